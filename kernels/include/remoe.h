@@ -1,0 +1,511 @@
+/*
+ * remoe.h: the contract between remoe and a kernel library.
+ *
+ * The CPU build, the CUDA build and the emulated CUDA build implement the same
+ * symbols; TypeScript calls them through Deno FFI. What holds for all of them:
+ *
+ * Calls      The first argument is a context; the result is a remoe_status. The
+ *            message of the last failure is read from the context, never from
+ *            thread-local state. Nothing prints, exits, aborts or throws.
+ * Addresses  Device memory crosses as uint64_t, so that Deno keeps the call on
+ *            its fast path and needs no unscoped FFI permission. 0 is "none"
+ *            and only allowed where a comment says so. Parameters typed as
+ *            pointers are HOST buffers, read or written before the call returns.
+ * Sizes      int32_t, at least 1 unless said otherwise; counts that can pass
+ *            2^31 are uint64_t. At most 24 parameters a function.
+ * Layout     Dense and row-major; a matrix [rows, columns] has its columns
+ *            adjacent. Vectors and matrices are fp32 unless said otherwise.
+ * Waiting    Work is enqueued on the context's current stream; only functions
+ *            marked [waits] block the host. On the CPU all work is done on return.
+ * Repeatable The same inputs give the same bits for a fixed number of threads.
+ *            No floating-point atomics; every reduction has a fixed order.
+ * accumulate Gradient outputs take a bit mask: bit i set adds to the i-th
+ *            gradient output, clear overwrites it. An output address of 0 is
+ *            not computed.
+ *
+ * Symbols in shape comments: T tokens, D hidden size, E experts, N routed rows
+ * (pairs of a token and one of its active experts), W width of one expert,
+ * V vocabulary, B sequences, S sequence length.
+ */
+#ifndef REMOE_H
+#define REMOE_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define REMOE_API __declspec(dllexport)
+#else
+#define REMOE_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever a signature, a layout or a meaning in this file changes. */
+#define REMOE_ABI_VERSION 1
+
+/* ---- Codes -------------------------------------------------------------- */
+
+enum remoe_status {
+  REMOE_OK = 0,
+  REMOE_INVALID_ARGUMENT = 1, /* a null address, a size below 1, an unknown code */
+  REMOE_INVALID_CONTEXT = 2,  /* the context is null, closed or not a context */
+  REMOE_OUT_OF_MEMORY = 3,
+  REMOE_UNSUPPORTED = 4,  /* known to the contract, not to this build or dtype */
+  REMOE_NO_DEVICE = 5,    /* no such device, or no driver */
+  REMOE_DEVICE_FAULT = 6, /* an earlier operation failed asynchronously */
+  REMOE_OUT_OF_RANGE = 7, /* an index in the data (token, target) is outside */
+  REMOE_INTERNAL = 8
+};
+
+enum remoe_dtype {
+  REMOE_F32 = 0,
+  REMOE_BF16 = 1,
+  REMOE_I32 = 2,
+  REMOE_F64 = 3 /* step state only: storage, fill, copies and casts */
+};
+
+enum remoe_backend { REMOE_CPU = 0, REMOE_CUDA = 1, REMOE_EMULATED = 2 };
+
+/* ---- Library and context ------------------------------------------------ */
+
+/* REMOE_ABI_VERSION of the build: compared before anything else is called. */
+REMOE_API int32_t remoe_abi_version(void);
+
+/* Writes JSON, at most `length` bytes and no terminating zero, and returns the
+ * bytes it would need: {"backend","version","compiler","gemm","isa":[...]}. */
+REMOE_API int32_t remoe_build_info(uint8_t* buffer, uint64_t length);
+
+/* Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads
+ * (0: one per available core). Writes the context to `context[0]`. On failure
+ * writes the reason to `message` (at most `length` bytes, zero-terminated). */
+REMOE_API int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context,
+                                       uint8_t* message, uint64_t length);
+
+/* Waits, frees all memory of the context, closes it. [waits] */
+REMOE_API int32_t remoe_context_destroy(uint64_t context);
+
+/* Writes the message of the last failed call, "<operation>: <what and why>", and
+ * returns the bytes it would need (0: no failure since the last read). */
+REMOE_API int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint64_t length);
+
+/* Writes JSON on the open device: {"backend","name","isa","threads","gemm",
+ * "memory_bytes"}; returns the bytes it would need. */
+REMOE_API int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length);
+
+/* ---- Memory: a caching pool per context --------------------------------- */
+
+/* Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of
+ * 2 MiB and more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for
+ * reuse and not returned to the system while the context is open. */
+REMOE_API int32_t remoe_memory_allocate(uint64_t context, uint64_t bytes, uint64_t* address);
+
+/* Frees `count` blocks. An address that is not a live block fails the call
+ * (REMOE_INVALID_ARGUMENT) and frees nothing. */
+REMOE_API int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t count);
+
+/* Writes {bytes in use, peak bytes in use, bytes held from the system, live blocks}
+ * to statistics[0..3]. Bytes in use count the sizes asked for. */
+REMOE_API int32_t remoe_memory_statistics(uint64_t context, uint64_t* statistics);
+
+/* Sets the peak to the bytes in use now. */
+REMOE_API int32_t remoe_memory_reset_peak(uint64_t context);
+
+/* Returns all cached, unused blocks to the system. [waits] */
+REMOE_API int32_t remoe_memory_trim(uint64_t context);
+
+/* ---- Copies ------------------------------------------------------------- */
+
+/* Host to device; the host buffer may be reused on return. */
+REMOE_API int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* source,
+                                       uint64_t bytes);
+/* Device to host. [waits] */
+REMOE_API int32_t remoe_copy_to_host(uint64_t context, uint8_t* target, uint64_t source,
+                                     uint64_t bytes);
+/* Device to device; the ranges do not overlap. */
+REMOE_API int32_t remoe_copy(uint64_t context, uint64_t target, uint64_t source, uint64_t bytes);
+/* Sets `count` elements to `value`, rounded to `dtype`. */
+REMOE_API int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value,
+                             uint64_t count);
+
+/* Page-locked host memory for asynchronous copies (plain memory on the CPU). */
+REMOE_API int32_t remoe_pinned_allocate(uint64_t context, uint64_t bytes, uint64_t* address);
+REMOE_API int32_t remoe_pinned_free(uint64_t context, uint64_t address);
+REMOE_API int32_t remoe_pinned_write(uint64_t context, uint64_t pinned, const uint8_t* source,
+                                     uint64_t bytes);
+REMOE_API int32_t remoe_pinned_read(uint64_t context, uint8_t* target, uint64_t pinned,
+                                    uint64_t bytes);
+/* Asynchronous copies between pinned and device memory, ordered by the stream. */
+REMOE_API int32_t remoe_copy_from_pinned(uint64_t context, uint64_t target, uint64_t pinned,
+                                         uint64_t bytes);
+REMOE_API int32_t remoe_copy_to_pinned(uint64_t context, uint64_t pinned, uint64_t source,
+                                       uint64_t bytes);
+
+/* ---- Streams, events, capture ------------------------------------------- */
+/* On the CPU these succeed and do nothing, since all work is done on return. */
+
+REMOE_API int32_t remoe_stream_create(uint64_t context, uint64_t* stream);
+REMOE_API int32_t remoe_stream_destroy(uint64_t context, uint64_t stream);
+/* Later calls enqueue on `stream`; 0 is the context's own first stream. */
+REMOE_API int32_t remoe_stream_use(uint64_t context, uint64_t stream);
+REMOE_API int32_t remoe_stream_synchronize(uint64_t context, uint64_t stream); /* [waits] */
+REMOE_API int32_t remoe_synchronize(uint64_t context);                         /* [waits] */
+REMOE_API int32_t remoe_event_create(uint64_t context, uint64_t* event);
+REMOE_API int32_t remoe_event_destroy(uint64_t context, uint64_t event);
+REMOE_API int32_t remoe_event_record(uint64_t context, uint64_t event);
+REMOE_API int32_t remoe_event_wait(uint64_t context, uint64_t event); /* the stream waits */
+REMOE_API int32_t remoe_event_synchronize(uint64_t context, uint64_t event); /* [waits] */
+/* Seconds between two recorded events, to seconds[0]. [waits] */
+REMOE_API int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end,
+                                      double* seconds);
+/* Captures the calls between begin and end as a graph. A build that runs work at
+ * once gives graph 0, "nothing was captured: make the calls again"; launching
+ * graph 0 is REMOE_INVALID_ARGUMENT. */
+REMOE_API int32_t remoe_capture_begin(uint64_t context);
+REMOE_API int32_t remoe_capture_end(uint64_t context, uint64_t* graph);
+REMOE_API int32_t remoe_graph_launch(uint64_t context, uint64_t graph);
+REMOE_API int32_t remoe_graph_destroy(uint64_t context, uint64_t graph);
+
+/* ---- Step state --------------------------------------------------------- */
+/*
+ * Values that change from step to step live in one device buffer of doubles, so
+ * that a captured graph never freezes them and a step reads back once:
+ *
+ *   [REMOE_STATE_HEADER doubles][one record of REMOE_RECORD_EXTRA + E doubles per layer]
+ *
+ * The host writes slots 0..7 before a step; the device writes the rest.
+ */
+enum remoe_state {
+  REMOE_STATE_LEARNING_RATE = 0,
+  REMOE_STATE_BIAS_CORRECTION_1 = 1, /* 1 - beta1^step */
+  REMOE_STATE_BIAS_CORRECTION_2 = 2, /* 1 - beta2^step */
+  REMOE_STATE_STEP = 3,              /* counter of Philox draws */
+  REMOE_STATE_LAMBDA = 8,            /* coefficient of the L1 regularisation */
+  REMOE_STATE_SPARSITY = 9,          /* S, equation 8 */
+  REMOE_STATE_ACTIVE_PAIRS = 10,     /* pairs of token and active expert, all layers */
+  REMOE_STATE_GRADIENT_NORM = 11,
+  REMOE_STATE_CLIP_SCALE = 12,
+  REMOE_STATE_NOT_FINITE = 13, /* 1 once a gradient norm was not finite */
+  REMOE_STATE_LOSS = 14,       /* sum of what remoe_state_add put there */
+  REMOE_STATE_L1 = 15,         /* L_reg of equation 9 or 10 */
+  REMOE_STATE_BALANCE = 16,    /* TopK's balance loss */
+  REMOE_STATE_OVERFLOW = 17,   /* 1 once a dispatch plan overflowed its capacity */
+  REMOE_STATE_HEADER = 32
+};
+
+/* A layer's record: REMOE_RECORD_EXTRA totals, then the counts of its E experts. */
+enum remoe_record {
+  REMOE_RECORD_TOKENS = 0,         /* tokens seen */
+  REMOE_RECORD_WITHOUT_EXPERT = 1, /* tokens with no active expert */
+  REMOE_RECORD_REGULARIZATION = 2, /* sum of f_e * sum_t gate_te, not yet over L*T */
+  REMOE_RECORD_BALANCE = 3,        /* sum of balance losses weighted by tokens */
+  REMOE_RECORD_EXTRA = 4
+};
+
+/* Zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
+ * NOT_FINITE, OVERFLOW, GRADIENT_NORM; sets CLIP_SCALE to 1. LAMBDA stays. */
+REMOE_API int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers,
+                                    int32_t experts);
+/* state[slot] += scale * value[0]; value is fp32[1]. */
+REMOE_API int32_t remoe_state_add(uint64_t context, uint64_t state, int32_t slot, uint64_t value,
+                                  double scale);
+/*
+ * Adds one micro-batch's routing to the record of a layer: tokens, empty tokens
+ * and overflow from the plan, counts i32[E], and what `balance` says:
+ *   REMOE_BALANCE_SWITCH: record[BALANCE] += T * balance_loss(counts, sums) with
+ *     balance_loss = E/(k*T^2) * sum_e n_e * P_e, P_e the softmax sums (no coefficient);
+ *   else record[REGULARIZATION] += sum_e f_e * P_e with P_e the gate sums and f_e as
+ *     in remoe_relu_router_gradient.
+ * `sums` is fp32[E] (0: leave both). `layer` selects the record.
+ */
+REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t layer,
+                                             uint64_t plan, uint64_t counts, uint64_t sums,
+                                             int32_t balance, double active, int32_t tokens,
+                                             int32_t experts);
+/*
+ * Equation 7, once a step. With A = sum of all counts, tokens the step's tokens and
+ * target = active * layers * tokens: SPARSITY = 1 - A/(E*layers*tokens);
+ * L1 = sum of REGULARIZATION records / (layers*tokens); BALANCE = sum over layers of
+ * record[BALANCE]/tokens; and where adapt != 0,
+ *   lambda <- clamp(A > target ? lambda*alpha : lambda/alpha, floor, ceiling).
+ */
+REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
+                                            int32_t experts, double active, double tokens,
+                                            double alpha, double floor, double ceiling,
+                                            int32_t adapt);
+
+/* ---- Random numbers: Philox 4x32-10 ------------------------------------- */
+/*
+ * key = seed (low word, high word), counter = (index/4 low, index/4 high,
+ * operation, step): element i takes word i%4 of the block of counter i/4. The
+ * same numbers come out whatever the threads, the device or the tiling.
+ * REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) * 2^-24 in [0, 1).
+ * REMOE_NORMAL: a + b * z; words (0,1) and (2,3) of a block give two pairs by
+ * Box-Muller, z0 = sqrt(-2 ln u1) cos(2 pi u2), z1 = ... sin(...), with
+ * u1 = (word_even + 1) * 2^-32 in (0, 1] and u2 = word_odd * 2^-32.
+ */
+enum remoe_distribution { REMOE_UNIFORM = 0, REMOE_NORMAL = 1 };
+REMOE_API int32_t remoe_random(uint64_t context, int32_t distribution, uint64_t target,
+                               uint64_t count, double a, double b, uint64_t seed,
+                               uint32_t operation, uint32_t step);
+
+/* ---- Elementwise, reductions, layout ------------------------------------ */
+
+enum remoe_binary { REMOE_ADD = 0, REMOE_SUBTRACT = 1, REMOE_MULTIPLY = 2, REMOE_DIVIDE = 3 };
+/* target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then
+ * shape[rank], strides of a [rank], strides of b [rank], in elements; a stride of 0
+ * repeats. The target is dense. */
+REMOE_API int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
+                               uint64_t a, uint64_t b, const int32_t* layout);
+
+enum remoe_unary {
+  REMOE_NEGATE = 0,
+  REMOE_EXP = 1,
+  REMOE_LOG = 2,
+  REMOE_SQRT = 3,
+  REMOE_SQUARE = 4,
+  REMOE_RELU = 5,
+  REMOE_SIGMOID = 6,
+  REMOE_SILU = 7,
+  REMOE_TANH = 8,
+  REMOE_SCALE = 9, /* parameter * x */
+  REMOE_SHIFT = 10 /* parameter + x */
+};
+/* target[i] = op(x[i]). */
+REMOE_API int32_t remoe_unary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
+                              uint64_t x, float parameter, uint64_t count);
+/* dx[i] (+)= op'(x[i]) * dy[i]. */
+REMOE_API int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
+                                       uint64_t dx, uint64_t dy, uint64_t x, float parameter,
+                                       uint64_t count, int32_t accumulate);
+/* target[i] += scale * x[i]. */
+REMOE_API int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint64_t x,
+                                   float scale, uint64_t count);
+
+enum remoe_reduction { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
+/* Reduces x. `layout` is host int32: rank (0..8), shape[rank], flags[rank] (1: reduce
+ * this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed
+ * pairwise or blocked order. */
+REMOE_API int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
+                               uint64_t x, const int32_t* layout, int32_t accumulate);
+/* Softmax over the last axis of [rows, columns], and dx (+)= y * (dy - <dy, y>). */
+REMOE_API int32_t remoe_softmax(uint64_t context, uint64_t target, uint64_t x, int32_t rows,
+                                int32_t columns);
+REMOE_API int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint64_t y,
+                                         int32_t rows, int32_t columns, int32_t accumulate);
+/* Rounds to nearest even; fp to i32 truncates. */
+REMOE_API int32_t remoe_cast(uint64_t context, int32_t target_dtype, uint64_t target,
+                             int32_t source_dtype, uint64_t source, uint64_t count);
+/* target[dense over shape] = source[strides]; `layout`: rank (0..8), shape[rank], strides
+ * of the source [rank], in elements. Transposes, slices and broadcasts. */
+REMOE_API int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t target,
+                                     uint64_t source, const int32_t* layout);
+
+/* ---- Dense products ----------------------------------------------------- */
+
+/* C[m,n] = alpha * op(A) * op(B) + beta * C, op transposes where the flag is 1.
+ * lda, ldb, ldc: elements between rows as stored. beta == 0 does not read C.
+ * `dtype` is that of A and B, `dtype_c` that of C. */
+REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t transpose_a,
+                             int32_t transpose_b, int32_t m, int32_t n, int32_t k, float alpha,
+                             uint64_t a, int32_t lda, uint64_t b, int32_t ldb, float beta,
+                             uint64_t c, int32_t ldc);
+
+/* ---- Routers ------------------------------------------------------------ */
+/*
+ * Every router gives gates [T,E], zero where a token is not routed, counts i32[E]
+ * (tokens per expert) and takes back the gradient of the gates.
+ */
+
+enum remoe_balance {
+  REMOE_BALANCE_NONE = 0,
+  REMOE_BALANCE_PLAIN = 1,  /* equation 9: f = 1 */
+  REMOE_BALANCE_LOAD = 2,   /* equation 10: f_e = E * n_e / (k * T) */
+  REMOE_BALANCE_SWITCH = 3  /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
+};
+
+/* Equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit per
+ * pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E];
+ * gate_sums fp32[E] = sum_t gates. `mask` may be 0. */
+REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
+                                            uint64_t counts, uint64_t gate_sums, uint64_t x,
+                                            uint64_t w, int32_t tokens, int32_t hidden,
+                                            int32_t experts);
+/*
+ * The regularisation enters here, not through an extra graph:
+ *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
+ * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a
+ * device double[1]; scale = 1/(L*T_step), T_step the tokens of the whole optimizer
+ * step (equations 9 to 11). `lambda` may be 0 with NONE. dlogits may be dgates.
+ */
+REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
+                                             uint64_t gates, uint64_t counts, uint64_t lambda,
+                                             int32_t balance, double active, double scale,
+                                             int32_t tokens, int32_t experts);
+
+/* p = softmax(x W) over all experts, gates = p for the k largest (ties: the lower
+ * expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum).
+ * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p. */
+REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
+                                            uint64_t probabilities, uint64_t mask, uint64_t counts,
+                                            uint64_t probability_sums, uint64_t x, uint64_t w,
+                                            int32_t tokens, int32_t hidden, int32_t experts,
+                                            int32_t active, int32_t renormalize);
+/* dp = selected ? dgates : 0 (through the renormalisation where it is on), plus
+ * scale * E * counts[e] / (active * T) on every expert (scale: the Switch coefficient
+ * over the step's micro-batches' share, i.e. coefficient / T_step), then softmax's gradient. */
+REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
+                                             uint64_t gates, uint64_t probabilities,
+                                             uint64_t counts, double scale, int32_t tokens,
+                                             int32_t experts, int32_t active, int32_t renormalize);
+
+/* ---- Dispatch ----------------------------------------------------------- */
+/*
+ * A plan is one i32 buffer; C is its capacity in rows:
+ *
+ *   [0]                rows N                [1]  overflow: 1 where N > C
+ *   [2]                tokens without expert [3]  capacity C
+ *   [4 ..]             expert_offset [E+1]   first row of each expert
+ *   then               token_offset  [T+1]   first slot of each token
+ *   then               row_token     [C]     token of each row
+ *   then               token_row     [C]     rows of each token, experts ascending
+ *
+ * Rows are expert-major, tokens ascending within an expert: no sort is needed and
+ * the order does not depend on threads. On overflow only [0..3] are valid.
+ */
+REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates,
+                                      int32_t tokens, int32_t experts, int32_t capacity);
+
+/* ---- Experts: the fused MoE operation ----------------------------------- */
+/*
+ * y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
+ * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [C, 2W] receives the
+ * pre-activations of each row, the one tensor kept for the gradient (0: not kept,
+ * inference). Tokens without expert get exactly 0.
+ * plan[1] != 0 (overflow) leaves y at 0 and touches nothing else.
+ */
+REMOE_API int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x,
+                                        uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
+                                        int32_t tokens, int32_t hidden, int32_t width,
+                                        int32_t experts);
+/* Gradients from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2), dgates
+ * [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so
+ * that expert outputs are neither kept nor recomputed. Experts without rows get zero
+ * weight gradients. Any of the four may be 0. */
+REMOE_API int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
+                                         uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
+                                         uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
+                                         int32_t tokens, int32_t hidden, int32_t width,
+                                         int32_t experts, int32_t accumulate);
+
+/* SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W], and its gradient. */
+REMOE_API int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,
+                                       int32_t width);
+REMOE_API int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64_t h,
+                                        int32_t rows, int32_t width, int32_t accumulate);
+
+/* ---- Transformer block -------------------------------------------------- */
+
+/* y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
+ * 1/sqrt(...) for the gradient (0: not kept). */
+REMOE_API int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
+                                         uint64_t weight, int32_t rows, int32_t columns,
+                                         float epsilon);
+/* dx (bit 0 of accumulate), dweight (bit 1). */
+REMOE_API int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight,
+                                          uint64_t dy, uint64_t inverse, uint64_t x,
+                                          uint64_t weight, int32_t rows, int32_t columns,
+                                          int32_t accumulate);
+
+/* Rotary embedding, in place, on the first `heads` heads of each row: row r has position
+ * offset + r % sequence; with half = head_dim/2 and angle = position * base^(-i/half),
+ * (x_i, x_{i+half}) turns by angle (inverse != 0: by -angle, the gradient). `stride`:
+ * elements between rows of x. head_dim is even. */
+REMOE_API int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride,
+                             int32_t sequence, int32_t heads, int32_t head_dim, double base,
+                             int32_t offset, int32_t inverse);
+
+/*
+ * Causal grouped-query attention, scores never stored whole. q, k, v are column ranges
+ * of rows [B*S, stride]: q has `heads` heads, k and v `groups` heads of head_dim each;
+ * heads divides by groups, query head i reads group i / (heads/groups). Scale
+ * 1/sqrt(head_dim). out [B*S, heads*head_dim] dense; lse fp32[B*S, heads] keeps the
+ * log-sum-exp for the gradient (0: not kept).
+ */
+REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t lse, uint64_t q,
+                                          uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+                                          int32_t heads, int32_t groups, int32_t head_dim,
+                                          int32_t stride);
+/* dq, dk, dv have the stride of q, k, v and are overwritten. */
+REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
+                                           uint64_t dout, uint64_t out, uint64_t lse, uint64_t q,
+                                           uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+                                           int32_t heads, int32_t groups, int32_t head_dim,
+                                           int32_t stride);
+
+/* y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token outside 0..V-1 is
+ * REMOE_OUT_OF_RANGE and names its position. */
+REMOE_API int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table,
+                                          uint64_t tokens, int32_t count, int32_t hidden,
+                                          int32_t vocabulary);
+/* dtable[tokens[i]] += dy[i] in the order of i; rows not named are 0 (overwriting) or kept. */
+REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy,
+                                           uint64_t tokens, int32_t count, int32_t hidden,
+                                           int32_t vocabulary, int32_t accumulate);
+
+/*
+ * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
+ * vocabulary chunks so that [T,V] is never held. targets i32[T], negative: ignored.
+ * loss fp32[2] = {mean over the targets that count, how many count}; token_loss fp32[T]
+ * (0 where ignored; may be 0: not wanted); lse fp32[T] is kept for the gradient.
+ */
+REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
+                                              uint64_t lse, uint64_t x, uint64_t w,
+                                              uint64_t targets, int32_t tokens, int32_t hidden,
+                                              int32_t vocabulary);
+/* dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1]; logits are recomputed. */
+REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
+                                               uint64_t dloss, uint64_t loss, uint64_t lse,
+                                               uint64_t x, uint64_t w, uint64_t targets,
+                                               int32_t tokens, int32_t hidden, int32_t vocabulary,
+                                               int32_t accumulate);
+
+/* ---- Optimizer ---------------------------------------------------------- */
+/*
+ * `table` is a device uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every
+ * parameter, written once by the host.
+ */
+enum remoe_tensor {
+  REMOE_TENSOR_MASTER = 0,   /* fp32 weights */
+  REMOE_TENSOR_GRADIENT = 1, /* dtype in FLAGS bits 8..15 */
+  REMOE_TENSOR_MOMENT_1 = 2,
+  REMOE_TENSOR_MOMENT_2 = 3,
+  REMOE_TENSOR_COPY = 4, /* bf16 copy of the weights, 0: none */
+  REMOE_TENSOR_ELEMENTS = 5,
+  REMOE_TENSOR_FLAGS = 6, /* bit 0: weight decay applies */
+  REMOE_TENSOR_WORDS = 8
+};
+/* GRADIENT_NORM = sqrt(sum g^2) over all tensors in fp64; CLIP_SCALE =
+ * min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1 where the norm is not. */
+REMOE_API int32_t remoe_gradient_norm(uint64_t context, uint64_t state, uint64_t table,
+                                      int32_t count, double clip);
+/* Decoupled weight decay (AdamW) with LEARNING_RATE, BIAS_CORRECTION_1 and _2 and
+ * CLIP_SCALE of the state. Does nothing while NOT_FINITE is set. */
+REMOE_API int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t count,
+                              double beta1, double beta2, double epsilon, double weight_decay);
+
+/* ---- Probes ------------------------------------------------------------- */
+
+/* GFLOPS of a register-only FMA loop on `threads` threads, and GB/s (read + write) of a
+ * copy of `bytes`, measured for about `seconds`. [waits] */
+REMOE_API int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds,
+                                  double* gflops);
+REMOE_API int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
+                                   double* gigabytes_per_second);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* REMOE_H */
