@@ -1,0 +1,34 @@
+import { join } from "node:path";
+
+/**
+ * Finds the folder for cached tokens: `remoe` in `$XDG_CACHE_HOME`, else in `~/.cache`
+ * (`%LOCALAPPDATA%` on Windows).
+ *
+ * Variables the program may not read count as unset; the user is not asked for permission.
+ *
+ * @returns The folder, which need not exist, or `undefined` if no variable names one.
+ *
+ * @example
+ * ```ts
+ * import { defaultCacheFolder } from "@remoe/remoe/data";
+ *
+ * const folder = defaultCacheFolder() ?? "./cache";
+ * ```
+ */
+export function defaultCacheFolder(): string | undefined {
+  const cache = variable("XDG_CACHE_HOME");
+  if (cache !== undefined) return join(cache, "remoe");
+  if (Deno.build.os === "windows") {
+    const local = variable("LOCALAPPDATA");
+    return local === undefined ? undefined : join(local, "remoe");
+  }
+  const home = variable("HOME");
+  return home === undefined ? undefined : join(home, ".cache", "remoe");
+}
+
+function variable(name: string): string | undefined {
+  if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") {
+    return undefined;
+  }
+  return Deno.env.get(name) || undefined;
+}

@@ -1,0 +1,16 @@
+import { createHash } from "node:crypto";
+
+import type { DocumentSummary } from "./split.ts";
+
+/** Hashes a text's UTF-8 and counts its bytes. */
+export function contentDigest(text: string): DocumentSummary {
+  const bytes = new TextEncoder().encode(text);
+  return { digest: createHash("sha256").update(bytes).digest(), bytes: bytes.length };
+}
+
+/** SHA-256 in hexadecimal of parts one after another. */
+export function sha256(...parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest("hex");
+}

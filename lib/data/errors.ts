@@ -1,0 +1,15 @@
+/** Text that cannot be read, is no text, or is too short for what is asked of it. */
+export class DataError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "DataError";
+
+  /**
+   * Creates the error.
+   *
+   * @param message The file or text, what is wrong with it, and what to do.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

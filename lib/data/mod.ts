@@ -1,0 +1,43 @@
+/**
+ * Text for training: sources of documents, tokenizers, the split into training and validation, and
+ * batches of tokens that a run can resume at any step.
+ *
+ * The way of the data: a {@linkcode TextSource} ({@linkcode bundledText}, {@linkcode textFiles})
+ * and a {@linkcode Tokenizer} ({@linkcode openTokenizer}) give a {@linkcode Corpus}
+ * ({@linkcode prepareCorpus}), whose tokens {@linkcode BatchSampler} and {@linkcode ValidationSet}
+ * cut into batches. Batches are arrays in memory; a training loop uploads them to its device.
+ *
+ * @example
+ * ```ts
+ * import { BatchSampler, openTokenizer, prepareCorpus, textsInMemory } from "@remoe/remoe/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const tokenizer = await openTokenizer("byte");
+ * const source = textsInMemory(["A text to learn by heart, word by word. ".repeat(100)]);
+ * const corpus = await prepareCorpus(source, tokenizer, { cacheFolder: false });
+ * const sampler = new BatchSampler(corpus.train.tokens, { sequence: 32, seed: 1 });
+ * assertEquals(sampler.next(8).tokens.length, 8 * 32);
+ * ```
+ *
+ * @module
+ */
+
+export { type Batch } from "./batches.ts";
+export { BatchSampler, type BatchSamplerOptions, type SamplerState } from "./batch_sampler.ts";
+export { bitsPerByte } from "./bits_per_byte.ts";
+export { bundledText } from "./bundled_text.ts";
+export { ByteTokenizer } from "./byte_tokenizer.ts";
+export { defaultCacheFolder } from "./cache_folder.ts";
+export { type CorpusEvent, type CorpusOptions, prepareCorpus } from "./corpus.ts";
+export type { Document, TextSource } from "./document.ts";
+export { DataError } from "./errors.ts";
+export { textsInMemory } from "./memory_source.ts";
+export { openTokenizer, TOKENIZER_NAMES, type TokenizerName } from "./open_tokenizer.ts";
+export { Permutation } from "./permutation.ts";
+export { philox4x32, type PhiloxCounter, type PhiloxKey, philoxKey } from "./philox.ts";
+export { DEFAULT_VALIDATION_FRACTION, type DocumentSplit, splitDocuments } from "./split.ts";
+export { textFiles } from "./text_files.ts";
+export { TextStream } from "./text_stream.ts";
+export type { Corpus, TokenArray, TokenizedText } from "./tokenized_text.ts";
+export type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
+export { ValidationSet, type ValidationSetOptions } from "./validation_set.ts";

@@ -1,0 +1,260 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import { join } from "node:path";
+
+import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
+import { type CorpusEvent, prepareCorpus } from "../../lib/data/corpus.ts";
+import type { Document, TextSource } from "../../lib/data/document.ts";
+import { DataError } from "../../lib/data/errors.ts";
+import { textsInMemory } from "../../lib/data/memory_source.ts";
+import type { Corpus } from "../../lib/data/tokenized_text.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer.ts";
+
+const tokenizer = new ByteTokenizer();
+const TEXTS = Array.from({ length: 60 }, (_, i) => `Document ${i} of the text. `.repeat(1 + i % 3));
+
+/** A tokenizer whose ids need four bytes each. */
+const wide: Tokenizer = {
+  name: "wide",
+  vocabularySize: 100_000,
+  endOfDocument: 99_999,
+  encode: (text) => tokenizer.encode(text).map((token) => token + 90_000),
+  decode: (tokens, options) => tokenizer.decode(narrow(tokens), options),
+  bytesOf: (tokens) => tokenizer.bytesOf(narrow(tokens)),
+  byteLength: (tokens) => tokenizer.byteLength(narrow(tokens)),
+};
+const narrow = (tokens: ArrayLike<number>) =>
+  Array.from(tokens, (token) => token === 99_999 ? 256 : token - 90_000);
+
+async function withCache(test: (cacheFolder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Prepares the texts and tells what was said of the cache. */
+async function prepare(
+  cacheFolder: string | false,
+  source: TextSource = textsInMemory(TEXTS),
+  by: Tokenizer = tokenizer,
+  validationFraction = 0.1,
+): Promise<{ corpus: Corpus; events: CorpusEvent[]; kinds: string[] }> {
+  const events: CorpusEvent[] = [];
+  const corpus = await prepareCorpus(source, by, {
+    cacheFolder,
+    validationFraction,
+    onEvent: (event) => events.push(event),
+  });
+  const kinds = events.map(({ kind }) => kind).filter((kind) => kind !== "tokenizing");
+  return { corpus, events, kinds };
+}
+
+/** The one folder of cached tokens, and its files. */
+async function cached(cacheFolder: string): Promise<{ folder: string; files: string[] }> {
+  const root = join(cacheFolder, "tokens");
+  const [key, ...others] = await Array.fromAsync(Deno.readDir(root), ({ name }) => name);
+  assert(key !== undefined && others.length === 0);
+  const folder = join(root, key);
+  const files = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+  return { folder, files: files.toSorted() };
+}
+
+Deno.test("`prepareCorpus()` keeps every document, each with an end, and counts its bytes", async () => {
+  const texts = fc.array(fc.string({ unit: "binary" }), { minLength: 2 });
+  await fc.assert(fc.asyncProperty(texts, async (texts) => {
+    fc.pre(texts.filter((text) => [...text].length > 1).length > 1);
+    const { corpus } = await prepare(false, textsInMemory(texts));
+    for (const { tokens, documents, bytes } of [corpus.train, corpus.validation]) {
+      assertEquals(tokens.at(-1), tokenizer.endOfDocument);
+      assertEquals(tokens.filter((token) => token === 256).length, documents);
+      assertEquals(tokenizer.byteLength(tokens), bytes);
+      assertEquals(tokens.length, bytes + documents);
+    }
+    const total = texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0);
+    assertEquals(corpus.train.bytes + corpus.validation.bytes, total);
+  }));
+});
+
+Deno.test("`prepareCorpus()` loads from the cache what it saved there", async () => {
+  await withCache(async (cacheFolder) => {
+    const first = await prepare(cacheFolder);
+    const second = await prepare(cacheFolder);
+    assertEquals([first.kinds, second.kinds], [["cache-saved"], ["cache-loaded"]]);
+    assertEquals(second.corpus, first.corpus);
+    const { files } = await cached(cacheFolder);
+    assertEquals(files, ["manifest.json", "train-00000.bin", "validation-00000.bin"]);
+  });
+});
+
+Deno.test("`prepareCorpus()` saves tokens in two little-endian bytes, or in four", async () => {
+  for (const [by, width] of [[tokenizer, 2], [wide, 4]] as const) {
+    await withCache(async (cacheFolder) => {
+      const { corpus } = await prepare(cacheFolder, textsInMemory(TEXTS), by);
+      const { folder } = await cached(cacheFolder);
+      const view = new DataView((await Deno.readFile(join(folder, "train-00000.bin"))).buffer);
+      assertEquals(view.byteLength, width * corpus.train.tokens.length);
+      const first = width === 2 ? view.getUint16(0, true) : view.getUint32(0, true);
+      assertEquals(first, corpus.train.tokens[0]);
+      assertEquals((await prepare(cacheFolder, textsInMemory(TEXTS), by)).corpus, corpus);
+    });
+  }
+});
+
+Deno.test("`prepareCorpus()` caches each text, tokenizer and fraction apart", async () => {
+  await withCache(async (cacheFolder) => {
+    await prepare(cacheFolder);
+    const others = [
+      await prepare(cacheFolder, textsInMemory([...TEXTS, "One more."])),
+      await prepare(cacheFolder, textsInMemory(TEXTS), wide),
+      await prepare(cacheFolder, textsInMemory(TEXTS), tokenizer, 0.2),
+      await prepare(cacheFolder, textsInMemory(TEXTS.toReversed())),
+    ];
+    assertEquals(others.map(({ kinds }) => kinds), others.map(() => ["cache-saved"]));
+  });
+});
+
+Deno.test("`prepareCorpus()` finds a text again under another name, and calls it by that", async () => {
+  await withCache(async (cacheFolder) => {
+    const first = await prepare(cacheFolder, textsInMemory(TEXTS, "one"));
+    const second = await prepare(cacheFolder, textsInMemory(TEXTS, "another"));
+    assertEquals(second.kinds, ["cache-loaded"]);
+    assertEquals(second.corpus, { ...first.corpus, source: "another" });
+  });
+});
+
+const DAMAGES: Record<string, (folder: string) => Promise<void>> = {
+  "a shard that is cut": (folder) => Deno.truncate(join(folder, "train-00000.bin"), 10),
+  "a shard with one bit turned": async (folder) => {
+    const path = join(folder, "validation-00000.bin");
+    const bytes = await Deno.readFile(path);
+    bytes[3]! ^= 1;
+    await Deno.writeFile(path, bytes);
+  },
+  "a missing shard": (folder) => Deno.remove(join(folder, "train-00000.bin")),
+  "a manifest that is cut": (folder) => Deno.truncate(join(folder, "manifest.json"), 40),
+  "a manifest that is no object": (folder) =>
+    Deno.writeTextFile(join(folder, "manifest.json"), "null"),
+  "a manifest with another count": (folder) =>
+    edit(join(folder, "manifest.json"), /"documents": (\d+)/, `"documents": 1$1`),
+  "a manifest with another tokenizer": (folder) =>
+    edit(join(folder, "manifest.json"), /"endOfDocument": 256/, `"endOfDocument": 255`),
+  "a manifest of another text": (folder) =>
+    edit(join(folder, "manifest.json"), /"key": "./, `"key": "x`),
+};
+
+async function edit(path: string, pattern: RegExp, replacement: string): Promise<void> {
+  const before = await Deno.readTextFile(path);
+  const after = before.replace(pattern, replacement);
+  assertNotEquals(after, before);
+  await Deno.writeTextFile(path, after);
+}
+
+for (const [what, damage] of Object.entries(DAMAGES)) {
+  Deno.test(`\`prepareCorpus()\` builds anew what has ${what}`, async () => {
+    await withCache(async (cacheFolder) => {
+      const first = await prepare(cacheFolder);
+      await damage((await cached(cacheFolder)).folder);
+      const second = await prepare(cacheFolder);
+      assertEquals(second.kinds, ["cache-damaged", "cache-saved"]);
+      assertEquals(second.corpus, first.corpus);
+      assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
+    });
+  });
+}
+
+Deno.test("`prepareCorpus()` builds anew what a killed program left without a manifest", async () => {
+  await withCache(async (cacheFolder) => {
+    await prepare(cacheFolder);
+    const { folder } = await cached(cacheFolder);
+    await Deno.remove(join(folder, "manifest.json"));
+    await Deno.truncate(join(folder, "train-00000.bin"), 10);
+    assertEquals((await prepare(cacheFolder)).kinds, ["cache-saved"]);
+    assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
+  });
+});
+
+Deno.test("`prepareCorpus()` lets two programs build the same tokens at once", async () => {
+  await withCache(async (cacheFolder) => {
+    const both = await Promise.all([prepare(cacheFolder), prepare(cacheFolder)]);
+    assertEquals(both[0].corpus, both[1].corpus);
+    assertEquals((await cached(cacheFolder)).files.length, 3);
+    assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
+  });
+});
+
+Deno.test("`prepareCorpus()` holds the tokens in memory where the folder cannot be made", async () => {
+  await withCache(async (folder) => {
+    const file = join(folder, "file");
+    await Deno.writeTextFile(file, "");
+    const { corpus, kinds } = await prepare(join(file, "cache"));
+    assertEquals(kinds.at(-1), "cache-unavailable");
+    assertEquals(corpus, (await prepare(false)).corpus);
+  });
+});
+
+Deno.test({
+  name: "`prepareCorpus()` works without any permission and says that it does not cache",
+  permissions: "none",
+  async fn() {
+    const kinds: string[] = [];
+    const onEvent = ({ kind }: CorpusEvent) => kinds.push(kind);
+    await prepareCorpus(textsInMemory(["Some text to split."]), tokenizer, { onEvent });
+    assertEquals(kinds, ["tokenizing", "cache-unavailable"]);
+  },
+});
+
+Deno.test("`prepareCorpus()` says nothing of a cache that was not asked for", async () => {
+  assertEquals((await prepare(false)).kinds, []);
+});
+
+Deno.test("`prepareCorpus()` reports its progress to the last byte", async () => {
+  const { corpus, events } = await prepare(false);
+  const progress = events.filter((event) => event.kind === "tokenizing");
+  const total = corpus.train.bytes + corpus.validation.bytes;
+  assertEquals(progress.length, TEXTS.length);
+  assertEquals(progress.at(-1), { kind: "tokenizing", bytes: total, totalBytes: total });
+});
+
+Deno.test("`prepareCorpus()` does not read a cached text that has a fingerprint", async () => {
+  await withCache(async (cacheFolder) => {
+    let readings = 0;
+    const source = (fingerprint: string): TextSource => ({
+      name: "counted",
+      fingerprint,
+      documents() {
+        readings += 1;
+        return textsInMemory(TEXTS).documents();
+      },
+    });
+    const first = await prepare(cacheFolder, source("text@1"));
+    const before = readings;
+    const second = await prepare(cacheFolder, source("text@1"));
+    assertEquals(readings, before);
+    assertEquals(second.corpus, first.corpus);
+    await prepare(cacheFolder, source("text@2"));
+    assert(readings > before);
+  });
+});
+
+Deno.test("`prepareCorpus()` refuses a text that changes while it is read", async () => {
+  const first = ["a text", "b text"];
+  for (const second of [["a text", "c text"], ["a text"], ["a text", "b text", "c text"]]) {
+    let reading = 0;
+    const source: TextSource = {
+      name: "restless",
+      async *documents(): AsyncGenerator<Document> {
+        for (const text of reading++ === 0 ? first : second) yield { id: text, text };
+      },
+    };
+    await assertRejects(() => prepare(false, source), DataError, "changed while it was read");
+  }
+});
+
+Deno.test("`prepareCorpus()` refuses an empty text", async () => {
+  for (const texts of [[], ["", ""]]) {
+    await assertRejects(() => prepare(false, textsInMemory(texts)), DataError, "it is empty");
+  }
+});
