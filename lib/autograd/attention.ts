@@ -1,0 +1,217 @@
+/** Causal grouped-query attention with rotary positions. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { accumulate, copyInto } from "../tensor/transfer.ts";
+
+/** Sizes of {@linkcode causalAttention}. */
+export interface AttentionOptions {
+  /** Tokens of one sequence; the rows divide by it. */
+  sequence: number;
+  /** Query heads. */
+  heads: number;
+  /** Groups of query heads that share a key and a value head; divides `heads`. */
+  groups: number;
+  /** Base of the rotary angles. Default 1e6, as in the paper. */
+  ropeBase?: number;
+  /**
+   * Rotates `qkv` itself instead of a copy, which saves its memory: only for a tensor that
+   * nothing else reads, such as a fresh projection. Default false.
+   */
+  inPlace?: boolean;
+}
+
+/** Sizes that follow from the options. */
+interface AttentionSizes {
+  readonly rows: number;
+  readonly stride: number;
+  readonly batch: number;
+  readonly headDim: number;
+}
+
+/** fp32 bytes. */
+const BYTES = 4n;
+
+/**
+ * Rotates queries and keys by their positions, then attends causally within each sequence;
+ * scores are never stored whole.
+ *
+ * The columns of `qkv` are `[heads queries | groups keys | groups values]`, each `head_dim`
+ * wide, so that one projection makes all three.
+ *
+ * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
+ * @param options Sequence length, heads and groups.
+ * @returns `[batch · sequence, heads · head_dim]`.
+ * @throws {ShapeMismatchError} If the sizes do not divide.
+ *
+ * @example
+ * ```ts
+ * import { causalAttention, Device } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const qkv = device.normal([2 * 16, (4 + 2 * 2) * 8]);
+ * const y = causalAttention(qkv, { sequence: 16, heads: 4, groups: 2 });
+ * console.assert(y.shape[1] === 32);
+ * ```
+ */
+export function causalAttention<R extends number>(
+  qkv: Tensor<"f32", readonly [R, number]>,
+  options: AttentionOptions,
+): Tensor<"f32", readonly [R, number]> {
+  const source = internal(qkv);
+  const sizes = attentionSizes(source, options);
+  const { rows, headDim } = sizes;
+  const { memory } = source;
+  const rotated = options.inPlace ? source : copyOf(source);
+  rotate(rotated, sizes, options, false);
+  const out = memory.allocate(
+    "f32",
+    [rows, options.heads * headDim] as unknown as readonly [R, number],
+  );
+  const lse = memory.allocate("f32", [rows, options.heads]);
+  attentionForward(out, lse, rotated, sizes, options);
+  recordNode({
+    operation: "causalAttention",
+    inputs: [source],
+    outputs: [out],
+    saved: [rotated, out, lse],
+    backward(gradients) {
+      const dout = gradients.of(out);
+      const target = dout && gradients.into(source);
+      if (!dout || !target) return;
+      const dqkv = target.accumulate === 0 ? target.tensor : memory.allocate("f32", source.shape);
+      attentionGradient(dqkv, dout, out, lse, rotated, sizes, options);
+      // A rotation is orthogonal: its gradient turns back by the same angle.
+      rotate(dqkv, sizes, options, true);
+      if (dqkv !== target.tensor) accumulate(target.tensor, dqkv, 1);
+    },
+  });
+  return out;
+}
+
+function attentionSizes(qkv: DeviceTensor, options: AttentionOptions): AttentionSizes {
+  const { sequence, heads, groups } = options;
+  const [rows = 0, stride = 0] = qkv.shape;
+  const headDim = stride / (heads + 2 * groups);
+  if (
+    qkv.shape.length !== 2 || rows % sequence !== 0 || heads % groups !== 0 ||
+    !Number.isInteger(headDim) || headDim % 2 !== 0
+  ) {
+    throw new ShapeMismatchError(
+      `Cannot attend over ${showShape(qkv.shape)} with sequence ${sequence}, ${heads} heads and ` +
+        `${groups} groups: rows must divide by the sequence, heads by the groups, and columns be ` +
+        `(heads + 2 · groups) times an even head size`,
+    );
+  }
+  return { rows, stride, batch: rows / sequence, headDim };
+}
+
+/** Queries and keys lie side by side, so that one call turns both. */
+function rotate(
+  x: DeviceTensor,
+  { rows, stride, headDim }: AttentionSizes,
+  { sequence, heads, groups, ropeBase = 1e6 }: AttentionOptions,
+  inverse: boolean,
+): void {
+  const { kernels: k } = x.memory;
+  k.check(
+    k.symbols.remoe_rope(
+      k.handle,
+      x.address,
+      rows,
+      stride,
+      sequence,
+      heads + groups,
+      headDim,
+      ropeBase,
+      0,
+      inverse ? 1 : 0,
+    ),
+    "rope",
+  );
+}
+
+/** Addresses of the first query, key and value in a row of `qkv`. */
+function columnsOf(
+  qkv: DeviceTensor,
+  { headDim }: AttentionSizes,
+  { heads, groups }: AttentionOptions,
+): [q: bigint, k: bigint, v: bigint] {
+  const base = qkv.address;
+  return [
+    base,
+    base + BigInt(heads * headDim) * BYTES,
+    base + BigInt((heads + groups) * headDim) * BYTES,
+  ];
+}
+
+function attentionForward(
+  out: DeviceTensor,
+  lse: DeviceTensor,
+  qkv: DeviceTensor,
+  sizes: AttentionSizes,
+  options: AttentionOptions,
+): void {
+  const { kernels } = qkv.memory;
+  const [q, k, v] = columnsOf(qkv, sizes, options);
+  kernels.check(
+    kernels.symbols.remoe_attention_forward(
+      kernels.handle,
+      out.address,
+      lse.address,
+      q,
+      k,
+      v,
+      sizes.batch,
+      options.sequence,
+      options.heads,
+      options.groups,
+      sizes.headDim,
+      sizes.stride,
+    ),
+    "causalAttention",
+  );
+}
+
+function attentionGradient(
+  dqkv: DeviceTensor,
+  dout: DeviceTensor,
+  out: DeviceTensor,
+  lse: DeviceTensor,
+  qkv: DeviceTensor,
+  sizes: AttentionSizes,
+  options: AttentionOptions,
+): void {
+  const { kernels } = qkv.memory;
+  const [q, k, v] = columnsOf(qkv, sizes, options);
+  const [dq, dk, dv] = columnsOf(dqkv, sizes, options);
+  kernels.check(
+    kernels.symbols.remoe_attention_gradient(
+      kernels.handle,
+      dq,
+      dk,
+      dv,
+      dout.address,
+      out.address,
+      lse.address,
+      q,
+      k,
+      v,
+      sizes.batch,
+      options.sequence,
+      options.heads,
+      options.groups,
+      sizes.headDim,
+      sizes.stride,
+    ),
+    "gradient of causalAttention",
+  );
+}
+
+function copyOf(x: DeviceTensor): DeviceTensor {
+  const copy = x.memory.allocate(x.dtype, x.shape);
+  copyInto(copy, x);
+  return copy;
+}

@@ -1,0 +1,108 @@
+/** Operations of users' own. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { sameShape, showShape } from "../tensor/shape_math.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+
+/** What the derivative of a user's operation is given. */
+export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
+  /** The inputs of the forward pass. */
+  readonly inputs: I;
+  /** The result of the forward pass. */
+  readonly output: O;
+  /** The gradient that has reached the result, of its shape. */
+  readonly gradient: Tensor<"f32", O["shape"]>;
+}
+
+/** A differentiable operation: how it runs, and how its gradient does. */
+export interface OperationDefinition<I extends readonly Tensor[], O extends Tensor> {
+  /** Name for errors. */
+  readonly name: string;
+  /** Computes the result from other operations; nothing inside is recorded. */
+  forward(...inputs: I): O;
+  /** The gradient of each input, in order, each of its input's shape; null for one without. */
+  backward(given: OperationGradient<I, O>): readonly (Tensor<"f32"> | null)[];
+}
+
+/**
+ * Makes an operation with a derivative of its own.
+ *
+ * @param definition Name, forward and backward.
+ * @returns A function that runs the operation and records it on the tape around it.
+ * @throws {ShapeMismatchError} In the backward pass, if a gradient's shape is not its input's.
+ *
+ * @example
+ * ```ts
+ * import { defineOperation, Device, multiply, read, scale, square, sum, type Tensor } from "@remoe/remoe";
+ *
+ * // x² with its derivative 2x · dy
+ * const squared = defineOperation({
+ *   name: "squared",
+ *   forward: (x: Tensor<"f32", readonly [2]>) => square(x),
+ *   backward: ({ inputs: [x], gradient }) => [multiply(scale(x, 2), gradient)],
+ * });
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using tape = device.record();
+ * const x = tape.watch(device.from([3, 4], [2]));
+ * tape.backward(sum(squared(x)));
+ * console.assert((await read(tape.gradient(x))).join() === "6,8");
+ * ```
+ */
+export function defineOperation<const I extends readonly Tensor[], O extends Tensor>(
+  definition: OperationDefinition<I, O>,
+): (...inputs: I) => O {
+  return (...inputs: I): O => {
+    const given = inputs.map((input) => internal(input));
+    const output = runUnrecorded(given, () => definition.forward(...inputs));
+    const out = internal(output);
+    if (given.includes(out)) {
+      throw new Error(
+        `Cannot record ${definition.name}: its forward returned one of its inputs; return a new tensor`,
+      );
+    }
+    recordNode({
+      operation: definition.name,
+      inputs: given,
+      outputs: [out],
+      saved: [...given, out],
+      backward(gradients) {
+        const gradient = gradients.of(out);
+        if (gradient === null) return;
+        const results = definition.backward({
+          inputs,
+          output,
+          gradient: gradient as unknown as Tensor<"f32", O["shape"]>,
+        });
+        given.forEach((input, i) => {
+          const result = results[i];
+          if (result) gradients.add(input, fitting(definition.name, input, internal(result)));
+        });
+      },
+    });
+    return output;
+  };
+}
+
+/** Runs `body` with recording suspended; its result outlives the suspension. */
+function runUnrecorded<O extends Tensor>(given: readonly DeviceTensor[], body: () => O): O {
+  const memory = given[0]?.memory;
+  if (memory === undefined) return body();
+  using pause = memory.openPause();
+  return pause.keep(body());
+}
+
+function fitting(
+  name: string,
+  input: DeviceTensor,
+  gradient: DeviceTensor<"f32">,
+): DeviceTensor<"f32"> {
+  if (!sameShape(input.shape, gradient.shape)) {
+    throw new ShapeMismatchError(
+      `Cannot use the gradient that ${name} gave: its shape is ${showShape(gradient.shape)}, ` +
+        `its input's ${showShape(input.shape)}`,
+    );
+  }
+  return gradient;
+}

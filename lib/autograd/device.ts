@@ -1,0 +1,350 @@
+/** Devices: where tensors live and operations run. @module */
+
+import { fileURLToPath } from "node:url";
+import { openContext } from "../ffi/mod.ts";
+import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
+import type { DType } from "../tensor/dtype.ts";
+import type { Scope } from "../tensor/scope.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { fill, write } from "../tensor/transfer.ts";
+import { type Recording, Tape } from "./tape.ts";
+
+/** How a device is opened. */
+export interface DeviceOptions {
+  /** `auto` takes CUDA where there is one, else the CPU. Default `auto`. */
+  kind?: "auto" | "cpu" | "cuda";
+  /** CPU threads; 0, the default, takes one per available core. */
+  threads?: number;
+  /** Seed of every random draw on this device. Default 0. */
+  seed?: number;
+  /** A kernel library to use instead of the one that is found. */
+  library?: string | URL;
+  /** Remembers where each tensor was made, for {@linkcode Device.leaks}. Default false. */
+  debug?: boolean;
+}
+
+/** Memory of a device, in bytes. */
+export interface DeviceStatistics {
+  /** Bytes of the tensors alive. */
+  readonly inUse: number;
+  /** Most bytes in use at once. */
+  readonly peak: number;
+  /** Bytes held from the system, in use or cached. */
+  readonly held: number;
+  /** Number of blocks alive. */
+  readonly blocks: number;
+}
+
+/** What a device says of itself. */
+export interface DeviceInfo {
+  /** `cpu`, `cuda` or `emulated`. */
+  readonly backend: string;
+  /** The processor's name. */
+  readonly name: string;
+  /** The instruction set or architecture chosen at run time. */
+  readonly isa: string;
+  /** CPU threads. */
+  readonly threads: number;
+  /** Implementation of dense products. */
+  readonly gemm: string;
+  /** Path of the kernel library. */
+  readonly library: string;
+}
+
+/** Settings of random tensors. */
+export interface NormalOptions {
+  /** Centre of the distribution. Default 0. */
+  mean?: number;
+  /** Standard deviation. Default 1. */
+  deviation?: number;
+}
+
+/** Settings of uniform tensors. */
+export interface UniformOptions {
+  /** Least value. Default 0. */
+  low?: number;
+  /** Upper bound, never reached. Default 1. */
+  high?: number;
+}
+
+/** `remoe_distribution`. */
+const DISTRIBUTION = { uniform: 0, normal: 1 } as const;
+
+// A friend of Device: modules of this package reach its memory, its users cannot.
+let memoryOfDevice: (device: Device) => DeviceMemory;
+
+/**
+ * A device: makes tensors, owns their memory, opens scopes and tapes.
+ *
+ * Every tensor belongs to the innermost open scope and is freed when that closes; outside
+ * any scope it belongs to the caller. One chain of awaits per device: concurrent work opens
+ * a second one.
+ *
+ * @example
+ * ```ts
+ * import { Device, matmul, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 42 });
+ * {
+ *   using _scope = device.scope();
+ *   const y = matmul(device.normal([4, 8]), device.ones([8, 2])); // Tensor<"f32", readonly [4, 2]>
+ *   console.assert((await read(y)).length === 8);
+ * } // x, w and y are freed here
+ * console.assert(device.statistics().inUse === 0);
+ * ```
+ */
+export class Device implements Disposable {
+  readonly #memory: DeviceMemory;
+
+  private constructor(memory: DeviceMemory) {
+    this.#memory = memory;
+  }
+
+  static {
+    memoryOfDevice = (device) => device.#memory;
+  }
+
+  /**
+   * Finds a kernel library, verifies it and opens a device.
+   *
+   * @param options Kind, threads, seed, library.
+   * @returns The device; close it with `using` or {@linkcode Device.close}.
+   * @throws {LibraryError} If no library fits; the message lists everything tried.
+   * @throws {DeviceError} If the device cannot be opened.
+   *
+   * @example
+   * ```ts
+   * import { Device } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", threads: 1 });
+   * console.assert(device.info().backend === "cpu");
+   * ```
+   */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    const { kind = "auto", threads = 0, seed = 0, library, debug = false } = options;
+    const path = library instanceof URL ? fileURLToPath(library) : library;
+    const { context } = await openContext({
+      kind,
+      threads,
+      ...(path === undefined ? {} : { path }),
+    });
+    return new Device(new DeviceMemory(context, debug, BigInt.asUintN(64, BigInt(seed))));
+  }
+
+  /**
+   * Copies numbers to the device.
+   *
+   * @param values As many numbers as the shape has elements, row-major.
+   * @param shape Sizes of the axes.
+   * @returns An fp32 tensor.
+   * @throws {ShapeMismatchError} If the count differs.
+   */
+  from<const S extends Shape>(values: Iterable<number>, shape: S): Tensor<"f32", S> {
+    return this.#written("f32", values, shape);
+  }
+
+  /**
+   * Copies whole numbers to the device: tokens, targets, indices.
+   *
+   * @param values The numbers, from -2^31 to 2^31 - 1.
+   * @returns An i32 tensor with one axis.
+   */
+  tokens<const A extends ArrayLike<number> & Iterable<number>>(
+    values: A,
+  ): Tensor<"i32", readonly [A["length"]]> {
+    return this.#written("i32", values, [values.length] as readonly [A["length"]]);
+  }
+
+  #written<D extends DType, const S extends Shape>(
+    dtype: D,
+    values: Iterable<number>,
+    shape: S,
+  ): Tensor<D, S> {
+    const tensor = this.#memory.allocate(dtype, shape);
+    try {
+      write(tensor, values);
+    } catch (error) {
+      tensor[Symbol.dispose]();
+      throw error;
+    }
+    return tensor;
+  }
+
+  /**
+   * A tensor of zeros.
+   *
+   * @param shape Sizes of the axes.
+   * @returns An fp32 tensor.
+   */
+  zeros<const S extends Shape>(shape: S): Tensor<"f32", S> {
+    return this.full(shape, 0);
+  }
+
+  /**
+   * A tensor of ones.
+   *
+   * @param shape Sizes of the axes.
+   * @returns An fp32 tensor.
+   */
+  ones<const S extends Shape>(shape: S): Tensor<"f32", S> {
+    return this.full(shape, 1);
+  }
+
+  /**
+   * A tensor of one number.
+   *
+   * @param shape Sizes of the axes.
+   * @param value The number.
+   * @returns An fp32 tensor.
+   */
+  full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
+    const tensor = this.#memory.allocate("f32", shape);
+    fill(tensor, value);
+    return tensor;
+  }
+
+  /**
+   * Normally distributed numbers. Each call draws the next ones of the device's seed.
+   *
+   * @param shape Sizes of the axes.
+   * @param options Mean and standard deviation.
+   * @returns An fp32 tensor.
+   */
+  normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
+    const tensor = this.#memory.allocate("f32", shape);
+    fillNormal(tensor, options.mean ?? 0, options.deviation ?? 1);
+    return tensor;
+  }
+
+  /**
+   * Uniformly distributed numbers. Each call draws the next ones of the device's seed.
+   *
+   * @param shape Sizes of the axes.
+   * @param options Bounds.
+   * @returns An fp32 tensor.
+   */
+  uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
+    const tensor = this.#memory.allocate("f32", shape);
+    draw(DISTRIBUTION.uniform, tensor, options.low ?? 0, options.high ?? 1);
+    return tensor;
+  }
+
+  /**
+   * Opens a scope: tensors made until it closes are freed with it.
+   *
+   * @returns The scope; bind it with `using`.
+   */
+  scope(): Scope {
+    return this.#memory.openScope();
+  }
+
+  /**
+   * Opens a scope that also records operations, for `backward`.
+   *
+   * @returns The recording; bind it with `using`.
+   *
+   * @example
+   * ```ts
+   * import { Device, read, square, sum } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using tape = device.record();
+   * const x = tape.watch(device.from([1, 2, 3], [3]));
+   * tape.backward(sum(square(x)));
+   * console.assert((await read(tape.gradient(x))).join() === "2,4,6");
+   * ```
+   */
+  record(): Recording {
+    return Tape.open(this.#memory);
+  }
+
+  /**
+   * Opens a scope in which nothing is recorded: evaluation inside a training step.
+   *
+   * @returns The scope; bind it with `using`.
+   */
+  noGradient(): Scope {
+    return this.#memory.openPause();
+  }
+
+  /** Waits for all work on the device. */
+  synchronize(): void {
+    const { kernels: k } = this.#memory;
+    k.check(k.symbols.remoe_synchronize(k.handle), "synchronize");
+  }
+
+  /**
+   * Counts the device's memory.
+   *
+   * @returns Bytes in use, peak, held.
+   */
+  statistics(): DeviceStatistics {
+    return this.#memory.kernels.statistics();
+  }
+
+  /** Sets the peak of {@linkcode Device.statistics} to what is in use now. */
+  resetPeak(): void {
+    const { kernels: k } = this.#memory;
+    k.check(k.symbols.remoe_memory_reset_peak(k.handle), "reset peak");
+  }
+
+  /**
+   * Says what the device is.
+   *
+   * @returns Backend, processor, instruction set, threads, library.
+   */
+  info(): DeviceInfo {
+    const { kernels } = this.#memory;
+    const { backend, name, isa, threads, gemm } = kernels.info();
+    return { backend, name, isa, threads, gemm, library: kernels.library.path };
+  }
+
+  /**
+   * Lists every tensor alive, parameters and optimizer state included.
+   *
+   * @returns Bytes, and where each was made if the device was opened with `debug`.
+   */
+  leaks(): LiveTensor[] {
+    return this.#memory.live();
+  }
+
+  /** Frees everything and closes the device; its tensors are dead after this. */
+  close(): void {
+    this.#memory.close();
+  }
+
+  /** Closes the device at the end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** The memory behind a device; not part of the public API. */
+export function memoryOf(device: Device): DeviceMemory {
+  return memoryOfDevice(device);
+}
+
+/** Fills a tensor with the next normal draws of its device. */
+export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number): void {
+  draw(DISTRIBUTION.normal, tensor, mean, deviation);
+}
+
+function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {
+  const { kernels: k, seed } = tensor.memory;
+  const operation = tensor.memory.draws++;
+  k.check(
+    k.symbols.remoe_random(
+      k.handle,
+      distribution,
+      tensor.address,
+      BigInt(tensor.size),
+      a,
+      b,
+      seed,
+      operation,
+      0,
+    ),
+    "random",
+  );
+}

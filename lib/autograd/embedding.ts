@@ -1,0 +1,77 @@
+/** Rows of a table, picked by token. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+
+/**
+ * The table's row for each token.
+ *
+ * @param table `[vocabulary, hidden]`.
+ * @param tokens Row numbers, `[count]`, each from 0 to vocabulary - 1.
+ * @returns `[count, hidden]`.
+ * @throws {ShapeMismatchError} If the table is no matrix.
+ * @throws {DeviceError} If a token is outside the vocabulary; the message names its position.
+ *
+ * @example
+ * ```ts
+ * import { Device, embedding, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = embedding(device.from([1, 2, 3, 4], [2, 2]), device.tokens([1, 0]));
+ * console.assert((await read(y)).join() === "3,4,1,2");
+ * ```
+ */
+export function embedding<V extends number, H extends number, T extends number>(
+  table: Tensor<"f32", readonly [V, H]>,
+  tokens: Tensor<"i32", readonly [T]>,
+): Tensor<"f32", readonly [T, H]> {
+  const rows = internal(table);
+  const index = internal(tokens);
+  const [vocabulary, hidden] = rows.shape;
+  if (rows.shape.length !== 2) {
+    throw new ShapeMismatchError(
+      `Cannot embed with a table of shape ${showShape(rows.shape)}: it needs [vocabulary, hidden]`,
+    );
+  }
+  const { kernels: k } = rows.memory;
+  const out = rows.memory.allocate("f32", [index.size, hidden] as unknown as readonly [T, H]);
+  k.check(
+    k.symbols.remoe_embedding_forward(
+      k.handle,
+      out.address,
+      rows.address,
+      index.address,
+      index.size,
+      hidden,
+      vocabulary,
+    ),
+    "embedding",
+  );
+  recordNode({
+    operation: "embedding",
+    inputs: [rows],
+    outputs: [out],
+    saved: [index],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(rows);
+      if (!dy || !target) return;
+      k.check(
+        k.symbols.remoe_embedding_gradient(
+          k.handle,
+          target.tensor.address,
+          dy.address,
+          index.address,
+          index.size,
+          hidden,
+          vocabulary,
+          target.accumulate,
+        ),
+        "gradient of embedding",
+      );
+    },
+  });
+  return out;
+}

@@ -1,0 +1,259 @@
+/** Operations that move elements but compute nothing: reshape, transpose, cast. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { denseStrides, elementCount, showShape, stridedLayout } from "../tensor/shape_math.ts";
+import type { Shape, Transpose } from "../tensor/shape.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
+
+/**
+ * The same elements in another shape; no copy is made.
+ *
+ * @param x Any tensor.
+ * @param shape Sizes with the same number of elements.
+ * @returns A view of the same memory.
+ * @throws {ShapeMismatchError} If the numbers of elements differ.
+ *
+ * @example
+ * ```ts
+ * import { Device, reshape } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = reshape(device.zeros([2, 6]), [3, 4]);
+ * console.assert(y.shape[0] === 3);
+ * ```
+ */
+export function reshape<D extends DType, const S extends Shape>(
+  x: Tensor<D>,
+  shape: S,
+): Tensor<D, S> {
+  const source = internal(x);
+  if (elementCount(shape) !== source.size) {
+    throw new ShapeMismatchError(
+      `Cannot reshape ${showShape(source.shape)} to ${showShape(shape)}: ` +
+        `${source.size} elements do not fill ${elementCount(shape)}`,
+    );
+  }
+  const out = source.memory.view(source, shape);
+  recordNode({
+    operation: "reshape",
+    inputs: [source],
+    outputs: [out],
+    saved: [source],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(source);
+      if (!dy || !target) return;
+      if (target.accumulate === 1) accumulate(target.tensor, dy, 1);
+      else copyInto(target.tensor, dy);
+    },
+  });
+  return out;
+}
+
+/** Axis `i` of `out` is axis `order[i]` of `x`, where `x` is read as dense over `shape`. */
+export function permuteInto(
+  out: DeviceTensor,
+  x: DeviceTensor,
+  shape: Shape,
+  order: readonly number[],
+): void {
+  const strides = denseStrides(shape);
+  const { kernels: k } = x.memory;
+  k.check(
+    k.symbols.remoe_copy_strided(
+      k.handle,
+      DTYPE_CODE[x.dtype],
+      out.address,
+      x.address,
+      stridedLayout(order.map((axis) => shape[axis]!), order.map((axis) => strides[axis]!)),
+    ),
+    "permute",
+  );
+}
+
+/** out[..., j, i] = x[..., i, j]. */
+function transposeInto(out: DeviceTensor, x: DeviceTensor): void {
+  const last = x.shape.length - 1;
+  const order = x.shape.map((_, axis) => axis);
+  [order[last], order[last - 1]] = [last - 1, last];
+  permuteInto(out, x, x.shape, order);
+}
+
+/** A shape with its last two axes swapped. */
+function swapLast(shape: Shape): number[] {
+  return [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!];
+}
+
+/**
+ * Swaps the last two axes, into new memory.
+ *
+ * @param x A tensor of at least two axes.
+ * @returns `[…, N, M]` for `[…, M, N]`.
+ * @throws {ShapeMismatchError} If the tensor has fewer than two axes.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, transpose } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = transpose(device.from([1, 2, 3, 4], [2, 2]));
+ * console.assert((await read(y)).join() === "1,3,2,4");
+ * ```
+ */
+export function transpose<D extends DType, S extends Shape>(
+  x: Tensor<D, S>,
+): Tensor<D, Transpose<S>> {
+  const source = internal(x) as DeviceTensor<D>;
+  if (source.shape.length < 2) {
+    throw new ShapeMismatchError(
+      `Cannot transpose ${showShape(source.shape)}: it needs at least two axes`,
+    );
+  }
+  const out = source.memory.allocate(source.dtype, swapLast(source.shape));
+  transposeInto(out, source);
+  recordNode({
+    operation: "transpose",
+    inputs: [source],
+    outputs: [out],
+    saved: [],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(source);
+      if (!dy || !target) return;
+      if (target.accumulate === 0) return transposeInto(target.tensor, dy);
+      const dx = source.memory.allocate("f32", source.shape);
+      transposeInto(dx, dy);
+      accumulate(target.tensor, dx, 1);
+    },
+  });
+  return out as unknown as Tensor<D, Transpose<S>>;
+}
+
+/** Converts into existing memory. */
+export function castInto(out: DeviceTensor, x: DeviceTensor): void {
+  const { kernels: k } = x.memory;
+  k.check(
+    k.symbols.remoe_cast(
+      k.handle,
+      DTYPE_CODE[out.dtype],
+      out.address,
+      DTYPE_CODE[x.dtype],
+      x.address,
+      BigInt(x.size),
+    ),
+    "cast",
+  );
+}
+
+/**
+ * The same numbers in another element type: bf16 rounds to nearest even, i32 truncates.
+ *
+ * Gradients pass through between f32 and bf16 unchanged.
+ *
+ * @param x Any tensor.
+ * @param dtype The element type wanted.
+ * @returns A new tensor of that type.
+ *
+ * @example
+ * ```ts
+ * import { cast, Device, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = cast(device.from([1.001], [1]), "bf16");
+ * console.assert((await read(y))[0] === 1);
+ * ```
+ */
+export function cast<D extends DType, S extends Shape>(
+  x: Tensor<DType, S>,
+  dtype: D,
+): Tensor<D, S> {
+  const source = internal(x);
+  const out = source.memory.allocate(dtype, source.shape);
+  castInto(out, source);
+  if (source.dtype !== "i32" && dtype !== "i32") {
+    recordNode({
+      operation: "cast",
+      inputs: [source],
+      outputs: [out],
+      saved: [],
+      backward(gradients) {
+        const dy = gradients.of(out);
+        if (dy) gradients.add(source, dy);
+      },
+    });
+  }
+  return out;
+}
+
+/**
+ * Some rows of a tensor: a stretch of its first axis, copied.
+ *
+ * @param x A tensor of at least one axis.
+ * @param start First row, from 0.
+ * @param end Row after the last.
+ * @returns Rows `start` to `end - 1`.
+ * @throws {RangeError} If the stretch is empty or not within the tensor.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, rows } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = rows(device.from([1, 2, 3, 4, 5, 6], [3, 2]), 1, 3);
+ * console.assert((await read(y)).join() === "3,4,5,6");
+ * ```
+ */
+export function rows<R extends Shape>(
+  x: Tensor<"f32", readonly [number, ...R]>,
+  start: number,
+  end: number,
+): Tensor<"f32", readonly [number, ...R]> {
+  const source = internal(x);
+  const [count, ...rest] = source.shape;
+  if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end)) {
+    throw new RangeError(`Cannot take rows ${start} to ${end}: they must be integers, start < end`);
+  }
+  if (end > count) {
+    throw new RangeError(`Cannot take rows ${start} to ${end} of ${showShape(source.shape)}`);
+  }
+  const { kernels: k } = source.memory;
+  const out = source.memory.allocate("f32", [end - start, ...rest] as const);
+  const rowBytes = BigInt(4 * source.size / count);
+  const offset = BigInt(start) * rowBytes;
+  k.check(
+    k.symbols.remoe_copy(
+      k.handle,
+      out.address,
+      source.address + offset,
+      BigInt(end - start) * rowBytes,
+    ),
+    "rows",
+  );
+  recordNode({
+    operation: "rows",
+    inputs: [source],
+    outputs: [out],
+    saved: [],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(source);
+      if (!dy || !target) return;
+      if (target.accumulate === 0) fill(target.tensor, 0);
+      k.check(
+        k.symbols.remoe_accumulate(
+          k.handle,
+          DTYPE_CODE.f32,
+          target.tensor.address + offset,
+          dy.address,
+          1,
+          BigInt(dy.size),
+        ),
+        "gradient of rows",
+      );
+    },
+  });
+  return out as unknown as Tensor<"f32", readonly [number, ...R]>;
+}

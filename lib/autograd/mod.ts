@@ -1,0 +1,52 @@
+/** Reverse-mode differentiation: devices, tapes, and operations with their derivatives. @module */
+
+export { type AttentionOptions, causalAttention } from "./attention.ts";
+export {
+  defineOperation,
+  type OperationDefinition,
+  type OperationGradient,
+} from "./define_operation.ts";
+export {
+  Device,
+  type DeviceInfo,
+  type DeviceOptions,
+  type DeviceStatistics,
+  type NormalOptions,
+  type UniformOptions,
+} from "./device.ts";
+export {
+  add,
+  divide,
+  exp,
+  log,
+  multiply,
+  negate,
+  relu,
+  scale,
+  shift,
+  sigmoid,
+  silu,
+  sqrt,
+  square,
+  subtract,
+  tanh,
+  type TensorOf,
+} from "./elementwise.ts";
+export { embedding } from "./embedding.ts";
+export { cast, reshape, rows, transpose } from "./layout.ts";
+export { type CrossEntropy, crossEntropy, meanSquaredError } from "./losses.ts";
+export { matmul } from "./matmul.ts";
+export type { Parameter } from "./parameter.ts";
+export { recompute } from "./recompute.ts";
+export { mean, type ReduceOptions, softmax, sum } from "./reduce.ts";
+export { rmsNorm } from "./rms_norm.ts";
+export {
+  type LambdaRule,
+  type LayerRouting,
+  type StepInputs,
+  type StepReadout,
+  StepState,
+  type StepStateOptions,
+} from "./step_state.ts";
+export { swiglu } from "./swiglu.ts";
+export type { BackwardOptions, Recording } from "./tape.ts";

@@ -1,0 +1,78 @@
+/** Parameters: tensors that training changes, with a gradient of their own. @module */
+
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { GradientTarget } from "../tensor/recorder.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
+import { fill } from "../tensor/transfer.ts";
+
+/** A tensor that training changes; backward passes add up in its gradient. */
+export interface Parameter<out S extends Shape = Shape> extends Tensor<"f32", S> {
+  /** Path in the model, as checkpoints name it. */
+  readonly name: string;
+  /** Whether weight decay applies: to matrices, not to the scales of norms. */
+  readonly decay: boolean;
+  /** The gradient summed since {@linkcode Parameter.zeroGradient}; zeros before the first backward. */
+  readonly gradient: Tensor<"f32", S>;
+  /** Forgets the gradient: the next backward overwrites it, which costs no pass over memory. */
+  zeroGradient(): void;
+}
+
+/** The one implementation of {@linkcode Parameter}. */
+export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32", S>
+  implements Parameter<S> {
+  #gradient: DeviceTensor<"f32", S> | null = null;
+  /** Whether the gradient's memory holds nothing of worth. */
+  #stale = true;
+
+  private constructor(
+    of: DeviceTensor<"f32", S>,
+    readonly name: string,
+    readonly decay: boolean,
+  ) {
+    super(of.memory, "f32", of.shape, of.storage, true);
+  }
+
+  /** An uninitialised parameter that outlives every scope. */
+  static make<const S extends Shape>(
+    memory: DeviceMemory,
+    name: string,
+    shape: S,
+    decay: boolean,
+  ): ParameterTensor<S> {
+    return new ParameterTensor(memory.allocateAtRoot("f32", shape), name, decay);
+  }
+
+  get gradient(): DeviceTensor<"f32", S> {
+    const gradient = this.#buffer();
+    if (this.#stale) {
+      fill(gradient, 0);
+      this.#stale = false;
+    }
+    return gradient;
+  }
+
+  zeroGradient(): void {
+    this.#stale = true;
+  }
+
+  override gradientTarget(): GradientTarget {
+    const accumulate = this.#stale ? 0 : 1;
+    this.#stale = false;
+    return { tensor: this.#buffer(), accumulate };
+  }
+
+  #buffer(): DeviceTensor<"f32", S> {
+    return this.#gradient ??= this.memory.allocateAtRoot("f32", this.shape);
+  }
+
+  override [Symbol.dispose](): void {
+    this.#gradient?.[Symbol.dispose]();
+    super[Symbol.dispose]();
+  }
+}
+
+/** Whether a tensor is a parameter. */
+export function isParameter(tensor: DeviceTensor): tensor is ParameterTensor {
+  return tensor instanceof ParameterTensor;
+}

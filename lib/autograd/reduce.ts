@@ -1,0 +1,192 @@
+/** Sums, means and softmax over axes. @module */
+
+import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { reduceLayout, showShape, stridedLayout } from "../tensor/shape_math.ts";
+import type { Reduced, Shape } from "../tensor/shape.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { accumulate } from "../tensor/transfer.ts";
+
+/** Settings of a reduction. */
+export interface ReduceOptions<Axis extends number | undefined = undefined> {
+  /** The axis to reduce, counted from the end when negative; all of them by default. */
+  axis?: Axis;
+}
+
+/** `remoe_reduction`. */
+const REDUCTION = { sum: 0, mean: 1 } as const;
+
+function reduce(name: keyof typeof REDUCTION, x: DeviceTensor, axis?: number): DeviceTensor {
+  const rank = x.shape.length;
+  const at = axis === undefined ? undefined : axis < 0 ? axis + rank : axis;
+  if (at !== undefined && !(Number.isInteger(at) && at >= 0 && at < rank)) {
+    throw new RangeError(
+      `Cannot ${name} ${showShape(x.shape)} over axis ${axis}: it has ${rank} axes`,
+    );
+  }
+  const isReduced = (i: number): boolean => at === undefined || i === at;
+  const out = x.memory.allocate("f32", x.shape.filter((_, i) => !isReduced(i)));
+  const { kernels: k } = x.memory;
+  k.check(
+    k.symbols.remoe_reduce(
+      k.handle,
+      REDUCTION[name],
+      DTYPE_CODE.f32,
+      out.address,
+      x.address,
+      reduceLayout(x.shape, isReduced),
+      0,
+    ),
+    name,
+  );
+  recordNode({
+    operation: name,
+    inputs: [x],
+    outputs: [out],
+    saved: [],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(x);
+      if (!dy || !target) return;
+      // Each element was added once, so each takes the whole gradient, or its share of a mean.
+      const repeated = target.accumulate === 0 && name === "sum"
+        ? target.tensor
+        : x.memory.allocate("f32", x.shape);
+      repeatInto(repeated, dy, isReduced);
+      if (repeated === target.tensor) return;
+      if (target.accumulate === 0) {
+        k.check(
+          k.symbols.remoe_fill(k.handle, DTYPE_CODE.f32, target.tensor.address, 0, BigInt(x.size)),
+          name,
+        );
+      }
+      accumulate(target.tensor, repeated, name === "mean" ? out.size / x.size : 1);
+    },
+  });
+  return out;
+}
+
+/** Repeats a reduced tensor along the axes that were reduced. */
+function repeatInto(
+  out: DeviceTensor,
+  reduced: DeviceTensor,
+  isReduced: (axis: number) => boolean,
+): void {
+  const strides = new Array<number>(out.shape.length);
+  let stride = 1;
+  for (let axis = out.shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = isReduced(axis) ? 0 : stride;
+    if (!isReduced(axis)) stride *= out.shape[axis]!;
+  }
+  const { kernels: k } = out.memory;
+  k.check(
+    k.symbols.remoe_copy_strided(
+      k.handle,
+      DTYPE_CODE.f32,
+      out.address,
+      reduced.address,
+      stridedLayout(out.shape, strides),
+    ),
+    "repeat",
+  );
+}
+
+/**
+ * Sum over one axis, or over all of them.
+ *
+ * @param x Any fp32 tensor.
+ * @param options The axis.
+ * @returns The sums; a scalar without an axis.
+ * @throws {RangeError} If there is no such axis.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, sum } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.from([1, 2, 3, 4], [2, 2]);
+ * console.assert((await read(sum(x)))[0] === 10);
+ * console.assert((await read(sum(x, { axis: -1 }))).join() === "3,7");
+ * ```
+ */
+export function sum<S extends Shape, const Axis extends number | undefined = undefined>(
+  x: Tensor<"f32", S>,
+  options: ReduceOptions<Axis> = {},
+): Tensor<"f32", Reduced<S, Axis>> {
+  return reduce("sum", internal(x), options.axis) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+}
+
+/**
+ * Mean over one axis, or over all of them.
+ *
+ * @param x Any fp32 tensor.
+ * @param options The axis.
+ * @returns The means; a scalar without an axis.
+ * @throws {RangeError} If there is no such axis.
+ *
+ * @example
+ * ```ts
+ * import { Device, mean, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.from([1, 2, 3, 4], [2, 2]);
+ * console.assert((await read(mean(x)))[0] === 2.5);
+ * ```
+ */
+export function mean<S extends Shape, const Axis extends number | undefined = undefined>(
+  x: Tensor<"f32", S>,
+  options: ReduceOptions<Axis> = {},
+): Tensor<"f32", Reduced<S, Axis>> {
+  return reduce("mean", internal(x), options.axis) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+}
+
+/**
+ * Softmax over the last axis.
+ *
+ * @param x A tensor of at least one axis.
+ * @returns Positive numbers that add up to 1 along the last axis.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, softmax } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = softmax(device.from([0, 0], [1, 2]));
+ * console.assert((await read(y))[0] === 0.5);
+ * ```
+ */
+export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+  const source = internal(x);
+  const columns = source.shape.at(-1) ?? 1;
+  const rows = source.size / columns;
+  const out = source.memory.allocate("f32", source.shape);
+  const { kernels: k } = source.memory;
+  k.check(
+    k.symbols.remoe_softmax(k.handle, out.address, source.address, rows, columns),
+    "softmax",
+  );
+  recordNode({
+    operation: "softmax",
+    inputs: [source],
+    outputs: [out],
+    saved: [out],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(source);
+      if (!dy || !target) return;
+      k.check(
+        k.symbols.remoe_softmax_gradient(
+          k.handle,
+          target.tensor.address,
+          dy.address,
+          out.address,
+          rows,
+          columns,
+          target.accumulate,
+        ),
+        "gradient of softmax",
+      );
+    },
+  });
+  return out;
+}

@@ -1,0 +1,87 @@
+/** Root-mean-square normalisation. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { Shape } from "../tensor/shape.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+
+/**
+ * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
+ *
+ * @param x Rows of size D in the last axis.
+ * @param weight One scale for each of the D columns.
+ * @param epsilon Keeps the root away from zero; the paper uses 1e-5.
+ * @returns A tensor of the shape of `x`.
+ * @throws {ShapeMismatchError} If `weight` does not have the last size of `x`.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, rmsNorm } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = rmsNorm(device.from([3, -3], [1, 2]), device.ones([2]));
+ * console.assert(Math.abs((await read(y))[0]! - 1) < 1e-5);
+ * ```
+ */
+export function rmsNorm<S extends Shape>(
+  x: Tensor<"f32", S>,
+  weight: Tensor<"f32", readonly [number]>,
+  epsilon = 1e-5,
+): Tensor<"f32", S> {
+  const source = internal(x);
+  const scale = internal(weight);
+  const columns = source.shape.at(-1);
+  if (columns === undefined || scale.size !== columns) {
+    throw new ShapeMismatchError(
+      `Cannot rmsNorm ${showShape(source.shape)} with weight ${showShape(scale.shape)}: ` +
+        `the weight must have the size of the last axis`,
+    );
+  }
+  const { memory } = source;
+  const { kernels: k } = memory;
+  const rows = source.size / columns;
+  const out = memory.allocate("f32", source.shape);
+  const inverse = memory.allocate("f32", [rows]);
+  k.check(
+    k.symbols.remoe_rms_norm_forward(
+      k.handle,
+      out.address,
+      inverse.address,
+      source.address,
+      scale.address,
+      rows,
+      columns,
+      epsilon,
+    ),
+    "rmsNorm",
+  );
+  recordNode({
+    operation: "rmsNorm",
+    inputs: [source, scale],
+    outputs: [out],
+    saved: [source, scale, inverse],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      if (dy === null) return;
+      const dx = gradients.into(source);
+      const dweight = gradients.into(scale);
+      k.check(
+        k.symbols.remoe_rms_norm_gradient(
+          k.handle,
+          dx?.tensor.address ?? 0n,
+          dweight?.tensor.address ?? 0n,
+          dy.address,
+          inverse.address,
+          source.address,
+          scale.address,
+          rows,
+          columns,
+          (dx?.accumulate ?? 0) | (dweight?.accumulate ?? 0) << 1,
+        ),
+        "gradient of rmsNorm",
+      );
+    },
+  });
+  return out;
+}

@@ -1,0 +1,271 @@
+/** The device buffer of values that change from step to step. @module */
+
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { download, fill } from "../tensor/transfer.ts";
+import { type Device, memoryOf } from "./device.ts";
+
+/** Slots of the header, `remoe_state` of kernels/include/remoe.h; the host's inputs come first. */
+const SLOT = {
+  learningRate: 0,
+  lambda: 8,
+  sparsity: 9,
+  activePairs: 10,
+  gradientNorm: 11,
+  clipScale: 12,
+  notFinite: 13,
+  loss: 14,
+  l1: 15,
+  balance: 16,
+  overflow: 17,
+} as const;
+const HEADER = 32;
+
+/** Totals at the head of a layer's record, `remoe_record`. */
+const RECORD = { withoutExpert: 1 } as const;
+const RECORD_EXTRA = 4;
+
+const BYTES = 8n;
+
+/** Sizes of a {@linkcode StepState}. */
+export interface StepStateOptions {
+  /** MoE layers whose routing is summed up. Default 1. */
+  layers?: number;
+  /** Experts of each layer. Default 1. */
+  experts?: number;
+  /** λ at the start. Default 1e-8, the paper's λ0. */
+  lambda?: number;
+}
+
+/** What the host gives the optimizer's step. */
+export interface StepInputs {
+  /** Learning rate of this step. */
+  readonly learningRate: number;
+  /** `1 - beta1^step`. */
+  readonly biasCorrection1: number;
+  /** `1 - beta2^step`. */
+  readonly biasCorrection2: number;
+  /** Number of the step, from 1. */
+  readonly step: number;
+}
+
+/** Constants of the rule of λ, equation 7. */
+export interface LambdaRule {
+  /** Active experts wanted for each token, k·G. */
+  readonly active: number;
+  /** Tokens of the whole optimizer step. */
+  readonly tokens: number;
+  /** Factor by which λ moves. */
+  readonly alpha: number;
+  /** Least λ. */
+  readonly floor: number;
+  /** Greatest λ. */
+  readonly ceiling: number;
+  /** False leaves λ and only sums up the statistics. */
+  readonly adapt: boolean;
+}
+
+/** Routing of one layer over one step. */
+export interface LayerRouting {
+  /** Tokens routed to each expert. */
+  readonly counts: Float64Array;
+  /** Tokens with no active expert. */
+  readonly tokensWithoutExpert: number;
+}
+
+/** All that a step leaves, read back at once. */
+export interface StepReadout {
+  /** Coefficient of the L1 term, for the next step. */
+  readonly lambda: number;
+  /** Share of pairs of token and expert that were not routed, equation 8. */
+  readonly sparsity: number;
+  /** Pairs of token and active expert, over all layers. */
+  readonly activePairs: number;
+  /** Norm of all gradients before clipping. */
+  readonly gradientNorm: number;
+  /** Factor by which clipping scaled them. */
+  readonly clipScale: number;
+  /** Whether the gradient's norm was infinite or not a number: the step was not taken. */
+  readonly notFinite: boolean;
+  /** Language-model loss, the mean over micro-batches, in nats. */
+  readonly loss: number;
+  /** The L1 term without λ, equation 9 or 10. */
+  readonly l1: number;
+  /** TopK's balance loss without its coefficient, summed over layers. */
+  readonly balance: number;
+  /** Whether a dispatch plan had too few rows. */
+  readonly overflow: boolean;
+  /** Routing of each layer. */
+  readonly layers: readonly LayerRouting[];
+}
+
+// Friends of StepState: kernels need its address, users do not.
+let bufferOf: (state: StepState) => DeviceTensor<"f64">;
+
+/**
+ * Learning rate, λ, clip scale and the routing's statistics, as one device buffer: a step
+ * reads back once. Layers of a model share one, and with it one λ.
+ *
+ * @example
+ * ```ts
+ * import { Device, StepState } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using state = new StepState(device, { layers: 2, experts: 8 });
+ * state.begin();
+ * state.updateLambda({ active: 1, tokens: 64, alpha: 1.2, floor: 1e-10, ceiling: 1e4, adapt: true });
+ * console.assert(state.read().sparsity === 1); // nothing was routed, so λ falls
+ * console.assert(state.read().lambda < 1e-8);
+ * ```
+ */
+export class StepState implements Disposable {
+  /** MoE layers whose routing is summed up. */
+  readonly layers: number;
+  /** Experts of each layer. */
+  readonly experts: number;
+  readonly #memory: DeviceMemory;
+  readonly #buffer: DeviceTensor<"f64">;
+
+  static {
+    bufferOf = (state) => state.#buffer;
+  }
+
+  /**
+   * Makes a state with empty statistics.
+   *
+   * @param device Where it lives.
+   * @param options Layers, experts, λ at the start.
+   */
+  constructor(device: Device, options: StepStateOptions = {}) {
+    this.layers = options.layers ?? 1;
+    this.experts = options.experts ?? 1;
+    this.#memory = memoryOf(device);
+    const size = HEADER + this.layers * (RECORD_EXTRA + this.experts);
+    this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
+    fill(this.#buffer, 0);
+    this.setLambda(options.lambda ?? 1e-8);
+  }
+
+  /**
+   * Sets λ.
+   *
+   * @param lambda Coefficient of the L1 term.
+   */
+  setLambda(lambda: number): void {
+    this.#write(SLOT.lambda, [lambda]);
+  }
+
+  /** Zeroes the statistics of the step before; λ stays. */
+  begin(): void {
+    const { kernels: k } = this.#memory;
+    k.check(
+      k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.layers, this.experts),
+      "begin step",
+    );
+  }
+
+  /**
+   * Writes what the optimizer needs of the host.
+   *
+   * @param inputs Learning rate and bias corrections.
+   */
+  writeInputs(inputs: StepInputs): void {
+    this.#write(SLOT.learningRate, [
+      inputs.learningRate,
+      inputs.biasCorrection1,
+      inputs.biasCorrection2,
+      inputs.step,
+    ]);
+  }
+
+  /**
+   * Adds a share of a loss to the loss of the step.
+   *
+   * @param loss A scalar.
+   * @param share Factor: 1 / micro-batches.
+   */
+  addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
+    const { kernels: k } = this.#memory;
+    const value = internal(loss).address;
+    k.check(
+      k.symbols.remoe_state_add(k.handle, this.#buffer.address, SLOT.loss, value, share),
+      "add loss",
+    );
+  }
+
+  /**
+   * Sums up the routing of the step and moves λ by equation 7, on the device: with integer
+   * counts, λ grows by alpha where more pairs are active than wanted, and falls otherwise.
+   *
+   * @param rule Target, factor and bounds.
+   */
+  updateLambda(rule: LambdaRule): void {
+    const { kernels: k } = this.#memory;
+    k.check(
+      k.symbols.remoe_state_update_lambda(
+        k.handle,
+        this.#buffer.address,
+        this.layers,
+        this.experts,
+        rule.active,
+        rule.tokens,
+        rule.alpha,
+        rule.floor,
+        rule.ceiling,
+        rule.adapt ? 1 : 0,
+      ),
+      "update lambda",
+    );
+  }
+
+  /**
+   * Copies everything to the host, waiting for the device.
+   *
+   * @returns The step's figures.
+   */
+  read(): StepReadout {
+    const all = download(this.#buffer);
+    return {
+      lambda: all[SLOT.lambda]!,
+      sparsity: all[SLOT.sparsity]!,
+      activePairs: all[SLOT.activePairs]!,
+      gradientNorm: all[SLOT.gradientNorm]!,
+      clipScale: all[SLOT.clipScale]!,
+      notFinite: all[SLOT.notFinite] !== 0,
+      loss: all[SLOT.loss]!,
+      l1: all[SLOT.l1]!,
+      balance: all[SLOT.balance]!,
+      overflow: all[SLOT.overflow] !== 0,
+      layers: Array.from({ length: this.layers }, (_, layer) => this.#layer(all, layer)),
+    };
+  }
+
+  #layer(all: Float64Array, layer: number): LayerRouting {
+    const start = HEADER + layer * (RECORD_EXTRA + this.experts);
+    const counts = start + RECORD_EXTRA;
+    return {
+      counts: all.slice(counts, counts + this.experts),
+      tokensWithoutExpert: all[start + RECORD.withoutExpert]!,
+    };
+  }
+
+  #write(slot: number, values: readonly number[]): void {
+    const bytes = new Uint8Array(Float64Array.from(values).buffer);
+    this.#memory.kernels.writeBytes(this.#buffer.address + BigInt(slot) * BYTES, bytes);
+  }
+
+  /** Frees the buffer. */
+  [Symbol.dispose](): void {
+    this.#buffer[Symbol.dispose]();
+  }
+}
+
+/** Address of a state's first double. */
+export function stateAddress(state: StepState): bigint {
+  return bufferOf(state).address;
+}
+
+/** Address of λ, for the routers' gradient. */
+export function lambdaAddress(state: StepState): bigint {
+  return stateAddress(state) + BigInt(SLOT.lambda) * BYTES;
+}

@@ -1,0 +1,65 @@
+/** SwiGLU, the gated activation of LLaMA's feed-forward network. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+
+/**
+ * `silu(h[:, :W]) · h[:, W:]`: the first half of the columns gates the second.
+ *
+ * @param h Pre-activations `[rows, 2W]`, gate | up.
+ * @returns Activations `[rows, W]`.
+ * @throws {ShapeMismatchError} If `h` is no matrix with an even number of columns.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, swiglu } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = swiglu(device.from([0, 5], [1, 2]));
+ * console.assert((await read(y))[0] === 0);
+ * ```
+ */
+export function swiglu<R extends number>(
+  h: Tensor<"f32", readonly [R, number]>,
+): Tensor<"f32", readonly [R, number]> {
+  const source = internal(h);
+  const [rows, columns] = source.shape;
+  if (source.shape.length !== 2 || columns % 2 !== 0) {
+    throw new ShapeMismatchError(
+      `Cannot swiglu ${showShape(source.shape)}: it needs rows of an even size, gate | up`,
+    );
+  }
+  const width = columns / 2;
+  const { kernels: k } = source.memory;
+  const out = source.memory.allocate("f32", [rows, width] as readonly [R, number]);
+  k.check(
+    k.symbols.remoe_swiglu_forward(k.handle, out.address, source.address, rows, width),
+    "swiglu",
+  );
+  recordNode({
+    operation: "swiglu",
+    inputs: [source],
+    outputs: [out],
+    saved: [source],
+    backward(gradients) {
+      const da = gradients.of(out);
+      const dh = da && gradients.into(source);
+      if (!da || !dh) return;
+      k.check(
+        k.symbols.remoe_swiglu_gradient(
+          k.handle,
+          dh.tensor.address,
+          da.address,
+          source.address,
+          rows,
+          width,
+          dh.accumulate,
+        ),
+        "gradient of swiglu",
+      );
+    },
+  });
+  return out;
+}

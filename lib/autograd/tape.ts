@@ -1,0 +1,176 @@
+/** The tape: records operations forward, runs their derivatives backward. @module */
+
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { Gradients, GradientTarget, Recorder, TapeNode } from "../tensor/recorder.ts";
+import { MemoryScope, type Scope } from "../tensor/scope.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { accumulate, fill } from "../tensor/transfer.ts";
+import { isParameter } from "./parameter.ts";
+
+/** Settings of {@linkcode Recording.backward}. */
+export interface BackwardOptions {
+  /** Factor on the loss: 1 / micro-batches under gradient accumulation. Default 1. */
+  scale?: number;
+}
+
+/** A scope that also records: open it, run the forward pass, call `backward`, let it close. */
+export interface Recording extends Scope {
+  /**
+   * Marks a tensor that is no parameter as one whose gradient is wanted.
+   *
+   * @param tensor The tensor; operations recorded after this call see the mark.
+   * @returns The same tensor.
+   */
+  watch<T extends Tensor>(tensor: T): T;
+  /**
+   * Runs the tape backward, once: gradients add up in parameters and in watched tensors.
+   *
+   * @param loss A scalar that was computed on this tape.
+   * @param options Factor on the loss.
+   */
+  backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
+  /**
+   * The gradient of a watched tensor after `backward`; it lives as long as the tape.
+   *
+   * @param tensor A tensor given to `watch`.
+   * @returns Its gradient, of the same shape.
+   */
+  gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
+}
+
+/** Scope and tape in one; {@linkcode Device.record} opens it. */
+export class Tape extends MemoryScope implements Recording, Recorder {
+  readonly #nodes: TapeNode[] = [];
+  readonly #watched: Set<DeviceTensor> = new Set();
+  readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
+  #consumed = false;
+
+  private constructor(memory: DeviceMemory) {
+    super(memory, memory.innermost, "recording");
+  }
+
+  /** Opens a tape as the innermost scope. */
+  static open(memory: DeviceMemory): Tape {
+    const tape = memory.push(new Tape(memory));
+    memory.recorder = tape;
+    return tape;
+  }
+
+  watch<T extends Tensor>(tensor: T): T {
+    const watched = internal(tensor);
+    watched.tracker = this;
+    this.#watched.add(watched);
+    return tensor;
+  }
+
+  record(node: TapeNode): void {
+    if (!node.inputs.some((input) => this.#isTracked(input))) return;
+    this.#nodes.push(node);
+    for (const output of node.outputs) output.tracker = this;
+    // A scope opened inside this one may close before backward runs.
+    for (const { storage } of node.saved) {
+      if (storage.scope.depth > this.depth) this.move(storage, this);
+    }
+  }
+
+  #isTracked(tensor: DeviceTensor): boolean {
+    return tensor.tracker === this || isParameter(tensor);
+  }
+
+  backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
+    const root = internal(loss);
+    if (this.#consumed) {
+      throw new Error(
+        "Cannot run backward twice on one tape: add the losses first, or record again",
+      );
+    }
+    if (root.size !== 1) {
+      throw new RangeError(
+        `Cannot run backward from shape ${
+          showShape(root.shape)
+        }: the loss must be a scalar; sum or average it`,
+      );
+    }
+    if (root.tracker !== this) {
+      throw new Error(
+        "Cannot run backward: no parameter or watched tensor leads to this loss on this tape",
+      );
+    }
+    const seed = this.memory.allocateIn(this, "f32", root.shape);
+    fill(seed, options.scale ?? 1);
+    this.backwardFrom(root, seed);
+  }
+
+  /** Runs the tape backward from a gradient that has reached `root`. */
+  backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">): void {
+    this.#consumed = true;
+    using pause = this.memory.openPause();
+    this.#gradients.set(root, gradient);
+    const pass = new BackwardPass(this.#gradients, pause, (tensor) => this.#isTracked(tensor));
+    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
+      if (!node.outputs.some((output) => this.#gradients.has(output))) continue;
+      using _temporaries = this.memory.openScope();
+      node.backward(pass);
+      for (const output of node.outputs) this.#release(output, gradient);
+    }
+    for (const kept of this.#gradients.values()) {
+      if (kept !== gradient) this.move(kept.storage, this);
+    }
+  }
+
+  /** A gradient that has been passed on is needed no more, unless its tensor is watched. */
+  #release(output: DeviceTensor, seed: DeviceTensor): void {
+    if (this.#watched.has(output)) return;
+    const gradient = this.#gradients.get(output);
+    if (gradient !== seed) gradient?.[Symbol.dispose]();
+    this.#gradients.delete(output);
+  }
+
+  gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
+    const watched = internal(tensor);
+    if (!this.#watched.has(watched)) {
+      throw new Error(
+        "Cannot give a gradient of a tensor that was not watched: call watch() first",
+      );
+    }
+    let gradient = this.#gradients.get(watched);
+    if (gradient === undefined) {
+      gradient = this.memory.allocateIn(this, "f32", watched.shape);
+      fill(gradient, 0);
+      this.#gradients.set(watched, gradient);
+    }
+    return gradient as unknown as Tensor<"f32", T["shape"]>;
+  }
+}
+
+/** The gradients of one backward pass, as operations see them. */
+class BackwardPass implements Gradients {
+  constructor(
+    private readonly gradients: Map<DeviceTensor, DeviceTensor<"f32">>,
+    private readonly scope: MemoryScope,
+    private readonly isTracked: (tensor: DeviceTensor) => boolean,
+  ) {}
+
+  of(output: DeviceTensor): DeviceTensor<"f32"> | null {
+    return this.gradients.get(output) ?? null;
+  }
+
+  into(input: DeviceTensor): GradientTarget | null {
+    if (!this.isTracked(input)) return null;
+    const own = input.gradientTarget();
+    if (own !== null) return own;
+    const existing = this.gradients.get(input);
+    if (existing !== undefined) return { tensor: existing, accumulate: 1 };
+    const tensor = input.memory.allocateIn(this.scope, "f32", input.shape);
+    this.gradients.set(input, tensor);
+    return { tensor, accumulate: 0 };
+  }
+
+  add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void {
+    const target = this.into(input);
+    if (target === null) return;
+    if (target.accumulate === 0) fill(target.tensor, 0);
+    accumulate(target.tensor, gradient, 1);
+  }
+}

@@ -1,0 +1,73 @@
+/** Dense routing: every token goes to every expert with gate 1. @module */
+
+import type { Parameter } from "../autograd/parameter.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+import { fill } from "../tensor/transfer.ts";
+import { BALANCE, Routed } from "./routed.ts";
+import type { Router, Routing } from "./router.ts";
+
+/** Settings of {@linkcode DenseRouter}. */
+export interface DenseRouterOptions<H extends number = number, E extends number = number> {
+  /** Size of a token's hidden state. */
+  hidden: H;
+  /** Number of experts; one, the default, is the plain feed-forward network. */
+  experts?: E;
+}
+
+/**
+ * No choice at all: gates are 1. With one expert the MoE layer is the dense feed-forward
+ * network; with E experts it is one of E times the width, the paper's Dense×E.
+ *
+ * @example
+ * ```ts
+ * import { DenseRouter, Device, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using router = new DenseRouter({ hidden: 16, experts: 2 });
+ * const { gates } = router.route(device.normal([3, 16]));
+ * console.assert((await read(gates)).every((gate) => gate === 1));
+ * ```
+ */
+export class DenseRouter<const H extends number = number, const E extends number = 1>
+  implements Router<H, E> {
+  /** Size of a token's hidden state. */
+  readonly hidden: H;
+  /** Number of experts. */
+  readonly experts: E;
+  /** Every expert is active. */
+  readonly active: number;
+
+  /**
+   * Makes a router; it has no weights.
+   *
+   * @param options Sizes.
+   */
+  constructor(options: DenseRouterOptions<H, E>) {
+    this.hidden = options.hidden;
+    this.experts = options.experts ?? (1 as E);
+    this.active = this.experts;
+  }
+
+  /**
+   * Routes tokens.
+   *
+   * @param x Hidden states `[T, H]`; only their number matters.
+   * @returns Gates of 1.
+   */
+  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
+    const { memory, shape } = internal(x);
+    const gates = memory.allocate("f32", [shape[0], this.experts] as const);
+    const counts = memory.allocate("i32", [this.experts] as const);
+    fill(gates, 1);
+    fill(counts, shape[0]);
+    return new Routed(gates, counts, null, BALANCE.none, this.active);
+  }
+
+  /** Nothing to train. */
+  parameters(): Iterable<Parameter> {
+    return [];
+  }
+
+  /** Nothing to free. */
+  [Symbol.dispose](): void {}
+}

@@ -1,0 +1,143 @@
+/** The MoE layer: a router and its experts. @module */
+
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import type { StepState } from "../autograd/step_state.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+import { dispatchPlan } from "./dispatch_plan.ts";
+import { runExperts } from "./experts.ts";
+import { Routed } from "./routed.ts";
+import type { Router, Routing } from "./router.ts";
+
+/** Settings of {@linkcode MoE}. */
+export interface MoEOptions<H extends number = number, E extends number = number> {
+  /** Decides which experts each token goes to; its owner disposes of it. */
+  router: Router<H, E>;
+  /** Size of a token's hidden state. */
+  hidden: NoInfer<H>;
+  /** Width of one expert: the dense width divided by the granularity. */
+  width: number;
+  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
+  deviation?: number;
+  /** The same for the experts' second matrix. Default `deviation` / √2, the paper's for one layer. */
+  outputDeviation?: number;
+  /** Prefix of the weights' names in checkpoints. */
+  name?: string;
+  /** Where routing statistics are summed up during recording. */
+  state?: StepState;
+  /** Which layer of `state` this is. Default 0. */
+  layer?: number;
+}
+
+/** What {@linkcode MoE.forward} gives. */
+export interface MoEResult<
+  T extends number = number,
+  H extends number = number,
+  E extends number = number,
+> {
+  /** `[T, H]`; exactly 0 for a token without expert. */
+  readonly output: Tensor<"f32", readonly [T, H]>;
+  /** Which experts each token went to. */
+  readonly routing: Routing<T, E>;
+}
+
+/**
+ * A Mixture-of-Experts layer (equation 1): each expert is a SwiGLU feed-forward network, and
+ * each token's result is the sum over its experts, weighted by their gates.
+ *
+ * @example
+ * ```ts
+ * import { Device, MoE, ReluRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new ReluRouter(device, { hidden: 16, experts: 4 });
+ * using layer = new MoE(device, { router, hidden: 16, width: 32 });
+ * using _scope = device.scope();
+ * const { output } = layer.forward(device.normal([10, 16]));
+ * console.assert(output.shape[0] === 10);
+ * ```
+ */
+export class MoE<const H extends number = number, const E extends number = number>
+  implements Disposable {
+  /** The layer's router. */
+  readonly router: Router<H, E>;
+  readonly #w1: ParameterTensor<readonly [number, number, number]>;
+  readonly #w2: ParameterTensor<readonly [number, number, number]>;
+  readonly #state: StepState | null;
+  readonly #layer: number;
+
+  /**
+   * Makes a layer with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Router, sizes, initialisation.
+   * @throws {ConfigError} If the router's hidden size or the state's experts differ.
+   */
+  constructor(device: Device, options: MoEOptions<H, E>) {
+    const { router, hidden, width, state = null, layer = 0 } = options;
+    if (router.hidden !== hidden) {
+      throw new ConfigError(
+        `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ${router.hidden}`,
+      );
+    }
+    if (state !== null && (state.experts !== router.experts || layer >= state.layers)) {
+      throw new ConfigError(
+        `Cannot keep the statistics of layer ${layer} with ${router.experts} experts in a state of ` +
+          `${state.layers} layers and ${state.experts} experts`,
+      );
+    }
+    const memory = memoryOf(device);
+    const prefix = options.name ?? "experts";
+    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
+    this.router = router;
+    this.#state = state;
+    this.#layer = layer;
+    const { experts } = router;
+    this.#w1 = ParameterTensor.make(memory, `${prefix}.w1`, [experts, hidden, 2 * width], true);
+    this.#w2 = ParameterTensor.make(memory, `${prefix}.w2`, [experts, width, hidden], true);
+    fillNormal(this.#w1, 0, deviation);
+    fillNormal(this.#w2, 0, options.outputDeviation ?? deviation / Math.SQRT2);
+  }
+
+  /**
+   * Runs the layer.
+   *
+   * @param x Hidden states `[T, H]`.
+   * @returns The sum of the experts' results, and the routing.
+   * @throws {ShapeMismatchError} If the hidden size differs.
+   */
+  forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
+    const states = internal(x);
+    if (states.shape.length !== 2 || states.shape[1] !== this.router.hidden) {
+      throw new ShapeMismatchError(
+        `Cannot run an MoE layer of hidden size ${this.router.hidden} on ${
+          showShape(states.shape)
+        }`,
+      );
+    }
+    const routing = this.router.route(x);
+    const gates = internal(routing.gates);
+    const plan = dispatchPlan(gates);
+    const recording = states.memory.recorder !== null;
+    if (recording && this.#state !== null && routing instanceof Routed) {
+      routing.recordIn(this.#state, this.#layer, plan);
+    }
+    const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan });
+    return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
+  }
+
+  /** What training changes: the router's weights and the experts'. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.router.parameters();
+    yield this.#w1;
+    yield this.#w2;
+  }
+
+  /** Frees the experts' weights; the router is its owner's to dispose of. */
+  [Symbol.dispose](): void {
+    this.#w1[Symbol.dispose]();
+    this.#w2[Symbol.dispose]();
+  }
+}

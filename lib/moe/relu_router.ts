@@ -1,0 +1,205 @@
+/** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
+
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { lambdaAddress, StepState } from "../autograd/step_state.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+import { BALANCE, recordLinearRouter, Routed } from "./routed.ts";
+import type { Router, Routing } from "./router.ts";
+import { clampLambda } from "./sparsity_rule.ts";
+
+/** Settings of {@linkcode ReluRouter}. */
+export interface ReluRouterOptions<H extends number = number, E extends number = number> {
+  /** Size of a token's hidden state. */
+  hidden: H;
+  /** Number of experts, E·G under granularity. */
+  experts: E;
+  /** Active experts wanted for each token, k·G under granularity. Default 1. */
+  active?: number;
+  /**
+   * Which L1 term: `load` weighs each expert by its share of tokens (equation 10), `plain` does
+   * not (equation 9), `none` leaves sparsity to itself. Default `load`.
+   */
+  balance?: "load" | "plain" | "none";
+  /** Coefficient of the L1 term at the start, λ0. Default 1e-8. */
+  lambda?: number;
+  /** Factor by which λ moves each step. Default 1.2. */
+  alpha?: number;
+  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
+  deviation?: number;
+  /** Name of the weight in checkpoints. */
+  name?: string;
+  /** MoE layers of the model that share λ: the L of equation 9. Default 1. */
+  layers?: number;
+  /** Micro-batches of one optimizer step. Default 1. */
+  microBatches?: number;
+  /** Where λ lives: layers of a model share one. By default the router has its own. */
+  state?: StepState;
+}
+
+/**
+ * The router of ReMoE: `R(x) = ReLU(x W)` (equation 5). No softmax, no bias, no bound on how
+ * many experts a token has; where the gate is positive everything is differentiable.
+ *
+ * The L1 term (equations 9 to 11) enters in the backward pass: each positive gate's gradient
+ * grows by λ·f_e/(L·T). λ follows the sparsity by {@linkcode ReluRouter.adapt}.
+ *
+ * @example
+ * ```ts
+ * import { Device, ReluRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new ReluRouter(device, { hidden: 16, experts: 4 });
+ * using _scope = device.scope();
+ * const routing = router.route(device.normal([32, 16]));
+ * const sparsity = await routing.sparsity();
+ * console.assert(sparsity > 0.2 && sparsity < 0.8); // about half at the start
+ * console.assert(router.adapt(sparsity) > 1e-8); // below 1 - k/E: λ grows
+ * ```
+ */
+export class ReluRouter<const H extends number = number, const E extends number = number>
+  implements Router<H, E> {
+  /** Size of a token's hidden state. */
+  readonly hidden: H;
+  /** Number of experts. */
+  readonly experts: E;
+  /** Active experts wanted for each token. */
+  readonly active: number;
+  readonly #weight: ParameterTensor<readonly [H, E]>;
+  readonly #balance: number;
+  readonly #alpha: number;
+  readonly #share: number;
+  readonly #lambda0: number;
+  readonly #state: StepState;
+  readonly #ownsState: boolean;
+  #lambda: number;
+
+  /**
+   * Makes a router with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes, target and regularisation.
+   * @throws {ConfigError} If `active` is not between 0 and `experts`.
+   */
+  constructor(device: Device, options: ReluRouterOptions<H, E>) {
+    const { hidden, experts, active = 1, balance = "load", lambda = 1e-8, alpha = 1.2 } = options;
+    if (!(active > 0 && active <= experts)) {
+      throw new ConfigError(
+        `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
+      );
+    }
+    const memory = memoryOf(device);
+    this.hidden = hidden;
+    this.experts = experts;
+    this.active = active;
+    this.#balance = BALANCE[balance];
+    this.#alpha = alpha;
+    this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
+    this.#lambda0 = lambda;
+    this.#lambda = lambda;
+    this.#ownsState = options.state === undefined;
+    this.#state = options.state ?? new StepState(device, { experts, lambda });
+    this.#weight = ParameterTensor.make(
+      memory,
+      options.name ?? "gate.weight",
+      [hidden, experts],
+      true,
+    );
+    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+  }
+
+  /** The coefficient of the L1 term as {@linkcode ReluRouter.adapt} left it. */
+  get lambda(): number {
+    return this.#lambda;
+  }
+
+  /** The weights `[hidden, experts]`. */
+  get weight(): Parameter<readonly [H, E]> {
+    return this.#weight;
+  }
+
+  /**
+   * Moves λ after an optimizer step, equation 7: up by α while there is too little sparsity,
+   * down by α otherwise; kept within [λ0/100, 10⁴].
+   *
+   * @param sparsity The sparsity of the step, over all of its tokens.
+   * @returns The new λ.
+   */
+  adapt(sparsity: number): number {
+    const tooDense = sparsity < 1 - this.active / this.experts;
+    const moved = tooDense ? this.#lambda * this.#alpha : this.#lambda / this.#alpha;
+    this.#lambda = clampLambda(moved, this.#lambda0);
+    this.#state.setLambda(this.#lambda);
+    return this.#lambda;
+  }
+
+  /**
+   * Routes tokens.
+   *
+   * @param x Hidden states `[T, H]`.
+   * @returns Gates `ReLU(x W)`, and how many tokens each expert has.
+   * @throws {ShapeMismatchError} If the hidden size differs.
+   */
+  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
+    const states = internal(x);
+    const [tokens, hidden] = states.shape;
+    if (states.shape.length !== 2 || hidden !== this.hidden) {
+      throw new ShapeMismatchError(
+        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
+          `it needs [tokens, ${this.hidden}]`,
+      );
+    }
+    const { memory } = states;
+    const { kernels: k } = memory;
+    const gates = memory.allocate("f32", [tokens, this.experts] as const);
+    const counts = memory.allocate("i32", [this.experts] as const);
+    const sums = memory.allocate("f32", [this.experts] as const);
+    k.check(
+      k.symbols.remoe_relu_router_forward(
+        k.handle,
+        gates.address,
+        0n,
+        counts.address,
+        sums.address,
+        states.address,
+        this.#weight.address,
+        tokens,
+        this.hidden,
+        this.experts,
+      ),
+      "route by ReLU",
+    );
+    recordLinearRouter("reluRouter", states, this.#weight, gates, [counts], (dlogits, dgates) => {
+      k.check(
+        k.symbols.remoe_relu_router_gradient(
+          k.handle,
+          dlogits.address,
+          dgates.address,
+          gates.address,
+          counts.address,
+          lambdaAddress(this.#state),
+          this.#balance,
+          this.active,
+          this.#share / tokens,
+          tokens,
+          this.experts,
+        ),
+        "gradient of the ReLU router",
+      );
+    });
+    return new Routed(gates, counts, sums, this.#balance, this.active);
+  }
+
+  /** What training changes: the weights. */
+  *parameters(): Iterable<Parameter> {
+    yield this.#weight;
+  }
+
+  /** Frees the weights. */
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+    if (this.#ownsState) this.#state[Symbol.dispose]();
+  }
+}

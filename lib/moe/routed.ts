@@ -1,0 +1,114 @@
+/** The one implementation of Routing, shared by all routers. @module */
+
+import { recordNode } from "../tensor/recorder.ts";
+import type { DeviceTensor } from "../tensor/tensor.ts";
+import { download } from "../tensor/transfer.ts";
+import { gemm } from "../autograd/matmul.ts";
+import type { ParameterTensor } from "../autograd/parameter.ts";
+import { stateAddress, type StepState } from "../autograd/step_state.ts";
+import type { Routing } from "./router.ts";
+
+/** `remoe_balance`: how experts' shares enter the regularisation. */
+export const BALANCE = { none: 0, plain: 1, load: 2, switch: 3 } as const;
+
+/** Gates with their statistics, as kernels left them. */
+export class Routed<T extends number, E extends number> implements Routing<T, E> {
+  constructor(
+    readonly gates: DeviceTensor<"f32", readonly [T, E]>,
+    readonly counts: DeviceTensor<"i32", readonly [E]>,
+    /** Sum over tokens of each expert's gate (ReLU) or probability (TopK); null: not kept. */
+    readonly sums: DeviceTensor<"f32", readonly [E]> | null,
+    /** `remoe_balance`. */
+    readonly balance: number,
+    /** Active experts wanted for each token. */
+    readonly active: number,
+  ) {}
+
+  sparsity(): Promise<number> {
+    const routed = download(this.counts).reduce((total, count) => total + count, 0);
+    return Promise.resolve(1 - routed / this.gates.size);
+  }
+
+  regularization(): Promise<number> {
+    if (this.sums === null || this.balance === BALANCE.none) return Promise.resolve(0);
+    const [tokens, experts] = this.gates.shape;
+    const counts = download(this.counts);
+    const weighted = download(this.sums).reduce((total, sum, e) => {
+      // f_e of equation 10; 1 in equation 9.
+      const share = this.balance === BALANCE.plain
+        ? 1
+        : experts * counts[e]! / (this.active * tokens);
+      return total + share * sum;
+    }, 0);
+    return Promise.resolve(weighted / tokens);
+  }
+
+  /** Adds the statistics to a layer's record of the step. */
+  recordIn(state: StepState, layer: number, plan: DeviceTensor<"i32">): void {
+    const { kernels: k } = plan.memory;
+    const [tokens, experts] = this.gates.shape;
+    k.check(
+      k.symbols.remoe_state_record_routing(
+        k.handle,
+        stateAddress(state),
+        layer,
+        plan.address,
+        this.counts.address,
+        this.sums?.address ?? 0n,
+        this.balance,
+        this.active,
+        tokens,
+        experts,
+      ),
+      "record routing",
+    );
+  }
+}
+
+/**
+ * Puts a linear router on the tape: `toLogits` turns the gradient of the gates into that of
+ * the logits, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
+ */
+export function recordLinearRouter(
+  operation: string,
+  x: DeviceTensor,
+  weight: ParameterTensor,
+  gates: DeviceTensor,
+  saved: readonly DeviceTensor[],
+  toLogits: (dlogits: DeviceTensor, dgates: DeviceTensor) => void,
+): void {
+  const [tokens = 0, experts = 0] = gates.shape;
+  const hidden = x.size / tokens;
+  recordNode({
+    operation,
+    inputs: [x, weight],
+    outputs: [gates],
+    saved: [x, gates, ...saved],
+    backward(gradients) {
+      const dgates = gradients.of(gates);
+      if (dgates === null) return;
+      const dlogits = x.memory.allocate("f32", gates.shape);
+      toLogits(dlogits, dgates);
+      const dx = gradients.into(x);
+      if (dx) {
+        gemm(dx.tensor, dlogits, weight, {
+          transposeB: true,
+          m: tokens,
+          n: hidden,
+          k: experts,
+          beta: dx.accumulate,
+        });
+      }
+      const dw = gradients.into(weight);
+      if (dw) {
+        gemm(dw.tensor, x, dlogits, {
+          transposeA: true,
+          m: hidden,
+          n: experts,
+          k: tokens,
+          beta: dw.accumulate,
+        });
+      }
+    },
+  });
+}

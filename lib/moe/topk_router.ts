@@ -1,0 +1,170 @@
+/** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
+
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import { internal, type Tensor } from "../tensor/tensor.ts";
+import { BALANCE, recordLinearRouter, Routed } from "./routed.ts";
+import type { Router, Routing } from "./router.ts";
+
+/** Settings of {@linkcode TopKRouter}. */
+export interface TopKRouterOptions<H extends number = number, E extends number = number> {
+  /** Size of a token's hidden state. */
+  hidden: H;
+  /** Number of experts, E·G under granularity. */
+  experts: E;
+  /** Experts of each token, k·G under granularity. Default 1. */
+  active?: number;
+  /** Coefficient of Switch's balance loss, summed over layers. Default 0.01. */
+  balanceCoefficient?: number;
+  /** Divides the gates of a token by their sum. Default false, as in the paper. */
+  renormalize?: boolean;
+  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
+  deviation?: number;
+  /** Name of the weight in checkpoints. */
+  name?: string;
+  /** Micro-batches of one optimizer step. Default 1. */
+  microBatches?: number;
+}
+
+/**
+ * The dropless TopK router the paper compares with: `R(x) = TopK(softmax(x W), k)`, softmax
+ * over all experts before the choice. Experts that were not chosen give it no gradient.
+ *
+ * @example
+ * ```ts
+ * import { Device, TopKRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new TopKRouter(device, { hidden: 16, experts: 4, active: 1 });
+ * using _scope = device.scope();
+ * const routing = router.route(device.normal([32, 16]));
+ * console.assert(await routing.sparsity() === 0.75); // exactly 1 - k/E
+ * ```
+ */
+export class TopKRouter<const H extends number = number, const E extends number = number>
+  implements Router<H, E> {
+  /** Size of a token's hidden state. */
+  readonly hidden: H;
+  /** Number of experts. */
+  readonly experts: E;
+  /** Experts of each token. */
+  readonly active: number;
+  readonly #weight: ParameterTensor<readonly [H, E]>;
+  readonly #coefficient: number;
+  readonly #renormalize: 0 | 1;
+
+  /**
+   * Makes a router with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes, k and balance.
+   * @throws {ConfigError} If `active` is no integer from 1 to `experts`, or if a single gate is
+   * to be renormalised: it would be 1 for every input and leave the router without gradient.
+   */
+  constructor(device: Device, options: TopKRouterOptions<H, E>) {
+    const { hidden, experts, active = 1, renormalize = false } = options;
+    if (!Number.isInteger(active) || active < 1 || active > experts) {
+      throw new ConfigError(
+        `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
+      );
+    }
+    if (renormalize && active === 1) {
+      throw new ConfigError(
+        "Cannot renormalise the gate of a single expert: it is always 1, so that the router would " +
+          "have no gradient; raise active or leave renormalize off",
+      );
+    }
+    const memory = memoryOf(device);
+    this.hidden = hidden;
+    this.experts = experts;
+    this.active = active;
+    this.#coefficient = (options.balanceCoefficient ?? 0.01) / (options.microBatches ?? 1);
+    this.#renormalize = renormalize ? 1 : 0;
+    this.#weight = ParameterTensor.make(
+      memory,
+      options.name ?? "gate.weight",
+      [hidden, experts],
+      true,
+    );
+    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+  }
+
+  /** The weights `[hidden, experts]`. */
+  get weight(): Parameter<readonly [H, E]> {
+    return this.#weight;
+  }
+
+  /**
+   * Routes tokens.
+   *
+   * @param x Hidden states `[T, H]`.
+   * @returns Gates, zero but for the k largest, and how many tokens each expert has.
+   * @throws {ShapeMismatchError} If the hidden size differs.
+   */
+  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
+    const states = internal(x);
+    const [tokens, hidden] = states.shape;
+    if (states.shape.length !== 2 || hidden !== this.hidden) {
+      throw new ShapeMismatchError(
+        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
+          `it needs [tokens, ${this.hidden}]`,
+      );
+    }
+    const { memory } = states;
+    const { kernels: k } = memory;
+    const gates = memory.allocate("f32", [tokens, this.experts] as const);
+    const probabilities = memory.allocate("f32", gates.shape);
+    const counts = memory.allocate("i32", [this.experts] as const);
+    const sums = memory.allocate("f32", [this.experts] as const);
+    k.check(
+      k.symbols.remoe_topk_router_forward(
+        k.handle,
+        gates.address,
+        probabilities.address,
+        0n,
+        counts.address,
+        sums.address,
+        states.address,
+        this.#weight.address,
+        tokens,
+        this.hidden,
+        this.experts,
+        this.active,
+        this.#renormalize,
+      ),
+      "route by TopK",
+    );
+    const saved = [counts, probabilities];
+    recordLinearRouter("topkRouter", states, this.#weight, gates, saved, (dlogits, dgates) => {
+      k.check(
+        k.symbols.remoe_topk_router_gradient(
+          k.handle,
+          dlogits.address,
+          dgates.address,
+          gates.address,
+          probabilities.address,
+          counts.address,
+          this.#coefficient / tokens,
+          tokens,
+          this.experts,
+          this.active,
+          this.#renormalize,
+        ),
+        "gradient of the TopK router",
+      );
+    });
+    return new Routed(gates, counts, sums, BALANCE.switch, this.active);
+  }
+
+  /** What training changes: the weights. */
+  *parameters(): Iterable<Parameter> {
+    yield this.#weight;
+  }
+
+  /** Frees the weights. */
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,116 @@
+/** The attention layer: one projection in, causal grouped-query attention, one out. @module */
+
+import { causalAttention } from "../autograd/attention.ts";
+import type { Device } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { ConfigError } from "../errors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Linear } from "./linear.ts";
+
+/** Settings of {@linkcode Attention}. */
+export interface AttentionLayerOptions {
+  /** Size of a hidden state. */
+  hidden: number;
+  /** Query heads; divides `hidden`. */
+  heads: number;
+  /** Groups of heads that share keys and values; divides `heads`. Default `heads`. */
+  groups?: number;
+  /** Base of the rotary angles. Default 1e6. */
+  ropeBase?: number;
+  /** Standard deviation of the initial weights. Default 0.02. */
+  deviation?: number;
+  /** The same for the output projection. Default `deviation`. */
+  outputDeviation?: number;
+  /** Prefix of the weights' names in checkpoints. Default `self_attn`. */
+  name?: string;
+}
+
+/**
+ * Causal grouped-query attention with rotary positions (RoPE), as in LLaMA.
+ *
+ * @example
+ * ```ts
+ * import { Attention, Device } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using layer = new Attention(device, { hidden: 32, heads: 4, groups: 2 });
+ * const y = layer.forward(device.normal([2 * 16, 32]), 16); // two sequences of 16 tokens
+ * console.assert(y.shape[1] === 32);
+ * ```
+ */
+export class Attention implements Disposable {
+  readonly #qkv: Linear;
+  readonly #output: Linear;
+  readonly #heads: number;
+  readonly #groups: number;
+  readonly #ropeBase: number;
+
+  /**
+   * Makes a layer with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes and initialisation.
+   * @throws {ConfigError} If the heads do not divide the hidden size evenly, or the groups the
+   * heads.
+   */
+  constructor(device: Device, options: AttentionLayerOptions) {
+    const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
+    const { deviation = 0.02, outputDeviation = deviation } = options;
+    const headDim = hidden / heads;
+    if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
+      throw new ConfigError(
+        `Cannot build attention of hidden size ${hidden} with ${heads} heads in ${groups} groups: ` +
+          `hidden / heads must be an even integer and heads divisible by groups`,
+      );
+    }
+    this.#heads = heads;
+    this.#groups = groups;
+    this.#ropeBase = ropeBase;
+    this.#qkv = new Linear(device, {
+      input: hidden,
+      output: (heads + 2 * groups) * headDim,
+      deviation,
+      name: `${name}.qkv_proj.weight`,
+    });
+    this.#output = new Linear(device, {
+      input: hidden,
+      output: hidden,
+      deviation: outputDeviation,
+      name: `${name}.o_proj.weight`,
+    });
+  }
+
+  /**
+   * Attends within each sequence.
+   *
+   * @param x `[batch · sequence, hidden]`.
+   * @param sequence Tokens of one sequence.
+   * @returns A tensor of the same shape.
+   * @throws {ShapeMismatchError} If the rows do not divide by the sequence.
+   */
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+    sequence: number,
+  ): Tensor<"f32", readonly [T, number]> {
+    const attended = causalAttention(this.#qkv.forward(x), {
+      sequence,
+      heads: this.#heads,
+      groups: this.#groups,
+      ropeBase: this.#ropeBase,
+      inPlace: true,
+    });
+    return this.#output.forward(attended);
+  }
+
+  /** What training changes: both projections. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#qkv.parameters();
+    yield* this.#output.parameters();
+  }
+
+  /** Frees the projections. */
+  [Symbol.dispose](): void {
+    this.#qkv[Symbol.dispose]();
+    this.#output[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,69 @@
+/** The embedding layer. @module */
+
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { embedding } from "../autograd/embedding.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Settings of {@linkcode Embedding}. */
+export interface EmbeddingOptions {
+  /** Number of tokens. */
+  vocabulary: number;
+  /** Size of a hidden state. */
+  hidden: number;
+  /** Standard deviation of the initial weights. Default 0.02. */
+  deviation?: number;
+  /** Name of the weight in checkpoints. Default `embed_tokens.weight`. */
+  name?: string;
+}
+
+/**
+ * A table with one row for each token of the vocabulary.
+ *
+ * @example
+ * ```ts
+ * import { Device, Embedding } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using layer = new Embedding(device, { vocabulary: 257, hidden: 8 });
+ * console.assert(layer.forward(device.tokens([104, 105])).shape[0] === 2);
+ * ```
+ */
+export class Embedding implements Disposable {
+  readonly #table: ParameterTensor<readonly [number, number]>;
+
+  /**
+   * Makes a table with random rows.
+   *
+   * @param device Where it lives.
+   * @param options Sizes and initialisation.
+   */
+  constructor(device: Device, options: EmbeddingOptions) {
+    const { vocabulary, hidden, deviation = 0.02, name = "embed_tokens.weight" } = options;
+    this.#table = ParameterTensor.make(memoryOf(device), name, [vocabulary, hidden], true);
+    fillNormal(this.#table, 0, deviation);
+  }
+
+  /**
+   * Looks tokens up.
+   *
+   * @param tokens Numbers from 0 to vocabulary - 1.
+   * @returns One row a token.
+   * @throws {DeviceError} If a token is outside the vocabulary.
+   */
+  forward<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+  ): Tensor<"f32", readonly [T, number]> {
+    return embedding(this.#table as Tensor<"f32", readonly [number, number]>, tokens);
+  }
+
+  /** What training changes: the table. */
+  *parameters(): Iterable<Parameter> {
+    yield this.#table;
+  }
+
+  /** Frees the table. */
+  [Symbol.dispose](): void {
+    this.#table[Symbol.dispose]();
+  }
+}

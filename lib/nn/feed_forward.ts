@@ -1,0 +1,86 @@
+/** The dense feed-forward network. @module */
+
+import type { Device } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { swiglu } from "../autograd/swiglu.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Linear } from "./linear.ts";
+
+/** Settings of {@linkcode FeedForward}. */
+export interface FeedForwardOptions {
+  /** Size of a hidden state. */
+  hidden: number;
+  /** Width of the network. Default 4 · hidden. */
+  width?: number;
+  /** Standard deviation of the initial weights. Default 0.02. */
+  deviation?: number;
+  /** The same for the second matrix. Default `deviation`. */
+  outputDeviation?: number;
+  /** Prefix of the weights' names in checkpoints. Default `mlp`. */
+  name?: string;
+}
+
+/**
+ * LLaMA's feed-forward network: `(silu(x W_gate) · x W_up) W_down`. An MoE layer with one
+ * expert of gate 1 is the same function.
+ *
+ * @example
+ * ```ts
+ * import { Device, FeedForward } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using layer = new FeedForward(device, { hidden: 8 });
+ * console.assert(layer.forward(device.normal([5, 8])).shape[1] === 8);
+ * ```
+ */
+export class FeedForward implements Disposable {
+  readonly #gateUp: Linear;
+  readonly #down: Linear;
+
+  /**
+   * Makes a network with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes and initialisation.
+   */
+  constructor(device: Device, options: FeedForwardOptions) {
+    const { hidden, width = 4 * hidden, name = "mlp", deviation = 0.02 } = options;
+    this.#gateUp = new Linear(device, {
+      input: hidden,
+      output: 2 * width,
+      deviation,
+      name: `${name}.gate_up_proj.weight`,
+    });
+    this.#down = new Linear(device, {
+      input: width,
+      output: hidden,
+      deviation: options.outputDeviation ?? deviation,
+      name: `${name}.down_proj.weight`,
+    });
+  }
+
+  /**
+   * Runs the network on each row.
+   *
+   * @param x `[T, hidden]`.
+   * @returns A tensor of the same shape.
+   * @throws {ShapeMismatchError} If the hidden size differs.
+   */
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+  ): Tensor<"f32", readonly [T, number]> {
+    return this.#down.forward(swiglu(this.#gateUp.forward(x)));
+  }
+
+  /** What training changes: gate and up in one matrix, and down. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#gateUp.parameters();
+    yield* this.#down.parameters();
+  }
+
+  /** Frees the matrices. */
+  [Symbol.dispose](): void {
+    this.#gateUp[Symbol.dispose]();
+    this.#down[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,170 @@
+/** A decoder-only language model of LLaMA blocks. @module */
+
+import type { Device } from "../autograd/device.ts";
+import { type CrossEntropy, crossEntropy } from "../autograd/losses.ts";
+import { rows } from "../autograd/layout.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Embedding } from "./embedding.ts";
+import { Linear } from "./linear.ts";
+import { RmsNorm } from "./rms_norm.ts";
+import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
+
+/** Settings of {@linkcode LanguageModel}. */
+export interface LanguageModelOptions {
+  /** Number of tokens of the vocabulary. */
+  vocabulary: number;
+  /** Number of blocks. */
+  layers: number;
+  /** Size of a hidden state. */
+  hidden: number;
+  /** Query heads. */
+  heads: number;
+  /** Groups of heads that share keys and values. Default `heads`. */
+  groups?: number;
+  /** Base of the rotary angles. Default 1e6. */
+  ropeBase?: number;
+  /** Epsilon of the norms. Default 1e-5. */
+  normEpsilon?: number;
+  /**
+   * Standard deviation of the initial weights; projections that write into the residual stream
+   * get it divided by √(2 · layers). Default 0.01 · √(768 / hidden).
+   */
+  deviation?: number;
+  /** Makes the second half of a block; the model disposes of it. */
+  feedForward: (layer: number) => FeedForwardLayer;
+}
+
+/**
+ * Embedding, blocks, norm and an output head that is not tied to the embedding, as in the
+ * paper's models.
+ *
+ * @example
+ * ```ts
+ * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using model = new LanguageModel(device, {
+ *   vocabulary: 257,
+ *   layers: 2,
+ *   hidden: 32,
+ *   heads: 4,
+ *   feedForward: () => new FeedForward(device, { hidden: 32 }),
+ * });
+ * using tape = device.record();
+ * const { loss } = model.loss(device.tokens([1, 2, 3, 4]), device.tokens([2, 3, 4, 5]), 4);
+ * tape.backward(loss);
+ * ```
+ */
+export class LanguageModel implements Disposable {
+  readonly #embedding: Embedding;
+  readonly #blocks: readonly TransformerBlock[];
+  readonly #norm: RmsNorm;
+  readonly #head: Linear;
+
+  /**
+   * Makes a model with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes, initialisation, feed-forward layers.
+   * @throws {ConfigError} If heads or groups do not divide.
+   */
+  constructor(device: Device, options: LanguageModelOptions) {
+    const { vocabulary, layers, hidden, normEpsilon = 1e-5, feedForward } = options;
+    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
+    const outputDeviation = deviation / Math.sqrt(2 * layers);
+    this.#embedding = new Embedding(device, {
+      vocabulary,
+      hidden,
+      deviation,
+      name: "model.embed_tokens.weight",
+    });
+    this.#blocks = Array.from({ length: layers }, (_, layer) =>
+      new TransformerBlock(device, {
+        ...options,
+        deviation,
+        outputDeviation,
+        feedForward: feedForward(layer),
+        name: `model.layers.${layer}`,
+      }));
+    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
+    this.#head = new Linear(device, {
+      input: hidden,
+      output: vocabulary,
+      deviation,
+      name: "lm_head.weight",
+    });
+  }
+
+  /** Final hidden states, normalised. */
+  #states<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    sequence: number,
+  ): Tensor<"f32", readonly [T, number]> {
+    let x = this.#embedding.forward(tokens);
+    for (const block of this.#blocks) x = block.forward(x, sequence);
+    return this.#norm.forward(x);
+  }
+
+  /**
+   * The loss of predicting each token's successor.
+   *
+   * @param tokens Whole sequences, one after the other.
+   * @param targets The token that follows each; negative ones are ignored.
+   * @param sequence Tokens of one sequence.
+   * @returns Mean loss and loss of each token, in nats.
+   */
+  loss<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    targets: Tensor<"i32", readonly [NoInfer<T>]>,
+    sequence: number,
+  ): CrossEntropy<T> {
+    return crossEntropy<T, number, number>(
+      this.#states(tokens, sequence),
+      this.#head.weight,
+      targets,
+    );
+  }
+
+  /**
+   * The logits of every token's successor.
+   *
+   * @param tokens Whole sequences, one after the other.
+   * @param sequence Tokens of one sequence.
+   * @returns `[T, vocabulary]`.
+   */
+  logits<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    sequence: number,
+  ): Tensor<"f32", readonly [T, number]> {
+    return this.#head.forward(this.#states(tokens, sequence));
+  }
+
+  /**
+   * The logits of the token that follows a sequence.
+   *
+   * @param tokens One sequence.
+   * @returns `[1, vocabulary]`.
+   */
+  nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
+    const count = tokens.shape[0];
+    const last = rows<readonly [number]>(this.#states(tokens, count), count - 1, count);
+    return this.#head.forward(last);
+  }
+
+  /** What training changes, in the order of the layers. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#embedding.parameters();
+    for (const block of this.#blocks) yield* block.parameters();
+    yield* this.#norm.parameters();
+    yield* this.#head.parameters();
+  }
+
+  /** Frees all weights. */
+  [Symbol.dispose](): void {
+    this.#embedding[Symbol.dispose]();
+    for (const block of this.#blocks) block[Symbol.dispose]();
+    this.#norm[Symbol.dispose]();
+    this.#head[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,76 @@
+/** Linear projections. @module */
+
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { matmul } from "../autograd/matmul.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Settings of {@linkcode Linear}. */
+export interface LinearOptions<I extends number = number, O extends number = number> {
+  /** Size of an input row. */
+  input: I;
+  /** Size of an output row. */
+  output: O;
+  /** Standard deviation of the initial weights. Default 0.02. */
+  deviation?: number;
+  /** Name of the weight in checkpoints. */
+  name?: string;
+}
+
+/**
+ * A linear projection `x · W` without bias.
+ *
+ * @example
+ * ```ts
+ * import { Device, Linear } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using layer = new Linear(device, { input: 8, output: 3 });
+ * const y = layer.forward(device.ones([5, 8])); // Tensor<"f32", readonly [5, 3]>
+ * console.assert(y.shape[1] === 3);
+ * ```
+ */
+export class Linear<const I extends number = number, const O extends number = number>
+  implements Disposable {
+  readonly #weight: ParameterTensor<readonly [I, O]>;
+
+  /**
+   * Makes a projection with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes and initialisation.
+   */
+  constructor(device: Device, options: LinearOptions<I, O>) {
+    const { input, output, deviation = 0.02, name = "weight" } = options;
+    this.#weight = ParameterTensor.make(memoryOf(device), name, [input, output], true);
+    fillNormal(this.#weight, 0, deviation);
+  }
+
+  /** The weights `[input, output]`. */
+  get weight(): Parameter<readonly [I, O]> {
+    return this.#weight;
+  }
+
+  /**
+   * Multiplies rows.
+   *
+   * @param x `[T, input]`.
+   * @returns `[T, output]`.
+   * @throws {ShapeMismatchError} If the input size differs.
+   */
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, NoInfer<I>]>,
+  ): Tensor<"f32", readonly [T, O]> {
+    return matmul(x, this.#weight as Tensor<"f32", readonly [I, O]>);
+  }
+
+  /** What training changes: the weights. */
+  *parameters(): Iterable<Parameter> {
+    yield this.#weight;
+  }
+
+  /** Frees the weights. */
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+  }
+}

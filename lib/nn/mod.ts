@@ -1,0 +1,13 @@
+/** Building blocks of a LLaMA-style language model. @module */
+
+export { Attention, type AttentionLayerOptions } from "./attention.ts";
+export { Embedding, type EmbeddingOptions } from "./embedding.ts";
+export { FeedForward, type FeedForwardOptions } from "./feed_forward.ts";
+export { LanguageModel, type LanguageModelOptions } from "./language_model.ts";
+export { Linear, type LinearOptions } from "./linear.ts";
+export { RmsNorm, type RmsNormOptions } from "./rms_norm.ts";
+export {
+  type FeedForwardLayer,
+  TransformerBlock,
+  type TransformerBlockOptions,
+} from "./transformer_block.ts";

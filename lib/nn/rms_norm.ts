@@ -1,0 +1,70 @@
+/** The layer of RMSNorm. @module */
+
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { rmsNorm } from "../autograd/rms_norm.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { fill } from "../tensor/transfer.ts";
+
+/** Settings of {@linkcode RmsNorm}. */
+export interface RmsNormOptions {
+  /** Size of a row. */
+  hidden: number;
+  /** Keeps the root away from zero. Default 1e-5. */
+  epsilon?: number;
+  /** Name of the weight in checkpoints. */
+  name?: string;
+}
+
+/**
+ * Root-mean-square normalisation with one scale a column, 1 at the start.
+ *
+ * @example
+ * ```ts
+ * import { Device, RmsNorm } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using norm = new RmsNorm(device, { hidden: 8 });
+ * console.assert(norm.forward(device.ones([2, 8])).shape[1] === 8);
+ * ```
+ */
+export class RmsNorm implements Disposable {
+  readonly #weight: ParameterTensor<readonly [number]>;
+  readonly #epsilon: number;
+
+  /**
+   * Makes a norm whose scales are 1.
+   *
+   * @param device Where it lives.
+   * @param options Size and epsilon.
+   */
+  constructor(device: Device, options: RmsNormOptions) {
+    const { hidden, epsilon = 1e-5, name = "weight" } = options;
+    this.#epsilon = epsilon;
+    this.#weight = ParameterTensor.make(memoryOf(device), name, [hidden], false);
+    fill(this.#weight, 1);
+  }
+
+  /**
+   * Normalises rows.
+   *
+   * @param x `[T, hidden]`.
+   * @returns A tensor of the same shape.
+   * @throws {ShapeMismatchError} If the size of a row differs.
+   */
+  forward<T extends number, H extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+  ): Tensor<"f32", readonly [T, H]> {
+    return rmsNorm(x, this.#weight, this.#epsilon);
+  }
+
+  /** What training changes: the scales. */
+  *parameters(): Iterable<Parameter> {
+    yield this.#weight;
+  }
+
+  /** Frees the scales. */
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,119 @@
+/** The LLaMA block. @module */
+
+import type { Device } from "../autograd/device.ts";
+import { add } from "../autograd/elementwise.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Attention } from "./attention.ts";
+import { RmsNorm } from "./rms_norm.ts";
+
+/** The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a user's own. */
+export interface FeedForwardLayer extends Disposable {
+  /**
+   * Runs on each row.
+   *
+   * @param x `[T, hidden]`.
+   * @returns A tensor of the same shape.
+   */
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+  ): Tensor<"f32", readonly [T, number]>;
+  /** What training changes. */
+  parameters(): Iterable<Parameter>;
+}
+
+/** Settings of {@linkcode TransformerBlock}. */
+export interface TransformerBlockOptions {
+  /** Size of a hidden state. */
+  hidden: number;
+  /** Query heads. */
+  heads: number;
+  /** Groups of heads that share keys and values. Default `heads`. */
+  groups?: number;
+  /** Base of the rotary angles. Default 1e6. */
+  ropeBase?: number;
+  /** Epsilon of the norms. Default 1e-5. */
+  normEpsilon?: number;
+  /** Standard deviation of the initial weights. Default 0.02. */
+  deviation?: number;
+  /** The same for the attention's output projection. Default `deviation`. */
+  outputDeviation?: number;
+  /** The second half; the block disposes of it. */
+  feedForward: FeedForwardLayer;
+  /** Prefix of the weights' names in checkpoints. Default `layer`. */
+  name?: string;
+}
+
+/**
+ * A pre-norm transformer block: `x + attention(norm(x))`, then `x + feedForward(norm(x))`.
+ *
+ * @example
+ * ```ts
+ * import { Device, FeedForward, TransformerBlock } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const feedForward = new FeedForward(device, { hidden: 32 });
+ * using block = new TransformerBlock(device, { hidden: 32, heads: 4, feedForward });
+ * console.assert(block.forward(device.normal([16, 32]), 16).shape[1] === 32);
+ * ```
+ */
+export class TransformerBlock implements Disposable {
+  readonly #attentionNorm: RmsNorm;
+  readonly #attention: Attention;
+  readonly #feedForwardNorm: RmsNorm;
+  readonly #feedForward: FeedForwardLayer;
+
+  /**
+   * Makes a block with random weights.
+   *
+   * @param device Where it lives.
+   * @param options Sizes, initialisation, second half.
+   * @throws {ConfigError} If heads or groups do not divide.
+   */
+  constructor(device: Device, options: TransformerBlockOptions) {
+    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer" } = options;
+    this.#attentionNorm = new RmsNorm(device, {
+      hidden,
+      epsilon,
+      name: `${name}.input_layernorm.weight`,
+    });
+    this.#attention = new Attention(device, { ...options, name: `${name}.self_attn` });
+    this.#feedForwardNorm = new RmsNorm(device, {
+      hidden,
+      epsilon,
+      name: `${name}.post_attention_layernorm.weight`,
+    });
+    this.#feedForward = options.feedForward;
+  }
+
+  /**
+   * Runs the block.
+   *
+   * @param x `[batch · sequence, hidden]`.
+   * @param sequence Tokens of one sequence.
+   * @returns A tensor of the same shape.
+   */
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+    sequence: number,
+  ): Tensor<"f32", readonly [T, number]> {
+    const attended = add(x, this.#attention.forward(this.#attentionNorm.forward(x), sequence));
+    return add(attended, this.#feedForward.forward(this.#feedForwardNorm.forward(attended)));
+  }
+
+  /** What training changes: norms, attention and second half. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#attentionNorm.parameters();
+    yield* this.#attention.parameters();
+    yield* this.#feedForwardNorm.parameters();
+    yield* this.#feedForward.parameters();
+  }
+
+  /** Frees the weights, those of the second half included. */
+  [Symbol.dispose](): void {
+    this.#attentionNorm[Symbol.dispose]();
+    this.#attention[Symbol.dispose]();
+    this.#feedForwardNorm[Symbol.dispose]();
+    this.#feedForward[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,202 @@
+/** AdamW over many tensors at once, with clipping by the global norm. @module */
+
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { stateAddress, StepState } from "../autograd/step_state.ts";
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { fill } from "../tensor/transfer.ts";
+
+/** Settings of {@linkcode AdamW}; the defaults are the paper's. */
+export interface AdamWOptions {
+  /** Learning rate. Default 5e-4. */
+  lr?: number;
+  /** Decay of the gradient's mean. Default 0.9. */
+  beta1?: number;
+  /** Decay of the gradient's square. Default 0.999. */
+  beta2?: number;
+  /** Keeps the denominator away from zero. Default 1e-8. */
+  epsilon?: number;
+  /** Decoupled weight decay, on matrices only. Default 0.01. */
+  weightDecay?: number;
+  /** Greatest global norm of the gradient; 0 does not clip. Default 1. */
+  clip?: number;
+  /** Where the step's figures live; by default the optimizer has its own. */
+  state?: StepState;
+}
+
+/** The two moments of a parameter, as checkpoints keep them. */
+export interface Moments {
+  /** The parameter. */
+  readonly parameter: Parameter;
+  /** Running mean of the gradient. */
+  readonly first: Tensor<"f32">;
+  /** Running mean of its square. */
+  readonly second: Tensor<"f32">;
+}
+
+/** A parameter with its moments on the device. */
+interface Slot {
+  readonly parameter: ParameterTensor;
+  readonly first: DeviceTensor<"f32">;
+  readonly second: DeviceTensor<"f32">;
+}
+
+/** Words of a row of the kernels' tensor table, `remoe_tensor`. */
+const TABLE_WORDS = 8;
+const DECAY_FLAG = 1n;
+
+/**
+ * Adam with decoupled weight decay: one call for the norm of all gradients, one for all
+ * weights. Decay applies to matrices, not to the scales of norms.
+ *
+ * @example
+ * ```ts
+ * import { AdamW, Device, meanSquaredError, MoE, read, ReluRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new ReluRouter(device, { hidden: 8, experts: 2 });
+ * using layer = new MoE(device, { router, hidden: 8, width: 16, deviation: 0.2 });
+ * using optimizer = new AdamW(device, layer.parameters(), { lr: 1e-2 });
+ * const x = device.normal([32, 8]), y = device.normal([32, 8]);
+ * const losses: number[] = [];
+ * for (let step = 0; step < 20; step++) {
+ *   using tape = device.record();
+ *   const loss = meanSquaredError(layer.forward(x).output, y);
+ *   tape.backward(loss);
+ *   optimizer.step();
+ *   losses.push((await read(loss))[0]!);
+ * }
+ * console.assert(losses.at(-1)! < losses[0]!);
+ * ```
+ */
+export class AdamW implements Disposable {
+  /** Learning rate of the next step. */
+  lr: number;
+  readonly #memory: DeviceMemory;
+  readonly #slots: readonly Slot[];
+  readonly #table: DeviceTensor<"f64">;
+  readonly #state: StepState;
+  readonly #ownsState: boolean;
+  readonly #options: Required<Omit<AdamWOptions, "lr" | "state">>;
+  #steps = 0;
+
+  /**
+   * Makes an optimizer with zero moments.
+   *
+   * @param device Where the parameters live.
+   * @param parameters What to train.
+   * @param options Rates, decay, clipping.
+   * @throws {TypeError} If there is nothing to train.
+   */
+  constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
+    const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
+    const { weightDecay = 0.01, clip = 1 } = options;
+    this.lr = lr;
+    this.#options = { beta1, beta2, epsilon, weightDecay, clip };
+    this.#memory = memoryOf(device);
+    this.#slots = Array.from(parameters, (parameter) => this.#slot(parameter));
+    if (this.#slots.length === 0) throw new TypeError("Cannot optimise: there are no parameters");
+    this.#ownsState = options.state === undefined;
+    this.#state = options.state ?? new StepState(device);
+    // The table is raw 64-bit words; f64 is the element type of that size.
+    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TABLE_WORDS]);
+    this.#writeTable();
+  }
+
+  #slot(parameter: Parameter): Slot {
+    if (!(parameter instanceof ParameterTensor)) {
+      throw new TypeError(`Cannot optimise ${parameter.name}: it was not made by this library`);
+    }
+    const first = this.#memory.allocateAtRoot("f32", parameter.shape);
+    const second = this.#memory.allocateAtRoot("f32", parameter.shape);
+    fill(first, 0);
+    fill(second, 0);
+    return { parameter, first, second };
+  }
+
+  #writeTable(): void {
+    const words = new BigUint64Array(this.#slots.length * TABLE_WORDS);
+    this.#slots.forEach(({ parameter, first, second }, i) => {
+      words.set([
+        parameter.address,
+        parameter.gradient.address,
+        first.address,
+        second.address,
+        0n,
+        BigInt(parameter.size),
+        parameter.decay ? DECAY_FLAG : 0n,
+      ], i * TABLE_WORDS);
+    });
+    this.#memory.kernels.writeBytes(this.#table.address, new Uint8Array(words.buffer));
+    this.zeroGradient();
+  }
+
+  /** Steps taken so far. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /**
+   * Continues after a number of steps, for a resume: the bias corrections go on from there.
+   *
+   * @param steps Steps already taken.
+   */
+  resumeAt(steps: number): void {
+    this.#steps = steps;
+  }
+
+  /**
+   * Clips, updates every parameter, and forgets the gradients. A step whose gradient is not
+   * finite changes nothing.
+   */
+  step(): void {
+    const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
+    this.#steps++;
+    // A parameter that no gradient reached in this step has a gradient of zero.
+    for (const { parameter } of this.#slots) void parameter.gradient;
+    this.#state.writeInputs({
+      learningRate: this.lr,
+      biasCorrection1: 1 - beta1 ** this.#steps,
+      biasCorrection2: 1 - beta2 ** this.#steps,
+      step: this.#steps,
+    });
+    const { kernels: k } = this.#memory;
+    const state = stateAddress(this.#state);
+    const table = this.#table.address;
+    const count = this.#slots.length;
+    k.check(
+      k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
+      "gradient norm",
+    );
+    k.check(
+      k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
+      "AdamW",
+    );
+    this.zeroGradient();
+  }
+
+  /** Forgets all gradients. */
+  zeroGradient(): void {
+    for (const { parameter } of this.#slots) parameter.zeroGradient();
+  }
+
+  /**
+   * The moments, for checkpoints.
+   *
+   * @returns One entry a parameter, in their order.
+   */
+  moments(): readonly Moments[] {
+    return this.#slots;
+  }
+
+  /** Frees the moments. */
+  [Symbol.dispose](): void {
+    for (const { first, second } of this.#slots) {
+      first[Symbol.dispose]();
+      second[Symbol.dispose]();
+    }
+    this.#table[Symbol.dispose]();
+    if (this.#ownsState) this.#state[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,3 @@
+/** Optimizers. @module */
+
+export { AdamW, type AdamWOptions, type Moments } from "./adamw.ts";

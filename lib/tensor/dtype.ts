@@ -1,0 +1,22 @@
+/** Element types and what the kernels call them. @module */
+
+/** Element type of a tensor. `f64` is storage for statistics; operations compute in `f32`. */
+export type DType = "f32" | "bf16" | "i32" | "f64";
+
+/** `remoe_dtype` of kernels/include/remoe.h. */
+export const DTYPE_CODE: Readonly<Record<DType, number>> = { f32: 0, bf16: 1, i32: 2, f64: 3 };
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
+
+/** What {@linkcode read} gives for an element type: bf16 is widened to fp32, exactly. */
+export interface HostArrays {
+  /** 32-bit floats. */
+  f32: Float32Array;
+  /** 16-bit brain floats, widened. */
+  bf16: Float32Array;
+  /** 32-bit integers. */
+  i32: Int32Array;
+  /** 64-bit floats. */
+  f64: Float64Array;
+}

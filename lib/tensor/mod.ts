@@ -1,0 +1,8 @@
+/** Tensors: types, shapes, scopes, and moving numbers in and out. @module */
+
+export type { LiveTensor } from "./device_memory.ts";
+export type { DType, HostArrays } from "./dtype.ts";
+export type { Scope } from "./scope.ts";
+export * from "./shape.ts";
+export type { Tensor } from "./tensor.ts";
+export { read, write } from "./transfer.ts";

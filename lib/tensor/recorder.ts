@@ -1,0 +1,45 @@
+/** What an operation tells a tape, and what the tape gives it back. @module */
+
+import type { DeviceTensor } from "./tensor.ts";
+
+/** Where the gradient of an input is to be written. */
+export interface GradientTarget {
+  /** The gradient's memory, with the shape of the input. */
+  readonly tensor: DeviceTensor<"f32">;
+  /** 1: add to what is there, 0: overwrite. */
+  readonly accumulate: 0 | 1;
+}
+
+/** The gradients of one operation during the backward pass. */
+export interface Gradients {
+  /** The gradient that has reached an output; null where none has. */
+  of(output: DeviceTensor): DeviceTensor<"f32"> | null;
+  /** Where to write the gradient of an input; null where nobody wants it. */
+  into(input: DeviceTensor): GradientTarget | null;
+  /** Adds a gradient that was computed elsewhere; nothing where nobody wants it. */
+  add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void;
+}
+
+/** One operation on the tape. */
+export interface TapeNode {
+  /** Name for errors. */
+  readonly operation: string;
+  readonly inputs: readonly DeviceTensor[];
+  readonly outputs: readonly DeviceTensor[];
+  /** What `backward` reads besides gradients: kept until the tape closes. */
+  readonly saved: readonly DeviceTensor[];
+  /** Computes the gradients of the inputs from those of the outputs. */
+  backward(gradients: Gradients): void;
+}
+
+/** Something that records operations. */
+export interface Recorder {
+  /** Takes a node if a gradient flows to any of its inputs, and marks its outputs. */
+  record(node: TapeNode): void;
+}
+
+/** Offers a node to the tape that records now, if any. */
+export function recordNode(node: TapeNode): void {
+  const recorder = node.outputs[0]?.memory.recorder;
+  if (recorder) recorder.record(node);
+}

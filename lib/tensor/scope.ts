@@ -1,0 +1,48 @@
+/** Scopes: lifetimes of tensors, strictly last in, first out. @module */
+
+import type { DeviceMemory } from "./device_memory.ts";
+import type { Storage } from "./storage.ts";
+import { internal, type Tensor } from "./tensor.ts";
+
+/** Frees, when it closes, every tensor made while it was the innermost scope. */
+export interface Scope extends Disposable {
+  /**
+   * Moves a tensor out of this scope: to the scope around it, or, at the root, to the
+   * caller, who then disposes of it.
+   */
+  keep<T extends Tensor>(tensor: T): T;
+}
+
+/** The one implementation of {@linkcode Scope}; a tape builds on it. */
+export class MemoryScope implements Scope {
+  readonly storages: Set<Storage> = new Set();
+  /** Index in the stack of scopes; the root is 0. */
+  readonly depth: number;
+  /** Creation site, named when scopes close out of order. */
+  readonly site: Error;
+
+  constructor(readonly memory: DeviceMemory, readonly parent: MemoryScope | null, kind: string) {
+    this.depth = parent === null ? 0 : parent.depth + 1;
+    this.site = new Error(`${kind} opened here`);
+  }
+
+  keep<T extends Tensor>(tensor: T): T {
+    const storage = internal(tensor).storage;
+    if (this.parent !== null && storage.scope.depth >= this.depth) this.move(storage, this.parent);
+    return tensor;
+  }
+
+  /** Gives a block to another scope. */
+  move(storage: Storage, target: MemoryScope): void {
+    storage.scope.storages.delete(storage);
+    storage.scope = target;
+    target.storages.add(storage);
+  }
+
+  [Symbol.dispose](): void {
+    this.memory.closeScope(this);
+  }
+}
+
+/** Suspends recording: operations inside leave no trace on the tape around it. */
+export class PauseScope extends MemoryScope {}

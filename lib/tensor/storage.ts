@@ -1,0 +1,17 @@
+/** One block of device memory and the scope that frees it. @module */
+
+import type { MemoryScope } from "./scope.ts";
+
+/** A block of device memory; tensors and their views share it. */
+export class Storage {
+  live = true;
+
+  constructor(
+    readonly address: bigint,
+    readonly bytes: number,
+    /** The scope that frees the block when it closes. */
+    public scope: MemoryScope,
+    /** Where it was made; kept in debug mode only, formatted when read. */
+    readonly site: Error | null,
+  ) {}
+}

@@ -1,0 +1,144 @@
+/** Moving numbers between the host and a device. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
+import { showShape } from "./shape_math.ts";
+import { type DeviceTensor, internal, type Tensor } from "./tensor.ts";
+
+/** Sets every element. */
+export function fill(tensor: DeviceTensor, value: number): void {
+  const { kernels: k } = tensor.memory;
+  const code = DTYPE_CODE[tensor.dtype];
+  k.check(k.symbols.remoe_fill(k.handle, code, tensor.address, value, BigInt(tensor.size)), "fill");
+}
+
+/** target += scale * x, elementwise. */
+export function accumulate(target: DeviceTensor, x: DeviceTensor, scale: number): void {
+  const { kernels: k } = target.memory;
+  const code = DTYPE_CODE[target.dtype];
+  k.check(
+    k.symbols.remoe_accumulate(
+      k.handle,
+      code,
+      target.address,
+      x.address,
+      scale,
+      BigInt(target.size),
+    ),
+    "accumulate",
+  );
+}
+
+/** Device to device, between tensors of equal size and type. */
+export function copyInto(target: DeviceTensor, source: DeviceTensor): void {
+  const { kernels: k } = target.memory;
+  const bytes = BigInt(target.size * DTYPE_BYTES[target.dtype]);
+  k.check(k.symbols.remoe_copy(k.handle, target.address, source.address, bytes), "copy");
+}
+
+/** Host array to device; the array's type must be the tensor's. */
+export function upload(tensor: DeviceTensor, values: ArrayBufferView<ArrayBuffer>): void {
+  const expected = tensor.size * DTYPE_BYTES[tensor.dtype];
+  if (values.byteLength !== expected) {
+    throw new ShapeMismatchError(
+      `Cannot write ${values.byteLength} bytes into a ${tensor.dtype} tensor of shape ` +
+        `${showShape(tensor.shape)}: it holds ${expected} bytes`,
+    );
+  }
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  tensor.memory.kernels.writeBytes(tensor.address, bytes);
+}
+
+/** Device to host, waiting for the device. */
+export function download<D extends DType>(tensor: DeviceTensor<D>): HostArrays[D] {
+  const bytes = new Uint8Array(tensor.size * DTYPE_BYTES[tensor.dtype]);
+  tensor.memory.kernels.readBytes(tensor.address, bytes);
+  return hostArray(tensor.dtype, bytes) as HostArrays[D];
+}
+
+/** The bytes of a tensor as numbers. */
+function hostArray(dtype: DType, bytes: Uint8Array<ArrayBuffer>): HostArrays[DType] {
+  switch (dtype) {
+    case "f32":
+      return new Float32Array(bytes.buffer);
+    case "i32":
+      return new Int32Array(bytes.buffer);
+    case "f64":
+      return new Float64Array(bytes.buffer);
+    case "bf16":
+      // bf16 is the upper half of an fp32: widening it is exact.
+      return new Float32Array(
+        Uint32Array.from(new Uint16Array(bytes.buffer), (bits) => bits << 16).buffer,
+      );
+  }
+}
+
+/**
+ * Reads a tensor into host memory.
+ *
+ * @param tensor Any tensor.
+ * @returns Its elements, row-major; bf16 comes widened to fp32.
+ *
+ * @example
+ * ```ts
+ * import { Device, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.from([1, 2, 3, 4], [2, 2]);
+ * console.assert((await read(x)).join() === "1,2,3,4");
+ * ```
+ */
+export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]> {
+  return Promise.resolve(download(internal(tensor)));
+}
+
+/**
+ * Overwrites a tensor with host numbers.
+ *
+ * @param tensor An f32, i32 or f64 tensor.
+ * @param values As many numbers as the tensor has elements, row-major.
+ * @throws {ShapeMismatchError} If the count differs.
+ *
+ * @example
+ * ```ts
+ * import { Device, read, write } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.zeros([3]);
+ * write(x, [1, 2, 3]);
+ * console.assert((await read(x))[2] === 3);
+ * ```
+ */
+export function write(tensor: Tensor, values: Iterable<number>): void {
+  const target = internal(tensor);
+  const list = Array.isArray(values) || ArrayBuffer.isView(values)
+    ? values as unknown as ArrayLike<number>
+    : Array.from(values);
+  if (list.length !== target.size) {
+    throw new ShapeMismatchError(
+      `Cannot write ${list.length} values into a tensor of shape ${showShape(target.shape)}: ` +
+        `it holds ${target.size}`,
+    );
+  }
+  upload(target, encode(target.dtype, list));
+}
+
+/** Numbers in a tensor's element type. */
+function encode(dtype: DType, values: ArrayLike<number>): ArrayBufferView<ArrayBuffer> {
+  switch (dtype) {
+    case "f32":
+      return Float32Array.from(values);
+    case "i32":
+      return Int32Array.from(values);
+    case "f64":
+      return Float64Array.from(values);
+    case "bf16":
+      return Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), roundToBf16);
+  }
+}
+
+/** Upper half of an fp32's bits, rounded to nearest even; NaN stays NaN. */
+function roundToBf16(bits: number): number {
+  if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
