@@ -1,0 +1,110 @@
+/**
+ * Reports the kernel library, the device, its measured peak and the permissions:
+ * `deno run -A cli/doctor.ts`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../lib/errors.ts";
+import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
+import type { OpenOptions } from "../lib/ffi/open_context.ts";
+import { absolutePath, callingDirectory, type Flags, parseFlags } from "./_arguments.ts";
+import { formatBytes } from "./_format.ts";
+
+const FLAGS = {
+  device: { value: "auto|cpu|cuda", about: "The device to open", fallback: "auto" },
+  library: { value: "FILE", about: "The kernel library to open instead of looking for one" },
+  threads: { value: "N", about: "CPU threads", fallback: "one per available core" },
+  json: { about: "Report as JSON" },
+  help: { about: "Print this help" },
+} as const satisfies Flags;
+
+const KINDS = ["auto", "cpu", "cuda"] as const;
+
+interface Command {
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly options: OpenOptions;
+}
+
+function readCommand(args: readonly string[]): Command {
+  const given = parseFlags(args, FLAGS);
+  const library = given.value("library");
+  const device = given.value("device") ?? "auto";
+  const kind = KINDS.find((it) => it === device);
+  if (kind === undefined) {
+    throw new ConfigError(`--device is ${device}; it can be ${KINDS.join(", ")}`);
+  }
+  const threads = Number(given.value("threads") ?? 0);
+  if (!Number.isInteger(threads) || threads < 0 || threads >= 2 ** 31) {
+    throw new ConfigError(`--threads is ${given.value("threads")}; it can be a count, 0 for all`);
+  }
+  return {
+    json: given.has("json"),
+    help: given.has("help"),
+    options: {
+      kind,
+      threads,
+      ...(library === undefined ? {} : { path: absolutePath(library, callingDirectory()) }),
+    },
+  };
+}
+
+function usage(): string {
+  const rows = Object.entries<Flags[string]>(FLAGS).map(([name, { value, about, fallback }]) =>
+    `  ${`--${name} ${value ?? ""}`.padEnd(26)}${about}${fallback ? ` [${fallback}]` : ""}`
+  );
+  return `Usage: deno run -A cli/doctor.ts [FLAGS]\n\n${rows.join("\n")}\n\n` +
+    "Exits with code 0 where a device can be opened, else with 1.";
+}
+
+function describe({ deno, permissions, attempts, ...found }: Diagnosis): string {
+  const { library, device, peak, problem } = found;
+  const rows: [string, string][] = [["Deno", `${deno.version}, ${deno.target}`]];
+  rows.push(["permissions", Object.entries(permissions).map((it) => it.join(" ")).join(", ")]);
+  // Where nothing was found, the problem lists what was tried.
+  for (const { source, backend, location, outcome } of found.ok ? attempts : []) {
+    rows.push(["looked in", `${source} (${backend}): ${location}: ${outcome}`]);
+  }
+  if (library !== undefined) {
+    const { version, compiler, isa } = library.build;
+    rows.push(
+      ["library", library.path],
+      ["built", `version ${version}, ABI ${library.abiVersion}, ${compiler}, ${isa.join(" ")}`],
+    );
+    if (library.missing.length > 0) rows.push(["lacks", library.missing.join(", ")]);
+  }
+  if (device !== undefined) {
+    rows.push(
+      ["device", `${device.name} (${device.backend}, ${device.isa})`],
+      ["threads", String(device.threads)],
+      ["memory", formatBytes(device.memory_bytes)],
+      ["products", device.gemm],
+    );
+  }
+  if (peak !== undefined) {
+    rows.push(
+      ["peak", `${peak.gflops.toFixed(1)} GFLOPS of fused multiply-adds`],
+      ["copy", `${peak.gigabytesPerSecond.toFixed(1)} GB/s read and written`],
+    );
+  }
+  if (problem !== undefined) rows.push(["problem", problem]);
+  return rows.map(([name, text]) => `${name.padEnd(12)} ${text}`).join("\n");
+}
+
+if (import.meta.main) {
+  try {
+    const { json, help, options } = readCommand(Deno.args);
+    if (help) {
+      console.log(usage());
+    } else {
+      const diagnosis = await diagnose(options);
+      console.log(json ? JSON.stringify(diagnosis, null, 2) : describe(diagnosis));
+      if (!diagnosis.ok) Deno.exitCode = 1;
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(`${error.message}\n\n${usage()}`);
+    Deno.exitCode = 1;
+  }
+}

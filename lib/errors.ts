@@ -1,0 +1,121 @@
+/**
+ * The errors remoe throws. Each says what was attempted, what stood in the way and what to do;
+ * `cause` keeps the error underneath, where there is one.
+ *
+ * @module
+ */
+
+/** Two shapes, or a shape and an operation, do not fit. */
+export class ShapeMismatchError extends RangeError {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "ShapeMismatchError";
+
+  /**
+   * Creates the error.
+   *
+   * @param message The operation, both shapes, and what to do.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** A configuration holds a value, or a combination of values, that cannot be used. */
+export class ConfigError extends TypeError {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "ConfigError";
+
+  /**
+   * Creates the error.
+   *
+   * @param message The field, its value, and what is allowed.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** One place where a kernel library was looked for. */
+export interface LibraryAttempt {
+  /** Which step of the search: `path`, `REMOE_LIBRARY`, `checkout` or `release`. */
+  readonly source: string;
+  /** The kind of library looked for; `any` where the path alone decides. */
+  readonly backend: string;
+  /** The file, or what stands for it. */
+  readonly location: string;
+  /** `opened`, or why it was not taken. */
+  readonly outcome: string;
+}
+
+/** What a {@linkcode LibraryError} carries besides its message. */
+export interface LibraryErrorOptions extends ErrorOptions {
+  /** Everything tried, in order; default none. */
+  readonly attempts?: readonly LibraryAttempt[];
+}
+
+/** No kernel library could be found, verified or opened. */
+export class LibraryError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "LibraryError";
+  /** Everything tried, in order; empty where one given file was at fault. */
+  readonly attempts: readonly LibraryAttempt[];
+
+  /**
+   * Creates the error.
+   *
+   * @param message What was looked for, everything tried, and what to do.
+   * @param options The attempts, and the underlying error as `cause`.
+   */
+  constructor(message: string, options: LibraryErrorOptions = {}) {
+    super(message, options);
+    this.attempts = options.attempts ?? [];
+  }
+}
+
+/** What a {@linkcode DeviceError} carries besides its message. */
+export interface DeviceErrorOptions extends ErrorOptions {
+  /** The `remoe_status` which the kernel library returned. */
+  readonly status: number;
+  /** The operation that failed, as the caller named it. */
+  readonly operation: string;
+}
+
+/** A call into the kernel library failed. */
+export class DeviceError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "DeviceError";
+  /** The `remoe_status` which the kernel library returned. */
+  readonly status: number;
+  /** The operation that failed, as the caller named it. */
+  readonly operation: string;
+
+  /**
+   * Creates the error.
+   *
+   * @param message The operation, the status and the library's own words.
+   * @param options The status, the operation, and the underlying error as `cause`.
+   */
+  constructor(message: string, options: DeviceErrorOptions) {
+    super(message, options);
+    this.status = options.status;
+    this.operation = options.operation;
+  }
+}
+
+/** A checkpoint is missing, incomplete, damaged, or of another model. */
+export class CheckpointError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "CheckpointError";
+
+  /**
+   * Creates the error.
+   *
+   * @param message The file, what is wrong with it, and what to do.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

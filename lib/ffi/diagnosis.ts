@@ -1,0 +1,83 @@
+import { type LibraryAttempt, LibraryError } from "../errors.ts";
+import type { ContextInfo } from "./context.ts";
+import type { BuildInfo } from "./library.ts";
+import { openContext, type OpenOptions } from "./open_context.ts";
+import { type DevicePeak, measurePeak } from "./probe.ts";
+
+/** A permission that matters to this package. */
+export type PermissionName = "ffi" | "read" | "write" | "env" | "net";
+
+/** State of a permission: `partial` where it holds for some paths, variables or hosts. */
+export type PermissionLevel = "granted" | "partial" | "prompt" | "denied";
+
+/** What was found about the library, the device and the process. */
+export interface Diagnosis {
+  /** Whether a device could be opened. */
+  readonly ok: boolean;
+  /** Version of Deno, and the platform it was built for. */
+  readonly deno: { readonly version: string; readonly target: string };
+  /** Permissions of the process, by name. */
+  readonly permissions: Readonly<Record<PermissionName, PermissionLevel>>;
+  /** Everything tried to find a library, in order. */
+  readonly attempts: readonly LibraryAttempt[];
+  /** The library, where one was opened. */
+  readonly library?: {
+    readonly path: string;
+    readonly abiVersion: number;
+    readonly build: BuildInfo;
+    /** Functions of the contract which it lacks. */
+    readonly missing: readonly string[];
+  };
+  /** The device, where one was opened. */
+  readonly device?: ContextInfo;
+  /** Its measured peak, where the library can measure it. */
+  readonly peak?: DevicePeak;
+  /** Why there is no device or no peak. */
+  readonly problem?: string;
+}
+
+/**
+ * Opens a device as training would, and reports what was found on the way.
+ *
+ * @param options As for {@linkcode openContext}.
+ * @returns The findings; a missing library or device is one of them.
+ */
+export async function diagnose(options: OpenOptions = {}): Promise<Diagnosis> {
+  const process = {
+    deno: { version: Deno.version.deno, target: Deno.build.target },
+    permissions: permissions(),
+  };
+  try {
+    const { context, attempts } = await openContext(options);
+    using _ = context;
+    const { path, abiVersion, buildInfo: build, missing } = context.library;
+    const library = { path, abiVersion, build, missing };
+    const found = { ok: true, ...process, attempts, library, device: context.info() };
+    try {
+      return { ...found, peak: measurePeak(context) };
+    } catch (error) {
+      return { ...found, problem: messageOf(error) };
+    }
+  } catch (error) {
+    const attempts = error instanceof LibraryError ? error.attempts : [];
+    return { ok: false, ...process, attempts, problem: messageOf(error) };
+  }
+}
+
+function permissions(): Record<PermissionName, PermissionLevel> {
+  const level = (name: PermissionName): PermissionLevel => {
+    const { state, partial } = Deno.permissions.querySync({ name });
+    return partial ? "partial" : state;
+  };
+  return {
+    ffi: level("ffi"),
+    read: level("read"),
+    write: level("write"),
+    env: level("env"),
+    net: level("net"),
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

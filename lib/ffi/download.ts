@@ -1,0 +1,57 @@
+import { createHash } from "node:crypto";
+import { LibraryError } from "../errors.ts";
+import type { ReleaseFile } from "./release.ts";
+
+/** Fetches a URL into a cache and returns the path, again if `cache` says so. */
+export type Download = (options: { url: string; cache: "use" | "reloadAll" }) => Promise<string>;
+
+/**
+ * Gets a library of a release from the cache or the network, and verifies it.
+ *
+ * plug caches by URL and verifies nothing, so a truncated download would stay forever: a file
+ * that does not match is removed and fetched once more. Removing comes first because plug would
+ * overwrite in place, under processes that have the file mapped.
+ *
+ * @param file The library and its SHA-256.
+ * @param download Fetches into a cache, default `@denosaurs/plug`.
+ * @returns The path of the verified file.
+ * @throws {LibraryError} If the file does not match its SHA-256 after a second download.
+ */
+export async function downloadVerified(
+  file: ReleaseFile,
+  download: Download = plugDownload,
+): Promise<string> {
+  const { url } = file;
+  let path = await download({ url, cache: "use" });
+  if (sha256(path) === file.sha256) return path;
+  Deno.removeSync(path);
+  path = await download({ url, cache: "reloadAll" });
+  const actual = sha256(path);
+  if (actual === file.sha256) return path;
+  Deno.removeSync(path);
+  throw new LibraryError(
+    `Cannot use the download of ${url}: its SHA-256 is ${actual}, the manifest says ` +
+      `${file.sha256}. It was removed; the file may have been replaced after the release`,
+  );
+}
+
+/**
+ * The specifier is not a literal on purpose: Deno fetches those at start, and importing remoe
+ * must not contact a registry for a download that may never be needed.
+ */
+async function plugDownload(options: { url: string; cache: "use" | "reloadAll" }): Promise<string> {
+  const plug = "jsr:@denosaurs/plug@^1.1.0/download";
+  const { download } = await import(plug) as { download: Download };
+  return await download(options);
+}
+
+/** Hashes a file in pieces: a CUDA library has some hundred megabytes. */
+function sha256(path: string): string {
+  const hash = createHash("sha256");
+  const chunk = new Uint8Array(1 << 20);
+  using file = Deno.openSync(path);
+  for (let read = file.readSync(chunk); read !== null; read = file.readSync(chunk)) {
+    hash.update(chunk.subarray(0, read));
+  }
+  return hash.digest("hex");
+}

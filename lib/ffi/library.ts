@@ -1,0 +1,116 @@
+import { LibraryError } from "../errors.ts";
+import { ABI_VERSION, Status } from "./codes.ts";
+import { type KernelSymbols, type SymbolName, SYMBOLS } from "./symbols.ts";
+
+/** What a kernel library says of its build: `remoe_build_info`. */
+export interface BuildInfo {
+  /** `cpu`, `cuda`, or `emulated`: the CUDA sources executed on a CPU, for tests. */
+  readonly backend: string;
+  /** Version of the package it was built from. */
+  readonly version: string;
+  /** Compiler and its version. */
+  readonly compiler: string;
+  /** Implementation of dense products, such as `oneDNN 2.6.3`. */
+  readonly gemm: string;
+  /** Instruction sets it holds code for; one is chosen at run time. */
+  readonly isa: readonly string[];
+}
+
+/** An open kernel library. */
+export interface KernelLibrary {
+  /** The file it was opened from. */
+  readonly path: string;
+  /** Its functions, by their C name. */
+  readonly symbols: KernelSymbols;
+  /** Functions of the contract which this build lacks; calling one gives `Status.unsupported`. */
+  readonly missing: readonly SymbolName[];
+  /** The version of the contract it was built for; always that of this package. */
+  readonly abiVersion: number;
+  /** What it says of its build. */
+  readonly buildInfo: BuildInfo;
+  /** Unloads it. Close its contexts first; their addresses are void afterwards. */
+  close(): void;
+}
+
+/**
+ * Opens a kernel library and checks that it speaks this version of the contract.
+ *
+ * Needs `--allow-ffi=<path>` and no other permission.
+ *
+ * @param path The file of the library.
+ * @returns The open library; the caller closes it.
+ * @throws {LibraryError} If the file is missing or no kernel library, or is of another ABI version.
+ */
+export function openLibrary(path: string): KernelLibrary {
+  const opened = load(path);
+  try {
+    const abiVersion = opened.symbols.remoe_abi_version();
+    if (abiVersion !== ABI_VERSION) {
+      throw new LibraryError(
+        `Cannot use "${path}": it has ABI version ${abiVersion}, this package calls version ` +
+          `${ABI_VERSION}. Rebuild it, or remove it so that another one is found`,
+      );
+    }
+    const { symbols, missing } = withStubs(opened.symbols);
+    const buildInfo = readBuildInfo(path, symbols);
+    return { path, symbols, missing, abiVersion, buildInfo, close: () => opened.close() };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
+
+function load(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
+  try {
+    return Deno.dlopen(path, SYMBOLS);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LibraryError(`Cannot open "${path}" as a kernel library: ${reason}`, { cause });
+  }
+}
+
+/** Puts a function in the place of every symbol which a partial build lacks. */
+function withStubs(
+  loaded: Deno.StaticForeignLibraryInterface<typeof SYMBOLS>,
+): { symbols: KernelSymbols; missing: SymbolName[] } {
+  const unsupported = (): number => Status.unsupported;
+  const missing: SymbolName[] = [];
+  const symbols = { ...loaded };
+  for (const name of Object.keys(SYMBOLS) as SymbolName[]) {
+    if (symbols[name] !== null) continue;
+    missing.push(name);
+    symbols[name] = unsupported;
+  }
+  return { symbols: symbols as NonNullableValues<typeof symbols>, missing };
+}
+
+type NonNullableValues<T> = { [Key in keyof T]: NonNullable<T[Key]> };
+
+function readBuildInfo(path: string, symbols: KernelSymbols): BuildInfo {
+  const text = readText((buffer, length) => symbols.remoe_build_info(buffer, length));
+  try {
+    return JSON.parse(text) as BuildInfo;
+  } catch (cause) {
+    throw new LibraryError(`Cannot use "${path}": its build information is not JSON: ${text}`, {
+      cause,
+    });
+  }
+}
+
+/**
+ * Reads a text from a function that fills a buffer and returns the bytes it would need.
+ *
+ * @param fill Writes at most `length` bytes and returns how many the whole text has.
+ * @returns The whole text.
+ */
+export function readText(
+  fill: (buffer: Uint8Array<ArrayBuffer>, length: bigint) => number,
+): string {
+  let buffer = new Uint8Array(1024);
+  let needed = fill(buffer, BigInt(buffer.length));
+  if (needed > buffer.length) {
+    buffer = new Uint8Array(needed);
+    needed = fill(buffer, BigInt(buffer.length));
+  }
+  return new TextDecoder().decode(buffer.subarray(0, Math.min(needed, buffer.length)));
+}

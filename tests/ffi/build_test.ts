@@ -1,0 +1,148 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { libraryFileName } from "../../lib/ffi/mod.ts";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+const CMAKE = `
+cmake_minimum_required(VERSION 3.20)
+project(remoe_kernels LANGUAGES CXX)
+if(REMOE_ONEDNN STREQUAL "ON" AND EXISTS \${CMAKE_CURRENT_SOURCE_DIR}/cpu/without_onednn)
+  message(FATAL_ERROR "REMOE_ONEDNN=ON, but oneDNN was not found")
+endif()
+add_library(remoe_cpu SHARED cpu/kernel.cpp)
+`;
+
+const canBuild = ["c++", "cmake"].every((command) => {
+  try {
+    return new Deno.Command(command, { args: ["--version"], stdout: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+});
+
+/** A checkout with one source file in place of the kernels. */
+class Checkout implements Disposable {
+  readonly directory = Deno.makeTempDirSync({ prefix: "remoe_checkout" });
+  readonly library = `${this.directory}/kernels/build/${libraryFileName("cpu")}`;
+
+  constructor() {
+    for (const path of ["kernels/include", "kernels/cpu", "lib/ffi"]) {
+      Deno.mkdirSync(`${this.directory}/${path}`, { recursive: true });
+    }
+    for (
+      const path of [
+        "kernels/build.ts",
+        "kernels/build_tools.ts",
+        "lib/errors.ts",
+        "lib/ffi/download.ts",
+        "lib/ffi/find_library.ts",
+        "lib/ffi/release.ts",
+      ]
+    ) Deno.copyFileSync(ROOT + path, `${this.directory}/${path}`);
+    Deno.writeTextFileSync(`${this.directory}/kernels/CMakeLists.txt`, CMAKE);
+    this.write("kernel.cpp", "int kernel() { return 1; }\n");
+  }
+
+  write(name: string, text: string): void {
+    Deno.writeTextFileSync(`${this.directory}/kernels/cpu/${name}`, text);
+  }
+
+  async build(
+    env: Record<string, string> = {},
+    ...args: string[]
+  ): Promise<{ code: number; stderr: string }> {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", `${this.directory}/kernels/build.ts`, ...args],
+      // As root, a test must not install anything.
+      env: { REMOE_NO_INSTALL: "1", REMOE_LIBRARY: "", NO_COLOR: "1", ...env },
+    }).output();
+    return { code, stderr: new TextDecoder().decode(stderr) };
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+Deno.test({
+  name: "`ensureKernels()` builds where the sources have changed, and only then",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    const first = await checkout.build();
+    assertEquals(first.code, 0, first.stderr);
+    assertStringIncludes(first.stderr, "Built ");
+    assertEquals((await checkout.build()).stderr, "");
+    const before = Deno.readFileSync(checkout.library);
+    checkout.write("kernel.cpp", "int kernel() { return 2; }\nint other() { return 3; }\n");
+    assertStringIncludes((await checkout.build()).stderr, "Built ");
+    assert(String(Deno.readFileSync(checkout.library)) !== String(before));
+    assertStringIncludes((await checkout.build({}, "--force")).stderr, "Built ");
+    Deno.removeSync(checkout.library);
+    assertStringIncludes((await checkout.build()).stderr, "Built ");
+  },
+});
+
+Deno.test({
+  name: "`ensureKernels()` builds once where two processes ask at the same time",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    const both = await Promise.all([checkout.build(), checkout.build()]);
+    assertEquals(both.map(({ code }) => code), [0, 0]);
+    assertEquals(both.filter(({ stderr }) => stderr.includes("Built ")).length, 1);
+  },
+});
+
+Deno.test({
+  name: "`ensureKernels()` shows the compiler's words on failure and keeps the old library",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    await checkout.build();
+    const before = Deno.readFileSync(checkout.library);
+    checkout.write("kernel.cpp", "int kernel() { return nowhere; }\n");
+    const { code, stderr } = await checkout.build();
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "nowhere");
+    assertEquals(Deno.readFileSync(checkout.library), before);
+    assertEquals((await checkout.build()).code, 1, "it is tried again");
+  },
+});
+
+Deno.test({
+  name: "`ensureKernels()` goes without oneDNN where it is not found, and says so",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    checkout.write("without_onednn", "");
+    const { code, stderr } = await checkout.build();
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "oneDNN was not found");
+    assertStringIncludes(stderr, "without oneDNN");
+  },
+});
+
+Deno.test("`ensureKernels()` names what is missing and the command to run", async () => {
+  using checkout = new Checkout();
+  const { code, stderr } = await checkout.build({ PATH: "/nowhere" });
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, "c++ and cmake missing");
+  assert(/apt-get install|Install a C\+\+20 compiler/.test(stderr), stderr);
+});
+
+Deno.test({
+  name: "`ensureKernels()` needs no compiler for a library that is built",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    await checkout.build();
+    assertEquals(await checkout.build({ PATH: "/nowhere" }), { code: 0, stderr: "" });
+  },
+});
+
+Deno.test("`ensureKernels()` builds nothing where `REMOE_LIBRARY` names a library", async () => {
+  using checkout = new Checkout();
+  const result = await checkout.build({ REMOE_LIBRARY: "/some/library.so" });
+  assertEquals(result, { code: 0, stderr: "" });
+});

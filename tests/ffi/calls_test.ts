@@ -1,0 +1,135 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  type KernelContext,
+  type KernelSymbols,
+  openContext,
+  Status,
+  statusName,
+} from "../../lib/ffi/mod.ts";
+import { type HeaderFunction, headerFunctions } from "./header.ts";
+
+// Deno optimises a call site after some thousands of calls; a mistake in the types of a symbol,
+// or too many parameters, aborts the process only then.
+const CALLS = 20_000;
+
+/** These take no context, or return bytes instead of a status. */
+const WITHOUT_STATUS = new Set([
+  "remoe_abi_version",
+  "remoe_build_info",
+  "remoe_context_message",
+  "remoe_context_info",
+]);
+
+Deno.test("every symbol refuses a context that is none, also once the call is optimised", async () => {
+  const { context } = await openContext();
+  using _ = context;
+  for (const declaration of headerFunctions()) {
+    const status = callOften(context.symbols, declaration, "0n");
+    const { name } = declaration;
+    if (WITHOUT_STATUS.has(name)) continue;
+    const expected = isMissing(name, context)
+      ? Status.unsupported
+      : name === "remoe_context_create"
+      ? Status.invalidArgument
+      : Status.invalidContext;
+    assertEquals(statusName(status), statusName(expected), name);
+  }
+});
+
+for (const size of [0, 1] as const) {
+  Deno.test(`every symbol refuses null addresses with sizes of ${size}, also optimised`, async () => {
+    const { context } = await openContext();
+    using _ = context;
+    for (const declaration of headerFunctions()) {
+      const { name } = declaration;
+      if (name === "remoe_context_destroy") continue;
+      const status = callOften(context.symbols, declaration, `${context.handle}n`, size);
+      if (WITHOUT_STATUS.has(name)) continue;
+      assert(Object.values(Status).some((code) => code === status), `${name} returned ${status}`);
+      if (!mustRefuse(declaration, context, size)) continue;
+      assert(
+        status === Status.invalidArgument || (size === 1 && status === Status.unsupported),
+        `${name}: ${statusName(status)}`,
+      );
+      assert(hasMessage(context), `${name} left no message`);
+    }
+  });
+}
+
+Deno.test("an argument of the wrong type is refused by Deno, not passed on", async () => {
+  const { context } = await openContext();
+  using _ = context;
+  const { symbols, handle } = context;
+  for (const tokens of [1.5, NaN, 2 ** 31, undefined, "1"]) {
+    let refused = false;
+    try {
+      symbols.remoe_dispatch_plan(handle, 0n, 0n, tokens as number, 1, 1);
+    } catch (error) {
+      refused = error instanceof TypeError;
+    }
+    assert(refused, `${tokens} was accepted as i32`);
+  }
+});
+
+/** Calls a symbol from a call site of its own, so that it is optimised as in real use. */
+function callOften(
+  symbols: KernelSymbols,
+  { name, parameters }: HeaderFunction,
+  context: string,
+  size: number = 0,
+): number {
+  const list = parameters.map((parameter) => {
+    const { type } = parameter;
+    if (type === "buffer") return "null";
+    if (type !== "u64") return String(size);
+    if (parameter.name === "context") return context;
+    return SIZES.has(parameter.name) ? `${size}n` : "0n";
+  });
+  const loop = new Function(
+    "symbols",
+    `let status = 0;
+     for (let i = 0; i < ${CALLS}; i++) status = symbols.${name}(${list.join(", ")});
+     return status;`,
+  ) as (symbols: KernelSymbols) => number;
+  return loop(symbols);
+}
+
+/** Whether null cannot be right: there is an address, and the build has the function. */
+function mustRefuse(
+  { name, parameters }: HeaderFunction,
+  context: KernelContext,
+  size: 0 | 1,
+): boolean {
+  if (isMissing(name, context) || NULL_IS_ALLOWED.has(name)) return false;
+  if (size === 0 && NOTHING_IS_ALLOWED.test(name)) return false;
+  return parameters.some((parameter) =>
+    parameter.type === "buffer" || (parameter.type === "u64" && !SIZES.has(parameter.name) &&
+      parameter.name !== "context")
+  );
+}
+
+/** Parameters of 64 bits that are no addresses. */
+const SIZES: ReadonlySet<string> = new Set(["bytes", "count", "length", "seed"]);
+
+/**
+ * Stream 0 is the first stream and graph 0 the empty one; a context that cannot be created has
+ * no place for a message.
+ */
+const NULL_IS_ALLOWED: ReadonlySet<string> = new Set([
+  "remoe_stream_use",
+  "remoe_stream_synchronize",
+  "remoe_graph_destroy",
+  "remoe_context_create",
+]);
+
+/** No bytes to copy and no blocks to free are nothing to do. */
+const NOTHING_IS_ALLOWED = /^remoe_(copy|copy_(from|to)_\w+|pinned_(write|read)|memory_free)$/;
+
+function isMissing(name: string, context: KernelContext): boolean {
+  return context.library.missing.some((symbol) => symbol === name);
+}
+
+/** Whether the last call left a message; reading it clears it. */
+function hasMessage({ symbols, handle }: KernelContext): boolean {
+  return symbols.remoe_context_message(handle, new Uint8Array(512), 512n) > 0;
+}
