@@ -1,0 +1,38 @@
+// Reading a dispatch plan: the i32 buffer that remoe.h describes under "Dispatch".
+#pragma once
+
+#include <cstdint>
+
+namespace remoe::REMOE_TARGET {
+
+class Plan {
+ public:
+  static constexpr int kHeader = 4;
+
+  Plan(const int32_t* words, int tokens, int experts)
+      : words_(words),
+        expert_offset_(words + kHeader),
+        token_offset_(expert_offset_ + experts + 1),
+        row_token_(token_offset_ + tokens + 1),
+        token_row_(row_token_ + words[3]) {}
+
+  // Rows of the plan; none where it overflowed, since then nothing but the header is valid.
+  int rows() const { return words_[1] != 0 ? 0 : words_[0]; }
+  // First row of expert e, for e in [0, E].
+  int expert_offset(int e) const { return expert_offset_[e]; }
+  int expert_rows(int e) const { return expert_offset_[e + 1] - expert_offset_[e]; }
+  // First slot of token t, for t in [0, T].
+  int token_offset(int64_t t) const { return token_offset_[t]; }
+  // Token of each row, and rows of each token by ascending expert.
+  const int32_t* row_token() const { return row_token_; }
+  const int32_t* token_row() const { return token_row_; }
+
+ private:
+  const int32_t* words_;
+  const int32_t* expert_offset_;
+  const int32_t* token_offset_;
+  const int32_t* row_token_;
+  const int32_t* token_row_;
+};
+
+}  // namespace remoe::REMOE_TARGET

@@ -1,0 +1,79 @@
+#include "context.h"
+
+#include <omp.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <mutex>
+#include <new>
+
+#include "context_table.h"
+#include "gemm_blocks.h"
+
+namespace remoe {
+namespace {
+
+constexpr std::size_t kSlots = 1024;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+static_assert(kPackingFloats * sizeof(float) % kHugePage == 0);
+
+// The open contexts of the process. A handle names a slot and the generation it was filled in, so
+// that a closed context, or any other number, is told from an open one without reading memory that
+// may not be there; this table is what that takes, and the library's only global state.
+struct Slot {
+  uint64_t handle = 0;
+  Context* context = nullptr;
+  uint64_t generation = 0;
+};
+
+std::mutex table_mutex;
+std::array<Slot, kSlots> table;
+
+}  // namespace
+
+uint64_t register_context(Context* context) {
+  const std::lock_guard lock(table_mutex);
+  for (std::size_t i = 0; i < kSlots; ++i) {
+    Slot& slot = table[i];
+    if (slot.context != nullptr) continue;
+    slot.handle = ++slot.generation * kSlots + i;
+    slot.context = context;
+    return slot.handle;
+  }
+  fail(REMOE_OUT_OF_MEMORY, "%zu contexts are open, no more fit: close some", kSlots);
+}
+
+Context* take_context(uint64_t handle) noexcept {
+  const std::lock_guard lock(table_mutex);
+  Slot& slot = table[handle % kSlots];
+  if (handle == 0 || slot.handle != handle) return nullptr;
+  Context* context = slot.context;
+  slot.handle = 0;
+  slot.context = nullptr;
+  return context;
+}
+
+Context* find_context(uint64_t handle) noexcept {
+  const std::lock_guard lock(table_mutex);
+  const Slot& slot = table[handle % kSlots];
+  return handle != 0 && slot.handle == handle ? slot.context : nullptr;
+}
+
+void enter_context(Context& context) noexcept {
+  // oneDNN asks OpenMP for the number of threads; our own loops name it.
+  omp_set_num_threads(context.threads);
+}
+
+Context::Context(int thread_count, Isa instruction_set)
+    : threads(thread_count), isa(instruction_set) {
+  for (int i = 0; i < threads; ++i) {
+    packing.emplace_back(
+        static_cast<float*>(std::aligned_alloc(kHugePage, kPackingFloats * sizeof(float))));
+    if (packing.back() == nullptr) throw std::bad_alloc();
+    madvise(packing.back().get(), kPackingFloats * sizeof(float), MADV_HUGEPAGE);
+  }
+}
+
+Context::~Context() = default;
+
+}  // namespace remoe

@@ -1,0 +1,68 @@
+#include <cstdarg>
+#include <cstdio>
+#include <new>
+
+#include "context.h"
+
+namespace remoe {
+namespace {
+
+[[noreturn]] void throw_formatted(int32_t status, const char* format, va_list arguments) {
+  char text[512];
+  std::vsnprintf(text, sizeof text, format, arguments);
+  throw Error{status, text};
+}
+
+void keep_message(Context& context, const char* operation, const char* text) noexcept {
+  try {
+    context.message = std::string(operation) + ": " + text;
+  } catch (...) {
+    context.message.clear();  // no memory for the message itself; the status still tells
+  }
+}
+
+}  // namespace
+
+void fail(int32_t status, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  throw_formatted(status, format, arguments);
+}
+
+void require(bool condition, int32_t status, const char* format, ...) {
+  if (condition) [[likely]]
+    return;
+  va_list arguments;
+  va_start(arguments, format);
+  throw_formatted(status, format, arguments);
+}
+
+void require_size(int64_t value, const char* name) {
+  require(value >= 1, REMOE_INVALID_ARGUMENT, "%s is %lld, but at least 1 is needed", name,
+          static_cast<long long>(value));
+}
+
+void require_aligned(uint64_t address, std::size_t alignment, const char* name) {
+  require(address % alignment == 0, REMOE_INVALID_ARGUMENT,
+          "the address of %s is not a multiple of %zu bytes", name, alignment);
+}
+
+int32_t record_failure(Context& context, const char* operation) noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    keep_message(context, operation, error.message.c_str());
+    return error.status;
+  } catch (const std::bad_alloc&) {
+    keep_message(context, operation, "the host has no memory left");
+    return REMOE_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    keep_message(context, operation, error.what());
+    return REMOE_INTERNAL;
+  } catch (...) {
+    keep_message(context, operation, "an unknown error");
+    return REMOE_INTERNAL;
+  }
+}
+
+}  // namespace remoe

@@ -1,0 +1,90 @@
+#include "machine.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+namespace remoe {
+namespace {
+
+Isa isa_of_machine() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) {
+    fail(REMOE_UNSUPPORTED, "the processor lacks SSE4.2, the least this build runs on");
+  }
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512) return Isa::kAvx512;
+  if (avx2) return Isa::kAvx2;
+#endif
+  return Isa::kBaseline;
+}
+
+// Cores' worth of time that a control group grants ("quota period" or "max period"), 0: no limit.
+int quota_cores() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  long quota = 0, period = 0;
+  if (!(file >> quota >> period) || quota <= 0 || period <= 0) return 0;
+  return static_cast<int>(std::max(1L, quota / period));
+}
+
+}  // namespace
+
+const char* name_of(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kBaseline:
+      break;
+  }
+  return "baseline";
+}
+
+std::vector<Isa> compiled_isas() {
+#if defined(__x86_64__)
+  return {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512};
+#else
+  return {Isa::kBaseline};
+#endif
+}
+
+Isa best_isa() {
+  const Isa machine = isa_of_machine();
+  const char* cap = std::getenv("REMOE_ISA");
+  if (cap == nullptr || *cap == '\0') return machine;
+  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+    if (std::string(cap) == name_of(isa)) return std::min(machine, isa);
+  }
+  fail(REMOE_INVALID_ARGUMENT, "REMOE_ISA is \"%s\", which is none of baseline, avx2, avx512", cap);
+}
+
+int available_cores() {
+  const int cores = omp_get_num_procs();
+  const int quota = quota_cores();
+  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "CPU";
+}
+
+uint64_t memory_bytes() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace remoe

@@ -1,0 +1,139 @@
+#include "memory_pool.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "context.h"
+
+namespace remoe {
+namespace {
+
+constexpr uint64_t kHugePage = uint64_t{2} << 20;
+constexpr uint64_t kLargest = uint64_t{1} << 46;  // what x86-64 and aarch64 can address, about
+
+uint64_t round_up(uint64_t value, uint64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// The size of the class that serves `bytes`: eight classes to a power of two, so that at most an
+// eighth is lost, in units of a cache line below 2 MiB and of a huge page from there.
+uint64_t class_bytes(uint64_t bytes) {
+  const uint64_t step = std::bit_ceil(bytes) / 16;
+  return round_up(bytes, std::max<uint64_t>(step, bytes < kHugePage ? 64 : kHugePage));
+}
+
+// 2 MiB-aligned, or nullptr. Maps 2 MiB more than asked for and gives the ends back, since mmap
+// aligns to small pages alone.
+void* map_aligned(uint64_t bytes) {
+  void* raw = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                   -1, 0);
+  if (raw == MAP_FAILED) return nullptr;
+  char* first = static_cast<char*>(raw);
+  char* block = reinterpret_cast<char*>(round_up(reinterpret_cast<uint64_t>(raw), kHugePage));
+  const uint64_t before = block - first;
+  if (before > 0) munmap(first, before);
+  if (before < kHugePage) munmap(block + bytes, kHugePage - before);
+  madvise(block, bytes, MADV_HUGEPAGE);  // a wish: without huge pages the block works as well
+  return block;
+}
+
+}  // namespace
+
+MemoryPool::~MemoryPool() {
+  for (const auto& [block, mapping] : mappings_) munmap(const_cast<void*>(block), mapping.bytes);
+}
+
+void* MemoryPool::allocate(uint64_t bytes) {
+  require(bytes > 0, REMOE_INVALID_ARGUMENT, "a block has at least 1 byte");
+  require(bytes <= kLargest, REMOE_OUT_OF_MEMORY, "%llu bytes are more than can be addressed",
+          static_cast<unsigned long long>(bytes));
+  const uint64_t block_bytes = class_bytes(bytes);
+  SizeClass& size_class = classes_[block_bytes];
+  size_class.block_bytes = block_bytes;
+  if (size_class.free.empty()) refill(size_class);
+  void* block = size_class.free.back();
+  live_.emplace(block, Live{bytes, &size_class, false});
+  size_class.free.pop_back();
+  in_use_ += bytes;
+  peak_ = std::max(peak_, in_use_);
+  return block;
+}
+
+void MemoryPool::refill(SizeClass& size_class) {
+  const uint64_t block_bytes = size_class.block_bytes;
+  // A slab holds at least eight blocks, so that what is left over at its end is small.
+  const uint64_t bytes =
+      block_bytes >= kHugePage ? block_bytes : round_up(8 * block_bytes, kHugePage);
+  const std::size_t blocks = bytes / block_bytes;
+  size_class.free.reserve(size_class.blocks + blocks);
+  void* first = map_aligned(bytes);
+  if (first == nullptr) {
+    trim();
+    first = map_aligned(bytes);
+  }
+  require(first != nullptr, REMOE_OUT_OF_MEMORY,
+          "the system has no %llu bytes left (%llu are held, %llu of them in use)",
+          static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(held_),
+          static_cast<unsigned long long>(in_use_));
+  try {
+    mappings_.emplace(first, Mapping{bytes, &size_class, 0});
+  } catch (...) {
+    munmap(first, bytes);
+    throw;
+  }
+  held_ += bytes;
+  size_class.blocks += blocks;
+  for (std::size_t i = blocks; i > 0; --i) {
+    size_class.free.push_back(static_cast<char*>(first) + (i - 1) * block_bytes);
+  }
+}
+
+bool MemoryPool::release(const void* block) noexcept {
+  const auto found = live_.find(block);
+  if (found == live_.end()) return false;
+  found->second.size_class->free.push_back(const_cast<void*>(block));
+  in_use_ -= found->second.asked;
+  live_.erase(found);
+  return true;
+}
+
+int64_t MemoryPool::release_all(const uint64_t* addresses, int64_t count) noexcept {
+  const auto block = [&](int64_t i) { return reinterpret_cast<const void*>(addresses[i]); };
+  for (int64_t i = 0; i < count; ++i) {
+    const auto found = live_.find(block(i));
+    if (found != live_.end() && !std::exchange(found->second.leaving, true)) continue;
+    for (int64_t seen = 0; seen < i; ++seen) live_.find(block(seen))->second.leaving = false;
+    return i;
+  }
+  for (int64_t i = 0; i < count; ++i) release(block(i));
+  return -1;
+}
+
+void MemoryPool::trim() noexcept {
+  const auto mapping_of = [this](const void* block) {
+    return std::prev(mappings_.upper_bound(block));
+  };
+  for (auto& [first, mapping] : mappings_) mapping.free = 0;
+  for (auto& [bytes, size_class] : classes_) {
+    for (const void* block : size_class.free) ++mapping_of(block)->second.free;
+  }
+  const auto is_unused = [](const Mapping& mapping) {
+    return mapping.free == mapping.bytes / mapping.size_class->block_bytes;
+  };
+  for (auto& [bytes, size_class] : classes_) {
+    std::erase_if(size_class.free, [&](const void* b) { return is_unused(mapping_of(b)->second); });
+  }
+  std::erase_if(mappings_, [&](const auto& entry) {
+    const auto& [first, mapping] = entry;
+    if (!is_unused(mapping)) return false;
+    mapping.size_class->blocks -= mapping.free;
+    held_ -= mapping.bytes;
+    munmap(const_cast<void*>(first), mapping.bytes);
+    return true;
+  });
+}
+
+}  // namespace remoe

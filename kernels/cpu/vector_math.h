@@ -1,0 +1,225 @@
+// Vectors of the target's width, and elementary functions on them.
+//
+// Every function is a template over float and Vec with the same operations in the same order, so
+// that an element gives the same bits in a full vector, in a tail and alone.
+//
+// Errors below are the largest over all fp32 arguments of the range named, in units in the last
+// place (ulp) of the exact result, found by trying every argument on each target.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#define REMOE_INLINE inline __attribute__((always_inline))
+
+namespace remoe::REMOE_TARGET {
+
+#if defined(__AVX512F__)
+inline constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+
+using Vec = float __attribute__((vector_size(kLanes * 4)));
+using IVec = int32_t __attribute__((vector_size(kLanes * 4)));
+using UVec = uint32_t __attribute__((vector_size(kLanes * 4)));
+
+REMOE_INLINE Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+REMOE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+REMOE_INLINE Vec broadcast(float x) { return x - Vec{}; }
+
+// The first n < kLanes elements, 0 in the others.
+REMOE_INLINE Vec load_partial(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#endif
+  float buffer[kLanes] = {};
+  for (int64_t i = 0; i < n; ++i) buffer[i] = p[i];
+  return load(buffer);
+}
+REMOE_INLINE void store_partial(float* p, Vec v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+  return;
+#endif
+  float buffer[kLanes];
+  store(buffer, v);
+  for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
+}
+
+// Sum and maximum over the lanes, by halves: lane i with lane i + kLanes/2, and so on.
+REMOE_INLINE float sum(Vec v) {
+  float x[kLanes];
+  store(x, v);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) x[i] += x[i + half];
+  }
+  return x[0];
+}
+REMOE_INLINE float maximum(Vec v) {
+  float x[kLanes];
+  store(x, v);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
+  }
+  return x[0];
+}
+REMOE_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+
+REMOE_INLINE Vec square_root(Vec x) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_sqrt_ps(0xffff, x);  // GCC 12 warns falsely of the plain one
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(x);
+#elif defined(__SSE2__)
+  return _mm_sqrt_ps(x);
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
+
+namespace detail {
+template <class F>
+struct Bits;
+template <>
+struct Bits<float> {
+  using Int = int32_t;
+};
+template <>
+struct Bits<Vec> {
+  using Int = IVec;
+};
+template <class F>
+using Int = typename Bits<F>::Int;
+
+template <class F>
+REMOE_INLINE Int<F> bits(F x) {
+  return __builtin_bit_cast(Int<F>, x);
+}
+template <class F>
+REMOE_INLINE F from_bits(Int<F> x) {
+  return __builtin_bit_cast(F, x);
+}
+REMOE_INLINE float to_float(int32_t x) { return static_cast<float>(x); }
+REMOE_INLINE Vec to_float(IVec x) { return __builtin_convertvector(x, Vec); }
+
+// log(1 + y) for y in [sqrt(1/2) - 1, sqrt(2) - 1]: y - y^2/2 + y^3 P(y), P the minimax polynomial
+// of degree 8 (relative error of the whole 7.5e-10).
+template <class F>
+REMOE_INLINE F log1p_reduced(F y) {
+  F p = y * 0.06746643781661987f - 0.11675656586885452f;
+  p = p * y + 0.11888163536787033f;
+  p = p * y - 0.1240558847784996f;
+  p = p * y + 0.14219552278518677f;
+  p = p * y - 0.1666799634695053f;
+  p = p * y + 0.2000211924314499f;
+  p = p * y - 0.25000008940696716f;
+  p = p * y + 0.3333331346511841f;
+  const F z = y * y;
+  return y + (p * y * z - 0.5f * z);
+}
+}  // namespace detail
+
+// e^x. With n = round(x / ln 2) and r = x - n ln 2, |r| <= ln(2)/2, e^x = 2^n e^r and
+// e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4: its relative error is 3.1e-9, a
+// twentieth of half an ulp, so that what remains is rounding. ln 2 is taken in two parts, the first
+// of 9 bits, so that n times it is exact without a fused multiply-add (|n| <= 150 has 8 bits); r is
+// then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q) rounds once more: below 2 ulp
+// in all. 2^n is applied in two factors, so that results above the largest float become infinity
+// and small ones underflow gradually. NaN stays NaN. Largest error measured: see the table in
+// tests/kernels.
+template <class F>
+REMOE_INLINE F exponential(F x) {
+  // Beyond these, the result is infinity or rounds to 0.
+  const F high = F{} + 89.0f, low = F{} - 104.0f;
+  x = x > high ? high : x;
+  x = x < low ? low : x;
+  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa.
+  const F shifted = x * 1.44269504088896341f + 12582912.0f;
+  const detail::Int<F> n = detail::bits(shifted) - 0x4b400000;
+  const F nf = shifted - 12582912.0f;
+  const F r = (x - nf * 0.693359375f) - nf * -2.12194440e-4f;
+  F q = r * 0.001381459878757596f + 0.008368716575205326f;
+  q = q * r + 0.04166838899254799f;
+  q = q * r + 0.1666652113199234f;
+  q = q * r + 0.4999999403953552f;
+  const F p = (q * (r * r) + r) + 1.0f;
+  const detail::Int<F> half = n >> 1;
+  const F scale1 = detail::from_bits<F>((half + 127) << 23);
+  const F scale2 = detail::from_bits<F>((n - half + 127) << 23);
+  return p * scale1 * scale2;
+}
+
+// ln x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + log1p(m - 1), m - 1 exact.
+// -infinity at 0, NaN below.
+template <class F>
+REMOE_INLINE F logarithm(F x) {
+  const F smallest = F{} + std::numeric_limits<float>::min();
+  const auto subnormal = x < smallest;
+  const F scaled = subnormal ? x * 8388608.0f : x;
+  const detail::Int<F> b = detail::bits(scaled);
+  const detail::Int<F> e = (b - 0x3f3504f3) >> 23;
+  const F m = detail::from_bits<F>(b - (e << 23));
+  const F ef = detail::to_float(e) - (subnormal ? F{} + 23.0f : F{});
+  const F y = m - 1.0f;
+  // The low part of ln 2 first: the large term is added last, and rounds once.
+  F result = (detail::log1p_reduced(y) + ef * -2.12194440e-4f) + ef * 0.693359375f;
+  const F infinity = F{} + std::numeric_limits<float>::infinity();
+  const F nan = F{} + std::numeric_limits<float>::quiet_NaN();
+  result = x == F{} ? -infinity : result;
+  result = x >= F{} ? result : nan;
+  return x == infinity ? infinity : result;
+}
+
+template <class F>
+REMOE_INLINE F sigmoid(F x) {
+  return 1.0f / (1.0f + exponential(-x));
+}
+
+template <class F>
+REMOE_INLINE F silu(F x) {
+  return x / (1.0f + exponential(-x));
+}
+
+// d silu(x) / dx, from x and s = sigmoid(x): s (1 + x (1 - s)).
+template <class F>
+REMOE_INLINE F silu_derivative(F x, F s) {
+  return s * (1.0f + x * (1.0f - s));
+}
+
+// tanh x: below 0.625 by x + x^3 T(x^2) (minimax of degree 4 in x^2, relative error 4.4e-9), since
+// 1 - 2/(e^2x + 1) cancels there; above by that formula.
+template <class F>
+REMOE_INLINE F hyperbolic_tangent(F x) {
+  const F magnitude = x < F{} ? -x : x;
+  const F z = x * x;
+  F t = z * -0.005704985465854406f + 0.02063908614218235f;
+  t = t * z - 0.05373971536755562f;
+  t = t * z + 0.13331441581249237f;
+  t = t * z - 0.3333328068256378f;
+  const F small = x + x * z * t;
+  const F large = 1.0f - 2.0f / (exponential(magnitude * 2.0f) + 1.0f);
+  const F signed_large = x < F{} ? -large : large;
+  return magnitude < 0.625f ? small : signed_large;
+}
+
+// f(vector) for each vector of x[0, n), the tail through a partial one: y[i] = f(x[i]).
+template <class Function>
+REMOE_INLINE void map(float* y, const float* x, int64_t n, Function&& f) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(y + i, f(load(x + i)));
+  if (i < n) store_partial(y + i, f(load_partial(x + i, n - i)), n - i);
+}
+
+}  // namespace remoe::REMOE_TARGET
