@@ -1,0 +1,142 @@
+/**
+ * Command line flags, strictly: unknown ones, missing values and stray arguments are errors.
+ *
+ * @module
+ */
+
+import { resolve } from "node:path";
+import { parseArgs } from "@std/cli/parse-args";
+import { ConfigError } from "../lib/errors.ts";
+import { nearest } from "../lib/train/nearest.ts";
+
+/** One flag of a command. */
+export interface Flag {
+  /** What stands for its value in the help, like `N`; absent: the flag takes none. */
+  readonly value?: string;
+  /** Whether it may be given more than once; otherwise the last one counts. */
+  readonly repeat?: boolean;
+  /** What it does. */
+  readonly about: string;
+  /** What holds without it, for the help. */
+  readonly fallback?: string;
+}
+
+/** The flags of a command by name, without the dashes. */
+export type Flags = Readonly<Record<string, Flag>>;
+
+/** What was given on a command line. */
+export interface Arguments<Table extends Flags> {
+  /**
+   * Tells whether a flag was given.
+   *
+   * @param name The flag.
+   * @returns Whether it was.
+   */
+  has(name: keyof Table & string): boolean;
+  /**
+   * Gives a flag's value.
+   *
+   * @param name The flag.
+   * @returns The last value; undefined where the flag was not given.
+   */
+  value(name: keyof Table & string): string | undefined;
+  /**
+   * Gives the values of a flag that may be repeated.
+   *
+   * @param name The flag.
+   * @returns The values in order.
+   */
+  values(name: keyof Table & string): readonly string[];
+}
+
+/**
+ * Reads a command line.
+ *
+ * @param args The arguments, as `Deno.args` has them.
+ * @param flags The command's flags.
+ * @returns What was given; every value is a text of at least one character.
+ * @throws {ConfigError} An unknown flag, with the nearest known one; a flag without its value or
+ * with one too many; an argument that is no flag.
+ */
+export function parseFlags<Table extends Flags>(
+  args: readonly string[],
+  flags: Table,
+): Arguments<Table> {
+  const withValue = Object.keys(flags).filter((name) => flags[name]!.value !== undefined);
+  const given = parseArgs(joinValues(args, flags), {
+    string: withValue,
+    boolean: Object.keys(flags).filter((name) => !withValue.includes(name)),
+    collect: withValue,
+    alias: { h: "help" },
+    "--": true,
+  }) as Record<string, unknown>;
+  const values = (name: string): string[] => given[name] as string[];
+  return {
+    has: (name) =>
+      flags[name]!.value === undefined ? given[name] === true : values(name).length > 0,
+    value: (name) => values(name).at(-1),
+    values,
+  };
+}
+
+/**
+ * The folder that relative paths of a command line start from: `deno task` runs in the project's
+ * root and says in `INIT_CWD` where it was called.
+ *
+ * @returns An absolute path.
+ */
+export function callingDirectory(): string {
+  return Deno.env.get("INIT_CWD") || Deno.cwd();
+}
+
+/**
+ * Makes a path absolute.
+ *
+ * @param path A path as it was written.
+ * @param base The folder that relative ones start from.
+ * @returns The absolute path.
+ */
+export function absolutePath(path: string, base: string): string {
+  return resolve(base, path);
+}
+
+/**
+ * Checks each argument and writes flags with their values as `--flag=value`. `parseArgs` alone
+ * would take `--out --dry-run` for an empty path, `--lr -1e-3` for two flags, and any unknown flag
+ * for a known one.
+ */
+function joinValues(args: readonly string[], flags: Flags): string[] {
+  const joined: string[] = [];
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index]!;
+    if (arg === "-h") {
+      joined.push("--help");
+      continue;
+    }
+    const [, name, inline] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === undefined) throw new ConfigError(`Unexpected argument ${arg}; see --help`);
+    const flag = Object.hasOwn(flags, name) ? flags[name]! : unknownFlag(name, flags);
+    if (flag.value === undefined) {
+      if (inline !== undefined) throw new ConfigError(`--${name} takes no value, got ${inline}`);
+      joined.push(arg);
+      continue;
+    }
+    const next = args[index + 1];
+    const value = inline ?? (next?.startsWith("--") ? undefined : next);
+    if (inline === undefined && value !== undefined) index++;
+    if (!value) throw new ConfigError(`--${name} needs a value: --${name} ${flag.value}`);
+    joined.push(`--${name}=${value}`);
+  }
+  return joined;
+}
+
+function unknownFlag(name: string, flags: Flags): never {
+  if (name.includes(".")) {
+    throw new ConfigError(
+      `Unknown flag --${name}; keys of the configuration go by --set ${name}=…`,
+    );
+  }
+  const meant = nearest(name, Object.keys(flags));
+  const hint = meant === undefined ? "see --help" : `did you mean --${meant}?`;
+  throw new ConfigError(`Unknown flag --${name}, ${hint}`);
+}

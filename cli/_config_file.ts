@@ -1,0 +1,77 @@
+/**
+ * Configuration files in JSON, JSON with comments, or YAML.
+ *
+ * @module
+ */
+
+import { dirname, extname } from "node:path";
+import { parse as parseJsonc } from "@std/jsonc";
+import { parse as parseYaml } from "@std/yaml";
+import { ConfigError } from "../lib/errors.ts";
+import type { ConfigLayer } from "../lib/train/config.ts";
+import { parseConfigLayer } from "../lib/train/parse_config.ts";
+import { absolutePath } from "./_arguments.ts";
+
+const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
+  ".json": (text) => JSON.parse(text),
+  ".jsonc": parseJsonc,
+  ".yaml": parseYaml,
+  ".yml": parseYaml,
+};
+
+/**
+ * Reads a configuration file; its extension says how.
+ *
+ * @param path The file. Relative paths inside it start from its folder.
+ * @returns The file as a layer of configuration.
+ * @throws {ConfigError} The file is missing, cannot be parsed, or holds wrong keys or values.
+ */
+export function readConfigFile(path: string): ConfigLayer {
+  const extension = extname(path).toLowerCase();
+  const parse = Object.hasOwn(PARSERS, extension) ? PARSERS[extension]! : undefined;
+  if (parse === undefined) {
+    const known = Object.keys(PARSERS).join(", ");
+    throw new ConfigError(`Cannot read ${path}: its extension is not one of ${known}`);
+  }
+  const layer = parseConfigLayer(parseFile(path, parse) ?? {}, { source: path });
+  return withAbsolutePaths(layer, dirname(path));
+}
+
+/**
+ * Makes the paths of a layer absolute, so that a run can be resumed from anywhere.
+ *
+ * @param layer A layer of configuration.
+ * @param base The folder that relative paths start from.
+ * @returns The layer with absolute paths.
+ */
+export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
+  const { out, data } = layer;
+  const absolute = (path: string): string => absolutePath(path, base);
+  return {
+    ...layer,
+    ...(out ? { out: absolute(out) } : {}),
+    ...(data === undefined ? {} : {
+      data: {
+        ...data,
+        ...(data.paths ? { paths: data.paths.map(absolute) } : {}),
+        ...(data.cache ? { cache: absolute(data.cache) } : {}),
+      },
+    }),
+  };
+}
+
+function parseFile(path: string, parse: (text: string) => unknown): unknown {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (cause) {
+    throw new ConfigError(`Cannot read ${path}: there is no such file, or it may not be read`, {
+      cause,
+    });
+  }
+  try {
+    return parse(text);
+  } catch (cause) {
+    throw new ConfigError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+  }
+}

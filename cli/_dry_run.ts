@@ -1,0 +1,63 @@
+/**
+ * What `train --dry-run` prints.
+ *
+ * @module
+ */
+
+import type { TrainConfig } from "../lib/train/config.ts";
+import { formulaFlops } from "../lib/train/flops.ts";
+import { estimateMemory, type MemoryEstimate } from "../lib/train/memory_estimate.ts";
+import { countParameters } from "../lib/train/parameter_count.ts";
+import { formatBytes, formatCount } from "./_format.ts";
+
+/**
+ * Describes a run that is not started.
+ *
+ * @param config The whole configuration.
+ * @returns Configuration, parameters, FLOPs and memory, without a newline at the end.
+ */
+export function dryRunReport(config: TrainConfig): string {
+  return [
+    JSON.stringify(config, null, 2),
+    runSize(config).join("\n"),
+    memoryTable(config),
+  ].join("\n\n");
+}
+
+/**
+ * Describes a model and its work in a few lines.
+ *
+ * @param config The whole configuration.
+ * @returns The lines.
+ */
+export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
+  const parameters = countParameters(model, moe);
+  const perSequence = formulaFlops(model, moe, data.sequence);
+  const tokens = data.batch * data.sequence;
+  return [
+    `Parameters  ${formatCount(parameters.total)} total, ${formatCount(parameters.active)} active`,
+    `FLOPs       ${formatCount(perSequence / data.sequence)} a token, ` +
+    `${formatCount(perSequence)} a sequence, ${formatCount(perSequence * data.batch)} a step`,
+    `Tokens      ${formatCount(tokens)} a step (${data.batch} x ${data.sequence}` +
+    `${data.micro_batch === data.batch ? "" : `, by micro-batches of ${data.micro_batch}`}), ` +
+    `${formatCount(tokens * steps)} in ${steps} steps`,
+  ];
+}
+
+function memoryTable(config: TrainConfig): string {
+  const { dense, sparse } = estimateMemory(config);
+  const columns: [string, MemoryEstimate][] = config.moe.router === "relu"
+    ? [["dense stage", dense], ["sparse stage", sparse]]
+    : [["all stages", sparse]];
+  const row = (label: string, cell: (estimate: MemoryEstimate) => string): string =>
+    `  ${label.padEnd(14)}${columns.map(([, each]) => cell(each).padStart(14)).join("")}`;
+  return [
+    `Memory        ${"".padEnd(2)}${columns.map(([name]) => name.padStart(14)).join("")}`,
+    row("routed rows", (each) => formatCount(each.rows)),
+    row("weights", (each) => formatBytes(each.weights)),
+    row("gradients", (each) => formatBytes(each.gradients)),
+    row("moments", (each) => formatBytes(each.moments)),
+    row("activations", (each) => formatBytes(each.activations)),
+    row("total", (each) => formatBytes(each.total)),
+  ].join("\n");
+}

@@ -1,0 +1,59 @@
+/**
+ * Numbers as people read them.
+ *
+ * @module
+ */
+
+/**
+ * Writes a large number with a decimal prefix.
+ *
+ * @param value The number.
+ * @returns Like `6.56M`.
+ */
+export function formatCount(value: number): string {
+  return withPrefix(value, 1000, ["", "k", "M", "G", "T", "P", "E"]);
+}
+
+/**
+ * Writes a size in memory.
+ *
+ * @param bytes The size.
+ * @returns Like `25.0 MiB`.
+ */
+export function formatBytes(bytes: number): string {
+  return withPrefix(bytes, 1024, [" B", " KiB", " MiB", " GiB", " TiB"]);
+}
+
+/**
+ * Writes a stretch of time.
+ *
+ * @param seconds The time.
+ * @returns Like `42s`, `1m05s` or `3h20m`.
+ */
+export function formatSeconds(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const pad = (value: number): string => String(value).padStart(2, "0");
+  if (hours > 0) return `${hours}h${pad(minutes)}m`;
+  return minutes > 0 ? `${minutes}m${pad(whole % 60)}s` : `${whole}s`;
+}
+
+/**
+ * Writes λ, which spans many orders of magnitude.
+ *
+ * @param lambda The coefficient.
+ * @returns Like `3.1e-4`.
+ */
+export function formatLambda(lambda: number): string {
+  return lambda.toExponential(1);
+}
+
+function withPrefix(value: number, base: number, prefixes: readonly string[]): string {
+  let [scaled, index] = [value, 0];
+  // 999.6k is 1.00M once rounded to three digits.
+  while (Math.abs(scaled) >= base * 0.9995 && index < prefixes.length - 1) {
+    [scaled, index] = [scaled / base, index + 1];
+  }
+  const digits = index === 0 ? 0 : Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0;
+  return scaled.toFixed(digits) + prefixes[index]!;
+}

@@ -1,0 +1,128 @@
+/**
+ * `train`: from a command line to a trained model.
+ *
+ * @module
+ */
+
+import metadata from "../deno.json" with { type: "json" };
+import { Device } from "../lib/autograd/device.ts";
+import type { TrainConfig } from "../lib/train/config.ts";
+import { RunDirectory } from "../lib/train/run_directory.ts";
+import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
+import { callingDirectory } from "./_arguments.ts";
+import { dryRunReport } from "./_dry_run.ts";
+import { trainHelp } from "./_help.ts";
+import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
+import type { Output } from "./_output.ts";
+import { createProgress } from "./_progress.ts";
+import { parseTrainFlags, type TrainRequest, trainRequest } from "./_train_flags.ts";
+import { finalReport, startReport, validationLine } from "./_train_report.ts";
+
+/** What the command calls to train; `train()` of the library. */
+export type Train = (config: TrainConfig, options: TrainOptions) => Promise<TrainSummary>;
+
+/**
+ * Runs the command.
+ *
+ * @param args The command line.
+ * @param output Where to write.
+ * @param loadTrain Gives the training itself; called only where there is something to train, since
+ * it brings the whole library with it.
+ * @returns The exit code.
+ */
+export async function trainCommand(
+  args: readonly string[],
+  output: Output,
+  loadTrain: () => Promise<Train>,
+): Promise<number> {
+  try {
+    const given = parseTrainFlags(args);
+    if (given.has("help")) return print(output, trainHelp());
+    if (given.has("version")) return print(output, `remoe ${metadata.version}`);
+    const base = callingDirectory();
+    const request = trainRequest(given, base);
+    if (given.has("dry-run")) return print(output, dryRunReport(request.config));
+    return await runTraining(request, base, output, await loadTrain());
+  } catch (error) {
+    output.progress(`error: ${describeError(error)}\n`);
+    return 1;
+  }
+}
+
+function print(output: Output, text: string): number {
+  output.result(text);
+  return 0;
+}
+
+async function runTraining(
+  { config, run }: TrainRequest,
+  base: string,
+  output: Output,
+  train: Train,
+): Promise<number> {
+  // The device first: where it cannot be opened, no empty run directory is left behind.
+  using device = await openDevice(config);
+  const opened = run === null
+    ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
+    : RunDirectory.resume(run, config);
+  using directory = opened.directory;
+  using checkpoint = opened.checkpoint;
+  const { name, isa, threads, gemm } = device.info();
+  const hardware = `${name}, ${isa}, ${threads} threads, ${gemm}`;
+  output.progress(`${startReport(config, hardware, directory.path)}\n`);
+
+  const progress = createProgress({
+    steps: config.steps,
+    from: checkpoint?.state.step ?? 0,
+    columns: output.columns,
+    write: output.progress,
+    now: () => performance.now(),
+  });
+  using interrupt = new Interrupt({
+    onRequest: () => progress.note("Stopping after this step; Ctrl-C again ends at once"),
+    exit: Deno.exit,
+    now: () => performance.now(),
+  });
+  let summary: TrainSummary;
+  try {
+    summary = await train(config, {
+      device,
+      directory,
+      checkpoint,
+      signal: interrupt.signal,
+      onStep: (metrics) => progress.step(metrics),
+      onValidation: (metrics) => progress.note(validationLine(metrics)),
+      onSample: ({ step, text }) => progress.note(`step ${step}  sample: ${oneLine(text)}`),
+      onNotice: (text) => progress.note(text),
+    });
+  } finally {
+    await progress.stop();
+  }
+  output.result(finalReport(config, summary, directory.path, base));
+  return summary.interrupted ? INTERRUPTED : 0;
+}
+
+/** Builds the CPU kernels where they are not, which only a checkout can. */
+async function openDevice({ device, threads, seed }: TrainConfig): Promise<Device> {
+  if (device !== "cuda") {
+    const { ensureKernels } = await import("../kernels/build.ts");
+    await ensureKernels();
+  }
+  return await Device.open({ kind: device, threads, seed });
+}
+
+/** The start of a sample; the whole is in `samples.txt`. */
+function oneLine(text: string): string {
+  const line = text.replaceAll(/\s+/g, " ").trim();
+  return line.length > 100 ? `${line.slice(0, 99)}…` : line;
+}
+
+/**
+ * The message alone of an error that a user can do something about; with the stack of one that is a
+ * fault of the program.
+ */
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const isBug = ["Error", "TypeError", "RangeError", "ReferenceError"].includes(error.name);
+  return isBug ? error.stack ?? error.message : error.message;
+}

@@ -1,0 +1,93 @@
+/**
+ * What `train` says at its start and at its end.
+ *
+ * @module
+ */
+
+import { relative } from "node:path";
+import type { TrainConfig } from "../lib/train/config.ts";
+import type { ValidationMetrics } from "../lib/train/metrics.ts";
+import type { StageState } from "../lib/train/stage.ts";
+import type { TrainSummary } from "../lib/train/train_options.ts";
+import { runSize } from "./_dry_run.ts";
+import { formatBytes, formatCount, formatLambda, formatSeconds } from "./_format.ts";
+
+/**
+ * Describes a run that begins.
+ *
+ * @param config Its configuration.
+ * @param device What it trains on, in a line.
+ * @param directory The run directory.
+ * @returns A few lines.
+ */
+export function startReport(config: TrainConfig, device: string, directory: string): string {
+  const { preset, moe, seed } = config;
+  const experts = moe.router === "dense"
+    ? "one expert"
+    : `${moe.active} of ${moe.experts} experts` +
+      (moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "");
+  return [
+    `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
+    ...runSize(config),
+    `Device      ${device}`,
+    `Directory   ${directory}`,
+  ].join("\n");
+}
+
+/**
+ * Describes a validation.
+ *
+ * @param metrics Its figures.
+ * @returns A line.
+ */
+export function validationLine(metrics: ValidationMetrics): string {
+  return `step ${metrics.step}  validation ${validationFigures(metrics)}`;
+}
+
+/**
+ * Describes a run that has ended.
+ *
+ * @param config Its configuration.
+ * @param summary Its final figures.
+ * @param directory The run directory.
+ * @param base The folder the command was called in, which the advice on resuming starts from.
+ * @returns The last sample and the figures.
+ */
+export function finalReport(
+  config: TrainConfig,
+  summary: TrainSummary,
+  directory: string,
+  base: string,
+): string {
+  const { sample, last, validation, interrupted, step } = summary;
+  const fromBase = relative(base, directory);
+  const path = fromBase.startsWith("..") ? directory : fromBase || ".";
+  return [
+    ...(sample === null ? [] : [`Sample at step ${sample.step}:\n\n${sample.text.trim()}\n`]),
+    interrupted
+      ? `Stopped at step ${step} of ${config.steps}; go on with --resume ${path}`
+      : `Finished ${step} steps`,
+    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats a token`]),
+    ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
+    ...(last === null || config.moe.router === "dense" ? [] : [routing(config, summary)]),
+    `Speed       ${formatCount(summary.tokens)} tokens, ` +
+    `${formatCount(summary.tokens_per_second)} tokens/s, ${formatSeconds(summary.seconds)}`,
+    `Memory      ${formatBytes(summary.peak_bytes)} at most`,
+    `Directory   ${path}`,
+  ].join("\n");
+}
+
+function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
+  const target = 1 - moe.active / moe.experts;
+  const { sparsity, lambda } = last!;
+  const control = moe.router === "relu" ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
+  return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;
+}
+
+function stageText({ stage, sparse_from }: StageState): string {
+  return sparse_from === null ? `in the ${stage} stage` : `sparse from step ${sparse_from}`;
+}
+
+function validationFigures({ valid_loss, valid_bits_per_byte }: ValidationMetrics): string {
+  return `${valid_loss.toFixed(4)} nats a token, ${valid_bits_per_byte.toFixed(4)} bits a byte`;
+}

@@ -1,0 +1,18 @@
+/**
+ * Trains a model: `deno run -A cli/train.ts --help` says how.
+ *
+ * @module
+ */
+
+import { processOutput } from "./_output.ts";
+import { type Train, trainCommand } from "./_train_command.ts";
+
+if (import.meta.main) {
+  Deno.exit(await trainCommand(Deno.args, processOutput(), loadTrain));
+}
+
+/** The library is loaded only where there is something to train: `--help` answers at once. */
+async function loadTrain(): Promise<Train> {
+  const { train } = await import("../lib/train/train.ts");
+  return train;
+}

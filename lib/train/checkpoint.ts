@@ -1,0 +1,249 @@
+/**
+ * Checkpoints: `step-NNNNNN/` with the model, the optimizer, the run's state, and a marker.
+ *
+ * A checkpoint is written under a temporary name, synced, renamed, and marked last: a run that is
+ * killed at any moment leaves complete checkpoints, which have the marker, and remains, which do
+ * not and are passed over. The marker holds size and SHA-256 of each file, so that damage is found
+ * before a run goes on with it.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../errors.ts";
+import { type CheckpointState, readCheckpointState } from "./checkpoint_state.ts";
+import { syncDirectory, writeTextAtomically } from "./files.ts";
+import {
+  digestFile,
+  type FileDigest,
+  SafetensorsFile,
+  type TensorEntry,
+  writeSafetensors,
+} from "./safetensors.ts";
+
+const MODEL = "model.safetensors";
+const OPTIMIZER = "optimizer.safetensors";
+const STATE = "state.json";
+const DONE = "DONE";
+const FILES: readonly string[] = [MODEL, OPTIMIZER, STATE];
+
+/** A checkpoint's folder. */
+export interface CheckpointFolder {
+  /** Steps taken when it was written. */
+  readonly step: number;
+  /** Its path. */
+  readonly path: string;
+}
+
+/** What a checkpoint holds. */
+export interface CheckpointContents {
+  /** All that is not a tensor; its step names the folder. */
+  readonly state: CheckpointState;
+  /** The weights, by the names that others use. */
+  readonly model: Iterable<TensorEntry>;
+  /** The optimizer's moments. */
+  readonly optimizer: Iterable<TensorEntry>;
+  /** Free texts for the model's file. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes a checkpoint and removes the ones that are no longer to be kept.
+ *
+ * @param root The folder of all checkpoints; made where it is missing.
+ * @param contents What to write.
+ * @param keep How many of the newest to keep; 0: all.
+ * @returns The new checkpoint's folder.
+ * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
+ */
+export function writeCheckpoint(
+  root: string,
+  contents: CheckpointContents,
+  keep = 0,
+): CheckpointFolder {
+  const { state, model, optimizer, metadata } = contents;
+  const { step } = state;
+  Deno.mkdirSync(root, { recursive: true });
+  removeRemains(root);
+  const temporary = `${root}/.${folderName(step)}.tmp`;
+  Deno.mkdirSync(temporary);
+  const digests: Record<string, FileDigest> = {
+    [MODEL]: writeSafetensors(`${temporary}/${MODEL}`, model, { format: "pt", ...metadata }),
+    [OPTIMIZER]: writeSafetensors(`${temporary}/${OPTIMIZER}`, optimizer),
+  };
+  writeTextAtomically(`${temporary}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
+  digests[STATE] = digestFile(`${temporary}/${STATE}`);
+  syncDirectory(temporary);
+  const path = `${root}/${folderName(step)}`;
+  replace(temporary, path);
+  writeTextAtomically(`${path}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
+  if (keep > 0) listCheckpoints(root).slice(keep).forEach((old) => removeCheckpoint(old.path));
+  return { step, path };
+}
+
+/**
+ * Lists the complete checkpoints of a run: those that have their marker.
+ *
+ * @param root The folder of all checkpoints; a missing one holds none.
+ * @returns Newest first.
+ */
+export function listCheckpoints(root: string): CheckpointFolder[] {
+  return entriesOf(root)
+    .map((name) => ({ name, step: Number(/^step-(\d{6,})$/.exec(name)?.[1] ?? NaN) }))
+    .filter(({ name, step }) => Number.isInteger(step) && exists(`${root}/${name}/${DONE}`))
+    .map(({ name, step }) => ({ step, path: `${root}/${name}` }))
+    .sort((a, b) => b.step - a.step);
+}
+
+/**
+ * Removes the checkpoints of later steps, before a run goes on from an older one.
+ *
+ * @param root The folder of all checkpoints.
+ * @param step The last step to keep.
+ * @returns The folders that were removed.
+ */
+export function removeLaterCheckpoints(root: string, step: number): CheckpointFolder[] {
+  const later = listCheckpoints(root).filter((checkpoint) => checkpoint.step > step);
+  later.forEach(({ path }) => removeCheckpoint(path));
+  return later;
+}
+
+/** An open checkpoint, whose files have been checked against its marker. */
+export class Checkpoint implements Disposable {
+  /** The checkpoint's folder. */
+  readonly path: string;
+  /** All that is not a tensor. */
+  readonly state: CheckpointState;
+  /** The weights. */
+  readonly model: SafetensorsFile;
+  /** The optimizer's moments. */
+  readonly optimizer: SafetensorsFile;
+
+  private constructor(
+    path: string,
+    state: CheckpointState,
+    model: SafetensorsFile,
+    optimizer: SafetensorsFile,
+  ) {
+    this.path = path;
+    this.state = state;
+    this.model = model;
+    this.optimizer = optimizer;
+  }
+
+  /**
+   * Opens a checkpoint and checks every byte of it.
+   *
+   * @param path The checkpoint's folder.
+   * @returns The open checkpoint; dispose of it to close its files.
+   * @throws {CheckpointError} The marker is missing, or a file is not what was written; names it.
+   */
+  static open(path: string): Checkpoint {
+    verify(path);
+    const state = readCheckpointState(`${path}/${STATE}`);
+    using stack = new DisposableStack();
+    const model = stack.use(SafetensorsFile.open(`${path}/${MODEL}`));
+    const optimizer = stack.use(SafetensorsFile.open(`${path}/${OPTIMIZER}`));
+    stack.move();
+    return new Checkpoint(path, state, model, optimizer);
+  }
+
+  /**
+   * Opens the newest complete checkpoint of a run. A damaged one is an error rather than a reason
+   * to take an older one, which would silently lose steps.
+   *
+   * @param root The folder of all checkpoints.
+   * @returns The open checkpoint.
+   * @throws {CheckpointError} There is none, or the newest is damaged.
+   */
+  static openNewest(root: string): Checkpoint {
+    const [newest, older] = listCheckpoints(root);
+    if (newest === undefined) {
+      throw new CheckpointError(`Cannot resume: ${root} holds no complete checkpoint`);
+    }
+    try {
+      return Checkpoint.open(newest.path);
+    } catch (cause) {
+      if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
+      throw new CheckpointError(
+        `${cause.message}; the one before is ${older.path}, resume that to go on from it`,
+        { cause },
+      );
+    }
+  }
+
+  /** Closes the checkpoint's files. */
+  [Symbol.dispose](): void {
+    this.model[Symbol.dispose]();
+    this.optimizer[Symbol.dispose]();
+  }
+}
+
+/** Compares each file with the marker: sizes first, since they cost nothing. */
+function verify(path: string): void {
+  const marker = `${path}/${DONE}`;
+  let digests: Record<string, FileDigest>;
+  try {
+    digests = (JSON.parse(Deno.readTextFileSync(marker)) as { files: typeof digests }).files;
+    FILES.forEach((name) => digests[name]!.sha256);
+  } catch (cause) {
+    throw new CheckpointError(`Cannot open ${path}: ${marker} is missing or damaged`, { cause });
+  }
+  for (const name of FILES) {
+    const file = `${path}/${name}`;
+    const written = digests[name]!;
+    const bytes = exists(file) ? Deno.statSync(file).size : 0;
+    if (bytes !== written.bytes) {
+      throw new CheckpointError(
+        `Cannot open ${path}: ${name} has ${bytes} bytes, ${written.bytes} were written`,
+      );
+    }
+  }
+  for (const name of FILES) {
+    if (digestFile(`${path}/${name}`).sha256 !== digests[name]!.sha256) {
+      throw new CheckpointError(`Cannot open ${path}: ${name} is not what was written (SHA-256)`);
+    }
+  }
+}
+
+/** Puts the new folder in place; an older one of the same step goes only once the new is there. */
+function replace(temporary: string, path: string): void {
+  const root = path.slice(0, path.lastIndexOf("/"));
+  const old = `${root}/.${path.slice(root.length + 1)}.old`;
+  if (exists(path)) Deno.renameSync(path, old);
+  Deno.renameSync(temporary, path);
+  syncDirectory(root);
+  if (exists(old)) Deno.removeSync(old, { recursive: true });
+}
+
+/** The marker goes first: half-removed, the checkpoint counts as incomplete. */
+function removeCheckpoint(path: string): void {
+  Deno.removeSync(`${path}/${DONE}`);
+  Deno.removeSync(path, { recursive: true });
+}
+
+/** What a killed run left behind. The run directory's lock makes sure that it is nobody else's. */
+function removeRemains(root: string): void {
+  for (const name of entriesOf(root)) {
+    const isRemains = /^\.step-\d+\.(tmp|old)$/.test(name) ||
+      /^step-\d+$/.test(name) && !exists(`${root}/${name}/${DONE}`);
+    if (isRemains) Deno.removeSync(`${root}/${name}`, { recursive: true });
+  }
+}
+
+function folderName(step: number): string {
+  return `step-${String(step).padStart(6, "0")}`;
+}
+
+function entriesOf(root: string): string[] {
+  return exists(root) ? Array.from(Deno.readDirSync(root), (entry) => entry.name) : [];
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * `state.json` of a checkpoint: all that a run needs besides its tensors to go on bit for bit.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { CheckpointError } from "../errors.ts";
+import type { StageState } from "./stage.ts";
+
+/** What a run remembers besides weights and moments; plain JSON. */
+export interface CheckpointState {
+  /** Version of this layout. */
+  readonly format: 1;
+  /** Optimizer steps taken. */
+  readonly step: number;
+  /** Tokens seen. */
+  readonly tokens: number;
+  /** λ for the next step; JSON keeps all 64 bits of it. */
+  readonly lambda: number;
+  /** Where the run is in its stages. */
+  readonly stage: StageState;
+  /** The data sampler's own state. */
+  readonly sampler: unknown;
+  /** Seed of the run. */
+  readonly seed: number;
+  /** `configHash()` of the run's configuration. */
+  readonly config_hash: string;
+  /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+const count = z.int().min(0);
+
+const STATE = z.strictObject({
+  format: z.literal(1),
+  step: count,
+  tokens: count,
+  lambda: z.number().min(0),
+  stage: z.strictObject({
+    stage: z.enum(["dense", "sparsifying", "sparse"]),
+    sparsifying_from: count.nullable(),
+    sparse_from: count.nullable(),
+  }),
+  sampler: z.unknown(),
+  seed: count,
+  config_hash: z.string(),
+  versions: z.record(z.string(), z.string()),
+});
+
+/**
+ * Reads and checks a `state.json`.
+ *
+ * @param path The file.
+ * @returns The state.
+ * @throws {CheckpointError} Names the file and the first wrong key.
+ */
+export function readCheckpointState(path: string): CheckpointState {
+  let input: unknown;
+  try {
+    input = JSON.parse(Deno.readTextFileSync(path));
+  } catch (cause) {
+    throw new CheckpointError(`Cannot read ${path}: it is missing or not JSON`, { cause });
+  }
+  const result = STATE.safeParse(input);
+  if (result.success) return result.data;
+  const { path: key = [], message = "" } = result.error.issues[0] ?? {};
+  throw new CheckpointError(`Cannot read ${path}: ${key.join(".") || "the whole"}: ${message}`, {
+    cause: result.error,
+  });
+}

@@ -1,0 +1,112 @@
+/**
+ * What the keys of a configuration ask of each other.
+ *
+ * @module
+ */
+
+import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
+
+/** Vocabulary of each tokenizer: 256 bytes, or GPT-2's merges, and the end of a document. */
+export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
+  byte: 257,
+  gpt2: 50_257,
+};
+
+/**
+ * Lists what is wrong between the keys of a configuration.
+ *
+ * @param config A configuration whose keys are right one by one.
+ * @returns One sentence a problem; empty where all fits.
+ */
+export function crossFieldProblems(config: TrainConfig): string[] {
+  return [...modelProblems(config), ...routerProblems(config.moe), ...dataProblems(config)];
+}
+
+function modelProblems({ model, moe, data }: TrainConfig): string[] {
+  const problems: string[] = [];
+  const { hidden, heads, groups, ffn, vocabulary } = model;
+  if (hidden % heads !== 0) {
+    problems.push(`model.hidden is ${hidden}, expected a multiple of model.heads (${heads})`);
+  } else if ((hidden / heads) % 2 !== 0) {
+    problems.push(
+      `model.hidden / model.heads is ${hidden / heads}, expected an even size of a head, ` +
+        `since rotary embedding turns pairs`,
+    );
+  }
+  if (heads % groups !== 0) {
+    problems.push(`model.heads is ${heads}, expected a multiple of model.groups (${groups})`);
+  }
+  if (ffn % moe.granularity !== 0) {
+    problems.push(
+      `model.ffn is ${ffn}, expected a multiple of moe.granularity (${moe.granularity})`,
+    );
+  }
+  const needed = TOKENIZER_VOCABULARY[data.tokenizer];
+  if (vocabulary < needed) {
+    problems.push(
+      `model.vocabulary is ${vocabulary}, expected at least the ${needed} tokens of ` +
+        `data.tokenizer ${data.tokenizer}`,
+    );
+  }
+  return problems;
+}
+
+function routerProblems(moe: MoEConfig): string[] {
+  return [...expertProblems(moe), ...lambdaProblems(moe), ...renormalizeProblems(moe)];
+}
+
+function expertProblems({ router, experts, active, granularity }: MoEConfig): string[] {
+  if (router === "dense") {
+    return Object.entries({ experts, active, granularity })
+      .filter(([, value]) => value !== 1)
+      .map(([key, value]) =>
+        `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
+      );
+  }
+  return active > experts
+    ? [`moe.active is ${active}, expected at most moe.experts (${experts})`]
+    : [];
+}
+
+function lambdaProblems({ lambda0, lambda_floor, lambda_ceiling }: MoEConfig): string[] {
+  const problems: string[] = [];
+  if (lambda_floor > lambda0) {
+    problems.push(`moe.lambda_floor is ${lambda_floor}, expected at most moe.lambda0 (${lambda0})`);
+  }
+  if (lambda_ceiling <= lambda0) {
+    problems.push(
+      `moe.lambda_ceiling is ${lambda_ceiling}, expected above moe.lambda0 (${lambda0})`,
+    );
+  }
+  return problems;
+}
+
+/** With one expert a token the renormalised gate is always 1: the router gets no gradient. */
+function renormalizeProblems({ router, active, granularity, renormalize }: MoEConfig): string[] {
+  if (!renormalize) return [];
+  if (router !== "topk") {
+    return [`moe.renormalize is true, expected false with moe.router ${router}`];
+  }
+  return active * granularity === 1
+    ? [
+      "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
+      "always be 1 and the router would get no gradient",
+    ]
+    : [];
+}
+
+function dataProblems({ data }: TrainConfig): string[] {
+  const { batch, micro_batch, sequence } = data;
+  const problems: string[] = [];
+  if (batch % micro_batch !== 0) {
+    problems.push(
+      `data.batch is ${batch}, expected a multiple of data.micro_batch (${micro_batch})`,
+    );
+  }
+  if (micro_batch * sequence >= 2 ** 31) {
+    problems.push(
+      `data.micro_batch * data.sequence is ${micro_batch * sequence} tokens, expected below 2^31`,
+    );
+  }
+  return problems;
+}

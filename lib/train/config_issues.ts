@@ -1,0 +1,91 @@
+/**
+ * What is wrong with a configuration, said in the user's own terms.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import { nearest } from "./nearest.ts";
+import { CONFIG_KEYS, type SchemaIssue } from "./schema.ts";
+
+/** Turns a dotted key into what the user wrote, like a flag. */
+export type KeyLabel = (key: string) => string;
+
+/**
+ * Says what the schema found wrong.
+ *
+ * @param issues What {@linkcode checkLayer} returned.
+ * @param input The value that was checked.
+ * @param label How to name keys.
+ * @returns One sentence a problem.
+ */
+export function describeIssues(
+  issues: readonly SchemaIssue[],
+  input: unknown,
+  label: KeyLabel,
+): string[] {
+  const sentences = issues.flatMap(({ path, expects, unknown }) =>
+    unknown.length > 0
+      ? unknown.map((key) => unknownKey([...path, key].join("."), label))
+      : [wrongValue(path, expects, input, label)]
+  );
+  return [...new Set(sentences)];
+}
+
+/**
+ * Makes the error that lists problems, one a line where there are more than one.
+ *
+ * @param source Where the configuration comes from.
+ * @param problems One sentence a problem.
+ * @returns The error.
+ */
+export function configError(source: string, problems: readonly string[]): ConfigError {
+  const list = problems.length === 1 ? ` ${problems[0]}` : `\n  - ${problems.join("\n  - ")}`;
+  return new ConfigError(`Cannot use ${source}:${list}`);
+}
+
+function wrongValue(
+  path: readonly string[],
+  expects: string,
+  input: unknown,
+  label: KeyLabel,
+): string {
+  // No key is deeper than two: what follows is the index of an element, and the list is shown.
+  const key = path.slice(0, 2);
+  const value = key.reduce<unknown>((at, step) => (at as Record<string, unknown>)[step], input);
+  return `${key.length === 0 ? "it" : label(key.join("."))} is ${show(value)}, expected ${expects}`;
+}
+
+function unknownKey(key: string, label: KeyLabel): string {
+  const meant = meantKey(key);
+  return `unknown key ${label(key)}` +
+    (meant === undefined ? "" : `, did you mean ${label(meant)}?`);
+}
+
+/** `lr` at the top, or in another section, means the key of that name; else the nearest one. */
+function meantKey(key: string): string | undefined {
+  const known = CONFIG_KEYS.map((entry) => entry.key);
+  const sections = new Set(known.filter((name) => name.includes(".")).map((name) => first(name)));
+  const byName = new Map(known.map((name) => [last(name), name]));
+  const exact = byName.get(last(key));
+  if (exact !== undefined) return exact;
+  const near = nearest(key, [...known, ...sections]);
+  if (near !== undefined) return near;
+  const nearName = nearest(last(key), byName.keys());
+  return nearName === undefined ? undefined : byName.get(nearName);
+}
+
+function first(key: string): string {
+  return key.slice(0, key.indexOf("."));
+}
+
+function last(key: string): string {
+  return key.slice(key.lastIndexOf(".") + 1);
+}
+
+function show(value: unknown): string {
+  const json = JSON.stringify(value);
+  // JSON has no NaN or Infinity and would say null.
+  const shown = typeof value === "number" ? String(value) : json ?? String(value);
+  return shown.length > 80 ? `${shown.slice(0, 77)}...` : shown;
+}

@@ -1,0 +1,32 @@
+/** Watches the control of λ: the mean sparsity can be right while layers are dead. @module */
+
+import type { TrainConfig } from "./config.ts";
+import type { StepMetrics } from "./metrics.ts";
+
+/** Steps at the floor after which λ no longer controls anything. */
+const STEPS_AT_FLOOR = 50;
+
+/** Counts the steps that λ spends at its floor. */
+export class LambdaWatch {
+  readonly #config: TrainConfig;
+  #atFloor = 0;
+
+  constructor(config: TrainConfig) {
+    this.#config = config;
+  }
+
+  /** A warning, once λ has been at its floor for 50 steps; null otherwise. */
+  observe(step: StepMetrics): string | null {
+    const { moe } = this.#config;
+    if (moe.router !== "relu" || moe.balance === "none") return null;
+    this.#atFloor = step.lambda <= moe.lambda_floor ? this.#atFloor + 1 : 0;
+    if (this.#atFloor !== STEPS_AT_FLOOR) return null;
+    const target = 1 - moe.active / moe.experts;
+    const over = step.sparsity_per_layer.flatMap((sparsity, layer) =>
+      sparsity > target ? [`${layer} (${sparsity.toFixed(3)})`] : []
+    );
+    return `λ has been at its floor for ${STEPS_AT_FLOOR} steps: the language model alone closes ` +
+      `gates; layers above the target ${target}: ${over.join(", ") || "none"}; a lower learning ` +
+      `rate or a larger init_std helps`;
+  }
+}

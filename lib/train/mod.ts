@@ -1,0 +1,79 @@
+/**
+ * Training: configuration, schedules, figures and checkpoints of a run.
+ *
+ * @module
+ */
+
+export type {
+  BalanceName,
+  CheckpointConfig,
+  ConfigLayer,
+  DataConfig,
+  DeviceName,
+  LayerSection,
+  ModelConfig,
+  MoEConfig,
+  OptimizerConfig,
+  PresetName,
+  RouterName,
+  SampleConfig,
+  ScheduleConfig,
+  TokenizerName,
+  TrainConfig,
+  ValidationConfig,
+} from "./config.ts";
+export {
+  parseConfig,
+  parseConfigLayer,
+  type ParseConfigOptions,
+  resolveConfig,
+} from "./parse_config.ts";
+export { PRESET_NAMES } from "./presets.ts";
+export { CONFIG_KEYS, type ConfigKey } from "./schema.ts";
+export { countParameters, type ParameterCount } from "./parameter_count.ts";
+export {
+  type ExecutedFlops,
+  executedFlops,
+  type ExecutedWork,
+  type FlopsModel,
+  formulaFlops,
+} from "./flops.ts";
+export { estimateMemory, type MemoryEstimate, type StageMemory } from "./memory_estimate.ts";
+export { learningRate, type ScheduleOptions } from "./schedule.ts";
+export {
+  advanceStage,
+  initialStage,
+  type Stage,
+  type StageObservation,
+  type StageState,
+} from "./stage.ts";
+export {
+  isValidation,
+  JsonlSink,
+  type MetricsLine,
+  type MetricsSink,
+  readMetrics,
+  type StepMetrics,
+  truncateMetrics,
+  type ValidationMetrics,
+} from "./metrics.ts";
+export type { Sample } from "./samples.ts";
+export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
+export type { SafetensorsDType, TensorSpec } from "./safetensors_header.ts";
+export {
+  type FileDigest,
+  SafetensorsFile,
+  type TensorEntry,
+  writeSafetensors,
+} from "./safetensors.ts";
+export type { CheckpointState } from "./checkpoint_state.ts";
+export {
+  Checkpoint,
+  type CheckpointContents,
+  type CheckpointFolder,
+  listCheckpoints,
+  removeLaterCheckpoints,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+export { checkResumable, configHash } from "./resume.ts";
+export { type CreateRunOptions, findRun, type FoundRun, RunDirectory } from "./run_directory.ts";

@@ -1,0 +1,123 @@
+/**
+ * Named configurations: small ones for a laptop, and the paper's three.
+ *
+ * @module
+ */
+
+import type { ConfigLayer, PresetName, TrainConfig } from "./config.ts";
+
+/** What a configuration holds once the keys that follow from others are left out. */
+export interface PresetValues {
+  /** Everything but `preset` and the sections with derived keys. */
+  readonly run: Omit<TrainConfig, "preset" | "model" | "moe" | "data">;
+  /** `ffn`, `vocabulary` and `init_std` follow from the other sizes and the tokenizer. */
+  readonly model: Omit<TrainConfig["model"], "ffn" | "vocabulary" | "init_std">;
+  /** `lambda_floor` follows from `lambda0`. */
+  readonly moe: Omit<TrainConfig["moe"], "lambda_floor">;
+  /** `micro_batch` follows from `batch` and `sequence`. */
+  readonly data: Omit<TrainConfig["data"], "micro_batch">;
+}
+
+/**
+ * `nano`, the default preset; the others say where they differ from it.
+ *
+ * With learning rate 3e-3, or an initial deviation of 0.01 at this width, the language-model
+ * gradient alone closes gates until experts die, so neither is to be raised lightly.
+ */
+export const BASE: PresetValues = {
+  run: {
+    steps: 500,
+    seed: 0,
+    device: "auto",
+    threads: 0,
+    out: null,
+    optimizer: { lr: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, clip: 1 },
+    schedule: { kind: "cosine", warmup: 30, final_ratio: 0.1 },
+    checkpoint: { every: 100, keep: 2 },
+    validation: { every: 50, batches: 8 },
+    sample: { every: 100, tokens: 200, temperature: 0.8, prompt: "" },
+  },
+  model: {
+    layers: 4,
+    hidden: 128,
+    heads: 4,
+    groups: 2,
+    rope_base: 1e6,
+    norm_epsilon: 1e-5,
+  },
+  moe: {
+    router: "relu",
+    experts: 8,
+    active: 1,
+    granularity: 1,
+    balance: "load",
+    lambda0: 1e-8,
+    alpha: 1.2,
+    lambda_ceiling: 1e4,
+    balance_coefficient: 0.01,
+    renormalize: false,
+  },
+  data: {
+    paths: [],
+    tokenizer: "byte",
+    batch: 16,
+    sequence: 256,
+    validation_fraction: 0.05,
+    cache: null,
+  },
+};
+
+const PRESETS: Record<PresetName, ConfigLayer> = {
+  pico: {
+    steps: 300,
+    model: { layers: 2, hidden: 64 },
+    data: { sequence: 128 },
+    schedule: { warmup: 20 },
+    sample: { tokens: 100 },
+  },
+  nano: {},
+  // With 50,304 tokens most of the work is in the output head: a wider model would not fit an
+  // hour. The vocabulary is GPT-2's, padded to a multiple of 64.
+  tiny: {
+    steps: 1500,
+    model: { layers: 8, vocabulary: 50_304 },
+    data: { tokenizer: "gpt2" },
+    schedule: { warmup: 50 },
+    validation: { every: 100 },
+    sample: { every: 250, tokens: 100 },
+  },
+  "182m": paper({ layers: 12, hidden: 768, heads: 12, groups: 4 }, 5000),
+  "469m": paper({ layers: 24, hidden: 1024, heads: 16, groups: 4 }, 5000),
+  "978m": paper({ layers: 24, hidden: 1536, heads: 16, groups: 4 }, 2500),
+};
+
+/** The names of all presets, smallest first. */
+export const PRESET_NAMES: readonly PresetName[] = Object.keys(PRESETS) as PresetName[];
+
+/**
+ * Gives a preset as a layer of configuration: what it says beyond {@linkcode BASE}.
+ *
+ * @param name The preset's name.
+ * @returns The layer.
+ */
+export function presetLayer(name: PresetName): ConfigLayer {
+  return PRESETS[name];
+}
+
+/** The recipe all three models of the paper share: 60,000 steps of 512 x 1024 tokens. */
+function paper(
+  sizes: { layers: number; hidden: number; heads: number; groups: number },
+  checkpointEvery: number,
+): ConfigLayer {
+  return {
+    steps: 60_000,
+    // 0.01 whatever the width, as the paper's runs; GPT-2's 50,257 tokens padded to 1,024.
+    model: { ...sizes, init_std: 0.01, vocabulary: 51_200 },
+    data: { tokenizer: "gpt2", batch: 512, sequence: 1024, validation_fraction: 0.03 },
+    optimizer: { lr: 5e-4 },
+    schedule: { warmup: 600 },
+    checkpoint: { every: checkpointEvery, keep: 2 },
+    validation: { every: 1000, batches: 100 },
+    sample: { every: 1000, tokens: 200 },
+  };
+}

@@ -1,0 +1,233 @@
+/**
+ * Reading and writing files of the safetensors format, tensor by tensor, so that a large model
+ * needs no second copy in memory.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { CheckpointError } from "../errors.ts";
+import { writeAllSync } from "./files.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  MAX_HEADER_BYTES,
+  placeTensors,
+  type SafetensorsHeader,
+  type TensorPlace,
+  type TensorSpec,
+} from "./safetensors_header.ts";
+
+/** A tensor to be written. */
+export interface TensorEntry extends TensorSpec {
+  /**
+   * Gives the tensor's elements, little-endian and row-major, whole or in pieces. It is called
+   * once, when the tensor's turn has come.
+   */
+  read(): Uint8Array | Iterable<Uint8Array>;
+}
+
+/** Size and content of a file, as a checkpoint's marker keeps them. */
+export interface FileDigest {
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** SHA-256 of the file in hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * Writes a safetensors file and waits until it is on the disk.
+ *
+ * @param path The file; it must not exist.
+ * @param entries The tensors in the order of their data.
+ * @param metadata Free texts about the file.
+ * @returns Its size and SHA-256, worked out while writing.
+ * @throws {CheckpointError} Two tensors have one name, or a tensor's bytes do not fit its shape.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { SafetensorsFile, writeSafetensors } from "@remoe/remoe/train";
+ *
+ * const path = Deno.makeTempDirSync() + "/model.safetensors";
+ * const weight = new Float32Array([1, 2, 3, 4]);
+ * writeSafetensors(path, [{
+ *   name: "weight",
+ *   dtype: "F32",
+ *   shape: [2, 2],
+ *   read: () => new Uint8Array(weight.buffer),
+ * }]);
+ * using file = SafetensorsFile.open(path);
+ * assertEquals(new Float32Array(file.read("weight").buffer), weight);
+ * ```
+ */
+export function writeSafetensors(
+  path: string,
+  entries: Iterable<TensorEntry>,
+  metadata: Readonly<Record<string, string>> = {},
+): FileDigest {
+  const list = [...entries];
+  const tensors = placeTensors(list);
+  const header = encodeHeader({ tensors, metadata });
+  using file = Deno.openSync(path, { write: true, createNew: true });
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const append = (chunk: Uint8Array): void => {
+    writeAllSync(file, chunk);
+    hash.update(chunk);
+    bytes += chunk.length;
+  };
+  append(header);
+  tensors.forEach((tensor, index) => appendTensor(path, tensor, list[index]!.read(), append));
+  file.syncSync();
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+function appendTensor(
+  path: string,
+  { name, shape, dtype, bytes }: TensorPlace,
+  data: Uint8Array | Iterable<Uint8Array>,
+  append: (chunk: Uint8Array) => void,
+): void {
+  let written = 0;
+  for (const chunk of data instanceof Uint8Array ? [data] : data) {
+    append(chunk);
+    written += chunk.length;
+  }
+  if (written !== bytes) {
+    throw new CheckpointError(
+      `Cannot write ${path}: tensor ${name} [${shape.join(", ")}] of ${dtype} takes ${bytes} ` +
+        `bytes and gave ${written}`,
+    );
+  }
+}
+
+/** An open safetensors file, whose header has been checked whole. */
+export class SafetensorsFile implements Disposable {
+  /** The tensors by name, in the order of their data. */
+  readonly tensors: ReadonlyMap<string, TensorSpec>;
+  /** Free texts about the file. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The file's path. */
+  readonly path: string;
+  readonly #file: Deno.FsFile;
+  readonly #places: ReadonlyMap<string, TensorPlace>;
+  readonly #dataStart: number;
+
+  private constructor(
+    path: string,
+    file: Deno.FsFile,
+    header: SafetensorsHeader,
+    dataStart: number,
+  ) {
+    this.path = path;
+    this.metadata = header.metadata;
+    this.#places = new Map(header.tensors.map((place) => [place.name, place]));
+    this.tensors = this.#places;
+    this.#file = file;
+    this.#dataStart = dataStart;
+  }
+
+  /**
+   * Opens a file and checks its header.
+   *
+   * @param path The file.
+   * @returns The open file; dispose of it to close it.
+   * @throws {CheckpointError} Names the file and what is wrong with it.
+   */
+  static open(path: string): SafetensorsFile {
+    let file: Deno.FsFile | undefined;
+    try {
+      file = Deno.openSync(path);
+      const { header, dataStart } = readHeader(file);
+      return new SafetensorsFile(path, file, header, dataStart);
+    } catch (cause) {
+      file?.close();
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
+    }
+  }
+
+  /**
+   * Reads a tensor.
+   *
+   * @param name The tensor's name.
+   * @param expected What the caller needs; another shape or dtype is an error.
+   * @returns Its elements, little-endian and row-major.
+   * @throws {CheckpointError} There is no such tensor, it is not as expected, or the file ends.
+   */
+  read(name: string, expected?: Omit<TensorSpec, "name">): Uint8Array<ArrayBuffer> {
+    const place = this.#places.get(name);
+    if (place === undefined) {
+      throw new CheckpointError(`Cannot read tensor ${name}: ${this.path} does not hold it`);
+    }
+    if (expected !== undefined) this.#check(place, expected);
+    const bytes = new Uint8Array(place.bytes);
+    this.#file.seekSync(this.#dataStart + place.offset, Deno.SeekMode.Start);
+    readFull(this.#file, bytes);
+    return bytes;
+  }
+
+  #check(place: TensorPlace, expected: Omit<TensorSpec, "name">): void {
+    const [held, needed] = [place, expected].map(({ dtype, shape }) =>
+      `${dtype} [${shape.join(", ")}]`
+    );
+    if (held !== needed) {
+      throw new CheckpointError(
+        `Cannot read tensor ${place.name}: ${this.path} holds ${held}, the model needs ${needed}`,
+      );
+    }
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+/**
+ * Works out the size and SHA-256 of a file.
+ *
+ * @param path The file.
+ * @returns Both.
+ */
+export function digestFile(path: string): FileDigest {
+  using file = Deno.openSync(path);
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(1 << 22);
+  let bytes = 0;
+  for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
+    hash.update(buffer.subarray(0, count));
+    bytes += count;
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+function readHeader(file: Deno.FsFile): { header: SafetensorsHeader; dataStart: number } {
+  const { size } = file.statSync();
+  if (size < 8) throw new CheckpointError(`it has ${size} bytes, too few for a header`);
+  const prefix = new Uint8Array(8);
+  readFull(file, prefix);
+  const length = new DataView(prefix.buffer).getBigUint64(0, true);
+  if (length > BigInt(Math.min(MAX_HEADER_BYTES, size - 8))) {
+    throw new CheckpointError(
+      `its header claims ${length} bytes, of ${
+        size - 8
+      } in the file and ${MAX_HEADER_BYTES} allowed`,
+    );
+  }
+  const json = new Uint8Array(Number(length));
+  readFull(file, json);
+  const dataStart = 8 + json.length;
+  return { header: decodeHeader(json, size - dataStart), dataStart };
+}
+
+function readFull(file: Deno.FsFile, target: Uint8Array): void {
+  for (let filled = 0; filled < target.length;) {
+    const count = file.readSync(target.subarray(filled));
+    if (count === null) {
+      throw new CheckpointError(`it ends ${target.length - filled} bytes early`);
+    }
+    filled += count;
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * The header of the safetensors format: 8 bytes with its length, then JSON that names each
+ * tensor's dtype, shape and place in the data that follows.
+ *
+ * @module
+ */
+
+import { CheckpointError } from "../errors.ts";
+
+/** Element types that checkpoints use, by the format's names. */
+export type SafetensorsDType = "F32" | "BF16" | "F64" | "I32" | "I64";
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<SafetensorsDType, number>> = {
+  F32: 4,
+  BF16: 2,
+  F64: 8,
+  I32: 4,
+  I64: 8,
+};
+
+/** The longest header that readers of the format accept. */
+export const MAX_HEADER_BYTES = 100_000_000;
+
+/** Name, dtype and shape of a tensor. */
+export interface TensorSpec {
+  /** The tensor's name, unique in its file. */
+  readonly name: string;
+  /** Type of the elements. */
+  readonly dtype: SafetensorsDType;
+  /** Sizes, outermost first; empty for a scalar. */
+  readonly shape: readonly number[];
+}
+
+/** A tensor's place in a file. */
+export interface TensorPlace extends TensorSpec {
+  /** Bytes of all elements. */
+  readonly bytes: number;
+  /** First byte, counted from the start of the data after the header. */
+  readonly offset: number;
+}
+
+/** A header, read or to be written. */
+export interface SafetensorsHeader {
+  /** The tensors in the order of their data. */
+  readonly tensors: readonly TensorPlace[];
+  /** Free texts about the file. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * The bytes a tensor takes.
+ *
+ * @param spec Its dtype and shape.
+ * @returns Bytes; 0 where a size is 0.
+ */
+export function tensorBytes(spec: Pick<TensorSpec, "dtype" | "shape">): number {
+  return spec.shape.reduce((product, size) => product * size, DTYPE_BYTES[spec.dtype]);
+}
+
+/**
+ * Lays tensors out one after the other.
+ *
+ * @param specs The tensors in the order of their data.
+ * @returns The same with their places.
+ * @throws {CheckpointError} Two tensors have one name, or a name is the format's own.
+ */
+export function placeTensors(specs: Iterable<TensorSpec>): TensorPlace[] {
+  const names = new Set<string>();
+  let offset = 0;
+  return Array.from(specs, ({ name, dtype, shape }) => {
+    if (name === "__metadata__" || names.has(name)) {
+      const reason = names.has(name) ? "two tensors have it" : "the format reserves it";
+      throw new CheckpointError(`Cannot write tensor ${JSON.stringify(name)}: ${reason}`);
+    }
+    names.add(name);
+    const place = { name, dtype, shape, offset, bytes: tensorBytes({ dtype, shape }) };
+    offset += place.bytes;
+    return place;
+  });
+}
+
+/**
+ * Encodes a header, padded with spaces so that the data begins at a multiple of 8 bytes.
+ *
+ * @param header Tensors and metadata.
+ * @returns The first bytes of the file, the length included.
+ * @throws {CheckpointError} The header is longer than readers accept.
+ */
+export function encodeHeader({ tensors, metadata }: SafetensorsHeader): Uint8Array {
+  const entries = tensors.map(({ name, dtype, shape, offset, bytes }) =>
+    [name, { dtype, shape, data_offsets: [offset, offset + bytes] }] as const
+  );
+  const about = Object.keys(metadata).length > 0 ? [["__metadata__", metadata] as const] : [];
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries([...about, ...entries])));
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > MAX_HEADER_BYTES) {
+    throw new CheckpointError(
+      `Cannot write a header of ${length} bytes: readers accept ${MAX_HEADER_BYTES}`,
+    );
+  }
+  const encoded = new Uint8Array(8 + length).fill(0x20);
+  new DataView(encoded.buffer).setBigUint64(0, BigInt(length), true);
+  encoded.set(json, 8);
+  return encoded;
+}
+
+/**
+ * Decodes and checks the JSON of a header: dtypes known, sizes right, every name once, the data of
+ * all tensors contiguous from 0 to the end without holes or overlaps.
+ *
+ * @param json The header's bytes without the length.
+ * @param dataBytes Bytes that follow the header in the file.
+ * @returns The header.
+ * @throws {CheckpointError} Says what is wrong, without naming the file.
+ */
+export function decodeHeader(json: Uint8Array, dataBytes: number): SafetensorsHeader {
+  const root = parseObject(json);
+  const { __metadata__: about, ...entries } = root;
+  const tensors = Object.entries(entries).map(([name, entry]) => decodePlace(name, entry));
+  tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  let end = 0;
+  for (const { name, offset, bytes } of tensors) {
+    if (offset !== end) {
+      const fault = offset > end ? "leaves a hole before it" : "overlaps the one before it";
+      throw new CheckpointError(`tensor ${name} ${fault}: it begins at ${offset}, not ${end}`);
+    }
+    end += bytes;
+  }
+  if (end !== dataBytes) {
+    throw new CheckpointError(`the tensors take ${end} bytes, the file holds ${dataBytes}`);
+  }
+  return { tensors, metadata: decodeMetadata(about) };
+}
+
+function parseObject(json: Uint8Array): Record<string, unknown> {
+  // Padding is allowed at the end only: other programs check the first byte.
+  if (json[0] !== 0x7b) throw new CheckpointError("its header does not begin with {");
+  let text: string;
+  let root: unknown;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(json);
+    root = JSON.parse(text);
+  } catch (cause) {
+    throw new CheckpointError("its header is not JSON in UTF-8", { cause });
+  }
+  if (countKeys(text) !== countParsedKeys(root)) {
+    throw new CheckpointError("its header names a key twice");
+  }
+  return root as Record<string, unknown>;
+}
+
+function decodePlace(name: string, entry: unknown): TensorPlace {
+  const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
+  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+    throw new CheckpointError(
+      `tensor ${name} has dtype ${JSON.stringify(dtype)}, which is none of ` +
+        Object.keys(DTYPE_BYTES).join(", "),
+    );
+  }
+  if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
+    throw new CheckpointError(`tensor ${name} has a shape or offsets that are not whole numbers`);
+  }
+  const spec = { name, dtype: dtype as SafetensorsDType, shape };
+  const bytes = tensorBytes(spec);
+  const [begin, end] = offsets as [number, number];
+  if (!Number.isSafeInteger(bytes) || end - begin !== bytes) {
+    throw new CheckpointError(
+      `tensor ${name} [${shape.join(", ")}] of ${dtype} takes ${bytes} bytes, ` +
+        `its offsets span ${end - begin}`,
+    );
+  }
+  return { ...spec, bytes, offset: begin };
+}
+
+function decodeMetadata(about: unknown): Record<string, string> {
+  if (about === undefined) return {};
+  const isTexts = typeof about === "object" && about !== null && !Array.isArray(about) &&
+    Object.values(about).every((value) => typeof value === "string");
+  if (!isTexts) throw new CheckpointError("its __metadata__ is not a map of texts");
+  return about as Record<string, string>;
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+/**
+ * Keys in a JSON text: strings that a colon follows. `JSON.parse` silently keeps the last of two
+ * equal keys, so comparing the counts finds doubles.
+ */
+function countKeys(json: string): number {
+  return json.match(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?/g)?.filter((token) => token.endsWith(":"))
+    .length ??
+    0;
+}
+
+function countParsedKeys(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const inner = Object.values(value).reduce<number>((sum, each) => sum + countParsedKeys(each), 0);
+  return inner + (Array.isArray(value) ? 0 : Object.keys(value).length);
+}

@@ -1,0 +1,49 @@
+/**
+ * `samples.txt`: what the model wrote along the way.
+ *
+ * @module
+ */
+
+import { writeTextAtomically } from "./files.ts";
+
+/** A text drawn from the model. */
+export interface Sample {
+  /** Steps taken before. */
+  readonly step: number;
+  /** What it was asked to continue; empty: the start of a document. */
+  readonly prompt: string;
+  /** The prompt and what followed. */
+  readonly text: string;
+}
+
+const HEADING = /^=== step (\d+) ===$/;
+
+/**
+ * Appends a sample under a heading with its step.
+ *
+ * @param path The file; made where it is missing.
+ * @param sample The sample. A line of it that looks like a heading gets a space in front.
+ */
+export function appendSample(path: string, { step, text }: Sample): void {
+  const body = text.split("\n").map((line) => HEADING.test(line) ? ` ${line}` : line).join("\n");
+  Deno.writeTextFileSync(path, `=== step ${step} ===\n${body}\n\n`, { append: true });
+}
+
+/**
+ * Drops the samples of later steps, so that a resumed run draws them anew.
+ *
+ * @param path A file as {@linkcode appendSample} writes it; a missing one is left missing.
+ * @param step The last step to keep.
+ */
+export function truncateSamples(path: string, step: number): void {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  const lines = text.split("\n");
+  const end = lines.findIndex((line) => Number(HEADING.exec(line)?.[1] ?? -1) > step);
+  if (end >= 0) writeTextAtomically(path, lines.slice(0, end).map((line) => `${line}\n`).join(""));
+}

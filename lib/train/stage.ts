@@ -1,0 +1,82 @@
+/**
+ * The three stages of training with ReLU routing (section 3.5 of the paper): dense, sparsifying,
+ * sparse. Nothing in training switches on them; they say where the adaptation of λ has got to.
+ *
+ * @module
+ */
+
+import type { RouterName } from "./config.ts";
+
+/** A stage of training. */
+export type Stage = "dense" | "sparsifying" | "sparse";
+
+/** Where a run is in its stages; plain JSON, part of a checkpoint. */
+export interface StageState {
+  /** The stage after the last step. */
+  readonly stage: Stage;
+  /** The step that began `sparsifying`; null before. */
+  readonly sparsifying_from: number | null;
+  /** The settling time: the step that began `sparse`; null before. */
+  readonly sparse_from: number | null;
+}
+
+/** What a step says about the stage. */
+export interface StageObservation {
+  /** The step, counted from 1. */
+  readonly step: number;
+  /** λ that the step used. */
+  readonly lambda: number;
+  /** L_reg of equation 9 or 10. */
+  readonly l1_reg: number;
+  /** The language-model loss alone. */
+  readonly loss: number;
+  /** S of equation 8. */
+  readonly sparsity: number;
+  /** The sparsity to reach, `1 - k/E`. */
+  readonly target: number;
+}
+
+/** The regularisation counts from where it is this share of the language-model loss. */
+const SIGNIFICANT = 0.001;
+
+/**
+ * The stage in which a run begins.
+ *
+ * @param router The run's router.
+ * @returns `dense` for the dense and the ReLU router; `sparse`, from step 0, for TopK, which is at
+ * its target by construction.
+ */
+export function initialStage(router: RouterName): StageState {
+  return router === "topk"
+    ? { stage: "sparse", sparsifying_from: 0, sparse_from: 0 }
+    : { stage: "dense", sparsifying_from: null, sparse_from: null };
+}
+
+/**
+ * The stage after a step. It only moves forward: to `sparsifying` at the first step with
+ * λ·L_reg >= 0.001·L_lm, and to `sparse` at the first later step with S >= target.
+ *
+ * @param state The stage before the step.
+ * @param step What the step measured.
+ * @returns The stage after it.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { advanceStage, initialStage } from "@remoe/remoe/train";
+ *
+ * const step = { step: 70, lambda: 0.1, l1_reg: 0.2, loss: 3, sparsity: 0.4, target: 0.875 };
+ * const state = advanceStage(initialStage("relu"), step);
+ * assertEquals(state.stage, "sparsifying");
+ * assertEquals(advanceStage(state, { ...step, step: 90, sparsity: 0.88 }).sparse_from, 90);
+ * ```
+ */
+export function advanceStage(state: StageState, step: StageObservation): StageState {
+  if (state.stage === "dense" && step.lambda * step.l1_reg >= SIGNIFICANT * step.loss) {
+    return { ...state, stage: "sparsifying", sparsifying_from: step.step };
+  }
+  if (state.stage === "sparsifying" && step.sparsity >= step.target) {
+    return { ...state, stage: "sparse", sparse_from: step.step };
+  }
+  return state;
+}

@@ -1,0 +1,55 @@
+/** A step's figures, from what the device left. @module */
+
+import type { StepReadout } from "../autograd/step_state.ts";
+import type { TrainConfig } from "./config.ts";
+import { executedFlops, formulaFlops } from "./flops.ts";
+import type { StepMetrics } from "./metrics.ts";
+import type { StageState } from "./stage.ts";
+
+/** What {@linkcode stepMetrics} puts together. */
+export interface StepFigures {
+  readonly config: TrainConfig;
+  readonly step: number;
+  readonly lr: number;
+  /** λ that the step used. */
+  readonly lambda: number;
+  readonly ms: number;
+  readonly readout: StepReadout;
+  /** The stage after the step. */
+  readonly stage: StageState;
+}
+
+/** The line of `metrics.jsonl` of a step. */
+export function stepMetrics(figures: StepFigures): StepMetrics {
+  const { config, step, lr, lambda, ms, readout, stage } = figures;
+  const { data, moe, model } = config;
+  const tokens = data.batch * data.sequence;
+  const pairs = tokens * moe.experts * moe.granularity;
+  const rows = readout.layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0));
+  const work = { sequences: data.batch, sequence: data.sequence, rows };
+  const formula = data.batch * formulaFlops(model, moe, data.sequence);
+  const flopsToGflops = 1e-6 / ms;
+  return {
+    step,
+    loss: readout.loss,
+    lr,
+    grad_norm: readout.gradientNorm,
+    sparsity: readout.sparsity,
+    sparsity_per_layer: rows.map((routed) => 1 - routed / pairs),
+    lambda,
+    l1_reg: moe.router === "topk" ? readout.balance : readout.l1,
+    expert_load: readout.layers.map(({ counts }, layer) =>
+      Array.from(counts, (count) => count / Math.max(rows[layer]!, 1))
+    ),
+    tokens_without_expert: readout.layers.reduce(
+      (sum, layer) => sum + layer.tokensWithoutExpert,
+      0,
+    ),
+    stage: stage.stage,
+    tokens: step * tokens,
+    tokens_per_second: tokens / (ms / 1000),
+    gflops: formula * flopsToGflops,
+    gflops_executed: executedFlops(model, moe, work).total * flopsToGflops,
+    ms,
+  };
+}

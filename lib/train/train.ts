@@ -1,0 +1,203 @@
+/** The training loop. @module */
+
+import { setImmediate } from "node:timers/promises";
+import { bundledText } from "../data/bundled_text.ts";
+import { type CorpusEvent, prepareCorpus } from "../data/corpus.ts";
+import { openTokenizer } from "../data/open_tokenizer.ts";
+import type { SamplerState } from "../data/batch_sampler.ts";
+import { textFiles } from "../data/text_files.ts";
+import { CheckpointError } from "../errors.ts";
+import { type DeviceTensor, internal } from "../tensor/tensor.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { TrainConfig } from "./config.ts";
+import { LambdaWatch } from "./lambda_watch.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import { configHash } from "./resume.ts";
+import type { Sample } from "./samples.ts";
+import type { TrainOptions, TrainSummary } from "./train_options.ts";
+import { Trainer } from "./trainer.ts";
+import { versions } from "./versions.ts";
+import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_layout.ts";
+
+/**
+ * Trains a model to the end of its configuration, or until the signal asks to stop.
+ *
+ * A resumed run is the straight run bit for bit: the checkpoint keeps weights, moments, λ, the
+ * stage and the place in the text, and every random draw is a function of seed and step.
+ *
+ * @param config The configuration.
+ * @param options Device, run directory, checkpoint, callbacks.
+ * @returns The final figures.
+ * @throws {DataError} If the text cannot be used.
+ * @throws {CheckpointError} If the checkpoint does not fit the model.
+ * @throws {DivergenceError} If the loss or the gradient is not finite; the last checkpoint stays.
+ */
+export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
+  const { device, checkpoint } = options;
+  const { data } = config;
+  const tokenizer = await openTokenizer(data.tokenizer);
+  const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
+  const corpus = await prepareCorpus(source, tokenizer, {
+    validationFraction: data.validation_fraction,
+    ...(data.cache === null ? {} : { cacheFolder: data.cache }),
+    onEvent: (event) => {
+      const notice = corpusNotice(event);
+      if (notice !== null) options.onNotice?.(notice);
+    },
+  });
+  using trainer = new Trainer(config, { device, corpus, tokenizer });
+  if (checkpoint) restore(trainer, checkpoint);
+  return await new Run(trainer, options).go();
+}
+
+/** What a person should know of the preparation of the text; null: nothing. */
+function corpusNotice(event: CorpusEvent): string | null {
+  switch (event.kind) {
+    case "tokenizing":
+      return event.bytes === event.totalBytes ? `Tokenized ${event.totalBytes} bytes` : null;
+    case "cache-loaded":
+      return `Tokens read from ${event.folder}`;
+    case "cache-saved":
+      return `Tokens kept in ${event.folder}`;
+    case "cache-damaged":
+      return `Cached tokens are built anew: ${event.reason}`;
+    case "cache-unavailable":
+      return `Tokens are not kept for the next time: ${event.reason}`;
+  }
+}
+
+/** A run under way: the loop and what happens between its steps. */
+class Run {
+  readonly #watch: LambdaWatch;
+  readonly #started = performance.now();
+  #milliseconds = 0;
+  #stepsHere = 0;
+  #last: StepMetrics | null = null;
+  #validation: ValidationMetrics | null = null;
+  #sample: Sample | null = null;
+  #savedAt: number | null = null;
+  #savedPath: string | null = null;
+
+  constructor(readonly trainer: Trainer, readonly options: TrainOptions) {
+    this.#watch = new LambdaWatch(trainer.config);
+    if (options.checkpoint) {
+      this.#savedAt = options.checkpoint.state.step;
+      this.#savedPath = options.checkpoint.path;
+    }
+  }
+
+  async go(): Promise<TrainSummary> {
+    const { trainer, options } = this;
+    const { config } = trainer;
+    while (trainer.steps < config.steps && !options.signal?.aborted) {
+      this.#step();
+      const isLast = trainer.steps === config.steps;
+      if (isDue(config.validation.every, trainer.steps) || isLast && config.validation.every > 0) {
+        this.#validate();
+      }
+      if (isDue(config.sample.every, trainer.steps) || isLast) await this.#draw();
+      if (isDue(config.checkpoint.every, trainer.steps)) this.#save();
+      // Lets signals, timers and the progress bar run; setTimeout(0) would cost 2 ms.
+      await setImmediate();
+    }
+    if (this.#savedAt !== trainer.steps) this.#save();
+    return this.#summary();
+  }
+
+  #step(): void {
+    const before = this.trainer.stage.stage;
+    const metrics = this.trainer.step();
+    this.#last = metrics;
+    this.#milliseconds += metrics.ms;
+    this.#stepsHere++;
+    this.options.directory.metrics.write(metrics);
+    this.options.onStep?.(metrics);
+    if (metrics.stage !== before) {
+      this.options.onNotice?.(`Stage ${metrics.stage} from step ${metrics.step}`);
+    }
+    const warning = this.#watch.observe(metrics);
+    if (warning !== null) this.options.onNotice?.(`Step ${metrics.step}: ${warning}`);
+  }
+
+  #validate(): void {
+    this.#validation = this.trainer.validate();
+    this.options.directory.metrics.write(this.#validation);
+    this.options.onValidation?.(this.#validation);
+  }
+
+  async #draw(): Promise<void> {
+    this.#sample = await this.trainer.sample();
+    this.options.directory.appendSample(this.#sample);
+    this.options.onSample?.(this.#sample);
+  }
+
+  #save(): void {
+    const { trainer, options } = this;
+    const { config } = trainer;
+    const { path } = options.directory.writeCheckpoint({
+      state: {
+        format: 1,
+        step: trainer.steps,
+        tokens: trainer.steps * config.data.batch * config.data.sequence,
+        lambda: trainer.lambda,
+        stage: trainer.stage,
+        sampler: trainer.sampler.state,
+        seed: config.seed,
+        config_hash: configHash(config),
+        versions: versions(),
+      },
+      model: modelEntries(trainer.parameters(), config),
+      optimizer: momentEntries(namedMoments(trainer)),
+    }, config.checkpoint.keep);
+    this.#savedAt = trainer.steps;
+    this.#savedPath = path;
+    options.onNotice?.(`Saved ${path}`);
+  }
+
+  #summary(): TrainSummary {
+    const { trainer, options } = this;
+    const { batch, sequence } = trainer.config.data;
+    const tokens = batch * sequence;
+    return {
+      step: trainer.steps,
+      interrupted: trainer.steps < trainer.config.steps,
+      tokens: trainer.steps * tokens,
+      seconds: (performance.now() - this.#started) / 1000,
+      tokens_per_second: this.#stepsHere === 0
+        ? 0
+        : this.#stepsHere * tokens / (this.#milliseconds / 1000),
+      last: this.#last,
+      validation: this.#validation,
+      sample: this.#sample,
+      stage: trainer.stage,
+      checkpoint: this.#savedPath,
+      peak_bytes: options.device.statistics().peak,
+    };
+  }
+}
+
+function isDue(every: number, step: number): boolean {
+  return every > 0 && step % every === 0;
+}
+
+function* namedMoments(
+  trainer: Trainer,
+): Generator<{ name: string; tensor: DeviceTensor<"f32"> }> {
+  for (const { parameter, first, second } of trainer.optimizer.moments()) {
+    yield { name: `${parameter.name}.exp_avg`, tensor: internal(first) };
+    yield { name: `${parameter.name}.exp_avg_sq`, tensor: internal(second) };
+  }
+}
+
+function restore(trainer: Trainer, checkpoint: Checkpoint): void {
+  const { step, lambda, stage, sampler } = checkpoint.state;
+  if (step > trainer.config.steps) {
+    throw new CheckpointError(
+      `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,
+    );
+  }
+  loadModel(trainer.parameters(), trainer.config, checkpoint.model);
+  loadMoments(namedMoments(trainer), checkpoint.optimizer);
+  trainer.sampler.restore(sampler as SamplerState);
+  trainer.restore(step, lambda, stage);
+}

@@ -1,0 +1,62 @@
+/**
+ * What a run needs, what it tells its surroundings, and what it gives at the end.
+ *
+ * @module
+ */
+
+import type { Device } from "../autograd/device.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { RunDirectory } from "./run_directory.ts";
+import type { Sample } from "./samples.ts";
+import type { StageState } from "./stage.ts";
+
+/** Callbacks of a run. They run between steps; what they do is not part of a step's time. */
+export interface TrainEvents {
+  /** After each step. */
+  onStep?(metrics: StepMetrics): void;
+  /** After each validation. */
+  onValidation?(metrics: ValidationMetrics): void;
+  /** After each sample. */
+  onSample?(sample: Sample): void;
+  /** For what a person should know: a stage reached, a checkpoint written, a warning. */
+  onNotice?(text: string): void;
+}
+
+/** What a run works with besides its configuration. */
+export interface TrainOptions extends TrainEvents {
+  /** The open device. */
+  readonly device: Device;
+  /** The open run directory. */
+  readonly directory: RunDirectory;
+  /** The checkpoint to go on from; absent or null: a new run. */
+  readonly checkpoint?: Checkpoint | null;
+  /** Ends the run after the step it is in, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+/** The final figures of a run. */
+export interface TrainSummary {
+  /** Optimizer steps taken, those before a resume included. */
+  readonly step: number;
+  /** Whether the signal ended the run before its last step. */
+  readonly interrupted: boolean;
+  /** Tokens seen. */
+  readonly tokens: number;
+  /** Seconds since this process began to train. */
+  readonly seconds: number;
+  /** Tokens over the time of the steps, this process alone. */
+  readonly tokens_per_second: number;
+  /** The last step's figures; null where this process took none. */
+  readonly last: StepMetrics | null;
+  /** The last validation; null where there was none. */
+  readonly validation: ValidationMetrics | null;
+  /** The last sample; null where there was none. */
+  readonly sample: Sample | null;
+  /** Where the run is in its stages. */
+  readonly stage: StageState;
+  /** The last checkpoint's folder; null where none was written. */
+  readonly checkpoint: string | null;
+  /** Most bytes of device memory in use at once. */
+  readonly peak_bytes: number;
+}

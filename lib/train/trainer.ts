@@ -1,0 +1,220 @@
+/** One run's model, optimizer and data, advanced step by step. @module */
+
+import type { Device } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import type { StepReadout } from "../autograd/step_state.ts";
+import { bitsPerByte } from "../data/bits_per_byte.ts";
+import { BatchSampler } from "../data/batch_sampler.ts";
+import type { Batch } from "../data/batches.ts";
+import type { Corpus } from "../data/tokenized_text.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { ValidationSet } from "../data/validation_set.ts";
+import { AdamW } from "../optim/adamw.ts";
+import { internal } from "../tensor/tensor.ts";
+import { download } from "../tensor/transfer.ts";
+import type { TrainConfig } from "./config.ts";
+import { DivergenceError } from "./divergence_error.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import { buildModel, type BuiltModel } from "./model.ts";
+import type { Sample } from "./samples.ts";
+import { sampleText } from "./sample_text.ts";
+import { learningRate } from "./schedule.ts";
+import { advanceStage, initialStage, type StageState } from "./stage.ts";
+import { stepMetrics } from "./step_metrics.ts";
+
+/** What a {@linkcode Trainer} works with. */
+export interface TrainerOptions {
+  /** Where the model lives. */
+  readonly device: Device;
+  /** The text as tokens. */
+  readonly corpus: Corpus;
+  /** The tokenizer that made them. */
+  readonly tokenizer: Tokenizer;
+}
+
+/** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
+export class Trainer implements Disposable {
+  readonly config: TrainConfig;
+  readonly optimizer: AdamW;
+  readonly sampler: BatchSampler;
+  readonly #device: Device;
+  readonly #tokenizer: Tokenizer;
+  readonly #validation: ValidationSet;
+  readonly #built: BuiltModel;
+  #stage: StageState;
+  #step = 0;
+  #lambda: number;
+
+  constructor(config: TrainConfig, options: TrainerOptions) {
+    const { device, corpus, tokenizer } = options;
+    const { data, seed, optimizer, validation } = config;
+    this.config = config;
+    this.#device = device;
+    this.#tokenizer = tokenizer;
+    this.sampler = new BatchSampler(corpus.train.tokens, { sequence: data.sequence, seed });
+    this.#validation = new ValidationSet(corpus.validation.tokens, {
+      sequence: data.sequence,
+      batch: data.micro_batch,
+      rows: data.micro_batch * validation.batches,
+    });
+    this.#built = buildModel(device, config);
+    this.optimizer = new AdamW(device, this.#built.model.parameters(), {
+      lr: optimizer.lr,
+      beta1: optimizer.beta1,
+      beta2: optimizer.beta2,
+      epsilon: optimizer.epsilon,
+      weightDecay: optimizer.weight_decay,
+      clip: optimizer.clip,
+      state: this.#built.state,
+    });
+    this.#stage = initialStage(config.moe.router);
+    this.#lambda = config.moe.lambda0;
+  }
+
+  /** Optimizer steps taken. */
+  get steps(): number {
+    return this.#step;
+  }
+
+  /** Where the run is in its stages. */
+  get stage(): StageState {
+    return this.#stage;
+  }
+
+  /** λ for the next step. */
+  get lambda(): number {
+    return this.#lambda;
+  }
+
+  /** The model's parameters. */
+  parameters(): Iterable<Parameter> {
+    return this.#built.model.parameters();
+  }
+
+  /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
+  restore(step: number, lambda: number, stage: StageState): void {
+    this.#step = step;
+    this.#lambda = lambda;
+    this.#stage = stage;
+    this.#built.state.setLambda(lambda);
+    this.optimizer.resumeAt(step);
+  }
+
+  /**
+   * Takes one optimizer step.
+   *
+   * @returns Its figures.
+   * @throws {DivergenceError} If the loss or the gradient is not finite; no weight has changed.
+   */
+  step(): StepMetrics {
+    const started = performance.now();
+    const { config } = this;
+    const { data, moe, schedule, optimizer } = config;
+    const { state } = this.#built;
+    const step = this.#step + 1;
+    const lr = learningRate(step, { ...schedule, lr: optimizer.lr, steps: config.steps });
+    const microBatches = data.batch / data.micro_batch;
+    state.begin();
+    for (let i = 0; i < microBatches; i++) {
+      this.#accumulate(this.sampler.next(data.micro_batch), 1 / microBatches);
+    }
+    state.updateLambda({
+      active: moe.active * moe.granularity,
+      tokens: data.batch * data.sequence,
+      alpha: moe.alpha,
+      floor: moe.lambda_floor,
+      ceiling: moe.lambda_ceiling,
+      adapt: moe.router === "relu" && moe.balance !== "none",
+    });
+    this.optimizer.lr = lr;
+    this.optimizer.step();
+    const readout = state.read();
+    const ms = performance.now() - started;
+    if (readout.notFinite || !Number.isFinite(readout.loss)) {
+      throw new DivergenceError(
+        `Cannot go on after step ${step}: the ${
+          Number.isFinite(readout.loss) ? "gradient" : "loss"
+        } is not finite; resume an earlier checkpoint with a lower learning rate`,
+        step,
+      );
+    }
+    return this.#advance(step, lr, ms, readout);
+  }
+
+  /** Forward and backward of one micro-batch. */
+  #accumulate(batch: Batch, share: number): void {
+    const { model, state } = this.#built;
+    using tape = this.#device.record();
+    const tokens = this.#device.tokens(batch.tokens);
+    const targets = this.#device.tokens(batch.targets);
+    const { loss } = model.loss(tokens, targets, batch.sequence);
+    state.addLoss(loss, share);
+    tape.backward(loss, { scale: share });
+  }
+
+  #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
+    const { moe } = this.config;
+    const lambda = this.#lambda;
+    this.#stage = advanceStage(this.#stage, {
+      step,
+      lambda,
+      l1_reg: readout.l1,
+      loss: readout.loss,
+      sparsity: readout.sparsity,
+      target: 1 - moe.active / moe.experts,
+    });
+    this.#step = step;
+    this.#lambda = readout.lambda;
+    return stepMetrics({ config: this.config, step, lr, lambda, ms, readout, stage: this.#stage });
+  }
+
+  /**
+   * Measures the loss on the held-out documents; always the same batches.
+   *
+   * @returns The loss in nats a token, and in bits a byte of text.
+   */
+  validate(): ValidationMetrics {
+    let nats = 0;
+    let targets = 0;
+    let bytes = 0;
+    for (const batch of this.#validation) {
+      using _scope = this.#device.noGradient();
+      const { tokenLoss } = this.#built.model.loss(
+        this.#device.tokens(batch.tokens),
+        this.#device.tokens(batch.targets),
+        batch.sequence,
+      );
+      nats = download(internal(tokenLoss)).reduce((sum, loss) => sum + loss, nats);
+      targets += batch.targets.length;
+      bytes += this.#tokenizer.byteLength(batch.targets);
+    }
+    return {
+      step: this.#step,
+      valid_loss: nats / targets,
+      valid_bits_per_byte: bitsPerByte(nats, bytes),
+    };
+  }
+
+  /**
+   * Draws a text; the same one for the same weights, seed and step.
+   *
+   * @returns The text and the step.
+   */
+  async sample(): Promise<Sample> {
+    const { sample, data, seed } = this.config;
+    const { prompt } = sample;
+    const text = await sampleText(this.#device, this.#built.model, this.#tokenizer, {
+      ...sample,
+      context: data.sequence,
+      seed,
+      step: this.#step,
+    });
+    return { step: this.#step, prompt, text };
+  }
+
+  /** Frees the model and the optimizer. */
+  [Symbol.dispose](): void {
+    this.optimizer[Symbol.dispose]();
+    this.#built[Symbol.dispose]();
+  }
+}
