@@ -1,0 +1,145 @@
+#include <algorithm>
+
+#include "errors.h"
+#include "memory_pool.h"
+
+namespace remoe {
+namespace {
+
+constexpr size_t kSegmentBytes = size_t{2} << 20;
+constexpr size_t kSmallLimit = kSegmentBytes / 2;
+constexpr size_t kSmallestBlock = 512;
+
+// Blocks of no stream. Streams of a context are never the legacy default stream, which is null.
+constexpr cudaStream_t kSettled = nullptr;
+
+size_t rounded(size_t bytes) {
+  if (bytes > kSmallLimit) return (bytes + kSegmentBytes - 1) / kSegmentBytes * kSegmentBytes;
+  size_t size = kSmallestBlock;
+  while (size < bytes) size *= 2;
+  return size;
+}
+
+// A large block may serve a smaller request, but not waste more than a quarter of it.
+size_t largest_acceptable(size_t bytes) { return bytes > kSmallLimit ? bytes + bytes / 4 : bytes; }
+
+}  // namespace
+
+MemoryPool::~MemoryPool() {
+  for (const auto& [address, block] : live_) gpu::block_closed(block.address, nullptr);
+  for (const Segment& segment : segments_) cudaFree(segment.allocation);
+}
+
+void* MemoryPool::allocate(size_t bytes, cudaStream_t stream) {
+  // Far above any device, and low enough that rounding up cannot wrap.
+  if (bytes > (size_t{1} << 50)) fail(REMOE_OUT_OF_MEMORY, "%zu bytes do not fit", bytes);
+  const size_t size = rounded(bytes);
+  Block block;
+  cudaStream_t owner = kSettled;
+  if (!take_free(size, stream, block, owner) && !take_new(size, block)) {
+    // Cached blocks of other sizes may be what is in the way.
+    if (cudaDeviceSynchronize() == cudaSuccess) trim();
+    if (!take_new(size, block)) {
+      fail(REMOE_OUT_OF_MEMORY, "the device has no %zu bytes left (%llu in use, %llu held)", bytes,
+           static_cast<unsigned long long>(statistics_.in_use),
+           static_cast<unsigned long long>(statistics_.held));
+    }
+  }
+  block.requested = bytes;
+  block.segment->live_blocks++;
+  live_.emplace(block.address, block);
+  statistics_.in_use += bytes;
+  statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  statistics_.blocks++;
+  gpu::block_opened(block.address, bytes, owner);
+  return block.address;
+}
+
+void MemoryPool::release(void* address, cudaStream_t stream) {
+  const auto found = live_.find(address);
+  const Block block = found->second;
+  live_.erase(found);
+  block.segment->live_blocks--;
+  statistics_.in_use -= block.requested;
+  statistics_.blocks--;
+  gpu::block_closed(address, stream);
+  free_[{stream, block.bytes}].push_back(block);
+}
+
+void MemoryPool::settle(cudaStream_t stream) {
+  auto entry = free_.lower_bound({stream, 0});
+  while (entry != free_.end() && entry->first.first == stream) {
+    auto& settled = free_[{kSettled, entry->first.second}];
+    settled.insert(settled.end(), entry->second.begin(), entry->second.end());
+    entry = free_.erase(entry);
+  }
+}
+
+void MemoryPool::trim() {
+  for (auto& [key, blocks] : free_) {
+    blocks.erase(std::remove_if(blocks.begin(), blocks.end(),
+                                [](const Block& b) { return b.segment->live_blocks == 0; }),
+                 blocks.end());
+  }
+  segments_.remove_if([this](const Segment& segment) {
+    if (segment.live_blocks != 0) return false;
+    if (&segment == carved_) carved_ = nullptr;
+    cudaFree(segment.allocation);
+    statistics_.held -= segment.bytes;
+    return true;
+  });
+}
+
+bool MemoryPool::take_free(size_t bytes, cudaStream_t stream, Block& block, cudaStream_t& owner) {
+  for (const cudaStream_t candidate : {stream, kSettled}) {
+    for (auto entry = free_.lower_bound({candidate, bytes});
+         entry != free_.end() && entry->first.first == candidate &&
+         entry->first.second <= largest_acceptable(bytes);
+         ++entry) {
+      if (entry->second.empty()) continue;
+      block = entry->second.back();
+      entry->second.pop_back();
+      owner = candidate;
+      return true;
+    }
+  }
+  return false;
+}
+
+// What is left of a segment when the next one is begun is less than one small block.
+bool MemoryPool::take_new(size_t bytes, Block& block) {
+  const bool small = bytes <= kSmallLimit;
+  Segment* segment = small ? carved_ : nullptr;
+  if (segment == nullptr || segment->bytes - segment->used < bytes) {
+    segment = add_segment(small ? kSegmentBytes : bytes);
+    if (segment == nullptr) return false;
+    if (small) carved_ = segment;
+  }
+  block = {segment->base + segment->used, bytes, segment, 0};
+  segment->used += bytes;
+  return true;
+}
+
+MemoryPool::Segment* MemoryPool::add_segment(size_t bytes) {
+  void* allocation = nullptr;
+  if (cudaMalloc(&allocation, bytes) != cudaSuccess) {
+    cudaGetLastError();  // not sticky; the caller reports it
+    return nullptr;
+  }
+  // In practice large allocations are 2 MiB-aligned, but only 256 bytes are promised.
+  auto address = reinterpret_cast<uintptr_t>(allocation);
+  if (address % kSegmentBytes != 0) {
+    cudaFree(allocation);
+    if (cudaMalloc(&allocation, bytes + kSegmentBytes) != cudaSuccess) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    address = reinterpret_cast<uintptr_t>(allocation);
+    address = (address + kSegmentBytes - 1) / kSegmentBytes * kSegmentBytes;
+  }
+  segments_.push_back({allocation, reinterpret_cast<unsigned char*>(address), bytes, 0, 0});
+  statistics_.held += bytes;
+  return &segments_.back();
+}
+
+}  // namespace remoe

@@ -1,0 +1,80 @@
+// A caching pool over cudaMalloc, which costs hundreds of microseconds and, on freeing, a wait for
+// the whole device: a training step must do neither.
+//
+// Blocks below 1 MiB are rounded to powers of two and carved from 2 MiB segments; larger ones are
+// rounded to 2 MiB and have a segment of their own. A freed block may still be read or written by
+// work in flight on its stream, so it is reused on that stream alone until the host has waited.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <map>
+#include <unordered_map>
+#include <vector>
+
+#include "gpu.h"
+
+namespace remoe {
+
+class MemoryPool {
+ public:
+  struct Statistics {
+    uint64_t in_use = 0;
+    uint64_t peak = 0;
+    uint64_t held = 0;
+    uint64_t blocks = 0;
+  };
+
+  MemoryPool() = default;
+  ~MemoryPool();
+  MemoryPool(const MemoryPool&) = delete;
+  MemoryPool& operator=(const MemoryPool&) = delete;
+
+  // At least 256-byte aligned; 2 MiB-aligned from 2 MiB on. Throws Error where memory is exhausted.
+  void* allocate(size_t bytes, cudaStream_t stream);
+
+  // `address` is a live block; `stream` the one that used it last.
+  void release(void* address, cudaStream_t stream);
+
+  bool is_live(const void* address) const { return live_.count(address) != 0; }
+
+  // The host has waited for `stream`: what was freed on it is free for every stream.
+  void settle(cudaStream_t stream);
+
+  // The host has waited for the device: gives segments without live blocks back to it.
+  void trim();
+
+  void reset_peak() { statistics_.peak = statistics_.in_use; }
+  const Statistics& statistics() const { return statistics_; }
+
+ private:
+  struct Segment {
+    void* allocation;  // what cudaMalloc gave
+    unsigned char* base;
+    size_t bytes;
+    size_t used;  // carved so far
+    size_t live_blocks;
+  };
+  struct Block {
+    unsigned char* address;
+    size_t bytes;
+    Segment* segment;
+    size_t requested;
+  };
+  // Free blocks by the stream that must not be overtaken (kSettled: none), then by size.
+  using FreeKey = std::pair<cudaStream_t, size_t>;
+
+  // Gives the stream that the block must not overtake in `owner`.
+  bool take_free(size_t bytes, cudaStream_t stream, Block& block, cudaStream_t& owner);
+  bool take_new(size_t bytes, Block& block);
+  Segment* add_segment(size_t bytes);
+
+  std::list<Segment> segments_;
+  Segment* carved_ = nullptr;  // the one that small blocks come from
+  std::map<FreeKey, std::vector<Block>> free_;
+  std::unordered_map<const void*, Block> live_;
+  Statistics statistics_;
+};
+
+}  // namespace remoe

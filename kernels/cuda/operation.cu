@@ -1,0 +1,36 @@
+#include <exception>
+
+#include "operation.h"
+
+namespace remoe {
+namespace {
+
+void keep_message(Context& context, const char* operation, const char* text) noexcept {
+  try {
+    context.message = std::string(operation) + ": " + text;
+  } catch (...) {
+    context.message.clear();  // no memory for the message itself; the status still tells
+  }
+}
+
+}  // namespace
+
+int32_t record_failure(Context& context, const char* operation) noexcept {
+  try {
+    throw;
+  } catch (const Error& error) {
+    keep_message(context, operation, error.message.c_str());
+    return error.status;
+  } catch (const std::bad_alloc&) {
+    keep_message(context, operation, "the host has no memory left");
+    return REMOE_OUT_OF_MEMORY;
+  } catch (const std::exception& error) {
+    keep_message(context, operation, error.what());
+    return REMOE_INTERNAL;
+  } catch (...) {
+    keep_message(context, operation, "an unknown error");
+    return REMOE_INTERNAL;
+  }
+}
+
+}  // namespace remoe

@@ -1,0 +1,74 @@
+// The frame of every C function of the library.
+#pragma once
+
+#include <new>
+#include <utility>
+
+#include "context.h"
+
+namespace remoe {
+
+// Keeps "<operation>: <message>" in the context and gives the status back. Call in a catch block.
+int32_t record_failure(Context& context, const char* operation) noexcept;
+
+// One call of the C interface, inside a context.
+struct Operation {
+  Context& context;
+  const char* name;
+
+  // Puts a kernel on the current stream.
+  template <class... Parameters, class... Arguments>
+  void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+              Arguments&&... arguments) {
+    check(gpu::launch(kernel, grid, block, shared_bytes, context.stream,
+                      std::forward<Arguments>(arguments)...));
+  }
+
+  // For work put on the current stream by a call that gave `error`.
+  void check(cudaError_t error) {
+    context.check(error, "the device refused the work");
+    context.note_enqueued(name);
+  }
+};
+
+// Finds the context, runs body(Operation&), turns whatever is thrown into a status.
+template <class Body>
+int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
+  Context* context = find_context(handle);
+  if (context == nullptr) return REMOE_INVALID_CONTEXT;
+  try {
+    context->enter();
+    Operation op{*context, operation};
+    body(op);
+    return REMOE_OK;
+  } catch (...) {
+    return record_failure(*context, operation);
+  }
+}
+
+// `count` uninitialised elements of device memory for the kernels of one call. Given back when
+// the scope ends, while they are still in flight: the pool reuses it in the order of the stream.
+template <class T>
+class Scratch {
+ public:
+  Scratch(Operation& op, size_t count)
+      : context_(op.context),
+        data_(static_cast<T*>(op.context.pool.allocate(count * sizeof(T), op.context.stream))) {}
+  ~Scratch() { context_.pool.release(data_, context_.stream); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  T* data() const { return data_; }
+
+ private:
+  Context& context_;
+  T* data_;
+};
+
+// Blocks of `threads` for one thread an element, at most `limit`: kernels stride over the rest.
+inline unsigned grid_blocks(uint64_t elements, unsigned threads, unsigned limit) {
+  const uint64_t blocks = (elements + threads - 1) / threads;
+  return blocks < limit ? static_cast<unsigned>(blocks) : limit;
+}
+
+}  // namespace remoe

@@ -1,0 +1,182 @@
+/**
+ * The compilers of the CUDA sources: g++ for the emulated builds, and nvcc, from the machine or
+ * from NVIDIA's wheels on PyPI.
+ *
+ * @module
+ */
+
+/** A compiler that can be run. */
+export interface Compiler {
+  /** The command, or its path. */
+  readonly command: string;
+  /** Its version as it prints it, one line. */
+  readonly version: string;
+  /** Arguments that every call needs. */
+  readonly arguments: readonly string[];
+}
+
+/** A compiler that cannot be had here. */
+export interface Missing {
+  /** Why, as a clause. */
+  readonly reason: string;
+}
+
+/** The major version whose `-Werror` gates and architectures the build is written for. */
+const CUDA_MAJOR = 13;
+
+/**
+ * What nvcc needs to run, by exact version and hash: nothing is executed that was not reviewed.
+ * No cccl (CUB, Thrust), cuBLAS or profilers; kernels use none of them.
+ */
+const WHEELS: readonly Wheel[] = [
+  {
+    name: "nvidia-cuda-nvcc",
+    version: "13.0.88",
+    sha256: {
+      x86_64: "56fe502eb77625a12f25172caa3cdddb4e4c8ba2c8c17dba44b164761b380f03",
+      aarch64: "c7ff28f86a24effdc6c034fa15230c549a273e4771b10a7fec14996f8cf3307f",
+    },
+  },
+  {
+    name: "nvidia-cuda-crt",
+    version: "13.0.88",
+    sha256: {
+      x86_64: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+      aarch64: "ee2ea2a97073e02ee62bb27841f437332be2c248e3eac013df07997ada39c003",
+    },
+  },
+  {
+    name: "nvidia-nvvm",
+    version: "13.0.88",
+    sha256: {
+      x86_64: "c5f41ffeb6466944a026dfa5317d7d85355c119bbec279205d22f1869d1054e0",
+      aarch64: "c4376a291d72d22a315d9d2f69bdae8f8cd83a627f75bad395cee49a0fe65dc1",
+    },
+  },
+  {
+    name: "nvidia-cuda-runtime",
+    version: "13.0.96",
+    sha256: {
+      x86_64: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+      aarch64: "ef9bcbe90493a2b9d810e43d249adb3d02e98dd30200d86607d8d02687c43f55",
+    },
+  },
+];
+
+interface Wheel {
+  readonly name: string;
+  readonly version: string;
+  readonly sha256: Readonly<Record<"x86_64" | "aarch64", string>>;
+}
+
+/**
+ * Finds the C++ compiler of the emulated builds.
+ *
+ * @returns g++, or why there is none.
+ */
+export async function findCppCompiler(): Promise<Compiler | Missing> {
+  if (Deno.build.os !== "linux") return { reason: "the emulator needs Linux" };
+  const version = await firstLine("g++", ["--version"]);
+  if (version === undefined) return { reason: "g++ is not installed" };
+  return { command: "g++", version, arguments: [] };
+}
+
+/**
+ * Finds nvcc 13: on PATH, in `kernels/toolchain`, or, where asked to, by installing it there.
+ *
+ * @param toolchain The folder for what is installed.
+ * @param install Whether to fetch the wheels from PyPI if nothing else is there.
+ * @returns nvcc, or why there is none.
+ */
+export async function findNvcc(toolchain: string, install: boolean): Promise<Compiler | Missing> {
+  if (Deno.build.os !== "linux") return { reason: "the CUDA library is built on Linux alone" };
+  const onPath = await nvccAt("nvcc", []);
+  if (!("reason" in onPath)) return onPath;
+  const installed = await installedNvcc(toolchain);
+  if (!("reason" in installed)) return installed;
+  if (!install) return { reason: `${onPath.reason}, and ${installed.reason}` };
+  const failure = await installWheels(toolchain);
+  if (failure !== undefined) return { reason: `${onPath.reason}, and ${failure}` };
+  return await installedNvcc(toolchain);
+}
+
+async function installedNvcc(toolchain: string): Promise<Compiler | Missing> {
+  const root = `${toolchain}/nvidia/cu13`;
+  const found = await nvccAt(`${root}/bin/nvcc`, ["-L", `${root}/lib`]);
+  return "reason" in found ? { reason: "kernels/toolchain holds none" } : found;
+}
+
+async function nvccAt(command: string, args: readonly string[]): Promise<Compiler | Missing> {
+  const text = await output(command, ["--version"]);
+  const version = text?.match(/release (\d+)\.\d+, V(\S+)/);
+  if (version === null || version === undefined) return { reason: "nvcc is not on PATH" };
+  if (Number(version[1]) !== CUDA_MAJOR) {
+    return { reason: `the nvcc on PATH is ${version[2]}, not ${CUDA_MAJOR}` };
+  }
+  return { command, version: `nvcc ${version[2]}`, arguments: args };
+}
+
+/** Installs the pinned wheels; gives the reason where that fails. */
+async function installWheels(toolchain: string): Promise<string | undefined> {
+  const requirements = WHEELS.map(({ name, version, sha256 }) =>
+    `${name}==${version} --hash=sha256:${sha256[Deno.build.arch]}`
+  );
+  const list = await Deno.makeTempFile({ suffix: ".txt" });
+  try {
+    await Deno.writeTextFile(list, requirements.join("\n") + "\n");
+    const { success, stderr } = await run("python3", [
+      "-m",
+      "pip",
+      "install",
+      ...["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"],
+      ...["--target", toolchain, "--upgrade", "--requirement", list],
+    ]);
+    if (success) return undefined;
+    const lines = stderr.trim().split("\n");
+    return `its wheels could not be installed: ${lines.at(-1) || "python3 is missing"}`;
+  } finally {
+    await Deno.remove(list);
+  }
+}
+
+/** What a command did. */
+export interface Finished {
+  /** Whether it ended with status 0. */
+  readonly success: boolean;
+  /** What it printed. */
+  readonly stdout: string;
+  /** What it complained of. */
+  readonly stderr: string;
+}
+
+/**
+ * Runs a command to its end.
+ *
+ * @param command The command, or its path.
+ * @param args Its arguments.
+ * @returns How it ended; a command that is not there is unsuccessful.
+ */
+export async function run(command: string, args: readonly string[]): Promise<Finished> {
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(command, {
+      args: [...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    const decoder = new TextDecoder();
+    return { success, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return { success: false, stdout: "", stderr: "" };
+  }
+}
+
+async function output(command: string, args: readonly string[]): Promise<string | undefined> {
+  const { success, stdout } = await run(command, args);
+  return success ? stdout : undefined;
+}
+
+async function firstLine(command: string, args: readonly string[]): Promise<string | undefined> {
+  return (await output(command, args))?.split("\n")[0];
+}

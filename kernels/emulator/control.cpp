@@ -1,0 +1,39 @@
+// What tests call, beside the C interface of the library itself.
+
+#include <cstring>
+
+#include "device.h"
+#include "reports.h"
+#include "scheduler.h"
+
+#define EMU_API extern "C" __attribute__((visibility("default")))
+
+using remoe::emulator::device;
+
+// order: 0 forward, 1 reverse, 2 random, 3 priority. Where `deferred` is not 0, work waits until
+// the host does, and streams advance in random order.
+EMU_API void emu_configure(int32_t order, uint64_t seed, int32_t deferred) {
+  const auto lock = device().lock();
+  remoe::emulator::set_order(static_cast<remoe::emulator::Order>(order), seed);
+  device().random.seed(seed);
+  device().deferred = deferred != 0;
+}
+
+// Writes the reports, one a line, at most `length` bytes; returns the bytes it would need.
+EMU_API int32_t emu_reports(uint8_t* buffer, uint64_t length) {
+  const auto lock = device().lock();
+  const std::string text = remoe::emulator::all_reports();
+  std::memcpy(buffer, text.data(), text.size() < length ? text.size() : length);
+  return static_cast<int32_t>(text.size());
+}
+
+EMU_API void emu_clear_reports(void) {
+  const auto lock = device().lock();
+  remoe::emulator::clear_reports();
+}
+
+// Forgets a fault, which on a GPU takes a new process.
+EMU_API void emu_reset(void) {
+  const auto lock = device().lock();
+  device().reset();
+}

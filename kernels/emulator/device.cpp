@@ -1,0 +1,130 @@
+#include "device.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "device_memory.h"
+#include "reports.h"
+
+namespace remoe::emulator {
+
+Device& device() {
+  static Device one;
+  return one;
+}
+
+cudaError_t Device::enqueue(cudaStream_t stream, std::function<bool()> work) {
+  if (failure != cudaSuccess) return failure;
+  if (std::find(streams.begin(), streams.end(), stream) == streams.end()) {
+    return refuse(cudaErrorInvalidResourceHandle);
+  }
+  stream->queue.push_back(std::move(work));
+  // What the work fails with is for the next call to return.
+  if (!deferred) drain_stream(stream);
+  return cudaSuccess;
+}
+
+cudaError_t Device::drain(const std::function<bool()>& done) {
+  while (failure == cudaSuccess && !done()) {
+    std::vector<EmulatedStream*> candidates;
+    for (EmulatedStream* stream : streams) {
+      if (!stream->queue.empty()) candidates.push_back(stream);
+    }
+    std::shuffle(candidates.begin(), candidates.end(), random);
+    const auto runs = [](EmulatedStream* stream) { return stream->queue.front()(); };
+    const auto ran = std::find_if(candidates.begin(), candidates.end(), runs);
+    if (ran == candidates.end()) {
+      fail(cudaErrorLaunchFailure, "streams wait for events that nothing records");
+    } else if (failure == cudaSuccess) {
+      (*ran)->queue.pop_front();
+    }
+  }
+  return failure;
+}
+
+cudaError_t Device::drain_stream(cudaStream_t stream) {
+  return drain([stream] { return stream->queue.empty(); });
+}
+
+void Device::fail(cudaError_t error, const std::string& text) {
+  failure = error;
+  failure_text = text;
+  add_report(text, "");
+}
+
+void Device::reset() {
+  for (EmulatedStream* stream : streams) stream->queue.clear();
+  failure = cudaSuccess;
+  last_error = cudaSuccess;
+}
+
+}  // namespace remoe::emulator
+
+using remoe::emulator::device;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int ordinal) {
+  return ordinal == 0 ? cudaSuccess : device().refuse(cudaErrorInvalidDevice);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
+  if (ordinal != 0) return device().refuse(cudaErrorInvalidDevice);
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "emulated");
+  properties->totalGlobalMem = remoe::emulator::kDeviceBytes;
+  properties->major = 8;
+  properties->minor = 0;
+  properties->multiProcessorCount = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ordinal) {
+  cudaDeviceProp properties;
+  const cudaError_t error = cudaGetDeviceProperties(&properties, ordinal);
+  if (error != cudaSuccess) return error;
+  const bool major = attribute == cudaDevAttrComputeCapabilityMajor;
+  *value = major ? properties.major : properties.minor;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  const auto lock = device().lock();
+  return device().drain([] {
+    const auto& streams = device().streams;
+    return std::all_of(streams.begin(), streams.end(),
+                       [](const EmulatedStream* stream) { return stream->queue.empty(); });
+  });
+}
+
+cudaError_t cudaGetLastError() {
+  const auto lock = device().lock();
+  if (device().failure != cudaSuccess) return device().failure;
+  return std::exchange(device().last_error, cudaSuccess);
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  if (error == device().failure && error != cudaSuccess) return device().failure_text.c_str();
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorNotReady:
+      return "device not ready";
+    default:
+      return "unspecified failure";
+  }
+}

@@ -1,0 +1,55 @@
+// The emulated device: its streams, and what it has failed with.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime_api.h"
+
+// Work waiting on a stream. An entry that returns false waits for an event and stays.
+struct EmulatedStream {
+  std::deque<std::function<bool()>> queue;
+};
+
+namespace remoe::emulator {
+
+struct Device {
+  // Foreign calls may come from several threads of the host.
+  std::unique_lock<std::recursive_mutex> lock() {
+    return std::unique_lock<std::recursive_mutex>(mutex);
+  }
+
+  // Puts work on a stream; unless deferred, it is done on return.
+  cudaError_t enqueue(cudaStream_t stream, std::function<bool()> work);
+
+  // Runs what is queued, a random stream at a time, until `done` holds.
+  cudaError_t drain(const std::function<bool()>& done);
+  cudaError_t drain_stream(cudaStream_t stream);
+
+  // A fault of work that ran: every later call returns it, as on a GPU.
+  void fail(cudaError_t error, const std::string& text);
+
+  // A call that is refused and leaves the device as it was.
+  cudaError_t refuse(cudaError_t error) { return last_error = error; }
+
+  void reset();
+
+  std::recursive_mutex mutex;
+  std::vector<EmulatedStream*> streams;
+  std::unordered_map<void*, size_t> pinned;
+  std::mt19937_64 random{1};
+  bool deferred = false;
+  cudaError_t last_error = cudaSuccess;
+  cudaError_t failure = cudaSuccess;
+  std::string failure_text;
+};
+
+// The one device of the process, as a machine has GPUs whether or not anybody opened them.
+Device& device();
+
+}  // namespace remoe::emulator

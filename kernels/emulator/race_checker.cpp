@@ -1,0 +1,256 @@
+// Races, uninitialised reads and accesses out of bounds, by CUDA's rules rather than by chance: a
+// race is two accesses that nothing orders, whatever the order they happened to run in.
+//
+// Every byte of device and shared memory has three stamps: of its last write, and of the last read
+// and the last atomic since. An access that is ordered before the present one may be forgotten for
+// it, since whatever comes later unordered with the former is unordered with the latter. Atomics
+// are kept apart: they do not conflict with each other, so one cannot stand for a write before it.
+
+#include "race_checker.h"
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "checker.h"
+#include "device_memory.h"
+#include "reports.h"
+#include "scheduler_state.h"
+#include "shared_memory.h"
+#include "stamp.h"
+
+namespace remoe::emulator::checker {
+namespace {
+
+struct Shadow {
+  Stamp write;
+  Stamp read;
+  Stamp atomic;
+};
+
+// Address space for the shadow of all device memory, opened as blocks are.
+struct Checker {
+  Shadow* device = nullptr;
+  Shadow shared[kSharedMemoryBytes];
+  uint32_t launch = 0;
+  const Launch* running = nullptr;
+};
+
+Checker& checker() {
+  static Checker one;
+  if (one.device == nullptr) {
+    void* memory = mmap(nullptr, device_address_space() * sizeof(Shadow), PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory != MAP_FAILED) one.device = static_cast<Shadow*>(memory);
+  }
+  return one;
+}
+
+Shadow* device_shadow(const void* address) { return checker().device + device_offset(address); }
+
+Stamp stamp_now() {
+  const Fiber& fiber = *running_block().current;
+  Stamp now;
+  now.launch = checker().launch;
+  now.block = running_block().number;
+  now.barriers = fiber.barriers;
+  now.warp_barriers = fiber.warp_barriers;
+  now.thread = static_cast<unsigned>(fiber.thread);
+  return now;
+}
+
+std::string describe(const Stamp& other) {
+  if (other.is_never() || other.launch == Stamp::kHost) return "";
+  const std::string block = other.block == Stamp::kManyBlocks
+                                ? std::string("several blocks")
+                                : "block " + std::to_string(other.block);
+  if (other.thread == Stamp::kManyWarps) return "; other: " + block + ", several threads";
+  if (other.thread >= Stamp::kWarpOf) {
+    return "; other: " + block + ", several threads of warp " + std::to_string(other.warp());
+  }
+  return "; other: " + block + ", thread " + std::to_string(other.thread);
+}
+
+// The module and the offset in it, for addr2line.
+std::string locate(const void* caller) {
+  Dl_info module;
+  if (dladdr(caller, &module) == 0) return "?";
+  const char* slash = std::strrchr(module.dli_fname, '/');
+  char text[256];
+  // One byte back: the return address may belong to the next line.
+  std::snprintf(text, sizeof text, "%s+0x%zx", slash == nullptr ? module.dli_fname : slash + 1,
+                static_cast<const char*>(caller) - static_cast<const char*>(module.dli_fbase) - 1);
+  return text;
+}
+
+void report(const char* kind, const char* space, size_t bytes, const void* caller,
+            const Stamp& other = Stamp()) {
+  const std::string detail = std::to_string(bytes) + " bytes, block " +
+                             std::to_string(running_block().number) + ", thread " +
+                             std::to_string(running_block().current->thread) + describe(other);
+  add_report(std::string(kind) + " in " + space + " memory at " + locate(caller), detail);
+}
+
+// Whether `stamp` conflicts with an access now, and if so, keeps it for the report.
+bool conflicts(const Stamp& stamp, const Stamp& now, Stamp& other) {
+  if (stamp.is_never() || stamp.is_before(now)) return false;
+  other = stamp;
+  return true;
+}
+
+void add_to(Stamp& stamp, const Stamp& now) {
+  const bool ordered = stamp.is_never() || stamp.is_before(now);
+  stamp = ordered ? now : stamp.joined(now);
+}
+
+// Each checks one byte and stamps it; gives what is wrong, and the other access.
+const char* check_read(Shadow& byte, const Stamp& now, Stamp& other) {
+  const char* wrong = nullptr;
+  if (byte.write.is_never()) wrong = "uninitialised read";
+  if (conflicts(byte.write, now, other)) wrong = "read-after-write race";
+  if (conflicts(byte.atomic, now, other)) wrong = "read-after-atomic race";
+  add_to(byte.read, now);
+  return wrong;
+}
+
+const char* check_atomic(Shadow& byte, const Stamp& now, Stamp& other) {
+  const char* wrong = nullptr;
+  if (byte.write.is_never()) wrong = "uninitialised atomic";
+  if (conflicts(byte.write, now, other)) wrong = "atomic-after-write race";
+  if (conflicts(byte.read, now, other)) wrong = "atomic-after-read race";
+  add_to(byte.atomic, now);
+  return wrong;
+}
+
+const char* check_write(Shadow& byte, const Stamp& now, Stamp& other) {
+  const char* wrong = nullptr;
+  if (conflicts(byte.write, now, other)) wrong = "write-after-write race";
+  if (conflicts(byte.read, now, other)) wrong = "write-after-read race";
+  if (conflicts(byte.atomic, now, other)) wrong = "write-after-atomic race";
+  byte.write = now;
+  byte.read = Stamp();
+  byte.atomic = Stamp();
+  return wrong;
+}
+
+const char* check_byte(Shadow& byte, const Stamp& now, Access access, Stamp& other) {
+  switch (access) {
+    case Access::kRead:
+      return check_read(byte, now, other);
+    case Access::kAtomic:
+      return check_atomic(byte, now, other);
+    default:
+      return check_write(byte, now, other);
+  }
+}
+
+// Shared memory starts anew with every block: older stamps are those of its predecessors.
+void forget_other_blocks(Shadow& byte, const Stamp& now) {
+  for (Stamp* stamp : {&byte.write, &byte.read, &byte.atomic}) {
+    if (stamp->launch != now.launch || stamp->block != now.block) *stamp = Stamp();
+  }
+}
+
+enum class Space { kGlobal, kShared };
+
+void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const void* caller) {
+  const Stamp now = stamp_now();
+  const char* wrong = nullptr;
+  Stamp other;
+  for (size_t i = 0; i < count; i++) {
+    if (space == Space::kShared) forget_other_blocks(bytes[i], now);
+    if (const char* found = check_byte(bytes[i], now, access, other)) wrong = found;
+  }
+  const char* name = space == Space::kShared ? "shared" : "global";
+  if (wrong != nullptr) report(wrong, name, count, caller, other);
+}
+
+// Its arguments, and constants of the library.
+bool is_kernels_own(const void* address) {
+  const auto* call = static_cast<const char*>(checker().running->call.get());
+  if (address >= call && address < call + checker().running->call_bytes) return true;
+  Dl_info module;
+  return dladdr(address, &module) != 0;
+}
+
+void check_device_access(const void* address, size_t bytes, Access access, const void* caller) {
+  if (!is_open(address, bytes)) {
+    report(access == Access::kRead ? "out-of-bounds read" : "out-of-bounds write", "global", bytes,
+           caller);
+    // Where there is memory, between the pool's blocks, the kernel can go on and show more.
+    if (!is_allocated(address)) abort_launch("illegal address at " + locate(caller));
+    return;
+  }
+  check_bytes(device_shadow(address), bytes, access, Space::kGlobal, caller);
+}
+
+}  // namespace
+
+void check_access(const void* address, size_t bytes, Access access, const void* caller) {
+  // A thread's own stack is most of what it touches.
+  const Fiber* fiber = running_block().current;
+  if (fiber == nullptr || fiber->stack.contains(address) || running_block().combining) return;
+  if (is_device_address(address)) return check_device_access(address, bytes, access, caller);
+  const size_t offset = shared_offset(address);
+  if (offset < kSharedMemoryBytes) {
+    if (offset + bytes > checker().running->shared_bytes) {
+      return report(access == Access::kRead ? "out-of-bounds read" : "out-of-bounds write",
+                    "shared", bytes, caller);
+    }
+    return check_bytes(checker().shared + offset, bytes, access, Space::kShared, caller);
+  }
+  if (is_kernels_own(address)) return;
+  report("access to host memory", "a kernel's", bytes, caller);
+  abort_launch("a kernel touches host memory at " + locate(caller));
+}
+
+void launch_begins(const Launch& launch) {
+  Checker& all = checker();
+  all.running = &launch;
+  all.launch = all.launch + 1 == Stamp::kHost ? 1 : all.launch + 1;
+}
+
+void launch_ends() { checker().running = nullptr; }
+
+void block_opened(const void* address, size_t bytes) {
+  constexpr uintptr_t kPage = 65536;  // a multiple of any machine's
+  const auto first = reinterpret_cast<uintptr_t>(device_shadow(address));
+  const auto last = reinterpret_cast<uintptr_t>(device_shadow(address) + bytes);
+  const uintptr_t first_page = first / kPage * kPage;
+  mprotect(reinterpret_cast<void*>(first_page), last - first_page, PROT_READ | PROT_WRITE);
+  // Whole pages are given back and read as zeros; the rest may be shared with other blocks.
+  const uintptr_t inner_first = (first + kPage - 1) / kPage * kPage;
+  const uintptr_t inner_last = last / kPage * kPage;
+  if (inner_first >= inner_last) {
+    std::memset(reinterpret_cast<void*>(first), 0, last - first);
+    return;
+  }
+  std::memset(reinterpret_cast<void*>(first), 0, inner_first - first);
+  madvise(reinterpret_cast<void*>(inner_first), inner_last - inner_first, MADV_DONTNEED);
+  std::memset(reinterpret_cast<void*>(inner_last), 0, last - inner_last);
+}
+
+void host_wrote(const void* address, size_t bytes) {
+  Shadow written;
+  written.write.launch = Stamp::kHost;
+  Shadow* shadow = device_shadow(address);
+  for (size_t i = 0; i < bytes; i++) shadow[i] = written;
+}
+
+void device_copied(const void* target, const void* source, size_t bytes) {
+  Shadow* to = device_shadow(target);
+  const Shadow* from = device_shadow(source);
+  for (size_t i = 0; i < bytes; i++) {
+    to[i] = Shadow();
+    if (!from[i].write.is_never()) to[i].write.launch = Stamp::kHost;
+  }
+}
+
+void atomic_access(const void* address, size_t bytes, const void* caller) {
+  check_access(address, bytes, Access::kAtomic, caller);
+}
+
+}  // namespace remoe::emulator::checker

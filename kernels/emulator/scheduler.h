@@ -1,0 +1,46 @@
+// The fibers of one block, and whose turn it is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fiber.h"
+#include "launch.h"
+
+namespace remoe::emulator {
+
+// In which order the runnable threads of a block, and the blocks of a grid, go on. Threads far
+// apart show more than threads in step: kPriority draws a priority for every warp and lane of a
+// block, and the highest runs as far as it can.
+enum class Order : int32_t { kForward = 0, kReverse = 1, kRandom = 2, kPriority = 3 };
+
+enum class State { kReady, kAtBarrier, kAtCollective, kDone };
+
+struct Fiber {
+  Suspended suspended;
+  Stack stack;
+  dim3 index;
+  int thread = 0;  // linear in the block
+  int lane = 0;
+  int warp = 0;
+  State state = State::kDone;
+  uint32_t priority = 0;
+  Site site;
+  // While in a warp collective.
+  unsigned mask = 0;
+  Combine combine = nullptr;
+  void* argument = nullptr;
+  // Barriers and __syncwarps passed: what the race checker tells "before" and "after" by.
+  uint32_t barriers = 0;
+  uint32_t warp_barriers = 0;
+};
+
+void set_order(Order order, uint64_t seed);
+
+// Runs a whole grid. Returns what went wrong, or nothing.
+std::string run_grid(const Launch& launch);
+
+// From a thread of the running block: end the launch with this text.
+[[noreturn]] void abort_launch(std::string text);
+
+}  // namespace remoe::emulator

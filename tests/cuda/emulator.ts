@@ -1,0 +1,104 @@
+/** The emulated CUDA library, with what tests may do to it. */
+
+import { KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
+import { buildEmulated, type Mutant } from "../../kernels/build_cuda.ts";
+import { findCppCompiler, type Missing, run } from "../../kernels/cuda_toolchain.ts";
+
+/** In which order the runnable threads of a block, and the blocks of a grid, go on. */
+export const Order = { forward: 0, reverse: 1, random: 2, priority: 3 } as const;
+
+/** How the emulated device runs what it is given. */
+export interface Schedule {
+  /** One of {@linkcode Order}; default forward. */
+  readonly order?: number;
+  /** Of the random choices; default 1. */
+  readonly seed?: number;
+  /** Whether work waits until the host does, and streams overtake each other. */
+  readonly deferred?: boolean;
+}
+
+const CONTROLS = {
+  emu_configure: { parameters: ["i32", "u64", "i32"], result: "void" },
+  emu_reports: { parameters: ["buffer", "u64"], result: "i32" },
+  emu_clear_reports: { parameters: [], result: "void" },
+  emu_reset: { parameters: [], result: "void" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** An open context of the emulated library; closing it leaves the device as it was found. */
+export class Emulator implements Disposable {
+  readonly context: KernelContext;
+  readonly path: string;
+  readonly #controls: Deno.DynamicLibrary<typeof CONTROLS>;
+
+  constructor(path: string) {
+    this.path = path;
+    const library = openLibrary(path);
+    this.#controls = Deno.dlopen(path, CONTROLS);
+    this.#restore();
+    this.context = KernelContext.create(library, { ownsLibrary: true });
+  }
+
+  /** Chooses the schedule of everything launched from now on. */
+  configure({ order = Order.forward, seed = 1, deferred = false }: Schedule): void {
+    this.#controls.symbols.emu_configure(order, BigInt(seed), deferred ? 1 : 0);
+  }
+
+  /** What the emulator complained of so far, one line each, with code addresses. */
+  reports(): string[] {
+    const needed = this.#controls.symbols.emu_reports(new Uint8Array(0), 0n);
+    const bytes = new Uint8Array(needed);
+    this.#controls.symbols.emu_reports(bytes, BigInt(needed));
+    return new TextDecoder().decode(bytes).split("\n").filter((line) => line !== "");
+  }
+
+  /** The reports with the lines of the kernels' sources in the place of code addresses. */
+  async locatedReports(): Promise<string[]> {
+    return await Promise.all(
+      this.reports().map(async (line) => {
+        const offset = line.match(/\S+\.so\+(0x[0-9a-f]+)/);
+        if (offset === null) return line;
+        const { stdout } = await run("addr2line", ["-e", this.path, offset[1]!]);
+        const place = stdout.trim().replace(/^.*\//, "");
+        return place === "" ? line : line.replace(offset[0], place);
+      }),
+    );
+  }
+
+  clearReports(): void {
+    this.#controls.symbols.emu_clear_reports();
+  }
+
+  [Symbol.dispose](): void {
+    this.context.close();
+    this.#restore();
+    this.#controls.close();
+  }
+
+  #restore(): void {
+    this.configure({});
+    this.#controls.symbols.emu_reset();
+    this.#controls.symbols.emu_clear_reports();
+  }
+}
+
+const compiler = await findCppCompiler();
+
+/** Why the emulated library cannot be built here, or nothing. */
+export const missingCompiler: string | undefined = (compiler as Missing).reason;
+
+/** What the name of a test says where it is ignored for want of a compiler. */
+export const skipped = missingCompiler === undefined ? "" : ` [skipped: ${missingCompiler}]`;
+
+/**
+ * Builds the emulated library where its sources changed, and opens it.
+ *
+ * @param options Whether accesses are checked, and what is broken on purpose.
+ * @returns The open device.
+ */
+export async function openEmulator(
+  options: { readonly race?: boolean; readonly mutant?: Mutant } = {},
+): Promise<Emulator> {
+  const built = await buildEmulated(options);
+  if (built.kind === "skipped") throw new Error(`Cannot build the emulator: ${built.reason}`);
+  return new Emulator(built.path);
+}

@@ -1,0 +1,34 @@
+/** The kernels with one barrier taken out: what the checker must not let pass. */
+
+import { fileURLToPath } from "node:url";
+import type { Mutant } from "../../kernels/build_cuda.ts";
+
+/** A barrier in a source. */
+export interface Barrier {
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+const FOLDER = fileURLToPath(new URL("../../kernels/cuda/", import.meta.url));
+const BARRIER = /__sync(threads|warp)\(\);/;
+
+/** The barriers of all kernels, in the order of files and lines. */
+export async function barriers(): Promise<Barrier[]> {
+  const found: Barrier[] = [];
+  for await (const { name } of Deno.readDir(FOLDER)) {
+    const lines = (await Deno.readTextFile(FOLDER + name)).split("\n");
+    lines.forEach((line, i) => {
+      const text = line.match(BARRIER)?.[0];
+      if (text !== undefined) found.push({ file: name, line: i + 1, text });
+    });
+  }
+  return found.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line);
+}
+
+/** The kernels without one barrier. */
+export async function without({ file, line }: Barrier): Promise<Mutant> {
+  const lines = (await Deno.readTextFile(FOLDER + file)).split("\n");
+  lines[line - 1] = lines[line - 1]!.replace(BARRIER, ";");
+  return { name: `${file}_${line}`, files: { [file]: lines.join("\n") } };
+}

@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { DeviceError } from "../../lib/errors.ts";
+import { DTypeCode, type KernelContext } from "../../lib/ffi/mod.ts";
+import { type Emulator, missingCompiler, openEmulator, skipped } from "./emulator.ts";
+import { Buffers, dispatchPlan, reluRouter } from "./operations.ts";
+import { exactInput, referencePlan, referenceRouter } from "./reference.ts";
+
+const ignore = missingCompiler !== undefined;
+
+function handle(create: (out: BigUint64Array<ArrayBuffer>) => number): bigint {
+  const out = new BigUint64Array(1);
+  assertEquals(create(out), 0);
+  return out[0]!;
+}
+
+/** Fills on one stream, copies on another, and reads what the copy got. */
+function copyAcrossStreams(k: KernelContext, withEvent: boolean): number {
+  const f = k.symbols;
+  using memory = new Buffers(k);
+  const [source, target] = [memory.from(new Float32Array(100)), memory.from(new Float32Array(100))];
+  k.check(f.remoe_synchronize(k.handle), "synchronize");
+  const stream = handle((out) => f.remoe_stream_create(k.handle, out));
+  const event = handle((out) => f.remoe_event_create(k.handle, out));
+  k.check(f.remoe_fill(k.handle, DTypeCode.f32, source, 7, 100n), "fill");
+  k.check(f.remoe_event_record(k.handle, event), "record");
+  k.check(f.remoe_stream_use(k.handle, stream), "use");
+  if (withEvent) k.check(f.remoe_event_wait(k.handle, event), "wait");
+  k.check(f.remoe_copy(k.handle, target, source, 400n), "copy");
+  const [value = NaN] = memory.read(target, new Float32Array(100));
+  k.check(f.remoe_synchronize(k.handle), "synchronize");
+  k.check(f.remoe_stream_use(k.handle, 0n), "use");
+  k.check(f.remoe_event_destroy(k.handle, event), "destroy");
+  k.check(f.remoe_stream_destroy(k.handle, stream), "destroy");
+  return value;
+}
+
+/** How often, over 20 orders of the streams, the copy saw the fill. */
+function timesSeen(emulator: Emulator, withEvent: boolean): number {
+  let seen = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    emulator.configure({ deferred: true, seed });
+    if (copyAcrossStreams(emulator.context, withEvent) === 7) seen++;
+  }
+  return seen;
+}
+
+Deno.test(`emulated operations give the same on deferred streams${skipped}`, {
+  ignore,
+}, async () => {
+  for (const race of [false, true]) {
+    using emulator = await openEmulator({ race });
+    emulator.configure({ deferred: true, seed: 4 });
+    const input = exactInput(100, 20, 36);
+    const routed = reluRouter(emulator.context, input);
+    assertEquals(routed, referenceRouter(input));
+    assertEquals(
+      dispatchPlan(emulator.context, routed.gates, 100, 36, 3600),
+      referencePlan(routed.gates, 100, 36, 3600),
+    );
+    assertEquals(await emulator.locatedReports(), []);
+  }
+});
+
+Deno.test(`emulated streams keep an event's order, and only an event's${skipped}`, {
+  ignore,
+}, async () => {
+  using emulator = await openEmulator();
+  assertEquals(timesSeen(emulator, true), 20);
+  const withoutEvent = timesSeen(emulator, false);
+  assert(withoutEvent < 20, "a missing event wait must show in some order of the streams");
+});
+
+Deno.test(`emulated events measure the time between them${skipped}`, { ignore }, async () => {
+  using emulator = await openEmulator();
+  const k = emulator.context;
+  const f = k.symbols;
+  const start = handle((out) => f.remoe_event_create(k.handle, out));
+  const end = handle((out) => f.remoe_event_create(k.handle, out));
+  k.check(f.remoe_event_record(k.handle, start), "record");
+  reluRouter(k, exactInput(64, 64, 32));
+  k.check(f.remoe_event_record(k.handle, end), "record");
+  const seconds = new Float64Array(1);
+  k.check(f.remoe_event_elapsed(k.handle, start, end, seconds), "elapsed");
+  assert(seconds[0]! > 0 && seconds[0]! < 60, `${seconds[0]} s`);
+});
+
+Deno.test(`emulated pinned memory is copied in the order of the stream${skipped}`, {
+  ignore,
+}, async () => {
+  using emulator = await openEmulator();
+  const k = emulator.context;
+  const f = k.symbols;
+  using memory = new Buffers(k);
+  const device = memory.empty(16);
+  const pinned = handle((out) => f.remoe_pinned_allocate(k.handle, 16n, out));
+  emulator.configure({ deferred: true });
+  const [sent, received] = [Uint8Array.from({ length: 16 }, (_, i) => i), new Uint8Array(16)];
+  k.check(f.remoe_pinned_write(k.handle, pinned, sent, 16n), "write");
+  k.check(f.remoe_copy_from_pinned(k.handle, device, pinned, 16n), "copy");
+  k.check(f.remoe_synchronize(k.handle), "synchronize");
+  k.check(f.remoe_pinned_write(k.handle, pinned, new Uint8Array(16), 16n), "write");
+  k.check(f.remoe_copy_to_pinned(k.handle, pinned, device, 16n), "copy");
+  k.check(f.remoe_pinned_read(k.handle, received, pinned, 16n), "read");
+  assertEquals(received, new Uint8Array(16), "nothing has waited for the copy yet");
+  k.check(f.remoe_synchronize(k.handle), "synchronize");
+  k.check(f.remoe_pinned_read(k.handle, received, pinned, 16n), "read");
+  assertEquals(received, sent);
+  const past = f.remoe_pinned_read(k.handle, received, pinned + 8n, 16n);
+  assertThrows(() => k.check(past, "read"), DeviceError, "pass the end of the pinned block");
+  k.check(f.remoe_pinned_free(k.handle, pinned), "free");
+});
