@@ -10,7 +10,7 @@
  * using router = new ReluRouter(device, { hidden: 64, experts: 8, active: 1 });
  * using layer = new MoE(device, { router, hidden: 64, width: 256 });
  * using optimizer = new AdamW(device, layer.parameters(), { lr: 1e-3 });
- * const x = device.normal([512, 64]), y = device.normal([512, 64]);
+ * const x = device.normal([512, 64], { mean: 1 }), y = device.normal([512, 64]);
  *
  * for (let step = 1; step <= 20; step++) {
  *   using tape = device.record(); // frees every intermediate when it closes

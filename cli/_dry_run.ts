@@ -58,6 +58,7 @@ function memoryTable(config: TrainConfig): string {
     row("gradients", (each) => formatBytes(each.gradients)),
     row("moments", (each) => formatBytes(each.moments)),
     row("activations", (each) => formatBytes(each.activations)),
+    row("scratch", (each) => formatBytes(each.scratch)),
     row("total", (each) => formatBytes(each.total)),
   ].join("\n");
 }

@@ -48,6 +48,31 @@ export function formatLambda(lambda: number): string {
   return lambda.toExponential(1);
 }
 
+/**
+ * Makes text from a model safe to print: it may hold any character, also those that move a
+ * terminal's cursor or change its colours.
+ *
+ * @param text Any text.
+ * @returns The text with U+FFFD for control characters but newlines.
+ */
+export function printable(text: string): string {
+  return text.replaceAll(/(?!\n)\p{Cc}/gu, "\ufffd");
+}
+
+/**
+ * Shortens text to the beginning of one line.
+ *
+ * @param text Any text.
+ * @param length Most characters to keep.
+ * @returns A line, safe to print.
+ */
+export function oneLine(text: string, length: number): string {
+  const characters = [...printable(text.replaceAll(/\s+/g, " ").trim())];
+  return characters.length > length
+    ? `${characters.slice(0, length - 1).join("")}…`
+    : characters.join("");
+}
+
 function withPrefix(value: number, base: number, prefixes: readonly string[]): string {
   let [scaled, index] = [value, 0];
   // 999.6k is 1.00M once rounded to three digits.

@@ -11,6 +11,7 @@ import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
+import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
 import type { Output } from "./_output.ts";
@@ -92,7 +93,7 @@ async function runTraining(
       signal: interrupt.signal,
       onStep: (metrics) => progress.step(metrics),
       onValidation: (metrics) => progress.note(validationLine(metrics)),
-      onSample: ({ step, text }) => progress.note(`step ${step}  sample: ${oneLine(text)}`),
+      onSample: ({ step, text }) => progress.note(`step ${step}  sample: ${oneLine(text, 80)}`),
       onNotice: (text) => progress.note(text),
     });
   } finally {
@@ -109,12 +110,6 @@ async function openDevice({ device, threads, seed }: TrainConfig): Promise<Devic
     await ensureKernels();
   }
   return await Device.open({ kind: device, threads, seed });
-}
-
-/** The start of a sample; the whole is in `samples.txt`. */
-function oneLine(text: string): string {
-  const line = text.replaceAll(/\s+/g, " ").trim();
-  return line.length > 100 ? `${line.slice(0, 99)}…` : line;
 }
 
 /**

@@ -10,7 +10,7 @@ import type { ValidationMetrics } from "../lib/train/metrics.ts";
 import type { StageState } from "../lib/train/stage.ts";
 import type { TrainSummary } from "../lib/train/train_options.ts";
 import { runSize } from "./_dry_run.ts";
-import { formatBytes, formatCount, formatLambda, formatSeconds } from "./_format.ts";
+import { formatBytes, formatCount, formatLambda, formatSeconds, printable } from "./_format.ts";
 
 /**
  * Describes a run that begins.
@@ -63,7 +63,9 @@ export function finalReport(
   const fromBase = relative(base, directory);
   const path = fromBase.startsWith("..") ? directory : fromBase || ".";
   return [
-    ...(sample === null ? [] : [`Sample at step ${sample.step}:\n\n${sample.text.trim()}\n`]),
+    ...(sample === null
+      ? []
+      : [`Sample at step ${sample.step}:\n\n${printable(sample.text.trim())}\n`]),
     interrupted
       ? `Stopped at step ${step} of ${config.steps}; go on with --resume ${path}`
       : `Finished ${step} steps`,

@@ -2,11 +2,12 @@
 
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
-import { square, subtract } from "./elementwise.ts";
+import { subtract } from "./arithmetic.ts";
 import { mean } from "./reduce.ts";
+import { square } from "./unary.ts";
 
 /**
  * Mean of the squared differences of two tensors.
@@ -29,6 +30,12 @@ export function meanSquaredError<S extends Shape>(
   a: Tensor<"f32", S>,
   b: Tensor<"f32", NoInfer<S>>,
 ): Tensor<"f32", readonly []> {
+  if (!sameShape(a.shape, b.shape)) {
+    throw new ShapeMismatchError(
+      `Cannot take the meanSquaredError of ${showShape(a.shape)} and ${showShape(b.shape)}: ` +
+        `the shapes must be equal`,
+    );
+  }
   const difference = subtract<"f32", Shape, Shape>(a, b as Tensor<"f32">);
   return mean(square(difference)) as Tensor<"f32", readonly []>;
 }

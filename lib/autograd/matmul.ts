@@ -6,6 +6,7 @@ import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Check, MatMul, Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { requireFp32 } from "./fp32_only.ts";
 
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
 interface Gemm {
@@ -86,6 +87,9 @@ export function matmul<D extends DType, A extends Shape, B extends Shape>(
 export function matmul(left: Tensor, right: Tensor): Tensor {
   const a = internal(left);
   const b = internal(right);
+  if (a.dtype !== b.dtype) {
+    throw new TypeError(`Cannot matmul ${a.dtype} and ${b.dtype}: cast one of them first`);
+  }
   const k = a.shape.at(-1);
   const n = b.shape[1];
   if (k === undefined || n === undefined || b.shape.length !== 2 || b.shape[0] !== k) {
@@ -106,6 +110,7 @@ export function matmul(left: Tensor, right: Tensor): Tensor {
     backward(gradients) {
       const dc = gradients.of(out);
       if (dc === null) return;
+      requireFp32("matmul", a);
       const da = gradients.into(a);
       if (da) gemm(da.tensor, dc, b, { transposeB: true, m, n: k, k: n, beta: da.accumulate });
       const db = gradients.into(b);

@@ -14,24 +14,7 @@ export {
   type NormalOptions,
   type UniformOptions,
 } from "./device.ts";
-export {
-  add,
-  divide,
-  exp,
-  log,
-  multiply,
-  negate,
-  relu,
-  scale,
-  shift,
-  sigmoid,
-  silu,
-  sqrt,
-  square,
-  subtract,
-  tanh,
-  type TensorOf,
-} from "./elementwise.ts";
+export { add, divide, multiply, subtract, type TensorOf } from "./arithmetic.ts";
 export { embedding } from "./embedding.ts";
 export { cast, reshape, rows, transpose } from "./layout.ts";
 export { type CrossEntropy, crossEntropy, meanSquaredError } from "./losses.ts";
@@ -50,3 +33,16 @@ export {
 } from "./step_state.ts";
 export { swiglu } from "./swiglu.ts";
 export type { BackwardOptions, Recording } from "./tape.ts";
+export {
+  exp,
+  log,
+  negate,
+  relu,
+  scale,
+  shift,
+  sigmoid,
+  silu,
+  sqrt,
+  square,
+  tanh,
+} from "./unary.ts";

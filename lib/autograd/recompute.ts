@@ -8,7 +8,7 @@ import { Tape } from "./tape.ts";
  * Runs a function without keeping its intermediates; the backward pass runs it again.
  *
  * The function must give the same result for the same inputs. Parameters used inside get
- * their gradients as usual.
+ * their gradients as usual; any other tensor that is not among the inputs counts as a constant.
  *
  * @param body The function, from inputs to one tensor.
  * @param inputs Its inputs.
@@ -39,6 +39,8 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     output = pause.keep(body(...inputs));
   }
   const out = internal(output);
+  // Nothing was computed: the gradient passes as it is.
+  if (given.includes(out)) return output;
   // Parameters inside `body` are no inputs of this node, so the node records itself
   // through a stand-in that is always tracked.
   const anchor = memory.view(out, out.shape);

@@ -146,6 +146,13 @@ export class StepState implements Disposable {
     this.setLambda(options.lambda ?? 1e-8);
   }
 
+  /** λ, read from the device. */
+  get lambda(): number {
+    const bytes = new Uint8Array(Number(BYTES));
+    this.#memory.kernels.readBytes(lambdaAddress(this), bytes);
+    return new Float64Array(bytes.buffer)[0]!;
+  }
+
   /**
    * Sets λ.
    *

@@ -41,6 +41,11 @@ export interface ContextInfo {
   readonly memory_bytes: number;
 }
 
+/** A call into a library that has been unloaded would end the process. */
+const CLOSED_SYMBOLS = new Proxy({}, {
+  get: () => () => Status.invalidContext,
+}) as KernelSymbols;
+
 /** Longest message read from a library; a longer one is cut. */
 const MESSAGE_BYTES = 4096;
 
@@ -57,8 +62,8 @@ const MESSAGE_BYTES = 4096;
 export class KernelContext implements Disposable {
   /** The library it belongs to. */
   readonly library: KernelLibrary;
-  /** The library's functions. */
-  readonly symbols: KernelSymbols;
+  /** The library's functions; once closed, ones that only answer so. */
+  symbols: KernelSymbols;
   /** The first argument of every call; 0 once closed. */
   handle: bigint;
 
@@ -196,6 +201,7 @@ export class KernelContext implements Disposable {
    * @returns Name, instruction set, threads and memory.
    */
   info(): ContextInfo {
+    if (this.handle === 0n) throw this.#failure(Status.invalidContext, "device information");
     const text = readText((buffer, length) =>
       this.symbols.remoe_context_info(this.handle, buffer, length)
     );
@@ -208,6 +214,7 @@ export class KernelContext implements Disposable {
     if (this.handle === 0n) return;
     this.symbols.remoe_context_destroy(this.handle);
     this.handle = 0n;
+    this.symbols = CLOSED_SYMBOLS;
     if (this.#ownsLibrary) this.library.close();
   }
 

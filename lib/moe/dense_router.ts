@@ -1,5 +1,6 @@
 /** Dense routing: every token goes to every expert with gate 1. @module */
 
+import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
@@ -10,8 +11,8 @@ import type { Router, Routing } from "./router.ts";
 export interface DenseRouterOptions<H extends number = number, E extends number = number> {
   /** Size of a token's hidden state. */
   hidden: H;
-  /** Number of experts; one, the default, is the plain feed-forward network. */
-  experts?: E;
+  /** Number of experts; one is the plain feed-forward network. */
+  experts: E;
 }
 
 /**
@@ -23,12 +24,12 @@ export interface DenseRouterOptions<H extends number = number, E extends number 
  * import { DenseRouter, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
- * using router = new DenseRouter({ hidden: 16, experts: 2 });
+ * using router = new DenseRouter(device, { hidden: 16, experts: 2 });
  * const { gates } = router.route(device.normal([3, 16]));
  * console.assert((await read(gates)).every((gate) => gate === 1));
  * ```
  */
-export class DenseRouter<const H extends number = number, const E extends number = 1>
+export class DenseRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
   /** Size of a token's hidden state. */
   readonly hidden: H;
@@ -40,11 +41,12 @@ export class DenseRouter<const H extends number = number, const E extends number
   /**
    * Makes a router; it has no weights.
    *
+   * @param _device Where it lives, as for every router.
    * @param options Sizes.
    */
-  constructor(options: DenseRouterOptions<H, E>) {
+  constructor(_device: Device, options: DenseRouterOptions<H, E>) {
     this.hidden = options.hidden;
-    this.experts = options.experts ?? (1 as E);
+    this.experts = options.experts;
     this.active = this.experts;
   }
 

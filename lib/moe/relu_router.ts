@@ -23,7 +23,7 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
    * not (equation 9), `none` leaves sparsity to itself. Default `load`.
    */
   balance?: "load" | "plain" | "none";
-  /** Coefficient of the L1 term at the start, λ0. Default 1e-8. */
+  /** Coefficient of the L1 term at the start, λ0. Default that of `state`, else 1e-8. */
   lambda?: number;
   /** Factor by which λ moves each step. Default 1.2. */
   alpha?: number;
@@ -74,7 +74,6 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #lambda0: number;
   readonly #state: StepState;
   readonly #ownsState: boolean;
-  #lambda: number;
 
   /**
    * Makes a router with random weights.
@@ -84,7 +83,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ConfigError} If `active` is not between 0 and `experts`.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
-    const { hidden, experts, active = 1, balance = "load", lambda = 1e-8, alpha = 1.2 } = options;
+    const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
     if (!(active > 0 && active <= experts)) {
       throw new ConfigError(
         `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
@@ -97,10 +96,10 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#balance = BALANCE[balance];
     this.#alpha = alpha;
     this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
-    this.#lambda0 = lambda;
-    this.#lambda = lambda;
     this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device, { experts, lambda });
+    this.#state = options.state ?? new StepState(device, { experts });
+    if (options.lambda !== undefined) this.#state.setLambda(options.lambda);
+    this.#lambda0 = this.#state.lambda;
     this.#weight = ParameterTensor.make(
       memory,
       options.name ?? "gate.weight",
@@ -110,9 +109,9 @@ export class ReluRouter<const H extends number = number, const E extends number 
     fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
   }
 
-  /** The coefficient of the L1 term as {@linkcode ReluRouter.adapt} left it. */
+  /** The coefficient of the L1 term. */
   get lambda(): number {
-    return this.#lambda;
+    return this.#state.lambda;
   }
 
   /** The weights `[hidden, experts]`. */
@@ -129,10 +128,13 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   adapt(sparsity: number): number {
     const tooDense = sparsity < 1 - this.active / this.experts;
-    const moved = tooDense ? this.#lambda * this.#alpha : this.#lambda / this.#alpha;
-    this.#lambda = clampLambda(moved, this.#lambda0);
-    this.#state.setLambda(this.#lambda);
-    return this.#lambda;
+    const { lambda } = this.#state;
+    const moved = clampLambda(
+      tooDense ? lambda * this.#alpha : lambda / this.#alpha,
+      this.#lambda0,
+    );
+    this.#state.setLambda(moved);
+    return moved;
   }
 
   /**

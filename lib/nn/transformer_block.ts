@@ -1,7 +1,7 @@
 /** The LLaMA block. @module */
 
 import type { Device } from "../autograd/device.ts";
-import { add } from "../autograd/elementwise.ts";
+import { add } from "../autograd/arithmetic.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";

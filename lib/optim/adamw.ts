@@ -153,6 +153,8 @@ export class AdamW implements Disposable {
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     this.#steps++;
+    // Forgets, above all, that the step before was not finite; a shared state has its own begin.
+    if (this.#ownsState) this.#state.begin();
     // A parameter that no gradient reached in this step has a gradient of zero.
     for (const { parameter } of this.#slots) void parameter.gradient;
     this.#state.writeInputs({

@@ -27,8 +27,12 @@ export class MemoryScope implements Scope {
   }
 
   keep<T extends Tensor>(tensor: T): T {
-    const storage = internal(tensor).storage;
-    if (this.parent !== null && storage.scope.depth >= this.depth) this.move(storage, this.parent);
+    const kept = internal(tensor);
+    if (this.parent !== null && kept.storage.scope.depth >= this.depth) {
+      this.move(kept.storage, this.parent);
+      // A view may be all that the caller is left with: it must be able to free the memory.
+      kept.own();
+    }
     return tensor;
   }
 

@@ -37,7 +37,7 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     readonly shape: S,
     readonly storage: Storage,
     /** False for a view: disposing of a view leaves the memory. */
-    private readonly owner: boolean,
+    private owner: boolean,
   ) {
     this.size = elementCount(shape);
   }
@@ -51,6 +51,11 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
       );
     }
     return this.storage.address;
+  }
+
+  /** Lets disposing of this tensor free the memory, even if it is a view. */
+  own(): void {
+    this.owner = true;
   }
 
   /** Where a leaf that owns its gradient wants it written; null for every other tensor. */

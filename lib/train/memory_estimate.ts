@@ -10,6 +10,9 @@ import { countParameters } from "./parameter_count.ts";
 /** Bytes of an fp32 or int32 element: all that the CPU build stores. */
 const BYTES = 4;
 
+/** Elements that the CPU build's experts take at once; beyond, they are worked in groups. */
+const GROUP_ELEMENTS = 2 ** 24;
+
 /** Memory of a run while the routers keep a given share of the experts open, in bytes. */
 export interface MemoryEstimate {
   /** Routed rows a layer and micro-batch that the estimate assumes. */
@@ -22,6 +25,8 @@ export interface MemoryEstimate {
   readonly moments: number;
   /** What a micro-batch keeps for its backward pass. */
   readonly activations: number;
+  /** What the widest operation, the experts' backward pass, needs while it runs. */
+  readonly scratch: number;
   /** The sum. */
   readonly total: number;
 }
@@ -43,8 +48,8 @@ export interface StageMemory {
  * Counted: weights, gradients, AdamW's moments, and of each layer what a micro-batch keeps from
  * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
  * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
- * routed rows. Not counted: scratch of single operations (gradients in flight, vocabulary chunks,
- * packed weights), a few times tokens x hidden, and what the pool keeps in reserve.
+ * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it.
+ * Not counted: what the memory pool keeps in reserve, and the text in JavaScript's own memory.
  *
  * @param config The whole configuration.
  * @returns Bytes in the dense and in the sparse stage.
@@ -71,13 +76,15 @@ export function estimateMemory(config: TrainConfig): StageMemory {
 function estimateAt(config: TrainConfig, rows: number): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config, rows);
+  const scratch = BYTES * scratchElements(config, rows);
   return {
     rows,
     weights,
     gradients: weights,
     moments: 2 * weights,
     activations,
-    total: 4 * weights + activations,
+    scratch,
+    total: 4 * weights + activations + scratch,
   };
 }
 
@@ -98,4 +105,20 @@ function keptElements({ model, moe, data }: TrainConfig, rows: number): number {
   // tokens with their targets.
   const head = tokens * (2 * hidden + 4);
   return layers * (block + routing + preActivations) + head;
+}
+
+/**
+ * Elements that the experts' backward pass takes while it runs: of each routed row the gradients of
+ * its input [h] and of its pre-activations [2W] and its activations [W], and the experts' weights
+ * packed for the products; around it, four gradients [T, h].
+ */
+function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
+  const { hidden, ffn } = model;
+  const width = ffn / moe.granularity;
+  const expert = 3 * hidden * width;
+  const all = 3 * width * rows + moe.experts * moe.granularity * expert;
+  // A group holds at least one expert, with a fair share of the rows.
+  const least = all / (moe.experts * moe.granularity);
+  const group = Math.max(least, Math.min(all, GROUP_ELEMENTS));
+  return rows * hidden + group + 4 * data.micro_batch * data.sequence * hidden;
 }

@@ -77,3 +77,5 @@ export {
 } from "./checkpoint.ts";
 export { checkResumable, configHash } from "./resume.ts";
 export { type CreateRunOptions, findRun, type FoundRun, RunDirectory } from "./run_directory.ts";
+export { DivergenceError } from "./divergence_error.ts";
+export { train } from "./train.ts";

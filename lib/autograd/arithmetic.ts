@@ -1,4 +1,4 @@
-/** Elementwise operations with broadcasting, and their derivatives. @module */
+/** Arithmetic of two tensors with broadcasting, and its derivatives. @module */
 
 import type { DType } from "../tensor/dtype.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
@@ -12,6 +12,8 @@ import {
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
+import { requireFp32 } from "./fp32_only.ts";
+import { unaryInto } from "./unary.ts";
 
 /** The tensor of a result shape. */
 export type TensorOf<D extends DType, R> = R extends Shape ? Tensor<D, R> : never;
@@ -228,6 +230,7 @@ export function multiply<D extends DType, A extends Shape, B extends Shape>(
 ): TensorOf<D, Broadcast<A, B>>;
 export function multiply(a: Tensor, b: Tensor): Tensor {
   return binary("multiply", a, b, (x, y) => [x, y], (gradients, dy, x, y) => {
+    requireFp32("multiply", x);
     contribute(gradients, x, dy.shape, (out) => binaryInto("multiply", out, dy, y));
     contribute(gradients, y, dy.shape, (out) => binaryInto("multiply", out, dy, x));
   });
@@ -268,6 +271,7 @@ export function divide<D extends DType, A extends Shape, B extends Shape>(
 ): TensorOf<D, Broadcast<A, B>>;
 export function divide(a: Tensor, b: Tensor): Tensor {
   return binary("divide", a, b, (x, y) => [x, y], (gradients, dy, x, y) => {
+    requireFp32("divide", x);
     contribute(gradients, x, dy.shape, (out) => binaryInto("divide", out, dy, y));
     // d(x/y)/dy = -x / y^2
     contribute(gradients, y, dy.shape, (out) => {
@@ -278,285 +282,4 @@ export function divide(a: Tensor, b: Tensor): Tensor {
       unaryInto("scale", out, ratio, -1);
     });
   });
-}
-
-/** `remoe_unary`. */
-const UNARY = {
-  negate: 0,
-  exp: 1,
-  log: 2,
-  sqrt: 3,
-  square: 4,
-  relu: 5,
-  sigmoid: 6,
-  silu: 7,
-  tanh: 8,
-  scale: 9,
-  shift: 10,
-} as const;
-type UnaryName = keyof typeof UNARY;
-
-function unaryInto(name: UnaryName, out: DeviceTensor, x: DeviceTensor, parameter: number): void {
-  const { kernels: k } = out.memory;
-  const code = DTYPE_CODE[x.dtype];
-  k.check(
-    k.symbols.remoe_unary(
-      k.handle,
-      UNARY[name],
-      code,
-      out.address,
-      x.address,
-      parameter,
-      BigInt(out.size),
-    ),
-    name,
-  );
-}
-
-function unary<S extends Shape>(
-  name: UnaryName,
-  tensor: Tensor<"f32", S>,
-  parameter = 0,
-): Tensor<"f32", S> {
-  const x = internal(tensor);
-  const out = x.memory.allocate("f32", x.shape);
-  unaryInto(name, out, x, parameter);
-  recordNode({
-    operation: name,
-    inputs: [x],
-    outputs: [out],
-    saved: [x],
-    backward(gradients) {
-      const dy = gradients.of(out);
-      const target = dy && gradients.into(x);
-      if (!dy || !target) return;
-      const { kernels: k } = x.memory;
-      k.check(
-        k.symbols.remoe_unary_gradient(
-          k.handle,
-          UNARY[name],
-          DTYPE_CODE.f32,
-          target.tensor.address,
-          dy.address,
-          x.address,
-          parameter,
-          BigInt(x.size),
-          target.accumulate,
-        ),
-        `gradient of ${name}`,
-      );
-    },
-  });
-  return out;
-}
-
-/**
- * Negation `-x`.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, negate, read } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = negate(device.from([1, -2], [2]));
- * console.assert((await read(y)).join() === "-1,2");
- * ```
- */
-export function negate<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("negate", x);
-}
-
-/**
- * Exponential `e^x`.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, exp, read } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = exp(device.from([0, 1], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.E) < 1e-5);
- * ```
- */
-export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("exp", x);
-}
-
-/**
- * Natural logarithm; not a number for negative elements.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, log, read } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = log(device.from([1, 2], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.LN2) < 1e-6);
- * ```
- */
-export function log<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("log", x);
-}
-
-/**
- * Square root.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, sqrt } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = sqrt(device.from([4, 9], [2]));
- * console.assert((await read(y)).join() === "2,3");
- * ```
- */
-export function sqrt<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("sqrt", x);
-}
-
-/**
- * Square `x²`.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, square } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = square(device.from([2, -3], [2]));
- * console.assert((await read(y)).join() === "4,9");
- * ```
- */
-export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("square", x);
-}
-
-/**
- * `max(x, 0)`; its derivative at 0 is 0.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, relu } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = relu(device.from([2, -3], [2]));
- * console.assert((await read(y)).join() === "2,0");
- * ```
- */
-export function relu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("relu", x);
-}
-
-/**
- * Logistic function `1 / (1 + e^-x)`.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, sigmoid } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = sigmoid(device.from([0, 1], [2]));
- * console.assert((await read(y))[0] === 0.5);
- * ```
- */
-export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("sigmoid", x);
-}
-
-/**
- * `x · sigmoid(x)`, the activation inside SwiGLU.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, silu } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = silu(device.from([0, 1], [2]));
- * console.assert((await read(y))[0] === 0);
- * ```
- */
-export function silu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("silu", x);
-}
-
-/**
- * Hyperbolic tangent.
- *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, tanh } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = tanh(device.from([0, 1], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.tanh(1)) < 1e-6);
- * ```
- */
-export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  return unary("tanh", x);
-}
-
-/**
- * Product with a number, `factor · x`.
- *
- * @param x Any fp32 tensor.
- * @param factor The number.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, scale } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = scale(device.from([1, 2], [2]), 2);
- * console.assert((await read(y)).join() === "2,4");
- * ```
- */
-export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Tensor<"f32", S> {
-  return unary("scale", x, factor);
-}
-
-/**
- * Sum with a number, `offset + x`.
- *
- * @param x Any fp32 tensor.
- * @param offset The number.
- * @returns A tensor of the same shape.
- *
- * @example
- * ```ts
- * import { Device, read, shift } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const y = shift(device.from([1, 2], [2]), 2);
- * console.assert((await read(y)).join() === "3,4");
- * ```
- */
-export function shift<S extends Shape>(x: Tensor<"f32", S>, offset: number): Tensor<"f32", S> {
-  return unary("shift", x, offset);
 }

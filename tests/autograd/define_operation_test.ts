@@ -1,0 +1,115 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  add,
+  defineOperation,
+  exp,
+  multiply,
+  read,
+  reshape,
+  scale,
+  ShapeMismatchError,
+  sigmoid,
+  square,
+  sum,
+  type Tensor,
+} from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+import { assertGradients } from "./gradient_check.ts";
+
+/** a · b² with its derivatives by hand. */
+const weighted = defineOperation({
+  name: "weighted",
+  forward: (a: Tensor<"f32">, b: Tensor<"f32">) => multiply(a, square(b)),
+  backward: ({ inputs: [a, b], gradient }) => [
+    multiply(gradient, square(b)),
+    multiply(gradient, scale(multiply(a, b), 2)),
+  ],
+});
+
+Deno.test("defineOperation() gives an operation with a derivative of its own", async () => {
+  using device = await openDevice();
+  await assertGradients(device, {
+    name: "weighted",
+    inputs: [{ shape: [3, 4] }, { shape: [3, 4] }],
+    run: (_, [a, b]) => weighted(a!, b!),
+    reference: ([a, b]) => a!.map((x, i) => x * b![i]! ** 2),
+  });
+});
+
+Deno.test("the derivative may use the result", async () => {
+  using device = await openDevice();
+  const logistic = defineOperation({
+    name: "logistic",
+    forward: (x: Tensor<"f32">) => sigmoid(x),
+    backward: ({ output, gradient }) => [
+      multiply(gradient, add(output, scale(square(output), -1))),
+    ],
+  });
+  await assertGradients(device, {
+    name: "logistic",
+    inputs: [{ shape: [6] }],
+    run: (_, [x]) => logistic(x!),
+    reference: ([x]) => x!.map((v) => 1 / (1 + Math.exp(-v))),
+  });
+});
+
+Deno.test("the derivative given is the one used, even if it is another", async () => {
+  using device = await openDevice();
+  const straightThrough = defineOperation({
+    name: "straightThrough",
+    forward: (x: Tensor<"f32", readonly [2]>) => exp(x),
+    backward: ({ gradient }) => [gradient],
+  });
+  using tape = device.record();
+  const x = tape.watch(device.from([1, 2], [2]));
+  tape.backward(sum(scale(straightThrough(x), 3)));
+  assertEquals([...await read(tape.gradient(x))], [3, 3]);
+});
+
+Deno.test("null is the gradient of an input without one", async () => {
+  using device = await openDevice();
+  const firstOnly = defineOperation({
+    name: "firstOnly",
+    forward: (a: Tensor<"f32">, b: Tensor<"f32">) => multiply(a, b),
+    backward: ({ inputs: [, b], gradient }) => [multiply(gradient, b), null],
+  });
+  using tape = device.record();
+  const [a, b] = [tape.watch(device.ones([2])), tape.watch(device.full([2], 5))];
+  tape.backward(sum(firstOnly(a, b)) as Tensor<"f32", readonly []>);
+  assertEquals([...await read(tape.gradient(a))], [5, 5]);
+  assertEquals([...await read(tape.gradient(b))], [0, 0]);
+});
+
+Deno.test("a gradient of another shape than its input's is refused", async () => {
+  using device = await openDevice();
+  const wrong = defineOperation({
+    name: "wrong",
+    forward: (x: Tensor<"f32">) => square(x),
+    backward: ({ gradient }) => [reshape(gradient, [6])],
+  });
+  using tape = device.record();
+  const x = tape.watch(device.ones([2, 3]));
+  const loss = sum(wrong(x)) as Tensor<"f32", readonly []>;
+  const error = assertThrows(() => tape.backward(loss), ShapeMismatchError);
+  const { message } = error as Error;
+  for (const part of ["wrong", "[6]", "[2, 3]"]) assertStringIncludes(message, part);
+});
+
+Deno.test("a forward that returns one of its inputs is refused", async () => {
+  using device = await openDevice();
+  const nothing = defineOperation({
+    name: "nothing",
+    forward: (x: Tensor<"f32">) => x,
+    backward: ({ gradient }) => [gradient],
+  });
+  assertThrows(() => nothing(device.ones([2])), Error, "nothing");
+});
+
+Deno.test("what a forward makes on its way is freed at once", async () => {
+  using device = await openDevice();
+  using tape = device.record();
+  const [a, b] = [tape.watch(device.ones([100])), device.ones([100])];
+  const { blocks } = device.statistics();
+  weighted(a, b);
+  assertEquals(device.statistics().blocks, blocks + 1);
+});

@@ -1,0 +1,118 @@
+import { add, type Device, multiply, read, sum, type Tensor } from "../../mod.ts";
+import { assertAllClose } from "../cases/assert_all_close.ts";
+import { Random } from "../cases/random.ts";
+import { elementsOf } from "../cases/reference/layout.ts";
+import { dot } from "../cases/reference/reduction.ts";
+
+/** A rank-one fp32 tensor. */
+export type Vector = Tensor<"f32", readonly [number]>;
+/** A rank-two fp32 tensor. */
+export type Matrix = Tensor<"f32", readonly [number, number]>;
+
+/** One differentiable input. */
+export interface CheckedInput {
+  /** Its shape. */
+  readonly shape: readonly number[];
+  /** Draws its numbers; normal ones by default. */
+  draw?(random: Random, length: number): Float32Array<ArrayBuffer>;
+}
+
+/** A differentiable function twice: by the library, and by its definition in float64. */
+export interface GradientCheck {
+  /** Names the function in messages, and seeds its inputs. */
+  readonly name: string;
+  readonly inputs: readonly CheckedInput[];
+  /** The function under test. */
+  run(device: Device, inputs: readonly Tensor<"f32">[]): Tensor<"f32">;
+  /** Its definition. */
+  reference(inputs: readonly Float64Array[]): Float64Array;
+}
+
+/**
+ * fp32 rounds at 6e-8; sums here have at most some hundred terms, so 2e-5 of the largest element
+ * leaves two decimal places of margin and no room for a wrong term.
+ */
+const TOLERANCE = 2e-5;
+
+/** Inputs and weights are of size 1: where results cancel below this, the errors stay. */
+const CANCELLED = 0.5;
+
+/** In float64 truncation and cancellation of the differences both stay near 1e-10. */
+const STEP = 1e-5;
+
+/**
+ * Asserts that a function agrees with its definition, and its gradients with differences of it:
+ * used once, and used twice, where each gradient kernel has to add to what is there.
+ *
+ * @param device Where to run.
+ * @param check The function.
+ */
+export async function assertGradients(device: Device, check: GradientCheck): Promise<void> {
+  const random = new Random(check.name);
+  const values = check.inputs.map(({ shape, draw }) => {
+    const length = elementsOf(shape);
+    return draw?.(random, length) ?? random.normal(length);
+  });
+  const doubles = values.map((array) => Float64Array.from(array));
+  const expected = check.reference(doubles);
+  const weights = random.normal(expected.length);
+  const gradients = doubles.map((_, i) => differences(check, doubles, i, weights));
+  for (const uses of [1, 2]) {
+    using tape = device.record();
+    const inputs = values.map((array, i) =>
+      tape.watch(device.from(array, check.inputs[i]!.shape) as Tensor<"f32">)
+    );
+    const outputs = Array.from({ length: uses }, () => check.run(device, inputs));
+    const result = await read(outputs[0]!);
+    assertClose(result, expected, `${check.name}: result`, TOLERANCE, CANCELLED);
+    const weight = device.from(weights, outputs[0]!.shape) as Tensor<"f32">;
+    const losses = outputs.map((output) => sum(multiply(output, weight)));
+    tape.backward(losses.reduce((total, loss) => add(total, loss)));
+    for (const [i, input] of inputs.entries()) {
+      const name = `${check.name}: gradient of input ${i}, used ${uses} times`;
+      const gradient = await read(tape.gradient(input));
+      const wanted = gradients[i]!.map((value) => uses * value);
+      assertClose(gradient, wanted, name, TOLERANCE, CANCELLED);
+    }
+  }
+}
+
+/**
+ * Compares with a tolerance relative to the largest element expected.
+ *
+ * @param actual What was computed.
+ * @param expected What it should be.
+ * @param name Names the array in the message.
+ * @param tolerance The share of the largest element.
+ * @param atLeast The least size of the largest element.
+ */
+export function assertClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  name: string,
+  tolerance: number,
+  atLeast = 1e-30,
+): void {
+  let largest = atLeast;
+  for (let i = 0; i < expected.length; i++) largest = Math.max(largest, Math.abs(expected[i]!));
+  assertAllClose(actual, expected, { name, rtol: tolerance, atol: tolerance * largest });
+}
+
+/** d <weights, f(x)> / dx by central differences of the definition, element by element. */
+function differences(
+  check: GradientCheck,
+  inputs: readonly Float64Array[],
+  which: number,
+  weights: Float32Array,
+): Float64Array {
+  const varied = inputs.map((array) => array.slice());
+  const x = varied[which]!;
+  return inputs[which]!.map((value, i) => {
+    x[i] = value + STEP;
+    const above = dot(check.reference(varied), weights);
+    x[i] = value - STEP;
+    const below = dot(check.reference(varied), weights);
+    x[i] = value;
+    return (above - below) / (2 * STEP);
+  });
+}

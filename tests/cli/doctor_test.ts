@@ -1,0 +1,61 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import type { Diagnosis } from "../../lib/ffi/mod.ts";
+
+const DOCTOR = new URL("../../cli/doctor.ts", import.meta.url).pathname;
+
+async function doctor(
+  ...args: string[]
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", DOCTOR, ...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
+
+Deno.test("`doctor --json` reports library, device, peak and permissions", async () => {
+  const { code, stdout, stderr } = await doctor("--json", "--threads", "1");
+  assertEquals(code, 0, stderr);
+  const found: Diagnosis = JSON.parse(stdout);
+  assert(found.ok);
+  assertEquals(found.problem, undefined);
+  assertEquals(found.attempts.at(-1)?.location, found.library?.path);
+  assertEquals(found.device?.threads, 1);
+  assert(found.peak !== undefined && found.peak.gflops > 0 && found.peak.gigabytesPerSecond > 0);
+  assertEquals(found.permissions.ffi, "granted");
+  assertEquals(found.deno.version, Deno.version.deno);
+});
+
+Deno.test("`doctor` writes a table", async () => {
+  const { code, stdout } = await doctor();
+  assertEquals(code, 0);
+  for (const row of ["library", "device", "threads", "GFLOPS", "GB/s", "permissions", "opened"]) {
+    assertStringIncludes(stdout, row);
+  }
+});
+
+Deno.test("`doctor` exits with 1 where there is no library, and says what to do", async () => {
+  const missing = await doctor("--library", "/nowhere/libremoe_cpu.so");
+  assertEquals(missing.code, 1);
+  assertStringIncludes(missing.stdout, "/nowhere/libremoe_cpu.so");
+  assertStringIncludes(missing.stdout, "deno task build");
+  const json = await doctor("--json", "--library", "/nowhere/libremoe_cpu.so");
+  assertEquals(json.code, 1);
+  assertEquals(JSON.parse(json.stdout).ok, false);
+});
+
+Deno.test("`doctor` refuses unknown flags and wrong values with its usage", async () => {
+  for (const args of [["--jsn"], ["--device", "tpu"], ["--threads", "-1"], ["stray"]]) {
+    const { code, stdout, stderr } = await doctor(...args);
+    assertEquals(code, 1, args.join(" "));
+    assertEquals(stdout, "");
+    assertStringIncludes(stderr, "Usage:");
+  }
+});
+
+Deno.test("`doctor --help` explains itself", async () => {
+  const { code, stdout } = await doctor("--help");
+  assertEquals(code, 0);
+  assertStringIncludes(stdout, "--json");
+});

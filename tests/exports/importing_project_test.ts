@@ -1,0 +1,89 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { CPU_LIBRARY } from "../kernels/open_library.ts";
+import { ROOT, runDeno } from "./deno_command.ts";
+
+/** What an engineer writes to use the MoE layer alone. */
+const PROGRAM = `import { Device, MoE, read, ReluRouter, sum } from "@remoe/remoe";
+
+using device = await Device.open({ library: Deno.args[0]!, seed: 1 });
+using router = new ReluRouter(device, { hidden: 64, experts: 8 });
+using layer = new MoE(device, { router, hidden: 64, width: 256 });
+using tape = device.record();
+const x = tape.watch(device.normal([512, 64]));
+const { output, routing } = layer.forward(x);
+tape.backward(sum(output));
+console.log(JSON.stringify({
+  shape: output.shape,
+  sparsity: await routing.sparsity(),
+  gradient: (await read(tape.gradient(x))).some((value) => value !== 0),
+}));
+`;
+
+/** Runs a test in a project of its own that imports this checkout by its package's name. */
+async function inProject(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const config = { links: [ROOT], imports: { "@remoe/remoe": "jsr:@remoe/remoe@^0.1.0" } };
+    await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify(config));
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("another project runs the MoE layer in twenty lines", async () => {
+  assert(PROGRAM.trim().split("\n").length <= 20);
+  await inProject(async (folder) => {
+    await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
+    // The library file is all it may touch: no reading, writing, environment or network.
+    const args = ["run", "--check", "--no-prompt", `--allow-ffi=${CPU_LIBRARY}`];
+    const { code, stdout, stderr } = await runDeno(folder, ...args, "main.ts", CPU_LIBRARY);
+    assertEquals(code, 0, stderr);
+    const { shape, sparsity, gradient } = JSON.parse(stdout);
+    assertEquals([shape, gradient], [[512, 64], true]);
+    assert(sparsity > 0.3 && sparsity < 0.7, `${sparsity}`);
+  });
+});
+
+Deno.test("a wrong size is a compile error in another project", async () => {
+  await inProject(async (folder) => {
+    const wrong = PROGRAM.replace("normal([512, 64])", "normal([512, 65])");
+    await Deno.writeTextFile(`${folder}/main.ts`, wrong);
+    const { code, stderr } = await runDeno(folder, "check", "main.ts");
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "Type '65' is not assignable to type '64'");
+    assertStringIncludes(stderr, "main.ts:8");
+  });
+});
+
+Deno.test("a training step needs no permission but the library's", async () => {
+  const program = `
+import { AdamW, Device, FeedForward, LanguageModel, read } from "@remoe/remoe";
+using device = await Device.open({ library: Deno.args[0]! });
+const options = { vocabulary: 19, layers: 1, hidden: 16, heads: 2 };
+using model = new LanguageModel(device, {
+  ...options,
+  feedForward: () => new FeedForward(device, { hidden: 16 }),
+});
+using optimizer = new AdamW(device, model.parameters(), { lr: 0.02 });
+const losses: number[] = [];
+for (let step = 0; step < 10; step++) {
+  using tape = device.record();
+  const { loss } = model.loss(device.tokens([1, 2, 3, 4]), device.tokens([2, 3, 4, 5]), 4);
+  tape.backward(loss);
+  optimizer.step();
+  losses.push((await read(loss))[0]!);
+}
+console.log(losses.at(-1)! < losses[0]!);
+`;
+  await inProject(async (folder) => {
+    await Deno.writeTextFile(`${folder}/main.ts`, program);
+    const allowed = `--allow-ffi=${CPU_LIBRARY}`;
+    const run = await runDeno(folder, "run", "--no-prompt", allowed, "main.ts", CPU_LIBRARY);
+    assertEquals([run.code, run.stdout], [0, "true\n"], run.stderr);
+    // Without it, the error says which permission is missing.
+    const refused = await runDeno(folder, "run", "--no-prompt", "main.ts", CPU_LIBRARY);
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.stderr, "--allow-ffi");
+  });
+});

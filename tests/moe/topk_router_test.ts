@@ -1,0 +1,170 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import * as fc from "fast-check";
+import { ConfigError, read, scale, ShapeMismatchError, sum, TopKRouter, write } from "../../mod.ts";
+import { assertClose } from "../autograd/gradient_check.ts";
+import { Random } from "../cases/random.ts";
+import { matmul } from "../cases/reference/gemm.ts";
+import { dot, softmax } from "../cases/reference/reduction.ts";
+import { columnSums, routingOf } from "../cases/reference/router.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+Deno.test("TopKRouter's gates are the k largest probabilities of all experts", async () => {
+  using device = await openDevice({ seed: 1 });
+  using router = new TopKRouter(device, { hidden: 6, experts: 5, active: 2, deviation: 1 });
+  using _scope = device.scope();
+  const x = device.normal([20, 6]);
+  const gates = await read(router.route(x).gates);
+  const weight = Float64Array.from(await read(router.weight));
+  const probabilities = softmax(matmul(Float64Array.from(await read(x)), weight, 20, 6, 5), 5);
+  for (let t = 0; t < 20; t++) {
+    const row = [...probabilities.subarray(5 * t, 5 * t + 5)];
+    const threshold = row.toSorted((a, b) => b - a)[1]!;
+    const expected = row.map((p) => p >= threshold ? p : 0);
+    assertClose(gates.subarray(5 * t, 5 * t + 5), expected, `gates of token ${t}`, 1e-6);
+  }
+});
+
+Deno.test("TopKRouter chooses exactly k for any sizes, ties included", async () => {
+  using device = await openDevice();
+  const sizes = fc.integer({ min: 1, max: 40 }).chain((experts) =>
+    fc.tuple(fc.constant(experts), fc.integer({ min: 1, max: experts }), fc.nat({ max: 3 }))
+  );
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.nat(), async ([experts, active, levels], seed) => {
+      using router = new TopKRouter(device, { hidden: 3, experts, active });
+      using _scope = device.scope();
+      const random = new Random(`${seed}`);
+      // Few levels make many equal logits.
+      const draw = (length: number): number[] =>
+        Array.from({ length }, () => random.integer(levels + 1));
+      write(router.weight, draw(3 * experts));
+      const routing = router.route(device.from(draw(21), [7, 3]));
+      const gates = await read(routing.gates);
+      for (let t = 0; t < 7; t++) {
+        const chosen = gates.subarray(t * experts, (t + 1) * experts).filter((gate) => gate > 0);
+        assertEquals(chosen.length, active);
+      }
+      assertEquals(await read(routing.counts), routingOf(gates, experts).counts);
+      assertAlmostEquals(await routing.sparsity(), 1 - active / experts, 1e-12);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("of equal probabilities the lower expert is chosen", async () => {
+  using device = await openDevice();
+  using router = new TopKRouter(device, { hidden: 1, experts: 5, active: 2 });
+  using _scope = device.scope();
+  write(router.weight, [0, 1, 0, 1, 1]);
+  const gates = await read(router.route(device.from([1, 0], [2, 1])).gates);
+  assertEquals([...gates.subarray(0, 5)].map((gate) => gate > 0), [
+    false,
+    true,
+    false,
+    true,
+    false,
+  ]);
+  assertEquals([...gates.subarray(5)].map((gate) => gate > 0), [true, true, false, false, false]);
+});
+
+Deno.test("renormalised gates of a token add up to 1", async () => {
+  using device = await openDevice({ seed: 2 });
+  using router = new TopKRouter(device, {
+    hidden: 6,
+    experts: 5,
+    active: 3,
+    deviation: 1,
+    renormalize: true,
+  });
+  using _scope = device.scope();
+  const gates = await read(router.route(device.normal([20, 6])).gates);
+  for (let t = 0; t < 20; t++) {
+    const total = gates.subarray(5 * t, 5 * t + 5).reduce((sum, gate) => sum + gate, 0);
+    assertAlmostEquals(total, 1, 1e-6);
+  }
+});
+
+Deno.test("regularization() is Switch's balance loss without its coefficient", async () => {
+  using device = await openDevice({ seed: 3 });
+  using router = new TopKRouter(device, { hidden: 6, experts: 5, active: 2, deviation: 1 });
+  using _scope = device.scope();
+  const x = device.normal([20, 6]);
+  const routing = router.route(x);
+  const weight = Float64Array.from(await read(router.weight));
+  const probabilities = softmax(matmul(Float64Array.from(await read(x)), weight, 20, 6, 5), 5);
+  const counts = await read(routing.counts);
+  // E/(k T²) Σ_e n_e Σ_t p
+  const expected = 5 * dot(counts, columnSums(probabilities, 5)) / (2 * 20 ** 2);
+  assertAlmostEquals(await routing.regularization(), expected, 1e-6);
+});
+
+Deno.test("the balance loss enters the gradient of every expert's probability", async () => {
+  using device = await openDevice();
+  const [tokens, experts, active, coefficient, microBatches] = [6, 4, 2, 0.5, 3] as const;
+  using router = new TopKRouter(device, {
+    hidden: tokens,
+    experts,
+    active,
+    balanceCoefficient: coefficient,
+    microBatches,
+  });
+  const logits = new Random("balance").normal(tokens * experts);
+  write(router.weight, logits);
+  // The input is the identity: logits = W and dW = dlogits. The loss does not depend on the gates.
+  const identity = Array.from({ length: tokens ** 2 }, (_, i) => i % (tokens + 1) ? 0 : 1);
+  using tape = device.record();
+  const routing = router.route(device.from(identity, [tokens, tokens]));
+  tape.backward(scale(sum(routing.gates), 0));
+
+  const p = softmax(Float64Array.from(logits), experts);
+  const counts = await read(routing.counts);
+  const dp = Array.from(
+    counts,
+    (count) => coefficient / (microBatches * tokens) * experts * count / (active * tokens),
+  );
+  const expected = p.map((value, i) => {
+    const row = Math.floor(i / experts) * experts;
+    const mean = dot(p.subarray(row, row + experts), dp);
+    return value * (dp[i % experts]! - mean);
+  });
+  assertClose(await read(router.weight.gradient), expected, "gradient", 1e-6);
+});
+
+Deno.test("a balance coefficient of 0 leaves the loss alone", async () => {
+  using device = await openDevice({ seed: 4 });
+  using router = new TopKRouter(device, { hidden: 6, experts: 4, balanceCoefficient: 0 });
+  using tape = device.record();
+  tape.backward(scale(sum(router.route(device.normal([8, 6])).gates), 0));
+  assert((await read(router.weight.gradient)).every((value) => value === 0));
+});
+
+Deno.test("to renormalise a single gate is refused: the router would have no gradient", async () => {
+  using device = await openDevice();
+  assertThrows(
+    () => new TopKRouter(device, { hidden: 4, experts: 4, renormalize: true }),
+    ConfigError,
+    "single expert",
+  );
+});
+
+Deno.test("an impossible k is refused", async () => {
+  using device = await openDevice();
+  for (const active of [0, 5, 1.5, NaN]) {
+    assertThrows(
+      () => new TopKRouter(device, { hidden: 4, experts: 4, active }),
+      ConfigError,
+      `${active} of 4 experts`,
+    );
+  }
+});
+
+Deno.test("TopKRouter refuses states of another hidden size", async () => {
+  using device = await openDevice();
+  const hidden: number = 4;
+  using router = new TopKRouter(device, { hidden, experts: 4 });
+  assertThrows(
+    () => router.route(device.zeros([3, hidden + 1])),
+    ShapeMismatchError,
+    "[3, 5] with weights [4, 4]",
+  );
+});

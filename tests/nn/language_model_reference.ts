@@ -1,0 +1,181 @@
+import { attention } from "../cases/reference/attention.ts";
+import { crossEntropy } from "../cases/reference/cross_entropy.ts";
+import { experts, swiglu } from "../cases/reference/experts.ts";
+import { matmul } from "../cases/reference/gemm.ts";
+import { softmax } from "../cases/reference/reduction.ts";
+import { rmsNorm } from "../cases/reference/rms_norm.ts";
+import { rope } from "../cases/reference/rope.ts";
+import { type BalanceName, balanceWeights, columnSums } from "../cases/reference/router.ts";
+
+/** Weights by the names that checkpoints give them. */
+export type Weights = Readonly<Record<string, Float64Array>>;
+
+/** Sizes of the model. */
+export interface ModelSizes {
+  readonly vocabulary: number;
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly groups: number;
+  readonly sequence: number;
+  readonly ropeBase: number;
+  readonly normEpsilon: number;
+}
+
+/** What the second half of a block gives. */
+export interface FeedForwardResult {
+  readonly y: Float64Array;
+  /** What the layer adds to the loss. */
+  readonly penalty: number;
+  /** Which experts each token went to: where it changes, the loss has a kink or a step. */
+  readonly routing: string;
+}
+
+/** The second half of a block in float64. */
+export type FeedForwardReference = (
+  x: Float64Array,
+  weights: Weights,
+  prefix: string,
+) => FeedForwardResult;
+
+/** The whole loss, and the routing that led to it. */
+export interface ModelResult {
+  readonly loss: number;
+  readonly routing: string;
+}
+
+/**
+ * A LLaMA language model with cross entropy, straight from its definition in float64.
+ *
+ * @param weights All parameters.
+ * @param tokens Whole sequences.
+ * @param targets The token that follows each; negative ones are ignored.
+ * @param sizes Sizes.
+ * @param feedForward The second half of each block.
+ * @returns The mean loss with the layers' penalties.
+ */
+export function languageModel(
+  weights: Weights,
+  tokens: Int32Array,
+  targets: Int32Array,
+  sizes: ModelSizes,
+  feedForward: FeedForwardReference,
+): ModelResult {
+  const { vocabulary, layers, hidden, normEpsilon } = sizes;
+  const table = weights["model.embed_tokens.weight"]!;
+  let x = Float64Array.from(
+    [...tokens].flatMap((token) => [...table.subarray(token * hidden, (token + 1) * hidden)]),
+  );
+  let [penalty, routing] = [0, ""];
+  for (let layer = 0; layer < layers; layer++) {
+    const prefix = `model.layers.${layer}`;
+    const norm = (name: string): Float64Array =>
+      rmsNorm(x, weights[`${prefix}.${name}.weight`]!, normEpsilon);
+    const attended = attend(norm("input_layernorm"), weights, prefix, sizes);
+    x = x.map((value, i) => value + attended[i]!);
+    const result = feedForward(norm("post_attention_layernorm"), weights, prefix);
+    x = x.map((value, i) => value + result.y[i]!);
+    penalty += result.penalty;
+    routing += result.routing;
+  }
+  x = rmsNorm(x, weights["model.norm.weight"]!, normEpsilon) as Float64Array<ArrayBuffer>;
+  const head = { tokens: tokens.length, hidden, vocabulary };
+  const { mean } = crossEntropy(x, weights["lm_head.weight"]!, targets, head);
+  return { loss: mean + penalty, routing };
+}
+
+/** The attention half of a block, without norm and residual. */
+export function attend(
+  x: Float64Array,
+  weights: Weights,
+  prefix: string,
+  { hidden, heads, groups, sequence, ropeBase }: Omit<ModelSizes, "vocabulary" | "layers">,
+): Float64Array {
+  const rows = x.length / hidden;
+  const headDim = hidden / heads;
+  const stride = (heads + 2 * groups) * headDim;
+  const qkv = matmul(x, weights[`${prefix}.self_attn.qkv_proj.weight`]!, rows, hidden, stride);
+  const turned = rope(qkv, {
+    rows,
+    stride,
+    sequence,
+    heads: heads + groups,
+    headDim,
+    base: ropeBase,
+    offset: 0,
+  });
+  const batch = rows / sequence;
+  const { out } = attention(turned, { batch, sequence, heads, groups, headDim, stride });
+  return matmul(out, weights[`${prefix}.self_attn.o_proj.weight`]!, rows, hidden, hidden);
+}
+
+/** The dense feed-forward network. */
+export function denseFeedForward(hidden: number, width: number): FeedForwardReference {
+  return (x, weights, prefix) => {
+    const rows = x.length / hidden;
+    const gateUp = weights[`${prefix}.mlp.gate_up_proj.weight`]!;
+    const activated = swiglu(matmul(x, gateUp, rows, hidden, 2 * width), width);
+    const down = weights[`${prefix}.mlp.down_proj.weight`]!;
+    return { y: matmul(activated, down, rows, width, hidden), penalty: 0, routing: "" };
+  };
+}
+
+/** Sizes and regularisation of an MoE layer. */
+export interface MoEReference {
+  readonly hidden: number;
+  readonly width: number;
+  readonly experts: number;
+  readonly active: number;
+  readonly router: "relu" | "topk";
+  readonly renormalize?: boolean;
+  readonly balance?: BalanceName;
+  /** λ over the number of layers, or the coefficient of the balance loss. */
+  readonly coefficient?: number;
+}
+
+/** An MoE layer with its regularisation (equations 1, 5, 9, 10), or Switch's balance loss. */
+export function mixture(options: MoEReference): FeedForwardReference {
+  const { hidden, width, active, balance = "none", coefficient = 0 } = options;
+  return (x, weights, prefix) => {
+    const tokens = x.length / hidden;
+    const logits = matmul(x, weights[`${prefix}.gate`]!, tokens, hidden, options.experts);
+    const { gates, statistic } = options.router === "relu"
+      ? reluGates(logits)
+      : topkGates(logits, options);
+    const routing = Array.from(gates, (gate) => gate > 0 ? "1" : "0").join("");
+    const counts = columnSums(gates.map((gate) => gate > 0 ? 1 : 0), options.experts);
+    // Switch's loss weighs probabilities by n_e as equation 10 weighs gates.
+    const weighting = balance === "switch" ? "load" : balance;
+    const f = balanceWeights(weighting, counts, tokens, active);
+    const sums = columnSums(statistic, options.experts);
+    const penalty = coefficient / tokens *
+      f.reduce((total, share, e) => total + share * sums[e]!, 0);
+    const [w1, w2] = [weights[`${prefix}.experts.w1`]!, weights[`${prefix}.experts.w2`]!];
+    const sizes = { tokens, hidden, width, experts: options.experts };
+    return { y: experts(x, w1, w2, gates, sizes), penalty, routing };
+  };
+}
+
+interface Gates {
+  gates: Float64Array;
+  /** What the balance term sums: gates, or all probabilities. */
+  statistic: Float64Array;
+}
+
+function reluGates(logits: Float64Array): Gates {
+  const gates = logits.map((logit) => Math.max(logit, 0));
+  return { gates, statistic: gates };
+}
+
+function topkGates(logits: Float64Array, { experts, active, renormalize }: MoEReference): Gates {
+  const statistic = softmax(logits, experts);
+  const gates = new Float64Array(logits.length);
+  for (let start = 0; start < logits.length; start += experts) {
+    const row = statistic.subarray(start, start + experts);
+    const threshold = row.toSorted((a, b) => b - a)[active - 1]!;
+    const chosen = row.map((p) => p >= threshold ? p : 0);
+    const total = renormalize ? chosen.reduce((sum, p) => sum + p, 0) : 1;
+    gates.set(chosen.map((p) => p / total), start);
+  }
+  return { gates, statistic };
+}

@@ -1,0 +1,231 @@
+import { assert, assertAlmostEquals } from "@std/assert";
+import {
+  type Device,
+  FeedForward,
+  type FeedForwardLayer,
+  LanguageModel,
+  MoE,
+  type Parameter,
+  read,
+  ReluRouter,
+  type Router,
+  TopKRouter,
+} from "../../mod.ts";
+import { Random } from "../cases/random.ts";
+import { dot } from "../cases/reference/reduction.ts";
+import { openDevice } from "../tensor/open_device.ts";
+import {
+  denseFeedForward,
+  type FeedForwardReference,
+  languageModel,
+  mixture,
+  type ModelResult,
+  type Weights,
+} from "./language_model_reference.ts";
+
+const SIZES = {
+  vocabulary: 19,
+  layers: 2,
+  hidden: 16,
+  heads: 4,
+  groups: 2,
+  sequence: 8,
+  ropeBase: 100,
+  normEpsilon: Math.fround(1e-5),
+} as const;
+const [WIDTH, EXPERTS] = [12, 4] as const;
+
+/** Each parameter is moved along this many random directions. */
+const DIRECTIONS = 4;
+
+/**
+ * A step of a unit direction moves each element by about 1e-4 / √size: in float64 the truncation
+ * stays near 1e-8 of the derivative and the cancellation near 1e-12.
+ */
+const STEP = 1e-4;
+
+/**
+ * The gradient is of fp32 through some 40 kernels with sums of up to 100 terms: relative to its
+ * norm the errors came out at 1e-6 or less. A wrong factor, sign or term shows at 1e-1 to 1e-3.
+ */
+const TOLERANCE = 1e-5;
+
+interface Model {
+  /** Makes the second half of a block. */
+  feedForward(device: Device, stack: DisposableStack, layer: number): FeedForwardLayer;
+  reference: FeedForwardReference;
+}
+
+/** An MoE layer as the second half of a block. */
+function moeLayer(
+  device: Device,
+  stack: DisposableStack,
+  router: Router<number, number>,
+  layer: number,
+): FeedForwardLayer {
+  stack.use(router);
+  const name = `model.layers.${layer}.experts`;
+  const options = { router, hidden: SIZES.hidden, width: WIDTH, deviation: 0.3, name };
+  const moe = new MoE(device, options);
+  return {
+    forward: (x) => moe.forward(x).output,
+    parameters: () => moe.parameters(),
+    [Symbol.dispose]: () => moe[Symbol.dispose](),
+  };
+}
+
+const moe = { hidden: SIZES.hidden, width: WIDTH, experts: EXPERTS, deviation: 0.5 } as const;
+const { hidden, experts, deviation } = moe;
+const gateName = (layer: number): string => `model.layers.${layer}.gate`;
+
+const MODELS: Record<string, Model> = {
+  "dense": {
+    feedForward: (device, _, layer) =>
+      new FeedForward(device, {
+        hidden,
+        width: WIDTH,
+        deviation: 0.3,
+        name: `model.layers.${layer}.mlp`,
+      }),
+    reference: denseFeedForward(hidden, WIDTH),
+  },
+  "ReLU routing without regularisation": {
+    feedForward: (device, stack, layer) => {
+      const options = {
+        hidden,
+        experts,
+        deviation,
+        balance: "none",
+        name: gateName(layer),
+      } as const;
+      return moeLayer(device, stack, new ReluRouter(device, options), layer);
+    },
+    reference: mixture({ ...moe, active: 1, router: "relu" }),
+  },
+  "ReLU routing with load balancing": {
+    feedForward: (device, stack, layer) => {
+      const options = { hidden, experts, deviation, lambda: 0.5, layers: SIZES.layers };
+      const router = new ReluRouter(device, { ...options, active: 2, name: gateName(layer) });
+      return moeLayer(device, stack, router, layer);
+    },
+    reference: mixture({
+      ...moe,
+      active: 2,
+      router: "relu",
+      balance: "load",
+      coefficient: 0.5 / SIZES.layers,
+    }),
+  },
+  "TopK routing with its balance loss": {
+    feedForward: (device, stack, layer) => {
+      const options = { hidden, experts, deviation, active: 2, balanceCoefficient: 0.3 };
+      const router = new TopKRouter(device, { ...options, name: gateName(layer) });
+      return moeLayer(device, stack, router, layer);
+    },
+    reference: mixture({ ...moe, active: 2, router: "topk", balance: "switch", coefficient: 0.3 }),
+  },
+  "TopK routing, renormalised": {
+    feedForward: (device, stack, layer) => {
+      const options = { hidden, experts, deviation, active: 2, balanceCoefficient: 0 };
+      const router = new TopKRouter(device, {
+        ...options,
+        renormalize: true,
+        name: gateName(layer),
+      });
+      return moeLayer(device, stack, router, layer);
+    },
+    reference: mixture({ ...moe, active: 2, router: "topk", renormalize: true }),
+  },
+};
+
+/** The derivative along a direction, or null where the routing changes on the way. */
+function derivativeAlong(
+  weights: Weights,
+  name: string,
+  direction: Float64Array,
+  loss: (weights: Weights) => ModelResult,
+): number | null {
+  const at = (distance: number): ModelResult => {
+    const moved = weights[name]!.map((value, i) => value + distance * direction[i]!);
+    return loss({ ...weights, [name]: moved });
+  };
+  const [above, below] = [at(STEP), at(-STEP)];
+  if (above.routing !== below.routing) return null;
+  return (above.loss - below.loss) / (2 * STEP);
+}
+
+/**
+ * A random direction of norm 1 in the orthant of the gradient: along any other, most of a
+ * gradient of thousands of elements would cancel. Elements of gradient 0 take any sign.
+ */
+function directionOf(gradient: Float32Array, random: Random): Float64Array {
+  const raw = Float64Array.from(gradient, (value) => {
+    const size = Math.abs(random.gaussian());
+    return (value === 0 ? random.next() < 0.5 : value < 0) ? -size : size;
+  });
+  const norm = Math.sqrt(dot(raw, raw));
+  return raw.map((value) => value / norm);
+}
+
+async function snapshot(
+  parameters: readonly Parameter[],
+  of: (parameter: Parameter) => Promise<Float32Array>,
+): Promise<Record<string, Float32Array>> {
+  const entries = parameters.map(async (parameter) =>
+    [parameter.name, await of(parameter)] as const
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
+  Deno.test(`a whole model has the gradient of its float64 definition: ${name}`, async () => {
+    using device = await openDevice({ seed: 11 });
+    using stack = new DisposableStack();
+    using model = new LanguageModel(device, {
+      ...SIZES,
+      deviation: 0.25,
+      feedForward: (layer) => feedForward(device, stack, layer),
+    });
+    const random = new Random(name);
+    const tokens = random.integers(3 * SIZES.sequence, SIZES.vocabulary);
+    const targets = random.integers(3 * SIZES.sequence, SIZES.vocabulary);
+    targets[5] = -1;
+
+    using tape = device.record();
+    const { loss } = model.loss(device.tokens(tokens), device.tokens(targets), SIZES.sequence);
+    tape.backward(loss);
+    const parameters = [...model.parameters()];
+    const gradients = await snapshot(parameters, ({ gradient }) => read(gradient));
+    const fp32 = await snapshot(parameters, (parameter) => read(parameter));
+    const weights = Object.fromEntries(
+      Object.entries(fp32).map(([key, array]) => [key, Float64Array.from(array)]),
+    );
+    const lossOf = (moved: Weights): ModelResult =>
+      languageModel(moved, tokens, targets, SIZES, reference);
+
+    // The library leaves penalties out of the loss and in the gradient.
+    const withoutPenalty = languageModel(weights, tokens, targets, SIZES, (...given) => ({
+      ...reference(...given),
+      penalty: 0,
+    }));
+    assertAlmostEquals((await read(loss))[0]!, withoutPenalty.loss, 1e-5);
+
+    let [checked, skipped] = [0, 0];
+    for (const [parameter, gradient] of Object.entries(gradients)) {
+      const norm = Math.sqrt(dot(gradient, gradient));
+      assert(norm > 1e-4, `${parameter} has hardly any gradient: ${norm}`);
+      for (let i = 0; i < DIRECTIONS; i++) {
+        const direction = directionOf(gradient, random);
+        const expected = derivativeAlong(weights, parameter, direction, lossOf);
+        if (expected === null) {
+          skipped++;
+          continue;
+        }
+        checked++;
+        const error = Math.abs(dot(gradient, direction) - expected) / norm;
+        assert(error < TOLERANCE, `${parameter}: off by ${error} of the gradient's norm`);
+      }
+    }
+    assert(skipped < 0.1 * checked, `${skipped} directions cross a change of the routing`);
+  });
+}

@@ -1,0 +1,211 @@
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import {
+  AdamW,
+  type AdamWOptions,
+  type Device,
+  Linear,
+  meanSquaredError,
+  type Parameter,
+  read,
+  RmsNorm,
+  StepState,
+  write,
+} from "../../mod.ts";
+import { assertClose } from "../autograd/gradient_check.ts";
+import { Random } from "../cases/random.ts";
+import { type AdamWState, adamwStep } from "../cases/reference/adamw.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+const CONSTANTS = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };
+
+/** A matrix, to which weight decay applies, and a scale, to which it does not. */
+function makeParameters(device: Device, stack: DisposableStack): [Parameter, Parameter] {
+  const matrix = stack.use(new Linear(device, { input: 5, output: 7, deviation: 1 }));
+  const norm = stack.use(new RmsNorm(device, { hidden: 9 }));
+  return [matrix.weight, [...norm.parameters()][0]!];
+}
+
+/** Follows AdamW for ten steps beside its definition in float64. */
+async function follow(
+  options: AdamWOptions & { clip: number },
+  gradientSize: number,
+): Promise<void> {
+  using device = await openDevice({ seed: 1 });
+  using stack = new DisposableStack();
+  const parameters = makeParameters(device, stack);
+  using state = new StepState(device);
+  using optimizer = new AdamW(device, parameters, { ...CONSTANTS, ...options, state });
+  const references: AdamWState[] = [];
+  for (const parameter of parameters) {
+    references.push({
+      master: Float64Array.from(await read(parameter)),
+      moment1: new Float64Array(parameter.size),
+      moment2: new Float64Array(parameter.size),
+    });
+  }
+  const random = new Random("gradients");
+  for (let step = 1; step <= 10; step++) {
+    state.begin();
+    optimizer.lr = 0.01 * step;
+    const gradients = parameters.map(({ size }) => random.normal(size, { scale: gradientSize }));
+    parameters.forEach((parameter, i) => write(parameter.gradient, gradients[i]!));
+    optimizer.step();
+    const squares = gradients.flatMap((gradient) => [...gradient]).reduce((s, g) => s + g * g, 0);
+    const norm = Math.sqrt(squares);
+    const clipScale = options.clip > 0 ? Math.min(1, options.clip / (norm + 1e-6)) : 1;
+    const readout = state.read();
+    assertAlmostEquals(readout.gradientNorm, norm, 1e-6 * norm);
+    assertAlmostEquals(readout.clipScale, clipScale, 1e-6);
+    references.forEach((reference, i) => {
+      const weightDecay = parameters[i]!.decay ? CONSTANTS.weightDecay : 0;
+      const gradient = Float64Array.from(gradients[i]!);
+      const constants = { ...CONSTANTS, weightDecay };
+      adamwStep(reference, gradient, step, optimizer.lr, clipScale, constants);
+    });
+  }
+  assertEquals(optimizer.steps, 10);
+  const moments = optimizer.moments();
+  for (const [i, reference] of references.entries()) {
+    const { parameter, first, second } = moments[i]!;
+    assertEquals(parameter, parameters[i]);
+    // Ten steps of four roundings each.
+    assertClose(await read(parameter), reference.master, `parameter ${i}`, 3e-6);
+    assertClose(await read(first), reference.moment1, `first moment ${i}`, 3e-6);
+    assertClose(await read(second), reference.moment2, `second moment ${i}`, 3e-6);
+  }
+}
+
+Deno.test("AdamW follows its definition over ten steps, clipped", () => follow({ clip: 1 }, 2));
+
+Deno.test("AdamW leaves gradients below the clip alone", () => follow({ clip: 1e3 }, 2));
+
+Deno.test("a clip of 0 does not clip", () => follow({ clip: 0 }, 50));
+
+Deno.test("weight decay applies to matrices alone", async () => {
+  using device = await openDevice({ seed: 1 });
+  using stack = new DisposableStack();
+  const parameters = makeParameters(device, stack);
+  assertEquals(parameters.map(({ decay }) => decay), [true, false]);
+  const before = await Promise.all(parameters.map((parameter) => read(parameter)));
+  using optimizer = new AdamW(device, parameters, { lr: 0.1, weightDecay: 0.5 });
+  // No gradient has come since the last step, whatever that one left in memory: only the decay acts.
+  for (const parameter of parameters) {
+    write(parameter.gradient, new Float32Array(parameter.size).fill(7));
+    parameter.zeroGradient();
+  }
+  optimizer.step();
+  assertClose(await read(parameters[0]), before[0]!.map((w) => 0.95 * w), "matrix", 1e-6);
+  assertEquals(await read(parameters[1]), before[1]);
+});
+
+for (const bad of [NaN, Infinity, -Infinity]) {
+  Deno.test(`a step with a gradient of ${bad} changes nothing, and the next one does`, async () => {
+    using device = await openDevice({ seed: 1 });
+    using stack = new DisposableStack();
+    const parameters = makeParameters(device, stack);
+    using state = new StepState(device);
+    for (const shared of [{ state }, {}]) {
+      using optimizer = new AdamW(device, parameters, { lr: 0.1, ...shared });
+      const everything = async (): Promise<Float32Array[]> =>
+        await Promise.all(
+          optimizer.moments().flatMap(({ parameter, first, second }) =>
+            [parameter, first, second].map((tensor) => read(tensor))
+          ),
+        );
+      const step = (value: number): void => {
+        state.begin();
+        write(parameters[0].gradient, new Float32Array(parameters[0].size).fill(0.5));
+        write(parameters[1].gradient, new Float32Array(parameters[1].size).fill(value));
+        optimizer.step();
+      };
+      step(1);
+      const before = await everything();
+      step(bad);
+      assertEquals(await everything(), before);
+      if (shared.state) {
+        const { notFinite, gradientNorm } = state.read();
+        assertEquals([notFinite, Number.isFinite(gradientNorm)], [true, false]);
+      }
+      step(1);
+      const after = await everything();
+      assert(after.every((array, i) => array.every((value, j) => value !== before[i]![j])));
+      if (shared.state) assertEquals(state.read().notFinite, false);
+    }
+  });
+}
+
+Deno.test("step() forgets the gradients", async () => {
+  using device = await openDevice();
+  using stack = new DisposableStack();
+  const parameters = makeParameters(device, stack);
+  using optimizer = new AdamW(device, parameters);
+  for (const parameter of parameters) {
+    write(parameter.gradient, new Float32Array(parameter.size).fill(1));
+  }
+  optimizer.step();
+  for (const parameter of parameters) {
+    assert((await read(parameter.gradient)).every((value) => value === 0));
+  }
+});
+
+Deno.test("resumeAt() continues the bias corrections", async () => {
+  using device = await openDevice({ seed: 1 });
+  const weights = new Random("weights").normal(6);
+  const gradients = Array.from({ length: 4 }, (_, i) => new Random(`gradient ${i}`).normal(6));
+  const run = async (resume: boolean): Promise<Float32Array> => {
+    using layer = new Linear(device, { input: 2, output: 3 });
+    write(layer.weight, weights);
+    let optimizer = new AdamW(device, layer.parameters(), { lr: 0.1 });
+    for (const [i, gradient] of gradients.entries()) {
+      if (resume && i === 2) {
+        const saved = await Promise.all(
+          optimizer.moments().flatMap(({ first, second }) => [read(first), read(second)]),
+        );
+        const { steps } = optimizer;
+        optimizer[Symbol.dispose]();
+        optimizer = new AdamW(device, layer.parameters(), { lr: 0.1 });
+        optimizer.resumeAt(steps);
+        const [moments] = optimizer.moments();
+        write(moments!.first, saved[0]!);
+        write(moments!.second, saved[1]!);
+      }
+      write(layer.weight.gradient, gradient);
+      optimizer.step();
+    }
+    assertEquals(optimizer.steps, 4);
+    optimizer[Symbol.dispose]();
+    return await read(layer.weight);
+  };
+  assertEquals(await run(true), await run(false));
+});
+
+Deno.test("AdamW lowers a loss", async () => {
+  using device = await openDevice({ seed: 2 });
+  using layer = new Linear(device, { input: 4, output: 2 });
+  using optimizer = new AdamW(device, layer.parameters(), { lr: 0.05, weightDecay: 0 });
+  const x = device.normal([32, 4]);
+  using solution = new Linear(device, { input: 4, output: 2, deviation: 1 });
+  const y = solution.forward(x);
+  let last = Infinity;
+  for (let step = 0; step < 200; step++) {
+    using tape = device.record();
+    const loss = meanSquaredError(layer.forward(x), y);
+    tape.backward(loss);
+    optimizer.step();
+    last = (await read(loss))[0]!;
+  }
+  assert(last < 1e-4, `${last}`);
+});
+
+Deno.test("AdamW refuses an empty list, and frees what it took", async () => {
+  using device = await openDevice();
+  assertThrows(() => new AdamW(device, []), TypeError, "no parameters");
+  using layer = new Linear(device, { input: 4, output: 2 });
+  void layer.weight.gradient;
+  const { inUse } = device.statistics();
+  const optimizer = new AdamW(device, layer.parameters());
+  optimizer.step();
+  assert(device.statistics().inUse > inUse);
+  optimizer[Symbol.dispose]();
+  assertEquals(device.statistics().inUse, inUse);
+});

@@ -1,0 +1,8 @@
+/** A folder for one test, removed at its end. */
+export class TemporaryFolder implements Disposable {
+  readonly path: string = Deno.makeTempDirSync({ prefix: "remoe_test_" });
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}

@@ -1,0 +1,52 @@
+import { assertEquals } from "@std/assert";
+import { advanceStage, initialStage, type StageObservation } from "../../lib/train/mod.ts";
+
+const QUIET: StageObservation = {
+  step: 1,
+  lambda: 1e-8,
+  l1_reg: 0.3,
+  loss: 5,
+  sparsity: 0.5,
+  target: 0.875,
+};
+
+Deno.test("`advanceStage()` leaves dense once the regularisation is a thousandth of the loss", () => {
+  const dense = initialStage("relu");
+  assertEquals(advanceStage(dense, QUIET), dense);
+  const below = { ...QUIET, step: 60, lambda: 0.0049, l1_reg: 1, loss: 5 };
+  assertEquals(advanceStage(dense, below), dense);
+  assertEquals(advanceStage(dense, { ...below, lambda: 0.005 }), {
+    stage: "sparsifying",
+    sparsifying_from: 60,
+    sparse_from: null,
+  });
+});
+
+Deno.test("`advanceStage()` needs a later step than that for sparse", () => {
+  const step = { ...QUIET, step: 60, lambda: 1, sparsity: 0.9 };
+  const sparsifying = advanceStage(initialStage("relu"), step);
+  assertEquals(sparsifying.stage, "sparsifying");
+  assertEquals(advanceStage(sparsifying, { ...step, step: 61, sparsity: 0.8749 }), sparsifying);
+  assertEquals(advanceStage(sparsifying, { ...step, step: 62, sparsity: 0.875 }), {
+    stage: "sparse",
+    sparsifying_from: 60,
+    sparse_from: 62,
+  });
+});
+
+Deno.test("`advanceStage()` never goes back", () => {
+  const sparse = { stage: "sparse", sparsifying_from: 60, sparse_from: 90 } as const;
+  assertEquals(advanceStage(sparse, { ...QUIET, step: 91, sparsity: 0 }), sparse);
+  const sparsifying = { stage: "sparsifying", sparsifying_from: 60, sparse_from: null } as const;
+  assertEquals(advanceStage(sparsifying, { ...QUIET, step: 61 }), sparsifying);
+});
+
+Deno.test("`advanceStage()` does not count a high sparsity while the regularisation is silent", () => {
+  assertEquals(advanceStage(initialStage("relu"), { ...QUIET, sparsity: 1 }).stage, "dense");
+});
+
+Deno.test("`initialStage()` is sparse for TopK and dense for the others", () => {
+  assertEquals(initialStage("topk").stage, "sparse");
+  assertEquals(initialStage("dense").stage, "dense");
+  assertEquals(JSON.parse(JSON.stringify(initialStage("relu"))), initialStage("relu"));
+});

@@ -1,0 +1,120 @@
+import { assertType, type IsExact } from "@std/testing/types";
+import {
+  AdamW,
+  crossEntropy,
+  DenseRouter,
+  type Device,
+  dim,
+  embedding,
+  FeedForward,
+  type FeedForwardLayer,
+  Linear,
+  MoE,
+  type Parameter,
+  ReluRouter,
+  type Router,
+  type Tensor,
+  TopKRouter,
+} from "../../mod.ts";
+
+declare const device: Device;
+declare const n: number;
+
+function unchecked(_body: () => void): void {}
+
+Deno.test("Linear has its sizes in its type", () => {
+  unchecked(() => {
+    const layer = new Linear(device, { input: 8, output: 3 });
+    const y = layer.forward(device.zeros([5, 8]));
+    assertType<IsExact<typeof y.shape, readonly [5, 3]>>(true);
+    assertType<IsExact<typeof layer.weight.shape, readonly [8, 3]>>(true);
+    // @ts-expect-error 7 is not 8
+    layer.forward(device.zeros([5, 7]));
+  });
+});
+
+Deno.test("a router has hidden size and experts in its type", () => {
+  unchecked(() => {
+    const router = new ReluRouter(device, { hidden: 64, experts: 8 });
+    const { gates, counts } = router.route(device.zeros([512, 64]));
+    assertType<IsExact<typeof gates.shape, readonly [512, 8]>>(true);
+    assertType<IsExact<typeof counts, Tensor<"i32", readonly [8]>>>(true);
+    const topk = new TopKRouter(device, { hidden: 64, experts: 8 });
+    const list: Router<64, 8>[] = [
+      router,
+      topk,
+      new DenseRouter(device, { hidden: 64, experts: 8 }),
+    ];
+    void list;
+    const single = new DenseRouter(device, { hidden: 64, experts: 1 });
+    assertType<IsExact<typeof single.experts, 1>>(true);
+    // @ts-expect-error 65 is not 64
+    router.route(device.zeros([512, 65]));
+    // @ts-expect-error 65 is not 64
+    topk.route(device.zeros([512, 65]));
+    // @ts-expect-error one expert is not eight
+    list.push(single);
+  });
+});
+
+Deno.test("MoE refuses a router, or an input, of another hidden size", () => {
+  unchecked(() => {
+    const router = new ReluRouter(device, { hidden: 64, experts: 8 });
+    const layer = new MoE(device, { router, hidden: 64, width: 256 });
+    const { output, routing } = layer.forward(device.zeros([512, 64]));
+    assertType<IsExact<typeof output.shape, readonly [512, 64]>>(true);
+    assertType<IsExact<typeof routing.gates.shape, readonly [512, 8]>>(true);
+    // @ts-expect-error the router's hidden size is 64
+    new MoE(device, { router, hidden: 128, width: 256 });
+    // @ts-expect-error 65 is not 64
+    layer.forward(device.zeros([512, 65]));
+    // @ts-expect-error three axes
+    layer.forward(device.zeros([2, 512, 64]));
+  });
+});
+
+Deno.test("MoE takes sizes known at run time, and named ones", () => {
+  unchecked(() => {
+    const layer = new MoE(device, {
+      router: new TopKRouter(device, { hidden: n, experts: 8 }),
+      hidden: n,
+      width: 32,
+    });
+    const { output } = layer.forward(device.zeros([3, n]));
+    assertType<IsExact<typeof output.shape, readonly [3, number]>>(true);
+    const hidden = dim("hidden", n);
+    const width = dim("width", n);
+    const router = new ReluRouter(device, { hidden, experts: 8 });
+    new MoE(device, { router, hidden, width });
+    // @ts-expect-error the width is not the hidden size
+    new MoE(device, { router, hidden: width, width });
+  });
+});
+
+Deno.test("crossEntropy() and embedding() tie their sizes together", () => {
+  unchecked(() => {
+    const x = device.zeros([4, 8]);
+    const head = device.zeros([8, 257]);
+    const { loss, tokenLoss } = crossEntropy(x, head, device.tokens([1, 2, 3, 4] as const));
+    assertType<IsExact<typeof loss.shape, readonly []>>(true);
+    assertType<IsExact<typeof tokenLoss.shape, readonly [4]>>(true);
+    const y = embedding(device.zeros([257, 8]), device.tokens([1, 2] as const));
+    assertType<IsExact<typeof y.shape, readonly [2, 8]>>(true);
+    // @ts-expect-error 5 targets for 4 tokens
+    crossEntropy(x, head, device.tokens([1, 2, 3, 4, 5] as const));
+    // @ts-expect-error the head is of another hidden size
+    crossEntropy(x, device.zeros([9, 257]), device.tokens([1, 2, 3, 4] as const));
+    // @ts-expect-error tokens are whole numbers
+    embedding(device.zeros([257, 8]), device.zeros([2]));
+  });
+});
+
+Deno.test("layers and parameters fit the interfaces that take them", () => {
+  unchecked(() => {
+    const layer: FeedForwardLayer = new FeedForward(device, { hidden: 8 });
+    const parameters: Iterable<Parameter> = layer.parameters();
+    new AdamW(device, parameters);
+    // @ts-expect-error a tensor is no parameter
+    new AdamW(device, [device.zeros([2, 2])]);
+  });
+});

@@ -1,0 +1,193 @@
+import { assertType, type IsExact } from "@std/testing/types";
+import {
+  add,
+  cast,
+  type Device,
+  dim,
+  divide,
+  matmul,
+  mean,
+  meanSquaredError,
+  multiply,
+  relu,
+  reshape,
+  rows,
+  subtract,
+  sum,
+  type Tensor,
+  transpose,
+} from "../../mod.ts";
+
+// The compiler is the test: what follows is checked, never run, since the tensors do not exist.
+declare const device: Device;
+declare const n: number;
+declare const bf16: Tensor<"bf16", readonly [3, 4]>;
+const hidden = dim("hidden", 64);
+const experts = dim("experts", 8);
+const tokens = dim("tokens", 512);
+
+function unchecked(_body: () => void): void {}
+
+Deno.test("matmul() has the outer sizes in its type", () => {
+  unchecked(() => {
+    const a = device.zeros([2, 3]);
+    const literal = matmul(a, device.zeros([3, 5]));
+    assertType<IsExact<typeof literal.shape, readonly [2, 5]>>(true);
+    assertType<IsExact<typeof literal.dtype, "f32">>(true);
+    const left = matmul(device.zeros([n, 3]), device.zeros([3, 7]));
+    assertType<IsExact<typeof left.shape, readonly [number, 7]>>(true);
+    const inner = matmul(a, device.zeros([n, 7]));
+    assertType<IsExact<typeof inner.shape, readonly [2, 7]>>(true);
+    const batched = matmul(device.zeros([4, 2, 3]), device.zeros([3, 7]));
+    assertType<IsExact<typeof batched.shape, readonly [4, 2, 7]>>(true);
+    const unknown: Tensor<"f32"> = matmul(a as Tensor<"f32">, a as Tensor<"f32">);
+    void unknown;
+  });
+});
+
+Deno.test("matmul() refuses inner sizes, names and types that differ", () => {
+  unchecked(() => {
+    const a = device.zeros([2, 3]);
+    // @ts-expect-error 3 is not 4
+    matmul(a, device.zeros([4, 5]));
+    // @ts-expect-error 3 is not 4, with leading axes
+    matmul(device.zeros([7, 2, 3]), device.zeros([4, 5]));
+    // @ts-expect-error the right side needs two axes
+    matmul(a, device.zeros([3, 4, 5]));
+    // @ts-expect-error f32 is not bf16
+    matmul(a, bf16);
+    // @ts-expect-error hidden is not experts
+    matmul(device.zeros([tokens, hidden]), device.zeros([experts, hidden]));
+    // @ts-expect-error a name is not a literal
+    matmul(device.zeros([tokens, hidden]), device.zeros([64, 5]));
+  });
+});
+
+Deno.test("matmul() carries names of axes", () => {
+  unchecked(() => {
+    const logits = matmul(device.zeros([tokens, hidden]), device.zeros([hidden, experts]));
+    assertType<IsExact<typeof logits.shape, readonly [typeof tokens, typeof experts]>>(true);
+    assertType<IsExact<typeof logits.shape, readonly [typeof tokens, typeof hidden]>>(false);
+  });
+});
+
+Deno.test("add(), subtract(), multiply() and divide() broadcast in their types", () => {
+  unchecked(() => {
+    const a = device.zeros([2, 3]);
+    const same = add(a, device.zeros([2, 3]));
+    assertType<IsExact<typeof same.shape, readonly [2, 3]>>(true);
+    const row = subtract(a, device.zeros([3]));
+    assertType<IsExact<typeof row.shape, readonly [2, 3]>>(true);
+    const column = multiply(device.zeros([2, 1]), device.zeros([1, 3]));
+    assertType<IsExact<typeof column.shape, readonly [2, 3]>>(true);
+    const lifted = divide(device.zeros([3]), device.zeros([4, 2, 3]));
+    assertType<IsExact<typeof lifted.shape, readonly [4, 2, 3]>>(true);
+    const scalar = add(device.zeros([]), a);
+    assertType<IsExact<typeof scalar.shape, readonly [2, 3]>>(true);
+    // @ts-expect-error 3 and 4 do not broadcast
+    add(a, device.zeros([2, 4]));
+    // @ts-expect-error 2 and 3 do not broadcast, with fewer axes
+    multiply(a, device.zeros([2]));
+    // @ts-expect-error f32 is not bf16
+    add(device.zeros([3, 4]), bf16);
+    // @ts-expect-error hidden is not experts
+    subtract(device.zeros([tokens, hidden]), device.zeros([tokens, experts]));
+  });
+});
+
+Deno.test("reshape(), transpose(), cast() and rows() have their shapes in their types", () => {
+  unchecked(() => {
+    const reshaped = reshape(device.zeros([2, 6]), [3, 4]);
+    assertType<IsExact<typeof reshaped.shape, readonly [3, 4]>>(true);
+    const turned = transpose(device.zeros([5, 2, 3]));
+    assertType<IsExact<typeof turned.shape, readonly [5, 3, 2]>>(true);
+    const named = transpose(device.zeros([tokens, hidden]));
+    assertType<IsExact<typeof named.shape, readonly [typeof hidden, typeof tokens]>>(true);
+    const rounded = cast(device.zeros([2, 3]), "bf16");
+    assertType<IsExact<typeof rounded, Tensor<"bf16", readonly [2, 3]>>>(true);
+    const some = rows(device.zeros([9, 3, 2]), 1, 3);
+    assertType<IsExact<typeof some.shape, readonly [number, 3, 2]>>(true);
+    // @ts-expect-error a wrong product of the transpose
+    matmul(turned, device.zeros([3, 1]));
+  });
+});
+
+Deno.test("sum() and mean() drop the axis in their types", () => {
+  unchecked(() => {
+    const x = device.zeros([2, 3, 4]);
+    const all = sum(x);
+    assertType<IsExact<typeof all.shape, readonly []>>(true);
+    const last = sum(x, { axis: -1 });
+    assertType<IsExact<typeof last.shape, readonly [2, 3]>>(true);
+    const first = mean(x, { axis: 0 });
+    assertType<IsExact<typeof first.shape, readonly [3, 4]>>(true);
+    // @ts-expect-error bf16 does not add up: cast it first
+    sum(bf16);
+  });
+});
+
+Deno.test("backward() takes nothing but a scalar", () => {
+  unchecked(() => {
+    using tape = device.record();
+    const x = device.zeros([2, 3]);
+    tape.backward(sum(x));
+    tape.backward(meanSquaredError(x, device.zeros([2, 3])));
+    // @ts-expect-error not a scalar
+    tape.backward(x);
+    // @ts-expect-error one number, but a vector
+    tape.backward(device.zeros([1]));
+    // @ts-expect-error 3 is not 4
+    meanSquaredError(x, device.zeros([2, 4]));
+  });
+});
+
+Deno.test("gradient() has the shape of the watched tensor in its type", () => {
+  unchecked(() => {
+    using tape = device.record();
+    const x = tape.watch(device.zeros([2, 3]));
+    assertType<IsExact<typeof x, Tensor<"f32", readonly [2, 3]>>>(true);
+    const gradient = tape.gradient(x);
+    assertType<IsExact<typeof gradient.shape, readonly [2, 3]>>(true);
+  });
+});
+
+Deno.test("Tensor is covariant: a list of tensors holds any tensor", () => {
+  unchecked(() => {
+    const tall = device.zeros([4, 2, 3]);
+    const list: Tensor[] = [tall, device.tokens([1, 2]), bf16];
+    const floats: Tensor<"f32">[] = [tall, relu(tall)];
+    const narrower: Tensor<"f32" | "bf16", readonly [number, number]>[] = [
+      device.zeros([tokens, hidden]),
+      bf16,
+    ];
+    void [list, floats, narrower];
+    // @ts-expect-error i32 is not f32
+    floats.push(device.tokens([1, 2]));
+    // @ts-expect-error three axes are not two
+    narrower.push(tall);
+  });
+});
+
+Deno.test("an operation over generic sizes checks its caller's literals", () => {
+  function project<T extends number, H extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    w: Tensor<"f32", readonly [NoInfer<H>, 8]>,
+  ): Tensor<"f32", readonly [T, 8]> {
+    return matmul(x, w);
+  }
+  unchecked(() => {
+    const y = project(device.zeros([5, 3]), device.zeros([3, 8]));
+    assertType<IsExact<typeof y.shape, readonly [5, 8]>>(true);
+    // @ts-expect-error 3 is not 4
+    project(device.zeros([5, 3]), device.zeros([4, 8]));
+  });
+});
+
+Deno.test("tokens() has the length of a literal list in its type", () => {
+  unchecked(() => {
+    const literal = device.tokens([1, 2, 3] as const);
+    assertType<IsExact<typeof literal.shape, readonly [3]>>(true);
+    const buffer = device.tokens(new Int32Array(4));
+    assertType<IsExact<typeof buffer.shape, readonly [number]>>(true);
+  });
+});
