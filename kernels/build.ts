@@ -15,6 +15,7 @@ import {
   BuildError,
   compilerCommand,
   ensureTools,
+  generatorOptions,
   installOneDnn,
   programVersion,
   type Report,
@@ -71,7 +72,7 @@ async function build(report: Report): Promise<void> {
   report("Building the CPU kernels (minutes on the first use, seconds afterwards)");
   const oneDnn = await configure(report);
   const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableParallelism());
-  await cmake(["--build", CMAKE, "--target", "remoe_cpu", "--parallel", jobs]);
+  await cmake(["--build", CMAKE, "--target", "remoe_cpu", "--parallel", jobs], showProgress);
   install(stamp);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);
   report(`Built ${LIBRARY} in ${seconds} s${oneDnn ? "" : ", without oneDNN"}`);
@@ -80,7 +81,7 @@ async function build(report: Report): Promise<void> {
 /** Configures with oneDNN, or without where it cannot be had; returns which. */
 async function configure(report: Report): Promise<boolean> {
   discardForeignCache();
-  const args = ["-S", KERNELS, "-B", CMAKE, "-DCMAKE_BUILD_TYPE=Release"];
+  const args = ["-S", KERNELS, "-B", CMAKE, "-DCMAKE_BUILD_TYPE=Release", ...generatorOptions()];
   const withOneDnn = async (): Promise<boolean> => {
     const { success, output } = await run("cmake", [...args, "-DREMOE_ONEDNN=ON"]);
     if (success) return true;
@@ -149,20 +150,43 @@ function list(directory: string): string[] {
 }
 
 /** Runs CMake; its output is of interest only where it fails. */
-async function cmake(args: string[]): Promise<void> {
-  const { success, output } = await run("cmake", args);
+async function cmake(args: string[], onLine?: (line: string) => void): Promise<void> {
+  const { success, output } = await run("cmake", args, onLine);
   if (!success) throw new BuildError(`Cannot build the kernels: cmake failed\n${output}`);
 }
 
+/** Runs a program; gives its errors and its output, without the lines that tell progress. */
 async function run(
   command: string,
   args: string[],
+  onLine: (line: string) => void = () => {},
 ): Promise<{ success: boolean; output: string }> {
-  const { success, stdout, stderr } = await new Deno.Command(command, { args, stdin: "null" })
-    .output();
-  const decoder = new TextDecoder();
-  const lines = (decoder.decode(stdout) + decoder.decode(stderr)).split("\n");
-  return { success, output: lines.filter((line) => !/^\[ *\d+%\]/.test(line)).join("\n") };
+  const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped" })
+    .spawn();
+  const errors = new Response(child.stderr).text();
+  const lines: string[] = [];
+  let rest = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop() ?? "";
+    parts.forEach(onLine);
+    lines.push(...parts);
+  }
+  lines.push(rest, await errors);
+  const { success } = await child.status;
+  return { success, output: lines.filter((line) => !PROGRESS.test(line)).join("\n") };
+}
+
+/** How make and Ninja begin the lines on what they build. */
+const PROGRESS = /^\[ *(?:(\d+)%|(\d+)\/(\d+))\]/;
+
+/** Redraws one line; a log gets none of it. */
+function showProgress(line: string): void {
+  const match = PROGRESS.exec(line);
+  if (match === null || !Deno.stderr.isTerminal()) return;
+  const [, percent, done, all] = match;
+  const share = percent ?? Math.round(100 * Number(done) / Number(all));
+  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${share} % of the kernels built\r`));
 }
 
 function isThere(path: string): boolean {

@@ -51,7 +51,7 @@ export async function ensureTools(report: Report): Promise<void> {
   }
   const still = missingTools();
   if (still.length === 0) return;
-  throw new BuildError(`Cannot build the kernels: ${still.join(" and ")} missing. ${advice()}`);
+  throw new BuildError(`Cannot build the kernels: ${still.join(", ")} missing. ${advice()}`);
 }
 
 /**
@@ -73,9 +73,23 @@ export function advice(): string {
     : "Install a C++20 compiler with OpenMP, CMake 3.20 or newer, and oneDNN";
 }
 
+/**
+ * The options that choose what CMake builds with: make, its default, or Ninja where that alone
+ * is there.
+ *
+ * @returns Arguments for configuring.
+ */
+export function generatorOptions(): string[] {
+  return isThere("make") || !isThere("ninja") ? [] : ["-G", "Ninja"];
+}
+
 function missingTools(): string[] {
-  const tools = [compilerCommand(), "cmake"];
-  return tools.filter((command) => programVersion(command) === undefined);
+  const missing = [compilerCommand(), "cmake"].filter((command) => !isThere(command));
+  return isThere("make") || isThere("ninja") ? missing : [...missing, "make"];
+}
+
+function isThere(command: string): boolean {
+  return programVersion(command) !== undefined;
 }
 
 /** Only root can, only Debian and its kin are known, and REMOE_NO_INSTALL=1 forbids it. */

@@ -150,7 +150,7 @@ class Parser {
     this.#set(name, this.#following(takesValue, /^-/) ?? this.#bare(name), arg);
   }
 
-  /** `-abc`, `-n5`, `-n=5`, `-n 5`: every letter an option, the last with a value. */
+  /** `-abc`, `-n5`, `-n 5`: every letter an option, the last with a value; `-n=5`: one option. */
   #short(arg: string): void {
     for (let i = 1; i < arg.length; i++) {
       const letter = arg[i]!;
@@ -158,8 +158,8 @@ class Parser {
       if (tail === "") {
         const takesValue = !this.#booleans.has(letter);
         this.#set(letter, this.#following(takesValue, /^--?[^-]/) ?? this.#bare(letter), arg);
-      } else if (/^=./.test(tail)) {
-        return this.#set(letter, tail.slice(1), arg);
+      } else if (tail.includes("=") && /[A-Za-z]/.test(letter)) {
+        return this.#set(letter, tail.slice(tail.indexOf("=") + 1), arg);
       } else if (/^-?\d+(\.\d*)?(e-?\d+)?$/.test(tail) || /^\W/.test(tail)) {
         return this.#set(letter, tail, arg);
       } else {

@@ -20,6 +20,16 @@ const canBuild = ["c++", "cmake"].every((command) => {
   }
 });
 
+const canInstall = Deno.uid() === 0 && isFile("/etc/debian_version");
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
 /** A checkout with one source file in place of the kernels. */
 class Checkout implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "remoe_checkout" });
@@ -127,8 +137,45 @@ Deno.test("`ensureKernels()` names what is missing and the command to run", asyn
   using checkout = new Checkout();
   const { code, stderr } = await checkout.build({ PATH: "/nowhere" });
   assertEquals(code, 1);
-  assertStringIncludes(stderr, "c++ and cmake missing");
+  assertStringIncludes(stderr, "c++, cmake, make missing");
   assert(/apt-get install|Install a C\+\+20 compiler/.test(stderr), stderr);
+});
+
+Deno.test({
+  name: "`ensureKernels()` installs what is missing as root, where that is not forbidden",
+  ignore: !canBuild || !canInstall,
+  async fn() {
+    using checkout = new Checkout();
+    const bin = `${checkout.directory}/bin`;
+    // Stands in for apt-get: knows no packages before an update, then provides the tools.
+    Deno.mkdirSync(bin);
+    Deno.writeTextFileSync(
+      `${bin}/apt-get`,
+      `#!/bin/sh
+PATH=/usr/local/bin:/usr/bin:/bin
+echo "$*" >> ${bin}/calls
+case "$*" in
+  --version) echo apt 1.0 ;;
+  update) touch ${bin}/updated ;;
+  install*)
+    test -e ${bin}/updated || exit 100
+    for tool in c++ cmake make as ld; do ln -sf "$(command -v $tool)" ${bin}/$tool; done ;;
+esac
+`,
+      { mode: 0o755 },
+    );
+    const forbidden = await checkout.build({ PATH: bin });
+    assertEquals(forbidden.code, 1);
+    assertStringIncludes(forbidden.stderr, "sudo apt-get install -y g++ cmake make libdnnl-dev");
+    const { code, stderr } = await checkout.build({ PATH: bin, REMOE_NO_INSTALL: "" });
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "Installing g++, cmake, make, libdnnl-dev with apt-get");
+    assertStringIncludes(stderr, "Built ");
+    const calls = Deno.readTextFileSync(`${bin}/calls`).split("\n")
+      .filter((call) => call !== "" && call !== "--version");
+    const install = "install -y --no-install-recommends g++ cmake make libdnnl-dev";
+    assertEquals(calls, [install, "update", install]);
+  },
 });
 
 Deno.test({

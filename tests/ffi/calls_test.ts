@@ -37,13 +37,13 @@ Deno.test("every symbol refuses a context that is none, also once the call is op
 });
 
 for (const size of [0, 1] as const) {
-  Deno.test(`every symbol refuses null addresses with sizes of ${size}, also optimised`, async () => {
+  Deno.test(`every symbol refuses null addresses with sizes of ${size}`, async () => {
     const { context } = await openContext();
     using _ = context;
     for (const declaration of headerFunctions()) {
       const { name } = declaration;
       if (name === "remoe_context_destroy") continue;
-      const status = callOften(context.symbols, declaration, `${context.handle}n`, size);
+      const status = callOften(context.symbols, declaration, `${context.handle}n`, size, 100);
       if (WITHOUT_STATUS.has(name)) continue;
       assert(Object.values(Status).some((code) => code === status), `${name} returned ${status}`);
       if (!mustRefuse(declaration, context, size)) continue;
@@ -76,7 +76,8 @@ function callOften(
   symbols: KernelSymbols,
   { name, parameters }: HeaderFunction,
   context: string,
-  size: number = 0,
+  size = 0,
+  calls = CALLS,
 ): number {
   const list = parameters.map((parameter) => {
     const { type } = parameter;
@@ -88,7 +89,7 @@ function callOften(
   const loop = new Function(
     "symbols",
     `let status = 0;
-     for (let i = 0; i < ${CALLS}; i++) status = symbols.${name}(${list.join(", ")});
+     for (let i = 0; i < ${calls}; i++) status = symbols.${name}(${list.join(", ")});
      return status;`,
   ) as (symbols: KernelSymbols) => number;
   return loop(symbols);

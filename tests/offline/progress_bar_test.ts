@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertMatch } from "@std/assert";
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
 
 /** Collects what is written. */
@@ -56,5 +56,5 @@ Deno.test("`ProgressBar` shows bytes by default", async () => {
   const { writable, text } = collector();
   const bar = new ProgressBar({ writable, max: 2048, value: 1024, barLength: 4 });
   await bar.stop();
-  assertEquals(text().split("\r\x1b[K").at(-1), "[00:00] [##--] [1.00/2.00 KiB]\n");
+  assertMatch(text(), /\[00:00\] \[##--\] \[1(\.0+)?\/2(\.0+)? KiB\]\n$/);
 });
