@@ -10,73 +10,72 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
-#include "packing.h"
+#include "cache_product.h"
+#include "cache_tile.h"
 #include "vector_math.h"
 
 namespace remoe::REMOE_TARGET {
 
-// Queries, and keys, of a block: four blocks of 64 x 64 floats or 64 x head_dim fill L1 and little
-// of L2, and a task has enough blocks at sequences of 256.
-inline constexpr int kBlock = 64;
+// Queries, and keys, of a block: one chunk of a tile. A block of scores and four of 64 x 32 fill
+// L1, and a sequence of 256 has enough blocks for the causal half to be left out.
+inline constexpr int kBlock = kChunk;
 // The grain of the causal mask inside a diagonal block: products stop at the next multiple.
 inline constexpr int kStep = 16;
 static_assert(kStep % kLanes == 0 && kBlock % kStep == 0);
 
-inline int64_t padded_dim(int head_dim) { return (head_dim + kLanes - 1) / kLanes * kLanes; }
+// Rows of tiles of queries or keys have their dimensions padded to whole vectors.
+inline int64_t padded_dim(int64_t head_dim) { return round_up(head_dim, kLanes); }
+inline int64_t tile_floats(int64_t head_dim) { return CacheTile::floats(kBlock, head_dim); }
+// A transposed tile: [head_dim, kBlock].
+inline int64_t transposed_floats(int64_t head_dim) { return head_dim * kPitch; }
 
-// A [m,k] as elements a[r * row + p * column], broadcast one by one.
-struct Broadcast {
-  const float* a;
+// Part of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the inner
+// dimension [inner, inner_end).
+struct Part {
   int64_t row;
-  int64_t column;
+  int64_t column, column_end;
+  int64_t inner, inner_end;
 };
 
-template <int R, int V>
-REMOE_INLINE void product_tile(int k, Broadcast a, const float* b, int64_t ldb, float* c,
-                               int64_t ldc, bool accumulate) {
-  Vec acc[R][V];
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) acc[r][v] = accumulate ? load(c + r * ldc + v * kLanes) : Vec{};
-  }
-  for (int p = 0; p < k; ++p) {
-    Vec row[V];
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) row[v] = load(b + p * ldb + v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const Vec x = broadcast(a.a[r * a.row + p * a.column]);
-#pragma GCC unroll 2
-      for (int v = 0; v < V; ++v) acc[r][v] += x * row[v];
+// 8 x 2 accumulators keep two multiply-add units of latency 4 busy and divide a step; with 16
+// registers there is room for 4 x 2.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kProductRows = 8;
+#else
+inline constexpr int kProductRows = 4;
+#endif
+
+template <int V, bool by_rows, bool accumulate>
+REMOE_INLINE void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+                                int64_t row, int64_t column, int64_t inner, int64_t inner_end) {
+  Vec acc[kProductRows][V] = {};
+  if constexpr (accumulate) load_block(acc, c.at(row, column), kPitch);
+  if constexpr (by_rows) {
+    // A's inner dimension goes on in its next chunk.
+    for (int64_t p = inner; p < inner_end; p = p / kChunk * kChunk + kChunk) {
+      const int64_t end = std::min(inner_end, p / kChunk * kChunk + kChunk);
+      accumulate_block<kPitch, 1>(acc, end - p, a.at(row, p), b.at(p, column), kPitch);
     }
+  } else {
+    accumulate_block<1, kPitch>(acc, inner_end - inner, a.at(inner, row), b.at(inner, column),
+                                kPitch);
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) store(c + r * ldc + v * kLanes, acc[r][v]);
-  }
+  store_block(acc, c.at(row, column), kPitch);
 }
 
-// C [m,n] (+)= A B, with m a multiple of kStep and n of kLanes; every operand is in cache.
-// 8 x 2 accumulators keep two multiply-add units of latency 4 busy and divide the block evenly;
-// with 16 registers there is room for 4 x 2.
-inline void product(int m, int n, int k, Broadcast a, const float* b, int64_t ldb, float* c,
-                    int64_t ldc, bool accumulate) {
-#if defined(__AVX512F__) || defined(__aarch64__)
-  constexpr int kRows = 8;
-#else
-  constexpr int kRows = 4;
-#endif
-  for (int r = 0; r < m; r += kRows) {
-    const Broadcast rows{a.a + r * a.row, a.row, a.column};
-    int j = 0;
-    for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
-      product_tile<kRows, 2>(k, rows, b + j, ldb, c + r * ldc + j, ldc, accumulate);
+// C (+)= A B (by_rows), or C (+)= A^T B: see cache_tile.h.
+template <bool by_rows, bool accumulate>
+[[gnu::noinline]] void product(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+                               const Part& part) {
+  for (int64_t j = part.column; j < part.column_end; j += kPanel) {
+    for (int64_t r = part.row; r < part.row + kStep; r += kProductRows) {
+      if (j + kPanel <= part.column_end) {
+        product_block<2, by_rows, accumulate>(c, a, b, r, j, part.inner, part.inner_end);
+      } else {
+        product_block<1, by_rows, accumulate>(c, a, b, r, j, part.inner, part.inner_end);
+      }
     }
-    if (j < n) product_tile<kRows, 1>(k, rows, b + j, ldb, c + r * ldc + j, ldc, accumulate);
   }
 }
 
@@ -87,76 +86,74 @@ struct BlockMask {
   int first_query(int key) const { return diagonal ? key / kStep * kStep : 0; }
   // The keys (a multiple of kStep) seen by any query of the step from `query` on.
   int keys_of(int query) const { return diagonal ? query / kStep * kStep + kStep : kBlock; }
+  // x where the queries of the lanes, from `query` on, see `key`; `otherwise` where not.
+  REMOE_INLINE Vec select(int query, int key, Vec x, float otherwise) const {
+    if (!diagonal) return x;
+    IVec lane;
+    for (int i = 0; i < kLanes; ++i) lane[i] = i;
+    return lane < key - query ? broadcast(otherwise) : x;
+  }
 };
 
-// scores [keys, queries] = K Q^T where the mask leaves them. k: rows of keys, `ld` apart; qt: Q^T,
-// [head_dim, kBlock].
-inline void score_block(float* scores, const float* k, const float* qt, int64_t ld, int head_dim,
-                        BlockMask mask) {
+// scores [keys, queries] = K Q^T where the mask leaves them.
+inline void score_block(const CacheTile& scores, const CacheTile& k, const CacheTile& qt,
+                        int64_t head_dim, BlockMask mask) {
   for (int key = 0; key < kBlock; key += kStep) {
-    const int first = mask.first_query(key);
-    product(kStep, kBlock - first, head_dim, {k + key * ld, ld, 1}, qt + first, kBlock,
-            scores + key * kBlock + first, kBlock, false);
+    product<true, false>(scores, k, qt, {key, mask.first_query(key), kBlock, 0, head_dim});
   }
 }
 
 // target [keys, dim] += X Y with X [keys, queries] (P^T or dS^T) and Y [queries, dim] (dO or Q).
-inline void add_over_queries(float* target, const float* x, const float* y, int64_t dim,
-                             BlockMask mask) {
+inline void add_over_queries(const CacheTile& target, const CacheTile& x, const CacheTile& y,
+                             int64_t head_dim, BlockMask mask) {
   for (int key = 0; key < kBlock; key += kStep) {
-    const int first = mask.first_query(key);
-    product(kStep, static_cast<int>(dim), kBlock - first, {x + key * kBlock + first, kBlock, 1},
-            y + first * dim, dim, target + key * dim, dim, true);
+    product<true, true>(target, x, y,
+                        {key, 0, padded_dim(head_dim), mask.first_query(key), kBlock});
   }
 }
 
 // target [queries, dim] += X^T Y with X [keys, queries] (P^T or dS^T) and Y [keys, dim] (V or K).
-inline void add_over_keys(float* target, const float* x, const float* y, int64_t dim,
-                          BlockMask mask) {
+inline void add_over_keys(const CacheTile& target, const CacheTile& x, const CacheTile& y,
+                          int64_t head_dim, BlockMask mask) {
   for (int query = 0; query < kBlock; query += kStep) {
-    product(kStep, static_cast<int>(dim), mask.keys_of(query), {x + query, 1, kBlock}, y, dim,
-            target + query * dim, dim, true);
+    product<false, true>(target, x, y, {query, 0, padded_dim(head_dim), 0, mask.keys_of(query)});
   }
 }
 
-// In the diagonal block, the lanes of scores from `query` on whose query does not see `key` become
-// -infinity.
-REMOE_INLINE Vec masked(Vec scores, int query, int key) {
-  IVec lane;
-  for (int i = 0; i < kLanes; ++i) lane[i] = i;
-  const Vec nothing = broadcast(-std::numeric_limits<float>::infinity());
-  return lane + query < key ? nothing : scores;
-}
-
-// `count` rows of `head_dim` floats, `stride` apart, to kBlock rows of padded_dim(head_dim): 0
-// where there is nothing to copy.
-inline void copy_rows(float* target, const float* source, int64_t stride, int count, int head_dim) {
-  const int64_t dim = padded_dim(head_dim);
-  for (int r = 0; r < count; ++r) {
-    float* row = target + r * dim;
-    const float* from = source + r * stride;
-    int i = 0;
-    for (; i + kLanes <= head_dim; i += kLanes) store(row + i, load(from + i));
-    if (i < head_dim) store(row + i, load_partial(from + i, head_dim - i));
-  }
-  std::memset(target + count * dim, 0, sizeof(float) * (kBlock - count) * dim);
+// `count` rows of `head_dim` floats, `stride` apart, to a tile; 0 in its other rows and columns.
+inline void copy_rows(const CacheTile& target, const float* source, int64_t stride, int64_t count,
+                      int64_t head_dim) {
+  fill_tile(target, kBlock, count, head_dim, [=](int64_t r) { return source + r * stride; });
 }
 
 // The same rows transposed, [head_dim, kBlock].
-inline void copy_transposed(float* target, const float* source, int64_t stride, int count,
-                            int head_dim) {
-  pack_across<kBlock>(kBlock, count, head_dim, target,
-                      [&](int64_t r) { return source + r * stride; });
+inline void copy_transposed(const CacheTile& target, const float* source, int64_t stride,
+                            int64_t count, int64_t head_dim) {
+  for (int64_t r = 0; r < kBlock; r += kLanes) {
+    transpose_vector(target.at(0, r), kPitch, head_dim, count - r,
+                     [=](int64_t i) { return source + (r + i) * stride; });
+  }
 }
 
-// The other way: `count` rows of a block to rows `stride` apart, times factor(row).
+inline void clear(const CacheTile& tile, int64_t head_dim) {
+  std::memset(tile.data, 0, sizeof(float) * tile_floats(head_dim));
+}
+
+// The other way: `count` rows of a tile to rows `stride` apart, times factor(row).
 template <class Factor>
-void write_rows(float* target, int64_t stride, const float* block, int count, int head_dim,
-                Factor&& factor) {
-  const int64_t dim = padded_dim(head_dim);
-  for (int r = 0; r < count; ++r) {
+void write_rows(float* target, int64_t stride, const CacheTile& tile, int64_t count,
+                int64_t head_dim, Factor&& factor) {
+  for (int64_t r = 0; r < count; ++r) {
     const float scale = factor(r);
-    for (int i = 0; i < head_dim; ++i) target[r * stride + i] = block[r * dim + i] * scale;
+    for (int64_t c = 0; c < head_dim; c += kLanes) {
+      const Vec value = load(tile.at(r, c)) * scale;
+      float* to = target + r * stride + c;
+      if (c + kLanes <= head_dim) {
+        store(to, value);
+      } else {
+        store_partial(to, value, head_dim - c);
+      }
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // maximum m and sum l of each query. A block with a larger maximum m' rescales what was summed so
 // far by exp(m - m'), so that scores are never held for more than one block.
 #include <cmath>
+#include <limits>
 
 #include "attention_block.h"
 #include "kernels.h"
@@ -10,117 +11,142 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
+// What the tasks of one call share.
+struct Attention {
+  float* out;
+  float* lse;  // or null
+  const float* q;
+  const float* k;
+  const float* v;
+  int64_t sequence;
+  int64_t heads;
+  int64_t heads_of_group;
+  int64_t head_dim;
+  int64_t stride;
+  float scale;
+};
+
 // One head's block of queries: what runs along while the keys go by.
 struct QueryBlock {
-  float* qt;       // [head_dim, kBlock]
-  float* out;      // [kBlock, dim]: sum of p v
+  CacheTile qt;    // [head_dim, kBlock]
+  CacheTile out;   // [kBlock, head_dim]: sum of p v
   float* largest;  // [kBlock]: m, before the scale
   float* total;    // [kBlock]: l
 
-  static int64_t floats(int head_dim) {
-    return (head_dim + padded_dim(head_dim) + 2) * int64_t{kBlock};
+  static int64_t floats(int64_t head_dim) {
+    return transposed_floats(head_dim) + tile_floats(head_dim) + 2 * kBlock;
   }
-  QueryBlock(float* memory, int head_dim)
-      : qt(memory),
-        out(qt + head_dim * int64_t{kBlock}),
-        largest(out + padded_dim(head_dim) * kBlock),
+  QueryBlock(float* memory, int64_t head_dim)
+      : qt{memory, head_dim},
+        out{memory + transposed_floats(head_dim), kBlock},
+        largest(out.data + tile_floats(head_dim)),
         total(largest + kBlock) {}
-
-  void start(const float* q, int64_t stride, int count, int head_dim) {
-    copy_transposed(qt, q, stride, count, head_dim);
-    std::memset(out, 0, sizeof(float) * padded_dim(head_dim) * kBlock);
-    std::fill(largest, largest + kBlock, -std::numeric_limits<float>::infinity());
-    std::fill(total, total + kBlock, 0.0f);
-  }
 };
 
-// Turns scores into p = exp(scale (score - m)) and rescales what the queries have so far.
-void softmax_block(const QueryBlock& block, float* scores, int64_t dim, float scale,
-                   BlockMask mask) {
-  float rescale[kBlock];
-  for (int query = 0; query < kBlock; query += kLanes) {
-    const int keys = mask.keys_of(query);
-    float* column = scores + query;
-    const Vec before = load(block.largest + query);
-    Vec largest = before;
-    if (mask.diagonal) {
-      for (int key = query; key < keys; ++key) {
-        store(column + key * kBlock, masked(load(column + key * kBlock), query, key));
-      }
-    }
-    for (int key = 0; key < keys; ++key) largest = maximum(largest, load(column + key * kBlock));
-    const Vec shift = largest * scale;
-    Vec total = {};
-    for (int key = 0; key < keys; ++key) {
-      const Vec p = exponential(load(column + key * kBlock) * scale - shift);
-      store(column + key * kBlock, p);
-      total += p;
-    }
-    const Vec factor = exponential(before * scale - shift);
-    store(rescale + query, factor);
-    store(block.largest + query, largest);
-    store(block.total + query, load(block.total + query) * factor + total);
+// A thread's memory: a block of keys, one of values, one of scores, and a QueryBlock per head.
+struct Memory {
+  CacheTile keys, values, scores;
+  float* blocks;
+
+  static int64_t floats(const Attention& call) {
+    return 2 * tile_floats(call.head_dim) + kBlock * kPitch +
+           call.heads_of_group * QueryBlock::floats(call.head_dim);
   }
+  Memory(float* memory, const Attention& call)
+      : keys{memory, kBlock},
+        values{keys.data + tile_floats(call.head_dim), kBlock},
+        scores{values.data + tile_floats(call.head_dim), kBlock},
+        blocks(scores.data + kBlock * kPitch) {}
+};
+
+// Turns the scores of one vector of queries into p = exp(scale (score - m)), m the largest so far,
+// and adds them to the sum; returns the factor of what was summed before. What the mask hides is
+// taken out after the exponential: of -infinity it would underflow, which costs hundreds of cycles.
+Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale, BlockMask mask,
+                  bool first_block) {
+  const int keys = mask.keys_of(query);
+  const Vec before = load(block.largest + query);
+  Vec largest = before;
+  for (int key = 0; key < keys; ++key) {
+    const Vec score = load(scores + key * kPitch);
+    largest =
+        maximum(largest, mask.select(query, key, score, -std::numeric_limits<float>::infinity()));
+  }
+  const Vec shift = largest * scale;
+  Vec total = {};
+  for (int key = 0; key < keys; ++key) {
+    Vec p = exponential(load(scores + key * kPitch) * scale - shift);
+    p = mask.select(query, key, p, 0.0f);
+    store(scores + key * kPitch, p);
+    total += p;
+  }
+  store(block.largest + query, largest);
+  const Vec factor = first_block ? Vec{} : exponential(before * scale - shift);
+  store(block.total + query, first_block ? total : load(block.total + query) * factor + total);
+  return factor;
+}
+
+void softmax_block(const QueryBlock& block, const CacheTile& scores, const Attention& call,
+                   BlockMask mask, bool first_block) {
+  float factor[kBlock];
+  for (int query = 0; query < kBlock; query += kLanes) {
+    store(factor + query,
+          softmax_lanes(block, scores.at(0, query), query, call.scale, mask, first_block));
+  }
+  if (first_block) return;
   for (int query = 0; query < kBlock; ++query) {
-    float* row = block.out + query * dim;
-    for (int64_t i = 0; i < dim; i += kLanes) store(row + i, load(row + i) * rescale[query]);
+    for (int64_t c = 0; c < call.head_dim; c += kLanes) {
+      float* at = block.out.at(query, c);
+      store(at, load(at) * factor[query]);
+    }
   }
 }
 
-struct Sizes {
-  int sequence;
-  int heads;
-  int groups;
-  int head_dim;
-  int64_t stride;
-};
+void finish(const Attention& call, const QueryBlock& block, int64_t row, int64_t head,
+            int64_t count) {
+  const int64_t stride = call.heads * call.head_dim;
+  write_rows(call.out + row * stride + head * call.head_dim, stride, block.out, count,
+             call.head_dim, [&](int64_t r) { return 1.0f / block.total[r]; });
+  if (call.lse == nullptr) return;
+  float lse[kBlock];
+  for (int i = 0; i < kBlock; i += kLanes) {
+    store(lse + i, load(block.largest + i) * call.scale + logarithm(load(block.total + i)));
+  }
+  for (int64_t r = 0; r < count; ++r) call.lse[(row + r) * call.heads + head] = lse[r];
+}
 
-// The heads of one group for the queries [first, first + kBlock) of one sequence, whose rows begin
-// at `row`. `memory`: a block of keys, one of values, one of scores, and a QueryBlock per head.
-void attend(float* out, float* lse, const float* q, const float* k, const float* v,
-            const Sizes& sizes, int64_t row, int group, int first, float* memory) {
-  const int heads_of_group = sizes.heads / sizes.groups;
-  const int64_t dim = padded_dim(sizes.head_dim);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(sizes.head_dim));
-  float* keys = memory;
-  float* values = keys + kBlock * dim;
-  float* scores = values + kBlock * dim;
-  float* blocks = scores + kBlock * kBlock;
-  const auto block_of = [&](int i) {
-    return QueryBlock(blocks + i * QueryBlock::floats(sizes.head_dim), sizes.head_dim);
+// The heads of a group for the queries [first, first + kBlock) of the sequence whose rows begin at
+// `row`.
+void attend(const Attention& call, const Memory& memory, int64_t row, int64_t group,
+            int64_t first) {
+  const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
+  const auto block_of = [&](int64_t i) {
+    return QueryBlock(memory.blocks + i * QueryBlock::floats(call.head_dim), call.head_dim);
   };
-  const auto head_column = [&](int i) {
-    return (int64_t{group} * heads_of_group + i) * sizes.head_dim;
-  };
-  const int count = std::min(kBlock, sizes.sequence - first);
-  for (int i = 0; i < heads_of_group; ++i) {
-    block_of(i).start(q + (row + first) * sizes.stride + head_column(i), sizes.stride, count,
-                      sizes.head_dim);
+  const auto head_of = [&](int64_t i) { return group * call.heads_of_group + i; };
+  for (int64_t i = 0; i < call.heads_of_group; ++i) {
+    const QueryBlock block = block_of(i);
+    const float* q = call.q + (row + first) * call.stride + head_of(i) * call.head_dim;
+    copy_transposed(block.qt, q, call.stride, count, call.head_dim);
+    clear(block.out, call.head_dim);
+    std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
   }
   // Keys past the end of the sequence are in the diagonal block, where the mask hides them.
-  for (int key = 0; key <= first; key += kBlock) {
-    const int64_t source = (row + key) * sizes.stride + int64_t{group} * sizes.head_dim;
-    const int rows = std::min(kBlock, sizes.sequence - key);
-    copy_rows(keys, k + source, sizes.stride, rows, sizes.head_dim);
-    copy_rows(values, v + source, sizes.stride, rows, sizes.head_dim);
+  for (int64_t key = 0; key <= first; key += kBlock) {
+    const int64_t source = (row + key) * call.stride + group * call.head_dim;
+    const int64_t keys = std::min<int64_t>(kBlock, call.sequence - key);
+    copy_rows(memory.keys, call.k + source, call.stride, keys, call.head_dim);
+    copy_rows(memory.values, call.v + source, call.stride, keys, call.head_dim);
     const BlockMask mask{key == first};
-    for (int i = 0; i < heads_of_group; ++i) {
+    for (int64_t i = 0; i < call.heads_of_group; ++i) {
       const QueryBlock block = block_of(i);
-      score_block(scores, keys, block.qt, dim, sizes.head_dim, mask);
-      softmax_block(block, scores, dim, scale, mask);
-      add_over_keys(block.out, scores, values, dim, mask);
+      score_block(memory.scores, memory.keys, block.qt, call.head_dim, mask);
+      softmax_block(block, memory.scores, call, mask, key == 0);
+      add_over_keys(block.out, memory.scores, memory.values, call.head_dim, mask);
     }
   }
-  const int64_t out_stride = int64_t{sizes.heads} * sizes.head_dim;
-  for (int i = 0; i < heads_of_group; ++i) {
-    const QueryBlock block = block_of(i);
-    write_rows(out + (row + first) * out_stride + head_column(i), out_stride, block.out, count,
-               sizes.head_dim, [&](int r) { return 1.0f / block.total[r]; });
-    if (lse == nullptr) continue;
-    for (int r = 0; r < count; ++r) {
-      lse[(row + first + r) * sizes.heads + group * heads_of_group + i] =
-          block.largest[r] * scale + std::log(block.total[r]);
-    }
+  for (int64_t i = 0; i < call.heads_of_group; ++i) {
+    finish(call, block_of(i), row + first, head_of(i), count);
   }
 }
 
@@ -129,18 +155,27 @@ void attend(float* out, float* lse, const float* q, const float* k, const float*
 void attention_forward(Context& context, float* out, float* lse, const float* q, const float* k,
                        const float* v, int batch, int sequence, int heads, int groups, int head_dim,
                        int stride) {
-  const Sizes sizes{sequence, heads, groups, head_dim, stride};
-  const int64_t thread_floats = 2 * kBlock * padded_dim(head_dim) + kBlock * kBlock +
-                                heads / groups * QueryBlock::floats(head_dim);
+  const Attention call{out,
+                       lse,
+                       q,
+                       k,
+                       v,
+                       sequence,
+                       heads,
+                       heads / groups,
+                       head_dim,
+                       stride,
+                       1.0f / std::sqrt(static_cast<float>(head_dim))};
+  const int64_t thread_floats = Memory::floats(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   const int64_t blocks = (sequence + kBlock - 1) / kBlock;
-  parallel_tasks(context, blocks * batch * groups, [&](int64_t task, int thread) {
+  const int64_t pairs = int64_t{batch} * groups;
+  parallel_tasks(context, blocks * pairs, [&](int64_t task, int thread) {
     // The last blocks of queries see the most keys: the longest tasks come first.
-    const int64_t block = blocks - 1 - task / (int64_t{batch} * groups);
-    const int64_t of_block = task % (int64_t{batch} * groups);
-    attend(out, lse, q, k, v, sizes, of_block / groups * sequence,
-           static_cast<int>(of_block % groups), static_cast<int>(block) * kBlock,
-           memory.data() + thread * thread_floats);
+    const int64_t block = blocks - 1 - task / pairs;
+    const int64_t pair = task % pairs;
+    attend(call, Memory(memory.data() + thread * thread_floats, call), pair / groups * sequence,
+           pair % groups, block * kBlock);
   });
 }
 

@@ -8,19 +8,27 @@ namespace {
 
 struct Add {
   template <class T>
-  T operator()(T a, T b) const { return a + b; }
+  T operator()(T a, T b) const {
+    return a + b;
+  }
 };
 struct Subtract {
   template <class T>
-  T operator()(T a, T b) const { return a - b; }
+  T operator()(T a, T b) const {
+    return a - b;
+  }
 };
 struct Multiply {
   template <class T>
-  T operator()(T a, T b) const { return a * b; }
+  T operator()(T a, T b) const {
+    return a * b;
+  }
 };
 struct Divide {
   template <class T>
-  T operator()(T a, T b) const { return a / b; }
+  T operator()(T a, T b) const {
+    return a / b;
+  }
 };
 
 // One run. The strides that matter get loops of their own, which vectorise. ivdep: the target may
@@ -49,8 +57,8 @@ void apply(const Context& context, T* target, const T* a, const T* b, const Stri
            Operation operation) {
   parallel_ranges(context, layout.count, 1, [&](int64_t begin, int64_t end) {
     walk_runs(layout, begin, end, [&](int64_t at, const int64_t* offset, int64_t n) {
-      run(target + at, a + offset[0], layout.inner_stride(0), b + offset[1],
-          layout.inner_stride(1), n, operation);
+      run(target + at, a + offset[0], layout.inner_stride(0), b + offset[1], layout.inner_stride(1),
+          n, operation);
     });
   });
 }

@@ -29,8 +29,10 @@ template <class Target, class Source>
 Target convert(Source x) {
   if constexpr (std::is_same_v<Target, Bf16>) {
     // int32 through fp64, which holds it exactly
-    if constexpr (std::is_same_v<Source, int32_t>) return to_bf16(static_cast<double>(x));
-    else return to_bf16(x);
+    if constexpr (std::is_same_v<Source, int32_t>)
+      return to_bf16(static_cast<double>(x));
+    else
+      return to_bf16(x);
   } else if constexpr (std::is_same_v<Target, int32_t> && std::is_floating_point_v<Source>) {
     return truncate(x);
   } else {

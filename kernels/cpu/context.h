@@ -65,13 +65,14 @@ struct FreeBuffer {
 using PackingBuffer = std::unique_ptr<float[], FreeBuffer>;
 
 struct Context {
-  Context(int threads, Isa isa);
+  Context(int threads, Isa isa, bool dense_by_onednn);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
   int threads;
   Isa isa;
+  bool dense_by_onednn;    // whether gemm() goes to oneDNN
   MemoryPool pool;         // device memory, and the scratch of kernels
   MemoryPool pinned_pool;  // what remoe_pinned_allocate gives, counted apart
   std::string message;     // of the last failure, until it is read
@@ -110,8 +111,8 @@ int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
 }
 
 // `count` uninitialised, 64-byte aligned elements from the context's pool (none, and nullptr, where
-// it is 0), given back when the scope ends. Take it before a parallel region, not inside: allocation may throw. It counts in
-// the pool's bytes in use, hence in the peak, while it lives.
+// it is 0), given back when the scope ends. Take it before a parallel region, not inside:
+// allocation may throw. It counts in the pool's bytes in use, hence in the peak, while it lives.
 template <class T>
 class Scratch {
  public:

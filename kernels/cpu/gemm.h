@@ -32,9 +32,10 @@ void gemm_one_thread(Context& context, bool transpose_a, bool transpose_b, int m
 void gemm_one_thread(Context& context, int m, int n, int k, float alpha, const Operand& a,
                      const Operand& b, float beta, float* c, int64_t ldc);
 
-// op(B) [k,n] laid out in panels once, for many products with it: saves the copy of B, which is
-// 4 % of a product with 128 rows and 15 % where B is transposed.
-// Floats that a packed [k,n] takes.
+// op(B) [k,n] laid out in panels once, for many products with it: saves the copy of B, a tenth of
+// the time of a product with 128 rows.
+//
+// packed_size: floats that a packed [k,n] takes.
 std::size_t packed_size(const Context& context, int k, int n);
 // Packs columns [begin, end) of op(B), on the calling thread. `begin` is a multiple of
 // packed_columns(); by default the whole matrix.

@@ -29,10 +29,13 @@ namespace remoe::avx512 {
 
 // function(context, arguments...) as compiled for the context's instruction set.
 #if defined(__x86_64__)
-#define REMOE_DISPATCH(context, function, ...)                                                    \
-  ((context).isa == ::remoe::Isa::kAvx512 ? ::remoe::avx512::function((context)__VA_OPT__(, ) __VA_ARGS__)    \
-   : (context).isa == ::remoe::Isa::kAvx2 ? ::remoe::avx2::function((context)__VA_OPT__(, ) __VA_ARGS__)      \
-                                          : ::remoe::baseline::function((context)__VA_OPT__(, ) __VA_ARGS__))
+#define REMOE_DISPATCH(context, function, ...)                          \
+  ((context).isa == ::remoe::Isa::kAvx512                               \
+       ? ::remoe::avx512::function((context)__VA_OPT__(, ) __VA_ARGS__) \
+   : (context).isa == ::remoe::Isa::kAvx2                               \
+       ? ::remoe::avx2::function((context)__VA_OPT__(, ) __VA_ARGS__)   \
+       : ::remoe::baseline::function((context)__VA_OPT__(, ) __VA_ARGS__))
 #else
-#define REMOE_DISPATCH(context, function, ...) ::remoe::baseline::function((context)__VA_OPT__(, ) __VA_ARGS__)
+#define REMOE_DISPATCH(context, function, ...) \
+  ::remoe::baseline::function((context)__VA_OPT__(, ) __VA_ARGS__)
 #endif

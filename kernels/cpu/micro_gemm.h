@@ -1,9 +1,9 @@
-// The register tile of dense products, and the panels it reads.
+// The register tile of dense products.
 //
-// A tile is R rows by V vectors of C, held in registers while k runs: at each k it takes one row of
-// V vectors of B and R elements of A, each broadcast. With both operands copied into panels (A: R
-// rows adjacent for each k; B: V vectors adjacent for each k) every read is sequential, and the
-// tile's loop is bound by multiply-adds: R*V of them against R + V loads.
+// A tile is R rows by kTileVectors vectors of C, held in registers while k runs: at each k it takes
+// one row of B's panel and R elements of A, each broadcast, and is bound by multiply-adds: R * V of
+// them against R + V loads. B is copied into panels of kTileColumns columns; A is read where it is,
+// or from panels of R rows (elements of one k adjacent), whichever the caller finds cheaper.
 //
 // Tile size: as many accumulators as registers allow, next to V for B and one for A. AVX-512 has
 // 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4 lanes.
@@ -25,34 +25,24 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 2;
 inline constexpr int kTileColumns = kTileVectors * kLanes;
 
+// Elements between two k in a panel of A: whole vectors, so that panels are written by aligned
+// stores (with 14 apart, almost every store of a vector would cross a cache line).
+inline constexpr int kPanelStride = (kTileRows + kLanes - 1) / kLanes * kLanes;
+
 // How tile results enter C.
 struct Epilogue {
   float alpha;
   float beta;  // 0: C is not read
 };
 
-// C[R, columns] = alpha * A * B + beta * C for one tile. `a` is a panel of R rows with `a_stride`
-// elements between k (R in a panel of R rows), `b` a panel of kTileColumns columns.
 template <int R>
-[[gnu::noinline]] void multiply_tile(int64_t k, const float* __restrict a, int64_t a_stride,
-                                     const float* __restrict b, Epilogue epilogue,
-                                     float* __restrict c, int64_t ldc, int columns) {
-  Vec acc[R][kTileVectors] = {};
-  for (int64_t p = 0; p < k; ++p) {
-    const Vec b0 = load(b), b1 = load(b + kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec x = broadcast(a[r]);
-      acc[r][0] += x * b0;
-      acc[r][1] += x * b1;
-    }
-    a += a_stride;
-    b += kTileColumns;
-  }
+REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogue, float* c,
+                             int64_t ldc, int columns) {
   const Vec alpha = broadcast(epilogue.alpha), beta = broadcast(epilogue.beta);
   if (columns >= kTileColumns) {
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
       for (int v = 0; v < kTileVectors; ++v) {
         float* target = c + r * ldc + v * kLanes;
         const Vec product = alpha * acc[r][v];
@@ -64,8 +54,8 @@ template <int R>
   float tile[R][kTileColumns];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
-    store(tile[r], alpha * acc[r][0]);
-    store(tile[r] + kLanes, alpha * acc[r][1]);
+#pragma GCC unroll 2
+    for (int v = 0; v < kTileVectors; ++v) store(tile[r] + v * kLanes, alpha * acc[r][v]);
   }
   for (int r = 0; r < R; ++r) {
     for (int j = 0; j < columns; ++j) {
@@ -75,27 +65,94 @@ template <int R>
   }
 }
 
-using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, Epilogue, float*,
-                              int64_t, int);
+// C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride].
+template <int R>
+[[gnu::noinline]] void multiply_panel(int64_t k, const float* __restrict a, int64_t stride,
+                                      const float* /*next*/, const float* __restrict b,
+                                      Epilogue epilogue, float* __restrict c, int64_t ldc,
+                                      int columns) {
+  Vec acc[R][kTileVectors] = {};
+  for (int64_t p = 0; p < k; ++p) {
+    const Vec b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec x = broadcast(a[r]);
+      acc[r][0] += x * b0;
+      acc[r][1] += x * b1;
+    }
+    a += stride;
+    b += kTileColumns;
+  }
+  store_tile<R>(acc, epilogue, c, ldc, columns);
+}
+
+// The same with element (r, p) of A at a[r * stride + p]: rows as they are stored. A pointer for
+// every third row, so that all rows are reached by the addressing of x86 (base, plus 0, 1 or 2
+// strides) and the pointers fit into registers. So many short streams are beyond the hardware's
+// prefetching: where `next`, the first of the rows to come, is given, their lines are asked for.
+template <int R>
+[[gnu::noinline]] void multiply_rows(int64_t k, const float* __restrict a, int64_t stride,
+                                     const float* next, const float* __restrict b,
+                                     Epilogue epilogue, float* __restrict c, int64_t ldc,
+                                     int columns) {
+  constexpr int kBases = (R + 2) / 3;
+  constexpr int64_t kLine = 16;
+  const float* base[kBases];
+  for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
+  Vec acc[R][kTileVectors] = {};
+  // Four lines a row between runs of 64 k: the end of each run costs a mispredicted branch.
+  const int64_t run = next != nullptr ? 4 * kLine : k;
+  for (int64_t begin = 0; begin < k; begin += run) {
+    const int64_t end = begin + run < k ? begin + run : k;
+    if (next != nullptr) {
+      for (int64_t at = begin; at < end; at += kLine) {
+        for (int r = 0; r < R; ++r) __builtin_prefetch(next + r * stride + at);
+      }
+    }
+    for (int64_t p = begin; p < end; ++p) {
+      const Vec b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; ++r) {
+        const Vec x = broadcast(base[r / 3][r % 3 * stride]);
+        acc[r][0] += x * b0;
+        acc[r][1] += x * b1;
+      }
+#pragma GCC unroll 5
+      for (int i = 0; i < kBases; ++i) ++base[i];
+      b += kTileColumns;
+    }
+  }
+  store_tile<R>(acc, epilogue, c, ldc, columns);
+}
+
+using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, const float*, Epilogue,
+                              float*, int64_t, int);
 
 namespace detail {
 template <int... I>
-constexpr auto tile_functions(std::integer_sequence<int, I...>) {
-  return std::array<TileFunction, sizeof...(I)>{&multiply_tile<I + 1>...};
+constexpr auto panel_functions(std::integer_sequence<int, I...>) {
+  return std::array<TileFunction, sizeof...(I)>{&multiply_panel<I + 1>...};
 }
-inline constexpr auto kTileFunctions =
-    tile_functions(std::make_integer_sequence<int, kTileRows>{});
+template <int... I>
+constexpr auto row_functions(std::integer_sequence<int, I...>) {
+  return std::array<TileFunction, sizeof...(I)>{&multiply_rows<I + 1>...};
+}
+inline constexpr auto kPanelFunctions =
+    panel_functions(std::make_integer_sequence<int, kTileRows>{});
+inline constexpr auto kRowFunctions = row_functions(std::make_integer_sequence<int, kTileRows>{});
 }  // namespace detail
 
-// The tile function for `rows` in 1..kTileRows.
-REMOE_INLINE TileFunction tile_function(int rows) { return detail::kTileFunctions[rows - 1]; }
+// The tile function for `rows` in 1..kTileRows: multiply_rows, or multiply_panel.
+REMOE_INLINE TileFunction tile_function(int rows, bool by_rows) {
+  return by_rows ? detail::kRowFunctions[rows - 1] : detail::kPanelFunctions[rows - 1];
+}
 
-// Rows of a panel so that `rows` rows split into even panels: 128 rows make ten panels of 13 (the
-// last of 11) rather than nine of 14 and one of 2, whose few accumulators would leave multiply-adds
-// waiting for each other.
-REMOE_INLINE int panel_rows(int64_t rows) {
-  const int64_t panels = (rows + kTileRows - 1) / kTileRows;
-  return static_cast<int>((rows + panels - 1) / panels);
+// Rows are cut into panels as even as can be: 171 rows make two panels of 14 and eleven of 13
+// rather than twelve of 14 and one of 3, whose few accumulators would leave multiply-adds waiting
+// for each other.
+REMOE_INLINE int panels_of(int rows) { return (rows + kTileRows - 1) / kTileRows; }
+REMOE_INLINE int panel_begin(int rows, int panels, int panel) {
+  return static_cast<int>(static_cast<int64_t>(rows) * panel / panels);
 }
 
 }  // namespace remoe::REMOE_TARGET

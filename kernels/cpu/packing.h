@@ -32,84 +32,99 @@ REMOE_INLINE void transpose(Vec* v) {
   if constexpr (kLanes > 8) transpose_step<8>(v, kAll);
 }
 
-// panel[p * width + i] = row(i)[p] for i < count and p < k; 0 for i in [count, width). Writes up to
-// kLanes floats past the panel, so that whole vectors can be stored: the next panel, or room
-// left at the end of the buffer, takes them.
-template <int kMaxWidth, class Row>
-REMOE_INLINE void pack_across(int width, int count, int64_t k, float* panel, Row&& row) {
-  constexpr int kGroups = (kMaxWidth + kLanes - 1) / kLanes;
-  static const float kZeros[kLanes] = {};
-  const float* source[kGroups * kLanes];
-  for (int i = 0; i < kGroups * kLanes; ++i) source[i] = i < count ? row(i) : nullptr;
-  const int groups = (width + kLanes - 1) / kLanes;
+// panel[p * kWidth + i] = row(i)[p] for i < count and p < k; 0 for i in [count, kWidth).
+template <int kWidth, class Row>
+REMOE_INLINE void pack_across(int count, int64_t k, float* panel, Row&& row) {
+  static_assert(kWidth % kLanes == 0);
+  static constexpr float kZeros[kLanes] = {};
+  const float* source[kWidth];
+  // Rows that are not there read the same zeros for every p.
+  int64_t step[kWidth];
+  for (int i = 0; i < kWidth; ++i) {
+    source[i] = i < count ? row(i) : kZeros;
+    step[i] = i < count ? 1 : 0;
+  }
   for (int64_t p = 0; p < k; p += kLanes) {
     const int64_t length = std::min<int64_t>(kLanes, k - p);
-    Vec v[kGroups][kLanes];
-    for (int g = 0; g < groups; ++g) {
+    for (int group = 0; group < kWidth; group += kLanes) {
+      Vec v[kLanes];
       for (int i = 0; i < kLanes; ++i) {
-        const float* from = source[g * kLanes + i];
-        if (from == nullptr) {
-          v[g][i] = load(kZeros);
-        } else {
-          v[g][i] = length == kLanes ? load(from + p) : load_partial(from + p, length);
-        }
+        const float* from = source[group + i] + p * step[group + i];
+        v[i] = length == kLanes ? load(from) : load_partial(from, length);
       }
-      transpose(v[g]);
-    }
-    // Ascending, since each store may spill into what the next one writes.
-    for (int64_t q = 0; q < length; ++q) {
-      for (int g = 0; g < groups; ++g) store(panel + (p + q) * width + g * kLanes, v[g][q]);
+      transpose(v);
+      for (int64_t q = 0; q < length; ++q) store(panel + (p + q) * kWidth + group, v[q]);
     }
   }
 }
 
-// panel[p * width + i] = row(p)[i] for i < count, 0 for i in [count, width).
-template <class Row>
-REMOE_INLINE void pack_along(int width, int count, int64_t k, float* panel, Row&& row) {
-  const int whole = count / kLanes * kLanes;
-  for (int64_t p = 0; p < k; ++p, panel += width) {
+// The same of panel[p * kWidth + i] = row(p)[i].
+template <int kWidth, class Row>
+REMOE_INLINE void pack_along(int count, int64_t k, float* panel, Row&& row) {
+  static_assert(kWidth % kLanes == 0);
+  if (count == kWidth) {
+    for (int64_t p = 0; p < k; ++p) {
+      const float* from = row(p);
+      for (int i = 0; i < kWidth; i += kLanes) store(panel + p * kWidth + i, load(from + i));
+    }
+    return;
+  }
+  for (int64_t p = 0; p < k; ++p) {
     const float* from = row(p);
-    for (int i = 0; i < whole; i += kLanes) store(panel + i, load(from + i));
-    if (whole < count) store_partial(panel + whole, load_partial(from + whole, count - whole),
-                                     count - whole);
-    for (int i = count; i < width; ++i) panel[i] = 0;
+    for (int i = 0; i < kWidth; i += kLanes) {
+      const int left = std::clamp(count - i, 0, kLanes);
+      store(panel + p * kWidth + i, left == kLanes ? load(from + i) : load_partial(from + i, left));
+    }
   }
 }
 
-// Rows [i0, i0 + rows) and columns [p0, p0 + k) of op(A), in panels of `height` rows.
-REMOE_INLINE void pack_a(const Operand& a, int64_t i0, int rows, int64_t p0, int64_t k, int height,
-                         float* panels) {
-  for (int i = 0; i < rows; i += height) {
-    const int count = std::min(height, rows - i);
+// Rows [i0, i0 + rows) and columns [p0, p0 + k) of op(A), in the panels of panel_begin().
+REMOE_INLINE void pack_a(const Operand& a, int64_t i0, int rows, int64_t p0, int64_t k,
+                         float* packed) {
+  const int panels = panels_of(rows);
+  for (int panel = 0; panel < panels; ++panel, packed += k * kPanelStride) {
+    const int i = panel_begin(rows, panels, panel);
+    const int count = panel_begin(rows, panels, panel + 1) - i;
     if (a.transposed) {
-      pack_along(count, count, k, panels, [&](int64_t p) {
-        return stored_row(a, p0 + p) + i0 + i;
-      });
+      pack_along<kPanelStride>(count, k, packed,
+                               [&](int64_t p) { return stored_row(a, p0 + p) + i0 + i; });
     } else {
-      pack_across<kTileRows>(count, count, k, panels, [&](int64_t r) {
-        return stored_row(a, i0 + i + r) + p0;
-      });
+      pack_across<kPanelStride>(count, k, packed,
+                                [&](int64_t r) { return stored_row(a, i0 + i + r) + p0; });
     }
-    panels += k * count;
   }
 }
 
 // Rows [p0, p0 + k) and columns [j0, j0 + columns) of op(B), in panels of kTileColumns columns, the
 // last filled up with 0.
 REMOE_INLINE void pack_b(const Operand& b, int64_t p0, int64_t k, int64_t j0, int columns,
-                         float* panels) {
-  for (int j = 0; j < columns; j += kTileColumns) {
+                         float* packed) {
+  int j = 0;
+  if (!b.transposed) {
+    // Several panels at a time: longer runs of each row, which the hardware prefetches.
+    constexpr int kTogether = 8;
+    for (; j + kTogether * kTileColumns <= columns; j += kTogether * kTileColumns) {
+      for (int64_t p = 0; p < k; ++p) {
+        const float* from = stored_row(b, p0 + p) + j0 + j;
+        for (int panel = 0; panel < kTogether; ++panel) {
+          float* to = packed + (panel * k + p) * kTileColumns;
+          for (int i = 0; i < kTileColumns; i += kLanes) {
+            store(to + i, load(from + panel * kTileColumns + i));
+          }
+        }
+      }
+      packed += kTogether * k * kTileColumns;
+    }
+  }
+  for (; j < columns; j += kTileColumns, packed += k * kTileColumns) {
     const int count = std::min(kTileColumns, columns - j);
     if (b.transposed) {
-      pack_across<kTileColumns>(kTileColumns, count, k, panels, [&](int64_t c) {
-        return stored_row(b, j0 + j + c) + p0;
-      });
+      pack_across<kTileColumns>(count, k, packed,
+                                [&](int64_t c) { return stored_row(b, j0 + j + c) + p0; });
     } else {
-      pack_along(kTileColumns, count, k, panels, [&](int64_t p) {
-        return stored_row(b, p0 + p) + j0 + j;
-      });
+      pack_along<kTileColumns>(count, k, packed,
+                               [&](int64_t p) { return stored_row(b, p0 + p) + j0 + j; });
     }
-    panels += k * kTileColumns;
   }
 }
 

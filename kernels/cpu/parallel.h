@@ -71,8 +71,8 @@ void parallel_tasks(const Context& context, int64_t count, Body&& body) {
     for (int64_t task = 0; task < count; ++task) body(task, 0);
     return;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads( \
-    static_cast<int>(std::min<int64_t>(count, context.threads)))
+#pragma omp parallel for schedule(dynamic, 1) \
+    num_threads(static_cast <int>(std::min <int64_t>(count, context.threads)))
   for (int64_t task = 0; task < count; ++task) body(task, omp_get_thread_num());
 }
 

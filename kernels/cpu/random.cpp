@@ -30,8 +30,8 @@ REMOE_INLINE void turn(uint32_t word, float* cosine, float* sine) {
   const float x = static_cast<float>(rest) * (6.283185307179586f * 0x1p-32f);
   const float z = x * x;
   const float s =
-      x + x * z * (-0.16666655242443085f +
-                   z * (0.00833216030150652f + z * -0.00019515282474458218f));
+      x +
+      x * z * (-0.16666655242443085f + z * (0.00833216030150652f + z * -0.00019515282474458218f));
   const float c =
       1.0f - 0.5f * z +
       z * z * (0.04166664555668831f + z * (-0.001388736767694354f + z * 2.4438451873720624e-05f));

@@ -1,8 +1,8 @@
 // Sums, means and maxima over axes.
 //
 // The work is cut into blocks whose sizes do not depend on the threads; each block gives a partial
-// result, and these are joined pairwise. An element's rounding errors thus grow with the length of a
-// block plus the logarithm of their number, and the bits are the same for any number of threads.
+// result, and these are joined pairwise. An element's rounding errors thus grow with the length of
+// a block plus the logarithm of their number, and the bits are the same for any number of threads.
 #include <algorithm>
 #include <limits>
 

@@ -15,8 +15,20 @@ float row_maximum(const float* x, int64_t n) {
   return result;
 }
 
+// Rows are summed in blocks, so that rounding errors grow with a block's length and the number of
+// blocks rather than with the row's length.
+constexpr int64_t kBlock = 1024;
+
+// Adds up f(first element, how many) over the blocks of a row.
+template <class Function>
+float sum_blocks(int64_t n, Function&& f) {
+  float total = 0;
+  for (int64_t i = 0; i < n; i += kBlock) total += f(i, n - i < kBlock ? n - i : kBlock);
+  return total;
+}
+
 // y = e^(x - shift); gives the sum.
-float row_exponentials(float* y, const float* x, int64_t n, float shift) {
+float exponentials(float* y, const float* x, int64_t n, float shift) {
   Vec total{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -29,7 +41,7 @@ float row_exponentials(float* y, const float* x, int64_t n, float shift) {
   return result;
 }
 
-float row_product(const float* a, const float* b, int64_t n) {
+float product(const float* a, const float* b, int64_t n) {
   Vec total{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) total += load(a + i) * load(b + i);
@@ -40,14 +52,15 @@ float row_product(const float* a, const float* b, int64_t n) {
 
 }  // namespace
 
-void softmax(const Context& context, float* target, const float* x, int64_t rows,
-             int64_t columns) {
+void softmax(const Context& context, float* target, const float* x, int64_t rows, int64_t columns) {
   parallel_ranges(context, rows, 6 * columns, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       float* y = target + row * columns;
       const float* from = x + row * columns;
-      const float scale =
-          1.0f / row_exponentials(y, from, columns, row_maximum(from, columns));
+      const float shift = row_maximum(from, columns);
+      const float scale = 1.0f / sum_blocks(columns, [&](int64_t i, int64_t n) {
+                            return exponentials(y + i, from + i, n, shift);
+                          });
       for (int64_t j = 0; j < columns; ++j) y[j] *= scale;
     }
   });
@@ -60,10 +73,11 @@ void softmax_gradient(const Context& context, float* dx, const float* dy, const 
       const float* p = y + row * columns;
       const float* dp = dy + row * columns;
       float* target = dx + row * columns;
-      const float product = row_product(dp, p, columns);
+      const float mean =
+          sum_blocks(columns, [&](int64_t i, int64_t n) { return product(dp + i, p + i, n); });
 #pragma GCC ivdep
       for (int64_t j = 0; j < columns; ++j) {
-        const float gradient = p[j] * (dp[j] - product);
+        const float gradient = p[j] * (dp[j] - mean);
         target[j] = accumulate ? target[j] + gradient : gradient;
       }
     }

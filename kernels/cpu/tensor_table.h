@@ -35,7 +35,8 @@ struct TensorBlocks {
   int64_t count() const { return first_block.back(); }
 };
 
-// Throws where a row makes no sense. `moments`: whether all addresses are needed, or the gradient's.
+// Throws where a row makes no sense. `moments`: whether all addresses are needed, or the
+// gradient's.
 TensorBlocks read_tensor_table(uint64_t table, int32_t count, bool moments);
 
 struct TensorSpan {

@@ -3,8 +3,9 @@
 // Every function is a template over float and Vec with the same operations in the same order, so
 // that an element gives the same bits in a full vector, in a tail and alone.
 //
-// Errors below are the largest over all fp32 arguments of the range named, in units in the last
-// place (ulp) of the exact result, found by trying every argument on each target.
+// Largest errors found, in units in the last place (ulp) of the exact result, over every 16th fp32
+// argument in the range, on all targets: exponential 1.0 ulp (-87..88.7), logarithm 0.85 (normal
+// numbers), sigmoid 2.5 and silu 2.4 (-80..80), hyperbolic_tangent 1.3.
 #pragma once
 
 #include <cstdint>
@@ -137,8 +138,7 @@ REMOE_INLINE F log1p_reduced(F y) {
 // of 9 bits, so that n times it is exact without a fused multiply-add (|n| <= 150 has 8 bits); r is
 // then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q) rounds once more: below 2 ulp
 // in all. 2^n is applied in two factors, so that results above the largest float become infinity
-// and small ones underflow gradually. NaN stays NaN. Largest error measured: see the table in
-// tests/kernels.
+// and small ones underflow gradually. NaN stays NaN.
 template <class F>
 REMOE_INLINE F exponential(F x) {
   // Beyond these, the result is infinity or rounds to 0.

@@ -39,15 +39,15 @@ std::string build_json() {
     isas += quoted(name_of(isa));
   }
   return "{\"backend\":\"cpu\",\"version\":" + quoted(REMOE_VERSION) +
-         ",\"compiler\":" + quoted(REMOE_COMPILER) + ",\"gemm\":" + quoted(gemm_library()) +
-         ",\"isa\":[" + isas + "]}";
+         ",\"compiler\":" + quoted(REMOE_COMPILER) +
+         ",\"gemm\":" + quoted(gemm_library(has_onednn())) + ",\"isa\":[" + isas + "]}";
 }
 
 std::string device_json(const Context& context) {
   return "{\"backend\":\"cpu\",\"name\":" + quoted(processor_name()) +
          ",\"isa\":" + quoted(name_of(context.isa)) +
          ",\"threads\":" + std::to_string(context.threads) +
-         ",\"gemm\":" + quoted(gemm_library()) +
+         ",\"gemm\":" + quoted(gemm_library(context.dense_by_onednn)) +
          ",\"memory_bytes\":" + std::to_string(memory_bytes()) + "}";
 }
 
@@ -55,7 +55,10 @@ uint64_t open_context(int32_t ordinal, int32_t threads) {
   require(ordinal == 0, REMOE_NO_DEVICE, "there is no CPU device %d, only 0", ordinal);
   require(threads >= 0 && threads <= kMostThreads, REMOE_INVALID_ARGUMENT,
           "threads is %d, but 0 (all cores) to %d are possible", threads, kMostThreads);
-  auto context = std::make_unique<Context>(threads > 0 ? threads : available_cores(), best_isa());
+  // A capped instruction set is there to test what we compiled for it, not what oneDNN did.
+  const Isa isa = chosen_isa();
+  const bool onednn = has_onednn() && isa == best_isa();
+  auto context = std::make_unique<Context>(threads > 0 ? threads : available_cores(), isa, onednn);
   const uint64_t handle = register_context(context.get());
   context.release();  // the table's from here on
   return handle;

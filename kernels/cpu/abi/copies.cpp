@@ -58,8 +58,7 @@ int32_t remoe_pinned_read(uint64_t context, uint8_t* target, uint64_t pinned, ui
   return copy_call(context, "pinned_read", target, pointer(pinned), bytes);
 }
 
-int32_t remoe_copy_from_pinned(uint64_t context, uint64_t target, uint64_t pinned,
-                               uint64_t bytes) {
+int32_t remoe_copy_from_pinned(uint64_t context, uint64_t target, uint64_t pinned, uint64_t bytes) {
   return copy_call(context, "copy_from_pinned", pointer(target), pointer(pinned), bytes);
 }
 
@@ -67,8 +66,7 @@ int32_t remoe_copy_to_pinned(uint64_t context, uint64_t pinned, uint64_t source,
   return copy_call(context, "copy_to_pinned", pointer(pinned), pointer(source), bytes);
 }
 
-int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value,
-                   uint64_t count) {
+int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value, uint64_t count) {
   return guard(context, "fill", [&](Context& c) {
     void* elements = require_elements(target, dtype, "target");
     REMOE_DISPATCH(c, fill, dtype, elements, value, require_count(count));

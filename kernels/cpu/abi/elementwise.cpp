@@ -68,8 +68,8 @@ int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
     const bool adds = (accumulate & 1) != 0;
     const Fp32Operand gradient(c, dtype, dy, n, "dy"), operand(c, dtype, x, n, "x");
     Fp32Target result(c, dtype, dx, n, adds, "dx");
-    REMOE_DISPATCH(c, unary_gradient_f32, operation, result.data(), gradient.data(),
-                   operand.data(), parameter, n, adds);
+    REMOE_DISPATCH(c, unary_gradient_f32, operation, result.data(), gradient.data(), operand.data(),
+                   parameter, n, adds);
     result.commit();
   });
 }

@@ -44,10 +44,9 @@ int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers, int3
     double* values = require_address<double>(state, "state");
     require_size(layers, "layers");
     require_size(experts, "experts");
-    for (const int slot :
-         {REMOE_STATE_ACTIVE_PAIRS, REMOE_STATE_SPARSITY, REMOE_STATE_LOSS, REMOE_STATE_L1,
-          REMOE_STATE_BALANCE, REMOE_STATE_NOT_FINITE, REMOE_STATE_OVERFLOW,
-          REMOE_STATE_GRADIENT_NORM}) {
+    for (const int slot : {REMOE_STATE_ACTIVE_PAIRS, REMOE_STATE_SPARSITY, REMOE_STATE_LOSS,
+                           REMOE_STATE_L1, REMOE_STATE_BALANCE, REMOE_STATE_NOT_FINITE,
+                           REMOE_STATE_OVERFLOW, REMOE_STATE_GRADIENT_NORM}) {
       values[slot] = 0;
     }
     values[REMOE_STATE_CLIP_SCALE] = 1;
@@ -94,9 +93,9 @@ int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t lay
   });
 }
 
-int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
-                                  int32_t experts, double active, double tokens, double alpha,
-                                  double floor, double ceiling, int32_t adapt) {
+int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers, int32_t experts,
+                                  double active, double tokens, double alpha, double floor,
+                                  double ceiling, int32_t adapt) {
   return guard(context, "state_update_lambda", [&](Context&) {
     double* values = require_address<double>(state, "state");
     require_size(layers, "layers");

@@ -1,5 +1,5 @@
-// Streams, events, capture. All work is done when a call returns, so there is nothing to order or to
-// wait for; handles are checked all the same, so that a program that runs here runs on a device.
+// Streams, events, capture. All work is done when a call returns, so there is nothing to order or
+// to wait for; handles are checked all the same, so that a program that runs here runs on a device.
 #include <algorithm>
 #include <chrono>
 
@@ -79,8 +79,9 @@ int32_t remoe_event_destroy(uint64_t context, uint64_t event) {
 }
 
 int32_t remoe_event_record(uint64_t context, uint64_t event) {
-  return guard(context, "event_record",
-               [&](Context& c) { require_event(c, event) = {true, seconds_now()}; });
+  return guard(context, "event_record", [&](Context& c) {
+    require_event(c, event) = {true, seconds_now()};
+  });
 }
 
 int32_t remoe_event_wait(uint64_t context, uint64_t event) {

@@ -64,8 +64,8 @@ void enter_context(Context& context) noexcept {
   omp_set_num_threads(context.threads);
 }
 
-Context::Context(int thread_count, Isa instruction_set)
-    : threads(thread_count), isa(instruction_set) {
+Context::Context(int thread_count, Isa instruction_set, bool onednn)
+    : threads(thread_count), isa(instruction_set), dense_by_onednn(onednn) {
   for (int i = 0; i < threads; ++i) {
     packing.emplace_back(
         static_cast<float*>(std::aligned_alloc(kHugePage, kPackingFloats * sizeof(float))));

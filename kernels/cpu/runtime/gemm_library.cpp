@@ -6,14 +6,23 @@
 
 namespace remoe {
 
-std::string gemm_library() {
+bool has_onednn() {
 #if defined(REMOE_WITH_ONEDNN)
-  const dnnl_version_t* version = dnnl_version();
-  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-         std::to_string(version->patch);
+  return true;
 #else
-  return "blocked";
+  return false;
 #endif
+}
+
+std::string gemm_library([[maybe_unused]] bool onednn) {
+#if defined(REMOE_WITH_ONEDNN)
+  if (onednn) {
+    const dnnl_version_t* version = dnnl_version();
+    return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+           std::to_string(version->patch);
+  }
+#endif
+  return "blocked";
 }
 
 }  // namespace remoe

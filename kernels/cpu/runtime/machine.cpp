@@ -10,23 +10,6 @@
 namespace remoe {
 namespace {
 
-Isa isa_of_machine() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) {
-    fail(REMOE_UNSUPPORTED, "the processor lacks SSE4.2, the least this build runs on");
-  }
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl");
-  if (avx2 && avx512) return Isa::kAvx512;
-  if (avx2) return Isa::kAvx2;
-#endif
-  return Isa::kBaseline;
-}
-
 // Cores' worth of time that a control group grants ("quota period" or "max period"), 0: no limit.
 int quota_cores() {
   std::ifstream file("/sys/fs/cgroup/cpu.max");
@@ -58,7 +41,24 @@ std::vector<Isa> compiled_isas() {
 }
 
 Isa best_isa() {
-  const Isa machine = isa_of_machine();
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) {
+    fail(REMOE_UNSUPPORTED, "the processor lacks SSE4.2, the least this build runs on");
+  }
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512) return Isa::kAvx512;
+  if (avx2) return Isa::kAvx2;
+#endif
+  return Isa::kBaseline;
+}
+
+Isa chosen_isa() {
+  const Isa machine = best_isa();
   const char* cap = std::getenv("REMOE_ISA");
   if (cap == nullptr || *cap == '\0') return machine;
   for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {

@@ -28,8 +28,8 @@ uint64_t class_bytes(uint64_t bytes) {
 // 2 MiB-aligned, or nullptr. Maps 2 MiB more than asked for and gives the ends back, since mmap
 // aligns to small pages alone.
 void* map_aligned(uint64_t bytes) {
-  void* raw = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                   -1, 0);
+  void* raw =
+      mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   char* first = static_cast<char*>(raw);
   char* block = reinterpret_cast<char*>(round_up(reinterpret_cast<uint64_t>(raw), kHugePage));

@@ -5,14 +5,13 @@
 namespace remoe {
 
 TensorBlocks read_tensor_table(uint64_t table, int32_t count, bool moments) {
-  require(count >= 0, REMOE_INVALID_ARGUMENT, "count is %d", count);
-  TensorBlocks blocks{nullptr, {0}};
-  if (count > 0) blocks.rows = require_address<const TensorRow>(table, "table");
+  require_size(count, "count");
+  TensorBlocks blocks{require_address<const TensorRow>(table, "table"), {0}};
   blocks.first_block.reserve(static_cast<std::size_t>(count) + 1);
   for (int32_t i = 0; i < count; ++i) {
     const TensorRow& row = blocks.rows[i];
-    const bool complete = row.gradient != 0 && (!moments || (row.master != 0 && row.moment_1 != 0 &&
-                                                             row.moment_2 != 0));
+    const bool complete = row.gradient != 0 &&
+                          (!moments || (row.master != 0 && row.moment_1 != 0 && row.moment_2 != 0));
     require(complete, REMOE_INVALID_ARGUMENT, "tensor %d of the table lacks an address", i);
     const int dtype = row.gradient_dtype();
     require(dtype == REMOE_F32 || dtype == REMOE_BF16, REMOE_UNSUPPORTED,

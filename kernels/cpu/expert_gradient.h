@@ -1,0 +1,260 @@
+// The gradient of one expert for some of its rows. With A = silu(g) * u of the pre-activations
+// h = (g | u), a row of token t and expert e contributes y_t += gate (A W_down), hence for dY =
+// dy_t
+//
+//   dA' = dY W_down^T                  the gradient of A but for the gate
+//   dgate = <dY, A W_down> = <dY W_down^T, A> = <dA', A>
+//   dA = gate dA'
+//   dg = dA * u * silu'(g),  du = dA * silu(g)
+//   dx_t += dg W_gate^T + du W_up^T
+//   dW_gate = sum over rows of x_t^T dg, dW_up of x_t^T du, dW_down of (gate A)^T dY
+//
+// so that neither A W_down nor A is kept: h is enough.
+//
+// The width is worked in chunks, and the rows of a chunk in tiles: a tile's dY, x, dg, du and gate
+// A and the chunk's weights and their gradients are all in L2, and each of them serves two products
+// as it lies there.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "cache_product.h"
+#include "expert_tasks.h"
+#include "swiglu.h"
+#include "weight_panels.h"
+
+namespace remoe::REMOE_TARGET {
+
+// What the tasks of one call share.
+struct ExpertGradient {
+  float* dx_rows;  // [N,D]: the gradient of each row's x; null: not wanted
+  float* dgates;   // null: not wanted
+  bool add_dgates;
+  const float* dy;
+  const float* h;
+  const float* x;
+  const float* w1;
+  const float* w2;
+  const float* gates;
+  const int32_t* row_token;
+  int64_t hidden;
+  int64_t width;
+  int64_t experts;
+  int64_t chunk;
+  int64_t tile;  // rows
+};
+
+// Rows of a tile, multiples of 14 and of 6. The more rows, the longer the inner dimension of the
+// weights' gradients; x and dY of a tile should take no more than 350 KiB of L2.
+inline int gradient_tile_rows(int hidden) { return hidden <= 128 ? 252 : 126; }
+
+// Where a task's gradients of the weights go: [D,2W] and [W,D], null where not wanted.
+struct WeightGradients {
+  float* dw1;
+  float* dw2;
+  bool add_dw1;
+  bool add_dw2;
+};
+
+// A thread's memory.
+struct GradientMemory {
+  CacheTile x, dy;           // [tile, D]
+  CacheTile dg, du, gated;   // [tile, chunk]; gated: gate A
+  CacheTile dw_gate, dw_up;  // [D, chunk]
+  CacheTile dw_down;         // [chunk, D]
+  float *down, *gate, *up;   // panels of the transposed weights
+
+  static int64_t floats(const ExpertGradient& call) {
+    return GradientMemory(nullptr, call).end_ - static_cast<float*>(nullptr);
+  }
+  GradientMemory(float* memory, const ExpertGradient& call) : end_(memory) {
+    const int64_t hidden = round_up(call.hidden, kChunk);
+    x = tile(call.tile, hidden);
+    dy = tile(call.tile, hidden);
+    dg = tile(call.tile, call.chunk);
+    du = tile(call.tile, call.chunk);
+    gated = tile(call.tile, call.chunk);
+    dw_gate = tile(hidden, call.chunk);
+    dw_up = tile(hidden, call.chunk);
+    dw_down = tile(call.chunk, hidden);
+    down = take(panels_floats(call.hidden, call.chunk));
+    gate = take(panels_floats(call.chunk, call.hidden));
+    up = take(panels_floats(call.chunk, call.hidden));
+  }
+
+ private:
+  float* take(int64_t floats) { return std::exchange(end_, end_ + round_up(floats, 16)); }
+  CacheTile tile(int64_t rows, int64_t columns) {
+    return {take(CacheTile::floats(rows, columns)), rows};
+  }
+  float* end_;
+};
+
+class ExpertGradientTask {
+ public:
+  ExpertGradientTask(const ExpertGradient& call, float* memory, const ExpertTask& task,
+                     const WeightGradients& target)
+      : call_(call), memory_(memory, call), task_(task), target_(target) {}
+
+  void run() {
+    const int64_t tiles = (task_.rows() + call_.tile - 1) / call_.tile;
+    for (int64_t w = 0; w < call_.width; w += call_.chunk) {
+      width_ = {w, std::min(call_.width, w + call_.chunk)};
+      pack_weights();
+      clear_weight_gradients();
+      for (int64_t i = 0; i < tiles; ++i) {
+        const Range rows = part_of(task_.rows(), tiles, i, kBlockRows);
+        tile_gradient(task_.begin + rows.begin, rows.end - rows.begin);
+      }
+      write_weight_gradients();
+    }
+  }
+
+ private:
+  int64_t columns() const { return width_.end - width_.begin; }
+
+  void pack_weights() {
+    const float* w1 = call_.w1 + task_.expert * call_.hidden * 2 * call_.width + width_.begin;
+    const float* w2 = call_.w2 + (task_.expert * call_.width + width_.begin) * call_.hidden;
+    pack_transposed_panels(memory_.down, w2, call_.hidden, call_.hidden, columns());
+    if (call_.dx_rows == nullptr) return;
+    pack_transposed_panels(memory_.gate, w1, 2 * call_.width, columns(), call_.hidden);
+    pack_transposed_panels(memory_.up, w1 + call_.width, 2 * call_.width, columns(), call_.hidden);
+  }
+
+  void clear_weight_gradients() {
+    const auto clear = [](const CacheTile& tile, int64_t columns) {
+      std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, columns));
+    };
+    if (target_.dw1 != nullptr) {
+      clear(memory_.dw_gate, columns());
+      clear(memory_.dw_up, columns());
+    }
+    if (target_.dw2 != nullptr) clear(memory_.dw_down, call_.hidden);
+  }
+
+  void write_weight_gradients() {
+    const int64_t w = width_.begin, width = call_.width, hidden = call_.hidden;
+    if (target_.dw1 != nullptr) {
+      float* dw1 = target_.dw1 + w;
+      write_tile(dw1, 2 * width, memory_.dw_gate, hidden, columns(), target_.add_dw1);
+      write_tile(dw1 + width, 2 * width, memory_.dw_up, hidden, columns(), target_.add_dw1);
+    }
+    if (target_.dw2 != nullptr) {
+      write_tile(target_.dw2 + w * hidden, hidden, memory_.dw_down, columns(), hidden,
+                 target_.add_dw2);
+    }
+  }
+
+  void tile_gradient(int64_t begin, int64_t rows) {
+    const int32_t* token = call_.row_token + begin;
+    const int64_t hidden = call_.hidden;
+    const int64_t filled = round_up(rows, kBlockRows);
+    fill_tile(memory_.dy, filled, rows, hidden,
+              [&](int64_t r) { return call_.dy + token[r] * hidden; });
+    for (int64_t r = 0; r < rows; r += kBlockRows) {
+      const int count = static_cast<int>(std::min<int64_t>(kBlockRows, rows - r));
+      activation_rows(begin, r, count);
+      if (call_.dx_rows != nullptr) input_rows(begin, r, count);
+    }
+    if (target_.dw1 != nullptr) {
+      fill_tile(memory_.x, filled, rows, hidden,
+                [&](int64_t r) { return call_.x + token[r] * hidden; });
+      add_transposed_product(memory_.dw_gate, memory_.x, hidden, memory_.dg, columns(), rows);
+      add_transposed_product(memory_.dw_up, memory_.x, hidden, memory_.du, columns(), rows);
+    }
+    if (target_.dw2 != nullptr) {
+      add_transposed_product(memory_.dw_down, memory_.gated, columns(), memory_.dy, hidden, rows);
+    }
+  }
+
+  // dg, du, gate A and dgate of a block of rows: rows [r, r + count) of the tile from row `begin`.
+  void activation_rows(int64_t begin, int64_t r, int count) {
+    const int32_t* token = call_.row_token + begin + r;
+    float gates[kBlockRows];
+    for (int i = 0; i < count; ++i) gates[i] = call_.gates[token[i] * call_.experts + task_.expert];
+    Vec dots[kBlockRows] = {};
+    Block block;
+    for (int64_t j = 0; j < columns(); j += kPanel) {
+      const float* h = call_.h + (begin + r) * 2 * call_.width + width_.begin + j;
+      prefetch(h, count);
+      multiply_rows<false>(block, memory_.dy, r, call_.hidden,
+                           memory_.down + j / kPanel * panel_floats(call_.hidden));
+      for (int i = 0; i < count; ++i) {
+        const float* row = h + i * 2 * call_.width;
+        for (int v = 0; v < 2; ++v) {
+          dots[i] += activation(load(block.row(i) + v * kLanes), gates[i], row + v * kLanes, r + i,
+                                j + v * kLanes);
+        }
+      }
+    }
+    if (call_.dgates == nullptr) return;
+    const bool add = call_.add_dgates || width_.begin > 0;
+    for (int i = 0; i < count; ++i) {
+      float& dgate = call_.dgates[token[i] * call_.experts + task_.expert];
+      dgate = (add ? dgate : 0.0f) + sum(dots[i]);
+    }
+  }
+
+  // h comes from memory: asked for while dA' is computed.
+  void prefetch(const float* h, int count) {
+    for (int i = 0; i < count; ++i, h += 2 * call_.width) {
+      for (int line = 0; line < kPanel; line += 16) {
+        __builtin_prefetch(h + line);
+        __builtin_prefetch(h + call_.width + line);
+      }
+    }
+  }
+
+  // One vector of columns of a row, `column` counted from the chunk's first; returns dA' * A.
+  REMOE_INLINE Vec activation(Vec da, float gate, const float* h, int64_t row, int64_t column) {
+    const int64_t left = columns() - column;
+    Vec g = {}, u = {};
+    if (left >= kLanes) {
+      g = load(h);
+      u = load(h + call_.width);
+    } else if (left > 0) {
+      g = load_partial(h, left);
+      u = load_partial(h + call_.width, left);
+    }
+    const auto d = swiglu_derivative(da * gate, g, u);
+    store(memory_.dg.at(row, column), d.dg);
+    store(memory_.du.at(row, column), d.du);
+    store(memory_.gated.at(row, column), d.activation * gate);
+    return da * d.activation;
+  }
+
+  // dx of a block of rows, from their dg and du.
+  void input_rows(int64_t begin, int64_t r, int count) {
+    Block block;
+    for (int64_t d = 0; d < call_.hidden; d += kPanel) {
+      const int64_t panel = d / kPanel * panel_floats(columns());
+      multiply_rows<false>(block, memory_.dg, r, columns(), memory_.gate + panel);
+      multiply_rows<true>(block, memory_.du, r, columns(), memory_.up + panel);
+      write_block(block, count, call_.hidden - d, call_.dx_rows + (begin + r) * call_.hidden + d,
+                  call_.hidden, width_.begin > 0);
+    }
+  }
+
+  static void write_tile(float* target, int64_t stride, const CacheTile& tile, int64_t rows,
+                         int64_t columns, bool accumulate) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < columns; c += kChunk) {
+        const float* from = tile.at(r, c);
+        float* to = target + r * stride + c;
+        const int64_t length = std::min<int64_t>(kChunk, columns - c);
+        for (int64_t i = 0; i < length; ++i) to[i] = accumulate ? to[i] + from[i] : from[i];
+      }
+    }
+  }
+
+  const ExpertGradient& call_;
+  GradientMemory memory_;
+  const ExpertTask& task_;
+  WeightGradients target_;
+  Range width_{0, 0};
+};
+
+}  // namespace remoe::REMOE_TARGET

@@ -1,0 +1,68 @@
+import { AssertionError } from "@std/assert";
+import type { Tolerance } from "./tolerance.ts";
+
+/** What {@linkcode assertAllClose} prints beside the numbers. */
+export interface AllCloseOptions extends Tolerance {
+  /** Names the array in the message. */
+  readonly name?: string;
+  /** Turns a flat index into coordinates. */
+  readonly shape?: readonly number[];
+}
+
+/**
+ * Asserts that two arrays agree element by element. Equal infinities agree, and a NaN agrees with
+ * a NaN alone.
+ *
+ * @param actual What a kernel computed.
+ * @param expected What it should be.
+ * @param options Tolerances, and what the message needs.
+ * @throws {AssertionError} With the worst element, where the two disagree.
+ */
+export function assertAllClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  options: AllCloseOptions,
+): void {
+  const name = options.name ?? "array";
+  if (actual.length !== expected.length) {
+    throw new AssertionError(
+      `${name}: ${actual.length} elements, expected ${expected.length}`,
+    );
+  }
+  let worst = -1;
+  let worstExcess = 1;
+  let misses = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const excess = excessOf(actual[i]!, expected[i]!, options);
+    if (excess <= 1) continue;
+    misses++;
+    if (excess > worstExcess) [worst, worstExcess] = [i, excess];
+  }
+  if (misses === 0) return;
+  const { rtol, atol, shape = [expected.length] } = options;
+  throw new AssertionError(
+    `${name} [${shape.join(", ")}]: ${misses} of ${expected.length} elements are off; the worst, ` +
+      `at [${coordinates(worst, shape).join(", ")}], is ${actual[worst]}, expected ` +
+      `${expected[worst]}: ${worstExcess.toPrecision(3)} times the tolerance ` +
+      `(rtol ${rtol.toExponential(2)}, atol ${atol.toExponential(2)})`,
+  );
+}
+
+/** The error over the tolerance; Infinity where no tolerance could admit it. */
+function excessOf(actual: number, expected: number, { rtol, atol }: Tolerance): number {
+  if (Object.is(actual, expected) || actual === expected) return 0;
+  if (!Number.isFinite(actual) || !Number.isFinite(expected)) {
+    return Number.isNaN(actual) && Number.isNaN(expected) ? 0 : Infinity;
+  }
+  return Math.abs(actual - expected) / (atol + rtol * Math.abs(expected));
+}
+
+/** The coordinates of a flat index in a dense, row-major array. */
+function coordinates(index: number, shape: readonly number[]): number[] {
+  const result: number[] = [];
+  for (const size of shape.toReversed()) {
+    result.unshift(index % size);
+    index = Math.floor(index / size);
+  }
+  return result;
+}

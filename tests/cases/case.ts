@@ -1,0 +1,187 @@
+import type { KernelContext, SymbolName } from "../../lib/ffi/mod.ts";
+import { fromBfloat16, Random } from "./random.ts";
+import type { Tolerance } from "./tolerance.ts";
+
+/**
+ * An array on the host, bit for bit what a kernel sees; bfloat16 travels as `Uint16Array`, tables of
+ * addresses as bytes.
+ */
+export type HostArray =
+  | Float32Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
+
+/** Arrays by the names that the contract gives its parameters. */
+export type HostArrays = Readonly<Record<string, HostArray>>;
+
+/** How the elements of an output are stored. */
+export type Element = "f32" | "f64" | "bf16" | "i32" | "u8";
+
+/** Something a kernel writes. */
+export interface Output {
+  /** How its elements are stored. */
+  readonly dtype: Element;
+  /** Its shape, dense and row-major. */
+  readonly shape: readonly number[];
+  /** How far it may be from the reference. */
+  readonly tolerance: Tolerance;
+}
+
+/** The same arrays with fp32 and bfloat16 widened to fp64, for the references. */
+export type Doubled<Arrays> = { readonly [Name in keyof Arrays]: Widened<Arrays[Name]> };
+
+/** Distributes over unions, so that an input that is absent in some cases stays optional. */
+type Widened<T> = T extends Float32Array | Uint16Array ? Float64Array : T;
+
+/** Gives the device address of a buffer of the case; 0 where an output is not wanted. */
+export type AddressOf<Name extends string = string> = (name: Name) => bigint;
+
+/** One call of a kernel, with everything needed to make it anywhere. */
+export interface KernelCase<
+  Inputs extends HostArrays = HostArrays,
+  Outputs extends string = string,
+> {
+  /** The operation and its sizes: `gemm [3,5]x[5,7]`. It also seeds the inputs. */
+  readonly name: string;
+  /** The contract's function, without `remoe_`. */
+  readonly operation: string;
+  /** Every symbol that the call needs. */
+  readonly symbols: readonly SymbolName[];
+  /** Floating-point operations of the definition, a fused multiply-add counted as two. */
+  readonly flops: number;
+  /** Bytes that must be read and written at least once. */
+  readonly bytes: number;
+  /** Whether a build may decline the case, as the CPU build does with some of bfloat16. */
+  readonly mayBeUnsupported?: boolean;
+  /** What is written. A name that is also an input is worked in place. */
+  readonly outputs: Readonly<Record<Outputs, Output>>;
+  /** Outputs which the contract allows to leave out and this case does: their address is 0. */
+  readonly unwanted?: readonly NoInfer<Outputs>[];
+  /** Draws the inputs. */
+  inputs(random: Random): Inputs;
+  /** Work between placing the buffers and the call, such as tables of addresses. */
+  prepare?(kernels: KernelContext, address: AddressOf<(keyof Inputs & string) | Outputs>): void;
+  /** Makes the call. `accumulate` is the bit mask of gradient kernels, otherwise 0. */
+  call(
+    kernels: KernelContext,
+    address: AddressOf<(keyof Inputs & string) | Outputs>,
+    accumulate: number,
+  ): void;
+  /** The part of the outputs which the contract defines, where that is not all of them. */
+  defined?(
+    outputs: Readonly<Record<Outputs, ArrayLike<number>>>,
+    inputs: Inputs,
+  ): Readonly<Record<Outputs, ArrayLike<number>>>;
+}
+
+/** A case whose outputs are known from a float64 reference. */
+export interface OperationCase<
+  Inputs extends HostArrays = HostArrays,
+  Outputs extends string = string,
+> extends KernelCase<Inputs, Outputs> {
+  /** Computes the outputs (their defined part) in float64, straight from the contract. */
+  reference(inputs: Doubled<Inputs>): Readonly<Record<Outputs, ArrayLike<number>>>;
+}
+
+/** A gradient output of a {@linkcode GradientCase}. */
+export interface Gradient<Inputs extends HostArrays = HostArrays> {
+  /** The input whose gradient it is. */
+  readonly of: keyof Inputs & string;
+  /** Its bit in `accumulate`; absent where the kernel always overwrites. */
+  readonly bit?: number;
+  /** Whether its address may be 0. */
+  readonly optional?: boolean;
+  /** Whether the contract defines the gradient at this index as the derivative; default: yes. */
+  where?(index: number, inputs: HostArrays): boolean;
+  /** What stands where it does not: 0, or what was there before. */
+  readonly elsewhere?: "zero" | "untouched";
+}
+
+/** A case of a gradient kernel, checked against differences of a float64 forward pass. */
+export interface GradientCase<
+  Inputs extends HostArrays = HostArrays,
+  Outputs extends string = string,
+> extends KernelCase<Inputs, Outputs> {
+  /** The gradient outputs. */
+  readonly gradients: Readonly<Record<Outputs, Gradient<NoInfer<Inputs>>>>;
+  /** Coordinates of each input that are differentiated one by one; 16 by default. */
+  readonly samples?: number;
+  /** The scalar whose gradient the kernel computes: <dy, forward(inputs)>, in float64. */
+  loss(inputs: Doubled<Inputs>): number;
+}
+
+/**
+ * Declares an operation case; the compiler checks names of inputs and outputs.
+ *
+ * @param definition The case.
+ * @returns The same case, for a list of cases of all kinds.
+ */
+export function operationCase<Inputs extends HostArrays, Outputs extends string>(
+  definition: OperationCase<Inputs, Outputs>,
+): OperationCase {
+  return definition as unknown as OperationCase;
+}
+
+/**
+ * Declares a gradient case; the compiler checks names of inputs and outputs.
+ *
+ * @param definition The case.
+ * @returns The same case, for a list of cases of all kinds.
+ */
+export function gradientCase<Inputs extends HostArrays, Outputs extends string>(
+  definition: GradientCase<Inputs, Outputs>,
+): GradientCase {
+  return definition as unknown as GradientCase;
+}
+
+/**
+ * Draws the inputs of a case: the same ones whenever and wherever it is called.
+ *
+ * @param kernelCase The case.
+ * @returns Its inputs.
+ */
+export function inputsOf(kernelCase: KernelCase): HostArrays {
+  return kernelCase.inputs(new Random(kernelCase.name));
+}
+
+/**
+ * Widens an array to fp64.
+ *
+ * @param array fp32 numbers, or bfloat16 ones as `Uint16Array`.
+ * @returns The same numbers.
+ */
+export function doubled(array: Float32Array | Uint16Array): Float64Array<ArrayBuffer> {
+  return Float64Array.from(array instanceof Uint16Array ? fromBfloat16(array) : array);
+}
+
+/**
+ * Widens the fp32 and bfloat16 arrays among some to fp64.
+ *
+ * @param arrays Arrays by name.
+ * @returns The same numbers under the same names.
+ */
+export function allDoubled<Arrays extends HostArrays>(arrays: Arrays): Doubled<Arrays> {
+  const entries = Object.entries(arrays).map(([name, array]) => {
+    const isNarrow = array instanceof Float32Array || array instanceof Uint16Array;
+    return [name, isNarrow ? doubled(array) : array];
+  });
+  return Object.fromEntries(entries);
+}
+
+/**
+ * Describes an output.
+ *
+ * @param shape Its shape.
+ * @param tolerance How far it may be from the reference.
+ * @param dtype How its elements are stored; fp32 by default.
+ * @returns The output.
+ */
+export function output(
+  shape: readonly number[],
+  tolerance: Tolerance,
+  dtype: Element = "f32",
+): Output {
+  return { dtype, shape, tolerance };
+}

@@ -1,0 +1,246 @@
+import { DeviceError } from "../../lib/errors.ts";
+import { type KernelContext, Status } from "../../lib/ffi/mod.ts";
+import { assertAllClose } from "./assert_all_close.ts";
+import {
+  allDoubled,
+  type GradientCase,
+  type HostArray,
+  type HostArrays,
+  inputsOf,
+  type KernelCase,
+  type OperationCase,
+} from "./case.ts";
+import { directionalDerivative, partialDerivatives, probesOf } from "./finite_difference.ts";
+import { definedOutputs, runCase } from "./placed_case.ts";
+import { Random } from "./random.ts";
+import { dot } from "./reference/reduction.ts";
+import { plus, rounded, type Tolerance } from "./tolerance.ts";
+
+/** Bits of fp64 differences: far below any fp32 tolerance, but not 0. */
+const DIFFERENCE: Tolerance = { rtol: 1e-8, atol: 1e-8 };
+
+/**
+ * Groups cases by their operation.
+ *
+ * @param cases Cases.
+ * @returns The same cases, by the contract's function without `remoe_`.
+ */
+export function byOperation<Case extends KernelCase>(
+  cases: readonly Case[],
+): ReadonlyMap<string, readonly Case[]> {
+  return Map.groupBy(cases, ({ operation }) => operation);
+}
+
+/**
+ * Whether a kernel library cannot run a case: it lacks a symbol, or declines the dtype where the
+ * case says that it may.
+ *
+ * @param kernels The device.
+ * @param kernelCase The case.
+ * @returns True where the case is to be skipped.
+ */
+export function isBeyond(kernels: KernelContext, kernelCase: KernelCase): boolean {
+  if (kernelCase.symbols.some((symbol) => kernels.library.missing.includes(symbol))) return true;
+  if (kernelCase.mayBeUnsupported !== true) return false;
+  try {
+    runCase(kernels, kernelCase, inputsOf(kernelCase));
+    return false;
+  } catch (error) {
+    if (error instanceof DeviceError && error.status === Status.unsupported) return true;
+    throw error;
+  }
+}
+
+/**
+ * Asserts that a kernel computes what the float64 reference does.
+ *
+ * @param kernels The device.
+ * @param operationCase The case.
+ */
+export function assertMatchesReference(kernels: KernelContext, operationCase: OperationCase): void {
+  const inputs = inputsOf(operationCase);
+  const actual = definedOutputs(operationCase, runCase(kernels, operationCase, inputs), inputs);
+  const expected = operationCase.reference(allDoubled(inputs));
+  for (const [name, values] of Object.entries(actual)) {
+    assertClose(operationCase, name, values, expected[name]!);
+  }
+}
+
+/**
+ * Asserts that a gradient kernel computes the derivative of the float64 forward pass: element by
+ * element on a sample, and along a random direction over all elements.
+ *
+ * @param kernels The device.
+ * @param gradientCase The case.
+ */
+export function assertMatchesDifferences(kernels: KernelContext, gradientCase: GradientCase): void {
+  const inputs = inputsOf(gradientCase);
+  const actual = numbersOf(runCase(kernels, gradientCase, inputs));
+  for (const [name, gradient] of Object.entries(gradientCase.gradients)) {
+    const values = actual[name]!;
+    const { indices, direction, isDefined } = probesOf(gradientCase, inputs, name);
+    const expected = Float64Array.from(values);
+    for (const { index, value } of partialDerivatives(gradientCase, inputs, gradient.of, indices)) {
+      expected[index] = value;
+    }
+    // What is not probed is expected as it came, unless the contract defines it otherwise.
+    const elsewhere = gradient.elsewhere === "zero" ? 0 : NaN;
+    for (let i = 0; i < expected.length; i++) {
+      if (!isDefined(i)) expected[i] = elsewhere;
+      else if (!Number.isFinite(values[i]!)) expected[i] = 0;
+    }
+    assertClose(gradientCase, name, values, expected, DIFFERENCE);
+    const slope = directionalDerivative(gradientCase, inputs, gradient.of, direction);
+    assertSlope(gradientCase, name, values, direction, slope, isDefined);
+  }
+}
+
+/** By Cauchy-Schwarz, the error along a unit direction is at most the norm of all errors. */
+function assertSlope(
+  gradientCase: GradientCase,
+  name: string,
+  values: Float64Array,
+  direction: Float64Array,
+  expected: number,
+  isDefined: (index: number) => boolean,
+): void {
+  const defined = values.map((value, i) => isDefined(i) ? value : 0);
+  const { rtol, atol } = plus(gradientCase.outputs[name]!.tolerance, DIFFERENCE);
+  assertAllClose([dot(defined, direction)], [expected], {
+    name: `${name} along a direction`,
+    rtol: 0,
+    atol: atol + rtol * Math.sqrt(dot(defined, defined)),
+  });
+}
+
+/**
+ * Asserts that a gradient kernel adds where its bit is set and overwrites where it is not, for
+ * every single output and for all at once.
+ *
+ * @param kernels The device.
+ * @param gradientCase The case.
+ */
+export function assertAccumulates(kernels: KernelContext, gradientCase: GradientCase): void {
+  const inputs = inputsOf(gradientCase);
+  const plain = numbersOf(runCase(kernels, gradientCase, inputs));
+  const prefill = prefilled(gradientCase);
+  const bits = Object.values(gradientCase.gradients).flatMap(({ bit }) => bit ?? []);
+  const masks = new Set([
+    ...bits.map((bit) => 1 << bit),
+    bits.reduce((all, bit) => all | 1 << bit, 0),
+  ]);
+  for (const accumulate of masks) {
+    const actual = numbersOf(runCase(kernels, gradientCase, inputs, { prefill, accumulate }));
+    for (const [name, gradient] of Object.entries(gradientCase.gradients)) {
+      const { bit, elsewhere } = gradient;
+      const isAdded = bit !== undefined && (accumulate & (1 << bit)) !== 0;
+      const before = prefill[name]!;
+      const expected = plain[name]!.map((value, i) => {
+        const isDefined = gradient.where?.(i, inputs) ?? true;
+        if (!isDefined && elsewhere === "untouched") return before[i]!;
+        return isAdded ? value + before[i]! : value;
+      });
+      // The sum is rounded at the magnitude of the larger term, which may cancel.
+      const slack = plus(gradientCase.outputs[name]!.tolerance, rounded(2, 4));
+      assertClose(gradientCase, `${name}`, actual[name]!, expected, slack);
+    }
+  }
+}
+
+/** Numbers that gradients are added to: known, and unlike 0. */
+function prefilled(gradientCase: GradientCase): HostArrays {
+  const random = new Random(`${gradientCase.name} before`);
+  const entries = Object.entries(gradientCase.outputs).map(([name, { shape }]) =>
+    [name, random.normal(shape.reduce((product, size) => product * size, 1))] as const
+  );
+  return Object.fromEntries(entries);
+}
+
+/**
+ * Asserts that leaving out any optional gradient leaves the others as they are.
+ *
+ * @param kernels The device.
+ * @param gradientCase The case.
+ */
+export function assertOutputsAreOptional(kernels: KernelContext, gradientCase: GradientCase): void {
+  const inputs = inputsOf(gradientCase);
+  const whole = numbersOf(runCase(kernels, gradientCase, inputs));
+  const optional = Object.entries(gradientCase.gradients).filter(([, { optional }]) => optional);
+  for (const [left] of optional) {
+    const actual = numbersOf(runCase(kernels, gradientCase, inputs, { unwanted: [left] }));
+    for (const [name, values] of Object.entries(actual)) {
+      assertClose(gradientCase, name, values, whole[name]!);
+    }
+  }
+}
+
+/**
+ * Asserts that devices compute the same, within a case's tolerances.
+ *
+ * @param kernels The device that the others are compared with.
+ * @param others Devices of other kernel libraries, or set up otherwise.
+ * @param kernelCase The case.
+ */
+export function assertAgrees(
+  kernels: KernelContext,
+  others: readonly KernelContext[],
+  kernelCase: KernelCase,
+): void {
+  const inputs = inputsOf(kernelCase);
+  const outputsOf = (each: KernelContext) =>
+    definedOutputs(kernelCase, runCase(each, kernelCase, inputs), inputs);
+  const expected = outputsOf(kernels);
+  for (const other of others) {
+    for (const [name, values] of Object.entries(outputsOf(other))) {
+      // Each may be off in its own direction.
+      assertClose(kernelCase, name, values, expected[name]!, kernelCase.outputs[name]!.tolerance);
+    }
+  }
+}
+
+/**
+ * Asserts that a second run gives the same bits.
+ *
+ * @param kernels The device.
+ * @param kernelCase The case.
+ */
+export function assertRepeats(kernels: KernelContext, kernelCase: KernelCase): void {
+  const inputs = inputsOf(kernelCase);
+  const [first, second] = [1, 2].map(() =>
+    definedOutputs(kernelCase, runCase(kernels, kernelCase, inputs), inputs)
+  );
+  for (const [name, values] of Object.entries(first!)) {
+    const repeated = second![name]!;
+    for (let i = 0; i < values.length; i++) {
+      if (Object.is(values[i], repeated[i])) continue;
+      throw new Error(
+        `${kernelCase.name}: ${name}[${i}] is ${values[i]}, then ${repeated[i]}`,
+      );
+    }
+  }
+}
+
+function assertClose(
+  kernelCase: KernelCase,
+  name: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  slack: Tolerance = { rtol: 0, atol: 0 },
+): void {
+  const { tolerance, shape } = kernelCase.outputs[name]!;
+  const isWhole = shape.reduce((product, size) => product * size, 1) === expected.length;
+  assertAllClose(actual, expected, {
+    name,
+    ...plus(tolerance, slack),
+    ...(isWhole ? { shape } : {}),
+  });
+}
+
+function numbersOf(
+  outputs: Readonly<Record<string, HostArray>>,
+): Readonly<Record<string, Float64Array>> {
+  const entries = Object.entries(outputs).map(([name, array]) =>
+    [name, Float64Array.from(array)] as const
+  );
+  return Object.fromEntries(entries);
+}

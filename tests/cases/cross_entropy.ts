@@ -1,0 +1,175 @@
+import {
+  doubled,
+  type GradientCase,
+  gradientCase,
+  type OperationCase,
+  operationCase,
+  output,
+} from "./case.ts";
+import type { Random } from "./random.ts";
+import { crossEntropy, type HeadSizes } from "./reference/cross_entropy.ts";
+import { plus, rounded, summed } from "./tolerance.ts";
+
+/** Sizes of an output head and which targets count. */
+export interface CrossEntropyOptions extends HeadSizes {
+  /** Share of the targets that are ignored; 0 by default. */
+  readonly ignored?: number;
+  /** Spread of the logits, 1 by default. */
+  readonly scale?: number;
+  /** Does not ask for the losses of single tokens. */
+  readonly withoutTokenLoss?: boolean;
+}
+
+function crossEntropyName(operation: string, options: CrossEntropyOptions): string {
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
+  return `${operation} [${tokens},${hidden}]x[${hidden},${vocabulary}]` +
+    `${ignored === 0 ? "" : ` ${ignored * 100}% ignored`}` +
+    `${scale === 1 ? "" : ` logits of ${scale}`}` +
+    `${options.withoutTokenLoss ? " without token_loss" : ""}`;
+}
+
+function drawHead(random: Random, options: CrossEntropyOptions) {
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
+  const targets = random.integers(tokens, vocabulary).map((target) =>
+    random.next() < ignored ? -1 - random.integer(100) : target
+  );
+  return {
+    x: random.normal(tokens * hidden),
+    w: random.normal(hidden * vocabulary, { scale: scale / Math.sqrt(hidden) }),
+    targets,
+  };
+}
+
+/**
+ * A case of `remoe_cross_entropy_forward`.
+ *
+ * @param options Sizes and targets.
+ * @returns The case.
+ */
+export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
+  const { tokens, hidden, vocabulary, scale = 1, withoutTokenLoss = false } = options;
+  const logits = summed(hidden, scale / Math.sqrt(hidden));
+  const perToken = plus(logits, rounded(6, scale));
+  return operationCase({
+    name: crossEntropyName("cross_entropy_forward", options),
+    operation: "cross_entropy_forward",
+    symbols: ["remoe_cross_entropy_forward"],
+    flops: 2 * tokens * hidden * vocabulary,
+    bytes: 4 * (tokens * hidden + hidden * vocabulary + 3 * tokens),
+    inputs: (random) => drawHead(random, options),
+    outputs: {
+      loss: output([2], perToken),
+      token_loss: output([tokens], perToken),
+      lse: output([tokens], perToken),
+    },
+    unwanted: withoutTokenLoss ? ["token_loss"] : [],
+    call(k, at) {
+      const status = k.symbols.remoe_cross_entropy_forward(
+        k.handle,
+        at("loss"),
+        at("token_loss"),
+        at("lse"),
+        at("x"),
+        at("w"),
+        at("targets"),
+        tokens,
+        hidden,
+        vocabulary,
+      );
+      k.check(status, "cross_entropy_forward");
+    },
+    reference: ({ x, w, targets }) => {
+      const { mean, count, tokenLoss, lse } = crossEntropy(x, w, targets, options);
+      return { loss: [mean, count], token_loss: tokenLoss, lse };
+    },
+  });
+}
+
+/** A gradient that arrives from outside, and differs from 1. */
+const DLOSS = 1.75;
+
+/**
+ * A case of `remoe_cross_entropy_gradient`.
+ *
+ * @param options Sizes and targets.
+ * @param samples Elements of each input that are differentiated one by one.
+ * @returns The case.
+ */
+export function crossEntropyGradientCase(options: CrossEntropyOptions, samples = 12): GradientCase {
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
+  const logits = summed(hidden, scale / Math.sqrt(hidden)).atol;
+  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  // (p - 1) carries the error of its logits; dx sums it over the vocabulary, dw over the tokens.
+  const p = { rtol: 2 * logits + rounded(12).rtol, atol: 4 * perTarget * logits };
+  return gradientCase({
+    name: crossEntropyName("cross_entropy_gradient", options),
+    operation: "cross_entropy_gradient",
+    symbols: ["remoe_cross_entropy_gradient"],
+    samples,
+    flops: 6 * tokens * hidden * vocabulary,
+    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary),
+    inputs: (random) => {
+      const head = drawHead(random, options);
+      const { mean, count, lse } = crossEntropy(
+        doubled(head.x),
+        doubled(head.w),
+        head.targets,
+        options,
+      );
+      return {
+        ...head,
+        dloss: Float32Array.of(DLOSS),
+        loss: Float32Array.of(mean, count),
+        lse: Float32Array.from(lse),
+      };
+    },
+    outputs: {
+      dx: output([tokens, hidden], plus(p, summed(4, (perTarget * scale) / Math.sqrt(hidden)))),
+      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+    },
+    gradients: {
+      dx: { of: "x", bit: 0, optional: true },
+      dw: { of: "w", bit: 1, optional: true },
+    },
+    call(k, at, accumulate) {
+      const status = k.symbols.remoe_cross_entropy_gradient(
+        k.handle,
+        at("dx"),
+        at("dw"),
+        at("dloss"),
+        at("loss"),
+        at("lse"),
+        at("x"),
+        at("w"),
+        at("targets"),
+        tokens,
+        hidden,
+        vocabulary,
+        accumulate,
+      );
+      k.check(status, "cross_entropy_gradient");
+    },
+    loss: ({ x, w, targets }) => DLOSS * crossEntropy(x, w, targets, options).mean,
+  });
+}
+
+const HEADS: readonly CrossEntropyOptions[] = [
+  { tokens: 1, hidden: 1, vocabulary: 1 },
+  { tokens: 3, hidden: 5, vocabulary: 7 },
+  { tokens: 65, hidden: 32, vocabulary: 257, ignored: 0.25 },
+  { tokens: 150, hidden: 9, vocabulary: 5000 },
+  { tokens: 33, hidden: 16, vocabulary: 100, scale: 40 },
+  { tokens: 9, hidden: 6, vocabulary: 30, ignored: 1 },
+];
+
+/** Cases of cross entropy with the output head. */
+export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
+  ...HEADS.map(crossEntropyCase),
+  crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, withoutTokenLoss: true }),
+];
+
+/** Cases of its gradient. */
+export const CROSS_ENTROPY_GRADIENT_CASES: readonly GradientCase[] = [
+  ...HEADS.map((head) => crossEntropyGradientCase(head, head.vocabulary > 1000 ? 4 : 12)),
+  crossEntropyGradientCase({ tokens: 128, hidden: 128, vocabulary: 257, ignored: 0.1 }, 4),
+];

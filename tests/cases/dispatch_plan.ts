@@ -1,0 +1,102 @@
+import { type OperationCase, operationCase, output } from "./case.ts";
+import { Random } from "./random.ts";
+import { dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
+import { EXACT } from "./tolerance.ts";
+
+/** Sizes of a dispatch. */
+export interface DispatchOptions {
+  /** T. */
+  readonly tokens: number;
+  /** E. */
+  readonly experts: number;
+  /** Share of the pairs that are active. */
+  readonly density: number;
+  /** Capacity in rows beyond what is needed; negative overflows. */
+  readonly spare?: number;
+  /** An expert without tokens. */
+  readonly emptyExpert?: number;
+}
+
+/**
+ * Draws gates of a given density.
+ *
+ * @param random The generator.
+ * @param options Sizes, density and an expert to leave empty.
+ * @returns Gates [T, E] in [0.1, 1.9], 0 where a token is not routed.
+ */
+export function drawGates(random: Random, options: DispatchOptions): Float32Array<ArrayBuffer> {
+  const { tokens, experts, density, emptyExpert } = options;
+  return random.uniform(tokens * experts, { scale: 0.9, mean: 1 }).map((gate, i) =>
+    random.next() < density && i % experts !== emptyExpert ? gate : 0
+  );
+}
+
+/**
+ * A case of `remoe_dispatch_plan`.
+ *
+ * @param options Sizes, density and capacity.
+ * @returns The case.
+ */
+export function dispatchPlanCase(options: DispatchOptions): OperationCase {
+  const { tokens, experts, density, spare = 0, emptyExpert } = options;
+  // The capacity is part of the call, so the gates are drawn before the case is made.
+  const name = `dispatch_plan [${tokens},${experts}] density ${density} spare ${spare}` +
+    `${emptyExpert === undefined ? "" : ` expert ${emptyExpert} empty`}`;
+  const gates = drawGates(new Random(name), options);
+  const plan = dispatchPlan(gates, tokens, experts);
+  const capacity = Math.max(1, plan.rows + spare);
+  const expected = planBuffer(plan, capacity);
+  const isDefined = definedEntries(expected.length, plan.rows, tokens, experts, capacity);
+  return operationCase({
+    name,
+    operation: "dispatch_plan",
+    symbols: ["remoe_dispatch_plan"],
+    flops: 0,
+    bytes: 4 * (tokens * experts + 6 + experts + tokens + 2 * plan.rows),
+    inputs: () => ({ gates }),
+    outputs: { plan: output([expected.length], EXACT, "i32") },
+    call(k, at) {
+      const status = k.symbols.remoe_dispatch_plan(
+        k.handle,
+        at("plan"),
+        at("gates"),
+        tokens,
+        experts,
+        capacity,
+      );
+      k.check(status, "dispatch_plan");
+    },
+    defined: (outputs) => ({ plan: Array.from(outputs.plan).filter((_, i) => isDefined(i)) }),
+    reference: () => ({ plan: expected.filter((_, i) => isDefined(i)) }),
+  });
+}
+
+/** Rows past N hold nothing, and an overflowing plan holds its head alone. */
+function definedEntries(
+  length: number,
+  rows: number,
+  tokens: number,
+  experts: number,
+  capacity: number,
+): (index: number) => boolean {
+  if (rows > capacity) return (index) => index < 4;
+  const fixed = 4 + experts + 1 + tokens + 1;
+  return (index) => index < length && (index < fixed || (index - fixed) % capacity < rows);
+}
+
+/** Cases of the dispatch plan. */
+export const DISPATCH_PLAN_CASES: readonly OperationCase[] = [
+  dispatchPlanCase({ tokens: 1, experts: 1, density: 1 }),
+  dispatchPlanCase({ tokens: 1, experts: 1, density: 0 }),
+  dispatchPlanCase({ tokens: 7, experts: 3, density: 0.5 }),
+  dispatchPlanCase({ tokens: 1000, experts: 8, density: 0.125, spare: 100 }),
+  dispatchPlanCase({ tokens: 1000, experts: 8, density: 1 }),
+  dispatchPlanCase({ tokens: 513, experts: 33, density: 0.1, spare: 1 }),
+  dispatchPlanCase({ tokens: 300, experts: 128, density: 0.02 }),
+  dispatchPlanCase({ tokens: 4096, experts: 8, density: 0.4 }),
+  dispatchPlanCase({ tokens: 65, experts: 4, density: 0, spare: 10 }),
+  dispatchPlanCase({ tokens: 65, experts: 4, density: 0.6, emptyExpert: 2 }),
+  dispatchPlanCase({ tokens: 65, experts: 1, density: 0.5, spare: 3 }),
+  dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -1 }),
+  dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -300 }),
+];

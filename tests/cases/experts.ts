@@ -1,0 +1,265 @@
+import {
+  doubled,
+  type GradientCase,
+  gradientCase,
+  type OperationCase,
+  operationCase,
+  output,
+} from "./case.ts";
+import { type DispatchOptions, drawGates } from "./dispatch_plan.ts";
+import { Random } from "./random.ts";
+import { type DispatchPlan, dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
+import { experts, type ExpertSizes, preActivations } from "./reference/experts.ts";
+import { dot } from "./reference/reduction.ts";
+import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
+
+/** Sizes and routing of a layer of experts. */
+export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
+  /** Makes every gate 1 and routes every token: with one expert, a dense feed-forward network. */
+  readonly dense?: boolean;
+  /** Does not keep the pre-activations. */
+  readonly withoutH?: boolean;
+  /** Rounds every input to bfloat16. */
+  readonly bf16?: boolean;
+}
+
+/** A layer's routing, drawn before its case since the capacity is part of the call. */
+interface LayerRouting {
+  readonly gates: Float32Array<ArrayBuffer>;
+  readonly plan: DispatchPlan;
+  readonly buffer: Int32Array<ArrayBuffer>;
+  readonly capacity: number;
+}
+
+function routingFor(name: string, options: ExpertsOptions): LayerRouting {
+  const { tokens, experts, dense, spare = 0 } = options;
+  const gates = dense
+    ? new Float32Array(tokens * experts).fill(1)
+    : drawGates(new Random(`${name} gates`), options);
+  const plan = dispatchPlan(gates, tokens, experts);
+  const capacity = Math.max(1, plan.rows + spare);
+  return { gates, plan, buffer: planBuffer(plan, capacity), capacity };
+}
+
+function expertsName(operation: string, options: ExpertsOptions): string {
+  const { tokens, hidden, width, density, dense, emptyExpert, spare = 0 } = options;
+  return [
+    `${operation} [${tokens},${hidden}] E=${options.experts} W=${width}`,
+    dense ? "dense" : `density ${density}`,
+    emptyExpert === undefined ? "" : `expert ${emptyExpert} empty`,
+    spare === 0 ? "" : `spare ${spare}`,
+    options.withoutH ? "without h" : "",
+    options.bf16 ? "bf16-rounded" : "",
+  ].filter((part) => part !== "").join(" ");
+}
+
+/** Inputs and weights of such sizes that activations stay near 1, as initialisation aims for. */
+function drawLayer(random: Random, options: ExpertsOptions) {
+  const { tokens, hidden, width, experts, bf16 = false } = options;
+  return {
+    x: random.normal(tokens * hidden, { bf16 }),
+    w1: random.normal(experts * hidden * 2 * width, { scale: 1 / Math.sqrt(hidden), bf16 }),
+    w2: random.normal(experts * width * hidden, { scale: 1 / Math.sqrt(width), bf16 }),
+  };
+}
+
+/** Pre-activations of every row of a plan, [N, 2 W]. */
+function rowsOfH(
+  x: Float64Array,
+  w1: Float64Array,
+  { rowToken, expertOffset }: DispatchPlan,
+  sizes: ExpertSizes,
+): Float64Array {
+  const h = new Float64Array(rowToken.length * 2 * sizes.width);
+  for (let e = 0; e < sizes.experts; e++) {
+    for (let row = expertOffset[e]!; row < expertOffset[e + 1]!; row++) {
+      h.set(preActivations(x, w1, rowToken[row]!, e, sizes), row * 2 * sizes.width);
+    }
+  }
+  return h;
+}
+
+/** The sum of both products' errors, for each expert of a token. */
+function productTolerance({ hidden, width, experts, density }: ExpertsOptions): Tolerance {
+  const active = Math.max(1, experts * density);
+  const inner = plus(summed(hidden, 1 / Math.sqrt(hidden)), summed(width, 1 / Math.sqrt(width)));
+  return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(active) });
+}
+
+/**
+ * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also says that
+ * dispatching changes nothing.
+ *
+ * @param options Sizes and routing.
+ * @returns The case.
+ */
+export function expertsCase(options: ExpertsOptions): OperationCase {
+  const { tokens, hidden, width, withoutH = false } = options;
+  const name = expertsName("experts_forward", options);
+  const { gates, plan, buffer, capacity } = routingFor(name, options);
+  const isOverflow = plan.rows > capacity;
+  return operationCase({
+    name,
+    operation: "experts_forward",
+    symbols: ["remoe_experts_forward"],
+    flops: 6 * plan.rows * hidden * width,
+    bytes: 4 * (2 * tokens * hidden + 3 * options.experts * hidden * width + 2 * plan.rows * width),
+    inputs: (random) => ({ ...drawLayer(random, options), gates, plan: buffer }),
+    outputs: {
+      y: output([tokens, hidden], productTolerance(options)),
+      h: output([capacity, 2 * width], summed(hidden, 1 / Math.sqrt(hidden))),
+    },
+    unwanted: withoutH ? ["h"] : [],
+    call(k, at) {
+      const status = k.symbols.remoe_experts_forward(
+        k.handle,
+        at("y"),
+        at("h"),
+        at("x"),
+        at("w1"),
+        at("w2"),
+        at("gates"),
+        at("plan"),
+        tokens,
+        hidden,
+        width,
+        options.experts,
+      );
+      k.check(status, "experts_forward");
+    },
+    // Rows past N hold nothing; after an overflow h must still be untouched, which reads as NaN.
+    defined: (outputs) => {
+      if (withoutH || isOverflow) return outputs;
+      return { y: outputs.y, h: Array.from(outputs.h).slice(0, plan.rows * 2 * width) };
+    },
+    reference: ({ x, w1, w2, gates }) => {
+      if (isOverflow) {
+        const h = new Float64Array(capacity * 2 * width).fill(NaN);
+        return { y: new Float64Array(tokens * hidden), h };
+      }
+      return { y: experts(x, w1, w2, gates, options), h: rowsOfH(x, w1, plan, options) };
+    },
+  });
+}
+
+/**
+ * A case of `remoe_experts_gradient`.
+ *
+ * @param options Sizes and routing.
+ * @param samples Elements of each input that are differentiated one by one.
+ * @returns The case.
+ */
+export function expertsGradientCase(options: ExpertsOptions, samples = 12): GradientCase {
+  const { tokens, hidden, width } = options;
+  const name = expertsName("experts_gradient", options);
+  const { gates, plan, buffer, capacity } = routingFor(name, options);
+  const largest = Math.max(
+    ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
+  );
+  // dA' = dy W2^T has a magnitude of sqrt(D / W), and dH the same.
+  const upstream = Math.sqrt(hidden / width);
+  const product = productTolerance(options);
+  const flowing = plus(product, { rtol: 0, atol: 2 * upstream * product.atol });
+  const weights = plus(flowing, summed(largest, 1 + upstream));
+  const perGate = plus(flowing, summed(width, upstream));
+  return gradientCase({
+    name,
+    operation: "experts_gradient",
+    symbols: ["remoe_experts_gradient"],
+    samples,
+    flops: 12 * plan.rows * hidden * width,
+    bytes: 4 *
+      (3 * tokens * hidden + 6 * options.experts * hidden * width + 2 * plan.rows * width),
+    inputs: (random) => {
+      const layer = drawLayer(random, options);
+      const h = new Float32Array(capacity * 2 * width).fill(NaN);
+      h.set(rowsOfH(doubled(layer.x), doubled(layer.w1), plan, options));
+      return {
+        ...layer,
+        gates,
+        dy: random.normal(tokens * hidden, { bf16: options.bf16 ?? false }),
+        h,
+        plan: buffer,
+      };
+    },
+    outputs: {
+      dx: output([tokens, hidden], flowing),
+      dw1: output([options.experts, hidden, 2 * width], weights),
+      dw2: output([options.experts, width, hidden], weights),
+      dgates: output([tokens, options.experts], perGate),
+    },
+    gradients: {
+      dx: { of: "x", bit: 0, optional: true },
+      dw1: { of: "w1", bit: 1, optional: true },
+      dw2: { of: "w2", bit: 2, optional: true },
+      dgates: {
+        of: "gates",
+        bit: 3,
+        optional: true,
+        where: (index, inputs) => inputs.gates![index] !== 0,
+        elsewhere: "zero",
+      },
+    },
+    call(k, at, accumulate) {
+      const status = k.symbols.remoe_experts_gradient(
+        k.handle,
+        at("dx"),
+        at("dw1"),
+        at("dw2"),
+        at("dgates"),
+        at("dy"),
+        at("h"),
+        at("x"),
+        at("w1"),
+        at("w2"),
+        at("gates"),
+        at("plan"),
+        tokens,
+        hidden,
+        width,
+        options.experts,
+        accumulate,
+      );
+      k.check(status, "experts_gradient");
+    },
+    loss: ({ x, w1, w2, gates, dy }) => dot(dy, experts(x, w1, w2, gates, options)),
+  });
+}
+
+/** Layers that both directions are tried on. */
+const LAYERS: readonly ExpertsOptions[] = [
+  { tokens: 1, hidden: 1, width: 1, experts: 1, density: 1, dense: true },
+  { tokens: 23, hidden: 12, width: 20, experts: 1, density: 1, dense: true },
+  { tokens: 40, hidden: 24, width: 300, experts: 1, density: 1, dense: true },
+  { tokens: 5, hidden: 3, width: 5, experts: 3, density: 0.5 },
+  { tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, emptyExpert: 1, spare: 7 },
+  { tokens: 33, hidden: 17, width: 19, experts: 7, density: 0.2 },
+  { tokens: 29, hidden: 24, width: 16, experts: 8, density: 1 },
+  { tokens: 19, hidden: 8, width: 8, experts: 3, density: 0 },
+  { tokens: 40, hidden: 32, width: 16, experts: 33, density: 0.1, bf16: true },
+];
+
+/** More rows for one expert than any tile holds. */
+const TALL: ExpertsOptions = { tokens: 1100, hidden: 12, width: 10, experts: 2, density: 0.9 };
+/** Several tiles of rows and several blocks of columns at once. */
+const BLOCKS: ExpertsOptions = { tokens: 300, hidden: 40, width: 150, experts: 2, density: 0.95 };
+/** The sizes of the `nano` preset, with fewer tokens and experts. */
+const NANO: ExpertsOptions = { tokens: 64, hidden: 128, width: 512, experts: 3, density: 0.3 };
+
+/** Cases of the experts. */
+export const EXPERTS_CASES: readonly OperationCase[] = [
+  ...LAYERS.map(expertsCase),
+  expertsCase(TALL),
+  expertsCase(BLOCKS),
+  expertsCase(NANO),
+  expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, withoutH: true }),
+  expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
+];
+
+/** Cases of their gradients. */
+export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
+  ...LAYERS.map((layer) => expertsGradientCase(layer)),
+  expertsGradientCase(TALL, 6),
+  expertsGradientCase(BLOCKS, 3),
+  expertsGradientCase(NANO, 2),
+];

@@ -1,0 +1,72 @@
+/** A dispatch plan, as fields instead of one buffer. */
+export interface DispatchPlan {
+  /** Pairs of a token and an active expert, N. */
+  readonly rows: number;
+  /** Tokens with no active expert. */
+  readonly withoutExpert: number;
+  /** First row of each expert, [E + 1]. */
+  readonly expertOffset: readonly number[];
+  /** First slot of each token, [T + 1]. */
+  readonly tokenOffset: readonly number[];
+  /** Token of each row, [N]. */
+  readonly rowToken: readonly number[];
+  /** Rows of each token, experts ascending, [N]. */
+  readonly tokenRow: readonly number[];
+}
+
+/**
+ * Plans the dispatch: rows expert by expert, tokens ascending within each.
+ *
+ * @param gates [T, E], above 0 where a token is routed.
+ * @param tokens T.
+ * @param experts E.
+ * @returns The plan.
+ */
+export function dispatchPlan(
+  gates: ArrayLike<number>,
+  tokens: number,
+  experts: number,
+): DispatchPlan {
+  const expertOffset = [0];
+  const rowToken: number[] = [];
+  const rowsOfToken = Array.from({ length: tokens }, (): number[] => []);
+  for (let e = 0; e < experts; e++) {
+    for (let t = 0; t < tokens; t++) {
+      if (!(gates[t * experts + e]! > 0)) continue;
+      rowsOfToken[t]!.push(rowToken.length);
+      rowToken.push(t);
+    }
+    expertOffset.push(rowToken.length);
+  }
+  const tokenOffset = [0];
+  for (const rows of rowsOfToken) tokenOffset.push(tokenOffset.at(-1)! + rows.length);
+  return {
+    rows: rowToken.length,
+    withoutExpert: rowsOfToken.filter((rows) => rows.length === 0).length,
+    expertOffset,
+    tokenOffset,
+    rowToken,
+    tokenRow: rowsOfToken.flat(),
+  };
+}
+
+/**
+ * Lays a plan out as the contract's buffer.
+ *
+ * @param plan The plan.
+ * @param capacity Rows that the buffer has room for, C.
+ * @returns i32[4 + (E+1) + (T+1) + 2 C]; -1 where the contract leaves it open.
+ */
+export function planBuffer(plan: DispatchPlan, capacity: number): Int32Array<ArrayBuffer> {
+  const { rows, withoutExpert, expertOffset, tokenOffset, rowToken, tokenRow } = plan;
+  const fixed = 4 + expertOffset.length + tokenOffset.length;
+  const buffer = new Int32Array(fixed + 2 * capacity).fill(-1);
+  const overflow = rows > capacity;
+  buffer.set([rows, overflow ? 1 : 0, withoutExpert, capacity]);
+  if (overflow) return buffer;
+  buffer.set(expertOffset, 4);
+  buffer.set(tokenOffset, 4 + expertOffset.length);
+  buffer.set(rowToken, fixed);
+  buffer.set(tokenRow, fixed + capacity);
+  return buffer;
+}

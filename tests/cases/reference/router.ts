@@ -1,0 +1,106 @@
+import { softmax } from "./reduction.ts";
+
+/** What every router delivers besides its gates. */
+export interface Routing {
+  /** One bit a pair of token and expert, [T, ceil(E/32)]. */
+  readonly mask: Int32Array;
+  /** Tokens of each expert, [E]. */
+  readonly counts: Int32Array;
+}
+
+/**
+ * Equation 5: gates = ReLU(logits).
+ *
+ * @param logits x W, [T, E].
+ * @returns Gates [T, E].
+ */
+export function reluGates(logits: Float64Array): Float64Array {
+  return logits.map((logit) => Math.max(logit, 0));
+}
+
+/**
+ * Finds who is active from the gates.
+ *
+ * @param gates [T, E].
+ * @param experts E.
+ * @returns Bits and counts of the gates above 0.
+ */
+export function routingOf(gates: ArrayLike<number>, experts: number): Routing {
+  const tokens = gates.length / experts;
+  const words = Math.ceil(experts / 32);
+  const mask = new Int32Array(tokens * words);
+  const counts = new Int32Array(experts);
+  for (let t = 0; t < tokens; t++) {
+    for (let e = 0; e < experts; e++) {
+      if (!(gates[t * experts + e]! > 0)) continue;
+      mask[t * words + (e >> 5)]! |= 1 << (e & 31);
+      counts[e]!++;
+    }
+  }
+  return { mask, counts };
+}
+
+/**
+ * Sums the columns of [T, E].
+ *
+ * @param x Numbers [T, E].
+ * @param experts E.
+ * @returns Sums [E].
+ */
+export function columnSums(x: ArrayLike<number>, experts: number): Float64Array {
+  const sums = new Float64Array(experts);
+  for (let i = 0; i < x.length; i++) sums[i % experts]! += x[i]!;
+  return sums;
+}
+
+/** The regularisations of the ReLU router, by name. */
+export type BalanceName = "none" | "plain" | "load" | "switch";
+
+/**
+ * The weights f_e of equations 9 (plain) and 10 (load).
+ *
+ * @param balance Which.
+ * @param counts Tokens of each expert, [E].
+ * @param tokens T.
+ * @param active k.
+ * @returns f [E].
+ */
+export function balanceWeights(
+  balance: BalanceName,
+  counts: ArrayLike<number>,
+  tokens: number,
+  active: number,
+): number[] {
+  const experts = counts.length;
+  return Array.from(counts, (count) => {
+    if (balance === "none") return 0;
+    return balance === "plain" ? 1 : (experts * count) / (active * tokens);
+  });
+}
+
+/**
+ * TopK: the k largest probabilities of each token, the lower expert first among equals.
+ *
+ * @param logits x W, [T, E].
+ * @param experts E.
+ * @param active k.
+ * @param renormalize Whether the gates are divided by their sum.
+ * @returns Gates and probabilities, both [T, E].
+ */
+export function topkGates(
+  logits: Float64Array,
+  experts: number,
+  active: number,
+  renormalize: boolean,
+): { gates: Float64Array; probabilities: Float64Array } {
+  const probabilities = softmax(logits, experts);
+  const gates = new Float64Array(logits.length);
+  for (let start = 0; start < logits.length; start += experts) {
+    const row = probabilities.subarray(start, start + experts);
+    const chosen = Array.from(row.keys()).sort((i, j) => row[j]! - row[i]! || i - j)
+      .slice(0, active);
+    const sum = chosen.reduce((total, e) => total + row[e]!, 0);
+    for (const e of chosen) gates[start + e] = row[e]! / (renormalize ? sum : 1);
+  }
+  return { gates, probabilities };
+}

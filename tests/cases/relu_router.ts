@@ -1,0 +1,276 @@
+import { BalanceCode } from "../../lib/ffi/mod.ts";
+import {
+  doubled,
+  type GradientCase,
+  gradientCase,
+  type OperationCase,
+  operationCase,
+  output,
+} from "./case.ts";
+import type { Random } from "./random.ts";
+import { matmul } from "./reference/gemm.ts";
+import { dot } from "./reference/reduction.ts";
+import {
+  type BalanceName,
+  balanceWeights,
+  columnSums,
+  reluGates,
+  routingOf,
+} from "./reference/router.ts";
+import { EXACT, plus, rounded, summed } from "./tolerance.ts";
+
+/** Sizes of a router. */
+export interface RouterSizes {
+  /** T. */
+  readonly tokens: number;
+  /** D. */
+  readonly hidden: number;
+  /** E. */
+  readonly experts: number;
+}
+
+/** Which gates are open: about half, every one, or none. */
+export type Openness = "half" | "all" | "none";
+
+/** Logits nearer to 0 than this could fall on either side in fp32, and counts are exact. */
+const MARGIN = 1e-4;
+
+/**
+ * Draws tokens and router weights whose logits, of about 1, are all clear of 0.
+ *
+ * @param random The generator.
+ * @param sizes The router's sizes.
+ * @param openness Which logits are positive.
+ * @param isClear Whether a token's logits are unambiguous.
+ * @returns x [T, D] and w [D, E].
+ */
+export function routerInputs(
+  random: Random,
+  { tokens, hidden, experts }: RouterSizes,
+  openness: Openness,
+  isClear: (logits: Float64Array) => boolean = (logits) =>
+    logits.every((logit) => Math.abs(logit) > MARGIN),
+): { x: Float32Array<ArrayBuffer>; w: Float32Array<ArrayBuffer> } {
+  const scale = 1 / Math.sqrt(hidden);
+  const sign = openness === "none" ? -1 : 1;
+  const w = openness === "half"
+    ? random.normal(hidden * experts, { scale })
+    : random.uniform(hidden * experts, { scale: scale / 2, mean: sign * scale });
+  const x = new Float32Array(tokens * hidden);
+  for (let t = 0; t < tokens;) {
+    const row = openness === "half"
+      ? random.normal(hidden)
+      : random.uniform(hidden, { scale: 0.5, mean: 1 });
+    if (!isClear(matmul(doubled(row), doubled(w), 1, hidden, experts))) continue;
+    x.set(row, t++ * hidden);
+  }
+  return { x, w };
+}
+
+/** How a case of the ReLU router deviates from the ordinary. */
+export interface ReluRouterOptions extends RouterSizes {
+  /** Which gates are open; about half by default. */
+  readonly openness?: Openness;
+  /** Leaves the mask out. */
+  readonly withoutMask?: boolean;
+  /** Makes every third token 0, whose logits are exactly 0: not active. */
+  readonly zeroTokens?: boolean;
+}
+
+/**
+ * A case of `remoe_relu_router_forward`.
+ *
+ * @param options Sizes and which gates are open.
+ * @returns The case.
+ */
+export function reluRouterCase(options: ReluRouterOptions): OperationCase {
+  const { tokens, hidden, experts, openness = "half", withoutMask = false, zeroTokens = false } =
+    options;
+  const words = Math.ceil(experts / 32);
+  const notes = [
+    openness === "half" ? "" : ` ${openness} active`,
+    withoutMask ? " without mask" : "",
+    zeroTokens ? " with zero tokens" : "",
+  ].join("");
+  const logits = summed(hidden, 1 / Math.sqrt(hidden));
+  return operationCase({
+    name: `relu_router_forward [${tokens},${hidden}]x[${hidden},${experts}]${notes}`,
+    operation: "relu_router_forward",
+    symbols: ["remoe_relu_router_forward"],
+    flops: 2 * tokens * hidden * experts,
+    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (experts + words) + 2 * experts),
+    inputs: (random) => {
+      const inputs = routerInputs(random, options, openness);
+      if (zeroTokens) {
+        for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
+      }
+      return inputs;
+    },
+    outputs: {
+      gates: output([tokens, experts], logits),
+      mask: output([tokens, words], EXACT, "i32"),
+      counts: output([experts], EXACT, "i32"),
+      gate_sums: output([experts], plus(logits, summed(tokens))),
+    },
+    unwanted: withoutMask ? ["mask"] : [],
+    call(k, at) {
+      const status = k.symbols.remoe_relu_router_forward(
+        k.handle,
+        at("gates"),
+        at("mask"),
+        at("counts"),
+        at("gate_sums"),
+        at("x"),
+        at("w"),
+        tokens,
+        hidden,
+        experts,
+      );
+      k.check(status, "relu_router_forward");
+    },
+    reference: ({ x, w }) => {
+      const gates = reluGates(matmul(x, w, tokens, hidden, experts));
+      return { gates, ...routingOf(gates, experts), gate_sums: columnSums(gates, experts) };
+    },
+  });
+}
+
+/** Sizes and regularisation of a case of the ReLU router's gradient. */
+export interface ReluRouterGradientOptions {
+  /** T. */
+  readonly tokens: number;
+  /** E. */
+  readonly experts: number;
+  /** The regularisation. */
+  readonly balance: "none" | "plain" | "load";
+  /** k. */
+  readonly active?: number;
+}
+
+/** lambda and 1/(L T_step), chosen so that the regularisation is as large as the rest. */
+const LAMBDA = 37.5;
+const SCALE = 1 / 96;
+
+/**
+ * A case of `remoe_relu_router_gradient`: the loss is <dgates, gates> plus equation 9 or 10, whose
+ * f is a constant to the derivative.
+ *
+ * @param options Sizes and regularisation.
+ * @returns The case.
+ */
+export function reluRouterGradientCase(options: ReluRouterGradientOptions): GradientCase {
+  const { tokens, experts, balance, active = 1 } = options;
+  const count = tokens * experts;
+  return gradientCase({
+    name: `relu_router_gradient [${tokens},${experts}] ${balance} k=${active}`,
+    operation: "relu_router_gradient",
+    symbols: ["remoe_relu_router_gradient"],
+    flops: 2 * count,
+    bytes: 12 * count,
+    inputs: (random) => {
+      const logits = random.normal(count).map((z) => Math.abs(z) < 0.01 ? z + 0.02 : z);
+      const gates = Float32Array.from(reluGates(doubled(logits)));
+      return {
+        logits,
+        gates,
+        dgates: random.normal(count),
+        counts: new Int32Array(routingOf(gates, experts).counts),
+        lambda: Float64Array.of(LAMBDA),
+      };
+    },
+    outputs: { dlogits: output([tokens, experts], rounded(4, 1)) },
+    gradients: { dlogits: { of: "logits" } },
+    call(k, at) {
+      const status = k.symbols.remoe_relu_router_gradient(
+        k.handle,
+        at("dlogits"),
+        at("dgates"),
+        at("gates"),
+        at("counts"),
+        balance === "none" ? 0n : at("lambda"),
+        BalanceCode[balance],
+        active,
+        SCALE,
+        tokens,
+        experts,
+      );
+      k.check(status, "relu_router_gradient");
+    },
+    loss: ({ logits, dgates, counts }) => {
+      const gates = reluGates(logits);
+      const f = balanceWeights(balance, counts, tokens, active);
+      const regularization = dot(f, columnSums(gates, experts)) * SCALE;
+      return dot(dgates, gates) + LAMBDA * regularization;
+    },
+  });
+}
+
+/** The gradient worked in place, at gates of exactly 0, straight from the header's formula. */
+function reluRouterInPlaceCase(balance: BalanceName): OperationCase {
+  const [tokens, experts, active] = [13, 9, 2];
+  return operationCase({
+    name: `relu_router_gradient [${tokens},${experts}] in place ${balance}`,
+    operation: "relu_router_gradient",
+    symbols: ["remoe_relu_router_gradient"],
+    flops: 2 * tokens * experts,
+    bytes: 12 * tokens * experts,
+    inputs: (random) => {
+      const gates = random.normal(tokens * experts).map((z) => Math.max(z, 0));
+      return {
+        gates,
+        dgates: random.normal(tokens * experts),
+        counts: new Int32Array(routingOf(gates, experts).counts),
+        lambda: Float64Array.of(LAMBDA),
+      };
+    },
+    outputs: { dgates: output([tokens, experts], rounded(4, 1)) },
+    call(k, at) {
+      const status = k.symbols.remoe_relu_router_gradient(
+        k.handle,
+        at("dgates"),
+        at("dgates"),
+        at("gates"),
+        at("counts"),
+        at("lambda"),
+        BalanceCode[balance],
+        active,
+        SCALE,
+        tokens,
+        experts,
+      );
+      k.check(status, "relu_router_gradient");
+    },
+    reference: ({ gates, dgates, counts }) => {
+      const f = balanceWeights(balance, counts, tokens, active);
+      return {
+        dgates: dgates.map((dy, i) => gates[i]! > 0 ? dy + LAMBDA * f[i % experts]! * SCALE : 0),
+      };
+    },
+  });
+}
+
+/** Cases of the ReLU router. */
+export const RELU_ROUTER_CASES: readonly OperationCase[] = [
+  reluRouterCase({ tokens: 1, hidden: 1, experts: 1 }),
+  reluRouterCase({ tokens: 3, hidden: 5, experts: 7 }),
+  reluRouterCase({ tokens: 257, hidden: 64, experts: 8 }),
+  reluRouterCase({ tokens: 1024, hidden: 128, experts: 8 }),
+  reluRouterCase({ tokens: 61, hidden: 33, experts: 33 }),
+  reluRouterCase({ tokens: 130, hidden: 100, experts: 128 }),
+  reluRouterCase({ tokens: 9, hidden: 768, experts: 16 }),
+  reluRouterCase({ tokens: 65, hidden: 48, experts: 64, withoutMask: true }),
+  reluRouterCase({ tokens: 40, hidden: 24, experts: 32, openness: "all" }),
+  reluRouterCase({ tokens: 40, hidden: 24, experts: 31, openness: "none" }),
+  reluRouterCase({ tokens: 31, hidden: 16, experts: 5, zeroTokens: true }),
+  ...(["none", "plain", "load"] as const).map(reluRouterInPlaceCase),
+];
+
+/** Cases of its gradient. */
+export const RELU_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
+  ...(["none", "plain", "load"] as const).flatMap((balance) => [
+    reluRouterGradientCase({ tokens: 1, experts: 1, balance }),
+    reluRouterGradientCase({ tokens: 67, experts: 8, balance }),
+  ]),
+  reluRouterGradientCase({ tokens: 19, experts: 33, balance: "load", active: 2 }),
+  reluRouterGradientCase({ tokens: 1024, experts: 8, balance: "load", active: 1 }),
+];

@@ -1,0 +1,191 @@
+import {
+  doubled,
+  type GradientCase,
+  gradientCase,
+  type OperationCase,
+  operationCase,
+  output,
+} from "./case.ts";
+import { matmul } from "./reference/gemm.ts";
+import { dot } from "./reference/reduction.ts";
+import { columnSums, routingOf, topkGates } from "./reference/router.ts";
+import { routerInputs, type RouterSizes } from "./relu_router.ts";
+import { EXACT, plus, rounded, summed } from "./tolerance.ts";
+
+/** Sizes of a TopK router. */
+export interface TopkRouterOptions extends RouterSizes {
+  /** k. */
+  readonly active: number;
+  /** Whether gates are divided by their sum. */
+  readonly renormalize?: boolean;
+  /** Makes every third token 0: all experts tie, and the lowest win. */
+  readonly zeroTokens?: boolean;
+}
+
+/** Logits nearer to each other than this could be ranked either way in fp32. */
+const MARGIN = 1e-4;
+
+/**
+ * Whether the k-th and the next logit are far enough apart.
+ *
+ * @param logits A token's logits.
+ * @param active k.
+ * @returns True where the selection is unambiguous.
+ */
+function isRanked(logits: Float64Array, active: number): boolean {
+  const ranked = logits.toSorted().reverse();
+  return active >= ranked.length || ranked[active - 1]! - ranked[active]! > MARGIN;
+}
+
+/**
+ * A case of `remoe_topk_router_forward`.
+ *
+ * @param options Sizes, k, and how gates are normalised.
+ * @returns The case.
+ */
+export function topkRouterCase(options: TopkRouterOptions): OperationCase {
+  const { tokens, hidden, experts, active, renormalize = false, zeroTokens = false } = options;
+  const words = Math.ceil(experts / 32);
+  // An error of a logit is a relative error of its exponential.
+  const logits = summed(hidden, 1 / Math.sqrt(hidden));
+  const probabilities = { rtol: 2 * logits.atol + rounded(12).rtol, atol: 1e-9 };
+  return operationCase({
+    name: `topk_router_forward [${tokens},${hidden}]x[${hidden},${experts}] k=${active}` +
+      `${renormalize ? " renormalized" : ""}${zeroTokens ? " with ties" : ""}`,
+    operation: "topk_router_forward",
+    symbols: ["remoe_topk_router_forward"],
+    flops: 2 * tokens * hidden * experts,
+    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (2 * experts + words) + 2 * experts),
+    inputs: (random) => {
+      const inputs = routerInputs(random, options, "half", (row) => isRanked(row, active));
+      if (zeroTokens) {
+        for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
+      }
+      return inputs;
+    },
+    outputs: {
+      gates: output([tokens, experts], probabilities),
+      probabilities: output([tokens, experts], probabilities),
+      mask: output([tokens, words], EXACT, "i32"),
+      counts: output([experts], EXACT, "i32"),
+      probability_sums: output([experts], plus(probabilities, summed(tokens, 1 / experts))),
+    },
+    call(k, at) {
+      const status = k.symbols.remoe_topk_router_forward(
+        k.handle,
+        at("gates"),
+        at("probabilities"),
+        at("mask"),
+        at("counts"),
+        at("probability_sums"),
+        at("x"),
+        at("w"),
+        tokens,
+        hidden,
+        experts,
+        active,
+        Number(renormalize),
+      );
+      k.check(status, "topk_router_forward");
+    },
+    reference: ({ x, w }) => {
+      const routed = topkGates(
+        matmul(x, w, tokens, hidden, experts),
+        experts,
+        active,
+        renormalize,
+      );
+      const probability_sums = columnSums(routed.probabilities, experts);
+      return { ...routed, ...routingOf(routed.gates, experts), probability_sums };
+    },
+  });
+}
+
+/** coefficient / T_step, large enough that the balance term weighs as much as the rest. */
+const SCALE = 0.7;
+
+/**
+ * A case of `remoe_topk_router_gradient`: the loss is <dgates, gates> plus Switch's balance term,
+ * whose counts are constants to the derivative.
+ *
+ * @param options Sizes, k, and how gates are normalised; `hidden` does not matter.
+ * @returns The case.
+ */
+export function topkRouterGradientCase(options: Omit<TopkRouterOptions, "hidden">): GradientCase {
+  const { tokens, experts, active, renormalize = false } = options;
+  const count = tokens * experts;
+  return gradientCase({
+    name: `topk_router_gradient [${tokens},${experts}] k=${active}${
+      renormalize ? " renormalized" : ""
+    }`,
+    operation: "topk_router_gradient",
+    symbols: ["remoe_topk_router_gradient"],
+    flops: 6 * count,
+    bytes: 16 * count,
+    inputs: (random) => {
+      const logits = new Float32Array(count);
+      for (let t = 0; t < tokens;) {
+        const row = random.normal(experts);
+        if (isRanked(doubled(row), active)) logits.set(row, t++ * experts);
+      }
+      const { gates, probabilities } = topkGates(doubled(logits), experts, active, renormalize);
+      return {
+        logits,
+        dgates: random.normal(count),
+        gates: Float32Array.from(gates),
+        probabilities: Float32Array.from(probabilities),
+        counts: new Int32Array(routingOf(gates, experts).counts),
+      };
+    },
+    outputs: { dlogits: output([tokens, experts], rounded(12, 0.5)) },
+    gradients: { dlogits: { of: "logits" } },
+    call(k, at) {
+      const status = k.symbols.remoe_topk_router_gradient(
+        k.handle,
+        at("dlogits"),
+        at("dgates"),
+        at("gates"),
+        at("probabilities"),
+        at("counts"),
+        SCALE,
+        tokens,
+        experts,
+        active,
+        Number(renormalize),
+      );
+      k.check(status, "topk_router_gradient");
+    },
+    loss: ({ logits, dgates, counts }) => {
+      const { gates, probabilities } = topkGates(logits, experts, active, renormalize);
+      const balance = (SCALE * experts * dot(counts, columnSums(probabilities, experts))) /
+        (active * tokens);
+      return dot(dgates, gates) + balance;
+    },
+  });
+}
+
+/** Cases of the TopK router. */
+export const TOPK_ROUTER_CASES: readonly OperationCase[] = [
+  topkRouterCase({ tokens: 1, hidden: 1, experts: 1, active: 1 }),
+  topkRouterCase({ tokens: 5, hidden: 3, experts: 7, active: 7 }),
+  ...[1, 2, 3].flatMap((active) =>
+    [false, true].map((renormalize) =>
+      topkRouterCase({ tokens: 67, hidden: 40, experts: 9, active, renormalize })
+    )
+  ),
+  topkRouterCase({ tokens: 1024, hidden: 128, experts: 8, active: 1 }),
+  topkRouterCase({ tokens: 33, hidden: 64, experts: 128, active: 8 }),
+  topkRouterCase({ tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true }),
+];
+
+/** Cases of its gradient. */
+export const TOPK_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
+  topkRouterGradientCase({ tokens: 1, experts: 1, active: 1 }),
+  topkRouterGradientCase({ tokens: 4, experts: 5, active: 5, renormalize: true }),
+  ...[1, 2, 3].flatMap((active) =>
+    [false, true].map((renormalize) =>
+      topkRouterGradientCase({ tokens: 37, experts: 8, active, renormalize })
+    )
+  ),
+  topkRouterGradientCase({ tokens: 19, experts: 65, active: 6 }),
+];

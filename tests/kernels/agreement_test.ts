@@ -1,0 +1,27 @@
+import { buildEmulated } from "../../kernels/build_cuda.ts";
+import { assertAgrees, byOperation, isBeyond } from "../cases/check.ts";
+import { KERNEL_CASES } from "../cases/mod.ts";
+import { openKernels } from "./open_library.ts";
+
+/** The sources of `kernels/cuda`, executed on the CPU; without a compiler there is no such library. */
+const emulated = await buildEmulated();
+const note = emulated.kind === "skipped" ? ` (${emulated.reason})` : "";
+
+for (const [operation, cases] of byOperation(KERNEL_CASES)) {
+  Deno.test({
+    name: `\`remoe_${operation}()\` of the CUDA sources agrees with the CPU's${note}`,
+    ignore: emulated.kind === "skipped",
+    fn: async (t) => {
+      if (emulated.kind === "skipped") return;
+      using cpu = openKernels();
+      using cuda = openKernels({}, emulated.path);
+      for (const kernelCase of cases) {
+        await t.step({
+          name: kernelCase.name,
+          ignore: isBeyond(cpu, kernelCase) || isBeyond(cuda, kernelCase),
+          fn: () => assertAgrees(cpu, [cuda], kernelCase),
+        });
+      }
+    },
+  });
+}
