@@ -14,6 +14,7 @@ import { dryRunReport } from "./_dry_run.ts";
 import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
+import { yieldWhenWaiting } from "./_openmp.ts";
 import type { Output } from "./_output.ts";
 import { createProgress } from "./_progress.ts";
 import { parseTrainFlags, type TrainRequest, trainRequest } from "./_train_flags.ts";
@@ -109,6 +110,7 @@ async function openDevice({ device, threads, seed }: TrainConfig): Promise<Devic
     const { ensureKernels } = await import("../kernels/build.ts");
     await ensureKernels();
   }
+  yieldWhenWaiting();
   return await Device.open({ kind: device, threads, seed });
 }
 

@@ -66,12 +66,14 @@ Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale
                   bool first_block) {
   const int keys = mask.keys_of(query);
   const Vec before = load(block.largest + query);
-  Vec largest = before;
-  for (int key = 0; key < keys; ++key) {
-    const Vec score = load(scores + key * kPitch);
-    largest =
-        maximum(largest, mask.select(query, key, score, -std::numeric_limits<float>::infinity()));
+  const float nothing = -std::numeric_limits<float>::infinity();
+  // Two maxima, since each waits for the one before it.
+  Vec even = before, odd = before;
+  for (int key = 0; key < keys; key += 2) {
+    even = maximum(even, mask.select(query, key, load(scores + key * kPitch), nothing));
+    odd = maximum(odd, mask.select(query, key + 1, load(scores + (key + 1) * kPitch), nothing));
   }
+  const Vec largest = maximum(even, odd);
   const Vec shift = largest * scale;
   Vec total = {};
   for (int key = 0; key < keys; ++key) {

@@ -51,11 +51,12 @@ struct CacheTile {
 };
 
 // row(r), for r < count, points to `columns` floats: copies them to the tile, and zeros to the rest
-// of its last chunk and of rows [count, rows).
+// of the last panel and of rows [count, rows).
 template <class Row>
 void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
   for (int64_t c = 0; c < columns; c += kChunk) {
     const int64_t length = std::min<int64_t>(kChunk, columns - c);
+    const int64_t padded = round_up(length, kPanel);
     for (int64_t r = 0; r < rows; ++r) {
       float* target = tile.at(r, c);
       int64_t i = 0;
@@ -67,7 +68,7 @@ void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t colum
           i += kLanes;
         }
       }
-      for (; i < kChunk; i += kLanes) store(target + i, Vec{});
+      for (; i < padded; i += kLanes) store(target + i, Vec{});
     }
   }
 }

@@ -12,6 +12,7 @@ namespace remoe {
 namespace {
 
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
+constexpr uint64_t kLargerClass = 16;
 constexpr uint64_t kLargest = uint64_t{1} << 46;  // what x86-64 and aarch64 can address, about
 
 uint64_t round_up(uint64_t value, uint64_t multiple) {
@@ -50,16 +51,30 @@ void* MemoryPool::allocate(uint64_t bytes) {
   require(bytes > 0, REMOE_INVALID_ARGUMENT, "a block has at least 1 byte");
   require(bytes <= kLargest, REMOE_OUT_OF_MEMORY, "%llu bytes are more than can be addressed",
           static_cast<unsigned long long>(bytes));
-  const uint64_t block_bytes = class_bytes(bytes);
-  SizeClass& size_class = classes_[block_bytes];
-  size_class.block_bytes = block_bytes;
-  if (size_class.free.empty()) refill(size_class);
+  SizeClass& size_class = class_with_block(class_bytes(bytes));
   void* block = size_class.free.back();
   live_.emplace(block, Live{bytes, &size_class, false});
   size_class.free.pop_back();
   in_use_ += bytes;
   peak_ = std::max(peak_, in_use_);
   return block;
+}
+
+// Scratch follows the number of routed rows, which changes from step to step, and falls by E/k from
+// the dense stage to the sparse one: a class that no block was freed into yet would be mapped
+// whenever the rows first come to it, and the memory held would creep up for as long as they move.
+// A free block of a larger class costs nothing more, so it serves, up to kLargerClass times the
+// size.
+MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes) {
+  SizeClass& own = classes_[block_bytes];
+  own.block_bytes = block_bytes;
+  if (!own.free.empty()) return own;
+  for (auto larger = classes_.upper_bound(block_bytes);
+       larger != classes_.end() && larger->first <= kLargerClass * block_bytes; ++larger) {
+    if (!larger->second.free.empty()) return larger->second;
+  }
+  refill(own);
+  return own;
 }
 
 void MemoryPool::refill(SizeClass& size_class) {

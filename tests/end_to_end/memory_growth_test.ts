@@ -1,0 +1,43 @@
+import { assert, assertEquals } from "@std/assert";
+import { ByteTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { parseConfig } from "../../lib/train/parse_config.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+/** Bytes the JavaScript heap may move by between two steps: noise of the collector. */
+const HEAP_NOISE = 8 * 2 ** 20;
+
+Deno.test("training holds its memory: nothing grows after the first steps", async () => {
+  const config = parseConfig({
+    preset: "pico",
+    steps: 300,
+    data: { batch: 4, sequence: 32 },
+  });
+  const texts = Array.from({ length: 40 }, (_, i) => `Document ${i}. `.repeat(40));
+  const tokenizer = new ByteTokenizer();
+  const corpus = await prepareCorpus(textsInMemory(texts), tokenizer, { cacheFolder: false });
+  using device = await openDevice({ seed: 0, threads: 1 });
+  using trainer = new Trainer(config, { device, corpus, tokenizer });
+  const measure = () => {
+    const { inUse, blocks, held, peak } = device.statistics();
+    return { inUse, blocks, held, peak, heap: Deno.memoryUsage().heapUsed };
+  };
+  // By then the dense stage, whose rows are the most, has had its densest step.
+  while (trainer.steps < 50) trainer.step();
+  trainer.validate();
+  await trainer.sample();
+  const early = measure();
+  while (trainer.steps < 300) {
+    trainer.step();
+    // Lets finalizers and the collector run, as the training loop does.
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  trainer.validate();
+  await trainer.sample();
+  const late = measure();
+  assertEquals(late.inUse, early.inUse);
+  assertEquals(late.blocks, early.blocks);
+  assertEquals(late.held, early.held);
+  assertEquals(late.peak, early.peak);
+  assert(late.heap < early.heap + HEAP_NOISE, `heap: ${early.heap} to ${late.heap} bytes`);
+});
