@@ -6,7 +6,7 @@
  * follows on stderr: median time, GFLOPS, share of the machine's peak measured in the same process.
  */
 
-import { KernelContext, measurePeak, openContext } from "../lib/ffi/mod.ts";
+import { type KernelContext, measurePeak, openContext } from "../lib/ffi/mod.ts";
 import { attentionCase, attentionGradientCase } from "../tests/cases/attention.ts";
 import { inputsOf, type KernelCase } from "../tests/cases/case.ts";
 import { crossEntropyCase, crossEntropyGradientCase } from "../tests/cases/cross_entropy.ts";
