@@ -26,13 +26,10 @@ static_assert(kStep % kLanes == 0 && kBlock % kStep == 0);
 
 // Rows of tiles of queries or keys have their dimensions padded to whole vectors.
 inline int64_t padded_dim(int64_t head_dim) { return round_up(head_dim, kLanes); }
-inline int64_t tile_floats(int64_t head_dim) { return CacheTile::floats(kBlock, head_dim); }
-// A transposed tile: [head_dim, kBlock].
-inline int64_t transposed_floats(int64_t head_dim) { return head_dim * kPitch; }
 
-// Part of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the inner
-// dimension [inner, inner_end).
-struct Part {
+// ProductPart of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the
+// inner dimension [inner, inner_end).
+struct ProductPart {
   int64_t row;
   int64_t column, column_end;
   int64_t inner, inner_end;
@@ -67,7 +64,7 @@ REMOE_INLINE void product_block(const CacheTile& c, const CacheTile& a, const Ca
 // C (+)= A B (by_rows), or C (+)= A^T B: see cache_tile.h.
 template <bool by_rows, bool accumulate>
 [[gnu::noinline]] void product(const CacheTile& c, const CacheTile& a, const CacheTile& b,
-                               const Part& part) {
+                               const ProductPart& part) {
   for (int64_t j = part.column; j < part.column_end; j += kPanel) {
     for (int64_t r = part.row; r < part.row + kStep; r += kProductRows) {
       if (j + kPanel <= part.column_end) {
@@ -136,7 +133,7 @@ inline void copy_transposed(const CacheTile& target, const float* source, int64_
 }
 
 inline void clear(const CacheTile& tile, int64_t head_dim) {
-  std::memset(tile.data, 0, sizeof(float) * tile_floats(head_dim));
+  std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, head_dim));
 }
 
 // The other way: `count` rows of a tile to rows `stride` apart, times factor(row).

@@ -7,6 +7,7 @@
 #include "attention_block.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "workspace.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -33,30 +34,30 @@ struct QueryBlock {
   float* largest;  // [kBlock]: m, before the scale
   float* total;    // [kBlock]: l
 
-  static int64_t floats(int64_t head_dim) {
-    return transposed_floats(head_dim) + tile_floats(head_dim) + 2 * kBlock;
-  }
-  QueryBlock(float* memory, int64_t head_dim)
-      : qt{memory, head_dim},
-        out{memory + transposed_floats(head_dim), kBlock},
-        largest(out.data + tile_floats(head_dim)),
-        total(largest + kBlock) {}
+  QueryBlock(Workspace& memory, const Attention& call)
+      : qt(memory.tile(call.head_dim, kBlock)),
+        out(memory.tile(kBlock, call.head_dim)),
+        largest(memory.take(kBlock)),
+        total(memory.take(kBlock)) {}
 };
 
 // A thread's memory: a block of keys, one of values, one of scores, and a QueryBlock per head.
 struct Memory {
   CacheTile keys, values, scores;
   float* blocks;
+  int64_t block_floats;
 
-  static int64_t floats(const Attention& call) {
-    return 2 * tile_floats(call.head_dim) + kBlock * kPitch +
-           call.heads_of_group * QueryBlock::floats(call.head_dim);
+  Memory(Workspace& memory, const Attention& call)
+      : keys(memory.tile(kBlock, call.head_dim)),
+        values(memory.tile(kBlock, call.head_dim)),
+        scores(memory.tile(kBlock, kBlock)),
+        block_floats(layout_floats<QueryBlock>(call)) {
+    blocks = memory.take(call.heads_of_group * block_floats);
   }
-  Memory(float* memory, const Attention& call)
-      : keys{memory, kBlock},
-        values{keys.data + tile_floats(call.head_dim), kBlock},
-        scores{values.data + tile_floats(call.head_dim), kBlock},
-        blocks(scores.data + kBlock * kPitch) {}
+  QueryBlock block(int64_t i, const Attention& call) const {
+    Workspace of_head(blocks + i * block_floats);
+    return QueryBlock(of_head, call);
+  }
 };
 
 // Turns the scores of one vector of queries into p = exp(scale (score - m)), m the largest so far,
@@ -122,9 +123,7 @@ void finish(const Attention& call, const QueryBlock& block, int64_t row, int64_t
 void attend(const Attention& call, const Memory& memory, int64_t row, int64_t group,
             int64_t first) {
   const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
-  const auto block_of = [&](int64_t i) {
-    return QueryBlock(memory.blocks + i * QueryBlock::floats(call.head_dim), call.head_dim);
-  };
+  const auto block_of = [&](int64_t i) { return memory.block(i, call); };
   const auto head_of = [&](int64_t i) { return group * call.heads_of_group + i; };
   for (int64_t i = 0; i < call.heads_of_group; ++i) {
     const QueryBlock block = block_of(i);
@@ -168,7 +167,7 @@ void attention_forward(Context& context, float* out, float* lse, const float* q,
                        head_dim,
                        stride,
                        1.0f / std::sqrt(static_cast<float>(head_dim))};
-  const int64_t thread_floats = Memory::floats(call);
+  const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   const int64_t blocks = (sequence + kBlock - 1) / kBlock;
   const int64_t pairs = int64_t{batch} * groups;
@@ -176,8 +175,8 @@ void attention_forward(Context& context, float* out, float* lse, const float* q,
     // The last blocks of queries see the most keys: the longest tasks come first.
     const int64_t block = blocks - 1 - task / pairs;
     const int64_t pair = task % pairs;
-    attend(call, Memory(memory.data() + thread * thread_floats, call), pair / groups * sequence,
-           pair % groups, block * kBlock);
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    attend(call, Memory(of_thread, call), pair / groups * sequence, pair % groups, block * kBlock);
   });
 }
 

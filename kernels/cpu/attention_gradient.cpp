@@ -12,11 +12,11 @@
 // A task is one group of one sequence: it goes over the blocks of queries of each head, and sums dK
 // and dV of all of them in its own memory, in the order of the queries and then of the heads.
 #include <cmath>
-#include <utility>
 
 #include "attention_block.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "workspace.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -52,22 +52,15 @@ struct Memory {
   float *lse, *projection;  // [kBlock]; projection: <dO, o>
   int64_t block_floats;
 
-  static int64_t floats(const Gradient& call) {
-    return tile_floats(call.head_dim) * (4 * call.blocks() + 3) +
-           2 * transposed_floats(call.head_dim) + 2 * kBlock * kPitch + 2 * kBlock;
-  }
-  Memory(float* memory, const Gradient& call) : block_floats(tile_floats(call.head_dim)) {
-    const auto take = [&](int64_t floats) { return std::exchange(memory, memory + floats); };
+  Memory(Workspace& memory, const Gradient& call)
+      : block_floats(CacheTile::floats(kBlock, call.head_dim)) {
     for (float** all : {&keys, &values, &dkeys, &dvalues}) {
-      *all = take(call.blocks() * block_floats);
+      *all = memory.take(call.blocks() * block_floats);
     }
-    for (CacheTile* tile : {&q, &dout, &dq}) *tile = {take(block_floats), kBlock};
-    for (CacheTile* tile : {&qt, &dout_t}) {
-      *tile = {take(transposed_floats(call.head_dim)), call.head_dim};
-    }
-    for (CacheTile* tile : {&p, &ds}) *tile = {take(kBlock * kPitch), kBlock};
-    lse = take(kBlock);
-    projection = take(kBlock);
+    for (CacheTile* tile : {&q, &dout, &dq}) *tile = memory.tile(kBlock, call.head_dim);
+    for (CacheTile* tile : {&qt, &dout_t}) *tile = memory.tile(call.head_dim, kBlock);
+    for (CacheTile* tile : {&p, &ds}) *tile = memory.tile(kBlock, kBlock);
+    for (float** vector : {&lse, &projection}) *vector = memory.take(kBlock);
   }
   // The tile of the block from row `first` on, in one of keys, values, dkeys, dvalues.
   CacheTile block(float* of, int64_t first) const {
@@ -174,11 +167,11 @@ void attention_gradient(Context& context, float* dq, float* dk, float* dv, const
       dq,    dk,     dv,       dout,   out,
       lse,   q,      k,        v,      sequence,
       heads, groups, head_dim, stride, 1.0f / std::sqrt(static_cast<float>(head_dim))};
-  const int64_t thread_floats = Memory::floats(call);
+  const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, int64_t{batch} * groups, [&](int64_t task, int thread) {
-    group_gradient(call, Memory(memory.data() + thread * thread_floats, call),
-                   task / groups * sequence, task % groups);
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    group_gradient(call, Memory(of_thread, call), task / groups * sequence, task % groups);
   });
 }
 

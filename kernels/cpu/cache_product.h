@@ -13,7 +13,7 @@
 namespace remoe::REMOE_TARGET {
 
 // A block of a product: kBlockRows rows of kPanel floats.
-struct alignas(64) Block {
+struct alignas(64) RegisterBlock {
   float values[kBlockRows * kPanel];
   const float* row(int r) const { return values + r * kPanel; }
 };
@@ -58,8 +58,8 @@ REMOE_INLINE void accumulate_block(Vec (&acc)[R][V], int64_t k, const float* a, 
 // block (+)= rows [row, row + kBlockRows) and columns [0, k) of a tile, times a panel of
 // weight_panels.h.
 template <bool accumulate>
-[[gnu::noinline]] void multiply_rows(Block& block, const CacheTile& a, int64_t row, int64_t k,
-                                     const float* panel) {
+[[gnu::noinline]] void multiply_block(RegisterBlock& block, const CacheTile& a, int64_t row,
+                                      int64_t k, const float* panel) {
   Vec acc[kBlockRows][2] = {};
   if constexpr (accumulate) load_block(acc, block.values, kPanel);
   const float* chunk = a.at(row, 0);
@@ -102,7 +102,7 @@ inline void add_transposed_product(const CacheTile& c, const CacheTile& a, int64
 }
 
 // The first `rows` rows and `columns` columns of a block to (or onto) memory.
-inline void write_block(const Block& block, int rows, int64_t columns, float* target,
+inline void write_block(const RegisterBlock& block, int rows, int64_t columns, float* target,
                         int64_t stride, bool accumulate) {
   for (int r = 0; r < rows; ++r) {
     float* row = target + r * stride;

@@ -1,6 +1,5 @@
 // The gradient of one expert for some of its rows. With A = silu(g) * u of the pre-activations
-// h = (g | u), a row of token t and expert e contributes y_t += gate (A W_down), hence for dY =
-// dy_t
+// h = (g | u), a row of token t and expert e contributes y_t += gate (A W_down). For dY = dy_t:
 //
 //   dA' = dY W_down^T                  the gradient of A but for the gate
 //   dgate = <dY, A W_down> = <dY W_down^T, A> = <dA', A>
@@ -16,14 +15,15 @@
 // as it lies there.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "cache_product.h"
 #include "expert_tasks.h"
 #include "swiglu.h"
 #include "weight_panels.h"
+#include "workspace.h"
 
 namespace remoe::REMOE_TARGET {
 
@@ -42,8 +42,8 @@ struct ExpertGradient {
   int64_t hidden;
   int64_t width;
   int64_t experts;
-  int64_t chunk;
-  int64_t tile;  // rows
+  int64_t chunk;  // columns of the width worked at once
+  int64_t tile;   // rows worked at once
 };
 
 // Rows of a tile, multiples of 14 and of 6. The more rows, the longer the inner dimension of the
@@ -66,37 +66,24 @@ struct GradientMemory {
   CacheTile dw_down;         // [chunk, D]
   float *down, *gate, *up;   // panels of the transposed weights
 
-  static int64_t floats(const ExpertGradient& call) {
-    return GradientMemory(nullptr, call).end_ - static_cast<float*>(nullptr);
-  }
-  GradientMemory(float* memory, const ExpertGradient& call) : end_(memory) {
+  GradientMemory(Workspace& memory, const ExpertGradient& call) {
+    // Blocks of transposed products are worked whole, hence whole chunks of rows.
     const int64_t hidden = round_up(call.hidden, kChunk);
-    x = tile(call.tile, hidden);
-    dy = tile(call.tile, hidden);
-    dg = tile(call.tile, call.chunk);
-    du = tile(call.tile, call.chunk);
-    gated = tile(call.tile, call.chunk);
-    dw_gate = tile(hidden, call.chunk);
-    dw_up = tile(hidden, call.chunk);
-    dw_down = tile(call.chunk, hidden);
-    down = take(panels_floats(call.hidden, call.chunk));
-    gate = take(panels_floats(call.chunk, call.hidden));
-    up = take(panels_floats(call.chunk, call.hidden));
+    for (CacheTile* tile : {&x, &dy}) *tile = memory.tile(call.tile, hidden);
+    for (CacheTile* tile : {&dg, &du, &gated}) *tile = memory.tile(call.tile, call.chunk);
+    for (CacheTile* tile : {&dw_gate, &dw_up}) *tile = memory.tile(hidden, call.chunk);
+    dw_down = memory.tile(call.chunk, hidden);
+    down = memory.take(panels_floats(call.hidden, call.chunk));
+    for (float** panels : {&gate, &up})
+      *panels = memory.take(panels_floats(call.chunk, call.hidden));
   }
-
- private:
-  float* take(int64_t floats) { return std::exchange(end_, end_ + round_up(floats, 16)); }
-  CacheTile tile(int64_t rows, int64_t columns) {
-    return {take(CacheTile::floats(rows, columns)), rows};
-  }
-  float* end_;
 };
 
 class ExpertGradientTask {
  public:
-  ExpertGradientTask(const ExpertGradient& call, float* memory, const ExpertTask& task,
-                     const WeightGradients& target)
-      : call_(call), memory_(memory, call), task_(task), target_(target) {}
+  ExpertGradientTask(const ExpertGradient& call, const GradientMemory& memory,
+                     const ExpertTask& task, const WeightGradients& target)
+      : call_(call), memory_(memory), task_(task), target_(target) {}
 
   void run() {
     const int64_t tiles = (task_.rows() + call_.tile - 1) / call_.tile;
@@ -176,12 +163,12 @@ class ExpertGradientTask {
     float gates[kBlockRows];
     for (int i = 0; i < count; ++i) gates[i] = call_.gates[token[i] * call_.experts + task_.expert];
     Vec dots[kBlockRows] = {};
-    Block block;
+    RegisterBlock block;
     for (int64_t j = 0; j < columns(); j += kPanel) {
       const float* h = call_.h + (begin + r) * 2 * call_.width + width_.begin + j;
       prefetch(h, count);
-      multiply_rows<false>(block, memory_.dy, r, call_.hidden,
-                           memory_.down + j / kPanel * panel_floats(call_.hidden));
+      multiply_block<false>(block, memory_.dy, r, call_.hidden,
+                            memory_.down + j / kPanel * panel_floats(call_.hidden));
       for (int i = 0; i < count; ++i) {
         const float* row = h + i * 2 * call_.width;
         for (int v = 0; v < 2; ++v) {
@@ -228,11 +215,11 @@ class ExpertGradientTask {
 
   // dx of a block of rows, from their dg and du.
   void input_rows(int64_t begin, int64_t r, int count) {
-    Block block;
+    RegisterBlock block;
     for (int64_t d = 0; d < call_.hidden; d += kPanel) {
       const int64_t panel = d / kPanel * panel_floats(columns());
-      multiply_rows<false>(block, memory_.dg, r, columns(), memory_.gate + panel);
-      multiply_rows<true>(block, memory_.du, r, columns(), memory_.up + panel);
+      multiply_block<false>(block, memory_.dg, r, columns(), memory_.gate + panel);
+      multiply_block<true>(block, memory_.du, r, columns(), memory_.up + panel);
       write_block(block, count, call_.hidden - d, call_.dx_rows + (begin + r) * call_.hidden + d,
                   call_.hidden, width_.begin > 0);
     }
@@ -251,7 +238,7 @@ class ExpertGradientTask {
   }
 
   const ExpertGradient& call_;
-  GradientMemory memory_;
+  const GradientMemory& memory_;
   const ExpertTask& task_;
   WeightGradients target_;
   Range width_{0, 0};

@@ -12,6 +12,7 @@
 #include "streaming.h"
 #include "swiglu.h"
 #include "weight_panels.h"
+#include "workspace.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -28,31 +29,22 @@ struct Forward {
   int64_t hidden;
   int64_t width;
   int64_t experts;
-  int64_t chunk;
+  int64_t chunk;  // columns of the width worked at once
 };
 
-// A panel of the first weights holds kLanes columns of W_gate and the same of W_up, so that a
-// block of the product has g and u of the same columns.
-int64_t first_panels(const Forward& call) {
-  return round_up(call.chunk, kLanes) / kLanes * panel_floats(call.hidden);
-}
-
-// A thread's memory.
+// A thread's memory. A panel of the first weights holds kLanes columns of W_gate and the same of
+// W_up, so that a block of the product has g and u of the same columns.
 struct Memory {
   CacheTile x;  // [kBlockRows, D]
   CacheTile a;  // [kBlockRows, chunk]
   float* w1;
   float* w2;
 
-  static int64_t floats(const Forward& call) {
-    return CacheTile::floats(kBlockRows, call.hidden) + CacheTile::floats(kBlockRows, call.chunk) +
-           first_panels(call) + panels_floats(call.chunk, call.hidden);
-  }
-  Memory(float* memory, const Forward& call)
-      : x{memory, kBlockRows},
-        a{x.data + CacheTile::floats(kBlockRows, call.hidden), kBlockRows},
-        w1(a.data + CacheTile::floats(kBlockRows, call.chunk)),
-        w2(w1 + first_panels(call)) {}
+  Memory(Workspace& memory, const Forward& call)
+      : x(memory.tile(kBlockRows, call.hidden)),
+        a(memory.tile(kBlockRows, call.chunk)),
+        w1(memory.take(round_up(call.chunk, kLanes) / kLanes * panel_floats(call.hidden))),
+        w2(memory.take(panels_floats(call.chunk, call.hidden))) {}
 };
 
 // Columns [begin, end) of the width, hence of W_gate and W_up, and rows of W_down.
@@ -68,7 +60,7 @@ void pack_weights(const Forward& call, const Memory& memory, int expert, const R
 
 // From a block of (g | u): a = gate silu(g) u to its tile, and h to memory where it is kept.
 // `left`: columns of the width from the block's first on.
-void activate_block(const Block& block, int rows, const float* gates, float* a, float* h,
+void activate_block(const RegisterBlock& block, int rows, const float* gates, float* a, float* h,
                     int64_t width, int64_t left) {
   for (int r = 0; r < rows; ++r) {
     const Vec g = load(block.row(r)), u = load(block.row(r) + kLanes);
@@ -95,16 +87,16 @@ void forward_rows(const Forward& call, const Memory& memory, int expert, int64_t
   float gates[kBlockRows];
   for (int r = 0; r < rows; ++r) gates[r] = call.gates[token[r] * call.experts + expert];
 
-  Block block;
+  RegisterBlock block;
   for (int64_t j = 0; j < columns; j += kLanes) {
-    multiply_rows<false>(block, memory.x, 0, call.hidden,
-                         memory.w1 + j / kLanes * panel_floats(call.hidden));
+    multiply_block<false>(block, memory.x, 0, call.hidden,
+                          memory.w1 + j / kLanes * panel_floats(call.hidden));
     float* h = call.h ? call.h + 2 * begin * call.width + width.begin + j : nullptr;
     activate_block(block, rows, gates, memory.a.at(0, j), h, call.width, columns - j);
   }
   for (int64_t d = 0; d < call.hidden; d += kPanel) {
-    multiply_rows<false>(block, memory.a, 0, columns,
-                         memory.w2 + d / kPanel * panel_floats(columns));
+    multiply_block<false>(block, memory.a, 0, columns,
+                          memory.w2 + d / kPanel * panel_floats(columns));
     write_block(block, rows, call.hidden - d, call.rows + begin * call.hidden + d, call.hidden,
                 width.begin > 0);
   }
@@ -146,10 +138,11 @@ void experts_forward(Context& context, float* y, float* h, const float* x, const
                      experts,
                      width_chunk(hidden, width)};
   ExpertTasks tasks(context, plan, experts, task_rows(context, plan.rows()));
-  const int64_t thread_floats = Memory::floats(call);
+  const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
-    forward_task(call, Memory(memory.data() + thread * thread_floats, call), tasks[i]);
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    forward_task(call, Memory(of_thread, call), tasks[i]);
   });
   combine(context, y, rows.data(), plan, tokens, hidden, false);
 }

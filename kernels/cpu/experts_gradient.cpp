@@ -15,9 +15,9 @@ namespace {
 // Bits of `accumulate`.
 enum : int { kDx = 1, kDw1 = 2, kDw2 = 4, kDgates = 8 };
 
-// Rows of a task: at least sixteen tasks in all, down to 504 rows. A second task of an expert costs
+// Rows of a task: at least sixteen tasks in all, down to 756 rows. A second task of an expert costs
 // a pass over its weights' gradients, hence no smaller; 2048 rows are enough to hide it.
-int task_rows(int rows) { return std::clamp(rows / 16, 504, 2048); }
+int task_rows(int rows) { return std::clamp(rows / 16, 756, 2048); }
 
 void zero(Context& context, float* x, int64_t count) {
   if (x == nullptr) return;
@@ -41,27 +41,51 @@ struct Parts {
   }
   bool adds(const ExpertTask& task) const { return task.part < 0 && accumulate; }
 
-  // Adds parts [begin, end) to the gradient of an expert.
-  void join(Context& context, int expert, int begin, int end) const {
-    if (target == nullptr || begin == end) return;
+  // Adds parts [begin, end) to elements [first, last) of an expert's gradient.
+  void join(int expert, int begin, int end, int64_t first, int64_t last) const {
+    if (target == nullptr) return;
     float* sum = target + expert * elements;
-    parallel_ranges(context, elements, end - begin, [&](int64_t first, int64_t last) {
-      for (int part = begin; part < end; ++part) {
-        const float* from = scratch + part * stride;
-        for (int64_t i = first; i < last; ++i) sum[i] += from[i];
-      }
-    });
+    for (int part = begin; part < end; ++part) {
+      const float* from = scratch + part * stride;
+      for (int64_t i = first; i < last; ++i) sum[i] += from[i];
+    }
+  }
+  // An expert without rows.
+  void clear(int expert, int64_t first, int64_t last) const {
+    if (target == nullptr || accumulate) return;
+    std::memset(target + expert * elements + first, 0, sizeof(float) * (last - first));
   }
 };
 
-void weights_and_rows(Context& context, const ExpertGradient& call, ExpertTasks& tasks,
-                      const Parts& dw1, const Parts& dw2) {
-  const int64_t thread_floats = GradientMemory::floats(call);
+void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks, const Parts& dw1,
+               const Parts& dw2) {
+  const int64_t thread_floats = layout_floats<GradientMemory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
     const ExpertTask& task = tasks[i];
     const WeightGradients target{dw1.of(task), dw2.of(task), dw1.adds(task), dw2.adds(task)};
-    ExpertGradientTask(call, memory.data() + thread * thread_floats, task, target).run();
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    ExpertGradientTask(call, GradientMemory(of_thread, call), task, target).run();
+  });
+}
+
+// Completes the weights' gradients, in one parallel region for all experts.
+void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int experts,
+                const Parts& dw1, const Parts& dw2) {
+  if (dw1.target == nullptr && dw2.target == nullptr) return;
+  constexpr int64_t kSlices = 8;
+  parallel_tasks(context, experts * kSlices, [&](int64_t task, int) {
+    const int expert = static_cast<int>(task / kSlices);
+    const bool empty = plan.rows() == 0 || plan.expert_rows(expert) == 0;
+    for (const Parts& parts : {dw1, dw2}) {
+      const Range slice = part_of(parts.elements, kSlices, task % kSlices, 16);
+      if (empty) {
+        parts.clear(expert, slice.begin, slice.end);
+      } else {
+        parts.join(expert, tasks.first_part(expert), tasks.first_part(expert + 1), slice.begin,
+                   slice.end);
+      }
+    }
   });
 }
 
@@ -97,18 +121,8 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
   const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
                      3 * elements};
   if (!call.add_dgates) zero(context, dgates, int64_t{tokens} * experts);
-  weights_and_rows(context, call, tasks, first, second);
-  for (int e = 0; e < experts; ++e) {
-    first.join(context, e, tasks.first_part(e), tasks.first_part(e + 1));
-    second.join(context, e, tasks.first_part(e), tasks.first_part(e + 1));
-  }
-  for (const Parts& parts : {first, second}) {
-    if (parts.target == nullptr || parts.accumulate) continue;
-    for (int e = 0; e < experts; ++e) {
-      if (plan.rows() > 0 && plan.expert_rows(e) > 0) continue;
-      zero(context, parts.target + e * parts.elements, parts.elements);
-    }
-  }
+  run_tasks(context, call, tasks, first, second);
+  join_parts(context, plan, tasks, experts, first, second);
   if (dx != nullptr) combine(context, dx, dx_rows.data(), plan, tokens, hidden, accumulate & kDx);
 }
 
