@@ -10,7 +10,7 @@
  * no faster on idle cores, and on a busy machine it burns the very core that the late thread waits
  * for: beside one other process, steps took seven to ten times as long.
  */
-const SPIN_ROUNDS = "3000";
+const SPIN_ROUNDS = "30000";
 
 /** Settings of a user's own, which stay as they are. */
 const OWN_SETTINGS = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
