@@ -1,5 +1,6 @@
 /** Arithmetic of two tensors with broadcasting, and its derivatives. @module */
 
+import { BinaryCode, ReductionCode } from "../ffi/codes.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
@@ -18,12 +19,7 @@ import { unaryInto } from "./unary.ts";
 /** The tensor of a result shape. */
 export type TensorOf<D extends DType, R> = R extends Shape ? Tensor<D, R> : never;
 
-/** `remoe_binary`. */
-const BINARY = { add: 0, subtract: 1, multiply: 2, divide: 3 } as const;
-type BinaryName = keyof typeof BINARY;
-
-/** `remoe_reduction` of a sum. */
-const SUM = 0;
+type BinaryName = keyof typeof BinaryCode;
 
 function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {
   const { kernels: k } = out.memory;
@@ -32,7 +28,7 @@ function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: Dev
   k.check(
     k.symbols.remoe_binary(
       k.handle,
-      BINARY[name],
+      BinaryCode[name],
       code,
       out.address,
       a.address,
@@ -65,7 +61,7 @@ function contribute(
   k.check(
     k.symbols.remoe_reduce(
       k.handle,
-      SUM,
+      ReductionCode.sum,
       DTYPE_CODE.f32,
       target.tensor.address,
       whole.address,

@@ -1,7 +1,7 @@
 /** Devices: where tensors live and operations run. @module */
 
 import { fileURLToPath } from "node:url";
-import { openContext } from "../ffi/mod.ts";
+import { DistributionCode, openContext } from "../ffi/mod.ts";
 import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Scope } from "../tensor/scope.ts";
@@ -67,9 +67,6 @@ export interface UniformOptions {
   /** Upper bound, never reached. Default 1. */
   high?: number;
 }
-
-/** `remoe_distribution`. */
-const DISTRIBUTION = { uniform: 0, normal: 1 } as const;
 
 // A friend of Device: modules of this package reach its memory, its users cannot.
 let memoryOfDevice: (device: Device) => DeviceMemory;
@@ -226,7 +223,7 @@ export class Device implements Disposable {
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
-    draw(DISTRIBUTION.uniform, tensor, options.low ?? 0, options.high ?? 1);
+    draw(DistributionCode.uniform, tensor, options.low ?? 0, options.high ?? 1);
     return tensor;
   }
 
@@ -327,7 +324,7 @@ export function memoryOf(device: Device): DeviceMemory {
 
 /** Fills a tensor with the next normal draws of its device. */
 export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number): void {
-  draw(DISTRIBUTION.normal, tensor, mean, deviation);
+  draw(DistributionCode.normal, tensor, mean, deviation);
 }
 
 function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {

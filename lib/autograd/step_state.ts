@@ -1,29 +1,10 @@
 /** The device buffer of values that change from step to step. @module */
 
+import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
-
-/** Slots of the header, `remoe_state` of kernels/include/remoe.h; the host's inputs come first. */
-const SLOT = {
-  learningRate: 0,
-  lambda: 8,
-  sparsity: 9,
-  activePairs: 10,
-  gradientNorm: 11,
-  clipScale: 12,
-  notFinite: 13,
-  loss: 14,
-  l1: 15,
-  balance: 16,
-  overflow: 17,
-} as const;
-const HEADER = 32;
-
-/** Totals at the head of a layer's record, `remoe_record`. */
-const RECORD = { withoutExpert: 1 } as const;
-const RECORD_EXTRA = 4;
 
 const BYTES = 8n;
 
@@ -140,7 +121,7 @@ export class StepState implements Disposable {
     this.layers = options.layers ?? 1;
     this.experts = options.experts ?? 1;
     this.#memory = memoryOf(device);
-    const size = HEADER + this.layers * (RECORD_EXTRA + this.experts);
+    const size = StateSlot.header + this.layers * (RecordField.extra + this.experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
     fill(this.#buffer, 0);
     this.setLambda(options.lambda ?? 1e-8);
@@ -159,7 +140,7 @@ export class StepState implements Disposable {
    * @param lambda Coefficient of the L1 term.
    */
   setLambda(lambda: number): void {
-    this.#write(SLOT.lambda, [lambda]);
+    this.#write(StateSlot.lambda, [lambda]);
   }
 
   /** Zeroes the statistics of the step before; λ stays. */
@@ -177,7 +158,7 @@ export class StepState implements Disposable {
    * @param inputs Learning rate and bias corrections.
    */
   writeInputs(inputs: StepInputs): void {
-    this.#write(SLOT.learningRate, [
+    this.#write(StateSlot.learningRate, [
       inputs.learningRate,
       inputs.biasCorrection1,
       inputs.biasCorrection2,
@@ -195,7 +176,7 @@ export class StepState implements Disposable {
     const { kernels: k } = this.#memory;
     const value = internal(loss).address;
     k.check(
-      k.symbols.remoe_state_add(k.handle, this.#buffer.address, SLOT.loss, value, share),
+      k.symbols.remoe_state_add(k.handle, this.#buffer.address, StateSlot.loss, value, share),
       "add loss",
     );
   }
@@ -233,26 +214,26 @@ export class StepState implements Disposable {
   read(): StepReadout {
     const all = download(this.#buffer);
     return {
-      lambda: all[SLOT.lambda]!,
-      sparsity: all[SLOT.sparsity]!,
-      activePairs: all[SLOT.activePairs]!,
-      gradientNorm: all[SLOT.gradientNorm]!,
-      clipScale: all[SLOT.clipScale]!,
-      notFinite: all[SLOT.notFinite] !== 0,
-      loss: all[SLOT.loss]!,
-      l1: all[SLOT.l1]!,
-      balance: all[SLOT.balance]!,
-      overflow: all[SLOT.overflow] !== 0,
+      lambda: all[StateSlot.lambda]!,
+      sparsity: all[StateSlot.sparsity]!,
+      activePairs: all[StateSlot.activePairs]!,
+      gradientNorm: all[StateSlot.gradientNorm]!,
+      clipScale: all[StateSlot.clipScale]!,
+      notFinite: all[StateSlot.notFinite] !== 0,
+      loss: all[StateSlot.loss]!,
+      l1: all[StateSlot.l1]!,
+      balance: all[StateSlot.balance]!,
+      overflow: all[StateSlot.overflow] !== 0,
       layers: Array.from({ length: this.layers }, (_, layer) => this.#layer(all, layer)),
     };
   }
 
   #layer(all: Float64Array, layer: number): LayerRouting {
-    const start = HEADER + layer * (RECORD_EXTRA + this.experts);
-    const counts = start + RECORD_EXTRA;
+    const start = StateSlot.header + layer * (RecordField.extra + this.experts);
+    const counts = start + RecordField.extra;
     return {
       counts: all.slice(counts, counts + this.experts),
-      tokensWithoutExpert: all[start + RECORD.withoutExpert]!,
+      tokensWithoutExpert: all[start + RecordField.withoutExpert]!,
     };
   }
 
@@ -274,5 +255,5 @@ export function stateAddress(state: StepState): bigint {
 
 /** Address of λ, for the routers' gradient. */
 export function lambdaAddress(state: StepState): bigint {
-  return stateAddress(state) + BigInt(SLOT.lambda) * BYTES;
+  return stateAddress(state) + BigInt(StateSlot.lambda) * BYTES;
 }

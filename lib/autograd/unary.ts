@@ -1,25 +1,12 @@
 /** Elementwise operations on one tensor, and their derivatives. @module */
 
+import { UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 
-/** `remoe_unary`. */
-const UNARY = {
-  negate: 0,
-  exp: 1,
-  log: 2,
-  sqrt: 3,
-  square: 4,
-  relu: 5,
-  sigmoid: 6,
-  silu: 7,
-  tanh: 8,
-  scale: 9,
-  shift: 10,
-} as const;
-type UnaryName = keyof typeof UNARY;
+type UnaryName = keyof typeof UnaryCode;
 
 /** Writes `name` of each element of `x` into `out`. */
 export function unaryInto(
@@ -33,7 +20,7 @@ export function unaryInto(
   k.check(
     k.symbols.remoe_unary(
       k.handle,
-      UNARY[name],
+      UnaryCode[name],
       code,
       out.address,
       x.address,
@@ -65,7 +52,7 @@ function unary<S extends Shape>(
       k.check(
         k.symbols.remoe_unary_gradient(
           k.handle,
-          UNARY[name],
+          UnaryCode[name],
           DTYPE_CODE.f32,
           target.tensor.address,
           dy.address,

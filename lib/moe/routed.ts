@@ -1,5 +1,6 @@
 /** The one implementation of Routing, shared by all routers. @module */
 
+import { BalanceCode } from "../ffi/codes.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
@@ -9,7 +10,7 @@ import { stateAddress, type StepState } from "../autograd/step_state.ts";
 import type { Routing } from "./router.ts";
 
 /** `remoe_balance`: how experts' shares enter the regularisation. */
-export const BALANCE = { none: 0, plain: 1, load: 2, switch: 3 } as const;
+export const BALANCE = BalanceCode;
 
 /** Gates with their statistics, as kernels left them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {

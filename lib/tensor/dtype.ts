@@ -1,10 +1,12 @@
 /** Element types and what the kernels call them. @module */
 
+import { DTypeCode } from "../ffi/codes.ts";
+
 /** Element type of a tensor. `f64` is storage for statistics; operations compute in `f32`. */
 export type DType = "f32" | "bf16" | "i32" | "f64";
 
 /** `remoe_dtype` of kernels/include/remoe.h. */
-export const DTYPE_CODE: Readonly<Record<DType, number>> = { f32: 0, bf16: 1, i32: 2, f64: 3 };
+export const DTYPE_CODE: Readonly<Record<DType, number>> = DTypeCode;
 
 /** Bytes of one element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
