@@ -2,9 +2,10 @@
 
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { BalanceCode } from "../ffi/codes.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
-import { BALANCE, Routed } from "./routed.ts";
+import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode DenseRouter}. */
@@ -62,7 +63,7 @@ export class DenseRouter<const H extends number = number, const E extends number
     const counts = memory.allocate("i32", [this.experts] as const);
     fill(gates, 1);
     fill(counts, shape[0]);
-    return new Routed(gates, counts, null, BALANCE.none, this.active);
+    return new Routed(gates, counts, null, BalanceCode.none, this.active);
   }
 
   /** Nothing to train. */

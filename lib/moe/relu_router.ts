@@ -4,9 +4,10 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { lambdaAddress, StepState } from "../autograd/step_state.ts";
+import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
-import { BALANCE, recordLinearRouter, Routed } from "./routed.ts";
+import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
 
@@ -93,7 +94,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.hidden = hidden;
     this.experts = experts;
     this.active = active;
-    this.#balance = BALANCE[balance];
+    this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
     this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
     this.#ownsState = options.state === undefined;

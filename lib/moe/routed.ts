@@ -9,9 +9,6 @@ import type { ParameterTensor } from "../autograd/parameter.ts";
 import { stateAddress, type StepState } from "../autograd/step_state.ts";
 import type { Routing } from "./router.ts";
 
-/** `remoe_balance`: how experts' shares enter the regularisation. */
-export const BALANCE = BalanceCode;
-
 /** Gates with their statistics, as kernels left them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {
   constructor(
@@ -31,12 +28,12 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
   }
 
   regularization(): Promise<number> {
-    if (this.sums === null || this.balance === BALANCE.none) return Promise.resolve(0);
+    if (this.sums === null || this.balance === BalanceCode.none) return Promise.resolve(0);
     const [tokens, experts] = this.gates.shape;
     const counts = download(this.counts);
     const weighted = download(this.sums).reduce((total, sum, e) => {
       // f_e of equation 10; 1 in equation 9.
-      const share = this.balance === BALANCE.plain
+      const share = this.balance === BalanceCode.plain
         ? 1
         : experts * counts[e]! / (this.active * tokens);
       return total + share * sum;

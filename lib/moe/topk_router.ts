@@ -3,9 +3,10 @@
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
-import { BALANCE, recordLinearRouter, Routed } from "./routed.ts";
+import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
@@ -155,7 +156,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
         "gradient of the TopK router",
       );
     });
-    return new Routed(gates, counts, sums, BALANCE.switch, this.active);
+    return new Routed(gates, counts, sums, BalanceCode.switch, this.active);
   }
 
   /** What training changes: the weights. */

@@ -3,6 +3,7 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { stateAddress, StepState } from "../autograd/step_state.ts";
+import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
@@ -42,8 +43,6 @@ interface Slot {
   readonly second: DeviceTensor<"f32">;
 }
 
-/** Words of a row of the kernels' tensor table, `remoe_tensor`. */
-const TABLE_WORDS = 8;
 const DECAY_FLAG = 1n;
 
 /**
@@ -100,7 +99,7 @@ export class AdamW implements Disposable {
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device);
     // The table is raw 64-bit words; f64 is the element type of that size.
-    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TABLE_WORDS]);
+    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
     this.#writeTable();
   }
 
@@ -116,7 +115,7 @@ export class AdamW implements Disposable {
   }
 
   #writeTable(): void {
-    const words = new BigUint64Array(this.#slots.length * TABLE_WORDS);
+    const words = new BigUint64Array(this.#slots.length * TensorWord.words);
     this.#slots.forEach(({ parameter, first, second }, i) => {
       words.set([
         parameter.address,
@@ -126,7 +125,7 @@ export class AdamW implements Disposable {
         0n,
         BigInt(parameter.size),
         parameter.decay ? DECAY_FLAG : 0n,
-      ], i * TABLE_WORDS);
+      ], i * TensorWord.words);
     });
     this.#memory.kernels.writeBytes(this.#table.address, new Uint8Array(words.buffer));
     this.zeroGradient();
