@@ -7,6 +7,7 @@
 import type { TrainConfig } from "../lib/train/config.ts";
 import { formulaFlops } from "../lib/train/flops.ts";
 import { estimateMemory, type MemoryEstimate } from "../lib/train/memory_estimate.ts";
+import { memoryLimit } from "../lib/train/memory_limit.ts";
 import { countParameters } from "../lib/train/parameter_count.ts";
 import { formatBytes, formatCount } from "./_format.ts";
 
@@ -45,7 +46,8 @@ export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
 }
 
 function memoryTable(config: TrainConfig): string {
-  const { dense, sparse } = estimateMemory(config);
+  const limit = memoryLimit(config, machineMemory());
+  const { dense, sparse } = estimateMemory(config, { limit });
   const columns: [string, MemoryEstimate][] = config.moe.router === "relu"
     ? [["dense stage", dense], ["sparse stage", sparse]]
     : [["all stages", sparse]];
@@ -54,11 +56,29 @@ function memoryTable(config: TrainConfig): string {
   return [
     `Memory        ${"".padEnd(2)}${columns.map(([name]) => name.padStart(14)).join("")}`,
     row("routed rows", (each) => formatCount(each.rows)),
+    row("kept rows", (each) => formatCount(each.kept_rows)),
     row("weights", (each) => formatBytes(each.weights)),
     row("gradients", (each) => formatBytes(each.gradients)),
     row("moments", (each) => formatBytes(each.moments)),
     row("activations", (each) => formatBytes(each.activations)),
     row("scratch", (each) => formatBytes(each.scratch)),
     row("total", (each) => formatBytes(each.total)),
+    ...limitLines(limit, dense),
   ].join("\n");
+}
+
+/** What the limit does to the run. */
+function limitLines(limit: number, { rows, kept_rows, total }: MemoryEstimate): string[] {
+  if (limit === Infinity) return [];
+  const within = `Limit         ${formatBytes(limit)} of device memory`;
+  if (total > limit) return [`${within}: too little, the run would be refused`];
+  if (kept_rows >= rows) return [within];
+  const again = Math.round(100 * (1 - kept_rows / rows));
+  return [`${within}: ${again} % of the dense stage's pre-activations are computed again`];
+}
+
+/** Bytes of the machine; no limit is known where the program may not ask. */
+function machineMemory(): number {
+  const { state } = Deno.permissions.querySync({ name: "sys", kind: "systemMemoryInfo" });
+  return state === "granted" ? Deno.systemMemoryInfo().total : Infinity;
 }

@@ -7,6 +7,7 @@
 import metadata from "../deno.json" with { type: "json" };
 import { Device } from "../lib/autograd/device.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
 import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { callingDirectory } from "./_arguments.ts";
@@ -62,8 +63,9 @@ async function runTraining(
   output: Output,
   train: Train,
 ): Promise<number> {
-  // The device first: where it cannot be opened, no empty run directory is left behind.
+  // The device first: where it cannot be opened or is too small, no empty run directory is left.
   using device = await openDevice(config);
+  checkMemory(config, memoryLimit(config, device.info().memoryBytes));
   const opened = run === null
     ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
     : RunDirectory.resume(run, config);

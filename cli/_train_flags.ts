@@ -124,6 +124,14 @@ export const TRAIN_FLAGS = {
     about: "What to train on",
     fallback: "auto",
   },
+  memory: {
+    group: "Run",
+    value: "GIB",
+    key: "memory.limit_gib",
+    numeric: true,
+    about: "Device memory the run may take; to stay within, it keeps less and computes more",
+    fallback: "85 % of the device's",
+  },
   out: {
     group: "Run",
     value: "DIR",

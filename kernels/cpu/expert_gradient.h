@@ -8,7 +8,8 @@
 //   dx_t += dg W_gate^T + du W_up^T
 //   dW_gate = sum over rows of x_t^T dg, dW_up of x_t^T du, dW_down of (gate A)^T dY
 //
-// so that neither A W_down nor A is kept: h is enough.
+// so that neither A W_down nor A is kept: h is enough. Rows whose h was not kept have it computed
+// again, x W1 a block at a time, by the very products of experts_forward.cpp: to the same bits.
 //
 // The width is worked in chunks, and the rows of a chunk in tiles: a tile's dY, x, dg, du and gate
 // A and the chunk's weights and their gradients are all in L2, and each of them serves two products
@@ -33,7 +34,9 @@ struct ExpertGradient {
   float* dgates;   // null: not wanted
   bool add_dgates;
   const float* dy;
-  const float* h;
+  const float* h;     // [kept_rows,2W]
+  int64_t kept_rows;  // rows of the plan whose h was kept
+  bool recomputes;    // whether there are others
   const float* x;
   const float* w1;
   const float* w2;
@@ -65,6 +68,8 @@ struct GradientMemory {
   CacheTile dw_gate, dw_up;  // [D, chunk]
   CacheTile dw_down;         // [chunk, D]
   float *down, *gate, *up;   // panels of the transposed weights
+  float* gate_up = nullptr;  // panels of the weights, to compute h again
+  float* h = nullptr;        // [kBlockRows, 2 chunk]
 
   GradientMemory(Workspace& memory, const ExpertGradient& call) {
     // Blocks of transposed products are worked whole, hence whole chunks of rows.
@@ -76,7 +81,17 @@ struct GradientMemory {
     down = memory.take(panels_floats(call.hidden, call.chunk));
     for (float** panels : {&gate, &up})
       *panels = memory.take(panels_floats(call.chunk, call.hidden));
+    if (!call.recomputes) return;
+    gate_up = memory.take(gate_up_panels_floats(call.hidden, call.chunk));
+    h = memory.take(kBlockRows * 2 * call.chunk);
   }
+};
+
+// Where the pre-activations of a block of rows are: g of row i at data[i * stride], u `up` behind.
+struct PreActivations {
+  const float* data;
+  int64_t stride;
+  int64_t up;
 };
 
 class ExpertGradientTask {
@@ -101,11 +116,15 @@ class ExpertGradientTask {
 
  private:
   int64_t columns() const { return width_.end - width_.begin; }
+  bool recomputes() const { return task_.end > call_.kept_rows; }
 
   void pack_weights() {
     const float* w1 = call_.w1 + task_.expert * call_.hidden * 2 * call_.width + width_.begin;
     const float* w2 = call_.w2 + (task_.expert * call_.width + width_.begin) * call_.hidden;
     pack_transposed_panels(memory_.down, w2, call_.hidden, call_.hidden, columns());
+    if (recomputes()) {
+      pack_gate_up_panels(memory_.gate_up, w1, call_.hidden, call_.width, columns());
+    }
     if (call_.dx_rows == nullptr) return;
     pack_transposed_panels(memory_.gate, w1, 2 * call_.width, columns(), call_.hidden);
     pack_transposed_panels(memory_.up, w1 + call_.width, 2 * call_.width, columns(), call_.hidden);
@@ -141,14 +160,16 @@ class ExpertGradientTask {
     const int64_t filled = round_up(rows, kBlockRows);
     fill_tile(memory_.dy, filled, rows, hidden,
               [&](int64_t r) { return call_.dy + token[r] * hidden; });
+    if (target_.dw1 != nullptr || recomputes()) {
+      fill_tile(memory_.x, filled, rows, hidden,
+                [&](int64_t r) { return call_.x + token[r] * hidden; });
+    }
     for (int64_t r = 0; r < rows; r += kBlockRows) {
       const int count = static_cast<int>(std::min<int64_t>(kBlockRows, rows - r));
       activation_rows(begin, r, count);
       if (call_.dx_rows != nullptr) input_rows(begin, r, count);
     }
     if (target_.dw1 != nullptr) {
-      fill_tile(memory_.x, filled, rows, hidden,
-                [&](int64_t r) { return call_.x + token[r] * hidden; });
       add_transposed_product(memory_.dw_gate, memory_.x, hidden, memory_.dg, columns(), rows);
       add_transposed_product(memory_.dw_up, memory_.x, hidden, memory_.du, columns(), rows);
     }
@@ -162,18 +183,18 @@ class ExpertGradientTask {
     const int32_t* token = call_.row_token + begin + r;
     float gates[kBlockRows];
     for (int i = 0; i < count; ++i) gates[i] = call_.gates[token[i] * call_.experts + task_.expert];
+    const PreActivations h = pre_activations(begin, r, count);
     Vec dots[kBlockRows] = {};
     RegisterBlock block;
     for (int64_t j = 0; j < columns(); j += kPanel) {
-      const float* h = call_.h + (begin + r) * 2 * call_.width + width_.begin + j;
-      prefetch(h, count);
+      prefetch(h, j, count);
       multiply_block<false>(block, memory_.dy, r, call_.hidden,
                             memory_.down + j / kPanel * panel_floats(call_.hidden));
       for (int i = 0; i < count; ++i) {
-        const float* row = h + i * 2 * call_.width;
+        const float* row = h.data + i * h.stride + j;
         for (int v = 0; v < 2; ++v) {
-          dots[i] += activation(load(block.row(i) + v * kLanes), gates[i], row + v * kLanes, r + i,
-                                j + v * kLanes);
+          dots[i] += activation(load(block.row(i) + v * kLanes), gates[i], row + v * kLanes, h.up,
+                                r + i, j + v * kLanes);
         }
       }
     }
@@ -185,26 +206,47 @@ class ExpertGradientTask {
     }
   }
 
-  // h comes from memory: asked for while dA' is computed.
-  void prefetch(const float* h, int count) {
-    for (int i = 0; i < count; ++i, h += 2 * call_.width) {
+  // h of a block of rows: where it was kept, or computed again. A block with both is computed.
+  PreActivations pre_activations(int64_t begin, int64_t r, int count) {
+    if (begin + r + count <= call_.kept_rows) {
+      return {call_.h + (begin + r) * 2 * call_.width + width_.begin, 2 * call_.width, call_.width};
+    }
+    RegisterBlock block;
+    for (int64_t j = 0; j < columns(); j += kLanes) {
+      multiply_block<false>(block, memory_.x, r, call_.hidden,
+                            memory_.gate_up + j / kLanes * panel_floats(call_.hidden));
+      float* h = memory_.h + j;
+      for (int i = 0; i < count; ++i, h += 2 * call_.chunk) {
+        store(h, load(block.row(i)));
+        store(h + call_.chunk, load(block.row(i) + kLanes));
+      }
+    }
+    return {memory_.h, 2 * call_.chunk, call_.chunk};
+  }
+
+  // h that was kept comes from memory: asked for while dA' is computed.
+  void prefetch(const PreActivations& h, int64_t j, int count) {
+    if (h.data == memory_.h) return;
+    const float* row = h.data + j;
+    for (int i = 0; i < count; ++i, row += h.stride) {
       for (int line = 0; line < kPanel; line += 16) {
-        __builtin_prefetch(h + line);
-        __builtin_prefetch(h + call_.width + line);
+        __builtin_prefetch(row + line);
+        __builtin_prefetch(row + h.up + line);
       }
     }
   }
 
   // One vector of columns of a row, `column` counted from the chunk's first; returns dA' * A.
-  REMOE_INLINE Vec activation(Vec da, float gate, const float* h, int64_t row, int64_t column) {
+  REMOE_INLINE Vec activation(Vec da, float gate, const float* h, int64_t up, int64_t row,
+                              int64_t column) {
     const int64_t left = columns() - column;
     Vec g = {}, u = {};
     if (left >= kLanes) {
       g = load(h);
-      u = load(h + call_.width);
+      u = load(h + up);
     } else if (left > 0) {
       g = load_partial(h, left);
-      u = load_partial(h + call_.width, left);
+      u = load_partial(h + up, left);
     }
     const auto d = swiglu_derivative(da * gate, g, u);
     store(memory_.dg.at(row, column), d.dg);

@@ -20,7 +20,8 @@ namespace {
 // What the tasks of one call share.
 struct Forward {
   float* rows;  // [N,D]: gate * FFN(x) of each row
-  float* h;     // [N,2W], or null
+  float* h;     // [kept_rows,2W]
+  int64_t kept_rows;
   const float* x;
   const float* w1;
   const float* w2;
@@ -32,8 +33,7 @@ struct Forward {
   int64_t chunk;  // columns of the width worked at once
 };
 
-// A thread's memory. A panel of the first weights holds kLanes columns of W_gate and the same of
-// W_up, so that a block of the product has g and u of the same columns.
+// A thread's memory.
 struct Memory {
   CacheTile x;  // [kBlockRows, D]
   CacheTile a;  // [kBlockRows, chunk]
@@ -43,7 +43,7 @@ struct Memory {
   Memory(Workspace& memory, const Forward& call)
       : x(memory.tile(kBlockRows, call.hidden)),
         a(memory.tile(kBlockRows, call.chunk)),
-        w1(memory.take(round_up(call.chunk, kLanes) / kLanes * panel_floats(call.hidden))),
+        w1(memory.take(gate_up_panels_floats(call.hidden, call.chunk))),
         w2(memory.take(panels_floats(call.chunk, call.hidden))) {}
 };
 
@@ -52,20 +52,18 @@ void pack_weights(const Forward& call, const Memory& memory, int expert, const R
   const int64_t columns = width.end - width.begin;
   const float* w1 = call.w1 + expert * call.hidden * 2 * call.width + width.begin;
   const float* w2 = call.w2 + (expert * call.width + width.begin) * call.hidden;
-  const auto place = [&](int64_t v) { return v * panel_floats(call.hidden); };
-  pack_vectors(memory.w1, w1, 2 * call.width, call.hidden, columns, place);
-  pack_vectors(memory.w1 + kLanes, w1 + call.width, 2 * call.width, call.hidden, columns, place);
+  pack_gate_up_panels(memory.w1, w1, call.hidden, call.width, columns);
   pack_panels(memory.w2, w2, call.hidden, columns, call.hidden);
 }
 
-// From a block of (g | u): a = gate silu(g) u to its tile, and h to memory where it is kept.
-// `left`: columns of the width from the block's first on.
-void activate_block(const RegisterBlock& block, int rows, const float* gates, float* a, float* h,
-                    int64_t width, int64_t left) {
+// From a block of (g | u): a = gate silu(g) u to its tile, and h of the first `kept` rows to
+// memory. `left`: columns of the width from the block's first on.
+void activate_block(const RegisterBlock& block, int rows, int kept, const float* gates, float* a,
+                    float* h, int64_t width, int64_t left) {
   for (int r = 0; r < rows; ++r) {
     const Vec g = load(block.row(r)), u = load(block.row(r) + kLanes);
     store(a + r * kPitch, silu(g) * u * gates[r]);
-    if (h == nullptr) continue;
+    if (r >= kept) continue;
     float* row = h + 2 * r * width;
     if (left >= kLanes) {
       stream(row, g);
@@ -87,12 +85,13 @@ void forward_rows(const Forward& call, const Memory& memory, int expert, int64_t
   float gates[kBlockRows];
   for (int r = 0; r < rows; ++r) gates[r] = call.gates[token[r] * call.experts + expert];
 
+  const int kept = static_cast<int>(std::clamp<int64_t>(call.kept_rows - begin, 0, rows));
   RegisterBlock block;
   for (int64_t j = 0; j < columns; j += kLanes) {
     multiply_block<false>(block, memory.x, 0, call.hidden,
                           memory.w1 + j / kLanes * panel_floats(call.hidden));
-    float* h = call.h ? call.h + 2 * begin * call.width + width.begin + j : nullptr;
-    activate_block(block, rows, gates, memory.a.at(0, j), h, call.width, columns - j);
+    float* h = kept > 0 ? call.h + 2 * begin * call.width + width.begin + j : nullptr;
+    activate_block(block, rows, kept, gates, memory.a.at(0, j), h, call.width, columns - j);
   }
   for (int64_t d = 0; d < call.hidden; d += kPanel) {
     multiply_block<false>(block, memory.a, 0, columns,
@@ -122,21 +121,13 @@ int task_rows(const Context& context, int rows) {
 }  // namespace
 
 void experts_forward(Context& context, float* y, float* h, const float* x, const float* w1,
-                     const float* w2, const float* gates, const int32_t* plan_words, int tokens,
-                     int hidden, int width, int experts) {
+                     const float* w2, const float* gates, const int32_t* plan_words, int kept_rows,
+                     int tokens, int hidden, int width, int experts) {
   const Plan plan(plan_words, tokens, experts);
   Scratch<float> rows(context, int64_t{plan.rows()} * hidden);
-  const Forward call{rows.data(),
-                     h,
-                     x,
-                     w1,
-                     w2,
-                     gates,
-                     plan.row_token(),
-                     hidden,
-                     width,
-                     experts,
-                     width_chunk(hidden, width)};
+  const Forward call{rows.data(), h,     kept_rows, x,
+                     w1,          w2,    gates,     plan.row_token(),
+                     hidden,      width, experts,   width_chunk(hidden, width)};
   ExpertTasks tasks(context, plan, experts, task_rows(context, plan.rows()));
   const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);

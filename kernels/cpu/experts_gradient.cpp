@@ -93,8 +93,8 @@ void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int expe
 
 void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float* dgates,
                       const float* dy, const float* h, const float* x, const float* w1,
-                      const float* w2, const float* gates, const int32_t* plan_words, int tokens,
-                      int hidden, int width, int experts, int accumulate) {
+                      const float* w2, const float* gates, const int32_t* plan_words, int kept_rows,
+                      int tokens, int hidden, int width, int experts, int accumulate) {
   const Plan plan(plan_words, tokens, experts);
   ExpertTasks tasks(context, plan, experts, task_rows(plan.rows()));
   Scratch<float> dx_rows(context, dx != nullptr ? int64_t{plan.rows()} * hidden : 0);
@@ -103,6 +103,8 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             (accumulate & kDgates) != 0,
                             dy,
                             h,
+                            kept_rows,
+                            kept_rows < plan.rows(),
                             x,
                             w1,
                             w2,

@@ -44,6 +44,20 @@ inline void pack_panels(float* target, const float* source, int64_t stride, int6
   for (int64_t p = 0; p < k; ++p) store(last + p * kPanel, Vec{});
 }
 
+// Panels of an expert's first weights, kLanes columns of W_gate beside the same of W_up, so that a
+// block of the product x W has g and u of the same columns.
+inline int64_t gate_up_panels_floats(int64_t hidden, int64_t columns) {
+  return round_up(columns, kLanes) / kLanes * panel_floats(hidden);
+}
+
+// w1 [hidden, 2 width]: the first of `columns` adjacent columns of W_gate, `width` before W_up's.
+inline void pack_gate_up_panels(float* target, const float* w1, int64_t hidden, int64_t width,
+                                int64_t columns) {
+  const auto place = [=](int64_t v) { return v * panel_floats(hidden); };
+  pack_vectors(target, w1, 2 * width, hidden, columns, place);
+  pack_vectors(target + kLanes, w1 + width, 2 * width, hidden, columns, place);
+}
+
 // The transpose of source [columns, k] to panels.
 inline void pack_transposed_panels(float* target, const float* source, int64_t stride, int64_t k,
                                    int64_t columns) {

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a layout or a meaning in this file changes. */
-#define REMOE_ABI_VERSION 1
+#define REMOE_ABI_VERSION 2
 
 /* ---- Codes -------------------------------------------------------------- */
 
@@ -380,24 +380,26 @@ REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t 
 /* ---- Experts: the fused MoE operation ----------------------------------- */
 /*
  * y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
- * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [C, 2W] receives the
- * pre-activations of each row, the one tensor kept for the gradient (0: not kept,
- * inference). Tokens without expert get exactly 0.
+ * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
+ * the pre-activations of the first kept_rows rows of the plan, the one tensor kept for
+ * the gradient (kept_rows 0: none, and h may be 0). Tokens without expert get exactly 0.
  * plan[1] != 0 (overflow) leaves y at 0 and touches nothing else.
  */
 REMOE_API int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x,
                                         uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
-                                        int32_t tokens, int32_t hidden, int32_t width,
-                                        int32_t experts);
+                                        int32_t kept_rows, int32_t tokens, int32_t hidden,
+                                        int32_t width, int32_t experts);
 /* Gradients from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2), dgates
  * [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so
- * that expert outputs are neither kept nor recomputed. Experts without rows get zero
- * weight gradients. Any of the four may be 0. */
+ * that expert outputs are neither kept nor recomputed. Rows from kept_rows on have their
+ * pre-activations computed again, a tile at a time, to the same bits: memory is traded
+ * for time row by row, and the result does not depend on kept_rows. Experts without rows
+ * get zero weight gradients. Any of the four may be 0. */
 REMOE_API int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
                                          uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
                                          uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
-                                         int32_t tokens, int32_t hidden, int32_t width,
-                                         int32_t experts, int32_t accumulate);
+                                         int32_t kept_rows, int32_t tokens, int32_t hidden,
+                                         int32_t width, int32_t experts, int32_t accumulate);
 
 /* SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W], and its gradient. */
 REMOE_API int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,

@@ -48,6 +48,8 @@ export interface DeviceInfo {
   readonly threads: number;
   /** Implementation of dense products. */
   readonly gemm: string;
+  /** The device's memory in bytes; on the CPU the machine's, or what its container grants. */
+  readonly memoryBytes: number;
   /** Path of the kernel library. */
   readonly library: string;
 }
@@ -286,6 +288,12 @@ export class Device implements Disposable {
     k.check(k.symbols.remoe_memory_reset_peak(k.handle), "reset peak");
   }
 
+  /** Returns memory that is held but not in use to the system. Waits for all work. */
+  trim(): void {
+    const { kernels: k } = this.#memory;
+    k.check(k.symbols.remoe_memory_trim(k.handle), "trim");
+  }
+
   /**
    * Says what the device is.
    *
@@ -293,8 +301,8 @@ export class Device implements Disposable {
    */
   info(): DeviceInfo {
     const { kernels } = this.#memory;
-    const { backend, name, isa, threads, gemm } = kernels.info();
-    return { backend, name, isa, threads, gemm, library: kernels.library.path };
+    const { memory_bytes: memoryBytes, ...info } = kernels.info();
+    return { ...info, memoryBytes, library: kernels.library.path };
   }
 
   /**

@@ -2,7 +2,6 @@
 
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
-import { planCapacity } from "./dispatch_plan.ts";
 
 /** Tensors of {@linkcode runExperts}. */
 export interface ExpertsInput {
@@ -16,25 +15,26 @@ export interface ExpertsInput {
   readonly gates: DeviceTensor<"f32", readonly [number, number]>;
   /** Plan made from the gates. */
   readonly plan: DeviceTensor<"i32">;
+  /** Rows of the plan whose pre-activations are kept for the backward pass. */
+  readonly keptRows: number;
 }
 
 /**
  * y_t = Σ_e gates[t,e] · FFN_e(x_t) (equation 1), with FFN_e(x) = (silu(x W_gate) · x W_up) W_down.
  *
- * The pre-activations are the one large tensor kept for the backward pass; without a tape
- * they are not kept at all.
+ * The pre-activations `[kept rows, 2W]` are the one large tensor kept for the backward pass, which
+ * computes those of other rows again, to the same bits; without a tape none are kept.
  */
 export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
-  const { x, w1, w2, gates, plan } = input;
+  const { x, w1, w2, gates, plan, keptRows } = input;
   const { memory } = x;
   const { kernels: k } = memory;
   const [tokens, hidden] = x.shape;
   const [experts, width] = w2.shape;
   const sizes = [tokens, hidden, width, experts] as const;
   const y = memory.allocate("f32", [tokens, hidden]);
-  const h = memory.recorder === null
-    ? null
-    : memory.allocate("f32", [planCapacity(gates), 2 * width]);
+  const kept = memory.recorder === null ? 0 : keptRows;
+  const h = kept === 0 ? null : memory.allocate("f32", [kept, 2 * width]);
   k.check(
     k.symbols.remoe_experts_forward(
       k.handle,
@@ -45,16 +45,16 @@ export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
       w2.address,
       gates.address,
       plan.address,
+      kept,
       ...sizes,
     ),
     "experts",
   );
-  if (h === null) return y;
   recordNode({
     operation: "experts",
     inputs: [x, w1, w2, gates],
     outputs: [y],
-    saved: [x, w1, w2, gates, plan, h],
+    saved: h === null ? [x, w1, w2, gates, plan] : [x, w1, w2, gates, plan, h],
     backward(gradients) {
       const dy = gradients.of(y);
       if (dy === null) return;
@@ -68,12 +68,13 @@ export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
           dw2?.tensor.address ?? 0n,
           dgates?.tensor.address ?? 0n,
           dy.address,
-          h.address,
+          h?.address ?? 0n,
           x.address,
           w1.address,
           w2.address,
           gates.address,
           plan.address,
+          kept,
           ...sizes,
           targets.reduce((mask, target, i) => mask | (target?.accumulate ?? 0) << i, 0),
         ),

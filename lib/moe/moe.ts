@@ -6,8 +6,9 @@ import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { internal, type Tensor } from "../tensor/tensor.ts";
-import { dispatchPlan } from "./dispatch_plan.ts";
+import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
+import type { KeptRows } from "./kept_rows.ts";
 import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
@@ -29,6 +30,8 @@ export interface MoEOptions<H extends number = number, E extends number = number
   state?: StepState;
   /** Which layer of `state` this is. Default 0. */
   layer?: number;
+  /** How many routed rows keep their pre-activations for the backward pass. Default all. */
+  kept?: KeptRows;
 }
 
 /** What {@linkcode MoE.forward} gives. */
@@ -65,6 +68,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   readonly router: Router<H, E>;
   readonly #w1: ParameterTensor<readonly [number, number, number]>;
   readonly #w2: ParameterTensor<readonly [number, number, number]>;
+  readonly #kept: KeptRows;
   readonly #state: StepState | null;
   readonly #layer: number;
 
@@ -92,6 +96,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
     const prefix = options.name ?? "experts";
     const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     this.router = router;
+    this.#kept = options.kept ?? { rows: Infinity };
     this.#state = state;
     this.#layer = layer;
     const { experts } = router;
@@ -124,7 +129,8 @@ export class MoE<const H extends number = number, const E extends number = numbe
     if (recording && this.#state !== null && routing instanceof Routed) {
       routing.recordIn(this.#state, this.#layer, plan);
     }
-    const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan });
+    const keptRows = Math.min(this.#kept.rows, planCapacity(gates));
+    const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
 

@@ -19,6 +19,9 @@ export type BalanceName = "load" | "plain" | "none";
 /** Which tokenizer turns text into tokens. */
 export type TokenizerName = "byte" | "gpt2";
 
+/** When the backward pass computes the experts' pre-activations again. */
+export type RecomputeName = "auto" | "always" | "never";
+
 /** Which kind of device trains; `auto` takes CUDA where there is one, else the CPU. */
 export type DeviceName = "auto" | "cpu" | "cuda";
 
@@ -117,6 +120,18 @@ export interface ScheduleConfig {
   readonly final_ratio: number;
 }
 
+/** How much device memory a run may take, and what it does to stay within. */
+export interface MemoryConfig {
+  /** GiB of device memory; null: 85 % of the device's. */
+  readonly limit_gib: number | null;
+  /**
+   * Whether the backward pass computes the experts' pre-activations again instead of keeping them:
+   * `auto` for the routed rows that do not fit the limit, `always`, or `never`. It takes time and
+   * changes no result.
+   */
+  readonly recompute: RecomputeName;
+}
+
 /** When to save. */
 export interface CheckpointConfig {
   /** Steps between checkpoints; 0: only at the end. */
@@ -169,6 +184,8 @@ export interface TrainConfig {
   readonly optimizer: OptimizerConfig;
   /** The learning rate's course. */
   readonly schedule: ScheduleConfig;
+  /** Device memory. */
+  readonly memory: MemoryConfig;
   /** When to save. */
   readonly checkpoint: CheckpointConfig;
   /** When to validate. */
@@ -212,6 +229,8 @@ export interface ConfigLayer {
   readonly optimizer?: LayerSection<OptimizerConfig> | undefined;
   /** The learning rate's course. */
   readonly schedule?: LayerSection<ScheduleConfig> | undefined;
+  /** Device memory. */
+  readonly memory?: LayerSection<MemoryConfig> | undefined;
   /** When to save. */
   readonly checkpoint?: LayerSection<CheckpointConfig> | undefined;
   /** When to validate. */

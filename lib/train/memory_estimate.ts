@@ -5,18 +5,21 @@
  */
 
 import type { TrainConfig } from "./config.ts";
+import { keptRows, layerRows, rowBytes } from "./kept_rows_plan.ts";
 import { countParameters } from "./parameter_count.ts";
 
 /** Bytes of an fp32 or int32 element: all that the CPU build stores. */
 const BYTES = 4;
 
-/** Elements that the CPU build's experts take at once; beyond, they are worked in groups. */
-const GROUP_ELEMENTS = 2 ** 24;
+/** Tiles of two threads, made to fill an L2 cache of 2 MiB each. */
+const TILES = 2 ** 20;
 
 /** Memory of a run while the routers keep a given share of the experts open, in bytes. */
 export interface MemoryEstimate {
-  /** Routed rows a layer and micro-batch that the estimate assumes. */
+  /** Routed rows of a layer and micro-batch that the estimate assumes. */
   readonly rows: number;
+  /** Rows of a layer that keep their pre-activations; those of the others are computed again. */
+  readonly kept_rows: number;
   /** fp32 weights. */
   readonly weights: number;
   /** fp32 gradients. */
@@ -42,6 +45,12 @@ export interface StageMemory {
   readonly sparse: MemoryEstimate;
 }
 
+/** What {@linkcode estimateMemory} needs besides the configuration. */
+export interface EstimateOptions {
+  /** Bytes of device memory that the run may take; default: no limit. */
+  readonly limit?: number;
+}
+
 /**
  * Estimates device memory by stage.
  *
@@ -49,9 +58,11 @@ export interface StageMemory {
  * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
  * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
  * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it.
- * Not counted: what the memory pool keeps in reserve, and the text in JavaScript's own memory.
+ * Not counted: what the memory pool keeps in reserve, and the text and the program in JavaScript's
+ * own memory.
  *
  * @param config The whole configuration.
+ * @param options The limit to stay within, by keeping the pre-activations of fewer rows.
  * @returns Bytes in the dense and in the sparse stage.
  *
  * @example
@@ -59,26 +70,47 @@ export interface StageMemory {
  * import { assert } from "@std/assert";
  * import { estimateMemory, parseConfig } from "@remoe/remoe/train";
  *
- * const { dense, sparse } = estimateMemory(parseConfig({ preset: "nano" }));
- * assert(dense.total > sparse.total);
+ * const config = parseConfig({ preset: "182m", data: { micro_batch: 2 } });
+ * const { dense, sparse } = estimateMemory(config, { limit: 16 * 2 ** 30 });
+ * assert(dense.kept_rows < dense.rows && dense.total <= 16 * 2 ** 30);
+ * assert(sparse.kept_rows > sparse.rows && sparse.total < dense.total);
  * ```
  */
-export function estimateMemory(config: TrainConfig): StageMemory {
-  const { moe, data } = config;
-  const tokens = data.micro_batch * data.sequence;
-  const sparse = estimateAt(config, moe.active * moe.granularity * tokens);
-  const dense = moe.router === "relu"
-    ? estimateAt(config, moe.experts * moe.granularity * tokens)
-    : sparse;
-  return { dense, sparse };
+export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
+  const { limit = Infinity } = options;
+  const { dense, sparse } = layerRows(config);
+  const [first, last] = [dense, sparse].map((rows) =>
+    estimateAt(config, rows, keptAt(config, rows, limit))
+  );
+  return { dense: first!, sparse: last! };
 }
 
-function estimateAt(config: TrainConfig, rows: number): MemoryEstimate {
+/** Rows that a layer keeps when all have the same number of rows. */
+function keptAt(config: TrainConfig, rows: number, limit: number): number {
+  const layers = new Array<number>(config.model.layers).fill(rows);
+  return keptRows(config, layers, keptBudget(config, limit))[0]!;
+}
+
+/**
+ * Counts the pre-activations that a limit leaves room for.
+ *
+ * @param config The whole configuration.
+ * @param limit Bytes of device memory.
+ * @returns Rows, those of all layers together; negative where the limit is too low without any.
+ */
+export function keptBudget(config: TrainConfig, limit: number): number {
+  const least = estimateAt(config, layerRows(config).dense, 0).total;
+  return Math.floor((limit - least) / rowBytes(config));
+}
+
+function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
-  const activations = BYTES * keptElements(config, rows);
+  const activations = BYTES * keptElements(config) +
+    config.model.layers * kept * rowBytes(config);
   const scratch = BYTES * scratchElements(config, rows);
   return {
     rows,
+    kept_rows: kept,
     weights,
     gradients: weights,
     moments: 2 * weights,
@@ -88,37 +120,36 @@ function estimateAt(config: TrainConfig, rows: number): MemoryEstimate {
   };
 }
 
-/** Elements that one micro-batch keeps for its backward pass. */
-function keptElements({ model, moe, data }: TrainConfig, rows: number): number {
-  const { layers, hidden, heads, groups, ffn } = model;
+/** Elements that one micro-batch keeps for its backward pass, pre-activations apart. */
+function keptElements({ model, moe, data }: TrainConfig): number {
+  const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
-  const width = ffn / moe.granularity;
   const fused = hidden + 2 * groups * (hidden / heads);
   // The block's two residual inputs, the two norms' outputs and the attention's output, each
   // [T, h]; the two norms' inverse roots; the log-sum-exp of each head.
   const block = tokens * (5 * hidden + fused + 2 + heads);
-  // Gates and their gradient [T, E]; the plan's two row lists and two offset lists.
-  const routing = 2 * tokens * experts + 2 * rows + tokens + experts;
-  const preActivations = rows * 2 * width;
+  // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
+  // offset lists.
+  const routing = 4 * tokens * experts + tokens + experts;
   // The last norm's input, output and inverse root, the log-sum-exp of the output head, and the
   // tokens with their targets.
   const head = tokens * (2 * hidden + 4);
-  return layers * (block + routing + preActivations) + head;
+  return layers * (block + routing) + head;
 }
 
 /**
- * Elements that the experts' backward pass takes while it runs: of each routed row the gradients of
- * its input [h] and of its pre-activations [2W] and its activations [W], and the experts' weights
- * packed for the products; around it, four gradients [T, h].
+ * Elements that the experts' backward pass takes while it runs: of each routed row the gradient of
+ * its input [h]; of each task of an expert but its first, gradients of the weights (tasks have a
+ * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
+ * [T, h].
  */
 function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
   const { hidden, ffn } = model;
-  const width = ffn / moe.granularity;
-  const expert = 3 * hidden * width;
-  const all = 3 * width * rows + moe.experts * moe.granularity * expert;
-  // A group holds at least one expert, with a fair share of the rows.
-  const least = all / (moe.experts * moe.granularity);
-  const group = Math.max(least, Math.min(all, GROUP_ELEMENTS));
-  return rows * hidden + group + 4 * data.micro_batch * data.sequence * hidden;
+  const experts = moe.experts * moe.granularity;
+  const task = Math.min(2048, Math.max(756, rows / 16));
+  const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
+  const expert = 3 * hidden * (ffn / moe.granularity);
+  return rows * hidden + furtherTasks * expert + TILES +
+    4 * data.micro_batch * data.sequence * hidden;
 }

@@ -41,6 +41,8 @@ export interface StepMetrics {
   readonly gflops_executed: number;
   /** Time of the step in milliseconds. */
   readonly ms: number;
+  /** Most bytes of device memory in use at once during the step. */
+  readonly memory_bytes: number;
 }
 
 /** The figures of a validation: a line of `metrics.jsonl`. */

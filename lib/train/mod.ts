@@ -11,10 +11,12 @@ export type {
   DataConfig,
   DeviceName,
   LayerSection,
+  MemoryConfig,
   ModelConfig,
   MoEConfig,
   OptimizerConfig,
   PresetName,
+  RecomputeName,
   RouterName,
   SampleConfig,
   ScheduleConfig,
@@ -38,7 +40,13 @@ export {
   type FlopsModel,
   formulaFlops,
 } from "./flops.ts";
-export { estimateMemory, type MemoryEstimate, type StageMemory } from "./memory_estimate.ts";
+export {
+  estimateMemory,
+  type EstimateOptions,
+  type MemoryEstimate,
+  type StageMemory,
+} from "./memory_estimate.ts";
+export { checkMemory, memoryLimit } from "./memory_limit.ts";
 export { learningRate, type ScheduleOptions } from "./schedule.ts";
 export {
   advanceStage,

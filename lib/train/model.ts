@@ -9,6 +9,7 @@ import type { Router } from "../moe/router.ts";
 import { TopKRouter } from "../moe/topk_router.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { FeedForwardLayer } from "../nn/transformer_block.ts";
+import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "./config.ts";
 
 /** A model and the state that its layers share. */
@@ -26,9 +27,14 @@ export interface BuiltModel extends Disposable {
  *
  * @param device Where it lives.
  * @param config The configuration.
+ * @param kept Rows of each layer that keep their pre-activations; default all.
  * @returns The model; dispose of it to free its weights.
  */
-export function buildModel(device: Device, config: TrainConfig): BuiltModel {
+export function buildModel(
+  device: Device,
+  config: TrainConfig,
+  kept: readonly KeptRows[] = [],
+): BuiltModel {
   const { model: m, moe } = config;
   const state = new StepState(device, {
     layers: m.layers,
@@ -44,7 +50,7 @@ export function buildModel(device: Device, config: TrainConfig): BuiltModel {
     ropeBase: m.rope_base,
     normEpsilon: m.norm_epsilon,
     deviation: m.init_std,
-    feedForward: (layer) => buildFeedForward(device, config, state, layer),
+    feedForward: (layer) => buildFeedForward(device, config, { state, layer, kept: kept[layer] }),
   });
   return {
     model,
@@ -60,10 +66,10 @@ export function buildModel(device: Device, config: TrainConfig): BuiltModel {
 function buildFeedForward(
   device: Device,
   config: TrainConfig,
-  state: StepState,
-  layer: number,
+  place: { state: StepState; layer: number; kept: KeptRows | undefined },
 ): FeedForwardLayer {
   const { model: m, moe } = config;
+  const { state, layer, kept } = place;
   const name = `model.layers.${layer}.block_sparse_moe`;
   const router = buildRouter(device, config, state, `${name}.gate.weight`);
   const experts = new MoE(device, {
@@ -75,6 +81,7 @@ function buildFeedForward(
     name: `${name}.experts`,
     state,
     layer,
+    ...(kept === undefined ? {} : { kept }),
   });
   return {
     forward: (x) => experts.forward(x).output,

@@ -116,6 +116,7 @@ function complete(preset: PresetName, given: ConfigLayer): TrainConfig {
     data: completeData(given),
     optimizer: withDefaults(run.optimizer, given.optimizer),
     schedule: withDefaults(run.schedule, given.schedule),
+    memory: withDefaults(run.memory, given.memory),
     checkpoint: withDefaults(run.checkpoint, given.checkpoint),
     validation: withDefaults(run.validation, given.validation),
     sample: withDefaults(run.sample, given.sample),

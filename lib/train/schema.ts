@@ -87,6 +87,12 @@ function path(absent: string, description: string): z.ZodType<string | null> {
   return leaf(z.string(error).min(1, error).nullable(), error.error, description);
 }
 
+function memoryLimit(): z.ZodType<number | null> {
+  const error = { error: "a number of GiB above 0, or null for 85 % of the device's memory" };
+  const schema = z.number(error).gt(0, error).nullable();
+  return leaf(schema, error.error, "GiB of device memory that the run may take");
+}
+
 function paths(description: string): z.ZodType<string[]> {
   const error = { error: "a list of paths" };
   return leaf(z.array(z.string(error).min(1, error), error), error.error, description);
@@ -178,6 +184,14 @@ const SECTIONS = {
     warmup: whole(0, "Steps of linear warmup from 0"),
     final_ratio: number({ least: 0, most: 1 }, "Learning rate of the last step over the peak"),
   }),
+  memory: section({
+    limit_gib: memoryLimit(),
+    recompute: oneOf(
+      ["auto", "always", "never"],
+      "Whether the backward pass computes the experts' pre-activations again: auto where memory " +
+        "asks for it",
+    ),
+  }),
   checkpoint: section({
     every: whole(0, "Steps between checkpoints; 0: only at the end"),
     keep: whole(0, "How many of the newest to keep; 0: all"),
@@ -201,6 +215,7 @@ const LAYER = section({
   data: SECTIONS.data.partial(),
   optimizer: SECTIONS.optimizer.partial(),
   schedule: SECTIONS.schedule.partial(),
+  memory: SECTIONS.memory.partial(),
   checkpoint: SECTIONS.checkpoint.partial(),
   validation: SECTIONS.validation.partial(),
   sample: SECTIONS.sample.partial(),

@@ -14,6 +14,8 @@ export interface StepFigures {
   /** λ that the step used. */
   readonly lambda: number;
   readonly ms: number;
+  /** Most bytes in use at once during the step. */
+  readonly memory: number;
   readonly readout: StepReadout;
   /** The stage after the step. */
   readonly stage: StageState;
@@ -21,7 +23,7 @@ export interface StepFigures {
 
 /** The line of `metrics.jsonl` of a step. */
 export function stepMetrics(figures: StepFigures): StepMetrics {
-  const { config, step, lr, lambda, ms, readout, stage } = figures;
+  const { config, step, lr, lambda, ms, memory, readout, stage } = figures;
   const { data, moe, model } = config;
   const tokens = data.batch * data.sequence;
   const pairs = tokens * moe.experts * moe.granularity;
@@ -51,5 +53,6 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     gflops: formula * flopsToGflops,
     gflops_executed: executedFlops(model, moe, work).total * flopsToGflops,
     ms,
+    memory_bytes: memory,
   };
 }

@@ -11,6 +11,7 @@ import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
+import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { configHash } from "./resume.ts";
 import type { Sample } from "./samples.ts";
@@ -28,6 +29,7 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @param config The configuration.
  * @param options Device, run directory, checkpoint, callbacks.
  * @returns The final figures.
+ * @throws {ConfigError} If the run needs more memory than it may take.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model.
  * @throws {DivergenceError} If the loss or the gradient is not finite; the last checkpoint stays.
@@ -35,6 +37,7 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   const { device, checkpoint } = options;
   const { data } = config;
+  checkMemory(config, memoryLimit(config, device.info().memoryBytes));
   const tokenizer = await openTokenizer(data.tokenizer);
   const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
   const corpus = await prepareCorpus(source, tokenizer, {
@@ -155,7 +158,7 @@ class Run {
   }
 
   #summary(): TrainSummary {
-    const { trainer, options } = this;
+    const { trainer } = this;
     const { batch, sequence } = trainer.config.data;
     const tokens = batch * sequence;
     return {
@@ -171,7 +174,7 @@ class Run {
       sample: this.#sample,
       stage: trainer.stage,
       checkpoint: this.#savedPath,
-      peak_bytes: options.device.statistics().peak,
+      peak_bytes: trainer.peakBytes,
     };
   }
 }

@@ -13,6 +13,9 @@ import { AdamW } from "../optim/adamw.ts";
 import { internal } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import type { TrainConfig } from "./config.ts";
+import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
+import { keptBudget } from "./memory_estimate.ts";
+import { memoryLimit } from "./memory_limit.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
@@ -32,6 +35,12 @@ export interface TrainerOptions {
   readonly tokenizer: Tokenizer;
 }
 
+/**
+ * Where the kept rows fall below this share of the step before, what the pool holds goes back to the
+ * system: as a router becomes sparse, some gigabytes of a large model.
+ */
+const TRIM_BELOW = 0.9;
+
 /** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
@@ -41,6 +50,8 @@ export class Trainer implements Disposable {
   readonly #tokenizer: Tokenizer;
   readonly #validation: ValidationSet;
   readonly #built: BuiltModel;
+  readonly #kept: KeptRowsPlan;
+  #peak = 0;
   #stage: StageState;
   #step = 0;
   #lambda: number;
@@ -57,7 +68,9 @@ export class Trainer implements Disposable {
       batch: data.micro_batch,
       rows: data.micro_batch * validation.batches,
     });
-    this.#built = buildModel(device, config);
+    const limit = memoryLimit(config, device.info().memoryBytes);
+    this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
+    this.#built = buildModel(device, config, this.#kept.layers);
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -86,6 +99,11 @@ export class Trainer implements Disposable {
     return this.#lambda;
   }
 
+  /** Most bytes of device memory in use at once so far. */
+  get peakBytes(): number {
+    return Math.max(this.#peak, this.#device.statistics().peak);
+  }
+
   /** The model's parameters. */
   parameters(): Iterable<Parameter> {
     return this.#built.model.parameters();
@@ -97,6 +115,9 @@ export class Trainer implements Disposable {
     this.#lambda = lambda;
     this.#stage = stage;
     this.#built.state.setLambda(lambda);
+    if (stage.stage === "sparse") {
+      this.#kept.expect(this.#kept.layers.map(() => layerRows(this.config).sparse));
+    }
     this.optimizer.resumeAt(step);
   }
 
@@ -114,6 +135,8 @@ export class Trainer implements Disposable {
     const step = this.#step + 1;
     const lr = learningRate(step, { ...schedule, lr: optimizer.lr, steps: config.steps });
     const microBatches = data.batch / data.micro_batch;
+    this.#peak = this.peakBytes;
+    this.#device.resetPeak();
     state.begin();
     for (let i = 0; i < microBatches; i++) {
       this.#accumulate(this.sampler.next(data.micro_batch), 1 / microBatches);
@@ -138,7 +161,18 @@ export class Trainer implements Disposable {
         step,
       );
     }
-    return this.#advance(step, lr, ms, readout);
+    const metrics = this.#advance(step, lr, ms, readout);
+    this.#keepFor(readout, microBatches);
+    return metrics;
+  }
+
+  /** Keeps what the rows of the step just taken ask for; memory that falls free goes back. */
+  #keepFor({ layers }: StepReadout, microBatches: number): void {
+    const before = this.#kept.total;
+    this.#kept.expect(
+      layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0) / microBatches),
+    );
+    if (this.#kept.total < before * TRIM_BELOW) this.#device.trim();
   }
 
   /** Forward and backward of one micro-batch. */
@@ -165,7 +199,16 @@ export class Trainer implements Disposable {
     });
     this.#step = step;
     this.#lambda = readout.lambda;
-    return stepMetrics({ config: this.config, step, lr, lambda, ms, readout, stage: this.#stage });
+    return stepMetrics({
+      config: this.config,
+      step,
+      lr,
+      lambda,
+      ms,
+      memory: this.#device.statistics().peak,
+      readout,
+      stage: this.#stage,
+    });
   }
 
   /**

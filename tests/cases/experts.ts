@@ -17,8 +17,8 @@ import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
 export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
   /** Makes every gate 1 and routes every token: with one expert, a dense feed-forward network. */
   readonly dense?: boolean;
-  /** Does not keep the pre-activations. */
-  readonly withoutH?: boolean;
+  /** Rows whose pre-activations are kept, at most the capacity; by default all. */
+  readonly kept?: number;
   /** Rounds every input to bfloat16. */
   readonly bf16?: boolean;
 }
@@ -29,6 +29,8 @@ interface LayerRouting {
   readonly plan: DispatchPlan;
   readonly buffer: Int32Array<ArrayBuffer>;
   readonly capacity: number;
+  /** Rows whose pre-activations are kept. */
+  readonly kept: number;
 }
 
 function routingFor(name: string, options: ExpertsOptions): LayerRouting {
@@ -38,7 +40,13 @@ function routingFor(name: string, options: ExpertsOptions): LayerRouting {
     : drawGates(new Random(`${name} gates`), options);
   const plan = dispatchPlan(gates, tokens, experts);
   const capacity = Math.max(1, plan.rows + spare);
-  return { gates, plan, buffer: planBuffer(plan, capacity), capacity };
+  return {
+    gates,
+    plan,
+    buffer: planBuffer(plan, capacity),
+    capacity,
+    kept: options.kept ?? capacity,
+  };
 }
 
 function expertsName(operation: string, options: ExpertsOptions): string {
@@ -48,7 +56,7 @@ function expertsName(operation: string, options: ExpertsOptions): string {
     dense ? "dense" : `density ${density}`,
     emptyExpert === undefined ? "" : `expert ${emptyExpert} empty`,
     spare === 0 ? "" : `spare ${spare}`,
-    options.withoutH ? "without h" : "",
+    options.kept === undefined ? "" : `kept ${options.kept}`,
     options.bf16 ? "bf16-rounded" : "",
   ].filter((part) => part !== "").join(" ");
 }
@@ -94,9 +102,9 @@ function productTolerance({ hidden, width, experts, density }: ExpertsOptions): 
  * @returns The case.
  */
 export function expertsCase(options: ExpertsOptions): OperationCase {
-  const { tokens, hidden, width, withoutH = false } = options;
+  const { tokens, hidden, width } = options;
   const name = expertsName("experts_forward", options);
-  const { gates, plan, buffer, capacity } = routingFor(name, options);
+  const { gates, plan, buffer, capacity, kept } = routingFor(name, options);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
@@ -109,7 +117,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
       y: output([tokens, hidden], productTolerance(options)),
       h: output([capacity, 2 * width], summed(hidden, 1 / Math.sqrt(hidden))),
     },
-    unwanted: withoutH ? ["h"] : [],
+    unwanted: kept === 0 ? ["h"] : [],
     call(k, at) {
       const status = k.symbols.remoe_experts_forward(
         k.handle,
@@ -120,6 +128,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
         at("w2"),
         at("gates"),
         at("plan"),
+        kept,
         tokens,
         hidden,
         width,
@@ -127,17 +136,23 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
       );
       k.check(status, "experts_forward");
     },
-    // Rows past N hold nothing; after an overflow h must still be untouched, which reads as NaN.
+    // Rows past N hold nothing; rows that are not kept, and all after an overflow, must still be
+    // untouched, which reads as NaN.
     defined: (outputs) => {
-      if (withoutH || isOverflow) return outputs;
-      return { y: outputs.y, h: Array.from(outputs.h).slice(0, plan.rows * 2 * width) };
+      if (kept === 0 || isOverflow) return outputs;
+      const end = kept < plan.rows ? capacity : plan.rows;
+      return { y: outputs.y, h: Array.from(outputs.h).slice(0, end * 2 * width) };
     },
     reference: ({ x, w1, w2, gates }) => {
       if (isOverflow) {
         const h = new Float64Array(capacity * 2 * width).fill(NaN);
         return { y: new Float64Array(tokens * hidden), h };
       }
-      return { y: experts(x, w1, w2, gates, options), h: rowsOfH(x, w1, plan, options) };
+      const h = rowsOfH(x, w1, plan, options);
+      if (kept >= plan.rows) return { y: experts(x, w1, w2, gates, options), h };
+      const partly = new Float64Array(capacity * 2 * width).fill(NaN);
+      partly.set(h.subarray(0, kept * 2 * width));
+      return { y: experts(x, w1, w2, gates, options), h: partly };
     },
   });
 }
@@ -152,7 +167,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
 export function expertsGradientCase(options: ExpertsOptions, samples = 12): GradientCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_gradient", options);
-  const { gates, plan, buffer, capacity } = routingFor(name, options);
+  const { gates, plan, buffer, capacity, kept } = routingFor(name, options);
   const largest = Math.max(
     ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
   );
@@ -173,7 +188,8 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     inputs: (random) => {
       const layer = drawLayer(random, options);
       const h = new Float32Array(capacity * 2 * width).fill(NaN);
-      h.set(rowsOfH(doubled(layer.x), doubled(layer.w1), plan, options));
+      const all = rowsOfH(doubled(layer.x), doubled(layer.w1), plan, options);
+      h.set(all.subarray(0, kept * 2 * width));
       return {
         ...layer,
         gates,
@@ -214,6 +230,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
         at("w2"),
         at("gates"),
         at("plan"),
+        kept,
         tokens,
         hidden,
         width,
@@ -246,13 +263,20 @@ const BLOCKS: ExpertsOptions = { tokens: 300, hidden: 40, width: 150, experts: 2
 /** The sizes of the `nano` preset, with fewer tokens and experts. */
 const NANO: ExpertsOptions = { tokens: 64, hidden: 128, width: 512, experts: 3, density: 0.3 };
 
+/** Pre-activations kept of no row, of some, and up to within a block of rows. */
+const PARTLY_KEPT: readonly ExpertsOptions[] = [
+  { tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, kept: 0 },
+  { tokens: 37, hidden: 70, width: 90, experts: 4, density: 0.5, kept: 31 },
+  { ...TALL, kept: 900 },
+];
+
 /** Cases of the experts. */
 export const EXPERTS_CASES: readonly OperationCase[] = [
   ...LAYERS.map(expertsCase),
   expertsCase(TALL),
   expertsCase(BLOCKS),
   expertsCase(NANO),
-  expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, withoutH: true }),
+  ...PARTLY_KEPT.map(expertsCase),
   expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
 ];
 
@@ -262,4 +286,5 @@ export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
   expertsGradientCase(TALL, 6),
   expertsGradientCase(BLOCKS, 3),
   expertsGradientCase(NANO, 2),
+  ...PARTLY_KEPT.map((layer) => expertsGradientCase(layer, 4)),
 ];

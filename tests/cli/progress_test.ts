@@ -20,6 +20,7 @@ const METRICS: StepMetrics = {
   gflops: 1,
   gflops_executed: 1,
   ms: 100,
+  memory_bytes: 2 ** 20,
 };
 
 Deno.test("`createProgress()` writes plain lines, not too many, and always the last", async () => {

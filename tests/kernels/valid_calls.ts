@@ -23,6 +23,11 @@ function size(valid: number, ...wrong: readonly number[]): Argument {
   return { valid, wrong: [0, -1, ...wrong] };
 }
 
+/** A number of rows that may be 0. */
+function rows(valid: number): Argument {
+  return { valid, wrong: [-1] };
+}
+
 /** A number of elements in 64 bits, at least 1. */
 function count(valid: bigint): Argument {
   return { valid, wrong: [0n] };
@@ -221,12 +226,13 @@ export const VALID_CALLS: Readonly<
   },
   remoe_experts_forward: {
     y: address,
-    h: optional,
+    h: address,
     x: address,
     w1: address,
     w2: address,
     gates: address,
     plan: address,
+    kept_rows: rows(1),
     tokens: size(2),
     hidden: size(3),
     width: size(4),
@@ -244,6 +250,7 @@ export const VALID_CALLS: Readonly<
     w2: address,
     gates: address,
     plan: address,
+    kept_rows: rows(1),
     tokens: size(2),
     hidden: size(3),
     width: size(4),

@@ -27,6 +27,7 @@ function metricsAt(step: number): StepMetrics {
     gflops: 10,
     gflops_executed: 20,
     ms: 4096,
+    memory_bytes: 2 ** 20,
   };
 }
 

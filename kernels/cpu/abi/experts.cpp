@@ -20,43 +20,52 @@ const int32_t* require_plan(uint64_t address, int32_t tokens, int32_t experts) {
   return plan;
 }
 
+// The pre-activations: needed as soon as one row of them is kept.
+template <class T>
+T* require_kept(uint64_t h, int32_t kept_rows) {
+  require(kept_rows >= 0, REMOE_INVALID_ARGUMENT, "kept_rows is %d, but at least 0 is needed",
+          kept_rows);
+  return kept_rows == 0 ? nullptr : require_address<T>(h, "h");
+}
+
 }  // namespace
 
 extern "C" {
 
 int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x, uint64_t w1,
-                              uint64_t w2, uint64_t gates, uint64_t plan, int32_t tokens,
-                              int32_t hidden, int32_t width, int32_t experts) {
+                              uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
+                              int32_t tokens, int32_t hidden, int32_t width, int32_t experts) {
   return guard(context, "experts_forward", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(width, "width");
     require_size(experts, "experts");
     REMOE_DISPATCH(open, experts_forward, require_address<float>(y, "y"),
-                   optional_address<float>(h, "h"), require_address<const float>(x, "x"),
+                   require_kept<float>(h, kept_rows), require_address<const float>(x, "x"),
                    require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
                    require_address<const float>(gates, "gates"),
-                   require_plan(plan, tokens, experts), tokens, hidden, width, experts);
+                   require_plan(plan, tokens, experts), kept_rows, tokens, hidden, width, experts);
   });
 }
 
 int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
                                uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x, uint64_t w1,
-                               uint64_t w2, uint64_t gates, uint64_t plan, int32_t tokens,
-                               int32_t hidden, int32_t width, int32_t experts, int32_t accumulate) {
+                               uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
+                               int32_t tokens, int32_t hidden, int32_t width, int32_t experts,
+                               int32_t accumulate) {
   return guard(context, "experts_gradient", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(width, "width");
     require_size(experts, "experts");
-    REMOE_DISPATCH(open, experts_gradient, optional_address<float>(dx, "dx"),
-                   optional_address<float>(dw1, "dw1"), optional_address<float>(dw2, "dw2"),
-                   optional_address<float>(dgates, "dgates"),
-                   require_address<const float>(dy, "dy"), require_address<const float>(h, "h"),
-                   require_address<const float>(x, "x"), require_address<const float>(w1, "w1"),
-                   require_address<const float>(w2, "w2"),
-                   require_address<const float>(gates, "gates"),
-                   require_plan(plan, tokens, experts), tokens, hidden, width, experts, accumulate);
+    REMOE_DISPATCH(
+        open, experts_gradient, optional_address<float>(dx, "dx"),
+        optional_address<float>(dw1, "dw1"), optional_address<float>(dw2, "dw2"),
+        optional_address<float>(dgates, "dgates"), require_address<const float>(dy, "dy"),
+        require_kept<const float>(h, kept_rows), require_address<const float>(x, "x"),
+        require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
+        require_address<const float>(gates, "gates"), require_plan(plan, tokens, experts),
+        kept_rows, tokens, hidden, width, experts, accumulate);
   });
 }
 

@@ -83,8 +83,12 @@ std::string processor_name() {
 }
 
 uint64_t memory_bytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
+                            static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  // A container may have less; "max", no number, means no limit.
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  uint64_t granted = 0;
+  return file >> granted ? std::min(granted, physical) : physical;
 }
 
 }  // namespace remoe

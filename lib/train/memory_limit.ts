@@ -1,0 +1,77 @@
+/**
+ * The device memory that a run may take, and whether it can do with it.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import type { TrainConfig } from "./config.ts";
+import { estimateMemory } from "./memory_estimate.ts";
+
+/** Share of a device's memory that a run takes at most; the rest is for the text and the system. */
+const DEFAULT_SHARE = 0.85;
+
+const GIB = 2 ** 30;
+
+/**
+ * Gives the device memory that a run may take.
+ *
+ * @param config The configuration, which may name it.
+ * @param deviceBytes The device's memory in bytes.
+ * @returns Bytes.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { memoryLimit, parseConfig } from "@remoe/remoe/train";
+ *
+ * assertEquals(memoryLimit(parseConfig({ memory: { limit_gib: 2 } }), 2 ** 34), 2 ** 31);
+ * ```
+ */
+export function memoryLimit({ memory }: TrainConfig, deviceBytes: number): number {
+  return memory.limit_gib === null ? DEFAULT_SHARE * deviceBytes : memory.limit_gib * GIB;
+}
+
+/**
+ * Refuses a run that will not fit, before it starts.
+ *
+ * @param config The configuration.
+ * @param limit Bytes of device memory, see {@linkcode memoryLimit}.
+ * @throws {ConfigError} The run needs more, even where it computes pre-activations again; names the
+ * largest micro-batch that would fit.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { checkMemory, parseConfig } from "@remoe/remoe/train";
+ *
+ * assertThrows(() => checkMemory(parseConfig({ preset: "978m" }), 2 ** 34), TypeError);
+ * ```
+ */
+export function checkMemory(config: TrainConfig, limit: number): void {
+  const needed = largestStage(config, limit);
+  if (needed <= limit) return;
+  throw new ConfigError(
+    `Cannot train within ${gibibytes(limit)} of device memory: the run needs about ` +
+      `${gibibytes(needed)}; ${advice(config, limit)}, or raise memory.limit_gib`,
+  );
+}
+
+function largestStage(config: TrainConfig, limit: number): number {
+  const { dense, sparse } = estimateMemory(config, { limit });
+  return Math.max(dense.total, sparse.total);
+}
+
+function advice(config: TrainConfig, limit: number): string {
+  const { data } = config;
+  for (let micro_batch = data.micro_batch - 1; micro_batch >= 1; micro_batch--) {
+    if (data.batch % micro_batch !== 0) continue;
+    const smaller = { ...config, data: { ...data, micro_batch } };
+    if (largestStage(smaller, limit) <= limit) return `data.micro_batch=${micro_batch} would fit`;
+  }
+  return "no micro-batch is small enough, use a smaller model or fewer experts";
+}
+
+function gibibytes(bytes: number): string {
+  return `${(bytes / GIB).toFixed(1)} GiB`;
+}

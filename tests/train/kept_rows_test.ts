@@ -1,0 +1,101 @@
+import { assert, assertEquals } from "@std/assert";
+import { Device } from "../../mod.ts";
+import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
+import {
+  type ConfigLayer,
+  estimateMemory,
+  parseConfig,
+  type StepMetrics,
+  type TrainConfig,
+} from "../../lib/train/mod.ts";
+import { keptRows, KeptRowsPlan, layerRows } from "../../lib/train/kept_rows_plan.ts";
+import { keptBudget } from "../../lib/train/memory_estimate.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+
+const TEXT = Array.from(
+  { length: 40 },
+  (_, i) => `Document ${i} tells of ${i * i} words. `.repeat(30),
+);
+
+async function openTrainer(device: Device, config: TrainConfig): Promise<Trainer> {
+  const tokenizer = await openTokenizer("byte");
+  const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
+  return new Trainer(config, { device, corpus, tokenizer });
+}
+
+async function steps(layer: ConfigLayer, count: number): Promise<StepMetrics[]> {
+  const config = parseConfig({ preset: "pico", data: { batch: 8 }, ...layer });
+  using device = await Device.open({ kind: "cpu", seed: 3, threads: 2 });
+  using trainer = await openTrainer(device, config);
+  return Array.from({ length: count }, () => trainer.step());
+}
+
+Deno.test("training is the same bit for bit whatever is kept and computed again", async () => {
+  const figures = async (memory: ConfigLayer["memory"]) =>
+    (await steps({ memory }, 4)).map(({ loss, grad_norm, expert_load }) => ({
+      loss,
+      grad_norm,
+      expert_load,
+    }));
+  const all = await figures({ recompute: "never" });
+  assertEquals(await figures({ recompute: "always" }), all);
+  // Between the two: room for a part of the rows.
+  assertEquals(await figures({ limit_gib: 0.04 }), all);
+});
+
+Deno.test("a step's memory meets the estimate within a tenth, in both stages", async () => {
+  // λ starts where it closes gates at once, and moves fast.
+  const layer = { moe: { lambda0: 1e-3, alpha: 1.5 }, data: { batch: 16 } };
+  const metrics = await steps(layer, 70);
+  const { dense, sparse } = estimateMemory(parseConfig({ preset: "pico", ...layer }));
+  const first = metrics[0]!.memory_bytes;
+  assert(Math.abs(first / dense.total - 1) < 0.1, `${first} for an estimate of ${dense.total}`);
+  // Rows move from step to step; the estimate is for their mean.
+  const settled = metrics.filter(({ sparsity }, i) => i > 30 && Math.abs(sparsity - 0.875) < 0.02);
+  assert(settled.length > 3, "too few steps came near the target sparsity");
+  const mean = settled.reduce((sum, { memory_bytes }) => sum + memory_bytes, 0) / settled.length;
+  assert(Math.abs(mean / sparse.total - 1) < 0.1, `${mean} for an estimate of ${sparse.total}`);
+});
+
+Deno.test("a step stays within the limit where it has to compute again", async () => {
+  const limit = 0.05;
+  const [first] = await steps({ memory: { limit_gib: limit } }, 1);
+  const [free] = await steps({}, 1);
+  assert(free!.memory_bytes > limit * 2 ** 30, "the limit does not bind");
+  assert(first!.memory_bytes <= limit * 2 ** 30 * 1.05, `${first!.memory_bytes} bytes`);
+});
+
+Deno.test("`keptRows()` shares out a budget in proportion to what layers route", () => {
+  const config = parseConfig({ preset: "pico" });
+  const { dense } = layerRows(config);
+  assertEquals(keptRows(config, [dense, dense], Infinity), [dense, dense]);
+  assertEquals(keptRows(config, [dense, dense], dense), [dense / 2, dense / 2]);
+  assertEquals(keptRows(config, [dense, dense], -5), [0, 0]);
+  const [more, less] = keptRows(config, [dense / 4, dense / 8], Infinity);
+  assert(more! >= 1.25 * dense / 4 && more! < 1.3 * dense / 4);
+  assert(less! >= 1.25 * dense / 8 && less! < 1.35 * dense / 8);
+});
+
+Deno.test("`keptRows()` keeps exactly what a router with a fixed number of rows needs", () => {
+  const config = parseConfig({ preset: "pico", moe: { router: "topk", active: 2 } });
+  const { dense, sparse } = layerRows(config);
+  assertEquals(dense, sparse);
+  assertEquals(keptRows(config, [sparse, sparse], Infinity), [sparse, sparse]);
+});
+
+Deno.test("`KeptRowsPlan` starts with open gates and follows the rows", () => {
+  const config = parseConfig({ preset: "pico" });
+  const plan = new KeptRowsPlan(config, Infinity);
+  const { dense, sparse } = layerRows(config);
+  assertEquals(plan.total, 2 * dense);
+  plan.expect([sparse, sparse]);
+  assert(plan.total < dense);
+});
+
+Deno.test("`keptBudget()` is what a limit leaves beside everything else", () => {
+  const config = parseConfig({ preset: "pico" });
+  const always = parseConfig({ preset: "pico", memory: { recompute: "always" } });
+  const least = estimateMemory(always).dense.total;
+  assertEquals(keptBudget(config, least), 0);
+  assertEquals(keptBudget(config, least + 10 * 4 * 2 * config.model.ffn), 10);
+});
