@@ -1,0 +1,64 @@
+/** Runs the tutorial as its reader would: block after block, one program. */
+import { assert, assertEquals, assertGreater } from "@std/assert";
+import { ROOT } from "../exports/deno_command.ts";
+
+interface Block {
+  readonly code: string;
+  /** What the document shows below it; null: nothing. */
+  readonly shown: string | null;
+}
+
+/** The blocks of code in a document, each with the `text` block that follows before the next. */
+function blocksOf(document: string): Block[] {
+  const fences = [...document.matchAll(/^```(\S*)[^\n]*\n(.*?)^```$/gms)];
+  const blocks: Block[] = [];
+  for (const [, language, body = ""] of fences) {
+    if (language === "ts") blocks.push({ code: body, shown: null });
+    if (language === "text") blocks.push({ code: blocks.pop()!.code, shown: body });
+  }
+  return blocks;
+}
+
+/** Imports first, as a module wants them; marks between what the blocks print. */
+function programOf(blocks: readonly Block[], mark: string): string {
+  const imports: string[] = [];
+  const bodies = blocks.map(({ code }) =>
+    code.replace(/^import [^;]*;\n/gm, (line) => {
+      imports.push(line);
+      return "";
+    }) + `console.log("${mark}");\n`
+  );
+  return [...imports, ...bodies].join("");
+}
+
+/**
+ * Instructions that every x86-64 machine has: sums in other orders, as wider vectors make them, would
+ * show in the figures after some hundred steps of training.
+ */
+const SAME_EVERYWHERE = { REMOE_ISA: "baseline", ONEDNN_MAX_CPU_ISA: "SSE41" };
+
+async function run(file: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--check", file],
+    cwd: ROOT,
+    env: { NO_COLOR: "1", ...SAME_EVERYWHERE },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  assert(success, decoder.decode(stderr));
+  return decoder.decode(stdout);
+}
+
+Deno.test("the tutorial's program prints what the tutorial shows", async () => {
+  const blocks = blocksOf(await Deno.readTextFile(`${ROOT}docs/tutorial.md`));
+  assertGreater(blocks.filter(({ shown }) => shown !== null).length, 8);
+  const mark = "-- end of block --";
+  const file = await Deno.makeTempFile({ dir: `${ROOT}tests/docs`, suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, programOf(blocks, mark));
+    const printed = (await run(file)).split(`${mark}\n`).slice(0, -1);
+    assertEquals(printed, blocks.map(({ shown }) => shown ?? ""));
+  } finally {
+    await Deno.remove(file);
+  }
+});
