@@ -7,6 +7,7 @@
 import { dirname, extname } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
+import { splitDomain } from "../lib/data/text_files.ts";
 import { ConfigError } from "../lib/errors.ts";
 import type { ConfigLayer } from "../lib/train/config.ts";
 import { parseConfigLayer } from "../lib/train/parse_config.ts";
@@ -47,13 +48,20 @@ export function readConfigFile(path: string): ConfigLayer {
 export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
   const { out, data } = layer;
   const absolute = (path: string): string => absolutePath(path, base);
+  const absoluteText = (text: string): string => {
+    const { domain, path } = splitDomain(text);
+    return domain === undefined ? absolute(path) : `${domain}=${absolute(path)}`;
+  };
   return {
     ...layer,
     ...(out ? { out: absolute(out) } : {}),
     ...(data === undefined ? {} : {
       data: {
         ...data,
-        ...(data.paths ? { paths: data.paths.map(absolute) } : {}),
+        ...(data.paths ? { paths: data.paths.map(absoluteText) } : {}),
+        ...(data.validation_paths
+          ? { validation_paths: data.validation_paths.map(absoluteText) }
+          : {}),
         ...(data.cache ? { cache: absolute(data.cache) } : {}),
       },
     }),

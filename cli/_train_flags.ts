@@ -114,8 +114,24 @@ export const TRAIN_FLAGS = {
     value: "PATH",
     repeat: true,
     key: "data.paths",
-    about: "Text file, or folder of them, to train on; may be repeated",
+    about: "Text to train on: file (.txt, .jsonl, also .gz), folder or 'pattern', as it is or as " +
+      "domain=PATH; may be repeated",
     fallback: "the bundled text",
+  },
+  "validation-data": {
+    group: "Training",
+    value: "PATH",
+    repeat: true,
+    key: "data.validation_paths",
+    about: "Text to validate on; may be repeated",
+    fallback: "5 % of the documents",
+  },
+  weights: {
+    group: "Training",
+    value: "DOMAIN=X,…",
+    key: "data.weights",
+    about: "How often domains are drawn, as a multiple of their share of the text",
+    fallback: "1 each",
   },
   device: {
     group: "Run",
@@ -224,13 +240,26 @@ function flagLayer(given: Arguments<typeof TRAIN_FLAGS>): ConfigLayer {
     const texts = flag.key === undefined ? [] : given.values(name as keyof typeof TRAIN_FLAGS);
     if (flag.key === undefined || texts.length === 0) continue;
     labels.set(flag.key, `--${name}`);
-    const value = flag.numeric ? asNumber(texts.at(-1)!) : texts.at(-1)!;
-    assign(layer, flag.key, flag.repeat ? texts : value);
+    assign(layer, flag.key, flagValue(flag, texts));
   }
   return parseConfigLayer(layer, {
     source: "the flags",
     label: (key) => labels.get(key) ?? key,
   });
+}
+
+function flagValue({ key, numeric, repeat }: TrainFlag, texts: readonly string[]): unknown {
+  if (repeat) return texts;
+  const text = texts.at(-1)!;
+  if (key === "data.weights") return asWeights(text);
+  return numeric ? asNumber(text) : text;
+}
+
+/** `books=2,github=0.5`; what is not of this form stays a text, which the schema refuses. */
+function asWeights(text: string): unknown {
+  const pairs = text.split(",").map((pair) => /^([^=]+)=(.+)$/.exec(pair));
+  if (pairs.includes(null)) return text;
+  return Object.fromEntries(pairs.map((pair) => [pair![1]!.trim(), asNumber(pair![2]!.trim())]));
 }
 
 /** `key=value`: the value as JSON where it is JSON, else as the text it is. */

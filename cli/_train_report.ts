@@ -38,10 +38,18 @@ export function startReport(config: TrainConfig, device: string, directory: stri
  * Describes a validation.
  *
  * @param metrics Its figures.
- * @returns A line.
+ * @returns A line, and one for each domain where there are several.
  */
 export function validationLine(metrics: ValidationMetrics): string {
-  return `step ${metrics.step}  validation ${validationFigures(metrics)}`;
+  return [
+    `step ${metrics.step}  validation ${validationFigures(metrics)}`,
+    ...Object.entries(metrics.valid_loss_by_domain ?? {}).map(([domain, loss]) => {
+      const bits = metrics.valid_bits_per_byte_by_domain?.[domain] ?? NaN;
+      return `  ${domain.padEnd(16)} ${loss.toFixed(4)} nats a token, ${
+        bits.toFixed(4)
+      } bits a byte`;
+    }),
+  ].join("\n");
 }
 
 /**

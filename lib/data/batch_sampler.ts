@@ -1,6 +1,7 @@
 import { ConfigError } from "../errors.ts";
-import { type Batch, countWindows, gatherBatch } from "./batches.ts";
+import { asStream, type Batch, countWindows, gatherBatch } from "./batches.ts";
 import { Permutation } from "./permutation.ts";
+import type { TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
 /** Where a {@linkcode BatchSampler} is: plain numbers, for a checkpoint's JSON. */
@@ -50,7 +51,7 @@ export class BatchSampler {
   readonly sequence: number;
   /** Windows in an epoch. */
   readonly windows: number;
-  readonly #stream: TokenArray;
+  readonly #stream: TokenStream;
   #seed: number;
   #epoch = 0;
   #position = 0;
@@ -64,8 +65,8 @@ export class BatchSampler {
    * @throws {DataError} If the stream is shorter than one row and its last target.
    * @throws {RangeError} If the sequence or the seed is out of range.
    */
-  constructor(stream: TokenArray, options: BatchSamplerOptions) {
-    this.#stream = stream;
+  constructor(stream: TokenArray | TokenStream, options: BatchSamplerOptions) {
+    this.#stream = asStream(stream);
     this.sequence = options.sequence;
     this.windows = countWindows(stream.length, options.sequence, "the training text");
     this.#seed = options.seed;

@@ -1,4 +1,5 @@
 import { DataError } from "./errors.ts";
+import { memoryStream, type TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
 /** Rows of consecutive tokens, and for each token the one that follows it. */
@@ -46,17 +47,28 @@ export function countWindows(tokens: number, sequence: number, name: string): nu
  * @returns The batch, in arrays of its own.
  */
 export function gatherBatch(
-  stream: TokenArray,
+  stream: TokenStream,
   sequence: number,
   windows: readonly number[],
 ): Batch {
   const rows = windows.length;
   const tokens = new Int32Array(rows * sequence);
   const targets = new Int32Array(rows * sequence);
-  for (const [row, window] of windows.entries()) {
-    const start = window * sequence;
-    tokens.set(stream.subarray(start, start + sequence), row * sequence);
-    targets.set(stream.subarray(start + 1, start + sequence + 1), row * sequence);
+  const window = new Int32Array(sequence + 1);
+  for (const [row, index] of windows.entries()) {
+    stream.read(index * sequence, window);
+    tokens.set(window.subarray(0, sequence), row * sequence);
+    targets.set(window.subarray(1), row * sequence);
   }
   return { rows, sequence, tokens, targets };
+}
+
+/**
+ * Accepts tokens in memory where a stream is wanted.
+ *
+ * @param tokens Tokens, or a stream of them.
+ * @returns The stream.
+ */
+export function asStream(tokens: TokenArray | TokenStream): TokenStream {
+  return "read" in tokens ? tokens : memoryStream(tokens);
 }

@@ -1,9 +1,8 @@
+import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 const BYTES = 256;
 const END_OF_DOCUMENT = 256;
-/** U+FFFD in UTF-8: what an id outside the vocabulary stands for. */
-const REPLACEMENT = [0xef, 0xbf, 0xbd] as const;
 
 /**
  * The bytes of UTF-8 as tokens 0 to 255, and 256 as the end of a document.
@@ -48,17 +47,7 @@ export class ByteTokenizer implements Tokenizer {
    * @returns The text, with U+FFFD for cut characters and for ids outside the vocabulary.
    */
   decode(tokens: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const documents: string[] = [];
-    const all = Array.from(tokens);
-    // Each document is decoded by itself: the halves of a character must not join across its end.
-    for (let start = 0; start <= all.length;) {
-      const found = all.indexOf(END_OF_DOCUMENT, start);
-      const end = found < 0 ? all.length : found;
-      const bytes = this.bytesOf(all.slice(start, end));
-      documents.push(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
-      start = end + 1;
-    }
-    return documents.join(options.endOfDocument ?? "");
+    return decodeDocuments(this, tokens, options);
   }
 
   /**

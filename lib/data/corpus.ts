@@ -1,20 +1,24 @@
 import { join } from "node:path";
 
+import { ConfigError } from "../errors.ts";
+import { writeFileAtomically } from "./atomic_file.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
 import { contentDigest, sha256 } from "./content_hash.ts";
-import type { Document, TextSource } from "./document.ts";
+import { CorpusBuilder } from "./corpus_builder.ts";
+import { NO_DOMAIN, type TextSource } from "./document.ts";
 import { DataError } from "./errors.ts";
-import { loadShards, saveShards, SHARD_FORMAT } from "./shards.ts";
-import { DEFAULT_VALIDATION_FRACTION, partsOf, planSplit } from "./split.ts";
+import { DEFAULT_VALIDATION_FRACTION, planSplit, type SplitPlan } from "./split.ts";
 import type { DocumentSummary } from "./split.ts";
-import { allocateTokens, type Corpus, joinTokens } from "./tokenized_text.ts";
-import type { TokenArray, TokenizedText } from "./tokenized_text.ts";
+import { CHUNK_FORMAT, ChunkFolder } from "./token_chunks.ts";
+import type { Corpus } from "./tokenized_text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** What {@linkcode prepareCorpus} tells about its work. */
 export type CorpusEvent =
   /** The text is being tokenized: bytes done and bytes in all. */
   | { readonly kind: "tokenizing"; readonly bytes: number; readonly totalBytes: number }
+  /** A preparation that was interrupted goes on after so many bytes. */
+  | { readonly kind: "continued"; readonly bytes: number; readonly totalBytes: number }
   /** The tokens came from the cache. */
   | { readonly kind: "cache-loaded"; readonly folder: string }
   /** The tokens were written to the cache. */
@@ -28,19 +32,36 @@ export type CorpusEvent =
 export interface CorpusOptions {
   /** Share of the text to keep for validation, in (0, 0.5]; 1/20 by default. */
   readonly validationFraction?: number;
+  /** The text for validation, where it is kept apart; then all of the source is trained on. */
+  readonly validation?: TextSource;
   /** Folder for cached tokens, by default {@linkcode defaultCacheFolder}; `false` for none. */
   readonly cacheFolder?: string | false;
+  /** Threads that tokenize; by default one a core where that is of use. */
+  readonly workers?: number;
   /** Is told of the work, for a progress line or a log. */
   readonly onEvent?: (event: CorpusEvent) => void;
 }
 
+/** A source, and what a first reading found. */
+export interface ReadSource {
+  /** The source. */
+  readonly source: TextSource;
+  /** Its documents, in order. */
+  readonly summaries: readonly DocumentSummary[];
+  /** Which of them are for validation. */
+  readonly plan: SplitPlan;
+}
+
 /**
- * Reads a text, splits it by documents ({@linkcode splitDocuments}), tokenizes it, and keeps the tokens
- * on disk for the next time.
+ * Reads a text, splits it by documents ({@linkcode splitDocuments}) unless the validation text is
+ * given apart, tokenizes it, and keeps the tokens on disk for the next time.
  *
  * Cached tokens are found by a hash of the text, the tokenizer and the split, so a change to any of
- * them is never overlooked; their checksums are verified, and damaged ones are built anew. Where
- * the cache cannot be used the tokens are held in memory only, and `onEvent` is told.
+ * them is never overlooked; their checksums are verified, and damaged ones are built anew. A source
+ * that can say what identifies it ({@linkcode TextSource.identify}) is not even read again. Tokens
+ * are written in chunks, and an interrupted preparation goes on after the last; from the disk they
+ * are read where they are needed, so that the text need not fit in memory. Where the cache cannot be
+ * used they are held in memory, and `onEvent` is told.
  *
  * @param source The text.
  * @param tokenizer The tokenizer.
@@ -66,151 +87,138 @@ export async function prepareCorpus(
   tokenizer: Tokenizer,
   options: CorpusOptions = {},
 ): Promise<Corpus> {
-  const { validationFraction = DEFAULT_VALIDATION_FRACTION, onEvent = () => {} } = options;
+  const { onEvent = () => {}, validation } = options;
+  const fraction = validation ? null : options.validationFraction ?? DEFAULT_VALIDATION_FRACTION;
+  checkFraction(fraction);
   const root = options.cacheFolder ?? defaultCacheFolder();
-  // A source without a fingerprint must be read once to be known; one with it only when not cached.
-  let summaries = source.fingerprint === undefined ? await summarize(source) : undefined;
-  const identity = source.fingerprint ?? hashOf(summaries!);
-  const key = cacheKey(identity, tokenizer, validationFraction);
-  const folder = root === undefined || root === false ? undefined : join(root, "tokens", key);
+  const index = root ? await indexFile(root, [source, validation], tokenizer, fraction) : undefined;
+  const known = index && await knownKey(index);
+  const loaded = known && await tryLoad(join(root as string, "tokens", known), known, options);
+  if (loaded) return { ...loaded, source: source.name };
 
-  const cached = folder && await tryLoad(folder, key, onEvent);
+  const sources = await Promise.all(
+    [source, ...(validation ? [validation] : [])].map((each) => summarize(each)),
+  );
+  const identity = {
+    contentHash: hashOf(sources.flat()),
+    tokenizer: tokenizerIdentity(tokenizer),
+    validationFraction: fraction,
+  };
+  const key = hashKey([identity, sources.map((summaries) => summaries.length)]);
+  const folder = root ? join(root, "tokens", key) : undefined;
   // The same text may have been cached under another name: the key is of its content.
-  if (cached) return { ...cached, source: source.name };
-  summaries ??= await summarize(source);
-  const corpus = await tokenize(source, summaries, tokenizer, validationFraction, onEvent);
-  if (folder !== undefined) {
-    await trySave(folder, key, corpus, onEvent);
-  } else if (root === undefined) {
+  const cached = folder && key !== known && await tryLoad(folder, key, options);
+  if (cached) {
+    await remember(index, key);
+    return { ...cached, source: source.name };
+  }
+  if (root === undefined) {
     const reason = "no environment variable names a cache folder";
     onEvent({ kind: "cache-unavailable", reason });
   }
-  return corpus;
+  const builder = new CorpusBuilder({
+    tokenizer,
+    identity,
+    folder: folder === undefined ? null : new ChunkFolder(folder, key),
+    onEvent,
+    ...(options.workers === undefined ? {} : { workers: options.workers }),
+  });
+  const corpus = await builder.build(planned(source, validation, sources, fraction));
+  if (builder.isSaved) await remember(index, key);
+  return { ...corpus, source: source.name };
+}
+
+function planned(
+  source: TextSource,
+  validation: TextSource | undefined,
+  [first = [], second]: readonly DocumentSummary[][],
+  fraction: number | null,
+): ReadSource[] {
+  if (validation === undefined) {
+    return [{ source, summaries: first, plan: planSplit(first, fraction!) }];
+  }
+  return [
+    { source, summaries: first, plan: { validation: first.map(() => false) } },
+    { source: validation, summaries: second!, plan: { validation: second!.map(() => true) } },
+  ];
+}
+
+function checkFraction(fraction: number | null): void {
+  if (fraction === null || fraction > 0 && fraction <= 0.5) return;
+  throw new ConfigError(
+    `Cannot keep a fraction of ${fraction} for validation: it must be above 0 and at most 0.5`,
+  );
 }
 
 async function summarize(source: TextSource): Promise<DocumentSummary[]> {
   const summaries: DocumentSummary[] = [];
-  for await (const { text } of source.documents()) summaries.push(contentDigest(text));
+  for await (const { text, domain = NO_DOMAIN } of source.documents()) {
+    summaries.push({ ...contentDigest(text), domain });
+  }
   if (!summaries.some(({ bytes }) => bytes > 0)) {
-    throw new DataError(`Cannot use ${source.name} as training text: it is empty`);
+    throw new DataError(`Cannot use ${source.name} as a text: it is empty`);
   }
   return summaries;
-}
-
-async function tokenize(
-  source: TextSource,
-  summaries: readonly DocumentSummary[],
-  tokenizer: Tokenizer,
-  fraction: number,
-  onEvent: (event: CorpusEvent) => void,
-): Promise<Corpus> {
-  const plan = planSplit(summaries, fraction);
-  const train = new TokenWriter(tokenizer);
-  const validation = new TokenWriter(tokenizer);
-  const totalBytes = summaries.reduce((sum, { bytes }) => sum + bytes, 0);
-  let [index, bytes] = [0, 0];
-  for await (const document of source.documents()) {
-    const summary = summaries[index];
-    // The plan is of the first reading: a text that differs in the second may not be under it.
-    if (summary === undefined || !sameText(summary, document.text)) throw changed(source);
-    const parts = partsOf(plan, index, document, fraction);
-    parts.train.forEach((part) => train.append(part));
-    parts.validation.forEach((part) => validation.append(part));
-    index += 1;
-    bytes += summary.bytes;
-    onEvent({ kind: "tokenizing", bytes, totalBytes });
-  }
-  if (index !== summaries.length) throw changed(source);
-  const { name, vocabularySize, endOfDocument } = tokenizer;
-  return {
-    source: source.name,
-    contentHash: hashOf(summaries),
-    tokenizer: { name, vocabularySize, endOfDocument },
-    validationFraction: fraction,
-    train: train.finish(),
-    validation: validation.finish(),
-  };
-}
-
-/** Collects documents as tokens, in the narrow form they are kept in. */
-class TokenWriter {
-  readonly #tokenizer: Tokenizer;
-  readonly #parts: TokenArray[] = [];
-  #bytes = 0;
-
-  constructor(tokenizer: Tokenizer) {
-    this.#tokenizer = tokenizer;
-  }
-
-  append(document: Document): void {
-    if (document.text === "") return;
-    const tokens = this.#tokenizer.encode(document.text);
-    const part = allocateTokens(tokens.length + 1, this.#tokenizer.vocabularySize);
-    part.set(tokens);
-    part[tokens.length] = this.#tokenizer.endOfDocument;
-    this.#parts.push(part);
-    this.#bytes += this.#tokenizer.byteLength(tokens);
-  }
-
-  finish(): TokenizedText {
-    return {
-      tokens: joinTokens(this.#parts, this.#tokenizer.vocabularySize),
-      documents: this.#parts.length,
-      bytes: this.#bytes,
-    };
-  }
 }
 
 async function tryLoad(
   folder: string,
   key: string,
-  onEvent: (event: CorpusEvent) => void,
-): Promise<Corpus | undefined> {
+  { onEvent = () => {} }: CorpusOptions,
+): Promise<Omit<Corpus, "source"> | undefined> {
   try {
-    const corpus = await loadShards(folder, key);
+    const corpus = await CorpusBuilder.load(new ChunkFolder(folder, key));
     if (corpus !== undefined) onEvent({ kind: "cache-loaded", folder });
     return corpus;
   } catch (error) {
     // What cannot be read is built anew like what is damaged; saving tells if that fails too.
-    onEvent({ kind: "cache-damaged", folder, reason: reasonOf(error) });
+    onEvent({ kind: "cache-damaged", folder, reason: (error as Error).message });
     return undefined;
   }
 }
 
-async function trySave(
-  folder: string,
-  key: string,
-  corpus: Corpus,
-  onEvent: (event: CorpusEvent) => void,
-): Promise<void> {
-  try {
-    await saveShards(folder, key, corpus);
-  } catch (error) {
-    onEvent({ kind: "cache-unavailable", reason: reasonOf(error) });
-    return;
+/** The file that says which key a text has which looks unchanged from outside. */
+async function indexFile(
+  root: string,
+  sources: readonly (TextSource | undefined)[],
+  tokenizer: Tokenizer,
+  fraction: number | null,
+): Promise<string | undefined> {
+  const outside: string[] = [];
+  for (const source of sources) {
+    if (source === undefined) continue;
+    const identity = source.fingerprint ?? await source.identify?.();
+    if (identity === undefined) return undefined;
+    outside.push(identity);
   }
-  onEvent({ kind: "cache-saved", folder });
+  return join(root, "index", hashKey([outside, tokenizerIdentity(tokenizer), fraction]));
 }
 
-function cacheKey(identity: string, tokenizer: Tokenizer, fraction: number): string {
+async function knownKey(index: string): Promise<string | undefined> {
+  const text = await Deno.readTextFile(index).catch(() => "");
+  return /^[0-9a-f]{32}$/.test(text) ? text : undefined;
+}
+
+/** Only saves time: where it cannot be written, the text is read again to be known. */
+async function remember(index: string | undefined, key: string): Promise<void> {
+  if (index === undefined) return;
+  try {
+    await Deno.mkdir(join(index, ".."), { recursive: true });
+    await writeFileAtomically(index, new TextEncoder().encode(key));
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+  }
+}
+
+function tokenizerIdentity(tokenizer: Tokenizer): Corpus["tokenizer"] {
   const { name, vocabularySize, endOfDocument } = tokenizer;
-  const settings = [SHARD_FORMAT, identity, name, vocabularySize, endOfDocument, fraction];
-  return sha256(JSON.stringify(settings)).slice(0, 32);
+  return { name, vocabularySize, endOfDocument };
+}
+
+function hashKey(facts: unknown): string {
+  return sha256(JSON.stringify([CHUNK_FORMAT, facts])).slice(0, 32);
 }
 
 function hashOf(summaries: readonly DocumentSummary[]): string {
-  return sha256(...summaries.map(({ digest }) => digest));
-}
-
-function sameText(summary: DocumentSummary, text: string): boolean {
-  const { digest, bytes } = contentDigest(text);
-  return bytes === summary.bytes && digest.every((byte, i) => byte === summary.digest[i]);
-}
-
-function changed(source: TextSource): DataError {
-  return new DataError(`Cannot tokenize ${source.name}: the text changed while it was read`);
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return sha256(...summaries.flatMap(({ digest, domain }) => [digest, `${domain ?? ""}\0`]));
 }

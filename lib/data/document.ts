@@ -4,7 +4,12 @@ export interface Document {
   readonly id: string;
   /** The text, never empty. */
   readonly text: string;
+  /** What kind of text it is; {@linkcode NO_DOMAIN} by default. */
+  readonly domain?: string;
 }
+
+/** The domain of documents that name none. */
+export const NO_DOMAIN = "text";
 
 /** Where documents come from. */
 export interface TextSource {
@@ -15,6 +20,11 @@ export interface TextSource {
    * it, {@linkcode prepareCorpus} finds the cached tokens without reading the text.
    */
   readonly fingerprint?: string;
+  /**
+   * Finds out, without reading the text, what changes when it does, such as the sizes and times of
+   * its files. With it, a text that was read before is not read again to be known.
+   */
+  identify?(): Promise<string>;
 
   /**
    * Reads the documents, anew with each call and always in the same order.

@@ -29,15 +29,21 @@ export { bundledText } from "./bundled_text.ts";
 export { ByteTokenizer } from "./byte_tokenizer.ts";
 export { defaultCacheFolder } from "./cache_folder.ts";
 export { type CorpusEvent, type CorpusOptions, prepareCorpus } from "./corpus.ts";
-export type { Document, TextSource } from "./document.ts";
+export { type Document, NO_DOMAIN, type TextSource } from "./document.ts";
 export { DataError } from "./errors.ts";
 export { textsInMemory } from "./memory_source.ts";
+export {
+  MixtureSampler,
+  type MixtureSamplerOptions,
+  type MixtureState,
+} from "./mixture_sampler.ts";
 export { openTokenizer, TOKENIZER_NAMES, type TokenizerName } from "./open_tokenizer.ts";
 export { Permutation } from "./permutation.ts";
 export { philox4x32, type PhiloxCounter, type PhiloxKey, philoxKey } from "./philox.ts";
 export { DEFAULT_VALIDATION_FRACTION, type DocumentSplit, splitDocuments } from "./split.ts";
 export { textFiles } from "./text_files.ts";
+export { joinStreams, memoryStream, readAllTokens, type TokenStream } from "./token_stream.ts";
 export { TextStream } from "./text_stream.ts";
-export type { Corpus, TokenArray, TokenizedText } from "./tokenized_text.ts";
+export type { Corpus, CorpusSide, TokenArray, TokenizedText } from "./tokenized_text.ts";
 export type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 export { ValidationSet, type ValidationSetOptions } from "./validation_set.ts";

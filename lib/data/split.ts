@@ -15,6 +15,8 @@ export interface DocumentSummary {
   readonly digest: Uint8Array;
   /** Bytes of the text in UTF-8. */
   readonly bytes: number;
+  /** What kind of text it is. */
+  readonly domain?: string;
 }
 
 /** Which documents are for validation. */

@@ -1,16 +1,23 @@
+import type { TokenStream } from "./token_stream.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Token ids as they are stored: two bytes each where the vocabulary allows. */
 export type TokenArray = Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;
 
-/** One side of a corpus: its documents one after another, each with an end of document. */
+/** Documents one after another, each with an end of document. */
 export interface TokenizedText {
   /** The token ids. */
-  readonly tokens: TokenArray;
+  readonly tokens: TokenStream;
   /** Number of documents. */
   readonly documents: number;
   /** Bytes of text in UTF-8; an end of document counts none. */
   readonly bytes: number;
+}
+
+/** One side of a corpus: all of its documents, and the same by domain. */
+export interface CorpusSide extends TokenizedText {
+  /** The documents of each domain, in the order in which `tokens` joins them. */
+  readonly domains: ReadonlyMap<string, TokenizedText>;
 }
 
 /** A tokenized text, split for training and validation. */
@@ -21,12 +28,12 @@ export interface Corpus {
   readonly contentHash: string;
   /** The tokenizer's identity. */
   readonly tokenizer: Pick<Tokenizer, "name" | "vocabularySize" | "endOfDocument">;
-  /** The fraction asked for validation. */
-  readonly validationFraction: number;
+  /** The fraction asked for validation; null: the validation text was given apart. */
+  readonly validationFraction: number | null;
   /** The text to train on. */
-  readonly train: TokenizedText;
+  readonly train: CorpusSide;
   /** The text held back. */
-  readonly validation: TokenizedText;
+  readonly validation: CorpusSide;
 }
 
 /** Makes room for the tokens of a vocabulary. */

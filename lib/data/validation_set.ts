@@ -1,4 +1,5 @@
-import { type Batch, countWindows, gatherBatch } from "./batches.ts";
+import { asStream, type Batch, countWindows, gatherBatch } from "./batches.ts";
+import type { TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
 /** What a {@linkcode ValidationSet} needs besides tokens. */
@@ -32,7 +33,7 @@ export class ValidationSet implements Iterable<Batch> {
   readonly sequence: number;
   /** Rows in all its batches together. */
   readonly rows: number;
-  readonly #stream: TokenArray;
+  readonly #stream: TokenStream;
   readonly #batch: number;
   readonly #windows: number;
 
@@ -44,7 +45,7 @@ export class ValidationSet implements Iterable<Batch> {
    * @throws {DataError} If the stream is shorter than one row and its last target.
    * @throws {RangeError} If a size is not a positive integer.
    */
-  constructor(stream: TokenArray, options: ValidationSetOptions) {
+  constructor(stream: TokenArray | TokenStream, options: ValidationSetOptions) {
     const { sequence, batch, rows = Infinity } = options;
     if (!Number.isInteger(batch) || batch < 1 || !(rows >= 1)) {
       throw new RangeError(
@@ -52,7 +53,7 @@ export class ValidationSet implements Iterable<Batch> {
       );
     }
     this.#windows = countWindows(stream.length, sequence, "the validation text");
-    this.#stream = stream;
+    this.#stream = asStream(stream);
     this.#batch = batch;
     this.sequence = sequence;
     this.rows = Math.min(Math.floor(rows), this.#windows);

@@ -75,8 +75,15 @@ export interface MoEConfig {
 
 /** The text and how it is cut into batches. */
 export interface DataConfig {
-  /** Text files or folders of them, absolute; none: the bundled text. */
+  /**
+   * Text files, folders of them or patterns, absolute, each as it is or as `domain=path`; none: the
+   * bundled text.
+   */
   readonly paths: readonly string[];
+  /** The same for the text to validate on; none: a share of the documents of `paths`. */
+  readonly validation_paths: readonly string[];
+  /** How often a domain is drawn, as a multiple of its share of the text; 1 where not named. */
+  readonly weights: Readonly<Record<string, number>>;
   /** Which tokenizer turns the text into tokens. */
   readonly tokenizer: TokenizerName;
   /** Sequences an optimizer step. */

@@ -53,6 +53,10 @@ export interface ValidationMetrics {
   readonly valid_loss: number;
   /** The same in bits a byte of text; end-of-document tokens have no byte. */
   readonly valid_bits_per_byte: number;
+  /** The loss of each domain in nats a token, where there are several. */
+  readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
+  /** The same in bits a byte of text. */
+  readonly valid_bits_per_byte_by_domain?: Readonly<Record<string, number>>;
 }
 
 /** A line of `metrics.jsonl`. */

@@ -60,6 +60,8 @@ export const BASE: PresetValues = {
   },
   data: {
     paths: [],
+    validation_paths: [],
+    weights: {},
     tokenizer: "byte",
     batch: 16,
     sequence: 256,

@@ -16,11 +16,11 @@ import type { TrainConfig } from "./config.ts";
 function fixedValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, data, seed } = config;
   const { router, experts, active, granularity } = moe;
-  const { paths, tokenizer, batch, sequence, micro_batch, validation_fraction } = data;
+  const { cache: _, ...text } = data;
   const sections = {
     model,
     moe: { router, experts, active, granularity },
-    data: { paths, tokenizer, batch, sequence, micro_batch, validation_fraction },
+    data: text,
   };
   const entries = Object.entries(sections).flatMap(([section, values]) =>
     Object.entries(values).map(([key, value]) => [`${section}.${key}`, value] as const)

@@ -87,6 +87,12 @@ function path(absent: string, description: string): z.ZodType<string | null> {
   return leaf(z.string(error).min(1, error).nullable(), error.error, description);
 }
 
+function weights(description: string): z.ZodType<Record<string, number>> {
+  const error = { error: "numbers of at least 0 by domain" };
+  const schema = z.record(z.string().min(1, error), z.number(error).gte(0, error), error);
+  return leaf(schema, error.error, description);
+}
+
 function memoryLimit(): z.ZodType<number | null> {
   const error = { error: "a number of GiB above 0, or null for 85 % of the device's memory" };
   const schema = z.number(error).gt(0, error).nullable();
@@ -157,7 +163,9 @@ const SECTIONS = {
     renormalize: flag("Whether the topk router divides a token's gates by their sum"),
   }),
   data: section({
-    paths: paths("Text files or folders of them; none: the bundled text"),
+    paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
+    validation_paths: paths("The same to validate on; none: a share of the documents"),
+    weights: weights("How often each domain is drawn, as a multiple of its share of the text"),
     tokenizer: oneOf(["byte", "gpt2"], "Which tokenizer turns the text into tokens"),
     batch: whole(1, "Sequences an optimizer step"),
     sequence: whole(1, "Tokens a sequence"),

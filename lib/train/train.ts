@@ -2,14 +2,14 @@
 
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/bundled_text.ts";
-import { type CorpusEvent, prepareCorpus } from "../data/corpus.ts";
+import { prepareCorpus } from "../data/corpus.ts";
 import { openTokenizer } from "../data/open_tokenizer.ts";
-import type { SamplerState } from "../data/batch_sampler.ts";
 import { textFiles } from "../data/text_files.ts";
 import { CheckpointError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
+import { corpusNotices } from "./corpus_notices.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
@@ -41,32 +41,15 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const tokenizer = await openTokenizer(data.tokenizer);
   const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
   const corpus = await prepareCorpus(source, tokenizer, {
-    validationFraction: data.validation_fraction,
+    ...(data.validation_paths.length > 0
+      ? { validation: textFiles(data.validation_paths) }
+      : { validationFraction: data.validation_fraction }),
     ...(data.cache === null ? {} : { cacheFolder: data.cache }),
-    onEvent: (event) => {
-      const notice = corpusNotice(event);
-      if (notice !== null) options.onNotice?.(notice);
-    },
+    onEvent: corpusNotices((text) => options.onNotice?.(text)),
   });
   using trainer = new Trainer(config, { device, corpus, tokenizer });
   if (checkpoint) restore(trainer, checkpoint);
   return await new Run(trainer, options).go();
-}
-
-/** What a person should know of the preparation of the text; null: nothing. */
-function corpusNotice(event: CorpusEvent): string | null {
-  switch (event.kind) {
-    case "tokenizing":
-      return event.bytes === event.totalBytes ? `Tokenized ${event.totalBytes} bytes` : null;
-    case "cache-loaded":
-      return `Tokens read from ${event.folder}`;
-    case "cache-saved":
-      return `Tokens kept in ${event.folder}`;
-    case "cache-damaged":
-      return `Cached tokens are built anew: ${event.reason}`;
-    case "cache-unavailable":
-      return `Tokens are not kept for the next time: ${event.reason}`;
-  }
 }
 
 /** A run under way: the loop and what happens between its steps. */
@@ -201,6 +184,5 @@ function restore(trainer: Trainer, checkpoint: Checkpoint): void {
   }
   loadModel(trainer.parameters(), trainer.config, checkpoint.model);
   loadMoments(namedMoments(trainer), checkpoint.optimizer);
-  trainer.sampler.restore(sampler as SamplerState);
-  trainer.restore(step, lambda, stage);
+  trainer.restore(step, lambda, stage, sampler);
 }

@@ -3,12 +3,11 @@
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_state.ts";
-import { bitsPerByte } from "../data/bits_per_byte.ts";
-import { BatchSampler } from "../data/batch_sampler.ts";
+import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import type { Batch } from "../data/batches.ts";
+import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { ValidationSet } from "../data/validation_set.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { internal } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
@@ -24,6 +23,7 @@ import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, initialStage, type StageState } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
+import { Validation } from "./validation.ts";
 
 /** What a {@linkcode Trainer} works with. */
 export interface TrainerOptions {
@@ -36,21 +36,23 @@ export interface TrainerOptions {
 }
 
 /**
- * Where the kept rows fall below this share of the step before, what the pool holds goes back to the
- * system: as a router becomes sparse, some gigabytes of a large model.
+ * Where the kept rows fall below this share of the most since the last time, what the pool holds goes
+ * back to the system: as a router becomes sparse, some gigabytes of a large model. It has to be mapped
+ * again as far as it is used, so this is not for rows that move to and fro.
  */
-const TRIM_BELOW = 0.9;
+const TRIM_BELOW = 0.5;
 
 /** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
   readonly optimizer: AdamW;
-  readonly sampler: BatchSampler;
+  readonly sampler: BatchSampler | MixtureSampler;
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
-  readonly #validation: ValidationSet;
+  readonly #validation: Validation;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
+  #largestKept: number;
   #peak = 0;
   #stage: StageState;
   #step = 0;
@@ -58,18 +60,15 @@ export class Trainer implements Disposable {
 
   constructor(config: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer } = options;
-    const { data, seed, optimizer, validation } = config;
+    const { optimizer } = config;
     this.config = config;
     this.#device = device;
     this.#tokenizer = tokenizer;
-    this.sampler = new BatchSampler(corpus.train.tokens, { sequence: data.sequence, seed });
-    this.#validation = new ValidationSet(corpus.validation.tokens, {
-      sequence: data.sequence,
-      batch: data.micro_batch,
-      rows: data.micro_batch * validation.batches,
-    });
+    this.sampler = makeSampler(config, corpus);
+    this.#validation = new Validation(config, corpus.validation, tokenizer);
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
+    this.#largestKept = this.#kept.total;
     this.#built = buildModel(device, config, this.#kept.layers);
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
@@ -110,7 +109,9 @@ export class Trainer implements Disposable {
   }
 
   /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
-  restore(step: number, lambda: number, stage: StageState): void {
+  restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
+    if (this.sampler instanceof MixtureSampler) this.sampler.restore(sampler as MixtureState);
+    else this.sampler.restore(sampler as SamplerState);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
@@ -168,11 +169,13 @@ export class Trainer implements Disposable {
 
   /** Keeps what the rows of the step just taken ask for; memory that falls free goes back. */
   #keepFor({ layers }: StepReadout, microBatches: number): void {
-    const before = this.#kept.total;
     this.#kept.expect(
       layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0) / microBatches),
     );
-    if (this.#kept.total < before * TRIM_BELOW) this.#device.trim();
+    const { total } = this.#kept;
+    if (total < TRIM_BELOW * this.#largestKept) this.#device.trim();
+    else if (total <= this.#largestKept) return;
+    this.#largestKept = total;
   }
 
   /** Forward and backward of one micro-batch. */
@@ -217,25 +220,15 @@ export class Trainer implements Disposable {
    * @returns The loss in nats a token, and in bits a byte of text.
    */
   validate(): ValidationMetrics {
-    let nats = 0;
-    let targets = 0;
-    let bytes = 0;
-    for (const batch of this.#validation) {
+    return this.#validation.run(this.#step, (batch) => {
       using _scope = this.#device.noGradient();
       const { tokenLoss } = this.#built.model.loss(
         this.#device.tokens(batch.tokens),
         this.#device.tokens(batch.targets),
         batch.sequence,
       );
-      nats = download(internal(tokenLoss)).reduce((sum, loss) => sum + loss, nats);
-      targets += batch.targets.length;
-      bytes += this.#tokenizer.byteLength(batch.targets);
-    }
-    return {
-      step: this.#step,
-      valid_loss: nats / targets,
-      valid_bits_per_byte: bitsPerByte(nats, bytes),
-    };
+      return download(internal(tokenLoss));
+    });
   }
 
   /**
@@ -260,4 +253,15 @@ export class Trainer implements Disposable {
     this.optimizer[Symbol.dispose]();
     this.#built[Symbol.dispose]();
   }
+}
+
+/** One stream over the whole text, or a mixture where domains are weighed. */
+function makeSampler(
+  { data, seed }: TrainConfig,
+  { train }: Corpus,
+): BatchSampler | MixtureSampler {
+  const { sequence, weights } = data;
+  return Object.keys(weights).length === 0
+    ? new BatchSampler(train.tokens, { sequence, seed })
+    : new MixtureSampler(train.domains, { sequence, seed, weights });
 }

@@ -7,7 +7,9 @@ import { type CorpusEvent, prepareCorpus } from "../../lib/data/corpus.ts";
 import type { Document, TextSource } from "../../lib/data/document.ts";
 import { DataError } from "../../lib/data/errors.ts";
 import { textsInMemory } from "../../lib/data/memory_source.ts";
-import type { Corpus } from "../../lib/data/tokenized_text.ts";
+import { textFiles } from "../../lib/data/text_files.ts";
+import { readAllTokens } from "../../lib/data/token_stream.ts";
+import type { Corpus, CorpusSide } from "../../lib/data/tokenized_text.ts";
 import type { Tokenizer } from "../../lib/data/tokenizer.ts";
 
 const tokenizer = new ByteTokenizer();
@@ -35,13 +37,26 @@ async function withCache(test: (cacheFolder: string) => Promise<void>): Promise<
   }
 }
 
+/** A side with its tokens in memory. */
+function whole({ tokens, documents, bytes, domains }: CorpusSide, vocabulary: number) {
+  const names = [...domains].map(([name, each]) => [name, each.documents, each.bytes]);
+  return { tokens: readAllTokens(tokens, vocabulary), documents, bytes, names };
+}
+
+/** A corpus that can be compared. */
+function plain(corpus: Corpus) {
+  const { vocabularySize } = corpus.tokenizer;
+  const train = whole(corpus.train, vocabularySize);
+  return { ...corpus, train, validation: whole(corpus.validation, vocabularySize) };
+}
+
 /** Prepares the texts and tells what was said of the cache. */
 async function prepare(
   cacheFolder: string | false,
   source: TextSource = textsInMemory(TEXTS),
   by: Tokenizer = tokenizer,
   validationFraction = 0.1,
-): Promise<{ corpus: Corpus; events: CorpusEvent[]; kinds: string[] }> {
+): Promise<{ corpus: ReturnType<typeof plain>; events: CorpusEvent[]; kinds: string[] }> {
   const events: CorpusEvent[] = [];
   const corpus = await prepareCorpus(source, by, {
     cacheFolder,
@@ -49,7 +64,7 @@ async function prepare(
     onEvent: (event) => events.push(event),
   });
   const kinds = events.map(({ kind }) => kind).filter((kind) => kind !== "tokenizing");
-  return { corpus, events, kinds };
+  return { corpus: plain(corpus), events, kinds };
 }
 
 /** The one folder of cached tokens, and its files. */
@@ -85,7 +100,7 @@ Deno.test("`prepareCorpus()` loads from the cache what it saved there", async ()
     assertEquals([first.kinds, second.kinds], [["cache-saved"], ["cache-loaded"]]);
     assertEquals(second.corpus, first.corpus);
     const { files } = await cached(cacheFolder);
-    assertEquals(files, ["manifest.json", "train-00000.bin", "validation-00000.bin"]);
+    assertEquals(files, ["chunk-00000.bin", "manifest.json"]);
   });
 });
 
@@ -94,10 +109,9 @@ Deno.test("`prepareCorpus()` saves tokens in two little-endian bytes, or in four
     await withCache(async (cacheFolder) => {
       const { corpus } = await prepare(cacheFolder, textsInMemory(TEXTS), by);
       const { folder } = await cached(cacheFolder);
-      const view = new DataView((await Deno.readFile(join(folder, "train-00000.bin"))).buffer);
-      assertEquals(view.byteLength, width * corpus.train.tokens.length);
-      const first = width === 2 ? view.getUint16(0, true) : view.getUint32(0, true);
-      assertEquals(first, corpus.train.tokens[0]);
+      const { size } = await Deno.stat(join(folder, "chunk-00000.bin"));
+      const tokens = corpus.train.tokens.length + corpus.validation.tokens.length;
+      assertEquals(size, width * tokens);
       assertEquals((await prepare(cacheFolder, textsInMemory(TEXTS), by)).corpus, corpus);
     });
   }
@@ -126,14 +140,14 @@ Deno.test("`prepareCorpus()` finds a text again under another name, and calls it
 });
 
 const DAMAGES: Record<string, (folder: string) => Promise<void>> = {
-  "a shard that is cut": (folder) => Deno.truncate(join(folder, "train-00000.bin"), 10),
-  "a shard with one bit turned": async (folder) => {
-    const path = join(folder, "validation-00000.bin");
+  "a chunk that is cut": (folder) => Deno.truncate(join(folder, "chunk-00000.bin"), 10),
+  "a chunk with one bit turned": async (folder) => {
+    const path = join(folder, "chunk-00000.bin");
     const bytes = await Deno.readFile(path);
     bytes[3]! ^= 1;
     await Deno.writeFile(path, bytes);
   },
-  "a missing shard": (folder) => Deno.remove(join(folder, "train-00000.bin")),
+  "a missing chunk": (folder) => Deno.remove(join(folder, "chunk-00000.bin")),
   "a manifest that is cut": (folder) => Deno.truncate(join(folder, "manifest.json"), 40),
   "a manifest that is no object": (folder) =>
     Deno.writeTextFile(join(folder, "manifest.json"), "null"),
@@ -170,7 +184,7 @@ Deno.test("`prepareCorpus()` builds anew what a killed program left without a ma
     await prepare(cacheFolder);
     const { folder } = await cached(cacheFolder);
     await Deno.remove(join(folder, "manifest.json"));
-    await Deno.truncate(join(folder, "train-00000.bin"), 10);
+    await Deno.truncate(join(folder, "chunk-00000.bin"), 10);
     assertEquals((await prepare(cacheFolder)).kinds, ["cache-saved"]);
     assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
   });
@@ -180,7 +194,7 @@ Deno.test("`prepareCorpus()` lets two programs build the same tokens at once", a
   await withCache(async (cacheFolder) => {
     const both = await Promise.all([prepare(cacheFolder), prepare(cacheFolder)]);
     assertEquals(both[0].corpus, both[1].corpus);
-    assertEquals((await cached(cacheFolder)).files.length, 3);
+    assertEquals((await cached(cacheFolder)).files.length, 2);
     assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
   });
 });
@@ -202,7 +216,7 @@ Deno.test({
     const kinds: string[] = [];
     const onEvent = ({ kind }: CorpusEvent) => kinds.push(kind);
     await prepareCorpus(textsInMemory(["Some text to split."]), tokenizer, { onEvent });
-    assertEquals(kinds, ["tokenizing", "cache-unavailable"]);
+    assertEquals([...new Set(kinds)], ["cache-unavailable", "tokenizing"]);
   },
 });
 
@@ -214,7 +228,7 @@ Deno.test("`prepareCorpus()` reports its progress to the last byte", async () =>
   const { corpus, events } = await prepare(false);
   const progress = events.filter((event) => event.kind === "tokenizing");
   const total = corpus.train.bytes + corpus.validation.bytes;
-  assertEquals(progress.length, TEXTS.length);
+  assert(progress.length > 0);
   assertEquals(progress.at(-1), { kind: "tokenizing", bytes: total, totalBytes: total });
 });
 
@@ -257,4 +271,69 @@ Deno.test("`prepareCorpus()` refuses an empty text", async () => {
   for (const texts of [[], ["", ""]]) {
     await assertRejects(() => prepare(false, textsInMemory(texts)), DataError, "it is empty");
   }
+});
+
+const ROWS: readonly Document[] = Array.from({ length: 30 }, (_, i) => ({
+  id: `${i}`,
+  text: `Text number ${i} of its domain. `.repeat(4),
+  domain: ["books", "code", "news"][i % 3]!,
+}));
+const mixed: TextSource = {
+  name: "mixed",
+  async *documents(): AsyncGenerator<Document> {
+    yield* ROWS;
+  },
+};
+
+Deno.test("`prepareCorpus()` keeps domains apart and joins them in the order of their first texts", async () => {
+  const corpus = await prepareCorpus(mixed, tokenizer, { cacheFolder: false });
+  for (const side of [corpus.train, corpus.validation]) {
+    const texts = [...side.domains].map(([name, { tokens, documents }]) => {
+      const decoded = tokenizer.decode(readAllTokens(tokens, 257), { endOfDocument: "\0" });
+      const ours = ROWS.filter(({ domain, text }) => domain === name && decoded.includes(text));
+      assertEquals(decoded, ours.map(({ text }) => `${text}\0`).join(""));
+      assertEquals(documents, ours.length);
+      return decoded;
+    });
+    const all = tokenizer.decode(readAllTokens(side.tokens, 257), { endOfDocument: "\0" });
+    assertEquals(all, texts.join(""));
+  }
+  assertEquals([...corpus.train.domains.keys()].toSorted(), ["books", "code", "news"]);
+});
+
+Deno.test("`prepareCorpus()` takes validation text that is given apart", async () => {
+  await withCache(async (cacheFolder) => {
+    const validation = textsInMemory(["Held out.", "So is this."], "held");
+    const prepared = async () =>
+      plain(await prepareCorpus(mixed, tokenizer, { validation, cacheFolder }));
+    const corpus = await prepared();
+    assertEquals(corpus.train.documents, ROWS.length);
+    assertEquals(tokenizer.decode(corpus.validation.tokens), "Held out.So is this.");
+    assertEquals(corpus.validationFraction, null);
+    assertEquals(await prepared(), corpus);
+  });
+});
+
+Deno.test("`prepareCorpus()` does not read files again that look unchanged, and notices those that do not", async () => {
+  await withCache(async (cacheFolder) => {
+    const path = join(cacheFolder, "text.txt");
+    await Deno.writeTextFile(path, "A text of some length to split. ".repeat(20));
+    const files = textFiles([path]);
+    let readings = 0;
+    const counted: TextSource = {
+      ...files,
+      documents() {
+        readings++;
+        return files.documents();
+      },
+    };
+    const kinds = async () => (await prepare(cacheFolder, counted)).kinds;
+    assertEquals([await kinds(), readings], [["cache-saved"], 2]);
+    assertEquals([await kinds(), readings], [["cache-loaded"], 2]);
+    await Deno.utime(path, 1, 1);
+    assertEquals([await kinds(), readings], [["cache-loaded"], 3]);
+    assertEquals([await kinds(), readings], [["cache-loaded"], 3]);
+    await Deno.writeTextFile(path, "Another text of some length to split. ".repeat(20));
+    assertEquals(await kinds(), ["cache-saved"]);
+  });
 });

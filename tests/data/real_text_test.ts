@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import { BatchSampler } from "../../lib/data/batch_sampler.ts";
 import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
 import { prepareCorpus } from "../../lib/data/corpus.ts";
-import { textsInMemory } from "../../lib/data/memory_source.ts";
+import { textFiles } from "../../lib/data/text_files.ts";
+import { readAllTokens } from "../../lib/data/token_stream.ts";
 
 /** Corpora too large for the repository: `$REMOE_SHARED_DATA`, or a folder beside the checkout. */
 const SHARED = Deno.env.get("REMOE_SHARED_DATA") ??
@@ -21,9 +22,11 @@ for (const domain of DOMAINS) {
     async fn() {
       const texts = await readTexts(path);
       const tokenizer = new ByteTokenizer();
-      const corpus = await prepareCorpus(textsInMemory(texts), tokenizer, { cacheFolder: false });
+      const corpus = await prepareCorpus(textFiles([path]), tokenizer, { cacheFolder: false });
+      assertEquals([...corpus.train.domains.keys()], [domain]);
       for (const { tokens, documents } of [corpus.train, corpus.validation]) {
-        const decoded = tokenizer.decode(tokens, { endOfDocument: "\0" }).split("\0");
+        const all = readAllTokens(tokens, tokenizer.vocabularySize);
+        const decoded = tokenizer.decode(all, { endOfDocument: "\0" }).split("\0");
         assertEquals(decoded.length, documents + 1);
         assert(decoded.slice(0, -1).every((text) => texts.includes(text)));
       }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "node:path";
 
 import { DataError } from "../../lib/data/errors.ts";
@@ -22,6 +22,13 @@ async function inFolder(
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+async function compress(text: string): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+const COMPRESSED = await compress("Some text that is worth compressing. ".repeat(50));
 
 async function read(...paths: string[]): Promise<[id: string, text: string][]> {
   const documents = await Array.fromAsync(textFiles(paths).documents());
@@ -81,7 +88,15 @@ Deno.test("`textFiles()` says what is wrong with a path", async () => {
     "mark.txt": "\ufeff",
     "zero.txt": Uint8Array.of(0x61, 0, 0x62),
     "latin.txt": Uint8Array.of(0x61, 0xe9, 0x62),
-    "rows.jsonl": "{}",
+    "rows.csv": "a,b",
+    "row.jsonl": '{"text": "a"}\n{"texts": "b"}\n',
+    "list.jsonl": "\n[1]\n",
+    "broken.jsonl": '{"text": "a"}\n\n{"text": "b"\n',
+    "domain.jsonl": '{"text": "a", "domain": 1}\n',
+    "blank.jsonl": '\n\n{"text": ""}\n',
+    "cut.txt.gz": COMPRESSED.subarray(0, COMPRESSED.length - 9),
+    "flipped.txt.gz": COMPRESSED.map((byte, i) => i === 12 ? byte ^ 0xff : byte),
+    "plain.txt.gz": "not compressed",
     "none/a.md": "a",
   };
   const reasons = {
@@ -90,8 +105,17 @@ Deno.test("`textFiles()` says what is wrong with a path", async () => {
     "mark.txt": "holds no text",
     "zero.txt": "byte 1 is NUL",
     "latin.txt": "it is not UTF-8",
-    "rows.jsonl": "files named *.txt",
+    "rows.csv": "files named *.txt",
+    "row.jsonl": "line 2 of",
+    "list.jsonl": "it is not an object",
+    "broken.jsonl": "line 3 of",
+    "domain.jsonl": "its field domain is not a text",
+    "blank.jsonl": "none of its lines holds text",
+    "cut.txt.gz": "gzip data is damaged or cut off",
+    "flipped.txt.gz": "gzip data is damaged or cut off",
+    "plain.txt.gz": "gzip data is damaged or cut off",
     "none": "no file with text",
+    "none/*.txt": "matches it",
   };
   await inFolder(files, async (folder) => {
     for (const [name, reason] of Object.entries(reasons)) {
@@ -113,4 +137,63 @@ Deno.test({
 
 Deno.test("`textFiles()` refuses to read nothing", () => {
   assertThrows(() => textFiles([]), DataError, "no file or folder");
+});
+
+async function domains(...paths: string[]): Promise<[domain: string | undefined, text: string][]> {
+  const documents = await Array.fromAsync(textFiles(paths).documents());
+  return documents.map(({ domain, text }) => [domain, text]);
+}
+
+Deno.test("`textFiles()` reads a document a line, and each row's domain", async () => {
+  const rows = ['{"text":"é\\n1"}', "", '{"text":"2","domain":"news","id":7}', '{"text":""}'];
+  await inFolder({ "c/a.jsonl": rows.join("\r\n") }, async (folder) => {
+    assertEquals(await read(join(folder, "c")), [["c/a.jsonl:1", "é\n1"], ["c/a.jsonl:3", "2"]]);
+    assertEquals(await domains(join(folder, "c")), [["c", "é\n1"], ["news", "2"]]);
+  });
+});
+
+Deno.test("`textFiles()` reads compressed files like others, whatever the pieces they come in", async () => {
+  const texts = Array.from({ length: 3000 }, (_, i) => `Zeile ${i} – ${"ü€🦊".repeat(i % 40)}`);
+  const lines = texts.map((text) => JSON.stringify({ text })).join("\n");
+  const files = { "a.jsonl.gz": await compress(lines), "b.txt.gz": COMPRESSED };
+  await inFolder(files, async (folder) => {
+    const found = (await read(join(folder, "a.jsonl.gz"))).map(([, text]) => text);
+    assertEquals(found, texts);
+    assert((await read(join(folder, "b.txt.gz")))[0]![1].startsWith("Some text"));
+  });
+});
+
+Deno.test("`textFiles()` names domains after folders, or as it is told", async () => {
+  const files = { "t/books/x/a.txt": "a", "t/code/b.txt": "b", "t/c.txt": "c" };
+  await inFolder(files, async (folder) => {
+    const root = join(folder, "t");
+    assertEquals(await domains(root), [["books", "a"], ["t", "c"], ["code", "b"]]);
+    assertEquals(await domains(join(root, "code/b.txt")), [["code", "b"]]);
+    assertEquals(await domains(`tales=${root}/books`, `${root}/c.txt`), [["tales", "a"], [
+      "t",
+      "c",
+    ]]);
+  });
+});
+
+Deno.test("`textFiles()` reads what a pattern matches, in order", async () => {
+  const files = { "z/t.txt": "z", "a/t.txt": "a", "a/u.md": "u", "b/t.txt": "" };
+  await inFolder(files, async (folder) => {
+    assertEquals(await read(join(folder, "*/*")), [["a/t.txt", "a"], ["z/t.txt", "z"]]);
+    assertEquals(await domains(`all=${folder}/*/t.txt`), [["all", "a"], ["all", "z"]]);
+  });
+});
+
+Deno.test("`textFiles().identify()` changes with names, sizes and times", async () => {
+  await inFolder({ "a.txt": "a", "b.txt": "b" }, async (folder) => {
+    const identify = (...paths: string[]) =>
+      textFiles(paths.map((path) => path.replace(/[^=]+$/, (name) => join(folder, name))))
+        .identify!();
+    const first = await identify("a.txt", "b.txt");
+    assertEquals(await identify("a.txt", "b.txt"), first);
+    assertNotEquals(await identify("b.txt", "a.txt"), first);
+    assertNotEquals(await identify("x=a.txt", "b.txt"), first);
+    await Deno.utime(join(folder, "a.txt"), 1, 1);
+    assertNotEquals(await identify("a.txt", "b.txt"), first);
+  });
 });

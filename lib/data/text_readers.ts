@@ -1,0 +1,194 @@
+import { type Document, NO_DOMAIN } from "./document.ts";
+import { DataError } from "./errors.ts";
+
+/** A file to read, and what to call its text. */
+export interface TextFile {
+  /** Where it is. */
+  readonly path: string;
+  /** Names it in the documents' ids. */
+  readonly id: string;
+  /** The domain of documents that do not name one. */
+  readonly domain: string;
+}
+
+type Reader = (file: TextFile, text: AsyncIterable<string>) => AsyncIterable<Document>;
+
+const READERS: Readonly<Record<string, Reader>> = {
+  ".txt": readPlainText,
+  ".jsonl": readJsonLines,
+};
+const COMPRESSED = ".gz";
+
+/** What the names of files with text end in. */
+export const TEXT_EXTENSIONS: readonly string[] = Object.keys(READERS)
+  .flatMap((extension) => [extension, extension + COMPRESSED]);
+
+/** V8 holds no string of 2^29 characters; the decoder's own error would not say so. */
+const LONGEST_TEXT = 2 ** 29 - 25;
+
+/**
+ * Says whether a file's name is that of a text.
+ *
+ * @param path The file.
+ * @returns Whether it ends in one of {@linkcode TEXT_EXTENSIONS}, in any case.
+ */
+export function isTextFile(path: string): boolean {
+  const name = path.toLowerCase();
+  return TEXT_EXTENSIONS.some((extension) => name.endsWith(extension));
+}
+
+/**
+ * Reads the documents of a file: a `.txt` file is one, a `.jsonl` file has one a line; either may be
+ * compressed (`.gz`).
+ *
+ * @param file The file; {@linkcode isTextFile} holds of its path.
+ * @returns Its documents, read as they are asked for.
+ */
+export async function* readTextFile(file: TextFile): AsyncGenerator<Document> {
+  const name = file.path.toLowerCase();
+  const isCompressed = name.endsWith(COMPRESSED);
+  const plain = isCompressed ? name.slice(0, -COMPRESSED.length) : name;
+  const reader = READERS[plain.slice(plain.lastIndexOf("."))]!;
+  yield* reader(file, decodedPieces(file.path, isCompressed));
+}
+
+/** The text of a file in pieces: uncompressed, checked to be UTF-8, without a byte-order mark. */
+async function* decodedPieces(path: string, isCompressed: boolean): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (bytes?: Uint8Array<ArrayBuffer>): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch (cause) {
+      throw new DataError(`Cannot read ${path} as text: it is not UTF-8, convert it first`, {
+        cause,
+      });
+    }
+  };
+  let position = 0;
+  for await (const bytes of byteChunks(path, isCompressed)) {
+    const zero = bytes.indexOf(0);
+    if (zero >= 0) {
+      const byte = position + zero;
+      throw new DataError(`Cannot read ${path} as text: byte ${byte} is NUL, the file is binary`);
+    }
+    position += bytes.length;
+    yield decode(bytes);
+  }
+  yield decode();
+}
+
+async function* byteChunks(
+  path: string,
+  isCompressed: boolean,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const file = await attempt(path, () => Deno.open(path));
+  const stream = isCompressed
+    ? file.readable.pipeThrough(new DecompressionStream("gzip"))
+    : file.readable;
+  try {
+    yield* stream;
+  } catch (cause) {
+    // Only decompression throws TypeErrors here; the system's errors have classes of their own.
+    if (!isCompressed || !(cause instanceof TypeError)) throw unreadable(path, cause);
+    throw new DataError(`Cannot read ${path}: its gzip data is damaged or cut off`, { cause });
+  }
+}
+
+async function* readPlainText(
+  { path, id, domain }: TextFile,
+  pieces: AsyncIterable<string>,
+): AsyncGenerator<Document> {
+  const parts: string[] = [];
+  let length = 0;
+  for await (const piece of pieces) {
+    length += piece.length;
+    if (length > LONGEST_TEXT) {
+      throw new DataError(
+        `Cannot read ${path}: it has more characters than one document may have ` +
+          `(${LONGEST_TEXT}), split the file into several`,
+      );
+    }
+    parts.push(piece);
+  }
+  if (length === 0) throw new DataError(`Cannot read ${path}: the file holds no text`);
+  yield { id, text: parts.join(""), domain };
+}
+
+async function* readJsonLines(
+  file: TextFile,
+  pieces: AsyncIterable<string>,
+): AsyncGenerator<Document> {
+  let [number, found] = [0, false];
+  for await (const line of linesOf(pieces)) {
+    number++;
+    if (line.trim() === "") continue;
+    const document = parseRow(file, line, number);
+    if (document === null) continue;
+    found = true;
+    yield document;
+  }
+  if (!found) throw new DataError(`Cannot read ${file.path}: none of its lines holds text`);
+}
+
+async function* linesOf(pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest: string[] = [];
+  for await (const piece of pieces) {
+    const [first = "", ...lines] = piece.split("\n");
+    rest.push(first);
+    if (lines.length === 0) continue;
+    yield rest.join("");
+    rest = [lines.pop()!];
+    yield* lines;
+  }
+  const last = rest.join("");
+  if (last !== "") yield last;
+}
+
+/** A row as a document; null where its text is empty. */
+function parseRow({ path, id, domain }: TextFile, line: string, number: number): Document | null {
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new DataError(`Cannot read line ${number} of ${path}: ${reason}`, { cause });
+  };
+  let row: unknown;
+  try {
+    row = JSON.parse(line);
+  } catch (cause) {
+    return fail("it is not JSON, each line must be an object", cause);
+  }
+  if (typeof row !== "object" || row === null || Array.isArray(row)) {
+    return fail("it is not an object with a text field");
+  }
+  const { text, domain: named = domain } = row as { text?: unknown; domain?: unknown };
+  if (typeof text !== "string") return fail("its field text is missing or not a text");
+  if (typeof named !== "string") return fail("its field domain is not a text");
+  if (text === "") return null;
+  return { id: `${id}:${number}`, text, domain: named === "" ? NO_DOMAIN : named };
+}
+
+/**
+ * Reads, and names the path in what goes wrong.
+ *
+ * @param path What is read.
+ * @param read How.
+ * @returns What `read` gave.
+ * @throws {DataError} If it fails.
+ */
+export async function attempt<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): DataError {
+  return new DataError(`Cannot read ${path}: ${reasonOf(cause)}`, { cause });
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof Deno.errors.NotFound) return "there is no such file or folder";
+  if (cause instanceof Deno.errors.PermissionDenied) return "the system does not allow it";
+  if (cause instanceof Deno.errors.NotCapable) return "run Deno with --allow-read for this path";
+  if (cause instanceof Deno.errors.IsADirectory) return "it is a folder";
+  return cause instanceof Error ? cause.message : String(cause);
+}

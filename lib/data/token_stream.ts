@@ -1,0 +1,137 @@
+import { DataError } from "./errors.ts";
+import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
+
+/** Tokens one after another, wherever they are. */
+export interface TokenStream {
+  /** Number of tokens. */
+  readonly length: number;
+  /**
+   * Copies tokens.
+   *
+   * @param start The first token.
+   * @param target Where they go; as many as it holds, all of them inside the stream.
+   */
+  read(start: number, target: Int32Array | TokenArray): void;
+}
+
+/** Part of a file of little-endian tokens. */
+export interface TokenFileRange {
+  /** The file. */
+  readonly path: string;
+  /** The first byte. */
+  readonly offset: number;
+  /** Number of tokens. */
+  readonly tokens: number;
+}
+
+/**
+ * Makes a stream of tokens in memory.
+ *
+ * @param tokens The tokens.
+ * @returns The stream.
+ */
+export function memoryStream(tokens: TokenArray): TokenStream {
+  return {
+    length: tokens.length,
+    read: (start, target) => target.set(tokens.subarray(start, start + target.length)),
+  };
+}
+
+/**
+ * Makes a stream of tokens in files, read where and when they are asked for: texts need not fit in
+ * memory. A file is open only while it is read, so that there is nothing to close.
+ *
+ * @param ranges Where they are, in order.
+ * @param vocabularySize Decides the bytes of a token.
+ * @returns The stream.
+ */
+export function fileStream(
+  ranges: readonly TokenFileRange[],
+  vocabularySize: number,
+): TokenStream {
+  const starts: number[] = [];
+  let length = 0;
+  for (const { tokens } of ranges) {
+    starts.push(length);
+    length += tokens;
+  }
+  return {
+    length,
+    read(start, target) {
+      let done = 0;
+      for (let i = rangeAt(starts, start); done < target.length; i++) {
+        const range = ranges[i]!;
+        const skipped = start + done - starts[i]!;
+        const count = Math.min(range.tokens - skipped, target.length - done);
+        const part = allocateTokens(count, vocabularySize);
+        readFully(range, skipped * part.BYTES_PER_ELEMENT, part);
+        target.set(part, done);
+        done += count;
+      }
+    },
+  };
+}
+
+/**
+ * Joins streams.
+ *
+ * @param streams The streams, in order.
+ * @returns All of them, one after another.
+ */
+export function joinStreams(streams: readonly TokenStream[]): TokenStream {
+  if (streams.length === 1) return streams[0]!;
+  const starts: number[] = [];
+  let length = 0;
+  for (const stream of streams) {
+    starts.push(length);
+    length += stream.length;
+  }
+  return {
+    length,
+    read(start, target) {
+      let done = 0;
+      for (let i = rangeAt(starts, start); done < target.length; i++) {
+        const stream = streams[i]!;
+        const from = start + done - starts[i]!;
+        const count = Math.min(stream.length - from, target.length - done);
+        stream.read(from, target.subarray(done, done + count));
+        done += count;
+      }
+    },
+  };
+}
+
+/**
+ * Copies all tokens of a stream, for those that are known to be few.
+ *
+ * @param stream The stream.
+ * @param vocabularySize Decides the width of a token.
+ * @returns The tokens.
+ */
+export function readAllTokens(stream: TokenStream, vocabularySize: number): TokenArray {
+  const tokens = allocateTokens(stream.length, vocabularySize);
+  stream.read(0, tokens);
+  return tokens;
+}
+
+/** The last of `starts` that is at most `position`. */
+function rangeAt(starts: readonly number[], position: number): number {
+  let [low, high] = [0, starts.length];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (starts[middle]! <= position) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+function readFully({ path, offset }: TokenFileRange, skip: number, target: TokenArray): void {
+  const bytes = new Uint8Array(target.buffer);
+  using file = Deno.openSync(path);
+  file.seekSync(offset + skip, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) {
+    const count = file.readSync(bytes.subarray(done));
+    if (count === null) throw new DataError(`Cannot read tokens from ${path}: the file was cut`);
+    done += count;
+  }
+}
