@@ -6,6 +6,7 @@
 
 import { parseConfig } from "../lib/train/parse_config.ts";
 import { CONFIG_KEYS } from "../lib/train/schema.ts";
+import { flagTable, table } from "./_table.ts";
 import { TRAIN_FLAGS, type TrainFlag } from "./_train_flags.ts";
 
 const EXAMPLES = `Examples:
@@ -46,13 +47,8 @@ export function trainHelp(): string {
 }
 
 function flagGroup(group: TrainFlag["group"]): string {
-  const rows = Object.entries<TrainFlag>(TRAIN_FLAGS)
-    .filter(([, flag]) => flag.group === group)
-    .map(([name, flag]): [string, string] => [
-      flag.value === undefined ? `--${name}` : `--${name} ${flag.value}`,
-      flag.fallback === undefined ? flag.about : `${flag.about} [${flag.fallback}]`,
-    ]);
-  return `${group}:\n${table(rows, 26)}`;
+  const flags = Object.entries<TrainFlag>(TRAIN_FLAGS).filter(([, flag]) => flag.group === group);
+  return `${group}:\n${flagTable(Object.fromEntries(flags))}`;
 }
 
 function keys(): string {
@@ -64,28 +60,5 @@ function keys(): string {
     );
     return [key, `${description}; ${expects} [${JSON.stringify(value)}]`];
   });
-  return table(rows, 26);
-}
-
-/** Two columns; a long first one puts the second on the next line. */
-function table(rows: readonly (readonly [string, string])[], width: number): string {
-  const indent = `\n${" ".repeat(width + 4)}`;
-  return rows.map(([left, right]) => {
-    const lines = wrap(right, 96 - width).join(indent);
-    return left.length > width ? `  ${left}${indent}${lines}` : `  ${left.padEnd(width)}  ${lines}`;
-  }).join("\n");
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
+  return table(rows);
 }

@@ -5,17 +5,17 @@
  */
 
 import metadata from "../deno.json" with { type: "json" };
-import { Device } from "../lib/autograd/device.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
 import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
+import { describeError } from "./_errors.ts";
 import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
-import { yieldWhenWaiting } from "./_openmp.ts";
+import { openDevice } from "./_open_device.ts";
 import type { Output } from "./_output.ts";
 import { createProgress } from "./_progress.ts";
 import { parseTrainFlags, type TrainRequest, trainRequest } from "./_train_flags.ts";
@@ -64,7 +64,7 @@ async function runTraining(
   train: Train,
 ): Promise<number> {
   // The device first: where it cannot be opened or is too small, no empty run directory is left.
-  using device = await openDevice(config);
+  using device = await openDevice(config.device, config);
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
   const opened = run === null
     ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
@@ -104,24 +104,4 @@ async function runTraining(
   }
   output.result(finalReport(config, summary, directory.path, base));
   return summary.interrupted ? INTERRUPTED : 0;
-}
-
-/** Builds the CPU kernels where they are not, which only a checkout can. */
-async function openDevice({ device, threads, seed }: TrainConfig): Promise<Device> {
-  if (device !== "cuda") {
-    const { ensureKernels } = await import("../kernels/build.ts");
-    await ensureKernels();
-  }
-  yieldWhenWaiting();
-  return await Device.open({ kind: device, threads, seed });
-}
-
-/**
- * The message alone of an error that a user can do something about; with the stack of one that is a
- * fault of the program.
- */
-function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const isBug = ["Error", "TypeError", "RangeError", "ReferenceError"].includes(error.name);
-  return isBug ? error.stack ?? error.message : error.message;
 }

@@ -154,7 +154,7 @@ REMOE_API int32_t remoe_synchronize(uint64_t context);                         /
 REMOE_API int32_t remoe_event_create(uint64_t context, uint64_t* event);
 REMOE_API int32_t remoe_event_destroy(uint64_t context, uint64_t event);
 REMOE_API int32_t remoe_event_record(uint64_t context, uint64_t event);
-REMOE_API int32_t remoe_event_wait(uint64_t context, uint64_t event); /* the stream waits */
+REMOE_API int32_t remoe_event_wait(uint64_t context, uint64_t event);        /* the stream waits */
 REMOE_API int32_t remoe_event_synchronize(uint64_t context, uint64_t event); /* [waits] */
 /* Seconds between two recorded events, to seconds[0]. [waits] */
 REMOE_API int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end,
@@ -320,9 +320,9 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
 
 enum remoe_balance {
   REMOE_BALANCE_NONE = 0,
-  REMOE_BALANCE_PLAIN = 1,  /* equation 9: f = 1 */
-  REMOE_BALANCE_LOAD = 2,   /* equation 10: f_e = E * n_e / (k * T) */
-  REMOE_BALANCE_SWITCH = 3  /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
+  REMOE_BALANCE_PLAIN = 1, /* equation 9: f = 1 */
+  REMOE_BALANCE_LOAD = 2,  /* equation 10: f_e = E * n_e / (k * T) */
+  REMOE_BALANCE_SWITCH = 3 /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
 };
 
 /* Equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit per
@@ -445,6 +445,18 @@ REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64
                                            uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
                                            int32_t heads, int32_t groups, int32_t head_dim,
                                            int32_t stride);
+/*
+ * Attention of one new token a sequence, for generation. qkv [B, stride] holds
+ * [heads q | groups k | groups v] of each sequence's new token, whose position is
+ * lengths[b]; cache fp32[B, capacity, 2*groups*head_dim] the turned keys and the values
+ * of the lengths[b] tokens before it. Turns q and k as remoe_rope does (in place), adds
+ * k and v to the cache, and writes out [B, heads*head_dim]. lengths i32[B] are in
+ * [0, capacity), else REMOE_OUT_OF_RANGE.
+ */
+REMOE_API int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv,
+                                         uint64_t cache, uint64_t lengths, int32_t batch,
+                                         int32_t capacity, int32_t heads, int32_t groups,
+                                         int32_t head_dim, int32_t stride, double base);
 
 /* y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token outside 0..V-1 is
  * REMOE_OUT_OF_RANGE and names its position. */

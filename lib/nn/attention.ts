@@ -5,6 +5,7 @@ import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { LayerCache } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
@@ -85,20 +86,30 @@ export class Attention implements Disposable {
    *
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens of one sequence.
+   * @param cached Keeps the keys and values, and has those of the tokens before.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the rows do not divide by the sequence.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
+    cached?: LayerCache,
   ): Tensor<"f32", readonly [T, number]> {
-    const attended = causalAttention(this.#qkv.forward(x), {
+    const qkv = this.#qkv.forward(x);
+    if (cached !== undefined && !cached.isPrefill) {
+      const { cache, layer } = cached;
+      const attended = cache.attend(layer, qkv, this.#heads, this.#ropeBase);
+      return this.#output.forward(attended as Tensor<"f32", readonly [T, number]>);
+    }
+    const attended = causalAttention(qkv, {
       sequence,
       heads: this.#heads,
       groups: this.#groups,
       ropeBase: this.#ropeBase,
       inPlace: true,
     });
+    // Rotated in place: the keys are those of the cache.
+    cached?.cache.fill(cached.layer, qkv, sequence);
     return this.#output.forward(attended);
   }
 

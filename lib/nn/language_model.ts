@@ -2,10 +2,12 @@
 
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/losses.ts";
+import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
+import { KeyValueCache, type KeyValueCacheOptions, type LayerCache } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
@@ -57,10 +59,14 @@ export interface LanguageModelOptions {
  * ```
  */
 export class LanguageModel implements Disposable {
+  /** Number of tokens of the vocabulary. */
+  readonly vocabulary: number;
   readonly #embedding: Embedding;
   readonly #blocks: readonly TransformerBlock[];
   readonly #norm: RmsNorm;
   readonly #head: Linear;
+  readonly #device: Device;
+  readonly #cacheSizes: Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
 
   /**
    * Makes a model with random weights.
@@ -73,6 +79,10 @@ export class LanguageModel implements Disposable {
     const { vocabulary, layers, hidden, normEpsilon = 1e-5, feedForward } = options;
     const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     const outputDeviation = deviation / Math.sqrt(2 * layers);
+    const { heads, groups = heads } = options;
+    this.vocabulary = vocabulary;
+    this.#device = device;
+    this.#cacheSizes = { layers, groups, headDim: hidden / heads };
     this.#embedding = new Embedding(device, {
       vocabulary,
       hidden,
@@ -100,9 +110,12 @@ export class LanguageModel implements Disposable {
   #states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
+    cached?: Pick<LayerCache, "cache" | "isPrefill">,
   ): Tensor<"f32", readonly [T, number]> {
     let x = this.#embedding.forward(tokens);
-    for (const block of this.#blocks) x = block.forward(x, sequence);
+    for (const [layer, block] of this.#blocks.entries()) {
+      x = block.forward(x, sequence, cached && { ...cached, layer });
+    }
     return this.#norm.forward(x);
   }
 
@@ -150,6 +163,72 @@ export class LanguageModel implements Disposable {
     const count = tokens.shape[0];
     const last = rows<readonly [number]>(this.#states(tokens, count), count - 1, count);
     return this.#head.forward(last);
+  }
+
+  /**
+   * Makes a cache that fits this model.
+   *
+   * @param batch Sequences.
+   * @param capacity Tokens of a sequence.
+   * @returns The cache; dispose of it to free its memory.
+   * @throws {ConfigError} If a size is below 1.
+   */
+  openCache(batch: number, capacity: number): KeyValueCache {
+    return new KeyValueCache(this.#device, { ...this.#cacheSizes, batch, capacity });
+  }
+
+  /**
+   * Reads the beginnings of sequences and keeps them in a cache. Run it without a tape.
+   *
+   * @param sequences Token ids of each sequence, at least one; lengths may differ.
+   * @param cache An empty cache for as many sequences.
+   * @returns The logits of each sequence's next token `[batch, vocabulary]`.
+   * @throws {RangeError} If the cache is of another size, or a sequence is empty.
+   */
+  prefill(
+    sequences: readonly (readonly number[])[],
+    cache: KeyValueCache,
+  ): Tensor<"f32", readonly [number, number]> {
+    const longest = Math.max(...sequences.map(({ length }) => length));
+    const shortest = Math.min(...sequences.map(({ length }) => length));
+    if (sequences.length !== cache.batch || longest > cache.capacity || shortest < 1) {
+      throw new RangeError(
+        `Cannot read ${sequences.length} sequences of ${shortest} to ${longest} tokens into a ` +
+          `cache for ${cache.batch} of at most ${cache.capacity}: each needs a token and room`,
+      );
+    }
+    // Filled up at their ends: what comes later changes no token before it.
+    const padded = sequences.flatMap((tokens) => [
+      ...tokens,
+      ...new Array<number>(longest - tokens.length).fill(0),
+    ]);
+    const states = this.#states(this.#device.tokens(padded), longest, { cache, isPrefill: true });
+    cache.setLengths(sequences.map(({ length }) => length));
+    const last = sequences.map(({ length }, b) => b * longest + length - 1);
+    return this.#head.forward(embedding(states, this.#device.tokens(last)));
+  }
+
+  /**
+   * Reads one token more of each sequence. Run it without a tape.
+   *
+   * @param tokens A token id a sequence.
+   * @param cache What {@linkcode LanguageModel.prefill} left.
+   * @returns The logits of each sequence's next token `[batch, vocabulary]`.
+   * @throws {RangeError} If the cache is full, or for another number of sequences.
+   */
+  decode(
+    tokens: readonly number[],
+    cache: KeyValueCache,
+  ): Tensor<"f32", readonly [number, number]> {
+    if (tokens.length !== cache.batch) {
+      throw new RangeError(
+        `Cannot add ${tokens.length} tokens to a cache for ${cache.batch} sequences: give one each`,
+      );
+    }
+    cache.requireRoom();
+    const states = this.#states(this.#device.tokens(tokens), 1, { cache, isPrefill: false });
+    cache.setLengths(cache.lengths.map((length) => length + 1));
+    return this.#head.forward(states);
   }
 
   /** What training changes, in the order of the layers. */

@@ -5,6 +5,7 @@ import { add } from "../autograd/arithmetic.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
+import type { LayerCache } from "./key_value_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
 /** The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a user's own. */
@@ -91,13 +92,16 @@ export class TransformerBlock implements Disposable {
    *
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens of one sequence.
+   * @param cached Keeps the attention's keys and values, and has those of the tokens before.
    * @returns A tensor of the same shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
+    cached?: LayerCache,
   ): Tensor<"f32", readonly [T, number]> {
-    const attended = add(x, this.#attention.forward(this.#attentionNorm.forward(x), sequence));
+    const normed = this.#attentionNorm.forward(x);
+    const attended = add(x, this.#attention.forward(normed, sequence, cached));
     return add(attended, this.#feedForward.forward(this.#feedForwardNorm.forward(attended)));
   }
 

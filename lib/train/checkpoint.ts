@@ -158,7 +158,7 @@ export class Checkpoint implements Disposable {
   static openNewest(root: string): Checkpoint {
     const [newest, older] = listCheckpoints(root);
     if (newest === undefined) {
-      throw new CheckpointError(`Cannot resume: ${root} holds no complete checkpoint`);
+      throw new CheckpointError(`Cannot open a checkpoint: ${root} holds no complete one`);
     }
     try {
       return Checkpoint.open(newest.path);

@@ -24,7 +24,8 @@ import { appendSample, type Sample, truncateSamples } from "./samples.ts";
 const CONFIG = "config.json";
 const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
-const CHECKPOINTS = "checkpoints";
+/** The folder of checkpoints in a run directory. */
+export const CHECKPOINTS = "checkpoints";
 const LOCK = ".lock";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
@@ -162,7 +163,7 @@ export function findRun(path: string): FoundRun {
   try {
     input = JSON.parse(Deno.readTextFileSync(file));
   } catch (cause) {
-    throw new ConfigError(`Cannot resume ${path}: ${file} is missing or not JSON`, { cause });
+    throw new ConfigError(`Cannot open the run ${path}: ${file} is missing or not JSON`, { cause });
   }
   return {
     path: directory,

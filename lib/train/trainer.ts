@@ -237,13 +237,16 @@ export class Trainer implements Disposable {
    * @returns The text and the step.
    */
   async sample(): Promise<Sample> {
-    const { sample, data, seed } = this.config;
-    const { prompt } = sample;
-    const text = await sampleText(this.#device, this.#built.model, this.#tokenizer, {
-      ...sample,
-      context: data.sequence,
+    const { sample, seed } = this.config;
+    const { prompt, tokens, temperature } = sample;
+    const text = await sampleText(prompt, {
+      device: this.#device,
+      model: this.#built.model,
+      tokenizer: this.#tokenizer,
+      tokens,
+      temperature,
       seed,
-      step: this.#step,
+      stream: this.#step,
     });
     return { step: this.#step, prompt, text };
   }

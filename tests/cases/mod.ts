@@ -7,6 +7,7 @@
 import type { GradientCase, KernelCase, OperationCase } from "./case.ts";
 import { ADAMW_CASES } from "./adamw.ts";
 import { ATTENTION_CASES, ATTENTION_GRADIENT_CASES } from "./attention.ts";
+import { ATTENTION_DECODE_CASES } from "./attention_decode.ts";
 import { CROSS_ENTROPY_CASES, CROSS_ENTROPY_GRADIENT_CASES } from "./cross_entropy.ts";
 import { DISPATCH_PLAN_CASES } from "./dispatch_plan.ts";
 import { ELEMENTWISE_CASES, ELEMENTWISE_GRADIENT_CASES } from "./elementwise.ts";
@@ -41,6 +42,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...RMS_NORM_CASES,
   ...ROPE_CASES,
   ...ATTENTION_CASES,
+  ...ATTENTION_DECODE_CASES,
   ...EMBEDDING_CASES,
   ...CROSS_ENTROPY_CASES,
   ...ADAMW_CASES,

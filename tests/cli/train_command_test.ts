@@ -16,6 +16,7 @@ async function run(...args: string[]): Promise<Result> {
   const written = { result: "", progress: "" };
   const output: Output = {
     result: (text) => written.result += `${text}\n`,
+    text: (text) => (written.result += text, true),
     progress: (text) => written.progress += text,
     columns: null,
   };

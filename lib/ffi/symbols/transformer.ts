@@ -52,6 +52,21 @@ export interface TransformerSymbols {
     headDim: number,
     stride: number,
   ): number;
+  /** Attention of one new token a sequence against a cache. */
+  remoe_attention_decode(
+    context: bigint,
+    out: bigint,
+    qkv: bigint,
+    cache: bigint,
+    lengths: bigint,
+    batch: number,
+    capacity: number,
+    heads: number,
+    groups: number,
+    headDim: number,
+    stride: number,
+    base: number,
+  ): number;
   /** Gradients of attention: queries, keys, values. */
   remoe_attention_gradient(
     context: bigint,
@@ -154,6 +169,24 @@ export const TRANSFORMER_SYMBOLS = {
       "i32",
       "i32",
       "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_attention_decode: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "f64",
     ],
     result: "i32",
     optional: true,

@@ -1,0 +1,27 @@
+/**
+ * The device of a command.
+ *
+ * @module
+ */
+
+import { Device, type DeviceOptions } from "../lib/autograd/device.ts";
+import { yieldWhenWaiting } from "./_openmp.ts";
+
+/**
+ * Opens a device, and builds the CPU kernels where they are not, which only a checkout can.
+ *
+ * @param kind Which kind.
+ * @param options Threads and seed.
+ * @returns The device; dispose of it.
+ */
+export async function openDevice(
+  kind: "auto" | "cpu" | "cuda",
+  { threads = 0, seed = 0 }: Pick<DeviceOptions, "threads" | "seed"> = {},
+): Promise<Device> {
+  if (kind !== "cuda") {
+    const { ensureKernels } = await import("../kernels/build.ts");
+    await ensureKernels();
+  }
+  yieldWhenWaiting();
+  return await Device.open({ kind, threads, seed });
+}

@@ -1,0 +1,16 @@
+/**
+ * Continues texts with a trained model: `deno run -A cli/generate.ts --help` says how.
+ *
+ * @module
+ */
+
+import { generateCommand } from "./_generate_command.ts";
+import { processOutput } from "./_output.ts";
+
+if (import.meta.main) {
+  const input = {
+    isTerminal: Deno.stdin.isTerminal(),
+    read: async () => new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer()),
+  };
+  Deno.exit(await generateCommand(Deno.args, processOutput(), input));
+}

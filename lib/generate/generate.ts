@@ -1,0 +1,189 @@
+import type { Device } from "../autograd/device.ts";
+import { philox4x32, philoxKey } from "../data/philox.ts";
+import { TextStream } from "../data/text_stream.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
+import type { LanguageModel } from "../nn/language_model.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { read } from "../tensor/transfer.ts";
+import { type DrawOptions, drawToken } from "./draw_token.ts";
+import { StopFilter } from "./stop_filter.ts";
+
+/** Why a text ended: the model ended the document, a stop string came, or enough tokens. */
+export type FinishReason = "end" | "stop" | "length";
+
+/** What {@linkcode generate} needs. */
+export interface GenerateOptions extends DrawOptions {
+  /** Where the model lives. */
+  readonly device: Device;
+  /** The model. */
+  readonly model: LanguageModel;
+  /** The tokenizer it was trained with. */
+  readonly tokenizer: Tokenizer;
+  /** Most tokens to draw for each prompt. */
+  readonly tokens: number;
+  /** Texts that end a text; they are not part of it. */
+  readonly stop?: readonly string[];
+  /** Seed of the draws. Default 0. */
+  readonly seed?: number;
+  /** Tells draws of one seed from others, such as those of a step of training. Default 0. */
+  readonly stream?: number;
+  /** Ends the texts after the token at hand. */
+  readonly signal?: AbortSignal;
+}
+
+/** The next piece of a text. */
+export interface GeneratedPiece {
+  /** Which prompt it continues. */
+  readonly prompt: number;
+  /** Text; empty where a token completes none. */
+  readonly text: string;
+  /** Tokens drawn for this prompt so far. */
+  readonly tokens: number;
+  /** Why the text ends with this piece; null: it goes on. */
+  readonly finish: FinishReason | null;
+}
+
+/** The counter of draws: a place of its own beside weights and shuffle. */
+const OPERATION = 0xffff0001;
+
+/**
+ * Continues prompts, all at once, a token each at a time.
+ *
+ * A prompt follows the end of a document, as a document does in training; an empty one is its start.
+ * Draws depend on the seed and the number of the token alone, so a text does not depend on the other
+ * prompts, but for the rounding of products of another size.
+ *
+ * @param prompts The beginnings.
+ * @param options Model, tokenizer and how to draw.
+ * @returns Pieces of the texts as they come, without the prompts.
+ * @throws {ConfigError} If an option is out of range.
+ *
+ * @example
+ * ```ts
+ * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+ * import { openTokenizer } from "@remoe/remoe/data";
+ * import { generate } from "@remoe/remoe/generate";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const tokenizer = await openTokenizer("byte");
+ * using model = new LanguageModel(device, {
+ *   vocabulary: tokenizer.vocabularySize,
+ *   layers: 2,
+ *   hidden: 16,
+ *   heads: 2,
+ *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+ * });
+ * let text = "";
+ * for await (const piece of generate(["Once"], { device, model, tokenizer, tokens: 20, topK: 40 })) {
+ *   text += piece.text;
+ * }
+ * console.assert(text.length > 0);
+ * ```
+ */
+export async function* generate(
+  prompts: readonly string[],
+  options: GenerateOptions,
+): AsyncGenerator<GeneratedPiece, void> {
+  checkOptions(prompts, options);
+  const { device, model, tokenizer, tokens, signal } = options;
+  const texts = prompts.map((prompt, i) => new Text(i, prompt, options));
+  const longest = Math.max(...texts.map(({ start }) => start.length));
+  using cache = model.openCache(texts.length, longest + tokens);
+  let logits = await readRows(device, () => model.prefill(texts.map(({ start }) => start), cache));
+  for (let drawn = 0; drawn < tokens; drawn++) {
+    const last: number[] = [];
+    for (const [i, text] of texts.entries()) {
+      const token = text.isDone ? tokenizer.endOfDocument : text.draw(logits[i]!, drawn);
+      last.push(token);
+      const piece = text.next(token, drawn + 1 === tokens || signal?.aborted === true);
+      if (piece !== null) yield piece;
+    }
+    if (texts.every(({ isDone }) => isDone)) return;
+    logits = await readRows(device, () => model.decode(last, cache));
+  }
+}
+
+/** A text under way. */
+class Text {
+  /** The tokens of the prompt. */
+  readonly start: readonly number[];
+  isDone = false;
+  readonly #index: number;
+  readonly #options: GenerateOptions;
+  readonly #stream: TextStream;
+  readonly #filter: StopFilter;
+  readonly #key: ReturnType<typeof philoxKey>;
+  #tokens = 0;
+
+  constructor(index: number, prompt: string, options: GenerateOptions) {
+    const { tokenizer, stop = [], seed = 0 } = options;
+    this.start = [tokenizer.endOfDocument, ...tokenizer.encode(prompt)];
+    this.#index = index;
+    this.#options = options;
+    this.#stream = new TextStream(tokenizer);
+    this.#filter = new StopFilter(stop);
+    this.#key = philoxKey(seed);
+  }
+
+  draw(logits: Float32Array, number: number): number {
+    const { stream = 0, tokenizer } = this.#options;
+    const [word = 0] = philox4x32([number, 0, OPERATION, stream], this.#key);
+    // A vocabulary may be padded: tokens that stand for nothing are not drawn.
+    const real = logits.subarray(0, tokenizer.vocabularySize);
+    return drawToken(real, word * 2 ** -32, this.#options);
+  }
+
+  /** Takes a token; null where the text is done. */
+  next(token: number, isLast: boolean): GeneratedPiece | null {
+    if (this.isDone) return null;
+    this.#tokens++;
+    const isEnd = token === this.#options.tokenizer.endOfDocument;
+    let text = isEnd ? "" : this.#filter.push(this.#stream.push(token));
+    let finish: FinishReason | null = this.#filter.isStopped ? "stop" : null;
+    if (finish === null && (isEnd || isLast)) {
+      finish = isEnd ? "end" : "length";
+      text += this.#filter.push(this.#stream.end()) + this.#filter.end();
+    }
+    this.isDone = finish !== null;
+    return { prompt: this.#index, text, tokens: this.#tokens, finish };
+  }
+}
+
+/** The rows of logits, computed without a tape. */
+async function readRows(
+  device: Device,
+  compute: () => Tensor<"f32", readonly [number, number]>,
+): Promise<Float32Array[]> {
+  using _scope = device.noGradient();
+  const tensor = compute();
+  const [rows, columns] = tensor.shape;
+  const values = await read(tensor);
+  return Array.from(
+    { length: rows },
+    (_, row) => values.subarray(row * columns, (row + 1) * columns),
+  );
+}
+
+function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
+  const { tokens, temperature = 1, topK = 1, topP = 1, stop = [], model, tokenizer } = options;
+  const require = (holds: boolean, what: string): void => {
+    if (!holds) throw new ConfigError(`Cannot generate: ${what}`);
+  };
+  require(prompts.length > 0, "there is no prompt");
+  require(Number.isInteger(tokens) && tokens >= 1, `tokens is ${tokens}, expected at least 1`);
+  require(
+    temperature >= 0 && temperature < Infinity,
+    `temperature is ${temperature}, expected a number of at least 0`,
+  );
+  require(
+    Number.isInteger(topK) && topK >= 1,
+    `top-k is ${topK}, expected a whole number of at least 1`,
+  );
+  require(topP > 0 && topP <= 1, `top-p is ${topP}, expected a number above 0 and at most 1`);
+  require(!stop.includes(""), "a stop string is empty");
+  require(
+    model.vocabulary >= tokenizer.vocabularySize,
+    `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name} has`,
+  );
+}

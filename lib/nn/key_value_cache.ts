@@ -1,0 +1,178 @@
+/** Keys and values of the tokens a model has seen, for generation. @module */
+
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { ConfigError } from "../errors.ts";
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { upload } from "../tensor/transfer.ts";
+
+/** Sizes of a {@linkcode KeyValueCache}. */
+export interface KeyValueCacheOptions {
+  /** Blocks of the model. */
+  readonly layers: number;
+  /** Groups of heads that share keys and values. */
+  readonly groups: number;
+  /** Size of a head. */
+  readonly headDim: number;
+  /** Sequences. */
+  readonly batch: number;
+  /** Tokens of a sequence there is room for. */
+  readonly capacity: number;
+}
+
+/**
+ * The turned keys and the values of the tokens before, so that a new token costs one row of the
+ * model and not all of its sequence again. Sequences may have different lengths.
+ *
+ * It takes `8 · layers · batch · capacity · groups · headDim` bytes of device memory.
+ *
+ * @example
+ * ```ts
+ * import { Device, FeedForward, KeyValueCache, LanguageModel, read } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using model = new LanguageModel(device, {
+ *   vocabulary: 10,
+ *   layers: 2,
+ *   hidden: 16,
+ *   heads: 2,
+ *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+ * });
+ * using cache = new KeyValueCache(device, {
+ *   layers: 2,
+ *   groups: 2,
+ *   headDim: 8,
+ *   batch: 2,
+ *   capacity: 5,
+ * });
+ * using _scope = device.noGradient();
+ * await read(model.prefill([[1, 2, 3], [4]], cache));
+ * const logits = model.decode([5, 6], cache);
+ * console.assert(logits.shape.join() === "2,10" && cache.lengths.join() === "4,2");
+ * ```
+ */
+export class KeyValueCache implements Disposable {
+  /** Sequences. */
+  readonly batch: number;
+  /** Tokens of a sequence there is room for. */
+  readonly capacity: number;
+  readonly #memory: DeviceMemory;
+  readonly #layers: readonly DeviceTensor<"f32">[];
+  readonly #onDevice: DeviceTensor<"i32">;
+  #lengths: number[];
+
+  /**
+   * Makes an empty cache.
+   *
+   * @param device Where it lives.
+   * @param options Sizes.
+   * @throws {ConfigError} If a size is below 1.
+   */
+  constructor(device: Device, options: KeyValueCacheOptions) {
+    const { layers, groups, headDim, batch, capacity } = options;
+    for (const [name, size] of Object.entries({ layers, groups, headDim, batch, capacity })) {
+      if (!Number.isInteger(size) || size < 1) {
+        throw new ConfigError(`Cannot make a cache with ${name} ${size}: it must be at least 1`);
+      }
+    }
+    this.batch = batch;
+    this.capacity = capacity;
+    this.#memory = memoryOf(device);
+    const shape = [batch, capacity, 2 * groups * headDim];
+    this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
+    this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    this.#lengths = new Array(batch).fill(0);
+  }
+
+  /** Tokens of each sequence. */
+  get lengths(): readonly number[] {
+    return this.#lengths;
+  }
+
+  /** Sets the tokens of each sequence, once a layer's keys and values are there. */
+  setLengths(lengths: readonly number[]): void {
+    this.#lengths = [...lengths];
+    upload(this.#onDevice, Int32Array.from(lengths));
+  }
+
+  /** Room for one token more in each sequence, or an error. */
+  requireRoom(): void {
+    const full = this.#lengths.findIndex((length) => length >= this.capacity);
+    if (full < 0) return;
+    throw new RangeError(
+      `Cannot add a token to sequence ${full}: the cache has room for ${this.capacity} tokens`,
+    );
+  }
+
+  /** Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`. */
+  fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
+    const source = internal(qkv);
+    const target = this.#layers[layer]!;
+    const [, stride = 0] = source.shape;
+    const row = target.shape[2]!;
+    const { kernels: k } = this.#memory;
+    const layout = Int32Array.of(2, sequence, row, stride, 1);
+    for (let b = 0; b < this.batch; b++) {
+      const to = target.address + BigInt(4 * b * this.capacity * row);
+      const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
+      k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
+    }
+  }
+
+  /**
+   * Attends with one new token a sequence, and keeps its key and value.
+   *
+   * @param layer Which layer.
+   * @param qkv The projection `[batch, columns]`; it is overwritten.
+   * @param heads Query heads.
+   * @param ropeBase Base of the rotary angles.
+   * @returns `[batch, heads · headDim]`.
+   */
+  attend(
+    layer: number,
+    qkv: Tensor<"f32", readonly [number, number]>,
+    heads: number,
+    ropeBase: number,
+  ): Tensor<"f32", readonly [number, number]> {
+    const source = internal(qkv);
+    const cache = this.#layers[layer]!;
+    const [, stride] = source.shape;
+    const headDim = (stride - cache.shape[2]!) / heads;
+    const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
+    const { kernels: k } = this.#memory;
+    k.check(
+      k.symbols.remoe_attention_decode(
+        k.handle,
+        out.address,
+        source.address,
+        cache.address,
+        this.#onDevice.address,
+        this.batch,
+        this.capacity,
+        heads,
+        cache.shape[2]! / (2 * headDim),
+        headDim,
+        stride,
+        ropeBase,
+      ),
+      "cached attention",
+    );
+    return out as unknown as Tensor<"f32", readonly [number, number]>;
+  }
+
+  /** Frees the memory. */
+  [Symbol.dispose](): void {
+    for (const layer of this.#layers) layer[Symbol.dispose]();
+    this.#onDevice[Symbol.dispose]();
+  }
+}
+
+/** A layer's part of a cache, and whether the tokens at hand are the first. */
+export interface LayerCache {
+  /** The cache. */
+  readonly cache: KeyValueCache;
+  /** Which layer. */
+  readonly layer: number;
+  /** Whole sequences from their start, else one token each. */
+  readonly isPrefill: boolean;
+}

@@ -1,0 +1,126 @@
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { type Device, type LanguageModel, read } from "../../mod.ts";
+import { openTokenizer } from "../../lib/data/mod.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { generate, type GenerateOptions } from "../../lib/generate/mod.ts";
+import { buildModel } from "../../lib/train/model.ts";
+import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+const tokenizer = await openTokenizer("byte");
+
+/** A small model whose weights are large enough to have opinions. */
+function smallModel(device: Device, layer: ConfigLayer = {}) {
+  const model = { layers: 2, hidden: 32, heads: 4, groups: 2, init_std: 0.3 };
+  return buildModel(device, parseConfig({ preset: "pico", model, ...layer }));
+}
+
+/** The logits that follow a sequence, by the forward pass of training. */
+async function trainingLogits(device: Device, model: LanguageModel, tokens: readonly number[]) {
+  using _scope = device.noGradient();
+  const logits = await read(model.logits(device.tokens(tokens), tokens.length));
+  return logits.slice(-model.vocabulary);
+}
+
+const ROUTERS: Record<string, ConfigLayer> = {
+  relu: {},
+  topk: { moe: { router: "topk", active: 2 } },
+  dense: { moe: { router: "dense" } },
+};
+
+for (const [router, layer] of Object.entries(ROUTERS)) {
+  Deno.test(`cached logits equal those of training at every position (${router})`, async () => {
+    using device = await openDevice({ seed: 2 });
+    using built = smallModel(device, layer);
+    const { model } = built;
+    const sequences = [[256, 5, 9, 77, 31], [256], [256, 200, 3]];
+    using cache = model.openCache(3, 12);
+    using _scope = device.noGradient();
+    let logits = await read(model.prefill(sequences, cache));
+    for (let step = 0; step < 7; step++) {
+      for (const [b, sequence] of sequences.entries()) {
+        const expected = await trainingLogits(device, model, sequence);
+        const ours = logits.subarray(b * 257, (b + 1) * 257);
+        const largest = Math.max(...expected.map(Math.abs));
+        expected.forEach((value, i) => assertAlmostEquals(ours[i]!, value, 2e-5 * largest));
+      }
+      sequences.forEach((sequence, b) => sequence.push((sequence.at(-1)! * 7 + b + step) % 256));
+      logits = await read(model.decode(sequences.map((sequence) => sequence.at(-1)!), cache));
+    }
+  });
+}
+
+async function texts(prompts: readonly string[], options: GenerateOptions): Promise<string[]> {
+  const all = prompts.map(() => "");
+  for await (const { prompt, text } of generate(prompts, options)) all[prompt] += text;
+  return all;
+}
+
+Deno.test("greedy text with the cache is greedy text with the whole window", async () => {
+  using device = await openDevice({ seed: 3 });
+  using built = smallModel(device);
+  const { model } = built;
+  const options = { device, model, tokenizer, tokens: 24, temperature: 0 };
+  const drawn: number[] = [];
+  for (let i = 0; i < 24; i++) {
+    const window = [256, ...tokenizer.encode("Some"), ...drawn];
+    const logits = await trainingLogits(device, model, window);
+    drawn.push(logits.indexOf(Math.max(...logits)));
+    if (drawn.at(-1) === 256) break;
+  }
+  assertEquals((await texts(["Some"], options))[0], tokenizer.decode(drawn));
+});
+
+Deno.test("a text depends on seed and prompt, and not on the other prompts", async () => {
+  using device = await openDevice({ seed: 4 });
+  using built = smallModel(device);
+  const { model } = built;
+  const options = { device, model, tokenizer, tokens: 30, topK: 50, seed: 9 };
+  const [alone] = await texts(["A tale"], options);
+  assertEquals((await texts(["", "A tale", "A much longer beginning"], options))[1], alone);
+  assert((await texts(["A tale"], { ...options, seed: 10 }))[0] !== alone);
+});
+
+Deno.test("a stop string ends a text and is not part of it; others go on", async () => {
+  using device = await openDevice({ seed: 5 });
+  using built = smallModel(device);
+  const { model } = built;
+  const options = { device, model, tokenizer, tokens: 40, seed: 1 };
+  const [whole] = await texts(["x"], options);
+  const stop = whole!.slice(10, 13);
+  const cut = whole!.slice(0, whole!.indexOf(stop));
+  const pieces = await Array.fromAsync(generate(["x"], { ...options, stop: [stop] }));
+  assertEquals(pieces.map(({ text }) => text).join(""), cut);
+  assertEquals(pieces.at(-1)!.finish, "stop");
+  assert(pieces.slice(0, -1).every(({ finish }) => finish === null));
+});
+
+Deno.test("generation frees all that it takes", async () => {
+  using device = await openDevice({ seed: 5 });
+  using built = smallModel(device);
+  const { model } = built;
+  const before = device.statistics().inUse;
+  await texts(["x", "y"], { device, model, tokenizer, tokens: 5 });
+  assertEquals(device.statistics().inUse, before);
+});
+
+Deno.test("`generate()` names the option that is out of range", async () => {
+  using device = await openDevice({ seed: 5 });
+  using built = smallModel(device);
+  const { model } = built;
+  const wrong: [Partial<GenerateOptions>, string][] = [
+    [{ tokens: 0 }, "tokens is 0"],
+    [{ temperature: -1 }, "temperature is -1"],
+    [{ topK: 0 }, "top-k is 0"],
+    [{ topP: 0 }, "top-p is 0"],
+    [{ topP: 1.1 }, "top-p is 1.1"],
+    [{ stop: [""] }, "a stop string is empty"],
+  ];
+  for (const [options, message] of wrong) {
+    const whole = { device, model, tokenizer, tokens: 5, ...options };
+    await assertRejects(() => texts(["x"], whole), ConfigError, message);
+  }
+  const gpt2 = await openTokenizer("gpt2");
+  const other = { device, model, tokenizer: gpt2, tokens: 5 };
+  await assertRejects(() => texts(["x"], other), ConfigError, "fewer than the tokenizer gpt2");
+});
