@@ -157,15 +157,43 @@ export class SafetensorsFile implements Disposable {
    * @throws {CheckpointError} There is no such tensor, it is not as expected, or the file ends.
    */
   read(name: string, expected?: Omit<TensorSpec, "name">): Uint8Array<ArrayBuffer> {
+    const place = this.#find(name, expected);
+    const bytes = new Uint8Array(place.bytes);
+    this.#file.seekSync(this.#dataStart + place.offset, Deno.SeekMode.Start);
+    readFull(this.#file, bytes);
+    return bytes;
+  }
+
+  /**
+   * Reads a tensor piece by piece, for one that should not be in memory whole.
+   *
+   * @param name The tensor's name.
+   * @param expected What the caller needs; another shape or dtype is an error.
+   * @param buffer What pieces are read into, each over the one before.
+   * @returns The pieces in order.
+   * @throws {CheckpointError} There is no such tensor, it is not as expected, or the file ends.
+   */
+  *pieces(
+    name: string,
+    expected: Omit<TensorSpec, "name">,
+    buffer: Uint8Array<ArrayBuffer>,
+  ): Generator<Uint8Array<ArrayBuffer>> {
+    const place = this.#find(name, expected);
+    for (let done = 0; done < place.bytes; done += buffer.length) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, place.bytes - done));
+      this.#file.seekSync(this.#dataStart + place.offset + done, Deno.SeekMode.Start);
+      readFull(this.#file, piece);
+      yield piece;
+    }
+  }
+
+  #find(name: string, expected?: Omit<TensorSpec, "name">): TensorPlace {
     const place = this.#places.get(name);
     if (place === undefined) {
       throw new CheckpointError(`Cannot read tensor ${name}: ${this.path} does not hold it`);
     }
     if (expected !== undefined) this.#check(place, expected);
-    const bytes = new Uint8Array(place.bytes);
-    this.#file.seekSync(this.#dataStart + place.offset, Deno.SeekMode.Start);
-    readFull(this.#file, bytes);
-    return bytes;
+    return place;
   }
 
   #check(place: TensorPlace, expected: Omit<TensorSpec, "name">): void {

@@ -11,7 +11,6 @@ import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
-import { download, upload } from "../tensor/transfer.ts";
 import type { TrainConfig } from "./config.ts";
 import type { SafetensorsFile, TensorEntry } from "./safetensors.ts";
 
@@ -34,14 +33,21 @@ interface Part {
 /** Bytes of an fp32. */
 const BYTES = 4;
 
+/**
+ * Bytes that pass between a device and a file at once. Arrays of a model's size would wait for the
+ * garbage collector, which does not hurry for memory outside of its heap: some gigabytes.
+ */
+const PIECE = 4 << 20;
+
 /** The file's tensors of a model, each read from the device when its turn comes. */
 export function* modelEntries(
   parameters: Iterable<Parameter>,
   config: TrainConfig,
 ): Generator<TensorEntry> {
+  const buffer = new Uint8Array(PIECE);
   for (const parameter of parameters) {
     const layout = layoutOf(parameter, config);
-    let bytes: Uint8Array | null = null;
+    let ordered: DeviceTensor<"f32"> | null = null;
     let offset = 0;
     for (const { name, shape } of layout.parts) {
       const start = offset;
@@ -52,11 +58,13 @@ export function* modelEntries(
         name,
         dtype: "F32",
         shape,
-        read(): Uint8Array {
-          bytes ??= inFileOrder(parameter, layout);
-          const part = bytes.subarray(start, start + length);
-          if (isLast) bytes = null; // the parts are read in order: the last one lets go
-          return part;
+        *read() {
+          ordered ??= inFileOrder(parameter, layout);
+          yield* pieces(ordered, start, length, buffer);
+          if (!isLast) return;
+          // The parts are read in order: the last one lets go.
+          if (ordered !== internal(parameter)) ordered[Symbol.dispose]();
+          ordered = null;
         },
       };
     }
@@ -69,18 +77,21 @@ export function loadModel(
   config: TrainConfig,
   file: SafetensorsFile,
 ): void {
+  const buffer = new Uint8Array(PIECE);
   const expected = new Set<string>();
   for (const parameter of parameters) {
-    const layout = layoutOf(parameter, config);
-    const bytes = new Uint8Array(parameter.size * BYTES);
+    const { view, order, parts } = layoutOf(parameter, config);
+    const target = internal(parameter);
+    using scope = target.memory.openScope();
+    const ordered = isIdentity(order) ? target : scope.memory.allocate("f32", parameter.shape);
     let offset = 0;
-    for (const { name, shape } of layout.parts) {
-      const part = file.read(name, { dtype: "F32", shape });
-      bytes.set(part, offset);
-      offset += part.length;
+    for (const { name, shape } of parts) {
+      offset = fill(ordered, offset, file.pieces(name, { dtype: "F32", shape }, buffer));
       expected.add(name);
     }
-    fromFileOrder(parameter, layout, bytes);
+    if (ordered === target) continue;
+    const inverse = order.map((_, axis) => order.indexOf(axis));
+    permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
   }
   const foreign = [...file.tensors.keys()].find((name) => !expected.has(name));
   if (foreign !== undefined) {
@@ -90,35 +101,45 @@ export function loadModel(
   }
 }
 
-function inFileOrder(parameter: Parameter, layout: Layout): Uint8Array {
+/** The parameter itself, or a copy with the axes in the file's order, which is to be disposed of. */
+function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
   const source = internal(parameter);
-  if (isIdentity(layout.order)) return bytesOf(download(source));
-  using scope = source.memory.openScope();
-  const ordered = scope.memory.allocate("f32", parameter.shape);
-  permuteInto(ordered, source, layout.view, layout.order);
-  return bytesOf(download(ordered));
+  if (isIdentity(order)) return source;
+  const ordered = source.memory.allocateAtRoot("f32", parameter.shape);
+  permuteInto(ordered, source, view, order);
+  return ordered;
 }
 
-function fromFileOrder(
-  parameter: Parameter,
-  { view, order }: Layout,
-  bytes: Uint8Array<ArrayBuffer>,
-): void {
-  const target = internal(parameter);
-  if (isIdentity(order)) return upload(target, bytes);
-  using scope = target.memory.openScope();
-  const ordered: DeviceTensor<"f32"> = scope.memory.allocate("f32", parameter.shape);
-  upload(ordered, bytes);
-  const inverse = order.map((_, axis) => order.indexOf(axis));
-  permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
+/** Copies a range of a tensor's bytes to the host, each piece over the one before. */
+function* pieces(
+  { address, memory }: DeviceTensor,
+  start: number,
+  length: number,
+  buffer: Uint8Array<ArrayBuffer>,
+): Generator<Uint8Array<ArrayBuffer>> {
+  for (let done = 0; done < length; done += buffer.length) {
+    const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
+    memory.kernels.readBytes(address + BigInt(start + done), piece);
+    yield piece;
+  }
+}
+
+/** Copies pieces to a tensor from byte `offset` on; returns where they end. */
+function fill(
+  { address, memory }: DeviceTensor,
+  offset: number,
+  data: Iterable<Uint8Array<ArrayBuffer>>,
+): number {
+  let end = offset;
+  for (const piece of data) {
+    memory.kernels.writeBytes(address + BigInt(end), piece);
+    end += piece.length;
+  }
+  return end;
 }
 
 function isIdentity(order: readonly number[]): boolean {
   return order.every((axis, i) => axis === i);
-}
-
-function bytesOf(values: Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 function layoutOf(parameter: Parameter, config: TrainConfig): Layout {
@@ -219,8 +240,11 @@ function expertName(
 export function* momentEntries(
   moments: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
 ): Generator<TensorEntry> {
+  const buffer = new Uint8Array(PIECE);
   for (const { name, tensor } of moments) {
-    yield { name, dtype: "F32", shape: tensor.shape, read: () => bytesOf(download(tensor)) };
+    const { shape } = tensor;
+    const read = () => pieces(tensor, 0, tensor.size * BYTES, buffer);
+    yield { name, dtype: "F32", shape, read };
   }
 }
 
@@ -229,7 +253,8 @@ export function loadMoments(
   moments: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
   file: SafetensorsFile,
 ): void {
+  const buffer = new Uint8Array(PIECE);
   for (const { name, tensor } of moments) {
-    upload(tensor, file.read(name, { dtype: "F32", shape: tensor.shape }));
+    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
   }
 }
