@@ -9,7 +9,7 @@
  *
  * @example
  * ```ts
- * import { Device, type KeptRows, MoE, ReluRouter } from "@remoe/remoe";
+ * import { Device, type KeptRows, meanSquaredError, MoE, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
  * using router = new ReluRouter(device, { hidden: 16, experts: 4 });
@@ -17,7 +17,9 @@
  * using layer = new MoE(device, { router, hidden: 16, width: 32, kept });
  * using tape = device.record();
  * const x = tape.watch(device.normal([10, 16]));
- * tape.backward(layer.forward(x).output, { gradient: device.normal([10, 16]) });
+ * tape.backward(meanSquaredError(layer.forward(x).output, x));
+ *
+ * kept.rows = 0; // from the next step on, all are computed again
  * ```
  */
 export interface KeptRows {
