@@ -5,8 +5,11 @@
  */
 
 import metadata from "../deno.json" with { type: "json" };
+import type { Device } from "../lib/autograd/device.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { writeTextAtomically } from "../lib/train/files.ts";
 import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
+import type { StepProfile } from "../lib/train/profile.ts";
 import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { callingDirectory } from "./_arguments.ts";
@@ -18,6 +21,7 @@ import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
 import { openDevice } from "./_open_device.ts";
 import type { Output } from "./_output.ts";
 import { createProgress } from "./_progress.ts";
+import { profileReport } from "./_profile_report.ts";
 import { parseTrainFlags, type TrainRequest, trainRequest } from "./_train_flags.ts";
 import { finalReport, startReport, validationLine } from "./_train_report.ts";
 
@@ -45,7 +49,7 @@ export async function trainCommand(
     const base = callingDirectory();
     const request = trainRequest(given, base);
     if (given.has("dry-run")) return print(output, dryRunReport(request.config));
-    return await runTraining(request, base, output, await loadTrain());
+    return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
   } catch (error) {
     output.progress(`error: ${describeError(error)}\n`);
     return 1;
@@ -62,6 +66,7 @@ async function runTraining(
   base: string,
   output: Output,
   train: Train,
+  profiled: boolean,
 ): Promise<number> {
   // The device first: where it cannot be opened or is too small, no empty run directory is left.
   using device = await openDevice(config.device, config);
@@ -75,6 +80,7 @@ async function runTraining(
   const hardware = `${name}, ${isa}, ${threads} threads, ${gemm}`;
   output.progress(`${startReport(config, hardware, directory.path)}\n`);
 
+  using profile = profiled ? await startProfile(device) : null;
   const progress = createProgress({
     steps: config.steps,
     from: checkpoint?.state.step ?? 0,
@@ -94,6 +100,7 @@ async function runTraining(
       directory,
       checkpoint,
       signal: interrupt.signal,
+      profile,
       onStep: (metrics) => progress.step(metrics),
       onValidation: (metrics) => progress.note(validationLine(metrics)),
       onSample: ({ step, text }) => progress.note(`step ${step}  sample: ${oneLine(text, 80)}`),
@@ -103,5 +110,15 @@ async function runTraining(
     await progress.stop();
   }
   output.result(finalReport(config, summary, directory.path, base));
+  if (profile !== null) {
+    writeTextAtomically(`${directory.path}/profile.json`, JSON.stringify(profile.trace()));
+    output.result(`\n${profileReport(profile.summary())}`);
+  }
   return summary.interrupted ? INTERRUPTED : 0;
+}
+
+/** Loaded on demand, as all that brings the library with it. */
+async function startProfile(device: Device): Promise<StepProfile> {
+  const { StepProfile } = await import("../lib/train/profile.ts");
+  return new StepProfile(device);
 }

@@ -172,6 +172,11 @@ export const TRAIN_FLAGS = {
     repeat: true,
     about: "Any key of the configuration, over file and flags; may be repeated",
   },
+  profile: {
+    group: "Run",
+    about: "Print where the steps' time went, by kernel, and write DIR/profile.json for the " +
+      "trace viewers of Chrome and Perfetto",
+  },
   "dry-run": {
     group: "Other",
     about: "Print configuration, parameters, FLOPs and memory, and stop",

@@ -13,6 +13,7 @@ export * from "./library.ts";
 export * from "./open_context.ts";
 export * from "./probe.ts";
 export * from "./release.ts";
+export { type CallListener, timeCalls } from "./timed_calls.ts";
 export type {
   HostBuffer,
   KernelSymbols,

@@ -65,6 +65,14 @@ export {
   truncateMetrics,
   type ValidationMetrics,
 } from "./metrics.ts";
+export {
+  type ProfileEntry,
+  type ProfileOptions,
+  type ProfileSummary,
+  type StepPhase,
+  StepProfile,
+  type TraceEvent,
+} from "./profile.ts";
 export type { Sample } from "./samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
 export type { SafetensorsDType, TensorSpec } from "./safetensors_header.ts";

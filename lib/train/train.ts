@@ -47,7 +47,12 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     ...(data.cache === null ? {} : { cacheFolder: data.cache }),
     onEvent: corpusNotices((text) => options.onNotice?.(text)),
   });
-  using trainer = new Trainer(config, { device, corpus, tokenizer });
+  using trainer = new Trainer(config, {
+    device,
+    corpus,
+    tokenizer,
+    profile: options.profile ?? null,
+  });
   if (checkpoint) restore(trainer, checkpoint);
   return await new Run(trainer, options).go();
 }

@@ -8,6 +8,7 @@ import type { Device } from "../autograd/device.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import type { RunDirectory } from "./run_directory.ts";
+import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";
 import type { StageState } from "./stage.ts";
 
@@ -33,6 +34,8 @@ export interface TrainOptions extends TrainEvents {
   readonly checkpoint?: Checkpoint | null;
   /** Ends the run after the step it is in, with a checkpoint. */
   readonly signal?: AbortSignal;
+  /** Measures where the steps' time goes; the caller disposes of it. */
+  readonly profile?: StepProfile | null;
 }
 
 /** The final figures of a run. */

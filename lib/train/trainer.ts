@@ -18,6 +18,7 @@ import { memoryLimit } from "./memory_limit.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
+import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
@@ -33,6 +34,8 @@ export interface TrainerOptions {
   readonly corpus: Corpus;
   /** The tokenizer that made them. */
   readonly tokenizer: Tokenizer;
+  /** Measures the parts of a step; default: nothing does. */
+  readonly profile?: StepProfile | null;
 }
 
 /**
@@ -50,6 +53,7 @@ export class Trainer implements Disposable {
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
   readonly #validation: Validation;
+  readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
   #largestKept: number;
@@ -59,11 +63,12 @@ export class Trainer implements Disposable {
   #lambda: number;
 
   constructor(config: TrainConfig, options: TrainerOptions) {
-    const { device, corpus, tokenizer } = options;
+    const { device, corpus, tokenizer, profile = null } = options;
     const { optimizer } = config;
     this.config = config;
     this.#device = device;
     this.#tokenizer = tokenizer;
+    this.#profile = profile;
     this.sampler = makeSampler(config, corpus);
     this.#validation = new Validation(config, corpus.validation, tokenizer);
     const limit = memoryLimit(config, device.info().memoryBytes);
@@ -136,12 +141,15 @@ export class Trainer implements Disposable {
     const step = this.#step + 1;
     const lr = learningRate(step, { ...schedule, lr: optimizer.lr, steps: config.steps });
     const microBatches = data.batch / data.micro_batch;
+    this.#profile?.enter("data");
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
     state.begin();
     for (let i = 0; i < microBatches; i++) {
+      this.#profile?.enter("data");
       this.#accumulate(this.sampler.next(data.micro_batch), 1 / microBatches);
     }
+    this.#profile?.enter("optimizer");
     state.updateLambda({
       active: moe.active * moe.granularity,
       tokens: data.batch * data.sequence,
@@ -152,8 +160,10 @@ export class Trainer implements Disposable {
     });
     this.optimizer.lr = lr;
     this.optimizer.step();
+    this.#profile?.enter("readout");
     const readout = state.read();
     const ms = performance.now() - started;
+    this.#profile?.endStep();
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw new DivergenceError(
         `Cannot go on after step ${step}: the ${
@@ -184,8 +194,10 @@ export class Trainer implements Disposable {
     using tape = this.#device.record();
     const tokens = this.#device.tokens(batch.tokens);
     const targets = this.#device.tokens(batch.targets);
+    this.#profile?.enter("forward");
     const { loss } = model.loss(tokens, targets, batch.sequence);
     state.addLoss(loss, share);
+    this.#profile?.enter("backward");
     tape.backward(loss, { scale: share });
   }
 

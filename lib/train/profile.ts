@@ -1,0 +1,231 @@
+/** Where the time of a training step goes: by phase and kernel, as a table and as a trace. @module */
+
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { timeCalls } from "../ffi/mod.ts";
+
+/** The parts of a step. */
+export type StepPhase = "data" | "forward" | "backward" | "optimizer" | "readout";
+
+/** Time of one kernel in one phase. */
+export interface ProfileEntry {
+  /** The part of the step. */
+  readonly phase: StepPhase;
+  /** The kernel; null: the rest of the phase, in TypeScript and between the two languages. */
+  readonly kernel: string | null;
+  /** Calls in a step. */
+  readonly calls: number;
+  /** Milliseconds of a step. */
+  readonly ms: number;
+  /** Share of the step's time. */
+  readonly share: number;
+}
+
+/** What a {@linkcode StepProfile} found. */
+export interface ProfileSummary {
+  /** Steps it covers. */
+  readonly steps: number;
+  /** Milliseconds of a step. */
+  readonly ms: number;
+  /** Phases in their order, and in each the longest first. */
+  readonly entries: readonly ProfileEntry[];
+  /** Share of the time that no kernel ran. */
+  readonly hostShare: number;
+}
+
+/** One bar of a trace, as the viewers of Chrome and Perfetto read it. */
+export interface TraceEvent {
+  /** What ran. */
+  readonly name: string;
+  /** `phase` or `kernel`. */
+  readonly cat: string;
+  /** A bar with a duration. */
+  readonly ph: "X";
+  /** Start in microseconds. */
+  readonly ts: number;
+  /** Duration in microseconds. */
+  readonly dur: number;
+  /** Always 1. */
+  readonly pid: 1;
+  /** 1 for phases, 2 for kernels: their rows in the viewer. */
+  readonly tid: 1 | 2;
+}
+
+/** How a {@linkcode StepProfile} is taken. */
+export interface ProfileOptions {
+  /** Steps to pass over first, while memory is mapped and code is compiled; default 3. */
+  readonly skip?: number;
+  /** Steps to trace call by call; default 5. The table covers all. */
+  readonly traced?: number;
+}
+
+const PHASES: readonly StepPhase[] = ["data", "forward", "backward", "optimizer", "readout"];
+
+interface Sum {
+  calls: number;
+  ms: number;
+}
+
+/**
+ * Measures steps while it lives: pass it to `train` as `profile`. On a device that queues its work
+ * each call is waited for, so that a profiled step takes longer there.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertEquals } from "@std/assert";
+ * import { Device } from "@remoe/remoe";
+ * import { StepProfile } from "@remoe/remoe/train";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using profile = new StepProfile(device, { skip: 1 });
+ * for (let step = 0; step < 3; step++) {
+ *   profile.enter("forward");
+ *   using _scope = device.scope();
+ *   device.zeros([64, 64]);
+ *   profile.endStep();
+ * }
+ * const summary = profile.summary();
+ * assertEquals(summary?.steps, 2);
+ * assert(summary?.entries.some(({ kernel }) => kernel === "fill"));
+ * ```
+ */
+export class StepProfile implements Disposable {
+  readonly #timing: Disposable;
+  readonly #skip: number;
+  readonly #traced: number;
+  readonly #kernels = new Map<StepPhase, Map<string, Sum>>();
+  readonly #phases = new Map<StepPhase, number>();
+  readonly #trace: TraceEvent[] = [];
+  #phase: StepPhase | null = null;
+  #phaseStart = 0;
+  #step = 0;
+  #ms = 0;
+  #stepStart = 0;
+
+  /**
+   * Starts to time the calls of a device.
+   *
+   * @param device The device that the steps run on.
+   * @param options What to pass over and to trace.
+   */
+  constructor(device: Device, { skip = 3, traced = 5 }: ProfileOptions = {}) {
+    this.#skip = skip;
+    this.#traced = traced;
+    this.#timing = timeCalls(memoryOf(device).kernels, (name, start, end) => {
+      this.#call(name, start, end);
+    });
+  }
+
+  /**
+   * Enters a part of a step; the first one begins the step.
+   *
+   * @param phase The part.
+   */
+  enter(phase: StepPhase): void {
+    const now = performance.now();
+    if (this.#phase === null) {
+      this.#step++;
+      this.#stepStart = now;
+    } else {
+      this.#leave(now);
+    }
+    this.#phase = phase;
+    this.#phaseStart = now;
+  }
+
+  /** Ends the step. */
+  endStep(): void {
+    if (this.#phase === null) return;
+    const now = performance.now();
+    this.#leave(now);
+    this.#phase = null;
+    if (this.#counts) this.#ms += now - this.#stepStart;
+  }
+
+  /**
+   * Sums up the steps so far.
+   *
+   * @returns The times of a step; null where no step counts yet.
+   */
+  summary(): ProfileSummary | null {
+    const steps = this.#step - this.#skip - (this.#phase === null ? 0 : 1);
+    if (steps <= 0) return null;
+    const entries = PHASES.flatMap((phase) => this.#entries(phase, steps));
+    const host = entries.filter(({ kernel }) => kernel === null);
+    return {
+      steps,
+      ms: this.#ms / steps,
+      entries,
+      hostShare: host.reduce((sum, { share }) => sum + share, 0),
+    };
+  }
+
+  /**
+   * Gives the calls of the traced steps.
+   *
+   * @returns The contents of a file that Chrome's and Perfetto's viewers open.
+   */
+  trace(): { traceEvents: readonly TraceEvent[]; displayTimeUnit: "ms" } {
+    return { traceEvents: this.#trace, displayTimeUnit: "ms" };
+  }
+
+  /** Stops timing. */
+  [Symbol.dispose](): void {
+    this.#timing[Symbol.dispose]();
+  }
+
+  get #counts(): boolean {
+    return this.#step > this.#skip;
+  }
+
+  get #traces(): boolean {
+    return this.#counts && this.#step <= this.#skip + this.#traced;
+  }
+
+  #leave(now: number): void {
+    const phase = this.#phase!;
+    if (!this.#counts) return;
+    this.#phases.set(phase, (this.#phases.get(phase) ?? 0) + now - this.#phaseStart);
+    if (this.#traces) this.#trace.push(bar(phase, "phase", this.#phaseStart, now));
+  }
+
+  #call(symbol: string, start: number, end: number): void {
+    if (this.#phase === null || !this.#counts) return;
+    const name = symbol.replace(/^remoe_/, "");
+    let kernels = this.#kernels.get(this.#phase);
+    if (kernels === undefined) this.#kernels.set(this.#phase, kernels = new Map<string, Sum>());
+    const sum = kernels.get(name) ?? { calls: 0, ms: 0 };
+    sum.calls++;
+    sum.ms += end - start;
+    kernels.set(name, sum);
+    if (this.#traces) this.#trace.push(bar(name, "kernel", start, end));
+  }
+
+  #entries(phase: StepPhase, steps: number): ProfileEntry[] {
+    const total = this.#phases.get(phase) ?? 0;
+    const kernels = [...this.#kernels.get(phase) ?? []].sort(([, a], [, b]) => b.ms - a.ms);
+    const inKernels = kernels.reduce((sum, [, { ms }]) => sum + ms, 0);
+    const entry = (kernel: string | null, { calls, ms }: Sum): ProfileEntry => ({
+      phase,
+      kernel,
+      calls: calls / steps,
+      ms: ms / steps,
+      share: ms / this.#ms,
+    });
+    return total === 0 ? [] : [
+      ...kernels.map(([name, sum]) => entry(name, sum)),
+      entry(null, { calls: 0, ms: total - inKernels }),
+    ];
+  }
+}
+
+function bar(name: string, cat: string, start: number, end: number): TraceEvent {
+  return {
+    name,
+    cat,
+    ph: "X",
+    ts: start * 1000,
+    dur: (end - start) * 1000,
+    pid: 1,
+    tid: cat === "phase" ? 1 : 2,
+  };
+}
