@@ -11,7 +11,7 @@ import {
   unbroadcastLayout,
 } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
 import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
@@ -86,8 +86,7 @@ function binary(
   saved: (a: DeviceTensor, b: DeviceTensor) => DeviceTensor[],
   backward: BinaryBackward,
 ): DeviceTensor {
-  const a = internal(left);
-  const b = internal(right);
+  const [a, b] = operands(name, left, right);
   if (a.dtype !== b.dtype) {
     throw new TypeError(`Cannot ${name} ${a.dtype} and ${b.dtype}: cast one of them first`);
   }

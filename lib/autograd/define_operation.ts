@@ -3,7 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
 
 /** What the derivative of a user's operation is given. */
 export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
@@ -54,7 +54,7 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   return (...inputs: I): O => {
-    const given = inputs.map((input) => internal(input));
+    const given = operands(definition.name, ...inputs) as readonly DeviceTensor[];
     const output = runUnrecorded(given, () => definition.forward(...inputs));
     const out = internal(output);
     if (given.includes(out)) {

@@ -3,7 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 
 /**
  * The table's row for each token.
@@ -27,8 +27,7 @@ export function embedding<V extends number, H extends number, T extends number>(
   table: Tensor<"f32", readonly [V, H]>,
   tokens: Tensor<"i32", readonly [T]>,
 ): Tensor<"f32", readonly [T, H]> {
-  const rows = internal(table);
-  const index = internal(tokens);
+  const [rows, index] = operands("embedding", table, tokens);
   const [vocabulary, hidden] = rows.shape;
   if (rows.shape.length !== 2) {
     throw new ShapeMismatchError(

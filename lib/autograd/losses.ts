@@ -4,7 +4,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { subtract } from "./arithmetic.ts";
 import { mean } from "./reduce.ts";
 import { square } from "./unary.ts";
@@ -73,9 +73,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   head: Tensor<"f32", readonly [NoInfer<H>, V]>,
   targets: Tensor<"i32", readonly [NoInfer<T>]>,
 ): CrossEntropy<T> {
-  const states = internal(x);
-  const weight = internal(head);
-  const next = internal(targets);
+  const [states, weight, next] = operands("crossEntropy", x, head, targets);
   const [tokens, hidden] = states.shape;
   const vocabulary = weight.shape[1];
   if (

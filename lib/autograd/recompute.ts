@@ -1,7 +1,7 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
 import { recordNode } from "../tensor/recorder.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
 import { Tape } from "./tape.ts";
 
 /**
@@ -29,7 +29,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   body: (...inputs: I) => O,
   ...inputs: I
 ): O {
-  const given = inputs.map((input) => internal(input));
+  const given = operands("recompute", ...inputs) as readonly DeviceTensor[];
   const memory = given[0]?.memory;
   if (memory === undefined || memory.recorder === null) return body(...inputs);
   const tape = memory.recorder;

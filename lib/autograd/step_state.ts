@@ -2,7 +2,7 @@
 
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 
@@ -174,9 +174,16 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const value = internal(loss).address;
+    const value = internal(loss);
+    requireDevice("add to a step's state", this.#memory, value);
     k.check(
-      k.symbols.remoe_state_add(k.handle, this.#buffer.address, StateSlot.loss, value, share),
+      k.symbols.remoe_state_add(
+        k.handle,
+        this.#buffer.address,
+        StateSlot.loss,
+        value.address,
+        share,
+      ),
       "add loss",
     );
   }
@@ -246,6 +253,11 @@ export class StepState implements Disposable {
   [Symbol.dispose](): void {
     this.#buffer[Symbol.dispose]();
   }
+}
+
+/** Refuses a state of another device than `memory`. */
+export function requireStateOn(operation: string, memory: DeviceMemory, state: StepState): void {
+  requireDevice(operation, memory, bufferOf(state));
 }
 
 /** Address of a state's first double. */

@@ -3,10 +3,10 @@
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
-import { lambdaAddress, StepState } from "../autograd/step_state.ts";
+import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
@@ -99,6 +99,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device, { experts });
+    requireStateOn("route with", memory, this.#state);
     if (options.lambda !== undefined) this.#state.setLambda(options.lambda);
     this.#lambda0 = this.#state.lambda;
     this.#weight = ParameterTensor.make(
@@ -146,7 +147,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const states = internal(x);
+    const [states] = operands("route by ReLU", x, this.#weight);
     const [tokens, hidden] = states.shape;
     if (states.shape.length !== 2 || hidden !== this.hidden) {
       throw new ShapeMismatchError(

@@ -5,7 +5,7 @@ import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
@@ -105,7 +105,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const states = internal(x);
+    const [states] = operands("route by TopK", x, this.#weight);
     const [tokens, hidden] = states.shape;
     if (states.shape.length !== 2 || hidden !== this.hidden) {
       throw new ShapeMismatchError(

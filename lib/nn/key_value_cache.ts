@@ -3,7 +3,7 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ConfigError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
 import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -107,6 +107,7 @@ export class KeyValueCache implements Disposable {
   /** Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`. */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
     const source = internal(qkv);
+    requireDevice("cache", this.#memory, source);
     const target = this.#layers[layer]!;
     const [, stride = 0] = source.shape;
     const row = target.shape[2]!;
@@ -135,6 +136,7 @@ export class KeyValueCache implements Disposable {
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
     const source = internal(qkv);
+    requireDevice("attend with a cache and", this.#memory, source);
     const cache = this.#layers[layer]!;
     const [, stride] = source.shape;
     const headDim = (stride - cache.shape[2]!) / heads;

@@ -73,7 +73,8 @@ export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {
  *
  * What follows from other keys (`ffn` from `hidden`, `micro_batch` from `batch`, ...) is not
  * inherited by a layer that changes those. A layer that turns a routed model dense, or a dense one
- * routed, does not inherit `experts`, `active` and `granularity`.
+ * routed, does not inherit `experts`, `active` and `granularity`; one that changes the router does
+ * not inherit what only the other router reads, like `lambda0` or `renormalize`.
  *
  * @param layers Layers as {@linkcode parseConfigLayer} returns them, lowest first.
  * @param options Names for the errors.
