@@ -8,6 +8,7 @@ import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill, write } from "../tensor/transfer.ts";
+import { type Parameter, ParameterTensor } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
 
 /** How a device is opened. */
@@ -60,6 +61,14 @@ export interface NormalOptions {
   mean?: number;
   /** Standard deviation. Default 1. */
   deviation?: number;
+}
+
+/** Settings of a parameter of one's own. */
+export interface ParameterOptions extends NormalOptions {
+  /** Path in the model, as checkpoints name it. Default `weight`. */
+  name?: string;
+  /** Whether weight decay applies. Default: to tensors of two axes or more. */
+  decay?: boolean;
 }
 
 /** Settings of uniform tensors. */
@@ -227,6 +236,34 @@ export class Device implements Disposable {
     const tensor = this.#memory.allocate("f32", shape);
     draw(DistributionCode.uniform, tensor, options.low ?? 0, options.high ?? 1);
     return tensor;
+  }
+
+  /**
+   * A tensor that training changes, of normally distributed numbers: for layers and routers of your
+   * own. It outlives every scope; whoever made it disposes of it.
+   *
+   * @param shape Sizes of the axes.
+   * @param options Name, weight decay, mean (default 0) and standard deviation (default 0.02).
+   * @returns An fp32 parameter.
+   *
+   * @example
+   * ```ts
+   * import { AdamW, add, Device, read, square, sum } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using bias = device.parameter([3], { name: "bias", mean: 1, deviation: 0 });
+   * using optimizer = new AdamW(device, [bias], { lr: 0.1 });
+   * using tape = device.record();
+   * tape.backward(sum(square(add(device.ones([2, 3]), bias))));
+   * optimizer.step();
+   * console.assert((await read(bias)).every((value) => Math.abs(value - 0.9) < 1e-3));
+   * ```
+   */
+  parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
+    const { name = "weight", decay = shape.length > 1, mean = 0, deviation = 0.02 } = options;
+    const parameter = ParameterTensor.make(this.#memory, name, shape, decay);
+    fillNormal(parameter, mean, deviation);
+    return parameter;
   }
 
   /**

@@ -122,5 +122,22 @@ export type Reduced<S extends Shape, Axis extends number | undefined> = Axis ext
     ? (S extends readonly [number, ...infer R extends Shape] ? readonly [...R] : Shape)
   : Shape;
 
+/** The shape with its axes in another order: axis `i` is axis `O[i]` of `S`. */
+export type Permuted<S extends Shape, O extends Shape> = true extends Rankless<S> | Rankless<O>
+  ? Shape
+  : { readonly [I in keyof O]: S[O[I]] };
+
+/** The shape with one axis of another size: the last for -1, the first for 0. */
+export type Resized<S extends Shape, Axis extends number> = true extends Rankless<S> ? Shape
+  : Axis extends -1
+    ? (S extends readonly [...infer L extends Shape, number] ? readonly [...L, number] : Shape)
+  : Axis extends 0
+    ? (S extends readonly [number, ...infer R extends Shape] ? readonly [number, ...R] : Shape)
+  : {
+    readonly [I in keyof S]: `${Axis}` extends I ? number
+      : `${Axis}` extends `-${string}` ? number
+      : S[I];
+  };
+
 /** Intersected with an argument: nothing where `R` is a shape, else an impossible demand that shows the reason. */
 export type Check<R> = R extends Shape ? unknown : R;
