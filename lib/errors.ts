@@ -47,6 +47,8 @@ export interface LibraryAttempt {
   readonly location: string;
   /** `opened`, or why it was not taken. */
   readonly outcome: string;
+  /** Whether the program may not open it: `--allow-ffi` is missing. */
+  readonly denied?: boolean;
 }
 
 /** What a {@linkcode LibraryError} carries besides its message. */
