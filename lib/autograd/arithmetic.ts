@@ -120,11 +120,12 @@ function scaled(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, scale: 
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { add, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = add(device.from([1, 2, 3, 4], [2, 2]), device.from([10, 20], [2]));
- * console.assert((await read(y)).join() === "11,22,13,24");
+ * assert((await read(y)).join() === "11,22,13,24");
  * ```
  */
 export function add<D extends DType, S extends Shape>(
@@ -160,11 +161,12 @@ export function add(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, subtract } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = subtract(device.from([3, 4], [2]), device.from([1], [1]));
- * console.assert((await read(y)).join() === "2,3");
+ * assert((await read(y)).join() === "2,3");
  * ```
  */
 export function subtract<D extends DType, S extends Shape>(
@@ -200,11 +202,12 @@ export function subtract(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, multiply, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = multiply(device.from([3, 4], [2, 1]), device.from([1, 2], [2]));
- * console.assert((await read(y)).join() === "3,6,4,8");
+ * assert((await read(y)).join() === "3,6,4,8");
  * ```
  */
 export function multiply<D extends DType, S extends Shape>(
@@ -241,11 +244,12 @@ export function multiply(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, divide, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = divide(device.from([3, 4], [2]), device.from([2], [1]));
- * console.assert((await read(y)).join() === "1.5,2");
+ * assert((await read(y)).join() === "1.5,2");
  * ```
  */
 export function divide<D extends DType, S extends Shape>(

@@ -48,12 +48,13 @@ const BYTES = 4n;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { causalAttention, Device } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const qkv = device.normal([2 * 16, (4 + 2 * 2) * 8]);
  * const y = causalAttention(qkv, { sequence: 16, heads: 4, groups: 2 });
- * console.assert(y.shape[1] === 32);
+ * assert(y.shape[1] === 32);
  * ```
  */
 export function causalAttention<R extends number>(

@@ -47,6 +47,7 @@ export interface GradientDeviation {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { checkGradient, defineOperation, Device, multiply, scale, square, type Tensor } from "@remoe/remoe";
  *
  * type Row = Tensor<"f32", readonly [3]>;
@@ -59,8 +60,8 @@ export interface GradientDeviation {
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, -2, 3], [3]);
- * console.assert((await checkGradient(squared(2), [x])).error < 0.01);
- * console.assert((await checkGradient(squared(3), [x])).error > 0.1); // d(x²) is not 3x
+ * assert((await checkGradient(squared(2), [x])).error < 0.01);
+ * assert((await checkGradient(squared(3), [x])).error > 0.1); // d(x²) is not 3x
  * ```
  */
 export function checkGradient<const I extends readonly Tensor<"f32">[]>(

@@ -91,15 +91,16 @@ let memoryOfDevice: (device: Device) => DeviceMemory;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, matmul, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 42 });
  * {
  *   using _scope = device.scope();
  *   const y = matmul(device.normal([4, 8]), device.ones([8, 2])); // Tensor<"f32", readonly [4, 2]>
- *   console.assert((await read(y)).length === 8);
+ *   assert((await read(y)).length === 8);
  * } // x, w and y are freed here
- * console.assert(device.statistics().inUse === 0);
+ * assert(device.statistics().inUse === 0);
  * ```
  */
 export class Device implements Disposable {
@@ -123,10 +124,11 @@ export class Device implements Disposable {
    *
    * @example
    * ```ts
+   * import { assert } from "@std/assert";
    * import { Device } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", threads: 1 });
-   * console.assert(device.info().backend === "cpu");
+   * assert(device.info().backend === "cpu");
    * ```
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
@@ -147,6 +149,16 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
    * @throws {ShapeMismatchError} If the count differs.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const x = device.from([1, 2, 3, 4, 5, 6], [2, 3]); // Tensor<"f32", readonly [2, 3]>
+   * assert((await read(x))[5] === 6);
+   * ```
    */
   from<const S extends Shape>(values: Iterable<number>, shape: S): Tensor<"f32", S> {
     return this.#written("f32", values, shape);
@@ -157,6 +169,16 @@ export class Device implements Disposable {
    *
    * @param values The numbers, from -2^31 to 2^31 - 1.
    * @returns An i32 tensor with one axis.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const tokens = device.tokens([72, 105]); // Tensor<"i32", readonly [2]>
+   * assert((await read(tokens))[1] === 105);
+   * ```
    */
   tokens<const A extends ArrayLike<number> & Iterable<number>>(
     values: A,
@@ -184,6 +206,15 @@ export class Device implements Disposable {
    *
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * assert((await read(device.zeros([2, 2]))).every((value) => value === 0));
+   * ```
    */
   zeros<const S extends Shape>(shape: S): Tensor<"f32", S> {
     return this.full(shape, 0);
@@ -205,6 +236,15 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param value The number.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * assert((await read(device.full([2], 0.5))).join() === "0.5,0.5");
+   * ```
    */
   full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
@@ -218,6 +258,16 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param options Mean and standard deviation.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, mean, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 7 });
+   * const x = device.normal([100, 100], { mean: 3, deviation: 0.5 });
+   * assert(Math.abs((await read(mean(x)))[0]! - 3) < 0.05);
+   * ```
    */
   normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
@@ -231,6 +281,16 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param options Bounds.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 7 });
+   * const x = await read(device.uniform([100], { low: -1 }));
+   * assert(x.every((value) => value >= -1 && value < 1));
+   * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
@@ -248,6 +308,7 @@ export class Device implements Disposable {
    *
    * @example
    * ```ts
+   * import { assert } from "@std/assert";
    * import { AdamW, add, Device, read, square, sum } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu" });
@@ -256,7 +317,7 @@ export class Device implements Disposable {
    * using tape = device.record();
    * tape.backward(sum(square(add(device.ones([2, 3]), bias))));
    * optimizer.step();
-   * console.assert((await read(bias)).every((value) => Math.abs(value - 0.9) < 1e-3));
+   * assert((await read(bias)).every((value) => Math.abs(value - 0.9) < 1e-3));
    * ```
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
@@ -282,13 +343,14 @@ export class Device implements Disposable {
    *
    * @example
    * ```ts
+   * import { assert } from "@std/assert";
    * import { Device, read, square, sum } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu" });
    * using tape = device.record();
    * const x = tape.watch(device.from([1, 2, 3], [3]));
    * tape.backward(sum(square(x)));
-   * console.assert((await read(tape.gradient(x))).join() === "2,4,6");
+   * assert((await read(tape.gradient(x))).join() === "2,4,6");
    * ```
    */
   record(): Recording {

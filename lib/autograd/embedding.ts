@@ -16,11 +16,12 @@ import { operands, type Tensor } from "../tensor/tensor.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, embedding, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = embedding(device.from([1, 2, 3, 4], [2, 2]), device.tokens([1, 0]));
- * console.assert((await read(y)).join() === "3,4,1,2");
+ * assert((await read(y)).join() === "3,4,1,2");
  * ```
  */
 export function embedding<V extends number, H extends number, T extends number>(

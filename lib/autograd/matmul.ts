@@ -56,11 +56,12 @@ export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm)
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, matmul, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = matmul(device.from([1, 2], [1, 2]), device.from([3, 4], [2, 1]));
- * console.assert((await read(y))[0] === 11);
+ * assert((await read(y))[0] === 11);
  * ```
  */
 export function matmul<

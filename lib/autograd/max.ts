@@ -23,11 +23,12 @@ import { negate, shift } from "./unary.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, isPositive, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const mask = isPositive(device.from([-1, 0, 2], [3]));
- * console.assert((await read(mask)).join() === "0,0,1");
+ * assert((await read(mask)).join() === "0,0,1");
  * ```
  */
 export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -88,12 +89,13 @@ function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, max, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 5, 4, 2], [2, 2]);
- * console.assert((await read(max(x)))[0] === 5);
- * console.assert((await read(max(x, { axis: -1 }))).join() === "5,4");
+ * assert((await read(max(x)))[0] === 5);
+ * assert((await read(max(x, { axis: -1 }))).join() === "5,4");
  * ```
  */
 export function max<S extends Shape, const Axis extends number | undefined = undefined>(

@@ -19,11 +19,12 @@ import { permuteInto } from "./layout.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, permute } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = permute(device.zeros([2, 3, 4]), [2, 0, 1]); // Tensor<"f32", readonly [4, 2, 3]>
- * console.assert(y.shape.join() === "4,2,3");
+ * assert(y.shape.join() === "4,2,3");
  * ```
  */
 export function permute<D extends DType, S extends Shape, const O extends Shape>(

@@ -16,13 +16,14 @@ import { Tape } from "./tape.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, recompute, square, sum } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using tape = device.record();
  * const x = tape.watch(device.from([1, 2], [2]));
  * tape.backward(sum(recompute((v) => square(square(v)), x)));
- * console.assert((await read(tape.gradient(x))).join() === "4,32");
+ * assert((await read(tape.gradient(x))).join() === "4,32");
  * ```
  */
 export function recompute<I extends readonly Tensor[], O extends Tensor>(

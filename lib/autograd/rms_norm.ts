@@ -17,11 +17,12 @@ import { operands, type Tensor } from "../tensor/tensor.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, rmsNorm } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = rmsNorm(device.from([3, -3], [1, 2]), device.ones([2]));
- * console.assert(Math.abs((await read(y))[0]! - 1) < 1e-5);
+ * assert(Math.abs((await read(y))[0]! - 1) < 1e-5);
  * ```
  */
 export function rmsNorm<S extends Shape>(

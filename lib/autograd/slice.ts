@@ -64,12 +64,13 @@ function fromFront(
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, slice } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 2, 3, 4, 5, 6], [2, 3]);
  * const y = slice(x, { axis: -1, start: 1 }); // Tensor<"f32", readonly [2, number]>
- * console.assert((await read(y)).join() === "2,3,5,6");
+ * assert((await read(y)).join() === "2,3,5,6");
  * ```
  */
 export function slice<S extends Shape, const Axis extends number>(
@@ -105,12 +106,13 @@ export function slice<S extends Shape, const Axis extends number>(
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { concatenate, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 2, 3, 4], [2, 2]), y = device.from([5, 6], [2, 1]);
  * const z = concatenate([x, y], { axis: 1 }); // Tensor<"f32", readonly [2, number]>
- * console.assert((await read(z)).join() === "1,2,5,3,4,6");
+ * assert((await read(z)).join() === "1,2,5,3,4,6");
  * ```
  */
 export function concatenate<S extends Shape, const Axis extends number>(

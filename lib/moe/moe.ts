@@ -52,6 +52,7 @@ export interface MoEResult<
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, MoE, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
@@ -59,7 +60,7 @@ export interface MoEResult<
  * using layer = new MoE(device, { router, hidden: 16, width: 32 });
  * using _scope = device.scope();
  * const { output } = layer.forward(device.normal([10, 16]));
- * console.assert(output.shape[0] === 10);
+ * assert(output.shape[0] === 10);
  * ```
  */
 export class MoE<const H extends number = number, const E extends number = number>
@@ -135,7 +136,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
 
-  /** What training changes: the router's weights and the experts'. */
+  /**
+   * What training changes: the router's weights and the experts'.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.router.parameters();
     yield this.#w1;

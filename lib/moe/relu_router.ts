@@ -47,8 +47,13 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  * The L1 term (equations 9 to 11) enters in the backward pass: each positive gate's gradient
  * grows by λ·f_e/(L·T). λ follows the sparsity by {@linkcode ReluRouter.adapt}.
  *
+ * Without a bias, inputs that are symmetric around 0 open half of the gates whatever the weights
+ * are: λ then rises to its bound in vain. Hidden states of a trained model are not symmetric;
+ * synthetic ones need a mean, `device.normal(shape, { mean: 1 })`.
+ *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
@@ -56,8 +61,8 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  * using _scope = device.scope();
  * const routing = router.route(device.normal([32, 16]));
  * const sparsity = await routing.sparsity();
- * console.assert(sparsity > 0.2 && sparsity < 0.8); // about half at the start
- * console.assert(router.adapt(sparsity) > 1e-8); // below 1 - k/E: λ grows
+ * assert(sparsity > 0.2 && sparsity < 0.8); // about half at the start
+ * assert(router.adapt(sparsity) > 1e-8); // below 1 - k/E: λ grows
  * ```
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
@@ -196,7 +201,11 @@ export class ReluRouter<const H extends number = number, const E extends number 
     return new Routed(gates, counts, sums, this.#balance, this.active);
   }
 
-  /** What training changes: the weights. */
+  /**
+   * What training changes: the weights.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#weight;
   }

@@ -31,12 +31,13 @@ export interface AttentionLayerOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Attention, Device } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using layer = new Attention(device, { hidden: 32, heads: 4, groups: 2 });
  * const y = layer.forward(device.normal([2 * 16, 32]), 16); // two sequences of 16 tokens
- * console.assert(y.shape[1] === 32);
+ * assert(y.shape[1] === 32);
  * ```
  */
 export class Attention implements Disposable {
@@ -113,7 +114,11 @@ export class Attention implements Disposable {
     return this.#output.forward(attended);
   }
 
-  /** What training changes: both projections. */
+  /**
+   * What training changes: both projections.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.#qkv.parameters();
     yield* this.#output.parameters();

@@ -52,6 +52,7 @@ const DECAY_FLAG = 1n;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { AdamW, Device, meanSquaredError, MoE, read, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
@@ -67,7 +68,7 @@ const DECAY_FLAG = 1n;
  *   optimizer.step();
  *   losses.push((await read(loss))[0]!);
  * }
- * console.assert(losses.at(-1)! < losses[0]!);
+ * assert(losses.at(-1)! < losses[0]!);
  * ```
  */
 export class AdamW implements Disposable {
@@ -144,6 +145,18 @@ export class AdamW implements Disposable {
    * Continues after a number of steps, for a resume: the bias corrections go on from there.
    *
    * @param steps Steps already taken.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { AdamW, Device } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using weight = device.parameter([4, 4]);
+   * using optimizer = new AdamW(device, [weight]);
+   * optimizer.resumeAt(100);
+   * assert(optimizer.steps === 100);
+   * ```
    */
   resumeAt(steps: number): void {
     this.#steps = steps;

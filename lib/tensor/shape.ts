@@ -4,13 +4,14 @@
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { dim, type MatMul } from "@remoe/remoe/shapes";
  *
  * const hidden = dim("hidden", 64);
  * const experts = dim("experts", 8);
  * type Logits = MatMul<readonly [512, typeof hidden], readonly [typeof hidden, typeof experts]>;
  * const logits: Logits = [512, experts];
- * console.assert(logits[1] === 8);
+ * assert(logits[1] === 8);
  * ```
  *
  * @module
@@ -37,10 +38,11 @@ export interface DimBrand<Name extends string> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { dim } from "@remoe/remoe/shapes";
  *
  * const hidden = dim("hidden", 64);
- * console.assert(hidden === 64);
+ * assert(hidden === 64);
  * ```
  */
 export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {

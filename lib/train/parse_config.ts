@@ -59,6 +59,16 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  * @returns The layer.
  * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
  * known key.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { parseConfigLayer } from "@remoe/remoe/train";
+ *
+ * const layer = parseConfigLayer({ moe: { experts: 4 } });
+ * assert(layer.moe?.experts === 4 && layer.steps === undefined);
+ * assertThrows(() => parseConfigLayer({ moe: { expert: 4 } }), TypeError, "moe.experts");
+ * ```
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
   const checked = checkLayer(input);
