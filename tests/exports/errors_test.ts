@@ -90,5 +90,5 @@ Deno.test("each error is thrown where its kind of fault is", async () => {
 Deno.test("a closed device says so", async () => {
   const device = await openDevice({ threads: 1 });
   device.close();
-  assertThrows(() => device.ones([2]), LibraryError, "closed");
+  assertThrows(() => device.ones([2]), DeviceError, "closed");
 });
