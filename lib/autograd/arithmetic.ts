@@ -133,6 +133,18 @@ export function add<D extends DType, S extends Shape>(
   b: Tensor<NoInfer<D>, NoInfer<S>>,
 ): Tensor<D, S>;
 /**
+ * Adds a row to each row of a matrix; sizes may be type parameters, as in a layer.
+ *
+ * @param a Matrix `[T, N]`.
+ * @param b Row `[N]`, of the same type.
+ * @returns The sum, `[T, N]`.
+ * @throws {ShapeMismatchError} If the shapes do not broadcast.
+ */
+export function add<D extends DType, T extends number, N extends number>(
+  a: Tensor<D, readonly [T, N]>,
+  b: Tensor<NoInfer<D>, readonly [NoInfer<N>]>,
+): Tensor<D, readonly [T, N]>;
+/**
  * Elementwise sum with broadcasting.
  *
  * @param a Left operand.
@@ -214,6 +226,18 @@ export function multiply<D extends DType, S extends Shape>(
   a: Tensor<D, S>,
   b: Tensor<NoInfer<D>, NoInfer<S>>,
 ): Tensor<D, S>;
+/**
+ * Multiplies each row of a matrix by a row; sizes may be type parameters, as in a layer.
+ *
+ * @param a Matrix `[T, N]`.
+ * @param b Row `[N]`, of the same type.
+ * @returns The product, `[T, N]`.
+ * @throws {ShapeMismatchError} If the shapes do not broadcast.
+ */
+export function multiply<D extends DType, T extends number, N extends number>(
+  a: Tensor<D, readonly [T, N]>,
+  b: Tensor<NoInfer<D>, readonly [NoInfer<N>]>,
+): Tensor<D, readonly [T, N]>;
 /**
  * Elementwise product with broadcasting.
  *

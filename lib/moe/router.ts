@@ -57,7 +57,7 @@ export interface Routing<T extends number = number, E extends number = number> {
  *   }
  *
  *   route<T extends number>(x: Tensor<"f32", readonly [T, number]>): Routing<T> {
- *     return routingOf(square(relu(matmul<"f32", T, number, number>(x, this.weight))));
+ *     return routingOf(square(relu(matmul(x, this.weight))));
  *   }
  *
  *   parameters() {

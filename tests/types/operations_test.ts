@@ -49,6 +49,20 @@ Deno.test("matmul() has the outer sizes in its type", () => {
   });
 });
 
+Deno.test("a layer of one's own takes any number of rows", () => {
+  unchecked(() => {
+    const weight = device.parameter([3, 4]), bias = device.parameter([4]);
+    const layer = <T extends number>(x: Tensor<"f32", readonly [T, 3]>) =>
+      multiply(add(matmul(x, weight), bias), bias);
+    const y = layer(device.zeros([7, 3]));
+    assertType<IsExact<typeof y.shape, readonly [7, 4]>>(true);
+    // @ts-expect-error a row of 3 does not fit rows of 4
+    add(device.zeros([2, 4]), device.zeros([3]));
+    const one = add(device.zeros([2, 4]), device.zeros([1]));
+    assertType<IsExact<typeof one.shape, readonly [2, 4]>>(true);
+  });
+});
+
 Deno.test("permute(), slice() and concatenate() have shapes as far as they are known", () => {
   unchecked(() => {
     const x = device.zeros([2, 3, 4]);
