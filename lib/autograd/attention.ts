@@ -7,7 +7,7 @@ import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
-export interface AttentionOptions {
+export interface CausalAttentionOptions {
   /** Tokens of one sequence; the rows divide by it. */
   sequence: number;
   /** Query heads. */
@@ -59,7 +59,7 @@ const BYTES = 4n;
  */
 export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
   const source = internal(qkv);
   const sizes = attentionSizes(source, options);
@@ -92,7 +92,7 @@ export function causalAttention<R extends number>(
   return out;
 }
 
-function attentionSizes(qkv: DeviceTensor, options: AttentionOptions): AttentionSizes {
+function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
   const { sequence, heads, groups } = options;
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
@@ -113,7 +113,7 @@ function attentionSizes(qkv: DeviceTensor, options: AttentionOptions): Attention
 function rotate(
   x: DeviceTensor,
   { rows, stride, headDim }: AttentionSizes,
-  { sequence, heads, groups, ropeBase = 1e6 }: AttentionOptions,
+  { sequence, heads, groups, ropeBase = 1e6 }: CausalAttentionOptions,
   inverse: boolean,
 ): void {
   const { kernels: k } = x.memory;
@@ -138,7 +138,7 @@ function rotate(
 function columnsOf(
   qkv: DeviceTensor,
   { headDim }: AttentionSizes,
-  { heads, groups }: AttentionOptions,
+  { heads, groups }: CausalAttentionOptions,
 ): [q: bigint, k: bigint, v: bigint] {
   const base = qkv.address;
   return [
@@ -153,7 +153,7 @@ function attentionForward(
   lse: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): void {
   const { kernels } = qkv.memory;
   const [q, k, v] = columnsOf(qkv, sizes, options);
@@ -183,7 +183,7 @@ function attentionGradient(
   lse: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): void {
   const { kernels } = qkv.memory;
   const [q, k, v] = columnsOf(qkv, sizes, options);

@@ -1,6 +1,6 @@
 /** Reverse-mode differentiation: devices, tapes, and operations with their derivatives. @module */
 
-export { type AttentionOptions, causalAttention } from "./attention.ts";
+export { causalAttention, type CausalAttentionOptions } from "./attention.ts";
 export {
   checkGradient,
   type CheckGradientOptions,

@@ -9,7 +9,7 @@ import type { LayerCache } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
-export interface AttentionLayerOptions {
+export interface AttentionOptions {
   /** Size of a hidden state. */
   hidden: number;
   /** Query heads; divides `hidden`. */
@@ -55,7 +55,7 @@ export class Attention implements Disposable {
    * @throws {ConfigError} If the heads do not divide the hidden size evenly, or the groups the
    * heads.
    */
-  constructor(device: Device, options: AttentionLayerOptions) {
+  constructor(device: Device, options: AttentionOptions) {
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     const { deviation = 0.02, outputDeviation = deviation } = options;
     const headDim = hidden / heads;
