@@ -7,6 +7,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "@std/cli/parse-args";
 import { ConfigError } from "../lib/errors.ts";
+import { readEnvironment } from "../lib/permissions.ts";
 import { nearest } from "../lib/train/nearest.ts";
 
 /** One flag of a command. */
@@ -86,7 +87,7 @@ export function parseFlags<Table extends Flags>(
  * @returns An absolute path.
  */
 export function callingDirectory(): string {
-  return Deno.env.get("INIT_CWD") || Deno.cwd();
+  return readEnvironment("INIT_CWD") ?? Deno.cwd();
 }
 
 /**

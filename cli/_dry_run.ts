@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isGranted } from "../lib/permissions.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import { formulaFlops } from "../lib/train/flops.ts";
 import { estimateMemory, type MemoryEstimate } from "../lib/train/memory_estimate.ts";
@@ -79,6 +80,6 @@ function limitLines(limit: number, { rows, kept_rows, total }: MemoryEstimate): 
 
 /** Bytes of the machine; no limit is known where the program may not ask. */
 function machineMemory(): number {
-  const { state } = Deno.permissions.querySync({ name: "sys", kind: "systemMemoryInfo" });
-  return state === "granted" ? Deno.systemMemoryInfo().total : Infinity;
+  const mayAsk = isGranted({ name: "sys", kind: "systemMemoryInfo" });
+  return mayAsk ? Deno.systemMemoryInfo().total : Infinity;
 }

@@ -6,7 +6,7 @@
 
 import { generate } from "../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../lib/train/open_model.ts";
-import { callingDirectory } from "./_arguments.ts";
+import { absolutePath, callingDirectory } from "./_arguments.ts";
 import { describeError } from "./_errors.ts";
 import { formatCount } from "./_format.ts";
 import {
@@ -19,6 +19,7 @@ import {
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
 import { openDevice } from "./_open_device.ts";
 import type { Output } from "./_output.ts";
+import { requirePermissions } from "./_permissions.ts";
 import { flagTable } from "./_table.ts";
 
 const HELP = `Continues texts with a trained model.
@@ -62,7 +63,16 @@ export async function generateCommand(
       output.result(HELP);
       return 0;
     }
-    const request = await generateRequest(given, callingDirectory(), input);
+    const base = callingDirectory();
+    const files = [
+      ...given.values("run"),
+      ...given.values("prompt-file"),
+      ...given.values("prompts"),
+    ];
+    const read = files.map((file) => absolutePath(file, base));
+    await requirePermissions("generate", { read }, base);
+    const request = await generateRequest(given, base, input);
+    await requirePermissions("generate", { device: request.device }, base);
     return await runGeneration(request, given.has("json"), output);
   } catch (error) {
     output.progress(`error: ${describeError(error)}\n`);

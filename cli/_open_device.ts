@@ -5,6 +5,7 @@
  */
 
 import { Device, type DeviceOptions } from "../lib/autograd/device.ts";
+import { isGranted } from "../lib/permissions.ts";
 import { yieldWhenWaiting } from "./_openmp.ts";
 
 /**
@@ -18,7 +19,8 @@ export async function openDevice(
   kind: "auto" | "cpu" | "cuda",
   { threads = 0, seed = 0 }: Pick<DeviceOptions, "threads" | "seed"> = {},
 ): Promise<Device> {
-  if (kind !== "cuda") {
+  // Building runs compilers: without the permission for it, the kernels are taken as they are.
+  if (kind !== "cuda" && isGranted({ name: "run" })) {
     const { ensureKernels } = await import("../kernels/build.ts");
     await ensureKernels();
   }

@@ -4,15 +4,17 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import metadata from "../deno.json" with { type: "json" };
 import type { Device } from "../lib/autograd/device.ts";
+import { splitDomain } from "../lib/data/text_files.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import { writeTextAtomically } from "../lib/train/files.ts";
 import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
 import type { StepProfile } from "../lib/train/profile.ts";
 import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
-import { callingDirectory } from "./_arguments.ts";
+import { absolutePath, callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
 import { describeError } from "./_errors.ts";
 import { oneLine } from "./_format.ts";
@@ -20,6 +22,7 @@ import { trainHelp } from "./_help.ts";
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
 import { openDevice } from "./_open_device.ts";
 import type { Output } from "./_output.ts";
+import { type Needs, requirePermissions } from "./_permissions.ts";
 import { createProgress } from "./_progress.ts";
 import { profileReport } from "./_profile_report.ts";
 import { parseTrainFlags, type TrainRequest, trainRequest } from "./_train_flags.ts";
@@ -47,13 +50,36 @@ export async function trainCommand(
     if (given.has("help")) return print(output, trainHelp());
     if (given.has("version")) return print(output, `remoe ${metadata.version}`);
     const base = callingDirectory();
+    const files = [...given.values("config"), ...given.values("resume")];
+    await requirePermissions(
+      "train",
+      { read: files.map((file) => absolutePath(file, base)) },
+      base,
+    );
     const request = trainRequest(given, base);
     if (given.has("dry-run")) return print(output, dryRunReport(request.config));
+    await requirePermissions("train", needsOf(request, base), base);
     return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
   } catch (error) {
     output.progress(`error: ${describeError(error)}\n`);
     return 1;
   }
+}
+
+/** What a run reads, writes and opens. Where no cache is named, one that may not be used is not. */
+function needsOf({ config, run }: TrainRequest, base: string): Needs {
+  const { data, device } = config;
+  const directory = run?.path ?? config.out ?? absolutePath("runs", base);
+  const kept = [directory, ...(data.cache === null ? [] : [data.cache])];
+  const texts = [...data.paths, ...data.validation_paths].map(readable);
+  return { read: [...texts, ...kept], write: kept, device };
+}
+
+/** What has to be read of `domain=path` and of a pattern: the folder above its first wildcard. */
+function readable(entry: string): string {
+  const { path } = splitDomain(entry);
+  const wildcard = path.search(/[*?[{]/);
+  return wildcard < 0 ? path : dirname(`${path.slice(0, wildcard)}x`);
 }
 
 function print(output: Output, text: string): number {

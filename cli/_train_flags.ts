@@ -223,10 +223,20 @@ export function trainRequest(
   const layers = [
     ...(run === null ? [] : [run.config]),
     ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base))]),
-    withAbsolutePaths(flagLayer(given), base),
-    ...given.values("set").map((text) => withAbsolutePaths(settingLayer(text), base)),
+    // One layer: what a command line says together must fit together, in whatever order.
+    withAbsolutePaths(joined([flagLayer(given), ...given.values("set").map(settingLayer)]), base),
   ];
   return { config: resolveConfig(layers), run };
+}
+
+/** Flags and settings as one layer; of each key, the last that names it counts. */
+function joined(layers: readonly ConfigLayer[]): ConfigLayer {
+  const whole: Record<string, unknown> = {};
+  for (const [key, value] of layers.flatMap((layer) => Object.entries(layer))) {
+    const isSection = typeof value === "object" && value !== null;
+    whole[key] = isSection ? { ...whole[key] as object | undefined, ...value } : value;
+  }
+  return whole as ConfigLayer;
 }
 
 /** A preset under a resumed configuration would say nothing, and another directory is another run. */

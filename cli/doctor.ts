@@ -10,10 +10,17 @@ import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
 import { absolutePath, callingDirectory, type Flags, parseFlags } from "./_arguments.ts";
 import { formatBytes } from "./_format.ts";
+import { missingFlags, type Needs } from "./_permissions.ts";
 
 const FLAGS = {
   device: { value: "auto|cpu|cuda", about: "The device to open", fallback: "auto" },
   library: { value: "FILE", about: "The kernel library to open instead of looking for one" },
+  data: {
+    value: "PATH",
+    repeat: true,
+    about: "Text to train on, for the permissions; may be repeated",
+  },
+  out: { value: "DIR", about: "Run directory, for the permissions", fallback: "runs" },
   threads: { value: "N", about: "CPU threads", fallback: "one per available core" },
   json: { about: "Report as JSON" },
   help: { about: "Print this help" },
@@ -25,11 +32,17 @@ interface Command {
   readonly json: boolean;
   readonly help: boolean;
   readonly options: OpenOptions;
+  /** What training would need. */
+  readonly needs: Needs;
 }
 
 function readCommand(args: readonly string[]): Command {
   const given = parseFlags(args, FLAGS);
-  const library = given.value("library");
+  const base = callingDirectory();
+  const absolute = (path: string): string => absolutePath(path, base);
+  const named = given.value("library");
+  const library = named === undefined ? {} : { path: absolute(named) };
+  const out = absolute(given.value("out") ?? "runs");
   const device = given.value("device") ?? "auto";
   const kind = KINDS.find((it) => it === device);
   if (kind === undefined) {
@@ -42,10 +55,12 @@ function readCommand(args: readonly string[]): Command {
   return {
     json: given.has("json"),
     help: given.has("help"),
-    options: {
-      kind,
-      threads,
-      ...(library === undefined ? {} : { path: absolutePath(library, callingDirectory()) }),
+    options: { kind, threads, ...library },
+    needs: {
+      device: kind,
+      ...(library.path === undefined ? {} : { library: library.path }),
+      read: [...given.values("data").map(absolute), out],
+      write: [out],
     },
   };
 }
@@ -58,10 +73,14 @@ function usage(): string {
     "Exits with code 0 where a device can be opened, else with 1.";
 }
 
-function describe({ deno, permissions, attempts, ...found }: Diagnosis): string {
+function describe(
+  { deno, permissions, attempts, ...found }: Diagnosis,
+  missing: readonly string[],
+): string {
   const { library, device, peak, problem } = found;
   const rows: [string, string][] = [["Deno", `${deno.version}, ${deno.target}`]];
   rows.push(["permissions", Object.entries(permissions).map((it) => it.join(" ")).join(", ")]);
+  rows.push(["to train", missing.length === 0 ? "nothing is missing" : `add ${missing.join(" ")}`]);
   // Where nothing was found, the problem lists what was tried.
   for (const { source, backend, location, outcome } of found.ok ? attempts : []) {
     rows.push(["looked in", `${source} (${backend}): ${location}: ${outcome}`]);
@@ -94,12 +113,14 @@ function describe({ deno, permissions, attempts, ...found }: Diagnosis): string 
 
 if (import.meta.main) {
   try {
-    const { json, help, options } = readCommand(Deno.args);
+    const { json, help, options, needs } = readCommand(Deno.args);
     if (help) {
       console.log(usage());
     } else {
       const diagnosis = await diagnose(options);
-      console.log(json ? JSON.stringify(diagnosis, null, 2) : describe(diagnosis));
+      const missing = await missingFlags(needs, callingDirectory());
+      const whole = { ...diagnosis, missing };
+      console.log(json ? JSON.stringify(whole, null, 2) : describe(diagnosis, missing));
       if (!diagnosis.ok) Deno.exitCode = 1;
     }
   } catch (error) {

@@ -5,7 +5,19 @@
  * @module
  */
 
-/** Two shapes, or a shape and an operation, do not fit. */
+/**
+ * Two shapes, or a shape and an operation, do not fit.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { Device, reshape, ShapeMismatchError } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.zeros([2, 3]);
+ * assertThrows(() => reshape(x, [4]), ShapeMismatchError, "Cannot reshape [2, 3] to [4]");
+ * ```
+ */
 export class ShapeMismatchError extends RangeError {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "ShapeMismatchError";
@@ -21,7 +33,22 @@ export class ShapeMismatchError extends RangeError {
   }
 }
 
-/** A configuration holds a value, or a combination of values, that cannot be used. */
+/**
+ * A configuration holds a value, or a combination of values, that cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { ConfigError, Device, TopKRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * assertThrows(
+ *   () => new TopKRouter(device, { hidden: 8, experts: 2, active: 3 }),
+ *   ConfigError,
+ *   "Cannot choose 3 of 2 experts",
+ * );
+ * ```
+ */
 export class ConfigError extends TypeError {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "ConfigError";
@@ -47,6 +74,8 @@ export interface LibraryAttempt {
   readonly location: string;
   /** `opened`, or why it was not taken. */
   readonly outcome: string;
+  /** Whether the program may not open it: `--allow-ffi` is missing. */
+  readonly denied?: boolean;
 }
 
 /** What a {@linkcode LibraryError} carries besides its message. */
@@ -55,7 +84,18 @@ export interface LibraryErrorOptions extends ErrorOptions {
   readonly attempts?: readonly LibraryAttempt[];
 }
 
-/** No kernel library could be found, verified or opened. */
+/**
+ * No kernel library could be found, verified or opened.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertRejects } from "@std/assert";
+ * import { Device, LibraryError } from "@remoe/remoe";
+ *
+ * const error = await assertRejects(() => Device.open({ library: "/none.so" }), LibraryError);
+ * assert(error.attempts[0]?.location === "/none.so");
+ * ```
+ */
 export class LibraryError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "LibraryError";
@@ -82,7 +122,21 @@ export interface DeviceErrorOptions extends ErrorOptions {
   readonly operation: string;
 }
 
-/** A call into the kernel library failed. */
+/**
+ * A call into the kernel library failed.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { add, Device, DeviceError } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using other = await Device.open({ kind: "cpu" });
+ * const x = device.ones([2]), y = other.ones([2]);
+ * const error = assertThrows(() => add(x, y), DeviceError, "two devices");
+ * assert(error.operation === "add");
+ * ```
+ */
 export class DeviceError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "DeviceError";
@@ -104,7 +158,18 @@ export class DeviceError extends Error {
   }
 }
 
-/** A checkpoint is missing, incomplete, damaged, or of another model. */
+/**
+ * A checkpoint is missing, incomplete, damaged, or of another model.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { CheckpointError } from "@remoe/remoe";
+ * import { SafetensorsFile } from "@remoe/remoe/train";
+ *
+ * assertThrows(() => SafetensorsFile.open("missing.safetensors"), CheckpointError, "missing");
+ * ```
+ */
 export class CheckpointError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "CheckpointError";

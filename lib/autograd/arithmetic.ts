@@ -11,7 +11,7 @@ import {
   unbroadcastLayout,
 } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
 import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
@@ -86,8 +86,7 @@ function binary(
   saved: (a: DeviceTensor, b: DeviceTensor) => DeviceTensor[],
   backward: BinaryBackward,
 ): DeviceTensor {
-  const a = internal(left);
-  const b = internal(right);
+  const [a, b] = operands(name, left, right);
   if (a.dtype !== b.dtype) {
     throw new TypeError(`Cannot ${name} ${a.dtype} and ${b.dtype}: cast one of them first`);
   }
@@ -121,17 +120,30 @@ function scaled(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, scale: 
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { add, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = add(device.from([1, 2, 3, 4], [2, 2]), device.from([10, 20], [2]));
- * console.assert((await read(y)).join() === "11,22,13,24");
+ * assert((await read(y)).join() === "11,22,13,24");
  * ```
  */
 export function add<D extends DType, S extends Shape>(
   a: Tensor<D, S>,
   b: Tensor<NoInfer<D>, NoInfer<S>>,
 ): Tensor<D, S>;
+/**
+ * Adds a row to each row of a matrix; sizes may be type parameters, as in a layer.
+ *
+ * @param a Matrix `[T, N]`.
+ * @param b Row `[N]`, of the same type.
+ * @returns The sum, `[T, N]`.
+ * @throws {ShapeMismatchError} If the shapes do not broadcast.
+ */
+export function add<D extends DType, T extends number, N extends number>(
+  a: Tensor<D, readonly [T, N]>,
+  b: Tensor<NoInfer<D>, readonly [NoInfer<N>]>,
+): Tensor<D, readonly [T, N]>;
 /**
  * Elementwise sum with broadcasting.
  *
@@ -161,11 +173,12 @@ export function add(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, subtract } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = subtract(device.from([3, 4], [2]), device.from([1], [1]));
- * console.assert((await read(y)).join() === "2,3");
+ * assert((await read(y)).join() === "2,3");
  * ```
  */
 export function subtract<D extends DType, S extends Shape>(
@@ -201,17 +214,30 @@ export function subtract(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, multiply, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = multiply(device.from([3, 4], [2, 1]), device.from([1, 2], [2]));
- * console.assert((await read(y)).join() === "3,6,4,8");
+ * assert((await read(y)).join() === "3,6,4,8");
  * ```
  */
 export function multiply<D extends DType, S extends Shape>(
   a: Tensor<D, S>,
   b: Tensor<NoInfer<D>, NoInfer<S>>,
 ): Tensor<D, S>;
+/**
+ * Multiplies each row of a matrix by a row; sizes may be type parameters, as in a layer.
+ *
+ * @param a Matrix `[T, N]`.
+ * @param b Row `[N]`, of the same type.
+ * @returns The product, `[T, N]`.
+ * @throws {ShapeMismatchError} If the shapes do not broadcast.
+ */
+export function multiply<D extends DType, T extends number, N extends number>(
+  a: Tensor<D, readonly [T, N]>,
+  b: Tensor<NoInfer<D>, readonly [NoInfer<N>]>,
+): Tensor<D, readonly [T, N]>;
 /**
  * Elementwise product with broadcasting.
  *
@@ -242,11 +268,12 @@ export function multiply(a: Tensor, b: Tensor): Tensor {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, divide, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = divide(device.from([3, 4], [2]), device.from([2], [1]));
- * console.assert((await read(y)).join() === "1.5,2");
+ * assert((await read(y)).join() === "1.5,2");
  * ```
  */
 export function divide<D extends DType, S extends Shape>(

@@ -7,7 +7,7 @@ import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
-export interface AttentionOptions {
+export interface CausalAttentionOptions {
   /** Tokens of one sequence; the rows divide by it. */
   sequence: number;
   /** Query heads. */
@@ -48,17 +48,18 @@ const BYTES = 4n;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { causalAttention, Device } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const qkv = device.normal([2 * 16, (4 + 2 * 2) * 8]);
  * const y = causalAttention(qkv, { sequence: 16, heads: 4, groups: 2 });
- * console.assert(y.shape[1] === 32);
+ * assert(y.shape[1] === 32);
  * ```
  */
 export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
   const source = internal(qkv);
   const sizes = attentionSizes(source, options);
@@ -91,7 +92,7 @@ export function causalAttention<R extends number>(
   return out;
 }
 
-function attentionSizes(qkv: DeviceTensor, options: AttentionOptions): AttentionSizes {
+function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
   const { sequence, heads, groups } = options;
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
@@ -112,7 +113,7 @@ function attentionSizes(qkv: DeviceTensor, options: AttentionOptions): Attention
 function rotate(
   x: DeviceTensor,
   { rows, stride, headDim }: AttentionSizes,
-  { sequence, heads, groups, ropeBase = 1e6 }: AttentionOptions,
+  { sequence, heads, groups, ropeBase = 1e6 }: CausalAttentionOptions,
   inverse: boolean,
 ): void {
   const { kernels: k } = x.memory;
@@ -137,7 +138,7 @@ function rotate(
 function columnsOf(
   qkv: DeviceTensor,
   { headDim }: AttentionSizes,
-  { heads, groups }: AttentionOptions,
+  { heads, groups }: CausalAttentionOptions,
 ): [q: bigint, k: bigint, v: bigint] {
   const base = qkv.address;
   return [
@@ -152,7 +153,7 @@ function attentionForward(
   lse: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): void {
   const { kernels } = qkv.memory;
   const [q, k, v] = columnsOf(qkv, sizes, options);
@@ -182,7 +183,7 @@ function attentionGradient(
   lse: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
-  options: AttentionOptions,
+  options: CausalAttentionOptions,
 ): void {
   const { kernels } = qkv.memory;
   const [q, k, v] = columnsOf(qkv, sizes, options);

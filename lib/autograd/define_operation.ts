@@ -3,7 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
 
 /** What the derivative of a user's operation is given. */
 export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
@@ -15,13 +15,40 @@ export interface OperationGradient<I extends readonly Tensor[], O extends Tensor
   readonly gradient: Tensor<"f32", O["shape"]>;
 }
 
-/** A differentiable operation: how it runs, and how its gradient does. */
+/**
+ * A differentiable operation: how it runs, and how its gradient does.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { type OperationDefinition, scale, type Tensor } from "@remoe/remoe";
+ *
+ * // Passes the number on, and turns its gradient round, as adversarial training does.
+ * type Any = Tensor<"f32">;
+ * const reversed: OperationDefinition<readonly [Any], Any> = {
+ *   name: "reversed",
+ *   forward: (x) => scale(x, 1),
+ *   backward: ({ gradient }) => [scale(gradient, -1)],
+ * };
+ * assert(typeof reversed.forward === "function" && typeof reversed.backward === "function");
+ * ```
+ */
 export interface OperationDefinition<I extends readonly Tensor[], O extends Tensor> {
   /** Name for errors. */
   readonly name: string;
-  /** Computes the result from other operations; nothing inside is recorded. */
+  /**
+   * Computes the result from other operations; nothing inside is recorded.
+   *
+   * @param inputs The tensors the operation is called with.
+   * @returns A new tensor: none of the inputs, nor a view of one.
+   */
   forward(...inputs: I): O;
-  /** The gradient of each input, in order, each of its input's shape; null for one without. */
+  /**
+   * The gradient of each input, in order, each of its input's shape; null for one without.
+   *
+   * @param given Inputs, output, and the gradient that has reached the output.
+   * @returns One gradient an input; fewer or null where there is none.
+   */
   backward(given: OperationGradient<I, O>): readonly (Tensor<"f32"> | null)[];
 }
 
@@ -34,6 +61,7 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { defineOperation, Device, multiply, read, scale, square, sum, type Tensor } from "@remoe/remoe";
  *
  * // x² with its derivative 2x · dy
@@ -47,14 +75,14 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
  * using tape = device.record();
  * const x = tape.watch(device.from([3, 4], [2]));
  * tape.backward(sum(squared(x)));
- * console.assert((await read(tape.gradient(x))).join() === "6,8");
+ * assert((await read(tape.gradient(x))).join() === "6,8");
  * ```
  */
 export function defineOperation<const I extends readonly Tensor[], O extends Tensor>(
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   return (...inputs: I): O => {
-    const given = inputs.map((input) => internal(input));
+    const given = operands(definition.name, ...inputs) as readonly DeviceTensor[];
     const output = runUnrecorded(given, () => definition.forward(...inputs));
     const out = internal(output);
     if (given.includes(out)) {

@@ -8,6 +8,7 @@ import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill, write } from "../tensor/transfer.ts";
+import { type Parameter, ParameterTensor } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
 
 /** How a device is opened. */
@@ -62,6 +63,14 @@ export interface NormalOptions {
   deviation?: number;
 }
 
+/** Settings of a parameter of one's own. */
+export interface ParameterOptions extends NormalOptions {
+  /** Path in the model, as checkpoints name it. Default `weight`. */
+  name?: string;
+  /** Whether weight decay applies. Default: to tensors of two axes or more. */
+  decay?: boolean;
+}
+
 /** Settings of uniform tensors. */
 export interface UniformOptions {
   /** Least value. Default 0. */
@@ -82,15 +91,16 @@ let memoryOfDevice: (device: Device) => DeviceMemory;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, matmul, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 42 });
  * {
  *   using _scope = device.scope();
  *   const y = matmul(device.normal([4, 8]), device.ones([8, 2])); // Tensor<"f32", readonly [4, 2]>
- *   console.assert((await read(y)).length === 8);
+ *   assert((await read(y)).length === 8);
  * } // x, w and y are freed here
- * console.assert(device.statistics().inUse === 0);
+ * assert(device.statistics().inUse === 0);
  * ```
  */
 export class Device implements Disposable {
@@ -114,10 +124,11 @@ export class Device implements Disposable {
    *
    * @example
    * ```ts
+   * import { assert } from "@std/assert";
    * import { Device } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", threads: 1 });
-   * console.assert(device.info().backend === "cpu");
+   * assert(device.info().backend === "cpu");
    * ```
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
@@ -138,6 +149,16 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
    * @throws {ShapeMismatchError} If the count differs.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const x = device.from([1, 2, 3, 4, 5, 6], [2, 3]); // Tensor<"f32", readonly [2, 3]>
+   * assert((await read(x))[5] === 6);
+   * ```
    */
   from<const S extends Shape>(values: Iterable<number>, shape: S): Tensor<"f32", S> {
     return this.#written("f32", values, shape);
@@ -148,6 +169,16 @@ export class Device implements Disposable {
    *
    * @param values The numbers, from -2^31 to 2^31 - 1.
    * @returns An i32 tensor with one axis.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const tokens = device.tokens([72, 105]); // Tensor<"i32", readonly [2]>
+   * assert((await read(tokens))[1] === 105);
+   * ```
    */
   tokens<const A extends ArrayLike<number> & Iterable<number>>(
     values: A,
@@ -175,6 +206,15 @@ export class Device implements Disposable {
    *
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * assert((await read(device.zeros([2, 2]))).every((value) => value === 0));
+   * ```
    */
   zeros<const S extends Shape>(shape: S): Tensor<"f32", S> {
     return this.full(shape, 0);
@@ -196,6 +236,15 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param value The number.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * assert((await read(device.full([2], 0.5))).join() === "0.5,0.5");
+   * ```
    */
   full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
@@ -209,6 +258,16 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param options Mean and standard deviation.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, mean, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 7 });
+   * const x = device.normal([100, 100], { mean: 3, deviation: 0.5 });
+   * assert(Math.abs((await read(mean(x)))[0]! - 3) < 0.05);
+   * ```
    */
   normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
@@ -222,11 +281,50 @@ export class Device implements Disposable {
    * @param shape Sizes of the axes.
    * @param options Bounds.
    * @returns An fp32 tensor.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 7 });
+   * const x = await read(device.uniform([100], { low: -1 }));
+   * assert(x.every((value) => value >= -1 && value < 1));
+   * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
     const tensor = this.#memory.allocate("f32", shape);
     draw(DistributionCode.uniform, tensor, options.low ?? 0, options.high ?? 1);
     return tensor;
+  }
+
+  /**
+   * A tensor that training changes, of normally distributed numbers: for layers and routers of your
+   * own. It outlives every scope; whoever made it disposes of it.
+   *
+   * @param shape Sizes of the axes.
+   * @param options Name, weight decay, mean (default 0) and standard deviation (default 0.02).
+   * @returns An fp32 parameter.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { AdamW, add, Device, read, square, sum } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using bias = device.parameter([3], { name: "bias", mean: 1, deviation: 0 });
+   * using optimizer = new AdamW(device, [bias], { lr: 0.1 });
+   * using tape = device.record();
+   * tape.backward(sum(square(add(device.ones([2, 3]), bias))));
+   * optimizer.step();
+   * assert((await read(bias)).every((value) => Math.abs(value - 0.9) < 1e-3));
+   * ```
+   */
+  parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
+    const { name = "weight", decay = shape.length > 1, mean = 0, deviation = 0.02 } = options;
+    const parameter = ParameterTensor.make(this.#memory, name, shape, decay);
+    fillNormal(parameter, mean, deviation);
+    return parameter;
   }
 
   /**
@@ -245,13 +343,14 @@ export class Device implements Disposable {
    *
    * @example
    * ```ts
+   * import { assert } from "@std/assert";
    * import { Device, read, square, sum } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu" });
    * using tape = device.record();
    * const x = tape.watch(device.from([1, 2, 3], [3]));
    * tape.backward(sum(square(x)));
-   * console.assert((await read(tape.gradient(x))).join() === "2,4,6");
+   * assert((await read(tape.gradient(x))).join() === "2,4,6");
    * ```
    */
   record(): Recording {

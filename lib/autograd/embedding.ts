@@ -3,7 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 
 /**
  * The table's row for each token.
@@ -16,19 +16,19 @@ import { internal, type Tensor } from "../tensor/tensor.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, embedding, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = embedding(device.from([1, 2, 3, 4], [2, 2]), device.tokens([1, 0]));
- * console.assert((await read(y)).join() === "3,4,1,2");
+ * assert((await read(y)).join() === "3,4,1,2");
  * ```
  */
 export function embedding<V extends number, H extends number, T extends number>(
   table: Tensor<"f32", readonly [V, H]>,
   tokens: Tensor<"i32", readonly [T]>,
 ): Tensor<"f32", readonly [T, H]> {
-  const rows = internal(table);
-  const index = internal(tokens);
+  const [rows, index] = operands("embedding", table, tokens);
   const [vocabulary, hidden] = rows.shape;
   if (rows.shape.length !== 2) {
     throw new ShapeMismatchError(

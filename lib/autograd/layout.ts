@@ -18,11 +18,12 @@ import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, reshape } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = reshape(device.zeros([2, 6]), [3, 4]);
- * console.assert(y.shape[0] === 3);
+ * assert(y.shape[0] === 3);
  * ```
  */
 export function reshape<D extends DType, const S extends Shape>(
@@ -96,11 +97,12 @@ function swapLast(shape: Shape): number[] {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, transpose } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = transpose(device.from([1, 2, 3, 4], [2, 2]));
- * console.assert((await read(y)).join() === "1,3,2,4");
+ * assert((await read(y)).join() === "1,3,2,4");
  * ```
  */
 export function transpose<D extends DType, S extends Shape>(
@@ -159,11 +161,12 @@ export function castInto(out: DeviceTensor, x: DeviceTensor): void {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { cast, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = cast(device.from([1.001], [1]), "bf16");
- * console.assert((await read(y))[0] === 1);
+ * assert((await read(y))[0] === 1);
  * ```
  */
 export function cast<D extends DType, S extends Shape>(
@@ -199,11 +202,12 @@ export function cast<D extends DType, S extends Shape>(
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, rows } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = rows(device.from([1, 2, 3, 4, 5, 6], [3, 2]), 1, 3);
- * console.assert((await read(y)).join() === "3,4,5,6");
+ * assert((await read(y)).join() === "3,4,5,6");
  * ```
  */
 export function rows<R extends Shape>(

@@ -4,7 +4,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { subtract } from "./arithmetic.ts";
 import { mean } from "./reduce.ts";
 import { square } from "./unary.ts";
@@ -19,11 +19,12 @@ import { square } from "./unary.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, meanSquaredError, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const loss = meanSquaredError(device.from([1, 2], [2]), device.from([1, 4], [2]));
- * console.assert((await read(loss))[0] === 2);
+ * assert((await read(loss))[0] === 2);
  * ```
  */
 export function meanSquaredError<S extends Shape>(
@@ -61,11 +62,12 @@ export interface CrossEntropy<T extends number = number> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { crossEntropy, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const { loss } = crossEntropy(device.zeros([2, 4]), device.zeros([4, 10]), device.tokens([3, 7]));
- * console.assert(Math.abs((await read(loss))[0]! - Math.log(10)) < 1e-6);
+ * assert(Math.abs((await read(loss))[0]! - Math.log(10)) < 1e-6);
  * ```
  */
 export function crossEntropy<T extends number, H extends number, V extends number>(
@@ -73,9 +75,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   head: Tensor<"f32", readonly [NoInfer<H>, V]>,
   targets: Tensor<"i32", readonly [NoInfer<T>]>,
 ): CrossEntropy<T> {
-  const states = internal(x);
-  const weight = internal(head);
-  const next = internal(targets);
+  const [states, weight, next] = operands("crossEntropy", x, head, targets);
   const [tokens, hidden] = states.shape;
   const vocabulary = weight.shape[1];
   if (

@@ -5,7 +5,7 @@ import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Check, MatMul, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
 import { requireFp32 } from "./fp32_only.ts";
 
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
@@ -56,11 +56,12 @@ export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm)
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, matmul, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = matmul(device.from([1, 2], [1, 2]), device.from([3, 4], [2, 1]));
- * console.assert((await read(y))[0] === 11);
+ * assert((await read(y))[0] === 11);
  * ```
  */
 export function matmul<
@@ -85,8 +86,7 @@ export function matmul<D extends DType, A extends Shape, B extends Shape>(
   b: Tensor<NoInfer<D>, B> & Check<MatMul<A, B>>,
 ): Tensor<D, Extract<MatMul<A, B>, Shape>>;
 export function matmul(left: Tensor, right: Tensor): Tensor {
-  const a = internal(left);
-  const b = internal(right);
+  const [a, b] = operands("matmul", left, right);
   if (a.dtype !== b.dtype) {
     throw new TypeError(`Cannot matmul ${a.dtype} and ${b.dtype}: cast one of them first`);
   }

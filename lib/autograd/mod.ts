@@ -1,6 +1,11 @@
 /** Reverse-mode differentiation: devices, tapes, and operations with their derivatives. @module */
 
-export { type AttentionOptions, causalAttention } from "./attention.ts";
+export { causalAttention, type CausalAttentionOptions } from "./attention.ts";
+export {
+  checkGradient,
+  type CheckGradientOptions,
+  type GradientDeviation,
+} from "./check_gradient.ts";
 export {
   defineOperation,
   type OperationDefinition,
@@ -12,6 +17,7 @@ export {
   type DeviceOptions,
   type DeviceStatistics,
   type NormalOptions,
+  type ParameterOptions,
   type UniformOptions,
 } from "./device.ts";
 export { add, divide, multiply, subtract, type TensorOf } from "./arithmetic.ts";
@@ -19,10 +25,13 @@ export { embedding } from "./embedding.ts";
 export { cast, reshape, rows, transpose } from "./layout.ts";
 export { type CrossEntropy, crossEntropy, meanSquaredError } from "./losses.ts";
 export { matmul } from "./matmul.ts";
+export { isPositive, max } from "./max.ts";
 export type { Parameter } from "./parameter.ts";
+export { permute } from "./permute.ts";
 export { recompute } from "./recompute.ts";
 export { mean, type ReduceOptions, softmax, sum } from "./reduce.ts";
 export { rmsNorm } from "./rms_norm.ts";
+export { concatenate, type ConcatenateOptions, slice, type SliceOptions } from "./slice.ts";
 export {
   type LambdaRule,
   type LayerRouting,

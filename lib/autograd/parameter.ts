@@ -6,7 +6,24 @@ import type { Shape } from "../tensor/shape.ts";
 import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
-/** A tensor that training changes; backward passes add up in its gradient. */
+/**
+ * A tensor that training changes; backward passes add up in its gradient.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, Linear, read, sum } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using layer = new Linear(device, { input: 2, output: 1, name: "layer" });
+ * using tape = device.record();
+ * tape.backward(sum(layer.forward(device.from([3, 4], [1, 2]))));
+ * const { weight } = layer;
+ * assert(weight.name === "layer" && (await read(weight.gradient)).join() === "3,4");
+ * weight.zeroGradient();
+ * assert((await read(weight.gradient)).join() === "0,0");
+ * ```
+ */
 export interface Parameter<out S extends Shape = Shape> extends Tensor<"f32", S> {
   /** Path in the model, as checkpoints name it. */
   readonly name: string;

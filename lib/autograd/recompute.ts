@@ -1,7 +1,7 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
 import { recordNode } from "../tensor/recorder.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
 import { Tape } from "./tape.ts";
 
 /**
@@ -16,20 +16,21 @@ import { Tape } from "./tape.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, recompute, square, sum } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using tape = device.record();
  * const x = tape.watch(device.from([1, 2], [2]));
  * tape.backward(sum(recompute((v) => square(square(v)), x)));
- * console.assert((await read(tape.gradient(x))).join() === "4,32");
+ * assert((await read(tape.gradient(x))).join() === "4,32");
  * ```
  */
 export function recompute<I extends readonly Tensor[], O extends Tensor>(
   body: (...inputs: I) => O,
   ...inputs: I
 ): O {
-  const given = inputs.map((input) => internal(input));
+  const given = operands("recompute", ...inputs) as readonly DeviceTensor[];
   const memory = given[0]?.memory;
   if (memory === undefined || memory.recorder === null) return body(...inputs);
   const tape = memory.recorder;

@@ -101,12 +101,13 @@ function repeatInto(
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, sum } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 2, 3, 4], [2, 2]);
- * console.assert((await read(sum(x)))[0] === 10);
- * console.assert((await read(sum(x, { axis: -1 }))).join() === "3,7");
+ * assert((await read(sum(x)))[0] === 10);
+ * assert((await read(sum(x, { axis: -1 }))).join() === "3,7");
  * ```
  */
 export function sum<S extends Shape, const Axis extends number | undefined = undefined>(
@@ -126,11 +127,12 @@ export function sum<S extends Shape, const Axis extends number | undefined = und
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, mean, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 2, 3, 4], [2, 2]);
- * console.assert((await read(mean(x)))[0] === 2.5);
+ * assert((await read(mean(x)))[0] === 2.5);
  * ```
  */
 export function mean<S extends Shape, const Axis extends number | undefined = undefined>(
@@ -148,11 +150,12 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, softmax } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = softmax(device.from([0, 0], [1, 2]));
- * console.assert((await read(y))[0] === 0.5);
+ * assert((await read(y))[0] === 0.5);
  * ```
  */
 export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {

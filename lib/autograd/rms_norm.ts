@@ -4,7 +4,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 
 /**
  * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
@@ -17,11 +17,12 @@ import { internal, type Tensor } from "../tensor/tensor.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, rmsNorm } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = rmsNorm(device.from([3, -3], [1, 2]), device.ones([2]));
- * console.assert(Math.abs((await read(y))[0]! - 1) < 1e-5);
+ * assert(Math.abs((await read(y))[0]! - 1) < 1e-5);
  * ```
  */
 export function rmsNorm<S extends Shape>(
@@ -29,8 +30,7 @@ export function rmsNorm<S extends Shape>(
   weight: Tensor<"f32", readonly [number]>,
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
-  const source = internal(x);
-  const scale = internal(weight);
+  const [source, scale] = operands("rmsNorm", x, weight);
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.size !== columns) {
     throw new ShapeMismatchError(

@@ -2,7 +2,7 @@
 
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 
@@ -89,14 +89,15 @@ let bufferOf: (state: StepState) => DeviceTensor<"f64">;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, StepState } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using state = new StepState(device, { layers: 2, experts: 8 });
  * state.begin();
  * state.updateLambda({ active: 1, tokens: 64, alpha: 1.2, floor: 1e-10, ceiling: 1e4, adapt: true });
- * console.assert(state.read().sparsity === 1); // nothing was routed, so λ falls
- * console.assert(state.read().lambda < 1e-8);
+ * assert(state.read().sparsity === 1); // nothing was routed, so λ falls
+ * assert(state.read().lambda < 1e-8);
  * ```
  */
 export class StepState implements Disposable {
@@ -138,6 +139,17 @@ export class StepState implements Disposable {
    * Sets λ.
    *
    * @param lambda Coefficient of the L1 term.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, StepState } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using state = new StepState(device);
+   * state.setLambda(0.5);
+   * assert(state.lambda === 0.5);
+   * ```
    */
   setLambda(lambda: number): void {
     this.#write(StateSlot.lambda, [lambda]);
@@ -156,6 +168,22 @@ export class StepState implements Disposable {
    * Writes what the optimizer needs of the host.
    *
    * @param inputs Learning rate and bias corrections.
+   *
+   * @example
+   * ```ts
+   * import { Device, StepState } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using state = new StepState(device);
+   * // AdamW.step() does this; an optimizer of your own would, too.
+   * const [beta1, beta2, step] = [0.9, 0.999, 3];
+   * state.writeInputs({
+   *   learningRate: 1e-3,
+   *   biasCorrection1: 1 - beta1 ** step,
+   *   biasCorrection2: 1 - beta2 ** step,
+   *   step,
+   * });
+   * ```
    */
   writeInputs(inputs: StepInputs): void {
     this.#write(StateSlot.learningRate, [
@@ -171,12 +199,31 @@ export class StepState implements Disposable {
    *
    * @param loss A scalar.
    * @param share Factor: 1 / micro-batches.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, mean, StepState } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using state = new StepState(device);
+   * state.begin();
+   * for (const value of [1, 3]) state.addLoss(mean(device.full([4], value)), 1 / 2);
+   * assert(state.read().loss === 2);
+   * ```
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const value = internal(loss).address;
+    const value = internal(loss);
+    requireDevice("add to a step's state", this.#memory, value);
     k.check(
-      k.symbols.remoe_state_add(k.handle, this.#buffer.address, StateSlot.loss, value, share),
+      k.symbols.remoe_state_add(
+        k.handle,
+        this.#buffer.address,
+        StateSlot.loss,
+        value.address,
+        share,
+      ),
       "add loss",
     );
   }
@@ -246,6 +293,11 @@ export class StepState implements Disposable {
   [Symbol.dispose](): void {
     this.#buffer[Symbol.dispose]();
   }
+}
+
+/** Refuses a state of another device than `memory`. */
+export function requireStateOn(operation: string, memory: DeviceMemory, state: StepState): void {
+  requireDevice(operation, memory, bufferOf(state));
 }
 
 /** Address of a state's first double. */

@@ -14,11 +14,12 @@ import { internal, type Tensor } from "../tensor/tensor.ts";
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, swiglu } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = swiglu(device.from([0, 5], [1, 2]));
- * console.assert((await read(y))[0] === 0);
+ * assert((await read(y))[0] === 0);
  * ```
  */
 export function swiglu<R extends number>(

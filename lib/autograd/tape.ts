@@ -14,7 +14,22 @@ export interface BackwardOptions {
   scale?: number;
 }
 
-/** A scope that also records: open it, run the forward pass, call `backward`, let it close. */
+/**
+ * A scope that also records: open it, run the forward pass, call `backward`, let it close.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, exp, read, sum } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const x = device.from([0, 1], [2]);
+ * using tape = device.record();
+ * tape.watch(x);
+ * tape.backward(sum(exp(x)), { scale: 2 });
+ * assert((await read(tape.gradient(x)))[0] === 2); // 2 · e⁰
+ * ```
+ */
 export interface Recording extends Scope {
   /**
    * Marks a tensor that is no parameter as one whose gradient is wanted.

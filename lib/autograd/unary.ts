@@ -76,11 +76,12 @@ function unary<S extends Shape>(
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, negate, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = negate(device.from([1, -2], [2]));
- * console.assert((await read(y)).join() === "-1,2");
+ * assert((await read(y)).join() === "-1,2");
  * ```
  */
 export function negate<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -95,11 +96,12 @@ export function negate<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, exp, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = exp(device.from([0, 1], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.E) < 1e-5);
+ * assert(Math.abs((await read(y))[1]! - Math.E) < 1e-5);
  * ```
  */
 export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -114,11 +116,12 @@ export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, log, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = log(device.from([1, 2], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.LN2) < 1e-6);
+ * assert(Math.abs((await read(y))[1]! - Math.LN2) < 1e-6);
  * ```
  */
 export function log<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -133,11 +136,12 @@ export function log<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, sqrt } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = sqrt(device.from([4, 9], [2]));
- * console.assert((await read(y)).join() === "2,3");
+ * assert((await read(y)).join() === "2,3");
  * ```
  */
 export function sqrt<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -152,11 +156,12 @@ export function sqrt<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, square } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = square(device.from([2, -3], [2]));
- * console.assert((await read(y)).join() === "4,9");
+ * assert((await read(y)).join() === "4,9");
  * ```
  */
 export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -171,11 +176,12 @@ export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, relu } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = relu(device.from([2, -3], [2]));
- * console.assert((await read(y)).join() === "2,0");
+ * assert((await read(y)).join() === "2,0");
  * ```
  */
 export function relu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -190,11 +196,12 @@ export function relu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, sigmoid } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = sigmoid(device.from([0, 1], [2]));
- * console.assert((await read(y))[0] === 0.5);
+ * assert((await read(y))[0] === 0.5);
  * ```
  */
 export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -209,11 +216,12 @@ export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, silu } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = silu(device.from([0, 1], [2]));
- * console.assert((await read(y))[0] === 0);
+ * assert((await read(y))[0] === 0);
  * ```
  */
 export function silu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -228,11 +236,12 @@ export function silu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, tanh } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = tanh(device.from([0, 1], [2]));
- * console.assert(Math.abs((await read(y))[1]! - Math.tanh(1)) < 1e-6);
+ * assert(Math.abs((await read(y))[1]! - Math.tanh(1)) < 1e-6);
  * ```
  */
 export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
@@ -248,11 +257,12 @@ export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, scale } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = scale(device.from([1, 2], [2]), 2);
- * console.assert((await read(y)).join() === "2,4");
+ * assert((await read(y)).join() === "2,4");
  * ```
  */
 export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Tensor<"f32", S> {
@@ -268,11 +278,12 @@ export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Ten
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, shift } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const y = shift(device.from([1, 2], [2]), 2);
- * console.assert((await read(y)).join() === "3,4");
+ * assert((await read(y)).join() === "3,4");
  * ```
  */
 export function shift<S extends Shape>(x: Tensor<"f32", S>, offset: number): Tensor<"f32", S> {

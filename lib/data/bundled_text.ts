@@ -49,7 +49,9 @@ export function bundledText(): TextSource {
 async function loadAddresses(specifier: string): Promise<readonly Address[]> {
   try {
     const module: { readonly default: () => readonly Address[] } = await import(specifier);
-    return module.default();
+    const addresses = module.default();
+    // The package passes over its own files where it may not read them.
+    if (addresses.length > 0) return addresses;
   } catch (cause) {
     throw new DataError(
       `Cannot load the bundled text ${specifier}: it comes from npm, so connect to the network ` +
@@ -57,4 +59,9 @@ async function loadAddresses(specifier: string): Promise<readonly Address[]> {
       { cause },
     );
   }
+  throw new DataError(
+    `Cannot load the bundled text ${specifier}: its files may not be read; run deno with ` +
+      `--allow-read for its npm cache (\`deno info\` names the folder), or train on text files of ` +
+      `your own`,
+  );
 }

@@ -55,6 +55,14 @@ export class ByteTokenizer implements Tokenizer {
    *
    * @param tokens Token ids.
    * @returns A byte per token, none for an end of document, U+FFFD for an id outside the vocabulary.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { ByteTokenizer } from "@remoe/remoe/data";
+   *
+   * assert(new ByteTokenizer().bytesOf([110, 195, 256]).join() === "110,195");
+   * ```
    */
   bytesOf(tokens: ArrayLike<number>): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(this.byteLength(tokens));
@@ -77,6 +85,14 @@ export class ByteTokenizer implements Tokenizer {
    *
    * @param tokens Token ids.
    * @returns The number of tokens that are not an end of document, for ids of the vocabulary.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { ByteTokenizer } from "@remoe/remoe/data";
+   *
+   * assert(new ByteTokenizer().byteLength([110, 195, 256]) === 2);
+   * ```
    */
   byteLength(tokens: ArrayLike<number>): number {
     let length = 0;

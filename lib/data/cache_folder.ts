@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { readEnvironment } from "../permissions.ts";
 
 /**
  * Finds the folder for cached tokens: `remoe` in `$XDG_CACHE_HOME`, else in `~/.cache`
@@ -16,19 +17,12 @@ import { join } from "node:path";
  * ```
  */
 export function defaultCacheFolder(): string | undefined {
-  const cache = variable("XDG_CACHE_HOME");
+  const cache = readEnvironment("XDG_CACHE_HOME");
   if (cache !== undefined) return join(cache, "remoe");
   if (Deno.build.os === "windows") {
-    const local = variable("LOCALAPPDATA");
+    const local = readEnvironment("LOCALAPPDATA");
     return local === undefined ? undefined : join(local, "remoe");
   }
-  const home = variable("HOME");
+  const home = readEnvironment("HOME");
   return home === undefined ? undefined : join(home, ".cache", "remoe");
-}
-
-function variable(name: string): string | undefined {
-  if (Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted") {
-    return undefined;
-  }
-  return Deno.env.get(name) || undefined;
 }

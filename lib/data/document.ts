@@ -11,7 +11,25 @@ export interface Document {
 /** The domain of documents that name none. */
 export const NO_DOMAIN = "text";
 
-/** Where documents come from. */
+/**
+ * Where documents come from.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { ByteTokenizer, prepareCorpus, type TextSource } from "@remoe/remoe/data";
+ *
+ * const counting: TextSource = {
+ *   name: "numbers",
+ *   fingerprint: "numbers-1", // the same content under the same name
+ *   async *documents() {
+ *     for (let i = 0; i < 100; i++) yield { id: `${i}`, text: `Number ${i}.` };
+ *   },
+ * };
+ * const corpus = await prepareCorpus(counting, new ByteTokenizer(), { cacheFolder: false });
+ * assert(corpus.source === "numbers");
+ * ```
+ */
 export interface TextSource {
   /** Names the source in messages and manifests. */
   readonly name: string;
@@ -23,6 +41,8 @@ export interface TextSource {
   /**
    * Finds out, without reading the text, what changes when it does, such as the sizes and times of
    * its files. With it, a text that was read before is not read again to be known.
+   *
+   * @returns A text that changes when the content does.
    */
   identify?(): Promise<string>;
 

@@ -1,4 +1,15 @@
-/** Text that cannot be read, is no text, or is too short for what is asked of it. */
+/**
+ * Text that cannot be read, is no text, or is too short for what is asked of it.
+ *
+ * @example
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { DataError, textFiles } from "@remoe/remoe/data";
+ *
+ * const documents = textFiles(["missing.txt"]).documents();
+ * await assertRejects(() => Array.fromAsync(documents), DataError, "missing.txt");
+ * ```
+ */
 export class DataError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "DataError";

@@ -135,6 +135,20 @@ export class MixtureSampler {
    *
    * @param state That sampler's state.
    * @throws {ConfigError} If it was of other domains.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { memoryStream, MixtureSampler } from "@remoe/remoe/data";
+   *
+   * const tokens = memoryStream(Uint16Array.from({ length: 100 }, (_, i) => i));
+   * const open = () =>
+   *   new MixtureSampler(new Map([["a", { tokens }]]), { sequence: 4, seed: 1, weights: {} });
+   * const first = open(), second = open();
+   * first.next(3);
+   * second.restore(first.state);
+   * assert(second.next(2).tokens.join() === first.next(2).tokens.join());
+   * ```
    */
   restore(state: MixtureState): void {
     const names = this.#domains.map(({ name }) => name);

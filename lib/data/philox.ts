@@ -62,6 +62,14 @@ export function philox4x32(
  * @param seed An integer of 0 to 2^53 - 1.
  * @returns Its low and its high word, as the kernels take them from their 64-bit seed.
  * @throws {RangeError} If the seed is no such integer.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { philoxKey } from "@remoe/remoe/data";
+ *
+ * assert(philoxKey(2 ** 32 + 5).join() === "5,1");
+ * ```
  */
 export function philoxKey(seed: number): PhiloxKey {
   if (!Number.isSafeInteger(seed) || seed < 0) {

@@ -1,7 +1,20 @@
 import { DataError } from "./errors.ts";
 import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
 
-/** Tokens one after another, wherever they are. */
+/**
+ * Tokens one after another, wherever they are.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { memoryStream, type TokenStream } from "@remoe/remoe/data";
+ *
+ * const stream: TokenStream = memoryStream(Uint16Array.of(5, 6, 7, 8));
+ * const two = new Int32Array(2);
+ * stream.read(1, two);
+ * assert(two.join() === "6,7" && stream.length === 4);
+ * ```
+ */
 export interface TokenStream {
   /** Number of tokens. */
   readonly length: number;
@@ -29,6 +42,17 @@ export interface TokenFileRange {
  *
  * @param tokens The tokens.
  * @returns The stream.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { BatchSampler, memoryStream } from "@remoe/remoe/data";
+ *
+ * const stream = memoryStream(Uint16Array.from({ length: 100 }, (_, i) => i));
+ * const sampler = new BatchSampler(stream, { sequence: 4, seed: 1 });
+ * const { tokens, targets } = sampler.next(1);
+ * assert(targets[0] === tokens[0]! + 1);
+ * ```
  */
 export function memoryStream(tokens: TokenArray): TokenStream {
   return {
@@ -77,6 +101,15 @@ export function fileStream(
  *
  * @param streams The streams, in order.
  * @returns All of them, one after another.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { joinStreams, memoryStream, readAllTokens } from "@remoe/remoe/data";
+ *
+ * const joined = joinStreams([memoryStream(Uint16Array.of(1, 2)), memoryStream(Uint16Array.of(3))]);
+ * assert(readAllTokens(joined, 257).join() === "1,2,3");
+ * ```
  */
 export function joinStreams(streams: readonly TokenStream[]): TokenStream {
   if (streams.length === 1) return streams[0]!;
@@ -107,6 +140,14 @@ export function joinStreams(streams: readonly TokenStream[]): TokenStream {
  * @param stream The stream.
  * @param vocabularySize Decides the width of a token.
  * @returns The tokens.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { memoryStream, readAllTokens } from "@remoe/remoe/data";
+ *
+ * assert(readAllTokens(memoryStream(Uint16Array.of(1, 2)), 257).join() === "1,2");
+ * ```
  */
 export function readAllTokens(stream: TokenStream, vocabularySize: number): TokenArray {
   const tokens = allocateTokens(stream.length, vocabularySize);

@@ -11,6 +11,17 @@ export interface DecodeOptions {
  * may be spread over several tokens. That is why the bytes are part of the interface: losses of
  * different tokenizers compare only per byte of text ({@linkcode bitsPerByte}), and text can be
  * shown while it is generated only by decoding bytes as they come ({@linkcode TextStream}).
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { openTokenizer, type Tokenizer } from "@remoe/remoe/data";
+ *
+ * const tokenizer: Tokenizer = await openTokenizer("byte");
+ * const tokens = tokenizer.encode("né");
+ * assert(tokenizer.decode(tokens) === "né");
+ * assert(tokenizer.bytesOf(tokens).length === tokenizer.byteLength(tokens));
+ * ```
  */
 export interface Tokenizer {
   /** The name {@linkcode openTokenizer} knows it by. */

@@ -23,6 +23,8 @@ const MOST_WORKERS = 8;
 interface Busy {
   readonly worker: Worker;
   current: Promise<unknown>;
+  /** Rejects once the worker fails, before its first request even; nothing else waits for it. */
+  readonly failure: Promise<never>;
 }
 
 /**
@@ -50,7 +52,7 @@ export class TokenizerPool implements Disposable {
       for (let i = 0; i < workers; i++) {
         const url = new URL("./tokenize_worker.ts", import.meta.url);
         const worker = new Worker(url, { type: "module" });
-        this.#workers.push({ worker, current: Promise.resolve() });
+        this.#workers.push({ worker, current: Promise.resolve(), failure: failureOf(worker) });
       }
     } catch {
       // Not allowed, or not here: the calling thread does it.
@@ -72,7 +74,7 @@ export class TokenizerPool implements Disposable {
   async encode(texts: readonly string[]): Promise<EncodedTexts> {
     const busy = this.#workers[this.#next++ % this.width];
     if (busy === undefined) return encodeTexts(this.#tokenizer, texts);
-    const reply = busy.current.then(() => ask(busy.worker, this.#tokenizer.name, texts));
+    const reply = busy.current.then(() => ask(busy, this.#tokenizer.name, texts));
     busy.current = reply.catch(() => {});
     try {
       return await reply;
@@ -96,13 +98,24 @@ function usefulWorkers({ name }: Tokenizer): number {
   return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, navigator.hardwareConcurrency) : 0;
 }
 
-function ask(worker: Worker, tokenizer: string, texts: readonly string[]): Promise<EncodedTexts> {
-  const { promise, resolve, reject } = Promise.withResolvers<EncodedTexts>();
-  worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => resolve(data.encoded);
+/** A worker that may not be loaded fails at once: unheard, that would end the program. */
+function failureOf(worker: Worker): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {});
   worker.onerror = (event) => {
     event.preventDefault();
     reject(new Error(event.message));
   };
-  worker.postMessage({ tokenizer, texts } satisfies WorkerRequest);
   return promise;
+}
+
+function ask(
+  { worker, failure }: Busy,
+  tokenizer: string,
+  texts: readonly string[],
+): Promise<EncodedTexts> {
+  const { promise, resolve } = Promise.withResolvers<EncodedTexts>();
+  worker.onmessage = ({ data }: MessageEvent<WorkerReply>) => resolve(data.encoded);
+  worker.postMessage({ tokenizer, texts } satisfies WorkerRequest);
+  return Promise.race([promise, failure]);
 }

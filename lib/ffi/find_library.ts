@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type LibraryAttempt, LibraryError } from "../errors.ts";
+import { isGranted, readEnvironment } from "../permissions.ts";
 import { type Download, downloadVerified } from "./download.ts";
 import { RELEASE, type Release, type ReleaseFile } from "./release.ts";
 
@@ -86,6 +87,24 @@ export function libraryCandidates(
 }
 
 /**
+ * Lists the files that may be opened for a device without a download: what `--allow-ffi` is to name.
+ *
+ * @param kind The device asked for.
+ * @param path The file the caller names, if any.
+ * @param facts Platform, environment and release, default those of this process.
+ * @returns Paths, in the order they are tried; those of a checkout need not exist.
+ */
+export function libraryPaths(
+  kind: DeviceKind,
+  path?: string,
+  facts: Surroundings = surroundings(),
+): string[] {
+  return libraryCandidates(kind, path, facts)
+    .filter(({ source }) => source !== "release")
+    .map(({ location }) => location);
+}
+
+/**
  * Names the file of a kernel library on a platform.
  *
  * @param backend `cpu`, `cuda` or `emulated`.
@@ -119,8 +138,10 @@ export function notFound(
   const tried = attempts.map(({ source, backend, location, outcome }) =>
     `\n  - ${source} (${backend}): ${location}: ${outcome}`
   );
+  const refused = attempts.findLast(({ denied }) => denied)?.location;
+  const grant = refused === undefined ? "" : `Run deno with --allow-ffi=${refused} to open it. `;
   return new LibraryError(
-    `Cannot open a kernel library for device kind "${kind}". Tried:${tried.join("")}\n` +
+    `Cannot open a kernel library for device kind "${kind}". Tried:${tried.join("")}\n${grant}` +
       "In a checkout of remoe, run `deno task build`; elsewhere set REMOE_LIBRARY to the path " +
       `of a library built from version ${RELEASE.version}`,
     { attempts, cause },
@@ -175,15 +196,6 @@ function hasCudaDriver(): boolean {
   return ["/dev/nvidiactl", "/dev/dxg"].some((path) =>
     isGranted({ name: "read", path }) && exists(path)
   );
-}
-
-/** Reads a variable without asking for the permission: it is an option, not a need. */
-function readEnvironment(variable: string): string | undefined {
-  return isGranted({ name: "env", variable }) ? Deno.env.get(variable) : undefined;
-}
-
-function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
-  return Deno.permissions.querySync(descriptor).state === "granted";
 }
 
 function isFile(path: string): boolean {

@@ -61,7 +61,8 @@ export async function openContext(
       if (error instanceof DeviceError && !candidate.optional) throw error;
       cause = error;
       const outcome = error instanceof Error ? error.message : String(error);
-      attempts.push({ source, backend, location, outcome });
+      const denied = error instanceof Error && error.cause instanceof Deno.errors.NotCapable;
+      attempts.push({ source, backend, location, outcome, ...(denied ? { denied } : {}) });
     }
   }
   throw notFound(kind, attempts, cause);

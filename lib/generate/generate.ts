@@ -61,6 +61,7 @@ const OPERATION = 0xffff0001;
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
  * import { openTokenizer } from "@remoe/remoe/data";
  * import { generate } from "@remoe/remoe/generate";
@@ -78,7 +79,7 @@ const OPERATION = 0xffff0001;
  * for await (const piece of generate(["Once"], { device, model, tokenizer, tokens: 20, topK: 40 })) {
  *   text += piece.text;
  * }
- * console.assert(text.length > 0);
+ * assert(text.length > 0);
  * ```
  */
 export async function* generate(

@@ -22,12 +22,13 @@ export interface DenseRouterOptions<H extends number = number, E extends number 
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { DenseRouter, Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using router = new DenseRouter(device, { hidden: 16, experts: 2 });
  * const { gates } = router.route(device.normal([3, 16]));
- * console.assert((await read(gates)).every((gate) => gate === 1));
+ * assert((await read(gates)).every((gate) => gate === 1));
  * ```
  */
 export class DenseRouter<const H extends number = number, const E extends number = number>
@@ -66,7 +67,11 @@ export class DenseRouter<const H extends number = number, const E extends number
     return new Routed(gates, counts, null, BalanceCode.none, this.active);
   }
 
-  /** Nothing to train. */
+  /**
+   * Nothing to train.
+   *
+   * @returns No parameter.
+   */
   parameters(): Iterable<Parameter> {
     return [];
   }

@@ -3,7 +3,7 @@
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /** Ints at the head of a plan: rows, overflow, tokens without expert, capacity. */
-const HEADER = 4;
+export const PLAN_HEADER = 4;
 
 /**
  * Sorts the active pairs of `gates` by expert, tokens ascending: both CSR directions in one
@@ -18,7 +18,7 @@ export function dispatchPlan(
   const [tokens, experts] = gates.shape;
   const { kernels: k } = gates.memory;
   const capacity = tokens * experts;
-  const size = HEADER + (experts + 1) + (tokens + 1) + 2 * capacity;
+  const size = PLAN_HEADER + (experts + 1) + (tokens + 1) + 2 * capacity;
   const plan = gates.memory.allocate("i32", [size]);
   k.check(
     k.symbols.remoe_dispatch_plan(

@@ -3,9 +3,9 @@
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
-import type { StepState } from "../autograd/step_state.ts";
+import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
 import type { KeptRows } from "./kept_rows.ts";
@@ -52,6 +52,7 @@ export interface MoEResult<
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, MoE, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
@@ -59,7 +60,7 @@ export interface MoEResult<
  * using layer = new MoE(device, { router, hidden: 16, width: 32 });
  * using _scope = device.scope();
  * const { output } = layer.forward(device.normal([10, 16]));
- * console.assert(output.shape[0] === 10);
+ * assert(output.shape[0] === 10);
  * ```
  */
 export class MoE<const H extends number = number, const E extends number = number>
@@ -93,6 +94,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     const memory = memoryOf(device);
+    if (state !== null) requireStateOn("record routing in", memory, state);
     const prefix = options.name ?? "experts";
     const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     this.router = router;
@@ -114,7 +116,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
-    const states = internal(x);
+    const [states] = operands("run an MoE layer on", x, this.#w1);
     if (states.shape.length !== 2 || states.shape[1] !== this.router.hidden) {
       throw new ShapeMismatchError(
         `Cannot run an MoE layer of hidden size ${this.router.hidden} on ${
@@ -123,7 +125,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     const routing = this.router.route(x);
-    const gates = internal(routing.gates);
+    const [, gates] = operands("run experts with states and gates", x, routing.gates);
     const plan = dispatchPlan(gates);
     const recording = states.memory.recorder !== null;
     if (recording && this.#state !== null && routing instanceof Routed) {
@@ -134,7 +136,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
 
-  /** What training changes: the router's weights and the experts'. */
+  /**
+   * What training changes: the router's weights and the experts'.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.router.parameters();
     yield this.#w1;

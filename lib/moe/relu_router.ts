@@ -3,10 +3,10 @@
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
-import { lambdaAddress, StepState } from "../autograd/step_state.ts";
+import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
@@ -47,8 +47,13 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  * The L1 term (equations 9 to 11) enters in the backward pass: each positive gate's gradient
  * grows by λ·f_e/(L·T). λ follows the sparsity by {@linkcode ReluRouter.adapt}.
  *
+ * Without a bias, inputs that are symmetric around 0 open half of the gates whatever the weights
+ * are: λ then rises to its bound in vain. Hidden states of a trained model are not symmetric;
+ * synthetic ones need a mean, `device.normal(shape, { mean: 1 })`.
+ *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, ReluRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
@@ -56,8 +61,8 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  * using _scope = device.scope();
  * const routing = router.route(device.normal([32, 16]));
  * const sparsity = await routing.sparsity();
- * console.assert(sparsity > 0.2 && sparsity < 0.8); // about half at the start
- * console.assert(router.adapt(sparsity) > 1e-8); // below 1 - k/E: λ grows
+ * assert(sparsity > 0.2 && sparsity < 0.8); // about half at the start
+ * assert(router.adapt(sparsity) > 1e-8); // below 1 - k/E: λ grows
  * ```
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
@@ -99,6 +104,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device, { experts });
+    requireStateOn("route with", memory, this.#state);
     if (options.lambda !== undefined) this.#state.setLambda(options.lambda);
     this.#lambda0 = this.#state.lambda;
     this.#weight = ParameterTensor.make(
@@ -146,7 +152,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const states = internal(x);
+    const [states] = operands("route by ReLU", x, this.#weight);
     const [tokens, hidden] = states.shape;
     if (states.shape.length !== 2 || hidden !== this.hidden) {
       throw new ShapeMismatchError(
@@ -195,7 +201,11 @@ export class ReluRouter<const H extends number = number, const E extends number 
     return new Routed(gates, counts, sums, this.#balance, this.active);
   }
 
-  /** What training changes: the weights. */
+  /**
+   * What training changes: the weights.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#weight;
   }

@@ -5,7 +5,7 @@ import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands, type Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
@@ -35,13 +35,14 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, TopKRouter } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
  * using router = new TopKRouter(device, { hidden: 16, experts: 4, active: 1 });
  * using _scope = device.scope();
  * const routing = router.route(device.normal([32, 16]));
- * console.assert(await routing.sparsity() === 0.75); // exactly 1 - k/E
+ * assert(await routing.sparsity() === 0.75); // exactly 1 - k/E
  * ```
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
@@ -105,7 +106,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const states = internal(x);
+    const [states] = operands("route by TopK", x, this.#weight);
     const [tokens, hidden] = states.shape;
     if (states.shape.length !== 2 || hidden !== this.hidden) {
       throw new ShapeMismatchError(
@@ -159,7 +160,11 @@ export class TopKRouter<const H extends number = number, const E extends number 
     return new Routed(gates, counts, sums, BalanceCode.switch, this.active);
   }
 
-  /** What training changes: the weights. */
+  /**
+   * What training changes: the weights.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#weight;
   }

@@ -9,7 +9,7 @@ import type { LayerCache } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
-export interface AttentionLayerOptions {
+export interface AttentionOptions {
   /** Size of a hidden state. */
   hidden: number;
   /** Query heads; divides `hidden`. */
@@ -31,12 +31,13 @@ export interface AttentionLayerOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Attention, Device } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using layer = new Attention(device, { hidden: 32, heads: 4, groups: 2 });
  * const y = layer.forward(device.normal([2 * 16, 32]), 16); // two sequences of 16 tokens
- * console.assert(y.shape[1] === 32);
+ * assert(y.shape[1] === 32);
  * ```
  */
 export class Attention implements Disposable {
@@ -54,7 +55,7 @@ export class Attention implements Disposable {
    * @throws {ConfigError} If the heads do not divide the hidden size evenly, or the groups the
    * heads.
    */
-  constructor(device: Device, options: AttentionLayerOptions) {
+  constructor(device: Device, options: AttentionOptions) {
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     const { deviation = 0.02, outputDeviation = deviation } = options;
     const headDim = hidden / heads;
@@ -113,7 +114,11 @@ export class Attention implements Disposable {
     return this.#output.forward(attended);
   }
 
-  /** What training changes: both projections. */
+  /**
+   * What training changes: both projections.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.#qkv.parameters();
     yield* this.#output.parameters();

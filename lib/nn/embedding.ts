@@ -22,11 +22,12 @@ export interface EmbeddingOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, Embedding } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using layer = new Embedding(device, { vocabulary: 257, hidden: 8 });
- * console.assert(layer.forward(device.tokens([104, 105])).shape[0] === 2);
+ * assert(layer.forward(device.tokens([104, 105])).shape[0] === 2);
  * ```
  */
 export class Embedding implements Disposable {
@@ -57,7 +58,11 @@ export class Embedding implements Disposable {
     return embedding(this.#table as Tensor<"f32", readonly [number, number]>, tokens);
   }
 
-  /** What training changes: the table. */
+  /**
+   * What training changes: the table.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#table;
   }

@@ -26,11 +26,12 @@ export interface FeedForwardOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, FeedForward } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using layer = new FeedForward(device, { hidden: 8 });
- * console.assert(layer.forward(device.normal([5, 8])).shape[1] === 8);
+ * assert(layer.forward(device.normal([5, 8])).shape[1] === 8);
  * ```
  */
 export class FeedForward implements Disposable {
@@ -72,7 +73,11 @@ export class FeedForward implements Disposable {
     return this.#down.forward(swiglu(this.#gateUp.forward(x)));
   }
 
-  /** What training changes: gate and up in one matrix, and down. */
+  /**
+   * What training changes: gate and up in one matrix, and down.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.#gateUp.parameters();
     yield* this.#down.parameters();

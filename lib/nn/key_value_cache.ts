@@ -3,7 +3,7 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ConfigError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
 import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -28,6 +28,7 @@ export interface KeyValueCacheOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, FeedForward, KeyValueCache, LanguageModel, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
@@ -48,7 +49,7 @@ export interface KeyValueCacheOptions {
  * using _scope = device.noGradient();
  * await read(model.prefill([[1, 2, 3], [4]], cache));
  * const logits = model.decode([5, 6], cache);
- * console.assert(logits.shape.join() === "2,10" && cache.lengths.join() === "4,2");
+ * assert(logits.shape.join() === "2,10" && cache.lengths.join() === "4,2");
  * ```
  */
 export class KeyValueCache implements Disposable {
@@ -89,7 +90,23 @@ export class KeyValueCache implements Disposable {
     return this.#lengths;
   }
 
-  /** Sets the tokens of each sequence, once a layer's keys and values are there. */
+  /**
+   * Sets the tokens of each sequence, once a layer's keys and values are there.
+   *
+   * @param lengths Tokens of each sequence, at most the capacity.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, KeyValueCache } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 8 };
+   * using cache = new KeyValueCache(device, sizes);
+   * cache.setLengths([3, 5]);
+   * assert(cache.lengths.join() === "3,5");
+   * ```
+   */
   setLengths(lengths: readonly number[]): void {
     this.#lengths = [...lengths];
     upload(this.#onDevice, Int32Array.from(lengths));
@@ -104,9 +121,29 @@ export class KeyValueCache implements Disposable {
     );
   }
 
-  /** Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`. */
+  /**
+   * Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`.
+   *
+   * @param layer Which layer.
+   * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
+   * @param sequence Tokens of one sequence, S.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, KeyValueCache, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using cache = new KeyValueCache(device, { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 });
+   * cache.fill(0, device.normal([3, 12]), 3); // three tokens: query, key and value of 4 each
+   * cache.setLengths([3]);
+   * const attended = cache.attend(0, device.normal([1, 12]), 1, 1e4);
+   * assert((await read(attended)).length === 4);
+   * ```
+   */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
     const source = internal(qkv);
+    requireDevice("cache", this.#memory, source);
     const target = this.#layers[layer]!;
     const [, stride = 0] = source.shape;
     const row = target.shape[2]!;
@@ -127,6 +164,18 @@ export class KeyValueCache implements Disposable {
    * @param heads Query heads.
    * @param ropeBase Base of the rotary angles.
    * @returns `[batch, heads · headDim]`.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, KeyValueCache, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * using cache = new KeyValueCache(device, { layers: 1, groups: 1, headDim: 2, batch: 1, capacity: 4 });
+   * // The first token sees itself alone: the result is its value.
+   * const y = cache.attend(0, device.from([1, 2, 3, 4, 5, 6], [1, 6]), 1, 1e4);
+   * assert((await read(y)).join() === "5,6");
+   * ```
    */
   attend(
     layer: number,
@@ -135,6 +184,7 @@ export class KeyValueCache implements Disposable {
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
     const source = internal(qkv);
+    requireDevice("attend with a cache and", this.#memory, source);
     const cache = this.#layers[layer]!;
     const [, stride] = source.shape;
     const headDim = (stride - cache.shape[2]!) / heads;

@@ -145,6 +145,24 @@ export class LanguageModel implements Disposable {
    * @param tokens Whole sequences, one after the other.
    * @param sequence Tokens of one sequence.
    * @returns `[T, vocabulary]`.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using model = new LanguageModel(device, {
+   *   vocabulary: 10,
+   *   layers: 1,
+   *   hidden: 16,
+   *   heads: 2,
+   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+   * });
+   * using _scope = device.noGradient();
+   * const logits = model.logits(device.tokens([1, 2, 3, 4]), 2); // two sequences of two tokens
+   * assert(logits.shape.join() === "4,10");
+   * ```
    */
   logits<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
@@ -158,6 +176,23 @@ export class LanguageModel implements Disposable {
    *
    * @param tokens One sequence.
    * @returns `[1, vocabulary]`.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using model = new LanguageModel(device, {
+   *   vocabulary: 10,
+   *   layers: 1,
+   *   hidden: 16,
+   *   heads: 2,
+   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+   * });
+   * using _scope = device.noGradient();
+   * assert(model.nextLogits(device.tokens([1, 2, 3])).shape.join() === "1,10");
+   * ```
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
     const count = tokens.shape[0];
@@ -172,6 +207,23 @@ export class LanguageModel implements Disposable {
    * @param capacity Tokens of a sequence.
    * @returns The cache; dispose of it to free its memory.
    * @throws {ConfigError} If a size is below 1.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using model = new LanguageModel(device, {
+   *   vocabulary: 10,
+   *   layers: 1,
+   *   hidden: 16,
+   *   heads: 2,
+   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+   * });
+   * using cache = model.openCache(2, 64);
+   * assert(cache.batch === 2 && cache.capacity === 64);
+   * ```
    */
   openCache(batch: number, capacity: number): KeyValueCache {
     return new KeyValueCache(this.#device, { ...this.#cacheSizes, batch, capacity });
@@ -184,6 +236,25 @@ export class LanguageModel implements Disposable {
    * @param cache An empty cache for as many sequences.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is of another size, or a sequence is empty.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using model = new LanguageModel(device, {
+   *   vocabulary: 10,
+   *   layers: 1,
+   *   hidden: 16,
+   *   heads: 2,
+   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+   * });
+   * using cache = model.openCache(2, 8);
+   * using _scope = device.noGradient();
+   * const logits = model.prefill([[1, 2, 3], [4]], cache);
+   * assert(logits.shape.join() === "2,10" && cache.lengths.join() === "3,1");
+   * ```
    */
   prefill(
     sequences: readonly (readonly number[])[],
@@ -215,6 +286,25 @@ export class LanguageModel implements Disposable {
    * @param cache What {@linkcode LanguageModel.prefill} left.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is full, or for another number of sequences.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using model = new LanguageModel(device, {
+   *   vocabulary: 10,
+   *   layers: 1,
+   *   hidden: 16,
+   *   heads: 2,
+   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
+   * });
+   * using cache = model.openCache(1, 8);
+   * using _scope = device.noGradient();
+   * model.prefill([[1, 2, 3]], cache);
+   * assert(model.decode([4], cache).shape.join() === "1,10");
+   * ```
    */
   decode(
     tokens: readonly number[],
@@ -231,7 +321,11 @@ export class LanguageModel implements Disposable {
     return this.#head.forward(states);
   }
 
-  /** What training changes, in the order of the layers. */
+  /**
+   * What training changes, in the order of the layers.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.#embedding.parameters();
     for (const block of this.#blocks) yield* block.parameters();

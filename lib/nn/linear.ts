@@ -22,12 +22,13 @@ export interface LinearOptions<I extends number = number, O extends number = num
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, Linear } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using layer = new Linear(device, { input: 8, output: 3 });
  * const y = layer.forward(device.ones([5, 8])); // Tensor<"f32", readonly [5, 3]>
- * console.assert(y.shape[1] === 3);
+ * assert(y.shape[1] === 3);
  * ```
  */
 export class Linear<const I extends number = number, const O extends number = number>
@@ -64,7 +65,11 @@ export class Linear<const I extends number = number, const O extends number = nu
     return matmul(x, this.#weight as Tensor<"f32", readonly [I, O]>);
   }
 
-  /** What training changes: the weights. */
+  /**
+   * What training changes: the weights.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#weight;
   }

@@ -1,6 +1,6 @@
 /** Building blocks of a LLaMA-style language model. @module */
 
-export { Attention, type AttentionLayerOptions } from "./attention.ts";
+export { Attention, type AttentionOptions } from "./attention.ts";
 export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export { FeedForward, type FeedForwardOptions } from "./feed_forward.ts";
 export { KeyValueCache, type KeyValueCacheOptions, type LayerCache } from "./key_value_cache.ts";

@@ -21,11 +21,12 @@ export interface RmsNormOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, RmsNorm } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * using norm = new RmsNorm(device, { hidden: 8 });
- * console.assert(norm.forward(device.ones([2, 8])).shape[1] === 8);
+ * assert(norm.forward(device.ones([2, 8])).shape[1] === 8);
  * ```
  */
 export class RmsNorm implements Disposable {
@@ -58,7 +59,11 @@ export class RmsNorm implements Disposable {
     return rmsNorm(x, this.#weight, this.#epsilon);
   }
 
-  /** What training changes: the scales. */
+  /**
+   * What training changes: the scales.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield this.#weight;
   }

@@ -8,7 +8,28 @@ import { Attention } from "./attention.ts";
 import type { LayerCache } from "./key_value_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
-/** The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a user's own. */
+/**
+ * The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a user's own.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, type FeedForwardLayer, MoE, TopKRouter, TransformerBlock } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const hidden: number = 16;
+ * using router = new TopKRouter(device, { hidden, experts: 4 as number });
+ * const moe = new MoE(device, { router, hidden, width: 8 });
+ * const feedForward: FeedForwardLayer = {
+ *   forward: (x) => moe.forward(x).output,
+ *   parameters: () => moe.parameters(),
+ *   [Symbol.dispose]: () => moe[Symbol.dispose](),
+ * };
+ * using block = new TransformerBlock(device, { hidden, heads: 2, feedForward });
+ * assert(block.forward(device.normal([8, hidden]), 8).shape[0] === 8);
+ * assert(feedForward.forward(device.normal([2, hidden])).shape[0] === 2);
+ * ```
+ */
 export interface FeedForwardLayer extends Disposable {
   /**
    * Runs on each row.
@@ -19,7 +40,11 @@ export interface FeedForwardLayer extends Disposable {
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
   ): Tensor<"f32", readonly [T, number]>;
-  /** What training changes. */
+  /**
+   * What training changes.
+   *
+   * @returns The parameters, always in the same order.
+   */
   parameters(): Iterable<Parameter>;
 }
 
@@ -50,12 +75,13 @@ export interface TransformerBlockOptions {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, FeedForward, TransformerBlock } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const feedForward = new FeedForward(device, { hidden: 32 });
  * using block = new TransformerBlock(device, { hidden: 32, heads: 4, feedForward });
- * console.assert(block.forward(device.normal([16, 32]), 16).shape[1] === 32);
+ * assert(block.forward(device.normal([16, 32]), 16).shape[1] === 32);
  * ```
  */
 export class TransformerBlock implements Disposable {
@@ -105,7 +131,11 @@ export class TransformerBlock implements Disposable {
     return add(attended, this.#feedForward.forward(this.#feedForwardNorm.forward(attended)));
   }
 
-  /** What training changes: norms, attention and second half. */
+  /**
+   * What training changes: norms, attention and second half.
+   *
+   * @returns The parameters, always in the same order.
+   */
   *parameters(): Iterable<Parameter> {
     yield* this.#attentionNorm.parameters();
     yield* this.#attention.parameters();

@@ -1,6 +1,7 @@
 /** Device memory as tensors see it: allocation, scopes, and who records. @module */
 
-import { LibraryError } from "../errors.ts";
+import { DeviceError } from "../errors.ts";
+import { Status } from "../ffi/codes.ts";
 import type { KernelContext } from "../ffi/context.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
 import type { Recorder } from "./recorder.ts";
@@ -55,8 +56,9 @@ export class DeviceMemory {
   /** A block for `shape`, in the books of `scope`. */
   #block(dtype: DType, shape: Shape, scope: MemoryScope): Storage {
     if (this.#closed) {
-      throw new LibraryError(
+      throw new DeviceError(
         `Cannot make a tensor of shape ${showShape(shape)}: the device is closed`,
+        { status: Status.invalidContext, operation: "allocate" },
       );
     }
     const bytes = elementCount(shape) * DTYPE_BYTES[dtype];

@@ -3,6 +3,6 @@
 export type { LiveTensor } from "./device_memory.ts";
 export type { DType, HostArrays } from "./dtype.ts";
 export type { Scope } from "./scope.ts";
-export * from "./shape.ts";
+export { type Dim, dim, type Shape } from "./shape.ts";
 export type { Tensor } from "./tensor.ts";
 export { read, write } from "./transfer.ts";

@@ -4,11 +4,31 @@ import type { DeviceMemory } from "./device_memory.ts";
 import type { Storage } from "./storage.ts";
 import { internal, type Tensor } from "./tensor.ts";
 
-/** Frees, when it closes, every tensor made while it was the innermost scope. */
+/**
+ * Frees, when it closes, every tensor made while it was the innermost scope.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { add, Device, read, type Scope } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * function sumOfThree() {
+ *   using scope: Scope = device.scope();
+ *   const ones = device.ones([2]);
+ *   return scope.keep(add(add(ones, ones), ones)); // the rest is freed here
+ * }
+ * using three = sumOfThree();
+ * assert((await read(three))[0] === 3);
+ * ```
+ */
 export interface Scope extends Disposable {
   /**
    * Moves a tensor out of this scope: to the scope around it, or, at the root, to the
    * caller, who then disposes of it.
+   *
+   * @param tensor A tensor or a view; its whole memory moves.
+   * @returns The same tensor.
    */
   keep<T extends Tensor>(tensor: T): T;
 }

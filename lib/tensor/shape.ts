@@ -4,13 +4,14 @@
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { dim, type MatMul } from "@remoe/remoe/shapes";
  *
  * const hidden = dim("hidden", 64);
  * const experts = dim("experts", 8);
  * type Logits = MatMul<readonly [512, typeof hidden], readonly [typeof hidden, typeof experts]>;
  * const logits: Logits = [512, experts];
- * console.assert(logits[1] === 8);
+ * assert(logits[1] === 8);
  * ```
  *
  * @module
@@ -37,10 +38,11 @@ export interface DimBrand<Name extends string> {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { dim } from "@remoe/remoe/shapes";
  *
  * const hidden = dim("hidden", 64);
- * console.assert(hidden === 64);
+ * assert(hidden === 64);
  * ```
  */
 export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {
@@ -121,6 +123,23 @@ export type Reduced<S extends Shape, Axis extends number | undefined> = Axis ext
   : Axis extends 0
     ? (S extends readonly [number, ...infer R extends Shape] ? readonly [...R] : Shape)
   : Shape;
+
+/** The shape with its axes in another order: axis `i` is axis `O[i]` of `S`. */
+export type Permuted<S extends Shape, O extends Shape> = true extends Rankless<S> | Rankless<O>
+  ? Shape
+  : { readonly [I in keyof O]: S[O[I]] };
+
+/** The shape with one axis of another size: the last for -1, the first for 0. */
+export type Resized<S extends Shape, Axis extends number> = true extends Rankless<S> ? Shape
+  : Axis extends -1
+    ? (S extends readonly [...infer L extends Shape, number] ? readonly [...L, number] : Shape)
+  : Axis extends 0
+    ? (S extends readonly [number, ...infer R extends Shape] ? readonly [number, ...R] : Shape)
+  : {
+    readonly [I in keyof S]: `${Axis}` extends I ? number
+      : `${Axis}` extends `-${string}` ? number
+      : S[I];
+  };
 
 /** Intersected with an argument: nothing where `R` is a shape, else an impossible demand that shows the reason. */
 export type Check<R> = R extends Shape ? unknown : R;

@@ -1,5 +1,7 @@
 /** Tensors: memory on a device with a type and a shape. @module */
 
+import { DeviceError } from "../errors.ts";
+import { Status } from "../ffi/codes.ts";
 import type { DeviceMemory } from "./device_memory.ts";
 import type { DType } from "./dtype.ts";
 import type { GradientTarget, Recorder } from "./recorder.ts";
@@ -74,4 +76,41 @@ export function internal<D extends DType, S extends Shape>(
 ): DeviceTensor<D, S> {
   if (tensor instanceof DeviceTensor) return tensor as DeviceTensor<D, S>;
   throw new TypeError("Cannot use this value as a tensor: it was not made by a Device");
+}
+
+/**
+ * The inner sides of the tensors an operation works on together, which must live on one device:
+ * an address means nothing to another one.
+ */
+export function operands<const T extends readonly Tensor[]>(
+  operation: string,
+  ...tensors: T
+): { [I in keyof T]: T[I] extends Tensor<infer D, infer S> ? DeviceTensor<D, S> : never } {
+  const inner = tensors.map((tensor) => internal(tensor));
+  for (let i = 1; i < inner.length; i++) {
+    if (inner[i]!.memory !== inner[0]!.memory) throw strangers(operation, inner[0]!, inner[i]!);
+  }
+  return inner as {
+    [I in keyof T]: T[I] extends Tensor<infer D, infer S> ? DeviceTensor<D, S> : never;
+  };
+}
+
+function strangers(operation: string, a: DeviceTensor, b: DeviceTensor): DeviceError {
+  return new DeviceError(
+    `Cannot ${operation} ${showShape(a.shape)} and ${
+      showShape(b.shape)
+    }: they live on two devices; ` +
+      `make both on one, or copy one with device.from(await read(x), x.shape)`,
+    { operation, status: Status.invalidArgument },
+  );
+}
+
+/** Refuses an object of another device than `memory`, such as a parameter or a step's state. */
+export function requireDevice(operation: string, memory: DeviceMemory, of: DeviceTensor): void {
+  if (of.memory === memory) return;
+  throw new DeviceError(
+    `Cannot ${operation} a tensor of shape ${showShape(of.shape)}: it lives on another device; ` +
+      `make both on one`,
+    { operation, status: Status.invalidArgument },
+  );
 }

@@ -81,11 +81,12 @@ function hostArray(dtype: DType, bytes: Uint8Array<ArrayBuffer>): HostArrays[DTy
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.from([1, 2, 3, 4], [2, 2]);
- * console.assert((await read(x)).join() === "1,2,3,4");
+ * assert((await read(x)).join() === "1,2,3,4");
  * ```
  */
 export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]> {
@@ -101,12 +102,13 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device, read, write } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
  * const x = device.zeros([3]);
  * write(x, [1, 2, 3]);
- * console.assert((await read(x))[2] === 3);
+ * assert((await read(x))[2] === 3);
  * ```
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {

@@ -54,6 +54,38 @@ export interface CheckpointContents {
  * @param keep How many of the newest to keep; 0: all.
  * @returns The new checkpoint's folder.
  * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   parseConfig,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * assert(save(100).path === `${folder}/step-000100`);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function writeCheckpoint(
   root: string,
@@ -85,6 +117,40 @@ export function writeCheckpoint(
  *
  * @param root The folder of all checkpoints; a missing one holds none.
  * @returns Newest first.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   listCheckpoints,
+ *   parseConfig,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * for (const step of [100, 200]) save(step);
+ * assert(listCheckpoints(folder).map(({ step }) => step).join() === "200,100");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function listCheckpoints(root: string): CheckpointFolder[] {
   return entriesOf(root)
@@ -100,6 +166,40 @@ export function listCheckpoints(root: string): CheckpointFolder[] {
  * @param root The folder of all checkpoints.
  * @param step The last step to keep.
  * @returns The folders that were removed.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   parseConfig,
+ *   removeLaterCheckpoints,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * for (const step of [100, 200]) save(step);
+ * assert(removeLaterCheckpoints(folder, 150)[0]?.step === 200);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function removeLaterCheckpoints(root: string, step: number): CheckpointFolder[] {
   const later = listCheckpoints(root).filter((checkpoint) => checkpoint.step > step);
@@ -107,7 +207,47 @@ export function removeLaterCheckpoints(root: string, step: number): CheckpointFo
   return later;
 }
 
-/** An open checkpoint, whose files have been checked against its marker. */
+/**
+ * An open checkpoint, whose files have been checked against its marker.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   Checkpoint,
+ *   configHash,
+ *   initialStage,
+ *   parseConfig,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * const { path } = save(100);
+ * {
+ *   using checkpoint = Checkpoint.openNewest(folder); // or Checkpoint.open(path)
+ *   assert(checkpoint.path === path && checkpoint.state.step === 100);
+ *   assert(new Float32Array(checkpoint.model.read("weight").buffer).join() === "1,2");
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class Checkpoint implements Disposable {
   /** The checkpoint's folder. */
   readonly path: string;

@@ -4,13 +4,35 @@
  * @module
  */
 
-import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
+import type { MoEConfig, RouterName, TokenizerName, TrainConfig } from "./config.ts";
+import { BASE } from "./presets.ts";
 
 /** Vocabulary of each tokenizer: 256 bytes, or GPT-2's merges, and the end of a document. */
 export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
   byte: 257,
   gpt2: 50_257,
 };
+
+/** Keys of `moe` that one router alone reads. */
+const OWNED: Readonly<Record<RouterName, readonly (keyof MoEConfig)[]>> = {
+  relu: ["balance", "lambda0", "alpha", "lambda_floor", "lambda_ceiling"],
+  topk: ["balance_coefficient", "renormalize"],
+  dense: [],
+};
+
+/**
+ * Lists the keys of `moe` that a router does not read, because they belong to another one.
+ *
+ * @param router The router.
+ * @returns The keys, each with the router that reads it.
+ */
+export function keysOfOtherRouters(
+  router: RouterName,
+): readonly { readonly key: keyof MoEConfig; readonly owner: RouterName }[] {
+  return (Object.keys(OWNED) as RouterName[])
+    .filter((owner) => owner !== router)
+    .flatMap((owner) => OWNED[owner].map((key) => ({ key, owner })));
+}
 
 /**
  * Lists what is wrong between the keys of a configuration.
@@ -52,7 +74,26 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
 }
 
 function routerProblems(moe: MoEConfig): string[] {
-  return [...expertProblems(moe), ...lambdaProblems(moe), ...renormalizeProblems(moe)];
+  return [
+    ...expertProblems(moe),
+    ...lambdaProblems(moe),
+    ...foreignKeyProblems(moe),
+    ...renormalizeProblems(moe),
+  ];
+}
+
+/**
+ * Keys without effect under this router. Their defaults pass, since a resolved configuration holds
+ * every key.
+ */
+function foreignKeyProblems(moe: MoEConfig): string[] {
+  const defaults: MoEConfig = { ...BASE.moe, lambda_floor: moe.lambda0 / 100 };
+  return keysOfOtherRouters(moe.router)
+    .filter(({ key }) => moe[key] !== defaults[key])
+    .map(({ key, owner }) =>
+      `moe.${key} is ${moe[key]}, expected to be left out with moe.router ${moe.router}: only ` +
+      `${owner} reads it`
+    );
 }
 
 function expertProblems({ router, experts, active, granularity }: MoEConfig): string[] {
@@ -84,10 +125,7 @@ function lambdaProblems({ lambda0, lambda_floor, lambda_ceiling }: MoEConfig): s
 /** With one expert a token the renormalised gate is always 1: the router gets no gradient. */
 function renormalizeProblems({ router, active, granularity, renormalize }: MoEConfig): string[] {
   if (!renormalize) return [];
-  if (router !== "topk") {
-    return [`moe.renormalize is true, expected false with moe.router ${router}`];
-  }
-  return active * granularity === 1
+  return router === "topk" && active * granularity === 1
     ? [
       "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
       "always be 1 and the router would get no gradient",

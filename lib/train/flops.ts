@@ -95,6 +95,19 @@ export interface ExecutedFlops {
  * @param work Sequences and routed rows.
  * @returns FLOPs by part.
  * @throws {RangeError} `rows` does not have one entry a layer.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { executedFlops, parseConfig } from "@remoe/remoe/train";
+ *
+ * const { model, moe, data } = parseConfig({ preset: "pico" });
+ * const tokens = data.batch * data.sequence;
+ * const work = { sequences: data.batch, sequence: data.sequence };
+ * const sparse = executedFlops(model, moe, { ...work, rows: [tokens, tokens] });
+ * const dense = executedFlops(model, moe, { ...work, rows: [8 * tokens, 8 * tokens] });
+ * assert(dense.experts === 8 * sparse.experts && dense.head === sparse.head);
+ * ```
  */
 export function executedFlops(
   model: FlopsModel,

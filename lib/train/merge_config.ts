@@ -5,6 +5,7 @@
  */
 
 import type { ConfigLayer } from "./config.ts";
+import { keysOfOtherRouters } from "./config_checks.ts";
 import { BASE } from "./presets.ts";
 
 type Section = "model" | "moe" | "data";
@@ -33,7 +34,7 @@ const ROUTED: readonly string[] = ["experts", "active", "granularity"];
  *
  * What follows from other keys is not inherited by a layer that changes those, and a layer that
  * turns a routed model dense, or a dense one routed, does not inherit `experts`, `active` and
- * `granularity`.
+ * `granularity`. A layer that changes the router does not inherit what only the other one reads.
  *
  * @param layers Checked layers, lowest first.
  * @returns One layer.
@@ -75,6 +76,9 @@ function withoutStale(base: ConfigLayer, above: ConfigLayer): ConfigLayer {
   const before = base.moe?.router ?? BASE.moe.router;
   if (router !== undefined && (router === "dense") !== (before === "dense")) {
     stale.push(...ROUTED.map((key) => `moe.${key}`));
+  }
+  if (router !== undefined && router !== before) {
+    stale.push(...keysOfOtherRouters(router).map(({ key }) => `moe.${key}`));
   }
   if (stale.length === 0) return base;
   return Object.fromEntries(

@@ -62,9 +62,33 @@ export interface ValidationMetrics {
 /** A line of `metrics.jsonl`. */
 export type MetricsLine = StepMetrics | ValidationMetrics;
 
-/** Takes the figures of a run as they come. */
+/**
+ * Takes the figures of a run as they come.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import type { MetricsLine, MetricsSink } from "@remoe/remoe/train";
+ *
+ * class MemorySink implements MetricsSink {
+ *   readonly lines: MetricsLine[] = [];
+ *   write(line: MetricsLine) {
+ *     this.lines.push(line);
+ *   }
+ *   flush() {}
+ *   [Symbol.dispose]() {}
+ * }
+ * using sink = new MemorySink();
+ * sink.write({ step: 1, valid_loss: 3, valid_bits_per_byte: 4 });
+ * assert(sink.lines.length === 1);
+ * ```
+ */
 export interface MetricsSink extends Disposable {
-  /** Takes one line. */
+  /**
+   * Takes one line.
+   *
+   * @param line The figures of a step or of a validation.
+   */
   write(line: MetricsLine): void;
   /** Makes sure that what was written outlives the process and the machine. */
   flush(): void;
@@ -75,12 +99,38 @@ export interface MetricsSink extends Disposable {
  *
  * @param line A line of `metrics.jsonl`.
  * @returns Whether it is a validation's.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isValidation } from "@remoe/remoe/train";
+ *
+ * assert(isValidation({ step: 1, valid_loss: 3, valid_bits_per_byte: 4 }));
+ * ```
  */
 export function isValidation(line: MetricsLine): line is ValidationMetrics {
   return "valid_loss" in line;
 }
 
-/** Appends lines of JSON to a file. What JSON has no number for, like NaN, becomes null. */
+/**
+ * Appends lines of JSON to a file. What JSON has no number for, like NaN, becomes null.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { JsonlSink, readMetrics } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const path = `${folder}/metrics.jsonl`;
+ * {
+ *   using sink = new JsonlSink(path);
+ *   for (const step of [1, 2]) sink.write({ step, valid_loss: 3 / step, valid_bits_per_byte: 4 / step });
+ *   sink.flush();
+ * }
+ * assert(readMetrics(path).length === 2);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class JsonlSink implements MetricsSink {
   readonly #file: Deno.FsFile;
   readonly #encoder = new TextEncoder();
@@ -121,6 +171,23 @@ export class JsonlSink implements MetricsSink {
  * @param path A file as {@linkcode JsonlSink} writes it.
  * @returns Its lines in order.
  * @throws {SyntaxError} A line is not JSON; names the file and the line.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isValidation, JsonlSink, readMetrics } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const path = `${folder}/metrics.jsonl`;
+ * {
+ *   using sink = new JsonlSink(path);
+ *   for (const step of [1, 2]) sink.write({ step, valid_loss: 3 / step, valid_bits_per_byte: 4 / step });
+ *   sink.flush();
+ * }
+ * const losses = readMetrics(path).filter(isValidation).map((line) => line.valid_loss);
+ * assert(losses.join() === "3,1.5");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function readMetrics(path: string): MetricsLine[] {
   return completeLines(path).map((text, index) => parseLine(text, path, index));
@@ -132,6 +199,23 @@ export function readMetrics(path: string): MetricsLine[] {
  * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.
  * @param step The last step to keep.
  * @throws {SyntaxError} A line is not JSON; names the file and the line.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { JsonlSink, readMetrics, truncateMetrics } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const path = `${folder}/metrics.jsonl`;
+ * {
+ *   using sink = new JsonlSink(path);
+ *   for (const step of [1, 2]) sink.write({ step, valid_loss: 3 / step, valid_bits_per_byte: 4 / step });
+ *   sink.flush();
+ * }
+ * truncateMetrics(path, 1);
+ * assert(readMetrics(path).length === 1);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function truncateMetrics(path: string, step: number): void {
   let lines: string[];

@@ -34,6 +34,7 @@ export interface OpenedModel extends Disposable {
  *
  * @example
  * ```ts
+ * import { assert } from "@std/assert";
  * import { Device } from "@remoe/remoe";
  * import { generate } from "@remoe/remoe/generate";
  * import { openModel } from "@remoe/remoe/train";
@@ -43,7 +44,7 @@ export interface OpenedModel extends Disposable {
  *   using opened = await openModel(device, run);
  *   for await (const { text } of generate([prompt], { ...opened, device, tokens: 100 })) yield text;
  * }
- * console.assert(typeof continueText === "function");
+ * assert(typeof continueText === "function");
  * ```
  */
 export async function openModel(device: Device, path: string): Promise<OpenedModel> {

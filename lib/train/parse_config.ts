@@ -59,6 +59,16 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  * @returns The layer.
  * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
  * known key.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { parseConfigLayer } from "@remoe/remoe/train";
+ *
+ * const layer = parseConfigLayer({ moe: { experts: 4 } });
+ * assert(layer.moe?.experts === 4 && layer.steps === undefined);
+ * assertThrows(() => parseConfigLayer({ moe: { expert: 4 } }), TypeError, "moe.experts");
+ * ```
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
   const checked = checkLayer(input);
@@ -73,7 +83,8 @@ export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {
  *
  * What follows from other keys (`ffn` from `hidden`, `micro_batch` from `batch`, ...) is not
  * inherited by a layer that changes those. A layer that turns a routed model dense, or a dense one
- * routed, does not inherit `experts`, `active` and `granularity`.
+ * routed, does not inherit `experts`, `active` and `granularity`; one that changes the router does
+ * not inherit what only the other router reads, like `lambda0` or `renormalize`.
  *
  * @param layers Layers as {@linkcode parseConfigLayer} returns them, lowest first.
  * @param options Names for the errors.

@@ -34,6 +34,16 @@ function fixedValues(config: TrainConfig): Map<string, unknown> {
  *
  * @param config The run's configuration.
  * @returns SHA-256 in hexadecimal; the order of the keys does not matter.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { configHash, parseConfig } from "@remoe/remoe/train";
+ *
+ * // The number of steps may change when a run goes on, the seed may not.
+ * assert(configHash(parseConfig({ steps: 9 })) === configHash(parseConfig({})));
+ * assert(configHash(parseConfig({ seed: 9 })) !== configHash(parseConfig({})));
+ * ```
  */
 export function configHash(config: TrainConfig): string {
   const sorted = [...fixedValues(config)].sort(([a], [b]) => a < b ? -1 : 1);
@@ -46,6 +56,16 @@ export function configHash(config: TrainConfig): string {
  * @param saved The run's own configuration.
  * @param config The one to go on with.
  * @throws {ConfigError} Names each value that may not change.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { checkResumable, parseConfig } from "@remoe/remoe/train";
+ *
+ * const saved = parseConfig({});
+ * checkResumable(saved, parseConfig({ steps: 9 }));
+ * assertThrows(() => checkResumable(saved, parseConfig({ seed: 9 })), TypeError, "seed was 0 and is 9");
+ * ```
  */
 export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   const wanted = fixedValues(config);

@@ -46,7 +46,42 @@ export interface FoundRun {
   readonly config: TrainConfig;
 }
 
-/** An open run directory, locked against a second process. */
+/**
+ * An open run directory, locked against a second process.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { configHash, findRun, initialStage, parseConfig, RunDirectory } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const config = parseConfig({ preset: "pico", out: `${folder}/run` });
+ * {
+ *   using directory = RunDirectory.create(config);
+ *   directory.metrics.write({ step: 1, valid_loss: 3, valid_bits_per_byte: 4 });
+ *   directory.appendSample({ step: 1, prompt: "", text: "Once" });
+ *   const state = {
+ *     format: 1,
+ *     step: 1,
+ *     tokens: 2048,
+ *     lambda: 1e-8,
+ *     stage: initialStage("relu"),
+ *     sampler: null,
+ *     seed: config.seed,
+ *     config_hash: configHash(config),
+ *     versions: {},
+ *   } as const;
+ *   directory.writeCheckpoint({ state, model: [], optimizer: [] }, 2);
+ * }
+ * {
+ *   const { directory, checkpoint } = RunDirectory.resume(findRun(`${folder}/run`), config);
+ *   assert(checkpoint.state.step === 1);
+ *   checkpoint[Symbol.dispose]();
+ *   directory[Symbol.dispose]();
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class RunDirectory implements Disposable {
   /** The directory. */
   readonly path: string;
@@ -154,6 +189,18 @@ export class RunDirectory implements Disposable {
  * @param path A run directory, or one of its checkpoints' folders to go on from that one.
  * @returns The run.
  * @throws {ConfigError} There is no run at the path, or its configuration cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { findRun, parseConfig, RunDirectory } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * RunDirectory.create(parseConfig({ preset: "pico", out: `${folder}/run` }))[Symbol.dispose]();
+ * assert(findRun(`${folder}/run`).config.preset === "pico");
+ * assertThrows(() => findRun(`${folder}/none`), TypeError, "Cannot open the run");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
  */
 export function findRun(path: string): FoundRun {
   const [, run, name] = /^(.*)\/checkpoints\/(step-\d+)\/*$/.exec(path) ?? [];

@@ -18,11 +18,33 @@ import {
   type TensorSpec,
 } from "./safetensors_header.ts";
 
-/** A tensor to be written. */
+/**
+ * A tensor to be written.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { SafetensorsFile, type TensorEntry, writeSafetensors } from "@remoe/remoe/train";
+ *
+ * const entry: TensorEntry = {
+ *   name: "large",
+ *   dtype: "F32",
+ *   shape: [2, 1000],
+ *   *read() { // row by row, so that it is never in memory whole
+ *     for (const value of [1, 2]) yield new Uint8Array(new Float32Array(1000).fill(value).buffer);
+ *   },
+ * };
+ * const folder = Deno.makeTempDirSync();
+ * assert(writeSafetensors(`${folder}/one.safetensors`, [entry]).bytes > 8000);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export interface TensorEntry extends TensorSpec {
   /**
    * Gives the tensor's elements, little-endian and row-major, whole or in pieces. It is called
    * once, when the tensor's turn has come.
+   *
+   * @returns Its bytes, as many as shape and type ask for.
    */
   read(): Uint8Array | Iterable<Uint8Array>;
 }
@@ -49,7 +71,8 @@ export interface FileDigest {
  * import { assertEquals } from "@std/assert";
  * import { SafetensorsFile, writeSafetensors } from "@remoe/remoe/train";
  *
- * const path = Deno.makeTempDirSync() + "/model.safetensors";
+ * const folder = Deno.makeTempDirSync();
+ * const path = `${folder}/model.safetensors`;
  * const weight = new Float32Array([1, 2, 3, 4]);
  * writeSafetensors(path, [{
  *   name: "weight",
@@ -59,6 +82,7 @@ export interface FileDigest {
  * }]);
  * using file = SafetensorsFile.open(path);
  * assertEquals(new Float32Array(file.read("weight").buffer), weight);
+ * Deno.removeSync(folder, { recursive: true });
  * ```
  */
 export function writeSafetensors(
@@ -102,7 +126,31 @@ function appendTensor(
   }
 }
 
-/** An open safetensors file, whose header has been checked whole. */
+/**
+ * An open safetensors file, whose header has been checked whole.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { SafetensorsFile, writeSafetensors } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const path = `${folder}/model.safetensors`;
+ * const weight = Float32Array.of(1, 2, 3, 4);
+ * const read = () => new Uint8Array(weight.buffer);
+ * writeSafetensors(path, [{ name: "weight", dtype: "F32", shape: [2, 2], read }], { by: "me" });
+ * using file = SafetensorsFile.open(path);
+ * assert(file.metadata.by === "me" && file.tensors.get("weight")?.dtype === "F32");
+ * const values = new Float32Array(file.read("weight", { dtype: "F32", shape: [2, 2] }).buffer);
+ * assert(values.join() === "1,2,3,4");
+ * const sizes = [];
+ * for (const piece of file.pieces("weight", { dtype: "F32", shape: [2, 2] }, new Uint8Array(8))) {
+ *   sizes.push(piece.length);
+ * }
+ * assert(sizes.join() === "8,8");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
 export class SafetensorsFile implements Disposable {
   /** The tensors by name, in the order of their data. */
   readonly tensors: ReadonlyMap<string, TensorSpec>;

@@ -45,6 +45,15 @@ const SIGNIFICANT = 0.001;
  * @param router The run's router.
  * @returns `dense` for the dense and the ReLU router; `sparse`, from step 0, for TopK, which is at
  * its target by construction.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { initialStage } from "@remoe/remoe/train";
+ *
+ * assert(initialStage("relu").stage === "dense");
+ * assert(initialStage("topk").stage === "sparse");
+ * ```
  */
 export function initialStage(router: RouterName): StageState {
   return router === "topk"

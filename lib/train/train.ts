@@ -33,6 +33,36 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model.
  * @throws {DivergenceError} If the loss or the gradient is not finite; the last checkpoint stays.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device } from "@remoe/remoe";
+ * import { DivergenceError, parseConfig, RunDirectory, train } from "@remoe/remoe/train";
+ *
+ * const folder = await Deno.makeTempDir();
+ * await Deno.writeTextFile(`${folder}/text.txt`, "The quick brown fox. ".repeat(200));
+ * const config = parseConfig({
+ *   preset: "pico",
+ *   steps: 2,
+ *   model: { hidden: 16, heads: 2 },
+ *   data: { paths: [folder], batch: 2, sequence: 16, cache: `${folder}/cache` },
+ *   sample: { tokens: 5 },
+ *   out: `${folder}/run`,
+ * });
+ * {
+ *   using device = await Device.open({ kind: "cpu", seed: config.seed });
+ *   using directory = RunDirectory.create(config);
+ *   try {
+ *     const { step, last } = await train(config, { device, directory });
+ *     assert(step === 2 && last!.loss > 0 && last!.sparsity < 1);
+ *   } catch (error) {
+ *     if (!(error instanceof DivergenceError)) throw error;
+ *     console.error(`Not finite at step ${error.step}`);
+ *   }
+ * }
+ * await Deno.remove(folder, { recursive: true });
+ * ```
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   const { device, checkpoint } = options;

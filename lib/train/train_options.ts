@@ -12,15 +12,49 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";
 import type { StageState } from "./stage.ts";
 
-/** Callbacks of a run. They run between steps; what they do is not part of a step's time. */
+/**
+ * Callbacks of a run. They run between steps; what they do is not part of a step's time.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import type { TrainEvents } from "@remoe/remoe/train";
+ *
+ * const losses: number[] = [];
+ * const events: TrainEvents = {
+ *   onStep: ({ loss }) => losses.push(loss),
+ *   onValidation: ({ step, valid_loss }) => console.log(step, valid_loss),
+ *   onSample: ({ text }) => console.log(text),
+ *   onNotice: (text) => console.warn(text),
+ * };
+ * events.onStep?.({ loss: 3 } as Parameters<NonNullable<TrainEvents["onStep"]>>[0]);
+ * assert(losses[0] === 3);
+ * ```
+ */
 export interface TrainEvents {
-  /** After each step. */
+  /**
+   * After each step.
+   *
+   * @param metrics The figures of the step.
+   */
   onStep?(metrics: StepMetrics): void;
-  /** After each validation. */
+  /**
+   * After each validation.
+   *
+   * @param metrics The figures of the validation.
+   */
   onValidation?(metrics: ValidationMetrics): void;
-  /** After each sample. */
+  /**
+   * After each sample.
+   *
+   * @param sample The text and its step.
+   */
   onSample?(sample: Sample): void;
-  /** For what a person should know: a stage reached, a checkpoint written, a warning. */
+  /**
+   * For what a person should know: a stage reached, a checkpoint written, a warning.
+   *
+   * @param text A sentence or two.
+   */
   onNotice?(text: string): void;
 }
 

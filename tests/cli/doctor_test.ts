@@ -27,6 +27,37 @@ Deno.test("`doctor --json` reports library, device, peak and permissions", async
   assertEquals(found.deno.version, Deno.version.deno);
 });
 
+Deno.test("`doctor` names the flags that are missing, those of training included", async () => {
+  type Found = Diagnosis & { readonly missing: readonly string[] };
+  const run = async (...permissions: string[]): Promise<Found> => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-prompt",
+        "--quiet",
+        ...permissions,
+        DOCTOR,
+        "--json",
+        "--device",
+        "cpu",
+        "--data",
+        "/texts/a.txt",
+      ],
+      env: { NO_COLOR: "1" },
+    }).output();
+    return JSON.parse(new TextDecoder().decode(stdout));
+  };
+  const none = await run();
+  const [ffi = "", read, write] = none.missing;
+  assertEquals([none.ok, none.missing.length], [false, 3]);
+  assertEquals([read, write], ["--allow-read=/texts/a.txt,runs", "--allow-write=runs"]);
+  assert(ffi.startsWith("--allow-ffi=/"), ffi);
+  assertStringIncludes(none.problem!, `Run deno with ${ffi} to open it`);
+  // What it names is what it needs.
+  const granted = await run(...none.missing);
+  assertEquals([granted.ok, granted.missing], [true, []]);
+});
+
 Deno.test("`doctor` writes a table", async () => {
   const { code, stdout } = await doctor();
   assertEquals(code, 0);

@@ -70,6 +70,13 @@ Deno.test("`trainRequest()` puts flags over the file and --set over flags", () =
   }
 });
 
+Deno.test("`trainRequest()` refuses one router's settings with another, in any order", () => {
+  for (const sets of [["moe.alpha=1.1", "moe.router=topk"], ["moe.router=topk", "moe.alpha=1.1"]]) {
+    const text = failure(sets.flatMap((set) => ["--set", set]));
+    assert(text.includes("moe.alpha is 1.1") && text.includes("moe.router topk"), text);
+  }
+});
+
 Deno.test("`trainRequest()` starts a file's paths from the file's folder", () => {
   using folder = new TemporaryFolder();
   Deno.mkdirSync(`${folder.path}/sub`);

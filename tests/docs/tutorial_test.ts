@@ -1,4 +1,4 @@
-/** Runs the tutorial as its reader would: block after block, one program. */
+/** Runs pages of documentation as their reader would: block after block, one program. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { ROOT } from "../exports/deno_command.ts";
 
@@ -49,9 +49,9 @@ async function run(file: string): Promise<string> {
   return decoder.decode(stdout);
 }
 
-Deno.test("the tutorial's program prints what the tutorial shows", async () => {
-  const blocks = blocksOf(await Deno.readTextFile(`${ROOT}docs/tutorial.md`));
-  assertGreater(blocks.filter(({ shown }) => shown !== null).length, 8);
+async function assertPrintsWhatItShows(page: string, atLeast: number): Promise<void> {
+  const blocks = blocksOf(await Deno.readTextFile(`${ROOT}docs/${page}`));
+  assertGreater(blocks.filter(({ shown }) => shown !== null).length, atLeast);
   const mark = "-- end of block --";
   const file = await Deno.makeTempFile({ dir: `${ROOT}tests/docs`, suffix: ".ts" });
   try {
@@ -61,4 +61,12 @@ Deno.test("the tutorial's program prints what the tutorial shows", async () => {
   } finally {
     await Deno.remove(file);
   }
+}
+
+Deno.test("the tutorial's program prints what the tutorial shows", async () => {
+  await assertPrintsWhatItShows("tutorial.md", 8);
+});
+
+Deno.test("the program of the page on own operations prints what the page shows", async () => {
+  await assertPrintsWhatItShows("operations.md", 4);
 });

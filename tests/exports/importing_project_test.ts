@@ -87,3 +87,31 @@ console.log(losses.at(-1)! < losses[0]!);
     assertStringIncludes(refused.stderr, "--allow-ffi");
   });
 });
+
+Deno.test("the program of the README runs in another project and reaches its sparsity", async () => {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!);
+  const shown = blocks.find((code) => code.includes("new ReluRouter("));
+  assert(shown !== undefined);
+  const program = shown
+    .replace("jsr:@remoe/remoe", "@remoe/remoe")
+    .replace(/Device\.open\(\{ /, "Device.open({ library: Deno.args[0]!, threads: 1, ");
+  await inProject(async (folder) => {
+    // What the page claims of the program, and the router by itself.
+    const claims = `
+const { gates, counts } = router.route(x);
+const closed = (await readBack(gates)).filter((gate) => gate === 0).length / gates.size;
+console.log(JSON.stringify({ closed, lambda: router.lambda, experts: counts.shape }));
+`;
+    const source = `import { read as readBack } from "@remoe/remoe";\n${program}${claims}`;
+    await Deno.writeTextFile(`${folder}/main.ts`, source);
+    const args = ["run", "--check", "--no-prompt", `--allow-ffi=${CPU_LIBRARY}`];
+    const { code, stdout, stderr } = await runDeno(folder, ...args, "main.ts", CPU_LIBRARY);
+    assertEquals(code, 0, stderr);
+    const { closed, lambda, experts } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assertEquals(experts, [8]);
+    // One expert of eight is wanted; λ has risen from 1e-8 to where it holds that.
+    assert(closed > 0.8 && closed < 0.95, `${closed}`);
+    assert(lambda > 1e-3 && lambda < 1e3, `${lambda}`);
+  });
+});

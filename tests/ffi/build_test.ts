@@ -44,6 +44,7 @@ class Checkout implements Disposable {
         "kernels/build.ts",
         "kernels/build_tools.ts",
         "lib/errors.ts",
+        "lib/permissions.ts",
         "lib/ffi/download.ts",
         "lib/ffi/find_library.ts",
         "lib/ffi/release.ts",

@@ -134,6 +134,32 @@ for (const bad of [NaN, Infinity, -Infinity]) {
   });
 }
 
+Deno.test("resumeAt() takes back a step that was not taken", async () => {
+  const afterwards: Float32Array[] = [];
+  for (const bad of [false, true]) {
+    using device = await openDevice({ seed: 2 });
+    using stack = new DisposableStack();
+    const [matrix] = makeParameters(device, stack);
+    using state = new StepState(device);
+    using optimizer = new AdamW(device, [matrix], { state });
+    const step = (value: number): void => {
+      state.begin();
+      write(matrix.gradient, new Float32Array(matrix.size).fill(value));
+      optimizer.step();
+    };
+    step(1);
+    if (bad) {
+      step(NaN);
+      assertEquals([state.read().notFinite, optimizer.steps], [true, 2]);
+      optimizer.resumeAt(optimizer.steps - 1);
+    }
+    step(0.5);
+    assertEquals(optimizer.steps, 2);
+    afterwards.push(await read(matrix));
+  }
+  assertEquals(afterwards[1], afterwards[0]);
+});
+
 Deno.test("step() forgets the gradients", async () => {
   using device = await openDevice();
   using stack = new DisposableStack();

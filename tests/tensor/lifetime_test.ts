@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import {
   add,
   crossEntropy,
-  LibraryError,
+  DeviceError,
   Linear,
   read,
   relu,
@@ -87,7 +87,7 @@ Deno.test("closing a device kills its tensors and its scopes, quietly", async ()
   device.close();
   device.close();
   for (const dead of [x, y]) {
-    assertThrows(() => relu(dead), LibraryError, "the device is closed");
+    assertThrows(() => relu(dead), DeviceError, "the device is closed");
     await assertRejects(async () => await read(dead), ReferenceError, "[3]");
     dead[Symbol.dispose]();
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { ConfigError } from "../../lib/errors.ts";
 import {
@@ -66,18 +66,27 @@ Deno.test("`parseConfig()` accepts every preset with every router, and its own r
 });
 
 Deno.test("`parseConfig()` accepts its own result, whatever was given", () => {
-  const size = fc.integer({ min: 1, max: 8 });
+  const sizes = {
+    experts: fc.integer({ min: 8, max: 128 }),
+    active: fc.integer({ min: 1, max: 8 }),
+    granularity: fc.constantFrom(1, 2, 4),
+  };
   const layer = fc.record({
     preset: fc.constantFrom(...PRESET_NAMES),
     steps: fc.integer({ min: 1, max: 1e6 }),
     seed: fc.maxSafeNat(),
-    moe: fc.record({
-      router: fc.constantFrom("topk", "relu"),
-      experts: fc.integer({ min: 8, max: 128 }),
-      active: size,
-      granularity: fc.constantFrom(1, 2, 4),
-      lambda0: fc.double({ min: 1e-30, max: 1e3, noNaN: true }),
-    }, { requiredKeys: [] }),
+    moe: fc.oneof(
+      fc.record({
+        router: fc.constant("relu"),
+        ...sizes,
+        lambda0: fc.double({ min: 1e-30, max: 1e3, noNaN: true }),
+      }, { requiredKeys: [] }),
+      fc.record({
+        router: fc.constant("topk"),
+        ...sizes,
+        balance_coefficient: fc.double({ min: 0, max: 1, noNaN: true }),
+      }, { requiredKeys: ["router"] }),
+    ),
     data: fc.record({
       batch: fc.integer({ min: 1, max: 1000 }),
       sequence: fc.integer({ min: 1, max: 20_000 }),
@@ -164,8 +173,14 @@ Deno.test("`parseConfig()` refuses keys that do not fit each other", () => {
     [{ moe: { router: "topk", renormalize: true } }, "the router would get no gradient"],
     [
       { moe: { renormalize: true } },
-      "moe.renormalize is true, expected false with moe.router relu",
+      "moe.renormalize is true, expected to be left out with moe.router relu: only topk reads it",
     ],
+    [
+      { moe: { router: "topk", alpha: 1.1 } },
+      "moe.alpha is 1.1, expected to be left out with moe.router topk: only relu reads it",
+    ],
+    [{ moe: { router: "dense", balance_coefficient: 0 } }, "moe.balance_coefficient is 0"],
+    [{ moe: { router: "dense", lambda_floor: 1e-9 } }, "moe.lambda_floor is 1e-9"],
     [
       { moe: { router: "dense", experts: 8 } },
       "moe.experts is 8, expected 1 with moe.router dense",
@@ -189,6 +204,18 @@ Deno.test("`parseConfig()` accepts renormalised gates where a token has two expe
 Deno.test("`resolveConfig()` takes the last layer that names a key", () => {
   const config = layered({ preset: "pico", steps: 10, seed: 4 }, { steps: 20 }, { preset: "nano" });
   assertEquals([config.preset, config.steps, config.seed, config.model.layers], ["nano", 20, 4, 4]);
+});
+
+Deno.test("`resolveConfig()` leaves one router's settings behind where a layer takes another", () => {
+  const file = { moe: { router: "relu" as const, lambda0: 1e-6, alpha: 1.1, experts: 16 } };
+  const { moe } = layered(file, { moe: { router: "topk" } });
+  assertEquals([moe.lambda0, moe.alpha, moe.experts], [1e-8, 1.2, 16]);
+  // The same router again, or none, keeps them.
+  assertEquals(layered(file, { moe: { router: "relu" } }).moe.alpha, 1.1);
+  assertEquals(layered(file, { steps: 3 }).moe.lambda0, 1e-6);
+  // Both in one layer contradict each other.
+  const error = assertThrows(() => layered({ moe: { router: "topk", alpha: 1.1 } }), ConfigError);
+  assertStringIncludes(error.message, "moe.alpha");
 });
 
 Deno.test("`resolveConfig()` makes a dense model of an inherited sparse one, and back", () => {

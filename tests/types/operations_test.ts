@@ -2,16 +2,20 @@ import { assertType, type IsExact } from "@std/testing/types";
 import {
   add,
   cast,
+  concatenate,
   type Device,
   dim,
   divide,
   matmul,
+  max,
   mean,
   meanSquaredError,
   multiply,
+  permute,
   relu,
   reshape,
   rows,
+  slice,
   subtract,
   sum,
   type Tensor,
@@ -42,6 +46,44 @@ Deno.test("matmul() has the outer sizes in its type", () => {
     assertType<IsExact<typeof batched.shape, readonly [4, 2, 7]>>(true);
     const unknown: Tensor<"f32"> = matmul(a as Tensor<"f32">, a as Tensor<"f32">);
     void unknown;
+  });
+});
+
+Deno.test("a layer of one's own takes any number of rows", () => {
+  unchecked(() => {
+    const weight = device.parameter([3, 4]), bias = device.parameter([4]);
+    const layer = <T extends number>(x: Tensor<"f32", readonly [T, 3]>) =>
+      multiply(add(matmul(x, weight), bias), bias);
+    const y = layer(device.zeros([7, 3]));
+    assertType<IsExact<typeof y.shape, readonly [7, 4]>>(true);
+    // @ts-expect-error a row of 3 does not fit rows of 4
+    add(device.zeros([2, 4]), device.zeros([3]));
+    const one = add(device.zeros([2, 4]), device.zeros([1]));
+    assertType<IsExact<typeof one.shape, readonly [2, 4]>>(true);
+  });
+});
+
+Deno.test("permute(), slice() and concatenate() have shapes as far as they are known", () => {
+  unchecked(() => {
+    const x = device.zeros([2, 3, 4]);
+    const permuted = permute(x, [2, 0, 1]);
+    assertType<IsExact<typeof permuted.shape, readonly [4, 2, 3]>>(true);
+    const last = slice(x, { axis: -1, start: 1 });
+    assertType<IsExact<typeof last.shape, readonly [2, 3, number]>>(true);
+    const first = slice(x, { axis: 0, end: 1 });
+    assertType<IsExact<typeof first.shape, readonly [number, 3, 4]>>(true);
+    const middle = slice(x, { axis: 1, end: 1 });
+    assertType<IsExact<typeof middle.shape, readonly [2, number, 4]>>(true);
+    const second = slice(x, { axis: -2, end: 1 });
+    assertType<IsExact<typeof second.shape, readonly [number, number, number]>>(true);
+    const joined = concatenate([x, device.zeros([2, 5, 4])], { axis: 1 });
+    assertType<IsExact<typeof joined.shape, readonly [2, number, 4]>>(true);
+    const largest = max(x, { axis: -1 });
+    assertType<IsExact<typeof largest.shape, readonly [2, 3]>>(true);
+    const weight = device.parameter([3, 4]);
+    assertType<IsExact<typeof weight.shape, readonly [3, 4]>>(true);
+    const product = matmul(x as unknown as Tensor<"f32", readonly [2, 3]>, weight);
+    assertType<IsExact<typeof product.shape, readonly [2, 4]>>(true);
   });
 });
 

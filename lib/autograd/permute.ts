@@ -1,0 +1,64 @@
+/** Axes in another order, and its derivative. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { Permuted, Shape } from "../tensor/shape.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { accumulate } from "../tensor/transfer.ts";
+import { permuteInto } from "./layout.ts";
+
+/**
+ * Puts the axes in another order, into new memory: axis `i` of the result is axis `order[i]` of `x`.
+ *
+ * @param x Any tensor.
+ * @param order Each axis once, counted from 0.
+ * @returns A tensor of shape `order.map((axis) => x.shape[axis])`.
+ * @throws {ShapeMismatchError} If `order` does not name each axis once.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, permute } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const y = permute(device.zeros([2, 3, 4]), [2, 0, 1]); // Tensor<"f32", readonly [4, 2, 3]>
+ * assert(y.shape.join() === "4,2,3");
+ * ```
+ */
+export function permute<D extends DType, S extends Shape, const O extends Shape>(
+  x: Tensor<D, S>,
+  order: O,
+): Tensor<D, Permuted<S, O>> {
+  const source: DeviceTensor<D> = internal(x);
+  const rank = source.shape.length;
+  const isOrder = order.length === rank && source.shape.every((_, axis) => order.includes(axis));
+  if (!isOrder) {
+    throw new ShapeMismatchError(
+      `Cannot permute ${showShape(source.shape)} by ${
+        showShape(order)
+      }: name each of its ${rank} ` +
+        `axes once, from 0`,
+    );
+  }
+  const inverse = source.shape.map((_, axis) => order.indexOf(axis));
+  const out = source.memory.allocate(source.dtype, order.map((axis) => source.shape[axis]!));
+  permuteInto(out, source, source.shape, order);
+  recordNode({
+    operation: "permute",
+    inputs: [source],
+    outputs: [out],
+    saved: [],
+    backward(gradients) {
+      const dy = gradients.of(out);
+      const target = dy && gradients.into(source);
+      if (!dy || !target) return;
+      if (target.accumulate === 0) return permuteInto(target.tensor, dy, dy.shape, inverse);
+      const dx = source.memory.allocate("f32", source.shape);
+      permuteInto(dx, dy, dy.shape, inverse);
+      accumulate(target.tensor, dx, 1);
+    },
+  });
+  return out as unknown as Tensor<D, Permuted<S, O>>;
+}

@@ -1,0 +1,97 @@
+/** The routing that gates of one's own make. @module */
+
+import { ShapeMismatchError } from "../errors.ts";
+import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { binaryLayout, showShape } from "../tensor/shape_math.ts";
+import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { dispatchPlan, PLAN_HEADER } from "./dispatch_plan.ts";
+import { Routed } from "./routed.ts";
+import type { Routing } from "./router.ts";
+
+/** Settings of {@linkcode routingOf}. */
+export interface RoutingOptions {
+  /** Active experts wanted for each token. Default 1. */
+  active?: number;
+}
+
+/**
+ * Makes a routing of gates that were computed by other operations: what the `route` of a
+ * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is above 0, and
+ * gives the gates their gradient. The routing has no regularisation of its own: add one to the loss.
+ *
+ * @param gates `[T, E]`, at least 0; 0 where a token is not routed.
+ * @param options How many experts are wanted.
+ * @returns The gates, with how many tokens each expert has.
+ * @throws {ShapeMismatchError} If the gates have not two axes.
+ *
+ * @example A router without weights
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Device, MoE, type Router, routingOf, type Tensor } from "@remoe/remoe";
+ *
+ * // Token `t` goes to expert `t mod experts`.
+ * class RoundRobinRouter implements Router {
+ *   readonly active = 1;
+ *   constructor(readonly device: Device, readonly hidden: number, readonly experts: number) {}
+ *
+ *   route<T extends number>(x: Tensor<"f32", readonly [T, number]>) {
+ *     const [tokens] = x.shape;
+ *     const pairs = Array.from({ length: tokens * this.experts }, (_, i) => {
+ *       const [token, expert] = [Math.floor(i / this.experts), i % this.experts];
+ *       return token % this.experts === expert ? 1 : 0;
+ *     });
+ *     return routingOf(this.device.from(pairs, [tokens, this.experts]));
+ *   }
+ *
+ *   parameters() {
+ *     return [];
+ *   }
+ *
+ *   [Symbol.dispose]() {}
+ * }
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const router = new RoundRobinRouter(device, 16, 4);
+ * using layer = new MoE(device, { router, hidden: 16, width: 8 });
+ * const { routing } = layer.forward(device.normal([12, 16]));
+ * assertEquals(await routing.sparsity(), 0.75);
+ * ```
+ */
+export function routingOf<T extends number, E extends number>(
+  gates: Tensor<"f32", readonly [T, E]>,
+  options: RoutingOptions = {},
+): Routing<T, E> {
+  const inner = internal(gates);
+  if (inner.shape.length !== 2) {
+    throw new ShapeMismatchError(
+      `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,
+    );
+  }
+  return new Routed(inner, countTokens(inner), null, BalanceCode.none, options.active ?? 1);
+}
+
+/** Tokens of each expert: how far its first row is from the next expert's. */
+function countTokens<E extends number>(
+  gates: DeviceTensor<"f32", readonly [number, E]>,
+): DeviceTensor<"i32", readonly [E]> {
+  const { memory, shape: [, experts] } = gates;
+  const { kernels: k } = memory;
+  const counts = memory.allocate("i32", [experts] as const);
+  const plan = dispatchPlan(gates);
+  const first = plan.address + BigInt(4 * PLAN_HEADER);
+  k.check(
+    k.symbols.remoe_binary(
+      k.handle,
+      BinaryCode.subtract,
+      DTYPE_CODE.i32,
+      counts.address,
+      first + 4n,
+      first,
+      binaryLayout(counts.shape, counts.shape, counts.shape),
+    ),
+    "count tokens",
+  );
+  plan[Symbol.dispose]();
+  return counts;
+}

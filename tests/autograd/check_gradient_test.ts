@@ -1,0 +1,48 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  checkGradient,
+  defineOperation,
+  exp,
+  matmul,
+  multiply,
+  read,
+  scale,
+  softmax,
+  type Tensor,
+} from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+Deno.test("checkGradient() passes right derivatives", async () => {
+  using device = await openDevice({ threads: 1, seed: 8 });
+  const x = device.normal([4, 5]), w = device.normal([5, 3]);
+  const worst = await checkGradient((a, b) => softmax(matmul(a, b)), [x, w]);
+  assert(worst.error < 5e-3, JSON.stringify(worst));
+});
+
+Deno.test("checkGradient() finds a wrong one, and says where", async () => {
+  using device = await openDevice({ threads: 1, seed: 8 });
+  type Pair = readonly [Tensor<"f32", readonly [6]>, Tensor<"f32", readonly [6]>];
+  const wrong = defineOperation<Pair, Tensor<"f32">>({
+    name: "product",
+    forward: (x, y) => multiply(x, y),
+    backward: ({ inputs: [x, y], gradient }) => [
+      multiply<"f32", readonly [6]>(gradient as Tensor<"f32", readonly [6]>, y),
+      scale(x, 2),
+    ],
+  });
+  const x = device.normal([6]), y = device.normal([6]);
+  const before = await read(x);
+  const worst = await checkGradient(wrong, [x, y]);
+  assertEquals(worst.input, 1);
+  assert(worst.error > 0.1 && worst.index >= 0 && worst.index < 6);
+  assertEquals(await read(x), before);
+});
+
+Deno.test("checkGradient() leaves no memory and no trace on a tape", async () => {
+  using device = await openDevice({ threads: 1 });
+  const x = device.ones([3]);
+  const { blocks } = device.statistics();
+  await checkGradient((a) => exp(a), [x]);
+  assertEquals(device.statistics().blocks, blocks);
+  assertThrows(() => checkGradient(() => x, []), RangeError, "at least one input");
+});

@@ -1,0 +1,100 @@
+/** Runs the commands of docs/permissions.md as they stand there, with nothing more granted. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Outcome, ROOT, runDeno } from "../exports/deno_command.ts";
+import { CPU_LIBRARY } from "../kernels/open_library.ts";
+
+const PAGE = await Deno.readTextFile(`${ROOT}docs/permissions.md`);
+
+/** What a reader's own project would hold. */
+const MAIN = `import { Device, matmul, read } from "@remoe/remoe";
+using device = await Device.open({ library: ${JSON.stringify(CPU_LIBRARY)} });
+console.log([...await read(matmul(device.ones([1, 2]), device.ones([2, 1])))]);
+`;
+
+/** The commands under a heading, each as a list of words without its \`deno\`. */
+function commandsOf(heading: string): string[][] {
+  const section = PAGE.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
+  assert(section !== undefined, heading);
+  return [...section.matchAll(/^```sh\ndeno (.*)\n```$/gm)].map(([, line]) =>
+    [...line!.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
+  );
+}
+
+/** Puts paths in place of the page's stand-ins, and keeps the run short. */
+function arguments_(words: readonly string[]): string[] {
+  const [run, ...rest] = words.map((word) =>
+    word.replace("LIBRARY", CPU_LIBRARY).replace(/^cli\//, `${ROOT}cli/`)
+  );
+  const isNew = rest.includes("--preset") && !rest.includes("--dry-run");
+  const short = ["--steps", "2", "--set", "sample.tokens=5", "--set", "validation.batches=1"];
+  return [run!, "--no-prompt", ...rest, ...(isNew ? short : [])];
+}
+
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    const lines = Array.from({ length: 400 }, (_, i) => `Line ${i} of a text about nothing.\n`);
+    await Deno.writeTextFile(`${folder}/text.txt`, lines.join(""));
+    const config = { links: [ROOT], imports: { "@remoe/remoe": "jsr:@remoe/remoe@^0.1.0" } };
+    await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify(config));
+    await Deno.writeTextFile(`${folder}/main.ts`, MAIN);
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function succeed(folder: string, words: readonly string[]): Promise<Outcome> {
+  // A command of the checkout takes its configuration from there, as it would in the checkout.
+  const isOurs = words.some((word) => word.startsWith("cli/"));
+  const [run, ...rest] = arguments_(words);
+  const config = isOurs ? ["--config", `${ROOT}deno.json`] : [];
+  const outcome = await runDeno(folder, run!, ...config, ...rest);
+  assertEquals(outcome.code, 0, `${words.join(" ")}\n${outcome.stderr}`);
+  return outcome;
+}
+
+Deno.test("the page's commands train, resume, generate and compute with what it grants", async () => {
+  await inFolder(async (folder) => {
+    const [train, resume, cached] = commandsOf("Train");
+    const trained = await succeed(folder, train!);
+    assertStringIncludes(trained.stdout, "Finished 2 steps");
+    assertStringIncludes((await succeed(folder, resume!)).stdout, "Finished 4 steps");
+
+    await succeed(folder, cached!);
+    assert((await Array.fromAsync(Deno.readDir(`${folder}/cache/tokens`))).length > 0);
+
+    const [generate] = commandsOf("Generate");
+    assert((await succeed(folder, generate!)).stdout.startsWith("The "));
+    assertStringIncludes((await succeed(folder, commandsOf("Sizes alone")[0]!)).stdout, "182m");
+    assertEquals((await succeed(folder, commandsOf("In another project")[0]!)).stdout, "[ 2 ]\n");
+
+    // Each permission of these is needed: without any of them the command names it and ends.
+    for (const command of [train!, generate!]) {
+      for (const left of command.filter((word) => word.startsWith("--allow-"))) {
+        const [flag] = left.split("=");
+        const less = command.filter((word) => word !== left).map((word) =>
+          word === "mine" ? "another" : word.replace("mine", "another")
+        );
+        const [run, ...rest] = arguments_(less);
+        const outcome = await runDeno(folder, run!, "--config", `${ROOT}deno.json`, ...rest);
+        assertEquals(outcome.code, 1, less.join(" "));
+        assertStringIncludes(outcome.stderr, `${flag}=`);
+        assertStringIncludes(outcome.stderr, "without permission");
+      }
+    }
+    const left = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+    assert(!left.includes("another"), "a refused command left something behind");
+  });
+});
+
+Deno.test("the page shows the message as the command writes it", async () => {
+  const shown = /^```text\n(error: .*)\n```$/m.exec(PAGE)?.[1];
+  await inFolder(async (folder) => {
+    const [run, ...rest] = arguments_(
+      commandsOf("Train")[0]!.filter((word) => !/^--allow-(read|write)/.test(word)),
+    );
+    const { code, stderr } = await runDeno(folder, run!, "--config", `${ROOT}deno.json`, ...rest);
+    assertEquals([code, stderr.trim()], [1, shown]);
+  });
+});

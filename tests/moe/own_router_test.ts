@@ -1,0 +1,109 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  AdamW,
+  type Device,
+  matmul,
+  meanSquaredError,
+  MoE,
+  type Parameter,
+  read,
+  relu,
+  ReluRouter,
+  type Router,
+  type Routing,
+  routingOf,
+  ShapeMismatchError,
+  StepState,
+  type Tensor,
+  write,
+} from "../../mod.ts";
+import { assertClose } from "../autograd/gradient_check.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+/** ReLU routing out of public operations, without the fused kernel. */
+class PlainReluRouter implements Router {
+  readonly hidden = 16;
+  readonly experts = 4;
+  readonly active = 1;
+  readonly weight: Parameter<readonly [number, number]>;
+
+  constructor(device: Device) {
+    this.weight = device.parameter([16, 4] as readonly [number, number], { name: "own.weight" });
+  }
+
+  route<T extends number>(x: Tensor<"f32", readonly [T, number]>): Routing<T> {
+    const gates: Tensor<"f32", readonly [T, number]> = relu(matmul(x, this.weight));
+    return routingOf(gates);
+  }
+
+  parameters(): Parameter[] {
+    return [this.weight];
+  }
+
+  [Symbol.dispose](): void {
+    this.weight[Symbol.dispose]();
+  }
+}
+
+Deno.test("a router of public operations computes what the fused one does", async () => {
+  using device = await openDevice({ threads: 1, seed: 4 });
+  using own = new PlainReluRouter(device);
+  using fused = new ReluRouter(device, { hidden: 16, experts: 4, lambda: 0 }) as
+    & Router
+    & ReluRouter;
+  write(own.weight, await read(fused.weight));
+  const x = device.normal([24, 16]), y = device.normal([24, 16]);
+  using layers = new DisposableStack();
+  const first = layers.use(new MoE(device, { router: own, hidden: 16, width: 8, deviation: 0.3 }));
+  const second = layers.use(new MoE(device, { router: fused, hidden: 16, width: 8 }));
+  const weights = [...first.parameters()];
+  for (const [i, parameter] of [...second.parameters()].entries()) {
+    write(parameter, await read(weights[i]!));
+  }
+  const results = [];
+  for (const layer of [first, second]) {
+    using tape = device.record();
+    const { output, routing } = layer.forward(x);
+    tape.backward(meanSquaredError(output, y));
+    results.push({
+      output: await read(output),
+      counts: await read(routing.counts),
+      sparsity: await routing.sparsity(),
+      regularization: layer === first ? await routing.regularization() : 0,
+      gradient: await read([...layer.router.parameters()][0]!.gradient),
+    });
+  }
+  const [a, b] = results;
+  assertClose(a!.output, b!.output, "output", 1e-5);
+  assertEquals(a!.counts, b!.counts);
+  assertEquals([a!.sparsity, a!.regularization], [b!.sparsity, 0]);
+  assert(a!.gradient.some((value) => value !== 0));
+  assertClose(a!.gradient, b!.gradient, "gradient", 1e-4);
+});
+
+Deno.test("a router of one's own trains, and its statistics enter the step's state", async () => {
+  using device = await openDevice({ threads: 1, seed: 4 });
+  using router = new PlainReluRouter(device);
+  using state = new StepState(device, { experts: 4 });
+  using layer = new MoE(device, { router, hidden: 16, width: 8, deviation: 0.3, state });
+  using optimizer = new AdamW(device, layer.parameters(), { lr: 1e-2, state });
+  const x = device.normal([24, 16]), y = device.normal([24, 16]);
+  const losses: number[] = [];
+  for (let step = 0; step < 30; step++) {
+    using tape = device.record();
+    state.begin();
+    const { output, routing } = layer.forward(x);
+    const loss = meanSquaredError(output, y);
+    tape.backward(loss);
+    optimizer.step();
+    losses.push((await read(loss))[0]!);
+    assertEquals([...state.read().layers[0]!.counts], [...await read(routing.counts)]);
+  }
+  assert(losses.at(-1)! < 0.8 * losses[0]!, `${losses[0]} to ${losses.at(-1)}`);
+});
+
+Deno.test("gates need two axes", async () => {
+  using device = await openDevice({ threads: 1 });
+  const gates = device.ones([3]) as unknown as Tensor<"f32", readonly [number, number]>;
+  assertThrows(() => routingOf(gates), ShapeMismatchError, "[3]");
+});
