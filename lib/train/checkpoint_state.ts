@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
 import type { StageState } from "./stage.ts";
 
 /** What a run remembers besides weights and moments; plain JSON. */
@@ -30,10 +31,13 @@ export interface CheckpointState {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** The newest layout that this version knows. */
+const FORMAT = 1;
+
 const count = z.int().min(0);
 
 const STATE = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   step: count,
   tokens: count,
   lambda: z.number().min(0),
@@ -60,7 +64,15 @@ export function readCheckpointState(path: string): CheckpointState {
   try {
     input = JSON.parse(Deno.readTextFileSync(path));
   } catch (cause) {
-    throw new CheckpointError(`Cannot read ${path}: it is missing or not JSON`, { cause });
+    const reason = cause instanceof SyntaxError ? "it is not JSON" : systemReason(cause);
+    throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
+  }
+  const format = (input as { format?: unknown } | null)?.format;
+  if (typeof format === "number" && format > FORMAT) {
+    throw new CheckpointError(
+      `Cannot read ${path}: it is of format ${format} and this version of remoe reads ${FORMAT}; ` +
+        `use the version that wrote it, or a newer one`,
+    );
   }
   const result = STATE.safeParse(input);
   if (result.success) return result.data;

@@ -49,6 +49,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   });
   using trainer = new Trainer(config, { device, corpus, tokenizer });
   if (checkpoint) restore(trainer, checkpoint);
+  // Not before: a text or a checkpoint that cannot be used leaves the run directory as it was.
+  options.directory.begin();
   return await new Run(trainer, options).go();
 }
 
