@@ -5,11 +5,12 @@ import { bundledText } from "../data/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus.ts";
 import { openTokenizer } from "../data/open_tokenizer.ts";
 import { textFiles } from "../data/text_files.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, FileError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { corpusNotices } from "./corpus_notices.ts";
+import { DivergenceError } from "./divergence_error.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
@@ -32,7 +33,9 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @throws {ConfigError} If the run needs more memory than it may take.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model.
- * @throws {DivergenceError} If the loss or the gradient is not finite; the last checkpoint stays.
+ * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first such
+ * tensor. The last checkpoint stays.
+ * @throws {FileError} If figures or a checkpoint cannot be written; the last checkpoint stays.
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   const { device, checkpoint } = options;
@@ -75,6 +78,42 @@ class Run {
   }
 
   async go(): Promise<TrainSummary> {
+    try {
+      return await this.#loop();
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /** Adds what is left of the run, and what to do, to the errors that a user meets. */
+  #explained(error: unknown): unknown {
+    const saved = this.#savedPath;
+    const { message } = error as Error;
+    if (error instanceof FileError) {
+      const left = saved === null
+        ? "no checkpoint was written yet"
+        : `${saved} is whole, resume it`;
+      return new FileError(`${message}; ${left} once that is mended`, error.path, { cause: error });
+    }
+    if (!(error instanceof DivergenceError)) return error;
+    this.options.directory.metrics.flush();
+    const { step, tensor } = error;
+    return new DivergenceError(`${message}; ${this.#advice(error)}`, {
+      step,
+      tensor,
+      cause: error,
+    });
+  }
+
+  #advice({ tensor }: DivergenceError): string {
+    const saved = this.#savedPath;
+    if (saved === null) return "start again with a lower learning rate, there is no checkpoint yet";
+    return this.#stepsHere === 0 && tensor.startsWith("the weight")
+      ? `it comes from ${saved}, resume an earlier checkpoint`
+      : `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+  }
+
+  async #loop(): Promise<TrainSummary> {
     const { trainer, options } = this;
     const { config } = trainer;
     while (trainer.steps < config.steps && !options.signal?.aborted) {
@@ -122,6 +161,7 @@ class Run {
   #save(): void {
     const { trainer, options } = this;
     const { config } = trainer;
+    trainer.checkWeights();
     const { path } = options.directory.writeCheckpoint({
       state: {
         format: 1,

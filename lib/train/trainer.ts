@@ -1,20 +1,24 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_state.ts";
+import { Tape } from "../autograd/tape.ts";
 import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import type { Batch } from "../data/batches.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { AdamW } from "../optim/adamw.ts";
+import type { OperationObserver } from "../tensor/recorder.ts";
 import { internal } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import type { TrainConfig } from "./config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
+import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
@@ -126,7 +130,7 @@ export class Trainer implements Disposable {
    * Takes one optimizer step.
    *
    * @returns Its figures.
-   * @throws {DivergenceError} If the loss or the gradient is not finite; no weight has changed.
+   * @throws {DivergenceError} If the loss or the gradient is not finite; names the first tensor.
    */
   step(): StepMetrics {
     const started = performance.now();
@@ -139,9 +143,11 @@ export class Trainer implements Disposable {
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
     state.begin();
-    for (let i = 0; i < microBatches; i++) {
-      this.#accumulate(this.sampler.next(data.micro_batch), 1 / microBatches);
-    }
+    const batches = Array.from(
+      { length: microBatches },
+      () => this.sampler.next(data.micro_batch),
+    );
+    for (const batch of batches) this.#accumulate(batch, 1 / microBatches);
     state.updateLambda({
       active: moe.active * moe.granularity,
       tokens: data.batch * data.sequence,
@@ -155,12 +161,7 @@ export class Trainer implements Disposable {
     const readout = state.read();
     const ms = performance.now() - started;
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
-      throw new DivergenceError(
-        `Cannot go on after step ${step}: the ${
-          Number.isFinite(readout.loss) ? "gradient" : "loss"
-        } is not finite; resume an earlier checkpoint with a lower learning rate`,
-        step,
-      );
+      throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, batches);
     }
     const metrics = this.#advance(step, lr, ms, readout);
     this.#keepFor(readout, microBatches);
@@ -178,10 +179,33 @@ export class Trainer implements Disposable {
     this.#largestKept = total;
   }
 
+  /** Takes the micro-batches of a failed step again, and looks at every tensor on the way. */
+  #divergence(what: string, step: number, batches: readonly Batch[]): DivergenceError {
+    const observer = new FirstNotFinite();
+    // The regularisation's share of the gradients as it was in the step.
+    this.#built.state.setLambda(this.#lambda);
+    for (const batch of batches) this.#accumulate(batch, 1 / batches.length, observer);
+    return stepDivergence(what, step, observer, this.parameters());
+  }
+
+  /**
+   * Makes sure that weights and moments are worth saving.
+   *
+   * @throws {DivergenceError} If one is not finite; names it.
+   */
+  checkWeights(): void {
+    const tensor = firstUnsound(this.optimizer);
+    if (tensor === null) return;
+    throw new DivergenceError(`Cannot go on after step ${this.#step}: ${tensor} is not finite`, {
+      step: this.#step,
+      tensor,
+    });
+  }
+
   /** Forward and backward of one micro-batch. */
-  #accumulate(batch: Batch, share: number): void {
+  #accumulate(batch: Batch, share: number, observer: OperationObserver | null = null): void {
     const { model, state } = this.#built;
-    using tape = this.#device.record();
+    using tape = Tape.open(memoryOf(this.#device), observer);
     const tokens = this.#device.tokens(batch.tokens);
     const targets = this.#device.tokens(batch.targets);
     const { loss } = model.loss(tokens, targets, batch.sequence);
@@ -218,9 +242,10 @@ export class Trainer implements Disposable {
    * Measures the loss on the held-out documents; always the same batches.
    *
    * @returns The loss in nats a token, and in bits a byte of text.
+   * @throws {DivergenceError} If it is not finite.
    */
   validate(): ValidationMetrics {
-    return this.#validation.run(this.#step, (batch) => {
+    const metrics = this.#validation.run(this.#step, (batch) => {
       using _scope = this.#device.noGradient();
       const { tokenLoss } = this.#built.model.loss(
         this.#device.tokens(batch.tokens),
@@ -229,6 +254,12 @@ export class Trainer implements Disposable {
       );
       return download(internal(tokenLoss));
     });
+    if (Number.isFinite(metrics.valid_loss)) return metrics;
+    this.checkWeights();
+    throw new DivergenceError(
+      `Cannot go on after step ${this.#step}: the loss of the validation is not finite`,
+      { step: this.#step, tensor: "the loss of the validation" },
+    );
   }
 
   /**
