@@ -23,6 +23,8 @@ export interface CheckpointState {
   readonly stage: StageState;
   /** The data sampler's own state. */
   readonly sampler: unknown;
+  /** `Corpus.contentHash` of the run's text; checkpoints of early versions lack it. */
+  readonly text?: string | undefined;
   /** Seed of the run. */
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
@@ -47,6 +49,7 @@ const STATE = z.strictObject({
     sparse_from: count.nullable(),
   }),
   sampler: z.unknown(),
+  text: z.string().optional(),
   seed: count,
   config_hash: z.string(),
   versions: z.record(z.string(), z.string()),

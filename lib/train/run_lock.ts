@@ -57,7 +57,7 @@ export class RunLock implements Disposable {
       file.truncateSync();
       writeAllSync(file, new TextEncoder().encode(`${Deno.pid}\n`));
     } catch (error) {
-      file.close();
+      lock.remove();
       throw error;
     }
     return lock;

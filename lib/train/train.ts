@@ -3,6 +3,7 @@
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus.ts";
+import { DataError } from "../data/errors.ts";
 import { openTokenizer } from "../data/open_tokenizer.ts";
 import { textFiles } from "../data/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
@@ -170,6 +171,7 @@ class Run {
         lambda: trainer.lambda,
         stage: trainer.stage,
         sampler: trainer.sampler.state,
+        text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
         versions: versions(),
@@ -218,10 +220,16 @@ function* namedMoments(
 }
 
 function restore(trainer: Trainer, checkpoint: Checkpoint): void {
-  const { step, lambda, stage, sampler } = checkpoint.state;
+  const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
   if (step > trainer.config.steps) {
     throw new CheckpointError(
       `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,
+    );
+  }
+  if (text !== trainer.textHash) {
+    throw new DataError(
+      `Cannot resume ${checkpoint.path} with another text: its documents have changed since; put ` +
+        `them back as they were, or start a new run`,
     );
   }
   loadModel(trainer.parameters(), trainer.config, checkpoint.model);

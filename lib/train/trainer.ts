@@ -49,6 +49,8 @@ const TRIM_BELOW = 0.5;
 /** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
+  /** SHA-256 of the text's documents. */
+  readonly textHash: string;
   readonly optimizer: AdamW;
   readonly sampler: BatchSampler | MixtureSampler;
   readonly #device: Device;
@@ -66,6 +68,7 @@ export class Trainer implements Disposable {
     const { device, corpus, tokenizer } = options;
     const { optimizer } = config;
     this.config = config;
+    this.textHash = corpus.contentHash;
     this.#device = device;
     this.#tokenizer = tokenizer;
     this.sampler = makeSampler(config, corpus);
