@@ -229,8 +229,13 @@ export class SafetensorsFile implements Disposable {
  *
  * @param path The file.
  * @returns Both.
+ * @throws {FileError} The file cannot be read.
  */
 export function digestFile(path: string): FileDigest {
+  return onPath("read", path, () => digest(path));
+}
+
+function digest(path: string): FileDigest {
   using file = Deno.openSync(path);
   const hash = createHash("sha256");
   const buffer = new Uint8Array(1 << 22);
