@@ -6,7 +6,6 @@ import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_state.ts";
 import { Tape } from "../autograd/tape.ts";
 import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
-import type { Batch } from "../data/batches.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -117,8 +116,7 @@ export class Trainer implements Disposable {
 
   /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
   restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
-    if (this.sampler instanceof MixtureSampler) this.sampler.restore(sampler as MixtureState);
-    else this.sampler.restore(sampler as SamplerState);
+    this.#seek(sampler);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
@@ -127,6 +125,12 @@ export class Trainer implements Disposable {
       this.#kept.expect(this.#kept.layers.map(() => layerRows(this.config).sparse));
     }
     this.optimizer.resumeAt(step);
+  }
+
+  /** Goes to a place in the text, which the sampler checks. */
+  #seek(place: unknown): void {
+    if (this.sampler instanceof MixtureSampler) this.sampler.restore(place as MixtureState);
+    else this.sampler.restore(place as SamplerState);
   }
 
   /**
@@ -146,11 +150,8 @@ export class Trainer implements Disposable {
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
     state.begin();
-    const batches = Array.from(
-      { length: microBatches },
-      () => this.sampler.next(data.micro_batch),
-    );
-    for (const batch of batches) this.#accumulate(batch, 1 / microBatches);
+    const place = this.sampler.state;
+    this.#accumulate(microBatches);
     state.updateLambda({
       active: moe.active * moe.granularity,
       tokens: data.batch * data.sequence,
@@ -164,7 +165,7 @@ export class Trainer implements Disposable {
     const readout = state.read();
     const ms = performance.now() - started;
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
-      throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, batches);
+      throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
     const metrics = this.#advance(step, lr, ms, readout);
     this.#keepFor(readout, microBatches);
@@ -182,12 +183,14 @@ export class Trainer implements Disposable {
     this.#largestKept = total;
   }
 
-  /** Takes the micro-batches of a failed step again, and looks at every tensor on the way. */
-  #divergence(what: string, step: number, batches: readonly Batch[]): DivergenceError {
+  /** Takes a failed step's micro-batches again, and looks at every tensor on the way. */
+  #divergence(what: string, step: number, place: SamplerState | MixtureState): DivergenceError {
+    const { data } = this.config;
     const observer = new FirstNotFinite();
     // The regularisation's share of the gradients as it was in the step.
     this.#built.state.setLambda(this.#lambda);
-    for (const batch of batches) this.#accumulate(batch, 1 / batches.length, observer);
+    this.#seek(place);
+    this.#accumulate(data.batch / data.micro_batch, observer);
     return stepDivergence(what, step, observer, this.parameters());
   }
 
@@ -205,15 +208,19 @@ export class Trainer implements Disposable {
     });
   }
 
-  /** Forward and backward of one micro-batch. */
-  #accumulate(batch: Batch, share: number, observer: OperationObserver | null = null): void {
+  /** Forward and backward of the next micro-batches, whose gradients add up. */
+  #accumulate(microBatches: number, observer: OperationObserver | null = null): void {
     const { model, state } = this.#built;
-    using tape = Tape.open(memoryOf(this.#device), observer);
-    const tokens = this.#device.tokens(batch.tokens);
-    const targets = this.#device.tokens(batch.targets);
-    const { loss } = model.loss(tokens, targets, batch.sequence);
-    state.addLoss(loss, share);
-    tape.backward(loss, { scale: share });
+    const scale = 1 / microBatches;
+    for (let i = 0; i < microBatches; i++) {
+      const batch = this.sampler.next(this.config.data.micro_batch);
+      using tape = Tape.open(memoryOf(this.#device), observer);
+      const tokens = this.#device.tokens(batch.tokens);
+      const targets = this.#device.tokens(batch.targets);
+      const { loss } = model.loss(tokens, targets, batch.sequence);
+      state.addLoss(loss, scale);
+      tape.backward(loss, { scale });
+    }
   }
 
   #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
