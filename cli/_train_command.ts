@@ -12,7 +12,6 @@ import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
 import { describeError } from "./_errors.ts";
-import { FileSizeSignal } from "./_file_size_limit.ts";
 import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
 import { Interrupt, INTERRUPTED } from "./_interrupt.ts";
@@ -64,7 +63,6 @@ async function runTraining(
   output: Output,
   train: Train,
 ): Promise<number> {
-  using _signal = new FileSizeSignal();
   // The device first: where it cannot be opened or is too small, no empty run directory is left.
   using device = await openDevice(config.device, config);
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));

@@ -92,9 +92,9 @@ class Run {
     const { message } = error as Error;
     if (error instanceof FileError) {
       const left = saved === null
-        ? "no checkpoint was written yet"
-        : `${saved} is whole, resume it`;
-      return new FileError(`${message}; ${left} once that is mended`, error.path, { cause: error });
+        ? "there is no checkpoint yet"
+        : `once that is mended resume ${saved}, which is whole`;
+      return new FileError(`${message}; ${left}`, error.path, { cause: error });
     }
     if (!(error instanceof DivergenceError)) return error;
     this.options.directory.metrics.flush();
