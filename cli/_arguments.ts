@@ -102,6 +102,16 @@ export function absolutePath(path: string, base: string): string {
 }
 
 /**
+ * Reads a decimal number; `Number` alone would also take `0x10`, spaces and the empty text.
+ *
+ * @param text What was written.
+ * @returns The number; undefined where it is none.
+ */
+export function decimal(text: string): number | undefined {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+}
+
+/**
  * Checks each argument and writes flags with their values as `--flag=value`. `parseArgs` alone
  * would take `--out --dry-run` for an empty path, `--lr -1e-3` for two flags, and any unknown flag
  * for a known one.
@@ -125,6 +135,7 @@ function joinValues(args: readonly string[], flags: Flags): string[] {
     const next = args[index + 1];
     const value = inline ?? (next?.startsWith("--") ? undefined : next);
     if (inline === undefined && value !== undefined) index++;
+    if (value === "") throw new ConfigError(`--${name} is empty; give --${name} ${flag.value}`);
     if (!value) throw new ConfigError(`--${name} needs a value: --${name} ${flag.value}`);
     joined.push(`--${name}=${value}`);
   }

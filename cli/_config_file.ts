@@ -9,6 +9,7 @@ import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
 import { splitDomain } from "../lib/data/text_files.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { systemReason } from "../lib/system_reason.ts";
 import type { ConfigLayer } from "../lib/train/config.ts";
 import { parseConfigLayer } from "../lib/train/parse_config.ts";
 import { absolutePath } from "./_arguments.ts";
@@ -69,17 +70,21 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
 }
 
 function parseFile(path: string, parse: (text: string) => unknown): unknown {
+  const fail = (reason: string, cause: unknown): never => {
+    throw new ConfigError(`Cannot read ${path}: ${reason}`, { cause });
+  };
   let text: string;
   try {
-    text = Deno.readTextFileSync(path);
+    // Not `readTextFile`, which puts U+FFFD in place of what is not UTF-8.
+    text = new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
   } catch (cause) {
-    throw new ConfigError(`Cannot read ${path}: there is no such file, or it may not be read`, {
-      cause,
-    });
+    const isEncoding = cause instanceof TypeError;
+    return fail(isEncoding ? "it is not text in UTF-8" : systemReason(cause), cause);
   }
   try {
     return parse(text);
   } catch (cause) {
-    throw new ConfigError(`Cannot read ${path}: ${(cause as Error).message}`, { cause });
+    // Parsers of YAML draw the place below their first line.
+    return fail((cause as Error).message.split("\n")[0]!, cause);
   }
 }

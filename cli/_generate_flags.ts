@@ -5,7 +5,8 @@
  */
 
 import { ConfigError } from "../lib/errors.ts";
-import { absolutePath, type Arguments, type Flag, parseFlags } from "./_arguments.ts";
+import { systemReason } from "../lib/system_reason.ts";
+import { absolutePath, type Arguments, decimal, type Flag, parseFlags } from "./_arguments.ts";
 
 /** The flags of `generate`, in the order of the help. */
 export const GENERATE_FLAGS = {
@@ -129,7 +130,7 @@ interface Range {
 
 function numberOf(name: string, text: string | undefined, range: Range): number | undefined {
   if (text === undefined) return undefined;
-  const value = Number(text);
+  const value = decimal(text) ?? NaN;
   const { least = -Infinity, above = -Infinity, most = Number.MAX_SAFE_INTEGER } = range;
   if (
     value >= least && value > above && value <= most && (!range.whole || Number.isInteger(value))
@@ -138,7 +139,7 @@ function numberOf(name: string, text: string | undefined, range: Range): number 
   }
   const kind = range.whole ? "a whole number" : "a number";
   const lower = range.above === undefined ? ` of at least ${least}` : ` above ${above}`;
-  const upper = range.most === undefined ? "" : ` and at most ${most}`;
+  const upper = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
   throw new ConfigError(`--${name} is ${text}, expected ${kind}${lower}${upper}`);
 }
 
@@ -171,9 +172,7 @@ async function readText(file: string, base: string): Promise<string> {
   try {
     bytes = await Deno.readFile(absolutePath(file, base));
   } catch (cause) {
-    throw new ConfigError(`Cannot read ${file}: there is no such file, or it may not be read`, {
-      cause,
-    });
+    throw new ConfigError(`Cannot read ${file}: ${systemReason(cause)}`, { cause });
   }
   return decode(bytes, file);
 }

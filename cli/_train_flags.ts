@@ -9,7 +9,7 @@ import type { ConfigLayer, TrainConfig } from "../lib/train/config.ts";
 import { parseConfigLayer, resolveConfig } from "../lib/train/parse_config.ts";
 import { PRESET_NAMES } from "../lib/train/presets.ts";
 import { findRun, type FoundRun } from "../lib/train/run_directory.ts";
-import { absolutePath, type Arguments, type Flag, parseFlags } from "./_arguments.ts";
+import { absolutePath, type Arguments, decimal, type Flag, parseFlags } from "./_arguments.ts";
 import { readConfigFile, withAbsolutePaths } from "./_config_file.ts";
 
 /** A flag of `train`: some stand for a key of the configuration. */
@@ -307,7 +307,7 @@ function assign(target: Record<string, unknown>, key: string, value: unknown): v
 
 /** A decimal number; anything else stays a text, which the schema will name and refuse. */
 function asNumber(text: string): number | string {
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : text;
+  return decimal(text) ?? text;
 }
 
 function asJson(text: string): unknown {

@@ -8,7 +8,8 @@
 import { ConfigError } from "../lib/errors.ts";
 import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
-import { absolutePath, callingDirectory, type Flags, parseFlags } from "./_arguments.ts";
+import { absolutePath, callingDirectory, decimal, type Flags, parseFlags } from "./_arguments.ts";
+import { describeError } from "./_errors.ts";
 import { formatBytes } from "./_format.ts";
 import { missingFlags, type Needs } from "./_permissions.ts";
 
@@ -27,6 +28,8 @@ const FLAGS = {
 } as const satisfies Flags;
 
 const KINDS = ["auto", "cpu", "cuda"] as const;
+/** What a kernel library accepts. */
+const MOST_THREADS = 4096;
 
 interface Command {
   readonly json: boolean;
@@ -46,11 +49,13 @@ function readCommand(args: readonly string[]): Command {
   const device = given.value("device") ?? "auto";
   const kind = KINDS.find((it) => it === device);
   if (kind === undefined) {
-    throw new ConfigError(`--device is ${device}; it can be ${KINDS.join(", ")}`);
+    throw new ConfigError(`--device is ${device}, expected one of ${KINDS.join(", ")}`);
   }
-  const threads = Number(given.value("threads") ?? 0);
-  if (!Number.isInteger(threads) || threads < 0 || threads >= 2 ** 31) {
-    throw new ConfigError(`--threads is ${given.value("threads")}; it can be a count, 0 for all`);
+  const threads = decimal(given.value("threads") ?? "0") ?? NaN;
+  if (!Number.isInteger(threads) || threads < 0 || threads > MOST_THREADS) {
+    throw new ConfigError(
+      `--threads is ${given.value("threads")}, expected a whole number from 0 to ${MOST_THREADS}`,
+    );
   }
   return {
     json: given.has("json"),
@@ -121,11 +126,13 @@ if (import.meta.main) {
       const missing = await missingFlags(needs, callingDirectory());
       const whole = { ...diagnosis, missing };
       console.log(json ? JSON.stringify(whole, null, 2) : describe(diagnosis, missing));
-      if (!diagnosis.ok) Deno.exitCode = 1;
+      if (!diagnosis.ok) {
+        console.error("error: No device can be opened; the report says what was tried");
+        Deno.exitCode = 1;
+      }
     }
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    console.error(`${error.message}\n\n${usage()}`);
+    console.error(`error: ${describeError(error)}`);
     Deno.exitCode = 1;
   }
 }

@@ -4,10 +4,12 @@
  * @module
  */
 
+import { outliveFileSizeLimit } from "./_file_size_limit.ts";
 import { processOutput } from "./_output.ts";
 import { type Train, trainCommand } from "./_train_command.ts";
 
 if (import.meta.main) {
+  outliveFileSizeLimit();
   Deno.exit(await trainCommand(Deno.args, processOutput(), loadTrain));
 }
 

@@ -184,3 +184,23 @@ export class CheckpointError extends Error {
     super(message, options);
   }
 }
+
+/** A file or a folder cannot be made, read or written: no space, no permission, nothing there. */
+export class FileError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "FileError";
+  /** The file or folder. */
+  readonly path: string;
+
+  /**
+   * Creates the error.
+   *
+   * @param message What was attempted with which path, what stood in the way, and what to do.
+   * @param path The file or folder.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, path: string, options?: ErrorOptions) {
+    super(message, options);
+    this.path = path;
+  }
+}

@@ -1,7 +1,13 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import type { Gradients, GradientTarget, Recorder, TapeNode } from "../tensor/recorder.ts";
+import type {
+  Gradients,
+  GradientTarget,
+  OperationObserver,
+  Recorder,
+  TapeNode,
+} from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
@@ -61,13 +67,13 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
 
-  private constructor(memory: DeviceMemory) {
+  private constructor(memory: DeviceMemory, private readonly observer: OperationObserver | null) {
     super(memory, memory.innermost, "recording");
   }
 
   /** Opens a tape as the innermost scope. */
-  static open(memory: DeviceMemory): Tape {
-    const tape = memory.push(new Tape(memory));
+  static open(memory: DeviceMemory, observer: OperationObserver | null = null): Tape {
+    const tape = memory.push(new Tape(memory, observer));
     memory.recorder = tape;
     return tape;
   }
@@ -80,6 +86,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   record(node: TapeNode): void {
+    this.observer?.forward(node);
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
     this.#nodes.push(node);
     for (const output of node.outputs) output.tracker = this;
@@ -127,6 +134,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       if (!node.outputs.some((output) => this.#gradients.has(output))) continue;
       using _temporaries = this.memory.openScope();
       node.backward(pass);
+      this.observer?.backward(node, (tensor) => pass.of(tensor));
       for (const output of node.outputs) this.#release(output, gradient);
     }
     for (const kept of this.#gradients.values()) {

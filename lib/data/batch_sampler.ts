@@ -100,8 +100,12 @@ export class BatchSampler {
    * @throws {ConfigError} If this text has no such place, as then it is another text or sequence.
    */
   restore(state: SamplerState): void {
-    const { seed, epoch, position } = state;
-    if (!Number.isInteger(position) || position < 0 || position > this.windows) {
+    // A checkpoint's JSON may hold anything.
+    const { seed, epoch, position } = state ?? {};
+    if (!Number.isInteger(position) || position < 0) {
+      throw new ConfigError("Cannot resume the training text: the state of the sampler is damaged");
+    }
+    if (position > this.windows) {
       throw new ConfigError(
         `Cannot resume at window ${position} of the training text: it has ${this.windows} of ` +
           `${this.sequence} tokens, so the text or the sequence differs from the run's`,

@@ -1,3 +1,4 @@
+import { systemReason } from "../system_reason.ts";
 import { type Document, NO_DOMAIN } from "./document.ts";
 import { DataError } from "./errors.ts";
 
@@ -182,13 +183,5 @@ export async function attempt<T>(path: string, read: () => Promise<T>): Promise<
 }
 
 function unreadable(path: string, cause: unknown): DataError {
-  return new DataError(`Cannot read ${path}: ${reasonOf(cause)}`, { cause });
-}
-
-function reasonOf(cause: unknown): string {
-  if (cause instanceof Deno.errors.NotFound) return "there is no such file or folder";
-  if (cause instanceof Deno.errors.PermissionDenied) return "the system does not allow it";
-  if (cause instanceof Deno.errors.NotCapable) return "run Deno with --allow-read for this path";
-  if (cause instanceof Deno.errors.IsADirectory) return "it is a folder";
-  return cause instanceof Error ? cause.message : String(cause);
+  return new DataError(`Cannot read ${path}: ${systemReason(cause)}`, { cause });
 }

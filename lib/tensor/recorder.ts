@@ -32,6 +32,17 @@ export interface TapeNode {
   backward(gradients: Gradients): void;
 }
 
+/** Is told of every operation on a tape as it has run; only who looks for a fault pays for it. */
+export interface OperationObserver {
+  /** An operation has run. */
+  forward(node: TapeNode): void;
+  /** Its derivative has run; `gradientOf` gives what has reached a tensor so far. */
+  backward(
+    node: TapeNode,
+    gradientOf: (tensor: DeviceTensor) => DeviceTensor<"f32"> | null,
+  ): void;
+}
+
 /** Something that records operations. */
 export interface Recorder {
   /** Takes a node if a gradient flows to any of its inputs, and marks its outputs. */

@@ -1,9 +1,9 @@
 /**
  * Checkpoints: `step-NNNNNN/` with the model, the optimizer, the run's state, and a marker.
  *
- * A checkpoint is written under a temporary name, synced, renamed, and marked last: a run that is
- * killed at any moment leaves complete checkpoints, which have the marker, and remains, which do
- * not and are passed over. The marker holds size and SHA-256 of each file, so that damage is found
+ * A checkpoint is written under a temporary name, synced, marked last, and then renamed: a run that
+ * is killed at any moment leaves complete checkpoints, and remains, which lack name or marker and are
+ * passed over. The marker holds size and SHA-256 of each file, so that damage is found
  * before a run goes on with it.
  *
  * @module
@@ -11,7 +11,7 @@
 
 import { CheckpointError } from "../errors.ts";
 import { type CheckpointState, readCheckpointState } from "./checkpoint_state.ts";
-import { syncDirectory, writeTextAtomically } from "./files.ts";
+import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "./files.ts";
 import {
   digestFile,
   type FileDigest,
@@ -54,6 +54,7 @@ export interface CheckpointContents {
  * @param keep How many of the newest to keep; 0: all.
  * @returns The new checkpoint's folder.
  * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
+ * @throws {FileError} A file cannot be written; the checkpoints before are as they were.
  *
  * @example
  * ```ts
@@ -92,24 +93,37 @@ export function writeCheckpoint(
   contents: CheckpointContents,
   keep = 0,
 ): CheckpointFolder {
-  const { state, model, optimizer, metadata } = contents;
-  const { step } = state;
-  Deno.mkdirSync(root, { recursive: true });
-  removeRemains(root);
-  const temporary = `${root}/.${folderName(step)}.tmp`;
-  Deno.mkdirSync(temporary);
-  const digests: Record<string, FileDigest> = {
-    [MODEL]: writeSafetensors(`${temporary}/${MODEL}`, model, { format: "pt", ...metadata }),
-    [OPTIMIZER]: writeSafetensors(`${temporary}/${OPTIMIZER}`, optimizer),
-  };
-  writeTextAtomically(`${temporary}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
-  digests[STATE] = digestFile(`${temporary}/${STATE}`);
-  syncDirectory(temporary);
+  const { step } = contents.state;
   const path = `${root}/${folderName(step)}`;
-  replace(temporary, path);
-  writeTextAtomically(`${path}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
+  onPath("write the checkpoint", path, () => {
+    Deno.mkdirSync(root, { recursive: true });
+    removeRemains(root);
+    const temporary = `${root}/.${folderName(step)}.tmp`;
+    Deno.mkdirSync(temporary);
+    try {
+      writeFiles(temporary, contents);
+      replace(temporary, path);
+    } catch (error) {
+      // On a full disk what was written so far is what the next attempt lacks.
+      removeIfThere(temporary);
+      throw error;
+    }
+  });
   if (keep > 0) listCheckpoints(root).slice(keep).forEach((old) => removeCheckpoint(old.path));
   return { step, path };
+}
+
+/** Writes all files, the marker last: without it the folder is none that counts. */
+function writeFiles(folder: string, contents: CheckpointContents): void {
+  const { state, model, optimizer, metadata } = contents;
+  const digests: Record<string, FileDigest> = {
+    [MODEL]: writeSafetensors(`${folder}/${MODEL}`, model, { format: "pt", ...metadata }),
+    [OPTIMIZER]: writeSafetensors(`${folder}/${OPTIMIZER}`, optimizer),
+  };
+  writeTextAtomically(`${folder}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
+  digests[STATE] = digestFile(`${folder}/${STATE}`);
+  syncDirectory(folder);
+  writeTextAtomically(`${folder}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
 }
 
 /**
@@ -278,8 +292,9 @@ export class Checkpoint implements Disposable {
    * @throws {CheckpointError} The marker is missing, or a file is not what was written; names it.
    */
   static open(path: string): Checkpoint {
-    verify(path);
+    onPath("read", path, () => verify(path));
     const state = readCheckpointState(`${path}/${STATE}`);
+    checkStep(path, state);
     using stack = new DisposableStack();
     const model = stack.use(SafetensorsFile.open(`${path}/${MODEL}`));
     const optimizer = stack.use(SafetensorsFile.open(`${path}/${OPTIMIZER}`));
@@ -298,14 +313,17 @@ export class Checkpoint implements Disposable {
   static openNewest(root: string): Checkpoint {
     const [newest, older] = listCheckpoints(root);
     if (newest === undefined) {
-      throw new CheckpointError(`Cannot open a checkpoint: ${root} holds no complete one`);
+      throw new CheckpointError(
+        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its first, ` +
+          `start it again in another directory`,
+      );
     }
     try {
       return Checkpoint.open(newest.path);
     } catch (cause) {
       if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
       throw new CheckpointError(
-        `${cause.message}; the one before is ${older.path}, resume that to go on from it`,
+        `${cause.message}; the checkpoint before it is ${older.path}, name that to go on from it`,
         { cause },
       );
     }
@@ -318,20 +336,39 @@ export class Checkpoint implements Disposable {
   }
 }
 
+/** A folder that was renamed would be taken for another step than its weights are of. */
+function checkStep(path: string, { step }: CheckpointState): void {
+  const [name] = /step-\d+$/.exec(path) ?? [];
+  if (name === undefined || name === folderName(step)) return;
+  throw new CheckpointError(
+    `Cannot open ${path}: its ${STATE} is of step ${step}; give the folder its name back, ` +
+      folderName(step),
+  );
+}
+
 /** Compares each file with the marker: sizes first, since they cost nothing. */
 function verify(path: string): void {
   const marker = `${path}/${DONE}`;
+  if (!exists(path)) {
+    throw new CheckpointError(`Cannot open ${path}: there is no such checkpoint`);
+  }
+  if (!exists(marker)) {
+    throw new CheckpointError(
+      `Cannot open ${path}: it is incomplete, its marker ${DONE} is missing`,
+    );
+  }
   let digests: Record<string, FileDigest>;
   try {
     digests = (JSON.parse(Deno.readTextFileSync(marker)) as { files: typeof digests }).files;
     FILES.forEach((name) => digests[name]!.sha256);
   } catch (cause) {
-    throw new CheckpointError(`Cannot open ${path}: ${marker} is missing or damaged`, { cause });
+    throw new CheckpointError(`Cannot open ${path}: its marker ${DONE} is damaged`, { cause });
   }
   for (const name of FILES) {
     const file = `${path}/${name}`;
     const written = digests[name]!;
-    const bytes = exists(file) ? Deno.statSync(file).size : 0;
+    if (!exists(file)) throw new CheckpointError(`Cannot open ${path}: ${name} is missing`);
+    const bytes = Deno.statSync(file).size;
     if (bytes !== written.bytes) {
       throw new CheckpointError(
         `Cannot open ${path}: ${name} has ${bytes} bytes, ${written.bytes} were written`,
@@ -376,14 +413,4 @@ function folderName(step: number): string {
 
 function entriesOf(root: string): string[] {
   return exists(root) ? Array.from(Deno.readDirSync(root), (entry) => entry.name) : [];
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

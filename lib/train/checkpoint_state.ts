@@ -6,6 +6,7 @@
 
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
 import type { StageState } from "./stage.ts";
 
 /** What a run remembers besides weights and moments; plain JSON. */
@@ -22,6 +23,8 @@ export interface CheckpointState {
   readonly stage: StageState;
   /** The data sampler's own state. */
   readonly sampler: unknown;
+  /** `Corpus.contentHash` of the run's text; checkpoints of early versions lack it. */
+  readonly text?: string | undefined;
   /** Seed of the run. */
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
@@ -30,10 +33,13 @@ export interface CheckpointState {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+/** The newest layout that this version knows. */
+const FORMAT = 1;
+
 const count = z.int().min(0);
 
 const STATE = z.strictObject({
-  format: z.literal(1),
+  format: z.literal(FORMAT),
   step: count,
   tokens: count,
   lambda: z.number().min(0),
@@ -43,6 +49,7 @@ const STATE = z.strictObject({
     sparse_from: count.nullable(),
   }),
   sampler: z.unknown(),
+  text: z.string().optional(),
   seed: count,
   config_hash: z.string(),
   versions: z.record(z.string(), z.string()),
@@ -60,7 +67,15 @@ export function readCheckpointState(path: string): CheckpointState {
   try {
     input = JSON.parse(Deno.readTextFileSync(path));
   } catch (cause) {
-    throw new CheckpointError(`Cannot read ${path}: it is missing or not JSON`, { cause });
+    const reason = cause instanceof SyntaxError ? "it is not JSON" : systemReason(cause);
+    throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
+  }
+  const format = (input as { format?: unknown } | null)?.format;
+  if (typeof format === "number" && format > FORMAT) {
+    throw new CheckpointError(
+      `Cannot read ${path}: it is of format ${format} and this version of remoe reads ${FORMAT}; ` +
+        `use the version that wrote it, or a newer one`,
+    );
   }
   const result = STATE.safeParse(input);
   if (result.success) return result.data;

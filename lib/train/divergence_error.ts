@@ -1,21 +1,34 @@
 /** The error of a run whose numbers have left the finite. @module */
 
-/** The loss or the gradient became infinite or not a number. */
+/** What a {@linkcode DivergenceError} carries besides its message. */
+export interface DivergenceErrorOptions extends ErrorOptions {
+  /** The step that failed, counted from 1. */
+  readonly step: number;
+  /** The first tensor that is not finite, in words. */
+  readonly tensor: string;
+}
+
+/** The loss, the gradient or a weight became infinite or not a number. */
 export class DivergenceError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "DivergenceError";
-  /** The step that failed, counted from 1; the weights are those of the step before. */
+  /** The step that failed, counted from 1. */
   readonly step: number;
+  /**
+   * The first tensor that is not finite, in the order in which a step computes them, like
+   * `the output of experts in model.layers.1.block_sparse_moe.experts`.
+   */
+  readonly tensor: string;
 
   /**
    * Creates the error.
    *
    * @param message What is not finite, at which step, and what to do.
-   * @param step The step.
-   * @param options The underlying error as `cause`.
+   * @param options The step, the tensor, and the underlying error as `cause`.
    */
-  constructor(message: string, step: number, options?: ErrorOptions) {
+  constructor(message: string, options: DivergenceErrorOptions) {
     super(message, options);
-    this.step = step;
+    this.step = options.step;
+    this.tensor = options.tensor;
   }
 }

@@ -4,6 +4,34 @@
  * @module
  */
 
+import { FileError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
+
+/**
+ * Does something with a file or a folder, and names it where the system refuses.
+ *
+ * @param action What is done, like `write`.
+ * @param path The file or folder.
+ * @param act Does it.
+ * @returns What `act` returned.
+ * @throws {FileError} The system refused; errors that already say what was done pass as they are.
+ */
+export function onPath<T>(action: string, path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new FileError(`Cannot ${action} ${path}: ${systemReason(cause)}`, path, { cause });
+  }
+}
+
+/** Whether an error comes from the system and not from this program. */
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error &&
+    ("code" in error || / \(os error \d+\)/.test(error.message) ||
+      error instanceof Deno.errors.NotCapable);
+}
+
 /**
  * Writes all bytes; a single write may take fewer than it is given.
  *
@@ -21,16 +49,22 @@ export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
  *
  * @param path The file.
  * @param text Its contents.
+ * @throws {FileError} It cannot be written; what it held before stays.
  */
 export function writeTextAtomically(path: string, text: string): void {
   const temporary = `${path}.tmp`;
-  {
-    using file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
-    writeAllSync(file, new TextEncoder().encode(text));
-    file.syncSync();
-  }
-  Deno.renameSync(temporary, path);
-  syncDirectory(path.slice(0, path.lastIndexOf("/") + 1) || ".");
+  onPath("write", path, () => {
+    try {
+      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
+      writeAllSync(file, new TextEncoder().encode(text));
+      file.syncSync();
+    } catch (error) {
+      removeIfThere(temporary);
+      throw error;
+    }
+    Deno.renameSync(temporary, path);
+    syncDirectory(path.slice(0, path.lastIndexOf("/") + 1) || ".");
+  });
 }
 
 /**
@@ -43,4 +77,36 @@ export function syncDirectory(path: string): void {
   if (Deno.build.os === "windows") return;
   using directory = Deno.openSync(path);
   directory.syncSync();
+}
+
+/**
+ * Removes a file or a folder with all it holds, as far as possible: for cleaning up after an error
+ * that is worth more than one from the cleaning.
+ *
+ * @param path What to remove.
+ */
+export function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch {
+    // It was not there, or cannot be removed either.
+  }
+}
+
+/**
+ * Tells whether there is something at a path.
+ *
+ * @param path The path.
+ * @returns Whether there is.
+ */
+export function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
+      return false;
+    }
+    throw error;
+  }
 }

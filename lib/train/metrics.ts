@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeAllSync } from "./files.ts";
+import { exists, onPath, writeAllSync, writeTextAtomically } from "./files.ts";
 import type { Stage } from "./stage.ts";
 
 /** The figures of one optimizer step: a line of `metrics.jsonl`. */
@@ -132,6 +132,7 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
  * ```
  */
 export class JsonlSink implements MetricsSink {
+  readonly #path: string;
   readonly #file: Deno.FsFile;
   readonly #encoder = new TextEncoder();
 
@@ -139,23 +140,27 @@ export class JsonlSink implements MetricsSink {
    * Opens a file for appending, and creates it where there is none.
    *
    * @param path The file.
+   * @throws {FileError} It cannot be opened.
    */
   constructor(path: string) {
-    this.#file = Deno.openSync(path, { append: true, create: true });
+    this.#path = path;
+    this.#file = onPath("write", path, () => Deno.openSync(path, { append: true, create: true }));
   }
 
   /**
    * Appends a line, handed to the system at once, so that a killed process loses none.
    *
    * @param line The figures.
+   * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
-    writeAllSync(this.#file, this.#encoder.encode(`${JSON.stringify(line)}\n`));
+    const bytes = this.#encoder.encode(`${JSON.stringify(line)}\n`);
+    onPath("write", this.#path, () => writeAllSync(this.#file, bytes));
   }
 
   /** Waits until the lines are on the disk. */
   flush(): void {
-    this.#file.syncSync();
+    onPath("write", this.#path, () => this.#file.syncSync());
   }
 
   /** Closes the file. */
@@ -170,7 +175,8 @@ export class JsonlSink implements MetricsSink {
  *
  * @param path A file as {@linkcode JsonlSink} writes it.
  * @returns Its lines in order.
- * @throws {SyntaxError} A line is not JSON; names the file and the line.
+ * @throws {FileError} The file cannot be read.
+ * @throws {SyntaxError} A line is not one of figures; names the file and the line.
  *
  * @example
  * ```ts
@@ -198,7 +204,8 @@ export function readMetrics(path: string): MetricsLine[] {
  *
  * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.
  * @param step The last step to keep.
- * @throws {SyntaxError} A line is not JSON; names the file and the line.
+ * @throws {FileError} The file cannot be read or written.
+ * @throws {SyntaxError} A line is not one of figures; names the file and the line.
  *
  * @example
  * ```ts
@@ -218,27 +225,30 @@ export function readMetrics(path: string): MetricsLine[] {
  * ```
  */
 export function truncateMetrics(path: string, step: number): void {
-  let lines: string[];
-  try {
-    lines = completeLines(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  const kept = lines.filter((text, index) => parseLine(text, path, index).step <= step);
-  const temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, kept.map((text) => `${text}\n`).join(""));
-  Deno.renameSync(temporary, path);
+  if (!exists(path)) return;
+  const kept = completeLines(path)
+    .filter((text, index) => parseLine(text, path, index).step <= step);
+  writeTextAtomically(path, kept.map((text) => `${text}\n`).join(""));
 }
 
 function completeLines(path: string): string[] {
-  return Deno.readTextFileSync(path).split("\n").slice(0, -1);
+  return onPath("read", path, () => Deno.readTextFileSync(path)).split("\n").slice(0, -1);
 }
 
 function parseLine(text: string, path: string, index: number): MetricsLine {
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new SyntaxError(
+      `Cannot read line ${index + 1} of ${path}: ${reason}; remove the line, or the file`,
+      { cause },
+    );
+  };
+  let line: unknown;
   try {
-    return JSON.parse(text) as MetricsLine;
+    line = JSON.parse(text);
   } catch (cause) {
-    throw new SyntaxError(`Cannot read line ${index + 1} of ${path}: it is not JSON`, { cause });
+    return fail("it is not JSON", cause);
   }
+  const isLine = typeof line === "object" && line !== null &&
+    Number.isInteger((line as { step?: unknown }).step);
+  return isLine ? line as MetricsLine : fail("it holds no figures of a step");
 }

@@ -93,6 +93,6 @@ export {
 } from "./checkpoint.ts";
 export { checkResumable, configHash } from "./resume.ts";
 export { type CreateRunOptions, findRun, type FoundRun, RunDirectory } from "./run_directory.ts";
-export { DivergenceError } from "./divergence_error.ts";
+export { DivergenceError, type DivergenceErrorOptions } from "./divergence_error.ts";
 export { type OpenedModel, openModel } from "./open_model.ts";
 export { train } from "./train.ts";

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
 import {
   Checkpoint,
   type CheckpointContents,
@@ -14,8 +16,8 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
-import { writeTextAtomically } from "./files.ts";
-import { JsonlSink, type MetricsSink, truncateMetrics } from "./metrics.ts";
+import { exists, onPath, writeTextAtomically } from "./files.ts";
+import { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "./metrics.ts";
 import { parseConfig } from "./parse_config.ts";
 import { checkResumable, configHash } from "./resume.ts";
 import { RunLock } from "./run_lock.ts";
@@ -48,6 +50,9 @@ export interface FoundRun {
 
 /**
  * An open run directory, locked against a second process.
+ *
+ * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot begin,
+ * because its text or its checkpoint turns out to be unusable, leaves everything as it was.
  *
  * @example
  * ```ts
@@ -85,46 +90,63 @@ export interface FoundRun {
 export class RunDirectory implements Disposable {
   /** The directory. */
   readonly path: string;
-  /** Where the run's figures go. */
-  readonly metrics: MetricsSink;
   readonly #lock: RunLock;
+  readonly #prepare: () => void;
+  readonly #undo: () => void;
+  #metrics: JsonlSink | null = null;
 
-  private constructor(path: string, lock: RunLock) {
+  private constructor(path: string, lock: RunLock, prepare: () => void, undo: () => void) {
     this.path = path;
     this.#lock = lock;
-    this.metrics = new JsonlSink(`${path}/${METRICS}`);
+    this.#prepare = prepare;
+    this.#undo = undo;
   }
 
   /**
-   * Makes the directory of a new run and writes its `config.json`.
+   * Makes the directory of a new run.
    *
    * @param config The run's configuration; `out` names the directory, null asks for a new one
    * `runs/<date>-<preset>-<router>-e<E>k<k>g<G>-s<seed>`.
    * @param options Where `runs/` is.
-   * @returns The open directory; dispose of it to give back the lock.
+   * @returns The open directory; dispose of it to give back the lock. One that was made for a run
+   * that did not begin is then removed.
    * @throws {ConfigError} The directory is not empty.
-   * @throws {Deno.errors.Busy} Another process trains in it.
+   * @throws {FileError} It cannot be made or written to, or another process trains in it.
    */
   static create(config: TrainConfig, options: CreateRunOptions = {}): RunDirectory {
-    const path = config.out ?? newName(config, options);
-    Deno.mkdirSync(path, { recursive: true });
+    using stack = new DisposableStack();
+    const { path, made } = config.out === null
+      ? newFolder(config, options)
+      : { path: config.out, made: makeFolders(config.out) };
+    stack.defer(() => made.forEach(removeIfEmpty));
+    const hadLock = exists(`${path}/${LOCK}`);
+    if (!hadLock) checkUnused(path);
+    const lock = stack.adopt(
+      RunLock.acquire(`${path}/${LOCK}`),
+      (lock) => hadLock ? lock[Symbol.dispose]() : lock.remove(),
+    );
+    // Once more, or for the first time: while another process trains, its run is no remains.
     checkUnused(path);
-    const lock = RunLock.acquire(`${path}/${LOCK}`);
-    writeTextAtomically(`${path}/${CONFIG}`, configText(config));
-    return new RunDirectory(path, lock);
+    const undo = stack.move();
+    return new RunDirectory(
+      path,
+      lock,
+      () => writeTextAtomically(`${path}/${CONFIG}`, configText(config)),
+      () => undo.dispose(),
+    );
   }
 
   /**
-   * Opens the directory of a run in order to go on with it, and writes the configuration to go on
-   * with. Whatever was written after the checkpoint is dropped: lines of figures, samples, later
-   * checkpoints.
+   * Opens the directory of a run in order to go on with it. As the run begins, whatever was written
+   * after the checkpoint is dropped: lines of figures, samples, later checkpoints.
    *
    * @param run The run.
-   * @param config The configuration to go on with.
+   * @param config The configuration to go on with, which is written as the run begins.
    * @returns The open directory and the open checkpoint; dispose of both.
    * @throws {ConfigError} The configuration asks for another model or other data.
    * @throws {CheckpointError} There is no complete checkpoint, or it is damaged.
-   * @throws {Deno.errors.Busy} Another process trains in the directory.
+   * @throws {SyntaxError} The figures are damaged; names the line.
+   * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
    */
   static resume(
     run: FoundRun,
@@ -143,24 +165,46 @@ export class RunDirectory implements Disposable {
     if (config_hash !== configHash(config)) {
       throw new CheckpointError(
         `Cannot resume ${checkpoint.path}: it was written under another configuration than ` +
-          `${path}/${CONFIG} holds now`,
+          `${path}/${CONFIG} holds now; undo what was changed there`,
       );
     }
-    truncateMetrics(`${path}/${METRICS}`, step);
-    truncateSamples(`${path}/${SAMPLES}`, step);
-    removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
-    writeTextAtomically(`${path}/${CONFIG}`, configText(config));
-    const directory = new RunDirectory(path, lock);
+    if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
     stack.move();
+    const directory = new RunDirectory(path, lock, () => {
+      truncateMetrics(`${path}/${METRICS}`, step);
+      truncateSamples(`${path}/${SAMPLES}`, step);
+      removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
+      writeTextAtomically(`${path}/${CONFIG}`, configText(config));
+    }, () => lock[Symbol.dispose]());
     return { directory, checkpoint };
+  }
+
+  /**
+   * Begins to write: the configuration, and what a resumed run drops. The first figure, sample or
+   * checkpoint begins by itself; to call it twice is to call it once.
+   *
+   * @throws {FileError} The directory cannot be written to.
+   */
+  begin(): void {
+    if (this.#metrics !== null) return;
+    this.#prepare();
+    this.#metrics = new JsonlSink(`${this.path}/${METRICS}`);
+  }
+
+  /** Where the run's figures go. */
+  get metrics(): MetricsSink {
+    this.begin();
+    return this.#metrics!;
   }
 
   /**
    * Appends a sample to `samples.txt`.
    *
    * @param sample The text and the step it was drawn at.
+   * @throws {FileError} It cannot be written.
    */
   appendSample(sample: Sample): void {
+    this.begin();
     appendSample(`${this.path}/${SAMPLES}`, sample);
   }
 
@@ -170,15 +214,17 @@ export class RunDirectory implements Disposable {
    * @param contents What to write.
    * @param keep How many of the newest to keep; 0: all.
    * @returns The new checkpoint's folder.
+   * @throws {FileError} It cannot be written; the checkpoints before are as they were.
    */
   writeCheckpoint(contents: CheckpointContents, keep: number): CheckpointFolder {
     this.metrics.flush();
     return writeCheckpoint(`${this.path}/${CHECKPOINTS}`, contents, keep);
   }
 
-  /** Closes the figures and gives back the lock. */
+  /** Closes the figures and gives back the lock; undoes what was made for a run that did not begin. */
   [Symbol.dispose](): void {
-    this.metrics[Symbol.dispose]();
+    if (this.#metrics === null) return this.#undo();
+    this.#metrics[Symbol.dispose]();
     this.#lock[Symbol.dispose]();
   }
 }
@@ -206,11 +252,17 @@ export function findRun(path: string): FoundRun {
   const [, run, name] = /^(.*)\/checkpoints\/(step-\d+)\/*$/.exec(path) ?? [];
   const directory = run ?? path.replace(/(?<=.)\/+$/, "");
   const file = `${directory}/${CONFIG}`;
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new ConfigError(`Cannot open the run ${path}: ${reason}`, { cause });
+  };
   let input: unknown;
   try {
     input = JSON.parse(Deno.readTextFileSync(file));
   } catch (cause) {
-    throw new ConfigError(`Cannot open the run ${path}: ${file} is missing or not JSON`, { cause });
+    if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
+    if (!exists(directory)) fail("there is no such folder", cause);
+    if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);
+    return fail(`cannot read ${file}: ${systemReason(cause)}`, cause);
   }
   return {
     path: directory,
@@ -220,7 +272,7 @@ export function findRun(path: string): FoundRun {
 }
 
 function checkUnused(path: string): void {
-  const names = Array.from(Deno.readDirSync(path), (entry) => entry.name);
+  const names = onPath("use", path, () => Array.from(Deno.readDirSync(path), ({ name }) => name));
   const [stranger] = names.filter((name) => name !== LOCK);
   if (stranger === undefined) return;
   const reason = !names.includes(CONFIG)
@@ -231,30 +283,52 @@ function checkUnused(path: string): void {
   throw new ConfigError(`Cannot start a run in ${path}: ${reason}`);
 }
 
-function newName(
+/** The folder of a run without a name of its own, and all folders made for it, innermost first. */
+function newFolder(
   config: TrainConfig,
   { parent = ".", now = new Date() }: CreateRunOptions,
-): string {
+): { path: string; made: string[] } {
   const { preset, seed, moe } = config;
   const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
   const experts = moe.router === "dense" ? "" : `-e${moe.experts}k${moe.active}g${moe.granularity}`;
+  const made = makeFolders(`${parent}/runs`);
   const base = `${parent}/runs/${date}-${preset}-${moe.router}${experts}-s${seed}`;
   // Runs that start within one second, as sweeps do.
   for (let index = 1;; index++) {
     const path = index === 1 ? base : `${base}-${index}`;
-    if (claim(path)) return path;
+    if (claim(path)) return { path, made: [path, ...made] };
   }
 }
 
 /** Makes a folder that is not there yet; of two processes only one succeeds. */
 function claim(path: string): boolean {
-  Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+  return onPath("make the run directory", path, () => {
+    try {
+      Deno.mkdirSync(path);
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) return false;
+      throw error;
+    }
+  });
+}
+
+/** Makes a folder and those above it; returns the ones that were not there, innermost first. */
+function makeFolders(path: string): string[] {
+  return onPath("make the run directory", path, () => {
+    const missing: string[] = [];
+    for (let at = path; !exists(at); at = dirname(at)) missing.push(at);
+    Deno.mkdirSync(path, { recursive: true });
+    return missing;
+  });
+}
+
+/** A folder in which something was put meanwhile stays. */
+function removeIfEmpty(path: string): void {
   try {
-    Deno.mkdirSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return false;
-    throw error;
+    Deno.removeSync(path);
+  } catch {
+    // It is not empty, or gone.
   }
 }
 

@@ -7,7 +7,8 @@
 
 import { createHash } from "node:crypto";
 import { CheckpointError } from "../errors.ts";
-import { writeAllSync } from "./files.ts";
+import { systemReason } from "../system_reason.ts";
+import { onPath, writeAllSync } from "./files.ts";
 import {
   decodeHeader,
   encodeHeader,
@@ -65,6 +66,7 @@ export interface FileDigest {
  * @param metadata Free texts about the file.
  * @returns Its size and SHA-256, worked out while writing.
  * @throws {CheckpointError} Two tensors have one name, or a tensor's bytes do not fit its shape.
+ * @throws {FileError} The file cannot be written: there is no space, or no permission.
  *
  * @example
  * ```ts
@@ -93,6 +95,15 @@ export function writeSafetensors(
   const list = [...entries];
   const tensors = placeTensors(list);
   const header = encodeHeader({ tensors, metadata });
+  return onPath("write", path, () => writeTensors(path, header, tensors, list));
+}
+
+function writeTensors(
+  path: string,
+  header: Uint8Array,
+  tensors: readonly TensorPlace[],
+  entries: readonly TensorEntry[],
+): FileDigest {
   using file = Deno.openSync(path, { write: true, createNew: true });
   const hash = createHash("sha256");
   let bytes = 0;
@@ -102,7 +113,7 @@ export function writeSafetensors(
     bytes += chunk.length;
   };
   append(header);
-  tensors.forEach((tensor, index) => appendTensor(path, tensor, list[index]!.read(), append));
+  tensors.forEach((tensor, index) => appendTensor(path, tensor, entries[index]!.read(), append));
   file.syncSync();
   return { bytes, sha256: hash.digest("hex") };
 }
@@ -191,7 +202,7 @@ export class SafetensorsFile implements Disposable {
       return new SafetensorsFile(path, file, header, dataStart);
     } catch (cause) {
       file?.close();
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = systemReason(cause);
       throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
     }
   }
@@ -266,8 +277,13 @@ export class SafetensorsFile implements Disposable {
  *
  * @param path The file.
  * @returns Both.
+ * @throws {FileError} The file cannot be read.
  */
 export function digestFile(path: string): FileDigest {
+  return onPath("read", path, () => digest(path));
+}
+
+function digest(path: string): FileDigest {
   using file = Deno.openSync(path);
   const hash = createHash("sha256");
   const buffer = new Uint8Array(1 << 22);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeTextAtomically } from "./files.ts";
+import { exists, onPath, writeTextAtomically } from "./files.ts";
 
 /** A text drawn from the model. */
 export interface Sample {
@@ -26,7 +26,9 @@ const HEADING = /^=== step (\d+) ===$/;
  */
 export function appendSample(path: string, { step, text }: Sample): void {
   const body = text.split("\n").map((line) => HEADING.test(line) ? ` ${line}` : line).join("\n");
-  Deno.writeTextFileSync(path, `=== step ${step} ===\n${body}\n\n`, { append: true });
+  onPath("write", path, () => {
+    Deno.writeTextFileSync(path, `=== step ${step} ===\n${body}\n\n`, { append: true });
+  });
 }
 
 /**
@@ -36,14 +38,8 @@ export function appendSample(path: string, { step, text }: Sample): void {
  * @param step The last step to keep.
  */
 export function truncateSamples(path: string, step: number): void {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  const lines = text.split("\n");
+  if (!exists(path)) return;
+  const lines = onPath("read", path, () => Deno.readTextFileSync(path)).split("\n");
   const end = lines.findIndex((line) => Number(HEADING.exec(line)?.[1] ?? -1) > step);
   if (end >= 0) writeTextAtomically(path, lines.slice(0, end).map((line) => `${line}\n`).join(""));
 }

@@ -88,7 +88,7 @@ function path(absent: string, description: string): z.ZodType<string | null> {
 }
 
 function weights(description: string): z.ZodType<Record<string, number>> {
-  const error = { error: "numbers of at least 0 by domain" };
+  const error = { error: "numbers of at least 0 by domain, like books=2" };
   const schema = z.record(z.string().min(1, error), z.number(error).gte(0, error), error);
   return leaf(schema, error.error, description);
 }
@@ -133,7 +133,8 @@ const TOP = {
 
 const SECTIONS = {
   model: section({
-    layers: whole(1, "Transformer blocks"),
+    // Ten times the deepest that anyone has trained: figures are kept for each layer.
+    layers: whole(1, "Transformer blocks", 10_000),
     hidden: whole(2, "Width of the residual stream"),
     heads: whole(1, "Query heads"),
     groups: whole(1, "Key and value heads; divides heads"),

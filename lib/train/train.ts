@@ -3,13 +3,15 @@
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus.ts";
+import { DataError } from "../data/errors.ts";
 import { openTokenizer } from "../data/open_tokenizer.ts";
 import { textFiles } from "../data/text_files.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, FileError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { corpusNotices } from "./corpus_notices.ts";
+import { DivergenceError } from "./divergence_error.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
@@ -32,7 +34,9 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @throws {ConfigError} If the run needs more memory than it may take.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model.
- * @throws {DivergenceError} If the loss or the gradient is not finite; the last checkpoint stays.
+ * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first such
+ * tensor. The last checkpoint stays.
+ * @throws {FileError} If figures or a checkpoint cannot be written; the last checkpoint stays.
  *
  * @example
  * ```ts
@@ -84,6 +88,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     profile: options.profile ?? null,
   });
   if (checkpoint) restore(trainer, checkpoint);
+  // Not before: a text or a checkpoint that cannot be used leaves the run directory as it was.
+  options.directory.begin();
   return await new Run(trainer, options).go();
 }
 
@@ -108,6 +114,42 @@ class Run {
   }
 
   async go(): Promise<TrainSummary> {
+    try {
+      return await this.#loop();
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  /** Adds what is left of the run, and what to do, to the errors that a user meets. */
+  #explained(error: unknown): unknown {
+    const saved = this.#savedPath;
+    const { message } = error as Error;
+    if (error instanceof FileError) {
+      const left = saved === null
+        ? "there is no checkpoint yet"
+        : `once that is mended resume ${saved}, which is whole`;
+      return new FileError(`${message}; ${left}`, error.path, { cause: error });
+    }
+    if (!(error instanceof DivergenceError)) return error;
+    this.options.directory.metrics.flush();
+    const { step, tensor } = error;
+    return new DivergenceError(`${message}; ${this.#advice(error)}`, {
+      step,
+      tensor,
+      cause: error,
+    });
+  }
+
+  #advice({ tensor }: DivergenceError): string {
+    const saved = this.#savedPath;
+    if (saved === null) return "start again with a lower learning rate, there is no checkpoint yet";
+    return this.#stepsHere === 0 && tensor.startsWith("the weight")
+      ? `it comes from ${saved}, resume an earlier checkpoint`
+      : `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+  }
+
+  async #loop(): Promise<TrainSummary> {
     const { trainer, options } = this;
     const { config } = trainer;
     while (trainer.steps < config.steps && !options.signal?.aborted) {
@@ -155,6 +197,7 @@ class Run {
   #save(): void {
     const { trainer, options } = this;
     const { config } = trainer;
+    trainer.checkWeights();
     const { path } = options.directory.writeCheckpoint({
       state: {
         format: 1,
@@ -163,6 +206,7 @@ class Run {
         lambda: trainer.lambda,
         stage: trainer.stage,
         sampler: trainer.sampler.state,
+        text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
         versions: versions(),
@@ -211,10 +255,16 @@ function* namedMoments(
 }
 
 function restore(trainer: Trainer, checkpoint: Checkpoint): void {
-  const { step, lambda, stage, sampler } = checkpoint.state;
+  const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
   if (step > trainer.config.steps) {
     throw new CheckpointError(
       `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,
+    );
+  }
+  if (text !== trainer.textHash) {
+    throw new DataError(
+      `Cannot resume ${checkpoint.path} with another text: its documents have changed since; put ` +
+        `them back as they were, or start a new run`,
     );
   }
   loadModel(trainer.parameters(), trainer.config, checkpoint.model);

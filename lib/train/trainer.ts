@@ -1,20 +1,23 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_state.ts";
+import { Tape } from "../autograd/tape.ts";
 import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
-import type { Batch } from "../data/batches.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { AdamW } from "../optim/adamw.ts";
+import type { OperationObserver } from "../tensor/recorder.ts";
 import { internal } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import type { TrainConfig } from "./config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
+import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
@@ -48,6 +51,8 @@ const TRIM_BELOW = 0.5;
 /** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
+  /** SHA-256 of the text's documents. */
+  readonly textHash: string;
   readonly optimizer: AdamW;
   readonly sampler: BatchSampler | MixtureSampler;
   readonly #device: Device;
@@ -66,6 +71,7 @@ export class Trainer implements Disposable {
     const { device, corpus, tokenizer, profile = null } = options;
     const { optimizer } = config;
     this.config = config;
+    this.textHash = corpus.contentHash;
     this.#device = device;
     this.#tokenizer = tokenizer;
     this.#profile = profile;
@@ -115,8 +121,7 @@ export class Trainer implements Disposable {
 
   /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
   restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
-    if (this.sampler instanceof MixtureSampler) this.sampler.restore(sampler as MixtureState);
-    else this.sampler.restore(sampler as SamplerState);
+    this.#seek(sampler);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
@@ -127,11 +132,17 @@ export class Trainer implements Disposable {
     this.optimizer.resumeAt(step);
   }
 
+  /** Goes to a place in the text, which the sampler checks. */
+  #seek(place: unknown): void {
+    if (this.sampler instanceof MixtureSampler) this.sampler.restore(place as MixtureState);
+    else this.sampler.restore(place as SamplerState);
+  }
+
   /**
    * Takes one optimizer step.
    *
    * @returns Its figures.
-   * @throws {DivergenceError} If the loss or the gradient is not finite; no weight has changed.
+   * @throws {DivergenceError} If the loss or the gradient is not finite; names the first tensor.
    */
   step(): StepMetrics {
     const started = performance.now();
@@ -145,10 +156,8 @@ export class Trainer implements Disposable {
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
     state.begin();
-    for (let i = 0; i < microBatches; i++) {
-      this.#profile?.enter("data");
-      this.#accumulate(this.sampler.next(data.micro_batch), 1 / microBatches);
-    }
+    const place = this.sampler.state;
+    this.#accumulate(microBatches);
     this.#profile?.enter("optimizer");
     state.updateLambda({
       active: moe.active * moe.granularity,
@@ -165,12 +174,7 @@ export class Trainer implements Disposable {
     const ms = performance.now() - started;
     this.#profile?.endStep();
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
-      throw new DivergenceError(
-        `Cannot go on after step ${step}: the ${
-          Number.isFinite(readout.loss) ? "gradient" : "loss"
-        } is not finite; resume an earlier checkpoint with a lower learning rate`,
-        step,
-      );
+      throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
     const metrics = this.#advance(step, lr, ms, readout);
     this.#keepFor(readout, microBatches);
@@ -188,17 +192,47 @@ export class Trainer implements Disposable {
     this.#largestKept = total;
   }
 
-  /** Forward and backward of one micro-batch. */
-  #accumulate(batch: Batch, share: number): void {
+  /** Takes a failed step's micro-batches again, and looks at every tensor on the way. */
+  #divergence(what: string, step: number, place: SamplerState | MixtureState): DivergenceError {
+    const { data } = this.config;
+    const observer = new FirstNotFinite();
+    // The regularisation's share of the gradients as it was in the step.
+    this.#built.state.setLambda(this.#lambda);
+    this.#seek(place);
+    this.#accumulate(data.batch / data.micro_batch, observer);
+    return stepDivergence(what, step, observer, this.parameters());
+  }
+
+  /**
+   * Makes sure that weights and moments are worth saving.
+   *
+   * @throws {DivergenceError} If one is not finite; names it.
+   */
+  checkWeights(): void {
+    const tensor = firstUnsound(this.optimizer);
+    if (tensor === null) return;
+    throw new DivergenceError(`Cannot go on after step ${this.#step}: ${tensor} is not finite`, {
+      step: this.#step,
+      tensor,
+    });
+  }
+
+  /** Forward and backward of the next micro-batches, whose gradients add up. */
+  #accumulate(microBatches: number, observer: OperationObserver | null = null): void {
     const { model, state } = this.#built;
-    using tape = this.#device.record();
-    const tokens = this.#device.tokens(batch.tokens);
-    const targets = this.#device.tokens(batch.targets);
-    this.#profile?.enter("forward");
-    const { loss } = model.loss(tokens, targets, batch.sequence);
-    state.addLoss(loss, share);
-    this.#profile?.enter("backward");
-    tape.backward(loss, { scale: share });
+    const scale = 1 / microBatches;
+    for (let i = 0; i < microBatches; i++) {
+      this.#profile?.enter("data");
+      const batch = this.sampler.next(this.config.data.micro_batch);
+      using tape = Tape.open(memoryOf(this.#device), observer);
+      const tokens = this.#device.tokens(batch.tokens);
+      const targets = this.#device.tokens(batch.targets);
+      this.#profile?.enter("forward");
+      const { loss } = model.loss(tokens, targets, batch.sequence);
+      state.addLoss(loss, scale);
+      this.#profile?.enter("backward");
+      tape.backward(loss, { scale });
+    }
   }
 
   #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
@@ -230,9 +264,10 @@ export class Trainer implements Disposable {
    * Measures the loss on the held-out documents; always the same batches.
    *
    * @returns The loss in nats a token, and in bits a byte of text.
+   * @throws {DivergenceError} If it is not finite.
    */
   validate(): ValidationMetrics {
-    return this.#validation.run(this.#step, (batch) => {
+    const metrics = this.#validation.run(this.#step, (batch) => {
       using _scope = this.#device.noGradient();
       const { tokenLoss } = this.#built.model.loss(
         this.#device.tokens(batch.tokens),
@@ -241,6 +276,12 @@ export class Trainer implements Disposable {
       );
       return download(internal(tokenLoss));
     });
+    if (Number.isFinite(metrics.valid_loss)) return metrics;
+    this.checkWeights();
+    throw new DivergenceError(
+      `Cannot go on after step ${this.#step}: the loss of the validation is not finite`,
+      { step: this.#step, tensor: "the loss of the validation" },
+    );
   }
 
   /**

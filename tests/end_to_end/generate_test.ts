@@ -71,7 +71,7 @@ Deno.test("generate continues texts with the model of a run", async (t) => {
     const wrong: [string[], string][] = [
       [["--top-k", "0"], "--top-k is 0"],
       [["--temperature", "warm"], "--temperature is warm"],
-      [["--stop", ""], "--stop needs a value"],
+      [["--stop", ""], "--stop is empty"],
       [["--device", "tpu"], "--device is tpu"],
       [["--prompt-file", "binary"], "binary as a prompt"],
       [["--prompt-file", "missing"], "Cannot read missing"],

@@ -77,7 +77,7 @@ Deno.test("`Checkpoint` refuses a file that was cut, changed or removed, and nam
     const faults: [(file: string) => void, string][] = [
       [(file) => Deno.truncateSync(file, Deno.statSync(file).size - 1), "bytes"],
       [flip, "is not what was written"],
-      [(file) => Deno.removeSync(file), "has 0 bytes"],
+      [(file) => Deno.removeSync(file), "is missing"],
     ];
     for (const [damage, fault] of faults) {
       const path = save(folder.path, 100);
@@ -93,7 +93,7 @@ Deno.test("`Checkpoint` refuses a damaged marker", () => {
   const path = save(folder.path, 100);
   for (const text of ["", "{}", '{"files":{"model.safetensors":{}}}', "null"]) {
     Deno.writeTextFileSync(`${path}/DONE`, text);
-    assertThrows(() => Checkpoint.open(path), CheckpointError, "DONE is missing or damaged");
+    assertThrows(() => Checkpoint.open(path), CheckpointError, "its marker DONE is damaged");
   }
 });
 

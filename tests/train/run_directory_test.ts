@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { CheckpointError, ConfigError, FileError } from "../../lib/errors.ts";
 import {
   type CheckpointState,
   checkResumable,
@@ -48,6 +48,7 @@ Deno.test("`RunDirectory.create()` names a new run by date, preset, router, expe
   const options = { parent: folder.path, now: new Date("2026-03-04T05:06:07Z") };
   const names = [{}, { moe: { router: "dense" } }, { seed: 3 }, {}].map((input) => {
     using directory = RunDirectory.create(parseConfig(input), options);
+    directory.begin();
     return directory.path.slice(folder.path.length);
   });
   assertEquals(names, [
@@ -62,8 +63,35 @@ Deno.test("`RunDirectory.create()` writes the resolved configuration", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   using directory = RunDirectory.create(config);
+  directory.begin();
   const written = JSON.parse(Deno.readTextFileSync(`${directory.path}/config.json`));
   assertEquals(parseConfig(written), config);
+});
+
+Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin", () => {
+  using folder = new TemporaryFolder();
+  const names = (): string[] => Array.from(Deno.readDirSync(folder.path), ({ name }) => name);
+  RunDirectory.create(configIn(folder, { out: `${folder.path}/a/b` }))[Symbol.dispose]();
+  RunDirectory.create(configIn(folder, { out: null }), { parent: folder.path })[Symbol.dispose]();
+  assertEquals(names(), []);
+  Deno.mkdirSync(`${folder.path}/mine`);
+  RunDirectory.create(configIn(folder, { out: `${folder.path}/mine` }))[Symbol.dispose]();
+  assertEquals(names(), ["mine"]);
+  assertEquals(Array.from(Deno.readDirSync(`${folder.path}/mine`)), []);
+});
+
+Deno.test("`RunDirectory.create()` names a folder that cannot be made", () => {
+  using folder = new TemporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/file`, "");
+  for (const out of [`${folder.path}/file/run`, `${folder.path}/file`]) {
+    const error = assertThrows(() => RunDirectory.create(configIn(folder, { out })), FileError);
+    assertEquals(error.path, out);
+    assertMatch(
+      error.message,
+      /: (a part of its path is not a folder|there is something else of that name)$/,
+    );
+  }
+  assertEquals(Deno.readTextFileSync(`${folder.path}/file`), "");
 });
 
 Deno.test("`RunDirectory.create()` refuses a directory with anything in it", () => {
@@ -87,6 +115,8 @@ Deno.test("`RunDirectory.resume()` drops what came after the newest checkpoint",
   const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
   using _directory = directory;
   using _checkpoint = checkpoint;
+  assertEquals(readMetrics(`${path}/metrics.jsonl`).length, 3, "nothing is dropped yet");
+  directory.begin();
   assertEquals(checkpoint.state.step, 2);
   assertEquals(readMetrics(`${path}/metrics.jsonl`).map(({ step }) => step), [1, 2]);
   assert(!Deno.readTextFileSync(`${path}/samples.txt`).includes("text 3"));
@@ -103,6 +133,7 @@ Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is name
   const { directory, checkpoint } = RunDirectory.resume(run, { ...config, steps: 5000 });
   using _directory = directory;
   using _checkpoint = checkpoint;
+  directory.begin();
   assertEquals(checkpoint.state.step, 1);
   assertEquals(readMetrics(`${path}/metrics.jsonl`).map(({ step }) => step), [1]);
   assertEquals(Array.from(Deno.readDirSync(`${path}/checkpoints`)).length, 1);
@@ -162,7 +193,10 @@ Deno.test("`RunDirectory` keeps a second process out, and lets the next one in",
 
 Deno.test("`findRun()` says what is missing", () => {
   using folder = new TemporaryFolder();
-  assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is missing`);
+  assertThrows(() => findRun(folder.path), ConfigError, "it is no run directory, config.json");
+  assertThrows(() => findRun(`${folder.path}/none`), ConfigError, "there is no such folder");
+  Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": ');
+  assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is not JSON`);
   Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": 0}');
   assertThrows(() => findRun(folder.path), ConfigError, `Cannot use ${folder.path}/config.json`);
 });

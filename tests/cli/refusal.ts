@@ -1,0 +1,104 @@
+/** Runs commands in this process and checks how they refuse what they are given. @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { generateCommand } from "../../cli/_generate_command.ts";
+import type { Output } from "../../cli/_output.ts";
+import { trainCommand } from "../../cli/_train_command.ts";
+import { train } from "../../lib/train/train.ts";
+
+/** What a command left. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The smallest run that has every part. */
+const TINY = [
+  "--preset=pico",
+  "--batch=4",
+  "--sequence=32",
+  "--set=validation.batches=1",
+  "--set=sample.tokens=2",
+  "--steps=3",
+];
+
+/** Runs `train` on a tiny model; relative paths start from `folder`. */
+export function runTrain(folder: string, args: readonly string[]): Promise<Finished> {
+  const given = args.includes("--resume") ? args : [...TINY, ...args];
+  const cache = args.includes("--resume") ? [] : [`--set=data.cache=${folder}.cache`];
+  return captured(
+    folder,
+    (output) => trainCommand([...given, ...cache], output, () => Promise.resolve(train)),
+  );
+}
+
+/** Runs `generate`. */
+export function runGenerate(folder: string, args: readonly string[]): Promise<Finished> {
+  const input = { isTerminal: true, read: () => Promise.resolve(new Uint8Array()) };
+  return captured(folder, (output) => generateCommand(args, output, input));
+}
+
+async function captured(
+  folder: string,
+  run: (output: Output) => Promise<number>,
+): Promise<Finished> {
+  const written = { stdout: "", stderr: "" };
+  const output: Output = {
+    result: (text) => written.stdout += `${text}\n`,
+    text: (text) => (written.stdout += text, true),
+    progress: (text) => written.stderr += text,
+    columns: null,
+  };
+  const before = Deno.env.get("INIT_CWD");
+  Deno.env.set("INIT_CWD", folder);
+  try {
+    return { code: await run(output), ...written };
+  } finally {
+    if (before === undefined) Deno.env.delete("INIT_CWD");
+    else Deno.env.set("INIT_CWD", before);
+  }
+}
+
+/**
+ * Checks that a command ended with code 1, no result, and one message that holds all words.
+ *
+ * @returns The message.
+ */
+export function assertRefused({ code, stdout, stderr }: Finished, ...words: string[]): string {
+  assertEquals([code, stdout], [1, ""], stderr);
+  const at = stderr.lastIndexOf("error: ");
+  assert(at === 0 || stderr[at - 1] === "\n", `no error in\n${stderr}`);
+  const message = stderr.slice(at);
+  assertEquals(message.trimEnd().split("\n").length, 1, message);
+  assert(!/^ +at /m.test(stderr), `a stack is not for users:\n${stderr}`);
+  for (const word of words) assert(message.includes(word), `${message}lacks\n${word}`);
+  return message;
+}
+
+/** Everything below a folder by path, with the bytes of files: to see that nothing has changed. */
+export function snapshot(folder: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    if (!isDirectory) {
+      // Latin-1 keeps every byte; the lock's holder is nothing that is saved.
+      const bytes = name === ".lock" ? new Uint8Array() : Deno.readFileSync(path);
+      found.set(name, new TextDecoder("latin1").decode(bytes));
+      continue;
+    }
+    found.set(`${name}/`, "");
+    for (const [below, text] of snapshot(path)) found.set(`${name}/${below}`, text);
+  }
+  return found;
+}
+
+/** Writes a text of a few documents and returns its folder. */
+export function writeText(folder: string): string {
+  const path = `${folder}/text`;
+  Deno.mkdirSync(path);
+  for (let document = 0; document < 12; document++) {
+    Deno.writeTextFileSync(`${path}/${document}.txt`, `Line of document ${document}. `.repeat(40));
+  }
+  return path;
+}

@@ -1,0 +1,19 @@
+/** How long fuzzing goes on. @module */
+
+import type { Parameters } from "fast-check";
+
+/**
+ * Settings of a fuzzing property: a short while in the suite; `REMOE_FUZZ_RUNS=100000 deno test -A
+ * tests/fuzz` searches for longer. A failure prints its seed, which `REMOE_FUZZ_SEED` takes.
+ *
+ * @param numRuns Inputs tried where the environment does not say.
+ * @returns Options of `fc.assert`.
+ */
+export function effort<T>(numRuns: number): Parameters<T> {
+  const runs = Deno.env.get("REMOE_FUZZ_RUNS");
+  const seed = Deno.env.get("REMOE_FUZZ_SEED");
+  return {
+    ...(runs ? { numRuns: Number(runs) } : { numRuns, interruptAfterTimeLimit: 2000 }),
+    ...(seed ? { seed: Number(seed) } : {}),
+  };
+}
