@@ -80,6 +80,39 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
   return "valid_loss" in line;
 }
 
+/** Passes figures on to several sinks, in order. */
+export class MetricsSinks implements MetricsSink {
+  readonly #sinks: readonly MetricsSink[];
+
+  /**
+   * Takes the sinks over.
+   *
+   * @param sinks Where figures go; disposed of with this one, last first.
+   */
+  constructor(sinks: readonly MetricsSink[]) {
+    this.#sinks = sinks;
+  }
+
+  /**
+   * Hands a line to each sink.
+   *
+   * @param line The figures.
+   */
+  write(line: MetricsLine): void {
+    for (const sink of this.#sinks) sink.write(line);
+  }
+
+  /** Flushes each sink. */
+  flush(): void {
+    for (const sink of this.#sinks) sink.flush();
+  }
+
+  /** Closes each sink. */
+  [Symbol.dispose](): void {
+    for (const sink of this.#sinks.toReversed()) sink[Symbol.dispose]();
+  }
+}
+
 /** Appends lines of JSON to a file. What JSON has no number for, like NaN, becomes null. */
 export class JsonlSink implements MetricsSink {
   readonly #file: Deno.FsFile;

@@ -15,17 +15,20 @@ import {
 } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { writeTextAtomically } from "./files.ts";
-import { JsonlSink, type MetricsSink, truncateMetrics } from "./metrics.ts";
+import { JsonlSink, type MetricsSink, MetricsSinks, truncateMetrics } from "./metrics.ts";
 import { parseConfig } from "./parse_config.ts";
 import { checkResumable, configHash } from "./resume.ts";
 import { RunLock } from "./run_lock.ts";
 import { appendSample, type Sample, truncateSamples } from "./samples.ts";
+import { truncateEvents } from "./tensorboard/event_file.ts";
+import { TensorBoardSink } from "./tensorboard/sink.ts";
 
 const CONFIG = "config.json";
 const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
 /** The folder of checkpoints in a run directory. */
 export const CHECKPOINTS = "checkpoints";
+const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
@@ -53,11 +56,20 @@ export class RunDirectory implements Disposable {
   /** Where the run's figures go. */
   readonly metrics: MetricsSink;
   readonly #lock: RunLock;
+  readonly #tensorboard: TensorBoardSink | null;
 
-  private constructor(path: string, lock: RunLock) {
+  private constructor(path: string, lock: RunLock, config: TrainConfig, from: number) {
     this.path = path;
     this.#lock = lock;
-    this.metrics = new JsonlSink(`${path}/${METRICS}`);
+    using stack = new DisposableStack();
+    const jsonl = stack.use(new JsonlSink(`${path}/${METRICS}`));
+    this.#tensorboard = config.log.tensorboard
+      ? stack.use(new TensorBoardSink(`${path}/${TENSORBOARD}`, config, { from }))
+      : null;
+    this.metrics = this.#tensorboard === null
+      ? jsonl
+      : new MetricsSinks([jsonl, this.#tensorboard]);
+    stack.move();
   }
 
   /**
@@ -76,13 +88,13 @@ export class RunDirectory implements Disposable {
     checkUnused(path);
     const lock = RunLock.acquire(`${path}/${LOCK}`);
     writeTextAtomically(`${path}/${CONFIG}`, configText(config));
-    return new RunDirectory(path, lock);
+    return new RunDirectory(path, lock, config, 0);
   }
 
   /**
    * Opens the directory of a run in order to go on with it, and writes the configuration to go on
-   * with. Whatever was written after the checkpoint is dropped: lines of figures, samples, later
-   * checkpoints.
+   * with. Whatever was written after the checkpoint is dropped: lines of figures, samples, events,
+   * later checkpoints.
    *
    * @param run The run.
    * @param config The configuration to go on with.
@@ -113,20 +125,22 @@ export class RunDirectory implements Disposable {
     }
     truncateMetrics(`${path}/${METRICS}`, step);
     truncateSamples(`${path}/${SAMPLES}`, step);
+    truncateEvents(`${path}/${TENSORBOARD}`, step);
     removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
     writeTextAtomically(`${path}/${CONFIG}`, configText(config));
-    const directory = new RunDirectory(path, lock);
+    const directory = new RunDirectory(path, lock, config, step);
     stack.move();
     return { directory, checkpoint };
   }
 
   /**
-   * Appends a sample to `samples.txt`.
+   * Appends a sample to `samples.txt`, and to the events where there are any.
    *
    * @param sample The text and the step it was drawn at.
    */
   appendSample(sample: Sample): void {
     appendSample(`${this.path}/${SAMPLES}`, sample);
+    this.#tensorboard?.writeSample(sample);
   }
 
   /**
