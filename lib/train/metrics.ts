@@ -156,38 +156,82 @@ export class JsonlSink implements MetricsSink {
  * @throws {SyntaxError} A line is not JSON; names the file and the line.
  */
 export function readMetrics(path: string): MetricsLine[] {
-  return completeLines(path).map((text, index) => parseLine(text, path, index));
+  return Array.from(metricsLines(path), ({ line }) => line);
+}
+
+/** A line of a metrics file, and where it is. */
+export interface FoundLine {
+  /** The figures. */
+  readonly line: MetricsLine;
+  /** Its number, from 1. */
+  readonly number: number;
+  /** The byte after its end. */
+  readonly end: number;
 }
 
 /**
- * Drops the lines of later steps, so that a resumed run writes them anew.
+ * Reads a metrics file piece by piece: that of a long run with many experts may be longer than the
+ * longest text. A last line without its end is left out.
+ *
+ * @param path A file as {@linkcode JsonlSink} writes it.
+ * @returns Its lines in order.
+ * @throws {SyntaxError} A line is not JSON; names the file and the line.
+ */
+export function* metricsLines(path: string): Generator<FoundLine> {
+  using file = Deno.openSync(path);
+  const decoder = new TextDecoder();
+  let buffer = new Uint8Array(1 << 20);
+  let [held, number, end] = [0, 0, 0];
+  for (;;) {
+    if (held === buffer.length) buffer = grown(buffer);
+    const read = file.readSync(buffer.subarray(held));
+    if (read === null) return;
+    const filled = buffer.subarray(0, held + read);
+    let start = 0;
+    for (let at = held; (at = filled.indexOf(NEWLINE, at)) >= 0; at++) {
+      number++;
+      end += at + 1 - start;
+      const line = parseLine(decoder.decode(filled.subarray(start, at)), path, number);
+      yield { line, number, end };
+      start = at + 1;
+    }
+    buffer.copyWithin(0, start, filled.length);
+    held = filled.length - start;
+  }
+}
+
+/**
+ * Cuts the lines of later steps off, so that a resumed run writes them anew.
  *
  * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.
  * @param step The last step to keep.
  * @throws {SyntaxError} A line is not JSON; names the file and the line.
  */
 export function truncateMetrics(path: string, step: number): void {
-  let lines: string[];
+  let kept = 0;
   try {
-    lines = completeLines(path);
+    for (const { line, end } of metricsLines(path)) {
+      if (line.step <= step) kept = end;
+    }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  const kept = lines.filter((text, index) => parseLine(text, path, index).step <= step);
-  const temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, kept.map((text) => `${text}\n`).join(""));
-  Deno.renameSync(temporary, path);
+  Deno.truncateSync(path, kept);
 }
 
-function completeLines(path: string): string[] {
-  return Deno.readTextFileSync(path).split("\n").slice(0, -1);
+const NEWLINE = 10;
+
+function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * buffer.length);
+  larger.set(buffer);
+  return larger;
 }
 
-function parseLine(text: string, path: string, index: number): MetricsLine {
+function parseLine(text: string, path: string, number: number): MetricsLine {
   try {
     return JSON.parse(text) as MetricsLine;
   } catch (cause) {
-    throw new SyntaxError(`Cannot read line ${index + 1} of ${path}: it is not JSON`, { cause });
+    throw new SyntaxError(`Cannot read line ${number} of ${path}: it is not JSON`, { cause });
   }
 }
