@@ -142,22 +142,24 @@ export function curveColours(
  * @param curves The curves.
  * @param axes Both axes and the colours.
  * @param options How strongly to smooth.
+ * @param mark What else is said of the lines.
  * @returns Two layers.
  */
 export function scatteredCurves(
   curves: readonly Curve[],
   axes: Spec,
   options: DrawOptions,
+  mark: Spec = {},
 ): Spec[] {
   const widthOf = ({ points }: Curve): number =>
     options.smooth ?? Math.max(1, Math.round(points.length / 50));
   const isSmooth = curves.some((curve) => widthOf(curve) >= 3);
   return [
-    ...(isSmooth ? curveLayer(curves, axes, { strokeWidth: 1, opacity: 0.3 }) : []),
+    ...(isSmooth ? curveLayer(curves, axes, { ...mark, strokeWidth: 1, opacity: 0.3 }) : []),
     ...curveLayer(
       curves.map((curve) => ({ ...curve, points: smooth(curve.points, widthOf(curve)) })),
       axes,
-      { strokeWidth: 2 },
+      { ...mark, strokeWidth: 2 },
     ),
   ];
 }

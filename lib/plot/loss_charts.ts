@@ -24,6 +24,8 @@ import {
 import type { Point, RunFigures } from "./run_figures.ts";
 
 const NATS = { title: "loss (nats a token)" };
+/** The share of the steps in which a loss falls from where it began. */
+const BEGINNING = 0.02;
 
 /**
  * Training and validation loss of all runs.
@@ -34,7 +36,8 @@ const NATS = { title: "loss (nats a token)" };
  */
 export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Chart {
   const domain = stepDomain(runs);
-  const position = { x: stepAxis(domain), y: valueAxis(NATS) };
+  const scale = withoutBeginning(runs, domain);
+  const position = { x: stepAxis(domain), y: valueAxis({ ...NATS, scale: scale ?? {} }) };
   const several = runs.length > 1;
   const name = (label: string, kind: string): string => several ? label : kind;
   const names = several ? runs.map(({ label }) => label) : ["training", "validation"];
@@ -47,16 +50,20 @@ export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Ch
     name: name(label, "validation"),
     points: validations.map(({ step, valid_loss }): Point => ({ step, value: valid_loss })),
   }));
-  const dots = several ? "with dots: validation" : undefined;
+  const notes = [
+    ...(several ? ["with dots: validation"] : []),
+    ...(scale === null ? [] : ["the first steps lie above"]),
+  ].join("; ") || undefined;
   return {
     name: "loss",
     title: "Loss",
     spec: {
-      ...titled("Training and validation loss", stageText(runs), dots),
+      ...titled("Training and validation loss", stageText(runs), notes),
       ...plane([
         ...stageLayers(runs, domain),
-        ...scatteredCurves(training, axes, options),
+        ...scatteredCurves(training, axes, options, { clip: true }),
         ...curveLayer(validation, axes, {
+          clip: true,
           strokeWidth: 1.5,
           strokeDash: several ? [5, 3] : [1, 0],
           point: { filled: true, size: 36 },
@@ -87,6 +94,35 @@ export function domainChart(runs: readonly RunFigures[]): Chart | null {
     title: "Validation loss by domain",
     spec: { ...titled("Validation loss by domain", stageText(runs)), ...spec },
   };
+}
+
+/**
+ * Where the first steps take more than half of the height, as in long runs, the axis leaves them
+ * out: what runs differ in would be a flat line.
+ */
+function withoutBeginning(
+  runs: readonly RunFigures[],
+  [from, to]: readonly [number, number],
+): Spec | null {
+  const end = from + BEGINNING * (to - from);
+  let [low, high, highest] = [Infinity, -Infinity, -Infinity];
+  for (const { step, value } of runs.flatMap(lossPoints)) {
+    if (!Number.isFinite(value)) continue;
+    low = Math.min(low, value);
+    highest = Math.max(highest, value);
+    if (step >= end) high = Math.max(high, value);
+  }
+  return highest - high > (highest - low) / 2 && high > low
+    ? { domain: [low, high], nice: true }
+    : null;
+}
+
+/** Of training and of validation. */
+function lossPoints({ figures, validations }: RunFigures): Point[] {
+  return [
+    ...figures.loss,
+    ...validations.map(({ step, valid_loss }) => ({ step, value: valid_loss })),
+  ];
 }
 
 function oneRun(run: RunFigures, domains: readonly string[]): Spec {

@@ -79,6 +79,25 @@ Deno.test("the loss is drawn faint as it is and strong where smooth, with valida
   assertEquals(rough.length, 2);
 });
 
+Deno.test("the loss of a long run is drawn without its beginning, and says so", () => {
+  using folder = new TemporaryFolder();
+  const run = runOf(folder, "a");
+  const domainOf = (spec: Spec): unknown => {
+    const { y } = layersOf(spec)[1]!["encoding"] as { y: { scale: Spec } };
+    return y.scale["domain"];
+  };
+  const short = chart(runCharts([run]), "loss");
+  assertEquals([domainOf(short), textOf(short).includes("first steps")], [undefined, false]);
+  const loss = Array.from({ length: 1000 }, (_, i) => ({ step: i + 1, value: 1 + 8 / (i + 1) }));
+  const figures = { ...run.figures, loss };
+  const long = chart(runCharts([{ ...run, figures, validations: [] }]), "loss");
+  assertEquals(domainOf(long), [1.008, 1 + 8 / 21]);
+  // A validation that has become worse is not cut off.
+  const validations = [{ step: 900, valid_loss: 3, valid_bits_per_byte: 4 }];
+  assertEquals(domainOf(chart(runCharts([{ ...run, figures, validations }]), "loss")), [1.008, 3]);
+  assert(textOf(long).includes("the first steps lie above"));
+});
+
 Deno.test("stages are areas behind one run, and lines where there are several", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
