@@ -48,6 +48,14 @@ export interface Arguments<Table extends Flags> {
    * @returns The values in order.
    */
   values(name: keyof Table & string): readonly string[];
+  /** The arguments that are no flags, where the command takes such. */
+  readonly operands: readonly string[];
+}
+
+/** What a command line may hold besides flags. */
+export interface ParseFlagsOptions {
+  /** Whether arguments that are no flags are taken; default: they are errors. */
+  readonly operands?: boolean;
 }
 
 /**
@@ -55,6 +63,7 @@ export interface Arguments<Table extends Flags> {
  *
  * @param args The arguments, as `Deno.args` has them.
  * @param flags The command's flags.
+ * @param options Whether it takes more than flags.
  * @returns What was given; every value is a text of at least one character.
  * @throws {ConfigError} An unknown flag, with the nearest known one; a flag without its value or
  * with one too many; an argument that is no flag.
@@ -62,9 +71,11 @@ export interface Arguments<Table extends Flags> {
 export function parseFlags<Table extends Flags>(
   args: readonly string[],
   flags: Table,
+  options: ParseFlagsOptions = {},
 ): Arguments<Table> {
+  const operands: string[] | null = options.operands ? [] : null;
   const withValue = Object.keys(flags).filter((name) => flags[name]!.value !== undefined);
-  const given = parseArgs(joinValues(args, flags), {
+  const given = parseArgs(joinValues(args, flags, operands), {
     string: withValue,
     boolean: Object.keys(flags).filter((name) => !withValue.includes(name)),
     collect: withValue,
@@ -77,6 +88,7 @@ export function parseFlags<Table extends Flags>(
       flags[name]!.value === undefined ? given[name] === true : values(name).length > 0,
     value: (name) => values(name).at(-1),
     values,
+    operands: operands ?? [],
   };
 }
 
@@ -114,9 +126,14 @@ export function decimal(text: string): number | undefined {
 /**
  * Checks each argument and writes flags with their values as `--flag=value`. `parseArgs` alone
  * would take `--out --dry-run` for an empty path, `--lr -1e-3` for two flags, and any unknown flag
- * for a known one.
+ * for a known one. Arguments that are no flags go to `operands`; where there is no such list, they
+ * are errors.
  */
-function joinValues(args: readonly string[], flags: Flags): string[] {
+function joinValues(
+  args: readonly string[],
+  flags: Flags,
+  operands: string[] | null,
+): string[] {
   const joined: string[] = [];
   for (let index = 0; index < args.length; index++) {
     const arg = args[index]!;
@@ -125,7 +142,13 @@ function joinValues(args: readonly string[], flags: Flags): string[] {
       continue;
     }
     const [, name, inline] = /^--([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
-    if (name === undefined) throw new ConfigError(`Unexpected argument ${arg}; see --help`);
+    if (name === undefined) {
+      if (operands === null || arg.startsWith("-")) {
+        throw new ConfigError(`Unexpected argument ${arg}; see --help`);
+      }
+      operands.push(arg);
+      continue;
+    }
     const flag = Object.hasOwn(flags, name) ? flags[name]! : unknownFlag(name, flags);
     if (flag.value === undefined) {
       if (inline !== undefined) throw new ConfigError(`--${name} takes no value, got ${inline}`);

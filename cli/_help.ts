@@ -21,6 +21,9 @@ const EXAMPLES = `Examples:
   Go on after Ctrl-C or a crash; or from an older checkpoint
     deno task train --resume runs/mine
     deno task train --resume runs/mine/checkpoints/step-000200
+  Watch the run in TensorBoard (tensorboard --logdir runs), or draw its charts
+    deno task train --tensorboard
+    deno task plot runs/mine
   Keys without a flag of their own
     deno task train --set moe.balance=plain --set model.layers=6`;
 

@@ -155,6 +155,11 @@ export const TRAIN_FLAGS = {
     about: "The run directory",
     fallback: "runs/<date>-<preset>-<router>-…",
   },
+  tensorboard: {
+    group: "Run",
+    key: "log.tensorboard",
+    about: "Also write event files for TensorBoard, to DIR/tensorboard",
+  },
   resume: {
     group: "Run",
     value: "DIR",
@@ -252,10 +257,10 @@ function flagLayer(given: Arguments<typeof TRAIN_FLAGS>): ConfigLayer {
   const layer: Record<string, unknown> = {};
   const labels = new Map<string, string>();
   for (const [name, flag] of Object.entries<TrainFlag>(TRAIN_FLAGS)) {
-    const texts = flag.key === undefined ? [] : given.values(name as keyof typeof TRAIN_FLAGS);
-    if (flag.key === undefined || texts.length === 0) continue;
+    const known = name as keyof typeof TRAIN_FLAGS;
+    if (flag.key === undefined || !given.has(known)) continue;
     labels.set(flag.key, `--${name}`);
-    assign(layer, flag.key, flagValue(flag, texts));
+    assign(layer, flag.key, flag.value === undefined || flagValue(flag, given.values(known)));
   }
   return parseConfigLayer(layer, {
     source: "the flags",

@@ -167,6 +167,12 @@ export interface SampleConfig {
   readonly prompt: string;
 }
 
+/** What is written besides `metrics.jsonl`, which always is. */
+export interface LogConfig {
+  /** Whether figures also go to event files for TensorBoard, in the run's folder `tensorboard`. */
+  readonly tensorboard: boolean;
+}
+
 /** A whole, checked configuration: plain JSON, which `parseConfig()` accepts again unchanged. */
 export interface TrainConfig {
   /** The preset that supplied what was not given. */
@@ -199,6 +205,8 @@ export interface TrainConfig {
   readonly validation: ValidationConfig;
   /** When to sample. */
   readonly sample: SampleConfig;
+  /** Where figures go. */
+  readonly log: LogConfig;
 }
 
 /** A section of a {@linkcode ConfigLayer}: any of its keys, where `Derived` ones may be `"auto"`. */
@@ -244,4 +252,6 @@ export interface ConfigLayer {
   readonly validation?: LayerSection<ValidationConfig> | undefined;
   /** When to sample. */
   readonly sample?: LayerSection<SampleConfig> | undefined;
+  /** Where figures go. */
+  readonly log?: LayerSection<LogConfig> | undefined;
 }

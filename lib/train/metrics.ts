@@ -4,7 +4,7 @@
  * @module
  */
 
-import { exists, onPath, writeAllSync, writeTextAtomically } from "./files.ts";
+import { exists, onPath, writeAllSync } from "./files.ts";
 import type { Stage } from "./stage.ts";
 
 /** The figures of one optimizer step: a line of `metrics.jsonl`. */
@@ -112,6 +112,39 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
   return "valid_loss" in line;
 }
 
+/** Passes figures on to several sinks, in order. */
+export class MetricsSinks implements MetricsSink {
+  readonly #sinks: readonly MetricsSink[];
+
+  /**
+   * Takes the sinks over.
+   *
+   * @param sinks Where figures go; disposed of with this one, last first.
+   */
+  constructor(sinks: readonly MetricsSink[]) {
+    this.#sinks = sinks;
+  }
+
+  /**
+   * Hands a line to each sink.
+   *
+   * @param line The figures.
+   */
+  write(line: MetricsLine): void {
+    for (const sink of this.#sinks) sink.write(line);
+  }
+
+  /** Flushes each sink. */
+  flush(): void {
+    for (const sink of this.#sinks) sink.flush();
+  }
+
+  /** Closes each sink. */
+  [Symbol.dispose](): void {
+    for (const sink of this.#sinks.toReversed()) sink[Symbol.dispose]();
+  }
+}
+
 /**
  * Appends lines of JSON to a file. What JSON has no number for, like NaN, becomes null.
  *
@@ -196,11 +229,53 @@ export class JsonlSink implements MetricsSink {
  * ```
  */
 export function readMetrics(path: string): MetricsLine[] {
-  return completeLines(path).map((text, index) => parseLine(text, path, index));
+  return Array.from(metricsLines(path), ({ line }) => line);
+}
+
+/** A line of a metrics file, and where it is. */
+export interface FoundLine {
+  /** The figures. */
+  readonly line: MetricsLine;
+  /** Its number, from 1. */
+  readonly number: number;
+  /** The byte after its end. */
+  readonly end: number;
 }
 
 /**
- * Drops the lines of later steps, so that a resumed run writes them anew.
+ * Reads a metrics file piece by piece: that of a long run with many experts may be longer than the
+ * longest text. A last line without its end is left out.
+ *
+ * @param path A file as {@linkcode JsonlSink} writes it.
+ * @returns Its lines in order.
+ * @throws {FileError} The file cannot be read.
+ * @throws {SyntaxError} A line is not one of figures; names the file and the line.
+ */
+export function* metricsLines(path: string): Generator<FoundLine> {
+  using file = onPath("read", path, () => Deno.openSync(path));
+  const decoder = new TextDecoder();
+  let buffer = new Uint8Array(1 << 20);
+  let [held, number, end] = [0, 0, 0];
+  for (;;) {
+    if (held === buffer.length) buffer = grown(buffer);
+    const read = file.readSync(buffer.subarray(held));
+    if (read === null) return;
+    const filled = buffer.subarray(0, held + read);
+    let start = 0;
+    for (let at = held; (at = filled.indexOf(NEWLINE, at)) >= 0; at++) {
+      number++;
+      end += at + 1 - start;
+      const line = parseLine(decoder.decode(filled.subarray(start, at)), path, number);
+      yield { line, number, end };
+      start = at + 1;
+    }
+    buffer.copyWithin(0, start, filled.length);
+    held = filled.length - start;
+  }
+}
+
+/**
+ * Cuts the lines of later steps off, so that a resumed run writes them anew.
  *
  * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.
  * @param step The last step to keep.
@@ -226,19 +301,25 @@ export function readMetrics(path: string): MetricsLine[] {
  */
 export function truncateMetrics(path: string, step: number): void {
   if (!exists(path)) return;
-  const kept = completeLines(path)
-    .filter((text, index) => parseLine(text, path, index).step <= step);
-  writeTextAtomically(path, kept.map((text) => `${text}\n`).join(""));
+  let kept = 0;
+  for (const { line, end } of metricsLines(path)) {
+    if (line.step <= step) kept = end;
+  }
+  onPath("write", path, () => Deno.truncateSync(path, kept));
 }
 
-function completeLines(path: string): string[] {
-  return onPath("read", path, () => Deno.readTextFileSync(path)).split("\n").slice(0, -1);
+const NEWLINE = 10;
+
+function grown(buffer: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * buffer.length);
+  larger.set(buffer);
+  return larger;
 }
 
-function parseLine(text: string, path: string, index: number): MetricsLine {
+function parseLine(text: string, path: string, number: number): MetricsLine {
   const fail = (reason: string, cause?: unknown): never => {
     throw new SyntaxError(
-      `Cannot read line ${index + 1} of ${path}: ${reason}; remove the line, or the file`,
+      `Cannot read line ${number} of ${path}: ${reason}; remove the line, or the file`,
       { cause },
     );
   };

@@ -11,6 +11,7 @@ export type {
   DataConfig,
   DeviceName,
   LayerSection,
+  LogConfig,
   MemoryConfig,
   ModelConfig,
   MoEConfig,
@@ -73,6 +74,7 @@ export {
   StepProfile,
   type TraceEvent,
 } from "./profile.ts";
+export { type TensorBoardOptions, TensorBoardSink } from "./tensorboard/sink.ts";
 export type { Sample } from "./samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
 export type { SafetensorsDType, TensorSpec } from "./safetensors_header.ts";

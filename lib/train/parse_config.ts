@@ -131,6 +131,7 @@ function complete(preset: PresetName, given: ConfigLayer): TrainConfig {
     checkpoint: withDefaults(run.checkpoint, given.checkpoint),
     validation: withDefaults(run.validation, given.validation),
     sample: withDefaults(run.sample, given.sample),
+    log: withDefaults(run.log, given.log),
   };
 }
 

@@ -37,6 +37,7 @@ export const BASE: PresetValues = {
     checkpoint: { every: 100, keep: 2 },
     validation: { every: 50, batches: 4 },
     sample: { every: 250, tokens: 200, temperature: 0.8, prompt: "" },
+    log: { tensorboard: false },
   },
   model: {
     layers: 4,

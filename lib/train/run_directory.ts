@@ -17,17 +17,26 @@ import {
 } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { exists, onPath, writeTextAtomically } from "./files.ts";
-import { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "./metrics.ts";
+import {
+  JsonlSink,
+  type MetricsSink,
+  MetricsSinks,
+  readMetrics,
+  truncateMetrics,
+} from "./metrics.ts";
 import { parseConfig } from "./parse_config.ts";
 import { checkResumable, configHash } from "./resume.ts";
 import { RunLock } from "./run_lock.ts";
 import { appendSample, type Sample, truncateSamples } from "./samples.ts";
+import { truncateEvents } from "./tensorboard/event_file.ts";
+import { TensorBoardSink } from "./tensorboard/sink.ts";
 
 const CONFIG = "config.json";
 const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
 /** The folder of checkpoints in a run directory. */
 export const CHECKPOINTS = "checkpoints";
+const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
@@ -46,6 +55,16 @@ export interface FoundRun {
   readonly checkpoint: string | null;
   /** The run's configuration. */
   readonly config: TrainConfig;
+}
+
+/** How a directory was opened. */
+interface Opening {
+  /** Steps taken before. */
+  readonly from: number;
+  /** Writes the configuration, and drops what a resumed run drops. */
+  readonly prepare: () => void;
+  /** Gives the lock back; a directory that was not begun is as it was before. */
+  readonly undo: () => void;
 }
 
 /**
@@ -91,15 +110,16 @@ export class RunDirectory implements Disposable {
   /** The directory. */
   readonly path: string;
   readonly #lock: RunLock;
-  readonly #prepare: () => void;
-  readonly #undo: () => void;
-  #metrics: JsonlSink | null = null;
+  readonly #config: TrainConfig;
+  readonly #opening: Opening;
+  #metrics: MetricsSink | null = null;
+  #tensorboard: TensorBoardSink | null = null;
 
-  private constructor(path: string, lock: RunLock, prepare: () => void, undo: () => void) {
+  private constructor(path: string, lock: RunLock, config: TrainConfig, opening: Opening) {
     this.path = path;
     this.#lock = lock;
-    this.#prepare = prepare;
-    this.#undo = undo;
+    this.#config = config;
+    this.#opening = opening;
   }
 
   /**
@@ -128,17 +148,16 @@ export class RunDirectory implements Disposable {
     // Once more, or for the first time: while another process trains, its run is no remains.
     checkUnused(path);
     const undo = stack.move();
-    return new RunDirectory(
-      path,
-      lock,
-      () => writeTextAtomically(`${path}/${CONFIG}`, configText(config)),
-      () => undo.dispose(),
-    );
+    return new RunDirectory(path, lock, config, {
+      from: 0,
+      prepare: () => writeTextAtomically(`${path}/${CONFIG}`, configText(config)),
+      undo: () => undo.dispose(),
+    });
   }
 
   /**
    * Opens the directory of a run in order to go on with it. As the run begins, whatever was written
-   * after the checkpoint is dropped: lines of figures, samples, later checkpoints.
+   * after the checkpoint is dropped: lines of figures, samples, events, later checkpoints.
    *
    * @param run The run.
    * @param config The configuration to go on with, which is written as the run begins.
@@ -170,12 +189,17 @@ export class RunDirectory implements Disposable {
     }
     if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
     stack.move();
-    const directory = new RunDirectory(path, lock, () => {
-      truncateMetrics(`${path}/${METRICS}`, step);
-      truncateSamples(`${path}/${SAMPLES}`, step);
-      removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
-      writeTextAtomically(`${path}/${CONFIG}`, configText(config));
-    }, () => lock[Symbol.dispose]());
+    const directory = new RunDirectory(path, lock, config, {
+      from: step,
+      prepare: () => {
+        truncateMetrics(`${path}/${METRICS}`, step);
+        truncateSamples(`${path}/${SAMPLES}`, step);
+        truncateEvents(`${path}/${TENSORBOARD}`, step);
+        removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
+        writeTextAtomically(`${path}/${CONFIG}`, configText(config));
+      },
+      undo: () => lock[Symbol.dispose](),
+    });
     return { directory, checkpoint };
   }
 
@@ -187,8 +211,18 @@ export class RunDirectory implements Disposable {
    */
   begin(): void {
     if (this.#metrics !== null) return;
-    this.#prepare();
-    this.#metrics = new JsonlSink(`${this.path}/${METRICS}`);
+    this.#opening.prepare();
+    using stack = new DisposableStack();
+    const jsonl = stack.use(new JsonlSink(`${this.path}/${METRICS}`));
+    if (this.#config.log.tensorboard) {
+      const { from } = this.#opening;
+      const folder = `${this.path}/${TENSORBOARD}`;
+      this.#tensorboard = stack.use(new TensorBoardSink(folder, this.#config, { from }));
+    }
+    this.#metrics = this.#tensorboard === null
+      ? jsonl
+      : new MetricsSinks([jsonl, this.#tensorboard]);
+    stack.move();
   }
 
   /** Where the run's figures go. */
@@ -198,7 +232,7 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Appends a sample to `samples.txt`.
+   * Appends a sample to `samples.txt`, and to the events where there are any.
    *
    * @param sample The text and the step it was drawn at.
    * @throws {FileError} It cannot be written.
@@ -206,6 +240,7 @@ export class RunDirectory implements Disposable {
   appendSample(sample: Sample): void {
     this.begin();
     appendSample(`${this.path}/${SAMPLES}`, sample);
+    this.#tensorboard?.writeSample(sample);
   }
 
   /**
@@ -223,7 +258,7 @@ export class RunDirectory implements Disposable {
 
   /** Closes the figures and gives back the lock; undoes what was made for a run that did not begin. */
   [Symbol.dispose](): void {
-    if (this.#metrics === null) return this.#undo();
+    if (this.#metrics === null) return this.#opening.undo();
     this.#metrics[Symbol.dispose]();
     this.#lock[Symbol.dispose]();
   }

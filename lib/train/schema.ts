@@ -215,6 +215,9 @@ const SECTIONS = {
     temperature: number({ least: 0 }, "What logits are divided by; 0: always the likeliest token"),
     prompt: text("Text to continue; empty: the start of a document"),
   }),
+  log: section({
+    tensorboard: flag("Whether figures also go to event files for TensorBoard"),
+  }),
 };
 
 const LAYER = section({
@@ -228,6 +231,7 @@ const LAYER = section({
   checkpoint: SECTIONS.checkpoint.partial(),
   validation: SECTIONS.validation.partial(),
   sample: SECTIONS.sample.partial(),
+  log: SECTIONS.log.partial(),
 }).partial();
 
 /** What zod found wrong: where, and what it expects there or which keys it does not know. */

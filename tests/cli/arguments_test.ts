@@ -65,3 +65,13 @@ Deno.test("`parseFlags()` refuses stray arguments, `--` and unknown short flags"
   assertEquals(failure("-x"), "Unexpected argument -x; see --help");
   assert(parseFlags(["-h"], FLAGS).has("help"));
 });
+
+Deno.test("`parseFlags()` takes operands only where the command does", () => {
+  const given = parseFlags(["a", "--steps", "5", "12", "--dry-run", "c"], FLAGS, {
+    operands: true,
+  });
+  assertEquals(given.operands, ["a", "12", "c"]);
+  assertEquals([given.value("steps"), given.has("dry-run")], ["5", true]);
+  assertThrows(() => parseFlags(["-x"], FLAGS, { operands: true }), ConfigError, "-x; see --help");
+  assertThrows(() => parseFlags(["a"], FLAGS), ConfigError, "Unexpected argument a");
+});

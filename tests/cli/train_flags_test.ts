@@ -21,7 +21,7 @@ Deno.test("`trainRequest()` maps every flag to its key", () => {
     ...["--preset", "pico", "--router", "topk", "--experts", "16", "--active", "2"],
     ...["--granularity", "4", "--steps", "7", "--batch", "8", "--sequence", "64", "--lr", "2e-3"],
     ...["--seed", "9", "--device", "cpu", "--tokenizer", "gpt2", "--data", "a.txt"],
-    ...["--data", "/b", "--out", "run"],
+    ...["--data", "/b", "--out", "run", "--tensorboard"],
   ]);
   const expected = parseConfig({
     preset: "pico",
@@ -32,6 +32,7 @@ Deno.test("`trainRequest()` maps every flag to its key", () => {
     seed: 9,
     device: "cpu",
     out: "/base/run",
+    log: { tensorboard: true },
   });
   assertEquals(config, expected);
 });

@@ -25,7 +25,7 @@ Deno.test("every error has its name, its base class and a cause", () => {
     [new DeviceError("m", { cause, status: 3, operation: "o" }), "DeviceError", Error],
     [new CheckpointError("m", { cause }), "CheckpointError", Error],
     [new DataError("m", { cause }), "DataError", Error],
-    [new DivergenceError("m", 7, { cause }), "DivergenceError", Error],
+    [new DivergenceError("m", { step: 7, tensor: "x", cause }), "DivergenceError", Error],
   ];
   for (const [error, name, base] of errors) {
     assertEquals([error.name, error.message, error.cause], [name, "m", cause]);
@@ -34,7 +34,8 @@ Deno.test("every error has its name, its base class and a cause", () => {
   }
   const device = new DeviceError("m", { status: 3, operation: "matmul" });
   assertEquals([device.status, device.operation, device.cause], [3, "matmul", undefined]);
-  assertEquals(new DivergenceError("m", 7).step, 7);
+  const diverged = new DivergenceError("m", { step: 7, tensor: "x" });
+  assertEquals([diverged.step, diverged.tensor], [7, "x"]);
   assertEquals(new LibraryError("m").attempts, []);
 });
 

@@ -62,6 +62,21 @@ Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps 
   truncateMetrics(`${folder.path}/none`, 1);
 });
 
+Deno.test("a metrics file may have lines of any length, and be longer than a text can be", () => {
+  using folder = new TemporaryFolder();
+  const path = `${folder.path}/metrics.jsonl`;
+  // Longer than a piece, much shorter, and with letters of several bytes at the edges.
+  const lengths = [3_000_000, 5, 1 << 20, 700_000, 1, 2_000_000];
+  const lines = lengths.map((length, index) => ({ step: index + 1, text: "λ".repeat(length / 2) }));
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+  Deno.writeTextFileSync(path, `${text}{"step":7`);
+  assertEquals(readMetrics(path) as unknown, lines);
+  truncateMetrics(path, 6);
+  assertEquals(Deno.readTextFileSync(path) === text, true);
+  truncateMetrics(path, 4);
+  assertEquals(readMetrics(path).map(({ step }) => step), [1, 2, 3, 4]);
+});
+
 Deno.test("`readMetrics()` names a line that is not JSON", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;

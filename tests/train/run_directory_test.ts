@@ -205,7 +205,13 @@ Deno.test("`checkResumable()` lets steps, learning rate and intervals change, an
   const saved = parseConfig({});
   checkResumable(
     saved,
-    parseConfig({ steps: 9, optimizer: { lr: 1 }, checkpoint: { every: 7 }, threads: 2 }),
+    parseConfig({
+      steps: 9,
+      optimizer: { lr: 1 },
+      checkpoint: { every: 7 },
+      threads: 2,
+      log: { tensorboard: true },
+    }),
   );
   for (const input of [{ model: { layers: 3 } }, { data: { batch: 8 } }, { moe: { experts: 4 } }]) {
     assertThrows(() => checkResumable(saved, parseConfig(input)), ConfigError, "was");

@@ -1,0 +1,286 @@
+/**
+ * The parts that charts are put together from: axes, curves and the marks of stages, as pieces of a
+ * Vega-Lite specification.
+ *
+ * @module
+ */
+
+import { smooth, thin } from "./curves.ts";
+import type { Point, RunFigures } from "./run_figures.ts";
+import { curveColour, MUTED, STAGES } from "./theme.ts";
+
+/** A piece of a Vega-Lite specification: plain JSON. */
+export interface Spec {
+  readonly [key: string]: unknown;
+}
+
+/** A chart: a file of its own, and a part of the page. */
+export interface Chart {
+  /** The file's name without its extension. */
+  readonly name: string;
+  /** What it shows. */
+  readonly title: string;
+  /** What Vega-Lite draws. */
+  readonly spec: Spec;
+}
+
+/** How curves are drawn. */
+export interface DrawOptions {
+  /** Points that a smooth curve takes the mean of; absent: a fiftieth of the curve. */
+  readonly smooth?: number;
+}
+
+/** A vertical axis. */
+export interface VerticalAxis {
+  /** What it measures and in which unit. */
+  readonly title: string;
+  /** How the axis writes its numbers, where not as Vega does. */
+  readonly labels?: Spec;
+  /** Kind and domain of the scale. */
+  readonly scale?: Spec;
+}
+
+/** A curve with its name in the legend. */
+export interface Curve {
+  /** The name. */
+  readonly name: string;
+  /** Its points. */
+  readonly points: readonly Point[];
+}
+
+/** Width of a chart's plane in pixels. */
+export const WIDTH = 560;
+/** Height of a chart's plane in pixels. */
+export const HEIGHT = 280;
+/** Labels of an axis like `20k`. A format of the axis itself would write `0k` too. */
+export const PREFIXED: Spec = { labelExpr: "format(datum.value, '~s')" };
+/** Points of a thinned curve: two a pixel would not be told apart. */
+const MOST_POINTS = 800;
+
+/**
+ * The first and the last step of all runs.
+ *
+ * @param runs The runs.
+ * @returns Both steps.
+ */
+export function stepDomain(runs: readonly RunFigures[]): [number, number] {
+  const steps = runs.flatMap(({ figures }) => [figures.loss[0]!.step, figures.loss.at(-1)!.step]);
+  return [Math.min(...steps), Math.max(...steps)];
+}
+
+/**
+ * The horizontal axis of steps.
+ *
+ * @param domain The first and the last step.
+ * @param field The field that holds the step; default `step`.
+ * @returns A position channel.
+ */
+export function stepAxis([from, to]: readonly [number, number], field = "step"): Spec {
+  return {
+    field,
+    type: "quantitative",
+    title: "step",
+    // A single step has no length to draw.
+    scale: { domain: from === to ? [from - 1, to + 1] : [from, to], nice: false },
+    axis: {
+      grid: false,
+      tickMinStep: 1,
+      tickCount: 8,
+      ...(to >= 10_000 ? PREFIXED : { format: ",d" }),
+    },
+  };
+}
+
+/**
+ * A vertical axis.
+ *
+ * @param axis What it shows.
+ * @param field The field that holds the value; default `value`.
+ * @returns A position channel.
+ */
+export function valueAxis({ title, labels, scale = {} }: VerticalAxis, field = "value"): Spec {
+  return {
+    field,
+    type: "quantitative",
+    title,
+    scale: scale["type"] === "log" ? scale : { zero: false, ...scale },
+    axis: { tickCount: 6, ...labels },
+  };
+}
+
+/**
+ * The colour channel of named curves.
+ *
+ * @param names The names in order; a single one needs no legend.
+ * @param colours Their colours; default those of the theme.
+ * @returns A colour channel on the field `name`.
+ */
+export function curveColours(
+  names: readonly string[],
+  colours: readonly string[] = names.map((_, index) => curveColour(index)),
+): Spec {
+  const longest = Math.max(...names.map(({ length }) => length));
+  return {
+    field: "name",
+    type: "nominal",
+    scale: { domain: names, range: colours },
+    legend: names.length < 2 ? null : {
+      title: null,
+      symbolType: "stroke",
+      symbolSize: 300,
+      symbolOpacity: 1,
+      symbolStrokeWidth: 2.5,
+      symbolDash: [1, 0],
+      columns: Math.max(1, Math.min(names.length, Math.floor(WIDTH / (8 * longest + 40)))),
+    },
+  };
+}
+
+/**
+ * Curves that scatter: faint as they are, strong as they go.
+ *
+ * @param curves The curves.
+ * @param axes Both axes and the colours.
+ * @param options How strongly to smooth.
+ * @param mark What else is said of the lines.
+ * @returns Two layers.
+ */
+export function scatteredCurves(
+  curves: readonly Curve[],
+  axes: Spec,
+  options: DrawOptions,
+  mark: Spec = {},
+): Spec[] {
+  const widthOf = ({ points }: Curve): number =>
+    options.smooth ?? Math.max(1, Math.round(points.length / 50));
+  const isSmooth = curves.some((curve) => widthOf(curve) >= 3);
+  return [
+    ...(isSmooth ? curveLayer(curves, axes, { ...mark, strokeWidth: 1, opacity: 0.3 }) : []),
+    ...curveLayer(
+      curves.map((curve) => ({ ...curve, points: smooth(curve.points, widthOf(curve)) })),
+      axes,
+      { ...mark, strokeWidth: 2 },
+    ),
+  ];
+}
+
+/**
+ * Curves as they are.
+ *
+ * @param curves The curves.
+ * @param axes Both axes and the colours.
+ * @param mark How the line is drawn.
+ * @returns A layer; none where there are no points.
+ */
+export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}): Spec[] {
+  const values = curves.flatMap(({ name, points }) =>
+    thin(points, MOST_POINTS).map(({ step, value }) => ({ name, step, value }))
+  );
+  if (values.length === 0) return [];
+  // A line through one point is none.
+  const dots = curves.some(({ points }) => points.length === 1) ? { point: { filled: true } } : {};
+  return [{
+    data: { values },
+    mark: { type: "line", strokeWidth: 2, strokeJoin: "round", ...dots, ...mark },
+    encoding: axes,
+  }];
+}
+
+/**
+ * The stages, behind the curves: areas where one run is drawn; where there are several, a dotted
+ * line in the run's colour at the start of each stage but the first.
+ *
+ * @param runs The runs.
+ * @param domain The first and the last step.
+ * @returns Layers; none where no run has stages to tell apart.
+ */
+export function stageLayers(
+  runs: readonly RunFigures[],
+  domain: readonly [number, number],
+): Spec[] {
+  const staged = runs.filter(({ config }) => config.moe.router === "relu");
+  const [only] = staged;
+  if (only === undefined) return [];
+  if (runs.length > 1) return stageStarts(runs, domain);
+  const values = only.stages.map(({ stage, from, to }, index) => ({
+    stage,
+    from,
+    to: only.stages[index + 1]?.from ?? to,
+  }));
+  const names = values.map(({ stage }) => stage);
+  return [{
+    data: { values },
+    // The lines of the grid shine through.
+    mark: { type: "rect", opacity: 0.65 },
+    encoding: {
+      x: stepAxis(domain, "from"),
+      x2: { field: "to" },
+      fill: {
+        field: "stage",
+        type: "nominal",
+        scale: { domain: names, range: names.map((stage) => STAGES[stage].light) },
+        legend: {
+          title: null,
+          symbolType: "square",
+          symbolSize: 180,
+          symbolOpacity: 1,
+          symbolStrokeWidth: 1,
+          symbolStrokeColor: MUTED.light,
+        },
+      },
+    },
+  }];
+}
+
+/**
+ * Where the stages of a run begin, in words.
+ *
+ * @param runs The runs.
+ * @returns Like `dense, sparsifying from step 60, sparse from step 96`; undefined where there is
+ * nothing to say.
+ */
+export function stageText(runs: readonly RunFigures[]): string | undefined {
+  const staged = runs.filter(({ stages }) => stages.length > 1);
+  if (staged.length === 0) return undefined;
+  if (runs.length > 1) return "dotted: a run becomes sparsifying, then sparse";
+  return staged[0]!.stages
+    .map(({ stage, from }, index) =>
+      index === 0 ? stage : `${stage} from step ${from.toLocaleString("en")}`
+    )
+    .join(", ");
+}
+
+/**
+ * Puts layers into one plane.
+ *
+ * @param layers The layers, lowest first.
+ * @param size Width and height where they differ from the usual.
+ * @returns A view.
+ */
+export function plane(layers: readonly Spec[], size: Spec = {}): Spec {
+  return { width: WIDTH, height: HEIGHT, ...size, layer: layers };
+}
+
+/**
+ * A title, with smaller lines where there is more to say.
+ *
+ * @param text What the chart shows.
+ * @param lines The lines; those that are undefined are left out.
+ * @returns The title of a view.
+ */
+export function titled(text: string, ...lines: readonly (string | undefined)[]): Spec {
+  const subtitle = lines.filter((line) => line !== undefined);
+  return { title: { text, ...(subtitle.length === 0 ? {} : { subtitle }) } };
+}
+
+function stageStarts(runs: readonly RunFigures[], domain: readonly [number, number]): Spec[] {
+  const values = runs.flatMap(({ label, stages }) =>
+    stages.slice(1).map(({ from }) => ({ name: label, step: from }))
+  );
+  if (values.length === 0) return [];
+  return [{
+    data: { values },
+    mark: { type: "rule", strokeDash: [2, 3], strokeWidth: 1.25 },
+    encoding: { x: stepAxis(domain), color: curveColours(runs.map(({ label }) => label)) },
+  }];
+}

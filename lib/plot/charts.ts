@@ -1,0 +1,45 @@
+/**
+ * All charts of some runs.
+ *
+ * @module
+ */
+
+import type { Chart, DrawOptions } from "./chart.ts";
+import { loadChart, loadHistoryChart } from "./load_charts.ts";
+import { domainChart, lossChart } from "./loss_charts.ts";
+import type { RunFigures } from "./run_figures.ts";
+import { lambdaChart, layerSparsityChart, sparsityChart } from "./sparsity_charts.ts";
+import { optimizerChart, speedChart } from "./training_charts.ts";
+
+/**
+ * Makes the charts: those that show all runs, then those of each.
+ *
+ * @param runs At least one run.
+ * @param options How strongly to smooth.
+ * @returns The charts that the runs have figures for; each has another name.
+ */
+export function runCharts(runs: readonly RunFigures[], options: DrawOptions = {}): Chart[] {
+  const together = [
+    lossChart(runs, options),
+    domainChart(runs),
+    sparsityChart(runs, options),
+    lambdaChart(runs),
+    optimizerChart(runs, options),
+    speedChart(runs, options),
+  ];
+  const apart = runs.flatMap((run) =>
+    [layerSparsityChart(run, options), loadChart(run), loadHistoryChart(run)].map((chart) =>
+      chart === null || runs.length === 1 ? chart : ofRun(chart, run)
+    )
+  );
+  return [...together, ...apart].filter((chart) => chart !== null);
+}
+
+function ofRun({ name, title, spec }: Chart, { label }: RunFigures): Chart {
+  const heading = spec["title"] as { readonly text: string };
+  return {
+    name: `${name}-${label.replaceAll(/[^\w.-]+/g, "_")}`,
+    title: `${title}: ${label}`,
+    spec: { ...spec, title: { ...heading, text: `${heading.text}: ${label}` } },
+  };
+}

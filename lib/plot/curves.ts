@@ -1,0 +1,54 @@
+/**
+ * Curves made ready for drawing: smoothed, and thinned to what an eye can tell apart.
+ *
+ * @module
+ */
+
+import type { Point } from "./run_figures.ts";
+
+/**
+ * Smooths a curve by the mean of the points around each. At the start, where a loss is steep, the
+ * stretch narrows on both sides alike, so that the curve is not pulled down; at the end it narrows
+ * on the right alone, since there the scatter counts for more.
+ *
+ * @param points The curve; what is not finite is left out.
+ * @param width Points to take the mean of; 1 changes nothing.
+ * @returns The smooth curve.
+ */
+export function smooth(points: readonly Point[], width: number): Point[] {
+  const finite = points.filter(({ value }) => Number.isFinite(value));
+  const reach = Math.floor(width / 2);
+  if (reach < 1) return finite;
+  const sums = new Float64Array(finite.length + 1);
+  for (const [index, { value }] of finite.entries()) sums[index + 1] = sums[index]! + value;
+  return finite.map(({ step }, index) => {
+    const side = Math.min(reach, index);
+    const [from, to] = [index - side, Math.min(index + side + 1, finite.length)];
+    return { step, value: (sums[to]! - sums[from]!) / (to - from) };
+  });
+}
+
+/**
+ * Thins a curve: of each stretch of points the lowest and the highest stay, so that peaks do, and
+ * of the whole the first and the last.
+ *
+ * @param points The curve; what is not finite is left out.
+ * @param most About how many points to keep.
+ * @returns The curve, in order.
+ */
+export function thin(points: readonly Point[], most: number): Point[] {
+  const finite = points.filter(({ value }) => Number.isFinite(value));
+  if (finite.length <= most) return finite;
+  const size = finite.length / Math.max(1, Math.floor(most / 2));
+  const kept: Point[] = [finite[0]!];
+  for (let start = 0; start < finite.length; start += size) {
+    const stretch = finite.slice(Math.floor(start), Math.floor(start + size));
+    if (stretch.length === 0) continue;
+    const by = (better: (a: number, b: number) => boolean): Point =>
+      stretch.reduce((best, point) => better(point.value, best.value) ? point : best);
+    const ends = [by((a, b) => a < b), by((a, b) => a > b)].sort((a, b) => a.step - b.step);
+    kept.push(...ends);
+  }
+  kept.push(finite.at(-1)!);
+  return kept.filter((point, index) => point !== kept[index - 1]);
+}

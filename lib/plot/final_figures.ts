@@ -1,0 +1,99 @@
+/**
+ * What a run came to, for a table.
+ *
+ * @module
+ */
+
+import { countParameters } from "../train/parameter_count.ts";
+import { smooth } from "./curves.ts";
+import type { RunFigures } from "./run_figures.ts";
+
+/** What a run came to. What it has no figure for is null. */
+export interface FinalFigures {
+  /** The last step. */
+  readonly step: number;
+  /** Steps that its configuration asks for. */
+  readonly steps: number;
+  /** Tokens seen. */
+  readonly tokens: number;
+  /** Parameters in all, and those that a token uses. */
+  readonly parameters: { readonly total: number; readonly active: number };
+  /** Mean training loss of the last fiftieth of the steps, nats a token. */
+  readonly loss: number | null;
+  /** Last validation loss, nats a token. */
+  readonly validLoss: number | null;
+  /** The same in bits a byte. */
+  readonly bitsPerByte: number | null;
+  /** Mean sparsity of the last fiftieth of the steps. */
+  readonly sparsity: number | null;
+  /** The sparsity to reach. */
+  readonly target: number | null;
+  /** The lowest and the highest sparsity of a layer at the last step. */
+  readonly layers: readonly [number, number] | null;
+  /** λ at the last step. */
+  readonly lambda: number | null;
+  /** The step that began the sparse stage. */
+  readonly sparseFrom: number | null;
+  /** Largest load of an expert over the fair share, mean of the last steps. */
+  readonly largestLoad: number | null;
+  /** Experts of all layers without a row in the last steps. */
+  readonly idleExperts: number | null;
+  /** Median of the tokens a second. */
+  readonly tokensPerSecond: number | null;
+  /** Most bytes of device memory in use at once. */
+  readonly memory: number | null;
+}
+
+/**
+ * Works out what a run came to.
+ *
+ * @param run The run.
+ * @returns The figures.
+ */
+export function finalFigures(run: RunFigures): FinalFigures {
+  const { config, figures, last, stages, validations, finalLoad } = run;
+  const { moe } = config;
+  const routed = moe.router !== "dense";
+  const relu = moe.router === "relu";
+  const validation = validations.at(-1);
+  const ratios = finalLoad.load.flatMap((shares) => shares.map((share) => share * shares.length));
+  const last50th = (name: "loss" | "sparsity"): number | null =>
+    finite(smooth(figures[name], 2 * Math.ceil(figures[name].length / 50)).at(-1)?.value);
+  return {
+    step: last.step,
+    steps: config.steps,
+    tokens: last.tokens,
+    parameters: countParameters(config.model, moe),
+    loss: last50th("loss"),
+    validLoss: finite(validation?.valid_loss),
+    bitsPerByte: finite(validation?.valid_bits_per_byte),
+    sparsity: routed ? last50th("sparsity") : null,
+    target: routed ? 1 - moe.active / moe.experts : null,
+    layers: routed
+      ? [Math.min(...last.sparsity_per_layer), Math.max(...last.sparsity_per_layer)]
+      : null,
+    lambda: relu ? finite(last.lambda) : null,
+    sparseFrom: relu ? sparseFrom(stages) : null,
+    largestLoad: routed ? Math.max(...ratios) : null,
+    idleExperts: routed ? ratios.filter((ratio) => ratio === 0).length : null,
+    tokensPerSecond: median(figures.tokens_per_second.map(({ value }) => value)),
+    memory: finite(
+      figures.memory_bytes.reduce((most, { value }) => value > most ? value : most, -Infinity),
+    ),
+  };
+}
+
+/** Null where the range that was read begins in the sparse stage already. */
+function sparseFrom(stages: RunFigures["stages"]): number | null {
+  const index = stages.findIndex(({ stage }) => stage === "sparse");
+  return index > 0 ? stages[index]!.from : null;
+}
+
+function median(values: readonly number[]): number | null {
+  const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
+  return finite(sorted[sorted.length >> 1]);
+}
+
+function finite(value: number | null | undefined): number | null {
+  return Number.isFinite(value) ? value! : null;
+}

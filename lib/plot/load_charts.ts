@@ -1,0 +1,207 @@
+/**
+ * The load of experts: over all layers at the end, and of each layer over time.
+ *
+ * @module
+ */
+
+import { type Chart, type Spec, stageText, stepAxis, stepDomain, titled, WIDTH } from "./chart.ts";
+import type { RunFigures } from "./run_figures.ts";
+import { IDLE, LOAD, PAPER } from "./theme.ts";
+
+/** Loads beyond four times the fair share, and below a quarter of it, look alike. */
+const LEVELS = [-2, -1, 0, 1, 2];
+
+const PLAIN: Spec = { labelAngle: 0, ticks: false, domain: false, minExtent: 0 };
+/** Not the paper's white, which is dark on a dark page. */
+const [ON_DARK, ON_LIGHT] = ["#fefefe", "#101010"];
+
+/** A rectangle of a chart of load. */
+interface Cell {
+  readonly layer: number;
+  readonly expert: number;
+  /** The share over the fair share. */
+  readonly ratio: number;
+  /** Its binary logarithm within the levels. */
+  readonly level: number;
+}
+
+/**
+ * The load of all experts, mean of the last steps.
+ *
+ * @param run The run.
+ * @returns The chart; null where there is one expert a layer.
+ */
+export function loadChart(run: RunFigures): Chart | null {
+  const { from, to, load } = run.finalLoad;
+  const experts = load[0]?.length ?? 0;
+  if (experts < 2) return null;
+  const side = Math.max(8, Math.min(48, Math.floor(WIDTH / experts)));
+  const row = Math.max(14, Math.min(32, side));
+  const values = load.flatMap((shares, layer) => cells(shares, layer));
+  const position = {
+    x: { field: "expert", type: "ordinal", title: "expert", axis: thinned(experts, side) },
+    y: { field: "layer", type: "ordinal", title: "layer", axis: PLAIN },
+  };
+  return {
+    name: "load",
+    title: "Load of experts",
+    spec: {
+      ...titled(
+        "Load of experts over the fair share",
+        `mean of steps ${count(from)} to ${count(to)}; 1 is 1/${experts} of the layer's rows` +
+          idleText(values),
+      ),
+      width: { step: side },
+      height: { step: row },
+      data: { values },
+      encoding: position,
+      layer: [
+        {
+          mark: { type: "rect", stroke: PAPER.light, strokeWidth: 1 },
+          encoding: { color: loadColour() },
+        },
+        ...(side >= 30 ? [numbers()] : []),
+      ],
+      config: { scale: { bandPaddingInner: 0, bandPaddingOuter: 0 } },
+    },
+  };
+}
+
+/**
+ * The load of each layer's experts over time.
+ *
+ * @param run The run.
+ * @returns The chart; null where there is one expert a layer.
+ */
+export function loadHistoryChart(run: RunFigures): Chart | null {
+  const layers = run.finalLoad.load.length;
+  const experts = run.finalLoad.load[0]?.length ?? 0;
+  if (experts < 2) return null;
+  const columns = layers <= 2 ? 1 : layers <= 12 ? 2 : 3;
+  const width = Math.floor((WIDTH - 40 * (columns - 1)) / columns);
+  const row = Math.max(2, Math.min(columns === 1 ? 18 : 12, Math.floor(160 / experts)));
+  const panels = run.finalLoad.load.map((_, layer) =>
+    historyPlane(run, layer, { width, row, experts, isLow: layer >= layers - columns })
+  );
+  const all = run.load.flatMap(({ load }) => load.flatMap(cells));
+  return {
+    name: "load_history",
+    title: "Load of experts over time",
+    spec: {
+      ...titled(
+        "Load of each layer's experts over the fair share",
+        stageText([run]),
+        `1 is 1/${experts} of the layer's rows${idleText(all)}`,
+      ),
+      columns,
+      spacing: { row: 12, column: 16 },
+      concat: panels,
+      resolve: { scale: { color: "shared" } },
+      config: { scale: { bandPaddingInner: 0, bandPaddingOuter: 0 } },
+    },
+  };
+}
+
+interface PlaneSize {
+  readonly width: number;
+  readonly row: number;
+  readonly experts: number;
+  /** Whether no plane lies below, so that this one carries the axis of steps. */
+  readonly isLow: boolean;
+}
+
+function historyPlane(run: RunFigures, layer: number, size: PlaneSize): Spec {
+  const domain = stepDomain([run]);
+  const values = run.load.flatMap(({ from, to, load }, index) => {
+    const next = run.load[index + 1]?.from ?? to + 1;
+    // Reaches under the next one: between edges that meet, the paper would shine through.
+    const end = Math.min(next + (next - from) / 2, domain[1] + 1);
+    return cells(load[layer] ?? [], layer).map((cell) => ({ ...cell, from, end }));
+  });
+  const x = stepAxis([domain[0], domain[1] + 1], "from");
+  return {
+    title: { text: `layer ${layer}`, fontSize: 12, fontWeight: "normal", offset: 4 },
+    width: size.width,
+    height: { step: size.row },
+    layer: [
+      {
+        data: { values },
+        mark: { type: "rect", clip: true, height: { band: 1.08 } },
+        encoding: {
+          x: size.isLow
+            ? { ...x, axis: { ...(x["axis"] as Spec), tickCount: Math.round(size.width / 80) } }
+            : { ...x, axis: { labels: false, ticks: false, title: null, grid: false } },
+          x2: { field: "end" },
+          y: {
+            field: "expert",
+            type: "ordinal",
+            title: "expert",
+            axis: thinned(size.experts, size.row),
+          },
+          color: loadColour(),
+        },
+      },
+      ...stageRules(run),
+    ],
+  };
+}
+
+function stageRules({ stages }: RunFigures): Spec[] {
+  const values = stages.slice(1).map(({ from }) => ({ from }));
+  if (values.length === 0) return [];
+  return [{
+    data: { values },
+    mark: { type: "rule", strokeDash: [3, 2], color: IDLE, strokeWidth: 1.25 },
+    encoding: { x: { field: "from", type: "quantitative" } },
+  }];
+}
+
+function cells(shares: readonly number[], layer: number): Cell[] {
+  return shares.map((share, expert) => {
+    const ratio = share * shares.length;
+    return { layer, expert, ratio, level: Math.max(-2, Math.min(2, Math.log2(ratio))) };
+  });
+}
+
+function loadColour(): Spec {
+  return {
+    condition: { test: "datum.ratio === 0", value: IDLE },
+    field: "level",
+    type: "quantitative",
+    scale: { domain: LEVELS, range: LOAD },
+    legend: {
+      title: "load / fair share",
+      orient: "right",
+      values: LEVELS,
+      labelExpr: "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]",
+      gradientLength: 110,
+      labelOffset: 6,
+      offset: 16,
+    },
+  };
+}
+
+function numbers(): Spec {
+  return {
+    mark: { type: "text", fontSize: 11 },
+    encoding: {
+      text: { field: "ratio", type: "quantitative", format: ".2f" },
+      color: { condition: { test: "abs(datum.level) > 1.3", value: ON_DARK }, value: ON_LIGHT },
+    },
+  };
+}
+
+/** As many labels as there is room for. */
+function thinned(count: number, step: number): Spec {
+  const every = [1, 2, 4, 8, 16, 32].find((every) => every * step >= 16) ?? 64;
+  const values = Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);
+  return { values, ...PLAIN };
+}
+
+function idleText(cells: readonly Cell[]): string {
+  return cells.some(({ ratio }) => ratio === 0) ? "; black: no row at all" : "";
+}
+
+function count(step: number): string {
+  return step.toLocaleString("en");
+}

@@ -1,0 +1,202 @@
+/**
+ * The figures of a run as drawing needs them: a list for each figure.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import type { TrainConfig } from "../train/config.ts";
+import {
+  isValidation,
+  metricsLines,
+  type StepMetrics,
+  type ValidationMetrics,
+} from "../train/metrics.ts";
+import { findRun } from "../train/run_directory.ts";
+import type { Stage } from "../train/stage.ts";
+import { LoadHistory, type LoadStretch } from "./load_history.ts";
+
+/** A figure at a step. */
+export interface Point {
+  /** The step. */
+  readonly step: number;
+  /** The figure; not finite where the run's was not. */
+  readonly value: number;
+}
+
+/** A stage of a run. */
+export interface StageSpan {
+  /** The stage. */
+  readonly stage: Stage;
+  /** Its first step, or the first that is drawn. */
+  readonly from: number;
+  /** Its last step, or the last that is drawn. */
+  readonly to: number;
+}
+
+/** The figures of a step that are single numbers. */
+export const FIGURES = [
+  "loss",
+  "lr",
+  "grad_norm",
+  "sparsity",
+  "lambda",
+  "l1_reg",
+  "tokens_per_second",
+  "gflops",
+  "memory_bytes",
+] as const satisfies readonly (keyof StepMetrics)[];
+
+/** A figure of a step that is a single number. */
+export type Figure = typeof FIGURES[number];
+
+/** What is known of a run. */
+export interface RunFigures {
+  /** The run directory. */
+  readonly path: string;
+  /** Its name among those that are drawn. */
+  readonly label: string;
+  /** Its configuration. */
+  readonly config: TrainConfig;
+  /** Each figure, step by step. */
+  readonly figures: Readonly<Record<Figure, readonly Point[]>>;
+  /** The sparsity of each layer, step by step. */
+  readonly layers: readonly (readonly Point[])[];
+  /** The validations. */
+  readonly validations: readonly ValidationMetrics[];
+  /** The stages; a TopK run is sparse from its start, a dense one dense to its end. */
+  readonly stages: readonly StageSpan[];
+  /** The experts' load over time. */
+  readonly load: readonly LoadStretch[];
+  /** The experts' mean load over the last steps. */
+  readonly finalLoad: LoadStretch;
+  /** The last step's figures. */
+  readonly last: StepMetrics;
+}
+
+/** Which steps to read. */
+export interface StepRange {
+  /** The first; default the run's. */
+  readonly from?: number;
+  /** The last; default the run's. */
+  readonly to?: number;
+}
+
+/** Steps that the final load is the mean of. */
+const FINAL_STEPS = 100;
+/** Cells of a run's chart of load over time: more make the file large and look no different. */
+const LOAD_CELLS = 24_000;
+
+/**
+ * Reads the figures of a run, also one that is still being written.
+ *
+ * @param path The run directory.
+ * @param label Its name among those that are drawn.
+ * @param range Which steps to read.
+ * @returns The figures.
+ * @throws {ConfigError} There is no run, it has no steps in the range, or a line of its figures is
+ * none.
+ */
+export function readRunFigures(path: string, label: string, range: StepRange = {}): RunFigures {
+  const { from = 1, to = Infinity } = range;
+  const run = findRun(path);
+  const file = `${run.path}/metrics.jsonl`;
+  const reader = new FiguresReader(run.config);
+  for (const { line, number } of linesOf(file)) {
+    // Any JSON may stand there.
+    if (!Number.isInteger(line?.step)) throw notFigures(file, number, "it has no step");
+    if (line.step < from || line.step > to) continue;
+    const problem = isValidation(line) ? reader.addValidation(line) : reader.addStep(line);
+    if (problem !== null) throw notFigures(file, number, problem);
+  }
+  const figures = reader.finish();
+  if (figures === null) {
+    const where = from > 1 || to < Infinity
+      ? `no step from ${from} to ${to === Infinity ? "its end" : to}`
+      : "no step yet";
+    throw new ConfigError(`Cannot plot ${path}: ${file} holds ${where}`);
+  }
+  return { path: run.path, label, config: run.config, ...figures };
+}
+
+function* linesOf(file: string): ReturnType<typeof metricsLines> {
+  try {
+    yield* metricsLines(file);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) {
+      throw new ConfigError(`Cannot plot: ${file} is missing; the run has no steps yet`, { cause });
+    }
+    if (cause instanceof SyntaxError) throw new ConfigError(cause.message, { cause });
+    throw cause;
+  }
+}
+
+function notFigures(file: string, number: number, why: string): ConfigError {
+  return new ConfigError(`Cannot read line ${number} of ${file}: ${why}`);
+}
+
+/** Takes lines in order and makes lists of them. */
+class FiguresReader {
+  readonly #figures: Record<Figure, Point[]>;
+  readonly #layers: Point[][] = [];
+  readonly #validations: ValidationMetrics[] = [];
+  readonly #stages: { stage: Stage; from: number; to: number }[] = [];
+  readonly #history: LoadHistory;
+  readonly #recent: StepMetrics[] = [];
+
+  constructor({ model, moe }: TrainConfig) {
+    this.#figures = Object.fromEntries(
+      FIGURES.map((name): [Figure, Point[]] => [name, []]),
+    ) as Record<Figure, Point[]>;
+    const cells = model.layers * moe.experts * moe.granularity;
+    this.#history = new LoadHistory(
+      2 * Math.min(60, Math.max(10, Math.floor(LOAD_CELLS / cells / 2))),
+    );
+  }
+
+  /** Adds a step's line; gives what is wrong with it. */
+  addStep(line: StepMetrics): string | null {
+    const { step, stage, sparsity_per_layer, expert_load } = line;
+    if (!("loss" in line) || !Array.isArray(sparsity_per_layer) || !Array.isArray(expert_load)) {
+      return "it is neither a step's figures nor a validation's";
+    }
+    for (const name of FIGURES) this.#figures[name].push({ step, value: numberOf(line[name]) });
+    for (const [layer, value] of sparsity_per_layer.entries()) {
+      (this.#layers[layer] ??= []).push({ step, value: numberOf(value) });
+    }
+    const current = this.#stages.at(-1);
+    if (current?.stage === stage) current.to = step;
+    else this.#stages.push({ stage, from: step, to: step });
+    this.#history.add(step, expert_load);
+    this.#recent.push(line);
+    if (this.#recent.length > FINAL_STEPS) this.#recent.shift();
+    return null;
+  }
+
+  /** Adds a validation's line; gives what is wrong with it. */
+  addValidation(line: ValidationMetrics): string | null {
+    this.#validations.push({ ...line, valid_loss: numberOf(line.valid_loss) });
+    return null;
+  }
+
+  finish(): Omit<RunFigures, "path" | "label" | "config"> | null {
+    const last = this.#recent.at(-1);
+    if (last === undefined) return null;
+    const recent = new LoadHistory(1);
+    for (const { step, expert_load } of this.#recent) recent.add(step, expert_load);
+    return {
+      figures: this.#figures,
+      layers: this.#layers,
+      validations: this.#validations,
+      stages: this.#stages,
+      load: this.#history.stretches(),
+      finalLoad: recent.stretches()[0]!,
+      last,
+    };
+  }
+}
+
+/** JSON has no number for what is not finite and keeps null. */
+function numberOf(value: number | null | undefined): number {
+  return value ?? NaN;
+}

@@ -1,0 +1,60 @@
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { smooth, thin } from "../../lib/plot/curves.ts";
+import { runLabels } from "../../lib/plot/labels.ts";
+import { LoadHistory } from "../../lib/plot/load_history.ts";
+import type { Point } from "../../lib/plot/run_figures.ts";
+
+function curve(values: readonly number[]): Point[] {
+  return values.map((value, index) => ({ step: index + 1, value }));
+}
+
+Deno.test("`smooth()` takes the mean around each point, alike on both sides at the start", () => {
+  const values = smooth(curve([9, 6, 3, 0, 0, 0, 6]), 5).map(({ value }) => value);
+  assertEquals(values, [9, 6, (9 + 6 + 3) / 5, 9 / 5, 9 / 5, 6 / 4, 2]);
+  // A straight line stays one where the stretch is the same on both sides.
+  const line = smooth(curve(Array.from({ length: 50 }, (_, i) => 100 - i)), 11);
+  for (const { step, value } of line.slice(0, 45)) assertAlmostEquals(value, 101 - step, 1e-9);
+});
+
+Deno.test("`smooth()` leaves out what is not finite, and with width 1 changes nothing else", () => {
+  const points = curve([1, NaN, 3, Infinity, 5]);
+  assertEquals(smooth(points, 1).map(({ step }) => step), [1, 3, 5]);
+  assert(smooth(points, 3).every(({ value }) => Number.isFinite(value)));
+  assertEquals(smooth([], 10), []);
+});
+
+Deno.test("`thin()` keeps first, last, lowest and highest, in order, and few points", () => {
+  const values = fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 });
+  fc.assert(fc.property(values, fc.integer({ min: 4, max: 40 }), (values, most) => {
+    const points = curve(values);
+    const kept = thin(points, most);
+    assert(kept.length <= Math.max(most + 4, 4), `${kept.length} of ${most}`);
+    assertEquals([kept[0], kept.at(-1)], [points[0], points.at(-1)]);
+    const of = (list: readonly Point[]): number[] => list.map(({ value }) => value);
+    assertEquals(Math.max(...of(kept)), Math.max(...values));
+    assertEquals(Math.min(...of(kept)), Math.min(...values));
+    assert(kept.every(({ step }, index) => index === 0 || step > kept[index - 1]!.step));
+  }));
+});
+
+Deno.test("`LoadHistory` keeps the mean of everything in few stretches that leave no gap", () => {
+  for (const steps of [1, 7, 8, 9, 100]) {
+    const history = new LoadHistory(8);
+    for (let step = 1; step <= steps; step++) history.add(step, [[step, 1]]);
+    const stretches = history.stretches();
+    assert(stretches.length <= 8 && (steps < 8 || stretches.length > 4), `${stretches.length}`);
+    assertEquals([stretches[0]!.from, stretches.at(-1)!.to], [1, steps]);
+    for (const [index, { from, to, load }] of stretches.entries()) {
+      assertEquals(load, [[(from + to) / 2, 1]]);
+      if (index > 0) assertEquals(from, stretches[index - 1]!.to + 1);
+    }
+  }
+});
+
+Deno.test("`runLabels()` names runs by as little of their paths as tells them apart", () => {
+  assertEquals(runLabels(["/runs/a"]), ["a"]);
+  assertEquals(runLabels(["/runs/a", "/runs/b"]), ["a", "b"]);
+  assertEquals(runLabels(["/x/run", "/y/run", "/y/z"]), ["x/run", "y/run", "y/z"]);
+  assertEquals(runLabels(["/run", "/y/run"]), ["run", "y/run"]);
+});
