@@ -1,4 +1,3 @@
-import { memoryLimit } from "../../lib/train/mod.ts";
 import { parseConfig, type PresetName, type TrainConfig } from "../../lib/train/mod.ts";
 import type { BenchCase } from "../harness/case.ts";
 import type { Aim } from "../models/aimed_router.ts";
@@ -70,7 +69,6 @@ function stepCase(
       const step = new BenchModel(device, {
         config,
         aims: { [name]: { router, density } },
-        limit: memoryLimit(config, device.info().memoryBytes),
         optimizer: pass === "step",
       });
       step.use(name);

@@ -6,7 +6,6 @@ import type { Router, Routing } from "../../lib/moe/router.ts";
 import { internal, type Tensor } from "../../lib/tensor/tensor.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
-import { keptBudget } from "../../lib/train/memory_estimate.ts";
 import {
   AdamW,
   type Device,
@@ -30,8 +29,6 @@ export interface BenchModelOptions<Name extends string> {
   readonly config: TrainConfig;
   /** The routers, all over the same experts. */
   readonly aims: Aims<Name>;
-  /** Bytes that it may take: beyond, pre-activations are computed again. */
-  readonly limit: number;
   /** Whether the optimizer's moments are needed. */
   readonly optimizer: boolean;
 }
@@ -62,12 +59,12 @@ export class BenchModel<Name extends string> implements Disposable {
    * @param options Sizes and routers.
    */
   constructor(device: Device, options: BenchModelOptions<Name>) {
-    const { config, aims, limit } = options;
+    const { config, aims } = options;
     const { model, moe, data } = config;
     this.#device = device;
     this.#config = config;
     this.#aims = aims;
-    this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
+    this.#kept = new KeptRowsPlan(config, Infinity);
     this.#state = new StepState(device, {
       layers: model.layers,
       experts: moe.experts * moe.granularity,

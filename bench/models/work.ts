@@ -1,7 +1,6 @@
 /** What whole models execute and move. @module */
 
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
-import { keptBudget } from "../../lib/train/memory_estimate.ts";
 import {
   countParameters,
   executedFlops,
@@ -36,21 +35,18 @@ export function rowsOf({ model, moe, data }: TrainConfig, density: number): numb
 }
 
 /**
- * Counts what a micro-batch executes: see {@linkcode executedFlops}; pre-activations that memory does
- * not hold are counted a second time, since they are computed again. Bytes are those of the
- * parameters alone.
+ * Counts what a micro-batch executes: see {@linkcode executedFlops}; where pre-activations are
+ * computed again, they are counted again. Bytes are those of the parameters alone.
  *
  * @param config Sizes, mixture and micro-batch.
  * @param density Share of the pairs that are active.
  * @param pass What is timed.
- * @param limit Bytes of memory.
  * @returns FLOPs and bytes.
  */
 export function modelWork(
   config: TrainConfig,
   density: number,
   pass: ModelPass,
-  limit = Infinity,
 ): Work {
   const { model, moe, data } = config;
   const rows = rowsOf(config, density);
@@ -68,14 +64,14 @@ export function modelWork(
     return { flops, bytes };
   }
   const width = model.ffn / moe.granularity;
-  const recomputed = 4 * model.hidden * width * recomputedRows(config, rows, limit);
+  const recomputed = 4 * model.hidden * width * recomputedRows(config, rows);
   const optimizer = pass === "step" ? ADAMW_FLOPS * parameters : 0;
   return { flops: executed.total + recomputed + optimizer, bytes };
 }
 
 /** Rows whose pre-activations are not kept. */
-function recomputedRows(config: TrainConfig, rows: readonly number[], limit: number): number {
-  const kept = new KeptRowsPlan(config, keptBudget(config, limit));
+function recomputedRows(config: TrainConfig, rows: readonly number[]): number {
+  const kept = new KeptRowsPlan(config, Infinity);
   kept.expect(rows);
   return rows.reduce((sum, count, i) => sum + Math.max(0, count - kept.layers[i]!.rows), 0);
 }

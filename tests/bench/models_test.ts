@@ -84,7 +84,6 @@ Deno.test("a bench's model exchanges its routers, and every step of one is the s
         half: { router: "relu", density: 0.5 },
         sparse: { router: "relu", density: 1 / 8 },
       },
-      limit: Infinity,
       optimizer: true,
     });
     const sparsities: number[] = [];

@@ -72,7 +72,7 @@ Deno.test("a step counts every product of the model, and 14 operations a paramet
   assertEquals(workOf("step", name("step")).bytes, 40 * parameters);
 });
 
-Deno.test("`modelWork()` counts pre-activations that memory does not hold a second time", () => {
+Deno.test("`modelWork()` counts pre-activations again where they are computed again", () => {
   const config = parseConfig({ preset: "nano" });
   const { flops } = modelWork(config, 1, "forward and backward");
   const none = parseConfig({ preset: "nano", memory: { recompute: "always" } });
