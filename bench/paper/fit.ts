@@ -65,12 +65,16 @@ export function forwardConfig(stretch: Stretch): TrainConfig {
   );
 }
 
+/** The vocabulary shrinks with the layers, so that the output head keeps its share of the work. */
 function mostLayers(stretch: Stretch, bytesOf: (config: TrainConfig) => number): TrainConfig {
   const { preset, sequences, limit } = stretch;
-  const all = parseConfig({ preset }).model.layers;
-  for (let layers = Math.min(all, stretch.mostLayers); layers >= 1; layers--) {
+  const { model: whole } = parseConfig({ preset });
+  for (let layers = Math.min(whole.layers, stretch.mostLayers); layers >= 1; layers--) {
     const data = { batch: sequences, micro_batch: sequences };
-    const config = parseConfig({ preset, model: { layers }, data });
+    const parsed = parseConfig({ preset, model: { layers }, data });
+    const vocabulary = Math.max(1, Math.round(whole.vocabulary * layers / whole.layers));
+    // Not through parseConfig, which wants room for the tokenizer's whole vocabulary.
+    const config = { ...parsed, model: { ...parsed.model, vocabulary } };
     if (bytesOf(config) <= limit) return config;
   }
   throw new ConfigError(

@@ -146,6 +146,6 @@ function titleOf({ preset, model }: TrainConfig): string {
 }
 
 function nameOf({ preset, model, moe, data }: TrainConfig): string {
-  return `${preset} L=${model.layers} B=${data.micro_batch} S=${data.sequence} E=${moe.experts} ` +
-    `k=${moe.active}`;
+  return `${preset} L=${model.layers} V=${model.vocabulary} B=${data.micro_batch} ` +
+    `S=${data.sequence} E=${moe.experts} k=${moe.active}`;
 }

@@ -127,10 +127,11 @@ export const NOTES: string = [
   "GFLOPS of MoE and ReMoE are by Megatron-LM's formula, which counts k experts and all of S x S,",
   "a third of it for inference; executed ones count products that were run: the causal half of",
   "attention, the router, the experts' routed rows, and logits that the backward pass computes again.",
-  "Times are medians of one micro-batch: forward and backward, or forward with the loss. Fewer",
-  "layers than the model has were measured where memory holds no more, and the formula counts those.",
-  "MoE is TopK. The gates' densities are set by the routers' weights (bench/models/aim.ts): all open",
-  "in stage I, halfway to k/E in II, k/E in III; loads are even. All share experts and tokens.",
+  "Times are medians of one micro-batch: forward and backward, or forward with the loss. Where memory",
+  "does not hold all layers, the vocabulary is smaller by the same factor, so that the output head",
+  "keeps its share; the formula counts what was measured. MoE is TopK. The gates' densities are set",
+  "by the routers' weights (bench/models/aim.ts): all open in stage I, halfway to k/E in II, k/E in",
+  "III; loads are even. All share experts and tokens.",
 ].join("\n");
 
 function sizeCells({ preset, model }: TrainConfig): [string, string] {

@@ -27,7 +27,9 @@ Deno.test("as many layers are measured as memory holds, more of them forward", (
   assertEquals(forward.model.layers, 24);
   assert(training.model.layers > 4 && training.model.layers < 12);
   assertEquals(training.data.micro_batch, 2);
-  assertEquals(trainingConfig({ ...stretch, mostLayers: 3 }).model.layers, 3);
+  // An eighth of the layers with an eighth of the vocabulary.
+  const { layers, vocabulary } = trainingConfig({ ...stretch, mostLayers: 3 }).model;
+  assertEquals([layers, vocabulary], [3, 51_200 / 8]);
   assertThrows(
     () => trainingConfig({ ...stretch, limit: 1e9 }),
     ConfigError,
