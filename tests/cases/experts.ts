@@ -24,20 +24,31 @@ export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
 }
 
 /** A layer's routing, drawn before its case since the capacity is part of the call. */
-interface LayerRouting {
+export interface LayerRouting {
+  /** Gates [T, E]. */
   readonly gates: Float32Array<ArrayBuffer>;
+  /** Their plan. */
   readonly plan: DispatchPlan;
+  /** The plan as the contract lays it out. */
   readonly buffer: Int32Array<ArrayBuffer>;
+  /** Rows that the plan has room for. */
   readonly capacity: number;
   /** Rows whose pre-activations are kept. */
   readonly kept: number;
 }
 
-function routingFor(name: string, options: ExpertsOptions): LayerRouting {
+/**
+ * Draws the routing of a case: the same one whenever it is called.
+ *
+ * @param operation `experts_forward` or `experts_gradient`.
+ * @param options Sizes and density.
+ * @returns Gates and plan.
+ */
+export function expertsRouting(operation: string, options: ExpertsOptions): LayerRouting {
   const { tokens, experts, dense, spare = 0 } = options;
   const gates = dense
     ? new Float32Array(tokens * experts).fill(1)
-    : drawGates(new Random(`${name} gates`), options);
+    : drawGates(new Random(`${expertsName(operation, options)} gates`), options);
   const plan = dispatchPlan(gates, tokens, experts);
   const capacity = Math.max(1, plan.rows + spare);
   return {
@@ -104,7 +115,7 @@ function productTolerance({ hidden, width, experts, density }: ExpertsOptions): 
 export function expertsCase(options: ExpertsOptions): OperationCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_forward", options);
-  const { gates, plan, buffer, capacity, kept } = routingFor(name, options);
+  const { gates, plan, buffer, capacity, kept } = expertsRouting("experts_forward", options);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
@@ -167,7 +178,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
 export function expertsGradientCase(options: ExpertsOptions, samples = 12): GradientCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_gradient", options);
-  const { gates, plan, buffer, capacity, kept } = routingFor(name, options);
+  const { gates, plan, buffer, capacity, kept } = expertsRouting("experts_gradient", options);
   const largest = Math.max(
     ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
   );

@@ -1,0 +1,64 @@
+/** What the benches that are commands have in common. @module */
+
+import { type Arguments, type Flags, parseFlags } from "../../cli/_arguments.ts";
+import { yieldWhenWaiting } from "../../cli/_openmp.ts";
+import { flagTable } from "../../cli/_table.ts";
+import { ConfigError } from "../../lib/errors.ts";
+
+/** A bench as a command. */
+export interface Command<Table extends Flags> {
+  /** How it is called, for the help. */
+  readonly call: string;
+  /** What it does, a paragraph. */
+  readonly about: string;
+  /** Its flags; `help` among them. */
+  readonly flags: Table;
+  /** Does it; a {@linkcode ConfigError} is about the command line. */
+  run(given: Arguments<Table>): Promise<void>;
+}
+
+/**
+ * Runs a command with the arguments of the process.
+ *
+ * @param command The command.
+ */
+export async function runCommand<Table extends Flags>(command: Command<Table>): Promise<void> {
+  const usage = `Usage: ${command.call} [FLAGS]\n\n${command.about}\n\n${flagTable(command.flags)}`;
+  try {
+    const given = parseFlags(Deno.args, command.flags);
+    if (given.has("help")) return console.log(usage);
+    yieldWhenWaiting();
+    await command.run(given);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(`${error.message}\n\n${usage}`);
+    Deno.exitCode = 1;
+  }
+}
+
+/**
+ * Reads a whole number.
+ *
+ * @param flag Its flag, for the error.
+ * @param text What was given.
+ * @param least The least that is allowed.
+ * @returns The number.
+ * @throws {ConfigError} If it is none, or too small.
+ */
+export function wholeNumber(flag: string, text: string, least = 1): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new ConfigError(`--${flag} ${text} is no whole number of at least ${least}`);
+}
+
+/**
+ * Reads whole numbers between commas.
+ *
+ * @param flag Their flag, for the error.
+ * @param text What was given.
+ * @returns The numbers.
+ * @throws {ConfigError} If one is none.
+ */
+export function wholeNumbers(flag: string, text: string): number[] {
+  return text.split(",").map((part) => wholeNumber(flag, part.trim()));
+}

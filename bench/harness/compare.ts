@@ -1,0 +1,99 @@
+/** Two runs side by side. @module */
+
+import type { BenchResults, CaseResult } from "./results.ts";
+import { geometricMean } from "./samples.ts";
+import { digits, markdownTable } from "./table.ts";
+
+/** A case in two runs. */
+export interface ComparedCase {
+  /** The operation. */
+  readonly group: string;
+  /** Model, operation and shapes. */
+  readonly name: string;
+  /** Median of the older run in seconds. */
+  readonly before: number;
+  /** Median of the newer run in seconds. */
+  readonly after: number;
+  /** `after / before`: below 1 the newer run is faster. */
+  readonly ratio: number;
+}
+
+/** What two runs have in common, and what not. */
+export interface Comparison {
+  /** Cases of both, in the newer run's order. */
+  readonly cases: readonly ComparedCase[];
+  /** Names that only the older run has. */
+  readonly gone: readonly string[];
+  /** Names that only the newer run has. */
+  readonly added: readonly string[];
+}
+
+/**
+ * Compares two runs case by case.
+ *
+ * @param before The older run.
+ * @param after The newer run.
+ * @returns Ratios of the medians.
+ */
+export function compareResults(before: BenchResults, after: BenchResults): Comparison {
+  const key = ({ group, name }: CaseResult): string => `${group}: ${name}`;
+  const old = new Map(before.cases.map((result) => [key(result), result]));
+  const cases: ComparedCase[] = [];
+  const added: string[] = [];
+  for (const result of after.cases) {
+    const match = old.get(key(result));
+    if (match === undefined) {
+      added.push(result.name);
+      continue;
+    }
+    old.delete(key(result));
+    cases.push({
+      group: result.group,
+      name: result.name,
+      before: match.median_s,
+      after: result.median_s,
+      ratio: result.median_s / match.median_s,
+    });
+  }
+  return { cases, gone: [...old.values()].map(({ name }) => name), added };
+}
+
+/**
+ * Writes a comparison as a table; the ratio comes first, since it is what to read.
+ *
+ * @param before The older run.
+ * @param after The newer run.
+ * @returns Lines of Markdown.
+ */
+export function comparisonReport(before: BenchResults, after: BenchResults): string {
+  const { cases, gone, added } = compareResults(before, after);
+  const lines = [
+    `Compared with ${before.date}, ${before.machine.name}, ${before.commit ?? "no commit"}; ` +
+    "new / old medians, below 1 is faster",
+  ];
+  if (!isSameMachine(before, after)) {
+    lines.push("The machines differ: the ratios compare them as much as the code");
+  }
+  if (cases.length === 0) return [...lines, "No case is in both"].join("\n");
+  const rows = cases.map(({ name, ratio, before, after }) => [
+    ratio.toFixed(3),
+    digits(before * 1e3),
+    digits(after * 1e3),
+    name,
+  ]);
+  const mean = geometricMean(cases.map(({ ratio }) => ratio));
+  rows.push([mean.toFixed(3), "", "", `geometric mean of ${cases.length} cases`]);
+  lines.push(markdownTable([
+    { title: "new / old", isNumber: true },
+    { title: "old ms", isNumber: true },
+    { title: "new ms", isNumber: true },
+    { title: "case" },
+  ], rows));
+  if (added.length > 0) lines.push(`${added.length} cases only in this run`);
+  if (gone.length > 0) lines.push(`${gone.length} cases only in the older one`);
+  return lines.join("\n");
+}
+
+function isSameMachine({ machine: a }: BenchResults, { machine: b }: BenchResults): boolean {
+  return a.name === b.name && a.isa === b.isa && a.threads === b.threads;
+}

@@ -1,0 +1,153 @@
+/** Cases of the tests, timed: what is timed is known to be right. @module */
+
+import { memoryOf } from "../../lib/autograd/device.ts";
+import { DistributionCode, type KernelContext } from "../../lib/ffi/mod.ts";
+import type { Device } from "../../mod.ts";
+import {
+  type Element,
+  type HostArray,
+  type HostArrays,
+  inputsOf,
+  type KernelCase,
+} from "../../tests/cases/case.ts";
+import type { BenchCase, PreparedCase } from "./case.ts";
+
+/**
+ * How a buffer is filled: with normal numbers drawn on the device, which takes no host memory; with
+ * an array of the host; or by the forward kernel.
+ */
+export type Operand =
+  | { readonly kind: "normal"; readonly elements: number; readonly deviation: number }
+  | { readonly kind: "host"; readonly array: HostArray }
+  | { readonly kind: "forward"; readonly elements: number };
+
+/** Operands by the names that the contract gives its parameters. */
+export type Operands = Readonly<Record<string, Operand>>;
+
+/** A kernel's case as a bench. */
+export interface KernelBenchOptions {
+  /** The operation, as the table's sections are called. */
+  readonly group: string;
+  /** The model whose shapes they are. */
+  readonly model: string;
+  /** The call, with its FLOPs and bytes. */
+  readonly kernelCase: KernelCase;
+  /** Its inputs; by default those of the tests. */
+  readonly operands?: () => Operands;
+  /** The forward kernel that fills operands of kind `forward`. */
+  readonly forward?: KernelCase;
+  /** Whether it is left out unless everything is asked for. */
+  readonly full?: boolean;
+}
+
+/** fp32 numbers of mean 0. */
+export function normal(elements: number, deviation = 1): Operand {
+  return { kind: "normal", elements, deviation };
+}
+
+/** An array of the host. */
+export function host(array: HostArray): Operand {
+  return { kind: "host", array };
+}
+
+/** fp32 numbers that the forward kernel leaves. */
+export function fromForward(elements: number): Operand {
+  return { kind: "forward", elements };
+}
+
+/**
+ * Makes a bench of a kernel's case.
+ *
+ * @param options The case and its operands.
+ * @returns The bench.
+ */
+export function kernelBench(options: KernelBenchOptions): BenchCase {
+  const { group, model, kernelCase, full = false } = options;
+  return {
+    group,
+    name: `${model} ${kernelCase.name}`,
+    flops: kernelCase.flops,
+    bytes: kernelCase.bytes,
+    full,
+    prepare: (device) => new PreparedKernel(device, options),
+  };
+}
+
+/** Bytes of an element. */
+const BYTES: Readonly<Record<Element, number>> = { f32: 4, f64: 8, bf16: 2, i32: 4, u8: 1 };
+
+/** A kernel's buffers on a device. */
+class PreparedKernel implements PreparedCase {
+  readonly #kernels: KernelContext;
+  readonly #case: KernelCase;
+  readonly #addresses = new Map<string, bigint>();
+
+  constructor(device: Device, { kernelCase, operands, forward }: KernelBenchOptions) {
+    this.#kernels = memoryOf(device).kernels;
+    this.#case = kernelCase;
+    try {
+      const inputs = operands?.() ?? asOperands(inputsOf(kernelCase));
+      for (const [name, operand] of Object.entries(inputs)) this.#place(device, name, operand);
+      for (const [name, { dtype, shape }] of Object.entries(kernelCase.outputs)) {
+        if (name in inputs || kernelCase.unwanted?.includes(name)) continue;
+        this.#allocate(name, shape.reduce((product, size) => product * size, BYTES[dtype]));
+      }
+      kernelCase.prepare?.(this.#kernels, (name) => this.#address(name));
+      forward?.call(this.#kernels, (name) => this.#address(name), 0);
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  run(): void {
+    this.#case.call(this.#kernels, (name) => this.#address(name), 0);
+  }
+
+  [Symbol.dispose](): void {
+    this.#kernels.free([...this.#addresses.values()]);
+    this.#addresses.clear();
+  }
+
+  /** 0 for outputs that nobody wants, which includes what only the forward kernel has. */
+  #address(name: string): bigint {
+    return this.#addresses.get(name) ?? 0n;
+  }
+
+  #allocate(name: string, bytes: number): bigint {
+    const address = this.#kernels.allocate(bytes);
+    this.#addresses.set(name, address);
+    return address;
+  }
+
+  #place(device: Device, name: string, operand: Operand): void {
+    if (operand.kind === "host") {
+      const { buffer, byteOffset, byteLength } = operand.array;
+      const address = this.#allocate(name, byteLength);
+      this.#kernels.writeBytes(address, new Uint8Array(buffer, byteOffset, byteLength));
+      return;
+    }
+    const address = this.#allocate(name, BYTES.f32 * operand.elements);
+    if (operand.kind === "normal") this.#draw(device, address, operand);
+  }
+
+  #draw(
+    device: Device,
+    address: bigint,
+    { elements, deviation }: Extract<Operand, { kind: "normal" }>,
+  ): void {
+    const memory = memoryOf(device);
+    const { kernels: k, seed } = memory;
+    const operation = memory.draws++;
+    const { normal } = DistributionCode;
+    const count = BigInt(elements);
+    k.check(
+      k.symbols.remoe_random(k.handle, normal, address, count, 0, deviation, seed, operation, 0),
+      "random",
+    );
+  }
+}
+
+function asOperands(inputs: HostArrays): Operands {
+  return Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, host(array)]));
+}

@@ -1,0 +1,249 @@
+/** A whole language model whose routers can be exchanged between steps. @module */
+
+import { fillNormal } from "../../lib/autograd/device.ts";
+import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
+import type { Router, Routing } from "../../lib/moe/router.ts";
+import { internal, type Tensor } from "../../lib/tensor/tensor.ts";
+import type { TrainConfig } from "../../lib/train/mod.ts";
+import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
+import {
+  AdamW,
+  type Device,
+  LanguageModel,
+  MoE,
+  ReluRouter,
+  type StepReadout,
+  StepState,
+  TopKRouter,
+} from "../../mod.ts";
+import { Random } from "../../tests/cases/random.ts";
+import { type Aim, AimedRouter } from "./aimed_router.ts";
+import { type ModelPass, rowsOf } from "./work.ts";
+
+/** Routers to time, by name. */
+export type Aims<Name extends string> = Readonly<Record<Name, Aim>>;
+
+/** What a {@linkcode BenchModel} is made of. */
+export interface BenchModelOptions<Name extends string> {
+  /** Sizes, mixture and micro-batch; its router does not matter. */
+  readonly config: TrainConfig;
+  /** The routers, all over the same experts. */
+  readonly aims: Aims<Name>;
+  /** Whether the optimizer's moments are needed. */
+  readonly optimizer: boolean;
+}
+
+/**
+ * A model with one set of experts and several routers over them, so that routers are compared on the
+ * same weights, in turn, with the memory of one model.
+ *
+ * The learning rate is 0: every step does all of its work, and the next one finds the same weights
+ * and so the same routing.
+ */
+export class BenchModel<Name extends string> implements Disposable {
+  readonly #device: Device;
+  readonly #config: TrainConfig;
+  readonly #aims: Aims<Name>;
+  readonly #model: LanguageModel;
+  readonly #routers: SwitchedRouter<Name>[] = [];
+  readonly #state: StepState;
+  readonly #kept: KeptRowsPlan;
+  readonly #optimizer: AdamW | null;
+  readonly #tokens: Tensor<"i32", readonly [number]>;
+  readonly #targets: Tensor<"i32", readonly [number]>;
+
+  /**
+   * Makes the model. {@linkcode BenchModel.use} chooses its routers, and aims them on first use.
+   *
+   * @param device Where it lives.
+   * @param options Sizes and routers.
+   */
+  constructor(device: Device, options: BenchModelOptions<Name>) {
+    const { config, aims } = options;
+    const { model, moe, data } = config;
+    this.#device = device;
+    this.#config = config;
+    this.#aims = aims;
+    this.#kept = new KeptRowsPlan(config, Infinity);
+    this.#state = new StepState(device, {
+      layers: model.layers,
+      experts: moe.experts * moe.granularity,
+      lambda: moe.lambda0,
+    });
+    this.#model = new LanguageModel(device, {
+      ...model,
+      deviation: model.init_std,
+      feedForward: (layer) => this.#feedForward(layer),
+    });
+    this.#giveMean();
+    this.#optimizer = options.optimizer
+      ? new AdamW(device, this.#model.parameters(), { lr: 0, state: this.#state })
+      : null;
+    const random = new Random("tokens");
+    const count = data.micro_batch * data.sequence;
+    this.#tokens = device.tokens(random.integers(count, model.vocabulary));
+    this.#targets = device.tokens(random.integers(count, model.vocabulary));
+  }
+
+  #feedForward(layer: number) {
+    const { model, moe } = this.#config;
+    const router = new SwitchedRouter(this.#device, this.#config, this.#aims, this.#state);
+    const experts = new MoE(this.#device, {
+      router,
+      hidden: model.hidden,
+      width: model.ffn / moe.granularity,
+      deviation: model.init_std,
+      outputDeviation: model.init_std / Math.sqrt(2 * model.layers),
+      state: this.#state,
+      layer,
+      kept: this.#kept.layers[layer]!,
+    });
+    this.#routers.push(router);
+    return {
+      forward: <T extends number>(x: Tensor<"f32", readonly [T, number]>) =>
+        experts.forward(x).output,
+      parameters: () => experts.parameters(),
+      [Symbol.dispose]: () => {
+        experts[Symbol.dispose]();
+        router[Symbol.dispose]();
+      },
+    };
+  }
+
+  /** Routers are aimed along the mean of the tokens, which embeddings of mean 0 do not have. */
+  #giveMean(): void {
+    const { init_std: deviation } = this.#config.model;
+    for (const parameter of this.#model.parameters()) {
+      const tensor = internal(parameter);
+      if (parameter.name.includes("embed_tokens") && isParameter(tensor)) {
+        fillNormal(tensor, 2 * deviation, deviation);
+      }
+    }
+  }
+
+  /**
+   * Chooses the routers of the next calls.
+   *
+   * @param name One of the aims.
+   */
+  use(name: Name): void {
+    for (const router of this.#routers) router.use(name);
+    this.#kept.expect(rowsOf(this.#config, this.#aims[name].density));
+    if (this.#routers.some((router) => !router.isAimed)) this.forward();
+  }
+
+  /** Executes the model without a tape, loss included. */
+  forward(): void {
+    using _scope = this.#device.noGradient();
+    this.#model.loss(this.#tokens, this.#targets, this.#config.data.sequence);
+  }
+
+  /**
+   * Forward and backward of a micro-batch, with the statistics that training keeps. Gradients add up
+   * until a step is finished, as over the micro-batches of a step.
+   */
+  forwardAndBackward(): void {
+    const { data } = this.#config;
+    using tape = this.#device.record();
+    this.#state.begin();
+    const { loss } = this.#model.loss(this.#tokens, this.#targets, data.sequence);
+    this.#state.addLoss(loss, 1);
+    tape.backward(loss);
+  }
+
+  /** What follows the micro-batches of a step: λ, the gradient's norm, AdamW, reading back. */
+  finishStep(): StepReadout {
+    const { moe, data } = this.#config;
+    this.#state.updateLambda({
+      active: moe.active * moe.granularity,
+      tokens: data.micro_batch * data.sequence,
+      alpha: moe.alpha,
+      floor: moe.lambda_floor,
+      ceiling: moe.lambda_ceiling,
+      // λ stays, so that steps stay alike.
+      adapt: false,
+    });
+    this.#optimizer?.step();
+    return this.#state.read();
+  }
+
+  /**
+   * Does what is timed.
+   *
+   * @param pass How much of a step.
+   */
+  run(pass: ModelPass): void {
+    if (pass === "forward") return this.forward();
+    this.forwardAndBackward();
+    if (pass === "step") this.finishStep();
+  }
+
+  [Symbol.dispose](): void {
+    this.#tokens[Symbol.dispose]();
+    this.#targets[Symbol.dispose]();
+    this.#optimizer?.[Symbol.dispose]();
+    this.#model[Symbol.dispose]();
+    this.#state[Symbol.dispose]();
+  }
+}
+
+/** One router of several; which one is said from outside. */
+class SwitchedRouter<Name extends string> implements Router {
+  readonly #routers: Readonly<Record<Name, AimedRouter>>;
+  #name: Name;
+
+  constructor(device: Device, config: TrainConfig, aims: Aims<Name>, state: StepState) {
+    const { model: { hidden, layers, init_std: deviation }, moe } = config;
+    const sizes = {
+      hidden,
+      experts: moe.experts * moe.granularity,
+      active: moe.active * moe.granularity,
+      deviation,
+    };
+    const names = Object.keys(aims) as Name[];
+    this.#routers = Object.fromEntries(names.map((name) => {
+      const router = aims[name].router === "relu"
+        ? new ReluRouter(device, { ...sizes, layers, state, lambda: moe.lambda0 })
+        : new TopKRouter(device, { ...sizes, balanceCoefficient: moe.balance_coefficient });
+      return [name, new AimedRouter(router, aims[name])];
+    })) as Record<Name, AimedRouter>;
+    this.#name = names[0]!;
+  }
+
+  get #current(): AimedRouter {
+    return this.#routers[this.#name];
+  }
+
+  get hidden(): number {
+    return this.#current.hidden;
+  }
+
+  get experts(): number {
+    return this.#current.experts;
+  }
+
+  get active(): number {
+    return this.#current.active;
+  }
+
+  /** Whether the current router has had its first call. */
+  get isAimed(): boolean {
+    return this.#current.isAimed;
+  }
+
+  use(name: Name): void {
+    this.#name = name;
+  }
+
+  route<T extends number>(x: Tensor<"f32", readonly [T, number]>): Routing<T, number> {
+    return this.#current.route(x);
+  }
+
+  *parameters(): Iterable<Parameter> {
+    for (const router of Object.values<AimedRouter>(this.#routers)) yield* router.parameters();
+  }
+
+  [Symbol.dispose](): void {
+    for (const router of Object.values<AimedRouter>(this.#routers)) router[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * The paper's tables 6 and 7 on this machine: `deno task bench:paper --help`.
+ *
+ * @module
+ */
+
+import type { Arguments } from "../cli/_arguments.ts";
+import { measurePeak } from "../lib/ffi/mod.ts";
+import { memoryOf } from "../lib/autograd/device.ts";
+import { parseConfig, type PresetName } from "../lib/train/mod.ts";
+import { Device } from "../mod.ts";
+import { runCommand, wholeNumber } from "./harness/command.ts";
+import { finishResults, machineLine, makeResults, openDestination } from "./harness/report.ts";
+import type { CaseResult } from "./harness/results.ts";
+import { RESULT_FLAGS, resultOptions } from "./harness/selection.ts";
+import { forwardConfig, freeMemory, trainingConfig } from "./paper/fit.ts";
+import { measureForward, measureTraining, type Times } from "./paper/measure.ts";
+import { type ModelTimes, NOTES, stageTable, stepLines, throughputTable } from "./paper/tables.ts";
+
+const DEFAULTS = { sequences: "2", rounds: "2" } as const;
+
+/** The paper's models. */
+const PRESETS = ["182m", "469m", "978m"];
+
+const FLAGS = {
+  preset: {
+    value: "NAME",
+    repeat: true,
+    about: "A model to measure; may be repeated",
+    fallback: PRESETS.join(", "),
+  },
+  sequences: {
+    value: "N",
+    about: "Sequences of a micro-batch",
+    fallback: DEFAULTS.sequences,
+  },
+  layers: { value: "N", about: "Measures at most N layers", fallback: "as many as fit" },
+  rounds: { value: "N", about: "Samples of each router and stage", fallback: DEFAULTS.rounds },
+  memory: { value: "GIB", about: "Memory to take", fallback: "85 % of the machine's" },
+  ...RESULT_FLAGS,
+};
+
+async function paper(given: Arguments<typeof FLAGS>): Promise<void> {
+  const rounds = wholeNumber("rounds", given.value("rounds") ?? DEFAULTS.rounds);
+  const sequences = wholeNumber("sequences", given.value("sequences") ?? DEFAULTS.sequences);
+  const layers = given.value("layers");
+  const mostLayers = layers === undefined ? Infinity : wholeNumber("layers", layers);
+  const names = given.values("preset").length > 0 ? given.values("preset") : PRESETS;
+  const presets = names.map((preset): PresetName => parseConfig({ preset }).preset);
+  const destination = openDestination(resultOptions((name) => given.value(name)));
+  using device = await Device.open();
+  const info = device.info();
+  const memory = given.value("memory");
+  const limit = memory === undefined
+    ? freeMemory(info.memoryBytes, info.backend === "cpu")
+    : wholeNumber("memory", memory) * 2 ** 30;
+  const configs = presets.map((preset) => {
+    const stretch = { preset, sequences, mostLayers, limit };
+    return { forward: forwardConfig(stretch), training: trainingConfig(stretch) };
+  });
+  const load = Deno.loadavg()[0]!;
+  const { kernels } = memoryOf(device);
+  const peak = measurePeak(kernels);
+  const options = { rounds, onProgress: (text: string) => console.error(text) };
+  const models: ModelTimes[] = [];
+  for (const { forward, training } of configs) {
+    const forwardTimes = measureForward(device, forward, options);
+    device.trim();
+    const trainingTimes = measureTraining(device, training, options);
+    device.trim();
+    models.push({ forward: forwardTimes, training: trainingTimes });
+    // After each model, so that a run that is stopped leaves what it has measured.
+    const cases = models.flatMap((each) => [...casesOf(each.forward), ...casesOf(each.training)]);
+    const results = makeResults({ kind: "paper", info, peak, load, cases });
+    const last = finishResults(results, destination);
+    if (models.length < configs.length) {
+      console.error(`\n${throughputTable(models, results.machine)}\n`);
+      continue;
+    }
+    console.log([
+      machineLine(results.machine, results.date),
+      `Table 7's form, micro-batches of ${sequences} sequences:\n\n` +
+      throughputTable(models, results.machine),
+      `Table 6's form, seconds of a micro-batch forward and backward:\n\n${stageTable(models)}`,
+      ...[stepLines(models)].filter((lines) => lines !== ""),
+      NOTES,
+      last,
+    ].join("\n\n"));
+  }
+}
+
+function casesOf({ subjects, optimizer }: Times): CaseResult[] {
+  return [...Object.values(subjects), ...optimizer === undefined ? [] : [optimizer]];
+}
+
+if (import.meta.main) {
+  await runCommand({
+    call: "deno task bench:paper",
+    about:
+      "Times MoE and ReMoE in turn: training and inference, and ReMoE in each of its stages. " +
+      "The three models take about half an hour on two cores.",
+    flags: FLAGS,
+    run: paper,
+  });
+}
