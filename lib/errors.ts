@@ -185,7 +185,19 @@ export class CheckpointError extends Error {
   }
 }
 
-/** A file or a folder cannot be made, read or written: no space, no permission, nothing there. */
+/**
+ * A file or a folder cannot be made, read or written: no space, no permission, nothing there.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { FileError } from "@remoe/remoe";
+ * import { JsonlSink } from "@remoe/remoe/train";
+ *
+ * const error = assertThrows(() => new JsonlSink("/no/such/folder/metrics.jsonl"), FileError);
+ * assertEquals(error.path, "/no/such/folder/metrics.jsonl");
+ * ```
+ */
 export class FileError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "FileError";

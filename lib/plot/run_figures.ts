@@ -4,8 +4,9 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
+import { ConfigError, FileError } from "../errors.ts";
 import type { TrainConfig } from "../train/config.ts";
+import { exists } from "../train/files.ts";
 import {
   isValidation,
   metricsLines,
@@ -103,8 +104,6 @@ export function readRunFigures(path: string, label: string, range: StepRange = {
   const file = `${run.path}/metrics.jsonl`;
   const reader = new FiguresReader(run.config);
   for (const { line, number } of linesOf(file)) {
-    // Any JSON may stand there.
-    if (!Number.isInteger(line?.step)) throw notFigures(file, number, "it has no step");
     if (line.step < from || line.step > to) continue;
     const problem = isValidation(line) ? reader.addValidation(line) : reader.addStep(line);
     if (problem !== null) throw notFigures(file, number, problem);
@@ -123,7 +122,7 @@ function* linesOf(file: string): ReturnType<typeof metricsLines> {
   try {
     yield* metricsLines(file);
   } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) {
+    if (cause instanceof FileError && !exists(file)) {
       throw new ConfigError(`Cannot plot: ${file} is missing; the run has no steps yet`, { cause });
     }
     if (cause instanceof SyntaxError) throw new ConfigError(cause.message, { cause });

@@ -277,7 +277,10 @@ export class RunDirectory implements Disposable {
  * import { findRun, parseConfig, RunDirectory } from "@remoe/remoe/train";
  *
  * const folder = Deno.makeTempDirSync();
- * RunDirectory.create(parseConfig({ preset: "pico", out: `${folder}/run` }))[Symbol.dispose]();
+ * {
+ *   using directory = RunDirectory.create(parseConfig({ preset: "pico", out: `${folder}/run` }));
+ *   directory.begin();
+ * }
  * assert(findRun(`${folder}/run`).config.preset === "pico");
  * assertThrows(() => findRun(`${folder}/none`), TypeError, "Cannot open the run");
  * Deno.removeSync(folder, { recursive: true });
@@ -352,10 +355,20 @@ function claim(path: string): boolean {
 function makeFolders(path: string): string[] {
   return onPath("make the run directory", path, () => {
     const missing: string[] = [];
-    for (let at = path; !exists(at); at = dirname(at)) missing.push(at);
+    for (let at = path; isMissing(at); at = dirname(at)) missing.push(at);
     Deno.mkdirSync(path, { recursive: true });
     return missing;
   });
+}
+
+/** A folder that may not be looked at is there, or is not this program's to make. */
+function isMissing(path: string): boolean {
+  try {
+    return !exists(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return false;
+    throw error;
+  }
 }
 
 /** A folder in which something was put meanwhile stays. */

@@ -102,11 +102,11 @@ Deno.test("`BatchSampler.restore()` refuses the state of another text and keeps 
   const sampler = new BatchSampler(counting(101), { sequence: 10, seed: 1 });
   sampler.next(3);
   const before = sampler.state;
-  for (const position of [11, -1, 0.5]) {
-    const state = { seed: 1, epoch: 0, position };
-    assertThrows(() => sampler.restore(state), ConfigError, "it has 10 of 10 tokens");
-  }
-  for (const part of [{ seed: -1 }, { epoch: -1 }, { epoch: 0.5 }]) {
+  const beyond = { seed: 1, epoch: 0, position: 11 };
+  assertThrows(() => sampler.restore(beyond), ConfigError, "it has 10 of 10 tokens");
+  for (
+    const part of [{ seed: -1 }, { epoch: -1 }, { epoch: 0.5 }, { position: -1 }, { position: 0.5 }]
+  ) {
     assertThrows(() => sampler.restore({ ...before, ...part }), ConfigError, "damaged");
   }
   assertEquals(sampler.state, before);

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { ConfigError } from "../../lib/errors.ts";
 import { finalFigures } from "../../lib/plot/final_figures.ts";
 import { readRunFigures } from "../../lib/plot/run_figures.ts";
@@ -61,9 +61,10 @@ Deno.test("`readRunFigures()` says which file and line is wrong", () => {
     return assertThrows(() => readRunFigures(path, "mine"), ConfigError).message;
   };
   const good = JSON.stringify(stepOf(1));
-  assertEquals(fail(`${good}\n{oops\n`), `Cannot read line 2 of ${file}: it is not JSON`);
+  const second = `Cannot read line 2 of ${file}: it`;
+  assertStringIncludes(fail(`${good}\n{oops\n`), `${second} is not JSON`);
   for (const line of ["null", "3", '"x"', "{}", '{"step":"1"}']) {
-    assertEquals(fail(`${good}\n${line}\n`), `Cannot read line 2 of ${file}: it has no step`);
+    assertStringIncludes(fail(`${good}\n${line}\n`), `${second} holds no figures of a step`);
   }
   assert(fail('{"step":1,"loss":2}\n').includes("line 1"), "a step without layers");
   assert(fail("").includes("holds no step yet"));

@@ -35,6 +35,7 @@ export interface TensorBoardOptions {
  * {
  *   using sink = new TensorBoardSink(folder, parseConfig({}));
  *   sink.write({ step: 50, valid_loss: 1.33, valid_bits_per_byte: 1.92 });
+ *   sink.writeSample({ step: 50, prompt: "", text: "The people of" });
  * }
  * assertEquals([...Deno.readDirSync(folder)].length, 1); // tensorboard --logdir <folder>
  * Deno.removeSync(folder, { recursive: true });

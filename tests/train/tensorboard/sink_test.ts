@@ -203,7 +203,8 @@ Deno.test("a resumed run has each step once, and starts anew behind its checkpoi
   {
     const { directory, checkpoint } = RunDirectory.resume(findRun(config.out!), off);
     using _checkpoint = checkpoint;
-    using _directory = directory;
+    using begun = directory;
+    begun.begin();
   }
   assertEquals(stepsOf(events), [1, 2]);
   assertEquals(eventPaths(events).length, 1);
