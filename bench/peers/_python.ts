@@ -14,6 +14,15 @@ export const WORK: string = pathOf("./.work");
 
 const ENVIRONMENT = pathOf("./.venv");
 const REQUIREMENTS = pathOf("./requirements.txt");
+
+/**
+ * How threads wait for each other, in PyTorch as in remoe (`cli/_openmp.ts` says why): they sleep
+ * soon, so that contenders that share cores with others do not burn them.
+ */
+export const WAITING: Readonly<Record<string, string>> = {
+  GOMP_SPINCOUNT: Deno.env.get("GOMP_SPINCOUNT") ?? "30000",
+};
+
 /** A copy of the requirements that were installed, written last. */
 const INSTALLED = `${ENVIRONMENT}/installed.txt`;
 
@@ -53,7 +62,7 @@ export async function runProgram(
 }
 
 async function run(command: string, args: readonly string[]): Promise<string> {
-  const process = new Deno.Command(command, { args: [...args], stderr: "inherit" });
+  const process = new Deno.Command(command, { args: [...args], env: WAITING, stderr: "inherit" });
   const { success, code, stdout } = await process.output();
   if (!success) throw new Error(`${command} ${args.join(" ")} ended with code ${code}`);
   return new TextDecoder().decode(stdout);

@@ -8,7 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
 import { Contender, type ContenderCommand } from "./_contender.ts";
-import { ensurePython, PROGRAMS } from "./_python.ts";
+import { ensurePython, PROGRAMS, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
 import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
 
@@ -33,9 +33,6 @@ const KEEP_MEMORY = {
   MALLOC_TRIM_THRESHOLD_: String(2 ** 36),
   MALLOC_TOP_PAD_: String(2 ** 26),
 };
-
-/** A full spin before sleeping costs the others time where cores are few; the same for both. */
-const WAITING = { GOMP_SPINCOUNT: Deno.env.get("GOMP_SPINCOUNT") ?? "30000" };
 
 /** The ways of running that are compared, remoe first. */
 function contenders(

@@ -218,7 +218,15 @@ class MoE(nn.Module):
         mask = routing.mask.t()
         _, tokens = mask.nonzero(as_tuple=True)
         rows = x.index_select(0, tokens).split(mask.sum(1).tolist())
-        results = torch.cat([expert(part) for expert, part in zip(self.experts, rows)])
+        # In training an expert without rows gets a gradient of zeros, so that its moments decay.
+        parts = [
+            expert(part)
+            for expert, part in zip(self.experts, rows)
+            if len(part) > 0 or torch.is_grad_enabled()
+        ]
+        if not parts:
+            return torch.zeros_like(x)
+        results = torch.cat(parts)
         gates = routing.gates.t().masked_select(mask)
         return torch.zeros_like(x).index_add_(0, tokens, results * gates[:, None])
 
