@@ -59,6 +59,8 @@ export interface CapturedStep {
   readonly lambda: number;
   readonly lr: number;
   readonly sparsity: number;
+  /** Norm of the whole gradient before clipping. */
+  readonly grad_norm: number;
 }
 
 /** What `run.json` holds. */
@@ -91,11 +93,11 @@ export function capture(config: TrainConfig, options: CaptureOptions): CapturedR
     const point = step % every === 0 ? probe.write(trainer, next, folder) : null;
     if (point !== null) points.push(point);
     if (step === steps) break;
-    const { loss, lambda, lr, sparsity } = trainer.step();
+    const { loss, lambda, lr, sparsity, grad_norm } = trainer.step();
     if (point !== null && point.loss !== loss) {
       throw new Error(`The probe's loss at step ${step} is ${point.loss}, the trainer's ${loss}`);
     }
-    done.push({ loss, lambda, lr, sparsity });
+    done.push({ loss, lambda, lr, sparsity, grad_norm });
   }
   const run = { points, steps: done };
   writeSafetensors(`${folder}/batches.safetensors`, batchEntries(batches));

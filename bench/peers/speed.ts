@@ -24,12 +24,11 @@ const HELP = `deno task bench:peers [--size ${Object.keys(SIZES).join("|")}] [--
 Prints a table and writes all times as JSON. The machine should have nothing else to do.`;
 
 /**
- * glibc hands freed blocks of over 32 MiB, and its heap's end, back to the system, and every page
- * costs a fault when it comes back: with these settings it keeps them, as remoe's pool does.
+ * glibc maps blocks of over 32 MiB anew each time, whatever threshold it is given, and every page
+ * costs a fault: with these settings it takes them from a heap that it keeps, as remoe's pool does.
  */
 const KEEP_MEMORY = {
   MALLOC_MMAP_MAX_: "0",
-  MALLOC_MMAP_THRESHOLD_: String(2 ** 25),
   MALLOC_TRIM_THRESHOLD_: String(2 ** 36),
   MALLOC_TOP_PAD_: String(2 ** 26),
 };
