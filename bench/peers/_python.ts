@@ -45,6 +45,11 @@ export async function ensurePython(say: (text: string) => void): Promise<string>
   return python;
 }
 
+/** PyTorch and its version, as the requirements pin it. */
+export function peerVersion(): string {
+  return Deno.readTextFileSync(REQUIREMENTS).match(/^torch==.*$/m)?.[0] ?? "torch";
+}
+
 /**
  * Runs a program of {@linkcode PROGRAMS} to its end; its errors go to standard error.
  *

@@ -81,6 +81,8 @@ const PROMPT = "The people of the United States ";
 export interface ScenarioState {
   /** λ of the first step. */
   readonly lambda: number;
+  /** Share of closed pairs of token and expert, with these weights. */
+  readonly sparsity: number;
   /** Text to continue, and the tokens it begins with. */
   readonly text: string;
   readonly prompt: readonly number[];
@@ -145,20 +147,21 @@ export async function prepareScenario(
   writeSafetensors(`${folder}/batches.safetensors`, batchEntries(steps));
   writeJson(`${folder}/config.json`, config);
   let lambda = config.moe.lambda0;
+  let sparsity = NaN;
   if (size.trainedSteps === null) {
     say(`Making weights of ${name} in the sparse stage`);
-    const gates = await runProgram(python, "sparse_start.py", [folder, "--threads", `${threads}`]);
-    say(`Share of open gates by layer: ${gates.trim()}`);
+    const args = [folder, "--threads", `${threads}`];
+    sparsity = 1 - Number(await runProgram(python, "sparse_start.py", args));
   } else {
     say(`Training ${name} for ${size.trainedSteps} steps, into the sparse stage`);
     using device = await openDevice("cpu", { threads, seed: config.seed });
     using trainer = new Trainer(base, { device, corpus, tokenizer });
-    while (trainer.steps < size.trainedSteps) trainer.step();
+    while (trainer.steps < size.trainedSteps) sparsity = trainer.step().sparsity;
     writeSafetensors(`${folder}/model.safetensors`, modelEntries(trainer.parameters(), config));
     lambda = trainer.lambda;
   }
   const prompt = [tokenizer.endOfDocument, ...tokenizer.encode(PROMPT)];
-  const state: ScenarioState = { lambda, text: PROMPT, prompt, drawn: 200 };
+  const state: ScenarioState = { lambda, sparsity, text: PROMPT, prompt, drawn: 200 };
   // The last file: a scenario without it is not complete.
   writeJson(`${folder}/scenario.json`, state);
   return { folder, config, state };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { cpus } from "node:os";
 import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
 import { table } from "./_equality_report.ts";
 import { BATCHES, type Mode, type Scenario } from "./_scenario.ts";
@@ -27,6 +28,8 @@ export interface Contest {
 export interface SpeedSettings {
   readonly size: string;
   readonly scenario: Scenario;
+  /** PyTorch's version. */
+  readonly peer: string;
   readonly threads: number;
   readonly rounds: number;
   readonly block: number;
@@ -82,7 +85,7 @@ export function speedReport(
   contests: readonly Contest[],
   settings: SpeedSettings,
 ): { text: string; json: unknown } {
-  const { size, scenario: { config, state }, threads, rounds, block } = settings;
+  const { size, scenario: { config, state }, peer, threads, rounds, block } = settings;
   const { batch, sequence, micro_batch } = config.data;
   const results = contests.map((contest) => ({
     ...contest,
@@ -99,14 +102,18 @@ export function speedReport(
     ])
   );
   const { router, experts, active } = config.moe;
+  const [{ model: processor } = { model: "" }] = cpus();
   const heading =
-    `${size}, router ${router}, ${active} of ${experts} experts, sparse stage, batch ${batch} × ` +
-    `${sequence} in micro-batches of ${micro_batch}, ${threads} threads, ${rounds} rounds of ${block}`;
+    `${processor}, ${threads} threads, ${peer}. ${size}, router ${router}, ${active} of ${experts} ` +
+    `experts, sparsity ${
+      state.sparsity.toFixed(3)
+    }, batch ${batch} × ${sequence} in micro-batches ` +
+    `of ${micro_batch}, ${rounds} rounds of ${block}.`;
   const head = ["", "median ms", "tokens/s", "time over remoe's", "range", "agreement"];
   const date = new Date().toISOString();
   return {
     text: `${heading}\n\n${table(head, rows)}`,
-    json: { date, machine: Deno.build, size, threads, rounds, block, config, results },
+    json: { date, processor, peer, size, threads, rounds, block, state, config, results },
   };
 }
 

@@ -8,7 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
 import { Contender, type ContenderCommand } from "./_contender.ts";
-import { ensurePython, PROGRAMS, WAITING } from "./_python.ts";
+import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
 import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
 
@@ -144,7 +144,13 @@ async function main(): Promise<number> {
     const time = size.resident ? timeTogether : timeApart;
     contests.push({ mode, measured: await time(commands, amount, say) });
   }
-  const report = speedReport(contests, { size: flags.size, scenario, threads, ...amount });
+  const report = speedReport(contests, {
+    size: flags.size,
+    scenario,
+    peer: peerVersion(),
+    threads,
+    ...amount,
+  });
   console.log(report.text);
   const path = flags.json ?? resultPath(flags.size);
   Deno.mkdirSync(path.slice(0, path.lastIndexOf("/") + 1) || ".", { recursive: true });

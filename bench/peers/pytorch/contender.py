@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 import checkpoint
-from model import Expert, LanguageModel, Settings
-from training import Batch, Loss, Recipe, Trainer
+from model import LanguageModel, Settings
+from training import Batch, Recipe, Trainer
 
 
 def read_batches(path: Path, sequence: int) -> Iterator[list[Batch]]:
@@ -35,41 +35,29 @@ def read_batches(path: Path, sequence: int) -> Iterator[list[Batch]]:
     return cycle(steps)
 
 
-def compiled_loss(model: LanguageModel) -> Loss:
-    """The loss through `torch.compile`.
-
-    The dispatch to experts stays outside, since its shapes follow the data; each expert is
-    compiled for any number of rows.
-    """
-    for module in model.modules():
-        if isinstance(module, Expert):
-            module.compile(dynamic=True)
-    return torch.compile(model.loss)
-
-
-def training(model: LanguageModel, scenario: Path, loss: Loss) -> Callable[[], Any]:
+def training(model: LanguageModel, scenario: Path) -> Callable[[], Any]:
     """A whole optimizer step."""
     config = scenario / "config.json"
     recipe = Recipe.read(config)
     state = json.loads((scenario / "scenario.json").read_text())
-    trainer = Trainer(model, recipe, state["lambda"], loss)
+    trainer = Trainer(model, recipe, state["lambda"])
     batches = read_batches(scenario / "batches.safetensors", model.settings.sequence)
     return lambda: trainer.step(next(batches), recipe.lr)
 
 
-def forward(model: LanguageModel, scenario: Path, loss: Loss) -> Callable[[], Any]:
+def forward(model: LanguageModel, scenario: Path) -> Callable[[], Any]:
     """The losses of a step's micro-batches, without gradients."""
     batches = read_batches(scenario / "batches.safetensors", model.settings.sequence)
 
     @torch.no_grad()
     def run() -> float:
-        losses = [loss(tokens, targets)[0].item() for tokens, targets in next(batches)]
+        losses = [model.loss(tokens, targets)[0].item() for tokens, targets in next(batches)]
         return sum(losses) / len(losses)
 
     return run
 
 
-def generation(model: LanguageModel, scenario: Path, _loss: Loss) -> Callable[[], Any]:
+def generation(model: LanguageModel, scenario: Path) -> Callable[[], Any]:
     """A text of the likeliest tokens."""
     state = json.loads((scenario / "scenario.json").read_text())
     return lambda: model.generate(state["prompt"], state["drawn"])
@@ -93,8 +81,9 @@ def main() -> None:
     capacity = max(settings.sequence, len(state["prompt"]) + state["drawn"])
     model = LanguageModel(settings, capacity)
     checkpoint.load(model, scenario / "model.safetensors")
-    loss = compiled_loss(model) if arguments.compile else model.loss
-    run = MODES[arguments.mode](model, scenario, loss)
+    if arguments.compile:
+        model.compile_parts()
+    run = MODES[arguments.mode](model, scenario)
     for line in sys.stdin:
         milliseconds, values = [], []
         for _ in range(json.loads(line)["times"]):

@@ -72,12 +72,24 @@ class Cache:
         self.memory = torch.zeros(shape)
         self.length = 0
 
-    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def of(self, layer: int) -> LayerCache:
+        """The part of one layer."""
+        return LayerCache(self.memory[layer], self.length)
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, [2, batch, groups, capacity, head]."""
+
+    memory: Tensor
+    length: int
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Adds the keys and values of new tokens; gives those of all tokens."""
         end = self.length + key.shape[2]
-        self.memory[layer, 0, :, :, self.length : end] = key
-        self.memory[layer, 1, :, :, self.length : end] = value
-        return self.memory[layer, 0, :, :, :end], self.memory[layer, 1, :, :, :end]
+        self.memory[0, :, :, self.length : end] = key
+        self.memory[1, :, :, self.length : end] = value
+        return self.memory[0, :, :, :end], self.memory[1, :, :, :end]
 
 
 def rotary_angles(settings: Settings, capacity: int) -> tuple[Tensor, Tensor]:
@@ -107,7 +119,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(settings.hidden, settings.hidden, bias=False)
 
     def forward(
-        self, x: Tensor, cosine: Tensor, sine: Tensor, cache: Cache | None, layer: int
+        self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
     ) -> Tensor:
         batch, sequence, hidden = x.shape
         sizes = (self.heads, self.groups, self.groups)
@@ -117,7 +129,7 @@ class Attention(nn.Module):
         key = rotate(key, cosine, sine).transpose(1, 2)
         value = value.transpose(1, 2)
         if cache is not None:
-            key, value = cache.extend(layer, key, value)
+            key, value = cache.extend(key, value)
         attended = F.scaled_dot_product_attention(
             query, key, value, is_causal=sequence > 1, enable_gqa=self.heads != self.groups
         )
@@ -210,9 +222,6 @@ class MoE(nn.Module):
         routing = self.router(x, forced)
         return self.dispatch(x, routing), routing
 
-    # How many rows an expert gets is known at run time only: a compiler would have to guard on
-    # every count, and compile again for each.
-    @torch.compiler.disable
     def dispatch(self, x: Tensor, routing: Routing) -> Tensor:
         """Sorts the open pairs by expert, runs each expert on its rows, and adds them up."""
         mask = routing.mask.t()
@@ -253,17 +262,23 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
         self.feed_forward = Dense(settings) if settings.router == "dense" else MoE(settings)
 
+    def attend(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
+    ) -> tuple[Tensor, Tensor]:
+        """The attention half; gives the residual stream and the input of the second half."""
+        x = x + self.attention(self.attention_norm(x), cosine, sine, cache)
+        return x, self.feed_forward_norm(x).flatten(0, 1)
+
     def forward(
         self,
         x: Tensor,
         cosine: Tensor,
         sine: Tensor,
-        forced: Tensor | None = None,
-        cache: Cache | None = None,
-        layer: int = 0,
+        forced: Tensor | None,
+        cache: LayerCache | None,
     ) -> tuple[Tensor, Routing | None]:
-        x = x + self.attention(self.attention_norm(x), cosine, sine, cache, layer)
-        y, routing = self.feed_forward(self.feed_forward_norm(x).flatten(0, 1), forced)
+        x, normed = self.attend(x, cosine, sine, cache)
+        y, routing = self.feed_forward(normed, forced)
         return x + y.view_as(x), routing
 
 
@@ -288,7 +303,7 @@ class LanguageModel(nn.Module):
     def states(
         self, tokens: Tensor, masks: list[Tensor] | None = None, cache: Cache | None = None
     ) -> tuple[Tensor, list[Routing]]:
-        """Final hidden states of `tokens` [batch, sequence], and each layer's routing."""
+        """The last block's output for `tokens` [batch, sequence], and each layer's routing."""
         first = 0 if cache is None else cache.length
         end = first + tokens.shape[1]
         cosine, sine = self.cosine[first:end], self.sine[first:end]
@@ -296,19 +311,42 @@ class LanguageModel(nn.Module):
         routings = []
         for layer, block in enumerate(self.blocks):
             forced = None if masks is None else masks[layer]
-            x, routing = block(x, cosine, sine, forced, cache, layer)
+            part = None if cache is None else cache.of(layer)
+            x, routing = block(x, cosine, sine, forced, part)
             if routing is not None:
                 routings.append(routing)
         if cache is not None:
             cache.length = end
-        return self.norm(x), routings
+        return x, routings
 
     def loss(
         self, tokens: Tensor, targets: Tensor, masks: list[Tensor] | None = None
     ) -> tuple[Tensor, list[Routing]]:
         """Mean loss of the next token in nats, without regularisation, and the routing."""
         states, routings = self.states(tokens, masks)
-        return F.cross_entropy(self.head(states).flatten(0, 1), targets.flatten()), routings
+        return self.head_loss(states, targets), routings
+
+    def head_loss(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Norm, output head and cross entropy."""
+        logits = self.head(self.norm(states))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def compile_parts(self) -> None:
+        """Compiles all that has fixed shapes, and each expert for any number of rows.
+
+        What lies between, the dispatch, has shapes that follow from the data: compiled whole, the
+        model would break off there, or be compiled again for every count of rows.
+        """
+        self.head_loss = torch.compile(self.head_loss)
+        for block in self.blocks:
+            block.attend = torch.compile(block.attend)
+            layer = block.feed_forward
+            if isinstance(layer, Dense):
+                layer.expert.compile()
+                continue
+            layer.router.compile()
+            for expert in layer.experts:
+                expert.compile(dynamic=True)
 
     def total(
         self, loss: Tensor, routings: list[Routing], lambda_: float, share: float
@@ -334,7 +372,7 @@ class LanguageModel(nn.Module):
         tokens, drawn = torch.tensor([prompt]), []
         for _ in range(count):
             states, _ = self.states(tokens, cache=cache)
-            tokens = self.head(states[:, -1]).argmax(-1, keepdim=True)
+            tokens = self.head(self.norm(states[:, -1])).argmax(-1, keepdim=True)
             drawn.append(int(tokens))
         return drawn
 

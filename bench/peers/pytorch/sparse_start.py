@@ -51,8 +51,7 @@ def main() -> None:
             )
         _, routings = model.states(tokens.view(-1, settings.sequence).long())
     checkpoint.save(model, scenario / "model.safetensors")
-    open_gates = torch.stack([routing.mask.float().mean() for routing in routings])
-    print(f"{open_gates.min():.4f} to {open_gates.max():.4f}")
+    print(torch.stack([routing.mask.double().mean() for routing in routings]).mean().item())
 
 
 if __name__ == "__main__":

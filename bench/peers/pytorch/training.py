@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model import LanguageModel, Routing
+from model import LanguageModel
 
 Batch = tuple[Tensor, Tensor]
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, list[Routing]]]
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,8 @@ class Recipe:
 class Trainer:
     """A model in training."""
 
-    def __init__(
-        self, model: LanguageModel, recipe: Recipe, lambda_: float, loss: Loss | None = None
-    ) -> None:
+    def __init__(self, model: LanguageModel, recipe: Recipe, lambda_: float) -> None:
         self.model, self.recipe, self.lambda_ = model, recipe, lambda_
-        # The model's own loss, or a compiled one.
-        self.loss = loss or model.loss
         matrices = [p for p in model.parameters() if p.dim() > 1]
         scales = [p for p in model.parameters() if p.dim() == 1]
         self.optimizer = torch.optim.AdamW(
@@ -71,7 +66,7 @@ class Trainer:
         share = 1 / len(batches)
         loss_of_step, active, pairs = 0.0, 0, 0
         for tokens, targets in batches:
-            loss, routings = self.loss(tokens, targets)
+            loss, routings = self.model.loss(tokens, targets)
             self.model.total(loss, routings, self.lambda_, share).backward()
             loss_of_step += share * loss.item()
             active += sum(int(routing.mask.sum()) for routing in routings)
