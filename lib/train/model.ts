@@ -5,7 +5,7 @@ import { StepState } from "../autograd/step_state.ts";
 import { DenseRouter } from "../moe/dense_router.ts";
 import { MoE } from "../moe/moe.ts";
 import { ReluRouter } from "../moe/relu_router.ts";
-import type { Router } from "../moe/router.ts";
+import type { Router, Routing } from "../moe/router.ts";
 import { TopKRouter } from "../moe/topk_router.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { FeedForwardLayer } from "../nn/transformer_block.ts";
@@ -20,6 +20,9 @@ export interface BuiltModel extends Disposable {
   readonly state: StepState;
 }
 
+/** Sees the routing of a layer in each forward pass; the tensors belong to the open scope. */
+export type RoutingObserver = (layer: number, routing: Routing) => void;
+
 /**
  * Builds the model of a configuration with random weights; the device's seed decides them.
  *
@@ -28,12 +31,14 @@ export interface BuiltModel extends Disposable {
  * @param device Where it lives.
  * @param config The configuration.
  * @param kept Rows of each layer that keep their pre-activations; default all.
+ * @param observe Sees what the routers decide.
  * @returns The model; dispose of it to free its weights.
  */
 export function buildModel(
   device: Device,
   config: TrainConfig,
   kept: readonly KeptRows[] = [],
+  observe?: RoutingObserver,
 ): BuiltModel {
   const { model: m, moe } = config;
   const state = new StepState(device, {
@@ -50,7 +55,8 @@ export function buildModel(
     ropeBase: m.rope_base,
     normEpsilon: m.norm_epsilon,
     deviation: m.init_std,
-    feedForward: (layer) => buildFeedForward(device, config, { state, layer, kept: kept[layer] }),
+    feedForward: (layer) =>
+      buildFeedForward(device, config, { state, layer, kept: kept[layer], observe }),
   });
   return {
     model,
@@ -66,10 +72,15 @@ export function buildModel(
 function buildFeedForward(
   device: Device,
   config: TrainConfig,
-  place: { state: StepState; layer: number; kept: KeptRows | undefined },
+  place: {
+    state: StepState;
+    layer: number;
+    kept: KeptRows | undefined;
+    observe: RoutingObserver | undefined;
+  },
 ): FeedForwardLayer {
   const { model: m, moe } = config;
-  const { state, layer, kept } = place;
+  const { state, layer, kept, observe } = place;
   const name = `model.layers.${layer}.block_sparse_moe`;
   const router = buildRouter(device, config, state, `${name}.gate.weight`);
   const experts = new MoE(device, {
@@ -84,7 +95,11 @@ function buildFeedForward(
     ...(kept === undefined ? {} : { kept }),
   });
   return {
-    forward: (x) => experts.forward(x).output,
+    forward: (x) => {
+      const { output, routing } = experts.forward(x);
+      observe?.(layer, routing);
+      return output;
+    },
     parameters: () => experts.parameters(),
     [Symbol.dispose](): void {
       experts[Symbol.dispose]();

@@ -1,0 +1,199 @@
+/**
+ * Writes down a run of remoe so that another implementation can be held to it: weights, gradients,
+ * gates, loss and λ at some of its steps, and the tokens, loss, λ and learning rate of each.
+ *
+ * The run is the product's own {@linkcode Trainer}. What it does not show, gradients and gates, a
+ * second model works out from the same weights and tokens; its loss must be the trainer's to the bit.
+ *
+ * @module
+ */
+
+import type { Device } from "../../lib/autograd/device.ts";
+import type { Parameter } from "../../lib/autograd/parameter.ts";
+import { BatchSampler } from "../../lib/data/batch_sampler.ts";
+import type { Batch } from "../../lib/data/batches.ts";
+import type { Corpus } from "../../lib/data/tokenized_text.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer.ts";
+import { internal } from "../../lib/tensor/tensor.ts";
+import { copyInto, download } from "../../lib/tensor/transfer.ts";
+import type { TrainConfig } from "../../lib/train/config.ts";
+import { buildModel, type BuiltModel } from "../../lib/train/model.ts";
+import { type TensorEntry, writeSafetensors } from "../../lib/train/safetensors.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { modelEntries } from "../../lib/train/weight_layout.ts";
+import { batchEntries } from "./_batches.ts";
+
+/** What {@linkcode capture} works with. */
+export interface CaptureOptions {
+  /** Where to train. */
+  readonly device: Device;
+  /** The text as tokens. */
+  readonly corpus: Corpus;
+  /** The tokenizer that made them. */
+  readonly tokenizer: Tokenizer;
+  /** Where to write; emptied first. */
+  readonly folder: string;
+  /** Optimizer steps to take. */
+  readonly steps: number;
+  /** Steps from one captured point to the next; the last one comes after the last step. */
+  readonly every: number;
+}
+
+/** A captured point: the moment before a step. */
+export interface CapturedPoint {
+  /** Steps taken before. */
+  readonly step: number;
+  /** Folder of its tensors, within that of the run. */
+  readonly folder: string;
+  /** MoE layers. */
+  readonly layers: number;
+  /** Loss of the step's tokens. */
+  readonly loss: number;
+  /** λ of the step. */
+  readonly lambda: number;
+}
+
+/** A step of the run. */
+export interface CapturedStep {
+  readonly loss: number;
+  readonly lambda: number;
+  readonly lr: number;
+  readonly sparsity: number;
+  /** Norm of the whole gradient before clipping. */
+  readonly grad_norm: number;
+}
+
+/** What `run.json` holds. */
+export interface CapturedRun {
+  readonly points: readonly CapturedPoint[];
+  readonly steps: readonly CapturedStep[];
+}
+
+/**
+ * Trains for some steps and writes them down.
+ *
+ * @param config The configuration.
+ * @param options Device, text, folder, steps.
+ * @returns What was written to `run.json`.
+ */
+export function capture(config: TrainConfig, options: CaptureOptions): CapturedRun {
+  const { device, corpus, tokenizer, folder, steps, every } = options;
+  emptyFolder(folder);
+  using trainer = new Trainer(config, { device, corpus, tokenizer });
+  using probe = new Probe(device, config);
+  // A second sampler of the same seed: it gives the batches that the trainer is about to take.
+  const { sequence, batch, micro_batch } = config.data;
+  const sampler = new BatchSampler(corpus.train.tokens, { sequence, seed: config.seed });
+  const points: CapturedPoint[] = [];
+  const done: CapturedStep[] = [];
+  const batches: Batch[][] = [];
+  for (let step = 0; step <= steps; step++) {
+    const next = Array.from({ length: batch / micro_batch }, () => sampler.next(micro_batch));
+    batches.push(next);
+    const point = step % every === 0 ? probe.write(trainer, next, folder) : null;
+    if (point !== null) points.push(point);
+    if (step === steps) break;
+    const { loss, lambda, lr, sparsity, grad_norm } = trainer.step();
+    if (point !== null && point.loss !== loss) {
+      throw new Error(`The probe's loss at step ${step} is ${point.loss}, the trainer's ${loss}`);
+    }
+    done.push({ loss, lambda, lr, sparsity, grad_norm });
+  }
+  const run = { points, steps: done };
+  writeSafetensors(`${folder}/batches.safetensors`, batchEntries(batches));
+  Deno.writeTextFileSync(`${folder}/config.json`, JSON.stringify(config, null, 2));
+  Deno.writeTextFileSync(`${folder}/run.json`, JSON.stringify(run));
+  return run;
+}
+
+/** A model that shows what a training step keeps to itself. */
+class Probe implements Disposable {
+  readonly #device: Device;
+  readonly #config: TrainConfig;
+  readonly #built: BuiltModel;
+  /** Holds gradients in the place of weights, so that they are written as weights are. */
+  readonly #gradients: BuiltModel;
+  #gates: TensorEntry[] = [];
+  #microBatch = 0;
+
+  constructor(device: Device, config: TrainConfig) {
+    this.#device = device;
+    this.#config = config;
+    this.#built = buildModel(device, config, [], (layer, { gates }) => {
+      const values = download(internal(gates));
+      this.#gates.push({
+        name: `${this.#microBatch}.${layer}`,
+        dtype: "F32",
+        shape: gates.shape,
+        read: () => new Uint8Array(values.buffer),
+      });
+    });
+    this.#gradients = buildModel(device, config);
+  }
+
+  /** Writes the point where a trainer is: what its next step will see. */
+  write(trainer: Trainer, batches: readonly Batch[], folder: string): CapturedPoint {
+    const { model } = this.#built;
+    copyAll(model.parameters(), trainer.parameters());
+    const loss = this.#run(trainer.lambda, batches);
+    copyAll(this.#gradients.model.parameters(), [...model.parameters()].map(gradientOf));
+    const name = `step-${String(trainer.steps).padStart(4, "0")}`;
+    const path = `${folder}/${name}`;
+    Deno.mkdirSync(path);
+    this.#writeModel(`${path}/model.safetensors`, model.parameters());
+    this.#writeModel(`${path}/gradients.safetensors`, this.#gradients.model.parameters());
+    writeSafetensors(`${path}/gates.safetensors`, this.#gates);
+    const { layers } = this.#config.model;
+    return { step: trainer.steps, folder: name, layers, loss, lambda: trainer.lambda };
+  }
+
+  /** Forward and backward of a step, as the trainer runs them; gives the loss. */
+  #run(lambda: number, batches: readonly Batch[]): number {
+    const { model, state } = this.#built;
+    const share = 1 / batches.length;
+    for (const parameter of model.parameters()) parameter.zeroGradient();
+    this.#gates = [];
+    state.setLambda(lambda);
+    state.begin();
+    for (const [index, batch] of batches.entries()) {
+      this.#microBatch = index;
+      using tape = this.#device.record();
+      const tokens = this.#device.tokens(batch.tokens);
+      const { loss } = model.loss(tokens, this.#device.tokens(batch.targets), batch.sequence);
+      state.addLoss(loss, share);
+      tape.backward(loss, { scale: share });
+    }
+    return state.read().loss;
+  }
+
+  #writeModel(path: string, parameters: Iterable<Parameter>): void {
+    writeSafetensors(path, modelEntries(parameters, this.#config));
+  }
+
+  [Symbol.dispose](): void {
+    this.#built[Symbol.dispose]();
+    this.#gradients[Symbol.dispose]();
+  }
+}
+
+type Tensors = Iterable<Parameter | Parameter["gradient"]>;
+
+function copyAll(targets: Tensors, sources: Tensors): void {
+  const list = [...sources];
+  for (const [i, target] of [...targets].entries()) {
+    copyInto(internal(target), internal(list[i]!));
+  }
+}
+
+function gradientOf({ gradient }: Parameter): Parameter["gradient"] {
+  return gradient;
+}
+
+function emptyFolder(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  Deno.mkdirSync(path, { recursive: true });
+}

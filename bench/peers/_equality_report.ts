@@ -1,0 +1,182 @@
+/**
+ * The tables of the comparison with PyTorch, and what in them is beyond its limit.
+ *
+ * @module
+ */
+
+import type { CapturedRun } from "./_capture.ts";
+
+/** One point of a run, as `equality.py` found it. Differences are remoe's value less PyTorch's. */
+export interface PointFigures {
+  readonly step: number;
+  readonly loss: number;
+  /** Share of pairs that remoe did not route. */
+  readonly sparsity: number;
+  /** PyTorch chose the experts by itself. */
+  readonly loss_difference: number;
+  /** It took remoe's choice. */
+  readonly forced_loss_difference: number;
+  /** The same in float64. */
+  readonly exact_loss_difference: number;
+  /** Pairs of a token and an expert, all layers. */
+  readonly pairs: number;
+  /** Pairs that only one of the two routes. */
+  readonly flipped_pairs: number;
+  /** Tokens of a layer with such a pair. */
+  readonly flipped_tokens: number;
+  /** Greatest relative difference of a parameter's gradient, PyTorch choosing. */
+  readonly free_gradient: number;
+  /** The same with remoe's choice. */
+  readonly gradient: number;
+  /** Whose gradient it is. */
+  readonly worst_parameter: string;
+  /** remoe's distance from float64. */
+  readonly gradient_to_exact: number;
+  /** PyTorch's own in fp32. */
+  readonly pytorch_gradient_to_exact: number;
+}
+
+/** A step of PyTorch's own run. */
+export interface FreeStep {
+  readonly loss: number;
+  readonly lambda: number;
+}
+
+/** Both sides of one case. */
+export interface Compared {
+  readonly name: string;
+  readonly run: CapturedRun;
+  readonly peer: { readonly points: readonly PointFigures[]; readonly steps: readonly FreeStep[] };
+}
+
+/** What may differ. */
+export interface Limits {
+  /** Loss of one step, nats. */
+  readonly loss: number;
+  /** Relative difference of a gradient, with one and the same routing. */
+  readonly gradient: number;
+  /** Loss in separate runs, over the first `freeSteps`. */
+  readonly freeLoss: number;
+  readonly freeSteps: number;
+}
+
+/**
+ * Writes the tables.
+ *
+ * @param compared The cases.
+ * @param limits What may differ.
+ * @returns The text, and a sentence for each limit that was passed.
+ */
+export function equalityReport(
+  compared: readonly Compared[],
+  limits: Limits,
+): { text: string; failures: string[] } {
+  const failures = compared.flatMap((each) => failuresOf(each, limits));
+  const verdict = failures.length === 0
+    ? "All within their limits."
+    : ["Beyond their limits:", ...failures.map((failure) => `- ${failure}`)].join("\n");
+  const { loss, gradient, freeLoss, freeSteps } = limits;
+  const text = [
+    pointTable(compared),
+    freeTable(compared, freeSteps),
+    `Limits: loss ${loss}, gradient ${gradient} with the same routing, loss of separate runs ` +
+    `${freeLoss} for ${freeSteps} steps.`,
+    verdict,
+  ].join("\n\n");
+  return { text, failures };
+}
+
+function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
+  const failures: string[] = [];
+  const check = (what: string, value: number, limit: number): void => {
+    // Written so that NaN fails.
+    if (!(value <= limit)) failures.push(`${name}: ${what} ${value.toExponential(1)} > ${limit}`);
+  };
+  for (const point of peer.points) {
+    check(`loss at step ${point.step}`, Math.abs(point.forced_loss_difference), limits.loss);
+    check(`gradient of ${point.worst_parameter}`, point.gradient, limits.gradient);
+  }
+  const free = greatest(differences(run, peer.steps).slice(0, limits.freeSteps));
+  check("loss of separate runs", free, limits.freeLoss);
+  return failures;
+}
+
+function pointTable(compared: readonly Compared[]): string {
+  const rows = compared.flatMap(({ name, peer }) =>
+    peer.points.map((point) => [
+      name,
+      String(point.step),
+      point.loss.toFixed(4),
+      point.sparsity.toFixed(3),
+      scientific(point.loss_difference),
+      scientific(point.forced_loss_difference),
+      `${point.flipped_pairs} / ${point.pairs}`,
+      String(point.flipped_tokens),
+      scientific(point.free_gradient),
+      scientific(point.gradient),
+      scientific(point.gradient_to_exact),
+      scientific(point.pytorch_gradient_to_exact),
+    ])
+  );
+  return table([
+    "case",
+    "step",
+    "loss",
+    "sparsity",
+    "Δ loss",
+    "Δ loss, same routing",
+    "pairs flipped",
+    "tokens",
+    "gradient",
+    "gradient, same routing",
+    "remoe to float64",
+    "PyTorch to float64",
+  ], rows);
+}
+
+function freeTable(compared: readonly Compared[], freeSteps: number): string {
+  const rows = compared.map(({ name, run, peer }) => {
+    const all = differences(run, peer.steps);
+    const diverged = run.steps.findIndex(({ lambda }, i) =>
+      Math.abs(Math.log(lambda / peer.steps[i]!.lambda)) > 1e-6
+    );
+    const beyond = all.findIndex((difference) => difference > 1e-4);
+    return [
+      name,
+      scientific(greatest(all.slice(0, freeSteps))),
+      scientific(greatest(all)),
+      beyond < 0 ? "never" : String(beyond),
+      diverged < 0 ? "never" : String(diverged),
+      (run.steps.at(-1)?.loss ?? NaN).toFixed(5),
+      (peer.steps.at(-1)?.loss ?? NaN).toFixed(5),
+    ];
+  });
+  return table([
+    "separate runs",
+    `greatest Δ loss to step ${freeSteps}`,
+    "to the end",
+    "above 1e-4 from step",
+    "λ differs from step",
+    "last loss, remoe",
+    "PyTorch",
+  ], rows);
+}
+
+function differences(run: CapturedRun, steps: readonly FreeStep[]): number[] {
+  return run.steps.map(({ loss }, i) => Math.abs(loss - (steps[i]?.loss ?? NaN)));
+}
+
+function greatest(values: readonly number[]): number {
+  return Math.max(0, ...values);
+}
+
+function scientific(value: number): string {
+  return value === 0 ? "0" : value.toExponential(1);
+}
+
+/** A table in Markdown; all columns but the first are numbers. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+  const rule = head.map((_, column) => column === 0 ? "---" : "---:");
+  return [line(head), line(rule), ...rows.map(line)].join("\n");
+}

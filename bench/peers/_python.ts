@@ -1,0 +1,87 @@
+/**
+ * The Python of the peer: a virtual environment beside this file, made on first use.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+
+/** Folder of the programs in Python. */
+export const PROGRAMS: string = pathOf("./pytorch");
+
+/** Folder of what the comparisons write; nothing in it is worth keeping. */
+export const WORK: string = pathOf("./.work");
+
+const ENVIRONMENT = pathOf("./.venv");
+const REQUIREMENTS = pathOf("./requirements.txt");
+
+/**
+ * How threads wait for each other, in PyTorch as in remoe (`cli/_openmp.ts` says why): they sleep
+ * soon, so that contenders that share cores with others do not burn them.
+ */
+export const WAITING: Readonly<Record<string, string>> = {
+  GOMP_SPINCOUNT: Deno.env.get("GOMP_SPINCOUNT") ?? "30000",
+};
+
+/** A copy of the requirements that were installed, written last. */
+const INSTALLED = `${ENVIRONMENT}/installed.txt`;
+
+/**
+ * Makes sure that PyTorch is there. PyPI's build for Linux brings CUDA's libraries along, so the
+ * first time takes some minutes and five gigabytes of disk.
+ *
+ * @param say Is told before anything is downloaded.
+ * @returns The path of the interpreter.
+ */
+export async function ensurePython(say: (text: string) => void): Promise<string> {
+  const python = `${ENVIRONMENT}/bin/python`;
+  const wanted = Deno.readTextFileSync(REQUIREMENTS);
+  if (readIfThere(INSTALLED) === wanted) return python;
+  say("Installing PyTorch into bench/peers/.venv: some minutes, about 5 GB");
+  await run("python3", ["-m", "venv", "--clear", ENVIRONMENT]);
+  const install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-r"];
+  await run(python, [...install, REQUIREMENTS]);
+  Deno.writeTextFileSync(INSTALLED, wanted);
+  return python;
+}
+
+/** PyTorch and its version, as the requirements pin it. */
+export function peerVersion(): string {
+  return Deno.readTextFileSync(REQUIREMENTS).match(/^torch==.*$/m)?.[0] ?? "torch";
+}
+
+/**
+ * Runs a program of {@linkcode PROGRAMS} to its end; its errors go to standard error.
+ *
+ * @param python The interpreter.
+ * @param name The program's file.
+ * @param args Its arguments.
+ * @returns What it wrote to standard output.
+ */
+export async function runProgram(
+  python: string,
+  name: string,
+  args: readonly string[],
+): Promise<string> {
+  return await run(python, [`${PROGRAMS}/${name}`, ...args]);
+}
+
+async function run(command: string, args: readonly string[]): Promise<string> {
+  const process = new Deno.Command(command, { args: [...args], env: WAITING, stderr: "inherit" });
+  const { success, code, stdout } = await process.output();
+  if (!success) throw new Error(`${command} ${args.join(" ")} ended with code ${code}`);
+  return new TextDecoder().decode(stdout);
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function pathOf(relative: string): string {
+  return fileURLToPath(new URL(relative, import.meta.url));
+}

@@ -1,0 +1,192 @@
+/**
+ * What both sides of the comparison of speed start from: a configuration, weights in the sparse
+ * stage, tokens, and a prompt.
+ *
+ * @module
+ */
+
+import { openDevice } from "../../cli/_open_device.ts";
+import { BatchSampler } from "../../lib/data/batch_sampler.ts";
+import { bundledText } from "../../lib/data/bundled_text.ts";
+import { prepareCorpus } from "../../lib/data/corpus.ts";
+import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
+import type { Corpus } from "../../lib/data/tokenized_text.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer.ts";
+import type { ConfigLayer, TrainConfig } from "../../lib/train/config.ts";
+import { parseConfig } from "../../lib/train/parse_config.ts";
+import { writeSafetensors } from "../../lib/train/safetensors.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { modelEntries } from "../../lib/train/weight_layout.ts";
+import { batchEntries } from "./_batches.ts";
+import { runProgram, WORK } from "./_python.ts";
+
+/** What is timed. */
+export type Mode = "train" | "forward" | "generate";
+
+/** A size of model that can be compared. */
+export interface Size {
+  /** Its configuration. */
+  readonly config: ConfigLayer;
+  /** Optimizer steps of remoe that bring it to the sparse stage; null: weights are made up. */
+  readonly trainedSteps: number | null;
+  /** What is timed by default. */
+  readonly modes: readonly Mode[];
+  /** Whether all contenders fit in memory at once. */
+  readonly resident: boolean;
+  /** Blocks of each contender, and steps or texts of each block, by default. */
+  readonly rounds: number;
+  readonly block: number;
+}
+
+/**
+ * Steps while timing hardly move the weights, so that routing, and with it the work of a step, stays
+ * the same; what a step costs does not depend on the learning rate.
+ */
+const STILL = { lr: 1e-12, weight_decay: 0 };
+
+/** The sizes by name. */
+export const SIZES: Readonly<Record<string, Size>> = {
+  pico: {
+    config: { preset: "pico" },
+    trainedSteps: 120,
+    modes: ["train", "forward", "generate"],
+    resident: true,
+    rounds: 8,
+    block: 8,
+  },
+  nano: {
+    config: { preset: "nano" },
+    trainedSteps: 150,
+    modes: ["train", "forward", "generate"],
+    resident: true,
+    rounds: 8,
+    block: 5,
+  },
+  "182m": {
+    config: { preset: "182m", data: { batch: 4, micro_batch: 2 } },
+    trainedSteps: null,
+    modes: ["train", "forward"],
+    resident: false,
+    rounds: 3,
+    block: 2,
+  },
+};
+
+/** Steps whose tokens are written; PyTorch begins again with the first after the last. */
+export const BATCHES = 128;
+
+const PROMPT = "The people of the United States ";
+
+/** What `scenario.json` holds: all that is no tensor and no configuration. */
+export interface ScenarioState {
+  /** λ of the first step. */
+  readonly lambda: number;
+  /** Share of closed pairs of token and expert, with these weights. */
+  readonly sparsity: number;
+  /** Text to continue, and the tokens it begins with. */
+  readonly text: string;
+  readonly prompt: readonly number[];
+  /** Tokens to draw. */
+  readonly drawn: number;
+}
+
+/** A folder with everything, ready for contenders. */
+export interface Scenario {
+  readonly folder: string;
+  readonly config: TrainConfig;
+  readonly state: ScenarioState;
+}
+
+/** The text of a configuration. */
+export async function openText(
+  config: TrainConfig,
+): Promise<{ corpus: Corpus; tokenizer: Tokenizer }> {
+  const tokenizer = await openTokenizer(config.data.tokenizer);
+  const corpus = await prepareCorpus(await bundledText(), tokenizer, {
+    validationFraction: config.data.validation_fraction,
+  });
+  return { corpus, tokenizer };
+}
+
+/** Reads back a scenario. */
+export function readScenario(folder: string): Scenario {
+  return {
+    folder,
+    config: parseConfig(JSON.parse(Deno.readTextFileSync(`${folder}/config.json`))),
+    state: JSON.parse(Deno.readTextFileSync(`${folder}/scenario.json`)) as ScenarioState,
+  };
+}
+
+/**
+ * Makes the scenario of a size, or takes the one that is there.
+ *
+ * @param name The size.
+ * @param options Threads, the interpreter, and who is told what takes long.
+ * @returns The scenario.
+ */
+export async function prepareScenario(
+  name: string,
+  options: { threads: number; python: string; say: (text: string) => void },
+): Promise<Scenario> {
+  const { threads, python, say } = options;
+  const size = SIZES[name]!;
+  const folder = `${WORK}/speed/${name}`;
+  const base = parseConfig(size.config);
+  const config: TrainConfig = { ...base, threads, optimizer: { ...base.optimizer, ...STILL } };
+  if (isMadeFrom(folder, config)) return readScenario(folder);
+  Deno.mkdirSync(folder, { recursive: true });
+  const { corpus, tokenizer } = await openText(config);
+  const { sequence, batch, micro_batch } = config.data;
+  const sampler = new BatchSampler(corpus.train.tokens, { sequence, seed: config.seed });
+  const steps = Array.from(
+    { length: BATCHES },
+    () => Array.from({ length: batch / micro_batch }, () => sampler.next(micro_batch)),
+  );
+  const remove = ["batches.safetensors", "model.safetensors", "scenario.json"];
+  remove.forEach((file) => removeIfThere(`${folder}/${file}`));
+  writeSafetensors(`${folder}/batches.safetensors`, batchEntries(steps));
+  writeJson(`${folder}/config.json`, config);
+  let lambda = config.moe.lambda0;
+  let sparsity = NaN;
+  if (size.trainedSteps === null) {
+    say(`Making weights of ${name} in the sparse stage`);
+    const args = [folder, "--threads", `${threads}`];
+    sparsity = 1 - Number(await runProgram(python, "sparse_start.py", args));
+  } else {
+    say(`Training ${name} for ${size.trainedSteps} steps, into the sparse stage`);
+    using device = await openDevice("cpu", { threads, seed: config.seed });
+    using trainer = new Trainer(base, { device, corpus, tokenizer });
+    while (trainer.steps < size.trainedSteps) sparsity = trainer.step().sparsity;
+    writeSafetensors(`${folder}/model.safetensors`, modelEntries(trainer.parameters(), config));
+    lambda = trainer.lambda;
+  }
+  const prompt = [tokenizer.endOfDocument, ...tokenizer.encode(PROMPT)];
+  const state: ScenarioState = { lambda, sparsity, text: PROMPT, prompt, drawn: 200 };
+  // The last file: a scenario without it is not complete.
+  writeJson(`${folder}/scenario.json`, state);
+  return { folder, config, state };
+}
+
+/** Whether a folder holds the whole scenario of a configuration. */
+function isMadeFrom(folder: string, config: TrainConfig): boolean {
+  try {
+    Deno.statSync(`${folder}/scenario.json`);
+    const made = parseConfig(JSON.parse(Deno.readTextFileSync(`${folder}/config.json`)));
+    return JSON.stringify(made) === JSON.stringify(parseConfig(config));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function writeJson(path: string, value: unknown): void {
+  Deno.writeTextFileSync(path, JSON.stringify(value, null, 2));
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Holds remoe's losses, gradients and training to PyTorch's, which are written from the same
+ * equations and nothing else. See README.md beside this file.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { openDevice } from "../../cli/_open_device.ts";
+import type { Device } from "../../lib/autograd/device.ts";
+import { bundledText } from "../../lib/data/bundled_text.ts";
+import { prepareCorpus } from "../../lib/data/corpus.ts";
+import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
+import type { ConfigLayer } from "../../lib/train/config.ts";
+import { parseConfig } from "../../lib/train/parse_config.ts";
+import { capture, type CapturedRun } from "./_capture.ts";
+import { type Compared, equalityReport, type Limits } from "./_equality_report.ts";
+import { ensurePython, runProgram, WORK } from "./_python.ts";
+
+const HELP = `deno task bench:equality [--case NAME]... [--steps N] [--every N] [--threads N]
+
+Compares losses, gradients and training of remoe and PyTorch. Ends with code 1 where they differ
+by more than they may.`;
+
+/** What is compared; `relu` with defaults is the product's own default. */
+const CASES: Readonly<Record<string, ConfigLayer>> = {
+  dense: { preset: "pico", moe: { router: "dense", experts: 1 } },
+  topk: { preset: "pico", moe: { router: "topk" } },
+  "topk-2-renormalized": {
+    preset: "pico",
+    moe: { router: "topk", active: 2, renormalize: true },
+  },
+  relu: { preset: "pico" },
+  "relu-plain": { preset: "pico", moe: { balance: "plain" } },
+  "relu-granular-accumulated": {
+    preset: "pico",
+    moe: { granularity: 2 },
+    data: { micro_batch: 8 },
+  },
+  "relu-nano": { preset: "nano" },
+};
+
+const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };
+
+async function main(): Promise<number> {
+  const flags = parseArgs(Deno.args, {
+    boolean: ["help"],
+    string: ["case", "steps", "every", "threads"],
+    collect: ["case"],
+    default: { steps: "100", every: "10", threads: "2" },
+  });
+  if (flags.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const names = flags.case.length > 0 ? flags.case : Object.keys(CASES);
+  const unknown = names.find((name) => !(name in CASES));
+  if (unknown !== undefined) {
+    console.error(`There is no case ${unknown}; the cases are ${Object.keys(CASES).join(", ")}`);
+    return 1;
+  }
+  const [steps = 0, every = 0, threads = 0] = [flags.steps, flags.every, flags.threads].map(Number);
+  const python = await ensurePython(console.error);
+  const tokenizer = await openTokenizer("byte");
+  const corpus = await prepareCorpus(await bundledText(), tokenizer);
+  const compared: Compared[] = [];
+  for (const name of names) {
+    console.error(`${name}: ${steps} steps of remoe, then PyTorch`);
+    const config = parseConfig(CASES[name]);
+    const folder = `${WORK}/equality/${name}`;
+    using device: Device = await openDevice("cpu", { threads, seed: config.seed });
+    const run: CapturedRun = capture(config, { device, corpus, tokenizer, folder, steps, every });
+    const text = await runProgram(python, "equality.py", [folder, "--threads", flags.threads]);
+    compared.push({ name, run, peer: JSON.parse(text) });
+  }
+  const { text, failures } = equalityReport(compared, LIMITS);
+  console.log(text);
+  return failures.length === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,431 @@
+"""The model of remoe in PyTorch: LLaMA blocks with Mixture-of-Experts layers.
+
+Written from the equations of the ReMoE paper, not from the kernels, so that agreement of the two
+means something: gradients are PyTorch's own, and the regularisation is part of the loss.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the model needs of a run's `config.json`; granularity is already multiplied in."""
+
+    layers: int
+    hidden: int
+    heads: int
+    groups: int
+    width: int
+    vocabulary: int
+    rope_base: float
+    norm_epsilon: float
+    deviation: float
+    router: str
+    experts: int
+    active: int
+    balance: str
+    balance_coefficient: float
+    renormalize: bool
+    sequence: int
+
+    @staticmethod
+    def read(path: Path) -> Settings:
+        """Reads the `config.json` of a run."""
+        config = json.loads(path.read_text())
+        model, moe = config["model"], config["moe"]
+        return Settings(
+            layers=model["layers"],
+            hidden=model["hidden"],
+            heads=model["heads"],
+            groups=model["groups"],
+            width=model["ffn"] // moe["granularity"],
+            vocabulary=model["vocabulary"],
+            rope_base=model["rope_base"],
+            norm_epsilon=model["norm_epsilon"],
+            deviation=model["init_std"],
+            router=moe["router"],
+            experts=moe["experts"] * moe["granularity"],
+            active=moe["active"] * moe["granularity"],
+            balance=moe["balance"],
+            balance_coefficient=moe["balance_coefficient"],
+            renormalize=moe["renormalize"],
+            sequence=config["data"]["sequence"],
+        )
+
+
+class Cache:
+    """Keys and values of the tokens before, for generation."""
+
+    def __init__(self, settings: Settings, batch: int, capacity: int) -> None:
+        head = settings.hidden // settings.heads
+        shape = (settings.layers, 2, batch, settings.groups, capacity, head)
+        self.memory = torch.zeros(shape)
+        self.length = 0
+
+    def of(self, layer: int) -> LayerCache:
+        """The part of one layer."""
+        return LayerCache(self.memory[layer], self.length)
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, [2, batch, groups, capacity, head]."""
+
+    memory: Tensor
+    length: int
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds the keys and values of new tokens; gives those of all tokens."""
+        end = self.length + key.shape[2]
+        self.memory[0, :, :, self.length : end] = key
+        self.memory[1, :, :, self.length : end] = value
+        return self.memory[0, :, :, :end], self.memory[1, :, :, :end]
+
+
+def rotary_angles(settings: Settings, capacity: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of each position's angles; in float64, as large positions need."""
+    half = settings.hidden // settings.heads // 2
+    exponents = torch.arange(half, dtype=torch.float64) / half
+    angles = torch.outer(torch.arange(capacity).double(), settings.rope_base**-exponents)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turns the pairs (i, i + half) of each head of `x` [batch, sequence, heads, head]."""
+    first, second = x.chunk(2, dim=-1)
+    cosine, sine = cosine[:, None], sine[:, None]
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+
+
+class Attention(nn.Module):
+    """Causal grouped-query attention; queries, keys and values are one product."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.heads, self.groups = settings.heads, settings.groups
+        self.head = settings.hidden // settings.heads
+        columns = (self.heads + 2 * self.groups) * self.head
+        self.qkv = nn.Linear(settings.hidden, columns, bias=False)
+        self.output = nn.Linear(settings.hidden, settings.hidden, bias=False)
+
+    def forward(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
+    ) -> Tensor:
+        batch, sequence, hidden = x.shape
+        sizes = (self.heads, self.groups, self.groups)
+        qkv = self.qkv(x).view(batch, sequence, -1, self.head)
+        query, key, value = qkv.split(sizes, dim=2)
+        query = rotate(query, cosine, sine).transpose(1, 2)
+        key = rotate(key, cosine, sine).transpose(1, 2)
+        value = value.transpose(1, 2)
+        if cache is not None:
+            key, value = cache.extend(key, value)
+        attended = F.scaled_dot_product_attention(
+            query, key, value, is_causal=sequence > 1, enable_gqa=self.heads != self.groups
+        )
+        return self.output(attended.transpose(1, 2).reshape(batch, sequence, hidden))
+
+
+class Expert(nn.Module):
+    """A SwiGLU feed-forward network; the gate's and the up projection are one product.
+
+    Each expert has parameters of its own: slices of one stacked parameter would each get a
+    gradient of the whole stack's size.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(settings.hidden, 2 * settings.width, bias=False)
+        self.down = nn.Linear(settings.width, settings.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * up)
+
+
+@dataclass
+class Routing:
+    """Gates [tokens, experts], which of them are open, and the layer's share of the loss.
+
+    `penalty` has no coefficient yet: equation 9 or 10 of the paper for one layer, times the
+    tokens, or the balance loss of TopK.
+    """
+
+    gates: Tensor
+    mask: Tensor
+    penalty: Tensor
+
+
+class Router(nn.Module):
+    """ReLU or TopK routing. A `forced` mask replaces the router's own choice of experts."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.linear = nn.Linear(settings.hidden, settings.experts, bias=False)
+
+    def forward(self, x: Tensor, forced: Tensor | None = None) -> Routing:
+        logits = self.linear(x)
+        return self.relu(logits, forced) if self.settings.router == "relu" else self.topk(
+            logits, forced
+        )
+
+    def relu(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """Equation 5, and the L1 term of equation 9 or 10."""
+        mask = logits > 0 if forced is None else forced
+        gates = F.relu(logits) if forced is None else torch.where(forced, logits, 0)
+        weights = self.balance(mask)
+        return Routing(gates, mask, (weights * gates.sum(0)).sum())
+
+    def balance(self, mask: Tensor) -> Tensor:
+        """f_e of equation 11; a constant for autograd, being a count."""
+        settings = self.settings
+        if settings.balance == "load":
+            return mask.sum(0) * (settings.experts / (settings.active * mask.shape[0]))
+        return torch.full((settings.experts,), 1.0 if settings.balance == "plain" else 0.0)
+
+    def topk(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """The k largest of the softmax over all experts, and Switch's balance loss."""
+        settings = self.settings
+        probabilities = logits.softmax(-1)
+        if forced is None:
+            chosen = probabilities.topk(settings.active, dim=-1).indices
+            mask = torch.zeros_like(logits, dtype=torch.bool).scatter(1, chosen, True)
+        else:
+            mask = forced
+        gates = torch.where(mask, probabilities, 0)
+        if settings.renormalize:
+            gates = gates / gates.sum(-1, keepdim=True)
+        scale = settings.experts / (settings.active * mask.shape[0] ** 2)
+        return Routing(gates, mask, (mask.sum(0) * probabilities.sum(0)).sum() * scale)
+
+
+class MoE(nn.Module):
+    """A router and its experts; every token goes to the experts whose gates are open."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.router = Router(settings)
+        self.experts = nn.ModuleList(Expert(settings) for _ in range(settings.experts))
+
+    def forward(self, x: Tensor, forced: Tensor | None) -> tuple[Tensor, Routing]:
+        routing = self.router(x, forced)
+        return self.dispatch(x, routing), routing
+
+    def dispatch(self, x: Tensor, routing: Routing) -> Tensor:
+        """Sorts the open pairs by expert, runs each expert on its rows, and adds them up."""
+        mask = routing.mask.t()
+        _, tokens = mask.nonzero(as_tuple=True)
+        rows = x.index_select(0, tokens).split(mask.sum(1).tolist())
+        # In training an expert without rows gets a gradient of zeros, so that its moments decay.
+        parts = [
+            expert(part)
+            for expert, part in zip(self.experts, rows)
+            if len(part) > 0 or torch.is_grad_enabled()
+        ]
+        if not parts:
+            return torch.zeros_like(x)
+        results = torch.cat(parts)
+        gates = routing.gates.t().masked_select(mask)
+        return torch.zeros_like(x).index_add_(0, tokens, results * gates[:, None])
+
+
+class Dense(nn.Module):
+    """The plain feed-forward network of a dense model, in the place of an MoE layer."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.expert = Expert(settings)
+
+    def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, None]:
+        return self.expert(x), None
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        epsilon = settings.norm_epsilon
+        self.attention_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
+        self.attention = Attention(settings)
+        self.feed_forward_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
+        self.feed_forward = Dense(settings) if settings.router == "dense" else MoE(settings)
+
+    def attend(
+        self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
+    ) -> tuple[Tensor, Tensor]:
+        """The attention half; gives the residual stream and the input of the second half."""
+        x = x + self.attention(self.attention_norm(x), cosine, sine, cache)
+        return x, self.feed_forward_norm(x).flatten(0, 1)
+
+    def forward(
+        self,
+        x: Tensor,
+        cosine: Tensor,
+        sine: Tensor,
+        forced: Tensor | None,
+        cache: LayerCache | None,
+    ) -> tuple[Tensor, Routing | None]:
+        x, normed = self.attend(x, cosine, sine, cache)
+        y, routing = self.feed_forward(normed, forced)
+        return x + y.view_as(x), routing
+
+
+class LanguageModel(nn.Module):
+    """Embedding, blocks, norm, and an output head that is not tied to the embedding."""
+
+    cosine: Tensor
+    sine: Tensor
+
+    def __init__(self, settings: Settings, capacity: int | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embedding = nn.Embedding(settings.vocabulary, settings.hidden)
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
+        self.norm = nn.RMSNorm(settings.hidden, eps=settings.norm_epsilon)
+        self.head = nn.Linear(settings.hidden, settings.vocabulary, bias=False)
+        cosine, sine = rotary_angles(settings, capacity or settings.sequence)
+        dtype = torch.get_default_dtype()
+        self.register_buffer("cosine", cosine.to(dtype), persistent=False)
+        self.register_buffer("sine", sine.to(dtype), persistent=False)
+
+    def states(
+        self, tokens: Tensor, masks: list[Tensor] | None = None, cache: Cache | None = None
+    ) -> tuple[Tensor, list[Routing]]:
+        """The last block's output for `tokens` [batch, sequence], and each layer's routing."""
+        first = 0 if cache is None else cache.length
+        end = first + tokens.shape[1]
+        cosine, sine = self.cosine[first:end], self.sine[first:end]
+        x = self.embedding(tokens)
+        routings = []
+        for layer, block in enumerate(self.blocks):
+            forced = None if masks is None else masks[layer]
+            part = None if cache is None else cache.of(layer)
+            x, routing = block(x, cosine, sine, forced, part)
+            if routing is not None:
+                routings.append(routing)
+        if cache is not None:
+            cache.length = end
+        return x, routings
+
+    def loss(
+        self, tokens: Tensor, targets: Tensor, masks: list[Tensor] | None = None
+    ) -> tuple[Tensor, list[Routing]]:
+        """Mean loss of the next token in nats, without regularisation, and the routing."""
+        states, routings = self.states(tokens, masks)
+        return self.head_loss(states, targets), routings
+
+    def head_loss(self, states: Tensor, targets: Tensor) -> Tensor:
+        """Norm, output head and cross entropy."""
+        logits = self.head(self.norm(states))
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def compile_parts(self) -> None:
+        """Compiles all that has fixed shapes, and each expert for any number of rows.
+
+        What lies between, the dispatch, has shapes that follow from the data: compiled whole, the
+        model would break off there, or be compiled again for every count of rows.
+        """
+        self.head_loss = torch.compile(self.head_loss)
+        for block in self.blocks:
+            block.attend = torch.compile(block.attend)
+            layer = block.feed_forward
+            if isinstance(layer, Dense):
+                layer.expert.compile()
+                continue
+            layer.router.compile()
+            for expert in layer.experts:
+                expert.compile(dynamic=True)
+
+    def total(
+        self, loss: Tensor, routings: list[Routing], lambda_: float, share: float
+    ) -> Tensor:
+        """What is differentiated: a micro-batch's `share` of loss and regularisation.
+
+        The L1 term is λ/(L·T) of the layers' penalties (equation 9 or 10), T the tokens of the
+        whole step; TopK's balance loss has its coefficient and is summed over layers.
+        """
+        settings = self.settings
+        if settings.router == "dense":
+            return loss * share
+        penalty = torch.stack([routing.penalty for routing in routings]).sum()
+        if settings.router == "relu":
+            tokens = routings[0].mask.shape[0]
+            return (loss + penalty * (lambda_ / (settings.layers * tokens))) * share
+        return (loss + penalty * settings.balance_coefficient) * share
+
+    @torch.inference_mode()
+    def generate(self, prompt: list[int], count: int) -> list[int]:
+        """Continues a prompt with the likeliest tokens, one row of the model for each."""
+        cache = Cache(self.settings, 1, len(prompt) + count)
+        tokens, drawn = torch.tensor([prompt]), []
+        for _ in range(count):
+            states, _ = self.states(tokens, cache=cache)
+            tokens = self.head(self.norm(states[:, -1])).argmax(-1, keepdim=True)
+            drawn.append(int(tokens))
+        return drawn
+
+    def weights(self) -> Iterator[tuple[str, nn.Parameter, slice]]:
+        """Each tensor of a checkpoint: its name, the parameter that holds it, and its rows."""
+        yield "model.embed_tokens.weight", self.embedding.weight, slice(None)
+        for layer, block in enumerate(self.blocks):
+            yield from block_weights(f"model.layers.{layer}", block, self.settings)
+        yield "model.norm.weight", self.norm.weight, slice(None)
+        yield "lm_head.weight", self.head.weight, slice(None)
+
+    def initialize(self, seed: int) -> None:
+        """Draws weights as remoe does: projections into the residual stream get less."""
+        generator = torch.Generator().manual_seed(seed)
+        residual = self.settings.deviation / math.sqrt(2 * self.settings.layers)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.dim() == 1:
+                    continue
+                into_residual = name.endswith(("output.weight", "down.weight"))
+                deviation = residual if into_residual else self.settings.deviation
+                parameter.normal_(0, deviation, generator=generator)
+
+
+def block_weights(
+    prefix: str, block: Block, settings: Settings
+) -> Iterator[tuple[str, nn.Parameter, slice]]:
+    """A block's tensors by Hugging Face's names for Llama and Mixtral."""
+    yield f"{prefix}.input_layernorm.weight", block.attention_norm.weight, slice(None)
+    head = settings.hidden // settings.heads
+    ends = [0, settings.heads * head, (settings.heads + settings.groups) * head, None]
+    for which, start, end in zip("qkv", ends, ends[1:]):
+        yield f"{prefix}.self_attn.{which}_proj.weight", block.attention.qkv.weight, slice(
+            start, end
+        )
+    yield f"{prefix}.self_attn.o_proj.weight", block.attention.output.weight, slice(None)
+    yield f"{prefix}.post_attention_layernorm.weight", block.feed_forward_norm.weight, slice(None)
+    layer = block.feed_forward
+    if isinstance(layer, Dense):
+        names = [f"{prefix}.mlp.{which}_proj.weight" for which in ("gate", "up", "down")]
+        yield from expert_weights(names, layer.expert, settings.width)
+        return
+    yield f"{prefix}.block_sparse_moe.gate.weight", layer.router.linear.weight, slice(None)
+    for index, expert in enumerate(layer.experts):
+        stem = f"{prefix}.block_sparse_moe.experts.{index}"
+        names = [f"{stem}.{which}.weight" for which in ("w1", "w3", "w2")]
+        yield from expert_weights(names, expert, settings.width)
+
+
+def expert_weights(
+    names: list[str], expert: Expert, width: int
+) -> Iterator[tuple[str, nn.Parameter, slice]]:
+    """An expert's gate, up and down projections."""
+    yield names[0], expert.gate_up.weight, slice(0, width)
+    yield names[1], expert.gate_up.weight, slice(width, None)
+    yield names[2], expert.down.weight, slice(None)

@@ -1,0 +1,167 @@
+/**
+ * Times training, evaluation and generation of remoe and PyTorch side by side: the same weights,
+ * tokens and threads, blocks of one after blocks of the other. See README.md beside this file.
+ *
+ * @module
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { fileURLToPath } from "node:url";
+import { Contender, type ContenderCommand } from "./_contender.ts";
+import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
+import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
+import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
+
+const HELP = `deno task bench:peers [--size ${Object.keys(SIZES).join("|")}] [--mode M]... [options]
+
+  --mode train|forward|generate  What to time; by default all that the size has
+  --rounds N                     Blocks of each contender
+  --block N                      Steps or texts of a block
+  --threads N                    Threads of every contender [one a core]
+  --only TEXT                    Only remoe and contenders with this in their name
+  --json FILE                    [bench/results/peers-<date>-<size>.json]
+
+Prints a table and writes all times as JSON. The machine should have nothing else to do.`;
+
+/**
+ * glibc maps blocks of over 32 MiB anew each time, whatever threshold it is given, and every page
+ * costs a fault: with these settings it takes them from a heap that it keeps, as remoe's pool does.
+ */
+const KEEP_MEMORY = {
+  MALLOC_MMAP_MAX_: "0",
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 36),
+  MALLOC_TOP_PAD_: String(2 ** 26),
+};
+
+/** The ways of running that are compared, remoe first. */
+function contenders(
+  { folder }: Scenario,
+  mode: Mode,
+  { python, threads }: { python: string; threads: number },
+): ContenderCommand[] {
+  const program = fileURLToPath(new URL("./remoe_contender.ts", import.meta.url));
+  const remoe = {
+    name: "remoe",
+    command: Deno.execPath(),
+    args: ["run", "-A", program, folder, mode],
+    env: WAITING,
+  };
+  const script = [`${PROGRAMS}/contender.py`, folder, mode, "--threads", `${threads}`];
+  const pytorch = (name: string, args: readonly string[], env: Record<string, string>) => ({
+    name: `PyTorch ${name}`,
+    command: python,
+    args: [...script, ...args],
+    env: { ...WAITING, ...env },
+  });
+  const eager = [pytorch("eager", [], {}), pytorch("eager, memory kept", [], KEEP_MEMORY)];
+  // A growing cache has another shape with each token, which compiling does not pay for.
+  if (mode === "generate") return [remoe, ...eager];
+  return [
+    remoe,
+    ...eager,
+    pytorch("compiled", ["--compile"], {}),
+    pytorch("compiled, memory kept", ["--compile"], KEEP_MEMORY),
+  ];
+}
+
+/** Times contenders that are all in memory at once. */
+async function timeTogether(
+  commands: readonly ContenderCommand[],
+  { rounds, block }: Pick<Size, "rounds" | "block">,
+  say: (text: string) => void,
+): Promise<Measured[]> {
+  await using stack = new AsyncDisposableStack();
+  const open = commands.map((command) => stack.use(new Contender(command)));
+  const measured = open.map(({ name }): Measured => ({ name, blocks: [], values: [] }));
+  for (const [i, contender] of open.entries()) {
+    say(`  ${contender.name}: warming up`);
+    measured[i]!.values.push(...(await contender.run({ times: WARMUP })).values);
+  }
+  for (let round = 0; round < rounds; round++) {
+    say(`  round ${round + 1} of ${rounds}`);
+    // Everyone has every place in the order equally often.
+    for (let i = 0; i < open.length; i++) {
+      const place = (i + round) % open.length;
+      const { ms, values } = await open[place]!.run({ times: block });
+      measured[place]!.blocks.push(ms);
+      measured[place]!.values.push(...values);
+    }
+  }
+  return measured;
+}
+
+/** Times contenders one after the other, each started anew in each round. */
+async function timeApart(
+  commands: readonly ContenderCommand[],
+  { rounds, block }: Pick<Size, "rounds" | "block">,
+  say: (text: string) => void,
+): Promise<Measured[]> {
+  const measured = commands.map(({ name }): Measured => ({ name, blocks: [], values: [] }));
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < commands.length; i++) {
+      const place = (i + round) % commands.length;
+      const command = commands[place]!;
+      say(`  round ${round + 1} of ${rounds}: ${command.name}`);
+      await using contender = new Contender(command);
+      const warm = await contender.run({ times: 1 });
+      const { ms, values } = await contender.run({ times: block });
+      measured[place]!.blocks.push(ms);
+      if (round === 0) measured[place]!.values.push(...warm.values, ...values);
+    }
+  }
+  return measured;
+}
+
+/** Turns before the first that counts: memory is mapped, and PyTorch compiles. */
+const WARMUP = 3;
+
+async function main(): Promise<number> {
+  const flags = parseArgs(Deno.args, {
+    boolean: ["help"],
+    string: ["size", "mode", "rounds", "block", "threads", "only", "json"],
+    collect: ["mode"],
+    default: { size: "nano", threads: String(navigator.hardwareConcurrency) },
+  });
+  const size = SIZES[flags.size];
+  if (flags.help || size === undefined) {
+    console.log(HELP);
+    return flags.help ? 0 : 1;
+  }
+  const say = (text: string): void => console.error(text);
+  const threads = Number(flags.threads);
+  const python = await ensurePython(say);
+  const scenario = await prepareScenario(flags.size, { threads, python, say });
+  const amount = {
+    rounds: Number(flags.rounds ?? size.rounds),
+    block: Number(flags.block ?? size.block),
+  };
+  const modes = flags.mode.length > 0 ? flags.mode as Mode[] : size.modes;
+  const contests: Contest[] = [];
+  for (const mode of modes) {
+    say(`${flags.size}, ${mode}`);
+    const commands = contenders(scenario, mode, { python, threads })
+      .filter(({ name }) => name === "remoe" || name.includes(flags.only ?? ""));
+    const time = size.resident ? timeTogether : timeApart;
+    contests.push({ mode, measured: await time(commands, amount, say) });
+  }
+  const report = speedReport(contests, {
+    size: flags.size,
+    scenario,
+    peer: peerVersion(),
+    threads,
+    ...amount,
+  });
+  console.log(report.text);
+  const path = flags.json ?? resultPath(flags.size);
+  Deno.mkdirSync(path.slice(0, path.lastIndexOf("/") + 1) || ".", { recursive: true });
+  Deno.writeTextFileSync(path, `${JSON.stringify(report.json, null, 2)}\n`);
+  say(`Wrote ${path}`);
+  return 0;
+}
+
+function resultPath(size: string): string {
+  const day = new Date().toISOString().slice(0, 10);
+  return fileURLToPath(new URL(`../results/peers-${day}-${size}.json`, import.meta.url));
+}
+
+if (import.meta.main) Deno.exit(await main());
