@@ -8,7 +8,7 @@ import { ConfigError } from "../lib/errors.ts";
 import type { ConfigLayer, TrainConfig } from "../lib/train/config.ts";
 import { parseConfigLayer, resolveConfig } from "../lib/train/parse_config.ts";
 import { PRESET_NAMES } from "../lib/train/presets.ts";
-import { findRun, type FoundRun } from "../lib/train/run_directory.ts";
+import { findRun, type FoundRun } from "../lib/train/find_run.ts";
 import { absolutePath, type Arguments, decimal, type Flag, parseFlags } from "./_arguments.ts";
 import { readConfigFile, withAbsolutePaths } from "./_config_file.ts";
 

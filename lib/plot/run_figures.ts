@@ -13,7 +13,7 @@ import {
   type StepMetrics,
   type ValidationMetrics,
 } from "../train/metrics.ts";
-import { findRun } from "../train/run_directory.ts";
+import { findRun } from "../train/find_run.ts";
 import type { Stage } from "../train/stage.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 

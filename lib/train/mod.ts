@@ -86,15 +86,16 @@ export {
 } from "./safetensors.ts";
 export type { CheckpointState } from "./checkpoint_state.ts";
 export {
-  Checkpoint,
-  type CheckpointContents,
   type CheckpointFolder,
   listCheckpoints,
   removeLaterCheckpoints,
-  writeCheckpoint,
-} from "./checkpoint.ts";
+} from "./checkpoint_folders.ts";
+export { Checkpoint } from "./checkpoint.ts";
+export { type CheckpointContents, writeCheckpoint } from "./write_checkpoint.ts";
 export { checkResumable, configHash } from "./resume.ts";
-export { type CreateRunOptions, findRun, type FoundRun, RunDirectory } from "./run_directory.ts";
+export { findRun, type FoundRun } from "./find_run.ts";
+export { RunDirectory } from "./run_directory.ts";
+export type { CreateRunOptions } from "./run_folder.ts";
 export { DivergenceError, type DivergenceErrorOptions } from "./divergence_error.ts";
 export { type OpenedModel, openModel } from "./open_model.ts";
 export { train } from "./train.ts";

@@ -7,7 +7,7 @@ import type { LanguageModel } from "../nn/language_model.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { buildModel } from "./model.ts";
-import { CHECKPOINTS, findRun } from "./run_directory.ts";
+import { CHECKPOINTS, findRun } from "./find_run.ts";
 import { loadModel } from "./weight_layout.ts";
 
 /** What {@linkcode openModel} gives. */

@@ -4,19 +4,16 @@
  * @module
  */
 
-import { dirname } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { systemReason } from "../system_reason.ts";
+import { Checkpoint } from "./checkpoint.ts";
 import {
-  Checkpoint,
-  type CheckpointContents,
   type CheckpointFolder,
   listCheckpoints,
   removeLaterCheckpoints,
-  writeCheckpoint,
-} from "./checkpoint.ts";
+} from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
 import { exists, onPath, writeTextAtomically } from "./files.ts";
+import { CHECKPOINTS, CONFIG, type FoundRun } from "./find_run.ts";
 import {
   JsonlSink,
   type MetricsSink,
@@ -24,38 +21,18 @@ import {
   readMetrics,
   truncateMetrics,
 } from "./metrics.ts";
-import { parseConfig } from "./parse_config.ts";
 import { checkResumable, configHash } from "./resume.ts";
+import { type CreateRunOptions, makeFolders, newFolder, removeIfEmpty } from "./run_folder.ts";
 import { RunLock } from "./run_lock.ts";
 import { appendSample, type Sample, truncateSamples } from "./samples.ts";
 import { truncateEvents } from "./tensorboard/event_file.ts";
 import { TensorBoardSink } from "./tensorboard/sink.ts";
+import { type CheckpointContents, writeCheckpoint } from "./write_checkpoint.ts";
 
-const CONFIG = "config.json";
 const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
-/** The folder of checkpoints in a run directory. */
-export const CHECKPOINTS = "checkpoints";
 const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
-
-/** What {@linkcode RunDirectory.create} needs besides the configuration. */
-export interface CreateRunOptions {
-  /** Folder that holds `runs/`, where the configuration names no directory; default `.`. */
-  readonly parent?: string;
-  /** The date for the name of the directory; default: now. */
-  readonly now?: Date;
-}
-
-/** A run to go on with, as {@linkcode findRun} finds it. */
-export interface FoundRun {
-  /** The run directory. */
-  readonly path: string;
-  /** The checkpoint's folder that was named; null: the newest. */
-  readonly checkpoint: string | null;
-  /** The run's configuration. */
-  readonly config: TrainConfig;
-}
 
 /** How a directory was opened. */
 interface Opening {
@@ -264,51 +241,6 @@ export class RunDirectory implements Disposable {
   }
 }
 
-/**
- * Finds the run that a path names and reads its configuration.
- *
- * @param path A run directory, or one of its checkpoints' folders to go on from that one.
- * @returns The run.
- * @throws {ConfigError} There is no run at the path, or its configuration cannot be used.
- *
- * @example
- * ```ts
- * import { assert, assertThrows } from "@std/assert";
- * import { findRun, parseConfig, RunDirectory } from "@remoe/remoe/train";
- *
- * const folder = Deno.makeTempDirSync();
- * {
- *   using directory = RunDirectory.create(parseConfig({ preset: "pico", out: `${folder}/run` }));
- *   directory.begin();
- * }
- * assert(findRun(`${folder}/run`).config.preset === "pico");
- * assertThrows(() => findRun(`${folder}/none`), TypeError, "Cannot open the run");
- * Deno.removeSync(folder, { recursive: true });
- * ```
- */
-export function findRun(path: string): FoundRun {
-  const [, run, name] = /^(.*)\/checkpoints\/(step-\d+)\/*$/.exec(path) ?? [];
-  const directory = run ?? path.replace(/(?<=.)\/+$/, "");
-  const file = `${directory}/${CONFIG}`;
-  const fail = (reason: string, cause?: unknown): never => {
-    throw new ConfigError(`Cannot open the run ${path}: ${reason}`, { cause });
-  };
-  let input: unknown;
-  try {
-    input = JSON.parse(Deno.readTextFileSync(file));
-  } catch (cause) {
-    if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
-    if (!exists(directory)) fail("there is no such folder", cause);
-    if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);
-    return fail(`cannot read ${file}: ${systemReason(cause)}`, cause);
-  }
-  return {
-    path: directory,
-    checkpoint: name === undefined ? null : `${directory}/${CHECKPOINTS}/${name}`,
-    config: parseConfig(input, { source: file }),
-  };
-}
-
 function checkUnused(path: string): void {
   const names = onPath("use", path, () => Array.from(Deno.readDirSync(path), ({ name }) => name));
   const [stranger] = names.filter((name) => name !== LOCK);
@@ -319,65 +251,6 @@ function checkUnused(path: string): void {
     ? "it holds one; resume it, or choose another directory"
     : "it holds one that ended before its first checkpoint; remove it, or choose another directory";
   throw new ConfigError(`Cannot start a run in ${path}: ${reason}`);
-}
-
-/** The folder of a run without a name of its own, and all folders made for it, innermost first. */
-function newFolder(
-  config: TrainConfig,
-  { parent = ".", now = new Date() }: CreateRunOptions,
-): { path: string; made: string[] } {
-  const { preset, seed, moe } = config;
-  const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
-  const experts = moe.router === "dense" ? "" : `-e${moe.experts}k${moe.active}g${moe.granularity}`;
-  const made = makeFolders(`${parent}/runs`);
-  const base = `${parent}/runs/${date}-${preset}-${moe.router}${experts}-s${seed}`;
-  // Runs that start within one second, as sweeps do.
-  for (let index = 1;; index++) {
-    const path = index === 1 ? base : `${base}-${index}`;
-    if (claim(path)) return { path, made: [path, ...made] };
-  }
-}
-
-/** Makes a folder that is not there yet; of two processes only one succeeds. */
-function claim(path: string): boolean {
-  return onPath("make the run directory", path, () => {
-    try {
-      Deno.mkdirSync(path);
-      return true;
-    } catch (error) {
-      if (error instanceof Deno.errors.AlreadyExists) return false;
-      throw error;
-    }
-  });
-}
-
-/** Makes a folder and those above it; returns the ones that were not there, innermost first. */
-function makeFolders(path: string): string[] {
-  return onPath("make the run directory", path, () => {
-    const missing: string[] = [];
-    for (let at = path; isMissing(at); at = dirname(at)) missing.push(at);
-    Deno.mkdirSync(path, { recursive: true });
-    return missing;
-  });
-}
-
-/** A folder that may not be looked at is there, or is not this program's to make. */
-function isMissing(path: string): boolean {
-  try {
-    return !exists(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return false;
-    throw error;
-  }
-}
-
-/** A folder in which something was put meanwhile stays. */
-function removeIfEmpty(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch {
-    // It is not empty, or gone.
-  }
 }
 
 function configText(config: TrainConfig): string {
