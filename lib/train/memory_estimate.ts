@@ -126,9 +126,10 @@ function keptElements({ model, moe, data }: TrainConfig): number {
   const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
   const fused = hidden + 2 * groups * (hidden / heads);
-  // The block's two residual inputs, the two norms' outputs and the attention's output, each
-  // [T, h]; the two norms' inverse roots; the log-sum-exp of each head.
-  const block = tokens * (5 * hidden + fused + 2 + heads);
+  // The block's two residual inputs, the two norms' outputs, the attention's output, and what its
+  // projection and the experts add to the residual, which lives until the tape closes, each [T, h];
+  // the two norms' inverse roots; the log-sum-exp of each head.
+  const block = tokens * (7 * hidden + fused + 2 + heads);
   // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
   // offset lists.
   const routing = 4 * tokens * experts + tokens + experts;
