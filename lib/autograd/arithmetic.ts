@@ -1,18 +1,13 @@
 /** Arithmetic of two tensors with broadcasting, and its derivatives. @module */
 
-import { BinaryCode, ReductionCode } from "../ffi/codes.ts";
+import { BinaryCode } from "../ffi/codes.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
-import {
-  binaryLayout,
-  broadcastShape,
-  sameShape,
-  unbroadcastLayout,
-} from "../tensor/shape_math.ts";
+import { binaryLayout, broadcastShape } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
-import { accumulate } from "../tensor/transfer.ts";
+import { contribute } from "./contribute.ts";
 import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
 
@@ -36,39 +31,6 @@ function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: Dev
       layout,
     ),
     name,
-  );
-}
-
-/**
- * Adds to the gradient of `input` what `compute` writes into a tensor of shape `shape`,
- * summed over the axes along which the input was repeated: y = broadcast(x) gives
- * dx = sum of dy over the copies.
- */
-function contribute(
-  gradients: Gradients,
-  input: DeviceTensor,
-  shape: Shape,
-  compute: (out: DeviceTensor) => void,
-): void {
-  const target = gradients.into(input);
-  if (target === null) return;
-  const same = sameShape(input.shape, shape);
-  if (same && target.accumulate === 0) return compute(target.tensor);
-  const whole = input.memory.allocate("f32", shape);
-  compute(whole);
-  if (same) return accumulate(target.tensor, whole, 1);
-  const { kernels: k } = input.memory;
-  k.check(
-    k.symbols.remoe_reduce(
-      k.handle,
-      ReductionCode.sum,
-      DTYPE_CODE.f32,
-      target.tensor.address,
-      whole.address,
-      unbroadcastLayout(shape, input.shape),
-      target.accumulate,
-    ),
-    "sum of a broadcast gradient",
   );
 }
 

@@ -7,6 +7,7 @@ import { denseStrides, elementCount, showShape, stridedLayout } from "../tensor/
 import type { Shape, Transpose } from "../tensor/shape.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
+import { contribute } from "./contribute.ts";
 
 /**
  * The same elements in another shape; no copy is made.
@@ -123,12 +124,8 @@ export function transpose<D extends DType, S extends Shape>(
     saved: [],
     backward(gradients) {
       const dy = gradients.of(out);
-      const target = dy && gradients.into(source);
-      if (!dy || !target) return;
-      if (target.accumulate === 0) return transposeInto(target.tensor, dy);
-      const dx = source.memory.allocate("f32", source.shape);
-      transposeInto(dx, dy);
-      accumulate(target.tensor, dx, 1);
+      if (dy === null) return;
+      contribute(gradients, source, source.shape, (dx) => transposeInto(dx, dy));
     },
   });
   return out as unknown as Tensor<D, Transpose<S>>;

@@ -6,7 +6,7 @@ import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Permuted, Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
-import { accumulate } from "../tensor/transfer.ts";
+import { contribute } from "./contribute.ts";
 import { permuteInto } from "./layout.ts";
 
 /**
@@ -52,12 +52,8 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
     saved: [],
     backward(gradients) {
       const dy = gradients.of(out);
-      const target = dy && gradients.into(source);
-      if (!dy || !target) return;
-      if (target.accumulate === 0) return permuteInto(target.tensor, dy, dy.shape, inverse);
-      const dx = source.memory.allocate("f32", source.shape);
-      permuteInto(dx, dy, dy.shape, inverse);
-      accumulate(target.tensor, dx, 1);
+      if (dy === null) return;
+      contribute(gradients, source, source.shape, (dx) => permuteInto(dx, dy, dy.shape, inverse));
     },
   });
   return out as unknown as Tensor<D, Permuted<S, O>>;

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import type { Output } from "../../cli/_output.ts";
 import { plotCommand } from "../../cli/_plot_command.ts";
 import { PLOT_FLAGS } from "../../cli/_plot_flags.ts";
 import { loadRenderer } from "../../cli/_plot_render.ts";
@@ -7,6 +6,7 @@ import { textWidth } from "../../cli/_plot_text_width.ts";
 import { ROOT, runDeno } from "../exports/deno_command.ts";
 import { stepOf, writeRun } from "../plot/runs.ts";
 import { TemporaryFolder } from "../train/_temporary.ts";
+import { CapturedOutput } from "./captured_output.ts";
 
 interface Result {
   readonly code: number;
@@ -16,17 +16,11 @@ interface Result {
 
 /** Runs the command; Vega's warnings count as failures. */
 async function run(...args: string[]): Promise<Result> {
-  const written = { result: "", progress: "" };
-  const output: Output = {
-    result: (text) => written.result += `${text}\n`,
-    text: (text) => (written.result += text, true),
-    progress: (text) => written.progress += text,
-    columns: null,
-  };
+  const output = new CapturedOutput();
   const warnings: string[] = [];
   const code = await plotCommand(args, output, () => loadRenderer((text) => warnings.push(text)));
   assertEquals(warnings, []);
-  return { code, ...written };
+  return { code, result: output.stdout, progress: output.stderr };
 }
 
 function namesIn(folder: string): string[] {

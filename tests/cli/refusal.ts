@@ -5,6 +5,7 @@ import { generateCommand } from "../../cli/_generate_command.ts";
 import type { Output } from "../../cli/_output.ts";
 import { trainCommand } from "../../cli/_train_command.ts";
 import { train } from "../../lib/train/train.ts";
+import { CapturedOutput } from "./captured_output.ts";
 
 /** What a command left. */
 export interface Finished {
@@ -43,17 +44,12 @@ async function captured(
   folder: string,
   run: (output: Output) => Promise<number>,
 ): Promise<Finished> {
-  const written = { stdout: "", stderr: "" };
-  const output: Output = {
-    result: (text) => written.stdout += `${text}\n`,
-    text: (text) => (written.stdout += text, true),
-    progress: (text) => written.stderr += text,
-    columns: null,
-  };
+  const output = new CapturedOutput();
   const before = Deno.env.get("INIT_CWD");
   Deno.env.set("INIT_CWD", folder);
   try {
-    return { code: await run(output), ...written };
+    const code = await run(output);
+    return { code, stdout: output.stdout, stderr: output.stderr };
   } finally {
     if (before === undefined) Deno.env.delete("INIT_CWD");
     else Deno.env.set("INIT_CWD", before);

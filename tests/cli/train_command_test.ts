@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
-import type { Output } from "../../cli/_output.ts";
 import { TRAIN_FLAGS } from "../../cli/_train_flags.ts";
 import { trainCommand } from "../../cli/_train_command.ts";
 import { CONFIG_KEYS, parseConfig } from "../../lib/train/mod.ts";
 import { TemporaryFolder } from "../train/_temporary.ts";
+import { CapturedOutput } from "./captured_output.ts";
 
 interface Result {
   readonly code: number;
@@ -13,15 +13,9 @@ interface Result {
 
 /** Runs the command; it must not come to training. */
 async function run(...args: string[]): Promise<Result> {
-  const written = { result: "", progress: "" };
-  const output: Output = {
-    result: (text) => written.result += `${text}\n`,
-    text: (text) => (written.result += text, true),
-    progress: (text) => written.progress += text,
-    columns: null,
-  };
+  const output = new CapturedOutput();
   const code = await trainCommand(args, output, () => Promise.reject(new Error("it would train")));
-  return { code, ...written };
+  return { code, result: output.stdout, progress: output.stderr };
 }
 
 Deno.test("`train --help` lists every flag and every key", async () => {

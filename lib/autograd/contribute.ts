@@ -1,0 +1,42 @@
+/** Adding to the gradient of an operation's input. @module */
+
+import { ReductionCode } from "../ffi/codes.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
+import type { Gradients } from "../tensor/recorder.ts";
+import { sameShape, unbroadcastLayout } from "../tensor/shape_math.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { DeviceTensor } from "../tensor/tensor.ts";
+import { accumulate } from "../tensor/transfer.ts";
+
+/**
+ * Adds to the gradient of `input` what `compute` writes into a tensor of shape `shape`,
+ * summed over the axes along which the input was repeated: y = broadcast(x) gives
+ * dx = sum of dy over the copies.
+ */
+export function contribute(
+  gradients: Gradients,
+  input: DeviceTensor,
+  shape: Shape,
+  compute: (out: DeviceTensor) => void,
+): void {
+  const target = gradients.into(input);
+  if (target === null) return;
+  const same = sameShape(input.shape, shape);
+  if (same && target.accumulate === 0) return compute(target.tensor);
+  const whole = input.memory.allocate("f32", shape);
+  compute(whole);
+  if (same) return accumulate(target.tensor, whole, 1);
+  const { kernels: k } = input.memory;
+  k.check(
+    k.symbols.remoe_reduce(
+      k.handle,
+      ReductionCode.sum,
+      DTYPE_CODE.f32,
+      target.tensor.address,
+      whole.address,
+      unbroadcastLayout(shape, input.shape),
+      target.accumulate,
+    ),
+    "sum of a broadcast gradient",
+  );
+}
