@@ -43,21 +43,17 @@ inline constexpr int kProductRows = 8;
 inline constexpr int kProductRows = 4;
 #endif
 
+// The inner dimension stays within one chunk of A. A function of its own: inside the loops of
+// product() GCC would keep the accumulators in memory.
 template <int V, bool by_rows, bool accumulate>
-REMOE_INLINE void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
-                                int64_t row, int64_t column, int64_t inner, int64_t inner_end) {
+[[gnu::noinline]] void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+                                     int64_t row, int64_t column, int64_t inner,
+                                     int64_t inner_end) {
   Vec acc[kProductRows][V] = {};
   if constexpr (accumulate) load_block(acc, c.at(row, column), kPitch);
-  if constexpr (by_rows) {
-    // A's inner dimension goes on in its next chunk.
-    for (int64_t p = inner; p < inner_end; p = p / kChunk * kChunk + kChunk) {
-      const int64_t end = std::min(inner_end, p / kChunk * kChunk + kChunk);
-      accumulate_block<kPitch, 1>(acc, end - p, a.at(row, p), b.at(p, column), kPitch);
-    }
-  } else {
-    accumulate_block<1, kPitch>(acc, inner_end - inner, a.at(inner, row), b.at(inner, column),
-                                kPitch);
-  }
+  constexpr int kRow = by_rows ? kPitch : 1, kStepOfA = by_rows ? 1 : kPitch;
+  const float* from = by_rows ? a.at(row, inner) : a.at(inner, row);
+  accumulate_block<kRow, kStepOfA>(acc, inner_end - inner, from, b.at(inner, column), kPitch);
   store_block(acc, c.at(row, column), kPitch);
 }
 
@@ -92,11 +88,18 @@ struct BlockMask {
   }
 };
 
+// Dimensions of a head that a product takes at once: a chunk of a tile.
+inline constexpr int64_t kDims = kChunk;
+
 // scores [keys, queries] = K Q^T where the mask leaves them.
 inline void score_block(const CacheTile& scores, const CacheTile& k, const CacheTile& qt,
                         int64_t head_dim, BlockMask mask) {
   for (int key = 0; key < kBlock; key += kStep) {
-    product<true, false>(scores, k, qt, {key, mask.first_query(key), kBlock, 0, head_dim});
+    const int64_t query = mask.first_query(key);
+    product<true, false>(scores, k, qt, {key, query, kBlock, 0, std::min(head_dim, kDims)});
+    for (int64_t d = kDims; d < head_dim; d += kDims) {
+      product<true, true>(scores, k, qt, {key, query, kBlock, d, std::min(head_dim, d + kDims)});
+    }
   }
 }
 

@@ -33,14 +33,14 @@ int even_block(int count, int largest) {
 // How a block of op(A) is read: from copied panels, or where it is.
 struct BlockOfA {
   const float* data;
-  int64_t stride;  // between rows where by_rows, else between k
+  int64_t stride;  // between rows where read by rows, else between k
   int64_t row;     // between rows where A is read across its own rows (transposed, not copied)
   int64_t panel;   // between panels where copied
-  bool by_rows;
+  ReadA read;
   bool first_use;
 
   const float* at(int panel_index, int first_row) const {
-    return data + panel_index * panel + first_row * (by_rows ? stride : row);
+    return data + panel_index * panel + first_row * (read == ReadA::kRows ? stride : row);
   }
 };
 
@@ -63,10 +63,10 @@ void multiply_blocks(int rows, int columns, int64_t k, const BlockOfA& a, const 
       const int count = panel_begin(rows, panels, panel + 1) - i;
       const float* a_panel = a.at(panel, i);
       // On their first use, the rows that follow are not in L2 yet.
-      const bool prefetch = a.by_rows && j == 0 && a.first_use && panel + 1 < panels;
+      const bool prefetch = a.read == ReadA::kRows && j == 0 && a.first_use && panel + 1 < panels;
       const float* next = prefetch ? a_panel + count * a.stride : nullptr;
-      tile_function(count, a.by_rows)(k, a_panel, a.stride, next, b_panel, epilogue,
-                                      c + i * ldc + j, ldc, columns - j);
+      tile_function(count, a.read)(k, a_panel, a.stride, next, b_panel, epilogue, c + i * ldc + j,
+                                   ldc, columns - j);
     }
   }
 }
@@ -112,11 +112,11 @@ void gemm_blocked(const Context&, float* packing, int m, int n, int k, float alp
       const Epilogue epilogue{alpha, p == 0 ? beta : 1.0f};
       for (int i = 0; i < m; i += row_block) {
         const int rows = std::min(row_block, m - i);
-        BlockOfA block{a_block, kPanelStride, 0, length * kPanelStride, false, j == 0};
+        BlockOfA block{a_block, kPanelStride, 0, length * kPanelStride, ReadA::kPanels, j == 0};
         if (in_place && a.transposed) {
-          block = {a.data + p * a.stride + i, a.stride, 1, 0, false, j == 0};
+          block = {a.data + p * a.stride + i, a.stride, 1, 0, ReadA::kTransposed, j == 0};
         } else if (in_place) {
-          block = {a.data + i * a.stride + p, a.stride, 0, 0, true, j == 0};
+          block = {a.data + i * a.stride + p, a.stride, 0, 0, ReadA::kRows, j == 0};
         } else if (j == 0 || !one_block) {
           pack_a(a, i, rows, p, length, a_block);
         }

@@ -1,12 +1,15 @@
 // Cross entropy fused with the output head.
 //
 // For a row x of X and its target t, the loss is log sum_v exp(z_v) - z_t with z = x W. Logits are
-// worked in chunks of the vocabulary, and in a chunk by tiles of rows, so that [T,V] is never held:
+// worked in chunks of the vocabulary, and in a chunk by tiles of rows, so that [T,V] need not be
+// held:
 //
 //   forward    a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a later
 //              chunk rescales s by exp(m - m'). At the end lse = m + log s.
-//   gradient   dz_v = (exp(z_v - lse) - [v = t]) / count, from logits computed again: a chunk of dz
-//              gives its part of dX = dz W^T, and all of its columns of dW = X^T dz.
+//   gradient   dz_v = (exp(z_v - lse) - [v = t]) / count, from logits that were kept or are
+//   computed
+//              again: a chunk of dz gives its part of dX = dz W^T, and all of its columns of
+//              dW = X^T dz.
 //
 // One pass over all rows for each chunk keeps the packed chunk of W in cache; every sum has an
 // order that does not depend on threads.
@@ -130,10 +133,9 @@ void row_gradient(float* z, Chunk chunk, float lse, int32_t target, float scale)
 }
 
 // Columns of dW of one chunk: X^T dz, cut by columns into enough tasks for all threads.
-void weight_gradient(Context& context, float* dw, const float* x, const float* dz, Chunk chunk,
-                     int tokens, int hidden, int vocabulary, bool accumulate) {
+void weight_gradient(Context& context, float* dw, const float* x, const float* dz, int stride,
+                     Chunk chunk, int tokens, int hidden, int vocabulary, bool accumulate) {
   const int n = chunk.columns();
-  const int stride = row_stride(n);
   const int parts = std::clamp(4 * context.threads, 1, std::max(1, n / kPartColumns));
   parallel_tasks(context, parts, [&](int64_t part, int) {
     const Range range = part_of(n, parts, part, packed_columns(context));
@@ -147,11 +149,11 @@ void weight_gradient(Context& context, float* dw, const float* x, const float* d
 }  // namespace
 
 void cross_entropy_forward(Context& context, float* loss, float* token_loss, float* lse,
-                           const float* x, const float* w, const int32_t* targets, int tokens,
-                           int hidden, int vocabulary) {
+                           float* logits, const float* x, const float* w, const int32_t* targets,
+                           int tokens, int hidden, int vocabulary, int logit_stride) {
   const Chunks chunks(context, vocabulary, kChunkColumns);
-  const int64_t tile_floats = int64_t{kTileTokens} * chunks.columns();
-  Scratch<float> logits(context, context.threads * tile_floats);
+  const int64_t tile_floats = logits == nullptr ? int64_t{kTileTokens} * chunks.columns() : 0;
+  Scratch<float> tiles(context, context.threads * tile_floats);
   Scratch<float> packed(context, packed_size(context, hidden, chunks.columns()));
   Scratch<float> state(context, int64_t{3} * tokens);
   const Running running{state.data(), state.data() + tokens, state.data() + 2 * int64_t{tokens}};
@@ -163,10 +165,15 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
     const int n = chunk.columns();
     pack_on_all_threads(context, hidden, n, {w + chunk.begin, vocabulary}, packed.data());
     for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int thread) {
-      float* z = logits.data() + thread * tile_floats;
+      const bool kept = logits != nullptr;
+      float* z =
+          kept ? logits + begin * logit_stride + chunk.begin : tiles.data() + thread * tile_floats;
+      const int64_t stride = kept ? logit_stride : n;
       gemm_packed(context, static_cast<int>(end - begin), n, hidden, 1.0f,
-                  {x + begin * hidden, hidden}, packed.data(), 0.0f, z, n);
-      for (int64_t t = begin; t < end; ++t) running.add(t, z + (t - begin) * n, chunk, targets[t]);
+                  {x + begin * hidden, hidden}, packed.data(), 0.0f, z, stride);
+      for (int64_t t = begin; t < end; ++t) {
+        running.add(t, z + (t - begin) * stride, chunk, targets[t]);
+      }
     });
   }
 
@@ -184,26 +191,31 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
 }
 
 void cross_entropy_gradient(Context& context, float* dx, float* dw, const float* dloss,
-                            const float* loss, const float* lse, const float* x, const float* w,
-                            const int32_t* targets, int tokens, int hidden, int vocabulary,
-                            int accumulate) {
-  const Chunks chunks(context, vocabulary, kGradientFloats / tokens);
-  Scratch<float> dz(context, int64_t{tokens} * row_stride(chunks.columns()));
-  Scratch<float> packed(context, packed_size(context, hidden, chunks.columns()));
+                            const float* loss, const float* lse, float* logits, const float* x,
+                            const float* w, const int32_t* targets, int tokens, int hidden,
+                            int vocabulary, int logit_stride, int accumulate) {
+  const bool kept = logits != nullptr;
+  const Chunks chunks(context, vocabulary, kept ? kChunkColumns : kGradientFloats / tokens);
+  const int stride = kept ? logit_stride : row_stride(chunks.columns());
+  Scratch<float> scratch(context, kept ? 0 : int64_t{tokens} * stride);
+  Scratch<float> packed(context, kept ? 0 : packed_size(context, hidden, chunks.columns()));
   Scratch<float> transposed(context, dx ? packed_size(context, chunks.columns(), hidden) : 0);
   const float scale = loss[1] > 0 ? dloss[0] / loss[1] : 0.0f;
   for (int i = 0; i < chunks.count(); ++i) {
     const Chunk chunk = chunks[i];
-    const int n = chunk.columns(), stride = row_stride(n);
+    const int n = chunk.columns();
     const float* of_chunk = w + chunk.begin;
-    pack_on_all_threads(context, hidden, n, {of_chunk, vocabulary}, packed.data());
+    float* dz = kept ? logits + chunk.begin : scratch.data();
+    if (!kept) pack_on_all_threads(context, hidden, n, {of_chunk, vocabulary}, packed.data());
     if (dx)
       pack_on_all_threads(context, n, hidden, {of_chunk, vocabulary, true}, transposed.data());
     for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int) {
       const int rows = static_cast<int>(end - begin);
-      float* z = dz.data() + begin * stride;
-      gemm_packed(context, rows, n, hidden, 1.0f, {x + begin * hidden, hidden}, packed.data(), 0.0f,
-                  z, stride);
+      float* z = dz + begin * stride;
+      if (!kept) {
+        gemm_packed(context, rows, n, hidden, 1.0f, {x + begin * hidden, hidden}, packed.data(),
+                    0.0f, z, stride);
+      }
       for (int64_t t = begin; t < end; ++t) {
         row_gradient(z + (t - begin) * stride, chunk, lse[t], targets[t], scale);
       }
@@ -212,7 +224,8 @@ void cross_entropy_gradient(Context& context, float* dx, float* dw, const float*
                   i > 0 || (accumulate & kDx) ? 1.0f : 0.0f, dx + begin * hidden, hidden);
     });
     if (dw == nullptr) continue;
-    weight_gradient(context, dw, x, dz.data(), chunk, tokens, hidden, vocabulary, accumulate & kDw);
+    weight_gradient(context, dw, x, dz, stride, chunk, tokens, hidden, vocabulary,
+                    accumulate & kDw);
   }
 }
 

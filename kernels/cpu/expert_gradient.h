@@ -12,8 +12,7 @@
 // again, x W1 a block at a time, by the very products of experts_forward.cpp: to the same bits.
 //
 // The width is worked in chunks, and the rows of a chunk in tiles: a tile's dY, x, dg, du and gate
-// A and the chunk's weights and their gradients are all in L2, and each of them serves two products
-// as it lies there.
+// A are copied once, and each of them serves two products as it lies there.
 #pragma once
 
 #include <algorithm>
@@ -46,12 +45,13 @@ struct ExpertGradient {
   int64_t width;
   int64_t experts;
   int64_t chunk;  // columns of the width worked at once
-  int64_t tile;   // rows worked at once
+  int64_t tile;   // rows worked at once, at most kGradientTileRows
 };
 
-// Rows of a tile, multiples of 14 and of 6. The more rows, the longer the inner dimension of the
-// weights' gradients; x and dY of a tile should take no more than 350 KiB of L2.
-inline int gradient_tile_rows(int hidden) { return hidden <= 128 ? 252 : 126; }
+// Rows of a tile, a multiple of 14 and of 6. The more rows, the longer the inner dimension of the
+// weights' gradients, and the seldomer these are read to be added to. A task of one tile copies its
+// rows once for all chunks of the width.
+inline constexpr int64_t kGradientTileRows = 378;
 
 // Where a task's gradients of the weights go: [D,2W] and [W,D], null where not wanted.
 struct WeightGradients {
@@ -65,8 +65,6 @@ struct WeightGradients {
 struct GradientMemory {
   CacheTile x, dy;           // [tile, D]
   CacheTile dg, du, gated;   // [tile, chunk]; gated: gate A
-  CacheTile dw_gate, dw_up;  // [D, chunk]
-  CacheTile dw_down;         // [chunk, D]
   float *down, *gate, *up;   // panels of the transposed weights
   float* gate_up = nullptr;  // panels of the weights, to compute h again
   float* h = nullptr;        // [kBlockRows, 2 chunk]
@@ -76,8 +74,6 @@ struct GradientMemory {
     const int64_t hidden = round_up(call.hidden, kChunk);
     for (CacheTile* tile : {&x, &dy}) *tile = memory.tile(call.tile, hidden);
     for (CacheTile* tile : {&dg, &du, &gated}) *tile = memory.tile(call.tile, call.chunk);
-    for (CacheTile* tile : {&dw_gate, &dw_up}) *tile = memory.tile(hidden, call.chunk);
-    dw_down = memory.tile(call.chunk, hidden);
     down = memory.take(panels_floats(call.hidden, call.chunk));
     for (float** panels : {&gate, &up})
       *panels = memory.take(panels_floats(call.chunk, call.hidden));
@@ -105,12 +101,12 @@ class ExpertGradientTask {
     for (int64_t w = 0; w < call_.width; w += call_.chunk) {
       width_ = {w, std::min(call_.width, w + call_.chunk)};
       pack_weights();
-      clear_weight_gradients();
       for (int64_t i = 0; i < tiles; ++i) {
         const Range rows = part_of(task_.rows(), tiles, i, kBlockRows);
+        if (w == 0 || tiles > 1) fill_tiles(task_.begin + rows.begin, rows.end - rows.begin);
         tile_gradient(task_.begin + rows.begin, rows.end - rows.begin);
+        weight_gradients(rows.end - rows.begin, i > 0);
       }
-      write_weight_gradients();
     }
   }
 
@@ -130,51 +126,35 @@ class ExpertGradientTask {
     pack_transposed_panels(memory_.up, w1 + call_.width, 2 * call_.width, columns(), call_.hidden);
   }
 
-  void clear_weight_gradients() {
-    const auto clear = [](const CacheTile& tile, int64_t columns) {
-      std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, columns));
-    };
-    if (target_.dw1 != nullptr) {
-      clear(memory_.dw_gate, columns());
-      clear(memory_.dw_up, columns());
-    }
-    if (target_.dw2 != nullptr) clear(memory_.dw_down, call_.hidden);
-  }
-
-  void write_weight_gradients() {
-    const int64_t w = width_.begin, width = call_.width, hidden = call_.hidden;
-    if (target_.dw1 != nullptr) {
-      float* dw1 = target_.dw1 + w;
-      write_tile(dw1, 2 * width, memory_.dw_gate, hidden, columns(), target_.add_dw1);
-      write_tile(dw1 + width, 2 * width, memory_.dw_up, hidden, columns(), target_.add_dw1);
-    }
-    if (target_.dw2 != nullptr) {
-      write_tile(target_.dw2 + w * hidden, hidden, memory_.dw_down, columns(), hidden,
-                 target_.add_dw2);
-    }
+  void fill_tiles(int64_t begin, int64_t rows) {
+    const int32_t* token = call_.row_token + begin;
+    const int64_t hidden = call_.hidden, filled = round_up(rows, kBlockRows);
+    fill_tile(memory_.dy, filled, rows, hidden,
+              [&](int64_t r) { return call_.dy + token[r] * hidden; });
+    if (target_.dw1 == nullptr && !recomputes()) return;
+    fill_tile(memory_.x, filled, rows, hidden,
+              [&](int64_t r) { return call_.x + token[r] * hidden; });
   }
 
   void tile_gradient(int64_t begin, int64_t rows) {
-    const int32_t* token = call_.row_token + begin;
-    const int64_t hidden = call_.hidden;
-    const int64_t filled = round_up(rows, kBlockRows);
-    fill_tile(memory_.dy, filled, rows, hidden,
-              [&](int64_t r) { return call_.dy + token[r] * hidden; });
-    if (target_.dw1 != nullptr || recomputes()) {
-      fill_tile(memory_.x, filled, rows, hidden,
-                [&](int64_t r) { return call_.x + token[r] * hidden; });
-    }
     for (int64_t r = 0; r < rows; r += kBlockRows) {
       const int count = static_cast<int>(std::min<int64_t>(kBlockRows, rows - r));
       activation_rows(begin, r, count);
       if (call_.dx_rows != nullptr) input_rows(begin, r, count);
     }
+  }
+
+  // A tile's part of the chunk's columns of dW1 and rows of dW2.
+  void weight_gradients(int64_t rows, bool add) {
+    const int64_t w = width_.begin, width = call_.width, hidden = call_.hidden;
     if (target_.dw1 != nullptr) {
-      add_transposed_product(memory_.dw_gate, memory_.x, hidden, memory_.dg, columns(), rows);
-      add_transposed_product(memory_.dw_up, memory_.x, hidden, memory_.du, columns(), rows);
+      const Target dw1{target_.dw1 + w, 2 * width, add || target_.add_dw1};
+      transposed_product(dw1, memory_.x, hidden, memory_.dg, columns(), rows);
+      transposed_product(dw1.from(0, width), memory_.x, hidden, memory_.du, columns(), rows);
     }
     if (target_.dw2 != nullptr) {
-      add_transposed_product(memory_.dw_down, memory_.gated, columns(), memory_.dy, hidden, rows);
+      const Target dw2{target_.dw2 + w * hidden, hidden, add || target_.add_dw2};
+      transposed_product(dw2, memory_.gated, columns(), memory_.dy, hidden, rows);
     }
   }
 
@@ -262,20 +242,8 @@ class ExpertGradientTask {
       const int64_t panel = d / kPanel * panel_floats(columns());
       multiply_block<false>(block, memory_.dg, r, columns(), memory_.gate + panel);
       multiply_block<true>(block, memory_.du, r, columns(), memory_.up + panel);
-      write_block(block, count, call_.hidden - d, call_.dx_rows + (begin + r) * call_.hidden + d,
-                  call_.hidden, width_.begin > 0);
-    }
-  }
-
-  static void write_tile(float* target, int64_t stride, const CacheTile& tile, int64_t rows,
-                         int64_t columns, bool accumulate) {
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < columns; c += kChunk) {
-        const float* from = tile.at(r, c);
-        float* to = target + r * stride + c;
-        const int64_t length = std::min<int64_t>(kChunk, columns - c);
-        for (int64_t i = 0; i < length; ++i) to[i] = accumulate ? to[i] + from[i] : from[i];
-      }
+      write_block(block, count, call_.hidden - d,
+                  {call_.dx_rows + (begin + r) * call_.hidden + d, call_.hidden, width_.begin > 0});
     }
   }
 

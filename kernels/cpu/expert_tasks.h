@@ -21,11 +21,13 @@ struct ExpertTask {
   int rows() const { return end - begin; }
 };
 
-// Columns of an expert's width that are worked at once. All weights of the chunk, 3 chunk D floats,
-// stay in L2 (384 KiB) while the rows go by; with a large hidden size, fewer columns would spend
-// the time on adding up the rows' results.
+// Columns of an expert's width that are worked at once: all weights of the chunk, 3 chunk D floats,
+// in 384 KiB of L2 while the rows go by. With a large hidden size fewer columns would spend the
+// time on adding up the rows' results; where that is beyond the L2 of most machines with such
+// vectors, the weights come from L3, and more of them at once are better.
+inline constexpr int64_t kLeastWidthChunk = (kLanes == 16 ? 2 : 4) * kChunk;
 inline int width_chunk(int hidden, int width) {
-  const int64_t columns = std::max(32768 / hidden / kChunk * kChunk, 2 * kChunk);
+  const int64_t columns = std::max<int64_t>(32768 / hidden / kChunk * kChunk, kLeastWidthChunk);
   return static_cast<int>(std::min(columns, round_up(width, kChunk)));
 }
 

@@ -62,7 +62,7 @@ void activate_block(const RegisterBlock& block, int rows, int kept, const float*
                     float* h, int64_t width, int64_t left) {
   for (int r = 0; r < rows; ++r) {
     const Vec g = load(block.row(r)), u = load(block.row(r) + kLanes);
-    store(a + r * kPitch, silu(g) * u * gates[r]);
+    store(a + r * kPitch, swiglu(g, u) * gates[r]);
     if (r >= kept) continue;
     float* row = h + 2 * r * width;
     if (left >= kLanes) {
@@ -96,8 +96,8 @@ void forward_rows(const Forward& call, const Memory& memory, int expert, int64_t
   for (int64_t d = 0; d < call.hidden; d += kPanel) {
     multiply_block<false>(block, memory.a, 0, columns,
                           memory.w2 + d / kPanel * panel_floats(columns));
-    write_block(block, rows, call.hidden - d, call.rows + begin * call.hidden + d, call.hidden,
-                width.begin > 0);
+    write_block(block, rows, call.hidden - d,
+                {call.rows + begin * call.hidden + d, call.hidden, width.begin > 0});
   }
 }
 

@@ -97,6 +97,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                       int tokens, int hidden, int width, int experts, int accumulate) {
   const Plan plan(plan_words, tokens, experts);
   ExpertTasks tasks(context, plan, experts, task_rows(plan.rows()));
+  const int64_t most_rows = tasks.count() > 0 ? tasks[0].rows() : 1;  // the largest comes first
   Scratch<float> dx_rows(context, dx != nullptr ? int64_t{plan.rows()} * hidden : 0);
   const ExpertGradient call{dx != nullptr ? dx_rows.data() : nullptr,
                             dgates,
@@ -114,7 +115,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width,
                             experts,
                             width_chunk(hidden, width),
-                            gradient_tile_rows(hidden)};
+                            std::min(round_up(most_rows, kChunk), kGradientTileRows)};
 
   // A part holds dW1 and dW2 of an expert, one behind the other.
   const int64_t elements = int64_t{hidden} * width;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "inner_steps.h"
 #include "vector_math.h"
 
 namespace remoe::REMOE_TARGET {
@@ -65,23 +66,51 @@ REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogu
   }
 }
 
-// C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride].
+// acc += a column of A, element r at x(r), times a row of B's panel.
+template <int R, class Element>
+REMOE_INLINE void multiply_step(Vec (&acc)[R][kTileVectors], const float* b, Element&& x) {
+  const Vec b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Vec a = broadcast(x(r));
+    multiply_add(acc[r][0], a, b0);
+    multiply_add(acc[r][1], a, b1);
+  }
+}
+
+// Asks for the lines of a tile of C before k runs: they come from L3 or memory, and the tile's end
+// would wait for each of its rows. Two addresses a row, since rows need not begin a line.
 template <int R>
+REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
+  const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    __builtin_prefetch(c + r * ldc, 1);
+    __builtin_prefetch(c + r * ldc + last, 1);
+  }
+}
+
+// C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride]; kStride is
+// the stride, or 0 where only `stride` tells it.
+template <int R, int kStride>
 [[gnu::noinline]] void multiply_panel(int64_t k, const float* __restrict a, int64_t stride,
                                       const float* /*next*/, const float* __restrict b,
                                       Epilogue epilogue, float* __restrict c, int64_t ldc,
                                       int columns) {
+  if constexpr (kStride != 0) stride = kStride;
+  prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
-  for (int64_t p = 0; p < k; ++p) {
-    const Vec b0 = load(b), b1 = load(b + kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec x = broadcast(a[r]);
-      acc[r][0] += x * b0;
-      acc[r][1] += x * b1;
+  int64_t p = 0;
+  for (; p + kUnroll <= k; p += kUnroll) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kUnroll; ++i) {
+      multiply_step<R>(acc, b + i * kTileColumns, [&](int r) { return a[r + i * stride]; });
     }
-    a += stride;
-    b += kTileColumns;
+    a += kUnroll * stride;
+    b += kUnroll * kTileColumns;
+  }
+  for (; p < k; ++p, a += stride, b += kTileColumns) {
+    multiply_step<R>(acc, b, [&](int r) { return a[r]; });
   }
   store_tile<R>(acc, epilogue, c, ldc, columns);
 }
@@ -99,6 +128,7 @@ template <int R>
   constexpr int64_t kLine = 16;
   const float* base[kBases];
   for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
+  prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
   // Four lines a row between runs of 64 k: the end of each run costs a mispredicted branch.
   const int64_t run = next != nullptr ? 4 * kLine : k;
@@ -109,17 +139,21 @@ template <int R>
         for (int r = 0; r < R; ++r) __builtin_prefetch(next + r * stride + at);
       }
     }
-    for (int64_t p = begin; p < end; ++p) {
-      const Vec b0 = load(b), b1 = load(b + kLanes);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const Vec x = broadcast(base[r / 3][r % 3 * stride]);
-        acc[r][0] += x * b0;
-        acc[r][1] += x * b1;
+    int64_t p = begin;
+    for (; p + kUnroll <= end; p += kUnroll) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kUnroll; ++i) {
+        multiply_step<R>(acc, b + i * kTileColumns,
+                         [&](int r) { return base[r / 3][r % 3 * stride + i]; });
       }
 #pragma GCC unroll 5
+      for (int i = 0; i < kBases; ++i) base[i] += kUnroll;
+      b += kUnroll * kTileColumns;
+    }
+    for (; p < end; ++p, b += kTileColumns) {
+      multiply_step<R>(acc, b, [&](int r) { return base[r / 3][r % 3 * stride]; });
+#pragma GCC unroll 5
       for (int i = 0; i < kBases; ++i) ++base[i];
-      b += kTileColumns;
     }
   }
   store_tile<R>(acc, epilogue, c, ldc, columns);
@@ -129,22 +163,35 @@ using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, cons
                               float*, int64_t, int);
 
 namespace detail {
-template <int... I>
+template <int kStride, int... I>
 constexpr auto panel_functions(std::integer_sequence<int, I...>) {
-  return std::array<TileFunction, sizeof...(I)>{&multiply_panel<I + 1>...};
+  return std::array<TileFunction, sizeof...(I)>{&multiply_panel<I + 1, kStride>...};
 }
 template <int... I>
 constexpr auto row_functions(std::integer_sequence<int, I...>) {
   return std::array<TileFunction, sizeof...(I)>{&multiply_rows<I + 1>...};
 }
 inline constexpr auto kPanelFunctions =
-    panel_functions(std::make_integer_sequence<int, kTileRows>{});
+    panel_functions<kPanelStride>(std::make_integer_sequence<int, kTileRows>{});
+inline constexpr auto kTransposedFunctions =
+    panel_functions<0>(std::make_integer_sequence<int, kTileRows>{});
 inline constexpr auto kRowFunctions = row_functions(std::make_integer_sequence<int, kTileRows>{});
 }  // namespace detail
 
-// The tile function for `rows` in 1..kTileRows: multiply_rows, or multiply_panel.
-REMOE_INLINE TileFunction tile_function(int rows, bool by_rows) {
-  return by_rows ? detail::kRowFunctions[rows - 1] : detail::kPanelFunctions[rows - 1];
+// How a tile reads A: by rows as they are stored (multiply_rows), across them, or from panels of
+// kPanelStride (both multiply_panel).
+enum class ReadA { kRows, kTransposed, kPanels };
+
+// The tile function for `rows` in 1..kTileRows.
+REMOE_INLINE TileFunction tile_function(int rows, ReadA read) {
+  switch (read) {
+    case ReadA::kRows:
+      return detail::kRowFunctions[rows - 1];
+    case ReadA::kTransposed:
+      return detail::kTransposedFunctions[rows - 1];
+    default:
+      return detail::kPanelFunctions[rows - 1];
+  }
 }
 
 // Rows are cut into panels as even as can be: 171 rows make two panels of 14 and eleven of 13

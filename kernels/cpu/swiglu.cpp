@@ -14,8 +14,8 @@ void forward_row(float* a, const float* h, int width) {
   const float* g = h;
   const float* u = h + width;
   int i = 0;
-  for (; i + kLanes <= width; i += kLanes) store(a + i, silu(load(g + i)) * load(u + i));
-  for (; i < width; ++i) a[i] = silu(g[i]) * u[i];
+  for (; i + kLanes <= width; i += kLanes) store(a + i, swiglu(load(g + i), load(u + i)));
+  for (; i < width; ++i) a[i] = swiglu(g[i], u[i]);
 }
 
 void gradient_row(float* dh, const float* da, const float* h, int width, bool accumulate) {

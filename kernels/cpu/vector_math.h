@@ -75,7 +75,33 @@ REMOE_INLINE float maximum(Vec v) {
   }
   return x[0];
 }
-REMOE_INLINE Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+
+// a > b ? a : b and a < b ? a : b, hence b where one is NaN: what x86 has instructions for, which
+// the compiler does not find in a selection between vectors.
+REMOE_INLINE float maximum(float a, float b) { return a > b ? a : b; }
+REMOE_INLINE float minimum(float a, float b) { return a < b ? a : b; }
+REMOE_INLINE Vec maximum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC 12 warns falsely of the plain one
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+  return _mm_max_ps(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+REMOE_INLINE Vec minimum(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_min_ps(0xffff, a, b);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(a, b);
+#elif defined(__SSE2__)
+  return _mm_min_ps(a, b);
+#else
+  return a < b ? a : b;
+#endif
+}
 
 REMOE_INLINE Vec square_root(Vec x) {
 #if defined(__AVX512F__)
@@ -132,33 +158,54 @@ REMOE_INLINE F log1p_reduced(F y) {
 }
 }  // namespace detail
 
-// e^x. With n = round(x / ln 2) and r = x - n ln 2, |r| <= ln(2)/2, e^x = 2^n e^r and
-// e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4: its relative error is 3.1e-9, a
-// twentieth of half an ulp, so that what remains is rounding. ln 2 is taken in two parts, the first
-// of 9 bits, so that n times it is exact without a fused multiply-add (|n| <= 150 has 8 bits); r is
-// then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q) rounds once more: below 2 ulp
-// in all. 2^n is applied in two factors, so that results above the largest float become infinity
-// and small ones underflow gradually. NaN stays NaN.
+namespace detail {
+// x = n ln 2 + r with n = round(x / ln 2), |r| <= ln(2)/2, for |x| <= 104: the e^r, and an integer
+// whose low bits are n. e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4: its relative
+// error is 3.1e-9, a twentieth of half an ulp, so that what remains is rounding. ln 2 is taken in
+// two parts, the first of 9 bits, so that n times it is exact without a fused multiply-add (|n| <=
+// 150 has 8 bits); r is then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q) rounds
+// once more: below 2 ulp in all.
 template <class F>
-REMOE_INLINE F exponential(F x) {
-  // Beyond these, the result is infinity or rounds to 0.
-  const F high = F{} + 89.0f, low = F{} - 104.0f;
-  x = x > high ? high : x;
-  x = x < low ? low : x;
-  // Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa.
+struct ReducedExponential {
+  F exponential;
+  Int<F> n;  // plus kShift
+};
+// The bits of 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the mantissa.
+inline constexpr int32_t kShift = 0x4b400000;
+template <class F>
+REMOE_INLINE ReducedExponential<F> reduced_exponential(F x) {
   const F shifted = x * 1.44269504088896341f + 12582912.0f;
-  const detail::Int<F> n = detail::bits(shifted) - 0x4b400000;
-  const F nf = shifted - 12582912.0f;
-  const F r = (x - nf * 0.693359375f) - nf * -2.12194440e-4f;
+  const F n = shifted - 12582912.0f;
+  const F r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
   F q = r * 0.001381459878757596f + 0.008368716575205326f;
   q = q * r + 0.04166838899254799f;
   q = q * r + 0.1666652113199234f;
   q = q * r + 0.4999999403953552f;
-  const F p = (q * (r * r) + r) + 1.0f;
+  return {(q * (r * r) + r) + 1.0f, bits(shifted)};
+}
+}  // namespace detail
+
+// e^x. 2^n is applied in two factors, so that results above the largest float become infinity and
+// small ones underflow gradually. NaN stays NaN.
+template <class F>
+REMOE_INLINE F exponential(F x) {
+  // Beyond these, the result is infinity or rounds to 0.
+  const F bounded = maximum(F{} - 104.0f, minimum(F{} + 89.0f, x));
+  const auto reduced = detail::reduced_exponential(bounded);
+  const detail::Int<F> n = reduced.n - detail::kShift;
   const detail::Int<F> half = n >> 1;
   const F scale1 = detail::from_bits<F>((half + 127) << 23);
   const F scale2 = detail::from_bits<F>((n - half + 127) << 23);
-  return p * scale1 * scale2;
+  return reduced.exponential * scale1 * scale2;
+}
+
+// The same bits for x in [-87, 88], and e^-87 below: where 1 is added, that is enough, and takes 12
+// instructions less, since n can be added to the exponent. Not for x above 88. A NaN may give a
+// number: for use where x is a factor too.
+template <class F>
+REMOE_INLINE F bounded_exponential(F x) {
+  const auto reduced = detail::reduced_exponential(maximum(F{} - 87.0f, x));
+  return detail::from_bits<F>(detail::bits(reduced.exponential) + (reduced.n << 23));
 }
 
 // ln x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + log1p(m - 1), m - 1 exact.

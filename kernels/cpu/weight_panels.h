@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cache_tile.h"
+#include "packing.h"
 #include "vector_math.h"
 
 namespace remoe::REMOE_TARGET {
@@ -27,6 +28,7 @@ void pack_vectors(float* target, const float* source, int64_t stride, int64_t k,
   for (int64_t p = 0; p < k; ++p) {
     const float* from = source + p * stride;
     float* to = target + p * kPanel;
+    if (p + kRowsAhead < k) prefetch_run(from + kRowsAhead * stride, columns);
     for (int64_t v = 0; v < whole; ++v) store(to + place(v), load(from + v * kLanes));
     if (left > 0) store(to + place(whole), load_partial(from + whole * kLanes, left));
   }
@@ -62,6 +64,9 @@ inline void pack_gate_up_panels(float* target, const float* w1, int64_t hidden, 
 inline void pack_transposed_panels(float* target, const float* source, int64_t stride, int64_t k,
                                    int64_t columns) {
   for (int64_t j = 0; j < round_up(columns, kPanel); j += kLanes) {
+    for (int64_t i = j + kLanes; i < std::min(columns, j + 2 * kLanes); ++i) {
+      prefetch_run(source + i * stride, k);
+    }
     transpose_vector(target + j / kPanel * panel_floats(k) + j % kPanel, kPanel, k, columns - j,
                      [=](int64_t i) { return source + (j + i) * stride; });
   }

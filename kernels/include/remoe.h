@@ -470,19 +470,26 @@ REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, ui
 
 /*
  * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
- * vocabulary chunks so that [T,V] is never held. targets i32[T], negative: ignored.
- * loss fp32[2] = {mean over the targets that count, how many count}; token_loss fp32[T]
- * (0 where ignored; may be 0: not wanted); lse fp32[T] is kept for the gradient.
+ * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
+ * that count, how many count}; token_loss fp32[T] (0 where ignored; may be 0: not wanted);
+ * lse fp32[T] is kept for the gradient. logits fp32[T,logit_stride], logit_stride >= V: where
+ * the logits are kept for the gradient (may be 0: [T,V] is then never held).
  */
 REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                              uint64_t lse, uint64_t x, uint64_t w,
-                                              uint64_t targets, int32_t tokens, int32_t hidden,
-                                              int32_t vocabulary);
-/* dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1]; logits are recomputed. */
+                                              uint64_t lse, uint64_t logits, uint64_t x,
+                                              uint64_t w, uint64_t targets, int32_t tokens,
+                                              int32_t hidden, int32_t vocabulary,
+                                              int32_t logit_stride);
+/*
+ * dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1]. logits as the forward pass kept
+ * them, and lost: their gradient takes their place; 0: they are computed again, a quarter of
+ * the work of both passes.
+ */
 REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
                                                uint64_t dloss, uint64_t loss, uint64_t lse,
-                                               uint64_t x, uint64_t w, uint64_t targets,
-                                               int32_t tokens, int32_t hidden, int32_t vocabulary,
+                                               uint64_t logits, uint64_t x, uint64_t w,
+                                               uint64_t targets, int32_t tokens, int32_t hidden,
+                                               int32_t vocabulary, int32_t logit_stride,
                                                int32_t accumulate);
 
 /* ---- Optimizer ---------------------------------------------------------- */

@@ -23,7 +23,8 @@ export {
 export { add, divide, multiply, subtract, type TensorOf } from "./arithmetic.ts";
 export { embedding } from "./embedding.ts";
 export { cast, reshape, rows, transpose } from "./layout.ts";
-export { type CrossEntropy, crossEntropy, meanSquaredError } from "./losses.ts";
+export { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
+export { meanSquaredError } from "./mean_squared_error.ts";
 export { matmul } from "./matmul.ts";
 export { isPositive, max } from "./max.ts";
 export type { Parameter } from "./parameter.ts";

@@ -1,7 +1,7 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
 import type { Device } from "../autograd/device.ts";
-import { type CrossEntropy, crossEntropy } from "../autograd/losses.ts";
+import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";

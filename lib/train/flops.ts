@@ -72,7 +72,7 @@ export interface ExecutedFlops {
   readonly routers: number;
   /** The experts' products, on routed rows only. */
   readonly experts: number;
-  /** The output head, its recomputed logits included. */
+  /** The output head. */
   readonly head: number;
   /** All of them. */
   readonly total: number;
@@ -84,11 +84,11 @@ export interface ExecutedFlops {
  * - projections, routers: 6 a weight and token (one product forward, two backward);
  * - attention: a query sees S(S+1)/2 keys in all; 2 products of size d forward, 5 backward, since
  *   the scores are recomputed rather than kept;
- * - experts: 18 h W a routed row of an expert W = f/G wide (6 forward, 12 backward; the
- *   pre-activations are kept, so nothing is recomputed);
- * - output head: 8 h V a token: the logits, twice, and two gradients.
+ * - experts: 18 h W a routed row of an expert W = f/G wide (6 forward, 12 backward);
+ * - output head: 6 h V a token: the logits and two gradients.
  *
- * Norms, activations, the optimizer and the masked part of diagonal tiles are left out.
+ * Norms, activations, the optimizer and the masked part of diagonal tiles are left out, and so is
+ * what a run computes again to save memory: pre-activations beyond a limit, logits beyond 512 MiB.
  *
  * @param model The sizes of the transformer.
  * @param moe Router, experts and granularity.
@@ -131,7 +131,7 @@ export function executedFlops(
     ? 0
     : 6 * tokens * layers * hidden * moe.experts * moe.granularity;
   const experts = 18 * routed * hidden * (ffn / moe.granularity);
-  const head = 8 * tokens * hidden * vocabulary;
+  const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "./config.ts";
 import { keptRows, layerRows, rowBytes } from "./kept_rows_plan.ts";
 import { countParameters } from "./parameter_count.ts";
@@ -28,7 +29,7 @@ export interface MemoryEstimate {
   readonly moments: number;
   /** What a micro-batch keeps for its backward pass. */
   readonly activations: number;
-  /** What the widest operation, the experts' backward pass, needs while it runs. */
+  /** What the widest operation needs while it runs: the experts' backward pass, or the head. */
   readonly scratch: number;
   /** The sum. */
   readonly total: number;
@@ -57,7 +58,8 @@ export interface EstimateOptions {
  * Counted: weights, gradients, AdamW's moments, and of each layer what a micro-batch keeps from
  * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
  * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
- * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it.
+ * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it,
+ * or the logits of the output head where they are larger.
  * Not counted: what the memory pool keeps in reserve, and the text and the program in JavaScript's
  * own memory.
  *
@@ -140,17 +142,21 @@ function keptElements({ model, moe, data }: TrainConfig): number {
 }
 
 /**
- * Elements that the experts' backward pass takes while it runs: of each routed row the gradient of
+ * Elements that the widest operation takes while it runs. The output head: its logits. The experts'
+ * backward pass: of each routed row the gradient of
  * its input [h]; of each task of an expert but its first, gradients of the weights (tasks have a
  * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
  * [T, h].
  */
 function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
-  const { hidden, ffn } = model;
+  const { hidden, ffn, vocabulary } = model;
+  const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
   const task = Math.min(2048, Math.max(756, rows / 16));
   const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
-  const expert = 3 * hidden * (ffn / moe.granularity);
-  return rows * hidden + furtherTasks * expert + TILES +
-    4 * data.micro_batch * data.sequence * hidden;
+  const weights = 3 * hidden * (ffn / moe.granularity);
+  const ofExperts = rows * hidden + furtherTasks * weights + TILES + 4 * tokens * hidden;
+  // The logits are let go before the first of the experts' passes.
+  const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
+  return Math.max(ofExperts, ofHead);
 }

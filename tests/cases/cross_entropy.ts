@@ -1,4 +1,6 @@
+import type { KernelContext } from "../../lib/ffi/mod.ts";
 import {
+  type Doubled,
   doubled,
   type GradientCase,
   gradientCase,
@@ -7,7 +9,8 @@ import {
   output,
 } from "./case.ts";
 import type { Random } from "./random.ts";
-import { crossEntropy, type HeadSizes } from "./reference/cross_entropy.ts";
+import { crossEntropy, crossEntropyGradient, type HeadSizes } from "./reference/cross_entropy.ts";
+import { matmul } from "./reference/gemm.ts";
 import { plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of an output head and which targets count. */
@@ -18,14 +21,17 @@ export interface CrossEntropyOptions extends HeadSizes {
   readonly scale?: number;
   /** Does not ask for the losses of single tokens. */
   readonly withoutTokenLoss?: boolean;
+  /** Keeps the logits for the gradient, with so many floats a row. */
+  readonly logitStride?: number;
 }
 
 function crossEntropyName(operation: string, options: CrossEntropyOptions): string {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, logitStride } = options;
   return `${operation} [${tokens},${hidden}]x[${hidden},${vocabulary}]` +
     `${ignored === 0 ? "" : ` ${ignored * 100}% ignored`}` +
     `${scale === 1 ? "" : ` logits of ${scale}`}` +
-    `${options.withoutTokenLoss ? " without token_loss" : ""}`;
+    `${options.withoutTokenLoss ? " without token_loss" : ""}` +
+    `${logitStride === undefined ? "" : ` logits kept ${logitStride} apart`}`;
 }
 
 function drawHead(random: Random, options: CrossEntropyOptions) {
@@ -40,6 +46,31 @@ function drawHead(random: Random, options: CrossEntropyOptions) {
   };
 }
 
+interface ForwardAddresses {
+  (
+    name: "loss" | "token_loss" | "lse" | "logits" | "x" | "w" | "targets",
+  ): bigint;
+}
+
+function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntropyOptions): void {
+  const { tokens, hidden, vocabulary, logitStride } = options;
+  const status = k.symbols.remoe_cross_entropy_forward(
+    k.handle,
+    at("loss"),
+    at("token_loss"),
+    at("lse"),
+    logitStride === undefined ? 0n : at("logits"),
+    at("x"),
+    at("w"),
+    at("targets"),
+    tokens,
+    hidden,
+    vocabulary,
+    logitStride ?? 0,
+  );
+  k.check(status, "cross_entropy_forward");
+}
+
 /**
  * A case of `remoe_cross_entropy_forward`.
  *
@@ -48,6 +79,7 @@ function drawHead(random: Random, options: CrossEntropyOptions) {
  */
 export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
   const { tokens, hidden, vocabulary, scale = 1, withoutTokenLoss = false } = options;
+  const stride = options.logitStride ?? 0;
   const logits = summed(hidden, scale / Math.sqrt(hidden));
   const perToken = plus(logits, rounded(6, scale));
   return operationCase({
@@ -61,26 +93,24 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
       loss: output([2], perToken),
       token_loss: output([tokens], perToken),
       lse: output([tokens], perToken),
+      logits: output([tokens, Math.max(1, stride)], logits),
     },
-    unwanted: withoutTokenLoss ? ["token_loss"] : [],
-    call(k, at) {
-      const status = k.symbols.remoe_cross_entropy_forward(
-        k.handle,
-        at("loss"),
-        at("token_loss"),
-        at("lse"),
-        at("x"),
-        at("w"),
-        at("targets"),
-        tokens,
-        hidden,
-        vocabulary,
-      );
-      k.check(status, "cross_entropy_forward");
-    },
+    unwanted: [
+      ...withoutTokenLoss ? ["token_loss"] as const : [],
+      ...stride === 0 ? ["logits"] as const : [],
+    ],
+    call: (k, at) => callForward(k, at, options),
+    // What is between the rows is not written.
+    defined: (outputs) => ({
+      ...outputs,
+      ...stride === 0
+        ? {}
+        : { logits: Array.from(outputs.logits).filter((_, i) => i % stride < vocabulary) },
+    }),
     reference: ({ x, w, targets }) => {
       const { mean, count, tokenLoss, lse } = crossEntropy(x, w, targets, options);
-      return { loss: [mean, count], token_loss: tokenLoss, lse };
+      const kept = stride === 0 ? [] : matmul(x, w, tokens, hidden, vocabulary);
+      return { loss: [mean, count], token_loss: tokenLoss, lse, logits: kept };
     },
   });
 }
@@ -89,7 +119,7 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
 const DLOSS = 1.75;
 
 /**
- * A case of `remoe_cross_entropy_gradient`.
+ * A case of `remoe_cross_entropy_gradient`, which computes the logits again.
  *
  * @param options Sizes and targets.
  * @param samples Elements of each input that are differentiated one by one.
@@ -139,17 +169,93 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
         at("dloss"),
         at("loss"),
         at("lse"),
+        0n,
         at("x"),
         at("w"),
         at("targets"),
         tokens,
         hidden,
         vocabulary,
+        0,
         accumulate,
       );
       k.check(status, "cross_entropy_gradient");
     },
     loss: ({ x, w, targets }) => DLOSS * crossEntropy(x, w, targets, options).mean,
+  });
+}
+
+/**
+ * A case of `remoe_cross_entropy_gradient` with the logits that a forward pass has kept.
+ *
+ * @param options Sizes and targets, `logitStride` among them.
+ * @returns The case.
+ */
+export function crossEntropyKeptCase(
+  options: CrossEntropyOptions & { readonly logitStride: number },
+): OperationCase {
+  const { tokens, hidden, vocabulary, ignored = 0, logitStride: stride } = options;
+  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  // Logits are of order 1, and exact to half an ulp.
+  const p = { rtol: rounded(20).rtol, atol: 1e-6 * perTarget };
+  const exact = (inputs: Pick<Doubled<ReturnType<typeof drawHead>>, "x" | "w" | "targets">) =>
+    crossEntropyGradient(inputs.x, inputs.w, inputs.targets, options, DLOSS);
+  return operationCase({
+    name: crossEntropyName("cross_entropy_gradient", options),
+    operation: "cross_entropy_gradient",
+    symbols: ["remoe_cross_entropy_gradient"],
+    flops: 4 * tokens * hidden * vocabulary,
+    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary + tokens * vocabulary),
+    inputs: (random) => {
+      const head = drawHead(random, options);
+      const [x, w] = [doubled(head.x), doubled(head.w)];
+      const { mean, count, lse } = crossEntropy(x, w, head.targets, options);
+      const product = matmul(x, w, tokens, hidden, vocabulary);
+      const logits = new Float32Array(tokens * stride);
+      for (let t = 0; t < tokens; t++) {
+        logits.set(product.subarray(t * vocabulary, (t + 1) * vocabulary), t * stride);
+      }
+      return {
+        ...head,
+        dloss: Float32Array.of(DLOSS),
+        loss: Float32Array.of(mean, count),
+        lse: Float32Array.from(lse),
+        logits,
+      };
+    },
+    outputs: {
+      logits: output([tokens, stride], p),
+      dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), perTarget))),
+      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+    },
+    call(k, at) {
+      const status = k.symbols.remoe_cross_entropy_gradient(
+        k.handle,
+        at("dx"),
+        at("dw"),
+        at("dloss"),
+        at("loss"),
+        at("lse"),
+        at("logits"),
+        at("x"),
+        at("w"),
+        at("targets"),
+        tokens,
+        hidden,
+        vocabulary,
+        stride,
+        0,
+      );
+      k.check(status, "cross_entropy_gradient");
+    },
+    defined: ({ logits, ...others }) => ({
+      ...others,
+      logits: Array.from(logits).filter((_, i) => i % stride < vocabulary),
+    }),
+    reference: (inputs) => {
+      const { dlogits, dx, dw } = exact(inputs);
+      return { logits: dlogits, dx, dw };
+    },
   });
 }
 
@@ -162,9 +268,17 @@ const HEADS: readonly CrossEntropyOptions[] = [
   { tokens: 9, hidden: 6, vocabulary: 30, ignored: 1 },
 ];
 
+const KEPT_HEADS = [
+  { tokens: 3, hidden: 5, vocabulary: 7, logitStride: 7 },
+  { tokens: 70, hidden: 24, vocabulary: 257, ignored: 0.25, logitStride: 260 },
+  { tokens: 130, hidden: 9, vocabulary: 5000, logitStride: 5000 },
+] as const;
+
 /** Cases of cross entropy with the output head. */
 export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
   ...HEADS.map(crossEntropyCase),
+  ...KEPT_HEADS.map(crossEntropyCase),
+  ...KEPT_HEADS.map(crossEntropyKeptCase),
   crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, withoutTokenLoss: true }),
 ];
 

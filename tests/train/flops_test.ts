@@ -35,7 +35,7 @@ Deno.test("`executedFlops()` counts every product of a tiny model", () => {
   assertEquals(flops.routers, 3 * 2 * 15 * 8 * 8 * 2);
   // Width 16: [8, 32] and [16, 8], three products of each.
   assertEquals(flops.experts, 3 * 2 * 16 * (8 * 32 + 16 * 8));
-  assertEquals(flops.head, 4 * 2 * 15 * 8 * 10);
+  assertEquals(flops.head, 3 * 2 * 15 * 8 * 10);
   const { total, ...parts } = flops;
   assertEquals(total, Object.values(parts).reduce((sum, part) => sum + part, 0));
 });

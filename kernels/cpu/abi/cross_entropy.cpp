@@ -20,35 +20,46 @@ const int32_t* require_targets(uint64_t address, int32_t tokens, int32_t vocabul
   return targets;
 }
 
+// Where logits are kept: null, or [tokens, stride].
+float* require_logits(uint64_t address, int32_t vocabulary, int32_t stride) {
+  float* logits = optional_address<float>(address, "logits");
+  require(logits == nullptr || stride >= vocabulary, REMOE_INVALID_ARGUMENT,
+          "logit_stride is %d, below the vocabulary of %d", stride, vocabulary);
+  return logits;
+}
+
 }  // namespace
 
 extern "C" {
 
 int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                    uint64_t lse, uint64_t x, uint64_t w, uint64_t targets,
-                                    int32_t tokens, int32_t hidden, int32_t vocabulary) {
+                                    uint64_t lse, uint64_t logits, uint64_t x, uint64_t w,
+                                    uint64_t targets, int32_t tokens, int32_t hidden,
+                                    int32_t vocabulary, int32_t logit_stride) {
   return guard(context, "cross_entropy_forward", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
-    REMOE_DISPATCH(open, cross_entropy_forward, require_address<float>(loss, "loss"),
-                   optional_address<float>(token_loss, "token_loss"),
-                   require_address<float>(lse, "lse"), require_address<const float>(x, "x"),
-                   require_address<const float>(w, "w"),
-                   require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary);
+    REMOE_DISPATCH(
+        open, cross_entropy_forward, require_address<float>(loss, "loss"),
+        optional_address<float>(token_loss, "token_loss"), require_address<float>(lse, "lse"),
+        require_logits(logits, vocabulary, logit_stride), require_address<const float>(x, "x"),
+        require_address<const float>(w, "w"), require_targets(targets, tokens, vocabulary), tokens,
+        hidden, vocabulary, logit_stride);
   });
 }
 
 int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw, uint64_t dloss,
-                                     uint64_t loss, uint64_t lse, uint64_t x, uint64_t w,
-                                     uint64_t targets, int32_t tokens, int32_t hidden,
-                                     int32_t vocabulary, int32_t accumulate) {
+                                     uint64_t loss, uint64_t lse, uint64_t logits, uint64_t x,
+                                     uint64_t w, uint64_t targets, int32_t tokens, int32_t hidden,
+                                     int32_t vocabulary, int32_t logit_stride, int32_t accumulate) {
   return guard(context, "cross_entropy_gradient", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
     REMOE_DISPATCH(
         open, cross_entropy_gradient, optional_address<float>(dx, "dx"),
         optional_address<float>(dw, "dw"), require_address<const float>(dloss, "dloss"),
         require_address<const float>(loss, "loss"), require_address<const float>(lse, "lse"),
-        require_address<const float>(x, "x"), require_address<const float>(w, "w"),
-        require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary, accumulate);
+        require_logits(logits, vocabulary, logit_stride), require_address<const float>(x, "x"),
+        require_address<const float>(w, "w"), require_targets(targets, tokens, vocabulary), tokens,
+        hidden, vocabulary, logit_stride, accumulate);
   });
 }
 }

@@ -40,3 +40,37 @@ export function crossEntropy(
   }
   return { mean: count === 0 ? 0 : sum / count, count, tokenLoss, lse };
 }
+
+/**
+ * The gradient of the mean of {@linkcode crossEntropy}.
+ *
+ * @param x [T, D].
+ * @param w [D, V].
+ * @param targets [T], negative where ignored.
+ * @param sizes The sizes.
+ * @param dloss The gradient of the mean.
+ * @returns The gradients of the logits [T, V], x and w.
+ */
+export function crossEntropyGradient(
+  x: Float64Array,
+  w: Float64Array,
+  targets: Int32Array,
+  sizes: HeadSizes,
+  dloss: number,
+): { dlogits: Float64Array; dx: Float64Array; dw: Float64Array } {
+  const { tokens, hidden, vocabulary } = sizes;
+  const { count, lse } = crossEntropy(x, w, targets, sizes);
+  const dlogits = matmul(x, w, tokens, hidden, vocabulary).map((logit, i) => {
+    const t = Math.floor(i / vocabulary);
+    if (targets[t]! < 0) return 0;
+    const oneHot = i % vocabulary === targets[t] ? 1 : 0;
+    return (Math.exp(logit - lse[t]!) - oneHot) * dloss / count;
+  });
+  const dx = matmul(dlogits, transposed(w, hidden, vocabulary), tokens, vocabulary, hidden);
+  const dw = matmul(transposed(x, tokens, hidden), dlogits, hidden, tokens, vocabulary);
+  return { dlogits, dx, dw };
+}
+
+function transposed(matrix: Float64Array, rows: number, columns: number): Float64Array {
+  return Float64Array.from(matrix, (_, i) => matrix[(i % rows) * columns + Math.floor(i / rows)]!);
+}

@@ -1,44 +1,34 @@
-/** Losses. @module */
+/** Cross entropy fused with the output head. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { sameShape, showShape } from "../tensor/shape_math.ts";
-import type { Shape } from "../tensor/shape.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import { operands, type Tensor } from "../tensor/tensor.ts";
-import { subtract } from "./arithmetic.ts";
-import { mean } from "./reduce.ts";
-import { square } from "./unary.ts";
 
 /**
- * Mean of the squared differences of two tensors.
- *
- * @param a Any tensor.
- * @param b A tensor of the same shape.
- * @returns A scalar.
- * @throws {ShapeMismatchError} If the shapes differ.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { Device, meanSquaredError, read } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu" });
- * const loss = meanSquaredError(device.from([1, 2], [2]), device.from([1, 4], [2]));
- * assert((await read(loss))[0] === 2);
- * ```
+ * Logits of up to so many bytes are kept for the gradient. To compute them again is a quarter of
+ * the head's work: where they are larger, memory counts for more.
  */
-export function meanSquaredError<S extends Shape>(
-  a: Tensor<"f32", S>,
-  b: Tensor<"f32", NoInfer<S>>,
-): Tensor<"f32", readonly []> {
-  if (!sameShape(a.shape, b.shape)) {
-    throw new ShapeMismatchError(
-      `Cannot take the meanSquaredError of ${showShape(a.shape)} and ${showShape(b.shape)}: ` +
-        `the shapes must be equal`,
-    );
-  }
-  const difference = subtract<"f32", Shape, Shape>(a, b as Tensor<"f32">);
-  return mean(square(difference)) as Tensor<"f32", readonly []>;
+const MOST_KEPT_LOGITS = 2 ** 29;
+
+/**
+ * Floats between two rows of kept logits: never 4 KiB apart or a multiple of it, where the rows that
+ * a product reads together would evict each other from a cache.
+ */
+function logitStride(vocabulary: number): number {
+  return vocabulary % 1024 === 0 ? vocabulary + 16 : vocabulary;
+}
+
+/**
+ * Elements of the logits that {@linkcode crossEntropy} keeps for its gradient.
+ *
+ * @param tokens Rows of the head's input.
+ * @param vocabulary Columns of the head.
+ * @returns The elements; 0 where they would take more than 512 MiB, and are computed again.
+ */
+export function keptLogits(tokens: number, vocabulary: number): number {
+  const elements = tokens * logitStride(vocabulary);
+  return 4 * elements <= MOST_KEPT_LOGITS ? elements : 0;
 }
 
 /** What {@linkcode crossEntropy} gives. */
@@ -51,7 +41,8 @@ export interface CrossEntropy<T extends number = number> {
 
 /**
  * Cross entropy fused with the output head: the logits `x · W` are worked in vocabulary
- * chunks and never held whole.
+ * chunks. They are held whole only on a tape, and only up to 512 MiB: for the gradient, which
+ * otherwise computes them again.
  *
  * @param x Final hidden states `[tokens, hidden]`.
  * @param head Output head `[hidden, vocabulary]`.
@@ -94,13 +85,16 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   const loss = memory.view(result, [] as const);
   const tokenLoss = memory.allocate("f32", [tokens] as const);
   const lse = memory.allocate("f32", [tokens]);
-  const sizes = [tokens, hidden, vocabulary] as const;
+  const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);
+  const logits = elements > 0 ? memory.allocate("f32", [elements]) : null;
+  const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary)] as const;
   k.check(
     k.symbols.remoe_cross_entropy_forward(
       k.handle,
       result.address,
       tokenLoss.address,
       lse.address,
+      logits?.address ?? 0n,
       states.address,
       weight.address,
       next.address,
@@ -112,7 +106,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
     operation: "crossEntropy",
     inputs: [states, weight],
     outputs: [loss],
-    saved: [states, weight, next, lse, result],
+    saved: [states, weight, next, lse, result, ...logits === null ? [] : [logits]],
     backward(gradients) {
       const dloss = gradients.of(loss);
       if (dloss === null) return;
@@ -126,6 +120,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
           dloss.address,
           result.address,
           lse.address,
+          logits?.address ?? 0n,
           states.address,
           weight.address,
           next.address,
@@ -134,6 +129,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
         ),
         "gradient of crossEntropy",
       );
+      logits?.[Symbol.dispose]();
     },
   });
   return { loss, tokenLoss };
