@@ -62,7 +62,7 @@ struct Memory {
 
 // Turns the scores of one vector of queries into p = exp(scale (score - m)), m the largest so far,
 // and adds them to the sum; returns the factor of what was summed before. What the mask hides is
-// taken out after the exponential: of -infinity it would underflow, which costs hundreds of cycles.
+// taken out after the exponential, whatever that has given.
 Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale, BlockMask mask,
                   bool first_block) {
   const int keys = mask.keys_of(query);
@@ -78,7 +78,7 @@ Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale
   const Vec shift = largest * scale;
   Vec total = {};
   for (int key = 0; key < keys; ++key) {
-    Vec p = exponential(load(scores + key * kPitch) * scale - shift);
+    Vec p = bounded_exponential(load(scores + key * kPitch) * scale - shift);
     p = mask.select(query, key, p, 0.0f);
     store(scores + key * kPitch, p);
     total += p;

@@ -102,7 +102,7 @@ void softmax_gradient_block(const Memory& memory, float scale, BlockMask mask) {
     for (int query = mask.first_query(key); query < kBlock; query += kLanes) {
       float* at_p = memory.p.at(key, query);
       float* at_ds = memory.ds.at(key, query);
-      Vec p = exponential(load(at_p) * scale - load(memory.lse + query));
+      Vec p = bounded_exponential(load(at_p) * scale - load(memory.lse + query));
       p = mask.select(query, key, p, 0.0f);
       store(at_p, p);
       store(at_ds, p * ((load(at_ds) - load(memory.projection + query)) * scale));

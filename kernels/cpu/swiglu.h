@@ -29,7 +29,7 @@ struct SwigluDerivative {
 template <class F>
 REMOE_INLINE SwigluDerivative<F> swiglu_derivative(F da, F g, F u) {
   g = bounded_gate(g);
-  const F s = 1.0f / (1.0f + bounded_exponential(-g));  // sigmoid(g): a NaN comes back by g s
+  const F s = 1.0f / (1.0f + bounded_exponential(-g));  // sigmoid(g)
   const F silu_g = g * s;
   return {silu_g * u, da * u * silu_derivative(g, s), da * silu_g};
 }

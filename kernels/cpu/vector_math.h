@@ -199,9 +199,9 @@ REMOE_INLINE F exponential(F x) {
   return reduced.exponential * scale1 * scale2;
 }
 
-// The same bits for x in [-87, 88], and e^-87 below: where 1 is added, that is enough, and takes 12
-// instructions less, since n can be added to the exponent. Not for x above 88. A NaN may give a
-// number: for use where x is a factor too.
+// The same bits for x in [-87, 88], and e^-87 = 1.6e-38 below: where results of order 1 are added,
+// that is enough, and takes 12 instructions less, since n can be added to the exponent. Not for x
+// above 88. NaN stays NaN as arithmetic makes it; one with a payload may give a number.
 template <class F>
 REMOE_INLINE F bounded_exponential(F x) {
   const auto reduced = detail::reduced_exponential(maximum(F{} - 87.0f, x));

@@ -4,7 +4,7 @@ import { BinaryCode } from "../ffi/codes.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
-import { binaryLayout, broadcastShape } from "../tensor/shape_math.ts";
+import { binaryLayout, broadcastShape, sameShape } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
 import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
@@ -39,6 +39,7 @@ type BinaryBackward = (
   dy: DeviceTensor,
   a: DeviceTensor,
   b: DeviceTensor,
+  out: DeviceTensor,
 ) => void;
 
 function binary(
@@ -61,7 +62,7 @@ function binary(
     saved: saved(a, b),
     backward(gradients) {
       const dy = gradients.of(out);
-      if (dy !== null) backward(gradients, dy, a, b);
+      if (dy !== null) backward(gradients, dy, a, b, out);
     },
   });
   return out;
@@ -70,6 +71,12 @@ function binary(
 /** dx = scale * dy. */
 function scaled(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, scale: number): void {
   contribute(gradients, x, dy.shape, (out) => unaryInto("scale", out, dy, scale));
+}
+
+/** dx = dy, summed where x was repeated. */
+function passedOn(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, out: DeviceTensor) {
+  if (sameShape(x.shape, out.shape)) return gradients.share(out, x);
+  scaled(gradients, x, dy, 1);
 }
 
 /**
@@ -119,9 +126,9 @@ export function add<D extends DType, A extends Shape, B extends Shape>(
   b: Tensor<NoInfer<D>, B> & Check<Broadcast<A, B>>,
 ): TensorOf<D, Broadcast<A, B>>;
 export function add(a: Tensor, b: Tensor): Tensor {
-  return binary("add", a, b, () => [], (gradients, dy, x, y) => {
-    scaled(gradients, x, dy, 1);
-    scaled(gradients, y, dy, 1);
+  return binary("add", a, b, () => [], (gradients, dy, x, y, out) => {
+    passedOn(gradients, x, dy, out);
+    passedOn(gradients, y, dy, out);
   });
 }
 
@@ -160,8 +167,8 @@ export function subtract<D extends DType, A extends Shape, B extends Shape>(
   b: Tensor<NoInfer<D>, B> & Check<Broadcast<A, B>>,
 ): TensorOf<D, Broadcast<A, B>>;
 export function subtract(a: Tensor, b: Tensor): Tensor {
-  return binary("subtract", a, b, () => [], (gradients, dy, x, y) => {
-    scaled(gradients, x, dy, 1);
+  return binary("subtract", a, b, () => [], (gradients, dy, x, y, out) => {
+    passedOn(gradients, x, dy, out);
     scaled(gradients, y, dy, -1);
   });
 }

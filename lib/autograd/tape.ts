@@ -1,17 +1,12 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import type {
-  Gradients,
-  GradientTarget,
-  OperationObserver,
-  Recorder,
-  TapeNode,
-} from "../tensor/recorder.ts";
+import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
-import { accumulate, fill } from "../tensor/transfer.ts";
+import { fill } from "../tensor/transfer.ts";
+import { BackwardPass } from "./backward_pass.ts";
 import { isParameter } from "./parameter.ts";
 
 /** Settings of {@linkcode Recording.backward}. */
@@ -128,26 +123,26 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">): void {
     this.#consumed = true;
     using pause = this.memory.openPause();
-    this.#gradients.set(root, gradient);
-    const pass = new BackwardPass(this.#gradients, pause, (tensor) => this.#isTracked(tensor));
+    const pass = new BackwardPass(root, gradient, {
+      scope: pause,
+      isTracked: (tensor) => this.#isTracked(tensor),
+    });
     for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
-      if (!node.outputs.some((output) => this.#gradients.has(output))) continue;
+      if (!node.outputs.some((output) => pass.of(output) !== null)) continue;
       using _temporaries = this.memory.openScope();
       node.backward(pass);
       this.observer?.backward(node, (tensor) => pass.of(tensor));
-      for (const output of node.outputs) this.#release(output, gradient);
+      // A gradient that has been passed on is needed no more, unless its tensor is watched.
+      for (const output of node.outputs) {
+        if (!this.#watched.has(output)) pass.release(output);
+      }
     }
-    for (const kept of this.#gradients.values()) {
-      if (kept !== gradient) this.move(kept.storage, this);
+    for (const watched of this.#watched) {
+      if (pass.of(watched) === null) continue;
+      const kept = pass.ownedBy(watched);
+      this.move(kept.storage, this);
+      this.#gradients.set(watched, kept);
     }
-  }
-
-  /** A gradient that has been passed on is needed no more, unless its tensor is watched. */
-  #release(output: DeviceTensor, seed: DeviceTensor): void {
-    if (this.#watched.has(output)) return;
-    const gradient = this.#gradients.get(output);
-    if (gradient !== seed) gradient?.[Symbol.dispose]();
-    this.#gradients.delete(output);
   }
 
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
@@ -164,36 +159,5 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       this.#gradients.set(watched, gradient);
     }
     return gradient as unknown as Tensor<"f32", T["shape"]>;
-  }
-}
-
-/** The gradients of one backward pass, as operations see them. */
-class BackwardPass implements Gradients {
-  constructor(
-    private readonly gradients: Map<DeviceTensor, DeviceTensor<"f32">>,
-    private readonly scope: MemoryScope,
-    private readonly isTracked: (tensor: DeviceTensor) => boolean,
-  ) {}
-
-  of(output: DeviceTensor): DeviceTensor<"f32"> | null {
-    return this.gradients.get(output) ?? null;
-  }
-
-  into(input: DeviceTensor): GradientTarget | null {
-    if (!this.isTracked(input)) return null;
-    const own = input.gradientTarget();
-    if (own !== null) return own;
-    const existing = this.gradients.get(input);
-    if (existing !== undefined) return { tensor: existing, accumulate: 1 };
-    const tensor = input.memory.allocateIn(this.scope, "f32", input.shape);
-    this.gradients.set(input, tensor);
-    return { tensor, accumulate: 0 };
-  }
-
-  add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void {
-    const target = this.into(input);
-    if (target === null) return;
-    if (target.accumulate === 0) fill(target.tensor, 0);
-    accumulate(target.tensor, gradient, 1);
   }
 }

@@ -18,6 +18,11 @@ export interface Gradients {
   into(input: DeviceTensor): GradientTarget | null;
   /** Adds a gradient that was computed elsewhere; nothing where nobody wants it. */
   add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void;
+  /**
+   * Makes the gradient that has reached an output that of an input of the same shape as well, or adds
+   * it there: without a copy, as long as nobody else adds to it.
+   */
+  share(output: DeviceTensor, input: DeviceTensor): void;
 }
 
 /** One operation on the tape. */
