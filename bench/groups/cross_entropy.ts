@@ -1,11 +1,17 @@
-import { crossEntropyCase, crossEntropyGradientCase } from "../../tests/cases/cross_entropy.ts";
+import { keptLogits } from "../../lib/autograd/cross_entropy.ts";
+import {
+  crossEntropyCase,
+  crossEntropyGradientCase,
+  crossEntropyKeptCase,
+} from "../../tests/cases/cross_entropy.ts";
 import { Random } from "../../tests/cases/random.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { fromForward, host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
 
 /**
- * The output head with its loss, forward and gradient.
+ * The output head with its loss: forward, and the gradient with logits that are computed again and
+ * with those that the forward pass has kept, as training does where they take up to 512 MiB.
  *
  * @param sizes The model.
  * @returns The cases.
@@ -18,19 +24,34 @@ export function crossEntropyCases({ model, headTokens, hidden, vocabulary }: Siz
     w: normal(hidden * vocabulary, 1 / Math.sqrt(hidden)),
     targets: host(new Random("targets").integers(headTokens, vocabulary)),
   });
-  return [
-    kernelBench({ group: "cross entropy", model, kernelCase: forward, operands }),
+  const gradientOperands = (): Operands => ({
+    ...operands(),
+    dloss: host(Float32Array.of(1)),
+    loss: fromForward(2),
+    lse: fromForward(headTokens),
+  });
+  const group = "cross entropy";
+  const cases = [
+    kernelBench({ group, model, kernelCase: forward, operands }),
     kernelBench({
-      group: "cross entropy",
+      group,
       model,
       kernelCase: crossEntropyGradientCase(head),
-      operands: () => ({
-        ...operands(),
-        dloss: host(Float32Array.of(1)),
-        loss: fromForward(2),
-        lse: fromForward(headTokens),
-      }),
+      operands: gradientOperands,
       forward,
+    }),
+  ];
+  const logits = keptLogits(headTokens, vocabulary);
+  if (logits === 0) return cases;
+  const kept = { ...head, logitStride: logits / headTokens };
+  return [
+    ...cases,
+    kernelBench({
+      group,
+      model,
+      kernelCase: crossEntropyKeptCase(kept),
+      operands: () => ({ ...gradientOperands(), logits: fromForward(logits) }),
+      forward: crossEntropyCase(kept),
     }),
   ];
 }
