@@ -35,8 +35,7 @@ inline int64_t round_up(int64_t x, int64_t multiple) {
 }
 
 // [rows, columns] in chunks. `rows` is at least the rows used, rounded up to kBlockRows where the
-// tile is multiplied by rows and to kChunk where it is the target of a transposed product: blocks
-// are worked whole.
+// tile is multiplied by rows: blocks are worked whole.
 struct CacheTile {
   float* data;
   int64_t rows;

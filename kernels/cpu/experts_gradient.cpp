@@ -115,7 +115,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width,
                             experts,
                             width_chunk(hidden, width),
-                            std::min(round_up(most_rows, kChunk), kGradientTileRows)};
+                            std::min(round_up(most_rows, kBlockRows), kGradientTileRows)};
 
   // A part holds dW1 and dW2 of an expert, one behind the other.
   const int64_t elements = int64_t{hidden} * width;

@@ -274,6 +274,9 @@ const BLOCKS: ExpertsOptions = { tokens: 300, hidden: 40, width: 150, experts: 2
 /** The sizes of the `nano` preset, with fewer tokens and experts. */
 const NANO: ExpertsOptions = { tokens: 64, hidden: 128, width: 512, experts: 3, density: 0.3 };
 
+/** As many rows for one expert as a chunk of a tile has columns, which is not whole blocks of rows. */
+const CHUNK: ExpertsOptions = { tokens: 64, hidden: 20, width: 12, experts: 1, density: 1 };
+
 /** Pre-activations kept of no row, of some, and up to within a block of rows. */
 const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, kept: 0 },
@@ -287,6 +290,7 @@ export const EXPERTS_CASES: readonly OperationCase[] = [
   expertsCase(TALL),
   expertsCase(BLOCKS),
   expertsCase(NANO),
+  expertsCase(CHUNK),
   ...PARTLY_KEPT.map(expertsCase),
   expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
 ];
@@ -297,5 +301,6 @@ export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
   expertsGradientCase(TALL, 6),
   expertsGradientCase(BLOCKS, 3),
   expertsGradientCase(NANO, 2),
+  expertsGradientCase(CHUNK),
   ...PARTLY_KEPT.map((layer) => expertsGradientCase(layer, 4)),
 ];
