@@ -126,7 +126,7 @@ export function stepLines(models: readonly ModelTimes[]): string {
 export const NOTES: string = [
   "GFLOPS of MoE and ReMoE are by Megatron-LM's formula, which counts k experts and all of S x S,",
   "a third of it for inference; executed ones count products that were run: the causal half of",
-  "attention, the router, the experts' routed rows, and logits that the backward pass computes again.",
+  "attention, the router, the experts' routed rows and the head.",
   "Times are medians of one micro-batch: forward and backward, or forward with the loss. Where memory",
   "does not hold all layers, the vocabulary is smaller by the same factor, so that the output head",
   "keeps its share; the formula counts what was measured. MoE is TopK. The gates' densities are set",

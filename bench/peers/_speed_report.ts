@@ -5,7 +5,7 @@
  */
 
 import { cpus } from "node:os";
-import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer.ts";
 import { table } from "./_equality_report.ts";
 import { BATCHES, type Mode, type Scenario } from "./_scenario.ts";
 
@@ -28,6 +28,8 @@ export interface Contest {
 export interface SpeedSettings {
   readonly size: string;
   readonly scenario: Scenario;
+  /** That of the texts. */
+  readonly tokenizer: Tokenizer;
   /** PyTorch's version. */
   readonly peer: string;
   readonly threads: number;
@@ -56,9 +58,14 @@ export interface Standing {
  *
  * @param contest What was measured.
  * @param tokens Tokens of a turn.
+ * @param tokenizer That of the texts.
  * @returns One entry a contender.
  */
-export function standings({ measured }: Contest, tokens: number): Standing[] {
+export function standings(
+  { measured }: Contest,
+  tokens: number,
+  tokenizer: Tokenizer,
+): Standing[] {
   const first = measured[0]!;
   return measured.map(({ name, blocks, values }) => {
     const all = median(blocks.flat());
@@ -69,7 +76,7 @@ export function standings({ measured }: Contest, tokens: number): Standing[] {
       tokensPerSecond: tokens / all * 1e3,
       ratio: median(ratios),
       ratioRange: [Math.min(...ratios), Math.max(...ratios)],
-      agreement: agreement(values, first.values),
+      agreement: agreement(values, first.values, tokenizer),
     };
   });
 }
@@ -85,11 +92,15 @@ export function speedReport(
   contests: readonly Contest[],
   settings: SpeedSettings,
 ): { text: string; json: unknown } {
-  const { size, scenario: { config, state }, peer, threads, rounds, block } = settings;
+  const { size, scenario: { config, state }, tokenizer, peer, threads, rounds, block } = settings;
   const { batch, sequence, micro_batch } = config.data;
   const results = contests.map((contest) => ({
     ...contest,
-    standings: standings(contest, contest.mode === "generate" ? state.drawn : batch * sequence),
+    standings: standings(
+      contest,
+      contest.mode === "generate" ? state.drawn : batch * sequence,
+      tokenizer,
+    ),
   }));
   const rows = results.flatMap(({ mode, standings }) =>
     standings.map((standing) => [
@@ -123,20 +134,24 @@ export function speedReport(
   };
 }
 
-function agreement(values: Measured["values"], reference: Measured["values"]): number {
+function agreement(
+  values: Measured["values"],
+  reference: Measured["values"],
+  tokenizer: Tokenizer,
+): number {
   if (typeof reference[0] === "number") {
     const common = Math.min(values.length, reference.length, BATCHES);
     return Math.max(
       ...values.slice(0, common).map((value, i) => Math.abs(Number(value) - Number(reference[i]))),
     );
   }
-  const [a, b] = [textOf(values[0]!), textOf(reference[0]!)];
+  const [a, b] = [textOf(values[0]!, tokenizer), textOf(reference[0]!, tokenizer)];
   const differs = [...a].findIndex((byte, i) => byte !== b[i]);
   return differs < 0 ? a.length : differs;
 }
 
-function textOf(value: Measured["values"][number]): string {
-  return typeof value === "string" ? value : new ByteTokenizer().decode(value as readonly number[]);
+function textOf(value: Measured["values"][number], tokenizer: Tokenizer): string {
+  return typeof value === "string" ? value : tokenizer.decode(value as readonly number[]);
 }
 
 /** The middle value, or the mean of the two. */

@@ -7,6 +7,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
+import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
 import { Contender, type ContenderCommand } from "./_contender.ts";
 import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
@@ -147,6 +148,7 @@ async function main(): Promise<number> {
   const report = speedReport(contests, {
     size: flags.size,
     scenario,
+    tokenizer: await openTokenizer(scenario.config.data.tokenizer),
     peer: peerVersion(),
     threads,
     ...amount,

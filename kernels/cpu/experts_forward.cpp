@@ -4,10 +4,12 @@
 // panels, and then takes its rows through everything, a block of 14 (or 6) at a time: gather x, the
 // first product, h written where the gradient will look for it, SwiGLU on what is still in
 // registers and L1, the second product. Only the rows of the second product [N,D] go through
-// memory, to be summed by token.
+// memory, to be summed by token. A handful of rows, as in generation, go another way
+// (experts_few_rows.h).
 #include "cache_product.h"
 #include "combine.h"
 #include "expert_tasks.h"
+#include "experts_few_rows.h"
 #include "kernels.h"
 #include "streaming.h"
 #include "swiglu.h"
@@ -125,6 +127,10 @@ void experts_forward(Context& context, float* y, float* h, const float* x, const
                      int tokens, int hidden, int width, int experts) {
   const Plan plan(plan_words, tokens, experts);
   Scratch<float> rows(context, int64_t{plan.rows()} * hidden);
+  if (kept_rows == 0 && plan.rows() > 0 && plan.rows() <= kFewRows) {
+    experts_few_rows(context, rows.data(), {x, w1, w2, gates, hidden, width, experts}, plan);
+    return combine(context, y, rows.data(), plan, tokens, hidden, false);
+  }
   const Forward call{rows.data(), h,     kept_rows, x,
                      w1,          w2,    gates,     plan.row_token(),
                      hidden,      width, experts,   width_chunk(hidden, width)};

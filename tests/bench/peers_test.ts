@@ -57,19 +57,42 @@ Deno.test("the report of equality names what is beyond its limit, and not a numb
   assertEquals(report({}, NaN).length, 1);
 });
 
-Deno.test("ratios are taken within a round, so that a slower machine does not show in them", () => {
+Deno.test("texts are compared in bytes, whatever the tokenizer", async () => {
+  for (const name of ["byte", "gpt2"] as const) {
+    const tokenizer = await openTokenizer(name);
+    const [, same, other] = standings(
+      {
+        mode: "generate",
+        measured: [
+          { name: "remoe", blocks: [[1]], values: ["The quick brown fox"] },
+          { name: "same", blocks: [[1]], values: [[...tokenizer.encode("The quick brown fox")]] },
+          { name: "other", blocks: [[1]], values: [[...tokenizer.encode("The quiet brown fox")]] },
+        ],
+      },
+      19,
+      tokenizer,
+    );
+    assertEquals([same!.agreement, other!.agreement], [19, 7]);
+  }
+});
+
+Deno.test("ratios are taken within a round, so that a slower machine does not show in them", async () => {
   const contender = (name: string, blocks: number[][], values: Measured["values"]): Measured => ({
     name,
     blocks,
     values,
   });
-  const [remoe, peer] = standings({
-    mode: "train",
-    measured: [
-      contender("remoe", [[10, 11, 12], [40, 44, 48], [10, 11, 12]], [3, 2]),
-      contender("peer", [[22, 22, 22], [88, 88, 88], [33, 33, 33]], [3, 2.5]),
-    ],
-  }, 1000);
+  const [remoe, peer] = standings(
+    {
+      mode: "train",
+      measured: [
+        contender("remoe", [[10, 11, 12], [40, 44, 48], [10, 11, 12]], [3, 2]),
+        contender("peer", [[22, 22, 22], [88, 88, 88], [33, 33, 33]], [3, 2.5]),
+      ],
+    },
+    1000,
+    await openTokenizer("byte"),
+  );
   assert(remoe !== undefined && peer !== undefined);
   assertEquals([remoe.ratio, remoe.agreement, remoe.median], [1, 0, 12]);
   assertEquals([peer.ratio, peer.ratioRange, peer.agreement], [2, [2, 3], 0.5]);

@@ -277,6 +277,13 @@ const NANO: ExpertsOptions = { tokens: 64, hidden: 128, width: 512, experts: 3, 
 /** As many rows for one expert as a chunk of a tile has columns, which is not whole blocks of rows. */
 const CHUNK: ExpertsOptions = { tokens: 64, hidden: 20, width: 12, experts: 1, density: 1 };
 
+/** So few rows that the weights are read where they are, which happens only where no row is kept. */
+const FEW_ROWS: readonly ExpertsOptions[] = [
+  { tokens: 3, hidden: 45, width: 600, experts: 1, density: 1, dense: true, kept: 0 },
+  { tokens: 1, hidden: 17, width: 19, experts: 7, density: 0.3, kept: 0 },
+  { tokens: 2, hidden: 9, width: 260, experts: 3, density: 0.6, emptyExpert: 1, kept: 0 },
+];
+
 /** Pre-activations kept of no row, of some, and up to within a block of rows. */
 const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, kept: 0 },
@@ -292,6 +299,7 @@ export const EXPERTS_CASES: readonly OperationCase[] = [
   expertsCase(NANO),
   expertsCase(CHUNK),
   ...PARTLY_KEPT.map(expertsCase),
+  ...FEW_ROWS.map(expertsCase),
   expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
 ];
 
