@@ -19,6 +19,10 @@ enum : int { kDx = 1, kDw1 = 2, kDw2 = 4, kDgates = 8 };
 // a pass over its weights' gradients, hence no smaller; 2048 rows are enough to hide it.
 int task_rows(int rows) { return std::clamp(rows / 16, 756, 2048); }
 
+// Rows of a tile: those of no expert are more than there are tokens. Not by the rows that there
+// are, so that scratch memory has the same size in every step.
+int64_t tile_rows(int tokens) { return std::min(round_up(tokens, kBlockRows), kGradientTileRows); }
+
 void zero(Context& context, float* x, int64_t count) {
   if (x == nullptr) return;
   parallel_ranges(context, count, 1, [&](int64_t begin, int64_t end) {
@@ -97,7 +101,6 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                       int tokens, int hidden, int width, int experts, int accumulate) {
   const Plan plan(plan_words, tokens, experts);
   ExpertTasks tasks(context, plan, experts, task_rows(plan.rows()));
-  const int64_t most_rows = tasks.count() > 0 ? tasks[0].rows() : 1;  // the largest comes first
   Scratch<float> dx_rows(context, dx != nullptr ? int64_t{plan.rows()} * hidden : 0);
   const ExpertGradient call{dx != nullptr ? dx_rows.data() : nullptr,
                             dgates,
@@ -115,7 +118,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width,
                             experts,
                             width_chunk(hidden, width),
-                            std::min(round_up(most_rows, kBlockRows), kGradientTileRows)};
+                            tile_rows(tokens)};
 
   // A part holds dW1 and dW2 of an expert, one behind the other.
   const int64_t elements = int64_t{hidden} * width;
