@@ -115,6 +115,36 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
   });
 }
 
+interface GradientAddresses {
+  (name: "dx" | "dw" | "dloss" | "loss" | "lse" | "x" | "w" | "targets"): bigint;
+}
+
+function callGradient(
+  k: KernelContext,
+  at: GradientAddresses,
+  { tokens, hidden, vocabulary, logitStride = 0 }: CrossEntropyOptions,
+  { logits = 0n, accumulate = 0 },
+): void {
+  const status = k.symbols.remoe_cross_entropy_gradient(
+    k.handle,
+    at("dx"),
+    at("dw"),
+    at("dloss"),
+    at("loss"),
+    at("lse"),
+    logits,
+    at("x"),
+    at("w"),
+    at("targets"),
+    tokens,
+    hidden,
+    vocabulary,
+    logitStride,
+    accumulate,
+  );
+  k.check(status, "cross_entropy_gradient");
+}
+
 /** A gradient that arrives from outside, and differs from 1. */
 const DLOSS = 1.75;
 
@@ -161,26 +191,7 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
       dx: { of: "x", bit: 0, optional: true },
       dw: { of: "w", bit: 1, optional: true },
     },
-    call(k, at, accumulate) {
-      const status = k.symbols.remoe_cross_entropy_gradient(
-        k.handle,
-        at("dx"),
-        at("dw"),
-        at("dloss"),
-        at("loss"),
-        at("lse"),
-        0n,
-        at("x"),
-        at("w"),
-        at("targets"),
-        tokens,
-        hidden,
-        vocabulary,
-        0,
-        accumulate,
-      );
-      k.check(status, "cross_entropy_gradient");
-    },
+    call: (k, at, accumulate) => callGradient(k, at, options, { accumulate }),
     loss: ({ x, w, targets }) => DLOSS * crossEntropy(x, w, targets, options).mean,
   });
 }
@@ -228,26 +239,7 @@ export function crossEntropyKeptCase(
       dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), perTarget))),
       dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
     },
-    call(k, at) {
-      const status = k.symbols.remoe_cross_entropy_gradient(
-        k.handle,
-        at("dx"),
-        at("dw"),
-        at("dloss"),
-        at("loss"),
-        at("lse"),
-        at("logits"),
-        at("x"),
-        at("w"),
-        at("targets"),
-        tokens,
-        hidden,
-        vocabulary,
-        stride,
-        0,
-      );
-      k.check(status, "cross_entropy_gradient");
-    },
+    call: (k, at) => callGradient(k, at, options, { logits: at("logits") }),
     defined: ({ logits, ...others }) => ({
       ...others,
       logits: Array.from(logits).filter((_, i) => i % stride < vocabulary),
