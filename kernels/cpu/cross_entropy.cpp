@@ -6,10 +6,8 @@
 //
 //   forward    a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a later
 //              chunk rescales s by exp(m - m'). At the end lse = m + log s.
-//   gradient   dz_v = (exp(z_v - lse) - [v = t]) / count, from logits that were kept or are
-//   computed
-//              again: a chunk of dz gives its part of dX = dz W^T, and all of its columns of
-//              dW = X^T dz.
+//   gradient   dz_v = (exp(z_v - lse) - [v = t]) / count, from logits kept or computed again: a
+//              chunk of dz gives its part of dX = dz W^T, and all of its columns of dW = X^T dz.
 //
 // One pass over all rows for each chunk keeps the packed chunk of W in cache; every sum has an
 // order that does not depend on threads.

@@ -24,7 +24,7 @@ inline constexpr int kFewRows = 4;
 inline constexpr int64_t kFewRowsChunk = 256;
 
 // sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n: four rows for each pass over the
-// sums, the next eight asked for.
+// sums, and of those to come the four after next asked for.
 inline void add_weighted_rows(float* sum, int64_t n, const float* w, int64_t stride, const float* x,
                               int64_t count) {
   int64_t r = 0;
