@@ -9,9 +9,11 @@ import { textFiles } from "../data/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
 import { corpusNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
+import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
@@ -33,7 +35,8 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @returns The final figures.
  * @throws {ConfigError} If the run needs more memory than it may take.
  * @throws {DataError} If the text cannot be used.
- * @throws {CheckpointError} If the checkpoint does not fit the model.
+ * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
+ * finite.
  * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first such
  * tensor. The last checkpoint stays.
  * @throws {FileError} If figures or a checkpoint cannot be written; the last checkpoint stays.
@@ -134,19 +137,34 @@ class Run {
     if (!(error instanceof DivergenceError)) return error;
     this.options.directory.metrics.flush();
     const { step, tensor } = error;
-    return new DivergenceError(`${message}; ${this.#advice(error)}`, {
+    return new DivergenceError(`${message}; ${this.#advice(step)}`, {
       step,
       tensor,
       cause: error,
     });
   }
 
-  #advice({ tensor }: DivergenceError): string {
+  /** What to do about a step that failed; a checkpoint that would fail again is no advice. */
+  #advice(failed: number): string {
+    const { trainer, options } = this;
     const saved = this.#savedPath;
-    if (saved === null) return "start again with a lower learning rate, there is no checkpoint yet";
-    return this.#stepsHere === 0 && tensor.startsWith("the weight")
-      ? `it comes from ${saved}, resume an earlier checkpoint`
-      : `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+    if (saved === null) {
+      const start = trainer.steps === 0
+        ? "start again with a smaller model.init_std, no weight has been updated yet"
+        : "start again with a lower learning rate";
+      return `${start}, there is no checkpoint yet`;
+    }
+    // The next step depends on the checkpoint alone, whatever the learning rate is.
+    const failsAgain = this.#savedAt === trainer.steps && failed > trainer.steps;
+    if (!failsAgain) {
+      return `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+    }
+    const earlier = listCheckpoints(`${options.directory.path}/${CHECKPOINTS}`)
+      .find(({ step }) => step < trainer.steps);
+    return `it comes from ${saved}, ` +
+      (earlier === undefined
+        ? "before which there is none; start again with a lower learning rate"
+        : `resume an earlier checkpoint, like ${earlier.path}, with a lower learning rate`);
   }
 
   async #loop(): Promise<TrainSummary> {

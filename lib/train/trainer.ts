@@ -9,6 +9,7 @@ import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { LogitsError } from "../generate/logits_error.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { internal } from "../tensor/tensor.ts";
@@ -209,12 +210,7 @@ export class Trainer implements Disposable {
    * @throws {DivergenceError} If one is not finite; names it.
    */
   checkWeights(): void {
-    const tensor = firstUnsound(this.optimizer);
-    if (tensor === null) return;
-    throw new DivergenceError(`Cannot go on after step ${this.#step}: ${tensor} is not finite`, {
-      step: this.#step,
-      tensor,
-    });
+    if (firstUnsound(this.optimizer) !== null) throw this.#unusable("a weight");
   }
 
   /** Forward and backward of the next micro-batches, whose gradients add up. */
@@ -277,10 +273,16 @@ export class Trainer implements Disposable {
       return download(internal(tokenLoss));
     });
     if (Number.isFinite(metrics.valid_loss)) return metrics;
-    this.checkWeights();
-    throw new DivergenceError(
-      `Cannot go on after step ${this.#step}: the loss of the validation is not finite`,
-      { step: this.#step, tensor: "the loss of the validation" },
+    throw this.#unusable("the loss of the validation");
+  }
+
+  /** What is wrong with a model whose results are not finite: a weight, or else a result. */
+  #unusable(what: string, cause?: unknown): DivergenceError {
+    const tensor = firstUnsound(this.optimizer) ?? what;
+    const verb = tensor.startsWith("the logits") ? "are" : "is";
+    return new DivergenceError(
+      `Cannot go on after step ${this.#step}: ${tensor} ${verb} not finite`,
+      { step: this.#step, tensor, cause },
     );
   }
 
@@ -288,20 +290,26 @@ export class Trainer implements Disposable {
    * Draws a text; the same one for the same weights, seed and step.
    *
    * @returns The text and the step.
+   * @throws {DivergenceError} If the logits are not finite.
    */
   async sample(): Promise<Sample> {
     const { sample, seed } = this.config;
     const { prompt, tokens, temperature } = sample;
-    const text = await sampleText(prompt, {
-      device: this.#device,
-      model: this.#built.model,
-      tokenizer: this.#tokenizer,
-      tokens,
-      temperature,
-      seed,
-      stream: this.#step,
-    });
-    return { step: this.#step, prompt, text };
+    try {
+      const text = await sampleText(prompt, {
+        device: this.#device,
+        model: this.#built.model,
+        tokenizer: this.#tokenizer,
+        tokens,
+        temperature,
+        seed,
+        stream: this.#step,
+      });
+      return { step: this.#step, prompt, text };
+    } catch (error) {
+      if (!(error instanceof LogitsError)) throw error;
+      throw this.#unusable("the logits of the sample", error);
+    }
   }
 
   /** Frees the model and the optimizer. */

@@ -13,7 +13,8 @@ import {
 } from "./checkpoint_folders.ts";
 import type { CheckpointState } from "./checkpoint_state.ts";
 import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "./files.ts";
-import { digestFile, type FileDigest, type TensorEntry, writeSafetensors } from "./safetensors.ts";
+import { digestFile, type FileDigest } from "./safetensors.ts";
+import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 
 /** What a checkpoint holds. */
 export interface CheckpointContents {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { largest } from "../../extremes.ts";
 import { onPath, writeAllSync } from "../files.ts";
 import {
   encodeEvent,
@@ -36,7 +37,10 @@ export class EventFile implements Disposable {
     onPath("make", folder, () => Deno.mkdirSync(folder, { recursive: true }));
     this.#now = now;
     // Readers take the files by name: also where a clock went backwards, this one is the last.
-    const last = Math.max(0, ...eventFiles(folder).map((name) => Number(NAME.exec(name)![1])));
+    const last = Math.max(
+      0,
+      largest(eventFiles(folder).map((name) => Number(NAME.exec(name)![1]))),
+    );
     const seconds = Math.max(Math.floor(now() / 1000), last + 1);
     this.path = `${folder}/events.out.tfevents.${String(seconds).padStart(10, "0")}.remoe`;
     this.#file = onPath(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { largest } from "../../extremes.ts";
 import type { RouterName } from "../config.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics.ts";
 
@@ -75,7 +76,7 @@ export function layerName(layer: number): string {
 }
 
 function routing(metrics: StepMetrics): Scalar[] {
-  const largest = metrics.expert_load.map((shares) => Math.max(...shares) * shares.length);
+  const busiest = metrics.expert_load.map((shares) => largest(shares) * shares.length);
   const dead = metrics.expert_load.flat().filter((share) => share === 0).length;
   return [
     scalar("sparsity/mean", metrics.sparsity, "Share of pairs of token and expert that are closed"),
@@ -88,7 +89,7 @@ function routing(metrics: StepMetrics): Scalar[] {
       "Pairs of token and layer that no expert took",
     ),
     scalar("router/idle_experts", dead, "Experts of all layers that got no token in the step"),
-    ...largest.map((value, layer) =>
+    ...busiest.map((value, layer) =>
       scalar(
         `expert_load_max/${layerName(layer)}`,
         value,
