@@ -57,7 +57,7 @@ export async function trainCommand(
       base,
     );
     const request = trainRequest(given, base);
-    if (given.has("dry-run")) return print(output, dryRunReport(request.config));
+    if (given.has("dry-run")) return print(output, await dryRunReport(request.config));
     await requirePermissions("train", needsOf(request, base), base);
     return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
   } catch (error) {
@@ -102,14 +102,13 @@ async function runTraining(
     : RunDirectory.resume(run, config);
   using directory = opened.directory;
   using checkpoint = opened.checkpoint;
-  const { name, isa, threads, gemm } = device.info();
-  const hardware = `${name}, ${isa}, ${threads} threads, ${gemm}`;
-  output.progress(`${startReport(config, hardware, directory.path)}\n`);
+  output.progress(`${startReport(config, device.info(), directory.path, checkpoint)}\n`);
 
   using profile = profiled ? await startProfile(device) : null;
   const progress = createProgress({
     steps: config.steps,
     from: checkpoint?.state.step ?? 0,
+    router: config.moe.router,
     columns: output.columns,
     write: output.progress,
     now: () => performance.now(),

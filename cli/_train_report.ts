@@ -5,6 +5,8 @@
  */
 
 import { relative } from "node:path";
+import type { DeviceInfo } from "../lib/autograd/device.ts";
+import type { Checkpoint } from "../lib/train/checkpoint.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import type { ValidationMetrics } from "../lib/train/metrics.ts";
 import type { StageState } from "../lib/train/stage.ts";
@@ -16,12 +18,19 @@ import { formatBytes, formatCount, formatLambda, formatSeconds, printable } from
  * Describes a run that begins.
  *
  * @param config Its configuration.
- * @param device What it trains on, in a line.
+ * @param device What it trains on.
  * @param directory The run directory.
+ * @param checkpoint What it goes on from; null: nothing.
  * @returns A few lines.
  */
-export function startReport(config: TrainConfig, device: string, directory: string): string {
+export function startReport(
+  config: TrainConfig,
+  device: DeviceInfo,
+  directory: string,
+  checkpoint: Pick<Checkpoint, "path" | "state"> | null,
+): string {
   const { preset, moe, seed } = config;
+  const { name, isa, threads, gemm } = device;
   const experts = moe.router === "dense"
     ? "one expert"
     : `${moe.active} of ${moe.experts} experts` +
@@ -29,9 +38,25 @@ export function startReport(config: TrainConfig, device: string, directory: stri
   return [
     `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
     ...runSize(config),
-    `Device      ${device}`,
+    `Device      ${name}, ${isa}, ${count(threads, "thread")}, ${gemm}` +
+    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
     `Directory   ${directory}`,
+    ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
   ].join("\n");
+}
+
+function resumeLine(
+  { steps }: TrainConfig,
+  { path, state: { step } }: Pick<Checkpoint, "path" | "state">,
+): string {
+  const left = step < steps
+    ? `${count(steps - step, "step")} of ${steps} are left`
+    : `all ${steps} steps are taken, --steps asks for more`;
+  return `Resumes     at step ${step}, from ${path}; ${left}`;
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 /**

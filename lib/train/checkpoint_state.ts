@@ -29,6 +29,8 @@ export interface CheckpointState {
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
   readonly config_hash: string;
+  /** Device, instruction set, threads and products that computed it; early checkpoints lack it. */
+  readonly machine?: Readonly<Record<string, string>> | undefined;
   /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -52,6 +54,7 @@ const STATE = z.strictObject({
   text: z.string().optional(),
   seed: count,
   config_hash: z.string(),
+  machine: z.record(z.string(), z.string()).optional(),
   versions: z.record(z.string(), z.string()),
 });
 

@@ -21,7 +21,7 @@ export interface StepMetrics {
   readonly sparsity: number;
   /** The same of each layer. */
   readonly sparsity_per_layer: readonly number[];
-  /** λ that the step used. */
+  /** λ that the step used; 0 where the router has none. */
   readonly lambda: number;
   /** L_reg of equation 9 or 10, without λ; TopK: its balance loss without coefficient. */
   readonly l1_reg: number;

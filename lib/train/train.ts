@@ -11,10 +11,12 @@ import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
+import { configNotices } from "./config_notices.ts";
 import { corpusNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
+import { machineNotices, machineOf } from "./run_machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { configHash } from "./resume.ts";
@@ -91,6 +93,11 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     profile: options.profile ?? null,
   });
   if (checkpoint) restore(trainer, checkpoint);
+  const machine = machineOf(device);
+  const before = checkpoint?.state.machine;
+  for (const notice of [...configNotices(config), ...machineNotices(before, machine)]) {
+    options.onNotice?.(notice);
+  }
   // Not before: a text or a checkpoint that cannot be used leaves the run directory as it was.
   options.directory.begin();
   return await new Run(trainer, options).go();
@@ -227,6 +234,7 @@ class Run {
         text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
+        machine: machineOf(options.device),
         versions: versions(),
       },
       model: modelEntries(trainer.parameters(), config),

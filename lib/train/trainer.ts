@@ -9,6 +9,7 @@ import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
 import { LogitsError } from "../generate/logits_error.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
@@ -58,7 +59,7 @@ export class Trainer implements Disposable {
   readonly sampler: BatchSampler | MixtureSampler;
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
-  readonly #validation: Validation;
+  readonly #validation: Validation | null;
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
@@ -77,7 +78,9 @@ export class Trainer implements Disposable {
     this.#tokenizer = tokenizer;
     this.#profile = profile;
     this.sampler = makeSampler(config, corpus);
-    this.#validation = new Validation(config, corpus.validation, tokenizer);
+    this.#validation = config.validation.every === 0
+      ? null
+      : new Validation(config, corpus.validation, tokenizer);
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
     this.#largestKept = this.#kept.total;
@@ -260,9 +263,13 @@ export class Trainer implements Disposable {
    * Measures the loss on the held-out documents; always the same batches.
    *
    * @returns The loss in nats a token, and in bits a byte of text.
+   * @throws {ConfigError} If the configuration asks for no validation.
    * @throws {DivergenceError} If it is not finite.
    */
   validate(): ValidationMetrics {
+    if (this.#validation === null) {
+      throw new ConfigError("Cannot validate: validation.every is 0, expected at least 1");
+    }
     const metrics = this.#validation.run(this.#step, (batch) => {
       using _scope = this.#device.noGradient();
       const { tokenLoss } = this.#built.model.loss(
