@@ -126,7 +126,7 @@ async function runGeneration(
 function printAnswers(answers: readonly Answer[], asJson: boolean, output: Output): void {
   for (const [i, { prompt, text, tokens, finish }] of answers.entries()) {
     if (asJson) output.result(JSON.stringify({ prompt, text, tokens, finish }));
-    else output.result(`${i === 0 ? "" : "\n"}=== ${i + 1} ===\n${prompt}${text}`);
+    else output.text(`${i === 0 ? "" : "\n"}=== ${i + 1} ===\n${prompt}${text}\n`);
   }
 }
 

@@ -7,6 +7,7 @@
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
 import type { RouterName } from "../lib/train/config.ts";
 import type { StepMetrics } from "../lib/train/metrics.ts";
+import { visible } from "../lib/visible.ts";
 import { formatCount, formatLambda, formatSeconds } from "./_format.ts";
 
 /** Shows how far a run is. */
@@ -105,7 +106,7 @@ class LineProgress implements Progress {
   }
 
   note(text: string): void {
-    this.#options.write(`${text}\n`);
+    this.#options.write(`${visible(text)}\n`);
   }
 
   stop(): Promise<void> {
@@ -144,7 +145,7 @@ class BarProgress implements Progress {
 
   note(text: string): void {
     // Over the bar, which is drawn anew below at its next turn.
-    this.#write(`\r\x1b[K${text}\n`);
+    this.#write(`\r\x1b[K${visible(text)}\n`);
   }
 
   async stop(): Promise<void> {

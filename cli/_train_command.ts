@@ -110,7 +110,7 @@ async function runTraining(
     from: checkpoint?.state.step ?? 0,
     router: config.moe.router,
     columns: output.columns,
-    write: output.progress,
+    write: output.draw,
     now: () => performance.now(),
   });
   using interrupt = new Interrupt({

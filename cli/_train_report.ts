@@ -5,6 +5,7 @@
  */
 
 import { relative } from "node:path";
+import { visibleName } from "../lib/visible.ts";
 import type { DeviceInfo } from "../lib/autograd/device.ts";
 import type { Checkpoint } from "../lib/train/checkpoint.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
@@ -38,7 +39,7 @@ export function startReport(
   return [
     `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
     ...runSize(config),
-    `Device      ${name}, ${isa}, ${count(threads, "thread")}, ${gemm}` +
+    `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
     (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
     `Directory   ${directory}`,
     ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
@@ -50,13 +51,9 @@ function resumeLine(
   { path, state: { step } }: Pick<Checkpoint, "path" | "state">,
 ): string {
   const left = step < steps
-    ? `${count(steps - step, "step")} of ${steps} are left`
+    ? `${steps - step} of ${steps} steps to go`
     : `all ${steps} steps are taken, --steps asks for more`;
   return `Resumes     at step ${step}, from ${path}; ${left}`;
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 
 /**
@@ -70,7 +67,7 @@ export function validationLine(metrics: ValidationMetrics): string {
     `step ${metrics.step}  validation ${validationFigures(metrics)}`,
     ...Object.entries(metrics.valid_loss_by_domain ?? {}).map(([domain, loss]) => {
       const bits = metrics.valid_bits_per_byte_by_domain?.[domain] ?? NaN;
-      return `  ${domain.padEnd(16)} ${loss.toFixed(4)} nats a token, ${
+      return `  ${visibleName(domain).padEnd(16)} ${loss.toFixed(4)} nats a token, ${
         bits.toFixed(4)
       } bits a byte`;
     }),

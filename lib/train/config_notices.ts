@@ -20,9 +20,9 @@ export function configNotices(config: TrainConfig): string[] {
 function scheduleNotices({ schedule, steps }: TrainConfig): string[] {
   const { warmup } = schedule;
   if (steps > warmup) return [];
-  const what = steps === warmup ? "peak at the last step" : `be ${steps}/${warmup} of its peak`;
+  const end = steps === warmup ? "its peak" : `${steps}/${warmup} of its peak`;
   return [
-    `The learning rate only rises and will ${what}: schedule.warmup is ${warmup} and steps is ` +
+    `The learning rate only rises and ends at ${end}: schedule.warmup is ${warmup} and steps is ` +
     `${steps}; a warmup of fewer steps lets it fall again`,
   ];
 }

@@ -258,7 +258,8 @@ export function* metricsLines(path: string): Generator<FoundLine> {
   let [held, number, end] = [0, 0, 0];
   for (;;) {
     if (held === buffer.length) buffer = grown(buffer);
-    const read = file.readSync(buffer.subarray(held));
+    const free = buffer.subarray(held);
+    const read = onPath("read", path, () => file.readSync(free));
     if (read === null) return;
     const filled = buffer.subarray(0, held + read);
     let start = 0;

@@ -150,9 +150,14 @@ export class SafetensorsFile implements Disposable {
     }
   }
 
-  #readAt({ offset }: TensorPlace, from: number, target: Uint8Array): void {
-    this.#file.seekSync(this.#dataStart + offset + from, Deno.SeekMode.Start);
-    readFull(this.#file, target);
+  #readAt({ name, offset }: TensorPlace, from: number, target: Uint8Array): void {
+    try {
+      this.#file.seekSync(this.#dataStart + offset + from, Deno.SeekMode.Start);
+      readFull(this.#file, target);
+    } catch (cause) {
+      const reason = systemReason(cause);
+      throw new CheckpointError(`Cannot read tensor ${name} of ${this.path}: ${reason}`, { cause });
+    }
   }
 
   #find(name: string, expected?: Omit<TensorSpec, "name">): TensorPlace {

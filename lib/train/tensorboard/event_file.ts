@@ -5,7 +5,7 @@
  */
 
 import { largest } from "../../extremes.ts";
-import { onPath, writeAllSync } from "../files.ts";
+import { exists, onPath, writeAllSync } from "../files.ts";
 import {
   encodeEvent,
   type EventBody,
@@ -103,12 +103,8 @@ function endOfSteps(file: Deno.FsFile, step: number): number {
 }
 
 function eventFiles(folder: string): string[] {
-  try {
-    return Array.from(Deno.readDirSync(folder), ({ name }) => name)
-      .filter((name) => NAME.test(name))
-      .sort();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  if (!exists(folder)) return [];
+  return onPath("read", folder, () => Array.from(Deno.readDirSync(folder), ({ name }) => name))
+    .filter((name) => NAME.test(name))
+    .sort();
 }

@@ -5,6 +5,7 @@
  */
 
 import { largest } from "../../extremes.ts";
+import { visibleName } from "../../visible.ts";
 import type { RouterName } from "../config.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics.ts";
 
@@ -59,9 +60,9 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
     loss("loss/validation", metrics.valid_loss),
     bits("bits_per_byte/validation", metrics.valid_bits_per_byte),
     ...Object.entries(metrics.valid_loss_by_domain ?? {})
-      .map(([domain, value]) => loss(`loss/validation/${domain}`, value)),
+      .map(([domain, value]) => loss(`loss/validation/${visibleName(domain)}`, value)),
     ...Object.entries(metrics.valid_bits_per_byte_by_domain ?? {})
-      .map(([domain, value]) => bits(`bits_per_byte/validation/${domain}`, value)),
+      .map(([domain, value]) => bits(`bits_per_byte/validation/${visibleName(domain)}`, value)),
   ];
 }
 
