@@ -11,22 +11,28 @@ import { formulaFlops } from "../lib/train/flops.ts";
 import { estimateMemory, type MemoryEstimate } from "../lib/train/memory_estimate.ts";
 import { memoryLimit } from "../lib/train/memory_limit.ts";
 import { countParameters } from "../lib/train/parameter_count.ts";
-import { problemsAhead } from "./_dry_run_problems.ts";
 import { formatBytes, formatCount } from "./_format.ts";
+
+/** What a dry run knows of the machine. */
+export interface Surroundings {
+  /** Bytes of the device's memory; default the machine's, as far as it is known. */
+  readonly memory?: number;
+  /** What the run would lack, as `problemsAhead()` finds it. */
+  readonly problems?: readonly string[];
+}
 
 /**
  * Describes a run that is not started.
  *
  * @param config The whole configuration.
- * @param memory Bytes of the device's memory; default the machine's, as far as it is known.
+ * @param surroundings Memory, and what is missing.
  * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a newline at the
  * end.
  */
-export async function dryRunReport(
+export function dryRunReport(
   config: TrainConfig,
-  memory: number = hostMemory(config),
-): Promise<string> {
-  const problems = await problemsAhead(config);
+  { memory = hostMemory(config), problems = [] }: Surroundings = {},
+): string {
   return [
     JSON.stringify(config, null, 2),
     runSize(config).join("\n"),

@@ -16,6 +16,7 @@ import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { absolutePath, callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
+import { problemsAhead } from "./_dry_run_problems.ts";
 import { describeError } from "./_errors.ts";
 import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
@@ -57,7 +58,10 @@ export async function trainCommand(
       base,
     );
     const request = trainRequest(given, base);
-    if (given.has("dry-run")) return print(output, await dryRunReport(request.config));
+    if (given.has("dry-run")) {
+      const problems = await problemsAhead(request.config);
+      return print(output, dryRunReport(request.config, { problems }));
+    }
     await requirePermissions("train", needsOf(request, base), base);
     return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
   } catch (error) {

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { requireWhole } from "./require.ts";
 import { exists, onPath } from "./files.ts";
 
 /** The weights. */
@@ -118,6 +119,7 @@ export function listCheckpoints(root: string): CheckpointFolder[] {
  * ```
  */
 export function removeLaterCheckpoints(root: string, step: number): CheckpointFolder[] {
+  requireWhole("remove checkpoints", "step", step);
   const later = listCheckpoints(root).filter((checkpoint) => checkpoint.step > step);
   later.forEach(({ path }) => removeCheckpoint(path));
   return later;

@@ -87,3 +87,20 @@ export function readCheckpointState(path: string): CheckpointState {
     cause: result.error,
   });
 }
+
+/**
+ * Makes sure that a state could be read again.
+ *
+ * @param state The state.
+ * @returns The same.
+ * @throws {CheckpointError} Names the key that is wrong.
+ */
+export function checkCheckpointState(state: CheckpointState): CheckpointState {
+  const result = STATE.safeParse(state);
+  if (result.success) return state;
+  const { path = [], message = "" } = result.error.issues[0] ?? {};
+  throw new CheckpointError(
+    `Cannot write the checkpoint: state.${path.join(".") || "the whole"}: ${message}`,
+    { cause: result.error },
+  );
+}

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireConfig } from "./require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "./config.ts";
 import { estimateMemory } from "./memory_estimate.ts";
@@ -31,6 +32,7 @@ const GIB = 2 ** 30;
  * ```
  */
 export function memoryLimit({ memory }: TrainConfig, deviceBytes: number): number {
+  requireConfig({ memory }, ["memory"]);
   if (!(deviceBytes > 0)) {
     throw new RangeError(`Cannot limit memory: deviceBytes is ${deviceBytes}, expected above 0`);
   }

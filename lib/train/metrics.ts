@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireWhole } from "./require.ts";
 import { exists, onPath, writeAllSync } from "./files.ts";
 import type { Stage } from "./stage.ts";
 
@@ -187,6 +188,9 @@ export class JsonlSink implements MetricsSink {
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
+    if (!isLine(line)) {
+      throw new TypeError(`Cannot write to ${this.#path}: line is no figures of a step`);
+    }
     const bytes = this.#encoder.encode(`${JSON.stringify(line)}\n`);
     onPath("write", this.#path, () => writeAllSync(this.#file, bytes));
   }
@@ -301,6 +305,7 @@ export function* metricsLines(path: string): Generator<FoundLine> {
  * ```
  */
 export function truncateMetrics(path: string, step: number): void {
+  requireWhole("drop figures", "step", step);
   if (!exists(path)) return;
   let kept = 0;
   for (const { line, end } of metricsLines(path)) {
@@ -330,7 +335,10 @@ function parseLine(text: string, path: string, number: number): MetricsLine {
   } catch (cause) {
     return fail("it is not JSON", cause);
   }
-  const isLine = typeof line === "object" && line !== null &&
-    Number.isInteger((line as { step?: unknown }).step);
-  return isLine ? line as MetricsLine : fail("it holds no figures of a step");
+  return isLine(line) ? line : fail("it holds no figures of a step");
+}
+
+function isLine(value: unknown): value is MetricsLine {
+  return typeof value === "object" && value !== null &&
+    Number.isInteger((value as { step?: unknown }).step);
 }

@@ -7,11 +7,36 @@
 
 import { CheckpointError } from "../errors.ts";
 
+/** Element types by the format's names. */
+export type SafetensorsDType =
+  | "F64"
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "F8_E4M3FNUZ"
+  | "F8_E5M2FNUZ"
+  | "F8_E8M0"
+  | "F6_E2M3"
+  | "F6_E3M2"
+  | "F4"
+  | "C64"
+  | "I64"
+  | "U64"
+  | "I32"
+  | "U32"
+  | "I16"
+  | "U16"
+  | "I8"
+  | "U8"
+  | "BOOL";
+
 /**
  * Bits of one element of every type that the format has. Checkpoints are of F32; other programs'
  * files may hold any.
  */
-const DTYPE_BITS = {
+const DTYPE_BITS: Readonly<Record<SafetensorsDType, number>> = {
   F64: 64,
   F32: 32,
   F16: 16,
@@ -34,10 +59,7 @@ const DTYPE_BITS = {
   I8: 8,
   U8: 8,
   BOOL: 8,
-} as const;
-
-/** Element types by the format's names. */
-export type SafetensorsDType = keyof typeof DTYPE_BITS;
+};
 
 /** The longest header that readers of the format accept. */
 export const MAX_HEADER_BYTES = 100_000_000;

@@ -1,5 +1,6 @@
 /** The training loop. @module */
 
+import { requireConfig } from "./require.ts";
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus.ts";
@@ -35,7 +36,8 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @param config The configuration.
  * @param options Device, run directory, checkpoint, callbacks.
  * @returns The final figures.
- * @throws {ConfigError} If the run needs more memory than it may take.
+ * @throws {ConfigError} If the configuration is not whole, or the run needs more memory than it may
+ * take.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
  * finite.
@@ -74,6 +76,7 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * ```
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
+  requireConfig(config);
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));

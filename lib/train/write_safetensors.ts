@@ -81,6 +81,9 @@ export function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): FileDigest {
   const list = [...entries];
+  if (!Object.values(metadata).every((text) => typeof text === "string")) {
+    throw new CheckpointError(`Cannot write ${path}: metadata is no map of texts`);
+  }
   const tensors = placeTensors(list);
   const header = encodeHeader({ tensors, metadata });
   return onPath("write", path, () => writeTensors(path, header, tensors, list));
@@ -114,6 +117,9 @@ function appendTensor(
 ): void {
   let written = 0;
   for (const chunk of data instanceof Uint8Array ? [data] : data) {
+    if (!(chunk instanceof Uint8Array)) {
+      throw new CheckpointError(`Cannot write ${path}: tensor ${name} gave no Uint8Array`);
+    }
     append(chunk);
     written += chunk.length;
   }
