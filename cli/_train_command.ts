@@ -9,6 +9,7 @@ import metadata from "../deno.json" with { type: "json" };
 import type { Device } from "../lib/autograd/device.ts";
 import { splitDomain } from "../lib/data/text_files.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { resumeNotices } from "../lib/train/config_notices.ts";
 import { writeTextAtomically } from "../lib/train/files.ts";
 import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
 import type { StepProfile } from "../lib/train/profile.ts";
@@ -107,6 +108,9 @@ async function runTraining(
   using directory = opened.directory;
   using checkpoint = opened.checkpoint;
   output.progress(`${startReport(config, device.info(), directory.path, checkpoint)}\n`);
+  if (run !== null) {
+    for (const notice of resumeNotices(run.config, config)) output.progress(`${notice}\n`);
+  }
 
   using profile = profiled ? await startProfile(device) : null;
   const progress = createProgress({

@@ -17,6 +17,20 @@ export function configNotices(config: TrainConfig): string[] {
   return [...scheduleNotices(config), ...dataNotices(config), ...lambdaNotices(config.moe)];
 }
 
+/**
+ * Looks for values that a resumed run was given and does not use.
+ *
+ * @param before The configuration of the run so far.
+ * @param config The one to go on with.
+ * @returns Sentences for the user.
+ */
+export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
+  const { lambda0 } = config.moe;
+  return lambda0 === before.moe.lambda0
+    ? []
+    : [`moe.lambda0 ${lambda0} has no effect on a resumed run: λ goes on from the checkpoint`];
+}
+
 function scheduleNotices({ schedule, steps }: TrainConfig): string[] {
   const { warmup } = schedule;
   if (steps > warmup) return [];

@@ -260,7 +260,7 @@ Deno.test("all numbers of 16 bits become fp32 exactly, whole and in pieces", () 
   }
 });
 
-Deno.test("the header of 300,000 tensors is checked in about the time of reading it", () => {
+Deno.test("the header of 300,000 tensors is checked in little more time than it takes to parse", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/many.safetensors`;
   const places = Array.from({ length: 300_000 }, (_, i) => {
@@ -271,12 +271,18 @@ Deno.test("the header of 300,000 tensors is checked in about the time of reading
   });
   const header = `{${places.join(",")}}`;
   craft(path, header, 4 * places.length);
-  let started = performance.now();
-  JSON.parse(header);
-  const parsing = performance.now() - started;
-  started = performance.now();
-  using file = SafetensorsFile.open(path);
-  const opening = performance.now() - started;
-  assertEquals(file.tensors.size, 300_000);
-  assert(opening < 12 * parsing, `${opening} ms, ${parsing} ms to parse`);
+  const best = (act: () => void): number => {
+    const times = Array.from({ length: 4 }, () => {
+      const started = performance.now();
+      act();
+      return performance.now() - started;
+    });
+    return Math.min(...times);
+  };
+  const parsing = best(() => JSON.parse(header));
+  const opening = best(() => {
+    using file = SafetensorsFile.open(path);
+    assertEquals(file.tensors.size, 300_000);
+  });
+  assert(opening < 10 * parsing, `${opening} ms, ${parsing} ms to parse`);
 });
