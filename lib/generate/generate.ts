@@ -194,7 +194,7 @@ async function readRows(
 }
 
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
-  const { tokens, stop = [], seed = 0, stream = 0, model, tokenizer } = options;
+  const { tokens, stop = [], seed = 0, stream = 0, device, model, tokenizer } = options;
   const require = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`Cannot generate: ${what}`);
   };
@@ -202,6 +202,9 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
     Number.isSafeInteger(value) && value >= least && value <= most;
   const areTexts = (value: unknown): boolean =>
     Array.isArray(value) && value.every((each) => typeof each === "string");
+  require(typeof device?.noGradient === "function", "device is no Device");
+  require(typeof model?.openCache === "function", "model is no LanguageModel");
+  require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
   require(areTexts(prompts), "prompts is no list of texts");
   require(prompts.length > 0, "there is no prompt");
   require(

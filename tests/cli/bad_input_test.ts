@@ -33,6 +33,7 @@ const FLAGS: readonly Case[] = [
   [["--set", "model.heads=5", "--set", "model.groups=5"], "model.hidden", "model.heads (5)"],
   [["--set", "model.groups=3"], "model.heads is 4", "model.groups (3)"],
   [["--set", "model.hidden=12"], "even size of a head"],
+  [["--set", "model.hidden=1000000000"], "model.ffn is 4000000000", "below 2^31"],
   [["--active", "9"], "moe.active is 9", "moe.experts (8)"],
   [["--active", "0"], "--active is 0"],
   [["--set", "data.micro_batch=3"], "data.batch is 4", "data.micro_batch (3)"],

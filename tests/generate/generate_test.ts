@@ -143,6 +143,8 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ topP: 0 }, "top-p is 0"],
     [{ topP: 1.1 }, "top-p is 1.1"],
     [{ tokens: NaN }, "tokens is NaN"],
+    [{ model: null as unknown as LanguageModel }, "model is no LanguageModel"],
+    [{ device: {} as Device }, "device is no Device"],
     [{ tokens: 99_999_999_999 }, "tokens is 99999999999"],
     [{ seed: -1 }, "seed is -1"],
     [{ seed: 1.5 }, "seed is 1.5"],
