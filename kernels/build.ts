@@ -7,9 +7,9 @@
  */
 
 import { createHash } from "node:crypto";
-import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { libraryFileName } from "../lib/ffi/find_library.ts";
+import { availableCores } from "../lib/machine.ts";
 import {
   advice,
   BuildError,
@@ -71,7 +71,7 @@ async function build(report: Report): Promise<void> {
   const start = performance.now();
   report("Building the CPU kernels (minutes on the first use, seconds afterwards)");
   const oneDnn = await configure(report);
-  const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableParallelism());
+  const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableCores());
   await cmake(["--build", CMAKE, "--target", "remoe_cpu", "--parallel", jobs], showProgress);
   install(stamp);
   const seconds = ((performance.now() - start) / 1000).toFixed(0);

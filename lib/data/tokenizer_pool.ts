@@ -1,3 +1,4 @@
+import { availableCores } from "../machine.ts";
 import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { TOKENIZER_NAMES } from "./open_tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -95,7 +96,7 @@ export class TokenizerPool implements Disposable {
 
 function usefulWorkers({ name }: Tokenizer): number {
   const isKnown = TOKENIZER_NAMES.some((known) => known === name);
-  return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, navigator.hardwareConcurrency) : 0;
+  return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, availableCores()) : 0;
 }
 
 /** A worker that may not be loaded fails at once: unheard, that would end the program. */

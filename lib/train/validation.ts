@@ -55,7 +55,7 @@ export class Validation {
     if (long.length === 0) {
       throw new DataError(
         `Cannot validate on rows of ${sequence} tokens: no domain of the validation text has ` +
-          `${sequence + 1}, give more text or a shorter sequence`,
+          `${sequence + 1}; ${adviceOn(data)}`,
       );
     }
     const rows = Math.ceil(batch * validation.batches / long.length);
@@ -99,4 +99,11 @@ export class Validation {
     }
     return { name, share, loss: nats / targets, bytes: bytes / targets };
   }
+}
+
+function adviceOn({ validation_paths, validation_fraction }: TrainConfig["data"]): string {
+  const more = validation_paths.length > 0
+    ? "give more text in data.validation_paths"
+    : `give more text, hold out more of it (data.validation_fraction is ${validation_fraction})`;
+  return `${more}, take a shorter data.sequence, or set validation.every=0`;
 }

@@ -44,6 +44,8 @@ class Checkout implements Disposable {
         "kernels/build.ts",
         "kernels/build_tools.ts",
         "lib/errors.ts",
+        "lib/extremes.ts",
+        "lib/machine.ts",
         "lib/permissions.ts",
         "lib/ffi/download.ts",
         "lib/ffi/find_library.ts",
