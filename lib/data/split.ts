@@ -23,8 +23,8 @@ export interface DocumentSummary {
 export interface SplitPlan {
   /** For each document, whether it is for validation as a whole. */
   readonly validation: readonly boolean[];
-  /** The document whose tail alone is for validation, where one is cut. */
-  readonly cut?: number;
+  /** The documents whose tail alone is for validation: the longest one and its copies. */
+  readonly cut?: ReadonlySet<number>;
 }
 
 /** Documents for training and documents for validation. */
@@ -61,7 +61,11 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
     (best, { bytes }, i) => bytes > documents[best]!.bytes ? i : best,
     0,
   );
-  return { validation: documents.map(() => false), cut: longest };
+  // A copy that was left whole would train on the tail.
+  const { digest } = documents[longest]!;
+  const isCopy = (other: Uint8Array): boolean => other.every((byte, i) => byte === digest[i]);
+  const cut = documents.flatMap((each, i) => isCopy(each.digest) ? [i] : []);
+  return { validation: documents.map(() => false), cut: new Set(cut) };
 }
 
 /**
@@ -124,17 +128,17 @@ export function partsOf(
   fraction: number,
 ): DocumentSplit {
   if (plan.validation[index]) return { train: [], validation: [document] };
-  if (plan.cut !== index) return { train: [document], validation: [] };
-  const { id, text } = document;
+  if (!plan.cut?.has(index)) return { train: [document], validation: [] };
+  const { text } = document;
   const at = tailStart(text, fraction);
   if (at === 0) {
     throw new DataError(
-      `Cannot keep a tail of ${id} for validation: the text has a single character, give more`,
+      `Cannot keep a tail of ${document.id} for validation: the text has a single character, give more`,
     );
   }
   return {
-    train: [{ id, text: text.slice(0, at) }],
-    validation: [{ id, text: text.slice(at) }],
+    train: [{ ...document, text: text.slice(0, at) }],
+    validation: [{ ...document, text: text.slice(at) }],
   };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import type { CorpusEvent } from "../data/corpus.ts";
+import type { PassedOver } from "../data/document.ts";
 
 /** Between two notices: often enough to follow, seldom enough for a log. */
 const INTERVAL_MS = 3000;
@@ -51,8 +52,42 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
         return notice(`Cached tokens are built anew: ${event.reason}`);
       case "cache-unavailable":
         return notice(`Tokens are not kept for the next time: ${event.reason}`);
+      case "passed-over":
+        return passedOver(event.found, notice);
+      case "shared-documents":
+        return notice(
+          `${event.shared} of the ${event.documents} documents to validate on are also in the ` +
+            `training text: the validation loss will look better than it is`,
+        );
     }
   };
+}
+
+function passedOver(found: readonly PassedOver[], notice: (text: string) => void): void {
+  const files = found.filter(({ kind }) => kind === "file");
+  if (files.length > 0) {
+    const names = listed(files.map(({ path, reason }) => `${path} (${reason})`));
+    notice(`Passed over ${counted(files.length, "file")} without text: ${names}`);
+  }
+  const cut = found.filter(({ kind }) => kind === "trailing-bytes").map(({ path }) => path);
+  if (cut.length > 0) notice(`Ignored what follows the gzip data of ${listed(cut)}`);
+}
+
+/** The first of some names, and how many there are besides. */
+export function listed(names: readonly string[]): string {
+  const most = 3;
+  // Names come from files: a control character in one must not reach a terminal.
+  const shown = names.slice(0, most).map((name) => name.replace(/\p{Cc}/gu, escaped)).join(", ");
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+/** A number and what it counts. */
+export function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
 function megabytes(bytes: number): string {
