@@ -1,12 +1,13 @@
 import { join } from "node:path";
 
 import { ConfigError } from "../errors.ts";
+import { checkObject, checkText, shown } from "./arguments.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
 import { CacheLease } from "./cache_lease.ts";
 import { contentDigest, hashDocuments, sha256 } from "./content_hash.ts";
 import { CorpusBuilder } from "./corpus_builder.ts";
 import { CorpusIndex } from "./corpus_index.ts";
-import { NO_DOMAIN, type PassedOver, type TextSource } from "./document.ts";
+import { checkDocument, NO_DOMAIN, type PassedOver, type TextSource } from "./document.ts";
 import { DataError } from "./errors.ts";
 import { DEFAULT_VALIDATION_FRACTION, planSplit, type SplitPlan } from "./split.ts";
 import type { DocumentSummary } from "./split.ts";
@@ -41,7 +42,7 @@ export interface CorpusOptions {
   readonly validation?: TextSource;
   /** Folder for cached tokens, by default {@linkcode defaultCacheFolder}; `false` for none. */
   readonly cacheFolder?: string | false;
-  /** Threads that tokenize; by default one a core where that is of use. */
+  /** Threads that tokenize, at most eight; by default one per core where that is of use. */
   readonly workers?: number;
   /** Is told of the work, for a progress line or a log. */
   readonly onEvent?: (event: CorpusEvent) => void;
@@ -75,6 +76,8 @@ export interface ReadSource {
  * @returns The tokens of both sides, each document followed by an end of document.
  * @throws {DataError} If the text cannot be read, is empty, or changes while it is read.
  * @throws {ConfigError} If the fraction is out of range.
+ * @throws {TypeError} If an argument is of another kind than it should be.
+ * @throws {RangeError} If a count is out of range, or a token is outside the vocabulary.
  *
  * @example
  * ```ts
@@ -93,6 +96,7 @@ export async function prepareCorpus(
   tokenizer: Tokenizer,
   options: CorpusOptions = {},
 ): Promise<Corpus> {
+  checkArguments(source, tokenizer, options);
   const { onEvent = () => {}, validation } = options;
   const fraction = validation ? null : options.validationFraction ?? DEFAULT_VALIDATION_FRACTION;
   checkFraction(fraction);
@@ -173,10 +177,42 @@ function planned(
   ];
 }
 
+function checkArguments(source: TextSource, tokenizer: Tokenizer, options: CorpusOptions): void {
+  checkObject(options, [], "prepare a text with these options");
+  const { validation, cacheFolder = false, workers = 0, onEvent = () => {} } = options;
+  for (const text of validation === undefined ? [source] : [source, validation]) {
+    checkObject(text, ["documents"], "prepare a text");
+    checkText(text.name, "prepare a text of this name");
+  }
+  checkObject(tokenizer, ["encode", "byteLength"], "tokenize a text");
+  checkText(tokenizer.name, "use a tokenizer of this name");
+  if (cacheFolder !== false) checkText(cacheFolder, "cache tokens");
+  if (typeof onEvent !== "function") {
+    throw new TypeError(`Cannot tell ${shown(onEvent)} of the work: onEvent is a function`);
+  }
+  const { vocabularySize, endOfDocument } = tokenizer;
+  const isSize = Number.isSafeInteger(vocabularySize) && vocabularySize <= 2 ** 31;
+  if (
+    !(isSize && Number.isInteger(endOfDocument) && endOfDocument >= 0 &&
+      endOfDocument < vocabularySize)
+  ) {
+    throw new RangeError(
+      `Cannot tokenize with a vocabulary of ${shown(vocabularySize)} tokens of which ` +
+        `${shown(endOfDocument)} ends a document`,
+    );
+  }
+  if (Number.isSafeInteger(workers) && workers >= 0) return;
+  throw new RangeError(`Cannot tokenize with ${shown(workers)} workers: give a whole number`);
+}
+
 function checkFraction(fraction: number | null): void {
-  if (fraction === null || fraction > 0 && fraction <= 0.5) return;
+  const isRight = fraction === null ||
+    typeof fraction === "number" && fraction > 0 && fraction <= 0.5;
+  if (isRight) return;
   throw new ConfigError(
-    `Cannot keep a fraction of ${fraction} for validation: it must be above 0 and at most 0.5`,
+    `Cannot keep a fraction of ${
+      shown(fraction)
+    } for validation: it must be above 0 and at most 0.5`,
   );
 }
 
@@ -196,7 +232,9 @@ async function readOnce(source: TextSource): Promise<Reading> {
     passedOver: (what) => passedOver.push(what),
     identified: (found) => identity ??= found,
   });
-  for await (const { text, domain = NO_DOMAIN } of documents) {
+  for await (const document of documents) {
+    checkDocument(document, `read document ${summaries.length} of ${source.name}`);
+    const { text, domain = NO_DOMAIN } = document;
     summaries.push({ ...contentDigest(text), domain });
   }
   if (!summaries.some(({ bytes }) => bytes > 0)) {

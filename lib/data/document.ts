@@ -1,3 +1,5 @@
+import { checkObject, checkText } from "./arguments.ts";
+
 /** A text that stands for itself: a file, a book, an article. */
 export interface Document {
   /** Names the document in messages; the same on every machine. */
@@ -10,6 +12,19 @@ export interface Document {
 
 /** The domain of documents that name none. */
 export const NO_DOMAIN = "text";
+
+/**
+ * Refuses what is no document: sources may be written by anyone.
+ *
+ * @param document What a source gave.
+ * @param what What was to be done, to follow "Cannot".
+ * @throws {TypeError} If its text is none, or its domain.
+ */
+export function checkDocument(document: Document, what: string): void {
+  checkObject(document, [], what);
+  checkText(document.text, what);
+  checkText(document.domain ?? NO_DOMAIN, `${what} of the domain`);
+}
 
 /** What a reading came across and left out. */
 export interface PassedOver {

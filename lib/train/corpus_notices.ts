@@ -6,6 +6,8 @@
 
 import type { CorpusEvent } from "../data/corpus.ts";
 import type { PassedOver } from "../data/document.ts";
+import type { Corpus, CorpusSide } from "../data/tokenized_text.ts";
+import type { TrainConfig } from "./config.ts";
 
 /** Between two notices: often enough to follow, seldom enough for a log. */
 const INTERVAL_MS = 3000;
@@ -61,6 +63,44 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
         );
     }
   };
+}
+
+/**
+ * Says which domains are too short to be treated like others.
+ *
+ * @param corpus The text.
+ * @param data How it is cut, and the domains' weights.
+ * @returns Notices.
+ */
+export function domainNotices(
+  { train, validation, validationFraction }: Corpus,
+  { sequence, weights }: Pick<TrainConfig["data"], "sequence" | "weights">,
+): string[] {
+  const notices: string[] = [];
+  const say = (names: readonly string[], what: string): void => {
+    if (names.length > 0) {
+      notices.push(`${counted(names.length, "domain")} ${what}: ${listed(names)}`);
+    }
+  };
+  if (train.domains.size > 1) {
+    const weighed = Object.keys(weights).length > 0;
+    if (weighed) {
+      say(shortOf(train, sequence), "shorter than a row are drawn together, by weight");
+    }
+    say(
+      shortOf(validation, sequence),
+      "with less than a row to validate on have no loss of their own",
+    );
+  }
+  if (validationFraction !== null) {
+    const absent = [...train.domains.keys()].filter((name) => !validation.domains.has(name));
+    say(absent, "without a document to validate on");
+  }
+  return notices;
+}
+
+function shortOf({ domains }: CorpusSide, sequence: number): string[] {
+  return [...domains].filter(([, { tokens }]) => tokens.length <= sequence).map(([name]) => name);
 }
 
 function passedOver(found: readonly PassedOver[], notice: (text: string) => void): void {

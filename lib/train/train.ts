@@ -10,7 +10,7 @@ import { CheckpointError, FileError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
-import { corpusNotices } from "./corpus_notices.ts";
+import { corpusNotices, domainNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
@@ -81,6 +81,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     ...(data.cache === null ? {} : { cacheFolder: data.cache }),
     onEvent: corpusNotices((text) => options.onNotice?.(text)),
   });
+  for (const text of domainNotices(corpus, data)) options.onNotice?.(text);
   using trainer = new Trainer(config, {
     device,
     corpus,
