@@ -31,7 +31,7 @@ export function bitsPerByte(nats: number, bytes: number): number {
   }
   if (!(Number.isFinite(bytes) && bytes > 0)) {
     throw new RangeError(
-      `Cannot give bits per byte of ${shown(bytes)} bytes: there must be some`,
+      `Cannot give bits per byte of ${shown(bytes)} bytes: there must be at least one`,
     );
   }
   return nats / (Math.LN2 * bytes);
