@@ -109,7 +109,9 @@ export async function prepareCorpus(
     await tryLoad(join(root as string, "tokens", known.key), known.key, options);
   if (loaded) return told({ ...loaded, source: source.name }, known.passedOver, onEvent);
 
-  const readings = await Promise.all(texts.map((text) => readOnce(text)));
+  // One after another: where one fails, none goes on reading behind the error.
+  const readings: Reading[] = [];
+  for (const text of texts) readings.push(await readOnce(text));
   const summaries = readings.map((reading) => reading.summaries);
   const passedOver = readings.flatMap((reading) => reading.passedOver);
   const identity = {
