@@ -44,13 +44,13 @@ export class TokenizerPool implements Disposable {
    * Starts the workers.
    *
    * @param tokenizer The tokenizer.
-   * @param workers How many; by default one a core where that is of use.
+   * @param workers How many, of which eight are used; by default one per core where that is of use.
    */
   constructor(tokenizer: Tokenizer, workers: number = usefulWorkers(tokenizer)) {
     this.#tokenizer = tokenizer;
     this.#workers = [];
     try {
-      for (let i = 0; i < workers; i++) {
+      for (let i = 0; i < Math.min(workers, MOST_WORKERS); i++) {
         const url = new URL("./tokenize_worker.ts", import.meta.url);
         const worker = new Worker(url, { type: "module" });
         this.#workers.push({ worker, current: Promise.resolve(), failure: failureOf(worker) });

@@ -12,8 +12,12 @@ import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
+<<<<<<< HEAD
 import { configNotices } from "./config_notices.ts";
 import { corpusNotices } from "./corpus_notices.ts";
+=======
+import { corpusNotices, domainNotices } from "./corpus_notices.ts";
+>>>>>>> data
 import { DivergenceError } from "./divergence_error.ts";
 import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
@@ -89,6 +93,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     ...(data.cache === null ? {} : { cacheFolder: data.cache }),
     onEvent: corpusNotices((text) => options.onNotice?.(text)),
   });
+  for (const text of domainNotices(corpus, data)) options.onNotice?.(text);
   using trainer = new Trainer(config, {
     device,
     corpus,
