@@ -65,7 +65,7 @@ struct FreeBuffer {
 using PackingBuffer = std::unique_ptr<float[], FreeBuffer>;
 
 struct Context {
-  Context(int threads, Isa isa, bool dense_by_onednn);
+  Context(int threads, Isa isa, bool dense_by_onednn, PoolOptions options);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -104,6 +104,8 @@ int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
   try {
     enter_context(*context);
     body(*context);
+    context->pool.report_damage();
+    context->pinned_pool.report_damage();
     return REMOE_OK;
   } catch (...) {
     return record_failure(*context, operation);

@@ -95,6 +95,18 @@ REMOE_API int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint6
 REMOE_API int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length);
 
 /* ---- Memory: a caching pool per context --------------------------------- */
+/*
+ * The CPU build has two aids for tests, read from the environment when a context opens:
+ *
+ * REMOE_MEMORY_LIMIT=<bytes>  No more than that is held from the system; what does not
+ *                             fit is REMOE_OUT_OF_MEMORY.
+ * REMOE_MEMORY_GUARD=1        Blocks lie between canaries, and are NaN (0x7fff in every
+ *                             two bytes) until they are written and once they are freed.
+ *                             A call that frees a block, scratch memory included, or
+ *                             reads the statistics fails with REMOE_INTERNAL where a
+ *                             canary was overwritten, and says where; so does closing
+ *                             the context, without a message.
+ */
 
 /* Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of
  * 2 MiB and more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for

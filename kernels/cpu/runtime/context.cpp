@@ -64,8 +64,12 @@ void enter_context(Context& context) noexcept {
   omp_set_num_threads(context.threads);
 }
 
-Context::Context(int thread_count, Isa instruction_set, bool onednn)
-    : threads(thread_count), isa(instruction_set), dense_by_onednn(onednn) {
+Context::Context(int thread_count, Isa instruction_set, bool onednn, PoolOptions options)
+    : threads(thread_count),
+      isa(instruction_set),
+      dense_by_onednn(onednn),
+      pool(options),
+      pinned_pool({.guarded = options.guarded}) {
   for (int i = 0; i < threads; ++i) {
     packing.emplace_back(
         static_cast<float*>(std::aligned_alloc(kHugePage, kPackingFloats * sizeof(float))));
