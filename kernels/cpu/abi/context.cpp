@@ -44,10 +44,17 @@ std::string build_json() {
          ",\"gemm\":" + quoted(gemm_library(has_onednn())) + ",\"isa\":[" + isas + "]}";
 }
 
+// Only where there are fewer threads than wanted.
+std::string limit_json(const Context& context) {
+  if (context.team.limit.empty()) return "";
+  return ",\"threads_wanted\":" + std::to_string(context.threads_wanted) +
+         ",\"threads_limit\":" + quoted(context.team.limit);
+}
+
 std::string device_json(const Context& context) {
   return "{\"backend\":\"cpu\",\"name\":" + quoted(processor_name()) +
          ",\"isa\":" + quoted(name_of(context.isa)) +
-         ",\"threads\":" + std::to_string(context.threads) +
+         ",\"threads\":" + std::to_string(context.threads) + limit_json(context) +
          ",\"gemm\":" + quoted(gemm_library(context.dense_by_onednn)) +
          ",\"memory_bytes\":" + std::to_string(memory_bytes()) + "}";
 }
