@@ -6,6 +6,7 @@
  */
 
 import { ConfigError } from "../lib/errors.ts";
+import type { ContextInfo } from "../lib/ffi/context.ts";
 import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
 import { visible } from "../lib/visible.ts";
@@ -79,6 +80,12 @@ function usage(): string {
     "Exits with code 0 where a device can be opened, else with 1.";
 }
 
+function describeThreads({ threads, threads_wanted, threads_limit }: ContextInfo): string {
+  return threads_limit === undefined
+    ? String(threads)
+    : `${threads} of ${threads_wanted}: ${threads_limit}`;
+}
+
 function describe(
   { deno, permissions, attempts, ...found }: Diagnosis,
   missing: readonly string[],
@@ -102,7 +109,7 @@ function describe(
   if (device !== undefined) {
     rows.push(
       ["device", `${device.name} (${device.backend}, ${device.isa})`],
-      ["threads", String(device.threads)],
+      ["threads", describeThreads(device)],
       ["memory", formatBytes(device.memory_bytes)],
       ["products", device.gemm],
     );

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { libraryFileName } from "../lib/ffi/find_library.ts";
 import { availableCores } from "../lib/machine.ts";
+import { filesBelow, isThere, readIfThere, remove, replace } from "./build_files.ts";
 import {
   advice,
   BuildError,
@@ -20,6 +21,7 @@ import {
   programVersion,
   type Report,
 } from "./build_tools.ts";
+import { cmake, runCmake, showProgress } from "./run_cmake.ts";
 
 export { BuildError } from "./build_tools.ts";
 
@@ -29,15 +31,26 @@ export interface BuildOptions {
   readonly report?: Report;
   /** Whether to build even if nothing has changed, default false. */
   readonly force?: boolean;
+  /** Which build: the one that commands use, or one for tests. */
+  readonly variant?: VariantName;
 }
 
-const KERNELS = fileURLToPath(new URL(".", import.meta.url));
-const BUILD = `${KERNELS}build`;
-const CMAKE = `${BUILD}/cmake-cpu`;
-const LIBRARY = `${BUILD}/${libraryFileName("cpu")}`;
-/** Beside the library: what it was built from. */
-const STAMP = `${BUILD}/cpu.stamp.json`;
+/** Builds of the same sources, each with a folder of its own. */
+const VARIANTS = {
+  /** What commands use. */
+  default: { folder: "build", options: [] },
+  /** Without oneDNN, though it may be there. */
+  plain: { folder: "build/plain", options: ["-DREMOE_ONEDNN=OFF"] },
+  /** Checked by AddressSanitizer and UndefinedBehaviorSanitizer. */
+  sanitized: { folder: "build/sanitized", options: ["-DREMOE_SANITIZE=ON"] },
+} as const;
 
+/** The name of a build. */
+export type VariantName = keyof typeof VARIANTS;
+
+const KERNELS = fileURLToPath(new URL(".", import.meta.url));
+
+/** What a library was built from. */
 interface Stamp {
   readonly sources: string;
   readonly compiler: string;
@@ -48,79 +61,138 @@ interface Stamp {
  *
  * Where `REMOE_LIBRARY` names a library, that one is used and nothing is built.
  *
- * @param options Where progress goes, and whether to build in any case.
+ * @param options Where progress goes, which build, and whether to build in any case.
  * @returns The path of the library.
  * @throws {BuildError} If tools are missing or the build fails.
  */
 export async function ensureKernels(options: BuildOptions = {}): Promise<string> {
+  const { report = writeLine, force = false, variant = "default" } = options;
   const named = Deno.env.get("REMOE_LIBRARY");
-  if (named) return named;
-  const { report = writeLine, force = false } = options;
-  if (!force && isCurrent()) return LIBRARY;
-  Deno.mkdirSync(BUILD, { recursive: true });
-  // The lock ends with the process, so that a killed build does not block the next one.
-  using lock = Deno.openSync(`${BUILD}/.lock`, { create: true, write: true });
-  await lock.lock(true);
-  if (force || !isCurrent()) await build(report);
-  return LIBRARY;
+  if (named && variant === "default") return named;
+  const build = new Build(variant, report);
+  if (force || !build.isCurrent()) await build.runAlone(force);
+  return build.library;
 }
 
-async function build(report: Report): Promise<void> {
-  await ensureTools(report);
-  const stamp: Stamp = { sources: hashSources(), compiler: compilerVersion() ?? "" };
-  const start = performance.now();
-  report("Building the CPU kernels (minutes on the first use, seconds afterwards)");
-  const oneDnn = await configure(report);
-  const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableCores());
-  await cmake(["--build", CMAKE, "--target", "remoe_cpu", "--parallel", jobs], showProgress);
-  install(stamp);
-  const seconds = ((performance.now() - start) / 1000).toFixed(0);
-  report(`Built ${LIBRARY} in ${seconds} s${oneDnn ? "" : ", without oneDNN"}`);
+class Build {
+  readonly library: string;
+  readonly #folder: string;
+  readonly #cmake: string;
+  readonly #cmakeLock: string;
+  /** Beside the library: what it was built from. */
+  readonly #stamp: string;
+  /** There while compilers run: what they have left of a file may be taken for the file. */
+  readonly #unfinished: string;
+  readonly #options: readonly string[];
+  readonly #report: Report;
+
+  constructor(variant: VariantName, report: Report) {
+    const { folder, options } = VARIANTS[variant];
+    this.#folder = KERNELS + folder;
+    this.library = `${this.#folder}/${libraryFileName("cpu")}`;
+    this.#cmake = `${this.#folder}/cmake-cpu`;
+    this.#cmakeLock = `${this.#folder}/.cmake-lock`;
+    this.#stamp = `${this.#folder}/cpu.stamp.json`;
+    this.#unfinished = `${this.#cmake}/unfinished`;
+    this.#options = options;
+    this.#report = report;
+  }
+
+  /** Where the compiler is gone, the sources alone decide: a built library needs none. */
+  isCurrent(): boolean {
+    const stamp = readStamp(this.#stamp);
+    return stamp !== undefined && isThere(this.library) && stamp.sources === hashSources() &&
+      stamp.compiler === (compilerVersion() ?? stamp.compiler);
+  }
+
+  /** Builds, unless another process has done so in the meantime. */
+  async runAlone(force: boolean): Promise<void> {
+    Deno.mkdirSync(this.#folder, { recursive: true });
+    // The lock ends with the process, so that a killed build does not block the next one.
+    using lock = Deno.openSync(`${this.#folder}/.lock`, { create: true, write: true });
+    await lock.lock(true);
+    if (force || !this.isCurrent()) await this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const report = this.#report;
+    await ensureTools(report);
+    const stamp: Stamp = { sources: hashSources(), compiler: compilerVersion() ?? "" };
+    const start = performance.now();
+    report("Building the CPU kernels (minutes on the first use, seconds afterwards)");
+    const oneDnn = await this.#configure();
+    const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableCores());
+    await this.#compile(["--target", "remoe_cpu", "--parallel", jobs]);
+    this.#install(stamp);
+    const seconds = ((performance.now() - start) / 1000).toFixed(0);
+    report(`Built ${this.library} in ${seconds} s${oneDnn ? "" : ", without oneDNN"}`);
+  }
+
+  /** Configures with oneDNN, or without where it cannot be had; returns which. */
+  async #configure(): Promise<boolean> {
+    await this.#discardForeignCache();
+    const args = ["-S", KERNELS, "-B", this.#cmake, "-DCMAKE_BUILD_TYPE=Release"];
+    args.push(...generatorOptions(), ...this.#options);
+    if (args.includes("-DREMOE_ONEDNN=OFF")) {
+      await cmake(this.#cmakeLock, args);
+      return false;
+    }
+    const withOneDnn = async (): Promise<boolean> => {
+      const { success, output } = await runCmake(this.#cmakeLock, [...args, "-DREMOE_ONEDNN=ON"]);
+      if (success) return true;
+      if (output.includes("oneDNN was not found")) return false;
+      throw new BuildError(`Cannot configure the kernels:\n${output}`);
+    };
+    if (await withOneDnn()) return true;
+    if (await installOneDnn(this.#report) && await withOneDnn()) return true;
+    this.#report(
+      `oneDNN was not found: dense products will run at half the speed or less. ${advice()}`,
+    );
+    await cmake(this.#cmakeLock, [...args, "-DREMOE_ONEDNN=OFF"]);
+    return false;
+  }
+
+  /**
+   * CMake keeps the compiler and the paths it first saw, and would go on with them for ever; and
+   * make takes a torn object for a whole one.
+   */
+  async #discardForeignCache(): Promise<void> {
+    const marker = `${this.#cmake}/configured-for.txt`;
+    const key = `${KERNELS}\n${compilerCommand()}\n${compilerVersion()}`;
+    if (readIfThere(marker) === key && !isThere(this.#unfinished)) return;
+    // Not before the compilers of a killed builder are done.
+    await cmake(this.#cmakeLock, ["-E", "true"]);
+    remove(this.#cmake);
+    Deno.mkdirSync(this.#cmake, { recursive: true });
+    replace(marker, (temporary) => Deno.writeTextFileSync(temporary, key));
+  }
+
+  async #compile(args: readonly string[]): Promise<void> {
+    Deno.writeTextFileSync(this.#unfinished, "");
+    try {
+      await cmake(this.#cmakeLock, ["--build", this.#cmake, ...args], showProgress);
+    } finally {
+      remove(this.#unfinished);
+    }
+  }
+
+  #install(stamp: Stamp): void {
+    const built = `${this.#cmake}/${libraryFileName("cpu")}`;
+    remove(this.#stamp);
+    replace(this.library, (temporary) => Deno.copyFileSync(built, temporary));
+    replace(this.#stamp, (temporary) => {
+      Deno.writeTextFileSync(temporary, JSON.stringify(stamp));
+    });
+  }
 }
 
-/** Configures with oneDNN, or without where it cannot be had; returns which. */
-async function configure(report: Report): Promise<boolean> {
-  discardForeignCache();
-  const args = ["-S", KERNELS, "-B", CMAKE, "-DCMAKE_BUILD_TYPE=Release", ...generatorOptions()];
-  const withOneDnn = async (): Promise<boolean> => {
-    const { success, output } = await run("cmake", [...args, "-DREMOE_ONEDNN=ON"]);
-    if (success) return true;
-    if (output.includes("oneDNN was not found")) return false;
-    throw new BuildError(`Cannot configure the kernels:\n${output}`);
-  };
-  if (await withOneDnn()) return true;
-  if (await installOneDnn(report) && await withOneDnn()) return true;
-  report(`oneDNN was not found: dense products will run at half the speed or less. ${advice()}`);
-  await cmake([...args, "-DREMOE_ONEDNN=OFF"]);
-  return false;
-}
-
-/** CMake keeps the compiler and the paths it first saw, and would go on with them for ever. */
-function discardForeignCache(): void {
-  const marker = `${CMAKE}/configured-for.txt`;
-  const key = `${KERNELS}\n${compilerCommand()}\n${compilerVersion()}`;
-  if (readIfThere(marker) === key) return;
-  remove(CMAKE);
-  Deno.mkdirSync(CMAKE, { recursive: true });
-  Deno.writeTextFileSync(marker, key);
-}
-
-/** Puts the library in its place in one step: another process may have the old one mapped. */
-function install(stamp: Stamp): void {
-  const temporary = `${LIBRARY}.${Deno.pid}`;
-  Deno.copyFileSync(`${CMAKE}/${libraryFileName("cpu")}`, temporary);
-  remove(STAMP);
-  Deno.renameSync(temporary, LIBRARY);
-  Deno.writeTextFileSync(STAMP, JSON.stringify(stamp));
-}
-
-/** Where the compiler is gone, the sources alone decide: a built library needs none. */
-function isCurrent(): boolean {
-  const text = readIfThere(STAMP);
-  if (text === undefined || !isThere(LIBRARY)) return false;
-  const stamp = JSON.parse(text) as Stamp;
-  return stamp.sources === hashSources() &&
-    stamp.compiler === (compilerVersion() ?? stamp.compiler);
+/** Undefined where there is none, or none that can be read. */
+function readStamp(path: string): Partial<Stamp> | undefined {
+  try {
+    return JSON.parse(readIfThere(path) ?? "") ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function compilerVersion(): string | undefined {
@@ -131,8 +203,8 @@ function compilerVersion(): string | undefined {
 function hashSources(): string {
   const files = [
     `${KERNELS}CMakeLists.txt`,
-    ...list(`${KERNELS}include`),
-    ...list(`${KERNELS}cpu`),
+    ...filesBelow(`${KERNELS}include`),
+    ...filesBelow(`${KERNELS}cpu`),
   ];
   const hash = createHash("sha256");
   for (const path of files.sort()) {
@@ -142,84 +214,19 @@ function hashSources(): string {
   return hash.digest("hex");
 }
 
-function list(directory: string): string[] {
-  return [...Deno.readDirSync(directory)].flatMap((entry) => {
-    const path = `${directory}/${entry.name}`;
-    return entry.isDirectory ? list(path) : [path];
-  });
-}
-
-/** Runs CMake; its output is of interest only where it fails. */
-async function cmake(args: string[], onLine?: (line: string) => void): Promise<void> {
-  const { success, output } = await run("cmake", args, onLine);
-  if (!success) throw new BuildError(`Cannot build the kernels: cmake failed\n${output}`);
-}
-
-/** Runs a program; gives its errors and its output, without the lines that tell progress. */
-async function run(
-  command: string,
-  args: string[],
-  onLine: (line: string) => void = () => {},
-): Promise<{ success: boolean; output: string }> {
-  const child = new Deno.Command(command, { args, stdin: "null", stdout: "piped", stderr: "piped" })
-    .spawn();
-  const errors = new Response(child.stderr).text();
-  const lines: string[] = [];
-  let rest = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    const parts = (rest + text).split("\n");
-    rest = parts.pop() ?? "";
-    parts.forEach(onLine);
-    lines.push(...parts);
-  }
-  lines.push(rest, await errors);
-  const { success } = await child.status;
-  return { success, output: lines.filter((line) => !PROGRESS.test(line)).join("\n") };
-}
-
-/** How make and Ninja begin the lines on what they build. */
-const PROGRESS = /^\[ *(?:(\d+)%|(\d+)\/(\d+))\]/;
-
-/** Redraws one line; a log gets none of it. */
-function showProgress(line: string): void {
-  const match = PROGRESS.exec(line);
-  if (match === null || !Deno.stderr.isTerminal()) return;
-  const [, percent, done, all] = match;
-  const share = percent ?? Math.round(100 * Number(done) / Number(all));
-  Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${share} % of the kernels built\r`));
-}
-
-function isThere(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
-function remove(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 function writeLine(line: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
+function namedVariant(): VariantName {
+  const name = Deno.args.find((argument) => !argument.startsWith("--")) ?? "default";
+  if (name in VARIANTS) return name as VariantName;
+  throw new BuildError(`Cannot build "${name}": there are ${Object.keys(VARIANTS).join(", ")}`);
+}
+
 if (import.meta.main) {
   try {
-    await ensureKernels({ force: Deno.args.includes("--force") });
+    await ensureKernels({ force: Deno.args.includes("--force"), variant: namedVariant() });
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     writeLine(error.message);

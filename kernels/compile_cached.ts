@@ -61,7 +61,7 @@ export async function buildLibrary(
       ...compiler.arguments,
       ...["-shared", ...paths, ...library.linkFlags, "-o", temporary],
     ]));
-  await Deno.writeTextFile(keyFile, key);
+  await intoPlace(keyFile, (temporary) => Deno.writeTextFile(temporary, key));
   return true;
 }
 

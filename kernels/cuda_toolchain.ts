@@ -116,12 +116,16 @@ async function nvccAt(command: string, args: readonly string[]): Promise<Compile
   return { command, version: `nvcc ${version[2]}`, arguments: args };
 }
 
-/** Installs the pinned wheels; gives the reason where that fails. */
+/**
+ * Installs the pinned wheels; gives the reason where that fails. They come into a folder beside the
+ * toolchain's, since what a killed installation has left would be taken for a whole one.
+ */
 async function installWheels(toolchain: string): Promise<string | undefined> {
   const requirements = WHEELS.map(({ name, version, sha256 }) =>
     `${name}==${version} --hash=sha256:${sha256[Deno.build.arch]}`
   );
   const list = await Deno.makeTempFile({ suffix: ".txt" });
+  const fresh = `${toolchain}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await Deno.writeTextFile(list, requirements.join("\n") + "\n");
     const { success, stderr } = await run("python3", [
@@ -129,13 +133,18 @@ async function installWheels(toolchain: string): Promise<string | undefined> {
       "pip",
       "install",
       ...["--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"],
-      ...["--target", toolchain, "--upgrade", "--requirement", list],
+      ...["--target", fresh, "--requirement", list],
     ]);
-    if (success) return undefined;
+    if (success) {
+      await Deno.remove(toolchain, { recursive: true }).catch(() => {});
+      await Deno.rename(fresh, toolchain);
+      return undefined;
+    }
     const lines = stderr.trim().split("\n");
     return `its wheels could not be installed: ${lines.at(-1) || "python3 is missing"}`;
   } finally {
     await Deno.remove(list);
+    await Deno.remove(fresh, { recursive: true }).catch(() => {});
   }
 }
 

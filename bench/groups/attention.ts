@@ -30,7 +30,7 @@ export function attentionCases(sizes: Sizes): BenchCase[] {
         qkv,
         dout: normal(outputs),
         out: fromForward(outputs),
-        lse: fromForward(tokens * heads),
+        normalizer: fromForward(2 * tokens * heads),
       }),
       forward,
     }),

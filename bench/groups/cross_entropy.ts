@@ -28,7 +28,7 @@ export function crossEntropyCases({ model, headTokens, hidden, vocabulary }: Siz
     ...operands(),
     dloss: host(Float32Array.of(1)),
     loss: fromForward(2),
-    lse: fromForward(headTokens),
+    normalizer: fromForward(2 * headTokens),
   });
   const group = "cross entropy";
   const cases = [

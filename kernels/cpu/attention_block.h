@@ -135,6 +135,26 @@ inline void copy_transposed(const CacheTile& target, const float* source, int64_
   }
 }
 
+// Row r of a tile times factor(r), and the same of its transpose.
+template <class Factor>
+void scale_rows(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
+  for (int64_t r = 0; r < kBlock; ++r) {
+    const float scale = factor(r);
+    for (int64_t c = 0; c < head_dim; c += kLanes)
+      store(tile.at(r, c), load(tile.at(r, c)) * scale);
+  }
+}
+template <class Factor>
+void scale_transposed(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
+  alignas(64) float scales[kBlock];
+  for (int64_t r = 0; r < kBlock; ++r) scales[r] = factor(r);
+  for (int64_t d = 0; d < head_dim; ++d) {
+    for (int64_t r = 0; r < kBlock; r += kLanes) {
+      store(tile.at(d, r), load(tile.at(d, r)) * load(scales + r));
+    }
+  }
+}
+
 inline void clear(const CacheTile& tile, int64_t head_dim) {
   std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, head_dim));
 }

@@ -1,6 +1,7 @@
 // Causal grouped-query attention: softmax(Q K^T / sqrt(head_dim)) V, block by block, with a running
 // maximum m and sum l of each query. A block with a larger maximum m' rescales what was summed so
-// far by exp(m - m'), so that scores are never held for more than one block.
+// far by exp(m - m'), so that scores are never held for more than one block. The scale is in the
+// queries: of scores that large that their last digit counts in an exponent, differences are exact.
 #include <cmath>
 #include <limits>
 
@@ -15,7 +16,7 @@ namespace {
 // What the tasks of one call share.
 struct Attention {
   float* out;
-  float* lse;  // or null
+  float* normalizer;  // or null
   const float* q;
   const float* k;
   const float* v;
@@ -31,7 +32,7 @@ struct Attention {
 struct QueryBlock {
   CacheTile qt;    // [head_dim, kBlock]
   CacheTile out;   // [kBlock, head_dim]: sum of p v
-  float* largest;  // [kBlock]: m, before the scale
+  float* largest;  // [kBlock]: m
   float* total;    // [kBlock]: l
 
   QueryBlock(Workspace& memory, const Attention& call)
@@ -60,10 +61,10 @@ struct Memory {
   }
 };
 
-// Turns the scores of one vector of queries into p = exp(scale (score - m)), m the largest so far,
-// and adds them to the sum; returns the factor of what was summed before. What the mask hides is
-// taken out after the exponential, whatever that has given.
-Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale, BlockMask mask,
+// Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
+// them to the sum; returns the factor of what was summed before. What the mask hides is taken out
+// after the exponential, whatever that has given.
+Vec softmax_lanes(const QueryBlock& block, float* scores, int query, BlockMask mask,
                   bool first_block) {
   const int keys = mask.keys_of(query);
   const Vec before = load(block.largest + query);
@@ -75,30 +76,28 @@ Vec softmax_lanes(const QueryBlock& block, float* scores, int query, float scale
     odd = maximum(odd, mask.select(query, key + 1, load(scores + (key + 1) * kPitch), nothing));
   }
   const Vec largest = maximum(even, odd);
-  const Vec shift = largest * scale;
   Vec total = {};
   for (int key = 0; key < keys; ++key) {
-    Vec p = bounded_exponential(load(scores + key * kPitch) * scale - shift);
+    Vec p = bounded_exponential(load(scores + key * kPitch) - largest);
     p = mask.select(query, key, p, 0.0f);
     store(scores + key * kPitch, p);
     total += p;
   }
   store(block.largest + query, largest);
-  const Vec factor = first_block ? Vec{} : exponential(before * scale - shift);
+  const Vec factor = first_block ? Vec{} : exponential(before - largest);
   store(block.total + query, first_block ? total : load(block.total + query) * factor + total);
   return factor;
 }
 
-void softmax_block(const QueryBlock& block, const CacheTile& scores, const Attention& call,
+void softmax_block(const QueryBlock& block, const CacheTile& scores, int64_t head_dim,
                    BlockMask mask, bool first_block) {
   float factor[kBlock];
   for (int query = 0; query < kBlock; query += kLanes) {
-    store(factor + query,
-          softmax_lanes(block, scores.at(0, query), query, call.scale, mask, first_block));
+    store(factor + query, softmax_lanes(block, scores.at(0, query), query, mask, first_block));
   }
   if (first_block) return;
   for (int query = 0; query < kBlock; ++query) {
-    for (int64_t c = 0; c < call.head_dim; c += kLanes) {
+    for (int64_t c = 0; c < head_dim; c += kLanes) {
       float* at = block.out.at(query, c);
       store(at, load(at) * factor[query]);
     }
@@ -110,12 +109,12 @@ void finish(const Attention& call, const QueryBlock& block, int64_t row, int64_t
   const int64_t stride = call.heads * call.head_dim;
   write_rows(call.out + row * stride + head * call.head_dim, stride, block.out, count,
              call.head_dim, [&](int64_t r) { return 1.0f / block.total[r]; });
-  if (call.lse == nullptr) return;
-  float lse[kBlock];
-  for (int i = 0; i < kBlock; i += kLanes) {
-    store(lse + i, load(block.largest + i) * call.scale + logarithm(load(block.total + i)));
+  if (call.normalizer == nullptr) return;
+  for (int64_t r = 0; r < count; ++r) {
+    float* pair = call.normalizer + 2 * ((row + r) * call.heads + head);
+    pair[0] = block.largest[r];
+    pair[1] = block.total[r];
   }
-  for (int64_t r = 0; r < count; ++r) call.lse[(row + r) * call.heads + head] = lse[r];
 }
 
 // The heads of a group for the queries [first, first + kBlock) of the sequence whose rows begin at
@@ -129,6 +128,7 @@ void attend(const Attention& call, const Memory& memory, int64_t row, int64_t gr
     const QueryBlock block = block_of(i);
     const float* q = call.q + (row + first) * call.stride + head_of(i) * call.head_dim;
     copy_transposed(block.qt, q, call.stride, count, call.head_dim);
+    scale_transposed(block.qt, call.head_dim, [&](int64_t) { return call.scale; });
     clear(block.out, call.head_dim);
     std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
   }
@@ -142,7 +142,7 @@ void attend(const Attention& call, const Memory& memory, int64_t row, int64_t gr
     for (int64_t i = 0; i < call.heads_of_group; ++i) {
       const QueryBlock block = block_of(i);
       score_block(memory.scores, memory.keys, block.qt, call.head_dim, mask);
-      softmax_block(block, memory.scores, call, mask, key == 0);
+      softmax_block(block, memory.scores, call.head_dim, mask, key == 0);
       add_over_keys(block.out, memory.scores, memory.values, call.head_dim, mask);
     }
   }
@@ -153,11 +153,11 @@ void attend(const Attention& call, const Memory& memory, int64_t row, int64_t gr
 
 }  // namespace
 
-void attention_forward(Context& context, float* out, float* lse, const float* q, const float* k,
-                       const float* v, int batch, int sequence, int heads, int groups, int head_dim,
-                       int stride) {
+void attention_forward(Context& context, float* out, float* normalizer, const float* q,
+                       const float* k, const float* v, int batch, int sequence, int heads,
+                       int groups, int head_dim, int stride) {
   const Attention call{out,
-                       lse,
+                       normalizer,
                        q,
                        k,
                        v,

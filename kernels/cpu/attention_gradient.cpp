@@ -1,13 +1,15 @@
-// The gradient of causal grouped-query attention. With s = scale q k, p = exp(s - lse), o = P V,
-// and dO the gradient of o:
+// The gradient of causal grouped-query attention. With s = (scale q) k, p = exp(s - m) / l, o = P
+// V, and dO the gradient of o:
 //
 //   dV = P^T dO
 //   dP = dO V^T
-//   dS = P * (dP - rowsum(P * dP)) * scale       softmax's gradient
-//   dQ = dS K,  dK = dS^T Q
+//   dS = P * (dP - rowsum(P * dP))       softmax's gradient
+//   dQ = scale dS K,  dK = dS^T (scale Q)
 //
 // and rowsum(P * dP)_i = sum_j p_ij <dO_i, v_j> = <dO_i, sum_j p_ij v_j> = <dO_i, o_i>, known
-// without a pass over the keys. P is computed again, block by block, from the saved log-sum-exp.
+// without a pass over the keys. P is computed again, block by block, from the saved m and l. Each
+// query's 1/l goes into its dO, and the scale into q, when they are loaded: both are linear in
+// them.
 //
 // A task is one group of one sequence: it goes over the blocks of queries of each head, and sums dK
 // and dV of all of them in its own memory, in the order of the queries and then of the heads.
@@ -28,7 +30,7 @@ struct Gradient {
   float* dv;
   const float* dout;
   const float* out;
-  const float* lse;
+  const float* normalizer;
   const float* q;
   const float* k;
   const float* v;
@@ -46,10 +48,10 @@ struct Gradient {
 // one head's block of queries.
 struct Memory {
   float *keys, *values, *dkeys, *dvalues;
-  CacheTile q, dout, dq;    // [kBlock, head_dim]
-  CacheTile qt, dout_t;     // [head_dim, kBlock]
-  CacheTile p, ds;          // [keys, queries]
-  float *lse, *projection;  // [kBlock]; projection: <dO, o>
+  CacheTile q, dout, dq;        // [kBlock, head_dim]: scale q, dO / l, sum of dS K
+  CacheTile qt, dout_t;         // [head_dim, kBlock]
+  CacheTile p, ds;              // [keys, queries]: p l, dS
+  float *largest, *projection;  // [kBlock]; projection: <dO, o> / l
   int64_t block_floats;
 
   Memory(Workspace& memory, const Gradient& call)
@@ -60,7 +62,7 @@ struct Memory {
     for (CacheTile* tile : {&q, &dout, &dq}) *tile = memory.tile(kBlock, call.head_dim);
     for (CacheTile* tile : {&qt, &dout_t}) *tile = memory.tile(call.head_dim, kBlock);
     for (CacheTile* tile : {&p, &ds}) *tile = memory.tile(kBlock, kBlock);
-    for (float** vector : {&lse, &projection}) *vector = memory.take(kBlock);
+    for (float** vector : {&largest, &projection}) *vector = memory.take(kBlock);
   }
   // The tile of the block from row `first` on, in one of keys, values, dkeys, dvalues.
   CacheTile block(float* of, int64_t first) const {
@@ -81,8 +83,17 @@ void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64
   copy_rows(memory.dout, dout, out_stride, count, call.head_dim);
   copy_transposed(memory.dout_t, dout, out_stride, count, call.head_dim);
   clear(memory.dq, call.head_dim);
-  // Rows past the end of the sequence have q = 0 and dO = 0, and so add nothing for any finite lse.
-  std::fill(memory.lse, memory.lse + kBlock, 0.0f);
+  const float* pairs = call.normalizer + 2 * (row * call.heads + head);
+  const auto inverse = [&](int64_t r) {
+    return r < count ? 1.0f / pairs[2 * r * call.heads + 1] : 0.0f;
+  };
+  const auto scale = [&](int64_t) { return call.scale; };
+  scale_rows(memory.q, call.head_dim, scale);
+  scale_transposed(memory.qt, call.head_dim, scale);
+  scale_rows(memory.dout, call.head_dim, inverse);
+  scale_transposed(memory.dout_t, call.head_dim, inverse);
+  // Rows past the end of the sequence have q = 0 and dO = 0, and so add nothing for any finite m.
+  std::fill(memory.largest, memory.largest + kBlock, 0.0f);
   std::fill(memory.projection, memory.projection + kBlock, 0.0f);
   for (int64_t r = 0; r < count; ++r) {
     Vec projection = {};
@@ -92,20 +103,20 @@ void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64
       projection += load(memory.dout.at(r, c)) * (left >= kLanes ? load(o) : load_partial(o, left));
     }
     memory.projection[r] = sum(projection);
-    memory.lse[r] = call.lse[(row + r) * call.heads + head];
+    memory.largest[r] = pairs[2 * r * call.heads];
   }
 }
 
-// From scores in p and dP in ds to p and dS.
-void softmax_gradient_block(const Memory& memory, float scale, BlockMask mask) {
+// From scores in p and dP / l in ds to p l and dS.
+void softmax_gradient_block(const Memory& memory, BlockMask mask) {
   for (int key = 0; key < kBlock; ++key) {
     for (int query = mask.first_query(key); query < kBlock; query += kLanes) {
       float* at_p = memory.p.at(key, query);
       float* at_ds = memory.ds.at(key, query);
-      Vec p = bounded_exponential(load(at_p) * scale - load(memory.lse + query));
+      Vec p = bounded_exponential(load(at_p) - load(memory.largest + query));
       p = mask.select(query, key, p, 0.0f);
       store(at_p, p);
-      store(at_ds, p * ((load(at_ds) - load(memory.projection + query)) * scale));
+      store(at_ds, p * (load(at_ds) - load(memory.projection + query)));
     }
   }
 }
@@ -120,13 +131,13 @@ void head_gradient(const Gradient& call, const Memory& memory, int64_t row, int6
     const CacheTile keys = memory.block(memory.keys, key);
     score_block(memory.p, keys, memory.qt, head_dim, mask);
     score_block(memory.ds, memory.block(memory.values, key), memory.dout_t, head_dim, mask);
-    softmax_gradient_block(memory, call.scale, mask);
+    softmax_gradient_block(memory, mask);
     add_over_queries(memory.block(memory.dvalues, key), memory.p, memory.dout, head_dim, mask);
     add_over_queries(memory.block(memory.dkeys, key), memory.ds, memory.q, head_dim, mask);
     add_over_keys(memory.dq, memory.ds, keys, head_dim, mask);
   }
   write_rows(call.dq + (row + first) * call.stride + head * head_dim, call.stride, memory.dq, count,
-             head_dim, [](int64_t) { return 1.0f; });
+             head_dim, [&](int64_t) { return call.scale; });
 }
 
 void group_gradient(const Gradient& call, const Memory& memory, int64_t row, int64_t group) {
@@ -160,13 +171,13 @@ void group_gradient(const Gradient& call, const Memory& memory, int64_t row, int
 }  // namespace
 
 void attention_gradient(Context& context, float* dq, float* dk, float* dv, const float* dout,
-                        const float* out, const float* lse, const float* q, const float* k,
+                        const float* out, const float* normalizer, const float* q, const float* k,
                         const float* v, int batch, int sequence, int heads, int groups,
                         int head_dim, int stride) {
   const Gradient call{
-      dq,    dk,     dv,       dout,   out,
-      lse,   q,      k,        v,      sequence,
-      heads, groups, head_dim, stride, 1.0f / std::sqrt(static_cast<float>(head_dim))};
+      dq,         dk,     dv,       dout,   out,
+      normalizer, q,      k,        v,      sequence,
+      heads,      groups, head_dim, stride, 1.0f / std::sqrt(static_cast<float>(head_dim))};
   const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, int64_t{batch} * groups, [&](int64_t task, int thread) {

@@ -13,6 +13,7 @@
 
 #include "memory_pool.h"
 #include "remoe.h"
+#include "team.h"
 
 namespace remoe {
 
@@ -65,12 +66,14 @@ struct FreeBuffer {
 using PackingBuffer = std::unique_ptr<float[], FreeBuffer>;
 
 struct Context {
-  Context(int threads, Isa isa, bool dense_by_onednn);
+  Context(int threads_wanted, Isa isa, bool dense_by_onednn, PoolOptions options);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 
-  int threads;
+  Team team;
+  int threads;  // of the team: what every loop is split for
+  int threads_wanted;
   Isa isa;
   bool dense_by_onednn;    // whether gemm() goes to oneDNN
   MemoryPool pool;         // device memory, and the scratch of kernels
@@ -104,6 +107,8 @@ int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
   try {
     enter_context(*context);
     body(*context);
+    context->pool.report_damage();
+    context->pinned_pool.report_damage();
     return REMOE_OK;
   } catch (...) {
     return record_failure(*context, operation);

@@ -5,8 +5,9 @@
 // held:
 //
 //   forward    a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a later
-//              chunk rescales s by exp(m - m'). At the end lse = m + log s.
-//   gradient   dz_v = (exp(z_v - lse) - [v = t]) / count, from logits kept or computed again: a
+//              chunk rescales s by exp(m - m'). The loss is log s + (m - z_t): the sum m + log s,
+//              in fp32, would lose the digits of log s where logits are large.
+//   gradient   dz_v = (exp(z_v - m) / s - [v = t]) / count, from logits kept or computed again: a
 //              chunk of dz gives its part of dX = dz W^T, and all of its columns of dW = X^T dz.
 //
 // One pass over all rows for each chunk keeps the packed chunk of W in cache; every sum has an
@@ -114,19 +115,24 @@ struct Running {
   void add(int64_t t, const float* z, Chunk chunk, int32_t target) const {
     const float before = largest[t];
     const float now = std::max(before, row_maximum(z, chunk.columns()));
-    total[t] = total[t] * exponential(before - now) + sum_of_exponentials(z, chunk.columns(), now);
-    largest[t] = now;
     if (target >= chunk.begin && target < chunk.end) target_logit[t] = z[target - chunk.begin];
+    // Where there was nothing but -infinity, its difference to itself would be NaN.
+    const float shift = now == -std::numeric_limits<float>::infinity() ? 0.0f : now;
+    total[t] =
+        total[t] * exponential(before - shift) + sum_of_exponentials(z, chunk.columns(), shift);
+    largest[t] = now;
   }
 };
 
-// Turns the logits of one row into scale * (softmax - one-hot).
-void row_gradient(float* z, Chunk chunk, float lse, int32_t target, float scale) {
+// Turns the logits of one row, of which `largest` and `total` are known, into
+// scale * (softmax - one-hot).
+void row_gradient(float* z, Chunk chunk, float largest, float total, int32_t target, float scale) {
   if (target < 0) {
     std::fill(z, z + chunk.columns(), 0.0f);
     return;
   }
-  map(z, z, chunk.columns(), [=](Vec v) { return exponential(v - lse) * scale; });
+  const float factor = scale / total;
+  map(z, z, chunk.columns(), [=](Vec v) { return exponential(v - largest) * factor; });
   if (target >= chunk.begin && target < chunk.end) z[target - chunk.begin] -= scale;
 }
 
@@ -146,7 +152,7 @@ void weight_gradient(Context& context, float* dw, const float* x, const float* d
 
 }  // namespace
 
-void cross_entropy_forward(Context& context, float* loss, float* token_loss, float* lse,
+void cross_entropy_forward(Context& context, float* loss, float* token_loss, float* normalizer,
                            float* logits, const float* x, const float* w, const int32_t* targets,
                            int tokens, int hidden, int vocabulary, int logit_stride) {
   const Chunks chunks(context, vocabulary, kChunkColumns);
@@ -178,8 +184,11 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
   double total = 0;
   int64_t count = 0;
   for (int64_t t = 0; t < tokens; ++t) {
-    lse[t] = running.largest[t] + std::log(running.total[t]);
-    const float of_token = targets[t] < 0 ? 0.0f : lse[t] - running.target_logit[t];
+    const float largest = running.largest[t], sum = running.total[t];
+    normalizer[2 * t] = largest;
+    normalizer[2 * t + 1] = sum;
+    const float of_token =
+        targets[t] < 0 ? 0.0f : std::log(sum) + (largest - running.target_logit[t]);
     if (token_loss != nullptr) token_loss[t] = of_token;
     total += of_token;
     count += targets[t] >= 0;
@@ -189,9 +198,9 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
 }
 
 void cross_entropy_gradient(Context& context, float* dx, float* dw, const float* dloss,
-                            const float* loss, const float* lse, float* logits, const float* x,
-                            const float* w, const int32_t* targets, int tokens, int hidden,
-                            int vocabulary, int logit_stride, int accumulate) {
+                            const float* loss, const float* normalizer, float* logits,
+                            const float* x, const float* w, const int32_t* targets, int tokens,
+                            int hidden, int vocabulary, int logit_stride, int accumulate) {
   const bool kept = logits != nullptr;
   const Chunks chunks(context, vocabulary, kept ? kChunkColumns : kGradientFloats / tokens);
   const int stride = kept ? logit_stride : row_stride(chunks.columns());
@@ -215,7 +224,8 @@ void cross_entropy_gradient(Context& context, float* dx, float* dw, const float*
                     0.0f, z, stride);
       }
       for (int64_t t = begin; t < end; ++t) {
-        row_gradient(z + (t - begin) * stride, chunk, lse[t], targets[t], scale);
+        row_gradient(z + (t - begin) * stride, chunk, normalizer[2 * t], normalizer[2 * t + 1],
+                     targets[t], scale);
       }
       if (dx == nullptr) return;
       gemm_packed(context, rows, hidden, n, 1.0f, {z, stride}, transposed.data(),

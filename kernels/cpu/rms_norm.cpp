@@ -1,6 +1,7 @@
 // RMSNorm: y = x * weight * r with r = 1/sqrt(mean(x^2) + epsilon).
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels.h"
 #include "parallel.h"
@@ -33,6 +34,19 @@ REMOE_INLINE float sum_over(int n, Function&& f) {
   return total;
 }
 
+// 1/sqrt(mean(x^2) + epsilon). In fp32 where that neither overflows nor underflows: the squares of
+// numbers above 1.8e19 do, and those below 1e-19 where epsilon does not hide them.
+float inverse_root(const float* x, int columns, float epsilon) {
+  const float squares = sum_over(columns, [&](auto&& at, int i) { return at(x + i) * at(x + i); });
+  const float mean = squares / static_cast<float>(columns) + epsilon;
+  if (mean > 1e-30f && mean <= std::numeric_limits<float>::max()) [[likely]] {
+    return 1.0f / std::sqrt(mean);
+  }
+  double exact = 0;
+  for (int i = 0; i < columns; ++i) exact += static_cast<double>(x[i]) * x[i];
+  return static_cast<float>(1 / std::sqrt(exact / columns + epsilon));
+}
+
 // dx_i = r (w_i dy_i) - x_i r^3/D <w dy, x>: the first term is y's through x_i itself, the second
 // through r, since dr/dx_i = -r^3 x_i / D.
 void row_gradient(float* dx, const float* dy, const float* x, const float* weight, float inverse,
@@ -53,9 +67,7 @@ void rms_norm_forward(Context& context, float* y, float* inverse, const float* x
   parallel_ranges(context, rows, 2 * int64_t{columns}, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = x + r * columns;
-      const float squares =
-          sum_over(columns, [&](auto&& at, int i) { return at(row + i) * at(row + i); });
-      const float scale = 1.0f / std::sqrt(squares / static_cast<float>(columns) + epsilon);
+      const float scale = inverse_root(row, columns, epsilon);
       if (inverse != nullptr) inverse[r] = scale;
       for (int i = 0; i < columns; ++i) y[r * columns + i] = row[i] * scale * weight[i];
     }

@@ -170,12 +170,13 @@ struct ReducedExponential {
   F exponential;
   Int<F> n;  // plus kShift
 };
-// The bits of 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the mantissa.
-inline constexpr int32_t kShift = 0x4b400000;
+// Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa; 127 more make them
+// the exponent of 2^n. These are the bits of the sum.
+inline constexpr int32_t kShift = 0x4b40007f;
 template <class F>
 REMOE_INLINE ReducedExponential<F> reduced_exponential(F x) {
-  const F shifted = x * 1.44269504088896341f + 12582912.0f;
-  const F n = shifted - 12582912.0f;
+  const F shifted = x * 1.44269504088896341f + 12583039.0f;
+  const F n = shifted - 12583039.0f;
   const F r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
   F q = r * 0.001381459878757596f + 0.008368716575205326f;
   q = q * r + 0.04166838899254799f;
@@ -200,12 +201,12 @@ REMOE_INLINE F exponential(F x) {
 }
 
 // The same bits for x in [-87, 88], and e^-87 = 1.6e-38 below: where results of order 1 are added,
-// that is enough, and takes 12 instructions less, since n can be added to the exponent. Not for x
-// above 88. NaN stays NaN as arithmetic makes it; one with a payload may give a number.
+// that is enough, and takes 12 instructions less, since 2^n is one factor. Not for x above 88. NaN
+// stays NaN.
 template <class F>
 REMOE_INLINE F bounded_exponential(F x) {
   const auto reduced = detail::reduced_exponential(maximum(F{} - 87.0f, x));
-  return detail::from_bits<F>(detail::bits(reduced.exponential) + (reduced.n << 23));
+  return reduced.exponential * detail::from_bits<F>(reduced.n << 23);
 }
 
 // ln x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), ln x = e ln 2 + log1p(m - 1), m - 1 exact.

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a layout or a meaning in this file changes. */
-#define REMOE_ABI_VERSION 2
+#define REMOE_ABI_VERSION 3
 
 /* ---- Codes -------------------------------------------------------------- */
 
@@ -91,10 +91,23 @@ REMOE_API int32_t remoe_context_destroy(uint64_t context);
 REMOE_API int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint64_t length);
 
 /* Writes JSON on the open device: {"backend","name","isa","threads","gemm",
- * "memory_bytes"}; returns the bytes it would need. */
+ * "memory_bytes"}; returns the bytes it would need. Where OpenMP grants fewer threads
+ * than wanted, also "threads_wanted" and, in words, "threads_limit". */
 REMOE_API int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length);
 
 /* ---- Memory: a caching pool per context --------------------------------- */
+/*
+ * The CPU build has two aids for tests, read from the environment when a context opens:
+ *
+ * REMOE_MEMORY_LIMIT=<bytes>  No more than that is held from the system; what does not
+ *                             fit is REMOE_OUT_OF_MEMORY.
+ * REMOE_MEMORY_GUARD=1        Blocks lie between canaries, and are NaN (0x7fff in every
+ *                             two bytes) until they are written and once they are freed.
+ *                             A call that frees a block, scratch memory included, or
+ *                             reads the statistics fails with REMOE_INTERNAL where a
+ *                             canary was overwritten, and says where; so does closing
+ *                             the context, without a message.
+ */
 
 /* Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of
  * 2 MiB and more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for
@@ -432,19 +445,19 @@ REMOE_API int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t
  * Causal grouped-query attention, scores never stored whole. q, k, v are column ranges
  * of rows [B*S, stride]: q has `heads` heads, k and v `groups` heads of head_dim each;
  * heads divides by groups, query head i reads group i / (heads/groups). Scale
- * 1/sqrt(head_dim). out [B*S, heads*head_dim] dense; lse fp32[B*S, heads] keeps the
- * log-sum-exp for the gradient (0: not kept).
+ * 1/sqrt(head_dim). out [B*S, heads*head_dim] dense; normalizer fp32[B*S, heads, 2] keeps
+ * {m, sum_j exp(s_j - m)} for the gradient (0: not kept), m the largest scaled score s_j.
  */
-REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t lse, uint64_t q,
-                                          uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
-                                          int32_t heads, int32_t groups, int32_t head_dim,
-                                          int32_t stride);
+REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer,
+                                          uint64_t q, uint64_t k, uint64_t v, int32_t batch,
+                                          int32_t sequence, int32_t heads, int32_t groups,
+                                          int32_t head_dim, int32_t stride);
 /* dq, dk, dv have the stride of q, k, v and are overwritten. */
 REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
-                                           uint64_t dout, uint64_t out, uint64_t lse, uint64_t q,
-                                           uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
-                                           int32_t heads, int32_t groups, int32_t head_dim,
-                                           int32_t stride);
+                                           uint64_t dout, uint64_t out, uint64_t normalizer,
+                                           uint64_t q, uint64_t k, uint64_t v, int32_t batch,
+                                           int32_t sequence, int32_t heads, int32_t groups,
+                                           int32_t head_dim, int32_t stride);
 /*
  * Attention of one new token a sequence, for generation. qkv [B, stride] holds
  * [heads q | groups k | groups v] of each sequence's new token, whose position is
@@ -472,11 +485,13 @@ REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, ui
  * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
  * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
  * that count, how many count}; token_loss fp32[T] (0 where ignored; may be 0: not wanted);
- * lse fp32[T] is kept for the gradient. logits fp32[T,logit_stride], logit_stride >= V: where
- * the logits are kept for the gradient (may be 0: [T,V] is then never held).
+ * normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept for the
+ * gradient: their log-sum-exp in one fp32 would lose digits where m is large. logits
+ * fp32[T,logit_stride], logit_stride >= V: where the logits are kept for the gradient (may be 0:
+ * [T,V] is then never held).
  */
 REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                              uint64_t lse, uint64_t logits, uint64_t x,
+                                              uint64_t normalizer, uint64_t logits, uint64_t x,
                                               uint64_t w, uint64_t targets, int32_t tokens,
                                               int32_t hidden, int32_t vocabulary,
                                               int32_t logit_stride);
@@ -486,7 +501,7 @@ REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, u
  * the work of both passes.
  */
 REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
-                                               uint64_t dloss, uint64_t loss, uint64_t lse,
+                                               uint64_t dloss, uint64_t loss, uint64_t normalizer,
                                                uint64_t logits, uint64_t x, uint64_t w,
                                                uint64_t targets, int32_t tokens, int32_t hidden,
                                                int32_t vocabulary, int32_t logit_stride,

@@ -71,19 +71,19 @@ export function causalAttention<R extends number>(
     "f32",
     [rows, options.heads * headDim] as unknown as readonly [R, number],
   );
-  const lse = memory.allocate("f32", [rows, options.heads]);
-  attentionForward(out, lse, rotated, sizes, options);
+  const normalizer = memory.allocate("f32", [rows, options.heads, 2]);
+  attentionForward(out, normalizer, rotated, sizes, options);
   recordNode({
     operation: "causalAttention",
     inputs: [source],
     outputs: [out],
-    saved: [rotated, out, lse],
+    saved: [rotated, out, normalizer],
     backward(gradients) {
       const dout = gradients.of(out);
       const target = dout && gradients.into(source);
       if (!dout || !target) return;
       const dqkv = target.accumulate === 0 ? target.tensor : memory.allocate("f32", source.shape);
-      attentionGradient(dqkv, dout, out, lse, rotated, sizes, options);
+      attentionGradient(dqkv, dout, out, normalizer, rotated, sizes, options);
       // A rotation is orthogonal: its gradient turns back by the same angle.
       rotate(dqkv, sizes, options, true);
       if (dqkv !== target.tensor) accumulate(target.tensor, dqkv, 1);
@@ -150,7 +150,7 @@ function columnsOf(
 
 function attentionForward(
   out: DeviceTensor,
-  lse: DeviceTensor,
+  normalizer: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
   options: CausalAttentionOptions,
@@ -161,7 +161,7 @@ function attentionForward(
     kernels.symbols.remoe_attention_forward(
       kernels.handle,
       out.address,
-      lse.address,
+      normalizer.address,
       q,
       k,
       v,
@@ -180,7 +180,7 @@ function attentionGradient(
   dqkv: DeviceTensor,
   dout: DeviceTensor,
   out: DeviceTensor,
-  lse: DeviceTensor,
+  normalizer: DeviceTensor,
   qkv: DeviceTensor,
   sizes: AttentionSizes,
   options: CausalAttentionOptions,
@@ -196,7 +196,7 @@ function attentionGradient(
       dv,
       dout.address,
       out.address,
-      lse.address,
+      normalizer.address,
       q,
       k,
       v,

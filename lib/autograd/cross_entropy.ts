@@ -84,7 +84,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   const result = memory.allocate("f32", [2]);
   const loss = memory.view(result, [] as const);
   const tokenLoss = memory.allocate("f32", [tokens] as const);
-  const lse = memory.allocate("f32", [tokens]);
+  const normalizer = memory.allocate("f32", [tokens, 2]);
   const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);
   const logits = elements > 0 ? memory.allocate("f32", [elements]) : null;
   const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary)] as const;
@@ -93,7 +93,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
       k.handle,
       result.address,
       tokenLoss.address,
-      lse.address,
+      normalizer.address,
       logits?.address ?? 0n,
       states.address,
       weight.address,
@@ -106,7 +106,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
     operation: "crossEntropy",
     inputs: [states, weight],
     outputs: [loss],
-    saved: [states, weight, next, lse, result, ...logits === null ? [] : [logits]],
+    saved: [states, weight, next, normalizer, result, ...logits === null ? [] : [logits]],
     backward(gradients) {
       const dloss = gradients.of(loss);
       if (dloss === null) return;
@@ -119,7 +119,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
           dw?.tensor.address ?? 0n,
           dloss.address,
           result.address,
-          lse.address,
+          normalizer.address,
           logits?.address ?? 0n,
           states.address,
           weight.address,

@@ -4,17 +4,9 @@
  * @module
  */
 
-/**
- * Shows a value in a message, whatever it is.
- *
- * @param value Any value.
- * @returns It, in short.
- */
-export function shown(value: unknown): string {
-  if (typeof value === "number") return String(value);
-  const text = Deno.inspect(value, { depth: 0, iterableLimit: 3, strAbbreviateSize: 40 });
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
+import { shown } from "../arguments.ts";
+
+export { shown };
 
 /**
  * Refuses what is no text.

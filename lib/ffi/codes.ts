@@ -117,7 +117,7 @@ export const TensorWord = {
 } as const;
 
 /** The version of the contract that this package calls: `REMOE_ABI_VERSION`. */
-export const ABI_VERSION = 2;
+export const ABI_VERSION = 3;
 
 /**
  * Names a status for an error message.

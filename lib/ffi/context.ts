@@ -35,6 +35,10 @@ export interface ContextInfo {
   readonly isa: string;
   /** CPU threads. */
   readonly threads: number;
+  /** How many were asked for, where OpenMP grants fewer. */
+  readonly threads_wanted?: number;
+  /** What keeps them below that, such as `OMP_THREAD_LIMIT=1`. */
+  readonly threads_limit?: string;
   /** Implementation of dense products. */
   readonly gemm: string;
   /** Memory of the device in bytes. */

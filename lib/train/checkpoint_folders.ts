@@ -9,7 +9,7 @@
  * @module
  */
 
-import { requireWhole } from "./require.ts";
+import { requireWhole } from "../arguments.ts";
 import { exists, onPath } from "./files.ts";
 
 /** The weights. */

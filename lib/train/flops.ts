@@ -8,7 +8,7 @@
  * @module
  */
 
-import { requireFinite, requireWhole } from "./require.ts";
+import { requireFinite, requireWhole } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "./config.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
@@ -47,8 +47,8 @@ export function formulaFlops(
   sequence: number,
 ): number {
   requireSizes(model);
-  requireWhole(COUNT, "moe.active", moe?.active, 1);
-  requireWhole(COUNT, "sequence", sequence, 1);
+  requireWhole(COUNT, "moe.active", moe?.active, { least: 1 });
+  requireWhole(COUNT, "sequence", sequence, { least: 1 });
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = 1 + groups / heads + sequence / hidden;
   const experts = 1.5 * moe.active * (ffn / hidden);
@@ -122,10 +122,10 @@ export function executedFlops(
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const { sequences, sequence, rows } = work;
   for (const [name, value] of Object.entries({ sequences, sequence })) {
-    requireWhole(COUNT, `work.${name}`, value, 1);
+    requireWhole(COUNT, `work.${name}`, value, { least: 1 });
   }
-  requireWhole(COUNT, "moe.experts", moe?.experts, 1);
-  requireWhole(COUNT, "moe.granularity", moe.granularity, 1);
+  requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
+  requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
   if (rows.length !== layers) {
     throw new RangeError(
       `Cannot count FLOPs: ${rows.length} counts of routed rows for ${layers} layers`,
@@ -152,6 +152,6 @@ const COUNT = "count FLOPs";
 function requireSizes(model: FlopsModel): void {
   for (const name of ["layers", "hidden", "heads", "groups", "ffn", "vocabulary"] as const) {
     // A layer alone has no vocabulary.
-    requireWhole(COUNT, `model.${name}`, model?.[name], name === "vocabulary" ? 0 : 1);
+    requireWhole(COUNT, `model.${name}`, model?.[name], { least: name === "vocabulary" ? 0 : 1 });
   }
 }

@@ -135,14 +135,14 @@ function keptElements({ model, moe, data }: TrainConfig): number {
   const fused = hidden + 2 * groups * (hidden / heads);
   // The block's two residual inputs, the two norms' outputs, the attention's output, and what its
   // projection and the experts add to the residual, which lives until the tape closes, each [T, h];
-  // the two norms' inverse roots; the log-sum-exp of each head.
-  const block = tokens * (7 * hidden + fused + 2 + heads);
+  // the two norms' inverse roots; two numbers of each head's softmax.
+  const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
   // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
   // offset lists.
   const routing = 4 * tokens * experts + tokens + experts;
-  // The last norm's input, output and inverse root, the log-sum-exp of the output head, and the
-  // tokens with their targets.
-  const head = tokens * (2 * hidden + 4);
+  // The last norm's input, output and inverse root, two numbers of the output head's softmax, and
+  // the tokens with their targets.
+  const head = tokens * (2 * hidden + 5);
   return layers * (block + routing) + head;
 }
 

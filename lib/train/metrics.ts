@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireWhole } from "./require.ts";
+import { requireWhole } from "../arguments.ts";
 import { exists, onPath, writeAllSync } from "./files.ts";
 import type { Stage } from "./stage.ts";
 

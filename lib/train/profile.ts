@@ -1,6 +1,6 @@
 /** Where the time of a training step goes: by phase and kernel, as a table and as a trace. @module */
 
-import { requireWhole } from "./require.ts";
+import { requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { timeCalls } from "../ffi/mod.ts";
 

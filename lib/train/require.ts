@@ -9,35 +9,6 @@ import { configError, describeIssues } from "./config_issues.ts";
 import { checkLayer, CONFIG_KEYS, OR_AUTO } from "./schema.ts";
 
 /**
- * Makes sure that an argument is a whole number.
- *
- * @param operation What is to be done, to follow "Cannot".
- * @param name The argument.
- * @param value Its value.
- * @param least The smallest that is allowed; default 0.
- * @throws {RangeError} If it is none, or too small.
- */
-export function requireWhole(operation: string, name: string, value: unknown, least = 0): void {
-  if (Number.isSafeInteger(value) && (value as number) >= least) return;
-  throw new RangeError(
-    `Cannot ${operation}: ${name} is ${value}, expected a whole number of at least ${least}`,
-  );
-}
-
-/**
- * Makes sure that an argument is a finite number.
- *
- * @param operation What is to be done, to follow "Cannot".
- * @param name The argument.
- * @param value Its value.
- * @throws {RangeError} If it is none.
- */
-export function requireFinite(operation: string, name: string, value: unknown): void {
-  if (Number.isFinite(value)) return;
-  throw new RangeError(`Cannot ${operation}: ${name} is ${value}, expected a finite number`);
-}
-
-/**
  * Makes sure that a configuration is whole, as `parseConfig()` gives it: each key there, of its type
  * and within its range.
  *

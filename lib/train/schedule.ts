@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireFinite, requireWhole } from "./require.ts";
+import { requireFinite, requireWhole } from "../arguments.ts";
 
 /** What the learning rate depends on besides the step. */
 export interface ScheduleOptions {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { requireFinite } from "./require.ts";
+import { requireFinite } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import type { RouterName } from "./config.ts";
 

@@ -12,12 +12,8 @@ import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
-<<<<<<< HEAD
 import { configNotices } from "./config_notices.ts";
-import { corpusNotices } from "./corpus_notices.ts";
-=======
 import { corpusNotices, domainNotices } from "./corpus_notices.ts";
->>>>>>> data
 import { DivergenceError } from "./divergence_error.ts";
 import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";

@@ -12,7 +12,7 @@ import {
   STATE,
 } from "./checkpoint_folders.ts";
 import { checkCheckpointState, type CheckpointState } from "./checkpoint_state.ts";
-import { requireWhole } from "./require.ts";
+import { requireWhole } from "../arguments.ts";
 import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "./files.ts";
 import { digestFile, type FileDigest } from "./safetensors.ts";
 import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";

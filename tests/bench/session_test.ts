@@ -50,7 +50,7 @@ Deno.test("operands of a gradient come from its forward kernel", async () => {
       targets: host(Int32Array.of(0, 1, 2, 3, 4, 5)),
       dloss: host(Float32Array.of(1)),
       loss: fromForward(2),
-      lse: fromForward(6),
+      normalizer: fromForward(12),
     }),
   });
   using prepared = bench.prepare(device);

@@ -14,8 +14,8 @@ import { plus, rounded, summed } from "./tolerance.ts";
 export interface AttentionOptions extends Omit<AttentionSizes, "stride"> {
   /** Columns after the values, which belong to nobody. */
   readonly padding?: number;
-  /** Does not keep the log-sum-exp. */
-  readonly withoutLse?: boolean;
+  /** Does not keep what the gradient needs of the softmax. */
+  readonly withoutNormalizer?: boolean;
   /** Size of the queries, 1 by default; large ones saturate the softmax. */
   readonly scale?: number;
 }
@@ -39,7 +39,7 @@ function attentionName(operation: string, options: AttentionOptions): string {
   const { batch, sequence, heads, groups, headDim, padding = 0, scale = 1 } = options;
   return `${operation} B=${batch} S=${sequence} ${heads}/${groups} heads of ${headDim}` +
     `${padding === 0 ? "" : ` padding ${padding}`}${scale === 1 ? "" : ` queries of ${scale}`}` +
-    `${options.withoutLse ? " without lse" : ""}`;
+    `${options.withoutNormalizer ? " without normalizer" : ""}`;
 }
 
 /** Scores, then values: 2 products of S x S x headDim a head, of which causality needs half. */
@@ -71,7 +71,7 @@ function drawQkv(
 export function attentionCase(options: AttentionOptions): OperationCase {
   const sizes = sizesOf(options);
   const { batch, sequence, heads, groups, headDim, rows, stride, used } = sizes;
-  const { withoutLse = false, scale = 1 } = options;
+  const { withoutNormalizer = false, scale = 1 } = options;
   // An error of a score is a relative error of its weight.
   const scores = summed(headDim, scale / Math.sqrt(headDim));
   return operationCase({
@@ -83,15 +83,15 @@ export function attentionCase(options: AttentionOptions): OperationCase {
     inputs: (random) => ({ qkv: drawQkv((length) => random.normal(length), options) }),
     outputs: {
       out: output([rows, heads * headDim], plus(scores, plus(rounded(8), summed(8)))),
-      lse: output([rows, heads], plus(scores, rounded(8, scale))),
+      normalizer: output([rows, heads, 2], plus(scores, rounded(8, scale))),
     },
-    unwanted: withoutLse ? ["lse"] : [],
+    unwanted: withoutNormalizer ? ["normalizer"] : [],
     call(k, at) {
       const [q, key, value] = starts(sizes);
       const status = k.symbols.remoe_attention_forward(
         k.handle,
         at("out"),
-        at("lse"),
+        at("normalizer"),
         at("qkv") + q,
         at("qkv") + key,
         at("qkv") + value,
@@ -132,12 +132,12 @@ export function attentionGradientCase(options: AttentionOptions, samples = 24): 
     bytes: 4 * rows * (2 * used + 2 * heads * headDim),
     inputs: (random) => {
       const qkv = drawQkv((length) => random.normal(length), options);
-      const { out, lse } = attention(doubled(qkv), sizes);
+      const { out, normalizer } = attention(doubled(qkv), sizes);
       return {
         qkv,
         dout: random.normal(rows * heads * headDim),
         out: Float32Array.from(out),
-        lse: Float32Array.from(lse),
+        normalizer: Float32Array.from(normalizer),
       };
     },
     outputs: { dqkv: output([rows, stride], plus(scores, plus(rounded(16), gradient))) },
@@ -153,7 +153,7 @@ export function attentionGradientCase(options: AttentionOptions, samples = 24): 
         at("dqkv") + value,
         at("dout"),
         at("out"),
-        at("lse"),
+        at("normalizer"),
         at("qkv") + q,
         at("qkv") + key,
         at("qkv") + value,
@@ -184,7 +184,14 @@ const SHAPES: readonly AttentionOptions[] = [
 export const ATTENTION_CASES: readonly OperationCase[] = [
   ...SHAPES.map(attentionCase),
   attentionCase({ batch: 2, sequence: 256, heads: 4, groups: 2, headDim: 32 }),
-  attentionCase({ batch: 1, sequence: 131, heads: 3, groups: 1, headDim: 64, withoutLse: true }),
+  attentionCase({
+    batch: 1,
+    sequence: 131,
+    heads: 3,
+    groups: 1,
+    headDim: 64,
+    withoutNormalizer: true,
+  }),
 ];
 
 /** Cases of its gradient. */

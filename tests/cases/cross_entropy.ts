@@ -1,6 +1,5 @@
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import {
-  type Doubled,
   doubled,
   type GradientCase,
   gradientCase,
@@ -19,6 +18,8 @@ export interface CrossEntropyOptions extends HeadSizes {
   readonly ignored?: number;
   /** Spread of the logits, 1 by default. */
   readonly scale?: number;
+  /** Added to small whole logits, with a hidden size of 2: their differences stay exact. */
+  readonly offset?: number;
   /** Does not ask for the losses of single tokens. */
   readonly withoutTokenLoss?: boolean;
   /** Keeps the logits for the gradient, with so many floats a row. */
@@ -26,19 +27,25 @@ export interface CrossEntropyOptions extends HeadSizes {
 }
 
 function crossEntropyName(operation: string, options: CrossEntropyOptions): string {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, logitStride } = options;
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, offset, logitStride } = options;
   return `${operation} [${tokens},${hidden}]x[${hidden},${vocabulary}]` +
     `${ignored === 0 ? "" : ` ${ignored * 100}% ignored`}` +
     `${scale === 1 ? "" : ` logits of ${scale}`}` +
+    `${offset === undefined ? "" : ` whole logits from ${offset} on`}` +
     `${options.withoutTokenLoss ? " without token_loss" : ""}` +
     `${logitStride === undefined ? "" : ` logits kept ${logitStride} apart`}`;
 }
 
 function drawHead(random: Random, options: CrossEntropyOptions) {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
+  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, offset } = options;
   const targets = random.integers(tokens, vocabulary).map((target) =>
     random.next() < ignored ? -1 - random.integer(100) : target
   );
+  if (offset !== undefined) {
+    const whole = random.integers(vocabulary, 8);
+    const w = Float32Array.from([...whole.map(() => offset), ...whole]);
+    return { x: new Float32Array(2 * tokens).fill(1), w, targets };
+  }
   return {
     x: random.normal(tokens * hidden),
     w: random.normal(hidden * vocabulary, { scale: scale / Math.sqrt(hidden) }),
@@ -48,7 +55,7 @@ function drawHead(random: Random, options: CrossEntropyOptions) {
 
 interface ForwardAddresses {
   (
-    name: "loss" | "token_loss" | "lse" | "logits" | "x" | "w" | "targets",
+    name: "loss" | "token_loss" | "normalizer" | "logits" | "x" | "w" | "targets",
   ): bigint;
 }
 
@@ -58,7 +65,7 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
     k.handle,
     at("loss"),
     at("token_loss"),
-    at("lse"),
+    at("normalizer"),
     logitStride === undefined ? 0n : at("logits"),
     at("x"),
     at("w"),
@@ -87,12 +94,12 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
     operation: "cross_entropy_forward",
     symbols: ["remoe_cross_entropy_forward"],
     flops: 2 * tokens * hidden * vocabulary,
-    bytes: 4 * (tokens * hidden + hidden * vocabulary + 3 * tokens),
+    bytes: 4 * (tokens * hidden + hidden * vocabulary + 4 * tokens),
     inputs: (random) => drawHead(random, options),
     outputs: {
       loss: output([2], perToken),
       token_loss: output([tokens], perToken),
-      lse: output([tokens], perToken),
+      normalizer: output([tokens, 2], perToken),
       logits: output([tokens, Math.max(1, stride)], logits),
     },
     unwanted: [
@@ -108,15 +115,15 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
         : { logits: Array.from(outputs.logits).filter((_, i) => i % stride < vocabulary) },
     }),
     reference: ({ x, w, targets }) => {
-      const { mean, count, tokenLoss, lse } = crossEntropy(x, w, targets, options);
+      const { mean, count, tokenLoss, normalizer } = crossEntropy(x, w, targets, options);
       const kept = stride === 0 ? [] : matmul(x, w, tokens, hidden, vocabulary);
-      return { loss: [mean, count], token_loss: tokenLoss, lse, logits: kept };
+      return { loss: [mean, count], token_loss: tokenLoss, normalizer, logits: kept };
     },
   });
 }
 
 interface GradientAddresses {
-  (name: "dx" | "dw" | "dloss" | "loss" | "lse" | "x" | "w" | "targets"): bigint;
+  (name: "dx" | "dw" | "dloss" | "loss" | "normalizer" | "x" | "w" | "targets"): bigint;
 }
 
 function callGradient(
@@ -131,7 +138,7 @@ function callGradient(
     at("dw"),
     at("dloss"),
     at("loss"),
-    at("lse"),
+    at("normalizer"),
     logits,
     at("x"),
     at("w"),
@@ -170,7 +177,7 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
     bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary),
     inputs: (random) => {
       const head = drawHead(random, options);
-      const { mean, count, lse } = crossEntropy(
+      const { mean, count, normalizer } = crossEntropy(
         doubled(head.x),
         doubled(head.w),
         head.targets,
@@ -180,7 +187,7 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
         ...head,
         dloss: Float32Array.of(DLOSS),
         loss: Float32Array.of(mean, count),
-        lse: Float32Array.from(lse),
+        normalizer: Float32Array.from(normalizer),
       };
     },
     outputs: {
@@ -197,20 +204,18 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 }
 
 /**
- * A case of `remoe_cross_entropy_gradient` with the logits that a forward pass has kept.
+ * A case of `remoe_cross_entropy_gradient` with the gradient's formula for reference, and with the
+ * logits that a forward pass has kept where there is a `logitStride`.
  *
- * @param options Sizes and targets, `logitStride` among them.
+ * @param options Sizes and targets.
  * @returns The case.
  */
-export function crossEntropyKeptCase(
-  options: CrossEntropyOptions & { readonly logitStride: number },
-): OperationCase {
-  const { tokens, hidden, vocabulary, ignored = 0, logitStride: stride } = options;
+export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCase {
+  const { tokens, hidden, vocabulary, ignored = 0, offset = 0, logitStride: stride = 0 } = options;
   const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
-  // Logits are of order 1, and exact to half an ulp.
+  // Logits are of order 1, or whole, and exact to half an ulp.
   const p = { rtol: rounded(20).rtol, atol: 1e-6 * perTarget };
-  const exact = (inputs: Pick<Doubled<ReturnType<typeof drawHead>>, "x" | "w" | "targets">) =>
-    crossEntropyGradient(inputs.x, inputs.w, inputs.targets, options, DLOSS);
+  const weights = Math.max(1, Math.abs(offset));
   return operationCase({
     name: crossEntropyName("cross_entropy_gradient", options),
     operation: "cross_entropy_gradient",
@@ -220,35 +225,45 @@ export function crossEntropyKeptCase(
     inputs: (random) => {
       const head = drawHead(random, options);
       const [x, w] = [doubled(head.x), doubled(head.w)];
-      const { mean, count, lse } = crossEntropy(x, w, head.targets, options);
-      const product = matmul(x, w, tokens, hidden, vocabulary);
-      const logits = new Float32Array(tokens * stride);
-      for (let t = 0; t < tokens; t++) {
-        logits.set(product.subarray(t * vocabulary, (t + 1) * vocabulary), t * stride);
-      }
+      const { mean, count, normalizer } = crossEntropy(x, w, head.targets, options);
       return {
         ...head,
         dloss: Float32Array.of(DLOSS),
         loss: Float32Array.of(mean, count),
-        lse: Float32Array.from(lse),
-        logits,
+        normalizer: Float32Array.from(normalizer),
+        ...stride === 0 ? {} : { logits: keptLogits(x, w, options, stride) },
       };
     },
     outputs: {
-      logits: output([tokens, stride], p),
-      dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), perTarget))),
+      logits: output([tokens, Math.max(1, stride)], p),
+      dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), weights * perTarget))),
       dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
     },
+    unwanted: stride === 0 ? ["logits"] : [],
     call: (k, at) => callGradient(k, at, options, { logits: at("logits") }),
     defined: ({ logits, ...others }) => ({
       ...others,
-      logits: Array.from(logits).filter((_, i) => i % stride < vocabulary),
+      logits: stride === 0 ? [] : Array.from(logits).filter((_, i) => i % stride < vocabulary),
     }),
-    reference: (inputs) => {
-      const { dlogits, dx, dw } = exact(inputs);
-      return { logits: dlogits, dx, dw };
+    reference: ({ x, w, targets }) => {
+      const { dlogits, dx, dw } = crossEntropyGradient(x, w, targets, options, DLOSS);
+      return { logits: stride === 0 ? [] : dlogits, dx, dw };
     },
   });
+}
+
+function keptLogits(
+  x: Float64Array,
+  w: Float64Array,
+  { tokens, hidden, vocabulary }: HeadSizes,
+  stride: number,
+): Float32Array<ArrayBuffer> {
+  const product = matmul(x, w, tokens, hidden, vocabulary);
+  const logits = new Float32Array(tokens * stride);
+  for (let t = 0; t < tokens; t++) {
+    logits.set(product.subarray(t * vocabulary, (t + 1) * vocabulary), t * stride);
+  }
+  return logits;
 }
 
 const HEADS: readonly CrossEntropyOptions[] = [
@@ -266,11 +281,24 @@ const KEPT_HEADS = [
   { tokens: 130, hidden: 9, vocabulary: 5000, logitStride: 5000 },
 ] as const;
 
+/** One fp32 number could not hold their log-sum-exp. */
+const LARGE_HEADS: readonly CrossEntropyOptions[] = [
+  { tokens: 3, hidden: 2, vocabulary: 2, offset: 1.6e7 },
+  { tokens: 7, hidden: 2, vocabulary: 300, offset: 1.6e7 },
+  { tokens: 7, hidden: 2, vocabulary: 300, offset: -1.6e7 },
+  { tokens: 3, hidden: 2, vocabulary: 50, offset: 3e38 },
+];
+
 /** Cases of cross entropy with the output head. */
 export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
   ...HEADS.map(crossEntropyCase),
   ...KEPT_HEADS.map(crossEntropyCase),
   ...KEPT_HEADS.map(crossEntropyKeptCase),
+  ...LARGE_HEADS.flatMap((head) => [
+    crossEntropyCase(head),
+    crossEntropyKeptCase(head),
+    crossEntropyKeptCase({ ...head, logitStride: head.vocabulary }),
+  ]),
   crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, withoutTokenLoss: true }),
 ];
 

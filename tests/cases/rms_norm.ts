@@ -161,6 +161,7 @@ export const RMS_NORM_CASES: readonly OperationCase[] = [
   rmsNormCase({ rows: 5, columns: 1000, withoutInverse: true }),
   rmsNormCase({ rows: 9, columns: 33, scale: 1000 }),
   rmsNormCase({ rows: 9, columns: 33, scale: 1e-3 }),
+  rmsNormCase({ rows: 9, columns: 33, scale: 1e25 }),
   zeroRowsCase(),
 ];
 

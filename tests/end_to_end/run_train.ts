@@ -26,11 +26,15 @@ export const TINY = [
 ];
 
 /** Starts the command; its streams are piped. */
-export function startTrain(args: readonly string[], cwd: string): Deno.ChildProcess {
+export function startTrain(
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", TRAIN, ...args],
     cwd,
-    env: { INIT_CWD: cwd, NO_COLOR: "1" },
+    env: { INIT_CWD: cwd, NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -38,8 +42,12 @@ export function startTrain(args: readonly string[], cwd: string): Deno.ChildProc
 }
 
 /** Runs the command to its end. */
-export async function runTrain(args: readonly string[], cwd: string): Promise<Finished> {
-  const { code, stdout, stderr } = await startTrain(args, cwd).output();
+export async function runTrain(
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  const { code, stdout, stderr } = await startTrain(args, cwd, env).output();
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }

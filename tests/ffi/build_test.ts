@@ -10,6 +10,11 @@ if(REMOE_ONEDNN STREQUAL "ON" AND EXISTS \${CMAKE_CURRENT_SOURCE_DIR}/cpu/withou
   message(FATAL_ERROR "REMOE_ONEDNN=ON, but oneDNN was not found")
 endif()
 add_library(remoe_cpu SHARED cpu/kernel.cpp)
+if(EXISTS \${CMAKE_CURRENT_SOURCE_DIR}/cpu/slowly.sh)
+  # Stands in for a compiler that takes long.
+  add_custom_target(slowly COMMAND sh \${CMAKE_CURRENT_SOURCE_DIR}/cpu/slowly.sh)
+  add_dependencies(remoe_cpu slowly)
+endif()
 `;
 
 const canBuild = ["c++", "cmake"].every((command) => {
@@ -19,6 +24,14 @@ const canBuild = ["c++", "cmake"].every((command) => {
     return false;
   }
 });
+
+const hasFlock = (() => {
+  try {
+    return new Deno.Command("flock", { args: ["--version"], stdout: "null" }).outputSync().success;
+  } catch {
+    return false;
+  }
+})();
 
 const canInstall = Deno.uid() === 0 && isFile("/etc/debian_version");
 
@@ -42,7 +55,9 @@ class Checkout implements Disposable {
     for (
       const path of [
         "kernels/build.ts",
+        "kernels/build_files.ts",
         "kernels/build_tools.ts",
+        "kernels/run_cmake.ts",
         "lib/errors.ts",
         "lib/extremes.ts",
         "lib/machine.ts",
@@ -60,15 +75,22 @@ class Checkout implements Disposable {
     Deno.writeTextFileSync(`${this.directory}/kernels/cpu/${name}`, text);
   }
 
+  start(env: Record<string, string> = {}, ...args: string[]): Deno.ChildProcess {
+    return new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", `${this.directory}/kernels/build.ts`, ...args],
+      // As root, a test must not install anything.
+      env: { REMOE_NO_INSTALL: "1", REMOE_LIBRARY: "", NO_COLOR: "1", ...env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  }
+
   async build(
     env: Record<string, string> = {},
     ...args: string[]
   ): Promise<{ code: number; stderr: string }> {
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", `${this.directory}/kernels/build.ts`, ...args],
-      // As root, a test must not install anything.
-      env: { REMOE_NO_INSTALL: "1", REMOE_LIBRARY: "", NO_COLOR: "1", ...env },
-    }).output();
+    const { code, stderr } = await this.start(env, ...args).output();
     return { code, stderr: new TextDecoder().decode(stderr) };
   }
 
@@ -104,6 +126,45 @@ Deno.test({
     const both = await Promise.all([checkout.build(), checkout.build()]);
     assertEquals(both.map(({ code }) => code), [0, 0]);
     assertEquals(both.filter(({ stderr }) => stderr.includes("Built ")).length, 1);
+  },
+});
+
+Deno.test({
+  name: "`ensureKernels()` takes a stamp that cannot be read for none",
+  ignore: !canBuild,
+  async fn() {
+    using checkout = new Checkout();
+    await checkout.build();
+    const stamp = `${checkout.directory}/kernels/build/cpu.stamp.json`;
+    const whole = Deno.readTextFileSync(stamp);
+    for (const torn of ["", whole.slice(0, whole.length / 2), "null", "7"]) {
+      Deno.writeTextFileSync(stamp, torn);
+      const { code, stderr } = await checkout.build();
+      assertEquals(code, 0, stderr);
+      assertStringIncludes(stderr, "Built ");
+      assertEquals(Deno.readTextFileSync(stamp), whole);
+    }
+  },
+});
+
+Deno.test({
+  name: "`ensureKernels()` waits for the compilers that a killed builder has left",
+  ignore: !canBuild || !hasFlock,
+  async fn() {
+    using checkout = new Checkout();
+    const log = `${checkout.directory}/log`;
+    Deno.writeTextFileSync(log, "");
+    checkout.write("slowly.sh", `echo start >> ${log}\nsleep 1\necho end >> ${log}\n`);
+    const builder = checkout.start();
+    while (Deno.readTextFileSync(log) === "") await new Promise((done) => setTimeout(done, 10));
+    builder.kill("SIGKILL");
+    await builder.output();
+    const torn = `${checkout.directory}/kernels/build/cmake-cpu/torn.o`;
+    Deno.writeTextFileSync(torn, "");
+    const { code, stderr } = await checkout.build();
+    assertEquals(code, 0, stderr);
+    assertEquals(Deno.readTextFileSync(log), "start\nend\nstart\nend\n");
+    assert(!isFile(torn), "what the killed compilers have left is not trusted");
   },
 });
 

@@ -6,6 +6,7 @@
 #include "context_table.h"
 #include "gemm_library.h"
 #include "machine.h"
+#include "pool_options.h"
 
 using namespace remoe;
 
@@ -43,10 +44,17 @@ std::string build_json() {
          ",\"gemm\":" + quoted(gemm_library(has_onednn())) + ",\"isa\":[" + isas + "]}";
 }
 
+// Only where there are fewer threads than wanted.
+std::string limit_json(const Context& context) {
+  if (context.team.limit.empty()) return "";
+  return ",\"threads_wanted\":" + std::to_string(context.threads_wanted) +
+         ",\"threads_limit\":" + quoted(context.team.limit);
+}
+
 std::string device_json(const Context& context) {
   return "{\"backend\":\"cpu\",\"name\":" + quoted(processor_name()) +
          ",\"isa\":" + quoted(name_of(context.isa)) +
-         ",\"threads\":" + std::to_string(context.threads) +
+         ",\"threads\":" + std::to_string(context.threads) + limit_json(context) +
          ",\"gemm\":" + quoted(gemm_library(context.dense_by_onednn)) +
          ",\"memory_bytes\":" + std::to_string(memory_bytes()) + "}";
 }
@@ -58,10 +66,21 @@ uint64_t open_context(int32_t ordinal, int32_t threads) {
   // A capped instruction set is there to test what we compiled for it, not what oneDNN did.
   const Isa isa = chosen_isa();
   const bool onednn = has_onednn() && isa == best_isa();
-  auto context = std::make_unique<Context>(threads > 0 ? threads : available_cores(), isa, onednn);
+  auto context = std::make_unique<Context>(threads > 0 ? threads : available_cores(), isa, onednn,
+                                           pool_options());
   const uint64_t handle = register_context(context.get());
   context.release();  // the table's from here on
   return handle;
+}
+
+bool has_intact_memory(Context& context) noexcept {
+  try {
+    context.pool.check_live_blocks();
+    context.pinned_pool.check_live_blocks();
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -105,8 +124,9 @@ int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context
 int32_t remoe_context_destroy(uint64_t context) {
   Context* open = take_context(context);
   if (open == nullptr) return REMOE_INVALID_CONTEXT;
+  const bool intact = has_intact_memory(*open);
   delete open;
-  return REMOE_OK;
+  return intact ? REMOE_OK : REMOE_INTERNAL;
 }
 
 int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint64_t length) {

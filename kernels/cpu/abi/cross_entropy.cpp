@@ -33,33 +33,36 @@ float* require_logits(uint64_t address, int32_t vocabulary, int32_t stride) {
 extern "C" {
 
 int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                    uint64_t lse, uint64_t logits, uint64_t x, uint64_t w,
+                                    uint64_t normalizer, uint64_t logits, uint64_t x, uint64_t w,
                                     uint64_t targets, int32_t tokens, int32_t hidden,
                                     int32_t vocabulary, int32_t logit_stride) {
   return guard(context, "cross_entropy_forward", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
-    REMOE_DISPATCH(
-        open, cross_entropy_forward, require_address<float>(loss, "loss"),
-        optional_address<float>(token_loss, "token_loss"), require_address<float>(lse, "lse"),
-        require_logits(logits, vocabulary, logit_stride), require_address<const float>(x, "x"),
-        require_address<const float>(w, "w"), require_targets(targets, tokens, vocabulary), tokens,
-        hidden, vocabulary, logit_stride);
+    REMOE_DISPATCH(open, cross_entropy_forward, require_address<float>(loss, "loss"),
+                   optional_address<float>(token_loss, "token_loss"),
+                   require_address<float>(normalizer, "normalizer"),
+                   require_logits(logits, vocabulary, logit_stride),
+                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
+                   require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary,
+                   logit_stride);
   });
 }
 
 int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw, uint64_t dloss,
-                                     uint64_t loss, uint64_t lse, uint64_t logits, uint64_t x,
-                                     uint64_t w, uint64_t targets, int32_t tokens, int32_t hidden,
-                                     int32_t vocabulary, int32_t logit_stride, int32_t accumulate) {
+                                     uint64_t loss, uint64_t normalizer, uint64_t logits,
+                                     uint64_t x, uint64_t w, uint64_t targets, int32_t tokens,
+                                     int32_t hidden, int32_t vocabulary, int32_t logit_stride,
+                                     int32_t accumulate) {
   return guard(context, "cross_entropy_gradient", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
-    REMOE_DISPATCH(
-        open, cross_entropy_gradient, optional_address<float>(dx, "dx"),
-        optional_address<float>(dw, "dw"), require_address<const float>(dloss, "dloss"),
-        require_address<const float>(loss, "loss"), require_address<const float>(lse, "lse"),
-        require_logits(logits, vocabulary, logit_stride), require_address<const float>(x, "x"),
-        require_address<const float>(w, "w"), require_targets(targets, tokens, vocabulary), tokens,
-        hidden, vocabulary, logit_stride, accumulate);
+    REMOE_DISPATCH(open, cross_entropy_gradient, optional_address<float>(dx, "dx"),
+                   optional_address<float>(dw, "dw"), require_address<const float>(dloss, "dloss"),
+                   require_address<const float>(loss, "loss"),
+                   require_address<const float>(normalizer, "normalizer"),
+                   require_logits(logits, vocabulary, logit_stride),
+                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
+                   require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary,
+                   logit_stride, accumulate);
   });
 }
 }

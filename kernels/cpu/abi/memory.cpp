@@ -29,6 +29,8 @@ int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t c
 int32_t remoe_memory_statistics(uint64_t context, uint64_t* statistics) {
   return guard(context, "memory_statistics", [&](Context& c) {
     require(statistics != nullptr, REMOE_INVALID_ARGUMENT, "the place for the statistics is null");
+    c.pool.check_live_blocks();
+    c.pinned_pool.check_live_blocks();
     statistics[0] = c.pool.in_use();
     statistics[1] = c.pool.peak();
     statistics[2] = c.pool.held();

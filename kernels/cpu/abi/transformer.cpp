@@ -87,31 +87,32 @@ int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, i
   });
 }
 
-int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t lse, uint64_t q,
+int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer, uint64_t q,
                                 uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
                                 int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
   return guard(context, "attention_forward", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
     REMOE_DISPATCH(open, attention_forward, require_address<float>(out, "out"),
-                   optional_address<float>(lse, "lse"), require_address<const float>(q, "q"),
-                   require_address<const float>(k, "k"), require_address<const float>(v, "v"),
-                   batch, sequence, heads, groups, head_dim, stride);
+                   optional_address<float>(normalizer, "normalizer"),
+                   require_address<const float>(q, "q"), require_address<const float>(k, "k"),
+                   require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim,
+                   stride);
   });
 }
 
 int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
-                                 uint64_t dout, uint64_t out, uint64_t lse, uint64_t q, uint64_t k,
-                                 uint64_t v, int32_t batch, int32_t sequence, int32_t heads,
-                                 int32_t groups, int32_t head_dim, int32_t stride) {
+                                 uint64_t dout, uint64_t out, uint64_t normalizer, uint64_t q,
+                                 uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+                                 int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
   return guard(context, "attention_gradient", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
-    REMOE_DISPATCH(open, attention_gradient, require_address<float>(dq, "dq"),
-                   require_address<float>(dk, "dk"), require_address<float>(dv, "dv"),
-                   require_address<const float>(dout, "dout"),
-                   require_address<const float>(out, "out"),
-                   require_address<const float>(lse, "lse"), require_address<const float>(q, "q"),
-                   require_address<const float>(k, "k"), require_address<const float>(v, "v"),
-                   batch, sequence, heads, groups, head_dim, stride);
+    REMOE_DISPATCH(
+        open, attention_gradient, require_address<float>(dq, "dq"),
+        require_address<float>(dk, "dk"), require_address<float>(dv, "dv"),
+        require_address<const float>(dout, "dout"), require_address<const float>(out, "out"),
+        require_address<const float>(normalizer, "normalizer"),
+        require_address<const float>(q, "q"), require_address<const float>(k, "k"),
+        require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim, stride);
   });
 }
 

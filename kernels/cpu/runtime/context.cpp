@@ -1,6 +1,5 @@
 #include "context.h"
 
-#include <omp.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -61,11 +60,17 @@ Context* find_context(uint64_t handle) noexcept {
 
 void enter_context(Context& context) noexcept {
   // oneDNN asks OpenMP for the number of threads; our own loops name it.
-  omp_set_num_threads(context.threads);
+  use_team(context.threads);
 }
 
-Context::Context(int thread_count, Isa instruction_set, bool onednn)
-    : threads(thread_count), isa(instruction_set), dense_by_onednn(onednn) {
+Context::Context(int wanted, Isa instruction_set, bool onednn, PoolOptions options)
+    : team(measure_team(wanted)),
+      threads(team.threads),
+      threads_wanted(wanted),
+      isa(instruction_set),
+      dense_by_onednn(onednn),
+      pool(options),
+      pinned_pool({.guarded = options.guarded}) {
   for (int i = 0; i < threads; ++i) {
     packing.emplace_back(
         static_cast<float*>(std::aligned_alloc(kHugePage, kPackingFloats * sizeof(float))));

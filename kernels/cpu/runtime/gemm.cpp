@@ -31,30 +31,30 @@ void one_thread(Context& context, int thread, int m, int n, int k, float alpha, 
                  beta, c, ldc);
 }
 
+#if defined(REMOE_WITH_ONEDNN)
 // Whether oneDNN is the slower one: with AVX2, in the gradients of narrow weights. 128 x 256 and
 // 128 x 128 with k = 4096 and A transposed take 64 and 67 % of one core's multiply-adds (Zen 3),
 // blocked 74 and 78.
-bool better_blocked([[maybe_unused]] const Context& context, [[maybe_unused]] int m,
-                    [[maybe_unused]] int n, [[maybe_unused]] const Operand& a) {
+bool better_blocked(const Context& context, int m, int n, const Operand& a) {
   return context.isa == Isa::kAvx2 && a.transposed && m <= 256 && n >= 64;
 }
 
-// By oneDNN, on the threads OpenMP grants the caller (one inside a parallel region); false where
-// that is not possible, and nothing is done.
-bool by_onednn([[maybe_unused]] const Context& context, [[maybe_unused]] int m,
-               [[maybe_unused]] int n, [[maybe_unused]] int k, [[maybe_unused]] float alpha,
-               [[maybe_unused]] const Operand& a, [[maybe_unused]] const Operand& b,
-               [[maybe_unused]] float beta, [[maybe_unused]] float* c,
-               [[maybe_unused]] int64_t ldc) {
-#if defined(REMOE_WITH_ONEDNN)
+// By oneDNN, on the threads that the calling thread asks OpenMP for (one inside a parallel region):
+// where fewer came, it would leave a part of C as it was. False where oneDNN cannot do it, and
+// nothing is done.
+bool by_onednn(const Context& context, int m, int n, int k, float alpha, const Operand& a,
+               const Operand& b, float beta, float* c, int64_t ldc) {
   if (!context.dense_by_onednn || a.rows != nullptr || b.rows != nullptr) return false;
   if (better_blocked(context, m, n, a)) return false;
   return dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, alpha, a.data,
                     a.stride, b.data, b.stride, beta, c, ldc) == dnnl_success;
-#else
-  return false;
-#endif
 }
+#else
+bool by_onednn(const Context&, int, int, int, float, const Operand&, const Operand&, float, float*,
+               int64_t) {
+  return false;
+}
+#endif
 
 // A grid of threads over C. Each part copies its rows of A and its columns of B, so the grid with
 // the smallest m/rows + n/columns copies least.
@@ -100,7 +100,9 @@ void gemm(Context& context, bool transpose_a, bool transpose_b, int m, int n, in
           const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
           int64_t ldc) {
   const Operand a_all{a, lda, transpose_a}, b_all{b, ldb, transpose_b};
-  if (by_onednn(context, m, n, k, alpha, a_all, b_all, beta, c, ldc)) return;
+  if (has_team(context.threads) && by_onednn(context, m, n, k, alpha, a_all, b_all, beta, c, ldc)) {
+    return;
+  }
   const Grid grid = grid_for(context, m, n, k);
   parallel_parts(context, grid.rows * grid.columns, [&](int part) {
     const Range rows = part_of(m, grid.rows, part / grid.columns);

@@ -4,21 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 
+#include "control_groups.h"
+
 namespace remoe {
-namespace {
-
-// Cores' worth of time that a control group grants ("quota period" or "max period"), 0: no limit.
-int quota_cores() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  long quota = 0, period = 0;
-  if (!(file >> quota >> period) || quota <= 0 || period <= 0) return 0;
-  return static_cast<int>(std::max(1L, quota / period));
-}
-
-}  // namespace
 
 const char* name_of(Isa isa) {
   switch (isa) {
@@ -68,9 +60,10 @@ Isa chosen_isa() {
 }
 
 int available_cores() {
-  const int cores = omp_get_num_procs();
-  const int quota = quota_cores();
-  return std::max(1, quota > 0 ? std::min(cores, quota) : cores);
+  // Of a core and a half one thread has all it can use; two would be stopped in turn, and each wait
+  // for the other.
+  const double granted = std::floor(read_grant().cores);
+  return static_cast<int>(std::clamp<double>(granted, 1, std::max(1, omp_get_num_procs())));
 }
 
 std::string processor_name() {
@@ -83,12 +76,9 @@ std::string processor_name() {
 }
 
 uint64_t memory_bytes() {
-  const uint64_t physical = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                            static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  // A container may have less; "max", no number, means no limit.
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  uint64_t granted = 0;
-  return file >> granted ? std::min(granted, physical) : physical;
+  const uint64_t physical =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return std::min(physical, read_grant().memory_bytes);
 }
 
 }  // namespace remoe

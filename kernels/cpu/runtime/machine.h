@@ -26,6 +26,7 @@ Isa chosen_isa();
 int available_cores();
 
 std::string processor_name();
+// The machine's memory, or less where control groups grant less.
 uint64_t memory_bytes();
 
 }  // namespace remoe

@@ -44,15 +44,20 @@ void* map_aligned(uint64_t bytes) {
 }  // namespace
 
 MemoryPool::~MemoryPool() {
-  for (const auto& [block, mapping] : mappings_) munmap(const_cast<void*>(block), mapping.bytes);
+  for (const auto& [block, mapping] : mappings_) {
+    forget_guards(block, mapping.bytes);
+    munmap(const_cast<void*>(block), mapping.bytes);
+  }
 }
 
 void* MemoryPool::allocate(uint64_t bytes) {
   require(bytes > 0, REMOE_INVALID_ARGUMENT, "a block has at least 1 byte");
   require(bytes <= kLargest, REMOE_OUT_OF_MEMORY, "%llu bytes are more than can be addressed",
           static_cast<unsigned long long>(bytes));
-  SizeClass& size_class = class_with_block(class_bytes(bytes));
+  SizeClass& size_class =
+      class_with_block(class_bytes(options_.guarded ? guarded_bytes(bytes) : bytes), bytes);
   void* block = size_class.free.back();
+  if (options_.guarded) block = guard_block(block, bytes);
   live_.emplace(block, Live{bytes, &size_class, false});
   size_class.free.pop_back();
   in_use_ += bytes;
@@ -65,7 +70,7 @@ void* MemoryPool::allocate(uint64_t bytes) {
 // whenever the rows first come to it, and the memory held would creep up for as long as they move.
 // A free block of a larger class costs nothing more, so it serves, up to kLargerClass times the
 // size.
-MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes) {
+MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes, uint64_t asked) {
   SizeClass& own = classes_[block_bytes];
   own.block_bytes = block_bytes;
   if (!own.free.empty()) return own;
@@ -73,26 +78,23 @@ MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes) {
        larger != classes_.end() && larger->first <= kLargerClass * block_bytes; ++larger) {
     if (!larger->second.free.empty()) return larger->second;
   }
-  refill(own);
+  refill(own, asked);
   return own;
 }
 
-void MemoryPool::refill(SizeClass& size_class) {
+void MemoryPool::refill(SizeClass& size_class, uint64_t asked) {
   const uint64_t block_bytes = size_class.block_bytes;
   // A slab holds at least eight blocks, so that what is left over at its end is small.
   const uint64_t bytes =
       block_bytes >= kHugePage ? block_bytes : round_up(8 * block_bytes, kHugePage);
   const std::size_t blocks = bytes / block_bytes;
   size_class.free.reserve(size_class.blocks + blocks);
-  void* first = map_aligned(bytes);
+  void* first = map(bytes);
   if (first == nullptr) {
     trim();
-    first = map_aligned(bytes);
+    first = map(bytes);
   }
-  require(first != nullptr, REMOE_OUT_OF_MEMORY,
-          "the system has no %llu bytes left (%llu are held, %llu of them in use)",
-          static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(held_),
-          static_cast<unsigned long long>(in_use_));
+  if (first == nullptr) fail_full(asked, fits_limit(bytes));
   try {
     mappings_.emplace(first, Mapping{bytes, &size_class, 0});
   } catch (...) {
@@ -106,10 +108,31 @@ void MemoryPool::refill(SizeClass& size_class) {
   }
 }
 
+bool MemoryPool::fits_limit(uint64_t bytes) const {
+  return held_ <= options_.limit && bytes <= options_.limit - held_;
+}
+
+void* MemoryPool::map(uint64_t bytes) const {
+  return fits_limit(bytes) ? map_aligned(bytes) : nullptr;
+}
+
+void MemoryPool::fail_full(uint64_t asked, bool fits) const {
+  const std::string reason =
+      fits ? "the system has" : "REMOE_MEMORY_LIMIT=" + std::to_string(options_.limit) + " leaves";
+  fail(REMOE_OUT_OF_MEMORY, "%s no room for %llu bytes (%llu are held, %llu of them in use)",
+       reason.c_str(), static_cast<unsigned long long>(asked),
+       static_cast<unsigned long long>(held_), static_cast<unsigned long long>(in_use_));
+}
+
 bool MemoryPool::release(const void* block) noexcept {
   const auto found = live_.find(block);
   if (found == live_.end()) return false;
-  found->second.size_class->free.push_back(const_cast<void*>(block));
+  void* memory = const_cast<void*>(block);
+  if (options_.guarded) {
+    if (!damage_) damage_ = find_damage(block, found->second.asked);
+    memory = retire_block(memory, found->second.asked);
+  }
+  found->second.size_class->free.push_back(memory);
   in_use_ -= found->second.asked;
   live_.erase(found);
   return true;
@@ -125,6 +148,20 @@ int64_t MemoryPool::release_all(const uint64_t* addresses, int64_t count) noexce
   }
   for (int64_t i = 0; i < count; ++i) release(block(i));
   return -1;
+}
+
+void MemoryPool::check_live_blocks() {
+  if (!options_.guarded) return;
+  for (const auto& [block, live] : live_) {
+    if (!damage_) damage_ = find_damage(block, live.asked);
+  }
+  report_damage();
+}
+
+void MemoryPool::fail_damaged() {
+  const Damage damage = *std::exchange(damage_, std::nullopt);
+  fail(REMOE_INTERNAL, "a block of %llu bytes was written to at offset %lld, outside of it",
+       static_cast<unsigned long long>(damage.bytes), static_cast<long long>(damage.offset));
 }
 
 void MemoryPool::trim() noexcept {
@@ -146,6 +183,7 @@ void MemoryPool::trim() noexcept {
     if (!is_unused(mapping)) return false;
     mapping.size_class->blocks -= mapping.free;
     held_ -= mapping.bytes;
+    forget_guards(first, mapping.bytes);
     munmap(const_cast<void*>(first), mapping.bytes);
     return true;
   });

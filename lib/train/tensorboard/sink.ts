@@ -4,7 +4,8 @@
  * @module
  */
 
-import { requireConfig, requireWhole } from "../require.ts";
+import { requireWhole } from "../../arguments.ts";
+import { requireConfig } from "../require.ts";
 import type { TrainConfig } from "../config.ts";
 import { isValidation, type MetricsLine, type MetricsSink, type StepMetrics } from "../metrics.ts";
 import type { Sample } from "../samples.ts";

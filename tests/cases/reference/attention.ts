@@ -1,4 +1,4 @@
-import { logSumExp } from "./reduction.ts";
+import { normalizer as normalizerOf } from "./reduction.ts";
 
 /** Sizes of causal grouped-query attention. */
 export interface AttentionSizes {
@@ -21,16 +21,17 @@ export interface AttentionSizes {
  *
  * @param qkv [B*S, stride].
  * @param sizes The sizes.
- * @returns out [B*S, heads*headDim] and lse [B*S, heads].
+ * @returns out [B*S, heads*headDim] and of each row and head its scores'
+ * {@linkcode normalizerOf}, [B*S, heads, 2].
  */
 export function attention(
   qkv: Float64Array,
   sizes: AttentionSizes,
-): { out: Float64Array; lse: Float64Array } {
+): { out: Float64Array; normalizer: Float64Array } {
   const { batch, sequence, heads, groups, headDim, stride } = sizes;
   const rows = batch * sequence;
   const out = new Float64Array(rows * heads * headDim);
-  const lse = new Float64Array(rows * heads);
+  const normalizer = new Float64Array(2 * rows * heads);
   const [firstKey, firstValue] = [heads * headDim, (heads + groups) * headDim];
   for (let r = 0; r < rows; r++) {
     const position = r % sequence;
@@ -45,11 +46,11 @@ export function attention(
         for (let d = 0; d < headDim; d++) score += q[d]! * qkv[key + d]!;
         scores[j] = score / Math.sqrt(headDim);
       }
-      const normalizer = logSumExp(scores);
-      lse[r * heads + head] = normalizer;
+      const [largest, total] = normalizerOf(scores);
+      normalizer.set([largest, total], 2 * (r * heads + head));
       const target = (r * heads + head) * headDim;
       for (let j = 0; j <= position; j++) {
-        const weight = Math.exp(scores[j]! - normalizer);
+        const weight = Math.exp(scores[j]! - largest) / total;
         const value = (start + j) * stride + firstValue + group * headDim;
         for (let d = 0; d < headDim; d++) {
           out[target + d] = out[target + d]! + weight * qkv[value + d]!;
@@ -57,5 +58,5 @@ export function attention(
       }
     }
   }
-  return { out, lse };
+  return { out, normalizer };
 }

@@ -1,5 +1,5 @@
 import { matmul } from "./gemm.ts";
-import { logSumExp } from "./reduction.ts";
+import { normalizer as normalizerOf } from "./reduction.ts";
 
 /** Sizes of an output head. */
 export interface HeadSizes {
@@ -18,27 +18,29 @@ export interface HeadSizes {
  * @param w [D, V].
  * @param targets [T], negative where ignored.
  * @param sizes The sizes.
- * @returns The mean over the targets that count, how many do, the loss of each token, and lse [T].
+ * @returns The mean over the targets that count, how many do, the loss of each token, and of each
+ * its logits' {@linkcode normalizerOf}, [T, 2].
  */
 export function crossEntropy(
   x: Float64Array,
   w: Float64Array,
   targets: Int32Array,
   { tokens, hidden, vocabulary }: HeadSizes,
-): { mean: number; count: number; tokenLoss: Float64Array; lse: Float64Array } {
+): { mean: number; count: number; tokenLoss: Float64Array; normalizer: Float64Array } {
   const logits = matmul(x, w, tokens, hidden, vocabulary);
   const tokenLoss = new Float64Array(tokens);
-  const lse = new Float64Array(tokens);
+  const normalizer = new Float64Array(2 * tokens);
   let [sum, count] = [0, 0];
   for (let t = 0; t < tokens; t++) {
-    lse[t] = logSumExp(logits.subarray(t * vocabulary, (t + 1) * vocabulary));
+    const [largest, total] = normalizerOf(logits.subarray(t * vocabulary, (t + 1) * vocabulary));
+    normalizer.set([largest, total], 2 * t);
     const target = targets[t]!;
     if (target < 0) continue;
-    tokenLoss[t] = lse[t]! - logits[t * vocabulary + target]!;
+    tokenLoss[t] = Math.log(total) + (largest - logits[t * vocabulary + target]!);
     sum += tokenLoss[t]!;
     count++;
   }
-  return { mean: count === 0 ? 0 : sum / count, count, tokenLoss, lse };
+  return { mean: count === 0 ? 0 : sum / count, count, tokenLoss, normalizer };
 }
 
 /**
@@ -59,12 +61,12 @@ export function crossEntropyGradient(
   dloss: number,
 ): { dlogits: Float64Array; dx: Float64Array; dw: Float64Array } {
   const { tokens, hidden, vocabulary } = sizes;
-  const { count, lse } = crossEntropy(x, w, targets, sizes);
+  const { count, normalizer } = crossEntropy(x, w, targets, sizes);
   const dlogits = matmul(x, w, tokens, hidden, vocabulary).map((logit, i) => {
     const t = Math.floor(i / vocabulary);
     if (targets[t]! < 0) return 0;
     const oneHot = i % vocabulary === targets[t] ? 1 : 0;
-    return (Math.exp(logit - lse[t]!) - oneHot) * dloss / count;
+    return (Math.exp(logit - normalizer[2 * t]!) / normalizer[2 * t + 1]! - oneHot) * dloss / count;
   });
   const dx = matmul(dlogits, transposed(w, hidden, vocabulary), tokens, vocabulary, hidden);
   const dw = matmul(transposed(x, tokens, hidden), dlogits, hidden, tokens, vocabulary);

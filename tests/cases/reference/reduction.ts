@@ -48,16 +48,27 @@ export function softmax(x: Float64Array, columns: number): Float64Array {
 }
 
 /**
- * The logarithm of a sum of exponentials, without overflow.
+ * What a softmax divides by, without overflow.
+ *
+ * @param x Logits.
+ * @returns The largest, and the sum of exp(x - largest).
+ */
+export function normalizer(x: Float64Array): [largest: number, sum: number] {
+  let largest = -Infinity;
+  for (const value of x) largest = Math.max(largest, value);
+  let sum = 0;
+  for (const value of x) sum += Math.exp(value - largest);
+  return [largest, sum];
+}
+
+/**
+ * The logarithm of a sum of exponentials.
  *
  * @param x Logits.
  * @returns log(sum(exp(x))).
  */
 export function logSumExp(x: Float64Array): number {
-  let maximum = -Infinity;
-  for (const value of x) maximum = Math.max(maximum, value);
-  let sum = 0;
-  for (const value of x) sum += Math.exp(value - maximum);
+  const [maximum, sum] = normalizer(x);
   return maximum + Math.log(sum);
 }
 

@@ -1,0 +1,68 @@
+/** Files of a build: read where they are there, written whole or not at all. @module */
+
+/**
+ * Tells whether a file is there.
+ *
+ * @param path The file.
+ * @returns Whether it is, and is a file.
+ */
+export function isThere(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Reads a file that may be missing.
+ *
+ * @param path The file.
+ * @returns Its text; undefined where it cannot be read.
+ */
+export function readIfThere(path: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Removes a file or a folder that may be missing.
+ *
+ * @param path What to remove.
+ */
+export function remove(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/**
+ * Puts a file in its place in one step: another process may have the old one open, and one that is
+ * killed leaves no torn one.
+ *
+ * @param path The file.
+ * @param write Writes it under the name that it is given.
+ */
+export function replace(path: string, write: (temporary: string) => void): void {
+  const temporary = `${path}.${Deno.pid}`;
+  write(temporary);
+  Deno.renameSync(temporary, path);
+}
+
+/**
+ * Lists the files below a folder.
+ *
+ * @param folder The folder.
+ * @returns Their paths.
+ */
+export function filesBelow(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory ? filesBelow(path) : [path];
+  });
+}
