@@ -10,8 +10,9 @@ import {
 import { ShapeMismatchError } from "../errors.ts";
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 
@@ -241,8 +242,8 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    requireFinite("add a loss", "share", share);
-    const value = internal(loss);
+    const [value] = operands("add to a step's state", loss);
+    requireFinite("add to a step's state", "share", share);
     requireDevice("add to a step's state", this.#memory, value);
     if (value.size !== 1) {
       throw new ShapeMismatchError(

@@ -4,8 +4,9 @@ import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } fro
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -168,7 +169,7 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const source = internal(qkv);
+    const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
     const target = this.#layer("fill a cache", layer);
     requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
@@ -214,7 +215,7 @@ export class KeyValueCache implements Disposable {
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
     const operation = "attend with a cache";
-    const source = internal(qkv);
+    const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
     const cache = this.#layer(operation, layer);
     const headDim = this.#headDim;
