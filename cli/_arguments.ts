@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "@std/cli/parse-args";
 import { ConfigError } from "../lib/errors.ts";
 import { readEnvironment } from "../lib/permissions.ts";
+import { systemReason } from "../lib/system_reason.ts";
 import { nearest } from "../lib/train/nearest.ts";
 
 /** One flag of a command. */
@@ -97,9 +98,18 @@ export function parseFlags<Table extends Flags>(
  * root and says in `INIT_CWD` where it was called.
  *
  * @returns An absolute path.
+ * @throws {ConfigError} The current folder is gone.
  */
 export function callingDirectory(): string {
-  return readEnvironment("INIT_CWD") ?? Deno.cwd();
+  try {
+    return readEnvironment("INIT_CWD") ?? Deno.cwd();
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotCapable) throw cause;
+    throw new ConfigError(
+      `Cannot tell the current folder: ${systemReason(cause)}; change to another folder`,
+      { cause },
+    );
+  }
 }
 
 /**

@@ -4,25 +4,43 @@
  * @module
  */
 
-import { isGranted } from "../lib/permissions.ts";
+import { availableMemory } from "../lib/machine.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { configNotices } from "../lib/train/config_notices.ts";
 import { formulaFlops } from "../lib/train/flops.ts";
 import { estimateMemory, type MemoryEstimate } from "../lib/train/memory_estimate.ts";
 import { memoryLimit } from "../lib/train/memory_limit.ts";
 import { countParameters } from "../lib/train/parameter_count.ts";
 import { formatBytes, formatCount } from "./_format.ts";
 
+/** What a dry run knows of the machine. */
+export interface Surroundings {
+  /** Bytes of the device's memory; default the machine's, as far as it is known. */
+  readonly memory?: number;
+  /** What the run would lack, as `problemsAhead()` finds it. */
+  readonly problems?: readonly string[];
+}
+
 /**
  * Describes a run that is not started.
  *
  * @param config The whole configuration.
- * @returns Configuration, parameters, FLOPs and memory, without a newline at the end.
+ * @param surroundings Memory, and what is missing.
+ * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a newline at the
+ * end.
  */
-export function dryRunReport(config: TrainConfig): string {
+export function dryRunReport(
+  config: TrainConfig,
+  { memory = hostMemory(config), problems = [] }: Surroundings = {},
+): string {
   return [
     JSON.stringify(config, null, 2),
     runSize(config).join("\n"),
-    memoryTable(config),
+    memoryTable(config, memory),
+    ...configNotices(config),
+    ...(problems.length === 0
+      ? []
+      : [`As things are, the run would be refused:\n  - ${problems.join("\n  - ")}`]),
   ].join("\n\n");
 }
 
@@ -46,8 +64,9 @@ export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
   ];
 }
 
-function memoryTable(config: TrainConfig): string {
-  const limit = memoryLimit(config, machineMemory());
+function memoryTable(config: TrainConfig, memory: number): string {
+  const named = (config.memory.limit_gib ?? 0) * 2 ** 30;
+  const limit = memoryLimit(config, Math.max(memory, named));
   const { dense, sparse } = estimateMemory(config, { limit });
   const columns: [string, MemoryEstimate][] = config.moe.router === "relu"
     ? [["dense stage", dense], ["sparse stage", sparse]]
@@ -64,7 +83,12 @@ function memoryTable(config: TrainConfig): string {
     row("activations", (each) => formatBytes(each.activations)),
     row("scratch", (each) => formatBytes(each.scratch)),
     row("total", (each) => formatBytes(each.total)),
-    ...limitLines(limit, dense),
+    ...(named > memory
+      ? [
+        `Limit         ${formatBytes(named)}: the machine grants ${formatBytes(memory)}, the run ` +
+        `would be refused`,
+      ]
+      : limitLines(limit, dense)),
   ].join("\n");
 }
 
@@ -78,8 +102,7 @@ function limitLines(limit: number, { rows, kept_rows, total }: MemoryEstimate): 
   return [`${within}: ${again} % of the dense stage's pre-activations are computed again`];
 }
 
-/** Bytes of the machine; no limit is known where the program may not ask. */
-function machineMemory(): number {
-  const mayAsk = isGranted({ name: "sys", kind: "systemMemoryInfo" });
-  return mayAsk ? Deno.systemMemoryInfo().total : Infinity;
+/** Bytes of the machine's memory; a GPU's are not known without opening it. */
+function hostMemory({ device }: TrainConfig): number {
+  return device === "cuda" ? Infinity : availableMemory();
 }

@@ -98,7 +98,8 @@ async function runGeneration(
   const answers = prompts.map((prompt): Answer => ({ prompt, text: "", tokens: 0, finish: null }));
   const streams = prompts.length === 1 && !asJson;
   const started = performance.now();
-  if (streams && !output.text(prompts[0]!)) closed.abort();
+  // The prompt comes with the first token: where none can be drawn, only the error is printed.
+  let unprinted = prompts[0]!;
   const pieces = generate(prompts, {
     ...opened,
     device,
@@ -113,7 +114,8 @@ async function runGeneration(
   for await (const { prompt, text, ...rest } of pieces) {
     const answer = Object.assign(answers[prompt]!, rest);
     answer.text += text;
-    if (streams && text !== "" && !output.text(text)) closed.abort();
+    if (streams && !output.text(unprinted + text)) closed.abort();
+    unprinted = "";
   }
   if (streams) output.text("\n");
   else printAnswers(answers, asJson, output);
@@ -124,7 +126,7 @@ async function runGeneration(
 function printAnswers(answers: readonly Answer[], asJson: boolean, output: Output): void {
   for (const [i, { prompt, text, tokens, finish }] of answers.entries()) {
     if (asJson) output.result(JSON.stringify({ prompt, text, tokens, finish }));
-    else output.result(`${i === 0 ? "" : "\n"}=== ${i + 1} ===\n${prompt}${text}`);
+    else output.text(`${i === 0 ? "" : "\n"}=== ${i + 1} ===\n${prompt}${text}\n`);
   }
 }
 
@@ -140,7 +142,10 @@ function warnOfLength(
   output: Output,
 ): void {
   const { sequence } = config.data;
-  const longest = Math.max(...prompts.map((prompt) => tokenizer.encode(prompt).length));
+  const longest = prompts.reduce(
+    (most, prompt) => Math.max(most, tokenizer.encode(prompt).length),
+    0,
+  );
   if (1 + longest + tokens <= sequence) return;
   output.progress(
     `Texts may get longer than the ${sequence} tokens that the model was trained on\n`,

@@ -31,7 +31,9 @@ export const GENERATE_FLAGS = {
   "top-k": { value: "N", about: "Draw from the N likeliest tokens", fallback: "all" },
   "top-p": {
     value: "X",
-    about: "Draw from the fewest tokens whose probabilities reach X",
+    about:
+      "Draw from the fewest tokens whose probabilities, among all, reach X; with --top-k the " +
+      "smaller set counts",
     fallback: "1",
   },
   seed: { value: "S", about: "Seed of the draws", fallback: "0" },
@@ -110,7 +112,7 @@ export async function generateRequest(
     numberOf(name, given.value(name), range);
   return {
     run: absolutePath(run, base),
-    tokens: number("tokens", { least: 1, whole: true }) ?? 200,
+    tokens: number("tokens", { least: 1, most: 2 ** 31 - 1, whole: true }) ?? 200,
     temperature: number("temperature", { least: 0 }) ?? 0.8,
     topK: number("top-k", { least: 1, whole: true }),
     topP: number("top-p", { above: 0, most: 1 }) ?? 1,
@@ -157,7 +159,7 @@ async function promptsOf(
   if (list !== undefined) {
     const lines = (await readText(list, base)).split(/\r?\n/).filter((line) => line !== "");
     if (lines.length === 0) throw new ConfigError(`Cannot use ${list}: it holds no prompt`);
-    prompts.push(...lines);
+    for (const line of lines) prompts.push(line);
   }
   if (prompts.length > 0) return prompts;
   // Without any, what is piped in is the prompt; nothing piped in is the start of a document.

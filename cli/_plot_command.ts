@@ -7,6 +7,8 @@
 import { runCharts } from "../lib/plot/charts.ts";
 import { runLabels } from "../lib/plot/labels.ts";
 import { readRunFigures, type RunFigures } from "../lib/plot/run_figures.ts";
+import { onPath } from "../lib/train/files.ts";
+import { visibleName } from "../lib/visible.ts";
 import { callingDirectory } from "./_arguments.ts";
 import { describeError } from "./_errors.ts";
 import type { Output } from "./_output.ts";
@@ -61,7 +63,7 @@ export async function plotCommand(
 }
 
 function readRuns({ runs, from, to }: PlotRequest): RunFigures[] {
-  const labels = runLabels(runs);
+  const labels = runLabels(runs).map(visibleName);
   const range = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
   return runs.map((path, index) => readRunFigures(path, labels[index]!, range));
 }
@@ -74,8 +76,10 @@ async function draw(
   const charts = runCharts(runs, smooth === undefined ? {} : { smooth });
   const drawn: DrawnChart[] = [];
   for (const { name, title, spec } of charts) drawn.push({ name, title, svg: await render(spec) });
-  await Deno.mkdir(out, { recursive: true });
-  for (const { name, svg } of drawn) await Deno.writeTextFile(`${out}/${name}.svg`, `${svg}\n`);
-  await Deno.writeTextFile(`${out}/index.html`, plotPage(runs, drawn));
+  onPath("make", out, () => Deno.mkdirSync(out, { recursive: true }));
+  const write = (name: string, text: string): void =>
+    onPath("write", `${out}/${name}`, () => Deno.writeTextFileSync(`${out}/${name}`, text));
+  for (const { name, svg } of drawn) write(`${name}.svg`, `${svg}\n`);
+  write("index.html", plotPage(runs, drawn));
   return drawn.map(({ name }) => `${name}.svg`);
 }

@@ -9,6 +9,7 @@ import { type FinalFigures, finalFigures } from "../lib/plot/final_figures.ts";
 import type { RunFigures } from "../lib/plot/run_figures.ts";
 import { COLOURS, CURVES } from "../lib/plot/theme.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { visible } from "../lib/visible.ts";
 import { formatBytes, formatCount, formatLambda } from "./_format.ts";
 
 /** A chart as SVG. */
@@ -206,6 +207,6 @@ function count(value: number): string {
 }
 
 function escape(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+  return visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;");
 }

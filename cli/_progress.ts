@@ -5,7 +5,9 @@
  */
 
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
+import type { RouterName } from "../lib/train/config.ts";
 import type { StepMetrics } from "../lib/train/metrics.ts";
+import { visible } from "../lib/visible.ts";
 import { formatCount, formatLambda, formatSeconds } from "./_format.ts";
 
 /** Shows how far a run is. */
@@ -32,6 +34,8 @@ export interface ProgressOptions {
   readonly steps: number;
   /** Steps taken before. */
   readonly from: number;
+  /** The run's router, which says what figures there are. */
+  readonly router: RouterName;
   /** Columns of the terminal; null: not a terminal. */
   readonly columns: number | null;
   /** Writes text to standard error. */
@@ -94,15 +98,15 @@ class LineProgress implements Progress {
   }
 
   step(metrics: StepMetrics): void {
-    const { steps, now, write } = this.#options;
+    const { steps, router, now, write } = this.#options;
     const left = this.#clock.tick(metrics);
     if (metrics.step < steps && now() - this.#shownAt < LINE_MS) return;
     this.#shownAt = now();
-    write(`step ${metrics.step}/${steps}  ${figures(metrics, left)}\n`);
+    write(`step ${metrics.step}/${steps}  ${figures(metrics, router, left)}\n`);
   }
 
   note(text: string): void {
-    this.#options.write(`${text}\n`);
+    this.#options.write(`${visible(text)}\n`);
   }
 
   stop(): Promise<void> {
@@ -114,10 +118,12 @@ class BarProgress implements Progress {
   readonly #bar: ProgressBar;
   readonly #write: (text: string) => void;
   readonly #clock: StepClock;
+  readonly #router: RouterName;
   #figures = "";
 
-  constructor({ steps, from, write }: ProgressOptions, columns: number, clock: StepClock) {
+  constructor({ steps, from, router, write }: ProgressOptions, columns: number, clock: StepClock) {
     this.#write = write;
+    this.#router = router;
     this.#clock = clock;
     this.#bar = new ProgressBar({
       max: steps,
@@ -133,13 +139,13 @@ class BarProgress implements Progress {
   }
 
   step(metrics: StepMetrics): void {
-    this.#figures = figures(metrics, this.#clock.tick(metrics));
+    this.#figures = figures(metrics, this.#router, this.#clock.tick(metrics));
     this.#bar.value = metrics.step;
   }
 
   note(text: string): void {
     // Over the bar, which is drawn anew below at its next turn.
-    this.#write(`\r\x1b[K${text}\n`);
+    this.#write(`\r\x1b[K${visible(text)}\n`);
   }
 
   async stop(): Promise<void> {
@@ -147,12 +153,12 @@ class BarProgress implements Progress {
   }
 }
 
-function figures(metrics: StepMetrics, secondsLeft: number): string {
+function figures(metrics: StepMetrics, router: RouterName, secondsLeft: number): string {
   const { loss, sparsity, lambda, tokens_per_second } = metrics;
   return [
     `loss ${loss.toFixed(3)}`,
-    `sparsity ${sparsity.toFixed(3)}`,
-    `λ ${formatLambda(lambda)}`,
+    ...(router === "dense" ? [] : [`sparsity ${sparsity.toFixed(3)}`]),
+    ...(router === "relu" ? [`λ ${formatLambda(lambda)}`] : []),
     `${formatCount(tokens_per_second)} tokens/s`,
     `ETA ${formatSeconds(secondsLeft)}`,
   ].join("  ");

@@ -9,6 +9,7 @@ import metadata from "../deno.json" with { type: "json" };
 import type { Device } from "../lib/autograd/device.ts";
 import { splitDomain } from "../lib/data/text_files.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
+import { resumeNotices } from "../lib/train/config_notices.ts";
 import { writeTextAtomically } from "../lib/train/files.ts";
 import { checkMemory, memoryLimit } from "../lib/train/memory_limit.ts";
 import type { StepProfile } from "../lib/train/profile.ts";
@@ -16,6 +17,7 @@ import { RunDirectory } from "../lib/train/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../lib/train/train_options.ts";
 import { absolutePath, callingDirectory } from "./_arguments.ts";
 import { dryRunReport } from "./_dry_run.ts";
+import { problemsAhead } from "./_dry_run_problems.ts";
 import { describeError } from "./_errors.ts";
 import { oneLine } from "./_format.ts";
 import { trainHelp } from "./_help.ts";
@@ -57,7 +59,10 @@ export async function trainCommand(
       base,
     );
     const request = trainRequest(given, base);
-    if (given.has("dry-run")) return print(output, dryRunReport(request.config));
+    if (given.has("dry-run")) {
+      const problems = await problemsAhead(request.config);
+      return print(output, dryRunReport(request.config, { problems }));
+    }
     await requirePermissions("train", needsOf(request, base), base);
     return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
   } catch (error) {
@@ -102,16 +107,18 @@ async function runTraining(
     : RunDirectory.resume(run, config);
   using directory = opened.directory;
   using checkpoint = opened.checkpoint;
-  const { name, isa, threads, gemm } = device.info();
-  const hardware = `${name}, ${isa}, ${threads} threads, ${gemm}`;
-  output.progress(`${startReport(config, hardware, directory.path)}\n`);
+  output.progress(`${startReport(config, device.info(), directory.path, checkpoint)}\n`);
+  if (run !== null) {
+    for (const notice of resumeNotices(run.config, config)) output.progress(`${notice}\n`);
+  }
 
   using profile = profiled ? await startProfile(device) : null;
   const progress = createProgress({
     steps: config.steps,
     from: checkpoint?.state.step ?? 0,
+    router: config.moe.router,
     columns: output.columns,
-    write: output.progress,
+    write: output.draw,
     now: () => performance.now(),
   });
   using interrupt = new Interrupt({

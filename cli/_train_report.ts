@@ -5,6 +5,9 @@
  */
 
 import { relative } from "node:path";
+import { visibleName } from "../lib/visible.ts";
+import type { DeviceInfo } from "../lib/autograd/device.ts";
+import type { Checkpoint } from "../lib/train/checkpoint.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import type { ValidationMetrics } from "../lib/train/metrics.ts";
 import type { StageState } from "../lib/train/stage.ts";
@@ -16,12 +19,19 @@ import { formatBytes, formatCount, formatLambda, formatSeconds, printable } from
  * Describes a run that begins.
  *
  * @param config Its configuration.
- * @param device What it trains on, in a line.
+ * @param device What it trains on.
  * @param directory The run directory.
+ * @param checkpoint What it goes on from; null: nothing.
  * @returns A few lines.
  */
-export function startReport(config: TrainConfig, device: string, directory: string): string {
+export function startReport(
+  config: TrainConfig,
+  device: DeviceInfo,
+  directory: string,
+  checkpoint: Pick<Checkpoint, "path" | "state"> | null,
+): string {
   const { preset, moe, seed } = config;
+  const { name, isa, threads, gemm } = device;
   const experts = moe.router === "dense"
     ? "one expert"
     : `${moe.active} of ${moe.experts} experts` +
@@ -29,9 +39,21 @@ export function startReport(config: TrainConfig, device: string, directory: stri
   return [
     `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
     ...runSize(config),
-    `Device      ${device}`,
+    `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
+    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
     `Directory   ${directory}`,
+    ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
   ].join("\n");
+}
+
+function resumeLine(
+  { steps }: TrainConfig,
+  { path, state: { step } }: Pick<Checkpoint, "path" | "state">,
+): string {
+  const left = step < steps
+    ? `${steps - step} of ${steps} steps to go`
+    : `all ${steps} steps are taken, --steps asks for more`;
+  return `Resumes     at step ${step}, from ${path}; ${left}`;
 }
 
 /**
@@ -45,7 +67,7 @@ export function validationLine(metrics: ValidationMetrics): string {
     `step ${metrics.step}  validation ${validationFigures(metrics)}`,
     ...Object.entries(metrics.valid_loss_by_domain ?? {}).map(([domain, loss]) => {
       const bits = metrics.valid_bits_per_byte_by_domain?.[domain] ?? NaN;
-      return `  ${domain.padEnd(16)} ${loss.toFixed(4)} nats a token, ${
+      return `  ${visibleName(domain).padEnd(16)} ${loss.toFixed(4)} nats a token, ${
         bits.toFixed(4)
       } bits a byte`;
     }),

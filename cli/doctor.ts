@@ -9,6 +9,7 @@ import { ConfigError } from "../lib/errors.ts";
 import type { ContextInfo } from "../lib/ffi/context.ts";
 import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
+import { visible } from "../lib/visible.ts";
 import { absolutePath, callingDirectory, decimal, type Flags, parseFlags } from "./_arguments.ts";
 import { describeError } from "./_errors.ts";
 import { formatBytes } from "./_format.ts";
@@ -132,14 +133,15 @@ if (import.meta.main) {
       const diagnosis = await diagnose(options);
       const missing = await missingFlags(needs, callingDirectory());
       const whole = { ...diagnosis, missing };
-      console.log(json ? JSON.stringify(whole, null, 2) : describe(diagnosis, missing));
+      const report = json ? JSON.stringify(whole, null, 2) : describe(diagnosis, missing);
+      console.log(visible(report));
       if (!diagnosis.ok) {
         console.error("error: No device can be opened; the report says what was tried");
         Deno.exitCode = 1;
       }
     }
   } catch (error) {
-    console.error(`error: ${describeError(error)}`);
+    console.error(`error: ${visible(describeError(error))}`);
     Deno.exitCode = 1;
   }
 }

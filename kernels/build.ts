@@ -7,9 +7,9 @@
  */
 
 import { createHash } from "node:crypto";
-import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { libraryFileName } from "../lib/ffi/find_library.ts";
+import { availableCores } from "../lib/machine.ts";
 import { filesBelow, isThere, readIfThere, remove, replace } from "./build_files.ts";
 import {
   advice,
@@ -121,7 +121,7 @@ class Build {
     const start = performance.now();
     report("Building the CPU kernels (minutes on the first use, seconds afterwards)");
     const oneDnn = await this.#configure();
-    const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableParallelism());
+    const jobs = Deno.env.get("CMAKE_BUILD_PARALLEL_LEVEL") ?? String(availableCores());
     await this.#compile(["--target", "remoe_cpu", "--parallel", jobs]);
     this.#install(stamp);
     const seconds = ((performance.now() - start) / 1000).toFixed(0);

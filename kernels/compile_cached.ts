@@ -4,6 +4,7 @@
  * @module
  */
 
+import { availableCores } from "../lib/machine.ts";
 import { type Compiler, run } from "./cuda_toolchain.ts";
 
 /** One source and how it is compiled. */
@@ -115,7 +116,7 @@ async function inParallel<T, R>(
       results[index] = await work(items[index]!);
     }
   };
-  const workers = Math.min(navigator.hardwareConcurrency, items.length);
+  const workers = Math.min(availableCores(), items.length);
   await Promise.all(Array.from({ length: workers }, worker));
   return results;
 }

@@ -7,14 +7,21 @@
 /** What the codes that users meet mean, and what to do where that is not plain. */
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder",
-  EACCES: "the system does not allow it",
-  EPERM: "the system does not allow it",
+  EACCES: "the system does not allow it, check its owner and its rights",
+  EPERM: "the system does not allow it, check its owner and its rights",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of its path is not a folder",
   EEXIST: "there is something else of that name",
-  ENOSPC: "no space is left on the device",
-  EDQUOT: "the disk quota is used up",
-  EROFS: "the file system is read-only",
+  ENOSPC: "no space is left on the device, make room",
+  EDQUOT: "the disk quota is used up, make room",
+  EROFS: "the file system is read-only, choose another folder",
+  EFBIG: "it would grow beyond the limit on the size of files, raise it (ulimit -f)",
+  EMFILE: "too many files are open, raise the limit (ulimit -n)",
+  ENFILE: "too many files are open on this machine",
+  ELOOP: "links lead in a circle",
+  ENAMETOOLONG: "a part of its name is too long",
+  EIO: "the device it is on has a fault",
+  EBUSY: "something else is using it",
 };
 
 /**

@@ -5,7 +5,7 @@
  */
 
 import type { Batch } from "../../lib/data/batches.ts";
-import type { TensorEntry } from "../../lib/train/safetensors.ts";
+import type { TensorEntry } from "../../lib/train/write_safetensors.ts";
 
 /**
  * Makes tensors of the tokens and targets of optimizer steps.

@@ -18,7 +18,7 @@ import { internal } from "../../lib/tensor/tensor.ts";
 import { copyInto, download } from "../../lib/tensor/transfer.ts";
 import type { TrainConfig } from "../../lib/train/config.ts";
 import { buildModel, type BuiltModel } from "../../lib/train/model.ts";
-import { type TensorEntry, writeSafetensors } from "../../lib/train/safetensors.ts";
+import { type TensorEntry, writeSafetensors } from "../../lib/train/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { modelEntries } from "../../lib/train/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";

@@ -14,7 +14,7 @@ import type { Corpus } from "../../lib/data/tokenized_text.ts";
 import type { Tokenizer } from "../../lib/data/tokenizer.ts";
 import type { ConfigLayer, TrainConfig } from "../../lib/train/config.ts";
 import { parseConfig } from "../../lib/train/parse_config.ts";
-import { writeSafetensors } from "../../lib/train/safetensors.ts";
+import { writeSafetensors } from "../../lib/train/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { modelEntries } from "../../lib/train/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";

@@ -8,6 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
 import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
+import { availableCores } from "../../lib/machine.ts";
 import { Contender, type ContenderCommand } from "./_contender.ts";
 import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
@@ -121,7 +122,7 @@ async function main(): Promise<number> {
     boolean: ["help"],
     string: ["size", "mode", "rounds", "block", "threads", "only", "json"],
     collect: ["mode"],
-    default: { size: "nano", threads: String(navigator.hardwareConcurrency) },
+    default: { size: "nano", threads: String(availableCores()) },
   });
   const size = SIZES[flags.size];
   if (flags.help || size === undefined) {

@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.ts";
+import { checkObject, shown } from "./arguments.ts";
 import { asStream, type Batch, countWindows, gatherBatch } from "./batches.ts";
 import { Permutation } from "./permutation.ts";
 import type { TokenStream } from "./token_stream.ts";
@@ -66,9 +67,10 @@ export class BatchSampler {
    * @throws {RangeError} If the sequence or the seed is out of range.
    */
   constructor(stream: TokenArray | TokenStream, options: BatchSamplerOptions) {
+    checkObject(options, [], "cut the training text");
     this.#stream = asStream(stream);
     this.sequence = options.sequence;
-    this.windows = countWindows(stream.length, options.sequence, "the training text");
+    this.windows = countWindows(this.#stream.length, options.sequence, "the training text");
     this.#seed = options.seed;
     this.#order = new Permutation(this.windows, options.seed, 0);
   }
@@ -83,14 +85,11 @@ export class BatchSampler {
    *
    * @param batch Number of rows.
    * @returns The batch, [batch, sequence], in arrays of its own.
-   * @throws {RangeError} If the number of rows is not a positive integer.
+   * @throws {RangeError} If the number of rows is not a positive integer, or the batch too large.
    */
   next(batch: number): Batch {
-    if (!Number.isInteger(batch) || batch < 1) {
-      throw new RangeError(`Cannot take a batch of ${batch} rows: there must be at least one`);
-    }
-    const windows = Array.from({ length: batch }, () => this.#nextWindow());
-    return gatherBatch(this.#stream, this.sequence, windows);
+    const stream = this.#stream;
+    return gatherBatch(batch, this.sequence, () => ({ stream, window: this.#nextWindow() }));
   }
 
   /**
@@ -115,7 +114,10 @@ export class BatchSampler {
       this.#order = new Permutation(this.windows, seed, epoch);
     } catch (cause) {
       throw new ConfigError(
-        `Cannot resume the training text at seed ${seed} and epoch ${epoch}: the state is damaged`,
+        `Cannot resume the training text at seed ${shown(seed)} and epoch ${
+          shown(epoch)
+        }: the state ` +
+          `is damaged`,
         { cause },
       );
     }

@@ -1,5 +1,6 @@
+import { shown } from "./arguments.ts";
 import { DataError } from "./errors.ts";
-import { memoryStream, type TokenStream } from "./token_stream.ts";
+import { checkStream, memoryStream, type TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
 /** Rows of consecutive tokens, and for each token the one that follows it. */
@@ -26,9 +27,7 @@ export interface Batch {
  * @throws {DataError} If the stream is shorter than one window.
  */
 export function countWindows(tokens: number, sequence: number, name: string): number {
-  if (!Number.isInteger(sequence) || sequence < 1) {
-    throw new RangeError(`Cannot cut ${name} in rows of ${sequence} tokens: there must be one`);
-  }
+  checkSequence(sequence, name);
   if (tokens < sequence + 1) {
     throw new DataError(
       `Cannot cut ${name} in rows of ${sequence} tokens: a row and its last target need ` +
@@ -39,26 +38,62 @@ export function countWindows(tokens: number, sequence: number, name: string): nu
 }
 
 /**
- * Copies windows of a token stream into a batch.
+ * Refuses a length that no row can have.
  *
- * @param stream The token stream.
  * @param sequence Tokens in a row.
- * @param windows The window of each row.
- * @returns The batch, in arrays of its own.
+ * @param name What messages call the text.
+ * @throws {RangeError} If it is not a positive integer.
  */
-export function gatherBatch(
-  stream: TokenStream,
-  sequence: number,
-  windows: readonly number[],
-): Batch {
-  const rows = windows.length;
+export function checkSequence(sequence: number, name: string): void {
+  if (Number.isSafeInteger(sequence) && sequence >= 1) return;
+  throw new RangeError(
+    `Cannot cut ${name} in rows of ${shown(sequence)} tokens: give a whole number of at least one`,
+  );
+}
+
+/** A batch's arrays are indexed in 32 bits by the kernels. */
+const MOST_TOKENS = 2 ** 31 - 1;
+
+/**
+ * Refuses a number of rows that no batch can have.
+ *
+ * @param rows Rows in a batch.
+ * @param sequence Tokens in a row.
+ * @throws {RangeError} If it is not a positive integer, or the batch would have 2^31 tokens.
+ */
+export function checkRows(rows: number, sequence: number): void {
+  if (!Number.isInteger(rows) || rows < 1) {
+    throw new RangeError(`Cannot take a batch of ${shown(rows)} rows: there must be at least one`);
+  }
+  if (rows * sequence > MOST_TOKENS) {
+    throw new RangeError(
+      `Cannot take a batch of ${rows} rows of ${sequence} tokens: it may have ${MOST_TOKENS} tokens`,
+    );
+  }
+}
+
+/** Windows to take rows from, in turn. */
+export type NextWindow = () => { readonly stream: TokenStream; readonly window: number };
+
+/**
+ * Copies windows of token streams into a batch.
+ *
+ * @param rows Number of rows.
+ * @param sequence Tokens in a row.
+ * @param next Gives the window of each row.
+ * @returns The batch, in arrays of its own.
+ * @throws {RangeError} If the number of rows is out of range.
+ */
+export function gatherBatch(rows: number, sequence: number, next: NextWindow): Batch {
+  checkRows(rows, sequence);
   const tokens = new Int32Array(rows * sequence);
   const targets = new Int32Array(rows * sequence);
-  const window = new Int32Array(sequence + 1);
-  for (const [row, index] of windows.entries()) {
-    stream.read(index * sequence, window);
-    tokens.set(window.subarray(0, sequence), row * sequence);
-    targets.set(window.subarray(1), row * sequence);
+  const row = new Int32Array(sequence + 1);
+  for (let start = 0; start < tokens.length; start += sequence) {
+    const { stream, window } = next();
+    stream.read(window * sequence, row);
+    tokens.set(row.subarray(0, sequence), start);
+    targets.set(row.subarray(1), start);
   }
   return { rows, sequence, tokens, targets };
 }
@@ -68,7 +103,10 @@ export function gatherBatch(
  *
  * @param tokens Tokens, or a stream of them.
  * @returns The stream.
+ * @throws {TypeError} If it is neither.
  */
 export function asStream(tokens: TokenArray | TokenStream): TokenStream {
-  return "read" in tokens ? tokens : memoryStream(tokens);
+  if (ArrayBuffer.isView(tokens)) return memoryStream(tokens);
+  checkStream(tokens, "read tokens");
+  return tokens;
 }

@@ -1,3 +1,5 @@
+import { shown } from "./arguments.ts";
+
 /**
  * Turns a summed loss into bits per byte of text, the measure that does not depend on the
  * tokenizer.
@@ -9,6 +11,7 @@
  * @param bytes The bytes of text those targets stand for.
  * @returns nats / (ln 2 · bytes).
  * @throws {RangeError} If there are no bytes.
+ * @throws {TypeError} If the loss is no number.
  *
  * @example
  * ```ts
@@ -23,8 +26,13 @@
  * ```
  */
 export function bitsPerByte(nats: number, bytes: number): number {
-  if (!(bytes > 0)) {
-    throw new RangeError(`Cannot give bits per byte of ${bytes} bytes: there must be at least one`);
+  if (typeof nats !== "number") {
+    throw new TypeError(`Cannot give bits per byte of ${shown(nats)} nats: give a number`);
+  }
+  if (!(Number.isFinite(bytes) && bytes > 0)) {
+    throw new RangeError(
+      `Cannot give bits per byte of ${shown(bytes)} bytes: there must be at least one`,
+    );
   }
   return nats / (Math.LN2 * bytes);
 }

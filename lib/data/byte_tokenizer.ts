@@ -1,3 +1,4 @@
+import { checkArrayLike, checkText } from "./arguments.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
@@ -34,8 +35,10 @@ export class ByteTokenizer implements Tokenizer {
    *
    * @param text The text; a lone surrogate counts as U+FFFD, as UTF-8 cannot hold it.
    * @returns One token id per byte of its UTF-8.
+   * @throws {TypeError} If it is no text.
    */
   encode(text: string): Int32Array<ArrayBuffer> {
+    checkText(text, "encode text");
     return Int32Array.from(new TextEncoder().encode(text));
   }
 
@@ -95,6 +98,7 @@ export class ByteTokenizer implements Tokenizer {
    * ```
    */
   byteLength(tokens: ArrayLike<number>): number {
+    checkArrayLike(tokens, "count the bytes of tokens");
     let length = 0;
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i]!;
@@ -105,5 +109,5 @@ export class ByteTokenizer implements Tokenizer {
 }
 
 function isByte(token: number): boolean {
-  return token >= 0 && token < BYTES;
+  return Number.isInteger(token) && token >= 0 && token < BYTES;
 }

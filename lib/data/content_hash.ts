@@ -14,3 +14,12 @@ export function sha256(...parts: readonly (string | Uint8Array)[]): string {
   for (const part of parts) hash.update(part);
   return hash.digest("hex");
 }
+
+/** SHA-256 in hexadecimal of the documents of texts, their domains included. */
+export function hashDocuments(texts: readonly (readonly DocumentSummary[])[]): string {
+  const hash = createHash("sha256");
+  for (const documents of texts) {
+    for (const { digest, domain } of documents) hash.update(digest).update(`${domain ?? ""}\0`);
+  }
+  return hash.digest("hex");
+}

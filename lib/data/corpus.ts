@@ -1,11 +1,13 @@
 import { join } from "node:path";
 
 import { ConfigError } from "../errors.ts";
-import { writeFileAtomically } from "./atomic_file.ts";
+import { checkObject, checkText, shown } from "./arguments.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
-import { contentDigest, sha256 } from "./content_hash.ts";
+import { CacheLease } from "./cache_lease.ts";
+import { contentDigest, hashDocuments, sha256 } from "./content_hash.ts";
 import { CorpusBuilder } from "./corpus_builder.ts";
-import { NO_DOMAIN, type TextSource } from "./document.ts";
+import { CorpusIndex } from "./corpus_index.ts";
+import { checkDocument, NO_DOMAIN, type PassedOver, type TextSource } from "./document.ts";
 import { DataError } from "./errors.ts";
 import { DEFAULT_VALIDATION_FRACTION, planSplit, type SplitPlan } from "./split.ts";
 import type { DocumentSummary } from "./split.ts";
@@ -26,7 +28,11 @@ export type CorpusEvent =
   /** The cache is damaged and will be built anew. */
   | { readonly kind: "cache-damaged"; readonly folder: string; readonly reason: string }
   /** There is no cache to use, and the tokens are held in memory only. */
-  | { readonly kind: "cache-unavailable"; readonly reason: string };
+  | { readonly kind: "cache-unavailable"; readonly reason: string }
+  /** Files without text, and bytes that are none, were passed over. */
+  | { readonly kind: "passed-over"; readonly found: readonly PassedOver[] }
+  /** Documents of the validation text are also in the training text. */
+  | { readonly kind: "shared-documents"; readonly shared: number; readonly documents: number };
 
 /** Settings of {@linkcode prepareCorpus}. */
 export interface CorpusOptions {
@@ -36,7 +42,7 @@ export interface CorpusOptions {
   readonly validation?: TextSource;
   /** Folder for cached tokens, by default {@linkcode defaultCacheFolder}; `false` for none. */
   readonly cacheFolder?: string | false;
-  /** Threads that tokenize; by default one a core where that is of use. */
+  /** Threads that tokenize, at most eight; by default one per core where that is of use. */
   readonly workers?: number;
   /** Is told of the work, for a progress line or a log. */
   readonly onEvent?: (event: CorpusEvent) => void;
@@ -57,8 +63,9 @@ export interface ReadSource {
  * given apart, tokenizes it, and keeps the tokens on disk for the next time.
  *
  * Cached tokens are found by a hash of the text, the tokenizer and the split, so a change to any of
- * them is never overlooked; their checksums are verified, and damaged ones are built anew. A source
- * that can say what identifies it ({@linkcode TextSource.identify}) is not even read again. Tokens
+ * them is never overlooked; their checksums are verified, and damaged ones are built anew. Of a
+ * source that can say what identifies its content ({@linkcode TextSource.identify}), the documents
+ * are not even read again: files are hashed as they lie on the disk. Tokens
  * are written in chunks, and an interrupted preparation goes on after the last; from the disk they
  * are read where they are needed, so that the text need not fit in memory. Where the cache cannot be
  * used they are held in memory, and `onEvent` is told.
@@ -69,6 +76,8 @@ export interface ReadSource {
  * @returns The tokens of both sides, each document followed by an end of document.
  * @throws {DataError} If the text cannot be read, is empty, or changes while it is read.
  * @throws {ConfigError} If the fraction is out of range.
+ * @throws {TypeError} If an argument is of another kind than it should be.
+ * @throws {RangeError} If a count is out of range, or a token is outside the vocabulary.
  *
  * @example
  * ```ts
@@ -87,30 +96,43 @@ export async function prepareCorpus(
   tokenizer: Tokenizer,
   options: CorpusOptions = {},
 ): Promise<Corpus> {
+  checkArguments(source, tokenizer, options);
   const { onEvent = () => {}, validation } = options;
   const fraction = validation ? null : options.validationFraction ?? DEFAULT_VALIDATION_FRACTION;
   checkFraction(fraction);
   const root = options.cacheFolder ?? defaultCacheFolder();
-  const index = root ? await indexFile(root, [source, validation], tokenizer, fraction) : undefined;
-  const known = index && await knownKey(index);
-  const loaded = known && await tryLoad(join(root as string, "tokens", known), known, options);
-  if (loaded) return { ...loaded, source: source.name };
+  const texts = [source, ...(validation ? [validation] : [])];
+  const tokens = tokenizerIdentity(tokenizer);
+  const index = root ? new CorpusIndex(root, texts, [CHUNK_FORMAT, tokens, fraction]) : undefined;
+  const known = await index?.find();
+  const loaded = known &&
+    await tryLoad(join(root as string, "tokens", known.key), known.key, options);
+  if (loaded) return told({ ...loaded, source: source.name }, known.passedOver, onEvent);
 
-  const sources = await Promise.all(
-    [source, ...(validation ? [validation] : [])].map((each) => summarize(each)),
-  );
+  // One after another: where one fails, none goes on reading behind the error.
+  const readings: Reading[] = [];
+  for (const text of texts) readings.push(await readOnce(text));
+  const summaries = readings.map((reading) => reading.summaries);
+  const passedOver = readings.flatMap((reading) => reading.passedOver);
   const identity = {
-    contentHash: hashOf(sources.flat()),
-    tokenizer: tokenizerIdentity(tokenizer),
+    contentHash: hashDocuments(summaries),
+    tokenizer: tokens,
     validationFraction: fraction,
+    sharedDocuments: countShared(summaries),
   };
-  const key = hashKey([identity, sources.map((summaries) => summaries.length)]);
+  const key = hashKey([identity, summaries.map(({ length }) => length)]);
+  const remember = async (): Promise<void> => {
+    const identities = readings.map(({ identity }) => identity);
+    if (!identities.every((each) => each !== undefined)) return;
+    await index?.remember({ identities, key, passedOver });
+  };
+  using _lease = root ? await CacheLease.open(root) : null;
   const folder = root ? join(root, "tokens", key) : undefined;
   // The same text may have been cached under another name: the key is of its content.
-  const cached = folder && key !== known && await tryLoad(folder, key, options);
+  const cached = folder && key !== known?.key && await tryLoad(folder, key, options);
   if (cached) {
-    await remember(index, key);
-    return { ...cached, source: source.name };
+    await remember();
+    return told({ ...cached, source: source.name }, passedOver, onEvent);
   }
   if (root === undefined) {
     const reason = "no environment variable names a cache folder";
@@ -123,15 +145,29 @@ export async function prepareCorpus(
     onEvent,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
   });
-  const corpus = await builder.build(planned(source, validation, sources, fraction));
-  if (builder.isSaved) await remember(index, key);
-  return { ...corpus, source: source.name };
+  const corpus = await builder.build(planned(source, validation, summaries, fraction));
+  if (builder.isSaved) await remember();
+  return told({ ...corpus, source: source.name }, passedOver, onEvent);
+}
+
+/** Tells what should be known of a corpus, wherever it came from. */
+function told(
+  corpus: Corpus,
+  passedOver: readonly PassedOver[],
+  onEvent: (event: CorpusEvent) => void,
+): Corpus {
+  if (passedOver.length > 0) onEvent({ kind: "passed-over", found: passedOver });
+  if (corpus.sharedDocuments > 0) {
+    const { documents } = corpus.validation;
+    onEvent({ kind: "shared-documents", shared: corpus.sharedDocuments, documents });
+  }
+  return corpus;
 }
 
 function planned(
   source: TextSource,
   validation: TextSource | undefined,
-  [first = [], second]: readonly DocumentSummary[][],
+  [first = [], second]: readonly (readonly DocumentSummary[])[],
   fraction: number | null,
 ): ReadSource[] {
   if (validation === undefined) {
@@ -143,22 +179,81 @@ function planned(
   ];
 }
 
+function checkArguments(source: TextSource, tokenizer: Tokenizer, options: CorpusOptions): void {
+  checkObject(options, [], "prepare a text with these options");
+  const { validation, cacheFolder = false, workers = 0, onEvent = () => {} } = options;
+  for (const text of validation === undefined ? [source] : [source, validation]) {
+    checkObject(text, ["documents"], "prepare a text");
+    checkText(text.name, "prepare a text of this name");
+  }
+  checkObject(tokenizer, ["encode", "byteLength"], "tokenize a text");
+  checkText(tokenizer.name, "use a tokenizer of this name");
+  if (cacheFolder !== false) checkText(cacheFolder, "cache tokens");
+  if (typeof onEvent !== "function") {
+    throw new TypeError(`Cannot tell ${shown(onEvent)} of the work: onEvent is a function`);
+  }
+  const { vocabularySize, endOfDocument } = tokenizer;
+  const isSize = Number.isSafeInteger(vocabularySize) && vocabularySize <= 2 ** 31;
+  if (
+    !(isSize && Number.isInteger(endOfDocument) && endOfDocument >= 0 &&
+      endOfDocument < vocabularySize)
+  ) {
+    throw new RangeError(
+      `Cannot tokenize with a vocabulary of ${shown(vocabularySize)} tokens of which ` +
+        `${shown(endOfDocument)} ends a document`,
+    );
+  }
+  if (Number.isSafeInteger(workers) && workers >= 0) return;
+  throw new RangeError(`Cannot tokenize with ${shown(workers)} workers: give a whole number`);
+}
+
 function checkFraction(fraction: number | null): void {
-  if (fraction === null || fraction > 0 && fraction <= 0.5) return;
+  const isRight = fraction === null ||
+    typeof fraction === "number" && fraction > 0 && fraction <= 0.5;
+  if (isRight) return;
   throw new ConfigError(
-    `Cannot keep a fraction of ${fraction} for validation: it must be above 0 and at most 0.5`,
+    `Cannot keep a fraction of ${
+      shown(fraction)
+    } for validation: it must be above 0 and at most 0.5`,
   );
 }
 
-async function summarize(source: TextSource): Promise<DocumentSummary[]> {
+/** What a first reading found. */
+interface Reading {
+  readonly summaries: readonly DocumentSummary[];
+  readonly passedOver: readonly PassedOver[];
+  /** What identifies the content as it was read, where the source can say. */
+  readonly identity: string | undefined;
+}
+
+async function readOnce(source: TextSource): Promise<Reading> {
   const summaries: DocumentSummary[] = [];
-  for await (const { text, domain = NO_DOMAIN } of source.documents()) {
+  const passedOver: PassedOver[] = [];
+  let identity = source.fingerprint;
+  const documents = source.documents({
+    passedOver: (what) => passedOver.push(what),
+    identified: (found) => identity ??= found,
+  });
+  for await (const document of documents) {
+    checkDocument(document, `read document ${summaries.length} of ${source.name}`);
+    const { text, domain = NO_DOMAIN } = document;
     summaries.push({ ...contentDigest(text), domain });
   }
   if (!summaries.some(({ bytes }) => bytes > 0)) {
     throw new DataError(`Cannot use ${source.name} as a text: it is empty`);
   }
-  return summaries;
+  return { summaries, passedOver, identity };
+}
+
+/** Documents of a validation text given apart that are in the training text as well. */
+function countShared([first = [], second]: readonly (readonly DocumentSummary[])[]): number {
+  if (second === undefined) return 0;
+  const digests = new Set(first.map(({ digest }) => digestText(digest)));
+  return second.filter(({ digest }) => digests.has(digestText(digest))).length;
+}
+
+function digestText(digest: Uint8Array): string {
+  return Array.from(digest.subarray(0, 16), (byte) => String.fromCharCode(byte)).join("");
 }
 
 async function tryLoad(
@@ -177,39 +272,6 @@ async function tryLoad(
   }
 }
 
-/** The file that says which key a text has which looks unchanged from outside. */
-async function indexFile(
-  root: string,
-  sources: readonly (TextSource | undefined)[],
-  tokenizer: Tokenizer,
-  fraction: number | null,
-): Promise<string | undefined> {
-  const outside: string[] = [];
-  for (const source of sources) {
-    if (source === undefined) continue;
-    const identity = source.fingerprint ?? await source.identify?.();
-    if (identity === undefined) return undefined;
-    outside.push(identity);
-  }
-  return join(root, "index", hashKey([outside, tokenizerIdentity(tokenizer), fraction]));
-}
-
-async function knownKey(index: string): Promise<string | undefined> {
-  const text = await Deno.readTextFile(index).catch(() => "");
-  return /^[0-9a-f]{32}$/.test(text) ? text : undefined;
-}
-
-/** Only saves time: where it cannot be written, the text is read again to be known. */
-async function remember(index: string | undefined, key: string): Promise<void> {
-  if (index === undefined) return;
-  try {
-    await Deno.mkdir(join(index, ".."), { recursive: true });
-    await writeFileAtomically(index, new TextEncoder().encode(key));
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-  }
-}
-
 function tokenizerIdentity(tokenizer: Tokenizer): Corpus["tokenizer"] {
   const { name, vocabularySize, endOfDocument } = tokenizer;
   return { name, vocabularySize, endOfDocument };
@@ -217,8 +279,4 @@ function tokenizerIdentity(tokenizer: Tokenizer): Corpus["tokenizer"] {
 
 function hashKey(facts: unknown): string {
   return sha256(JSON.stringify([CHUNK_FORMAT, facts])).slice(0, 32);
-}
-
-function hashOf(summaries: readonly DocumentSummary[]): string {
-  return sha256(...summaries.flatMap(({ digest, domain }) => [digest, `${domain ?? ""}\0`]));
 }

@@ -152,10 +152,15 @@ export class CorpusBuilder {
     if (chunk === undefined) return false;
     this.#index++;
     this.#chunks.push(chunk);
-    this.#pieces.push(...piecesOf(folder!, chunk, tokenizer.vocabularySize));
+    this.#addPieces(piecesOf(folder!, chunk, tokenizer.vocabularySize));
     this.#bytes += summaries.reduce((sum, { bytes }) => sum + bytes, 0);
     onEvent({ kind: "continued", bytes: this.#bytes, totalBytes: this.#totalBytes });
     return true;
+  }
+
+  /** One by one: a call takes no more arguments than its stack holds, and a chunk may have more. */
+  #addPieces(pieces: readonly Piece[]): void {
+    for (const piece of pieces) this.#pieces.push(piece);
   }
 
   async #addChunk(
@@ -170,7 +175,7 @@ export class CorpusBuilder {
       try {
         const chunk = await folder!.write(index, documents, groups, tokens);
         this.#chunks.push(chunk);
-        this.#pieces.push(...piecesOf(folder!, chunk, tokenizer.vocabularySize));
+        this.#addPieces(piecesOf(folder!, chunk, tokenizer.vocabularySize));
         return;
       } catch (error) {
         this.#giveUpSaving(error);

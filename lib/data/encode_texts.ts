@@ -25,9 +25,21 @@ export function encodeTexts(tokenizer: Tokenizer, texts: readonly string[]): Enc
   const tokens = allocateTokens(total, tokenizer.vocabularySize);
   let offset = 0;
   for (const [i, part] of parts.entries()) {
+    checkTokens(part, tokenizer);
     tokens.set(part, offset);
     offset += lengths[i]!;
     tokens[offset - 1] = tokenizer.endOfDocument;
   }
   return { tokens, lengths, bytes: parts.map((part) => tokenizer.byteLength(part)) };
+}
+
+/** Kept in fewer bits, an id outside the vocabulary would be another token. */
+function checkTokens(tokens: Int32Array, { name, vocabularySize }: Tokenizer): void {
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!;
+    if (token >= 0 && token < vocabularySize) continue;
+    throw new RangeError(
+      `Cannot use token ${token} of the tokenizer ${name}: its vocabulary has ${vocabularySize}`,
+    );
+  }
 }

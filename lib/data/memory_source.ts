@@ -1,3 +1,4 @@
+import { checkText, shown } from "./arguments.ts";
 import type { Document, TextSource } from "./document.ts";
 
 /**
@@ -6,6 +7,7 @@ import type { Document, TextSource } from "./document.ts";
  * @param texts The documents, in order.
  * @param name What messages call the source.
  * @returns The source.
+ * @throws {TypeError} If one of them is no text, or `texts` is one by itself.
  *
  * @example
  * ```ts
@@ -18,7 +20,15 @@ import type { Document, TextSource } from "./document.ts";
  * ```
  */
 export function textsInMemory(texts: Iterable<string>, name = "text"): TextSource {
-  const documents: Document[] = Array.from(texts, (text, i) => ({ id: `${name}/${i}`, text }));
+  checkText(name, "name a text");
+  // A text by itself would be a document for every character.
+  if (typeof texts === "string" || typeof texts?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`Cannot take ${shown(texts)} as texts: give several, in an array`);
+  }
+  const documents: Document[] = Array.from(texts, (text, i) => {
+    checkText(text, `take text ${i} of ${name}`);
+    return { id: `${name}/${i}`, text };
+  });
   return {
     name,
     async *documents(): AsyncGenerator<Document> {

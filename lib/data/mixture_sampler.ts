@@ -1,8 +1,10 @@
 import { ConfigError } from "../errors.ts";
-import { type Batch, countWindows, gatherBatch } from "./batches.ts";
+import { checkObject, shown } from "./arguments.ts";
+import { type Batch, checkSequence, countWindows, gatherBatch } from "./batches.ts";
 import type { BatchSamplerOptions } from "./batch_sampler.ts";
 import { Permutation } from "./permutation.ts";
-import type { TokenStream } from "./token_stream.ts";
+import { philoxKey } from "./philox.ts";
+import { checkStream, joinStreams, type TokenStream } from "./token_stream.ts";
 import type { TokenizedText } from "./tokenized_text.ts";
 
 /** Where a {@linkcode MixtureSampler} is: plain numbers, for a checkpoint's JSON. */
@@ -19,8 +21,9 @@ export interface MixtureSamplerOptions extends BatchSamplerOptions {
   readonly weights: Readonly<Record<string, number>>;
 }
 
-/** A domain as it is drawn from. */
+/** A domain as it is drawn from, or several short ones of one weight. */
 interface Domain {
+  /** The domain's name; the first one's of several. */
   readonly name: string;
   readonly stream: TokenStream;
   readonly windows: number;
@@ -35,9 +38,12 @@ interface Domain {
  * A stream of training batches that mixes domains by weight.
  *
  * The next window comes from the domain that is furthest behind its share, so that any stretch of
- * the stream holds the mixture to within a window a domain, without any chance. Within a domain, every
- * pass goes through all windows in an order of its own, as in {@linkcode BatchSampler}: the seed and
- * the number of windows drawn from each domain are the whole state.
+ * the stream holds the mixture to within a window per domain, without any chance. Within a domain,
+ * every pass goes through all windows in an order of its own, as in {@linkcode BatchSampler}: the seed
+ * and the number of windows drawn from each domain are the whole state.
+ *
+ * Domains too short for a window are joined with others of their weight, which draws each by its
+ * share of the text as before. What is still too short is repeated until it fills a window.
  *
  * @example
  * ```ts
@@ -74,29 +80,40 @@ export class MixtureSampler {
    *
    * @param domains The text of each domain.
    * @param options The length of a row, the seed, and the weights.
-   * @throws {ConfigError} If a weight is of a domain that is not there, or none is above 0.
-   * @throws {DataError} If a domain to be drawn from is shorter than a row and its last target.
+   * @throws {ConfigError} If a weight is of a domain that is not there, no number of at least 0, or
+   * none is above 0.
+   * @throws {RangeError} If the sequence or the seed is out of range.
    */
   constructor(
     domains: ReadonlyMap<string, Pick<TokenizedText, "tokens">>,
     options: MixtureSamplerOptions,
   ) {
-    const { sequence, seed, weights } = options;
-    checkWeights(domains, weights);
+    checkObject(options, [], "mix domains");
+    if (!(domains instanceof Map)) {
+      throw new TypeError(`Cannot mix ${shown(domains)}: domains are a Map of texts`);
+    }
+    for (const text of domains.values()) {
+      checkObject(text, [], "mix domains");
+      checkStream(text.tokens, "mix domains");
+    }
+    const { sequence, seed } = options;
+    const weights = checkedWeights(domains, options.weights);
+    // Both are checked here, before anything is computed with them.
+    philoxKey(seed);
+    checkSequence(sequence, "the domains");
     this.sequence = sequence;
     this.#seed = seed;
-    const parts = [...domains].map(([name, { tokens }], i) => ({
-      name,
-      stream: tokens,
-      part: tokens.length * (weights[name] ?? 1),
-      // Domains of one length would otherwise be gone through in one order.
-      seed: (seed + i * 0x9e3779b9) % Number.MAX_SAFE_INTEGER,
-    })).filter(({ part }) => part > 0);
+    const parts = packed(domains, weights, sequence);
     const total = parts.reduce((sum, { part }) => sum + part, 0);
-    this.#domains = parts.map(({ part, ...domain }) => {
+    if (!(total < Infinity)) {
+      throw new ConfigError("Cannot weigh the domains: weights are too large");
+    }
+    this.#domains = parts.map(({ part, index, ...domain }) => {
       const windows = countWindows(domain.stream.length, sequence, `the domain ${domain.name}`);
-      const order = new Permutation(windows, domain.seed, 0);
-      return { ...domain, windows, share: part / total, drawn: 0, order };
+      // Domains of one length would otherwise be gone through in one order.
+      const own = (seed + index * 0x9e3779b9) % Number.MAX_SAFE_INTEGER;
+      const order = new Permutation(windows, own, 0);
+      return { ...domain, seed: own, windows, share: part / total, drawn: 0, order };
     });
   }
 
@@ -111,23 +128,13 @@ export class MixtureSampler {
    *
    * @param batch Number of rows.
    * @returns The batch, [batch, sequence], in arrays of its own.
-   * @throws {RangeError} If the number of rows is not a positive integer.
+   * @throws {RangeError} If the number of rows is not a positive integer, or the batch too large.
    */
   next(batch: number): Batch {
-    if (!Number.isInteger(batch) || batch < 1) {
-      throw new RangeError(`Cannot take a batch of ${batch} rows: there must be at least one`);
-    }
-    const rows = Array.from({ length: batch }, () => {
+    return gatherBatch(batch, this.sequence, () => {
       const domain = this.#furthestBehind();
-      return gatherBatch(domain.stream, this.sequence, [nextWindow(domain)]);
+      return { stream: domain.stream, window: nextWindow(domain) };
     });
-    const tokens = new Int32Array(batch * this.sequence);
-    const targets = new Int32Array(batch * this.sequence);
-    for (const [row, each] of rows.entries()) {
-      tokens.set(each.tokens, row * this.sequence);
-      targets.set(each.targets, row * this.sequence);
-    }
-    return { rows: batch, sequence: this.sequence, tokens, targets };
   }
 
   /**
@@ -152,9 +159,12 @@ export class MixtureSampler {
    */
   restore(state: MixtureState): void {
     const names = this.#domains.map(({ name }) => name);
+    // A checkpoint's JSON may hold anything.
     const saved = Object.entries(state?.drawn ?? {});
     const fits = saved.length === names.length && state.seed === this.#seed &&
-      saved.every(([name, drawn]) => names.includes(name) && Number.isInteger(drawn) && drawn >= 0);
+      saved.every(([name, drawn]) =>
+        names.includes(name) && Number.isSafeInteger(drawn) && drawn >= 0
+      );
     if (!fits) {
       throw new ConfigError(
         `Cannot resume the mixture of ${names.join(", ")}: the checkpoint's is of ` +
@@ -186,11 +196,51 @@ function nextWindow(domain: Domain): number {
   return domain.order.at(position);
 }
 
-function checkWeights(
+/** A part of the text that is drawn from by itself. */
+interface Pack {
+  readonly name: string;
+  readonly stream: TokenStream;
+  /** Its tokens by its weight. */
+  readonly part: number;
+  /** Its place among all domains, or its first one's. */
+  readonly index: number;
+}
+
+/** Makes of domains what has at least a window. */
+function packed(
+  domains: ReadonlyMap<string, Pick<TokenizedText, "tokens">>,
+  weights: ReadonlyMap<string, number>,
+  sequence: number,
+): Pack[] {
+  const members = [...domains]
+    .map(([name, { tokens }], index) => ({ name, tokens, index, weight: weights.get(name) ?? 1 }))
+    .filter(({ tokens, weight }) => weight > 0 && tokens.length > 0);
+  const groups = Map.groupBy(
+    members,
+    // A long domain is a group by itself.
+    ({ tokens, weight, name }) => tokens.length > sequence ? `domain ${name}` : `weight ${weight}`,
+  );
+  return [...groups.values()].map((group) => {
+    const { name, index, weight } = group[0]!;
+    const joined = joinStreams(group.map(({ tokens }) => tokens));
+    const stream = joined.length > sequence ? joined : repeated(joined, sequence + 1);
+    return { name, index, stream, part: joined.length * weight };
+  });
+}
+
+/** A stream again and again, up to a length. */
+function repeated(stream: TokenStream, length: number): TokenStream {
+  return joinStreams(Array.from({ length: Math.ceil(length / stream.length) }, () => stream));
+}
+
+function checkedWeights(
   domains: ReadonlyMap<string, unknown>,
-  weights: Readonly<Record<string, number>>,
-): void {
-  const unknown = Object.keys(weights).filter((name) => !domains.has(name));
+  given: Readonly<Record<string, number>>,
+): ReadonlyMap<string, number> {
+  checkObject(given, [], "weigh domains");
+  // A map: a domain may have the name of something that every object has.
+  const weights = new Map(Object.entries(given));
+  const unknown = [...weights.keys()].filter((name) => !domains.has(name));
   if (unknown.length > 0) {
     throw new ConfigError(
       `Cannot weigh ${unknown.join(", ")}: the text has the domains ${
@@ -198,7 +248,14 @@ function checkWeights(
       }`,
     );
   }
-  if ([...domains.keys()].every((name) => weights[name] === 0)) {
+  for (const [name, weight] of weights) {
+    if (Number.isFinite(weight) && weight >= 0) continue;
+    throw new ConfigError(
+      `Cannot weigh the domain ${name} by ${shown(weight)}: a weight is a number of at least 0`,
+    );
+  }
+  if ([...domains.keys()].every((name) => weights.get(name) === 0)) {
     throw new ConfigError("Cannot train on no domain: every weight is 0");
   }
+  return weights;
 }

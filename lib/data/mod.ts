@@ -29,7 +29,13 @@ export { bundledText } from "./bundled_text.ts";
 export { ByteTokenizer } from "./byte_tokenizer.ts";
 export { defaultCacheFolder } from "./cache_folder.ts";
 export { type CorpusEvent, type CorpusOptions, prepareCorpus } from "./corpus.ts";
-export { type Document, NO_DOMAIN, type TextSource } from "./document.ts";
+export {
+  type Document,
+  NO_DOMAIN,
+  type PassedOver,
+  type ReadingObserver,
+  type TextSource,
+} from "./document.ts";
 export { DataError } from "./errors.ts";
 export { textsInMemory } from "./memory_source.ts";
 export {

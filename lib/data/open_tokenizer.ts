@@ -1,4 +1,5 @@
 import { ConfigError } from "../errors.ts";
+import { shown } from "./arguments.ts";
 import { ByteTokenizer } from "./byte_tokenizer.ts";
 import { loadGpt2Tokenizer } from "./gpt2_tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -39,7 +40,7 @@ export async function openTokenizer(name: string): Promise<Tokenizer> {
   const known = TOKENIZER_NAMES.find((candidate) => candidate === name);
   if (known === undefined) {
     throw new ConfigError(
-      `Cannot open the tokenizer "${name}": there is none of that name, use one of ${
+      `Cannot open the tokenizer ${shown(name)}: there is none of that name, use one of ${
         TOKENIZER_NAMES.map((candidate) => `"${candidate}"`).join(", ")
       }`,
     );

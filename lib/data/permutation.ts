@@ -1,4 +1,5 @@
-import { philox4x32, type PhiloxKey, philoxKey } from "./philox.ts";
+import { shown } from "./arguments.ts";
+import { drawWords, type PhiloxKey, philoxKey } from "./philox.ts";
 
 /** Says "shuffle" in the counter's word for the operation, apart from the kernels' draws. */
 const OPERATION = 0x53485546;
@@ -45,10 +46,10 @@ export class Permutation {
    */
   constructor(size: number, seed: number, epoch: number) {
     if (!Number.isInteger(size) || size < 1 || size > 2 ** 32) {
-      throw new RangeError(`Cannot permute ${size} integers: there may be 1 to 2^32`);
+      throw new RangeError(`Cannot permute ${shown(size)} integers: there may be 1 to 2^32`);
     }
     if (!Number.isInteger(epoch) || epoch < 0 || epoch >= 2 ** 32) {
-      throw new RangeError(`Cannot permute for epoch ${epoch}: epochs are 0 to 2^32 - 1`);
+      throw new RangeError(`Cannot permute for epoch ${shown(epoch)}: epochs are 0 to 2^32 - 1`);
     }
     this.size = size;
     this.#epoch = epoch;
@@ -66,7 +67,9 @@ export class Permutation {
    */
   at(index: number): number {
     if (!Number.isInteger(index) || index < 0 || index >= this.size) {
-      throw new RangeError(`Cannot find place ${index} of a permutation of ${this.size} integers`);
+      throw new RangeError(
+        `Cannot find place ${shown(index)} of a permutation of ${this.size} integers`,
+      );
     }
     let value = index;
     do value = this.#encrypt(value); while (value >= this.size);
@@ -77,7 +80,7 @@ export class Permutation {
     let left = Math.floor(value / 2 ** this.#halfBits);
     let right = value % 2 ** this.#halfBits;
     for (let round = 0; round < ROUNDS; round++) {
-      const word = philox4x32([right, round, OPERATION, this.#epoch], this.#key, this.#words)[0]!;
+      const word = drawWords([right, round, OPERATION, this.#epoch], this.#key, this.#words)[0]!;
       [left, right] = [right, (left ^ (word & this.#halfMask)) >>> 0];
     }
     return left * 2 ** this.#halfBits + right;

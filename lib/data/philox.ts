@@ -1,3 +1,5 @@
+import { shown } from "./arguments.ts";
+
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;
 /** The golden ratio and √3 - 1, as 32-bit fractions: what the key grows by each round. */
@@ -20,6 +22,8 @@ export type PhiloxCounter = readonly [number, number, number, number];
  * @param key Two unsigned 32-bit words, see {@linkcode philoxKey}.
  * @param target Where to put the words; a new array by default.
  * @returns Four random unsigned 32-bit words, in `target`.
+ * @throws {RangeError} If a word of the counter or the key is out of range.
+ * @throws {TypeError} If the target is no `Uint32Array` of four words or more.
  *
  * @example
  * ```ts
@@ -34,6 +38,29 @@ export function philox4x32(
   counter: PhiloxCounter,
   key: PhiloxKey,
   target: Uint32Array<ArrayBuffer> = new Uint32Array(4),
+): Uint32Array<ArrayBuffer> {
+  checkWords(counter, 4, "counter");
+  checkWords(key, 2, "key");
+  if (!(target instanceof Uint32Array && target.length >= 4)) {
+    throw new TypeError(`Cannot draw into ${shown(target)}: give a Uint32Array of four words`);
+  }
+  return drawWords(counter, key, target);
+}
+
+function checkWords(words: readonly number[], count: number, what: string): void {
+  const isRight = Array.isArray(words) && words.length === count &&
+    words.every((word) => Number.isInteger(word) && word >= 0 && word < 2 ** 32);
+  if (isRight) return;
+  throw new RangeError(
+    `Cannot draw with the ${what} ${shown(words)}: it is ${count} integers of 0 to 2^32 - 1`,
+  );
+}
+
+/** {@linkcode philox4x32} for words that are known to be right: its checks cost as much as a draw. */
+export function drawWords(
+  counter: PhiloxCounter,
+  key: PhiloxKey,
+  target: Uint32Array<ArrayBuffer>,
 ): Uint32Array<ArrayBuffer> {
   let [c0, c1, c2, c3] = counter;
   let [k0, k1] = key;
@@ -73,7 +100,7 @@ export function philox4x32(
  */
 export function philoxKey(seed: number): PhiloxKey {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new RangeError(`Cannot seed with ${seed}: a seed is an integer of 0 to 2^53 - 1`);
+    throw new RangeError(`Cannot seed with ${shown(seed)}: a seed is an integer of 0 to 2^53 - 1`);
   }
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }

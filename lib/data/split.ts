@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
-import type { Document } from "./document.ts";
+import { shown } from "./arguments.ts";
+import { checkDocument, type Document } from "./document.ts";
 import { contentDigest } from "./content_hash.ts";
 import { DataError } from "./errors.ts";
 
@@ -23,8 +24,8 @@ export interface DocumentSummary {
 export interface SplitPlan {
   /** For each document, whether it is for validation as a whole. */
   readonly validation: readonly boolean[];
-  /** The document whose tail alone is for validation, where one is cut. */
-  readonly cut?: number;
+  /** The documents whose tail alone is for validation: the longest one and its copies. */
+  readonly cut?: ReadonlySet<number>;
 }
 
 /** Documents for training and documents for validation. */
@@ -45,9 +46,11 @@ export interface DocumentSplit {
  * @throws {DataError} If there are no documents.
  */
 export function planSplit(documents: readonly DocumentSummary[], fraction: number): SplitPlan {
-  if (!(fraction > 0 && fraction <= 0.5)) {
+  if (!(typeof fraction === "number" && fraction > 0 && fraction <= 0.5)) {
     throw new ConfigError(
-      `Cannot keep a fraction of ${fraction} for validation: it must be above 0 and at most 0.5`,
+      `Cannot keep a fraction of ${
+        shown(fraction)
+      } for validation: it must be above 0 and at most 0.5`,
     );
   }
   if (documents.length === 0) throw new DataError("Cannot split the text: there are no documents");
@@ -61,7 +64,11 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
     (best, { bytes }, i) => bytes > documents[best]!.bytes ? i : best,
     0,
   );
-  return { validation: documents.map(() => false), cut: longest };
+  // A copy that was left whole would train on the tail.
+  const { digest } = documents[longest]!;
+  const isCopy = (other: Uint8Array): boolean => other.every((byte, i) => byte === digest[i]);
+  const cut = documents.flatMap((each, i) => isCopy(each.digest) ? [i] : []);
+  return { validation: documents.map(() => false), cut: new Set(cut) };
 }
 
 /**
@@ -80,6 +87,7 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
  * occurs on both, under one id.
  * @throws {ConfigError} If the fraction is out of range.
  * @throws {DataError} If there are no documents, or only one of a single character.
+ * @throws {TypeError} If one of them is no document.
  *
  * @example
  * ```ts
@@ -96,6 +104,10 @@ export function splitDocuments(
   documents: readonly Document[],
   fraction: number = DEFAULT_VALIDATION_FRACTION,
 ): DocumentSplit {
+  if (!Array.isArray(documents)) {
+    throw new TypeError(`Cannot split ${shown(documents)}: give an array of documents`);
+  }
+  for (const [i, document] of documents.entries()) checkDocument(document, `split document ${i}`);
   const plan = planSplit(documents.map(({ text }) => contentDigest(text)), fraction);
   const train: Document[] = [];
   const validation: Document[] = [];
@@ -124,17 +136,17 @@ export function partsOf(
   fraction: number,
 ): DocumentSplit {
   if (plan.validation[index]) return { train: [], validation: [document] };
-  if (plan.cut !== index) return { train: [document], validation: [] };
-  const { id, text } = document;
+  if (!plan.cut?.has(index)) return { train: [document], validation: [] };
+  const { text } = document;
   const at = tailStart(text, fraction);
   if (at === 0) {
     throw new DataError(
-      `Cannot keep a tail of ${id} for validation: the text has a single character, give more`,
+      `Cannot keep a tail of ${document.id} for validation: the text has a single character, give more`,
     );
   }
   return {
-    train: [{ id, text: text.slice(0, at) }],
-    validation: [{ id, text: text.slice(at) }],
+    train: [{ ...document, text: text.slice(0, at) }],
+    validation: [{ ...document, text: text.slice(at) }],
   };
 }
 

@@ -1,6 +1,9 @@
+import { createHash, type Hash } from "node:crypto";
+
 import { systemReason } from "../system_reason.ts";
 import { type Document, NO_DOMAIN } from "./document.ts";
 import { DataError } from "./errors.ts";
+import { gunzip, GzipError } from "./gunzip.ts";
 
 /** A file to read, and what to call its text. */
 export interface TextFile {
@@ -12,6 +15,16 @@ export interface TextFile {
   readonly domain: string;
 }
 
+/** What a reading found besides documents. */
+export interface FileReading {
+  /** SHA-256 of the file as it lies on the disk. */
+  readonly hash: string;
+  /** Why there are no documents; null where there are some. */
+  readonly blank: string | null;
+  /** Whether bytes that are no gzip data follow those that are. */
+  readonly hasTrailingBytes: boolean;
+}
+
 type Reader = (file: TextFile, text: AsyncIterable<string>) => AsyncIterable<Document>;
 
 const READERS: Readonly<Record<string, Reader>> = {
@@ -19,6 +32,14 @@ const READERS: Readonly<Record<string, Reader>> = {
   ".jsonl": readJsonLines,
 };
 const COMPRESSED = ".gz";
+
+/** Why a file of a kind has no documents. */
+const BLANK: Readonly<Record<string, string>> = {
+  ".txt": "the file holds no text",
+  ".jsonl": "none of its lines holds text",
+};
+
+const READ_BYTES = 1 << 16;
 
 /** What the names of files with text end in. */
 export const TEXT_EXTENSIONS: readonly string[] = Object.keys(READERS)
@@ -43,18 +64,43 @@ export function isTextFile(path: string): boolean {
  * compressed (`.gz`).
  *
  * @param file The file; {@linkcode isTextFile} holds of its path.
- * @returns Its documents, read as they are asked for.
+ * @returns Its documents, read as they are asked for, and what else was found.
  */
-export async function* readTextFile(file: TextFile): AsyncGenerator<Document> {
+export async function* readTextFile(file: TextFile): AsyncGenerator<Document, FileReading> {
   const name = file.path.toLowerCase();
   const isCompressed = name.endsWith(COMPRESSED);
   const plain = isCompressed ? name.slice(0, -COMPRESSED.length) : name;
-  const reader = READERS[plain.slice(plain.lastIndexOf("."))]!;
-  yield* reader(file, decodedPieces(file.path, isCompressed));
+  const extension = plain.slice(plain.lastIndexOf("."));
+  const hash = createHash("sha256");
+  let [isBlank, hasTrailingBytes] = [true, false];
+  const raw = rawChunks(file.path, hash);
+  const bytes = isCompressed ? decompressed(file.path, raw, () => hasTrailingBytes = true) : raw;
+  for await (const document of READERS[extension]!(file, decodedPieces(file.path, bytes))) {
+    isBlank = false;
+    yield document;
+  }
+  const blank = isBlank ? BLANK[extension]! : null;
+  return { hash: hash.digest("hex"), blank, hasTrailingBytes };
 }
 
-/** The text of a file in pieces: uncompressed, checked to be UTF-8, without a byte-order mark. */
-async function* decodedPieces(path: string, isCompressed: boolean): AsyncGenerator<string> {
+/**
+ * Hashes a file as it lies on the disk.
+ *
+ * @param path The file.
+ * @returns SHA-256, in hexadecimal.
+ */
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  const chunks = rawChunks(path, hash);
+  while (!(await chunks.next()).done);
+  return hash.digest("hex");
+}
+
+/** The text of a file in pieces: checked to be UTF-8, without a byte-order mark. */
+async function* decodedPieces(
+  path: string,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const decode = (bytes?: Uint8Array<ArrayBuffer>): string => {
     try {
@@ -66,7 +112,7 @@ async function* decodedPieces(path: string, isCompressed: boolean): AsyncGenerat
     }
   };
   let position = 0;
-  for await (const bytes of byteChunks(path, isCompressed)) {
+  for await (const bytes of chunks) {
     const zero = bytes.indexOf(0);
     if (zero >= 0) {
       const byte = position + zero;
@@ -78,20 +124,32 @@ async function* decodedPieces(path: string, isCompressed: boolean): AsyncGenerat
   yield decode();
 }
 
-async function* byteChunks(
+async function* rawChunks(path: string, hash: Hash): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  using file = await attempt(path, () => Deno.open(path));
+  for (;;) {
+    // A new array each time: what is yielded may be kept.
+    const bytes = new Uint8Array(READ_BYTES);
+    const count = await attempt(path, () => file.read(bytes));
+    if (count === null) return;
+    const part = bytes.subarray(0, count);
+    hash.update(part);
+    yield part;
+  }
+}
+
+async function* decompressed(
   path: string,
-  isCompressed: boolean,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  onTrailing: () => void,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const file = await attempt(path, () => Deno.open(path));
-  const stream = isCompressed
-    ? file.readable.pipeThrough(new DecompressionStream("gzip"))
-    : file.readable;
   try {
-    yield* stream;
+    yield* gunzip(chunks, onTrailing);
   } catch (cause) {
-    // Only decompression throws TypeErrors here; the system's errors have classes of their own.
-    if (!isCompressed || !(cause instanceof TypeError)) throw unreadable(path, cause);
-    throw new DataError(`Cannot read ${path}: its gzip data is damaged or cut off`, { cause });
+    if (!(cause instanceof GzipError)) throw cause;
+    throw new DataError(
+      `Cannot read ${path}: its gzip data is damaged or cut off (${cause.message})`,
+      { cause },
+    );
   }
 }
 
@@ -111,34 +169,38 @@ async function* readPlainText(
     }
     parts.push(piece);
   }
-  if (length === 0) throw new DataError(`Cannot read ${path}: the file holds no text`);
-  yield { id, text: parts.join(""), domain };
+  if (length > 0) yield { id, text: parts.join(""), domain };
 }
 
 async function* readJsonLines(
   file: TextFile,
   pieces: AsyncIterable<string>,
 ): AsyncGenerator<Document> {
-  let [number, found] = [0, false];
-  for await (const line of linesOf(pieces)) {
+  let number = 0;
+  for await (const line of linesOf(file.path, pieces)) {
     number++;
     if (line.trim() === "") continue;
     const document = parseRow(file, line, number);
-    if (document === null) continue;
-    found = true;
-    yield document;
+    if (document !== null) yield document;
   }
-  if (!found) throw new DataError(`Cannot read ${file.path}: none of its lines holds text`);
 }
 
-async function* linesOf(pieces: AsyncIterable<string>): AsyncGenerator<string> {
-  let rest: string[] = [];
+async function* linesOf(path: string, pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  let [rest, length] = [[] as string[], 0];
   for await (const piece of pieces) {
     const [first = "", ...lines] = piece.split("\n");
     rest.push(first);
+    length += first.length;
+    if (length > LONGEST_TEXT) {
+      throw new DataError(
+        `Cannot read ${path}: a line has more characters than one may have (${LONGEST_TEXT}), ` +
+          `split it into several`,
+      );
+    }
     if (lines.length === 0) continue;
     yield rest.join("");
     rest = [lines.pop()!];
+    length = rest[0]!.length;
     yield* lines;
   }
   const last = rest.join("");

@@ -1,3 +1,4 @@
+import { checkObject, checkText } from "./arguments.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -28,6 +29,8 @@ export class TextStream {
    * @param options How to show the end of a document.
    */
   constructor(tokenizer: Tokenizer, options: DecodeOptions = {}) {
+    checkObject(tokenizer, ["bytesOf"], "decode tokens");
+    checkText(options.endOfDocument ?? "", "show the end of a document");
     this.#tokenizer = tokenizer;
     this.#endOfDocument = options.endOfDocument ?? "";
   }

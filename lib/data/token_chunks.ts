@@ -15,7 +15,7 @@ import { DataError } from "./errors.ts";
 import type { Corpus, TokenArray } from "./tokenized_text.ts";
 
 /** Raised whenever the same key would mean other bytes: another split, layout or manifest. */
-export const CHUNK_FORMAT = 2;
+export const CHUNK_FORMAT = 3;
 
 const MANIFEST = "manifest.json";
 
@@ -91,8 +91,8 @@ export class ChunkFolder {
       throw new DataError(`Cannot use the manifest of ${this.path}: it is of another text`);
     }
     for (const chunk of contents.chunks) await this.#verify(chunk);
-    const { contentHash, tokenizer, validationFraction, chunks } = contents;
-    return { contentHash, tokenizer, validationFraction, chunks };
+    const { contentHash, tokenizer, validationFraction, sharedDocuments, chunks } = contents;
+    return { contentHash, tokenizer, validationFraction, sharedDocuments, chunks };
   }
 
   /**

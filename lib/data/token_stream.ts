@@ -1,3 +1,4 @@
+import { checkArrayLike, checkObject, shown } from "./arguments.ts";
 import { DataError } from "./errors.ts";
 import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
 
@@ -23,6 +24,7 @@ export interface TokenStream {
    *
    * @param start The first token.
    * @param target Where they go; as many as it holds, all of them inside the stream.
+   * @throws {RangeError} If some are outside, or do not fit in the array.
    */
   read(start: number, target: Int32Array | TokenArray): void;
 }
@@ -40,8 +42,9 @@ export interface TokenFileRange {
 /**
  * Makes a stream of tokens in memory.
  *
- * @param tokens The tokens.
+ * @param tokens The tokens; not copied, so leave them as they are.
  * @returns The stream.
+ * @throws {TypeError} If they are in no array of unsigned integers of 16 or 32 bits.
  *
  * @example
  * ```ts
@@ -55,10 +58,55 @@ export interface TokenFileRange {
  * ```
  */
 export function memoryStream(tokens: TokenArray): TokenStream {
+  if (!(tokens instanceof Uint16Array || tokens instanceof Uint32Array)) {
+    throw new TypeError(
+      `Cannot stream ${shown(tokens)}: tokens are a Uint16Array or a Uint32Array`,
+    );
+  }
   return {
     length: tokens.length,
-    read: (start, target) => target.set(tokens.subarray(start, start + target.length)),
+    read(start, target) {
+      checkRead(tokens.length, start, target);
+      copyTokens(tokens.subarray(start, start + target.length), target);
+    },
   };
+}
+
+/**
+ * Refuses what is no stream.
+ *
+ * @param stream The argument.
+ * @param what What was to be done, to follow "Cannot".
+ * @throws {TypeError} If it has no length or cannot be read.
+ */
+export function checkStream(stream: unknown, what: string): asserts stream is TokenStream {
+  checkObject(stream, ["read"], what);
+  const { length } = stream as TokenStream;
+  if (Number.isSafeInteger(length) && length >= 0) return;
+  throw new TypeError(`Cannot ${what}: a stream has ${shown(length)} tokens`);
+}
+
+function checkRead(length: number, start: number, target: Int32Array | TokenArray): void {
+  const isTarget = target instanceof Int32Array || target instanceof Uint16Array ||
+    target instanceof Uint32Array;
+  if (!isTarget) {
+    throw new TypeError(
+      `Cannot read tokens into ${shown(target)}: give an Int32Array, Uint16Array or Uint32Array`,
+    );
+  }
+  if (Number.isSafeInteger(start) && start >= 0 && start + target.length <= length) return;
+  throw new RangeError(
+    `Cannot read ${target.length} tokens from token ${shown(start)}: the stream has ${length}`,
+  );
+}
+
+/** Copies tokens, none of which may be cut to fewer bits. */
+function copyTokens(source: TokenArray, target: Int32Array | TokenArray): void {
+  target.set(source);
+  if (source instanceof Uint16Array || target instanceof Uint32Array) return;
+  const cut = source.findIndex((token, i) => token !== target[i]);
+  if (cut < 0) return;
+  throw new RangeError(`Cannot read token ${source[cut]}: the array holds no such number`);
 }
 
 /**
@@ -82,6 +130,7 @@ export function fileStream(
   return {
     length,
     read(start, target) {
+      checkRead(length, start, target);
       let done = 0;
       for (let i = rangeAt(starts, start); done < target.length; i++) {
         const range = ranges[i]!;
@@ -89,7 +138,7 @@ export function fileStream(
         const count = Math.min(range.tokens - skipped, target.length - done);
         const part = allocateTokens(count, vocabularySize);
         readFully(range, skipped * part.BYTES_PER_ELEMENT, part);
-        target.set(part, done);
+        copyTokens(part, target.subarray(done, done + count));
         done += count;
       }
     },
@@ -112,19 +161,23 @@ export function fileStream(
  * ```
  */
 export function joinStreams(streams: readonly TokenStream[]): TokenStream {
-  if (streams.length === 1) return streams[0]!;
+  checkArrayLike(streams, "join streams");
+  const parts = Array.from(streams);
+  for (const part of parts) checkStream(part, "join streams");
+  if (parts.length === 1) return parts[0]!;
   const starts: number[] = [];
   let length = 0;
-  for (const stream of streams) {
+  for (const stream of parts) {
     starts.push(length);
     length += stream.length;
   }
   return {
     length,
     read(start, target) {
+      checkRead(length, start, target);
       let done = 0;
       for (let i = rangeAt(starts, start); done < target.length; i++) {
-        const stream = streams[i]!;
+        const stream = parts[i]!;
         const from = start + done - starts[i]!;
         const count = Math.min(stream.length - from, target.length - done);
         stream.read(from, target.subarray(done, done + count));
@@ -150,6 +203,10 @@ export function joinStreams(streams: readonly TokenStream[]): TokenStream {
  * ```
  */
 export function readAllTokens(stream: TokenStream, vocabularySize: number): TokenArray {
+  checkStream(stream, "read all tokens");
+  if (!Number.isSafeInteger(vocabularySize) || vocabularySize < 1) {
+    throw new RangeError(`Cannot read tokens of a vocabulary of ${shown(vocabularySize)}`);
+  }
   const tokens = allocateTokens(stream.length, vocabularySize);
   stream.read(0, tokens);
   return tokens;

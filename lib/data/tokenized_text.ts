@@ -30,6 +30,8 @@ export interface Corpus {
   readonly tokenizer: Pick<Tokenizer, "name" | "vocabularySize" | "endOfDocument">;
   /** The fraction asked for validation; null: the validation text was given apart. */
   readonly validationFraction: number | null;
+  /** Documents of a validation text given apart that the training text holds as well. */
+  readonly sharedDocuments: number;
   /** The text to train on. */
   readonly train: CorpusSide;
   /** The text held back. */

@@ -1,3 +1,4 @@
+import { availableCores } from "../machine.ts";
 import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { TOKENIZER_NAMES } from "./open_tokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -43,13 +44,13 @@ export class TokenizerPool implements Disposable {
    * Starts the workers.
    *
    * @param tokenizer The tokenizer.
-   * @param workers How many; by default one a core where that is of use.
+   * @param workers How many, of which eight are used; by default one per core where that is of use.
    */
   constructor(tokenizer: Tokenizer, workers: number = usefulWorkers(tokenizer)) {
     this.#tokenizer = tokenizer;
     this.#workers = [];
     try {
-      for (let i = 0; i < workers; i++) {
+      for (let i = 0; i < Math.min(workers, MOST_WORKERS); i++) {
         const url = new URL("./tokenize_worker.ts", import.meta.url);
         const worker = new Worker(url, { type: "module" });
         this.#workers.push({ worker, current: Promise.resolve(), failure: failureOf(worker) });
@@ -95,7 +96,7 @@ export class TokenizerPool implements Disposable {
 
 function usefulWorkers({ name }: Tokenizer): number {
   const isKnown = TOKENIZER_NAMES.some((known) => known === name);
-  return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, navigator.hardwareConcurrency) : 0;
+  return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, availableCores()) : 0;
 }
 
 /** A worker that may not be loaded fails at once: unheard, that would end the program. */

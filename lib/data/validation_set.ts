@@ -1,4 +1,5 @@
-import { asStream, type Batch, countWindows, gatherBatch } from "./batches.ts";
+import { checkObject, shown } from "./arguments.ts";
+import { asStream, type Batch, checkRows, countWindows, gatherBatch } from "./batches.ts";
 import type { TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
@@ -46,17 +47,19 @@ export class ValidationSet implements Iterable<Batch> {
    * @throws {RangeError} If a size is not a positive integer.
    */
   constructor(stream: TokenArray | TokenStream, options: ValidationSetOptions) {
+    checkObject(options, [], "validate");
     const { sequence, batch, rows = Infinity } = options;
-    if (!Number.isInteger(batch) || batch < 1 || !(rows >= 1)) {
+    if (rows !== Infinity && !(Number.isSafeInteger(rows) && rows >= 1)) {
       throw new RangeError(
-        `Cannot validate on ${rows} rows in batches of ${batch}: both must be at least one`,
+        `Cannot validate on ${shown(rows)} rows: give a whole number of at least one`,
       );
     }
-    this.#windows = countWindows(stream.length, sequence, "the validation text");
     this.#stream = asStream(stream);
+    this.#windows = countWindows(this.#stream.length, sequence, "the validation text");
+    checkRows(batch, sequence);
     this.#batch = batch;
     this.sequence = sequence;
-    this.rows = Math.min(Math.floor(rows), this.#windows);
+    this.rows = Math.min(rows, this.#windows);
   }
 
   /**
@@ -67,11 +70,11 @@ export class ValidationSet implements Iterable<Batch> {
   *[Symbol.iterator](): Generator<Batch, void> {
     for (let first = 0; first < this.rows; first += this.#batch) {
       const count = Math.min(this.#batch, this.rows - first);
-      const windows = Array.from(
-        { length: count },
-        (_, row) => Math.floor(((first + row) * this.#windows) / this.rows),
-      );
-      yield gatherBatch(this.#stream, this.sequence, windows);
+      let row = first;
+      yield gatherBatch(count, this.sequence, () => ({
+        stream: this.#stream,
+        window: Math.floor((row++ * this.#windows) / this.rows),
+      }));
     }
   }
 }

@@ -1,10 +1,16 @@
+import { ConfigError } from "../errors.ts";
+import { LogitsError } from "./logits_error.ts";
+
 /** How a token is drawn from logits. */
 export interface DrawOptions {
   /** What logits are divided by; 0: always the likeliest token. Default 1. */
   readonly temperature?: number;
   /** Draws from the k likeliest tokens only. Default: all. */
   readonly topK?: number;
-  /** Draws from the fewest likeliest tokens whose probabilities reach p together. Default 1. */
+  /**
+   * Draws from the fewest likeliest tokens whose probabilities, among all tokens, reach p together.
+   * Default 1: from all.
+   */
   readonly topP?: number;
 }
 
@@ -14,14 +20,20 @@ interface Candidate {
   readonly weight: number;
 }
 
+/** Sums of a vocabulary's weights round by less: ten tokens of 0.1 each reach 0.7 with seven. */
+const ROUNDING = 1e-12;
+
 /**
- * Draws a token: softmax of logits over temperature, cut to the k likeliest, then to the nucleus of
- * probability p.
+ * Draws a token: softmax of logits over temperature, cut to the k likeliest tokens and to the nucleus
+ * of probability p. Both cuts are of the whole vocabulary, so with both the smaller set counts.
+ * Libraries that cut to k first and then take p of what is left keep fewer tokens.
  *
- * @param logits `[vocabulary]`.
+ * @param logits `[vocabulary]`; -Infinity for a token that is never drawn.
  * @param uniform A number in [0, 1) that decides.
  * @param options Temperature and cuts.
  * @returns The token; of equal logits the lower one counts as likelier.
+ * @throws {ConfigError} If an option or `uniform` is out of range.
+ * @throws {LogitsError} If there are no logits, one is NaN or Infinity, or all are -Infinity.
  *
  * @example
  * ```ts
@@ -39,37 +51,90 @@ export function drawToken(
   uniform: number,
   options: DrawOptions = {},
 ): number {
+  const problem = drawProblem(options) ?? uniformProblem(uniform) ?? logitsProblem(logits);
+  if (problem !== null) throw new ConfigError(`Cannot draw a token: ${problem}`);
   const { temperature = 1, topK = logits.length, topP = 1 } = options;
-  let best = 0;
-  for (let token = 1; token < logits.length; token++) {
-    if (logits[token]! > logits[best]!) best = token;
-  }
+  const best = likeliestToken(logits);
   if (temperature === 0) return best;
   const weights = new Float64Array(logits.length);
   let total = 0;
   for (let token = 0; token < logits.length; token++) {
     total += weights[token] = Math.exp((logits[token]! - logits[best]!) / temperature);
   }
-  if (topK >= logits.length && topP >= 1) return pick(weights, uniform * total, best);
-  const candidates = nucleus(likeliest(weights, total, topK, topP), topP);
+  if (topK >= logits.length && topP >= 1) return pick(weights, uniform * total);
+  const candidates = topP < 1
+    ? nucleus(likeliest(weights, total, topK, topP), topP * total)
+    : likeliest(weights, total, topK, topP);
   const sum = candidates.reduce((all, { weight }) => all + weight, 0);
-  const at = pick(Float64Array.from(candidates, ({ weight }) => weight), uniform * sum, 0);
+  const at = pick(Float64Array.from(candidates, ({ weight }) => weight), uniform * sum);
   return candidates[at]!.token;
 }
 
-function pick(weights: Float64Array, mark: number, otherwise: number): number {
+/**
+ * What is wrong with the options of a draw.
+ *
+ * @param options Temperature and cuts.
+ * @returns Names the option, its value and what is allowed; null: nothing.
+ */
+export function drawProblem({ temperature, topK, topP }: DrawOptions): string | null {
+  const isNumber = (value: unknown): value is number => typeof value === "number";
+  if (
+    temperature !== undefined &&
+    !(isNumber(temperature) && temperature >= 0 && temperature < Infinity)
+  ) {
+    return `temperature is ${temperature}, expected a number of at least 0`;
+  }
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) {
+    return `top-k is ${topK}, expected a whole number of at least 1`;
+  }
+  if (topP !== undefined && !(isNumber(topP) && topP > 0 && topP <= 1)) {
+    return `top-p is ${topP}, expected a number above 0 and at most 1`;
+  }
+  return null;
+}
+
+function uniformProblem(uniform: number): string | null {
+  const isIn = typeof uniform === "number" && uniform >= 0 && uniform < 1;
+  return isIn ? null : `uniform is ${uniform}, expected a number of at least 0 and below 1`;
+}
+
+function logitsProblem(logits: unknown): string | null {
+  return logits instanceof Float32Array ? null : "logits is no Float32Array";
+}
+
+function likeliestToken(logits: Float32Array): number {
+  const fail = (reason: string): never => {
+    throw new LogitsError(`Cannot draw a token: ${reason}`);
+  };
+  let best = 0;
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token]!;
+    if (!(logit < Infinity)) fail(`the logit of token ${token} is ${logit}`);
+    if (logit > logits[best]!) best = token;
+  }
+  if (logits.length === 0) fail("there are no logits");
+  if (logits[best] === -Infinity) fail("all logits are -Infinity");
+  return best;
+}
+
+/** Where the sum of the weights passes the mark; what no weight has is never picked. */
+function pick(weights: Float64Array, mark: number): number {
   let left = mark;
+  let last = 0;
   for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
     left -= weights[i]!;
     if (left < 0) return i;
+    last = i;
   }
-  return otherwise;
+  // A mark next to the total may come out beyond it by rounding.
+  return last;
 }
 
 /**
  * The k likeliest tokens, likeliest first. With topP < 1, tokens below (1 - p) / V of the total are
- * left out before sorting: all of them together are less than 1 - p, so none is in the nucleus of a
- * whole vocabulary, and of 50,000 tokens only some hundreds are to be sorted.
+ * left out before sorting: all of them together are less than 1 - p, so none is in the nucleus, and
+ * of 50,000 tokens only some hundreds are to be sorted.
  */
 function likeliest(
   weights: Float64Array,
@@ -77,8 +142,10 @@ function likeliest(
   topK: number,
   topP: number,
 ): Candidate[] {
-  const cuts = topK >= weights.length;
-  const least = cuts ? (total * (1 - topP)) / weights.length : kthLargest(weights, topK);
+  const least = Math.max(
+    topK >= weights.length ? 0 : kthLargest(weights, topK),
+    (total * (1 - topP)) / weights.length,
+  );
   const candidates: Candidate[] = [];
   for (let token = 0; token < weights.length; token++) {
     const weight = weights[token]!;
@@ -91,9 +158,10 @@ function kthLargest(weights: Float64Array, k: number): number {
   return weights.toSorted()[weights.length - k]!;
 }
 
-function nucleus(candidates: readonly Candidate[], topP: number): readonly Candidate[] {
-  const total = candidates.reduce((sum, { weight }) => sum + weight, 0);
-  let [count, mass] = [0, 0];
-  while (count < candidates.length && mass < topP * total) mass += candidates[count++]!.weight;
+/** The fewest of the candidates that reach a mass; all of them where they do not. */
+function nucleus(candidates: readonly Candidate[], mass: number): readonly Candidate[] {
+  const enough = mass * (1 - ROUNDING);
+  let [count, sum] = [0, 0];
+  while (count < candidates.length && sum < enough) sum += candidates[count++]!.weight;
   return candidates.slice(0, Math.max(1, count));
 }

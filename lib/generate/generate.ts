@@ -1,3 +1,4 @@
+import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/philox.ts";
 import { TextStream } from "../data/text_stream.ts";
@@ -6,7 +7,8 @@ import { ConfigError } from "../errors.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { read } from "../tensor/transfer.ts";
-import { type DrawOptions, drawToken } from "./draw_token.ts";
+import { type DrawOptions, drawProblem, drawToken } from "./draw_token.ts";
+import { LogitsError } from "./logits_error.ts";
 import { StopFilter } from "./stop_filter.ts";
 
 /** Why a text ended: the model ended the document, a stop string came, or enough tokens. */
@@ -47,8 +49,14 @@ export interface GeneratedPiece {
 /** The counter of draws: a place of its own beside weights and shuffle. */
 const OPERATION = 0xffff0001;
 
+/** Prompts continued at once: more would make a token no cheaper, and only take memory. */
+const MOST_AT_ONCE = 256;
+
+/** Positions of a text; they cross to the kernels as int32. */
+const MOST_TOKENS = 2 ** 31 - 1;
+
 /**
- * Continues prompts, all at once, a token each at a time.
+ * Continues prompts, up to 256 at once, a token each at a time.
  *
  * A prompt follows the end of a document, as a document does in training; an empty one is its start.
  * Draws depend on the seed and the number of the token alone, so a text does not depend on the other
@@ -58,6 +66,7 @@ const OPERATION = 0xffff0001;
  * @param options Model, tokenizer and how to draw.
  * @returns Pieces of the texts as they come, without the prompts.
  * @throws {ConfigError} If an option is out of range.
+ * @throws {LogitsError} If the model's logits are not numbers; names the prompt and the token.
  *
  * @example
  * ```ts
@@ -87,9 +96,18 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void> {
   checkOptions(prompts, options);
-  const { device, model, tokenizer, tokens, signal } = options;
   const texts = prompts.map((prompt, i) => new Text(i, prompt, options));
-  const longest = Math.max(...texts.map(({ start }) => start.length));
+  for (let from = 0; from < texts.length; from += MOST_AT_ONCE) {
+    if (from > 0 && options.signal?.aborted) return;
+    yield* continueTexts(texts.slice(from, from + MOST_AT_ONCE), options);
+  }
+}
+
+async function* continueTexts(
+  texts: readonly Text[],
+  { device, model, tokenizer, tokens, signal }: GenerateOptions,
+): AsyncGenerator<GeneratedPiece, void> {
+  const longest = largest(texts.map(({ start }) => start.length));
   using cache = model.openCache(texts.length, longest + tokens);
   let logits = await readRows(device, () => model.prefill(texts.map(({ start }) => start), cache));
   for (let drawn = 0; drawn < tokens; drawn++) {
@@ -132,7 +150,16 @@ class Text {
     const [word = 0] = philox4x32([number, 0, OPERATION, stream], this.#key);
     // A vocabulary may be padded: tokens that stand for nothing are not drawn.
     const real = logits.subarray(0, tokenizer.vocabularySize);
-    return drawToken(real, word * 2 ** -32, this.#options);
+    try {
+      return drawToken(real, word * 2 ** -32, this.#options);
+    } catch (cause) {
+      if (!(cause instanceof LogitsError)) throw cause;
+      throw new LogitsError(
+        `Cannot generate token ${number + 1} of prompt ${this.#index + 1}: ${cause.message}; the ` +
+          `model's weights are damaged or too large, use an earlier checkpoint`,
+        { cause },
+      );
+    }
   }
 
   /** Takes a token; null where the text is done. */
@@ -167,21 +194,34 @@ async function readRows(
 }
 
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
-  const { tokens, temperature = 1, topK = 1, topP = 1, stop = [], model, tokenizer } = options;
+  const { tokens, stop = [], seed = 0, stream = 0, device, model, tokenizer } = options;
   const require = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`Cannot generate: ${what}`);
   };
+  const isWhole = (value: number, least: number, most: number): boolean =>
+    Number.isSafeInteger(value) && value >= least && value <= most;
+  const areTexts = (value: unknown): boolean =>
+    Array.isArray(value) && value.every((each) => typeof each === "string");
+  require(typeof device?.noGradient === "function", "device is no Device");
+  require(typeof model?.openCache === "function", "model is no LanguageModel");
+  require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
+  require(areTexts(prompts), "prompts is no list of texts");
   require(prompts.length > 0, "there is no prompt");
-  require(Number.isInteger(tokens) && tokens >= 1, `tokens is ${tokens}, expected at least 1`);
   require(
-    temperature >= 0 && temperature < Infinity,
-    `temperature is ${temperature}, expected a number of at least 0`,
+    isWhole(tokens, 1, MOST_TOKENS),
+    `tokens is ${tokens}, expected a whole number from 1 to ${MOST_TOKENS}`,
+  );
+  const problem = drawProblem(options);
+  require(problem === null, problem ?? "");
+  require(
+    isWhole(seed, 0, Number.MAX_SAFE_INTEGER),
+    `seed is ${seed}, expected a whole number from 0 to 2^53 - 1`,
   );
   require(
-    Number.isInteger(topK) && topK >= 1,
-    `top-k is ${topK}, expected a whole number of at least 1`,
+    isWhole(stream, 0, 2 ** 32 - 1),
+    `stream is ${stream}, expected a whole number from 0 to 2^32 - 1`,
   );
-  require(topP > 0 && topP <= 1, `top-p is ${topP}, expected a number above 0 and at most 1`);
+  require(areTexts(stop), "stop is no list of texts");
   require(!stop.includes(""), "a stop string is empty");
   require(
     model.vocabulary >= tokenizer.vocabularySize,

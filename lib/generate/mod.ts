@@ -12,3 +12,4 @@ export {
   type GeneratedPiece,
   type GenerateOptions,
 } from "./generate.ts";
+export { LogitsError } from "./logits_error.ts";

@@ -1,3 +1,5 @@
+import { largest, smallest } from "../extremes.ts";
+
 /**
  * Ends a text at the first stop string. It holds back the text that may turn out to be the start of
  * one, as stop strings may be spread over several tokens.
@@ -34,9 +36,9 @@ export class StopFilter {
     if (found.length > 0) {
       this.#isStopped = true;
       this.#held = "";
-      return text.slice(0, Math.min(...found));
+      return text.slice(0, smallest(found));
     }
-    const kept = Math.max(0, ...this.#stops.map((stop) => overlap(text, stop)));
+    const kept = Math.max(0, largest(this.#stops.map((stop) => overlap(text, stop))));
     this.#held = text.slice(text.length - kept);
     return text.slice(0, text.length - kept);
   }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { largest, smallest } from "../extremes.ts";
 import { smooth, thin } from "./curves.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import { curveColour, MUTED, STAGES } from "./theme.ts";
@@ -65,7 +66,7 @@ const MOST_POINTS = 800;
  */
 export function stepDomain(runs: readonly RunFigures[]): [number, number] {
   const steps = runs.flatMap(({ figures }) => [figures.loss[0]!.step, figures.loss.at(-1)!.step]);
-  return [Math.min(...steps), Math.max(...steps)];
+  return [smallest(steps), largest(steps)];
 }
 
 /**
@@ -119,7 +120,7 @@ export function curveColours(
   names: readonly string[],
   colours: readonly string[] = names.map((_, index) => curveColour(index)),
 ): Spec {
-  const longest = Math.max(...names.map(({ length }) => length));
+  const longest = largest(names.map(({ length }) => length));
   return {
     field: "name",
     type: "nominal",

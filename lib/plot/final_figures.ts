@@ -4,6 +4,7 @@
  * @module
  */
 
+import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../train/parameter_count.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
@@ -69,12 +70,10 @@ export function finalFigures(run: RunFigures): FinalFigures {
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: routed ? last50th("sparsity") : null,
     target: routed ? 1 - moe.active / moe.experts : null,
-    layers: routed
-      ? [Math.min(...last.sparsity_per_layer), Math.max(...last.sparsity_per_layer)]
-      : null,
+    layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: relu ? finite(last.lambda) : null,
     sparseFrom: relu ? sparseFrom(stages) : null,
-    largestLoad: routed ? Math.max(...ratios) : null,
+    largestLoad: routed ? largest(ratios) : null,
     idleExperts: routed ? ratios.filter((ratio) => ratio === 0).length : null,
     tokensPerSecond: median(figures.tokens_per_second.map(({ value }) => value)),
     memory: finite(

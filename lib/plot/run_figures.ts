@@ -15,6 +15,7 @@ import {
 } from "../train/metrics.ts";
 import { findRun } from "../train/find_run.ts";
 import type { Stage } from "../train/stage.ts";
+import { visibleName } from "../visible.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 
 /** A figure at a step. */
@@ -174,7 +175,14 @@ class FiguresReader {
 
   /** Adds a validation's line; gives what is wrong with it. */
   addValidation(line: ValidationMetrics): string | null {
-    this.#validations.push({ ...line, valid_loss: numberOf(line.valid_loss) });
+    const { valid_loss_by_domain: losses } = line;
+    const named = Object.entries(losses ?? {})
+      .map(([domain, loss]) => [visibleName(domain), loss]);
+    this.#validations.push({
+      ...line,
+      valid_loss: numberOf(line.valid_loss),
+      ...(losses === undefined ? {} : { valid_loss_by_domain: Object.fromEntries(named) }),
+    });
     return null;
   }
 

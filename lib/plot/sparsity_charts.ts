@@ -4,6 +4,7 @@
  * @module
  */
 
+import { largest, smallest } from "../extremes.ts";
 import {
   type Chart,
   curveColours,
@@ -153,7 +154,7 @@ function layerBand(run: RunFigures, { x, y }: Spec, colour: number): Spec[] {
   const values = figures.sparsity.flatMap(({ step }, index) => {
     if (!steps.has(step)) return [];
     const each = layers.map((points) => points[index]?.value ?? NaN).filter(Number.isFinite);
-    return each.length === 0 ? [] : [{ step, low: Math.min(...each), high: Math.max(...each) }];
+    return each.length === 0 ? [] : [{ step, low: smallest(each), high: largest(each) }];
   });
   return [{
     data: { values },

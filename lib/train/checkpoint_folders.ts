@@ -9,7 +9,8 @@
  * @module
  */
 
-import { exists } from "./files.ts";
+import { requireWhole } from "../arguments.ts";
+import { exists, onPath } from "./files.ts";
 
 /** The weights. */
 export const MODEL = "model.safetensors";
@@ -118,6 +119,7 @@ export function listCheckpoints(root: string): CheckpointFolder[] {
  * ```
  */
 export function removeLaterCheckpoints(root: string, step: number): CheckpointFolder[] {
+  requireWhole("remove checkpoints", "step", step);
   const later = listCheckpoints(root).filter((checkpoint) => checkpoint.step > step);
   later.forEach(({ path }) => removeCheckpoint(path));
   return later;
@@ -125,8 +127,10 @@ export function removeLaterCheckpoints(root: string, step: number): CheckpointFo
 
 /** The marker goes first: half-removed, the checkpoint counts as incomplete. */
 export function removeCheckpoint(path: string): void {
-  Deno.removeSync(`${path}/${DONE}`);
-  Deno.removeSync(path, { recursive: true });
+  onPath("remove the checkpoint", path, () => {
+    Deno.removeSync(`${path}/${DONE}`);
+    Deno.removeSync(path, { recursive: true });
+  });
 }
 
 /** What a killed run left behind. The run directory's lock makes sure that it is nobody else's. */
@@ -134,7 +138,9 @@ export function removeRemains(root: string): void {
   for (const name of entriesOf(root)) {
     const isRemains = /^\.step-\d+\.(tmp|old)$/.test(name) ||
       /^step-\d+$/.test(name) && !exists(`${root}/${name}/${DONE}`);
-    if (isRemains) Deno.removeSync(`${root}/${name}`, { recursive: true });
+    if (!isRemains) continue;
+    const path = `${root}/${name}`;
+    onPath("remove", path, () => Deno.removeSync(path, { recursive: true }));
   }
 }
 
@@ -144,5 +150,6 @@ export function folderName(step: number): string {
 }
 
 function entriesOf(root: string): string[] {
-  return exists(root) ? Array.from(Deno.readDirSync(root), (entry) => entry.name) : [];
+  if (!exists(root)) return [];
+  return onPath("read", root, () => Array.from(Deno.readDirSync(root), (entry) => entry.name));
 }

@@ -29,6 +29,8 @@ export interface CheckpointState {
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
   readonly config_hash: string;
+  /** Device, instruction set, threads and products that computed it; early checkpoints lack it. */
+  readonly machine?: Readonly<Record<string, string>> | undefined;
   /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -52,6 +54,7 @@ const STATE = z.strictObject({
   text: z.string().optional(),
   seed: count,
   config_hash: z.string(),
+  machine: z.record(z.string(), z.string()).optional(),
   versions: z.record(z.string(), z.string()),
 });
 
@@ -83,4 +86,21 @@ export function readCheckpointState(path: string): CheckpointState {
   throw new CheckpointError(`Cannot read ${path}: ${key.join(".") || "the whole"}: ${message}`, {
     cause: result.error,
   });
+}
+
+/**
+ * Makes sure that a state could be read again.
+ *
+ * @param state The state.
+ * @returns The same.
+ * @throws {CheckpointError} Names the key that is wrong.
+ */
+export function checkCheckpointState(state: CheckpointState): CheckpointState {
+  const result = STATE.safeParse(state);
+  if (result.success) return state;
+  const { path = [], message = "" } = result.error.issues[0] ?? {};
+  throw new CheckpointError(
+    `Cannot write the checkpoint: state.${path.join(".") || "the whole"}: ${message}`,
+    { cause: result.error },
+  );
 }

@@ -58,6 +58,8 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
   if (heads % groups !== 0) {
     problems.push(`model.heads is ${heads}, expected a multiple of model.groups (${groups})`);
   }
+  // What follows from hidden is not held by the schema.
+  if (ffn >= 2 ** 31) problems.push(`model.ffn is ${ffn}, expected below 2^31`);
   if (ffn % moe.granularity !== 0) {
     problems.push(
       `model.ffn is ${ffn}, expected a multiple of moe.granularity (${moe.granularity})`,

@@ -5,6 +5,9 @@
  */
 
 import type { CorpusEvent } from "../data/corpus.ts";
+import type { PassedOver } from "../data/document.ts";
+import type { Corpus, CorpusSide } from "../data/tokenized_text.ts";
+import type { TrainConfig } from "./config.ts";
 
 /** Between two notices: often enough to follow, seldom enough for a log. */
 const INTERVAL_MS = 3000;
@@ -51,8 +54,80 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
         return notice(`Cached tokens are built anew: ${event.reason}`);
       case "cache-unavailable":
         return notice(`Tokens are not kept for the next time: ${event.reason}`);
+      case "passed-over":
+        return passedOver(event.found, notice);
+      case "shared-documents":
+        return notice(
+          `${event.shared} of the ${event.documents} documents to validate on are also in the ` +
+            `training text: the validation loss will look better than it is`,
+        );
     }
   };
+}
+
+/**
+ * Says which domains are too short to be treated like others.
+ *
+ * @param corpus The text.
+ * @param data How it is cut, and the domains' weights.
+ * @returns Notices.
+ */
+export function domainNotices(
+  { train, validation, validationFraction }: Corpus,
+  { sequence, weights }: Pick<TrainConfig["data"], "sequence" | "weights">,
+): string[] {
+  const notices: string[] = [];
+  const say = (names: readonly string[], what: string): void => {
+    if (names.length > 0) {
+      notices.push(`${counted(names.length, "domain")} ${what}: ${listed(names)}`);
+    }
+  };
+  if (train.domains.size > 1) {
+    const weighed = Object.keys(weights).length > 0;
+    if (weighed) {
+      say(shortOf(train, sequence), "shorter than a row are drawn together, by weight");
+    }
+    say(
+      shortOf(validation, sequence),
+      "with less than a row to validate on have no loss of their own",
+    );
+  }
+  if (validationFraction !== null) {
+    const absent = [...train.domains.keys()].filter((name) => !validation.domains.has(name));
+    say(absent, "without a document to validate on");
+  }
+  return notices;
+}
+
+function shortOf({ domains }: CorpusSide, sequence: number): string[] {
+  return [...domains].filter(([, { tokens }]) => tokens.length <= sequence).map(([name]) => name);
+}
+
+function passedOver(found: readonly PassedOver[], notice: (text: string) => void): void {
+  const files = found.filter(({ kind }) => kind === "file");
+  if (files.length > 0) {
+    const names = listed(files.map(({ path, reason }) => `${path} (${reason})`));
+    notice(`Passed over ${counted(files.length, "file")} without text: ${names}`);
+  }
+  const cut = found.filter(({ kind }) => kind === "trailing-bytes").map(({ path }) => path);
+  if (cut.length > 0) notice(`Ignored what follows the gzip data of ${listed(cut)}`);
+}
+
+/** The first of some names, and how many there are besides. */
+export function listed(names: readonly string[]): string {
+  const most = 3;
+  // Names come from files: a control character in one must not reach a terminal.
+  const shown = names.slice(0, most).map((name) => name.replace(/\p{Cc}/gu, escaped)).join(", ");
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+/** A number and what it counts. */
+export function counted(count: number, what: string): string {
+  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
 function megabytes(bytes: number): string {

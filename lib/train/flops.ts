@@ -8,6 +8,7 @@
  * @module
  */
 
+import { requireFinite, requireWhole } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "./config.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
@@ -45,6 +46,9 @@ export function formulaFlops(
   moe: Pick<MoEConfig, "active">,
   sequence: number,
 ): number {
+  requireSizes(model);
+  requireWhole(COUNT, "moe.active", moe?.active, { least: 1 });
+  requireWhole(COUNT, "sequence", sequence, { least: 1 });
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = 1 + groups / heads + sequence / hidden;
   const experts = 1.5 * moe.active * (ffn / hidden);
@@ -114,13 +118,20 @@ export function executedFlops(
   moe: Pick<MoEConfig, "router" | "experts" | "granularity">,
   work: ExecutedWork,
 ): ExecutedFlops {
+  requireSizes(model);
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const { sequences, sequence, rows } = work;
+  for (const [name, value] of Object.entries({ sequences, sequence })) {
+    requireWhole(COUNT, `work.${name}`, value, { least: 1 });
+  }
+  requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
+  requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
   if (rows.length !== layers) {
     throw new RangeError(
       `Cannot count FLOPs: ${rows.length} counts of routed rows for ${layers} layers`,
     );
   }
+  rows.forEach((count, layer) => requireFinite(COUNT, `work.rows[${layer}]`, count));
   const tokens = sequences * sequence;
   const weights = 2 * hidden ** 2 * (1 + groups / heads);
   const pairs = (sequences * sequence * (sequence + 1)) / 2;
@@ -134,4 +145,13 @@ export function executedFlops(
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };
+}
+
+const COUNT = "count FLOPs";
+
+function requireSizes(model: FlopsModel): void {
+  for (const name of ["layers", "hidden", "heads", "groups", "ffn", "vocabulary"] as const) {
+    // A layer alone has no vocabulary.
+    requireWhole(COUNT, `model.${name}`, model?.[name], { least: name === "vocabulary" ? 0 : 1 });
+  }
 }

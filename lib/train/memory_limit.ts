@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireConfig } from "./require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "./config.ts";
 import { estimateMemory } from "./memory_estimate.ts";
@@ -19,6 +20,8 @@ const GIB = 2 ** 30;
  * @param config The configuration, which may name it.
  * @param deviceBytes The device's memory in bytes.
  * @returns Bytes.
+ * @throws {ConfigError} If the configuration names more than the device has.
+ * @throws {RangeError} If `deviceBytes` is no number above 0.
  *
  * @example
  * ```ts
@@ -29,7 +32,17 @@ const GIB = 2 ** 30;
  * ```
  */
 export function memoryLimit({ memory }: TrainConfig, deviceBytes: number): number {
-  return memory.limit_gib === null ? DEFAULT_SHARE * deviceBytes : memory.limit_gib * GIB;
+  requireConfig({ memory }, ["memory"]);
+  if (!(deviceBytes > 0)) {
+    throw new RangeError(`Cannot limit memory: deviceBytes is ${deviceBytes}, expected above 0`);
+  }
+  if (memory.limit_gib === null) return DEFAULT_SHARE * deviceBytes;
+  const limit = memory.limit_gib * GIB;
+  if (limit <= deviceBytes) return limit;
+  throw new ConfigError(
+    `Cannot train: memory.limit_gib is ${memory.limit_gib}, the device has ` +
+      `${gibibytes(deviceBytes)}; leave it out, or name less`,
+  );
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireWhole } from "../arguments.ts";
 import { exists, onPath, writeAllSync } from "./files.ts";
 import type { Stage } from "./stage.ts";
 
@@ -21,7 +22,7 @@ export interface StepMetrics {
   readonly sparsity: number;
   /** The same of each layer. */
   readonly sparsity_per_layer: readonly number[];
-  /** λ that the step used. */
+  /** λ that the step used; 0 where the router has none. */
   readonly lambda: number;
   /** L_reg of equation 9 or 10, without λ; TopK: its balance loss without coefficient. */
   readonly l1_reg: number;
@@ -187,6 +188,9 @@ export class JsonlSink implements MetricsSink {
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
+    if (!isLine(line)) {
+      throw new TypeError(`Cannot write to ${this.#path}: line is no figures of a step`);
+    }
     const bytes = this.#encoder.encode(`${JSON.stringify(line)}\n`);
     onPath("write", this.#path, () => writeAllSync(this.#file, bytes));
   }
@@ -258,7 +262,8 @@ export function* metricsLines(path: string): Generator<FoundLine> {
   let [held, number, end] = [0, 0, 0];
   for (;;) {
     if (held === buffer.length) buffer = grown(buffer);
-    const read = file.readSync(buffer.subarray(held));
+    const free = buffer.subarray(held);
+    const read = onPath("read", path, () => file.readSync(free));
     if (read === null) return;
     const filled = buffer.subarray(0, held + read);
     let start = 0;
@@ -300,6 +305,7 @@ export function* metricsLines(path: string): Generator<FoundLine> {
  * ```
  */
 export function truncateMetrics(path: string, step: number): void {
+  requireWhole("drop figures", "step", step);
   if (!exists(path)) return;
   let kept = 0;
   for (const { line, end } of metricsLines(path)) {
@@ -329,7 +335,10 @@ function parseLine(text: string, path: string, number: number): MetricsLine {
   } catch (cause) {
     return fail("it is not JSON", cause);
   }
-  const isLine = typeof line === "object" && line !== null &&
-    Number.isInteger((line as { step?: unknown }).step);
-  return isLine ? line as MetricsLine : fail("it holds no figures of a step");
+  return isLine(line) ? line : fail("it holds no figures of a step");
+}
+
+function isLine(value: unknown): value is MetricsLine {
+  return typeof value === "object" && value !== null &&
+    Number.isInteger((value as { step?: unknown }).step);
 }

@@ -78,12 +78,8 @@ export { type TensorBoardOptions, TensorBoardSink } from "./tensorboard/sink.ts"
 export type { Sample } from "./samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
 export type { SafetensorsDType, TensorSpec } from "./safetensors_header.ts";
-export {
-  type FileDigest,
-  SafetensorsFile,
-  type TensorEntry,
-  writeSafetensors,
-} from "./safetensors.ts";
+export { type FileDigest, SafetensorsFile } from "./safetensors.ts";
+export { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 export type { CheckpointState } from "./checkpoint_state.ts";
 export {
   type CheckpointFolder,

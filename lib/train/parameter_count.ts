@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireConfig } from "./require.ts";
 import type { ModelConfig, MoEConfig } from "./config.ts";
 
 /** Parameters of a model. */
@@ -41,6 +42,7 @@ export interface ParameterCount {
  * ```
  */
 export function countParameters(model: ModelConfig, moe: MoEConfig): ParameterCount {
+  requireConfig({ model, moe }, ["model", "moe"]);
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const keyValue = groups * (hidden / heads);
   const expert = 3 * hidden * ffn;

@@ -105,6 +105,8 @@ export function resolveConfig(
   layers: readonly ConfigLayer[],
   options: ParseConfigOptions = {},
 ): TrainConfig {
+  // A layer may come from a caller without types.
+  for (const layer of layers) parseConfigLayer(layer, options);
   const preset = layers.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
   const config = complete(preset, mergeConfigLayers([presetLayer(preset), ...layers]));
   const problems = crossFieldProblems(config);

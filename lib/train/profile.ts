@@ -1,5 +1,6 @@
 /** Where the time of a training step goes: by phase and kernel, as a table and as a trace. @module */
 
+import { requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { timeCalls } from "../ffi/mod.ts";
 
@@ -108,6 +109,8 @@ export class StepProfile implements Disposable {
    * @param options What to pass over and to trace.
    */
   constructor(device: Device, { skip = 3, traced = 5 }: ProfileOptions = {}) {
+    requireWhole("profile", "skip", skip);
+    requireWhole("profile", "traced", traced);
     this.#skip = skip;
     this.#traced = traced;
     this.#timing = timeCalls(memoryOf(device).kernels, (name, start, end) => {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { requireConfig } from "./require.ts";
 import { createHash } from "node:crypto";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "./config.ts";
@@ -46,6 +47,7 @@ function fixedValues(config: TrainConfig): Map<string, unknown> {
  * ```
  */
 export function configHash(config: TrainConfig): string {
+  requireConfig(config);
   const sorted = [...fixedValues(config)].sort(([a], [b]) => a < b ? -1 : 1);
   return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
@@ -68,6 +70,8 @@ export function configHash(config: TrainConfig): string {
  * ```
  */
 export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
+  requireConfig(saved);
+  requireConfig(config);
   const wanted = fixedValues(config);
   const changed = [...fixedValues(saved)]
     .filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(wanted.get(key)))

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireConfig } from "./require.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import {
@@ -111,6 +112,7 @@ export class RunDirectory implements Disposable {
    * @throws {FileError} It cannot be made or written to, or another process trains in it.
    */
   static create(config: TrainConfig, options: CreateRunOptions = {}): RunDirectory {
+    requireConfig(config);
     using stack = new DisposableStack();
     const { path, made } = config.out === null
       ? newFolder(config, options)

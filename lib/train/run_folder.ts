@@ -57,7 +57,7 @@ function isMissing(path: string): boolean {
   try {
     return !exists(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return false;
+    if ((error as Error).cause instanceof Deno.errors.NotCapable) return false;
     throw error;
   }
 }

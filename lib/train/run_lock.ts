@@ -76,13 +76,16 @@ export class RunLock implements Disposable {
   /** Gives the lock back and removes its file: for a directory in which no run began. */
   remove(): void {
     if (Deno.build.os === "windows") this.#file.close();
-    Deno.removeSync(this.#path);
+    onPath("remove", this.#path, () => Deno.removeSync(this.#path));
     if (Deno.build.os !== "windows") this.#file.close();
   }
 
   /** Gives the lock back. The file stays: the next process may be waiting to open it. */
   [Symbol.dispose](): void {
-    this.#file.truncateSync();
-    this.#file.close();
+    try {
+      onPath("write", this.#path, () => this.#file.truncateSync());
+    } finally {
+      this.#file.close();
+    }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Reading and writing files of the safetensors format, tensor by tensor, so that a large model
- * needs no second copy in memory.
+ * Reading files of the safetensors format, tensor by tensor, so that a large model needs no second
+ * copy in memory.
  *
  * @module
  */
@@ -8,47 +8,15 @@
 import { createHash } from "node:crypto";
 import { CheckpointError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
-import { onPath, writeAllSync } from "./files.ts";
+import { onPath } from "./files.ts";
+import { READABLE, widen, widens } from "./safetensors_values.ts";
 import {
   decodeHeader,
-  encodeHeader,
   MAX_HEADER_BYTES,
-  placeTensors,
   type SafetensorsHeader,
   type TensorPlace,
   type TensorSpec,
 } from "./safetensors_header.ts";
-
-/**
- * A tensor to be written.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { SafetensorsFile, type TensorEntry, writeSafetensors } from "@remoe/remoe/train";
- *
- * const entry: TensorEntry = {
- *   name: "large",
- *   dtype: "F32",
- *   shape: [2, 1000],
- *   *read() { // row by row, so that it is never in memory whole
- *     for (const value of [1, 2]) yield new Uint8Array(new Float32Array(1000).fill(value).buffer);
- *   },
- * };
- * const folder = Deno.makeTempDirSync();
- * assert(writeSafetensors(`${folder}/one.safetensors`, [entry]).bytes > 8000);
- * Deno.removeSync(folder, { recursive: true });
- * ```
- */
-export interface TensorEntry extends TensorSpec {
-  /**
-   * Gives the tensor's elements, little-endian and row-major, whole or in pieces. It is called
-   * once, when the tensor's turn has come.
-   *
-   * @returns Its bytes, as many as shape and type ask for.
-   */
-  read(): Uint8Array | Iterable<Uint8Array>;
-}
 
 /** Size and content of a file, as a checkpoint's marker keeps them. */
 export interface FileDigest {
@@ -56,85 +24,6 @@ export interface FileDigest {
   readonly bytes: number;
   /** SHA-256 of the file in hexadecimal. */
   readonly sha256: string;
-}
-
-/**
- * Writes a safetensors file and waits until it is on the disk.
- *
- * @param path The file; it must not exist.
- * @param entries The tensors in the order of their data.
- * @param metadata Free texts about the file.
- * @returns Its size and SHA-256, worked out while writing.
- * @throws {CheckpointError} Two tensors have one name, or a tensor's bytes do not fit its shape.
- * @throws {FileError} The file cannot be written: there is no space, or no permission.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { SafetensorsFile, writeSafetensors } from "@remoe/remoe/train";
- *
- * const folder = Deno.makeTempDirSync();
- * const path = `${folder}/model.safetensors`;
- * const weight = new Float32Array([1, 2, 3, 4]);
- * writeSafetensors(path, [{
- *   name: "weight",
- *   dtype: "F32",
- *   shape: [2, 2],
- *   read: () => new Uint8Array(weight.buffer),
- * }]);
- * using file = SafetensorsFile.open(path);
- * assertEquals(new Float32Array(file.read("weight").buffer), weight);
- * Deno.removeSync(folder, { recursive: true });
- * ```
- */
-export function writeSafetensors(
-  path: string,
-  entries: Iterable<TensorEntry>,
-  metadata: Readonly<Record<string, string>> = {},
-): FileDigest {
-  const list = [...entries];
-  const tensors = placeTensors(list);
-  const header = encodeHeader({ tensors, metadata });
-  return onPath("write", path, () => writeTensors(path, header, tensors, list));
-}
-
-function writeTensors(
-  path: string,
-  header: Uint8Array,
-  tensors: readonly TensorPlace[],
-  entries: readonly TensorEntry[],
-): FileDigest {
-  using file = Deno.openSync(path, { write: true, createNew: true });
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const append = (chunk: Uint8Array): void => {
-    writeAllSync(file, chunk);
-    hash.update(chunk);
-    bytes += chunk.length;
-  };
-  append(header);
-  tensors.forEach((tensor, index) => appendTensor(path, tensor, entries[index]!.read(), append));
-  file.syncSync();
-  return { bytes, sha256: hash.digest("hex") };
-}
-
-function appendTensor(
-  path: string,
-  { name, shape, dtype, bytes }: TensorPlace,
-  data: Uint8Array | Iterable<Uint8Array>,
-  append: (chunk: Uint8Array) => void,
-): void {
-  let written = 0;
-  for (const chunk of data instanceof Uint8Array ? [data] : data) {
-    append(chunk);
-    written += chunk.length;
-  }
-  if (written !== bytes) {
-    throw new CheckpointError(
-      `Cannot write ${path}: tensor ${name} [${shape.join(", ")}] of ${dtype} takes ${bytes} ` +
-        `bytes and gave ${written}`,
-    );
-  }
 }
 
 /**
@@ -208,29 +97,36 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * Reads a tensor.
+   * Reads a tensor. F16 and BF16 come as fp32, exactly, where `expected` asks for F32.
    *
    * @param name The tensor's name.
    * @param expected What the caller needs; another shape or dtype is an error.
    * @returns Its elements, little-endian and row-major.
-   * @throws {CheckpointError} There is no such tensor, it is not as expected, or the file ends.
+   * @throws {CheckpointError} There is no such tensor, it is not as expected or of a dtype that is only
+   * listed, or the file ends.
    */
   read(name: string, expected?: Omit<TensorSpec, "name">): Uint8Array<ArrayBuffer> {
     const place = this.#find(name, expected);
+    const isWidened = expected !== undefined && expected.dtype !== place.dtype;
     const bytes = new Uint8Array(place.bytes);
-    this.#file.seekSync(this.#dataStart + place.offset, Deno.SeekMode.Start);
-    readFull(this.#file, bytes);
-    return bytes;
+    this.#readAt(place, 0, bytes);
+    if (!isWidened) return bytes;
+    const wide = new Uint8Array(2 * bytes.length);
+    widen(bytes, place.dtype, wide);
+    return wide;
   }
 
   /**
-   * Reads a tensor piece by piece, for one that should not be in memory whole.
+   * Reads a tensor piece by piece, for one that should not be in memory whole. F16 and BF16 come as
+   * fp32, exactly, where `expected` asks for F32.
    *
    * @param name The tensor's name.
    * @param expected What the caller needs; another shape or dtype is an error.
-   * @param buffer What pieces are read into, each over the one before.
+   * @param buffer What pieces are read into, each over the one before; a multiple of 8 bytes.
    * @returns The pieces in order.
-   * @throws {CheckpointError} There is no such tensor, it is not as expected, or the file ends.
+   * @throws {CheckpointError} There is no such tensor, it is not as expected or of a dtype that is only
+   * listed, or the file ends.
+   * @throws {RangeError} The buffer is empty, or no multiple of 8 bytes.
    */
   *pieces(
     name: string,
@@ -238,11 +134,29 @@ export class SafetensorsFile implements Disposable {
     buffer: Uint8Array<ArrayBuffer>,
   ): Generator<Uint8Array<ArrayBuffer>> {
     const place = this.#find(name, expected);
-    for (let done = 0; done < place.bytes; done += buffer.length) {
-      const piece = buffer.subarray(0, Math.min(buffer.length, place.bytes - done));
-      this.#file.seekSync(this.#dataStart + place.offset + done, Deno.SeekMode.Start);
-      readFull(this.#file, piece);
-      yield piece;
+    checkBuffer(name, buffer);
+    const narrow = expected.dtype === place.dtype ? null : new Uint8Array(buffer.length / 2);
+    const target = narrow ?? buffer;
+    for (let done = 0; done < place.bytes; done += target.length) {
+      const piece = target.subarray(0, Math.min(target.length, place.bytes - done));
+      this.#readAt(place, done, piece);
+      if (narrow === null) {
+        yield piece;
+        continue;
+      }
+      const wide = buffer.subarray(0, 2 * piece.length);
+      widen(piece, place.dtype, wide);
+      yield wide;
+    }
+  }
+
+  #readAt({ name, offset }: TensorPlace, from: number, target: Uint8Array): void {
+    try {
+      this.#file.seekSync(this.#dataStart + offset + from, Deno.SeekMode.Start);
+      readFull(this.#file, target);
+    } catch (cause) {
+      const reason = systemReason(cause);
+      throw new CheckpointError(`Cannot read tensor ${name} of ${this.path}: ${reason}`, { cause });
     }
   }
 
@@ -250,6 +164,12 @@ export class SafetensorsFile implements Disposable {
     const place = this.#places.get(name);
     if (place === undefined) {
       throw new CheckpointError(`Cannot read tensor ${name}: ${this.path} does not hold it`);
+    }
+    if (!READABLE.includes(place.dtype)) {
+      throw new CheckpointError(
+        `Cannot read tensor ${name}: ${this.path} holds it as ${place.dtype}, which is none of ` +
+          `${READABLE.join(", ")}; convert it first`,
+      );
     }
     if (expected !== undefined) this.#check(place, expected);
     return place;
@@ -259,7 +179,9 @@ export class SafetensorsFile implements Disposable {
     const [held, needed] = [place, expected].map(({ dtype, shape }) =>
       `${dtype} [${shape.join(", ")}]`
     );
-    if (held !== needed) {
+    const isAlike = place.shape.join() === expected.shape.join() &&
+      (place.dtype === expected.dtype || widens(place.dtype, expected.dtype));
+    if (!isAlike) {
       throw new CheckpointError(
         `Cannot read tensor ${place.name}: ${this.path} holds ${held}, the model needs ${needed}`,
       );
@@ -312,6 +234,15 @@ function readHeader(file: Deno.FsFile): { header: SafetensorsHeader; dataStart: 
   readFull(file, json);
   const dataStart = 8 + json.length;
   return { header: decodeHeader(json, size - dataStart), dataStart };
+}
+
+function checkBuffer(name: string, buffer: Uint8Array): void {
+  const isUsable = buffer instanceof Uint8Array && buffer.length > 0 && buffer.length % 8 === 0 &&
+    buffer.byteOffset % 4 === 0;
+  if (isUsable) return;
+  throw new RangeError(
+    `Cannot read tensor ${name} into a buffer of ${buffer?.length} bytes: it takes a multiple of 8`,
+  );
 }
 
 function readFull(file: Deno.FsFile, target: Uint8Array): void {

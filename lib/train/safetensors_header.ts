@@ -7,16 +7,58 @@
 
 import { CheckpointError } from "../errors.ts";
 
-/** Element types that checkpoints use, by the format's names. */
-export type SafetensorsDType = "F32" | "BF16" | "F64" | "I32" | "I64";
+/** Element types by the format's names. */
+export type SafetensorsDType =
+  | "F64"
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "F8_E4M3FNUZ"
+  | "F8_E5M2FNUZ"
+  | "F8_E8M0"
+  | "F6_E2M3"
+  | "F6_E3M2"
+  | "F4"
+  | "C64"
+  | "I64"
+  | "U64"
+  | "I32"
+  | "U32"
+  | "I16"
+  | "U16"
+  | "I8"
+  | "U8"
+  | "BOOL";
 
-/** Bytes of one element. */
-export const DTYPE_BYTES: Readonly<Record<SafetensorsDType, number>> = {
-  F32: 4,
-  BF16: 2,
-  F64: 8,
-  I32: 4,
-  I64: 8,
+/**
+ * Bits of one element of every type that the format has. Checkpoints are of F32; other programs'
+ * files may hold any.
+ */
+const DTYPE_BITS: Readonly<Record<SafetensorsDType, number>> = {
+  F64: 64,
+  F32: 32,
+  F16: 16,
+  BF16: 16,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  F8_E8M0: 8,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F4: 4,
+  C64: 64,
+  I64: 64,
+  U64: 64,
+  I32: 32,
+  U32: 32,
+  I16: 16,
+  U16: 16,
+  I8: 8,
+  U8: 8,
+  BOOL: 8,
 };
 
 /** The longest header that readers of the format accept. */
@@ -26,7 +68,7 @@ export const MAX_HEADER_BYTES = 100_000_000;
 export interface TensorSpec {
   /** The tensor's name, unique in its file. */
   readonly name: string;
-  /** Type of the elements. */
+  /** Type of the elements, by the format's names. */
   readonly dtype: SafetensorsDType;
   /** Sizes, outermost first; empty for a scalar. */
   readonly shape: readonly number[];
@@ -52,10 +94,10 @@ export interface SafetensorsHeader {
  * The bytes a tensor takes.
  *
  * @param spec Its dtype and shape.
- * @returns Bytes; 0 where a size is 0.
+ * @returns Bytes; 0 where a size is 0; a fraction where elements of 4 or 6 bits fill no whole byte.
  */
 export function tensorBytes(spec: Pick<TensorSpec, "dtype" | "shape">): number {
-  return spec.shape.reduce((product, size) => product * size, DTYPE_BYTES[spec.dtype]);
+  return spec.shape.reduce((product, size) => product * size, DTYPE_BITS[spec.dtype] / 8);
 }
 
 /**
@@ -63,7 +105,8 @@ export function tensorBytes(spec: Pick<TensorSpec, "dtype" | "shape">): number {
  *
  * @param specs The tensors in the order of their data.
  * @returns The same with their places.
- * @throws {CheckpointError} Two tensors have one name, or a name is the format's own.
+ * @throws {CheckpointError} Two tensors have one name, a name is the format's own, or a dtype or a
+ * shape is none of the format's.
  */
 export function placeTensors(specs: Iterable<TensorSpec>): TensorPlace[] {
   const names = new Set<string>();
@@ -72,6 +115,11 @@ export function placeTensors(specs: Iterable<TensorSpec>): TensorPlace[] {
     if (name === "__metadata__" || names.has(name)) {
       const reason = names.has(name) ? "two tensors have it" : "the format reserves it";
       throw new CheckpointError(`Cannot write tensor ${JSON.stringify(name)}: ${reason}`);
+    }
+    if (!isDType(dtype) || !isSizes(shape) || !Number.isInteger(tensorBytes({ dtype, shape }))) {
+      throw new CheckpointError(
+        `Cannot write tensor ${JSON.stringify(name)}: the format has no ${dtype} [${shape}]`,
+      );
     }
     names.add(name);
     const place = { name, dtype, shape, offset, bytes: tensorBytes({ dtype, shape }) };
@@ -116,8 +164,11 @@ export function encodeHeader({ tensors, metadata }: SafetensorsHeader): Uint8Arr
  */
 export function decodeHeader(json: Uint8Array, dataBytes: number): SafetensorsHeader {
   const root = parseObject(json);
-  const { __metadata__: about, ...entries } = root;
-  const tensors = Object.entries(entries).map(([name, entry]) => decodePlace(name, entry));
+  const tensors: TensorPlace[] = [];
+  // Not `Object.entries()`: of 300,000 tensors it takes four times as long.
+  for (const name in root) {
+    if (name !== METADATA) tensors.push(decodePlace(name, root[name]));
+  }
   tensors.sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
   let end = 0;
   for (const { name, offset, bytes } of tensors) {
@@ -130,38 +181,39 @@ export function decodeHeader(json: Uint8Array, dataBytes: number): SafetensorsHe
   if (end !== dataBytes) {
     throw new CheckpointError(`the tensors take ${end} bytes, the file holds ${dataBytes}`);
   }
-  return { tensors, metadata: decodeMetadata(about) };
+  return { tensors, metadata: decodeMetadata(root[METADATA]) };
 }
+
+/** The key that is no tensor's name. */
+const METADATA = "__metadata__";
 
 function parseObject(json: Uint8Array): Record<string, unknown> {
   // Padding is allowed at the end only: other programs check the first byte.
   if (json[0] !== 0x7b) throw new CheckpointError("its header does not begin with {");
-  let text: string;
-  let root: unknown;
+  let root: Record<string, unknown>;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(json);
-    root = JSON.parse(text);
+    root = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
   } catch (cause) {
     throw new CheckpointError("its header is not JSON in UTF-8", { cause });
   }
-  if (countKeys(text) !== countParsedKeys(root)) {
+  if (countKeys(json) !== countParsedKeys(root)) {
     throw new CheckpointError("its header names a key twice");
   }
-  return root as Record<string, unknown>;
+  return root;
 }
 
 function decodePlace(name: string, entry: unknown): TensorPlace {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
-  if (typeof dtype !== "string" || !Object.hasOwn(DTYPE_BYTES, dtype)) {
+  if (!isDType(dtype)) {
     throw new CheckpointError(
       `tensor ${name} has dtype ${JSON.stringify(dtype)}, which is none of ` +
-        Object.keys(DTYPE_BYTES).join(", "),
+        Object.keys(DTYPE_BITS).join(", "),
     );
   }
   if (!isSizes(shape) || !isSizes(offsets) || offsets.length !== 2) {
     throw new CheckpointError(`tensor ${name} has a shape or offsets that are not whole numbers`);
   }
-  const spec = { name, dtype: dtype as SafetensorsDType, shape };
+  const spec = { name, dtype, shape };
   const bytes = tensorBytes(spec);
   const [begin, end] = offsets as [number, number];
   if (!Number.isSafeInteger(bytes) || end - begin !== bytes) {
@@ -181,22 +233,39 @@ function decodeMetadata(about: unknown): Record<string, string> {
   return about as Record<string, string>;
 }
 
+function isDType(value: unknown): value is SafetensorsDType {
+  return typeof value === "string" && Object.hasOwn(DTYPE_BITS, value);
+}
+
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /**
- * Keys in a JSON text: strings that a colon follows. `JSON.parse` silently keeps the last of two
+ * Keys in a valid JSON text: its colons outside strings. `JSON.parse` silently keeps the last of two
  * equal keys, so comparing the counts finds doubles.
  */
-function countKeys(json: string): number {
-  return json.match(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?/g)?.filter((token) => token.endsWith(":"))
-    .length ??
-    0;
+function countKeys(json: Uint8Array): number {
+  const [quote, backslash, colon] = [0x22, 0x5c, 0x3a];
+  let keys = 0;
+  let isInside = false;
+  for (let at = 0; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === quote) isInside = !isInside;
+    else if (byte === backslash) at++;
+    else if (byte === colon && !isInside) keys++;
+  }
+  return keys;
 }
 
 function countParsedKeys(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
-  const inner = Object.values(value).reduce<number>((sum, each) => sum + countParsedKeys(each), 0);
-  return inner + (Array.isArray(value) ? 0 : Object.keys(value).length);
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const inner of value) count += countParsedKeys(inner);
+    return count;
+  }
+  const group = value as Record<string, unknown>;
+  for (const key in group) count += 1 + countParsedKeys(group[key]);
+  return count;
 }

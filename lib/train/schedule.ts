@@ -4,6 +4,8 @@
  * @module
  */
 
+import { requireFinite, requireWhole } from "../arguments.ts";
+
 /** What the learning rate depends on besides the step. */
 export interface ScheduleOptions {
   /** Peak learning rate. */
@@ -24,6 +26,7 @@ export interface ScheduleOptions {
  * `steps` the final rate. Later steps stay there.
  * @param options The curve.
  * @returns The learning rate.
+ * @throws {RangeError} If a number of steps is no whole number, or a rate not finite.
  *
  * @example
  * ```ts
@@ -38,6 +41,13 @@ export interface ScheduleOptions {
  */
 export function learningRate(step: number, options: ScheduleOptions): number {
   const { lr, warmup, steps, final_ratio } = options;
+  const operation = "schedule the learning rate";
+  for (const [name, value] of Object.entries({ step, warmup, steps })) {
+    requireWhole(operation, name, value);
+  }
+  for (const [name, value] of Object.entries({ lr, final_ratio })) {
+    requireFinite(operation, name, value);
+  }
   if (step < warmup) return (lr * step) / warmup;
   const progress = steps > warmup ? Math.min(1, (step - warmup) / (steps - warmup)) : 0;
   const cosine = (1 + Math.cos(Math.PI * progress)) / 2;

@@ -104,10 +104,13 @@ function paths(description: string): z.ZodType<string[]> {
   return leaf(z.array(z.string(error).min(1, error), error), error.error, description);
 }
 
+/** What marks the keys that follow from others, in what they expect. */
+export const OR_AUTO = ', or "auto"';
+
 /** The same leaf, where `"auto"` asks for the value that follows from other keys. */
 function orAuto<Value>(schema: z.ZodType<Value>, rule: string): z.ZodType<Value | "auto"> {
   const { expects, description } = (schema as Leaf).meta() ?? {};
-  const either = `${expects ?? ""}, or "auto" (${rule})`;
+  const either = `${expects ?? ""}${OR_AUTO} (${rule})`;
   return leaf(z.union([schema, z.literal("auto")], { error: either }), either, description ?? "");
 }
 

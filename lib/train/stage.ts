@@ -5,6 +5,8 @@
  * @module
  */
 
+import { requireFinite } from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
 import type { RouterName } from "./config.ts";
 
 /** A stage of training. */
@@ -45,6 +47,7 @@ const SIGNIFICANT = 0.001;
  * @param router The run's router.
  * @returns `dense` for the dense and the ReLU router; `sparse`, from step 0, for TopK, which is at
  * its target by construction.
+ * @throws {ConfigError} If there is no such router.
  *
  * @example
  * ```ts
@@ -56,6 +59,11 @@ const SIGNIFICANT = 0.001;
  * ```
  */
 export function initialStage(router: RouterName): StageState {
+  if (!["dense", "topk", "relu"].includes(router)) {
+    throw new ConfigError(
+      `Cannot begin a stage: router is ${router}, expected dense, topk or relu`,
+    );
+  }
   return router === "topk"
     ? { stage: "sparse", sparsifying_from: 0, sparse_from: 0 }
     : { stage: "dense", sparsifying_from: null, sparse_from: null };
@@ -68,6 +76,7 @@ export function initialStage(router: RouterName): StageState {
  * @param state The stage before the step.
  * @param step What the step measured.
  * @returns The stage after it.
+ * @throws {RangeError} If a figure is not finite.
  *
  * @example
  * ```ts
@@ -81,6 +90,9 @@ export function initialStage(router: RouterName): StageState {
  * ```
  */
 export function advanceStage(state: StageState, step: StageObservation): StageState {
+  for (const name of ["step", "lambda", "l1_reg", "loss", "sparsity", "target"] as const) {
+    requireFinite("advance the stage", name, step[name]);
+  }
   if (state.stage === "dense" && step.lambda * step.l1_reg >= SIGNIFICANT * step.loss) {
     return { ...state, stage: "sparsifying", sparsifying_from: step.step };
   }

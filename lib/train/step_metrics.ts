@@ -38,7 +38,8 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     grad_norm: readout.gradientNorm,
     sparsity: readout.sparsity,
     sparsity_per_layer: rows.map((routed) => 1 - routed / pairs),
-    lambda,
+    // Only the relu router has one.
+    lambda: moe.router === "relu" ? lambda : 0,
     l1_reg: moe.router === "topk" ? readout.balance : readout.l1,
     expert_load: readout.layers.map(({ counts }, layer) =>
       Array.from(counts, (count) => count / Math.max(rows[layer]!, 1))

@@ -1,5 +1,6 @@
 /** The training loop. @module */
 
+import { requireConfig } from "./require.ts";
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus.ts";
@@ -9,10 +10,14 @@ import { textFiles } from "../data/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
-import { corpusNotices } from "./corpus_notices.ts";
+import { configNotices } from "./config_notices.ts";
+import { corpusNotices, domainNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
+import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
+import { machineNotices, machineOf } from "./run_machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
 import { configHash } from "./resume.ts";
@@ -31,9 +36,11 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @param config The configuration.
  * @param options Device, run directory, checkpoint, callbacks.
  * @returns The final figures.
- * @throws {ConfigError} If the run needs more memory than it may take.
+ * @throws {ConfigError} If the configuration is not whole, or the run needs more memory than it may
+ * take.
  * @throws {DataError} If the text cannot be used.
- * @throws {CheckpointError} If the checkpoint does not fit the model.
+ * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
+ * finite.
  * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first such
  * tensor. The last checkpoint stays.
  * @throws {FileError} If figures or a checkpoint cannot be written; the last checkpoint stays.
@@ -69,6 +76,7 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * ```
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
+  requireConfig(config);
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
@@ -81,6 +89,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     ...(data.cache === null ? {} : { cacheFolder: data.cache }),
     onEvent: corpusNotices((text) => options.onNotice?.(text)),
   });
+  for (const text of domainNotices(corpus, data)) options.onNotice?.(text);
   using trainer = new Trainer(config, {
     device,
     corpus,
@@ -88,6 +97,11 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     profile: options.profile ?? null,
   });
   if (checkpoint) restore(trainer, checkpoint);
+  const machine = machineOf(device);
+  const before = checkpoint?.state.machine;
+  for (const notice of [...configNotices(config), ...machineNotices(before, machine)]) {
+    options.onNotice?.(notice);
+  }
   // Not before: a text or a checkpoint that cannot be used leaves the run directory as it was.
   options.directory.begin();
   return await new Run(trainer, options).go();
@@ -134,19 +148,34 @@ class Run {
     if (!(error instanceof DivergenceError)) return error;
     this.options.directory.metrics.flush();
     const { step, tensor } = error;
-    return new DivergenceError(`${message}; ${this.#advice(error)}`, {
+    return new DivergenceError(`${message}; ${this.#advice(step)}`, {
       step,
       tensor,
       cause: error,
     });
   }
 
-  #advice({ tensor }: DivergenceError): string {
+  /** What to do about a step that failed; a checkpoint that would fail again is no advice. */
+  #advice(failed: number): string {
+    const { trainer, options } = this;
     const saved = this.#savedPath;
-    if (saved === null) return "start again with a lower learning rate, there is no checkpoint yet";
-    return this.#stepsHere === 0 && tensor.startsWith("the weight")
-      ? `it comes from ${saved}, resume an earlier checkpoint`
-      : `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+    if (saved === null) {
+      const start = trainer.steps === 0
+        ? "start again with a smaller model.init_std, no weight has been updated yet"
+        : "start again with a lower learning rate";
+      return `${start}, there is no checkpoint yet`;
+    }
+    // The next step depends on the checkpoint alone, whatever the learning rate is.
+    const failsAgain = this.#savedAt === trainer.steps && failed > trainer.steps;
+    if (!failsAgain) {
+      return `resume the last good checkpoint, ${saved}, with a lower learning rate`;
+    }
+    const earlier = listCheckpoints(`${options.directory.path}/${CHECKPOINTS}`)
+      .find(({ step }) => step < trainer.steps);
+    return `it comes from ${saved}, ` +
+      (earlier === undefined
+        ? "before which there is none; start again with a lower learning rate"
+        : `resume an earlier checkpoint, like ${earlier.path}, with a lower learning rate`);
   }
 
   async #loop(): Promise<TrainSummary> {
@@ -209,6 +238,7 @@ class Run {
         text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
+        machine: machineOf(options.device),
         versions: versions(),
       },
       model: modelEntries(trainer.parameters(), config),

@@ -9,6 +9,8 @@ import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
 import type { Corpus } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { ConfigError } from "../errors.ts";
+import { LogitsError } from "../generate/logits_error.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { internal } from "../tensor/tensor.ts";
@@ -57,7 +59,7 @@ export class Trainer implements Disposable {
   readonly sampler: BatchSampler | MixtureSampler;
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
-  readonly #validation: Validation;
+  readonly #validation: Validation | null;
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
@@ -76,7 +78,9 @@ export class Trainer implements Disposable {
     this.#tokenizer = tokenizer;
     this.#profile = profile;
     this.sampler = makeSampler(config, corpus);
-    this.#validation = new Validation(config, corpus.validation, tokenizer);
+    this.#validation = config.validation.every === 0
+      ? null
+      : new Validation(config, corpus.validation, tokenizer);
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
     this.#largestKept = this.#kept.total;
@@ -209,12 +213,7 @@ export class Trainer implements Disposable {
    * @throws {DivergenceError} If one is not finite; names it.
    */
   checkWeights(): void {
-    const tensor = firstUnsound(this.optimizer);
-    if (tensor === null) return;
-    throw new DivergenceError(`Cannot go on after step ${this.#step}: ${tensor} is not finite`, {
-      step: this.#step,
-      tensor,
-    });
+    if (firstUnsound(this.optimizer) !== null) throw this.#unusable("a weight");
   }
 
   /** Forward and backward of the next micro-batches, whose gradients add up. */
@@ -264,9 +263,13 @@ export class Trainer implements Disposable {
    * Measures the loss on the held-out documents; always the same batches.
    *
    * @returns The loss in nats a token, and in bits a byte of text.
+   * @throws {ConfigError} If the configuration asks for no validation.
    * @throws {DivergenceError} If it is not finite.
    */
   validate(): ValidationMetrics {
+    if (this.#validation === null) {
+      throw new ConfigError("Cannot validate: validation.every is 0, expected at least 1");
+    }
     const metrics = this.#validation.run(this.#step, (batch) => {
       using _scope = this.#device.noGradient();
       const { tokenLoss } = this.#built.model.loss(
@@ -277,10 +280,16 @@ export class Trainer implements Disposable {
       return download(internal(tokenLoss));
     });
     if (Number.isFinite(metrics.valid_loss)) return metrics;
-    this.checkWeights();
-    throw new DivergenceError(
-      `Cannot go on after step ${this.#step}: the loss of the validation is not finite`,
-      { step: this.#step, tensor: "the loss of the validation" },
+    throw this.#unusable("the loss of the validation");
+  }
+
+  /** What is wrong with a model whose results are not finite: a weight, or else a result. */
+  #unusable(what: string, cause?: unknown): DivergenceError {
+    const tensor = firstUnsound(this.optimizer) ?? what;
+    const verb = tensor.startsWith("the logits") ? "are" : "is";
+    return new DivergenceError(
+      `Cannot go on after step ${this.#step}: ${tensor} ${verb} not finite`,
+      { step: this.#step, tensor, cause },
     );
   }
 
@@ -288,20 +297,26 @@ export class Trainer implements Disposable {
    * Draws a text; the same one for the same weights, seed and step.
    *
    * @returns The text and the step.
+   * @throws {DivergenceError} If the logits are not finite.
    */
   async sample(): Promise<Sample> {
     const { sample, seed } = this.config;
     const { prompt, tokens, temperature } = sample;
-    const text = await sampleText(prompt, {
-      device: this.#device,
-      model: this.#built.model,
-      tokenizer: this.#tokenizer,
-      tokens,
-      temperature,
-      seed,
-      stream: this.#step,
-    });
-    return { step: this.#step, prompt, text };
+    try {
+      const text = await sampleText(prompt, {
+        device: this.#device,
+        model: this.#built.model,
+        tokenizer: this.#tokenizer,
+        tokens,
+        temperature,
+        seed,
+        stream: this.#step,
+      });
+      return { step: this.#step, prompt, text };
+    } catch (error) {
+      if (!(error instanceof LogitsError)) throw error;
+      throw this.#unusable("the logits of the sample", error);
+    }
   }
 
   /** Frees the model and the optimizer. */

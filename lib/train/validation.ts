@@ -7,7 +7,8 @@
 import { bitsPerByte } from "../data/bits_per_byte.ts";
 import type { Batch } from "../data/batches.ts";
 import { DataError } from "../data/errors.ts";
-import type { CorpusSide } from "../data/tokenized_text.ts";
+import { joinStreams, type TokenStream } from "../data/token_stream.ts";
+import type { CorpusSide, TokenizedText } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ValidationSet } from "../data/validation_set.ts";
 import type { TrainConfig } from "./config.ts";
@@ -16,55 +17,70 @@ import type { ValidationMetrics } from "./metrics.ts";
 /** Gives the loss of each token of a batch, in nats. */
 export type TokenLoss = (batch: Batch) => Float32Array;
 
-interface Domain {
-  readonly name: string;
+/** Text that is measured apart: a domain, or those together that are too short for a row. */
+interface Part {
+  /** The domain; null for those together. */
+  readonly name: string | null;
   readonly set: ValidationSet;
   /** Part of the held-out tokens. */
   readonly share: number;
 }
 
-/** What was measured on a domain. */
+/** What was measured on a part. */
 interface Measured {
-  readonly name: string;
+  readonly name: string | null;
   readonly share: number;
-  /** Nats a token. */
+  /** Nats per token. */
   readonly loss: number;
-  /** Bytes of text a token. */
+  /** Bytes of text per token. */
   readonly bytes: number;
 }
 
 /**
  * The held-out batches of a run. Every domain gets the same number of rows, since its own loss
  * should be as exact as that of the others; the loss of the whole weighs domains by their tokens.
+ *
+ * Domains too short for a row are joined and measured as one: they count in the whole, and have no
+ * loss of their own. Where even together they are short of a row, theirs is a shorter one.
  */
 export class Validation {
-  readonly #domains: readonly Domain[];
+  readonly #parts: readonly Part[];
+  readonly #domains: number;
   readonly #tokenizer: Tokenizer;
 
   /**
    * Chooses the batches.
    *
    * @param config The configuration.
-   * @param text The text held back; domains shorter than a row are left out.
+   * @param text The text held back.
    * @param tokenizer The tokenizer.
-   * @throws {DataError} If no domain is as long as a row and its last target.
+   * @throws {DataError} If the whole text is shorter than a row and its last target.
    */
   constructor({ data, validation }: TrainConfig, text: CorpusSide, tokenizer: Tokenizer) {
     const { sequence, micro_batch: batch } = data;
-    const long = [...text.domains].filter(([, { tokens }]) => tokens.length > sequence);
-    if (long.length === 0) {
+    const total = text.tokens.length;
+    if (total <= sequence) {
       throw new DataError(
-        `Cannot validate on rows of ${sequence} tokens: no domain of the validation text has ` +
-          `${sequence + 1}, give more text or a shorter sequence`,
+        `Cannot validate on rows of ${sequence} tokens: the validation text has ${total} of the ` +
+          `${sequence + 1} that a row and its last target need; ${adviceOn(data)}`,
       );
     }
-    const rows = Math.ceil(batch * validation.batches / long.length);
-    const total = long.reduce((sum, [, { tokens }]) => sum + tokens.length, 0);
-    this.#domains = long.map(([name, { tokens }]) => ({
-      name,
-      set: new ValidationSet(tokens, { sequence, batch, rows }),
-      share: tokens.length / total,
-    }));
+    const isLong = ({ tokens }: TokenizedText): boolean => tokens.length > sequence;
+    const long = [...text.domains].filter(([, domain]) => isLong(domain));
+    const short = [...text.domains].filter(([, domain]) => !isLong(domain));
+    const rest = joinStreams(short.map(([, { tokens }]) => tokens));
+    // A single token has nothing before it that it could be predicted from.
+    const streams: [string | null, TokenStream][] = [
+      ...long.map(([name, { tokens }]): [string, TokenStream] => [name, tokens]),
+      ...(rest.length > 1 ? [[null, rest] as [null, TokenStream]] : []),
+    ];
+    const rows = Math.ceil(batch * validation.batches / streams.length);
+    this.#parts = streams.map(([name, stream]) => {
+      const length = Math.min(sequence, stream.length - 1);
+      const set = new ValidationSet(stream, { sequence: length, batch, rows });
+      return { name, set, share: stream.length / total };
+    });
+    this.#domains = text.domains.size;
     this.#tokenizer = tokenizer;
   }
 
@@ -73,16 +89,17 @@ export class Validation {
    *
    * @param step Steps taken before.
    * @param lossOf The model.
-   * @returns The figures, those of each domain where there are several.
+   * @returns The figures, those of each domain with rows of its own where there are several.
    */
   run(step: number, lossOf: TokenLoss): ValidationMetrics {
-    const measured = this.#domains.map((domain) => this.#measure(domain, lossOf));
+    const measured = this.#parts.map((part) => this.#measure(part, lossOf));
     const loss = measured.reduce((sum, { share, loss }) => sum + share * loss, 0);
     const bytes = measured.reduce((sum, { share, bytes }) => sum + share * bytes, 0);
     const whole = { step, valid_loss: loss, valid_bits_per_byte: bitsPerByte(loss, bytes) };
-    if (measured.length === 1) return whole;
+    const named = measured.filter(({ name }) => name !== null);
+    if (this.#domains === 1 || named.length === 0) return whole;
     const byDomain = (value: (domain: Measured) => number): Record<string, number> =>
-      Object.fromEntries(measured.map((domain) => [domain.name, value(domain)]));
+      Object.fromEntries(named.map((domain) => [domain.name, value(domain)]));
     return {
       ...whole,
       valid_loss_by_domain: byDomain(({ loss }) => loss),
@@ -90,7 +107,7 @@ export class Validation {
     };
   }
 
-  #measure({ name, share, set }: Domain, lossOf: TokenLoss): Measured {
+  #measure({ name, share, set }: Part, lossOf: TokenLoss): Measured {
     let [nats, targets, bytes] = [0, 0, 0];
     for (const batch of set) {
       nats = lossOf(batch).reduce((sum, loss) => sum + loss, nats);
@@ -99,4 +116,11 @@ export class Validation {
     }
     return { name, share, loss: nats / targets, bytes: bytes / targets };
   }
+}
+
+function adviceOn({ validation_paths, validation_fraction }: TrainConfig["data"]): string {
+  const more = validation_paths.length > 0
+    ? "give more text in data.validation_paths"
+    : `give more text, hold out more of it (data.validation_fraction is ${validation_fraction})`;
+  return `${more}, take a shorter data.sequence, or set validation.every=0`;
 }

@@ -6,13 +6,15 @@
  * @module
  */
 
+import { areFinite } from "../autograd/finite.ts";
 import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import { type DeviceTensor, internal } from "../tensor/tensor.ts";
 import type { TrainConfig } from "./config.ts";
-import type { SafetensorsFile, TensorEntry } from "./safetensors.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+import type { TensorEntry } from "./write_safetensors.ts";
 
 /** A parameter as the file holds it. */
 interface Layout {
@@ -79,9 +81,11 @@ export function loadModel(
 ): void {
   const buffer = new Uint8Array(PIECE);
   const expected = new Set<string>();
+  const targets: DeviceTensor<"f32">[] = [];
   for (const parameter of parameters) {
     const { view, order, parts } = layoutOf(parameter, config);
     const target = internal(parameter);
+    targets.push(target);
     using scope = target.memory.openScope();
     const ordered = isIdentity(order) ? target : scope.memory.allocate("f32", parameter.shape);
     let offset = 0;
@@ -93,6 +97,7 @@ export function loadModel(
     const inverse = order.map((_, axis) => order.indexOf(axis));
     permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
   }
+  checkFinite(targets, expected, file);
   const foreign = [...file.tensors.keys()].find((name) => !expected.has(name));
   if (foreign !== undefined) {
     throw new CheckpointError(
@@ -254,7 +259,33 @@ export function loadMoments(
   file: SafetensorsFile,
 ): void {
   const buffer = new Uint8Array(PIECE);
+  const loaded = new Map<string, DeviceTensor<"f32">>();
   for (const { name, tensor } of moments) {
     fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
+    loaded.set(name, tensor);
+  }
+  checkFinite([...loaded.values()], loaded.keys(), file);
+}
+
+/** Refuses what would make every number that is worked out from it NaN. */
+function checkFinite(
+  tensors: readonly DeviceTensor<"f32">[],
+  names: Iterable<string>,
+  file: SafetensorsFile,
+): void {
+  // Nearly always all are finite, which one call finds out.
+  if (areFinite(tensors)) return;
+  for (const name of names) {
+    const { shape } = file.tensors.get(name)!;
+    const buffer = new Uint8Array(PIECE);
+    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
+      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / BYTES);
+      const bad = values.find((value) => !Number.isFinite(value));
+      if (bad === undefined) continue;
+      throw new CheckpointError(
+        `Cannot load ${file.path}: tensor ${name} is not finite, it holds ${bad}; use an earlier ` +
+          `checkpoint`,
+      );
+    }
   }
 }

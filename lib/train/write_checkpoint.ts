@@ -11,9 +11,11 @@ import {
   removeRemains,
   STATE,
 } from "./checkpoint_folders.ts";
-import type { CheckpointState } from "./checkpoint_state.ts";
+import { checkCheckpointState, type CheckpointState } from "./checkpoint_state.ts";
+import { requireWhole } from "../arguments.ts";
 import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "./files.ts";
-import { digestFile, type FileDigest, type TensorEntry, writeSafetensors } from "./safetensors.ts";
+import { digestFile, type FileDigest } from "./safetensors.ts";
+import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 
 /** What a checkpoint holds. */
 export interface CheckpointContents {
@@ -74,7 +76,8 @@ export function writeCheckpoint(
   contents: CheckpointContents,
   keep = 0,
 ): CheckpointFolder {
-  const { step } = contents.state;
+  const { step } = checkCheckpointState(contents.state);
+  requireWhole("write the checkpoint", "keep", keep);
   const path = `${root}/${folderName(step)}`;
   onPath("write the checkpoint", path, () => {
     Deno.mkdirSync(root, { recursive: true });

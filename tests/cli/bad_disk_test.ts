@@ -91,7 +91,10 @@ Deno.test({
     } catch (error) {
       assert(error instanceof FileError);
       assertEquals(error.path, "/dev/full");
-      assertEquals(error.message, "Cannot write /dev/full: no space is left on the device");
+      assertEquals(
+        error.message,
+        "Cannot write /dev/full: no space is left on the device, make room",
+      );
       return;
     }
     throw new Error("it wrote to a full disk");

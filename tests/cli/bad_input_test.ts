@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import { TemporaryFolder } from "../train/_temporary.ts";
 import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./refusal.ts";
@@ -21,6 +21,9 @@ const FLAGS: readonly Case[] = [
   [["--experts", "two"], "--experts", '"two"', "whole number"],
   [["--experts", "2.5"], "2.5"],
   [["--steps", "-3"], "-3"],
+  [["--seed", "1.5"], "--seed is 1.5", "whole number"],
+  [["--seed", "9007199254740992"], "--seed is 9007199254740992"],
+  [["--set", "seed=1.5"], "seed is 1.5", "whole number"],
   [["--steps", "1e300"], "--steps"],
   [["--lr", "NaN"], "--lr", "NaN"],
   [["--set", "moe.renormalize=1"], "moe.renormalize is 1", "true or false"],
@@ -30,6 +33,7 @@ const FLAGS: readonly Case[] = [
   [["--set", "model.heads=5", "--set", "model.groups=5"], "model.hidden", "model.heads (5)"],
   [["--set", "model.groups=3"], "model.heads is 4", "model.groups (3)"],
   [["--set", "model.hidden=12"], "even size of a head"],
+  [["--set", "model.hidden=1000000000"], "model.ffn is 4000000000", "below 2^31"],
   [["--active", "9"], "moe.active is 9", "moe.experts (8)"],
   [["--active", "0"], "--active is 0"],
   [["--set", "data.micro_batch=3"], "data.batch is 4", "data.micro_batch (3)"],
@@ -73,6 +77,17 @@ const TEXTS: readonly Case[] = [
   [["--data", "text", "--set", 'data.validation_paths=["gone"]'], "gone", "no such file"],
 ];
 
+const LONG = "x".repeat(300);
+
+/** What the system refuses in words of its own. */
+const SYSTEM: readonly Case[] = [
+  [["--resume", LONG], LONG, "a part of its name is too long"],
+  [["--resume", "loop"], "loop", "links lead in a circle"],
+  [["--config", "loop"], "loop"],
+  [["--data", "text", "--out", `${LONG}/run`], LONG, "too long"],
+  [["--data", "text", "--out", "loop/run"], "loop", "links lead in a circle"],
+];
+
 /** Known once the run directory is to be made. */
 const DIRECTORIES: readonly Case[] = [
   [["--data", "text", "--out", "empty.txt"], "empty.txt", "something else of that name"],
@@ -102,6 +117,8 @@ const GENERATE: readonly Case[] = [
   [["--run", "x", "--top-p", "0"], "--top-p is 0", "above 0 and at most 1"],
   [["--run", "x", "--top-p", "1.5"], "--top-p is 1.5"],
   [["--run", "x", "--seed", "x"], "--seed is x"],
+  [["--run", "x", "--seed", "1.5"], "--seed is 1.5", "whole number"],
+  [["--run", "x", "--tokens", "99999999999"], "--tokens is 99999999999", "2147483647"],
   [["--run", "x", "--device", "tpu"], "--device is tpu"],
 ];
 
@@ -113,6 +130,7 @@ function writeInputs(folder: string): void {
   writeText(folder);
   Deno.mkdirSync(`${folder}/hollow`);
   Deno.mkdirSync(`${folder}/folder.json`);
+  Deno.symlinkSync("loop", `${folder}/loop`);
   text("bad.json", '{"steps": 5,');
   text("bad.jsonc", '{"steps": 5, /* ');
   text("bad.yaml", "steps: [1, 2\nseed: }");
@@ -140,13 +158,22 @@ Deno.test("`train` refuses what it cannot use in one message, and leaves nothing
   writeInputs(folder.path);
   const before = snapshot(folder.path);
   const out = (args: readonly string[]) => args.includes("--out") ? args : [...args, "--out=run"];
-  for (const [args, ...words] of [...FLAGS, ...TEXTS, ...DIRECTORIES]) {
+  for (const [args, ...words] of [...FLAGS, ...TEXTS, ...SYSTEM, ...DIRECTORIES]) {
     await t.step(args.join(" "), async () => {
       assertRefused(await runTrain(folder.path, out(args)), ...words);
       assertEquals(snapshot(folder.path), before);
     });
   }
   await Deno.remove(`${folder.path}.cache`, { recursive: true });
+});
+
+Deno.test("a path's control characters do not reach the terminal", async () => {
+  using folder = new TemporaryFolder();
+  const { code, stderr } = await runTrain(folder.path, ["--data", "a\u001b[31m\u009b.txt"]);
+  assertEquals(code, 1);
+  assert(stderr.includes("a\\u001b[31m\\u009b.txt: "), stderr);
+  // deno-lint-ignore no-control-regex -- what is looked for
+  assert(!/[\x1b\x9b]/.test(stderr), stderr);
 });
 
 Deno.test("`generate` refuses what it cannot use in one message", async (t) => {

@@ -1,13 +1,15 @@
 /** An output that keeps what a command writes. @module */
 
 import type { Output } from "../../cli/_output.ts";
+import { visible } from "../../lib/visible.ts";
 
 /** What a command wrote to its two streams; commands pass its functions on, hence no methods. */
 export class CapturedOutput implements Output {
   stdout = "";
   stderr = "";
   readonly columns = null;
-  readonly result = (text: string): void => void (this.stdout += `${text}\n`);
+  readonly result = (text: string): void => void (this.stdout += `${visible(text)}\n`);
   readonly text = (text: string): boolean => (this.stdout += text, true);
-  readonly progress = (text: string): void => void (this.stderr += text);
+  readonly progress = (text: string): void => void (this.stderr += visible(text));
+  readonly draw = (text: string): void => void (this.stderr += text);
 }

@@ -56,6 +56,42 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
   }
 });
 
+Deno.test("control characters of names are shown: SVG has none", async () => {
+  using folder = new TemporaryFolder();
+  const domains = ["a\u0001b", "red\u001b[31m", "line\nend", "half\ud800", "\u009b2J", "\ufffe"];
+  const path = writeRun(`${folder.path}/ru\u0007n`, { domains });
+  const { code, result, progress } = await run(path);
+  assertEquals([code, progress], [0, ""]);
+  // deno-lint-ignore no-control-regex -- what is looked for
+  const hidden = /[\0-\x09\x0b-\x1f\x7f-\x9f\ufffe\uffff]/;
+  assertFalse(hidden.test(result), result);
+  for (const name of namesIn(`${path}/plots`)) {
+    assertFalse(hidden.test(Deno.readTextFileSync(`${path}/plots/${name}`)), name);
+  }
+  const drawn = Deno.readTextFileSync(`${path}/plots/domains.svg`);
+  const page = Deno.readTextFileSync(`${path}/plots/index.html`);
+  for (const name of ["a\\u0001b", "red\\u001b[31m", "line\\u000aend", "\\u009b2J", "\\ufffe"]) {
+    assert(drawn.includes(name) && page.includes(`Validation loss on ${name}`), name);
+  }
+  assert(page.includes("<title>ru\\u0007n</title>"));
+});
+
+Deno.test("`plot` names what it cannot write", async () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`);
+  Deno.writeTextFileSync(`${folder.path}/file`, "");
+  Deno.mkdirSync(`${folder.path}/out/loss.svg`, { recursive: true });
+  const cases = {
+    "file/plots": "Cannot make $: a part of its path is not a folder",
+    "out": "Cannot write $/loss.svg: it is a folder",
+  };
+  for (const [out, message] of Object.entries(cases)) {
+    const at = `${folder.path}/${out}`;
+    const { code, progress } = await run(path, "--out", at);
+    assertEquals([code, progress], [1, `error: ${message.replace("$", at)}\n`]);
+  }
+});
+
 Deno.test("`plot`'s page needs no network, and its drawings share no names", async () => {
   using folder = new TemporaryFolder();
   const runs = [

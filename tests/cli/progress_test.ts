@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { formatBytes, formatCount, formatSeconds, oneLine, printable } from "../../cli/_format.ts";
 import { createProgress } from "../../cli/_progress.ts";
+import type { RouterName } from "../../lib/train/config.ts";
 import type { StepMetrics } from "../../lib/train/mod.ts";
 
 const METRICS: StepMetrics = {
@@ -28,7 +29,14 @@ Deno.test("`createProgress()` writes plain lines, not too many, and always the l
   const write = (part: string): void => {
     text += part;
   };
-  const progress = createProgress({ steps: 100, from: 0, columns: null, write, now: () => now });
+  const progress = createProgress({
+    steps: 100,
+    from: 0,
+    router: "relu",
+    columns: null,
+    write,
+    now: () => now,
+  });
   for (let step = 1; step <= 100; step++) {
     now += 100;
     progress.step({ ...METRICS, step });
@@ -44,12 +52,33 @@ Deno.test("`createProgress()` writes plain lines, not too many, and always the l
   ]);
 });
 
+Deno.test("`createProgress()` shows no figure that the router does not have", () => {
+  const line = (router: RouterName): string => {
+    let text = "";
+    const write = (part: string): void => {
+      text += part;
+    };
+    createProgress({ steps: 1, from: 0, router, columns: null, write, now: () => 0 }).step(METRICS);
+    return text;
+  };
+  assert(line("relu").includes("  sparsity 0.500  λ 1.2e-8  "));
+  assert(line("topk").includes("  sparsity 0.500  12.3k"));
+  assert(line("dense").includes("loss 5.545  12.3k"));
+});
+
 Deno.test("`createProgress()` reckons the time left by the recent pace", () => {
   let [text, now] = ["", 0];
   const write = (part: string): void => {
     text = part;
   };
-  const progress = createProgress({ steps: 400, from: 0, columns: null, write, now: () => now });
+  const progress = createProgress({
+    steps: 400,
+    from: 0,
+    router: "relu",
+    columns: null,
+    write,
+    now: () => now,
+  });
   for (let step = 1; step <= 300; step++) {
     now += step <= 150 ? 1000 : 100;
     progress.step({ ...METRICS, step });
@@ -63,7 +92,7 @@ Deno.test("`createProgress()` draws a bar that fits the terminal", async () => {
     import { createProgress } from "${new URL("../../cli/_progress.ts", import.meta.url)}";
     const write = (text) => Deno.stderr.writeSync(new TextEncoder().encode(text));
     const now = () => performance.now();
-    const progress = createProgress({ steps: 4, from: 2, columns: 40, write, now });
+    const progress = createProgress({ steps: 4, from: 2, router: "relu", columns: 40, write, now });
     progress.step({ ...${JSON.stringify(METRICS)}, step: 3 });
     progress.note("a note");
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -75,8 +75,12 @@ export function assertRefused({ code, stdout, stderr }: Finished, ...words: stri
 /** Everything below a folder by path, with the bytes of files: to see that nothing has changed. */
 export function snapshot(folder: string): Map<string, string> {
   const found = new Map<string, string>();
-  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+  for (const { name, isDirectory, isSymlink } of Deno.readDirSync(folder)) {
     const path = `${folder}/${name}`;
+    if (isSymlink) {
+      found.set(name, Deno.readLinkSync(path));
+      continue;
+    }
     if (!isDirectory) {
       // Latin-1 keeps every byte; the lock's holder is nothing that is saved.
       const bytes = name === ".lock" ? new Uint8Array() : Deno.readFileSync(path);

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { join } from "node:path";
 
 import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
+import { CacheLease } from "../../lib/data/cache_lease.ts";
 import { type CorpusEvent, prepareCorpus } from "../../lib/data/corpus.ts";
 import type { Document, TextSource } from "../../lib/data/document.ts";
 import { DataError } from "../../lib/data/errors.ts";
@@ -314,26 +315,93 @@ Deno.test("`prepareCorpus()` takes validation text that is given apart", async (
   });
 });
 
-Deno.test("`prepareCorpus()` does not read files again that look unchanged, and notices those that do not", async () => {
+Deno.test("`prepareCorpus()` does not read files again that are unchanged, and notices those that are not", async () => {
   await withCache(async (cacheFolder) => {
     const path = join(cacheFolder, "text.txt");
-    await Deno.writeTextFile(path, "A text of some length to split. ".repeat(20));
+    const text = "A text of some length to split. ".repeat(20);
+    await Deno.writeTextFile(path, text);
     const files = textFiles([path]);
     let readings = 0;
     const counted: TextSource = {
       ...files,
-      documents() {
+      documents(observer) {
         readings++;
-        return files.documents();
+        return files.documents(observer);
       },
     };
     const kinds = async () => (await prepare(cacheFolder, counted)).kinds;
     assertEquals([await kinds(), readings], [["cache-saved"], 2]);
     assertEquals([await kinds(), readings], [["cache-loaded"], 2]);
     await Deno.utime(path, 1, 1);
-    assertEquals([await kinds(), readings], [["cache-loaded"], 3]);
-    assertEquals([await kinds(), readings], [["cache-loaded"], 3]);
-    await Deno.writeTextFile(path, "Another text of some length to split. ".repeat(20));
-    assertEquals(await kinds(), ["cache-saved"]);
+    assertEquals([await kinds(), readings], [["cache-loaded"], 2]);
+    await Deno.writeTextFile(path, text.toUpperCase());
+    await Deno.utime(path, 1, 1);
+    const { corpus, kinds: changed } = await prepare(cacheFolder, counted);
+    assertEquals([changed, readings], [["cache-saved"], 4]);
+    assert(tokenizer.decode(corpus.train.tokens).startsWith("A TEXT"));
+  });
+});
+
+Deno.test("`prepareCorpus()` says again what was passed over when the tokens come from the cache", async () => {
+  await withCache(async (cacheFolder) => {
+    const folder = join(cacheFolder, "texts");
+    await Deno.mkdir(folder);
+    await Deno.writeTextFile(join(folder, "a.txt"), "A text of some length to split.");
+    await Deno.writeTextFile(join(folder, "b.txt"), "");
+    const runs = [
+      await prepare(cacheFolder, textFiles([folder])),
+      await prepare(cacheFolder, textFiles([folder])),
+    ];
+    assertEquals(runs.map(({ kinds }) => kinds), [
+      ["cache-saved", "passed-over"],
+      ["cache-loaded", "passed-over"],
+    ]);
+    const found = [{ kind: "file", path: join(folder, "b.txt"), reason: "the file is empty" }];
+    for (const { events } of runs) {
+      assertEquals(events.at(-1) as unknown, { kind: "passed-over", found });
+    }
+  });
+});
+
+Deno.test("`prepareCorpus()` counts the validation documents that are trained on", async () => {
+  await withCache(async (cacheFolder) => {
+    const texts = ["Held out.", ROWS[3]!.text, "So is this.", ROWS[7]!.text, ROWS[7]!.text];
+    const validation = textsInMemory(texts, "held");
+    for (let i = 0; i < 2; i++) {
+      const events: CorpusEvent[] = [];
+      const onEvent = (event: CorpusEvent) => events.push(event);
+      await prepareCorpus(mixed, tokenizer, { validation, cacheFolder, onEvent });
+      assertEquals(events.at(-1), { kind: "shared-documents", shared: 3, documents: 5 });
+    }
+  });
+});
+
+Deno.test("`prepareCorpus()` takes any number of documents and domains", async () => {
+  const source: TextSource = {
+    name: "many",
+    async *documents(): AsyncGenerator<Document> {
+      for (let i = 0; i < 150_000; i++) yield { id: `${i}`, text: `${i}`, domain: `${i >> 1}` };
+    },
+  };
+  const { train, validation } = await prepareCorpus(source, tokenizer, { cacheFolder: false });
+  assertEquals(train.documents + validation.documents, 150_000);
+  assert(train.domains.size > 70_000);
+});
+
+Deno.test("`prepareCorpus()` sweeps what a killed program was writing, not what another one writes", async () => {
+  await withCache(async (cacheFolder) => {
+    await prepare(cacheFolder);
+    const { folder } = await cached(cacheFolder);
+    const temporary = join(folder, `chunk-00007.bin.${crypto.randomUUID()}.tmp`);
+    const exists = () => Deno.stat(temporary).then(() => true, () => false);
+    {
+      using _other = await CacheLease.open(cacheFolder);
+      await Deno.writeTextFile(temporary, "half a chunk");
+      await prepare(cacheFolder, textsInMemory([...TEXTS, "One more."]));
+      assertEquals(await exists(), true);
+    }
+    await prepare(cacheFolder, textsInMemory([...TEXTS, "Two more."]));
+    assertEquals(await exists(), false);
+    assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
   });
 });

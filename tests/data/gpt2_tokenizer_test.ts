@@ -1,6 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 
+import { BytePairs } from "../../lib/data/byte_pairs.ts";
 import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
 import { TextStream } from "../../lib/data/text_stream.ts";
 
@@ -41,4 +42,47 @@ Deno.test("a `TextStream` shows characters that are spread over tokens of gpt2 o
   const pieces = [...tokenizer.encode("🦊!")].map((token) => stream.push(token));
   assertEquals(pieces.join(""), "🦊!");
   assertEquals(pieces[0], "");
+});
+
+Deno.test("the gpt2 tokenizer gives the ids of tiktoken for odd spaces, cases and characters", async () => {
+  // From tiktoken 0.14.0 with its pattern of r50k_base: text, ids.
+  const url = new URL("./gpt2_ids.jsonl", import.meta.url);
+  const lines = (await Deno.readTextFile(url)).trimEnd().split("\n");
+  const rows = lines.map((line): [string, number[]] => JSON.parse(line));
+  assert(rows.length > 200);
+  for (const [text, ids] of rows) {
+    assertEquals([...tokenizer.encode(text)], ids, JSON.stringify(text));
+  }
+});
+
+Deno.test("the gpt2 tokenizer takes long runs of one kind in little more than linear time", () => {
+  const started = performance.now();
+  const word = tokenizer.encode("あ".repeat(300_000));
+  assertEquals(new Set(word), new Set([40948]));
+  assertEquals(word.length, 300_000);
+  assertEquals(tokenizer.byteLength(tokenizer.encode(" ".repeat(300_000) + "x")), 300_001);
+  // A second or less; with quadratic time, some minutes.
+  assert(performance.now() - started < 30_000);
+});
+
+Deno.test("`BytePairs` joins the lowest id first, the leftmost before others", () => {
+  const texts = ["a", "b", "ab", "ba", "aa", "aab", "abab", "bb", "abb", "baab", "aaaa"];
+  const single = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+  const bytesOf = (text: string) => new TextEncoder().encode(text);
+  const tokens = [...single, ...texts.slice(2).map(bytesOf)];
+  const ids = new Map(tokens.map((bytes, id) => [new TextDecoder("latin1").decode(bytes), id]));
+  const pairs = new BytePairs(tokens);
+  fc.assert(
+    fc.property(fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1 }), (text) => {
+      const parts = [...text];
+      for (;;) {
+        const joins = parts.slice(1).map((right, i) => ids.get(parts[i]! + right) ?? Infinity);
+        const lowest = joins.reduce((least, id) => Math.min(least, id), Infinity);
+        if (lowest === Infinity) break;
+        const at = joins.indexOf(lowest);
+        parts.splice(at, 2, parts[at]! + parts[at + 1]!);
+      }
+      assertEquals([...pairs.encode(bytesOf(text))], parts.map((part) => ids.get(part)!));
+    }),
+  );
 });

@@ -1,7 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 
-import { DataError } from "../../lib/data/errors.ts";
 import { MixtureSampler } from "../../lib/data/mixture_sampler.ts";
 import { memoryStream } from "../../lib/data/token_stream.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -52,8 +51,55 @@ Deno.test("`MixtureSampler` leaves out a domain of weight 0, however short", () 
   const domains = new Map([...DOMAINS, ["tiny", domain(3, 3)]]);
   const counts = draw(new MixtureSampler(domains, { ...OPTIONS, weights: { b: 0, tiny: 0 } }), 50);
   assertEquals(counts[1], 0);
-  const all = () => new MixtureSampler(domains, { ...OPTIONS, weights: {} });
-  assertThrows(all, DataError, "the domain tiny");
+});
+
+Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by their share", () => {
+  const short = Array.from({ length: 20 }, (_, i) => {
+    const tokens = memoryStream(Uint16Array.from({ length: 5 }, (_, at) => i * 100 + at));
+    return [`s${i}`, { tokens }] as const;
+  });
+  const domains = new Map([...short, ["long", domain(1, 101)]]);
+  const weights = Object.fromEntries(short.map(([name]) => [name, 2]));
+  const sampler = new MixtureSampler(domains, { ...OPTIONS, weights });
+  const { tokens } = sampler.next(300);
+  const seen = new Set(tokens);
+  for (const [i] of short.entries()) {
+    for (let at = 0; at < 5; at++) {
+      // The last tokens of a stream that no window reaches are left over.
+      if (i < 19) assert(seen.has(i * 100 + at), `token ${at} of ${i}`);
+    }
+  }
+  const fromShort = tokens.filter((token) => token < 10_000).length / tokens.length;
+  assertAlmostEquals(fromShort, 200 / 301, 0.01);
+  const resumed = new MixtureSampler(domains, { ...OPTIONS, weights });
+  resumed.restore(JSON.parse(JSON.stringify(sampler.state)));
+  assertEquals(resumed.next(10), sampler.next(10));
+});
+
+Deno.test("`MixtureSampler` repeats a domain that is too short for a window by itself", () => {
+  const domains = new Map([["long", domain(0, 101)], ["tiny", domain(1, 3)]]);
+  const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { tiny: 30 } });
+  const { tokens } = sampler.next(100);
+  const rows = Array.from({ length: 100 }, (_, row) => tokens.slice(8 * row, 8 * row + 8));
+  const tiny = rows.filter(([first]) => first! >= 10_000);
+  assertAlmostEquals(tiny.length, 100 * 90 / 191, 1);
+  assertEquals(tiny[0]!.map((token) => token - 10_000).join(), "0,1,2,0,1,2,0,1");
+});
+
+Deno.test("`MixtureSampler` takes any name of a domain, and refuses weights that are none", () => {
+  const names = ["__proto__", "constructor", "toString", "1"];
+  const domains = new Map(names.map((name, i) => [name, domain(i, 101)]));
+  const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { "1": 1 } });
+  const { tokens } = sampler.next(40);
+  assertEquals(new Set(tokens.map((token) => Math.floor(token / 10_000))).size, 4);
+  const resumed = new MixtureSampler(domains, { ...OPTIONS, weights: { "1": 1 } });
+  resumed.restore(JSON.parse(JSON.stringify(sampler.state)));
+  assertEquals(resumed.next(40), sampler.next(40));
+  for (const weight of [-1, NaN, Infinity, "1", null]) {
+    const weights = { "1": weight as number };
+    const make = () => new MixtureSampler(domains, { ...OPTIONS, weights });
+    assertThrows(make, ConfigError, "domain 1 by");
+  }
 });
 
 Deno.test("`MixtureSampler.restore()` goes on as the first would have", () => {

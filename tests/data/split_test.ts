@@ -86,3 +86,13 @@ Deno.test("`splitDocuments()` refuses what cannot be split", () => {
   assertThrows(() => splitDocuments([]), DataError, "no documents");
   assertThrows(() => splitDocuments([{ id: "a", text: "😀" }]), DataError, "single character");
 });
+
+Deno.test("`splitDocuments()` cuts the copies of the longest document alike, and keeps its domain", () => {
+  const text = "One line.\nAnother line.\n".repeat(20);
+  const copies = [1, 2].map((i) => ({ id: `${i}`, text, domain: "d" }));
+  const { train, validation } = splitDocuments(copies, 0.1);
+  assertEquals([train.length, validation.length], [2, 2]);
+  assertEquals(train[0]!.text + validation[0]!.text, text);
+  assertEquals([train[1]!.text, validation[1]!.text], [train[0]!.text, validation[0]!.text]);
+  assertEquals([...train, ...validation].map(({ domain }) => domain), ["d", "d", "d", "d"]);
+});

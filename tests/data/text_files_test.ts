@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { DataError } from "../../lib/data/errors.ts";
 import { textFiles } from "../../lib/data/text_files.ts";
@@ -184,16 +184,120 @@ Deno.test("`textFiles()` reads what a pattern matches, in order", async () => {
   });
 });
 
-Deno.test("`textFiles().identify()` changes with names, sizes and times", async () => {
+Deno.test("`textFiles().identify()` changes with names, domains and contents, not with times", async () => {
   await inFolder({ "a.txt": "a", "b.txt": "b" }, async (folder) => {
     const identify = (...paths: string[]) =>
       textFiles(paths.map((path) => path.replace(/[^=]+$/, (name) => join(folder, name))))
         .identify!();
     const first = await identify("a.txt", "b.txt");
-    assertEquals(await identify("a.txt", "b.txt"), first);
     assertNotEquals(await identify("b.txt", "a.txt"), first);
     assertNotEquals(await identify("x=a.txt", "b.txt"), first);
     await Deno.utime(join(folder, "a.txt"), 1, 1);
+    assertEquals(await identify("a.txt", "b.txt"), first);
+    await Deno.writeTextFile(join(folder, "a.txt"), "c");
+    await Deno.utime(join(folder, "a.txt"), 1, 1);
     assertNotEquals(await identify("a.txt", "b.txt"), first);
+  });
+});
+
+/** Reads all documents and what is told besides. */
+async function observed(...paths: string[]) {
+  const [skipped, identities] = [[] as string[], [] as string[]];
+  const source = textFiles(paths);
+  const documents = await Array.fromAsync(source.documents({
+    passedOver: ({ kind, path, reason }) => skipped.push(`${kind} ${basename(path)}: ${reason}`),
+    identified: (identity) => identities.push(identity),
+  }));
+  assertEquals(identities, [await source.identify!()]);
+  return { texts: documents.map(({ text }) => text), skipped };
+}
+
+Deno.test({
+  name: "`textFiles()` passes over what has no text in folders and patterns, and says so",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const files = {
+      "c/bom.txt": "\ufeff",
+      "c/blank.jsonl": '\n{"text":""}\n',
+      "c/empty.txt": "",
+      "c/nothing.txt.gz": await compress(""),
+      "c/text.txt": "text",
+      "c/x.txt/inner.txt": "inner",
+    };
+    await inFolder(files, async (folder) => {
+      await Deno.symlink("gone", join(folder, "c/dangling.txt"));
+      await Deno.symlink("loop.txt", join(folder, "c/loop.txt"));
+      await new Deno.Command("mkfifo", { args: [join(folder, "c/pipe.txt")] }).output();
+      const skipped = [
+        "file blank.jsonl: none of its lines holds text",
+        "file bom.txt: the file holds no text",
+        "file dangling.txt: there is nothing at its end",
+        "file empty.txt: the file is empty",
+        "file loop.txt: there is nothing at its end",
+        "file nothing.txt.gz: the file holds no text",
+        "file pipe.txt: it is no file",
+      ];
+      const inFolder = await observed(join(folder, "c"));
+      assertEquals(inFolder.skipped.toSorted(), skipped);
+      assertEquals(inFolder.texts, ["text", "inner"]);
+      const byPattern = await observed(join(folder, "c/*"));
+      assertEquals(byPattern.skipped.toSorted(), skipped);
+      assertEquals(byPattern.texts, ["text"]);
+      await Deno.remove(join(folder, "c/text.txt"));
+      await assertRejects(() => read(join(folder, "c/*")), DataError, "matches it");
+    });
+  },
+});
+
+Deno.test("`textFiles()` reads gzip as zcat does: members, zeros, and what else follows", async () => {
+  const [one, two, none] = [await compress("one\n"), await compress("two\n"), await compress("")];
+  const flags = Uint8Array.of(
+    ...[0x1f, 0x8b, 8, 2 | 4 | 8 | 16, 0, 0, 0, 0, 0, 3, 2, 0, 7, 7, 0x6e, 0, 0x63, 0, 9, 9],
+    ...one.subarray(10),
+  );
+  const text = (...parts: Uint8Array[]) => {
+    const whole = new Uint8Array(parts.flatMap((part) => [...part]));
+    return { "a.txt.gz": whole };
+  };
+  const cases: [Record<string, Uint8Array>, string, string[]][] = [
+    [text(one, two), "one\ntwo\n", []],
+    [text(none, one, none, two, none), "one\ntwo\n", []],
+    [text(flags, one), "one\none\n", []],
+    [text(one, two, new Uint8Array(700)), "one\ntwo\n", []],
+    [text(one, new Uint8Array(5), two), "one\n", ["trailing-bytes"]],
+    [text(one, two, Uint8Array.of(0x1f)), "one\ntwo\n", ["trailing-bytes"]],
+    [text(one, Uint8Array.from("more", (c) => c.charCodeAt(0))), "one\n", ["trailing-bytes"]],
+  ];
+  for (const [files, expected, kinds] of cases) {
+    await inFolder(files, async (folder) => {
+      const { texts, skipped } = await observed(join(folder, "a.txt.gz"));
+      assertEquals(texts, [expected]);
+      assertEquals(skipped.map((each) => each.split(" ")[0]), kinds);
+    });
+  }
+  const damaged = [
+    text(one, two.subarray(0, -1)),
+    text(one, two.subarray(0, 6)),
+    text(one, two.map((byte, i) => i === two.length - 8 ? byte ^ 1 : byte)),
+    text(one, two.map((byte, i) => i === two.length - 1 ? byte ^ 1 : byte)),
+    text(one, two.map((byte, i) => i === 2 ? 9 : byte)),
+  ];
+  for (const files of damaged) {
+    await inFolder(files, async (folder) => {
+      await assertRejects(() => read(join(folder, "a.txt.gz")), DataError, "damaged or cut off");
+    });
+  }
+});
+
+Deno.test("`textFiles()` reads members of any length, wherever the pieces of the file end", async () => {
+  const lines = Array.from({ length: 40_000 }, (_, i) => `${i * 7919 % 104729}\n`).join("");
+  const members = [];
+  for (let at = 0, size = 1; at < lines.length; at += size, size = size * 3 % 70_001) {
+    members.push(await compress(lines.slice(at, at + size)));
+  }
+  const whole = new Uint8Array(await new Blob(members).arrayBuffer());
+  assert(whole.length > 2 ** 16);
+  await inFolder({ "a.txt.gz": whole }, async (folder) => {
+    assertEquals((await observed(join(folder, "a.txt.gz"))).texts.join(""), lines);
   });
 });

@@ -59,6 +59,8 @@ class Checkout implements Disposable {
         "kernels/build_tools.ts",
         "kernels/run_cmake.ts",
         "lib/errors.ts",
+        "lib/extremes.ts",
+        "lib/machine.ts",
         "lib/permissions.ts",
         "lib/ffi/download.ts",
         "lib/ffi/find_library.ts",

@@ -1,6 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { drawToken } from "../../lib/generate/mod.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { type DrawOptions, drawToken, LogitsError } from "../../lib/generate/mod.ts";
 import { StopFilter } from "../../lib/generate/stop_filter.ts";
 
 const anyLogits = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), {
@@ -10,7 +11,7 @@ const anyLogits = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), {
   .map((values) => Float32Array.from(values));
 const anyUniform = fc.double({ min: 0, max: 0.9999999, noNaN: true });
 
-/** The nucleus of the k likeliest by definition: sorted, added up until p is reached. */
+/** The k likeliest that are also in the nucleus, by definition: all added up until p is reached. */
 function allowed(
   logits: Float32Array,
   temperature: number,
@@ -21,12 +22,12 @@ function allowed(
   const sorted = Array.from(logits, (logit, token) => ({
     token,
     weight: Math.exp((logit - largest) / temperature),
-  })).sort((a, b) => b.weight - a.weight || a.token - b.token).slice(0, topK);
+  })).sort((a, b) => b.weight - a.weight || a.token - b.token);
   const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
   const tokens = new Set<number>();
   let mass = 0;
   for (const { token, weight } of sorted) {
-    if (tokens.size > 0 && mass >= topP * total) break;
+    if (tokens.size === topK || tokens.size > 0 && mass >= topP * total * (1 - 1e-12)) break;
     tokens.add(token);
     mass += weight;
   }
@@ -43,6 +44,71 @@ Deno.test("`drawToken()` draws from the k likeliest and from the nucleus alone",
     const { temperature, topK, topP } = options;
     assert(allowed(logits, temperature, topK, topP).has(drawToken(logits, uniform, options)));
   }));
+});
+
+/** The tokens that some uniform number draws. */
+function drawn(probabilities: readonly number[], options: DrawOptions, draws = 20_000) {
+  const logits = Float32Array.from(probabilities, Math.log);
+  const tokens = new Set<number>();
+  for (let i = 0; i < draws; i++) tokens.add(drawToken(logits, i / draws, options));
+  return tokens;
+}
+
+Deno.test("the nucleus is of all tokens, a long tail of unlikely ones included", () => {
+  const probabilities = [...Array(20).fill(0.0451), ...Array(980).fill(1e-4)] as number[];
+  const mass = (tokens: Set<number>) =>
+    [...tokens].reduce((sum, token) => sum + probabilities[token]!, 0);
+  const nucleus = drawn(probabilities, { topP: 0.9 });
+  assertEquals(nucleus.size, 20);
+  assertAlmostEquals(mass(nucleus), 0.902);
+  // Of both cuts the smaller set counts: 0.9 of what k leaves would be 9 tokens.
+  assertEquals(drawn(probabilities, { topP: 0.9, topK: 10 }).size, 10);
+  assertEquals(drawn(probabilities, { topP: 0.3, topK: 10 }).size, 7);
+  assertEquals(drawn(probabilities, { topP: 1 }).size, 1000);
+  assertEquals([...drawn(probabilities, { topP: 1e-300 })], [0]);
+});
+
+Deno.test("sums that round do not widen the nucleus", () => {
+  for (const [p, size] of [[0.07, 7], [0.29, 29], [0.57, 57], [0.9, 90]] as const) {
+    assertEquals(drawn(Array(100).fill(0.01), { topP: p }).size, size);
+  }
+});
+
+Deno.test("a number next to 1 and the narrowest temperature draw real tokens", () => {
+  const below = 1 - 2 ** -53;
+  const logits = Float32Array.of(-Infinity, 2, 1, 0, -Infinity);
+  assertEquals(drawToken(logits, 0), 1);
+  assertEquals(drawToken(logits, below), 3);
+  assertEquals(drawToken(logits, below, { topK: 2 }), 2);
+  assertEquals(drawToken(logits, below, { temperature: 5e-324 }), 1);
+  assertEquals(drawToken(logits, below, { temperature: 1e300 }), 3);
+});
+
+Deno.test("`drawToken()` refuses what is no number to draw from", () => {
+  for (const bad of [NaN, Infinity]) {
+    for (const temperature of [0, 1]) {
+      const logits = Float32Array.of(1, bad, 2);
+      assertThrows(() => drawToken(logits, 0.5, { temperature }), LogitsError, `token 1 is ${bad}`);
+    }
+  }
+  assertThrows(() => drawToken(Float32Array.of(-Infinity), 0.5), LogitsError, "all logits");
+  assertThrows(() => drawToken(new Float32Array(0), 0.5), LogitsError, "no logits");
+  const wrong: [number, object, string][] = [
+    [1, {}, "uniform is 1"],
+    [NaN, {}, "uniform is NaN"],
+    [0, { temperature: -1 }, "temperature is -1"],
+    [0, { temperature: Infinity }, "temperature is Infinity"],
+    [0, { temperature: "1" }, "temperature is 1"],
+    [0, { topK: 0 }, "top-k is 0"],
+    [0, { topK: 1.5 }, "top-k is 1.5"],
+    [0, { topP: 0 }, "top-p is 0"],
+    [0, { topP: NaN }, "top-p is NaN"],
+  ];
+  for (const [uniform, options, message] of wrong) {
+    assertThrows(() => drawToken(Float32Array.of(1, 2), uniform, options), ConfigError, message);
+  }
+  const list = [1, 2] as unknown as Float32Array;
+  assertThrows(() => drawToken(list, 0.5), ConfigError, "no Float32Array");
 });
 
 Deno.test("`drawToken()` draws each token as often as its probability says", () => {

@@ -2,9 +2,11 @@ import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/as
 import { type Device, type LanguageModel, read } from "../../mod.ts";
 import { openTokenizer } from "../../lib/data/mod.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { generate, type GenerateOptions } from "../../lib/generate/mod.ts";
+import { generate, type GenerateOptions, LogitsError } from "../../lib/generate/mod.ts";
 import { buildModel } from "../../lib/train/model.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
+import { internal } from "../../lib/tensor/tensor.ts";
+import { upload } from "../../lib/tensor/transfer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 const tokenizer = await openTokenizer("byte");
@@ -104,6 +106,32 @@ Deno.test("generation frees all that it takes", async () => {
   assertEquals(device.statistics().inUse, before);
 });
 
+Deno.test("more prompts than are continued at once each get their text", async () => {
+  using device = await openDevice({ seed: 4 });
+  using built = smallModel(device, { model: { layers: 1, hidden: 8, heads: 2, init_std: 0.3 } });
+  const { model } = built;
+  const options = { device, model, tokenizer, tokens: 3, temperature: 0 };
+  const prompts = Array.from({ length: 600 }, (_, i) => `Prompt ${i % 7}`);
+  const all = await texts(prompts, options);
+  const alone = await texts(prompts.slice(0, 7), options);
+  assertEquals(all, prompts.map((_, i) => alone[i % 7]!));
+  const stopped = AbortSignal.abort();
+  const pieces = await Array.fromAsync(generate(prompts, { ...options, signal: stopped }));
+  assert(pieces.length < 600 && pieces.every(({ finish }) => finish !== null));
+});
+
+Deno.test("logits that are no numbers are an error that names prompt and token", async () => {
+  using device = await openDevice({ seed: 4 });
+  using built = smallModel(device);
+  const { model } = built;
+  const norm = [...model.parameters()].find(({ name }) => name === "model.norm.weight")!;
+  upload(internal(norm), new Float32Array(32).fill(NaN));
+  const options = { device, model, tokenizer, tokens: 3 };
+  const error = await assertRejects(() => texts(["a", "b"], options), LogitsError);
+  assert(error.message.startsWith("Cannot generate token 1 of prompt 1: "), error.message);
+  assert(error.message.includes("the logit of token 0 is NaN"), error.message);
+});
+
 Deno.test("`generate()` names the option that is out of range", async () => {
   using device = await openDevice({ seed: 5 });
   using built = smallModel(device);
@@ -114,6 +142,14 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ topK: 0 }, "top-k is 0"],
     [{ topP: 0 }, "top-p is 0"],
     [{ topP: 1.1 }, "top-p is 1.1"],
+    [{ tokens: NaN }, "tokens is NaN"],
+    [{ model: null as unknown as LanguageModel }, "model is no LanguageModel"],
+    [{ device: {} as Device }, "device is no Device"],
+    [{ tokens: 99_999_999_999 }, "tokens is 99999999999"],
+    [{ seed: -1 }, "seed is -1"],
+    [{ seed: 1.5 }, "seed is 1.5"],
+    [{ stream: 2 ** 32 }, "stream is 4294967296"],
+    [{ stop: "x" as unknown as string[] }, "stop is no list of texts"],
     [{ stop: [""] }, "a stop string is empty"],
   ];
   for (const [options, message] of wrong) {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { createHash } from "node:crypto";
 import { CheckpointError } from "../../lib/errors.ts";
 import {
   Checkpoint,
@@ -153,9 +154,35 @@ Deno.test("`removeLaterCheckpoints()` drops what came after a step", () => {
 
 Deno.test("`Checkpoint` refuses a state of another layout", () => {
   using folder = new TemporaryFolder();
+  const path = save(folder.path, 1);
   for (const state of [{ ...stateAt(1), format: 2 }, { ...stateAt(1), lambda: null }]) {
-    const written = state as unknown as CheckpointState;
-    const { path } = writeCheckpoint(folder.path, { state: written, model: [], optimizer: [] });
+    const text = JSON.stringify(state);
+    Deno.writeTextFileSync(`${path}/state.json`, text);
+    const marker = JSON.parse(Deno.readTextFileSync(`${path}/DONE`));
+    const sha256 = createHash("sha256").update(text).digest("hex");
+    marker.files["state.json"] = { bytes: text.length, sha256 };
+    Deno.writeTextFileSync(`${path}/DONE`, JSON.stringify(marker));
     assertThrows(() => Checkpoint.open(path), CheckpointError, "state.json");
   }
+});
+
+Deno.test("`writeCheckpoint()` refuses what could not be read, or would remove all", () => {
+  using folder = new TemporaryFolder();
+  const before = save(folder.path, 1);
+  const cases: [Partial<CheckpointState>, string][] = [
+    [{ lambda: NaN }, "state.lambda"],
+    [{ step: 1.5 }, "state.step"],
+    [{ seed: -1 }, "state.seed"],
+  ];
+  for (const [wrong, words] of cases) {
+    const contents = { state: { ...stateAt(2), ...wrong }, model: [], optimizer: [] };
+    assertThrows(() => writeCheckpoint(folder.path, contents), CheckpointError, words);
+  }
+  for (const keep of [0.5, -1, NaN]) {
+    assertThrows(() => save(folder.path, 2, keep), RangeError, `keep is ${keep}`);
+  }
+  for (const step of [-1, NaN, 0.5]) {
+    assertThrows(() => removeLaterCheckpoints(folder.path, step), RangeError, `step is ${step}`);
+  }
+  assertEquals(listCheckpoints(folder.path).map(({ path }) => path), [before]);
 });

@@ -7,6 +7,11 @@ const GIB = 2 ** 30;
 Deno.test("`memoryLimit()` is 85 % of the device unless the configuration names it", () => {
   assertEquals(memoryLimit(parseConfig({}), 20 * GIB), 17 * GIB);
   assertEquals(memoryLimit(parseConfig({ memory: { limit_gib: 3 } }), 20 * GIB), 3 * GIB);
+  assertThrows(
+    () => memoryLimit(parseConfig({ memory: { limit_gib: 21 } }), 20 * GIB),
+    ConfigError,
+    "memory.limit_gib is 21, the device has 20.0 GiB",
+  );
 });
 
 Deno.test("`checkMemory()` accepts what fits once pre-activations are computed again", () => {

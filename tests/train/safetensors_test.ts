@@ -26,7 +26,7 @@ function craft(path: string, header: string, dataBytes: number, length?: bigint)
 }
 
 Deno.test("`writeSafetensors()` writes what `SafetensorsFile` reads, of all dtypes and shapes", () => {
-  const dtypes = ["F32", "BF16", "F64", "I32", "I64"] as const;
+  const dtypes = ["F32", "BF16", "F16", "F64", "I32", "I64"] as const;
   const tensor = fc.record({
     name: fc.string({ unit: "binary", minLength: 1 }).filter((name) => name !== "__metadata__"),
     dtype: fc.constantFrom(...dtypes),
@@ -102,6 +102,9 @@ Deno.test("`writeSafetensors()` refuses doubled and reserved names, and data of 
   const a = entry("a", "F32", [2]);
   assertThrows(() => write([a, a]), CheckpointError, 'tensor "a": two tensors have it');
   assertThrows(() => write([entry("__metadata__", "F32", [])]), CheckpointError, "reserves");
+  const F99 = "F99" as SafetensorsDType;
+  assertThrows(() => write([{ ...a, dtype: F99 }]), CheckpointError, "no F99 [2]");
+  assertThrows(() => write([{ ...a, shape: [-1] }]), CheckpointError, "no F32 [-1]");
   const short = { ...a, read: () => new Uint8Array(7) };
   assertThrows(
     () => write([short]),
@@ -125,7 +128,7 @@ Deno.test("`SafetensorsFile` refuses a damaged header and names the file and the
       8,
       "names a key twice",
     ],
-    [`{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 4, 'dtype "F16"'],
+    [`{"a":{"dtype":"F99","shape":[2],"data_offsets":[0,4]}}`, 4, 'dtype "F99"'],
     [`{"a":{"dtype":"toString","shape":[],"data_offsets":[0,4]}}`, 4, 'dtype "toString"'],
     [`{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}`, 4, "not whole numbers"],
     [`{"a":{"dtype":"F32","shape":[0.5],"data_offsets":[0,2]}}`, 2, "not whole numbers"],
@@ -141,6 +144,7 @@ Deno.test("`SafetensorsFile` refuses a damaged header and names the file and the
       "offsets span 8",
     ],
     [`{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}`, 8, "offsets span -8"],
+    [`{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}`, 2, "takes 1.5 bytes"],
     [`{"a":null}`, 0, "dtype undefined"],
     [`{${a},${b(4, 12)}}`, 12, "tensor b overlaps the one before it"],
     [`{${a},${b(12, 20)}}`, 20, "tensor b leaves a hole before it: it begins at 12, not 8"],
@@ -184,4 +188,101 @@ Deno.test("`SafetensorsFile` refuses to give a tensor as another one", () => {
     CheckpointError,
     "holds F32 [2, 3], the model needs F32 [3, 2]",
   );
+});
+
+/** Every type of the format with its bits. */
+const DTYPES = {
+  ...{ F64: 64, F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8 },
+  ...{ F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4, C64: 64 },
+  ...{ I64: 64, U64: 64, I32: 32, U32: 32, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8 },
+} as const;
+
+Deno.test("a tensor of any type of the format leaves the others readable", () => {
+  using folder = new TemporaryFolder();
+  for (const [dtype, bits] of Object.entries(DTYPES)) {
+    const path = `${folder.path}/${dtype}.safetensors`;
+    const header = JSON.stringify({
+      other: { dtype, shape: [2, 4], data_offsets: [0, bits] },
+      w: { dtype: "F32", shape: [1], data_offsets: [bits, bits + 4] },
+    });
+    craft(path, header, bits + 4);
+    using file = SafetensorsFile.open(path);
+    assertEquals(file.tensors.get("other")?.dtype as string, dtype);
+    assertEquals(file.read("w").length, 4);
+    if (["F32", "BF16", "F16", "F64", "I32", "I64"].includes(dtype)) {
+      assertEquals(file.read("other").length, bits);
+      continue;
+    }
+    const { message } = assertThrows(() => file.read("other"), CheckpointError);
+    assert(message.startsWith("Cannot read tensor other: "), message);
+    assert(message.includes(`as ${dtype},`), message);
+  }
+});
+
+/** A number of 16 bits by the definition of its type. */
+function half(bits: number, exponentBits: number): number {
+  const fractionBits = 15 - exponentBits;
+  const exponent = bits >> fractionBits & (1 << exponentBits) - 1;
+  const fraction = (bits & (1 << fractionBits) - 1) / 2 ** fractionBits;
+  const sign = bits >> 15 ? -1 : 1;
+  const bias = 2 ** (exponentBits - 1) - 1;
+  if (exponent === 2 ** exponentBits - 1) return fraction > 0 ? NaN : sign * Infinity;
+  if (exponent === 0) return sign * fraction * 2 ** (1 - bias);
+  return sign * (1 + fraction) * 2 ** (exponent - bias);
+}
+
+Deno.test("all numbers of 16 bits become fp32 exactly, whole and in pieces", () => {
+  using folder = new TemporaryFolder();
+  const all = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+  for (const [dtype, exponentBits] of [["F16", 5], ["BF16", 8]] as const) {
+    const path = `${folder.path}/${dtype}.safetensors`;
+    const read = () => new Uint8Array(all.buffer);
+    writeSafetensors(path, [entry("odd", "F16", [1]), {
+      name: "a",
+      dtype,
+      shape: [2 ** 16],
+      read,
+    }]);
+    using file = SafetensorsFile.open(path);
+    const expected = { dtype: "F32", shape: [2 ** 16] } as const;
+    const whole = new Float32Array(file.read("a", expected).buffer);
+    whole.forEach((value, bits) => assertEquals(value, half(bits, exponentBits)));
+    let at = 0;
+    for (const piece of file.pieces("a", expected, new Uint8Array(1000))) {
+      const values = new Float32Array(piece.buffer, 0, piece.length / 4);
+      assertEquals(values, whole.subarray(at, at += values.length));
+    }
+    assertEquals(at, whole.length);
+    const wrong = { dtype: "F64", shape: [2 ** 16] } as const;
+    assertThrows(() => file.read("a", wrong), CheckpointError, `holds ${dtype}`);
+    const pieces = (bytes: number) => [...file.pieces("a", expected, new Uint8Array(bytes))];
+    for (const bytes of [0, 7]) assertThrows(() => pieces(bytes), RangeError, `of ${bytes} bytes`);
+  }
+});
+
+Deno.test("the header of 300,000 tensors is checked in little more time than it takes to parse", () => {
+  using folder = new TemporaryFolder();
+  const path = `${folder.path}/many.safetensors`;
+  const places = Array.from({ length: 300_000 }, (_, i) => {
+    const at = 299_999 - i;
+    return `"model.layers.${i}.w":{"dtype":"F32","shape":[1],"data_offsets":[${4 * at},${
+      4 * at + 4
+    }]}`;
+  });
+  const header = `{${places.join(",")}}`;
+  craft(path, header, 4 * places.length);
+  const best = (act: () => void): number => {
+    const times = Array.from({ length: 4 }, () => {
+      const started = performance.now();
+      act();
+      return performance.now() - started;
+    });
+    return Math.min(...times);
+  };
+  const parsing = best(() => JSON.parse(header));
+  const opening = best(() => {
+    using file = SafetensorsFile.open(path);
+    assertEquals(file.tensors.size, 300_000);
+  });
+  assert(opening < 10 * parsing, `${opening} ms, ${parsing} ms to parse`);
 });

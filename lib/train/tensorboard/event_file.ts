@@ -4,7 +4,8 @@
  * @module
  */
 
-import { onPath, writeAllSync } from "../files.ts";
+import { largest } from "../../extremes.ts";
+import { exists, onPath, writeAllSync } from "../files.ts";
 import {
   encodeEvent,
   type EventBody,
@@ -36,7 +37,10 @@ export class EventFile implements Disposable {
     onPath("make", folder, () => Deno.mkdirSync(folder, { recursive: true }));
     this.#now = now;
     // Readers take the files by name: also where a clock went backwards, this one is the last.
-    const last = Math.max(0, ...eventFiles(folder).map((name) => Number(NAME.exec(name)![1])));
+    const last = Math.max(
+      0,
+      largest(eventFiles(folder).map((name) => Number(NAME.exec(name)![1]))),
+    );
     const seconds = Math.max(Math.floor(now() / 1000), last + 1);
     this.path = `${folder}/events.out.tfevents.${String(seconds).padStart(10, "0")}.remoe`;
     this.#file = onPath(
@@ -99,12 +103,8 @@ function endOfSteps(file: Deno.FsFile, step: number): number {
 }
 
 function eventFiles(folder: string): string[] {
-  try {
-    return Array.from(Deno.readDirSync(folder), ({ name }) => name)
-      .filter((name) => NAME.test(name))
-      .sort();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  if (!exists(folder)) return [];
+  return onPath("read", folder, () => Array.from(Deno.readDirSync(folder), ({ name }) => name))
+    .filter((name) => NAME.test(name))
+    .sort();
 }

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { requireWhole } from "../../arguments.ts";
+import { requireConfig } from "../require.ts";
 import type { TrainConfig } from "../config.ts";
 import { isValidation, type MetricsLine, type MetricsSink, type StepMetrics } from "../metrics.ts";
 import type { Sample } from "../samples.ts";
@@ -57,6 +59,8 @@ export class TensorBoardSink implements MetricsSink {
    */
   constructor(folder: string, config: TrainConfig, options: TensorBoardOptions = {}) {
     const { from = 0, now = Date.now } = options;
+    requireConfig(config);
+    requireWhole("open an event file", "from", from);
     this.#config = config;
     this.#histogramEvery = Math.ceil(config.steps / HISTOGRAMS);
     this.#file = new EventFile(folder, from + 1, now);

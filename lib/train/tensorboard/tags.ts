@@ -4,6 +4,8 @@
  * @module
  */
 
+import { largest } from "../../extremes.ts";
+import { visibleName } from "../../visible.ts";
 import type { RouterName } from "../config.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics.ts";
 
@@ -58,9 +60,9 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
     loss("loss/validation", metrics.valid_loss),
     bits("bits_per_byte/validation", metrics.valid_bits_per_byte),
     ...Object.entries(metrics.valid_loss_by_domain ?? {})
-      .map(([domain, value]) => loss(`loss/validation/${domain}`, value)),
+      .map(([domain, value]) => loss(`loss/validation/${visibleName(domain)}`, value)),
     ...Object.entries(metrics.valid_bits_per_byte_by_domain ?? {})
-      .map(([domain, value]) => bits(`bits_per_byte/validation/${domain}`, value)),
+      .map(([domain, value]) => bits(`bits_per_byte/validation/${visibleName(domain)}`, value)),
   ];
 }
 
@@ -75,7 +77,7 @@ export function layerName(layer: number): string {
 }
 
 function routing(metrics: StepMetrics): Scalar[] {
-  const largest = metrics.expert_load.map((shares) => Math.max(...shares) * shares.length);
+  const busiest = metrics.expert_load.map((shares) => largest(shares) * shares.length);
   const dead = metrics.expert_load.flat().filter((share) => share === 0).length;
   return [
     scalar("sparsity/mean", metrics.sparsity, "Share of pairs of token and expert that are closed"),
@@ -88,7 +90,7 @@ function routing(metrics: StepMetrics): Scalar[] {
       "Pairs of token and layer that no expert took",
     ),
     scalar("router/idle_experts", dead, "Experts of all layers that got no token in the step"),
-    ...largest.map((value, layer) =>
+    ...busiest.map((value, layer) =>
       scalar(
         `expert_load_max/${layerName(layer)}`,
         value,

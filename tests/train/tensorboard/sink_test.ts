@@ -105,7 +105,7 @@ Deno.test("`TensorBoardSink` writes validations by domain", () => {
     step: 50,
     valid_loss: 1.5,
     valid_bits_per_byte: 2,
-    valid_loss_by_domain: { books: 1, "c/c++": 2 },
+    valid_loss_by_domain: { books: 1, "c/c++": 2, "red\x1b\n": 3 },
     valid_bits_per_byte_by_domain: { books: 1.25, "c/c++": 2.75 },
   });
   assertEquals(scalarsOf(readEvents(eventPaths(folder.path)[0]!), 50), {
@@ -113,6 +113,7 @@ Deno.test("`TensorBoardSink` writes validations by domain", () => {
     "bits_per_byte/validation": 2,
     "loss/validation/books": 1,
     "loss/validation/c/c++": 2,
+    "loss/validation/red\\u001b\\u000a": 3,
     "bits_per_byte/validation/books": 1.25,
     "bits_per_byte/validation/c/c++": 2.75,
   });

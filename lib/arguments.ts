@@ -1,0 +1,102 @@
+/**
+ * Checks of arguments: Deno runs TypeScript without checking its types, and JavaScript calls too.
+ *
+ * @module
+ */
+
+/**
+ * Shows a value in a message, whatever it is.
+ *
+ * @param value Any value.
+ * @returns It, in short.
+ */
+export function shown(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  const text = Deno.inspect(value, { depth: 0, iterableLimit: 3, strAbbreviateSize: 40 });
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Bounds of a whole number, both of which it may be. */
+export interface WholeRange {
+  /** Default 0. */
+  readonly least?: number;
+  /** Default the largest integer that a number holds exactly. */
+  readonly most?: number;
+}
+
+/** Sizes cross to the kernels as int32. */
+export const LARGEST_SIZE: number = 2 ** 31 - 1;
+
+/**
+ * Refuses what is not a whole number in a range.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @param range Least and most; default from 0 on.
+ * @throws {RangeError} If it is none.
+ */
+export function requireWhole(
+  operation: string,
+  name: string,
+  value: unknown,
+  { least = 0, most = Number.MAX_SAFE_INTEGER }: WholeRange = {},
+): asserts value is number {
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) {
+    return;
+  }
+  const to = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected a whole number ${to}`,
+  );
+}
+
+/**
+ * Refuses what is not a finite number.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {RangeError} If it is none.
+ */
+export function requireFinite(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (Number.isFinite(value)) return;
+  throw new RangeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a finite number`);
+}
+
+/**
+ * Refuses what is not one of a few values.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @param allowed The values.
+ * @throws {TypeError} If it is none of them.
+ */
+export function requireOneOf(
+  operation: string,
+  name: string,
+  value: unknown,
+  allowed: readonly unknown[],
+): void {
+  if (allowed.includes(value)) return;
+  throw new TypeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected ${allowed.map(shown).join(" or ")}`,
+  );
+}
+
+/**
+ * Refuses options that are no object.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param value The options.
+ * @throws {TypeError} If they are none.
+ */
+export function requireOptions(operation: string, value: unknown): asserts value is object {
+  if (typeof value === "object" && value !== null) return;
+  throw new TypeError(`Cannot ${operation}: its options are ${shown(value)}, expected an object`);
+}

@@ -1,0 +1,52 @@
+/**
+ * Checks of arguments: Deno runs TypeScript without checking its types, and JavaScript calls too.
+ *
+ * @module
+ */
+
+import { shown } from "../arguments.ts";
+
+export { shown };
+
+/**
+ * Refuses what is no text.
+ *
+ * @param value The argument.
+ * @param what What was to be done, to follow "Cannot".
+ * @throws {TypeError} If it is no string.
+ */
+export function checkText(value: unknown, what: string): asserts value is string {
+  if (typeof value === "string") return;
+  throw new TypeError(`Cannot ${what}: ${shown(value)} is no text`);
+}
+
+/**
+ * Refuses what is no array, nor anything like one.
+ *
+ * @param value The argument.
+ * @param what What was to be done, to follow "Cannot".
+ * @throws {TypeError} If it has no length that an array may have.
+ */
+export function checkArrayLike(value: unknown, what: string): asserts value is ArrayLike<unknown> {
+  const length = (value as { length?: unknown } | null | undefined)?.length;
+  const isList = typeof value === "object" && Number.isInteger(length) &&
+    (length as number) >= 0 && (length as number) < 2 ** 32;
+  if (isList) return;
+  throw new TypeError(`Cannot ${what}: ${shown(value)} is no array`);
+}
+
+/**
+ * Refuses what lacks the methods asked for.
+ *
+ * @param value The argument.
+ * @param methods Their names.
+ * @param what What was to be done, to follow "Cannot".
+ * @throws {TypeError} If it is no such object.
+ */
+export function checkObject(value: unknown, methods: readonly string[], what: string): void {
+  const object = value as Readonly<Record<string, unknown>> | null;
+  const isObject = typeof value === "object" && value !== null;
+  if (isObject && methods.every((name) => typeof object![name] === "function")) return;
+  const needed = methods.length > 0 ? `an object with ${methods.join(", ")}` : "an object";
+  throw new TypeError(`Cannot ${what}: ${shown(value)} is not ${needed}`);
+}

@@ -1,0 +1,28 @@
+/** The error of a model whose logits no token can be drawn from. @module */
+
+/**
+ * A model's logits are not numbers to draw a token from: its weights are damaged, or its numbers have
+ * outgrown fp32.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { drawToken, LogitsError } from "@remoe/remoe/generate";
+ *
+ * assertThrows(() => drawToken(Float32Array.of(0, NaN), 0.5), LogitsError, "token 1 is NaN");
+ * ```
+ */
+export class LogitsError extends Error {
+  /** The class's name, as `error.name` shows it. */
+  override readonly name = "LogitsError";
+
+  /**
+   * Creates the error.
+   *
+   * @param message Which logit is none to draw from, and where it came from.
+   * @param options The underlying error as `cause`.
+   */
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

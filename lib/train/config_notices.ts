@@ -1,0 +1,66 @@
+/**
+ * What a configuration asks for and a run will not do, though nothing in it is wrong.
+ *
+ * @module
+ */
+
+import type { MoEConfig, TrainConfig } from "./config.ts";
+import { BASE, presetLayer } from "./presets.ts";
+
+/**
+ * Looks for values that have no effect, or another than they seem to have.
+ *
+ * @param config The whole configuration.
+ * @returns Sentences for the user; none where all is as it seems.
+ */
+export function configNotices(config: TrainConfig): string[] {
+  return [...scheduleNotices(config), ...dataNotices(config), ...lambdaNotices(config.moe)];
+}
+
+/**
+ * Looks for values that a resumed run was given and does not use.
+ *
+ * @param before The configuration of the run so far.
+ * @param config The one to go on with.
+ * @returns Sentences for the user.
+ */
+export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
+  const { lambda0 } = config.moe;
+  return lambda0 === before.moe.lambda0
+    ? []
+    : [`moe.lambda0 ${lambda0} has no effect on a resumed run: λ goes on from the checkpoint`];
+}
+
+function scheduleNotices({ schedule, steps }: TrainConfig): string[] {
+  const { warmup } = schedule;
+  if (steps > warmup) return [];
+  const end = steps === warmup ? "its peak" : `${steps}/${warmup} of its peak`;
+  return [
+    `The learning rate only rises and ends at ${end}: schedule.warmup is ${warmup} and steps is ` +
+    `${steps}; a warmup of fewer steps lets it fall again`,
+  ];
+}
+
+function dataNotices({ data, validation, preset }: TrainConfig): string[] {
+  const notices: string[] = [];
+  const usual = presetLayer(preset).data?.validation_fraction ?? BASE.data.validation_fraction;
+  const isOwn = data.validation_fraction !== usual;
+  if (isOwn && data.validation_paths.length > 0) {
+    notices.push("data.validation_fraction has no effect beside data.validation_paths");
+  }
+  if (validation.every === 0 && data.validation_paths.length === 0) {
+    notices.push(
+      `Nothing is validated (validation.every is 0), and data.validation_fraction ` +
+        `${data.validation_fraction} of the text is held out all the same`,
+    );
+  }
+  return notices;
+}
+
+/** Without a regularisation, nothing reads λ. */
+function lambdaNotices(moe: MoEConfig): string[] {
+  if (moe.router !== "relu" || moe.balance !== "none") return [];
+  const keys = (["lambda0", "alpha", "lambda_ceiling"] as const)
+    .filter((key) => moe[key] !== BASE.moe[key]);
+  return keys.map((key) => `moe.${key} has no effect with moe.balance none`);
+}

@@ -1,0 +1,51 @@
+/**
+ * Checks of arguments that types alone do not hold: JavaScript callers have none.
+ *
+ * @module
+ */
+
+import type { TrainConfig } from "./config.ts";
+import { configError, describeIssues } from "./config_issues.ts";
+import { checkLayer, CONFIG_KEYS, OR_AUTO } from "./schema.ts";
+
+/**
+ * Makes sure that a configuration is whole, as `parseConfig()` gives it: each key there, of its type
+ * and within its range.
+ *
+ * @param config The configuration.
+ * @param sections Sections to look at; default: all of it.
+ * @throws {ConfigError} Names each key that is missing or wrong.
+ */
+export function requireConfig(
+  config: Partial<TrainConfig>,
+  sections?: readonly (keyof TrainConfig)[],
+): void {
+  const source = "the configuration";
+  const part = sections === undefined
+    ? config
+    : Object.fromEntries(sections.map((name) => [name, config?.[name]]));
+  const checked = checkLayer(part);
+  if (Array.isArray(checked)) {
+    throw configError(
+      source,
+      describeIssues(checked, part, (key) => key),
+    );
+  }
+  const missing = CONFIG_KEYS
+    .filter(({ key }) => sections?.some((name) => key.startsWith(`${name}.`)) ?? true)
+    .filter(({ key, expects }) => {
+      const value = valueAt(part, key);
+      // Some keys may say "auto" until the others are known, and some for good.
+      return value === undefined || value === "auto" && expects.includes(OR_AUTO);
+    })
+    .map(({ key }) => key);
+  if (missing.length === 0) return;
+  throw configError(source, missing.map((key) => `${key} is missing; parseConfig() completes it`));
+}
+
+function valueAt(config: object, key: string): unknown {
+  return key.split(".").reduce<unknown>(
+    (at, name) => (at as Record<string, unknown> | undefined)?.[name],
+    config,
+  );
+}

@@ -1,0 +1,101 @@
+/** What callers without types may give to the functions of training. */
+import { assertEquals, assertThrows } from "@std/assert";
+import { ConfigError } from "../../lib/errors.ts";
+import {
+  advanceStage,
+  checkMemory,
+  checkResumable,
+  configHash,
+  type ConfigLayer,
+  countParameters,
+  estimateMemory,
+  executedFlops,
+  formulaFlops,
+  initialStage,
+  JsonlSink,
+  learningRate,
+  memoryLimit,
+  type MetricsLine,
+  parseConfig,
+  resolveConfig,
+  RunDirectory,
+  type StageObservation,
+  TensorBoardSink,
+  type TrainConfig,
+  truncateMetrics,
+} from "../../lib/train/mod.ts";
+import { TemporaryFolder } from "./_temporary.ts";
+
+const CONFIG = parseConfig({ preset: "pico" });
+
+/** A configuration with one key set, whatever its type. */
+function withKey(section: keyof TrainConfig, key: string, value: unknown): TrainConfig {
+  return { ...CONFIG, [section]: { ...CONFIG[section] as object, [key]: value } };
+}
+
+const WRONG: [TrainConfig, string][] = [
+  [withKey("model", "layers", NaN), "model.layers is NaN"],
+  [withKey("model", "hidden", -16), "model.hidden is -16"],
+  [withKey("model", "ffn", "auto"), "model.ffn is missing"],
+  [withKey("moe", "experts", 1.5), "moe.experts is 1.5"],
+  [withKey("moe", "router", "hash"), 'moe.router is "hash"'],
+  [{ ...CONFIG, model: undefined } as unknown as TrainConfig, "model.layers is missing"],
+];
+
+Deno.test("functions of a configuration refuse one that `parseConfig()` would not give", () => {
+  using folder = new TemporaryFolder();
+  const layer = { steps: -1 } as ConfigLayer;
+  assertThrows(() => resolveConfig([layer]), ConfigError, "steps is -1");
+  for (const [config, words] of WRONG) {
+    const uses: Record<string, () => unknown> = {
+      countParameters: () => countParameters(config.model, config.moe),
+      estimateMemory: () => estimateMemory(config),
+      checkMemory: () => checkMemory(config, 2 ** 34),
+      configHash: () => configHash(config),
+      checkResumable: () => checkResumable(CONFIG, config),
+      RunDirectory: () => RunDirectory.create({ ...config, out: `${folder.path}/run` }),
+      TensorBoardSink: () => new TensorBoardSink(`${folder.path}/events`, config),
+    };
+    for (const use of Object.values(uses)) assertThrows(use, ConfigError, words);
+  }
+  assertThrows(() => memoryLimit(withKey("memory", "limit_gib", -1), 1), ConfigError, "limit_gib");
+  assertEquals(Array.from(Deno.readDirSync(folder.path)), []);
+});
+
+Deno.test("numbers that are none, or out of range, are named", () => {
+  const { model, moe } = CONFIG;
+  const schedule = { lr: 1e-3, warmup: 1, steps: 5, final_ratio: 0.1 };
+  const work = { sequences: 1, sequence: 8, rows: Array(model.layers).fill(8) };
+  const seen: StageObservation = {
+    ...{ step: 1, lambda: 1, l1_reg: 1, loss: 1, sparsity: 0, target: 0.5 },
+  };
+  const uses: [() => unknown, string][] = [
+    [() => learningRate(NaN, schedule), "step is NaN"],
+    [() => learningRate(1, { ...schedule, lr: NaN }), "lr is NaN"],
+    [() => learningRate(1, { ...schedule, steps: -1 }), "steps is -1"],
+    [() => formulaFlops(model, moe, 0), "sequence is 0"],
+    [() => formulaFlops({ ...model, hidden: 0.5 }, moe, 8), "model.hidden is 0.5"],
+    [() => executedFlops(model, moe, { ...work, sequences: NaN }), "work.sequences is NaN"],
+    [
+      () => executedFlops(model, moe, { ...work, rows: work.rows.map(() => NaN) }),
+      "work.rows[0] is NaN",
+    ],
+    [() => estimateMemory(CONFIG, { limit: NaN }), "limit is NaN"],
+    [() => memoryLimit(CONFIG, NaN), "deviceBytes is NaN"],
+    [() => advanceStage(initialStage("relu"), { ...seen, loss: NaN }), "loss is NaN"],
+    [() => truncateMetrics("none", NaN), "step is NaN"],
+    [() => truncateMetrics("none", -1), "step is -1"],
+  ];
+  for (const [use, words] of uses) assertThrows(use, RangeError, words);
+  assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
+});
+
+Deno.test("`JsonlSink` writes no line that could not be read", () => {
+  using folder = new TemporaryFolder();
+  const path = `${folder.path}/metrics.jsonl`;
+  using sink = new JsonlSink(path);
+  for (const line of [undefined, null, 5, {}, { step: 0.5 }]) {
+    assertThrows(() => sink.write(line as unknown as MetricsLine), TypeError, path);
+  }
+  assertEquals(Deno.readTextFileSync(path), "");
+});

@@ -1,0 +1,64 @@
+import { assertAlmostEquals, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+
+import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
+import { DataError } from "../../lib/data/errors.ts";
+import { joinStreams, memoryStream } from "../../lib/data/token_stream.ts";
+import type { CorpusSide } from "../../lib/data/tokenized_text.ts";
+import { parseConfig } from "../../lib/train/mod.ts";
+import { Validation } from "../../lib/train/validation.ts";
+
+/** A side of domains so many tokens long, whose tokens are their number. */
+function sideOf(lengths: Record<string, number>): CorpusSide {
+  const domains = new Map(
+    Object.entries(lengths).map(([name, length], i) => {
+      const tokens = memoryStream(new Uint16Array(length).fill(i + 1));
+      return [name, { tokens, documents: 1, bytes: length }];
+    }),
+  );
+  const tokens = joinStreams([...domains.values()].map((domain) => domain.tokens));
+  return { tokens, documents: domains.size, bytes: tokens.length, domains };
+}
+
+/** Validates with a loss that is the target's number. */
+function validate(lengths: Record<string, number>, sequence = 8) {
+  const config = parseConfig({
+    preset: "pico",
+    data: { sequence, batch: 4, micro_batch: 2 },
+    validation: { batches: 50 },
+  });
+  const rows: number[] = [];
+  const metrics = new Validation(config, sideOf(lengths), new ByteTokenizer()).run(3, (batch) => {
+    rows.push(batch.sequence);
+    return Float32Array.from(batch.targets);
+  });
+  return { metrics, rows: new Set(rows) };
+}
+
+Deno.test("`Validation` covers short domains in the whole, and gives losses of long ones", () => {
+  const { metrics } = validate({ a: 41, b: 5, c: 81, d: 7 });
+  assertEquals(metrics.valid_loss_by_domain, { a: 1, c: 3 });
+  // The short ones' row of 8 targets has 4 of b's and 4 of d's.
+  assertAlmostEquals(metrics.valid_loss, (41 * 1 + 81 * 3 + 12 * 3) / 134, 1e-9);
+});
+
+Deno.test("`Validation` measures many short domains as one", () => {
+  const lengths = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`d${i}`, 5]));
+  const { metrics, rows } = validate(lengths);
+  assertEquals(metrics.valid_loss_by_domain, undefined);
+  assertEquals(rows, new Set([8]));
+  assertAlmostEquals(metrics.valid_loss, 150, 3);
+});
+
+Deno.test("`Validation` gives what is left over a shorter row", () => {
+  const { metrics, rows } = validate({ a: 41, b: 4 });
+  assertEquals(rows, new Set([8, 3]));
+  assertAlmostEquals(metrics.valid_loss, (41 * 1 + 4 * 2) / 45, 1e-9);
+  assertEquals(metrics.valid_loss_by_domain, { a: 1 });
+});
+
+Deno.test("`Validation` refuses a text shorter than a row, and says which keys to change", () => {
+  const error = assertThrows(() => validate({ a: 4, b: 4 }), DataError, "has 8 of the 9");
+  for (const key of ["data.validation_fraction", "data.sequence", "validation.every=0"]) {
+    assertStringIncludes(error.message, key);
+  }
+});
