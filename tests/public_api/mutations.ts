@@ -1,6 +1,6 @@
 /** What becomes of an argument, by its kind. @module */
 
-import type { Tensor } from "@remoe/remoe";
+import { Device, type Tensor } from "@remoe/remoe";
 import type { DType } from "../../lib/tensor/dtype.ts";
 import type { HostTensor } from "./entry.ts";
 import { isPlain, type World } from "./world.ts";
@@ -94,6 +94,11 @@ function ofValue(value: unknown, host: HostTensor | undefined): readonly Replace
 }
 
 function ofObject(value: unknown): readonly Replacement[] {
+  if (value instanceof Device) {
+    const others = ["closed", "other"] as const;
+    const devices = others.map((which): Replacement => [which, (world) => world[which]]);
+    return [...devices, ...STRANGERS];
+  }
   if (Array.isArray(value)) {
     const numbers = value.every((item) => typeof item === "number");
     return [
@@ -135,7 +140,7 @@ function put(args: unknown[], path: Path, change: (value: unknown) => unknown): 
  */
 export function mutationsOf(args: readonly unknown[], world: World, first: number): Mutation[] {
   const found = args.flatMap((value, i) => i < first ? [] : [...places(value, world, [i])]);
-  const list: Mutation[] = [];
+  const list: Mutation[] = first > 0 ? [{ name: "its object disposed", apply: endObject }] : [];
   for (const [path, value] of found) {
     for (const [name, make] of ofValue(value, world.host(value))) {
       list.push({
@@ -159,6 +164,12 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
     { name: "last argument missing", apply: (args) => void (args.length > first && args.pop()) },
   );
   return list;
+}
+
+function endObject(args: unknown[], world: World): void {
+  const object = args[0] as Disposable;
+  if (object instanceof Device) args[0] = world.closed;
+  else object[Symbol.dispose]?.();
 }
 
 function repeat(args: unknown[], from: Path, to: Path): void {

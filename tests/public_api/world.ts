@@ -16,12 +16,17 @@ export class World {
     readonly device: Device,
     /** Where foreign tensors live. */
     readonly other: Device,
+    /** One that was closed. */
+    readonly closed: Device,
   ) {}
 
   /** Opens the two devices. */
   static async open(): Promise<World> {
     const options = { kind: "cpu", threads: 1, seed: 5 } as const;
-    return new World(await Devices.open(options), await Devices.open(options));
+    const [device, other, closed] = [await Devices.open(options), await Devices.open(options)]
+      .concat(await Devices.open(options)) as [Device, Device, Device];
+    closed.close();
+    return new World(device, other, closed);
   }
 
   /** A device of its own for one try. */
@@ -41,12 +46,15 @@ export class World {
     return this.#folder;
   }
 
+  /** A layer whose parameters hold the numbers of {@linkcode pattern}. */
+  layer<T extends Disposable & { parameters(): readonly Tensor[] }>(layer: T): T {
+    for (const parameter of layer.parameters()) write(parameter, pattern("f32", parameter.shape));
+    return this.using(layer);
+  }
+
   /** A tensor of small numbers that bf16 holds exactly, or of given ones. */
   tensor(dtype: DType, shape: readonly number[], data?: readonly number[], device = this.device) {
-    const values = data ?? Array.from(
-      { length: elements(shape) },
-      (_, i) => dtype === "i32" ? (3 * i + 1) % 4 : ((7 * i + 3) % 16 - 8) / 4 || 0.125,
-    );
+    const values = data ?? pattern(dtype, shape);
     const tensor = memoryOf(device).allocate(dtype, shape);
     write(tensor, values);
     return this.know(tensor, new HostTensor(dtype, shape, values));
@@ -94,6 +102,14 @@ export class World {
     this.device.close();
     this.other.close();
   }
+}
+
+/** Small numbers that every type holds exactly, none of them 0 in a type of fractions. */
+export function pattern(dtype: DType, shape: readonly number[]): number[] {
+  return Array.from(
+    { length: elements(shape) },
+    (_, i) => dtype === "i32" ? (3 * i + 1) % 4 : ((7 * i + 3) % 16 - 8) / 4 || 0.125,
+  );
 }
 
 /** Whether a value is an object literal. */

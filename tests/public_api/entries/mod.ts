@@ -1,11 +1,13 @@
 /** Every entry of the table, by area: each area runs in a process of its own. @module */
 
 import type { Entry } from "../entry.ts";
+import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
 
 /** The areas. */
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
+  devices,
   operations: [...elementwise, ...layout, ...numerics],
 };
