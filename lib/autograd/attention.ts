@@ -1,9 +1,10 @@
 /** Causal grouped-query attention with rotary positions. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
@@ -61,7 +62,7 @@ export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
   options: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
-  const source = internal(qkv);
+  const [source] = operands("causalAttention", qkv);
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;

@@ -1,6 +1,7 @@
 /** Derivatives held against finite differences. @module */
 
-import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, write } from "../tensor/transfer.ts";
 import { multiply } from "./arithmetic.ts";
 import { sum } from "./reduce.ts";

@@ -2,7 +2,8 @@
 
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 
@@ -214,7 +215,7 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const value = internal(loss);
+    const [value] = operands("add a loss to a step's state,", loss);
     requireDevice("add to a step's state", this.#memory, value);
     k.check(
       k.symbols.remoe_state_add(

@@ -1,13 +1,23 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { operands, requireDevice, typed } from "../tensor/operands.ts";
 import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { BackwardPass } from "./backward_pass.ts";
 import { isParameter } from "./parameter.ts";
+
+/** Element types through which a gradient flows. */
+const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16"];
+
+/** Whether a gradient can flow to a tensor. */
+export function isDifferentiable({ dtype }: DeviceTensor): boolean {
+  return DIFFERENTIABLE.includes(dtype);
+}
 
 /** Settings of {@linkcode Recording.backward}. */
 export interface BackwardOptions {
@@ -74,7 +84,8 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   watch<T extends Tensor>(tensor: T): T {
-    const watched = internal(tensor);
+    const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
+    requireDevice("watch", this.memory, watched);
     watched.tracker = this;
     this.#watched.add(watched);
     return tensor;
@@ -96,7 +107,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
-    const root = internal(loss);
+    const [root] = operands("run backward from", loss);
     if (this.#consumed) {
       throw new Error(
         "Cannot run backward twice on one tape: add the losses first, or record again",
@@ -146,7 +157,12 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
-    const watched = internal(tensor);
+    const [watched] = operands("give the gradient of", typed<Tensor>(tensor, DIFFERENTIABLE));
+    return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
+  }
+
+  /** The same, from inside. */
+  gradientOf(watched: DeviceTensor): DeviceTensor<"f32"> {
     if (!this.#watched.has(watched)) {
       throw new Error(
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
@@ -158,6 +174,6 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       fill(gradient, 0);
       this.#gradients.set(watched, gradient);
     }
-    return gradient as unknown as Tensor<"f32", T["shape"]>;
+    return gradient;
   }
 }

@@ -2,9 +2,10 @@
 
 import { UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 
 type UnaryName = keyof typeof UnaryCode;
 
@@ -36,7 +37,7 @@ function unary<S extends Shape>(
   tensor: Tensor<"f32", S>,
   parameter = 0,
 ): Tensor<"f32", S> {
-  const x = internal(tensor);
+  const [x] = operands(name, tensor);
   const out = x.memory.allocate("f32", x.shape);
   unaryInto(name, out, x, parameter);
   recordNode({

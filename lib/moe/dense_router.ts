@@ -3,7 +3,8 @@
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
@@ -59,7 +60,7 @@ export class DenseRouter<const H extends number = number, const E extends number
    * @returns Gates of 1.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const { memory, shape } = internal(x);
+    const { memory, shape } = operands("route densely", x)[0];
     const gates = memory.allocate("f32", [shape[0], this.experts] as const);
     const counts = memory.allocate("i32", [this.experts] as const);
     fill(gates, 1);

@@ -4,7 +4,8 @@ import { ShapeMismatchError } from "../errors.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { binaryLayout, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, PLAN_HEADER } from "./dispatch_plan.ts";
 import { Routed } from "./routed.ts";
 import type { Routing } from "./router.ts";
@@ -62,7 +63,7 @@ export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
   options: RoutingOptions = {},
 ): Routing<T, E> {
-  const inner = internal(gates);
+  const [inner] = operands("route by gates,", gates);
   if (inner.shape.length !== 2) {
     throw new ShapeMismatchError(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,

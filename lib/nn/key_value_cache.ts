@@ -3,7 +3,8 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ConfigError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -142,7 +143,7 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const source = internal(qkv);
+    const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
     const target = this.#layers[layer]!;
     const [, stride = 0] = source.shape;
@@ -183,7 +184,7 @@ export class KeyValueCache implements Disposable {
     heads: number,
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
-    const source = internal(qkv);
+    const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
     const cache = this.#layers[layer]!;
     const [, stride] = source.shape;

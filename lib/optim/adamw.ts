@@ -6,7 +6,8 @@ import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { requireDevice } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
 /** Settings of {@linkcode AdamW}; the defaults are the paper's. */

@@ -2,7 +2,8 @@
 
 import type { DeviceMemory } from "./device_memory.ts";
 import type { Storage } from "./storage.ts";
-import { internal, type Tensor } from "./tensor.ts";
+import { any, operands, requireDevice } from "./operands.ts";
+import type { Tensor } from "./tensor.ts";
 
 /**
  * Frees, when it closes, every tensor made while it was the innermost scope.
@@ -47,7 +48,8 @@ export class MemoryScope implements Scope {
   }
 
   keep<T extends Tensor>(tensor: T): T {
-    const kept = internal(tensor);
+    const [kept] = operands("keep", any<Tensor>(tensor));
+    requireDevice("keep", this.memory, kept);
     if (this.parent !== null && kept.storage.scope.depth >= this.depth) {
       this.move(kept.storage, this.parent);
       // A view may be all that the caller is left with: it must be able to free the memory.

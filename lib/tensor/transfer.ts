@@ -3,7 +3,8 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
 import { showShape } from "./shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "./tensor.ts";
+import { any, operands } from "./operands.ts";
+import type { DeviceTensor, Tensor } from "./tensor.ts";
 
 /** Sets every element. */
 export function fill(tensor: DeviceTensor, value: number): void {
@@ -90,7 +91,8 @@ function hostArray(dtype: DType, bytes: Uint8Array<ArrayBuffer>): HostArrays[DTy
  * ```
  */
 export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]> {
-  return Promise.resolve(download(internal(tensor)));
+  const [source] = operands("read", any(tensor));
+  return Promise.resolve(download(source as DeviceTensor<D>));
 }
 
 /**
@@ -112,7 +114,7 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  * ```
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {
-  const target = internal(tensor);
+  const [target] = operands("write into", any(tensor));
   const list = Array.isArray(values) || ArrayBuffer.isView(values)
     ? values as unknown as ArrayLike<number>
     : Array.from(values);
