@@ -11,7 +11,10 @@ const OWN = [
   ...[remoe.ShapeMismatchError, remoe.ConfigError, remoe.LibraryError, remoe.DeviceError],
   ...[remoe.CheckpointError, remoe.FileError, DataError, LogitsError, DivergenceError],
 ];
-const BUILT_IN = [TypeError, RangeError, ReferenceError];
+const BUILT_IN = [Error, TypeError, RangeError, ReferenceError];
+
+/** What V8 says of a value of the wrong kind, where it starts as our own messages do. */
+const RAW = /^Cannot ((read|set|destructure) propert|convert .+ (to|BigInt)|mix BigInt|.*private)/;
 
 /** What is wrong with an error, or null. */
 export function faultOfError(error: unknown): string | null {
@@ -21,7 +24,7 @@ export function faultOfError(error: unknown): string | null {
   if (OWN.some((kind) => error instanceof kind)) {
     return error.message.length > 15 ? null : `an error that says too little: ${said}`;
   }
-  const named = /^Cannot [^:]+: ./s.test(error.message);
+  const named = /^Cannot ./s.test(error.message) && !RAW.test(error.message);
   return BUILT_IN.some((kind) => error.constructor === kind) && named ? null : `raw error: ${said}`;
 }
 

@@ -39,6 +39,8 @@ export async function tryEntries(
     try {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
+      const { inUse } = world.device.statistics();
+      if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
       // Blocks are checked when a try ends; a device that found damage is not trusted again.
       tally.faults.push(`${call}: ${Deno.inspect(error).split("\n").slice(0, 4).join(" ")}`);
@@ -87,7 +89,6 @@ async function tryOnce(
     return judge(entry, host, given.value);
   } finally {
     world.endTry();
-    world.device.statistics();
   }
 }
 

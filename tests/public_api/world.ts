@@ -46,9 +46,9 @@ export class World {
     return this.#folder;
   }
 
-  /** A layer whose parameters hold the numbers of {@linkcode pattern}. */
-  layer<T extends Disposable & { parameters(): readonly Tensor[] }>(layer: T): T {
-    for (const parameter of layer.parameters()) write(parameter, pattern("f32", parameter.shape));
+  /** A layer whose parameters hold the numbers of {@linkcode weights}. */
+  layer<T extends Disposable & { parameters(): Iterable<Tensor> }>(layer: T): T {
+    for (const parameter of layer.parameters()) write(parameter, weights(parameter.shape));
     return this.using(layer);
   }
 
@@ -110,6 +110,11 @@ export function pattern(dtype: DType, shape: readonly number[]): number[] {
     { length: elements(shape) },
     (_, i) => dtype === "i32" ? (3 * i + 1) % 4 : ((7 * i + 3) % 16 - 8) / 4 || 0.125,
   );
+}
+
+/** Numbers of a layer's parameter. */
+export function weights(shape: readonly number[]): number[] {
+  return pattern("f32", shape).map((value) => value / 4);
 }
 
 /** Whether a value is an object literal. */

@@ -3,11 +3,15 @@
 import type { Entry } from "../entry.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
+import { layers } from "./layers.ts";
+import { training } from "./routers.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
 
 /** The areas. */
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
   devices,
+  layers,
+  training,
   operations: [...elementwise, ...layout, ...numerics],
 };

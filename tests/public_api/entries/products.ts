@@ -11,7 +11,7 @@ const FLOATS: readonly DType[] = ["f32", "bf16"];
 const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
 
 /** Products of rows with a matrix. */
-function product(a: unknown, b: unknown): HostTensor {
+export function product(a: unknown, b: unknown): HostTensor {
   demandTensor(a, FLOATS);
   demandTensor(b, FLOATS);
   demand(a.dtype === b.dtype, "types");
@@ -86,7 +86,8 @@ function crossEntropy(x: unknown, head: unknown, targets: unknown) {
   return { loss, tokenLoss: f32(targets.shape, tokenLoss) };
 }
 
-function causal(qkv: unknown, options: unknown): HostTensor {
+/** Rotated causal attention. */
+export function causal(qkv: unknown, options: unknown): HostTensor {
   demandTensor(qkv);
   demand(qkv.shape.length === 2, "axes");
   demand(typeof options === "object" && options !== null, "options");
