@@ -69,6 +69,23 @@ export function requireFinite(
 }
 
 /**
+ * Refuses what is not a number; infinities and NaN are numbers.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireNumber(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === "number") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a number`);
+}
+
+/**
  * Refuses what is not one of a few values.
  *
  * @param operation What was to be done, to follow "Cannot".

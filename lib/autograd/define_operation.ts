@@ -1,5 +1,6 @@
 /** Operations of users' own. @module */
 
+import { requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { any, operands, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -82,6 +83,14 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
 export function defineOperation<const I extends readonly Tensor[], O extends Tensor>(
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
+  requireOptions("define an operation", definition);
+  for (const part of ["forward", "backward"] as const) {
+    if (typeof definition[part] !== "function") {
+      throw new TypeError(
+        `Cannot define an operation: ${part} is ${shown(definition[part])}, expected a function`,
+      );
+    }
+  }
   return (...inputs: I): O => {
     const given = operands(
       definition.name,
@@ -110,9 +119,16 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
           output,
           gradient: gradient as unknown as Tensor<"f32", O["shape"]>,
         });
+        if (!Array.isArray(results) || results.length > given.length) {
+          throw new TypeError(
+            `Cannot use the gradients that ${definition.name} gave: they are ${shown(results)}, ` +
+              `expected an array of at most ${given.length}`,
+          );
+        }
         given.forEach((input, i) => {
           const result = results[i];
-          if (result) gradients.add(input, fitting(definition.name, input, result));
+          if (result === null || result === undefined) return;
+          gradients.add(input, fitting(definition.name, input, result));
         });
       },
     });

@@ -1,5 +1,6 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
+import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { operands, requireDevice, typed } from "../tensor/operands.ts";
@@ -54,6 +55,7 @@ export interface Recording extends Scope {
    *
    * @param loss A scalar that was computed on this tape.
    * @param options Factor on the loss.
+   * @throws {Error} If nothing watched leads to the loss, or the tape has run or is closed.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
@@ -61,6 +63,7 @@ export interface Recording extends Scope {
    *
    * @param tensor A tensor given to `watch`.
    * @returns Its gradient, of the same shape.
+   * @throws {Error} If it was not watched, or `backward` has not run.
    */
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
@@ -86,7 +89,16 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   watch<T extends Tensor>(tensor: T): T {
     const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
     requireDevice("watch", this.memory, watched);
+    this.#requireOpen("watch a tensor");
+    const { tracker } = watched;
+    if (tracker instanceof Tape && tracker !== this && !tracker.closed) {
+      throw new Error(
+        "Cannot watch a tensor that another open recording tracks, which would lose its gradient: " +
+          "watch a view of it, reshape(x, x.shape)",
+      );
+    }
     watched.tracker = this;
+    watched.storage.isRead = true;
     this.#watched.add(watched);
     return tensor;
   }
@@ -98,8 +110,13 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
+      storage.isRead = true;
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
+  }
+
+  #requireOpen(operation: string): void {
+    if (this.closed) throw new Error(`Cannot ${operation}: the recording is closed`);
   }
 
   #isTracked(tensor: DeviceTensor): boolean {
@@ -108,6 +125,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
 
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
     const [root] = operands("run backward from", loss);
+    this.#requireOpen("run backward");
+    requireOptions("run backward", options);
+    const { scale = 1 } = options;
+    requireFinite("run backward", "scale", scale);
     if (this.#consumed) {
       throw new Error(
         "Cannot run backward twice on one tape: add the losses first, or record again",
@@ -126,7 +147,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       );
     }
     const seed = this.memory.allocateIn(this, "f32", root.shape);
-    fill(seed, options.scale ?? 1);
+    fill(seed, scale);
     this.backwardFrom(root, seed);
   }
 
@@ -158,6 +179,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
 
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
     const [watched] = operands("give the gradient of", typed<Tensor>(tensor, DIFFERENTIABLE));
+    this.#requireOpen("give a gradient");
+    if (!this.#consumed) {
+      throw new Error("Cannot give a gradient before backward() has run on this tape");
+    }
     return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
   }
 
@@ -168,6 +193,8 @@ export class Tape extends MemoryScope implements Recording, Recorder {
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
       );
     }
+    // A parameter keeps its own, which adds up over tapes.
+    if (isParameter(watched)) return watched.gradient;
     let gradient = this.#gradients.get(watched);
     if (gradient === undefined) {
       gradient = this.memory.allocateIn(this, "f32", watched.shape);

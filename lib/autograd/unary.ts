@@ -1,5 +1,6 @@
 /** Elementwise operations on one tensor, and their derivatives. @module */
 
+import { requireNumber } from "../arguments.ts";
 import { UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
@@ -267,6 +268,7 @@ export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * ```
  */
 export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Tensor<"f32", S> {
+  requireNumber("scale", "the factor", factor);
   return unary("scale", x, factor);
 }
 
@@ -288,5 +290,6 @@ export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Ten
  * ```
  */
 export function shift<S extends Shape>(x: Tensor<"f32", S>, offset: number): Tensor<"f32", S> {
+  requireNumber("shift", "the offset", offset);
   return unary("shift", x, offset);
 }

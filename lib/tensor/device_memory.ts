@@ -107,15 +107,16 @@ export class DeviceMemory {
     return scope;
   }
 
-  /** Closes the innermost scope and frees what it holds in one call. */
+  /** Closes the innermost scope and frees what it holds in one call; twice is once. */
   closeScope(scope: MemoryScope): void {
-    if (this.#closed) return;
+    if (this.#closed || scope.closed) return;
     if (scope !== this.#innermost) {
       throw new Error(
         "Cannot close a scope while one opened later is still open: close them last in, first out",
         { cause: { closing: scope.site, stillOpen: this.#innermost.site } },
       );
     }
+    scope.closed = true;
     this.#innermost = scope.parent ?? scope;
     this.recorder = recorderAt(this.#innermost);
     this.#freeAll(scope);
