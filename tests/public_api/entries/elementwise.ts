@@ -28,7 +28,8 @@ function source(index: number, out: readonly number[], shape: readonly number[])
   return place;
 }
 
-function broadcast(f: (a: number, b: number) => number) {
+/** An operation of two tensors whose shapes are broadcast. */
+export function broadcast(f: (a: number, b: number) => number) {
   return (a: unknown, b: unknown): HostTensor => {
     demandTensor(a, FLOATS);
     demandTensor(b, FLOATS);

@@ -106,7 +106,7 @@ const routers: readonly Entry[] = [
     call: (router, sparsity) => router.adapt(sparsity),
     right: (_, sparsity) => {
       demand(Number.isFinite(sparsity) && sparsity >= 0 && sparsity <= 1, "sparsity");
-      return sparsity < 1 - SIZES.active / SIZES.experts ? 1 : 0.5;
+      return sparsity < 1 - SIZES.active / SIZES.experts ? 1 : 0.25;
     },
     object: true,
   },
@@ -235,6 +235,7 @@ const optimizers: readonly Entry[] = [
     right: (device, list, options = {}) => {
       demand(device instanceof remoe.Device, "device");
       demand(Array.isArray(list) && list.length > 0 && new Set(list).size === list.length, "list");
+      demand(typeof options === "object" && options !== null, "options");
       const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
       const { weightDecay = 0.01, clip = 1 } = options;
       demandPositive({ lr, epsilon, weightDecay, clip }, "lr", "epsilon", "weightDecay", "clip");
