@@ -1,11 +1,13 @@
 /** Keys and values of the tokens a model has seen, for generation. @module */
 
+import { LARGEST_SIZE, requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
+import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { upload } from "../tensor/transfer.ts";
+import { fill, upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -59,7 +61,9 @@ export class KeyValueCache implements Disposable {
   /** Tokens of a sequence there is room for. */
   readonly capacity: number;
   readonly #memory: DeviceMemory;
-  readonly #layers: readonly DeviceTensor<"f32">[];
+  readonly #groups: number;
+  /** Keys and values of every layer, `[layers, batch, capacity, 2 · groups · headDim]`. */
+  readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #onDevice: DeviceTensor<"i32">;
   #lengths: number[];
 
@@ -68,33 +72,50 @@ export class KeyValueCache implements Disposable {
    *
    * @param device Where it lives.
    * @param options Sizes.
-   * @throws {ConfigError} If a size is below 1.
+   * @throws {ConfigError} If a size is no whole number of at least 1.
    */
   constructor(device: Device, options: KeyValueCacheOptions) {
+    requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
     for (const [name, size] of Object.entries({ layers, groups, headDim, batch, capacity })) {
-      if (!Number.isInteger(size) || size < 1) {
-        throw new ConfigError(`Cannot make a cache with ${name} ${size}: it must be at least 1`);
+      if (!Number.isInteger(size) || size < 1 || size > LARGEST_SIZE) {
+        throw new ConfigError(
+          `Cannot make a cache with ${name} ${shown(size)}: it must be a whole number from 1 to ` +
+            `${LARGEST_SIZE}`,
+        );
       }
     }
     this.batch = batch;
     this.capacity = capacity;
     this.#memory = memoryOf(device);
-    const shape = [batch, capacity, 2 * groups * headDim];
-    this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
-    this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    // One block for all layers: the device gives all of it or nothing.
+    this.#tokens = this.#memory.allocateAtRoot("f32", [
+      layers,
+      batch,
+      capacity,
+      2 * groups * headDim,
+    ]);
+    this.#groups = groups;
+    try {
+      this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    } catch (error) {
+      this.#tokens[Symbol.dispose]();
+      throw error;
+    }
+    fill(this.#onDevice, 0);
     this.#lengths = new Array(batch).fill(0);
   }
 
   /** Tokens of each sequence. */
   get lengths(): readonly number[] {
-    return this.#lengths;
+    return [...this.#lengths];
   }
 
   /**
    * Sets the tokens of each sequence, once a layer's keys and values are there.
    *
    * @param lengths Tokens of each sequence, at most the capacity.
+   * @throws {RangeError} If there is not one for each sequence, or one is out of range.
    *
    * @example
    * ```ts
@@ -109,8 +130,23 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   setLengths(lengths: readonly number[]): void {
-    this.#lengths = [...lengths];
-    upload(this.#onDevice, Int32Array.from(lengths));
+    const operation = `set the lengths of a cache for ${this.batch} sequences`;
+    if (!Array.isArray(lengths) || lengths.length !== this.batch) {
+      throw new RangeError(`Cannot ${operation}: lengths is ${shown(lengths)}, give one each`);
+    }
+    const list = Array.from(lengths);
+    for (const [i, length] of list.entries()) {
+      requireWhole(operation, `lengths[${i}]`, length, { most: this.capacity });
+    }
+    upload(this.#onDevice, Int32Array.from(list));
+    this.#lengths = list;
+  }
+
+  /** Device address of a layer's keys and values. */
+  #addressOf(operation: string, layer: number): bigint {
+    const [layers, ...rest] = this.#tokens.shape;
+    requireWhole(operation, "layer", layer, { most: layers - 1 });
+    return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
   }
 
   /** Room for one token more in each sequence, or an error. */
@@ -127,7 +163,9 @@ export class KeyValueCache implements Disposable {
    *
    * @param layer Which layer.
    * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
-   * @param sequence Tokens of one sequence, S.
+   * @param sequence Tokens of one sequence, S, at most the capacity.
+   * @throws {ShapeMismatchError} If the rows or columns do not fit the cache.
+   * @throws {RangeError} If the cache has no such layer, or no room.
    *
    * @example
    * ```ts
@@ -143,15 +181,25 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
+    const operation = "fill a cache";
     const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
-    const target = this.#layers[layer]!;
-    const [, stride = 0] = source.shape;
-    const row = target.shape[2]!;
+    const target = this.#addressOf(operation, layer);
+    requireWhole(operation, "sequence", sequence, { least: 1, most: this.capacity });
+    const row = this.#tokens.shape[3];
+    const [rows, stride = 0] = source.shape;
+    if (source.shape.length !== 2 || rows !== this.batch * sequence || stride < row) {
+      throw new ShapeMismatchError(
+        `Cannot fill a cache with ${
+          showShape(source.shape)
+        }: it needs ${this.batch} sequences of ` +
+          `${sequence} rows with at least ${row} columns`,
+      );
+    }
     const { kernels: k } = this.#memory;
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
-      const to = target.address + BigInt(4 * b * this.capacity * row);
+      const to = target + BigInt(4 * b * this.capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -165,6 +213,8 @@ export class KeyValueCache implements Disposable {
    * @param heads Query heads.
    * @param ropeBase Base of the rotary angles.
    * @returns `[batch, heads · headDim]`.
+   * @throws {ShapeMismatchError} If the rows or columns do not fit the cache and the heads.
+   * @throws {RangeError} If the cache has no such layer, or no room.
    *
    * @example
    * ```ts
@@ -186,9 +236,25 @@ export class KeyValueCache implements Disposable {
   ): Tensor<"f32", readonly [number, number]> {
     const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const cache = this.#layers[layer]!;
-    const [, stride] = source.shape;
-    const headDim = (stride - cache.shape[2]!) / heads;
+    const operation = "attend with a cache";
+    const cache = this.#addressOf(operation, layer);
+    requireWhole(operation, "heads", heads, { least: 1, most: LARGEST_SIZE });
+    requireFinite(operation, "ropeBase", ropeBase);
+    const row = this.#tokens.shape[3];
+    const headDim = row / (2 * this.#groups);
+    const [rows, stride = 0] = source.shape;
+    const fits = source.shape.length === 2 && rows === this.batch &&
+      stride === heads * headDim + row;
+    if (!fits || heads % this.#groups !== 0 || ropeBase <= 0) {
+      throw new ShapeMismatchError(
+        `Cannot attend with a cache and ${showShape(source.shape)}, ${heads} heads and base ` +
+          `${ropeBase}: it needs ${this.batch} rows of ${
+            heads * headDim + row
+          } columns, heads in ` +
+          `${this.#groups} equal groups and a base above 0`,
+      );
+    }
+    this.requireRoom();
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
     k.check(
@@ -196,12 +262,12 @@ export class KeyValueCache implements Disposable {
         k.handle,
         out.address,
         source.address,
-        cache.address,
+        cache,
         this.#onDevice.address,
         this.batch,
         this.capacity,
         heads,
-        cache.shape[2]! / (2 * headDim),
+        this.#groups,
         headDim,
         stride,
         ropeBase,
@@ -213,7 +279,7 @@ export class KeyValueCache implements Disposable {
 
   /** Frees the memory. */
   [Symbol.dispose](): void {
-    for (const layer of this.#layers) layer[Symbol.dispose]();
+    this.#tokens[Symbol.dispose]();
     this.#onDevice[Symbol.dispose]();
   }
 }
