@@ -117,3 +117,16 @@ export function requireOptions(operation: string, value: unknown): asserts value
   if (typeof value === "object" && value !== null) return;
   throw new TypeError(`Cannot ${operation}: its options are ${shown(value)}, expected an object`);
 }
+
+/**
+ * Refuses what cannot be called.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is no function.
+ */
+export function requireFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
+}

@@ -86,6 +86,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     return tape;
   }
 
+  get isPending(): boolean {
+    return !this.closed && !this.#consumed;
+  }
+
   watch<T extends Tensor>(tensor: T): T {
     const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
     requireDevice("watch", this.memory, watched);
@@ -98,7 +102,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       );
     }
     watched.tracker = this;
-    watched.storage.isRead = true;
+    watched.storage.isLeaf = true;
     this.#watched.add(watched);
     return tensor;
   }
@@ -110,7 +114,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
-      storage.isRead = true;
+      if (storage.reader?.isPending !== true) storage.reader = this;
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
   }
