@@ -52,6 +52,59 @@ export function requireWhole(
 }
 
 /**
+ * Refuses sizes that are not whole numbers from 1 to what crosses to the kernels.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param sizes The arguments by name.
+ * @throws {RangeError} If one is none.
+ */
+export function requireSizes(operation: string, sizes: Readonly<Record<string, unknown>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    requireWhole(operation, name, size, { least: 1, most: LARGEST_SIZE });
+  }
+}
+
+/**
+ * Refuses what is not a finite number of at least `least`.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @param least The least it may be.
+ * @throws {RangeError} If it is none.
+ */
+export function requireAtLeast(
+  operation: string,
+  name: string,
+  value: unknown,
+  least: number,
+): asserts value is number {
+  if (Number.isFinite(value) && (value as number) >= least) return;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${
+      shown(value)
+    }, expected a finite number of at least ${least}`,
+  );
+}
+
+/**
+ * Refuses what is not a text.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireText(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is string {
+  if (typeof value === "string") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+}
+
+/**
  * Refuses what is not a finite number.
  *
  * @param operation What was to be done, to follow "Cannot".

@@ -1,8 +1,12 @@
 /** The device buffer of values that change from step to step. @module */
 
+import { requireAtLeast, requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
+import { requireSizes, requireWhole } from "../arguments.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
@@ -120,13 +124,18 @@ export class StepState implements Disposable {
    * @param options Layers, experts, λ at the start.
    */
   constructor(device: Device, options: StepStateOptions = {}) {
-    this.layers = options.layers ?? 1;
-    this.experts = options.experts ?? 1;
+    const operation = "make a step's state";
+    requireOptions(operation, options);
+    const { layers = 1, experts = 1, lambda = 1e-8 } = options;
+    requireSizes(operation, { layers, experts });
+    requireAtLeast(operation, "lambda", lambda, 0);
+    this.layers = layers;
+    this.experts = experts;
     this.#memory = memoryOf(device);
     const size = StateSlot.header + this.layers * (RecordField.extra + this.experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
     fill(this.#buffer, 0);
-    this.setLambda(options.lambda ?? 1e-8);
+    this.setLambda(lambda);
   }
 
   /** λ, read from the device. */
@@ -153,6 +162,7 @@ export class StepState implements Disposable {
    * ```
    */
   setLambda(lambda: number): void {
+    requireAtLeast("set λ", "lambda", lambda, 0);
     this.#write(StateSlot.lambda, [lambda]);
   }
 
@@ -187,12 +197,16 @@ export class StepState implements Disposable {
    * ```
    */
   writeInputs(inputs: StepInputs): void {
-    this.#write(StateSlot.learningRate, [
-      inputs.learningRate,
-      inputs.biasCorrection1,
-      inputs.biasCorrection2,
-      inputs.step,
-    ]);
+    const operation = "write a step's inputs";
+    requireOptions(operation, inputs);
+    const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
+    for (
+      const [name, value] of Object.entries({ learningRate, biasCorrection1, biasCorrection2 })
+    ) {
+      requireAtLeast(operation, name, value, 0);
+    }
+    requireWhole(operation, "step", step);
+    this.#write(StateSlot.learningRate, [learningRate, biasCorrection1, biasCorrection2, step]);
   }
 
   /**
@@ -217,6 +231,14 @@ export class StepState implements Disposable {
     const { kernels: k } = this.#memory;
     const [value] = operands("add a loss to a step's state,", loss);
     requireDevice("add to a step's state", this.#memory, value);
+    requireFinite("add a loss to a step's state", "share", share);
+    if (value.size !== 1) {
+      throw new ShapeMismatchError(
+        `Cannot add a loss of shape ${
+          showShape(value.shape)
+        } to a step's state: it needs one number`,
+      );
+    }
     k.check(
       k.symbols.remoe_state_add(
         k.handle,
@@ -236,6 +258,15 @@ export class StepState implements Disposable {
    * @param rule Target, factor and bounds.
    */
   updateLambda(rule: LambdaRule): void {
+    const operation = "update λ";
+    requireOptions(operation, rule);
+    const { active, tokens, alpha, floor, ceiling, adapt } = rule;
+    requireAtLeast(operation, "active", active, 0);
+    requireAtLeast(operation, "tokens", tokens, 1);
+    requireAtLeast(operation, "alpha", alpha, 1);
+    requireAtLeast(operation, "floor", floor, 0);
+    requireAtLeast(operation, "ceiling", ceiling, floor);
+    requireOneOf(operation, "adapt", adapt, [true, false]);
     const { kernels: k } = this.#memory;
     k.check(
       k.symbols.remoe_state_update_lambda(
@@ -243,12 +274,12 @@ export class StepState implements Disposable {
         this.#buffer.address,
         this.layers,
         this.experts,
-        rule.active,
-        rule.tokens,
-        rule.alpha,
-        rule.floor,
-        rule.ceiling,
-        rule.adapt ? 1 : 0,
+        active,
+        tokens,
+        alpha,
+        floor,
+        ceiling,
+        adapt ? 1 : 0,
       ),
       "update lambda",
     );

@@ -1,5 +1,6 @@
 /** Dense routing: every token goes to every expert with gate 1. @module */
 
+import { requireOptions, requireSizes } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
@@ -48,8 +49,11 @@ export class DenseRouter<const H extends number = number, const E extends number
    * @param options Sizes.
    */
   constructor(_device: Device, options: DenseRouterOptions<H, E>) {
-    this.hidden = options.hidden;
-    this.experts = options.experts;
+    requireOptions("build a dense router", options);
+    const { hidden, experts } = options;
+    requireSizes("build a dense router", { hidden, experts });
+    this.hidden = hidden;
+    this.experts = experts;
     this.active = this.experts;
   }
 

@@ -1,7 +1,14 @@
 /** The MoE layer: a router and its experts. @module */
 
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import {
+  requireFunction,
+  requireOptions,
+  requireSizes,
+  requireText,
+  requireWhole,
+} from "../arguments.ts";
+import { type Device, memoryOf, parameterOn } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -82,7 +89,15 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * @throws {ConfigError} If the router's hidden size or the state's experts differ.
    */
   constructor(device: Device, options: MoEOptions<H, E>) {
-    const { router, hidden, width, state = null, layer = 0 } = options;
+    const operation = "build an MoE layer";
+    requireOptions(operation, options);
+    const { router, hidden, width, state = null, layer = 0, name = "experts" } = options;
+    requireSizes(operation, { hidden, width });
+    requireText(operation, "name", name);
+    requireWhole(operation, "layer", layer);
+    requireFunction(operation, "router.route", router?.route);
+    requireFunction(operation, "router.parameters", router.parameters);
+    requireSizes(operation, { "router.experts": router.experts });
     if (router.hidden !== hidden) {
       throw new ConfigError(
         `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ${router.hidden}`,
@@ -96,17 +111,21 @@ export class MoE<const H extends number = number, const E extends number = numbe
     }
     const memory = memoryOf(device);
     if (state !== null) requireStateOn("record routing in", memory, state);
-    const prefix = options.name ?? "experts";
-    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { outputDeviation = deviation / Math.SQRT2 } = options;
     this.router = router;
     this.#kept = options.kept ?? { rows: Infinity };
     this.#state = state;
     this.#layer = layer;
     const { experts } = router;
-    this.#w1 = ParameterTensor.make(memory, `${prefix}.w1`, [experts, hidden, 2 * width], true);
-    this.#w2 = ParameterTensor.make(memory, `${prefix}.w2`, [experts, width, hidden], true);
-    fillNormal(this.#w1, 0, deviation);
-    fillNormal(this.#w2, 0, options.outputDeviation ?? deviation / Math.SQRT2);
+    using made = new DisposableStack();
+    const weights = (part: string, rows: number, columns: number, deviation: number) =>
+      made.use(
+        parameterOn(device, [experts, rows, columns], { name: `${name}.${part}`, deviation }),
+      );
+    this.#w1 = weights("w1", hidden, 2 * width, deviation);
+    this.#w2 = weights("w2", width, hidden, outputDeviation);
+    made.move();
   }
 
   /**

@@ -1,7 +1,8 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
+import { requireAtLeast, requireOneOf, requireOptions, requireSizes, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, memoryOf, parameterOn } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
@@ -90,10 +91,19 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ConfigError} If `active` is not between 0 and `experts`.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
+    const operation = "build a ReLU router";
+    requireOptions(operation, options);
     const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    if (!(active > 0 && active <= experts)) {
+    const { layers = 1, microBatches = 1, lambda, state, name = "gate.weight" } = options;
+    requireSizes(operation, { hidden, experts, layers, microBatches });
+    requireOneOf(operation, "balance", balance, ["load", "plain", "none"]);
+    requireAtLeast(operation, "alpha", alpha, 1);
+    if (lambda !== undefined) requireAtLeast(operation, "lambda", lambda, 0);
+    if (!(typeof active === "number" && active > 0 && active <= experts)) {
       throw new ConfigError(
-        `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
+        `Cannot route to ${
+          shown(active)
+        } of ${experts} experts: active must be above 0 and at most experts`,
       );
     }
     const memory = memoryOf(device);
@@ -102,19 +112,16 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.active = active;
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
-    this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
-    this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device, { experts });
+    this.#share = 1 / (layers * microBatches);
+    using made = new DisposableStack();
+    this.#ownsState = state === undefined;
+    this.#state = state ?? made.use(new StepState(device, { experts }));
     requireStateOn("route with", memory, this.#state);
-    if (options.lambda !== undefined) this.#state.setLambda(options.lambda);
+    if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
-    this.#weight = ParameterTensor.make(
-      memory,
-      options.name ?? "gate.weight",
-      [hidden, experts],
-      true,
-    );
-    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    this.#weight = parameterOn(device, [hidden, experts], { name, deviation });
+    made.move();
   }
 
   /** The coefficient of the L1 term. */
@@ -133,8 +140,14 @@ export class ReluRouter<const H extends number = number, const E extends number 
    *
    * @param sparsity The sparsity of the step, over all of its tokens.
    * @returns The new λ.
+   * @throws {RangeError} If the sparsity is not a share, from 0 to 1.
    */
   adapt(sparsity: number): number {
+    if (!(Number.isFinite(sparsity) && sparsity >= 0 && sparsity <= 1)) {
+      throw new RangeError(
+        `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
+      );
+    }
     const tooDense = sparsity < 1 - this.active / this.experts;
     const { lambda } = this.#state;
     const moved = clampLambda(

@@ -1,5 +1,6 @@
 /** The routing that gates of one's own make. @module */
 
+import { requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
@@ -25,6 +26,7 @@ export interface RoutingOptions {
  * @param options How many experts are wanted.
  * @returns The gates, with how many tokens each expert has.
  * @throws {ShapeMismatchError} If the gates have not two axes.
+ * @throws {RangeError} If `active` is not a number above 0 and at most `E`.
  *
  * @example A router without weights
  * ```ts
@@ -69,7 +71,15 @@ export function routingOf<T extends number, E extends number>(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,
     );
   }
-  return new Routed(inner, countTokens(inner), null, BalanceCode.none, options.active ?? 1);
+  requireOptions("route by gates", options);
+  const { active = 1 } = options;
+  if (!(typeof active === "number" && active > 0 && active <= inner.shape[1])) {
+    throw new RangeError(
+      `Cannot route by gates of shape ${showShape(inner.shape)}: active is ${shown(active)}, ` +
+        `expected a number above 0 and at most ${inner.shape[1]}`,
+    );
+  }
+  return new Routed(inner, countTokens(inner), null, BalanceCode.none, active);
 }
 
 /** Tokens of each expert: how far its first row is from the next expert's. */

@@ -1,7 +1,8 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
+import { requireAtLeast, requireOneOf, requireOptions, requireSizes, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, parameterOn } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -67,10 +68,18 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * to be renormalised: it would be 1 for every input and leave the router without gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
+    const operation = "build a TopK router";
+    requireOptions(operation, options);
     const { hidden, experts, active = 1, renormalize = false } = options;
+    const { balanceCoefficient = 0.01, microBatches = 1, name = "gate.weight" } = options;
+    requireSizes(operation, { hidden, experts, microBatches });
+    requireOneOf(operation, "renormalize", renormalize, [true, false]);
+    requireAtLeast(operation, "balanceCoefficient", balanceCoefficient, 0);
     if (!Number.isInteger(active) || active < 1 || active > experts) {
       throw new ConfigError(
-        `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
+        `Cannot choose ${
+          shown(active)
+        } of ${experts} experts: active must be an integer from 1 to experts`,
       );
     }
     if (renormalize && active === 1) {
@@ -79,19 +88,13 @@ export class TopKRouter<const H extends number = number, const E extends number 
           "have no gradient; raise active or leave renormalize off",
       );
     }
-    const memory = memoryOf(device);
     this.hidden = hidden;
     this.experts = experts;
     this.active = active;
-    this.#coefficient = (options.balanceCoefficient ?? 0.01) / (options.microBatches ?? 1);
+    this.#coefficient = balanceCoefficient / microBatches;
     this.#renormalize = renormalize ? 1 : 0;
-    this.#weight = ParameterTensor.make(
-      memory,
-      options.name ?? "gate.weight",
-      [hidden, experts],
-      true,
-    );
-    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    this.#weight = parameterOn(device, [hidden, experts], { name, deviation });
   }
 
   /** The weights `[hidden, experts]`. */

@@ -1,5 +1,6 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
+import { requireFunction, requireOptions, requireSizes } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
@@ -76,34 +77,49 @@ export class LanguageModel implements Disposable {
    * @throws {ConfigError} If heads or groups do not divide.
    */
   constructor(device: Device, options: LanguageModelOptions) {
+    requireOptions("build a language model", options);
     const { vocabulary, layers, hidden, normEpsilon = 1e-5, feedForward } = options;
+    requireSizes("build a language model", { vocabulary, layers, hidden });
+    requireFunction("build a language model", "feedForward", feedForward);
+    using made = new DisposableStack();
     const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     const outputDeviation = deviation / Math.sqrt(2 * layers);
     const { heads, groups = heads } = options;
     this.vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
-    this.#embedding = new Embedding(device, {
-      vocabulary,
-      hidden,
-      deviation,
-      name: "model.embed_tokens.weight",
-    });
-    this.#blocks = Array.from({ length: layers }, (_, layer) =>
-      new TransformerBlock(device, {
+    this.#embedding = made.use(
+      new Embedding(device, {
+        vocabulary,
+        hidden,
+        deviation,
+        name: "model.embed_tokens.weight",
+      }),
+    );
+    this.#blocks = Array.from({ length: layers }, (_, layer) => {
+      const half = feedForward(layer);
+      made.defer(() => half?.[Symbol.dispose]?.());
+      const block = new TransformerBlock(device, {
         ...options,
         deviation,
         outputDeviation,
-        feedForward: feedForward(layer),
+        feedForward: half,
         name: `model.layers.${layer}`,
-      }));
-    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
-    this.#head = new Linear(device, {
-      input: hidden,
-      output: vocabulary,
-      deviation,
-      name: "lm_head.weight",
+      });
+      return made.use(block);
     });
+    this.#norm = made.use(
+      new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" }),
+    );
+    this.#head = made.use(
+      new Linear(device, {
+        input: hidden,
+        output: vocabulary,
+        deviation,
+        name: "lm_head.weight",
+      }),
+    );
+    made.move();
   }
 
   /** Final hidden states, normalised. */

@@ -1,8 +1,9 @@
 /** Linear projections. @module */
 
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { requireOptions, requireSizes } from "../arguments.ts";
+import { type Device, parameterOn } from "../autograd/device.ts";
 import { matmul } from "../autograd/matmul.ts";
-import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import type { Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Linear}. */
@@ -42,9 +43,10 @@ export class Linear<const I extends number = number, const O extends number = nu
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: LinearOptions<I, O>) {
+    requireOptions("build a linear layer", options);
     const { input, output, deviation = 0.02, name = "weight" } = options;
-    this.#weight = ParameterTensor.make(memoryOf(device), name, [input, output], true);
-    fillNormal(this.#weight, 0, deviation);
+    requireSizes("build a linear layer", { input, output });
+    this.#weight = parameterOn(device, [input, output], { name, deviation });
   }
 
   /** The weights `[input, output]`. */

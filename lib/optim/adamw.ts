@@ -1,5 +1,6 @@
 /** AdamW over many tensors at once, with clipping by the global norm. @module */
 
+import { requireAtLeast, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
@@ -7,6 +8,7 @@ import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { requireDevice } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
@@ -89,32 +91,53 @@ export class AdamW implements Disposable {
    * @param device Where the parameters live.
    * @param parameters What to train.
    * @param options Rates, decay, clipping.
-   * @throws {ConfigError} If there is nothing to train.
+   * @throws {ConfigError} If there is nothing to train, or a parameter is listed twice.
+   * @throws {RangeError} If an option is out of its range.
    * @throws {DeviceError} If a parameter or the state lives on another device.
    */
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
-    const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
-    const { weightDecay = 0.01, clip = 1 } = options;
-    this.lr = lr;
-    this.#options = { beta1, beta2, epsilon, weightDecay, clip };
+    this.#options = checked(options);
+    this.lr = options.lr ?? 5e-4;
     this.#memory = memoryOf(device);
-    this.#slots = Array.from(parameters, (parameter) => this.#slot(parameter));
-    if (this.#slots.length === 0) throw new ConfigError("Cannot optimise: there are no parameters");
+    using made = new DisposableStack();
+    this.#slots = this.#distinct(parameters).map((parameter) => this.#slot(parameter, made));
     this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device);
+    this.#state = options.state ?? made.use(new StepState(device));
     requireStateOn("optimise with", this.#memory, this.#state);
     // The table is raw 64-bit words; f64 is the element type of that size.
-    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
+    const words = this.#slots.length * TensorWord.words;
+    this.#table = made.use(this.#memory.allocateAtRoot("f64", [words]));
     this.#writeTable();
+    made.move();
   }
 
-  #slot(parameter: Parameter): Slot {
-    if (!(parameter instanceof ParameterTensor)) {
-      throw new TypeError(`Cannot optimise ${parameter.name}: it was not made by this library`);
+  /** The parameters, each of them once: listed twice, one would move twice as far. */
+  #distinct(parameters: Iterable<Parameter>): ParameterTensor[] {
+    if (typeof parameters?.[Symbol.iterator] !== "function") {
+      throw new TypeError(`Cannot optimise ${shown(parameters)}: give an array of parameters`);
     }
+    const list = Array.from(parameters, (parameter: unknown, i): ParameterTensor => {
+      if (parameter instanceof ParameterTensor) return parameter;
+      throw new TypeError(
+        `Cannot optimise parameter ${i}, ${shown(parameter)}: it was not made by this library`,
+      );
+    });
+    if (list.length === 0) throw new ConfigError("Cannot optimise: there are no parameters");
+    const twice = list.findIndex((parameter, i) => list.indexOf(parameter) < i);
+    if (twice < 0) return list;
+    const { name, shape } = list[twice]!;
+    throw new ConfigError(
+      `Cannot optimise ${name} of shape ${showShape(shape)} twice: it is parameter ` +
+        `${list.indexOf(list[twice]!)} and ${twice}; list it once`,
+    );
+  }
+
+  #slot(parameter: ParameterTensor, made: DisposableStack): Slot {
     requireDevice("optimise", this.#memory, parameter);
-    const first = this.#memory.allocateAtRoot("f32", parameter.shape);
-    const second = this.#memory.allocateAtRoot("f32", parameter.shape);
+    parameter.requireAlive("optimise");
+    const [first, second] = [0, 1].map(() =>
+      made.use(this.#memory.allocateAtRoot("f32", parameter.shape))
+    ) as [DeviceTensor<"f32">, DeviceTensor<"f32">];
     fill(first, 0);
     fill(second, 0);
     return { parameter, first, second };
@@ -160,6 +183,7 @@ export class AdamW implements Disposable {
    * ```
    */
   resumeAt(steps: number): void {
+    requireWhole("resume an optimizer", "steps", steps);
     this.#steps = steps;
   }
 
@@ -174,6 +198,7 @@ export class AdamW implements Disposable {
    */
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
+    requireAtLeast("take a step", "lr", this.lr, 0);
     this.#steps++;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
@@ -223,4 +248,21 @@ export class AdamW implements Disposable {
     this.#table[Symbol.dispose]();
     if (this.#ownsState) this.#state[Symbol.dispose]();
   }
+}
+
+/** The options but the learning rate, which may change, within their ranges. */
+function checked(options: AdamWOptions): Required<Omit<AdamWOptions, "lr" | "state">> {
+  const operation = "make an optimizer";
+  requireOptions(operation, options);
+  const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
+  const { weightDecay = 0.01, clip = 1 } = options;
+  for (const [name, value] of Object.entries({ lr, epsilon, weightDecay, clip })) {
+    requireAtLeast(operation, name, value, 0);
+  }
+  for (const [name, beta] of Object.entries({ beta1, beta2 })) {
+    requireAtLeast(operation, name, beta, 0);
+    if (beta < 1) continue;
+    throw new RangeError(`Cannot ${operation}: ${name} is ${beta}, expected a number below 1`);
+  }
+  return { beta1, beta2, epsilon, weightDecay, clip };
 }

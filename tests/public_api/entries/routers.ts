@@ -222,12 +222,11 @@ const optimizers: readonly Entry[] = [
       w.device,
       parameters(w),
       { lr: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, clip: 1 },
-      w.f32([2], [1, 1]),
     ],
-    call: (device, list, options, x) => {
+    call: (device, list, options) => {
       using optimizer = new remoe.AdamW(device, list, options);
       using tape = device.record();
-      tape.backward(remoe.sum(remoe.multiply(x, list[0])));
+      tape.backward(remoe.sum(list[0]));
       optimizer.step();
       const { steps } = optimizer;
       return remoe.read(list[0]).then((values) => ({ steps, values: [...values] }));
