@@ -126,6 +126,7 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
     );
   }
   requireElements(target.dtype, list);
+  target.storage.writes++;
   upload(target, encode(target.dtype, list));
 }
 
