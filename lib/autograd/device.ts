@@ -329,7 +329,7 @@ export class Device implements Disposable {
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
     const { mean, deviation } = normalOf("make a parameter", options, 0.02);
-    const { name = "weight", decay = shape?.length > 1 } = options;
+    const { name = "weight", decay = shape.length > 1 } = options;
     if (typeof name !== "string") {
       throw new TypeError(`Cannot make a parameter: name is ${shown(name)}, expected a text`);
     }
@@ -444,16 +444,6 @@ export function memoryOf(device: Device): DeviceMemory {
     );
   }
   return memoryOfDevice(device);
-}
-
-/** A layer's parameter, on a device that a caller gave. */
-export function parameterOn<const S extends Shape>(
-  device: Device,
-  shape: S,
-  options: ParameterOptions,
-): ParameterTensor<S> {
-  memoryOf(device);
-  return device.parameter(shape, options) as ParameterTensor<S>;
 }
 
 /** Fills a tensor with the next normal draws of its device. */

@@ -1,15 +1,21 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
-import { requireAtLeast, requireOneOf, requireOptions, requireSizes, shown } from "../arguments.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, memoryOf, parameterOn } from "../autograd/device.ts";
+import {
+  requireFinite,
+  requireNumbers,
+  requireOneOf,
+  requireOptions,
+  requireSizes,
+} from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
+import { requireStates } from "./router_input.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
 
@@ -69,12 +75,9 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  /** Size of a token's hidden state. */
-  readonly hidden: H;
-  /** Number of experts. */
-  readonly experts: E;
-  /** Active experts wanted for each token. */
-  readonly active: number;
+  readonly #hidden: H;
+  readonly #experts: E;
+  readonly #active: number;
   readonly #weight: ParameterTensor<readonly [H, E]>;
   readonly #balance: number;
   readonly #alpha: number;
@@ -88,40 +91,56 @@ export class ReluRouter<const H extends number = number, const E extends number 
    *
    * @param device Where it lives.
    * @param options Sizes, target and regularisation.
-   * @throws {ConfigError} If `active` is not between 0 and `experts`.
+   * @throws {ConfigError} If `active` is not between 0 and `experts`, or a setting is out of its range.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
-    const operation = "build a ReLU router";
-    requireOptions(operation, options);
+    requireOptions("build a ReLU router", options);
     const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    const { layers = 1, microBatches = 1, lambda, state, name = "gate.weight" } = options;
-    requireSizes(operation, { hidden, experts, layers, microBatches });
-    requireOneOf(operation, "balance", balance, ["load", "plain", "none"]);
-    requireAtLeast(operation, "alpha", alpha, 1);
-    if (lambda !== undefined) requireAtLeast(operation, "lambda", lambda, 0);
-    if (!(typeof active === "number" && active > 0 && active <= experts)) {
+    const { layers = 1, microBatches = 1, state, lambda } = options;
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireSizes("build a ReLU router", { hidden, experts, layers, microBatches });
+    requireNumbers("build a ReLU router", { alpha }, { above: 0 });
+    requireNumbers("build a ReLU router", { lambda: lambda ?? 0, deviation }, { least: 0 });
+    requireOneOf("build a ReLU router", "balance", balance, ["load", "plain", "none"]);
+    if (!(Number.isFinite(active) && active > 0 && active <= experts)) {
       throw new ConfigError(
-        `Cannot route to ${
-          shown(active)
-        } of ${experts} experts: active must be above 0 and at most experts`,
+        `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
       );
     }
     const memory = memoryOf(device);
-    this.hidden = hidden;
-    this.experts = experts;
-    this.active = active;
+    if (state !== undefined) requireStateOn("route with", memory, state);
+    this.#hidden = hidden;
+    this.#experts = experts;
+    this.#active = active;
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
     this.#share = 1 / (layers * microBatches);
-    using made = new DisposableStack();
     this.#ownsState = state === undefined;
-    this.#state = state ?? made.use(new StepState(device, { experts }));
-    requireStateOn("route with", memory, this.#state);
+    this.#state = state ?? new StepState(device, { experts });
     if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
-    this.#weight = parameterOn(device, [hidden, experts], { name, deviation });
-    made.move();
+    this.#weight = ParameterTensor.make(
+      memory,
+      options.name ?? "gate.weight",
+      [hidden, experts],
+      true,
+    );
+    fillNormal(this.#weight, 0, deviation);
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#hidden;
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#experts;
+  }
+
+  /** Active experts wanted for each token. */
+  get active(): number {
+    return this.#active;
   }
 
   /** The coefficient of the L1 term. */
@@ -140,14 +159,10 @@ export class ReluRouter<const H extends number = number, const E extends number 
    *
    * @param sparsity The sparsity of the step, over all of its tokens.
    * @returns The new λ.
-   * @throws {RangeError} If the sparsity is not a share, from 0 to 1.
+   * @throws {RangeError} If the sparsity is no finite number.
    */
   adapt(sparsity: number): number {
-    if (!(Number.isFinite(sparsity) && sparsity >= 0 && sparsity <= 1)) {
-      throw new RangeError(
-        `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
-      );
-    }
+    requireFinite("adapt λ", "sparsity", sparsity);
     const tooDense = sparsity < 1 - this.active / this.experts;
     const { lambda } = this.#state;
     const moved = clampLambda(
@@ -167,13 +182,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const [states] = operands("route by ReLU", x, this.#weight);
-    const [tokens, hidden] = states.shape;
-    if (states.shape.length !== 2 || hidden !== this.hidden) {
-      throw new ShapeMismatchError(
-        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
-          `it needs [tokens, ${this.hidden}]`,
-      );
-    }
+    requireStates("route by ReLU", states, this.#hidden, this.#weight);
+    const [tokens] = states.shape;
     const { memory } = states;
     const { kernels: k } = memory;
     const gates = memory.allocate("f32", [tokens, this.experts] as const);

@@ -1,6 +1,6 @@
 /** The routing that gates of one's own make. @module */
 
-import { requireOptions, shown } from "../arguments.ts";
+import { requireNumbers, requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
@@ -26,7 +26,7 @@ export interface RoutingOptions {
  * @param options How many experts are wanted.
  * @returns The gates, with how many tokens each expert has.
  * @throws {ShapeMismatchError} If the gates have not two axes.
- * @throws {RangeError} If `active` is not a number above 0 and at most `E`.
+ * @throws {ConfigError} If `active` is no number above 0.
  *
  * @example A router without weights
  * ```ts
@@ -65,18 +65,13 @@ export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
   options: RoutingOptions = {},
 ): Routing<T, E> {
+  requireOptions("route by gates", options);
+  const { active = 1 } = options;
+  requireNumbers("route by gates", { active }, { above: 0 });
   const [inner] = operands("route by gates,", gates);
   if (inner.shape.length !== 2) {
     throw new ShapeMismatchError(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,
-    );
-  }
-  requireOptions("route by gates", options);
-  const { active = 1 } = options;
-  if (!(typeof active === "number" && active > 0 && active <= inner.shape[1])) {
-    throw new RangeError(
-      `Cannot route by gates of shape ${showShape(inner.shape)}: active is ${shown(active)}, ` +
-        `expected a number above 0 and at most ${inner.shape[1]}`,
     );
   }
   return new Routed(inner, countTokens(inner), null, BalanceCode.none, active);

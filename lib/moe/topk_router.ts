@@ -1,14 +1,14 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import { requireAtLeast, requireOneOf, requireOptions, requireSizes, shown } from "../arguments.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, parameterOn } from "../autograd/device.ts";
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
+import { requireStates } from "./router_input.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
@@ -49,12 +49,9 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  /** Size of a token's hidden state. */
-  readonly hidden: H;
-  /** Number of experts. */
-  readonly experts: E;
-  /** Experts of each token. */
-  readonly active: number;
+  readonly #hidden: H;
+  readonly #experts: E;
+  readonly #active: number;
   readonly #weight: ParameterTensor<readonly [H, E]>;
   readonly #coefficient: number;
   readonly #renormalize: 0 | 1;
@@ -68,18 +65,15 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * to be renormalised: it would be 1 for every input and leave the router without gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
-    const operation = "build a TopK router";
-    requireOptions(operation, options);
+    requireOptions("build a TopK router", options);
     const { hidden, experts, active = 1, renormalize = false } = options;
-    const { balanceCoefficient = 0.01, microBatches = 1, name = "gate.weight" } = options;
-    requireSizes(operation, { hidden, experts, microBatches });
-    requireOneOf(operation, "renormalize", renormalize, [true, false]);
-    requireAtLeast(operation, "balanceCoefficient", balanceCoefficient, 0);
+    const { balanceCoefficient = 0.01, microBatches = 1 } = options;
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireSizes("build a TopK router", { hidden, experts, microBatches });
+    requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {
       throw new ConfigError(
-        `Cannot choose ${
-          shown(active)
-        } of ${experts} experts: active must be an integer from 1 to experts`,
+        `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
       );
     }
     if (renormalize && active === 1) {
@@ -88,13 +82,34 @@ export class TopKRouter<const H extends number = number, const E extends number 
           "have no gradient; raise active or leave renormalize off",
       );
     }
-    this.hidden = hidden;
-    this.experts = experts;
-    this.active = active;
+    const memory = memoryOf(device);
+    this.#hidden = hidden;
+    this.#experts = experts;
+    this.#active = active;
     this.#coefficient = balanceCoefficient / microBatches;
     this.#renormalize = renormalize ? 1 : 0;
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
-    this.#weight = parameterOn(device, [hidden, experts], { name, deviation });
+    this.#weight = ParameterTensor.make(
+      memory,
+      options.name ?? "gate.weight",
+      [hidden, experts],
+      true,
+    );
+    fillNormal(this.#weight, 0, deviation);
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#hidden;
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#experts;
+  }
+
+  /** Experts of each token. */
+  get active(): number {
+    return this.#active;
   }
 
   /** The weights `[hidden, experts]`. */
@@ -111,13 +126,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const [states] = operands("route by TopK", x, this.#weight);
-    const [tokens, hidden] = states.shape;
-    if (states.shape.length !== 2 || hidden !== this.hidden) {
-      throw new ShapeMismatchError(
-        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
-          `it needs [tokens, ${this.hidden}]`,
-      );
-    }
+    requireStates("route by TopK", states, this.#hidden, this.#weight);
+    const [tokens] = states.shape;
     const { memory } = states;
     const { kernels: k } = memory;
     const gates = memory.allocate("f32", [tokens, this.experts] as const);

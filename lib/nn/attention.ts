@@ -1,6 +1,6 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
-import { requireAtLeast, requireOptions, requireSizes, requireText } from "../arguments.ts";
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -60,8 +60,7 @@ export class Attention implements Disposable {
     requireOptions("build attention", options);
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     requireSizes("build attention", { hidden, heads, groups });
-    requireText("build attention", "name", name);
-    requireAtLeast("build attention", "ropeBase", ropeBase, Number.MIN_VALUE);
+    requireNumbers("build attention", { ropeBase }, { above: 0 });
     const { deviation = 0.02, outputDeviation = deviation } = options;
     const headDim = hidden / heads;
     if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
@@ -73,24 +72,18 @@ export class Attention implements Disposable {
     this.#heads = heads;
     this.#groups = groups;
     this.#ropeBase = ropeBase;
-    using made = new DisposableStack();
-    this.#qkv = made.use(
-      new Linear(device, {
-        input: hidden,
-        output: (heads + 2 * groups) * headDim,
-        deviation,
-        name: `${name}.qkv_proj.weight`,
-      }),
-    );
-    this.#output = made.use(
-      new Linear(device, {
-        input: hidden,
-        output: hidden,
-        deviation: outputDeviation,
-        name: `${name}.o_proj.weight`,
-      }),
-    );
-    made.move();
+    this.#qkv = new Linear(device, {
+      input: hidden,
+      output: (heads + 2 * groups) * headDim,
+      deviation,
+      name: `${name}.qkv_proj.weight`,
+    });
+    this.#output = new Linear(device, {
+      input: hidden,
+      output: hidden,
+      deviation: outputDeviation,
+      name: `${name}.o_proj.weight`,
+    });
   }
 
   /**

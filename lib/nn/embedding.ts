@@ -1,9 +1,9 @@
 /** The embedding layer. @module */
 
-import { requireOptions, requireSizes } from "../arguments.ts";
-import { type Device, parameterOn } from "../autograd/device.ts";
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
-import type { Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Embedding}. */
@@ -44,7 +44,9 @@ export class Embedding implements Disposable {
     requireOptions("build an embedding", options);
     const { vocabulary, hidden, deviation = 0.02, name = "embed_tokens.weight" } = options;
     requireSizes("build an embedding", { vocabulary, hidden });
-    this.#table = parameterOn(device, [vocabulary, hidden], { name, deviation });
+    requireNumbers("build an embedding", { deviation }, { least: 0 });
+    this.#table = ParameterTensor.make(memoryOf(device), name, [vocabulary, hidden], true);
+    fillNormal(this.#table, 0, deviation);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** The dense feed-forward network. @module */
 
-import { requireOptions, requireSizes, requireText } from "../arguments.ts";
+import { requireOptions, requireSizes } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";
@@ -48,27 +48,19 @@ export class FeedForward implements Disposable {
   constructor(device: Device, options: FeedForwardOptions) {
     requireOptions("build a feed-forward network", options);
     const { hidden, width = 4 * hidden, name = "mlp", deviation = 0.02 } = options;
-    const { outputDeviation = deviation } = options;
-    requireText("build a feed-forward network", "name", name);
-    requireSizes("build a feed-forward network", { hidden, width });
-    using made = new DisposableStack();
-    this.#gateUp = made.use(
-      new Linear(device, {
-        input: hidden,
-        output: 2 * width,
-        deviation,
-        name: `${name}.gate_up_proj.weight`,
-      }),
-    );
-    this.#down = made.use(
-      new Linear(device, {
-        input: width,
-        output: hidden,
-        deviation: outputDeviation,
-        name: `${name}.down_proj.weight`,
-      }),
-    );
-    made.move();
+    requireSizes("build a feed-forward network", { hidden, width, "2 · width": 2 * width });
+    this.#gateUp = new Linear(device, {
+      input: hidden,
+      output: 2 * width,
+      deviation,
+      name: `${name}.gate_up_proj.weight`,
+    });
+    this.#down = new Linear(device, {
+      input: width,
+      output: hidden,
+      deviation: options.outputDeviation ?? deviation,
+      name: `${name}.down_proj.weight`,
+    });
   }
 
   /**

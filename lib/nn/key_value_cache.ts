@@ -1,13 +1,13 @@
 /** Keys and values of the tokens a model has seen, for generation. @module */
 
-import { LARGEST_SIZE, requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
-import { elementCount, showShape } from "../tensor/shape_math.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { fill, upload } from "../tensor/transfer.ts";
+import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -56,14 +56,13 @@ export interface KeyValueCacheOptions {
  * ```
  */
 export class KeyValueCache implements Disposable {
-  /** Sequences. */
-  readonly batch: number;
-  /** Tokens of a sequence there is room for. */
-  readonly capacity: number;
+  readonly #batch: number;
+  readonly #capacity: number;
+  readonly #headDim: number;
+  /** Columns of a token's keys and values: `2 · groups · headDim`. */
+  readonly #row: number;
   readonly #memory: DeviceMemory;
-  readonly #groups: number;
-  /** Keys and values of every layer, `[layers, batch, capacity, 2 · groups · headDim]`. */
-  readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
+  readonly #layers: readonly DeviceTensor<"f32">[];
   readonly #onDevice: DeviceTensor<"i32">;
   #lengths: number[];
 
@@ -77,33 +76,28 @@ export class KeyValueCache implements Disposable {
   constructor(device: Device, options: KeyValueCacheOptions) {
     requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
-    for (const [name, size] of Object.entries({ layers, groups, headDim, batch, capacity })) {
-      if (!Number.isInteger(size) || size < 1 || size > LARGEST_SIZE) {
-        throw new ConfigError(
-          `Cannot make a cache with ${name} ${shown(size)}: it must be a whole number from 1 to ` +
-            `${LARGEST_SIZE}`,
-        );
-      }
-    }
-    this.batch = batch;
-    this.capacity = capacity;
+    const row = 2 * groups * headDim;
+    requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
+    requireSizes("make a cache", { "2 · groups · headDim": row });
+    this.#batch = batch;
+    this.#capacity = capacity;
+    this.#headDim = headDim;
+    this.#row = row;
     this.#memory = memoryOf(device);
-    // One block for all layers: the device gives all of it or nothing.
-    this.#tokens = this.#memory.allocateAtRoot("f32", [
-      layers,
-      batch,
-      capacity,
-      2 * groups * headDim,
-    ]);
-    this.#groups = groups;
-    try {
-      this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
-    } catch (error) {
-      this.#tokens[Symbol.dispose]();
-      throw error;
-    }
-    fill(this.#onDevice, 0);
+    const shape = [batch, capacity, row];
+    this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
+    this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
     this.#lengths = new Array(batch).fill(0);
+  }
+
+  /** Sequences. */
+  get batch(): number {
+    return this.#batch;
+  }
+
+  /** Tokens of a sequence there is room for. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** Tokens of each sequence. */
@@ -115,7 +109,7 @@ export class KeyValueCache implements Disposable {
    * Sets the tokens of each sequence, once a layer's keys and values are there.
    *
    * @param lengths Tokens of each sequence, at most the capacity.
-   * @throws {RangeError} If there is not one for each sequence, or one is out of range.
+   * @throws {RangeError} If they are not as many as sequences, or one is out of range.
    *
    * @example
    * ```ts
@@ -130,23 +124,17 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   setLengths(lengths: readonly number[]): void {
-    const operation = `set the lengths of a cache for ${this.batch} sequences`;
-    if (!Array.isArray(lengths) || lengths.length !== this.batch) {
-      throw new RangeError(`Cannot ${operation}: lengths is ${shown(lengths)}, give one each`);
+    if (!Array.isArray(lengths) || lengths.length !== this.#batch) {
+      throw new RangeError(
+        `Cannot set the lengths of ${this.#batch} sequences to ${shown(lengths)}: ` +
+          `an array with one for each is needed`,
+      );
     }
-    const list = Array.from(lengths);
-    for (const [i, length] of list.entries()) {
-      requireWhole(operation, `lengths[${i}]`, length, { most: this.capacity });
+    for (const [b, length] of lengths.entries()) {
+      requireWhole("set the tokens of a cache", `lengths[${b}]`, length, { most: this.#capacity });
     }
-    upload(this.#onDevice, Int32Array.from(list));
-    this.#lengths = list;
-  }
-
-  /** Device address of a layer's keys and values. */
-  #addressOf(operation: string, layer: number): bigint {
-    const [layers, ...rest] = this.#tokens.shape;
-    requireWhole(operation, "layer", layer, { most: layers - 1 });
-    return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
+    this.#lengths = [...lengths];
+    upload(this.#onDevice, Int32Array.from(lengths));
   }
 
   /** Room for one token more in each sequence, or an error. */
@@ -164,8 +152,8 @@ export class KeyValueCache implements Disposable {
    * @param layer Which layer.
    * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
    * @param sequence Tokens of one sequence, S, at most the capacity.
-   * @throws {ShapeMismatchError} If the rows or columns do not fit the cache.
-   * @throws {RangeError} If the cache has no such layer, or no room.
+   * @throws {RangeError} If there is no such layer, or no room for the sequence.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    *
    * @example
    * ```ts
@@ -181,25 +169,17 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const operation = "fill a cache";
     const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
-    const target = this.#addressOf(operation, layer);
-    requireWhole(operation, "sequence", sequence, { least: 1, most: this.capacity });
-    const row = this.#tokens.shape[3];
-    const [rows, stride = 0] = source.shape;
-    if (source.shape.length !== 2 || rows !== this.batch * sequence || stride < row) {
-      throw new ShapeMismatchError(
-        `Cannot fill a cache with ${
-          showShape(source.shape)
-        }: it needs ${this.batch} sequences of ` +
-          `${sequence} rows with at least ${row} columns`,
-      );
-    }
+    const target = this.#layer("fill a cache", layer);
+    requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
+    this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
+    const [, stride = 0] = source.shape;
+    const row = this.#row;
     const { kernels: k } = this.#memory;
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
-      const to = target + BigInt(4 * b * this.capacity * row);
+      const to = target.address + BigInt(4 * b * this.capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -212,9 +192,9 @@ export class KeyValueCache implements Disposable {
    * @param qkv The projection `[batch, columns]`; it is overwritten.
    * @param heads Query heads.
    * @param ropeBase Base of the rotary angles.
+   * @throws {RangeError} If there is no such layer, or no room for a token more.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    * @returns `[batch, heads · headDim]`.
-   * @throws {ShapeMismatchError} If the rows or columns do not fit the cache and the heads.
-   * @throws {RangeError} If the cache has no such layer, or no room.
    *
    * @example
    * ```ts
@@ -234,26 +214,21 @@ export class KeyValueCache implements Disposable {
     heads: number,
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
+    const operation = "attend with a cache";
     const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const operation = "attend with a cache";
-    const cache = this.#addressOf(operation, layer);
-    requireWhole(operation, "heads", heads, { least: 1, most: LARGEST_SIZE });
-    requireFinite(operation, "ropeBase", ropeBase);
-    const row = this.#tokens.shape[3];
-    const headDim = row / (2 * this.#groups);
-    const [rows, stride = 0] = source.shape;
-    const fits = source.shape.length === 2 && rows === this.batch &&
-      stride === heads * headDim + row;
-    if (!fits || heads % this.#groups !== 0 || ropeBase <= 0) {
-      throw new ShapeMismatchError(
-        `Cannot attend with a cache and ${showShape(source.shape)}, ${heads} heads and base ` +
-          `${ropeBase}: it needs ${this.batch} rows of ${
-            heads * headDim + row
-          } columns, heads in ` +
-          `${this.#groups} equal groups and a base above 0`,
+    const cache = this.#layer(operation, layer);
+    const headDim = this.#headDim;
+    const groups = this.#row / (2 * headDim);
+    requireWhole(operation, "heads", heads, { least: 1 });
+    requireNumbers(operation, { ropeBase }, { above: 0 });
+    if (heads % groups !== 0) {
+      throw new RangeError(
+        `Cannot ${operation} of ${groups} groups: heads is ${heads}, expected a multiple of groups`,
       );
     }
+    const stride = heads * headDim + this.#row;
+    this.#requireShape(operation, source, this.#batch, stride, stride);
     this.requireRoom();
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
@@ -262,12 +237,12 @@ export class KeyValueCache implements Disposable {
         k.handle,
         out.address,
         source.address,
-        cache,
+        cache.address,
         this.#onDevice.address,
         this.batch,
         this.capacity,
         heads,
-        this.#groups,
+        groups,
         headDim,
         stride,
         ropeBase,
@@ -277,9 +252,32 @@ export class KeyValueCache implements Disposable {
     return out as unknown as Tensor<"f32", readonly [number, number]>;
   }
 
+  #layer(operation: string, layer: number): DeviceTensor<"f32"> {
+    requireWhole(operation, "layer", layer, { most: this.#layers.length - 1 });
+    const found = this.#layers[layer]!;
+    void found.address; // refuses a cache that was disposed of
+    return found;
+  }
+
+  /** `[rows, columns]` from `least` columns on. */
+  #requireShape(
+    operation: string,
+    { shape }: DeviceTensor,
+    rows: number,
+    least: number,
+    most = Infinity,
+  ): void {
+    const [height, columns = 0] = shape;
+    if (shape.length === 2 && height === rows && columns >= least && columns <= most) return;
+    throw new ShapeMismatchError(
+      `Cannot ${operation} of ${this.#batch} sequences and a projection of shape ` +
+        `${showShape(shape)}: it needs [${rows}, ${least}${most === least ? "" : " or more"}]`,
+    );
+  }
+
   /** Frees the memory. */
   [Symbol.dispose](): void {
-    this.#tokens[Symbol.dispose]();
+    for (const layer of this.#layers) layer[Symbol.dispose]();
     this.#onDevice[Symbol.dispose]();
   }
 }

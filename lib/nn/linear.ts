@@ -1,9 +1,9 @@
 /** Linear projections. @module */
 
-import { requireOptions, requireSizes } from "../arguments.ts";
-import { type Device, parameterOn } from "../autograd/device.ts";
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { matmul } from "../autograd/matmul.ts";
-import type { Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Linear}. */
@@ -46,7 +46,9 @@ export class Linear<const I extends number = number, const O extends number = nu
     requireOptions("build a linear layer", options);
     const { input, output, deviation = 0.02, name = "weight" } = options;
     requireSizes("build a linear layer", { input, output });
-    this.#weight = parameterOn(device, [input, output], { name, deviation });
+    requireNumbers("build a linear layer", { deviation }, { least: 0 });
+    this.#weight = ParameterTensor.make(memoryOf(device), name, [input, output], true);
+    fillNormal(this.#weight, 0, deviation);
   }
 
   /** The weights `[input, output]`. */

@@ -1,6 +1,6 @@
 /** The layer of RMSNorm. @module */
 
-import { requireAtLeast, requireOptions, requireSizes, requireText } from "../arguments.ts";
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { rmsNorm } from "../autograd/rms_norm.ts";
@@ -44,8 +44,7 @@ export class RmsNorm implements Disposable {
     requireOptions("build an RMSNorm", options);
     const { hidden, epsilon = 1e-5, name = "weight" } = options;
     requireSizes("build an RMSNorm", { hidden });
-    requireAtLeast("build an RMSNorm", "epsilon", epsilon, 0);
-    requireText("build an RMSNorm", "name", name);
+    requireNumbers("build an RMSNorm", { epsilon }, { least: 0 });
     this.#epsilon = epsilon;
     this.#weight = ParameterTensor.make(memoryOf(device), name, [hidden], false);
     fill(this.#weight, 1);

@@ -1,9 +1,10 @@
 /** The LLaMA block. @module */
 
-import { requireFunction, requireOptions, requireText } from "../arguments.ts";
+import { requireOptions, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
 import type { LayerCache } from "./key_value_cache.ts";
@@ -100,18 +101,24 @@ export class TransformerBlock implements Disposable {
    */
   constructor(device: Device, options: TransformerBlockOptions) {
     requireOptions("build a block", options);
-    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer", feedForward } = options;
-    requireFunction("build a block", "feedForward.forward", feedForward?.forward);
-    requireFunction("build a block", "feedForward.parameters", feedForward.parameters);
-    requireText("build a block", "name", name);
-    using made = new DisposableStack();
-    const norm = (place: string): RmsNorm =>
-      made.use(new RmsNorm(device, { hidden, epsilon, name: `${name}.${place}.weight` }));
-    this.#attentionNorm = norm("input_layernorm");
-    this.#attention = made.use(new Attention(device, { ...options, name: `${name}.self_attn` }));
-    this.#feedForwardNorm = norm("post_attention_layernorm");
-    this.#feedForward = feedForward;
-    made.move();
+    if (typeof options.feedForward?.forward !== "function") {
+      throw new ConfigError(
+        `Cannot build a block: feedForward is ${shown(options.feedForward)}, expected a layer`,
+      );
+    }
+    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer" } = options;
+    this.#attentionNorm = new RmsNorm(device, {
+      hidden,
+      epsilon,
+      name: `${name}.input_layernorm.weight`,
+    });
+    this.#attention = new Attention(device, { ...options, name: `${name}.self_attn` });
+    this.#feedForwardNorm = new RmsNorm(device, {
+      hidden,
+      epsilon,
+      name: `${name}.post_attention_layernorm.weight`,
+    });
+    this.#feedForward = options.feedForward;
   }
 
   /**

@@ -1,6 +1,6 @@
 /** AdamW over many tensors at once, with clipping by the global norm. @module */
 
-import { requireAtLeast, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireNumbers, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
@@ -8,7 +8,6 @@ import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { requireDevice } from "../tensor/operands.ts";
-import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
@@ -91,53 +90,65 @@ export class AdamW implements Disposable {
    * @param device Where the parameters live.
    * @param parameters What to train.
    * @param options Rates, decay, clipping.
-   * @throws {ConfigError} If there is nothing to train, or a parameter is listed twice.
-   * @throws {RangeError} If an option is out of its range.
+   * @throws {ConfigError} If there is nothing to train, a parameter comes twice, or a setting is out
+   * of its range.
    * @throws {DeviceError} If a parameter or the state lives on another device.
    */
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
-    this.#options = checked(options);
-    this.lr = options.lr ?? 5e-4;
+    requireOptions("optimise", options);
+    const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
+    const { weightDecay = 0.01, clip = 1 } = options;
+    requireNumbers("optimise", { lr, weightDecay, clip }, { least: 0 });
+    requireNumbers("optimise", { beta1, beta2 }, { least: 0, below: 1 });
+    requireNumbers("optimise", { epsilon }, { above: 0 });
+    this.lr = lr;
+    this.#options = { beta1, beta2, epsilon, weightDecay, clip };
     this.#memory = memoryOf(device);
-    using made = new DisposableStack();
-    this.#slots = this.#distinct(parameters).map((parameter) => this.#slot(parameter, made));
+    if (options.state !== undefined) {
+      requireStateOn("optimise with", this.#memory, options.state);
+    }
+    this.#slots = this.#distinct(parameters).map((parameter) => this.#slot(parameter));
     this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? made.use(new StepState(device));
-    requireStateOn("optimise with", this.#memory, this.#state);
+    this.#state = options.state ?? new StepState(device);
     // The table is raw 64-bit words; f64 is the element type of that size.
-    const words = this.#slots.length * TensorWord.words;
-    this.#table = made.use(this.#memory.allocateAtRoot("f64", [words]));
+    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
     this.#writeTable();
-    made.move();
   }
 
-  /** The parameters, each of them once: listed twice, one would move twice as far. */
+  /** The parameters, each once: one that came twice would take every step twice. */
   #distinct(parameters: Iterable<Parameter>): ParameterTensor[] {
     if (typeof parameters?.[Symbol.iterator] !== "function") {
-      throw new TypeError(`Cannot optimise ${shown(parameters)}: give an array of parameters`);
+      throw new TypeError(
+        `Cannot optimise ${
+          shown(parameters)
+        }: a list of parameters is needed, as layer.parameters()`,
+      );
     }
-    const list = Array.from(parameters, (parameter: unknown, i): ParameterTensor => {
+    const list = Array.from(parameters, (parameter) => {
       if (parameter instanceof ParameterTensor) return parameter;
       throw new TypeError(
-        `Cannot optimise parameter ${i}, ${shown(parameter)}: it was not made by this library`,
+        `Cannot optimise ${shown(parameter)}: it is no parameter of this library; ` +
+          `device.parameter() makes one`,
       );
     });
     if (list.length === 0) throw new ConfigError("Cannot optimise: there are no parameters");
-    const twice = list.findIndex((parameter, i) => list.indexOf(parameter) < i);
-    if (twice < 0) return list;
-    const { name, shape } = list[twice]!;
-    throw new ConfigError(
-      `Cannot optimise ${name} of shape ${showShape(shape)} twice: it is parameter ` +
-        `${list.indexOf(list[twice]!)} and ${twice}; list it once`,
-    );
+    const seen = new Set<unknown>();
+    for (const { storage, name } of list) {
+      if (seen.has(storage)) {
+        throw new ConfigError(`Cannot optimise ${name}: it is listed twice; list it once`);
+      }
+      seen.add(storage);
+    }
+    for (const parameter of list) {
+      requireDevice("optimise", this.#memory, parameter);
+      void parameter.address; // refuses one that was disposed of
+    }
+    return list;
   }
 
-  #slot(parameter: ParameterTensor, made: DisposableStack): Slot {
-    requireDevice("optimise", this.#memory, parameter);
-    parameter.requireAlive("optimise");
-    const [first, second] = [0, 1].map(() =>
-      made.use(this.#memory.allocateAtRoot("f32", parameter.shape))
-    ) as [DeviceTensor<"f32">, DeviceTensor<"f32">];
+  #slot(parameter: ParameterTensor): Slot {
+    const first = this.#memory.allocateAtRoot("f32", parameter.shape);
+    const second = this.#memory.allocateAtRoot("f32", parameter.shape);
     fill(first, 0);
     fill(second, 0);
     return { parameter, first, second };
@@ -169,6 +180,7 @@ export class AdamW implements Disposable {
    * Continues after a number of steps, for a resume: the bias corrections go on from there.
    *
    * @param steps Steps already taken.
+   * @throws {RangeError} If that is no whole number of at least 0.
    *
    * @example
    * ```ts
@@ -183,7 +195,7 @@ export class AdamW implements Disposable {
    * ```
    */
   resumeAt(steps: number): void {
-    requireWhole("resume an optimizer", "steps", steps);
+    requireWhole("resume the optimizer", "steps", steps);
     this.#steps = steps;
   }
 
@@ -195,15 +207,18 @@ export class AdamW implements Disposable {
    * corrections of the steps after it are those of one step more, which moves a weight by a quarter
    * less right after the first step and by less than 2 % less or more from the tenth on. Who reads
    * {@linkcode StepReadout.notFinite} can take it back: `optimizer.resumeAt(optimizer.steps - 1)`.
+   *
+   * @throws {ConfigError} If the learning rate is no finite number of at least 0.
+   * @throws {ReferenceError} If the optimizer or a parameter was disposed of.
    */
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
-    requireAtLeast("take a step", "lr", this.lr, 0);
+    requireNumbers("take a step", { lr: this.lr }, { least: 0 });
+    const table = this.#table.address;
+    this.#requireAlive();
     this.#steps++;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
-    // A parameter that no gradient reached in this step has a gradient of zero.
-    for (const { parameter } of this.#slots) void parameter.gradient;
     this.#state.writeInputs({
       learningRate: this.lr,
       biasCorrection1: 1 - beta1 ** this.#steps,
@@ -212,7 +227,6 @@ export class AdamW implements Disposable {
     });
     const { kernels: k } = this.#memory;
     const state = stateAddress(this.#state);
-    const table = this.#table.address;
     const count = this.#slots.length;
     k.check(
       k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
@@ -222,7 +236,16 @@ export class AdamW implements Disposable {
       k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
       "AdamW",
     );
+    for (const { parameter } of this.#slots) parameter.storage.writes++;
     this.zeroGradient();
+  }
+
+  /** The table has addresses; whoever has a tensor of it can have freed its memory. */
+  #requireAlive(): void {
+    for (const { parameter, first, second } of this.#slots) {
+      // A parameter that no gradient reached in this step gets a gradient of zero.
+      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+    }
   }
 
   /** Forgets all gradients. */
@@ -248,21 +271,4 @@ export class AdamW implements Disposable {
     this.#table[Symbol.dispose]();
     if (this.#ownsState) this.#state[Symbol.dispose]();
   }
-}
-
-/** The options but the learning rate, which may change, within their ranges. */
-function checked(options: AdamWOptions): Required<Omit<AdamWOptions, "lr" | "state">> {
-  const operation = "make an optimizer";
-  requireOptions(operation, options);
-  const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
-  const { weightDecay = 0.01, clip = 1 } = options;
-  for (const [name, value] of Object.entries({ lr, epsilon, weightDecay, clip })) {
-    requireAtLeast(operation, name, value, 0);
-  }
-  for (const [name, beta] of Object.entries({ beta1, beta2 })) {
-    requireAtLeast(operation, name, beta, 0);
-    if (beta < 1) continue;
-    throw new RangeError(`Cannot ${operation}: ${name} is ${beta}, expected a number below 1`);
-  }
-  return { beta1, beta2, epsilon, weightDecay, clip };
 }
