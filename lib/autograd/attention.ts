@@ -51,7 +51,7 @@ const BYTES = 4n;
  * wide, so that one projection makes all three.
  *
  * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
- * @param options Sequence length, heads and groups.
+ * @param given Sequence length, heads and groups.
  * @returns `[batch · sequence, heads · head_dim]`.
  * @throws {ShapeMismatchError} If the sizes do not divide.
  * @throws {RangeError} If an option is no positive number.
@@ -69,14 +69,16 @@ const BYTES = 4n;
  */
 export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
-  options: CausalAttentionOptions,
+  given: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
   const [source] = operands("causalAttention", qkv);
+  requireOptions("causalAttention", given);
+  // The backward pass reads them again, whatever the caller does to his in between.
+  const options = { ...given };
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
-  if (options.inPlace) requireUnread(source);
-  const rotated = options.inPlace ? source : copyOf(source);
+  const rotated = options.inPlace ? overwritten(source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
     "f32",
@@ -103,17 +105,20 @@ export function causalAttention<R extends number>(
   return out;
 }
 
-/** Refuses to overwrite what a caller holds on to, or a derivative will read. */
-function requireUnread({ storage, shape }: DeviceTensor): void {
-  if (!storage.isRead) return;
-  throw new Error(
-    `Cannot rotate ${showShape(shape)} in place: it is a parameter or watched, or the backward ` +
-      `pass of another operation reads it; leave inPlace off`,
-  );
+/** The tensor itself, to be overwritten, unless it is one whose numbers its owner goes on using. */
+function overwritten(source: DeviceTensor): DeviceTensor {
+  if (source.storage.isLeaf) {
+    throw new Error(
+      `Cannot rotate ${showShape(source.shape)} in place: it is a parameter or watched; leave ` +
+        `inPlace off`,
+    );
+  }
+  // An operation that has saved it would differentiate at other numbers: the tape refuses that.
+  source.storage.writes++;
+  return source;
 }
 
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
-  requireOptions("causalAttention", options);
   const { sequence, heads, groups, ropeBase = 1e6, inPlace = false } = options;
   for (const [name, value] of Object.entries({ sequence, heads, groups })) {
     requireWhole("causalAttention", name, value, { least: 1, most: LARGEST_SIZE });

@@ -214,14 +214,11 @@ export class AdamW implements Disposable {
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     requireNumbers("take a step", { lr: this.lr }, { least: 0 });
-    // Refuses, before anything changes, an optimizer or a parameter that was disposed of.
     const table = this.#table.address;
-    for (const { parameter } of this.#slots) void parameter.address;
+    this.#requireAlive();
     this.#steps++;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
-    // A parameter that no gradient reached in this step has a gradient of zero.
-    for (const { parameter } of this.#slots) void parameter.gradient;
     this.#state.writeInputs({
       learningRate: this.lr,
       biasCorrection1: 1 - beta1 ** this.#steps,
@@ -239,7 +236,16 @@ export class AdamW implements Disposable {
       k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
       "AdamW",
     );
+    for (const { parameter } of this.#slots) parameter.storage.writes++;
     this.zeroGradient();
+  }
+
+  /** The table has addresses; whoever has a tensor of it can have freed its memory. */
+  #requireAlive(): void {
+    for (const { parameter, first, second } of this.#slots) {
+      // A parameter that no gradient reached in this step gets a gradient of zero.
+      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+    }
   }
 
   /** Forgets all gradients. */

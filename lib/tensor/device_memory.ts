@@ -102,7 +102,14 @@ export class DeviceMemory {
     return this.#innermost;
   }
 
+  /** Makes a scope the innermost. */
   push<T extends MemoryScope>(scope: T): T {
+    if (this.#closed) {
+      throw new DeviceError("Cannot open a scope: the device is closed", {
+        status: Status.invalidContext,
+        operation: "scope",
+      });
+    }
     this.#innermost = scope;
     return scope;
   }
@@ -150,6 +157,7 @@ export class DeviceMemory {
     if (this.#closed) return;
     for (let scope: MemoryScope | null = this.#innermost; scope !== null; scope = scope.parent) {
       for (const storage of scope.storages) storage.live = false;
+      scope.storages.clear();
     }
     this.#closed = true;
     this.kernels.close();

@@ -5,8 +5,10 @@ import type { MemoryScope } from "./scope.ts";
 /** A block of device memory; tensors and their views share it. */
 export class Storage {
   live = true;
-  /** Whether its content will be read again: a weight, a watched tensor, one kept for backward. */
-  isRead = false;
+  /** How often it was overwritten after it was made: what a tape has saved must not change. */
+  writes = 0;
+  /** Whether somebody outside holds on to its content: a weight, or a watched tensor. */
+  isLeaf = false;
 
   constructor(
     readonly address: bigint,

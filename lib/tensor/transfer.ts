@@ -126,17 +126,18 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
     );
   }
   requireElements(target.dtype, list);
+  target.storage.writes++;
   upload(target, encode(target.dtype, list));
 }
 
 /** Typed arrays whose every element is a number that an int32 holds. */
 const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
 
-/** The values as something with a length. */
-function listOf(values: Iterable<number>): ArrayLike<number> {
+/** Host values as something with a length. */
+export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<number> {
   if (Array.isArray(values)) return values;
   if (ArrayBuffer.isView(values) && !(values instanceof DataView)) {
-    return values as unknown as ArrayLike<number>;
+    return values as unknown as ArrayLike<number> & Iterable<number>;
   }
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
     return Array.from(values);

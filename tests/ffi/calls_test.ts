@@ -74,7 +74,7 @@ Deno.test("a number its C type does not hold is refused, also once the call is o
       refusal = error;
     }
     if (!wrong) assertEquals(refusal, null, `${tokens}`);
-    else assert(refusal instanceof RangeError, `call ${i}: ${tokens} was accepted as i32`);
+    else assert(refusal instanceof RangeError, `call ${i}: ${tokens} as i32 gave ${refusal}`);
   }
   for (const count of [-1n, 2n ** 64n, 1.5, NaN, undefined]) {
     assertThrows(

@@ -11,7 +11,9 @@ import {
   read,
   ReluRouter,
   RmsNorm,
+  square,
   StepState,
+  sum,
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
@@ -293,4 +295,25 @@ Deno.test("an optimizer keeps the parameters it was given, and ends with them", 
   optimizer[Symbol.dispose]();
   optimizer[Symbol.dispose]();
   assertThrows(() => optimizer.step(), ReferenceError, "Cannot");
+});
+
+Deno.test("a step is refused once memory that it writes was freed, and changes nothing", async () => {
+  using device = await openDevice();
+  const frees: Readonly<Record<string, (weight: Parameter, optimizer: AdamW) => void>> = {
+    weight: (weight) => weight[Symbol.dispose](),
+    gradient: (weight) => weight.gradient[Symbol.dispose](),
+    moment: (_, optimizer) => optimizer.moments()[0]!.second[Symbol.dispose](),
+    optimizer: (_, optimizer) => optimizer[Symbol.dispose](),
+  };
+  for (const [name, free] of Object.entries(frees)) {
+    using weight = device.parameter([2]);
+    using optimizer = new AdamW(device, [weight]);
+    {
+      using tape = device.record();
+      tape.backward(sum(square(weight)));
+    }
+    free(weight, optimizer);
+    assertThrows(() => optimizer.step(), ReferenceError, "after its memory was freed", name);
+    assertEquals(optimizer.steps, 0, name);
+  }
 });

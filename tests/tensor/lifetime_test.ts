@@ -95,6 +95,10 @@ Deno.test("closing a device kills its tensors and its scopes, quietly", async ()
   scope[Symbol.dispose]();
   assertThrows(() => device.ones([1]), Error, "the device is closed");
   assertThrows(() => device.statistics(), Error, "the device is closed");
+  for (const open of [() => device.scope(), () => device.record(), () => device.noGradient()]) {
+    assertThrows(open, DeviceError, "Cannot open a scope: the device is closed");
+  }
+  assertEquals(device.leaks(), []);
 });
 
 Deno.test("leaks() lists what is alive, parameters included, with no site by default", async () => {
