@@ -176,3 +176,16 @@ export function requireNumbers(
     );
   }
 }
+
+/**
+ * Refuses what cannot be called.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is no function.
+ */
+export function requireFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
+}

@@ -51,7 +51,7 @@ const BYTES = 4n;
  * wide, so that one projection makes all three.
  *
  * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
- * @param options Sequence length, heads and groups.
+ * @param given Sequence length, heads and groups.
  * @returns `[batch · sequence, heads · head_dim]`.
  * @throws {ShapeMismatchError} If the sizes do not divide.
  * @throws {RangeError} If an option is no positive number.
@@ -69,9 +69,12 @@ const BYTES = 4n;
  */
 export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
-  options: CausalAttentionOptions,
+  given: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
   const [source] = operands("causalAttention", qkv);
+  requireOptions("causalAttention", given);
+  // The backward pass reads them again, whatever the caller does to his in between.
+  const options = { ...given };
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
@@ -105,7 +108,7 @@ export function causalAttention<R extends number>(
 
 /** Refuses to overwrite what a caller holds on to, or a derivative will read. */
 function requireUnread({ storage, shape }: DeviceTensor): void {
-  if (!storage.isRead) return;
+  if (!storage.isLeaf && storage.reader?.isPending !== true) return;
   throw new Error(
     `Cannot rotate ${showShape(shape)} in place: it is a parameter or watched, or the backward ` +
       `pass of another operation reads it; leave inPlace off`,
@@ -113,7 +116,6 @@ function requireUnread({ storage, shape }: DeviceTensor): void {
 }
 
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
-  requireOptions("causalAttention", options);
   const { sequence, heads, groups, ropeBase = 1e6, inPlace = false } = options;
   for (const [name, value] of Object.entries({ sequence, heads, groups })) {
     requireWhole("causalAttention", name, value, { least: 1, most: LARGEST_SIZE });

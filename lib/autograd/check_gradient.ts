@@ -1,6 +1,12 @@
 /** Derivatives held against finite differences. @module */
 
-import { requireFinite, requireOptions, requireWhole } from "../arguments.ts";
+import {
+  requireFinite,
+  requireFunction,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, write } from "../tensor/transfer.ts";
@@ -71,7 +77,11 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   inputs: I,
   options: CheckGradientOptions = {},
 ): Promise<GradientDeviation> {
+  requireFunction("check a gradient", "the body", body);
   requireOptions("check a gradient", options);
+  if (!Array.isArray(inputs)) {
+    throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
+  }
   const { step = 1e-2, samples = 64 } = options;
   requireFinite("check a gradient", "step", step);
   if (step <= 0) throw new RangeError(`Cannot check a gradient: step is ${step}, expected above 0`);

@@ -1,6 +1,6 @@
 /** Operations of users' own. @module */
 
-import { requireOptions, shown } from "../arguments.ts";
+import { requireFunction, requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { any, operands, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -84,13 +84,8 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   requireOptions("define an operation", definition);
-  for (const part of ["forward", "backward"] as const) {
-    if (typeof definition[part] !== "function") {
-      throw new TypeError(
-        `Cannot define an operation: ${part} is ${shown(definition[part])}, expected a function`,
-      );
-    }
-  }
+  requireFunction("define an operation", "forward", definition.forward);
+  requireFunction("define an operation", "backward", definition.backward);
   return (...inputs: I): O => {
     const given = operands(
       definition.name,

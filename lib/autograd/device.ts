@@ -3,7 +3,6 @@
 import { fileURLToPath } from "node:url";
 import {
   LARGEST_SIZE,
-  requireFinite,
   requireNumber,
   requireOneOf,
   requireOptions,
@@ -16,7 +15,8 @@ import type { DType } from "../tensor/dtype.ts";
 import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { fill, write } from "../tensor/transfer.ts";
+import { fill, listOf, write } from "../tensor/transfer.ts";
+import { normalOf, type NormalOptions, uniformOf, type UniformOptions } from "./distributions.ts";
 import { type Parameter, ParameterTensor } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
 
@@ -64,28 +64,12 @@ export interface DeviceInfo {
   readonly library: string;
 }
 
-/** Settings of random tensors. */
-export interface NormalOptions {
-  /** Centre of the distribution. Default 0. */
-  mean?: number;
-  /** Standard deviation. Default 1. */
-  deviation?: number;
-}
-
 /** Settings of a parameter of one's own. */
 export interface ParameterOptions extends NormalOptions {
   /** Path in the model, as checkpoints name it. Default `weight`. */
   name?: string;
   /** Whether weight decay applies. Default: to tensors of two axes or more. */
   decay?: boolean;
-}
-
-/** Settings of uniform tensors. */
-export interface UniformOptions {
-  /** Least value. Default 0. */
-  low?: number;
-  /** Upper bound, never reached. Default 1. */
-  high?: number;
 }
 
 // A friend of Device: modules of this package reach its memory, its users cannot.
@@ -202,7 +186,8 @@ export class Device implements Disposable {
   tokens<const A extends ArrayLike<number> & Iterable<number>>(
     values: A,
   ): Tensor<"i32", readonly [A["length"]]> {
-    return this.#written("i32", values, [values.length] as readonly [A["length"]]);
+    const list = listOf(values);
+    return this.#written("i32", list, [list.length] as readonly [A["length"]]);
   }
 
   #written<D extends DType, const S extends Shape>(
@@ -314,16 +299,7 @@ export class Device implements Disposable {
    * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
-    requireOptions("make uniform numbers", options);
-    const { low = 0, high = 1 } = options;
-    requireFp32("make uniform numbers", "low", low);
-    requireFp32("make uniform numbers", "high", high);
-    requireFp32("make uniform numbers", "high - low", high - low);
-    if (low > high) {
-      throw new RangeError(
-        `Cannot make uniform numbers from ${low} to ${high}: low must not be above high`,
-      );
-    }
+    const { low, high } = uniformOf("make uniform numbers", options);
     const tensor = this.#memory.allocate("f32", shape);
     draw(DistributionCode.uniform, tensor, low, high);
     return tensor;
@@ -458,25 +434,6 @@ export class Device implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
-}
-
-/** Refuses what is not finite in fp32, in which kernels draw. */
-function requireFp32(operation: string, name: string, value: unknown): void {
-  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value);
-}
-
-/** Mean and deviation, checked. */
-function normalOf(
-  operation: string,
-  options: NormalOptions,
-  usual: number,
-): Required<NormalOptions> {
-  requireOptions(operation, options);
-  const { mean = 0, deviation = usual } = options;
-  requireFp32(operation, "mean", mean);
-  requireFp32(operation, "deviation", deviation);
-  if (deviation >= 0) return { mean, deviation };
-  throw new RangeError(`Cannot ${operation}: deviation is ${deviation}, expected at least 0`);
 }
 
 /** The memory behind a device; not part of the public API. */

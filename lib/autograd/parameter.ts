@@ -48,7 +48,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     readonly decay: boolean,
   ) {
     super(of.memory, "f32", of.shape, of.storage, true);
-    of.storage.isRead = true;
+    of.storage.isLeaf = true;
   }
 
   /** An uninitialised parameter that outlives every scope. */

@@ -1,6 +1,7 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
 import { any, operands } from "../tensor/operands.ts";
+import { requireFunction } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
@@ -33,6 +34,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   body: (...inputs: I) => O,
   ...inputs: I
 ): O {
+  requireFunction("recompute", "the body", body);
   const given = operands(
     "recompute",
     ...inputs.map((input) => any(input)),

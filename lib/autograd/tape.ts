@@ -55,8 +55,7 @@ export interface Recording extends Scope {
    *
    * @param loss A scalar that was computed on this tape.
    * @param options Factor on the loss.
-   * @throws {Error} If nothing watched leads to the loss, the tape has run or is closed, or a tensor that
-   * a derivative needs was written after the forward pass.
+   * @throws {Error} If nothing watched leads to the loss, or the tape has run or is closed.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
@@ -69,15 +68,9 @@ export interface Recording extends Scope {
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
 
-/** A node, and how often each of the blocks it saved had been written when it ran. */
-interface Recorded {
-  readonly node: TapeNode;
-  readonly writes: readonly number[];
-}
-
 /** Scope and tape in one; {@linkcode Device.record} opens it. */
 export class Tape extends MemoryScope implements Recording, Recorder {
-  readonly #nodes: Recorded[] = [];
+  readonly #nodes: TapeNode[] = [];
   readonly #watched: Set<DeviceTensor> = new Set();
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
@@ -93,6 +86,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     return tape;
   }
 
+  get isPending(): boolean {
+    return !this.closed && !this.#consumed;
+  }
+
   watch<T extends Tensor>(tensor: T): T {
     const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
     requireDevice("watch", this.memory, watched);
@@ -105,7 +102,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       );
     }
     watched.tracker = this;
-    watched.storage.isRead = true;
+    watched.storage.isLeaf = true;
     this.#watched.add(watched);
     return tensor;
   }
@@ -113,11 +110,11 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   record(node: TapeNode): void {
     this.observer?.forward(node);
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
-    this.#nodes.push({ node, writes: node.saved.map(({ storage }) => storage.writes) });
+    this.#nodes.push(node);
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
-      storage.isRead = true;
+      if (storage.reader?.isPending !== true) storage.reader = this;
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
   }
@@ -166,10 +163,8 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       scope: pause,
       isTracked: (tensor) => this.#isTracked(tensor),
     });
-    for (let last = this.#nodes.pop(); last !== undefined; last = this.#nodes.pop()) {
-      const { node } = last;
+    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
       if (!node.outputs.some((output) => pass.of(output) !== null)) continue;
-      requireUnchanged(last);
       using _temporaries = this.memory.openScope();
       node.backward(pass);
       this.observer?.backward(node, (tensor) => pass.of(tensor));
@@ -212,14 +207,4 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     }
     return gradient;
   }
-}
-
-/** Refuses a derivative at values which are no longer those of the forward pass. */
-function requireUnchanged({ node, writes }: Recorded): void {
-  const changed = node.saved.find(({ storage }, i) => storage.writes !== writes[i]);
-  if (changed === undefined) return;
-  throw new Error(
-    `Cannot run ${node.operation} backward: its tensor of shape ${showShape(changed.shape)} was ` +
-      `written after the forward pass; write, or take an optimizer's step, after backward()`,
-  );
 }

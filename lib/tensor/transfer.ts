@@ -103,6 +103,7 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  * @param values As many numbers as the tensor has elements, row-major.
  * @throws {ShapeMismatchError} If the count differs.
  * @throws {TypeError} If an element is no number.
+ * @throws {Error} If an open recording is to read the tensor in its backward pass.
  * @throws {RangeError} If a tensor of integers is given anything else.
  *
  * @example
@@ -118,6 +119,14 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {
   const [target] = operands("write into", any(tensor));
+  if (target.storage.reader?.isPending) {
+    throw new Error(
+      `Cannot write into a tensor of shape ${
+        showShape(target.shape)
+      }: an open recording has used ` +
+        `it, and its backward pass would read the new numbers; write before or after it`,
+    );
+  }
   const list = listOf(values);
   if (list.length !== target.size) {
     throw new ShapeMismatchError(
@@ -126,18 +135,17 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
     );
   }
   requireElements(target.dtype, list);
-  target.storage.writes++;
   upload(target, encode(target.dtype, list));
 }
 
 /** Typed arrays whose every element is a number that an int32 holds. */
 const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
 
-/** The values as something with a length. */
-function listOf(values: Iterable<number>): ArrayLike<number> {
+/** Host values as something with a length. */
+export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<number> {
   if (Array.isArray(values)) return values;
   if (ArrayBuffer.isView(values) && !(values instanceof DataView)) {
-    return values as unknown as ArrayLike<number>;
+    return values as unknown as ArrayLike<number> & Iterable<number>;
   }
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
     return Array.from(values);

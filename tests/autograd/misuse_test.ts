@@ -14,6 +14,7 @@ import {
   square,
   sum,
   type Tensor,
+  write,
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -167,6 +168,46 @@ Deno.test("checkGradient() refuses steps and samples that check nothing", async 
   for (const samples of [0, -1, 1.5, NaN, "1"]) {
     await assertRejects(check({ samples }), RangeError, "samples");
   }
+  const none = async () => await checkGradient(5 as Any, [x]);
+  await assertRejects(none, TypeError, "expected a function");
+  await assertRejects(async () => await checkGradient(square as Any, null as Any), TypeError);
   const cut = async () => await checkGradient((v: Any) => cast(v, "bf16") as Any, [x]);
   await assertRejects(cut, TypeError, "bf16");
+});
+
+Deno.test("what a caller does to the options afterwards changes no backward pass", async () => {
+  using device = await openDevice({ seed: 1 });
+  const gradientOf = async (change: (options: Any) => void): Promise<number[]> => {
+    using tape = device.record();
+    const x = tape.watch(device.from(Array.from({ length: 24 }, (_, i) => Math.sin(i)), [4, 6]));
+    const options = { sequence: 4, heads: 1, groups: 1 };
+    const loss = sum(square(causalAttention(x, options)));
+    change(options);
+    tape.backward(loss);
+    return [...await read(tape.gradient(x))];
+  };
+  const right = await gradientOf(() => {});
+  assertEquals(await gradientOf((options) => options.sequence = 2), right);
+  assertEquals(await gradientOf((options) => options.heads = 4000), right);
+});
+
+Deno.test("write() leaves alone what a backward pass is to read", async () => {
+  using device = await openDevice();
+  const x = device.from([1, 2], [2]);
+  {
+    using tape = device.record();
+    tape.watch(x);
+    write(x, [3, 4]); // nothing has used it yet
+    const loss = sum(square(x));
+    assertThrows(() => write(x, [5, 6]), Error, "an open recording has used it");
+    tape.backward(loss);
+    assertEquals([...await read(tape.gradient(x))], [6, 8]);
+    write(x, [7, 8]);
+  }
+  assertEquals([...await read(x)], [7, 8]);
+  {
+    using _abandoned = device.record();
+    square(_abandoned.watch(x));
+  }
+  write(x, [9, 9]);
 });

@@ -317,3 +317,15 @@ Deno.test("a step is refused once memory that it writes was freed, and changes n
     assertEquals(optimizer.steps, 0, name);
   }
 });
+
+Deno.test("a step waits for the backward pass which reads the weights", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([2, 2], { name: "head.weight" });
+  using optimizer = new AdamW(device, [weight]);
+  using tape = device.record();
+  const loss = sum(square(weight));
+  assertThrows(() => optimizer.step(), Error, "an open recording has used head.weight");
+  tape.backward(loss);
+  optimizer.step();
+  assertEquals(optimizer.steps, 1);
+});

@@ -72,6 +72,9 @@ Deno.test("elements are numbers, and whole ones where a tensor holds integers", 
   for (const value of [undefined, null, 5, {}, new DataView(new ArrayBuffer(8))] as Any[]) {
     assertThrows(() => device.from(value, [2]), TypeError, "give an array of numbers");
   }
+  for (const value of [undefined, null, 5, {}] as Any[]) {
+    assertThrows(() => device.tokens(value), TypeError, "give an array of numbers");
+  }
   for (const value of [0.5, NaN, Infinity, 2 ** 31, -(2 ** 31) - 1, "1", null] as Any[]) {
     assertThrows(() => device.tokens([7, value]), RangeError, "as element 1");
   }
