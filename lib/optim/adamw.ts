@@ -107,7 +107,10 @@ export class AdamW implements Disposable {
     if (options.state !== undefined) {
       requireStateOn("optimise with", this.#memory, options.state);
     }
-    this.#slots = this.#distinct(parameters).map((parameter) => this.#slot(parameter));
+    // Frozen: moments() hands them out.
+    this.#slots = Object.freeze(
+      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter))),
+    );
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device);
     // The table is raw 64-bit words; f64 is the element type of that size.
