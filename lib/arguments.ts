@@ -121,6 +121,19 @@ export function requireOptions(operation: string, value: unknown): asserts value
 }
 
 /**
+ * Refuses what cannot be called.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is no function.
+ */
+export function requireFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
+}
+
+/**
  * Refuses sizes of something to be made that are not whole numbers from 1 to 2³¹ - 1.
  *
  * @param operation What was to be done, to follow "Cannot".
@@ -175,17 +188,4 @@ export function requireNumbers(
         ["a finite number", ...bounds].join(" "),
     );
   }
-}
-
-/**
- * Refuses what cannot be called.
- *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
- * @param value Its value.
- * @throws {TypeError} If it is no function.
- */
-export function requireFunction(operation: string, name: string, value: unknown): void {
-  if (typeof value === "function") return;
-  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
 }

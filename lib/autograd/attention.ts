@@ -78,8 +78,7 @@ export function causalAttention<R extends number>(
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
-  if (options.inPlace) requireUnread(source);
-  const rotated = options.inPlace ? source : copyOf(source);
+  const rotated = options.inPlace ? overwritten(source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
     "f32",
@@ -106,13 +105,17 @@ export function causalAttention<R extends number>(
   return out;
 }
 
-/** Refuses to overwrite what a caller holds on to, or a derivative will read. */
-function requireUnread({ storage, shape }: DeviceTensor): void {
-  if (!storage.isLeaf && storage.reader?.isPending !== true) return;
-  throw new Error(
-    `Cannot rotate ${showShape(shape)} in place: it is a parameter or watched, or the backward ` +
-      `pass of another operation reads it; leave inPlace off`,
-  );
+/** The tensor itself, to be overwritten, unless it is one whose numbers its owner goes on using. */
+function overwritten(source: DeviceTensor): DeviceTensor {
+  if (source.storage.isLeaf) {
+    throw new Error(
+      `Cannot rotate ${showShape(source.shape)} in place: it is a parameter or watched; leave ` +
+        `inPlace off`,
+    );
+  }
+  // An operation that has saved it would differentiate at other numbers: the tape refuses that.
+  source.storage.writes++;
+  return source;
 }
 
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {

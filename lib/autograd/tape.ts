@@ -55,7 +55,8 @@ export interface Recording extends Scope {
    *
    * @param loss A scalar that was computed on this tape.
    * @param options Factor on the loss.
-   * @throws {Error} If nothing watched leads to the loss, or the tape has run or is closed.
+   * @throws {Error} If nothing watched leads to the loss, the tape has run or is closed, or a tensor that
+   * a derivative needs was written after the forward pass.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
@@ -68,9 +69,15 @@ export interface Recording extends Scope {
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
 
+/** A node, and how often each of the blocks it saved had been written when it ran. */
+interface Recorded {
+  readonly node: TapeNode;
+  readonly writes: readonly number[];
+}
+
 /** Scope and tape in one; {@linkcode Device.record} opens it. */
 export class Tape extends MemoryScope implements Recording, Recorder {
-  readonly #nodes: TapeNode[] = [];
+  readonly #nodes: Recorded[] = [];
   readonly #watched: Set<DeviceTensor> = new Set();
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
@@ -84,10 +91,6 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     const tape = memory.push(new Tape(memory, observer));
     memory.recorder = tape;
     return tape;
-  }
-
-  get isPending(): boolean {
-    return !this.closed && !this.#consumed;
   }
 
   watch<T extends Tensor>(tensor: T): T {
@@ -110,11 +113,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   record(node: TapeNode): void {
     this.observer?.forward(node);
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
-    this.#nodes.push(node);
+    this.#nodes.push({ node, writes: node.saved.map(({ storage }) => storage.writes) });
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
-      if (storage.reader?.isPending !== true) storage.reader = this;
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
   }
@@ -163,8 +165,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       scope: pause,
       isTracked: (tensor) => this.#isTracked(tensor),
     });
-    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
+    for (let last = this.#nodes.pop(); last !== undefined; last = this.#nodes.pop()) {
+      const { node } = last;
       if (!node.outputs.some((output) => pass.of(output) !== null)) continue;
+      requireUnchanged(last);
       using _temporaries = this.memory.openScope();
       node.backward(pass);
       this.observer?.backward(node, (tensor) => pass.of(tensor));
@@ -207,4 +211,14 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     }
     return gradient;
   }
+}
+
+/** Refuses a derivative at values which are no longer those of the forward pass. */
+function requireUnchanged({ node, writes }: Recorded): void {
+  const changed = node.saved.find(({ storage }, i) => storage.writes !== writes[i]);
+  if (changed === undefined) return;
+  throw new Error(
+    `Cannot run ${node.operation} backward: its tensor of shape ${showShape(changed.shape)} was ` +
+      `written after the forward pass; write, or take an optimizer's step, after backward()`,
+  );
 }

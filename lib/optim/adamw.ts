@@ -213,13 +213,12 @@ export class AdamW implements Disposable {
    *
    * @throws {ConfigError} If the learning rate is no finite number of at least 0.
    * @throws {ReferenceError} If the optimizer, a parameter, a gradient or a moment was disposed of.
-   * @throws {Error} If the backward pass of an open recording is still to read a parameter.
    */
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     requireNumbers("take a step", { lr: this.lr }, { least: 0 });
     const table = this.#table.address;
-    this.#requireWritable();
+    this.#requireAlive();
     this.#steps++;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
@@ -240,18 +239,13 @@ export class AdamW implements Disposable {
       k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
       "AdamW",
     );
+    for (const { parameter } of this.#slots) parameter.storage.writes++;
     this.zeroGradient();
   }
 
-  /** The table has addresses: whoever has a tensor of it can have freed its memory, or read it. */
-  #requireWritable(): void {
+  /** The table has addresses; whoever has a tensor of it can have freed its memory. */
+  #requireAlive(): void {
     for (const { parameter, first, second } of this.#slots) {
-      if (parameter.storage.reader?.isPending) {
-        throw new Error(
-          `Cannot take a step: an open recording has used ${parameter.name}, and its backward pass ` +
-            `would read the new weights; run backward() first, or close the recording`,
-        );
-      }
       // A parameter that no gradient reached in this step gets a gradient of zero.
       for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
     }

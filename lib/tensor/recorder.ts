@@ -50,8 +50,6 @@ export interface OperationObserver {
 
 /** Something that records operations. */
 export interface Recorder {
-  /** Whether its backward pass is still to come. */
-  readonly isPending: boolean;
   /** Takes a node if a gradient flows to any of its inputs, and marks its outputs. */
   record(node: TapeNode): void;
 }

@@ -1,15 +1,14 @@
 /** One block of device memory and the scope that frees it. @module */
 
-import type { Recorder } from "./recorder.ts";
 import type { MemoryScope } from "./scope.ts";
 
 /** A block of device memory; tensors and their views share it. */
 export class Storage {
   live = true;
+  /** How often it was overwritten after it was made: what a tape has saved must not change. */
+  writes = 0;
   /** Whether somebody outside holds on to its content: a weight, or a watched tensor. */
   isLeaf = false;
-  /** The recording whose backward pass reads its content. */
-  reader: Recorder | null = null;
 
   constructor(
     readonly address: bigint,

@@ -14,7 +14,6 @@ import {
   square,
   sum,
   type Tensor,
-  write,
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -104,9 +103,8 @@ Deno.test("attention rotates in place only what nobody else reads", async () => 
   assertEquals([...await read(x)], before);
   const projected = scale(x, 2);
   const loss = sum(square(projected)); // reads it again on the way back
-  assertThrows(() => causalAttention(projected, options), Error, "in place");
-  tape.backward(loss);
-  assertEquals([...await read(tape.gradient(x))], before.map((v) => Math.fround(8 * v)));
+  causalAttention(projected, options);
+  assertThrows(() => tape.backward(loss), Error, "Cannot run square backward");
 });
 
 Deno.test("one tensor may be both operands", async () => {
@@ -189,25 +187,4 @@ Deno.test("what a caller does to the options afterwards changes no backward pass
   const right = await gradientOf(() => {});
   assertEquals(await gradientOf((options) => options.sequence = 2), right);
   assertEquals(await gradientOf((options) => options.heads = 4000), right);
-});
-
-Deno.test("write() leaves alone what a backward pass is to read", async () => {
-  using device = await openDevice();
-  const x = device.from([1, 2], [2]);
-  {
-    using tape = device.record();
-    tape.watch(x);
-    write(x, [3, 4]); // nothing has used it yet
-    const loss = sum(square(x));
-    assertThrows(() => write(x, [5, 6]), Error, "an open recording has used it");
-    tape.backward(loss);
-    assertEquals([...await read(tape.gradient(x))], [6, 8]);
-    write(x, [7, 8]);
-  }
-  assertEquals([...await read(x)], [7, 8]);
-  {
-    using _abandoned = device.record();
-    square(_abandoned.watch(x));
-  }
-  write(x, [9, 9]);
 });
