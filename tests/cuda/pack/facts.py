@@ -6,21 +6,33 @@ import platform
 import shutil
 import subprocess
 
-from library import FOLDER, Library, torch_or_reason
+from library import FOLDER, DeviceFailure, Library, torch_or_reason
 
 
 def output(*command):
     """What a command prints, or that it is missing."""
     if shutil.which(command[0]) is None:
         return f"{command[0]} is not installed"
-    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} does not answer"
     return (result.stdout or result.stderr).strip()
 
 
 def main():
-    """Prints the facts; fails where the library has no device."""
+    """Prints the facts, the device first, since the other parts hang on it."""
     with open(os.path.join(FOLDER, "pack.json"), encoding="utf-8") as file:
         print(f"pack: {json.dumps(json.load(file))}")
+    try:
+        library = Library()
+        print(f"library: {json.dumps(library.build)}")
+        print(f"device: {json.dumps(library.info())}", flush=True)
+        library.close()
+        status = 0
+    except DeviceFailure as failure:
+        print(failure, flush=True)
+        status = 1
     python = platform.python_version()
     print(f"machine: {platform.platform()}, {os.cpu_count()} CPUs, Python {python}")
     fields = "name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit"
@@ -28,10 +40,7 @@ def main():
     print(f"nvcc: {output('nvcc', '--version').splitlines()[-1]}")
     torch, reason = torch_or_reason()
     print(f"PyTorch: {reason if torch is None else torch.__version__}", flush=True)
-    library = Library()
-    print(f"library: {json.dumps(library.build)}")
-    print(f"device: {json.dumps(library.info())}")
-    library.close()
+    raise SystemExit(status)
 
 
 if __name__ == "__main__":

@@ -129,5 +129,5 @@ def torch_or_reason():
         import torch
 
         return torch, None
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # the latter where a library of its own is missing
         return None, str(error)

@@ -14,6 +14,7 @@ import threading
 import time
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+PARTS = ("facts", "cases", "large", "times", "memcheck", "racecheck")
 
 
 def unpacked_deno():
@@ -98,12 +99,34 @@ def run(log, command, seconds):
 
 
 def device_name(lines):
-    """The device as the library names it."""
+    """The device as the library names it, or that there is none."""
     for line in lines:
         found = re.match(r"device: (\{.*\})", line)
         if found:
             return json.loads(found.group(1))["name"]
-    return None
+    return "none"
+
+
+def run_all(log, emulated, wanted):
+    """Runs the parts; gives the device's name, and (part, outcome, seconds) of each."""
+    rows, device = [], None
+    for name, seconds, command, reason in parts(emulated):
+        if wanted is not None and name not in wanted:
+            command, reason = None, "not asked for"
+        elif device == "none":
+            command, reason = None, "the library has no device here"
+        log.write(f"\n## {name}\n\n")
+        start = time.monotonic()
+        outcome = f"skipped: {reason}"
+        if command is not None:
+            log.write("```text\n")
+            outcome, lines = run(log, command, seconds)
+            log.write("```\n\n")
+            if name == "facts":
+                device = device_name(lines)
+        rows.append((name, outcome, time.monotonic() - start))
+        log.write(f"{outcome} ({rows[-1][2]:.1f} s)\n")
+    return device or "not asked", rows
 
 
 def main():
@@ -111,33 +134,19 @@ def main():
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
     out = os.environ.get("OUT", ".")
     parser.add_argument("--out", default=out, help="folder of the log [$OUT, else .]")
-    parser.add_argument(
-        "--only", help="parts by commas, of facts,cases,large,times,memcheck,racecheck")
+    parser.add_argument("--only", help=f"parts by commas, of {','.join(PARTS)}")
     options = parser.parse_args()
+    wanted = None if options.only is None else options.only.split(",")
+    unknown = sorted(set(wanted or ()) - set(PARTS))
+    if unknown:
+        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
     with open(f"{FOLDER}/pack.json", encoding="utf-8") as file:
         emulated = json.load(file)["backend"] == "emulated"
-    wanted = None if options.only is None else options.only.split(",")
     log = Log(options.out)
     kind = "the emulator: no GPU took part" if emulated else "a GPU"
     log.write(f"# Packed tests on {kind}, {log.date:%Y-%m-%d %H:%M} UTC\n")
-    rows, device = [], None
-    for name, seconds, command, reason in parts(emulated):
-        if wanted is not None and name not in wanted:
-            command, reason = None, "not asked for"
-        elif rows and rows[0][0] == "facts" and rows[0][1].startswith("FAILED"):
-            command, reason = None, "the library has no device here"
-        log.write(f"\n## {name}\n\n")
-        start = time.monotonic()
-        if command is None:
-            outcome = f"skipped: {reason}"
-        else:
-            log.write("```text\n")
-            outcome, lines = run(log, command, seconds)
-            log.write("```\n\n")
-            device = device or device_name(lines)
-        rows.append((name, outcome, time.monotonic() - start))
-        log.write(f"{outcome} ({rows[-1][2]:.1f} s)\n")
-    log.write(f"\n## Summary\n\nDevice: {device or 'none'}\n\n")
+    device, rows = run_all(log, emulated, wanted)
+    log.write(f"\n## Summary\n\nDevice: {device}\n\n")
     log.write("| part | outcome | seconds |\n| --- | --- | ---: |\n")
     for name, outcome, elapsed in rows:
         log.write(f"| {name} | {outcome} | {elapsed:.1f} |\n")
