@@ -7,7 +7,7 @@ import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { upload } from "../tensor/transfer.ts";
+import { fill, upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -76,8 +76,8 @@ export class KeyValueCache implements Disposable {
   constructor(device: Device, options: KeyValueCacheOptions) {
     requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
-    const row = 2 * groups * headDim;
     requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
+    const row = 2 * groups * headDim;
     requireSizes("make a cache", { "2 · groups · headDim": row });
     this.#batch = batch;
     this.#capacity = capacity;
@@ -85,8 +85,14 @@ export class KeyValueCache implements Disposable {
     this.#row = row;
     this.#memory = memoryOf(device);
     const shape = [batch, capacity, row];
-    this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
-    this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    using made = new DisposableStack();
+    this.#onDevice = made.use(this.#memory.allocateAtRoot("i32", [batch]));
+    fill(this.#onDevice, 0);
+    this.#layers = Array.from(
+      { length: layers },
+      () => made.use(this.#memory.allocateAtRoot("f32", shape)),
+    );
+    made.move();
     this.#lengths = new Array(batch).fill(0);
   }
 
