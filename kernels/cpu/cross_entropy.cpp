@@ -55,18 +55,20 @@ class Chunks {
     const int panel = packed_columns(context);
     const int64_t most = std::clamp<int64_t>(largest / panel * panel, panel, kChunkColumns);
     count_ = static_cast<int>((vocabulary + most - 1) / most);
-    columns_ = ((vocabulary + count_ - 1) / count_ + panel - 1) / panel * panel;
+    columns_ = ((int64_t{vocabulary} + count_ - 1) / count_ + panel - 1) / panel * panel;
   }
   int count() const { return count_; }
-  int columns() const { return std::min(columns_, vocabulary_); }
-  Chunk operator[](int i) const {
-    return {std::min(vocabulary_, i * columns_), std::min(vocabulary_, (i + 1) * columns_)};
-  }
+  int columns() const { return begin(1); }
+  Chunk operator[](int i) const { return {begin(i), begin(i + int64_t{1})}; }
 
  private:
+  int begin(int64_t i) const {
+    return static_cast<int>(std::min<int64_t>(vocabulary_, i * columns_));
+  }
+
   int vocabulary_;
   int count_;
-  int columns_;
+  int64_t columns_;
 };
 
 // op(B) [k,n] packed by all threads.

@@ -62,7 +62,7 @@ void pack_weights(const Forward& call, const Memory& memory, int expert, const R
 // memory. `left`: columns of the width from the block's first on.
 void activate_block(const RegisterBlock& block, int rows, int kept, const float* gates, float* a,
                     float* h, int64_t width, int64_t left) {
-  for (int r = 0; r < rows; ++r) {
+  for (int64_t r = 0; r < rows; ++r) {
     const Vec g = load(block.row(r)), u = load(block.row(r) + kLanes);
     store(a + r * kPitch, swiglu(g, u) * gates[r]);
     if (r >= kept) continue;

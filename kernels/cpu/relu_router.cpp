@@ -8,7 +8,7 @@ void relu_router_forward(Context& context, float* gates, int32_t* mask, int32_t*
                          float* gate_sums, const float* x, const float* w, int tokens, int hidden,
                          int experts) {
   RouterStatistics statistics(context, tokens, experts);
-  const int words = (experts + 31) / 32;
+  const int words = (experts - 1) / 32 + 1;
   for_each_logit_tile(
       context, gates, x, w, tokens, hidden, experts, [&](int begin, int end, int64_t tile) {
         int32_t* tile_counts = statistics.counts(tile);

@@ -42,7 +42,7 @@ void topk_router_forward(Context& context, float* gates, float* probabilities, i
                          int32_t* counts, float* probability_sums, const float* x, const float* w,
                          int tokens, int hidden, int experts, int active, bool renormalize) {
   RouterStatistics statistics(context, tokens, experts);
-  const int words = (experts + 31) / 32;
+  const int words = (experts - 1) / 32 + 1;
   for_each_logit_tile(context, probabilities, x, w, tokens, hidden, experts,
                       [&](int begin, int end, int64_t tile) {
                         int32_t* tile_counts = statistics.counts(tile);
@@ -72,7 +72,7 @@ void topk_router_gradient(Context& context, float* dlogits, const float* dgates,
     balance[e] =
         static_cast<float>(scale * experts * counts[e] / (static_cast<double>(active) * tokens));
   }
-  parallel_ranges(context, tokens, 4 * experts, [&](int64_t begin, int64_t end) {
+  parallel_ranges(context, tokens, int64_t{4} * experts, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* gate = gates + t * experts;
       const float* dgate = dgates + t * experts;

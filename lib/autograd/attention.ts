@@ -1,9 +1,17 @@
 /** Causal grouped-query attention with rotary positions. @module */
 
+import {
+  LARGEST_SIZE,
+  requireFinite,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+} from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
@@ -18,7 +26,8 @@ export interface CausalAttentionOptions {
   ropeBase?: number;
   /**
    * Rotates `qkv` itself instead of a copy, which saves its memory: only for a tensor that
-   * nothing else reads, such as a fresh projection. Default false.
+   * nothing else reads, such as a fresh projection; one that is known to be read is refused.
+   * Default false.
    */
   inPlace?: boolean;
 }
@@ -45,6 +54,7 @@ const BYTES = 4n;
  * @param options Sequence length, heads and groups.
  * @returns `[batch · sequence, heads · head_dim]`.
  * @throws {ShapeMismatchError} If the sizes do not divide.
+ * @throws {RangeError} If an option is no positive number.
  *
  * @example
  * ```ts
@@ -61,10 +71,11 @@ export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
   options: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
-  const source = internal(qkv);
+  const [source] = operands("causalAttention", qkv);
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
+  if (options.inPlace) requireUnread(source);
   const rotated = options.inPlace ? source : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
@@ -92,8 +103,26 @@ export function causalAttention<R extends number>(
   return out;
 }
 
+/** Refuses to overwrite what a caller holds on to, or a derivative will read. */
+function requireUnread({ storage, shape }: DeviceTensor): void {
+  if (!storage.isRead) return;
+  throw new Error(
+    `Cannot rotate ${showShape(shape)} in place: it is a parameter or watched, or the backward ` +
+      `pass of another operation reads it; leave inPlace off`,
+  );
+}
+
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
-  const { sequence, heads, groups } = options;
+  requireOptions("causalAttention", options);
+  const { sequence, heads, groups, ropeBase = 1e6, inPlace = false } = options;
+  for (const [name, value] of Object.entries({ sequence, heads, groups })) {
+    requireWhole("causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
+  }
+  requireFinite("causalAttention", "ropeBase", ropeBase);
+  if (ropeBase <= 0) {
+    throw new RangeError(`Cannot causalAttention: ropeBase is ${ropeBase}, expected above 0`);
+  }
+  requireOneOf("causalAttention", "inPlace", inPlace, [true, false]);
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
   if (

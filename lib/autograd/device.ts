@@ -1,6 +1,15 @@
 /** Devices: where tensors live and operations run. @module */
 
 import { fileURLToPath } from "node:url";
+import {
+  LARGEST_SIZE,
+  requireFinite,
+  requireNumber,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 import { DistributionCode, openContext } from "../ffi/mod.ts";
 import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -132,14 +141,24 @@ export class Device implements Disposable {
    * ```
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
+    requireOptions("open a device", options);
     const { kind = "auto", threads = 0, seed = 0, library, debug = false } = options;
+    requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
+    requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });
+    requireWhole("open a device", "seed", seed);
+    requireOneOf("open a device", "debug", debug, [true, false]);
+    if (library !== undefined && typeof library !== "string" && !(library instanceof URL)) {
+      throw new TypeError(
+        `Cannot open a device: library is ${shown(library)}, expected a path or a file URL`,
+      );
+    }
     const path = library instanceof URL ? fileURLToPath(library) : library;
     const { context } = await openContext({
       kind,
       threads,
       ...(path === undefined ? {} : { path }),
     });
-    return new Device(new DeviceMemory(context, debug, BigInt.asUintN(64, BigInt(seed))));
+    return new Device(new DeviceMemory(context, debug, BigInt(seed)));
   }
 
   /**
@@ -247,6 +266,7 @@ export class Device implements Disposable {
    * ```
    */
   full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
+    requireNumber("fill a tensor", "value", value);
     const tensor = this.#memory.allocate("f32", shape);
     fill(tensor, value);
     return tensor;
@@ -270,8 +290,9 @@ export class Device implements Disposable {
    * ```
    */
   normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
+    const { mean, deviation } = normalOf("make normal numbers", options, 1);
     const tensor = this.#memory.allocate("f32", shape);
-    fillNormal(tensor, options.mean ?? 0, options.deviation ?? 1);
+    fillNormal(tensor, mean, deviation);
     return tensor;
   }
 
@@ -293,8 +314,18 @@ export class Device implements Disposable {
    * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
+    requireOptions("make uniform numbers", options);
+    const { low = 0, high = 1 } = options;
+    requireFp32("make uniform numbers", "low", low);
+    requireFp32("make uniform numbers", "high", high);
+    requireFp32("make uniform numbers", "high - low", high - low);
+    if (low > high) {
+      throw new RangeError(
+        `Cannot make uniform numbers from ${low} to ${high}: low must not be above high`,
+      );
+    }
     const tensor = this.#memory.allocate("f32", shape);
-    draw(DistributionCode.uniform, tensor, options.low ?? 0, options.high ?? 1);
+    draw(DistributionCode.uniform, tensor, low, high);
     return tensor;
   }
 
@@ -321,7 +352,12 @@ export class Device implements Disposable {
    * ```
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
-    const { name = "weight", decay = shape.length > 1, mean = 0, deviation = 0.02 } = options;
+    const { mean, deviation } = normalOf("make a parameter", options, 0.02);
+    const { name = "weight", decay = shape.length > 1 } = options;
+    if (typeof name !== "string") {
+      throw new TypeError(`Cannot make a parameter: name is ${shown(name)}, expected a text`);
+    }
+    requireOneOf("make a parameter", "decay", decay, [true, false]);
     const parameter = ParameterTensor.make(this.#memory, name, shape, decay);
     fillNormal(parameter, mean, deviation);
     return parameter;
@@ -424,8 +460,32 @@ export class Device implements Disposable {
   }
 }
 
+/** Refuses what is not finite in fp32, in which kernels draw. */
+function requireFp32(operation: string, name: string, value: unknown): void {
+  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value);
+}
+
+/** Mean and deviation, checked. */
+function normalOf(
+  operation: string,
+  options: NormalOptions,
+  usual: number,
+): Required<NormalOptions> {
+  requireOptions(operation, options);
+  const { mean = 0, deviation = usual } = options;
+  requireFp32(operation, "mean", mean);
+  requireFp32(operation, "deviation", deviation);
+  if (deviation >= 0) return { mean, deviation };
+  throw new RangeError(`Cannot ${operation}: deviation is ${deviation}, expected at least 0`);
+}
+
 /** The memory behind a device; not part of the public API. */
 export function memoryOf(device: Device): DeviceMemory {
+  if (!(device instanceof Device)) {
+    throw new TypeError(
+      `Cannot use ${shown(device)} as a device: open one with await Device.open()`,
+    );
+  }
   return memoryOfDevice(device);
 }
 

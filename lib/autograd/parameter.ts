@@ -48,6 +48,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     readonly decay: boolean,
   ) {
     super(of.memory, "f32", of.shape, of.storage, true);
+    of.storage.isRead = true;
   }
 
   /** An uninitialised parameter that outlives every scope. */
@@ -80,6 +81,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
   }
 
   #buffer(): DeviceTensor<"f32", S> {
+    this.requireAlive("take the gradient of");
     return this.#gradient ??= this.memory.allocateAtRoot("f32", this.shape);
   }
 

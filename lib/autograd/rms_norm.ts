@@ -1,10 +1,12 @@
 /** Root-mean-square normalisation. @module */
 
+import { requireFinite } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
@@ -31,8 +33,9 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("rmsNorm", x, weight);
+  requireFinite("rmsNorm", "epsilon", epsilon);
   const columns = source.shape.at(-1);
-  if (columns === undefined || scale.size !== columns) {
+  if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(
       `Cannot rmsNorm ${showShape(source.shape)} with weight ${showShape(scale.shape)}: ` +
         `the weight must have the size of the last axis`,
@@ -40,7 +43,7 @@ export function rmsNorm<S extends Shape>(
   }
   const { memory } = source;
   const { kernels: k } = memory;
-  const rows = source.size / columns;
+  const { rows } = rowsOf("rmsNorm", source);
   const out = memory.allocate("f32", source.shape);
   const inverse = memory.allocate("f32", [rows]);
   k.check(

@@ -1,13 +1,24 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
+import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { operands, requireDevice, typed } from "../tensor/operands.ts";
 import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { BackwardPass } from "./backward_pass.ts";
 import { isParameter } from "./parameter.ts";
+
+/** Element types through which a gradient flows. */
+const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16"];
+
+/** Whether a gradient can flow to a tensor. */
+export function isDifferentiable({ dtype }: DeviceTensor): boolean {
+  return DIFFERENTIABLE.includes(dtype);
+}
 
 /** Settings of {@linkcode Recording.backward}. */
 export interface BackwardOptions {
@@ -44,6 +55,7 @@ export interface Recording extends Scope {
    *
    * @param loss A scalar that was computed on this tape.
    * @param options Factor on the loss.
+   * @throws {Error} If nothing watched leads to the loss, or the tape has run or is closed.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
@@ -51,6 +63,7 @@ export interface Recording extends Scope {
    *
    * @param tensor A tensor given to `watch`.
    * @returns Its gradient, of the same shape.
+   * @throws {Error} If it was not watched, or `backward` has not run.
    */
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
@@ -74,8 +87,18 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   watch<T extends Tensor>(tensor: T): T {
-    const watched = internal(tensor);
+    const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
+    requireDevice("watch", this.memory, watched);
+    this.#requireOpen("watch a tensor");
+    const { tracker } = watched;
+    if (tracker instanceof Tape && tracker !== this && !tracker.closed) {
+      throw new Error(
+        "Cannot watch a tensor that another open recording tracks, which would lose its gradient: " +
+          "watch a view of it, reshape(x, x.shape)",
+      );
+    }
     watched.tracker = this;
+    watched.storage.isRead = true;
     this.#watched.add(watched);
     return tensor;
   }
@@ -87,8 +110,13 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
+      storage.isRead = true;
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
+  }
+
+  #requireOpen(operation: string): void {
+    if (this.closed) throw new Error(`Cannot ${operation}: the recording is closed`);
   }
 
   #isTracked(tensor: DeviceTensor): boolean {
@@ -96,7 +124,11 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
-    const root = internal(loss);
+    const [root] = operands("run backward from", loss);
+    this.#requireOpen("run backward");
+    requireOptions("run backward", options);
+    const { scale = 1 } = options;
+    requireFinite("run backward", "scale", scale);
     if (this.#consumed) {
       throw new Error(
         "Cannot run backward twice on one tape: add the losses first, or record again",
@@ -115,7 +147,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       );
     }
     const seed = this.memory.allocateIn(this, "f32", root.shape);
-    fill(seed, options.scale ?? 1);
+    fill(seed, scale);
     this.backwardFrom(root, seed);
   }
 
@@ -146,18 +178,29 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
-    const watched = internal(tensor);
+    const [watched] = operands("give the gradient of", typed<Tensor>(tensor, DIFFERENTIABLE));
+    this.#requireOpen("give a gradient");
+    if (!this.#consumed) {
+      throw new Error("Cannot give a gradient before backward() has run on this tape");
+    }
+    return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
+  }
+
+  /** The same, from inside. */
+  gradientOf(watched: DeviceTensor): DeviceTensor<"f32"> {
     if (!this.#watched.has(watched)) {
       throw new Error(
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
       );
     }
+    // A parameter keeps its own, which adds up over tapes.
+    if (isParameter(watched)) return watched.gradient;
     let gradient = this.#gradients.get(watched);
     if (gradient === undefined) {
       gradient = this.memory.allocateIn(this, "f32", watched.shape);
       fill(gradient, 0);
       this.#gradients.set(watched, gradient);
     }
-    return gradient as unknown as Tensor<"f32", T["shape"]>;
+    return gradient;
   }
 }

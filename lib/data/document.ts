@@ -36,13 +36,39 @@ export interface PassedOver {
   readonly reason: string;
 }
 
-/** Is told what a reading of a source finds besides its documents. */
+/**
+ * Is told what a reading of a source finds besides its documents.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { type ReadingObserver, textFiles } from "@remoe/remoe/data";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * Deno.writeTextFileSync(`${folder}/a.txt`, "A text.");
+ * Deno.writeTextFileSync(`${folder}/b.txt`, "");
+ * const told: string[] = [];
+ * const observer: ReadingObserver = {
+ *   passedOver: ({ kind }) => told.push(kind),
+ *   identified: () => told.push("end"),
+ * };
+ * const documents = await Array.fromAsync(textFiles([folder]).documents(observer));
+ * Deno.removeSync(folder, { recursive: true });
+ * assertEquals([documents.length, ...told], [1, "file", "end"]);
+ * ```
+ */
 export interface ReadingObserver {
-  /** Something holds no text and was passed over. */
+  /**
+   * Something holds no text and was passed over.
+   *
+   * @param what The file, and why.
+   */
   passedOver?(what: PassedOver): void;
   /**
-   * The reading came to its end: what {@linkcode TextSource.identify} would have given for the
-   * content as it was read.
+   * The reading came to its end.
+   *
+   * @param identity What {@linkcode TextSource.identify} would have given for the content as it was
+   * read.
    */
   identified?(identity: string): void;
 }

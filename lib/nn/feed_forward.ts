@@ -1,5 +1,6 @@
 /** The dense feed-forward network. @module */
 
+import { requireOptions, requireSizes } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";
@@ -45,7 +46,9 @@ export class FeedForward implements Disposable {
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: FeedForwardOptions) {
+    requireOptions("build a feed-forward network", options);
     const { hidden, width = 4 * hidden, name = "mlp", deviation = 0.02 } = options;
+    requireSizes("build a feed-forward network", { hidden, width, "2 · width": 2 * width });
     this.#gateUp = new Linear(device, {
       input: hidden,
       output: 2 * width,

@@ -1,9 +1,12 @@
 /** Keys and values of the tokens a model has seen, for generation. @module */
 
+import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ConfigError } from "../errors.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -53,10 +56,11 @@ export interface KeyValueCacheOptions {
  * ```
  */
 export class KeyValueCache implements Disposable {
-  /** Sequences. */
-  readonly batch: number;
-  /** Tokens of a sequence there is room for. */
-  readonly capacity: number;
+  readonly #batch: number;
+  readonly #capacity: number;
+  readonly #headDim: number;
+  /** Columns of a token's keys and values: `2 · groups · headDim`. */
+  readonly #row: number;
   readonly #memory: DeviceMemory;
   readonly #layers: readonly DeviceTensor<"f32">[];
   readonly #onDevice: DeviceTensor<"i32">;
@@ -67,33 +71,45 @@ export class KeyValueCache implements Disposable {
    *
    * @param device Where it lives.
    * @param options Sizes.
-   * @throws {ConfigError} If a size is below 1.
+   * @throws {ConfigError} If a size is no whole number of at least 1.
    */
   constructor(device: Device, options: KeyValueCacheOptions) {
+    requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
-    for (const [name, size] of Object.entries({ layers, groups, headDim, batch, capacity })) {
-      if (!Number.isInteger(size) || size < 1) {
-        throw new ConfigError(`Cannot make a cache with ${name} ${size}: it must be at least 1`);
-      }
-    }
-    this.batch = batch;
-    this.capacity = capacity;
+    const row = 2 * groups * headDim;
+    requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
+    requireSizes("make a cache", { "2 · groups · headDim": row });
+    this.#batch = batch;
+    this.#capacity = capacity;
+    this.#headDim = headDim;
+    this.#row = row;
     this.#memory = memoryOf(device);
-    const shape = [batch, capacity, 2 * groups * headDim];
+    const shape = [batch, capacity, row];
     this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
     this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
     this.#lengths = new Array(batch).fill(0);
   }
 
+  /** Sequences. */
+  get batch(): number {
+    return this.#batch;
+  }
+
+  /** Tokens of a sequence there is room for. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
   /** Tokens of each sequence. */
   get lengths(): readonly number[] {
-    return this.#lengths;
+    return [...this.#lengths];
   }
 
   /**
    * Sets the tokens of each sequence, once a layer's keys and values are there.
    *
    * @param lengths Tokens of each sequence, at most the capacity.
+   * @throws {RangeError} If they are not as many as sequences, or one is out of range.
    *
    * @example
    * ```ts
@@ -108,6 +124,15 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   setLengths(lengths: readonly number[]): void {
+    if (!Array.isArray(lengths) || lengths.length !== this.#batch) {
+      throw new RangeError(
+        `Cannot set the lengths of ${this.#batch} sequences to ${shown(lengths)}: ` +
+          `an array with one for each is needed`,
+      );
+    }
+    for (const [b, length] of lengths.entries()) {
+      requireWhole("set the tokens of a cache", `lengths[${b}]`, length, { most: this.#capacity });
+    }
     this.#lengths = [...lengths];
     upload(this.#onDevice, Int32Array.from(lengths));
   }
@@ -126,7 +151,9 @@ export class KeyValueCache implements Disposable {
    *
    * @param layer Which layer.
    * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
-   * @param sequence Tokens of one sequence, S.
+   * @param sequence Tokens of one sequence, S, at most the capacity.
+   * @throws {RangeError} If there is no such layer, or no room for the sequence.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    *
    * @example
    * ```ts
@@ -142,11 +169,13 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const source = internal(qkv);
+    const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
-    const target = this.#layers[layer]!;
+    const target = this.#layer("fill a cache", layer);
+    requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
+    this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
     const [, stride = 0] = source.shape;
-    const row = target.shape[2]!;
+    const row = this.#row;
     const { kernels: k } = this.#memory;
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
@@ -163,6 +192,8 @@ export class KeyValueCache implements Disposable {
    * @param qkv The projection `[batch, columns]`; it is overwritten.
    * @param heads Query heads.
    * @param ropeBase Base of the rotary angles.
+   * @throws {RangeError} If there is no such layer, or no room for a token more.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    * @returns `[batch, heads · headDim]`.
    *
    * @example
@@ -183,11 +214,22 @@ export class KeyValueCache implements Disposable {
     heads: number,
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
-    const source = internal(qkv);
+    const operation = "attend with a cache";
+    const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const cache = this.#layers[layer]!;
-    const [, stride] = source.shape;
-    const headDim = (stride - cache.shape[2]!) / heads;
+    const cache = this.#layer(operation, layer);
+    const headDim = this.#headDim;
+    const groups = this.#row / (2 * headDim);
+    requireWhole(operation, "heads", heads, { least: 1 });
+    requireNumbers(operation, { ropeBase }, { above: 0 });
+    if (heads % groups !== 0) {
+      throw new RangeError(
+        `Cannot ${operation} of ${groups} groups: heads is ${heads}, expected a multiple of groups`,
+      );
+    }
+    const stride = heads * headDim + this.#row;
+    this.#requireShape(operation, source, this.#batch, stride, stride);
+    this.requireRoom();
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
     k.check(
@@ -200,7 +242,7 @@ export class KeyValueCache implements Disposable {
         this.batch,
         this.capacity,
         heads,
-        cache.shape[2]! / (2 * headDim),
+        groups,
         headDim,
         stride,
         ropeBase,
@@ -208,6 +250,29 @@ export class KeyValueCache implements Disposable {
       "cached attention",
     );
     return out as unknown as Tensor<"f32", readonly [number, number]>;
+  }
+
+  #layer(operation: string, layer: number): DeviceTensor<"f32"> {
+    requireWhole(operation, "layer", layer, { most: this.#layers.length - 1 });
+    const found = this.#layers[layer]!;
+    void found.address; // refuses a cache that was disposed of
+    return found;
+  }
+
+  /** `[rows, columns]` from `least` columns on. */
+  #requireShape(
+    operation: string,
+    { shape }: DeviceTensor,
+    rows: number,
+    least: number,
+    most = Infinity,
+  ): void {
+    const [height, columns = 0] = shape;
+    if (shape.length === 2 && height === rows && columns >= least && columns <= most) return;
+    throw new ShapeMismatchError(
+      `Cannot ${operation} of ${this.#batch} sequences and a projection of shape ` +
+        `${showShape(shape)}: it needs [${rows}, ${least}${most === least ? "" : " or more"}]`,
+    );
   }
 
   /** Frees the memory. */

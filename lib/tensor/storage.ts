@@ -5,6 +5,8 @@ import type { MemoryScope } from "./scope.ts";
 /** A block of device memory; tensors and their views share it. */
 export class Storage {
   live = true;
+  /** Whether its content will be read again: a weight, a watched tensor, one kept for backward. */
+  isRead = false;
 
   constructor(
     readonly address: bigint,

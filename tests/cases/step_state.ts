@@ -88,6 +88,8 @@ export interface RecordRoutingOptions {
   readonly withoutSums?: boolean;
   /** The plan did not fit its capacity. */
   readonly overflow?: boolean;
+  /** Multiplies the counts, 1 by default: E times a count need not fit 32 bits. */
+  readonly factor?: number;
 }
 
 /**
@@ -97,12 +99,12 @@ export interface RecordRoutingOptions {
  * @returns The case.
  */
 export function recordRoutingCase(options: RecordRoutingOptions): OperationCase {
-  const { balance, withoutSums = false, overflow = false } = options;
+  const { balance, withoutSums = false, overflow = false, factor = 1 } = options;
   const [layers, layer, tokens, experts, active] = [3, 1, 50, 7, 2];
   const record = StateSlot.header + layer * (RecordField.extra + experts);
   return operationCase({
     name: `state_record_routing ${balance}${withoutSums ? " without sums" : ""}` +
-      `${overflow ? " overflowing" : ""}`,
+      `${overflow ? " overflowing" : ""}${factor === 1 ? "" : ` counts times ${factor}`}`,
     operation: "state_record_routing",
     symbols: ["remoe_state_record_routing"],
     flops: 3 * experts,
@@ -113,7 +115,7 @@ export function recordRoutingCase(options: RecordRoutingOptions): OperationCase 
       return {
         state: drawState(random, layers, experts),
         plan: planBuffer(plan, overflow ? plan.rows - 1 : plan.rows),
-        counts: new Int32Array(routingOf(gates, experts).counts),
+        counts: Int32Array.from(routingOf(gates, experts).counts, (count) => count * factor),
         sums: Float32Array.from(columnSums(gates, experts)),
       };
     },
@@ -254,6 +256,7 @@ export const STEP_STATE_CASES: readonly OperationCase[] = [
     recordRoutingCase({ balance })
   ),
   recordRoutingCase({ balance: "load", withoutSums: true }),
+  recordRoutingCase({ balance: "load", factor: 1e8 }),
   recordRoutingCase({ balance: "plain", overflow: true }),
   updateLambdaCase({ label: "above the target", excess: 1 }),
   updateLambdaCase({ label: "below the target", excess: -1 }),

@@ -13,7 +13,7 @@ export async function inChild(env: Record<string, string>, body: string): Promis
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", "--config", `${ROOT}deno.json`, "-"],
     cwd: ROOT,
-    env: { NO_COLOR: "1", ...env },
+    env: { NO_COLOR: "1", REMOE_MEMORY_GUARD: "", ...env },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

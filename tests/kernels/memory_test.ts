@@ -122,6 +122,15 @@ Deno.test("copies refuse address 0", () => {
   assertMatch(messageOf(kernels, isRead, Status.invalidArgument), /copy_to_host: .*source/);
 });
 
+Deno.test("copies refuse more bytes than any memory has", () => {
+  using kernels = openKernels();
+  const [a, b] = [kernels.allocate(64), kernels.allocate(64)];
+  for (const bytes of [2n ** 46n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
+    const status = kernels.symbols.remoe_copy(kernels.handle, a, b, bytes);
+    assertMatch(messageOf(kernels, status, Status.invalidArgument), new RegExp(`copy: .*${bytes}`));
+  }
+});
+
 Deno.test("a message is read once", () => {
   using kernels = openKernels();
   const status = kernels.symbols.remoe_copy(kernels.handle, 0n, 0n, 8n);

@@ -11,10 +11,13 @@ namespace {
 
 // Bytes a thread copies at least, about what one core moves while another wakes.
 constexpr int64_t kCopyGrain = int64_t{1} << 18;
+constexpr uint64_t kMostBytes = uint64_t{1} << 46;
 
 void copy_bytes(Context& context, void* target, const void* source, uint64_t bytes) {
   require(bytes == 0 || (target != nullptr && source != nullptr), REMOE_INVALID_ARGUMENT,
           "the address of the %s is 0", target == nullptr ? "target" : "source");
+  require(bytes <= kMostBytes, REMOE_INVALID_ARGUMENT, "bytes is %llu, beyond any memory",
+          static_cast<unsigned long long>(bytes));
   const int64_t count = static_cast<int64_t>(bytes);
   const int parts = static_cast<int>(std::clamp<int64_t>(count / kCopyGrain, 1, context.threads));
   parallel_parts(context, parts, [&](int part) {

@@ -29,7 +29,9 @@ double regularization(const int32_t* counts, const float* sums, int32_t experts,
                       double active, double tokens) {
   double total = 0;
   for (int32_t e = 0; e < experts; ++e) {
-    const double load = balance == REMOE_BALANCE_LOAD ? experts * counts[e] / (active * tokens) : 1;
+    const double load = balance == REMOE_BALANCE_LOAD
+                            ? static_cast<double>(experts) * counts[e] / (active * tokens)
+                            : 1;
     total += load * sums[e];
   }
   return balance == REMOE_BALANCE_NONE ? 0 : total;

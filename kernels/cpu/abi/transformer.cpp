@@ -124,9 +124,10 @@ int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uin
     require_attention(batch, 1, heads, groups, head_dim, stride);
     require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
             "head_dim is %d, but pairs are turned: it must be even", head_dim);
-    require(int64_t{heads + 2 * groups} * head_dim <= stride, REMOE_INVALID_ARGUMENT,
+    const int64_t used = (heads + 2 * int64_t{groups}) * head_dim;
+    require(used <= stride, REMOE_INVALID_ARGUMENT,
             "stride is %d, but queries, keys and values take %lld elements of a row", stride,
-            static_cast<long long>(int64_t{heads + 2 * groups} * head_dim));
+            static_cast<long long>(used));
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but it must be above 0", base);
     REMOE_DISPATCH(open, attention_decode, require_address<float>(out, "out"),
                    require_address<float>(qkv, "qkv"), require_address<float>(cache, "cache"),

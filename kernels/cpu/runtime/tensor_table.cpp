@@ -16,6 +16,9 @@ TensorBlocks read_tensor_table(uint64_t table, int32_t count, bool moments) {
     const int dtype = row.gradient_dtype();
     require(dtype == REMOE_F32 || dtype == REMOE_BF16, REMOE_UNSUPPORTED,
             "tensor %d of the table has a gradient of dtype %d, neither fp32 nor bf16", i, dtype);
+    require(row.elements <= uint64_t{1} << 46, REMOE_INVALID_ARGUMENT,
+            "tensor %d of the table has %llu elements, beyond any memory", i,
+            static_cast<unsigned long long>(row.elements));
     const int64_t parts = (static_cast<int64_t>(row.elements) + kTensorBlock - 1) / kTensorBlock;
     blocks.first_block.push_back(blocks.first_block.back() + parts);
   }
