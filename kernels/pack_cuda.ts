@@ -1,10 +1,10 @@
 /**
  * Packs the tests of the CUDA library for a machine that has a GPU, but neither a network nor Deno:
- * `deno run -A kernels/pack_cuda.ts [--emulated] [--run [--out FOLDER]]`.
+ * `deno run -A kernels/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
  *
  * The archive holds the library, Deno, the case list as one file, and the scripts of
  * `tests/cuda/pack`. `--emulated` packs the emulated library instead, to try the pack without a
- * GPU; `--run` runs the pack here, and writes the log to `docs/gpu` or to the folder of `--out`.
+ * GPU; `--run` runs the pack here with the options of its `run.sh`, and writes the log to `docs/gpu`.
  *
  * @module
  */
@@ -109,13 +109,14 @@ async function pack(emulated: boolean): Promise<string> {
 }
 
 /** Runs the pack in a folder of its own; gives the exit code. */
-async function runHere(emulated: boolean, out: string): Promise<number> {
+async function runHere(emulated: boolean, options: readonly string[]): Promise<number> {
   const library = await builtLibrary(emulated);
   const work = await Deno.makeTempDir({ prefix: "remoe_pack" });
   try {
     await writePack(work, { library, backend: emulated ? "emulated" : "cuda", compress: false });
-    const child = new Deno.Command("sh", { args: [`${work}/run.sh`, "--out", out] }).spawn();
-    return (await child.status).code;
+    // Of two folders for the log, the later one counts.
+    const args = [`${work}/run.sh`, "--out", `${KERNELS}/../docs/gpu`, ...options];
+    return (await new Deno.Command("sh", { args }).spawn().status).code;
   } finally {
     await Deno.remove(work, { recursive: true });
   }
@@ -123,15 +124,12 @@ async function runHere(emulated: boolean, out: string): Promise<number> {
 
 async function main(args: readonly string[]): Promise<number> {
   const emulated = args.includes("--emulated");
-  const at = args.indexOf("--out");
-  const out = at < 0 ? `${KERNELS}/../docs/gpu` : args[at + 1];
-  const known = ["--emulated", "--run", "--out"];
-  const unknown = args.find((it, i) => !known.includes(it) && (at < 0 || i !== at + 1));
-  if (unknown !== undefined || out === undefined) {
-    console.error("Usage: pack_cuda.ts [--emulated] [--run [--out FOLDER]]");
+  const options = args.filter((it) => it !== "--emulated" && it !== "--run");
+  if (args.includes("--run")) return await runHere(emulated, options);
+  if (options.length > 0) {
+    console.error("Usage: pack_cuda.ts [--emulated] [--run [OPTIONS of run.sh]]");
     return 2;
   }
-  if (args.includes("--run")) return await runHere(emulated, out);
   const path = await pack(emulated);
   const { size } = await Deno.stat(path);
   console.log(`packed ${path}, ${(size / 2 ** 20).toFixed(1)} MiB`);

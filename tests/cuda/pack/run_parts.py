@@ -49,8 +49,8 @@ def script(name, *options):
 def parts(emulated):
     """(name, seconds, command or None, why there is none), in order of worth."""
     small = ["--small"] if emulated else []
-    deno = [unpacked_deno(), "run", "-A", "--no-config", "--cached-only"]
     yield "facts", 40, script("facts"), None
+    deno = [unpacked_deno(), "run", "-A", "--no-config", "--cached-only"]
     yield "cases", 90, [*deno, f"{FOLDER}/cases.js", f"{FOLDER}/libremoe.so"], None
     yield "large", 120, script("large_shapes", *small), None
     yield "times", 60, script("times", *small), None
