@@ -2,7 +2,7 @@
 
 import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ShapeMismatchError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
@@ -22,6 +22,12 @@ export interface KeyValueCacheOptions {
   /** Tokens of a sequence there is room for. */
   readonly capacity: number;
 }
+
+/** Those of a cache's sizes which are its model's. */
+export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
+
+// A friend of KeyValueCache: a model asks whether a cache is one of its own.
+let modelSizesOf: (cache: KeyValueCache) => ModelSizes;
 
 /**
  * The turned keys and the values of the tokens before, so that a new token costs one row of the
@@ -65,6 +71,15 @@ export class KeyValueCache implements Disposable {
   /** Keys and values of every layer, `[layers, batch, capacity, row]`. */
   readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #onDevice: DeviceTensor<"i32">;
+
+  static {
+    modelSizesOf = (cache) => ({
+      layers: cache.#tokens.shape[0],
+      groups: cache.#row / (2 * cache.#headDim),
+      headDim: cache.#headDim,
+    });
+  }
+
   #lengths: number[];
 
   /**
@@ -298,4 +313,20 @@ export interface LayerCache {
   readonly layer: number;
   /** Whole sequences from their start, else one token each. */
   readonly isPrefill: boolean;
+}
+
+/** Refuses what is no cache, or one for a model of other sizes: it would keep other columns. */
+export function requireCacheFor(operation: string, model: ModelSizes, cache: unknown): void {
+  if (!(cache instanceof KeyValueCache)) {
+    throw new TypeError(
+      `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
+    );
+  }
+  const { layers, groups, headDim } = modelSizesOf(cache);
+  if (layers === model.layers && groups === model.groups && headDim === model.headDim) return;
+  throw new ConfigError(
+    `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +
+      `${headDim}: the model has ${model.layers}, ${model.groups} and ${model.headDim}; ` +
+      `model.openCache() makes one that fits`,
+  );
 }

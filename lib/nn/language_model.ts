@@ -11,7 +11,12 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
-import { KeyValueCache, type KeyValueCacheOptions, type LayerCache } from "./key_value_cache.ts";
+import {
+  KeyValueCache,
+  type LayerCache,
+  type ModelSizes,
+  requireCacheFor,
+} from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
@@ -69,7 +74,7 @@ export class LanguageModel implements Disposable {
   readonly #norm: RmsNorm;
   readonly #head: Linear;
   readonly #device: Device;
-  readonly #cacheSizes: Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
+  readonly #cacheSizes: ModelSizes;
 
   /**
    * Makes a model with random weights.
@@ -289,6 +294,7 @@ export class LanguageModel implements Disposable {
     sequences: readonly (readonly number[])[],
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
+    requireCacheFor("read sequences", this.#cacheSizes, cache);
     this.#requireIds("read sequences", sequences?.flat?.() ?? sequences);
     const lengths = sequences.map((tokens) => tokens?.length ?? 0);
     const longest = largest(lengths);
@@ -342,6 +348,7 @@ export class LanguageModel implements Disposable {
     tokens: readonly number[],
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
+    requireCacheFor("add tokens", this.#cacheSizes, cache);
     this.#requireIds("add tokens", tokens);
     if (tokens.length !== cache.batch) {
       throw new RangeError(

@@ -150,3 +150,26 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   // The only token is the new one, whose value is 1 in every column.
   assert((await read(attended)).every((value) => value === 1));
 });
+
+Deno.test("a model takes a cache of its own sizes only", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using model = new LanguageModel(device, {
+    vocabulary: 10,
+    layers: 1,
+    hidden: 8,
+    heads: 2,
+    feedForward: () => new FeedForward(device, { hidden: 8 }),
+  });
+  const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
+  using _scope = device.noGradient();
+  for (const other of [{ layers: 2 }, { groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
+    using cache = new KeyValueCache(device, { ...own, ...other });
+    assertThrows(() => model.prefill([[1]], cache), ConfigError, "the model has 1, 2 and 4");
+    assertThrows(() => model.decode([1], cache), ConfigError, "model.openCache() makes one");
+  }
+  const none = undefined as unknown as KeyValueCache;
+  assertThrows(() => model.prefill([[1]], none), TypeError, "undefined as its cache");
+  using cache = new KeyValueCache(device, own);
+  model.prefill([[1]], cache);
+  assertEquals(model.decode([2], cache).shape, [1, 10]);
+});
