@@ -19,7 +19,7 @@ export interface RoutingOptions {
 
 /**
  * Makes a routing of gates that were computed by other operations: what the `route` of a
- * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is above 0, and
+ * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, and
  * gives the gates their gradient. The routing has no regularisation of its own: add one to the loss.
  *
  * @param gates `[T, E]`, at least 0; 0 where a token is not routed.

@@ -4,8 +4,8 @@ import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } fro
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { operands, requireDevice } from "../tensor/operands.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
+import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill, upload } from "../tensor/transfer.ts";
 
@@ -62,7 +62,8 @@ export class KeyValueCache implements Disposable {
   /** Columns of a token's keys and values: `2 · groups · headDim`. */
   readonly #row: number;
   readonly #memory: DeviceMemory;
-  readonly #layers: readonly DeviceTensor<"f32">[];
+  /** Keys and values of every layer, `[layers, batch, capacity, row]`. */
+  readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #onDevice: DeviceTensor<"i32">;
   #lengths: number[];
 
@@ -84,15 +85,15 @@ export class KeyValueCache implements Disposable {
     this.#headDim = headDim;
     this.#row = row;
     this.#memory = memoryOf(device);
-    const shape = [batch, capacity, row];
-    using made = new DisposableStack();
-    this.#onDevice = made.use(this.#memory.allocateAtRoot("i32", [batch]));
+    // One block for all layers: the device gives all of it or nothing.
+    this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row]);
+    try {
+      this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    } catch (error) {
+      this.#tokens[Symbol.dispose]();
+      throw error;
+    }
     fill(this.#onDevice, 0);
-    this.#layers = Array.from(
-      { length: layers },
-      () => made.use(this.#memory.allocateAtRoot("f32", shape)),
-    );
-    made.move();
     this.#lengths = new Array(batch).fill(0);
   }
 
@@ -177,7 +178,7 @@ export class KeyValueCache implements Disposable {
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
     const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
-    const target = this.#layer("fill a cache", layer);
+    const target = this.#addressOf("fill a cache", layer);
     requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
     this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
     const [, stride = 0] = source.shape;
@@ -185,7 +186,7 @@ export class KeyValueCache implements Disposable {
     const { kernels: k } = this.#memory;
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
-      const to = target.address + BigInt(4 * b * this.capacity * row);
+      const to = target + BigInt(4 * b * this.capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -223,7 +224,7 @@ export class KeyValueCache implements Disposable {
     const operation = "attend with a cache";
     const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const cache = this.#layer(operation, layer);
+    const cache = this.#addressOf(operation, layer);
     const headDim = this.#headDim;
     const groups = this.#row / (2 * headDim);
     requireWhole(operation, "heads", heads, { least: 1 });
@@ -236,6 +237,7 @@ export class KeyValueCache implements Disposable {
     const stride = heads * headDim + this.#row;
     this.#requireShape(operation, source, this.#batch, stride, stride);
     this.requireRoom();
+    overwritten(operation, source);
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
     k.check(
@@ -243,7 +245,7 @@ export class KeyValueCache implements Disposable {
         k.handle,
         out.address,
         source.address,
-        cache.address,
+        cache,
         this.#onDevice.address,
         this.batch,
         this.capacity,
@@ -258,11 +260,11 @@ export class KeyValueCache implements Disposable {
     return out as unknown as Tensor<"f32", readonly [number, number]>;
   }
 
-  #layer(operation: string, layer: number): DeviceTensor<"f32"> {
-    requireWhole(operation, "layer", layer, { most: this.#layers.length - 1 });
-    const found = this.#layers[layer]!;
-    void found.address; // refuses a cache that was disposed of
-    return found;
+  /** Device address of a layer's keys and values. */
+  #addressOf(operation: string, layer: number): bigint {
+    const [layers, ...rest] = this.#tokens.shape;
+    requireWhole(operation, "layer", layer, { most: layers - 1 });
+    return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
   }
 
   /** `[rows, columns]` from `least` columns on. */
@@ -283,7 +285,7 @@ export class KeyValueCache implements Disposable {
 
   /** Frees the memory. */
   [Symbol.dispose](): void {
-    for (const layer of this.#layers) layer[Symbol.dispose]();
+    this.#tokens[Symbol.dispose]();
     this.#onDevice[Symbol.dispose]();
   }
 }

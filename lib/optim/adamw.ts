@@ -107,7 +107,10 @@ export class AdamW implements Disposable {
     if (options.state !== undefined) {
       requireStateOn("optimise with", this.#memory, options.state);
     }
-    this.#slots = this.#distinct(parameters).map((parameter) => this.#slot(parameter));
+    // Frozen: moments() hands them out.
+    this.#slots = Object.freeze(
+      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter))),
+    );
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device);
     // The table is raw 64-bit words; f64 is the element type of that size.
@@ -209,7 +212,7 @@ export class AdamW implements Disposable {
    * {@linkcode StepReadout.notFinite} can take it back: `optimizer.resumeAt(optimizer.steps - 1)`.
    *
    * @throws {ConfigError} If the learning rate is no finite number of at least 0.
-   * @throws {ReferenceError} If the optimizer or a parameter was disposed of.
+   * @throws {ReferenceError} If the optimizer, a parameter, a gradient or a moment was disposed of.
    */
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;

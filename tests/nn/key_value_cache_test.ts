@@ -1,10 +1,11 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
   Device,
   FeedForward,
   KeyValueCache,
   LanguageModel,
+  read,
   ShapeMismatchError,
 } from "@remoe/remoe";
 
@@ -134,4 +135,18 @@ Deno.test("`LanguageModel.prefill()` takes any number of sequences", async () =>
   using _scope = device.noGradient();
   const logits = model.prefill(Array.from({ length: 150_000 }, () => [1]), cache);
   assertEquals(logits.shape as readonly number[], [150_000, 2]);
+});
+
+Deno.test("a new cache has no tokens on the device either", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  const { batch, capacity, layers, groups, headDim } = SIZES;
+  const heads = 2 * groups;
+  const qkv = device.ones([batch, (heads + 2 * groups) * headDim]);
+  // What a freed block held must not be taken for lengths.
+  device.full([batch], capacity - 1)[Symbol.dispose]();
+  device.tokens(new Array<number>(batch).fill(capacity - 1))[Symbol.dispose]();
+  using cache = new KeyValueCache(device, { layers, groups, headDim, batch, capacity });
+  using attended = cache.attend(0, qkv, heads, 1e4);
+  // The only token is the new one, whose value is 1 in every column.
+  assert((await read(attended)).every((value) => value === 1));
 });

@@ -317,3 +317,14 @@ Deno.test("a step is refused once memory that it writes was freed, and changes n
     assertEquals(optimizer.steps, 0, name);
   }
 });
+
+Deno.test("what moments() gives cannot be made another parameter's", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([2]);
+  using optimizer = new AdamW(device, [weight]);
+  const moments = optimizer.moments() as unknown as Record<string, unknown>[];
+  assertThrows(() => moments.length = 0, TypeError);
+  assertThrows(() => moments[0]!.parameter = device.parameter([4]), TypeError);
+  optimizer.step();
+  assertEquals(optimizer.steps, 1);
+});
