@@ -5,6 +5,7 @@ import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
 import { layers } from "./layers.ts";
+import { lifetimes } from "./lifetimes.ts";
 import { training } from "./routers.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
@@ -14,6 +15,7 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   data: dataset,
   devices,
   layers,
+  lifetimes,
   training,
   operations: [...elementwise, ...layout, ...numerics],
 };
