@@ -1,6 +1,6 @@
 /** Root-mean-square normalisation. @module */
 
-import { requireNumbers } from "../arguments.ts";
+import { requireFinite } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -34,7 +34,10 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("rmsNorm", x, weight);
-  requireNumbers("rmsNorm", { epsilon }, { least: 0 });
+  requireFinite("rmsNorm", "epsilon", epsilon);
+  if (epsilon < 0) {
+    throw new RangeError(`Cannot rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`);
+  }
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(
