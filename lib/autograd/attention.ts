@@ -8,7 +8,7 @@ import {
   requireWhole,
 } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { operands } from "../tensor/operands.ts";
+import { operands, overwritten } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
@@ -78,7 +78,7 @@ export function causalAttention<R extends number>(
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
-  const rotated = options.inPlace ? overwritten(source) : copyOf(source);
+  const rotated = options.inPlace ? overwritten("causalAttention", source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
     "f32",
@@ -103,19 +103,6 @@ export function causalAttention<R extends number>(
     },
   });
   return out;
-}
-
-/** The tensor itself, to be overwritten, unless it is one whose numbers its owner goes on using. */
-function overwritten(source: DeviceTensor): DeviceTensor {
-  if (source.storage.isLeaf) {
-    throw new Error(
-      `Cannot rotate ${showShape(source.shape)} in place: it is a parameter or watched; leave ` +
-        `inPlace off`,
-    );
-  }
-  // An operation that has saved it would differentiate at other numbers: the tape refuses that.
-  source.storage.writes++;
-  return source;
 }
 
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {

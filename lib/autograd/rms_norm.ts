@@ -7,6 +7,7 @@ import { recordNode } from "../tensor/recorder.ts";
 import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
  * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
@@ -67,23 +68,24 @@ export function rmsNorm<S extends Shape>(
     backward(gradients) {
       const dy = gradients.of(out);
       if (dy === null) return;
-      const dx = gradients.into(source);
-      const dweight = gradients.into(scale);
-      k.check(
-        k.symbols.remoe_rms_norm_gradient(
-          k.handle,
-          dx?.tensor.address ?? 0n,
-          dweight?.tensor.address ?? 0n,
-          dy.address,
-          inverse.address,
-          source.address,
-          scale.address,
-          rows,
-          columns,
-          (dx?.accumulate ?? 0) | (dweight?.accumulate ?? 0) << 1,
-        ),
-        "gradient of rmsNorm",
-      );
+      writeGradients(gradients, [source, scale], (targets) => {
+        const [dx, dweight] = targets;
+        k.check(
+          k.symbols.remoe_rms_norm_gradient(
+            k.handle,
+            dx?.tensor.address ?? 0n,
+            dweight?.tensor.address ?? 0n,
+            dy.address,
+            inverse.address,
+            source.address,
+            scale.address,
+            rows,
+            columns,
+            accumulateMask(targets),
+          ),
+          "gradient of rmsNorm",
+        );
+      });
     },
   });
   return out;

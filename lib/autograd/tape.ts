@@ -13,7 +13,7 @@ import { BackwardPass } from "./backward_pass.ts";
 import { isParameter } from "./parameter.ts";
 
 /** Element types through which a gradient flows. */
-const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16"];
+const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16", "f64"];
 
 /** Whether a gradient can flow to a tensor. */
 export function isDifferentiable({ dtype }: DeviceTensor): boolean {

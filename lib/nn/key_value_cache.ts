@@ -4,7 +4,7 @@ import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } fro
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { operands, requireDevice } from "../tensor/operands.ts";
+import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill, upload } from "../tensor/transfer.ts";
@@ -237,6 +237,7 @@ export class KeyValueCache implements Disposable {
     const stride = heads * headDim + this.#row;
     this.#requireShape(operation, source, this.#batch, stride, stride);
     this.requireRoom();
+    overwritten(operation, source);
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
     k.check(

@@ -122,6 +122,21 @@ export function requireDevice(operation: string, memory: DeviceMemory, of: Devic
   );
 }
 
+/**
+ * The same tensor, for an operation that overwrites it: refused where its owner goes on using the
+ * numbers. A tape refuses to differentiate an operation whose saved tensors were overwritten.
+ */
+export function overwritten<T extends DeviceTensor>(operation: string, tensor: T): T {
+  if (tensor.storage.isLeaf) {
+    throw new Error(
+      `Cannot ${operation} in place: the tensor of shape ${showShape(tensor.shape)} is a ` +
+        `parameter or watched; give a copy, scale(x, 1)`,
+    );
+  }
+  tensor.storage.writes++;
+  return tensor;
+}
+
 /** The inner side of a tensor that the library itself has made, whatever its type. */
 export function unwrapped<D extends DType, S extends Shape>(
   tensor: Tensor<D, S>,

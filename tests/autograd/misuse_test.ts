@@ -1,14 +1,16 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   cast,
   causalAttention,
   checkGradient,
+  crossEntropy,
   defineOperation,
   DeviceError,
   multiply,
   read,
   recompute,
   relu,
+  rmsNorm,
   rows,
   scale,
   square,
@@ -113,6 +115,16 @@ Deno.test("one tensor may be both operands", async () => {
   const x = tape.watch(device.from([1, 2], [2]));
   tape.backward(sum(multiply(x, x)));
   assertEquals([...await read(tape.gradient(x))], [2, 4]);
+});
+
+Deno.test("kernels that write two gradients add them where both are of one tensor", async () => {
+  using device = await openDevice({ seed: 3 });
+  const row = device.normal([16]);
+  const square = device.normal([16, 16]);
+  const tokens: Any = device.tokens(Array.from({ length: 16 }, (_, i) => i));
+  const norm = await checkGradient((x) => rmsNorm(x, x), [row]);
+  const entropy = await checkGradient((x) => crossEntropy(x, x, tokens).loss, [square]);
+  for (const { error } of [norm, entropy]) assert(error < 0.01, `off by ${error}`);
 });
 
 Deno.test("gradients of a user's operation must be what its inputs need", async () => {
