@@ -109,6 +109,19 @@ export function requireOneOf(
 }
 
 /**
+ * Refuses what is not a text.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireText(operation: string, name: string, value: unknown): void {
+  if (typeof value === "string") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+}
+
+/**
  * Refuses options that are no object.
  *
  * @param operation What was to be done, to follow "Cannot".

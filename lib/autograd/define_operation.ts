@@ -1,6 +1,6 @@
 /** Operations of users' own. @module */
 
-import { requireFunction, requireOptions, shown } from "../arguments.ts";
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { any, operands, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -84,6 +84,7 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   requireOptions("define an operation", definition);
+  requireText("define an operation", "name", definition.name);
   requireFunction("define an operation", "forward", definition.forward);
   requireFunction("define an operation", "backward", definition.backward);
   return (...inputs: I): O => {

@@ -329,7 +329,7 @@ export class Device implements Disposable {
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
     const { mean, deviation } = normalOf("make a parameter", options, 0.02);
-    const { name = "weight", decay = shape.length > 1 } = options;
+    const { name = "weight", decay = shape?.length > 1 } = options;
     if (typeof name !== "string") {
       throw new TypeError(`Cannot make a parameter: name is ${shown(name)}, expected a text`);
     }

@@ -1,5 +1,6 @@
 /** Parameters: tensors that training changes, with a gradient of their own. @module */
 
+import { requireText } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { GradientTarget } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -58,6 +59,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     shape: S,
     decay: boolean,
   ): ParameterTensor<S> {
+    requireText("make a parameter", "name", name);
     return new ParameterTensor(memory.allocateAtRoot("f32", shape), name, decay);
   }
 

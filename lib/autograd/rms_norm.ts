@@ -1,6 +1,6 @@
 /** Root-mean-square normalisation. @module */
 
-import { requireFinite } from "../arguments.ts";
+import { requireNumbers } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -34,7 +34,7 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("rmsNorm", x, weight);
-  requireFinite("rmsNorm", "epsilon", epsilon);
+  requireNumbers("rmsNorm", { epsilon }, { least: 0 });
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(

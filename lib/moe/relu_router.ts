@@ -1,11 +1,12 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
 import {
-  requireFinite,
   requireNumbers,
   requireOneOf,
   requireOptions,
   requireSizes,
+  requireText,
+  shown,
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
@@ -96,12 +97,17 @@ export class ReluRouter<const H extends number = number, const E extends number 
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     requireOptions("build a ReLU router", options);
     const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    const { layers = 1, microBatches = 1, state, lambda } = options;
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { layers = 1, microBatches = 1, state, lambda, name = "gate.weight" } = options;
     requireSizes("build a ReLU router", { hidden, experts, layers, microBatches });
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
     requireNumbers("build a ReLU router", { alpha }, { above: 0 });
-    requireNumbers("build a ReLU router", { lambda: lambda ?? 0, deviation }, { least: 0 });
+    requireNumbers(
+      "build a ReLU router",
+      { lambda: lambda === undefined ? 0 : lambda, deviation },
+      { least: 0 },
+    );
     requireOneOf("build a ReLU router", "balance", balance, ["load", "plain", "none"]);
+    requireText("build a ReLU router", "name", name);
     if (!(Number.isFinite(active) && active > 0 && active <= experts)) {
       throw new ConfigError(
         `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
@@ -121,7 +127,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#lambda0 = this.#state.lambda;
     this.#weight = ParameterTensor.make(
       memory,
-      options.name ?? "gate.weight",
+      name,
       [hidden, experts],
       true,
     );
@@ -162,7 +168,11 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {RangeError} If the sparsity is no finite number.
    */
   adapt(sparsity: number): number {
-    requireFinite("adapt λ", "sparsity", sparsity);
+    if (!(sparsity >= 0 && sparsity <= 1 && typeof sparsity === "number")) {
+      throw new RangeError(
+        `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
+      );
+    }
     const tooDense = sparsity < 1 - this.active / this.experts;
     const { lambda } = this.#state;
     const moved = clampLambda(

@@ -1,6 +1,12 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import {
+  requireNumbers,
+  requireOneOf,
+  requireOptions,
+  requireSizes,
+  requireText,
+} from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
@@ -67,9 +73,11 @@ export class TopKRouter<const H extends number = number, const E extends number 
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options);
     const { hidden, experts, active = 1, renormalize = false } = options;
-    const { balanceCoefficient = 0.01, microBatches = 1 } = options;
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { balanceCoefficient = 0.01, microBatches = 1, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts, microBatches });
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
+    requireText("build a TopK router", "name", name);
     requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {
       throw new ConfigError(
@@ -90,7 +98,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     this.#renormalize = renormalize ? 1 : 0;
     this.#weight = ParameterTensor.make(
       memory,
-      options.name ?? "gate.weight",
+      name,
       [hidden, experts],
       true,
     );

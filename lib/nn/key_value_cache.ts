@@ -77,8 +77,8 @@ export class KeyValueCache implements Disposable {
   constructor(device: Device, options: KeyValueCacheOptions) {
     requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
-    const row = 2 * groups * headDim;
     requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
+    const row = 2 * groups * headDim;
     requireSizes("make a cache", { "2 · groups · headDim": row });
     this.#batch = batch;
     this.#capacity = capacity;

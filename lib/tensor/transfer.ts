@@ -150,7 +150,7 @@ function requireElements(dtype: DType, values: ArrayLike<number>): void {
   if (dtype === "i32") {
     if (INTEGER_ARRAYS.some((made) => values instanceof made)) return;
     for (let i = 0; i < values.length; i++) {
-      if (values[i] !== (values[i]! | 0)) {
+      if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
         throw new RangeError(
           `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
             `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,

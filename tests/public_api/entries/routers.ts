@@ -53,7 +53,7 @@ const routers: readonly Entry[] = [
       demand(Number.isFinite(active) && active > 0 && active <= experts, "active");
       demand(["load", "plain", "none"].includes(balance), "balance");
       demandPositive({ lambda }, "lambda");
-      demand(Number.isFinite(alpha) && alpha >= 1, "alpha");
+      demand(Number.isFinite(alpha) && alpha > 0, "alpha");
       return { [name ?? "gate.weight"]: [hidden, experts] };
     },
   }),
@@ -126,7 +126,7 @@ const routers: readonly Entry[] = [
       demand(gates.shape.length === 2, "axes");
       demand(typeof options === "object" && options !== null, "options");
       const { active = 1 } = options;
-      demand(Number.isFinite(active) && active > 0 && active <= gates.shape[1]!, "active");
+      demand(Number.isFinite(active) && active > 0, "active");
       return right(gates);
     },
   },
