@@ -14,7 +14,8 @@ import threading
 import time
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-PARTS = ("facts", "cases", "large", "times", "memcheck", "racecheck")
+PARTS = (
+    "facts", "cases", "large", "times", "memcheck", "racecheck", "synccheck", "initcheck")
 
 
 def unpacked_deno():
@@ -53,7 +54,8 @@ def parts(emulated):
     yield "cases", 90, [*deno, f"{FOLDER}/cases.js", f"{FOLDER}/libremoe.so"], None
     yield "large", 120, script("large_shapes", *small), None
     yield "times", 60, script("times", *small), None
-    for tool, seconds in (("memcheck", 90), ("racecheck", 120)):
+    tools = {"memcheck": 80, "racecheck": 90, "synccheck": 30, "initcheck": 30}
+    for tool, seconds in tools.items():
         yield (tool, seconds, *sanitizer(tool, emulated))
 
 

@@ -1,10 +1,11 @@
 """Times of each function against the bytes it must move and the copy bandwidth measured here."""
 
 import argparse
+import itertools
 import statistics
 from array import array
 
-from library import Buffer, Library, input_buffer
+from library import Buffer, Library, input_buffer, torch_or_reason
 
 
 def median_seconds(library, call, repeats):
@@ -27,6 +28,28 @@ def copy_bandwidth(library, size, repeats=20):
     source.free()
     target.free()
     return 2 * size / seconds if seconds > 0 else float("nan")
+
+
+def product_rate(size=8192, repeats=10):
+    """What PyTorch's bf16 product of square matrices reaches, or why it was not measured."""
+    torch, reason = torch_or_reason()
+    if torch is None:
+        return f"skipped: {reason}"
+    if not torch.cuda.is_available():
+        return "skipped: PyTorch sees no GPU"
+    # Random numbers: zeros draw less power, and would be multiplied at a higher clock.
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        a @ b
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return f"{2 * size**3 / statistics.median(times) / 1e12:.0f} TFLOP/s"
 
 
 def calls(library, tokens, hidden, experts):
@@ -63,14 +86,16 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
-    tokens, hidden, repeats = (256, 64, 3) if small else (16384, 768, 30)
+    tokens, widths, repeats = (256, (64,), 3) if small else (16384, (768, 1536), 30)
     library = Library()
     size = (1 if small else 512) << 20
     ceiling = copy_bandwidth(library, size, repeats)
-    print(f"copy of {size >> 20} MiB: {ceiling / 1e9:.1f} GB/s read and written\n")
+    print(f"copy of {size >> 20} MiB: {ceiling / 1e9:.1f} GB/s read and written", flush=True)
+    product = "skipped: small shapes alone" if small else product_rate()
+    print(f"bf16 product of 8192 x 8192 x 8192: {product}\n")
     print("| function | T, D, E | median µs | GB/s | share of the copy |")
     print("| --- | --- | ---: | ---: | ---: |")
-    for experts in (8, 32, 64, 128):
+    for hidden, experts in itertools.product(widths, (8, 32, 64, 128)):
         for name, moved, call in calls(library, tokens, hidden, experts):
             seconds = median_seconds(library, call, repeats)
             rate = moved / seconds if seconds > 0 else float("nan")
