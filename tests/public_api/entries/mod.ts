@@ -6,6 +6,7 @@ import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
 import { layers } from "./layers.ts";
 import { training } from "./routers.ts";
+import { runs } from "./runs.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
 
@@ -15,5 +16,6 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   devices,
   layers,
   training,
+  runs,
   operations: [...elementwise, ...layout, ...numerics],
 };
