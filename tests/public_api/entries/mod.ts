@@ -5,6 +5,7 @@ import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
 import { layers } from "./layers.ts";
+import { lifetimes } from "./lifetimes.ts";
 import { training } from "./routers.ts";
 import { runs } from "./runs.ts";
 import { layout } from "./layout.ts";
@@ -15,6 +16,7 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   data: dataset,
   devices,
   layers,
+  lifetimes,
   training,
   runs,
   operations: [...elementwise, ...layout, ...numerics],
