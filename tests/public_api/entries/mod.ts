@@ -7,6 +7,7 @@ import { elementwise } from "./elementwise.ts";
 import { layers } from "./layers.ts";
 import { lifetimes } from "./lifetimes.ts";
 import { training } from "./routers.ts";
+import { runs } from "./runs.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
 
@@ -17,5 +18,6 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   layers,
   lifetimes,
   training,
+  runs,
   operations: [...elementwise, ...layout, ...numerics],
 };
