@@ -1,4 +1,4 @@
-/** Exported calls that the table does not hold, each tried by tests of its own area. @module */
+/** Exported calls that the table does not hold: the rule is not shown for them here. @module */
 
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   "StepState": ["writeInputs", "updateLambda", "read"],
