@@ -17,8 +17,6 @@
  * @module
  */
 
-import { requireSizes } from "../arguments.ts";
-
 /** Sizes of the axes, outermost first; `readonly []` is a scalar. */
 export type Shape = readonly number[];
 
@@ -37,7 +35,7 @@ export interface DimBrand<Name extends string> {
  * @param _name Name of the axis, part of the type.
  * @param size The size.
  * @returns The size, branded with the name.
- * @throws {ConfigError} If it is no whole number from 1 to 2^31 - 1.
+ * @throws {RangeError} If it is no whole number from 1 to 2^31 - 1.
  *
  * @example
  * ```ts
@@ -49,7 +47,12 @@ export interface DimBrand<Name extends string> {
  * ```
  */
 export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {
-  requireSizes("name an axis", { size });
+  // Checked in place: importing the shapes alone loads nothing else.
+  if (!Number.isInteger(size) || size < 1 || size > 2 ** 31 - 1) {
+    throw new RangeError(
+      `Cannot name an axis: size is ${String(size)}, expected a whole number from 1 to 2147483647`,
+    );
+  }
   return size as Dim<Name>;
 }
 
