@@ -3,7 +3,7 @@
  * recorded, and made again by a program that ThreadSanitizer checks; LLVM's OpenMP tells it, by
  * Archer, what its regions and barriers order.
  *
- * Needs Clang with its OpenMP (Debian: `clang libomp-dev`); `CXX` names another `clang++`.
+ * Needs Clang with its OpenMP (Debian: `clang libomp-dev`); `CLANG` names another `clang++`.
  *
  * @module
  */
@@ -31,7 +31,7 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   }).outputSync().code;
 }
 
-/** Records with the build that tests use, before `CXX` is another. */
+/** Records with the build that other tests use: `CXX` is another for the next one. */
 async function record(): Promise<void> {
   await ensureKernels();
   Deno.mkdirSync(FOLDER, { recursive: true });
@@ -42,7 +42,7 @@ async function record(): Promise<void> {
 }
 
 async function compile(): Promise<void> {
-  const compiler = Deno.env.get("CXX") || "clang++";
+  const compiler = Deno.env.get("CLANG") || "clang++";
   Deno.env.set("CXX", compiler);
   const library = await ensureKernels({ variant: "threads" });
   const code = run(compiler, [
