@@ -4,6 +4,8 @@
  * @module
  */
 
+import { ConfigError } from "./errors.ts";
+
 /**
  * Shows a value in a message, whatever it is.
  *
@@ -69,6 +71,23 @@ export function requireFinite(
 }
 
 /**
+ * Refuses what is not a number; infinities and NaN are numbers.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireNumber(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === "number") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a number`);
+}
+
+/**
  * Refuses what is not one of a few values.
  *
  * @param operation What was to be done, to follow "Cannot".
@@ -90,6 +109,19 @@ export function requireOneOf(
 }
 
 /**
+ * Refuses what is not a text.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireText(operation: string, name: string, value: unknown): void {
+  if (typeof value === "string") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+}
+
+/**
  * Refuses options that are no object.
  *
  * @param operation What was to be done, to follow "Cannot".
@@ -99,4 +131,74 @@ export function requireOneOf(
 export function requireOptions(operation: string, value: unknown): asserts value is object {
   if (typeof value === "object" && value !== null) return;
   throw new TypeError(`Cannot ${operation}: its options are ${shown(value)}, expected an object`);
+}
+
+/**
+ * Refuses what cannot be called.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is no function.
+ */
+export function requireFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
+}
+
+/**
+ * Refuses sizes of something to be made that are not whole numbers from 1 to 2³¹ - 1.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param sizes The sizes, by their names.
+ * @throws {ConfigError} Names the first that is none.
+ */
+export function requireSizes(operation: string, sizes: Readonly<Record<string, unknown>>): void {
+  for (const [name, size] of Object.entries(sizes)) {
+    if (Number.isInteger(size) && (size as number) >= 1 && (size as number) <= LARGEST_SIZE) {
+      continue;
+    }
+    throw new ConfigError(
+      `Cannot ${operation}: ${name} is ${shown(size)}, expected a whole number from 1 to ` +
+        `${LARGEST_SIZE}`,
+    );
+  }
+}
+
+/** Bounds of the numbers of an object's settings. */
+export interface NumberRange {
+  /** The smallest that is allowed; default none. */
+  readonly least?: number;
+  /** What all must be above; default nothing. */
+  readonly above?: number;
+  /** What all must be below; default nothing. */
+  readonly below?: number;
+}
+
+/**
+ * Refuses settings of something to be made that are not finite numbers in a range.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param numbers The settings, by their names.
+ * @param range Their bounds.
+ * @throws {ConfigError} Names the first that is none.
+ */
+export function requireNumbers(
+  operation: string,
+  numbers: Readonly<Record<string, unknown>>,
+  { least = -Infinity, above = -Infinity, below = Infinity }: NumberRange = {},
+): void {
+  const bounds = [
+    ...(least > -Infinity ? [`at least ${least}`] : []),
+    ...(above > -Infinity ? [`above ${above}`] : []),
+    ...(below < Infinity ? [`below ${below}`] : []),
+  ];
+  for (const [name, value] of Object.entries(numbers)) {
+    const number = value as number;
+    if (Number.isFinite(value) && number >= least && number > above && number < below) continue;
+    throw new ConfigError(
+      `Cannot ${operation}: ${name} is ${shown(value)}, expected ` +
+        ["a finite number", ...bounds].join(" "),
+    );
+  }
 }

@@ -2,7 +2,8 @@
 
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import type { Router, Routing } from "../../lib/moe/router.ts";
-import { internal, type Tensor } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
+import type { Tensor } from "../../lib/tensor/tensor.ts";
 import { download, upload } from "../../lib/tensor/transfer.ts";
 import { aimWeights, reluShifts, topkShifts } from "./aim.ts";
 
@@ -57,8 +58,8 @@ export class AimedRouter implements Router {
   #aimAt(x: Tensor<"f32">): void {
     const { hidden, experts, active } = this;
     const [weight] = this.parameters();
-    const target = internal(weight!);
-    const input = { x: download(internal(x)), w: download(target), hidden, experts } as const;
+    const target = unwrapped(weight!);
+    const input = { x: download(unwrapped(x)), w: download(target), hidden, experts } as const;
     const rows = Math.round(this.#aim.density * x.shape[0]!);
     const aimed = aimWeights(
       input as typeof input & { x: Float32Array; w: Float32Array },

@@ -3,7 +3,8 @@
 import { fillNormal } from "../../lib/autograd/device.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
 import type { Router, Routing } from "../../lib/moe/router.ts";
-import { internal, type Tensor } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
+import type { Tensor } from "../../lib/tensor/tensor.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
 import {
@@ -114,7 +115,7 @@ export class BenchModel<Name extends string> implements Disposable {
   #giveMean(): void {
     const { init_std: deviation } = this.#config.model;
     for (const parameter of this.#model.parameters()) {
-      const tensor = internal(parameter);
+      const tensor = unwrapped(parameter);
       if (parameter.name.includes("embed_tokens") && isParameter(tensor)) {
         fillNormal(tensor, 2 * deviation, deviation);
       }

@@ -14,7 +14,7 @@ import { BatchSampler } from "../../lib/data/batch_sampler.ts";
 import type { Batch } from "../../lib/data/batches.ts";
 import type { Corpus } from "../../lib/data/tokenized_text.ts";
 import type { Tokenizer } from "../../lib/data/tokenizer.ts";
-import { internal } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
 import { copyInto, download } from "../../lib/tensor/transfer.ts";
 import type { TrainConfig } from "../../lib/train/config.ts";
 import { buildModel, type BuiltModel } from "../../lib/train/model.ts";
@@ -120,7 +120,7 @@ class Probe implements Disposable {
     this.#device = device;
     this.#config = config;
     this.#built = buildModel(device, config, [], (layer, { gates }) => {
-      const values = download(internal(gates));
+      const values = download(unwrapped(gates));
       this.#gates.push({
         name: `${this.#microBatch}.${layer}`,
         dtype: "F32",
@@ -181,7 +181,7 @@ type Tensors = Iterable<Parameter | Parameter["gradient"]>;
 function copyAll(targets: Tensors, sources: Tensors): void {
   const list = [...sources];
   for (const [i, target] of [...targets].entries()) {
-    copyInto(internal(target), internal(list[i]!));
+    copyInto(unwrapped(target), unwrapped(list[i]!));
   }
 }
 

@@ -13,7 +13,7 @@ import { openDevice } from "../../cli/_open_device.ts";
 import type { Device } from "../../lib/autograd/device.ts";
 import { BatchSampler } from "../../lib/data/batch_sampler.ts";
 import { generate } from "../../lib/generate/generate.ts";
-import { internal } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
 import { download } from "../../lib/tensor/transfer.ts";
 import { buildModel } from "../../lib/train/model.ts";
 import { SafetensorsFile } from "../../lib/train/safetensors.ts";
@@ -52,7 +52,7 @@ async function forward(scenario: Scenario, device: Device, stack: DisposableStac
       using _scope = device.noGradient();
       const { tokens, targets } = sampler.next(micro_batch);
       const { loss } = model.loss(device.tokens(tokens), device.tokens(targets), sequence);
-      sum += download(internal(loss))[0]!;
+      sum += download(unwrapped(loss))[0]!;
     }
     return sum / count;
   };

@@ -69,7 +69,7 @@ struct Patch {
     for (int i = 0; i < kWarp; i++) {
       const int t = group * kWarp + i;
       const bool inside = t < a.tokens && expert < a.experts;
-      const bool active = inside && a.gates[static_cast<size_t>(t) * a.experts + expert] > 0.0f;
+      const bool active = inside && a.gates[static_cast<size_t>(t) * a.experts + expert] != 0.0f;
       const uint32_t bits = __ballot_sync(kFullWarp, active);
       if (lane == i) row = bits;
       if (active) column |= 1u << i;

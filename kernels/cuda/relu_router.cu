@@ -114,9 +114,9 @@ __device__ __forceinline__ void count_active(Tile<kTileExperts>& tile, const Rou
     int32_t count = 0;
     for (int row = warp; row < kTileTokens; row += kWarps) {
       const float gate = tile.gates[row][word * kWarp + lane];
-      const uint32_t active = __ballot_sync(kFullWarp, gate > 0.0f);
+      const uint32_t active = __ballot_sync(kFullWarp, gate != 0.0f);
       sum += gate;
-      count += gate > 0.0f ? 1 : 0;
+      count += gate != 0.0f ? 1 : 0;
       const int token = token0 + row;
       if (lane == 0 && a.mask != nullptr && token < a.tokens && mask_word < words) {
         a.mask[static_cast<size_t>(token) * words + mask_word] = active;
@@ -154,13 +154,14 @@ __global__ void __launch_bounds__(kThreads, 3) relu_router_kernel(RouterArgument
   for (int i = 0; i < kThreadTokens; i++) {
 #pragma unroll
     for (int j = 0; j < kThreadExperts; j++) {
-      const float gate = logits[i][j] > 0.0f ? logits[i][j] : 0.0f;
       const int token = token0 + row + i;
       const int expert = expert0 + column + j * kColumnThreads;
+      // Outside the matrices a logit need not be 0: an infinity or NaN times the padding is NaN.
+      const bool inside = token < a.tokens && expert < a.experts;
+      // Written so that NaN stays NaN: a diverged run must show, not route nothing.
+      const float gate = !inside || logits[i][j] <= 0.0f ? 0.0f : logits[i][j];
       tile.gates[row + i][column + j * kColumnThreads] = gate;
-      if (token < a.tokens && expert < a.experts) {
-        a.gates[static_cast<size_t>(token) * a.experts + expert] = gate;
-      }
+      if (inside) a.gates[static_cast<size_t>(token) * a.experts + expert] = gate;
     }
   }
   __syncthreads();

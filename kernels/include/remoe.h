@@ -340,7 +340,9 @@ enum remoe_balance {
 
 /* Equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit per
  * pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E];
- * gate_sums fp32[E] = sum_t gates. `mask` may be 0. */
+ * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the
+ * gate +0; NaN and +Inf stay, so that a diverged run shows. Active is every gate other than
+ * 0, NaN included, here and in remoe_dispatch_plan. */
 REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
                                             uint64_t counts, uint64_t gate_sums, uint64_t x,
                                             uint64_t w, int32_t tokens, int32_t hidden,
@@ -385,7 +387,8 @@ REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits,
  *   then               token_row     [C]     rows of each token, experts ascending
  *
  * Rows are expert-major, tokens ascending within an expert: no sort is needed and
- * the order does not depend on threads. On overflow only [0..3] are valid.
+ * the order does not depend on threads. On overflow only [0..3] are valid. A pair has a row
+ * where its gate is not 0: a NaN is dispatched, and reaches the loss.
  */
 REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates,
                                       int32_t tokens, int32_t experts, int32_t capacity);

@@ -3,10 +3,11 @@
 import { BinaryCode } from "../ffi/codes.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands, typed } from "../tensor/operands.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
 import { binaryLayout, broadcastShape, sameShape } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
 import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
@@ -15,6 +16,9 @@ import { unaryInto } from "./unary.ts";
 export type TensorOf<D extends DType, R> = R extends Shape ? Tensor<D, R> : never;
 
 type BinaryName = keyof typeof BinaryCode;
+
+const FLOATS: readonly DType[] = ["f32", "bf16"];
+const NUMBERS: readonly DType[] = [...FLOATS, "i32"];
 
 function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {
   const { kernels: k } = out.memory;
@@ -49,7 +53,8 @@ function binary(
   saved: (a: DeviceTensor, b: DeviceTensor) => DeviceTensor[],
   backward: BinaryBackward,
 ): DeviceTensor {
-  const [a, b] = operands(name, left, right);
+  const dtypes = name === "divide" ? FLOATS : NUMBERS;
+  const [a, b] = operands(name, typed(left, dtypes), typed(right, dtypes));
   if (a.dtype !== b.dtype) {
     throw new TypeError(`Cannot ${name} ${a.dtype} and ${b.dtype}: cast one of them first`);
   }

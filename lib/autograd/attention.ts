@@ -1,9 +1,17 @@
 /** Causal grouped-query attention with rotary positions. @module */
 
+import {
+  LARGEST_SIZE,
+  requireFinite,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+} from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { operands, overwritten } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
@@ -18,7 +26,8 @@ export interface CausalAttentionOptions {
   ropeBase?: number;
   /**
    * Rotates `qkv` itself instead of a copy, which saves its memory: only for a tensor that
-   * nothing else reads, such as a fresh projection. Default false.
+   * nothing else reads, such as a fresh projection; one that is known to be read is refused.
+   * Default false.
    */
   inPlace?: boolean;
 }
@@ -42,9 +51,10 @@ const BYTES = 4n;
  * wide, so that one projection makes all three.
  *
  * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
- * @param options Sequence length, heads and groups.
+ * @param given Sequence length, heads and groups.
  * @returns `[batch · sequence, heads · head_dim]`.
  * @throws {ShapeMismatchError} If the sizes do not divide.
+ * @throws {RangeError} If an option is no positive number.
  *
  * @example
  * ```ts
@@ -59,13 +69,16 @@ const BYTES = 4n;
  */
 export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
-  options: CausalAttentionOptions,
+  given: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
-  const source = internal(qkv);
+  const [source] = operands("causalAttention", qkv);
+  requireOptions("causalAttention", given);
+  // The backward pass reads them again, whatever the caller does to his in between.
+  const options = { ...given };
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
-  const rotated = options.inPlace ? source : copyOf(source);
+  const rotated = options.inPlace ? overwritten("causalAttention", source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
     "f32",
@@ -93,7 +106,15 @@ export function causalAttention<R extends number>(
 }
 
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
-  const { sequence, heads, groups } = options;
+  const { sequence, heads, groups, ropeBase = 1e6, inPlace = false } = options;
+  for (const [name, value] of Object.entries({ sequence, heads, groups })) {
+    requireWhole("causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
+  }
+  requireFinite("causalAttention", "ropeBase", ropeBase);
+  if (ropeBase <= 0) {
+    throw new RangeError(`Cannot causalAttention: ropeBase is ${ropeBase}, expected above 0`);
+  }
+  requireOneOf("causalAttention", "inPlace", inPlace, [true, false]);
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
   if (

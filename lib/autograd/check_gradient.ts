@@ -1,6 +1,14 @@
 /** Derivatives held against finite differences. @module */
 
-import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
+import {
+  requireFinite,
+  requireFunction,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
+import { operands } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, write } from "../tensor/transfer.ts";
 import { multiply } from "./arithmetic.ts";
 import { sum } from "./reduce.ts";
@@ -43,7 +51,7 @@ export interface GradientDeviation {
  * @param inputs At least one fp32 tensor; they are left as they are.
  * @param options Step and number of elements.
  * @returns The worst deviation found.
- * @throws {RangeError} If there is no input.
+ * @throws {RangeError} If there is no input, or an option is no positive number.
  *
  * @example
  * ```ts
@@ -69,7 +77,15 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   inputs: I,
   options: CheckGradientOptions = {},
 ): Promise<GradientDeviation> {
+  requireFunction("check a gradient", "the body", body);
+  requireOptions("check a gradient", options);
+  if (!Array.isArray(inputs)) {
+    throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
+  }
   const { step = 1e-2, samples = 64 } = options;
+  requireFinite("check a gradient", "step", step);
+  if (step <= 0) throw new RangeError(`Cannot check a gradient: step is ${step}, expected above 0`);
+  requireWhole("check a gradient", "samples", samples, { least: 1 });
   const given = operands("checkGradient", ...inputs) as readonly DeviceTensor<"f32">[];
   const memory = given[0]?.memory;
   if (memory === undefined) {

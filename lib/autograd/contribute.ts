@@ -2,7 +2,7 @@
 
 import { ReductionCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
-import type { Gradients } from "../tensor/recorder.ts";
+import type { Gradients, GradientTarget } from "../tensor/recorder.ts";
 import { sameShape, unbroadcastLayout } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -39,4 +39,31 @@ export function contribute(
     ),
     "sum of a broadcast gradient",
   );
+}
+
+/**
+ * Has a kernel write the gradients of several inputs in one call. Where one tensor is two of them,
+ * the second gradient gets memory of its own and is added afterwards: in one memory the kernel would
+ * overwrite what it has added, or add to what it has not yet written.
+ */
+export function writeGradients(
+  gradients: Gradients,
+  inputs: readonly DeviceTensor[],
+  write: (targets: readonly (GradientTarget | null)[]) => void,
+): void {
+  const later: { readonly target: DeviceTensor; readonly own: DeviceTensor }[] = [];
+  const targets = inputs.map((input, i): GradientTarget | null => {
+    const target = gradients.into(input);
+    if (target === null || inputs.indexOf(input) === i) return target;
+    const own = input.memory.allocate("f32", input.shape);
+    later.push({ target: target.tensor, own });
+    return { tensor: own, accumulate: 0 };
+  });
+  write(targets);
+  for (const { target, own } of later) accumulate(target, own, 1);
+}
+
+/** The flags of a kernel that adds to some of its targets: a bit for each, in order. */
+export function accumulateMask(targets: readonly (GradientTarget | null)[]): number {
+  return targets.reduce((mask, target, i) => mask | (target?.accumulate ?? 0) << i, 0);
 }

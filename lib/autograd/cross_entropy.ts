@@ -1,9 +1,11 @@
 /** Cross entropy fused with the output head. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
  * Logits of up to so many bytes are kept for the gradient. To compute them again is a quarter of
@@ -66,12 +68,12 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   head: Tensor<"f32", readonly [NoInfer<H>, V]>,
   targets: Tensor<"i32", readonly [NoInfer<T>]>,
 ): CrossEntropy<T> {
-  const [states, weight, next] = operands("crossEntropy", x, head, targets);
+  const [states, weight, next] = operands("crossEntropy", x, head, i32(targets));
   const [tokens, hidden] = states.shape;
   const vocabulary = weight.shape[1];
   if (
     states.shape.length !== 2 || weight.shape.length !== 2 || weight.shape[0] !== hidden ||
-    next.size !== tokens
+    next.shape.length !== 1 || next.size !== tokens
   ) {
     throw new ShapeMismatchError(
       `Cannot take the cross entropy of states ${showShape(states.shape)}, head ` +
@@ -110,25 +112,26 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
     backward(gradients) {
       const dloss = gradients.of(loss);
       if (dloss === null) return;
-      const dx = gradients.into(states);
-      const dw = gradients.into(weight);
-      k.check(
-        k.symbols.remoe_cross_entropy_gradient(
-          k.handle,
-          dx?.tensor.address ?? 0n,
-          dw?.tensor.address ?? 0n,
-          dloss.address,
-          result.address,
-          normalizer.address,
-          logits?.address ?? 0n,
-          states.address,
-          weight.address,
-          next.address,
-          ...sizes,
-          (dx?.accumulate ?? 0) | (dw?.accumulate ?? 0) << 1,
-        ),
-        "gradient of crossEntropy",
-      );
+      writeGradients(gradients, [states, weight], (targets) => {
+        const [dx, dw] = targets;
+        k.check(
+          k.symbols.remoe_cross_entropy_gradient(
+            k.handle,
+            dx?.tensor.address ?? 0n,
+            dw?.tensor.address ?? 0n,
+            dloss.address,
+            result.address,
+            normalizer.address,
+            logits?.address ?? 0n,
+            states.address,
+            weight.address,
+            next.address,
+            ...sizes,
+            accumulateMask(targets),
+          ),
+          "gradient of crossEntropy",
+        );
+      });
       logits?.[Symbol.dispose]();
     },
   });

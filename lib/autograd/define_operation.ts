@@ -1,9 +1,11 @@
 /** Operations of users' own. @module */
 
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { any, operands, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 
 /** What the derivative of a user's operation is given. */
 export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
@@ -81,10 +83,20 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
 export function defineOperation<const I extends readonly Tensor[], O extends Tensor>(
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
+  requireOptions("define an operation", definition);
+  requireText("define an operation", "name", definition.name);
+  requireFunction("define an operation", "forward", definition.forward);
+  requireFunction("define an operation", "backward", definition.backward);
   return (...inputs: I): O => {
-    const given = operands(definition.name, ...inputs) as readonly DeviceTensor[];
+    const given = operands(
+      definition.name,
+      ...inputs.map((input) => any(input)),
+    ) as readonly DeviceTensor[];
     const output = runUnrecorded(given, () => definition.forward(...inputs));
-    const out = internal(output);
+    const [out] = operands(`use the result of ${definition.name},`, any<Tensor>(output));
+    for (const { memory } of given) {
+      requireDevice(`use the result of ${definition.name},`, memory, out);
+    }
     if (given.includes(out)) {
       throw new Error(
         `Cannot record ${definition.name}: its forward returned one of its inputs; return a new tensor`,
@@ -103,9 +115,16 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
           output,
           gradient: gradient as unknown as Tensor<"f32", O["shape"]>,
         });
+        if (!Array.isArray(results) || results.length > given.length) {
+          throw new TypeError(
+            `Cannot use the gradients that ${definition.name} gave: they are ${shown(results)}, ` +
+              `expected an array of at most ${given.length}`,
+          );
+        }
         given.forEach((input, i) => {
           const result = results[i];
-          if (result) gradients.add(input, fitting(definition.name, input, internal(result)));
+          if (result === null || result === undefined) return;
+          gradients.add(input, fitting(definition.name, input, result));
         });
       },
     });
@@ -124,8 +143,10 @@ function runUnrecorded<O extends Tensor>(given: readonly DeviceTensor[], body: (
 function fitting(
   name: string,
   input: DeviceTensor,
-  gradient: DeviceTensor<"f32">,
+  result: Tensor<"f32">,
 ): DeviceTensor<"f32"> {
+  const [gradient] = operands(`use the gradient that ${name} gave,`, result);
+  requireDevice(`use the gradient that ${name} gave,`, input.memory, gradient);
   if (!sameShape(input.shape, gradient.shape)) {
     throw new ShapeMismatchError(
       `Cannot use the gradient that ${name} gave: its shape is ${showShape(gradient.shape)}, ` +

@@ -1,13 +1,22 @@
 /** Devices: where tensors live and operations run. @module */
 
 import { fileURLToPath } from "node:url";
+import {
+  LARGEST_SIZE,
+  requireNumber,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 import { DistributionCode, openContext } from "../ffi/mod.ts";
 import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { fill, write } from "../tensor/transfer.ts";
+import { fill, listOf, write } from "../tensor/transfer.ts";
+import { normalOf, type NormalOptions, uniformOf, type UniformOptions } from "./distributions.ts";
 import { type Parameter, ParameterTensor } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
 
@@ -55,28 +64,12 @@ export interface DeviceInfo {
   readonly library: string;
 }
 
-/** Settings of random tensors. */
-export interface NormalOptions {
-  /** Centre of the distribution. Default 0. */
-  mean?: number;
-  /** Standard deviation. Default 1. */
-  deviation?: number;
-}
-
 /** Settings of a parameter of one's own. */
 export interface ParameterOptions extends NormalOptions {
   /** Path in the model, as checkpoints name it. Default `weight`. */
   name?: string;
   /** Whether weight decay applies. Default: to tensors of two axes or more. */
   decay?: boolean;
-}
-
-/** Settings of uniform tensors. */
-export interface UniformOptions {
-  /** Least value. Default 0. */
-  low?: number;
-  /** Upper bound, never reached. Default 1. */
-  high?: number;
 }
 
 // A friend of Device: modules of this package reach its memory, its users cannot.
@@ -132,14 +125,24 @@ export class Device implements Disposable {
    * ```
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
+    requireOptions("open a device", options);
     const { kind = "auto", threads = 0, seed = 0, library, debug = false } = options;
+    requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
+    requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });
+    requireWhole("open a device", "seed", seed);
+    requireOneOf("open a device", "debug", debug, [true, false]);
+    if (library !== undefined && typeof library !== "string" && !(library instanceof URL)) {
+      throw new TypeError(
+        `Cannot open a device: library is ${shown(library)}, expected a path or a file URL`,
+      );
+    }
     const path = library instanceof URL ? fileURLToPath(library) : library;
     const { context } = await openContext({
       kind,
       threads,
       ...(path === undefined ? {} : { path }),
     });
-    return new Device(new DeviceMemory(context, debug, BigInt.asUintN(64, BigInt(seed))));
+    return new Device(new DeviceMemory(context, debug, BigInt(seed)));
   }
 
   /**
@@ -183,7 +186,8 @@ export class Device implements Disposable {
   tokens<const A extends ArrayLike<number> & Iterable<number>>(
     values: A,
   ): Tensor<"i32", readonly [A["length"]]> {
-    return this.#written("i32", values, [values.length] as readonly [A["length"]]);
+    const list = listOf(values);
+    return this.#written("i32", list, [list.length] as readonly [A["length"]]);
   }
 
   #written<D extends DType, const S extends Shape>(
@@ -247,6 +251,7 @@ export class Device implements Disposable {
    * ```
    */
   full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
+    requireNumber("fill a tensor", "value", value);
     const tensor = this.#memory.allocate("f32", shape);
     fill(tensor, value);
     return tensor;
@@ -270,8 +275,9 @@ export class Device implements Disposable {
    * ```
    */
   normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
+    const { mean, deviation } = normalOf("make normal numbers", options, 1);
     const tensor = this.#memory.allocate("f32", shape);
-    fillNormal(tensor, options.mean ?? 0, options.deviation ?? 1);
+    fillNormal(tensor, mean, deviation);
     return tensor;
   }
 
@@ -293,8 +299,9 @@ export class Device implements Disposable {
    * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
+    const { low, high } = uniformOf("make uniform numbers", options);
     const tensor = this.#memory.allocate("f32", shape);
-    draw(DistributionCode.uniform, tensor, options.low ?? 0, options.high ?? 1);
+    draw(DistributionCode.uniform, tensor, low, high);
     return tensor;
   }
 
@@ -321,7 +328,12 @@ export class Device implements Disposable {
    * ```
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
-    const { name = "weight", decay = shape.length > 1, mean = 0, deviation = 0.02 } = options;
+    const { mean, deviation } = normalOf("make a parameter", options, 0.02);
+    const { name = "weight", decay = shape?.length > 1 } = options;
+    if (typeof name !== "string") {
+      throw new TypeError(`Cannot make a parameter: name is ${shown(name)}, expected a text`);
+    }
+    requireOneOf("make a parameter", "decay", decay, [true, false]);
     const parameter = ParameterTensor.make(this.#memory, name, shape, decay);
     fillNormal(parameter, mean, deviation);
     return parameter;
@@ -426,6 +438,11 @@ export class Device implements Disposable {
 
 /** The memory behind a device; not part of the public API. */
 export function memoryOf(device: Device): DeviceMemory {
+  if (!(device instanceof Device)) {
+    throw new TypeError(
+      `Cannot use ${shown(device)} as a device: open one with await Device.open()`,
+    );
+  }
   return memoryOfDevice(device);
 }
 

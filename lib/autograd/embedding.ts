@@ -1,9 +1,10 @@
 /** Rows of a table, picked by token. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * The table's row for each token.
@@ -28,11 +29,12 @@ export function embedding<V extends number, H extends number, T extends number>(
   table: Tensor<"f32", readonly [V, H]>,
   tokens: Tensor<"i32", readonly [T]>,
 ): Tensor<"f32", readonly [T, H]> {
-  const [rows, index] = operands("embedding", table, tokens);
+  const [rows, index] = operands("embedding", table, i32(tokens));
   const [vocabulary, hidden] = rows.shape;
-  if (rows.shape.length !== 2) {
+  if (rows.shape.length !== 2 || index.shape.length !== 1) {
     throw new ShapeMismatchError(
-      `Cannot embed with a table of shape ${showShape(rows.shape)}: it needs [vocabulary, hidden]`,
+      `Cannot embed tokens ${showShape(index.shape)} with a table of shape ` +
+        `${showShape(rows.shape)}: they need [tokens] and [vocabulary, hidden]`,
     );
   }
   const { kernels: k } = rows.memory;

@@ -1,11 +1,19 @@
 /** Operations that move elements but compute nothing: reshape, transpose, cast. @module */
 
+import { requireOneOf } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
+import { any, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { denseStrides, elementCount, showShape, stridedLayout } from "../tensor/shape_math.ts";
+import {
+  denseStrides,
+  elementCount,
+  ownShape,
+  showShape,
+  stridedLayout,
+} from "../tensor/shape_math.ts";
 import type { Shape, Transpose } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
 import { contribute } from "./contribute.ts";
 
@@ -31,14 +39,15 @@ export function reshape<D extends DType, const S extends Shape>(
   x: Tensor<D>,
   shape: S,
 ): Tensor<D, S> {
-  const source = internal(x);
-  if (elementCount(shape) !== source.size) {
+  const [source] = operands("reshape", any(x)) as readonly [DeviceTensor<D>];
+  const own = ownShape(shape);
+  if (elementCount(own) !== source.size) {
     throw new ShapeMismatchError(
-      `Cannot reshape ${showShape(source.shape)} to ${showShape(shape)}: ` +
-        `${source.size} elements do not fill ${elementCount(shape)}`,
+      `Cannot reshape ${showShape(source.shape)} to ${showShape(own)}: ` +
+        `${source.size} elements do not fill ${elementCount(own)}`,
     );
   }
-  const out = source.memory.view(source, shape);
+  const out = source.memory.view(source, own);
   recordNode({
     operation: "reshape",
     inputs: [source],
@@ -109,7 +118,7 @@ function swapLast(shape: Shape): number[] {
 export function transpose<D extends DType, S extends Shape>(
   x: Tensor<D, S>,
 ): Tensor<D, Transpose<S>> {
-  const source = internal(x) as DeviceTensor<D>;
+  const [source] = operands("transpose", any(x)) as readonly [DeviceTensor<D>];
   if (source.shape.length < 2) {
     throw new ShapeMismatchError(
       `Cannot transpose ${showShape(source.shape)}: it needs at least two axes`,
@@ -170,7 +179,8 @@ export function cast<D extends DType, S extends Shape>(
   x: Tensor<DType, S>,
   dtype: D,
 ): Tensor<D, S> {
-  const source = internal(x);
+  const [source] = operands("cast", any(x));
+  requireOneOf("cast", "dtype", dtype, Object.keys(DTYPE_CODE));
   const out = source.memory.allocate(dtype, source.shape);
   castInto(out, source);
   if (source.dtype !== "i32" && dtype !== "i32") {
@@ -212,8 +222,11 @@ export function rows<R extends Shape>(
   start: number,
   end: number,
 ): Tensor<"f32", readonly [number, ...R]> {
-  const source = internal(x);
+  const [source] = operands("take rows of", x);
   const [count, ...rest] = source.shape;
+  if (count === undefined) {
+    throw new ShapeMismatchError("Cannot take rows of a scalar: it needs at least one axis");
+  }
   if (!(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start < end)) {
     throw new RangeError(`Cannot take rows ${start} to ${end}: they must be integers, start < end`);
   }

@@ -2,11 +2,14 @@
 
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands, typed } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Check, MatMul, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, operands, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireFp32 } from "./fp32_only.ts";
+
+const FLOATS: readonly DType[] = ["f32", "bf16"];
 
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
 interface Gemm {
@@ -86,7 +89,7 @@ export function matmul<D extends DType, A extends Shape, B extends Shape>(
   b: Tensor<NoInfer<D>, B> & Check<MatMul<A, B>>,
 ): Tensor<D, Extract<MatMul<A, B>, Shape>>;
 export function matmul(left: Tensor, right: Tensor): Tensor {
-  const [a, b] = operands("matmul", left, right);
+  const [a, b] = operands("matmul", typed(left, FLOATS), typed(right, FLOATS));
   if (a.dtype !== b.dtype) {
     throw new TypeError(`Cannot matmul ${a.dtype} and ${b.dtype}: cast one of them first`);
   }
@@ -98,7 +101,7 @@ export function matmul(left: Tensor, right: Tensor): Tensor {
         `equal the right's first, and the right side must have two axes`,
     );
   }
-  const m = a.size / k;
+  const m = rowsOf("matmul", a).rows;
   const out = a.memory.allocate(a.dtype, [...a.shape.slice(0, -1), n]);
   gemm(out, a, b, { m, n, k, beta: 0 });
   recordNode({

@@ -1,10 +1,12 @@
 /** Maxima with their derivative, and masks. @module */
 
+import { requireOptions } from "../arguments.ts";
 import { ReductionCode, UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands } from "../tensor/operands.ts";
 import { reduceLayout, showShape } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { divide, multiply, subtract } from "./arithmetic.ts";
 import { defineOperation } from "./define_operation.ts";
@@ -32,7 +34,7 @@ import { negate, shift } from "./unary.ts";
  * ```
  */
 export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const source = internal(x);
+  const [source] = operands("isPositive", x);
   const { memory } = source;
   const { kernels: k } = memory;
   const ones = memory.allocate("f32", source.shape);
@@ -59,7 +61,7 @@ export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", 
 
 /** Maxima over the axes that `isReduced` names. */
 function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor<"f32"> {
-  const source = internal(x);
+  const [source] = operands("max", x);
   const { kernels: k } = source.memory;
   const out = source.memory.allocate("f32", source.shape.filter((_, axis) => !isReduced(axis)));
   k.check(
@@ -102,6 +104,8 @@ export function max<S extends Shape, const Axis extends number | undefined = und
   x: Tensor<"f32", S>,
   options: ReduceOptions<Axis> = {},
 ): Tensor<"f32", Reduced<S, Axis>> {
+  operands("max", x);
+  requireOptions("max", options);
   const rank = x.shape.length;
   const axis = options.axis as number | undefined;
   const at = axis === undefined ? undefined : axis < 0 ? axis + rank : axis;

@@ -1,6 +1,7 @@
 /** The squared loss. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -30,6 +31,7 @@ export function meanSquaredError<S extends Shape>(
   a: Tensor<"f32", S>,
   b: Tensor<"f32", NoInfer<S>>,
 ): Tensor<"f32", readonly []> {
+  operands("take the meanSquaredError of", a, b as Tensor<"f32">);
   if (!sameShape(a.shape, b.shape)) {
     throw new ShapeMismatchError(
       `Cannot take the meanSquaredError of ${showShape(a.shape)} and ${showShape(b.shape)}: ` +

@@ -16,10 +16,9 @@ export {
   type DeviceInfo,
   type DeviceOptions,
   type DeviceStatistics,
-  type NormalOptions,
   type ParameterOptions,
-  type UniformOptions,
 } from "./device.ts";
+export type { NormalOptions, UniformOptions } from "./distributions.ts";
 export { add, divide, multiply, subtract, type TensorOf } from "./arithmetic.ts";
 export { embedding } from "./embedding.ts";
 export { cast, reshape, rows, transpose } from "./layout.ts";

@@ -1,5 +1,6 @@
 /** Parameters: tensors that training changes, with a gradient of their own. @module */
 
+import { requireText } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { GradientTarget } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
@@ -48,6 +49,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     readonly decay: boolean,
   ) {
     super(of.memory, "f32", of.shape, of.storage, true);
+    of.storage.isLeaf = true;
   }
 
   /** An uninitialised parameter that outlives every scope. */
@@ -57,6 +59,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     shape: S,
     decay: boolean,
   ): ParameterTensor<S> {
+    requireText("make a parameter", "name", name);
     return new ParameterTensor(memory.allocateAtRoot("f32", shape), name, decay);
   }
 
@@ -80,6 +83,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
   }
 
   #buffer(): DeviceTensor<"f32", S> {
+    this.requireAlive("take the gradient of");
     return this.#gradient ??= this.memory.allocateAtRoot("f32", this.shape);
   }
 

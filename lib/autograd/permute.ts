@@ -2,10 +2,11 @@
 
 import { ShapeMismatchError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
+import { any, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Permuted, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
 import { permuteInto } from "./layout.ts";
 
@@ -31,9 +32,10 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
   x: Tensor<D, S>,
   order: O,
 ): Tensor<D, Permuted<S, O>> {
-  const source: DeviceTensor<D> = internal(x);
+  const [source] = operands("permute", any(x)) as readonly [DeviceTensor<D>];
   const rank = source.shape.length;
-  const isOrder = order.length === rank && source.shape.every((_, axis) => order.includes(axis));
+  const isOrder = Array.isArray(order) && order.length === rank &&
+    source.shape.every((_, axis) => order.includes(axis));
   if (!isOrder) {
     throw new ShapeMismatchError(
       `Cannot permute ${showShape(source.shape)} by ${

@@ -1,8 +1,12 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
+import { any, operands } from "../tensor/operands.ts";
+import { requireFunction } from "../arguments.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
-import { Tape } from "./tape.ts";
+import { sameShape, showShape } from "../tensor/shape_math.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { isDifferentiable, Tape } from "./tape.ts";
 
 /**
  * Runs a function without keeping its intermediates; the backward pass runs it again.
@@ -30,7 +34,11 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   body: (...inputs: I) => O,
   ...inputs: I
 ): O {
-  const given = operands("recompute", ...inputs) as readonly DeviceTensor[];
+  requireFunction("recompute", "the body", body);
+  const given = operands(
+    "recompute",
+    ...inputs.map((input) => any(input)),
+  ) as readonly DeviceTensor[];
   const memory = given[0]?.memory;
   if (memory === undefined || memory.recorder === null) return body(...inputs);
   const tape = memory.recorder;
@@ -39,7 +47,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     using pause = memory.openPause();
     output = pause.keep(body(...inputs));
   }
-  const out = internal(output);
+  const [out] = operands("use the result of recompute,", any<Tensor>(output));
   // Nothing was computed: the gradient passes as it is.
   if (given.includes(out)) return output;
   // Parameters inside `body` are no inputs of this node, so the node records itself
@@ -57,10 +65,22 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       using inner = Tape.open(memory);
       // Fresh views, so that the outer tape's marks stay as they are.
       const copies = given.map((input) => memory.view(input, input.shape));
-      for (const copy of copies) inner.watch(copy);
-      const again = body(...copies as readonly Tensor[] as I);
-      inner.backwardFrom(internal(again), dy);
-      copies.forEach((copy, i) => gradients.add(given[i]!, internal(inner.gradient(copy))));
+      const watched = copies.filter(isDifferentiable);
+      for (const copy of watched) inner.watch(copy);
+      const [again] = operands(
+        "use the result of recompute,",
+        any<Tensor>(body(...copies as readonly Tensor[] as I)),
+      );
+      if (!sameShape(again.shape, out.shape)) {
+        throw new ShapeMismatchError(
+          `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
+            `${showShape(again.shape)}; it must give the same for the same inputs`,
+        );
+      }
+      inner.backwardFrom(again, dy);
+      copies.forEach((copy, i) => {
+        if (isDifferentiable(copy)) gradients.add(given[i]!, inner.gradientOf(copy));
+      });
     },
   });
   return output;

@@ -1,10 +1,12 @@
 /** Sums, means and softmax over axes. @module */
 
+import { requireOptions } from "../arguments.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { reduceLayout, showShape, stridedLayout } from "../tensor/shape_math.ts";
+import { reduceLayout, rowsOf, showShape, stridedLayout } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
 
 /** Settings of a reduction. */
@@ -16,7 +18,14 @@ export interface ReduceOptions<Axis extends number | undefined = undefined> {
 /** `remoe_reduction`. */
 const REDUCTION = { sum: 0, mean: 1 } as const;
 
-function reduce(name: keyof typeof REDUCTION, x: DeviceTensor, axis?: number): DeviceTensor {
+function reduce(
+  name: keyof typeof REDUCTION,
+  tensor: Tensor<"f32">,
+  options: ReduceOptions<number | undefined>,
+): DeviceTensor {
+  const [x] = operands(name, tensor);
+  requireOptions(name, options);
+  const { axis } = options;
   const rank = x.shape.length;
   const at = axis === undefined ? undefined : axis < 0 ? axis + rank : axis;
   if (at !== undefined && !(Number.isInteger(at) && at >= 0 && at < rank)) {
@@ -114,7 +123,7 @@ export function sum<S extends Shape, const Axis extends number | undefined = und
   x: Tensor<"f32", S>,
   options: ReduceOptions<Axis> = {},
 ): Tensor<"f32", Reduced<S, Axis>> {
-  return reduce("sum", internal(x), options.axis) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+  return reduce("sum", x, options) as unknown as Tensor<"f32", Reduced<S, Axis>>;
 }
 
 /**
@@ -139,7 +148,7 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
   x: Tensor<"f32", S>,
   options: ReduceOptions<Axis> = {},
 ): Tensor<"f32", Reduced<S, Axis>> {
-  return reduce("mean", internal(x), options.axis) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+  return reduce("mean", x, options) as unknown as Tensor<"f32", Reduced<S, Axis>>;
 }
 
 /**
@@ -159,9 +168,8 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
  * ```
  */
 export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const source = internal(x);
-  const columns = source.shape.at(-1) ?? 1;
-  const rows = source.size / columns;
+  const [source] = operands("softmax", x);
+  const { rows, columns } = rowsOf("softmax", source);
   const out = source.memory.allocate("f32", source.shape);
   const { kernels: k } = source.memory;
   k.check(

@@ -1,10 +1,13 @@
 /** Root-mean-square normalisation. @module */
 
+import { requireFinite } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
  * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
@@ -31,8 +34,12 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("rmsNorm", x, weight);
+  requireFinite("rmsNorm", "epsilon", epsilon);
+  if (epsilon < 0) {
+    throw new RangeError(`Cannot rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`);
+  }
   const columns = source.shape.at(-1);
-  if (columns === undefined || scale.size !== columns) {
+  if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(
       `Cannot rmsNorm ${showShape(source.shape)} with weight ${showShape(scale.shape)}: ` +
         `the weight must have the size of the last axis`,
@@ -40,7 +47,7 @@ export function rmsNorm<S extends Shape>(
   }
   const { memory } = source;
   const { kernels: k } = memory;
-  const rows = source.size / columns;
+  const { rows } = rowsOf("rmsNorm", source);
   const out = memory.allocate("f32", source.shape);
   const inverse = memory.allocate("f32", [rows]);
   k.check(
@@ -64,23 +71,24 @@ export function rmsNorm<S extends Shape>(
     backward(gradients) {
       const dy = gradients.of(out);
       if (dy === null) return;
-      const dx = gradients.into(source);
-      const dweight = gradients.into(scale);
-      k.check(
-        k.symbols.remoe_rms_norm_gradient(
-          k.handle,
-          dx?.tensor.address ?? 0n,
-          dweight?.tensor.address ?? 0n,
-          dy.address,
-          inverse.address,
-          source.address,
-          scale.address,
-          rows,
-          columns,
-          (dx?.accumulate ?? 0) | (dweight?.accumulate ?? 0) << 1,
-        ),
-        "gradient of rmsNorm",
-      );
+      writeGradients(gradients, [source, scale], (targets) => {
+        const [dx, dweight] = targets;
+        k.check(
+          k.symbols.remoe_rms_norm_gradient(
+            k.handle,
+            dx?.tensor.address ?? 0n,
+            dweight?.tensor.address ?? 0n,
+            dy.address,
+            inverse.address,
+            source.address,
+            scale.address,
+            rows,
+            columns,
+            accumulateMask(targets),
+          ),
+          "gradient of rmsNorm",
+        );
+      });
     },
   });
   return out;

@@ -1,11 +1,13 @@
 /** Parts of tensors, and tensors of parts, along one axis. @module */
 
+import { requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Resized, Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, operands, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { reshape, rows } from "./layout.ts";
 import { permute } from "./permute.ts";
 
@@ -77,6 +79,8 @@ export function slice<S extends Shape, const Axis extends number>(
   x: Tensor<"f32", S>,
   options: SliceOptions<Axis>,
 ): Tensor<"f32", Resized<S, Axis>> {
+  operands("slice", x);
+  requireOptions("slice", options);
   const axis = axisOf("slice", x.shape, options.axis);
   const size = x.shape[axis]!;
   const { start = 0, end = size } = options;
@@ -119,10 +123,15 @@ export function concatenate<S extends Shape, const Axis extends number>(
   tensors: readonly [Tensor<"f32", S>, ...Tensor<"f32">[]],
   options: ConcatenateOptions<Axis>,
 ): Tensor<"f32", Resized<S, Axis>> {
-  const [first] = tensors;
+  if (!Array.isArray(tensors)) {
+    throw new TypeError(`Cannot concatenate ${shown(tensors)}: give an array of tensors`);
+  }
+  const given = operands("concatenate", ...tensors) as readonly DeviceTensor<"f32">[];
+  requireOptions("concatenate", options);
+  const [first] = given;
   if (first === undefined) throw new RangeError("Cannot concatenate: give at least one tensor");
   const axis = axisOf("concatenate", first.shape, options.axis);
-  for (const { shape } of tensors) {
+  for (const { shape } of given) {
     const fits = shape.length === first.shape.length &&
       shape.every((size, at) => at === axis || size === first.shape[at]);
     if (!fits) {
@@ -132,10 +141,10 @@ export function concatenate<S extends Shape, const Axis extends number>(
       );
     }
   }
-  const parts = operands("concatenate", ...tensors).map((tensor) => toFront(tensor, axis));
+  const parts = given.map((tensor) => toFront(tensor, axis));
   const total = parts.reduce((sum, { shape }) => sum + shape[0], 0);
   const shape = first.shape.map((size, at) => at === axis ? total : size);
-  const whole = stackRows(parts.map((part) => internal(part)), total);
+  const whole = stackRows(operands("concatenate", ...parts) as readonly Part[], total);
   return fromFront(whole, axis, shape) as unknown as Tensor<"f32", Resized<S, Axis>>;
 }
 

@@ -1,8 +1,18 @@
 /** The device buffer of values that change from step to step. @module */
 
+import {
+  requireFinite,
+  requireNumbers,
+  requireOptions,
+  requireSizes,
+  shown,
+} from "../arguments.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { operands, requireDevice } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 
@@ -101,10 +111,8 @@ let bufferOf: (state: StepState) => DeviceTensor<"f64">;
  * ```
  */
 export class StepState implements Disposable {
-  /** MoE layers whose routing is summed up. */
-  readonly layers: number;
-  /** Experts of each layer. */
-  readonly experts: number;
+  readonly #layers: number;
+  readonly #experts: number;
   readonly #memory: DeviceMemory;
   readonly #buffer: DeviceTensor<"f64">;
 
@@ -117,15 +125,31 @@ export class StepState implements Disposable {
    *
    * @param device Where it lives.
    * @param options Layers, experts, λ at the start.
+   * @throws {ConfigError} If layers or experts are no whole numbers of at least 1, or λ no finite one
+   * of at least 0.
    */
   constructor(device: Device, options: StepStateOptions = {}) {
-    this.layers = options.layers ?? 1;
-    this.experts = options.experts ?? 1;
+    requireOptions("make a step's state", options);
+    const { layers = 1, experts = 1, lambda = 1e-8 } = options;
+    requireSizes("make a step's state", { layers, experts });
+    requireNumbers("make a step's state", { lambda }, { least: 0 });
+    this.#layers = layers;
+    this.#experts = experts;
     this.#memory = memoryOf(device);
-    const size = StateSlot.header + this.layers * (RecordField.extra + this.experts);
+    const size = StateSlot.header + layers * (RecordField.extra + experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
     fill(this.#buffer, 0);
-    this.setLambda(options.lambda ?? 1e-8);
+    this.setLambda(lambda);
+  }
+
+  /** MoE layers whose routing is summed up. */
+  get layers(): number {
+    return this.#layers;
+  }
+
+  /** Experts of each layer. */
+  get experts(): number {
+    return this.#experts;
   }
 
   /** λ, read from the device. */
@@ -139,6 +163,7 @@ export class StepState implements Disposable {
    * Sets λ.
    *
    * @param lambda Coefficient of the L1 term.
+   * @throws {ConfigError} If it is no finite number of at least 0.
    *
    * @example
    * ```ts
@@ -152,6 +177,7 @@ export class StepState implements Disposable {
    * ```
    */
   setLambda(lambda: number): void {
+    requireNumbers("set λ", { lambda }, { least: 0 });
     this.#write(StateSlot.lambda, [lambda]);
   }
 
@@ -168,6 +194,7 @@ export class StepState implements Disposable {
    * Writes what the optimizer needs of the host.
    *
    * @param inputs Learning rate and bias corrections.
+   * @throws {ConfigError} If one is no finite number, or a bias correction not above 0.
    *
    * @example
    * ```ts
@@ -186,12 +213,12 @@ export class StepState implements Disposable {
    * ```
    */
   writeInputs(inputs: StepInputs): void {
-    this.#write(StateSlot.learningRate, [
-      inputs.learningRate,
-      inputs.biasCorrection1,
-      inputs.biasCorrection2,
-      inputs.step,
-    ]);
+    requireOptions("write a step's inputs", inputs);
+    const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
+    requireNumbers("write a step's inputs", { learningRate, step }, { least: 0 });
+    // An update divides by both.
+    requireNumbers("write a step's inputs", { biasCorrection1, biasCorrection2 }, { above: 0 });
+    this.#write(StateSlot.learningRate, [learningRate, biasCorrection1, biasCorrection2, step]);
   }
 
   /**
@@ -199,6 +226,7 @@ export class StepState implements Disposable {
    *
    * @param loss A scalar.
    * @param share Factor: 1 / micro-batches.
+   * @throws {ShapeMismatchError} If the loss is no scalar.
    *
    * @example
    * ```ts
@@ -214,8 +242,14 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const value = internal(loss);
+    const [value] = operands("add to a step's state", loss);
+    requireFinite("add to a step's state", "share", share);
     requireDevice("add to a step's state", this.#memory, value);
+    if (value.size !== 1) {
+      throw new ShapeMismatchError(
+        `Cannot add a loss of shape ${showShape(value.shape)}: it must be a scalar`,
+      );
+    }
     k.check(
       k.symbols.remoe_state_add(
         k.handle,
@@ -233,8 +267,13 @@ export class StepState implements Disposable {
    * counts, λ grows by alpha where more pairs are active than wanted, and falls otherwise.
    *
    * @param rule Target, factor and bounds.
+   * @throws {ConfigError} If one of them is no number in its range.
    */
   updateLambda(rule: LambdaRule): void {
+    requireOptions("update λ", rule);
+    const { active, tokens, alpha, floor, ceiling } = rule;
+    requireNumbers("update λ", { active, tokens, alpha }, { above: 0 });
+    requireNumbers("update λ", { floor, ceiling }, { least: 0 });
     const { kernels: k } = this.#memory;
     k.check(
       k.symbols.remoe_state_update_lambda(
@@ -242,11 +281,11 @@ export class StepState implements Disposable {
         this.#buffer.address,
         this.layers,
         this.experts,
-        rule.active,
-        rule.tokens,
-        rule.alpha,
-        rule.floor,
-        rule.ceiling,
+        active,
+        tokens,
+        alpha,
+        floor,
+        ceiling,
         rule.adapt ? 1 : 0,
       ),
       "update lambda",
@@ -297,6 +336,9 @@ export class StepState implements Disposable {
 
 /** Refuses a state of another device than `memory`. */
 export function requireStateOn(operation: string, memory: DeviceMemory, state: StepState): void {
+  if (!(state instanceof StepState)) {
+    throw new TypeError(`Cannot ${operation} ${shown(state)}: it is no StepState`);
+  }
   requireDevice(operation, memory, bufferOf(state));
 }
 

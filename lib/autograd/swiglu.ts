@@ -1,9 +1,10 @@
 /** SwiGLU, the gated activation of LLaMA's feed-forward network. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /**
  * `silu(h[:, :W]) · h[:, W:]`: the first half of the columns gates the second.
@@ -25,7 +26,7 @@ import { internal, type Tensor } from "../tensor/tensor.ts";
 export function swiglu<R extends number>(
   h: Tensor<"f32", readonly [R, number]>,
 ): Tensor<"f32", readonly [R, number]> {
-  const source = internal(h);
+  const [source] = operands("swiglu", h);
   const [rows, columns] = source.shape;
   if (source.shape.length !== 2 || columns % 2 !== 0) {
     throw new ShapeMismatchError(

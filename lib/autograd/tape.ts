@@ -1,13 +1,24 @@
 /** The tape: records operations forward, runs their derivatives backward. @module */
 
+import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { operands, requireDevice, typed } from "../tensor/operands.ts";
 import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { BackwardPass } from "./backward_pass.ts";
 import { isParameter } from "./parameter.ts";
+
+/** Element types through which a gradient flows. */
+const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16", "f64"];
+
+/** Whether a gradient can flow to a tensor. */
+export function isDifferentiable({ dtype }: DeviceTensor): boolean {
+  return DIFFERENTIABLE.includes(dtype);
+}
 
 /** Settings of {@linkcode Recording.backward}. */
 export interface BackwardOptions {
@@ -44,6 +55,8 @@ export interface Recording extends Scope {
    *
    * @param loss A scalar that was computed on this tape.
    * @param options Factor on the loss.
+   * @throws {Error} If nothing watched leads to the loss, the tape has run or is closed, or a tensor that
+   * a derivative needs was written after the forward pass.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
@@ -51,13 +64,20 @@ export interface Recording extends Scope {
    *
    * @param tensor A tensor given to `watch`.
    * @returns Its gradient, of the same shape.
+   * @throws {Error} If it was not watched, or `backward` has not run.
    */
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
 
+/** A node, and how often each of the blocks it saved had been written when it ran. */
+interface Recorded {
+  readonly node: TapeNode;
+  readonly writes: readonly number[];
+}
+
 /** Scope and tape in one; {@linkcode Device.record} opens it. */
 export class Tape extends MemoryScope implements Recording, Recorder {
-  readonly #nodes: TapeNode[] = [];
+  readonly #nodes: Recorded[] = [];
   readonly #watched: Set<DeviceTensor> = new Set();
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
@@ -74,8 +94,18 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   watch<T extends Tensor>(tensor: T): T {
-    const watched = internal(tensor);
+    const [watched] = operands("watch", typed(tensor, DIFFERENTIABLE));
+    requireDevice("watch", this.memory, watched);
+    this.#requireOpen("watch a tensor");
+    const { tracker } = watched;
+    if (tracker instanceof Tape && tracker !== this && !tracker.closed) {
+      throw new Error(
+        "Cannot watch a tensor that another open recording tracks, which would lose its gradient: " +
+          "watch a view of it, reshape(x, x.shape)",
+      );
+    }
     watched.tracker = this;
+    watched.storage.isLeaf = true;
     this.#watched.add(watched);
     return tensor;
   }
@@ -83,7 +113,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   record(node: TapeNode): void {
     this.observer?.forward(node);
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
-    this.#nodes.push(node);
+    this.#nodes.push({ node, writes: node.saved.map(({ storage }) => storage.writes) });
     for (const output of node.outputs) output.tracker = this;
     // A scope opened inside this one may close before backward runs.
     for (const { storage } of node.saved) {
@@ -91,12 +121,20 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     }
   }
 
+  #requireOpen(operation: string): void {
+    if (this.closed) throw new Error(`Cannot ${operation}: the recording is closed`);
+  }
+
   #isTracked(tensor: DeviceTensor): boolean {
     return tensor.tracker === this || isParameter(tensor);
   }
 
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
-    const root = internal(loss);
+    const [root] = operands("run backward from", loss);
+    this.#requireOpen("run backward");
+    requireOptions("run backward", options);
+    const { scale = 1 } = options;
+    requireFinite("run backward", "scale", scale);
     if (this.#consumed) {
       throw new Error(
         "Cannot run backward twice on one tape: add the losses first, or record again",
@@ -115,7 +153,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       );
     }
     const seed = this.memory.allocateIn(this, "f32", root.shape);
-    fill(seed, options.scale ?? 1);
+    fill(seed, scale);
     this.backwardFrom(root, seed);
   }
 
@@ -127,8 +165,10 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       scope: pause,
       isTracked: (tensor) => this.#isTracked(tensor),
     });
-    for (let node = this.#nodes.pop(); node !== undefined; node = this.#nodes.pop()) {
+    for (let last = this.#nodes.pop(); last !== undefined; last = this.#nodes.pop()) {
+      const { node } = last;
       if (!node.outputs.some((output) => pass.of(output) !== null)) continue;
+      requireUnchanged(last);
       using _temporaries = this.memory.openScope();
       node.backward(pass);
       this.observer?.backward(node, (tensor) => pass.of(tensor));
@@ -146,18 +186,39 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
-    const watched = internal(tensor);
+    const [watched] = operands("give the gradient of", typed<Tensor>(tensor, DIFFERENTIABLE));
+    this.#requireOpen("give a gradient");
+    if (!this.#consumed) {
+      throw new Error("Cannot give a gradient before backward() has run on this tape");
+    }
+    return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
+  }
+
+  /** The same, from inside. */
+  gradientOf(watched: DeviceTensor): DeviceTensor<"f32"> {
     if (!this.#watched.has(watched)) {
       throw new Error(
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
       );
     }
+    // A parameter keeps its own, which adds up over tapes.
+    if (isParameter(watched)) return watched.gradient;
     let gradient = this.#gradients.get(watched);
     if (gradient === undefined) {
       gradient = this.memory.allocateIn(this, "f32", watched.shape);
       fill(gradient, 0);
       this.#gradients.set(watched, gradient);
     }
-    return gradient as unknown as Tensor<"f32", T["shape"]>;
+    return gradient;
   }
+}
+
+/** Refuses a derivative at values which are no longer those of the forward pass. */
+function requireUnchanged({ node, writes }: Recorded): void {
+  const changed = node.saved.find(({ storage }, i) => storage.writes !== writes[i]);
+  if (changed === undefined) return;
+  throw new Error(
+    `Cannot run ${node.operation} backward: its tensor of shape ${showShape(changed.shape)} was ` +
+      `written after the forward pass; write, or take an optimizer's step, after backward()`,
+  );
 }

@@ -1,10 +1,12 @@
 /** Elementwise operations on one tensor, and their derivatives. @module */
 
+import { requireNumber } from "../arguments.ts";
 import { UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 
 type UnaryName = keyof typeof UnaryCode;
 
@@ -36,7 +38,7 @@ function unary<S extends Shape>(
   tensor: Tensor<"f32", S>,
   parameter = 0,
 ): Tensor<"f32", S> {
-  const x = internal(tensor);
+  const [x] = operands(name, tensor);
   const out = x.memory.allocate("f32", x.shape);
   unaryInto(name, out, x, parameter);
   recordNode({
@@ -266,6 +268,7 @@ export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * ```
  */
 export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Tensor<"f32", S> {
+  requireNumber("scale", "the factor", factor);
   return unary("scale", x, factor);
 }
 
@@ -287,5 +290,6 @@ export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Ten
  * ```
  */
 export function shift<S extends Shape>(x: Tensor<"f32", S>, offset: number): Tensor<"f32", S> {
+  requireNumber("shift", "the offset", offset);
   return unary("shift", x, offset);
 }

@@ -50,3 +50,17 @@ export function checkObject(value: unknown, methods: readonly string[], what: st
   const needed = methods.length > 0 ? `an object with ${methods.join(", ")}` : "an object";
   throw new TypeError(`Cannot ${what}: ${shown(value)} is not ${needed}`);
 }
+
+/**
+ * How the options of decoding show the end of a document.
+ *
+ * @param options Options of decoding.
+ * @returns The text, by default none.
+ * @throws {TypeError} If they are no object, or it is no text.
+ */
+export function endOfDocumentOf(options: { readonly endOfDocument?: string }): string {
+  checkObject(options, [], "decode tokens with the options");
+  const { endOfDocument = "" } = options;
+  checkText(endOfDocument, "show the end of a document");
+  return endOfDocument;
+}

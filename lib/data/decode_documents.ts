@@ -1,4 +1,4 @@
-import { checkArrayLike, checkText } from "./arguments.ts";
+import { checkArrayLike, endOfDocumentOf } from "./arguments.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** U+FFFD in UTF-8: what an id outside a vocabulary stands for. */
@@ -18,7 +18,7 @@ export function decodeDocuments(
   options: DecodeOptions,
 ): string {
   checkArrayLike(tokens, "decode tokens");
-  checkText(options?.endOfDocument ?? "", "show the end of a document");
+  const shownEnd = endOfDocumentOf(options);
   const documents: string[] = [];
   const all = Array.from(tokens);
   for (let start = 0; start <= all.length;) {
@@ -28,5 +28,5 @@ export function decodeDocuments(
     documents.push(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
     start = end + 1;
   }
-  return documents.join(options?.endOfDocument ?? "");
+  return documents.join(shownEnd);
 }

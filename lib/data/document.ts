@@ -22,6 +22,7 @@ export const NO_DOMAIN = "text";
  */
 export function checkDocument(document: Document, what: string): void {
   checkObject(document, [], what);
+  checkText(document.id, `${what} of the id`);
   checkText(document.text, what);
   checkText(document.domain ?? NO_DOMAIN, `${what} of the domain`);
 }

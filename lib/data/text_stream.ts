@@ -1,4 +1,4 @@
-import { checkObject, checkText } from "./arguments.ts";
+import { checkObject, endOfDocumentOf } from "./arguments.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /**
@@ -30,9 +30,8 @@ export class TextStream {
    */
   constructor(tokenizer: Tokenizer, options: DecodeOptions = {}) {
     checkObject(tokenizer, ["bytesOf"], "decode tokens");
-    checkText(options.endOfDocument ?? "", "show the end of a document");
     this.#tokenizer = tokenizer;
-    this.#endOfDocument = options.endOfDocument ?? "";
+    this.#endOfDocument = endOfDocumentOf(options);
   }
 
   /**

@@ -1,4 +1,5 @@
 import { LibraryError } from "../errors.ts";
+import { checkedCall } from "./checked_calls.ts";
 import { ABI_VERSION, Status } from "./codes.ts";
 import { type KernelSymbols, type SymbolName, SYMBOLS } from "./symbols.ts";
 
@@ -69,22 +70,25 @@ function load(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
   }
 }
 
-/** Puts a function in the place of every symbol which a partial build lacks. */
+/** The functions with their numbers checked, and one in the place of each that the build lacks. */
 function withStubs(
   loaded: Deno.StaticForeignLibraryInterface<typeof SYMBOLS>,
 ): { symbols: KernelSymbols; missing: SymbolName[] } {
   const unsupported = (): number => Status.unsupported;
   const missing: SymbolName[] = [];
-  const symbols = { ...loaded };
-  for (const name of Object.keys(SYMBOLS) as SymbolName[]) {
-    if (symbols[name] !== null) continue;
-    missing.push(name);
-    symbols[name] = unsupported;
-  }
-  return { symbols: symbols as NonNullableValues<typeof symbols>, missing };
+  const symbols = Object.keys(SYMBOLS).map((key) => {
+    const name = key as SymbolName;
+    const call: KernelCall | null = loaded[name];
+    if (call === null) missing.push(name);
+    return [
+      name,
+      call === null ? unsupported : checkedCall(name, SYMBOLS[name].parameters, call),
+    ];
+  });
+  return { symbols: Object.fromEntries(symbols) as KernelSymbols, missing };
 }
 
-type NonNullableValues<T> = { [Key in keyof T]: NonNullable<T[Key]> };
+type KernelCall = (...args: never[]) => unknown;
 
 function readBuildInfo(path: string, symbols: KernelSymbols): BuildInfo {
   const text = readText((buffer, length) => symbols.remoe_build_info(buffer, length));

@@ -9,6 +9,7 @@ import {
   surroundings,
 } from "./find_library.ts";
 import { type KernelLibrary, openLibrary } from "./library.ts";
+import { PROBE_SYMBOLS } from "./symbols/probe.ts";
 
 /** Which device to open, and from which library. */
 export interface OpenOptions {
@@ -33,7 +34,8 @@ export interface OpenedContext {
 /**
  * Finds a kernel library, opens it, and opens a device of it: the file named by `path` or by
  * `REMOE_LIBRARY`; else a build in the checkout; else the release, cached or downloaded and
- * verified. Nothing is ever compiled here.
+ * verified. Nothing is ever compiled here. Kind `auto` passes over a CUDA library that lacks
+ * functions which training needs.
  *
  * @param options Kind and index of the device, threads, or a library's path.
  * @param facts Environment, platform and release, default those of this process.
@@ -77,11 +79,22 @@ function open(
   const library = openLibrary(path);
   try {
     checkBackend(library, candidate, kind);
+    if (candidate.optional) checkTrains(library);
     return KernelContext.create(library, { ...options, ownsLibrary: true });
   } catch (error) {
     library.close();
     throw error;
   }
+}
+
+/** Refuses a partial build where another candidate serves as well: it would fail in mid-training. */
+function checkTrains({ missing }: KernelLibrary): void {
+  const needed = missing.filter((name) => !Object.hasOwn(PROBE_SYMBOLS, name));
+  if (needed.length === 0) return;
+  throw new LibraryError(
+    `it cannot train: it lacks ${needed.length} functions, such as ${needed[0]}; ` +
+      'device kind "cuda" opens it all the same',
+  );
 }
 
 function checkBackend(library: KernelLibrary, candidate: LibraryCandidate, kind: DeviceKind): void {

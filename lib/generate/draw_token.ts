@@ -1,3 +1,4 @@
+import { shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { LogitsError } from "./logits_error.ts";
 
@@ -76,7 +77,11 @@ export function drawToken(
  * @param options Temperature and cuts.
  * @returns Names the option, its value and what is allowed; null: nothing.
  */
-export function drawProblem({ temperature, topK, topP }: DrawOptions): string | null {
+export function drawProblem(options: DrawOptions): string | null {
+  if (typeof options !== "object" || options === null) {
+    return `its options are ${shown(options)}, expected an object`;
+  }
+  const { temperature, topK, topP } = options;
   const isNumber = (value: unknown): value is number => typeof value === "number";
   if (
     temperature !== undefined &&

@@ -1,11 +1,14 @@
 /** Dense routing: every token goes to every expert with gate 1. @module */
 
+import { requireOptions, requireSizes } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { internal, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
+import { requireStates } from "./router_input.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode DenseRouter}. */
@@ -33,23 +36,37 @@ export interface DenseRouterOptions<H extends number = number, E extends number 
  */
 export class DenseRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  /** Size of a token's hidden state. */
-  readonly hidden: H;
-  /** Number of experts. */
-  readonly experts: E;
-  /** Every expert is active. */
-  readonly active: number;
+  readonly #hidden: H;
+  readonly #experts: E;
 
   /**
    * Makes a router; it has no weights.
    *
    * @param _device Where it lives, as for every router.
    * @param options Sizes.
+   * @throws {ConfigError} If a size is no whole number of at least 1.
    */
   constructor(_device: Device, options: DenseRouterOptions<H, E>) {
-    this.hidden = options.hidden;
-    this.experts = options.experts;
-    this.active = this.experts;
+    requireOptions("build a dense router", options);
+    const { hidden, experts } = options;
+    requireSizes("build a dense router", { hidden, experts });
+    this.#hidden = hidden;
+    this.#experts = experts;
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#hidden;
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#experts;
+  }
+
+  /** Every expert is active. */
+  get active(): number {
+    return this.#experts;
   }
 
   /**
@@ -57,9 +74,12 @@ export class DenseRouter<const H extends number = number, const E extends number
    *
    * @param x Hidden states `[T, H]`; only their number matters.
    * @returns Gates of 1.
+   * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const { memory, shape } = internal(x);
+    const [states] = operands("route densely", x);
+    requireStates("route densely", states, this.#hidden);
+    const { memory, shape } = states;
     const gates = memory.allocate("f32", [shape[0], this.experts] as const);
     const counts = memory.allocate("i32", [this.experts] as const);
     fill(gates, 1);

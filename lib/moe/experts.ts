@@ -1,5 +1,6 @@
 /** The fused MoE operation: gather, experts, gates, combine. @module */
 
+import { accumulateMask, writeGradients } from "../autograd/contribute.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
@@ -58,28 +59,29 @@ export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
     backward(gradients) {
       const dy = gradients.of(y);
       if (dy === null) return;
-      const targets = [x, w1, w2, gates].map((tensor) => gradients.into(tensor));
-      const [dx, dw1, dw2, dgates] = targets;
-      k.check(
-        k.symbols.remoe_experts_gradient(
-          k.handle,
-          dx?.tensor.address ?? 0n,
-          dw1?.tensor.address ?? 0n,
-          dw2?.tensor.address ?? 0n,
-          dgates?.tensor.address ?? 0n,
-          dy.address,
-          h?.address ?? 0n,
-          x.address,
-          w1.address,
-          w2.address,
-          gates.address,
-          plan.address,
-          kept,
-          ...sizes,
-          targets.reduce((mask, target, i) => mask | (target?.accumulate ?? 0) << i, 0),
-        ),
-        "gradient of experts",
-      );
+      writeGradients(gradients, [x, w1, w2, gates], (targets) => {
+        const [dx, dw1, dw2, dgates] = targets;
+        k.check(
+          k.symbols.remoe_experts_gradient(
+            k.handle,
+            dx?.tensor.address ?? 0n,
+            dw1?.tensor.address ?? 0n,
+            dw2?.tensor.address ?? 0n,
+            dgates?.tensor.address ?? 0n,
+            dy.address,
+            h?.address ?? 0n,
+            x.address,
+            w1.address,
+            w2.address,
+            gates.address,
+            plan.address,
+            kept,
+            ...sizes,
+            accumulateMask(targets),
+          ),
+          "gradient of experts",
+        );
+      });
     },
   });
   return y;

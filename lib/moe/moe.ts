@@ -1,16 +1,19 @@
 /** The MoE layer: a router and its experts. @module */
 
+import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
 import type { KeptRows } from "./kept_rows.ts";
 import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
+import { requireStates } from "./router_input.ts";
 
 /** Settings of {@linkcode MoE}. */
 export interface MoEOptions<H extends number = number, E extends number = number> {
@@ -78,10 +81,27 @@ export class MoE<const H extends number = number, const E extends number = numbe
    *
    * @param device Where it lives.
    * @param options Router, sizes, initialisation.
-   * @throws {ConfigError} If the router's hidden size or the state's experts differ.
+   * @throws {ConfigError} If the router's hidden size or the state's experts differ, or a setting is
+   * out of its range.
    */
   constructor(device: Device, options: MoEOptions<H, E>) {
-    const { router, hidden, width, state = null, layer = 0 } = options;
+    requireOptions("build an MoE layer", options);
+    const { router, hidden, width, state = null, layer = 0, kept } = options;
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { outputDeviation = deviation / Math.SQRT2 } = options;
+    if (typeof router?.route !== "function") {
+      throw new ConfigError(
+        `Cannot build an MoE layer: router is ${shown(router)}, expected one such as a ReluRouter`,
+      );
+    }
+    requireSizes("build an MoE layer", {
+      hidden,
+      width,
+      "2 · width": 2 * width,
+      "router.experts": router.experts,
+    });
+    requireNumbers("build an MoE layer", { deviation, outputDeviation }, { least: 0 });
+    requireWhole("build an MoE layer", "layer", layer);
     if (router.hidden !== hidden) {
       throw new ConfigError(
         `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ${router.hidden}`,
@@ -96,16 +116,15 @@ export class MoE<const H extends number = number, const E extends number = numbe
     const memory = memoryOf(device);
     if (state !== null) requireStateOn("record routing in", memory, state);
     const prefix = options.name ?? "experts";
-    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     this.router = router;
-    this.#kept = options.kept ?? { rows: Infinity };
+    this.#kept = kept ?? { rows: Infinity };
     this.#state = state;
     this.#layer = layer;
     const { experts } = router;
     this.#w1 = ParameterTensor.make(memory, `${prefix}.w1`, [experts, hidden, 2 * width], true);
     this.#w2 = ParameterTensor.make(memory, `${prefix}.w2`, [experts, width, hidden], true);
     fillNormal(this.#w1, 0, deviation);
-    fillNormal(this.#w2, 0, options.outputDeviation ?? deviation / Math.SQRT2);
+    fillNormal(this.#w2, 0, outputDeviation);
   }
 
   /**
@@ -113,25 +132,27 @@ export class MoE<const H extends number = number, const E extends number = numbe
    *
    * @param x Hidden states `[T, H]`.
    * @returns The sum of the experts' results, and the routing.
-   * @throws {ShapeMismatchError} If the hidden size differs.
+   * @throws {ShapeMismatchError} If the hidden size differs, or the router's gates are not `[T, E]`.
    */
   forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
     const [states] = operands("run an MoE layer on", x, this.#w1);
-    if (states.shape.length !== 2 || states.shape[1] !== this.router.hidden) {
+    const [experts, hidden] = this.#w1.shape;
+    requireStates("run an MoE layer on", states, hidden, this.#w1);
+    const routing = this.router.route(x);
+    const [, gates] = operands("run experts with states and gates", x, routing?.gates);
+    const [tokens] = states.shape;
+    if (gates.shape.length !== 2 || gates.shape[0] !== tokens || gates.shape[1] !== experts) {
       throw new ShapeMismatchError(
-        `Cannot run an MoE layer of hidden size ${this.router.hidden} on ${
-          showShape(states.shape)
-        }`,
+        `Cannot run ${experts} experts on ${tokens} tokens with gates of shape ` +
+          `${showShape(gates.shape)}: the router must give [${tokens}, ${experts}]`,
       );
     }
-    const routing = this.router.route(x);
-    const [, gates] = operands("run experts with states and gates", x, routing.gates);
     const plan = dispatchPlan(gates);
     const recording = states.memory.recorder !== null;
     if (recording && this.#state !== null && routing instanceof Routed) {
       routing.recordIn(this.#state, this.#layer, plan);
     }
-    const keptRows = Math.min(this.#kept.rows, planCapacity(gates));
+    const keptRows = keptOf(this.#kept, planCapacity(gates));
     const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
@@ -152,4 +173,10 @@ export class MoE<const H extends number = number, const E extends number = numbe
     this.#w1[Symbol.dispose]();
     this.#w2[Symbol.dispose]();
   }
+}
+
+/** Rows to keep, of all that a plan has room for. */
+function keptOf({ rows }: KeptRows, capacity: number): number {
+  if (rows !== Infinity) requireWhole("run an MoE layer", "kept.rows", rows);
+  return Math.min(rows, capacity);
 }

@@ -1,13 +1,22 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import {
+  requireNumbers,
+  requireOneOf,
+  requireOptions,
+  requireSizes,
+  requireText,
+  shown,
+} from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { showShape } from "../tensor/shape_math.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
+import { requireStates } from "./router_input.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
 
@@ -67,12 +76,9 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  /** Size of a token's hidden state. */
-  readonly hidden: H;
-  /** Number of experts. */
-  readonly experts: E;
-  /** Active experts wanted for each token. */
-  readonly active: number;
+  readonly #hidden: H;
+  readonly #experts: E;
+  readonly #active: number;
   readonly #weight: ParameterTensor<readonly [H, E]>;
   readonly #balance: number;
   readonly #alpha: number;
@@ -86,34 +92,61 @@ export class ReluRouter<const H extends number = number, const E extends number 
    *
    * @param device Where it lives.
    * @param options Sizes, target and regularisation.
-   * @throws {ConfigError} If `active` is not between 0 and `experts`.
+   * @throws {ConfigError} If `active` is not between 0 and `experts`, or a setting is out of its range.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
+    requireOptions("build a ReLU router", options);
     const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    if (!(active > 0 && active <= experts)) {
+    const { layers = 1, microBatches = 1, state, lambda, name = "gate.weight" } = options;
+    requireSizes("build a ReLU router", { hidden, experts, layers, microBatches });
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireNumbers("build a ReLU router", { alpha }, { above: 0 });
+    requireNumbers(
+      "build a ReLU router",
+      { lambda: lambda === undefined ? 0 : lambda, deviation },
+      { least: 0 },
+    );
+    requireOneOf("build a ReLU router", "balance", balance, ["load", "plain", "none"]);
+    requireText("build a ReLU router", "name", name);
+    if (!(Number.isFinite(active) && active > 0 && active <= experts)) {
       throw new ConfigError(
         `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
       );
     }
     const memory = memoryOf(device);
-    this.hidden = hidden;
-    this.experts = experts;
-    this.active = active;
+    if (state !== undefined) requireStateOn("route with", memory, state);
+    this.#hidden = hidden;
+    this.#experts = experts;
+    this.#active = active;
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
-    this.#share = 1 / ((options.layers ?? 1) * (options.microBatches ?? 1));
-    this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device, { experts });
-    requireStateOn("route with", memory, this.#state);
-    if (options.lambda !== undefined) this.#state.setLambda(options.lambda);
+    this.#share = 1 / (layers * microBatches);
+    this.#ownsState = state === undefined;
+    this.#state = state ?? new StepState(device, { experts });
+    if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
     this.#weight = ParameterTensor.make(
       memory,
-      options.name ?? "gate.weight",
+      name,
       [hidden, experts],
       true,
     );
-    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+    fillNormal(this.#weight, 0, deviation);
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#hidden;
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#experts;
+  }
+
+  /** Active experts wanted for each token. */
+  get active(): number {
+    return this.#active;
   }
 
   /** The coefficient of the L1 term. */
@@ -132,8 +165,14 @@ export class ReluRouter<const H extends number = number, const E extends number 
    *
    * @param sparsity The sparsity of the step, over all of its tokens.
    * @returns The new λ.
+   * @throws {RangeError} If the sparsity is no finite number.
    */
   adapt(sparsity: number): number {
+    if (!(sparsity >= 0 && sparsity <= 1 && typeof sparsity === "number")) {
+      throw new RangeError(
+        `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
+      );
+    }
     const tooDense = sparsity < 1 - this.active / this.experts;
     const { lambda } = this.#state;
     const moved = clampLambda(
@@ -153,13 +192,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const [states] = operands("route by ReLU", x, this.#weight);
-    const [tokens, hidden] = states.shape;
-    if (states.shape.length !== 2 || hidden !== this.hidden) {
-      throw new ShapeMismatchError(
-        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
-          `it needs [tokens, ${this.hidden}]`,
-      );
-    }
+    requireStates("route by ReLU", states, this.#hidden, this.#weight);
+    const [tokens] = states.shape;
     const { memory } = states;
     const { kernels: k } = memory;
     const gates = memory.allocate("f32", [tokens, this.experts] as const);

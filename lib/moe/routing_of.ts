@@ -1,10 +1,12 @@
 /** The routing that gates of one's own make. @module */
 
+import { requireNumbers, requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { binaryLayout, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, PLAN_HEADER } from "./dispatch_plan.ts";
 import { Routed } from "./routed.ts";
 import type { Routing } from "./router.ts";
@@ -17,13 +19,14 @@ export interface RoutingOptions {
 
 /**
  * Makes a routing of gates that were computed by other operations: what the `route` of a
- * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is above 0, and
+ * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, and
  * gives the gates their gradient. The routing has no regularisation of its own: add one to the loss.
  *
  * @param gates `[T, E]`, at least 0; 0 where a token is not routed.
  * @param options How many experts are wanted.
  * @returns The gates, with how many tokens each expert has.
  * @throws {ShapeMismatchError} If the gates have not two axes.
+ * @throws {ConfigError} If `active` is no number above 0.
  *
  * @example A router without weights
  * ```ts
@@ -62,13 +65,16 @@ export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
   options: RoutingOptions = {},
 ): Routing<T, E> {
-  const inner = internal(gates);
+  requireOptions("route by gates", options);
+  const { active = 1 } = options;
+  requireNumbers("route by gates", { active }, { above: 0 });
+  const [inner] = operands("route by gates,", gates);
   if (inner.shape.length !== 2) {
     throw new ShapeMismatchError(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,
     );
   }
-  return new Routed(inner, countTokens(inner), null, BalanceCode.none, options.active ?? 1);
+  return new Routed(inner, countTokens(inner), null, BalanceCode.none, active);
 }
 
 /** Tokens of each expert: how far its first row is from the next expert's. */

@@ -1,12 +1,20 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import {
+  requireNumbers,
+  requireOneOf,
+  requireOptions,
+  requireSizes,
+  requireText,
+} from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { showShape } from "../tensor/shape_math.ts";
-import { operands, type Tensor } from "../tensor/tensor.ts";
+import { operands } from "../tensor/operands.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { recordLinearRouter, Routed } from "./routed.ts";
+import { requireStates } from "./router_input.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
@@ -47,12 +55,9 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  /** Size of a token's hidden state. */
-  readonly hidden: H;
-  /** Number of experts. */
-  readonly experts: E;
-  /** Experts of each token. */
-  readonly active: number;
+  readonly #hidden: H;
+  readonly #experts: E;
+  readonly #active: number;
   readonly #weight: ParameterTensor<readonly [H, E]>;
   readonly #coefficient: number;
   readonly #renormalize: 0 | 1;
@@ -66,7 +71,14 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * to be renormalised: it would be 1 for every input and leave the router without gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
+    requireOptions("build a TopK router", options);
     const { hidden, experts, active = 1, renormalize = false } = options;
+    const { balanceCoefficient = 0.01, microBatches = 1, name = "gate.weight" } = options;
+    requireSizes("build a TopK router", { hidden, experts, microBatches });
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
+    requireText("build a TopK router", "name", name);
+    requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {
       throw new ConfigError(
         `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
@@ -79,18 +91,33 @@ export class TopKRouter<const H extends number = number, const E extends number 
       );
     }
     const memory = memoryOf(device);
-    this.hidden = hidden;
-    this.experts = experts;
-    this.active = active;
-    this.#coefficient = (options.balanceCoefficient ?? 0.01) / (options.microBatches ?? 1);
+    this.#hidden = hidden;
+    this.#experts = experts;
+    this.#active = active;
+    this.#coefficient = balanceCoefficient / microBatches;
     this.#renormalize = renormalize ? 1 : 0;
     this.#weight = ParameterTensor.make(
       memory,
-      options.name ?? "gate.weight",
+      name,
       [hidden, experts],
       true,
     );
-    fillNormal(this.#weight, 0, options.deviation ?? 0.01 * Math.sqrt(768 / hidden));
+    fillNormal(this.#weight, 0, deviation);
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#hidden;
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#experts;
+  }
+
+  /** Experts of each token. */
+  get active(): number {
+    return this.#active;
   }
 
   /** The weights `[hidden, experts]`. */
@@ -107,13 +134,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const [states] = operands("route by TopK", x, this.#weight);
-    const [tokens, hidden] = states.shape;
-    if (states.shape.length !== 2 || hidden !== this.hidden) {
-      throw new ShapeMismatchError(
-        `Cannot route ${showShape(states.shape)} with weights ${showShape(this.#weight.shape)}: ` +
-          `it needs [tokens, ${this.hidden}]`,
-      );
-    }
+    requireStates("route by TopK", states, this.#hidden, this.#weight);
+    const [tokens] = states.shape;
     const { memory } = states;
     const { kernels: k } = memory;
     const gates = memory.allocate("f32", [tokens, this.experts] as const);

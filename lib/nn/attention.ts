@@ -1,5 +1,6 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -56,7 +57,10 @@ export class Attention implements Disposable {
    * heads.
    */
   constructor(device: Device, options: AttentionOptions) {
+    requireOptions("build attention", options);
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
+    requireSizes("build attention", { hidden, heads, groups });
+    requireNumbers("build attention", { ropeBase }, { above: 0 });
     const { deviation = 0.02, outputDeviation = deviation } = options;
     const headDim = hidden / heads;
     if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {

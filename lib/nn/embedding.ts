@@ -1,5 +1,6 @@
 /** The embedding layer. @module */
 
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
@@ -40,7 +41,10 @@ export class Embedding implements Disposable {
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: EmbeddingOptions) {
+    requireOptions("build an embedding", options);
     const { vocabulary, hidden, deviation = 0.02, name = "embed_tokens.weight" } = options;
+    requireSizes("build an embedding", { vocabulary, hidden });
+    requireNumbers("build an embedding", { deviation }, { least: 0 });
     this.#table = ParameterTensor.make(memoryOf(device), name, [vocabulary, hidden], true);
     fillNormal(this.#table, 0, deviation);
   }

@@ -1,5 +1,6 @@
 /** The dense feed-forward network. @module */
 
+import { requireNumbers, requireOptions, requireSizes, requireText } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";
@@ -45,7 +46,13 @@ export class FeedForward implements Disposable {
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: FeedForwardOptions) {
+    requireOptions("build a feed-forward network", options);
     const { hidden, width = 4 * hidden, name = "mlp", deviation = 0.02 } = options;
+    const { outputDeviation = deviation } = options;
+    requireSizes("build a feed-forward network", { hidden, width });
+    requireSizes("build a feed-forward network", { "2 · width": 2 * width });
+    requireNumbers("build a feed-forward network", { outputDeviation }, { least: 0 });
+    requireText("build a feed-forward network", "name", name);
     this.#gateUp = new Linear(device, {
       input: hidden,
       output: 2 * width,
@@ -55,7 +62,7 @@ export class FeedForward implements Disposable {
     this.#down = new Linear(device, {
       input: width,
       output: hidden,
-      deviation: options.outputDeviation ?? deviation,
+      deviation: outputDeviation,
       name: `${name}.down_proj.weight`,
     });
   }

@@ -1,10 +1,13 @@
 /** Keys and values of the tokens a model has seen, for generation. @module */
 
+import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, internal, requireDevice, type Tensor } from "../tensor/tensor.ts";
-import { upload } from "../tensor/transfer.ts";
+import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
+import { elementCount, showShape } from "../tensor/shape_math.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { fill, upload } from "../tensor/transfer.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -19,6 +22,12 @@ export interface KeyValueCacheOptions {
   /** Tokens of a sequence there is room for. */
   readonly capacity: number;
 }
+
+/** Those of a cache's sizes which are its model's. */
+export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
+
+// A friend of KeyValueCache: a model asks whether a cache is one of its own.
+let modelSizesOf: (cache: KeyValueCache) => ModelSizes;
 
 /**
  * The turned keys and the values of the tokens before, so that a new token costs one row of the
@@ -53,13 +62,24 @@ export interface KeyValueCacheOptions {
  * ```
  */
 export class KeyValueCache implements Disposable {
-  /** Sequences. */
-  readonly batch: number;
-  /** Tokens of a sequence there is room for. */
-  readonly capacity: number;
+  readonly #batch: number;
+  readonly #capacity: number;
+  readonly #headDim: number;
+  /** Columns of a token's keys and values: `2 · groups · headDim`. */
+  readonly #row: number;
   readonly #memory: DeviceMemory;
-  readonly #layers: readonly DeviceTensor<"f32">[];
+  /** Keys and values of every layer, `[layers, batch, capacity, row]`. */
+  readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #onDevice: DeviceTensor<"i32">;
+
+  static {
+    modelSizesOf = (cache) => ({
+      layers: cache.#tokens.shape[0],
+      groups: cache.#row / (2 * cache.#headDim),
+      headDim: cache.#headDim,
+    });
+  }
+
   #lengths: number[];
 
   /**
@@ -67,33 +87,51 @@ export class KeyValueCache implements Disposable {
    *
    * @param device Where it lives.
    * @param options Sizes.
-   * @throws {ConfigError} If a size is below 1.
+   * @throws {ConfigError} If a size is no whole number of at least 1.
    */
   constructor(device: Device, options: KeyValueCacheOptions) {
+    requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
-    for (const [name, size] of Object.entries({ layers, groups, headDim, batch, capacity })) {
-      if (!Number.isInteger(size) || size < 1) {
-        throw new ConfigError(`Cannot make a cache with ${name} ${size}: it must be at least 1`);
-      }
-    }
-    this.batch = batch;
-    this.capacity = capacity;
+    requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
+    const row = 2 * groups * headDim;
+    requireSizes("make a cache", { "2 · groups · headDim": row });
+    this.#batch = batch;
+    this.#capacity = capacity;
+    this.#headDim = headDim;
+    this.#row = row;
     this.#memory = memoryOf(device);
-    const shape = [batch, capacity, 2 * groups * headDim];
-    this.#layers = Array.from({ length: layers }, () => this.#memory.allocateAtRoot("f32", shape));
-    this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    // One block for all layers: the device gives all of it or nothing.
+    this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row]);
+    try {
+      this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+    } catch (error) {
+      this.#tokens[Symbol.dispose]();
+      throw error;
+    }
+    fill(this.#onDevice, 0);
     this.#lengths = new Array(batch).fill(0);
+  }
+
+  /** Sequences. */
+  get batch(): number {
+    return this.#batch;
+  }
+
+  /** Tokens of a sequence there is room for. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** Tokens of each sequence. */
   get lengths(): readonly number[] {
-    return this.#lengths;
+    return [...this.#lengths];
   }
 
   /**
    * Sets the tokens of each sequence, once a layer's keys and values are there.
    *
    * @param lengths Tokens of each sequence, at most the capacity.
+   * @throws {RangeError} If they are not as many as sequences, or one is out of range.
    *
    * @example
    * ```ts
@@ -108,6 +146,15 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   setLengths(lengths: readonly number[]): void {
+    if (!Array.isArray(lengths) || lengths.length !== this.#batch) {
+      throw new RangeError(
+        `Cannot set the lengths of ${this.#batch} sequences to ${shown(lengths)}: ` +
+          `an array with one for each is needed`,
+      );
+    }
+    for (const [b, length] of lengths.entries()) {
+      requireWhole("set the tokens of a cache", `lengths[${b}]`, length, { most: this.#capacity });
+    }
     this.#lengths = [...lengths];
     upload(this.#onDevice, Int32Array.from(lengths));
   }
@@ -126,7 +173,9 @@ export class KeyValueCache implements Disposable {
    *
    * @param layer Which layer.
    * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
-   * @param sequence Tokens of one sequence, S.
+   * @param sequence Tokens of one sequence, S, at most the capacity.
+   * @throws {RangeError} If there is no such layer, or no room for the sequence.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    *
    * @example
    * ```ts
@@ -142,15 +191,17 @@ export class KeyValueCache implements Disposable {
    * ```
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const source = internal(qkv);
+    const [source] = operands("fill a cache with", qkv);
     requireDevice("cache", this.#memory, source);
-    const target = this.#layers[layer]!;
+    const target = this.#addressOf("fill a cache", layer);
+    requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
+    this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
     const [, stride = 0] = source.shape;
-    const row = target.shape[2]!;
+    const row = this.#row;
     const { kernels: k } = this.#memory;
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
-      const to = target.address + BigInt(4 * b * this.capacity * row);
+      const to = target + BigInt(4 * b * this.capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -163,6 +214,8 @@ export class KeyValueCache implements Disposable {
    * @param qkv The projection `[batch, columns]`; it is overwritten.
    * @param heads Query heads.
    * @param ropeBase Base of the rotary angles.
+   * @throws {RangeError} If there is no such layer, or no room for a token more.
+   * @throws {ShapeMismatchError} If the projection is not of this size.
    * @returns `[batch, heads · headDim]`.
    *
    * @example
@@ -183,11 +236,23 @@ export class KeyValueCache implements Disposable {
     heads: number,
     ropeBase: number,
   ): Tensor<"f32", readonly [number, number]> {
-    const source = internal(qkv);
+    const operation = "attend with a cache";
+    const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const cache = this.#layers[layer]!;
-    const [, stride] = source.shape;
-    const headDim = (stride - cache.shape[2]!) / heads;
+    const cache = this.#addressOf(operation, layer);
+    const headDim = this.#headDim;
+    const groups = this.#row / (2 * headDim);
+    requireWhole(operation, "heads", heads, { least: 1 });
+    requireNumbers(operation, { ropeBase }, { above: 0 });
+    if (heads % groups !== 0) {
+      throw new RangeError(
+        `Cannot ${operation} of ${groups} groups: heads is ${heads}, expected a multiple of groups`,
+      );
+    }
+    const stride = heads * headDim + this.#row;
+    this.#requireShape(operation, source, this.#batch, stride, stride);
+    this.requireRoom();
+    overwritten(operation, source);
     const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
     const { kernels: k } = this.#memory;
     k.check(
@@ -195,12 +260,12 @@ export class KeyValueCache implements Disposable {
         k.handle,
         out.address,
         source.address,
-        cache.address,
+        cache,
         this.#onDevice.address,
         this.batch,
         this.capacity,
         heads,
-        cache.shape[2]! / (2 * headDim),
+        groups,
         headDim,
         stride,
         ropeBase,
@@ -210,9 +275,32 @@ export class KeyValueCache implements Disposable {
     return out as unknown as Tensor<"f32", readonly [number, number]>;
   }
 
+  /** Device address of a layer's keys and values. */
+  #addressOf(operation: string, layer: number): bigint {
+    const [layers, ...rest] = this.#tokens.shape;
+    requireWhole(operation, "layer", layer, { most: layers - 1 });
+    return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
+  }
+
+  /** `[rows, columns]` from `least` columns on. */
+  #requireShape(
+    operation: string,
+    { shape }: DeviceTensor,
+    rows: number,
+    least: number,
+    most = Infinity,
+  ): void {
+    const [height, columns = 0] = shape;
+    if (shape.length === 2 && height === rows && columns >= least && columns <= most) return;
+    throw new ShapeMismatchError(
+      `Cannot ${operation} of ${this.#batch} sequences and a projection of shape ` +
+        `${showShape(shape)}: it needs [${rows}, ${least}${most === least ? "" : " or more"}]`,
+    );
+  }
+
   /** Frees the memory. */
   [Symbol.dispose](): void {
-    for (const layer of this.#layers) layer[Symbol.dispose]();
+    this.#tokens[Symbol.dispose]();
     this.#onDevice[Symbol.dispose]();
   }
 }
@@ -225,4 +313,20 @@ export interface LayerCache {
   readonly layer: number;
   /** Whole sequences from their start, else one token each. */
   readonly isPrefill: boolean;
+}
+
+/** Refuses what is no cache, or one for a model of other sizes: it would keep other columns. */
+export function requireCacheFor(operation: string, model: ModelSizes, cache: unknown): void {
+  if (!(cache instanceof KeyValueCache)) {
+    throw new TypeError(
+      `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
+    );
+  }
+  const { layers, groups, headDim } = modelSizesOf(cache);
+  if (layers === model.layers && groups === model.groups && headDim === model.headDim) return;
+  throw new ConfigError(
+    `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +
+      `${headDim}: the model has ${model.layers}, ${model.groups} and ${model.headDim}; ` +
+      `model.openCache() makes one that fits`,
+  );
 }

@@ -1,13 +1,22 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
+import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { largest, smallest } from "../extremes.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
-import { KeyValueCache, type KeyValueCacheOptions, type LayerCache } from "./key_value_cache.ts";
+import {
+  KeyValueCache,
+  type LayerCache,
+  type ModelSizes,
+  requireCacheFor,
+} from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
@@ -59,28 +68,38 @@ export interface LanguageModelOptions {
  * ```
  */
 export class LanguageModel implements Disposable {
-  /** Number of tokens of the vocabulary. */
-  readonly vocabulary: number;
+  readonly #vocabulary: number;
   readonly #embedding: Embedding;
   readonly #blocks: readonly TransformerBlock[];
   readonly #norm: RmsNorm;
   readonly #head: Linear;
   readonly #device: Device;
-  readonly #cacheSizes: Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
+  readonly #cacheSizes: ModelSizes;
 
   /**
    * Makes a model with random weights.
    *
    * @param device Where it lives.
    * @param options Sizes, initialisation, feed-forward layers.
-   * @throws {ConfigError} If heads or groups do not divide.
+   * @throws {ConfigError} If heads or groups do not divide, or a setting is out of its range.
    */
   constructor(device: Device, options: LanguageModelOptions) {
+    requireOptions("build a language model", options);
     const { vocabulary, layers, hidden, normEpsilon = 1e-5, feedForward } = options;
+    requireSizes("build a language model", { vocabulary, layers, hidden, heads: options.heads });
+    if (typeof feedForward !== "function") {
+      throw new ConfigError(
+        `Cannot build a language model: feedForward is ${
+          shown(feedForward)
+        }, expected a function ` +
+          `that makes a block's second half`,
+      );
+    }
     const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
     const outputDeviation = deviation / Math.sqrt(2 * layers);
     const { heads, groups = heads } = options;
-    this.vocabulary = vocabulary;
+    requireNumbers("build a language model", { deviation }, { least: 0 });
+    this.#vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
     this.#embedding = new Embedding(device, {
@@ -106,12 +125,26 @@ export class LanguageModel implements Disposable {
     });
   }
 
+  /** Number of tokens of the vocabulary. */
+  get vocabulary(): number {
+    return this.#vocabulary;
+  }
+
   /** Final hidden states, normalised. */
   #states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
     cached?: Pick<LayerCache, "cache" | "isPrefill">,
   ): Tensor<"f32", readonly [T, number]> {
+    const count = tokens?.shape?.[0];
+    requireWhole("run a language model", "sequence", sequence, { least: 1 });
+    if (tokens?.shape?.length !== 1 || count! % sequence !== 0) {
+      throw new ShapeMismatchError(
+        `Cannot run a language model on tokens ${
+          tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens)
+        }: it needs whole sequences of ${sequence}, one after the other`,
+      );
+    }
     let x = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
       x = block.forward(x, sequence, cached && { ...cached, layer });
@@ -195,7 +228,7 @@ export class LanguageModel implements Disposable {
    * ```
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
-    const count = tokens.shape[0];
+    const count = tokens?.shape?.[0];
     const last = rows<readonly [number]>(this.#states(tokens, count), count - 1, count);
     return this.#head.forward(last);
   }
@@ -235,7 +268,8 @@ export class LanguageModel implements Disposable {
    * @param sequences Token ids of each sequence, at least one; lengths may differ.
    * @param cache An empty cache for as many sequences.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
-   * @throws {RangeError} If the cache is of another size, or a sequence is empty.
+   * @throws {RangeError} If the cache is of another size, a sequence is empty, or a token is outside
+   * of the vocabulary.
    *
    * @example
    * ```ts
@@ -260,8 +294,11 @@ export class LanguageModel implements Disposable {
     sequences: readonly (readonly number[])[],
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
-    const longest = Math.max(...sequences.map(({ length }) => length));
-    const shortest = Math.min(...sequences.map(({ length }) => length));
+    requireCacheFor("read sequences", this.#cacheSizes, cache);
+    this.#requireIds("read sequences", sequences?.flat?.() ?? sequences);
+    const lengths = sequences.map((tokens) => tokens?.length ?? 0);
+    const longest = largest(lengths);
+    const shortest = smallest(lengths);
     if (sequences.length !== cache.batch || longest > cache.capacity || shortest < 1) {
       throw new RangeError(
         `Cannot read ${sequences.length} sequences of ${shortest} to ${longest} tokens into a ` +
@@ -285,7 +322,8 @@ export class LanguageModel implements Disposable {
    * @param tokens A token id a sequence.
    * @param cache What {@linkcode LanguageModel.prefill} left.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
-   * @throws {RangeError} If the cache is full, or for another number of sequences.
+   * @throws {RangeError} If the cache is full, for another number of sequences, or a token outside of
+   * the vocabulary.
    *
    * @example
    * ```ts
@@ -310,6 +348,8 @@ export class LanguageModel implements Disposable {
     tokens: readonly number[],
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
+    requireCacheFor("add tokens", this.#cacheSizes, cache);
+    this.#requireIds("add tokens", tokens);
     if (tokens.length !== cache.batch) {
       throw new RangeError(
         `Cannot add ${tokens.length} tokens to a cache for ${cache.batch} sequences: give one each`,
@@ -319,6 +359,16 @@ export class LanguageModel implements Disposable {
     const states = this.#states(this.#device.tokens(tokens), 1, { cache, isPrefill: false });
     cache.setLengths(cache.lengths.map((length) => length + 1));
     return this.#head.forward(states);
+  }
+
+  /** Refuses, before a cache is touched, what is no list of tokens of the vocabulary. */
+  #requireIds(operation: string, ids: unknown): void {
+    if (!Array.isArray(ids)) {
+      throw new TypeError(`Cannot ${operation}: ${shown(ids)} is no array of token ids`);
+    }
+    for (const id of ids) {
+      requireWhole(operation, "a token id", id, { most: this.#vocabulary - 1 });
+    }
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Linear projections. @module */
 
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
 import { matmul } from "../autograd/matmul.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
@@ -42,7 +43,10 @@ export class Linear<const I extends number = number, const O extends number = nu
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: LinearOptions<I, O>) {
+    requireOptions("build a linear layer", options);
     const { input, output, deviation = 0.02, name = "weight" } = options;
+    requireSizes("build a linear layer", { input, output });
+    requireNumbers("build a linear layer", { deviation }, { least: 0 });
     this.#weight = ParameterTensor.make(memoryOf(device), name, [input, output], true);
     fillNormal(this.#weight, 0, deviation);
   }

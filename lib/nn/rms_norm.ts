@@ -1,5 +1,6 @@
 /** The layer of RMSNorm. @module */
 
+import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { rmsNorm } from "../autograd/rms_norm.ts";
@@ -40,7 +41,10 @@ export class RmsNorm implements Disposable {
    * @param options Size and epsilon.
    */
   constructor(device: Device, options: RmsNormOptions) {
+    requireOptions("build an RMSNorm", options);
     const { hidden, epsilon = 1e-5, name = "weight" } = options;
+    requireSizes("build an RMSNorm", { hidden });
+    requireNumbers("build an RMSNorm", { epsilon }, { least: 0 });
     this.#epsilon = epsilon;
     this.#weight = ParameterTensor.make(memoryOf(device), name, [hidden], false);
     fill(this.#weight, 1);

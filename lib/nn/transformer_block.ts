@@ -1,8 +1,10 @@
 /** The LLaMA block. @module */
 
+import { requireOptions, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
 import type { LayerCache } from "./key_value_cache.ts";
@@ -98,6 +100,12 @@ export class TransformerBlock implements Disposable {
    * @throws {ConfigError} If heads or groups do not divide.
    */
   constructor(device: Device, options: TransformerBlockOptions) {
+    requireOptions("build a block", options);
+    if (typeof options.feedForward?.forward !== "function") {
+      throw new ConfigError(
+        `Cannot build a block: feedForward is ${shown(options.feedForward)}, expected a layer`,
+      );
+    }
     const { hidden, normEpsilon: epsilon = 1e-5, name = "layer" } = options;
     this.#attentionNorm = new RmsNorm(device, {
       hidden,

@@ -1,12 +1,14 @@
 /** AdamW over many tensors at once, with clipping by the global norm. @module */
 
+import { requireNumbers, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { type DeviceTensor, requireDevice, type Tensor } from "../tensor/tensor.ts";
+import { requireDevice } from "../tensor/operands.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
 /** Settings of {@linkcode AdamW}; the defaults are the paper's. */
@@ -88,30 +90,66 @@ export class AdamW implements Disposable {
    * @param device Where the parameters live.
    * @param parameters What to train.
    * @param options Rates, decay, clipping.
-   * @throws {ConfigError} If there is nothing to train.
+   * @throws {ConfigError} If there is nothing to train, a parameter comes twice, or a setting is out
+   * of its range.
    * @throws {DeviceError} If a parameter or the state lives on another device.
    */
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
+    requireOptions("optimise", options);
     const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
     const { weightDecay = 0.01, clip = 1 } = options;
+    requireNumbers("optimise", { lr, weightDecay, clip }, { least: 0 });
+    requireNumbers("optimise", { beta1, beta2 }, { least: 0, below: 1 });
+    requireNumbers("optimise", { epsilon }, { above: 0 });
     this.lr = lr;
     this.#options = { beta1, beta2, epsilon, weightDecay, clip };
     this.#memory = memoryOf(device);
-    this.#slots = Array.from(parameters, (parameter) => this.#slot(parameter));
-    if (this.#slots.length === 0) throw new ConfigError("Cannot optimise: there are no parameters");
+    if (options.state !== undefined) {
+      requireStateOn("optimise with", this.#memory, options.state);
+    }
+    // Frozen: moments() hands them out.
+    this.#slots = Object.freeze(
+      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter))),
+    );
     this.#ownsState = options.state === undefined;
     this.#state = options.state ?? new StepState(device);
-    requireStateOn("optimise with", this.#memory, this.#state);
     // The table is raw 64-bit words; f64 is the element type of that size.
     this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
     this.#writeTable();
   }
 
-  #slot(parameter: Parameter): Slot {
-    if (!(parameter instanceof ParameterTensor)) {
-      throw new TypeError(`Cannot optimise ${parameter.name}: it was not made by this library`);
+  /** The parameters, each once: one that came twice would take every step twice. */
+  #distinct(parameters: Iterable<Parameter>): ParameterTensor[] {
+    if (typeof parameters?.[Symbol.iterator] !== "function") {
+      throw new TypeError(
+        `Cannot optimise ${
+          shown(parameters)
+        }: a list of parameters is needed, as layer.parameters()`,
+      );
     }
-    requireDevice("optimise", this.#memory, parameter);
+    const list = Array.from(parameters, (parameter) => {
+      if (parameter instanceof ParameterTensor) return parameter;
+      throw new TypeError(
+        `Cannot optimise ${shown(parameter)}: it is no parameter of this library; ` +
+          `device.parameter() makes one`,
+      );
+    });
+    if (list.length === 0) throw new ConfigError("Cannot optimise: there are no parameters");
+    const seen = new Set<unknown>();
+    for (const { storage, name } of list) {
+      if (seen.has(storage)) {
+        throw new ConfigError(`Cannot optimise ${name}: it is listed twice; list it once`);
+      }
+      seen.add(storage);
+    }
+    for (const parameter of list) {
+      requireDevice("optimise", this.#memory, parameter);
+      void parameter.address; // refuses one that was disposed of
+    }
+    return list;
+  }
+
+  #slot(parameter: ParameterTensor): Slot {
     const first = this.#memory.allocateAtRoot("f32", parameter.shape);
     const second = this.#memory.allocateAtRoot("f32", parameter.shape);
     fill(first, 0);
@@ -145,6 +183,7 @@ export class AdamW implements Disposable {
    * Continues after a number of steps, for a resume: the bias corrections go on from there.
    *
    * @param steps Steps already taken.
+   * @throws {RangeError} If that is no whole number of at least 0.
    *
    * @example
    * ```ts
@@ -159,6 +198,7 @@ export class AdamW implements Disposable {
    * ```
    */
   resumeAt(steps: number): void {
+    requireWhole("resume the optimizer", "steps", steps);
     this.#steps = steps;
   }
 
@@ -170,14 +210,18 @@ export class AdamW implements Disposable {
    * corrections of the steps after it are those of one step more, which moves a weight by a quarter
    * less right after the first step and by less than 2 % less or more from the tenth on. Who reads
    * {@linkcode StepReadout.notFinite} can take it back: `optimizer.resumeAt(optimizer.steps - 1)`.
+   *
+   * @throws {ConfigError} If the learning rate is no finite number of at least 0.
+   * @throws {ReferenceError} If the optimizer, a parameter, a gradient or a moment was disposed of.
    */
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
+    requireNumbers("take a step", { lr: this.lr }, { least: 0 });
+    const table = this.#table.address;
+    this.#requireAlive();
     this.#steps++;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
-    // A parameter that no gradient reached in this step has a gradient of zero.
-    for (const { parameter } of this.#slots) void parameter.gradient;
     this.#state.writeInputs({
       learningRate: this.lr,
       biasCorrection1: 1 - beta1 ** this.#steps,
@@ -186,7 +230,6 @@ export class AdamW implements Disposable {
     });
     const { kernels: k } = this.#memory;
     const state = stateAddress(this.#state);
-    const table = this.#table.address;
     const count = this.#slots.length;
     k.check(
       k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
@@ -196,7 +239,16 @@ export class AdamW implements Disposable {
       k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
       "AdamW",
     );
+    for (const { parameter } of this.#slots) parameter.storage.writes++;
     this.zeroGradient();
+  }
+
+  /** The table has addresses; whoever has a tensor of it can have freed its memory. */
+  #requireAlive(): void {
+    for (const { parameter, first, second } of this.#slots) {
+      // A parameter that no gradient reached in this step gets a gradient of zero.
+      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+    }
   }
 
   /** Forgets all gradients. */

@@ -6,7 +6,7 @@ import type { KernelContext } from "../ffi/context.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
 import type { Recorder } from "./recorder.ts";
 import { MemoryScope, PauseScope } from "./scope.ts";
-import { elementCount, showShape } from "./shape_math.ts";
+import { elementCount, ownShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import { DeviceTensor } from "./tensor.ts";
@@ -50,7 +50,8 @@ export class DeviceMemory {
     dtype: D,
     shape: S,
   ): DeviceTensor<D, S> {
-    return new DeviceTensor(this, dtype, shape, this.#block(dtype, shape, scope), true);
+    const own = ownShape(shape);
+    return new DeviceTensor(this, dtype, own, this.#block(dtype, own, scope), true);
   }
 
   /** A block for `shape`, in the books of `scope`. */
@@ -81,6 +82,11 @@ export class DeviceMemory {
     this.kernels.free([storage.address]);
   }
 
+  /** Whether the device is closed, and every tensor of it dead. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   openScope(): MemoryScope {
     return this.push(new MemoryScope(this, this.#innermost, "scope"));
   }
@@ -96,20 +102,28 @@ export class DeviceMemory {
     return this.#innermost;
   }
 
+  /** Makes a scope the innermost. */
   push<T extends MemoryScope>(scope: T): T {
+    if (this.#closed) {
+      throw new DeviceError("Cannot open a scope: the device is closed", {
+        status: Status.invalidContext,
+        operation: "scope",
+      });
+    }
     this.#innermost = scope;
     return scope;
   }
 
-  /** Closes the innermost scope and frees what it holds in one call. */
+  /** Closes the innermost scope and frees what it holds in one call; twice is once. */
   closeScope(scope: MemoryScope): void {
-    if (this.#closed) return;
+    if (this.#closed || scope.closed) return;
     if (scope !== this.#innermost) {
       throw new Error(
         "Cannot close a scope while one opened later is still open: close them last in, first out",
         { cause: { closing: scope.site, stillOpen: this.#innermost.site } },
       );
     }
+    scope.closed = true;
     this.#innermost = scope.parent ?? scope;
     this.recorder = recorderAt(this.#innermost);
     this.#freeAll(scope);
@@ -143,6 +157,7 @@ export class DeviceMemory {
     if (this.#closed) return;
     for (let scope: MemoryScope | null = this.#innermost; scope !== null; scope = scope.parent) {
       for (const storage of scope.storages) storage.live = false;
+      scope.storages.clear();
     }
     this.#closed = true;
     this.kernels.close();

@@ -2,7 +2,8 @@
 
 import type { DeviceMemory } from "./device_memory.ts";
 import type { Storage } from "./storage.ts";
-import { internal, type Tensor } from "./tensor.ts";
+import { any, operands, requireDevice } from "./operands.ts";
+import type { Tensor } from "./tensor.ts";
 
 /**
  * Frees, when it closes, every tensor made while it was the innermost scope.
@@ -29,6 +30,7 @@ export interface Scope extends Disposable {
    *
    * @param tensor A tensor or a view; its whole memory moves.
    * @returns The same tensor.
+   * @throws {Error} If the scope is closed.
    */
   keep<T extends Tensor>(tensor: T): T;
 }
@@ -38,6 +40,8 @@ export class MemoryScope implements Scope {
   readonly storages: Set<Storage> = new Set();
   /** Index in the stack of scopes; the root is 0. */
   readonly depth: number;
+  /** Whether it has freed what it held; the memory says so. */
+  closed = false;
   /** Creation site, named when scopes close out of order. */
   readonly site: Error;
 
@@ -47,7 +51,9 @@ export class MemoryScope implements Scope {
   }
 
   keep<T extends Tensor>(tensor: T): T {
-    const kept = internal(tensor);
+    const [kept] = operands("keep", any<Tensor>(tensor));
+    requireDevice("keep", this.memory, kept);
+    if (this.closed) throw new Error("Cannot keep a tensor: the scope is closed");
     if (this.parent !== null && kept.storage.scope.depth >= this.depth) {
       this.move(kept.storage, this.parent);
       // A view may be all that the caller is left with: it must be able to free the memory.

@@ -17,6 +17,8 @@
  * @module
  */
 
+import { requireSizes } from "../arguments.ts";
+
 /** Sizes of the axes, outermost first; `readonly []` is a scalar. */
 export type Shape = readonly number[];
 
@@ -35,6 +37,7 @@ export interface DimBrand<Name extends string> {
  * @param _name Name of the axis, part of the type.
  * @param size The size.
  * @returns The size, branded with the name.
+ * @throws {ConfigError} If it is no whole number from 1 to 2^31 - 1.
  *
  * @example
  * ```ts
@@ -46,6 +49,7 @@ export interface DimBrand<Name extends string> {
  * ```
  */
 export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {
+  requireSizes("name an axis", { size });
   return size as Dim<Name>;
 }
 

@@ -1,28 +1,67 @@
 /** Shapes at run time: sizes, strides, broadcasting, and the layouts that kernels read. @module */
 
+import { LARGEST_SIZE, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { Shape } from "./shape.ts";
 
 /** Most axes a kernel layout holds. */
 const MAX_RANK = 8;
 
-/** Number of elements. Sizes must be positive integers. */
+/** Most elements whose bytes a number counts exactly. */
+const MOST_ELEMENTS = Math.floor(Number.MAX_SAFE_INTEGER / 8);
+
+/** A shape which its maker cannot change afterwards: the same where it is one already. */
+export function ownShape<S extends Shape>(shape: S): S {
+  if (!Array.isArray(shape)) {
+    throw new TypeError(
+      `Cannot make a tensor of shape ${shown(shape)}: a shape is an array of sizes, such as [2, 3]`,
+    );
+  }
+  return Object.isFrozen(shape) ? shape : Object.freeze([...shape]) as readonly number[] as S;
+}
+
+/** Number of elements. Sizes must be positive integers that an int32 holds. */
 export function elementCount(shape: Shape): number {
   let count = 1;
   for (const size of shape) {
-    if (!Number.isInteger(size) || size < 1) {
+    if (!Number.isInteger(size) || size < 1 || size > LARGEST_SIZE) {
       throw new RangeError(
-        `Cannot make a tensor of shape ${showShape(shape)}: every size must be a positive integer`,
+        `Cannot make a tensor of shape ${showShape(shape)}: every size must be a positive ` +
+          `integer of at most ${LARGEST_SIZE}`,
       );
     }
     count *= size;
   }
+  if (count > MOST_ELEMENTS) {
+    throw new RangeError(
+      `Cannot make a tensor of shape ${
+        showShape(shape)
+      }: it has more than ${MOST_ELEMENTS} elements`,
+    );
+  }
   return count;
 }
 
-/** `[2, 3]`. */
+/** A tensor as rows over its last axis; kernels take both numbers as int32. */
+export function rowsOf(
+  operation: string,
+  { shape, size }: { readonly shape: Shape; readonly size: number },
+): { rows: number; columns: number } {
+  const columns = shape.at(-1) ?? 1;
+  const rows = size / columns;
+  if (rows > LARGEST_SIZE) {
+    requireWhole(operation, `the number of rows of ${showShape(shape)}`, rows, {
+      least: 1,
+      most: LARGEST_SIZE,
+    });
+  }
+  return { rows, columns };
+}
+
+/** `[2, 3]`; whatever else is given for a shape, as it is. */
 export function showShape(shape: Shape): string {
-  return `[${shape.join(", ")}]`;
+  if (!Array.isArray(shape)) return shown(shape);
+  return `[${shape.map((size) => typeof size === "number" ? size : shown(size)).join(", ")}]`;
 }
 
 /** Elements between neighbours on each axis of a dense tensor. */
@@ -66,18 +105,13 @@ function broadcastStrides(operand: Shape, shape: Shape): number[] {
 /** Layout of `remoe_binary`. */
 export function binaryLayout(shape: Shape, a: Shape, b: Shape): Int32Array<ArrayBuffer> {
   checkRank(shape);
-  return Int32Array.from([
-    shape.length,
-    ...shape,
-    ...broadcastStrides(a, shape),
-    ...broadcastStrides(b, shape),
-  ]);
+  return layoutOf(shape, [...broadcastStrides(a, shape), ...broadcastStrides(b, shape)]);
 }
 
 /** Layout of `remoe_copy_strided`. */
 export function stridedLayout(shape: Shape, strides: readonly number[]): Int32Array<ArrayBuffer> {
   checkRank(shape);
-  return Int32Array.from([shape.length, ...shape, ...strides]);
+  return layoutOf(shape, strides);
 }
 
 /** Layout of `remoe_reduce`. */
@@ -86,11 +120,7 @@ export function reduceLayout(
   reduced: (axis: number) => boolean,
 ): Int32Array<ArrayBuffer> {
   checkRank(shape);
-  return Int32Array.from([
-    shape.length,
-    ...shape,
-    ...shape.map((_, axis) => reduced(axis) ? 1 : 0),
-  ]);
+  return layoutOf(shape, shape.map((_, axis) => reduced(axis) ? 1 : 0));
 }
 
 /** Layout that sums a gradient of shape `shape` down to a broadcast operand. */
@@ -100,6 +130,19 @@ export function unbroadcastLayout(shape: Shape, operand: Shape): Int32Array<Arra
     shape,
     (axis) => axis < missing || (operand[axis - missing] === 1 && shape[axis] !== 1),
   );
+}
+
+/** Rank, sizes, and what goes with them: an int32 would take a larger number for another one. */
+function layoutOf(shape: Shape, rest: readonly number[]): Int32Array<ArrayBuffer> {
+  for (const stride of rest) {
+    if (stride > LARGEST_SIZE) {
+      throw new RangeError(
+        `Cannot work on shape ${showShape(shape)}: rows lie ${stride} elements apart, at most ` +
+          `${LARGEST_SIZE} can be; work on parts of it`,
+      );
+    }
+  }
+  return Int32Array.from([shape.length, ...shape, ...rest]);
 }
 
 function checkRank(shape: Shape): void {

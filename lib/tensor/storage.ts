@@ -5,6 +5,10 @@ import type { MemoryScope } from "./scope.ts";
 /** A block of device memory; tensors and their views share it. */
 export class Storage {
   live = true;
+  /** How often it was overwritten after it was made: what a tape has saved must not change. */
+  writes = 0;
+  /** Whether somebody outside holds on to its content: a weight, or a watched tensor. */
+  isLeaf = false;
 
   constructor(
     readonly address: bigint,

@@ -1,9 +1,11 @@
 /** Moving numbers between the host and a device. @module */
 
+import { shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
 import { showShape } from "./shape_math.ts";
-import { type DeviceTensor, internal, type Tensor } from "./tensor.ts";
+import { any, operands } from "./operands.ts";
+import type { DeviceTensor, Tensor } from "./tensor.ts";
 
 /** Sets every element. */
 export function fill(tensor: DeviceTensor, value: number): void {
@@ -90,15 +92,18 @@ function hostArray(dtype: DType, bytes: Uint8Array<ArrayBuffer>): HostArrays[DTy
  * ```
  */
 export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]> {
-  return Promise.resolve(download(internal(tensor)));
+  const [source] = operands("read", any(tensor));
+  return Promise.resolve(download(source as DeviceTensor<D>));
 }
 
 /**
  * Overwrites a tensor with host numbers.
  *
- * @param tensor An f32, i32 or f64 tensor.
+ * @param tensor Any tensor; bf16 rounds to nearest even.
  * @param values As many numbers as the tensor has elements, row-major.
  * @throws {ShapeMismatchError} If the count differs.
+ * @throws {TypeError} If an element is no number.
+ * @throws {RangeError} If a tensor of integers is given anything else.
  *
  * @example
  * ```ts
@@ -112,17 +117,57 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  * ```
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {
-  const target = internal(tensor);
-  const list = Array.isArray(values) || ArrayBuffer.isView(values)
-    ? values as unknown as ArrayLike<number>
-    : Array.from(values);
+  const [target] = operands("write into", any(tensor));
+  const list = listOf(values);
   if (list.length !== target.size) {
     throw new ShapeMismatchError(
       `Cannot write ${list.length} values into a tensor of shape ${showShape(target.shape)}: ` +
         `it holds ${target.size}`,
     );
   }
+  requireElements(target.dtype, list);
+  target.storage.writes++;
   upload(target, encode(target.dtype, list));
+}
+
+/** Typed arrays whose every element is a number that an int32 holds. */
+const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
+
+/** Host values as something with a length. */
+export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<number> {
+  if (Array.isArray(values)) return values;
+  if (ArrayBuffer.isView(values) && !(values instanceof DataView)) {
+    return values as unknown as ArrayLike<number> & Iterable<number>;
+  }
+  if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
+    return Array.from(values);
+  }
+  throw new TypeError(`Cannot write ${shown(values)} into a tensor: give an array of numbers`);
+}
+
+/** Refuses elements that the tensor would hold as something else: text, fractions among integers. */
+function requireElements(dtype: DType, values: ArrayLike<number>): void {
+  if (dtype === "i32") {
+    if (INTEGER_ARRAYS.some((made) => values instanceof made)) return;
+    for (let i = 0; i < values.length; i++) {
+      if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
+        throw new RangeError(
+          `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
+            `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
+        );
+      }
+    }
+    return;
+  }
+  // The elements of a typed array are numbers, or bigints, which are as good as text.
+  if (ArrayBuffer.isView(values) && typeof values[0] === "number") return;
+  for (let i = 0; i < values.length; i++) {
+    if (typeof values[i] !== "number") {
+      throw new TypeError(
+        `Cannot write ${shown(values[i])} as element ${i} of a tensor: it needs numbers`,
+      );
+    }
+  }
 }
 
 /** Numbers in a tensor's element type. */

@@ -84,8 +84,16 @@ function last(key: string): string {
 }
 
 function show(value: unknown): string {
-  const json = JSON.stringify(value);
-  // JSON has no NaN or Infinity and would say null.
-  const shown = typeof value === "number" ? String(value) : json ?? String(value);
+  const shown = asJson(value);
   return shown.length > 80 ? `${shown.slice(0, 77)}...` : shown;
+}
+
+/** JSON has no NaN, Infinity or BigInt, and none for an object that holds itself. */
+function asJson(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return Deno.inspect(value, { depth: 1 });
+  }
 }

@@ -3,7 +3,7 @@
 import { areFinite, type FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { AdamW } from "../optim/adamw.ts";
-import { internal } from "../tensor/tensor.ts";
+import { unwrapped } from "../tensor/operands.ts";
 import { DivergenceError } from "./divergence_error.ts";
 
 /**
@@ -21,7 +21,7 @@ export function stepDivergence(
   parameters: Iterable<Parameter>,
 ): DivergenceError {
   for (const { name, gradient } of parameters) {
-    observer.check(internal(gradient), () => `the sum of the gradients of ${name}`);
+    observer.check(unwrapped(gradient), () => `the sum of the gradients of ${name}`);
   }
   const { found, finite } = observer;
   const where = found === null
@@ -42,9 +42,9 @@ export function stepDivergence(
  */
 export function firstUnsound(optimizer: AdamW): string | null {
   const named = optimizer.moments().flatMap(({ parameter, first, second }) => [
-    { name: `the weight ${parameter.name}`, tensor: internal(parameter) },
-    { name: `the first moment of ${parameter.name}`, tensor: internal(first) },
-    { name: `the second moment of ${parameter.name}`, tensor: internal(second) },
+    { name: `the weight ${parameter.name}`, tensor: unwrapped(parameter) },
+    { name: `the first moment of ${parameter.name}`, tensor: unwrapped(first) },
+    { name: `the second moment of ${parameter.name}`, tensor: unwrapped(second) },
   ]);
   // Nearly always all are sound, which one call finds out.
   if (areFinite(named.map(({ tensor }) => tensor))) return null;

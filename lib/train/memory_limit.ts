@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shown } from "../arguments.ts";
 import { requireConfig } from "./require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "./config.ts";
@@ -31,10 +32,13 @@ const GIB = 2 ** 30;
  * assertEquals(memoryLimit(parseConfig({ memory: { limit_gib: 2 } }), 2 ** 34), 2 ** 31);
  * ```
  */
-export function memoryLimit({ memory }: TrainConfig, deviceBytes: number): number {
-  requireConfig({ memory }, ["memory"]);
-  if (!(deviceBytes > 0)) {
-    throw new RangeError(`Cannot limit memory: deviceBytes is ${deviceBytes}, expected above 0`);
+export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
+  requireConfig(config, ["memory"]);
+  const { memory } = config;
+  if (!(typeof deviceBytes === "number" && deviceBytes > 0)) {
+    throw new RangeError(
+      `Cannot limit memory: deviceBytes is ${shown(deviceBytes)}, expected a number above 0`,
+    );
   }
   if (memory.limit_gib === null) return DEFAULT_SHARE * deviceBytes;
   const limit = memory.limit_gib * GIB;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { requireFinite, requireWhole } from "../arguments.ts";
+import { requireFinite, requireOptions, requireWhole } from "../arguments.ts";
 
 /** What the learning rate depends on besides the step. */
 export interface ScheduleOptions {
@@ -26,6 +26,7 @@ export interface ScheduleOptions {
  * `steps` the final rate. Later steps stay there.
  * @param options The curve.
  * @returns The learning rate.
+ * @throws {TypeError} If the options are no object.
  * @throws {RangeError} If a number of steps is no whole number, or a rate not finite.
  *
  * @example
@@ -40,8 +41,9 @@ export interface ScheduleOptions {
  * ```
  */
 export function learningRate(step: number, options: ScheduleOptions): number {
-  const { lr, warmup, steps, final_ratio } = options;
   const operation = "schedule the learning rate";
+  requireOptions(operation, options);
+  const { lr, warmup, steps, final_ratio } = options;
   for (const [name, value] of Object.entries({ step, warmup, steps })) {
     requireWhole(operation, name, value);
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { requireFinite } from "../arguments.ts";
+import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import type { RouterName } from "./config.ts";
 
@@ -76,6 +76,7 @@ export function initialStage(router: RouterName): StageState {
  * @param state The stage before the step.
  * @param step What the step measured.
  * @returns The stage after it.
+ * @throws {TypeError} If `state` or `step` is no object, or there is no such stage.
  * @throws {RangeError} If a figure is not finite.
  *
  * @example
@@ -90,8 +91,12 @@ export function initialStage(router: RouterName): StageState {
  * ```
  */
 export function advanceStage(state: StageState, step: StageObservation): StageState {
+  const operation = "advance the stage";
+  requireOptions(operation, state);
+  requireOptions(operation, step);
+  requireOneOf(operation, "state.stage", state.stage, ["dense", "sparsifying", "sparse"]);
   for (const name of ["step", "lambda", "l1_reg", "loss", "sparsity", "target"] as const) {
-    requireFinite("advance the stage", name, step[name]);
+    requireFinite(operation, name, step[name]);
   }
   if (state.stage === "dense" && step.lambda * step.l1_reg >= SIGNIFICANT * step.loss) {
     return { ...state, stage: "sparsifying", sparsifying_from: step.step };

@@ -8,7 +8,8 @@ import { DataError } from "../data/errors.ts";
 import { openTokenizer } from "../data/open_tokenizer.ts";
 import { textFiles } from "../data/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
-import { type DeviceTensor, internal } from "../tensor/tensor.ts";
+import { unwrapped } from "../tensor/operands.ts";
+import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { listCheckpoints } from "./checkpoint_folders.ts";
 import type { TrainConfig } from "./config.ts";
@@ -279,8 +280,8 @@ function* namedMoments(
   trainer: Trainer,
 ): Generator<{ name: string; tensor: DeviceTensor<"f32"> }> {
   for (const { parameter, first, second } of trainer.optimizer.moments()) {
-    yield { name: `${parameter.name}.exp_avg`, tensor: internal(first) };
-    yield { name: `${parameter.name}.exp_avg_sq`, tensor: internal(second) };
+    yield { name: `${parameter.name}.exp_avg`, tensor: unwrapped(first) };
+    yield { name: `${parameter.name}.exp_avg_sq`, tensor: unwrapped(second) };
   }
 }
 

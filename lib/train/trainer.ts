@@ -13,7 +13,7 @@ import { ConfigError } from "../errors.ts";
 import { LogitsError } from "../generate/logits_error.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
-import { internal } from "../tensor/tensor.ts";
+import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 import type { TrainConfig } from "./config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
@@ -277,7 +277,7 @@ export class Trainer implements Disposable {
         this.#device.tokens(batch.targets),
         batch.sequence,
       );
-      return download(internal(tokenLoss));
+      return download(unwrapped(tokenLoss));
     });
     if (Number.isFinite(metrics.valid_loss)) return metrics;
     throw this.#unusable("the loss of the validation");

@@ -11,7 +11,8 @@ import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
-import { type DeviceTensor, internal } from "../tensor/tensor.ts";
+import { unwrapped } from "../tensor/operands.ts";
+import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { TrainConfig } from "./config.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import type { TensorEntry } from "./write_safetensors.ts";
@@ -65,7 +66,7 @@ export function* modelEntries(
           yield* pieces(ordered, start, length, buffer);
           if (!isLast) return;
           // The parts are read in order: the last one lets go.
-          if (ordered !== internal(parameter)) ordered[Symbol.dispose]();
+          if (ordered !== unwrapped(parameter)) ordered[Symbol.dispose]();
           ordered = null;
         },
       };
@@ -84,7 +85,7 @@ export function loadModel(
   const targets: DeviceTensor<"f32">[] = [];
   for (const parameter of parameters) {
     const { view, order, parts } = layoutOf(parameter, config);
-    const target = internal(parameter);
+    const target = unwrapped(parameter);
     targets.push(target);
     using scope = target.memory.openScope();
     const ordered = isIdentity(order) ? target : scope.memory.allocate("f32", parameter.shape);
@@ -108,7 +109,7 @@ export function loadModel(
 
 /** The parameter itself, or a copy with the axes in the file's order, which is to be disposed of. */
 function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
-  const source = internal(parameter);
+  const source = unwrapped(parameter);
   if (isIdentity(order)) return source;
   const ordered = source.memory.allocateAtRoot("f32", parameter.shape);
   permuteInto(ordered, source, view, order);

@@ -15,6 +15,8 @@ export interface DispatchOptions {
   readonly spare?: number;
   /** An expert without tokens. */
   readonly emptyExpert?: number;
+  /** Gates to put in place of the first ones. */
+  readonly first?: readonly number[];
 }
 
 /**
@@ -38,11 +40,13 @@ export function drawGates(random: Random, options: DispatchOptions): Float32Arra
  * @returns The case.
  */
 export function dispatchPlanCase(options: DispatchOptions): OperationCase {
-  const { tokens, experts, density, spare = 0, emptyExpert } = options;
+  const { tokens, experts, density, spare = 0, emptyExpert, first = [] } = options;
   // The capacity is part of the call, so the gates are drawn before the case is made.
   const name = `dispatch_plan [${tokens},${experts}] density ${density} spare ${spare}` +
-    `${emptyExpert === undefined ? "" : ` expert ${emptyExpert} empty`}`;
+    `${emptyExpert === undefined ? "" : ` expert ${emptyExpert} empty`}` +
+    `${first.length === 0 ? "" : ` from ${first.map(String).join(" ")}`}`;
   const gates = drawGates(new Random(name), options);
+  gates.set(first);
   const plan = dispatchPlan(gates, tokens, experts);
   const capacity = Math.max(1, plan.rows + spare);
   const expected = planBuffer(plan, capacity);
@@ -99,4 +103,5 @@ export const DISPATCH_PLAN_CASES: readonly OperationCase[] = [
   dispatchPlanCase({ tokens: 65, experts: 1, density: 0.5, spare: 3 }),
   dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -1 }),
   dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -300 }),
+  dispatchPlanCase({ tokens: 33, experts: 9, density: 0.3, first: [NaN, -0, Infinity, 1e-45, 0] }),
 ];

@@ -75,6 +75,27 @@ export interface ReluRouterOptions extends RouterSizes {
   readonly withoutMask?: boolean;
   /** Makes every third token 0, whose logits are exactly 0: not active. */
   readonly zeroTokens?: boolean;
+  /** Puts numbers that are not finite into x, or into the last expert's weights. */
+  readonly special?: Special;
+}
+
+/** What a diverged run may hold, and where. */
+export type Special = "NaN token" | "infinite tokens" | "NaN expert" | "infinite expert";
+
+/** Plants what `special` says; the first token is made -0, whose gates are +0. */
+function plant(
+  special: Special,
+  { x, w }: { x: Float32Array; w: Float32Array },
+  { tokens, hidden, experts }: RouterSizes,
+): void {
+  x.fill(-0, 0, hidden);
+  const value = special.startsWith("NaN") ? NaN : Infinity;
+  if (special.endsWith("expert")) {
+    w[experts - 1] = value;
+    return;
+  }
+  x[hidden] = value;
+  if (special === "infinite tokens") x[(tokens - 1) * hidden] = -Infinity;
 }
 
 /**
@@ -86,11 +107,13 @@ export interface ReluRouterOptions extends RouterSizes {
 export function reluRouterCase(options: ReluRouterOptions): OperationCase {
   const { tokens, hidden, experts, openness = "half", withoutMask = false, zeroTokens = false } =
     options;
+  const { special } = options;
   const words = Math.ceil(experts / 32);
   const notes = [
     openness === "half" ? "" : ` ${openness} active`,
     withoutMask ? " without mask" : "",
     zeroTokens ? " with zero tokens" : "",
+    special === undefined ? "" : ` with ${special}`,
   ].join("");
   const logits = summed(hidden, 1 / Math.sqrt(hidden));
   return operationCase({
@@ -104,6 +127,7 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
       if (zeroTokens) {
         for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
       }
+      if (special !== undefined) plant(special, inputs, options);
       return inputs;
     },
     outputs: {
@@ -262,6 +286,13 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
   reluRouterCase({ tokens: 40, hidden: 24, experts: 32, openness: "all" }),
   reluRouterCase({ tokens: 40, hidden: 24, experts: 31, openness: "none" }),
   reluRouterCase({ tokens: 31, hidden: 16, experts: 5, zeroTokens: true }),
+  // No multiples of a tile: what lies past the edge must not be counted either.
+  ...(["NaN token", "infinite tokens", "NaN expert", "infinite expert"] as const).flatMap(
+    (special) => [
+      reluRouterCase({ tokens: 67, hidden: 20, experts: 9, special }),
+      reluRouterCase({ tokens: 33, hidden: 20, experts: 65, special }),
+    ],
+  ),
   ...(["none", "plain", "load"] as const).map(reluRouterInPlaceCase),
 ];
 

@@ -82,7 +82,7 @@ export function referencePlan(
   experts: number,
   capacity: number,
 ): Plan {
-  const isActive = (t: number, e: number): boolean => gates[t * experts + e]! > 0;
+  const isActive = (t: number, e: number): boolean => gates[t * experts + e] !== 0;
   const rowToken: number[] = [];
   const expertOffset = [0];
   const rowsOf: number[][] = Array.from({ length: tokens }, () => []);

@@ -58,8 +58,8 @@ Deno.test("each error is thrown where its kind of fault is", async () => {
   assertThrows(() => parseConfig({ steps: 0 }), ConfigError, "steps is 0");
 
   // What the kernels refuse comes back with their status and with the operation's name.
-  const tooLarge = 2 ** 31 - 1;
-  const memory = assertThrows(() => device.zeros([tooLarge, tooLarge]), DeviceError);
+  const most = 2 ** 31 - 1; // times 2¹⁸ elements: 2 PiB
+  const memory = assertThrows(() => device.zeros([most, 2 ** 18]), DeviceError);
   assertEquals([memory.status, memory.operation], [3, "allocate"]);
 
   const library = await assertRejects(

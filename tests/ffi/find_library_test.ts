@@ -11,6 +11,7 @@ import {
   type Surroundings,
   surroundings,
 } from "../../lib/ffi/mod.ts";
+import { SYMBOLS } from "../../lib/ffi/symbols.ts";
 import { buildLibrary, canBuild } from "./tiny_library.ts";
 
 const CPU_FILE: ReleaseFile = {
@@ -20,6 +21,21 @@ const CPU_FILE: ReleaseFile = {
   url: "https://example.com/libremoe_cpu.so",
   sha256: "0".repeat(64),
 };
+
+/** A partial CUDA library, on a machine without a GPU. */
+const CUDA_WITHOUT_DRIVER = `
+  int remoe_abi_version(void) { return ${ABI_VERSION}; }
+  int remoe_context_create(int ordinal, int threads, unsigned long* context, char* message,
+                           unsigned long length) {
+    strcpy(message, "no driver");
+    return ${Status.noDevice};
+  }`;
+
+/** The functions which it lacks, and those among them that training does not call. */
+const ALL_OTHERS = Object.keys(SYMBOLS).filter((name) =>
+  !["remoe_abi_version", "remoe_build_info", "remoe_context_create"].includes(name)
+);
+const PROBES = ALL_OTHERS.filter((name) => name.startsWith("remoe_probe_"));
 
 function facts(changes: Partial<Surroundings> = {}): Surroundings {
   return {
@@ -129,12 +145,10 @@ Deno.test({
   ignore: !canBuild(),
   async fn() {
     using cuda = buildLibrary(`
-      int remoe_abi_version(void) { return ${ABI_VERSION}; }
-      int remoe_context_create(int ordinal, int threads, unsigned long* context, char* message,
-                               unsigned long length) {
-        strcpy(message, "no driver");
-        return ${Status.noDevice};
-      }`);
+      ${CUDA_WITHOUT_DRIVER}
+      ${
+      ALL_OTHERS.map((name) => `int ${name}(void) { return ${Status.unsupported}; }`).join("\n")
+    }`);
     using checkout = checkoutWith({ cuda: cuda.path, cpu: await cpuLibrary() });
     const found = facts({ moduleUrl: checkout.moduleUrl });
     const { context, attempts } = await openContext({}, found);
@@ -142,6 +156,24 @@ Deno.test({
     assertEquals(context.library.buildInfo.backend, "cpu");
     assertEquals(attempts[0]?.backend, "cuda");
     assertStringIncludes(attempts[0]?.outcome ?? "", "no driver");
+    const error = await assertRejects(() => openContext({ kind: "cuda" }, found), DeviceError);
+    assertStringIncludes(error.message, "no driver");
+  },
+});
+
+Deno.test({
+  name: "`openContext()` of kind auto passes over a CUDA library that cannot train",
+  ignore: !canBuild(),
+  async fn() {
+    using cuda = buildLibrary(CUDA_WITHOUT_DRIVER);
+    using checkout = checkoutWith({ cuda: cuda.path, cpu: await cpuLibrary() });
+    const found = facts({ moduleUrl: checkout.moduleUrl });
+    const { context, attempts } = await openContext({}, found);
+    using _ = context;
+    assertEquals(context.library.buildInfo.backend, "cpu");
+    const reason = `it cannot train: it lacks ${ALL_OTHERS.length - PROBES.length} functions`;
+    assertStringIncludes(attempts[0]?.outcome ?? "", reason);
+    // Asked for by name, it is opened as far as its device: the tests of partial builds need it.
     const error = await assertRejects(() => openContext({ kind: "cuda" }, found), DeviceError);
     assertStringIncludes(error.message, "no driver");
   },

@@ -5,7 +5,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import { generate, type GenerateOptions, LogitsError } from "../../lib/generate/mod.ts";
 import { buildModel } from "../../lib/train/model.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
-import { internal } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
 import { upload } from "../../lib/tensor/transfer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -125,7 +125,7 @@ Deno.test("logits that are no numbers are an error that names prompt and token",
   using built = smallModel(device);
   const { model } = built;
   const norm = [...model.parameters()].find(({ name }) => name === "model.norm.weight")!;
-  upload(internal(norm), new Float32Array(32).fill(NaN));
+  upload(unwrapped(norm), new Float32Array(32).fill(NaN));
   const options = { device, model, tokenizer, tokens: 3 };
   const error = await assertRejects(() => texts(["a", "b"], options), LogitsError);
   assert(error.message.startsWith("Cannot generate token 1 of prompt 1: "), error.message);

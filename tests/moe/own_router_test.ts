@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   AdamW,
+  checkGradient,
   type Device,
   matmul,
   meanSquaredError,
@@ -106,4 +107,20 @@ Deno.test("gates need two axes", async () => {
   using device = await openDevice({ threads: 1 });
   const gates = device.ones([3]) as unknown as Tensor<"f32", readonly [number, number]>;
   assertThrows(() => routingOf(gates), ShapeMismatchError, "[3]");
+});
+
+Deno.test("states may be their own gates: both of their gradients count", async () => {
+  using device = await openDevice({ seed: 3 });
+  const router: Router = {
+    hidden: 8,
+    experts: 8,
+    active: 8,
+    route: (x) => routingOf(x),
+    parameters: () => [],
+    [Symbol.dispose]() {},
+  };
+  using moe = new MoE(device, { router, hidden: 8, width: 4, deviation: 0.5 });
+  const x = device.uniform([6, 8] as readonly [number, number], { low: 0.5, high: 1.5 });
+  const worst = await checkGradient((states) => moe.forward(states).output, [x]);
+  assert(worst.error < 0.01, `off by ${worst.error}`);
 });

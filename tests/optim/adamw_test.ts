@@ -2,13 +2,18 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import {
   AdamW,
   type AdamWOptions,
+  ConfigError,
   type Device,
   Linear,
   meanSquaredError,
+  MoE,
   type Parameter,
   read,
+  ReluRouter,
   RmsNorm,
+  square,
   StepState,
+  sum,
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
@@ -234,4 +239,92 @@ Deno.test("AdamW refuses an empty list, and frees what it took", async () => {
   assert(device.statistics().inUse > inUse);
   optimizer[Symbol.dispose]();
   assertEquals(device.statistics().inUse, inUse);
+});
+
+Deno.test("a parameter that is listed twice is refused: it would take every step twice", async () => {
+  using device = await openDevice();
+  using w = device.parameter([1], { name: "w", mean: 1, deviation: 0 });
+  assertThrows(() => new AdamW(device, [w, w]), ConfigError, "w: it is listed twice");
+  // Through two layers that share a router.
+  using router = new ReluRouter(device, { hidden: 4, experts: 2, name: "shared" });
+  using one = new MoE(device, { router, hidden: 4, width: 4 });
+  using two = new MoE(device, { router, hidden: 4, width: 4 });
+  const both = [...one.parameters(), ...two.parameters()];
+  assertThrows(() => new AdamW(device, both), ConfigError, "shared: it is listed twice");
+  const { blocks } = device.statistics();
+  assertThrows(() => new AdamW(device, [w, 1 as never]), TypeError, "no parameter");
+  assertEquals(device.statistics().blocks, blocks);
+});
+
+Deno.test("settings that are out of their range are refused", async () => {
+  using device = await openDevice();
+  using w = device.parameter([2]);
+  const wrong: readonly (readonly [keyof AdamWOptions, unknown])[] = [
+    ...(["lr", "weightDecay", "clip"] as const).flatMap((name) =>
+      [-1, NaN, Infinity, "1", null].map((value) => [name, value] as const)
+    ),
+    ...(["beta1", "beta2"] as const).flatMap((name) =>
+      [-0.1, 1, NaN, "0.9"].map((value) => [name, value] as const)
+    ),
+    ["epsilon", 0],
+  ];
+  for (const [name, value] of wrong) {
+    const options = { [name]: value } as AdamWOptions;
+    assertThrows(() => new AdamW(device, [w], options), ConfigError, `${name} is`);
+  }
+  using optimizer = new AdamW(device, [w]);
+  for (const steps of [-1, 0.5, NaN, "3"]) {
+    assertThrows(() => optimizer.resumeAt(steps as number), RangeError, "steps is");
+  }
+  optimizer.lr = NaN;
+  assertThrows(() => optimizer.step(), ConfigError, "lr is NaN");
+  assertEquals(optimizer.steps, 0);
+});
+
+Deno.test("an optimizer keeps the parameters it was given, and ends with them", async () => {
+  using device = await openDevice();
+  const w = device.parameter([2]);
+  using other = device.parameter([2]);
+  const list: Parameter[] = [w];
+  const optimizer = new AdamW(device, list);
+  list.push(other);
+  assertEquals(optimizer.moments().map(({ parameter }) => parameter), [w]);
+  w[Symbol.dispose]();
+  assertThrows(() => optimizer.step(), ReferenceError, "Cannot");
+  assertThrows(() => new AdamW(device, [w]), ReferenceError, "Cannot");
+  optimizer[Symbol.dispose]();
+  optimizer[Symbol.dispose]();
+  assertThrows(() => optimizer.step(), ReferenceError, "Cannot");
+});
+
+Deno.test("a step is refused once memory that it writes was freed, and changes nothing", async () => {
+  using device = await openDevice();
+  const frees: Readonly<Record<string, (weight: Parameter, optimizer: AdamW) => void>> = {
+    weight: (weight) => weight[Symbol.dispose](),
+    gradient: (weight) => weight.gradient[Symbol.dispose](),
+    moment: (_, optimizer) => optimizer.moments()[0]!.second[Symbol.dispose](),
+    optimizer: (_, optimizer) => optimizer[Symbol.dispose](),
+  };
+  for (const [name, free] of Object.entries(frees)) {
+    using weight = device.parameter([2]);
+    using optimizer = new AdamW(device, [weight]);
+    {
+      using tape = device.record();
+      tape.backward(sum(square(weight)));
+    }
+    free(weight, optimizer);
+    assertThrows(() => optimizer.step(), ReferenceError, "after its memory was freed", name);
+    assertEquals(optimizer.steps, 0, name);
+  }
+});
+
+Deno.test("what moments() gives cannot be made another parameter's", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([2]);
+  using optimizer = new AdamW(device, [weight]);
+  const moments = optimizer.moments() as unknown as Record<string, unknown>[];
+  assertThrows(() => moments.length = 0, TypeError);
+  assertThrows(() => moments[0]!.parameter = device.parameter([4]), TypeError);
+  optimizer.step();
+  assertEquals(optimizer.steps, 1);
 });

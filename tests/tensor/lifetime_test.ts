@@ -19,11 +19,12 @@ Deno.test("a tensor whose scope has closed says so when it is used", async () =>
     dead = device.ones([2, 3]);
   }
   const alive = device.ones([2, 3]);
-  for (const use of [() => relu(dead), () => add(alive, dead)]) {
+  const uses = { relu: () => relu(dead), add: () => add(alive, dead) };
+  for (const [operation, use] of Object.entries(uses)) {
     assertThrows(
       use,
       ReferenceError,
-      "Cannot use a tensor of shape [2, 3] after its memory was freed",
+      `Cannot ${operation} a tensor of shape [2, 3] after its memory was freed`,
     );
   }
   await assertRejects(async () => await read(dead), ReferenceError, "scope.keep()");
@@ -88,12 +89,16 @@ Deno.test("closing a device kills its tensors and its scopes, quietly", async ()
   device.close();
   for (const dead of [x, y]) {
     assertThrows(() => relu(dead), DeviceError, "the device is closed");
-    await assertRejects(async () => await read(dead), ReferenceError, "[3]");
+    await assertRejects(async () => await read(dead), DeviceError, "[3]");
     dead[Symbol.dispose]();
   }
   scope[Symbol.dispose]();
   assertThrows(() => device.ones([1]), Error, "the device is closed");
   assertThrows(() => device.statistics(), Error, "the device is closed");
+  for (const open of [() => device.scope(), () => device.record(), () => device.noGradient()]) {
+    assertThrows(open, DeviceError, "Cannot open a scope: the device is closed");
+  }
+  assertEquals(device.leaks(), []);
 });
 
 Deno.test("leaks() lists what is alive, parameters included, with no site by default", async () => {

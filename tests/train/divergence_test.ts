@@ -4,7 +4,7 @@ import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.
 import { areFinite } from "../../lib/autograd/finite.ts";
 import { type ConfigLayer, DivergenceError, parseConfig } from "../../lib/train/mod.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { internal } from "../../lib/tensor/tensor.ts";
+import { unwrapped } from "../../lib/tensor/operands.ts";
 import { download, upload } from "../../lib/tensor/transfer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -27,9 +27,9 @@ function parameter(trainer: Trainer, name: string): Parameter {
 
 /** Overwrites one element. */
 function poison(tensor: Tensor<"f32">, value: number, index = 0): void {
-  const values = Float32Array.from(download(internal(tensor)));
+  const values = Float32Array.from(download(unwrapped(tensor)));
   values[index] = value;
-  upload(internal(tensor), values);
+  upload(unwrapped(tensor), values);
 }
 
 const WEIGHTS = [
@@ -78,7 +78,7 @@ Deno.test("a step names the operation that overflows where all weights are finit
     await t.step(name, () => {
       using trainer = openTrainer(device);
       const target = parameter(trainer, name);
-      upload(internal(target), new Float32Array(target.size).fill(scale));
+      upload(unwrapped(target), new Float32Array(target.size).fill(scale));
       const error = assertThrows(() => trainer.step(), DivergenceError);
       assertMatch(error.tensor, /^the (output of|gradient) /);
       assertMatch(error.tensor, tensor);
@@ -120,7 +120,7 @@ Deno.test("weights and moments that are not finite are not worth saving", async 
 Deno.test("`areFinite()` finds any element of any tensor, and takes the largest for finite", async () => {
   using device = await openDevice();
   using _scope = device.scope();
-  const tensors = [1, 7, 1000].map((size) => internal(device.full([size], 3.4e38)));
+  const tensors = [1, 7, 1000].map((size) => unwrapped(device.full([size], 3.4e38)));
   assert(areFinite([]));
   assert(areFinite(tensors));
   for (const tensor of tensors) {

@@ -17,7 +17,7 @@ export interface DispatchPlan {
 /**
  * Plans the dispatch: rows expert by expert, tokens ascending within each.
  *
- * @param gates [T, E], above 0 where a token is routed.
+ * @param gates [T, E], other than 0 where a token is routed.
  * @param tokens T.
  * @param experts E.
  * @returns The plan.
@@ -32,7 +32,7 @@ export function dispatchPlan(
   const rowsOfToken = Array.from({ length: tokens }, (): number[] => []);
   for (let e = 0; e < experts; e++) {
     for (let t = 0; t < tokens; t++) {
-      if (!(gates[t * experts + e]! > 0)) continue;
+      if (gates[t * experts + e] === 0) continue;
       rowsOfToken[t]!.push(rowToken.length);
       rowToken.push(t);
     }

@@ -23,7 +23,7 @@ export function reluGates(logits: Float64Array): Float64Array {
  *
  * @param gates [T, E].
  * @param experts E.
- * @returns Bits and counts of the gates above 0.
+ * @returns Bits and counts of the gates other than 0, NaN included.
  */
 export function routingOf(gates: ArrayLike<number>, experts: number): Routing {
   const tokens = gates.length / experts;
@@ -32,7 +32,7 @@ export function routingOf(gates: ArrayLike<number>, experts: number): Routing {
   const counts = new Int32Array(experts);
   for (let t = 0; t < tokens; t++) {
     for (let e = 0; e < experts; e++) {
-      if (!(gates[t * experts + e]! > 0)) continue;
+      if (gates[t * experts + e] === 0) continue;
       mask[t * words + (e >> 5)]! |= 1 << (e & 31);
       counts[e]!++;
     }

@@ -1,0 +1,51 @@
+/** What random tensors are drawn from, checked. @module */
+
+import { requireFinite, requireOptions } from "../arguments.ts";
+
+/** Settings of random tensors. */
+export interface NormalOptions {
+  /** Centre of the distribution. Default 0. */
+  mean?: number;
+  /** Standard deviation. Default 1. */
+  deviation?: number;
+}
+
+/** Settings of uniform tensors. */
+export interface UniformOptions {
+  /** Least value. Default 0. */
+  low?: number;
+  /** Upper bound, never reached. Default 1. */
+  high?: number;
+}
+
+/** Refuses what is not finite in fp32, in which kernels draw. */
+function requireFp32(operation: string, name: string, value: unknown): void {
+  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value);
+}
+
+/** Mean and deviation; `usual` is the deviation where none is given. */
+export function normalOf(
+  operation: string,
+  options: NormalOptions,
+  usual: number,
+): Required<NormalOptions> {
+  requireOptions(operation, options);
+  const { mean = 0, deviation = usual } = options;
+  requireFp32(operation, "mean", mean);
+  requireFp32(operation, "deviation", deviation);
+  if (deviation >= 0) return { mean, deviation };
+  throw new RangeError(`Cannot ${operation}: deviation is ${deviation}, expected at least 0`);
+}
+
+/** Both bounds. */
+export function uniformOf(operation: string, options: UniformOptions): Required<UniformOptions> {
+  requireOptions(operation, options);
+  const { low = 0, high = 1 } = options;
+  requireFp32(operation, "low", low);
+  requireFp32(operation, "high", high);
+  requireFp32(operation, "high - low", high - low);
+  if (low <= high) return { low, high };
+  throw new RangeError(
+    `Cannot ${operation} from ${low} to ${high}: low must not be above high`,
+  );
+}

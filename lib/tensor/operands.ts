@@ -1,0 +1,145 @@
+/** The one check between the tensors a caller gives and the addresses that kernels get. @module */
+
+import { shown } from "../arguments.ts";
+import { DeviceError } from "../errors.ts";
+import { Status } from "../ffi/codes.ts";
+import type { DeviceMemory } from "./device_memory.ts";
+import { type DType, DTYPE_BYTES } from "./dtype.ts";
+import { showShape } from "./shape_math.ts";
+import type { Shape } from "./shape.ts";
+import { DeviceTensor, type Tensor } from "./tensor.ts";
+
+/** An operand that need not be fp32. */
+class Typed<T extends Tensor> {
+  constructor(readonly tensor: T, readonly dtypes: readonly DType[]) {}
+}
+
+const INTEGERS: readonly DType[] = ["i32"];
+const ALL = Object.keys(DTYPE_BYTES) as readonly DType[];
+
+/** Marks an operand of one of these element types. */
+export function typed<T extends Tensor>(tensor: T, dtypes: readonly DType[]): Typed<T> {
+  return new Typed(tensor, dtypes);
+}
+
+/** Marks an operand of integers. */
+export function i32<T extends Tensor>(tensor: T): Typed<T> {
+  return new Typed(tensor, INTEGERS);
+}
+
+/** Marks an operand of any element type: only for what passes the type on. */
+export function any<T extends Tensor>(tensor: T): Typed<T> {
+  return new Typed(tensor, ALL);
+}
+
+/** An operand: an fp32 tensor, or one marked as another. */
+export type Operand = Tensor<"f32"> | Typed<Tensor>;
+
+/** The inner side of an operand. */
+type Inner<T> = T extends Typed<infer U> ? Inner<U>
+  : T extends Tensor<infer D, infer S> ? DeviceTensor<D, S>
+  : never;
+
+/**
+ * The inner sides of an operation's tensors. Types and shapes of TypeScript hold nobody who calls
+ * from JavaScript, so each is checked here, before anything is allocated: that it is a tensor, of
+ * an element type that the operation's kernel reads, alive, and on the device of the first.
+ *
+ * @param operation What the error says after "Cannot".
+ * @param tensors fp32 unless marked otherwise by {@linkcode i32}, {@linkcode typed} or {@linkcode any}.
+ * @returns The same tensors, in order.
+ * @throws {TypeError} If one is no tensor, or of another element type.
+ * @throws {ReferenceError} If the memory of one has been freed.
+ * @throws {DeviceError} If two live on different devices: an address means nothing to another one.
+ */
+export function operands<const T extends readonly Operand[]>(
+  operation: string,
+  ...tensors: T
+): { [I in keyof T]: Inner<T[I]> } {
+  const inner = new Array<DeviceTensor>(tensors.length);
+  for (let i = 0; i < tensors.length; i++) {
+    const given = tensors[i];
+    const tensor: unknown = given instanceof Typed ? given.tensor : given;
+    if (!(tensor instanceof DeviceTensor)) throw noTensor(operation, tensor, i, tensors.length);
+    const fits = given instanceof Typed
+      ? given.dtypes.includes(tensor.dtype)
+      : tensor.dtype === "f32";
+    if (!fits) throw wrongType(operation, tensor, given!, i, tensors.length);
+    tensor.requireAlive(operation);
+    inner[i] = tensor;
+    if (tensor.memory !== inner[0]!.memory) throw strangers(operation, inner[0]!, tensor);
+  }
+  return inner as { [I in keyof T]: Inner<T[I]> };
+}
+
+/** Says which operand is meant, where there are several. */
+function place(index: number, count: number): string {
+  return count === 1 ? "" : ` as operand ${index + 1} of ${count}`;
+}
+
+function noTensor(operation: string, value: unknown, index: number, count: number): TypeError {
+  return new TypeError(
+    `Cannot ${operation} ${shown(value)}${
+      place(index, count)
+    }: it was not made by a Device, as with ` +
+      `device.from(values, shape)`,
+  );
+}
+
+function wrongType(
+  operation: string,
+  { dtype, shape }: DeviceTensor,
+  given: Operand,
+  index: number,
+  count: number,
+): TypeError {
+  const [first = "f32", ...others] = given instanceof Typed ? given.dtypes : [];
+  return new TypeError(
+    `Cannot ${operation} ${dtype === "bf16" ? "a" : "an"} ${dtype} tensor of shape ${
+      showShape(shape)
+    }${place(index, count)}: ` +
+      `it takes ${[first, ...others].join(" or ")}; cast(x, "${first}") first`,
+  );
+}
+
+function strangers(operation: string, a: DeviceTensor, b: DeviceTensor): DeviceError {
+  return new DeviceError(
+    `Cannot ${operation} ${showShape(a.shape)} and ${
+      showShape(b.shape)
+    }: they live on two devices; ` +
+      `make both on one, or copy one with device.from(await read(x), x.shape)`,
+    { operation, status: Status.invalidArgument },
+  );
+}
+
+/** Refuses an object of another device than `memory`, such as a parameter or a step's state. */
+export function requireDevice(operation: string, memory: DeviceMemory, of: DeviceTensor): void {
+  if (of.memory === memory) return;
+  throw new DeviceError(
+    `Cannot ${operation} a tensor of shape ${showShape(of.shape)}: it lives on another device; ` +
+      `make both on one`,
+    { operation, status: Status.invalidArgument },
+  );
+}
+
+/**
+ * The same tensor, for an operation that overwrites it: refused where its owner goes on using the
+ * numbers. A tape refuses to differentiate an operation whose saved tensors were overwritten.
+ */
+export function overwritten<T extends DeviceTensor>(operation: string, tensor: T): T {
+  if (tensor.storage.isLeaf) {
+    throw new Error(
+      `Cannot ${operation} in place: the tensor of shape ${showShape(tensor.shape)} is a ` +
+        `parameter or watched; give a copy, scale(x, 1)`,
+    );
+  }
+  tensor.storage.writes++;
+  return tensor;
+}
+
+/** The inner side of a tensor that the library itself has made, whatever its type. */
+export function unwrapped<D extends DType, S extends Shape>(
+  tensor: Tensor<D, S>,
+): DeviceTensor<D, S> {
+  return operands("use", any(tensor))[0] as DeviceTensor<D, S>;
+}

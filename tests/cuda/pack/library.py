@@ -1,0 +1,133 @@
+"""The kernel library by ctypes: the part of remoe.h that the packed tests call."""
+
+import ctypes
+import json
+import os
+from array import array
+from ctypes import c_double, c_int32, c_uint64, c_void_p
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+GUARD = 256  # bytes before and behind a buffer
+GUARD_BYTE, POISON_BYTE = b"\xa5", b"\xff"  # four of the poison's are a NaN, and the integer -1
+
+U, I, D, P = c_uint64, c_int32, c_double, c_void_p
+SIGNATURES = {
+    "build_info": [P, U],
+    "context_create": [I, I, P, P, U],
+    "context_destroy": [U],
+    "context_message": [U, P, U],
+    "context_info": [U, P, U],
+    "memory_allocate": [U, U, P],
+    "memory_free": [U, P, I],
+    "copy_from_host": [U, U, P, U],
+    "copy_to_host": [U, P, U, U],
+    "copy": [U, U, U, U],
+    "event_create": [U, P],
+    "event_record": [U, U],
+    "event_elapsed": [U, U, U, P],
+    "relu_router_forward": [U, U, U, U, U, U, U, I, I, I],
+    "relu_router_gradient": [U, U, U, U, U, U, I, D, D, I, I],
+    "dispatch_plan": [U, U, U, I, I, I],
+}
+
+
+class DeviceFailure(Exception):
+    """A call of the library failed; the message is the library's."""
+
+
+class Library:
+    """An open library and a context of its first device."""
+
+    def __init__(self, path=os.path.join(FOLDER, "libremoe.so")):
+        self.functions = ctypes.CDLL(path)
+        for name, types in SIGNATURES.items():
+            getattr(self.functions, f"remoe_{name}").argtypes = types
+        self.build = json.loads(self._text(self.functions.remoe_build_info))
+        context, message = c_uint64(), ctypes.create_string_buffer(512)
+        create = self.functions.remoe_context_create
+        if create(0, 0, ctypes.byref(context), message, len(message)) != 0:
+            raise DeviceFailure(message.value.decode())
+        self.context = context.value
+
+    def call(self, name, *arguments):
+        """Calls remoe_`name` on the context."""
+        status = getattr(self.functions, f"remoe_{name}")(self.context, *arguments)
+        if status == 0:
+            return
+        message = self._text(self.functions.remoe_context_message, self.context)
+        raise DeviceFailure(f"{name} gives status {status}: {message}")
+
+    def info(self):
+        """What the library says of the device."""
+        return json.loads(self._text(self.functions.remoe_context_info, self.context))
+
+    def close(self):
+        """Closes the context, and with it all memory."""
+        self.call("context_destroy")
+
+    def events(self, count):
+        """Creates events."""
+        events = (c_uint64 * count)()
+        for i in range(count):
+            self.call("event_create", ctypes.addressof(events) + 8 * i)
+        return list(events)
+
+    def seconds(self, start, end):
+        """Waits, and gives the seconds between two recorded events."""
+        result = c_double()
+        self.call("event_elapsed", start, end, ctypes.byref(result))
+        return result.value
+
+    @staticmethod
+    def _text(function, *arguments):
+        buffer = ctypes.create_string_buffer(4096)
+        length = function(*arguments, buffer, len(buffer))
+        return buffer.raw[:length].decode()
+
+
+class Buffer:
+    """Device memory of the library between guards; an output starts as NaN."""
+
+    def __init__(self, library, code, count, values=None):
+        self.library, self.code, self.count = library, code, count
+        self.bytes = count * array(code).itemsize
+        content = POISON_BYTE * self.bytes if values is None else values.tobytes()
+        block = c_uint64()
+        library.call("memory_allocate", self.bytes + 2 * GUARD, ctypes.byref(block))
+        self.block, self.address = block.value, block.value + GUARD
+        self.write(GUARD_BYTE * GUARD + content + GUARD_BYTE * GUARD)
+
+    def write(self, content):
+        """Sets the whole block, guards included."""
+        self.library.call("copy_from_host", self.block, content, len(content))
+
+    def read(self):
+        """Reads the content back; fails where a guard was overwritten."""
+        whole = bytearray(self.bytes + 2 * GUARD)
+        target = (ctypes.c_char * len(whole)).from_buffer(whole)
+        self.library.call("copy_to_host", target, self.block, len(whole))
+        guard = GUARD_BYTE * GUARD
+        if whole[:GUARD] != guard or whole[GUARD + self.bytes :] != guard:
+            raise AssertionError("wrote outside of its output")
+        values = array(self.code)
+        values.frombytes(bytes(whole[GUARD : GUARD + self.bytes]))
+        return values
+
+    def free(self):
+        """Gives the memory back."""
+        self.library.call("memory_free", (c_uint64 * 1)(self.block), 1)
+
+
+def input_buffer(library, values):
+    """Device memory with the values of an array."""
+    return Buffer(library, values.typecode, len(values), values)
+
+
+def torch_or_reason():
+    """PyTorch, or why it is not used."""
+    try:
+        import torch
+
+        return torch, None
+    except (ImportError, OSError) as error:  # the latter where a library of its own is missing
+        return None, str(error)

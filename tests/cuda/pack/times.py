@@ -1,0 +1,108 @@
+"""Times of each function against the bytes it must move and the copy bandwidth measured here."""
+
+import argparse
+import itertools
+import statistics
+from array import array
+
+from library import Buffer, Library, input_buffer, torch_or_reason
+
+
+def median_seconds(library, call, repeats):
+    """The median of single calls between two events each, after three to warm up."""
+    for _ in range(3):
+        call()
+    pairs = [library.events(2) for _ in range(repeats)]
+    for start, end in pairs:
+        library.call("event_record", start)
+        call()
+        library.call("event_record", end)
+    return statistics.median(library.seconds(*pair) for pair in pairs)
+
+
+def copy_bandwidth(library, size, repeats=20):
+    """Bytes read and written per second by remoe_copy."""
+    source, target = Buffer(library, "b", size), Buffer(library, "b", size)
+    seconds = median_seconds(
+        library, lambda: library.call("copy", target.address, source.address, size), repeats)
+    source.free()
+    target.free()
+    return 2 * size / seconds if seconds > 0 else float("nan")
+
+
+def product_rate(size=8192, repeats=10):
+    """What PyTorch's bf16 product of square matrices reaches, or why it was not measured."""
+    torch, reason = torch_or_reason()
+    if torch is None:
+        return f"skipped: {reason}"
+    if not torch.cuda.is_available():
+        return "skipped: PyTorch sees no GPU"
+    # Random numbers: zeros draw less power, and would be multiplied at a higher clock.
+    a, b = (torch.randn(size, size, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        a @ b
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end) / 1e3)
+    return f"{2 * size**3 / statistics.median(times) / 1e12:.0f} TFLOP/s"
+
+
+def calls(library, tokens, hidden, experts):
+    """(name, bytes that must move, call) of each function; half of the gates are open."""
+    pairs, words = tokens * experts, (experts + 31) // 32
+    x = input_buffer(library, array("f", [1, -1, 0.5, -0.25]) * (tokens * hidden // 4))
+    signs = array("f", [0.01 if e % 2 else -0.01 for e in range(experts)])
+    w = input_buffer(library, signs + array("f", bytes(4 * (hidden - 1) * experts)))
+    gates, mask = Buffer(library, "f", pairs), Buffer(library, "i", tokens * words)
+    counts, sums = Buffer(library, "i", experts), Buffer(library, "f", experts)
+    dgates, dlogits = (Buffer(library, "f", pairs) for _ in range(2))
+    factor = input_buffer(library, array("d", [1.0]))
+    plan = Buffer(library, "i", 6 + experts + tokens + 2 * pairs)
+    inputs = tokens * hidden + hidden * experts
+    results = pairs + tokens * words + 2 * experts
+    yield "relu_router_forward", 4 * (inputs + results), lambda: library.call(
+        "relu_router_forward", gates.address, mask.address, counts.address, sums.address, x.address,
+        w.address, tokens, hidden, experts)
+    yield "relu_router_gradient", 12 * pairs, lambda: library.call(
+        "relu_router_gradient", dlogits.address, dgates.address, gates.address, counts.address,
+        factor.address, 2, 2.0, 1e-6, tokens, experts)
+    rows = plan_rows(gates)
+    yield "dispatch_plan", 4 * (pairs + 6 + experts + tokens + 2 * rows), lambda: library.call(
+        "dispatch_plan", plan.address, gates.address, tokens, experts, pairs)
+
+
+def plan_rows(gates):
+    """Rows that a plan of these gates has."""
+    return sum(gate != 0 for gate in gates.read())
+
+
+def main():
+    """Prints a row of a Markdown table per function and shape."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--small", action="store_true")
+    small = parser.parse_args().small
+    tokens, widths, repeats = (256, (64,), 3) if small else (16384, (768, 1536), 30)
+    library = Library()
+    size = (1 if small else 512) << 20
+    ceiling = copy_bandwidth(library, size, repeats)
+    print(f"copy of {size >> 20} MiB: {ceiling / 1e9:.1f} GB/s read and written", flush=True)
+    product = "skipped: small shapes alone" if small else product_rate()
+    print(f"bf16 product of 8192 x 8192 x 8192: {product}\n")
+    print("| function | T, D, E | median µs | GB/s | share of the copy |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    for hidden, experts in itertools.product(widths, (8, 32, 64, 128)):
+        for name, moved, call in calls(library, tokens, hidden, experts):
+            seconds = median_seconds(library, call, repeats)
+            rate = moved / seconds if seconds > 0 else float("nan")
+            print(f"| {name} | {tokens}, {hidden}, {experts} | {seconds * 1e6:.1f} | "
+                  f"{rate / 1e9:.1f} | {rate / ceiling:.2f} |", flush=True)
+    library.close()
+
+
+if __name__ == "__main__":
+    main()

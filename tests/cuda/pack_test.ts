@@ -1,0 +1,86 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { buildEmulated } from "../../kernels/build_cuda.ts";
+import { findCppCompiler, run } from "../../kernels/cuda_toolchain.ts";
+import { writePack } from "../../kernels/pack_cuda.ts";
+
+const python = (await run("python3", ["-c", "import sys; print(sys.executable)"])).stdout.trim();
+const compiler = await findCppCompiler();
+const reason = "reason" in compiler ? compiler.reason : python === "" ? "there is no python3" : "";
+const skipped = reason === "" ? "" : ` [skipped: ${reason}]`;
+const ignore = reason !== "";
+
+/** Without a network where the system lets a process leave it. */
+const offline = (await run("unshare", ["-n", "true"])).success ? ["unshare", "-n"] : [];
+
+/** A pack of the emulated library, in an empty folder. */
+async function packed(library: string): Promise<AsyncDisposable & { readonly folder: string }> {
+  const folder = await Deno.makeTempDir({ prefix: "remoe_pack" });
+  await writePack(`${folder}/pack`, { library, backend: "emulated", compress: false });
+  await Deno.mkdir(`${folder}/home`);
+  return {
+    folder,
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+/** Runs a pack with neither Deno nor anything of this checkout in reach; gives the log. */
+async function runPack(folder: string, ...args: string[]): Promise<{ code: number; log: string }> {
+  const path = `${python.replace(/\/[^/]*$/, "")}:/usr/bin:/bin`;
+  const { code } = await new Deno.Command("env", {
+    args: [
+      ...["-i", `HOME=${folder}/home`, `PATH=${path}`, ...offline],
+      ...["sh", `${folder}/pack/run.sh`, "--out", `${folder}/log`, ...args],
+    ],
+    cwd: folder,
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  const logs = [...Deno.readDirSync(`${folder}/log`)].map(({ name }) => name);
+  assertEquals(logs.length, 1);
+  return { code, log: await Deno.readTextFile(`${folder}/log/${logs[0]}`) };
+}
+
+/** The kernels, with an expert too many counted: gates stay right, counts do not. */
+async function miscounting(): Promise<string> {
+  const file = "relu_router.cu";
+  const url = new URL(`../../kernels/cuda/${file}`, import.meta.url);
+  const text = await Deno.readTextFile(url);
+  const right = "count += gate != 0.0f ? 1 : 0;";
+  assertStringIncludes(text, right);
+  const files = { [file]: text.replace(right, "count += 1;") };
+  const built = await buildEmulated({ mutant: { name: "miscounting", files } });
+  if (built.kind === "skipped") throw new Error(built.reason);
+  return built.path;
+}
+
+Deno.test(`the packed tests run from an empty folder, without network or Deno${skipped}`, {
+  ignore,
+}, async () => {
+  const built = await buildEmulated();
+  if (built.kind === "skipped") throw new Error(built.reason);
+  await using pack = await packed(built.path);
+  const { code, log } = await runPack(pack.folder);
+  assertEquals(code, 0, log);
+  assertStringIncludes(log, "no GPU took part");
+  assertStringIncludes(log, "Device: emulated");
+  for (const part of ["facts", "cases", "large", "times"]) {
+    assertStringIncludes(log, `| ${part} | ok |`);
+  }
+  for (const part of ["memcheck", "racecheck", "synccheck", "initcheck"]) {
+    assertStringIncludes(log, `| ${part} | skipped: compute-sanitizer sees GPUs alone`);
+  }
+  assertStringIncludes(log, "bf16 product of 8192 x 8192 x 8192: skipped: small shapes alone");
+  assertStringIncludes(log, "ok T=203 D=48 E=128");
+  assertStringIncludes(log, " 0 failed;");
+});
+
+Deno.test(`the packed tests fail where the kernels are wrong${skipped}`, { ignore }, async () => {
+  await using pack = await packed(await miscounting());
+  const { code, log } = await runPack(pack.folder, "--only", "facts,cases,large");
+  assertEquals(code, 1);
+  assertStringIncludes(log, "FAILED relu_router_forward [257,64]x[64,8]: counts");
+  assertStringIncludes(log, "FAILED T=203 D=48 E=8: counts");
+  assertStringIncludes(log, "| cases | FAILED: exit status 1 |");
+  assertStringIncludes(log, "| large | FAILED: exit status 1 |");
+  assertStringIncludes(log, "| times | skipped: not asked for |");
+});

@@ -1,0 +1,138 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  ConfigError,
+  DenseRouter,
+  Device,
+  mean,
+  MoE,
+  ReluRouter,
+  type Router,
+  type Routing,
+  routingOf,
+  ShapeMismatchError,
+  StepState,
+  type Tensor,
+  TopKRouter,
+} from "@remoe/remoe";
+
+const SIZES = { hidden: 8, experts: 4 };
+const NO_SIZES = [0, -1, 1.5, NaN, Infinity, 2 ** 31, "2", null, undefined];
+
+/** A router of a user's own, whose gates are what the test says. */
+class GivenGates implements Router {
+  readonly hidden = 8;
+  readonly experts = 4;
+  readonly active = 1;
+  constructor(readonly gates: () => Tensor) {}
+  route<T extends number>(): Routing<T> {
+    return { ...routingOf(this.gates() as never), gates: this.gates() as never };
+  }
+  parameters() {
+    return [];
+  }
+  [Symbol.dispose]() {}
+}
+
+Deno.test("routers refuse sizes and settings that are none", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+    assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
+    for (const name of ["hidden", "experts"]) {
+      for (const wrong of NO_SIZES) {
+        const options = { ...SIZES, [name]: wrong } as typeof SIZES;
+        assertThrows(() => new Made(device, options), ConfigError, "Cannot");
+      }
+    }
+  }
+  const relu = (options: object) => () => new ReluRouter(device, { ...SIZES, ...options });
+  assertThrows(relu({ balance: "loud" }), TypeError, 'balance is "loud"');
+  assertThrows(relu({ alpha: 0 }), ConfigError, "alpha is 0");
+  assertThrows(relu({ lambda: NaN }), ConfigError, "lambda is NaN");
+  assertThrows(relu({ active: "1" }), ConfigError, "1 of 4 experts");
+  assertThrows(relu({ microBatches: 0 }), ConfigError, "microBatches is 0");
+  assertThrows(relu({ state: {} }), TypeError, "no StepState");
+  const topk = (options: object) => () => new TopKRouter(device, { ...SIZES, ...options });
+  assertThrows(topk({ balanceCoefficient: -1 }), ConfigError, "balanceCoefficient is -1");
+  assertEquals(device.statistics().blocks, 0);
+});
+
+Deno.test("a router's sizes are not to be changed from outside", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+    using router = new Made(device, SIZES);
+    for (const name of ["hidden", "experts", "active"] as const) {
+      const value = router[name];
+      assertThrows(() => Object.assign(router, { [name]: 1000 }), TypeError);
+      assertEquals<number>(router[name], value);
+    }
+  }
+});
+
+Deno.test("`adapt()` takes a number alone", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using router = new ReluRouter(device, SIZES);
+  for (const wrong of [NaN, Infinity, "0.5", undefined]) {
+    assertThrows(() => router.adapt(wrong as number), RangeError, "sparsity is");
+  }
+});
+
+Deno.test("`MoE` refuses gates that are not one for each token and expert", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  const x = device.ones([5, 8]);
+  for (const shape of [[5, 3], [4, 4], [5, 1], [5, 8], [6, 4]]) {
+    using layer = new MoE(device, {
+      router: new GivenGates(() => device.ones(shape)),
+      hidden: 8,
+      width: 4,
+    });
+    assertThrows(() => layer.forward(x), ShapeMismatchError, "must give [5, 4]");
+  }
+  using layer = new MoE(device, {
+    router: new GivenGates(() => device.tokens([1])),
+    hidden: 8,
+    width: 4,
+  });
+  assertThrows(() => layer.forward(x), TypeError, "i32");
+});
+
+Deno.test("`MoE` refuses settings that are none", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using router = new ReluRouter(device, SIZES);
+  const { blocks } = device.statistics();
+  const make = (options: object) => () =>
+    new MoE(device, { router, hidden: 8, width: 4, ...options });
+  for (const wrong of NO_SIZES) assertThrows(make({ width: wrong }), ConfigError, "width");
+  assertThrows(make({ router: {} }), ConfigError, "router is");
+  assertThrows(make({ deviation: NaN }), ConfigError, "deviation is NaN");
+  assertThrows(make({ layer: -1 }), RangeError, "layer is -1");
+  using state = new StepState(device, { layers: 1, experts: 4 });
+  assertThrows(make({ state, layer: 1 }), ConfigError, "layer 1");
+  assertEquals(device.statistics().blocks, blocks + 1);
+  const kept = { rows: 0.5 };
+  using layer = new MoE(device, { router, hidden: 8, width: 4, kept });
+  assertThrows(() => layer.forward(device.ones([2, 8])), RangeError, "kept.rows is 0.5");
+});
+
+Deno.test("`StepState` refuses what is outside of its buffer or no number", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null]) {
+    const [size] = [wrong as number];
+    assertThrows(() => new StepState(device, { experts: size }), ConfigError, "experts is");
+    assertThrows(() => new StepState(device, { layers: size }), ConfigError, "layers is");
+  }
+  assertThrows(() => new StepState(device, { lambda: -1 }), ConfigError, "lambda is -1");
+  assertEquals(device.statistics().blocks, 0);
+  using state = new StepState(device);
+  const rule = { active: 1, tokens: 4, alpha: 1.2, floor: 0, ceiling: 1, adapt: true };
+  for (const name of ["active", "tokens", "alpha", "floor", "ceiling"]) {
+    assertThrows(() => state.updateLambda({ ...rule, [name]: NaN }), ConfigError, `${name} is NaN`);
+  }
+  assertThrows(() => state.setLambda(undefined as never), ConfigError, "lambda is undefined");
+  const loss = mean(device.ones([2]));
+  assertThrows(() => state.addLoss(loss, NaN), RangeError, "share is NaN");
+  assertThrows(() => state.addLoss(device.ones([2]) as never, 1), ShapeMismatchError, "a scalar");
+  assertThrows(() => Object.assign(state, { layers: 1000 }), TypeError);
+  state[Symbol.dispose]();
+  assertThrows(() => state.begin(), ReferenceError, "Cannot");
+  assertThrows(() => state.lambda, ReferenceError, "Cannot");
+});

@@ -1,0 +1,106 @@
+/** Arithmetic and elementwise functions. @module */
+
+import * as remoe from "@remoe/remoe";
+import type { DType } from "../../../lib/tensor/dtype.ts";
+import { demand, demandTensor, elements, type Entry, HostTensor } from "../entry.ts";
+
+const FLOATS: readonly DType[] = ["f32", "bf16"];
+
+function broadcastShape(a: readonly number[], b: readonly number[]): number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const left = a[a.length - rank + i] ?? 1;
+    const right = b[b.length - rank + i] ?? 1;
+    demand(left === right || left === 1 || right === 1, `shapes [${a}] and [${b}]`);
+    return Math.max(left, right);
+  });
+}
+
+/** Where element `index` of `out` lies in a tensor of `shape` that is broadcast to it. */
+function source(index: number, out: readonly number[], shape: readonly number[]): number {
+  let [rest, place, stride] = [index, 0, 1];
+  for (let axis = 1; axis <= out.length; axis++) {
+    const [whole, size] = [out.at(-axis)!, shape.at(-axis) ?? 1];
+    if (axis <= shape.length && size > 1) place += (rest % whole) * stride;
+    rest = Math.floor(rest / whole);
+    stride *= size;
+  }
+  return place;
+}
+
+/** An operation of two tensors whose shapes are broadcast. */
+export function broadcast(f: (a: number, b: number) => number) {
+  return (a: unknown, b: unknown): HostTensor => {
+    demandTensor(a, FLOATS);
+    demandTensor(b, FLOATS);
+    demand(a.dtype === b.dtype, `${a.dtype} and ${b.dtype}`);
+    const shape = broadcastShape(a.shape, b.shape);
+    const data = Array.from(
+      { length: elements(shape) },
+      (_, i) => f(a.data[source(i, shape, a.shape)]!, b.data[source(i, shape, b.shape)]!),
+    );
+    return new HostTensor(a.dtype, shape, data);
+  };
+}
+
+const BINARY: Record<string, (a: number, b: number) => number> = {
+  add: (a, b) => a + b,
+  subtract: (a, b) => a - b,
+  multiply: (a, b) => a * b,
+  divide: (a, b) => a / b,
+};
+
+const SHAPES: readonly [readonly number[], readonly number[]][] = [
+  [[2, 3], [2, 3]],
+  [[2, 3], [3]],
+  [[2, 1, 3], [4, 1]],
+];
+
+// deno-lint-ignore no-explicit-any
+type Function_ = (...args: any[]) => unknown;
+const functions = remoe as unknown as Record<string, Function_>;
+
+const binary: Entry[] = Object.entries(BINARY).flatMap(([of, f]) =>
+  SHAPES.map(([a, b]): Entry => ({
+    of,
+    variant: `[${a}] and [${b}]`,
+    make: (w) => [w.f32(a), w.f32(b)],
+    call: functions[of]!,
+    right: broadcast(f),
+  }))
+);
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+const UNARY: Record<string, (x: number, parameter: number) => number> = {
+  exp: Math.exp,
+  log: Math.log,
+  negate: (x) => -x,
+  relu: (x) => x > 0 ? x : 0,
+  sigmoid,
+  silu: (x) => x * sigmoid(x),
+  sqrt: Math.sqrt,
+  square: (x) => x * x,
+  tanh: Math.tanh,
+  isPositive: (x) => x > 0 ? 1 : 0,
+  scale: (x, factor) => x * factor,
+  shift: (x, offset) => x + offset,
+};
+
+const unary: Entry[] = Object.entries(UNARY).map(([of, f]): Entry => {
+  const parameters = ["scale", "shift"].includes(of) ? [0.75] : [];
+  return {
+    of,
+    make: (w) => [w.f32([2, 3]), ...parameters],
+    call: functions[of]!,
+    right: (x: unknown, parameter: unknown) => {
+      demandTensor(x, FLOATS);
+      demand(!parameters.length || typeof parameter === "number", "no number");
+      const factor = Math.fround(Number(parameter));
+      return new HostTensor(x.dtype, x.shape, x.data.map((value) => f(value, factor)));
+    },
+  };
+});
+
+/** `add` to `tanh`. */
+export const elementwise: readonly Entry[] = [...binary, ...unary];

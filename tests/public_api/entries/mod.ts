@@ -1,0 +1,23 @@
+/** Every entry of the table, by area: each area runs in a process of its own. @module */
+
+import type { Entry } from "../entry.ts";
+import { dataset } from "./data.ts";
+import { devices } from "./devices.ts";
+import { elementwise } from "./elementwise.ts";
+import { layers } from "./layers.ts";
+import { lifetimes } from "./lifetimes.ts";
+import { training } from "./routers.ts";
+import { runs } from "./runs.ts";
+import { layout } from "./layout.ts";
+import { numerics } from "./products.ts";
+
+/** The areas. */
+export const areas: Readonly<Record<string, readonly Entry[]>> = {
+  data: dataset,
+  devices,
+  layers,
+  lifetimes,
+  training,
+  runs,
+  operations: [...elementwise, ...layout, ...numerics],
+};

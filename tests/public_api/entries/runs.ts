@@ -1,0 +1,95 @@
+/** What a run computes from its settings and figures alone. @module */
+
+import * as train from "@remoe/remoe/train";
+import { demand, type Entry } from "../entry.ts";
+
+const MODEL = { layers: 2, hidden: 8, heads: 2, groups: 1, ffn: 6, vocabulary: 257 };
+const NANO = train.parseConfig({ preset: "nano" });
+const STEP = { step: 7, lambda: 0.1, l1_reg: 0.2, loss: 3, sparsity: 0.4, target: 0.875 };
+
+function demandObject(value: unknown): asserts value is Record<string, unknown> {
+  demand(typeof value === "object" && value !== null, "no object");
+}
+
+function demandWhole(values: Record<string, unknown>, least: number) {
+  for (const [name, value] of Object.entries(values)) {
+    demand(Number.isSafeInteger(value) && value as number >= least, name);
+  }
+}
+
+function demandFinite(values: Record<string, unknown>) {
+  for (const [name, value] of Object.entries(values)) demand(Number.isFinite(value), name);
+}
+
+const schedules: readonly Entry[] = [
+  {
+    of: "learningRate",
+    make: () => [60, { lr: 1e-3, warmup: 10, steps: 110, final_ratio: 0.1 }],
+    call: train.learningRate,
+    right: (step, options) => {
+      demandObject(options);
+      const { lr, warmup, steps, final_ratio } = options as Record<string, number>;
+      demandWhole({ step, warmup, steps }, 0);
+      demandFinite({ lr, final_ratio });
+      if (step < warmup!) return lr! * step / warmup!;
+      const done = steps! > warmup! ? Math.min(1, (step - warmup!) / (steps! - warmup!)) : 0;
+      const least = lr! * final_ratio!;
+      return least + (lr! - least) * Math.cos(Math.PI * done / 2) ** 2;
+    },
+  },
+  {
+    of: "initialStage",
+    make: () => ["topk"],
+    call: train.initialStage,
+    right: (router) => {
+      demand(["dense", "topk", "relu"].includes(router), "router");
+      const from = router === "topk" ? 0 : null;
+      const stage = router === "topk" ? "sparse" : "dense";
+      return { stage, sparsifying_from: from, sparse_from: from };
+    },
+  },
+  {
+    of: "advanceStage",
+    make: () => [{ stage: "dense", sparsifying_from: null, sparse_from: null }, { ...STEP }],
+    call: train.advanceStage,
+    right: (state, observed) => {
+      demandObject(state);
+      demandObject(observed);
+      const { step, lambda, l1_reg, loss, sparsity, target } = observed as typeof STEP;
+      demand(["dense", "sparsifying", "sparse"].includes(state.stage as string), "stage");
+      demandFinite({ step, lambda, l1_reg, loss, sparsity, target });
+      const begins = state.stage === "dense" && lambda * l1_reg >= 0.001 * loss;
+      return begins ? { ...state, stage: "sparsifying", sparsifying_from: step } : state;
+    },
+  },
+];
+
+const sizes: readonly Entry[] = [
+  {
+    of: "countParameters",
+    make: () => [{ ...NANO.model, ...MODEL }, { ...NANO.moe }],
+    call: (model, moe) => train.countParameters(model, moe).attention,
+    right: (model, moe) => {
+      demandObject(model);
+      demandObject(moe);
+      const { layers, hidden, heads, groups } = model as typeof MODEL;
+      demandWhole({ layers, hidden, heads, groups }, 1);
+      return layers * hidden * (hidden + 2 * groups * hidden / heads + hidden);
+    },
+  },
+  {
+    of: "memoryLimit",
+    make: () => [train.parseConfig({ memory: { limit_gib: 2 } }), 2 ** 34],
+    call: train.memoryLimit,
+    right: (config, bytes) => {
+      demandObject(config);
+      demandObject(config.memory);
+      demand(typeof bytes === "number" && bytes > 0, "bytes");
+      const { limit_gib: limit } = config.memory;
+      return limit === null ? 0.85 * bytes : limit as number * 2 ** 30;
+    },
+  },
+];
+
+/** Schedules, stages and sizes of a run. */
+export const runs: readonly Entry[] = [...schedules, ...sizes];

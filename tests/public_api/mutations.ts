@@ -1,0 +1,195 @@
+/** What becomes of an argument, by its kind. @module */
+
+import { Device, type Tensor } from "@remoe/remoe";
+import type { DType } from "../../lib/tensor/dtype.ts";
+import type { HostTensor } from "./entry.ts";
+import { isPlain, type World } from "./world.ts";
+
+/** One change of the arguments of a call. */
+export interface Mutation {
+  /** Where, and into what. */
+  readonly name: string;
+  /** Makes the change in arguments made anew. */
+  readonly apply: (args: unknown[], world: World) => void;
+}
+
+type Path = readonly (string | number)[];
+type Replacement = readonly [name: string, make: (world: World, value: unknown) => unknown];
+
+/** Largest depth of options within options. */
+const DEPTH = 3;
+const MEBI = 2 ** 20;
+
+const NUMBERS: readonly Replacement[] = [NaN, Infinity, -Infinity, -1, 0, 0.5, 2 ** 31, 2 ** 32]
+  .concat([2 ** 53, -0.0, 1e300]).map((value) => constant(value));
+const STRANGERS: readonly Replacement[] = [null, undefined, "3", 3n, {}, [], true].map(constant);
+
+const SHAPES: readonly Replacement[] = [
+  ...[[], [0], [2.5], [-1], [NaN], [2 ** 31], [2 ** 32], [2 ** 53, 2 ** 53], ["2"], [null]],
+  ...[[2 ** 16, 2 ** 16], [65536, 65537, 65536, 65536], [-2, -3], Array<number>(40).fill(1)],
+].map((shape) => [`[${shape.slice(0, 5)}]#${shape.length}`, () => [...shape]] as const);
+
+function constant(value: unknown): Replacement {
+  const name = typeof value === "bigint" ? `${value}n` : Deno.inspect(value);
+  return [name, () => Array.isArray(value) ? [] : isPlain(value) ? {} : value];
+}
+
+function again(
+  name: string,
+  change: (host: HostTensor, world: World) => Tensor,
+): Replacement {
+  return [name, (world, value) => change(world.host(value)!, world)];
+}
+
+function shapes(shape: readonly number[]): (readonly number[])[] {
+  const changed = [[...shape, 1], [1, ...shape], [...shape, 2], shape.slice(1), shape.slice(0, -1)];
+  changed.push([], [...shape].reverse());
+  shape.forEach((size, axis) => {
+    for (const other of [size + 1, size - 1, 1, 2 * size]) changed.push(shape.with(axis, other));
+  });
+  const own = shape.join();
+  const seen = new Map(changed.map((other) => [`[${other}]`, other]));
+  return [...seen.values()].filter((other) =>
+    !other.includes(0) && (other.join() !== own || other.length !== shape.length)
+  );
+}
+
+function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
+  const list: Replacement[] = (["f32", "bf16", "i32", "f64"] as const)
+    .filter((other: DType) => other !== dtype)
+    .map((other) => again(other, (_, world) => world.tensor(other, shape)));
+  for (const other of shapes(shape)) {
+    list.push(again(`shape [${other}]`, (_, world) => world.tensor(dtype, other)));
+  }
+  list.push(again("foreign", (_, world) => world.tensor(dtype, shape, data, world.other)));
+  list.push(["disposed", (_, value) => {
+    (value as Disposable)[Symbol.dispose]();
+    return value;
+  }]);
+  if (dtype === "i32") {
+    for (const value of [-1, -(2 ** 31), 2 ** 31 - 1]) {
+      list.push(
+        again(`values ${value}`, (_, world) => world.tensor(dtype, shape, data.map(() => value))),
+      );
+    }
+  }
+  return list.concat([3, ...[null, undefined, {}, "x", []]].map(constant));
+}
+
+function ofValue(value: unknown, host: HostTensor | undefined): readonly Replacement[] {
+  if (host) return ofTensor(host);
+  switch (typeof value) {
+    case "number":
+      return [...NUMBERS, ...STRANGERS];
+    case "string":
+      return ["", "unknown", "a\0b", "__proto__", 3, null, undefined, {}].map(constant);
+    case "boolean":
+      return ["yes", 1, null, undefined].map(constant);
+    case "function":
+      return [3, null, undefined, {}].map(constant);
+    case "object":
+      return ofObject(value);
+  }
+  return [];
+}
+
+function ofObject(value: unknown): readonly Replacement[] {
+  if (value instanceof Device) {
+    const others = ["closed", "other"] as const;
+    const devices = others.map((which): Replacement => [which, (world) => world[which]]);
+    return [...devices, ...STRANGERS];
+  }
+  if (Array.isArray(value)) {
+    const numbers = value.every((item) => typeof item === "number");
+    return [
+      ...(numbers ? SHAPES : [constant([])]),
+      ["longer", (_, list) => [...list as unknown[], ...list as unknown[]]],
+      ["shorter", (_, list) => (list as unknown[]).slice(0, -1)],
+      ["with a hole", (_, list) => Object.assign([...list as unknown[]], { length: 9 })],
+      ...[null, undefined, 3, "x", {}].map(constant),
+    ];
+  }
+  return [null, undefined, 3, "x", {}, []].map(constant);
+}
+
+/** All places of arguments that can be changed, arguments first. */
+function* places(value: unknown, world: World, path: Path): Generator<readonly [Path, unknown]> {
+  yield [path, value];
+  if (world.host(value) || path.length > DEPTH) return;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < Math.min(value.length, 3); i++) {
+      yield* places(value[i], world, [...path, i]);
+    }
+  } else if (isPlain(value)) {
+    for (const [key, item] of Object.entries(value)) yield* places(item, world, [...path, key]);
+  }
+}
+
+function put(args: unknown[], path: Path, change: (value: unknown) => unknown): void {
+  // deno-lint-ignore no-explicit-any
+  const holder = path.slice(0, -1).reduce((value: any, key) => value[key], args);
+  holder[path.at(-1)!] = change(holder[path.at(-1)!]);
+}
+
+/**
+ * Every mutation of a call.
+ *
+ * @param args Its valid arguments.
+ * @param world Who made them.
+ * @param first The first argument that is mutated: a method's object is not.
+ */
+export function mutationsOf(args: readonly unknown[], world: World, first: number): Mutation[] {
+  const found = args.flatMap((value, i) => i < first ? [] : [...places(value, world, [i])]);
+  const list: Mutation[] = first > 0 ? [{ name: "its object disposed", apply: endObject }] : [];
+  for (const [path, value] of found) {
+    for (const [name, make] of ofValue(value, world.host(value))) {
+      list.push({
+        name: `${path.join(".")} → ${name}`,
+        apply: (args, world) => put(args, path, (value) => make(world, value)),
+      });
+    }
+  }
+  const tensors = found.filter(([, value]) => world.host(value));
+  for (const [to] of tensors) {
+    for (const [from] of tensors) {
+      if (from === to) continue;
+      list.push({
+        name: `${to.join(".")} → ${from.join(".")}`,
+        apply: (args) => repeat(args, from, to),
+      });
+    }
+  }
+  list.push(
+    { name: "no arguments", apply: (args) => void args.splice(first) },
+    { name: "last argument missing", apply: (args) => void (args.length > first && args.pop()) },
+  );
+  return list;
+}
+
+function endObject(args: unknown[], world: World): void {
+  const object = args[0] as Disposable;
+  if (object instanceof Device) args[0] = world.closed;
+  else object[Symbol.dispose]?.();
+}
+
+function repeat(args: unknown[], from: Path, to: Path): void {
+  // deno-lint-ignore no-explicit-any
+  const value = from.reduce((value: any, key) => value[key], args);
+  put(args, to, () => value);
+}
+
+/** Changes every array and plain object of the arguments in place, as a caller may after a call. */
+export function scramble(value: unknown, world: World, depth = 0): void {
+  if (world.host(value) || depth > DEPTH) return;
+  if (Array.isArray(value)) {
+    value.forEach((item) => scramble(item, world, depth + 1));
+    value.fill(MEBI).push(MEBI);
+  } else if (value instanceof Int32Array || value instanceof Float32Array) {
+    value.fill(MEBI);
+  } else if (isPlain(value)) {
+    for (const key of Object.keys(value)) {
+      scramble(value[key], world, depth + 1);
+      value[key] = MEBI;
+    }
+  }
+}

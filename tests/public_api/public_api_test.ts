@@ -1,0 +1,11 @@
+import { assertEquals } from "@std/assert";
+import { areas } from "./entries/mod.ts";
+import { tryArea } from "./run_child.ts";
+
+for (const area of Object.keys(areas)) {
+  Deno.test(`every call of ${area} gives the right value or an error that helps`, async (test) => {
+    const { entries, tries, errors, results, faults } = await tryArea(area);
+    const size = `${entries} entries, ${tries} tries: ${errors} refused, ${results} results right`;
+    await test.step(size, () => assertEquals(faults.join("\n"), ""));
+  });
+}

@@ -1,0 +1,124 @@
+/** Devices for one try, and what the host knows of the tensors on them. @module */
+
+import { type Device, Device as Devices, type Tensor, write } from "@remoe/remoe";
+import { memoryOf } from "../../lib/autograd/device.ts";
+import type { DType } from "../../lib/tensor/dtype.ts";
+import { elements, HostTensor } from "./entry.ts";
+
+/** Makes tensors whose numbers the host knows. */
+export class World {
+  readonly #known = new WeakMap<object, HostTensor>();
+  readonly #disposables: Disposable[] = [];
+  #folder: string | null = null;
+
+  private constructor(
+    /** Where the calls run. */
+    readonly device: Device,
+    /** Where foreign tensors live. */
+    readonly other: Device,
+    /** One that was closed. */
+    readonly closed: Device,
+  ) {}
+
+  /** Opens the two devices. */
+  static async open(): Promise<World> {
+    const options = { kind: "cpu", threads: 1, seed: 5 } as const;
+    const [device, other, closed] = [await Devices.open(options), await Devices.open(options)]
+      .concat(await Devices.open(options)) as [Device, Device, Device];
+    closed.close();
+    return new World(device, other, closed);
+  }
+
+  /** A device of its own for one try. */
+  async fresh(): Promise<Device> {
+    return this.using(await Devices.open({ kind: "cpu", threads: 1, seed: 5 }));
+  }
+
+  /** Disposes of `value` when the try ends. */
+  using<T extends Disposable>(value: T): T {
+    this.#disposables.push(value);
+    return value;
+  }
+
+  /** A folder for one try. */
+  folder(): string {
+    this.#folder ??= Deno.makeTempDirSync({ prefix: "remoe-matrix-" });
+    return this.#folder;
+  }
+
+  /** A layer whose parameters hold the numbers of {@linkcode weights}. */
+  layer<T extends Disposable & { parameters(): Iterable<Tensor> }>(layer: T): T {
+    for (const parameter of layer.parameters()) write(parameter, weights(parameter.shape));
+    return this.using(layer);
+  }
+
+  /** A tensor of small numbers that bf16 holds exactly, or of given ones. */
+  tensor(dtype: DType, shape: readonly number[], data?: readonly number[], device = this.device) {
+    const values = data ?? pattern(dtype, shape);
+    const tensor = memoryOf(device).allocate(dtype, shape);
+    write(tensor, values);
+    return this.know(tensor, new HostTensor(dtype, shape, values));
+  }
+
+  /** An fp32 tensor. */
+  f32(shape: readonly number[], data?: readonly number[]): Tensor {
+    return this.tensor("f32", shape, data);
+  }
+
+  /** Whole numbers with one axis. */
+  i32(data: readonly number[]): Tensor {
+    return this.tensor("i32", [data.length], data);
+  }
+
+  /** Remembers what a tensor holds. */
+  know(tensor: Tensor, host: HostTensor): Tensor {
+    this.#known.set(tensor, host);
+    return tensor;
+  }
+
+  /** What a tensor holds, if it was made here. */
+  host(value: unknown): HostTensor | undefined {
+    return typeof value === "object" && value !== null ? this.#known.get(value) : undefined;
+  }
+
+  /** `value` with every tensor as what it holds, and every array and plain object copied. */
+  toHost(value: unknown): unknown {
+    const host = this.host(value);
+    if (host) return host;
+    if (Array.isArray(value)) return Array.from(value, (item) => this.toHost(item));
+    if (!isPlain(value)) return value;
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, this.toHost(v)]));
+  }
+
+  /** Ends a try: what it opened is closed. */
+  endTry(): void {
+    for (const value of this.#disposables.splice(0).reverse()) value[Symbol.dispose]();
+    if (this.#folder) Deno.removeSync(this.#folder, { recursive: true });
+    this.#folder = null;
+  }
+
+  /** Closes both devices. */
+  close(): void {
+    this.device.close();
+    this.other.close();
+  }
+}
+
+/** Small numbers that every type holds exactly, none of them 0 in a type of fractions. */
+export function pattern(dtype: DType, shape: readonly number[]): number[] {
+  return Array.from(
+    { length: elements(shape) },
+    (_, i) => dtype === "i32" ? (3 * i + 1) % 4 : ((7 * i + 3) % 16 - 8) / 4 || 0.125,
+  );
+}
+
+/** Numbers of a layer's parameter. */
+export function weights(shape: readonly number[]): number[] {
+  return pattern("f32", shape).map((value) => value / 4);
+}
+
+/** Whether a value is an object literal. */
+export function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null &&
+    Object.getPrototypeOf(value) === Object.prototype;
+}
