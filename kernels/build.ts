@@ -42,7 +42,12 @@ const VARIANTS = {
   /** Without oneDNN, though it may be there. */
   plain: { folder: "build/plain", options: ["-DREMOE_ONEDNN=OFF"] },
   /** Checked by AddressSanitizer and UndefinedBehaviorSanitizer. */
-  sanitized: { folder: "build/sanitized", options: ["-DREMOE_SANITIZE=ON"] },
+  sanitized: { folder: "build/sanitized", options: ["-DREMOE_SANITIZE=address,undefined"] },
+  /** Checked by ThreadSanitizer; by Clang, and without oneDNN, whose threads are not. */
+  threads: {
+    folder: "build/threads",
+    options: ["-DREMOE_SANITIZE=thread", "-DREMOE_ONEDNN=OFF"],
+  },
 } as const;
 
 /** The name of a build. */
@@ -133,7 +138,7 @@ class Build {
     await this.#discardForeignCache();
     const args = ["-S", KERNELS, "-B", this.#cmake, "-DCMAKE_BUILD_TYPE=Release"];
     args.push(...generatorOptions(), ...this.#options);
-    if (args.includes("-DREMOE_ONEDNN=OFF")) {
+    if (this.#options.includes("-DREMOE_ONEDNN=OFF")) {
       await cmake(this.#cmakeLock, args);
       return false;
     }

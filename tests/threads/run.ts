@@ -1,0 +1,105 @@
+/**
+ * Looks for races between the kernels' threads: `deno task test:threads`. The calls of all cases are
+ * recorded, and made again by a program that ThreadSanitizer checks; LLVM's OpenMP tells it, by
+ * Archer, what its regions and barriers order.
+ *
+ * Needs Clang with its OpenMP (Debian: `clang libomp-dev`); `CLANG` names another `clang++`.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { BuildError, ensureKernels } from "../../kernels/build.ts";
+import { isThere } from "../../kernels/build_files.ts";
+import { KERNEL_CASES } from "../cases/mod.ts";
+import { openKernels } from "../kernels/open_library.ts";
+import { recordCalls } from "./recorded_calls.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const FOLDER = `${ROOT}kernels/build/threads`;
+const PROGRAM = `${FOLDER}/replay`;
+/** ThreadSanitizer's own, so that a failing call is told from a race. */
+const RACE = 66;
+
+function run(command: string, args: readonly string[], env: Record<string, string> = {}): number {
+  return new Deno.Command(command, {
+    args: [...args],
+    env,
+    stdout: "inherit",
+    stderr: "inherit",
+  }).outputSync().code;
+}
+
+/** Records with the build that other tests use: `CXX` is another for the next one. */
+async function record(): Promise<void> {
+  await ensureKernels();
+  Deno.mkdirSync(FOLDER, { recursive: true });
+  using kernels = openKernels();
+  const { source, data } = recordCalls(kernels, KERNEL_CASES);
+  Deno.writeTextFileSync(`${FOLDER}/recorded_calls.inc`, source);
+  Deno.writeFileSync(`${FOLDER}/recorded_calls.bin`, data);
+}
+
+async function compile(): Promise<void> {
+  const compiler = Deno.env.get("CLANG") || "clang++";
+  Deno.env.set("CXX", compiler);
+  const library = await ensureKernels({ variant: "threads" });
+  const code = run(compiler, [
+    ..."-std=c++20 -O0 -g1 -fopenmp=libomp -fsanitize=thread -Wno-unknown-pragmas".split(" "),
+    `-I${ROOT}kernels/include`,
+    `-I${FOLDER}`,
+    `${ROOT}tests/threads/replay.cpp`,
+    library,
+    `-Wl,-rpath,${FOLDER}`,
+    ...["-o", PROGRAM],
+  ]);
+  if (code !== 0) throw new BuildError("The program that makes the calls does not compile");
+}
+
+/** Where Archer lies, beside the OpenMP that the program loads. */
+function archer(): string {
+  const { stdout } = new Deno.Command("ldd", { args: [PROGRAM] }).outputSync();
+  const path = /libomp\S* => (\S+)/.exec(new TextDecoder().decode(stdout))?.[1];
+  const library = path && `${dirname(Deno.realPathSync(path))}/libarcher.so`;
+  if (library && isThere(library)) return library;
+  throw new BuildError("There is no libarcher.so: install LLVM's OpenMP (Debian: libomp-dev)");
+}
+
+function replay(threads: number, isa: string, mode: "replay" | "race"): number {
+  // ThreadSanitizer wants its shadow where randomised addresses may already be.
+  const args = ["-R", PROGRAM, `${FOLDER}/recorded_calls.bin`, String(threads), mode];
+  return run("setarch", args, {
+    OMP_TOOL_LIBRARIES: archer(),
+    REMOE_ISA: isa,
+    TSAN_OPTIONS: `ignore_noninstrumented_modules=1 exitcode=${RACE}`,
+  });
+}
+
+async function main(): Promise<number> {
+  await record();
+  await compile();
+  console.log("A race on purpose, which must be reported:");
+  if (replay(4, "", "race") !== RACE) {
+    console.error("The race was not reported: nothing is checked");
+    return 1;
+  }
+  for (const isa of ["baseline", "avx2", "avx512"]) {
+    for (const threads of [2, 4, 7]) {
+      const code = replay(threads, isa, "replay");
+      console.log(`${isa}, ${threads} threads: ${code === 0 ? "no race" : `exit code ${code}`}`);
+      if (code !== 0) return code;
+    }
+  }
+  return 0;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exitCode = await main();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(error.message);
+    Deno.exitCode = 1;
+  }
+}
