@@ -176,7 +176,8 @@ export interface NumberRange {
 }
 
 /**
- * Refuses settings of something to be made that are not finite numbers in a range.
+ * Refuses settings of something to be made that are not finite numbers in a range. Kernels compute
+ * in fp32, where 1e-60 is 0 and 1e300 is infinite: what they will read must lie in it as well.
  *
  * @param operation What was to be done, to follow "Cannot".
  * @param numbers The settings, by their names.
@@ -194,11 +195,12 @@ export function requireNumbers(
     ...(below < Infinity ? [`below ${below}`] : []),
   ];
   for (const [name, value] of Object.entries(numbers)) {
-    const number = value as number;
-    if (Number.isFinite(value) && number >= least && number > above && number < below) continue;
+    const fits = (number: number) =>
+      Number.isFinite(number) && number >= least && number > above && number < below;
+    if (typeof value === "number" && fits(value) && fits(Math.fround(value))) continue;
     throw new ConfigError(
       `Cannot ${operation}: ${name} is ${shown(value)}, expected ` +
-        ["a finite number", ...bounds].join(" "),
+        ["a finite number", ...bounds, "in fp32"].join(" "),
     );
   }
 }

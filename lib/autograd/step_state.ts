@@ -3,6 +3,7 @@
 import {
   requireFinite,
   requireNumbers,
+  requireOneOf,
   requireOptions,
   requireSizes,
   shown,
@@ -271,8 +272,11 @@ export class StepState implements Disposable {
    */
   updateLambda(rule: LambdaRule): void {
     requireOptions("update λ", rule);
-    const { active, tokens, alpha, floor, ceiling } = rule;
-    requireNumbers("update λ", { active, tokens, alpha }, { above: 0 });
+    const { active, tokens, alpha, floor, ceiling, adapt } = rule;
+    requireOneOf("update λ", "adapt", adapt, [true, false]);
+    requireNumbers("update λ", { active, tokens }, { above: 0 });
+    // Below 1 it would turn the rule round.
+    requireNumbers("update λ", { alpha }, { least: 1 });
     requireNumbers("update λ", { floor, ceiling }, { least: 0 });
     const { kernels: k } = this.#memory;
     k.check(
@@ -286,7 +290,7 @@ export class StepState implements Disposable {
         alpha,
         floor,
         ceiling,
-        rule.adapt ? 1 : 0,
+        adapt ? 1 : 0,
       ),
       "update lambda",
     );

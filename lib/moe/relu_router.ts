@@ -35,7 +35,7 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
   balance?: "load" | "plain" | "none";
   /** Coefficient of the L1 term at the start, λ0. Default that of `state`, else 1e-8. */
   lambda?: number;
-  /** Factor by which λ moves each step. Default 1.2. */
+  /** Factor by which λ moves each step, at least 1. Default 1.2. */
   alpha?: number;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;
@@ -100,7 +100,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
     const { layers = 1, microBatches = 1, state, lambda, name = "gate.weight" } = options;
     requireSizes("build a ReLU router", { hidden, experts, layers, microBatches });
     const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
-    requireNumbers("build a ReLU router", { alpha }, { above: 0 });
+    // Below 1 it would turn the rule of λ round.
+    requireNumbers("build a ReLU router", { alpha }, { least: 1 });
     requireNumbers(
       "build a ReLU router",
       { lambda: lambda === undefined ? 0 : lambda, deviation },

@@ -20,7 +20,10 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     readonly balance: number,
     /** Active experts wanted for each token. */
     readonly active: number,
-  ) {}
+  ) {
+    // A kernel reads as many counts and sums as there are gates: nobody may put others in their place.
+    Object.freeze(this);
+  }
 
   sparsity(): Promise<number> {
     const routed = download(this.counts).reduce((total, count) => total + count, 0);

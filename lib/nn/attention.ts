@@ -1,12 +1,12 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
-import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { requireNumbers, requireOneOf, requireOptions, requireSizes } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { LayerCache } from "./key_value_cache.ts";
+import { type LayerCache, requireCacheFor } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
@@ -46,6 +46,7 @@ export class Attention implements Disposable {
   readonly #output: Linear;
   readonly #heads: number;
   readonly #groups: number;
+  readonly #headDim: number;
   readonly #ropeBase: number;
 
   /**
@@ -71,6 +72,7 @@ export class Attention implements Disposable {
     }
     this.#heads = heads;
     this.#groups = groups;
+    this.#headDim = headDim;
     this.#ropeBase = ropeBase;
     this.#qkv = new Linear(device, {
       input: hidden,
@@ -94,12 +96,14 @@ export class Attention implements Disposable {
    * @param cached Keeps the keys and values, and has those of the tokens before.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the rows do not divide by the sequence.
+   * @throws {ConfigError} If the cache is for heads of another size, or another number of groups.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
     cached?: LayerCache,
   ): Tensor<"f32", readonly [T, number]> {
+    if (cached !== undefined) this.#requireCache(cached);
     const qkv = this.#qkv.forward(x);
     if (cached !== undefined && !cached.isPrefill) {
       const { cache, layer } = cached;
@@ -116,6 +120,13 @@ export class Attention implements Disposable {
     // Rotated in place: the keys are those of the cache.
     cached?.cache.fill(cached.layer, qkv, sequence);
     return this.#output.forward(attended);
+  }
+
+  #requireCache(cached: LayerCache): void {
+    requireOptions("attend with a cache", cached);
+    const { cache, isPrefill } = cached;
+    requireOneOf("attend with a cache", "isPrefill", isPrefill, [true, false]);
+    requireCacheFor("attend", { groups: this.#groups, headDim: this.#headDim }, cache);
   }
 
   /**

@@ -5,6 +5,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
+import { recordNode } from "../tensor/recorder.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill, upload } from "../tensor/transfer.ts";
@@ -272,6 +273,19 @@ export class KeyValueCache implements Disposable {
       ),
       "cached attention",
     );
+    // Recorded only to refuse: without a node the gradient would leave out the attention in silence.
+    recordNode({
+      operation: "cached attention",
+      inputs: [source],
+      outputs: [out],
+      saved: [],
+      backward() {
+        throw new Error(
+          "Cannot differentiate attention with a cache: run whole sequences without one instead, as " +
+            "model.logits(tokens, sequence) does",
+        );
+      },
+    });
     return out as unknown as Tensor<"f32", readonly [number, number]>;
   }
 
@@ -315,18 +329,26 @@ export interface LayerCache {
   readonly isPrefill: boolean;
 }
 
-/** Refuses what is no cache, or one for a model of other sizes: it would keep other columns. */
-export function requireCacheFor(operation: string, model: ModelSizes, cache: unknown): void {
+/**
+ * Refuses what is no cache, or one for a model of other sizes: it would keep other columns. A single
+ * layer gives no number of layers.
+ */
+export function requireCacheFor(
+  operation: string,
+  model: Omit<ModelSizes, "layers"> & Partial<ModelSizes>,
+  cache: unknown,
+): void {
   if (!(cache instanceof KeyValueCache)) {
     throw new TypeError(
       `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
     );
   }
   const { layers, groups, headDim } = modelSizesOf(cache);
-  if (layers === model.layers && groups === model.groups && headDim === model.headDim) return;
+  const { layers: wanted = layers } = model;
+  if (layers === wanted && groups === model.groups && headDim === model.headDim) return;
   throw new ConfigError(
     `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +
-      `${headDim}: the model has ${model.layers}, ${model.groups} and ${model.headDim}; ` +
+      `${headDim}: the model has ${wanted}, ${model.groups} and ${model.headDim}; ` +
       `model.openCache() makes one that fits`,
   );
 }

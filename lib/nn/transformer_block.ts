@@ -4,7 +4,8 @@ import { requireOptions, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
 import type { LayerCache } from "./key_value_cache.ts";
@@ -128,6 +129,7 @@ export class TransformerBlock implements Disposable {
    * @param sequence Tokens of one sequence.
    * @param cached Keeps the attention's keys and values, and has those of the tokens before.
    * @returns A tensor of the same shape.
+   * @throws {ShapeMismatchError} If the second half gives another shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
@@ -136,7 +138,15 @@ export class TransformerBlock implements Disposable {
   ): Tensor<"f32", readonly [T, number]> {
     const normed = this.#attentionNorm.forward(x);
     const attended = add(x, this.#attention.forward(normed, sequence, cached));
-    return add(attended, this.#feedForward.forward(this.#feedForwardNorm.forward(attended)));
+    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended));
+    // A sum would broadcast what a user's own layer gives, and go on with other numbers.
+    if (output?.shape !== undefined && !sameShape(output.shape, attended.shape)) {
+      throw new ShapeMismatchError(
+        `Cannot run a block: its second half gave ${showShape(output.shape)} for ` +
+          `${showShape(attended.shape)}, expected the same shape`,
+      );
+    }
+    return add(attended, output);
   }
 
   /**

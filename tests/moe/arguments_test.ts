@@ -47,6 +47,7 @@ Deno.test("routers refuse sizes and settings that are none", async () => {
   const relu = (options: object) => () => new ReluRouter(device, { ...SIZES, ...options });
   assertThrows(relu({ balance: "loud" }), TypeError, 'balance is "loud"');
   assertThrows(relu({ alpha: 0 }), ConfigError, "alpha is 0");
+  assertThrows(relu({ alpha: 0.5 }), ConfigError, "alpha is 0.5");
   assertThrows(relu({ lambda: NaN }), ConfigError, "lambda is NaN");
   assertThrows(relu({ active: "1" }), ConfigError, "1 of 4 experts");
   assertThrows(relu({ microBatches: 0 }), ConfigError, "microBatches is 0");
@@ -128,6 +129,9 @@ Deno.test("`StepState` refuses what is outside of its buffer or no number", asyn
     assertThrows(() => state.updateLambda({ ...rule, [name]: NaN }), ConfigError, `${name} is NaN`);
   }
   assertThrows(() => state.setLambda(undefined as never), ConfigError, "lambda is undefined");
+  assertThrows(() => state.updateLambda({ ...rule, alpha: 0.5 }), ConfigError, "alpha is 0.5");
+  const text = { ...rule, adapt: "false" as never };
+  assertThrows(() => state.updateLambda(text), TypeError, 'adapt is "false"');
   const loss = mean(device.ones([2]));
   assertThrows(() => state.addLoss(loss, NaN), RangeError, "share is NaN");
   assertThrows(() => state.addLoss(device.ones([2]) as never, 1), ShapeMismatchError, "a scalar");
@@ -135,4 +139,12 @@ Deno.test("`StepState` refuses what is outside of its buffer or no number", asyn
   state[Symbol.dispose]();
   assertThrows(() => state.begin(), ReferenceError, "Cannot");
   assertThrows(() => state.lambda, ReferenceError, "Cannot");
+});
+
+Deno.test("nobody can put other counts into a routing", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using router = new ReluRouter(device, SIZES);
+  const routing = router.route(device.ones([2, 8]));
+  const counts = device.tokens([1]);
+  assertThrows(() => Object.assign(routing, { counts }), TypeError, "read only");
 });

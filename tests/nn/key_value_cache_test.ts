@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
+  Attention,
   ConfigError,
   Device,
   FeedForward,
@@ -7,6 +8,7 @@ import {
   LanguageModel,
   read,
   ShapeMismatchError,
+  sum,
 } from "@remoe/remoe";
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
@@ -172,4 +174,43 @@ Deno.test("a model takes a cache of its own sizes only", async () => {
   using cache = new KeyValueCache(device, own);
   model.prefill([[1]], cache);
   assertEquals(model.decode([2], cache).shape, [1, 10]);
+});
+
+Deno.test("a gradient through a cache is refused, not left out", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using model = new LanguageModel(device, {
+    vocabulary: 10,
+    layers: 1,
+    hidden: 8,
+    heads: 2,
+    feedForward: () => new FeedForward(device, { hidden: 8 }),
+  });
+  using cache = model.openCache(1, 4);
+  using tape = device.record();
+  model.prefill([[1]], cache);
+  const logits = model.decode([2], cache);
+  assertEquals(logits.shape, [1, 10]);
+  assertThrows(
+    () => tape.backward(sum(logits)),
+    Error,
+    "Cannot differentiate attention with a cache",
+  );
+});
+
+Deno.test("`Attention` takes a cache of its own sizes only", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using layer = new Attention(device, { hidden: 8, heads: 2 });
+  const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
+  using _scope = device.noGradient();
+  const x = device.ones([1, 8]);
+  for (const other of [{ groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
+    using cache = new KeyValueCache(device, { ...own, ...other });
+    const cached = { cache, layer: 0, isPrefill: true };
+    assertThrows(() => layer.forward(x, 1, cached), ConfigError, "the model has 1, 2 and 4");
+  }
+  for (const wrong of [null, {}, { cache: {}, layer: 0, isPrefill: true }]) {
+    assertThrows(() => layer.forward(x, 1, wrong as never), TypeError, "Cannot attend");
+  }
+  using cache = new KeyValueCache(device, own);
+  assertEquals(layer.forward(x, 1, { cache, layer: 0, isPrefill: true }).shape, [1, 8]);
 });

@@ -149,3 +149,24 @@ Deno.test("attention whose sizes do not divide is refused", async () => {
     );
   }
 });
+
+Deno.test("TransformerBlock refuses a second half of another shape, which a sum would broadcast", async () => {
+  using device = await openDevice();
+  const gives = (...shape: number[]) => ({
+    forward: () => device.ones(shape) as never,
+    parameters: () => [],
+    [Symbol.dispose]() {},
+  });
+  for (const shape of [[1, 8], [4, 1], [8], []]) {
+    using block = new TransformerBlock(device, {
+      hidden: 8,
+      heads: 2,
+      feedForward: gives(...shape),
+    });
+    assertThrows(
+      () => block.forward(device.ones([4, 8]), 4),
+      ShapeMismatchError,
+      "expected the same shape",
+    );
+  }
+});

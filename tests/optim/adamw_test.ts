@@ -328,3 +328,14 @@ Deno.test("what moments() gives cannot be made another parameter's", async () =>
   optimizer.step();
   assertEquals(optimizer.steps, 1);
 });
+
+Deno.test("`AdamW` refuses numbers that fp32 takes for 0, 1 or infinity", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([2]);
+  const { blocks } = device.statistics();
+  for (const [name, wrong] of [["epsilon", 1e-60], ["beta2", 1 - 1e-12], ["lr", 1e300]] as const) {
+    const options = { [name]: wrong };
+    assertThrows(() => new AdamW(device, [weight], options), ConfigError, `${name} is ${wrong}`);
+  }
+  assertEquals(device.statistics().blocks, blocks);
+});
