@@ -13,6 +13,17 @@ import {
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
 
+/** A model of one block and ten tokens. */
+function smallModel(device: Device): LanguageModel {
+  return new LanguageModel(device, {
+    vocabulary: 10,
+    layers: 1,
+    hidden: 8,
+    heads: 2,
+    feedForward: () => new FeedForward(device, { hidden: 8 }),
+  });
+}
+
 Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
   using device = await Device.open({ kind: "cpu" });
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null, undefined]) {
@@ -103,13 +114,7 @@ Deno.test("a cache that was disposed of is refused, and disposing twice is harml
 
 Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it touches a cache", async () => {
   using device = await Device.open({ kind: "cpu", seed: 1 });
-  using model = new LanguageModel(device, {
-    vocabulary: 10,
-    layers: 1,
-    hidden: 8,
-    heads: 2,
-    feedForward: () => new FeedForward(device, { hidden: 8 }),
-  });
+  using model = smallModel(device);
   using cache = model.openCache(1, 4);
   using _scope = device.noGradient();
   for (const wrong of [10, -1, 1.5, NaN, "1", undefined]) {
@@ -155,13 +160,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
 
 Deno.test("a model takes a cache of its own sizes only", async () => {
   using device = await Device.open({ kind: "cpu" });
-  using model = new LanguageModel(device, {
-    vocabulary: 10,
-    layers: 1,
-    hidden: 8,
-    heads: 2,
-    feedForward: () => new FeedForward(device, { hidden: 8 }),
-  });
+  using model = smallModel(device);
   const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
   using _scope = device.noGradient();
   for (const other of [{ layers: 2 }, { groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
@@ -178,13 +177,7 @@ Deno.test("a model takes a cache of its own sizes only", async () => {
 
 Deno.test("a gradient through a cache is refused, not left out", async () => {
   using device = await Device.open({ kind: "cpu" });
-  using model = new LanguageModel(device, {
-    vocabulary: 10,
-    layers: 1,
-    hidden: 8,
-    heads: 2,
-    feedForward: () => new FeedForward(device, { hidden: 8 }),
-  });
+  using model = smallModel(device);
   using cache = model.openCache(1, 4);
   using tape = device.record();
   model.prefill([[1]], cache);
