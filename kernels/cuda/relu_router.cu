@@ -3,31 +3,22 @@
 
 #include "block_scan.h"
 #include "operation.h"
+#include "router_product.h"
 
 namespace remoe {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = kRouterThreads;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int kTileTokens = 64;
-// 16 columns of x are 64 bytes of each token, so that a warp's load fills whole sectors.
-constexpr int kTileDepth = 16;
-// Stores of x run down a column of the tile: a stride of 2 banks plus the 2 tokens of a warp
-// touch all 32 banks once.
-constexpr int kTokenStride = kTileTokens + 2;
-constexpr int kThreadTokens = 4;
-constexpr int kColumnThreads = kThreads / (kTileTokens / kThreadTokens);
 
-// The product runs in fp32 on the plain cores, since routing decisions hang on the sign of a logit.
-// A tile of 32 experts does 16 operations for each byte of x: about as many as an A100 or H100 has
-// time for while memory delivers it.
 template <int kTileExperts>
-struct Tile {
-  float x[2][kTileDepth][kTokenStride];
-  float w[2][kTileDepth][kTileExperts];
-  float gates[kTileTokens][kTileExperts + 1];
-  float warp_sums[kWarps][kTileExperts];
-  int32_t warp_counts[kWarps][kTileExperts];
+union Tile {
+  ProductTile<kTileExperts> product;
+  struct {
+    float gates[kTileTokens][kTileExperts + 1];
+    float warp_sums[kWarps][kTileExperts];
+    int32_t warp_counts[kWarps][kTileExperts];
+  };
 };
 
 struct RouterArguments {
@@ -35,90 +26,32 @@ struct RouterArguments {
   uint32_t* mask;
   int32_t* tile_counts;  // [token tiles, E]
   float* tile_sums;      // [token tiles, E]
-  const float* x;
-  const float* w;
-  int tokens;
-  int hidden;
-  int experts;
+  RouterOperands operands;
 };
 
-// One step of depth, held in registers while the previous one is multiplied.
+// Each warp takes every eighth token, a lane an expert: the gates leave in whole lines, a ballot
+// over the lanes is one word of the mask, and the lane's own running sums are its expert's.
 template <int kTileExperts>
-struct Fragment {
-  static constexpr int kTokenLoads = kTileTokens * kTileDepth / kThreads;
-  static constexpr int kWeightLoads = kTileExperts * kTileDepth / kThreads;
-  float x[kTokenLoads];
-  float w[kWeightLoads];
-
-  // Outside the matrices the product adds zeros.
-  __device__ __forceinline__ void load(const RouterArguments& a, int token0, int expert0, int d0) {
-    const int thread = static_cast<int>(threadIdx.x);
-#pragma unroll
-    for (int i = 0; i < kTokenLoads; i++) {
-      const int token = token0 + thread / kTileDepth + i * (kThreads / kTileDepth);
-      const int d = d0 + thread % kTileDepth;
-      const bool inside = token < a.tokens && d < a.hidden;
-      x[i] = inside ? a.x[static_cast<size_t>(token) * a.hidden + d] : 0.0f;
-    }
-#pragma unroll
-    for (int i = 0; i < kWeightLoads; i++) {
-      const int d = d0 + thread / kTileExperts + i * (kThreads / kTileExperts);
-      const int expert = expert0 + thread % kTileExperts;
-      const bool inside = d < a.hidden && expert < a.experts;
-      w[i] = inside ? a.w[static_cast<size_t>(d) * a.experts + expert] : 0.0f;
-    }
-  }
-
-  __device__ __forceinline__ void store(Tile<kTileExperts>& tile, int stage) const {
-    const int thread = static_cast<int>(threadIdx.x);
-#pragma unroll
-    for (int i = 0; i < kTokenLoads; i++) {
-      const int token = thread / kTileDepth + i * (kThreads / kTileDepth);
-      tile.x[stage][thread % kTileDepth][token] = x[i];
-    }
-#pragma unroll
-    for (int i = 0; i < kWeightLoads; i++) {
-      const int d = thread / kTileExperts + i * (kThreads / kTileExperts);
-      tile.w[stage][d][thread % kTileExperts] = w[i];
-    }
-  }
-};
-
-template <int kTileExperts>
-__device__ __forceinline__ void multiply(
-    const Tile<kTileExperts>& tile, int stage, int row, int column,
-    float (&logits)[kThreadTokens][kTileExperts / kColumnThreads]) {
-#pragma unroll
-  for (int d = 0; d < kTileDepth; d++) {
-#pragma unroll
-    for (int i = 0; i < kThreadTokens; i++) {
-#pragma unroll
-      for (int j = 0; j < kTileExperts / kColumnThreads; j++) {
-        logits[i][j] += tile.x[stage][d][row + i] * tile.w[stage][d][column + j * kColumnThreads];
-      }
-    }
-  }
-}
-
-// Each warp takes every eighth token, a lane an expert: a ballot over the lanes is one word of
-// the mask, and the lane's own running sums are its expert's.
-template <int kTileExperts>
-__device__ __forceinline__ void count_active(Tile<kTileExperts>& tile, const RouterArguments& a,
-                                             int token0, int expert0) {
+__device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const RouterArguments& a,
+                                            int token0, int expert0) {
+  const auto [x, w, tokens, hidden, experts] = a.operands;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int words = (a.experts + kWarp - 1) / kWarp;
+  const int words = (experts + kWarp - 1) / kWarp;
   for (int word = 0; word < kTileExperts / kWarp; word++) {
     const int mask_word = expert0 / kWarp + word;
+    const int expert = mask_word * kWarp + lane;
     float sum = 0.0f;
     int32_t count = 0;
     for (int row = warp; row < kTileTokens; row += kWarps) {
+      const int token = token0 + row;
       const float gate = tile.gates[row][word * kWarp + lane];
       const uint32_t active = __ballot_sync(kFullWarp, gate != 0.0f);
       sum += gate;
       count += gate != 0.0f ? 1 : 0;
-      const int token = token0 + row;
-      if (lane == 0 && a.mask != nullptr && token < a.tokens && mask_word < words) {
+      if (token >= tokens) continue;
+      if (expert < experts) a.gates[static_cast<size_t>(token) * experts + expert] = gate;
+      if (lane == 0 && a.mask != nullptr && mask_word < words) {
         a.mask[static_cast<size_t>(token) * words + mask_word] = active;
       }
     }
@@ -127,54 +60,43 @@ __device__ __forceinline__ void count_active(Tile<kTileExperts>& tile, const Rou
   }
 }
 
-// Three blocks a multiprocessor leave 85 registers a thread, enough to spill nothing.
-template <int kTileExperts>
-__global__ void __launch_bounds__(kThreads, 3) relu_router_kernel(RouterArguments a) {
-  constexpr int kThreadExperts = kTileExperts / kColumnThreads;
+// Two blocks a multiprocessor leave 128 registers a thread, enough to spill nothing.
+template <int kTileExperts, bool kWide>
+__global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArguments a) {
   Tile<kTileExperts>& tile = gpu::shared<Tile<kTileExperts>>();
+  const int tokens = a.operands.tokens;
+  const int experts = a.operands.experts;
   const int thread = static_cast<int>(threadIdx.x);
   const int token0 = static_cast<int>(blockIdx.x) * kTileTokens;
   const int expert0 = static_cast<int>(blockIdx.y) * kTileExperts;
-  const int row = thread / kColumnThreads * kThreadTokens;
-  const int column = thread % kColumnThreads;
+  const ThreadTile<kTileExperts> own;
 
-  float logits[kThreadTokens][kThreadExperts] = {};
-  Fragment<kTileExperts> next;
-  next.load(a, token0, expert0, 0);
-  // Two stages make one barrier a step enough: a stage is written again only after the barrier
-  // of the step between, which every reader of it has passed.
-  for (int d0 = 0, stage = 0; d0 < a.hidden; d0 += kTileDepth, stage ^= 1) {
-    next.store(tile, stage);
-    __syncthreads();
-    if (d0 + kTileDepth < a.hidden) next.load(a, token0, expert0, d0 + kTileDepth);
-    multiply(tile, stage, row, column, logits);
-  }
-
+  Logits<kTileExperts> logits = {};
+  router_product<kTileExperts, kWide>(tile.product, a.operands, token0, expert0, own, logits);
+  // The gates take the place of what slower warps may still be multiplying.
+  __syncthreads();
 #pragma unroll
-  for (int i = 0; i < kThreadTokens; i++) {
+  for (int i = 0; i < own.kTokens; i++) {
 #pragma unroll
-    for (int j = 0; j < kThreadExperts; j++) {
-      const int token = token0 + row + i;
-      const int expert = expert0 + column + j * kColumnThreads;
+    for (int j = 0; j < own.kExperts; j++) {
       // Outside the matrices a logit need not be 0: an infinity or NaN times the padding is NaN.
-      const bool inside = token < a.tokens && expert < a.experts;
+      const bool inside = token0 + own.row + i < tokens && expert0 + own.column + j < experts;
       // Written so that NaN stays NaN: a diverged run must show, not route nothing.
       const float gate = !inside || logits[i][j] <= 0.0f ? 0.0f : logits[i][j];
-      tile.gates[row + i][column + j * kColumnThreads] = gate;
-      if (inside) a.gates[static_cast<size_t>(token) * a.experts + expert] = gate;
+      tile.gates[own.row + i][own.column + j] = gate;
     }
   }
   __syncthreads();
-  count_active(tile, a, token0, expert0);
+  write_gates(tile, a, token0, expert0);
   __syncthreads();
-  if (thread < kTileExperts && expert0 + thread < a.experts) {
+  for (int e = thread; e < kTileExperts && expert0 + e < experts; e += kThreads) {
     float sum = 0.0f;
     int32_t count = 0;
     for (int warp = 0; warp < kWarps; warp++) {
-      sum += tile.warp_sums[warp][thread];
-      count += tile.warp_counts[warp][thread];
+      sum += tile.warp_sums[warp][e];
+      count += tile.warp_counts[warp][e];
     }
-    const size_t slot = static_cast<size_t>(blockIdx.x) * a.experts + expert0 + thread;
+    const size_t slot = static_cast<size_t>(blockIdx.x) * experts + expert0 + e;
     a.tile_sums[slot] = sum;
     a.tile_counts[slot] = count;
   }
@@ -203,8 +125,10 @@ __global__ void __launch_bounds__(kThreads)
 
 template <int kTileExperts>
 void launch_router(Operation& op, const RouterArguments& a, int tiles) {
-  const dim3 grid(tiles, (a.experts + kTileExperts - 1) / kTileExperts);
-  op.launch(relu_router_kernel<kTileExperts>, grid, dim3(kThreads), sizeof(Tile<kTileExperts>), a);
+  const dim3 grid(tiles, (a.operands.experts + kTileExperts - 1) / kTileExperts);
+  const auto kernel = has_wide_rows(a.operands) ? relu_router_kernel<kTileExperts, true>
+                                                : relu_router_kernel<kTileExperts, false>;
+  op.launch(kernel, grid, dim3(kThreads), sizeof(Tile<kTileExperts>), a);
 }
 
 }  // namespace
@@ -227,19 +151,21 @@ int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mas
         .mask = optional_address<uint32_t>(mask, "mask"),
         .tile_counts = tile_counts.data(),
         .tile_sums = tile_sums.data(),
-        .x = require_address<const float>(x, "x"),
-        .w = require_address<const float>(w, "w"),
-        .tokens = tokens,
-        .hidden = hidden,
-        .experts = experts,
+        .operands = {.x = require_address<const float>(x, "x"),
+                     .w = require_address<const float>(w, "w"),
+                     .tokens = tokens,
+                     .hidden = hidden,
+                     .experts = experts},
     };
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* total_sums = require_address<float>(gate_sums, "gate_sums");
-    // A wide tile reads x once for 64 experts, but multiplies zeros where there are fewer.
+    // A wide tile reads x once for 128 experts, but multiplies zeros where there are fewer.
     if (experts <= 32) {
       launch_router<32>(op, a, tiles);
-    } else {
+    } else if (experts <= 64) {
       launch_router<64>(op, a, tiles);
+    } else {
+      launch_router<128>(op, a, tiles);
     }
     op.launch(sum_tiles_kernel, dim3((experts + kWarps - 1) / kWarps), dim3(kThreads), 0,
               total_counts, total_sums, a.tile_counts, a.tile_sums, tiles, experts);

@@ -13,6 +13,14 @@
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
 
+struct __align__(8) float2 {
+  float x, y;
+};
+
+struct __align__(16) float4 {
+  float x, y, z, w;
+};
+
 namespace remoe::emulator {
 
 // Where in the source a thread waits. A constructor's default arguments are evaluated at the call;
@@ -93,8 +101,7 @@ inline unsigned vote(unsigned mask, int value, Combine combine, Site site) {
 inline void __syncthreads(REMOE_SITE) { ::remoe::emulator::block_barrier(site); }
 
 inline void __syncwarp(unsigned mask = 0xffffffffu, REMOE_SITE) {
-  ::remoe::emulator::warp_collective(
-      mask, [](unsigned, void**) {}, nullptr, true, site);
+  ::remoe::emulator::warp_collective(mask, [](unsigned, void**) {}, nullptr, true, site);
 }
 
 template <class T>

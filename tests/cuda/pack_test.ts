@@ -79,7 +79,7 @@ Deno.test(`the packed tests fail where the kernels are wrong${skipped}`, { ignor
   const { code, log } = await runPack(pack.folder, "--only", "facts,cases,large");
   assertEquals(code, 1);
   assertStringIncludes(log, "FAILED relu_router_forward [257,64]x[64,8]: counts");
-  assertStringIncludes(log, "FAILED T=203 D=48 E=8: counts");
+  assertStringIncludes(log, "FAILED T, D, E = (203, 48, 8): counts");
   assertStringIncludes(log, "| cases | FAILED: exit status 1 |");
   assertStringIncludes(log, "| large | FAILED: exit status 1 |");
   assertStringIncludes(log, "| times | skipped: not asked for |");

@@ -7,6 +7,7 @@ from array import array
 from ctypes import c_double, c_int32, c_uint64, c_void_p
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
+LIBRARY = os.path.join(FOLDER, "libremoe.so")
 GUARD = 256  # bytes before and behind a buffer
 GUARD_BYTE, POISON_BYTE = b"\xa5", b"\xff"  # four of the poison's are a NaN, and the integer -1
 
@@ -38,7 +39,7 @@ class DeviceFailure(Exception):
 class Library:
     """An open library and a context of its first device."""
 
-    def __init__(self, path=os.path.join(FOLDER, "libremoe.so")):
+    def __init__(self, path=LIBRARY):
         self.functions = ctypes.CDLL(path)
         for name, types in SIGNATURES.items():
             getattr(self.functions, f"remoe_{name}").argtypes = types

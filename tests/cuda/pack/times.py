@@ -1,33 +1,48 @@
-"""Times of each function against the bytes it must move and the copy bandwidth measured here."""
+"""Times of each function against the bytes it must move and the copy bandwidth measured here.
+
+Before every timed call stands a large copy: it keeps the device busy until the call's launches are
+all enqueued, so that the host's time for them does not count, and leaves none of the inputs in L2.
+"""
 
 import argparse
 import itertools
 import statistics
 from array import array
 
-from library import Buffer, Library, input_buffer, torch_or_reason
+from library import LIBRARY, Buffer, Library, input_buffer, torch_or_reason
 
 
-def median_seconds(library, call, repeats):
-    """The median of single calls between two events each, after three to warm up."""
-    for _ in range(3):
-        call()
-    pairs = [library.events(2) for _ in range(repeats)]
-    for start, end in pairs:
-        library.call("event_record", start)
-        call()
-        library.call("event_record", end)
-    return statistics.median(library.seconds(*pair) for pair in pairs)
+class Stopwatch:
+    """Medians of single calls between two events each, after three to warm up."""
 
+    def __init__(self, library, size, repeats):
+        self.library, self.size, self.repeats = library, size, repeats
+        self.source, self.target = Buffer(library, "b", size), Buffer(library, "b", size)
 
-def copy_bandwidth(library, size, repeats=20):
-    """Bytes read and written per second by remoe_copy."""
-    source, target = Buffer(library, "b", size), Buffer(library, "b", size)
-    seconds = median_seconds(
-        library, lambda: library.call("copy", target.address, source.address, size), repeats)
-    source.free()
-    target.free()
-    return 2 * size / seconds if seconds > 0 else float("nan")
+    def copy(self):
+        """The large copy."""
+        self.library.call("copy", self.target.address, self.source.address, self.size)
+
+    def copy_little(self):
+        """A copy of 4 bytes: the least that a call can take."""
+        self.library.call("copy", self.target.address, self.source.address, 4)
+
+    def seconds(self, call):
+        """The median time of a call."""
+        for _ in range(3):
+            call()
+        pairs = [self.library.events(2) for _ in range(self.repeats)]
+        for start, end in pairs:
+            self.copy()
+            self.library.call("event_record", start)
+            call()
+            self.library.call("event_record", end)
+        return statistics.median(self.library.seconds(*pair) for pair in pairs)
+
+    def bandwidth(self):
+        """Bytes read and written per second by the large copy."""
+        seconds = self.seconds(self.copy)
+        return 2 * self.size / seconds if seconds > 0 else float("nan")
 
 
 def product_rate(size=8192, repeats=10):
@@ -85,19 +100,22 @@ def main():
     """Prints a row of a Markdown table per function and shape."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
-    small = parser.parse_args().small
+    parser.add_argument("--library", default=LIBRARY, help="another build, to compare")
+    options = parser.parse_args()
+    small = options.small
     tokens, widths, repeats = (256, (64,), 3) if small else (16384, (768, 1536), 30)
-    library = Library()
-    size = (1 if small else 512) << 20
-    ceiling = copy_bandwidth(library, size, repeats)
-    print(f"copy of {size >> 20} MiB: {ceiling / 1e9:.1f} GB/s read and written", flush=True)
+    library = Library(options.library)
+    watch = Stopwatch(library, (1 if small else 512) << 20, repeats)
+    ceiling = watch.bandwidth()
+    print(f"copy of {watch.size >> 20} MiB: {ceiling / 1e9:.1f} GB/s read and written", flush=True)
+    print(f"copy of 4 bytes: {watch.seconds(watch.copy_little) * 1e6:.1f} µs", flush=True)
     product = "skipped: small shapes alone" if small else product_rate()
     print(f"bf16 product of 8192 x 8192 x 8192: {product}\n")
     print("| function | T, D, E | median µs | GB/s | share of the copy |")
     print("| --- | --- | ---: | ---: | ---: |")
     for hidden, experts in itertools.product(widths, (8, 32, 64, 128)):
         for name, moved, call in calls(library, tokens, hidden, experts):
-            seconds = median_seconds(library, call, repeats)
+            seconds = watch.seconds(call)
             rate = moved / seconds if seconds > 0 else float("nan")
             print(f"| {name} | {tokens}, {hidden}, {experts} | {seconds * 1e6:.1f} | "
                   f"{rate / 1e9:.1f} | {rate / ceiling:.2f} |", flush=True)

@@ -1,0 +1,192 @@
+// The routers' product: one tile of logits = x W a block, in fp32 on the plain cores, since routing
+// decisions hang on the sign and the order of logits.
+#pragma once
+
+#include "gpu.h"
+
+namespace remoe {
+
+constexpr int kRouterThreads = 256;
+constexpr int kTileTokens = 64;
+// 32 columns of x are 128 bytes of each token: a warp's load takes four whole lines.
+constexpr int kTileDepth = 32;
+// Loads and the tile's storage go by four: 16 bytes.
+constexpr int kFour = 4;
+
+struct RouterOperands {
+  const float* x;  // [T, D]
+  const float* w;  // [D, E]
+  int tokens;
+  int hidden;
+  int experts;
+};
+
+// What a thread computes of its block's tile. Of 256 threads, 8 columns of lanes by 4 rows make a
+// warp: what it reads of x and of W for a step of depth is then 64 and 128 bytes, each touching a
+// bank once, for 8, 16 or 32 multiply-adds of each lane.
+template <int kTileExperts>
+struct ThreadTile {
+  static constexpr int kTokens = kTileExperts == 128 ? 8 : 4;
+  static constexpr int kExperts = kTileExperts == 32 ? 2 : 4;
+  static constexpr int kWarpColumns = kTileExperts / kExperts / 8;
+  static_assert(kTokens * kExperts * kRouterThreads == kTileTokens * kTileExperts);
+
+  int row;     // first token
+  int column;  // first expert
+
+  __device__ __forceinline__ ThreadTile() {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    row = (warp / kWarpColumns * 4 + lane / 8) * kTokens;
+    column = (warp % kWarpColumns * 8 + lane % 8) * kExperts;
+  }
+};
+
+template <int kTileExperts>
+struct ProductTile {
+  alignas(16) float x[2][kTileDepth][kTileTokens];  // tokens in the order of swizzled()
+  alignas(16) float w[2][kTileDepth][kTileExperts];
+};
+
+// Where four tokens lie in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once:
+// exchanged by the depth's four, they touch all 32 banks once instead of 4 banks eight times.
+__device__ __forceinline__ int swizzled(int token, int depth) {
+  return (token / kFour ^ depth / kFour) * kFour + token % kFour;
+}
+
+// Four neighbours of a row, zeros outside of it. Wide where every row starts at a multiple of 16
+// bytes; four then lie inside or outside together.
+template <bool kWide>
+__device__ __forceinline__ void load_four(float (&to)[kFour], const float* row, int first,
+                                          int size) {
+  if constexpr (kWide) {
+    float4 four = {0.0f, 0.0f, 0.0f, 0.0f};
+    if (first < size) four = *reinterpret_cast<const float4*>(row + first);
+    to[0] = four.x;
+    to[1] = four.y;
+    to[2] = four.z;
+    to[3] = four.w;
+  } else {
+#pragma unroll
+    for (int i = 0; i < kFour; i++) to[i] = first + i < size ? row[first + i] : 0.0f;
+  }
+}
+
+// A thread's share of one step of depth, in registers on its way from device to shared memory.
+template <int kTileExperts, bool kWide>
+struct Fragment {
+  static constexpr int kRowFours = kTileDepth / kFour;
+  static constexpr int kExpertFours = kTileExperts / kFour;
+  static constexpr int kTokenLoads = kTileTokens * kRowFours / kRouterThreads;
+  static constexpr int kWeightLoads = kTileDepth * kExpertFours / kRouterThreads;
+  float x[kTokenLoads][kFour];
+  float w[kWeightLoads][kFour];
+
+  // Outside the matrices the product adds zeros.
+  __device__ __forceinline__ void load(const RouterOperands& a, int token0, int expert0, int d0) {
+    const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+    for (int i = 0; i < kTokenLoads; i++) {
+      const int token = token0 + thread / kRowFours + i * (kRouterThreads / kRowFours);
+      const float* row = a.x + static_cast<size_t>(token) * a.hidden;
+      const int d = d0 + thread % kRowFours * kFour;
+      load_four<kWide>(x[i], row, d, token < a.tokens ? a.hidden : 0);
+    }
+#pragma unroll
+    for (int i = 0; i < kWeightLoads; i++) {
+      const int d = d0 + thread / kExpertFours + i * (kRouterThreads / kExpertFours);
+      const float* row = a.w + static_cast<size_t>(d) * a.experts;
+      const int expert = expert0 + thread % kExpertFours * kFour;
+      load_four<kWide>(w[i], row, expert, d < a.hidden ? a.experts : 0);
+    }
+  }
+
+  __device__ __forceinline__ void store(ProductTile<kTileExperts>& tile, int stage) const {
+    const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+    for (int i = 0; i < kTokenLoads; i++) {
+      const int token = thread / kRowFours + i * (kRouterThreads / kRowFours);
+      const int d = thread % kRowFours * kFour;
+#pragma unroll
+      for (int j = 0; j < kFour; j++) tile.x[stage][d + j][swizzled(token, d)] = x[i][j];
+    }
+#pragma unroll
+    for (int i = 0; i < kWeightLoads; i++) {
+      const int d = thread / kExpertFours + i * (kRouterThreads / kExpertFours);
+      const int expert = thread % kExpertFours * kFour;
+      *reinterpret_cast<float4*>(&tile.w[stage][d][expert]) =
+          float4{w[i][0], w[i][1], w[i][2], w[i][3]};
+    }
+  }
+};
+
+template <int kTileExperts>
+using Logits = float[ThreadTile<kTileExperts>::kTokens][ThreadTile<kTileExperts>::kExperts];
+
+template <int kTileExperts>
+__device__ __forceinline__ void multiply(const ProductTile<kTileExperts>& tile, int stage,
+                                         const ThreadTile<kTileExperts>& own,
+                                         Logits<kTileExperts>& logits) {
+  using Own = ThreadTile<kTileExperts>;
+#pragma unroll
+  for (int d = 0; d < kTileDepth; d++) {
+    float x[Own::kTokens];
+    float w[Own::kExperts];
+#pragma unroll
+    for (int i = 0; i < Own::kTokens; i += kFour) {
+      const float4 four =
+          *reinterpret_cast<const float4*>(&tile.x[stage][d][swizzled(own.row + i, d)]);
+      x[i] = four.x;
+      x[i + 1] = four.y;
+      x[i + 2] = four.z;
+      x[i + 3] = four.w;
+    }
+#pragma unroll
+    for (int j = 0; j < Own::kExperts; j += 2) {
+      const float2 two = *reinterpret_cast<const float2*>(&tile.w[stage][d][own.column + j]);
+      w[j] = two.x;
+      w[j + 1] = two.y;
+    }
+#pragma unroll
+    for (int i = 0; i < Own::kTokens; i++) {
+#pragma unroll
+      for (int j = 0; j < Own::kExperts; j++) logits[i][j] += x[i] * w[j];
+    }
+  }
+}
+
+// The logits of the block's tile. While a step of depth is multiplied, the next ones are on their
+// way from memory: two, which with two blocks a multiprocessor are 32 KiB of x, what Hopper's
+// latency times its bandwidth asks for; one where 128 experts give enough to multiply meanwhile
+// and leave no registers. Two stages make one barrier a step enough: a stage is written again only
+// after the barrier of the step between, which every reader of it has passed.
+template <int kTileExperts, bool kWide>
+__device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
+                                               const RouterOperands& a, int token0, int expert0,
+                                               const ThreadTile<kTileExperts>& own,
+                                               Logits<kTileExperts>& logits) {
+  constexpr int kAhead = kTileExperts == 128 ? 1 : 2;
+  Fragment<kTileExperts, kWide> next[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; i++) next[i].load(a, token0, expert0, i * kTileDepth);
+  for (int d0 = 0; d0 < a.hidden; d0 += 2 * kTileDepth) {
+#pragma unroll
+    for (int stage = 0; stage < 2; stage++) {
+      const int d = d0 + stage * kTileDepth;
+      if (d >= a.hidden) break;
+      Fragment<kTileExperts, kWide>& fragment = next[stage % kAhead];
+      fragment.store(tile, stage);
+      __syncthreads();
+      fragment.load(a, token0, expert0, d + kAhead * kTileDepth);
+      multiply(tile, stage, own, logits);
+    }
+  }
+}
+
+// Whether rows of x and of W start at multiples of 16 bytes.
+inline bool has_wide_rows(const RouterOperands& a) {
+  const auto both = reinterpret_cast<uintptr_t>(a.x) | reinterpret_cast<uintptr_t>(a.w);
+  return a.hidden % kFour == 0 && a.experts % kFour == 0 && both % 16 == 0;
+}
+
+}  // namespace remoe
