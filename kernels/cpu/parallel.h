@@ -72,7 +72,7 @@ void parallel_tasks(const Context& context, int64_t count, Body&& body) {
     return;
   }
 #pragma omp parallel for schedule(dynamic, 1) \
-    num_threads(static_cast <int>(std::min <int64_t>(count, context.threads)))
+    num_threads(static_cast<int>(std::min<int64_t>(count, context.threads)))
   for (int64_t task = 0; task < count; ++task) body(task, omp_get_thread_num());
 }
 

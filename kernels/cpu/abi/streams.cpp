@@ -79,9 +79,8 @@ int32_t remoe_event_destroy(uint64_t context, uint64_t event) {
 }
 
 int32_t remoe_event_record(uint64_t context, uint64_t event) {
-  return guard(context, "event_record", [&](Context& c) {
-    require_event(c, event) = {true, seconds_now()};
-  });
+  return guard(context, "event_record",
+               [&](Context& c) { require_event(c, event) = {true, seconds_now()}; });
 }
 
 int32_t remoe_event_wait(uint64_t context, uint64_t event) {
