@@ -1,6 +1,8 @@
 /** Every entry of the table, by area: each area runs in a process of its own. @module */
 
 import type { Entry } from "../entry.ts";
+import { checkpoints } from "./checkpoints.ts";
+import { configurations } from "./configurations.ts";
 import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
@@ -13,6 +15,8 @@ import { numerics } from "./products.ts";
 
 /** The areas. */
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
+  checkpoints,
+  configurations,
   data: dataset,
   devices,
   layers,
