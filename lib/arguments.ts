@@ -126,6 +126,23 @@ export function requireText(
 }
 
 /**
+ * Refuses what is no object with named values.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireObject(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is object {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected an object`);
+}
+
+/**
  * Refuses what can name no file or folder; the system would refuse a character of value 0 in a way
  * that names none.
  *
@@ -143,6 +160,13 @@ export function requirePath(
   throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a path`);
 }
 
+/** A class, whose constructor may be private. */
+interface Kind<T> {
+  readonly name: string;
+  readonly prototype: T;
+  [Symbol.hasInstance](value: unknown): boolean;
+}
+
 /**
  * Refuses what is not of a class.
  *
@@ -156,10 +180,9 @@ export function requireInstance<T>(
   operation: string,
   name: string,
   value: unknown,
-  // deno-lint-ignore no-explicit-any
-  kind: abstract new (...args: any[]) => T,
+  kind: Kind<T>,
 ): asserts value is T {
-  if (value instanceof kind) return;
+  if (kind[Symbol.hasInstance](value)) return;
   const article = /^[AEIOU]/.test(kind.name) ? "an" : "a";
   throw new TypeError(
     `Cannot ${operation}: ${name} is ${shown(value)}, expected ${article} ${kind.name}`,

@@ -3,12 +3,16 @@
 import type { Entry } from "../entry.ts";
 import { checkpoints } from "./checkpoints.ts";
 import { configurations } from "./configurations.ts";
+import { corpora } from "./corpora.ts";
 import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
+import { errors } from "./errors.ts";
+import { figures } from "./figures.ts";
 import { layers } from "./layers.ts";
 import { lifetimes } from "./lifetimes.ts";
 import { training } from "./routers.ts";
+import { runDirectories } from "./run_directories.ts";
 import { runs } from "./runs.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
@@ -17,11 +21,14 @@ import { numerics } from "./products.ts";
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
   checkpoints,
   configurations,
+  corpora: [...corpora, ...errors],
   data: dataset,
   devices,
+  figures,
   layers,
   lifetimes,
   training,
   runs,
+  runDirectories,
   operations: [...elementwise, ...layout, ...numerics],
 };
