@@ -14,6 +14,7 @@ import { lifetimes } from "./lifetimes.ts";
 import { training } from "./routers.ts";
 import { runDirectories } from "./run_directories.ts";
 import { runs } from "./runs.ts";
+import { trainedRuns } from "./trained_runs.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
 
@@ -30,5 +31,6 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   training,
   runs,
   runDirectories,
+  trainedRuns,
   operations: [...elementwise, ...layout, ...numerics],
 };

@@ -39,7 +39,6 @@ const opened = (world: World) =>
 
 /** What a path holds, sorted. */
 const namesIn = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
-const read = (name: string) => Deno.readTextFileSync(`run/${name}`);
 
 function demandRun(run: unknown): asserts run is train.FoundRun {
   demandObject(run);
@@ -88,7 +87,7 @@ const opening: readonly Entry[] = [
       const files = [".lock", "config.json", "metrics.jsonl"];
       return [out ?? `${parent}/runs/${name}`, files];
     },
-    tries: 500,
+    tries: 250,
   },
   {
     of: "RunDirectory.create",
@@ -100,7 +99,7 @@ const opening: readonly Entry[] = [
       return JSON.parse(Deno.readTextFileSync(`${directory.path}/config.json`));
     },
     right: (config) => (demandConfig(config), config),
-    tries: 300,
+    tries: 150,
   },
   {
     of: "RunDirectory.resume",
@@ -127,7 +126,7 @@ const opening: readonly Entry[] = [
       const step = run.checkpoint === null ? 2 : Number(run.checkpoint.slice(-1));
       return [run.path, step, step, step];
     },
-    tries: 400,
+    tries: 200,
   },
 ];
 
@@ -156,7 +155,7 @@ const writing: readonly Entry[] = [
   {
     of: "RunDirectory.appendSample",
     make: (w) => [opened(w), { step: 1, prompt: "On", text: "Once" }],
-    call: (directory, sample) => (directory.appendSample(sample), read("samples.txt")),
+    call: (directory, sample) => (directory.appendSample(sample), Deno.readTextFileSync("run/samples.txt")),
     right: (_, sample) => {
       demandObject(sample);
       const { step, prompt, text } = sample;
@@ -176,7 +175,28 @@ const writing: readonly Entry[] = [
       return rightBack(given);
     },
     object: true,
-    tries: 150,
+    tries: 80,
+  },
+  {
+    of: "RunDirectory.[Symbol.dispose]",
+    variant: "of a resumed run",
+    make: (w) => {
+      const run = train.findRun(savedRun(w));
+      const { directory, checkpoint } = train.RunDirectory.resume(run, run.config);
+      w.using(checkpoint);
+      return [w.using(directory)];
+    },
+    call: (directory) => {
+      directory[Symbol.dispose]();
+      directory[Symbol.dispose]();
+      try {
+        directory.appendSample({ step: 3, prompt: "", text: "Late" });
+      } catch (error) {
+        return (error as Error).name;
+      }
+    },
+    right: () => "FileError",
+    object: true,
   },
   {
     of: "RunDirectory.[Symbol.dispose]",
