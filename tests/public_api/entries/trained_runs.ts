@@ -61,7 +61,7 @@ const training: Entry = {
       step: steps,
       interrupted: false,
       tokens: steps * data.batch * data.sequence,
-      last: { step: steps, stage: "dense", tokens: steps * data.batch * data.sequence },
+      last: { step: steps, tokens: steps * data.batch * data.sequence },
       ...(validates ? { validation: { step: steps } } : { validation: null }),
       sample: { step: steps, prompt: config.sample.prompt },
       hash: train.configHash(config as unknown as train.TrainConfig),
@@ -193,7 +193,7 @@ const generating: Entry = {
     demandWhole(tokens, "tokens", 1, 2 ** 31 - 1);
     demandWhole(seed, "seed", 0, Number.MAX_SAFE_INTEGER);
     demandWhole(stream, "stream", 0, 2 ** 32 - 1);
-    demandWhole(topK, "topK", 1, Number.MAX_SAFE_INTEGER);
+    demandWhole(topK, "topK", 1, Infinity);
     demand(Number.isFinite(temperature) && temperature as number >= 0, "temperature");
     demand(typeof topP === "number" && topP > 0 && topP <= 1, "topP");
     const text = "h".repeat(tokens as number);
