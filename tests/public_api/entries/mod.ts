@@ -7,7 +7,7 @@ import { corpora } from "./corpora.ts";
 import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
-import { errors } from "./errors.ts";
+import { dataErrors } from "./data_errors.ts";
 import { figures } from "./figures.ts";
 import { layers } from "./layers.ts";
 import { lifetimes } from "./lifetimes.ts";
@@ -22,7 +22,7 @@ import { numerics } from "./products.ts";
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
   checkpoints,
   configurations,
-  corpora: [...corpora, ...errors],
+  corpora: [...corpora, ...dataErrors],
   data: dataset,
   devices,
   figures,

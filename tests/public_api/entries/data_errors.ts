@@ -40,4 +40,4 @@ const divergence: Entry = {
 };
 
 /** Constructors of errors. */
-export const errors: readonly Entry[] = [...plain, divergence];
+export const dataErrors: readonly Entry[] = [...plain, divergence];
