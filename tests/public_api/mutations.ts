@@ -29,6 +29,11 @@ const SHAPES: readonly Replacement[] = [
   ...[[2 ** 16, 2 ** 16], [65536, 65537, 65536, 65536], [-2, -3], Array<number>(40).fill(1)],
 ].map((shape) => [`[${shape.slice(0, 5)}]#${shape.length}`, () => [...shape]] as const);
 
+const DISPOSED: Replacement = ["disposed", (_, value) => {
+  (value as Disposable)[Symbol.dispose]();
+  return value;
+}];
+
 function constant(value: unknown): Replacement {
   const name = typeof value === "bigint" ? `${value}n` : Deno.inspect(value);
   return [name, () => Array.isArray(value) ? [] : isPlain(value) ? {} : value];
@@ -62,10 +67,17 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
     list.push(again(`shape [${other}]`, (_, world) => world.tensor(dtype, other)));
   }
   list.push(again("foreign", (_, world) => world.tensor(dtype, shape, data, world.other)));
-  list.push(["disposed", (_, value) => {
-    (value as Disposable)[Symbol.dispose]();
-    return value;
-  }]);
+  list.push(DISPOSED);
+  if (dtype === "f32") {
+    for (const value of [NaN, Infinity, -Infinity]) {
+      const change = [["last", data.with(-1, value)], ["all", data.map(() => value)]] as const;
+      for (const [which, values] of change) {
+        list.push(
+          again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values)),
+        );
+      }
+    }
+  }
   if (dtype === "i32") {
     for (const value of [-1, -(2 ** 31), 2 ** 31 - 1]) {
       list.push(
@@ -86,7 +98,11 @@ function ofValue(value: unknown, host: HostTensor | undefined): readonly Replace
     case "boolean":
       return ["yes", 1, null, undefined].map(constant);
     case "function":
-      return [3, null, undefined, {}].map(constant);
+      return [
+        ...[3, null, undefined, {}].map(constant),
+        ["gives nothing", () => () => undefined],
+        ["gives 3", () => () => 3],
+      ];
     case "object":
       return ofObject(value);
   }
@@ -109,7 +125,12 @@ function ofObject(value: unknown): readonly Replacement[] {
       ...[null, undefined, 3, "x", {}].map(constant),
     ];
   }
-  return [null, undefined, 3, "x", {}, []].map(constant);
+  const strangers = [null, undefined, 3, "x", {}, []].map(constant);
+  return isDisposable(value) ? [DISPOSED, ...strangers] : strangers;
+}
+
+function isDisposable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !isPlain(value) && Symbol.dispose in value;
 }
 
 /** All places of arguments that can be changed, arguments first. */
@@ -160,6 +181,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
     }
   }
   list.push(
+    { name: "the device closed", apply: (_, world) => world.device.close() },
     { name: "no arguments", apply: (args) => void args.splice(first) },
     { name: "last argument missing", apply: (args) => void (args.length > first && args.pop()) },
   );

@@ -39,6 +39,10 @@ export async function tryEntries(
     try {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
+      if (isClosed(world)) {
+        world = await World.open();
+        return;
+      }
       const { inUse } = world.device.statistics();
       if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
@@ -54,6 +58,15 @@ export async function tryEntries(
   }
   world.close();
   return tally;
+}
+
+function isClosed({ device }: World): boolean {
+  try {
+    device.statistics();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function nameOf({ of, variant }: Entry): string {
