@@ -99,7 +99,7 @@ async function tryOnce(
       return faultOfError(given.error);
     }
     tally.results++;
-    return judge(entry, host, given.value);
+    return judge(entry, host, given.value, mutation);
   } finally {
     world.endTry();
   }
@@ -120,7 +120,12 @@ async function outcome(
   }
 }
 
-function judge(entry: Entry, host: readonly unknown[], value: unknown): string | null {
+function judge(
+  entry: Entry,
+  host: readonly unknown[],
+  value: unknown,
+  { isNonFinite = false }: Mutation,
+): string | null {
   let right;
   try {
     right = entry.right(...host);
@@ -128,7 +133,7 @@ function judge(entry: Entry, host: readonly unknown[], value: unknown): string |
     if (!(error instanceof Wrong)) return `no right value: ${error}; gave ${short(value)}`;
     return `gave ${short(value)} for ${error.message}`;
   }
-  return difference(value, right);
+  return difference(value, right, isNonFinite);
 }
 
 function short(value: unknown): string {

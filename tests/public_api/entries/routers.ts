@@ -1,6 +1,7 @@
 /** Routers and MoE layers. @module */
 
 import * as remoe from "@remoe/remoe";
+import { softmax } from "../../cases/reference/reduction.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
@@ -87,14 +88,14 @@ const routers: readonly Entry[] = [
     right: (_, x) => {
       const { shape, data } = logits(x);
       const experts = SIZES.experts;
-      const gates = data.map((logit, i) => {
-        const row = data.slice(i - (i % experts), i - (i % experts) + experts);
-        const total = row.reduce((sum, other) => sum + Math.exp(other), 0);
-        // Of equal logits the expert that comes first.
+      const shares = [...softmax(Float64Array.from(data), experts)];
+      const gates = shares.map((share, i) => {
+        const row = shares.slice(i - (i % experts), i - (i % experts) + experts);
+        // Of equal shares, and of those that are NaN, the expert that comes first.
         const before = row.filter((other, e) =>
-          other > logit || (other === logit && e < i % experts)
+          other > share || (!(other < share) && e < i % experts)
         );
-        return before.length < SIZES.active ? Math.exp(logit) / total : 0;
+        return before.length < SIZES.active ? share : 0;
       });
       return right(f32(shape, gates));
     },
