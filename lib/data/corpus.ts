@@ -258,6 +258,12 @@ async function readOnce(source: TextSource): Promise<Reading> {
     passedOver: (what) => passedOver.push(what),
     identified: (found) => identity ??= found,
   });
+  if (typeof documents?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(
+      `Cannot read ${source.name}: its documents() gave ${shown(documents)}, expected an async ` +
+        `iterable`,
+    );
+  }
   for await (const document of documents) {
     checkDocument(document, `read document ${summaries.length} of ${source.name}`);
     const { text, domain = NO_DOMAIN } = document;

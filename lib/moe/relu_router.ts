@@ -85,7 +85,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #share: number;
   readonly #lambda0: number;
   readonly #state: StepState;
-  readonly #ownsState: boolean;
+  /** What it frees: its weights, and the state if that is its own. */
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a router with random weights.
@@ -122,17 +123,13 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
     this.#share = 1 / (layers * microBatches);
-    this.#ownsState = state === undefined;
-    this.#state = state ?? new StepState(device, { experts });
+    using made = new DisposableStack();
+    this.#state = state ?? made.use(new StepState(device, { experts }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
-    this.#weight = ParameterTensor.make(
-      memory,
-      name,
-      [hidden, experts],
-      true,
-    );
+    this.#weight = made.use(ParameterTensor.make(memory, name, [hidden, experts], true));
     fillNormal(this.#weight, 0, deviation);
+    this.#owned = made.move();
   }
 
   /** Size of a token's hidden state. */
@@ -247,7 +244,6 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /** Frees the weights. */
   [Symbol.dispose](): void {
-    this.#weight[Symbol.dispose]();
-    if (this.#ownsState) this.#state[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -19,7 +19,11 @@ import {
 } from "./key_value_cache.ts";
 import { Linear } from "./linear.ts";
 import { RmsNorm } from "./rms_norm.ts";
-import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
+import {
+  type FeedForwardLayer,
+  requireFeedForward,
+  TransformerBlock,
+} from "./transformer_block.ts";
 
 /** Settings of {@linkcode LanguageModel}. */
 export interface LanguageModelOptions {
@@ -75,6 +79,7 @@ export class LanguageModel implements Disposable {
   readonly #head: Linear;
   readonly #device: Device;
   readonly #cacheSizes: ModelSizes;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a model with random weights.
@@ -95,34 +100,37 @@ export class LanguageModel implements Disposable {
           `that makes a block's second half`,
       );
     }
-    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
+    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    requireNumbers("build a language model", { deviation }, { least: 0 });
     const outputDeviation = deviation / Math.sqrt(2 * layers);
     const { heads, groups = heads } = options;
-    requireNumbers("build a language model", { deviation }, { least: 0 });
     this.#vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
-    this.#embedding = new Embedding(device, {
-      vocabulary,
-      hidden,
-      deviation,
-      name: "model.embed_tokens.weight",
+    using made = new DisposableStack();
+    this.#embedding = made.use(
+      new Embedding(device, { vocabulary, hidden, deviation, name: "model.embed_tokens.weight" }),
+    );
+    this.#blocks = Array.from({ length: layers }, (_, layer) => {
+      const second = feedForward(layer);
+      requireFeedForward("build a language model", second);
+      return made.use(
+        new TransformerBlock(device, {
+          ...options,
+          deviation,
+          outputDeviation,
+          feedForward: made.use(second),
+          name: `model.layers.${layer}`,
+        }),
+      );
     });
-    this.#blocks = Array.from({ length: layers }, (_, layer) =>
-      new TransformerBlock(device, {
-        ...options,
-        deviation,
-        outputDeviation,
-        feedForward: feedForward(layer),
-        name: `model.layers.${layer}`,
-      }));
-    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
-    this.#head = new Linear(device, {
-      input: hidden,
-      output: vocabulary,
-      deviation,
-      name: "lm_head.weight",
-    });
+    this.#norm = made.use(
+      new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" }),
+    );
+    this.#head = made.use(
+      new Linear(device, { input: hidden, output: vocabulary, deviation, name: "lm_head.weight" }),
+    );
+    this.#owned = made.move();
   }
 
   /** Number of tokens of the vocabulary. */
@@ -385,9 +393,6 @@ export class LanguageModel implements Disposable {
 
   /** Frees all weights. */
   [Symbol.dispose](): void {
-    this.#embedding[Symbol.dispose]();
-    for (const block of this.#blocks) block[Symbol.dispose]();
-    this.#norm[Symbol.dispose]();
-    this.#head[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

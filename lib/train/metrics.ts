@@ -4,13 +4,7 @@
  * @module
  */
 
-import {
-  requireNumber,
-  requireOneOf,
-  requirePath,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireNumber, requireOneOf, requirePath, requireWhole, shown } from "../arguments.ts";
 import { exists, onPath, OpenFile } from "./files.ts";
 import type { Stage } from "./stage.ts";
 

@@ -107,7 +107,9 @@ export function resolveConfig(
   options: ParseConfigOptions = {},
 ): TrainConfig {
   const { source } = namesOf(options);
-  if (!Array.isArray(layers)) throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+  if (!Array.isArray(layers)) {
+    throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+  }
   // A layer may come from a caller without types, who may also change its lists later.
   const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));
   const preset = checked.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";

@@ -186,7 +186,9 @@ export class SafetensorsFile implements Disposable {
     requireObject(`read tensor ${place.name}`, "expected", expected);
     if (!isSizes(expected.shape)) {
       throw new TypeError(
-        `Cannot read tensor ${place.name}: expected.shape is ${shown(expected.shape)}, expected sizes`,
+        `Cannot read tensor ${place.name}: expected.shape is ${
+          shown(expected.shape)
+        }, expected sizes`,
       );
     }
     const [held, needed] = [place, expected].map(({ dtype, shape }) =>

@@ -5,13 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import {
-  requireFunction,
-  requireObject,
-  requirePath,
-  requireText,
-  shown,
-} from "../arguments.ts";
+import { requireFunction, requireObject, requirePath, requireText, shown } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
 import { onPath, removeIfThere, writeAllSync } from "./files.ts";
 import type { FileDigest } from "./safetensors.ts";

@@ -1,7 +1,7 @@
 /** Tries the entries of one area and reports on standard output, a line each. @module */
 
 import { areas } from "./entries/mod.ts";
-import type { Wanted } from "./run_child.ts";
+import { ALL, type Wanted } from "./run_child.ts";
 import { tryEntries, tryPairs } from "./try_entries.ts";
 
 // Only now: Deno looks for its own cache there as well, when it starts.
@@ -10,8 +10,11 @@ const encoder = new TextEncoder();
 const say = (line: unknown) => Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(line)}\n`));
 const [area, given = "{}"] = Deno.args;
 const { only = "", all = false, pairs }: Wanted = JSON.parse(given);
-const entries = areas[area!]!.filter(({ of }) => of.includes(only));
+const entries = (area === ALL ? Object.values(areas).flat() : areas[area!]!)
+  .filter(({ of }) => of.includes(only));
 const announce = (call: string) => say({ call });
 say({
-  tally: pairs ? await tryPairs(entries, pairs, announce) : await tryEntries(entries, announce, all),
+  tally: pairs
+    ? await tryPairs(entries, pairs, announce)
+    : await tryEntries(entries, announce, all),
 });

@@ -45,8 +45,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
     ...{ batch: whole(1), sequence: whole(1), micro_batch: whole(1) },
     validation_fraction: finite((value) => value > 0 && value <= 0.5),
-    weights: (value) =>
-      isObject(value) && Object.values(value).every((each) => from(0)(each)),
+    weights: (value) => isObject(value) && Object.values(value).every((each) => from(0)(each)),
   },
   optimizer: {
     ...{ lr: above(0), beta1: share, beta2: share, epsilon: above(0) },
@@ -133,7 +132,9 @@ export function demandLayer(value: unknown): asserts value is Record<string, unk
     else {
       demand(Object.hasOwn(SECTIONS, key), `unknown ${key}`);
       demandObject(given);
-      for (const [inner, item] of entriesGiven(given)) demand(SECTIONS[key]![inner]?.(item) ?? false, inner);
+      for (const [inner, item] of entriesGiven(given)) {
+        demand(SECTIONS[key]![inner]?.(item) ?? false, inner);
+      }
     }
   }
 }

@@ -6,6 +6,9 @@ import type { Tally } from "./try_entries.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const LIMITS = { REMOE_MEMORY_LIMIT: String(2 ** 28), REMOE_MEMORY_GUARD: "1" };
 
+/** Stands for all areas together. */
+export const ALL = "all areas";
+
 /** What a child tries. */
 export interface Wanted {
   /** Tries only entries with this in their names. */
@@ -21,7 +24,7 @@ export interface Wanted {
 /**
  * Tries an area, in a folder of its own: whatever a call makes of a path is written there.
  *
- * @param area Its name.
+ * @param area Its name, or {@linkcode ALL}.
  * @param wanted What of it to try; default every mutation of every entry.
  * @returns Counts and faults; a crash or a hang is a fault that names the call.
  */

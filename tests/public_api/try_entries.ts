@@ -96,6 +96,10 @@ class Tries {
     try {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
+      if (isClosed(world)) {
+        this.world = await World.open();
+        return;
+      }
       const { inUse } = world.device.statistics();
       if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
@@ -116,6 +120,15 @@ class Tries {
   end(): Tally {
     this.world.close();
     return this.tally;
+  }
+}
+
+function isClosed({ device }: World): boolean {
+  try {
+    device.statistics();
+    return false;
+  } catch {
+    return true;
   }
 }
 
@@ -142,7 +155,7 @@ async function tryOnce(
       return faultOfError(given.error);
     }
     tally.results++;
-    return judge(entry, host, given.value);
+    return judge(entry, host, given.value, mutation);
   } finally {
     world.endTry();
   }
@@ -163,7 +176,12 @@ async function outcome(
   }
 }
 
-function judge(entry: Entry, host: readonly unknown[], value: unknown): string | null {
+function judge(
+  entry: Entry,
+  host: readonly unknown[],
+  value: unknown,
+  { isNonFinite = false }: Mutation,
+): string | null {
   let right;
   try {
     right = entry.right(...host);
@@ -171,7 +189,7 @@ function judge(entry: Entry, host: readonly unknown[], value: unknown): string |
     if (!(error instanceof Wrong)) return `no right value: ${error}; gave ${short(value)}`;
     return `gave ${short(value)} for ${error.message}`;
   }
-  return difference(value, right);
+  return difference(value, right, isNonFinite);
 }
 
 function short(value: unknown): string {

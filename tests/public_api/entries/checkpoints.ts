@@ -8,8 +8,7 @@ import type { World } from "../world.ts";
 
 const NUMBERS = [1, 2, -3, 0.5];
 const SPEC = { dtype: "F32", shape: [2, 2] } as const;
-const bytesOf = (numbers: readonly number[]) =>
-  new Uint8Array(Float32Array.from(numbers).buffer);
+const bytesOf = (numbers: readonly number[]) => new Uint8Array(Float32Array.from(numbers).buffer);
 const numbersOf = (bytes: Uint8Array) => [...new Float32Array(Uint8Array.from(bytes).buffer)];
 const entry = () => ({
   name: "weight",
@@ -95,7 +94,7 @@ const writing: readonly Entry[] = [
         return [parse(path), bytes, sha256.length];
       } catch (error) {
         const left = Array.from(Deno.readDirSync("."), ({ name }) => name);
-        if (left.length > 0) throw new Deno.errors.InvalidData(`left ${left} behind: ${error}`);
+        if (left.length > 0) throw new Error(`left ${left} behind: ${error}`);
         throw error;
       }
     },
@@ -103,9 +102,11 @@ const writing: readonly Entry[] = [
       demandPath(path);
       demandEntries(entries);
       demandTexts(metadata);
-      const header = Object.fromEntries(entries.map(({ name, dtype, shape }, i) =>
-        [name, { dtype, shape, data_offsets: [16 * i, 16 * i + 16] }] as const
-      ));
+      const header = Object.fromEntries(
+        entries.map(({ name, dtype, shape }, i) =>
+          [name, { dtype, shape, data_offsets: [16 * i, 16 * i + 16] }] as const
+        ),
+      );
       const about = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
       const length = new TextEncoder().encode(JSON.stringify({ ...about, ...header })).length;
       const bytes = 8 + Math.ceil(length / 8) * 8 + 16 * entries.length;

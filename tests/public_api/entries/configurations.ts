@@ -216,5 +216,4 @@ const memory: readonly Entry[] = [
 ];
 
 /** Configurations and what follows from them. */
-export const configurations: readonly Entry[] = [...parsing, ...resuming, ...flops, ...memory]
-  ;
+export const configurations: readonly Entry[] = [...parsing, ...resuming, ...flops, ...memory];

@@ -114,7 +114,9 @@ const sources: readonly Entry[] = [
     of: "bundledText",
     make: () => [],
     call: async () => {
-      for await (const { id, text } of data.bundledText().documents()) return [id, text.slice(0, 15)];
+      for await (const { id, text } of data.bundledText().documents()) {
+        return [id, text.slice(0, 15)];
+      }
     },
     right: () => ["1790 George Washington", "Fellow-Citizens"],
   },
@@ -128,8 +130,7 @@ const sources: readonly Entry[] = [
 
 const OPTIONS = { sequence: 3, seed: 5 };
 const domains = () => new Map([["a", { tokens: stream() }], ["b", { tokens: stream() }]]);
-const mixture = () =>
-  new data.MixtureSampler(domains(), { ...OPTIONS, weights: { a: 1, b: 2 } });
+const mixture = () => new data.MixtureSampler(domains(), { ...OPTIONS, weights: { a: 1, b: 2 } });
 
 /** Rows drawn from each of two domains of one length: the one furthest behind its share is next. */
 function drawnOf({ a = 1, b = 1 }: Record<string, number>, rows: number): Record<string, number> {

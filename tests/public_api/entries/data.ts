@@ -11,7 +11,12 @@ export const TOKENS = Array.from({ length: 12 }, (_, i) => (5 * i + 3) % 11);
 export const stream = () => data.memoryStream(Uint16Array.from(TOKENS));
 
 /** Refuses what is no whole number in a range. */
-export function demandWhole(value: unknown, name: string, least = 0, most = Number.MAX_SAFE_INTEGER) {
+export function demandWhole(
+  value: unknown,
+  name: string,
+  least = 0,
+  most = Number.MAX_SAFE_INTEGER,
+) {
   const isWhole = Number.isSafeInteger(value) && value as number >= least &&
     value as number <= most;
   demand(isWhole, `${name} ${Deno.inspect(value)}`);

@@ -66,8 +66,7 @@ const lines: readonly Entry[] = [
   },
 ];
 
-const jsonl = (world: World) =>
-  world.using(new train.JsonlSink(`${world.folder()}/metrics.jsonl`));
+const jsonl = (world: World) => world.using(new train.JsonlSink(`${world.folder()}/metrics.jsonl`));
 const written = () => Deno.readTextFileSync("metrics.jsonl");
 
 /** What JSON makes of a line: it has no number for NaN or an infinity. */
@@ -188,9 +187,10 @@ const tensorBoard: readonly Entry[] = [
       const { expert_load: load, sparsity_per_layer: sparsity } = line;
       demand(Array.isArray(sparsity) && Array.from(sparsity).every(isNumber), "sparsity");
       demand(
-        Array.isArray(load) && Array.from(load).every((shares) =>
-          Array.isArray(shares) && Array.from(shares).every(isNumber)
-        ),
+        Array.isArray(load) &&
+          Array.from(load).every((shares) =>
+            Array.isArray(shares) && Array.from(shares).every(isNumber)
+          ),
         "load",
       );
       return 2;

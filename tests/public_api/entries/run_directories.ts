@@ -6,7 +6,8 @@ import { demandConfig, demandObject, demandPath, tiny } from "../reference_confi
 import type { World } from "../world.ts";
 import { demandContents, readBack, rightBack, stateAt } from "./checkpoints.ts";
 
-const config = (changes: Readonly<Record<string, unknown>> = {}) => train.parseConfig(tiny(changes));
+const config = (changes: Readonly<Record<string, unknown>> = {}) =>
+  train.parseConfig(tiny(changes));
 
 /** Contents of a checkpoint that the run of a configuration could have written. */
 function contents(step: number, config: train.TrainConfig) {
@@ -117,7 +118,12 @@ const opening: readonly Entry[] = [
       directory.begin();
       const { path } = directory;
       const steps = train.listCheckpoints(`${path}/checkpoints`).map(({ step }) => step);
-      return [path, checkpoint.state.step, steps[0], train.readMetrics(`${path}/metrics.jsonl`).length];
+      return [
+        path,
+        checkpoint.state.step,
+        steps[0],
+        train.readMetrics(`${path}/metrics.jsonl`).length,
+      ];
     },
     right: (run, config) => {
       demandRun(run);
@@ -155,7 +161,10 @@ const writing: readonly Entry[] = [
   {
     of: "RunDirectory.appendSample",
     make: (w) => [opened(w), { step: 1, prompt: "On", text: "Once" }],
-    call: (directory, sample) => (directory.appendSample(sample), Deno.readTextFileSync("run/samples.txt")),
+    call: (
+      directory,
+      sample,
+    ) => (directory.appendSample(sample), Deno.readTextFileSync("run/samples.txt")),
     right: (_, sample) => {
       demandObject(sample);
       const { step, prompt, text } = sample;

@@ -5,7 +5,13 @@ import * as data from "@remoe/remoe/data";
 import { generate, type GeneratedPiece } from "@remoe/remoe/generate";
 import * as train from "@remoe/remoe/train";
 import { demand, elements, type Entry } from "../entry.ts";
-import { type Config, demandConfig, demandObject, parametersOf, tiny } from "../reference_config.ts";
+import {
+  type Config,
+  demandConfig,
+  demandObject,
+  parametersOf,
+  tiny,
+} from "../reference_config.ts";
 import type { World } from "../world.ts";
 
 /** A configuration of one step, with a text and a cache in the folder of the try. */
@@ -85,7 +91,11 @@ const resuming: Entry = {
       train.findRun(`${w.folder()}/run`),
       more,
     );
-    return [more, { device: w.device, directory: w.using(directory), checkpoint: w.using(checkpoint) }];
+    return [more, {
+      device: w.device,
+      directory: w.using(directory),
+      checkpoint: w.using(checkpoint),
+    }];
   },
   call: async (config, options) => {
     const { step, tokens, last } = await train.train(config, options);
@@ -172,9 +182,11 @@ const generating: Entry = {
   call: async (prompts, options) => {
     const texts: string[] = [];
     const ends: (string | null)[] = [];
-    for await (const { prompt, text, finish } of generate(prompts, options) as AsyncIterable<
-      GeneratedPiece
-    >) {
+    for await (
+      const { prompt, text, finish } of generate(prompts, options) as AsyncIterable<
+        GeneratedPiece
+      >
+    ) {
       texts[prompt] = (texts[prompt] ?? "") + text;
       ends[prompt] = finish;
     }
@@ -184,7 +196,8 @@ const generating: Entry = {
     demandTexts(prompts, "prompts");
     demand(prompts.length > 0, "prompts");
     demandObject(options);
-    const { tokens, stop = [], seed = 0, stream = 0, temperature = 1, topK = 1, topP = 1 } = options;
+    const { tokens, stop = [], seed = 0, stream = 0, temperature = 1, topK = 1, topP = 1 } =
+      options;
     const { model, tokenizer, signal = null } = options;
     demand(model instanceof LanguageModel && tokenizer instanceof data.ByteTokenizer, "model");
     demand(signal === null || signal instanceof AbortSignal, "signal");
