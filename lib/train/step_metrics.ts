@@ -3,7 +3,7 @@
 import type { StepReadout } from "../autograd/step_state.ts";
 import type { TrainConfig } from "./config.ts";
 import { executedFlops, formulaFlops } from "./flops.ts";
-import type { StepMetrics } from "./metrics.ts";
+import type { StepMetrics } from "./metrics_line.ts";
 import type { StageState } from "./stage.ts";
 
 /** What {@linkcode stepMetrics} puts together. */

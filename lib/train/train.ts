@@ -20,7 +20,7 @@ import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { machineNotices, machineOf } from "./run_machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import { configHash } from "./resume.ts";
 import type { Sample } from "./samples.ts";
 import { requireTrainOptions } from "./require_train_options.ts";

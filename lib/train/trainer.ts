@@ -21,7 +21,7 @@ import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";

@@ -4,7 +4,8 @@ import { join } from "node:path";
 
 import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
 import { CacheLease } from "../../lib/data/cache_lease.ts";
-import { type CorpusEvent, prepareCorpus } from "../../lib/data/corpus.ts";
+import { prepareCorpus } from "../../lib/data/corpus.ts";
+import type { CorpusEvent } from "../../lib/data/corpus_options.ts";
 import type { Document, TextSource } from "../../lib/data/document.ts";
 import { DataError } from "../../lib/data/errors.ts";
 import { textsInMemory } from "../../lib/data/memory_source.ts";

@@ -22,7 +22,7 @@ function allowed(
   const sorted = Array.from(logits, (logit, token) => ({
     token,
     weight: Math.exp((logit - largest) / temperature),
-  })).sort((a, b) => b.weight - a.weight || a.token - b.token);
+  })).sort((a, b) => logits[b.token]! - logits[a.token]! || a.token - b.token);
   const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
   const tokens = new Set<number>();
   let mass = 0;
@@ -44,6 +44,13 @@ Deno.test("`drawToken()` draws from the k likeliest and from the nucleus alone",
     const { temperature, topK, topP } = options;
     assert(allowed(logits, temperature, topK, topP).has(drawToken(logits, uniform, options)));
   }));
+});
+
+Deno.test("the likeliest token is the same at a temperature that makes all weights equal", () => {
+  const logits = Float32Array.of(0, 1, 3, 2);
+  for (const uniform of [0, 0.5, 0.99]) {
+    assertEquals(drawToken(logits, uniform, { temperature: 1e300, topK: 1 }), 2);
+  }
 });
 
 /** The tokens that some uniform number draws. */

@@ -7,13 +7,8 @@
 import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
 import { requireConfig } from "../require.ts";
 import type { TrainConfig } from "../config.ts";
-import {
-  isValidation,
-  type MetricsLine,
-  type MetricsSink,
-  requireLine,
-  type StepMetrics,
-} from "../metrics.ts";
+import type { MetricsSink } from "../metrics.ts";
+import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
 import { requireSample, type Sample } from "../samples.ts";
 import { histogram, scalar, summary, text } from "./event.ts";
 import { EventFile } from "./event_file.ts";
