@@ -189,7 +189,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route by ReLU", x, this.#weight);
+    const [states] = operands("route by ReLU with", x, this.#weight);
     requireStates("route by ReLU", states, this.#hidden, this.#weight);
     const [tokens] = states.shape;
     const { memory } = states;

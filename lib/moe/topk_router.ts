@@ -133,7 +133,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route by TopK", x, this.#weight);
+    const [states] = operands("route by TopK with", x, this.#weight);
     requireStates("route by TopK", states, this.#hidden, this.#weight);
     const [tokens] = states.shape;
     const { memory } = states;

@@ -138,19 +138,27 @@ export class LanguageModel implements Disposable {
     return this.#vocabulary;
   }
 
+  /** How many tokens there are, if they are in a row. */
+  #count(tokens: Tensor<"i32", readonly [number]>): number {
+    if (tokens?.shape?.length === 1) return tokens.shape[0];
+    const given = tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens);
+    throw new ShapeMismatchError(
+      `Cannot run a language model on tokens ${given}: it needs a tensor with one axis`,
+    );
+  }
+
   /** Final hidden states, normalised. */
   #states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
     cached?: Pick<LayerCache, "cache" | "isPrefill">,
   ): Tensor<"f32", readonly [T, number]> {
-    const count = tokens?.shape?.[0];
+    const count = this.#count(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
-    if (tokens?.shape?.length !== 1 || count! % sequence !== 0) {
+    if (count % sequence !== 0) {
       throw new ShapeMismatchError(
-        `Cannot run a language model on tokens ${
-          tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens)
-        }: it needs whole sequences of ${sequence}, one after the other`,
+        `Cannot run a language model on tokens of shape ${showShape(tokens.shape)}: ` +
+          `it needs whole sequences of ${sequence}, one after the other`,
       );
     }
     let x = this.#embedding.forward(tokens);
@@ -236,7 +244,7 @@ export class LanguageModel implements Disposable {
    * ```
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
-    const count = tokens?.shape?.[0];
+    const count = this.#count(tokens);
     const last = rows<readonly [number]>(this.#states(tokens, count), count - 1, count);
     return this.#head.forward(last);
   }

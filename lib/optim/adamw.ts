@@ -149,7 +149,7 @@ export class AdamW implements Disposable {
     }
     for (const parameter of list) {
       requireDevice("optimise", this.#memory, parameter);
-      void parameter.address; // refuses one that was disposed of
+      parameter.requireAlive("optimise");
     }
     return list;
   }
@@ -237,7 +237,7 @@ export class AdamW implements Disposable {
       step: this.#steps,
     });
     const { kernels: k } = this.#memory;
-    const state = stateAddress(this.#state);
+    const state = stateAddress(this.#state, "take a step with");
     const count = this.#slots.length;
     k.check(
       k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
@@ -255,7 +255,9 @@ export class AdamW implements Disposable {
   #requireAlive(): void {
     for (const { parameter, first, second } of this.#slots) {
       // A parameter that no gradient reached in this step gets a gradient of zero.
-      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+      for (const tensor of [parameter, parameter.gradient, first, second]) {
+        tensor.requireAlive("take a step with");
+      }
     }
   }
 
