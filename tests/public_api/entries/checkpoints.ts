@@ -253,7 +253,7 @@ const folders: readonly Entry[] = [
       const all = before + 1;
       return [step, rightBack(given), keep === 0 ? all : Math.min(keep, all)];
     },
-    tries: 250,
+    tries: 150,
   },
   {
     of: "Checkpoint.open",

@@ -163,7 +163,7 @@ const tensorBoard: readonly Entry[] = [
       demand(typeof now === "function", "clock");
       return [true, HEAD - 1];
     },
-    tries: 400,
+    tries: 250,
   },
   {
     of: "TensorBoardSink.write",

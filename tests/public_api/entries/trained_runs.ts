@@ -74,7 +74,7 @@ const training: Entry = {
       numbers: parametersOf(config as unknown as Config),
     };
   },
-  tries: 250,
+  tries: 200,
 };
 
 const resuming: Entry = {
