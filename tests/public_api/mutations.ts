@@ -217,6 +217,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
 export function pairOf(first: Mutation, second: Mutation): Mutation {
   return {
     name: `${first.name} and ${second.name}`,
+    isNonFinite: [first, second].some(({ isNonFinite }) => isNonFinite),
     apply: (args, world) => {
       first.apply(args, world);
       try {

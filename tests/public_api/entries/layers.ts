@@ -46,18 +46,33 @@ export function demandPositive(options: Record<string, unknown>, ...names: strin
 
 interface Build {
   readonly of: string;
+  readonly variant?: string;
   readonly options: (world: World) => Record<string, unknown>;
   // deno-lint-ignore no-explicit-any
   readonly build: (device: any, options: any) => Layer;
   readonly sizes: readonly string[];
+  /** Options that have no default, besides the sizes. */
+  readonly needs?: readonly string[];
   // deno-lint-ignore no-explicit-any
   readonly shapes: (options: any) => Record<string, readonly number[]>;
 }
 
+/** A constructor, with all its options and with those alone that it needs. */
+export function built(given: Build): readonly Entry[] {
+  const { variant, options, sizes, needs = [] } = given;
+  const needed = (w: World) =>
+    Object.fromEntries(
+      Object.entries(options(w)).filter(([key]) => sizes.includes(key) || needs.includes(key)),
+    );
+  const short = { ...given, options: needed, variant: `${variant ?? ""} by default`.trim() };
+  return [entryOf(given), entryOf(short)];
+}
+
 /** A constructor: its parameters have these names and shapes. */
-export function built({ of, options, build, sizes, shapes }: Build): Entry {
+function entryOf({ of, variant, options, build, sizes, shapes }: Build): Entry {
   return {
     of: `new ${of}`,
+    ...(variant === undefined ? {} : { variant }),
     make: (w) => [w.device, options(w)],
     call: (device, options) => describe(build(device, options)),
     right: (device, options) => {
@@ -77,14 +92,14 @@ export function demandRows(x: unknown, columns: number): asserts x is HostTensor
 }
 
 const constructors: readonly Entry[] = [
-  built({
+  ...built({
     of: "Linear",
     options: () => ({ input: 4, output: 3, deviation: 0.1, name: "w" }),
     build: (device, options) => new remoe.Linear(device, options),
     sizes: ["input", "output"],
     shapes: ({ input, output, name = "weight" }) => ({ [name]: [input, output] }),
   }),
-  built({
+  ...built({
     of: "Embedding",
     options: () => ({ vocabulary: 5, hidden: 3, deviation: 0.1, name: "w" }),
     build: (device, options) => new remoe.Embedding(device, options),
@@ -93,7 +108,7 @@ const constructors: readonly Entry[] = [
       [name]: [vocabulary, hidden],
     }),
   }),
-  built({
+  ...built({
     of: "FeedForward",
     options: () => ({ hidden: 4, width: 6, deviation: 0.1, outputDeviation: 0.2, name: "mlp" }),
     build: (device, options) => new remoe.FeedForward(device, options),
@@ -106,7 +121,7 @@ const constructors: readonly Entry[] = [
       };
     },
   }),
-  built({
+  ...built({
     of: "RmsNorm",
     options: () => ({ hidden: 4, epsilon: 1e-5, name: "w" }),
     build: (device, options) => new remoe.RmsNorm(device, options),
