@@ -11,12 +11,8 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
-import {
-  KeyValueCache,
-  type LayerCache,
-  type ModelSizes,
-  requireCacheFor,
-} from "./key_value_cache.ts";
+import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
+import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
@@ -263,10 +259,12 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Reads the beginnings of sequences and keeps them in a cache. Run it without a tape.
+   * Reads the beginnings of sequences and keeps them in a cache, whose tokens they replace. Arguments
+   * that are refused leave the cache as it is, any other failure leaves it empty. Run it without a
+   * tape.
    *
    * @param sequences Token ids of each sequence, at least one; lengths may differ.
-   * @param cache An empty cache for as many sequences.
+   * @param cache A cache for as many sequences.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is of another size, a sequence is empty, or a token is outside
    * of the vocabulary.
@@ -310,16 +308,19 @@ export class LanguageModel implements Disposable {
       ...tokens,
       ...new Array<number>(longest - tokens.length).fill(0),
     ]);
+    cache.setLengths(lengths.map(() => 0));
     const states = this.#states(this.#device.tokens(padded), longest, { cache, isPrefill: true });
-    cache.setLengths(sequences.map(({ length }) => length));
-    const last = sequences.map(({ length }, b) => b * longest + length - 1);
-    return this.#head.forward(embedding(states, this.#device.tokens(last)));
+    const last = lengths.map((length, b) => b * longest + length - 1);
+    const logits = this.#head.forward(embedding(states, this.#device.tokens(last)));
+    cache.setLengths(lengths);
+    return logits;
   }
 
   /**
-   * Reads one token more of each sequence. Run it without a tape.
+   * Reads one token more of each sequence. Where it fails, the cache has the tokens it had. Run it
+   * without a tape.
    *
-   * @param tokens A token id a sequence.
+   * @param tokens A token id per sequence.
    * @param cache What {@linkcode LanguageModel.prefill} left.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is full, for another number of sequences, or a token outside of
@@ -357,8 +358,9 @@ export class LanguageModel implements Disposable {
     }
     cache.requireRoom();
     const states = this.#states(this.#device.tokens(tokens), 1, { cache, isPrefill: false });
+    const logits = this.#head.forward(states);
     cache.setLengths(cache.lengths.map((length) => length + 1));
-    return this.#head.forward(states);
+    return logits;
   }
 
   /** Refuses, before a cache is touched, what is no list of tokens of the vocabulary. */
