@@ -1,6 +1,7 @@
 /** Every entry of the table, by area: each area runs in a process of its own. @module */
 
 import type { Entry } from "../entry.ts";
+import { caches } from "./caches.ts";
 import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
@@ -15,7 +16,7 @@ import { numerics } from "./products.ts";
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
   data: dataset,
   devices,
-  layers,
+  layers: [...layers, ...caches],
   lifetimes,
   training,
   runs,
