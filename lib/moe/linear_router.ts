@@ -1,6 +1,6 @@
 /** What routers with logits `x W` share: their weights, what they write, and their gradients. @module */
 
-import { fillNormal } from "../autograd/device.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
 import { gemm } from "../autograd/matmul.ts";
 import { ParameterTensor } from "../autograd/parameter.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
