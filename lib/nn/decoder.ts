@@ -1,0 +1,74 @@
+/** Embedding, blocks and last norm of a language model. @module */
+
+import { requireWhole, shown } from "../arguments.ts";
+import type { Device } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { ShapeMismatchError } from "../errors.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Embedding } from "./embedding.ts";
+import type { ModelSettings } from "./language_model_options.ts";
+import type { LayerCache } from "./layer_cache.ts";
+import { RmsNorm } from "./rms_norm.ts";
+import { TransformerBlock } from "./transformer_block.ts";
+
+/** All of a language model but its head: tokens in, hidden states out. */
+export class Decoder implements Disposable {
+  readonly #embedding: Embedding;
+  readonly #blocks: readonly TransformerBlock[];
+  readonly #norm: RmsNorm;
+
+  /** Makes one with random weights. */
+  constructor(device: Device, settings: ModelSettings) {
+    const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5, feedForward } = settings;
+    this.#embedding = new Embedding(device, {
+      vocabulary,
+      hidden,
+      deviation,
+      name: "model.embed_tokens.weight",
+    });
+    this.#blocks = Array.from({ length: layers }, (_, layer) =>
+      new TransformerBlock(device, {
+        ...settings,
+        feedForward: feedForward(layer),
+        name: `model.layers.${layer}`,
+      }));
+    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
+  }
+
+  /** Final hidden states, normalised, of whole sequences, one after the other. */
+  states<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    sequence: number,
+    cached?: Pick<LayerCache, "cache" | "isPrefill">,
+  ): Tensor<"f32", readonly [T, number]> {
+    const count = tokens?.shape?.[0];
+    requireWhole("run a language model", "sequence", sequence, { least: 1 });
+    if (tokens?.shape?.length !== 1 || count! % sequence !== 0) {
+      throw new ShapeMismatchError(
+        `Cannot run a language model on tokens ${
+          tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens)
+        }: it needs whole sequences of ${sequence}, one after the other`,
+      );
+    }
+    let x = this.#embedding.forward(tokens);
+    for (const [layer, block] of this.#blocks.entries()) {
+      x = block.forward(x, sequence, cached && { ...cached, layer });
+    }
+    return this.#norm.forward(x);
+  }
+
+  /** What training changes, in the order of the layers. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#embedding.parameters();
+    for (const block of this.#blocks) yield* block.parameters();
+    yield* this.#norm.parameters();
+  }
+
+  /** Frees all weights. */
+  [Symbol.dispose](): void {
+    this.#embedding[Symbol.dispose]();
+    for (const block of this.#blocks) block[Symbol.dispose]();
+    this.#norm[Symbol.dispose]();
+  }
+}
