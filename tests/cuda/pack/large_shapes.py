@@ -169,15 +169,17 @@ def main():
         print(f"references in Python, small shapes: {reason}")
     elif torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = False
-    tokens, hidden = (203, 48) if torch is None else (16384, 768)
+    tokens, widths = (203, (48, 96)) if torch is None else (16384, (768, 1536))
+    shapes = [(tokens, widths[0], experts) for experts in (8, 16, 33, 64, 128)]
+    shapes += [(tokens, widths[1], experts) for experts in (32, 128)]
     library = Library()
     failures = 0
-    for experts in (8, 16, 33, 64, 128):
+    for shape in shapes:
         try:
-            check_shape(library, (tokens, hidden, experts), torch)
+            check_shape(library, shape, torch)
         except (AssertionError, DeviceFailure) as error:
             failures += 1
-            print(f"FAILED T={tokens} D={hidden} E={experts}: {error}", flush=True)
+            print(f"FAILED T, D, E = {shape}: {error}", flush=True)
     library.close()
     raise SystemExit(1 if failures else 0)
 
