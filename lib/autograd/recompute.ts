@@ -40,7 +40,11 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     ...inputs.map((input) => any(input)),
   ) as readonly DeviceTensor[];
   const memory = given[0]?.memory;
-  if (memory === undefined || memory.recorder === null) return body(...inputs);
+  if (memory === undefined || memory.recorder === null) {
+    const output = body(...inputs);
+    operands("use the result of recompute,", any<Tensor>(output));
+    return output;
+  }
   const tape = memory.recorder;
   let output: O;
   {

@@ -6,9 +6,10 @@ import {
   requireOneOf,
   requireOptions,
   requireSizes,
+  requireWhole,
   shown,
 } from "../arguments.ts";
-import { ShapeMismatchError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
@@ -138,7 +139,7 @@ export class StepState implements Disposable {
     this.#experts = experts;
     this.#memory = memoryOf(device);
     const size = StateSlot.header + layers * (RecordField.extra + experts);
-    this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
+    this.#buffer = this.#memory.allocateAtRoot("f64", [size], "the step's state");
     fill(this.#buffer, 0);
     this.setLambda(lambda);
   }
@@ -156,6 +157,7 @@ export class StepState implements Disposable {
   /** λ, read from the device. */
   get lambda(): number {
     const bytes = new Uint8Array(Number(BYTES));
+    this.#buffer.requireAlive("read λ from");
     this.#memory.kernels.readBytes(lambdaAddress(this), bytes);
     return new Float64Array(bytes.buffer)[0]!;
   }
@@ -179,12 +181,13 @@ export class StepState implements Disposable {
    */
   setLambda(lambda: number): void {
     requireNumbers("set λ", { lambda }, { least: 0 });
-    this.#write(StateSlot.lambda, [lambda]);
+    this.#write("set λ in", StateSlot.lambda, [lambda]);
   }
 
   /** Zeroes the statistics of the step before; λ stays. */
   begin(): void {
     const { kernels: k } = this.#memory;
+    this.#buffer.requireAlive("begin a step with");
     k.check(
       k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.layers, this.experts),
       "begin step",
@@ -196,6 +199,7 @@ export class StepState implements Disposable {
    *
    * @param inputs Learning rate and bias corrections.
    * @throws {ConfigError} If one is no finite number, or a bias correction not above 0.
+   * @throws {RangeError} If the step is no whole number of at least 1.
    *
    * @example
    * ```ts
@@ -216,10 +220,12 @@ export class StepState implements Disposable {
   writeInputs(inputs: StepInputs): void {
     requireOptions("write a step's inputs", inputs);
     const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
-    requireNumbers("write a step's inputs", { learningRate, step }, { least: 0 });
+    requireNumbers("write a step's inputs", { learningRate }, { least: 0 });
+    requireWhole("write a step's inputs", "step", step, { least: 1 });
     // An update divides by both.
     requireNumbers("write a step's inputs", { biasCorrection1, biasCorrection2 }, { above: 0 });
-    this.#write(StateSlot.learningRate, [learningRate, biasCorrection1, biasCorrection2, step]);
+    const values = [learningRate, biasCorrection1, biasCorrection2, step];
+    this.#write("write a step's inputs to", StateSlot.learningRate, values);
   }
 
   /**
@@ -245,6 +251,7 @@ export class StepState implements Disposable {
     const { kernels: k } = this.#memory;
     const [value] = operands("add to a step's state", loss);
     requireFinite("add to a step's state", "share", share);
+    this.#buffer.requireAlive("add a loss to");
     requireDevice("add to a step's state", this.#memory, value);
     if (value.size !== 1) {
       throw new ShapeMismatchError(
@@ -268,16 +275,29 @@ export class StepState implements Disposable {
    * counts, λ grows by alpha where more pairs are active than wanted, and falls otherwise.
    *
    * @param rule Target, factor and bounds.
-   * @throws {ConfigError} If one of them is no number in its range.
+   * @throws {ConfigError} If one of them is no number in its range, `active` is above the number of
+   * experts, or `floor` above `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
     requireOptions("update λ", rule);
     const { active, tokens, alpha, floor, ceiling, adapt } = rule;
     requireOneOf("update λ", "adapt", adapt, [true, false]);
-    requireNumbers("update λ", { active, tokens }, { above: 0 });
+    requireNumbers("update λ", { active }, { above: 0 });
+    requireSizes("update λ", { tokens });
     // Below 1 it would turn the rule round.
     requireNumbers("update λ", { alpha }, { least: 1 });
     requireNumbers("update λ", { floor, ceiling }, { least: 0 });
+    if (active > this.experts) {
+      throw new ConfigError(
+        `Cannot update λ: active is ${active}, expected at most the ${this.experts} experts`,
+      );
+    }
+    if (floor > ceiling) {
+      throw new ConfigError(
+        `Cannot update λ: floor is ${floor}, expected at most the ceiling of ${ceiling}`,
+      );
+    }
+    this.#buffer.requireAlive("update λ in");
     const { kernels: k } = this.#memory;
     k.check(
       k.symbols.remoe_state_update_lambda(
@@ -302,6 +322,7 @@ export class StepState implements Disposable {
    * @returns The step's figures.
    */
   read(): StepReadout {
+    this.#buffer.requireAlive("read");
     const all = download(this.#buffer);
     return {
       lambda: all[StateSlot.lambda]!,
@@ -327,7 +348,8 @@ export class StepState implements Disposable {
     };
   }
 
-  #write(slot: number, values: readonly number[]): void {
+  #write(operation: string, slot: number, values: readonly number[]): void {
+    this.#buffer.requireAlive(operation);
     const bytes = new Uint8Array(Float64Array.from(values).buffer);
     this.#memory.kernels.writeBytes(this.#buffer.address + BigInt(slot) * BYTES, bytes);
   }

@@ -19,8 +19,10 @@ export function makeRouterWeight<H extends number, E extends number>(
   shape: readonly [H, E],
   deviation: number,
 ): RouterWeight<H, E> {
-  const weight = ParameterTensor.make(memory, name, shape, true);
+  using made = new DisposableStack();
+  const weight = made.use(ParameterTensor.make(memory, name, shape, true));
   fillNormal(weight, 0, deviation);
+  made.move();
   return weight;
 }
 

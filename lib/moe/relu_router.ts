@@ -87,7 +87,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #share: number;
   readonly #lambda0: number;
   readonly #state: StepState;
-  readonly #ownsState: boolean;
+  /** What it frees: its weights, and the state if that is its own. */
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a router with random weights.
@@ -122,11 +123,12 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
     this.#share = 1 / (layers * microBatches);
-    this.#ownsState = state === undefined;
-    this.#state = state ?? new StepState(device, { experts });
+    using made = new DisposableStack();
+    this.#state = state ?? made.use(new StepState(device, { experts }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
-    this.#weight = makeRouterWeight(memory, name, [hidden, experts], deviation);
+    this.#weight = made.use(makeRouterWeight(memory, name, [hidden, experts], deviation));
+    this.#owned = made.move();
   }
 
   /** Size of a token's hidden state. */
@@ -235,7 +237,6 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /** Frees the weights. */
   [Symbol.dispose](): void {
-    this.#weight[Symbol.dispose]();
-    if (this.#ownsState) this.#state[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

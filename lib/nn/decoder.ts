@@ -10,30 +10,30 @@ import { Embedding } from "./embedding.ts";
 import type { ModelSettings } from "./language_model_options.ts";
 import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
-import { TransformerBlock } from "./transformer_block.ts";
+import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
 /** All of a language model but its head: tokens in, hidden states out. */
 export class Decoder implements Disposable {
   readonly #embedding: Embedding;
   readonly #blocks: readonly TransformerBlock[];
   readonly #norm: RmsNorm;
+  readonly #owned: DisposableStack;
 
   /** Makes one with random weights. */
   constructor(device: Device, settings: ModelSettings) {
-    const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5, feedForward } = settings;
-    this.#embedding = new Embedding(device, {
-      vocabulary,
-      hidden,
-      deviation,
-      name: "model.embed_tokens.weight",
-    });
-    this.#blocks = Array.from({ length: layers }, (_, layer) =>
-      new TransformerBlock(device, {
-        ...settings,
-        feedForward: feedForward(layer),
-        name: `model.layers.${layer}`,
-      }));
-    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
+    const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5 } = settings;
+    using made = new DisposableStack();
+    this.#embedding = made.use(
+      new Embedding(device, { vocabulary, hidden, deviation, name: "model.embed_tokens.weight" }),
+    );
+    this.#blocks = Array.from(
+      { length: layers },
+      (_, layer) => made.use(makeBlock(device, settings, layer)),
+    );
+    this.#norm = made.use(
+      new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" }),
+    );
+    this.#owned = made.move();
   }
 
   /** Final hidden states, normalised, of whole sequences, one after the other. */
@@ -67,8 +67,18 @@ export class Decoder implements Disposable {
 
   /** Frees all weights. */
   [Symbol.dispose](): void {
-    this.#embedding[Symbol.dispose]();
-    for (const block of this.#blocks) block[Symbol.dispose]();
-    this.#norm[Symbol.dispose]();
+    this.#owned.dispose();
   }
+}
+
+function makeBlock(device: Device, settings: ModelSettings, layer: number): TransformerBlock {
+  const feedForward = settings.feedForward(layer);
+  requireFeedForward("build a language model", feedForward);
+  // The block's, once it is made.
+  using pending = new DisposableStack();
+  pending.use(feedForward);
+  const name = `model.layers.${layer}`;
+  const block = new TransformerBlock(device, { ...settings, feedForward, name });
+  pending.move();
+  return block;
 }

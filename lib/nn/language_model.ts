@@ -41,6 +41,7 @@ export class LanguageModel implements Disposable {
   readonly #head: Linear;
   readonly #device: Device;
   readonly #cacheSizes: ModelSizes;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a model with random weights.
@@ -55,13 +56,12 @@ export class LanguageModel implements Disposable {
     this.#vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
-    this.#decoder = new Decoder(device, settings);
-    this.#head = new Linear(device, {
-      input: hidden,
-      output: vocabulary,
-      deviation,
-      name: "lm_head.weight",
-    });
+    using made = new DisposableStack();
+    this.#decoder = made.use(new Decoder(device, settings));
+    this.#head = made.use(
+      new Linear(device, { input: hidden, output: vocabulary, deviation, name: "lm_head.weight" }),
+    );
+    this.#owned = made.move();
   }
 
   /** Number of tokens of the vocabulary. */
@@ -312,7 +312,6 @@ export class LanguageModel implements Disposable {
 
   /** Frees all weights. */
   [Symbol.dispose](): void {
-    this.#decoder[Symbol.dispose]();
-    this.#head[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -48,7 +48,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
         `expected a function that makes a block's second half`,
     );
   }
-  const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
+  const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
   return { ...options, groups, deviation, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }

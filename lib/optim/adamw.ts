@@ -81,6 +81,8 @@ export class AdamW implements Disposable {
   readonly #table: DeviceTensor<"f64">;
   readonly #state: StepState;
   readonly #ownsState: boolean;
+  /** What it frees: moments, table, and the state if that is its own. */
+  readonly #owned: DisposableStack;
   readonly #options: Required<Omit<AdamWOptions, "lr" | "state">>;
   #steps = 0;
 
@@ -108,14 +110,17 @@ export class AdamW implements Disposable {
       requireStateOn("optimise with", this.#memory, options.state);
     }
     // Frozen: moments() hands them out.
+    using made = new DisposableStack();
     this.#slots = Object.freeze(
-      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter))),
+      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter, made))),
     );
     this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device);
+    this.#state = options.state ?? made.use(new StepState(device));
     // The table is raw 64-bit words; f64 is the element type of that size.
-    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
+    const words = this.#slots.length * TensorWord.words;
+    this.#table = made.use(this.#memory.allocateAtRoot("f64", [words], "the optimizer"));
     this.#writeTable();
+    this.#owned = made.move();
   }
 
   /** The parameters, each once: one that came twice would take every step twice. */
@@ -149,12 +154,14 @@ export class AdamW implements Disposable {
     return list;
   }
 
-  #slot(parameter: ParameterTensor): Slot {
-    const first = this.#memory.allocateAtRoot("f32", parameter.shape);
-    const second = this.#memory.allocateAtRoot("f32", parameter.shape);
-    fill(first, 0);
-    fill(second, 0);
-    return { parameter, first, second };
+  #slot(parameter: ParameterTensor, made: DisposableStack): Slot {
+    const [first, second] = ["first", "second"].map((which) => {
+      const owner = `the ${which} moment of ${parameter.described()}`;
+      const moment = made.use(this.#memory.allocateAtRoot("f32", parameter.shape, owner));
+      fill(moment, 0);
+      return moment;
+    });
+    return { parameter, first: first!, second: second! };
   }
 
   #writeTable(): void {
@@ -217,6 +224,7 @@ export class AdamW implements Disposable {
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     requireNumbers("take a step", { lr: this.lr }, { least: 0 });
+    this.#table.requireAlive("take a step with");
     const table = this.#table.address;
     this.#requireAlive();
     this.#steps++;
@@ -267,11 +275,6 @@ export class AdamW implements Disposable {
 
   /** Frees the moments. */
   [Symbol.dispose](): void {
-    for (const { first, second } of this.#slots) {
-      first[Symbol.dispose]();
-      second[Symbol.dispose]();
-    }
-    this.#table[Symbol.dispose]();
-    if (this.#ownsState) this.#state[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -313,7 +313,7 @@ Deno.test("a step is refused once memory that it writes was freed, and changes n
       tape.backward(sum(square(weight)));
     }
     free(weight, optimizer);
-    assertThrows(() => optimizer.step(), ReferenceError, "after its memory was freed", name);
+    assertThrows(() => optimizer.step(), ReferenceError, "after it was disposed of", name);
     assertEquals(optimizer.steps, 0, name);
   }
 });

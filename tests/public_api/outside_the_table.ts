@@ -1,32 +1,6 @@
 /** Exported calls that the table does not hold: the rule is not shown for them here. @module */
 
 const NAMES: Readonly<Record<string, readonly string[]>> = {
-  "StepState": ["writeInputs", "updateLambda", "read"],
-  "ShapeMismatchError": ["new"],
-  "ConfigError": ["new"],
-  "LibraryError": ["new"],
-  "DeviceError": ["new"],
-  "CheckpointError": ["new"],
-  "FileError": ["new"],
-  "DenseRouter": ["new", "route"],
-  "MoE": ["new"],
-  "ReluRouter": ["weight"],
-  "TopKRouter": ["weight"],
-  "Attention": ["new"],
-  "LanguageModel": [
-    "new",
-    "vocabulary",
-    "logits",
-    "nextLogits",
-    "openCache",
-    "prefill",
-    "decode",
-    "parameters",
-    "[Symbol.dispose]",
-  ],
-  "Linear": ["weight"],
-  "TransformerBlock": ["new", "forward", "parameters", "[Symbol.dispose]"],
-  "AdamW": ["steps", "resumeAt", "step", "zeroGradient", "moments", "[Symbol.dispose]"],
   "BatchSampler": ["state"],
   "": [
     "bundledText",

@@ -39,6 +39,10 @@ export async function tryEntries(
     try {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
+      if (isClosed(world)) {
+        world = await World.open();
+        return;
+      }
       const { inUse } = world.device.statistics();
       if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
@@ -54,6 +58,15 @@ export async function tryEntries(
   }
   world.close();
   return tally;
+}
+
+function isClosed({ device }: World): boolean {
+  try {
+    device.statistics();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function nameOf({ of, variant }: Entry): string {
@@ -86,7 +99,7 @@ async function tryOnce(
       return faultOfError(given.error);
     }
     tally.results++;
-    return judge(entry, host, given.value);
+    return judge(entry, host, given.value, mutation);
   } finally {
     world.endTry();
   }
@@ -107,7 +120,12 @@ async function outcome(
   }
 }
 
-function judge(entry: Entry, host: readonly unknown[], value: unknown): string | null {
+function judge(
+  entry: Entry,
+  host: readonly unknown[],
+  value: unknown,
+  { isNonFinite = false }: Mutation,
+): string | null {
   let right;
   try {
     right = entry.right(...host);
@@ -115,7 +133,7 @@ function judge(entry: Entry, host: readonly unknown[], value: unknown): string |
     if (!(error instanceof Wrong)) return `no right value: ${error}; gave ${short(value)}`;
     return `gave ${short(value)} for ${error.message}`;
   }
-  return difference(value, right);
+  return difference(value, right, isNonFinite);
 }
 
 function short(value: unknown): string {

@@ -286,8 +286,9 @@ const own: readonly Entry[] = [
       const { step = 0.01, samples = 64 } = options as { step?: number; samples?: number };
       demand(Number.isFinite(step) && step > 0, "step");
       demand(Number.isInteger(samples) && samples > 0, "samples");
-      // A difference over a longer way than fp32 holds says nothing.
-      return step < 2 ** 12;
+      // A difference over a longer way than fp32 holds says nothing, nor does one of infinities.
+      const isFinite = inputs.every(({ data }) => data.every(Number.isFinite));
+      return step < 2 ** 12 && isFinite;
     },
   },
 ];

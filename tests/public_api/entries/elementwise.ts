@@ -76,7 +76,7 @@ const UNARY: Record<string, (x: number, parameter: number) => number> = {
   exp: Math.exp,
   log: Math.log,
   negate: (x) => -x,
-  relu: (x) => x > 0 ? x : 0,
+  relu: (x) => x > 0 || Number.isNaN(x) ? x : 0,
   sigmoid,
   silu: (x) => x * sigmoid(x),
   sqrt: Math.sqrt,

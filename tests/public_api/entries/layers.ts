@@ -2,14 +2,13 @@
 
 import * as remoe from "@remoe/remoe";
 import { rmsNorm } from "../../cases/reference/rms_norm.ts";
-import { attend, denseFeedForward, languageModel } from "../../nn/language_model_reference.ts";
+import { attend, denseFeedForward } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
 import { product } from "./products.ts";
 
 const HIDDEN = 8;
-const SIZES = { vocabulary: 6, layers: 1, hidden: HIDDEN, heads: 2, groups: 1 };
-const BASES = { ropeBase: 10000, normEpsilon: 1e-5 };
+const SIZES = { hidden: HIDDEN, heads: 2, groups: 1 };
 
 interface Layer extends Disposable {
   parameters(): Iterable<remoe.Tensor & { readonly name: string }>;
@@ -71,7 +70,8 @@ export function built({ of, options, build, sizes, shapes }: Build): Entry {
   };
 }
 
-function rowsOf(x: unknown, columns: number): asserts x is HostTensor {
+/** Refuses what is no matrix of so many columns. */
+export function demandRows(x: unknown, columns: number): asserts x is HostTensor {
   demandTensor(x);
   demand(x.shape.length === 2 && x.shape[1] === columns, "shape");
 }
@@ -98,7 +98,7 @@ const constructors: readonly Entry[] = [
     options: () => ({ hidden: 4, width: 6, deviation: 0.1, outputDeviation: 0.2, name: "mlp" }),
     build: (device, options) => new remoe.FeedForward(device, options),
     sizes: ["hidden"],
-    shapes: ({ hidden, width = Math.ceil(8 * hidden / 3 / 8) * 8, name = "mlp" }) => {
+    shapes: ({ hidden, width = 4 * hidden, name = "mlp" }) => {
       demand(Number.isInteger(width) && width > 0 && width < 2 ** 24, "width");
       return {
         [`${name}.gate_up_proj.weight`]: [hidden, 2 * width],
@@ -127,6 +127,13 @@ const forwards: readonly Entry[] = [
       demandTensor(x);
       return product(x, f32([4, 3], weights([4, 3])));
     },
+    object: true,
+  },
+  {
+    of: "Linear.weight",
+    make: (w) => [w.layer(new remoe.Linear(w.device, { input: 4, output: 3 }))],
+    call: (layer) => layer.weight,
+    right: () => f32([4, 3], weights([4, 3])),
     object: true,
   },
   {
@@ -165,7 +172,7 @@ const forwards: readonly Entry[] = [
     call: (layer, x) => layer.forward(x),
     right: (layer, x) => {
       demandTensor(x);
-      rowsOf(x, 4);
+      demandRows(x, 4);
       const reference = denseFeedForward(4, 6);
       const named = Object.entries(weightsOf(layer)).map(([k, v]) => [`x.${k}`, v] as const);
       return f32(x.shape, reference(Float64Array.from(x.data), Object.fromEntries(named), "x").y);
@@ -175,62 +182,24 @@ const forwards: readonly Entry[] = [
   {
     of: "Attention.forward",
     make: (w) => [
-      w.layer(new remoe.Attention(w.device, { hidden: HIDDEN, heads: 2, groups: 1 })),
+      w.layer(new remoe.Attention(w.device, { ...SIZES, ropeBase: 10000 })),
       w.f32([6, HIDDEN]),
       3,
     ],
     call: (layer, x, sequence) => layer.forward(x, sequence),
     right: (layer, x, sequence) => {
-      rowsOf(x, HIDDEN);
+      demandRows(x, HIDDEN);
       demand(
         Number.isInteger(sequence) && sequence > 0 && x.shape[0]! % sequence === 0,
         "sequence",
       );
       const named = Object.entries(weightsOf(layer)).map(([k, v]) => [`x.${k}`, v] as const);
-      const sizes = { ...SIZES, ...BASES, sequence };
+      const sizes = { ...SIZES, ropeBase: 10000, sequence };
       return f32(x.shape, attend(Float64Array.from(x.data), Object.fromEntries(named), "x", sizes));
     },
     object: true,
   },
 ];
 
-function model(w: World): remoe.LanguageModel {
-  return w.layer(
-    new remoe.LanguageModel(w.device, {
-      ...SIZES,
-      ...BASES,
-      feedForward: () =>
-        new remoe.FeedForward(w.device, { hidden: HIDDEN, width: 6, name: "model.layers.0.mlp" }),
-    }),
-  );
-}
-
-function lossOf(layer: Layer, tokens: readonly number[], targets: readonly number[], s: number) {
-  const [ids, next] = [Int32Array.from(tokens), Int32Array.from(targets)];
-  const sizes = { ...SIZES, ...BASES, sequence: s };
-  return languageModel(weightsOf(layer), ids, next, sizes, denseFeedForward(HIDDEN, 6)).loss;
-}
-
-const models: readonly Entry[] = [
-  {
-    of: "LanguageModel.loss",
-    make: (w) => [model(w), w.i32([1, 5, 0, 2]), w.i32([5, 0, 2, 4]), 2],
-    call: (layer, tokens, targets, sequence) => layer.loss(tokens, targets, sequence).loss,
-    right: (layer, tokens, targets, sequence) => {
-      demandTensor(tokens, ["i32"]);
-      demandTensor(targets, ["i32"]);
-      demand(tokens.shape.length === 1 && tokens.shape.join() === targets.shape.join(), "shapes");
-      demand(targets.shape.length === 1, "axes");
-      demand(tokens.data.every((token) => token >= 0 && token < SIZES.vocabulary), "tokens");
-      demand(targets.data.every((token) => token < SIZES.vocabulary), "targets");
-      const count = tokens.data.length;
-      demand(Number.isInteger(sequence) && sequence > 0 && count % sequence === 0, "sequence");
-      const isAny = targets.data.some((target) => target >= 0);
-      return f32([], [isAny ? lossOf(layer, tokens.data, targets.data, sequence) : 0]);
-    },
-    object: true,
-  },
-];
-
-/** Layers and models. */
-export const layers: readonly Entry[] = [...constructors, ...forwards, ...models];
+/** Layers. */
+export const layers: readonly Entry[] = [...constructors, ...forwards];

@@ -14,6 +14,14 @@ interface Made {
   readonly trains?: readonly string[];
 }
 
+const BLOCK = [
+  "input_layernorm.weight [4]",
+  "self_attn.qkv_proj.weight [4,12]",
+  "self_attn.o_proj.weight [4,4]",
+  "post_attention_layernorm.weight [4]",
+];
+const HALF = ["m.gate_up_proj.weight [4,6]", "m.down_proj.weight [3,4]"];
+
 const CLASSES: Readonly<Record<string, Made>> = {
   Linear: {
     make: ({ device }) => new remoe.Linear(device, { input: 2, output: 3, name: "w" }),
@@ -57,6 +65,32 @@ const CLASSES: Readonly<Record<string, Made>> = {
       return new remoe.MoE(w.device, { router, hidden: 4, width: 2, name: "x" });
     },
     trains: ["x.w1 [3,4,4]", "x.w2 [3,2,4]"],
+  },
+  TransformerBlock: {
+    make: (w) => {
+      const feedForward = new remoe.FeedForward(w.device, { hidden: 4, width: 3, name: "m" });
+      return new remoe.TransformerBlock(w.device, { hidden: 4, heads: 2, feedForward, name: "b" });
+    },
+    trains: BLOCK.map((parameter) => `b.${parameter}`).concat(HALF),
+  },
+  LanguageModel: {
+    make: ({ device }) =>
+      new remoe.LanguageModel(device, {
+        ...{ vocabulary: 5, layers: 1, hidden: 4, heads: 2 },
+        feedForward: () => new remoe.FeedForward(device, { hidden: 4, width: 3, name: "m" }),
+      }),
+    has: { vocabulary: 5 },
+    trains: [
+      "model.embed_tokens.weight [5,4]",
+      ...BLOCK.map((parameter) => `model.layers.0.${parameter}`),
+      ...HALF,
+      "model.norm.weight [4]",
+      "lm_head.weight [4,5]",
+    ],
+  },
+  AdamW: {
+    make: (w) => new remoe.AdamW(w.device, [w.using(w.device.parameter([2]))]),
+    has: { steps: 0 },
   },
   StepState: {
     make: ({ device }) => new remoe.StepState(device, { layers: 2, experts: 3 }),

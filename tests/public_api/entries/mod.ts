@@ -5,9 +5,12 @@ import { caches } from "./caches.ts";
 import { dataset } from "./data.ts";
 import { devices } from "./devices.ts";
 import { elementwise } from "./elementwise.ts";
+import { errors } from "./errors.ts";
 import { layers } from "./layers.ts";
 import { lifetimes } from "./lifetimes.ts";
-import { training } from "./routers.ts";
+import { modelEntries } from "./models.ts";
+import { optimizerEntries } from "./optimizers.ts";
+import { mixtures } from "./routers.ts";
 import { runs } from "./runs.ts";
 import { layout } from "./layout.ts";
 import { numerics } from "./products.ts";
@@ -18,7 +21,9 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   devices,
   layers: [...layers, ...caches],
   lifetimes,
-  training,
+  models: modelEntries,
+  training: [...mixtures, ...optimizerEntries],
+  errors,
   runs,
   operations: [...elementwise, ...layout, ...numerics],
 };
