@@ -108,7 +108,6 @@ export class StepState implements Disposable {
   /** λ, read from the device. */
   get lambda(): number {
     const bytes = new Uint8Array(Number(BYTES));
-    this.#buffer.requireAlive("read λ from");
     this.#memory.kernels.readBytes(lambdaAddress(this), bytes);
     return new Float64Array(bytes.buffer)[0]!;
   }
@@ -200,10 +199,10 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const [value] = operands("add to a step's state", loss);
-    requireFinite("add to a step's state", "share", share);
+    const [value] = operands("take a loss from", loss);
+    requireFinite("add a loss", "share", share);
     this.#buffer.requireAlive("add a loss to");
-    requireDevice("add to a step's state", this.#memory, value);
+    requireDevice("take a loss from", this.#memory, value);
     if (value.size !== 1) {
       throw new ShapeMismatchError(
         `Cannot add a loss of shape ${showShape(value.shape)}: it must be a scalar`,
@@ -280,12 +279,14 @@ export function requireStateOn(operation: string, memory: DeviceMemory, state: S
   requireDevice(operation, memory, bufferOf(state));
 }
 
-/** Address of a state's first double. */
-export function stateAddress(state: StepState): bigint {
-  return bufferOf(state).address;
+/** Address of a state's first double; refuses `operation`, as in "read", with one disposed of. */
+export function stateAddress(state: StepState, operation: string): bigint {
+  const buffer = bufferOf(state);
+  buffer.requireAlive(operation);
+  return buffer.address;
 }
 
 /** Address of λ, for the routers' gradient. */
 export function lambdaAddress(state: StepState): bigint {
-  return stateAddress(state) + BigInt(StateSlot.lambda) * BYTES;
+  return stateAddress(state, "read λ from") + BigInt(StateSlot.lambda) * BYTES;
 }

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 
+import { requireFunction, requirePath, requireText } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { checkObject, checkText, shown } from "./arguments.ts";
+import { checkObject, shown } from "./arguments.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
 import { CacheLease } from "./cache_lease.ts";
 import { contentDigest, hashDocuments, sha256 } from "./content_hash.ts";
@@ -97,9 +98,33 @@ export async function prepareCorpus(
   options: CorpusOptions = {},
 ): Promise<Corpus> {
   checkArguments(source, tokenizer, options);
+  const { validationFraction = DEFAULT_VALIDATION_FRACTION } = options;
+  checkFraction(validationFraction);
+  return await prepare(asGiven(source), tokenizer, {
+    ...options,
+    validationFraction,
+    ...(options.validation === undefined ? {} : { validation: asGiven(options.validation) }),
+  });
+}
+
+/** A source as it is now: it is read later, and the caller may change the object meanwhile. */
+function asGiven(source: TextSource): TextSource {
+  const { name, fingerprint, identify, documents } = source;
+  return {
+    name,
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+    ...(identify === undefined ? {} : { identify: () => identify.call(source) }),
+    documents: (observer) => documents.call(source, observer),
+  };
+}
+
+async function prepare(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  options: CorpusOptions & { readonly validationFraction: number },
+): Promise<Corpus> {
   const { onEvent = () => {}, validation } = options;
-  const fraction = validation ? null : options.validationFraction ?? DEFAULT_VALIDATION_FRACTION;
-  checkFraction(fraction);
+  const fraction = validation ? null : options.validationFraction;
   const root = options.cacheFolder ?? defaultCacheFolder();
   const texts = [source, ...(validation ? [validation] : [])];
   const tokens = tokenizerIdentity(tokenizer);
@@ -184,14 +209,15 @@ function checkArguments(source: TextSource, tokenizer: Tokenizer, options: Corpu
   const { validation, cacheFolder = false, workers = 0, onEvent = () => {} } = options;
   for (const text of validation === undefined ? [source] : [source, validation]) {
     checkObject(text, ["documents"], "prepare a text");
-    checkText(text.name, "prepare a text of this name");
+    const { name, fingerprint = "", identify = () => {} } = text;
+    requireText("prepare a text", "its name", name);
+    requireText("prepare a text", "its fingerprint", fingerprint);
+    requireFunction("prepare a text", "its identify", identify);
   }
   checkObject(tokenizer, ["encode", "byteLength"], "tokenize a text");
-  checkText(tokenizer.name, "use a tokenizer of this name");
-  if (cacheFolder !== false) checkText(cacheFolder, "cache tokens");
-  if (typeof onEvent !== "function") {
-    throw new TypeError(`Cannot tell ${shown(onEvent)} of the work: onEvent is a function`);
-  }
+  requireText("use a tokenizer", "its name", tokenizer.name);
+  if (cacheFolder !== false) requirePath("cache tokens", "cacheFolder", cacheFolder);
+  requireFunction("prepare a text", "onEvent", onEvent);
   const { vocabularySize, endOfDocument } = tokenizer;
   const isSize = Number.isSafeInteger(vocabularySize) && vocabularySize <= 2 ** 31;
   if (
@@ -207,10 +233,8 @@ function checkArguments(source: TextSource, tokenizer: Tokenizer, options: Corpu
   throw new RangeError(`Cannot tokenize with ${shown(workers)} workers: give a whole number`);
 }
 
-function checkFraction(fraction: number | null): void {
-  const isRight = fraction === null ||
-    typeof fraction === "number" && fraction > 0 && fraction <= 0.5;
-  if (isRight) return;
+function checkFraction(fraction: number): void {
+  if (typeof fraction === "number" && fraction > 0 && fraction <= 0.5) return;
   throw new ConfigError(
     `Cannot keep a fraction of ${
       shown(fraction)
@@ -234,6 +258,12 @@ async function readOnce(source: TextSource): Promise<Reading> {
     passedOver: (what) => passedOver.push(what),
     identified: (found) => identity ??= found,
   });
+  if (typeof documents?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(
+      `Cannot read ${source.name}: its documents() gave ${shown(documents)}, expected an async ` +
+        `iterable`,
+    );
+  }
   for await (const document of documents) {
     checkDocument(document, `read document ${summaries.length} of ${source.name}`);
     const { text, domain = NO_DOMAIN } = document;

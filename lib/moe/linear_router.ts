@@ -42,7 +42,7 @@ export function routerBuffers<T extends number, H extends number, E extends numb
   x: Tensor<"f32", readonly [T, H]>,
   weight: RouterWeight<H, E>,
 ): RouterBuffers<T, E> {
-  const [states] = operands(operation, x, weight);
+  const [states] = operands(`${operation} with`, x, weight);
   const [hidden, experts] = weight.shape;
   requireStates(operation, states, hidden, weight);
   const { memory, shape: [tokens] } = states;

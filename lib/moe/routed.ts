@@ -48,7 +48,7 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     k.check(
       k.symbols.remoe_state_record_routing(
         k.handle,
-        stateAddress(state),
+        stateAddress(state, "record routing in"),
         layer,
         plan.address,
         this.counts.address,

@@ -42,13 +42,12 @@ export class Decoder implements Disposable {
     sequence: number,
     cached?: Pick<LayerCache, "cache" | "isPrefill">,
   ): Tensor<"f32", readonly [T, number]> {
-    const count = tokens?.shape?.[0];
+    const count = tokenCount(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
-    if (tokens?.shape?.length !== 1 || count! % sequence !== 0) {
+    if (count % sequence !== 0) {
       throw new ShapeMismatchError(
-        `Cannot run a language model on tokens ${
-          tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens)
-        }: it needs whole sequences of ${sequence}, one after the other`,
+        `Cannot run a language model on tokens of shape ${showShape(tokens.shape)}: ` +
+          `it needs whole sequences of ${sequence}, one after the other`,
       );
     }
     let x = this.#embedding.forward(tokens);
@@ -69,6 +68,15 @@ export class Decoder implements Disposable {
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
+}
+
+/** How many tokens there are, if they are in a row. */
+export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
+  if (tokens?.shape?.length === 1) return tokens.shape[0];
+  const given = tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens);
+  throw new ShapeMismatchError(
+    `Cannot run a language model on tokens ${given}: it needs a tensor with one axis`,
+  );
 }
 
 function makeBlock(device: Device, settings: ModelSettings, layer: number): TransformerBlock {

@@ -8,7 +8,7 @@ import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { largest, smallest } from "../extremes.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Decoder } from "./decoder.ts";
+import { Decoder, tokenCount } from "./decoder.ts";
 import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
 import { type LanguageModelOptions, modelSettings } from "./language_model_options.ts";
 import { requireCacheFor } from "./layer_cache.ts";
@@ -145,7 +145,7 @@ export class LanguageModel implements Disposable {
    * ```
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
-    const count = tokens?.shape?.[0];
+    const count = tokenCount(tokens);
     const last = rows<readonly [number]>(this.#decoder.states(tokens, count), count - 1, count);
     return this.#head.forward(last);
   }

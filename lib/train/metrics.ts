@@ -4,8 +4,8 @@
  * @module
  */
 
-import { requireWhole } from "../arguments.ts";
-import { exists, onPath, writeAllSync } from "./files.ts";
+import { requireNumber, requireOneOf, requirePath, requireWhole, shown } from "../arguments.ts";
+import { exists, onPath, OpenFile } from "./files.ts";
 import type { Stage } from "./stage.ts";
 
 /** The figures of one optimizer step: a line of `metrics.jsonl`. */
@@ -110,7 +110,7 @@ export interface MetricsSink extends Disposable {
  * ```
  */
 export function isValidation(line: MetricsLine): line is ValidationMetrics {
-  return "valid_loss" in line;
+  return typeof line === "object" && line !== null && "valid_loss" in line;
 }
 
 /** Passes figures on to several sinks, in order. */
@@ -166,43 +166,41 @@ export class MetricsSinks implements MetricsSink {
  * ```
  */
 export class JsonlSink implements MetricsSink {
-  readonly #path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: OpenFile;
   readonly #encoder = new TextEncoder();
 
   /**
    * Opens a file for appending, and creates it where there is none.
    *
    * @param path The file.
+   * @throws {TypeError} The path is none.
    * @throws {FileError} It cannot be opened.
    */
   constructor(path: string) {
-    this.#path = path;
-    this.#file = onPath("write", path, () => Deno.openSync(path, { append: true, create: true }));
+    requirePath("write figures", "path", path);
+    this.#file = new OpenFile("write", path, { append: true, create: true });
   }
 
   /**
    * Appends a line, handed to the system at once, so that a killed process loses none.
    *
    * @param line The figures.
+   * @throws {TypeError} It is no line of figures.
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
-    if (!isLine(line)) {
-      throw new TypeError(`Cannot write to ${this.#path}: line is no figures of a step`);
-    }
-    const bytes = this.#encoder.encode(`${JSON.stringify(line)}\n`);
-    onPath("write", this.#path, () => writeAllSync(this.#file, bytes));
+    requireLine(this.#file.path, line);
+    this.#file.append(this.#encoder.encode(`${JSON.stringify(line)}\n`));
   }
 
   /** Waits until the lines are on the disk. */
   flush(): void {
-    onPath("write", this.#path, () => this.#file.syncSync());
+    this.#file.sync();
   }
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#file[Symbol.dispose]();
   }
 }
 
@@ -233,6 +231,7 @@ export class JsonlSink implements MetricsSink {
  * ```
  */
 export function readMetrics(path: string): MetricsLine[] {
+  requirePath("read figures", "path", path);
   return Array.from(metricsLines(path), ({ line }) => line);
 }
 
@@ -305,6 +304,7 @@ export function* metricsLines(path: string): Generator<FoundLine> {
  * ```
  */
 export function truncateMetrics(path: string, step: number): void {
+  requirePath("drop figures", "path", path);
   requireWhole("drop figures", "step", step);
   if (!exists(path)) return;
   let kept = 0;
@@ -340,5 +340,61 @@ function parseLine(text: string, path: string, number: number): MetricsLine {
 
 function isLine(value: unknown): value is MetricsLine {
   return typeof value === "object" && value !== null &&
-    Number.isInteger((value as { step?: unknown }).step);
+    isStep((value as { step?: unknown }).step) &&
+    Object.entries(value).every(([key, figure]) => key === "stage" || isFigure(figure));
+}
+
+function isStep(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+/** A number, what JSON has for one that is not finite, or several by index or by name. */
+function isFigure(value: unknown): boolean {
+  if (typeof value === "number" || value === null) return true;
+  if (Array.isArray(value)) return value.every(isFigure);
+  return typeof value === "object" && Object.values(value!).every(isFigure);
+}
+
+const VALIDATION: readonly (keyof ValidationMetrics)[] = ["valid_loss", "valid_bits_per_byte"];
+
+const STEP: readonly (keyof StepMetrics)[] = [
+  ...["loss", "lr", "grad_norm", "sparsity", "lambda", "l1_reg", "tokens_without_expert"] as const,
+  ...["tokens", "tokens_per_second", "gflops", "gflops_executed", "ms", "memory_bytes"] as const,
+];
+
+/**
+ * Refuses to write what is no line of figures, or lacks one that every step or validation has.
+ *
+ * @param path Where it was to be written.
+ * @param line The line.
+ * @throws {TypeError} If it is none; names the figure.
+ */
+export function requireLine(path: string, line: unknown): asserts line is MetricsLine {
+  const operation = `write to ${path}`;
+  if (!isLine(line)) {
+    throw new TypeError(`Cannot ${operation}: line is ${shown(line)}, no figures of a step`);
+  }
+  const figures = line as unknown as Readonly<Record<string, unknown>>;
+  for (const name of isValidation(line) ? VALIDATION : STEP) {
+    requireNumber(operation, `line.${name}`, figures[name]);
+  }
+  if (isValidation(line)) return;
+  requireOneOf(operation, "line.stage", line.stage, ["dense", "sparsifying", "sparse"]);
+  requireNumbersOf(operation, "line.sparsity_per_layer", line.sparsity_per_layer);
+  const { expert_load: load } = line;
+  if (!Array.isArray(load)) {
+    throw new TypeError(
+      `Cannot ${operation}: line.expert_load is ${shown(load)}, expected shares of each layer`,
+    );
+  }
+  for (const [layer, shares] of load.entries()) {
+    requireNumbersOf(operation, `line.expert_load[${layer}]`, shares);
+  }
+}
+
+function requireNumbersOf(operation: string, name: string, values: unknown): void {
+  const areNumbers = Array.isArray(values) &&
+    !Array.from(values).some((value) => typeof value !== "number");
+  if (areNumbers) return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(values)}, expected numbers`);
 }

@@ -84,7 +84,8 @@ export class Trainer implements Disposable {
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
     this.#largestKept = this.#kept.total;
-    this.#built = buildModel(device, config, this.#kept.layers);
+    using unfinished = new DisposableStack();
+    this.#built = unfinished.use(buildModel(device, config, this.#kept.layers));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -96,6 +97,7 @@ export class Trainer implements Disposable {
     });
     this.#stage = initialStage(config.moe.router);
     this.#lambda = config.moe.lambda0;
+    unfinished.move();
   }
 
   /** Optimizer steps taken. */

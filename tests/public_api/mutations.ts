@@ -88,13 +88,17 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
   return list.concat([3, ...[null, undefined, {}, "x", []]].map(constant));
 }
 
-/** Numbers that are not finite, in the last place and in all. */
+/** Numbers that are not finite, in the first place, the last, and all. */
 function nonFinite({ dtype, shape, data }: HostTensor): Replacement[] {
   if (dtype === "i32") return [];
   return [NaN, Infinity, -Infinity].flatMap((value) =>
-    ([["last", data.with(-1, value)], ["all", data.map(() => value)]] as const).map((
-      [which, values],
-    ) => again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values)))
+    Object.entries({
+      first: data.with(0, value),
+      last: data.with(-1, value),
+      all: data.map(() => value),
+    }).map(([which, values]) =>
+      again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values))
+    )
   );
 }
 
@@ -162,7 +166,9 @@ function* places(value: unknown, world: World, path: Path): Generator<readonly [
 function put(args: unknown[], path: Path, change: (value: unknown) => unknown): void {
   // deno-lint-ignore no-explicit-any
   const holder = path.slice(0, -1).reduce((value: any, key) => value[key], args);
-  holder[path.at(-1)!] = change(holder[path.at(-1)!]);
+  const key = path.at(-1)!;
+  if (!Object.hasOwn(holder, key)) throw new Error(`there is no ${path.join(".")}`);
+  holder[key] = change(holder[key]);
 }
 
 /**
@@ -205,6 +211,21 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
     { name: "last argument missing", apply: (args) => void (args.length > first && args.pop()) },
   );
   return list;
+}
+
+/** Both changes, one after the other: what the first took away, the second leaves alone. */
+export function pairOf(first: Mutation, second: Mutation): Mutation {
+  return {
+    name: `${first.name} and ${second.name}`,
+    apply: (args, world) => {
+      first.apply(args, world);
+      try {
+        second.apply(args, world);
+      } catch {
+        // There is nothing left at its place.
+      }
+    },
+  };
 }
 
 function endObject(args: unknown[], world: World): void {

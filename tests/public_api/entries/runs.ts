@@ -34,7 +34,8 @@ const schedules: readonly Entry[] = [
       if (step < warmup!) return lr! * step / warmup!;
       const done = steps! > warmup! ? Math.min(1, (step - warmup!) / (steps! - warmup!)) : 0;
       const least = lr! * final_ratio!;
-      return least + (lr! - least) * Math.cos(Math.PI * done / 2) ** 2;
+      const share = Math.cos(Math.PI * done / 2) ** 2;
+      return lr! * share + least * (1 - share);
     },
   },
   {
