@@ -3,20 +3,21 @@
 import {
   requireFinite,
   requireNumbers,
-  requireOneOf,
   requireOptions,
   requireSizes,
   requireWhole,
   shown,
 } from "../arguments.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { RecordField, StateSlot } from "../ffi/codes.ts";
+import { ShapeMismatchError } from "../errors.ts";
+import { StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
+import { type LambdaRule, lambdaRuleOf } from "./lambda_rule.ts";
+import { readoutOf, stateSize, type StepReadout } from "./step_readout.ts";
 
 const BYTES = 8n;
 
@@ -40,56 +41,6 @@ export interface StepInputs {
   readonly biasCorrection2: number;
   /** Number of the step, from 1. */
   readonly step: number;
-}
-
-/** Constants of the rule of λ, equation 7. */
-export interface LambdaRule {
-  /** Active experts wanted for each token, k·G. */
-  readonly active: number;
-  /** Tokens of the whole optimizer step. */
-  readonly tokens: number;
-  /** Factor by which λ moves. */
-  readonly alpha: number;
-  /** Least λ. */
-  readonly floor: number;
-  /** Greatest λ. */
-  readonly ceiling: number;
-  /** False leaves λ and only sums up the statistics. */
-  readonly adapt: boolean;
-}
-
-/** Routing of one layer over one step. */
-export interface LayerRouting {
-  /** Tokens routed to each expert. */
-  readonly counts: Float64Array;
-  /** Tokens with no active expert. */
-  readonly tokensWithoutExpert: number;
-}
-
-/** All that a step leaves, read back at once. */
-export interface StepReadout {
-  /** Coefficient of the L1 term, for the next step. */
-  readonly lambda: number;
-  /** Share of pairs of token and expert that were not routed, equation 8. */
-  readonly sparsity: number;
-  /** Pairs of token and active expert, over all layers. */
-  readonly activePairs: number;
-  /** Norm of all gradients before clipping. */
-  readonly gradientNorm: number;
-  /** Factor by which clipping scaled them. */
-  readonly clipScale: number;
-  /** Whether the gradient's norm was infinite or not a number: the step was not taken. */
-  readonly notFinite: boolean;
-  /** Language-model loss, the mean over micro-batches, in nats. */
-  readonly loss: number;
-  /** The L1 term without λ, equation 9 or 10. */
-  readonly l1: number;
-  /** TopK's balance loss without its coefficient, summed over layers. */
-  readonly balance: number;
-  /** Whether a dispatch plan had too few rows. */
-  readonly overflow: boolean;
-  /** Routing of each layer. */
-  readonly layers: readonly LayerRouting[];
 }
 
 // Friends of StepState: kernels need its address, users do not.
@@ -138,7 +89,7 @@ export class StepState implements Disposable {
     this.#layers = layers;
     this.#experts = experts;
     this.#memory = memoryOf(device);
-    const size = StateSlot.header + layers * (RecordField.extra + experts);
+    const size = stateSize(layers, experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size], "the step's state");
     fill(this.#buffer, 0);
     this.setLambda(lambda);
@@ -278,24 +229,7 @@ export class StepState implements Disposable {
    * experts, or `floor` above `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
-    requireOptions("update λ", rule);
-    const { active, tokens, alpha, floor, ceiling, adapt } = rule;
-    requireOneOf("update λ", "adapt", adapt, [true, false]);
-    requireNumbers("update λ", { active }, { above: 0 });
-    requireSizes("update λ", { tokens });
-    // Below 1 it would turn the rule round.
-    requireNumbers("update λ", { alpha }, { least: 1 });
-    requireNumbers("update λ", { floor, ceiling }, { least: 0 });
-    if (active > this.experts) {
-      throw new ConfigError(
-        `Cannot update λ: active is ${active}, expected at most the ${this.experts} experts`,
-      );
-    }
-    if (floor > ceiling) {
-      throw new ConfigError(
-        `Cannot update λ: floor is ${floor}, expected at most the ceiling of ${ceiling}`,
-      );
-    }
+    const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.experts);
     this.#buffer.requireAlive("update λ in");
     const { kernels: k } = this.#memory;
     k.check(
@@ -322,29 +256,7 @@ export class StepState implements Disposable {
    */
   read(): StepReadout {
     this.#buffer.requireAlive("read");
-    const all = download(this.#buffer);
-    return {
-      lambda: all[StateSlot.lambda]!,
-      sparsity: all[StateSlot.sparsity]!,
-      activePairs: all[StateSlot.activePairs]!,
-      gradientNorm: all[StateSlot.gradientNorm]!,
-      clipScale: all[StateSlot.clipScale]!,
-      notFinite: all[StateSlot.notFinite] !== 0,
-      loss: all[StateSlot.loss]!,
-      l1: all[StateSlot.l1]!,
-      balance: all[StateSlot.balance]!,
-      overflow: all[StateSlot.overflow] !== 0,
-      layers: Array.from({ length: this.layers }, (_, layer) => this.#layer(all, layer)),
-    };
-  }
-
-  #layer(all: Float64Array, layer: number): LayerRouting {
-    const start = StateSlot.header + layer * (RecordField.extra + this.experts);
-    const counts = start + RecordField.extra;
-    return {
-      counts: all.slice(counts, counts + this.experts),
-      tokensWithoutExpert: all[start + RecordField.withoutExpert]!,
-    };
+    return readoutOf(download(this.#buffer), this.layers, this.experts);
   }
 
   #write(operation: string, slot: number, values: readonly number[]): void {

@@ -10,7 +10,8 @@ import {
   shown,
 } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";

@@ -14,7 +14,6 @@ import {
 } from "../reference_config.ts";
 
 const COUNT = "a count";
-const FEW = 400;
 
 function demandCounts(values: Readonly<Record<string, unknown>>, least = 1): void {
   for (const [name, value] of Object.entries(values)) {
