@@ -6,7 +6,7 @@
 
 import { relative } from "node:path";
 import { visibleName } from "../lib/visible.ts";
-import type { DeviceInfo } from "../lib/autograd/device.ts";
+import type { DeviceInfo } from "../lib/autograd/device_options.ts";
 import type { Checkpoint } from "../lib/train/checkpoint.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
 import type { ValidationMetrics } from "../lib/train/metrics_line.ts";

@@ -78,7 +78,7 @@ export class DenseRouter<const H extends number = number, const E extends number
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route densely", x);
+    const [states] = operands("route densely with", x);
     requireStates("route densely", states, this.#hidden);
     const { memory, shape } = states;
     const gates = memory.allocate("f32", [shape[0], this.experts] as const);

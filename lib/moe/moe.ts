@@ -10,7 +10,8 @@ import {
   shown,
 } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -148,7 +149,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
     const [states] = operands("run an MoE layer on", x, this.#w1);
     const [experts, hidden] = this.#w1.shape;
-    requireStates("run an MoE layer on", states, hidden, this.#w1);
+    requireStates("run an MoE layer", states, hidden, this.#w1);
     const routing = this.router.route(x);
     const [, gates] = operands("run experts with states and gates", x, routing?.gates);
     const [tokens] = states.shape;

@@ -12,7 +12,7 @@ import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type LayerCache, requireCacheFor } from "./key_value_cache.ts";
+import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */

@@ -8,7 +8,7 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
-import type { LayerCache } from "./key_value_cache.ts";
+import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
 /**

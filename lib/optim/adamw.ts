@@ -149,7 +149,7 @@ export class AdamW implements Disposable {
     }
     for (const parameter of list) {
       requireDevice("optimise", this.#memory, parameter);
-      void parameter.address; // refuses one that was disposed of
+      parameter.requireAlive("optimise");
     }
     return list;
   }
@@ -227,17 +227,18 @@ export class AdamW implements Disposable {
     this.#table.requireAlive("take a step with");
     const table = this.#table.address;
     this.#requireAlive();
-    this.#steps++;
+    const state = stateAddress(this.#state, "take a step with");
+    const step = this.#steps + 1;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
     this.#state.writeInputs({
       learningRate: this.lr,
-      biasCorrection1: 1 - beta1 ** this.#steps,
-      biasCorrection2: 1 - beta2 ** this.#steps,
-      step: this.#steps,
+      biasCorrection1: 1 - beta1 ** step,
+      biasCorrection2: 1 - beta2 ** step,
+      step,
     });
+    this.#steps = step;
     const { kernels: k } = this.#memory;
-    const state = stateAddress(this.#state);
     const count = this.#slots.length;
     k.check(
       k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
@@ -255,7 +256,9 @@ export class AdamW implements Disposable {
   #requireAlive(): void {
     for (const { parameter, first, second } of this.#slots) {
       // A parameter that no gradient reached in this step gets a gradient of zero.
-      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+      for (const tensor of [parameter, parameter.gradient, first, second]) {
+        tensor.requireAlive("take a step with");
+      }
     }
   }
 

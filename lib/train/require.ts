@@ -37,7 +37,8 @@ export function requireConfig(
     .filter(({ key, expects }) => {
       const value = valueAt(part, key);
       // Some keys may say "auto" until the others are known, and some for good.
-      return value === undefined || value === "auto" && expects.includes(OR_AUTO);
+      const isAuto = value === "auto" || (key === "model.vocabulary" && value === 0);
+      return value === undefined || isAuto && expects.includes(OR_AUTO);
     })
     .map(({ key }) => key);
   if (missing.length === 0) return;

@@ -1,6 +1,6 @@
 /** A step's figures, from what the device left. @module */
 
-import type { StepReadout } from "../autograd/step_state.ts";
+import type { StepReadout } from "../autograd/step_readout.ts";
 import type { TrainConfig } from "./config.ts";
 import { executedFlops, formulaFlops } from "./flops.ts";
 import type { StepMetrics } from "./metrics_line.ts";

@@ -3,7 +3,7 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import type { StepReadout } from "../autograd/step_state.ts";
+import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
 import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";

@@ -88,13 +88,17 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
   return list.concat([3, ...[null, undefined, {}, "x", []]].map(constant));
 }
 
-/** Numbers that are not finite, in the last place and in all. */
+/** Numbers that are not finite, in the first place, the last, and all. */
 function nonFinite({ dtype, shape, data }: HostTensor): Replacement[] {
   if (dtype === "i32") return [];
   return [NaN, Infinity, -Infinity].flatMap((value) =>
-    ([["last", data.with(-1, value)], ["all", data.map(() => value)]] as const).map((
-      [which, values],
-    ) => again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values)))
+    Object.entries({
+      first: data.with(0, value),
+      last: data.with(-1, value),
+      all: data.map(() => value),
+    }).map(([which, values]) =>
+      again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values))
+    )
   );
 }
 
@@ -213,6 +217,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
 export function pairOf(first: Mutation, second: Mutation): Mutation {
   return {
     name: `${first.name} and ${second.name}`,
+    isNonFinite: [first, second].some(({ isNonFinite }) => isNonFinite),
     apply: (args, world) => {
       first.apply(args, world);
       try {

@@ -97,6 +97,7 @@ class Tries {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
       if (isClosed(world)) {
+        world.close();
         this.world = await World.open();
         return;
       }

@@ -111,7 +111,7 @@ const made: readonly Entry[] = [
     right: (_, shape, options = {}) => {
       demandOptions(options);
       const { low = 0, high = 1 } = options;
-      demand(low as number < (high as number), "bounds");
+      demand(low as number <= (high as number), "bounds");
       return drawn("uniform", shape, low, high);
     },
     object: true,
@@ -271,7 +271,7 @@ const own: readonly Entry[] = [
     call: recompute,
     right: (body, x, y) => {
       demand(typeof body === "function", "body");
-      return broadcast((a, b) => a * b)(x, y);
+      return broadcast((a, b) => a * b, Math.imul)(x, y);
     },
   },
   {

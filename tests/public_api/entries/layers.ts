@@ -46,18 +46,33 @@ export function demandPositive(options: Record<string, unknown>, ...names: strin
 
 interface Build {
   readonly of: string;
+  readonly variant?: string;
   readonly options: (world: World) => Record<string, unknown>;
   // deno-lint-ignore no-explicit-any
   readonly build: (device: any, options: any) => Layer;
   readonly sizes: readonly string[];
+  /** Options that have no default, besides the sizes. */
+  readonly needs?: readonly string[];
   // deno-lint-ignore no-explicit-any
   readonly shapes: (options: any) => Record<string, readonly number[]>;
 }
 
+/** A constructor, with all its options and with those alone that it needs. */
+export function built(given: Build): readonly Entry[] {
+  const { variant, options, sizes, needs = [] } = given;
+  const needed = (w: World) =>
+    Object.fromEntries(
+      Object.entries(options(w)).filter(([key]) => sizes.includes(key) || needs.includes(key)),
+    );
+  const short = { ...given, options: needed, variant: `${variant ?? ""} by default`.trim() };
+  return [entryOf(given), entryOf(short)];
+}
+
 /** A constructor: its parameters have these names and shapes. */
-export function built({ of, options, build, sizes, shapes }: Build): Entry {
+function entryOf({ of, variant, options, build, sizes, shapes }: Build): Entry {
   return {
     of: `new ${of}`,
+    ...(variant === undefined ? {} : { variant }),
     make: (w) => [w.device, options(w)],
     call: (device, options) => describe(build(device, options)),
     right: (device, options) => {
@@ -77,14 +92,14 @@ export function demandRows(x: unknown, columns: number): asserts x is HostTensor
 }
 
 const constructors: readonly Entry[] = [
-  built({
+  ...built({
     of: "Linear",
     options: () => ({ input: 4, output: 3, deviation: 0.1, name: "w" }),
     build: (device, options) => new remoe.Linear(device, options),
     sizes: ["input", "output"],
     shapes: ({ input, output, name = "weight" }) => ({ [name]: [input, output] }),
   }),
-  built({
+  ...built({
     of: "Embedding",
     options: () => ({ vocabulary: 5, hidden: 3, deviation: 0.1, name: "w" }),
     build: (device, options) => new remoe.Embedding(device, options),
@@ -93,7 +108,7 @@ const constructors: readonly Entry[] = [
       [name]: [vocabulary, hidden],
     }),
   }),
-  built({
+  ...built({
     of: "FeedForward",
     options: () => ({ hidden: 4, width: 6, deviation: 0.1, outputDeviation: 0.2, name: "mlp" }),
     build: (device, options) => new remoe.FeedForward(device, options),
@@ -106,7 +121,7 @@ const constructors: readonly Entry[] = [
       };
     },
   }),
-  built({
+  ...built({
     of: "RmsNorm",
     options: () => ({ hidden: 4, epsilon: 1e-5, name: "w" }),
     build: (device, options) => new remoe.RmsNorm(device, options),
@@ -201,92 +216,5 @@ const forwards: readonly Entry[] = [
   },
 ];
 
-function cacheOf(w: World): remoe.KeyValueCache {
-  const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 5 };
-  return w.using(new remoe.KeyValueCache(w.device, sizes));
-}
-
-function demandLengths(lengths: unknown): asserts lengths is readonly number[] {
-  demand(Array.isArray(lengths) && lengths.length === 2, "lengths");
-  for (const n of lengths) demand(Number.isInteger(n) && n >= 0 && n <= 5, "length");
-}
-
-function demandFill(layer: unknown, qkv: unknown, sequence: unknown): asserts qkv is HostTensor {
-  demand(layer === 0, "layer");
-  demandTensor(qkv);
-  demand(
-    Number.isInteger(sequence) && sequence as number > 0 && sequence as number <= 5,
-    "sequence",
-  );
-  demand(qkv.shape.length === 2 && qkv.shape[0] === 2 * (sequence as number), "rows");
-  demand(qkv.shape[1]! >= 8, "columns");
-}
-
-const caches: readonly Entry[] = [
-  {
-    of: "new KeyValueCache",
-    make: (w) => [w.device, { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 5 }],
-    call: (device, options) => {
-      using cache = new remoe.KeyValueCache(device, options);
-      return [cache.batch, cache.capacity, ...cache.lengths];
-    },
-    right: (device, options) => {
-      demand(device instanceof remoe.Device, "device");
-      demandSizes(options, "layers", "groups", "headDim", "batch", "capacity");
-      return [options.batch, options.capacity, ...Array<number>(options.batch).fill(0)];
-    },
-  },
-  {
-    of: "KeyValueCache.setLengths",
-    make: (w) => [cacheOf(w), [3, 5]],
-    call: (cache, lengths) => (cache.setLengths(lengths), cache.lengths),
-    right: (_, lengths) => (demandLengths(lengths), lengths),
-    object: true,
-  },
-  {
-    of: "KeyValueCache.lengths",
-    make: (w) => [cacheOf(w)],
-    call: (cache) => cache.lengths,
-    right: () => [0, 0],
-    object: true,
-  },
-  {
-    of: "KeyValueCache.requireRoom",
-    make: (w) => [cacheOf(w)],
-    call: (cache) => cache.requireRoom(),
-    right: () => undefined,
-    object: true,
-  },
-  {
-    of: "KeyValueCache.fill",
-    make: (w) => [cacheOf(w), 0, w.f32([6, 12]), 3, w.f32([2, 12], Array(24).fill(1))],
-    call: (cache, layer, qkv, sequence, next) => {
-      cache.fill(layer, qkv, sequence);
-      cache.setLengths([sequence, sequence]);
-      return cache.attend(0, next, 1, 1e30).shape;
-    },
-    right: (_, layer, qkv, sequence, next) => {
-      demandFill(layer, qkv, sequence);
-      demandTensor(next);
-      demand(next.shape.join() === "2,12", "row");
-      return [2, 4];
-    },
-    object: true,
-  },
-  {
-    of: "KeyValueCache.attend",
-    make: (w) => [cacheOf(w), 0, w.f32([2, 12]), 1, 10000],
-    call: (cache, layer, qkv, heads, base) => cache.attend(layer, qkv, heads, base),
-    right: (_, layer, qkv, heads, base) => {
-      demand(layer === 0 && heads === 1 && Number.isFinite(base) && base > 0, "sizes");
-      demandTensor(qkv);
-      demand(qkv.shape.join() === "2,12", "rows");
-      // The first token attends to itself alone: its value, whatever turns.
-      return f32([2, 4], [...qkv.data.slice(8, 12), ...qkv.data.slice(20, 24)]);
-    },
-    object: true,
-  },
-];
-
-/** Layers and caches. */
-export const layers: readonly Entry[] = [...constructors, ...forwards, ...caches];
+/** Layers. */
+export const layers: readonly Entry[] = [...constructors, ...forwards];

@@ -1,6 +1,7 @@
 /** Every entry of the table, by area: each area runs in a process of its own. @module */
 
 import type { Entry } from "../entry.ts";
+import { caches } from "./caches.ts";
 import { checkpoints } from "./checkpoints.ts";
 import { configurations } from "./configurations.ts";
 import { corpora } from "./corpora.ts";
@@ -30,7 +31,7 @@ export const areas: Readonly<Record<string, readonly Entry[]>> = {
   devices,
   errors: [...errors, ...dataErrors],
   figures,
-  layers,
+  layers: [...layers, ...caches],
   lifetimes,
   models: modelEntries,
   operations: [...elementwise, ...layout, ...numerics],

@@ -68,7 +68,7 @@ function demandHalf(layer: unknown): void {
 }
 
 const constructors: readonly Entry[] = [
-  built({
+  ...built({
     of: "Attention",
     options: () => ({
       hidden: 8,
@@ -83,7 +83,7 @@ const constructors: readonly Entry[] = [
     sizes: ["hidden", "heads"],
     shapes: ({ name = "self_attn", ...options }) => attentionShapes(options, name),
   }),
-  built({
+  ...built({
     of: "TransformerBlock",
     options: (w) => ({
       ...{ hidden: HIDDEN, heads: 2, groups: 1, ...BASES, deviation: 0.1, outputDeviation: 0.2 },
@@ -92,32 +92,33 @@ const constructors: readonly Entry[] = [
     }),
     build: (device, options) => new remoe.TransformerBlock(device, options),
     sizes: ["hidden", "heads"],
+    needs: ["feedForward"],
     shapes: ({ name = "layer", feedForward, ...options }) => {
       demandHalf(feedForward);
       demandPositive(options, "normEpsilon");
       return { ...blockShapes(options, name), ...halfShapes(PREFIX) };
     },
   }),
-  {
-    ...built({
-      of: "TransformerBlock",
-      options: () => ({ hidden: HIDDEN, heads: 2, feedForward: doubling() }),
-      build: (device, options) => new remoe.TransformerBlock(device, options),
-      sizes: ["hidden", "heads"],
-      shapes: ({ feedForward, ...options }) => {
-        demandHalf(feedForward);
-        return blockShapes(options, "layer");
-      },
-    }),
+  ...built({
     variant: "with a second half of one's own",
-  },
-  built({
+    of: "TransformerBlock",
+    options: () => ({ hidden: HIDDEN, heads: 2, feedForward: doubling() }),
+    build: (device, options) => new remoe.TransformerBlock(device, options),
+    sizes: ["hidden", "heads"],
+    needs: ["feedForward"],
+    shapes: ({ feedForward, ...options }) => {
+      demandHalf(feedForward);
+      return blockShapes(options, "layer");
+    },
+  }),
+  ...built({
     of: "LanguageModel",
     options: (w) => ({
       ...{ ...SIZES, ...BASES, layers: 2, deviation: 0.1 },
       feedForward: (layer: number) => half(w, `model.layers.${layer}`),
     }),
     build: (device, options) => new remoe.LanguageModel(device, options),
+    needs: ["feedForward"],
     sizes: ["vocabulary", "layers", "hidden", "heads"],
     shapes: ({ feedForward, vocabulary, layers, ...options }) => {
       demand(typeof feedForward === "function", "second half");

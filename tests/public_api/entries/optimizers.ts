@@ -75,7 +75,7 @@ const devices = new WeakMap<remoe.StepState, remoe.Device>();
 /** What the kernels of the optimizer read of a state. */
 function inputsOf(made: remoe.StepState): number[] {
   const bytes = new Uint8Array(4 * Float64Array.BYTES_PER_ELEMENT);
-  memoryOf(devices.get(made)!).kernels.readBytes(stateAddress(made), bytes);
+  memoryOf(devices.get(made)!).kernels.readBytes(stateAddress(made, "read"), bytes);
   return [...new Float64Array(bytes.buffer)];
 }
 

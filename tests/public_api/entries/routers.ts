@@ -38,7 +38,7 @@ function relu(w: World): remoe.ReluRouter {
 }
 
 const routers: readonly Entry[] = [
-  built({
+  ...built({
     of: "ReluRouter",
     options: () => ({
       ...SIZES,
@@ -58,7 +58,7 @@ const routers: readonly Entry[] = [
       return { [name ?? "gate.weight"]: [hidden, experts] };
     },
   }),
-  built({
+  ...built({
     of: "TopKRouter",
     options: () => ({ ...SIZES, balanceCoefficient: 0.01, renormalize: true, name: "g" }),
     build: (device, options) => new remoe.TopKRouter(device, options),
@@ -204,35 +204,33 @@ interface MoeOptions {
 }
 
 const layers: readonly Entry[] = [
-  {
-    ...built({
-      of: "MoE",
-      options: (w) => ({
-        router: w.using(new remoe.DenseRouter(w.device, SIZES)),
-        hidden: 4,
-        width: 2,
-        deviation: 0.1,
-        outputDeviation: 0.2,
-        name: "e",
-        state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
-        layer: 1,
-        kept: { rows: 4 },
-      }),
-      build: (device, options) => new remoe.MoE(device, options),
-      sizes: ["hidden", "width"],
-      shapes: moeShapes,
+  ...built({
+    of: "MoE",
+    options: (w) => ({
+      router: w.using(new remoe.DenseRouter(w.device, SIZES)),
+      hidden: 4,
+      width: 2,
+      deviation: 0.1,
+      outputDeviation: 0.2,
+      name: "e",
+      state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+      layer: 1,
+      kept: { rows: 4 },
     }),
-  },
-  {
-    ...built({
-      of: "MoE",
-      options: (w) => ({ router: first(w), hidden: 4, width: 2 }),
-      build: (device, options) => new remoe.MoE(device, options),
-      sizes: ["hidden", "width"],
-      shapes: moeShapes,
-    }),
+    build: (device, options) => new remoe.MoE(device, options),
+    sizes: ["hidden", "width"],
+    shapes: moeShapes,
+    needs: ["router"],
+  }),
+  ...built({
     variant: "with a router of one's own",
-  },
+    of: "MoE",
+    options: (w) => ({ router: first(w), hidden: 4, width: 2 }),
+    build: (device, options) => new remoe.MoE(device, options),
+    sizes: ["hidden", "width"],
+    shapes: moeShapes,
+    needs: ["router"],
+  }),
   {
     of: "MoE.forward",
     make: (w) => [
