@@ -137,24 +137,51 @@ const constructors: readonly Entry[] = [
   }),
 ];
 
-const blocks: readonly Entry[] = [{
-  of: "TransformerBlock.forward",
-  make: (w) => {
-    const options = { hidden: HIDDEN, heads: 2, groups: 1, ...BASES, name: PREFIX };
-    const layer = new remoe.TransformerBlock(w.device, { ...options, feedForward: half(w) });
-    return [w.layer(layer), w.f32([6, HIDDEN]), 3];
+/** A block and two sequences of three states. */
+function blockArguments(w: World) {
+  const options = { hidden: HIDDEN, heads: 2, groups: 1, ...BASES, name: PREFIX };
+  const layer = new remoe.TransformerBlock(w.device, { ...options, feedForward: half(w) });
+  return [w.layer(layer), w.f32([6, HIDDEN]), 3];
+}
+
+function rightOfBlock(layer: Weighed, x: unknown, sequence: unknown): HostTensor {
+  demandRows(x, HIDDEN);
+  demandSequence(x, sequence);
+  const sizes = { ...SIZES, ...BASES, sequence };
+  const given = Float64Array.from(x.data);
+  const { y } = block(given, weightsOf(layer), PREFIX, sizes, denseFeedForward(HIDDEN, WIDTH));
+  return f32(x.shape, y);
+}
+
+const blocks: readonly Entry[] = [
+  {
+    of: "TransformerBlock.forward",
+    make: blockArguments,
+    call: (layer, x, sequence) => layer.forward(x, sequence),
+    right: rightOfBlock,
+    object: true,
   },
-  call: (layer, x, sequence) => layer.forward(x, sequence),
-  right: (layer, x, sequence) => {
-    demandRows(x, HIDDEN);
-    demandSequence(x, sequence);
-    const sizes = { ...SIZES, ...BASES, sequence };
-    const given = Float64Array.from(x.data);
-    const { y } = block(given, weightsOf(layer), PREFIX, sizes, denseFeedForward(HIDDEN, WIDTH));
-    return f32(x.shape, y);
+  {
+    of: "TransformerBlock.forward",
+    variant: "into a cache",
+    make: (w) => {
+      const sizes = { layers: 2, groups: 1, headDim: HIDDEN / 2, batch: 2, capacity: 4 };
+      const cache = w.using(new remoe.KeyValueCache(w.device, sizes));
+      return [...blockArguments(w), { cache, layer: 1, isPrefill: true }];
+    },
+    call: (layer, x, sequence, cached) => layer.forward(x, sequence, cached),
+    right: (layer, x, sequence, cached) => {
+      const y = rightOfBlock(layer, x, sequence);
+      if (cached === undefined) return y;
+      demand(typeof cached === "object" && cached !== null, "cached");
+      demandCache(cached.cache);
+      demand([0, 1].includes(cached.layer) && cached.isPrefill === true, "layer, isPrefill");
+      demand(sequence <= 4 && y.shape[0] === 2 * sequence, "room");
+      return y;
+    },
+    object: true,
   },
-  object: true,
-}];
+];
 
 function model(w: World): remoe.LanguageModel {
   const feedForward = () => half(w);
