@@ -4,7 +4,8 @@
  * @module
  */
 
-import { Device, type DeviceOptions } from "../lib/autograd/device.ts";
+import { Device } from "../lib/autograd/device.ts";
+import type { DeviceOptions } from "../lib/autograd/device_options.ts";
 import { isGranted } from "../lib/permissions.ts";
 import { yieldWhenWaiting } from "./_openmp.ts";
 

@@ -6,7 +6,7 @@
 
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
 import type { RouterName } from "../lib/train/config.ts";
-import type { StepMetrics } from "../lib/train/metrics.ts";
+import type { StepMetrics } from "../lib/train/metrics_line.ts";
 import { visible } from "../lib/visible.ts";
 import { formatCount, formatLambda, formatSeconds } from "./_format.ts";
 

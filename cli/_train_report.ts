@@ -6,10 +6,10 @@
 
 import { relative } from "node:path";
 import { visibleName } from "../lib/visible.ts";
-import type { DeviceInfo } from "../lib/autograd/device.ts";
+import type { DeviceInfo } from "../lib/autograd/device_options.ts";
 import type { Checkpoint } from "../lib/train/checkpoint.ts";
 import type { TrainConfig } from "../lib/train/config.ts";
-import type { ValidationMetrics } from "../lib/train/metrics.ts";
+import type { ValidationMetrics } from "../lib/train/metrics_line.ts";
 import type { StageState } from "../lib/train/stage.ts";
 import type { TrainSummary } from "../lib/train/train_options.ts";
 import { runSize } from "./_dry_run.ts";

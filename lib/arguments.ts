@@ -116,9 +116,77 @@ export function requireOneOf(
  * @param value Its value.
  * @throws {TypeError} If it is none.
  */
-export function requireText(operation: string, name: string, value: unknown): void {
+export function requireText(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is string {
   if (typeof value === "string") return;
   throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+}
+
+/**
+ * Refuses what is no object with named values.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is none.
+ */
+export function requireObject(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is object {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected an object`);
+}
+
+/**
+ * Refuses what can name no file or folder; the system would refuse a character of value 0 in a way
+ * that names none.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If it is no path.
+ */
+export function requirePath(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is string {
+  if (typeof value === "string" && value !== "" && !value.includes("\0")) return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a path`);
+}
+
+/** A class, whose constructor may be private. */
+interface Kind<T> {
+  readonly name: string;
+  readonly prototype: T;
+  [Symbol.hasInstance](value: unknown): boolean;
+}
+
+/**
+ * Refuses what is not of a class.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @param kind The class.
+ * @throws {TypeError} If it is none of it.
+ */
+export function requireInstance<T>(
+  operation: string,
+  name: string,
+  value: unknown,
+  kind: Kind<T>,
+): asserts value is T {
+  if (kind[Symbol.hasInstance](value)) return;
+  const article = /^[AEIOU]/.test(kind.name) ? "an" : "a";
+  throw new TypeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected ${article} ${kind.name}`,
+  );
 }
 
 /**
@@ -129,7 +197,7 @@ export function requireText(operation: string, name: string, value: unknown): vo
  * @throws {TypeError} If they are none.
  */
 export function requireOptions(operation: string, value: unknown): asserts value is object {
-  if (typeof value === "object" && value !== null) return;
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
   throw new TypeError(`Cannot ${operation}: its options are ${shown(value)}, expected an object`);
 }
 

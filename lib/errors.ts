@@ -107,10 +107,15 @@ export class LibraryError extends Error {
    *
    * @param message What was looked for, everything tried, and what to do.
    * @param options The attempts, and the underlying error as `cause`.
+   * @throws {TypeError} If the attempts are no array of objects.
    */
   constructor(message: string, options: LibraryErrorOptions = {}) {
     super(message, options);
-    this.attempts = options.attempts ?? [];
+    const attempts = options?.attempts ?? [];
+    const isList = Array.isArray(attempts) &&
+      Array.from(attempts).every((one) => one instanceof Object);
+    requireField("LibraryError", "attempts", isList, "an array of objects");
+    this.attempts = attempts.map((attempt) => Object.freeze({ ...attempt }));
   }
 }
 
@@ -150,11 +155,15 @@ export class DeviceError extends Error {
    *
    * @param message The operation, the status and the library's own words.
    * @param options The status, the operation, and the underlying error as `cause`.
+   * @throws {TypeError} If the status is no integer or the operation no text.
    */
   constructor(message: string, options: DeviceErrorOptions) {
     super(message, options);
-    this.status = options.status;
-    this.operation = options.operation;
+    const { status, operation } = options ?? {};
+    requireField("DeviceError", "status", Number.isInteger(status), "an integer");
+    requireField("DeviceError", "operation", typeof operation === "string", "a text");
+    this.status = status;
+    this.operation = operation;
   }
 }
 
@@ -210,9 +219,16 @@ export class FileError extends Error {
    * @param message What was attempted with which path, what stood in the way, and what to do.
    * @param path The file or folder.
    * @param options The underlying error as `cause`.
+   * @throws {TypeError} If the path is no text.
    */
   constructor(message: string, path: string, options?: ErrorOptions) {
     super(message, options);
+    requireField("FileError", "path", typeof path === "string", "a text");
     this.path = path;
   }
+}
+
+/** Refuses to make an error without what its readers count on. */
+function requireField(error: string, field: string, holds: boolean, expected: string): void {
+  if (!holds) throw new TypeError(`Cannot make a ${error}: its ${field} must be ${expected}`);
 }

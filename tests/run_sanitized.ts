@@ -8,6 +8,7 @@
  */
 
 import { BuildError, ensureKernels } from "../kernels/build.ts";
+import { runTask } from "./run_task.ts";
 
 /** What has no part in these kernels, or is measured against time and memory of the machine. */
 const LEFT_OUT = [
@@ -71,12 +72,4 @@ async function main(): Promise<number> {
   return await run(["test", "-A", "--no-check", ...given], env);
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exitCode = await main();
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    console.error(error.message);
-    Deno.exitCode = 1;
-  }
-}
+if (import.meta.main) await runTask(main);

@@ -1,6 +1,6 @@
 /** A whole language model whose routers can be exchanged between steps. @module */
 
-import { fillNormal } from "../../lib/autograd/device.ts";
+import { fillNormal } from "../../lib/autograd/made_tensors.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
 import type { Router, Routing } from "../../lib/moe/router.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";

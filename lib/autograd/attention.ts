@@ -71,14 +71,14 @@ export function causalAttention<R extends number>(
   qkv: Tensor<"f32", readonly [R, number]>,
   given: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
-  const [source] = operands("causalAttention", qkv);
-  requireOptions("causalAttention", given);
+  const [source] = operands("apply causalAttention to", qkv);
+  requireOptions("apply causalAttention", given);
   // The backward pass reads them again, whatever the caller does to his in between.
   const options = { ...given };
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
   const { memory } = source;
-  const rotated = options.inPlace ? overwritten("causalAttention", source) : copyOf(source);
+  const rotated = options.inPlace ? overwritten("apply causalAttention", source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
     "f32",
@@ -108,13 +108,13 @@ export function causalAttention<R extends number>(
 function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): AttentionSizes {
   const { sequence, heads, groups, ropeBase = 1e6, inPlace = false } = options;
   for (const [name, value] of Object.entries({ sequence, heads, groups })) {
-    requireWhole("causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
+    requireWhole("apply causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
   }
-  requireFinite("causalAttention", "ropeBase", ropeBase);
+  requireFinite("apply causalAttention", "ropeBase", ropeBase);
   if (ropeBase <= 0) {
-    throw new RangeError(`Cannot causalAttention: ropeBase is ${ropeBase}, expected above 0`);
+    throw new RangeError(`Cannot apply causalAttention: ropeBase is ${ropeBase}, expected above 0`);
   }
-  requireOneOf("causalAttention", "inPlace", inPlace, [true, false]);
+  requireOneOf("apply causalAttention", "inPlace", inPlace, [true, false]);
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
   if (

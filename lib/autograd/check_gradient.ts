@@ -86,7 +86,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   requireFinite("check a gradient", "step", step);
   if (step <= 0) throw new RangeError(`Cannot check a gradient: step is ${step}, expected above 0`);
   requireWhole("check a gradient", "samples", samples, { least: 1 });
-  const given = operands("checkGradient", ...inputs) as readonly DeviceTensor<"f32">[];
+  const given = operands("check the gradient at", ...inputs) as readonly DeviceTensor<"f32">[];
   const memory = given[0]?.memory;
   if (memory === undefined) {
     throw new RangeError("Cannot check a gradient: give at least one input");
@@ -107,7 +107,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
       write(copy, moved);
       moved[index] = values[input]![index]!;
       using _temporaries = memory.openScope();
-      return weightedSum(download(operands("checkGradient", run())[0]));
+      return weightedSum(download(operands("check the gradient of", run())[0]));
     };
     const checked = spread(copy.size, samples).map((index) => ({
       index,
@@ -121,8 +121,10 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
     for (const { index, difference } of checked) {
       const backward = gradient[index]!;
       const error = Math.abs(backward - difference) / largest;
-      // Written so that a gradient which is not a number is the worst.
-      if (!(error <= worst.error)) worst = { input, index, backward, difference, error };
+      // Nothing is worse than a gradient that is not a number.
+      if (!Number.isNaN(worst.error) && !(error <= worst.error)) {
+        worst = { input, index, backward, difference, error };
+      }
     }
   });
   return Promise.resolve(worst);
@@ -135,11 +137,13 @@ function backwardOf(
 ): Float32Array[] {
   using tape = Tape.open(inputs[0]!.memory);
   for (const input of inputs) tape.watch(input);
-  const [result] = operands("checkGradient", run());
+  const [result] = operands("check the gradient of", run());
   const weights = result.memory.allocate("f32", result.shape);
   write(weights, Array.from({ length: result.size }, (_, i) => weightOf(i)));
   tape.backward(sum(multiply(result, weights)) as Tensor<"f32", readonly []>);
-  return inputs.map((input) => download(operands("checkGradient", tape.gradient(input))[0]));
+  return inputs.map((input) =>
+    download(operands("check the gradient at", tape.gradient(input))[0])
+  );
 }
 
 /** Weights of mixed sign and size, without a pattern that sums of rows would cancel. */

@@ -68,7 +68,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   head: Tensor<"f32", readonly [NoInfer<H>, V]>,
   targets: Tensor<"i32", readonly [NoInfer<T>]>,
 ): CrossEntropy<T> {
-  const [states, weight, next] = operands("crossEntropy", x, head, i32(targets));
+  const [states, weight, next] = operands("take the crossEntropy of", x, head, i32(targets));
   const [tokens, hidden] = states.shape;
   const vocabulary = weight.shape[1];
   if (

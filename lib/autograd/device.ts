@@ -1,76 +1,29 @@
 /** Devices: where tensors live and operations run. @module */
 
-import { fileURLToPath } from "node:url";
-import {
-  LARGEST_SIZE,
-  requireNumber,
-  requireOneOf,
-  requireOptions,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
-import { DistributionCode, openContext } from "../ffi/mod.ts";
+import { shown } from "../arguments.ts";
+import { openContext } from "../ffi/mod.ts";
 import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
-import type { DType } from "../tensor/dtype.ts";
 import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
-import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { fill, listOf, write } from "../tensor/transfer.ts";
-import { normalOf, type NormalOptions, uniformOf, type UniformOptions } from "./distributions.ts";
-import { type Parameter, ParameterTensor } from "./parameter.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { listOf } from "../tensor/transfer.ts";
+import {
+  checkedOptions,
+  type DeviceInfo,
+  type DeviceOptions,
+  type DeviceStatistics,
+} from "./device_options.ts";
+import type { NormalOptions, UniformOptions } from "./distributions.ts";
+import {
+  filledTensor,
+  normalParameter,
+  normalTensor,
+  type ParameterOptions,
+  uniformTensor,
+  writtenTensor,
+} from "./made_tensors.ts";
+import type { Parameter } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
-
-/** How a device is opened. */
-export interface DeviceOptions {
-  /** `auto` takes CUDA where there is one, else the CPU. Default `auto`. */
-  kind?: "auto" | "cpu" | "cuda";
-  /** CPU threads; 0, the default, takes one per available core. */
-  threads?: number;
-  /** Seed of every random draw on this device. Default 0. */
-  seed?: number;
-  /** A kernel library to use instead of the one that is found. */
-  library?: string | URL;
-  /** Remembers where each tensor was made, for {@linkcode Device.leaks}. Default false. */
-  debug?: boolean;
-}
-
-/** Memory of a device, in bytes. */
-export interface DeviceStatistics {
-  /** Bytes of the tensors alive. */
-  readonly inUse: number;
-  /** Most bytes in use at once. */
-  readonly peak: number;
-  /** Bytes held from the system, in use or cached. */
-  readonly held: number;
-  /** Number of blocks alive. */
-  readonly blocks: number;
-}
-
-/** What a device says of itself. */
-export interface DeviceInfo {
-  /** `cpu`, `cuda` or `emulated`. */
-  readonly backend: string;
-  /** The processor's name. */
-  readonly name: string;
-  /** The instruction set or architecture chosen at run time. */
-  readonly isa: string;
-  /** CPU threads. */
-  readonly threads: number;
-  /** Implementation of dense products. */
-  readonly gemm: string;
-  /** The device's memory in bytes; on the CPU the machine's, or what its container grants. */
-  readonly memoryBytes: number;
-  /** Path of the kernel library. */
-  readonly library: string;
-}
-
-/** Settings of a parameter of one's own. */
-export interface ParameterOptions extends NormalOptions {
-  /** Path in the model, as checkpoints name it. Default `weight`. */
-  name?: string;
-  /** Whether weight decay applies. Default: to tensors of two axes or more. */
-  decay?: boolean;
-}
 
 // A friend of Device: modules of this package reach its memory, its users cannot.
 let memoryOfDevice: (device: Device) => DeviceMemory;
@@ -125,23 +78,8 @@ export class Device implements Disposable {
    * ```
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    requireOptions("open a device", options);
-    const { kind = "auto", threads = 0, seed = 0, library, debug = false } = options;
-    requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
-    requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });
-    requireWhole("open a device", "seed", seed);
-    requireOneOf("open a device", "debug", debug, [true, false]);
-    if (library !== undefined && typeof library !== "string" && !(library instanceof URL)) {
-      throw new TypeError(
-        `Cannot open a device: library is ${shown(library)}, expected a path or a file URL`,
-      );
-    }
-    const path = library instanceof URL ? fileURLToPath(library) : library;
-    const { context } = await openContext({
-      kind,
-      threads,
-      ...(path === undefined ? {} : { path }),
-    });
+    const { seed, debug, ...choice } = checkedOptions(options);
+    const { context } = await openContext(choice);
     return new Device(new DeviceMemory(context, debug, BigInt(seed)));
   }
 
@@ -164,7 +102,7 @@ export class Device implements Disposable {
    * ```
    */
   from<const S extends Shape>(values: Iterable<number>, shape: S): Tensor<"f32", S> {
-    return this.#written("f32", values, shape);
+    return writtenTensor(this.#memory, "f32", values, shape);
   }
 
   /**
@@ -187,22 +125,7 @@ export class Device implements Disposable {
     values: A,
   ): Tensor<"i32", readonly [A["length"]]> {
     const list = listOf(values);
-    return this.#written("i32", list, [list.length] as readonly [A["length"]]);
-  }
-
-  #written<D extends DType, const S extends Shape>(
-    dtype: D,
-    values: Iterable<number>,
-    shape: S,
-  ): Tensor<D, S> {
-    const tensor = this.#memory.allocate(dtype, shape);
-    try {
-      write(tensor, values);
-    } catch (error) {
-      tensor[Symbol.dispose]();
-      throw error;
-    }
-    return tensor;
+    return writtenTensor(this.#memory, "i32", list, [list.length] as readonly [A["length"]]);
   }
 
   /**
@@ -251,10 +174,7 @@ export class Device implements Disposable {
    * ```
    */
   full<const S extends Shape>(shape: S, value: number): Tensor<"f32", S> {
-    requireNumber("fill a tensor", "value", value);
-    const tensor = this.#memory.allocate("f32", shape);
-    fill(tensor, value);
-    return tensor;
+    return filledTensor(this.#memory, shape, value);
   }
 
   /**
@@ -275,10 +195,7 @@ export class Device implements Disposable {
    * ```
    */
   normal<const S extends Shape>(shape: S, options: NormalOptions = {}): Tensor<"f32", S> {
-    const { mean, deviation } = normalOf("make normal numbers", options, 1);
-    const tensor = this.#memory.allocate("f32", shape);
-    fillNormal(tensor, mean, deviation);
-    return tensor;
+    return normalTensor(this.#memory, shape, options);
   }
 
   /**
@@ -299,10 +216,7 @@ export class Device implements Disposable {
    * ```
    */
   uniform<const S extends Shape>(shape: S, options: UniformOptions = {}): Tensor<"f32", S> {
-    const { low, high } = uniformOf("make uniform numbers", options);
-    const tensor = this.#memory.allocate("f32", shape);
-    draw(DistributionCode.uniform, tensor, low, high);
-    return tensor;
+    return uniformTensor(this.#memory, shape, options);
   }
 
   /**
@@ -328,15 +242,7 @@ export class Device implements Disposable {
    * ```
    */
   parameter<const S extends Shape>(shape: S, options: ParameterOptions = {}): Parameter<S> {
-    const { mean, deviation } = normalOf("make a parameter", options, 0.02);
-    const { name = "weight", decay = shape?.length > 1 } = options;
-    if (typeof name !== "string") {
-      throw new TypeError(`Cannot make a parameter: name is ${shown(name)}, expected a text`);
-    }
-    requireOneOf("make a parameter", "decay", decay, [true, false]);
-    const parameter = ParameterTensor.make(this.#memory, name, shape, decay);
-    fillNormal(parameter, mean, deviation);
-    return parameter;
+    return normalParameter(this.#memory, shape, options);
   }
 
   /**
@@ -444,28 +350,4 @@ export function memoryOf(device: Device): DeviceMemory {
     );
   }
   return memoryOfDevice(device);
-}
-
-/** Fills a tensor with the next normal draws of its device. */
-export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number): void {
-  draw(DistributionCode.normal, tensor, mean, deviation);
-}
-
-function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {
-  const { kernels: k, seed } = tensor.memory;
-  const operation = tensor.memory.draws++;
-  k.check(
-    k.symbols.remoe_random(
-      k.handle,
-      distribution,
-      tensor.address,
-      BigInt(tensor.size),
-      a,
-      b,
-      seed,
-      operation,
-      0,
-    ),
-    "random",
-  );
 }

@@ -29,7 +29,7 @@ export function embedding<V extends number, H extends number, T extends number>(
   table: Tensor<"f32", readonly [V, H]>,
   tokens: Tensor<"i32", readonly [T]>,
 ): Tensor<"f32", readonly [T, H]> {
-  const [rows, index] = operands("embedding", table, i32(tokens));
+  const [rows, index] = operands("embed with", table, i32(tokens));
   const [vocabulary, hidden] = rows.shape;
   if (rows.shape.length !== 2 || index.shape.length !== 1) {
     throw new ShapeMismatchError(

@@ -4,7 +4,7 @@ import { requireOptions } from "../arguments.ts";
 import { ReductionCode, UnaryCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
-import { reduceLayout, showShape } from "../tensor/shape_math.ts";
+import { axisOf, reduceLayout } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
@@ -34,7 +34,7 @@ import { negate, shift } from "./unary.ts";
  * ```
  */
 export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const [source] = operands("isPositive", x);
+  const [source] = operands("apply isPositive to", x);
   const { memory } = source;
   const { kernels: k } = memory;
   const ones = memory.allocate("f32", source.shape);
@@ -61,7 +61,7 @@ export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", 
 
 /** Maxima over the axes that `isReduced` names. */
 function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor<"f32"> {
-  const [source] = operands("max", x);
+  const [source] = operands("take the max of", x);
   const { kernels: k } = source.memory;
   const out = source.memory.allocate("f32", source.shape.filter((_, axis) => !isReduced(axis)));
   k.check(
@@ -104,16 +104,10 @@ export function max<S extends Shape, const Axis extends number | undefined = und
   x: Tensor<"f32", S>,
   options: ReduceOptions<Axis> = {},
 ): Tensor<"f32", Reduced<S, Axis>> {
-  operands("max", x);
-  requireOptions("max", options);
-  const rank = x.shape.length;
+  operands("take the max of", x);
+  requireOptions("take a max", options);
   const axis = options.axis as number | undefined;
-  const at = axis === undefined ? undefined : axis < 0 ? axis + rank : axis;
-  if (at !== undefined && !(Number.isInteger(at) && at >= 0 && at < rank)) {
-    throw new RangeError(
-      `Cannot max ${showShape(x.shape)} over axis ${axis}: it has ${rank} axes`,
-    );
-  }
+  const at = axis === undefined ? undefined : axisOf("take the max of", x.shape, axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;
   /** The shape of the maxima with the reduced axes kept, so that they broadcast. */
   const kept = x.shape.map((size, i) => isReduced(i) ? 1 : size);

@@ -11,19 +11,15 @@ export {
   type OperationDefinition,
   type OperationGradient,
 } from "./define_operation.ts";
-export {
-  Device,
-  type DeviceInfo,
-  type DeviceOptions,
-  type DeviceStatistics,
-  type ParameterOptions,
-} from "./device.ts";
+export { Device } from "./device.ts";
+export type { DeviceInfo, DeviceOptions, DeviceStatistics } from "./device_options.ts";
 export type { NormalOptions, UniformOptions } from "./distributions.ts";
 export { add, divide, multiply, subtract, type TensorOf } from "./arithmetic.ts";
 export { embedding } from "./embedding.ts";
 export { cast, reshape, rows, transpose } from "./layout.ts";
 export { type CrossEntropy, crossEntropy } from "./cross_entropy.ts";
 export { meanSquaredError } from "./mean_squared_error.ts";
+export type { ParameterOptions } from "./made_tensors.ts";
 export { matmul } from "./matmul.ts";
 export { isPositive, max } from "./max.ts";
 export type { Parameter } from "./parameter.ts";
@@ -32,14 +28,9 @@ export { recompute } from "./recompute.ts";
 export { mean, type ReduceOptions, softmax, sum } from "./reduce.ts";
 export { rmsNorm } from "./rms_norm.ts";
 export { concatenate, type ConcatenateOptions, slice, type SliceOptions } from "./slice.ts";
-export {
-  type LambdaRule,
-  type LayerRouting,
-  type StepInputs,
-  type StepReadout,
-  StepState,
-  type StepStateOptions,
-} from "./step_state.ts";
+export type { LambdaRule } from "./lambda_rule.ts";
+export type { LayerRouting, StepReadout } from "./step_readout.ts";
+export { type StepInputs, StepState, type StepStateOptions } from "./step_state.ts";
 export { swiglu } from "./swiglu.ts";
 export type { BackwardOptions, Recording } from "./tape.ts";
 export {

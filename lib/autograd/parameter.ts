@@ -1,8 +1,9 @@
 /** Parameters: tensors that training changes, with a gradient of their own. @module */
 
-import { requireText } from "../arguments.ts";
+import { requireText, shown } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { GradientTarget } from "../tensor/recorder.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
@@ -60,7 +61,8 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     decay: boolean,
   ): ParameterTensor<S> {
     requireText("make a parameter", "name", name);
-    return new ParameterTensor(memory.allocateAtRoot("f32", shape), name, decay);
+    const owner = `parameter ${name} ${showShape(shape)}`;
+    return new ParameterTensor(memory.allocateAtRoot("f32", shape, owner), name, decay);
   }
 
   get gradient(): DeviceTensor<"f32", S> {
@@ -84,13 +86,36 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
 
   #buffer(): DeviceTensor<"f32", S> {
     this.requireAlive("take the gradient of");
-    return this.#gradient ??= this.memory.allocateAtRoot("f32", this.shape);
+    return this.#gradient ??= this.memory.allocateAtRoot(
+      "f32",
+      this.shape,
+      `the gradient of ${this.described()}`,
+    );
   }
 
   override [Symbol.dispose](): void {
     this.#gradient?.[Symbol.dispose]();
     super[Symbol.dispose]();
   }
+}
+
+/**
+ * The parameters of a layer that may be a user's own.
+ *
+ * @param name What the layer is, for the message.
+ * @param layer The layer.
+ * @returns Its parameters, in its order.
+ * @throws {TypeError} If it gives no list.
+ */
+export function parametersOf(
+  name: string,
+  layer: { parameters(): Iterable<Parameter> },
+): Iterable<Parameter> {
+  const list = layer.parameters();
+  if (typeof list?.[Symbol.iterator] === "function") return list;
+  throw new TypeError(
+    `Cannot list the parameters of ${name}: parameters() gave ${shown(list)}, expected an array`,
+  );
 }
 
 /** Whether a tensor is a parameter. */

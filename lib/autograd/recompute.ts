@@ -40,14 +40,20 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     ...inputs.map((input) => any(input)),
   ) as readonly DeviceTensor[];
   const memory = given[0]?.memory;
-  if (memory === undefined || memory.recorder === null) return body(...inputs);
+  if (memory === undefined || memory.recorder === null) {
+    const output = body(...inputs);
+    resultOf(output);
+    return output;
+  }
   const tape = memory.recorder;
   let output: O;
   {
     using pause = memory.openPause();
-    output = pause.keep(body(...inputs));
+    output = body(...inputs);
+    resultOf(output);
+    pause.keep(output);
   }
-  const [out] = operands("use the result of recompute,", any<Tensor>(output));
+  const out = resultOf(output);
   // Nothing was computed: the gradient passes as it is.
   if (given.includes(out)) return output;
   // Parameters inside `body` are no inputs of this node, so the node records itself
@@ -67,10 +73,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       const copies = given.map((input) => memory.view(input, input.shape));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
-      const [again] = operands(
-        "use the result of recompute,",
-        any<Tensor>(body(...copies as readonly Tensor[] as I)),
-      );
+      const again = resultOf(body(...copies as readonly Tensor[] as I));
       if (!sameShape(again.shape, out.shape)) {
         throw new ShapeMismatchError(
           `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
@@ -84,4 +87,9 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     },
   });
   return output;
+}
+
+/** What the function gave, which must be a tensor. */
+function resultOf(output: Tensor): DeviceTensor {
+  return operands("use the result of recompute,", any(output))[0];
 }

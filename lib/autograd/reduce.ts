@@ -4,7 +4,7 @@ import { requireOptions } from "../arguments.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { reduceLayout, rowsOf, showShape, stridedLayout } from "../tensor/shape_math.ts";
+import { axisOf, reduceLayout, rowsOf, stridedLayout } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
@@ -23,16 +23,10 @@ function reduce(
   tensor: Tensor<"f32">,
   options: ReduceOptions<number | undefined>,
 ): DeviceTensor {
-  const [x] = operands(name, tensor);
-  requireOptions(name, options);
-  const { axis } = options;
-  const rank = x.shape.length;
-  const at = axis === undefined ? undefined : axis < 0 ? axis + rank : axis;
-  if (at !== undefined && !(Number.isInteger(at) && at >= 0 && at < rank)) {
-    throw new RangeError(
-      `Cannot ${name} ${showShape(x.shape)} over axis ${axis}: it has ${rank} axes`,
-    );
-  }
+  const operation = `take the ${name} of`;
+  const [x] = operands(operation, tensor);
+  requireOptions(`take a ${name}`, options);
+  const at = options.axis === undefined ? undefined : axisOf(operation, x.shape, options.axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;
   const out = x.memory.allocate("f32", x.shape.filter((_, i) => !isReduced(i)));
   const { kernels: k } = x.memory;
@@ -168,7 +162,7 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
  * ```
  */
 export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const [source] = operands("softmax", x);
+  const [source] = operands("take the softmax of", x);
   const { rows, columns } = rowsOf("softmax", source);
   const out = source.memory.allocate("f32", source.shape);
   const { kernels: k } = source.memory;

@@ -33,15 +33,17 @@ export function rmsNorm<S extends Shape>(
   weight: Tensor<"f32", readonly [number]>,
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
-  const [source, scale] = operands("rmsNorm", x, weight);
-  requireFinite("rmsNorm", "epsilon", epsilon);
+  const [source, scale] = operands("apply rmsNorm to", x, weight);
+  requireFinite("apply rmsNorm", "epsilon", epsilon);
   if (epsilon < 0) {
-    throw new RangeError(`Cannot rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`);
+    throw new RangeError(
+      `Cannot apply rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`,
+    );
   }
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(
-      `Cannot rmsNorm ${showShape(source.shape)} with weight ${showShape(scale.shape)}: ` +
+      `Cannot apply rmsNorm to ${showShape(source.shape)} with weight ${showShape(scale.shape)}: ` +
         `the weight must have the size of the last axis`,
     );
   }

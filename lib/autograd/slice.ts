@@ -5,7 +5,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { axisOf, showShape } from "../tensor/shape_math.ts";
 import type { Resized, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { reshape, rows } from "./layout.ts";
@@ -25,15 +25,6 @@ export interface SliceOptions<Axis extends number = number> {
 export interface ConcatenateOptions<Axis extends number = number> {
   /** The axis to join, counted from the end when negative. */
   axis: Axis;
-}
-
-/** The axis counted from 0, or an error. */
-function axisOf(operation: string, shape: Shape, axis: number): number {
-  const at = axis < 0 ? axis + shape.length : axis;
-  if (Number.isInteger(at) && at >= 0 && at < shape.length) return at;
-  throw new RangeError(
-    `Cannot ${operation} ${showShape(shape)} on axis ${axis}: it has ${shape.length} axes`,
-  );
 }
 
 function product(sizes: Shape): number {

@@ -3,19 +3,21 @@
 import {
   requireFinite,
   requireNumbers,
-  requireOneOf,
   requireOptions,
   requireSizes,
+  requireWhole,
   shown,
 } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { RecordField, StateSlot } from "../ffi/codes.ts";
+import { StateSlot } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
+import { type LambdaRule, lambdaRuleOf } from "./lambda_rule.ts";
+import { readoutOf, stateSize, type StepReadout } from "./step_readout.ts";
 
 const BYTES = 8n;
 
@@ -39,56 +41,6 @@ export interface StepInputs {
   readonly biasCorrection2: number;
   /** Number of the step, from 1. */
   readonly step: number;
-}
-
-/** Constants of the rule of λ, equation 7. */
-export interface LambdaRule {
-  /** Active experts wanted for each token, k·G. */
-  readonly active: number;
-  /** Tokens of the whole optimizer step. */
-  readonly tokens: number;
-  /** Factor by which λ moves. */
-  readonly alpha: number;
-  /** Least λ. */
-  readonly floor: number;
-  /** Greatest λ. */
-  readonly ceiling: number;
-  /** False leaves λ and only sums up the statistics. */
-  readonly adapt: boolean;
-}
-
-/** Routing of one layer over one step. */
-export interface LayerRouting {
-  /** Tokens routed to each expert. */
-  readonly counts: Float64Array;
-  /** Tokens with no active expert. */
-  readonly tokensWithoutExpert: number;
-}
-
-/** All that a step leaves, read back at once. */
-export interface StepReadout {
-  /** Coefficient of the L1 term, for the next step. */
-  readonly lambda: number;
-  /** Share of pairs of token and expert that were not routed, equation 8. */
-  readonly sparsity: number;
-  /** Pairs of token and active expert, over all layers. */
-  readonly activePairs: number;
-  /** Norm of all gradients before clipping. */
-  readonly gradientNorm: number;
-  /** Factor by which clipping scaled them. */
-  readonly clipScale: number;
-  /** Whether the gradient's norm was infinite or not a number: the step was not taken. */
-  readonly notFinite: boolean;
-  /** Language-model loss, the mean over micro-batches, in nats. */
-  readonly loss: number;
-  /** The L1 term without λ, equation 9 or 10. */
-  readonly l1: number;
-  /** TopK's balance loss without its coefficient, summed over layers. */
-  readonly balance: number;
-  /** Whether a dispatch plan had too few rows. */
-  readonly overflow: boolean;
-  /** Routing of each layer. */
-  readonly layers: readonly LayerRouting[];
 }
 
 // Friends of StepState: kernels need its address, users do not.
@@ -137,8 +89,8 @@ export class StepState implements Disposable {
     this.#layers = layers;
     this.#experts = experts;
     this.#memory = memoryOf(device);
-    const size = StateSlot.header + layers * (RecordField.extra + experts);
-    this.#buffer = this.#memory.allocateAtRoot("f64", [size]);
+    const size = stateSize(layers, experts);
+    this.#buffer = this.#memory.allocateAtRoot("f64", [size], "the step's state");
     fill(this.#buffer, 0);
     this.setLambda(lambda);
   }
@@ -179,12 +131,13 @@ export class StepState implements Disposable {
    */
   setLambda(lambda: number): void {
     requireNumbers("set λ", { lambda }, { least: 0 });
-    this.#write(StateSlot.lambda, [lambda]);
+    this.#write("set λ in", StateSlot.lambda, [lambda]);
   }
 
   /** Zeroes the statistics of the step before; λ stays. */
   begin(): void {
     const { kernels: k } = this.#memory;
+    this.#buffer.requireAlive("begin a step with");
     k.check(
       k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.layers, this.experts),
       "begin step",
@@ -196,6 +149,7 @@ export class StepState implements Disposable {
    *
    * @param inputs Learning rate and bias corrections.
    * @throws {ConfigError} If one is no finite number, or a bias correction not above 0.
+   * @throws {RangeError} If the step is no whole number of at least 1.
    *
    * @example
    * ```ts
@@ -216,10 +170,12 @@ export class StepState implements Disposable {
   writeInputs(inputs: StepInputs): void {
     requireOptions("write a step's inputs", inputs);
     const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
-    requireNumbers("write a step's inputs", { learningRate, step }, { least: 0 });
+    requireNumbers("write a step's inputs", { learningRate }, { least: 0 });
+    requireWhole("write a step's inputs", "step", step, { least: 1 });
     // An update divides by both.
     requireNumbers("write a step's inputs", { biasCorrection1, biasCorrection2 }, { above: 0 });
-    this.#write(StateSlot.learningRate, [learningRate, biasCorrection1, biasCorrection2, step]);
+    const values = [learningRate, biasCorrection1, biasCorrection2, step];
+    this.#write("write a step's inputs to", StateSlot.learningRate, values);
   }
 
   /**
@@ -243,9 +199,10 @@ export class StepState implements Disposable {
    */
   addLoss(loss: Tensor<"f32", readonly []>, share: number): void {
     const { kernels: k } = this.#memory;
-    const [value] = operands("add to a step's state", loss);
-    requireFinite("add to a step's state", "share", share);
-    requireDevice("add to a step's state", this.#memory, value);
+    const [value] = operands("take a loss from", loss);
+    requireFinite("add a loss", "share", share);
+    this.#buffer.requireAlive("add a loss to");
+    requireDevice("take a loss from", this.#memory, value);
     if (value.size !== 1) {
       throw new ShapeMismatchError(
         `Cannot add a loss of shape ${showShape(value.shape)}: it must be a scalar`,
@@ -268,16 +225,12 @@ export class StepState implements Disposable {
    * counts, λ grows by alpha where more pairs are active than wanted, and falls otherwise.
    *
    * @param rule Target, factor and bounds.
-   * @throws {ConfigError} If one of them is no number in its range.
+   * @throws {ConfigError} If one of them is no number in its range, `active` is above the number of
+   * experts, or `floor` above `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
-    requireOptions("update λ", rule);
-    const { active, tokens, alpha, floor, ceiling, adapt } = rule;
-    requireOneOf("update λ", "adapt", adapt, [true, false]);
-    requireNumbers("update λ", { active, tokens }, { above: 0 });
-    // Below 1 it would turn the rule round.
-    requireNumbers("update λ", { alpha }, { least: 1 });
-    requireNumbers("update λ", { floor, ceiling }, { least: 0 });
+    const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.experts);
+    this.#buffer.requireAlive("update λ in");
     const { kernels: k } = this.#memory;
     k.check(
       k.symbols.remoe_state_update_lambda(
@@ -302,32 +255,12 @@ export class StepState implements Disposable {
    * @returns The step's figures.
    */
   read(): StepReadout {
-    const all = download(this.#buffer);
-    return {
-      lambda: all[StateSlot.lambda]!,
-      sparsity: all[StateSlot.sparsity]!,
-      activePairs: all[StateSlot.activePairs]!,
-      gradientNorm: all[StateSlot.gradientNorm]!,
-      clipScale: all[StateSlot.clipScale]!,
-      notFinite: all[StateSlot.notFinite] !== 0,
-      loss: all[StateSlot.loss]!,
-      l1: all[StateSlot.l1]!,
-      balance: all[StateSlot.balance]!,
-      overflow: all[StateSlot.overflow] !== 0,
-      layers: Array.from({ length: this.layers }, (_, layer) => this.#layer(all, layer)),
-    };
+    this.#buffer.requireAlive("read");
+    return readoutOf(download(this.#buffer), this.layers, this.experts);
   }
 
-  #layer(all: Float64Array, layer: number): LayerRouting {
-    const start = StateSlot.header + layer * (RecordField.extra + this.experts);
-    const counts = start + RecordField.extra;
-    return {
-      counts: all.slice(counts, counts + this.experts),
-      tokensWithoutExpert: all[start + RecordField.withoutExpert]!,
-    };
-  }
-
-  #write(slot: number, values: readonly number[]): void {
+  #write(operation: string, slot: number, values: readonly number[]): void {
+    this.#buffer.requireAlive(operation);
     const bytes = new Uint8Array(Float64Array.from(values).buffer);
     this.#memory.kernels.writeBytes(this.#buffer.address + BigInt(slot) * BYTES, bytes);
   }
@@ -346,12 +279,14 @@ export function requireStateOn(operation: string, memory: DeviceMemory, state: S
   requireDevice(operation, memory, bufferOf(state));
 }
 
-/** Address of a state's first double. */
-export function stateAddress(state: StepState): bigint {
-  return bufferOf(state).address;
+/** Address of a state's first double; refuses `operation`, as in "read", with one disposed of. */
+export function stateAddress(state: StepState, operation: string): bigint {
+  const buffer = bufferOf(state);
+  buffer.requireAlive(operation);
+  return buffer.address;
 }
 
 /** Address of λ, for the routers' gradient. */
 export function lambdaAddress(state: StepState): bigint {
-  return stateAddress(state) + BigInt(StateSlot.lambda) * BYTES;
+  return stateAddress(state, "read λ from") + BigInt(StateSlot.lambda) * BYTES;
 }

@@ -26,11 +26,11 @@ import type { Tensor } from "../tensor/tensor.ts";
 export function swiglu<R extends number>(
   h: Tensor<"f32", readonly [R, number]>,
 ): Tensor<"f32", readonly [R, number]> {
-  const [source] = operands("swiglu", h);
+  const [source] = operands("apply swiglu to", h);
   const [rows, columns] = source.shape;
   if (source.shape.length !== 2 || columns % 2 !== 0) {
     throw new ShapeMismatchError(
-      `Cannot swiglu ${showShape(source.shape)}: it needs rows of an even size, gate | up`,
+      `Cannot apply swiglu to ${showShape(source.shape)}: it needs rows of an even size, gate | up`,
     );
   }
   const width = columns / 2;

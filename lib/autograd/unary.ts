@@ -38,7 +38,7 @@ function unary<S extends Shape>(
   tensor: Tensor<"f32", S>,
   parameter = 0,
 ): Tensor<"f32", S> {
-  const [x] = operands(name, tensor);
+  const [x] = operands(`apply ${name} to`, tensor);
   const out = x.memory.allocate("f32", x.shape);
   unaryInto(name, out, x, parameter);
   recordNode({

@@ -4,21 +4,9 @@
  * @module
  */
 
-import { shown } from "../arguments.ts";
+import { requireText, shown } from "../arguments.ts";
 
 export { shown };
-
-/**
- * Refuses what is no text.
- *
- * @param value The argument.
- * @param what What was to be done, to follow "Cannot".
- * @throws {TypeError} If it is no string.
- */
-export function checkText(value: unknown, what: string): asserts value is string {
-  if (typeof value === "string") return;
-  throw new TypeError(`Cannot ${what}: ${shown(value)} is no text`);
-}
 
 /**
  * Refuses what is no array, nor anything like one.
@@ -45,7 +33,7 @@ export function checkArrayLike(value: unknown, what: string): asserts value is A
  */
 export function checkObject(value: unknown, methods: readonly string[], what: string): void {
   const object = value as Readonly<Record<string, unknown>> | null;
-  const isObject = typeof value === "object" && value !== null;
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   if (isObject && methods.every((name) => typeof object![name] === "function")) return;
   const needed = methods.length > 0 ? `an object with ${methods.join(", ")}` : "an object";
   throw new TypeError(`Cannot ${what}: ${shown(value)} is not ${needed}`);
@@ -61,6 +49,6 @@ export function checkObject(value: unknown, methods: readonly string[], what: st
 export function endOfDocumentOf(options: { readonly endOfDocument?: string }): string {
   checkObject(options, [], "decode tokens with the options");
   const { endOfDocument = "" } = options;
-  checkText(endOfDocument, "show the end of a document");
+  requireText("decode tokens", "endOfDocument", endOfDocument);
   return endOfDocument;
 }

@@ -3,6 +3,9 @@ import { DataError } from "./errors.ts";
 import { checkStream, memoryStream, type TokenStream } from "./token_stream.ts";
 import type { TokenArray } from "./tokenized_text.ts";
 
+/** A batch's arrays are indexed in 32 bits by the kernels. */
+const MOST_TOKENS = 2 ** 31 - 1;
+
 /** Rows of consecutive tokens, and for each token the one that follows it. */
 export interface Batch {
   /** Number of rows, B. */
@@ -42,17 +45,16 @@ export function countWindows(tokens: number, sequence: number, name: string): nu
  *
  * @param sequence Tokens in a row.
  * @param name What messages call the text.
- * @throws {RangeError} If it is not a positive integer.
+ * @throws {RangeError} If it is no whole number from 1 to 2^31 - 2.
  */
 export function checkSequence(sequence: number, name: string): void {
-  if (Number.isSafeInteger(sequence) && sequence >= 1) return;
+  // A row is read with the target of its last token.
+  if (Number.isSafeInteger(sequence) && sequence >= 1 && sequence < MOST_TOKENS) return;
   throw new RangeError(
-    `Cannot cut ${name} in rows of ${shown(sequence)} tokens: give a whole number of at least one`,
+    `Cannot cut ${name} in rows of ${shown(sequence)} tokens: give a whole number from 1 to ` +
+      `${MOST_TOKENS - 1}`,
   );
 }
-
-/** A batch's arrays are indexed in 32 bits by the kernels. */
-const MOST_TOKENS = 2 ** 31 - 1;
 
 /**
  * Refuses a number of rows that no batch can have.

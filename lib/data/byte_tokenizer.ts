@@ -1,4 +1,5 @@
-import { checkArrayLike, checkText } from "./arguments.ts";
+import { requireText } from "../arguments.ts";
+import { checkArrayLike } from "./arguments.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
@@ -38,7 +39,7 @@ export class ByteTokenizer implements Tokenizer {
    * @throws {TypeError} If it is no text.
    */
   encode(text: string): Int32Array<ArrayBuffer> {
-    checkText(text, "encode text");
+    requireText("encode", "text", text);
     return Int32Array.from(new TextEncoder().encode(text));
   }
 

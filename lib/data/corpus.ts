@@ -1,12 +1,18 @@
 import { join } from "node:path";
 
-import { ConfigError } from "../errors.ts";
-import { checkObject, checkText, shown } from "./arguments.ts";
+import { shown } from "./arguments.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
 import { CacheLease } from "./cache_lease.ts";
 import { contentDigest, hashDocuments, sha256 } from "./content_hash.ts";
 import { CorpusBuilder } from "./corpus_builder.ts";
 import { CorpusIndex } from "./corpus_index.ts";
+import {
+  asGiven,
+  checkArguments,
+  checkFraction,
+  type CorpusEvent,
+  type CorpusOptions,
+} from "./corpus_options.ts";
 import { checkDocument, NO_DOMAIN, type PassedOver, type TextSource } from "./document.ts";
 import { DataError } from "./errors.ts";
 import { DEFAULT_VALIDATION_FRACTION, planSplit, type SplitPlan } from "./split.ts";
@@ -14,39 +20,6 @@ import type { DocumentSummary } from "./split.ts";
 import { CHUNK_FORMAT, ChunkFolder } from "./token_chunks.ts";
 import type { Corpus } from "./tokenized_text.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** What {@linkcode prepareCorpus} tells about its work. */
-export type CorpusEvent =
-  /** The text is being tokenized: bytes done and bytes in all. */
-  | { readonly kind: "tokenizing"; readonly bytes: number; readonly totalBytes: number }
-  /** A preparation that was interrupted goes on after so many bytes. */
-  | { readonly kind: "continued"; readonly bytes: number; readonly totalBytes: number }
-  /** The tokens came from the cache. */
-  | { readonly kind: "cache-loaded"; readonly folder: string }
-  /** The tokens were written to the cache. */
-  | { readonly kind: "cache-saved"; readonly folder: string }
-  /** The cache is damaged and will be built anew. */
-  | { readonly kind: "cache-damaged"; readonly folder: string; readonly reason: string }
-  /** There is no cache to use, and the tokens are held in memory only. */
-  | { readonly kind: "cache-unavailable"; readonly reason: string }
-  /** Files without text, and bytes that are none, were passed over. */
-  | { readonly kind: "passed-over"; readonly found: readonly PassedOver[] }
-  /** Documents of the validation text are also in the training text. */
-  | { readonly kind: "shared-documents"; readonly shared: number; readonly documents: number };
-
-/** Settings of {@linkcode prepareCorpus}. */
-export interface CorpusOptions {
-  /** Share of the text to keep for validation, in (0, 0.5]; 1/20 by default. */
-  readonly validationFraction?: number;
-  /** The text for validation, where it is kept apart; then all of the source is trained on. */
-  readonly validation?: TextSource;
-  /** Folder for cached tokens, by default {@linkcode defaultCacheFolder}; `false` for none. */
-  readonly cacheFolder?: string | false;
-  /** Threads that tokenize, at most eight; by default one per core where that is of use. */
-  readonly workers?: number;
-  /** Is told of the work, for a progress line or a log. */
-  readonly onEvent?: (event: CorpusEvent) => void;
-}
 
 /** A source, and what a first reading found. */
 export interface ReadSource {
@@ -97,9 +70,22 @@ export async function prepareCorpus(
   options: CorpusOptions = {},
 ): Promise<Corpus> {
   checkArguments(source, tokenizer, options);
+  const { validationFraction = DEFAULT_VALIDATION_FRACTION } = options;
+  checkFraction(validationFraction);
+  return await prepare(asGiven(source), tokenizer, {
+    ...options,
+    validationFraction,
+    ...(options.validation === undefined ? {} : { validation: asGiven(options.validation) }),
+  });
+}
+
+async function prepare(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  options: CorpusOptions & { readonly validationFraction: number },
+): Promise<Corpus> {
   const { onEvent = () => {}, validation } = options;
-  const fraction = validation ? null : options.validationFraction ?? DEFAULT_VALIDATION_FRACTION;
-  checkFraction(fraction);
+  const fraction = validation ? null : options.validationFraction;
   const root = options.cacheFolder ?? defaultCacheFolder();
   const texts = [source, ...(validation ? [validation] : [])];
   const tokens = tokenizerIdentity(tokenizer);
@@ -179,45 +165,6 @@ function planned(
   ];
 }
 
-function checkArguments(source: TextSource, tokenizer: Tokenizer, options: CorpusOptions): void {
-  checkObject(options, [], "prepare a text with these options");
-  const { validation, cacheFolder = false, workers = 0, onEvent = () => {} } = options;
-  for (const text of validation === undefined ? [source] : [source, validation]) {
-    checkObject(text, ["documents"], "prepare a text");
-    checkText(text.name, "prepare a text of this name");
-  }
-  checkObject(tokenizer, ["encode", "byteLength"], "tokenize a text");
-  checkText(tokenizer.name, "use a tokenizer of this name");
-  if (cacheFolder !== false) checkText(cacheFolder, "cache tokens");
-  if (typeof onEvent !== "function") {
-    throw new TypeError(`Cannot tell ${shown(onEvent)} of the work: onEvent is a function`);
-  }
-  const { vocabularySize, endOfDocument } = tokenizer;
-  const isSize = Number.isSafeInteger(vocabularySize) && vocabularySize <= 2 ** 31;
-  if (
-    !(isSize && Number.isInteger(endOfDocument) && endOfDocument >= 0 &&
-      endOfDocument < vocabularySize)
-  ) {
-    throw new RangeError(
-      `Cannot tokenize with a vocabulary of ${shown(vocabularySize)} tokens of which ` +
-        `${shown(endOfDocument)} ends a document`,
-    );
-  }
-  if (Number.isSafeInteger(workers) && workers >= 0) return;
-  throw new RangeError(`Cannot tokenize with ${shown(workers)} workers: give a whole number`);
-}
-
-function checkFraction(fraction: number | null): void {
-  const isRight = fraction === null ||
-    typeof fraction === "number" && fraction > 0 && fraction <= 0.5;
-  if (isRight) return;
-  throw new ConfigError(
-    `Cannot keep a fraction of ${
-      shown(fraction)
-    } for validation: it must be above 0 and at most 0.5`,
-  );
-}
-
 /** What a first reading found. */
 interface Reading {
   readonly summaries: readonly DocumentSummary[];
@@ -234,6 +181,12 @@ async function readOnce(source: TextSource): Promise<Reading> {
     passedOver: (what) => passedOver.push(what),
     identified: (found) => identity ??= found,
   });
+  if (typeof documents?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(
+      `Cannot read ${source.name}: its documents() gave ${shown(documents)}, expected an async ` +
+        `iterable`,
+    );
+  }
   for await (const document of documents) {
     checkDocument(document, `read document ${summaries.length} of ${source.name}`);
     const { text, domain = NO_DOMAIN } = document;

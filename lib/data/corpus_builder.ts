@@ -6,7 +6,8 @@
 
 import { join } from "node:path";
 
-import type { CorpusEvent, ReadSource } from "./corpus.ts";
+import type { ReadSource } from "./corpus.ts";
+import type { CorpusEvent } from "./corpus_options.ts";
 import { contentDigest } from "./content_hash.ts";
 import { type Document, NO_DOMAIN } from "./document.ts";
 import type { EncodedTexts } from "./encode_texts.ts";

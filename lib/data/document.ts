@@ -1,4 +1,5 @@
-import { checkObject, checkText } from "./arguments.ts";
+import { requireText } from "../arguments.ts";
+import { checkObject } from "./arguments.ts";
 
 /** A text that stands for itself: a file, a book, an article. */
 export interface Document {
@@ -22,9 +23,9 @@ export const NO_DOMAIN = "text";
  */
 export function checkDocument(document: Document, what: string): void {
   checkObject(document, [], what);
-  checkText(document.id, `${what} of the id`);
-  checkText(document.text, what);
-  checkText(document.domain ?? NO_DOMAIN, `${what} of the domain`);
+  requireText(what, "its id", document.id);
+  requireText(what, "its text", document.text);
+  requireText(what, "its domain", document.domain ?? NO_DOMAIN);
 }
 
 /** What a reading came across and left out. */

@@ -1,4 +1,5 @@
-import { checkArrayLike, checkText } from "./arguments.ts";
+import { requireText } from "../arguments.ts";
+import { checkArrayLike } from "./arguments.ts";
 import { BytePairs } from "./byte_pairs.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import { DataError } from "./errors.ts";
@@ -66,7 +67,7 @@ class Gpt2Tokenizer implements Tokenizer {
   }
 
   encode(text: string): Int32Array<ArrayBuffer> {
-    checkText(text, "encode text");
+    requireText("encode", "text", text);
     // Special tokens are text like any other: documents may well write of `<|endoftext|>`.
     const given = text.toWellFormed();
     const tokens = new TokenList(given.length);

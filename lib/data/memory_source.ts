@@ -1,4 +1,4 @@
-import { checkText, shown } from "./arguments.ts";
+import { requireText, shown } from "../arguments.ts";
 import type { Document, TextSource } from "./document.ts";
 
 /**
@@ -20,13 +20,13 @@ import type { Document, TextSource } from "./document.ts";
  * ```
  */
 export function textsInMemory(texts: Iterable<string>, name = "text"): TextSource {
-  checkText(name, "name a text");
+  requireText("take texts", "name", name);
   // A text by itself would be a document for every character.
   if (typeof texts === "string" || typeof texts?.[Symbol.iterator] !== "function") {
     throw new TypeError(`Cannot take ${shown(texts)} as texts: give several, in an array`);
   }
   const documents: Document[] = Array.from(texts, (text, i) => {
-    checkText(text, `take text ${i} of ${name}`);
+    requireText(`take texts for ${name}`, `texts[${i}]`, text);
     return { id: `${name}/${i}`, text };
   });
   return {

@@ -4,7 +4,7 @@ import { type Batch, checkSequence, countWindows, gatherBatch } from "./batches.
 import type { BatchSamplerOptions } from "./batch_sampler.ts";
 import { Permutation } from "./permutation.ts";
 import { philoxKey } from "./philox.ts";
-import { checkStream, joinStreams, type TokenStream } from "./token_stream.ts";
+import { checkStream, joinStreams, repeatStream, type TokenStream } from "./token_stream.ts";
 import type { TokenizedText } from "./tokenized_text.ts";
 
 /** Where a {@linkcode MixtureSampler} is: plain numbers, for a checkpoint's JSON. */
@@ -223,14 +223,9 @@ function packed(
   return [...groups.values()].map((group) => {
     const { name, index, weight } = group[0]!;
     const joined = joinStreams(group.map(({ tokens }) => tokens));
-    const stream = joined.length > sequence ? joined : repeated(joined, sequence + 1);
+    const stream = joined.length > sequence ? joined : repeatStream(joined, sequence + 1);
     return { name, index, stream, part: joined.length * weight };
   });
-}
-
-/** A stream again and again, up to a length. */
-function repeated(stream: TokenStream, length: number): TokenStream {
-  return joinStreams(Array.from({ length: Math.ceil(length / stream.length) }, () => stream));
 }
 
 function checkedWeights(

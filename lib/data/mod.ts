@@ -28,7 +28,8 @@ export { bitsPerByte } from "./bits_per_byte.ts";
 export { bundledText } from "./bundled_text.ts";
 export { ByteTokenizer } from "./byte_tokenizer.ts";
 export { defaultCacheFolder } from "./cache_folder.ts";
-export { type CorpusEvent, type CorpusOptions, prepareCorpus } from "./corpus.ts";
+export { prepareCorpus } from "./corpus.ts";
+export type { CorpusEvent, CorpusOptions } from "./corpus_options.ts";
 export {
   type Document,
   NO_DOMAIN,

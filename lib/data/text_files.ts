@@ -1,7 +1,7 @@
 import { glob } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 
-import { checkText, shown } from "./arguments.ts";
+import { requirePath, shown } from "../arguments.ts";
 import { sha256 } from "./content_hash.ts";
 import type { Document, PassedOver, ReadingObserver, TextSource } from "./document.ts";
 import { DataError } from "./errors.ts";
@@ -44,7 +44,7 @@ const PATTERN = /[*?[{]/;
  * @param paths Files, folders and patterns, relative ones from the current folder.
  * @returns The source; nothing is read before its documents are asked for.
  * @throws {DataError} If there are no paths.
- * @throws {TypeError} If one of them is no text.
+ * @throws {TypeError} If one of them is no path.
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export function textFiles(paths: readonly string[]): TextSource {
   if (!Array.isArray(paths)) {
     throw new TypeError(`Cannot read text from ${shown(paths)}: give an array of paths`);
   }
-  for (const path of paths) checkText(path, "read text");
+  Array.from(paths).forEach((path, i) => requirePath("read text", `paths[${i}]`, path));
   if (paths.length === 0) throw new DataError("Cannot read text: no file or folder was given");
   const chosen = [...paths];
   return {

@@ -188,6 +188,28 @@ export function joinStreams(streams: readonly TokenStream[]): TokenStream {
 }
 
 /**
+ * Repeats a stream; whatever the length, nothing is held in memory.
+ *
+ * @param stream The stream, of one token or more.
+ * @param length Tokens to give.
+ * @returns Its tokens again and again.
+ */
+export function repeatStream(stream: TokenStream, length: number): TokenStream {
+  return {
+    length,
+    read(start, target) {
+      checkRead(length, start, target);
+      for (let done = 0; done < target.length;) {
+        const from = (start + done) % stream.length;
+        const count = Math.min(stream.length - from, target.length - done);
+        stream.read(from, target.subarray(done, done + count));
+        done += count;
+      }
+    },
+  };
+}
+
+/**
  * Copies all tokens of a stream, for those that are known to be few.
  *
  * @param stream The stream.

@@ -18,6 +18,8 @@ export interface DrawOptions {
 /** A token and its weight, not yet normalised. */
 interface Candidate {
   readonly token: number;
+  /** Decides between equal weights: at a high temperature most weights round to 1. */
+  readonly logit: number;
   readonly weight: number;
 }
 
@@ -63,9 +65,8 @@ export function drawToken(
     total += weights[token] = Math.exp((logits[token]! - logits[best]!) / temperature);
   }
   if (topK >= logits.length && topP >= 1) return pick(weights, uniform * total);
-  const candidates = topP < 1
-    ? nucleus(likeliest(weights, total, topK, topP), topP * total)
-    : likeliest(weights, total, topK, topP);
+  const chosen = likeliest(weights, total, topK, topP, logits);
+  const candidates = topP < 1 ? nucleus(chosen, topP * total) : chosen;
   const sum = candidates.reduce((all, { weight }) => all + weight, 0);
   const at = pick(Float64Array.from(candidates, ({ weight }) => weight), uniform * sum);
   return candidates[at]!.token;
@@ -146,6 +147,7 @@ function likeliest(
   total: number,
   topK: number,
   topP: number,
+  logits: Float32Array,
 ): Candidate[] {
   const least = Math.max(
     topK >= weights.length ? 0 : kthLargest(weights, topK),
@@ -154,9 +156,9 @@ function likeliest(
   const candidates: Candidate[] = [];
   for (let token = 0; token < weights.length; token++) {
     const weight = weights[token]!;
-    if (weight >= least) candidates.push({ token, weight });
+    if (weight >= least) candidates.push({ token, weight, logit: logits[token]! });
   }
-  return candidates.sort((a, b) => b.weight - a.weight || a.token - b.token).slice(0, topK);
+  return candidates.sort((a, b) => b.logit - a.logit || a.token - b.token).slice(0, topK);
 }
 
 function kthLargest(weights: Float64Array, k: number): number {

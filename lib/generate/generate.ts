@@ -1,3 +1,4 @@
+import { requireOptions } from "../arguments.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/philox.ts";
@@ -96,10 +97,12 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void> {
   checkOptions(prompts, options);
-  const texts = prompts.map((prompt, i) => new Text(i, prompt, options));
+  // The caller may change the objects between pieces.
+  const own = { ...options, stop: [...options.stop ?? []] };
+  const texts = prompts.map((prompt, i) => new Text(i, prompt, own));
   for (let from = 0; from < texts.length; from += MOST_AT_ONCE) {
-    if (from > 0 && options.signal?.aborted) return;
-    yield* continueTexts(texts.slice(from, from + MOST_AT_ONCE), options);
+    if (from > 0 && own.signal?.aborted) return;
+    yield* continueTexts(texts.slice(from, from + MOST_AT_ONCE), own);
   }
 }
 
@@ -194,14 +197,15 @@ async function readRows(
 }
 
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
-  const { tokens, stop = [], seed = 0, stream = 0, device, model, tokenizer } = options;
+  requireOptions("generate", options);
+  const { tokens, stop = [], seed = 0, stream = 0, device, model, tokenizer, signal } = options;
   const require = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`Cannot generate: ${what}`);
   };
   const isWhole = (value: number, least: number, most: number): boolean =>
     Number.isSafeInteger(value) && value >= least && value <= most;
   const areTexts = (value: unknown): boolean =>
-    Array.isArray(value) && value.every((each) => typeof each === "string");
+    Array.isArray(value) && Array.from(value).every((each) => typeof each === "string");
   require(typeof device?.noGradient === "function", "device is no Device");
   require(typeof model?.openCache === "function", "model is no LanguageModel");
   require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
@@ -223,6 +227,7 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
   );
   require(areTexts(stop), "stop is no list of texts");
   require(!stop.includes(""), "a stop string is empty");
+  require((signal ?? null) === null || signal instanceof AbortSignal, "signal is no AbortSignal");
   require(
     model.vocabulary >= tokenizer.vocabularySize,
     `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name} has`,

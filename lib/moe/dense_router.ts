@@ -1,7 +1,7 @@
 /** Dense routing: every token goes to every expert with gate 1. @module */
 
 import { requireOptions, requireSizes } from "../arguments.ts";
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { operands } from "../tensor/operands.ts";
@@ -42,14 +42,15 @@ export class DenseRouter<const H extends number = number, const E extends number
   /**
    * Makes a router; it has no weights.
    *
-   * @param _device Where it lives, as for every router.
+   * @param device Where it lives, as for every router.
    * @param options Sizes.
    * @throws {ConfigError} If a size is no whole number of at least 1.
    */
-  constructor(_device: Device, options: DenseRouterOptions<H, E>) {
+  constructor(device: Device, options: DenseRouterOptions<H, E>) {
     requireOptions("build a dense router", options);
     const { hidden, experts } = options;
     requireSizes("build a dense router", { hidden, experts });
+    memoryOf(device); // refuses what is none
     this.#hidden = hidden;
     this.#experts = experts;
   }
@@ -77,7 +78,7 @@ export class DenseRouter<const H extends number = number, const E extends number
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route densely", x);
+    const [states] = operands("route densely with", x);
     requireStates("route densely", states, this.#hidden);
     const { memory, shape } = states;
     const gates = memory.allocate("f32", [shape[0], this.experts] as const);

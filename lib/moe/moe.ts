@@ -1,9 +1,18 @@
 /** The MoE layer: a router and its experts. @module */
 
-import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
+import {
+  requireFunction,
+  requireNumbers,
+  requireOptions,
+  requireSizes,
+  requireText,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
-import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
+import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
@@ -75,6 +84,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   readonly #kept: KeptRows;
   readonly #state: StepState | null;
   readonly #layer: number;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a layer with random weights.
@@ -86,45 +96,47 @@ export class MoE<const H extends number = number, const E extends number = numbe
    */
   constructor(device: Device, options: MoEOptions<H, E>) {
     requireOptions("build an MoE layer", options);
-    const { router, hidden, width, state = null, layer = 0, kept } = options;
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
-    const { outputDeviation = deviation / Math.SQRT2 } = options;
+    const { router, hidden, width, state = null, layer = 0, name = "experts" } = options;
     if (typeof router?.route !== "function") {
       throw new ConfigError(
         `Cannot build an MoE layer: router is ${shown(router)}, expected one such as a ReluRouter`,
       );
     }
-    requireSizes("build an MoE layer", {
-      hidden,
-      width,
-      "2 · width": 2 * width,
-      "router.experts": router.experts,
-    });
+    requireFunction("build an MoE layer", "router.parameters", router.parameters);
+    requireSizes("build an MoE layer", { hidden, width, "router.experts": router.experts });
+    requireSizes("build an MoE layer", { "2 · width": 2 * width });
+    const { deviation = 0.01 * Math.sqrt(768 / hidden), kept = { rows: Infinity } } = options;
+    const { outputDeviation = deviation / Math.SQRT2 } = options;
+    requireText("build an MoE layer", "name", name);
     requireNumbers("build an MoE layer", { deviation, outputDeviation }, { least: 0 });
     requireWhole("build an MoE layer", "layer", layer);
+    requireKept("build an MoE layer", kept);
     if (router.hidden !== hidden) {
       throw new ConfigError(
         `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ${router.hidden}`,
       );
     }
+    const memory = memoryOf(device);
+    if (state !== null) requireStateOn("record routing in", memory, state);
     if (state !== null && (state.experts !== router.experts || layer >= state.layers)) {
       throw new ConfigError(
         `Cannot keep the statistics of layer ${layer} with ${router.experts} experts in a state of ` +
           `${state.layers} layers and ${state.experts} experts`,
       );
     }
-    const memory = memoryOf(device);
-    if (state !== null) requireStateOn("record routing in", memory, state);
-    const prefix = options.name ?? "experts";
     this.router = router;
-    this.#kept = kept ?? { rows: Infinity };
+    this.#kept = kept;
     this.#state = state;
     this.#layer = layer;
     const { experts } = router;
-    this.#w1 = ParameterTensor.make(memory, `${prefix}.w1`, [experts, hidden, 2 * width], true);
-    this.#w2 = ParameterTensor.make(memory, `${prefix}.w2`, [experts, width, hidden], true);
+    using made = new DisposableStack();
+    const weight = (part: string, rows: number, columns: number) =>
+      made.use(ParameterTensor.make(memory, `${name}.${part}`, [experts, rows, columns], true));
+    this.#w1 = weight("w1", hidden, 2 * width);
+    this.#w2 = weight("w2", width, hidden);
     fillNormal(this.#w1, 0, deviation);
     fillNormal(this.#w2, 0, outputDeviation);
+    this.#owned = made.move();
   }
 
   /**
@@ -137,7 +149,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
     const [states] = operands("run an MoE layer on", x, this.#w1);
     const [experts, hidden] = this.#w1.shape;
-    requireStates("run an MoE layer on", states, hidden, this.#w1);
+    requireStates("run an MoE layer", states, hidden, this.#w1);
     const routing = this.router.route(x);
     const [, gates] = operands("run experts with states and gates", x, routing?.gates);
     const [tokens] = states.shape;
@@ -163,20 +175,25 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * @returns The parameters, always in the same order.
    */
   *parameters(): Iterable<Parameter> {
-    yield* this.router.parameters();
+    yield* parametersOf("an MoE layer's router", this.router);
     yield this.#w1;
     yield this.#w2;
   }
 
   /** Frees the experts' weights; the router is its owner's to dispose of. */
   [Symbol.dispose](): void {
-    this.#w1[Symbol.dispose]();
-    this.#w2[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }
 
 /** Rows to keep, of all that a plan has room for. */
-function keptOf({ rows }: KeptRows, capacity: number): number {
-  if (rows !== Infinity) requireWhole("run an MoE layer", "kept.rows", rows);
-  return Math.min(rows, capacity);
+function keptOf(kept: KeptRows, capacity: number): number {
+  requireKept("run an MoE layer", kept);
+  return Math.min(kept.rows, capacity);
+}
+
+/** Its owner may change it between steps, so it is looked at in each. */
+function requireKept(operation: string, kept: KeptRows): void {
+  const rows: unknown = kept?.rows;
+  if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
 }

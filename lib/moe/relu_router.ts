@@ -9,14 +9,18 @@ import {
   shown,
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
-import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { recordLinearRouter, Routed } from "./routed.ts";
-import { requireStates } from "./router_input.ts";
+import {
+  makeRouterWeight,
+  recordLinearRouter,
+  routerBuffers,
+  type RouterWeight,
+} from "./linear_router.ts";
+import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 import { clampLambda } from "./sparsity_rule.ts";
 
@@ -76,16 +80,15 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  readonly #hidden: H;
-  readonly #experts: E;
   readonly #active: number;
-  readonly #weight: ParameterTensor<readonly [H, E]>;
+  readonly #weight: RouterWeight<H, E>;
   readonly #balance: number;
   readonly #alpha: number;
   readonly #share: number;
   readonly #lambda0: number;
   readonly #state: StepState;
-  readonly #ownsState: boolean;
+  /** What it frees: its weights, and the state if that is its own. */
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a router with random weights.
@@ -116,33 +119,26 @@ export class ReluRouter<const H extends number = number, const E extends number 
     }
     const memory = memoryOf(device);
     if (state !== undefined) requireStateOn("route with", memory, state);
-    this.#hidden = hidden;
-    this.#experts = experts;
     this.#active = active;
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
     this.#share = 1 / (layers * microBatches);
-    this.#ownsState = state === undefined;
-    this.#state = state ?? new StepState(device, { experts });
+    using made = new DisposableStack();
+    this.#state = state ?? made.use(new StepState(device, { experts }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
     this.#lambda0 = this.#state.lambda;
-    this.#weight = ParameterTensor.make(
-      memory,
-      name,
-      [hidden, experts],
-      true,
-    );
-    fillNormal(this.#weight, 0, deviation);
+    this.#weight = made.use(makeRouterWeight(memory, name, [hidden, experts], deviation));
+    this.#owned = made.move();
   }
 
   /** Size of a token's hidden state. */
   get hidden(): H {
-    return this.#hidden;
+    return this.#weight.shape[0];
   }
 
   /** Number of experts. */
   get experts(): E {
-    return this.#experts;
+    return this.#weight.shape[1];
   }
 
   /** Active experts wanted for each token. */
@@ -192,14 +188,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route by ReLU", x, this.#weight);
-    requireStates("route by ReLU", states, this.#hidden, this.#weight);
-    const [tokens] = states.shape;
-    const { memory } = states;
-    const { kernels: k } = memory;
-    const gates = memory.allocate("f32", [tokens, this.experts] as const);
-    const counts = memory.allocate("i32", [this.experts] as const);
-    const sums = memory.allocate("f32", [this.experts] as const);
+    const { states, gates, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
+    const { shape: [tokens], memory: { kernels: k } } = gates;
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
@@ -247,7 +237,6 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /** Frees the weights. */
   [Symbol.dispose](): void {
-    this.#weight[Symbol.dispose]();
-    if (this.#ownsState) this.#state[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -1,11 +1,8 @@
 /** The one implementation of Routing, shared by all routers. @module */
 
 import { BalanceCode } from "../ffi/codes.ts";
-import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
-import { gemm } from "../autograd/matmul.ts";
-import type { ParameterTensor } from "../autograd/parameter.ts";
 import { stateAddress, type StepState } from "../autograd/step_state.ts";
 import type { Routing } from "./router.ts";
 
@@ -51,7 +48,7 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     k.check(
       k.symbols.remoe_state_record_routing(
         k.handle,
-        stateAddress(state),
+        stateAddress(state, "record routing in"),
         layer,
         plan.address,
         this.counts.address,
@@ -64,52 +61,4 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
       "record routing",
     );
   }
-}
-
-/**
- * Puts a linear router on the tape: `toLogits` turns the gradient of the gates into that of
- * the logits, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
- */
-export function recordLinearRouter(
-  operation: string,
-  x: DeviceTensor,
-  weight: ParameterTensor,
-  gates: DeviceTensor,
-  saved: readonly DeviceTensor[],
-  toLogits: (dlogits: DeviceTensor, dgates: DeviceTensor) => void,
-): void {
-  const [tokens = 0, experts = 0] = gates.shape;
-  const hidden = x.size / tokens;
-  recordNode({
-    operation,
-    inputs: [x, weight],
-    outputs: [gates],
-    saved: [x, gates, ...saved],
-    backward(gradients) {
-      const dgates = gradients.of(gates);
-      if (dgates === null) return;
-      const dlogits = x.memory.allocate("f32", gates.shape);
-      toLogits(dlogits, dgates);
-      const dx = gradients.into(x);
-      if (dx) {
-        gemm(dx.tensor, dlogits, weight, {
-          transposeB: true,
-          m: tokens,
-          n: hidden,
-          k: experts,
-          beta: dx.accumulate,
-        });
-      }
-      const dw = gradients.into(weight);
-      if (dw) {
-        gemm(dw.tensor, x, dlogits, {
-          transposeA: true,
-          m: hidden,
-          n: experts,
-          k: tokens,
-          beta: dw.accumulate,
-        });
-      }
-    },
-  });
 }

@@ -20,8 +20,8 @@ export function requireStates(
   weights?: DeviceTensor,
 ): void {
   if (shape.length === 2 && shape[1] === hidden) return;
-  const met = weights === undefined ? "" : ` with weights ${showShape(weights.shape)}`;
+  const met = weights === undefined ? "" : `, to meet weights ${showShape(weights.shape)}`;
   throw new ShapeMismatchError(
-    `Cannot ${operation} ${showShape(shape)}${met}: it needs [tokens, ${hidden}]`,
+    `Cannot ${operation}: the states are ${showShape(shape)}, expected [tokens, ${hidden}]${met}`,
   );
 }

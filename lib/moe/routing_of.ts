@@ -68,7 +68,7 @@ export function routingOf<T extends number, E extends number>(
   requireOptions("route by gates", options);
   const { active = 1 } = options;
   requireNumbers("route by gates", { active }, { above: 0 });
-  const [inner] = operands("route by gates,", gates);
+  const [inner] = operands("route by", gates);
   if (inner.shape.length !== 2) {
     throw new ShapeMismatchError(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,

@@ -8,13 +8,17 @@ import {
   requireText,
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
-import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { recordLinearRouter, Routed } from "./routed.ts";
-import { requireStates } from "./router_input.ts";
+import {
+  makeRouterWeight,
+  recordLinearRouter,
+  routerBuffers,
+  type RouterWeight,
+} from "./linear_router.ts";
+import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
@@ -55,10 +59,8 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  readonly #hidden: H;
-  readonly #experts: E;
   readonly #active: number;
-  readonly #weight: ParameterTensor<readonly [H, E]>;
+  readonly #weight: RouterWeight<H, E>;
   readonly #coefficient: number;
   readonly #renormalize: 0 | 1;
 
@@ -90,29 +92,20 @@ export class TopKRouter<const H extends number = number, const E extends number 
           "have no gradient; raise active or leave renormalize off",
       );
     }
-    const memory = memoryOf(device);
-    this.#hidden = hidden;
-    this.#experts = experts;
     this.#active = active;
     this.#coefficient = balanceCoefficient / microBatches;
     this.#renormalize = renormalize ? 1 : 0;
-    this.#weight = ParameterTensor.make(
-      memory,
-      name,
-      [hidden, experts],
-      true,
-    );
-    fillNormal(this.#weight, 0, deviation);
+    this.#weight = makeRouterWeight(memoryOf(device), name, [hidden, experts], deviation);
   }
 
   /** Size of a token's hidden state. */
   get hidden(): H {
-    return this.#hidden;
+    return this.#weight.shape[0];
   }
 
   /** Number of experts. */
   get experts(): E {
-    return this.#experts;
+    return this.#weight.shape[1];
   }
 
   /** Experts of each token. */
@@ -133,15 +126,10 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size differs.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route by TopK", x, this.#weight);
-    requireStates("route by TopK", states, this.#hidden, this.#weight);
-    const [tokens] = states.shape;
-    const { memory } = states;
+    const { states, gates, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
+    const { shape: [tokens], memory } = gates;
     const { kernels: k } = memory;
-    const gates = memory.allocate("f32", [tokens, this.experts] as const);
     const probabilities = memory.allocate("f32", gates.shape);
-    const counts = memory.allocate("i32", [this.experts] as const);
-    const sums = memory.allocate("f32", [this.experts] as const);
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,

@@ -1,12 +1,18 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
-import { requireNumbers, requireOneOf, requireOptions, requireSizes } from "../arguments.ts";
+import {
+  requireNumbers,
+  requireOneOf,
+  requireOptions,
+  requireSizes,
+  requireText,
+} from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type LayerCache, requireCacheFor } from "./key_value_cache.ts";
+import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
@@ -48,6 +54,7 @@ export class Attention implements Disposable {
   readonly #groups: number;
   readonly #headDim: number;
   readonly #ropeBase: number;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a layer with random weights.
@@ -62,6 +69,7 @@ export class Attention implements Disposable {
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     requireSizes("build attention", { hidden, heads, groups });
     requireNumbers("build attention", { ropeBase }, { above: 0 });
+    requireText("build attention", "name", name);
     const { deviation = 0.02, outputDeviation = deviation } = options;
     const headDim = hidden / heads;
     if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
@@ -74,18 +82,24 @@ export class Attention implements Disposable {
     this.#groups = groups;
     this.#headDim = headDim;
     this.#ropeBase = ropeBase;
-    this.#qkv = new Linear(device, {
-      input: hidden,
-      output: (heads + 2 * groups) * headDim,
-      deviation,
-      name: `${name}.qkv_proj.weight`,
-    });
-    this.#output = new Linear(device, {
-      input: hidden,
-      output: hidden,
-      deviation: outputDeviation,
-      name: `${name}.o_proj.weight`,
-    });
+    using made = new DisposableStack();
+    this.#qkv = made.use(
+      new Linear(device, {
+        input: hidden,
+        output: (heads + 2 * groups) * headDim,
+        deviation,
+        name: `${name}.qkv_proj.weight`,
+      }),
+    );
+    this.#output = made.use(
+      new Linear(device, {
+        input: hidden,
+        output: hidden,
+        deviation: outputDeviation,
+        name: `${name}.o_proj.weight`,
+      }),
+    );
+    this.#owned = made.move();
   }
 
   /**
@@ -141,7 +155,6 @@ export class Attention implements Disposable {
 
   /** Frees the projections. */
   [Symbol.dispose](): void {
-    this.#qkv[Symbol.dispose]();
-    this.#output[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -1,8 +1,9 @@
 /** The embedding layer. @module */
 
 import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 

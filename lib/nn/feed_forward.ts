@@ -38,6 +38,7 @@ export interface FeedForwardOptions {
 export class FeedForward implements Disposable {
   readonly #gateUp: Linear;
   readonly #down: Linear;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a network with random weights.
@@ -47,24 +48,31 @@ export class FeedForward implements Disposable {
    */
   constructor(device: Device, options: FeedForwardOptions) {
     requireOptions("build a feed-forward network", options);
-    const { hidden, width = 4 * hidden, name = "mlp", deviation = 0.02 } = options;
-    const { outputDeviation = deviation } = options;
-    requireSizes("build a feed-forward network", { hidden, width });
+    const { hidden, name = "mlp", deviation = 0.02 } = options;
+    requireSizes("build a feed-forward network", { hidden });
+    const { width = 4 * hidden, outputDeviation = deviation } = options;
+    requireSizes("build a feed-forward network", { width });
     requireSizes("build a feed-forward network", { "2 · width": 2 * width });
     requireNumbers("build a feed-forward network", { outputDeviation }, { least: 0 });
     requireText("build a feed-forward network", "name", name);
-    this.#gateUp = new Linear(device, {
-      input: hidden,
-      output: 2 * width,
-      deviation,
-      name: `${name}.gate_up_proj.weight`,
-    });
-    this.#down = new Linear(device, {
-      input: width,
-      output: hidden,
-      deviation: outputDeviation,
-      name: `${name}.down_proj.weight`,
-    });
+    using made = new DisposableStack();
+    this.#gateUp = made.use(
+      new Linear(device, {
+        input: hidden,
+        output: 2 * width,
+        deviation,
+        name: `${name}.gate_up_proj.weight`,
+      }),
+    );
+    this.#down = made.use(
+      new Linear(device, {
+        input: width,
+        output: hidden,
+        deviation: outputDeviation,
+        name: `${name}.down_proj.weight`,
+      }),
+    );
+    this.#owned = made.move();
   }
 
   /**
@@ -92,7 +100,6 @@ export class FeedForward implements Disposable {
 
   /** Frees the matrices. */
   [Symbol.dispose](): void {
-    this.#gateUp[Symbol.dispose]();
-    this.#down[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -1,14 +1,14 @@
 /** Keys and values of the tokens a model has seen, for generation. @module */
 
-import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
+import { requireNumbers, requireOptions, requireSizes, requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
-import { recordNode } from "../tensor/recorder.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { fill, upload } from "../tensor/transfer.ts";
+import { cachedAttention } from "./cached_attention.ts";
+import { CacheLengths } from "./cache_lengths.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -28,7 +28,7 @@ export interface KeyValueCacheOptions {
 export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
 
 // A friend of KeyValueCache: a model asks whether a cache is one of its own.
-let modelSizesOf: (cache: KeyValueCache) => ModelSizes;
+let sizesOf: (cache: KeyValueCache) => ModelSizes;
 
 /**
  * The turned keys and the values of the tokens before, so that a new token costs one row of the
@@ -71,17 +71,15 @@ export class KeyValueCache implements Disposable {
   readonly #memory: DeviceMemory;
   /** Keys and values of every layer, `[layers, batch, capacity, row]`. */
   readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
-  readonly #onDevice: DeviceTensor<"i32">;
+  readonly #lengths: CacheLengths;
 
   static {
-    modelSizesOf = (cache) => ({
+    sizesOf = (cache) => ({
       layers: cache.#tokens.shape[0],
       groups: cache.#row / (2 * cache.#headDim),
       headDim: cache.#headDim,
     });
   }
-
-  #lengths: number[];
 
   /**
    * Makes an empty cache.
@@ -104,13 +102,11 @@ export class KeyValueCache implements Disposable {
     // One block for all layers: the device gives all of it or nothing.
     this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row]);
     try {
-      this.#onDevice = this.#memory.allocateAtRoot("i32", [batch]);
+      this.#lengths = new CacheLengths(this.#memory, layers, batch, capacity);
     } catch (error) {
       this.#tokens[Symbol.dispose]();
       throw error;
     }
-    fill(this.#onDevice, 0);
-    this.#lengths = new Array(batch).fill(0);
   }
 
   /** Sequences. */
@@ -125,14 +121,15 @@ export class KeyValueCache implements Disposable {
 
   /** Tokens of each sequence. */
   get lengths(): readonly number[] {
-    return [...this.#lengths];
+    return [...this.#lengths.values];
   }
 
   /**
-   * Sets the tokens of each sequence, once a layer's keys and values are there.
+   * Sets the tokens of each sequence, once every layer's keys and values are there. Tokens that are
+   * cut off are gone.
    *
-   * @param lengths Tokens of each sequence, at most the capacity.
-   * @throws {RangeError} If they are not as many as sequences, or one is out of range.
+   * @param lengths Tokens of each sequence, at most as many as every layer holds.
+   * @throws {RangeError} If they are not as many as sequences, or one is more than a layer holds.
    *
    * @example
    * ```ts
@@ -142,35 +139,24 @@ export class KeyValueCache implements Disposable {
    * using device = await Device.open({ kind: "cpu" });
    * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 8 };
    * using cache = new KeyValueCache(device, sizes);
-   * cache.setLengths([3, 5]);
+   * cache.fill(0, device.normal([10, 12]), 5); // five tokens of each sequence
+   * cache.setLengths([3, 5]); // of which the first one has three
    * assert(cache.lengths.join() === "3,5");
    * ```
    */
   setLengths(lengths: readonly number[]): void {
-    if (!Array.isArray(lengths) || lengths.length !== this.#batch) {
-      throw new RangeError(
-        `Cannot set the lengths of ${this.#batch} sequences to ${shown(lengths)}: ` +
-          `an array with one for each is needed`,
-      );
-    }
-    for (const [b, length] of lengths.entries()) {
-      requireWhole("set the tokens of a cache", `lengths[${b}]`, length, { most: this.#capacity });
-    }
-    this.#lengths = [...lengths];
-    upload(this.#onDevice, Int32Array.from(lengths));
+    this.#lengths.set(lengths);
   }
 
   /** Room for one token more in each sequence, or an error. */
   requireRoom(): void {
-    const full = this.#lengths.findIndex((length) => length >= this.capacity);
-    if (full < 0) return;
-    throw new RangeError(
-      `Cannot add a token to sequence ${full}: the cache has room for ${this.capacity} tokens`,
-    );
+    this.#lengths.requireRoom();
   }
 
   /**
-   * Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`.
+   * Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`, where
+   * {@linkcode KeyValueCache.attend} sees them after {@linkcode KeyValueCache.setLengths}. A layer
+   * that holds tokens begins anew: the whole cache is emptied first.
    *
    * @param layer Which layer.
    * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
@@ -200,16 +186,19 @@ export class KeyValueCache implements Disposable {
     const [, stride = 0] = source.shape;
     const row = this.#row;
     const { kernels: k } = this.#memory;
+    this.#lengths.begin(layer);
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < this.batch; b++) {
       const to = target + BigInt(4 * b * this.capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
+    this.#lengths.holdsBeyond(layer, sequence);
   }
 
   /**
-   * Attends with one new token a sequence, and keeps its key and value.
+   * Attends with one new token per sequence, and keeps its key and value behind those that the
+   * lengths count.
    *
    * @param layer Which layer.
    * @param qkv The projection `[batch, columns]`; it is overwritten.
@@ -240,7 +229,7 @@ export class KeyValueCache implements Disposable {
     const operation = "attend with a cache";
     const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
-    const cache = this.#addressOf(operation, layer);
+    const tokens = this.#addressOf(operation, layer);
     const headDim = this.#headDim;
     const groups = this.#row / (2 * headDim);
     requireWhole(operation, "heads", heads, { least: 1 });
@@ -254,39 +243,11 @@ export class KeyValueCache implements Disposable {
     this.#requireShape(operation, source, this.#batch, stride, stride);
     this.requireRoom();
     overwritten(operation, source);
-    const out = source.memory.allocate("f32", [this.batch, heads * headDim] as const);
-    const { kernels: k } = this.#memory;
-    k.check(
-      k.symbols.remoe_attention_decode(
-        k.handle,
-        out.address,
-        source.address,
-        cache,
-        this.#onDevice.address,
-        this.batch,
-        this.capacity,
-        heads,
-        groups,
-        headDim,
-        stride,
-        ropeBase,
-      ),
-      "cached attention",
-    );
-    // Recorded only to refuse: without a node the gradient would leave out the attention in silence.
-    recordNode({
-      operation: "cached attention",
-      inputs: [source],
-      outputs: [out],
-      saved: [],
-      backward() {
-        throw new Error(
-          "Cannot differentiate attention with a cache: run whole sequences without one instead, as " +
-            "model.logits(tokens, sequence) does",
-        );
-      },
-    });
-    return out as unknown as Tensor<"f32", readonly [number, number]>;
+    const { batch, capacity } = this;
+    const held = { tokens, lengths: this.#lengths.address, batch, capacity, groups, headDim };
+    const out = cachedAttention(source, held, heads, ropeBase);
+    this.#lengths.holdsBeyond(layer, 1);
+    return out;
   }
 
   /** Device address of a layer's keys and values. */
@@ -315,40 +276,11 @@ export class KeyValueCache implements Disposable {
   /** Frees the memory. */
   [Symbol.dispose](): void {
     this.#tokens[Symbol.dispose]();
-    this.#onDevice[Symbol.dispose]();
+    this.#lengths[Symbol.dispose]();
   }
 }
 
-/** A layer's part of a cache, and whether the tokens at hand are the first. */
-export interface LayerCache {
-  /** The cache. */
-  readonly cache: KeyValueCache;
-  /** Which layer. */
-  readonly layer: number;
-  /** Whole sequences from their start, else one token each. */
-  readonly isPrefill: boolean;
-}
-
-/**
- * Refuses what is no cache, or one for a model of other sizes: it would keep other columns. A single
- * layer gives no number of layers.
- */
-export function requireCacheFor(
-  operation: string,
-  model: Omit<ModelSizes, "layers"> & Partial<ModelSizes>,
-  cache: unknown,
-): void {
-  if (!(cache instanceof KeyValueCache)) {
-    throw new TypeError(
-      `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
-    );
-  }
-  const { layers, groups, headDim } = modelSizesOf(cache);
-  const { layers: wanted = layers } = model;
-  if (layers === wanted && groups === model.groups && headDim === model.headDim) return;
-  throw new ConfigError(
-    `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +
-      `${headDim}: the model has ${wanted}, ${model.groups} and ${model.headDim}; ` +
-      `model.openCache() makes one that fits`,
-  );
+/** What a cache's model has of its sizes. */
+export function modelSizesOf(cache: KeyValueCache): ModelSizes {
+  return sizesOf(cache);
 }

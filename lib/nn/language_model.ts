@@ -1,50 +1,18 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
-import { requireNumbers, requireOptions, requireSizes, requireWhole, shown } from "../arguments.ts";
+import { requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { largest, smallest } from "../extremes.ts";
-import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { Embedding } from "./embedding.ts";
-import {
-  KeyValueCache,
-  type LayerCache,
-  type ModelSizes,
-  requireCacheFor,
-} from "./key_value_cache.ts";
+import { Decoder, tokenCount } from "./decoder.ts";
+import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
+import { type LanguageModelOptions, modelSettings } from "./language_model_options.ts";
+import { requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
-import { RmsNorm } from "./rms_norm.ts";
-import { type FeedForwardLayer, TransformerBlock } from "./transformer_block.ts";
-
-/** Settings of {@linkcode LanguageModel}. */
-export interface LanguageModelOptions {
-  /** Number of tokens of the vocabulary. */
-  vocabulary: number;
-  /** Number of blocks. */
-  layers: number;
-  /** Size of a hidden state. */
-  hidden: number;
-  /** Query heads. */
-  heads: number;
-  /** Groups of heads that share keys and values. Default `heads`. */
-  groups?: number;
-  /** Base of the rotary angles. Default 1e6. */
-  ropeBase?: number;
-  /** Epsilon of the norms. Default 1e-5. */
-  normEpsilon?: number;
-  /**
-   * Standard deviation of the initial weights; projections that write into the residual stream
-   * get it divided by √(2 · layers). Default 0.01 · √(768 / hidden).
-   */
-  deviation?: number;
-  /** Makes the second half of a block; the model disposes of it. */
-  feedForward: (layer: number) => FeedForwardLayer;
-}
 
 /**
  * Embedding, blocks, norm and an output head that is not tied to the embedding, as in the
@@ -69,12 +37,11 @@ export interface LanguageModelOptions {
  */
 export class LanguageModel implements Disposable {
   readonly #vocabulary: number;
-  readonly #embedding: Embedding;
-  readonly #blocks: readonly TransformerBlock[];
-  readonly #norm: RmsNorm;
+  readonly #decoder: Decoder;
   readonly #head: Linear;
   readonly #device: Device;
   readonly #cacheSizes: ModelSizes;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a model with random weights.
@@ -84,72 +51,22 @@ export class LanguageModel implements Disposable {
    * @throws {ConfigError} If heads or groups do not divide, or a setting is out of its range.
    */
   constructor(device: Device, options: LanguageModelOptions) {
-    requireOptions("build a language model", options);
-    const { vocabulary, layers, hidden, normEpsilon = 1e-5, feedForward } = options;
-    requireSizes("build a language model", { vocabulary, layers, hidden, heads: options.heads });
-    if (typeof feedForward !== "function") {
-      throw new ConfigError(
-        `Cannot build a language model: feedForward is ${
-          shown(feedForward)
-        }, expected a function ` +
-          `that makes a block's second half`,
-      );
-    }
-    const deviation = options.deviation ?? 0.01 * Math.sqrt(768 / hidden);
-    const outputDeviation = deviation / Math.sqrt(2 * layers);
-    const { heads, groups = heads } = options;
-    requireNumbers("build a language model", { deviation }, { least: 0 });
+    const settings = modelSettings(options);
+    const { vocabulary, layers, hidden, heads, groups, deviation } = settings;
     this.#vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
-    this.#embedding = new Embedding(device, {
-      vocabulary,
-      hidden,
-      deviation,
-      name: "model.embed_tokens.weight",
-    });
-    this.#blocks = Array.from({ length: layers }, (_, layer) =>
-      new TransformerBlock(device, {
-        ...options,
-        deviation,
-        outputDeviation,
-        feedForward: feedForward(layer),
-        name: `model.layers.${layer}`,
-      }));
-    this.#norm = new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" });
-    this.#head = new Linear(device, {
-      input: hidden,
-      output: vocabulary,
-      deviation,
-      name: "lm_head.weight",
-    });
+    using made = new DisposableStack();
+    this.#decoder = made.use(new Decoder(device, settings));
+    this.#head = made.use(
+      new Linear(device, { input: hidden, output: vocabulary, deviation, name: "lm_head.weight" }),
+    );
+    this.#owned = made.move();
   }
 
   /** Number of tokens of the vocabulary. */
   get vocabulary(): number {
     return this.#vocabulary;
-  }
-
-  /** Final hidden states, normalised. */
-  #states<T extends number>(
-    tokens: Tensor<"i32", readonly [T]>,
-    sequence: number,
-    cached?: Pick<LayerCache, "cache" | "isPrefill">,
-  ): Tensor<"f32", readonly [T, number]> {
-    const count = tokens?.shape?.[0];
-    requireWhole("run a language model", "sequence", sequence, { least: 1 });
-    if (tokens?.shape?.length !== 1 || count! % sequence !== 0) {
-      throw new ShapeMismatchError(
-        `Cannot run a language model on tokens ${
-          tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens)
-        }: it needs whole sequences of ${sequence}, one after the other`,
-      );
-    }
-    let x = this.#embedding.forward(tokens);
-    for (const [layer, block] of this.#blocks.entries()) {
-      x = block.forward(x, sequence, cached && { ...cached, layer });
-    }
-    return this.#norm.forward(x);
   }
 
   /**
@@ -166,7 +83,7 @@ export class LanguageModel implements Disposable {
     sequence: number,
   ): CrossEntropy<T> {
     return crossEntropy<T, number, number>(
-      this.#states(tokens, sequence),
+      this.#decoder.states(tokens, sequence),
       this.#head.weight,
       targets,
     );
@@ -201,7 +118,7 @@ export class LanguageModel implements Disposable {
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
   ): Tensor<"f32", readonly [T, number]> {
-    return this.#head.forward(this.#states(tokens, sequence));
+    return this.#head.forward(this.#decoder.states(tokens, sequence));
   }
 
   /**
@@ -228,8 +145,8 @@ export class LanguageModel implements Disposable {
    * ```
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
-    const count = tokens?.shape?.[0];
-    const last = rows<readonly [number]>(this.#states(tokens, count), count - 1, count);
+    const count = tokenCount(tokens);
+    const last = rows<readonly [number]>(this.#decoder.states(tokens, count), count - 1, count);
     return this.#head.forward(last);
   }
 
@@ -263,10 +180,12 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Reads the beginnings of sequences and keeps them in a cache. Run it without a tape.
+   * Reads the beginnings of sequences and keeps them in a cache, whose tokens they replace. Arguments
+   * that are refused leave the cache as it is, any other failure leaves it empty. Run it without a
+   * tape.
    *
    * @param sequences Token ids of each sequence, at least one; lengths may differ.
-   * @param cache An empty cache for as many sequences.
+   * @param cache A cache for as many sequences.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is of another size, a sequence is empty, or a token is outside
    * of the vocabulary.
@@ -310,16 +229,22 @@ export class LanguageModel implements Disposable {
       ...tokens,
       ...new Array<number>(longest - tokens.length).fill(0),
     ]);
-    const states = this.#states(this.#device.tokens(padded), longest, { cache, isPrefill: true });
-    cache.setLengths(sequences.map(({ length }) => length));
-    const last = sequences.map(({ length }, b) => b * longest + length - 1);
-    return this.#head.forward(embedding(states, this.#device.tokens(last)));
+    cache.setLengths(lengths.map(() => 0));
+    const states = this.#decoder.states(this.#device.tokens(padded), longest, {
+      cache,
+      isPrefill: true,
+    });
+    const last = lengths.map((length, b) => b * longest + length - 1);
+    const logits = this.#head.forward(embedding(states, this.#device.tokens(last)));
+    cache.setLengths(lengths);
+    return logits;
   }
 
   /**
-   * Reads one token more of each sequence. Run it without a tape.
+   * Reads one token more of each sequence. Where it fails, the cache has the tokens it had. Run it
+   * without a tape.
    *
-   * @param tokens A token id a sequence.
+   * @param tokens A token id per sequence.
    * @param cache What {@linkcode LanguageModel.prefill} left.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
    * @throws {RangeError} If the cache is full, for another number of sequences, or a token outside of
@@ -356,9 +281,13 @@ export class LanguageModel implements Disposable {
       );
     }
     cache.requireRoom();
-    const states = this.#states(this.#device.tokens(tokens), 1, { cache, isPrefill: false });
+    const states = this.#decoder.states(this.#device.tokens(tokens), 1, {
+      cache,
+      isPrefill: false,
+    });
+    const logits = this.#head.forward(states);
     cache.setLengths(cache.lengths.map((length) => length + 1));
-    return this.#head.forward(states);
+    return logits;
   }
 
   /** Refuses, before a cache is touched, what is no list of tokens of the vocabulary. */
@@ -377,17 +306,12 @@ export class LanguageModel implements Disposable {
    * @returns The parameters, always in the same order.
    */
   *parameters(): Iterable<Parameter> {
-    yield* this.#embedding.parameters();
-    for (const block of this.#blocks) yield* block.parameters();
-    yield* this.#norm.parameters();
+    yield* this.#decoder.parameters();
     yield* this.#head.parameters();
   }
 
   /** Frees all weights. */
   [Symbol.dispose](): void {
-    this.#embedding[Symbol.dispose]();
-    for (const block of this.#blocks) block[Symbol.dispose]();
-    this.#norm[Symbol.dispose]();
-    this.#head[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

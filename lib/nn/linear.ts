@@ -1,7 +1,8 @@
 /** Linear projections. @module */
 
 import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
-import { type Device, fillNormal, memoryOf } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { fillNormal } from "../autograd/made_tensors.ts";
 import { matmul } from "../autograd/matmul.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";

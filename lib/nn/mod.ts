@@ -3,8 +3,10 @@
 export { Attention, type AttentionOptions } from "./attention.ts";
 export { Embedding, type EmbeddingOptions } from "./embedding.ts";
 export { FeedForward, type FeedForwardOptions } from "./feed_forward.ts";
-export { KeyValueCache, type KeyValueCacheOptions, type LayerCache } from "./key_value_cache.ts";
-export { LanguageModel, type LanguageModelOptions } from "./language_model.ts";
+export { KeyValueCache, type KeyValueCacheOptions } from "./key_value_cache.ts";
+export type { LayerCache } from "./layer_cache.ts";
+export { LanguageModel } from "./language_model.ts";
+export type { LanguageModelOptions } from "./language_model_options.ts";
 export { Linear, type LinearOptions } from "./linear.ts";
 export { RmsNorm, type RmsNormOptions } from "./rms_norm.ts";
 export {

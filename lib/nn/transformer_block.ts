@@ -1,14 +1,14 @@
 /** The LLaMA block. @module */
 
-import { requireOptions, shown } from "../arguments.ts";
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
-import type { Parameter } from "../autograd/parameter.ts";
+import { type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
-import type { LayerCache } from "./key_value_cache.ts";
+import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
 /**
@@ -92,6 +92,7 @@ export class TransformerBlock implements Disposable {
   readonly #attention: Attention;
   readonly #feedForwardNorm: RmsNorm;
   readonly #feedForward: FeedForwardLayer;
+  readonly #owned: DisposableStack;
 
   /**
    * Makes a block with random weights.
@@ -102,24 +103,18 @@ export class TransformerBlock implements Disposable {
    */
   constructor(device: Device, options: TransformerBlockOptions) {
     requireOptions("build a block", options);
-    if (typeof options.feedForward?.forward !== "function") {
-      throw new ConfigError(
-        `Cannot build a block: feedForward is ${shown(options.feedForward)}, expected a layer`,
-      );
-    }
-    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer" } = options;
-    this.#attentionNorm = new RmsNorm(device, {
-      hidden,
-      epsilon,
-      name: `${name}.input_layernorm.weight`,
-    });
-    this.#attention = new Attention(device, { ...options, name: `${name}.self_attn` });
-    this.#feedForwardNorm = new RmsNorm(device, {
-      hidden,
-      epsilon,
-      name: `${name}.post_attention_layernorm.weight`,
-    });
-    this.#feedForward = options.feedForward;
+    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer", feedForward } = options;
+    requireFeedForward("build a block", feedForward);
+    requireText("build a block", "name", name);
+    using made = new DisposableStack();
+    const norm = (part: string) =>
+      made.use(new RmsNorm(device, { hidden, epsilon, name: `${name}.${part}.weight` }));
+    this.#attentionNorm = norm("input_layernorm");
+    this.#attention = made.use(new Attention(device, { ...options, name: `${name}.self_attn` }));
+    this.#feedForwardNorm = norm("post_attention_layernorm");
+    // Its maker's until the block is whole.
+    this.#feedForward = made.use(feedForward);
+    this.#owned = made.move();
   }
 
   /**
@@ -158,14 +153,25 @@ export class TransformerBlock implements Disposable {
     yield* this.#attentionNorm.parameters();
     yield* this.#attention.parameters();
     yield* this.#feedForwardNorm.parameters();
-    yield* this.#feedForward.parameters();
+    yield* parametersOf("a block's second half", this.#feedForward);
   }
 
   /** Frees the weights, those of the second half included. */
   [Symbol.dispose](): void {
-    this.#attentionNorm[Symbol.dispose]();
-    this.#attention[Symbol.dispose]();
-    this.#feedForwardNorm[Symbol.dispose]();
-    this.#feedForward[Symbol.dispose]();
+    this.#owned.dispose();
   }
+}
+
+/** Refuses what is no second half of a block. */
+export function requireFeedForward(
+  operation: string,
+  layer: FeedForwardLayer,
+): asserts layer is FeedForwardLayer {
+  if (typeof layer?.forward !== "function") {
+    throw new ConfigError(
+      `Cannot ${operation}: feedForward is ${shown(layer)}, expected a layer`,
+    );
+  }
+  requireFunction(operation, "feedForward.parameters", layer.parameters);
+  requireFunction(operation, "feedForward[Symbol.dispose]", layer[Symbol.dispose]);
 }

@@ -81,6 +81,8 @@ export class AdamW implements Disposable {
   readonly #table: DeviceTensor<"f64">;
   readonly #state: StepState;
   readonly #ownsState: boolean;
+  /** What it frees: moments, table, and the state if that is its own. */
+  readonly #owned: DisposableStack;
   readonly #options: Required<Omit<AdamWOptions, "lr" | "state">>;
   #steps = 0;
 
@@ -108,14 +110,17 @@ export class AdamW implements Disposable {
       requireStateOn("optimise with", this.#memory, options.state);
     }
     // Frozen: moments() hands them out.
+    using made = new DisposableStack();
     this.#slots = Object.freeze(
-      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter))),
+      this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter, made))),
     );
     this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? new StepState(device);
+    this.#state = options.state ?? made.use(new StepState(device));
     // The table is raw 64-bit words; f64 is the element type of that size.
-    this.#table = this.#memory.allocateAtRoot("f64", [this.#slots.length * TensorWord.words]);
+    const words = this.#slots.length * TensorWord.words;
+    this.#table = made.use(this.#memory.allocateAtRoot("f64", [words], "the optimizer"));
     this.#writeTable();
+    this.#owned = made.move();
   }
 
   /** The parameters, each once: one that came twice would take every step twice. */
@@ -144,17 +149,19 @@ export class AdamW implements Disposable {
     }
     for (const parameter of list) {
       requireDevice("optimise", this.#memory, parameter);
-      void parameter.address; // refuses one that was disposed of
+      parameter.requireAlive("optimise");
     }
     return list;
   }
 
-  #slot(parameter: ParameterTensor): Slot {
-    const first = this.#memory.allocateAtRoot("f32", parameter.shape);
-    const second = this.#memory.allocateAtRoot("f32", parameter.shape);
-    fill(first, 0);
-    fill(second, 0);
-    return { parameter, first, second };
+  #slot(parameter: ParameterTensor, made: DisposableStack): Slot {
+    const [first, second] = ["first", "second"].map((which) => {
+      const owner = `the ${which} moment of ${parameter.described()}`;
+      const moment = made.use(this.#memory.allocateAtRoot("f32", parameter.shape, owner));
+      fill(moment, 0);
+      return moment;
+    });
+    return { parameter, first: first!, second: second! };
   }
 
   #writeTable(): void {
@@ -217,19 +224,21 @@ export class AdamW implements Disposable {
   step(): void {
     const { beta1, beta2, epsilon, weightDecay, clip } = this.#options;
     requireNumbers("take a step", { lr: this.lr }, { least: 0 });
+    this.#table.requireAlive("take a step with");
     const table = this.#table.address;
     this.#requireAlive();
-    this.#steps++;
+    const state = stateAddress(this.#state, "take a step with");
+    const step = this.#steps + 1;
     // Forgets, above all, that the step before was not finite; a shared state has its own begin.
     if (this.#ownsState) this.#state.begin();
     this.#state.writeInputs({
       learningRate: this.lr,
-      biasCorrection1: 1 - beta1 ** this.#steps,
-      biasCorrection2: 1 - beta2 ** this.#steps,
-      step: this.#steps,
+      biasCorrection1: 1 - beta1 ** step,
+      biasCorrection2: 1 - beta2 ** step,
+      step,
     });
+    this.#steps = step;
     const { kernels: k } = this.#memory;
-    const state = stateAddress(this.#state);
     const count = this.#slots.length;
     k.check(
       k.symbols.remoe_gradient_norm(k.handle, state, table, count, clip),
@@ -247,7 +256,9 @@ export class AdamW implements Disposable {
   #requireAlive(): void {
     for (const { parameter, first, second } of this.#slots) {
       // A parameter that no gradient reached in this step gets a gradient of zero.
-      for (const tensor of [parameter, parameter.gradient, first, second]) void tensor.address;
+      for (const tensor of [parameter, parameter.gradient, first, second]) {
+        tensor.requireAlive("take a step with");
+      }
     }
   }
 
@@ -267,11 +278,6 @@ export class AdamW implements Disposable {
 
   /** Frees the moments. */
   [Symbol.dispose](): void {
-    for (const { first, second } of this.#slots) {
-      first[Symbol.dispose]();
-      second[Symbol.dispose]();
-    }
-    this.#table[Symbol.dispose]();
-    if (this.#ownsState) this.#state[Symbol.dispose]();
+    this.#owned.dispose();
   }
 }

@@ -7,12 +7,8 @@
 import { ConfigError, FileError } from "../errors.ts";
 import type { TrainConfig } from "../train/config.ts";
 import { exists } from "../train/files.ts";
-import {
-  isValidation,
-  metricsLines,
-  type StepMetrics,
-  type ValidationMetrics,
-} from "../train/metrics.ts";
+import { metricsLines } from "../train/metrics.ts";
+import { isValidation, type StepMetrics, type ValidationMetrics } from "../train/metrics_line.ts";
 import { findRun } from "../train/find_run.ts";
 import type { Stage } from "../train/stage.ts";
 import { visibleName } from "../visible.ts";

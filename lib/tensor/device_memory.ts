@@ -39,9 +39,18 @@ export class DeviceMemory {
     return this.allocateIn(this.#innermost, dtype, shape);
   }
 
-  /** The same, owned by whoever asks: parameters and optimizer state outlive every scope. */
-  allocateAtRoot<D extends DType, const S extends Shape>(dtype: D, shape: S): DeviceTensor<D, S> {
-    return this.allocateIn(this.#root, dtype, shape);
+  /**
+   * The same, owned by whoever asks: parameters and optimizer state outlive every scope. `owner`
+   * is what messages call it once it is disposed of, such as "the optimizer".
+   */
+  allocateAtRoot<D extends DType, const S extends Shape>(
+    dtype: D,
+    shape: S,
+    owner: string | null = null,
+  ): DeviceTensor<D, S> {
+    const tensor = this.allocateIn(this.#root, dtype, shape);
+    tensor.storage.owner = owner;
+    return tensor;
   }
 
   /** The same, owned by a given scope. */

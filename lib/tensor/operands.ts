@@ -116,7 +116,7 @@ function strangers(operation: string, a: DeviceTensor, b: DeviceTensor): DeviceE
 export function requireDevice(operation: string, memory: DeviceMemory, of: DeviceTensor): void {
   if (of.memory === memory) return;
   throw new DeviceError(
-    `Cannot ${operation} a tensor of shape ${showShape(of.shape)}: it lives on another device; ` +
+    `Cannot ${operation} ${of.described()}: it lives on another device; ` +
       `make both on one`,
     { operation, status: Status.invalidArgument },
   );

@@ -42,6 +42,24 @@ export function elementCount(shape: Shape): number {
   return count;
 }
 
+/**
+ * An axis counted from 0.
+ *
+ * @param operation What was to be done with the shape, to follow "Cannot".
+ * @param shape The shape.
+ * @param axis The axis, counted from the end when negative.
+ * @throws {RangeError} If there is no such axis.
+ */
+export function axisOf(operation: string, shape: Shape, axis: number): number {
+  const at = typeof axis === "number" && axis < 0 ? axis + shape.length : axis;
+  if (Number.isInteger(at) && at >= 0 && at < shape.length) return at;
+  throw new RangeError(
+    `Cannot ${operation} ${showShape(shape)} along axis ${
+      shown(axis)
+    }: it has ${shape.length} axes`,
+  );
+}
+
 /** A tensor as rows over its last axis; kernels take both numbers as int32. */
 export function rowsOf(
   operation: string,

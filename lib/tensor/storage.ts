@@ -9,6 +9,8 @@ export class Storage {
   writes = 0;
   /** Whether somebody outside holds on to its content: a weight, or a watched tensor. */
   isLeaf = false;
+  /** What it is a part of, as messages name it; null for a tensor that a scope or user owns. */
+  owner: string | null = null;
 
   constructor(
     readonly address: bigint,

@@ -84,14 +84,21 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     if (this.#storage.live) return;
     if (this.#memory.closed) {
       throw new DeviceError(
-        `Cannot ${operation} a tensor of shape ${showShape(this.#shape)}: the device is closed`,
+        `Cannot ${operation} ${this.described()}: the device is closed`,
         { operation, status: Status.invalidContext },
       );
     }
     throw new ReferenceError(
-      `Cannot ${operation} a tensor of shape ${showShape(this.#shape)} after its memory was ` +
-        `freed: keep it with scope.keep() or use it before its scope closes`,
+      `Cannot ${operation} ${this.described()} after ` +
+        (this.#storage.owner === null
+          ? `its memory was freed: keep it with scope.keep() or use it before its scope closes`
+          : `it was disposed of`),
     );
+  }
+
+  /** Names it in a message. */
+  described(): string {
+    return this.#storage.owner ?? `a tensor of shape ${showShape(this.#shape)}`;
   }
 
   /** Lets disposing of this tensor free the memory, even if it is a view. */

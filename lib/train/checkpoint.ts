@@ -1,5 +1,6 @@
 /** Opening checkpoints, each byte checked. @module */
 
+import { requirePath } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
 import {
   DONE,
@@ -86,6 +87,7 @@ export class Checkpoint implements Disposable {
    * @throws {CheckpointError} The marker is missing, or a file is not what was written; names it.
    */
   static open(path: string): Checkpoint {
+    requirePath("open a checkpoint", "path", path);
     onPath("read", path, () => verify(path));
     const state = readCheckpointState(`${path}/${STATE}`);
     checkStep(path, state);

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { requireWhole } from "../arguments.ts";
+import { requirePath, requireWhole } from "../arguments.ts";
 import { exists, onPath } from "./files.ts";
 
 /** The weights. */
@@ -70,6 +70,7 @@ export interface CheckpointFolder {
  * ```
  */
 export function listCheckpoints(root: string): CheckpointFolder[] {
+  requirePath("list checkpoints", "root", root);
   return entriesOf(root)
     .map((name) => ({ name, step: Number(/^step-(\d{6,})$/.exec(name)?.[1] ?? NaN) }))
     .filter(({ name, step }) => Number.isInteger(step) && exists(`${root}/${name}/${DONE}`))

@@ -50,7 +50,7 @@ const STATE = z.strictObject({
     sparsifying_from: count.nullable(),
     sparse_from: count.nullable(),
   }),
-  sampler: z.unknown(),
+  sampler: z.json({ error: "expected what JSON can hold" }),
   text: z.string().optional(),
   seed: count,
   config_hash: z.string(),

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { CorpusEvent } from "../data/corpus.ts";
+import type { CorpusEvent } from "../data/corpus_options.ts";
 import type { PassedOver } from "../data/document.ts";
 import type { Corpus, CorpusSide } from "../data/tokenized_text.ts";
 import type { TrainConfig } from "./config.ts";

@@ -1,5 +1,7 @@
 /** The error of a run whose numbers have left the finite. @module */
 
+import { requireOptions, requireText, requireWhole } from "../arguments.ts";
+
 /** What a {@linkcode DivergenceError} carries besides its message. */
 export interface DivergenceErrorOptions extends ErrorOptions {
   /** The step that failed, counted from 1. */
@@ -25,8 +27,13 @@ export class DivergenceError extends Error {
    *
    * @param message What is not finite, at which step, and what to do.
    * @param options The step, the tensor, and the underlying error as `cause`.
+   * @throws {TypeError} They are none, or the tensor is no text.
+   * @throws {RangeError} The step is no whole number.
    */
   constructor(message: string, options: DivergenceErrorOptions) {
+    requireOptions("report a divergence", options);
+    requireWhole("report a divergence", "step", options.step);
+    requireText("report a divergence", "tensor", options.tensor);
     super(message, options);
     this.step = options.step;
     this.tensor = options.tensor;

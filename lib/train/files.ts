@@ -44,6 +44,64 @@ export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   }
 }
 
+/** An open file that names itself where it is used after its end; closing it again does nothing. */
+export class OpenFile implements Disposable {
+  /** The file's path. */
+  readonly path: string;
+  readonly #action: string;
+  #file: Deno.FsFile | null;
+
+  /**
+   * Opens a file.
+   *
+   * @param action What is done with it, like `write`.
+   * @param path The file.
+   * @param options How it is opened; default for reading.
+   * @throws {TypeError} The path is none.
+   * @throws {FileError} It cannot be opened.
+   */
+  constructor(action: string, path: string, options: Deno.OpenOptions = { read: true }) {
+    this.path = path;
+    this.#action = action;
+    this.#file = onPath(action, path, () => Deno.openSync(path, options));
+  }
+
+  /**
+   * The file as Deno knows it.
+   *
+   * @throws {FileError} It was closed.
+   */
+  get handle(): Deno.FsFile {
+    if (this.#file !== null) return this.#file;
+    throw new FileError(`Cannot ${this.#action} ${this.path}: it was closed`, this.path);
+  }
+
+  /**
+   * Writes all bytes.
+   *
+   * @param bytes What to write.
+   * @throws {FileError} They cannot be written; a piece of them may be.
+   */
+  append(bytes: Uint8Array): void {
+    onPath(this.#action, this.path, () => writeAllSync(this.handle, bytes));
+  }
+
+  /**
+   * Waits until what was written is on the disk.
+   *
+   * @throws {FileError} The system refused.
+   */
+  sync(): void {
+    onPath(this.#action, this.path, () => this.handle.syncSync());
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file?.close();
+    this.#file = null;
+  }
+}
+
 /**
  * Writes a file under a temporary name, waits until it is on the disk, then gives it its name.
  *

@@ -1,5 +1,6 @@
 /** Finding a run and reading its configuration. @module */
 
+import { requirePath } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
 import type { TrainConfig } from "./config.ts";
@@ -26,6 +27,7 @@ export interface FoundRun {
  *
  * @param path A run directory, or one of its checkpoints' folders to go on from that one.
  * @returns The run.
+ * @throws {TypeError} The path is none.
  * @throws {ConfigError} There is no run at the path, or its configuration cannot be used.
  *
  * @example
@@ -44,6 +46,7 @@ export interface FoundRun {
  * ```
  */
 export function findRun(path: string): FoundRun {
+  requirePath("open the run", "path", path);
   const [, run, name] = /^(.*)\/checkpoints\/(step-\d+)\/*$/.exec(path) ?? [];
   const directory = run ?? path.replace(/(?<=.)\/+$/, "");
   const file = `${directory}/${CONFIG}`;

@@ -8,7 +8,7 @@
  * @module
  */
 
-import { requireFinite, requireWhole } from "../arguments.ts";
+import { requireOneOf, requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "./config.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
@@ -98,7 +98,8 @@ export interface ExecutedFlops {
  * @param moe Router, experts and granularity.
  * @param work Sequences and routed rows.
  * @returns FLOPs by part.
- * @throws {RangeError} `rows` does not have one entry a layer.
+ * @throws {RangeError} A size is none, or `rows` does not have one entry a layer.
+ * @throws {TypeError} `work` is no object, or the router is unknown.
  *
  * @example
  * ```ts
@@ -119,6 +120,7 @@ export function executedFlops(
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
+  requireOptions(COUNT, work);
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const { sequences, sequence, rows } = work;
   for (const [name, value] of Object.entries({ sequences, sequence })) {
@@ -126,12 +128,19 @@ export function executedFlops(
   }
   requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
   requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
-  if (rows.length !== layers) {
+  requireOneOf(COUNT, "moe.router", moe.router, ["dense", "topk", "relu"]);
+  if (!Array.isArray(rows) || rows.length !== layers) {
     throw new RangeError(
-      `Cannot count FLOPs: ${rows.length} counts of routed rows for ${layers} layers`,
+      `Cannot count FLOPs: work.rows is ${shown(rows)}, expected a count of rows for each of ` +
+        `${layers} layers`,
     );
   }
-  rows.forEach((count, layer) => requireFinite(COUNT, `work.rows[${layer}]`, count));
+  Array.from(rows).forEach((count, layer) => {
+    if (Number.isFinite(count) && count >= 0) return;
+    throw new RangeError(
+      `Cannot count FLOPs: work.rows[${layer}] is ${shown(count)}, expected a number of at least 0`,
+    );
+  });
   const tokens = sequences * sequence;
   const weights = 2 * hidden ** 2 * (1 + groups / heads);
   const pairs = (sequences * sequence * (sequence + 1)) / 2;

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { requireConfig } from "./require.ts";
+import { requireOptions } from "../arguments.ts";
+import { requireBytes, requireConfig } from "./require.ts";
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "./config.ts";
 import { keptRows, layerRows, rowBytes } from "./kept_rows_plan.ts";
@@ -80,11 +81,10 @@ export interface EstimateOptions {
  * ```
  */
 export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
+  requireOptions("estimate memory", options);
   const { limit = Infinity } = options;
   requireConfig(config);
-  if (!(limit > 0)) {
-    throw new RangeError(`Cannot estimate memory: limit is ${limit}, expected a number above 0`);
-  }
+  requireBytes("estimate memory", "limit", limit);
   const { dense, sparse } = layerRows(config);
   const [first, last] = [dense, sparse].map((rows) =>
     estimateAt(config, rows, keptAt(config, rows, limit))

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { shown } from "../arguments.ts";
-import { requireConfig } from "./require.ts";
+import { requireBytes, requireConfig } from "./require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "./config.ts";
 import { estimateMemory } from "./memory_estimate.ts";
@@ -35,11 +34,7 @@ const GIB = 2 ** 30;
 export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
   requireConfig(config, ["memory"]);
   const { memory } = config;
-  if (!(typeof deviceBytes === "number" && deviceBytes > 0)) {
-    throw new RangeError(
-      `Cannot limit memory: deviceBytes is ${shown(deviceBytes)}, expected a number above 0`,
-    );
-  }
+  requireBytes("limit memory", "deviceBytes", deviceBytes);
   if (memory.limit_gib === null) return DEFAULT_SHARE * deviceBytes;
   const limit = memory.limit_gib * GIB;
   if (limit <= deviceBytes) return limit;

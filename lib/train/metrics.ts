@@ -4,64 +4,9 @@
  * @module
  */
 
-import { requireWhole } from "../arguments.ts";
-import { exists, onPath, writeAllSync } from "./files.ts";
-import type { Stage } from "./stage.ts";
-
-/** The figures of one optimizer step: a line of `metrics.jsonl`. */
-export interface StepMetrics {
-  /** The step, counted from 1. */
-  readonly step: number;
-  /** Language-model loss, nats a token, without the regularisation. */
-  readonly loss: number;
-  /** Learning rate of the step. */
-  readonly lr: number;
-  /** Norm of the whole gradient before clipping. */
-  readonly grad_norm: number;
-  /** S of equation 8: share of closed pairs of token and expert, all layers. */
-  readonly sparsity: number;
-  /** The same of each layer. */
-  readonly sparsity_per_layer: readonly number[];
-  /** λ that the step used; 0 where the router has none. */
-  readonly lambda: number;
-  /** L_reg of equation 9 or 10, without λ; TopK: its balance loss without coefficient. */
-  readonly l1_reg: number;
-  /** Of each layer, the share of its routed rows that each expert got. */
-  readonly expert_load: readonly (readonly number[])[];
-  /** Pairs of a layer and a token that no expert of the layer took. */
-  readonly tokens_without_expert: number;
-  /** The stage after the step. */
-  readonly stage: Stage;
-  /** Tokens seen since the run's start. */
-  readonly tokens: number;
-  /** Tokens of the step over its time. */
-  readonly tokens_per_second: number;
-  /** FLOPs of the step by the formula, over its time, in GFLOPS. */
-  readonly gflops: number;
-  /** FLOPs that the step really ran, over its time, in GFLOPS. */
-  readonly gflops_executed: number;
-  /** Time of the step in milliseconds. */
-  readonly ms: number;
-  /** Most bytes of device memory in use at once during the step. */
-  readonly memory_bytes: number;
-}
-
-/** The figures of a validation: a line of `metrics.jsonl`. */
-export interface ValidationMetrics {
-  /** Steps taken before. */
-  readonly step: number;
-  /** Loss on the held-out documents, nats a token. */
-  readonly valid_loss: number;
-  /** The same in bits a byte of text; end-of-document tokens have no byte. */
-  readonly valid_bits_per_byte: number;
-  /** The loss of each domain in nats a token, where there are several. */
-  readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
-  /** The same in bits a byte of text. */
-  readonly valid_bits_per_byte_by_domain?: Readonly<Record<string, number>>;
-}
-
-/** A line of `metrics.jsonl`. */
-export type MetricsLine = StepMetrics | ValidationMetrics;
+import { requirePath, requireWhole } from "../arguments.ts";
+import { exists, onPath, OpenFile } from "./files.ts";
+import { isLine, type MetricsLine, requireLine } from "./metrics_line.ts";
 
 /**
  * Takes the figures of a run as they come.
@@ -93,24 +38,6 @@ export interface MetricsSink extends Disposable {
   write(line: MetricsLine): void;
   /** Makes sure that what was written outlives the process and the machine. */
   flush(): void;
-}
-
-/**
- * Tells the two kinds of lines apart.
- *
- * @param line A line of `metrics.jsonl`.
- * @returns Whether it is a validation's.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { isValidation } from "@remoe/remoe/train";
- *
- * assert(isValidation({ step: 1, valid_loss: 3, valid_bits_per_byte: 4 }));
- * ```
- */
-export function isValidation(line: MetricsLine): line is ValidationMetrics {
-  return "valid_loss" in line;
 }
 
 /** Passes figures on to several sinks, in order. */
@@ -166,43 +93,41 @@ export class MetricsSinks implements MetricsSink {
  * ```
  */
 export class JsonlSink implements MetricsSink {
-  readonly #path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: OpenFile;
   readonly #encoder = new TextEncoder();
 
   /**
    * Opens a file for appending, and creates it where there is none.
    *
    * @param path The file.
+   * @throws {TypeError} The path is none.
    * @throws {FileError} It cannot be opened.
    */
   constructor(path: string) {
-    this.#path = path;
-    this.#file = onPath("write", path, () => Deno.openSync(path, { append: true, create: true }));
+    requirePath("write figures", "path", path);
+    this.#file = new OpenFile("write", path, { append: true, create: true });
   }
 
   /**
    * Appends a line, handed to the system at once, so that a killed process loses none.
    *
    * @param line The figures.
+   * @throws {TypeError} It is no line of figures.
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
-    if (!isLine(line)) {
-      throw new TypeError(`Cannot write to ${this.#path}: line is no figures of a step`);
-    }
-    const bytes = this.#encoder.encode(`${JSON.stringify(line)}\n`);
-    onPath("write", this.#path, () => writeAllSync(this.#file, bytes));
+    requireLine(this.#file.path, line);
+    this.#file.append(this.#encoder.encode(`${JSON.stringify(line)}\n`));
   }
 
   /** Waits until the lines are on the disk. */
   flush(): void {
-    onPath("write", this.#path, () => this.#file.syncSync());
+    this.#file.sync();
   }
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#file[Symbol.dispose]();
   }
 }
 
@@ -233,6 +158,7 @@ export class JsonlSink implements MetricsSink {
  * ```
  */
 export function readMetrics(path: string): MetricsLine[] {
+  requirePath("read figures", "path", path);
   return Array.from(metricsLines(path), ({ line }) => line);
 }
 
@@ -305,6 +231,7 @@ export function* metricsLines(path: string): Generator<FoundLine> {
  * ```
  */
 export function truncateMetrics(path: string, step: number): void {
+  requirePath("drop figures", "path", path);
   requireWhole("drop figures", "step", step);
   if (!exists(path)) return;
   let kept = 0;
@@ -336,9 +263,4 @@ function parseLine(text: string, path: string, number: number): MetricsLine {
     return fail("it is not JSON", cause);
   }
   return isLine(line) ? line : fail("it holds no figures of a step");
-}
-
-function isLine(value: unknown): value is MetricsLine {
-  return typeof value === "object" && value !== null &&
-    Number.isInteger((value as { step?: unknown }).step);
 }

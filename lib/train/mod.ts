@@ -56,16 +56,13 @@ export {
   type StageObservation,
   type StageState,
 } from "./stage.ts";
+export { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "./metrics.ts";
 export {
   isValidation,
-  JsonlSink,
   type MetricsLine,
-  type MetricsSink,
-  readMetrics,
   type StepMetrics,
-  truncateMetrics,
   type ValidationMetrics,
-} from "./metrics.ts";
+} from "./metrics_line.ts";
 export {
   type ProfileEntry,
   type ProfileOptions,

@@ -41,11 +41,14 @@ export function buildModel(
   observe?: RoutingObserver,
 ): BuiltModel {
   const { model: m, moe } = config;
-  const state = new StepState(device, {
-    layers: m.layers,
-    experts: moe.experts * moe.granularity,
-    lambda: moe.lambda0,
-  });
+  using unfinished = new DisposableStack();
+  const state = unfinished.use(
+    new StepState(device, {
+      layers: m.layers,
+      experts: moe.experts * moe.granularity,
+      lambda: moe.lambda0,
+    }),
+  );
   const model = new LanguageModel(device, {
     vocabulary: m.vocabulary,
     layers: m.layers,
@@ -58,6 +61,7 @@ export function buildModel(
     feedForward: (layer) =>
       buildFeedForward(device, config, { state, layer, kept: kept[layer], observe }),
   });
+  unfinished.move();
   return {
     model,
     state,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import type {
   ConfigLayer,
   DataConfig,
@@ -71,9 +72,9 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  * ```
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
+  const { source, label } = namesOf(options);
   const checked = checkLayer(input);
   if (!isIssues(checked)) return checked;
-  const { source = "the configuration", label = (key) => key } = options;
   throw configError(source, describeIssues(checked, input, label));
 }
 
@@ -105,13 +106,25 @@ export function resolveConfig(
   layers: readonly ConfigLayer[],
   options: ParseConfigOptions = {},
 ): TrainConfig {
-  // A layer may come from a caller without types.
-  for (const layer of layers) parseConfigLayer(layer, options);
-  const preset = layers.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
-  const config = complete(preset, mergeConfigLayers([presetLayer(preset), ...layers]));
+  const { source } = namesOf(options);
+  if (!Array.isArray(layers)) {
+    throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+  }
+  // A layer may come from a caller without types, who may also change its lists later.
+  const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));
+  const preset = checked.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
+  const config = complete(preset, mergeConfigLayers([presetLayer(preset), ...checked]));
   const problems = crossFieldProblems(config);
-  if (problems.length > 0) throw configError(options.source ?? "the configuration", problems);
+  if (problems.length > 0) throw configError(source, problems);
   return config;
+}
+
+function namesOf(options: ParseConfigOptions): Required<ParseConfigOptions> {
+  requireOptions("use a configuration", options);
+  const { source = "the configuration", label = (key) => key } = options;
+  requireText("use a configuration", "source", source);
+  requireFunction("use a configuration", "label", label);
+  return { source, label };
 }
 
 /** Works out what the defaults and the other keys say about what is missing. */

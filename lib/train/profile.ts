@@ -1,7 +1,7 @@
 /** Where the time of a training step goes: by phase and kernel, as a table and as a trace. @module */
 
-import { requireWhole } from "../arguments.ts";
-import { type Device, memoryOf } from "../autograd/device.ts";
+import { requireInstance, requireOneOf, requireOptions, requireWhole } from "../arguments.ts";
+import { Device, memoryOf } from "../autograd/device.ts";
 import { timeCalls } from "../ffi/mod.ts";
 
 /** The parts of a step. */
@@ -107,8 +107,14 @@ export class StepProfile implements Disposable {
    *
    * @param device The device that the steps run on.
    * @param options What to pass over and to trace.
+   * @throws {TypeError} An argument is of another kind than it should be.
+   * @throws {RangeError} A count is out of range.
+   * @throws {DeviceError} The device was closed.
    */
-  constructor(device: Device, { skip = 3, traced = 5 }: ProfileOptions = {}) {
+  constructor(device: Device, options: ProfileOptions = {}) {
+    requireOptions("profile", options);
+    const { skip = 3, traced = 5 } = options;
+    requireInstance("profile", "device", device, Device);
     requireWhole("profile", "skip", skip);
     requireWhole("profile", "traced", traced);
     this.#skip = skip;
@@ -122,8 +128,10 @@ export class StepProfile implements Disposable {
    * Enters a part of a step; the first one begins the step.
    *
    * @param phase The part.
+   * @throws {TypeError} It is none.
    */
   enter(phase: StepPhase): void {
+    requireOneOf("profile a step", "phase", phase, PHASES);
     const now = performance.now();
     if (this.#phase === null) {
       this.#step++;

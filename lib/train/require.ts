@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shown } from "../arguments.ts";
 import type { TrainConfig } from "./config.ts";
 import { configError, describeIssues } from "./config_issues.ts";
 import { checkLayer, CONFIG_KEYS, OR_AUTO } from "./schema.ts";
@@ -36,11 +37,31 @@ export function requireConfig(
     .filter(({ key, expects }) => {
       const value = valueAt(part, key);
       // Some keys may say "auto" until the others are known, and some for good.
-      return value === undefined || value === "auto" && expects.includes(OR_AUTO);
+      const isAuto = value === "auto" || (key === "model.vocabulary" && value === 0);
+      return value === undefined || isAuto && expects.includes(OR_AUTO);
     })
     .map(({ key }) => key);
   if (missing.length === 0) return;
   throw configError(source, missing.map((key) => `${key} is missing; parseConfig() completes it`));
+}
+
+/**
+ * Refuses what is no amount of memory.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value, in bytes.
+ * @throws {RangeError} If it is no number above 0.
+ */
+export function requireBytes(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === "number" && value > 0) return;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected a number of bytes above 0`,
+  );
 }
 
 function valueAt(config: object, key: string): unknown {

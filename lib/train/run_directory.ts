@@ -5,7 +5,8 @@
  */
 
 import { requireConfig } from "./require.ts";
-import { CheckpointError, ConfigError } from "../errors.ts";
+import { requireObject, requirePath } from "../arguments.ts";
+import { CheckpointError, ConfigError, FileError } from "../errors.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import {
   type CheckpointFolder,
@@ -23,7 +24,13 @@ import {
   truncateMetrics,
 } from "./metrics.ts";
 import { checkResumable, configHash } from "./resume.ts";
-import { type CreateRunOptions, makeFolders, newFolder, removeIfEmpty } from "./run_folder.ts";
+import {
+  type CreateRunOptions,
+  makeFolders,
+  newFolder,
+  removeIfEmpty,
+  requireFolderOptions,
+} from "./run_folder.ts";
 import { RunLock } from "./run_lock.ts";
 import { appendSample, type Sample, truncateSamples } from "./samples.ts";
 import { truncateEvents } from "./tensorboard/event_file.ts";
@@ -91,6 +98,7 @@ export class RunDirectory implements Disposable {
   readonly #config: TrainConfig;
   readonly #opening: Opening;
   #metrics: MetricsSink | null = null;
+  #isClosed = false;
   #tensorboard: TensorBoardSink | null = null;
 
   private constructor(path: string, lock: RunLock, config: TrainConfig, opening: Opening) {
@@ -108,11 +116,13 @@ export class RunDirectory implements Disposable {
    * @param options Where `runs/` is.
    * @returns The open directory; dispose of it to give back the lock. One that was made for a run
    * that did not begin is then removed.
+   * @throws {TypeError} An option is of another kind than it should be.
    * @throws {ConfigError} The directory is not empty.
    * @throws {FileError} It cannot be made or written to, or another process trains in it.
    */
   static create(config: TrainConfig, options: CreateRunOptions = {}): RunDirectory {
     requireConfig(config);
+    requireFolderOptions(options);
     using stack = new DisposableStack();
     const { path, made } = config.out === null
       ? newFolder(config, options)
@@ -150,8 +160,11 @@ export class RunDirectory implements Disposable {
     run: FoundRun,
     config: TrainConfig,
   ): { directory: RunDirectory; checkpoint: Checkpoint } {
+    requireObject("resume", "run", run);
     checkResumable(run.config, config);
     const { path } = run;
+    requirePath("resume", "run.path", path);
+    if (run.checkpoint !== null) requirePath("resume", "run.checkpoint", run.checkpoint);
     using stack = new DisposableStack();
     const lock = stack.use(RunLock.acquire(`${path}/${LOCK}`));
     const checkpoint = stack.use(
@@ -186,9 +199,13 @@ export class RunDirectory implements Disposable {
    * Begins to write: the configuration, and what a resumed run drops. The first figure, sample or
    * checkpoint begins by itself; to call it twice is to call it once.
    *
-   * @throws {FileError} The directory cannot be written to.
+   * @throws {FileError} The directory cannot be written to, or was closed: it may be another
+   * process's by now.
    */
   begin(): void {
+    if (this.#isClosed) {
+      throw new FileError(`Cannot write to the run ${this.path}: it was closed`, this.path);
+    }
     if (this.#metrics !== null) return;
     this.#opening.prepare();
     using stack = new DisposableStack();
@@ -237,6 +254,8 @@ export class RunDirectory implements Disposable {
 
   /** Closes the figures and gives back the lock; undoes what was made for a run that did not begin. */
   [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     if (this.#metrics === null) return this.#opening.undo();
     this.#metrics[Symbol.dispose]();
     this.#lock[Symbol.dispose]();

@@ -1,6 +1,7 @@
 /** Making the folder of a run. @module */
 
 import { dirname } from "node:path";
+import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "./config.ts";
 import { exists, onPath } from "./files.ts";
 
@@ -10,6 +11,21 @@ export interface CreateRunOptions {
   readonly parent?: string;
   /** The date for the name of the directory; default: now. */
   readonly now?: Date;
+}
+
+/**
+ * Refuses what makes no name for a folder.
+ *
+ * @param options Where the folder shall be, and the date in its name.
+ * @throws {TypeError} If it is none.
+ */
+export function requireFolderOptions(options: CreateRunOptions): void {
+  const operation = "make the run directory";
+  requireOptions(operation, options);
+  const { parent = ".", now = new Date() } = options;
+  requirePath(operation, "parent", parent);
+  if (now instanceof Date && !Number.isNaN(now.getTime())) return;
+  throw new TypeError(`Cannot ${operation}: now is ${shown(now)}, expected a date`);
 }
 
 /** The folder of a run without a name of its own, and all folders made for it, innermost first. */

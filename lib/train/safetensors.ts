@@ -6,12 +6,14 @@
  */
 
 import { createHash } from "node:crypto";
-import { CheckpointError } from "../errors.ts";
+import { requireObject, requirePath, shown } from "../arguments.ts";
+import { CheckpointError, FileError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
-import { onPath } from "./files.ts";
+import { onPath, OpenFile } from "./files.ts";
 import { READABLE, widen, widens } from "./safetensors_values.ts";
 import {
   decodeHeader,
+  isSizes,
   MAX_HEADER_BYTES,
   type SafetensorsHeader,
   type TensorPlace,
@@ -58,13 +60,13 @@ export class SafetensorsFile implements Disposable {
   readonly metadata: Readonly<Record<string, string>>;
   /** The file's path. */
   readonly path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: OpenFile;
   readonly #places: ReadonlyMap<string, TensorPlace>;
   readonly #dataStart: number;
 
   private constructor(
     path: string,
-    file: Deno.FsFile,
+    file: OpenFile,
     header: SafetensorsHeader,
     dataStart: number,
   ) {
@@ -81,16 +83,19 @@ export class SafetensorsFile implements Disposable {
    *
    * @param path The file.
    * @returns The open file; dispose of it to close it.
+   * @throws {TypeError} The path is none.
    * @throws {CheckpointError} Names the file and what is wrong with it.
    */
   static open(path: string): SafetensorsFile {
-    let file: Deno.FsFile | undefined;
+    requirePath("read tensors", "path", path);
+    let file: OpenFile | undefined;
     try {
-      file = Deno.openSync(path);
-      const { header, dataStart } = readHeader(file);
+      file = new OpenFile("read", path);
+      const { header, dataStart } = readHeader(file.handle);
       return new SafetensorsFile(path, file, header, dataStart);
     } catch (cause) {
-      file?.close();
+      file?.[Symbol.dispose]();
+      if (cause instanceof FileError) throw new CheckpointError(cause.message, { cause });
       const reason = systemReason(cause);
       throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
     }
@@ -133,6 +138,7 @@ export class SafetensorsFile implements Disposable {
     expected: Omit<TensorSpec, "name">,
     buffer: Uint8Array<ArrayBuffer>,
   ): Generator<Uint8Array<ArrayBuffer>> {
+    requireObject("read a tensor", "expected", expected);
     const place = this.#find(name, expected);
     checkBuffer(name, buffer);
     const narrow = expected.dtype === place.dtype ? null : new Uint8Array(buffer.length / 2);
@@ -152,8 +158,9 @@ export class SafetensorsFile implements Disposable {
 
   #readAt({ name, offset }: TensorPlace, from: number, target: Uint8Array): void {
     try {
-      this.#file.seekSync(this.#dataStart + offset + from, Deno.SeekMode.Start);
-      readFull(this.#file, target);
+      const { handle } = this.#file;
+      handle.seekSync(this.#dataStart + offset + from, Deno.SeekMode.Start);
+      readFull(handle, target);
     } catch (cause) {
       const reason = systemReason(cause);
       throw new CheckpointError(`Cannot read tensor ${name} of ${this.path}: ${reason}`, { cause });
@@ -176,6 +183,14 @@ export class SafetensorsFile implements Disposable {
   }
 
   #check(place: TensorPlace, expected: Omit<TensorSpec, "name">): void {
+    requireObject(`read tensor ${place.name}`, "expected", expected);
+    if (!isSizes(expected.shape)) {
+      throw new TypeError(
+        `Cannot read tensor ${place.name}: expected.shape is ${
+          shown(expected.shape)
+        }, expected sizes`,
+      );
+    }
     const [held, needed] = [place, expected].map(({ dtype, shape }) =>
       `${dtype} [${shape.join(", ")}]`
     );
@@ -190,7 +205,7 @@ export class SafetensorsFile implements Disposable {
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#file[Symbol.dispose]();
   }
 }
 

@@ -237,8 +237,10 @@ function isDType(value: unknown): value is SafetensorsDType {
   return typeof value === "string" && Object.hasOwn(DTYPE_BITS, value);
 }
 
-function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+/** Whether a value is a shape, or other whole numbers from 0. */
+export function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && !value.includes(undefined) &&
+    value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { requireObject, requireText, requireWhole } from "../arguments.ts";
 import { exists, onPath, writeTextAtomically } from "./files.ts";
 
 /** A text drawn from the model. */
@@ -19,12 +20,31 @@ export interface Sample {
 const HEADING = /^=== step (\d+) ===$/;
 
 /**
+ * Refuses to write what is no sample.
+ *
+ * @param path Where it was to be written.
+ * @param sample The sample.
+ * @throws {TypeError} If it is none.
+ * @throws {RangeError} If its step is none.
+ */
+export function requireSample(path: string, sample: unknown): asserts sample is Sample {
+  const operation = `write to ${path}`;
+  requireObject(operation, "sample", sample);
+  const { step, prompt, text } = sample as Partial<Sample>;
+  requireWhole(operation, "sample.step", step);
+  requireText(operation, "sample.prompt", prompt);
+  requireText(operation, "sample.text", text);
+}
+
+/**
  * Appends a sample under a heading with its step.
  *
  * @param path The file; made where it is missing.
  * @param sample The sample. A line of it that looks like a heading gets a space in front.
  */
-export function appendSample(path: string, { step, text }: Sample): void {
+export function appendSample(path: string, sample: Sample): void {
+  requireSample(path, sample);
+  const { step, text } = sample;
   const body = text.split("\n").map((line) => HEADING.test(line) ? ` ${line}` : line).join("\n");
   onPath("write", path, () => {
     Deno.writeTextFileSync(path, `=== step ${step} ===\n${body}\n\n`, { append: true });

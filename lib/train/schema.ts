@@ -84,7 +84,12 @@ function text(description: string): z.ZodType<string> {
 
 function path(absent: string, description: string): z.ZodType<string | null> {
   const error = { error: `a path, or null for ${absent}` };
-  return leaf(z.string(error).min(1, error).nullable(), error.error, description);
+  return leaf(pathText(error).nullable(), error.error, description);
+}
+
+/** No system has a name with a character of value 0. */
+function pathText(error: { readonly error: string }): z.ZodString {
+  return z.string(error).min(1, error).regex(/^[^\0]*$/, error);
 }
 
 function weights(description: string): z.ZodType<Record<string, number>> {
@@ -101,7 +106,7 @@ function memoryLimit(): z.ZodType<number | null> {
 
 function paths(description: string): z.ZodType<string[]> {
   const error = { error: "a list of paths" };
-  return leaf(z.array(z.string(error).min(1, error), error), error.error, description);
+  return leaf(z.array(pathText(error), error), error.error, description);
 }
 
 /** What marks the keys that follow from others, in what they expect. */

@@ -20,9 +20,10 @@ import { CHECKPOINTS } from "./find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
 import { machineNotices, machineOf } from "./run_machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import { configHash } from "./resume.ts";
 import type { Sample } from "./samples.ts";
+import { requireTrainOptions } from "./require_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
 import { Trainer } from "./trainer.ts";
 import { versions } from "./versions.ts";
@@ -39,6 +40,7 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  * @returns The final figures.
  * @throws {ConfigError} If the configuration is not whole, or the run needs more memory than it may
  * take.
+ * @throws {TypeError} If an option is of another kind than it should be.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
  * finite.
@@ -78,6 +80,12 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   requireConfig(config);
+  requireTrainOptions(options);
+  // The caller may change either while the run is under way.
+  return await trainAsGiven(structuredClone(config), { ...options });
+}
+
+async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));

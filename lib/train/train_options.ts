@@ -6,7 +6,7 @@
 
 import type { Device } from "../autograd/device.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import type { RunDirectory } from "./run_directory.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";

@@ -3,7 +3,7 @@
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import type { StepReadout } from "../autograd/step_state.ts";
+import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
 import { BatchSampler, type SamplerState } from "../data/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/mixture_sampler.ts";
@@ -21,7 +21,7 @@ import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import { buildModel, type BuiltModel } from "./model.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "./samples.ts";
@@ -84,7 +84,8 @@ export class Trainer implements Disposable {
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
     this.#largestKept = this.#kept.total;
-    this.#built = buildModel(device, config, this.#kept.layers);
+    using unfinished = new DisposableStack();
+    this.#built = unfinished.use(buildModel(device, config, this.#kept.layers));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -96,6 +97,7 @@ export class Trainer implements Disposable {
     });
     this.#stage = initialStage(config.moe.router);
     this.#lambda = config.moe.lambda0;
+    unfinished.move();
   }
 
   /** Optimizer steps taken. */

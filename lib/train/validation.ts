@@ -12,7 +12,7 @@ import type { CorpusSide, TokenizedText } from "../data/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ValidationSet } from "../data/validation_set.ts";
 import type { TrainConfig } from "./config.ts";
-import type { ValidationMetrics } from "./metrics.ts";
+import type { ValidationMetrics } from "./metrics_line.ts";
 
 /** Gives the loss of each token of a batch, in nats. */
 export type TokenLoss = (batch: Batch) => Float32Array;

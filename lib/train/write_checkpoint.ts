@@ -12,7 +12,7 @@ import {
   STATE,
 } from "./checkpoint_folders.ts";
 import { checkCheckpointState, type CheckpointState } from "./checkpoint_state.ts";
-import { requireWhole } from "../arguments.ts";
+import { requireObject, requirePath, requireWhole } from "../arguments.ts";
 import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "./files.ts";
 import { digestFile, type FileDigest } from "./safetensors.ts";
 import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
@@ -36,6 +36,7 @@ export interface CheckpointContents {
  * @param contents What to write.
  * @param keep How many of the newest to keep; 0: all.
  * @returns The new checkpoint's folder.
+ * @throws {TypeError} An argument is of another kind than it should be.
  * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
  * @throws {FileError} A file cannot be written; the checkpoints before are as they were.
  *
@@ -76,7 +77,11 @@ export function writeCheckpoint(
   contents: CheckpointContents,
   keep = 0,
 ): CheckpointFolder {
+  requirePath("write the checkpoint", "root", root);
+  requireObject("write the checkpoint", "contents", contents);
   const { step } = checkCheckpointState(contents.state);
+  const { metadata = {} } = contents;
+  requireObject("write the checkpoint", "contents.metadata", metadata);
   requireWhole("write the checkpoint", "keep", keep);
   const path = `${root}/${folderName(step)}`;
   onPath("write the checkpoint", path, () => {

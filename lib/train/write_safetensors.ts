@@ -5,8 +5,9 @@
  */
 
 import { createHash } from "node:crypto";
+import { requireFunction, requireObject, requirePath, requireText, shown } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
-import { onPath, writeAllSync } from "./files.ts";
+import { onPath, removeIfThere, writeAllSync } from "./files.ts";
 import type { FileDigest } from "./safetensors.ts";
 import {
   encodeHeader,
@@ -52,7 +53,8 @@ export interface TensorEntry extends TensorSpec {
  * @param path The file; it must not exist.
  * @param entries The tensors in the order of their data.
  * @param metadata Free texts about the file.
- * @returns Its size and SHA-256, worked out while writing.
+ * @returns Its size and SHA-256, worked out while writing. After an error no file is left.
+ * @throws {TypeError} An argument is of another kind than it should be.
  * @throws {CheckpointError} Two tensors have one name, or a tensor's bytes do not fit its shape.
  * @throws {FileError} The file cannot be written: there is no space, or no permission.
  *
@@ -80,13 +82,27 @@ export function writeSafetensors(
   entries: Iterable<TensorEntry>,
   metadata: Readonly<Record<string, string>> = {},
 ): FileDigest {
-  const list = [...entries];
-  if (!Object.values(metadata).every((text) => typeof text === "string")) {
-    throw new CheckpointError(`Cannot write ${path}: metadata is no map of texts`);
+  requirePath("write tensors", "path", path);
+  const list = checkedEntries(path, entries);
+  requireObject(`write ${path}`, "metadata", metadata);
+  for (const [name, text] of Object.entries(metadata)) {
+    requireText(`write ${path}`, `metadata.${name}`, text);
   }
   const tensors = placeTensors(list);
   const header = encodeHeader({ tensors, metadata });
   return onPath("write", path, () => writeTensors(path, header, tensors, list));
+}
+
+function checkedEntries(path: string, entries: Iterable<TensorEntry>): TensorEntry[] {
+  if (typeof entries !== "object" || typeof entries?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`Cannot write ${path}: entries is ${shown(entries)}, expected a list`);
+  }
+  return Array.from(entries, (entry, i) => {
+    requireObject(`write ${path}`, `entries[${i}]`, entry);
+    requireText(`write ${path}`, `entries[${i}].name`, entry.name);
+    requireFunction(`write ${path}`, `entries[${i}].read`, entry.read);
+    return entry;
+  });
 }
 
 function writeTensors(
@@ -95,18 +111,24 @@ function writeTensors(
   tensors: readonly TensorPlace[],
   entries: readonly TensorEntry[],
 ): FileDigest {
-  using file = Deno.openSync(path, { write: true, createNew: true });
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const append = (chunk: Uint8Array): void => {
-    writeAllSync(file, chunk);
-    hash.update(chunk);
-    bytes += chunk.length;
-  };
-  append(header);
-  tensors.forEach((tensor, index) => appendTensor(path, tensor, entries[index]!.read(), append));
-  file.syncSync();
-  return { bytes, sha256: hash.digest("hex") };
+  const opened = Deno.openSync(path, { write: true, createNew: true });
+  try {
+    using file = opened;
+    const hash = createHash("sha256");
+    let bytes = 0;
+    const append = (chunk: Uint8Array): void => {
+      writeAllSync(file, chunk);
+      hash.update(chunk);
+      bytes += chunk.length;
+    };
+    append(header);
+    tensors.forEach((tensor, index) => appendTensor(path, tensor, entries[index]!.read(), append));
+    file.syncSync();
+    return { bytes, sha256: hash.digest("hex") };
+  } catch (error) {
+    removeIfThere(path);
+    throw error;
+  }
 }
 
 function appendTensor(

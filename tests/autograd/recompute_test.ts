@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   add,
   type Device,
@@ -125,6 +125,17 @@ Deno.test("recompute() without a tape just runs", async () => {
   using _scope = device.scope();
   const y = recompute((v) => relu(v), device.from([1, -1], [2]));
   assertEquals([...await read(y)], [1, 0]);
+});
+
+Deno.test("recompute() refuses a function that gives no tensor, with and without a tape", async () => {
+  using device = await openDevice();
+  const give = (value: unknown) => () =>
+    recompute((_: Tensor) => value as Tensor, device.ones([2]));
+  for (const value of [undefined, null, 3, [1, 2]]) {
+    assertThrows(give(value), TypeError, "Cannot use the result of recompute,");
+    using _tape = device.record();
+    assertThrows(give(value), TypeError, "Cannot use the result of recompute,");
+  }
 });
 
 Deno.test("recompute() runs its function once forward and once backward", async () => {

@@ -1,6 +1,5 @@
 import { type OperationCase, operationCase, output } from "./case.ts";
-import { logSumExp } from "./reference/reduction.ts";
-import { rope } from "./reference/rope.ts";
+import { decodeToken } from "./reference/attention_decode.ts";
 import { plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of attention against a cache. */
@@ -20,47 +19,6 @@ export interface AttentionDecodeOptions {
 }
 
 const BASE = 10_000;
-
-/** The new token of a sequence: its queries and key turned, and its key and value in the cache. */
-function decodeSequence(
-  qkv: Float64Array,
-  cache: Float64Array,
-  length: number,
-  { heads, groups, headDim }: AttentionDecodeOptions,
-): Float64Array {
-  qkv.set(rope(qkv, {
-    rows: 1,
-    stride: qkv.length,
-    sequence: 1,
-    heads: heads + groups,
-    headDim,
-    base: BASE,
-    offset: length,
-  }));
-  const row = 2 * groups * headDim;
-  cache.set(qkv.subarray(heads * headDim, heads * headDim + row), length * row);
-  const out = new Float64Array(heads * headDim);
-  for (let head = 0; head < heads; head++) {
-    const key = Math.floor(head / (heads / groups)) * headDim;
-    const value = key + groups * headDim;
-    const at = (position: number, column: number) => cache[position * row + column]!;
-    const scores = Float64Array.from({ length: length + 1 }, (_, position) => {
-      let score = 0;
-      for (let d = 0; d < headDim; d++) {
-        score += qkv[head * headDim + d]! * at(position, key + d);
-      }
-      return score / Math.sqrt(headDim);
-    });
-    const normalizer = logSumExp(scores);
-    for (let d = 0; d < headDim; d++) {
-      out[head * headDim + d] = scores.reduce(
-        (sum, score, position) => sum + Math.exp(score - normalizer) * at(position, value + d),
-        0,
-      );
-    }
-  }
-  return out;
-}
 
 /**
  * A case of `remoe_attention_decode`.
@@ -113,11 +71,11 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
       const after = cache.slice();
       const turned = qkv.slice();
       const out = lengths.flatMap((length, b) => [
-        ...decodeSequence(
+        ...decodeToken(
           turned.subarray(b * stride, (b + 1) * stride),
           after.subarray(b * capacity * row, (b + 1) * capacity * row),
           length,
-          options,
+          { heads, groups, headDim, ropeBase: BASE },
         ),
       ]);
       return { out: Float64Array.from(out), cache: after, qkv: turned };

@@ -4,6 +4,7 @@ import {
   ConfigError,
   Device,
   DeviceError,
+  FileError,
   LibraryError,
   matmul,
   MoE,
@@ -37,6 +38,23 @@ Deno.test("every error has its name, its base class and a cause", () => {
   const diverged = new DivergenceError("m", { step: 7, tensor: "x" });
   assertEquals([diverged.step, diverged.tensor], [7, "x"]);
   assertEquals(new LibraryError("m").attempts, []);
+});
+
+Deno.test("an error is refused without what its readers count on, and keeps what it was given", () => {
+  const makes: Readonly<Record<string, () => unknown>> = {
+    "DeviceError: its status": () => new DeviceError("m", undefined as never),
+    "DeviceError: its operation": () => new DeviceError("m", { status: 3 } as never),
+    "LibraryError: its attempts": () => new LibraryError("m", { attempts: "x" as never }),
+    "FileError: its path": () => new FileError("m", undefined as never),
+  };
+  for (const [says, make] of Object.entries(makes)) {
+    assertThrows(make, TypeError, `Cannot make a ${says} must be`);
+  }
+  const attempts = [{ source: "path", backend: "any", location: "/a", outcome: "opened" }];
+  const error = new LibraryError("m", { attempts });
+  attempts[0]!.location = "/b";
+  attempts.pop();
+  assertEquals(error.attempts.map(({ location }) => location), ["/a"]);
 });
 
 Deno.test("each error is thrown where its kind of fault is", async () => {

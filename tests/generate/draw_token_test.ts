@@ -19,10 +19,12 @@ function allowed(
   topP: number,
 ): Set<number> {
   const largest = Math.max(...logits);
+  // By logits: weights of different ones may round to the same number.
   const sorted = Array.from(logits, (logit, token) => ({
     token,
+    logit,
     weight: Math.exp((logit - largest) / temperature),
-  })).sort((a, b) => b.weight - a.weight || a.token - b.token);
+  })).sort((a, b) => b.logit - a.logit || a.token - b.token);
   const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
   const tokens = new Set<number>();
   let mass = 0;
@@ -40,10 +42,20 @@ Deno.test("`drawToken()` draws from the k likeliest and from the nucleus alone",
     topK: fc.integer({ min: 1, max: 70 }),
     topP: fc.double({ min: 0.01, max: 1, noNaN: true }),
   });
-  fc.assert(fc.property(anyLogits, anyUniform, options, (logits, uniform, options) => {
-    const { temperature, topK, topP } = options;
-    assert(allowed(logits, temperature, topK, topP).has(drawToken(logits, uniform, options)));
-  }));
+  fc.assert(
+    fc.property(anyLogits, anyUniform, options, (logits, uniform, options) => {
+      const { temperature, topK, topP } = options;
+      assert(allowed(logits, temperature, topK, topP).has(drawToken(logits, uniform, options)));
+    }),
+    { examples: [[Float32Array.of(-1e-45, 0), 0, { temperature: 1, topK: 1, topP: 1 }]] },
+  );
+});
+
+Deno.test("the likeliest token is the same at a temperature that makes all weights equal", () => {
+  const logits = Float32Array.of(0, 1, 3, 2);
+  for (const uniform of [0, 0.5, 0.99]) {
+    assertEquals(drawToken(logits, uniform, { temperature: 1e300, topK: 1 }), 2);
+  }
 });
 
 /** The tokens that some uniform number draws. */

@@ -110,7 +110,13 @@ Deno.test("`MoE` refuses settings that are none", async () => {
   assertThrows(make({ state, layer: 1 }), ConfigError, "layer 1");
   assertEquals(device.statistics().blocks, blocks + 1);
   const kept = { rows: 0.5 };
+  assertThrows(make({ kept }), RangeError, "kept.rows is 0.5");
+  assertThrows(make({ kept: null }), RangeError, "kept.rows is undefined");
+  assertThrows(make({ name: 3 }), TypeError, "name is 3");
+  assertEquals(device.statistics().blocks, blocks + 1);
+  kept.rows = 1;
   using layer = new MoE(device, { router, hidden: 8, width: 4, kept });
+  kept.rows = 0.5;
   assertThrows(() => layer.forward(device.ones([2, 8])), RangeError, "kept.rows is 0.5");
 });
 
@@ -130,6 +136,10 @@ Deno.test("`StepState` refuses what is outside of its buffer or no number", asyn
   }
   assertThrows(() => state.setLambda(undefined as never), ConfigError, "lambda is undefined");
   assertThrows(() => state.updateLambda({ ...rule, alpha: 0.5 }), ConfigError, "alpha is 0.5");
+  const many = { ...rule, active: 2 };
+  assertThrows(() => state.updateLambda(many), ConfigError, "active is 2, expected at most the 1");
+  const crossed = { ...rule, floor: 2 };
+  assertThrows(() => state.updateLambda(crossed), ConfigError, "floor is 2, expected at most the");
   const text = { ...rule, adapt: "false" as never };
   assertThrows(() => state.updateLambda(text), TypeError, 'adapt is "false"');
   const loss = mean(device.ones([2]));

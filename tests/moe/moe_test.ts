@@ -188,7 +188,7 @@ Deno.test("sizes that do not fit are refused", async (t) => {
     assertThrows(
       () => router.route(device.zeros([3, hidden - 1])),
       ShapeMismatchError,
-      "[3, 7] with weights [8, 4]",
+      "the states are [3, 7], expected [tokens, 8], to meet weights [8, 4]",
     );
   });
   await t.step("and nothing is left behind", () => assertEquals(device.statistics().inUse, inUse));

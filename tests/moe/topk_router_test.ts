@@ -165,6 +165,6 @@ Deno.test("TopKRouter refuses states of another hidden size", async () => {
   assertThrows(
     () => router.route(device.zeros([3, hidden + 1])),
     ShapeMismatchError,
-    "[3, 5] with weights [4, 4]",
+    "the states are [3, 5], expected [tokens, 4], to meet weights [4, 4]",
   );
 });

@@ -1,28 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  Attention,
-  ConfigError,
-  Device,
-  FeedForward,
-  KeyValueCache,
-  LanguageModel,
-  read,
-  ShapeMismatchError,
-  sum,
-} from "@remoe/remoe";
+import { ConfigError, Device, KeyValueCache, read, ShapeMismatchError } from "@remoe/remoe";
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
-
-/** A model of one block and ten tokens. */
-function smallModel(device: Device): LanguageModel {
-  return new LanguageModel(device, {
-    vocabulary: 10,
-    layers: 1,
-    hidden: 8,
-    heads: 2,
-    feedForward: () => new FeedForward(device, { hidden: 8 }),
-  });
-}
 
 Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
   using device = await Device.open({ kind: "cpu" });
@@ -79,6 +58,8 @@ Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not 
     assertThrows(attend(3, 24, 2, 1e4, -1), RangeError, "layer is -1");
   });
   await t.step("no room", () => {
+    cache.fill(0, device.ones([24, 16]), 8);
+    cache.fill(1, device.ones([24, 16]), 8);
     cache.setLengths([1, 8, 1]);
     assertThrows(attend(3, 24, 2), RangeError, "sequence 1");
   });
@@ -91,6 +72,7 @@ Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not 
 Deno.test("`KeyValueCache.setLengths()` takes one whole number per sequence", async () => {
   using device = await Device.open({ kind: "cpu" });
   using cache = new KeyValueCache(device, SIZES);
+  for (const layer of [0, 1]) cache.fill(layer, device.ones([24, 16]), 8);
   for (const wrong of [[1, 2], [1, 2, 3, 4], [1, 2, -1], [1, 2, 9], [1, 2, 0.5], "123", null]) {
     assertThrows(() => cache.setLengths(wrong as never), RangeError, "Cannot set");
   }
@@ -101,6 +83,73 @@ Deno.test("`KeyValueCache.setLengths()` takes one whole number per sequence", as
   assertEquals(cache.lengths, [1, 2, 3]);
 });
 
+Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hold", async (t) => {
+  using device = await Device.open({ kind: "cpu" });
+  using cache = new KeyValueCache(device, SIZES);
+  const refuses = (lengths: readonly number[], message: string) =>
+    assertThrows(() => cache.setLengths(lengths), RangeError, message);
+  const fill = (layer: number, sequence: number) =>
+    cache.fill(layer, device.ones([3 * sequence, 16]), sequence);
+  const attend = (layer: number) => cache.attend(layer, device.ones([3, 24]), 2, 1e4);
+  await t.step("a new cache", () => {
+    refuses([0, 1, 0], "lengths[1] is 1, but layer 0 holds 0");
+  });
+  await t.step("one layer of two", () => {
+    fill(0, 3);
+    refuses([1, 0, 0], "lengths[0] is 1, but layer 1 holds 0");
+  });
+  await t.step("layers of different lengths", () => {
+    fill(1, 2);
+    refuses([2, 2, 3], "lengths[2] is 3, but layer 1 holds 2");
+    cache.setLengths([2, 1, 0]);
+    assertEquals(cache.lengths, [2, 1, 0]);
+  });
+  await t.step("what was cut off", () => {
+    refuses([2, 2, 0], "lengths[1] is 2, but layer 0 holds 1");
+  });
+  await t.step("a token that one layer has", () => {
+    attend(0);
+    refuses([3, 2, 1], "lengths[0] is 3, but layer 1 holds 2");
+    attend(1);
+    attend(1);
+    refuses([4, 2, 1], "lengths[0] is 4, but layer 0 holds 3");
+    cache.setLengths([3, 2, 1]);
+  });
+  await t.step("a refused one changes nothing", () => {
+    assertEquals(cache.lengths, [3, 2, 1]);
+  });
+  await t.step("sequences that begin anew", () => {
+    fill(1, 5);
+    assertEquals(cache.lengths, [0, 0, 0]);
+    refuses([1, 1, 1], "lengths[0] is 1, but layer 0 holds 0");
+    fill(0, 5);
+    // Layer 0 begins other sequences, which layer 1 has not seen.
+    fill(0, 4);
+    refuses([4, 4, 4], "lengths[0] is 4, but layer 1 holds 0");
+  });
+});
+
+Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths go", async () => {
+  using device = await Device.open({ kind: "cpu" });
+  using cache = new KeyValueCache(device, {
+    layers: 1,
+    groups: 1,
+    headDim: 2,
+    batch: 2,
+    capacity: 3,
+  });
+  // Queries are 0: every key weighs the same. Values are 1 and 2, then 4 and 8, in both columns.
+  const values = [1, 2, 4, 8].flatMap((value) => [9, 9, value, value]);
+  cache.fill(0, device.from(values, [4, 4]), 2);
+  cache.setLengths([2, 1]);
+  const next = () => device.from([0, 0, 9, 9, 6, 6, 0, 0, 9, 9, 6, 6], [2, 6]);
+  const seen = async () => [...await read(cache.attend(0, next(), 1, 1e4))];
+  assertEquals(await seen(), [3, 3, 5, 5]);
+  assertEquals(await seen(), [3, 3, 5, 5], "its own key and value are kept at the same place");
+  cache.setLengths([1, 0]);
+  assertEquals(await seen(), [3.5, 3.5, 6, 6]);
+});
+
 Deno.test("a cache that was disposed of is refused, and disposing twice is harmless", async () => {
   using device = await Device.open({ kind: "cpu" });
   const cache = new KeyValueCache(device, SIZES);
@@ -109,39 +158,7 @@ Deno.test("a cache that was disposed of is refused, and disposing twice is harml
   const qkv = device.ones([3, 24]);
   assertThrows(() => cache.fill(0, qkv, 1), ReferenceError, "Cannot");
   assertThrows(() => cache.attend(0, qkv, 2, 1e4), ReferenceError, "Cannot");
-  assertThrows(() => cache.setLengths([1, 1, 1]), ReferenceError, "Cannot");
-});
-
-Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it touches a cache", async () => {
-  using device = await Device.open({ kind: "cpu", seed: 1 });
-  using model = smallModel(device);
-  using cache = model.openCache(1, 4);
-  using _scope = device.noGradient();
-  for (const wrong of [10, -1, 1.5, NaN, "1", undefined]) {
-    assertThrows(() => model.prefill([[1, wrong as number]], cache), RangeError, "a token id is");
-  }
-  assertThrows(() => model.prefill(null as never, cache), TypeError, "no array of token ids");
-  assertEquals(cache.lengths, [0]);
-  model.prefill([[1, 2]], cache);
-  assertThrows(() => model.decode([11], cache), RangeError, "a token id is 11");
-  assertEquals(cache.lengths, [2]);
-  const three = device.tokens([1, 2, 3]);
-  assertThrows(() => model.logits(three, 2), ShapeMismatchError, "whole sequences of 2");
-});
-
-Deno.test("`LanguageModel.prefill()` takes any number of sequences", async () => {
-  using device = await Device.open({ kind: "cpu" });
-  using model = new LanguageModel(device, {
-    vocabulary: 2,
-    layers: 1,
-    hidden: 2,
-    heads: 1,
-    feedForward: () => new FeedForward(device, { hidden: 2, width: 1 }),
-  });
-  using cache = model.openCache(150_000, 1);
-  using _scope = device.noGradient();
-  const logits = model.prefill(Array.from({ length: 150_000 }, () => [1]), cache);
-  assertEquals(logits.shape as readonly number[], [150_000, 2]);
+  assertThrows(() => cache.setLengths([0, 0, 0]), ReferenceError, "Cannot");
 });
 
 Deno.test("a new cache has no tokens on the device either", async () => {
@@ -156,54 +173,4 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   using attended = cache.attend(0, qkv, heads, 1e4);
   // The only token is the new one, whose value is 1 in every column.
   assert((await read(attended)).every((value) => value === 1));
-});
-
-Deno.test("a model takes a cache of its own sizes only", async () => {
-  using device = await Device.open({ kind: "cpu" });
-  using model = smallModel(device);
-  const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
-  using _scope = device.noGradient();
-  for (const other of [{ layers: 2 }, { groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
-    using cache = new KeyValueCache(device, { ...own, ...other });
-    assertThrows(() => model.prefill([[1]], cache), ConfigError, "the model has 1, 2 and 4");
-    assertThrows(() => model.decode([1], cache), ConfigError, "model.openCache() makes one");
-  }
-  const none = undefined as unknown as KeyValueCache;
-  assertThrows(() => model.prefill([[1]], none), TypeError, "undefined as its cache");
-  using cache = new KeyValueCache(device, own);
-  model.prefill([[1]], cache);
-  assertEquals(model.decode([2], cache).shape, [1, 10]);
-});
-
-Deno.test("a gradient through a cache is refused, not left out", async () => {
-  using device = await Device.open({ kind: "cpu" });
-  using model = smallModel(device);
-  using cache = model.openCache(1, 4);
-  using tape = device.record();
-  model.prefill([[1]], cache);
-  const logits = model.decode([2], cache);
-  assertEquals(logits.shape, [1, 10]);
-  assertThrows(
-    () => tape.backward(sum(logits)),
-    Error,
-    "Cannot differentiate attention with a cache",
-  );
-});
-
-Deno.test("`Attention` takes a cache of its own sizes only", async () => {
-  using device = await Device.open({ kind: "cpu" });
-  using layer = new Attention(device, { hidden: 8, heads: 2 });
-  const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
-  using _scope = device.noGradient();
-  const x = device.ones([1, 8]);
-  for (const other of [{ groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
-    using cache = new KeyValueCache(device, { ...own, ...other });
-    const cached = { cache, layer: 0, isPrefill: true };
-    assertThrows(() => layer.forward(x, 1, cached), ConfigError, "the model has 1, 2 and 4");
-  }
-  for (const wrong of [null, {}, { cache: {}, layer: 0, isPrefill: true }]) {
-    assertThrows(() => layer.forward(x, 1, wrong as never), TypeError, "Cannot attend");
-  }
-  using cache = new KeyValueCache(device, own);
-  assertEquals(layer.forward(x, 1, { cache, layer: 0, isPrefill: true }).shape, [1, 8]);
 });

@@ -61,27 +61,59 @@ export function languageModel(
   sizes: ModelSizes,
   feedForward: FeedForwardReference,
 ): ModelResult {
-  const { vocabulary, layers, hidden, normEpsilon } = sizes;
+  const { y, penalty, routing } = finalStates(weights, tokens, sizes, feedForward);
+  const head = { tokens: tokens.length, hidden: sizes.hidden, vocabulary: sizes.vocabulary };
+  const { mean } = crossEntropy(y, weights["lm_head.weight"]!, targets, head);
+  return { loss: mean + penalty, routing };
+}
+
+/** The same model's logits `[tokens, vocabulary]`. */
+export function languageModelLogits(
+  weights: Weights,
+  tokens: Int32Array,
+  sizes: ModelSizes,
+  feedForward: FeedForwardReference,
+): Float64Array {
+  const { y } = finalStates(weights, tokens, sizes, feedForward);
+  return matmul(y, weights["lm_head.weight"]!, tokens.length, sizes.hidden, sizes.vocabulary);
+}
+
+/** Normalised hidden states after the last block, and what all layers add to the loss. */
+function finalStates(
+  weights: Weights,
+  tokens: Int32Array,
+  sizes: ModelSizes,
+  feedForward: FeedForwardReference,
+): FeedForwardResult {
+  const { layers, hidden, normEpsilon } = sizes;
   const table = weights["model.embed_tokens.weight"]!;
   let x = Float64Array.from(
     [...tokens].flatMap((token) => [...table.subarray(token * hidden, (token + 1) * hidden)]),
   );
   let [penalty, routing] = [0, ""];
   for (let layer = 0; layer < layers; layer++) {
-    const prefix = `model.layers.${layer}`;
-    const norm = (name: string): Float64Array =>
-      rmsNorm(x, weights[`${prefix}.${name}.weight`]!, normEpsilon);
-    const attended = attend(norm("input_layernorm"), weights, prefix, sizes);
-    x = x.map((value, i) => value + attended[i]!);
-    const result = feedForward(norm("post_attention_layernorm"), weights, prefix);
-    x = x.map((value, i) => value + result.y[i]!);
+    const result = block(x, weights, `model.layers.${layer}`, sizes, feedForward);
+    x = Float64Array.from(result.y);
     penalty += result.penalty;
     routing += result.routing;
   }
-  x = rmsNorm(x, weights["model.norm.weight"]!, normEpsilon) as Float64Array<ArrayBuffer>;
-  const head = { tokens: tokens.length, hidden, vocabulary };
-  const { mean } = crossEntropy(x, weights["lm_head.weight"]!, targets, head);
-  return { loss: mean + penalty, routing };
+  return { y: rmsNorm(x, weights["model.norm.weight"]!, normEpsilon), penalty, routing };
+}
+
+/** A pre-norm block. */
+export function block(
+  x: Float64Array,
+  weights: Weights,
+  prefix: string,
+  sizes: Omit<ModelSizes, "vocabulary" | "layers">,
+  feedForward: FeedForwardReference,
+): FeedForwardResult {
+  const norm = (states: Float64Array, name: string): Float64Array =>
+    rmsNorm(states, weights[`${prefix}.${name}.weight`]!, sizes.normEpsilon);
+  const attended = attend(norm(x, "input_layernorm"), weights, prefix, sizes);
+  const middle = x.map((value, i) => value + attended[i]!);
+  const result = feedForward(norm(middle, "post_attention_layernorm"), weights, prefix);
+  return { ...result, y: middle.map((value, i) => value + result.y[i]!) };
 }
 
 /** The attention half of a block, without norm and residual. */
@@ -89,7 +121,10 @@ export function attend(
   x: Float64Array,
   weights: Weights,
   prefix: string,
-  { hidden, heads, groups, sequence, ropeBase }: Omit<ModelSizes, "vocabulary" | "layers">,
+  { hidden, heads, groups, sequence, ropeBase }: Omit<
+    ModelSizes,
+    "vocabulary" | "layers" | "normEpsilon"
+  >,
 ): Float64Array {
   const rows = x.length / hidden;
   const headDim = hidden / heads;

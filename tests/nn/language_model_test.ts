@@ -1,8 +1,9 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
   AdamW,
   type Device,
   FeedForward,
+  type FeedForwardLayer,
   LanguageModel,
   MoE,
   read,
@@ -125,6 +126,26 @@ Deno.test("a model frees everything, its second halves included", async () => {
     tape.backward(model.loss(device.tokens(tokens), device.tokens(targets), SEQUENCE).loss);
   }
   model[Symbol.dispose]();
+  assertEquals(device.statistics().inUse, 0);
+});
+
+Deno.test("a model disposes of each second half once, also of one that fails to be built", async () => {
+  using device = await openDevice();
+  let [made, freed] = [0, 0];
+  const build = (failing: number) =>
+    new LanguageModel(device, {
+      ...SIZES,
+      layers: 3,
+      feedForward: (layer): FeedForwardLayer => {
+        if (layer === failing) throw new Error("on purpose");
+        made++;
+        return { forward: (x) => x, parameters: () => [], [Symbol.dispose]: () => void freed++ };
+      },
+    });
+  build(-1)[Symbol.dispose]();
+  assertEquals([made, freed], [3, 3]);
+  assertThrows(() => build(2), Error, "on purpose");
+  assertEquals([made, freed], [5, 5]);
   assertEquals(device.statistics().inUse, 0);
 });
 

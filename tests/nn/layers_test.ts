@@ -1,11 +1,13 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
+  AdamW,
   Attention,
   ConfigError,
   type Device,
   DeviceError,
   Embedding,
   FeedForward,
+  LanguageModel,
   Linear,
   type Parameter,
   read,
@@ -148,6 +150,49 @@ Deno.test("attention whose sizes do not divide is refused", async () => {
       "hidden size 8",
     );
   }
+});
+
+Deno.test("a layer that cannot be made leaves no memory behind", async () => {
+  using device = await openDevice();
+  const half = () => new FeedForward(device, { hidden: 8, width: 4 });
+  const model = { vocabulary: 5, layers: 2, hidden: 8, heads: 2 };
+  const makes: Readonly<Record<string, () => unknown>> = {
+    Attention: () => new Attention(device, { hidden: 8, heads: 2, outputDeviation: NaN }),
+    TransformerBlock: () => {
+      using feedForward = half();
+      return new TransformerBlock(device, { hidden: 8, heads: 3, feedForward });
+    },
+    LanguageModel: () => new LanguageModel(device, { ...model, heads: 3, feedForward: half }),
+    "a LanguageModel without a second layer": () =>
+      new LanguageModel(device, {
+        ...model,
+        feedForward: (layer) => layer === 0 ? half() : undefined as never,
+      }),
+  };
+  for (const [name, make] of Object.entries(makes)) {
+    assertThrows(make, ConfigError, "Cannot build", name);
+    assertEquals(device.statistics().blocks, 0, name);
+  }
+});
+
+Deno.test("TransformerBlock says what its second half lacks", async () => {
+  using device = await openDevice();
+  const half = {
+    forward: <T>(x: T): T => x,
+    parameters: () => undefined as never,
+    [Symbol.dispose]: () => {},
+  };
+  for (const method of ["parameters", Symbol.dispose] as const) {
+    const feedForward = { ...half, [method]: undefined as never };
+    const make = () => new TransformerBlock(device, { hidden: 8, heads: 2, feedForward });
+    assertThrows(make, TypeError, "is undefined, expected a function");
+  }
+  using block = new TransformerBlock(device, { hidden: 8, heads: 2, feedForward: half });
+  assertThrows(
+    () => new AdamW(device, block.parameters()),
+    TypeError,
+    "Cannot list the parameters of a block's second half: parameters() gave undefined",
+  );
 });
 
 Deno.test("TransformerBlock refuses a second half of another shape, which a sum would broadcast", async () => {

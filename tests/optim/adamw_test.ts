@@ -313,9 +313,29 @@ Deno.test("a step is refused once memory that it writes was freed, and changes n
       tape.backward(sum(square(weight)));
     }
     free(weight, optimizer);
-    assertThrows(() => optimizer.step(), ReferenceError, "after its memory was freed", name);
+    assertThrows(() => optimizer.step(), ReferenceError, "after it was disposed of", name);
     assertEquals(optimizer.steps, 0, name);
   }
+  using weight = device.parameter([2]);
+  using state = new StepState(device);
+  using optimizer = new AdamW(device, [weight], { state });
+  state[Symbol.dispose]();
+  assertThrows(() => optimizer.step(), ReferenceError, "the step's state after it was disposed of");
+  assertEquals(optimizer.steps, 0);
+});
+
+Deno.test("an optimizer that cannot be made leaves no memory behind", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([64]);
+  using dead = device.parameter([64]);
+  dead[Symbol.dispose]();
+  const { blocks } = device.statistics();
+  assertThrows(
+    () => new AdamW(device, [weight, dead]),
+    ReferenceError,
+    "optimise parameter weight",
+  );
+  assertEquals(device.statistics().blocks, blocks);
 });
 
 Deno.test("what moments() gives cannot be made another parameter's", async () => {

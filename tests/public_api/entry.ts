@@ -31,6 +31,8 @@ export interface Entry {
   readonly right: (...args: any[]) => unknown;
   /** Arguments that are not mutated, by position: the object of a method is only disposed. */
   readonly object?: boolean;
+  /** Most mutations to try, evenly picked: for calls that take milliseconds. Default all. */
+  readonly tries?: number;
 }
 
 /** A reference's word that the arguments mean nothing: the call must be refused. */

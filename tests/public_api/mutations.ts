@@ -11,10 +11,15 @@ export interface Mutation {
   readonly name: string;
   /** Makes the change in arguments made anew. */
   readonly apply: (args: unknown[], world: World) => void;
+  /** Whether it puts numbers in a tensor that are not finite. */
+  readonly isNonFinite?: boolean;
 }
 
 type Path = readonly (string | number)[];
 type Replacement = readonly [name: string, make: (world: World, value: unknown) => unknown];
+
+/** Callbacks that fill what they are given, and give nothing themselves. */
+const FILLING: ReadonlySet<unknown> = new Set(["read"]);
 
 /** Largest depth of options within options. */
 const DEPTH = 3;
@@ -28,6 +33,16 @@ const SHAPES: readonly Replacement[] = [
   ...[[], [0], [2.5], [-1], [NaN], [2 ** 31], [2 ** 32], [2 ** 53, 2 ** 53], ["2"], [null]],
   ...[[2 ** 16, 2 ** 16], [65536, 65537, 65536, 65536], [-2, -3], Array<number>(40).fill(1)],
 ].map((shape) => [`[${shape.slice(0, 5)}]#${shape.length}`, () => [...shape]] as const);
+
+const GIVERS: readonly Replacement[] = [
+  ["gives nothing", () => () => undefined],
+  ["gives 3", () => () => 3],
+];
+
+const DISPOSED: Replacement = ["disposed", (_, value) => {
+  (value as Disposable)[Symbol.dispose]();
+  return value;
+}];
 
 function constant(value: unknown): Replacement {
   const name = typeof value === "bigint" ? `${value}n` : Deno.inspect(value);
@@ -62,10 +77,7 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
     list.push(again(`shape [${other}]`, (_, world) => world.tensor(dtype, other)));
   }
   list.push(again("foreign", (_, world) => world.tensor(dtype, shape, data, world.other)));
-  list.push(["disposed", (_, value) => {
-    (value as Disposable)[Symbol.dispose]();
-    return value;
-  }]);
+  list.push(DISPOSED);
   if (dtype === "i32") {
     for (const value of [-1, -(2 ** 31), 2 ** 31 - 1]) {
       list.push(
@@ -76,7 +88,25 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
   return list.concat([3, ...[null, undefined, {}, "x", []]].map(constant));
 }
 
-function ofValue(value: unknown, host: HostTensor | undefined): readonly Replacement[] {
+/** Numbers that are not finite, in the first place, the last, and all. */
+function nonFinite({ dtype, shape, data }: HostTensor): Replacement[] {
+  if (dtype === "i32") return [];
+  return [NaN, Infinity, -Infinity].flatMap((value) =>
+    Object.entries({
+      first: data.with(0, value),
+      last: data.with(-1, value),
+      all: data.map(() => value),
+    }).map(([which, values]) =>
+      again(`${which} ${value}`, (_, world) => world.tensor(dtype, shape, values))
+    )
+  );
+}
+
+function ofValue(
+  value: unknown,
+  host: HostTensor | undefined,
+  key: unknown,
+): readonly Replacement[] {
   if (host) return ofTensor(host);
   switch (typeof value) {
     case "number":
@@ -86,7 +116,10 @@ function ofValue(value: unknown, host: HostTensor | undefined): readonly Replace
     case "boolean":
       return ["yes", 1, null, undefined].map(constant);
     case "function":
-      return [3, null, undefined, {}].map(constant);
+      return [
+        ...[3, null, undefined, {}].map(constant),
+        ...FILLING.has(key) ? [] : GIVERS,
+      ];
     case "object":
       return ofObject(value);
   }
@@ -109,7 +142,12 @@ function ofObject(value: unknown): readonly Replacement[] {
       ...[null, undefined, 3, "x", {}].map(constant),
     ];
   }
-  return [null, undefined, 3, "x", {}, []].map(constant);
+  const strangers = [null, undefined, 3, "x", {}, []].map(constant);
+  return isDisposable(value) ? [DISPOSED, ...strangers] : strangers;
+}
+
+function isDisposable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !isPlain(value) && Symbol.dispose in value;
 }
 
 /** All places of arguments that can be changed, arguments first. */
@@ -128,7 +166,9 @@ function* places(value: unknown, world: World, path: Path): Generator<readonly [
 function put(args: unknown[], path: Path, change: (value: unknown) => unknown): void {
   // deno-lint-ignore no-explicit-any
   const holder = path.slice(0, -1).reduce((value: any, key) => value[key], args);
-  holder[path.at(-1)!] = change(holder[path.at(-1)!]);
+  const key = path.at(-1)!;
+  if (!Object.hasOwn(holder, key)) throw new Error(`there is no ${path.join(".")}`);
+  holder[key] = change(holder[key]);
 }
 
 /**
@@ -142,12 +182,18 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
   const found = args.flatMap((value, i) => i < first ? [] : [...places(value, world, [i])]);
   const list: Mutation[] = first > 0 ? [{ name: "its object disposed", apply: endObject }] : [];
   for (const [path, value] of found) {
-    for (const [name, make] of ofValue(value, world.host(value))) {
-      list.push({
-        name: `${path.join(".")} → ${name}`,
-        apply: (args, world) => put(args, path, (value) => make(world, value)),
-      });
-    }
+    const host = world.host(value);
+    const add = (replacements: readonly Replacement[], isNonFinite: boolean) => {
+      for (const [name, make] of replacements) {
+        list.push({
+          name: `${path.join(".")} → ${name}`,
+          apply: (args, world) => put(args, path, (value) => make(world, value)),
+          isNonFinite,
+        });
+      }
+    };
+    add(ofValue(value, host, path.at(-1)), false);
+    if (host) add(nonFinite(host), true);
   }
   const tensors = found.filter(([, value]) => world.host(value));
   for (const [to] of tensors) {
@@ -160,10 +206,27 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
     }
   }
   list.push(
+    { name: "the device closed", apply: (_, world) => world.device.close() },
     { name: "no arguments", apply: (args) => void args.splice(first) },
     { name: "last argument missing", apply: (args) => void (args.length > first && args.pop()) },
   );
   return list;
+}
+
+/** Both changes, one after the other: what the first took away, the second leaves alone. */
+export function pairOf(first: Mutation, second: Mutation): Mutation {
+  return {
+    name: `${first.name} and ${second.name}`,
+    isNonFinite: [first, second].some(({ isNonFinite }) => isNonFinite),
+    apply: (args, world) => {
+      first.apply(args, world);
+      try {
+        second.apply(args, world);
+      } catch {
+        // There is nothing left at its place.
+      }
+    },
+  };
 }
 
 function endObject(args: unknown[], world: World): void {

@@ -49,22 +49,37 @@ function isTensor(value: unknown): value is remoe.Tensor {
     !(value instanceof HostTensor) && Symbol.dispose in value;
 }
 
-/** Where a result differs from the right value, or null. */
-export function difference(given: unknown, right: unknown, at = "result"): string | null {
-  if (right instanceof HostTensor) return tensorDifference(given, right, at);
+/**
+ * Where a result differs from the right value, or null.
+ *
+ * @param given What a call gave.
+ * @param right What is right.
+ * @param isNonFinite Whether an argument held numbers that are not finite. Those may spread further
+ * than they have to, as from a masked token through 0 · NaN, but a finite number must not hide them.
+ * @param at Where in the result.
+ */
+export function difference(
+  given: unknown,
+  right: unknown,
+  isNonFinite = false,
+  at = "result",
+): string | null {
+  if (right instanceof HostTensor) return tensorDifference(given, right, isNonFinite, at);
   if (typeof right === "number" && typeof given === "number") {
-    return close(given, right, 2e-5) ? null : `${at} is ${given}, expected ${right}`;
+    const near = close(given, right, 2e-5) || (isNonFinite && !Number.isFinite(given));
+    return near ? null : `${at} is ${given}, expected ${right}`;
   }
   const list = (value: unknown) => Array.isArray(value) || ArrayBuffer.isView(value);
   if (list(right) && list(given)) {
     const [a, b] = [Array.from(given as number[]), Array.from(right as number[])];
     if (a.length !== b.length) return `${at} has ${a.length} items, expected ${b.length}`;
-    return first(b.map((item, i) => () => difference(a[i], item, `${at}[${i}]`)));
+    return first(b.map((item, i) => () => difference(a[i], item, isNonFinite, `${at}[${i}]`)));
   }
   if (isPlain(right) && typeof given === "object" && given !== null) {
+    const fields = given as Record<string, unknown>;
     return first(
       Object.entries(right).map(([key, item]) => () =>
-        difference((given as Record<string, unknown>)[key], item, `${at}.${key}`)
+        difference(fields[key], item, isNonFinite, `${at}.${key}`)
       ),
     );
   }
@@ -72,12 +87,19 @@ export function difference(given: unknown, right: unknown, at = "result"): strin
   return `${at} is ${Deno.inspect(given)}, expected ${Deno.inspect(right)}`;
 }
 
-function tensorDifference(given: unknown, right: HostTensor, at: string): string | null {
+function tensorDifference(
+  given: unknown,
+  right: HostTensor,
+  isNonFinite: boolean,
+  at: string,
+): string | null {
   if (!(given instanceof HostTensor)) return `${at} is ${Deno.inspect(given)}, expected a tensor`;
   const [a, b] = [given, right].map(({ dtype, shape }) => `${dtype} [${shape}]`);
   if (a !== b) return `${at} is ${a}, expected ${b}`;
   const tolerance = right.dtype === "bf16" ? 1e-2 : 2e-5;
-  const wrong = right.data.findIndex((value, i) => !close(given.data[i]!, value, tolerance));
+  const near = (a: number, b: number) =>
+    close(a, b, tolerance) || (isNonFinite && !Number.isFinite(a));
+  const wrong = right.data.findIndex((value, i) => !near(given.data[i]!, value));
   if (wrong < 0) return null;
   return `${at}[${wrong}] is ${given.data[wrong]}, expected ${right.data[wrong]}`;
 }

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { areas } from "./entries/mod.ts";
 import { tryArea } from "./run_child.ts";
 
@@ -9,3 +9,9 @@ for (const area of Object.keys(areas)) {
     await test.step(size, () => assertEquals(faults.join("\n"), ""));
   });
 }
+
+Deno.test("a call that hangs is a fault that names the area or the call", async () => {
+  const { faults } = await tryArea("checkpoints", { seconds: 0.1 });
+  assertEquals(faults.length, 1);
+  assertMatch(faults[0]!, /^(checkpoints|[\w ]+: .*): did not end within 0.1 s/);
+});

@@ -6,23 +6,65 @@ import type { Tally } from "./try_entries.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const LIMITS = { REMOE_MEMORY_LIMIT: String(2 ** 28), REMOE_MEMORY_GUARD: "1" };
 
+/** Stands for all areas together. */
+export const ALL = "all areas";
+
+/** What a child tries. */
+export interface Wanted {
+  /** Tries only entries with this in their names. */
+  readonly only?: string;
+  /** Tries every mutation, also of slow calls. */
+  readonly all?: boolean;
+  /** Tries so many random pairs of mutations instead of each by itself. */
+  readonly pairs?: { readonly count: number; readonly seed: number };
+  /** Seconds after which the child is ended: a call that hangs is a fault. Default 120. */
+  readonly seconds?: number;
+}
+
 /**
- * Tries an area.
+ * Tries an area, in a folder of its own: whatever a call makes of a path is written there.
  *
- * @param area Its name.
- * @param only Tries only entries with this in their names.
- * @returns Counts and faults; a crash is a fault that names the call.
+ * @param area Its name, or {@linkcode ALL}.
+ * @param wanted What of it to try; default every mutation of every entry.
+ * @returns Counts and faults; a crash or a hang is a fault that names the call.
  */
-export async function tryArea(area: string, only = ""): Promise<Tally> {
+export async function tryArea(area: string, wanted: Wanted = {}): Promise<Tally> {
+  const { seconds = 120 } = wanted;
+  const folder = await Deno.makeTempDir({ prefix: "remoe-matrix-", ...inMemory() });
   const args = ["run", "-A", "--quiet", "--v8-flags=--max-old-space-size=1024"];
-  const output = await new Deno.Command(Deno.execPath(), {
-    args: [...args, "--config", "deno.json", "tests/public_api/child.ts", area, "0", only],
-    cwd: ROOT,
-    env: { NO_COLOR: "1", ...LIMITS },
-  }).output();
+  const child = `${ROOT}tests/public_api/child.ts`;
+  try {
+    const output = await new Deno.Command(Deno.execPath(), {
+      args: [...args, "--config", `${ROOT}deno.json`, child, area, JSON.stringify(wanted)],
+      cwd: folder,
+      env: { NO_COLOR: "1", ...LIMITS },
+      signal: AbortSignal.timeout(1000 * seconds),
+    }).output();
+    return tallyOf(area, output, seconds);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Where files are in memory: a thousand checkpoints need not wait for a disk. */
+function inMemory(): Deno.MakeTempOptions {
+  const dir = "/dev/shm";
+  try {
+    return Deno.statSync(dir).isDirectory ? { dir } : {};
+  } catch {
+    return {};
+  }
+}
+
+function tallyOf(area: string, output: Deno.CommandOutput, seconds: number): Tally {
   const [lines, errors] = [output.stdout, output.stderr].map((b) => new TextDecoder().decode(b));
-  const last = lines!.trimEnd().split("\n").slice(-1).map((line) => line && JSON.parse(line))[0];
+  // A child that was ended may have left half a line.
+  const whole = lines!.slice(0, lines!.lastIndexOf("\n"));
+  const last = whole.split("\n").slice(-1).map((line) => line && JSON.parse(line))[0];
   if (last?.tally) return last.tally;
-  const fault = `${last?.call ?? area}: ended the process with ${output.code} ${output.signal}`;
+  const end = output.signal === "SIGTERM"
+    ? `did not end within ${seconds} s`
+    : `ended the process with ${output.code} ${output.signal}`;
+  const fault = `${last?.call ?? area}: ${end}`;
   return { entries: 0, tries: 0, errors: 0, results: 0, faults: [`${fault}\n${errors}`] };
 }

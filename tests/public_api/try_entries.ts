@@ -1,7 +1,8 @@
 /** Tries every mutation of every entry; runs in a process of its own, which a fault may end. @module */
 
+import { philox4x32, philoxKey } from "@remoe/remoe/data";
 import { type Entry, Wrong } from "./entry.ts";
-import { type Mutation, mutationsOf, scramble } from "./mutations.ts";
+import { type Mutation, mutationsOf, pairOf, scramble } from "./mutations.ts";
 import { difference, faultOfError, readResult } from "./outcome.ts";
 import { World } from "./world.ts";
 
@@ -20,51 +21,120 @@ const CHANGED: Mutation = { name: "arguments changed afterwards", apply: () => {
 const VALID: readonly Mutation[] = [{ name: "as it is", apply: () => {} }, CHANGED];
 
 /**
- * Tries entries one after another.
+ * Tries entries one after another: as they are, and with each of their mutations.
  *
  * @param entries What to try.
  * @param announce Told of each call before it is made.
+ * @param all Whether slow calls are tried with all of their mutations.
  * @returns Counts and faults.
  */
 export async function tryEntries(
   entries: readonly Entry[],
   announce: (call: string) => void,
+  all: boolean,
 ): Promise<Tally> {
-  const tally: Tally = { entries: 0, tries: 0, errors: 0, results: 0, faults: [] };
-  let world = await World.open();
-  const attempt = async (entry: Entry, mutation: Mutation) => {
+  const tries = await Tries.open(announce);
+  for (const entry of entries) {
+    tries.tally.entries++;
+    for (const mutation of VALID) await tries.attempt(entry, mutation);
+    const list = await tries.mutationsOf(entry);
+    const most = all ? list.length : entry.tries ?? list.length;
+    for (const mutation of evenly(list, most)) await tries.attempt(entry, mutation);
+  }
+  return tries.end();
+}
+
+/**
+ * Tries random pairs of mutations of random entries.
+ *
+ * @param entries What to choose from.
+ * @param pairs How many tries, and the seed of the choice.
+ * @param announce Told of each call before it is made.
+ * @returns Counts and faults.
+ */
+export async function tryPairs(
+  entries: readonly Entry[],
+  { count, seed }: { readonly count: number; readonly seed: number },
+  announce: (call: string) => void,
+): Promise<Tally> {
+  const tries = await Tries.open(announce);
+  const seen = new Set<Entry>();
+  const lists = new Map<Entry, readonly Mutation[]>();
+  for (let i = 0; i < count; i++) {
+    const [which = 0, one = 0, other = 0] = philox4x32([i, 0, 0, 0], philoxKey(seed));
+    const entry = entries[which % entries.length]!;
+    const list = lists.get(entry) ?? await tries.mutationsOf(entry);
+    lists.set(entry, list);
+    await tries.attempt(entry, pairOf(list[one % list.length]!, list[other % list.length]!));
+    seen.add(entry);
+  }
+  tries.tally.entries = seen.size;
+  return tries.end();
+}
+
+/** So many of a list, from its whole length. */
+function evenly<T>(list: readonly T[], most: number): readonly T[] {
+  const count = Math.min(most, list.length);
+  return Array.from({ length: count }, (_, i) => list[Math.floor(i * list.length / count)]!);
+}
+
+/** Tries under way, and the world that they are made in. */
+class Tries {
+  readonly tally: Tally = { entries: 0, tries: 0, errors: 0, results: 0, faults: [] };
+
+  private constructor(private world: World, readonly announce: (call: string) => void) {}
+
+  static async open(announce: (call: string) => void): Promise<Tries> {
+    return new Tries(await World.open(), announce);
+  }
+
+  async attempt(entry: Entry, mutation: Mutation): Promise<void> {
+    const { tally, world } = this;
     const call = `${nameOf(entry)}: ${mutation.name}`;
-    announce(call);
+    this.announce(call);
     tally.tries++;
     try {
       const fault = await tryOnce(world, entry, mutation, tally);
       if (fault) tally.faults.push(`${call}: ${fault}`);
+      if (isClosed(world)) {
+        world.close();
+        this.world = await World.open();
+        return;
+      }
       const { inUse } = world.device.statistics();
       if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
       // Blocks are checked when a try ends; a device that found damage is not trusted again.
       tally.faults.push(`${call}: ${Deno.inspect(error).split("\n").slice(0, 4).join(" ")}`);
-      world = await World.open();
+      this.world = await World.open();
     }
-  };
-  for (const entry of entries) {
-    tally.entries++;
-    for (const mutation of VALID) await attempt(entry, mutation);
-    for (const mutation of await listMutations(world, entry)) await attempt(entry, mutation);
   }
-  world.close();
-  return tally;
+
+  async mutationsOf(entry: Entry): Promise<Mutation[]> {
+    const { world } = this;
+    using _scope = world.device.scope();
+    const list = mutationsOf(await entry.make(world), world, entry.object ? 1 : 0);
+    world.endTry();
+    return list;
+  }
+
+  end(): Tally {
+    this.world.close();
+    return this.tally;
+  }
+}
+
+function isClosed({ device }: World): boolean {
+  try {
+    device.statistics();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function nameOf({ of, variant }: Entry): string {
   return variant ? `${of} (${variant})` : of;
-}
-
-async function listMutations(world: World, entry: Entry): Promise<Mutation[]> {
-  using _scope = world.device.scope();
-  const list = mutationsOf(await entry.make(world), world, entry.object ? 1 : 0);
-  world.endTry();
-  return list;
 }
 
 async function tryOnce(
@@ -86,7 +156,7 @@ async function tryOnce(
       return faultOfError(given.error);
     }
     tally.results++;
-    return judge(entry, host, given.value);
+    return judge(entry, host, given.value, mutation);
   } finally {
     world.endTry();
   }
@@ -107,7 +177,12 @@ async function outcome(
   }
 }
 
-function judge(entry: Entry, host: readonly unknown[], value: unknown): string | null {
+function judge(
+  entry: Entry,
+  host: readonly unknown[],
+  value: unknown,
+  { isNonFinite = false }: Mutation,
+): string | null {
   let right;
   try {
     right = entry.right(...host);
@@ -115,7 +190,7 @@ function judge(entry: Entry, host: readonly unknown[], value: unknown): string |
     if (!(error instanceof Wrong)) return `no right value: ${error}; gave ${short(value)}`;
     return `gave ${short(value)} for ${error.message}`;
   }
-  return difference(value, right);
+  return difference(value, right, isNonFinite);
 }
 
 function short(value: unknown): string {

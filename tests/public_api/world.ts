@@ -9,6 +9,7 @@ import { elements, HostTensor } from "./entry.ts";
 export class World {
   readonly #known = new WeakMap<object, HostTensor>();
   readonly #disposables: Disposable[] = [];
+  readonly #home = Deno.cwd();
   #folder: string | null = null;
 
   private constructor(
@@ -40,9 +41,12 @@ export class World {
     return value;
   }
 
-  /** A folder for one try. */
+  /** A folder for one try, to which relative paths lead as well. */
   folder(): string {
-    this.#folder ??= Deno.makeTempDirSync({ prefix: "remoe-matrix-" });
+    if (this.#folder === null) {
+      this.#folder = Deno.makeTempDirSync({ dir: this.#home, prefix: "try-" });
+      Deno.chdir(this.#folder);
+    }
     return this.#folder;
   }
 
@@ -90,17 +94,39 @@ export class World {
     return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, this.toHost(v)]));
   }
 
-  /** Ends a try: what it opened is closed. */
+  /** Ends a try: what it opened is closed, and its folder must be. */
   endTry(): void {
     for (const value of this.#disposables.splice(0).reverse()) value[Symbol.dispose]();
-    if (this.#folder) Deno.removeSync(this.#folder, { recursive: true });
+    const folder = this.#folder;
+    if (folder === null) return;
     this.#folder = null;
+    Deno.chdir(this.#home);
+    const left = openFilesIn(folder);
+    Deno.removeSync(folder, { recursive: true });
+    if (left.length > 0) throw new Error(`left open: ${left.join(", ")}`);
   }
 
   /** Closes both devices. */
   close(): void {
     this.device.close();
     this.other.close();
+  }
+}
+
+/** The files below a folder that this process holds open, where the system says. */
+function openFilesIn(folder: string): string[] {
+  if (Deno.build.os !== "linux") return [];
+  const open = "/proc/self/fd";
+  return Array.from(Deno.readDirSync(open), ({ name }) => linkOf(`${open}/${name}`))
+    .filter((path) => path.startsWith(folder));
+}
+
+/** Where a link leads; the one that lists the folder is gone by then. */
+function linkOf(path: string): string {
+  try {
+    return Deno.readLinkSync(path);
+  } catch {
+    return "";
   }
 }
 

@@ -181,8 +181,8 @@ Deno.test("ranks that an operation does not take are refused with the shapes", a
   const wrong: Readonly<Record<string, () => unknown>> = {
     "matmul [] and": () => matmul(scalar, matrix),
     "matmul [2, 2] and [2]": () => matmul(matrix, vector),
-    "rmsNorm []": () => rmsNorm(scalar, vector),
-    "rmsNorm [2, 2] with weight [1, 2]": () => rmsNorm(matrix, device.ones([1, 2]) as Any),
+    "apply rmsNorm to []": () => rmsNorm(scalar, vector),
+    "apply rmsNorm to [2, 2] with weight [1, 2]": () => rmsNorm(matrix, device.ones([1, 2]) as Any),
     "embed tokens [1] with a table of shape [2]": () => embedding(vector, device.tokens([0])),
     "embed tokens [1, 1]": () => embedding(matrix, reshape(device.tokens([0]), [1, 1]) as Any),
     "rows of a scalar": () => rows(scalar, 0, 1),

@@ -19,7 +19,7 @@ Deno.test("a tensor whose scope has closed says so when it is used", async () =>
     dead = device.ones([2, 3]);
   }
   const alive = device.ones([2, 3]);
-  const uses = { relu: () => relu(dead), add: () => add(alive, dead) };
+  const uses = { "apply relu to": () => relu(dead), add: () => add(alive, dead) };
   for (const [operation, use] of Object.entries(uses)) {
     assertThrows(
       use,

@@ -14,6 +14,7 @@ import { BuildError, ensureKernels } from "../../kernels/build.ts";
 import { isThere } from "../../kernels/build_files.ts";
 import { KERNEL_CASES } from "../cases/mod.ts";
 import { openKernels } from "../kernels/open_library.ts";
+import { runTask } from "../run_task.ts";
 import { recordCalls } from "./recorded_calls.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -94,12 +95,4 @@ async function main(): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exitCode = await main();
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    console.error(error.message);
-    Deno.exitCode = 1;
-  }
-}
+if (import.meta.main) await runTask(main);

@@ -59,6 +59,6 @@ Deno.test("`executedFlops()` wants one count a layer", () => {
   assertThrows(
     () => executedFlops(model, moe, { sequences: 1, sequence: 8, rows: [8] }),
     RangeError,
-    "1 counts of routed rows for 4 layers",
+    "expected a count of rows for each of 4 layers",
   );
 });

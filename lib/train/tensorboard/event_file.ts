@@ -5,7 +5,7 @@
  */
 
 import { largest } from "../../extremes.ts";
-import { exists, onPath, writeAllSync } from "../files.ts";
+import { exists, onPath, OpenFile } from "../files.ts";
 import {
   encodeEvent,
   type EventBody,
@@ -22,7 +22,7 @@ const NAME = /^events\.out\.tfevents\.(\d+)\./;
 export class EventFile implements Disposable {
   /** The file. */
   readonly path: string;
-  readonly #file: Deno.FsFile;
+  readonly #file: OpenFile;
   readonly #now: () => number;
 
   /**
@@ -43,11 +43,7 @@ export class EventFile implements Disposable {
     );
     const seconds = Math.max(Math.floor(now() / 1000), last + 1);
     this.path = `${folder}/events.out.tfevents.${String(seconds).padStart(10, "0")}.remoe`;
-    this.#file = onPath(
-      "write",
-      this.path,
-      () => Deno.openSync(this.path, { write: true, createNew: true }),
-    );
+    this.#file = new OpenFile("write", this.path, { write: true, createNew: true });
     this.append(0, fileVersion());
     this.append(step, sessionStart());
   }
@@ -60,18 +56,17 @@ export class EventFile implements Disposable {
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   append(step: number, body: EventBody): void {
-    const record = encodeRecord(encodeEvent(this.#now() / 1000, step, body));
-    onPath("write", this.path, () => writeAllSync(this.#file, record));
+    this.#file.append(encodeRecord(encodeEvent(this.#now() / 1000, step, body)));
   }
 
   /** Waits until the events are on the disk. */
   flush(): void {
-    onPath("write", this.path, () => this.#file.syncSync());
+    this.#file.sync();
   }
 
   /** Closes the file. */
   [Symbol.dispose](): void {
-    this.#file.close();
+    this.#file[Symbol.dispose]();
   }
 }
 

@@ -4,11 +4,12 @@
  * @module
  */
 
-import { requireWhole } from "../../arguments.ts";
+import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
 import { requireConfig } from "../require.ts";
 import type { TrainConfig } from "../config.ts";
-import { isValidation, type MetricsLine, type MetricsSink, type StepMetrics } from "../metrics.ts";
-import type { Sample } from "../samples.ts";
+import type { MetricsSink } from "../metrics.ts";
+import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
+import { requireSample, type Sample } from "../samples.ts";
 import { histogram, scalar, summary, text } from "./event.ts";
 import { EventFile } from "./event_file.ts";
 import { layerName, type Scalar, stepScalars, validationScalars } from "./tags.ts";
@@ -56,11 +57,18 @@ export class TensorBoardSink implements MetricsSink {
    * @param folder The folder of event files; made where it is missing.
    * @param config The run's configuration, shown as a text.
    * @param options Where the run goes on, and the clock.
+   * @throws {ConfigError} The configuration is not whole.
+   * @throws {TypeError} Another argument is of another kind than it should be.
+   * @throws {FileError} The file cannot be made.
    */
   constructor(folder: string, config: TrainConfig, options: TensorBoardOptions = {}) {
-    const { from = 0, now = Date.now } = options;
+    const operation = "open an event file";
+    requirePath(operation, "folder", folder);
     requireConfig(config);
-    requireWhole("open an event file", "from", from);
+    requireOptions(operation, options);
+    const { from = 0, now = Date.now } = options;
+    requireWhole(operation, "from", from);
+    requireFunction(operation, "now", now);
     this.#config = config;
     this.#histogramEvery = Math.ceil(config.steps / HISTOGRAMS);
     this.#file = new EventFile(folder, from + 1, now);
@@ -71,8 +79,11 @@ export class TensorBoardSink implements MetricsSink {
    * Appends a line's figures.
    *
    * @param line The figures.
+   * @throws {TypeError} It is no line of figures.
+   * @throws {FileError} They cannot be written.
    */
   write(line: MetricsLine): void {
+    requireLine(this.#file.path, line);
     const { router } = this.#config.moe;
     if (isValidation(line)) return this.#append(line.step, validationScalars(line));
     this.#append(line.step, stepScalars(line, router));
@@ -83,8 +94,12 @@ export class TensorBoardSink implements MetricsSink {
    * Appends a text drawn from the model.
    *
    * @param sample The text and its step.
+   * @throws {TypeError} It is none.
+   * @throws {RangeError} Its step is none.
+   * @throws {FileError} It cannot be written.
    */
   writeSample(sample: Sample): void {
+    requireSample(this.#file.path, sample);
     this.#file.append(sample.step, summary([text("sample", asCode(sample.text))]));
   }
 

@@ -7,7 +7,7 @@
 import { largest } from "../../extremes.ts";
 import { visibleName } from "../../visible.ts";
 import type { RouterName } from "../config.ts";
-import type { StepMetrics, ValidationMetrics } from "../metrics.ts";
+import type { StepMetrics, ValidationMetrics } from "../metrics_line.ts";
 
 /** A number by its tag: up to the first slash the group, then the chart. */
 export interface Scalar {

@@ -5,10 +5,18 @@ import { drawToken } from "@remoe/remoe/generate";
 import { philox } from "../../cases/reference/philox.ts";
 import { demand, type Entry } from "../entry.ts";
 
-const TOKENS = Array.from({ length: 12 }, (_, i) => (5 * i + 3) % 11);
-const stream = () => data.memoryStream(Uint16Array.from(TOKENS));
+/** Tokens of a vocabulary of 11. */
+export const TOKENS = Array.from({ length: 12 }, (_, i) => (5 * i + 3) % 11);
+/** A stream of them. */
+export const stream = () => data.memoryStream(Uint16Array.from(TOKENS));
 
-function demandWhole(value: unknown, name: string, least = 0, most = Number.MAX_SAFE_INTEGER) {
+/** Refuses what is no whole number in a range. */
+export function demandWhole(
+  value: unknown,
+  name: string,
+  least = 0,
+  most = Number.MAX_SAFE_INTEGER,
+) {
   const isWhole = Number.isSafeInteger(value) && value as number >= least &&
     value as number <= most;
   demand(isWhole, `${name} ${Deno.inspect(value)}`);
@@ -155,13 +163,14 @@ const streams: readonly Entry[] = [
   },
 ];
 
-function demandBatches(options: unknown): asserts options is Record<string, number> {
+/** Refuses a length that no row of the stream has. */
+export function demandBatches(options: unknown): asserts options is Record<string, number> {
   demandObject(options);
   demandWhole(options.sequence, "sequence", 1, TOKENS.length - 1);
 }
 
 /** Whether each row is a stretch of the tokens, and its targets the one after it. */
-function areStretches({ rows, sequence, tokens, targets }: data.Batch): boolean {
+export function areStretches({ rows, sequence, tokens, targets }: data.Batch): boolean {
   const text = TOKENS.join();
   return Array.from({ length: rows }, (_, row) => {
     const start = row * sequence;
@@ -324,8 +333,7 @@ const drawing: readonly Entry[] = [
       demand(Number.isFinite(temperature) && temperature >= 0, "temperature");
       demand(Number.isInteger(topK) && topK > 0, "topK");
       demand(typeof topP === "number" && topP > 0 && topP <= 1, "topP");
-      // The cut to one token leaves the likeliest alone; a temperature beyond fp32 the first.
-      if (temperature > 1e38) return 0;
+      // The cut to one token leaves the likeliest alone, whatever the temperature is.
       return 1;
     },
   },

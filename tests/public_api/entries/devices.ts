@@ -111,7 +111,7 @@ const made: readonly Entry[] = [
     right: (_, shape, options = {}) => {
       demandOptions(options);
       const { low = 0, high = 1 } = options;
-      demand(low as number < (high as number), "bounds");
+      demand(low as number <= (high as number), "bounds");
       return drawn("uniform", shape, low, high);
     },
     object: true,
@@ -271,7 +271,7 @@ const own: readonly Entry[] = [
     call: recompute,
     right: (body, x, y) => {
       demand(typeof body === "function", "body");
-      return broadcast((a, b) => a * b)(x, y);
+      return broadcast((a, b) => a * b, Math.imul)(x, y);
     },
   },
   {
@@ -286,8 +286,9 @@ const own: readonly Entry[] = [
       const { step = 0.01, samples = 64 } = options as { step?: number; samples?: number };
       demand(Number.isFinite(step) && step > 0, "step");
       demand(Number.isInteger(samples) && samples > 0, "samples");
-      // A difference over a longer way than fp32 holds says nothing.
-      return step < 2 ** 12;
+      // A difference over a longer way than fp32 holds says nothing, nor does one of infinities.
+      const isFinite = inputs.every(({ data }) => data.every(Number.isFinite));
+      return step < 2 ** 12 && isFinite;
     },
   },
 ];

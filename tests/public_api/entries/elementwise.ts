@@ -28,26 +28,35 @@ function source(index: number, out: readonly number[], shape: readonly number[])
   return place;
 }
 
-/** An operation of two tensors whose shapes are broadcast. */
-export function broadcast(f: (a: number, b: number) => number) {
+type Binary = (a: number, b: number) => number;
+
+/**
+ * An operation of two tensors whose shapes are broadcast.
+ *
+ * @param f Of fractions.
+ * @param integers Of integers, which wrap around; without it they are refused.
+ */
+export function broadcast(f: Binary, integers?: Binary) {
+  const dtypes: readonly DType[] = integers ? [...FLOATS, "i32"] : FLOATS;
   return (a: unknown, b: unknown): HostTensor => {
-    demandTensor(a, FLOATS);
-    demandTensor(b, FLOATS);
+    demandTensor(a, dtypes);
+    demandTensor(b, dtypes);
     demand(a.dtype === b.dtype, `${a.dtype} and ${b.dtype}`);
     const shape = broadcastShape(a.shape, b.shape);
+    const of = a.dtype === "i32" ? integers! : f;
     const data = Array.from(
       { length: elements(shape) },
-      (_, i) => f(a.data[source(i, shape, a.shape)]!, b.data[source(i, shape, b.shape)]!),
+      (_, i) => of(a.data[source(i, shape, a.shape)]!, b.data[source(i, shape, b.shape)]!),
     );
     return new HostTensor(a.dtype, shape, data);
   };
 }
 
-const BINARY: Record<string, (a: number, b: number) => number> = {
-  add: (a, b) => a + b,
-  subtract: (a, b) => a - b,
-  multiply: (a, b) => a * b,
-  divide: (a, b) => a / b,
+const BINARY: Record<string, [f: Binary, integers?: Binary]> = {
+  add: [(a, b) => a + b, (a, b) => (a + b) | 0],
+  subtract: [(a, b) => a - b, (a, b) => (a - b) | 0],
+  multiply: [(a, b) => a * b, Math.imul],
+  divide: [(a, b) => a / b],
 };
 
 const SHAPES: readonly [readonly number[], readonly number[]][] = [
@@ -66,7 +75,7 @@ const binary: Entry[] = Object.entries(BINARY).flatMap(([of, f]) =>
     variant: `[${a}] and [${b}]`,
     make: (w) => [w.f32(a), w.f32(b)],
     call: functions[of]!,
-    right: broadcast(f),
+    right: broadcast(...f),
   }))
 );
 
@@ -76,7 +85,7 @@ const UNARY: Record<string, (x: number, parameter: number) => number> = {
   exp: Math.exp,
   log: Math.log,
   negate: (x) => -x,
-  relu: (x) => x > 0 ? x : 0,
+  relu: (x) => x > 0 || Number.isNaN(x) ? x : 0,
   sigmoid,
   silu: (x) => x * sigmoid(x),
   sqrt: Math.sqrt,

@@ -166,7 +166,11 @@ const rowwise: readonly Entry[] = [
       demand(h.shape.length === 2 && h.shape[1]! % 2 === 0, "shape");
       const width = h.shape[1]! / 2;
       const y = rowsOf(h, 2 * width).flatMap((row) =>
-        row.slice(0, width).map((gate, i) => gate / (1 + Math.exp(-gate)) * row[width + i]!)
+        row.slice(0, width).map((gate, i) => {
+          // silu is 0 in fp32 from here on, down to -Infinity.
+          const g = Math.max(gate, -87);
+          return g / (1 + Math.exp(-g)) * row[width + i]!;
+        })
       );
       return f32([h.shape[0]!, width], y);
     },

@@ -1,10 +1,11 @@
-/** Routers, MoE layers, the step's state and the optimizer. @module */
+/** Routers and MoE layers. @module */
 
 import * as remoe from "@remoe/remoe";
+import { softmax } from "../../cases/reference/reduction.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
-import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
+import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
-import { built, demandPositive, demandSizes, weightsOf } from "./layers.ts";
+import { built, demandPositive, demandRows, demandSizes, weightsOf } from "./layers.ts";
 import { product } from "./products.ts";
 
 const SIZES = { hidden: 4, experts: 3, active: 2 };
@@ -37,7 +38,7 @@ function relu(w: World): remoe.ReluRouter {
 }
 
 const routers: readonly Entry[] = [
-  built({
+  ...built({
     of: "ReluRouter",
     options: () => ({
       ...SIZES,
@@ -57,7 +58,7 @@ const routers: readonly Entry[] = [
       return { [name ?? "gate.weight"]: [hidden, experts] };
     },
   }),
-  built({
+  ...built({
     of: "TopKRouter",
     options: () => ({ ...SIZES, balanceCoefficient: 0.01, renormalize: true, name: "g" }),
     build: (device, options) => new remoe.TopKRouter(device, options),
@@ -87,19 +88,37 @@ const routers: readonly Entry[] = [
     right: (_, x) => {
       const { shape, data } = logits(x);
       const experts = SIZES.experts;
-      const gates = data.map((logit, i) => {
-        const row = data.slice(i - (i % experts), i - (i % experts) + experts);
-        const total = row.reduce((sum, other) => sum + Math.exp(other), 0);
-        // Of equal logits the expert that comes first.
+      const shares = [...softmax(Float64Array.from(data), experts)];
+      const gates = shares.map((share, i) => {
+        const row = shares.slice(i - (i % experts), i - (i % experts) + experts);
+        // Of equal shares, and of those that are NaN, the expert that comes first.
         const before = row.filter((other, e) =>
-          other > logit || (other === logit && e < i % experts)
+          other > share || (!(other < share) && e < i % experts)
         );
-        return before.length < SIZES.active ? Math.exp(logit) / total : 0;
+        return before.length < SIZES.active ? share : 0;
       });
       return right(f32(shape, gates));
     },
     object: true,
   },
+  {
+    of: "DenseRouter.route",
+    make: (w) => [new remoe.DenseRouter(w.device, SIZES), w.f32([5, 4])],
+    call: (router, x) => routed(router.route(x)),
+    right: (_, x) => {
+      demandRows(x, SIZES.hidden);
+      const shape = [x.shape[0]!, SIZES.experts];
+      return right(f32(shape, Array(elements(shape)).fill(1)));
+    },
+    object: true,
+  },
+  ...[remoe.ReluRouter, remoe.TopKRouter].map((Router): Entry => ({
+    of: `${Router.name}.weight`,
+    make: (w) => [w.layer(new Router(w.device, SIZES))],
+    call: (router) => router.weight,
+    right: () => f32([4, 3], weights([4, 3])),
+    object: true,
+  })),
   {
     of: "ReluRouter.adapt",
     make: (w) => [relu(w), 0.1],
@@ -118,6 +137,19 @@ const routers: readonly Entry[] = [
     object: true,
   },
   {
+    of: "new DenseRouter",
+    make: (w) => [w.device, { hidden: 4, experts: 3 }],
+    call: (device, options) => {
+      using router = new remoe.DenseRouter(device, options);
+      return [router.hidden, router.experts, router.active];
+    },
+    right: (device, options) => {
+      demand(device instanceof remoe.Device, "no device");
+      demandSizes(options, "hidden", "experts");
+      return [options.hidden, options.experts, options.experts];
+    },
+  },
+  {
     of: "routingOf",
     make: (w) => [w.tensor("f32", [2, 3], [0, 0.5, 1, 0, 0, 2]), { active: 1.5 }],
     call: (gates, options) => routed(remoe.routingOf(gates, options)),
@@ -130,6 +162,75 @@ const routers: readonly Entry[] = [
       return right(gates);
     },
   },
+];
+
+/** A router of a user's own: every token goes to the first expert. */
+function first(w: World): Record<string, unknown> {
+  const { device } = w;
+  return {
+    hidden: 4,
+    experts: 3,
+    active: 1,
+    route: ({ shape: [tokens] }: remoe.Tensor) =>
+      remoe.routingOf(device.from(Array(tokens).fill([1, 0, 0]).flat(), [tokens!, 3])),
+    parameters: () => [],
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function moeShapes({ router, hidden, width, layer = 0, kept, name = "experts" }: MoeOptions) {
+  demand(typeof router === "object" && router !== null, "router");
+  for (const method of ["route", "parameters"]) {
+    demand(typeof router[method] === "function", method);
+  }
+  demandSizes(router, "experts");
+  demand(router.hidden === hidden, "hidden");
+  demand(Number.isInteger(layer) && layer >= 0 && layer < 2, "layer");
+  if (kept !== undefined) {
+    demand(typeof kept === "object" && kept !== null, "kept");
+    demand(kept.rows === Infinity || (Number.isInteger(kept.rows) && kept.rows >= 0), "rows");
+  }
+  const { experts } = router as { experts: number };
+  return { [`${name}.w1`]: [experts, hidden, 2 * width], [`${name}.w2`]: [experts, width, hidden] };
+}
+
+interface MoeOptions {
+  router: Record<string, unknown>;
+  hidden: number;
+  width: number;
+  layer?: number;
+  kept?: { rows: number };
+  name?: string;
+}
+
+const layers: readonly Entry[] = [
+  ...built({
+    of: "MoE",
+    options: (w) => ({
+      router: w.using(new remoe.DenseRouter(w.device, SIZES)),
+      hidden: 4,
+      width: 2,
+      deviation: 0.1,
+      outputDeviation: 0.2,
+      name: "e",
+      state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+      layer: 1,
+      kept: { rows: 4 },
+    }),
+    build: (device, options) => new remoe.MoE(device, options),
+    sizes: ["hidden", "width"],
+    shapes: moeShapes,
+    needs: ["router"],
+  }),
+  ...built({
+    variant: "with a router of one's own",
+    of: "MoE",
+    options: (w) => ({ router: first(w), hidden: 4, width: 2 }),
+    build: (device, options) => new remoe.MoE(device, options),
+    sizes: ["hidden", "width"],
+    shapes: moeShapes,
+    needs: ["router"],
+  }),
   {
     of: "MoE.forward",
     make: (w) => [
@@ -149,103 +250,5 @@ const routers: readonly Entry[] = [
   },
 ];
 
-function state(w: World): remoe.StepState {
-  return w.using(new remoe.StepState(w.device, { layers: 2, experts: 3, lambda: 0.25 }));
-}
-
-function demandNumber(value: unknown, name: string): void {
-  demand(Number.isFinite(value), name);
-}
-
-const states: readonly Entry[] = [
-  {
-    of: "new StepState",
-    make: (w) => [w.device, { layers: 2, experts: 3, lambda: 0.25 }],
-    call: (device, options) => {
-      using made = new remoe.StepState(device, options);
-      const layers = made.read().layers.map(({ counts }) => [...counts]);
-      return { lambda: made.lambda, layers };
-    },
-    right: (device, options = {}) => {
-      demand(device instanceof remoe.Device, "device");
-      const { layers = 1, experts = 1, lambda = 1e-8 } = options ?? {};
-      demandSizes({ layers, experts }, "layers", "experts");
-      demandPositive({ lambda }, "lambda");
-      return { lambda, layers: Array(layers).fill(Array(experts).fill(0)) };
-    },
-  },
-  {
-    of: "StepState.setLambda",
-    make: (w) => [state(w), 0.75],
-    call: (made, lambda) => (made.setLambda(lambda), made.lambda),
-    right: (_, lambda) => (demandPositive({ lambda: lambda ?? NaN }, "lambda"), lambda),
-    object: true,
-  },
-  {
-    of: "StepState.lambda",
-    make: (w) => [state(w)],
-    call: (made) => made.lambda,
-    right: () => 0.25,
-    object: true,
-  },
-  {
-    of: "StepState.begin",
-    make: (w) => [state(w)],
-    call: (made) => (made.begin(), made.read().loss),
-    right: () => 0,
-    object: true,
-  },
-  {
-    of: "StepState.addLoss",
-    make: (w) => [state(w), w.tensor("f32", [], [3]), 0.5],
-    call: (made, loss, share) => (made.addLoss(loss, share), made.read().loss),
-    right: (_, loss, share) => {
-      demandTensor(loss);
-      demand(loss.data.length === 1, "a scalar");
-      demandNumber(share, "share");
-      return loss.data[0]! * share;
-    },
-    object: true,
-  },
-];
-
-function parameters(w: World): remoe.Parameter[] {
-  return [[2], [1, 2]].map((shape) =>
-    w.using(w.device.parameter(shape, { mean: 1, deviation: 0, decay: false }))
-  );
-}
-
-const optimizers: readonly Entry[] = [
-  {
-    of: "new AdamW",
-    make: (w) => [
-      w.device,
-      parameters(w),
-      { lr: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, clip: 1 },
-    ],
-    call: (device, list, options) => {
-      using optimizer = new remoe.AdamW(device, list, options);
-      using tape = device.record();
-      tape.backward(remoe.sum(list[0]));
-      optimizer.step();
-      const { steps } = optimizer;
-      return remoe.read(list[0]).then((values) => ({ steps, values: [...values] }));
-    },
-    right: (device, list, options = {}) => {
-      demand(device instanceof remoe.Device, "device");
-      demand(Array.isArray(list) && list.length > 0 && new Set(list).size === list.length, "list");
-      demand(typeof options === "object" && options !== null, "options");
-      const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
-      const { weightDecay = 0.01, clip = 1 } = options;
-      demandPositive({ lr, epsilon, weightDecay, clip }, "lr", "epsilon", "weightDecay", "clip");
-      for (const beta of [beta1, beta2]) demand(beta >= 0 && beta < 1, "beta");
-      // The first step of Adam goes by the learning rate, whatever the gradient's size.
-      const gradient = clip > 0 ? Math.min(1, clip / Math.SQRT2) : 1;
-      const moved = 1 - lr * gradient / (gradient + epsilon);
-      return { steps: 1, values: [moved, moved] };
-    },
-  },
-];
-
-/** Routers to optimizers. */
-export const training: readonly Entry[] = [...routers, ...states, ...optimizers];
+/** Routers and MoE layers. */
+export const mixtures: readonly Entry[] = [...routers, ...layers];

@@ -34,7 +34,8 @@ const schedules: readonly Entry[] = [
       if (step < warmup!) return lr! * step / warmup!;
       const done = steps! > warmup! ? Math.min(1, (step - warmup!) / (steps! - warmup!)) : 0;
       const least = lr! * final_ratio!;
-      return least + (lr! - least) * Math.cos(Math.PI * done / 2) ** 2;
+      const share = Math.cos(Math.PI * done / 2) ** 2;
+      return lr! * share + least * (1 - share);
     },
   },
   {
@@ -68,13 +69,25 @@ const sizes: readonly Entry[] = [
   {
     of: "countParameters",
     make: () => [{ ...NANO.model, ...MODEL }, { ...NANO.moe }],
-    call: (model, moe) => train.countParameters(model, moe).attention,
+    call: train.countParameters,
     right: (model, moe) => {
       demandObject(model);
       demandObject(moe);
-      const { layers, hidden, heads, groups } = model as typeof MODEL;
-      demandWhole({ layers, hidden, heads, groups }, 1);
-      return layers * hidden * (hidden + 2 * groups * hidden / heads + hidden);
+      const { layers, hidden, heads, groups, ffn, vocabulary } = model as typeof MODEL;
+      const { experts, active, granularity, router } = moe as unknown as typeof NANO.moe;
+      demandWhole({ layers, hidden, heads, groups, ffn, vocabulary }, 1);
+      demandWhole({ experts, active, granularity }, 1);
+      const ofRouter = router === "dense" ? 0 : hidden * experts * granularity;
+      const ofExpert = 3 * hidden * ffn;
+      const counts = {
+        embeddings: 2 * vocabulary * hidden,
+        attention: layers * hidden * (hidden + 2 * groups * hidden / heads + hidden),
+        routers: layers * ofRouter,
+        norms: hidden + layers * 2 * hidden,
+      };
+      const shared = Object.values(counts).reduce((sum, count) => sum + count, 0);
+      const [all, used] = [experts, active].map((count) => layers * count * ofExpert);
+      return { ...counts, experts: all, total: shared + all!, active: shared + used! };
     },
   },
   {

@@ -1,0 +1,103 @@
+/** What routers with logits `x W` share: their weights, what they write, and their gradients. @module */
+
+import { fillNormal } from "../autograd/made_tensors.ts";
+import { gemm } from "../autograd/matmul.ts";
+import { ParameterTensor } from "../autograd/parameter.ts";
+import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { operands } from "../tensor/operands.ts";
+import { recordNode } from "../tensor/recorder.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { requireStates } from "./router_input.ts";
+
+/** The weights of a router, whose shape holds its sizes. */
+export type RouterWeight<H extends number, E extends number> = ParameterTensor<readonly [H, E]>;
+
+/** Random weights. */
+export function makeRouterWeight<H extends number, E extends number>(
+  memory: DeviceMemory,
+  name: string,
+  shape: readonly [H, E],
+  deviation: number,
+): RouterWeight<H, E> {
+  using made = new DisposableStack();
+  const weight = made.use(ParameterTensor.make(memory, name, shape, true));
+  fillNormal(weight, 0, deviation);
+  made.move();
+  return weight;
+}
+
+/** Hidden states that fit, and what the kernel of a router writes for them. */
+export interface RouterBuffers<T extends number, E extends number> {
+  readonly states: DeviceTensor<"f32">;
+  readonly gates: DeviceTensor<"f32", readonly [T, E]>;
+  /** Tokens of each expert. */
+  readonly counts: DeviceTensor<"i32", readonly [E]>;
+  /** Of each expert, over tokens: its gates or its probabilities. */
+  readonly sums: DeviceTensor<"f32", readonly [E]>;
+}
+
+/** Checks hidden states and makes room for their gates. */
+export function routerBuffers<T extends number, H extends number, E extends number>(
+  operation: string,
+  x: Tensor<"f32", readonly [T, H]>,
+  weight: RouterWeight<H, E>,
+): RouterBuffers<T, E> {
+  const [states] = operands(`${operation} with`, x, weight);
+  const [hidden, experts] = weight.shape;
+  requireStates(operation, states, hidden, weight);
+  const { memory, shape: [tokens] } = states;
+  return {
+    states,
+    gates: memory.allocate("f32", [tokens, experts] as const),
+    counts: memory.allocate("i32", [experts] as const),
+    sums: memory.allocate("f32", [experts] as const),
+  };
+}
+
+/**
+ * Puts a linear router on the tape: `toLogits` turns the gradient of the gates into that of
+ * the logits, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
+ */
+export function recordLinearRouter(
+  operation: string,
+  x: DeviceTensor,
+  weight: ParameterTensor,
+  gates: DeviceTensor,
+  saved: readonly DeviceTensor[],
+  toLogits: (dlogits: DeviceTensor, dgates: DeviceTensor) => void,
+): void {
+  const [tokens = 0, experts = 0] = gates.shape;
+  const hidden = x.size / tokens;
+  recordNode({
+    operation,
+    inputs: [x, weight],
+    outputs: [gates],
+    saved: [x, gates, ...saved],
+    backward(gradients) {
+      const dgates = gradients.of(gates);
+      if (dgates === null) return;
+      const dlogits = x.memory.allocate("f32", gates.shape);
+      toLogits(dlogits, dgates);
+      const dx = gradients.into(x);
+      if (dx) {
+        gemm(dx.tensor, dlogits, weight, {
+          transposeB: true,
+          m: tokens,
+          n: hidden,
+          k: experts,
+          beta: dx.accumulate,
+        });
+      }
+      const dw = gradients.into(weight);
+      if (dw) {
+        gemm(dw.tensor, x, dlogits, {
+          transposeA: true,
+          m: hidden,
+          n: experts,
+          k: tokens,
+          beta: dw.accumulate,
+        });
+      }
+    },
+  });
+}

@@ -1,0 +1,92 @@
+/** Embedding, blocks and last norm of a language model. @module */
+
+import { requireWhole, shown } from "../arguments.ts";
+import type { Device } from "../autograd/device.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { ShapeMismatchError } from "../errors.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { Embedding } from "./embedding.ts";
+import type { ModelSettings } from "./language_model_options.ts";
+import type { LayerCache } from "./layer_cache.ts";
+import { RmsNorm } from "./rms_norm.ts";
+import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
+
+/** All of a language model but its head: tokens in, hidden states out. */
+export class Decoder implements Disposable {
+  readonly #embedding: Embedding;
+  readonly #blocks: readonly TransformerBlock[];
+  readonly #norm: RmsNorm;
+  readonly #owned: DisposableStack;
+
+  /** Makes one with random weights. */
+  constructor(device: Device, settings: ModelSettings) {
+    const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5 } = settings;
+    using made = new DisposableStack();
+    this.#embedding = made.use(
+      new Embedding(device, { vocabulary, hidden, deviation, name: "model.embed_tokens.weight" }),
+    );
+    this.#blocks = Array.from(
+      { length: layers },
+      (_, layer) => made.use(makeBlock(device, settings, layer)),
+    );
+    this.#norm = made.use(
+      new RmsNorm(device, { hidden, epsilon: normEpsilon, name: "model.norm.weight" }),
+    );
+    this.#owned = made.move();
+  }
+
+  /** Final hidden states, normalised, of whole sequences, one after the other. */
+  states<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    sequence: number,
+    cached?: Pick<LayerCache, "cache" | "isPrefill">,
+  ): Tensor<"f32", readonly [T, number]> {
+    const count = tokenCount(tokens);
+    requireWhole("run a language model", "sequence", sequence, { least: 1 });
+    if (count % sequence !== 0) {
+      throw new ShapeMismatchError(
+        `Cannot run a language model on tokens of shape ${showShape(tokens.shape)}: ` +
+          `it needs whole sequences of ${sequence}, one after the other`,
+      );
+    }
+    let x = this.#embedding.forward(tokens);
+    for (const [layer, block] of this.#blocks.entries()) {
+      x = block.forward(x, sequence, cached && { ...cached, layer });
+    }
+    return this.#norm.forward(x);
+  }
+
+  /** What training changes, in the order of the layers. */
+  *parameters(): Iterable<Parameter> {
+    yield* this.#embedding.parameters();
+    for (const block of this.#blocks) yield* block.parameters();
+    yield* this.#norm.parameters();
+  }
+
+  /** Frees all weights. */
+  [Symbol.dispose](): void {
+    this.#owned.dispose();
+  }
+}
+
+/** How many tokens there are, if they are in a row. */
+export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
+  if (tokens?.shape?.length === 1) return tokens.shape[0];
+  const given = tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens);
+  throw new ShapeMismatchError(
+    `Cannot run a language model on tokens ${given}: it needs a tensor with one axis`,
+  );
+}
+
+function makeBlock(device: Device, settings: ModelSettings, layer: number): TransformerBlock {
+  const feedForward = settings.feedForward(layer);
+  requireFeedForward("build a language model", feedForward);
+  // The block's, once it is made.
+  using pending = new DisposableStack();
+  pending.use(feedForward);
+  const name = `model.layers.${layer}`;
+  const block = new TransformerBlock(device, { ...settings, feedForward, name });
+  pending.move();
+  return block;
+}

@@ -1,0 +1,39 @@
+/** A layer's part of a cache, and the check that a cache fits a model. @module */
+
+import { shown } from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
+import { KeyValueCache, type ModelSizes, modelSizesOf } from "./key_value_cache.ts";
+
+/** A layer's part of a cache, and whether the tokens at hand are the first. */
+export interface LayerCache {
+  /** The cache. */
+  readonly cache: KeyValueCache;
+  /** Which layer. */
+  readonly layer: number;
+  /** Whole sequences from their start, else one token each. */
+  readonly isPrefill: boolean;
+}
+
+/**
+ * Refuses what is no cache, or one for a model of other sizes: it would keep other columns. A single
+ * layer gives no number of layers.
+ */
+export function requireCacheFor(
+  operation: string,
+  model: Omit<ModelSizes, "layers"> & Partial<ModelSizes>,
+  cache: unknown,
+): void {
+  if (!(cache instanceof KeyValueCache)) {
+    throw new TypeError(
+      `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
+    );
+  }
+  const { layers, groups, headDim } = modelSizesOf(cache);
+  const { layers: wanted = layers } = model;
+  if (layers === wanted && groups === model.groups && headDim === model.headDim) return;
+  throw new ConfigError(
+    `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +
+      `${headDim}: the model has ${wanted}, ${model.groups} and ${model.headDim}; ` +
+      `model.openCache() makes one that fits`,
+  );
+}

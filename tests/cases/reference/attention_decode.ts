@@ -1,0 +1,63 @@
+import { logSumExp } from "./reduction.ts";
+import { rope } from "./rope.ts";
+
+/** Sizes of attention with one token. */
+export interface DecodeSizes {
+  /** Query heads. */
+  readonly heads: number;
+  /** Key and value heads. */
+  readonly groups: number;
+  /** Columns of one head. */
+  readonly headDim: number;
+  /** Base of the rotary angles. */
+  readonly ropeBase: number;
+}
+
+/**
+ * Attention of one new token: its queries and key are turned, its key and value kept in the cache.
+ *
+ * @param qkv Its columns [q heads | k groups | v groups], maybe more, turned in place.
+ * @param cache Keys and values of its sequence, [capacity, 2*groups*headDim].
+ * @param length Tokens of the sequence before it.
+ * @param sizes The sizes.
+ * @returns [heads*headDim].
+ */
+export function decodeToken(
+  qkv: Float64Array,
+  cache: Float64Array,
+  length: number,
+  { heads, groups, headDim, ropeBase }: DecodeSizes,
+): Float64Array {
+  qkv.set(rope(qkv, {
+    rows: 1,
+    stride: qkv.length,
+    sequence: 1,
+    heads: heads + groups,
+    headDim,
+    base: ropeBase,
+    offset: length,
+  }));
+  const row = 2 * groups * headDim;
+  cache.set(qkv.subarray(heads * headDim, heads * headDim + row), length * row);
+  const out = new Float64Array(heads * headDim);
+  for (let head = 0; head < heads; head++) {
+    const key = Math.floor(head / (heads / groups)) * headDim;
+    const value = key + groups * headDim;
+    const at = (position: number, column: number) => cache[position * row + column]!;
+    const scores = Float64Array.from({ length: length + 1 }, (_, position) => {
+      let score = 0;
+      for (let d = 0; d < headDim; d++) {
+        score += qkv[head * headDim + d]! * at(position, key + d);
+      }
+      return score / Math.sqrt(headDim);
+    });
+    const normalizer = logSumExp(scores);
+    for (let d = 0; d < headDim; d++) {
+      out[head * headDim + d] = scores.reduce(
+        (sum, score, position) => sum + Math.exp(score - normalizer) * at(position, value + d),
+        0,
+      );
+    }
+  }
+  return out;
+}

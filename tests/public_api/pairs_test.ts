@@ -1,0 +1,35 @@
+/**
+ * Pairs of mutations: some here; `REMOE_FUZZ_RUNS=20000` tries as many, and every mutation of calls
+ * that are slow.
+ */
+import { assertEquals } from "@std/assert";
+import { effort } from "../fuzz/effort.ts";
+import { areas } from "./entries/mod.ts";
+import { ALL, tryArea } from "./run_child.ts";
+
+const FEW = 300;
+const { numRuns: count = FEW, seed = 1 } = effort<unknown>(FEW);
+const isLong = count > FEW;
+const seconds = isLong ? 7200 : 120;
+
+Deno.test("pairs of mutations mislead no call", async (test) => {
+  const { entries, tries, errors, results, faults } = await tryArea(ALL, {
+    pairs: { count, seed },
+    seconds,
+  });
+  const size = `${entries} entries, ${tries} pairs of seed ${seed}: ${errors} refused, ` +
+    `${results} results right`;
+  await test.step(size, () => assertEquals(faults.join("\n"), ""));
+});
+
+for (const [area, entries] of Object.entries(areas)) {
+  if (entries.every(({ tries }) => tries === undefined)) continue;
+  Deno.test({
+    name: `no mutation misleads the slow calls of ${area}`,
+    ignore: !isLong,
+    fn: async () => {
+      const { faults } = await tryArea(area, { all: true, seconds });
+      assertEquals(faults.join("\n"), "");
+    },
+  });
+}

@@ -1,0 +1,164 @@
+/** A small configuration, and what the documentation says that one may hold. @module */
+
+import { demand } from "./entry.ts";
+
+type Allows = (value: unknown) => boolean;
+type Keys = Readonly<Record<string, Allows>>;
+
+const whole = (least: number, most = 2 ** 31 - 1): Allows => (value) =>
+  Number.isInteger(value) && value as number >= least && value as number <= most;
+const finite = (fits: (value: number) => boolean): Allows => (value) =>
+  typeof value === "number" && Number.isFinite(value) && fits(value);
+const oneOf = (...values: unknown[]): Allows => (value) => values.includes(value);
+const above = (least: number): Allows => finite((value) => value > least);
+const from = (least: number, most = Infinity): Allows =>
+  finite((value) => value >= least && value <= most);
+const share = finite((value) => value >= 0 && value < 1);
+const text: Allows = (value) => typeof value === "string";
+const isPath = (value: unknown): value is string =>
+  typeof value === "string" && value !== "" && !value.includes("\0");
+const path: Allows = (value) => value === null || isPath(value);
+const paths: Allows = (value) => Array.isArray(value) && Array.from(value).every(isPath);
+
+const TOP: Keys = {
+  preset: oneOf("pico", "nano", "tiny", "182m", "469m", "978m"),
+  steps: whole(1),
+  seed: whole(0, Number.MAX_SAFE_INTEGER),
+  device: oneOf("auto", "cpu", "cuda"),
+  threads: whole(0, 4096),
+  out: path,
+};
+
+const SECTIONS: Readonly<Record<string, Keys>> = {
+  model: {
+    ...{ layers: whole(1, 10_000), hidden: whole(2), heads: whole(1), groups: whole(1) },
+    ...{ ffn: whole(1), vocabulary: whole(0), init_std: above(0), rope_base: above(1) },
+    norm_epsilon: above(0),
+  },
+  moe: {
+    ...{ router: oneOf("dense", "topk", "relu"), balance: oneOf("load", "plain", "none") },
+    ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
+    ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
+    ...{ balance_coefficient: from(0), renormalize: oneOf(true, false) },
+  },
+  data: {
+    ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
+    ...{ batch: whole(1), sequence: whole(1), micro_batch: whole(1) },
+    validation_fraction: finite((value) => value > 0 && value <= 0.5),
+    weights: (value) => isObject(value) && Object.values(value).every((each) => from(0)(each)),
+  },
+  optimizer: {
+    ...{ lr: above(0), beta1: share, beta2: share, epsilon: above(0) },
+    ...{ weight_decay: from(0), clip: from(0) },
+  },
+  schedule: { kind: oneOf("cosine"), warmup: whole(0), final_ratio: from(0, 1) },
+  memory: {
+    limit_gib: (value) => value === null || above(0)(value),
+    recompute: oneOf("auto", "always", "never"),
+  },
+  checkpoint: { every: whole(0), keep: whole(0) },
+  validation: { every: whole(0), batches: whole(1) },
+  sample: { every: whole(0), tokens: whole(1), temperature: from(0), prompt: text },
+  log: { tensorboard: oneOf(true, false) },
+};
+
+/** Every key of a run so small that it trains in some milliseconds. */
+export const TINY = {
+  ...{ preset: "pico", steps: 1, seed: 3, device: "cpu", threads: 1 },
+  out: null as string | null,
+  model: {
+    ...{ layers: 1, hidden: 4, heads: 2, groups: 1, ffn: 4, vocabulary: 257, init_std: 0.1 },
+    ...{ rope_base: 1e4, norm_epsilon: 1e-5 },
+  },
+  moe: {
+    ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
+    ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
+    ...{ balance_coefficient: 0.01, renormalize: false },
+  },
+  data: {
+    paths: [] as string[],
+    validation_paths: [] as string[],
+    weights: {},
+    ...{ tokenizer: "byte", batch: 2, sequence: 8, micro_batch: 1, validation_fraction: 0.25 },
+    cache: null as string | null,
+  },
+  optimizer: { lr: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.01, clip: 1 },
+  schedule: { kind: "cosine", warmup: 0, final_ratio: 0.1 },
+  memory: { limit_gib: null, recompute: "auto" },
+  checkpoint: { every: 0, keep: 1 },
+  validation: { every: 1, batches: 1 },
+  sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
+  log: { tensorboard: false },
+};
+
+/** A configuration as the references read it. */
+export type Config = typeof TINY;
+
+/** {@linkcode TINY} anew, with keys of sections and others replaced. */
+export function tiny(changes: Readonly<Record<string, unknown>> = {}): Config {
+  const copy = structuredClone(TINY) as unknown as Record<string, unknown>;
+  for (const [key, value] of Object.entries(changes)) {
+    copy[key] = isObject(value) ? { ...copy[key] as object, ...value } : value;
+  }
+  return copy as unknown as Config;
+}
+
+/** Refuses what is no object. */
+export function demandObject(value: unknown): asserts value is Record<string, unknown> {
+  demand(isObject(value), "no object");
+}
+
+/** Refuses what names no file or folder. */
+export function demandPath(value: unknown): asserts value is string {
+  demand(isPath(value), "no path");
+}
+
+/** Refuses a whole configuration with a wrong key, or keys that do not fit each other. */
+export function demandConfig(value: unknown): asserts value is Config {
+  demandObject(value);
+  for (const [key, allows] of Object.entries(TOP)) demand(allows(value[key]), key);
+  for (const [name, keys] of Object.entries(SECTIONS)) {
+    const section = value[name];
+    demandObject(section);
+    for (const [key, allows] of Object.entries(keys)) demand(allows(section[key]), key);
+  }
+}
+
+/** Refuses a layer with a wrong key; what is undefined counts as not given. */
+export function demandLayer(value: unknown): asserts value is Record<string, unknown> {
+  demandObject(value);
+  for (const [key, given] of entriesGiven(value)) {
+    if (Object.hasOwn(TOP, key)) demand(TOP[key]!(given), key);
+    else {
+      demand(Object.hasOwn(SECTIONS, key), `unknown ${key}`);
+      demandObject(given);
+      for (const [inner, item] of entriesGiven(given)) {
+        demand(SECTIONS[key]![inner]?.(item) ?? false, inner);
+      }
+    }
+  }
+}
+
+/** What a layer says, without what is undefined. */
+export function givenOf(layer: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    entriesGiven(layer).map(([key, value]) => [key, isObject(value) ? givenOf(value) : value]),
+  );
+}
+
+/** Trained numbers of a model of the configuration. */
+export function parametersOf({ model, moe }: Config): number {
+  const { layers, hidden, heads, groups, ffn, vocabulary } = model;
+  const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;
+  const experts = moe.experts * 3 * hidden * ffn;
+  const router = moe.router === "dense" ? 0 : hidden * moe.experts * moe.granularity;
+  return 2 * vocabulary * hidden + hidden + layers * (attention + experts + router + 2 * hidden);
+}
+
+function entriesGiven(value: Readonly<Record<string, unknown>>): [string, unknown][] {
+  return Object.entries(value).filter(([, item]) => item !== undefined);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
