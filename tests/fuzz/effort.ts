@@ -4,7 +4,7 @@ import type { Parameters } from "fast-check";
 
 /**
  * Settings of a fuzzing property: a short while in the suite; `REMOE_FUZZ_RUNS=100000 deno test -A
- * tests/fuzz` searches for longer. A failure prints its seed, which `REMOE_FUZZ_SEED` takes.
+ * tests/fuzz tests/public_api` searches for longer. A failure prints its seed, which `REMOE_FUZZ_SEED` takes.
  *
  * @param numRuns Inputs tried where the environment does not say.
  * @returns Options of `fc.assert`.

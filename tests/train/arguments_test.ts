@@ -1,6 +1,8 @@
 /** What callers without types may give to the functions of training. */
-import { assertEquals, assertThrows } from "@std/assert";
-import { ConfigError } from "../../lib/errors.ts";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Device } from "../../lib/autograd/mod.ts";
+import { ConfigError, FileError } from "../../lib/errors.ts";
+import { exists } from "../../lib/train/files.ts";
 import {
   advanceStage,
   checkMemory,
@@ -21,6 +23,7 @@ import {
   RunDirectory,
   type StageObservation,
   TensorBoardSink,
+  train,
   type TrainConfig,
   truncateMetrics,
 } from "../../lib/train/mod.ts";
@@ -88,6 +91,85 @@ Deno.test("numbers that are none, or out of range, are named", () => {
   ];
   for (const [use, words] of uses) assertThrows(use, RangeError, words);
   assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
+});
+
+Deno.test("a run that is refused leaves nothing on the device and no directory", async () => {
+  using folder = new TemporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/text.txt`, "The quick brown fox. ".repeat(20));
+  using device = await Device.open({ kind: "cpu" });
+  const config = parseConfig({
+    preset: "pico",
+    steps: 1,
+    model: { hidden: 4, heads: 2, groups: 1 },
+    data: { paths: [`${folder.path}/text.txt`], batch: 1, sequence: 8, cache: folder.path },
+    out: `${folder.path}/run`,
+  });
+  const { model, optimizer } = config;
+  // fp32 holds none of these: each is refused when part of the run has been made.
+  for (
+    const refused of [
+      { ...config, model: { ...model, init_std: 1e300 } },
+      { ...config, model: { ...model, rope_base: 1e300 } },
+      { ...config, optimizer: { ...optimizer, clip: 1e300 } },
+    ]
+  ) {
+    using directory = RunDirectory.create(refused);
+    await assertRejects(() => train(refused, { device, directory }), ConfigError, "1e+300");
+    assertEquals(device.statistics().inUse, 0);
+  }
+  assertEquals(exists(config.out!), false);
+});
+
+Deno.test("a run computes what its configuration said when it began", async () => {
+  using folder = new TemporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/text.txt`, "The quick brown fox. ".repeat(20));
+  using device = await Device.open({ kind: "cpu" });
+  const config = parseConfig({
+    preset: "pico",
+    steps: 2,
+    model: { hidden: 4, heads: 2, groups: 1 },
+    data: { paths: [`${folder.path}/text.txt`], batch: 1, sequence: 8, cache: folder.path },
+    sample: { tokens: 1 },
+    out: `${folder.path}/run`,
+  });
+  using directory = RunDirectory.create(config);
+  const given = structuredClone(config);
+  const run = train(given, { device, directory });
+  Object.assign(given, { steps: 1 });
+  Object.assign(given.data.paths, ["none"]);
+  assertEquals((await run).step, 2);
+});
+
+Deno.test("a directory of a run that was closed is written to no more", () => {
+  using folder = new TemporaryFolder();
+  const directory = RunDirectory.create(parseConfig({ out: folder.path }));
+  directory[Symbol.dispose]();
+  directory[Symbol.dispose]();
+  const sample = { step: 1, prompt: "", text: "Late" };
+  for (const write of [() => directory.begin(), () => directory.appendSample(sample)]) {
+    assertThrows(write, FileError, "it was closed");
+  }
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+});
+
+Deno.test("sinks take no line or sample that is none, and nothing once they are closed", () => {
+  using folder = new TemporaryFolder();
+  const line = { step: 1, valid_loss: 3, valid_bits_per_byte: 4 };
+  const sinks = [
+    new JsonlSink(`${folder.path}/metrics.jsonl`),
+    new TensorBoardSink(`${folder.path}/events`, CONFIG),
+  ];
+  for (const sink of sinks) {
+    // A step without end would be encoded without end.
+    for (const step of [Infinity, -1, 0.5]) {
+      assertThrows(() => sink.write({ ...line, step }), TypeError, "no figures of a step");
+    }
+    const text = { ...line, valid_loss: "3" } as unknown as MetricsLine;
+    assertThrows(() => sink.write(text), TypeError, "figures");
+    sink[Symbol.dispose]();
+    sink[Symbol.dispose]();
+    assertThrows(() => sink.write(line), FileError, "it was closed");
+  }
 });
 
 Deno.test("`JsonlSink` writes no line that could not be read", () => {

@@ -1,0 +1,180 @@
+/** Attention and blocks with known weights, against the float64 model. @module */
+
+import * as remoe from "@remoe/remoe";
+import { block, denseFeedForward } from "../../nn/language_model_reference.ts";
+import { demand, type Entry, f32, type HostTensor } from "../entry.ts";
+import type { World } from "../world.ts";
+import { built, demandPositive, demandRows, demandSizes, weightsOf } from "./layers.ts";
+
+/** Sizes of the tried blocks and models. */
+export const HIDDEN = 8;
+/** Width of a second half. */
+export const WIDTH = 6;
+/** Sizes of a model of one block. */
+export const SIZES = { vocabulary: 6, layers: 1, hidden: HIDDEN, heads: 2, groups: 1 };
+/** Its constants. */
+export const BASES = { ropeBase: 10000, normEpsilon: 1e-5 };
+const PREFIX = "model.layers.0";
+
+type Options = Record<string, number> & { readonly name?: string };
+
+/** Names and shapes of a block without its second half. */
+export function blockShapes({ hidden, heads, groups = heads }: Options, name: string) {
+  return {
+    [`${name}.input_layernorm.weight`]: [hidden!],
+    ...attentionShapes({ hidden: hidden!, heads: heads!, groups: groups! }, `${name}.self_attn`),
+    [`${name}.post_attention_layernorm.weight`]: [hidden!],
+  };
+}
+
+function attentionShapes(options: Options, name: string): Record<string, number[]> {
+  const { hidden = 0, heads = 0, groups = heads, ropeBase = 1e6 } = options;
+  demandSizes({ groups }, "groups");
+  demand(hidden % (2 * heads) === 0 && heads % groups === 0, "heads");
+  demand(Number.isFinite(Math.fround(ropeBase)) && ropeBase > 0, "base");
+  const headDim = hidden / heads;
+  return {
+    [`${name}.qkv_proj.weight`]: [hidden, (heads + 2 * groups) * headDim],
+    [`${name}.o_proj.weight`]: [hidden, hidden],
+  };
+}
+
+/** Names and shapes of a second half. */
+export function halfShapes(name: string): Record<string, number[]> {
+  return {
+    [`${name}.mlp.gate_up_proj.weight`]: [HIDDEN, 2 * WIDTH],
+    [`${name}.mlp.down_proj.weight`]: [WIDTH, HIDDEN],
+  };
+}
+
+/** A block's second half. */
+export function half({ device }: World, name = PREFIX): remoe.FeedForward {
+  return new remoe.FeedForward(device, { hidden: HIDDEN, width: WIDTH, name: `${name}.mlp` });
+}
+
+/** A second half of a user's own, which doubles. */
+function doubling(): Record<string, unknown> {
+  return {
+    forward: (x: remoe.Tensor<"f32">) => remoe.scale(x, 2),
+    parameters: () => [],
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function demandHalf(layer: unknown): void {
+  demand(typeof layer === "object" && layer !== null, "second half");
+  const { forward, parameters } = layer as Record<string, unknown>;
+  demand(typeof forward === "function" && typeof parameters === "function", "second half");
+}
+
+const constructors: readonly Entry[] = [
+  ...built({
+    of: "Attention",
+    options: () => ({
+      hidden: 8,
+      heads: 2,
+      groups: 1,
+      ropeBase: 1e4,
+      deviation: 0.1,
+      outputDeviation: 0.2,
+      name: "a",
+    }),
+    build: (device, options) => new remoe.Attention(device, options),
+    sizes: ["hidden", "heads"],
+    shapes: ({ name = "self_attn", ...options }) => attentionShapes(options, name),
+  }),
+  ...built({
+    of: "TransformerBlock",
+    options: (w) => ({
+      ...{ hidden: HIDDEN, heads: 2, groups: 1, ...BASES, deviation: 0.1, outputDeviation: 0.2 },
+      feedForward: w.using(half(w)),
+      name: "b",
+    }),
+    build: (device, options) => new remoe.TransformerBlock(device, options),
+    sizes: ["hidden", "heads"],
+    needs: ["feedForward"],
+    shapes: ({ name = "layer", feedForward, ...options }) => {
+      demandHalf(feedForward);
+      demandPositive(options, "normEpsilon");
+      return { ...blockShapes(options, name), ...halfShapes(PREFIX) };
+    },
+  }),
+  ...built({
+    variant: "with a second half of one's own",
+    of: "TransformerBlock",
+    options: () => ({ hidden: HIDDEN, heads: 2, feedForward: doubling() }),
+    build: (device, options) => new remoe.TransformerBlock(device, options),
+    sizes: ["hidden", "heads"],
+    needs: ["feedForward"],
+    shapes: ({ feedForward, ...options }) => {
+      demandHalf(feedForward);
+      return blockShapes(options, "layer");
+    },
+  }),
+];
+
+/** Whatever has named weights. */
+export type Weighed = Parameters<typeof weightsOf>[0];
+
+/** Refuses a length by which rows do not divide. */
+export function demandSequence(
+  { shape }: HostTensor,
+  sequence: unknown,
+): asserts sequence is number {
+  demand(Number.isInteger(sequence) && sequence as number > 0, "sequence");
+  demand(shape[0]! % (sequence as number) === 0, "whole sequences");
+}
+
+/** Refuses what is no cache. */
+export function demandCache(cache: unknown): void {
+  demand(cache instanceof remoe.KeyValueCache, "cache");
+}
+
+/** A block and two sequences of three states. */
+function blockArguments(w: World) {
+  const options = { hidden: HIDDEN, heads: 2, groups: 1, ...BASES, name: PREFIX };
+  const layer = new remoe.TransformerBlock(w.device, { ...options, feedForward: half(w) });
+  return [w.layer(layer), w.f32([6, HIDDEN]), 3];
+}
+
+function rightOfBlock(layer: Weighed, x: unknown, sequence: unknown): HostTensor {
+  demandRows(x, HIDDEN);
+  demandSequence(x, sequence);
+  const sizes = { ...SIZES, ...BASES, sequence };
+  const given = Float64Array.from(x.data);
+  const { y } = block(given, weightsOf(layer), PREFIX, sizes, denseFeedForward(HIDDEN, WIDTH));
+  return f32(x.shape, y);
+}
+
+const blocks: readonly Entry[] = [
+  {
+    of: "TransformerBlock.forward",
+    make: blockArguments,
+    call: (layer, x, sequence) => layer.forward(x, sequence),
+    right: rightOfBlock,
+    object: true,
+  },
+  {
+    of: "TransformerBlock.forward",
+    variant: "into a cache",
+    make: (w) => {
+      const sizes = { layers: 2, groups: 1, headDim: HIDDEN / 2, batch: 2, capacity: 4 };
+      const cache = w.using(new remoe.KeyValueCache(w.device, sizes));
+      return [...blockArguments(w), { cache, layer: 1, isPrefill: true }];
+    },
+    call: (layer, x, sequence, cached) => layer.forward(x, sequence, cached),
+    right: (layer, x, sequence, cached) => {
+      const y = rightOfBlock(layer, x, sequence);
+      if (cached === undefined) return y;
+      demand(typeof cached === "object" && cached !== null, "cached");
+      demandCache(cached.cache);
+      demand([0, 1].includes(cached.layer) && cached.isPrefill === true, "layer, isPrefill");
+      demand(sequence <= 4 && y.shape[0] === 2 * sequence, "room");
+      return y;
+    },
+    object: true,
+  },
+];
+
+/** Attention and blocks. */
+export const blockEntries: readonly Entry[] = [...constructors, ...blocks];
