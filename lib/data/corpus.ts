@@ -70,12 +70,15 @@ export async function prepareCorpus(
   options: CorpusOptions = {},
 ): Promise<Corpus> {
   checkArguments(source, tokenizer, options);
-  const { validationFraction = DEFAULT_VALIDATION_FRACTION } = options;
+  const { validationFraction = DEFAULT_VALIDATION_FRACTION, onEvent = () => {} } = options;
+  const { validation, cacheFolder, workers } = options;
   checkFraction(validationFraction);
   return await prepare(asGiven(source), tokenizer, {
-    ...options,
     validationFraction,
-    ...(options.validation === undefined ? {} : { validation: asGiven(options.validation) }),
+    onEvent,
+    ...(validation === undefined ? {} : { validation: asGiven(validation) }),
+    ...(cacheFolder === undefined ? {} : { cacheFolder }),
+    ...(workers === undefined ? {} : { workers }),
   });
 }
 

@@ -97,13 +97,23 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void> {
   checkOptions(prompts, options);
-  // The caller may change the objects between pieces.
-  const own = { ...options, stop: [...options.stop ?? []] };
+  const own = asGiven(options);
   const texts = prompts.map((prompt, i) => new Text(i, prompt, own));
   for (let from = 0; from < texts.length; from += MOST_AT_ONCE) {
     if (from > 0 && own.signal?.aborted) return;
     yield* continueTexts(texts.slice(from, from + MOST_AT_ONCE), own);
   }
+}
+
+/** Options as they are now: the caller may change the object between pieces. */
+function asGiven(options: GenerateOptions): GenerateOptions {
+  const { device, model, tokenizer, tokens, stop = [], seed = 0, stream = 0, signal } = options;
+  const { temperature = 1, topK = tokenizer.vocabularySize, topP = 1 } = options;
+  return {
+    ...{ device, model, tokenizer, tokens, seed, stream, temperature, topK, topP },
+    stop: [...stop],
+    ...(signal == null ? {} : { signal }),
+  };
 }
 
 async function* continueTexts(

@@ -23,7 +23,7 @@ import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
 import { configHash } from "./resume.ts";
 import type { Sample } from "./samples.ts";
-import { requireTrainOptions } from "./require_train_options.ts";
+import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
 import { Trainer } from "./trainer.ts";
 import { versions } from "./versions.ts";
@@ -80,9 +80,8 @@ import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_la
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   requireConfig(config);
-  requireTrainOptions(options);
   // The caller may change either while the run is under way.
-  return await trainAsGiven(structuredClone(config), { ...options });
+  return await trainAsGiven(structuredClone(config), takeTrainOptions(options));
 }
 
 async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {

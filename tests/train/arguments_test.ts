@@ -22,9 +22,11 @@ import {
   resolveConfig,
   RunDirectory,
   type StageObservation,
+  type StepMetrics,
   TensorBoardSink,
   train,
   type TrainConfig,
+  type TrainEvents,
   truncateMetrics,
 } from "../../lib/train/mod.ts";
 import { TemporaryFolder } from "./_temporary.ts";
@@ -93,17 +95,23 @@ Deno.test("numbers that are none, or out of range, are named", () => {
   assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
 });
 
+/** A run of some steps on a short text. */
+function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
+  Deno.writeTextFileSync(`${path}/text.txt`, "The quick brown fox. ".repeat(20));
+  return parseConfig({
+    preset: "pico",
+    steps,
+    model: { hidden: 4, heads: 2, groups: 1 },
+    data: { paths: [`${path}/text.txt`], batch: 1, sequence: 8, cache: path },
+    sample: { tokens: 1 },
+    out: `${path}/run`,
+  });
+}
+
 Deno.test("a run that is refused leaves nothing on the device and no directory", async () => {
   using folder = new TemporaryFolder();
-  Deno.writeTextFileSync(`${folder.path}/text.txt`, "The quick brown fox. ".repeat(20));
   using device = await Device.open({ kind: "cpu" });
-  const config = parseConfig({
-    preset: "pico",
-    steps: 1,
-    model: { hidden: 4, heads: 2, groups: 1 },
-    data: { paths: [`${folder.path}/text.txt`], batch: 1, sequence: 8, cache: folder.path },
-    out: `${folder.path}/run`,
-  });
+  const config = tinyRun(folder, 1);
   const { model, optimizer } = config;
   // fp32 holds none of these: each is refused when part of the run has been made.
   for (
@@ -122,16 +130,8 @@ Deno.test("a run that is refused leaves nothing on the device and no directory",
 
 Deno.test("a run computes what its configuration said when it began", async () => {
   using folder = new TemporaryFolder();
-  Deno.writeTextFileSync(`${folder.path}/text.txt`, "The quick brown fox. ".repeat(20));
   using device = await Device.open({ kind: "cpu" });
-  const config = parseConfig({
-    preset: "pico",
-    steps: 2,
-    model: { hidden: 4, heads: 2, groups: 1 },
-    data: { paths: [`${folder.path}/text.txt`], batch: 1, sequence: 8, cache: folder.path },
-    sample: { tokens: 1 },
-    out: `${folder.path}/run`,
-  });
+  const config = tinyRun(folder, 2);
   using directory = RunDirectory.create(config);
   const given = structuredClone(config);
   const run = train(given, { device, directory });
@@ -180,4 +180,23 @@ Deno.test("`JsonlSink` writes no line that could not be read", () => {
     assertThrows(() => sink.write(line as unknown as MetricsLine), TypeError, path);
   }
   assertEquals(Deno.readTextFileSync(path), "");
+});
+
+Deno.test("the callbacks of a run may be methods of a class", async () => {
+  using folder = new TemporaryFolder();
+  class Events implements TrainEvents {
+    readonly #steps: number[] = [];
+    onStep({ step }: StepMetrics): void {
+      this.#steps.push(step);
+    }
+    get steps(): readonly number[] {
+      return this.#steps;
+    }
+  }
+  const config = tinyRun(folder, 2);
+  using device = await Device.open({ kind: "cpu" });
+  using directory = RunDirectory.create(config);
+  const events = Object.assign(new Events(), { device, directory });
+  await train(config, events);
+  assertEquals(events.steps, [1, 2]);
 });

@@ -8,12 +8,14 @@ import { RunDirectory } from "./run_directory.ts";
 import type { TrainOptions } from "./train_options.ts";
 
 /**
- * Refuses options of another kind than a run needs.
+ * Refuses options of another kind than a run needs, and takes them over as they are now: a caller may
+ * change the object while the run is under way.
  *
  * @param options The options.
+ * @returns A copy; callbacks are bound to what they came with.
  * @throws {TypeError} Names the first that is wrong.
  */
-export function requireTrainOptions(options: TrainOptions): void {
+export function takeTrainOptions(options: TrainOptions): TrainOptions {
   const operation = "train";
   requireOptions(operation, options);
   const { device, directory, checkpoint, signal, profile } = options;
@@ -27,4 +29,18 @@ export function requireTrainOptions(options: TrainOptions): void {
     const callback = options[event];
     if (callback !== undefined) requireFunction(operation, event, callback);
   }
+  const bound = <Args extends unknown[]>(callback: ((...args: Args) => void) | undefined) => {
+    return (...args: Args): void => callback?.apply(options, args);
+  };
+  return {
+    device,
+    directory,
+    checkpoint: checkpoint ?? null,
+    profile: profile ?? null,
+    ...(signal == null ? {} : { signal }),
+    onStep: bound(options.onStep),
+    onValidation: bound(options.onValidation),
+    onSample: bound(options.onSample),
+    onNotice: bound(options.onNotice),
+  };
 }
