@@ -22,7 +22,7 @@ export class CacheLengths implements Disposable {
   /** Those of an empty cache. */
   constructor(memory: DeviceMemory, layers: number, batch: number, capacity: number) {
     this.#capacity = capacity;
-    this.#onDevice = memory.allocateAtRoot("i32", [batch]);
+    this.#onDevice = memory.allocateAtRoot("i32", [batch], "the cache");
     fill(this.#onDevice, 0);
     this.#ahead = new Array(layers).fill(0);
     this.#lengths = new Array(batch).fill(0);
@@ -54,11 +54,10 @@ export class CacheLengths implements Disposable {
       requireWhole("set the tokens of a cache", name, length, { most: this.#capacity });
       const held = this.#lengths[b]! + ahead;
       if (length > held) {
+        const layer = this.#ahead.indexOf(ahead);
         throw new RangeError(
-          `Cannot set the tokens of a cache: ${name} is ${length}, but layer ` +
-            `${
-              this.#ahead.indexOf(ahead)
-            } holds ${held}: fill() or attend() with every layer first`,
+          `Cannot set the tokens of a cache: ${name} is ${length}, but layer ${layer} holds ` +
+            `${held}: fill() or attend() with every layer first`,
         );
       }
     }

@@ -100,7 +100,7 @@ export class KeyValueCache implements Disposable {
     this.#row = row;
     this.#memory = memoryOf(device);
     // One block for all layers: the device gives all of it or nothing.
-    this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row]);
+    this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row], "the cache");
     try {
       this.#lengths = new CacheLengths(this.#memory, layers, batch, capacity);
     } catch (error) {
@@ -179,7 +179,7 @@ export class KeyValueCache implements Disposable {
    */
   fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
     const [source] = operands("fill a cache with", qkv);
-    requireDevice("cache", this.#memory, source);
+    requireDevice("fill a cache with", this.#memory, source);
     const target = this.#addressOf("fill a cache", layer);
     requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
     this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
@@ -254,6 +254,7 @@ export class KeyValueCache implements Disposable {
   #addressOf(operation: string, layer: number): bigint {
     const [layers, ...rest] = this.#tokens.shape;
     requireWhole(operation, "layer", layer, { most: layers - 1 });
+    this.#tokens.requireAlive(operation.replace(/ a cache$/, ""));
     return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
   }
 

@@ -167,6 +167,11 @@ const CLASSES: Readonly<Record<string, Made>> = {
     make: ({ device }) =>
       new remoe.KeyValueCache(device, { layers: 1, groups: 1, headDim: 2, batch: 3, capacity: 4 }),
     has: { batch: 3, capacity: 4 },
+    ends: {
+      "fill the cache": (cache, device) => cache.fill(0, device.ones([3, 6]), 1),
+      "attend with the cache": (cache, device) => cache.attend(0, device.ones([3, 6]), 1, 1e4),
+      "use the cache": (cache) => cache.setLengths([0, 0, 0]),
+    },
   },
 };
 
