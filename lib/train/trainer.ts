@@ -15,6 +15,7 @@ import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { keptBudget } from "./memory_estimate.ts";
@@ -27,7 +28,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
-import { advanceStage, initialStage, type StageState } from "./stage.ts";
+import { advanceStage, initialStage } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
 

@@ -1,4 +1,4 @@
-import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
+import { allocateTokens, type TokenArray } from "./token_array.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** Texts as tokens, in the narrow form they are kept in. */

@@ -12,7 +12,8 @@ import { join } from "node:path";
 import { writeFileAtomically } from "../atomic_file.ts";
 import { sha256 } from "../text/content_hash.ts";
 import { DataError } from "../errors.ts";
-import type { Corpus, TokenArray } from "./tokenized_text.ts";
+import type { TokenArray } from "./token_array.ts";
+import type { Corpus } from "./tokenized_text.ts";
 
 /** Raised whenever the same key would mean other bytes: another split, layout or manifest. */
 export const CHUNK_FORMAT = 3;

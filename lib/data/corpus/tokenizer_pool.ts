@@ -2,20 +2,7 @@ import { availableCores } from "../../machine.ts";
 import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { TOKENIZER_NAMES } from "../tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** What a worker is asked. */
-export interface WorkerRequest {
-  /** The tokenizer's name. */
-  readonly tokenizer: string;
-  /** What to encode. */
-  readonly texts: readonly string[];
-}
-
-/** What a worker answers. */
-export interface WorkerReply {
-  /** The texts' tokens. */
-  readonly encoded: EncodedTexts;
-}
+import type { WorkerReply, WorkerRequest } from "./tokenize_worker.ts";
 
 /** More workers than this would each hold a vocabulary for little gain. */
 const MOST_WORKERS = 8;
