@@ -6,7 +6,7 @@
  * follows on stderr, since standard output belongs to `deno bench --json`.
  */
 
-import { openDevice } from "../cli/_open_device.ts";
+import { openDevice } from "../cli/shared/open_device.ts";
 import { BuildError } from "../kernels/build.ts";
 import { ConfigError } from "../mod.ts";
 import { allCases } from "./groups/mod.ts";
