@@ -5,7 +5,6 @@
  * @module
  */
 
-import type { DeviceMemory } from "./device_memory.ts";
 import type { DType } from "./dtype.ts";
 import { showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
@@ -26,7 +25,7 @@ export interface Description {
 
 /** Whose memory something lives in, and whether it still does. */
 export interface Place {
-  readonly memory: DeviceMemory;
+  readonly memory: { readonly backend: string; readonly closed: boolean };
   readonly live: boolean;
 }
 

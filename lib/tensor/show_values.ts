@@ -4,7 +4,7 @@ import type { Content } from "./display.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
 import { hostArray } from "./host_array.ts";
 import { denseStrides } from "./shape_math.ts";
-import type { DeviceTensor } from "./tensor.ts";
+import type { Shape } from "./shape.ts";
 
 /** Most elements that are shown whole. */
 const WHOLE = 1000;
@@ -18,16 +18,25 @@ const GAP = "...";
 /** Widest a line of values gets, in characters. */
 const LINE = 100;
 
+/** A live tensor, as far as showing it needs to know. */
+export interface Readable {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly size: number;
+  /** Reads bytes from a byte on; waits for the device. */
+  readBytes(from: number, bytes: Uint8Array<ArrayBuffer>): void;
+}
+
 /** Values of a tensor, nested like its axes; null stands for those left out. */
 type Nested = number | null | readonly Nested[];
 
 /**
  * The values of a tensor, as nested brackets; a matrix also as rows of cells.
  *
- * @param tensor A live tensor; the call waits for the device.
+ * @param tensor The tensor.
  * @returns What to show.
  */
-export function valuesOf(tensor: DeviceTensor): Content {
+export function valuesOf(tensor: Readable): Content {
   const values = nested(tensor, 0, 0, denseStrides(tensor.shape));
   const format = formatOf(flat(values), tensor.dtype);
   const text = nestedText(values, format, 1);
@@ -37,7 +46,7 @@ export function valuesOf(tensor: DeviceTensor): Content {
 }
 
 /** Reads what is shown of one axis and those within, from an element on. */
-function nested(tensor: DeviceTensor, axis: number, first: number, strides: number[]): Nested {
+function nested(tensor: Readable, axis: number, first: number, strides: number[]): Nested {
   const { shape } = tensor;
   if (axis === shape.length) return readRun(tensor, first, 1)[0]!;
   const size = shape[axis]!;
@@ -54,10 +63,10 @@ function nested(tensor: DeviceTensor, axis: number, first: number, strides: numb
 }
 
 /** Neighbouring elements. */
-function readRun(tensor: DeviceTensor, first: number, count: number): number[] {
+function readRun(tensor: Readable, first: number, count: number): number[] {
   const width = DTYPE_BYTES[tensor.dtype];
   const bytes = new Uint8Array(count * width);
-  tensor.memory.kernels.readBytes(tensor.address + BigInt(first * width), bytes);
+  tensor.readBytes(first * width, bytes);
   return Array.from(hostArray(tensor.dtype, bytes));
 }
 

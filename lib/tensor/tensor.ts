@@ -113,13 +113,15 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
 
   /** How it shows itself. */
   describe(): Description {
-    const { dtype, shape } = this;
+    const { dtype, shape, size } = this;
+    const readBytes = (from: number, bytes: Uint8Array<ArrayBuffer>) =>
+      this.#memory.kernels.readBytes(this.address + BigInt(from), bytes);
     return {
       kind: "Tensor",
       label: `${dtype} ${showShape(shape)}`,
       facts: { dtype, shape },
       place: this.place,
-      content: () => valuesOf(this),
+      content: () => valuesOf({ dtype, shape, size, readBytes }),
     };
   }
 
