@@ -159,7 +159,5 @@ export function readResults(path: string): BenchResults {
  */
 export function writeResults(path: string, results: BenchResults): void {
   Deno.mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, `${JSON.stringify(results, null, 2)}\n`);
-  Deno.renameSync(temporary, path);
+  writeAtomically(path, `${JSON.stringify(results, null, 2)}\n`);
 }
