@@ -3,6 +3,7 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
+import { writeAtomically } from "../../lib/files.ts";
 import type { BenchCase } from "./case.ts";
 import type { Machine } from "./machine.ts";
 import { summarize } from "./samples.ts";
