@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { DeviceError } from "../../lib/errors.ts";
 import { type KernelContext, Status, type SymbolName } from "../../lib/ffi/mod.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { headerFunctions } from "../ffi/header.ts";
 import { openKernels } from "./open_library.ts";
 import { placeArguments, type Values } from "./place_arguments.ts";

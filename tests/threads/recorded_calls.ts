@@ -1,7 +1,7 @@
 import type { KernelContext, KernelSymbols } from "../../lib/ffi/mod.ts";
-import { inputsOf, type KernelCase } from "../cases/case.ts";
-import { isBeyond } from "../cases/check.ts";
-import { runCase } from "../cases/placed_case.ts";
+import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
+import { isBeyond } from "../../kernels/cases/check.ts";
+import { runCase } from "../../kernels/cases/placed_case.ts";
 import { headerFunctions } from "../ffi/header.ts";
 
 /** C++ that makes the calls of cases again, and what it puts into their buffers. */

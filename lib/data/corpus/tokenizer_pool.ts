@@ -48,11 +48,6 @@ export class TokenizerPool implements Disposable {
     }
   }
 
-  /** Requests that are worked on at once. */
-  get width(): number {
-    return Math.max(1, this.#workers.length);
-  }
-
   /**
    * Encodes texts.
    *
@@ -60,7 +55,7 @@ export class TokenizerPool implements Disposable {
    * @returns Their tokens, as {@linkcode encodeTexts} gives them.
    */
   async encode(texts: readonly string[]): Promise<EncodedTexts> {
-    const busy = this.#workers[this.#next++ % this.width];
+    const busy = this.#workers[this.#next++ % Math.max(1, this.#workers.length)];
     if (busy === undefined) return encodeTexts(this.#tokenizer, texts);
     const reply = busy.current.then(() => ask(busy, this.#tokenizer.name, texts));
     busy.current = reply.catch(() => {});
