@@ -7,7 +7,7 @@
  */
 
 import { openDevice } from "../cli/shared/open_device.ts";
-import { BuildError } from "../kernels/build.ts";
+import { BuildError } from "../kernels/tools/build.ts";
 import { ConfigError } from "../mod.ts";
 import { allCases } from "./groups/mod.ts";
 import {

@@ -1,5 +1,6 @@
 /** Weights of a model of one's own, in a file of the safetensors format. @module */
 
+import { dirname } from "node:path";
 import { requirePath, shown } from "../arguments.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
@@ -46,7 +47,7 @@ const NAMED = 3;
 export function saveWeights(parameters: Iterable<Parameter>, path: string): void {
   const weights = named("save", parameters);
   requirePath("save weights", "path", path);
-  const temporary = `${path}.${Deno.pid}.tmp`;
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
   onPath("write", path, () => {
     try {
@@ -55,7 +56,7 @@ export function saveWeights(parameters: Iterable<Parameter>, path: string): void
       removeIfThere(temporary);
       throw error;
     }
-    syncDirectory(path.slice(0, path.lastIndexOf("/") + 1) || ".");
+    syncDirectory(dirname(path));
   });
 }
 

@@ -43,6 +43,8 @@ class Clone implements Disposable {
       args: [...args, ...more],
       cwd: this.folder,
       env: {
+        // Where npm's runner was called from: runs would go there.
+        INIT_CWD: this.folder,
         NO_COLOR: "1",
         PATH: `${this.#tools}:${Deno.env.get("PATH")}`,
         REMOE_LIBRARY: "",

@@ -1,4 +1,4 @@
-import { ensureKernels } from "../../kernels/build.ts";
+import { ensureKernels } from "../../kernels/tools/build.ts";
 import { type ContextOptions, KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
 
 /**
