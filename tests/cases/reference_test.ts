@@ -4,7 +4,7 @@ import { directionalDerivative, partialDerivatives, probesOf } from "./finite_di
 import { Random, toBfloat16 } from "./random.ts";
 import { attention } from "./reference/attention.ts";
 import { crossEntropy } from "./reference/cross_entropy.ts";
-import { dispatchPlan } from "./reference/dispatch_plan.ts";
+import { dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
 import { experts } from "./reference/experts.ts";
 import { gemm, matmul } from "./reference/gemm.ts";
 import { philox, type Words } from "./reference/philox.ts";
@@ -92,6 +92,9 @@ Deno.test("dispatchPlan() lists rows by expert and gives them back by token", ()
     rowToken: [0, 2, 2],
     tokenRow: [0, 1, 2],
   });
+  const header = [3, 0, 1, 4];
+  const arrays = [[0, 2, 3], [0, 1, 1, 3], [0, 2, 2, -1], [0, 1, 2, -1]];
+  assertEquals(planBuffer(plan, 4), Int32Array.from([header, ...arrays].flat()));
 });
 
 Deno.test("experts() with one expert and gate 1 is a feed-forward network", () => {
