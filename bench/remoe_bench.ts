@@ -6,7 +6,7 @@
  * follows on stderr, since standard output belongs to `deno bench --json`.
  */
 
-import { yieldWhenWaiting } from "../cli/_openmp.ts";
+import { yieldWhenWaiting } from "../cli/shared/openmp.ts";
 import { ConfigError, Device } from "../mod.ts";
 import { allCases } from "./groups/mod.ts";
 import {

@@ -17,7 +17,7 @@ import {
   StepState,
   TopKRouter,
 } from "../../mod.ts";
-import { Random } from "../../tests/cases/random.ts";
+import { Random } from "../../kernels/cases/random.ts";
 import { type Aim, AimedRouter } from "./aimed_router.ts";
 import { type ModelPass, rowsOf } from "./work.ts";
 

@@ -10,7 +10,7 @@
  */
 
 import type { KeptRows } from "../moe/kept_rows.ts";
-import type { TrainConfig } from "./config.ts";
+import type { TrainConfig } from "../config/config.ts";
 
 /** Room for the rows of the next step over those of the last: they move by a few per cent. */
 const MARGIN = 1.25;

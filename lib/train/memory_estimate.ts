@@ -5,11 +5,11 @@
  */
 
 import { requireOptions } from "../arguments.ts";
-import { requireBytes, requireConfig } from "./require.ts";
+import { requireBytes, requireConfig } from "../config/require.ts";
 import { keptLogits } from "../autograd/cross_entropy.ts";
-import type { TrainConfig } from "./config.ts";
+import type { TrainConfig } from "../config/config.ts";
 import { keptRows, layerRows, rowBytes } from "./kept_rows_plan.ts";
-import { countParameters } from "./parameter_count.ts";
+import { countParameters } from "../model/parameter_count.ts";
 
 /** Bytes of an fp32 or int32 element: all that the CPU build stores. */
 const BYTES = 4;

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { requireBytes, requireConfig } from "./require.ts";
+import { requireBytes, requireConfig } from "../config/require.ts";
 import { ConfigError } from "../errors.ts";
-import type { TrainConfig } from "./config.ts";
+import type { TrainConfig } from "../config/config.ts";
 import { estimateMemory } from "./memory_estimate.ts";
 
 /** Share of a device's memory that a run takes at most; the rest is for the text and the system. */

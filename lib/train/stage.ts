@@ -7,7 +7,7 @@
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import type { RouterName } from "./config.ts";
+import type { RouterName } from "../config/config.ts";
 
 /** A stage of training. */
 export type Stage = "dense" | "sparsifying" | "sparse";

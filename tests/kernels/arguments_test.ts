@@ -2,7 +2,7 @@ import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { readHeader } from "../../kernels/tools/read_header.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import { type KernelContext, Status, type SymbolName } from "../../lib/ffi/mod.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 import { placeArguments, type Values } from "./place_arguments.ts";
 import { type Argument, type ArgumentValue, VALID_CALLS } from "./valid_calls.ts";

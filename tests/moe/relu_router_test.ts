@@ -11,9 +11,9 @@ import {
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { balanceWeights, reluGates, routingOf } from "../cases/reference/router.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { balanceWeights, reluGates, routingOf } from "../../kernels/cases/reference/router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 const [TOKENS, HIDDEN, EXPERTS] = [12, 12, 4] as const;

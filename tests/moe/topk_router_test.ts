@@ -2,10 +2,10 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import * as fc from "fast-check";
 import { ConfigError, read, scale, ShapeMismatchError, sum, TopKRouter, write } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { dot, softmax } from "../cases/reference/reduction.ts";
-import { columnSums, routingOf } from "../cases/reference/router.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { dot, softmax } from "../../kernels/cases/reference/reduction.ts";
+import { columnSums, routingOf } from "../../kernels/cases/reference/router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 Deno.test("TopKRouter's gates are the k largest probabilities of all experts", async () => {

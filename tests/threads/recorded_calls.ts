@@ -1,8 +1,8 @@
 import type { KernelContext, KernelSymbols, SymbolName } from "../../lib/ffi/mod.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
-import { inputsOf, type KernelCase } from "../cases/case.ts";
-import { isBeyond } from "../cases/check.ts";
-import { runCase } from "../cases/placed_case.ts";
+import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
+import { isBeyond } from "../../kernels/cases/check.ts";
+import { runCase } from "../../kernels/cases/placed_case.ts";
 
 /** C++ that makes the calls of cases again, and what it puts into their buffers. */
 export interface RecordedCalls {

@@ -1,0 +1,222 @@
+/**
+ * Builds the libraries of `kernels/cuda`: `deno run -A kernels/tools/build_cuda.ts [target ...]`.
+ *
+ * | target | library | needs |
+ * | --- | --- | --- |
+ * | `emulated` | `libremoe_emulated.so`: the CUDA sources, run on the CPU | g++ |
+ * | `race` | `libremoe_emulated_race.so`: the same, every access of a kernel checked | g++ |
+ * | `nvcc` | `libremoe_cuda.so`: for NVIDIA GPUs from compute capability 8.0 | nvcc 13 |
+ * | `all` | all three, the default | |
+ *
+ * A target whose compiler is missing is skipped with the reason, and that is no failure.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
+import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
+import configuration from "../../deno.json" with { type: "json" };
+
+const KERNELS = dirname(import.meta.dirname!);
+const BUILD = `${KERNELS}/build`;
+
+/** The folder of nvcc, where it came from PyPI. */
+export const TOOLCHAIN = `${KERNELS}/toolchain`;
+
+/** What became of a target. */
+export type BuildResult =
+  | { readonly kind: "built"; readonly path: string; readonly changed: boolean }
+  | { readonly kind: "skipped"; readonly reason: string };
+
+/** Sources that take the place of files of `kernels/cuda`, to see what a test says to a fault. */
+export interface Mutant {
+  /** Names the library. */
+  readonly name: string;
+  /** File name in `kernels/cuda` to the text that replaces it. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+const COMMON = [
+  ...["-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"],
+  ...["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"],
+  `-DREMOE_VERSION="${configuration.version}"`,
+  // Statics of templates would otherwise be merged across the libraries of a process.
+  "-fno-gnu-unique",
+];
+
+const EMULATED_LINK = [
+  ...["-Wl,-Bsymbolic", "-Wl,--no-undefined", "-static-libstdc++", "-static-libgcc", "-ldl"],
+  `-Wl,--version-script=${KERNELS}/emulator/exports.map`,
+];
+
+// sm_90a's code runs on Hopper alone; the PTX of 8.0 serves what comes after.
+const ARCHITECTURES = [
+  ...["-gencode", "arch=compute_80,code=sm_80", "-gencode", "arch=compute_90a,code=sm_90a"],
+  ...["-gencode", "arch=compute_80,code=compute_80", "-t", "2"],
+];
+
+// Sources of the host alone hold no code to be made for several.
+const ONE_PASS = ["-gencode", "arch=compute_80,code=sm_80"];
+
+// A warning, or a register spilled to memory, fails the build.
+const NVCC = [
+  ...["-std=c++20", "-O3", "-Werror", "all-warnings", "-Xptxas", "-warn-spills,-Werror"],
+  ...["-Xcompiler", "-fPIC,-fvisibility=hidden,-Wall,-Wextra"],
+  `-DREMOE_VERSION="${configuration.version}"`,
+];
+
+const NVCC_LINK = [
+  ...["--cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"],
+  ...["-Xlinker", `--version-script=${KERNELS}/cuda/exports.map`],
+];
+
+/**
+ * Builds the CUDA sources for execution on the CPU.
+ *
+ * @param options Whether accesses are checked, and what to break on purpose.
+ * @returns The library, or why there is none.
+ * @throws {CompileError} If the sources do not compile.
+ */
+export async function buildEmulated(
+  options: { readonly race?: boolean; readonly mutant?: Mutant } = {},
+): Promise<BuildResult> {
+  const compiler = await findCppCompiler();
+  if ("reason" in compiler) return skipped(compiler);
+  const { race = false, mutant } = options;
+  const name = race ? "libremoe_emulated_race" : "libremoe_emulated";
+  const units = [...await emulatorUnits(race), ...await kernelUnits(race, mutant)];
+  const path = mutant === undefined
+    ? `${BUILD}/${name}.so`
+    : `${BUILD}/mutants/${mutant.name}/${name}.so`;
+  const folders = ["include", "cuda", "emulator"];
+  return await build(compiler, { path, units, linkFlags: EMULATED_LINK }, folders, "emulated");
+}
+
+/**
+ * Builds the CUDA library.
+ *
+ * @param options Whether to fetch nvcc from PyPI where the machine has none; default true.
+ * @returns The library, or why there is none.
+ * @throws {CompileError} If the sources do not compile, warn, or spill registers.
+ */
+export async function buildCuda(
+  options: { readonly install?: boolean } = {},
+): Promise<BuildResult> {
+  const compiler = await findNvcc(TOOLCHAIN, options.install ?? true);
+  if ("reason" in compiler) return skipped(compiler);
+  const sources = await list(`${KERNELS}/cuda`, ".cu");
+  const units = await Promise.all(sources.map(async (source) => {
+    const flags = await hasKernels(source) ? [...ARCHITECTURES, ...NVCC] : [...ONE_PASS, ...NVCC];
+    return { source, flags };
+  }));
+  const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags: NVCC_LINK };
+  return await build(compiler, library, ["include", "cuda"], "nvcc");
+}
+
+async function build(
+  compiler: Compiler,
+  library: Library,
+  headerFolders: readonly string[],
+  kind: string,
+): Promise<BuildResult> {
+  const folders = headerFolders.map((folder) => list(`${KERNELS}/${folder}`, ".h"));
+  const headers = (await Promise.all(folders)).flat();
+  const changed = await buildLibrary(compiler, library, headers, `${BUILD}/objects/${kind}`);
+  return { kind: "built", path: library.path, changed };
+}
+
+/** The emulator, with the checker or with what stands in for it. */
+async function emulatorUnits(race: boolean): Promise<Unit[]> {
+  const without = race ? ["no_checker.cpp"] : ["race_checker.cpp", "tsan_hooks.cpp"];
+  const sources = await list(`${KERNELS}/emulator`, ".cpp");
+  return sources.filter((source) => !without.some((name) => source.endsWith(`/${name}`)))
+    .map((source) => ({ source, flags: COMMON }));
+}
+
+/** The CUDA sources; those with kernels are instrumented where accesses are checked. */
+async function kernelUnits(race: boolean, mutant: Mutant | undefined): Promise<Unit[]> {
+  const folder = `${KERNELS}/cuda`;
+  const changed = mutant === undefined ? new Set<string>() : await writeMutant(mutant);
+  const units = (await list(folder, ".cu")).map(async (source): Promise<Unit> => {
+    const name = source.slice(folder.length + 1);
+    const checked = race && await hasKernels(source);
+    const flags = [...COMMON, ...(checked ? ["-fsanitize=thread"] : []), "-x", "c++"];
+    if (mutant === undefined || !changed.has(name)) return { source, flags };
+    return { source: `${BUILD}/mutants/${mutant.name}/${name}`, flags: ["-I", folder, ...flags] };
+  });
+  return await Promise.all(units);
+}
+
+/**
+ * Writes a mutant's files, and the sources that include one of its headers, beside each other:
+ * an include finds the changed header first and everything else in `kernels/cuda`.
+ */
+async function writeMutant(mutant: Mutant): Promise<Set<string>> {
+  const folder = `${BUILD}/mutants/${mutant.name}`;
+  await Deno.mkdir(folder, { recursive: true });
+  const written = new Set(Object.keys(mutant.files));
+  for (const [name, text] of Object.entries(mutant.files)) {
+    await Deno.writeTextFile(`${folder}/${name}`, text);
+  }
+  for (const source of await list(`${KERNELS}/cuda`, ".cu")) {
+    const text = await Deno.readTextFile(source);
+    const name = source.slice(source.lastIndexOf("/") + 1);
+    const includes = Object.keys(mutant.files).some((file) => text.includes(`"${file}"`));
+    if (!includes || written.has(name)) continue;
+    await Deno.writeTextFile(`${folder}/${name}`, text);
+    written.add(name);
+  }
+  return written;
+}
+
+async function hasKernels(source: string): Promise<boolean> {
+  return (await Deno.readTextFile(source)).includes("__global__");
+}
+
+async function list(folder: string, ending: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of Deno.readDir(folder)) {
+    if (entry.isFile && entry.name.endsWith(ending)) names.push(`${folder}/${entry.name}`);
+  }
+  return names.sort();
+}
+
+function skipped({ reason }: Missing): BuildResult {
+  return { kind: "skipped", reason };
+}
+
+const TARGETS: Readonly<Record<string, () => Promise<BuildResult>>> = {
+  emulated: () => buildEmulated(),
+  race: () => buildEmulated({ race: true }),
+  nvcc: () => buildCuda(),
+};
+
+async function main(requested: readonly string[]): Promise<number> {
+  const all = requested.length === 0 || requested.includes("all");
+  const names = all ? Object.keys(TARGETS) : requested;
+  for (const name of names) {
+    const target = TARGETS[name];
+    if (target === undefined) {
+      console.error(`No target "${name}": use ${Object.keys(TARGETS).join(", ")} or all`);
+      return 2;
+    }
+    const start = performance.now();
+    const result = await target();
+    const seconds = ((performance.now() - start) / 1e3).toFixed(1);
+    if (result.kind === "skipped") console.log(`${name}: skipped: ${result.reason}`);
+    else if (result.changed) console.log(`${name}: built ${result.path} in ${seconds} s`);
+    else console.log(`${name}: ${result.path} is up to date`);
+  }
+  return 0;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    if (!(error instanceof CompileError)) throw error;
+    console.error(error.message);
+    Deno.exit(1);
+  }
+}

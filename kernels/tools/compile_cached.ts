@@ -1,0 +1,136 @@
+/**
+ * Compiling and linking, only where something changed.
+ *
+ * @module
+ */
+
+import { availableCores } from "../../lib/machine.ts";
+import { type Compiler, run } from "./cuda_toolchain.ts";
+
+/** One source and how it is compiled. */
+export interface Unit {
+  /** The file. */
+  readonly source: string;
+  /** Flags, the language among them. */
+  readonly flags: readonly string[];
+}
+
+/** A library to be linked. */
+export interface Library {
+  /** Where it goes. */
+  readonly path: string;
+  /** What it is made of. */
+  readonly units: readonly Unit[];
+  /** Flags of the linker's call. */
+  readonly linkFlags: readonly string[];
+}
+
+/** A compiler or linker that complained. */
+export class CompileError extends Error {
+  /** Always `CompileError`. */
+  override readonly name = "CompileError";
+}
+
+/**
+ * Builds a library, reusing every object whose source, headers, flags and compiler are the same.
+ *
+ * @param compiler What compiles and links.
+ * @param library What to build.
+ * @param headers The headers that any source may include: a change in one compiles all anew.
+ * @param objects The folder of the objects.
+ * @returns Whether anything had to be done.
+ * @throws {CompileError} With what the compiler said.
+ */
+export async function buildLibrary(
+  compiler: Compiler,
+  library: Library,
+  headers: readonly string[],
+  objects: string,
+): Promise<boolean> {
+  await Deno.mkdir(objects, { recursive: true });
+  const headerKey = await hash(await Promise.all(headers.map((file) => Deno.readTextFile(file))));
+  const paths = await inParallel(
+    library.units,
+    (unit) => compileUnit(compiler, unit, headerKey, objects),
+  );
+  const key = await hash([compiler.version, ...library.linkFlags, ...paths]);
+  const keyFile = `${library.path}.key`;
+  if (await readOrEmpty(keyFile) === key && await exists(library.path)) return false;
+  await intoPlace(library.path, (temporary) =>
+    check(compiler, [
+      ...compiler.arguments,
+      ...["-shared", ...paths, ...library.linkFlags, "-o", temporary],
+    ]));
+  await intoPlace(keyFile, (temporary) => Deno.writeTextFile(temporary, key));
+  return true;
+}
+
+async function compileUnit(
+  compiler: Compiler,
+  { source, flags }: Unit,
+  headerKey: string,
+  objects: string,
+): Promise<string> {
+  const text = await Deno.readTextFile(source);
+  const key = await hash([compiler.version, headerKey, source, text, ...flags]);
+  const name = source.slice(source.lastIndexOf("/") + 1);
+  const object = `${objects}/${name}.${key.slice(0, 16)}.o`;
+  if (await exists(object)) return object;
+  await intoPlace(
+    object,
+    (temporary) =>
+      check(compiler, [...compiler.arguments, ...flags, "-c", source, "-o", temporary]),
+  );
+  return object;
+}
+
+/** Writes to a temporary name and renames, so that a file is whole or not there. */
+async function intoPlace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  try {
+    await write(temporary);
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+async function check({ command }: Compiler, args: readonly string[]): Promise<void> {
+  const { success, stdout, stderr } = await run(command, args);
+  if (!success) {
+    throw new CompileError(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
+  }
+}
+
+/** As many at a time as there are processors. */
+async function inParallel<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index]!);
+    }
+  };
+  const workers = Math.min(availableCores(), items.length);
+  await Promise.all(Array.from({ length: workers }, worker));
+  return results;
+}
+
+async function hash(parts: readonly string[]): Promise<string> {
+  const bytes = new TextEncoder().encode(parts.join("\0"));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return digest.toHex();
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function readOrEmpty(path: string): Promise<string> {
+  return await Deno.readTextFile(path).catch(() => "");
+}
