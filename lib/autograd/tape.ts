@@ -2,6 +2,7 @@
 
 import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself } from "../tensor/display.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { operands, requireDevice, typed } from "../tensor/operands.ts";
 import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
@@ -84,6 +85,13 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   readonly #watched: Set<DeviceTensor> = new Set();
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
+
+  static {
+    showsItself(Tape, (tape) => {
+      const { facts, ...description } = tape.describe("Recording");
+      return { ...description, facts: { operations: tape.#nodes.length, ...facts } };
+    });
+  }
 
   private constructor(memory: DeviceMemory, private readonly observer: OperationObserver | null) {
     super(memory, memory.innermost, "recording");

@@ -14,6 +14,7 @@ import type { Parameter } from "../autograd/parameter.ts";
 import { LAMBDA_DEFAULTS, type LambdaRule, movedLambda } from "../autograd/lambda_rule.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -85,6 +86,15 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #state: StepState;
   /** What it frees: its weights, and the state if that is its own. */
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(ReluRouter, (router) =>
+      describeLayer("ReluRouter", {
+        hidden: router.hidden,
+        experts: router.experts,
+        active: router.active,
+      }, router.parameters()));
+  }
 
   /**
    * Makes a router with random weights.

@@ -11,6 +11,7 @@ import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -61,6 +62,15 @@ export class TopKRouter<const H extends number = number, const E extends number 
   readonly #weight: RouterWeight<H, E>;
   readonly #coefficient: number;
   readonly #renormalize: 0 | 1;
+
+  static {
+    showsItself(TopKRouter, (router) =>
+      describeLayer("TopKRouter", {
+        hidden: router.hidden,
+        experts: router.experts,
+        active: router.active,
+      }, router.parameters()));
+  }
 
   /**
    * Makes a router with random weights.
