@@ -114,14 +114,18 @@ export const TEMPORARY: RegExp = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.t
  * own, synced to the disk, then renamed.
  *
  * @param path The file.
- * @param contents What it shall hold; a text in UTF-8.
+ * @param contents What it holds, a text in UTF-8; or what writes and syncs a file of a given name.
  * @throws {FileError} It cannot be written; what it held before stays, and nothing else is left.
  */
-export function writeAtomically(path: string, contents: string | Uint8Array): void {
+export function writeAtomically(
+  path: string,
+  contents: string | Uint8Array | ((temporary: string) => void),
+): void {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   onPath("write", path, () => {
     try {
-      writeSynced(temporary, contents);
+      if (typeof contents === "function") contents(temporary);
+      else writeSynced(temporary, contents);
       Deno.renameSync(temporary, path);
     } catch (error) {
       removeIfThere(temporary);

@@ -1,10 +1,9 @@
 /** Weights of a model of one's own, in a file of the safetensors format. @module */
 
-import { dirname } from "node:path";
 import { requirePath, shown } from "../arguments.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
-import { onPath, removeIfThere, syncDirectory } from "../files.ts";
+import { writeAtomically } from "../files.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -47,16 +46,8 @@ const NAMED = 3;
 export function saveWeights(parameters: Iterable<Parameter>, path: string): void {
   const weights = named("save", parameters);
   requirePath("save weights", "path", path);
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
-  writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
-  onPath("write", path, () => {
-    try {
-      Deno.renameSync(temporary, path);
-    } catch (error) {
-      removeIfThere(temporary);
-      throw error;
-    }
-    syncDirectory(dirname(path));
+  writeAtomically(path, (temporary) => {
+    writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
   });
 }
 
