@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import { FileError } from "./errors.ts";
 import { systemReason } from "./system_reason.ts";
@@ -184,5 +185,34 @@ export function exists(path: string): boolean {
       }
       throw error;
     }
+  });
+}
+
+/** Size and content of a file, as a checkpoint's marker keeps them. */
+export interface FileDigest {
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** SHA-256 of the file in hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * Works out the size and SHA-256 of a file, piece by piece.
+ *
+ * @param path The file.
+ * @returns Both.
+ * @throws {FileError} The file cannot be read.
+ */
+export function digestFile(path: string): FileDigest {
+  return onPath("read", path, () => {
+    using file = Deno.openSync(path);
+    const hash = createHash("sha256");
+    const buffer = new Uint8Array(1 << 22);
+    let bytes = 0;
+    for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
+      hash.update(buffer.subarray(0, count));
+      bytes += count;
+    }
+    return { bytes, sha256: hash.digest("hex") };
   });
 }
