@@ -10,6 +10,7 @@ import {
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { LAMBDA_DEFAULTS, type LambdaRule, movedLambda } from "../autograd/lambda_rule.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
@@ -109,7 +110,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, state, lambda, name = "gate.weight" } =
       options;
     requireSizes("build a ReLU router", { hidden, experts, layers });
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { deviation = initialDeviation(hidden) } = options;
     // Below 1 it would turn the rule of λ round.
     requireNumbers("build a ReLU router", { alpha }, { least: 1 });
     requireNumbers(
