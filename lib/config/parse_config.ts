@@ -5,6 +5,7 @@
  */
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import type {
   ConfigLayer,
   DataConfig,
@@ -158,7 +159,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
     ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
     vocabulary: unlessAuto(vocabulary) ||
       TOKENIZER_VOCABULARY[data?.tokenizer ?? BASE.data.tokenizer],
-    init_std: unlessAuto(init_std) ?? 0.01 * Math.sqrt(768 / sizes.hidden),
+    init_std: unlessAuto(init_std) ?? initialDeviation(sizes.hidden),
     rope_base,
     norm_epsilon,
   };

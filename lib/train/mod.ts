@@ -41,12 +41,8 @@ export {
   type FlopsModel,
   formulaFlops,
 } from "../model/flops.ts";
-export {
-  estimateMemory,
-  type EstimateOptions,
-  type MemoryEstimate,
-  type StageMemory,
-} from "./memory_estimate.ts";
+export type { MemoryEstimate } from "./memory_estimate.ts";
+export { estimateMemory, type EstimateOptions, type StageMemory } from "./stage_memory.ts";
 export { checkMemory, memoryLimit } from "./memory_limit.ts";
 export { learningRate, type ScheduleOptions } from "./schedule.ts";
 export { advanceStage, initialStage, type StageObservation } from "./stage.ts";
@@ -70,7 +66,8 @@ export { type TensorBoardOptions, TensorBoardSink } from "../run/tensorboard/sin
 export type { Sample } from "../run/samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
 export type { SafetensorsDType, TensorSpec } from "../checkpoint/safetensors_header.ts";
-export { type FileDigest, SafetensorsFile } from "../checkpoint/safetensors.ts";
+export type { FileDigest } from "../files.ts";
+export { SafetensorsFile } from "../checkpoint/safetensors.ts";
 export { type TensorEntry, writeSafetensors } from "../checkpoint/write_safetensors.ts";
 export type { CheckpointState } from "../checkpoint/state.ts";
 export {

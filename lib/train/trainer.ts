@@ -18,7 +18,6 @@ import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
-import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
@@ -84,8 +83,7 @@ export class Trainer implements Disposable {
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
-    const limit = memoryLimit(config, device.info().memoryBytes);
-    this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
+    this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
     this.#largestKept = this.#kept.total;
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, this.#kept.layers));
