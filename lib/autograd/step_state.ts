@@ -12,6 +12,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself, table } from "../tensor/display.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
@@ -72,6 +73,12 @@ export class StepState implements Disposable {
 
   static {
     bufferOf = (state) => state.#buffer;
+    showsItself(StepState, (state) => ({
+      kind: "StepState",
+      facts: { layers: state.layers, experts: state.experts },
+      place: state.#buffer.place,
+      content: () => table(["", ""], [["λ", String(state.lambda)]]),
+    }));
   }
 
   /**

@@ -118,12 +118,11 @@ function buildRouter(
   state: StepState,
   name: string,
 ): Router {
-  const { model: { hidden, layers, init_std: deviation }, moe, data } = config;
+  const { model: { hidden, layers, init_std: deviation }, moe } = config;
   const sizes = {
     hidden,
     experts: moe.experts * moe.granularity,
     active: moe.active * moe.granularity,
-    microBatches: data.batch / data.micro_batch,
     deviation,
     name,
   };

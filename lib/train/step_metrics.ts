@@ -4,7 +4,7 @@ import type { StepReadout } from "../autograd/step_readout.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
-import type { StageState } from "./stage.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 
 /** What {@linkcode stepMetrics} puts together. */
 export interface StepFigures {
