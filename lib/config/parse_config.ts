@@ -5,7 +5,6 @@
  */
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
-import { initialDeviation } from "../autograd/distributions.ts";
 import type {
   ConfigLayer,
   DataConfig,
@@ -15,6 +14,7 @@ import type {
   PresetName,
   TrainConfig,
 } from "./config.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
 import { configError, describeIssues } from "./issues.ts";
 import { defined, mergeConfigLayers } from "./merge_config.ts";

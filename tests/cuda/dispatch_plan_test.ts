@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { DeviceError } from "../../lib/errors.ts";
+import { PlanWord } from "../../lib/ffi/mod.ts";
 import { hasCpuLibrary, openCpu, skippedCpu } from "./cpu_library.ts";
 import { missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
 import { dispatchPlan } from "./operations.ts";
@@ -25,7 +26,7 @@ function planCases(): PlanCase[] {
     [1, 3, 8, 33, 64, 128].map((experts) => planCase(tokens, experts, 0.3))
   );
   const full = new Float32Array(100 * 40).fill(0.5);
-  const rows = referencePlan(someGates(257, 33, 0.2), 257, 33, 257 * 33).header[0]!;
+  const rows = referencePlan(someGates(257, 33, 0.2), 257, 33, 257 * 33).header[PlanWord.rows]!;
   return [
     ...cases,
     planCase(70, 40, 0),
