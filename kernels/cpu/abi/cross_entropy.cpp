@@ -1,5 +1,5 @@
 // Cross entropy fused with the output head.
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

@@ -1,7 +1,7 @@
 // The dispatch plan.
 #include <limits>
 
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

@@ -1,5 +1,5 @@
 // Elementwise operations, casts, strided copies, random numbers.
-#include "fp32_view.h"
+#include "runtime/fp32_view.h"
 
 using namespace remoe;
 

@@ -1,5 +1,5 @@
 // The experts of a mixture, and SwiGLU alone.
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

@@ -1,7 +1,7 @@
 // Dense products.
-#include "gemm.h"
+#include "runtime/gemm.h"
 
-#include "fp32_view.h"
+#include "runtime/fp32_view.h"
 
 using namespace remoe;
 

@@ -1,7 +1,7 @@
 // The optimizer.
 #include <cmath>
 
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

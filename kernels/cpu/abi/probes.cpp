@@ -2,8 +2,8 @@
 #include <chrono>
 #include <cstring>
 
-#include "kernels.h"
-#include "parallel.h"
+#include "per_isa/kernels.h"
+#include "runtime/parallel.h"
 
 using namespace remoe;
 

@@ -1,5 +1,5 @@
 // Reductions and softmax.
-#include "fp32_view.h"
+#include "runtime/fp32_view.h"
 
 using namespace remoe;
 

@@ -1,5 +1,5 @@
 // Routers: gates from tokens, and their gradient.
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

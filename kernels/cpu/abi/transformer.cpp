@@ -1,5 +1,5 @@
 // The transformer block but for its experts: norm, rotary embedding, attention, token embedding.
-#include "kernels.h"
+#include "per_isa/kernels.h"
 
 using namespace remoe;
 

@@ -1,4 +1,4 @@
-#include "context.h"
+#include "runtime/context.h"
 
 #include <sys/mman.h>
 
@@ -6,8 +6,8 @@
 #include <mutex>
 #include <new>
 
-#include "context_table.h"
-#include "gemm_blocks.h"
+#include "per_isa/gemm/gemm_blocks.h"
+#include "runtime/context_table.h"
 
 namespace remoe {
 namespace {

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <new>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {

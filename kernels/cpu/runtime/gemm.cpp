@@ -8,7 +8,7 @@
 // transposed (a weight gradient): 84, 80, 94. oneDNN's own packed form (matmul with a blocked
 // weight) reaches 97 to 100, but compiles code for every number of rows it meets, and experts meet
 // a new one every step.
-#include "gemm.h"
+#include "runtime/gemm.h"
 
 #if defined(REMOE_WITH_ONEDNN)
 #include <dnnl.h>
@@ -16,9 +16,9 @@
 
 #include <algorithm>
 
-#include "gemm_blocks.h"
-#include "kernels.h"
-#include "parallel.h"
+#include "per_isa/gemm/gemm_blocks.h"
+#include "per_isa/kernels.h"
+#include "runtime/parallel.h"
 
 namespace remoe {
 namespace {

@@ -1,4 +1,4 @@
-#include "gemm_library.h"
+#include "runtime/gemm_library.h"
 
 #if defined(REMOE_WITH_ONEDNN)
 #include <dnnl.h>
