@@ -6,7 +6,7 @@
 #include <mutex>
 #include <new>
 
-#include "per_isa/gemm/gemm_blocks.h"
+#include "per_isa/gemm/blocked_gemm.h"
 #include "runtime/context_table.h"
 
 namespace remoe {

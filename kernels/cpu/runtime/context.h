@@ -37,6 +37,9 @@ void require(bool condition, int32_t status, const char* format, ...)
 // Throws unless value >= 1.
 void require_size(int64_t value, const char* name);
 
+// Throws unless `operation` is one of an enum that ends with `last`.
+void require_operation(int32_t operation, int32_t last);
+
 void require_aligned(uint64_t address, std::size_t alignment, const char* name);
 
 // The pointer behind an address that must be given.

@@ -1,8 +1,7 @@
 // Copies and fills. On the CPU device, host and pinned memory are the same memory.
 #include <cstring>
 
-#include "per_isa/kernels.h"
-#include "runtime/dtype.h"
+#include "runtime/context.h"
 #include "runtime/parallel.h"
 
 using namespace remoe;
@@ -37,8 +36,6 @@ void* pointer(uint64_t address) { return reinterpret_cast<void*>(address); }
 
 }  // namespace
 
-extern "C" {
-
 int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* source,
                              uint64_t bytes) {
   return copy_call(context, "copy_from_host", pointer(target), source, bytes);
@@ -67,12 +64,4 @@ int32_t remoe_copy_from_pinned(uint64_t context, uint64_t target, uint64_t pinne
 
 int32_t remoe_copy_to_pinned(uint64_t context, uint64_t pinned, uint64_t source, uint64_t bytes) {
   return copy_call(context, "copy_to_pinned", pointer(pinned), pointer(source), bytes);
-}
-
-int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value, uint64_t count) {
-  return guard(context, "fill", [&](Context& c) {
-    void* elements = require_elements(target, dtype, "target");
-    REMOE_DISPATCH(c, fill, dtype, elements, value, require_count(count));
-  });
-}
 }

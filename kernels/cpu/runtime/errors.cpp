@@ -42,6 +42,11 @@ void require_size(int64_t value, const char* name) {
           static_cast<long long>(value));
 }
 
+void require_operation(int32_t operation, int32_t last) {
+  require(operation >= 0 && operation <= last, REMOE_INVALID_ARGUMENT, "operation %d is unknown",
+          operation);
+}
+
 void require_aligned(uint64_t address, std::size_t alignment, const char* name) {
   require(address % alignment == 0, REMOE_INVALID_ARGUMENT,
           "the address of %s is not a multiple of %zu bytes", name, alignment);

@@ -2,7 +2,7 @@
 // storage, through a copy. What is written back is rounded once.
 #pragma once
 
-#include "per_isa/kernels.h"
+#include "per_isa/tensor/cast.h"
 #include "runtime/dtype.h"
 
 namespace remoe {

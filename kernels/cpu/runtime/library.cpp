@@ -85,8 +85,6 @@ bool has_intact_memory(Context& context) noexcept {
 
 }  // namespace
 
-extern "C" {
-
 int32_t remoe_abi_version(void) { return REMOE_ABI_VERSION; }
 
 int32_t remoe_build_info(uint8_t* buffer, uint64_t length) {
@@ -145,5 +143,4 @@ int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length) {
   } catch (...) {
     return 0;
   }
-}
 }

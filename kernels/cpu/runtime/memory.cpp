@@ -5,8 +5,6 @@
 
 using namespace remoe;
 
-extern "C" {
-
 int32_t remoe_memory_allocate(uint64_t context, uint64_t bytes, uint64_t* address) {
   return guard(context, "memory_allocate", [&](Context& c) {
     require(address != nullptr, REMOE_INVALID_ARGUMENT, "the place for the address is null");
@@ -61,5 +59,4 @@ int32_t remoe_pinned_free(uint64_t context, uint64_t address) {
     require(c.pinned_pool.release(reinterpret_cast<const void*>(address)), REMOE_INVALID_ARGUMENT,
             "0x%llx is not a live pinned block", static_cast<unsigned long long>(address));
   });
-}
 }

@@ -39,8 +39,6 @@ double regularization(const int32_t* counts, const float* sums, int32_t experts,
 
 }  // namespace
 
-extern "C" {
-
 int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers, int32_t experts) {
   return guard(context, "state_begin", [&](Context&) {
     double* values = require_address<double>(state, "state");
@@ -124,5 +122,4 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     const double moved = pairs > active * routed ? lambda * alpha : lambda / alpha;
     values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
   });
-}
 }

@@ -33,8 +33,6 @@ void require_place(const uint64_t* place) {
 
 }  // namespace
 
-extern "C" {
-
 int32_t remoe_stream_create(uint64_t context, uint64_t* stream) {
   return guard(context, "stream_create", [&](Context& c) {
     require_place(stream);
@@ -131,5 +129,4 @@ int32_t remoe_graph_destroy(uint64_t context, uint64_t graph) {
     require(graph == 0, REMOE_INVALID_ARGUMENT, "there is no graph %llu",
             static_cast<unsigned long long>(graph));
   });
-}
 }

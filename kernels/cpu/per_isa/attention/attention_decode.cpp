@@ -5,7 +5,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "per_isa/kernels.h"
+#include "per_isa/attention/attention_arguments.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/parallel.h"
 
@@ -131,3 +132,45 @@ void attention_decode(Context& context, float* out, float* qkv, float* cache,
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(attention_decode)
+
+using namespace remoe;
+
+namespace {
+
+const int32_t* require_lengths(uint64_t address, int32_t batch, int32_t capacity) {
+  const int32_t* lengths = require_address<const int32_t>(address, "lengths");
+  for (int32_t b = 0; b < batch; ++b) {
+    require(lengths[b] >= 0 && lengths[b] < capacity, REMOE_OUT_OF_RANGE,
+            "sequence %d has %d tokens, and the cache room for %d with the new one", b, lengths[b],
+            capacity);
+  }
+  return lengths;
+}
+
+}  // namespace
+
+int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uint64_t cache,
+                               uint64_t lengths, int32_t batch, int32_t capacity, int32_t heads,
+                               int32_t groups, int32_t head_dim, int32_t stride, double base) {
+  return guard(context, "attention_decode", [&](Context& open) {
+    require_size(capacity, "capacity");
+    require_attention(batch, 1, heads, groups, head_dim, stride);
+    require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
+            "head_dim is %d, but pairs are turned: it must be even", head_dim);
+    const int64_t used = (heads + 2 * int64_t{groups}) * head_dim;
+    require(used <= stride, REMOE_INVALID_ARGUMENT,
+            "stride is %d, but queries, keys and values take %lld elements of a row", stride,
+            static_cast<long long>(used));
+    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but it must be above 0", base);
+    REMOE_DISPATCH(open, attention_decode, require_address<float>(out, "out"),
+                   require_address<float>(qkv, "qkv"), require_address<float>(cache, "cache"),
+                   require_lengths(lengths, batch, capacity), batch, capacity, heads, groups,
+                   head_dim, stride, base);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -5,9 +5,10 @@
 #include <cmath>
 #include <limits>
 
+#include "per_isa/attention/attention_arguments.h"
 #include "per_isa/attention/attention_block.h"
 #include "per_isa/gemm/workspace.h"
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -181,3 +182,24 @@ void attention_forward(Context& context, float* out, float* normalizer, const fl
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(attention_forward)
+
+using namespace remoe;
+
+int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer, uint64_t q,
+                                uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+                                int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
+  return guard(context, "attention_forward", [&](Context& open) {
+    require_attention(batch, sequence, heads, groups, head_dim, stride);
+    REMOE_DISPATCH(open, attention_forward, require_address<float>(out, "out"),
+                   optional_address<float>(normalizer, "normalizer"),
+                   require_address<const float>(q, "q"), require_address<const float>(k, "k"),
+                   require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim,
+                   stride);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -15,9 +15,10 @@
 // and dV of all of them in its own memory, in the order of the queries and then of the heads.
 #include <cmath>
 
+#include "per_isa/attention/attention_arguments.h"
 #include "per_isa/attention/attention_block.h"
 #include "per_isa/gemm/workspace.h"
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -187,3 +188,27 @@ void attention_gradient(Context& context, float* dq, float* dk, float* dv, const
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(attention_gradient)
+
+using namespace remoe;
+
+int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
+                                 uint64_t dout, uint64_t out, uint64_t normalizer, uint64_t q,
+                                 uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+                                 int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
+  return guard(context, "attention_gradient", [&](Context& open) {
+    require_attention(batch, sequence, heads, groups, head_dim, stride);
+    REMOE_DISPATCH(
+        open, attention_gradient, require_address<float>(dq, "dq"),
+        require_address<float>(dk, "dk"), require_address<float>(dv, "dv"),
+        require_address<const float>(dout, "dout"), require_address<const float>(out, "out"),
+        require_address<const float>(normalizer, "normalizer"),
+        require_address<const float>(q, "q"), require_address<const float>(k, "k"),
+        require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim, stride);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

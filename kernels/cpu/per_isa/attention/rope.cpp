@@ -1,7 +1,8 @@
 // Rotary position embedding: pairs (x_i, x_{i+half}) of a head turn by position * base^(-i/half).
 #include <cmath>
 
-#include "per_isa/kernels.h"
+#include "per_isa/attention/attention_arguments.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/parallel.h"
 
@@ -68,3 +69,26 @@ void rope(Context& context, float* x, int rows, int stride, int sequence, int he
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(rope)
+
+using namespace remoe;
+
+int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, int32_t sequence,
+                   int32_t heads, int32_t head_dim, double base, int32_t offset, int32_t inverse) {
+  return guard(context, "rope", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(sequence, "sequence");
+    require_heads(heads, head_dim, stride);
+    require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
+            "head_dim is %d, but elements turn in pairs: it must be even", head_dim);
+    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
+    require(offset >= 0, REMOE_INVALID_ARGUMENT, "offset is %d, but positions start at 0", offset);
+    REMOE_DISPATCH(open, rope, require_address<float>(x, "x"), rows, stride, sequence, heads,
+                   head_dim, base, offset, inverse != 0);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -1,9 +1,9 @@
 // Dense products by blocks that stay in cache, around the register tile of micro_gemm.h.
+#include "per_isa/gemm/blocked_gemm.h"
+
 #include <algorithm>
 
-#include "per_isa/gemm/gemm_blocks.h"
 #include "per_isa/gemm/packing.h"
-#include "per_isa/kernels.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {

@@ -1,7 +1,7 @@
 // The token embedding: rows of a table, and their gradient.
 #include <cstring>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/parallel.h"
 
@@ -47,3 +47,51 @@ void embedding_gradient(Context& context, float* dtable, const float* dy, const 
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(embedding_forward)
+REMOE_KERNEL(embedding_gradient)
+
+using namespace remoe;
+
+namespace {
+
+const int32_t* require_tokens(uint64_t address, int32_t count, int32_t vocabulary) {
+  const int32_t* tokens = require_address<const int32_t>(address, "tokens");
+  for (int32_t i = 0; i < count; ++i) {
+    require(tokens[i] >= 0 && tokens[i] < vocabulary, REMOE_OUT_OF_RANGE,
+            "token %d at position %d is outside the vocabulary of %d", tokens[i], i, vocabulary);
+  }
+  return tokens;
+}
+
+}  // namespace
+
+int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table, uint64_t tokens,
+                                int32_t count, int32_t hidden, int32_t vocabulary) {
+  return guard(context, "embedding_forward", [&](Context& open) {
+    require_size(count, "count");
+    require_size(hidden, "hidden");
+    require_size(vocabulary, "vocabulary");
+    REMOE_DISPATCH(open, embedding_forward, require_address<float>(y, "y"),
+                   require_address<const float>(table, "table"),
+                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary);
+  });
+}
+
+int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy, uint64_t tokens,
+                                 int32_t count, int32_t hidden, int32_t vocabulary,
+                                 int32_t accumulate) {
+  return guard(context, "embedding_gradient", [&](Context& open) {
+    require_size(count, "count");
+    require_size(hidden, "hidden");
+    require_size(vocabulary, "vocabulary");
+    REMOE_DISPATCH(open, embedding_gradient, require_address<float>(dtable, "dtable"),
+                   require_address<const float>(dy, "dy"),
+                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary,
+                   accumulate != 0);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

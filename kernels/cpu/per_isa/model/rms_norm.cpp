@@ -3,7 +3,7 @@
 #include <cstring>
 #include <limits>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/parallel.h"
 
@@ -102,3 +102,38 @@ void rms_norm_gradient(Context& context, float* dx, float* dweight, const float*
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(rms_norm_forward)
+REMOE_KERNEL(rms_norm_gradient)
+
+using namespace remoe;
+
+int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
+                               uint64_t weight, int32_t rows, int32_t columns, float epsilon) {
+  return guard(context, "rms_norm_forward", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(open, rms_norm_forward, require_address<float>(y, "y"),
+                   optional_address<float>(inverse, "inverse"),
+                   require_address<const float>(x, "x"),
+                   require_address<const float>(weight, "weight"), rows, columns, epsilon);
+  });
+}
+
+int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight, uint64_t dy,
+                                uint64_t inverse, uint64_t x, uint64_t weight, int32_t rows,
+                                int32_t columns, int32_t accumulate) {
+  return guard(context, "rms_norm_gradient", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(
+        open, rms_norm_gradient, optional_address<float>(dx, "dx"),
+        optional_address<float>(dweight, "dweight"), require_address<const float>(dy, "dy"),
+        require_address<const float>(inverse, "inverse"), require_address<const float>(x, "x"),
+        require_address<const float>(weight, "weight"), rows, columns, accumulate);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

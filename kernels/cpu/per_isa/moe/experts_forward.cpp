@@ -9,8 +9,9 @@
 #include "per_isa/gemm/cache_product.h"
 #include "per_isa/gemm/weight_panels.h"
 #include "per_isa/gemm/workspace.h"
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/moe/combine.h"
+#include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_tasks.h"
 #include "per_isa/moe/experts_few_rows.h"
 #include "per_isa/moe/swiglu.h"
@@ -145,3 +146,27 @@ void experts_forward(Context& context, float* y, float* h, const float* x, const
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(experts_forward)
+
+using namespace remoe;
+
+int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x, uint64_t w1,
+                              uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
+                              int32_t tokens, int32_t hidden, int32_t width, int32_t experts) {
+  return guard(context, "experts_forward", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(hidden, "hidden");
+    require_size(width, "width");
+    require_size(experts, "experts");
+    REMOE_DISPATCH(open, experts_forward, require_address<float>(y, "y"),
+                   require_kept<float>(h, kept_rows), require_address<const float>(x, "x"),
+                   require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
+                   require_address<const float>(gates, "gates"),
+                   require_plan(plan, tokens, experts), kept_rows, tokens, hidden, width, experts);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -5,8 +5,9 @@
 // weights' gradients from the first task written in place; the others write to scratch memory,
 // which is added in the order of the rows. Where tasks begin follows from the plan alone, so the
 // result does not depend on threads.
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/moe/combine.h"
+#include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_gradient.h"
 
 namespace remoe::REMOE_TARGET {
@@ -133,3 +134,32 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(experts_gradient)
+
+using namespace remoe;
+
+int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
+                               uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x, uint64_t w1,
+                               uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
+                               int32_t tokens, int32_t hidden, int32_t width, int32_t experts,
+                               int32_t accumulate) {
+  return guard(context, "experts_gradient", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(hidden, "hidden");
+    require_size(width, "width");
+    require_size(experts, "experts");
+    REMOE_DISPATCH(
+        open, experts_gradient, optional_address<float>(dx, "dx"),
+        optional_address<float>(dw1, "dw1"), optional_address<float>(dw2, "dw2"),
+        optional_address<float>(dgates, "dgates"), require_address<const float>(dy, "dy"),
+        require_kept<const float>(h, kept_rows), require_address<const float>(x, "x"),
+        require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
+        require_address<const float>(gates, "gates"), require_plan(plan, tokens, experts),
+        kept_rows, tokens, hidden, width, experts, accumulate);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

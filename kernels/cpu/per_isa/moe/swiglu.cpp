@@ -1,7 +1,7 @@
 // SwiGLU alone, for dense blocks; the experts have it between their products.
 #include "per_isa/moe/swiglu.h"
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -52,3 +52,33 @@ void swiglu_gradient(Context& context, float* dh, const float* da, const float* 
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(swiglu_forward)
+REMOE_KERNEL(swiglu_gradient)
+
+using namespace remoe;
+
+int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,
+                             int32_t width) {
+  return guard(context, "swiglu_forward", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(width, "width");
+    REMOE_DISPATCH(open, swiglu_forward, require_address<float>(a, "a"),
+                   require_address<const float>(h, "h"), rows, width);
+  });
+}
+
+int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64_t h, int32_t rows,
+                              int32_t width, int32_t accumulate) {
+  return guard(context, "swiglu_gradient", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(width, "width");
+    REMOE_DISPATCH(open, swiglu_gradient, require_address<float>(dh, "dh"),
+                   require_address<const float>(da, "da"), require_address<const float>(h, "h"),
+                   rows, width, accumulate != 0);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -2,7 +2,7 @@
 // balancing loss.
 #include <limits>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/moe/router_tile.h"
 
 namespace remoe::REMOE_TARGET {
@@ -99,3 +99,50 @@ void topk_router_gradient(Context& context, float* dlogits, const float* dgates,
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(topk_router_forward)
+REMOE_KERNEL(topk_router_gradient)
+
+using namespace remoe;
+
+int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates, uint64_t probabilities,
+                                  uint64_t mask, uint64_t counts, uint64_t probability_sums,
+                                  uint64_t x, uint64_t w, int32_t tokens, int32_t hidden,
+                                  int32_t experts, int32_t active, int32_t renormalize) {
+  return guard(context, "topk_router_forward", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(hidden, "hidden");
+    require_size(experts, "experts");
+    require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
+            "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
+    REMOE_DISPATCH(open, topk_router_forward, require_address<float>(gates, "gates"),
+                   require_address<float>(probabilities, "probabilities"),
+                   optional_address<int32_t>(mask, "mask"),
+                   require_address<int32_t>(counts, "counts"),
+                   require_address<float>(probability_sums, "probability_sums"),
+                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
+                   tokens, hidden, experts, active, renormalize != 0);
+  });
+}
+
+int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
+                                   uint64_t gates, uint64_t probabilities, uint64_t counts,
+                                   double scale, int32_t tokens, int32_t experts, int32_t active,
+                                   int32_t renormalize) {
+  return guard(context, "topk_router_gradient", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(experts, "experts");
+    require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
+            "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
+    REMOE_DISPATCH(open, topk_router_gradient, require_address<float>(dlogits, "dlogits"),
+                   require_address<const float>(dgates, "dgates"),
+                   require_address<const float>(gates, "gates"),
+                   require_address<const float>(probabilities, "probabilities"),
+                   require_address<const int32_t>(counts, "counts"), scale, tokens, experts, active,
+                   renormalize != 0);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

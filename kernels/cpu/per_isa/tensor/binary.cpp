@@ -1,6 +1,7 @@
 // a (op) b with broadcasting.
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/tensor/walk.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -93,3 +94,47 @@ void binary_i32(const Context& context, int operation, uint32_t* target, const u
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(binary_i32)
+REMOE_KERNEL(binary_f32)
+
+using namespace remoe;
+
+namespace {
+
+void binary_integers(Context& context, int32_t operation, uint64_t target, uint64_t a, uint64_t b,
+                     const StridedLayout& layout) {
+  require(operation != REMOE_DIVIDE, REMOE_UNSUPPORTED, "integers are not divided");
+  REMOE_DISPATCH(context, binary_i32, operation, require_address<uint32_t>(target, "target"),
+                 require_address<const uint32_t>(a, "a"), require_address<const uint32_t>(b, "b"),
+                 layout);
+}
+
+void binary_floats(Context& context, int32_t operation, int32_t dtype, uint64_t target, uint64_t a,
+                   uint64_t b, const StridedLayout& layout) {
+  require_float(dtype);
+  const Fp32Operand left(context, dtype, a, layout.extent(0), "a");
+  const Fp32Operand right(context, dtype, b, layout.extent(1), "b");
+  Fp32Target result(context, dtype, target, layout.count, false, "target");
+  REMOE_DISPATCH(context, binary_f32, operation, result.data(), left.data(), right.data(), layout);
+  result.commit();
+}
+
+}  // namespace
+
+int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
+                     uint64_t a, uint64_t b, const int32_t* layout) {
+  return guard(context, "binary", [&](Context& c) {
+    require_operation(operation, REMOE_DIVIDE);
+    const StridedLayout strides = read_strided_layout(layout, 2);
+    if (dtype == REMOE_I32) {
+      binary_integers(c, operation, target, a, b, strides);
+    } else {
+      binary_floats(c, operation, dtype, target, a, b, strides);
+    }
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -1,9 +1,12 @@
 // Conversions between dtypes, and fills.
+#include "per_isa/tensor/cast.h"
+
 #include <cstring>
 #include <limits>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/bf16.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -103,3 +106,27 @@ void fill(const Context& context, int32_t dtype, void* target, double value, int
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(fill)
+
+using namespace remoe;
+
+int32_t remoe_cast(uint64_t context, int32_t target_dtype, uint64_t target, int32_t source_dtype,
+                   uint64_t source, uint64_t count) {
+  return guard(context, "cast", [&](Context& c) {
+    void* to = require_elements(target, target_dtype, "target");
+    const void* from = require_elements(source, source_dtype, "source");
+    REMOE_DISPATCH(c, cast, target_dtype, to, source_dtype, from, require_count(count));
+  });
+}
+
+int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value, uint64_t count) {
+  return guard(context, "fill", [&](Context& c) {
+    void* elements = require_elements(target, dtype, "target");
+    REMOE_DISPATCH(c, fill, dtype, elements, value, require_count(count));
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

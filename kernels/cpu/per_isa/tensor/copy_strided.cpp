@@ -1,8 +1,9 @@
 // Copies into a dense target from strided memory: transposes, slices, broadcasts.
 #include <algorithm>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/tensor/walk.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -97,3 +98,21 @@ void copy_strided(const Context& context, int element_bytes, void* target, const
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(copy_strided)
+
+using namespace remoe;
+
+int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t target, uint64_t source,
+                           const int32_t* layout) {
+  return guard(context, "copy_strided", [&](Context& c) {
+    void* to = require_elements(target, dtype, "target");
+    const void* from = require_elements(source, dtype, "source");
+    const StridedLayout strides = read_strided_layout(layout, 1);
+    REMOE_DISPATCH(c, copy_strided, bytes_of(dtype), to, from, strides);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

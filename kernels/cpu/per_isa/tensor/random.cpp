@@ -1,9 +1,10 @@
 // Uniform and normal numbers from Philox.
 #include <algorithm>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "per_isa/tensor/philox.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -89,3 +90,22 @@ void random(const Context& context, int distribution, float* target, int64_t cou
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(random)
+
+using namespace remoe;
+
+int32_t remoe_random(uint64_t context, int32_t distribution, uint64_t target, uint64_t count,
+                     double a, double b, uint64_t seed, uint32_t operation, uint32_t step) {
+  return guard(context, "random", [&](Context& c) {
+    require(distribution == REMOE_UNIFORM || distribution == REMOE_NORMAL, REMOE_INVALID_ARGUMENT,
+            "distribution %d is unknown", distribution);
+    REMOE_DISPATCH(c, random, distribution, require_address<float>(target, "target"),
+                   require_count(count), static_cast<float>(a), static_cast<float>(b), seed,
+                   operation, step);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/layout.h"
 #include "runtime/parallel.h"
 
@@ -173,3 +174,25 @@ void reduce_f32(Context& context, int operation, float* target, const float* x,
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(reduce_f32)
+
+using namespace remoe;
+
+int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
+                     uint64_t x, const int32_t* layout, int32_t accumulate) {
+  return guard(context, "reduce", [&](Context& c) {
+    require_operation(operation, REMOE_MAXIMUM);
+    require_float(dtype);
+    const ReductionLayout axes = read_reduction_layout(layout);
+    const bool adds = (accumulate & 1) != 0;
+    const Fp32Operand operand(c, dtype, x, axes.count, "x");
+    Fp32Target result(c, dtype, target, axes.kept_count, adds, "target");
+    REMOE_DISPATCH(c, reduce_f32, operation, result.data(), operand.data(), axes, adds);
+    result.commit();
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

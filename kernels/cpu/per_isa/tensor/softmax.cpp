@@ -1,5 +1,5 @@
 // Softmax over rows, and its gradient.
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/parallel.h"
 
@@ -85,3 +85,33 @@ void softmax_gradient(const Context& context, float* dx, const float* dy, const 
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(softmax)
+REMOE_KERNEL(softmax_gradient)
+
+using namespace remoe;
+
+int32_t remoe_softmax(uint64_t context, uint64_t target, uint64_t x, int32_t rows,
+                      int32_t columns) {
+  return guard(context, "softmax", [&](Context& c) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(c, softmax, require_address<float>(target, "target"),
+                   require_address<const float>(x, "x"), rows, columns);
+  });
+}
+
+int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint64_t y, int32_t rows,
+                               int32_t columns, int32_t accumulate) {
+  return guard(context, "softmax_gradient", [&](Context& c) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(c, softmax_gradient, require_address<float>(dx, "dx"),
+                   require_address<const float>(dy, "dy"), require_address<const float>(y, "y"),
+                   rows, columns, (accumulate & 1) != 0);
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS

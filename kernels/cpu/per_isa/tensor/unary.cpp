@@ -1,6 +1,7 @@
 // Elementwise functions of one operand, and their derivatives.
-#include "per_isa/kernels.h"
+#include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -117,3 +118,54 @@ void accumulate_f32(const Context& context, float* target, const float* x, float
 }
 
 }  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+
+REMOE_KERNEL(unary_f32)
+REMOE_KERNEL(unary_gradient_f32)
+REMOE_KERNEL(accumulate_f32)
+
+using namespace remoe;
+
+int32_t remoe_unary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target, uint64_t x,
+                    float parameter, uint64_t count) {
+  return guard(context, "unary", [&](Context& c) {
+    require_operation(operation, REMOE_SHIFT);
+    require_float(dtype);
+    const int64_t n = require_count(count);
+    const Fp32Operand operand(c, dtype, x, n, "x");
+    Fp32Target result(c, dtype, target, n, false, "target");
+    REMOE_DISPATCH(c, unary_f32, operation, result.data(), operand.data(), parameter, n);
+    result.commit();
+  });
+}
+
+int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype, uint64_t dx,
+                             uint64_t dy, uint64_t x, float parameter, uint64_t count,
+                             int32_t accumulate) {
+  return guard(context, "unary_gradient", [&](Context& c) {
+    require_operation(operation, REMOE_SHIFT);
+    require_float(dtype);
+    const int64_t n = require_count(count);
+    const bool adds = (accumulate & 1) != 0;
+    const Fp32Operand gradient(c, dtype, dy, n, "dy"), operand(c, dtype, x, n, "x");
+    Fp32Target result(c, dtype, dx, n, adds, "dx");
+    REMOE_DISPATCH(c, unary_gradient_f32, operation, result.data(), gradient.data(), operand.data(),
+                   parameter, n, adds);
+    result.commit();
+  });
+}
+
+int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint64_t x, float scale,
+                         uint64_t count) {
+  return guard(context, "accumulate", [&](Context& c) {
+    require_float(dtype);
+    const int64_t n = require_count(count);
+    const Fp32Operand operand(c, dtype, x, n, "x");
+    Fp32Target result(c, dtype, target, n, true, "target");
+    REMOE_DISPATCH(c, accumulate_f32, result.data(), operand.data(), scale, n);
+    result.commit();
+  });
+}
+
+#endif  // REMOE_ENTRY_POINTS
