@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Arguments } from "../cli/_arguments.ts";
+import type { Arguments } from "../cli/shared/arguments.ts";
 import { measurePeak } from "../lib/ffi/mod.ts";
 import { memoryOf } from "../lib/autograd/device.ts";
 import { parseConfig, type PresetName } from "../lib/train/mod.ts";

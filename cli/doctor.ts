@@ -10,10 +10,16 @@ import type { ContextInfo } from "../lib/ffi/context.ts";
 import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
 import { visible } from "../lib/visible.ts";
-import { absolutePath, callingDirectory, decimal, type Flags, parseFlags } from "./_arguments.ts";
-import { describeError } from "./_errors.ts";
-import { formatBytes } from "./_format.ts";
-import { missingFlags, type Needs } from "./_permissions.ts";
+import {
+  absolutePath,
+  callingDirectory,
+  decimal,
+  type Flags,
+  parseFlags,
+} from "./shared/arguments.ts";
+import { describeError } from "./shared/errors.ts";
+import { formatBytes } from "./shared/format.ts";
+import { missingFlags, type Needs } from "./shared/permissions.ts";
 
 const FLAGS = {
   device: { value: "auto|cpu|cuda", about: "The device to open", fallback: "auto" },

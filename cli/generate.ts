@@ -4,8 +4,8 @@
  * @module
  */
 
-import { generateCommand } from "./_generate_command.ts";
-import { processOutput } from "./_output.ts";
+import { generateCommand } from "./generate/command.ts";
+import { processOutput } from "./shared/output.ts";
 
 if (import.meta.main) {
   const input = {

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { processOutput } from "./_output.ts";
-import { plotCommand } from "./_plot_command.ts";
-import { loadRenderer } from "./_plot_render.ts";
+import { processOutput } from "./shared/output.ts";
+import { plotCommand } from "./plot/command.ts";
+import { loadRenderer } from "./plot/render.ts";
 
 if (import.meta.main) {
   Deno.exit(await plotCommand(Deno.args, processOutput(), loadRenderer));

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { outliveFileSizeLimit } from "./_file_size_limit.ts";
-import { processOutput } from "./_output.ts";
-import { type Train, trainCommand } from "./_train_command.ts";
+import { outliveFileSizeLimit } from "./train/file_size_limit.ts";
+import { processOutput } from "./shared/output.ts";
+import { type Train, trainCommand } from "./train/command.ts";
 
 if (import.meta.main) {
   outliveFileSizeLimit();

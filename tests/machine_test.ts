@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { availableCores, availableMemory } from "../lib/machine.ts";
 import { CONTROL_GROUP_CASES, writeSystem } from "./control_group_cases.ts";
-import { TemporaryFolder } from "./train/_temporary.ts";
+import { TemporaryFolder } from "./temporary_folder.ts";
 
 const CORES = navigator.hardwareConcurrency;
 const MEMORY = Deno.systemMemoryInfo().total;

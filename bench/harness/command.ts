@@ -1,8 +1,8 @@
 /** What the benches that are commands have in common. @module */
 
-import { type Arguments, type Flags, parseFlags } from "../../cli/_arguments.ts";
-import { yieldWhenWaiting } from "../../cli/_openmp.ts";
-import { flagTable } from "../../cli/_table.ts";
+import { type Arguments, type Flags, parseFlags } from "../../cli/shared/arguments.ts";
+import { yieldWhenWaiting } from "../../cli/shared/openmp.ts";
+import { flagTable } from "../../cli/shared/table.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
 /** A bench as a command. */

@@ -2,7 +2,7 @@
 
 import { ROOT } from "./paths.ts";
 import type { DevicePeak } from "../../lib/ffi/mod.ts";
-import { versions } from "../../lib/train/versions.ts";
+import { versions } from "../../lib/run/versions.ts";
 import type { DeviceInfo } from "../../mod.ts";
 
 /** A machine, as far as times depend on it. */

@@ -6,8 +6,8 @@ import {
   type Flag,
   type Flags,
   parseFlags,
-} from "../../cli/_arguments.ts";
-import { flagTable } from "../../cli/_table.ts";
+} from "../../cli/shared/arguments.ts";
+import { flagTable } from "../../cli/shared/table.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { BenchCase } from "./case.ts";
 

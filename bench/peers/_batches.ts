@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Batch } from "../../lib/data/batches.ts";
-import type { TensorEntry } from "../../lib/train/write_safetensors.ts";
+import type { Batch } from "../../lib/data/batches/batches.ts";
+import type { TensorEntry } from "../../lib/checkpoint/write_safetensors.ts";
 
 /**
  * Makes tensors of the tokens and targets of optimizer steps.

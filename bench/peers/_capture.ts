@@ -10,17 +10,17 @@
 
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
-import { BatchSampler } from "../../lib/data/batch_sampler.ts";
-import type { Batch } from "../../lib/data/batches.ts";
-import type { Corpus } from "../../lib/data/tokenized_text.ts";
-import type { Tokenizer } from "../../lib/data/tokenizer.ts";
+import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
+import type { Batch } from "../../lib/data/batches/batches.ts";
+import type { Corpus } from "../../lib/data/corpus/tokenized_text.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer/tokenizer.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { copyInto, download } from "../../lib/tensor/transfer.ts";
-import type { TrainConfig } from "../../lib/train/config.ts";
-import { buildModel, type BuiltModel } from "../../lib/train/model.ts";
-import { type TensorEntry, writeSafetensors } from "../../lib/train/write_safetensors.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import { buildModel, type BuiltModel } from "../../lib/model/build_model.ts";
+import { type TensorEntry, writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { modelEntries } from "../../lib/train/weight_layout.ts";
+import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";
 
 /** What {@linkcode capture} works with. */

@@ -16,8 +16,8 @@ const ENVIRONMENT = pathOf("./.venv");
 const REQUIREMENTS = pathOf("./requirements.txt");
 
 /**
- * How threads wait for each other, in PyTorch as in remoe (`cli/_openmp.ts` says why): they sleep
- * soon, so that contenders that share cores with others do not burn them.
+ * How threads wait for each other, in PyTorch as in remoe (`cli/shared/openmp.ts` says why): they
+ * sleep soon, so that contenders that share cores with others do not burn them.
  */
 export const WAITING: Readonly<Record<string, string>> = {
   GOMP_SPINCOUNT: Deno.env.get("GOMP_SPINCOUNT") ?? "30000",

@@ -5,18 +5,18 @@
  * @module
  */
 
-import { openDevice } from "../../cli/_open_device.ts";
-import { BatchSampler } from "../../lib/data/batch_sampler.ts";
-import { bundledText } from "../../lib/data/bundled_text.ts";
-import { prepareCorpus } from "../../lib/data/corpus.ts";
-import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
-import type { Corpus } from "../../lib/data/tokenized_text.ts";
-import type { Tokenizer } from "../../lib/data/tokenizer.ts";
-import type { ConfigLayer, TrainConfig } from "../../lib/train/config.ts";
-import { parseConfig } from "../../lib/train/parse_config.ts";
-import { writeSafetensors } from "../../lib/train/write_safetensors.ts";
+import { openDevice } from "../../cli/shared/open_device.ts";
+import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
+import { bundledText } from "../../lib/data/text/bundled_text.ts";
+import { prepareCorpus } from "../../lib/data/corpus/corpus.ts";
+import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
+import type { Corpus } from "../../lib/data/corpus/tokenized_text.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer/tokenizer.ts";
+import type { ConfigLayer, TrainConfig } from "../../lib/config/config.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
+import { writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { modelEntries } from "../../lib/train/weight_layout.ts";
+import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";
 import { runProgram, WORK } from "./_python.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import { cpus } from "node:os";
-import type { Tokenizer } from "../../lib/data/tokenizer.ts";
+import type { Tokenizer } from "../../lib/data/tokenizer/tokenizer.ts";
 import { table } from "./_equality_report.ts";
 import { BATCHES, type Mode, type Scenario } from "./_scenario.ts";
 

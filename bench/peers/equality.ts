@@ -6,13 +6,13 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { openDevice } from "../../cli/_open_device.ts";
+import { openDevice } from "../../cli/shared/open_device.ts";
 import type { Device } from "../../lib/autograd/device.ts";
-import { bundledText } from "../../lib/data/bundled_text.ts";
-import { prepareCorpus } from "../../lib/data/corpus.ts";
-import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
-import type { ConfigLayer } from "../../lib/train/config.ts";
-import { parseConfig } from "../../lib/train/parse_config.ts";
+import { bundledText } from "../../lib/data/text/bundled_text.ts";
+import { prepareCorpus } from "../../lib/data/corpus/corpus.ts";
+import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
+import type { ConfigLayer } from "../../lib/config/config.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
 import { capture, type CapturedRun } from "./_capture.ts";
 import { type Compared, equalityReport, type Limits } from "./_equality_report.ts";
 import { ensurePython, runProgram, WORK } from "./_python.ts";

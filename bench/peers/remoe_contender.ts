@@ -9,16 +9,16 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { openDevice } from "../../cli/_open_device.ts";
+import { openDevice } from "../../cli/shared/open_device.ts";
 import type { Device } from "../../lib/autograd/device.ts";
-import { BatchSampler } from "../../lib/data/batch_sampler.ts";
+import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
 import { generate } from "../../lib/generate/generate.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { download } from "../../lib/tensor/transfer.ts";
-import { buildModel } from "../../lib/train/model.ts";
-import { SafetensorsFile } from "../../lib/train/safetensors.ts";
+import { buildModel } from "../../lib/model/build_model.ts";
+import { SafetensorsFile } from "../../lib/checkpoint/safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { loadModel } from "../../lib/train/weight_layout.ts";
+import { loadModel } from "../../lib/checkpoint/weight_layout.ts";
 import type { Answer, Order } from "./_contender.ts";
 import { type Mode, openText, readScenario, type Scenario } from "./_scenario.ts";
 

@@ -7,7 +7,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
-import { openTokenizer } from "../../lib/data/open_tokenizer.ts";
+import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
 import { availableCores } from "../../lib/machine.ts";
 import { Contender, type ContenderCommand } from "./_contender.ts";
 import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";

@@ -13,6 +13,7 @@ import { dirname } from "node:path";
 import { buildCuda, buildEmulated } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { run } from "./cuda_toolchain.ts";
+import { SYMBOLS } from "../../lib/ffi/symbols.ts";
 import configuration from "../../deno.json" with { type: "json" };
 
 const KERNELS = dirname(import.meta.dirname!);
@@ -51,6 +52,7 @@ export async function writePack(folder: string, content: PackContent): Promise<v
     if (/\.(py|sh)$/.test(name)) await Deno.copyFile(`${SCRIPTS}/${name}`, `${folder}/${name}`);
   }
   await Deno.copyFile(content.library, `${folder}/libremoe.so`);
+  await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
   const entry = `${SCRIPTS}/run_cases.ts`;
   await must(Deno.execPath(), [
     ...["bundle", "--quiet", "--platform", "deno", "--config", `${KERNELS}/../deno.json`],

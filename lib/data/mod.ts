@@ -22,35 +22,45 @@
  * @module
  */
 
-export { type Batch } from "./batches.ts";
-export { BatchSampler, type BatchSamplerOptions, type SamplerState } from "./batch_sampler.ts";
-export { bitsPerByte } from "./bits_per_byte.ts";
-export { bundledText } from "./bundled_text.ts";
-export { ByteTokenizer } from "./byte_tokenizer.ts";
-export { defaultCacheFolder } from "./cache_folder.ts";
-export { prepareCorpus } from "./corpus.ts";
-export type { CorpusEvent, CorpusOptions } from "./corpus_options.ts";
+export { type Batch } from "./batches/batches.ts";
+export {
+  BatchSampler,
+  type BatchSamplerOptions,
+  type SamplerState,
+} from "./batches/batch_sampler.ts";
+export { bitsPerByte } from "./batches/bits_per_byte.ts";
+export { bundledText } from "./text/bundled_text.ts";
+export { ByteTokenizer } from "./tokenizer/byte_tokenizer.ts";
+export { defaultCacheFolder } from "./corpus/cache_folder.ts";
+export { prepareCorpus } from "./corpus/corpus.ts";
+export type { CorpusEvent, CorpusOptions } from "./corpus/options.ts";
 export {
   type Document,
   NO_DOMAIN,
   type PassedOver,
   type ReadingObserver,
   type TextSource,
-} from "./document.ts";
+} from "./text/document.ts";
 export { DataError } from "./errors.ts";
-export { textsInMemory } from "./memory_source.ts";
+export { textsInMemory } from "./text/memory_source.ts";
 export {
   MixtureSampler,
   type MixtureSamplerOptions,
   type MixtureState,
-} from "./mixture_sampler.ts";
-export { openTokenizer, TOKENIZER_NAMES, type TokenizerName } from "./open_tokenizer.ts";
-export { Permutation } from "./permutation.ts";
-export { philox4x32, type PhiloxCounter, type PhiloxKey, philoxKey } from "./philox.ts";
-export { DEFAULT_VALIDATION_FRACTION, type DocumentSplit, splitDocuments } from "./split.ts";
-export { textFiles } from "./text_files.ts";
-export { joinStreams, memoryStream, readAllTokens, type TokenStream } from "./token_stream.ts";
-export { TextStream } from "./text_stream.ts";
-export type { Corpus, CorpusSide, TokenArray, TokenizedText } from "./tokenized_text.ts";
-export type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
-export { ValidationSet, type ValidationSetOptions } from "./validation_set.ts";
+} from "./batches/mixture_sampler.ts";
+export { openTokenizer, TOKENIZER_NAMES, type TokenizerName } from "./tokenizer/open_tokenizer.ts";
+export { Permutation } from "./batches/permutation.ts";
+export { philox4x32, type PhiloxCounter, type PhiloxKey, philoxKey } from "./batches/philox.ts";
+export { DEFAULT_VALIDATION_FRACTION, type DocumentSplit, splitDocuments } from "./corpus/split.ts";
+export { textFiles } from "./text/text_files.ts";
+export {
+  joinStreams,
+  memoryStream,
+  readAllTokens,
+  type TokenStream,
+} from "./corpus/token_stream.ts";
+export { TextStream } from "./tokenizer/text_stream.ts";
+export type { TokenArray } from "./corpus/token_array.ts";
+export type { Corpus, CorpusSide, TokenizedText } from "./corpus/tokenized_text.ts";
+export type { DecodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
+export { ValidationSet, type ValidationSetOptions } from "./batches/validation_set.ts";

@@ -1,9 +1,9 @@
 import { requireOptions } from "../arguments.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
-import { philox4x32, philoxKey } from "../data/philox.ts";
-import { TextStream } from "../data/text_stream.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import { philox4x32, philoxKey } from "../data/batches/philox.ts";
+import { TextStream } from "../data/tokenizer/text_stream.ts";
+import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import type { Tensor } from "../tensor/tensor.ts";

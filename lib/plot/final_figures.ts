@@ -5,7 +5,7 @@
  */
 
 import { largest, smallest } from "../extremes.ts";
-import { countParameters } from "../train/parameter_count.ts";
+import { countParameters } from "../model/parameter_count.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 

@@ -5,12 +5,12 @@
  */
 
 import { ConfigError, FileError } from "../errors.ts";
-import type { TrainConfig } from "../train/config.ts";
-import { exists } from "../train/files.ts";
-import { metricsLines } from "../train/metrics.ts";
-import { isValidation, type StepMetrics, type ValidationMetrics } from "../train/metrics_line.ts";
-import { findRun } from "../train/find_run.ts";
-import type { Stage } from "../train/stage.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { exists } from "../files.ts";
+import { metricsLines } from "../run/metrics.ts";
+import { isValidation, type StepMetrics, type ValidationMetrics } from "../run/metrics_line.ts";
+import { findRun } from "../run/find_run.ts";
+import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { CorpusEvent } from "../data/corpus_options.ts";
-import type { PassedOver } from "../data/document.ts";
-import type { Corpus, CorpusSide } from "../data/tokenized_text.ts";
-import type { TrainConfig } from "./config.ts";
+import type { CorpusEvent } from "../data/corpus/options.ts";
+import type { PassedOver } from "../data/text/document.ts";
+import type { Corpus, CorpusSide } from "../data/corpus/tokenized_text.ts";
+import type { TrainConfig } from "../config/config.ts";
 
 /** Between two notices: often enough to follow, seldom enough for a log. */
 const INTERVAL_MS = 3000;

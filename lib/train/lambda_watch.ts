@@ -1,7 +1,7 @@
 /** Watches the control of λ: the mean sparsity can be right while layers are dead. @module */
 
-import type { TrainConfig } from "./config.ts";
-import type { StepMetrics } from "./metrics_line.ts";
+import type { TrainConfig } from "../config/config.ts";
+import type { StepMetrics } from "../run/metrics_line.ts";
 
 /** Steps at the floor after which λ no longer controls anything. */
 const STEPS_AT_FLOOR = 50;

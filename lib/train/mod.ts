@@ -24,45 +24,36 @@ export type {
   TokenizerName,
   TrainConfig,
   ValidationConfig,
-} from "./config.ts";
+} from "../config/config.ts";
 export {
   parseConfig,
   parseConfigLayer,
   type ParseConfigOptions,
   resolveConfig,
-} from "./parse_config.ts";
-export { PRESET_NAMES } from "./presets.ts";
-export { CONFIG_KEYS, type ConfigKey } from "./schema.ts";
-export { countParameters, type ParameterCount } from "./parameter_count.ts";
+} from "../config/parse_config.ts";
+export { PRESET_NAMES } from "../config/presets.ts";
+export { CONFIG_KEYS, type ConfigKey } from "../config/schema.ts";
+export { countParameters, type ParameterCount } from "../model/parameter_count.ts";
 export {
   type ExecutedFlops,
   executedFlops,
   type ExecutedWork,
   type FlopsModel,
   formulaFlops,
-} from "./flops.ts";
-export {
-  estimateMemory,
-  type EstimateOptions,
-  type MemoryEstimate,
-  type StageMemory,
-} from "./memory_estimate.ts";
+} from "../model/flops.ts";
+export type { MemoryEstimate } from "./memory_estimate.ts";
+export { estimateMemory, type EstimateOptions, type StageMemory } from "./stage_memory.ts";
 export { checkMemory, memoryLimit } from "./memory_limit.ts";
 export { learningRate, type ScheduleOptions } from "./schedule.ts";
-export {
-  advanceStage,
-  initialStage,
-  type Stage,
-  type StageObservation,
-  type StageState,
-} from "./stage.ts";
-export { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "./metrics.ts";
+export { advanceStage, initialStage, type StageObservation } from "./stage.ts";
+export type { Stage, StageState } from "../checkpoint/stage.ts";
+export { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "../run/metrics.ts";
 export {
   isValidation,
   type MetricsLine,
   type StepMetrics,
   type ValidationMetrics,
-} from "./metrics_line.ts";
+} from "../run/metrics_line.ts";
 export {
   type ProfileEntry,
   type ProfileOptions,
@@ -71,24 +62,24 @@ export {
   StepProfile,
   type TraceEvent,
 } from "./profile.ts";
-export { type TensorBoardOptions, TensorBoardSink } from "./tensorboard/sink.ts";
-export type { Sample } from "./samples.ts";
+export { type TensorBoardOptions, TensorBoardSink } from "../run/tensorboard/sink.ts";
+export type { Sample } from "../run/samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
-export type { SafetensorsDType, TensorSpec } from "./safetensors_header.ts";
-export { type FileDigest, SafetensorsFile } from "./safetensors.ts";
-export { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
-export type { CheckpointState } from "./checkpoint_state.ts";
+export type { SafetensorsDType, TensorSpec } from "../checkpoint/safetensors_header.ts";
+export { type FileDigest, SafetensorsFile } from "../checkpoint/safetensors.ts";
+export { type TensorEntry, writeSafetensors } from "../checkpoint/write_safetensors.ts";
+export type { CheckpointState } from "../checkpoint/state.ts";
 export {
   type CheckpointFolder,
   listCheckpoints,
   removeLaterCheckpoints,
-} from "./checkpoint_folders.ts";
-export { Checkpoint } from "./checkpoint.ts";
-export { type CheckpointContents, writeCheckpoint } from "./write_checkpoint.ts";
-export { checkResumable, configHash } from "./resume.ts";
-export { findRun, type FoundRun } from "./find_run.ts";
-export { RunDirectory } from "./run_directory.ts";
-export type { CreateRunOptions } from "./run_folder.ts";
+} from "../checkpoint/folders.ts";
+export { Checkpoint } from "../checkpoint/checkpoint.ts";
+export { type CheckpointContents, writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
+export { checkResumable, configHash } from "../checkpoint/resume.ts";
+export { findRun, type FoundRun } from "../run/find_run.ts";
+export { RunDirectory } from "../run/run_directory.ts";
+export type { CreateRunOptions } from "../run/folder.ts";
 export { DivergenceError, type DivergenceErrorOptions } from "./divergence_error.ts";
-export { type OpenedModel, openModel } from "./open_model.ts";
+export { type OpenedModel, openModel } from "../model/open_model.ts";
 export { train } from "./train.ts";

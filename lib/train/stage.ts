@@ -7,20 +7,8 @@
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import type { RouterName } from "./config.ts";
-
-/** A stage of training. */
-export type Stage = "dense" | "sparsifying" | "sparse";
-
-/** Where a run is in its stages; plain JSON, part of a checkpoint. */
-export interface StageState {
-  /** The stage after the last step. */
-  readonly stage: Stage;
-  /** The step that began `sparsifying`; null before. */
-  readonly sparsifying_from: number | null;
-  /** The settling time: the step that began `sparse`; null before. */
-  readonly sparse_from: number | null;
-}
+import { STAGES, type StageState } from "../checkpoint/stage.ts";
+import type { RouterName } from "../config/config.ts";
 
 /** What a step says about the stage. */
 export interface StageObservation {
@@ -94,7 +82,7 @@ export function advanceStage(state: StageState, step: StageObservation): StageSt
   const operation = "advance the stage";
   requireOptions(operation, state);
   requireOptions(operation, step);
-  requireOneOf(operation, "state.stage", state.stage, ["dense", "sparsifying", "sparse"]);
+  requireOneOf(operation, "state.stage", state.stage, STAGES);
   for (const name of ["step", "lambda", "l1_reg", "loss", "sparsity", "target"] as const) {
     requireFinite(operation, name, step[name]);
   }

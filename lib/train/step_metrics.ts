@@ -1,10 +1,10 @@
 /** A step's figures, from what the device left. @module */
 
 import type { StepReadout } from "../autograd/step_readout.ts";
-import type { TrainConfig } from "./config.ts";
-import { executedFlops, formulaFlops } from "./flops.ts";
-import type { StepMetrics } from "./metrics_line.ts";
-import type { StageState } from "./stage.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { executedFlops, formulaFlops } from "../model/flops.ts";
+import type { StepMetrics } from "../run/metrics_line.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 
 /** What {@linkcode stepMetrics} puts together. */
 export interface StepFigures {

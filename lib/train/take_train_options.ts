@@ -2,9 +2,9 @@
 
 import { requireFunction, requireInstance, requireOptions } from "../arguments.ts";
 import { Device } from "../autograd/device.ts";
-import { Checkpoint } from "./checkpoint.ts";
+import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { StepProfile } from "./profile.ts";
-import { RunDirectory } from "./run_directory.ts";
+import { RunDirectory } from "../run/run_directory.ts";
 import type { TrainOptions } from "./train_options.ts";
 
 /**

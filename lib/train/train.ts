@@ -1,33 +1,38 @@
 /** The training loop. @module */
 
-import { requireConfig } from "./require.ts";
+import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
-import { bundledText } from "../data/bundled_text.ts";
-import { prepareCorpus } from "../data/corpus.ts";
+import { bundledText } from "../data/text/bundled_text.ts";
+import { prepareCorpus } from "../data/corpus/corpus.ts";
 import { DataError } from "../data/errors.ts";
-import { openTokenizer } from "../data/open_tokenizer.ts";
-import { textFiles } from "../data/text_files.ts";
+import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
+import { textFiles } from "../data/text/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import { listCheckpoints } from "./checkpoint_folders.ts";
-import type { TrainConfig } from "./config.ts";
-import { configNotices } from "./config_notices.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { listCheckpoints } from "../checkpoint/folders.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { configNotices } from "../config/notices.ts";
 import { corpusNotices, domainNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
-import { CHECKPOINTS } from "./find_run.ts";
+import { CHECKPOINTS } from "../run/find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
-import { machineNotices, machineOf } from "./run_machine.ts";
+import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
-import { configHash } from "./resume.ts";
-import type { Sample } from "./samples.ts";
+import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import { configHash } from "../checkpoint/resume.ts";
+import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
 import { Trainer } from "./trainer.ts";
-import { versions } from "./versions.ts";
-import { loadModel, loadMoments, modelEntries, momentEntries } from "./weight_layout.ts";
+import { versions } from "../run/versions.ts";
+import {
+  loadModel,
+  loadTensors,
+  modelEntries,
+  tensorEntries,
+} from "../checkpoint/weight_layout.ts";
 
 /**
  * Trains a model to the end of its configuration, or until the signal asks to stop.
@@ -250,7 +255,7 @@ class Run {
         versions: versions(),
       },
       model: modelEntries(trainer.parameters(), config),
-      optimizer: momentEntries(namedMoments(trainer)),
+      optimizer: tensorEntries(namedMoments(trainer)),
     }, config.checkpoint.keep);
     this.#savedAt = trainer.steps;
     this.#savedPath = path;
@@ -306,6 +311,6 @@ function restore(trainer: Trainer, checkpoint: Checkpoint): void {
     );
   }
   loadModel(trainer.parameters(), trainer.config, checkpoint.model);
-  loadMoments(namedMoments(trainer), checkpoint.optimizer);
+  loadTensors(namedMoments(trainer), checkpoint.optimizer);
   trainer.restore(step, lambda, stage, sampler);
 }

@@ -5,12 +5,12 @@
  */
 
 import type { Device } from "../autograd/device.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import type { StepMetrics, ValidationMetrics } from "./metrics_line.ts";
-import type { RunDirectory } from "./run_directory.ts";
+import type { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import type { RunDirectory } from "../run/run_directory.ts";
 import type { StepProfile } from "./profile.ts";
-import type { Sample } from "./samples.ts";
-import type { StageState } from "./stage.ts";
+import type { Sample } from "../run/samples.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 
 /**
  * Callbacks of a run. They run between steps; what they do is not part of a step's time.

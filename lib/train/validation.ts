@@ -4,15 +4,15 @@
  * @module
  */
 
-import { bitsPerByte } from "../data/bits_per_byte.ts";
-import type { Batch } from "../data/batches.ts";
+import { bitsPerByte } from "../data/batches/bits_per_byte.ts";
+import type { Batch } from "../data/batches/batches.ts";
 import { DataError } from "../data/errors.ts";
-import { joinStreams, type TokenStream } from "../data/token_stream.ts";
-import type { CorpusSide, TokenizedText } from "../data/tokenized_text.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
-import { ValidationSet } from "../data/validation_set.ts";
-import type { TrainConfig } from "./config.ts";
-import type { ValidationMetrics } from "./metrics_line.ts";
+import { joinStreams, type TokenStream } from "../data/corpus/token_stream.ts";
+import type { CorpusSide, TokenizedText } from "../data/corpus/tokenized_text.ts";
+import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
+import { ValidationSet } from "../data/batches/validation_set.ts";
+import type { TrainConfig } from "../config/config.ts";
+import type { ValidationMetrics } from "../run/metrics_line.ts";
 
 /** Gives the loss of each token of a batch, in nats. */
 export type TokenLoss = (batch: Batch) => Float32Array;

@@ -7,7 +7,7 @@ import { type Measured, standings } from "../../bench/peers/_speed_report.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { parseConfig, SafetensorsFile } from "../../lib/train/mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 
 const LIMITS = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 2 };
 

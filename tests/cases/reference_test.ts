@@ -8,7 +8,7 @@ import {
 import { Random, toBfloat16 } from "../../kernels/cases/random.ts";
 import { attention } from "../../kernels/cases/reference/attention.ts";
 import { crossEntropy } from "../../kernels/cases/reference/cross_entropy.ts";
-import { dispatchPlan } from "../../kernels/cases/reference/dispatch_plan.ts";
+import { dispatchPlan, planBuffer } from "../../kernels/cases/reference/dispatch_plan.ts";
 import { experts } from "../../kernels/cases/reference/experts.ts";
 import { gemm, matmul } from "../../kernels/cases/reference/gemm.ts";
 import { philox, type Words } from "../../kernels/cases/reference/philox.ts";
@@ -96,6 +96,9 @@ Deno.test("dispatchPlan() lists rows by expert and gives them back by token", ()
     rowToken: [0, 2, 2],
     tokenRow: [0, 1, 2],
   });
+  const header = [3, 0, 1, 4];
+  const arrays = [[0, 2, 3], [0, 1, 1, 3], [0, 2, 2, -1], [0, 1, 2, -1]];
+  assertEquals(planBuffer(plan, 4), Int32Array.from([header, ...arrays].flat()));
 });
 
 Deno.test("experts() with one expert and gate 1 is a feed-forward network", () => {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { findRun, JsonlSink, listCheckpoints, RunDirectory } from "../../lib/train/mod.ts";
 import { FileError } from "../../lib/errors.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { assertRefused, type Finished, runTrain, snapshot, writeText } from "./refusal.ts";
 
 const SCRIPTS = fileURLToPath(new URL("../../cli", import.meta.url));

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { gzipSync } from "node:zlib";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./refusal.ts";
 
 /** A command line, and words that its one message must hold. */

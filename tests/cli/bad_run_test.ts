@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
 import { listCheckpoints, SafetensorsFile } from "../../lib/train/mod.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./refusal.ts";
 
 const NEWEST = "checkpoints/step-000003";

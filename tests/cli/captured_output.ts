@@ -1,6 +1,6 @@
 /** An output that keeps what a command writes. @module */
 
-import type { Output } from "../../cli/_output.ts";
+import type { Output } from "../../cli/shared/output.ts";
 import { visible } from "../../lib/visible.ts";
 
 /** What a command wrote to its two streams; commands pass its functions on, hence no methods. */

@@ -1,9 +1,9 @@
 /** Runs commands in this process and checks how they refuse what they are given. @module */
 
 import { assert, assertEquals } from "@std/assert";
-import { generateCommand } from "../../cli/_generate_command.ts";
-import type { Output } from "../../cli/_output.ts";
-import { trainCommand } from "../../cli/_train_command.ts";
+import { generateCommand } from "../../cli/generate/command.ts";
+import type { Output } from "../../cli/shared/output.ts";
+import { trainCommand } from "../../cli/train/command.ts";
 import { train } from "../../lib/train/train.ts";
 import { CapturedOutput } from "./captured_output.ts";
 

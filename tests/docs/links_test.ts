@@ -33,7 +33,7 @@ Deno.test("links between the project's pages and files lead somewhere", () => {
 
 Deno.test("`docs/runs.md` names every figure of `metrics.jsonl`", () => {
   const page = Deno.readTextFileSync(`${ROOT}docs/runs.md`);
-  const source = Deno.readTextFileSync(`${ROOT}lib/train/metrics_line.ts`);
+  const source = Deno.readTextFileSync(`${ROOT}lib/run/metrics_line.ts`);
   const interfaces = [
     ...source.matchAll(/export interface (?:Step|Validation)Metrics \{(.*?)\n\}/gs),
   ];

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { ByteTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
-import { parseConfig } from "../../lib/train/parse_config.ts";
+import { parseConfig } from "../../lib/config/parse_config.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 /** Bytes the JavaScript heap may move by between two steps: noise of the collector. */

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { CALLED, NOT_CALLED } from "./abi_calls.ts";
 
 const CALLS = fileURLToPath(new URL("./abi_calls.ts", import.meta.url));

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
-import { parseGenerateFlags } from "../../cli/_generate_flags.ts";
-import { GENERATE_FLAGS, generateRequest } from "../../cli/_generate_flags.ts";
-import { dryRunReport } from "../../cli/_dry_run.ts";
-import { parseTrainFlags, TRAIN_FLAGS, trainRequest } from "../../cli/_train_flags.ts";
+import { parseGenerateFlags } from "../../cli/generate/flags.ts";
+import { GENERATE_FLAGS, generateRequest } from "../../cli/generate/flags.ts";
+import { dryRunReport } from "../../cli/train/dry_run.ts";
+import { parseTrainFlags, TRAIN_FLAGS, trainRequest } from "../../cli/train/flags.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { CONFIG_KEYS, parseConfig, PRESET_NAMES, type TrainConfig } from "../../lib/train/mod.ts";
 import { effort } from "./effort.ts";

@@ -4,10 +4,14 @@ import { gzipSync } from "node:zlib";
 import { DataError, textFiles } from "../../lib/data/mod.ts";
 import { CheckpointError } from "../../lib/errors.ts";
 import { readMetrics } from "../../lib/train/mod.ts";
-import { readCheckpointState } from "../../lib/train/checkpoint_state.ts";
-import { decodeHeader, encodeHeader, placeTensors } from "../../lib/train/safetensors_header.ts";
-import { truncateSamples } from "../../lib/train/samples.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { readCheckpointState } from "../../lib/checkpoint/state.ts";
+import {
+  decodeHeader,
+  encodeHeader,
+  placeTensors,
+} from "../../lib/checkpoint/safetensors_header.ts";
+import { truncateSamples } from "../../lib/run/samples.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { effort } from "./effort.ts";
 import { altered, anyValue, damaged } from "./mutations.ts";
 

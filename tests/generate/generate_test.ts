@@ -3,7 +3,7 @@ import { type Device, type LanguageModel, read } from "../../mod.ts";
 import { openTokenizer } from "../../lib/data/mod.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { generate, type GenerateOptions, LogitsError } from "../../lib/generate/mod.ts";
-import { buildModel } from "../../lib/train/model.ts";
+import { buildModel } from "../../lib/model/build_model.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { upload } from "../../lib/tensor/transfer.ts";

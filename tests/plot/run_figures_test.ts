@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import { ConfigError } from "../../lib/errors.ts";
 import { finalFigures } from "../../lib/plot/final_figures.ts";
 import { readRunFigures } from "../../lib/plot/run_figures.ts";
-import { TemporaryFolder } from "../train/_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 import { stepOf, writeRun } from "./runs.ts";
 
 function steps(points: readonly { readonly step: number }[]): number[] {

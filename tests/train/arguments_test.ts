@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Device } from "../../lib/autograd/mod.ts";
 import { ConfigError, FileError } from "../../lib/errors.ts";
-import { exists } from "../../lib/train/files.ts";
+import { exists } from "../../lib/files.ts";
 import {
   advanceStage,
   checkMemory,
@@ -29,7 +29,7 @@ import {
   type TrainEvents,
   truncateMetrics,
 } from "../../lib/train/mod.ts";
-import { TemporaryFolder } from "./_temporary.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
 
 const CONFIG = parseConfig({ preset: "pico" });
 

@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { profileReport } from "../../cli/_profile_report.ts";
+import { profileReport } from "../../cli/train/profile_report.ts";
 import { ByteTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { parseConfig, StepProfile } from "../../lib/train/mod.ts";
 import { Trainer } from "../../lib/train/trainer.ts";

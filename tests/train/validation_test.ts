@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
-import { ByteTokenizer } from "../../lib/data/byte_tokenizer.ts";
+import { ByteTokenizer } from "../../lib/data/tokenizer/byte_tokenizer.ts";
 import { DataError } from "../../lib/data/errors.ts";
-import { joinStreams, memoryStream } from "../../lib/data/token_stream.ts";
-import type { CorpusSide } from "../../lib/data/tokenized_text.ts";
+import { joinStreams, memoryStream } from "../../lib/data/corpus/token_stream.ts";
+import type { CorpusSide } from "../../lib/data/corpus/tokenized_text.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { Validation } from "../../lib/train/validation.ts";
 

@@ -1,0 +1,196 @@
+/**
+ * The flags of `generate`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../../lib/errors.ts";
+import { systemReason } from "../../lib/system_reason.ts";
+import {
+  absolutePath,
+  type Arguments,
+  decimal,
+  type Flag,
+  parseFlags,
+} from "../shared/arguments.ts";
+
+/** The flags of `generate`, in the order of the help. */
+export const GENERATE_FLAGS = {
+  run: {
+    value: "DIR",
+    about: "Run directory, for its newest checkpoint, or a checkpoint's folder",
+  },
+  prompt: {
+    value: "TEXT",
+    repeat: true,
+    about: "Text to continue, - for standard input; may be repeated. Without any: standard input " +
+      "where it is piped, else the start of a document",
+  },
+  "prompt-file": { value: "FILE", repeat: true, about: "File whose text is a prompt" },
+  prompts: { value: "FILE", about: "File with a prompt a line" },
+  tokens: { value: "N", about: "Most tokens to draw for each prompt", fallback: "200" },
+  temperature: {
+    value: "X",
+    about: "What logits are divided by; 0: always the likeliest token",
+    fallback: "0.8",
+  },
+  "top-k": { value: "N", about: "Draw from the N likeliest tokens", fallback: "all" },
+  "top-p": {
+    value: "X",
+    about:
+      "Draw from the fewest tokens whose probabilities, among all, reach X; with --top-k the " +
+      "smaller set counts",
+    fallback: "1",
+  },
+  seed: { value: "S", about: "Seed of the draws", fallback: "0" },
+  stop: {
+    value: "TEXT",
+    repeat: true,
+    about: "Text that ends the answer, not printed; may be repeated",
+  },
+  device: { value: "auto|cpu|cuda", about: "What to run on", fallback: "auto" },
+  json: { about: "Print a JSON object for each prompt, once it is done" },
+  help: { about: "Print this help, and stop" },
+} as const satisfies Readonly<Record<string, Flag>>;
+
+/** What a command line of `generate` asks for. */
+export interface GenerateRequest {
+  /** Where the model is. */
+  readonly run: string;
+  /** The beginnings. */
+  readonly prompts: readonly string[];
+  /** Most tokens for each. */
+  readonly tokens: number;
+  /** What logits are divided by. */
+  readonly temperature: number;
+  /** Draw from so many tokens; undefined: all. */
+  readonly topK: number | undefined;
+  /** Draw from the nucleus of this probability. */
+  readonly topP: number;
+  /** Seed of the draws. */
+  readonly seed: number;
+  /** Texts that end an answer. */
+  readonly stop: readonly string[];
+  /** What to run on. */
+  readonly device: "auto" | "cpu" | "cuda";
+}
+
+/** Standard input, as far as a command reads it. */
+export interface Input {
+  /** Whether a person sits before it. */
+  readonly isTerminal: boolean;
+  /** Reads it to its end. */
+  read(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/**
+ * Reads the flags of `generate`.
+ *
+ * @param args The command line.
+ * @returns What was given.
+ * @throws {ConfigError} A flag is unknown, or lacks its value.
+ */
+export function parseGenerateFlags(args: readonly string[]): Arguments<typeof GENERATE_FLAGS> {
+  return parseFlags(args, GENERATE_FLAGS);
+}
+
+/**
+ * Checks what was given and reads the prompts.
+ *
+ * @param given What {@linkcode parseGenerateFlags} returned.
+ * @param base The folder that relative paths start from.
+ * @param input Standard input.
+ * @returns The request.
+ * @throws {ConfigError} A value that cannot be used, or a prompt that cannot be read.
+ */
+export async function generateRequest(
+  given: Arguments<typeof GENERATE_FLAGS>,
+  base: string,
+  input: Input,
+): Promise<GenerateRequest> {
+  const run = given.value("run");
+  if (run === undefined) throw new ConfigError("Which model? Give --run DIR; see --help");
+  const device = given.value("device") ?? "auto";
+  if (device !== "auto" && device !== "cpu" && device !== "cuda") {
+    throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
+  }
+  const number = (name: "tokens" | "temperature" | "top-k" | "top-p" | "seed", range: Range) =>
+    numberOf(name, given.value(name), range);
+  return {
+    run: absolutePath(run, base),
+    tokens: number("tokens", { least: 1, most: 2 ** 31 - 1, whole: true }) ?? 200,
+    temperature: number("temperature", { least: 0 }) ?? 0.8,
+    topK: number("top-k", { least: 1, whole: true }),
+    topP: number("top-p", { above: 0, most: 1 }) ?? 1,
+    seed: number("seed", { least: 0, whole: true }) ?? 0,
+    stop: given.values("stop"),
+    device,
+    prompts: await promptsOf(given, base, input),
+  };
+}
+
+interface Range {
+  readonly least?: number;
+  readonly above?: number;
+  readonly most?: number;
+  readonly whole?: boolean;
+}
+
+function numberOf(name: string, text: string | undefined, range: Range): number | undefined {
+  if (text === undefined) return undefined;
+  const value = decimal(text) ?? NaN;
+  const { least = -Infinity, above = -Infinity, most = Number.MAX_SAFE_INTEGER } = range;
+  if (
+    value >= least && value > above && value <= most && (!range.whole || Number.isInteger(value))
+  ) {
+    return value;
+  }
+  const kind = range.whole ? "a whole number" : "a number";
+  const lower = range.above === undefined ? ` of at least ${least}` : ` above ${above}`;
+  const upper = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
+  throw new ConfigError(`--${name} is ${text}, expected ${kind}${lower}${upper}`);
+}
+
+async function promptsOf(
+  given: Arguments<typeof GENERATE_FLAGS>,
+  base: string,
+  input: Input,
+): Promise<string[]> {
+  const prompts: string[] = [];
+  for (const prompt of given.values("prompt")) {
+    prompts.push(prompt === "-" ? decode(await input.read(), "standard input") : prompt);
+  }
+  for (const file of given.values("prompt-file")) prompts.push(await readText(file, base));
+  const list = given.value("prompts");
+  if (list !== undefined) {
+    const lines = (await readText(list, base)).split(/\r?\n/).filter((line) => line !== "");
+    if (lines.length === 0) throw new ConfigError(`Cannot use ${list}: it holds no prompt`);
+    for (const line of lines) prompts.push(line);
+  }
+  if (prompts.length > 0) return prompts;
+  // Without any, what is piped in is the prompt; nothing piped in is the start of a document.
+  // A shell ends what it pipes with a newline, which nobody means to be continued.
+  return [
+    input.isTerminal ? "" : decode(await input.read(), "standard input").replace(/\r?\n$/, ""),
+  ];
+}
+
+async function readText(file: string, base: string): Promise<string> {
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = await Deno.readFile(absolutePath(file, base));
+  } catch (cause) {
+    throw new ConfigError(`Cannot read ${file}: ${systemReason(cause)}`, { cause });
+  }
+  return decode(bytes, file);
+}
+
+function decode(bytes: Uint8Array<ArrayBuffer>, name: string): string {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (!text.includes("\0")) return text;
+  } catch {
+    // Said below.
+  }
+  throw new ConfigError(`Cannot read ${name} as a prompt: it is not text in UTF-8`);
+}

@@ -1,0 +1,85 @@
+/**
+ * The flags of `plot`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../../lib/errors.ts";
+import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+
+/** The flags of `plot`, in the order of the help. */
+export const PLOT_FLAGS = {
+  out: { value: "DIR", about: "Where the charts go", fallback: "plots/ in the first run" },
+  from: { value: "STEP", about: "First step to draw", fallback: "1" },
+  to: { value: "STEP", about: "Last step to draw", fallback: "the last" },
+  smooth: {
+    value: "N",
+    about: "Steps that smooth curves take the mean of; 1: as they are",
+    fallback: "2 % of a run's steps",
+  },
+  help: { about: "Print this help, and stop" },
+} as const satisfies Readonly<Record<string, Flag>>;
+
+/** What a command line of `plot` asks for. */
+export interface PlotRequest {
+  /** The run directories, absolute and all different. */
+  readonly runs: readonly string[];
+  /** Where the charts go. */
+  readonly out: string;
+  /** First step; undefined: the run's. */
+  readonly from: number | undefined;
+  /** Last step; undefined: the run's. */
+  readonly to: number | undefined;
+  /** Steps of a mean; undefined: by the run's length. */
+  readonly smooth: number | undefined;
+}
+
+/**
+ * Reads the flags of `plot`.
+ *
+ * @param args The command line.
+ * @returns What was given.
+ * @throws {ConfigError} A flag is unknown, or lacks its value.
+ */
+export function parsePlotFlags(args: readonly string[]): Arguments<typeof PLOT_FLAGS> {
+  return parseFlags(args, PLOT_FLAGS, { operands: true });
+}
+
+/**
+ * Checks what was given.
+ *
+ * @param given What {@linkcode parsePlotFlags} returned.
+ * @param base The folder that relative paths start from.
+ * @returns The request.
+ * @throws {ConfigError} No run is named, or a value cannot be used.
+ */
+export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): PlotRequest {
+  const runs = [...new Set(given.operands.map((path) => absolutePath(path, base)))];
+  const [first] = runs;
+  if (first === undefined) {
+    throw new ConfigError("Which runs? Give their directories, like plot runs/mine; see --help");
+  }
+  const out = given.value("out");
+  const [from, to] = [stepsOf("from", given), stepsOf("to", given)];
+  if (from !== undefined && to !== undefined && from > to) {
+    throw new ConfigError(`--from is ${from}, expected at most ${to}, which --to is`);
+  }
+  return {
+    runs,
+    out: out === undefined ? `${first}/plots` : absolutePath(out, base),
+    from,
+    to,
+    smooth: stepsOf("smooth", given),
+  };
+}
+
+function stepsOf(
+  name: "from" | "to" | "smooth",
+  given: Arguments<typeof PLOT_FLAGS>,
+): number | undefined {
+  const text = given.value(name);
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new ConfigError(`--${name} is ${text}, expected a whole number of at least 1`);
+}

@@ -1,0 +1,157 @@
+/**
+ * `train`: from a command line to a trained model.
+ *
+ * @module
+ */
+
+import { dirname } from "node:path";
+import metadata from "../../deno.json" with { type: "json" };
+import type { Device } from "../../lib/autograd/device.ts";
+import { splitDomain } from "../../lib/data/text/text_files.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import { resumeNotices } from "../../lib/config/notices.ts";
+import { writeAtomically } from "../../lib/files.ts";
+import { checkMemory, memoryLimit } from "../../lib/train/memory_limit.ts";
+import type { StepProfile } from "../../lib/train/profile.ts";
+import { RunDirectory } from "../../lib/run/run_directory.ts";
+import type { TrainOptions, TrainSummary } from "../../lib/train/train_options.ts";
+import { absolutePath, callingDirectory } from "../shared/arguments.ts";
+import { dryRunReport } from "./dry_run.ts";
+import { problemsAhead } from "./dry_run_problems.ts";
+import { describeError } from "../shared/errors.ts";
+import { oneLine } from "../shared/format.ts";
+import { trainHelp } from "./help.ts";
+import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";
+import { openDevice } from "../shared/open_device.ts";
+import type { Output } from "../shared/output.ts";
+import { type Needs, requirePermissions } from "../shared/permissions.ts";
+import { createProgress } from "./progress.ts";
+import { profileReport } from "./profile_report.ts";
+import { parseTrainFlags, type TrainRequest, trainRequest } from "./flags.ts";
+import { finalReport, startReport, validationLine } from "./report.ts";
+
+/** What the command calls to train; `train()` of the library. */
+export type Train = (config: TrainConfig, options: TrainOptions) => Promise<TrainSummary>;
+
+/**
+ * Runs the command.
+ *
+ * @param args The command line.
+ * @param output Where to write.
+ * @param loadTrain Gives the training itself; called only where there is something to train, since
+ * it brings the whole library with it.
+ * @returns The exit code.
+ */
+export async function trainCommand(
+  args: readonly string[],
+  output: Output,
+  loadTrain: () => Promise<Train>,
+): Promise<number> {
+  try {
+    const given = parseTrainFlags(args);
+    if (given.has("help")) return print(output, trainHelp());
+    if (given.has("version")) return print(output, `remoe ${metadata.version}`);
+    const base = callingDirectory();
+    const files = [...given.values("config"), ...given.values("resume")];
+    await requirePermissions(
+      "train",
+      { read: files.map((file) => absolutePath(file, base)) },
+      base,
+    );
+    const request = trainRequest(given, base);
+    if (given.has("dry-run")) {
+      const problems = await problemsAhead(request.config);
+      return print(output, dryRunReport(request.config, { problems }));
+    }
+    await requirePermissions("train", needsOf(request, base), base);
+    return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
+  } catch (error) {
+    output.progress(`error: ${describeError(error)}\n`);
+    return 1;
+  }
+}
+
+/** What a run reads, writes and opens. Where no cache is named, one that may not be used is not. */
+function needsOf({ config, run }: TrainRequest, base: string): Needs {
+  const { data, device } = config;
+  const directory = run?.path ?? config.out ?? absolutePath("runs", base);
+  const kept = [directory, ...(data.cache === null ? [] : [data.cache])];
+  const texts = [...data.paths, ...data.validation_paths].map(readable);
+  return { read: [...texts, ...kept], write: kept, device };
+}
+
+/** What has to be read of `domain=path` and of a pattern: the folder above its first wildcard. */
+function readable(entry: string): string {
+  const { path } = splitDomain(entry);
+  const wildcard = path.search(/[*?[{]/);
+  return wildcard < 0 ? path : dirname(`${path.slice(0, wildcard)}x`);
+}
+
+function print(output: Output, text: string): number {
+  output.result(text);
+  return 0;
+}
+
+async function runTraining(
+  { config, run }: TrainRequest,
+  base: string,
+  output: Output,
+  train: Train,
+  profiled: boolean,
+): Promise<number> {
+  // The device first: where it cannot be opened or is too small, no empty run directory is left.
+  using device = await openDevice(config.device, config);
+  checkMemory(config, memoryLimit(config, device.info().memoryBytes));
+  const opened = run === null
+    ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
+    : RunDirectory.resume(run, config);
+  using directory = opened.directory;
+  using checkpoint = opened.checkpoint;
+  output.progress(`${startReport(config, device.info(), directory.path, checkpoint)}\n`);
+  if (run !== null) {
+    for (const notice of resumeNotices(run.config, config)) output.progress(`${notice}\n`);
+  }
+
+  using profile = profiled ? await startProfile(device) : null;
+  const progress = createProgress({
+    steps: config.steps,
+    from: checkpoint?.state.step ?? 0,
+    router: config.moe.router,
+    columns: output.columns,
+    write: output.draw,
+    now: () => performance.now(),
+  });
+  using interrupt = new Interrupt({
+    onRequest: () => progress.note("Stopping after this step; Ctrl-C again ends at once"),
+    exit: Deno.exit,
+    now: () => performance.now(),
+  });
+  let summary: TrainSummary;
+  try {
+    summary = await train(config, {
+      device,
+      directory,
+      checkpoint,
+      signal: interrupt.signal,
+      profile,
+      onStep: (metrics) => progress.step(metrics),
+      onValidation: (metrics) => progress.note(validationLine(metrics)),
+      onSample: ({ step, text }) => progress.note(`step ${step}  sample: ${oneLine(text, 80)}`),
+      onNotice: (text) => progress.note(text),
+    });
+  } finally {
+    await progress.stop();
+  }
+  output.result(finalReport(config, summary, directory.path, base));
+  if (profile !== null) {
+    writeAtomically(`${directory.path}/profile.json`, JSON.stringify(profile.trace()));
+    output.result(`\n${profileReport(profile.summary())}`);
+  }
+  return summary.interrupted ? INTERRUPTED : 0;
+}
+
+/** Loaded on demand, as all that brings the library with it. */
+async function startProfile(device: Device): Promise<StepProfile> {
+  const { StepProfile } = await import("../../lib/train/profile.ts");
+  return new StepProfile(device);
+}

@@ -1,0 +1,90 @@
+/**
+ * Configuration files in JSON, JSON with comments, or YAML.
+ *
+ * @module
+ */
+
+import { dirname, extname } from "node:path";
+import { parse as parseJsonc } from "@std/jsonc";
+import { parse as parseYaml } from "@std/yaml";
+import { splitDomain } from "../../lib/data/text/text_files.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { systemReason } from "../../lib/system_reason.ts";
+import type { ConfigLayer } from "../../lib/config/config.ts";
+import { parseConfigLayer } from "../../lib/config/parse_config.ts";
+import { absolutePath } from "../shared/arguments.ts";
+
+const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
+  ".json": (text) => JSON.parse(text),
+  ".jsonc": parseJsonc,
+  ".yaml": parseYaml,
+  ".yml": parseYaml,
+};
+
+/**
+ * Reads a configuration file; its extension says how.
+ *
+ * @param path The file. Relative paths inside it start from its folder.
+ * @returns The file as a layer of configuration.
+ * @throws {ConfigError} The file is missing, cannot be parsed, or holds wrong keys or values.
+ */
+export function readConfigFile(path: string): ConfigLayer {
+  const extension = extname(path).toLowerCase();
+  const parse = Object.hasOwn(PARSERS, extension) ? PARSERS[extension]! : undefined;
+  if (parse === undefined) {
+    const known = Object.keys(PARSERS).join(", ");
+    throw new ConfigError(`Cannot read ${path}: its extension is not one of ${known}`);
+  }
+  const layer = parseConfigLayer(parseFile(path, parse) ?? {}, { source: path });
+  return withAbsolutePaths(layer, dirname(path));
+}
+
+/**
+ * Makes the paths of a layer absolute, so that a run can be resumed from anywhere.
+ *
+ * @param layer A layer of configuration.
+ * @param base The folder that relative paths start from.
+ * @returns The layer with absolute paths.
+ */
+export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
+  const { out, data } = layer;
+  const absolute = (path: string): string => absolutePath(path, base);
+  const absoluteText = (text: string): string => {
+    const { domain, path } = splitDomain(text);
+    return domain === undefined ? absolute(path) : `${domain}=${absolute(path)}`;
+  };
+  return {
+    ...layer,
+    ...(out ? { out: absolute(out) } : {}),
+    ...(data === undefined ? {} : {
+      data: {
+        ...data,
+        ...(data.paths ? { paths: data.paths.map(absoluteText) } : {}),
+        ...(data.validation_paths
+          ? { validation_paths: data.validation_paths.map(absoluteText) }
+          : {}),
+        ...(data.cache ? { cache: absolute(data.cache) } : {}),
+      },
+    }),
+  };
+}
+
+function parseFile(path: string, parse: (text: string) => unknown): unknown {
+  const fail = (reason: string, cause: unknown): never => {
+    throw new ConfigError(`Cannot read ${path}: ${reason}`, { cause });
+  };
+  let text: string;
+  try {
+    // Not `readTextFile`, which puts U+FFFD in place of what is not UTF-8.
+    text = new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
+  } catch (cause) {
+    const isEncoding = cause instanceof TypeError;
+    return fail(isEncoding ? "it is not text in UTF-8" : systemReason(cause), cause);
+  }
+  try {
+    return parse(text);
+  } catch (cause) {
+    // Parsers of YAML draw the place below their first line.
+    return fail((cause as Error).message.split("\n")[0]!, cause);
+  }
+}

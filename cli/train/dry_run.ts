@@ -1,0 +1,109 @@
+/**
+ * What `train --dry-run` prints.
+ *
+ * @module
+ */
+
+import { availableMemory } from "../../lib/machine.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import { configNotices } from "../../lib/config/notices.ts";
+import { formulaFlops } from "../../lib/model/flops.ts";
+import type { MemoryEstimate } from "../../lib/train/memory_estimate.ts";
+import { estimateMemory } from "../../lib/train/stage_memory.ts";
+import { memoryLimit } from "../../lib/train/memory_limit.ts";
+import { countParameters } from "../../lib/model/parameter_count.ts";
+import { formatBytes, formatCount } from "../shared/format.ts";
+
+/** What a dry run knows of the machine. */
+export interface Surroundings {
+  /** Bytes of the device's memory; default the machine's, as far as it is known. */
+  readonly memory?: number;
+  /** What the run would lack, as `problemsAhead()` finds it. */
+  readonly problems?: readonly string[];
+}
+
+/**
+ * Describes a run that is not started.
+ *
+ * @param config The whole configuration.
+ * @param surroundings Memory, and what is missing.
+ * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a newline at the
+ * end.
+ */
+export function dryRunReport(
+  config: TrainConfig,
+  { memory = hostMemory(config), problems = [] }: Surroundings = {},
+): string {
+  return [
+    JSON.stringify(config, null, 2),
+    runSize(config).join("\n"),
+    memoryTable(config, memory),
+    ...configNotices(config),
+    ...(problems.length === 0
+      ? []
+      : [`As things are, the run would be refused:\n  - ${problems.join("\n  - ")}`]),
+  ].join("\n\n");
+}
+
+/**
+ * Describes a model and its work in a few lines.
+ *
+ * @param config The whole configuration.
+ * @returns The lines.
+ */
+export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
+  const parameters = countParameters(model, moe);
+  const perSequence = formulaFlops(model, moe, data.sequence);
+  const tokens = data.batch * data.sequence;
+  return [
+    `Parameters  ${formatCount(parameters.total)} total, ${formatCount(parameters.active)} active`,
+    `FLOPs       ${formatCount(perSequence / data.sequence)} a token, ` +
+    `${formatCount(perSequence)} a sequence, ${formatCount(perSequence * data.batch)} a step`,
+    `Tokens      ${formatCount(tokens)} a step (${data.batch} x ${data.sequence}` +
+    `${data.micro_batch === data.batch ? "" : `, by micro-batches of ${data.micro_batch}`}), ` +
+    `${formatCount(tokens * steps)} in ${steps} steps`,
+  ];
+}
+
+function memoryTable(config: TrainConfig, memory: number): string {
+  const named = (config.memory.limit_gib ?? 0) * 2 ** 30;
+  const limit = memoryLimit(config, Math.max(memory, named));
+  const { dense, sparse } = estimateMemory(config, { limit });
+  const columns: [string, MemoryEstimate][] = config.moe.router === "relu"
+    ? [["dense stage", dense], ["sparse stage", sparse]]
+    : [["all stages", sparse]];
+  const row = (label: string, cell: (estimate: MemoryEstimate) => string): string =>
+    `  ${label.padEnd(14)}${columns.map(([, each]) => cell(each).padStart(14)).join("")}`;
+  return [
+    `Memory        ${"".padEnd(2)}${columns.map(([name]) => name.padStart(14)).join("")}`,
+    row("routed rows", (each) => formatCount(each.rows)),
+    row("kept rows", (each) => formatCount(each.kept_rows)),
+    row("weights", (each) => formatBytes(each.weights)),
+    row("gradients", (each) => formatBytes(each.gradients)),
+    row("moments", (each) => formatBytes(each.moments)),
+    row("activations", (each) => formatBytes(each.activations)),
+    row("scratch", (each) => formatBytes(each.scratch)),
+    row("total", (each) => formatBytes(each.total)),
+    ...(named > memory
+      ? [
+        `Limit         ${formatBytes(named)}: the machine grants ${formatBytes(memory)}, the run ` +
+        `would be refused`,
+      ]
+      : limitLines(limit, dense)),
+  ].join("\n");
+}
+
+/** What the limit does to the run. */
+function limitLines(limit: number, { rows, kept_rows, total }: MemoryEstimate): string[] {
+  if (limit === Infinity) return [];
+  const within = `Limit         ${formatBytes(limit)} of device memory`;
+  if (total > limit) return [`${within}: too little, the run would be refused`];
+  if (kept_rows >= rows) return [within];
+  const again = Math.round(100 * (1 - kept_rows / rows));
+  return [`${within}: ${again} % of the dense stage's pre-activations are computed again`];
+}
+
+/** Bytes of the machine's memory; a GPU's are not known without opening it. */
+function hostMemory({ device }: TrainConfig): number {
+  return device === "cuda" ? Infinity : availableMemory();
+}

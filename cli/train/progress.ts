@@ -1,0 +1,165 @@
+/**
+ * The progress of a run on standard error: a bar on a terminal, plain lines elsewhere.
+ *
+ * @module
+ */
+
+import { ProgressBar } from "@std/cli/unstable-progress-bar";
+import type { RouterName } from "../../lib/config/config.ts";
+import type { StepMetrics } from "../../lib/run/metrics_line.ts";
+import { visible } from "../../lib/visible.ts";
+import { formatCount, formatLambda, formatSeconds } from "../shared/format.ts";
+
+/** Shows how far a run is. */
+export interface Progress {
+  /**
+   * Takes the figures of a step.
+   *
+   * @param metrics The figures.
+   */
+  step(metrics: StepMetrics): void;
+  /**
+   * Shows a line of text beside the progress.
+   *
+   * @param text The line or lines.
+   */
+  note(text: string): void;
+  /** Ends the progress; later text may be written as usual. */
+  stop(): Promise<void>;
+}
+
+/** How {@linkcode createProgress} shows it. */
+export interface ProgressOptions {
+  /** Steps of the whole run. */
+  readonly steps: number;
+  /** Steps taken before. */
+  readonly from: number;
+  /** The run's router, which says what figures there are. */
+  readonly router: RouterName;
+  /** Columns of the terminal; null: not a terminal. */
+  readonly columns: number | null;
+  /** Writes text to standard error. */
+  readonly write: (text: string) => void;
+  /** Milliseconds from any fixed point. */
+  readonly now: () => number;
+}
+
+/** Between two plain lines: often enough to follow, seldom enough for a log. */
+const LINE_MS = 5000;
+
+/**
+ * Begins to show a run's progress.
+ *
+ * @param options The run, and where to show it.
+ * @returns The progress.
+ */
+export function createProgress(options: ProgressOptions): Progress {
+  const clock = new StepClock(options);
+  return options.columns === null
+    ? new LineProgress(options, clock)
+    : new BarProgress(options, options.columns, clock);
+}
+
+/** The time that is left, by the recent pace, validation and checkpoints included. */
+class StepClock {
+  readonly #steps: number;
+  readonly #now: () => number;
+  #last: number | undefined;
+  #mean = 0;
+  #weight = 0;
+
+  constructor({ steps, now }: ProgressOptions) {
+    this.#steps = steps;
+    this.#now = now;
+  }
+
+  /** Takes a step; gives the seconds left after it. */
+  tick({ step, ms }: StepMetrics): number {
+    const now = this.#now();
+    // Before the first step the text was read, which says nothing about the pace.
+    const took = this.#last === undefined ? ms : now - this.#last;
+    // A mean over some 20 steps: the pace rises several times as the routers become sparse.
+    const decay = 0.95;
+    this.#mean = decay * this.#mean + (1 - decay) * took;
+    this.#weight = decay * this.#weight + (1 - decay);
+    this.#last = now;
+    return (this.#mean / this.#weight) * (this.#steps - step) / 1000;
+  }
+}
+
+class LineProgress implements Progress {
+  readonly #options: ProgressOptions;
+  readonly #clock: StepClock;
+  #shownAt = -Infinity;
+
+  constructor(options: ProgressOptions, clock: StepClock) {
+    this.#options = options;
+    this.#clock = clock;
+  }
+
+  step(metrics: StepMetrics): void {
+    const { steps, router, now, write } = this.#options;
+    const left = this.#clock.tick(metrics);
+    if (metrics.step < steps && now() - this.#shownAt < LINE_MS) return;
+    this.#shownAt = now();
+    write(`step ${metrics.step}/${steps}  ${figures(metrics, router, left)}\n`);
+  }
+
+  note(text: string): void {
+    this.#options.write(`${visible(text)}\n`);
+  }
+
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+class BarProgress implements Progress {
+  readonly #bar: ProgressBar;
+  readonly #write: (text: string) => void;
+  readonly #clock: StepClock;
+  readonly #router: RouterName;
+  #figures = "";
+
+  constructor({ steps, from, router, write }: ProgressOptions, columns: number, clock: StepClock) {
+    this.#write = write;
+    this.#router = router;
+    this.#clock = clock;
+    this.#bar = new ProgressBar({
+      max: steps,
+      value: from,
+      barLength: 20,
+      fillChar: "█",
+      emptyChar: "░",
+      interval: 200,
+      // A line longer than the terminal would wrap, and be drawn below itself each time.
+      formatter: ({ progressBar, value, max }) =>
+        `${progressBar} ${value}/${max}  ${this.#figures}`.slice(0, Math.max(1, columns - 1)),
+    });
+  }
+
+  step(metrics: StepMetrics): void {
+    this.#figures = figures(metrics, this.#router, this.#clock.tick(metrics));
+    this.#bar.value = metrics.step;
+  }
+
+  note(text: string): void {
+    // Over the bar, which is drawn anew below at its next turn.
+    this.#write(`\r\x1b[K${visible(text)}\n`);
+  }
+
+  async stop(): Promise<void> {
+    await this.#bar.stop();
+  }
+}
+
+function figures(metrics: StepMetrics, router: RouterName, secondsLeft: number): string {
+  const { loss, sparsity, lambda, tokens_per_second } = metrics;
+  return [
+    `loss ${loss.toFixed(3)}`,
+    ...(router === "dense" ? [] : [`sparsity ${sparsity.toFixed(3)}`]),
+    ...(router === "relu" ? [`λ ${formatLambda(lambda)}`] : []),
+    `${formatCount(tokens_per_second)} tokens/s`,
+    `ETA ${formatSeconds(secondsLeft)}`,
+  ].join("  ");
+}

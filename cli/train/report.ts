@@ -1,0 +1,131 @@
+/**
+ * What `train` says at its start and at its end.
+ *
+ * @module
+ */
+
+import { relative } from "node:path";
+import { visibleName } from "../../lib/visible.ts";
+import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
+import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import type { ValidationMetrics } from "../../lib/run/metrics_line.ts";
+import type { StageState } from "../../lib/checkpoint/stage.ts";
+import type { TrainSummary } from "../../lib/train/train_options.ts";
+import { runSize } from "./dry_run.ts";
+import {
+  formatBytes,
+  formatCount,
+  formatLambda,
+  formatSeconds,
+  printable,
+} from "../shared/format.ts";
+
+/**
+ * Describes a run that begins.
+ *
+ * @param config Its configuration.
+ * @param device What it trains on.
+ * @param directory The run directory.
+ * @param checkpoint What it goes on from; null: nothing.
+ * @returns A few lines.
+ */
+export function startReport(
+  config: TrainConfig,
+  device: DeviceInfo,
+  directory: string,
+  checkpoint: Pick<Checkpoint, "path" | "state"> | null,
+): string {
+  const { preset, moe, seed } = config;
+  const { name, isa, threads, gemm } = device;
+  const experts = moe.router === "dense"
+    ? "one expert"
+    : `${moe.active} of ${moe.experts} experts` +
+      (moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "");
+  return [
+    `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
+    ...runSize(config),
+    `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
+    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
+    `Directory   ${directory}`,
+    ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
+  ].join("\n");
+}
+
+function resumeLine(
+  { steps }: TrainConfig,
+  { path, state: { step } }: Pick<Checkpoint, "path" | "state">,
+): string {
+  const left = step < steps
+    ? `${steps - step} of ${steps} steps to go`
+    : `all ${steps} steps are taken, --steps asks for more`;
+  return `Resumes     at step ${step}, from ${path}; ${left}`;
+}
+
+/**
+ * Describes a validation.
+ *
+ * @param metrics Its figures.
+ * @returns A line, and one for each domain where there are several.
+ */
+export function validationLine(metrics: ValidationMetrics): string {
+  return [
+    `step ${metrics.step}  validation ${validationFigures(metrics)}`,
+    ...Object.entries(metrics.valid_loss_by_domain ?? {}).map(([domain, loss]) => {
+      const bits = metrics.valid_bits_per_byte_by_domain?.[domain] ?? NaN;
+      return `  ${visibleName(domain).padEnd(16)} ${loss.toFixed(4)} nats a token, ${
+        bits.toFixed(4)
+      } bits a byte`;
+    }),
+  ].join("\n");
+}
+
+/**
+ * Describes a run that has ended.
+ *
+ * @param config Its configuration.
+ * @param summary Its final figures.
+ * @param directory The run directory.
+ * @param base The folder the command was called in, which the advice on resuming starts from.
+ * @returns The last sample and the figures.
+ */
+export function finalReport(
+  config: TrainConfig,
+  summary: TrainSummary,
+  directory: string,
+  base: string,
+): string {
+  const { sample, last, validation, interrupted, step } = summary;
+  const fromBase = relative(base, directory);
+  const path = fromBase.startsWith("..") ? directory : fromBase || ".";
+  return [
+    ...(sample === null
+      ? []
+      : [`Sample at step ${sample.step}:\n\n${printable(sample.text.trim())}\n`]),
+    interrupted
+      ? `Stopped at step ${step} of ${config.steps}; go on with --resume ${path}`
+      : `Finished ${step} steps`,
+    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats a token`]),
+    ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
+    ...(last === null || config.moe.router === "dense" ? [] : [routing(config, summary)]),
+    `Speed       ${formatCount(summary.tokens)} tokens, ` +
+    `${formatCount(summary.tokens_per_second)} tokens/s, ${formatSeconds(summary.seconds)}`,
+    `Memory      ${formatBytes(summary.peak_bytes)} at most`,
+    `Directory   ${path}`,
+  ].join("\n");
+}
+
+function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
+  const target = 1 - moe.active / moe.experts;
+  const { sparsity, lambda } = last!;
+  const control = moe.router === "relu" ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
+  return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;
+}
+
+function stageText({ stage, sparse_from }: StageState): string {
+  return sparse_from === null ? `in the ${stage} stage` : `sparse from step ${sparse_from}`;
+}
+
+function validationFigures({ valid_loss, valid_bits_per_byte }: ValidationMetrics): string {
+  return `${valid_loss.toFixed(4)} nats a token, ${valid_bits_per_byte.toFixed(4)} bits a byte`;
+}

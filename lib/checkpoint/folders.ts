@@ -1,0 +1,156 @@
+/**
+ * The folders of a run's checkpoints, `step-NNNNNN/`, and the files in them.
+ *
+ * A checkpoint is written under a temporary name, synced, marked last, and then renamed: a run that
+ * is killed at any moment leaves complete checkpoints, and remains, which lack name or marker and are
+ * passed over. The marker holds size and SHA-256 of each file, so that damage is found
+ * before a run goes on with it.
+ *
+ * @module
+ */
+
+import { requirePath, requireWhole } from "../arguments.ts";
+import { exists, onPath } from "../files.ts";
+
+/** The weights. */
+export const MODEL = "model.safetensors";
+/** The optimizer's moments. */
+export const OPTIMIZER = "optimizer.safetensors";
+/** All that is not a tensor. */
+export const STATE = "state.json";
+/** The marker. */
+export const DONE = "DONE";
+
+/** A checkpoint's folder. */
+export interface CheckpointFolder {
+  /** Steps taken when it was written. */
+  readonly step: number;
+  /** Its path. */
+  readonly path: string;
+}
+
+/**
+ * Lists the complete checkpoints of a run: those that have their marker.
+ *
+ * @param root The folder of all checkpoints; a missing one holds none.
+ * @returns Newest first.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   listCheckpoints,
+ *   parseConfig,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * for (const step of [100, 200]) save(step);
+ * assert(listCheckpoints(folder).map(({ step }) => step).join() === "200,100");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function listCheckpoints(root: string): CheckpointFolder[] {
+  requirePath("list checkpoints", "root", root);
+  return entriesOf(root)
+    .map((name) => ({ name, step: Number(/^step-(\d{6,})$/.exec(name)?.[1] ?? NaN) }))
+    .filter(({ name, step }) => Number.isInteger(step) && exists(`${root}/${name}/${DONE}`))
+    .map(({ name, step }) => ({ step, path: `${root}/${name}` }))
+    .sort((a, b) => b.step - a.step);
+}
+
+/**
+ * Removes the checkpoints of later steps, before a run goes on from an older one.
+ *
+ * @param root The folder of all checkpoints.
+ * @param step The last step to keep.
+ * @returns The folders that were removed.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   parseConfig,
+ *   removeLaterCheckpoints,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * for (const step of [100, 200]) save(step);
+ * assert(removeLaterCheckpoints(folder, 150)[0]?.step === 200);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function removeLaterCheckpoints(root: string, step: number): CheckpointFolder[] {
+  requireWhole("remove checkpoints", "step", step);
+  const later = listCheckpoints(root).filter((checkpoint) => checkpoint.step > step);
+  later.forEach(({ path }) => removeCheckpoint(path));
+  return later;
+}
+
+/** The marker goes first: half-removed, the checkpoint counts as incomplete. */
+export function removeCheckpoint(path: string): void {
+  onPath("remove the checkpoint", path, () => {
+    Deno.removeSync(`${path}/${DONE}`);
+    Deno.removeSync(path, { recursive: true });
+  });
+}
+
+/** What a killed run left behind. The run directory's lock makes sure that it is nobody else's. */
+export function removeRemains(root: string): void {
+  for (const name of entriesOf(root)) {
+    const isRemains = /^\.step-\d+\.(tmp|old)$/.test(name) ||
+      /^step-\d+$/.test(name) && !exists(`${root}/${name}/${DONE}`);
+    if (!isRemains) continue;
+    const path = `${root}/${name}`;
+    onPath("remove", path, () => Deno.removeSync(path, { recursive: true }));
+  }
+}
+
+/** The name of the folder of a step. */
+export function folderName(step: number): string {
+  return `step-${String(step).padStart(6, "0")}`;
+}
+
+function entriesOf(root: string): string[] {
+  if (!exists(root)) return [];
+  return onPath("read", root, () => Array.from(Deno.readDirSync(root), (entry) => entry.name));
+}

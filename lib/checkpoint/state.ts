@@ -1,0 +1,106 @@
+/**
+ * `state.json` of a checkpoint: all that a run needs besides its tensors to go on bit for bit.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { CheckpointError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
+import { STAGES, type StageState } from "./stage.ts";
+
+/** What a run remembers besides weights and moments; plain JSON. */
+export interface CheckpointState {
+  /** Version of this layout. */
+  readonly format: 1;
+  /** Optimizer steps taken. */
+  readonly step: number;
+  /** Tokens seen. */
+  readonly tokens: number;
+  /** λ for the next step; JSON keeps all 64 bits of it. */
+  readonly lambda: number;
+  /** Where the run is in its stages. */
+  readonly stage: StageState;
+  /** The data sampler's own state. */
+  readonly sampler: unknown;
+  /** `Corpus.contentHash` of the run's text; checkpoints of early versions lack it. */
+  readonly text?: string | undefined;
+  /** Seed of the run. */
+  readonly seed: number;
+  /** `configHash()` of the run's configuration. */
+  readonly config_hash: string;
+  /** Device, instruction set, threads and products that computed it; early checkpoints lack it. */
+  readonly machine?: Readonly<Record<string, string>> | undefined;
+  /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The newest layout that this version knows. */
+const FORMAT = 1;
+
+const count = z.int().min(0);
+
+const STATE = z.strictObject({
+  format: z.literal(FORMAT),
+  step: count,
+  tokens: count,
+  lambda: z.number().min(0),
+  stage: z.strictObject({
+    stage: z.enum(STAGES),
+    sparsifying_from: count.nullable(),
+    sparse_from: count.nullable(),
+  }),
+  sampler: z.json({ error: "expected what JSON can hold" }),
+  text: z.string().optional(),
+  seed: count,
+  config_hash: z.string(),
+  machine: z.record(z.string(), z.string()).optional(),
+  versions: z.record(z.string(), z.string()),
+});
+
+/**
+ * Reads and checks a `state.json`.
+ *
+ * @param path The file.
+ * @returns The state.
+ * @throws {CheckpointError} Names the file and the first wrong key.
+ */
+export function readCheckpointState(path: string): CheckpointState {
+  let input: unknown;
+  try {
+    input = JSON.parse(Deno.readTextFileSync(path));
+  } catch (cause) {
+    const reason = cause instanceof SyntaxError ? "it is not JSON" : systemReason(cause);
+    throw new CheckpointError(`Cannot read ${path}: ${reason}`, { cause });
+  }
+  const format = (input as { format?: unknown } | null)?.format;
+  if (typeof format === "number" && format > FORMAT) {
+    throw new CheckpointError(
+      `Cannot read ${path}: it is of format ${format} and this version of remoe reads ${FORMAT}; ` +
+        `use the version that wrote it, or a newer one`,
+    );
+  }
+  const result = STATE.safeParse(input);
+  if (result.success) return result.data;
+  const { path: key = [], message = "" } = result.error.issues[0] ?? {};
+  throw new CheckpointError(`Cannot read ${path}: ${key.join(".") || "the whole"}: ${message}`, {
+    cause: result.error,
+  });
+}
+
+/**
+ * Makes sure that a state could be read again.
+ *
+ * @param state The state.
+ * @returns The same.
+ * @throws {CheckpointError} Names the key that is wrong.
+ */
+export function checkCheckpointState(state: CheckpointState): CheckpointState {
+  const result = STATE.safeParse(state);
+  if (result.success) return state;
+  const { path = [], message = "" } = result.error.issues[0] ?? {};
+  throw new CheckpointError(
+    `Cannot write the checkpoint: state.${path.join(".") || "the whole"}: ${message}`,
+    { cause: result.error },
+  );
+}

@@ -1,0 +1,292 @@
+/**
+ * How weights are named and laid out in `model.safetensors`: as Hugging Face's Llama and
+ * Mixtral do, one matrix a projection, `[out, in]`. Here a layer keeps `[in, out]`, queries,
+ * keys and values side by side, and all experts in one tensor.
+ *
+ * @module
+ */
+
+import { areFinite } from "../autograd/finite.ts";
+import { permuteInto } from "../autograd/layout.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { CheckpointError } from "../errors.ts";
+import { elementCount, showShape } from "../tensor/shape_math.ts";
+import { unwrapped } from "../tensor/operands.ts";
+import type { DeviceTensor } from "../tensor/tensor.ts";
+import type { TrainConfig } from "../config/config.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+import type { TensorEntry } from "./write_safetensors.ts";
+
+/** A parameter as the file holds it. */
+interface Layout {
+  /** The parameter's axes, split where the file splits them. */
+  readonly view: readonly number[];
+  /** Order of those axes in the file. */
+  readonly order: readonly number[];
+  /** The file's tensors, one after the other in that order. */
+  readonly parts: readonly Part[];
+}
+
+/** A tensor of the file. */
+interface Part {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Bytes of an fp32. */
+const BYTES = 4;
+
+/**
+ * Bytes that pass between a device and a file at once. Arrays of a model's size would wait for the
+ * garbage collector, which does not hurry for memory outside of its heap: some gigabytes.
+ */
+const PIECE = 4 << 20;
+
+/** The file's tensors of a model, each read from the device when its turn comes. */
+export function* modelEntries(
+  parameters: Iterable<Parameter>,
+  config: TrainConfig,
+): Generator<TensorEntry> {
+  const buffer = new Uint8Array(PIECE);
+  for (const parameter of parameters) {
+    const layout = layoutOf(parameter, config);
+    let ordered: DeviceTensor<"f32"> | null = null;
+    let offset = 0;
+    for (const { name, shape } of layout.parts) {
+      const start = offset;
+      const length = elementCount(shape) * BYTES;
+      offset += length;
+      const isLast = offset === parameter.size * BYTES;
+      yield {
+        name,
+        dtype: "F32",
+        shape,
+        *read() {
+          ordered ??= inFileOrder(parameter, layout);
+          yield* pieces(ordered, start, length, buffer);
+          if (!isLast) return;
+          // The parts are read in order: the last one lets go.
+          if (ordered !== unwrapped(parameter)) ordered[Symbol.dispose]();
+          ordered = null;
+        },
+      };
+    }
+  }
+}
+
+/** Fills a model from a file. */
+export function loadModel(
+  parameters: Iterable<Parameter>,
+  config: TrainConfig,
+  file: SafetensorsFile,
+): void {
+  const buffer = new Uint8Array(PIECE);
+  const expected = new Set<string>();
+  const targets: DeviceTensor<"f32">[] = [];
+  for (const parameter of parameters) {
+    const { view, order, parts } = layoutOf(parameter, config);
+    const target = unwrapped(parameter);
+    targets.push(target);
+    using scope = target.memory.openScope();
+    const ordered = isIdentity(order) ? target : scope.memory.allocate("f32", parameter.shape);
+    let offset = 0;
+    for (const { name, shape } of parts) {
+      offset = fill(ordered, offset, file.pieces(name, { dtype: "F32", shape }, buffer));
+      expected.add(name);
+    }
+    if (ordered === target) continue;
+    const inverse = order.map((_, axis) => order.indexOf(axis));
+    permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
+  }
+  checkFinite(targets, expected, file);
+  const foreign = [...file.tensors.keys()].find((name) => !expected.has(name));
+  if (foreign !== undefined) {
+    throw new CheckpointError(
+      `Cannot load ${file.path}: it holds ${foreign}, which this model does not have`,
+    );
+  }
+}
+
+/** The parameter itself, or a copy with the axes in the file's order, which is to be disposed of. */
+function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
+  const source = unwrapped(parameter);
+  if (isIdentity(order)) return source;
+  const ordered = source.memory.allocateAtRoot("f32", parameter.shape);
+  permuteInto(ordered, source, view, order);
+  return ordered;
+}
+
+/** Copies a range of a tensor's bytes to the host, each piece over the one before. */
+function* pieces(
+  { address, memory }: DeviceTensor,
+  start: number,
+  length: number,
+  buffer: Uint8Array<ArrayBuffer>,
+): Generator<Uint8Array<ArrayBuffer>> {
+  for (let done = 0; done < length; done += buffer.length) {
+    const piece = buffer.subarray(0, Math.min(buffer.length, length - done));
+    memory.kernels.readBytes(address + BigInt(start + done), piece);
+    yield piece;
+  }
+}
+
+/** Copies pieces to a tensor from byte `offset` on; returns where they end. */
+function fill(
+  { address, memory }: DeviceTensor,
+  offset: number,
+  data: Iterable<Uint8Array<ArrayBuffer>>,
+): number {
+  let end = offset;
+  for (const piece of data) {
+    memory.kernels.writeBytes(address + BigInt(end), piece);
+    end += piece.length;
+  }
+  return end;
+}
+
+function isIdentity(order: readonly number[]): boolean {
+  return order.every((axis, i) => axis === i);
+}
+
+function layoutOf(parameter: Parameter, config: TrainConfig): Layout {
+  const { name, shape } = parameter;
+  const layout = fusedLayout(name, shape, config) ?? plainLayout(name, shape);
+  const filled = layout.parts.reduce((sum, part) => sum + elementCount(part.shape), 0);
+  if (filled !== parameter.size) {
+    throw new CheckpointError(
+      `Cannot lay out ${name} of shape ${showShape(shape)}: its parts hold ${filled} elements`,
+    );
+  }
+  return layout;
+}
+
+/** Vectors and the embedding are alike on both sides; other matrices are transposed. */
+function plainLayout(name: string, shape: readonly number[]): Layout {
+  const isProjection = shape.length === 2 && !name.endsWith("embed_tokens.weight");
+  return isProjection
+    ? { view: shape, order: [1, 0], parts: [{ name, shape: [shape[1]!, shape[0]!] }] }
+    : { view: shape, order: shape.map((_, axis) => axis), parts: [{ name, shape }] };
+}
+
+/** The tensors that hold several matrices of the file. */
+function fusedLayout(
+  name: string,
+  shape: readonly number[],
+  config: TrainConfig,
+): Layout | undefined {
+  const prefix = name.slice(0, name.lastIndexOf("."));
+  if (name.endsWith(".qkv_proj.weight")) return qkvLayout(name, shape, config);
+  if (name.endsWith(".experts.w1")) return gateUpLayout(prefix, shape, config);
+  if (name.endsWith(".experts.w2")) return downLayout(prefix, shape, config);
+  return undefined;
+}
+
+function qkvLayout(name: string, shape: readonly number[], { model }: TrainConfig): Layout {
+  const [hidden = 0] = shape;
+  const headDim = hidden / model.heads;
+  const part = (which: string, heads: number): Part => ({
+    name: name.replace("qkv_proj", `${which}_proj`),
+    shape: [heads * headDim, hidden],
+  });
+  return {
+    view: shape,
+    order: [1, 0],
+    parts: [part("q", model.heads), part("k", model.groups), part("v", model.groups)],
+  };
+}
+
+/** `[E, D, 2W]` to, for each expert, the gate's and the up projection's `[W, D]`. */
+function gateUpLayout(
+  prefix: string,
+  [experts = 0, hidden = 0, double = 0]: readonly number[],
+  config: TrainConfig,
+): Layout {
+  const width = double / 2;
+  return {
+    view: [experts, hidden, 2, width],
+    order: [0, 2, 3, 1],
+    parts: Array.from({ length: experts }, (_, e) => [
+      { name: expertName(prefix, e, "gate", config), shape: [width, hidden] },
+      { name: expertName(prefix, e, "up", config), shape: [width, hidden] },
+    ]).flat(),
+  };
+}
+
+/** `[E, W, D]` to, for each expert, the down projection's `[D, W]`. */
+function downLayout(
+  prefix: string,
+  shape: readonly number[],
+  config: TrainConfig,
+): Layout {
+  const [experts = 0, width = 0, hidden = 0] = shape;
+  return {
+    view: shape,
+    order: [0, 2, 1],
+    parts: Array.from({ length: experts }, (_, e) => ({
+      name: expertName(prefix, e, "down", config),
+      shape: [hidden, width],
+    })),
+  };
+}
+
+/** Mixtral's names of an expert's matrices; Llama's where the model is dense. */
+function expertName(
+  prefix: string,
+  expert: number,
+  which: "gate" | "up" | "down",
+  { moe }: TrainConfig,
+): string {
+  if (moe.router === "dense") {
+    return `${prefix.replace(".block_sparse_moe.experts", ".mlp")}.${which}_proj.weight`;
+  }
+  return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;
+}
+
+/** Tensors as they lie on the device: moments, which are this project's own affair, and a user's weights. */
+export function* tensorEntries(
+  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
+): Generator<TensorEntry> {
+  const buffer = new Uint8Array(PIECE);
+  for (const { name, tensor } of tensors) {
+    const { shape } = tensor;
+    const read = () => pieces(tensor, 0, tensor.size * BYTES, buffer);
+    yield { name, dtype: "F32", shape, read };
+  }
+}
+
+/** Fills them from a file. */
+export function loadTensors(
+  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
+  file: SafetensorsFile,
+): void {
+  const buffer = new Uint8Array(PIECE);
+  const loaded = new Map<string, DeviceTensor<"f32">>();
+  for (const { name, tensor } of tensors) {
+    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
+    loaded.set(name, tensor);
+  }
+  checkFinite([...loaded.values()], loaded.keys(), file);
+}
+
+/** Refuses what would make every number that is worked out from it NaN. */
+function checkFinite(
+  tensors: readonly DeviceTensor<"f32">[],
+  names: Iterable<string>,
+  file: SafetensorsFile,
+): void {
+  // Nearly always all are finite, which one call finds out.
+  if (areFinite(tensors)) return;
+  for (const name of names) {
+    const { shape } = file.tensors.get(name)!;
+    const buffer = new Uint8Array(PIECE);
+    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
+      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / BYTES);
+      const bad = values.find((value) => !Number.isFinite(value));
+      if (bad === undefined) continue;
+      throw new CheckpointError(
+        `Cannot load ${file.path}: tensor ${name} is not finite, it holds ${bad}; use an earlier ` +
+          `checkpoint`,
+      );
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** Writing checkpoints. @module */
+
+import {
+  type CheckpointFolder,
+  DONE,
+  folderName,
+  listCheckpoints,
+  MODEL,
+  OPTIMIZER,
+  removeCheckpoint,
+  removeRemains,
+  STATE,
+} from "./folders.ts";
+import { checkCheckpointState, type CheckpointState } from "./state.ts";
+import { requireObject, requirePath, requireWhole } from "../arguments.ts";
+import { exists, onPath, removeIfThere, syncDirectory, writeAtomically } from "../files.ts";
+import { digestFile, type FileDigest } from "./safetensors.ts";
+import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
+
+/** What a checkpoint holds. */
+export interface CheckpointContents {
+  /** All that is not a tensor; its step names the folder. */
+  readonly state: CheckpointState;
+  /** The weights, by the names that others use. */
+  readonly model: Iterable<TensorEntry>;
+  /** The optimizer's moments. */
+  readonly optimizer: Iterable<TensorEntry>;
+  /** Free texts for the model's file. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes a checkpoint and removes the ones that are no longer to be kept.
+ *
+ * @param root The folder of all checkpoints; made where it is missing.
+ * @param contents What to write.
+ * @param keep How many of the newest to keep; 0: all.
+ * @returns The new checkpoint's folder.
+ * @throws {TypeError} An argument is of another kind than it should be.
+ * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
+ * @throws {FileError} A file cannot be written; the checkpoints before are as they were.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import {
+ *   configHash,
+ *   initialStage,
+ *   parseConfig,
+ *   writeCheckpoint,
+ * } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const read = () => new Uint8Array(Float32Array.of(1, 2).buffer);
+ * const save = (step: number) =>
+ *   writeCheckpoint(folder, {
+ *     state: {
+ *       format: 1,
+ *       step,
+ *       tokens: 4096 * step,
+ *       lambda: 1e-8,
+ *       stage: initialStage("relu"),
+ *       sampler: null,
+ *       seed: 0,
+ *       config_hash: configHash(parseConfig({})),
+ *       versions: {},
+ *     },
+ *     model: [{ name: "weight", dtype: "F32", shape: [2], read }],
+ *     optimizer: [],
+ *   });
+ * assert(save(100).path === `${folder}/step-000100`);
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function writeCheckpoint(
+  root: string,
+  contents: CheckpointContents,
+  keep = 0,
+): CheckpointFolder {
+  requirePath("write the checkpoint", "root", root);
+  requireObject("write the checkpoint", "contents", contents);
+  const { step } = checkCheckpointState(contents.state);
+  const { metadata = {} } = contents;
+  requireObject("write the checkpoint", "contents.metadata", metadata);
+  requireWhole("write the checkpoint", "keep", keep);
+  const path = `${root}/${folderName(step)}`;
+  onPath("write the checkpoint", path, () => {
+    Deno.mkdirSync(root, { recursive: true });
+    removeRemains(root);
+    const temporary = `${root}/.${folderName(step)}.tmp`;
+    Deno.mkdirSync(temporary);
+    try {
+      writeFiles(temporary, contents);
+      replace(temporary, path);
+    } catch (error) {
+      // On a full disk what was written so far is what the next attempt lacks.
+      removeIfThere(temporary);
+      throw error;
+    }
+  });
+  if (keep > 0) listCheckpoints(root).slice(keep).forEach((old) => removeCheckpoint(old.path));
+  return { step, path };
+}
+
+/** Writes all files, the marker last: without it the folder is none that counts. */
+function writeFiles(folder: string, contents: CheckpointContents): void {
+  const { state, model, optimizer, metadata } = contents;
+  const digests: Record<string, FileDigest> = {
+    [MODEL]: writeSafetensors(`${folder}/${MODEL}`, model, { format: "pt", ...metadata }),
+    [OPTIMIZER]: writeSafetensors(`${folder}/${OPTIMIZER}`, optimizer),
+  };
+  writeAtomically(`${folder}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
+  digests[STATE] = digestFile(`${folder}/${STATE}`);
+  syncDirectory(folder);
+  writeAtomically(`${folder}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
+}
+
+/** Puts the new folder in place; an older one of the same step goes only once the new is there. */
+function replace(temporary: string, path: string): void {
+  const root = path.slice(0, path.lastIndexOf("/"));
+  const old = `${root}/.${path.slice(root.length + 1)}.old`;
+  if (exists(path)) Deno.renameSync(path, old);
+  Deno.renameSync(temporary, path);
+  syncDirectory(root);
+  if (exists(old)) Deno.removeSync(old, { recursive: true });
+}

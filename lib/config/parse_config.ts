@@ -1,0 +1,205 @@
+/**
+ * From layers of configuration (preset, file, flags) to a whole, checked one.
+ *
+ * @module
+ */
+
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
+import type {
+  ConfigLayer,
+  DataConfig,
+  LayerSection,
+  ModelConfig,
+  MoEConfig,
+  PresetName,
+  TrainConfig,
+} from "./config.ts";
+import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
+import { configError, describeIssues } from "./issues.ts";
+import { defined, mergeConfigLayers } from "./merge_config.ts";
+import { BASE, presetLayer } from "./presets.ts";
+import { checkLayer, type SchemaIssue } from "./schema.ts";
+
+/** How {@linkcode parseConfig} names things in its errors. */
+export interface ParseConfigOptions {
+  /** Where the input comes from, like a file's path; default `the configuration`. */
+  readonly source?: string;
+  /** Turns a dotted key into what the user wrote, like a flag; default: the key itself. */
+  readonly label?: (key: string) => string;
+}
+
+/**
+ * Checks a configuration and completes it: what is missing comes from the preset it names (by
+ * default `nano`), and what follows from other keys is worked out.
+ *
+ * @param input Any value, usually parsed from a file; a {@linkcode TrainConfig} comes back equal.
+ * @param options Names for the errors.
+ * @returns The whole configuration, plain JSON.
+ * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
+ * known key.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseConfig } from "@remoe/remoe/train";
+ *
+ * const config = parseConfig({ preset: "pico", moe: { experts: 4 } });
+ * assertEquals(config.model.ffn, 4 * config.model.hidden);
+ * assertEquals(parseConfig(config), config);
+ * ```
+ */
+export function parseConfig(input: unknown, options: ParseConfigOptions = {}): TrainConfig {
+  return resolveConfig([parseConfigLayer(input, options)], options);
+}
+
+/**
+ * Checks one layer of configuration by itself: known keys, right types and ranges.
+ *
+ * @param input Any value, usually parsed from a file.
+ * @param options Names for the errors.
+ * @returns The layer.
+ * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
+ * known key.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { parseConfigLayer } from "@remoe/remoe/train";
+ *
+ * const layer = parseConfigLayer({ moe: { experts: 4 } });
+ * assert(layer.moe?.experts === 4 && layer.steps === undefined);
+ * assertThrows(() => parseConfigLayer({ moe: { expert: 4 } }), TypeError, "moe.experts");
+ * ```
+ */
+export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
+  const { source, label } = namesOf(options);
+  const checked = checkLayer(input);
+  if (!isIssues(checked)) return checked;
+  throw configError(source, describeIssues(checked, input, label));
+}
+
+/**
+ * Merges layers over the preset they name and completes the result. Of each key, the last layer
+ * that names it counts.
+ *
+ * What follows from other keys (`ffn` from `hidden`, `micro_batch` from `batch`, ...) is not
+ * inherited by a layer that changes those. A layer that turns a routed model dense, or a dense one
+ * routed, does not inherit `experts`, `active` and `granularity`; one that changes the router does
+ * not inherit what only the other router reads, like `lambda0` or `renormalize`.
+ *
+ * @param layers Layers as {@linkcode parseConfigLayer} returns them, lowest first.
+ * @param options Names for the errors.
+ * @returns The whole configuration, plain JSON.
+ * @throws {ConfigError} Keys that do not fit each other.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseConfigLayer, resolveConfig } from "@remoe/remoe/train";
+ *
+ * const file = parseConfigLayer({ preset: "pico", data: { batch: 32 } });
+ * const flags = parseConfigLayer({ moe: { router: "dense" } });
+ * assertEquals(resolveConfig([file, flags]).moe.experts, 1);
+ * ```
+ */
+export function resolveConfig(
+  layers: readonly ConfigLayer[],
+  options: ParseConfigOptions = {},
+): TrainConfig {
+  const { source } = namesOf(options);
+  if (!Array.isArray(layers)) {
+    throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+  }
+  // A layer may come from a caller without types, who may also change its lists later.
+  const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));
+  const preset = checked.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
+  const config = complete(preset, mergeConfigLayers([presetLayer(preset), ...checked]));
+  const problems = crossFieldProblems(config);
+  if (problems.length > 0) throw configError(source, problems);
+  return config;
+}
+
+function namesOf(options: ParseConfigOptions): Required<ParseConfigOptions> {
+  requireOptions("use a configuration", options);
+  const { source = "the configuration", label = (key) => key } = options;
+  requireText("use a configuration", "source", source);
+  requireFunction("use a configuration", "label", label);
+  return { source, label };
+}
+
+/** Works out what the defaults and the other keys say about what is missing. */
+function complete(preset: PresetName, given: ConfigLayer): TrainConfig {
+  const { run } = BASE;
+  return {
+    preset,
+    steps: given.steps ?? run.steps,
+    seed: given.seed ?? run.seed,
+    device: given.device ?? run.device,
+    threads: given.threads ?? run.threads,
+    out: given.out ?? run.out,
+    model: completeModel(given),
+    moe: completeMoE(given),
+    data: completeData(given),
+    optimizer: withDefaults(run.optimizer, given.optimizer),
+    schedule: withDefaults(run.schedule, given.schedule),
+    memory: withDefaults(run.memory, given.memory),
+    checkpoint: withDefaults(run.checkpoint, given.checkpoint),
+    validation: withDefaults(run.validation, given.validation),
+    sample: withDefaults(run.sample, given.sample),
+    log: withDefaults(run.log, given.log),
+  };
+}
+
+function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
+  const { ffn, vocabulary, init_std, ...given } = model;
+  const { rope_base, norm_epsilon, ...sizes } = withDefaults(BASE.model, given);
+  return {
+    ...sizes,
+    ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
+    vocabulary: unlessAuto(vocabulary) ||
+      TOKENIZER_VOCABULARY[data?.tokenizer ?? BASE.data.tokenizer],
+    init_std: unlessAuto(init_std) ?? 0.01 * Math.sqrt(768 / sizes.hidden),
+    rope_base,
+    norm_epsilon,
+  };
+}
+
+function completeMoE({ moe = {} }: ConfigLayer): MoEConfig {
+  const { lambda_floor, ...given } = moe;
+  const dense = given.router === "dense" ? { experts: 1, active: 1, granularity: 1 } : {};
+  const whole = withDefaults({ ...BASE.moe, ...dense }, given);
+  return { ...whole, lambda_floor: unlessAuto(lambda_floor) ?? whole.lambda0 / 100 };
+}
+
+function completeData({ data = {} }: ConfigLayer): DataConfig {
+  const { micro_batch, ...given } = data;
+  const whole = withDefaults(BASE.data, given);
+  return {
+    ...whole,
+    micro_batch: unlessAuto(micro_batch) ?? microBatch(whole.batch, whole.sequence),
+  };
+}
+
+function withDefaults<Section extends object>(
+  defaults: Section,
+  given: LayerSection<Section> = {},
+): Section {
+  return { ...defaults, ...defined(given) };
+}
+
+function unlessAuto(value: number | "auto" | undefined): number | undefined {
+  return value === "auto" ? undefined : value;
+}
+
+/** The largest divisor of `batch` whose sequences stay within the paper's 16 x 1,024 tokens. */
+function microBatch(batch: number, sequence: number): number {
+  let micro = Math.min(batch, Math.max(1, Math.floor(16_384 / sequence)));
+  while (batch % micro !== 0) micro--;
+  return micro;
+}
+
+function isIssues(
+  checked: ConfigLayer | readonly SchemaIssue[],
+): checked is readonly SchemaIssue[] {
+  return Array.isArray(checked);
+}

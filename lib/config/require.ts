@@ -1,0 +1,72 @@
+/**
+ * Checks of arguments that types alone do not hold: JavaScript callers have none.
+ *
+ * @module
+ */
+
+import { shown } from "../arguments.ts";
+import type { TrainConfig } from "./config.ts";
+import { configError, describeIssues } from "./issues.ts";
+import { checkLayer, CONFIG_KEYS, OR_AUTO } from "./schema.ts";
+
+/**
+ * Makes sure that a configuration is whole, as `parseConfig()` gives it: each key there, of its type
+ * and within its range.
+ *
+ * @param config The configuration.
+ * @param sections Sections to look at; default: all of it.
+ * @throws {ConfigError} Names each key that is missing or wrong.
+ */
+export function requireConfig(
+  config: Partial<TrainConfig>,
+  sections?: readonly (keyof TrainConfig)[],
+): void {
+  const source = "the configuration";
+  const part = sections === undefined
+    ? config
+    : Object.fromEntries(sections.map((name) => [name, config?.[name]]));
+  const checked = checkLayer(part);
+  if (Array.isArray(checked)) {
+    throw configError(
+      source,
+      describeIssues(checked, part, (key) => key),
+    );
+  }
+  const missing = CONFIG_KEYS
+    .filter(({ key }) => sections?.some((name) => key.startsWith(`${name}.`)) ?? true)
+    .filter(({ key, expects }) => {
+      const value = valueAt(part, key);
+      // Some keys may say "auto" until the others are known, and some for good.
+      const isAuto = value === "auto" || (key === "model.vocabulary" && value === 0);
+      return value === undefined || isAuto && expects.includes(OR_AUTO);
+    })
+    .map(({ key }) => key);
+  if (missing.length === 0) return;
+  throw configError(source, missing.map((key) => `${key} is missing; parseConfig() completes it`));
+}
+
+/**
+ * Refuses what is no amount of memory.
+ *
+ * @param operation What was to be done, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value, in bytes.
+ * @throws {RangeError} If it is no number above 0.
+ */
+export function requireBytes(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is number {
+  if (typeof value === "number" && value > 0) return;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected a number of bytes above 0`,
+  );
+}
+
+function valueAt(config: object, key: string): unknown {
+  return key.split(".").reduce<unknown>(
+    (at, name) => (at as Record<string, unknown> | undefined)?.[name],
+    config,
+  );
+}

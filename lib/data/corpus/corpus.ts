@@ -1,0 +1,232 @@
+import { join } from "node:path";
+
+import { shown } from "../arguments.ts";
+import { defaultCacheFolder } from "./cache_folder.ts";
+import { CacheLease } from "./cache_lease.ts";
+import {
+  contentDigest,
+  type DocumentSummary,
+  hashDocuments,
+  sha256,
+} from "../text/content_hash.ts";
+import { CorpusBuilder, type ReadSource } from "./builder.ts";
+import { CorpusIndex } from "./index.ts";
+import {
+  asGiven,
+  checkArguments,
+  checkFraction,
+  type CorpusEvent,
+  type CorpusOptions,
+} from "./options.ts";
+import { checkDocument, NO_DOMAIN, type PassedOver, type TextSource } from "../text/document.ts";
+import { DataError } from "../errors.ts";
+import { DEFAULT_VALIDATION_FRACTION, planSplit } from "./split.ts";
+import { CHUNK_FORMAT, ChunkFolder } from "./token_chunks.ts";
+import type { Corpus } from "./tokenized_text.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/**
+ * Reads a text, splits it by documents ({@linkcode splitDocuments}) unless the validation text is
+ * given apart, tokenizes it, and keeps the tokens on disk for the next time.
+ *
+ * Cached tokens are found by a hash of the text, the tokenizer and the split, so a change to any of
+ * them is never overlooked; their checksums are verified, and damaged ones are built anew. Of a
+ * source that can say what identifies its content ({@linkcode TextSource.identify}), the documents
+ * are not even read again: files are hashed as they lie on the disk. Tokens
+ * are written in chunks, and an interrupted preparation goes on after the last; from the disk they
+ * are read where they are needed, so that the text need not fit in memory. Where the cache cannot be
+ * used they are held in memory, and `onEvent` is told.
+ *
+ * @param source The text.
+ * @param tokenizer The tokenizer.
+ * @param options Settings.
+ * @returns The tokens of both sides, each document followed by an end of document.
+ * @throws {DataError} If the text cannot be read, is empty, or changes while it is read.
+ * @throws {ConfigError} If the fraction is out of range.
+ * @throws {TypeError} If an argument is of another kind than it should be.
+ * @throws {RangeError} If a count is out of range, or a token is outside the vocabulary.
+ *
+ * @example
+ * ```ts
+ * import { ByteTokenizer, prepareCorpus, textsInMemory } from "@remoe/remoe/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const texts = Array.from({ length: 100 }, (_, i) => `Document ${i}.`);
+ * const tokenizer = new ByteTokenizer();
+ * const corpus = await prepareCorpus(textsInMemory(texts), tokenizer, { cacheFolder: false });
+ * assertEquals(corpus.train.documents + corpus.validation.documents, 100);
+ * assertEquals(corpus.train.tokens.length, corpus.train.bytes + corpus.train.documents);
+ * ```
+ */
+export async function prepareCorpus(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  options: CorpusOptions = {},
+): Promise<Corpus> {
+  checkArguments(source, tokenizer, options);
+  const { validationFraction = DEFAULT_VALIDATION_FRACTION, onEvent = () => {} } = options;
+  const { validation, cacheFolder, workers } = options;
+  checkFraction(validationFraction);
+  return await prepare(asGiven(source), tokenizer, {
+    validationFraction,
+    onEvent,
+    ...(validation === undefined ? {} : { validation: asGiven(validation) }),
+    ...(cacheFolder === undefined ? {} : { cacheFolder }),
+    ...(workers === undefined ? {} : { workers }),
+  });
+}
+
+async function prepare(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  options: CorpusOptions & { readonly validationFraction: number },
+): Promise<Corpus> {
+  const { onEvent = () => {}, validation } = options;
+  const fraction = validation ? null : options.validationFraction;
+  const root = options.cacheFolder ?? defaultCacheFolder();
+  const texts = [source, ...(validation ? [validation] : [])];
+  const tokens = tokenizerIdentity(tokenizer);
+  const index = root ? new CorpusIndex(root, texts, [CHUNK_FORMAT, tokens, fraction]) : undefined;
+  const known = await index?.find();
+  const loaded = known &&
+    await tryLoad(join(root as string, "tokens", known.key), known.key, options);
+  if (loaded) return told({ ...loaded, source: source.name }, known.passedOver, onEvent);
+
+  // One after another: where one fails, none goes on reading behind the error.
+  const readings: Reading[] = [];
+  for (const text of texts) readings.push(await readOnce(text));
+  const summaries = readings.map((reading) => reading.summaries);
+  const passedOver = readings.flatMap((reading) => reading.passedOver);
+  const identity = {
+    contentHash: hashDocuments(summaries),
+    tokenizer: tokens,
+    validationFraction: fraction,
+    sharedDocuments: countShared(summaries),
+  };
+  const key = hashKey([identity, summaries.map(({ length }) => length)]);
+  const remember = async (): Promise<void> => {
+    const identities = readings.map(({ identity }) => identity);
+    if (!identities.every((each) => each !== undefined)) return;
+    await index?.remember({ identities, key, passedOver });
+  };
+  using _lease = root ? await CacheLease.open(root) : null;
+  const folder = root ? join(root, "tokens", key) : undefined;
+  // The same text may have been cached under another name: the key is of its content.
+  const cached = folder && key !== known?.key && await tryLoad(folder, key, options);
+  if (cached) {
+    await remember();
+    return told({ ...cached, source: source.name }, passedOver, onEvent);
+  }
+  if (root === undefined) {
+    const reason = "no environment variable names a cache folder";
+    onEvent({ kind: "cache-unavailable", reason });
+  }
+  const builder = new CorpusBuilder({
+    tokenizer,
+    identity,
+    folder: folder === undefined ? null : new ChunkFolder(folder, key),
+    onEvent,
+    ...(options.workers === undefined ? {} : { workers: options.workers }),
+  });
+  const corpus = await builder.build(planned(source, validation, summaries, fraction));
+  if (builder.isSaved) await remember();
+  return told({ ...corpus, source: source.name }, passedOver, onEvent);
+}
+
+/** Tells what should be known of a corpus, wherever it came from. */
+function told(
+  corpus: Corpus,
+  passedOver: readonly PassedOver[],
+  onEvent: (event: CorpusEvent) => void,
+): Corpus {
+  if (passedOver.length > 0) onEvent({ kind: "passed-over", found: passedOver });
+  if (corpus.sharedDocuments > 0) {
+    const { documents } = corpus.validation;
+    onEvent({ kind: "shared-documents", shared: corpus.sharedDocuments, documents });
+  }
+  return corpus;
+}
+
+function planned(
+  source: TextSource,
+  validation: TextSource | undefined,
+  [first = [], second]: readonly (readonly DocumentSummary[])[],
+  fraction: number | null,
+): ReadSource[] {
+  if (validation === undefined) {
+    return [{ source, summaries: first, plan: planSplit(first, fraction!) }];
+  }
+  return [
+    { source, summaries: first, plan: { validation: first.map(() => false) } },
+    { source: validation, summaries: second!, plan: { validation: second!.map(() => true) } },
+  ];
+}
+
+/** What a first reading found. */
+interface Reading {
+  readonly summaries: readonly DocumentSummary[];
+  readonly passedOver: readonly PassedOver[];
+  /** What identifies the content as it was read, where the source can say. */
+  readonly identity: string | undefined;
+}
+
+async function readOnce(source: TextSource): Promise<Reading> {
+  const summaries: DocumentSummary[] = [];
+  const passedOver: PassedOver[] = [];
+  let identity = source.fingerprint;
+  const documents = source.documents({
+    passedOver: (what) => passedOver.push(what),
+    identified: (found) => identity ??= found,
+  });
+  if (typeof documents?.[Symbol.asyncIterator] !== "function") {
+    throw new TypeError(
+      `Cannot read ${source.name}: its documents() gave ${shown(documents)}, expected an async ` +
+        `iterable`,
+    );
+  }
+  for await (const document of documents) {
+    checkDocument(document, `read document ${summaries.length} of ${source.name}`);
+    const { text, domain = NO_DOMAIN } = document;
+    summaries.push({ ...contentDigest(text), domain });
+  }
+  if (!summaries.some(({ bytes }) => bytes > 0)) {
+    throw new DataError(`Cannot use ${source.name} as a text: it is empty`);
+  }
+  return { summaries, passedOver, identity };
+}
+
+/** Documents of a validation text given apart that are in the training text as well. */
+function countShared([first = [], second]: readonly (readonly DocumentSummary[])[]): number {
+  if (second === undefined) return 0;
+  const digests = new Set(first.map(({ digest }) => digestText(digest)));
+  return second.filter(({ digest }) => digests.has(digestText(digest))).length;
+}
+
+function digestText(digest: Uint8Array): string {
+  return Array.from(digest.subarray(0, 16), (byte) => String.fromCharCode(byte)).join("");
+}
+
+async function tryLoad(
+  folder: string,
+  key: string,
+  { onEvent = () => {} }: CorpusOptions,
+): Promise<Omit<Corpus, "source"> | undefined> {
+  try {
+    const corpus = await CorpusBuilder.load(new ChunkFolder(folder, key));
+    if (corpus !== undefined) onEvent({ kind: "cache-loaded", folder });
+    return corpus;
+  } catch (error) {
+    // What cannot be read is built anew like what is damaged; saving tells if that fails too.
+    onEvent({ kind: "cache-damaged", folder, reason: (error as Error).message });
+    return undefined;
+  }
+}
+
+function tokenizerIdentity(tokenizer: Tokenizer): Corpus["tokenizer"] {
+  const { name, vocabularySize, endOfDocument } = tokenizer;
+  return { name, vocabularySize, endOfDocument };
+}
+
+function hashKey(facts: unknown): string {
+  return sha256(JSON.stringify([CHUNK_FORMAT, facts])).slice(0, 32);
+}

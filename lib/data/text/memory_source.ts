@@ -1,0 +1,38 @@
+import { requireText, shown } from "../../arguments.ts";
+import type { Document, TextSource } from "./document.ts";
+
+/**
+ * Makes a source of texts held in memory.
+ *
+ * @param texts The documents, in order.
+ * @param name What messages call the source.
+ * @returns The source.
+ * @throws {TypeError} If one of them is no text, or `texts` is one by itself.
+ *
+ * @example
+ * ```ts
+ * import { textsInMemory } from "@remoe/remoe/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const source = textsInMemory(["One text.", "Another."]);
+ * const documents = await Array.fromAsync(source.documents());
+ * assertEquals(documents[1], { id: "text/1", text: "Another." });
+ * ```
+ */
+export function textsInMemory(texts: Iterable<string>, name = "text"): TextSource {
+  requireText("take texts", "name", name);
+  // A text by itself would be a document for every character.
+  if (typeof texts === "string" || typeof texts?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`Cannot take ${shown(texts)} as texts: give several, in an array`);
+  }
+  const documents: Document[] = Array.from(texts, (text, i) => {
+    requireText(`take texts for ${name}`, `texts[${i}]`, text);
+    return { id: `${name}/${i}`, text };
+  });
+  return {
+    name,
+    async *documents(): AsyncGenerator<Document> {
+      yield* documents;
+    },
+  };
+}

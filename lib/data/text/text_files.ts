@@ -1,0 +1,268 @@
+import { glob } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+
+import { requirePath, shown } from "../../arguments.ts";
+import { sha256 } from "./content_hash.ts";
+import type { Document, PassedOver, ReadingObserver, TextSource } from "./document.ts";
+import { DataError } from "../errors.ts";
+import {
+  attempt,
+  hashFile,
+  isTextFile,
+  readTextFile,
+  TEXT_EXTENSIONS,
+  type TextFile,
+} from "./text_readers.ts";
+
+const READABLE = TEXT_EXTENSIONS.map((extension) => `*${extension}`).join(", ");
+
+/** Characters that make a path a pattern. */
+const PATTERN = /[*?[{]/;
+
+/**
+ * Makes a source of text files: `.txt`, each file a document, and `.jsonl`, each line a document
+ * `{"text": "…", "domain": "…"}` whose domain may be left out; both also compressed (`.gz`), all of
+ * them UTF-8.
+ *
+ * A path is a file, a folder, or a pattern such as `texts/*.jsonl.gz`. Folders are read
+ * recursively in the order of their paths; hidden files, files of other kinds and links to folders
+ * do not count there. Files without text, links to nothing, pipes and the like are passed over, and
+ * {@linkcode ReadingObserver.passedOver} is told, as it is of bytes after the end of gzip data; a
+ * file that has text and cannot be read is an error, since to leave it out would be another text. A
+ * file that several paths reach is read once: its copies could otherwise end on both sides of a
+ * split. A byte-order mark is dropped; line ends stay as they are; blank lines and rows with an
+ * empty text do not count.
+ *
+ * A document's domain is what its row says; else the name before the path, as in `books=texts/a`;
+ * else the name of the folder that holds the file, or of the first one below a folder that was
+ * given.
+ *
+ * Reading the documents throws a {@linkcode DataError} for a path that is missing or unreadable,
+ * for a file that is binary, damaged or not UTF-8, for a row that is no such object (with the
+ * number of its line), and for a file that was named, a folder or a pattern without text.
+ *
+ * @param paths Files, folders and patterns, relative ones from the current folder.
+ * @returns The source; nothing is read before its documents are asked for.
+ * @throws {DataError} If there are no paths.
+ * @throws {TypeError} If one of them is no path.
+ *
+ * @example
+ * ```ts
+ * import { textFiles } from "@remoe/remoe/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = await Deno.makeTempDir();
+ * await Deno.writeTextFile(`${folder}/b.txt`, "Second.");
+ * await Deno.writeTextFile(`${folder}/a.jsonl`, '{"text": "First.", "domain": "news"}\n');
+ * const documents = await Array.fromAsync(textFiles([`tales=${folder}`]).documents());
+ * assertEquals(
+ *   documents.map(({ text, domain }) => [domain, text]),
+ *   [["news", "First."], ["tales", "Second."]],
+ * );
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export function textFiles(paths: readonly string[]): TextSource {
+  if (!Array.isArray(paths)) {
+    throw new TypeError(`Cannot read text from ${shown(paths)}: give an array of paths`);
+  }
+  Array.from(paths).forEach((path, i) => requirePath("read text", `paths[${i}]`, path));
+  if (paths.length === 0) throw new DataError("Cannot read text: no file or folder was given");
+  const chosen = [...paths];
+  return {
+    name: chosen.join(", "),
+    documents: (observer) => readPaths(chosen, observer),
+    identify: () => identify(chosen),
+  };
+}
+
+/**
+ * Splits a path from the domain that may stand before it.
+ *
+ * @param path A path, or `domain=path`.
+ * @returns Both; `domain` is undefined where the path names none.
+ */
+export function splitDomain(path: string): { domain: string | undefined; path: string } {
+  const [, domain, rest] = /^([\w.-]+)=(.+)$/s.exec(path) ?? [];
+  return rest === undefined ? { domain: undefined, path } : { domain, path: rest };
+}
+
+/** A place to read: a file, what was passed over, or the end of a path with what it should hold. */
+type Found = { readonly file: TextFile; readonly isNamed: boolean } | {
+  readonly skipped: PassedOver;
+};
+
+/** The files at a path, and what is called missing where none has text. */
+interface Place {
+  readonly found: readonly Found[];
+  readonly without: string;
+}
+
+async function* readPaths(
+  paths: readonly string[],
+  observer: ReadingObserver = {},
+): AsyncGenerator<Document> {
+  const facts = new Facts();
+  const seen = new Map<string, boolean>();
+  for (const path of paths) {
+    const { found, without } = await placeOf(path);
+    let holdsText = false;
+    for (const each of found) {
+      if ("skipped" in each) {
+        facts.addSkipped(each.skipped);
+        observer.passedOver?.(each.skipped);
+        continue;
+      }
+      const { file, isNamed } = each;
+      const real = await attempt(file.path, () => Deno.realPath(file.path));
+      if (!seen.has(real)) {
+        const { hash, blank, hasTrailingBytes } = yield* readTextFile(file);
+        facts.addFile(file, hash);
+        seen.set(real, blank === null);
+        if (blank !== null && isNamed) throw new DataError(`Cannot read ${file.path}: ${blank}`);
+        if (blank !== null) {
+          observer.passedOver?.({ kind: "file", path: file.path, reason: blank });
+        } else if (hasTrailingBytes) {
+          const reason = "what follows its gzip data is none";
+          observer.passedOver?.({ kind: "trailing-bytes", path: file.path, reason });
+        }
+      }
+      holdsText ||= seen.get(real)!;
+    }
+    if (!holdsText) throw new DataError(without);
+  }
+  observer.identified?.(facts.digest());
+}
+
+async function identify(paths: readonly string[]): Promise<string> {
+  const facts = new Facts();
+  const seen = new Set<string>();
+  for (const path of paths) {
+    for (const each of (await placeOf(path)).found) {
+      if ("skipped" in each) {
+        facts.addSkipped(each.skipped);
+        continue;
+      }
+      const real = await attempt(each.file.path, () => Deno.realPath(each.file.path));
+      if (seen.has(real)) continue;
+      seen.add(real);
+      facts.addFile(each.file, await hashFile(each.file.path));
+    }
+  }
+  return facts.digest();
+}
+
+/** All that documents follow from: names, domains and contents of files, in their order. */
+class Facts {
+  readonly #facts: unknown[] = [];
+
+  addFile({ id, domain }: TextFile, hash: string): void {
+    this.#facts.push([id, domain, hash]);
+  }
+
+  addSkipped({ path, reason }: PassedOver): void {
+    this.#facts.push([path, reason]);
+  }
+
+  digest(): string {
+    return sha256(JSON.stringify(this.#facts));
+  }
+}
+
+async function placeOf(given: string): Promise<Place> {
+  const { domain, path } = splitDomain(given);
+  const { found, without } = await filesAt(path);
+  if (domain === undefined) return { found, without };
+  const named = found.map((each) =>
+    "file" in each ? { ...each, file: { ...each.file, domain } } : each
+  );
+  return { found: named, without };
+}
+
+async function filesAt(path: string): Promise<Place> {
+  const info = await Deno.stat(path).catch(() => null);
+  if (info === null && PATTERN.test(path)) return await filesMatching(path);
+  if (info === null) await attempt(path, () => Deno.stat(path));
+  if (info!.isDirectory) return await filesIn(path);
+  if (!info!.isFile) throw new DataError(`Cannot read ${path}: it is neither a file nor a folder`);
+  if (!isTextFile(path)) {
+    throw new DataError(`Cannot read ${path}: text comes from files named ${READABLE}`);
+  }
+  if (info!.size === 0) throw new DataError(`Cannot read ${path}: the file is empty`);
+  return {
+    found: [{ file: fileAt(path), isNamed: true }],
+    without: `Cannot read ${path}: the file holds no text`,
+  };
+}
+
+function fileAt(path: string): TextFile {
+  const absolute = resolve(path);
+  return { path, id: basename(absolute), domain: basename(dirname(absolute)) };
+}
+
+async function filesMatching(pattern: string): Promise<Place> {
+  const paths = await attempt(pattern, () => Array.fromAsync(glob(pattern)));
+  const found: Found[] = [];
+  for (const path of paths.sort()) {
+    if (!isTextFile(path)) continue;
+    // Files of one name in several folders are told apart by the folder.
+    const file = fileAt(path);
+    const each = await look({ ...file, id: `${file.domain}/${file.id}` });
+    if (each !== null) found.push(each);
+  }
+  return {
+    found,
+    without: `Cannot read ${pattern}: no file with text (${READABLE}) matches it`,
+  };
+}
+
+async function filesIn(folder: string): Promise<Place> {
+  const root = basename(resolve(folder));
+  const found: Found[] = [];
+  for (const name of (await namesBelow(folder)).sort()) {
+    const slash = name.indexOf("/");
+    const domain = slash < 0 ? root : name.slice(0, slash);
+    const each = await look({ path: join(folder, name), id: `${root}/${name}`, domain });
+    if (each !== null) found.push(each);
+  }
+  return {
+    found,
+    without: `Cannot read text from the folder ${folder}: it holds no file with text named ` +
+      READABLE,
+  };
+}
+
+/** Looks whether a name found in a folder is of a file to read; null for a folder of that name. */
+async function look(file: TextFile): Promise<Found | null> {
+  const { path } = file;
+  const skip = (reason: string): Found => ({ skipped: { kind: "file", path, reason } });
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(path);
+  } catch (error) {
+    // A link to nothing or to itself, or a file that was removed since the folder was listed.
+    const isGone = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.FilesystemLoop;
+    if (isGone) return skip("there is nothing at its end");
+    return await attempt(path, () => Promise.reject(error));
+  }
+  if (info.isDirectory) return null;
+  if (!info.isFile) return skip("it is no file");
+  return info.size === 0 ? skip("the file is empty") : { file, isNamed: false };
+}
+
+/** Names of texts below a folder, with "/" on every platform: the order must not depend on it. */
+async function namesBelow(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  const prefixes = [""];
+  for (let prefix; (prefix = prefixes.pop()) !== undefined;) {
+    const path = join(folder, prefix);
+    const entries = await attempt(path, () => Array.fromAsync(Deno.readDir(path)));
+    for (const { name, isDirectory } of entries) {
+      if (name.startsWith(".")) continue;
+      if (isDirectory) prefixes.push(`${prefix}${name}/`);
+      else if (isTextFile(name)) names.push(prefix + name);
+    }
+  }
+  return names;
+}

@@ -1,0 +1,249 @@
+import { createHash, type Hash } from "node:crypto";
+
+import { systemReason } from "../../system_reason.ts";
+import { type Document, NO_DOMAIN } from "./document.ts";
+import { DataError } from "../errors.ts";
+import { gunzip, GzipError } from "./gunzip.ts";
+
+/** A file to read, and what to call its text. */
+export interface TextFile {
+  /** Where it is. */
+  readonly path: string;
+  /** Names it in the documents' ids. */
+  readonly id: string;
+  /** The domain of documents that do not name one. */
+  readonly domain: string;
+}
+
+/** What a reading found besides documents. */
+export interface FileReading {
+  /** SHA-256 of the file as it lies on the disk. */
+  readonly hash: string;
+  /** Why there are no documents; null where there are some. */
+  readonly blank: string | null;
+  /** Whether bytes that are no gzip data follow those that are. */
+  readonly hasTrailingBytes: boolean;
+}
+
+type Reader = (file: TextFile, text: AsyncIterable<string>) => AsyncIterable<Document>;
+
+const READERS: Readonly<Record<string, Reader>> = {
+  ".txt": readPlainText,
+  ".jsonl": readJsonLines,
+};
+const COMPRESSED = ".gz";
+
+/** Why a file of a kind has no documents. */
+const BLANK: Readonly<Record<string, string>> = {
+  ".txt": "the file holds no text",
+  ".jsonl": "none of its lines holds text",
+};
+
+const READ_BYTES = 1 << 16;
+
+/** What the names of files with text end in. */
+export const TEXT_EXTENSIONS: readonly string[] = Object.keys(READERS)
+  .flatMap((extension) => [extension, extension + COMPRESSED]);
+
+/** V8 holds no string of 2^29 characters; the decoder's own error would not say so. */
+const LONGEST_TEXT = 2 ** 29 - 25;
+
+/**
+ * Says whether a file's name is that of a text.
+ *
+ * @param path The file.
+ * @returns Whether it ends in one of {@linkcode TEXT_EXTENSIONS}, in any case.
+ */
+export function isTextFile(path: string): boolean {
+  const name = path.toLowerCase();
+  return TEXT_EXTENSIONS.some((extension) => name.endsWith(extension));
+}
+
+/**
+ * Reads the documents of a file: a `.txt` file is one, a `.jsonl` file has one a line; either may be
+ * compressed (`.gz`).
+ *
+ * @param file The file; {@linkcode isTextFile} holds of its path.
+ * @returns Its documents, read as they are asked for, and what else was found.
+ */
+export async function* readTextFile(file: TextFile): AsyncGenerator<Document, FileReading> {
+  const name = file.path.toLowerCase();
+  const isCompressed = name.endsWith(COMPRESSED);
+  const plain = isCompressed ? name.slice(0, -COMPRESSED.length) : name;
+  const extension = plain.slice(plain.lastIndexOf("."));
+  const hash = createHash("sha256");
+  let [isBlank, hasTrailingBytes] = [true, false];
+  const raw = rawChunks(file.path, hash);
+  const bytes = isCompressed ? decompressed(file.path, raw, () => hasTrailingBytes = true) : raw;
+  for await (const document of READERS[extension]!(file, decodedPieces(file.path, bytes))) {
+    isBlank = false;
+    yield document;
+  }
+  const blank = isBlank ? BLANK[extension]! : null;
+  return { hash: hash.digest("hex"), blank, hasTrailingBytes };
+}
+
+/**
+ * Hashes a file as it lies on the disk.
+ *
+ * @param path The file.
+ * @returns SHA-256, in hexadecimal.
+ */
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  const chunks = rawChunks(path, hash);
+  while (!(await chunks.next()).done);
+  return hash.digest("hex");
+}
+
+/** The text of a file in pieces: checked to be UTF-8, without a byte-order mark. */
+async function* decodedPieces(
+  path: string,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decode = (bytes?: Uint8Array<ArrayBuffer>): string => {
+    try {
+      return decoder.decode(bytes, { stream: bytes !== undefined });
+    } catch (cause) {
+      throw new DataError(`Cannot read ${path} as text: it is not UTF-8, convert it first`, {
+        cause,
+      });
+    }
+  };
+  let position = 0;
+  for await (const bytes of chunks) {
+    const zero = bytes.indexOf(0);
+    if (zero >= 0) {
+      const byte = position + zero;
+      throw new DataError(`Cannot read ${path} as text: byte ${byte} is NUL, the file is binary`);
+    }
+    position += bytes.length;
+    yield decode(bytes);
+  }
+  yield decode();
+}
+
+async function* rawChunks(path: string, hash: Hash): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  using file = await attempt(path, () => Deno.open(path));
+  for (;;) {
+    // A new array each time: what is yielded may be kept.
+    const bytes = new Uint8Array(READ_BYTES);
+    const count = await attempt(path, () => file.read(bytes));
+    if (count === null) return;
+    const part = bytes.subarray(0, count);
+    hash.update(part);
+    yield part;
+  }
+}
+
+async function* decompressed(
+  path: string,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  onTrailing: () => void,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  try {
+    yield* gunzip(chunks, onTrailing);
+  } catch (cause) {
+    if (!(cause instanceof GzipError)) throw cause;
+    throw new DataError(
+      `Cannot read ${path}: its gzip data is damaged or cut off (${cause.message})`,
+      { cause },
+    );
+  }
+}
+
+async function* readPlainText(
+  { path, id, domain }: TextFile,
+  pieces: AsyncIterable<string>,
+): AsyncGenerator<Document> {
+  const parts: string[] = [];
+  let length = 0;
+  for await (const piece of pieces) {
+    length += piece.length;
+    if (length > LONGEST_TEXT) {
+      throw new DataError(
+        `Cannot read ${path}: it has more characters than one document may have ` +
+          `(${LONGEST_TEXT}), split the file into several`,
+      );
+    }
+    parts.push(piece);
+  }
+  if (length > 0) yield { id, text: parts.join(""), domain };
+}
+
+async function* readJsonLines(
+  file: TextFile,
+  pieces: AsyncIterable<string>,
+): AsyncGenerator<Document> {
+  let number = 0;
+  for await (const line of linesOf(file.path, pieces)) {
+    number++;
+    if (line.trim() === "") continue;
+    const document = parseRow(file, line, number);
+    if (document !== null) yield document;
+  }
+}
+
+async function* linesOf(path: string, pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  let [rest, length] = [[] as string[], 0];
+  for await (const piece of pieces) {
+    const [first = "", ...lines] = piece.split("\n");
+    rest.push(first);
+    length += first.length;
+    if (length > LONGEST_TEXT) {
+      throw new DataError(
+        `Cannot read ${path}: a line has more characters than one may have (${LONGEST_TEXT}), ` +
+          `split it into several`,
+      );
+    }
+    if (lines.length === 0) continue;
+    yield rest.join("");
+    rest = [lines.pop()!];
+    length = rest[0]!.length;
+    yield* lines;
+  }
+  const last = rest.join("");
+  if (last !== "") yield last;
+}
+
+/** A row as a document; null where its text is empty. */
+function parseRow({ path, id, domain }: TextFile, line: string, number: number): Document | null {
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new DataError(`Cannot read line ${number} of ${path}: ${reason}`, { cause });
+  };
+  let row: unknown;
+  try {
+    row = JSON.parse(line);
+  } catch (cause) {
+    return fail("it is not JSON, each line must be an object", cause);
+  }
+  if (typeof row !== "object" || row === null || Array.isArray(row)) {
+    return fail("it is not an object with a text field");
+  }
+  const { text, domain: named = domain } = row as { text?: unknown; domain?: unknown };
+  if (typeof text !== "string") return fail("its field text is missing or not a text");
+  if (typeof named !== "string") return fail("its field domain is not a text");
+  if (text === "") return null;
+  return { id: `${id}:${number}`, text, domain: named === "" ? NO_DOMAIN : named };
+}
+
+/**
+ * Reads, and names the path in what goes wrong.
+ *
+ * @param path What is read.
+ * @param read How.
+ * @returns What `read` gave.
+ * @throws {DataError} If it fails.
+ */
+export async function attempt<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+
+function unreadable(path: string, cause: unknown): DataError {
+  return new DataError(`Cannot read ${path}: ${systemReason(cause)}`, { cause });
+}

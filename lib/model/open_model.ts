@@ -1,0 +1,71 @@
+/** A trained model, ready to be used. @module */
+
+import type { Device } from "../autograd/device.ts";
+import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
+import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
+import type { LanguageModel } from "../nn/language_model.ts";
+import { Checkpoint } from "../checkpoint/checkpoint.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { buildModel } from "./build_model.ts";
+import { CHECKPOINTS, findRun } from "../run/find_run.ts";
+import { loadModel } from "../checkpoint/weight_layout.ts";
+
+/** What {@linkcode openModel} gives. */
+export interface OpenedModel extends Disposable {
+  /** The model with its trained weights. */
+  readonly model: LanguageModel;
+  /** The tokenizer it was trained with. */
+  readonly tokenizer: Tokenizer;
+  /** The run's configuration. */
+  readonly config: TrainConfig;
+  /** Steps of training that the checkpoint has behind it. */
+  readonly step: number;
+}
+
+/**
+ * Opens the model of a run, without its optimizer.
+ *
+ * @param device Where it shall live.
+ * @param path A run directory, for its newest checkpoint, or a checkpoint's folder.
+ * @returns The model; dispose of it to free its weights.
+ * @throws {ConfigError} There is no run there.
+ * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or of another model.
+ * @throws {DataError} The tokenizer cannot be loaded.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device } from "@remoe/remoe";
+ * import { generate } from "@remoe/remoe/generate";
+ * import { openModel } from "@remoe/remoe/train";
+ *
+ * async function* continueText(run: string, prompt: string): AsyncGenerator<string> {
+ *   using device = await Device.open();
+ *   using opened = await openModel(device, run);
+ *   for await (const { text } of generate([prompt], { ...opened, device, tokens: 100 })) yield text;
+ * }
+ * assert(typeof continueText === "function");
+ * ```
+ */
+export async function openModel(device: Device, path: string): Promise<OpenedModel> {
+  const run = findRun(path);
+  using checkpoint = run.checkpoint === null
+    ? Checkpoint.openNewest(`${run.path}/${CHECKPOINTS}`)
+    : Checkpoint.open(run.checkpoint);
+  const { config } = run;
+  const tokenizer = await openTokenizer(config.data.tokenizer);
+  const built = buildModel(device, config);
+  try {
+    loadModel(built.model.parameters(), config, checkpoint.model);
+  } catch (error) {
+    built[Symbol.dispose]();
+    throw error;
+  }
+  return {
+    model: built.model,
+    tokenizer,
+    config,
+    step: checkpoint.state.step,
+    [Symbol.dispose]: () => built[Symbol.dispose](),
+  };
+}

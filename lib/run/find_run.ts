@@ -1,0 +1,70 @@
+/** Finding a run and reading its configuration. @module */
+
+import { requirePath } from "../arguments.ts";
+import { ConfigError } from "../errors.ts";
+import { systemReason } from "../system_reason.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { exists } from "../files.ts";
+import { parseConfig } from "../config/parse_config.ts";
+
+/** The file of a run's resolved configuration. */
+export const CONFIG = "config.json";
+/** The folder of checkpoints in a run directory. */
+export const CHECKPOINTS = "checkpoints";
+
+/** A run to go on with, as {@linkcode findRun} finds it. */
+export interface FoundRun {
+  /** The run directory. */
+  readonly path: string;
+  /** The checkpoint's folder that was named; null: the newest. */
+  readonly checkpoint: string | null;
+  /** The run's configuration. */
+  readonly config: TrainConfig;
+}
+
+/**
+ * Finds the run that a path names and reads its configuration.
+ *
+ * @param path A run directory, or one of its checkpoints' folders to go on from that one.
+ * @returns The run.
+ * @throws {TypeError} The path is none.
+ * @throws {ConfigError} There is no run at the path, or its configuration cannot be used.
+ *
+ * @example
+ * ```ts
+ * import { assert, assertThrows } from "@std/assert";
+ * import { findRun, parseConfig, RunDirectory } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * {
+ *   using directory = RunDirectory.create(parseConfig({ preset: "pico", out: `${folder}/run` }));
+ *   directory.begin();
+ * }
+ * assert(findRun(`${folder}/run`).config.preset === "pico");
+ * assertThrows(() => findRun(`${folder}/none`), TypeError, "Cannot open the run");
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export function findRun(path: string): FoundRun {
+  requirePath("open the run", "path", path);
+  const [, run, name] = /^(.*)\/checkpoints\/(step-\d+)\/*$/.exec(path) ?? [];
+  const directory = run ?? path.replace(/(?<=.)\/+$/, "");
+  const file = `${directory}/${CONFIG}`;
+  const fail = (reason: string, cause?: unknown): never => {
+    throw new ConfigError(`Cannot open the run ${path}: ${reason}`, { cause });
+  };
+  let input: unknown;
+  try {
+    input = JSON.parse(Deno.readTextFileSync(file));
+  } catch (cause) {
+    if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
+    if (!exists(directory)) fail("there is no such folder", cause);
+    if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);
+    return fail(`cannot read ${file}: ${systemReason(cause)}`, cause);
+  }
+  return {
+    path: directory,
+    checkpoint: name === undefined ? null : `${directory}/${CHECKPOINTS}/${name}`,
+    config: parseConfig(input, { source: file }),
+  };
+}

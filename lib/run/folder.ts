@@ -1,0 +1,88 @@
+/** Making the folder of a run. @module */
+
+import { dirname } from "node:path";
+import { requireOptions, requirePath, shown } from "../arguments.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { exists, onPath } from "../files.ts";
+
+/** What {@linkcode RunDirectory.create} needs besides the configuration. */
+export interface CreateRunOptions {
+  /** Folder that holds `runs/`, where the configuration names no directory; default `.`. */
+  readonly parent?: string;
+  /** The date for the name of the directory; default: now. */
+  readonly now?: Date;
+}
+
+/**
+ * Refuses what makes no name for a folder.
+ *
+ * @param options Where the folder shall be, and the date in its name.
+ * @throws {TypeError} If it is none.
+ */
+export function requireFolderOptions(options: CreateRunOptions): void {
+  const operation = "make the run directory";
+  requireOptions(operation, options);
+  const { parent = ".", now = new Date() } = options;
+  requirePath(operation, "parent", parent);
+  if (now instanceof Date && !Number.isNaN(now.getTime())) return;
+  throw new TypeError(`Cannot ${operation}: now is ${shown(now)}, expected a date`);
+}
+
+/** The folder of a run without a name of its own, and all folders made for it, innermost first. */
+export function newFolder(
+  config: TrainConfig,
+  { parent = ".", now = new Date() }: CreateRunOptions,
+): { path: string; made: string[] } {
+  const { preset, seed, moe } = config;
+  const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
+  const experts = moe.router === "dense" ? "" : `-e${moe.experts}k${moe.active}g${moe.granularity}`;
+  const made = makeFolders(`${parent}/runs`);
+  const base = `${parent}/runs/${date}-${preset}-${moe.router}${experts}-s${seed}`;
+  // Runs that start within one second, as sweeps do.
+  for (let index = 1;; index++) {
+    const path = index === 1 ? base : `${base}-${index}`;
+    if (claim(path)) return { path, made: [path, ...made] };
+  }
+}
+
+/** Makes a folder that is not there yet; of two processes only one succeeds. */
+function claim(path: string): boolean {
+  return onPath("make the run directory", path, () => {
+    try {
+      Deno.mkdirSync(path);
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) return false;
+      throw error;
+    }
+  });
+}
+
+/** Makes a folder and those above it; returns the ones that were not there, innermost first. */
+export function makeFolders(path: string): string[] {
+  return onPath("make the run directory", path, () => {
+    const missing: string[] = [];
+    for (let at = path; isMissing(at); at = dirname(at)) missing.push(at);
+    Deno.mkdirSync(path, { recursive: true });
+    return missing;
+  });
+}
+
+/** A folder that may not be looked at is there, or is not this program's to make. */
+function isMissing(path: string): boolean {
+  try {
+    return !exists(path);
+  } catch (error) {
+    if ((error as Error).cause instanceof Deno.errors.NotCapable) return false;
+    throw error;
+  }
+}
+
+/** A folder in which something was put meanwhile stays. */
+export function removeIfEmpty(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // It is not empty, or gone.
+  }
+}

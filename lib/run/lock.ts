@@ -1,0 +1,91 @@
+/**
+ * One process a run directory.
+ *
+ * @module
+ */
+
+import { FileError } from "../errors.ts";
+import { onPath, writeAllSync } from "../files.ts";
+
+/**
+ * A lock on a file, held until disposal or the end of the process. It is the system's own file
+ * lock: one that a killed process left behind does not count, so nothing ever has to be deleted by
+ * hand. The file names the holder's process id for whoever comes second.
+ */
+export class RunLock implements Disposable {
+  readonly #file: Deno.FsFile;
+  readonly #path: string;
+
+  private constructor(file: Deno.FsFile, path: string) {
+    this.#file = file;
+    this.#path = path;
+  }
+
+  /**
+   * Takes the lock.
+   *
+   * @param path The lock's file; made where it is missing.
+   * @returns The lock.
+   * @throws {FileError} Another process holds it, named in the message; or the folder cannot be
+   * written to.
+   */
+  static acquire(path: string): RunLock {
+    for (;;) {
+      const lock = onPath("use the run directory: cannot write", path, () => RunLock.#open(path));
+      if (lock !== null) return lock;
+    }
+  }
+
+  /** The lock; null where a run that never began has removed the file meanwhile. */
+  static #open(path: string): RunLock | null {
+    const file = Deno.openSync(path, { read: true, write: true, create: true });
+    if (!file.tryLockSync(true)) {
+      file.close();
+      const holder = Deno.readTextFileSync(path).trim();
+      throw new FileError(
+        `Cannot use the run directory: process ${holder} is training in it (${path}); wait for it, ` +
+          `or choose another directory`,
+        path,
+      );
+    }
+    const lock = new RunLock(file, path);
+    if (!lock.#isThere()) {
+      file.close();
+      return null;
+    }
+    try {
+      file.truncateSync();
+      writeAllSync(file, new TextEncoder().encode(`${Deno.pid}\n`));
+    } catch (error) {
+      lock.remove();
+      throw error;
+    }
+    return lock;
+  }
+
+  /** Whether the path still stands for the locked file: of two files two processes hold a lock. */
+  #isThere(): boolean {
+    try {
+      return Deno.statSync(this.#path).ino === this.#file.statSync().ino;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  }
+
+  /** Gives the lock back and removes its file: for a directory in which no run began. */
+  remove(): void {
+    if (Deno.build.os === "windows") this.#file.close();
+    onPath("remove", this.#path, () => Deno.removeSync(this.#path));
+    if (Deno.build.os !== "windows") this.#file.close();
+  }
+
+  /** Gives the lock back. The file stays: the next process may be waiting to open it. */
+  [Symbol.dispose](): void {
+    try {
+      onPath("write", this.#path, () => this.#file.truncateSync());
+    } finally {
+      this.#file.close();
+    }
+  }
+}

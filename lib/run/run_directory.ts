@@ -1,0 +1,279 @@
+/**
+ * The folder of a run: its configuration, figures, samples and checkpoints.
+ *
+ * @module
+ */
+
+import { requireConfig } from "../config/require.ts";
+import { requireObject, requirePath } from "../arguments.ts";
+import { CheckpointError, ConfigError, FileError } from "../errors.ts";
+import { Checkpoint } from "../checkpoint/checkpoint.ts";
+import {
+  type CheckpointFolder,
+  listCheckpoints,
+  removeLaterCheckpoints,
+} from "../checkpoint/folders.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { exists, onPath, writeAtomically } from "../files.ts";
+import { CHECKPOINTS, CONFIG, type FoundRun } from "./find_run.ts";
+import {
+  JsonlSink,
+  type MetricsSink,
+  MetricsSinks,
+  readMetrics,
+  truncateMetrics,
+} from "./metrics.ts";
+import { checkResumable, configHash } from "../checkpoint/resume.ts";
+import {
+  type CreateRunOptions,
+  makeFolders,
+  newFolder,
+  removeIfEmpty,
+  requireFolderOptions,
+} from "./folder.ts";
+import { RunLock } from "./lock.ts";
+import { appendSample, type Sample, truncateSamples } from "./samples.ts";
+import { truncateEvents } from "./tensorboard/event_file.ts";
+import { TensorBoardSink } from "./tensorboard/sink.ts";
+import { type CheckpointContents, writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
+
+const METRICS = "metrics.jsonl";
+const SAMPLES = "samples.txt";
+const TENSORBOARD = "tensorboard";
+const LOCK = ".lock";
+
+/** How a directory was opened. */
+interface Opening {
+  /** Steps taken before. */
+  readonly from: number;
+  /** Writes the configuration, and drops what a resumed run drops. */
+  readonly prepare: () => void;
+  /** Gives the lock back; a directory that was not begun is as it was before. */
+  readonly undo: () => void;
+}
+
+/**
+ * An open run directory, locked against a second process.
+ *
+ * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot begin,
+ * because its text or its checkpoint turns out to be unusable, leaves everything as it was.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { configHash, findRun, initialStage, parseConfig, RunDirectory } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * const config = parseConfig({ preset: "pico", out: `${folder}/run` });
+ * {
+ *   using directory = RunDirectory.create(config);
+ *   directory.metrics.write({ step: 1, valid_loss: 3, valid_bits_per_byte: 4 });
+ *   directory.appendSample({ step: 1, prompt: "", text: "Once" });
+ *   const state = {
+ *     format: 1,
+ *     step: 1,
+ *     tokens: 2048,
+ *     lambda: 1e-8,
+ *     stage: initialStage("relu"),
+ *     sampler: null,
+ *     seed: config.seed,
+ *     config_hash: configHash(config),
+ *     versions: {},
+ *   } as const;
+ *   directory.writeCheckpoint({ state, model: [], optimizer: [] }, 2);
+ * }
+ * {
+ *   const { directory, checkpoint } = RunDirectory.resume(findRun(`${folder}/run`), config);
+ *   assert(checkpoint.state.step === 1);
+ *   checkpoint[Symbol.dispose]();
+ *   directory[Symbol.dispose]();
+ * }
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export class RunDirectory implements Disposable {
+  /** The directory. */
+  readonly path: string;
+  readonly #lock: RunLock;
+  readonly #config: TrainConfig;
+  readonly #opening: Opening;
+  #metrics: MetricsSink | null = null;
+  #isClosed = false;
+  #tensorboard: TensorBoardSink | null = null;
+
+  private constructor(path: string, lock: RunLock, config: TrainConfig, opening: Opening) {
+    this.path = path;
+    this.#lock = lock;
+    this.#config = config;
+    this.#opening = opening;
+  }
+
+  /**
+   * Makes the directory of a new run.
+   *
+   * @param config The run's configuration; `out` names the directory, null asks for a new one
+   * `runs/<date>-<preset>-<router>-e<E>k<k>g<G>-s<seed>`.
+   * @param options Where `runs/` is.
+   * @returns The open directory; dispose of it to give back the lock. One that was made for a run
+   * that did not begin is then removed.
+   * @throws {TypeError} An option is of another kind than it should be.
+   * @throws {ConfigError} The directory is not empty.
+   * @throws {FileError} It cannot be made or written to, or another process trains in it.
+   */
+  static create(config: TrainConfig, options: CreateRunOptions = {}): RunDirectory {
+    requireConfig(config);
+    requireFolderOptions(options);
+    using stack = new DisposableStack();
+    const { path, made } = config.out === null
+      ? newFolder(config, options)
+      : { path: config.out, made: makeFolders(config.out) };
+    stack.defer(() => made.forEach(removeIfEmpty));
+    const hadLock = exists(`${path}/${LOCK}`);
+    if (!hadLock) checkUnused(path);
+    const lock = stack.adopt(
+      RunLock.acquire(`${path}/${LOCK}`),
+      (lock) => hadLock ? lock[Symbol.dispose]() : lock.remove(),
+    );
+    // Once more, or for the first time: while another process trains, its run is no remains.
+    checkUnused(path);
+    const undo = stack.move();
+    return new RunDirectory(path, lock, config, {
+      from: 0,
+      prepare: () => writeAtomically(`${path}/${CONFIG}`, configText(config)),
+      undo: () => undo.dispose(),
+    });
+  }
+
+  /**
+   * Opens the directory of a run in order to go on with it. As the run begins, whatever was written
+   * after the checkpoint is dropped: lines of figures, samples, events, later checkpoints.
+   *
+   * @param run The run.
+   * @param config The configuration to go on with, which is written as the run begins.
+   * @returns The open directory and the open checkpoint; dispose of both.
+   * @throws {ConfigError} The configuration asks for another model or other data.
+   * @throws {CheckpointError} There is no complete checkpoint, or it is damaged.
+   * @throws {SyntaxError} The figures are damaged; names the line.
+   * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
+   */
+  static resume(
+    run: FoundRun,
+    config: TrainConfig,
+  ): { directory: RunDirectory; checkpoint: Checkpoint } {
+    requireObject("resume", "run", run);
+    checkResumable(run.config, config);
+    const { path } = run;
+    requirePath("resume", "run.path", path);
+    if (run.checkpoint !== null) requirePath("resume", "run.checkpoint", run.checkpoint);
+    using stack = new DisposableStack();
+    const lock = stack.use(RunLock.acquire(`${path}/${LOCK}`));
+    const checkpoint = stack.use(
+      run.checkpoint === null
+        ? Checkpoint.openNewest(`${path}/${CHECKPOINTS}`)
+        : Checkpoint.open(run.checkpoint),
+    );
+    const { step, config_hash } = checkpoint.state;
+    if (config_hash !== configHash(config)) {
+      throw new CheckpointError(
+        `Cannot resume ${checkpoint.path}: it was written under another configuration than ` +
+          `${path}/${CONFIG} holds now; undo what was changed there`,
+      );
+    }
+    if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
+    stack.move();
+    const directory = new RunDirectory(path, lock, config, {
+      from: step,
+      prepare: () => {
+        truncateMetrics(`${path}/${METRICS}`, step);
+        truncateSamples(`${path}/${SAMPLES}`, step);
+        truncateEvents(`${path}/${TENSORBOARD}`, step);
+        removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
+        writeAtomically(`${path}/${CONFIG}`, configText(config));
+      },
+      undo: () => lock[Symbol.dispose](),
+    });
+    return { directory, checkpoint };
+  }
+
+  /**
+   * Begins to write: the configuration, and what a resumed run drops. The first figure, sample or
+   * checkpoint begins by itself; to call it twice is to call it once.
+   *
+   * @throws {FileError} The directory cannot be written to, or was closed: it may be another
+   * process's by now.
+   */
+  begin(): void {
+    if (this.#isClosed) {
+      throw new FileError(`Cannot write to the run ${this.path}: it was closed`, this.path);
+    }
+    if (this.#metrics !== null) return;
+    this.#opening.prepare();
+    using stack = new DisposableStack();
+    const jsonl = stack.use(new JsonlSink(`${this.path}/${METRICS}`));
+    if (this.#config.log.tensorboard) {
+      const { from } = this.#opening;
+      const folder = `${this.path}/${TENSORBOARD}`;
+      this.#tensorboard = stack.use(new TensorBoardSink(folder, this.#config, { from }));
+    }
+    this.#metrics = this.#tensorboard === null
+      ? jsonl
+      : new MetricsSinks([jsonl, this.#tensorboard]);
+    stack.move();
+  }
+
+  /** Where the run's figures go. */
+  get metrics(): MetricsSink {
+    this.begin();
+    return this.#metrics!;
+  }
+
+  /**
+   * Appends a sample to `samples.txt`, and to the events where there are any.
+   *
+   * @param sample The text and the step it was drawn at.
+   * @throws {FileError} It cannot be written.
+   */
+  appendSample(sample: Sample): void {
+    this.begin();
+    appendSample(`${this.path}/${SAMPLES}`, sample);
+    this.#tensorboard?.writeSample(sample);
+  }
+
+  /**
+   * Writes a checkpoint, and first makes sure that the figures up to it are on the disk.
+   *
+   * @param contents What to write.
+   * @param keep How many of the newest to keep; 0: all.
+   * @returns The new checkpoint's folder.
+   * @throws {FileError} It cannot be written; the checkpoints before are as they were.
+   */
+  writeCheckpoint(contents: CheckpointContents, keep: number): CheckpointFolder {
+    this.metrics.flush();
+    return writeCheckpoint(`${this.path}/${CHECKPOINTS}`, contents, keep);
+  }
+
+  /** Closes the figures and gives back the lock; undoes what was made for a run that did not begin. */
+  [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#metrics === null) return this.#opening.undo();
+    this.#metrics[Symbol.dispose]();
+    this.#lock[Symbol.dispose]();
+  }
+}
+
+function checkUnused(path: string): void {
+  const names = onPath("use", path, () => Array.from(Deno.readDirSync(path), ({ name }) => name));
+  const [stranger] = names.filter((name) => name !== LOCK);
+  if (stranger === undefined) return;
+  const reason = !names.includes(CONFIG)
+    ? `it is not empty (${stranger}); choose another directory`
+    : listCheckpoints(`${path}/${CHECKPOINTS}`).length > 0
+    ? "it holds one; resume it, or choose another directory"
+    : "it holds one that ended before its first checkpoint; remove it, or choose another directory";
+  throw new ConfigError(`Cannot start a run in ${path}: ${reason}`);
+}
+
+function configText(config: TrainConfig): string {
+  return `${JSON.stringify(config, null, 2)}\n`;
+}

@@ -1,0 +1,143 @@
+/**
+ * The figures of a run as TensorBoard reads them.
+ *
+ * @module
+ */
+
+import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
+import { requireConfig } from "../../config/require.ts";
+import type { TrainConfig } from "../../config/config.ts";
+import type { MetricsSink } from "../metrics.ts";
+import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
+import { requireSample, type Sample } from "../samples.ts";
+import { histogram, scalar, summary, text } from "./event.ts";
+import { EventFile } from "./event_file.ts";
+import { layerName, type Scalar, stepScalars, validationScalars } from "./tags.ts";
+
+/** TensorBoard keeps 500 histograms of a tag; more would only be read and dropped. */
+const HISTOGRAMS = 500;
+
+/** How {@linkcode TensorBoardSink} is opened. */
+export interface TensorBoardOptions {
+  /** Steps taken before: 0, or those of the checkpoint that the run goes on from; default 0. */
+  readonly from?: number;
+  /** Milliseconds since 1970; default the system's clock. */
+  readonly now?: () => number;
+}
+
+/**
+ * Writes figures and samples as TensorFlow event files, beside `metrics.jsonl`, which stays the
+ * record of the run: numbers lose half their digits here.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseConfig, TensorBoardSink } from "@remoe/remoe/train";
+ *
+ * const folder = Deno.makeTempDirSync();
+ * {
+ *   using sink = new TensorBoardSink(folder, parseConfig({}));
+ *   sink.write({ step: 50, valid_loss: 1.33, valid_bits_per_byte: 1.92 });
+ *   sink.writeSample({ step: 50, prompt: "", text: "The people of" });
+ * }
+ * assertEquals([...Deno.readDirSync(folder)].length, 1); // tensorboard --logdir <folder>
+ * Deno.removeSync(folder, { recursive: true });
+ * ```
+ */
+export class TensorBoardSink implements MetricsSink {
+  readonly #file: EventFile;
+  readonly #config: TrainConfig;
+  readonly #histogramEvery: number;
+  /** Tags that have been described in this file. */
+  readonly #described = new Set<string>();
+
+  /**
+   * Makes an event file; a resumed run gets a new one.
+   *
+   * @param folder The folder of event files; made where it is missing.
+   * @param config The run's configuration, shown as a text.
+   * @param options Where the run goes on, and the clock.
+   * @throws {ConfigError} The configuration is not whole.
+   * @throws {TypeError} Another argument is of another kind than it should be.
+   * @throws {FileError} The file cannot be made.
+   */
+  constructor(folder: string, config: TrainConfig, options: TensorBoardOptions = {}) {
+    const operation = "open an event file";
+    requirePath(operation, "folder", folder);
+    requireConfig(config);
+    requireOptions(operation, options);
+    const { from = 0, now = Date.now } = options;
+    requireWhole(operation, "from", from);
+    requireFunction(operation, "now", now);
+    this.#config = config;
+    this.#histogramEvery = Math.ceil(config.steps / HISTOGRAMS);
+    this.#file = new EventFile(folder, from + 1, now);
+    this.#file.append(from, summary([text("config", asCode(JSON.stringify(config, null, 2)))]));
+  }
+
+  /**
+   * Appends a line's figures.
+   *
+   * @param line The figures.
+   * @throws {TypeError} It is no line of figures.
+   * @throws {FileError} They cannot be written.
+   */
+  write(line: MetricsLine): void {
+    requireLine(this.#file.path, line);
+    const { router } = this.#config.moe;
+    if (isValidation(line)) return this.#append(line.step, validationScalars(line));
+    this.#append(line.step, stepScalars(line, router));
+    if (router !== "dense" && line.step % this.#histogramEvery === 0) this.#appendLoad(line);
+  }
+
+  /**
+   * Appends a text drawn from the model.
+   *
+   * @param sample The text and its step.
+   * @throws {TypeError} It is none.
+   * @throws {RangeError} Its step is none.
+   * @throws {FileError} It cannot be written.
+   */
+  writeSample(sample: Sample): void {
+    requireSample(this.#file.path, sample);
+    this.#file.append(sample.step, summary([text("sample", asCode(sample.text))]));
+  }
+
+  /** Waits until what was written is on the disk. */
+  flush(): void {
+    this.#file.flush();
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+
+  #append(step: number, scalars: readonly Scalar[]): void {
+    const values = scalars.map(({ tag, value, about }) =>
+      scalar(tag, value, this.#once(tag, about))
+    );
+    this.#file.append(step, summary(values));
+  }
+
+  #appendLoad({ step, expert_load }: StepMetrics): void {
+    const about = "Share of the layer's routed rows by expert: the axis counts experts from 0";
+    const values = expert_load.map((shares, layer) => {
+      const tag = `expert_load/${layerName(layer)}`;
+      return histogram(tag, shares, this.#once(tag, about));
+    });
+    this.#file.append(step, summary(values));
+  }
+
+  /** The description where the tag has none yet. */
+  #once(tag: string, about: string): string | undefined {
+    if (this.#described.has(tag)) return undefined;
+    this.#described.add(tag);
+    return about;
+  }
+}
+
+/** Markdown that shows a text as it is. */
+function asCode(text: string): string {
+  return text.split("\n").map((line) => `    ${line}`).join("\n");
+}

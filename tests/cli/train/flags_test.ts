@@ -1,0 +1,177 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { parseTrainFlags, trainRequest } from "../../../cli/train/flags.ts";
+import { ConfigError } from "../../../lib/errors.ts";
+import { parseConfig, RunDirectory, type TrainConfig } from "../../../lib/train/mod.ts";
+import { TemporaryFolder } from "../../temporary_folder.ts";
+
+function configOf(args: string[], base = "/base"): TrainConfig {
+  return trainRequest(parseTrainFlags(args), base).config;
+}
+
+function failure(args: string[], base = "/base"): string {
+  return assertThrows(() => configOf(args, base), ConfigError).message;
+}
+
+Deno.test("`trainRequest()` gives the default run without flags", () => {
+  assertEquals(configOf([]), parseConfig({}));
+});
+
+Deno.test("`trainRequest()` maps every flag to its key", () => {
+  const config = configOf([
+    ...["--preset", "pico", "--router", "topk", "--experts", "16", "--active", "2"],
+    ...["--granularity", "4", "--steps", "7", "--batch", "8", "--sequence", "64", "--lr", "2e-3"],
+    ...["--seed", "9", "--device", "cpu", "--tokenizer", "gpt2", "--data", "a.txt"],
+    ...["--data", "/b", "--out", "run", "--tensorboard"],
+  ]);
+  const expected = parseConfig({
+    preset: "pico",
+    moe: { router: "topk", experts: 16, active: 2, granularity: 4 },
+    steps: 7,
+    data: { batch: 8, sequence: 64, tokenizer: "gpt2", paths: ["/base/a.txt", "/b"] },
+    optimizer: { lr: 2e-3 },
+    seed: 9,
+    device: "cpu",
+    out: "/base/run",
+    log: { tensorboard: true },
+  });
+  assertEquals(config, expected);
+});
+
+Deno.test("`trainRequest()` puts flags over the file and --set over flags", () => {
+  using folder = new TemporaryFolder();
+  const files: [string, string][] = [
+    ["run.json", '{"preset": "pico", "steps": 10, "seed": 5, "moe": {"experts": 4}}'],
+    ["run.jsonc", '{"preset": "pico", /* short */ "steps": 10, "seed": 5, "moe": {"experts": 4},}'],
+    ["run.yaml", "preset: pico\nsteps: 10\nseed: 5\nmoe:\n  experts: 4\n"],
+    ["run.YML", "preset: pico\nsteps: 1e1\nseed: 5\nmoe: {experts: 4}\n"],
+  ];
+  for (const [name, text] of files) {
+    Deno.writeTextFileSync(`${folder.path}/${name}`, text);
+    const config = configOf(
+      [
+        "--set",
+        "moe.experts=2",
+        "--set",
+        "seed=7",
+        "--config",
+        name,
+        "--steps",
+        "20",
+        "--seed",
+        "6",
+      ],
+      folder.path,
+    );
+    assertEquals([config.preset, config.steps, config.seed, config.moe.experts], [
+      "pico",
+      20,
+      7,
+      2,
+    ]);
+  }
+});
+
+Deno.test("`trainRequest()` refuses one router's settings with another, in any order", () => {
+  for (const sets of [["moe.alpha=1.1", "moe.router=topk"], ["moe.router=topk", "moe.alpha=1.1"]]) {
+    const text = failure(sets.flatMap((set) => ["--set", set]));
+    assert(text.includes("moe.alpha is 1.1") && text.includes("moe.router topk"), text);
+  }
+});
+
+Deno.test("`trainRequest()` starts a file's paths from the file's folder", () => {
+  using folder = new TemporaryFolder();
+  Deno.mkdirSync(`${folder.path}/sub`);
+  Deno.writeTextFileSync(`${folder.path}/sub/run.yaml`, "out: mine\ndata: {paths: [../a.txt]}\n");
+  const config = configOf(["--config", "sub/run.yaml", "--set", "data.cache=tokens"], folder.path);
+  assertEquals(config.out, `${folder.path}/sub/mine`);
+  assertEquals(config.data.paths, [`${folder.path}/a.txt`]);
+  assertEquals(config.data.cache, `${folder.path}/tokens`);
+});
+
+Deno.test("`trainRequest()` types the values of --set as JSON, else as text", () => {
+  const config = configOf([
+    ...["--set", "sample.prompt=The state of", "--set", "moe.lambda0=1e-6"],
+    ...["--set", "model.ffn=auto", "--set", 'data.paths=["x"]', "--set", "out=null"],
+  ]);
+  assertEquals(config.sample.prompt, "The state of");
+  assertEquals(config.moe.lambda0, 1e-6);
+  assertEquals(config.data.paths, ["/base/x"]);
+  assertEquals(configOf(["--set", 'sample.prompt="12"']).sample.prompt, "12");
+  assertEquals(configOf(["--set", "sample.prompt=a=b"]).sample.prompt, "a=b");
+});
+
+Deno.test("`trainRequest()` names the flag, the value and what is expected", () => {
+  assertEquals(
+    failure(["--lr", "-1e-3"]),
+    "Cannot use the flags: --lr is -0.001, expected a number above 0",
+  );
+  assertEquals(
+    failure(["--steps", "many"]),
+    'Cannot use the flags: --steps is "many", expected a whole number of at least 1',
+  );
+  for (const text of ["0x10", "1_000", "NaN", "Infinity", " 5", "5 "]) {
+    assert(failure(["--steps", text]).includes(`--steps is ${JSON.stringify(text)}`), text);
+  }
+  assert(
+    failure(["--router", "top"]).includes('--router is "top", expected one of dense, topk, relu'),
+  );
+});
+
+Deno.test("`trainRequest()` names a wrong --set", () => {
+  assertEquals(
+    failure(["--set", "model.layer=3"]),
+    "Cannot use --set model.layer=3: unknown key model.layer, did you mean model.layers?",
+  );
+  assert(failure(["--set", "steps"]).includes("expected KEY=VALUE, like model.layers=6"));
+  assert(failure(["--set", "=3"]).includes("expected KEY=VALUE"));
+  assert(failure(["--set", "steps="]).includes('steps is "", expected a whole number'));
+  assert(failure(["--set", "model.layers.x=3"]).includes("model.layers is {"));
+  assert(failure(["--set", "__proto__.polluted=1"]).includes("unknown key __proto__"));
+  assertEquals(({} as { polluted?: number }).polluted, undefined);
+});
+
+Deno.test("`trainRequest()` names a file it cannot use", () => {
+  using folder = new TemporaryFolder();
+  const write = (name: string, text: string): void =>
+    Deno.writeTextFileSync(`${folder.path}/${name}`, text);
+  write("a.json", '{"steps": }');
+  write("b.yaml", "steps: [1\n");
+  write("c.json", '{"stepz": 1}');
+  write("d.toml", "");
+  write("e.yaml", "");
+  const fail = (name: string): string => failure(["--config", name], folder.path);
+  assert(fail("a.json").startsWith(`Cannot read ${folder.path}/a.json: `));
+  assert(fail("b.yaml").startsWith(`Cannot read ${folder.path}/b.yaml: `));
+  assertEquals(
+    fail("c.json"),
+    `Cannot use ${folder.path}/c.json: unknown key stepz, did you mean steps?`,
+  );
+  assert(fail("d.toml").includes("is not one of .json, .jsonc, .yaml, .yml"));
+  assert(fail("none.json").includes("there is no such file"));
+  assertEquals(configOf(["--config", "e.yaml"], folder.path), parseConfig({}));
+});
+
+Deno.test("`trainRequest()` makes a dense model whatever the preset or the file had", () => {
+  assertEquals(configOf(["--router", "dense"]).moe.experts, 1);
+  assert(failure(["--router", "dense", "--experts", "8"]).includes("moe.experts is 8, expected 1"));
+});
+
+Deno.test("`trainRequest()` takes a resumed run's configuration, and flags over it", () => {
+  using folder = new TemporaryFolder();
+  const saved = parseConfig({ preset: "pico", seed: 4, out: `${folder.path}/run` });
+  {
+    using directory = RunDirectory.create(saved);
+    directory.begin();
+  }
+  const { config, run } = trainRequest(
+    parseTrainFlags(["--resume", "run/", "--steps", "900"]),
+    folder.path,
+  );
+  assertEquals(config, { ...saved, steps: 900 });
+  assertEquals(run?.path, `${folder.path}/run`);
+  for (const flag of ["--out", "--preset"]) {
+    const text = failure(["--resume", "run", flag, "nano"], folder.path);
+    assert(text.startsWith(`${flag} cannot go with --resume`));
+  }
+  assert(failure(["--resume", "none"], folder.path).includes("there is no such folder"));
+});

@@ -1,0 +1,63 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+
+import { ByteTokenizer } from "../../../lib/data/tokenizer/byte_tokenizer.ts";
+import { openTokenizer, TOKENIZER_NAMES } from "../../../lib/data/tokenizer/open_tokenizer.ts";
+import { ConfigError } from "../../../lib/errors.ts";
+
+const tokenizer = new ByteTokenizer();
+const anyText = fc.string({ unit: "binary" });
+const anyTokens = fc.array(fc.integer({ min: -2, max: 300 }));
+
+Deno.test("`ByteTokenizer` gives back any text", () => {
+  fc.assert(fc.property(anyText, (text) => {
+    const tokens = tokenizer.encode(text);
+    assertEquals(tokenizer.decode(tokens), text);
+    assertEquals(tokenizer.byteLength(tokens), tokens.length);
+  }));
+});
+
+Deno.test("`ByteTokenizer` keeps a byte-order mark within a text", () => {
+  assertEquals(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa");
+});
+
+Deno.test("`ByteTokenizer.encode()` counts a lone surrogate as U+FFFD", () => {
+  assertEquals(tokenizer.decode(tokenizer.encode("a\ud800b")), "a\ufffdb");
+});
+
+Deno.test("`ByteTokenizer.decode()` takes any tokens, and `bytesOf()` as many as counted", () => {
+  fc.assert(fc.property(anyTokens, (tokens) => {
+    assertEquals(typeof tokenizer.decode(tokens), "string");
+    assertEquals(tokenizer.bytesOf(tokens).length, tokenizer.byteLength(tokens));
+  }));
+});
+
+Deno.test("`ByteTokenizer.decode()` shows U+FFFD for cut characters and unknown ids", () => {
+  assertEquals(tokenizer.decode([0x61, 0xe2, 0x82]), "a\ufffd");
+  assertEquals(tokenizer.decode([0x61, 257, 0x62]), "a\ufffdb");
+});
+
+Deno.test("`ByteTokenizer.decode()` leaves out the end of a document unless told to show it", () => {
+  const tokens = Int32Array.of(0x61, 256, 0x62, 256);
+  assertEquals(tokenizer.decode(tokens), "ab");
+  assertEquals(tokenizer.decode(tokens, { endOfDocument: "|" }), "a|b|");
+});
+
+Deno.test("`ByteTokenizer.decode()` does not join half characters of two documents", () => {
+  assertEquals(tokenizer.decode([0xc3, 256, 0xa9]), "\ufffd\ufffd");
+});
+
+Deno.test("`ByteTokenizer.byteLength()` counts no end of document", () => {
+  assertEquals(tokenizer.byteLength([0x61, 256, 0x62, 256]), 2);
+  assertEquals([...tokenizer.bytesOf([0x61, 256, 0x62, 256])], [0x61, 0x62]);
+});
+
+Deno.test("`openTokenizer()` opens each tokenizer by the name it has", async () => {
+  for (const name of TOKENIZER_NAMES) assertEquals((await openTokenizer(name)).name, name);
+});
+
+Deno.test("`openTokenizer()` refuses unknown names and lists the known", async () => {
+  for (const name of ["words", "", "toString"]) {
+    await assertRejects(() => openTokenizer(name), ConfigError, `use one of "byte"`);
+  }
+});

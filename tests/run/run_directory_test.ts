@@ -1,0 +1,221 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { CheckpointError, ConfigError, FileError } from "../../lib/errors.ts";
+import {
+  type CheckpointState,
+  checkResumable,
+  configHash,
+  findRun,
+  initialStage,
+  parseConfig,
+  readMetrics,
+  RunDirectory,
+  type TrainConfig,
+} from "../../lib/train/mod.ts";
+import { TemporaryFolder } from "../temporary_folder.ts";
+
+function configIn(folder: TemporaryFolder, input: object = {}): TrainConfig {
+  return parseConfig({ preset: "pico", out: `${folder.path}/run`, ...input });
+}
+
+function stateAt(step: number, config: TrainConfig): CheckpointState {
+  return {
+    format: 1,
+    step,
+    tokens: step,
+    lambda: 1,
+    stage: initialStage("relu"),
+    sampler: null,
+    seed: config.seed,
+    config_hash: configHash(config),
+    versions: {},
+  };
+}
+
+/** A run that was saved at steps 1 and 2 and went on to 3. */
+function makeRun(config: TrainConfig): string {
+  using directory = RunDirectory.create(config);
+  for (const step of [1, 2, 3]) {
+    directory.metrics.write({ step, valid_loss: step, valid_bits_per_byte: step });
+    directory.appendSample({ step, prompt: "", text: `text ${step}` });
+    const contents = { state: stateAt(step, config), model: [], optimizer: [] };
+    if (step < 3) directory.writeCheckpoint(contents, 0);
+  }
+  return directory.path;
+}
+
+Deno.test("`RunDirectory.create()` names a new run by date, preset, router, experts and seed", () => {
+  using folder = new TemporaryFolder();
+  const options = { parent: folder.path, now: new Date("2026-03-04T05:06:07Z") };
+  const names = [{}, { moe: { router: "dense" } }, { seed: 3 }, {}].map((input) => {
+    using directory = RunDirectory.create(parseConfig(input), options);
+    directory.begin();
+    return directory.path.slice(folder.path.length);
+  });
+  assertEquals(names, [
+    "/runs/2026-03-04-050607-nano-relu-e8k1g1-s0",
+    "/runs/2026-03-04-050607-nano-dense-s0",
+    "/runs/2026-03-04-050607-nano-relu-e8k1g1-s3",
+    "/runs/2026-03-04-050607-nano-relu-e8k1g1-s0-2",
+  ]);
+});
+
+Deno.test("`RunDirectory.create()` writes the resolved configuration", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  using directory = RunDirectory.create(config);
+  directory.begin();
+  const written = JSON.parse(Deno.readTextFileSync(`${directory.path}/config.json`));
+  assertEquals(parseConfig(written), config);
+});
+
+Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin", () => {
+  using folder = new TemporaryFolder();
+  const names = (): string[] => Array.from(Deno.readDirSync(folder.path), ({ name }) => name);
+  RunDirectory.create(configIn(folder, { out: `${folder.path}/a/b` }))[Symbol.dispose]();
+  RunDirectory.create(configIn(folder, { out: null }), { parent: folder.path })[Symbol.dispose]();
+  assertEquals(names(), []);
+  Deno.mkdirSync(`${folder.path}/mine`);
+  RunDirectory.create(configIn(folder, { out: `${folder.path}/mine` }))[Symbol.dispose]();
+  assertEquals(names(), ["mine"]);
+  assertEquals(Array.from(Deno.readDirSync(`${folder.path}/mine`)), []);
+});
+
+Deno.test("`RunDirectory.create()` names a folder that cannot be made", () => {
+  using folder = new TemporaryFolder();
+  Deno.writeTextFileSync(`${folder.path}/file`, "");
+  for (const out of [`${folder.path}/file/run`, `${folder.path}/file`]) {
+    const error = assertThrows(() => RunDirectory.create(configIn(folder, { out })), FileError);
+    assertEquals(error.path, out);
+    assertMatch(
+      error.message,
+      /: (a part of its path is not a folder|there is something else of that name)$/,
+    );
+  }
+  assertEquals(Deno.readTextFileSync(`${folder.path}/file`), "");
+});
+
+Deno.test("`RunDirectory.create()` refuses a directory with anything in it", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  makeRun(config);
+  assertThrows(() => RunDirectory.create(config), ConfigError, "it holds one; resume it");
+  Deno.removeSync(`${config.out}/checkpoints`, { recursive: true });
+  assertThrows(() => RunDirectory.create(config), ConfigError, "ended before its first checkpoint");
+  Deno.mkdirSync(`${folder.path}/other`);
+  Deno.writeTextFileSync(`${folder.path}/other/thesis.txt`, "precious");
+  const other = { ...config, out: `${folder.path}/other` };
+  assertThrows(() => RunDirectory.create(other), ConfigError, "not empty (thesis.txt)");
+  assertEquals(Array.from(Deno.readDirSync(other.out)).length, 1);
+});
+
+Deno.test("`RunDirectory.resume()` drops what came after the newest checkpoint", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  const path = makeRun(config);
+  const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
+  using _directory = directory;
+  using _checkpoint = checkpoint;
+  assertEquals(readMetrics(`${path}/metrics.jsonl`).length, 3, "nothing is dropped yet");
+  directory.begin();
+  assertEquals(checkpoint.state.step, 2);
+  assertEquals(readMetrics(`${path}/metrics.jsonl`).map(({ step }) => step), [1, 2]);
+  assert(!Deno.readTextFileSync(`${path}/samples.txt`).includes("text 3"));
+  directory.metrics.write({ step: 3, valid_loss: 9, valid_bits_per_byte: 9 });
+  assertEquals(readMetrics(`${path}/metrics.jsonl`).length, 3);
+});
+
+Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is named", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  const path = makeRun(config);
+  const run = findRun(`${path}/checkpoints/step-000001/`);
+  assertEquals(run.path, path);
+  const { directory, checkpoint } = RunDirectory.resume(run, { ...config, steps: 5000 });
+  using _directory = directory;
+  using _checkpoint = checkpoint;
+  directory.begin();
+  assertEquals(checkpoint.state.step, 1);
+  assertEquals(readMetrics(`${path}/metrics.jsonl`).map(({ step }) => step), [1]);
+  assertEquals(Array.from(Deno.readDirSync(`${path}/checkpoints`)).length, 1);
+  assertEquals(findRun(path).config.steps, 5000);
+});
+
+Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  const path = makeRun(config);
+  const before = Deno.readTextFileSync(`${path}/metrics.jsonl`);
+  const other = parseConfig({ ...config, seed: 1 });
+  assertThrows(() => RunDirectory.resume(findRun(path), other), ConfigError, "seed was 0 and is 1");
+  // A configuration changed by hand passes for the run's own, but not for the checkpoint's.
+  Deno.writeTextFileSync(`${path}/config.json`, JSON.stringify(other));
+  assertThrows(
+    () => RunDirectory.resume(findRun(path), other),
+    CheckpointError,
+    "written under another configuration",
+  );
+  Deno.truncateSync(`${path}/checkpoints/step-000002/model.safetensors`, 1);
+  assertThrows(() => RunDirectory.resume(findRun(path), other), CheckpointError, "step-000001");
+  assertEquals(Deno.readTextFileSync(`${path}/metrics.jsonl`), before);
+});
+
+Deno.test("`RunDirectory` keeps a second process out, and lets the next one in", async () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  const path = makeRun(config);
+  const script = `
+    import { findRun, RunDirectory } from "${new URL("../../lib/train/mod.ts", import.meta.url)}";
+    try {
+      const run = findRun(${JSON.stringify(path)});
+      RunDirectory.resume(run, run.config);
+      console.log("in");
+    } catch (error) {
+      console.log(error.message);
+    }`;
+  const second = async (): Promise<string> => {
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const file = `${folder.path}/second.ts`;
+    Deno.writeTextFileSync(file, script);
+    const args = ["run", "-A", "--no-lock", "--config", config, file];
+    const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+    return new TextDecoder().decode(stdout).trim();
+  };
+  {
+    const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
+    using _directory = directory;
+    using _checkpoint = checkpoint;
+    assertMatch(await second(), new RegExp(`process ${Deno.pid} is training in it`));
+  }
+  // The child ends without giving its lock back: that must not matter.
+  assertEquals(await second(), "in");
+  assertEquals(await second(), "in");
+});
+
+Deno.test("`findRun()` says what is missing", () => {
+  using folder = new TemporaryFolder();
+  assertThrows(() => findRun(folder.path), ConfigError, "it is no run directory, config.json");
+  assertThrows(() => findRun(`${folder.path}/none`), ConfigError, "there is no such folder");
+  Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": ');
+  assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is not JSON`);
+  Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": 0}');
+  assertThrows(() => findRun(folder.path), ConfigError, `Cannot use ${folder.path}/config.json`);
+});
+
+Deno.test("`checkResumable()` lets steps, learning rate and intervals change, and nothing else", () => {
+  const saved = parseConfig({});
+  checkResumable(
+    saved,
+    parseConfig({
+      steps: 9,
+      optimizer: { lr: 1 },
+      checkpoint: { every: 7 },
+      threads: 2,
+      log: { tensorboard: true },
+    }),
+  );
+  for (const input of [{ model: { layers: 3 } }, { data: { batch: 8 } }, { moe: { experts: 4 } }]) {
+    assertThrows(() => checkResumable(saved, parseConfig(input)), ConfigError, "was");
+  }
+  assertEquals(configHash(saved), configHash(parseConfig({ steps: 9 })));
+  assert(configHash(saved) !== configHash(parseConfig({ seed: 9 })));
+});
