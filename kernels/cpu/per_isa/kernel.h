@@ -8,7 +8,7 @@
 //
 // Helpers shared by kernel sources live in the target's namespace too, or are forced inline: a
 // function compiled with AVX-512 must never be the copy that the linker keeps for a machine
-// without.
+// without. A test reads the symbols of the objects.
 #pragma once
 
 #include <type_traits>

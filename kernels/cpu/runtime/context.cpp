@@ -7,7 +7,6 @@
 #include <new>
 
 #include "per_isa/gemm/blocked_gemm.h"
-#include "runtime/context_table.h"
 
 namespace remoe {
 namespace {

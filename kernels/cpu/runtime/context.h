@@ -92,8 +92,14 @@ struct Context {
   bool capturing = false;
 };
 
+// Gives an open context its handle. Throws where too many are open.
+uint64_t register_context(Context* context);
+
 // The open context behind a handle, or nullptr.
 Context* find_context(uint64_t handle) noexcept;
+
+// Takes a context out of the table of handles, for whoever closes it; nullptr where none is open.
+Context* take_context(uint64_t handle) noexcept;
 
 // Sets the OpenMP threads of the calling thread to the context's.
 void enter_context(Context& context) noexcept;

@@ -49,11 +49,19 @@ bool by_onednn(const Context& context, int m, int n, int k, float alpha, const O
   return dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, alpha, a.data,
                     a.stride, b.data, b.stride, beta, c, ldc) == dnnl_success;
 }
+
+std::string onednn_name() {
+  const dnnl_version_t* version = dnnl_version();
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
+}
 #else
 bool by_onednn(const Context&, int, int, int, float, const Operand&, const Operand&, float, float*,
                int64_t) {
   return false;
 }
+
+std::string onednn_name() { return ""; }
 #endif
 
 // A grid of threads over C. Each part copies its rows of A and its columns of B, so the grid with
@@ -95,6 +103,10 @@ Operand from_column(const Operand& b, int64_t j) {
 }
 
 }  // namespace
+
+bool has_onednn() { return !onednn_name().empty(); }
+
+std::string gemm_library(bool onednn) { return onednn ? onednn_name() : "blocked"; }
 
 void gemm(Context& context, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
           const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,

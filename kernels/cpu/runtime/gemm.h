@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "runtime/context.h"
 
@@ -17,6 +18,12 @@ struct Operand {
   bool transposed = false;
   const int32_t* rows = nullptr;
 };
+
+// Whether oneDNN is built in.
+bool has_onednn();
+
+// What dense products run on: "oneDNN <version>", or "blocked" for the GEMM of this library.
+std::string gemm_library(bool onednn);
 
 // On all threads of the context. Not inside a parallel region.
 void gemm(Context& context, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,

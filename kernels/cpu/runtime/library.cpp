@@ -3,8 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "runtime/context_table.h"
-#include "runtime/gemm_library.h"
+#include "runtime/gemm.h"
 #include "runtime/machine.h"
 #include "runtime/pool_options.h"
 

@@ -134,7 +134,6 @@ void attention_decode(Context& context, float* out, float* qkv, float* cache,
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(attention_decode)
 
 using namespace remoe;
@@ -172,5 +171,4 @@ int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uin
                    head_dim, stride, base);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -184,7 +184,6 @@ void attention_forward(Context& context, float* out, float* normalizer, const fl
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(attention_forward)
 
 using namespace remoe;
@@ -201,5 +200,4 @@ int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normali
                    stride);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

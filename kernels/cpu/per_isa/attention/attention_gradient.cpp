@@ -190,7 +190,6 @@ void attention_gradient(Context& context, float* dq, float* dk, float* dv, const
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(attention_gradient)
 
 using namespace remoe;
@@ -210,5 +209,4 @@ int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uin
         require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim, stride);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

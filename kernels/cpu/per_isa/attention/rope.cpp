@@ -71,7 +71,6 @@ void rope(Context& context, float* x, int rows, int stride, int sequence, int he
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(rope)
 
 using namespace remoe;
@@ -90,5 +89,4 @@ int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, i
                    head_dim, base, offset, inverse != 0);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

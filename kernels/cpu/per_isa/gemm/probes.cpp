@@ -29,7 +29,6 @@ double probe_fma_pass(const Context&, int64_t rounds, float* sink) {
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(probe_fma_pass)
 
 using namespace remoe;
@@ -106,5 +105,4 @@ int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
     *gigabytes_per_second = 2 * copied / elapsed / 1e9;
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -94,7 +94,6 @@ void adamw(const Context& context, const TensorBlocks& blocks, const AdamwFactor
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(squared_norm)
 REMOE_KERNEL(adamw)
 
@@ -138,5 +137,4 @@ int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t co
     REMOE_DISPATCH(c, adamw, blocks, factors);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -242,7 +242,6 @@ void cross_entropy_gradient(Context& context, float* dx, float* dw, const float*
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(cross_entropy_forward)
 REMOE_KERNEL(cross_entropy_gradient)
 
@@ -308,5 +307,4 @@ int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
                    logit_stride, accumulate);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -49,7 +49,6 @@ void embedding_gradient(Context& context, float* dtable, const float* dy, const 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(embedding_forward)
 REMOE_KERNEL(embedding_gradient)
 
@@ -93,5 +92,4 @@ int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy,
                    accumulate != 0);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

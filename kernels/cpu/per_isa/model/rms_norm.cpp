@@ -104,7 +104,6 @@ void rms_norm_gradient(Context& context, float* dx, float* dweight, const float*
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(rms_norm_forward)
 REMOE_KERNEL(rms_norm_gradient)
 
@@ -135,5 +134,4 @@ int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight,
         require_address<const float>(weight, "weight"), rows, columns, accumulate);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -135,7 +135,6 @@ void dispatch_plan(Context& context, int32_t* plan, const float* gates, int toke
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(dispatch_plan)
 
 using namespace remoe;
@@ -154,5 +153,4 @@ int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int
                    require_address<const float>(gates, "gates"), tokens, experts, capacity);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

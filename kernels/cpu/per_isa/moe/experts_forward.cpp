@@ -148,7 +148,6 @@ void experts_forward(Context& context, float* y, float* h, const float* x, const
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(experts_forward)
 
 using namespace remoe;
@@ -168,5 +167,4 @@ int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t
                    require_plan(plan, tokens, experts), kept_rows, tokens, hidden, width, experts);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

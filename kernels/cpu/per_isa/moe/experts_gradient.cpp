@@ -136,7 +136,6 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(experts_gradient)
 
 using namespace remoe;
@@ -161,5 +160,4 @@ int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint
         kept_rows, tokens, hidden, width, experts, accumulate);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -51,7 +51,6 @@ void relu_router_gradient(Context& context, float* dlogits, const float* dgates,
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(relu_router_forward)
 REMOE_KERNEL(relu_router_gradient)
 
@@ -97,5 +96,4 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
                    experts);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -54,7 +54,6 @@ void swiglu_gradient(Context& context, float* dh, const float* da, const float* 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(swiglu_forward)
 REMOE_KERNEL(swiglu_gradient)
 
@@ -80,5 +79,4 @@ int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64
                    rows, width, accumulate != 0);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

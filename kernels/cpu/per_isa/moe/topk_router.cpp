@@ -101,7 +101,6 @@ void topk_router_gradient(Context& context, float* dlogits, const float* dgates,
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(topk_router_forward)
 REMOE_KERNEL(topk_router_gradient)
 
@@ -144,5 +143,4 @@ int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
                    renormalize != 0);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

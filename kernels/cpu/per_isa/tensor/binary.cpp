@@ -96,7 +96,6 @@ void binary_i32(const Context& context, int operation, uint32_t* target, const u
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(binary_i32)
 REMOE_KERNEL(binary_f32)
 
@@ -136,5 +135,4 @@ int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_
     }
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

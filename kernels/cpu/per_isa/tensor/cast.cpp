@@ -108,7 +108,6 @@ void fill(const Context& context, int32_t dtype, void* target, double value, int
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(fill)
 
 using namespace remoe;
@@ -128,5 +127,4 @@ int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double valu
     REMOE_DISPATCH(c, fill, dtype, elements, value, require_count(count));
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

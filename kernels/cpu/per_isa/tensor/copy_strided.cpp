@@ -100,7 +100,6 @@ void copy_strided(const Context& context, int element_bytes, void* target, const
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(copy_strided)
 
 using namespace remoe;
@@ -114,5 +113,4 @@ int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t target, uin
     REMOE_DISPATCH(c, copy_strided, bytes_of(dtype), to, from, strides);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

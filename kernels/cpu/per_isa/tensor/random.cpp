@@ -92,7 +92,6 @@ void random(const Context& context, int distribution, float* target, int64_t cou
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(random)
 
 using namespace remoe;
@@ -107,5 +106,4 @@ int32_t remoe_random(uint64_t context, int32_t distribution, uint64_t target, ui
                    operation, step);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -176,7 +176,6 @@ void reduce_f32(Context& context, int operation, float* target, const float* x,
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(reduce_f32)
 
 using namespace remoe;
@@ -194,5 +193,4 @@ int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_
     result.commit();
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

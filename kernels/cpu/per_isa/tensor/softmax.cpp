@@ -87,7 +87,6 @@ void softmax_gradient(const Context& context, float* dx, const float* dy, const 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(softmax)
 REMOE_KERNEL(softmax_gradient)
 
@@ -113,5 +112,4 @@ int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint6
                    rows, columns, (accumulate & 1) != 0);
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS

@@ -120,7 +120,6 @@ void accumulate_f32(const Context& context, float* target, const float* x, float
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-
 REMOE_KERNEL(unary_f32)
 REMOE_KERNEL(unary_gradient_f32)
 REMOE_KERNEL(accumulate_f32)
@@ -167,5 +166,4 @@ int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint6
     result.commit();
   });
 }
-
 #endif  // REMOE_ENTRY_POINTS
