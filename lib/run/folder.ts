@@ -65,9 +65,15 @@ function distinguishing(config: TrainConfig): string[] {
   });
   const steps = config.steps === preset.steps ? [] : [["steps", config.steps] as const];
   return [...steps, ...differing].slice(0, NAMED).map(([key, value]) =>
-    `${key}${typeof value === "number" ? Number(value.toPrecision(3)) : value}`
-      .replaceAll(/[^\w.-]/g, "")
+    `${key}${shortened(value)}`.replaceAll(/[^\w.-]/g, "")
   );
+}
+
+/** Whole numbers as they are, others in three digits. */
+function shortened(value: unknown): unknown {
+  return typeof value !== "number" || Number.isInteger(value)
+    ? value
+    : Number(value.toPrecision(3));
 }
 
 /** Makes a folder that is not there yet; of two processes only one succeeds. */
