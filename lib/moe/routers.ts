@@ -1,0 +1,243 @@
+/**
+ * The table of routers: one row each, without the code that builds it, so that configuration, help
+ * and charts load no kernels. A router's builder stands in `build_router.ts`.
+ *
+ * @module
+ */
+
+import { requireOneOf } from "../arguments.ts";
+import type { RouterFile } from "./router_file.ts";
+import { specOf } from "./router_file.ts";
+import type { RouterKey, RouterKeysOf, RouterSpec, RouterValue } from "./router_row.ts";
+
+/** The routers of the library. */
+export type RouterName = "dense" | "topk" | "relu";
+
+/** A file whose default export is a router's row. */
+export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
+
+/**
+ * How the ReLU router's L1 term weighs the experts: `load` by their share of tokens (equation 10
+ * of the paper), `plain` all alike (equation 9), `none` without regularisation.
+ */
+export type BalanceName = "load" | "plain" | "none";
+
+/** Settings of the TopK router. */
+export interface TopKKeys {
+  /** Coefficient of the TopK router's Switch balance term. */
+  readonly balance_coefficient: number;
+  /** Whether the TopK router divides a token's gates by their sum. */
+  readonly renormalize: boolean;
+}
+
+/** Settings of the rule by which λ follows the sparsity. */
+export interface LambdaKeys {
+  /** λ at the first step. */
+  readonly lambda0: number;
+  /** What λ is multiplied or divided by after each step. */
+  readonly alpha: number;
+  /** λ never falls below; by default `lambda0 / 100`. The paper has no such bound. */
+  readonly lambda_floor: number;
+  /** λ never rises above. The paper has no such bound. */
+  readonly lambda_ceiling: number;
+}
+
+/** Settings of the ReLU router. */
+export interface ReluKeys extends LambdaKeys {
+  /** The L1 term of the ReLU router. */
+  readonly balance: BalanceName;
+}
+
+/** The settings of all routers of the library; a configuration holds them all. */
+export interface RouterSettings extends ReluKeys, TopKKeys {}
+
+/** The keys of λ's rule, for every router with a λ. */
+export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
+  lambda0: { type: "number", above: 0, default: 1e-8, about: "Lambda at the first step" },
+  alpha: {
+    type: "number",
+    above: 1,
+    default: 1.2,
+    about: "What lambda is multiplied or divided by after each step",
+  },
+  lambda_floor: {
+    type: "number",
+    default: { of: "lambda0", dividedBy: 100 },
+    about: "Lambda never falls below",
+  },
+  lambda_ceiling: { type: "number", above: 0, default: 1e4, about: "Lambda never rises above" },
+};
+
+const DENSE: RouterSpec<object> = {
+  about: "no experts: one feed-forward network per layer",
+  ...{ routed: false, causal: true, draws: false, exact: true },
+  ...{ begins: "dense", lambda: false, loss: null },
+  keys: {},
+  adapts: () => false,
+  activeFrom: () => [{ from: 0, most: 1 }],
+  weights: () => 0,
+  problems: ({ experts, active, granularity }) =>
+    Object.entries({ experts, active, granularity })
+      .filter(([, value]) => value !== 1)
+      .map(([key, value]) =>
+        `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
+      ),
+};
+
+const TOPK: RouterSpec<TopKKeys> = {
+  about: "the k largest softmax probabilities, with Switch's balance loss",
+  ...{ routed: true, causal: true, draws: false, exact: true },
+  ...{ begins: "sparse", lambda: false },
+  loss: {
+    name: "balance_loss",
+    about: "Balance loss without its coefficient",
+    figure: "balance",
+  },
+  keys: {
+    balance_coefficient: {
+      type: "number",
+      default: 0.01,
+      about: "Coefficient of the topk router's balance term",
+    },
+    renormalize: {
+      type: "flag",
+      default: false,
+      about: "Whether the topk router divides a token's gates by their sum",
+    },
+  },
+  adapts: () => false,
+  activeFrom: ({ active, granularity }) => [{ from: 0, most: active * granularity }],
+  weights: (hidden, experts) => hidden * experts,
+  problems: ({ active, granularity, renormalize }) =>
+    renormalize && active * granularity === 1
+      ? [
+        "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
+        "always be 1 and the router would get no gradient",
+      ]
+      : [],
+};
+
+const RELU: RouterSpec<ReluKeys> = {
+  about: "ReLU(x W), held at its sparsity by an adaptive L1 term",
+  ...{ routed: true, causal: true, draws: false, exact: false },
+  ...{ begins: "dense", lambda: true },
+  loss: { name: "l1_reg", about: "L_reg of equation 9 or 10, without λ", figure: "l1" },
+  keys: {
+    balance: {
+      type: "choice",
+      values: ["load", "plain", "none"],
+      default: "load",
+      about: "The L1 term of the relu router",
+    },
+    ...LAMBDA_KEYS,
+  },
+  adapts: ({ balance }) => balance !== "none",
+  // Nothing bounds how many gates a token opens.
+  activeFrom: ({ experts, granularity }) => [{ from: 0, most: experts * granularity }],
+  weights: (hidden, experts) => hidden * experts,
+  problems: () => [],
+};
+
+/** All routers of the library; a name without a row does not compile. */
+export const ROUTERS: Readonly<Record<RouterName, RouterSpec>> = {
+  dense: DENSE as RouterSpec,
+  topk: TOPK as unknown as RouterSpec,
+  relu: RELU as unknown as RouterSpec,
+};
+
+/** The names of all routers. */
+export const ROUTER_NAMES: readonly RouterName[] = Object.keys(ROUTERS) as RouterName[];
+
+/** What a configuration says of which router it has. */
+export interface RouterChoice {
+  /** A router of the library, or the file of another. */
+  readonly router: RouterName | RouterPath;
+  /** What the file says; only where `router` is one. */
+  readonly router_file?: RouterFile | undefined;
+}
+
+/**
+ * Looks up the router of a configuration.
+ *
+ * @param choice Which router.
+ * @param operation What the row is for, to follow "Cannot".
+ * @returns Its row.
+ * @throws {TypeError} There is no such router.
+ */
+export function routerOf(
+  { router, router_file }: RouterChoice,
+  operation = "look up the router",
+): RouterSpec {
+  if (router_file !== undefined) return specOf(router_file);
+  requireOneOf(operation, "moe.router", router as RouterName, ROUTER_NAMES);
+  return ROUTERS[router as RouterName];
+}
+
+/**
+ * How a router is called in reports and folders.
+ *
+ * @param router A router of the library, or a file.
+ * @returns Its name, or the file's without folder and extension.
+ */
+export function routerLabel(router: RouterName | RouterPath): string {
+  return router.replace(/^.*[/\\]/, "").replace(/\.m?[jt]s$/, "");
+}
+
+/**
+ * Counts the experts that a token may have.
+ *
+ * @param spec The router.
+ * @param moe Sizes and settings.
+ * @param step The step, counted from 0.
+ * @returns Experts of width `ffn / G`, of the E·G, at most and on average over a batch.
+ */
+export function mostActive(
+  spec: RouterSpec,
+  moe: Parameters<RouterSpec["activeFrom"]>[0],
+  step: number,
+): number {
+  return spec.activeFrom(moe).findLast(({ from }) => from <= step)!.most;
+}
+
+/** The keys of all routers of the library, each once. */
+export const ROUTER_KEYS: Readonly<Record<keyof RouterSettings, RouterKey>> = Object.assign(
+  {},
+  ...Object.values(ROUTERS).map(({ keys }) => keys),
+);
+
+/**
+ * Completes the settings of routers.
+ *
+ * @param keys What the settings must be.
+ * @param given Values by name; `"auto"` and undefined ask for the default.
+ * @returns Every key with its value.
+ */
+export function withKeyDefaults(
+  keys: Readonly<Record<string, RouterKey>>,
+  given: Readonly<Record<string, RouterValue | undefined>>,
+): Record<string, RouterValue> {
+  const own = Object.fromEntries(
+    Object.entries(keys).flatMap(([name, key]): [string, RouterValue][] => {
+      const value = given[name];
+      if (value !== undefined && !(value === "auto" && follows(key))) return [[name, value]];
+      return follows(key) ? [] : [[name, key.default as RouterValue]];
+    }),
+  );
+  for (const [name, key] of Object.entries(keys)) {
+    if (name in own || !follows(key)) continue;
+    own[name] = (own[key.default.of] as number) / key.default.dividedBy;
+  }
+  return own;
+}
+
+/**
+ * Whether a setting follows from another unless it is given.
+ *
+ * @param key What the setting must be.
+ * @returns True where its default is a fraction of another key.
+ */
+export function follows(
+  key: RouterKey,
+): key is RouterKey & { default: { readonly of: string; readonly dividedBy: number } } {
+  return typeof key.default === "object";
+}
