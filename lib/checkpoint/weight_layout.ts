@@ -6,6 +6,7 @@
  * @module
  */
 
+import { routerOf } from "../moe/routers.ts";
 import { areFinite } from "../autograd/finite.ts";
 import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -236,7 +237,7 @@ function expertName(
   which: "gate" | "up" | "down",
   { moe }: TrainConfig,
 ): string {
-  if (moe.router === "dense") {
+  if (!routerOf(moe).routed) {
     return `${prefix.replace(".block_sparse_moe.experts", ".mlp")}.${which}_proj.weight`;
   }
   return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;

@@ -7,7 +7,6 @@ import type {
   RouterRow,
   RouterSpec,
   RouterTraits,
-  RouterValue,
 } from "./router_row.ts";
 
 /** A router's file in a configuration: plain JSON. */
@@ -43,14 +42,15 @@ export function completeRow(row: RouterRow): RouterSpec {
       row.activeFrom?.(moe) ?? [{ from: 0, most: moe.experts * moe.granularity }],
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
     problems: (moe) => row.problems?.(moe) ?? [],
+    notices: (moe) => row.notices?.(moe) ?? [],
   };
 }
 
 /** Writes down what a row says under a configuration. */
-export function describeFile(
+export function describeFile<Keys extends object>(
   sha256: string,
-  spec: RouterSpec,
-  moe: MixtureSizes & Readonly<Record<string, RouterValue>>,
+  spec: Omit<RouterSpec<Keys>, "keys"> & Pick<RouterFile, "keys">,
+  moe: MixtureSizes & Keys,
   hidden: number,
 ): RouterFile {
   const { about, routed, causal, draws, exact, begins, lambda, loss, keys } = spec;
@@ -62,7 +62,7 @@ export function describeFile(
   };
 }
 
-/** The row of a file, from what was written down. Its problems were looked at then. */
+/** The row of a file, from what was written down. Problems and notices were looked at then. */
 export function specOf({ adapts, active_from, weights, ...file }: RouterFile): RouterSpec {
   return {
     ...file,
@@ -70,5 +70,6 @@ export function specOf({ adapts, active_from, weights, ...file }: RouterFile): R
     activeFrom: () => active_from,
     weights: () => weights,
     problems: () => [],
+    notices: () => [],
   };
 }

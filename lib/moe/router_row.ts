@@ -160,6 +160,13 @@ export interface RouterSpec<Keys extends object = Readonly<Record<string, Router
    * @returns One sentence per problem.
    */
   problems(moe: MixtureSizes & Keys): readonly string[];
+  /**
+   * Which of its settings have no effect beside the others.
+   *
+   * @param moe Sizes and settings.
+   * @returns One sentence per setting.
+   */
+  notices(moe: MixtureSizes & Keys): readonly string[];
 }
 
 /** The place of a router in a model. */
@@ -183,17 +190,6 @@ export interface RouterPlace {
   /** Where λ lives, and the routing's statistics. */
   readonly state: StepState;
 }
-
-/**
- * Builds the router of one layer.
- *
- * @typeParam Keys The values of its settings.
- */
-export type RouterBuild<Keys extends object = Readonly<Record<string, RouterValue>>> = (
-  device: Device,
-  place: RouterPlace,
-  settings: Keys,
-) => Router;
 
 /**
  * A router of one's own, as the default export of a file that `moe.router` names. Only `build` is
@@ -248,3 +244,12 @@ export interface RouterRow<Keys extends object = Readonly<Record<string, RouterV
    */
   build(device: Device, place: RouterPlace, settings: Keys): Router;
 }
+
+/**
+ * Builds the router of one layer.
+ *
+ * @typeParam Keys The values of its settings.
+ */
+export type RouterBuild<Keys extends object = Readonly<Record<string, RouterValue>>> = RouterRow<
+  Keys
+>["build"];

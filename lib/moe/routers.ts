@@ -6,9 +6,14 @@
  */
 
 import { requireOneOf } from "../arguments.ts";
-import type { RouterFile } from "./router_file.ts";
-import { specOf } from "./router_file.ts";
-import type { RouterKey, RouterKeysOf, RouterSpec, RouterValue } from "./router_row.ts";
+import { type RouterFile, specOf } from "./router_file.ts";
+import type {
+  MixtureSizes,
+  RouterKey,
+  RouterKeysOf,
+  RouterSpec,
+  RouterValue,
+} from "./router_row.ts";
 
 /** The routers of the library. */
 export type RouterName = "dense" | "topk" | "relu";
@@ -68,7 +73,7 @@ export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
   lambda_ceiling: { type: "number", above: 0, default: 1e4, about: "Lambda never rises above" },
 };
 
-const DENSE: RouterSpec<object> = {
+const DENSE: RouterSpec<Record<never, never>> = {
   about: "no experts: one feed-forward network per layer",
   ...{ routed: false, causal: true, draws: false, exact: true },
   ...{ begins: "dense", lambda: false, loss: null },
@@ -82,6 +87,7 @@ const DENSE: RouterSpec<object> = {
       .map(([key, value]) =>
         `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
       ),
+  notices: () => [],
 };
 
 const TOPK: RouterSpec<TopKKeys> = {
@@ -115,6 +121,7 @@ const TOPK: RouterSpec<TopKKeys> = {
         "always be 1 and the router would get no gradient",
       ]
       : [],
+  notices: () => [],
 };
 
 const RELU: RouterSpec<ReluKeys> = {
@@ -136,13 +143,23 @@ const RELU: RouterSpec<ReluKeys> = {
   activeFrom: ({ experts, granularity }) => [{ from: 0, most: experts * granularity }],
   weights: (hidden, experts) => hidden * experts,
   problems: () => [],
+  notices: ({ balance, ...moe }) =>
+    balance !== "none" ? [] : (["lambda0", "alpha", "lambda_ceiling"] as const)
+      .filter((name) => moe[name] !== LAMBDA_KEYS[name].default)
+      .map((name) => `moe.${name} has no effect with moe.balance none`),
+};
+
+/** The row of any router, which reads what it needs of a configuration. */
+export type AnyRouter = Omit<RouterSpec<RouterSettings>, "keys"> & {
+  /** The keys of `moe` that it reads. */
+  readonly keys: Readonly<Record<string, RouterKey>>;
 };
 
 /** All routers of the library; a name without a row does not compile. */
-export const ROUTERS: Readonly<Record<RouterName, RouterSpec>> = {
-  dense: DENSE as RouterSpec,
-  topk: TOPK as unknown as RouterSpec,
-  relu: RELU as unknown as RouterSpec,
+export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
+  dense: DENSE,
+  topk: TOPK,
+  relu: RELU,
 };
 
 /** The names of all routers. */
@@ -167,8 +184,10 @@ export interface RouterChoice {
 export function routerOf(
   { router, router_file }: RouterChoice,
   operation = "look up the router",
-): RouterSpec {
-  if (router_file !== undefined) return specOf(router_file);
+): AnyRouter {
+  if (router_file !== undefined && !ROUTER_NAMES.includes(router as RouterName)) {
+    return specOf(router_file) as unknown as AnyRouter;
+  }
   requireOneOf(operation, "moe.router", router as RouterName, ROUTER_NAMES);
   return ROUTERS[router as RouterName];
 }
@@ -192,8 +211,8 @@ export function routerLabel(router: RouterName | RouterPath): string {
  * @returns Experts of width `ffn / G`, of the E·G, at most and on average over a batch.
  */
 export function mostActive(
-  spec: RouterSpec,
-  moe: Parameters<RouterSpec["activeFrom"]>[0],
+  spec: AnyRouter,
+  moe: MixtureSizes & RouterSettings,
   step: number,
 ): number {
   return spec.activeFrom(moe).findLast(({ from }) => from <= step)!.most;
@@ -206,28 +225,43 @@ export const ROUTER_KEYS: Readonly<Record<keyof RouterSettings, RouterKey>> = Ob
 );
 
 /**
+ * The value of a setting that is not given.
+ *
+ * @param key What the setting must be.
+ * @param settings The other settings, for one that follows from another.
+ * @returns The value.
+ */
+export function defaultOf(
+  key: RouterKey,
+  settings: Readonly<Record<string, RouterValue>>,
+): RouterValue {
+  if (!follows(key)) return key.default as RouterValue;
+  const { of, dividedBy } = key.default;
+  return (settings[of] as number) / dividedBy;
+}
+
+/**
  * Completes the settings of routers.
  *
  * @param keys What the settings must be.
- * @param given Values by name; `"auto"` and undefined ask for the default.
+ * @param given Values by name; `"auto"` and undefined ask for what follows from others.
  * @returns Every key with its value.
  */
 export function withKeyDefaults(
   keys: Readonly<Record<string, RouterKey>>,
   given: Readonly<Record<string, RouterValue | undefined>>,
 ): Record<string, RouterValue> {
-  const own = Object.fromEntries(
-    Object.entries(keys).flatMap(([name, key]): [string, RouterValue][] => {
-      const value = given[name];
-      if (value !== undefined && !(value === "auto" && follows(key))) return [[name, value]];
-      return follows(key) ? [] : [[name, key.default as RouterValue]];
-    }),
+  const settings: Record<string, RouterValue> = {};
+  // First those that others follow from.
+  const entries = Object.entries(keys).sort(([, a], [, b]) =>
+    Number(follows(a)) - Number(follows(b))
   );
-  for (const [name, key] of Object.entries(keys)) {
-    if (name in own || !follows(key)) continue;
-    own[name] = (own[key.default.of] as number) / key.default.dividedBy;
+  for (const [name, key] of entries) {
+    const value = given[name];
+    const isGiven = value !== undefined && !(value === "auto" && follows(key));
+    settings[name] = isGiven ? value : defaultOf(key, settings);
   }
-  return own;
+  return settings;
 }
 
 /**
@@ -238,6 +272,6 @@ export function withKeyDefaults(
  */
 export function follows(
   key: RouterKey,
-): key is RouterKey & { default: { readonly of: string; readonly dividedBy: number } } {
+): key is RouterKey & { readonly default: { readonly of: string; readonly dividedBy: number } } {
   return typeof key.default === "object";
 }

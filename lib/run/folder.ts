@@ -1,5 +1,6 @@
 /** Making the folder of a run. @module */
 
+import { routerLabel, routerOf } from "../moe/routers.ts";
 import { dirname } from "node:path";
 import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -35,9 +36,10 @@ export function newFolder(
 ): { path: string; made: string[] } {
   const { preset, seed, moe } = config;
   const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
-  const experts = moe.router === "dense" ? "" : `-e${moe.experts}k${moe.active}g${moe.granularity}`;
+  const { routed } = routerOf(moe);
+  const experts = routed ? `-e${moe.experts}k${moe.active}g${moe.granularity}` : "";
   const made = makeFolders(`${parent}/runs`);
-  const base = `${parent}/runs/${date}-${preset}-${moe.router}${experts}-s${seed}`;
+  const base = `${parent}/runs/${date}-${preset}-${routerLabel(moe.router)}${experts}-s${seed}`;
   // Runs that start within one second, as sweeps do.
   for (let index = 1;; index++) {
     const path = index === 1 ? base : `${base}-${index}`;

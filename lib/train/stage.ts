@@ -7,10 +7,14 @@
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import type { RouterName } from "../config/config.ts";
+import type { RouterTraits } from "../moe/router_row.ts";
+import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
 
 /** A stage of training. */
 export type Stage = "dense" | "sparsifying" | "sparse";
+
+/** All stages, in their order. */
+const STAGES: readonly Stage[] = ["dense", "sparsifying", "sparse"];
 
 /** Where a run is in its stages; plain JSON, part of a checkpoint. */
 export interface StageState {
@@ -45,8 +49,8 @@ const SIGNIFICANT = 0.001;
  * The stage in which a run begins.
  *
  * @param router The run's router.
- * @returns `dense` for the dense and the ReLU router; `sparse`, from step 0, for TopK, which is at
- * its target by construction.
+ * @returns `sparse`, from step 0, where a router is at its target by construction, as TopK is;
+ * otherwise `dense`.
  * @throws {ConfigError} If there is no such router.
  *
  * @example
@@ -59,12 +63,17 @@ const SIGNIFICANT = 0.001;
  * ```
  */
 export function initialStage(router: RouterName): StageState {
-  if (!["dense", "topk", "relu"].includes(router)) {
+  if (!ROUTER_NAMES.includes(router)) {
     throw new ConfigError(
-      `Cannot begin a stage: router is ${router}, expected dense, topk or relu`,
+      `Cannot begin a stage: router is ${router}, expected one of ${ROUTER_NAMES.join(", ")}`,
     );
   }
-  return router === "topk"
+  return stageAtStart(ROUTERS[router]);
+}
+
+/** Where a run with such a router begins. */
+export function stageAtStart({ begins }: Pick<RouterTraits, "begins">): StageState {
+  return begins === "sparse"
     ? { stage: "sparse", sparsifying_from: 0, sparse_from: 0 }
     : { stage: "dense", sparsifying_from: null, sparse_from: null };
 }
@@ -94,7 +103,7 @@ export function advanceStage(state: StageState, step: StageObservation): StageSt
   const operation = "advance the stage";
   requireOptions(operation, state);
   requireOptions(operation, step);
-  requireOneOf(operation, "state.stage", state.stage, ["dense", "sparsifying", "sparse"]);
+  requireOneOf(operation, "state.stage", state.stage, STAGES);
   for (const name of ["step", "lambda", "l1_reg", "loss", "sparsity", "target"] as const) {
     requireFinite(operation, name, step[name]);
   }

@@ -1,6 +1,7 @@
 /** A step's figures, from what the device left. @module */
 
 import type { StepReadout } from "../autograd/step_readout.ts";
+import { routerOf } from "../moe/routers.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
@@ -25,6 +26,7 @@ export interface StepFigures {
 export function stepMetrics(figures: StepFigures): StepMetrics {
   const { config, step, lr, lambda, ms, memory, readout, stage } = figures;
   const { data, moe, model } = config;
+  const router = routerOf(moe);
   const tokens = data.batch * data.sequence;
   const pairs = tokens * moe.experts * moe.granularity;
   const rows = readout.layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0));
@@ -38,9 +40,8 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     grad_norm: readout.gradientNorm,
     sparsity: readout.sparsity,
     sparsity_per_layer: rows.map((routed) => 1 - routed / pairs),
-    // Only the relu router has one.
-    lambda: moe.router === "relu" ? lambda : 0,
-    l1_reg: moe.router === "topk" ? readout.balance : readout.l1,
+    lambda: router.lambda ? lambda : 0,
+    l1_reg: router.loss === null ? 0 : readout[router.loss.figure],
     expert_load: readout.layers.map(({ counts }, layer) =>
       Array.from(counts, (count) => count / Math.max(rows[layer]!, 1))
     ),

@@ -1,5 +1,6 @@
 /** The training loop. @module */
 
+import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
 import { bundledText } from "../data/text/bundled_text.ts";
@@ -93,6 +94,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
+  const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer);
   const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
   const corpus = await prepareCorpus(source, tokenizer, {
@@ -107,6 +109,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
     device,
     corpus,
     tokenizer,
+    router,
     profile: options.profile ?? null,
   });
   if (checkpoint) restore(trainer, checkpoint);

@@ -1,5 +1,7 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
+import type { LoadedRouter } from "../config/load_router.ts";
+import { routerOf } from "../moe/routers.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -27,7 +29,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
-import { advanceStage, initialStage, type StageState } from "./stage.ts";
+import { advanceStage, stageAtStart, type StageState } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
 
@@ -39,6 +41,8 @@ export interface TrainerOptions {
   readonly corpus: Corpus;
   /** The tokenizer that made them. */
   readonly tokenizer: Tokenizer;
+  /** The router, where the configuration names a file. */
+  readonly router?: LoadedRouter | undefined;
   /** Measures the parts of a step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }
@@ -70,7 +74,7 @@ export class Trainer implements Disposable {
   #lambda: number;
 
   constructor(config: TrainConfig, options: TrainerOptions) {
-    const { device, corpus, tokenizer, profile = null } = options;
+    const { device, corpus, tokenizer, profile = null, router } = options;
     const { optimizer } = config;
     this.config = config;
     this.textHash = corpus.contentHash;
@@ -85,7 +89,7 @@ export class Trainer implements Disposable {
     this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
     this.#largestKept = this.#kept.total;
     using unfinished = new DisposableStack();
-    this.#built = unfinished.use(buildModel(device, config, this.#kept.layers));
+    this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -95,7 +99,7 @@ export class Trainer implements Disposable {
       clip: optimizer.clip,
       state: this.#built.state,
     });
-    this.#stage = initialStage(config.moe.router);
+    this.#stage = stageAtStart(routerOf(config.moe));
     this.#lambda = config.moe.lambda0;
     unfinished.move();
   }
@@ -171,7 +175,7 @@ export class Trainer implements Disposable {
       alpha: moe.alpha,
       floor: moe.lambda_floor,
       ceiling: moe.lambda_ceiling,
-      adapt: moe.router === "relu" && moe.balance !== "none",
+      adapt: routerOf(moe).adapts(moe),
     });
     this.optimizer.lr = lr;
     this.optimizer.step();
