@@ -4,6 +4,8 @@
  * @module
  */
 
+import { loadRouter } from "../../lib/config/load_router.ts";
+import { routerOf } from "../../lib/moe/routers.ts";
 import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
@@ -27,7 +29,7 @@ import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
-import { parseTrainFlags, type TrainRequest, trainRequest } from "./flags.ts";
+import { parseTrainFlags, routerPath, type TrainRequest, trainRequest } from "./flags.ts";
 import { finalReport, startReport, validationLine } from "./report.ts";
 
 /** What the command calls to train; `train()` of the library. */
@@ -58,7 +60,10 @@ export async function trainCommand(
       { read: files.map((file) => absolutePath(file, base)) },
       base,
     );
-    const request = trainRequest(given, base);
+    const file = routerPath(given, base);
+    if (file !== undefined) await requirePermissions("train", { read: [file] }, base);
+    const router = file === undefined ? undefined : await loadRouter(file);
+    const request = trainRequest(given, base, router);
     if (given.has("dry-run")) {
       const problems = await problemsAhead(request.config);
       return print(output, dryRunReport(request.config, { problems }));
@@ -116,7 +121,7 @@ async function runTraining(
   const progress = createProgress({
     steps: config.steps,
     from: checkpoint?.state.step ?? 0,
-    router: config.moe.router,
+    router: routerOf(config.moe),
     columns: output.columns,
     write: output.draw,
     now: () => performance.now(),

@@ -86,7 +86,8 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
   const { source, label, router } = takenOptions(options);
-  const keys = router?.spec.keys ?? routerFileOf(input)?.keys;
+  // A run's own file, under another that takes its place.
+  const keys = { ...routerFileOf(input)?.keys, ...router?.spec.keys };
   const checked = checkLayer(input, keys);
   if (!isIssues(checked)) return checked;
   throw configError(source, describeIssues(checked, input, label, keys));

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { z } from "zod";
+import type { z } from "zod";
 import type { RouterKey } from "../moe/router_row.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";

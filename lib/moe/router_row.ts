@@ -198,10 +198,11 @@ export interface RouterPlace {
  *
  * @typeParam Keys The values of its settings.
  *
- * @example ReLU routing on scaled inputs; its λ follows the sparsity
+ * @example ReLU routing on scaled inputs, whose λ follows the sparsity; `export default row` makes
+ * a file of it
  * ```ts
  * import { assert } from "@std/assert";
- * import { Device, LAMBDA_KEYS, type LambdaKeys, multiply, ReluRouter } from "@remoe/remoe";
+ * import { Device, LAMBDA_KEYS, type LambdaKeys, ReluRouter, scale } from "@remoe/remoe";
  * import { type Router, type RouterRow, StepState, type Tensor } from "@remoe/remoe";
  *
  * const row: RouterRow<LambdaKeys & { input_scale: number }> = {
@@ -215,13 +216,12 @@ export interface RouterPlace {
  *     return {
  *       ...{ hidden: place.hidden, experts: place.experts, active: place.active },
  *       route: <T extends number>(x: Tensor<"f32", readonly [T, number]>) =>
- *         inner.route(multiply(x, input_scale) as typeof x),
+ *         inner.route(scale(x, input_scale)),
  *       parameters: () => inner.parameters(),
  *       [Symbol.dispose]: () => inner[Symbol.dispose](),
  *     };
  *   },
  * };
- * export default row;
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
  * using state = new StepState(device, { experts: 4 });

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { routerOf } from "../moe/routers.ts";
 import { largest, smallest } from "../extremes.ts";
 import { smooth, thin } from "./curves.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
@@ -199,7 +200,7 @@ export function stageLayers(
   runs: readonly RunFigures[],
   domain: readonly [number, number],
 ): Spec[] {
-  const staged = runs.filter(({ config }) => config.moe.router === "relu");
+  const staged = runs.filter(({ config }) => routerOf(config.moe).lambda);
   const [only] = staged;
   if (only === undefined) return [];
   if (runs.length > 1) return stageStarts(runs, domain);

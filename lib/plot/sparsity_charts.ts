@@ -4,6 +4,7 @@
  * @module
  */
 
+import { routerOf } from "../moe/routers.ts";
 import { largest, smallest } from "../extremes.ts";
 import {
   type Chart,
@@ -62,7 +63,8 @@ export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions)
  * @returns The chart; null where the run is dense, or keeps every layer at its target.
  */
 export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart | null {
-  if (run.config.moe.router !== "relu") return null;
+  const { routed, exact } = routerOf(run.config.moe);
+  if (!routed || exact) return null;
   const domain = stepDomain([run]);
   const axes = {
     x: stepAxis(domain),
@@ -106,9 +108,7 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
  * @returns The chart; null where none has.
  */
 export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
-  const adaptive = runs.filter(({ config }) =>
-    config.moe.router === "relu" && config.moe.balance !== "none"
-  );
+  const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
   if (adaptive.length === 0) return null;
   const domain = stepDomain(runs);
   const axes = {
@@ -135,7 +135,7 @@ export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
 }
 
 function isRouted({ config }: RunFigures): boolean {
-  return config.moe.router !== "dense";
+  return routerOf(config.moe).routed;
 }
 
 /** All runs keep their colour, also where not all are drawn. */
@@ -149,7 +149,7 @@ function layerDomain({ layers }: RunFigures): [number, number] {
 
 function layerBand(run: RunFigures, { x, y }: Spec, colour: number): Spec[] {
   const { layers, figures, config } = run;
-  if (config.moe.router !== "relu" || layers.length < 2) return [];
+  if (routerOf(config.moe).exact || layers.length < 2) return [];
   const steps = new Set(thin(figures.sparsity, 400).map(({ step }) => step));
   const values = figures.sparsity.flatMap(({ step }, index) => {
     if (!steps.has(step)) return [];

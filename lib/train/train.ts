@@ -1,5 +1,6 @@
 /** The training loop. @module */
 
+import type { CheckpointState } from "../checkpoint/state.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
@@ -254,6 +255,7 @@ class Run {
         text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
+        ...routerRecord(config.moe),
         machine: machineOf(options.device),
         versions: versions(),
       },
@@ -285,6 +287,13 @@ class Run {
       peak_bytes: trainer.peakBytes,
     };
   }
+}
+
+/** Which file a router came from, where it is none of the library's. */
+function routerRecord(
+  { router, router_file }: TrainConfig["moe"],
+): Pick<CheckpointState, "router"> {
+  return router_file === undefined ? {} : { router: { path: router, sha256: router_file.sha256 } };
 }
 
 function isDue(every: number, step: number): boolean {
