@@ -20,18 +20,23 @@ import { systemReason } from "../system_reason.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
 
-/** A router's file that has been read, as {@linkcode loadRouter} gives it. */
-export class LoadedRouter {
-  /** The file, absolute: what `moe.router` holds. */
+/** A router's file that has been loaded. */
+export interface LoadedRouter {
+  /** The file, absolute: what `moe.router` is to be. */
   readonly path: RouterPath;
   /** SHA-256 of the file, in hexadecimal. */
+  readonly sha256: string;
+}
+
+/** A loaded file with what it says. */
+export class RouterModule implements LoadedRouter {
+  readonly path: RouterPath;
   readonly sha256: string;
   /** What it says of its router. */
   readonly spec: AnyRouter;
   /** Builds the router of a layer. */
   readonly build: RouterBuild<RouterSettings>;
 
-  /** Use {@linkcode loadRouter}. */
   constructor(path: RouterPath, sha256: string, row: RouterRow) {
     this.path = path;
     this.sha256 = sha256;
@@ -73,7 +78,12 @@ export class LoadedRouter {
  * await Deno.remove(path);
  * ```
  */
-export async function loadRouter(path: string): Promise<LoadedRouter> {
+export function loadRouter(path: string): Promise<LoadedRouter> {
+  return loadModule(path);
+}
+
+/** The file with all that it says. */
+async function loadModule(path: string): Promise<RouterModule> {
   requirePath("load a router", "path", path);
   const file = resolve(path);
   if (!isRouterPath(file)) {
@@ -94,7 +104,7 @@ export async function loadRouter(path: string): Promise<LoadedRouter> {
   if (problems.length > 0) {
     throw new ConfigError(`Cannot load the router ${file}: ${problems.join("; ")}`);
   }
-  return new LoadedRouter(file, sha256, row as RouterRow);
+  return new RouterModule(file, sha256, row as RouterRow);
 }
 
 /**
@@ -105,7 +115,7 @@ export async function loadRouter(path: string): Promise<LoadedRouter> {
  * @throws {FileError} The file cannot be read.
  * @throws {ConfigError} The file has changed since.
  */
-export async function loadRouterOf(moe: RouterChoice): Promise<LoadedRouter | undefined> {
+export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | undefined> {
   if (moe.router_file === undefined) return undefined;
   // Before its code runs.
   const now = hashOf(moe.router);
@@ -116,7 +126,7 @@ export async function loadRouterOf(moe: RouterChoice): Promise<LoadedRouter | un
         `back as it was, or start a new run`,
     );
   }
-  return await loadRouter(moe.router);
+  return await loadModule(moe.router);
 }
 
 /**
@@ -127,7 +137,7 @@ export async function loadRouterOf(moe: RouterChoice): Promise<LoadedRouter | un
  * @returns Its row.
  * @throws {ConfigError} The router is a file that has not been loaded.
  */
-export function specFor(choice: RouterChoice, loaded: LoadedRouter | undefined): AnyRouter {
+export function specFor(choice: RouterChoice, loaded: RouterModule | undefined): AnyRouter {
   const { router, router_file } = choice;
   if (router === loaded?.path) return loaded.spec;
   if (!isRouterPath(router) || router_file !== undefined) return routerOf(choice);

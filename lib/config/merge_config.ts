@@ -6,7 +6,7 @@
 
 import { follows, ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";
-import { type LoadedRouter, specFor } from "./load_router.ts";
+import { type RouterModule, specFor } from "./load_router.ts";
 import { BASE } from "./presets.ts";
 
 type Section = "model" | "moe" | "data";
@@ -51,7 +51,7 @@ const SIZES: readonly string[] = ["experts", "active", "granularity"];
  */
 export function mergeConfigLayers(
   layers: readonly ConfigLayer[],
-  loaded?: LoadedRouter,
+  loaded?: RouterModule,
 ): ConfigLayer {
   return layers.reduce<ConfigLayer>((base, above) => overlay(base, above, loaded), {});
 }
@@ -66,7 +66,7 @@ export function defined(group: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined));
 }
 
-function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: LoadedRouter): ConfigLayer {
+function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
   const inherited = withoutStale(base, above, loaded);
   const merged: Record<string, unknown> = { ...inherited };
   for (const [key, value] of Object.entries(defined(above))) {
@@ -81,7 +81,7 @@ function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: LoadedRouter): 
 }
 
 /** The lower layer without what the upper one makes obsolete. */
-function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: LoadedRouter): ConfigLayer {
+function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
   const stale = new Set([
     ...FOLLOWS
       .filter(({ from }) => from.some(([section, key]) => changes(base, above, section, key)))
@@ -102,7 +102,7 @@ function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: LoadedRout
 }
 
 /** What belongs to the lower layer's router, where the upper one names another. */
-function staleRouterKeys(base: ConfigLayer, above: ConfigLayer, loaded?: LoadedRouter): string[] {
+function staleRouterKeys(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): string[] {
   const now = above.moe?.router;
   const before = base.moe?.router ?? BASE.moe.router;
   if (now === undefined || now === before) return [];

@@ -4,13 +4,7 @@
  * @module
  */
 
-import {
-  requireFunction,
-  requireInstance,
-  requireOptions,
-  requireText,
-  shown,
-} from "../arguments.ts";
+import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { describeFile } from "../moe/router_file.ts";
 import type { RouterValue } from "../moe/router_row.ts";
 import { type AnyRouter, ROUTER_KEYS, withKeyDefaults } from "../moe/routers.ts";
@@ -25,7 +19,7 @@ import type {
 } from "./config.ts";
 import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
 import { configError, describeIssues } from "./issues.ts";
-import { LoadedRouter, specFor } from "./load_router.ts";
+import { type LoadedRouter, RouterModule, specFor } from "./load_router.ts";
 import { defined, mergeConfigLayers } from "./merge_config.ts";
 import { BASE, presetLayer } from "./presets.ts";
 import { routerFileOf } from "./router_schema.ts";
@@ -136,12 +130,21 @@ export function resolveConfig(
   return config;
 }
 
-function takenOptions(options: ParseConfigOptions): Required<ParseConfigOptions> {
+/** Options, checked. */
+interface TakenOptions extends Required<ParseConfigOptions> {
+  readonly router: RouterModule | undefined;
+}
+
+function takenOptions(options: ParseConfigOptions): TakenOptions {
   requireOptions("use a configuration", options);
   const { source = "the configuration", label = (key) => key, router } = options;
   requireText("use a configuration", "source", source);
   requireFunction("use a configuration", "label", label);
-  if (router !== undefined) requireInstance("use a configuration", "router", router, LoadedRouter);
+  if (router !== undefined && !(router instanceof RouterModule)) {
+    throw new TypeError(
+      `Cannot use a configuration: router is ${shown(router)}, expected what loadRouter() gives`,
+    );
+  }
   return { source, label, router };
 }
 
@@ -150,7 +153,7 @@ function complete(
   preset: PresetName,
   given: ConfigLayer,
   spec: AnyRouter,
-  loaded: LoadedRouter | undefined,
+  loaded: RouterModule | undefined,
 ): TrainConfig {
   const { run } = BASE;
   const model = completeModel(given);
@@ -191,7 +194,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
 function completeMoE(
   { moe = {} }: ConfigLayer,
   spec: AnyRouter,
-  loaded: LoadedRouter | undefined,
+  loaded: RouterModule | undefined,
   hidden: number,
 ): MoEConfig {
   const { router, experts, active, granularity } = BASE.moe;

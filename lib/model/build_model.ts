@@ -2,7 +2,7 @@
 
 import type { Device } from "../autograd/device.ts";
 import { StepState } from "../autograd/step_state.ts";
-import type { LoadedRouter } from "../config/load_router.ts";
+import type { RouterModule } from "../config/load_router.ts";
 import { ConfigError } from "../errors.ts";
 import { BUILD_ROUTER } from "../moe/build_router.ts";
 import { MoE } from "../moe/moe.ts";
@@ -32,7 +32,7 @@ export interface BuildModelOptions {
   /** Sees what the routers decide. */
   readonly observe?: RoutingObserver;
   /** The router, where the configuration names a file. */
-  readonly router?: LoadedRouter | undefined;
+  readonly router?: RouterModule | undefined;
 }
 
 /**
@@ -148,7 +148,7 @@ function routerPlace(
 /** The library's builder of the router, or that of the file which the configuration was made with. */
 function builderOf(
   { moe }: TrainConfig,
-  loaded: LoadedRouter | undefined,
+  loaded: RouterModule | undefined,
 ): RouterBuild<RouterSettings> {
   if (moe.router_file === undefined) return BUILD_ROUTER[moe.router as RouterName];
   if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) return loaded.build;

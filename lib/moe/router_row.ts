@@ -125,6 +125,27 @@ export interface RouterTraits {
  * A router as configuration, memory planning, figures and charts see it.
  *
  * @typeParam Keys The values of its settings.
+ *
+ * @example A router without weights that opens every expert for some steps
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import type { RouterSpec } from "@remoe/remoe";
+ *
+ * const spec: Pick<RouterSpec, "adapts" | "activeFrom" | "weights" | "problems" | "notices"> = {
+ *   adapts: () => false,
+ *   activeFrom: ({ experts, active, granularity, open_steps }) => [
+ *     { from: 0, most: experts * granularity },
+ *     { from: Number(open_steps), most: active * granularity },
+ *   ],
+ *   weights: () => 0,
+ *   problems: ({ active }) => active === 1 ? [] : [`moe.active is ${active}, expected 1`],
+ *   notices: ({ open_steps }) => open_steps === 0 ? ["moe.open_steps is 0: no expert opens"] : [],
+ * };
+ * const moe = { experts: 8, active: 2, granularity: 1, open_steps: 0 };
+ * assertEquals(spec.activeFrom(moe).at(-1), { from: 0, most: 2 });
+ * assertEquals([spec.problems(moe).length, spec.notices(moe).length], [1, 1]);
+ * assertEquals([spec.adapts(moe), spec.weights(16, 8)], [false, 0]);
+ * ```
  */
 export interface RouterSpec<Keys extends object = Readonly<Record<string, RouterValue>>>
   extends RouterTraits {

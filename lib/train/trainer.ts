@@ -1,6 +1,6 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import type { LoadedRouter } from "../config/load_router.ts";
+import type { RouterModule } from "../config/load_router.ts";
 import { routerOf } from "../moe/routers.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
@@ -42,7 +42,7 @@ export interface TrainerOptions {
   /** The tokenizer that made them. */
   readonly tokenizer: Tokenizer;
   /** The router, where the configuration names a file. */
-  readonly router?: LoadedRouter | undefined;
+  readonly router?: RouterModule | undefined;
   /** Measures the parts of a step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }

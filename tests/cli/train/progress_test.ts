@@ -105,7 +105,7 @@ Deno.test("`createProgress()` draws a bar that fits the terminal", async () => {
     import { createProgress } from "${new URL("../../../cli/train/progress.ts", import.meta.url)}";
     const write = (text) => Deno.stderr.writeSync(new TextEncoder().encode(text));
     const now = () => performance.now();
-    const progress = createProgress({ steps: 4, from: 2, router: ROUTERS.relu, columns: 40, write, now });
+    const progress = createProgress({ steps: 4, from: 2, router: { routed: true, lambda: true }, columns: 40, write, now });
     progress.step({ ...${JSON.stringify(METRICS)}, step: 3 });
     progress.note("a note");
     await new Promise((resolve) => setTimeout(resolve, 300));
