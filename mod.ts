@@ -27,6 +27,7 @@
  */
 
 export * from "./lib/autograd/mod.ts";
+export { loadWeights, saveWeights } from "./lib/checkpoint/weights.ts";
 export * from "./lib/errors.ts";
 export * from "./lib/moe/mod.ts";
 export * from "./lib/nn/mod.ts";

@@ -6,8 +6,9 @@
  * follows on stderr, since standard output belongs to `deno bench --json`.
  */
 
-import { yieldWhenWaiting } from "../cli/shared/openmp.ts";
-import { ConfigError, Device } from "../mod.ts";
+import { openDevice } from "../cli/shared/open_device.ts";
+import { BuildError } from "../kernels/tools/build.ts";
+import { ConfigError } from "../mod.ts";
 import { allCases } from "./groups/mod.ts";
 import {
   caseTable,
@@ -24,14 +25,14 @@ try {
   if (selection.help) console.error(usage());
   else await register(selection, openDestination(selection));
 } catch (error) {
-  if (!(error instanceof ConfigError)) throw error;
-  console.error(`${error.message}\n\n${usage()}`);
+  if (error instanceof ConfigError) console.error(`${error.message}\n\n${usage()}`);
+  else if (error instanceof BuildError) console.error(error.message);
+  else throw error;
   Deno.exit(1);
 }
 
 async function register(selection: Selection, destination: Destination): Promise<void> {
-  yieldWhenWaiting();
-  const device = await Device.open();
+  const device = await openDevice("auto");
   const session = new Session(device);
   const cases = allCases();
   const expected = cases.filter(({ full = false }) => selection.full || !full);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { FileError } from "./errors.ts";
 import { systemReason } from "./system_reason.ts";
 
@@ -103,26 +104,37 @@ export class OpenFile implements Disposable {
 }
 
 /**
- * Writes a file under a temporary name, waits until it is on the disk, then gives it its name.
+ * The end of a name under which a file is being written. A program killed meanwhile leaves it behind;
+ * whoever knows that nobody writes may remove it.
+ */
+export const TEMPORARY: RegExp = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+
+/**
+ * Writes a file so that its name only ever stands for the whole of it: under a temporary name of its
+ * own, synced to the disk, then renamed.
  *
  * @param path The file.
- * @param text Its contents.
- * @throws {FileError} It cannot be written; what it held before stays.
+ * @param contents What it shall hold; a text in UTF-8.
+ * @throws {FileError} It cannot be written; what it held before stays, and nothing else is left.
  */
-export function writeTextAtomically(path: string, text: string): void {
-  const temporary = `${path}.tmp`;
+export function writeAtomically(path: string, contents: string | Uint8Array): void {
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   onPath("write", path, () => {
     try {
-      using file = Deno.openSync(temporary, { write: true, create: true, truncate: true });
-      writeAllSync(file, new TextEncoder().encode(text));
-      file.syncSync();
+      writeSynced(temporary, contents);
+      Deno.renameSync(temporary, path);
     } catch (error) {
       removeIfThere(temporary);
       throw error;
     }
-    Deno.renameSync(temporary, path);
-    syncDirectory(path.slice(0, path.lastIndexOf("/") + 1) || ".");
+    syncDirectory(dirname(path));
   });
+}
+
+function writeSynced(path: string, contents: string | Uint8Array): void {
+  using file = Deno.openSync(path, { write: true, createNew: true });
+  writeAllSync(file, typeof contents === "string" ? new TextEncoder().encode(contents) : contents);
+  file.syncSync();
 }
 
 /**

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { BuildError, ensureKernels } from "../kernels/build.ts";
+import { BuildError, ensureKernels } from "../kernels/tools/build.ts";
 import { runTask } from "./run_task.ts";
 
 /** What has no part in these kernels, or is measured against time and memory of the machine. */

@@ -1,6 +1,6 @@
 /** How a task of the tests ends. @module */
 
-import { BuildError } from "../kernels/build.ts";
+import { BuildError } from "../kernels/tools/build.ts";
 
 /** Runs a task, whose number is the exit code; what cannot be built is said without a trace. */
 export async function runTask(task: () => Promise<number>): Promise<void> {

@@ -1,4 +1,4 @@
-import { attentionCase, attentionGradientCase } from "../../tests/cases/attention.ts";
+import { attentionCase, attentionGradientCase } from "../../kernels/cases/attention.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { fromForward, kernelBench, normal } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";

@@ -1,4 +1,4 @@
-import { expertsCase, type ExpertsOptions } from "../../tests/cases/experts.ts";
+import { expertsCase, type ExpertsOptions } from "../../kernels/cases/experts.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { kernelBench } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";

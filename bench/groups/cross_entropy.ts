@@ -3,8 +3,8 @@ import {
   crossEntropyCase,
   crossEntropyGradientCase,
   crossEntropyKeptCase,
-} from "../../tests/cases/cross_entropy.ts";
-import { Random } from "../../tests/cases/random.ts";
+} from "../../kernels/cases/cross_entropy.ts";
+import { Random } from "../../kernels/cases/random.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { fromForward, host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";

@@ -1,4 +1,4 @@
-import { dispatchPlanCase } from "../../tests/cases/dispatch_plan.ts";
+import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { kernelBench } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";

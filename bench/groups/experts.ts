@@ -3,8 +3,8 @@ import {
   expertsGradientCase,
   type ExpertsOptions,
   expertsRouting,
-} from "../../tests/cases/experts.ts";
-import type { KernelCase } from "../../tests/cases/case.ts";
+} from "../../kernels/cases/experts.ts";
+import type { KernelCase } from "../../kernels/cases/case.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import { type Mixture, mixturesOf, type Sizes } from "../harness/sizes.ts";

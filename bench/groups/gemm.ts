@@ -1,4 +1,4 @@
-import { gemmCase, type GemmCaseOptions } from "../../tests/cases/gemm.ts";
+import { gemmCase, type GemmCaseOptions } from "../../kernels/cases/gemm.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { kernelBench, normal } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";

@@ -1,4 +1,4 @@
-import { adamwCase } from "../../tests/cases/adamw.ts";
+import { adamwCase } from "../../kernels/cases/adamw.ts";
 import { StateSlot, TensorWord } from "../../lib/ffi/mod.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { host, kernelBench, normal } from "../harness/kernel_case.ts";

@@ -1,5 +1,5 @@
-import { reluRouterGradientCase } from "../../tests/cases/relu_router.ts";
-import { topkRouterGradientCase } from "../../tests/cases/topk_router.ts";
+import { reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
+import { topkRouterGradientCase } from "../../kernels/cases/topk_router.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { kernelBench } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";

@@ -1,5 +1,5 @@
-import { reluRouterCase } from "../../tests/cases/relu_router.ts";
-import { topkRouterCase } from "../../tests/cases/topk_router.ts";
+import { reluRouterCase } from "../../kernels/cases/relu_router.ts";
+import { topkRouterCase } from "../../kernels/cases/topk_router.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";

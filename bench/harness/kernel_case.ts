@@ -9,7 +9,7 @@ import {
   type HostArrays,
   inputsOf,
   type KernelCase,
-} from "../../tests/cases/case.ts";
+} from "../../kernels/cases/case.ts";
 import type { BenchCase, PreparedCase } from "./case.ts";
 
 /**

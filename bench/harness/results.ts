@@ -3,6 +3,7 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../../lib/errors.ts";
+import { writeAtomically } from "../../lib/files.ts";
 import type { BenchCase } from "./case.ts";
 import type { Machine } from "./machine.ts";
 import { summarize } from "./samples.ts";
@@ -159,7 +160,5 @@ export function readResults(path: string): BenchResults {
  */
 export function writeResults(path: string, results: BenchResults): void {
   Deno.mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.tmp`;
-  Deno.writeTextFileSync(temporary, `${JSON.stringify(results, null, 2)}\n`);
-  Deno.renameSync(temporary, path);
+  writeAtomically(path, `${JSON.stringify(results, null, 2)}\n`);
 }

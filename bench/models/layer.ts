@@ -40,7 +40,7 @@ export class BenchLayer implements Disposable {
     this.#x = device.normal([tokens, hidden], { mean: 1 });
     this.#state = new StepState(device, { experts });
     this.#router = new AimedRouter(device, options, {
-      ...{ hidden, experts, active, layers: 1, layer: 0, microBatches: 1, name: "gate.weight" },
+      ...{ hidden, experts, active, layers: 1, layer: 0, name: "gate.weight" },
       deviation: 0.01 * Math.sqrt(768 / hidden),
       state: this.#state,
     }, BASE.moe);

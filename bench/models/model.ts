@@ -8,7 +8,7 @@ import type { Tensor } from "../../lib/tensor/tensor.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
 import { AdamW, type Device, LanguageModel, MoE, type StepReadout, StepState } from "../../mod.ts";
-import { Random } from "../../tests/cases/random.ts";
+import { Random } from "../../kernels/cases/random.ts";
 import { type Aim, AimedRouter } from "./aimed_router.ts";
 import { type ModelPass, rowsOf } from "./work.ts";
 
@@ -190,7 +190,7 @@ class SwitchedRouter<Name extends string> implements Router {
       hidden,
       experts: moe.experts * moe.granularity,
       active: moe.active * moe.granularity,
-      ...{ layers, layer: 0, microBatches: 1, deviation, name: "gate.weight", state },
+      ...{ layers, layer: 0, deviation, name: "gate.weight", state },
     };
     const names = Object.keys(aims) as Name[];
     this.#routers = Object.fromEntries(

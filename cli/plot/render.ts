@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { Spec } from "../../lib/plot/chart.ts";
-import { THEME } from "../../lib/plot/theme.ts";
+import { type Spec, THEME } from "../../lib/plot/theme.ts";
 import { textWidth } from "./text_width.ts";
 
 /** What Vega measures text by. */

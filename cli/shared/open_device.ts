@@ -22,7 +22,7 @@ export async function openDevice(
 ): Promise<Device> {
   // Building runs compilers: without the permission for it, the kernels are taken as they are.
   if (kind !== "cuda" && isGranted({ name: "run" })) {
-    const { ensureKernels } = await import("../../kernels/build.ts");
+    const { ensureKernels } = await import("../../kernels/tools/build.ts");
     await ensureKernels();
   }
   yieldWhenWaiting();

@@ -12,7 +12,7 @@ import type { Device } from "../../lib/autograd/device.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
-import { writeTextAtomically } from "../../lib/files.ts";
+import { writeAtomically } from "../../lib/files.ts";
 import { checkMemory, memoryLimit } from "../../lib/train/memory_limit.ts";
 import type { StepProfile } from "../../lib/train/profile.ts";
 import { RunDirectory } from "../../lib/run/run_directory.ts";
@@ -149,7 +149,7 @@ async function runTraining(
   }
   output.result(finalReport(config, summary, directory.path, base));
   if (profile !== null) {
-    writeTextAtomically(`${directory.path}/profile.json`, JSON.stringify(profile.trace()));
+    writeAtomically(`${directory.path}/profile.json`, JSON.stringify(profile.trace()));
     output.result(`\n${profileReport(profile.summary())}`);
   }
   return summary.interrupted ? INTERRUPTED : 0;

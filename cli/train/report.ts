@@ -11,7 +11,7 @@ import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import type { ValidationMetrics } from "../../lib/run/metrics_line.ts";
-import type { StageState } from "../../lib/train/stage.ts";
+import type { StageState } from "../../lib/checkpoint/stage.ts";
 import type { TrainSummary } from "../../lib/train/train_options.ts";
 import { runSize } from "./dry_run.ts";
 import {

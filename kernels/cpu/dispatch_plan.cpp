@@ -104,16 +104,17 @@ void dispatch_plan(Context& context, int32_t* plan, const float* gates, int toke
     rows += counts.rows[block];
     empty += counts.empty[block];
   }
-  plan[0] = static_cast<int32_t>(std::min<int64_t>(rows, std::numeric_limits<int32_t>::max()));
-  plan[1] = rows > capacity;
-  plan[2] = static_cast<int32_t>(empty);
-  plan[3] = capacity;
+  plan[REMOE_PLAN_ROWS] =
+      static_cast<int32_t>(std::min<int64_t>(rows, std::numeric_limits<int32_t>::max()));
+  plan[REMOE_PLAN_OVERFLOW] = rows > capacity;
+  plan[REMOE_PLAN_WITHOUT_EXPERT] = static_cast<int32_t>(empty);
+  plan[REMOE_PLAN_CAPACITY] = capacity;
   if (rows > capacity) return;
 
-  int32_t* expert_offset = plan + Plan::kHeader;
-  int32_t* token_offset = expert_offset + experts + 1;
-  int32_t* row_token = token_offset + tokens + 1;
-  int32_t* token_row = row_token + capacity;
+  int32_t* expert_offset = plan + remoe_plan_expert_offset();
+  int32_t* token_offset = plan + remoe_plan_token_offset(experts);
+  int32_t* row_token = plan + remoe_plan_row_token(tokens, experts);
+  int32_t* token_row = plan + remoe_plan_token_row(tokens, experts, capacity);
   scan(counts, blocks, experts, expert_offset);
   token_offset[tokens] = static_cast<int32_t>(rows);
   parallel_tasks(context, blocks, [&](int64_t block, int) {

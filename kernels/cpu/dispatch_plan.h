@@ -3,21 +3,21 @@
 
 #include <cstdint>
 
+#include "remoe.h"
+
 namespace remoe::REMOE_TARGET {
 
 class Plan {
  public:
-  static constexpr int kHeader = 4;
-
   Plan(const int32_t* words, int tokens, int experts)
       : words_(words),
-        expert_offset_(words + kHeader),
-        token_offset_(expert_offset_ + experts + 1),
-        row_token_(token_offset_ + tokens + 1),
-        token_row_(row_token_ + words[3]) {}
+        expert_offset_(words + remoe_plan_expert_offset()),
+        token_offset_(words + remoe_plan_token_offset(experts)),
+        row_token_(words + remoe_plan_row_token(tokens, experts)),
+        token_row_(words + remoe_plan_token_row(tokens, experts, words[REMOE_PLAN_CAPACITY])) {}
 
   // Rows of the plan; none where it overflowed, since then nothing but the header is valid.
-  int rows() const { return words_[1] != 0 ? 0 : words_[0]; }
+  int rows() const { return words_[REMOE_PLAN_OVERFLOW] != 0 ? 0 : words_[REMOE_PLAN_ROWS]; }
   // First row of expert e, for e in [0, E].
   int expert_offset(int e) const { return expert_offset_[e]; }
   int expert_rows(int e) const { return expert_offset_[e + 1] - expert_offset_[e]; }

@@ -41,10 +41,18 @@ struct PlanArguments {
   __device__ __forceinline__ uint32_t offset(size_t slot) const {
     return offsets[slot] + chunk_base[slot / kChunk];
   }
-  __device__ __forceinline__ int32_t* expert_offset() const { return plan + 4; }
-  __device__ __forceinline__ int32_t* token_offset() const { return expert_offset() + experts + 1; }
-  __device__ __forceinline__ int32_t* row_token() const { return token_offset() + tokens + 1; }
-  __device__ __forceinline__ int32_t* token_row() const { return row_token() + capacity; }
+  __device__ __forceinline__ int32_t* expert_offset() const {
+    return plan + remoe_plan_expert_offset();
+  }
+  __device__ __forceinline__ int32_t* token_offset() const {
+    return plan + remoe_plan_token_offset(experts);
+  }
+  __device__ __forceinline__ int32_t* row_token() const {
+    return plan + remoe_plan_row_token(tokens, experts);
+  }
+  __device__ __forceinline__ int32_t* token_row() const {
+    return plan + remoe_plan_token_row(tokens, experts, capacity);
+  }
 };
 
 // The warp's patch of the gates, transposed into bits both ways.
@@ -133,10 +141,10 @@ __global__ void __launch_bounds__(kThreads) scan_totals_kernel(PlanArguments a, 
   }
   if (threadIdx.x == 0) {
     const int32_t rows = static_cast<int32_t>(carry / 2);
-    a.plan[0] = rows;
-    a.plan[1] = rows > a.capacity ? 1 : 0;
-    a.plan[2] = 0;
-    a.plan[3] = a.capacity;
+    a.plan[REMOE_PLAN_ROWS] = rows;
+    a.plan[REMOE_PLAN_OVERFLOW] = rows > a.capacity ? 1 : 0;
+    a.plan[REMOE_PLAN_WITHOUT_EXPERT] = 0;
+    a.plan[REMOE_PLAN_CAPACITY] = a.capacity;
   }
 }
 
@@ -168,12 +176,12 @@ __device__ __forceinline__ void count_tokens_without_expert(const PlanArguments&
   }
   const uint32_t lanes = __ballot_sync(kFullWarp, without);
   // Integers: the order of the additions does not show.
-  if (patch.lane == 0 && lanes != 0) atomicAdd(&a.plan[2], __popc(lanes));
+  if (patch.lane == 0 && lanes != 0) atomicAdd(&a.plan[REMOE_PLAN_WITHOUT_EXPERT], __popc(lanes));
 }
 
 __global__ void __launch_bounds__(kThreads) write_plan_kernel(PlanArguments a) {
   const Patch patch(a);
-  const int32_t rows = a.plan[0];
+  const int32_t rows = a.plan[REMOE_PLAN_ROWS];
   count_tokens_without_expert(a, patch, rows);
   if (rows > a.capacity) return;
   write_offsets(a, patch, rows);

@@ -22,6 +22,16 @@
  * accumulate Gradient outputs take a bit mask: bit i set adds to the i-th
  *            gradient output, clear overwrites it. An output address of 0 is
  *            not computed.
+ * Optional   A build may lack any function but those marked [required].
+ *
+ * kernels/tools/generate_symbols.ts writes the TypeScript side from this file: run
+ * `deno task build:symbols` after a change. It reads these declarations, and
+ * refuses any other C:
+ *
+ * Functions  REMOE_API, and the comment right above, whose first sentence is a summary.
+ * Enums      `enum remoe_state_slot` becomes `StateSlot`. Its constants start with
+ *            REMOE_STATE_, or all with REMOE_ alone; a comment may follow each.
+ * Layouts    REMOE_LAYOUT: the sum or product that gives a place in a buffer.
  *
  * Symbols in shape comments: T tokens, D hidden size, E experts, N routed rows
  * (pairs of a token and one of its active experts), W width of one expert,
@@ -38,6 +48,13 @@
 #define REMOE_API __attribute__((visibility("default")))
 #endif
 
+/* Internal linkage: sources compiled for different instruction sets share no copy. */
+#if defined(__CUDACC__)
+#define REMOE_LAYOUT static inline __host__ __device__
+#else
+#define REMOE_LAYOUT static inline
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -47,6 +64,7 @@ extern "C" {
 
 /* ---- Codes -------------------------------------------------------------- */
 
+/* What a call returns. */
 enum remoe_status {
   REMOE_OK = 0,
   REMOE_INVALID_ARGUMENT = 1, /* a null address, a size below 1, an unknown code */
@@ -59,22 +77,25 @@ enum remoe_status {
   REMOE_INTERNAL = 8
 };
 
-enum remoe_dtype {
+/* Element types. */
+enum remoe_dtype_code {
   REMOE_F32 = 0,
   REMOE_BF16 = 1,
   REMOE_I32 = 2,
   REMOE_F64 = 3 /* step state only: storage, fill, copies and casts */
 };
 
-enum remoe_backend { REMOE_CPU = 0, REMOE_CUDA = 1, REMOE_EMULATED = 2 };
+/* Kinds of kernel library. */
+enum remoe_backend_code { REMOE_CPU = 0, REMOE_CUDA = 1, REMOE_EMULATED = 2 };
 
 /* ---- Library and context ------------------------------------------------ */
 
-/* REMOE_ABI_VERSION of the build: compared before anything else is called. */
+/* REMOE_ABI_VERSION of the build: compared before anything else is called.
+ * [required] */
 REMOE_API int32_t remoe_abi_version(void);
 
 /* Writes JSON, at most `length` bytes and no terminating zero, and returns the
- * bytes it would need: {"backend","version","compiler","gemm","isa":[...]}. */
+ * bytes it would need: {"backend","version","compiler","gemm","isa":[...]}. [required] */
 REMOE_API int32_t remoe_build_info(uint8_t* buffer, uint64_t length);
 
 /* Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads
@@ -142,54 +163,70 @@ REMOE_API int32_t remoe_copy(uint64_t context, uint64_t target, uint64_t source,
 REMOE_API int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value,
                              uint64_t count);
 
-/* Page-locked host memory for asynchronous copies (plain memory on the CPU). */
+/* Writes the address of page-locked host memory, for asynchronous copies, to `address[0]`
+ * (plain memory on the CPU). */
 REMOE_API int32_t remoe_pinned_allocate(uint64_t context, uint64_t bytes, uint64_t* address);
+/* Frees page-locked memory. */
 REMOE_API int32_t remoe_pinned_free(uint64_t context, uint64_t address);
+/* Copies host memory to page-locked memory. */
 REMOE_API int32_t remoe_pinned_write(uint64_t context, uint64_t pinned, const uint8_t* source,
                                      uint64_t bytes);
+/* Copies page-locked memory to host memory. */
 REMOE_API int32_t remoe_pinned_read(uint64_t context, uint8_t* target, uint64_t pinned,
                                     uint64_t bytes);
-/* Asynchronous copies between pinned and device memory, ordered by the stream. */
+/* Enqueues a copy from page-locked memory to the device. */
 REMOE_API int32_t remoe_copy_from_pinned(uint64_t context, uint64_t target, uint64_t pinned,
                                          uint64_t bytes);
+/* Enqueues a copy from the device to page-locked memory. */
 REMOE_API int32_t remoe_copy_to_pinned(uint64_t context, uint64_t pinned, uint64_t source,
                                        uint64_t bytes);
 
 /* ---- Streams, events, capture ------------------------------------------- */
 /* On the CPU these succeed and do nothing, since all work is done on return. */
 
+/* Creates a stream and writes it to stream[0]. */
 REMOE_API int32_t remoe_stream_create(uint64_t context, uint64_t* stream);
+/* Destroys a stream. */
 REMOE_API int32_t remoe_stream_destroy(uint64_t context, uint64_t stream);
-/* Later calls enqueue on `stream`; 0 is the context's own first stream. */
+/* Enqueues later calls on `stream`; 0 is the context's own first stream. */
 REMOE_API int32_t remoe_stream_use(uint64_t context, uint64_t stream);
-REMOE_API int32_t remoe_stream_synchronize(uint64_t context, uint64_t stream); /* [waits] */
-REMOE_API int32_t remoe_synchronize(uint64_t context);                         /* [waits] */
+/* Waits for the work of a stream. [waits] */
+REMOE_API int32_t remoe_stream_synchronize(uint64_t context, uint64_t stream);
+/* Waits for the device. [waits] */
+REMOE_API int32_t remoe_synchronize(uint64_t context);
+/* Creates an event and writes it to event[0]. */
 REMOE_API int32_t remoe_event_create(uint64_t context, uint64_t* event);
+/* Destroys an event. */
 REMOE_API int32_t remoe_event_destroy(uint64_t context, uint64_t event);
+/* Records an event on the current stream. */
 REMOE_API int32_t remoe_event_record(uint64_t context, uint64_t event);
-REMOE_API int32_t remoe_event_wait(uint64_t context, uint64_t event);        /* the stream waits */
-REMOE_API int32_t remoe_event_synchronize(uint64_t context, uint64_t event); /* [waits] */
-/* Seconds between two recorded events, to seconds[0]. [waits] */
+/* Makes the current stream wait for an event. */
+REMOE_API int32_t remoe_event_wait(uint64_t context, uint64_t event);
+/* Waits for an event. [waits] */
+REMOE_API int32_t remoe_event_synchronize(uint64_t context, uint64_t event);
+/* Writes the seconds between two recorded events to seconds[0]. [waits] */
 REMOE_API int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end,
                                       double* seconds);
-/* Captures the calls between begin and end as a graph. A build that runs work at
- * once gives graph 0, "nothing was captured: make the calls again"; launching
- * graph 0 is REMOE_INVALID_ARGUMENT. */
+/* Captures the calls from here to remoe_capture_end as a graph. */
 REMOE_API int32_t remoe_capture_begin(uint64_t context);
+/* Ends the capture and writes the graph to graph[0]. A build that runs work at once gives
+ * graph 0: nothing was captured, make the calls again. */
 REMOE_API int32_t remoe_capture_end(uint64_t context, uint64_t* graph);
+/* Enqueues a captured graph; REMOE_INVALID_ARGUMENT for graph 0. */
 REMOE_API int32_t remoe_graph_launch(uint64_t context, uint64_t graph);
+/* Destroys a captured graph. */
 REMOE_API int32_t remoe_graph_destroy(uint64_t context, uint64_t graph);
 
 /* ---- Step state --------------------------------------------------------- */
 /*
- * Values that change from step to step live in one device buffer of doubles, so
- * that a captured graph never freezes them and a step reads back once:
+ * Slots of the step state: values that change from step to step live in one device
+ * buffer of doubles, so that a captured graph never freezes them and a step reads back once:
  *
  *   [REMOE_STATE_HEADER doubles][one record of REMOE_RECORD_EXTRA + E doubles per layer]
  *
  * The host writes slots 0..7 before a step; the device writes the rest.
  */
-enum remoe_state {
+enum remoe_state_slot {
   REMOE_STATE_LEARNING_RATE = 0,
   REMOE_STATE_BIAS_CORRECTION_1 = 1, /* 1 - beta1^step */
   REMOE_STATE_BIAS_CORRECTION_2 = 2, /* 1 - beta2^step */
@@ -207,20 +244,25 @@ enum remoe_state {
   REMOE_STATE_HEADER = 32
 };
 
-/* A layer's record: REMOE_RECORD_EXTRA totals, then the counts of its E experts. */
-enum remoe_record {
+/* A layer's record in the step state: REMOE_RECORD_EXTRA totals, then the counts of its
+ * E experts. */
+enum remoe_record_field {
   REMOE_RECORD_TOKENS = 0,         /* tokens seen */
   REMOE_RECORD_WITHOUT_EXPERT = 1, /* tokens with no active expert */
   REMOE_RECORD_REGULARIZATION = 2, /* sum of f_e * sum_t gate_te, not yet over L*T */
   REMOE_RECORD_BALANCE = 3,        /* sum of balance losses weighted by tokens */
   REMOE_RECORD_EXTRA = 4
 };
+/* First double of a layer's record. Of the layer after the last one: the doubles of a state. */
+REMOE_LAYOUT int64_t remoe_state_record(int64_t layer, int64_t experts) {
+  return REMOE_STATE_HEADER + layer * (REMOE_RECORD_EXTRA + experts);
+}
 
-/* Zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
+/* Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
  * NOT_FINITE, OVERFLOW, GRADIENT_NORM; sets CLIP_SCALE to 1. LAMBDA stays. */
 REMOE_API int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers,
                                     int32_t experts);
-/* state[slot] += scale * value[0]; value is fp32[1]. */
+/* Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
 REMOE_API int32_t remoe_state_add(uint64_t context, uint64_t state, int32_t slot, uint64_t value,
                                   double scale);
 /*
@@ -237,10 +279,12 @@ REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, i
                                              int32_t balance, double active, int32_t tokens,
                                              int32_t experts);
 /*
- * Equation 7, once a step. With A = sum of all counts, tokens the step's tokens and
- * target = active * layers * tokens: SPARSITY = 1 - A/(E*layers*tokens);
- * L1 = sum of REGULARIZATION records / (layers*tokens); BALANCE = sum over layers of
- * record[BALANCE]/tokens; and where adapt != 0,
+ * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts,
+ * tokens the step's tokens and target = active * layers * tokens:
+ *   SPARSITY = 1 - A/(E*layers*tokens);
+ *   L1 = sum of REGULARIZATION records / (layers*tokens);
+ *   BALANCE = sum over layers of record[BALANCE]/tokens;
+ * and where adapt != 0,
  *   lambda <- clamp(A > target ? lambda*alpha : lambda/alpha, floor, ceiling).
  */
 REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
@@ -249,30 +293,34 @@ REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, in
                                             int32_t adapt);
 
 /* ---- Random numbers: Philox 4x32-10 ------------------------------------- */
+/* Distributions of random numbers. */
+enum remoe_distribution_code { REMOE_UNIFORM = 0, REMOE_NORMAL = 1 };
 /*
- * key = seed (low word, high word), counter = (index/4 low, index/4 high,
- * operation, step): element i takes word i%4 of the block of counter i/4. The
- * same numbers come out whatever the threads, the device or the tiling.
+ * Fills `target` with draws, a function of the seed, the operation, the step and the index
+ * alone: the same numbers come out whatever the threads, the device or the tiling.
+ * key = seed (low word, high word), counter = (index/4 low, index/4 high, operation,
+ * step): element i takes word i%4 of the block of counter i/4.
  * REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) * 2^-24 in [0, 1).
  * REMOE_NORMAL: a + b * z; words (0,1) and (2,3) of a block give two pairs by
  * Box-Muller, z0 = sqrt(-2 ln u1) cos(2 pi u2), z1 = ... sin(...), with
  * u1 = (word_even + 1) * 2^-32 in (0, 1] and u2 = word_odd * 2^-32.
  */
-enum remoe_distribution { REMOE_UNIFORM = 0, REMOE_NORMAL = 1 };
 REMOE_API int32_t remoe_random(uint64_t context, int32_t distribution, uint64_t target,
                                uint64_t count, double a, double b, uint64_t seed,
                                uint32_t operation, uint32_t step);
 
 /* ---- Elementwise, reductions, layout ------------------------------------ */
 
-enum remoe_binary { REMOE_ADD = 0, REMOE_SUBTRACT = 1, REMOE_MULTIPLY = 2, REMOE_DIVIDE = 3 };
+/* Elementwise operations of two tensors. */
+enum remoe_binary_code { REMOE_ADD = 0, REMOE_SUBTRACT = 1, REMOE_MULTIPLY = 2, REMOE_DIVIDE = 3 };
 /* target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then
  * shape[rank], strides of a [rank], strides of b [rank], in elements; a stride of 0
  * repeats. The target is dense. */
 REMOE_API int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                                uint64_t a, uint64_t b, const int32_t* layout);
 
-enum remoe_unary {
+/* Elementwise functions. */
+enum remoe_unary_code {
   REMOE_NEGATE = 0,
   REMOE_EXP = 1,
   REMOE_LOG = 2,
@@ -285,10 +333,10 @@ enum remoe_unary {
   REMOE_SCALE = 9, /* parameter * x */
   REMOE_SHIFT = 10 /* parameter + x */
 };
-/* target[i] = op(x[i]). */
+/* target[i] = op(x[i]), element by element. */
 REMOE_API int32_t remoe_unary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                               uint64_t x, float parameter, uint64_t count);
-/* dx[i] (+)= op'(x[i]) * dy[i]. */
+/* Gradient of remoe_unary: dx[i] (+)= op'(x[i]) * dy[i]. */
 REMOE_API int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
                                        uint64_t dx, uint64_t dy, uint64_t x, float parameter,
                                        uint64_t count, int32_t accumulate);
@@ -296,22 +344,25 @@ REMOE_API int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int3
 REMOE_API int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint64_t x,
                                    float scale, uint64_t count);
 
-enum remoe_reduction { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
-/* Reduces x. `layout` is host int32: rank (0..8), shape[rank], flags[rank] (1: reduce
- * this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed
- * pairwise or blocked order. */
+/* Reductions. */
+enum remoe_reduction_code { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
+/* Reduces the flagged axes of x. `layout` is host int32: rank (0..8), shape[rank], flags[rank] (1:
+ * reduce this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed pairwise
+ * or blocked order. */
 REMOE_API int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                                uint64_t x, const int32_t* layout, int32_t accumulate);
-/* Softmax over the last axis of [rows, columns], and dx (+)= y * (dy - <dy, y>). */
+/* Softmax over the last axis of [rows, columns]. */
 REMOE_API int32_t remoe_softmax(uint64_t context, uint64_t target, uint64_t x, int32_t rows,
                                 int32_t columns);
+/* Gradient of softmax: dx (+)= y * (dy - <dy, y>), row by row. */
 REMOE_API int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint64_t y,
                                          int32_t rows, int32_t columns, int32_t accumulate);
-/* Rounds to nearest even; fp to i32 truncates. */
+/* Converts between dtypes. Rounds to nearest even; fp to i32 truncates. */
 REMOE_API int32_t remoe_cast(uint64_t context, int32_t target_dtype, uint64_t target,
                              int32_t source_dtype, uint64_t source, uint64_t count);
-/* target[dense over shape] = source[strides]; `layout`: rank (0..8), shape[rank], strides
- * of the source [rank], in elements. Transposes, slices and broadcasts. */
+/* Gathers a strided source: transposes, slices, broadcasts. target[dense over shape] =
+ * source[strides]; `layout`: rank (0..8), shape[rank], strides of the source [rank], in
+ * elements. */
 REMOE_API int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t target,
                                      uint64_t source, const int32_t* layout);
 
@@ -331,24 +382,26 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
  * (tokens per expert) and takes back the gradient of the gates.
  */
 
-enum remoe_balance {
+/* Regularisations of the router. */
+enum remoe_balance_code {
   REMOE_BALANCE_NONE = 0,
   REMOE_BALANCE_PLAIN = 1, /* equation 9: f = 1 */
   REMOE_BALANCE_LOAD = 2,  /* equation 10: f_e = E * n_e / (k * T) */
   REMOE_BALANCE_SWITCH = 3 /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
 };
 
-/* Equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit per
- * pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E];
- * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the
- * gate +0; NaN and +Inf stay, so that a diverged run shows. Active is every gate other than
- * 0, NaN included, here and in remoe_dispatch_plan. */
+/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit
+ * per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E]; gate_sums
+ * fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the gate +0; NaN and
+ * +Inf stay, so that a diverged run shows. Active is every gate other than 0, NaN included, here
+ * and in remoe_dispatch_plan. */
 REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
                                             uint64_t counts, uint64_t gate_sums, uint64_t x,
                                             uint64_t w, int32_t tokens, int32_t hidden,
                                             int32_t experts);
 /*
- * The regularisation enters here, not through an extra graph:
+ * Gradient of the ReLU router's logits. The regularisation enters here, not through an
+ * extra graph:
  *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
  * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a
  * device double[1]; scale = 1/(L*T_step), T_step the tokens of the whole optimizer
@@ -359,7 +412,7 @@ REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits,
                                              int32_t balance, double active, double scale,
                                              int32_t tokens, int32_t experts);
 
-/* p = softmax(x W) over all experts, gates = p for the k largest (ties: the lower
+/* The TopK router: p = softmax(x W) over all experts, gates = p for the k largest (ties: the lower
  * expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum).
  * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p. */
 REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
@@ -367,9 +420,10 @@ REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
                                             uint64_t probability_sums, uint64_t x, uint64_t w,
                                             int32_t tokens, int32_t hidden, int32_t experts,
                                             int32_t active, int32_t renormalize);
-/* dp = selected ? dgates : 0 (through the renormalisation where it is on), plus
- * scale * E * counts[e] / (active * T) on every expert (scale: the Switch coefficient
- * over the step's micro-batches' share, i.e. coefficient / T_step), then softmax's gradient. */
+/* Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the renormalisation
+ * where it is on), plus scale * E * counts[e] / (active * T) on every expert (scale: the Switch
+ * coefficient over the step's micro-batches' share, i.e. coefficient / T_step), then softmax's
+ * gradient. */
 REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
                                              uint64_t gates, uint64_t probabilities,
                                              uint64_t counts, double scale, int32_t tokens,
@@ -377,60 +431,80 @@ REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits,
 
 /* ---- Dispatch ----------------------------------------------------------- */
 /*
- * A plan is one i32 buffer; C is its capacity in rows:
- *
- *   [0]                rows N                [1]  overflow: 1 where N > C
- *   [2]                tokens without expert [3]  capacity C
- *   [4 ..]             expert_offset [E+1]   first row of each expert
- *   then               token_offset  [T+1]   first slot of each token
- *   then               row_token     [C]     token of each row
- *   then               token_row     [C]     rows of each token, experts ascending
- *
- * Rows are expert-major, tokens ascending within an expert: no sort is needed and
- * the order does not depend on threads. On overflow only [0..3] are valid. A pair has a row
- * where its gate is not 0: a NaN is dispatched, and reaches the loss.
+ * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays, whose
+ * first words the layout functions give; C is its capacity in rows. Rows are expert-major,
+ * tokens ascending within an expert: no sort is needed and the order does not depend on
+ * threads. On overflow only the header is valid.
  */
+enum remoe_plan_word {
+  REMOE_PLAN_ROWS = 0,           /* N */
+  REMOE_PLAN_OVERFLOW = 1,       /* 1 where N > C, else 0 */
+  REMOE_PLAN_WITHOUT_EXPERT = 2, /* tokens without expert */
+  REMOE_PLAN_CAPACITY = 3,       /* C */
+  REMOE_PLAN_HEADER = 4
+};
+/* First word of a plan's expert_offset [E+1]: the first row of each expert. */
+REMOE_LAYOUT int64_t remoe_plan_expert_offset(void) { return REMOE_PLAN_HEADER; }
+/* First word of a plan's token_offset [T+1]: the first slot of each token. */
+REMOE_LAYOUT int64_t remoe_plan_token_offset(int64_t experts) {
+  return remoe_plan_expert_offset() + experts + 1;
+}
+/* First word of a plan's row_token [C]: the token of each row. */
+REMOE_LAYOUT int64_t remoe_plan_row_token(int64_t tokens, int64_t experts) {
+  return remoe_plan_token_offset(experts) + tokens + 1;
+}
+/* First word of a plan's token_row [C]: the rows of each token, experts ascending. */
+REMOE_LAYOUT int64_t remoe_plan_token_row(int64_t tokens, int64_t experts, int64_t capacity) {
+  return remoe_plan_row_token(tokens, experts) + capacity;
+}
+/* Words of a plan in all. */
+REMOE_LAYOUT int64_t remoe_plan_words(int64_t tokens, int64_t experts, int64_t capacity) {
+  return remoe_plan_token_row(tokens, experts, capacity) + capacity;
+}
+/* Lists the rows of each expert and of each token. A pair has a row where its gate is not
+ * 0: a NaN is dispatched, and reaches the loss. */
 REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates,
                                       int32_t tokens, int32_t experts, int32_t capacity);
 
 /* ---- Experts: the fused MoE operation ----------------------------------- */
 /*
- * y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
+ * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
  * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
  * the pre-activations of the first kept_rows rows of the plan, the one tensor kept for
  * the gradient (kept_rows 0: none, and h may be 0). Tokens without expert get exactly 0.
- * plan[1] != 0 (overflow) leaves y at 0 and touches nothing else.
+ * A plan that overflowed leaves y at 0 and touches nothing else.
  */
 REMOE_API int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x,
                                         uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
                                         int32_t kept_rows, int32_t tokens, int32_t hidden,
                                         int32_t width, int32_t experts);
-/* Gradients from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2), dgates
- * [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so
- * that expert outputs are neither kept nor recomputed. Rows from kept_rows on have their
- * pre-activations computed again, a tile at a time, to the same bits: memory is traded
- * for time row by row, and the result does not depend on kept_rows. Experts without rows
- * get zero weight gradients. Any of the four may be 0. */
+/* Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
+ * dgates [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so that
+ * expert outputs are neither kept nor recomputed. Rows from kept_rows on have their pre-activations
+ * computed again, a tile at a time, to the same bits: memory is traded for time row by row, and the
+ * result does not depend on kept_rows. Experts without rows get zero weight gradients. Any of the
+ * four may be 0. */
 REMOE_API int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
                                          uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
                                          uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
                                          int32_t kept_rows, int32_t tokens, int32_t hidden,
                                          int32_t width, int32_t experts, int32_t accumulate);
 
-/* SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W], and its gradient. */
+/* SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W]. */
 REMOE_API int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,
                                        int32_t width);
+/* Gradient of SwiGLU: dh [rows, 2W] from da [rows, W]. */
 REMOE_API int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64_t h,
                                         int32_t rows, int32_t width, int32_t accumulate);
 
 /* ---- Transformer block -------------------------------------------------- */
 
-/* y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
+/* RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
  * 1/sqrt(...) for the gradient (0: not kept). */
 REMOE_API int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
                                          uint64_t weight, int32_t rows, int32_t columns,
                                          float epsilon);
-/* dx (bit 0 of accumulate), dweight (bit 1). */
+/* Gradients of RMSNorm: dx (bit 0 of accumulate), dweight (bit 1). */
 REMOE_API int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight,
                                           uint64_t dy, uint64_t inverse, uint64_t x,
                                           uint64_t weight, int32_t rows, int32_t columns,
@@ -455,14 +529,14 @@ REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64
                                           uint64_t q, uint64_t k, uint64_t v, int32_t batch,
                                           int32_t sequence, int32_t heads, int32_t groups,
                                           int32_t head_dim, int32_t stride);
-/* dq, dk, dv have the stride of q, k, v and are overwritten. */
+/* Gradients of attention: dq, dk, dv have the stride of q, k, v and are overwritten. */
 REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
                                            uint64_t dout, uint64_t out, uint64_t normalizer,
                                            uint64_t q, uint64_t k, uint64_t v, int32_t batch,
                                            int32_t sequence, int32_t heads, int32_t groups,
                                            int32_t head_dim, int32_t stride);
 /*
- * Attention of one new token a sequence, for generation. qkv [B, stride] holds
+ * Attention of one new token per sequence, for generation. qkv [B, stride] holds
  * [heads q | groups k | groups v] of each sequence's new token, whose position is
  * lengths[b]; cache fp32[B, capacity, 2*groups*head_dim] the turned keys and the values
  * of the lengths[b] tokens before it. Turns q and k as remoe_rope does (in place), adds
@@ -474,12 +548,13 @@ REMOE_API int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_
                                          int32_t capacity, int32_t heads, int32_t groups,
                                          int32_t head_dim, int32_t stride, double base);
 
-/* y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token outside 0..V-1 is
- * REMOE_OUT_OF_RANGE and names its position. */
+/* Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token
+ * outside 0..V-1 is REMOE_OUT_OF_RANGE and names its position. */
 REMOE_API int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table,
                                           uint64_t tokens, int32_t count, int32_t hidden,
                                           int32_t vocabulary);
-/* dtable[tokens[i]] += dy[i] in the order of i; rows not named are 0 (overwriting) or kept. */
+/* Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows not named are
+ * 0 (overwriting) or kept. */
 REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy,
                                            uint64_t tokens, int32_t count, int32_t hidden,
                                            int32_t vocabulary, int32_t accumulate);
@@ -499,9 +574,9 @@ REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, u
                                               int32_t hidden, int32_t vocabulary,
                                               int32_t logit_stride);
 /*
- * dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1]. logits as the forward pass kept
- * them, and lost: their gradient takes their place; 0: they are computed again, a quarter of
- * the work of both passes.
+ * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1].
+ * logits as the forward pass kept them, and lost: their gradient takes their place; 0: they are
+ * computed again, a quarter of the work of both passes.
  */
 REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
                                                uint64_t dloss, uint64_t loss, uint64_t normalizer,
@@ -512,10 +587,11 @@ REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, ui
 
 /* ---- Optimizer ---------------------------------------------------------- */
 /*
- * `table` is a device uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every
- * parameter, written once by the host.
+ * Words of a parameter's row in the optimizer's table. `table` is a device
+ * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every parameter, written
+ * once by the host.
  */
-enum remoe_tensor {
+enum remoe_tensor_word {
   REMOE_TENSOR_MASTER = 0,   /* fp32 weights */
   REMOE_TENSOR_GRADIENT = 1, /* dtype in FLAGS bits 8..15 */
   REMOE_TENSOR_MOMENT_1 = 2,
@@ -525,21 +601,24 @@ enum remoe_tensor {
   REMOE_TENSOR_FLAGS = 6, /* bit 0: weight decay applies */
   REMOE_TENSOR_WORDS = 8
 };
-/* GRADIENT_NORM = sqrt(sum g^2) over all tensors in fp64; CLIP_SCALE =
- * min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1 where the norm is not. */
+/* Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all tensors
+ * in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1 where the
+ * norm is not. */
 REMOE_API int32_t remoe_gradient_norm(uint64_t context, uint64_t state, uint64_t table,
                                       int32_t count, double clip);
-/* Decoupled weight decay (AdamW) with LEARNING_RATE, BIAS_CORRECTION_1 and _2 and
- * CLIP_SCALE of the state. Does nothing while NOT_FINITE is set. */
+/* One step of AdamW (decoupled weight decay) over all parameters, with LEARNING_RATE,
+ * BIAS_CORRECTION_1 and _2 and CLIP_SCALE of the state. Does nothing while NOT_FINITE is set. */
 REMOE_API int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t count,
                               double beta1, double beta2, double epsilon, double weight_decay);
 
 /* ---- Probes ------------------------------------------------------------- */
 
-/* GFLOPS of a register-only FMA loop on `threads` threads, and GB/s (read + write) of a
- * copy of `bytes`, measured for about `seconds`. [waits] */
+/* Writes the GFLOPS of a register-only FMA loop on `threads` threads, measured for about
+ * `seconds`, to gflops[0]. [waits] */
 REMOE_API int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds,
                                   double* gflops);
+/* Writes the GB/s (read + write) of a copy of `bytes`, measured for about `seconds`, to
+ * gigabytes_per_second[0]. [waits] */
 REMOE_API int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
                                    double* gigabytes_per_second);
 

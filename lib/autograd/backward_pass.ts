@@ -7,6 +7,8 @@ import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
 
 /** Which tensors a gradient flows to, and where the pass puts it. */
 export interface BackwardPassOptions {
+  /** What the loss was multiplied by. */
+  readonly scale: number;
   /** Where gradients live that nobody else has a place for. */
   readonly scope: MemoryScope;
   /** Whether a gradient flows to a tensor. */
@@ -35,6 +37,10 @@ export class BackwardPass implements Gradients {
   ) {
     this.#gradients.set(root, gradient);
     this.#holders.set(gradient, 2);
+  }
+
+  get scale(): number {
+    return this.options.scale;
   }
 
   of(output: DeviceTensor): DeviceTensor<"f32"> | null {

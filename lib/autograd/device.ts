@@ -2,11 +2,13 @@
 
 import { shown } from "../arguments.ts";
 import { openContext } from "../ffi/mod.ts";
+import { showsItself } from "../tensor/display.ts";
 import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
 import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { listOf } from "../tensor/transfer.ts";
+import { describeDevice } from "./describe_device.ts";
 import {
   checkedOptions,
   type DeviceInfo,
@@ -58,6 +60,7 @@ export class Device implements Disposable {
 
   static {
     memoryOfDevice = (device) => device.#memory;
+    showsItself(Device, (device) => describeDevice(device.#memory));
   }
 
   /**

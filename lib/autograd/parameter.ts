@@ -5,6 +5,7 @@ import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { GradientTarget } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
+import type { Description } from "../tensor/display.ts";
 import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
@@ -76,6 +77,12 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
 
   zeroGradient(): void {
     this.#stale = true;
+  }
+
+  override describe(): Description {
+    const { name } = this;
+    const { label, facts, ...rest } = super.describe();
+    return { ...rest, kind: "Parameter", label: `${name} ${label}`, facts: { name, ...facts } };
   }
 
   override gradientTarget(): GradientTarget {

@@ -80,7 +80,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
             `${showShape(again.shape)}; it must give the same for the same inputs`,
         );
       }
-      inner.backwardFrom(again, dy);
+      inner.backwardFrom(again, dy, gradients.scale);
       copies.forEach((copy, i) => {
         if (isDifferentiable(copy)) gradients.add(given[i]!, inner.gradientOf(copy));
       });

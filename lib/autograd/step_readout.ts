@@ -1,6 +1,7 @@
 /** What a step leaves in its state, and where it lies there. @module */
 
 import { RecordField, StateSlot } from "../ffi/codes.ts";
+import { stateRecord } from "../ffi/layouts.ts";
 
 /** Routing of one layer over one step. */
 export interface LayerRouting {
@@ -36,11 +37,6 @@ export interface StepReadout {
   readonly layers: readonly LayerRouting[];
 }
 
-/** Doubles of a state: a header, and a record for each layer. */
-export function stateSize(layers: number, experts: number): number {
-  return StateSlot.header + layers * (RecordField.extra + experts);
-}
-
 /** Names the figures of a state. */
 export function readoutOf(all: Float64Array, layers: number, experts: number): StepReadout {
   return {
@@ -59,7 +55,7 @@ export function readoutOf(all: Float64Array, layers: number, experts: number): S
 }
 
 function routingOf(all: Float64Array, layer: number, experts: number): LayerRouting {
-  const start = StateSlot.header + layer * (RecordField.extra + experts);
+  const start = stateRecord(layer, experts);
   const counts = start + RecordField.extra;
   return {
     counts: all.slice(counts, counts + experts),

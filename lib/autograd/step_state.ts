@@ -10,14 +10,16 @@ import {
 } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { StateSlot } from "../ffi/codes.ts";
+import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself, table } from "../tensor/display.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 import { type LambdaRule, lambdaRuleOf } from "./lambda_rule.ts";
-import { readoutOf, stateSize, type StepReadout } from "./step_readout.ts";
+import { readoutOf, type StepReadout } from "./step_readout.ts";
 
 const BYTES = 8n;
 
@@ -71,6 +73,12 @@ export class StepState implements Disposable {
 
   static {
     bufferOf = (state) => state.#buffer;
+    showsItself(StepState, (state) => ({
+      kind: "StepState",
+      facts: { layers: state.layers, experts: state.experts },
+      place: state.#buffer.place,
+      content: () => table(["", ""], [["λ", String(state.lambda)]]),
+    }));
   }
 
   /**
@@ -89,7 +97,7 @@ export class StepState implements Disposable {
     this.#layers = layers;
     this.#experts = experts;
     this.#memory = memoryOf(device);
-    const size = stateSize(layers, experts);
+    const size = stateRecord(layers, experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size], "the step's state");
     fill(this.#buffer, 0);
     this.setLambda(lambda);

@@ -2,6 +2,7 @@
 
 import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself } from "../tensor/display.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { operands, requireDevice, typed } from "../tensor/operands.ts";
 import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
@@ -22,7 +23,10 @@ export function isDifferentiable({ dtype }: DeviceTensor): boolean {
 
 /** Settings of {@linkcode Recording.backward}. */
 export interface BackwardOptions {
-  /** Factor on the loss: 1 / micro-batches under gradient accumulation. Default 1. */
+  /**
+   * Factor on the loss, and on what routers add to its gradient: 1 / micro-batches under gradient
+   * accumulation. Default 1.
+   */
   scale?: number;
 }
 
@@ -81,6 +85,13 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   readonly #watched: Set<DeviceTensor> = new Set();
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
   #consumed = false;
+
+  static {
+    showsItself(Tape, (tape) => {
+      const { facts, ...description } = tape.describe("Recording");
+      return { ...description, facts: { operations: tape.#nodes.length, ...facts } };
+    });
+  }
 
   private constructor(memory: DeviceMemory, private readonly observer: OperationObserver | null) {
     super(memory, memory.innermost, "recording");
@@ -154,14 +165,15 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     }
     const seed = this.memory.allocateIn(this, "f32", root.shape);
     fill(seed, scale);
-    this.backwardFrom(root, seed);
+    this.backwardFrom(root, seed, scale);
   }
 
-  /** Runs the tape backward from a gradient that has reached `root`. */
-  backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">): void {
+  /** Runs the tape backward from the gradient of `scale` times the loss that has reached `root`. */
+  backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">, scale: number): void {
     this.#consumed = true;
     using pause = this.memory.openPause();
     const pass = new BackwardPass(root, gradient, {
+      scale,
       scope: pause,
       isTracked: (tensor) => this.#isTracked(tensor),
     });

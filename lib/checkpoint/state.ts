@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { CheckpointError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
-import type { StageState } from "../train/stage.ts";
+import { STAGES, type StageState } from "./stage.ts";
 
 /** What a run remembers besides weights and moments; plain JSON. */
 export interface CheckpointState {
@@ -48,7 +48,7 @@ const STATE = z.strictObject({
   tokens: count,
   lambda: z.number().min(0),
   stage: z.strictObject({
-    stage: z.enum(["dense", "sparsifying", "sparse"]),
+    stage: z.enum(STAGES),
     sparsifying_from: count.nullable(),
     sparse_from: count.nullable(),
   }),

@@ -243,26 +243,26 @@ function expertName(
   return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;
 }
 
-/** Moments are this project's own affair: they keep the layout of the device. */
-export function* momentEntries(
-  moments: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
+/** Tensors as they lie on the device: moments, which are this project's own affair, and a user's weights. */
+export function* tensorEntries(
+  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
 ): Generator<TensorEntry> {
   const buffer = new Uint8Array(PIECE);
-  for (const { name, tensor } of moments) {
+  for (const { name, tensor } of tensors) {
     const { shape } = tensor;
     const read = () => pieces(tensor, 0, tensor.size * BYTES, buffer);
     yield { name, dtype: "F32", shape, read };
   }
 }
 
-/** Fills moments from a file. */
-export function loadMoments(
-  moments: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
+/** Fills them from a file. */
+export function loadTensors(
+  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
   file: SafetensorsFile,
 ): void {
   const buffer = new Uint8Array(PIECE);
   const loaded = new Map<string, DeviceTensor<"f32">>();
-  for (const { name, tensor } of moments) {
+  for (const { name, tensor } of tensors) {
     fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
     loaded.set(name, tensor);
   }

@@ -13,7 +13,7 @@ import {
 } from "./folders.ts";
 import { checkCheckpointState, type CheckpointState } from "./state.ts";
 import { requireObject, requirePath, requireWhole } from "../arguments.ts";
-import { exists, onPath, removeIfThere, syncDirectory, writeTextAtomically } from "../files.ts";
+import { exists, onPath, removeIfThere, syncDirectory, writeAtomically } from "../files.ts";
 import { digestFile, type FileDigest } from "./safetensors.ts";
 import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 
@@ -109,10 +109,10 @@ function writeFiles(folder: string, contents: CheckpointContents): void {
     [MODEL]: writeSafetensors(`${folder}/${MODEL}`, model, { format: "pt", ...metadata }),
     [OPTIMIZER]: writeSafetensors(`${folder}/${OPTIMIZER}`, optimizer),
   };
-  writeTextAtomically(`${folder}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
+  writeAtomically(`${folder}/${STATE}`, `${JSON.stringify(state, null, 2)}\n`);
   digests[STATE] = digestFile(`${folder}/${STATE}`);
   syncDirectory(folder);
-  writeTextAtomically(`${folder}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
+  writeAtomically(`${folder}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
 }
 
 /** Puts the new folder in place; an older one of the same step goes only once the new is there. */

@@ -60,6 +60,7 @@ export {
   type TokenStream,
 } from "./corpus/token_stream.ts";
 export { TextStream } from "./tokenizer/text_stream.ts";
-export type { Corpus, CorpusSide, TokenArray, TokenizedText } from "./corpus/tokenized_text.ts";
+export type { TokenArray } from "./corpus/token_array.ts";
+export type { Corpus, CorpusSide, TokenizedText } from "./corpus/tokenized_text.ts";
 export type { DecodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
 export { ValidationSet, type ValidationSetOptions } from "./batches/validation_set.ts";

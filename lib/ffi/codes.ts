@@ -1,72 +1,103 @@
-/**
- * The codes of `kernels/include/remoe.h`, enum by enum; a test holds both together.
- *
- * @module
- */
+// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
-/** What a call returns: `remoe_status`. */
+/** The version of the contract that this package calls. */
+export const ABI_VERSION = 3;
+
+/** What a call returns. */
 export const Status = {
   ok: 0,
+  /** a null address, a size below 1, an unknown code */
   invalidArgument: 1,
+  /** the context is null, closed or not a context */
   invalidContext: 2,
   outOfMemory: 3,
+  /** known to the contract, not to this build or dtype */
   unsupported: 4,
+  /** no such device, or no driver */
   noDevice: 5,
+  /** an earlier operation failed asynchronously */
   deviceFault: 6,
+  /** an index in the data (token, target) is outside */
   outOfRange: 7,
   internal: 8,
 } as const;
 
-/** Element types: `remoe_dtype`. `f64` serves the step state alone. */
+/** Element types. */
 export const DTypeCode = {
   f32: 0,
   bf16: 1,
   i32: 2,
+  /** step state only: storage, fill, copies and casts */
   f64: 3,
 } as const;
 
-/** Kinds of kernel library: `remoe_backend`. */
+/** Kinds of kernel library. */
 export const BackendCode = {
   cpu: 0,
   cuda: 1,
   emulated: 2,
 } as const;
 
-/** Slots of the step state, in doubles: `remoe_state`. The records of the layers follow `header`. */
+/**
+ * Slots of the step state: values that change from step to step live in one device buffer of
+ * doubles, so that a captured graph never freezes them and a step reads back once:
+ *
+ *   [REMOE_STATE_HEADER doubles][one record of REMOE_RECORD_EXTRA + E doubles per layer]
+ *
+ * The host writes slots 0..7 before a step; the device writes the rest.
+ */
 export const StateSlot = {
   learningRate: 0,
+  /** 1 - beta1^step */
   biasCorrection1: 1,
+  /** 1 - beta2^step */
   biasCorrection2: 2,
+  /** counter of Philox draws */
   step: 3,
+  /** coefficient of the L1 regularisation */
   lambda: 8,
+  /** S, equation 8 */
   sparsity: 9,
+  /** pairs of token and active expert, all layers */
   activePairs: 10,
   gradientNorm: 11,
   clipScale: 12,
+  /** 1 once a gradient norm was not finite */
   notFinite: 13,
+  /** sum of what remoe_state_add put there */
   loss: 14,
+  /** L_reg of equation 9 or 10 */
   l1: 15,
+  /** TopK's balance loss */
   balance: 16,
+  /** 1 once a dispatch plan overflowed its capacity */
   overflow: 17,
   header: 32,
 } as const;
 
-/** Fields of a layer's record in the step state: `remoe_record`. The counts of its experts follow `extra`. */
+/**
+ * A layer's record in the step state: REMOE_RECORD_EXTRA totals, then the counts of its E
+ * experts.
+ */
 export const RecordField = {
+  /** tokens seen */
   tokens: 0,
+  /** tokens with no active expert */
   withoutExpert: 1,
+  /** sum of f_e * sum_t gate_te, not yet over L*T */
   regularization: 2,
+  /** sum of balance losses weighted by tokens */
   balance: 3,
   extra: 4,
 } as const;
 
-/** Distributions of random numbers: `remoe_distribution`. */
+/** Distributions of random numbers. */
 export const DistributionCode = {
   uniform: 0,
   normal: 1,
 } as const;
 
-/** Elementwise operations of two tensors: `remoe_binary`. */
+/** Elementwise operations of two tensors. */
 export const BinaryCode = {
   add: 0,
   subtract: 1,
@@ -74,7 +105,7 @@ export const BinaryCode = {
   divide: 3,
 } as const;
 
-/** Elementwise functions: `remoe_unary`. */
+/** Elementwise functions. */
 export const UnaryCode = {
   negate: 0,
   exp: 1,
@@ -85,48 +116,64 @@ export const UnaryCode = {
   sigmoid: 6,
   silu: 7,
   tanh: 8,
+  /** parameter * x */
   scale: 9,
+  /** parameter + x */
   shift: 10,
 } as const;
 
-/** Reductions: `remoe_reduction`. */
+/** Reductions. */
 export const ReductionCode = {
   sum: 0,
   mean: 1,
   maximum: 2,
 } as const;
 
-/** Regularisations of the router: `remoe_balance`. */
+/** Regularisations of the router. */
 export const BalanceCode = {
   none: 0,
+  /** equation 9: f = 1 */
   plain: 1,
+  /** equation 10: f_e = E * n_e / (k * T) */
   load: 2,
+  /** E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
   switch: 3,
 } as const;
 
-/** Words of a parameter's row in the optimizer's table: `remoe_tensor`. */
+/**
+ * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays, whose
+ * first words the layout functions give; C is its capacity in rows. Rows are expert-major,
+ * tokens ascending within an expert: no sort is needed and the order does not depend on
+ * threads. On overflow only the header is valid.
+ */
+export const PlanWord = {
+  /** N */
+  rows: 0,
+  /** 1 where N > C, else 0 */
+  overflow: 1,
+  /** tokens without expert */
+  withoutExpert: 2,
+  /** C */
+  capacity: 3,
+  header: 4,
+} as const;
+
+/**
+ * Words of a parameter's row in the optimizer's table. `table` is a device
+ * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every parameter, written once by
+ * the host.
+ */
 export const TensorWord = {
+  /** fp32 weights */
   master: 0,
+  /** dtype in FLAGS bits 8..15 */
   gradient: 1,
   moment1: 2,
   moment2: 3,
+  /** bf16 copy of the weights, 0: none */
   copy: 4,
   elements: 5,
+  /** bit 0: weight decay applies */
   flags: 6,
   words: 8,
 } as const;
-
-/** The version of the contract that this package calls: `REMOE_ABI_VERSION`. */
-export const ABI_VERSION = 3;
-
-/**
- * Names a status for an error message.
- *
- * @param status A value of {@linkcode Status}, or what a newer library returned instead.
- * @returns The name in words, such as `out of memory`.
- */
-export function statusName(status: number): string {
-  const name = Object.entries(Status).find(([, code]) => code === status)?.[0];
-  if (name === undefined) return `unknown status ${status}`;
-  return name.replace(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`);
-}

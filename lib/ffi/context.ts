@@ -1,5 +1,6 @@
 import { DeviceError } from "../errors.ts";
-import { Status, statusName } from "./codes.ts";
+import { Status } from "./codes.ts";
+import { statusName } from "./status.ts";
 import { type KernelLibrary, readText } from "./library.ts";
 import type { KernelSymbols } from "./symbols.ts";
 

@@ -1,54 +1,1065 @@
-import { LIBRARY_SYMBOLS, type LibrarySymbols } from "./symbols/library.ts";
-import { MOE_SYMBOLS, type MoeSymbols } from "./symbols/moe.ts";
-import { OPTIMIZER_SYMBOLS, type OptimizerSymbols } from "./symbols/optimizer.ts";
-import { PROBE_SYMBOLS, type ProbeSymbols } from "./symbols/probe.ts";
-import { STREAM_SYMBOLS, type StreamSymbols } from "./symbols/stream.ts";
-import { TENSOR_SYMBOLS, type TensorSymbols } from "./symbols/tensor.ts";
-import { TRANSFORMER_SYMBOLS, type TransformerSymbols } from "./symbols/transformer.ts";
+// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
-export type { HostBuffer } from "./symbols/host_buffer.ts";
-export type {
-  LibrarySymbols,
-  MoeSymbols,
-  OptimizerSymbols,
-  ProbeSymbols,
-  StreamSymbols,
-  TensorSymbols,
-  TransformerSymbols,
-};
+/** Host memory that a call reads or writes before it returns; `null` is a null pointer. */
+export type HostBuffer = ArrayBufferView<ArrayBuffer> | ArrayBuffer | null;
 
 /**
  * The functions of an open library, called through this object: that keeps them on Deno's fast
  * path. All are callable; one that a build lacks returns `Status.unsupported`.
- *
- * The compiler holds these signatures and the table of C types together.
  */
-export interface KernelSymbols
-  extends
-    LibrarySymbols,
-    StreamSymbols,
-    OptimizerSymbols,
-    TensorSymbols,
-    MoeSymbols,
-    TransformerSymbols,
-    ProbeSymbols {}
+export interface KernelSymbols {
+  /** REMOE_ABI_VERSION of the build: compared before anything else is called. [required] */
+  remoe_abi_version(): number;
+  /**
+   * Writes JSON, at most `length` bytes and no terminating zero, and returns the bytes it would
+   * need: {"backend","version","compiler","gemm","isa":[...]}. [required]
+   */
+  remoe_build_info(buffer: HostBuffer, length: bigint): number;
+  /**
+   * Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads (0: one per
+   * available core). Writes the context to `context[0]`. On failure writes the reason to
+   * `message` (at most `length` bytes, zero-terminated).
+   */
+  remoe_context_create(
+    ordinal: number,
+    threads: number,
+    context: HostBuffer,
+    message: HostBuffer,
+    length: bigint,
+  ): number;
+  /** Waits, frees all memory of the context, closes it. [waits] */
+  remoe_context_destroy(context: bigint): number;
+  /**
+   * Writes the message of the last failed call, "<operation>: <what and why>", and returns the
+   * bytes it would need (0: no failure since the last read).
+   */
+  remoe_context_message(context: bigint, buffer: HostBuffer, length: bigint): number;
+  /**
+   * Writes JSON on the open device: {"backend","name","isa","threads","gemm", "memory_bytes"};
+   * returns the bytes it would need. Where OpenMP grants fewer threads than wanted, also
+   * "threads_wanted" and, in words, "threads_limit".
+   */
+  remoe_context_info(context: bigint, buffer: HostBuffer, length: bigint): number;
+  /**
+   * Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of 2 MiB and
+   * more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for reuse and not returned to
+   * the system while the context is open.
+   */
+  remoe_memory_allocate(context: bigint, bytes: bigint, address: HostBuffer): number;
+  /**
+   * Frees `count` blocks. An address that is not a live block fails the call
+   * (REMOE_INVALID_ARGUMENT) and frees nothing.
+   */
+  remoe_memory_free(context: bigint, addresses: HostBuffer, count: number): number;
+  /**
+   * Writes {bytes in use, peak bytes in use, bytes held from the system, live blocks} to
+   * statistics[0..3]. Bytes in use count the sizes asked for.
+   */
+  remoe_memory_statistics(context: bigint, statistics: HostBuffer): number;
+  /** Sets the peak to the bytes in use now. */
+  remoe_memory_reset_peak(context: bigint): number;
+  /** Returns all cached, unused blocks to the system. [waits] */
+  remoe_memory_trim(context: bigint): number;
+  /** Host to device; the host buffer may be reused on return. */
+  remoe_copy_from_host(context: bigint, target: bigint, source: HostBuffer, bytes: bigint): number;
+  /** Device to host. [waits] */
+  remoe_copy_to_host(context: bigint, target: HostBuffer, source: bigint, bytes: bigint): number;
+  /** Device to device; the ranges do not overlap. */
+  remoe_copy(context: bigint, target: bigint, source: bigint, bytes: bigint): number;
+  /** Sets `count` elements to `value`, rounded to `dtype`. */
+  remoe_fill(context: bigint, dtype: number, target: bigint, value: number, count: bigint): number;
+  /**
+   * Writes the address of page-locked host memory, for asynchronous copies, to `address[0]`
+   * (plain memory on the CPU).
+   */
+  remoe_pinned_allocate(context: bigint, bytes: bigint, address: HostBuffer): number;
+  /** Frees page-locked memory. */
+  remoe_pinned_free(context: bigint, address: bigint): number;
+  /** Copies host memory to page-locked memory. */
+  remoe_pinned_write(context: bigint, pinned: bigint, source: HostBuffer, bytes: bigint): number;
+  /** Copies page-locked memory to host memory. */
+  remoe_pinned_read(context: bigint, target: HostBuffer, pinned: bigint, bytes: bigint): number;
+  /** Enqueues a copy from page-locked memory to the device. */
+  remoe_copy_from_pinned(context: bigint, target: bigint, pinned: bigint, bytes: bigint): number;
+  /** Enqueues a copy from the device to page-locked memory. */
+  remoe_copy_to_pinned(context: bigint, pinned: bigint, source: bigint, bytes: bigint): number;
+  /** Creates a stream and writes it to stream[0]. */
+  remoe_stream_create(context: bigint, stream: HostBuffer): number;
+  /** Destroys a stream. */
+  remoe_stream_destroy(context: bigint, stream: bigint): number;
+  /** Enqueues later calls on `stream`; 0 is the context's own first stream. */
+  remoe_stream_use(context: bigint, stream: bigint): number;
+  /** Waits for the work of a stream. [waits] */
+  remoe_stream_synchronize(context: bigint, stream: bigint): number;
+  /** Waits for the device. [waits] */
+  remoe_synchronize(context: bigint): number;
+  /** Creates an event and writes it to event[0]. */
+  remoe_event_create(context: bigint, event: HostBuffer): number;
+  /** Destroys an event. */
+  remoe_event_destroy(context: bigint, event: bigint): number;
+  /** Records an event on the current stream. */
+  remoe_event_record(context: bigint, event: bigint): number;
+  /** Makes the current stream wait for an event. */
+  remoe_event_wait(context: bigint, event: bigint): number;
+  /** Waits for an event. [waits] */
+  remoe_event_synchronize(context: bigint, event: bigint): number;
+  /** Writes the seconds between two recorded events to seconds[0]. [waits] */
+  remoe_event_elapsed(context: bigint, start: bigint, end: bigint, seconds: HostBuffer): number;
+  /** Captures the calls from here to remoe_capture_end as a graph. */
+  remoe_capture_begin(context: bigint): number;
+  /**
+   * Ends the capture and writes the graph to graph[0]. A build that runs work at once gives
+   * graph 0: nothing was captured, make the calls again.
+   */
+  remoe_capture_end(context: bigint, graph: HostBuffer): number;
+  /** Enqueues a captured graph; REMOE_INVALID_ARGUMENT for graph 0. */
+  remoe_graph_launch(context: bigint, graph: bigint): number;
+  /** Destroys a captured graph. */
+  remoe_graph_destroy(context: bigint, graph: bigint): number;
+  /**
+   * Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
+   * NOT_FINITE, OVERFLOW, GRADIENT_NORM; sets CLIP_SCALE to 1. LAMBDA stays.
+   */
+  remoe_state_begin(context: bigint, state: bigint, layers: number, experts: number): number;
+  /** Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
+  remoe_state_add(
+    context: bigint,
+    state: bigint,
+    slot: number,
+    value: bigint,
+    scale: number,
+  ): number;
+  /**
+   * Adds one micro-batch's routing to the record of a layer: tokens, empty tokens and overflow
+   * from the plan, counts i32[E], and what `balance` says:
+   *   REMOE_BALANCE_SWITCH: record[BALANCE] += T * balance_loss(counts, sums) with
+   *     balance_loss = E/(k*T^2) * sum_e n_e * P_e, P_e the softmax sums (no coefficient);
+   *   else record[REGULARIZATION] += sum_e f_e * P_e with P_e the gate sums and f_e as
+   *     in remoe_relu_router_gradient.
+   * `sums` is fp32[E] (0: leave both). `layer` selects the record.
+   */
+  remoe_state_record_routing(
+    context: bigint,
+    state: bigint,
+    layer: number,
+    plan: bigint,
+    counts: bigint,
+    sums: bigint,
+    balance: number,
+    active: number,
+    tokens: number,
+    experts: number,
+  ): number;
+  /**
+   * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts, tokens
+   * the step's tokens and target = active * layers * tokens:
+   *   SPARSITY = 1 - A/(E*layers*tokens);
+   *   L1 = sum of REGULARIZATION records / (layers*tokens);
+   *   BALANCE = sum over layers of record[BALANCE]/tokens;
+   * and where adapt != 0,
+   *   lambda <- clamp(A > target ? lambda*alpha : lambda/alpha, floor, ceiling).
+   */
+  remoe_state_update_lambda(
+    context: bigint,
+    state: bigint,
+    layers: number,
+    experts: number,
+    active: number,
+    tokens: number,
+    alpha: number,
+    floor: number,
+    ceiling: number,
+    adapt: number,
+  ): number;
+  /**
+   * Fills `target` with draws, a function of the seed, the operation, the step and the index
+   * alone: the same numbers come out whatever the threads, the device or the tiling. key = seed
+   * (low word, high word), counter = (index/4 low, index/4 high, operation, step): element i
+   * takes word i%4 of the block of counter i/4. REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) *
+   * 2^-24 in [0, 1). REMOE_NORMAL: a + b * z; words (0,1) and (2,3) of a block give two pairs by
+   * Box-Muller, z0 = sqrt(-2 ln u1) cos(2 pi u2), z1 = ... sin(...), with u1 = (word_even + 1) *
+   * 2^-32 in (0, 1] and u2 = word_odd * 2^-32.
+   */
+  remoe_random(
+    context: bigint,
+    distribution: number,
+    target: bigint,
+    count: bigint,
+    a: number,
+    b: number,
+    seed: bigint,
+    operation: number,
+    step: number,
+  ): number;
+  /**
+   * target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then shape[rank],
+   * strides of a [rank], strides of b [rank], in elements; a stride of 0 repeats. The target is
+   * dense.
+   */
+  remoe_binary(
+    context: bigint,
+    operation: number,
+    dtype: number,
+    target: bigint,
+    a: bigint,
+    b: bigint,
+    layout: HostBuffer,
+  ): number;
+  /** target[i] = op(x[i]), element by element. */
+  remoe_unary(
+    context: bigint,
+    operation: number,
+    dtype: number,
+    target: bigint,
+    x: bigint,
+    parameter: number,
+    count: bigint,
+  ): number;
+  /** Gradient of remoe_unary: dx[i] (+)= op'(x[i]) * dy[i]. */
+  remoe_unary_gradient(
+    context: bigint,
+    operation: number,
+    dtype: number,
+    dx: bigint,
+    dy: bigint,
+    x: bigint,
+    parameter: number,
+    count: bigint,
+    accumulate: number,
+  ): number;
+  /** target[i] += scale * x[i]. */
+  remoe_accumulate(
+    context: bigint,
+    dtype: number,
+    target: bigint,
+    x: bigint,
+    scale: number,
+    count: bigint,
+  ): number;
+  /**
+   * Reduces the flagged axes of x. `layout` is host int32: rank (0..8), shape[rank], flags[rank]
+   * (1: reduce this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed
+   * pairwise or blocked order.
+   */
+  remoe_reduce(
+    context: bigint,
+    operation: number,
+    dtype: number,
+    target: bigint,
+    x: bigint,
+    layout: HostBuffer,
+    accumulate: number,
+  ): number;
+  /** Softmax over the last axis of [rows, columns]. */
+  remoe_softmax(context: bigint, target: bigint, x: bigint, rows: number, columns: number): number;
+  /** Gradient of softmax: dx (+)= y * (dy - <dy, y>), row by row. */
+  remoe_softmax_gradient(
+    context: bigint,
+    dx: bigint,
+    dy: bigint,
+    y: bigint,
+    rows: number,
+    columns: number,
+    accumulate: number,
+  ): number;
+  /** Converts between dtypes. Rounds to nearest even; fp to i32 truncates. */
+  remoe_cast(
+    context: bigint,
+    targetDtype: number,
+    target: bigint,
+    sourceDtype: number,
+    source: bigint,
+    count: bigint,
+  ): number;
+  /**
+   * Gathers a strided source: transposes, slices, broadcasts. target[dense over shape] =
+   * source[strides]; `layout`: rank (0..8), shape[rank], strides of the source [rank], in
+   * elements.
+   */
+  remoe_copy_strided(
+    context: bigint,
+    dtype: number,
+    target: bigint,
+    source: bigint,
+    layout: HostBuffer,
+  ): number;
+  /**
+   * C[m,n] = alpha * op(A) * op(B) + beta * C, op transposes where the flag is 1. lda, ldb, ldc:
+   * elements between rows as stored. beta == 0 does not read C. `dtype` is that of A and B,
+   * `dtype_c` that of C.
+   */
+  remoe_gemm(
+    context: bigint,
+    dtype: number,
+    dtypeC: number,
+    transposeA: number,
+    transposeB: number,
+    m: number,
+    n: number,
+    k: number,
+    alpha: number,
+    a: bigint,
+    lda: number,
+    b: bigint,
+    ldb: number,
+    beta: number,
+    c: bigint,
+    ldc: number,
+  ): number;
+  /**
+   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask,
+   * one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E];
+   * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the
+   * gate +0; NaN and +Inf stay, so that a diverged run shows. Active is every gate other than 0,
+   * NaN included, here and in remoe_dispatch_plan.
+   */
+  remoe_relu_router_forward(
+    context: bigint,
+    gates: bigint,
+    mask: bigint,
+    counts: bigint,
+    gateSums: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+  ): number;
+  /**
+   * Gradient of the ReLU router's logits. The regularisation enters here, not through an extra
+   * graph:
+   *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
+   * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a device
+   * double[1]; scale = 1/(L*T_step), T_step the tokens of the whole optimizer step (equations 9
+   * to 11). `lambda` may be 0 with NONE. dlogits may be dgates.
+   */
+  remoe_relu_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    gates: bigint,
+    counts: bigint,
+    lambda: bigint,
+    balance: number,
+    active: number,
+    scale: number,
+    tokens: number,
+    experts: number,
+  ): number;
+  /**
+   * The TopK router: p = softmax(x W) over all experts, gates = p for the k largest (ties: the
+   * lower expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum).
+   * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
+   */
+  remoe_topk_router_forward(
+    context: bigint,
+    gates: bigint,
+    probabilities: bigint,
+    mask: bigint,
+    counts: bigint,
+    probabilitySums: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    active: number,
+    renormalize: number,
+  ): number;
+  /**
+   * Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the
+   * renormalisation where it is on), plus scale * E * counts[e] / (active * T) on every expert
+   * (scale: the Switch coefficient over the step's micro-batches' share, i.e. coefficient /
+   * T_step), then softmax's gradient.
+   */
+  remoe_topk_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    gates: bigint,
+    probabilities: bigint,
+    counts: bigint,
+    scale: number,
+    tokens: number,
+    experts: number,
+    active: number,
+    renormalize: number,
+  ): number;
+  /**
+   * Lists the rows of each expert and of each token. A pair has a row where its gate is not 0: a
+   * NaN is dispatched, and reaches the loss.
+   */
+  remoe_dispatch_plan(
+    context: bigint,
+    plan: bigint,
+    gates: bigint,
+    tokens: number,
+    experts: number,
+    capacity: number,
+  ): number;
+  /**
+   * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up))
+   * W_down. x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
+   * the pre-activations of the first kept_rows rows of the plan, the one tensor kept for the
+   * gradient (kept_rows 0: none, and h may be 0). Tokens without expert get exactly 0. A plan
+   * that overflowed leaves y at 0 and touches nothing else.
+   */
+  remoe_experts_forward(
+    context: bigint,
+    y: bigint,
+    h: bigint,
+    x: bigint,
+    w1: bigint,
+    w2: bigint,
+    gates: bigint,
+    plan: bigint,
+    keptRows: number,
+    tokens: number,
+    hidden: number,
+    width: number,
+    experts: number,
+  ): number;
+  /**
+   * Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
+   * dgates [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so
+   * that expert outputs are neither kept nor recomputed. Rows from kept_rows on have their
+   * pre-activations computed again, a tile at a time, to the same bits: memory is traded for
+   * time row by row, and the result does not depend on kept_rows. Experts without rows get zero
+   * weight gradients. Any of the four may be 0.
+   */
+  remoe_experts_gradient(
+    context: bigint,
+    dx: bigint,
+    dw1: bigint,
+    dw2: bigint,
+    dgates: bigint,
+    dy: bigint,
+    h: bigint,
+    x: bigint,
+    w1: bigint,
+    w2: bigint,
+    gates: bigint,
+    plan: bigint,
+    keptRows: number,
+    tokens: number,
+    hidden: number,
+    width: number,
+    experts: number,
+    accumulate: number,
+  ): number;
+  /** SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W]. */
+  remoe_swiglu_forward(context: bigint, a: bigint, h: bigint, rows: number, width: number): number;
+  /** Gradient of SwiGLU: dh [rows, 2W] from da [rows, W]. */
+  remoe_swiglu_gradient(
+    context: bigint,
+    dh: bigint,
+    da: bigint,
+    h: bigint,
+    rows: number,
+    width: number,
+    accumulate: number,
+  ): number;
+  /**
+   * RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
+   * 1/sqrt(...) for the gradient (0: not kept).
+   */
+  remoe_rms_norm_forward(
+    context: bigint,
+    y: bigint,
+    inverse: bigint,
+    x: bigint,
+    weight: bigint,
+    rows: number,
+    columns: number,
+    epsilon: number,
+  ): number;
+  /** Gradients of RMSNorm: dx (bit 0 of accumulate), dweight (bit 1). */
+  remoe_rms_norm_gradient(
+    context: bigint,
+    dx: bigint,
+    dweight: bigint,
+    dy: bigint,
+    inverse: bigint,
+    x: bigint,
+    weight: bigint,
+    rows: number,
+    columns: number,
+    accumulate: number,
+  ): number;
+  /**
+   * Rotary embedding, in place, on the first `heads` heads of each row: row r has position
+   * offset + r % sequence; with half = head_dim/2 and angle = position * base^(-i/half), (x_i,
+   * x_{i+half}) turns by angle (inverse != 0: by -angle, the gradient). `stride`: elements
+   * between rows of x. head_dim is even.
+   */
+  remoe_rope(
+    context: bigint,
+    x: bigint,
+    rows: number,
+    stride: number,
+    sequence: number,
+    heads: number,
+    headDim: number,
+    base: number,
+    offset: number,
+    inverse: number,
+  ): number;
+  /**
+   * Causal grouped-query attention, scores never stored whole. q, k, v are column ranges of rows
+   * [B*S, stride]: q has `heads` heads, k and v `groups` heads of head_dim each; heads divides
+   * by groups, query head i reads group i / (heads/groups). Scale 1/sqrt(head_dim). out [B*S,
+   * heads*head_dim] dense; normalizer fp32[B*S, heads, 2] keeps {m, sum_j exp(s_j - m)} for the
+   * gradient (0: not kept), m the largest scaled score s_j.
+   */
+  remoe_attention_forward(
+    context: bigint,
+    out: bigint,
+    normalizer: bigint,
+    q: bigint,
+    k: bigint,
+    v: bigint,
+    batch: number,
+    sequence: number,
+    heads: number,
+    groups: number,
+    headDim: number,
+    stride: number,
+  ): number;
+  /** Gradients of attention: dq, dk, dv have the stride of q, k, v and are overwritten. */
+  remoe_attention_gradient(
+    context: bigint,
+    dq: bigint,
+    dk: bigint,
+    dv: bigint,
+    dout: bigint,
+    out: bigint,
+    normalizer: bigint,
+    q: bigint,
+    k: bigint,
+    v: bigint,
+    batch: number,
+    sequence: number,
+    heads: number,
+    groups: number,
+    headDim: number,
+    stride: number,
+  ): number;
+  /**
+   * Attention of one new token per sequence, for generation. qkv [B, stride] holds [heads q |
+   * groups k | groups v] of each sequence's new token, whose position is lengths[b]; cache
+   * fp32[B, capacity, 2*groups*head_dim] the turned keys and the values of the lengths[b] tokens
+   * before it. Turns q and k as remoe_rope does (in place), adds k and v to the cache, and
+   * writes out [B, heads*head_dim]. lengths i32[B] are in [0, capacity), else
+   * REMOE_OUT_OF_RANGE.
+   */
+  remoe_attention_decode(
+    context: bigint,
+    out: bigint,
+    qkv: bigint,
+    cache: bigint,
+    lengths: bigint,
+    batch: number,
+    capacity: number,
+    heads: number,
+    groups: number,
+    headDim: number,
+    stride: number,
+    base: number,
+  ): number;
+  /**
+   * Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A
+   * token outside 0..V-1 is REMOE_OUT_OF_RANGE and names its position.
+   */
+  remoe_embedding_forward(
+    context: bigint,
+    y: bigint,
+    table: bigint,
+    tokens: bigint,
+    count: number,
+    hidden: number,
+    vocabulary: number,
+  ): number;
+  /**
+   * Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows not
+   * named are 0 (overwriting) or kept.
+   */
+  remoe_embedding_gradient(
+    context: bigint,
+    dtable: bigint,
+    dy: bigint,
+    tokens: bigint,
+    count: number,
+    hidden: number,
+    vocabulary: number,
+    accumulate: number,
+  ): number;
+  /**
+   * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
+   * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
+   * that count, how many count}; token_loss fp32[T] (0 where ignored; may be 0: not wanted);
+   * normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept for the
+   * gradient: their log-sum-exp in one fp32 would lose digits where m is large. logits
+   * fp32[T,logit_stride], logit_stride >= V: where the logits are kept for the gradient (may be
+   * 0: [T,V] is then never held).
+   */
+  remoe_cross_entropy_forward(
+    context: bigint,
+    loss: bigint,
+    tokenLoss: bigint,
+    normalizer: bigint,
+    logits: bigint,
+    x: bigint,
+    w: bigint,
+    targets: bigint,
+    tokens: number,
+    hidden: number,
+    vocabulary: number,
+    logitStride: number,
+  ): number;
+  /**
+   * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss
+   * fp32[1]. logits as the forward pass kept them, and lost: their gradient takes their place;
+   * 0: they are computed again, a quarter of the work of both passes.
+   */
+  remoe_cross_entropy_gradient(
+    context: bigint,
+    dx: bigint,
+    dw: bigint,
+    dloss: bigint,
+    loss: bigint,
+    normalizer: bigint,
+    logits: bigint,
+    x: bigint,
+    w: bigint,
+    targets: bigint,
+    tokens: number,
+    hidden: number,
+    vocabulary: number,
+    logitStride: number,
+    accumulate: number,
+  ): number;
+  /**
+   * Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all
+   * tensors in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1
+   * where the norm is not.
+   */
+  remoe_gradient_norm(
+    context: bigint,
+    state: bigint,
+    table: bigint,
+    count: number,
+    clip: number,
+  ): number;
+  /**
+   * One step of AdamW (decoupled weight decay) over all parameters, with LEARNING_RATE,
+   * BIAS_CORRECTION_1 and _2 and CLIP_SCALE of the state. Does nothing while NOT_FINITE is set.
+   */
+  remoe_adamw(
+    context: bigint,
+    state: bigint,
+    table: bigint,
+    count: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    weightDecay: number,
+  ): number;
+  /**
+   * Writes the GFLOPS of a register-only FMA loop on `threads` threads, measured for about
+   * `seconds`, to gflops[0]. [waits]
+   */
+  remoe_probe_fma(context: bigint, threads: number, seconds: number, gflops: HostBuffer): number;
+  /**
+   * Writes the GB/s (read + write) of a copy of `bytes`, measured for about `seconds`, to
+   * gigabytes_per_second[0]. [waits]
+   */
+  remoe_probe_copy(
+    context: bigint,
+    bytes: bigint,
+    seconds: number,
+    gigabytesPerSecond: HostBuffer,
+  ): number;
+}
 
 /** The name of a function of the contract. */
 export type SymbolName = keyof KernelSymbols;
 
 /**
- * The C types of every function of `kernels/include/remoe.h`. A wrong one corrupts memory rather
- * than failing, so `tests/ffi/symbols_test.ts` compares the table with the header.
+ * The C types of every function. A wrong one corrupts memory rather than failing, so none is
+ * written by hand.
  *
  * Addresses are `u64`: as fast as a pointer, packable into a `BigUint64Array`, and usable with
  * `--allow-ffi=<library>` alone, while `Deno.UnsafePointer` asks for unscoped `--allow-ffi`.
  */
 export const SYMBOLS = {
-  ...LIBRARY_SYMBOLS,
-  ...STREAM_SYMBOLS,
-  ...OPTIMIZER_SYMBOLS,
-  ...TENSOR_SYMBOLS,
-  ...MOE_SYMBOLS,
-  ...TRANSFORMER_SYMBOLS,
-  ...PROBE_SYMBOLS,
+  remoe_abi_version: { parameters: [], result: "i32" },
+  remoe_build_info: { parameters: ["buffer", "u64"], result: "i32" },
+  remoe_context_create: {
+    parameters: ["i32", "i32", "buffer", "buffer", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_context_destroy: { parameters: ["u64"], result: "i32", optional: true },
+  remoe_context_message: { parameters: ["u64", "buffer", "u64"], result: "i32", optional: true },
+  remoe_context_info: { parameters: ["u64", "buffer", "u64"], result: "i32", optional: true },
+  remoe_memory_allocate: { parameters: ["u64", "u64", "buffer"], result: "i32", optional: true },
+  remoe_memory_free: { parameters: ["u64", "buffer", "i32"], result: "i32", optional: true },
+  remoe_memory_statistics: { parameters: ["u64", "buffer"], result: "i32", optional: true },
+  remoe_memory_reset_peak: { parameters: ["u64"], result: "i32", optional: true },
+  remoe_memory_trim: { parameters: ["u64"], result: "i32", optional: true },
+  remoe_copy_from_host: {
+    parameters: ["u64", "u64", "buffer", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_copy_to_host: {
+    parameters: ["u64", "buffer", "u64", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_copy: { parameters: ["u64", "u64", "u64", "u64"], result: "i32", optional: true },
+  remoe_fill: { parameters: ["u64", "i32", "u64", "f64", "u64"], result: "i32", optional: true },
+  remoe_pinned_allocate: { parameters: ["u64", "u64", "buffer"], result: "i32", optional: true },
+  remoe_pinned_free: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_pinned_write: {
+    parameters: ["u64", "u64", "buffer", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_pinned_read: { parameters: ["u64", "buffer", "u64", "u64"], result: "i32", optional: true },
+  remoe_copy_from_pinned: {
+    parameters: ["u64", "u64", "u64", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_copy_to_pinned: { parameters: ["u64", "u64", "u64", "u64"], result: "i32", optional: true },
+  remoe_stream_create: { parameters: ["u64", "buffer"], result: "i32", optional: true },
+  remoe_stream_destroy: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_stream_use: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_stream_synchronize: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_synchronize: { parameters: ["u64"], result: "i32", optional: true },
+  remoe_event_create: { parameters: ["u64", "buffer"], result: "i32", optional: true },
+  remoe_event_destroy: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_event_record: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_event_wait: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_event_synchronize: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_event_elapsed: {
+    parameters: ["u64", "u64", "u64", "buffer"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_capture_begin: { parameters: ["u64"], result: "i32", optional: true },
+  remoe_capture_end: { parameters: ["u64", "buffer"], result: "i32", optional: true },
+  remoe_graph_launch: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_graph_destroy: { parameters: ["u64", "u64"], result: "i32", optional: true },
+  remoe_state_begin: { parameters: ["u64", "u64", "i32", "i32"], result: "i32", optional: true },
+  remoe_state_add: {
+    parameters: ["u64", "u64", "i32", "u64", "f64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_state_record_routing: {
+    parameters: ["u64", "u64", "i32", "u64", "u64", "u64", "i32", "f64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_state_update_lambda: {
+    parameters: ["u64", "u64", "i32", "i32", "f64", "f64", "f64", "f64", "f64", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_random: {
+    parameters: ["u64", "i32", "u64", "u64", "f64", "f64", "u64", "u32", "u32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_binary: {
+    parameters: ["u64", "i32", "i32", "u64", "u64", "u64", "buffer"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_unary: {
+    parameters: ["u64", "i32", "i32", "u64", "u64", "f32", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_unary_gradient: {
+    parameters: ["u64", "i32", "i32", "u64", "u64", "u64", "f32", "u64", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_accumulate: {
+    parameters: ["u64", "i32", "u64", "u64", "f32", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_reduce: {
+    parameters: ["u64", "i32", "i32", "u64", "u64", "buffer", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_softmax: { parameters: ["u64", "u64", "u64", "i32", "i32"], result: "i32", optional: true },
+  remoe_softmax_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_cast: {
+    parameters: ["u64", "i32", "u64", "i32", "u64", "u64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_copy_strided: {
+    parameters: ["u64", "i32", "u64", "u64", "buffer"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_gemm: {
+    parameters: [
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "f32",
+      "u64",
+      "i32",
+      "u64",
+      "i32",
+      "f32",
+      "u64",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_relu_router_forward: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_relu_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "i32", "f64", "f64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_topk_router_forward: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_topk_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "f64", "i32", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_dispatch_plan: {
+    parameters: ["u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_experts_forward: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_experts_gradient: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_swiglu_forward: {
+    parameters: ["u64", "u64", "u64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_swiglu_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_rms_norm_forward: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "i32", "i32", "f32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_rms_norm_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_rope: {
+    parameters: ["u64", "u64", "i32", "i32", "i32", "i32", "i32", "f64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_attention_forward: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_attention_gradient: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_attention_decode: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "f64",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_embedding_forward: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_embedding_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_cross_entropy_forward: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_cross_entropy_gradient: {
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_gradient_norm: {
+    parameters: ["u64", "u64", "u64", "i32", "f64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_adamw: {
+    parameters: ["u64", "u64", "u64", "i32", "f64", "f64", "f64", "f64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_probe_fma: { parameters: ["u64", "i32", "f64", "buffer"], result: "i32", optional: true },
+  remoe_probe_copy: { parameters: ["u64", "u64", "f64", "buffer"], result: "i32", optional: true },
 } as const satisfies Record<SymbolName, Deno.ForeignFunction>;

@@ -129,7 +129,7 @@ function buildFeedForward(device: Device, config: TrainConfig, place: Place): Fe
 }
 
 function routerPlace(
-  { model: { hidden, layers, init_std }, moe, data }: TrainConfig,
+  { model: { hidden, layers, init_std }, moe }: TrainConfig,
   state: StepState,
   layer: number,
   name: string,
@@ -139,7 +139,6 @@ function routerPlace(
     experts: moe.experts * moe.granularity,
     active: moe.active * moe.granularity,
     ...{ layers, layer },
-    microBatches: data.batch / data.micro_batch,
     deviation: init_std,
     ...{ name, state },
   };

@@ -5,6 +5,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { operands } from "../tensor/operands.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
@@ -38,6 +39,18 @@ export class DenseRouter<const H extends number = number, const E extends number
   implements Router<H, E> {
   readonly #hidden: H;
   readonly #experts: E;
+
+  static {
+    showsItself(
+      DenseRouter,
+      (router) =>
+        describeLayer(
+          "DenseRouter",
+          { hidden: router.hidden, experts: router.experts },
+          router.parameters(),
+        ),
+    );
+  }
 
   /**
    * Makes a router; it has no weights.

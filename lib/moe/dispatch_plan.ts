@@ -1,9 +1,7 @@
 /** Which rows each expert works, and where each token's results lie. @module */
 
+import { planWords } from "../ffi/layouts.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
-
-/** Ints at the head of a plan: rows, overflow, tokens without expert, capacity. */
-export const PLAN_HEADER = 4;
 
 /**
  * Sorts the active pairs of `gates` by expert, tokens ascending: both CSR directions in one
@@ -18,8 +16,7 @@ export function dispatchPlan(
   const [tokens, experts] = gates.shape;
   const { kernels: k } = gates.memory;
   const capacity = tokens * experts;
-  const size = PLAN_HEADER + (experts + 1) + (tokens + 1) + 2 * capacity;
-  const plan = gates.memory.allocate("i32", [size]);
+  const plan = gates.memory.allocate("i32", [planWords(tokens, experts, capacity)]);
   k.check(
     k.symbols.remoe_dispatch_plan(
       k.handle,

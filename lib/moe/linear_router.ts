@@ -56,7 +56,7 @@ export function routerBuffers<T extends number, H extends number, E extends numb
 
 /**
  * Puts a linear router on the tape: `toLogits` turns the gradient of the gates into that of
- * the logits, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
+ * the logits, with the router's own term for a loss multiplied by `scale`, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
  */
 export function recordLinearRouter(
   operation: string,
@@ -64,7 +64,7 @@ export function recordLinearRouter(
   weight: ParameterTensor,
   gates: DeviceTensor,
   saved: readonly DeviceTensor[],
-  toLogits: (dlogits: DeviceTensor, dgates: DeviceTensor) => void,
+  toLogits: (dlogits: DeviceTensor, dgates: DeviceTensor, scale: number) => void,
 ): void {
   const [tokens = 0, experts = 0] = gates.shape;
   const hidden = x.size / tokens;
@@ -77,7 +77,7 @@ export function recordLinearRouter(
       const dgates = gradients.of(gates);
       if (dgates === null) return;
       const dlogits = x.memory.allocate("f32", gates.shape);
-      toLogits(dlogits, dgates);
+      toLogits(dlogits, dgates, gradients.scale);
       const dx = gradients.into(x);
       if (dx) {
         gemm(dx.tensor, dlogits, weight, {

@@ -16,6 +16,7 @@ import { type Parameter, parametersOf, ParameterTensor } from "../autograd/param
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
@@ -85,6 +86,15 @@ export class MoE<const H extends number = number, const E extends number = numbe
   readonly #state: StepState | null;
   readonly #layer: number;
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(MoE, (layer) =>
+      describeLayer("MoE", {
+        experts: layer.#w2.shape[0],
+        hidden: layer.#w2.shape[2],
+        width: layer.#w2.shape[1],
+      }, layer.parameters()));
+  }
 
   /**
    * Makes a layer with random weights.

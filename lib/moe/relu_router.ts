@@ -13,6 +13,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -47,8 +48,6 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
   name?: string;
   /** MoE layers of the model that share λ: the L of equation 9. Default 1. */
   layers?: number;
-  /** Micro-batches of one optimizer step. Default 1. */
-  microBatches?: number;
   /** Where λ lives: layers of a model share one. By default the router has its own. */
   state?: StepState;
 }
@@ -84,11 +83,20 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #weight: RouterWeight<H, E>;
   readonly #balance: number;
   readonly #alpha: number;
-  readonly #share: number;
+  readonly #layers: number;
   readonly #lambda0: number;
   readonly #state: StepState;
   /** What it frees: its weights, and the state if that is its own. */
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(ReluRouter, (router) =>
+      describeLayer("ReluRouter", {
+        hidden: router.hidden,
+        experts: router.experts,
+        active: router.active,
+      }, router.parameters()));
+  }
 
   /**
    * Makes a router with random weights.
@@ -100,8 +108,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     requireOptions("build a ReLU router", options);
     const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    const { layers = 1, microBatches = 1, state, lambda, name = "gate.weight" } = options;
-    requireSizes("build a ReLU router", { hidden, experts, layers, microBatches });
+    const { layers = 1, state, lambda, name = "gate.weight" } = options;
+    requireSizes("build a ReLU router", { hidden, experts, layers });
     const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
     // Below 1 it would turn the rule of λ round.
     requireNumbers("build a ReLU router", { alpha }, { least: 1 });
@@ -122,7 +130,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     this.#active = active;
     this.#balance = BalanceCode[balance];
     this.#alpha = alpha;
-    this.#share = 1 / (layers * microBatches);
+    this.#layers = layers;
     using made = new DisposableStack();
     this.#state = state ?? made.use(new StepState(device, { experts }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
@@ -205,24 +213,31 @@ export class ReluRouter<const H extends number = number, const E extends number 
       ),
       "route by ReLU",
     );
-    recordLinearRouter("reluRouter", states, this.#weight, gates, [counts], (dlogits, dgates) => {
-      k.check(
-        k.symbols.remoe_relu_router_gradient(
-          k.handle,
-          dlogits.address,
-          dgates.address,
-          gates.address,
-          counts.address,
-          lambdaAddress(this.#state),
-          this.#balance,
-          this.active,
-          this.#share / tokens,
-          tokens,
-          this.experts,
-        ),
-        "gradient of the ReLU router",
-      );
-    });
+    recordLinearRouter(
+      "reluRouter",
+      states,
+      this.#weight,
+      gates,
+      [counts],
+      (dlogits, dgates, scale) => {
+        k.check(
+          k.symbols.remoe_relu_router_gradient(
+            k.handle,
+            dlogits.address,
+            dgates.address,
+            gates.address,
+            counts.address,
+            lambdaAddress(this.#state),
+            this.#balance,
+            this.active,
+            scale / (this.#layers * tokens),
+            tokens,
+            this.experts,
+          ),
+          "gradient of the ReLU router",
+        );
+      },
+    );
     return new Routed(gates, counts, sums, this.#balance, this.active);
   }
 

@@ -1,6 +1,7 @@
 /** The one implementation of Routing, shared by all routers. @module */
 
 import { BalanceCode } from "../ffi/codes.ts";
+import { showsItself, table } from "../tensor/display.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import { stateAddress, type StepState } from "../autograd/step_state.ts";
@@ -8,6 +9,16 @@ import type { Routing } from "./router.ts";
 
 /** Gates with their statistics, as kernels left them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {
+  static {
+    showsItself(Routed, ({ gates, counts }) => ({
+      kind: "Routing",
+      facts: { tokens: gates.shape[0], experts: gates.shape[1] },
+      place: gates.place,
+      content: () =>
+        table(["expert", "tokens"], [...download(counts)].map((count, e) => [`${e}`, `${count}`])),
+    }));
+  }
+
   constructor(
     readonly gates: DeviceTensor<"f32", readonly [T, E]>,
     readonly counts: DeviceTensor<"i32", readonly [E]>,

@@ -202,8 +202,6 @@ export interface RouterPlace {
   readonly layers: number;
   /** Which of them this is, from 0. */
   readonly layer: number;
-  /** Micro-batches per optimizer step. */
-  readonly microBatches: number;
   /** Standard deviation of the initial weights. */
   readonly deviation: number;
   /** Name of the weight in checkpoints, `[hidden, experts]`; further ones append to it. */
@@ -248,7 +246,7 @@ export interface RouterPlace {
  * using state = new StepState(device, { experts: 4 });
  * const settings = { lambda0: 1e-8, alpha: 1.2, lambda_floor: 0, lambda_ceiling: 1e4, input_scale: 2 };
  * const sizes = { hidden: 16, experts: 4, active: 1, deviation: 0.1 };
- * const place = { ...sizes, layers: 1, layer: 0, microBatches: 1, name: "gate.weight", state };
+ * const place = { ...sizes, layers: 1, layer: 0, name: "gate.weight", state };
  * using router = row.build(device, place, settings);
  * assert(router.route(device.normal([8, 16])).gates.shape[1] === 4);
  * ```

@@ -3,11 +3,12 @@
 import { requireNumbers, requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
+import { planExpertOffset } from "../ffi/layouts.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { binaryLayout, showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { dispatchPlan, PLAN_HEADER } from "./dispatch_plan.ts";
+import { dispatchPlan } from "./dispatch_plan.ts";
 import { Routed } from "./routed.ts";
 import type { Routing } from "./router.ts";
 
@@ -85,7 +86,7 @@ function countTokens<E extends number>(
   const { kernels: k } = memory;
   const counts = memory.allocate("i32", [experts] as const);
   const plan = dispatchPlan(gates);
-  const first = plan.address + BigInt(4 * PLAN_HEADER);
+  const first = plan.address + BigInt(4 * planExpertOffset());
   k.check(
     k.symbols.remoe_binary(
       k.handle,

@@ -11,6 +11,7 @@ import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -37,8 +38,6 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
   deviation?: number;
   /** Name of the weight in checkpoints. */
   name?: string;
-  /** Micro-batches of one optimizer step. Default 1. */
-  microBatches?: number;
 }
 
 /**
@@ -64,6 +63,15 @@ export class TopKRouter<const H extends number = number, const E extends number 
   readonly #coefficient: number;
   readonly #renormalize: 0 | 1;
 
+  static {
+    showsItself(TopKRouter, (router) =>
+      describeLayer("TopKRouter", {
+        hidden: router.hidden,
+        experts: router.experts,
+        active: router.active,
+      }, router.parameters()));
+  }
+
   /**
    * Makes a router with random weights.
    *
@@ -75,8 +83,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options);
     const { hidden, experts, active = 1, renormalize = false } = options;
-    const { balanceCoefficient = 0.01, microBatches = 1, name = "gate.weight" } = options;
-    requireSizes("build a TopK router", { hidden, experts, microBatches });
+    const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
+    requireSizes("build a TopK router", { hidden, experts });
     const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
     requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
     requireText("build a TopK router", "name", name);
@@ -93,7 +101,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
       );
     }
     this.#active = active;
-    this.#coefficient = balanceCoefficient / microBatches;
+    this.#coefficient = balanceCoefficient;
     this.#renormalize = renormalize ? 1 : 0;
     this.#weight = makeRouterWeight(memoryOf(device), name, [hidden, experts], deviation);
   }
@@ -149,24 +157,31 @@ export class TopKRouter<const H extends number = number, const E extends number 
       "route by TopK",
     );
     const saved = [counts, probabilities];
-    recordLinearRouter("topkRouter", states, this.#weight, gates, saved, (dlogits, dgates) => {
-      k.check(
-        k.symbols.remoe_topk_router_gradient(
-          k.handle,
-          dlogits.address,
-          dgates.address,
-          gates.address,
-          probabilities.address,
-          counts.address,
-          this.#coefficient / tokens,
-          tokens,
-          this.experts,
-          this.active,
-          this.#renormalize,
-        ),
-        "gradient of the TopK router",
-      );
-    });
+    recordLinearRouter(
+      "topkRouter",
+      states,
+      this.#weight,
+      gates,
+      saved,
+      (dlogits, dgates, scale) => {
+        k.check(
+          k.symbols.remoe_topk_router_gradient(
+            k.handle,
+            dlogits.address,
+            dgates.address,
+            gates.address,
+            probabilities.address,
+            counts.address,
+            this.#coefficient * scale / tokens,
+            tokens,
+            this.experts,
+            this.active,
+            this.#renormalize,
+          ),
+          "gradient of the TopK router",
+        );
+      },
+    );
     return new Routed(gates, counts, sums, BalanceCode.switch, this.active);
   }
 

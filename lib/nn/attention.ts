@@ -11,6 +11,7 @@ import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
@@ -55,6 +56,16 @@ export class Attention implements Disposable {
   readonly #headDim: number;
   readonly #ropeBase: number;
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(Attention, (layer) =>
+      describeLayer("Attention", {
+        heads: layer.#heads,
+        groups: layer.#groups,
+        headDim: layer.#headDim,
+        ropeBase: layer.#ropeBase,
+      }, layer.parameters()));
+  }
 
   /**
    * Makes a layer with random weights.

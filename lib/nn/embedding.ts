@@ -5,6 +5,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Embedding}. */
@@ -34,6 +35,17 @@ export interface EmbeddingOptions {
  */
 export class Embedding implements Disposable {
   readonly #table: ParameterTensor<readonly [number, number]>;
+
+  static {
+    showsItself(
+      Embedding,
+      (layer) =>
+        describeLayer("Embedding", {
+          vocabulary: layer.#table.shape[0],
+          hidden: layer.#table.shape[1],
+        }, layer.parameters()),
+    );
+  }
 
   /**
    * Makes a table with random rows.

@@ -4,6 +4,7 @@ import { requireNumbers, requireOptions, requireSizes, requireText } from "../ar
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Linear } from "./linear.ts";
 
@@ -39,6 +40,14 @@ export class FeedForward implements Disposable {
   readonly #gateUp: Linear;
   readonly #down: Linear;
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(FeedForward, (layer) =>
+      describeLayer("FeedForward", {
+        hidden: layer.#down.weight.shape[1],
+        width: layer.#down.weight.shape[0],
+      }, layer.parameters()));
+  }
 
   /**
    * Makes a network with random weights.

@@ -4,6 +4,7 @@ import { requireNumbers, requireOptions, requireSizes, requireWhole } from "../a
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself } from "../tensor/display.ts";
 import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
@@ -78,6 +79,11 @@ export class KeyValueCache implements Disposable {
       layers: cache.#tokens.shape[0],
       groups: cache.#row / (2 * cache.#headDim),
       headDim: cache.#headDim,
+    });
+    showsItself(KeyValueCache, (cache) => {
+      const { batch, capacity, lengths } = cache;
+      const facts = { ...sizesOf(cache), batch, capacity, lengths };
+      return { kind: "KeyValueCache", facts, place: cache.#tokens.place };
     });
   }
 

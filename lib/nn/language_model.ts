@@ -7,6 +7,7 @@ import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { largest, smallest } from "../extremes.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Decoder, tokenCount } from "./decoder.ts";
 import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
@@ -42,6 +43,14 @@ export class LanguageModel implements Disposable {
   readonly #device: Device;
   readonly #cacheSizes: ModelSizes;
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(LanguageModel, (model) =>
+      describeLayer("LanguageModel", {
+        vocabulary: model.#vocabulary,
+        ...model.#cacheSizes,
+      }, model.parameters()));
+  }
 
   /**
    * Makes a model with random weights.

@@ -5,6 +5,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { matmul } from "../autograd/matmul.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Linear}. */
@@ -36,6 +37,18 @@ export interface LinearOptions<I extends number = number, O extends number = num
 export class Linear<const I extends number = number, const O extends number = number>
   implements Disposable {
   readonly #weight: ParameterTensor<readonly [I, O]>;
+
+  static {
+    showsItself(
+      Linear,
+      (layer) =>
+        describeLayer(
+          "Linear",
+          { input: layer.#weight.shape[0], output: layer.#weight.shape[1] },
+          layer.parameters(),
+        ),
+    );
+  }
 
   /**
    * Makes a projection with random weights.

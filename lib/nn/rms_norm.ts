@@ -4,6 +4,7 @@ import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { rmsNorm } from "../autograd/rms_norm.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
@@ -33,6 +34,18 @@ export interface RmsNormOptions {
 export class RmsNorm implements Disposable {
   readonly #weight: ParameterTensor<readonly [number]>;
   readonly #epsilon: number;
+
+  static {
+    showsItself(
+      RmsNorm,
+      (layer) =>
+        describeLayer(
+          "RmsNorm",
+          { hidden: layer.#weight.shape[0], epsilon: layer.#epsilon },
+          layer.parameters(),
+        ),
+    );
+  }
 
   /**
    * Makes a norm whose scales are 1.

@@ -6,6 +6,7 @@ import { add } from "../autograd/arithmetic.ts";
 import { type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
 import type { LayerCache } from "./layer_cache.ts";
@@ -93,6 +94,13 @@ export class TransformerBlock implements Disposable {
   readonly #feedForwardNorm: RmsNorm;
   readonly #feedForward: FeedForwardLayer;
   readonly #owned: DisposableStack;
+
+  static {
+    showsItself(
+      TransformerBlock,
+      (layer) => describeLayer("TransformerBlock", {}, layer.parameters()),
+    );
+  }
 
   /**
    * Makes a block with random weights.

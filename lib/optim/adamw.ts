@@ -7,6 +7,7 @@ import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import { showsItself } from "../tensor/display.ts";
 import { requireDevice } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
@@ -85,6 +86,19 @@ export class AdamW implements Disposable {
   readonly #owned: DisposableStack;
   readonly #options: Required<Omit<AdamWOptions, "lr" | "state">>;
   #steps = 0;
+
+  static {
+    showsItself(AdamW, (optimizer) => ({
+      kind: "AdamW",
+      facts: {
+        lr: optimizer.lr,
+        ...optimizer.#options,
+        steps: optimizer.steps,
+        parameters: optimizer.#slots.reduce((sum, { parameter }) => sum + parameter.size, 0),
+      },
+      place: optimizer.#table.place,
+    }));
+  }
 
   /**
    * Makes an optimizer with zero moments.

@@ -9,12 +9,7 @@ import { routerOf } from "../moe/routers.ts";
 import { largest, smallest } from "../extremes.ts";
 import { smooth, thin } from "./curves.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
-import { curveColour, MUTED, STAGES } from "./theme.ts";
-
-/** A piece of a Vega-Lite specification: plain JSON. */
-export interface Spec {
-  readonly [key: string]: unknown;
-}
+import { curveColour, MUTED, type Spec, STAGES } from "./theme.ts";
 
 /** A chart: a file of its own, and a part of the page. */
 export interface Chart {

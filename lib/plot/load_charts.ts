@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type Chart, type Spec, stageText, stepAxis, stepDomain, titled, WIDTH } from "./chart.ts";
+import { type Chart, stageText, stepAxis, stepDomain, titled, WIDTH } from "./chart.ts";
 import type { RunFigures } from "./run_figures.ts";
-import { IDLE, LOAD, PAPER } from "./theme.ts";
+import { IDLE, LOAD, PAPER, type Spec } from "./theme.ts";
 
 /** Loads beyond four times the fair share, and below a quarter of it, look alike. */
 const LEVELS = [-2, -1, 0, 1, 2];

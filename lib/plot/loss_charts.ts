@@ -12,7 +12,6 @@ import {
   HEIGHT,
   plane,
   scatteredCurves,
-  type Spec,
   stageLayers,
   stageText,
   stepAxis,
@@ -22,6 +21,7 @@ import {
   WIDTH,
 } from "./chart.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
+import type { Spec } from "./theme.ts";
 
 const NATS = { title: "loss (nats a token)" };
 /** The share of the steps in which a loss falls from where it began. */

@@ -10,7 +10,7 @@ import { exists } from "../files.ts";
 import { metricsLines } from "../run/metrics.ts";
 import { isValidation, type StepMetrics, type ValidationMetrics } from "../run/metrics_line.ts";
 import { findRun } from "../run/find_run.ts";
-import type { Stage } from "../train/stage.ts";
+import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 

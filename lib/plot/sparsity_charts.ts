@@ -13,7 +13,6 @@ import {
   type DrawOptions,
   plane,
   scatteredCurves,
-  type Spec,
   stageLayers,
   stageText,
   stepAxis,
@@ -23,7 +22,7 @@ import {
 } from "./chart.ts";
 import { thin } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
-import { curveColour, INK } from "./theme.ts";
+import { curveColour, INK, type Spec } from "./theme.ts";
 
 /**
  * Sparsity of all runs with their targets; of a single run also how far its layers are apart.

@@ -5,8 +5,12 @@
  * @module
  */
 
-import type { Stage } from "../train/stage.ts";
-import type { Spec } from "./chart.ts";
+import type { Stage } from "../checkpoint/stage.ts";
+
+/** A piece of a Vega-Lite specification: plain JSON. */
+export interface Spec {
+  readonly [key: string]: unknown;
+}
 
 /** A colour on a light page and on a dark one. */
 export interface Colour {

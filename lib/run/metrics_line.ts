@@ -5,7 +5,7 @@
  */
 
 import { requireNumber, requireOneOf, shown } from "../arguments.ts";
-import type { Stage } from "../train/stage.ts";
+import { type Stage, STAGES } from "../checkpoint/stage.ts";
 
 /** The figures of one optimizer step: a line of `metrics.jsonl`. */
 export interface StepMetrics {
@@ -130,7 +130,7 @@ export function requireLine(path: string, line: unknown): asserts line is Metric
     requireNumber(operation, `line.${name}`, figures[name]);
   }
   if (isValidation(line)) return;
-  requireOneOf(operation, "line.stage", line.stage, ["dense", "sparsifying", "sparse"]);
+  requireOneOf(operation, "line.stage", line.stage, STAGES);
   requireNumbersOf(operation, "line.sparsity_per_layer", line.sparsity_per_layer);
   const { expert_load: load } = line;
   if (!Array.isArray(load)) {

@@ -14,7 +14,7 @@ import {
   removeLaterCheckpoints,
 } from "../checkpoint/folders.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { exists, onPath, writeTextAtomically } from "../files.ts";
+import { exists, onPath, writeAtomically } from "../files.ts";
 import { CHECKPOINTS, CONFIG, type FoundRun } from "./find_run.ts";
 import {
   JsonlSink,
@@ -139,7 +139,7 @@ export class RunDirectory implements Disposable {
     const undo = stack.move();
     return new RunDirectory(path, lock, config, {
       from: 0,
-      prepare: () => writeTextAtomically(`${path}/${CONFIG}`, configText(config)),
+      prepare: () => writeAtomically(`${path}/${CONFIG}`, configText(config)),
       undo: () => undo.dispose(),
     });
   }
@@ -188,7 +188,7 @@ export class RunDirectory implements Disposable {
         truncateSamples(`${path}/${SAMPLES}`, step);
         truncateEvents(`${path}/${TENSORBOARD}`, step);
         removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
-        writeTextAtomically(`${path}/${CONFIG}`, configText(config));
+        writeAtomically(`${path}/${CONFIG}`, configText(config));
       },
       undo: () => lock[Symbol.dispose](),
     });

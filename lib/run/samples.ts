@@ -5,7 +5,7 @@
  */
 
 import { requireObject, requireText, requireWhole } from "../arguments.ts";
-import { exists, onPath, writeTextAtomically } from "../files.ts";
+import { exists, onPath, writeAtomically } from "../files.ts";
 
 /** A text drawn from the model. */
 export interface Sample {
@@ -61,5 +61,5 @@ export function truncateSamples(path: string, step: number): void {
   if (!exists(path)) return;
   const lines = onPath("read", path, () => Deno.readTextFileSync(path)).split("\n");
   const end = lines.findIndex((line) => Number(HEADING.exec(line)?.[1] ?? -1) > step);
-  if (end >= 0) writeTextAtomically(path, lines.slice(0, end).map((line) => `${line}\n`).join(""));
+  if (end >= 0) writeAtomically(path, lines.slice(0, end).map((line) => `${line}\n`).join(""));
 }

@@ -28,10 +28,13 @@ export class DeviceMemory {
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
+  /** `cpu`, `cuda` or `emulated`; a closed device still knows. */
+  readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
     this.#root = new MemoryScope(this, null, "device");
     this.#innermost = this.#root;
+    this.backend = kernels.info().backend;
   }
 
   /** Uninitialised memory for a tensor, owned by the innermost scope. */

@@ -12,6 +12,8 @@ export interface GradientTarget {
 
 /** The gradients of one operation during the backward pass. */
 export interface Gradients {
+  /** What the loss was multiplied by: a term that an operation adds on its own must be, too. */
+  readonly scale: number;
   /** The gradient that has reached an output; null where none has. */
   of(output: DeviceTensor): DeviceTensor<"f32"> | null;
   /** Where to write the gradient of an input; null where nobody wants it. */

@@ -1,6 +1,7 @@
 /** Scopes: lifetimes of tensors, strictly last in, first out. @module */
 
 import type { DeviceMemory } from "./device_memory.ts";
+import { type Description, showsItself } from "./display.ts";
 import type { Storage } from "./storage.ts";
 import { any, operands, requireDevice } from "./operands.ts";
 import type { Tensor } from "./tensor.ts";
@@ -45,6 +46,10 @@ export class MemoryScope implements Scope {
   /** Creation site, named when scopes close out of order. */
   readonly site: Error;
 
+  static {
+    showsItself(MemoryScope, (scope) => scope.describe("Scope"));
+  }
+
   constructor(readonly memory: DeviceMemory, readonly parent: MemoryScope | null, kind: string) {
     this.depth = parent === null ? 0 : parent.depth + 1;
     this.site = new Error(`${kind} opened here`);
@@ -60,6 +65,13 @@ export class MemoryScope implements Scope {
       kept.own();
     }
     return tensor;
+  }
+
+  /** How it shows itself. */
+  protected describe(kind: string): Description {
+    const tensors = this.storages.size;
+    const facts = this.closed ? { closed: true } : { tensors };
+    return { kind, facts, place: { memory: this.memory, live: true } };
   }
 
   /** Gives a block to another scope. */

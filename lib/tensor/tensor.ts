@@ -3,10 +3,12 @@
 import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
 import type { DeviceMemory } from "./device_memory.ts";
+import { type Description, type Place, showsItself } from "./display.ts";
 import type { DType } from "./dtype.ts";
 import type { GradientTarget, Recorder } from "./recorder.ts";
 import { elementCount, ownShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
+import { valuesOf } from "./show_values.ts";
 import type { Storage } from "./storage.ts";
 
 /**
@@ -15,6 +17,10 @@ import type { Storage } from "./storage.ts";
  *
  * A tensor lives until its scope closes or it is disposed of, whichever is first;
  * using it after that throws.
+ *
+ * `console.log(x)` prints type, shape, device and values, the middle of long axes left out: it waits
+ * for the device and reads what it prints. `String(x)` and `JSON.stringify(x)` say what it is and
+ * read nothing. A notebook shows a table.
  */
 export interface Tensor<out D extends DType = DType, out S extends Shape = Shape>
   extends Disposable {
@@ -41,6 +47,10 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
   readonly #storage: Storage;
   /** False for a view: disposing of a view leaves the memory. */
   #owner: boolean;
+
+  static {
+    showsItself(DeviceTensor, (tensor) => tensor.describe());
+  }
 
   constructor(memory: DeviceMemory, dtype: D, shape: S, storage: Storage, owner: boolean) {
     this.#memory = memory;
@@ -99,6 +109,25 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
   /** Names it in a message. */
   described(): string {
     return this.#storage.owner ?? `a tensor of shape ${showShape(this.#shape)}`;
+  }
+
+  /** How it shows itself. */
+  describe(): Description {
+    const { dtype, shape, size } = this;
+    const readBytes = (from: number, bytes: Uint8Array<ArrayBuffer>) =>
+      this.#memory.kernels.readBytes(this.address + BigInt(from), bytes);
+    return {
+      kind: "Tensor",
+      label: `${dtype} ${showShape(shape)}`,
+      facts: { dtype, shape },
+      place: this.place,
+      content: () => valuesOf({ dtype, shape, size, readBytes }),
+    };
+  }
+
+  /** Where it lives, if it does. */
+  get place(): Place {
+    return { memory: this.#memory, live: this.#storage.live };
   }
 
   /** Lets disposing of this tensor free the memory, even if it is a view. */

@@ -3,6 +3,7 @@
 import { shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
+import { hostArray } from "./host_array.ts";
 import { showShape } from "./shape_math.ts";
 import { any, operands } from "./operands.ts";
 import type { DeviceTensor, Tensor } from "./tensor.ts";
@@ -56,23 +57,6 @@ export function download<D extends DType>(tensor: DeviceTensor<D>): HostArrays[D
   const bytes = new Uint8Array(tensor.size * DTYPE_BYTES[tensor.dtype]);
   tensor.memory.kernels.readBytes(tensor.address, bytes);
   return hostArray(tensor.dtype, bytes) as HostArrays[D];
-}
-
-/** The bytes of a tensor as numbers. */
-function hostArray(dtype: DType, bytes: Uint8Array<ArrayBuffer>): HostArrays[DType] {
-  switch (dtype) {
-    case "f32":
-      return new Float32Array(bytes.buffer);
-    case "i32":
-      return new Int32Array(bytes.buffer);
-    case "f64":
-      return new Float64Array(bytes.buffer);
-    case "bf16":
-      // bf16 is the upper half of an fp32: widening it is exact.
-      return new Float32Array(
-        Uint32Array.from(new Uint16Array(bytes.buffer), (bits) => bits << 16).buffer,
-      );
-  }
 }
 
 /**

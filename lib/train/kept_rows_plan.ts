@@ -12,6 +12,7 @@
 import { mostActive, routerOf } from "../moe/routers.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { estimateAt, rowBytes } from "./memory_estimate.ts";
 
 /** Room for the rows of the next step over those of the last: they move by a few per cent. */
 const MARGIN = 1.25;
@@ -38,16 +39,6 @@ export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const sparse = moe.active * moe.granularity * tokens;
   const dense = mostActive(routerOf(moe), moe, 0) * tokens;
   return { dense, sparse };
-}
-
-/**
- * The size of a row's pre-activations.
- *
- * @param config The whole configuration.
- * @returns Bytes of 2W fp32 numbers, W the width of an expert.
- */
-export function rowBytes({ model, moe }: TrainConfig): number {
-  return 4 * 2 * (model.ffn / moe.granularity);
 }
 
 /**
@@ -80,6 +71,18 @@ function withRoom(config: TrainConfig, expected: number): number {
   return Math.min(all, Math.ceil(expected * MARGIN / grade) * grade);
 }
 
+/**
+ * Counts the pre-activations that a limit leaves room for.
+ *
+ * @param config The whole configuration.
+ * @param limit Bytes of device memory.
+ * @returns Rows, those of all layers together; negative where the limit is too low without any.
+ */
+export function keptBudget(config: TrainConfig, limit: number): number {
+  const least = estimateAt(config, layerRows(config).dense, 0).total;
+  return Math.floor((limit - least) / rowBytes(config));
+}
+
 /** Adapts the kept rows of a model's layers to the rows that they route. */
 export class KeptRowsPlan {
   /** What each layer keeps; read by the layers, changed between steps. */
@@ -91,11 +94,11 @@ export class KeptRowsPlan {
    * Keeps as if every gate were open, for the first step.
    *
    * @param config The whole configuration.
-   * @param budget Rows that may be kept, those of all layers together.
+   * @param limit Bytes of device memory that the run may take.
    */
-  constructor(config: TrainConfig, budget: number) {
+  constructor(config: TrainConfig, limit: number) {
     this.#config = config;
-    this.#budget = budget;
+    this.#budget = keptBudget(config, limit);
     this.layers = Array.from({ length: config.model.layers }, () => ({ rows: 0 }));
     this.expect(this.layers.map(() => layerRows(config).dense));
   }

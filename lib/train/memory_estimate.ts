@@ -1,14 +1,12 @@
 /**
- * How much device memory a run will need, before it starts.
+ * How much device memory a run takes while so many rows are routed and so many keep their
+ * pre-activations.
  *
  * @module
  */
 
-import { requireOptions } from "../arguments.ts";
-import { requireBytes, requireConfig } from "../config/require.ts";
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { keptRows, layerRows, rowBytes } from "./kept_rows_plan.ts";
 import { countParameters } from "../model/parameter_count.ts";
 
 /** Bytes of an fp32 or int32 element: all that the CPU build stores. */
@@ -37,80 +35,15 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
-/** The two ends of a run's memory. */
-export interface StageMemory {
-  /**
-   * The stage in which every expert may see every token, N = E·T. Routers that are sparse from
-   * the start never get there, and have the figures of `sparse`.
-   */
-  readonly dense: MemoryEstimate;
-  /** The stage at the target sparsity, N = k·T. */
-  readonly sparse: MemoryEstimate;
-}
-
-/** What {@linkcode estimateMemory} needs besides the configuration. */
-export interface EstimateOptions {
-  /** Bytes of device memory that the run may take; default: no limit. */
-  readonly limit?: number;
-}
-
 /**
- * Estimates device memory by stage.
- *
- * Counted: weights, gradients, AdamW's moments, and of each layer what a micro-batch keeps from
- * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
- * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
- * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it,
- * or the logits of the output head where they are larger.
- * Not counted: what the memory pool keeps in reserve, and the text and the program in JavaScript's
- * own memory.
+ * Counts a run's memory.
  *
  * @param config The whole configuration.
- * @param options The limit to stay within, by keeping the pre-activations of fewer rows.
- * @returns Bytes in the dense and in the sparse stage.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { estimateMemory, parseConfig } from "@remoe/remoe/train";
- *
- * const config = parseConfig({ preset: "182m", data: { micro_batch: 2 } });
- * const { dense, sparse } = estimateMemory(config, { limit: 16 * 2 ** 30 });
- * assert(dense.kept_rows < dense.rows && dense.total <= 16 * 2 ** 30);
- * assert(sparse.kept_rows > sparse.rows && sparse.total < dense.total);
- * ```
+ * @param rows Routed rows of a layer and micro-batch.
+ * @param kept Rows of a layer that keep their pre-activations.
+ * @returns Bytes.
  */
-export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
-  requireOptions("estimate memory", options);
-  const { limit = Infinity } = options;
-  requireConfig(config);
-  requireBytes("estimate memory", "limit", limit);
-  const { dense, sparse } = layerRows(config);
-  const [first, last] = [dense, sparse].map((rows) =>
-    estimateAt(config, rows, keptAt(config, rows, limit))
-  );
-  return { dense: first!, sparse: last! };
-}
-
-/** Rows that a layer keeps when all have the same number of rows. */
-function keptAt(config: TrainConfig, rows: number, limit: number): number {
-  const layers = new Array<number>(config.model.layers).fill(rows);
-  return keptRows(config, layers, keptBudget(config, limit))[0]!;
-}
-
-/**
- * Counts the pre-activations that a limit leaves room for.
- *
- * @param config The whole configuration.
- * @param limit Bytes of device memory.
- * @returns Rows, those of all layers together; negative where the limit is too low without any.
- */
-export function keptBudget(config: TrainConfig, limit: number): number {
-  const least = estimateAt(config, layerRows(config).dense, 0).total;
-  return Math.floor((limit - least) / rowBytes(config));
-}
-
-function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
+export function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config) +
     config.model.layers * kept * rowBytes(config);
@@ -164,4 +97,14 @@ function scratchElements({ model, moe, data }: TrainConfig, rows: number): numbe
   // The logits are let go before the first of the experts' passes.
   const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
   return Math.max(ofExperts, ofHead);
+}
+
+/**
+ * The size of a row's pre-activations.
+ *
+ * @param config The whole configuration.
+ * @returns Bytes of 2W fp32 numbers, W the width of an expert.
+ */
+export function rowBytes({ model, moe }: TrainConfig): number {
+  return 4 * 2 * (model.ffn / moe.granularity);
 }

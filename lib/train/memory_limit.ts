@@ -7,7 +7,7 @@
 import { requireBytes, requireConfig } from "../config/require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { estimateMemory } from "./memory_estimate.ts";
+import { estimateMemory } from "./stage_memory.ts";
 
 /** Share of a device's memory that a run takes at most; the rest is for the text and the system. */
 const DEFAULT_SHARE = 0.85;

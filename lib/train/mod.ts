@@ -41,21 +41,12 @@ export {
   type FlopsModel,
   formulaFlops,
 } from "../model/flops.ts";
-export {
-  estimateMemory,
-  type EstimateOptions,
-  type MemoryEstimate,
-  type StageMemory,
-} from "./memory_estimate.ts";
+export type { MemoryEstimate } from "./memory_estimate.ts";
+export { estimateMemory, type EstimateOptions, type StageMemory } from "./stage_memory.ts";
 export { checkMemory, memoryLimit } from "./memory_limit.ts";
 export { learningRate, type ScheduleOptions } from "./schedule.ts";
-export {
-  advanceStage,
-  initialStage,
-  type Stage,
-  type StageObservation,
-  type StageState,
-} from "./stage.ts";
+export { advanceStage, initialStage, type StageObservation } from "./stage.ts";
+export type { Stage, StageState } from "../checkpoint/stage.ts";
 export { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "../run/metrics.ts";
 export {
   isValidation,

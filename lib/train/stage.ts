@@ -7,24 +7,9 @@
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { STAGES, type StageState } from "../checkpoint/stage.ts";
 import type { RouterTraits } from "../moe/router_row.ts";
 import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
-
-/** A stage of training. */
-export type Stage = "dense" | "sparsifying" | "sparse";
-
-/** All stages, in their order. */
-const STAGES: readonly Stage[] = ["dense", "sparsifying", "sparse"];
-
-/** Where a run is in its stages; plain JSON, part of a checkpoint. */
-export interface StageState {
-  /** The stage after the last step. */
-  readonly stage: Stage;
-  /** The step that began `sparsifying`; null before. */
-  readonly sparsifying_from: number | null;
-  /** The settling time: the step that began `sparse`; null before. */
-  readonly sparse_from: number | null;
-}
 
 /** What a step says about the stage. */
 export interface StageObservation {

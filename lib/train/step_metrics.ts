@@ -5,7 +5,7 @@ import { routerOf } from "../moe/routers.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
-import type { StageState } from "./stage.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 
 /** What {@linkcode stepMetrics} puts together. */
 export interface StepFigures {

@@ -31,9 +31,9 @@ import { Trainer } from "./trainer.ts";
 import { versions } from "../run/versions.ts";
 import {
   loadModel,
-  loadMoments,
+  loadTensors,
   modelEntries,
-  momentEntries,
+  tensorEntries,
 } from "../checkpoint/weight_layout.ts";
 
 /**
@@ -260,7 +260,7 @@ class Run {
         versions: versions(),
       },
       model: modelEntries(trainer.parameters(), config),
-      optimizer: momentEntries(namedMoments(trainer)),
+      optimizer: tensorEntries(namedMoments(trainer)),
     }, config.checkpoint.keep);
     this.#savedAt = trainer.steps;
     this.#savedPath = path;
@@ -323,6 +323,6 @@ function restore(trainer: Trainer, checkpoint: Checkpoint): void {
     );
   }
   loadModel(trainer.parameters(), trainer.config, checkpoint.model);
-  loadMoments(namedMoments(trainer), checkpoint.optimizer);
+  loadTensors(namedMoments(trainer), checkpoint.optimizer);
   trainer.restore(step, lambda, stage, sampler);
 }

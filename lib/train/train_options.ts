@@ -10,7 +10,7 @@ import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import type { RunDirectory } from "../run/run_directory.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
-import type { StageState } from "./stage.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 
 /**
  * Callbacks of a run. They run between steps; what they do is not part of a step's time.

@@ -17,9 +17,9 @@ import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
+import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
-import { keptBudget } from "./memory_estimate.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
@@ -29,7 +29,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
-import { advanceStage, stageAtStart, type StageState } from "./stage.ts";
+import { advanceStage, stageAtStart } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
 
@@ -67,6 +67,7 @@ export class Trainer implements Disposable {
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
+  readonly #microBatches: number;
   #largestKept: number;
   #peak = 0;
   #stage: StageState;
@@ -82,11 +83,11 @@ export class Trainer implements Disposable {
     this.#tokenizer = tokenizer;
     this.#profile = profile;
     this.sampler = makeSampler(config, corpus);
+    this.#microBatches = config.data.batch / config.data.micro_batch;
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
-    const limit = memoryLimit(config, device.info().memoryBytes);
-    this.#kept = new KeptRowsPlan(config, keptBudget(config, limit));
+    this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
     this.#largestKept = this.#kept.total;
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
@@ -161,13 +162,12 @@ export class Trainer implements Disposable {
     const { state } = this.#built;
     const step = this.#step + 1;
     const lr = learningRate(step, { ...schedule, lr: optimizer.lr, steps: config.steps });
-    const microBatches = data.batch / data.micro_batch;
     this.#profile?.enter("data");
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
     state.begin();
     const place = this.sampler.state;
-    this.#accumulate(microBatches);
+    this.#accumulate();
     this.#profile?.enter("optimizer");
     state.updateLambda({
       active: moe.active * moe.granularity,
@@ -187,14 +187,16 @@ export class Trainer implements Disposable {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
     const metrics = this.#advance(step, lr, ms, readout);
-    this.#keepFor(readout, microBatches);
+    this.#keepFor(readout);
     return metrics;
   }
 
   /** Keeps what the rows of the step just taken ask for; memory that falls free goes back. */
-  #keepFor({ layers }: StepReadout, microBatches: number): void {
+  #keepFor({ layers }: StepReadout): void {
     this.#kept.expect(
-      layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0) / microBatches),
+      layers.map(({ counts }) =>
+        counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
+      ),
     );
     const { total } = this.#kept;
     if (total < TRIM_BELOW * this.#largestKept) this.#device.trim();
@@ -204,12 +206,11 @@ export class Trainer implements Disposable {
 
   /** Takes a failed step's micro-batches again, and looks at every tensor on the way. */
   #divergence(what: string, step: number, place: SamplerState | MixtureState): DivergenceError {
-    const { data } = this.config;
     const observer = new FirstNotFinite();
     // The regularisation's share of the gradients as it was in the step.
     this.#built.state.setLambda(this.#lambda);
     this.#seek(place);
-    this.#accumulate(data.batch / data.micro_batch, observer);
+    this.#accumulate(observer);
     return stepDivergence(what, step, observer, this.parameters());
   }
 
@@ -223,10 +224,10 @@ export class Trainer implements Disposable {
   }
 
   /** Forward and backward of the next micro-batches, whose gradients add up. */
-  #accumulate(microBatches: number, observer: OperationObserver | null = null): void {
+  #accumulate(observer: OperationObserver | null = null): void {
     const { model, state } = this.#built;
-    const scale = 1 / microBatches;
-    for (let i = 0; i < microBatches; i++) {
+    const scale = 1 / this.#microBatches;
+    for (let i = 0; i < this.#microBatches; i++) {
       this.#profile?.enter("data");
       const batch = this.sampler.next(this.config.data.micro_batch);
       using tape = Tape.open(memoryOf(this.#device), observer);

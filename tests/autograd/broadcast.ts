@@ -1,4 +1,4 @@
-import { coordinatesOf, elementsOf } from "../cases/reference/layout.ts";
+import { coordinatesOf, elementsOf } from "../../kernels/cases/reference/layout.ts";
 
 /** The common shape of two operands, aligned at their last axes. */
 export function broadcastShape(a: readonly number[], b: readonly number[]): number[] {

@@ -1,8 +1,8 @@
 import { add, type Device, multiply, read, sum, type Tensor } from "../../mod.ts";
-import { assertAllClose } from "../cases/assert_all_close.ts";
-import { Random } from "../cases/random.ts";
-import { elementsOf } from "../cases/reference/layout.ts";
-import { dot } from "../cases/reference/reduction.ts";
+import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { elementsOf } from "../../kernels/cases/reference/layout.ts";
+import { dot } from "../../kernels/cases/reference/reduction.ts";
 
 /** A rank-one fp32 tensor. */
 export type Vector = Tensor<"f32", readonly [number]>;

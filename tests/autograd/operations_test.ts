@@ -29,16 +29,21 @@ import {
   type Tensor,
   transpose,
 } from "../../mod.ts";
-import type { Random } from "../cases/random.ts";
-import { attention } from "../cases/reference/attention.ts";
-import { crossEntropy as crossEntropyReference } from "../cases/reference/cross_entropy.ts";
-import { binary, type BinaryName, unary, type UnaryName } from "../cases/reference/elementwise.ts";
-import { swiglu as swigluReference } from "../cases/reference/experts.ts";
-import { matmul as matmulReference } from "../cases/reference/gemm.ts";
-import { copyStrided, denseStrides } from "../cases/reference/layout.ts";
-import { reduce, softmax as softmaxReference } from "../cases/reference/reduction.ts";
-import { rmsNorm as rmsNormReference } from "../cases/reference/rms_norm.ts";
-import { rope } from "../cases/reference/rope.ts";
+import type { Random } from "../../kernels/cases/random.ts";
+import { attention } from "../../kernels/cases/reference/attention.ts";
+import { crossEntropy as crossEntropyReference } from "../../kernels/cases/reference/cross_entropy.ts";
+import {
+  binary,
+  type BinaryName,
+  unary,
+  type UnaryName,
+} from "../../kernels/cases/reference/elementwise.ts";
+import { swiglu as swigluReference } from "../../kernels/cases/reference/experts.ts";
+import { matmul as matmulReference } from "../../kernels/cases/reference/gemm.ts";
+import { copyStrided, denseStrides } from "../../kernels/cases/reference/layout.ts";
+import { reduce, softmax as softmaxReference } from "../../kernels/cases/reference/reduction.ts";
+import { rmsNorm as rmsNormReference } from "../../kernels/cases/reference/rms_norm.ts";
+import { rope } from "../../kernels/cases/reference/rope.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { broadcast } from "./broadcast.ts";
 import { assertGradients, type GradientCheck, type Matrix, type Vector } from "./gradient_check.ts";

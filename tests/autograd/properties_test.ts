@@ -18,11 +18,15 @@ import {
   type Tensor,
   transpose,
 } from "../../mod.ts";
-import { assertAllClose } from "../cases/assert_all_close.ts";
-import { Random } from "../cases/random.ts";
-import { binary, sigmoid as sigmoidReference, unary } from "../cases/reference/elementwise.ts";
-import { matmul as matmulReference } from "../cases/reference/gemm.ts";
-import { softmax as softmaxReference } from "../cases/reference/reduction.ts";
+import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import {
+  binary,
+  sigmoid as sigmoidReference,
+  unary,
+} from "../../kernels/cases/reference/elementwise.ts";
+import { matmul as matmulReference } from "../../kernels/cases/reference/gemm.ts";
+import { softmax as softmaxReference } from "../../kernels/cases/reference/reduction.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { broadcast } from "./broadcast.ts";
 import { assertGradients } from "./gradient_check.ts";

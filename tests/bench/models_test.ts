@@ -3,7 +3,7 @@ import { aimWeights, reluShifts, topkShifts } from "../../bench/models/aim.ts";
 import { BenchLayer } from "../../bench/models/layer.ts";
 import { BenchModel } from "../../bench/models/model.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
-import { Random } from "../cases/random.ts";
+import { Random } from "../../kernels/cases/random.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 /** 96 tokens of 16 numbers around 1, and weights for 4 experts. */

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { gemmCase } from "../cases/gemm.ts";
-import { crossEntropyCase, crossEntropyGradientCase } from "../cases/cross_entropy.ts";
+import { gemmCase } from "../../kernels/cases/gemm.ts";
+import { crossEntropyCase, crossEntropyGradientCase } from "../../kernels/cases/cross_entropy.ts";
 import type { BenchCase } from "../../bench/harness/case.ts";
 import { fromForward, host, kernelBench, normal } from "../../bench/harness/kernel_case.ts";
 import { iterations, Session } from "../../bench/harness/session.ts";

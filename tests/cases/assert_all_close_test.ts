@@ -1,6 +1,6 @@
 import { AssertionError, assertThrows } from "@std/assert";
-import { assertAllClose } from "./assert_all_close.ts";
-import { EXACT } from "./tolerance.ts";
+import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
+import { EXACT } from "../../kernels/cases/tolerance.ts";
 
 Deno.test("`assertAllClose()` accepts what is within either tolerance", () => {
   assertAllClose([1.0009, 0.0009], [1, 0], { rtol: 0, atol: 0.001 });

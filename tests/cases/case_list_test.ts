@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
-import { assertAllClose } from "./assert_all_close.ts";
-import { allDoubled, inputsOf } from "./case.ts";
-import { GRADIENT_CASES, KERNEL_CASES, OPERATION_CASES } from "./mod.ts";
-import { fromBfloat16, toBfloat16 } from "./random.ts";
+import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
+import { allDoubled, inputsOf } from "../../kernels/cases/case.ts";
+import { GRADIENT_CASES, KERNEL_CASES, OPERATION_CASES } from "../../kernels/cases/mod.ts";
+import { fromBfloat16, toBfloat16 } from "../../kernels/cases/random.ts";
 
 /** Functions without a result to compare with a reference; tests of their own call them. */
 const NOT_COMPUTING =

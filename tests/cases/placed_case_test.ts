@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { openKernels } from "../kernels/open_library.ts";
-import { type KernelCase, operationCase, output } from "./case.ts";
-import { PlacedCase, runCase } from "./placed_case.ts";
-import { EXACT } from "./tolerance.ts";
+import { type KernelCase, operationCase, output } from "../../kernels/cases/case.ts";
+import { PlacedCase, runCase } from "../../kernels/cases/placed_case.ts";
+import { EXACT } from "../../kernels/cases/tolerance.ts";
 
 /** A case whose "kernel" writes a byte somewhere from the host. */
 function writing(at: "x" | "y", offset: number): KernelCase {

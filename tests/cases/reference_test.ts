@@ -1,17 +1,21 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { gradientCase, inputsOf, output } from "./case.ts";
-import { directionalDerivative, partialDerivatives, probesOf } from "./finite_difference.ts";
-import { Random, toBfloat16 } from "./random.ts";
-import { attention } from "./reference/attention.ts";
-import { crossEntropy } from "./reference/cross_entropy.ts";
-import { dispatchPlan } from "./reference/dispatch_plan.ts";
-import { experts } from "./reference/experts.ts";
-import { gemm, matmul } from "./reference/gemm.ts";
-import { philox, type Words } from "./reference/philox.ts";
-import { dot, softmax } from "./reference/reduction.ts";
-import { rope } from "./reference/rope.ts";
-import { topkGates } from "./reference/router.ts";
-import { EXACT } from "./tolerance.ts";
+import { gradientCase, inputsOf, output } from "../../kernels/cases/case.ts";
+import {
+  directionalDerivative,
+  partialDerivatives,
+  probesOf,
+} from "../../kernels/cases/finite_difference.ts";
+import { Random, toBfloat16 } from "../../kernels/cases/random.ts";
+import { attention } from "../../kernels/cases/reference/attention.ts";
+import { crossEntropy } from "../../kernels/cases/reference/cross_entropy.ts";
+import { dispatchPlan, planBuffer } from "../../kernels/cases/reference/dispatch_plan.ts";
+import { experts } from "../../kernels/cases/reference/experts.ts";
+import { gemm, matmul } from "../../kernels/cases/reference/gemm.ts";
+import { philox, type Words } from "../../kernels/cases/reference/philox.ts";
+import { dot, softmax } from "../../kernels/cases/reference/reduction.ts";
+import { rope } from "../../kernels/cases/reference/rope.ts";
+import { topkGates } from "../../kernels/cases/reference/router.ts";
+import { EXACT } from "../../kernels/cases/tolerance.ts";
 
 Deno.test("philox() gives the known answers of its authors", () => {
   const ones = 0xffffffff;
@@ -92,6 +96,9 @@ Deno.test("dispatchPlan() lists rows by expert and gives them back by token", ()
     rowToken: [0, 2, 2],
     tokenRow: [0, 1, 2],
   });
+  const header = [3, 0, 1, 4];
+  const arrays = [[0, 2, 3], [0, 1, 1, 3], [0, 2, 2, -1], [0, 1, 2, -1]];
+  assertEquals(planBuffer(plan, 4), Int32Array.from([header, ...arrays].flat()));
 });
 
 Deno.test("experts() with one expert and gate 1 is a feed-forward network", () => {

@@ -4,8 +4,8 @@ import {
   assertMatchesReference,
   assertRepeats,
   isBeyond,
-} from "../cases/check.ts";
-import { GRADIENT_CASES, OPERATION_CASES } from "../cases/mod.ts";
+} from "../../kernels/cases/check.ts";
+import { GRADIENT_CASES, OPERATION_CASES } from "../../kernels/cases/mod.ts";
 import { missingCompiler, openEmulator, skipped } from "./emulator.ts";
 
 Deno.test(`the emulated library runs the cases of the functions it has${skipped}`, {

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { buildCuda } from "../../kernels/build_cuda.ts";
-import { findNvcc } from "../../kernels/cuda_toolchain.ts";
-import { TOOLCHAIN } from "../../kernels/build_cuda.ts";
+import { buildCuda } from "../../kernels/tools/build_cuda.ts";
+import { findNvcc } from "../../kernels/tools/cuda_toolchain.ts";
+import { TOOLCHAIN } from "../../kernels/tools/build_cuda.ts";
 import { openLibrary, Status } from "../../lib/ffi/mod.ts";
 
-// Tests install nothing: `deno run -A kernels/build_cuda.ts nvcc` fetches the compiler.
+// Tests install nothing: `deno run -A kernels/tools/build_cuda.ts nvcc` fetches the compiler.
 const nvcc = await findNvcc(TOOLCHAIN, false);
 const ignore = "reason" in nvcc;
 const skipped = "reason" in nvcc ? ` [skipped: ${nvcc.reason}]` : "";

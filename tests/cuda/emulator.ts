@@ -1,8 +1,8 @@
 /** The emulated CUDA library, with what tests may do to it. */
 
 import { KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
-import { buildEmulated, type Mutant } from "../../kernels/build_cuda.ts";
-import { findCppCompiler, type Missing, run } from "../../kernels/cuda_toolchain.ts";
+import { buildEmulated, type Mutant } from "../../kernels/tools/build_cuda.ts";
+import { findCppCompiler, type Missing, run } from "../../kernels/tools/cuda_toolchain.ts";
 
 /** In which order the runnable threads of a block, and the blocks of a grid, go on. */
 export const Order = { forward: 0, reverse: 1, random: 2, priority: 3 } as const;

@@ -1,7 +1,7 @@
 /** The kernels with one barrier taken out: what the checker must not let pass. */
 
 import { fileURLToPath } from "node:url";
-import type { Mutant } from "../../kernels/build_cuda.ts";
+import type { Mutant } from "../../kernels/tools/build_cuda.ts";
 
 /** A barrier in a source. */
 export interface Barrier {

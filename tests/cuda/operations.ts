@@ -1,6 +1,14 @@
 /** The operations under test, from host arrays to host arrays. */
 
-import type { KernelContext } from "../../lib/ffi/mod.ts";
+import {
+  type KernelContext,
+  planExpertOffset,
+  planRowToken,
+  planTokenOffset,
+  planTokenRow,
+  PlanWord,
+  planWords,
+} from "../../lib/ffi/mod.ts";
 
 type HostArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
 
@@ -147,8 +155,7 @@ export function dispatchPlan(
   capacity: number,
 ): Plan {
   using memory = new Buffers(k);
-  const [offsets, length] = [4, 4 + experts + 1 + tokens + 1 + 2 * capacity];
-  const plan = memory.empty(length * 4);
+  const plan = memory.empty(planWords(tokens, experts, capacity) * 4);
   const given = memory.from(gates);
   k.check(
     k.symbols.remoe_dispatch_plan(k.handle, plan, given, tokens, experts, capacity),
@@ -156,16 +163,14 @@ export function dispatchPlan(
   );
   const read = (first: number, count: number): Int32Array<ArrayBuffer> =>
     memory.read(plan + BigInt(first * 4), new Int32Array(count));
-  const header = read(0, 4);
-  const valid = header[1] === 0 ? 1 : 0;
-  const rows = valid * header[0]!;
-  const tokenOffset = offsets + experts + 1;
-  const rowToken = tokenOffset + tokens + 1;
+  const header = read(0, PlanWord.header);
+  const valid = header[PlanWord.overflow] === 0 ? 1 : 0;
+  const rows = valid * header[PlanWord.rows]!;
   return {
     header,
-    expertOffset: read(offsets, valid * (experts + 1)),
-    tokenOffset: read(tokenOffset, valid * (tokens + 1)),
-    rowToken: read(rowToken, rows),
-    tokenRow: read(rowToken + capacity, rows),
+    expertOffset: read(planExpertOffset(), valid * (experts + 1)),
+    tokenOffset: read(planTokenOffset(experts), valid * (tokens + 1)),
+    rowToken: read(planRowToken(tokens, experts), rows),
+    tokenRow: read(planTokenRow(tokens, experts, capacity), rows),
   };
 }

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { buildEmulated } from "../../kernels/build_cuda.ts";
-import { findCppCompiler, run } from "../../kernels/cuda_toolchain.ts";
-import { writePack } from "../../kernels/pack_cuda.ts";
+import { buildEmulated } from "../../kernels/tools/build_cuda.ts";
+import { findCppCompiler, run } from "../../kernels/tools/cuda_toolchain.ts";
+import { writePack } from "../../kernels/tools/pack_cuda.ts";
 
 const python = (await run("python3", ["-c", "import sys; print(sys.executable)"])).stdout.trim();
 const compiler = await findCppCompiler();

@@ -1,6 +1,6 @@
 /** Small kernels of a test's own, to try the emulator on. */
 
-import type { Mutant } from "../../kernels/build_cuda.ts";
+import type { Mutant } from "../../kernels/tools/build_cuda.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { Buffers } from "./operations.ts";
 

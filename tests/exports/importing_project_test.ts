@@ -89,11 +89,7 @@ console.log(losses.at(-1)! < losses[0]!);
 });
 
 Deno.test("the program of the README runs in another project and reaches its sparsity", async () => {
-  const readme = await Deno.readTextFile(`${ROOT}README.md`);
-  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!);
-  const shown = blocks.find((code) => code.includes("new ReluRouter("));
-  assert(shown !== undefined);
-  const program = shown
+  const program = (await shownProgram())
     .replace("jsr:@remoe/remoe", "@remoe/remoe")
     .replace(/Device\.open\(\{ /, "Device.open({ library: Deno.args[0]!, threads: 1, ");
   await inProject(async (folder) => {
@@ -115,3 +111,51 @@ console.log(JSON.stringify({ closed, lambda: router.lambda, experts: counts.shap
     assert(lambda > 1e-3 && lambda < 1e3, `${lambda}`);
   });
 });
+
+/** The program of the README. */
+async function shownProgram(): Promise<string> {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const blocks = [...readme.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!);
+  const shown = blocks.find((code) => code.includes("new ReluRouter("));
+  assert(shown !== undefined);
+  return shown;
+}
+
+Deno.test("a checkout imported by its path, as the README says, works without a warning", async () => {
+  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+  const [, path, name] = /`"(\S+)"` in place of\s+`"(\S+)"`/.exec(readme) ?? [];
+  const [, train] = /`train`.* `"(\S+)"` and so on/.exec(readme) ?? [];
+  assert(path !== undefined && name !== undefined && train !== undefined);
+  const folder = await Deno.makeTempDir();
+  try {
+    const project = `${folder}/project`;
+    await Deno.mkdir(project);
+    await Deno.symlink(ROOT, `${folder}/remoe`);
+    const layer = (await shownProgram()).replace(name, path).replace("step <= 200", "step <= 2")
+      .replace("Device.open({ ", `Device.open({ library: ${JSON.stringify(CPU_LIBRARY)}, `);
+    await Deno.writeTextFile(`${project}/layer.ts`, layer);
+    assertEquals(await runQuietly(project, "layer.ts"), "");
+
+    // What `deno add npm:zod` leaves.
+    const imports = { imports: { zod: "npm:zod@^4" } };
+    await Deno.writeTextFile(`${project}/deno.json`, JSON.stringify(imports));
+    const entries = ["train", "data", "generate"].map((entry) => train.replace("train", entry));
+    const program = `
+import { parseConfig } from "${entries[0]}";
+import { philox4x32 } from "${entries[1]}";
+import { generate } from "${entries[2]}";
+console.log(parseConfig({}).model.layers, typeof philox4x32, typeof generate);
+`;
+    await Deno.writeTextFile(`${project}/entries.ts`, program);
+    assertEquals(await runQuietly(project, "entries.ts"), "4 function function\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** Runs a program with its types checked; gives its output, and all else that Deno had to say. */
+async function runQuietly(folder: string, program: string): Promise<string> {
+  const { code, stdout, stderr } = await runDeno(folder, "run", "-A", "--check", program);
+  assertEquals(code, 0, stderr);
+  return stdout + stderr.split("\n").filter((line) => !/^Check /.test(line)).join("\n").trim();
+}

@@ -49,15 +49,15 @@ class Checkout implements Disposable {
   readonly library = `${this.directory}/kernels/build/${libraryFileName("cpu")}`;
 
   constructor() {
-    for (const path of ["kernels/include", "kernels/cpu", "lib/ffi"]) {
+    for (const path of ["kernels/include", "kernels/cpu", "kernels/tools", "lib/ffi"]) {
       Deno.mkdirSync(`${this.directory}/${path}`, { recursive: true });
     }
     for (
       const path of [
-        "kernels/build.ts",
-        "kernels/build_files.ts",
-        "kernels/build_tools.ts",
-        "kernels/run_cmake.ts",
+        "kernels/tools/build.ts",
+        "kernels/tools/build_files.ts",
+        "kernels/tools/build_tools.ts",
+        "kernels/tools/run_cmake.ts",
         "lib/errors.ts",
         "lib/extremes.ts",
         "lib/machine.ts",
@@ -77,7 +77,7 @@ class Checkout implements Disposable {
 
   start(env: Record<string, string> = {}, ...args: string[]): Deno.ChildProcess {
     return new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", `${this.directory}/kernels/build.ts`, ...args],
+      args: ["run", "-A", "--quiet", `${this.directory}/kernels/tools/build.ts`, ...args],
       // As root, a test must not install anything.
       env: { REMOE_NO_INSTALL: "1", REMOE_LIBRARY: "", NO_COLOR: "1", ...env },
       stdin: "null",

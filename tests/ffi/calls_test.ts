@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { type HeaderFunction, readHeader } from "../../kernels/tools/read_header.ts";
 import {
   type KernelContext,
   type KernelSymbols,
@@ -6,7 +7,6 @@ import {
   Status,
   statusName,
 } from "../../lib/ffi/mod.ts";
-import { type HeaderFunction, headerFunctions } from "./header.ts";
 
 // Deno optimises a call site after some thousands of calls; a mistake in the types of a symbol,
 // or too many parameters, aborts the process only then.
@@ -23,7 +23,7 @@ const WITHOUT_STATUS = new Set([
 Deno.test("every symbol refuses a context that is none, also once the call is optimised", async () => {
   const { context } = await openContext();
   using _ = context;
-  for (const declaration of headerFunctions()) {
+  for (const declaration of readHeader().functions) {
     const status = callOften(context.symbols, declaration, "0n");
     const { name } = declaration;
     if (WITHOUT_STATUS.has(name)) continue;
@@ -40,7 +40,7 @@ for (const size of [0, 1] as const) {
   Deno.test(`every symbol refuses null addresses with sizes of ${size}`, async () => {
     const { context } = await openContext();
     using _ = context;
-    for (const declaration of headerFunctions()) {
+    for (const declaration of readHeader().functions) {
       const { name } = declaration;
       if (name === "remoe_context_destroy") continue;
       const status = callOften(context.symbols, declaration, `${context.handle}n`, size, 100);

@@ -1,72 +1,152 @@
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { ABI_VERSION } from "../../lib/ffi/codes.ts";
-import * as codes from "../../lib/ffi/codes.ts";
+import { assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
+import { generateSymbols } from "../../kernels/tools/generate_symbols.ts";
+import { HeaderError, readHeader } from "../../kernels/tools/read_header.ts";
+import {
+  planExpertOffset,
+  planRowToken,
+  planTokenOffset,
+  planTokenRow,
+  planWords,
+  stateRecord,
+} from "../../lib/ffi/layouts.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
-import { headerConstant, headerEnums, headerFunctions } from "./header.ts";
 
-const SYMBOL_FILES = ["library", "moe", "optimizer", "probe", "stream", "tensor", "transformer"];
-
-Deno.test("`SYMBOLS` has the functions of the header and no others", () => {
-  const declared = headerFunctions().map(({ name }) => name).sort();
-  assert(declared.length > 60, "the header was not understood");
-  assertEquals(Object.keys(SYMBOLS).sort(), declared);
-});
-
-for (const { name, result, parameters } of headerFunctions()) {
-  Deno.test(`\`SYMBOLS.${name}\` has the types of the header`, () => {
-    const symbol: Deno.ForeignFunction = SYMBOLS[name as keyof typeof SYMBOLS];
-    assertEquals(symbol.parameters, parameters.map(({ type }) => type) as Deno.NativeType[]);
-    assertEquals(symbol.result as string, result);
-  });
-}
-
-Deno.test("`KernelSymbols` names the parameters as the header does", () => {
-  const text = SYMBOL_FILES.map((file) =>
-    Deno.readTextFileSync(new URL(`../../lib/ffi/symbols/${file}.ts`, import.meta.url))
-  ).join("\n");
-  for (const { name, parameters } of headerFunctions()) {
-    const list = new RegExp(`^  ${name}\\(([^)]*)\\): number;`, "m").exec(text)?.[1];
-    assert(list !== undefined, `${name} has no signature`);
-    const named = [...list.matchAll(/(\w+):/g)].map(([, key]) => key);
-    assertEquals(named, parameters.map((parameter) => camelCase(parameter.name)), name);
+Deno.test("the bindings are those of the header", async () => {
+  for (const [path, text] of Object.entries(await generateSymbols())) {
+    const written = Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
+    assertEquals(written, text, `${path} is stale: run \`deno task build:symbols\``);
   }
 });
 
 Deno.test("no function has more than 24 parameters", () => {
   // With 30 integer parameters Deno aborts the process once it has optimised the call.
-  for (const { name, parameters } of headerFunctions()) {
+  for (const [name, { parameters }] of Object.entries(SYMBOLS)) {
     assertLessOrEqual(parameters.length, 24, name);
   }
 });
 
-Deno.test("`ABI_VERSION` is that of the header", () => {
-  assertEquals(ABI_VERSION, headerConstant("REMOE_ABI_VERSION"));
+Deno.test("a build must have its version and its information, and may lack the rest", () => {
+  const required = readHeader().functions.filter(({ optional }) => !optional);
+  assertEquals(required.map(({ name }) => name), ["remoe_abi_version", "remoe_build_info"]);
 });
 
-Deno.test("the codes are those of the header", () => {
-  const tables: Record<string, { table: Record<string, number>; prefix: string }> = {
-    status: { table: codes.Status, prefix: "REMOE_" },
-    dtype: { table: codes.DTypeCode, prefix: "REMOE_" },
-    backend: { table: codes.BackendCode, prefix: "REMOE_" },
-    state: { table: codes.StateSlot, prefix: "REMOE_STATE_" },
-    record: { table: codes.RecordField, prefix: "REMOE_RECORD_" },
-    distribution: { table: codes.DistributionCode, prefix: "REMOE_" },
-    binary: { table: codes.BinaryCode, prefix: "REMOE_" },
-    unary: { table: codes.UnaryCode, prefix: "REMOE_" },
-    reduction: { table: codes.ReductionCode, prefix: "REMOE_" },
-    balance: { table: codes.BalanceCode, prefix: "REMOE_BALANCE_" },
-    tensor: { table: codes.TensorWord, prefix: "REMOE_TENSOR_" },
-  };
-  const enums = headerEnums();
-  assertEquals(Object.keys(tables).sort(), Object.keys(enums).sort());
-  for (const [name, { table, prefix }] of Object.entries(tables)) {
-    const constants = Object.entries(enums[name] ?? {}).map(([key, value]) =>
-      [camelCase(key.slice(prefix.length).toLowerCase()), value] as const
-    );
-    assertEquals(table, Object.fromEntries(constants), name);
-  }
+Deno.test("the layouts are those that ABI version 3 has", () => {
+  // In figures: the kernels and the reference take theirs from one place.
+  const [tokens, experts, capacity] = [100, 8, 50];
+  assertEquals(planExpertOffset(), 4);
+  assertEquals(planTokenOffset(experts), 4 + 9);
+  assertEquals(planRowToken(tokens, experts), 4 + 9 + 101);
+  assertEquals(planTokenRow(tokens, experts, capacity), 4 + 9 + 101 + 50);
+  assertEquals(planWords(tokens, experts, capacity), 4 + 9 + 101 + 50 + 50);
+  assertEquals(stateRecord(2, experts), 32 + 2 * (4 + 8));
 });
 
-function camelCase(name: string): string {
-  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+/** A header with the given declarations. */
+function header(declarations: string): string {
+  return `extern "C" {\n#endif\n\n#define REMOE_ABI_VERSION 7\n\n${declarations}
+#ifdef __cplusplus\n}\n#endif\n`;
 }
+
+Deno.test("declarations become TypeScript, each comment with its declaration", async () => {
+  const files = await generateSymbols(readHeader(header(`
+/* ---- A section ---- */
+/* Slots of a thing. */
+enum remoe_thing_slot {
+  REMOE_THING_FIRST_ONE = 2, /* what it is,
+                              * in two lines */
+  REMOE_THING_EXTRA = 4
+};
+/* Words of a thing. */
+REMOE_LAYOUT int64_t remoe_thing_words(int64_t all_tokens) {
+  return REMOE_THING_EXTRA + 2 * all_tokens;
+}
+/* Makes a thing of "a"
+ * and \`b\`:
+ *   a (+) b
+ * as it stands. [required] */
+REMOE_API int32_t remoe_thing(uint64_t context, float top_k, const int32_t* layout);
+/* Nothing to pass. */
+REMOE_API int32_t remoe_nothing(void);
+`)));
+  assertEquals(
+    after("do not edit.", files["lib/ffi/codes.ts"]),
+    `
+/** The version of the contract that this package calls. */
+export const ABI_VERSION = 7;
+
+/** Slots of a thing. */
+export const ThingSlot = {
+  /** what it is, in two lines */
+  firstOne: 2,
+  extra: 4,
+} as const;
+`,
+  );
+  assertEquals(
+    after("do not edit.", files["lib/ffi/layouts.ts"]),
+    `
+import { ThingSlot } from "./codes.ts";
+
+/** Words of a thing. */
+export function thingWords(allTokens: number): number {
+  return ThingSlot.extra + 2 * allTokens;
+}
+`,
+  );
+  const symbols = files["lib/ffi/symbols.ts"];
+  assertEquals(
+    before("}", after("export interface KernelSymbols {", symbols)),
+    `  /**
+   * Makes a thing of "a" and \`b\`:
+   *   a (+) b
+   * as it stands. [required]
+   */
+  remoe_thing(context: bigint, topK: number, layout: HostBuffer): number;
+  /** Nothing to pass. */
+  remoe_nothing(): number;
+`,
+  );
+  assertEquals(
+    before("} as const", after("export const SYMBOLS = {", symbols)),
+    `  remoe_thing: { parameters: ["u64", "f32", "buffer"], result: "i32" },
+  remoe_nothing: { parameters: [], result: "i32", optional: true },
+`,
+  );
+});
+
+function after(mark: string, text = ""): string {
+  return text.slice(text.indexOf(mark) + mark.length + 1);
+}
+
+function before(mark: string, text: string): string {
+  return text.slice(0, text.indexOf(`\n${mark}`) + 1);
+}
+
+const REFUSED: Readonly<Record<string, readonly [declaration: string, message: string]>> = {
+  "without a comment": [
+    "/* Of the section. */\n\nREMOE_API int32_t remoe_a(void);",
+    "Line 8: remoe_a has no comment right above it",
+  ],
+  "of a type that does not cross": ["/* A. */\nREMOE_API int32_t remoe_a(size_t n);", '"size_t"'],
+  "with half of the prefixes": [
+    "/* A. */\nenum remoe_a_code { REMOE_A_X = 0, REMOE_Y = 1 };",
+    "REMOE_Y of remoe_a_code does not start with REMOE_A_",
+  ],
+  "with a constant that counts on": ["/* A. */\nenum remoe_a_code { REMOE_X };", '"REMOE_X"'],
+  "of another kind": ["typedef int remoe_int;", "Line 6 is no comment"],
+  "of a layout in 32 bits": [
+    "/* A. */\nREMOE_LAYOUT int64_t remoe_a(int32_t n) { return n; }",
+    '"int32_t n" of remoe_a is no int64_t',
+  ],
+};
+
+for (const [what, [declaration, message]] of Object.entries(REFUSED)) {
+  Deno.test(`a declaration ${what} is refused`, () => {
+    assertThrows(() => readHeader(header(declaration)), HeaderError, message);
+  });
+}
+
+Deno.test("a layout of something unknown is refused", async () => {
+  const text = header("/* A. */\nREMOE_LAYOUT int64_t remoe_a(int64_t n) { return n + m; }");
+  await assertRejects(() => generateSymbols(readHeader(text)), HeaderError, "remoe_a uses m");
+});

@@ -1,6 +1,6 @@
-import { buildEmulated } from "../../kernels/build_cuda.ts";
-import { assertAgrees, byOperation, isBeyond } from "../cases/check.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { buildEmulated } from "../../kernels/tools/build_cuda.ts";
+import { assertAgrees, byOperation, isBeyond } from "../../kernels/cases/check.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 
 /** The sources of `kernels/cuda`, executed on the CPU; without a compiler there is no such library. */

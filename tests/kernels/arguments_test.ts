@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { readHeader } from "../../kernels/tools/read_header.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import { type KernelContext, Status, type SymbolName } from "../../lib/ffi/mod.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
-import { headerFunctions } from "../ffi/header.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 import { placeArguments, type Values } from "./place_arguments.ts";
 import { type Argument, type ArgumentValue, VALID_CALLS } from "./valid_calls.ts";
@@ -16,7 +16,7 @@ Deno.test("there is a valid call of every computing function", () => {
 
 for (const [symbol, parameters] of CALLS) {
   Deno.test(`\`${symbol}()\` names the argument that it refuses`, async (t) => {
-    const declared = headerFunctions().find(({ name }) => name === symbol);
+    const declared = readHeader().functions.find(({ name }) => name === symbol);
     assertEquals(["context", ...Object.keys(parameters)], declared?.parameters.map((p) => p.name));
     using kernels = openKernels();
     if (kernels.library.missing.includes(symbol)) {

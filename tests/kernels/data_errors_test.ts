@@ -1,11 +1,11 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { DeviceError } from "../../lib/errors.ts";
 import { Status } from "../../lib/ffi/mod.ts";
-import { inputsOf, type KernelCase } from "../cases/case.ts";
-import { isBeyond } from "../cases/check.ts";
-import { crossEntropyCase, crossEntropyGradientCase } from "../cases/cross_entropy.ts";
-import { embeddingCase, embeddingGradientCase } from "../cases/embedding.ts";
-import { runCase } from "../cases/placed_case.ts";
+import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
+import { isBeyond } from "../../kernels/cases/check.ts";
+import { crossEntropyCase, crossEntropyGradientCase } from "../../kernels/cases/cross_entropy.ts";
+import { embeddingCase, embeddingGradientCase } from "../../kernels/cases/embedding.ts";
+import { runCase } from "../../kernels/cases/placed_case.ts";
 import { openKernels } from "./open_library.ts";
 
 const VOCABULARY = 11;

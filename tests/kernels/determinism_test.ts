@@ -1,5 +1,5 @@
-import { assertRepeats, byOperation, isBeyond } from "../cases/check.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { assertRepeats, byOperation, isBeyond } from "../../kernels/cases/check.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 
 for (const [operation, cases] of byOperation(KERNEL_CASES)) {

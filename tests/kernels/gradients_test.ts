@@ -5,8 +5,8 @@ import {
   assertOutputsAreOptional,
   byOperation,
   isBeyond,
-} from "../cases/check.ts";
-import { GRADIENT_CASES } from "../cases/mod.ts";
+} from "../../kernels/cases/check.ts";
+import { GRADIENT_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 
 for (const [operation, cases] of byOperation(GRADIENT_CASES)) {

@@ -1,5 +1,5 @@
-import { assertAgrees, byOperation, isBeyond } from "../cases/check.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { assertAgrees, byOperation, isBeyond } from "../../kernels/cases/check.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { openKernels } from "./open_library.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
-import { Random } from "../cases/random.ts";
+import { Random } from "../../kernels/cases/random.ts";
 import { openKernels } from "./open_library.ts";
 
 const SEQUENCE = 70;

@@ -1,9 +1,11 @@
-import { fileURLToPath } from "node:url";
+import { ensureKernels } from "../../kernels/tools/build.ts";
 import { type ContextOptions, KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
 
-/** The CPU kernel library under test: `REMOE_LIBRARY`, or the build in this checkout. */
-export const CPU_LIBRARY: string = Deno.env.get("REMOE_LIBRARY") ||
-  fileURLToPath(new URL("../../kernels/build/libremoe_cpu.so", import.meta.url));
+/**
+ * The CPU kernel library under test: `REMOE_LIBRARY`, or the build in this checkout, which `deno test`
+ * without a task finds missing or stale, and makes.
+ */
+export const CPU_LIBRARY: string = await ensureKernels();
 
 /**
  * Opens a device for one test, library included.

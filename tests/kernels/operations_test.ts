@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { assertMatchesReference, byOperation, isBeyond } from "../cases/check.ts";
-import { KERNEL_CASES, OPERATION_CASES } from "../cases/mod.ts";
+import { assertMatchesReference, byOperation, isBeyond } from "../../kernels/cases/check.ts";
+import { KERNEL_CASES, OPERATION_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 
 Deno.test("the CPU library has every function of the contract and declines no case", () => {

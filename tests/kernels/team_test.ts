@@ -16,8 +16,8 @@ const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
 /** Checks each product against its reference, and prints the threads and a hash of all results. */
 const PRODUCTS = `
 import { createHash } from "node:crypto";
-import { assertMatchesReference, isBeyond } from "./tests/cases/check.ts";
-import { KERNEL_CASES } from "./tests/cases/mod.ts";
+import { assertMatchesReference, isBeyond } from "./kernels/cases/check.ts";
+import { KERNEL_CASES } from "./kernels/cases/mod.ts";
 import { openKernels } from "./tests/kernels/open_library.ts";
 using kernels = openKernels({ threads: Number(Deno.env.get("WANTED")) });
 const hash = createHash("sha256");

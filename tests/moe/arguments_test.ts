@@ -50,7 +50,7 @@ Deno.test("routers refuse sizes and settings that are none", async () => {
   assertThrows(relu({ alpha: 0.5 }), ConfigError, "alpha is 0.5");
   assertThrows(relu({ lambda: NaN }), ConfigError, "lambda is NaN");
   assertThrows(relu({ active: "1" }), ConfigError, "1 of 4 experts");
-  assertThrows(relu({ microBatches: 0 }), ConfigError, "microBatches is 0");
+  assertThrows(relu({ layers: 0 }), ConfigError, "layers is 0");
   assertThrows(relu({ state: {} }), TypeError, "no StepState");
   const topk = (options: object) => () => new TopKRouter(device, { ...SIZES, ...options });
   assertThrows(topk({ balanceCoefficient: -1 }), ConfigError, "balanceCoefficient is -1");

@@ -2,18 +2,21 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import {
   ConfigError,
   type Device,
+  mean,
   read,
+  recompute,
   ReluRouter,
   type ReluRouterOptions,
+  rows,
   scale,
   StepState,
   sum,
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { balanceWeights, reluGates, routingOf } from "../cases/reference/router.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { balanceWeights, reluGates, routingOf } from "../../kernels/cases/reference/router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 const [TOKENS, HIDDEN, EXPERTS] = [12, 12, 4] as const;
@@ -60,23 +63,29 @@ async function regularizationGradient(
   device: Device,
   options: Partial<ReluRouterOptions>,
   lossScale = 0,
+  share = 1,
 ): Promise<{ gradient: Float32Array; gates: Float32Array }> {
   using router = new ReluRouter(device, { ...options, hidden: HIDDEN, experts: EXPERTS });
   write(router.weight, new Random("router").normal(HIDDEN * EXPERTS));
   using tape = device.record();
   const identity = Array.from({ length: TOKENS * HIDDEN }, (_, i) => i % (HIDDEN + 1) ? 0 : 1);
   const { gates } = router.route(device.from(identity, [TOKENS, HIDDEN]));
-  tape.backward(scale(sum(gates), lossScale));
+  tape.backward(scale(sum(gates), lossScale), { scale: share });
   return { gradient: await read(router.weight.gradient), gates: await read(gates) };
 }
 
 for (const balance of ["none", "plain", "load"] as const) {
   Deno.test(`λ·f_e/(L·T) enters the gradient of each active gate: balance "${balance}"`, async () => {
     using device = await openDevice();
-    const options = { balance, active: 2, layers: 3, microBatches: 2 };
+    const options = { balance, active: 2, layers: 3 };
     const without = await regularizationGradient(device, { ...options, lambda: 0 });
     assert(without.gradient.every((value) => value === 0));
-    const { gradient, gates } = await regularizationGradient(device, { ...options, lambda: 1 });
+    const { gradient, gates } = await regularizationGradient(
+      device,
+      { ...options, lambda: 1 },
+      0,
+      1 / 2,
+    );
     const f = balanceWeights(balance, routingOf(gates, EXPERTS).counts, TOKENS, 2);
     const expected = Array.from(
       gates,
@@ -94,6 +103,28 @@ Deno.test("the regularisation adds to the gradient of the loss, untouched by the
   const { gradient, gates } = await regularizationGradient(device, { lambda, balance: "plain" }, 2);
   const expected = Array.from(gates, (gate) => gate > 0 ? 2 + lambda / TOKENS : 0);
   assertClose(gradient, expected, "gradient", 1e-6);
+});
+
+Deno.test("micro-batches add up to the gradient of the whole, recomputed or not", async () => {
+  using device = await openDevice({ seed: 3 });
+  const x = device.normal([TOKENS, HIDDEN]);
+  const options = { hidden: HIDDEN, experts: EXPERTS, balance: "plain", lambda: 1 } as const;
+  const gradient = async (microBatches: number, again: boolean): Promise<Float32Array> => {
+    using router = new ReluRouter(device, options);
+    write(router.weight, new Random("router").normal(HIDDEN * EXPERTS));
+    for (let i = 0; i < microBatches; i++) {
+      using tape = device.record();
+      const part = rows(x, i * TOKENS / microBatches, (i + 1) * TOKENS / microBatches);
+      const gates = (tokens: typeof part) => router.route(tokens).gates;
+      const routed = again ? recompute(gates, part) : gates(part);
+      tape.backward(mean(routed), { scale: 1 / microBatches });
+    }
+    return await read(router.weight.gradient);
+  };
+  const whole = await gradient(1, false);
+  for (const again of [false, true]) {
+    assertClose(await gradient(2, again), whole, "gradient", 1e-6);
+  }
 });
 
 Deno.test("λ of a shared state is the one that counts", async () => {

@@ -2,10 +2,10 @@ import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/ass
 import * as fc from "fast-check";
 import { ConfigError, read, scale, ShapeMismatchError, sum, TopKRouter, write } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { dot, softmax } from "../cases/reference/reduction.ts";
-import { columnSums, routingOf } from "../cases/reference/router.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { dot, softmax } from "../../kernels/cases/reference/reduction.ts";
+import { columnSums, routingOf } from "../../kernels/cases/reference/router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 Deno.test("TopKRouter's gates are the k largest probabilities of all experts", async () => {
@@ -100,13 +100,12 @@ Deno.test("regularization() is Switch's balance loss without its coefficient", a
 
 Deno.test("the balance loss enters the gradient of every expert's probability", async () => {
   using device = await openDevice();
-  const [tokens, experts, active, coefficient, microBatches] = [6, 4, 2, 0.5, 3] as const;
+  const [tokens, experts, active, coefficient, share] = [6, 4, 2, 0.5, 1 / 3] as const;
   using router = new TopKRouter(device, {
     hidden: tokens,
     experts,
     active,
     balanceCoefficient: coefficient,
-    microBatches,
   });
   const logits = new Random("balance").normal(tokens * experts);
   write(router.weight, logits);
@@ -114,13 +113,13 @@ Deno.test("the balance loss enters the gradient of every expert's probability", 
   const identity = Array.from({ length: tokens ** 2 }, (_, i) => i % (tokens + 1) ? 0 : 1);
   using tape = device.record();
   const routing = router.route(device.from(identity, [tokens, tokens]));
-  tape.backward(scale(sum(routing.gates), 0));
+  tape.backward(scale(sum(routing.gates), 0), { scale: share });
 
   const p = softmax(Float64Array.from(logits), experts);
   const counts = await read(routing.counts);
   const dp = Array.from(
     counts,
-    (count) => coefficient / (microBatches * tokens) * experts * count / (active * tokens),
+    (count) => coefficient * share / tokens * experts * count / (active * tokens),
   );
   const expected = p.map((value, i) => {
     const row = Math.floor(i / experts) * experts;

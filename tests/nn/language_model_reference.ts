@@ -1,11 +1,15 @@
-import { attention } from "../cases/reference/attention.ts";
-import { crossEntropy } from "../cases/reference/cross_entropy.ts";
-import { experts, swiglu } from "../cases/reference/experts.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { softmax } from "../cases/reference/reduction.ts";
-import { rmsNorm } from "../cases/reference/rms_norm.ts";
-import { rope } from "../cases/reference/rope.ts";
-import { type BalanceName, balanceWeights, columnSums } from "../cases/reference/router.ts";
+import { attention } from "../../kernels/cases/reference/attention.ts";
+import { crossEntropy } from "../../kernels/cases/reference/cross_entropy.ts";
+import { experts, swiglu } from "../../kernels/cases/reference/experts.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { softmax } from "../../kernels/cases/reference/reduction.ts";
+import { rmsNorm } from "../../kernels/cases/reference/rms_norm.ts";
+import { rope } from "../../kernels/cases/reference/rope.ts";
+import {
+  type BalanceName,
+  balanceWeights,
+  columnSums,
+} from "../../kernels/cases/reference/router.ts";
 
 /** Weights by the names that checkpoints give them. */
 export type Weights = Readonly<Record<string, Float64Array>>;

@@ -11,8 +11,8 @@ import {
   StepState,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { logSumExp } from "../cases/reference/reduction.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { logSumExp } from "../../kernels/cases/reference/reduction.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { vocabulary: 257, layers: 2, hidden: 32, heads: 4, groups: 2 } as const;

@@ -17,9 +17,9 @@ import {
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { swiglu } from "../cases/reference/experts.ts";
-import { matmul } from "../cases/reference/gemm.ts";
-import { rmsNorm } from "../cases/reference/rms_norm.ts";
+import { swiglu } from "../../kernels/cases/reference/experts.ts";
+import { matmul } from "../../kernels/cases/reference/gemm.ts";
+import { rmsNorm } from "../../kernels/cases/reference/rms_norm.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 async function doubles(tensor: Parameter | Parameter["gradient"]): Promise<Float64Array> {

@@ -11,8 +11,8 @@ import {
   type Router,
   TopKRouter,
 } from "../../mod.ts";
-import { Random } from "../cases/random.ts";
-import { dot } from "../cases/reference/reduction.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { dot } from "../../kernels/cases/reference/reduction.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import {
   denseFeedForward,

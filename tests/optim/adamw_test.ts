@@ -17,8 +17,8 @@ import {
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
-import { Random } from "../cases/random.ts";
-import { type AdamWState, adamwStep } from "../cases/reference/adamw.ts";
+import { Random } from "../../kernels/cases/random.ts";
+import { type AdamWState, adamwStep } from "../../kernels/cases/reference/adamw.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 const CONSTANTS = { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 };

@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { runCharts } from "../../lib/plot/charts.ts";
-import type { Chart, Spec } from "../../lib/plot/chart.ts";
+import type { Chart } from "../../lib/plot/chart.ts";
 import { readRunFigures, type RunFigures } from "../../lib/plot/run_figures.ts";
+import type { Spec } from "../../lib/plot/theme.ts";
 import { TemporaryFolder } from "../temporary_folder.ts";
 import { stepOf, type TestRun, writeRun } from "./runs.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals, assertNotEquals } from "@std/assert";
 import { read } from "../../mod.ts";
-import { randomNumbers } from "../cases/reference/philox.ts";
+import { randomNumbers } from "../../kernels/cases/reference/philox.ts";
 import { openDevice } from "./open_device.ts";
 
 const COUNT = 20_000;

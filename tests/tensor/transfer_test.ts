@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { cast, read, reshape, ShapeMismatchError, StepState, write } from "../../mod.ts";
-import { fromBfloat16, toBfloat16 } from "../cases/random.ts";
+import { fromBfloat16, toBfloat16 } from "../../kernels/cases/random.ts";
 import { openDevice } from "./open_device.ts";
 
 Deno.test("from() and read() give fp32 numbers back, bit for bit", async () => {

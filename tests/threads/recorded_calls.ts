@@ -1,8 +1,8 @@
-import type { KernelContext, KernelSymbols } from "../../lib/ffi/mod.ts";
-import { inputsOf, type KernelCase } from "../cases/case.ts";
-import { isBeyond } from "../cases/check.ts";
-import { runCase } from "../cases/placed_case.ts";
-import { headerFunctions } from "../ffi/header.ts";
+import type { KernelContext, KernelSymbols, SymbolName } from "../../lib/ffi/mod.ts";
+import { SYMBOLS } from "../../lib/ffi/symbols.ts";
+import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
+import { isBeyond } from "../../kernels/cases/check.ts";
+import { runCase } from "../../kernels/cases/placed_case.ts";
 
 /** C++ that makes the calls of cases again, and what it puts into their buffers. */
 export interface RecordedCalls {
@@ -39,7 +39,6 @@ export function recordCalls(kernels: KernelContext, cases: readonly KernelCase[]
 }
 
 class Recorder {
-  readonly #types = new Map(headerFunctions().map(({ name, parameters }) => [name, parameters]));
   readonly #content: Uint8Array[] = [];
   #bytes = 0;
   #lines: string[] = [];
@@ -63,7 +62,7 @@ class Recorder {
         const call: unknown = Reflect.get(symbols, name);
         if (typeof call !== "function" || NOT_REPLAYED.test(String(name))) return call;
         return (...values: unknown[]) => {
-          this.#call(String(name), values);
+          this.#call(name as SymbolName, values);
           return call(...values);
         };
       },
@@ -100,10 +99,10 @@ class Recorder {
     }
   }
 
-  #call(name: string, values: readonly unknown[]): void {
+  #call(name: SymbolName, values: readonly unknown[]): void {
     // The first is the context.
-    const types = this.#types.get(name)?.slice(1) ?? [];
-    const list = types.map(({ type }, i) => this.#argument(type, values[i + 1]));
+    const types: readonly string[] = SYMBOLS[name].parameters.slice(1);
+    const list = types.map((type, i) => this.#argument(type, values[i + 1]));
     this.#lines.push(`check("${name}", ${name}(${["context", ...list].join(", ")}));`);
   }
 

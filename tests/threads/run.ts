@@ -10,9 +10,9 @@
 
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { BuildError, ensureKernels } from "../../kernels/build.ts";
-import { isThere } from "../../kernels/build_files.ts";
-import { KERNEL_CASES } from "../cases/mod.ts";
+import { BuildError, ensureKernels } from "../../kernels/tools/build.ts";
+import { isThere } from "../../kernels/tools/build_files.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "../kernels/open_library.ts";
 import { runTask } from "../run_task.ts";
 import { recordCalls } from "./recorded_calls.ts";

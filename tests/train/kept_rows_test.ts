@@ -8,8 +8,7 @@ import {
   type StepMetrics,
   type TrainConfig,
 } from "../../lib/train/mod.ts";
-import { keptRows, KeptRowsPlan, layerRows } from "../../lib/train/kept_rows_plan.ts";
-import { keptBudget } from "../../lib/train/memory_estimate.ts";
+import { keptBudget, keptRows, KeptRowsPlan, layerRows } from "../../lib/train/kept_rows_plan.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 
 const TEXT = Array.from(

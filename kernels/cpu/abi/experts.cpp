@@ -8,12 +8,12 @@ namespace {
 // The plan, found to be one for these sizes: another's offsets would lead anywhere in memory.
 const int32_t* require_plan(uint64_t address, int32_t tokens, int32_t experts) {
   const int32_t* plan = require_address<const int32_t>(address, "plan");
-  const int32_t rows = plan[0], capacity = plan[3];
-  const int32_t* expert_offset = plan + 4;
-  const int32_t* token_offset = expert_offset + experts + 1;
-  if (plan[1] == 1) return plan;
-  require(plan[1] == 0 && rows >= 0 && rows <= capacity && expert_offset[0] == 0 &&
-              expert_offset[experts] == rows && token_offset[0] == 0 &&
+  const int32_t rows = plan[REMOE_PLAN_ROWS], overflow = plan[REMOE_PLAN_OVERFLOW];
+  const int32_t* expert_offset = plan + remoe_plan_expert_offset();
+  const int32_t* token_offset = plan + remoe_plan_token_offset(experts);
+  if (overflow == 1) return plan;
+  require(overflow == 0 && rows >= 0 && rows <= plan[REMOE_PLAN_CAPACITY] &&
+              expert_offset[0] == 0 && expert_offset[experts] == rows && token_offset[0] == 0 &&
               token_offset[tokens] == rows,
           REMOE_INVALID_ARGUMENT,
           "the plan is not one of dispatch_plan for %d tokens and %d experts", tokens, experts);

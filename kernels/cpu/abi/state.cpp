@@ -7,13 +7,8 @@ using namespace remoe;
 
 namespace {
 
-// Heads of a dispatch plan, as remoe.h lays it out.
-constexpr int kPlanOverflow = 1;
-constexpr int kPlanWithoutExpert = 2;
-
 double* record_of(double* state, int32_t layer, int32_t experts) {
-  return state + REMOE_STATE_HEADER +
-         static_cast<int64_t>(layer) * (REMOE_RECORD_EXTRA + static_cast<int64_t>(experts));
+  return state + remoe_state_record(layer, experts);
 }
 
 // E/(k T^2) sum_e n_e P_e, weighted by T.
@@ -82,8 +77,8 @@ int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t lay
     require(active > 0, REMOE_INVALID_ARGUMENT, "active is %g, but must be above 0", active);
     double* record = record_of(values, layer, experts);
     record[REMOE_RECORD_TOKENS] += tokens;
-    record[REMOE_RECORD_WITHOUT_EXPERT] += plan_head[kPlanWithoutExpert];
-    if (plan_head[kPlanOverflow] != 0) values[REMOE_STATE_OVERFLOW] = 1;
+    record[REMOE_RECORD_WITHOUT_EXPERT] += plan_head[REMOE_PLAN_WITHOUT_EXPERT];
+    if (plan_head[REMOE_PLAN_OVERFLOW] != 0) values[REMOE_STATE_OVERFLOW] = 1;
     for (int32_t e = 0; e < experts; ++e) record[REMOE_RECORD_EXTRA + e] += count[e];
     if (sum == nullptr) return;
     if (balance == REMOE_BALANCE_SWITCH) {

@@ -3,7 +3,7 @@ import { checkObject, shown } from "../arguments.ts";
 import { asStream, type Batch, countWindows, gatherBatch } from "./batches.ts";
 import { Permutation } from "./permutation.ts";
 import type { TokenStream } from "../corpus/token_stream.ts";
-import type { TokenArray } from "../corpus/tokenized_text.ts";
+import type { TokenArray } from "../corpus/token_array.ts";
 
 /** Where a {@linkcode BatchSampler} is: plain numbers, for a checkpoint's JSON. */
 export interface SamplerState {

@@ -1,7 +1,7 @@
 import { shown } from "../arguments.ts";
 import { DataError } from "../errors.ts";
 import { checkStream, memoryStream, type TokenStream } from "../corpus/token_stream.ts";
-import type { TokenArray } from "../corpus/tokenized_text.ts";
+import type { TokenArray } from "../corpus/token_array.ts";
 
 /** A batch's arrays are indexed in 32 bits by the kernels. */
 const MOST_TOKENS = 2 ** 31 - 1;

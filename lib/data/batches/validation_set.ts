@@ -1,7 +1,7 @@
 import { checkObject, shown } from "../arguments.ts";
 import { asStream, type Batch, checkRows, countWindows, gatherBatch } from "./batches.ts";
 import type { TokenStream } from "../corpus/token_stream.ts";
-import type { TokenArray } from "../corpus/tokenized_text.ts";
+import type { TokenArray } from "../corpus/token_array.ts";
 
 /** What a {@linkcode ValidationSet} needs besides tokens. */
 export interface ValidationSetOptions {

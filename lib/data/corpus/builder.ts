@@ -6,16 +6,16 @@
 
 import { join } from "node:path";
 
-import type { ReadSource } from "./corpus.ts";
 import type { CorpusEvent } from "./options.ts";
-import { contentDigest } from "../text/content_hash.ts";
-import { type Document, NO_DOMAIN } from "../text/document.ts";
+import { contentDigest, type DocumentSummary } from "../text/content_hash.ts";
+import { type Document, NO_DOMAIN, type TextSource } from "../text/document.ts";
 import type { EncodedTexts } from "./encode_texts.ts";
 import { DataError } from "../errors.ts";
-import { type DocumentSummary, partsOf } from "./split.ts";
+import { partsOf, type SplitPlan } from "./split.ts";
 import type { Chunk, ChunkFolder, ChunkGroup, CorpusIdentity } from "./token_chunks.ts";
 import { fileStream, joinStreams, memoryStream, type TokenStream } from "./token_stream.ts";
-import { type Corpus, type CorpusSide, joinTokens, type TokenArray } from "./tokenized_text.ts";
+import { joinTokens, type TokenArray } from "./token_array.ts";
+import type { Corpus, CorpusSide } from "./tokenized_text.ts";
 import { TokenizerPool } from "./tokenizer_pool.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -23,6 +23,16 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 const CHUNK_BYTES = 8 << 20;
 /** Text of a request to a worker: small beside a chunk, so that workers end together. */
 const REQUEST_CHARACTERS = 1 << 18;
+
+/** A source, and what a first reading found. */
+export interface ReadSource {
+  /** The source. */
+  readonly source: TextSource;
+  /** Its documents, in order. */
+  readonly summaries: readonly DocumentSummary[];
+  /** Which of them are for validation. */
+  readonly plan: SplitPlan;
+}
 
 /** What a {@linkcode CorpusBuilder} works with. */
 export interface CorpusBuilderOptions {

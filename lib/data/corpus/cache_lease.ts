@@ -1,7 +1,6 @@
 import { join } from "node:path";
 
-/** The name of a file that was being written: see `writeFileAtomically()`. */
-const TEMPORARY = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
+import { TEMPORARY } from "../../files.ts";
 
 /**
  * Held by whoever writes to the cache, together with others; who finds it free sweeps away the files

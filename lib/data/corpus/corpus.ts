@@ -3,8 +3,13 @@ import { join } from "node:path";
 import { shown } from "../arguments.ts";
 import { defaultCacheFolder } from "./cache_folder.ts";
 import { CacheLease } from "./cache_lease.ts";
-import { contentDigest, hashDocuments, sha256 } from "../text/content_hash.ts";
-import { CorpusBuilder } from "./builder.ts";
+import {
+  contentDigest,
+  type DocumentSummary,
+  hashDocuments,
+  sha256,
+} from "../text/content_hash.ts";
+import { CorpusBuilder, type ReadSource } from "./builder.ts";
 import { CorpusIndex } from "./index.ts";
 import {
   asGiven,
@@ -15,21 +20,10 @@ import {
 } from "./options.ts";
 import { checkDocument, NO_DOMAIN, type PassedOver, type TextSource } from "../text/document.ts";
 import { DataError } from "../errors.ts";
-import { DEFAULT_VALIDATION_FRACTION, planSplit, type SplitPlan } from "./split.ts";
-import type { DocumentSummary } from "./split.ts";
+import { DEFAULT_VALIDATION_FRACTION, planSplit } from "./split.ts";
 import { CHUNK_FORMAT, ChunkFolder } from "./token_chunks.ts";
 import type { Corpus } from "./tokenized_text.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** A source, and what a first reading found. */
-export interface ReadSource {
-  /** The source. */
-  readonly source: TextSource;
-  /** Its documents, in order. */
-  readonly summaries: readonly DocumentSummary[];
-  /** Which of them are for validation. */
-  readonly plan: SplitPlan;
-}
 
 /**
  * Reads a text, splits it by documents ({@linkcode splitDocuments}) unless the validation text is

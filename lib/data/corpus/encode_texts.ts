@@ -1,12 +1,10 @@
-import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
+import { allocateTokens, type TokenArray } from "./token_array.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** Texts as tokens, in the narrow form they are kept in. */
 export interface EncodedTexts {
   /** The tokens of all texts, each text followed by an end of document. */
   readonly tokens: TokenArray;
-  /** Tokens of each text, with its end of document. */
-  readonly lengths: readonly number[];
   /** Bytes of each text in UTF-8. */
   readonly bytes: readonly number[];
 }
@@ -20,17 +18,16 @@ export interface EncodedTexts {
  */
 export function encodeTexts(tokenizer: Tokenizer, texts: readonly string[]): EncodedTexts {
   const parts = texts.map((text) => tokenizer.encode(text));
-  const lengths = parts.map((part) => part.length + 1);
-  const total = lengths.reduce((sum, length) => sum + length, 0);
+  const total = parts.reduce((sum, { length }) => sum + length + 1, 0);
   const tokens = allocateTokens(total, tokenizer.vocabularySize);
   let offset = 0;
-  for (const [i, part] of parts.entries()) {
+  for (const part of parts) {
     checkTokens(part, tokenizer);
     tokens.set(part, offset);
-    offset += lengths[i]!;
-    tokens[offset - 1] = tokenizer.endOfDocument;
+    offset += part.length;
+    tokens[offset++] = tokenizer.endOfDocument;
   }
-  return { tokens, lengths, bytes: parts.map((part) => tokenizer.byteLength(part)) };
+  return { tokens, bytes: parts.map((part) => tokenizer.byteLength(part)) };
 }
 
 /** Kept in fewer bits, an id outside the vocabulary would be another token. */

@@ -7,7 +7,7 @@
 
 import { dirname, join } from "node:path";
 
-import { writeFileAtomically } from "../atomic_file.ts";
+import { writeAtomically } from "../../files.ts";
 import { sha256 } from "../text/content_hash.ts";
 import type { PassedOver, TextSource } from "../text/document.ts";
 
@@ -65,7 +65,7 @@ export class CorpusIndex {
   async remember(known: KnownText): Promise<void> {
     try {
       await Deno.mkdir(dirname(this.#path), { recursive: true });
-      await writeFileAtomically(this.#path, new TextEncoder().encode(JSON.stringify(known)));
+      writeAtomically(this.#path, JSON.stringify(known));
     } catch (error) {
       if (!(error instanceof Error)) throw error;
     }

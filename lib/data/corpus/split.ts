@@ -1,7 +1,7 @@
 import { ConfigError } from "../../errors.ts";
 import { shown } from "../arguments.ts";
 import { checkDocument, type Document } from "../text/document.ts";
-import { contentDigest } from "../text/content_hash.ts";
+import { contentDigest, type DocumentSummary } from "../text/content_hash.ts";
 import { DataError } from "../errors.ts";
 
 /** The share of text kept for validation unless another is asked for. */
@@ -9,16 +9,6 @@ export const DEFAULT_VALIDATION_FRACTION: number = 1 / 20;
 
 /** A draw that keeps more of the text than this for validation is not used. */
 const LARGEST_VALIDATION_SHARE = 0.75;
-
-/** What a split needs to know of a document, so that the texts need not be in memory. */
-export interface DocumentSummary {
-  /** SHA-256 of the text. */
-  readonly digest: Uint8Array;
-  /** Bytes of the text in UTF-8. */
-  readonly bytes: number;
-  /** What kind of text it is. */
-  readonly domain?: string;
-}
 
 /** Which documents are for validation. */
 export interface SplitPlan {

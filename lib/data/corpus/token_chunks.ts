@@ -9,10 +9,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 
-import { writeFileAtomically } from "../atomic_file.ts";
+import { writeAtomically } from "../../files.ts";
 import { sha256 } from "../text/content_hash.ts";
 import { DataError } from "../errors.ts";
-import type { Corpus, TokenArray } from "./tokenized_text.ts";
+import type { TokenArray } from "./token_array.ts";
+import type { Corpus } from "./tokenized_text.ts";
 
 /** Raised whenever the same key would mean other bytes: another split, layout or manifest. */
 export const CHUNK_FORMAT = 3;
@@ -136,8 +137,8 @@ export class ChunkFolder {
     // Deno runs on little-endian processors only, so memory is the file format.
     const content = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
     const chunk = { file, documents, bytes: content.length, sha256: sha256(content), groups };
-    await writeFileAtomically(join(this.path, file), content);
-    await this.#writeSealed(`${chunkName(index)}.json`, chunk);
+    writeAtomically(join(this.path, file), content);
+    this.#writeSealed(`${chunkName(index)}.json`, chunk);
     return chunk;
   }
 
@@ -148,7 +149,7 @@ export class ChunkFolder {
    * @param chunks All of its chunks, in order.
    */
   async finish(identity: CorpusIdentity, chunks: readonly Chunk[]): Promise<void> {
-    await this.#writeSealed(MANIFEST, {
+    this.#writeSealed(MANIFEST, {
       format: "remoe-tokens",
       version: CHUNK_FORMAT,
       key: this.#key,
@@ -194,10 +195,9 @@ export class ChunkFolder {
     throw new DataError(`Cannot use ${path}: it is damaged`);
   }
 
-  async #writeSealed(name: string, contents: object): Promise<void> {
+  #writeSealed(name: string, contents: object): void {
     const sealed = { ...contents, seal: sha256(JSON.stringify(contents)) };
-    const json = new TextEncoder().encode(JSON.stringify(sealed, null, 2) + "\n");
-    await writeFileAtomically(join(this.path, name), json);
+    writeAtomically(join(this.path, name), `${JSON.stringify(sealed, null, 2)}\n`);
   }
 }
 

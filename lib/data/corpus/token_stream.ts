@@ -1,6 +1,6 @@
 import { checkArrayLike, checkObject, shown } from "../arguments.ts";
 import { DataError } from "../errors.ts";
-import { allocateTokens, type TokenArray } from "./tokenized_text.ts";
+import { allocateTokens, type TokenArray } from "./token_array.ts";
 
 /**
  * Tokens one after another, wherever they are.

@@ -4,10 +4,23 @@
  * @module
  */
 
-import { encodeTexts } from "./encode_texts.ts";
+import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { openTokenizer } from "../tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { WorkerReply, WorkerRequest } from "./tokenizer_pool.ts";
+
+/** What a worker is asked. */
+export interface WorkerRequest {
+  /** The tokenizer's name. */
+  readonly tokenizer: string;
+  /** What to encode. */
+  readonly texts: readonly string[];
+}
+
+/** What a worker answers. */
+export interface WorkerReply {
+  /** The texts' tokens. */
+  readonly encoded: EncodedTexts;
+}
 
 /** The part of a worker's global scope that is used. */
 interface WorkerScope {

@@ -2,20 +2,7 @@ import { availableCores } from "../../machine.ts";
 import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { TOKENIZER_NAMES } from "../tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-
-/** What a worker is asked. */
-export interface WorkerRequest {
-  /** The tokenizer's name. */
-  readonly tokenizer: string;
-  /** What to encode. */
-  readonly texts: readonly string[];
-}
-
-/** What a worker answers. */
-export interface WorkerReply {
-  /** The texts' tokens. */
-  readonly encoded: EncodedTexts;
-}
+import type { WorkerReply, WorkerRequest } from "./tokenize_worker.ts";
 
 /** More workers than this would each hold a vocabulary for little gain. */
 const MOST_WORKERS = 8;
@@ -61,11 +48,6 @@ export class TokenizerPool implements Disposable {
     }
   }
 
-  /** Requests that are worked on at once. */
-  get width(): number {
-    return Math.max(1, this.#workers.length);
-  }
-
   /**
    * Encodes texts.
    *
@@ -73,7 +55,7 @@ export class TokenizerPool implements Disposable {
    * @returns Their tokens, as {@linkcode encodeTexts} gives them.
    */
   async encode(texts: readonly string[]): Promise<EncodedTexts> {
-    const busy = this.#workers[this.#next++ % this.width];
+    const busy = this.#workers[this.#next++ % Math.max(1, this.#workers.length)];
     if (busy === undefined) return encodeTexts(this.#tokenizer, texts);
     const reply = busy.current.then(() => ask(busy, this.#tokenizer.name, texts));
     busy.current = reply.catch(() => {});

@@ -1,6 +1,14 @@
 import { createHash } from "node:crypto";
 
-import type { DocumentSummary } from "../corpus/split.ts";
+/** What a split needs to know of a document, so that the texts need not be in memory. */
+export interface DocumentSummary {
+  /** SHA-256 of the text. */
+  readonly digest: Uint8Array;
+  /** Bytes of the text in UTF-8. */
+  readonly bytes: number;
+  /** What kind of text it is. */
+  readonly domain?: string;
+}
 
 /** Hashes a text's UTF-8 and counts its bytes. */
 export function contentDigest(text: string): DocumentSummary {

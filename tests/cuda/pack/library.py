@@ -1,35 +1,18 @@
-"""The kernel library by ctypes: the part of remoe.h that the packed tests call."""
+"""The kernel library by ctypes, as symbols.json gives its functions."""
 
 import ctypes
 import json
 import os
 from array import array
-from ctypes import c_double, c_int32, c_uint64, c_void_p
+from ctypes import c_double, c_float, c_int32, c_uint32, c_uint64, c_void_p
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = os.path.join(FOLDER, "libremoe.so")
 GUARD = 256  # bytes before and behind a buffer
 GUARD_BYTE, POISON_BYTE = b"\xa5", b"\xff"  # four of the poison's are a NaN, and the integer -1
 
-U, I, D, P = c_uint64, c_int32, c_double, c_void_p
-SIGNATURES = {
-    "build_info": [P, U],
-    "context_create": [I, I, P, P, U],
-    "context_destroy": [U],
-    "context_message": [U, P, U],
-    "context_info": [U, P, U],
-    "memory_allocate": [U, U, P],
-    "memory_free": [U, P, I],
-    "copy_from_host": [U, U, P, U],
-    "copy_to_host": [U, P, U, U],
-    "copy": [U, U, U, U],
-    "event_create": [U, P],
-    "event_record": [U, U],
-    "event_elapsed": [U, U, U, P],
-    "relu_router_forward": [U, U, U, U, U, U, U, I, I, I],
-    "relu_router_gradient": [U, U, U, U, U, U, I, D, D, I, I],
-    "dispatch_plan": [U, U, U, I, I, I],
-}
+TYPES = {"i32": c_int32, "u32": c_uint32, "u64": c_uint64, "f32": c_float, "f64": c_double,
+         "buffer": c_void_p}
 
 
 class DeviceFailure(Exception):
@@ -41,8 +24,12 @@ class Library:
 
     def __init__(self, path=LIBRARY):
         self.functions = ctypes.CDLL(path)
-        for name, types in SIGNATURES.items():
-            getattr(self.functions, f"remoe_{name}").argtypes = types
+        with open(os.path.join(FOLDER, "symbols.json"), encoding="utf-8") as file:
+            symbols = json.load(file)
+        for name, symbol in symbols.items():
+            function = getattr(self.functions, name, None)
+            if function is not None:  # a build may lack it
+                function.argtypes = [TYPES[each] for each in symbol["parameters"]]
         self.build = json.loads(self._text(self.functions.remoe_build_info))
         context, message = c_uint64(), ctypes.create_string_buffer(512)
         create = self.functions.remoe_context_create

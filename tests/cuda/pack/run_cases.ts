@@ -11,8 +11,8 @@ import {
   assertMatchesReference,
   assertRepeats,
   isBeyond,
-} from "../../cases/check.ts";
-import { GRADIENT_CASES, OPERATION_CASES } from "../../cases/mod.ts";
+} from "../../../kernels/cases/check.ts";
+import { GRADIENT_CASES, OPERATION_CASES } from "../../../kernels/cases/mod.ts";
 
 /** Runs a case; gives the complaint, or nothing where all is right. */
 function complaint(check: () => void): string | undefined {

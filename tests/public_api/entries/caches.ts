@@ -1,7 +1,7 @@
 /** The cache of keys and values: what it holds shows in what it attends to. @module */
 
 import * as remoe from "@remoe/remoe";
-import { decodeToken } from "../../cases/reference/attention_decode.ts";
+import { decodeToken } from "../../../kernels/cases/reference/attention_decode.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
 import type { World } from "../world.ts";
 import { demandSizes } from "./layers.ts";

@@ -2,7 +2,7 @@
 
 import * as data from "@remoe/remoe/data";
 import { drawToken } from "@remoe/remoe/generate";
-import { philox } from "../../cases/reference/philox.ts";
+import { philox } from "../../../kernels/cases/reference/philox.ts";
 import { demand, type Entry } from "../entry.ts";
 
 /** Tokens of a vocabulary of 11. */

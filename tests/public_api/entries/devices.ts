@@ -2,7 +2,7 @@
 
 import { checkGradient, defineOperation, Device, multiply, read, recompute } from "@remoe/remoe";
 import { dim, scale, square, sum, type Tensor, write } from "@remoe/remoe";
-import { randomNumbers } from "../../cases/reference/philox.ts";
+import { randomNumbers } from "../../../kernels/cases/reference/philox.ts";
 import type { DType } from "../../../lib/tensor/dtype.ts";
 import { demand, demandShape, demandTensor, elements, type Entry, f32 } from "../entry.ts";
 import { HostTensor } from "../entry.ts";

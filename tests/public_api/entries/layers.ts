@@ -1,7 +1,7 @@
 /** Layers with known weights, against the float64 model. @module */
 
 import * as remoe from "@remoe/remoe";
-import { rmsNorm } from "../../cases/reference/rms_norm.ts";
+import { rmsNorm } from "../../../kernels/cases/reference/rms_norm.ts";
 import { attend, denseFeedForward } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";

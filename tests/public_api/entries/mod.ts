@@ -21,10 +21,11 @@ import { mixtures } from "./routers.ts";
 import { runDirectories } from "./run_directories.ts";
 import { runs } from "./runs.ts";
 import { trainedRuns } from "./trained_runs.ts";
+import { weightFiles } from "./weights.ts";
 
 /** The areas. */
 export const areas: Readonly<Record<string, readonly Entry[]>> = {
-  checkpoints,
+  checkpoints: [...checkpoints, ...weightFiles],
   configurations,
   corpora,
   data: dataset,

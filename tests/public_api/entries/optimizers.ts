@@ -3,7 +3,7 @@
 import * as remoe from "@remoe/remoe";
 import { memoryOf } from "../../../lib/autograd/device.ts";
 import { stateAddress } from "../../../lib/autograd/step_state.ts";
-import { type AdamWState, adamwStep } from "../../cases/reference/adamw.ts";
+import { type AdamWState, adamwStep } from "../../../kernels/cases/reference/adamw.ts";
 import { demand, demandTensor, type Entry, f32 } from "../entry.ts";
 import { weights, type World } from "../world.ts";
 import { demandPositive, demandSizes } from "./layers.ts";

@@ -2,8 +2,8 @@
 
 import * as remoe from "@remoe/remoe";
 import type { DType } from "../../../lib/tensor/dtype.ts";
-import { attention } from "../../cases/reference/attention.ts";
-import { rope } from "../../cases/reference/rope.ts";
+import { attention } from "../../../kernels/cases/reference/attention.ts";
+import { rope } from "../../../kernels/cases/reference/rope.ts";
 import { demand, demandTensor, elements, type Entry, f32, HostTensor } from "../entry.ts";
 import { axisOf } from "./layout.ts";
 

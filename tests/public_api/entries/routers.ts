@@ -1,7 +1,7 @@
 /** Routers and MoE layers. @module */
 
 import * as remoe from "@remoe/remoe";
-import { softmax } from "../../cases/reference/reduction.ts";
+import { softmax } from "../../../kernels/cases/reference/reduction.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { availableCores } from "../lib/machine.ts";
+import { availableCores } from "../../lib/machine.ts";
 import { type Compiler, run } from "./cuda_toolchain.ts";
 
 /** One source and how it is compiled. */

@@ -1,4 +1,4 @@
-import { BalanceCode, RecordField, StateSlot } from "../../lib/ffi/mod.ts";
+import { BalanceCode, PlanWord, RecordField, stateRecord, StateSlot } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { drawGates } from "./dispatch_plan.ts";
 import type { Random } from "./random.ts";
@@ -10,14 +10,10 @@ import { EXACT, type Tolerance } from "./tolerance.ts";
 /** The state is made of doubles; only sums over experts round. */
 const FLOAT64: Tolerance = { rtol: 1e-12, atol: 0 };
 
-function stateLength(layers: number, experts: number): number {
-  return StateSlot.header + layers * (RecordField.extra + experts);
-}
-
 /** A state in which every slot holds a number of its own, so that a stray write shows. */
 function drawState(random: Random, layers: number, experts: number): Float64Array<ArrayBuffer> {
   const state = Float64Array.from(
-    { length: stateLength(layers, experts) },
+    { length: stateRecord(layers, experts) },
     () => 1 + random.next(),
   );
   state[StateSlot.overflow] = 0;
@@ -32,7 +28,7 @@ function drawState(random: Random, layers: number, experts: number): Float64Arra
  * @returns The case.
  */
 export function stateBeginCase(layers: number, experts: number): OperationCase {
-  const length = stateLength(layers, experts);
+  const length = stateRecord(layers, experts);
   return operationCase({
     name: `state_begin of ${layers} layers, ${experts} experts`,
     operation: "state_begin",
@@ -67,7 +63,7 @@ function stateAddCase(): OperationCase {
     flops: 2,
     bytes: 20,
     inputs: (random) => ({ state: drawState(random, 1, 1), value: Float32Array.of(3.7) }),
-    outputs: { state: output([stateLength(1, 1)], FLOAT64, "f64") },
+    outputs: { state: output([stateRecord(1, 1)], FLOAT64, "f64") },
     call(k, at) {
       const addresses = [at("state"), StateSlot.loss, at("value")] as const;
       k.check(k.symbols.remoe_state_add(k.handle, ...addresses, 0.125), "state_add");
@@ -101,7 +97,7 @@ export interface RecordRoutingOptions {
 export function recordRoutingCase(options: RecordRoutingOptions): OperationCase {
   const { balance, withoutSums = false, overflow = false, factor = 1 } = options;
   const [layers, layer, tokens, experts, active] = [3, 1, 50, 7, 2];
-  const record = StateSlot.header + layer * (RecordField.extra + experts);
+  const record = stateRecord(layer, experts);
   return operationCase({
     name: `state_record_routing ${balance}${withoutSums ? " without sums" : ""}` +
       `${overflow ? " overflowing" : ""}${factor === 1 ? "" : ` counts times ${factor}`}`,
@@ -119,7 +115,7 @@ export function recordRoutingCase(options: RecordRoutingOptions): OperationCase 
         sums: Float32Array.from(columnSums(gates, experts)),
       };
     },
-    outputs: { state: output([stateLength(layers, experts)], FLOAT64, "f64") },
+    outputs: { state: output([stateRecord(layers, experts)], FLOAT64, "f64") },
     call(k, at) {
       const status = k.symbols.remoe_state_record_routing(
         k.handle,
@@ -138,7 +134,7 @@ export function recordRoutingCase(options: RecordRoutingOptions): OperationCase 
     reference: ({ state, plan, counts, sums }) => {
       const expected = state.slice();
       expected[record + RecordField.tokens]! += tokens;
-      expected[record + RecordField.withoutExpert]! += plan[2]!;
+      expected[record + RecordField.withoutExpert]! += plan[PlanWord.withoutExpert]!;
       counts.forEach((count, e) => expected[record + RecordField.extra + e]! += count);
       if (overflow) expected[StateSlot.overflow] = 1;
       if (withoutSums) return { state: expected };
@@ -180,20 +176,19 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
   const { label, excess, lambda = 0.37, adapt = true } = options;
   const [layers, experts, tokens, active] = [2, 8, 40, 1];
   const target = active * layers * tokens;
-  const recordLength = RecordField.extra + experts;
   return operationCase({
     name: `state_update_lambda ${label}`,
     operation: "state_update_lambda",
     symbols: ["remoe_state_update_lambda"],
     flops: 2 * layers * experts,
-    bytes: 8 * stateLength(layers, experts),
+    bytes: 8 * stateRecord(layers, experts),
     inputs: (random) => {
       const state = drawState(random, layers, experts);
       state[StateSlot.lambda] = lambda;
       spreadPairs(random, state, layers, experts, target + excess);
       return { state };
     },
-    outputs: { state: output([stateLength(layers, experts)], FLOAT64, "f64") },
+    outputs: { state: output([stateRecord(layers, experts)], FLOAT64, "f64") },
     call(k, at) {
       const status = k.symbols.remoe_state_update_lambda(
         k.handle,
@@ -211,10 +206,10 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
     },
     reference: ({ state }) => {
       const expected = state.slice();
-      const records = Array.from({ length: layers }, (_, layer) => {
-        const start = StateSlot.header + layer * recordLength;
-        return state.subarray(start, start + recordLength);
-      });
+      const records = Array.from(
+        { length: layers },
+        (_, layer) => state.subarray(stateRecord(layer, experts), stateRecord(layer + 1, experts)),
+      );
       const sumOf = (field: number): number =>
         records.reduce((sum, record) => sum + record[field]!, 0);
       const pairs = target + excess;
@@ -238,7 +233,7 @@ function spreadPairs(
   pairs: number,
 ): void {
   const slotOf = (layer: number, expert: number): number =>
-    StateSlot.header + layer * (RecordField.extra + experts) + RecordField.extra + expert;
+    stateRecord(layer, experts) + RecordField.extra + expert;
   for (let layer = 0; layer < layers; layer++) {
     state.fill(0, slotOf(layer, 0), slotOf(layer, experts));
   }

@@ -1,3 +1,4 @@
+import { planRowToken, PlanWord } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { Random } from "./random.ts";
 import { dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
@@ -83,8 +84,8 @@ function definedEntries(
   experts: number,
   capacity: number,
 ): (index: number) => boolean {
-  if (rows > capacity) return (index) => index < 4;
-  const fixed = 4 + experts + 1 + tokens + 1;
+  if (rows > capacity) return (index) => index < PlanWord.header;
+  const fixed = planRowToken(tokens, experts);
   return (index) => index < length && (index < fixed || (index - fixed) % capacity < rows);
 }
 

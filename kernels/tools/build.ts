@@ -1,5 +1,5 @@
 /**
- * Builds the CPU kernels where their sources have changed: `deno run -A kernels/build.ts`.
+ * Builds the CPU kernels where their sources have changed: `deno run -A kernels/tools/build.ts`.
  *
  * For the tasks and commands of a checkout only; the library itself never compiles anything.
  *
@@ -8,8 +8,8 @@
 
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { libraryFileName } from "../lib/ffi/find_library.ts";
-import { availableCores } from "../lib/machine.ts";
+import { libraryFileName } from "../../lib/ffi/find_library.ts";
+import { availableCores } from "../../lib/machine.ts";
 import { filesBelow, isThere, readIfThere, remove, replace } from "./build_files.ts";
 import {
   advice,
@@ -53,7 +53,7 @@ const VARIANTS = {
 /** The name of a build. */
 export type VariantName = keyof typeof VARIANTS;
 
-const KERNELS = fileURLToPath(new URL(".", import.meta.url));
+const KERNELS = fileURLToPath(new URL("../", import.meta.url));
 
 /** What a library was built from. */
 interface Stamp {

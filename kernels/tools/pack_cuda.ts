@@ -1,6 +1,6 @@
 /**
  * Packs the tests of the CUDA library for a machine that has a GPU, but neither a network nor Deno:
- * `deno run -A kernels/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
+ * `deno run -A kernels/tools/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
  *
  * The archive holds the library, Deno, the case list as one file, and the scripts of
  * `tests/cuda/pack`. `--emulated` packs the emulated library instead, to try the pack without a
@@ -9,12 +9,14 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { buildCuda, buildEmulated } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { run } from "./cuda_toolchain.ts";
-import configuration from "../deno.json" with { type: "json" };
+import { SYMBOLS } from "../../lib/ffi/symbols.ts";
+import configuration from "../../deno.json" with { type: "json" };
 
-const KERNELS = import.meta.dirname!;
+const KERNELS = dirname(import.meta.dirname!);
 const BUILD = `${KERNELS}/build`;
 const SCRIPTS = `${KERNELS}/../tests/cuda/pack`;
 
@@ -50,6 +52,7 @@ export async function writePack(folder: string, content: PackContent): Promise<v
     if (/\.(py|sh)$/.test(name)) await Deno.copyFile(`${SCRIPTS}/${name}`, `${folder}/${name}`);
   }
   await Deno.copyFile(content.library, `${folder}/libremoe.so`);
+  await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
   const entry = `${SCRIPTS}/run_cases.ts`;
   await must(Deno.execPath(), [
     ...["bundle", "--quiet", "--platform", "deno", "--config", `${KERNELS}/../deno.json`],

@@ -1,3 +1,11 @@
+import {
+  planExpertOffset,
+  planRowToken,
+  planTokenOffset,
+  planTokenRow,
+  planWords,
+} from "../../../lib/ffi/mod.ts";
+
 /** A dispatch plan, as fields instead of one buffer. */
 export interface DispatchPlan {
   /** Pairs of a token and an active expert, N. */
@@ -55,18 +63,18 @@ export function dispatchPlan(
  *
  * @param plan The plan.
  * @param capacity Rows that the buffer has room for, C.
- * @returns i32[4 + (E+1) + (T+1) + 2 C]; -1 where the contract leaves it open.
+ * @returns The buffer; -1 where the contract leaves it open.
  */
 export function planBuffer(plan: DispatchPlan, capacity: number): Int32Array<ArrayBuffer> {
   const { rows, withoutExpert, expertOffset, tokenOffset, rowToken, tokenRow } = plan;
-  const fixed = 4 + expertOffset.length + tokenOffset.length;
-  const buffer = new Int32Array(fixed + 2 * capacity).fill(-1);
+  const [tokens, experts] = [tokenOffset.length - 1, expertOffset.length - 1];
+  const buffer = new Int32Array(planWords(tokens, experts, capacity)).fill(-1);
   const overflow = rows > capacity;
   buffer.set([rows, overflow ? 1 : 0, withoutExpert, capacity]);
   if (overflow) return buffer;
-  buffer.set(expertOffset, 4);
-  buffer.set(tokenOffset, 4 + expertOffset.length);
-  buffer.set(rowToken, fixed);
-  buffer.set(tokenRow, fixed + capacity);
+  buffer.set(expertOffset, planExpertOffset());
+  buffer.set(tokenOffset, planTokenOffset(experts));
+  buffer.set(rowToken, planRowToken(tokens, experts));
+  buffer.set(tokenRow, planTokenRow(tokens, experts, capacity));
   return buffer;
 }

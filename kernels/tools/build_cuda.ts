@@ -1,5 +1,5 @@
 /**
- * Builds the libraries of `kernels/cuda`: `deno run -A kernels/build_cuda.ts [target ...]`.
+ * Builds the libraries of `kernels/cuda`: `deno run -A kernels/tools/build_cuda.ts [target ...]`.
  *
  * | target | library | needs |
  * | --- | --- | --- |
@@ -13,11 +13,12 @@
  * @module
  */
 
+import { dirname } from "node:path";
 import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
 import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
-import configuration from "../deno.json" with { type: "json" };
+import configuration from "../../deno.json" with { type: "json" };
 
-const KERNELS = import.meta.dirname!;
+const KERNELS = dirname(import.meta.dirname!);
 const BUILD = `${KERNELS}/build`;
 
 /** The folder of nvcc, where it came from PyPI. */

@@ -1,0 +1,222 @@
+/**
+ * Reads a contract in the subset of C that `kernels/include/remoe.h` says it keeps to. Anything
+ * else is an error, since a declaration passed over in silence would be missing from the bindings.
+ *
+ * @module
+ */
+
+/** Where the contract stands. */
+const HEADER = new URL("../include/remoe.h", import.meta.url);
+
+/** How a C type crosses FFI. */
+export type ForeignType = "i32" | "u32" | "u64" | "f32" | "f64" | "buffer";
+
+/** A parameter of a function. */
+export interface Parameter {
+  readonly name: string;
+  readonly type: ForeignType;
+}
+
+/** A function of the contract: `REMOE_API`. */
+export interface HeaderFunction {
+  readonly name: string;
+  readonly comment: string;
+  readonly parameters: readonly Parameter[];
+  readonly result: ForeignType;
+  /** Whether a build may lack it: its comment does not say `[required]`. */
+  readonly optional: boolean;
+}
+
+/** A constant of an enum. */
+export interface HeaderConstant {
+  /** The whole name, such as `REMOE_STATE_LAMBDA`. */
+  readonly name: string;
+  /** The name without the prefix of the enum, such as `LAMBDA`. */
+  readonly key: string;
+  readonly value: number;
+  /** Empty where there is none. */
+  readonly comment: string;
+}
+
+/** An enum. */
+export interface HeaderEnum {
+  readonly name: string;
+  readonly comment: string;
+  readonly constants: readonly HeaderConstant[];
+}
+
+/** A place in a buffer, computed: `REMOE_LAYOUT`. */
+export interface HeaderLayout {
+  readonly name: string;
+  readonly comment: string;
+  /** Names of its parameters, all of them `int64_t`. */
+  readonly parameters: readonly string[];
+  /** The C expression that it returns: names, whole numbers, calls, `+`, `-` and `*`. */
+  readonly value: string;
+}
+
+/** What a header declares, each in its order. */
+export interface Header {
+  readonly abiVersion: number;
+  readonly functions: readonly HeaderFunction[];
+  readonly enums: readonly HeaderEnum[];
+  readonly layouts: readonly HeaderLayout[];
+}
+
+/** A header outside of the subset; the message says where, and what is expected. */
+export class HeaderError extends Error {
+  /** Always `HeaderError`. */
+  override readonly name = "HeaderError";
+}
+
+const TYPES: Readonly<Record<string, ForeignType>> = {
+  int32_t: "i32",
+  uint32_t: "u32",
+  uint64_t: "u64",
+  float: "f32",
+  double: "f64",
+};
+
+const DECLARATIONS = {
+  space: /\s+/y,
+  comment: /\/\*([\s\S]*?)\*\//y,
+  version: /#define REMOE_ABI_VERSION (\d+)/y,
+  function: /REMOE_API\s+(\w+)\s+(\w+)\s*\(([^)]*)\)\s*;/y,
+  enum: /enum\s+(\w+)\s*\{([^}]*)\}\s*;/y,
+  layout: /REMOE_LAYOUT\s+int64_t\s+(\w+)\s*\(([^)]*)\)\s*\{\s*return\s+([\w\s()+*,-]+);\s*\}/y,
+};
+
+/**
+ * Reads a header.
+ *
+ * @param text Its text, by default the contract's; what counts stands between `extern "C" {` and
+ *   its end.
+ * @returns What it declares.
+ * @throws {HeaderError} If it holds anything that the bindings could not be written from.
+ */
+export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
+  const reader = new Reader();
+  const end = text.lastIndexOf("#ifdef __cplusplus");
+  let at = text.indexOf("#endif", text.indexOf('extern "C" {')) + "#endif".length;
+  while (at < end) {
+    const found = Object.entries(DECLARATIONS).map(([kind, pattern]) => {
+      pattern.lastIndex = at;
+      return { kind: kind as keyof typeof DECLARATIONS, match: pattern.exec(text) };
+    }).find(({ match }) => match !== null);
+    const line = text.slice(0, at).split("\n").length;
+    if (!found?.match) {
+      throw new HeaderError(
+        `Line ${line} is no comment, REMOE_ABI_VERSION, function, enum or layout: ` +
+          text.slice(at).split("\n", 1)[0],
+      );
+    }
+    try {
+      const [whole, ...groups] = found.match;
+      reader[found.kind](whole, ...groups);
+    } catch (error) {
+      if (error instanceof HeaderError) error.message = `Line ${line}: ${error.message}`;
+      throw error;
+    }
+    at += found.match[0].length;
+  }
+  return reader;
+}
+
+/** Takes declarations in their order; its methods get the groups of their pattern. */
+class Reader implements Header {
+  abiVersion = 0;
+  readonly functions: HeaderFunction[] = [];
+  readonly enums: HeaderEnum[] = [];
+  readonly layouts: HeaderLayout[] = [];
+  #comment = "";
+
+  space(text = ""): void {
+    // A comment belongs to what stands right below it.
+    if (text.includes("\n\n")) this.#comment = "";
+  }
+
+  comment(_: string, text = ""): void {
+    this.#comment = text.startsWith(" ----") ? "" : plainText(text);
+  }
+
+  version(_: string, version = ""): void {
+    this.abiVersion = Number(version);
+    this.#comment = "";
+  }
+
+  function(_: string, result = "", name = "", list = ""): void {
+    const comment = this.#commentOf(name);
+    this.functions.push({
+      name,
+      comment,
+      parameters: split(list).map(parameter),
+      result: foreignType(result),
+      optional: !comment.includes("[required]"),
+    });
+  }
+
+  enum(_: string, name = "", body = ""): void {
+    this.enums.push({ name, comment: this.#commentOf(name), constants: constants(name, body) });
+  }
+
+  layout(_: string, name = "", list = "", value = ""): void {
+    const parameters = split(list).map((each) => {
+      const [, parameter] = /^int64_t (\w+)$/.exec(each) ?? [];
+      if (parameter === undefined) throw new HeaderError(`"${each}" of ${name} is no int64_t`);
+      return parameter;
+    });
+    this.layouts.push({ name, comment: this.#commentOf(name), parameters, value });
+  }
+
+  #commentOf(name: string): string {
+    const comment = this.#comment;
+    if (comment === "") throw new HeaderError(`${name} has no comment right above it`);
+    this.#comment = "";
+    return comment;
+  }
+}
+
+/** The constants of an enum, without the prefix: its name less the last word, or `REMOE_` alone. */
+function constants(name: string, body: string): HeaderConstant[] {
+  const CONSTANT = /\s*(\w+) = (\d+),?(?:[ \n]*\/\*([\s\S]*?)\*\/)?\s*/y;
+  const found: { name: string; value: number; comment: string }[] = [];
+  while (CONSTANT.lastIndex < body.length) {
+    const rest = body.slice(CONSTANT.lastIndex).trim();
+    const match = CONSTANT.exec(body);
+    if (match === null) throw new HeaderError(`"${rest}" of ${name} is no constant with a value`);
+    const [, constant = "", value, comment = ""] = match;
+    found.push({ name: constant, value: Number(value), comment: plainText(comment) });
+  }
+  const subject = name.replace(/[^_]*$/, "").toUpperCase();
+  const isPrefixed = found.filter((constant) => constant.name.startsWith(subject)).length;
+  const prefix = isPrefixed === 0 ? "REMOE_" : subject;
+  return found.map((constant) => {
+    if (!constant.name.startsWith(prefix)) {
+      throw new HeaderError(`${constant.name} of ${name} does not start with ${prefix}`);
+    }
+    return { ...constant, key: constant.name.slice(prefix.length) };
+  });
+}
+
+function split(list: string): string[] {
+  return list.trim() === "void" ? [] : list.split(",").map((each) => each.trim());
+}
+
+function parameter(text: string): Parameter {
+  const match = /^(?:const\s+)?(\w+)\s*(\*?)\s*(\w+)$/.exec(text);
+  if (match === null) throw new HeaderError(`"${text}" is no parameter`);
+  const [, type = "", star, name = ""] = match;
+  return { name, type: star ? "buffer" : foreignType(type) };
+}
+
+function foreignType(type: string): ForeignType {
+  const known = TYPES[type];
+  if (known === undefined) throw new HeaderError(`the C type "${type}" does not cross FFI`);
+  return known;
+}
+
+/** The text of a comment, without the stars at the left. */
+function plainText(comment: string): string {
+  return comment.split("\n").map((line) => line.replace(/^\s*\* ?|^\s+/, "").trimEnd()).join("\n")
+    .trim();
+}

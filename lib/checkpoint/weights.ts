@@ -1,0 +1,155 @@
+/** Weights of a model of one's own, in a file of the safetensors format. @module */
+
+import { dirname } from "node:path";
+import { requirePath, shown } from "../arguments.ts";
+import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
+import { CheckpointError } from "../errors.ts";
+import { onPath, removeIfThere, syncDirectory } from "../files.ts";
+import { any, operands } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { SafetensorsFile } from "./safetensors.ts";
+import { loadTensors, tensorEntries } from "./weight_layout.ts";
+import { writeSafetensors } from "./write_safetensors.ts";
+
+/** Bytes of a file that are looked at together. */
+const PIECE = 4 << 20;
+
+/** How many tensors a message names of those that do not fit. */
+const NAMED = 3;
+
+/**
+ * Writes weights to a safetensors file, each under its parameter's name, with its shape, as fp32. A
+ * file of that name is replaced once the new one is whole.
+ *
+ * @param parameters What a layer's or a model's `parameters()` gives; names must differ.
+ * @param path The file.
+ * @throws {TypeError} If something listed is no parameter, or the path is none.
+ * @throws {CheckpointError} If two parameters have one name.
+ * @throws {ReferenceError} If a parameter was disposed of.
+ * @throws {FileError} If the file cannot be written; one that was there stays.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, Linear, loadWeights, read, saveWeights } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using trained = new Linear(device, { input: 2, output: 3, name: "head.weight" });
+ * const path = `${Deno.makeTempDirSync()}/head.safetensors`;
+ * saveWeights(trained.parameters(), path);
+ *
+ * using fresh = new Linear(device, { input: 2, output: 3, name: "head.weight" });
+ * loadWeights(fresh.parameters(), path);
+ * assert((await read(fresh.weight)).join() === (await read(trained.weight)).join());
+ * ```
+ */
+export function saveWeights(parameters: Iterable<Parameter>, path: string): void {
+  const weights = named("save", parameters);
+  requirePath("save weights", "path", path);
+  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
+  writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
+  onPath("write", path, () => {
+    try {
+      Deno.renameSync(temporary, path);
+    } catch (error) {
+      removeIfThere(temporary);
+      throw error;
+    }
+    syncDirectory(dirname(path));
+  });
+}
+
+/**
+ * Reads weights that {@linkcode saveWeights} wrote. Every tensor is looked at before the first is
+ * loaded: an error leaves the parameters as they were. F16 and BF16 are widened, exactly.
+ *
+ * @param parameters The parameters of a model like the one that was saved.
+ * @param path The file.
+ * @throws {TypeError} If something listed is no parameter, or the path is none.
+ * @throws {CheckpointError} If the file is not of the format, lacks a parameter, holds one more or one
+ * of another shape, or a number that is not finite; names them.
+ * @throws {ReferenceError} If a parameter was disposed of.
+ */
+export function loadWeights(parameters: Iterable<Parameter>, path: string): void {
+  const weights = named("load", parameters);
+  requirePath("load weights", "path", path);
+  using file = SafetensorsFile.open(path);
+  requireSame(weights, file);
+  requireFinite(weights, file);
+  loadTensors(weights, file);
+  // A tape that saved what they held must not go on with it.
+  for (const { tensor } of weights) tensor.storage.writes++;
+}
+
+/** A parameter and its name. */
+interface Weight {
+  readonly name: string;
+  readonly tensor: ParameterTensor;
+}
+
+/** Live parameters, no two of one name. */
+function named(operation: "save" | "load", parameters: Iterable<Parameter>): Weight[] {
+  if (typeof parameters?.[Symbol.iterator] !== "function") {
+    throw new TypeError(
+      `Cannot ${operation} weights: parameters is ${
+        shown(parameters)
+      }, expected layer.parameters()`,
+    );
+  }
+  const names = new Set<string>();
+  return Array.from(parameters, (parameter) => {
+    const [tensor] = operands(operation, any<Tensor>(parameter));
+    if (!isParameter(tensor)) {
+      throw new TypeError(`Cannot ${operation} ${shown(parameter)}: it is no parameter of a layer`);
+    }
+    const { name } = tensor;
+    if (names.has(name)) {
+      throw new CheckpointError(
+        `Cannot ${operation} weights: two parameters are named ${name}; give their layers a name each`,
+      );
+    }
+    names.add(name);
+    return { name, tensor };
+  });
+}
+
+/** Refuses a file that holds other tensors than the parameters. */
+function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
+  const wanted = new Map(weights.map(({ name, tensor }) => [name, tensor.shape]));
+  const missing = [...wanted.keys()].filter((name) => !file.tensors.has(name));
+  const extra = [...file.tensors.keys()].filter((name) => !wanted.has(name));
+  const misshaped = [...file.tensors.values()].flatMap(({ name, shape }) => {
+    const needed = wanted.get(name);
+    return needed === undefined || needed.join() === shape.join()
+      ? []
+      : [`${name} ${showShape(shape)} where the model has ${showShape(needed)}`];
+  });
+  const faults = [
+    ...(missing.length > 0 ? [`it lacks ${listed(missing)}`] : []),
+    ...(extra.length > 0 ? [`the model does not have its ${listed(extra)}`] : []),
+    ...(misshaped.length > 0 ? [`it holds ${listed(misshaped)}`] : []),
+  ];
+  if (faults.length === 0) return;
+  throw new CheckpointError(`Cannot load weights from ${file.path}: ${faults.join("; ")}`);
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMED;
+  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+}
+
+/** Reads every tensor once, so that none is loaded of a file whose end is bad. */
+function requireFinite(weights: readonly Weight[], file: SafetensorsFile): void {
+  const buffer = new Uint8Array(PIECE);
+  for (const { name, tensor: { shape } } of weights) {
+    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
+      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / 4);
+      const bad = values.find((value) => !Number.isFinite(value));
+      if (bad === undefined) continue;
+      throw new CheckpointError(
+        `Cannot load weights from ${file.path}: tensor ${name} is not finite, it holds ${bad}`,
+      );
+    }
+  }
+}
