@@ -131,7 +131,7 @@ export function resolveConfig(
 }
 
 /** Options, checked. */
-interface TakenOptions extends Required<ParseConfigOptions> {
+interface TakenOptions extends Required<Omit<ParseConfigOptions, "router">> {
   readonly router: RouterModule | undefined;
 }
 

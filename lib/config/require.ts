@@ -7,7 +7,7 @@
 import { shown } from "../arguments.ts";
 import type { TrainConfig } from "./config.ts";
 import { configError, describeIssues } from "./issues.ts";
-import { routerFileOf } from "./router_schema.ts";
+import { isRouterPath, routerFileOf } from "./router_schema.ts";
 import { OR_AUTO } from "./leaves.ts";
 import { checkLayer, CONFIG_KEYS, routerConfigKeys } from "./schema.ts";
 
@@ -44,6 +44,9 @@ export function requireConfig(
       return value === undefined || isAuto && expects.includes(OR_AUTO);
     })
     .map(({ key }) => key);
+  if (isRouterPath(valueAt(part, "moe.router")) && keys === undefined) {
+    missing.push("moe.router_file");
+  }
   if (missing.length === 0) return;
   throw configError(source, missing.map((key) => `${key} is missing; parseConfig() completes it`));
 }
