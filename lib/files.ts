@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import { FileError } from "./errors.ts";
 import { systemReason } from "./system_reason.ts";
@@ -114,14 +115,18 @@ export const TEMPORARY: RegExp = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.t
  * own, synced to the disk, then renamed.
  *
  * @param path The file.
- * @param contents What it shall hold; a text in UTF-8.
+ * @param contents What it holds, a text in UTF-8; or what writes and syncs a file of a given name.
  * @throws {FileError} It cannot be written; what it held before stays, and nothing else is left.
  */
-export function writeAtomically(path: string, contents: string | Uint8Array): void {
+export function writeAtomically(
+  path: string,
+  contents: string | Uint8Array | ((temporary: string) => void),
+): void {
   const temporary = `${path}.${crypto.randomUUID()}.tmp`;
   onPath("write", path, () => {
     try {
-      writeSynced(temporary, contents);
+      if (typeof contents === "function") contents(temporary);
+      else writeSynced(temporary, contents);
       Deno.renameSync(temporary, path);
     } catch (error) {
       removeIfThere(temporary);
@@ -180,5 +185,34 @@ export function exists(path: string): boolean {
       }
       throw error;
     }
+  });
+}
+
+/** Size and content of a file, as a checkpoint's marker keeps them. */
+export interface FileDigest {
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** SHA-256 of the file in hexadecimal. */
+  readonly sha256: string;
+}
+
+/**
+ * Works out the size and SHA-256 of a file, piece by piece.
+ *
+ * @param path The file.
+ * @returns Both.
+ * @throws {FileError} The file cannot be read.
+ */
+export function digestFile(path: string): FileDigest {
+  return onPath("read", path, () => {
+    using file = Deno.openSync(path);
+    const hash = createHash("sha256");
+    const buffer = new Uint8Array(1 << 22);
+    let bytes = 0;
+    for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
+      hash.update(buffer.subarray(0, count));
+      bytes += count;
+    }
+    return { bytes, sha256: hash.digest("hex") };
   });
 }

@@ -31,6 +31,18 @@ export function visibleName(name: string): string {
   return name.replaceAll(HIDDEN, escaped);
 }
 
+/**
+ * Shows the first of some names, as `a, b, c and 2 more`.
+ *
+ * @param names Any texts.
+ * @returns At most three of them, and how many there are besides.
+ */
+export function listed(names: readonly string[]): string {
+  const most = 3;
+  const shown = names.slice(0, most).map(visibleName).join(", ");
+  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
+}
+
 function escaped(character: string): string {
   return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

@@ -17,7 +17,7 @@ import { type DrawnChart, plotPage } from "./page.ts";
 import type { Render } from "./render.ts";
 import { flagTable } from "../shared/table.ts";
 
-const HELP = `Draws the figures of runs: losses, sparsity, λ, learning rate, speed, load of experts.
+const HELP = `Draws the figures of runs: losses, sparsity, λ, the L1 term, speed, load of experts.
 
 Usage: deno run -A cli/plot.ts RUN… [FLAGS]
 
@@ -26,6 +26,7 @@ ${flagTable(PLOT_FLAGS)}
 Examples:
   deno task plot runs/mine
   deno task plot runs/relu runs/topk runs/dense --out comparison
+  deno task plot runs/relu runs/topk --x tokens --names ReLU,TopK
   deno task plot runs/mine --from 1000 --smooth 50
 
 A RUN is a run directory, also one that is being trained. Each chart is an SVG file; index.html
@@ -62,18 +63,22 @@ export async function plotCommand(
   }
 }
 
-function readRuns({ runs, from, to }: PlotRequest): RunFigures[] {
-  const labels = runLabels(runs).map(visibleName);
-  const range = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
-  return runs.map((path, index) => readRunFigures(path, labels[index]!, range));
+function readRuns({ runs, names, along, from, to }: PlotRequest): RunFigures[] {
+  const labels = (names ?? runLabels(runs)).map(visibleName);
+  const options = {
+    along,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  };
+  return runs.map((path, index) => readRunFigures(path, labels[index]!, options));
 }
 
 async function draw(
   runs: readonly RunFigures[],
-  { out, smooth }: PlotRequest,
+  { out, smooth, whole }: PlotRequest,
   render: Render,
 ): Promise<string[]> {
-  const charts = runCharts(runs, smooth === undefined ? {} : { smooth });
+  const charts = runCharts(runs, { whole, ...(smooth === undefined ? {} : { smooth }) });
   const drawn: DrawnChart[] = [];
   for (const { name, title, spec } of charts) drawn.push({ name, title, svg: await render(spec) });
   onPath("make", out, () => Deno.mkdirSync(out, { recursive: true }));

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../../lib/errors.ts";
+import { type Horizontal, HORIZONTALS } from "../../lib/plot/horizontal.ts";
 import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
 
 /** The flags of `plot`, in the order of the help. */
@@ -12,6 +13,13 @@ export const PLOT_FLAGS = {
   out: { value: "DIR", about: "Where the charts go", fallback: "plots/ in the first run" },
   from: { value: "STEP", about: "First step to draw", fallback: "1" },
   to: { value: "STEP", about: "Last step to draw", fallback: "the last" },
+  x: { value: "AXIS", about: "Horizontal axis: step, tokens, flops or time", fallback: "step" },
+  names: {
+    value: "A,B",
+    about: "Names of the runs in the legends, in their order",
+    fallback: "their folders'",
+  },
+  whole: { about: "Let the vertical axes of losses and gradients hold the warm-up, too" },
   smooth: {
     value: "N",
     about: "Steps that smooth curves take the mean of; 1: as they are",
@@ -30,6 +38,12 @@ export interface PlotRequest {
   readonly from: number | undefined;
   /** Last step; undefined: the run's. */
   readonly to: number | undefined;
+  /** What the horizontal axis measures. */
+  readonly along: Horizontal;
+  /** Names of the runs; undefined: their folders'. */
+  readonly names: readonly string[] | undefined;
+  /** Whether vertical axes hold the warm-up. */
+  readonly whole: boolean;
   /** Steps of a mean; undefined: by the run's length. */
   readonly smooth: number | undefined;
 }
@@ -69,8 +83,27 @@ export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): 
     out: out === undefined ? `${first}/plots` : absolutePath(out, base),
     from,
     to,
+    along: alongOf(given.value("x") ?? "step"),
+    names: namesOf(given.value("names"), runs.length),
+    whole: given.has("whole"),
     smooth: stepsOf("smooth", given),
   };
+}
+
+function alongOf(text: string): Horizontal {
+  if (Object.hasOwn(HORIZONTALS, text)) return text as Horizontal;
+  throw new ConfigError(`--x is ${text}, expected ${Object.keys(HORIZONTALS).join(", ")}`);
+}
+
+function namesOf(text: string | undefined, runs: number): string[] | undefined {
+  if (text === undefined) return undefined;
+  const names = text.split(",").map((name) => name.trim());
+  if (names.includes("") || new Set(names).size !== runs || names.length !== runs) {
+    throw new ConfigError(
+      `--names is ${text}, expected ${runs} different names with commas between, one for each run`,
+    );
+  }
+  return names;
 }
 
 function stepsOf(

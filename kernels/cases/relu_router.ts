@@ -281,6 +281,8 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
   reluRouterCase({ tokens: 1024, hidden: 128, experts: 8 }),
   reluRouterCase({ tokens: 61, hidden: 33, experts: 33 }),
   reluRouterCase({ tokens: 130, hidden: 100, experts: 128 }),
+  reluRouterCase({ tokens: 1000, hidden: 17, experts: 128 }),
+  reluRouterCase({ tokens: 65, hidden: 1, experts: 100 }),
   reluRouterCase({ tokens: 9, hidden: 768, experts: 16 }),
   reluRouterCase({ tokens: 65, hidden: 48, experts: 64, withoutMask: true }),
   reluRouterCase({ tokens: 40, hidden: 24, experts: 32, openness: "all" }),

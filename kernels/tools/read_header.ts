@@ -96,8 +96,10 @@ const DECLARATIONS = {
  */
 export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
   const reader = new Reader();
-  const end = text.lastIndexOf("#ifdef __cplusplus");
-  let at = text.indexOf("#endif", text.indexOf('extern "C" {')) + "#endif".length;
+  const body = /^extern "C" \{\n#endif$(.*)^#ifdef __cplusplus$/dms.exec(text)?.indices?.[1];
+  if (body === undefined) throw new HeaderError('There is no extern "C" block');
+  const [begin, end] = body;
+  let at = begin;
   while (at < end) {
     const found = Object.entries(DECLARATIONS).map(([kind, pattern]) => {
       pattern.lastIndex = at;
@@ -119,6 +121,7 @@ export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
     }
     at += found.match[0].length;
   }
+  if (reader.abiVersion === 0) throw new HeaderError("REMOE_ABI_VERSION is not defined");
   return reader;
 }
 

@@ -1,4 +1,9 @@
-/** The rule by which λ follows the sparsity, checked. @module */
+/**
+ * The rule by which λ follows the sparsity, equation 7. Training moves λ on the device, by counts and
+ * `remoe_state_update_lambda`; a router alone moves it here, by a sparsity that its owner measured.
+ *
+ * @module
+ */
 
 import { requireNumbers, requireOneOf, requireOptions, requireSizes } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
@@ -17,6 +22,38 @@ export interface LambdaRule {
   readonly ceiling: number;
   /** False leaves λ and only sums up the statistics. */
   readonly adapt: boolean;
+}
+
+/**
+ * What λ's rule is unless told otherwise. The paper has no bounds; without a floor λ winds down while
+ * the language model alone closes gates, and then takes as many steps to come back.
+ */
+export const LAMBDA_DEFAULTS = {
+  /** Factor by which λ moves. */
+  alpha: 1.2,
+  /** The floor is λ at the start divided by this. */
+  floorDivisor: 100,
+  /** Greatest λ. */
+  ceiling: 1e4,
+} as const;
+
+/**
+ * Moves λ by a measured sparsity.
+ *
+ * @param lambda λ of the step.
+ * @param sparsity Sparsity of the step, over all of its tokens.
+ * @param rule Target, factor and bounds.
+ * @param experts Experts of a layer.
+ * @returns λ of the next step.
+ */
+export function movedLambda(
+  lambda: number,
+  sparsity: number,
+  { active, alpha, floor, ceiling }: Omit<LambdaRule, "tokens" | "adapt">,
+  experts: number,
+): number {
+  const moved = sparsity < 1 - active / experts ? lambda * alpha : lambda / alpha;
+  return Math.min(Math.max(moved, floor), ceiling);
 }
 
 /** A rule for so many experts, or an error that says what is wrong with it. */

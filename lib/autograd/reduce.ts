@@ -1,6 +1,7 @@
 /** Sums, means and softmax over axes. @module */
 
 import { requireOptions } from "../arguments.ts";
+import { ReductionCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -15,11 +16,8 @@ export interface ReduceOptions<Axis extends number | undefined = undefined> {
   axis?: Axis;
 }
 
-/** `remoe_reduction`. */
-const REDUCTION = { sum: 0, mean: 1 } as const;
-
 function reduce(
-  name: keyof typeof REDUCTION,
+  name: "sum" | "mean",
   tensor: Tensor<"f32">,
   options: ReduceOptions<number | undefined>,
 ): DeviceTensor {
@@ -33,7 +31,7 @@ function reduce(
   k.check(
     k.symbols.remoe_reduce(
       k.handle,
-      REDUCTION[name],
+      ReductionCode[name],
       DTYPE_CODE.f32,
       out.address,
       x.address,

@@ -4,8 +4,8 @@ import { requirePath } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
 import { DONE, folderName, listCheckpoints, MODEL, OPTIMIZER, STATE } from "./folders.ts";
 import { type CheckpointState, readCheckpointState } from "./state.ts";
-import { exists, onPath } from "../files.ts";
-import { digestFile, type FileDigest, SafetensorsFile } from "./safetensors.ts";
+import { digestFile, exists, type FileDigest, onPath } from "../files.ts";
+import { SafetensorsFile } from "./safetensors.ts";
 
 const FILES: readonly string[] = [MODEL, OPTIMIZER, STATE];
 

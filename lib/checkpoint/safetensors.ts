@@ -5,11 +5,10 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
 import { requireObject, requirePath, shown } from "../arguments.ts";
 import { CheckpointError, FileError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
-import { onPath, OpenFile } from "../files.ts";
+import { OpenFile } from "../files.ts";
 import { READABLE, widen, widens } from "./safetensors_values.ts";
 import {
   decodeHeader,
@@ -19,14 +18,6 @@ import {
   type TensorPlace,
   type TensorSpec,
 } from "./safetensors_header.ts";
-
-/** Size and content of a file, as a checkpoint's marker keeps them. */
-export interface FileDigest {
-  /** Bytes of the file. */
-  readonly bytes: number;
-  /** SHA-256 of the file in hexadecimal. */
-  readonly sha256: string;
-}
 
 /**
  * An open safetensors file, whose header has been checked whole.
@@ -207,29 +198,6 @@ export class SafetensorsFile implements Disposable {
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
   }
-}
-
-/**
- * Works out the size and SHA-256 of a file.
- *
- * @param path The file.
- * @returns Both.
- * @throws {FileError} The file cannot be read.
- */
-export function digestFile(path: string): FileDigest {
-  return onPath("read", path, () => digest(path));
-}
-
-function digest(path: string): FileDigest {
-  using file = Deno.openSync(path);
-  const hash = createHash("sha256");
-  const buffer = new Uint8Array(1 << 22);
-  let bytes = 0;
-  for (let count = file.readSync(buffer); count !== null; count = file.readSync(buffer)) {
-    hash.update(buffer.subarray(0, count));
-    bytes += count;
-  }
-  return { bytes, sha256: hash.digest("hex") };
 }
 
 function readHeader(file: Deno.FsFile): { header: SafetensorsHeader; dataStart: number } {

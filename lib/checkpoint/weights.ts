@@ -1,22 +1,19 @@
 /** Weights of a model of one's own, in a file of the safetensors format. @module */
 
-import { dirname } from "node:path";
 import { requirePath, shown } from "../arguments.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
-import { onPath, removeIfThere, syncDirectory } from "../files.ts";
+import { writeAtomically } from "../files.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { listed } from "../visible.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { loadTensors, tensorEntries } from "./weight_layout.ts";
 import { writeSafetensors } from "./write_safetensors.ts";
 
 /** Bytes of a file that are looked at together. */
 const PIECE = 4 << 20;
-
-/** How many tensors a message names of those that do not fit. */
-const NAMED = 3;
 
 /**
  * Writes weights to a safetensors file, each under its parameter's name, with its shape, as fp32. A
@@ -47,16 +44,8 @@ const NAMED = 3;
 export function saveWeights(parameters: Iterable<Parameter>, path: string): void {
   const weights = named("save", parameters);
   requirePath("save weights", "path", path);
-  const temporary = `${path}.${crypto.randomUUID()}.tmp`;
-  writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
-  onPath("write", path, () => {
-    try {
-      Deno.renameSync(temporary, path);
-    } catch (error) {
-      removeIfThere(temporary);
-      throw error;
-    }
-    syncDirectory(dirname(path));
+  writeAtomically(path, (temporary) => {
+    writeSafetensors(temporary, tensorEntries(weights), { format: "remoe" });
   });
 }
 
@@ -132,11 +121,6 @@ function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
   ];
   if (faults.length === 0) return;
   throw new CheckpointError(`Cannot load weights from ${file.path}: ${faults.join("; ")}`);
-}
-
-function listed(names: readonly string[]): string {
-  const more = names.length - NAMED;
-  return names.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 /** Reads every tensor once, so that none is loaded of a file whose end is bad. */

@@ -13,8 +13,15 @@ import {
 } from "./folders.ts";
 import { checkCheckpointState, type CheckpointState } from "./state.ts";
 import { requireObject, requirePath, requireWhole } from "../arguments.ts";
-import { exists, onPath, removeIfThere, syncDirectory, writeAtomically } from "../files.ts";
-import { digestFile, type FileDigest } from "./safetensors.ts";
+import {
+  digestFile,
+  exists,
+  type FileDigest,
+  onPath,
+  removeIfThere,
+  syncDirectory,
+  writeAtomically,
+} from "../files.ts";
 import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 
 /** What a checkpoint holds. */

@@ -7,8 +7,7 @@
 import { createHash } from "node:crypto";
 import { requireFunction, requireObject, requirePath, requireText, shown } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
-import { onPath, removeIfThere, writeAllSync } from "../files.ts";
-import type { FileDigest } from "./safetensors.ts";
+import { type FileDigest, onPath, removeIfThere, writeAllSync } from "../files.ts";
 import {
   encodeHeader,
   placeTensors,

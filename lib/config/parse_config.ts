@@ -17,6 +17,7 @@ import type {
   PresetName,
   TrainConfig,
 } from "./config.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
 import { configError, describeIssues } from "./issues.ts";
 import { type LoadedRouter, RouterModule, specFor } from "./load_router.ts";
@@ -185,7 +186,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
     ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
     vocabulary: unlessAuto(vocabulary) ||
       TOKENIZER_VOCABULARY[data?.tokenizer ?? BASE.data.tokenizer],
-    init_std: unlessAuto(init_std) ?? 0.01 * Math.sqrt(768 / sizes.hidden),
+    init_std: unlessAuto(init_std) ?? initialDeviation(sizes.hidden),
     rope_base,
     norm_epsilon,
   };

@@ -92,13 +92,12 @@ const TRAITS = {
   causal: z.boolean(),
   draws: z.boolean(),
   exact: z.boolean(),
-  begins: z.enum(["dense", "sparse"]),
   lambda: z.boolean(),
   loss: z.strictObject({ name: z.string(), about, figure: z.enum(["l1", "balance"]) }).nullable(),
   keys: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/), KEY),
 };
 
-const FUNCTIONS = ["adapts", "activeFrom", "weights", "problems", "notices"] as const;
+const FUNCTIONS = ["adapts", "activeFrom", "weights", "problems", "notices", "starving"] as const;
 const aFunction = z.custom((value) => typeof value === "function", { error: "a function" });
 
 /** The default export of a router's file. */

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { LibraryError } from "../errors.ts";
+import { digestFile } from "../files.ts";
 import type { ReleaseFile } from "./release.ts";
 
 /** Fetches a URL into a cache and returns the path, again if `cache` says so. */
@@ -23,10 +23,10 @@ export async function downloadVerified(
 ): Promise<string> {
   const { url } = file;
   let path = await download({ url, cache: "use" });
-  if (sha256(path) === file.sha256) return path;
+  if (digestFile(path).sha256 === file.sha256) return path;
   Deno.removeSync(path);
   path = await download({ url, cache: "reloadAll" });
-  const actual = sha256(path);
+  const actual = digestFile(path).sha256;
   if (actual === file.sha256) return path;
   Deno.removeSync(path);
   throw new LibraryError(
@@ -43,15 +43,4 @@ async function plugDownload(options: { url: string; cache: "use" | "reloadAll" }
   const plug = "jsr:@denosaurs/plug@^1.1.0/download";
   const { download } = await import(plug) as { download: Download };
   return await download(options);
-}
-
-/** Hashes a file in pieces: a CUDA library has some hundred megabytes. */
-function sha256(path: string): string {
-  const hash = createHash("sha256");
-  const chunk = new Uint8Array(1 << 20);
-  using file = Deno.openSync(path);
-  for (let read = file.readSync(chunk); read !== null; read = file.readSync(chunk)) {
-    hash.update(chunk.subarray(0, read));
-  }
-  return hash.digest("hex");
 }

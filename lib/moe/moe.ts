@@ -11,6 +11,7 @@ import {
 } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
@@ -115,7 +116,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
     requireFunction("build an MoE layer", "router.parameters", router.parameters);
     requireSizes("build an MoE layer", { hidden, width, "router.experts": router.experts });
     requireSizes("build an MoE layer", { "2 · width": 2 * width });
-    const { deviation = 0.01 * Math.sqrt(768 / hidden), kept = { rows: Infinity } } = options;
+    const { deviation = initialDeviation(hidden), kept = { rows: Infinity } } = options;
     const { outputDeviation = deviation / Math.SQRT2 } = options;
     requireText("build an MoE layer", "name", name);
     requireNumbers("build an MoE layer", { deviation, outputDeviation }, { least: 0 });

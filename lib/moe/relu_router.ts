@@ -10,7 +10,9 @@ import {
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { LAMBDA_DEFAULTS, type LambdaRule, movedLambda } from "../autograd/lambda_rule.ts";
 import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
@@ -23,7 +25,6 @@ import {
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router, Routing } from "./router.ts";
-import { clampLambda } from "./sparsity_rule.ts";
 
 /** Settings of {@linkcode ReluRouter}. */
 export interface ReluRouterOptions<H extends number = number, E extends number = number> {
@@ -79,12 +80,10 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
-  readonly #active: number;
   readonly #weight: RouterWeight<H, E>;
   readonly #balance: number;
-  readonly #alpha: number;
   readonly #layers: number;
-  readonly #lambda0: number;
+  readonly #rule: Omit<LambdaRule, "tokens" | "adapt">;
   readonly #state: StepState;
   /** What it frees: its weights, and the state if that is its own. */
   readonly #owned: DisposableStack;
@@ -107,10 +106,11 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     requireOptions("build a ReLU router", options);
-    const { hidden, experts, active = 1, balance = "load", alpha = 1.2 } = options;
-    const { layers = 1, state, lambda, name = "gate.weight" } = options;
+    const { hidden, experts, active = 1, balance = "load" } = options;
+    const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, state, lambda, name = "gate.weight" } =
+      options;
     requireSizes("build a ReLU router", { hidden, experts, layers });
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { deviation = initialDeviation(hidden) } = options;
     // Below 1 it would turn the rule of λ round.
     requireNumbers("build a ReLU router", { alpha }, { least: 1 });
     requireNumbers(
@@ -127,14 +127,13 @@ export class ReluRouter<const H extends number = number, const E extends number 
     }
     const memory = memoryOf(device);
     if (state !== undefined) requireStateOn("route with", memory, state);
-    this.#active = active;
     this.#balance = BalanceCode[balance];
-    this.#alpha = alpha;
     this.#layers = layers;
     using made = new DisposableStack();
     this.#state = state ?? made.use(new StepState(device, { experts }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
-    this.#lambda0 = this.#state.lambda;
+    const { floorDivisor, ceiling } = LAMBDA_DEFAULTS;
+    this.#rule = { active, alpha, floor: this.#state.lambda / floorDivisor, ceiling };
     this.#weight = made.use(makeRouterWeight(memory, name, [hidden, experts], deviation));
     this.#owned = made.move();
   }
@@ -151,7 +150,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /** Active experts wanted for each token. */
   get active(): number {
-    return this.#active;
+    return this.#rule.active;
   }
 
   /** The coefficient of the L1 term. */
@@ -178,12 +177,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
         `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
       );
     }
-    const tooDense = sparsity < 1 - this.active / this.experts;
-    const { lambda } = this.#state;
-    const moved = clampLambda(
-      tooDense ? lambda * this.#alpha : lambda / this.#alpha,
-      this.#lambda0,
-    );
+    const moved = movedLambda(this.#state.lambda, sparsity, this.#rule, this.experts);
     this.#state.setLambda(moved);
     return moved;
   }

@@ -24,7 +24,7 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     readonly counts: DeviceTensor<"i32", readonly [E]>,
     /** Sum over tokens of each expert's gate (ReLU) or probability (TopK); null: not kept. */
     readonly sums: DeviceTensor<"f32", readonly [E]> | null,
-    /** `remoe_balance`. */
+    /** One of `BalanceCode`. */
     readonly balance: number,
     /** Active experts wanted for each token. */
     readonly active: number,

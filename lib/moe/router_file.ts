@@ -23,6 +23,8 @@ export interface RouterFile extends RouterTraits {
   readonly weights: number;
 }
 
+const STARVING = "a lower learning rate or a larger model.init_std helps";
+
 /** A whole row, of a router that says only how it differs from the usual. */
 export function completeRow(row: RouterRow): RouterSpec {
   const { lambda = false } = row;
@@ -32,7 +34,6 @@ export function completeRow(row: RouterRow): RouterSpec {
     causal: row.causal ?? true,
     draws: row.draws ?? false,
     exact: row.exact ?? false,
-    begins: row.begins ?? "dense",
     lambda,
     loss: row.loss ??
       (lambda ? { name: "l1_reg", about: "The router's L1 term, without λ", figure: "l1" } : null),
@@ -43,6 +44,7 @@ export function completeRow(row: RouterRow): RouterSpec {
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
     problems: (moe) => row.problems?.(moe) ?? [],
     notices: (moe) => row.notices?.(moe) ?? [],
+    starving: (moe) => row.starving?.(moe) ?? STARVING,
   };
 }
 
@@ -53,9 +55,9 @@ export function describeFile<Keys extends object>(
   moe: MixtureSizes & Keys,
   hidden: number,
 ): RouterFile {
-  const { about, routed, causal, draws, exact, begins, lambda, loss, keys } = spec;
+  const { about, routed, causal, draws, exact, lambda, loss, keys } = spec;
   return {
-    ...{ sha256, about, routed, causal, draws, exact, begins, lambda, loss, keys },
+    ...{ sha256, about, routed, causal, draws, exact, lambda, loss, keys },
     adapts: spec.adapts(moe),
     active_from: spec.activeFrom(moe),
     weights: spec.weights(hidden, moe.experts * moe.granularity),
@@ -71,5 +73,6 @@ export function specOf({ adapts, active_from, weights, ...file }: RouterFile): R
     weights: () => weights,
     problems: () => [],
     notices: () => [],
+    starving: () => STARVING,
   };
 }

@@ -113,8 +113,6 @@ export interface RouterTraits {
   readonly draws: boolean;
   /** Whether every layer has exactly the wanted number of rows, by construction. */
   readonly exact: boolean;
-  /** The stage in which a run begins: `dense` where sparsity has yet to come. */
-  readonly begins: "dense" | "sparse";
   /** Whether its loss has the coefficient λ, which can follow the sparsity (equation 7). */
   readonly lambda: boolean;
   /** What it adds to the loss; null: nothing. */
@@ -131,7 +129,7 @@ export interface RouterTraits {
  * import { assertEquals } from "@std/assert";
  * import type { RouterSpec } from "@remoe/remoe";
  *
- * const spec: Pick<RouterSpec, "adapts" | "activeFrom" | "weights" | "problems" | "notices"> = {
+ * const spec: Pick<RouterSpec, "adapts" | "activeFrom" | "weights" | "problems" | "notices" | "starving"> = {
  *   adapts: () => false,
  *   activeFrom: ({ experts, active, granularity, open_steps }) => [
  *     { from: 0, most: experts * granularity },
@@ -140,11 +138,13 @@ export interface RouterTraits {
  *   weights: () => 0,
  *   problems: ({ active }) => active === 1 ? [] : [`moe.active is ${active}, expected 1`],
  *   notices: ({ open_steps }) => open_steps === 0 ? ["moe.open_steps is 0: no expert opens"] : [],
+ *   starving: () => "a larger moe.open_steps helps",
  * };
  * const moe = { experts: 8, active: 2, granularity: 1, open_steps: 0 };
  * assertEquals(spec.activeFrom(moe).at(-1), { from: 0, most: 2 });
  * assertEquals([spec.problems(moe).length, spec.notices(moe).length], [1, 1]);
  * assertEquals([spec.adapts(moe), spec.weights(16, 8)], [false, 0]);
+ * assertEquals(spec.starving(moe), "a larger moe.open_steps helps");
  * ```
  */
 export interface RouterSpec<Keys extends object = Readonly<Record<string, RouterValue>>>
@@ -188,6 +188,13 @@ export interface RouterSpec<Keys extends object = Readonly<Record<string, Router
    * @returns One sentence per setting.
    */
   notices(moe: MixtureSizes & Keys): readonly string[];
+  /**
+   * What helps where experts get no tokens.
+   *
+   * @param moe Sizes and settings.
+   * @returns The end of a sentence.
+   */
+  starving(moe: MixtureSizes & Keys): string;
 }
 
 /** The place of a router in a model. */

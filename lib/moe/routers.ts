@@ -76,7 +76,7 @@ export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
 const DENSE: RouterSpec<Record<never, never>> = {
   about: "no experts: one feed-forward network per layer",
   ...{ routed: false, causal: true, draws: false, exact: true },
-  ...{ begins: "dense", lambda: false, loss: null },
+  ...{ lambda: false, loss: null },
   keys: {},
   adapts: () => false,
   activeFrom: () => [{ from: 0, most: 1 }],
@@ -88,12 +88,13 @@ const DENSE: RouterSpec<Record<never, never>> = {
         `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
       ),
   notices: () => [],
+  starving: () => "a lower learning rate helps",
 };
 
 const TOPK: RouterSpec<TopKKeys> = {
   about: "the k largest softmax probabilities, with Switch's balance loss",
   ...{ routed: true, causal: true, draws: false, exact: true },
-  ...{ begins: "sparse", lambda: false },
+  lambda: false,
   loss: {
     name: "balance_loss",
     about: "Balance loss without its coefficient",
@@ -122,12 +123,14 @@ const TOPK: RouterSpec<TopKKeys> = {
       ]
       : [],
   notices: () => [],
+  starving: ({ balance_coefficient }) =>
+    `a larger moe.balance_coefficient than ${balance_coefficient} or a lower learning rate helps`,
 };
 
 const RELU: RouterSpec<ReluKeys> = {
   about: "ReLU(x W), held at its sparsity by an adaptive L1 term",
   ...{ routed: true, causal: true, draws: false, exact: false },
-  ...{ begins: "dense", lambda: true },
+  lambda: true,
   loss: { name: "l1_reg", about: "L_reg of equation 9 or 10, without λ", figure: "l1" },
   keys: {
     balance: {
@@ -147,6 +150,10 @@ const RELU: RouterSpec<ReluKeys> = {
     balance !== "none" ? [] : (["lambda0", "alpha", "lambda_ceiling"] as const)
       .filter((name) => moe[name] !== LAMBDA_KEYS[name].default)
       .map((name) => `moe.${name} has no effect with moe.balance none`),
+  starving: ({ balance }) =>
+    balance === "load"
+      ? "a lower learning rate or a larger model.init_std helps"
+      : "moe.balance=load spreads the load",
 };
 
 /** The row of any router, which reads what it needs of a configuration. */
@@ -216,6 +223,19 @@ export function mostActive(
   step: number,
 ): number {
   return spec.activeFrom(moe).findLast(({ from }) => from <= step)!.most;
+}
+
+/**
+ * The step from which a router is at its target by construction.
+ *
+ * @param spec The router.
+ * @param moe Sizes and settings.
+ * @returns The step, counted from 0; null where it is the routing that decides, or there is none.
+ */
+export function sparseFrom(spec: AnyRouter, moe: MixtureSizes & RouterSettings): number | null {
+  const last = spec.activeFrom(moe).at(-1)!;
+  const atTarget = last.most <= moe.active * moe.granularity;
+  return spec.routed && spec.exact && atTarget ? last.from : null;
 }
 
 /** The keys of all routers of the library, each once. */

@@ -9,6 +9,7 @@ import {
 } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
@@ -85,7 +86,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     const { hidden, experts, active = 1, renormalize = false } = options;
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });
-    const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+    const { deviation = initialDeviation(hidden) } = options;
     requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
     requireText("build a TopK router", "name", name);
     requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });

@@ -1,6 +1,7 @@
 /** Settings of language models, checked. @module */
 
 import { requireNumbers, requireOptions, requireSizes, shown } from "../arguments.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import { ConfigError } from "../errors.ts";
 import type { FeedForwardLayer } from "./transformer_block.ts";
 
@@ -48,7 +49,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
         `expected a function that makes a block's second half`,
     );
   }
-  const { deviation = 0.01 * Math.sqrt(768 / hidden) } = options;
+  const { deviation = initialDeviation(hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
   return { ...options, groups, deviation, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }

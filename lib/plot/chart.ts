@@ -8,6 +8,7 @@
 import { routerOf } from "../moe/routers.ts";
 import { largest, smallest } from "../extremes.ts";
 import { smooth, thin } from "./curves.ts";
+import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import { curveColour, MUTED, type Spec, STAGES } from "./theme.ts";
 
@@ -25,6 +26,8 @@ export interface Chart {
 export interface DrawOptions {
   /** Points that a smooth curve takes the mean of; absent: a fiftieth of the curve. */
   readonly smooth?: number;
+  /** Whether the vertical axis of losses has room for the warm-up as well; default false. */
+  readonly whole?: boolean;
 }
 
 /** A vertical axis. */
@@ -49,41 +52,51 @@ export interface Curve {
 export const WIDTH = 560;
 /** Height of a chart's plane in pixels. */
 export const HEIGHT = 280;
-/** Labels of an axis like `20k`. A format of the axis itself would write `0k` too. */
-export const PREFIXED: Spec = { labelExpr: "format(datum.value, '~s')" };
+/** Labels of an axis like `20k`. */
+export const PREFIXED: Spec = { labelExpr: PREFIXED_LABELS };
 /** Points of a thinned curve: two a pixel would not be told apart. */
 const MOST_POINTS = 800;
 
 /**
- * The first and the last step of all runs.
+ * Where the horizontal axis of some runs begins and ends.
  *
  * @param runs The runs.
- * @returns Both steps.
+ * @returns Both ends.
  */
-export function stepDomain(runs: readonly RunFigures[]): [number, number] {
-  const steps = runs.flatMap(({ figures }) => [figures.loss[0]!.step, figures.loss.at(-1)!.step]);
-  return [smallest(steps), largest(steps)];
+export function horizontalDomain(runs: readonly RunFigures[]): [number, number] {
+  const ends = runs.flatMap(({ figures }) => [figures.loss[0]!.x, figures.loss.at(-1)!.x]);
+  return [smallest(ends), largest(ends)];
 }
 
 /**
- * The horizontal axis of steps.
+ * The horizontal axis.
  *
- * @param domain The first and the last step.
- * @param field The field that holds the step; default `step`.
+ * @param runs The runs, which all run along the same.
+ * @param field The field that holds the place; default `x`.
+ * @param domain Where it begins and ends; default as {@linkcode horizontalDomain}.
  * @returns A position channel.
  */
-export function stepAxis([from, to]: readonly [number, number], field = "step"): Spec {
+export function horizontalAxis(
+  runs: readonly RunFigures[],
+  field = "x",
+  [from, to]: readonly [number, number] = horizontalDomain(runs),
+): Spec {
+  const along = runs[0]?.along ?? "step";
+  const { title, labelExpr } = HORIZONTALS[along];
+  const isWhole = along === "step";
   return {
     field,
     type: "quantitative",
-    title: "step",
+    title,
     // A single step has no length to draw.
     scale: { domain: from === to ? [from - 1, to + 1] : [from, to], nice: false },
     axis: {
       grid: false,
-      tickMinStep: 1,
       tickCount: 8,
-      ...(to >= 10_000 ? PREFIXED : { format: ",d" }),
+      ...(isWhole ? { tickMinStep: 1 } : {}),
+      ...(labelExpr === undefined && to < 10_000
+        ? { format: ",d" }
+        : { labelExpr: labelExpr ?? PREFIXED_LABELS }),
     },
   };
 }
@@ -103,6 +116,24 @@ export function valueAxis({ title, labels, scale = {} }: VerticalAxis, field = "
     scale: scale["type"] === "log" ? scale : { zero: false, ...scale },
     axis: { tickCount: 6, ...labels },
   };
+}
+
+/**
+ * The colour channel of runs: each keeps its colour in every chart, and the legend names those that
+ * have a curve in this one.
+ *
+ * @param runs All runs; a single one needs no legend.
+ * @param drawn Those that have a curve; default all.
+ * @returns A colour channel on the field `name`.
+ */
+export function runColours(
+  runs: readonly RunFigures[],
+  drawn: readonly RunFigures[] = runs,
+): Spec {
+  const channel = curveColours(runs.map(({ label }) => label));
+  const legend = channel["legend"] as Spec | null;
+  const values = drawn.map(({ label }) => label);
+  return { ...channel, legend: legend === null ? null : { ...legend, values } };
 }
 
 /**
@@ -148,17 +179,29 @@ export function scatteredCurves(
   options: DrawOptions,
   mark: Spec = {},
 ): Spec[] {
-  const widthOf = ({ points }: Curve): number =>
-    options.smooth ?? Math.max(1, Math.round(points.length / 50));
-  const isSmooth = curves.some((curve) => widthOf(curve) >= 3);
+  const isSmooth = curves.some((curve) => smoothWidth(curve, options) >= 3);
   return [
     ...(isSmooth ? curveLayer(curves, axes, { ...mark, strokeWidth: 1, opacity: 0.3 }) : []),
-    ...curveLayer(
-      curves.map((curve) => ({ ...curve, points: smooth(curve.points, widthOf(curve)) })),
-      axes,
-      { ...mark, strokeWidth: 2 },
-    ),
+    ...curveLayer(smoothCurves(curves, options), axes, { ...mark, strokeWidth: 2 }),
   ];
+}
+
+/**
+ * Curves as they go.
+ *
+ * @param curves The curves.
+ * @param options How strongly to smooth.
+ * @returns The same, each point the mean of those around it.
+ */
+export function smoothCurves(curves: readonly Curve[], options: DrawOptions): Curve[] {
+  return curves.map((curve) => ({
+    ...curve,
+    points: smooth(curve.points, smoothWidth(curve, options)),
+  }));
+}
+
+function smoothWidth({ points }: Curve, options: DrawOptions): number {
+  return options.smooth ?? Math.max(1, Math.round(points.length / 50));
 }
 
 /**
@@ -171,7 +214,7 @@ export function scatteredCurves(
  */
 export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}): Spec[] {
   const values = curves.flatMap(({ name, points }) =>
-    thin(points, MOST_POINTS).map(({ step, value }) => ({ name, step, value }))
+    thin(points, MOST_POINTS).map(({ x, value }) => ({ name, x, value }))
   );
   if (values.length === 0) return [];
   // A line through one point is none.
@@ -188,17 +231,14 @@ export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}
  * line in the run's colour at the start of each stage but the first.
  *
  * @param runs The runs.
- * @param domain The first and the last step.
+ * @param color The chart's colour channel: all layers of a plane share one.
  * @returns Layers; none where no run has stages to tell apart.
  */
-export function stageLayers(
-  runs: readonly RunFigures[],
-  domain: readonly [number, number],
-): Spec[] {
+export function stageLayers(runs: readonly RunFigures[], color = runColours(runs)): Spec[] {
   const staged = runs.filter(({ config }) => routerOf(config.moe).lambda);
   const [only] = staged;
   if (only === undefined) return [];
-  if (runs.length > 1) return stageStarts(runs, domain);
+  if (runs.length > 1) return stageStarts(runs, color);
   const values = only.stages.map(({ stage, from, to }, index) => ({
     stage,
     from,
@@ -210,7 +250,7 @@ export function stageLayers(
     // The lines of the grid shine through.
     mark: { type: "rect", opacity: 0.65 },
     encoding: {
-      x: stepAxis(domain, "from"),
+      x: horizontalAxis(runs, "from"),
       x2: { field: "to" },
       fill: {
         field: "stage",
@@ -241,8 +281,8 @@ export function stageText(runs: readonly RunFigures[]): string | undefined {
   if (staged.length === 0) return undefined;
   if (runs.length > 1) return "dotted: a run becomes sparsifying, then sparse";
   return staged[0]!.stages
-    .map(({ stage, from }, index) =>
-      index === 0 ? stage : `${stage} from step ${from.toLocaleString("en")}`
+    .map(({ stage, step }, index) =>
+      index === 0 ? stage : `${stage} from step ${step.toLocaleString("en")}`
     )
     .join(", ");
 }
@@ -270,14 +310,14 @@ export function titled(text: string, ...lines: readonly (string | undefined)[]):
   return { title: { text, ...(subtitle.length === 0 ? {} : { subtitle }) } };
 }
 
-function stageStarts(runs: readonly RunFigures[], domain: readonly [number, number]): Spec[] {
+function stageStarts(runs: readonly RunFigures[], color: Spec): Spec[] {
   const values = runs.flatMap(({ label, stages }) =>
-    stages.slice(1).map(({ from }) => ({ name: label, step: from }))
+    stages.slice(1).map(({ from }) => ({ name: label, x: from }))
   );
   if (values.length === 0) return [];
   return [{
     data: { values },
     mark: { type: "rule", strokeDash: [2, 3], strokeWidth: 1.25 },
-    encoding: { x: stepAxis(domain), color: curveColours(runs.map(({ label }) => label)) },
+    encoding: { x: horizontalAxis(runs), color },
   }];
 }

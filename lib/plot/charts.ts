@@ -7,6 +7,7 @@
 import type { Chart, DrawOptions } from "./chart.ts";
 import { loadChart, loadHistoryChart } from "./load_charts.ts";
 import { domainChart, lossChart } from "./loss_charts.ts";
+import { regularizationChart, withoutExpertChart } from "./regularization_charts.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { lambdaChart, layerSparsityChart, sparsityChart } from "./sparsity_charts.ts";
 import { optimizerChart, speedChart } from "./training_charts.ts";
@@ -21,9 +22,11 @@ import { optimizerChart, speedChart } from "./training_charts.ts";
 export function runCharts(runs: readonly RunFigures[], options: DrawOptions = {}): Chart[] {
   const together = [
     lossChart(runs, options),
-    domainChart(runs),
+    domainChart(runs, options),
     sparsityChart(runs, options),
     lambdaChart(runs),
+    regularizationChart(runs, options),
+    withoutExpertChart(runs, options),
     optimizerChart(runs, options),
     speedChart(runs, options),
   ];

@@ -21,10 +21,10 @@ export function smooth(points: readonly Point[], width: number): Point[] {
   if (reach < 1) return finite;
   const sums = new Float64Array(finite.length + 1);
   for (const [index, { value }] of finite.entries()) sums[index + 1] = sums[index]! + value;
-  return finite.map(({ step }, index) => {
+  return finite.map(({ x }, index) => {
     const side = Math.min(reach, index);
     const [from, to] = [index - side, Math.min(index + side + 1, finite.length)];
-    return { step, value: (sums[to]! - sums[from]!) / (to - from) };
+    return { x, value: (sums[to]! - sums[from]!) / (to - from) };
   });
 }
 
@@ -46,7 +46,7 @@ export function thin(points: readonly Point[], most: number): Point[] {
     if (stretch.length === 0) continue;
     const by = (better: (a: number, b: number) => boolean): Point =>
       stretch.reduce((best, point) => better(point.value, best.value) ? point : best);
-    const ends = [by((a, b) => a < b), by((a, b) => a > b)].sort((a, b) => a.step - b.step);
+    const ends = [by((a, b) => a < b), by((a, b) => a > b)].sort((a, b) => a.x - b.x);
     kept.push(...ends);
   }
   kept.push(finite.at(-1)!);

@@ -85,7 +85,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
 /** Null where the range that was read begins in the sparse stage already. */
 function sparseFrom(stages: RunFigures["stages"]): number | null {
   const index = stages.findIndex(({ stage }) => stage === "sparse");
-  return index > 0 ? stages[index]!.from : null;
+  return index > 0 ? stages[index]!.step : null;
 }
 
 function median(values: readonly number[]): number | null {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Chart, stageText, stepAxis, stepDomain, titled, WIDTH } from "./chart.ts";
+import { type Chart, horizontalAxis, horizontalDomain, stageText, titled, WIDTH } from "./chart.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { IDLE, LOAD, PAPER, type Spec } from "./theme.ts";
 
@@ -111,14 +111,16 @@ interface PlaneSize {
 }
 
 function historyPlane(run: RunFigures, layer: number, size: PlaneSize): Spec {
-  const domain = stepDomain([run]);
+  const [first, last] = horizontalDomain([run]);
+  // The last stretch ends a step after its last, which a single step has no other to measure by.
+  const beyond = last + ((last - first) / Math.max(1, run.figures.loss.length - 1) || 1);
   const values = run.load.flatMap(({ from, to, load }, index) => {
-    const next = run.load[index + 1]?.from ?? to + 1;
+    const next = run.load[index + 1]?.from ?? Math.max(to, beyond);
     // Reaches under the next one: between edges that meet, the paper would shine through.
-    const end = Math.min(next + (next - from) / 2, domain[1] + 1);
+    const end = Math.min(next + (next - from) / 2, beyond);
     return cells(load[layer] ?? [], layer).map((cell) => ({ ...cell, from, end }));
   });
-  const x = stepAxis([domain[0], domain[1] + 1], "from");
+  const x = horizontalAxis([run], "from", [first, beyond]);
   return {
     title: { text: `layer ${layer}`, fontSize: 12, fontWeight: "normal", offset: 4 },
     width: size.width,

@@ -10,22 +10,24 @@ import {
   curveLayer,
   type DrawOptions,
   HEIGHT,
+  horizontalAxis,
   plane,
+  runColours,
   scatteredCurves,
+  smoothCurves,
   stageLayers,
   stageText,
-  stepAxis,
-  stepDomain,
   titled,
   valueAxis,
   WIDTH,
 } from "./chart.ts";
+import type { ValidationMetrics } from "../run/metrics_line.ts";
+import { endLabels } from "./end_labels.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import type { Spec } from "./theme.ts";
+import { warmScale } from "./warm_scale.ts";
 
-const NATS = { title: "loss (nats a token)" };
-/** The share of the steps in which a loss falls from where it began. */
-const BEGINNING = 0.02;
+const NATS = { title: "loss (nats per token)" };
 
 /**
  * Training and validation loss of all runs.
@@ -35,24 +37,28 @@ const BEGINNING = 0.02;
  * @returns The chart.
  */
 export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Chart {
-  const domain = stepDomain(runs);
-  const scale = withoutBeginning(runs, domain);
-  const position = { x: stepAxis(domain), y: valueAxis({ ...NATS, scale: scale ?? {} }) };
+  const scale = options.whole === true ? null : warmScale(runs.map(lossPoints), runs);
+  const position = { x: horizontalAxis(runs), y: valueAxis({ ...NATS, scale: scale ?? {} }) };
   const several = runs.length > 1;
   const name = (label: string, kind: string): string => several ? label : kind;
-  const names = several ? runs.map(({ label }) => label) : ["training", "validation"];
-  const axes = { ...position, color: curveColours(names) };
+  const color = several ? runColours(runs) : curveColours(["training", "validation"]);
+  const axes = { ...position, color };
   const training = runs.map(({ label, figures }) => ({
     name: name(label, "training"),
     points: figures.loss,
   }));
   const validation = runs.map(({ label, validations }) => ({
     name: name(label, "validation"),
-    points: validations.map(({ step, valid_loss }): Point => ({ step, value: valid_loss })),
+    points: validations.map(({ x, valid_loss }): Point => ({ x, value: valid_loss })),
   }));
+  const ends = runs.map((_, index) =>
+    validation[index]!.points.length > 0
+      ? validation[index]!
+      : smoothCurves([training[index]!], options)[0]!
+  );
   const notes = [
     ...(several ? ["with dots: validation"] : []),
-    ...(scale === null ? [] : ["the first steps lie above"]),
+    ...(scale === null ? [] : ["the warm-up lies above"]),
   ].join("; ") || undefined;
   return {
     name: "loss",
@@ -60,7 +66,7 @@ export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Ch
     spec: {
       ...titled("Training and validation loss", stageText(runs), notes),
       ...plane([
-        ...stageLayers(runs, domain),
+        ...stageLayers(runs, color),
         ...scatteredCurves(training, axes, options, { clip: true }),
         ...curveLayer(validation, axes, {
           clip: true,
@@ -68,6 +74,7 @@ export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Ch
           strokeDash: several ? [5, 3] : [1, 0],
           point: { filled: true, size: 36 },
         }),
+        ...endLabels(ends, axes, (value) => value.toFixed(3)),
       ]),
     },
   };
@@ -77,9 +84,10 @@ export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Ch
  * Validation loss of each domain: a curve each where there is one run, else a plane each.
  *
  * @param runs The runs.
+ * @param options Whether the vertical axis has room for the warm-up.
  * @returns The chart; null where no run has domains.
  */
-export function domainChart(runs: readonly RunFigures[]): Chart | null {
+export function domainChart(runs: readonly RunFigures[], options: DrawOptions): Chart | null {
   const domains = [
     ...new Set(
       runs.flatMap(({ validations }) =>
@@ -88,7 +96,9 @@ export function domainChart(runs: readonly RunFigures[]): Chart | null {
     ),
   ];
   if (domains.length === 0) return null;
-  const spec = runs.length === 1 ? oneRun(runs[0]!, domains) : planes(runs, domains);
+  const spec = runs.length === 1
+    ? oneRun(runs[0]!, domains, options)
+    : planes(runs, domains, options);
   return {
     name: "domains",
     title: "Validation loss by domain",
@@ -96,72 +106,69 @@ export function domainChart(runs: readonly RunFigures[]): Chart | null {
   };
 }
 
-/**
- * Where the first steps take more than half of the height, as in long runs, the axis leaves them
- * out: what runs differ in would be a flat line.
- */
-function withoutBeginning(
-  runs: readonly RunFigures[],
-  [from, to]: readonly [number, number],
-): Spec | null {
-  const end = from + BEGINNING * (to - from);
-  let [low, high, highest] = [Infinity, -Infinity, -Infinity];
-  for (const { step, value } of runs.flatMap(lossPoints)) {
-    if (!Number.isFinite(value)) continue;
-    low = Math.min(low, value);
-    highest = Math.max(highest, value);
-    if (step >= end) high = Math.max(high, value);
-  }
-  return highest - high > (highest - low) / 2 && high > low
-    ? { domain: [low, high], nice: true }
-    : null;
-}
-
 /** Of training and of validation. */
 function lossPoints({ figures, validations }: RunFigures): Point[] {
-  return [
-    ...figures.loss,
-    ...validations.map(({ step, valid_loss }) => ({ step, value: valid_loss })),
-  ];
+  return [...figures.loss, ...validations.map(({ x, valid_loss }) => ({ x, value: valid_loss }))];
 }
 
-function oneRun(run: RunFigures, domains: readonly string[]): Spec {
-  const domain = stepDomain([run]);
-  const axes = { x: stepAxis(domain), y: valueAxis(NATS), color: curveColours(domains) };
+function oneRun(run: RunFigures, domains: readonly string[], options: DrawOptions): Spec {
   const curves = domains.map((name) => ({ name, points: domainPoints(run, name) }));
+  const axes = {
+    x: horizontalAxis([run]),
+    y: lossAxis(curves.map(({ points }) => points), domains.map(() => run), options),
+    color: curveColours(domains),
+  };
   return plane([
-    ...stageLayers([run], domain),
-    ...curveLayer(curves, axes, { point: { filled: true, size: 36 } }),
+    ...stageLayers([run]),
+    ...curveLayer(curves, axes, { clip: true, point: { filled: true, size: 36 } }),
+    ...endLabels(curves, axes, (value) => value.toFixed(3)),
   ]);
 }
 
-function planes(runs: readonly RunFigures[], domains: readonly string[]): Spec {
-  const domain = stepDomain(runs);
-  const labels = runs.map(({ label }) => label);
-  const axes = { x: stepAxis(domain), y: valueAxis(NATS), color: curveColours(labels) };
+function planes(
+  runs: readonly RunFigures[],
+  domains: readonly string[],
+  options: DrawOptions,
+): Spec {
+  const x = horizontalAxis(runs);
+  const color = runColours(runs, runs.filter(({ validations }) => validations.some(hasDomains)));
   const columns = domains.length === 1 ? 1 : 2;
   const size = { width: WIDTH / columns - 30 * (columns - 1), height: HEIGHT / columns + 30 };
   return {
     columns,
     spacing: 24,
-    concat: domains.map((name) => ({
-      title: { text: name, fontSize: 12, fontWeight: "normal", offset: 6 },
-      ...plane([
-        ...stageLayers(runs, domain),
-        ...curveLayer(
-          runs.map((run) => ({ name: run.label, points: domainPoints(run, name) })),
-          axes,
-          { point: { filled: true, size: 30 } },
-        ),
-      ], size),
-    })),
+    concat: domains.map((name) => {
+      const curves = runs.map((run) => ({ name: run.label, points: domainPoints(run, name) }));
+      const axes = { x, y: lossAxis(curves.map(({ points }) => points), runs, options), color };
+      return {
+        title: { text: name, fontSize: 12, fontWeight: "normal", offset: 6 },
+        ...plane([
+          ...stageLayers(runs, color),
+          ...curveLayer(curves, axes, { clip: true, point: { filled: true, size: 30 } }),
+          ...endLabels(curves, axes, (value) => value.toFixed(3), size.height),
+        ], size),
+      };
+    }),
     resolve: { scale: { color: "shared" } },
   };
 }
 
+function lossAxis(
+  points: readonly (readonly Point[])[],
+  runs: readonly RunFigures[],
+  options: DrawOptions,
+): Spec {
+  const scale = options.whole === true ? null : warmScale(points, runs);
+  return valueAxis({ ...NATS, scale: scale ?? {} });
+}
+
+function hasDomains({ valid_loss_by_domain: losses }: ValidationMetrics): boolean {
+  return losses !== undefined;
+}
+
 function domainPoints({ validations }: RunFigures, name: string): Point[] {
-  return validations.map(({ step, valid_loss_by_domain }) => ({
-    step,
+  return validations.map(({ x, valid_loss_by_domain }) => ({
+    x,
     value: valid_loss_by_domain?.[name] ?? NaN,
   }));
 }

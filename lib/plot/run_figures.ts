@@ -12,12 +12,13 @@ import { isValidation, type StepMetrics, type ValidationMetrics } from "../run/m
 import { findRun } from "../run/find_run.ts";
 import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
+import { type Horizontal, Progress } from "./horizontal.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 
-/** A figure at a step. */
+/** A figure after a step. */
 export interface Point {
-  /** The step. */
-  readonly step: number;
+  /** Where the step is on the horizontal axis. */
+  readonly x: number;
   /** The figure; not finite where the run's was not. */
   readonly value: number;
 }
@@ -27,9 +28,16 @@ export interface StageSpan {
   /** The stage. */
   readonly stage: Stage;
   /** Its first step, or the first that is drawn. */
+  readonly step: number;
+  /** Where that is on the horizontal axis. */
   readonly from: number;
-  /** Its last step, or the last that is drawn. */
+  /** Where its last step is, or the last that is drawn. */
   readonly to: number;
+}
+
+/** A validation, and where it is on the horizontal axis. */
+export interface PlacedValidation extends ValidationMetrics {
+  readonly x: number;
 }
 
 /** The figures of a step that are single numbers. */
@@ -40,6 +48,7 @@ export const FIGURES = [
   "sparsity",
   "lambda",
   "l1_reg",
+  "tokens_without_expert",
   "tokens_per_second",
   "gflops",
   "memory_bytes",
@@ -56,12 +65,16 @@ export interface RunFigures {
   readonly label: string;
   /** Its configuration. */
   readonly config: TrainConfig;
+  /** What its horizontal axis measures. */
+  readonly along: Horizontal;
+  /** Where the warm-up of the learning rate ends; the first point where it is not drawn. */
+  readonly warm: number;
   /** Each figure, step by step. */
   readonly figures: Readonly<Record<Figure, readonly Point[]>>;
   /** The sparsity of each layer, step by step. */
   readonly layers: readonly (readonly Point[])[];
   /** The validations. */
-  readonly validations: readonly ValidationMetrics[];
+  readonly validations: readonly PlacedValidation[];
   /** The stages; a TopK run is sparse from its start, a dense one dense to its end. */
   readonly stages: readonly StageSpan[];
   /** The experts' load over time. */
@@ -72,8 +85,10 @@ export interface RunFigures {
   readonly last: StepMetrics;
 }
 
-/** Which steps to read. */
-export interface StepRange {
+/** Which steps to read, and along what. */
+export interface ReadOptions {
+  /** What the horizontal axis measures; default steps. */
+  readonly along?: Horizontal;
   /** The first; default the run's. */
   readonly from?: number;
   /** The last; default the run's. */
@@ -90,17 +105,23 @@ const LOAD_CELLS = 24_000;
  *
  * @param path The run directory.
  * @param label Its name among those that are drawn.
- * @param range Which steps to read.
+ * @param options Which steps to read, and along what.
  * @returns The figures.
  * @throws {ConfigError} There is no run, it has no steps in the range, or a line of its figures is
  * none.
  */
-export function readRunFigures(path: string, label: string, range: StepRange = {}): RunFigures {
-  const { from = 1, to = Infinity } = range;
+export function readRunFigures(
+  path: string,
+  label: string,
+  options: ReadOptions = {},
+): RunFigures {
+  const { from = 1, to = Infinity, along = "step" } = options;
   const run = findRun(path);
   const file = `${run.path}/metrics.jsonl`;
-  const reader = new FiguresReader(run.config);
+  const progress = new Progress(along);
+  const reader = new FiguresReader(run.config, progress);
   for (const { line, number } of linesOf(file)) {
+    if (!isValidation(line)) progress.add(line);
     if (line.step < from || line.step > to) continue;
     const problem = isValidation(line) ? reader.addValidation(line) : reader.addStep(line);
     if (problem !== null) throw notFigures(file, number, problem);
@@ -112,7 +133,7 @@ export function readRunFigures(path: string, label: string, range: StepRange = {
       : "no step yet";
     throw new ConfigError(`Cannot plot ${path}: ${file} holds ${where}`);
   }
-  return { path: run.path, label, config: run.config, ...figures };
+  return { path: run.path, label, config: run.config, along, ...figures };
 }
 
 function* linesOf(file: string): ReturnType<typeof metricsLines> {
@@ -135,12 +156,18 @@ function notFigures(file: string, number: number, why: string): ConfigError {
 class FiguresReader {
   readonly #figures: Record<Figure, Point[]>;
   readonly #layers: Point[][] = [];
-  readonly #validations: ValidationMetrics[] = [];
-  readonly #stages: { stage: Stage; from: number; to: number }[] = [];
+  readonly #validations: PlacedValidation[] = [];
+  readonly #stages: { stage: Stage; step: number; from: number; to: number }[] = [];
   readonly #history: LoadHistory;
   readonly #recent: StepMetrics[] = [];
+  readonly #progress: Progress;
+  /** The first step after the warm-up. */
+  readonly #warmStep: number;
+  #warm: number | null = null;
 
-  constructor({ model, moe }: TrainConfig) {
+  constructor({ model, moe, schedule }: TrainConfig, progress: Progress) {
+    this.#progress = progress;
+    this.#warmStep = schedule.warmup + 1;
     this.#figures = Object.fromEntries(
       FIGURES.map((name): [Figure, Point[]] => [name, []]),
     ) as Record<Figure, Point[]>;
@@ -156,14 +183,16 @@ class FiguresReader {
     if (!("loss" in line) || !Array.isArray(sparsity_per_layer) || !Array.isArray(expert_load)) {
       return "it is neither a step's figures nor a validation's";
     }
-    for (const name of FIGURES) this.#figures[name].push({ step, value: numberOf(line[name]) });
+    const { x } = this.#progress;
+    if (this.#warm === null || step <= this.#warmStep) this.#warm = x;
+    for (const name of FIGURES) this.#figures[name].push({ x, value: numberOf(line[name]) });
     for (const [layer, value] of sparsity_per_layer.entries()) {
-      (this.#layers[layer] ??= []).push({ step, value: numberOf(value) });
+      (this.#layers[layer] ??= []).push({ x, value: numberOf(value) });
     }
     const current = this.#stages.at(-1);
-    if (current?.stage === stage) current.to = step;
-    else this.#stages.push({ stage, from: step, to: step });
-    this.#history.add(step, expert_load);
+    if (current?.stage === stage) current.to = x;
+    else this.#stages.push({ stage, step, from: x, to: x });
+    this.#history.add(x, expert_load);
     this.#recent.push(line);
     if (this.#recent.length > FINAL_STEPS) this.#recent.shift();
     return null;
@@ -176,18 +205,20 @@ class FiguresReader {
       .map(([domain, loss]) => [visibleName(domain), loss]);
     this.#validations.push({
       ...line,
+      x: this.#progress.x,
       valid_loss: numberOf(line.valid_loss),
       ...(losses === undefined ? {} : { valid_loss_by_domain: Object.fromEntries(named) }),
     });
     return null;
   }
 
-  finish(): Omit<RunFigures, "path" | "label" | "config"> | null {
+  finish(): Omit<RunFigures, "path" | "label" | "config" | "along"> | null {
     const last = this.#recent.at(-1);
     if (last === undefined) return null;
     const recent = new LoadHistory(1);
     for (const { step, expert_load } of this.#recent) recent.add(step, expert_load);
     return {
+      warm: this.#warm!,
       figures: this.#figures,
       layers: this.#layers,
       validations: this.#validations,

@@ -8,19 +8,20 @@ import { routerOf } from "../moe/routers.ts";
 import { largest, smallest } from "../extremes.ts";
 import {
   type Chart,
-  curveColours,
   curveLayer,
   type DrawOptions,
+  horizontalAxis,
   plane,
+  runColours,
   scatteredCurves,
+  smoothCurves,
   stageLayers,
   stageText,
-  stepAxis,
-  stepDomain,
   titled,
   valueAxis,
 } from "./chart.ts";
 import { thin } from "./curves.ts";
+import { endLabels } from "./end_labels.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { curveColour, INK, type Spec } from "./theme.ts";
 
@@ -34,8 +35,8 @@ import { curveColour, INK, type Spec } from "./theme.ts";
 export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions): Chart | null {
   const routed = runs.filter(isRouted);
   if (routed.length === 0) return null;
-  const domain = stepDomain(runs);
-  const axes = { x: stepAxis(domain), y: shareAxis(routed), color: colours(runs) };
+  const color = runColours(runs, routed);
+  const axes = { x: horizontalAxis(runs), y: shareAxis(routed), color };
   const curves = routed.map(({ label, figures }) => ({ name: label, points: figures.sparsity }));
   const band = routed.length === 1 ? layerBand(routed[0]!, axes, runs.indexOf(routed[0]!)) : [];
   const area = band.length > 0 ? "area: between the lowest and the highest layer" : undefined;
@@ -45,10 +46,11 @@ export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions)
     spec: {
       ...titled("Mean sparsity and its target", stageText(runs), area),
       ...plane([
-        ...stageLayers(runs, domain),
+        ...stageLayers(runs, color),
         ...band,
         ...targetLayers(routed, axes),
         ...scatteredCurves(curves, axes, options),
+        ...endLabels(smoothCurves(curves, options), axes, (value) => value.toFixed(3)),
       ]),
     },
   };
@@ -64,9 +66,8 @@ export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions)
 export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart | null {
   const { routed, exact } = routerOf(run.config.moe);
   if (!routed || exact) return null;
-  const domain = stepDomain([run]);
   const axes = {
-    x: stepAxis(domain),
+    x: horizontalAxis([run]),
     y: shareAxis([run]),
     color: {
       field: "name",
@@ -91,7 +92,7 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
     spec: {
       ...titled("Sparsity by layer", stageText([run])),
       ...plane([
-        ...stageLayers([run], domain),
+        ...stageLayers([run]),
         ...targetLayers([run], axes),
         // The curves as they are would cover each other.
         ...layers.slice(-1),
@@ -109,15 +110,15 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
 export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
   const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
   if (adaptive.length === 0) return null;
-  const domain = stepDomain(runs);
+  const color = runColours(runs, adaptive);
   const axes = {
-    x: stepAxis(domain),
+    x: horizontalAxis(runs),
     y: valueAxis({
       title: "λ (logarithmic)",
       labels: { labelExpr: "replace(format(datum.value, '.0e'), '+', '')" },
       scale: { type: "log", nice: false },
     }),
-    color: colours(runs),
+    color,
   };
   const curves = adaptive.map(({ label, figures }) => ({
     name: label,
@@ -128,7 +129,11 @@ export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
     title: "λ",
     spec: {
       ...titled("Coefficient of the adaptive L1 term, λ", stageText(runs)),
-      ...plane([...stageLayers(runs, domain), ...curveLayer(curves, axes)]),
+      ...plane([
+        ...stageLayers(runs, color),
+        ...curveLayer(curves, axes),
+        ...endLabels(curves, axes, (value) => value.toExponential(1)),
+      ]),
     },
   };
 }
@@ -137,28 +142,23 @@ function isRouted({ config }: RunFigures): boolean {
   return routerOf(config.moe).routed;
 }
 
-/** All runs keep their colour, also where not all are drawn. */
-function colours(runs: readonly RunFigures[]): Spec {
-  return curveColours(runs.map(({ label }) => label));
-}
-
 function layerDomain({ layers }: RunFigures): [number, number] {
   return [0, Math.max(1, layers.length - 1)];
 }
 
-function layerBand(run: RunFigures, { x, y }: Spec, colour: number): Spec[] {
+function layerBand(run: RunFigures, axes: Spec, colour: number): Spec[] {
   const { layers, figures, config } = run;
   if (routerOf(config.moe).exact || layers.length < 2) return [];
-  const steps = new Set(thin(figures.sparsity, 400).map(({ step }) => step));
-  const values = figures.sparsity.flatMap(({ step }, index) => {
-    if (!steps.has(step)) return [];
+  const places = new Set(thin(figures.sparsity, 400).map(({ x }) => x));
+  const values = figures.sparsity.flatMap(({ x }, index) => {
+    if (!places.has(x)) return [];
     const each = layers.map((points) => points[index]?.value ?? NaN).filter(Number.isFinite);
-    return each.length === 0 ? [] : [{ step, low: smallest(each), high: largest(each) }];
+    return each.length === 0 ? [] : [{ x, low: smallest(each), high: largest(each) }];
   });
   return [{
     data: { values },
     mark: { type: "area", opacity: 0.2, color: curveColour(colour) },
-    encoding: { x, y: { ...(y as Spec), field: "low" }, y2: { field: "high" } },
+    encoding: { x: axes["x"], y: { ...(axes["y"] as Spec), field: "low" }, y2: { field: "high" } },
   }];
 }
 
@@ -166,10 +166,11 @@ function targetLayers(runs: readonly RunFigures[], { x, y }: Spec): Spec[] {
   const targets = new Set(runs.map(({ config: { moe } }) => 1 - moe.active / moe.experts));
   const values = [...targets].map((value) => ({
     value,
-    step: ((x as Spec)["scale"] as { readonly domain: readonly number[] }).domain[1],
+    x: ((x as Spec)["scale"] as { readonly domain: readonly number[] }).domain[0],
     text: `target ${Number(value.toFixed(4))}`,
   }));
-  const text = { type: "text", align: "left", baseline: "middle", dx: 6, fontSize: 12 };
+  // At the left: at the right the curves say what they came to.
+  const text = { type: "text", align: "left", baseline: "bottom", dx: 4, dy: -3, fontSize: 12 };
   return [
     {
       data: { values },

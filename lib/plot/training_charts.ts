@@ -1,5 +1,5 @@
 /**
- * What drives training and how fast it goes: learning rate, gradient, tokens a second.
+ * What drives training and how fast it goes: learning rate, gradient, tokens per second.
  *
  * @module
  */
@@ -7,20 +7,22 @@
 import {
   type Chart,
   type Curve,
-  curveColours,
   curveLayer,
   type DrawOptions,
+  horizontalAxis,
   plane,
   PREFIXED,
+  runColours,
   scatteredCurves,
+  smoothCurves,
   stageLayers,
   stageText,
-  stepAxis,
-  stepDomain,
   titled,
   valueAxis,
 } from "./chart.ts";
+import { endLabels } from "./end_labels.ts";
 import type { Figure, RunFigures } from "./run_figures.ts";
+import { warmScale } from "./warm_scale.ts";
 
 /**
  * Learning rate and norm of the gradient of all runs.
@@ -30,11 +32,16 @@ import type { Figure, RunFigures } from "./run_figures.ts";
  * @returns The chart.
  */
 export function optimizerChart(runs: readonly RunFigures[], options: DrawOptions): Chart {
-  const domain = stepDomain(runs);
-  const x = stepAxis(domain);
-  const color = curveColours(runs.map(({ label }) => label));
+  const x = horizontalAxis(runs);
+  const color = runColours(runs);
   const rate = { x, color, y: valueAxis({ title: "learning rate", scale: { zero: true } }) };
-  const norm = { x, color, y: valueAxis({ title: "gradient norm", scale: { zero: true } }) };
+  const norms = curves(runs, "grad_norm");
+  const scale = options.whole === true ? null : warmScale(norms.map(({ points }) => points), runs);
+  const norm = {
+    x,
+    color,
+    y: valueAxis({ title: "gradient norm", scale: scale ?? { zero: true } }),
+  };
   const size = { height: 170 };
   return {
     name: "optimizer",
@@ -42,10 +49,11 @@ export function optimizerChart(runs: readonly RunFigures[], options: DrawOptions
     spec: {
       ...titled("Learning rate, and norm of the gradient before clipping", stageText(runs)),
       vconcat: [
-        plane([...stageLayers(runs, domain), ...curveLayer(curves(runs, "lr"), rate)], size),
+        plane([...stageLayers(runs), ...curveLayer(curves(runs, "lr"), rate)], size),
         plane([
-          ...stageLayers(runs, domain),
-          ...scatteredCurves(curves(runs, "grad_norm"), norm, options),
+          ...stageLayers(runs),
+          ...scatteredCurves(norms, norm, options, { clip: true }),
+          ...endLabels(smoothCurves(norms, options), norm, threeDigits, size.height),
         ], size),
       ],
       resolve: { scale: { color: "shared", fill: "shared" } },
@@ -54,27 +62,28 @@ export function optimizerChart(runs: readonly RunFigures[], options: DrawOptions
 }
 
 /**
- * Tokens a second of all runs.
+ * Tokens per second of all runs.
  *
  * @param runs The runs.
  * @param options How strongly to smooth.
  * @returns The chart.
  */
 export function speedChart(runs: readonly RunFigures[], options: DrawOptions): Chart {
-  const domain = stepDomain(runs);
+  const speeds = curves(runs, "tokens_per_second");
   const axes = {
-    x: stepAxis(domain),
+    x: horizontalAxis(runs),
     y: valueAxis({ title: "tokens/s", labels: PREFIXED, scale: { zero: true } }),
-    color: curveColours(runs.map(({ label }) => label)),
+    color: runColours(runs),
   };
   return {
     name: "speed",
     title: "Speed",
     spec: {
-      ...titled("Tokens a second", stageText(runs)),
+      ...titled("Tokens per second", stageText(runs)),
       ...plane([
-        ...stageLayers(runs, domain),
-        ...scatteredCurves(curves(runs, "tokens_per_second"), axes, options),
+        ...stageLayers(runs),
+        ...scatteredCurves(speeds, axes, options),
+        ...endLabels(smoothCurves(speeds, options), axes, threeDigits),
       ]),
     },
   };
@@ -82,4 +91,9 @@ export function speedChart(runs: readonly RunFigures[], options: DrawOptions): C
 
 function curves(runs: readonly RunFigures[], figure: Figure): Curve[] {
   return runs.map(({ label, figures }) => ({ name: label, points: figures[figure] }));
+}
+
+/** Like `1.23` or `12,300`. */
+function threeDigits(value: number): string {
+  return Number(value.toPrecision(3)).toLocaleString("en");
 }

@@ -4,6 +4,7 @@ import { routerLabel, routerOf } from "../moe/routers.ts";
 import { dirname } from "node:path";
 import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { parseConfig } from "../config/parse_config.ts";
 import { exists, onPath } from "../files.ts";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
@@ -39,12 +40,41 @@ export function newFolder(
   const { routed } = routerOf(moe);
   const experts = routed ? `-e${moe.experts}k${moe.active}g${moe.granularity}` : "";
   const made = makeFolders(`${parent}/runs`);
-  const base = `${parent}/runs/${date}-${preset}-${routerLabel(moe.router)}${experts}-s${seed}`;
+  const name = [
+    preset,
+    `${routerLabel(moe.router)}${experts}`,
+    ...distinguishing(config),
+    `s${seed}`,
+  ].join("-");
+  const base = `${parent}/runs/${date}-${name}`;
   // Runs that start within one second, as sweeps do.
   for (let index = 1;; index++) {
     const path = index === 1 ? base : `${base}-${index}`;
     if (claim(path)) return { path, made: [path, ...made] };
   }
+}
+
+/** Sections of a configuration that change what is learnt: runs are told apart by them. */
+const SECTIONS = ["model", "moe", "data", "optimizer", "schedule"] as const;
+/** What the rest of a name says, and what changes nothing that is learnt. */
+const UNNAMED = ["router", "experts", "active", "granularity", "micro_batch", "cache"];
+/** Most settings that a name holds. */
+const NAMED = 3;
+
+/** The settings in which a configuration differs from its preset, like `lr0.003`. */
+function distinguishing(config: TrainConfig): string[] {
+  const preset = parseConfig({ preset: config.preset });
+  const differing = SECTIONS.flatMap((section) => {
+    const usual: Readonly<Record<string, unknown>> = { ...preset[section] };
+    return Object.entries(config[section]).filter(([key, value]) =>
+      !UNNAMED.includes(key) && typeof value !== "object" && value !== usual[key]
+    );
+  });
+  const steps = config.steps === preset.steps ? [] : [["steps", config.steps] as const];
+  return [...steps, ...differing].slice(0, NAMED).map(([key, value]) =>
+    `${key}${typeof value === "number" ? Number(value.toPrecision(3)) : value}`
+      .replaceAll(/[^\w.-]/g, "")
+  );
 }
 
 /** Makes a folder that is not there yet; of two processes only one succeeds. */

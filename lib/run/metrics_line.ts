@@ -29,6 +29,10 @@ export interface StepMetrics {
   readonly expert_load: readonly (readonly number[])[];
   /** Pairs of a layer and a token that no expert of the layer took. */
   readonly tokens_without_expert: number;
+  /** Experts of all layers that got no token. */
+  readonly idle_experts: number;
+  /** Layers in which at least nine of ten tokens have no expert. */
+  readonly closed_layers: number;
   /** The stage after the step. */
   readonly stage: Stage;
   /** Tokens seen since the run's start. */
@@ -84,6 +88,7 @@ const VALIDATION: readonly (keyof ValidationMetrics)[] = ["valid_loss", "valid_b
 
 const STEP: readonly (keyof StepMetrics)[] = [
   ...["loss", "lr", "grad_norm", "sparsity", "lambda", "l1_reg", "tokens_without_expert"] as const,
+  ...["idle_experts", "closed_layers"] as const,
   ...["tokens", "tokens_per_second", "gflops", "gflops_executed", "ms", "memory_bytes"] as const,
 ];
 

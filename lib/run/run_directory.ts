@@ -112,7 +112,7 @@ export class RunDirectory implements Disposable {
    * Makes the directory of a new run.
    *
    * @param config The run's configuration; `out` names the directory, null asks for a new one
-   * `runs/<date>-<preset>-<router>-e<E>k<k>g<G>-s<seed>`.
+   * `runs/<date>-<preset>-<router>-e<E>k<k>g<G>-<up to three settings unlike the preset>-s<seed>`.
    * @param options Where `runs/` is.
    * @returns The open directory; dispose of it to give back the lock. One that was made for a run
    * that did not begin is then removed.

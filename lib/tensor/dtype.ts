@@ -5,7 +5,7 @@ import { DTypeCode } from "../ffi/codes.ts";
 /** Element type of a tensor. `f64` is storage for statistics; operations compute in `f32`. */
 export type DType = "f32" | "bf16" | "i32" | "f64";
 
-/** `remoe_dtype` of kernels/include/remoe.h. */
+/** The contract's code of each element type. */
 export const DTYPE_CODE: Readonly<Record<DType, number>> = DTypeCode;
 
 /** Bytes of one element. */

@@ -7,6 +7,7 @@
 import type { CorpusEvent } from "../data/corpus/options.ts";
 import type { PassedOver } from "../data/text/document.ts";
 import type { Corpus, CorpusSide } from "../data/corpus/tokenized_text.ts";
+import { listed } from "../visible.ts";
 import type { TrainConfig } from "../config/config.ts";
 
 /** Between two notices: often enough to follow, seldom enough for a log. */
@@ -113,20 +114,8 @@ function passedOver(found: readonly PassedOver[], notice: (text: string) => void
   if (cut.length > 0) notice(`Ignored what follows the gzip data of ${listed(cut)}`);
 }
 
-/** The first of some names, and how many there are besides. */
-export function listed(names: readonly string[]): string {
-  const most = 3;
-  // Names come from files: a control character in one must not reach a terminal.
-  const shown = names.slice(0, most).map((name) => name.replace(/\p{Cc}/gu, escaped)).join(", ");
-  return names.length > most ? `${shown} and ${names.length - most} more` : shown;
-}
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-}
-
 /** A number and what it counts. */
-export function counted(count: number, what: string): string {
+function counted(count: number, what: string): string {
   return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 

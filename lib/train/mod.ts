@@ -66,7 +66,8 @@ export { type TensorBoardOptions, TensorBoardSink } from "../run/tensorboard/sin
 export type { Sample } from "../run/samples.ts";
 export type { TrainEvents, TrainOptions, TrainSummary } from "./train_options.ts";
 export type { SafetensorsDType, TensorSpec } from "../checkpoint/safetensors_header.ts";
-export { type FileDigest, SafetensorsFile } from "../checkpoint/safetensors.ts";
+export type { FileDigest } from "../files.ts";
+export { SafetensorsFile } from "../checkpoint/safetensors.ts";
 export { type TensorEntry, writeSafetensors } from "../checkpoint/write_safetensors.ts";
 export type { CheckpointState } from "../checkpoint/state.ts";
 export {

@@ -8,8 +8,8 @@
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { STAGES, type StageState } from "../checkpoint/stage.ts";
-import type { RouterTraits } from "../moe/router_row.ts";
-import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
+import { BASE } from "../config/presets.ts";
+import { ROUTER_NAMES, type RouterName, ROUTERS, sparseFrom } from "../moe/routers.ts";
 
 /** What a step says about the stage. */
 export interface StageObservation {
@@ -53,13 +53,13 @@ export function initialStage(router: RouterName): StageState {
       `Cannot begin a stage: router is ${router}, expected one of ${ROUTER_NAMES.join(", ")}`,
     );
   }
-  return stageAtStart(ROUTERS[router]);
+  return stageAt(0, sparseFrom(ROUTERS[router], BASE.moe));
 }
 
-/** Where a run with such a router begins. */
-export function stageAtStart({ begins }: Pick<RouterTraits, "begins">): StageState {
-  return begins === "sparse"
-    ? { stage: "sparse", sparsifying_from: 0, sparse_from: 0 }
+/** The stage at a step, where a router is sparse from some step on by construction; null: never. */
+export function stageAt(step: number, from: number | null): StageState {
+  return from !== null && step >= from
+    ? { stage: "sparse", sparsifying_from: from, sparse_from: from }
     : { stage: "dense", sparsifying_from: null, sparse_from: null };
 }
 

@@ -5,6 +5,7 @@ import { routerOf } from "../moe/routers.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
+import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 
 /** What {@linkcode stepMetrics} puts together. */
@@ -33,22 +34,26 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
   const work = { sequences: data.batch, sequence: data.sequence, rows };
   const formula = data.batch * formulaFlops(model, moe, data.sequence);
   const flopsToGflops = 1e-6 / ms;
+  const sparsity_per_layer = rows.map((routed) => 1 - routed / pairs);
+  const expert_load = readout.layers.map(({ counts }, layer) =>
+    Array.from(counts, (count) => count / Math.max(rows[layer]!, 1))
+  );
   return {
     step,
     loss: readout.loss,
     lr,
     grad_norm: readout.gradientNorm,
     sparsity: readout.sparsity,
-    sparsity_per_layer: rows.map((routed) => 1 - routed / pairs),
+    sparsity_per_layer,
     lambda: router.lambda ? lambda : 0,
     l1_reg: router.loss === null ? 0 : readout[router.loss.figure],
-    expert_load: readout.layers.map(({ counts }, layer) =>
-      Array.from(counts, (count) => count / Math.max(rows[layer]!, 1))
-    ),
+    expert_load,
     tokens_without_expert: readout.layers.reduce(
       (sum, layer) => sum + layer.tokensWithoutExpert,
       0,
     ),
+    idle_experts: idleExperts(expert_load).length,
+    closed_layers: closedLayers(sparsity_per_layer, moe.experts * moe.granularity).length,
     stage: stage.stage,
     tokens: step * tokens,
     tokens_per_second: tokens / (ms / 1000),

@@ -20,6 +20,7 @@ import { corpusNotices, domainNotices } from "./corpus_notices.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import { CHECKPOINTS } from "../run/find_run.ts";
 import { LambdaWatch } from "./lambda_watch.ts";
+import { RoutingWatch } from "./routing_watch.ts";
 import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
@@ -126,7 +127,8 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
 
 /** A run under way: the loop and what happens between its steps. */
 class Run {
-  readonly #watch: LambdaWatch;
+  readonly #lambda: LambdaWatch;
+  readonly #routing: RoutingWatch;
   readonly #started = performance.now();
   #milliseconds = 0;
   #stepsHere = 0;
@@ -137,7 +139,8 @@ class Run {
   #savedPath: string | null = null;
 
   constructor(readonly trainer: Trainer, readonly options: TrainOptions) {
-    this.#watch = new LambdaWatch(trainer.config);
+    this.#lambda = new LambdaWatch(trainer.config);
+    this.#routing = new RoutingWatch(trainer.config);
     if (options.checkpoint) {
       this.#savedAt = options.checkpoint.state.step;
       this.#savedPath = options.checkpoint.path;
@@ -224,8 +227,9 @@ class Run {
     if (metrics.stage !== before) {
       this.options.onNotice?.(`Stage ${metrics.stage} from step ${metrics.step}`);
     }
-    const warning = this.#watch.observe(metrics);
-    if (warning !== null) this.options.onNotice?.(`Step ${metrics.step}: ${warning}`);
+    const lambda = this.#lambda.observe(metrics);
+    const warnings = [...(lambda === null ? [] : [lambda]), ...this.#routing.observe(metrics)];
+    for (const text of warnings) this.options.onNotice?.(`Step ${metrics.step}: ${text}`);
   }
 
   #validate(): void {

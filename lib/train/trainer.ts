@@ -1,7 +1,7 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
 import type { RouterModule } from "../config/load_router.ts";
-import { routerOf } from "../moe/routers.ts";
+import { routerOf, sparseFrom } from "../moe/routers.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -29,7 +29,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
-import { advanceStage, stageAtStart } from "./stage.ts";
+import { advanceStage, stageAt } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
 
@@ -100,7 +100,7 @@ export class Trainer implements Disposable {
       clip: optimizer.clip,
       state: this.#built.state,
     });
-    this.#stage = stageAtStart(routerOf(config.moe));
+    this.#stage = stageAt(0, sparseFrom(routerOf(config.moe), config.moe));
     this.#lambda = config.moe.lambda0;
     unfinished.move();
   }
@@ -244,7 +244,8 @@ export class Trainer implements Disposable {
   #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
     const { moe } = this.config;
     const lambda = this.#lambda;
-    this.#stage = advanceStage(this.#stage, {
+    const from = sparseFrom(routerOf(moe), moe);
+    this.#stage = from !== null ? stageAt(step, from) : advanceStage(this.#stage, {
       step,
       lambda,
       l1_reg: readout.l1,

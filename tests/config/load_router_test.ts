@@ -21,7 +21,6 @@ import { TemporaryFolder } from "../temporary_folder.ts";
 const ROW = `{
   keys: { power: { type: "whole", least: 1, most: 3, default: 2, about: "A power" } },
   exact: true,
-  begins: "sparse",
   activeFrom: ({ experts, active, power }) => [
     { from: 0, most: experts },
     { from: power, most: active },

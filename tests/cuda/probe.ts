@@ -2,7 +2,7 @@
 
 import type { Mutant } from "../../kernels/tools/build_cuda.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
-import { Buffers } from "./operations.ts";
+import { Buffers } from "./buffers.ts";
 
 /** Blocks and threads of every probe. */
 export const BLOCKS = 2;

@@ -1,44 +1,44 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
+import { assertMatchesReference } from "../../kernels/cases/check.ts";
+import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
+import { PlacedCase } from "../../kernels/cases/placed_case.ts";
+import { reluRouterCase, reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
+import { Buffers } from "./buffers.ts";
 import { type Emulator, missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
 import { barriers, without } from "./mutants.ts";
-import { Buffers, dispatchPlan, reluRouter, reluRouterGradient } from "./operations.ts";
-import { exactInput, referencePlan, referenceRouter, someGates } from "./reference.ts";
 
 const ignore = missingCompiler !== undefined;
 
-/** More than one block, tile, chunk and patch of each kernel; rows of 16 bytes and others. */
-const SHAPES = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66, 68, 132]] as const;
-
-/** Every kernel. */
-function runAll(k: KernelContext): void {
-  for (const [tokens, hidden, experts] of SHAPES) {
-    const input = exactInput(tokens, hidden, experts);
-    const { gates, counts } = reluRouter(k, input);
-    const dgates = new Float32Array(gates.length).fill(0.5);
-    const common = { tokens, experts, gates, dgates, counts };
-    reluRouterGradient(k, { ...common, lambda: 1, balance: 2, active: 1, scale: 1 }, true);
-    dispatchPlan(k, gates, tokens, experts, tokens * experts);
-    dispatchPlan(k, gates, tokens, experts, 3);
-  }
-}
+/** Every kernel, with more than one block, tile, chunk and patch; rows of 16 bytes and others. */
+const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66, 68, 132]].flatMap(
+  ([tokens = 0, hidden = 0, experts = 0]) => [
+    reluRouterCase({ tokens, hidden, experts }),
+    reluRouterGradientCase({ tokens, experts, balance: "load" }),
+    dispatchPlanCase({ tokens, experts, density: 0.5 }),
+    dispatchPlanCase({ tokens, experts, density: 0.5, spare: -3 }),
+  ],
+);
 
 /** A plan of more than the 256 chunks of 1024 slots that one round of the second scan takes. */
-function planInRounds(k: KernelContext): void {
-  const tokens = 256 * 1024;
-  dispatchPlan(k, someGates(tokens, 1, 0.01), tokens, 1, tokens);
+const PLAN_IN_ROUNDS = dispatchPlanCase({ tokens: 256 * 1024, experts: 1, density: 0.01 });
+
+/** Runs a kernel without a look at its results. */
+function launch(k: KernelContext, kernelCase: KernelCase): void {
+  using placed = new PlacedCase(k, kernelCase, inputsOf(kernelCase));
+  placed.call();
 }
 
 /** The router on a buffer of weights that is as the caller makes it. */
 function routeWith(emulator: Emulator, weights: (memory: Buffers) => bigint): number {
   const k = emulator.context;
   using memory = new Buffers(k);
-  const input = exactInput(33, 20, 8);
-  const [gates, counts, sums] = [memory.empty(33 * 8 * 4), memory.empty(32), memory.empty(32)];
-  const [x, w] = [memory.from(input.x), weights(memory)];
-  const f = k.symbols.remoe_relu_router_forward;
-  k.check(f(k.handle, gates, 0n, counts, sums, x, w, 33, 20, 8), "relu router");
+  const w = weights(memory);
+  const router = reluRouterCase({ tokens: 33, hidden: 20, experts: 8, withoutMask: true });
+  using placed = new PlacedCase(k, router, inputsOf(router));
+  router.call(k, (name) => name === "w" ? w : placed.address(name), 0);
   return k.symbols.remoe_synchronize(k.handle);
 }
 
@@ -46,23 +46,20 @@ Deno.test(`the race checker finds nothing wrong with the kernels${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator({ race: true });
-  runAll(emulator.context);
-  planInRounds(emulator.context);
+  for (const each of [...CASES, PLAN_IN_ROUNDS]) launch(emulator.context, each);
   assertEquals(await emulator.locatedReports(), []);
 });
 
 Deno.test(`the checked build computes what the reference does${skipped}`, { ignore }, async () => {
   using emulator = await openEmulator({ race: true });
-  const k = emulator.context;
-  const input = exactInput(131, 40, 70);
   for (const order of [Order.forward, Order.priority]) {
     emulator.configure({ order, seed: 9 });
-    const routed = reluRouter(k, input);
-    assertEquals(routed, referenceRouter(input));
-    assertEquals(
-      dispatchPlan(k, routed.gates, 131, 70, 131 * 70),
-      referencePlan(routed.gates, 131, 70, 131 * 70),
-    );
+    for (
+      const each of [
+        reluRouterCase({ tokens: 131, hidden: 40, experts: 70 }),
+        dispatchPlanCase({ tokens: 131, experts: 70, density: 0.5 }),
+      ]
+    ) assertMatchesReference(emulator.context, each);
   }
   assertEquals(await emulator.locatedReports(), []);
 });
@@ -73,8 +70,8 @@ for (const barrier of ignore ? [] : await barriers()) {
   Deno.test(`the race checker reports \`${text}\` missing from ${file}:${line}`, async () => {
     using emulator = await openEmulator({ race: true, mutant: await without(barrier) });
     try {
-      runAll(emulator.context);
-      if (emulator.reports().length === 0) planInRounds(emulator.context);
+      for (const each of CASES) launch(emulator.context, each);
+      if (emulator.reports().length === 0) launch(emulator.context, PLAN_IN_ROUNDS);
     } catch (error) {
       // What a race does to an index may end in a fault; the report is there by then.
       if (!(error instanceof DeviceError)) throw error;

@@ -1,9 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { inputsOf } from "../../kernels/cases/case.ts";
+import { assertMatchesReference } from "../../kernels/cases/check.ts";
+import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
+import { runCase } from "../../kernels/cases/placed_case.ts";
+import { reluRouterCase } from "../../kernels/cases/relu_router.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import { DTypeCode, type KernelContext } from "../../lib/ffi/mod.ts";
+import { Buffers } from "./buffers.ts";
 import { type Emulator, missingCompiler, openEmulator, skipped } from "./emulator.ts";
-import { Buffers, dispatchPlan, reluRouter } from "./operations.ts";
-import { exactInput, referencePlan, referenceRouter } from "./reference.ts";
 
 const ignore = missingCompiler !== undefined;
 
@@ -50,13 +54,9 @@ Deno.test(`emulated operations give the same on deferred streams${skipped}`, {
   for (const race of [false, true]) {
     using emulator = await openEmulator({ race });
     emulator.configure({ deferred: true, seed: 4 });
-    const input = exactInput(100, 20, 36);
-    const routed = reluRouter(emulator.context, input);
-    assertEquals(routed, referenceRouter(input));
-    assertEquals(
-      dispatchPlan(emulator.context, routed.gates, 100, 36, 3600),
-      referencePlan(routed.gates, 100, 36, 3600),
-    );
+    const k = emulator.context;
+    assertMatchesReference(k, reluRouterCase({ tokens: 100, hidden: 20, experts: 36 }));
+    assertMatchesReference(k, dispatchPlanCase({ tokens: 100, experts: 36, density: 0.5 }));
     assertEquals(await emulator.locatedReports(), []);
   }
 });
@@ -77,7 +77,8 @@ Deno.test(`emulated events measure the time between them${skipped}`, { ignore },
   const start = handle((out) => f.remoe_event_create(k.handle, out));
   const end = handle((out) => f.remoe_event_create(k.handle, out));
   k.check(f.remoe_event_record(k.handle, start), "record");
-  reluRouter(k, exactInput(64, 64, 32));
+  const router = reluRouterCase({ tokens: 64, hidden: 64, experts: 32 });
+  runCase(k, router, inputsOf(router));
   k.check(f.remoe_event_record(k.handle, end), "record");
   const seconds = new Float64Array(1);
   k.check(f.remoe_event_elapsed(k.handle, start, end, seconds), "elapsed");

@@ -18,7 +18,8 @@ Deno.test("train writes a whole run directory and ends with a sample", async () 
   assertEquals(parsed.filter((line) => "valid_loss" in line).map(({ step }) => step), [4, 8, 12]);
   const [first] = steps;
   const keys = "step loss lr grad_norm sparsity sparsity_per_layer lambda l1_reg expert_load " +
-    "tokens_without_expert stage tokens tokens_per_second gflops gflops_executed ms memory_bytes";
+    "tokens_without_expert idle_experts closed_layers stage tokens tokens_per_second gflops " +
+    "gflops_executed ms memory_bytes";
   assertEquals(Object.keys(first).sort(), keys.split(" ").sort());
   assertEquals(first.tokens, 4 * 32);
   assert(Math.abs(first.loss - Math.log(257)) < 0.2, `loss at the start: ${first.loss}`);

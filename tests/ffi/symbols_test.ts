@@ -146,6 +146,12 @@ for (const [what, [declaration, message]] of Object.entries(REFUSED)) {
   });
 }
 
+Deno.test("a header without its block or its version is refused", () => {
+  assertThrows(() => readHeader("int a;"), HeaderError, 'no extern "C" block');
+  const text = header("").replace(/#define.*/, "");
+  assertThrows(() => readHeader(text), HeaderError, "REMOE_ABI_VERSION is not defined");
+});
+
 Deno.test("a layout of something unknown is refused", async () => {
   const text = header("/* A. */\nREMOE_LAYOUT int64_t remoe_a(int64_t n) { return n + m; }");
   await assertRejects(() => generateSymbols(readHeader(text)), HeaderError, "remoe_a uses m");

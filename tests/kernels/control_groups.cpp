@@ -1,5 +1,5 @@
 // Prints what control groups grant: the folder that stands for "/" is the one argument.
-#include "control_groups.h"
+#include "runtime/control_groups.h"
 
 #include <cstdio>
 

@@ -18,8 +18,11 @@ Deno.test({
   ignore: !hasCompiler,
   async fn(t) {
     const folder = Deno.makeTempDirSync({ prefix: "remoe_groups" });
-    const [kernels, program] = [`${ROOT}kernels/cpu/runtime`, `${folder}/control_groups`];
-    const sources = [`${ROOT}tests/kernels/control_groups.cpp`, `${kernels}/control_groups.cpp`];
+    const [kernels, program] = [`${ROOT}kernels/cpu`, `${folder}/control_groups`];
+    const sources = [
+      `${ROOT}tests/kernels/control_groups.cpp`,
+      `${kernels}/runtime/control_groups.cpp`,
+    ];
     const { success, stderr } = new Deno.Command("c++", {
       args: ["-std=c++20", `-I${kernels}`, ...sources, "-o", program],
     }).outputSync();

@@ -82,9 +82,9 @@ Deno.test("rows that share a key share its definition, and every key has its def
 Deno.test("a router of a file is read from what the configuration keeps of it", () => {
   const row = ROUTERS.relu;
   fc.assert(fc.property(fc.boolean(), fc.nat(9), (adapts, weights) => {
-    const { about, causal, draws, exact, begins, lambda, loss, keys } = row;
+    const { about, causal, draws, exact, lambda, loss, keys } = row;
     const router_file = {
-      ...{ sha256: "0".repeat(64), about, routed: true, causal, draws, exact, begins, lambda },
+      ...{ sha256: "0".repeat(64), about, routed: true, causal, draws, exact, lambda },
       ...{ loss, keys, adapts, active_from: [{ from: 0, most: 4 }, { from: 9, most: 1 }], weights },
     };
     const spec = routerOf({ router: "/a/b.ts", router_file });

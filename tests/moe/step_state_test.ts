@@ -169,6 +169,18 @@ async function lambdaAfter(routed: number, rule: Partial<LambdaRule>, lambda = 1
   return moved;
 }
 
+Deno.test("a router alone moves λ as the device does in training", async () => {
+  using device = await openDevice();
+  for (const [lambda, alpha] of [[1e-8, 1.2], [0.3, 1.7], [9e3, 1.3]] as const) {
+    for (const routed of [3, 4, 5]) {
+      using state = new StepState(device, { experts: 2, lambda });
+      using router = new ReluRouter(device, { hidden: 1, experts: 2, active: 0.5, alpha, state });
+      const rule = { alpha, floor: lambda / 100, ceiling: 1e4 };
+      assertEquals(router.adapt(1 - routed / 16), await lambdaAfter(routed, rule, lambda));
+    }
+  }
+});
+
 Deno.test("updateLambda() moves λ by whole numbers of pairs", async (t) => {
   await t.step("up with one pair too many", async () => assertEquals(await lambdaAfter(5, {}), 2));
   await t.step("down at the target", async () => assertEquals(await lambdaAfter(4, {}), 0.5));

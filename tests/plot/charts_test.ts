@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { runCharts } from "../../lib/plot/charts.ts";
-import type { Chart } from "../../lib/plot/chart.ts";
+import type { Chart, DrawOptions } from "../../lib/plot/chart.ts";
+import { endLabels } from "../../lib/plot/end_labels.ts";
 import { readRunFigures, type RunFigures } from "../../lib/plot/run_figures.ts";
 import type { Spec } from "../../lib/plot/theme.ts";
 import { TemporaryFolder } from "../temporary_folder.ts";
@@ -38,7 +39,7 @@ Deno.test("`runCharts()` draws what the router has figures for", () => {
     runCharts([runOf(folder, `${run.router}`, run)]).map(({ name }) => name).join(" ");
   assertEquals(
     names({ router: "relu" }),
-    "loss sparsity lambda optimizer speed layers load load_history",
+    "loss sparsity lambda regularization without_expert optimizer speed layers load load_history",
   );
   assertEquals(names({ router: "topk" }), "loss sparsity optimizer speed load load_history");
   assertEquals(names({ router: "dense" }), "loss optimizer speed");
@@ -54,7 +55,7 @@ Deno.test("several runs share charts, and each has its own of layers and experts
   const charts = runCharts(runs);
   assertEquals(
     charts.map(({ name }) => name).join(" "),
-    "loss domains sparsity lambda optimizer speed layers-a load-a load_history-a load-c load_history-c",
+    "loss domains sparsity lambda regularization without_expert optimizer speed layers-a load-a load_history-a load-c load_history-c",
   );
   const names = new Set(layersOf(chart(charts, "loss")).flatMap(valuesOf).map(({ name }) => name));
   assertEquals(names, new Set(["a", "b", "c"]));
@@ -69,34 +70,107 @@ Deno.test("the loss is drawn faint as it is and strong where smooth, with valida
     chart(runCharts([runOf(folder, "a", { router: "topk" })], { smooth: 5 }), "loss"),
   ) as [Spec, Spec, Spec];
   assertEquals((faint["mark"] as { opacity: number }).opacity, 0.3);
-  assertEquals(valuesOf(faint)[9], { name: "training", step: 10, value: 5 / Math.sqrt(10) });
+  assertEquals(valuesOf(faint)[9], { name: "training", x: 10, value: 5 / Math.sqrt(10) });
   const mean = [8, 9, 10, 11, 12].reduce((sum, step) => sum + 1 / Math.sqrt(step), 0);
   assert(Math.abs(valuesOf(strong)[9]!["value"] as number - mean) < 1e-12);
-  assertEquals(valuesOf(validation).map(({ step }) => step), [10, 20, 30]);
+  assertEquals(valuesOf(validation).map(({ x }) => x), [10, 20, 30]);
   // Smoothing over one step leaves one curve.
   const rough = layersOf(
     chart(runCharts([runOf(folder, "b", { router: "topk" })], { smooth: 1 }), "loss"),
   );
-  assertEquals(rough.length, 2);
+  assertEquals(rough.map(markOf), ["line", "line", "text"]);
 });
 
-Deno.test("the loss of a long run is drawn without its beginning, and says so", () => {
+Deno.test("the loss is drawn without its warm-up, says so, and whole where that is asked for", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const domainOf = (spec: Spec): unknown => {
     const { y } = layersOf(spec)[1]!["encoding"] as { y: { scale: Spec } };
     return y.scale["domain"];
   };
-  const short = chart(runCharts([run]), "loss");
-  assertEquals([domainOf(short), textOf(short).includes("first steps")], [undefined, false]);
-  const loss = Array.from({ length: 1000 }, (_, i) => ({ step: i + 1, value: 1 + 8 / (i + 1) }));
-  const figures = { ...run.figures, loss };
-  const long = chart(runCharts([{ ...run, figures, validations: [] }]), "loss");
-  assertEquals(domainOf(long), [1.008, 1 + 8 / 21]);
+  const of = (run: RunFigures, options: DrawOptions = {}) =>
+    chart(runCharts([run], options), "loss");
+  assertEquals(run.warm, 21);
+  assertEquals(domainOf(of(run)), [5 / Math.sqrt(30), 5 / Math.sqrt(21)]);
+  assert(textOf(of(run)).includes("the warm-up lies above"));
+  const whole = of(run, { whole: true });
+  assertEquals([domainOf(whole), textOf(whole).includes("warm-up")], [undefined, false]);
+  // A warm-up of a few steps: the beginning lies above all the same.
+  const loss = Array.from({ length: 1000 }, (_, i) => ({ x: i + 1, value: 1 + 8 / (i + 1) }));
+  const long = { ...run, warm: 2, figures: { ...run.figures, loss }, validations: [] };
+  assertEquals(domainOf(of(long)), [1.008, 1 + 8 / 21]);
   // A validation that has become worse is not cut off.
-  const validations = [{ step: 900, valid_loss: 3, valid_bits_per_byte: 4 }];
-  assertEquals(domainOf(chart(runCharts([{ ...run, figures, validations }]), "loss")), [1.008, 3]);
-  assert(textOf(long).includes("the first steps lie above"));
+  const validations = [{ x: 900, step: 900, valid_loss: 3, valid_bits_per_byte: 4 }];
+  assertEquals(domainOf(of({ ...long, validations })), [1.008, 3]);
+  // Nothing follows the warm-up.
+  assertEquals(domainOf(of({ ...run, warm: 30 })), undefined);
+});
+
+Deno.test("curves say what they came to at their ends, apart where they meet", () => {
+  const axes = { y: { scale: { domain: [0, 1] } } };
+  const curve = (name: string, value: number) => ({ name, points: [{ x: 1, value }] });
+  const placed = (...values: number[]) =>
+    valuesOf(
+      endLabels(values.map((value, i) => curve(`${i}`, value)), axes, (v) => v.toFixed(2), 130)[0]!,
+    ).map(({ name, text, value }) => [name, text, Number((value as number).toFixed(6))]);
+  assertEquals(placed(0.5, 0.2), [["1", "0.20", 0.2], ["0", "0.50", 0.5]]);
+  // Thirteen of 130 pixels are a tenth of the axis.
+  assertEquals(placed(0.51, 0.5, 0.52), [["1", "0.50", 0.5], ["0", "0.51", 0.6], [
+    "2",
+    "0.52",
+    0.7,
+  ]]);
+  assertEquals(placed(0.99, 1), [["0", "0.99", 0.99], ["1", "1.00", 1]]);
+  assertEquals(placed(0.2, 0.98, 0.99).at(-1)![2], 1);
+  assertEquals(endLabels([{ name: "a", points: [{ x: 1, value: NaN }] }], axes, String), []);
+});
+
+Deno.test("a legend names the runs that have a curve in the chart, in their own colours", () => {
+  using folder = new TemporaryFolder();
+  const runs = [
+    runOf(folder, "dense", { router: "dense" }),
+    runOf(folder, "topk", { router: "topk" }),
+    runOf(folder, "relu"),
+  ];
+  const charts = runCharts(runs);
+  const colourOf = (name: string): Spec => {
+    const spec = chart(charts, name);
+    const [plane] = spec["vconcat"] as Spec[] ?? [spec];
+    return (layersOf(plane!).at(-1)!["encoding"] as { color: Spec }).color;
+  };
+  for (
+    const [name, drawn] of Object.entries({
+      loss: ["dense", "topk", "relu"],
+      sparsity: ["topk", "relu"],
+      lambda: ["relu"],
+      regularization: ["relu"],
+      without_expert: ["relu"],
+    })
+  ) {
+    const { legend, scale } = colourOf(name) as { legend: Spec; scale: Spec };
+    assertEquals(legend["values"], drawn, name);
+    assertEquals(scale["domain"], ["dense", "topk", "relu"], name);
+  }
+});
+
+Deno.test("L_reg stands above λ·L_reg and the loss, and tokens without expert are a share", () => {
+  using folder = new TemporaryFolder();
+  const run = runOf(folder, "a");
+  const charts = runCharts([run], { smooth: 1 });
+  const [term, beside] = chart(charts, "regularization")["vconcat"] as [Spec, Spec];
+  assertEquals(valuesOf(layersOf(term)[1]!)[4], { name: "a", x: 5, value: 0.1 });
+  const [, losses, terms] = layersOf(beside).map(valuesOf);
+  assertEquals(losses![0], { name: "language-model loss", x: 1, value: 5 });
+  const { name, value } = terms![4]!;
+  assertEquals(name, "λ·L_reg");
+  assert(Math.abs(value as number - 0.1 * 1e-8 * 1.2 ** 5) < 1e-15);
+
+  const { data, model } = run.config;
+  const pairs = data.batch * data.sequence * model.layers;
+  const figures = { ...run.figures, tokens_without_expert: [{ x: 1, value: pairs / 4 }] };
+  const shares = layersOf(chart(runCharts([{ ...run, figures }]), "without_expert"));
+  assertEquals(valuesOf(shares[1]!), [{ name: "a", x: 1, value: 0.25 }]);
+  assertEquals(valuesOf(shares.at(-1)!)[0]!["text"], "25 %");
 });
 
 Deno.test("stages are areas behind one run, and lines where there are several", () => {
@@ -114,28 +188,28 @@ Deno.test("stages are areas behind one run, and lines where there are several", 
   const both = [run, runOf(folder, "b", { router: "topk" })];
   const [lines] = layersOf(chart(runCharts(both), "speed"));
   assertEquals(markOf(lines!), "rule");
-  assertEquals(valuesOf(lines!), [{ name: "a", step: 11 }, { name: "a", step: 21 }]);
+  assertEquals(valuesOf(lines!), [{ name: "a", x: 11 }, { name: "a", x: 21 }]);
 });
 
 Deno.test("sparsity has its target, and the area of its layers", () => {
   using folder = new TemporaryFolder();
   const layers = layersOf(chart(runCharts([runOf(folder, "a")]), "sparsity"));
   const area = layers.find((layer) => markOf(layer) === "area")!;
-  assertEquals(valuesOf(area).at(-1), { step: 30, low: 0.75, high: 0.76 });
+  assertEquals(valuesOf(area).at(-1), { x: 30, low: 0.75, high: 0.76 });
   const target = layers.find((layer) => markOf(layer) === "rule")!;
-  assertEquals(valuesOf(target), [{ value: 0.75, step: 30, text: "target 0.75" }]);
+  assertEquals(valuesOf(target), [{ value: 0.75, x: 1, text: "target 0.75" }]);
 });
 
 Deno.test("λ is drawn on a logarithmic axis without what has no logarithm", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
-  const lambda = run.figures.lambda.with(3, { step: 4, value: 0 });
+  const lambda = run.figures.lambda.with(3, { x: 4, value: 0 });
   const [, curve] = layersOf(
     chart(runCharts([{ ...run, figures: { ...run.figures, lambda } }]), "lambda"),
   );
   const { y } = curve!["encoding"] as { y: { scale: Spec } };
   assertEquals(y.scale["type"], "log");
-  assert(valuesOf(curve!).every(({ step }) => step !== 4));
+  assert(valuesOf(curve!).every(({ x }) => x !== 4));
 });
 
 Deno.test("load is coloured by its ratio to the fair share, which is the middle", () => {
@@ -155,7 +229,7 @@ Deno.test("load is coloured by its ratio to the fair share, which is the middle"
 Deno.test("charts of 60,000 steps hold no more points than an eye can tell apart", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
-  const points = Array.from({ length: 60_000 }, (_, i) => ({ step: i + 1, value: Math.sin(i) }));
+  const points = Array.from({ length: 60_000 }, (_, i) => ({ x: i + 1, value: Math.sin(i) }));
   const figures = { ...run.figures, loss: points, grad_norm: points, sparsity: points };
   const long = { ...run, figures, layers: [points, points], last: stepOf(60_000) };
   const size = JSON.stringify(runCharts([long])).length;

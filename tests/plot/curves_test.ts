@@ -6,7 +6,7 @@ import { LoadHistory } from "../../lib/plot/load_history.ts";
 import type { Point } from "../../lib/plot/run_figures.ts";
 
 function curve(values: readonly number[]): Point[] {
-  return values.map((value, index) => ({ step: index + 1, value }));
+  return values.map((value, index) => ({ x: index + 1, value }));
 }
 
 Deno.test("`smooth()` takes the mean around each point, alike on both sides at the start", () => {
@@ -14,12 +14,12 @@ Deno.test("`smooth()` takes the mean around each point, alike on both sides at t
   assertEquals(values, [9, 6, (9 + 6 + 3) / 5, 9 / 5, 9 / 5, 6 / 4, 2]);
   // A straight line stays one where the stretch is the same on both sides.
   const line = smooth(curve(Array.from({ length: 50 }, (_, i) => 100 - i)), 11);
-  for (const { step, value } of line.slice(0, 45)) assertAlmostEquals(value, 101 - step, 1e-9);
+  for (const { x, value } of line.slice(0, 45)) assertAlmostEquals(value, 101 - x, 1e-9);
 });
 
 Deno.test("`smooth()` leaves out what is not finite, and with width 1 changes nothing else", () => {
   const points = curve([1, NaN, 3, Infinity, 5]);
-  assertEquals(smooth(points, 1).map(({ step }) => step), [1, 3, 5]);
+  assertEquals(smooth(points, 1).map(({ x }) => x), [1, 3, 5]);
   assert(smooth(points, 3).every(({ value }) => Number.isFinite(value)));
   assertEquals(smooth([], 10), []);
 });
@@ -34,7 +34,7 @@ Deno.test("`thin()` keeps first, last, lowest and highest, in order, and few poi
     const of = (list: readonly Point[]): number[] => list.map(({ value }) => value);
     assertEquals(Math.max(...of(kept)), Math.max(...values));
     assertEquals(Math.min(...of(kept)), Math.min(...values));
-    assert(kept.every(({ step }, index) => index === 0 || step > kept[index - 1]!.step));
+    assert(kept.every(({ x }, index) => index === 0 || x > kept[index - 1]!.x));
   }));
 });
 
@@ -55,6 +55,10 @@ Deno.test("`LoadHistory` keeps the mean of everything in few stretches that leav
 Deno.test("`runLabels()` names runs by as little of their paths as tells them apart", () => {
   assertEquals(runLabels(["/runs/a"]), ["a"]);
   assertEquals(runLabels(["/runs/a", "/runs/b"]), ["a", "b"]);
+  const dated = ["/runs/2026-11-27-084015-pico-relu-s0", "/runs/2026-11-27-084020-pico-topk-s0"];
+  assertEquals(runLabels(dated), ["pico-relu-s0", "pico-topk-s0"]);
+  const twice = [dated[0]!, "/runs/2026-11-27-090000-pico-relu-s0"];
+  assertEquals(runLabels(twice), twice.map((path) => path.slice(6)));
   assertEquals(runLabels(["/x/run", "/y/run", "/y/z"]), ["x/run", "y/run", "y/z"]);
   assertEquals(runLabels(["/run", "/y/run"]), ["run", "y/run"]);
 });

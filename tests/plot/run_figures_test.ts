@@ -1,12 +1,19 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { ConfigError } from "../../lib/errors.ts";
 import { finalFigures } from "../../lib/plot/final_figures.ts";
+import type { Horizontal } from "../../lib/plot/horizontal.ts";
 import { readRunFigures } from "../../lib/plot/run_figures.ts";
 import { TemporaryFolder } from "../temporary_folder.ts";
 import { stepOf, writeRun } from "./runs.ts";
 
-function steps(points: readonly { readonly step: number }[]): number[] {
-  return points.map(({ step }) => step);
+function steps(points: readonly { readonly x: number }[]): number[] {
+  return points.map(({ x }) => x);
 }
 
 Deno.test("`readRunFigures()` makes a list of each figure, and finds the stages", () => {
@@ -14,13 +21,13 @@ Deno.test("`readRunFigures()` makes a list of each figure, and finds the stages"
   const run = readRunFigures(writeRun(`${folder.path}/run`), "mine");
   assertEquals([run.label, run.config.steps], ["mine", 30]);
   assertEquals(steps(run.figures.loss), Array.from({ length: 30 }, (_, i) => i + 1));
-  assertEquals(run.figures.lambda[4], { step: 5, value: 1e-8 * 1.2 ** 5 });
+  assertEquals(run.figures.lambda[4], { x: 5, value: 1e-8 * 1.2 ** 5 });
   assertEquals(run.layers.map((points) => points[29]!.value), [0.75, 0.76]);
   assertEquals(steps(run.validations), [10, 20, 30]);
   assertEquals(run.stages, [
-    { stage: "dense", from: 1, to: 10 },
-    { stage: "sparsifying", from: 11, to: 20 },
-    { stage: "sparse", from: 21, to: 30 },
+    { stage: "dense", step: 1, from: 1, to: 10 },
+    { stage: "sparsifying", step: 11, from: 11, to: 20 },
+    { stage: "sparse", step: 21, from: 21, to: 30 },
   ]);
   assertEquals(run.last, stepOf(30));
   assertEquals(run.finalLoad.load, [Array(4).fill(1 / 4), Array(4).fill(1 / 4)]);
@@ -36,6 +43,34 @@ Deno.test("`readRunFigures()` reads the steps that are asked for", () => {
   const message =
     assertThrows(() => readRunFigures(path, "mine", { from: 31 }), ConfigError).message;
   assert(message.includes("holds no step from 31 to its end"), message);
+});
+
+Deno.test("`readRunFigures()` places figures by tokens, FLOPs and time, those before the range counted", () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`);
+  const read = (along: Horizontal) => readRunFigures(path, "mine", { along, from: 19 });
+  const tokens = read("tokens");
+  assertEquals(steps(tokens.figures.loss).slice(0, 2), [64 * 19, 64 * 20]);
+  assertEquals(steps(tokens.layers[1]!).at(-1), 64 * 30);
+  assertEquals(steps(tokens.validations), [64 * 20, 64 * 30]);
+  assertEquals(tokens.stages, [
+    { stage: "sparsifying", step: 19, from: 64 * 19, to: 64 * 20 },
+    { stage: "sparse", step: 21, from: 64 * 21, to: 64 * 30 },
+  ]);
+  assertEquals([tokens.load.at(0)!.from, tokens.load.at(-1)!.to], [64 * 19, 64 * 30]);
+  assertEquals(tokens.finalLoad.to, 30);
+  // 2 GFLOPS executed for 10 ms a step.
+  assertAlmostEquals(steps(read("flops").figures.loss)[0]!, 19 * 2e9 * 0.01, 1);
+  assertAlmostEquals(steps(read("time").figures.loss)[0]!, 19 * 0.01 / 60, 1e-9);
+});
+
+Deno.test("`readRunFigures()` finds where the warm-up ends", () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`);
+  const { config, warm } = readRunFigures(path, "mine");
+  assertEquals([config.schedule.warmup, warm], [20, 21]);
+  assertEquals(readRunFigures(path, "mine", { from: 25 }).warm, 25);
+  assertEquals(readRunFigures(path, "mine", { along: "tokens" }).warm, 64 * 21);
 });
 
 Deno.test("`readRunFigures()` reads a run that is being written, and what was not finite", () => {

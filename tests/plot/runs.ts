@@ -34,6 +34,8 @@ export function stepOf(step: number, run: TestRun = {}): StepMetrics {
     l1_reg: 0.1,
     expert_load: Array.from({ length: layers }, () => Array<number>(experts).fill(1 / experts)),
     tokens_without_expert: 0,
+    idle_experts: 0,
+    closed_layers: 0,
     stage,
     tokens: 64 * step,
     tokens_per_second: 1000 + step,

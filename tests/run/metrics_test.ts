@@ -21,6 +21,8 @@ function metricsAt(step: number): StepMetrics {
     l1_reg: 0.1,
     expert_load: [[0.5, 0.5], [0.25, 0.75]],
     tokens_without_expert: 3,
+    idle_experts: 1,
+    closed_layers: 0,
     stage: "dense",
     tokens: 4096 * step,
     tokens_per_second: 1000,

@@ -43,10 +43,23 @@ function makeRun(config: TrainConfig): string {
   return directory.path;
 }
 
-Deno.test("`RunDirectory.create()` names a new run by date, preset, router, experts and seed", () => {
+Deno.test("`RunDirectory.create()` names a new run by date, preset, router, what else it changes, and seed", () => {
   using folder = new TemporaryFolder();
   const options = { parent: folder.path, now: new Date("2026-03-04T05:06:07Z") };
-  const names = [{}, { moe: { router: "dense" } }, { seed: 3 }, {}].map((input) => {
+  const inputs = [
+    {},
+    { moe: { router: "dense" } },
+    { seed: 3 },
+    {},
+    { optimizer: { lr: 3e-3 }, moe: { experts: 16 }, data: { paths: ["a"], cache: "/b/c" } },
+    {
+      steps: 1000,
+      moe: { balance: "plain" },
+      model: { init_std: 0.1 / 3 },
+      optimizer: { clip: 0 },
+    },
+  ];
+  const names = inputs.map((input) => {
     using directory = RunDirectory.create(parseConfig(input), options);
     directory.begin();
     return directory.path.slice(folder.path.length);
@@ -56,6 +69,9 @@ Deno.test("`RunDirectory.create()` names a new run by date, preset, router, expe
     "/runs/2026-03-04-050607-nano-dense-s0",
     "/runs/2026-03-04-050607-nano-relu-e8k1g1-s3",
     "/runs/2026-03-04-050607-nano-relu-e8k1g1-s0-2",
+    "/runs/2026-03-04-050607-nano-relu-e16k1g1-lr0.003-s0",
+    // Three settings at most.
+    "/runs/2026-03-04-050607-nano-relu-e8k1g1-steps1000-init_std0.0333-balanceplain-s0",
   ]);
 });
 

@@ -1,4 +1,4 @@
-#include "context.h"
+#include "runtime/context.h"
 
 #include <sys/mman.h>
 
@@ -6,8 +6,7 @@
 #include <mutex>
 #include <new>
 
-#include "context_table.h"
-#include "gemm_blocks.h"
+#include "per_isa/gemm/blocked_gemm.h"
 
 namespace remoe {
 namespace {

@@ -1,4 +1,4 @@
-#include "control_groups.h"
+#include "runtime/control_groups.h"
 
 #include <algorithm>
 #include <fstream>

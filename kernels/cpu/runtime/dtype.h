@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 

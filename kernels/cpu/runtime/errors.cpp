@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <new>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {
@@ -40,6 +40,11 @@ void require(bool condition, int32_t status, const char* format, ...) {
 void require_size(int64_t value, const char* name) {
   require(value >= 1, REMOE_INVALID_ARGUMENT, "%s is %lld, but at least 1 is needed", name,
           static_cast<long long>(value));
+}
+
+void require_operation(int32_t operation, int32_t last) {
+  require(operation >= 0 && operation <= last, REMOE_INVALID_ARGUMENT, "operation %d is unknown",
+          operation);
 }
 
 void require_aligned(uint64_t address, std::size_t alignment, const char* name) {

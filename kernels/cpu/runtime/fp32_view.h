@@ -2,8 +2,8 @@
 // storage, through a copy. What is written back is rounded once.
 #pragma once
 
-#include "dtype.h"
-#include "kernels.h"
+#include "per_isa/tensor/cast.h"
+#include "runtime/dtype.h"
 
 namespace remoe {
 

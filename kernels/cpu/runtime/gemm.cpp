@@ -8,7 +8,7 @@
 // transposed (a weight gradient): 84, 80, 94. oneDNN's own packed form (matmul with a blocked
 // weight) reaches 97 to 100, but compiles code for every number of rows it meets, and experts meet
 // a new one every step.
-#include "gemm.h"
+#include "runtime/gemm.h"
 
 #if defined(REMOE_WITH_ONEDNN)
 #include <dnnl.h>
@@ -16,9 +16,9 @@
 
 #include <algorithm>
 
-#include "gemm_blocks.h"
-#include "kernels.h"
-#include "parallel.h"
+#include "per_isa/gemm/blocked_gemm.h"
+#include "runtime/fp32_view.h"
+#include "runtime/parallel.h"
 
 namespace remoe {
 namespace {
@@ -49,11 +49,19 @@ bool by_onednn(const Context& context, int m, int n, int k, float alpha, const O
   return dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, alpha, a.data,
                     a.stride, b.data, b.stride, beta, c, ldc) == dnnl_success;
 }
+
+std::string onednn_name() {
+  const dnnl_version_t* version = dnnl_version();
+  return "oneDNN " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
+}
 #else
 bool by_onednn(const Context&, int, int, int, float, const Operand&, const Operand&, float, float*,
                int64_t) {
   return false;
 }
+
+std::string onednn_name() { return ""; }
 #endif
 
 // A grid of threads over C. Each part copies its rows of A and its columns of B, so the grid with
@@ -95,6 +103,10 @@ Operand from_column(const Operand& b, int64_t j) {
 }
 
 }  // namespace
+
+bool has_onednn() { return !onednn_name().empty(); }
+
+std::string gemm_library(bool onednn) { return onednn ? onednn_name() : "blocked"; }
 
 void gemm(Context& context, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
           const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
@@ -149,3 +161,44 @@ void gemm_packed(Context& context, int m, int n, int k, float alpha, const Opera
 }
 
 }  // namespace remoe
+
+using namespace remoe;
+
+namespace {
+
+void require_stride(int32_t stride, int32_t columns, const char* name, const char* matrix) {
+  require(stride >= columns, REMOE_INVALID_ARGUMENT, "%s is %d, but rows of %s have %d elements",
+          name, stride, matrix, columns);
+}
+
+// Elements from the first to the last of a stored matrix.
+int64_t extent(int64_t rows, int64_t columns, int64_t stride) {
+  return (rows - 1) * stride + columns;
+}
+
+}  // namespace
+
+int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t transpose_a,
+                   int32_t transpose_b, int32_t m, int32_t n, int32_t k, float alpha, uint64_t a,
+                   int32_t lda, uint64_t b, int32_t ldb, float beta, uint64_t c, int32_t ldc) {
+  return guard(context, "gemm", [&](Context& open) {
+    require_float(dtype);
+    require_float(dtype_c);
+    require_size(m, "m");
+    require_size(n, "n");
+    require_size(k, "k");
+    const bool ta = transpose_a != 0, tb = transpose_b != 0;
+    const int32_t a_rows = ta ? k : m, a_columns = ta ? m : k;
+    const int32_t b_rows = tb ? n : k, b_columns = tb ? k : n;
+    require_stride(lda, a_columns, "lda", "A");
+    require_stride(ldb, b_columns, "ldb", "B");
+    require_stride(ldc, n, "ldc", "C");
+    const Fp32Operand left(open, dtype, a, extent(a_rows, a_columns, lda), "A");
+    const Fp32Operand right(open, dtype, b, extent(b_rows, b_columns, ldb), "B");
+    // Between rows of C, elements of others keep their values: they are read, too.
+    Fp32Target result(open, dtype_c, c, extent(m, n, ldc), beta != 0 || ldc != n, "C");
+    gemm(open, ta, tb, m, n, k, alpha, left.data(), lda, right.data(), ldb, beta, result.data(),
+         ldc);
+    result.commit();
+  });
+}

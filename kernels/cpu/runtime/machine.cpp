@@ -1,4 +1,4 @@
-#include "machine.h"
+#include "runtime/machine.h"
 
 #include <omp.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
-#include "control_groups.h"
+#include "runtime/control_groups.h"
 
 namespace remoe {
 

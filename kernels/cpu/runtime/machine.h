@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 

@@ -1,4 +1,4 @@
-#include "memory_guard.h"
+#include "runtime/memory_guard.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "memory_pool.h"
+#include "runtime/memory_pool.h"
 
 #include <sys/mman.h>
 
@@ -6,7 +6,7 @@
 #include <bit>
 #include <utility>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {

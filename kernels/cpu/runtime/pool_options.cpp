@@ -1,10 +1,10 @@
-#include "pool_options.h"
+#include "runtime/pool_options.h"
 
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {

@@ -1,7 +1,7 @@
 // What the environment asks of a context's memory.
 #pragma once
 
-#include "memory_pool.h"
+#include "runtime/memory_pool.h"
 
 namespace remoe {
 

@@ -1,4 +1,4 @@
-#include "tensor_table.h"
+#include "runtime/tensor_table.h"
 
 #include <algorithm>
 

@@ -78,7 +78,6 @@ export function layerName(layer: number): string {
 
 function routing(metrics: StepMetrics): Scalar[] {
   const busiest = metrics.expert_load.map((shares) => largest(shares) * shares.length);
-  const dead = metrics.expert_load.flat().filter((share) => share === 0).length;
   return [
     scalar("sparsity/mean", metrics.sparsity, "Share of pairs of token and expert that are closed"),
     ...metrics.sparsity_per_layer.map((value, layer) =>
@@ -89,7 +88,16 @@ function routing(metrics: StepMetrics): Scalar[] {
       metrics.tokens_without_expert,
       "Pairs of token and layer that no expert took",
     ),
-    scalar("router/idle_experts", dead, "Experts of all layers that got no token in the step"),
+    scalar(
+      "router/idle_experts",
+      metrics.idle_experts,
+      "Experts of all layers that got no token in the step",
+    ),
+    scalar(
+      "router/closed_layers",
+      metrics.closed_layers,
+      "Layers in which at least nine of ten tokens have no expert",
+    ),
     ...busiest.map((value, layer) =>
       scalar(
         `expert_load_max/${layerName(layer)}`,

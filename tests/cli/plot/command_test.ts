@@ -42,8 +42,10 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
     "load_history.svg",
     "loss.svg",
     "optimizer.svg",
+    "regularization.svg",
     "sparsity.svg",
     "speed.svg",
+    "without_expert.svg",
   ]);
   for (const name of namesIn(`${path}/plots`).filter((name) => name.endsWith(".svg"))) {
     const svg = Deno.readTextFileSync(`${path}/plots/${name}`);
@@ -51,8 +53,40 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
     assertFalse(/NaN|undefined|Infinity/.test(svg), name);
   }
   const loss = Deno.readTextFileSync(`${path}/plots/loss.svg`);
-  for (const text of ["Training and validation loss", "loss (nats a token)", "step", "sparse"]) {
+  for (const text of ["Training and validation loss", "loss (nats per token)", "step", "sparse"]) {
     assert(loss.includes(`>${text}</text>`), text);
+  }
+});
+
+Deno.test("`plot` draws along tokens, FLOPs or time, under names of one's own", async () => {
+  using folder = new TemporaryFolder();
+  const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
+  const titles = { tokens: "tokens", flops: "FLOPs, executed", time: "minutes of training steps" };
+  for (const [x, title] of Object.entries(titles)) {
+    const out = `${folder.path}/${x}`;
+    const { code } = await run(...runs, "--x", x, "--names", "first, second", "--out", out);
+    assertEquals(code, 0);
+    const loss = Deno.readTextFileSync(`${out}/loss.svg`);
+    for (const text of [title, "first", "second"]) assert(loss.includes(`>${text}</text>`), text);
+    assertFalse(loss.includes(">step</text>"));
+    assert(namesIn(out).includes("load_history-first.svg"));
+  }
+});
+
+Deno.test("`plot` refuses axes and names that it cannot use", async () => {
+  using folder = new TemporaryFolder();
+  const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
+  const names = "expected 2 different names with commas between, one for each run";
+  const cases: [string[], string][] = [
+    [["--x", "epochs"], "--x is epochs, expected step, tokens, flops, time"],
+    [["--names", "one"], `--names is one, ${names}`],
+    [["--names", "one,one"], `--names is one,one, ${names}`],
+    [["--names", "one,two,three"], `--names is one,two,three, ${names}`],
+    [["--names", "one,"], `--names is one,, ${names}`],
+  ];
+  for (const [flags, message] of cases) {
+    const { code, progress } = await run(...runs, ...flags);
+    assertEquals([code, progress], [1, `error: ${message}\n`]);
   }
 });
 

@@ -21,6 +21,8 @@ const METRICS: StepMetrics = {
   l1_reg: 0.1,
   expert_load: [[1]],
   tokens_without_expert: 0,
+  idle_experts: 0,
+  closed_layers: 0,
   stage: "dense",
   tokens: 4096,
   tokens_per_second: 12_345,

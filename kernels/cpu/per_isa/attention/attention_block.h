@@ -1,0 +1,180 @@
+// Blocks of causal attention: 64 queries against 64 keys of one head, all in cache.
+//
+// Scores are held transposed, [keys, queries]: the queries are the lanes of a vector, so that a
+// query's maximum, sum and log-sum-exp are lane by lane, without a reduction inside a vector. It
+// also means that no operand but the queries needs transposing: in S^T = K Q^T the elements of K
+// are broadcast and the vectors run along Q^T; in O = P V those of P^T are broadcast, a column at a
+// time, and the vectors run along V.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "per_isa/gemm/cache_product.h"
+#include "per_isa/gemm/cache_tile.h"
+#include "per_isa/simd/vector_math.h"
+
+namespace remoe::REMOE_TARGET {
+
+// Queries, and keys, of a block: one chunk of a tile. A block of scores and four of 64 x 32 fill
+// L1, and a sequence of 256 has enough blocks for the causal half to be left out.
+inline constexpr int kBlock = kChunk;
+// The grain of the causal mask inside a diagonal block: products stop at the next multiple.
+inline constexpr int kStep = 16;
+static_assert(kStep % kLanes == 0 && kBlock % kStep == 0);
+
+// Rows of tiles of queries or keys have their dimensions padded to whole vectors.
+inline int64_t padded_dim(int64_t head_dim) { return round_up(head_dim, kLanes); }
+
+// ProductPart of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the
+// inner dimension [inner, inner_end).
+struct ProductPart {
+  int64_t row;
+  int64_t column, column_end;
+  int64_t inner, inner_end;
+};
+
+// 8 x 2 accumulators keep two multiply-add units of latency 4 busy and divide a step; with 16
+// registers there is room for 4 x 2.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kProductRows = 8;
+#else
+inline constexpr int kProductRows = 4;
+#endif
+
+// The inner dimension stays within one chunk of A. A function of its own: inside the loops of
+// product() GCC would keep the accumulators in memory.
+template <int V, bool by_rows, bool accumulate>
+[[gnu::noinline]] void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+                                     int64_t row, int64_t column, int64_t inner,
+                                     int64_t inner_end) {
+  Vec acc[kProductRows][V] = {};
+  if constexpr (accumulate) load_block(acc, c.at(row, column), kPitch);
+  constexpr int kRow = by_rows ? kPitch : 1, kStepOfA = by_rows ? 1 : kPitch;
+  const float* from = by_rows ? a.at(row, inner) : a.at(inner, row);
+  accumulate_block<kRow, kStepOfA>(acc, inner_end - inner, from, b.at(inner, column), kPitch);
+  store_block(acc, c.at(row, column), kPitch);
+}
+
+// C (+)= A B (by_rows), or C (+)= A^T B: see cache_tile.h.
+template <bool by_rows, bool accumulate>
+[[gnu::noinline]] void product(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+                               const ProductPart& part) {
+  for (int64_t j = part.column; j < part.column_end; j += kPanel) {
+    for (int64_t r = part.row; r < part.row + kStep; r += kProductRows) {
+      if (j + kPanel <= part.column_end) {
+        product_block<2, by_rows, accumulate>(c, a, b, r, j, part.inner, part.inner_end);
+      } else {
+        product_block<1, by_rows, accumulate>(c, a, b, r, j, part.inner, part.inner_end);
+      }
+    }
+  }
+}
+
+// The part of a block that causality leaves. In a diagonal block, query i sees the keys 0..i.
+struct BlockMask {
+  bool diagonal;
+  // The first query (a multiple of kStep) that sees any key of the step from `key` on.
+  int first_query(int key) const { return diagonal ? key / kStep * kStep : 0; }
+  // The keys (a multiple of kStep) seen by any query of the step from `query` on.
+  int keys_of(int query) const { return diagonal ? query / kStep * kStep + kStep : kBlock; }
+  // x where the queries of the lanes, from `query` on, see `key`; `otherwise` where not.
+  REMOE_INLINE Vec select(int query, int key, Vec x, float otherwise) const {
+    if (!diagonal) return x;
+    IVec lane;
+    for (int i = 0; i < kLanes; ++i) lane[i] = i;
+    return lane < key - query ? broadcast(otherwise) : x;
+  }
+};
+
+// Dimensions of a head that a product takes at once: a chunk of a tile.
+inline constexpr int64_t kDims = kChunk;
+
+// scores [keys, queries] = K Q^T where the mask leaves them.
+inline void score_block(const CacheTile& scores, const CacheTile& k, const CacheTile& qt,
+                        int64_t head_dim, BlockMask mask) {
+  for (int key = 0; key < kBlock; key += kStep) {
+    const int64_t query = mask.first_query(key);
+    product<true, false>(scores, k, qt, {key, query, kBlock, 0, std::min(head_dim, kDims)});
+    for (int64_t d = kDims; d < head_dim; d += kDims) {
+      product<true, true>(scores, k, qt, {key, query, kBlock, d, std::min(head_dim, d + kDims)});
+    }
+  }
+}
+
+// target [keys, dim] += X Y with X [keys, queries] (P^T or dS^T) and Y [queries, dim] (dO or Q).
+inline void add_over_queries(const CacheTile& target, const CacheTile& x, const CacheTile& y,
+                             int64_t head_dim, BlockMask mask) {
+  for (int key = 0; key < kBlock; key += kStep) {
+    product<true, true>(target, x, y,
+                        {key, 0, padded_dim(head_dim), mask.first_query(key), kBlock});
+  }
+}
+
+// target [queries, dim] += X^T Y with X [keys, queries] (P^T or dS^T) and Y [keys, dim] (V or K).
+inline void add_over_keys(const CacheTile& target, const CacheTile& x, const CacheTile& y,
+                          int64_t head_dim, BlockMask mask) {
+  for (int query = 0; query < kBlock; query += kStep) {
+    product<false, true>(target, x, y, {query, 0, padded_dim(head_dim), 0, mask.keys_of(query)});
+  }
+}
+
+// `count` rows of `head_dim` floats, `stride` apart, to a tile; 0 in its other rows and columns.
+inline void copy_rows(const CacheTile& target, const float* source, int64_t stride, int64_t count,
+                      int64_t head_dim) {
+  fill_tile(target, kBlock, count, head_dim, [=](int64_t r) { return source + r * stride; });
+}
+
+// The same rows transposed, [head_dim, kBlock].
+inline void copy_transposed(const CacheTile& target, const float* source, int64_t stride,
+                            int64_t count, int64_t head_dim) {
+  for (int64_t r = 0; r < kBlock; r += kLanes) {
+    transpose_vector(target.at(0, r), kPitch, head_dim, count - r,
+                     [=](int64_t i) { return source + (r + i) * stride; });
+  }
+}
+
+// Row r of a tile times factor(r), and the same of its transpose.
+template <class Factor>
+void scale_rows(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
+  for (int64_t r = 0; r < kBlock; ++r) {
+    const float scale = factor(r);
+    for (int64_t c = 0; c < head_dim; c += kLanes)
+      store(tile.at(r, c), load(tile.at(r, c)) * scale);
+  }
+}
+template <class Factor>
+void scale_transposed(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
+  alignas(64) float scales[kBlock];
+  for (int64_t r = 0; r < kBlock; ++r) scales[r] = factor(r);
+  for (int64_t d = 0; d < head_dim; ++d) {
+    for (int64_t r = 0; r < kBlock; r += kLanes) {
+      store(tile.at(d, r), load(tile.at(d, r)) * load(scales + r));
+    }
+  }
+}
+
+inline void clear(const CacheTile& tile, int64_t head_dim) {
+  std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, head_dim));
+}
+
+// The other way: `count` rows of a tile to rows `stride` apart, times factor(row).
+template <class Factor>
+void write_rows(float* target, int64_t stride, const CacheTile& tile, int64_t count,
+                int64_t head_dim, Factor&& factor) {
+  for (int64_t r = 0; r < count; ++r) {
+    const float scale = factor(r);
+    for (int64_t c = 0; c < head_dim; c += kLanes) {
+      const Vec value = load(tile.at(r, c)) * scale;
+      float* to = target + r * stride + c;
+      if (c + kLanes <= head_dim) {
+        store(to, value);
+      } else {
+        store_partial(to, value, head_dim - c);
+      }
+    }
+  }
+}
+
+}  // namespace remoe::REMOE_TARGET

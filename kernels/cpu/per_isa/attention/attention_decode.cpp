@@ -1,0 +1,174 @@
+// Attention of one new token a sequence, against the keys and values of those before it.
+//
+// A token of a sequence of n does 4 n head_dim operations a head on 2 n head_dim floats a group:
+// the cache is read once, for all heads of a group, and that is what it costs.
+#include <cmath>
+#include <cstring>
+
+#include "per_isa/attention/attention_arguments.h"
+#include "per_isa/kernel.h"
+#include "per_isa/simd/vector_math.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// What the tasks of one call share.
+struct Decode {
+  float* out;    // [B, heads * head_dim]
+  float* qkv;    // [B, stride]
+  float* cache;  // [B, capacity, 2 * groups * head_dim]: keys, then values
+  float* scores;
+  const int32_t* lengths;
+  int64_t capacity;
+  int heads;
+  int groups;
+  int head_dim;
+  int64_t stride;
+  double base;
+
+  int64_t row() const { return int64_t{2} * groups * head_dim; }
+  int shared() const { return heads / groups; }
+};
+
+float dot(const float* a, const float* b, int count) {
+  Vec total = {};
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) total += load(a + i) * load(b + i);
+  if (i < count) total += load_partial(a + i, count - i) * load_partial(b + i, count - i);
+  return sum(total);
+}
+
+void add_scaled(float* target, const float* x, float factor, int count) {
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    store(target + i, load(target + i) + load(x + i) * factor);
+  if (i < count) {
+    const int left = count - i;
+    store_partial(target + i, load_partial(target + i, left) + load_partial(x + i, left) * factor,
+                  left);
+  }
+}
+
+// Turns a head to a position, as rope.cpp does.
+void turn(float* x, int half, double base, int64_t position) {
+  for (int i = 0; i < half; ++i) {
+    const double angle =
+        static_cast<double>(position) * std::pow(base, -static_cast<double>(i) / half);
+    const auto c = static_cast<float>(std::cos(angle)), s = static_cast<float>(std::sin(angle));
+    const float a = x[i], b = x[i + half];
+    x[i] = a * c - b * s;
+    x[i + half] = b * c + a * s;
+  }
+}
+
+// scores[0, count) to their softmax.
+void normalize(float* scores, int64_t count) {
+  float largest = scores[0];
+  for (int64_t p = 1; p < count; ++p) largest = std::max(largest, scores[p]);
+  float total = 0;
+  for (int64_t p = 0; p < count; ++p) {
+    scores[p] = exponential(scores[p] - largest);
+    total += scores[p];
+  }
+  const float inverse = 1 / total;
+  for (int64_t p = 0; p < count; ++p) scores[p] *= inverse;
+}
+
+// One group of one sequence: its key and value to the cache, then its heads.
+void decode_group(const Decode& call, int64_t sequence, int group) {
+  const int dim = call.head_dim;
+  const int64_t length = call.lengths[sequence], row = call.row();
+  float* qkv = call.qkv + sequence * call.stride;
+  float* q = qkv + int64_t{group} * call.shared() * dim;
+  float* k = qkv + int64_t{call.heads + group} * dim;
+  const float* v = qkv + int64_t{call.heads + call.groups + group} * dim;
+  float* keys = call.cache + sequence * call.capacity * row + int64_t{group} * dim;
+  float* values = keys + int64_t{call.groups} * dim;
+  turn(k, dim / 2, call.base, length);
+  std::memcpy(keys + length * row, k, dim * sizeof(float));
+  std::memcpy(values + length * row, v, dim * sizeof(float));
+
+  float* scores =
+      call.scores + (sequence * call.heads + int64_t{group} * call.shared()) * call.capacity;
+  const float scale = 1 / std::sqrt(static_cast<float>(dim));
+  for (int head = 0; head < call.shared(); ++head) {
+    turn(q + int64_t{head} * dim, dim / 2, call.base, length);
+  }
+  for (int64_t p = 0; p <= length; ++p) {
+    for (int head = 0; head < call.shared(); ++head) {
+      scores[head * call.capacity + p] = scale * dot(q + int64_t{head} * dim, keys + p * row, dim);
+    }
+  }
+  float* out = call.out + (sequence * call.heads + int64_t{group} * call.shared()) * dim;
+  std::memset(out, 0, sizeof(float) * call.shared() * dim);
+  for (int head = 0; head < call.shared(); ++head) {
+    normalize(scores + head * call.capacity, length + 1);
+  }
+  for (int64_t p = 0; p <= length; ++p) {
+    for (int head = 0; head < call.shared(); ++head) {
+      add_scaled(out + int64_t{head} * dim, values + p * row, scores[head * call.capacity + p],
+                 dim);
+    }
+  }
+}
+
+}  // namespace
+
+void attention_decode(Context& context, float* out, float* qkv, float* cache,
+                      const int32_t* lengths, int batch, int capacity, int heads, int groups,
+                      int head_dim, int stride, double base) {
+  Scratch<float> scores(context, int64_t{batch} * heads * capacity);
+  const Decode call{out,   qkv,    cache,    scores.data(), lengths, capacity,
+                    heads, groups, head_dim, stride,        base};
+  int64_t longest = 0;
+  for (int b = 0; b < batch; ++b) longest = std::max<int64_t>(longest, lengths[b]);
+  const int64_t cost = (longest + 1) * head_dim * (heads / groups);
+  parallel_ranges(context, int64_t{batch} * groups, cost, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      decode_group(call, i / groups, static_cast<int>(i % groups));
+    }
+  });
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(attention_decode)
+
+using namespace remoe;
+
+namespace {
+
+const int32_t* require_lengths(uint64_t address, int32_t batch, int32_t capacity) {
+  const int32_t* lengths = require_address<const int32_t>(address, "lengths");
+  for (int32_t b = 0; b < batch; ++b) {
+    require(lengths[b] >= 0 && lengths[b] < capacity, REMOE_OUT_OF_RANGE,
+            "sequence %d has %d tokens, and the cache room for %d with the new one", b, lengths[b],
+            capacity);
+  }
+  return lengths;
+}
+
+}  // namespace
+
+int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uint64_t cache,
+                               uint64_t lengths, int32_t batch, int32_t capacity, int32_t heads,
+                               int32_t groups, int32_t head_dim, int32_t stride, double base) {
+  return guard(context, "attention_decode", [&](Context& open) {
+    require_size(capacity, "capacity");
+    require_attention(batch, 1, heads, groups, head_dim, stride);
+    require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
+            "head_dim is %d, but pairs are turned: it must be even", head_dim);
+    const int64_t used = (heads + 2 * int64_t{groups}) * head_dim;
+    require(used <= stride, REMOE_INVALID_ARGUMENT,
+            "stride is %d, but queries, keys and values take %lld elements of a row", stride,
+            static_cast<long long>(used));
+    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but it must be above 0", base);
+    REMOE_DISPATCH(open, attention_decode, require_address<float>(out, "out"),
+                   require_address<float>(qkv, "qkv"), require_address<float>(cache, "cache"),
+                   require_lengths(lengths, batch, capacity), batch, capacity, heads, groups,
+                   head_dim, stride, base);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

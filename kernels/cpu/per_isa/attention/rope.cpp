@@ -1,0 +1,92 @@
+// Rotary position embedding: pairs (x_i, x_{i+half}) of a head turn by position * base^(-i/half).
+#include <cmath>
+
+#include "per_isa/attention/attention_arguments.h"
+#include "per_isa/kernel.h"
+#include "per_isa/simd/vector_math.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// Positions whose angles follow from the first one's by turning, in fp64, one position at a time:
+// cos and sin of 32 positions then cost as much as of one, and err by at most 32 * 2^-53.
+constexpr int kTurns = 32;
+
+// cos and sin [positions, half] of the angles of positions first, first + 1, ...
+void fill_angles(float* cosine, float* sine, int64_t positions, int half, double base,
+                 int64_t first, bool inverse) {
+  for (int i = 0; i < half; ++i) {
+    const double frequency = std::pow(base, -static_cast<double>(i) / half);
+    const double turn_cos = std::cos(frequency), turn_sin = std::sin(frequency);
+    double c = 0, s = 0;
+    for (int64_t p = 0; p < positions; ++p) {
+      if (p % kTurns == 0) {
+        const double angle = static_cast<double>(first + p) * frequency;
+        c = std::cos(angle);
+        s = std::sin(angle);
+      }
+      cosine[p * half + i] = static_cast<float>(c);
+      sine[p * half + i] = static_cast<float>(inverse ? -s : s);
+      const double next = c * turn_cos - s * turn_sin;
+      s = s * turn_cos + c * turn_sin;
+      c = next;
+    }
+  }
+}
+
+void turn_head(float* x, const float* cosine, const float* sine, int half) {
+  for (int i = 0; i < half; ++i) {
+    const float a = x[i], b = x[i + half];
+    x[i] = a * cosine[i] - b * sine[i];
+    x[i + half] = b * cosine[i] + a * sine[i];
+  }
+}
+
+}  // namespace
+
+void rope(Context& context, float* x, int rows, int stride, int sequence, int heads, int head_dim,
+          double base, int offset, bool inverse) {
+  const int half = head_dim / 2;
+  const int64_t positions = std::min(rows, sequence);
+  Scratch<float> angles(context, 2 * positions * half);
+  float* cosine = angles.data();
+  float* sine = cosine + positions * half;
+  const int64_t blocks = (positions + kTurns - 1) / kTurns;
+  parallel_tasks(context, blocks, [&](int64_t block, int) {
+    const int64_t first = block * kTurns;
+    fill_angles(cosine + first * half, sine + first * half,
+                std::min<int64_t>(kTurns, positions - first), half, base, offset + first, inverse);
+  });
+  parallel_ranges(context, rows, int64_t{heads} * head_dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t angle = r % sequence * half;
+      for (int head = 0; head < heads; ++head) {
+        turn_head(x + r * stride + int64_t{head} * head_dim, cosine + angle, sine + angle, half);
+      }
+    }
+  });
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(rope)
+
+using namespace remoe;
+
+int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, int32_t sequence,
+                   int32_t heads, int32_t head_dim, double base, int32_t offset, int32_t inverse) {
+  return guard(context, "rope", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(sequence, "sequence");
+    require_heads(heads, head_dim, stride);
+    require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
+            "head_dim is %d, but elements turn in pairs: it must be even", head_dim);
+    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
+    require(offset >= 0, REMOE_INVALID_ARGUMENT, "offset is %d, but positions start at 0", offset);
+    REMOE_DISPATCH(open, rope, require_address<float>(x, "x"), rows, stride, sequence, heads,
+                   head_dim, base, offset, inverse != 0);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

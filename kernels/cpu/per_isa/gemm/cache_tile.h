@@ -1,0 +1,96 @@
+// Matrices that live in a core's cache and are multiplied as they are.
+//
+// A tile is row-major, cut into chunks of kChunk columns whose rows are kPitch floats apart. That
+// constant, odd number of cache lines keeps consecutive rows out of each other's cache sets (a
+// power of two apart, a dozen rows would fill them), and a constant distance lets a product
+// broadcast from several rows at once. So one copy of a tile serves X W, X^T Y and Y^T X alike,
+// where a blocked GEMM copies each operand of each product into panels of its own.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "per_isa/gemm/packing.h"
+#include "per_isa/simd/vector_math.h"
+
+namespace remoe::REMOE_TARGET {
+
+inline constexpr int kChunk = 64;
+inline constexpr int kPitch = kChunk + 16;
+
+// Rows of a block of a product by rows: with two vectors of columns, 28 accumulators of the 32
+// registers of AVX-512 and NEON, 12 of the 16 of AVX2 and SSE.
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kBlockRows = 14;
+#else
+inline constexpr int kBlockRows = 6;
+#endif
+
+// Columns of a block: two vectors.
+inline constexpr int kPanel = 2 * kLanes;
+static_assert(kChunk % kPanel == 0);
+
+inline int64_t round_up(int64_t x, int64_t multiple) {
+  return (x + multiple - 1) / multiple * multiple;
+}
+
+// [rows, columns] in chunks. `rows` is at least the rows used, rounded up to kBlockRows where the
+// tile is multiplied by rows: blocks are worked whole.
+struct CacheTile {
+  float* data;
+  int64_t rows;
+
+  static int64_t floats(int64_t rows, int64_t columns) {
+    return round_up(columns, kChunk) / kChunk * rows * kPitch;
+  }
+  int64_t chunk_floats() const { return rows * kPitch; }
+  float* at(int64_t row, int64_t column) const {
+    return data + column / kChunk * chunk_floats() + row * kPitch + column % kChunk;
+  }
+};
+
+// row(r), for r < count, points to `columns` floats: copies them to the tile, and zeros to the rest
+// of the last panel and of rows [count, rows).
+template <class Row>
+void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
+  for (int64_t c = 0; c < columns; c += kChunk) {
+    const int64_t length = std::min<int64_t>(kChunk, columns - c);
+    const int64_t padded = round_up(length, kPanel);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* target = tile.at(r, c);
+      int64_t i = 0;
+      if (r < count) {
+        const float* source = row(r) + c;
+        for (; i + kLanes <= length; i += kLanes) store(target + i, load(source + i));
+        if (i < length) {
+          store(target + i, load_partial(source + i, length - i));
+          i += kLanes;
+        }
+      }
+      for (; i < padded; i += kLanes) store(target + i, Vec{});
+    }
+  }
+}
+
+// target[p * step + i] = row(i)[p] for i < kLanes and p < k, 0 where i >= count: one vector of
+// columns of a transposed matrix.
+template <class Row>
+void transpose_vector(float* target, int64_t step, int64_t k, int64_t count, Row&& row) {
+  for (int64_t p = 0; p < k; p += kLanes) {
+    const int64_t length = std::min<int64_t>(kLanes, k - p);
+    Vec v[kLanes] = {};
+    if (count >= kLanes && length == kLanes) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) v[i] = load(row(i) + p);
+    } else {
+      const int64_t rows = std::min<int64_t>(count, kLanes);
+      for (int64_t i = 0; i < rows; ++i) {
+        v[i] = length == kLanes ? load(row(i) + p) : load_partial(row(i) + p, length);
+      }
+    }
+    transpose(v);
+    for (int64_t q = 0; q < length; ++q) store(target + (p + q) * step, v[q]);
+  }
+}
+
+}  // namespace remoe::REMOE_TARGET

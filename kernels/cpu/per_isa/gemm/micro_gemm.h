@@ -1,0 +1,205 @@
+// The register tile of dense products.
+//
+// A tile is R rows by kTileVectors vectors of C, held in registers while k runs: at each k it takes
+// one row of B's panel and R elements of A, each broadcast, and is bound by multiply-adds: R * V of
+// them against R + V loads. B is copied into panels of kTileColumns columns; A is read where it is,
+// or from panels of R rows (elements of one k adjacent), whichever the caller finds cheaper.
+//
+// Tile size: as many accumulators as registers allow, next to V for B and one for A. AVX-512 has
+// 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4 lanes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "per_isa/simd/inner_steps.h"
+#include "per_isa/simd/vector_math.h"
+
+namespace remoe::REMOE_TARGET {
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+inline constexpr int kTileRows = 14;
+#else
+inline constexpr int kTileRows = 6;
+#endif
+inline constexpr int kTileVectors = 2;
+inline constexpr int kTileColumns = kTileVectors * kLanes;
+
+// Elements between two k in a panel of A: whole vectors, so that panels are written by aligned
+// stores (with 14 apart, almost every store of a vector would cross a cache line).
+inline constexpr int kPanelStride = (kTileRows + kLanes - 1) / kLanes * kLanes;
+
+// How tile results enter C.
+struct Epilogue {
+  float alpha;
+  float beta;  // 0: C is not read
+};
+
+template <int R>
+REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogue, float* c,
+                             int64_t ldc, int columns) {
+  const Vec alpha = broadcast(epilogue.alpha), beta = broadcast(epilogue.beta);
+  if (columns >= kTileColumns) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kTileVectors; ++v) {
+        float* target = c + r * ldc + v * kLanes;
+        const Vec product = alpha * acc[r][v];
+        store(target, epilogue.beta == 0 ? product : product + beta * load(target));
+      }
+    }
+    return;
+  }
+  float tile[R][kTileColumns];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kTileVectors; ++v) store(tile[r] + v * kLanes, alpha * acc[r][v]);
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int j = 0; j < columns; ++j) {
+      float& target = c[r * ldc + j];
+      target = epilogue.beta == 0 ? tile[r][j] : tile[r][j] + epilogue.beta * target;
+    }
+  }
+}
+
+// acc += a column of A, element r at x(r), times a row of B's panel.
+template <int R, class Element>
+REMOE_INLINE void multiply_step(Vec (&acc)[R][kTileVectors], const float* b, Element&& x) {
+  const Vec b0 = load(b), b1 = load(b + kLanes);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    const Vec a = broadcast(x(r));
+    multiply_add(acc[r][0], a, b0);
+    multiply_add(acc[r][1], a, b1);
+  }
+}
+
+// Asks for the lines of a tile of C before k runs: they come from L3 or memory, and the tile's end
+// would wait for each of its rows. Two addresses a row, since rows need not begin a line.
+template <int R>
+REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
+  const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    __builtin_prefetch(c + r * ldc, 1);
+    __builtin_prefetch(c + r * ldc + last, 1);
+  }
+}
+
+// C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride]; kStride is
+// the stride, or 0 where only `stride` tells it.
+template <int R, int kStride>
+[[gnu::noinline]] void multiply_panel(int64_t k, const float* __restrict a, int64_t stride,
+                                      const float* /*next*/, const float* __restrict b,
+                                      Epilogue epilogue, float* __restrict c, int64_t ldc,
+                                      int columns) {
+  if constexpr (kStride != 0) stride = kStride;
+  prefetch_tile<R>(c, ldc, columns);
+  Vec acc[R][kTileVectors] = {};
+  int64_t p = 0;
+  for (; p + kUnroll <= k; p += kUnroll) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kUnroll; ++i) {
+      multiply_step<R>(acc, b + i * kTileColumns, [&](int r) { return a[r + i * stride]; });
+    }
+    a += kUnroll * stride;
+    b += kUnroll * kTileColumns;
+  }
+  for (; p < k; ++p, a += stride, b += kTileColumns) {
+    multiply_step<R>(acc, b, [&](int r) { return a[r]; });
+  }
+  store_tile<R>(acc, epilogue, c, ldc, columns);
+}
+
+// The same with element (r, p) of A at a[r * stride + p]: rows as they are stored. A pointer for
+// every third row, so that all rows are reached by the addressing of x86 (base, plus 0, 1 or 2
+// strides) and the pointers fit into registers. So many short streams are beyond the hardware's
+// prefetching: where `next`, the first of the rows to come, is given, their lines are asked for.
+template <int R>
+[[gnu::noinline]] void multiply_rows(int64_t k, const float* __restrict a, int64_t stride,
+                                     const float* next, const float* __restrict b,
+                                     Epilogue epilogue, float* __restrict c, int64_t ldc,
+                                     int columns) {
+  constexpr int kBases = (R + 2) / 3;
+  constexpr int64_t kLine = 16;
+  const float* base[kBases];
+  for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
+  prefetch_tile<R>(c, ldc, columns);
+  Vec acc[R][kTileVectors] = {};
+  // Four lines a row between runs of 64 k: the end of each run costs a mispredicted branch.
+  const int64_t run = next != nullptr ? 4 * kLine : k;
+  for (int64_t begin = 0; begin < k; begin += run) {
+    const int64_t end = begin + run < k ? begin + run : k;
+    if (next != nullptr) {
+      for (int64_t at = begin; at < end; at += kLine) {
+        for (int r = 0; r < R; ++r) __builtin_prefetch(next + r * stride + at);
+      }
+    }
+    int64_t p = begin;
+    for (; p + kUnroll <= end; p += kUnroll) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kUnroll; ++i) {
+        multiply_step<R>(acc, b + i * kTileColumns,
+                         [&](int r) { return base[r / 3][r % 3 * stride + i]; });
+      }
+#pragma GCC unroll 5
+      for (int i = 0; i < kBases; ++i) base[i] += kUnroll;
+      b += kUnroll * kTileColumns;
+    }
+    for (; p < end; ++p, b += kTileColumns) {
+      multiply_step<R>(acc, b, [&](int r) { return base[r / 3][r % 3 * stride]; });
+#pragma GCC unroll 5
+      for (int i = 0; i < kBases; ++i) ++base[i];
+    }
+  }
+  store_tile<R>(acc, epilogue, c, ldc, columns);
+}
+
+using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, const float*, Epilogue,
+                              float*, int64_t, int);
+
+namespace detail {
+template <int kStride, int... I>
+constexpr auto panel_functions(std::integer_sequence<int, I...>) {
+  return std::array<TileFunction, sizeof...(I)>{&multiply_panel<I + 1, kStride>...};
+}
+template <int... I>
+constexpr auto row_functions(std::integer_sequence<int, I...>) {
+  return std::array<TileFunction, sizeof...(I)>{&multiply_rows<I + 1>...};
+}
+inline constexpr auto kPanelFunctions =
+    panel_functions<kPanelStride>(std::make_integer_sequence<int, kTileRows>{});
+inline constexpr auto kTransposedFunctions =
+    panel_functions<0>(std::make_integer_sequence<int, kTileRows>{});
+inline constexpr auto kRowFunctions = row_functions(std::make_integer_sequence<int, kTileRows>{});
+}  // namespace detail
+
+// How a tile reads A: by rows as they are stored (multiply_rows), across them, or from panels of
+// kPanelStride (both multiply_panel).
+enum class ReadA { kRows, kTransposed, kPanels };
+
+// The tile function for `rows` in 1..kTileRows.
+REMOE_INLINE TileFunction tile_function(int rows, ReadA read) {
+  switch (read) {
+    case ReadA::kRows:
+      return detail::kRowFunctions[rows - 1];
+    case ReadA::kTransposed:
+      return detail::kTransposedFunctions[rows - 1];
+    default:
+      return detail::kPanelFunctions[rows - 1];
+  }
+}
+
+// Rows are cut into panels as even as can be: 171 rows make two panels of 14 and eleven of 13
+// rather than twelve of 14 and one of 3, whose few accumulators would leave multiply-adds waiting
+// for each other.
+REMOE_INLINE int panels_of(int rows) { return (rows + kTileRows - 1) / kTileRows; }
+REMOE_INLINE int panel_begin(int rows, int panels, int panel) {
+  return static_cast<int>(static_cast<int64_t>(rows) * panel / panels);
+}
+
+}  // namespace remoe::REMOE_TARGET

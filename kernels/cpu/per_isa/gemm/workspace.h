@@ -1,0 +1,39 @@
+// The pieces of one thread's scratch memory.
+#pragma once
+
+#include <cstdint>
+
+#include "per_isa/gemm/cache_tile.h"
+
+namespace remoe::REMOE_TARGET {
+
+// Hands out consecutive pieces of a buffer, 64-byte aligned. Without a buffer it counts alone, so
+// that one description of a layout gives both its size and its addresses.
+class Workspace {
+ public:
+  explicit Workspace(float* buffer = nullptr) : buffer_(buffer) {}
+
+  float* take(int64_t floats) {
+    float* piece = buffer_ == nullptr ? nullptr : buffer_ + floats_;
+    floats_ += round_up(floats, 16);
+    return piece;
+  }
+  CacheTile tile(int64_t rows, int64_t columns) {
+    return {take(CacheTile::floats(rows, columns)), rows};
+  }
+  int64_t floats() const { return floats_; }
+
+ private:
+  float* buffer_;
+  int64_t floats_ = 0;
+};
+
+// Floats of a layout: a struct made from a Workspace and what its sizes follow from.
+template <class Layout, class Call>
+int64_t layout_floats(const Call& call) {
+  Workspace counting;
+  Layout(counting, call);
+  return counting.floats();
+}
+
+}  // namespace remoe::REMOE_TARGET

@@ -1,0 +1,42 @@
+// How one file serves every instruction set.
+//
+// A source of per_isa/ is compiled once for each instruction set (a target). Its kernels live in
+// namespace remoe::REMOE_TARGET, so that each target has its own. Below them, between
+// #ifdef REMOE_ENTRY_POINTS and #endif, follow the functions of remoe.h: they check the arguments
+// and REMOE_DISPATCH to the kernel of the context's instruction set. Only the plainest target
+// compiles that half.
+//
+// Helpers shared by kernel sources live in the target's namespace too, or are forced inline: a
+// function compiled with AVX-512 must never be the copy that the linker keeps for a machine
+// without. A test reads the symbols of the objects.
+#pragma once
+
+#include <type_traits>
+
+#include "runtime/context.h"
+
+// REMOE_DECLARE(name, type) declares a kernel for every target, REMOE_KERNEL(name) one that is
+// defined above; REMOE_DISPATCH(context, name, arguments...) calls it as compiled for the context's
+// instruction set.
+#if defined(__x86_64__)
+#define REMOE_DECLARE(name, ...)                 \
+  REMOE_DECLARE_FOR(baseline, name, __VA_ARGS__) \
+  REMOE_DECLARE_FOR(avx2, name, __VA_ARGS__)     \
+  REMOE_DECLARE_FOR(avx512, name, __VA_ARGS__)
+#define REMOE_DISPATCH(context, name, ...)                          \
+  ((context).isa == ::remoe::Isa::kAvx512                           \
+       ? ::remoe::avx512::name((context)__VA_OPT__(, ) __VA_ARGS__) \
+   : (context).isa == ::remoe::Isa::kAvx2                           \
+       ? ::remoe::avx2::name((context)__VA_OPT__(, ) __VA_ARGS__)   \
+       : ::remoe::baseline::name((context)__VA_OPT__(, ) __VA_ARGS__))
+#else
+#define REMOE_DECLARE(name, ...) REMOE_DECLARE_FOR(baseline, name, __VA_ARGS__)
+#define REMOE_DISPATCH(context, name, ...) \
+  ::remoe::baseline::name((context)__VA_OPT__(, ) __VA_ARGS__)
+#endif
+
+#define REMOE_DECLARE_FOR(target, name, ...) \
+  namespace remoe::target {                  \
+  std::type_identity_t<__VA_ARGS__> name;    \
+  }
+#define REMOE_KERNEL(name) REMOE_DECLARE(name, decltype(::remoe::baseline::name))

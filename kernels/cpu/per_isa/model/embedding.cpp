@@ -1,0 +1,95 @@
+// The token embedding: rows of a table, and their gradient.
+#include <cstring>
+
+#include "per_isa/kernel.h"
+#include "per_isa/simd/vector_math.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// Columns of the table that one task adds up. Each task walks all positions in their order, so that
+// the sums have one order whatever the threads, and no two tasks meet.
+constexpr int kColumns = 64;
+
+void add_columns(float* dtable, const float* dy, const int32_t* tokens, int count, int hidden,
+                 int begin, int end) {
+  for (int64_t i = 0; i < count; ++i) {
+    float* target = dtable + int64_t{tokens[i]} * hidden;
+    const float* source = dy + i * hidden;
+    for (int c = begin; c < end; ++c) target[c] += source[c];
+  }
+}
+
+}  // namespace
+
+void embedding_forward(Context& context, float* y, const float* table, const int32_t* tokens,
+                       int count, int hidden, int) {
+  parallel_ranges(context, count, hidden, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      std::memcpy(y + i * hidden, table + int64_t{tokens[i]} * hidden, sizeof(float) * hidden);
+    }
+  });
+}
+
+void embedding_gradient(Context& context, float* dtable, const float* dy, const int32_t* tokens,
+                        int count, int hidden, int vocabulary, bool accumulate) {
+  if (!accumulate) {
+    parallel_ranges(context, int64_t{vocabulary} * hidden, 1, [&](int64_t begin, int64_t end) {
+      std::memset(dtable + begin, 0, (end - begin) * sizeof(float));
+    });
+  }
+  const int64_t blocks = (hidden + kColumns - 1) / kColumns;
+  parallel_tasks(context, blocks, [&](int64_t block, int) {
+    const int begin = static_cast<int>(block) * kColumns;
+    add_columns(dtable, dy, tokens, count, hidden, begin, std::min(hidden, begin + kColumns));
+  });
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(embedding_forward)
+REMOE_KERNEL(embedding_gradient)
+
+using namespace remoe;
+
+namespace {
+
+const int32_t* require_tokens(uint64_t address, int32_t count, int32_t vocabulary) {
+  const int32_t* tokens = require_address<const int32_t>(address, "tokens");
+  for (int32_t i = 0; i < count; ++i) {
+    require(tokens[i] >= 0 && tokens[i] < vocabulary, REMOE_OUT_OF_RANGE,
+            "token %d at position %d is outside the vocabulary of %d", tokens[i], i, vocabulary);
+  }
+  return tokens;
+}
+
+}  // namespace
+
+int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table, uint64_t tokens,
+                                int32_t count, int32_t hidden, int32_t vocabulary) {
+  return guard(context, "embedding_forward", [&](Context& open) {
+    require_size(count, "count");
+    require_size(hidden, "hidden");
+    require_size(vocabulary, "vocabulary");
+    REMOE_DISPATCH(open, embedding_forward, require_address<float>(y, "y"),
+                   require_address<const float>(table, "table"),
+                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary);
+  });
+}
+
+int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy, uint64_t tokens,
+                                 int32_t count, int32_t hidden, int32_t vocabulary,
+                                 int32_t accumulate) {
+  return guard(context, "embedding_gradient", [&](Context& open) {
+    require_size(count, "count");
+    require_size(hidden, "hidden");
+    require_size(vocabulary, "vocabulary");
+    REMOE_DISPATCH(open, embedding_gradient, require_address<float>(dtable, "dtable"),
+                   require_address<const float>(dy, "dy"),
+                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary,
+                   accumulate != 0);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

@@ -1,0 +1,137 @@
+// RMSNorm: y = x * weight * r with r = 1/sqrt(mean(x^2) + epsilon).
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "per_isa/kernel.h"
+#include "per_isa/simd/vector_math.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// Rows whose share of dweight is summed in one buffer; buffers are added in their order, so that
+// the result does not depend on threads.
+constexpr int kBlockRows = 128;
+
+// Bits of `accumulate`.
+enum : int { kDx = 1, kDweight = 2 };
+
+// Sum of f(i) over [0, n): f gives a vector at i, or a scalar for the tail.
+template <class Function>
+REMOE_INLINE float sum_over(int n, Function&& f) {
+  const auto vector_at = [](const float* p) { return load(p); };
+  // Two sums hide half of the latency of an addition.
+  Vec even = {}, odd = {};
+  int i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    even += f(vector_at, i);
+    odd += f(vector_at, i + kLanes);
+  }
+  for (; i + kLanes <= n; i += kLanes) even += f(vector_at, i);
+  float total = sum(even + odd);
+  for (; i < n; ++i) total += f([](const float* p) { return *p; }, i);
+  return total;
+}
+
+// 1/sqrt(mean(x^2) + epsilon). In fp32 where that neither overflows nor underflows: the squares of
+// numbers above 1.8e19 do, and those below 1e-19 where epsilon does not hide them.
+float inverse_root(const float* x, int columns, float epsilon) {
+  const float squares = sum_over(columns, [&](auto&& at, int i) { return at(x + i) * at(x + i); });
+  const float mean = squares / static_cast<float>(columns) + epsilon;
+  if (mean > 1e-30f && mean <= std::numeric_limits<float>::max()) [[likely]] {
+    return 1.0f / std::sqrt(mean);
+  }
+  double exact = 0;
+  for (int i = 0; i < columns; ++i) exact += static_cast<double>(x[i]) * x[i];
+  return static_cast<float>(1 / std::sqrt(exact / columns + epsilon));
+}
+
+// dx_i = r (w_i dy_i) - x_i r^3/D <w dy, x>: the first term is y's through x_i itself, the second
+// through r, since dr/dx_i = -r^3 x_i / D.
+void row_gradient(float* dx, const float* dy, const float* x, const float* weight, float inverse,
+                  int columns, bool accumulate) {
+  const float projection =
+      sum_over(columns, [&](auto&& at, int i) { return at(weight + i) * at(dy + i) * at(x + i); });
+  const float shared = projection * inverse * inverse / static_cast<float>(columns);
+  for (int i = 0; i < columns; ++i) {
+    const float d = inverse * (weight[i] * dy[i] - x[i] * shared);
+    dx[i] = accumulate ? dx[i] + d : d;
+  }
+}
+
+}  // namespace
+
+void rms_norm_forward(Context& context, float* y, float* inverse, const float* x,
+                      const float* weight, int rows, int columns, float epsilon) {
+  parallel_ranges(context, rows, 2 * int64_t{columns}, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* row = x + r * columns;
+      const float scale = inverse_root(row, columns, epsilon);
+      if (inverse != nullptr) inverse[r] = scale;
+      for (int i = 0; i < columns; ++i) y[r * columns + i] = row[i] * scale * weight[i];
+    }
+  });
+}
+
+void rms_norm_gradient(Context& context, float* dx, float* dweight, const float* dy,
+                       const float* inverse, const float* x, const float* weight, int rows,
+                       int columns, int accumulate) {
+  const int64_t blocks = (int64_t{rows} + kBlockRows - 1) / kBlockRows;
+  Scratch<float> partial(context, dweight != nullptr ? blocks * columns : 0);
+  parallel_tasks(context, blocks, [&](int64_t block, int) {
+    const int64_t begin = block * kBlockRows;
+    const int64_t end = std::min<int64_t>(rows, begin + kBlockRows);
+    float* of_block = partial.data() + (dweight != nullptr ? block * columns : 0);
+    if (dweight != nullptr) std::memset(of_block, 0, sizeof(float) * columns);
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t row = r * columns;
+      if (dweight != nullptr) {
+        for (int i = 0; i < columns; ++i) of_block[i] += dy[row + i] * x[row + i] * inverse[r];
+      }
+      if (dx != nullptr) {
+        row_gradient(dx + row, dy + row, x + row, weight, inverse[r], columns, accumulate & kDx);
+      }
+    }
+  });
+  if (dweight == nullptr) return;
+  if (!(accumulate & kDweight)) std::memset(dweight, 0, sizeof(float) * columns);
+  for (int64_t block = 0; block < blocks; ++block) {
+    for (int i = 0; i < columns; ++i) dweight[i] += partial[block * columns + i];
+  }
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(rms_norm_forward)
+REMOE_KERNEL(rms_norm_gradient)
+
+using namespace remoe;
+
+int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
+                               uint64_t weight, int32_t rows, int32_t columns, float epsilon) {
+  return guard(context, "rms_norm_forward", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(open, rms_norm_forward, require_address<float>(y, "y"),
+                   optional_address<float>(inverse, "inverse"),
+                   require_address<const float>(x, "x"),
+                   require_address<const float>(weight, "weight"), rows, columns, epsilon);
+  });
+}
+
+int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight, uint64_t dy,
+                                uint64_t inverse, uint64_t x, uint64_t weight, int32_t rows,
+                                int32_t columns, int32_t accumulate) {
+  return guard(context, "rms_norm_gradient", [&](Context& open) {
+    require_size(rows, "rows");
+    require_size(columns, "columns");
+    REMOE_DISPATCH(
+        open, rms_norm_gradient, optional_address<float>(dx, "dx"),
+        optional_address<float>(dweight, "dweight"), require_address<const float>(dy, "dy"),
+        require_address<const float>(inverse, "inverse"), require_address<const float>(x, "x"),
+        require_address<const float>(weight, "weight"), rows, columns, accumulate);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

@@ -1,0 +1,156 @@
+// The dispatch plan: which rows each expert works, and where each token finds its rows.
+//
+// Rows are ordered by expert, then by token, so a row's place is known without a sort: the rows of
+// earlier experts, plus the same expert's rows of earlier tokens. Both come from counts: one pass
+// counts per block of tokens and expert, a scan turns the counts into first rows, a second pass
+// over the gates writes. Blocks do not depend on threads, and neither would the result if they did.
+#include "per_isa/moe/dispatch_plan.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "per_isa/kernel.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// Large enough that the scan over blocks and experts is little beside the passes over the gates.
+constexpr int kBlockTokens = 256;
+
+// Experts [first, first + kGroup) are looked at one by one only if any of them is active: with
+// hundreds of experts, nearly all gates are 0.
+constexpr int kGroup = 16;
+
+template <class Body>
+void for_each_active(const float* gates, int experts, Body&& body) {
+  int e = 0;
+  for (; e + kGroup <= experts; e += kGroup) {
+    int active = 0;
+    for (int i = 0; i < kGroup; ++i) active |= gates[e + i] != 0.0f;
+    if (!active) continue;
+    for (int i = 0; i < kGroup; ++i) {
+      if (gates[e + i] != 0.0f) body(e + i);
+    }
+  }
+  for (; e < experts; ++e) {
+    if (gates[e] != 0.0f) body(e);
+  }
+}
+
+// Counts per block and expert [blocks, E], rows and empty tokens per block.
+struct BlockCounts {
+  int32_t* pairs;
+  int32_t* rows;
+  int32_t* empty;
+};
+
+void count_block(const BlockCounts& counts, int64_t block, const float* gates, int64_t begin,
+                 int64_t end, int experts) {
+  int32_t* pairs = counts.pairs + block * experts;
+  std::fill(pairs, pairs + experts, 0);
+  int32_t rows = 0, empty = 0;
+  for (int64_t t = begin; t < end; ++t) {
+    int32_t of_token = 0;
+    for_each_active(gates + t * experts, experts, [&](int e) {
+      ++pairs[e];
+      ++of_token;
+    });
+    rows += of_token;
+    empty += of_token == 0;
+  }
+  counts.rows[block] = rows;
+  counts.empty[block] = empty;
+}
+
+// Turns the counts of pairs into first rows and the rows of a block into its first slot.
+void scan(const BlockCounts& counts, int64_t blocks, int experts, int32_t* expert_offset) {
+  int32_t row = 0;
+  for (int e = 0; e < experts; ++e) {
+    expert_offset[e] = row;
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int32_t count = counts.pairs[block * experts + e];
+      counts.pairs[block * experts + e] = row;
+      row += count;
+    }
+  }
+  expert_offset[experts] = row;
+  int32_t slot = 0;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int32_t count = counts.rows[block];
+    counts.rows[block] = slot;
+    slot += count;
+  }
+}
+
+}  // namespace
+
+void dispatch_plan(Context& context, int32_t* plan, const float* gates, int tokens, int experts,
+                   int capacity) {
+  const int64_t blocks = (tokens + kBlockTokens - 1) / kBlockTokens;
+  Scratch<int32_t> memory(context, blocks * (experts + 2));
+  const BlockCounts counts{memory.data(), memory.data() + blocks * experts,
+                           memory.data() + blocks * (experts + 1)};
+  const auto tokens_of = [&](int64_t block) {
+    return Range{block * kBlockTokens, std::min<int64_t>(tokens, (block + 1) * kBlockTokens)};
+  };
+  parallel_tasks(context, blocks, [&](int64_t block, int) {
+    const Range range = tokens_of(block);
+    count_block(counts, block, gates, range.begin, range.end, experts);
+  });
+
+  int64_t rows = 0, empty = 0;
+  for (int64_t block = 0; block < blocks; ++block) {
+    rows += counts.rows[block];
+    empty += counts.empty[block];
+  }
+  plan[REMOE_PLAN_ROWS] =
+      static_cast<int32_t>(std::min<int64_t>(rows, std::numeric_limits<int32_t>::max()));
+  plan[REMOE_PLAN_OVERFLOW] = rows > capacity;
+  plan[REMOE_PLAN_WITHOUT_EXPERT] = static_cast<int32_t>(empty);
+  plan[REMOE_PLAN_CAPACITY] = capacity;
+  if (rows > capacity) return;
+
+  int32_t* expert_offset = plan + remoe_plan_expert_offset();
+  int32_t* token_offset = plan + remoe_plan_token_offset(experts);
+  int32_t* row_token = plan + remoe_plan_row_token(tokens, experts);
+  int32_t* token_row = plan + remoe_plan_token_row(tokens, experts, capacity);
+  scan(counts, blocks, experts, expert_offset);
+  token_offset[tokens] = static_cast<int32_t>(rows);
+  parallel_tasks(context, blocks, [&](int64_t block, int) {
+    const Range range = tokens_of(block);
+    int32_t* next_row = counts.pairs + block * experts;
+    int32_t slot = counts.rows[block];
+    for (int64_t t = range.begin; t < range.end; ++t) {
+      token_offset[t] = slot;
+      for_each_active(gates + t * experts, experts, [&](int e) {
+        const int32_t row = next_row[e]++;
+        row_token[row] = static_cast<int32_t>(t);
+        token_row[slot++] = row;
+      });
+    }
+  });
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(dispatch_plan)
+
+using namespace remoe;
+
+int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int32_t tokens,
+                            int32_t experts, int32_t capacity) {
+  return guard(context, "dispatch_plan", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(experts, "experts");
+    require_size(capacity, "capacity");
+    require(int64_t{tokens} * experts <= std::numeric_limits<int32_t>::max(),
+            REMOE_INVALID_ARGUMENT,
+            "%d tokens and %d experts may have more rows than an i32 can number: use fewer tokens",
+            tokens, experts);
+    REMOE_DISPATCH(open, dispatch_plan, require_address<int32_t>(plan, "plan"),
+                   require_address<const float>(gates, "gates"), tokens, experts, capacity);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

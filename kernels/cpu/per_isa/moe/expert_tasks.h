@@ -1,0 +1,70 @@
+// The rows of a plan cut into tasks for threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "per_isa/gemm/cache_tile.h"
+#include "per_isa/moe/dispatch_plan.h"
+#include "runtime/context.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+
+// Rows [begin, end) of one expert. `part` counts the parts of all experts but for each one's first,
+// whose part is -1: see experts_gradient().
+struct ExpertTask {
+  int expert;
+  int begin;
+  int end;
+  int part;
+  int rows() const { return end - begin; }
+};
+
+// Columns of an expert's width that are worked at once: all weights of the chunk, 3 chunk D floats,
+// in 384 KiB of L2 while the rows go by. With a large hidden size fewer columns would spend the
+// time on adding up the rows' results; where that is beyond the L2 of most machines with such
+// vectors, the weights come from L3, and more of them at once are better.
+inline constexpr int64_t kLeastWidthChunk = (kLanes == 16 ? 2 : 4) * kChunk;
+inline int width_chunk(int hidden, int width) {
+  const int64_t columns = std::max<int64_t>(32768 / hidden / kChunk * kChunk, kLeastWidthChunk);
+  return static_cast<int>(std::min(columns, round_up(width, kChunk)));
+}
+
+// The rows of all experts in parts of at most about `most` rows, the largest first: threads that
+// take them one after the other then end at about the same time.
+class ExpertTasks {
+ public:
+  ExpertTasks(Context& context, const Plan& plan, int experts, int most)
+      : tasks_(context, plan.rows() / most + experts), first_part_(context, experts + 1) {
+    for (int e = 0; e < experts; ++e) {
+      first_part_[e] = parts_;
+      const int rows = plan.rows() == 0 ? 0 : plan.expert_rows(e);
+      const int parts = (rows + most - 1) / most;
+      for (int i = 0; i < parts; ++i) {
+        const Range range = part_of(rows, parts, i, kBlockRows);
+        const int offset = plan.expert_offset(e);
+        tasks_[count_++] = {e, offset + static_cast<int>(range.begin),
+                            offset + static_cast<int>(range.end), i == 0 ? -1 : parts_++};
+      }
+    }
+    first_part_[experts] = parts_;
+    std::sort(tasks_.data(), tasks_.data() + count_, [](const ExpertTask& a, const ExpertTask& b) {
+      return a.rows() != b.rows() ? a.rows() > b.rows() : a.begin < b.begin;
+    });
+  }
+
+  int64_t count() const { return count_; }
+  const ExpertTask& operator[](int64_t i) { return tasks_[i]; }
+  // Parts beside the first: all of them, and the first of expert e, for e in [0, E].
+  int parts() const { return parts_; }
+  int first_part(int e) { return first_part_[e]; }
+
+ private:
+  Scratch<ExpertTask> tasks_;
+  Scratch<int> first_part_;
+  int64_t count_ = 0;
+  int parts_ = 0;
+};
+
+}  // namespace remoe::REMOE_TARGET

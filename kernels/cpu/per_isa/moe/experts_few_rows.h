@@ -1,0 +1,100 @@
+// The experts' forward pass for so few rows that a weight is used once or twice, as in generation:
+// it takes as long as the weights take to arrive. They are read once, in long runs, where they are;
+// copies in panels would be written and read beside that.
+//
+// A task is a chunk of the width for one row: its g and u, SwiGLU, and its part of the second
+// product, which is added to the other chunks' in their order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "per_isa/gemm/packing.h"
+#include "per_isa/moe/dispatch_plan.h"
+#include "per_isa/moe/swiglu.h"
+#include "runtime/context.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+
+// Rows that count as few. They share no reading of weights, not even those of one expert.
+inline constexpr int kFewRows = 4;
+
+// Columns of the width in a task: runs of 1 KiB of W_gate and of W_up, sums that stay in L1.
+inline constexpr int64_t kFewRowsChunk = 256;
+
+// sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n: four rows for each pass over the
+// sums, and of those to come the four after next asked for.
+inline void add_weighted_rows(float* sum, int64_t n, const float* w, int64_t stride, const float* x,
+                              int64_t count) {
+  int64_t r = 0;
+  for (; r + 4 <= count; r += 4) {
+    const float* row = w + r * stride;
+    for (int64_t next = r + 8; next < std::min(count, r + 12); ++next) {
+      prefetch_run(w + next * stride, n);
+    }
+    const float x0 = x[r], x1 = x[r + 1], x2 = x[r + 2], x3 = x[r + 3];
+    const float *w0 = row, *w1 = row + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      store(sum + i, load(sum + i) + (load(w0 + i) * x0 + load(w1 + i) * x1) +
+                         (load(w2 + i) * x2 + load(w3 + i) * x3));
+    }
+    for (; i < n; ++i) sum[i] += (w0[i] * x0 + w1[i] * x1) + (w2[i] * x2 + w3[i] * x3);
+  }
+  for (; r < count; ++r) {
+    for (int64_t i = 0; i < n; ++i) sum[i] += w[r * stride + i] * x[r];
+  }
+}
+
+// What the tasks of one call share.
+struct FewRows {
+  const float* x;
+  const float* w1;
+  const float* w2;
+  const float* gates;
+  int64_t hidden;
+  int64_t width;
+  int64_t experts;
+};
+
+// part [D] = columns `width` of the expert's W1, SwiGLU and rows `width` of its W2, for one token.
+inline void few_rows_task(const FewRows& call, float* part, int64_t token, int64_t expert,
+                          Range width) {
+  const int64_t columns = width.end - width.begin;
+  const float* w1 = call.w1 + expert * call.hidden * 2 * call.width + width.begin;
+  const float* x = call.x + token * call.hidden;
+  float g[kFewRowsChunk] = {}, u[kFewRowsChunk] = {};
+  add_weighted_rows(g, columns, w1, 2 * call.width, x, call.hidden);
+  add_weighted_rows(u, columns, w1 + call.width, 2 * call.width, x, call.hidden);
+  const float gate = call.gates[token * call.experts + expert];
+  for (int64_t c = 0; c < columns; ++c) g[c] = swiglu(g[c], u[c]) * gate;
+  std::fill(part, part + call.hidden, 0.0f);
+  const float* w2 = call.w2 + (expert * call.width + width.begin) * call.hidden;
+  add_weighted_rows(part, call.hidden, w2, call.hidden, g, columns);
+}
+
+// rows [N,D] = gate FFN(x) of each row of the plan; N is at most kFewRows.
+inline void experts_few_rows(Context& context, float* rows, const FewRows& call, const Plan& plan) {
+  const int64_t chunks = (call.width + kFewRowsChunk - 1) / kFewRowsChunk;
+  int expert_of[kFewRows] = {};
+  for (int e = 0; e < call.experts; ++e) {
+    for (int i = 0; i < plan.expert_rows(e); ++i) expert_of[plan.expert_offset(e) + i] = e;
+  }
+  Scratch<float> parts(context, plan.rows() * chunks * call.hidden);
+  parallel_tasks(context, plan.rows() * chunks, [&](int64_t task, int) {
+    const int64_t row = task / chunks, begin = task % chunks * kFewRowsChunk;
+    few_rows_task(call, parts.data() + task * call.hidden, plan.row_token()[row], expert_of[row],
+                  {begin, std::min(call.width, begin + kFewRowsChunk)});
+  });
+  for (int64_t row = 0; row < plan.rows(); ++row) {
+    const float* part = parts.data() + row * chunks * call.hidden;
+    float* sum = rows + row * call.hidden;
+    std::copy(part, part + call.hidden, sum);
+    for (int64_t c = 1; c < chunks; ++c) {
+      for (int64_t d = 0; d < call.hidden; ++d) sum[d] += part[c * call.hidden + d];
+    }
+  }
+}
+
+}  // namespace remoe::REMOE_TARGET

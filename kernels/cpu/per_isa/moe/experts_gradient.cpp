@@ -1,0 +1,163 @@
+// The gradient of the experts of a mixture: expert_gradient.h for one expert's rows, here the tasks
+// and what joins them.
+//
+// Rows of dx are gathered by token (combine.h). An expert whose rows make several tasks has its
+// weights' gradients from the first task written in place; the others write to scratch memory,
+// which is added in the order of the rows. Where tasks begin follows from the plan alone, so the
+// result does not depend on threads.
+#include "per_isa/kernel.h"
+#include "per_isa/moe/combine.h"
+#include "per_isa/moe/expert_arguments.h"
+#include "per_isa/moe/expert_gradient.h"
+
+namespace remoe::REMOE_TARGET {
+namespace {
+
+// Bits of `accumulate`.
+enum : int { kDx = 1, kDw1 = 2, kDw2 = 4, kDgates = 8 };
+
+// Rows of a task: at least sixteen tasks in all, down to 756 rows. A second task of an expert costs
+// a pass over its weights' gradients, hence no smaller; 2048 rows are enough to hide it.
+int task_rows(int rows) { return std::clamp(rows / 16, 756, 2048); }
+
+// Rows of a tile: those of no expert are more than there are tokens. Not by the rows that there
+// are, so that scratch memory has the same size in every step.
+int64_t tile_rows(int tokens) { return std::min(round_up(tokens, kBlockRows), kGradientTileRows); }
+
+void zero(Context& context, float* x, int64_t count) {
+  if (x == nullptr) return;
+  parallel_ranges(context, count, 1, [&](int64_t begin, int64_t end) {
+    std::memset(x + begin, 0, (end - begin) * sizeof(float));
+  });
+}
+
+// The weights' gradients [experts][elements] of one kind (dW1 or dW2) and where their parts are.
+struct Parts {
+  float* target;  // null: not wanted
+  int64_t elements;
+  bool accumulate;
+  float* scratch;  // of part 0; parts are `stride` apart
+  int64_t stride;
+
+  // The target of a task, and whether it adds to what is there.
+  float* of(const ExpertTask& task) const {
+    if (target == nullptr) return nullptr;
+    return task.part < 0 ? target + task.expert * elements : scratch + task.part * stride;
+  }
+  bool adds(const ExpertTask& task) const { return task.part < 0 && accumulate; }
+
+  // Adds parts [begin, end) to elements [first, last) of an expert's gradient.
+  void join(int expert, int begin, int end, int64_t first, int64_t last) const {
+    if (target == nullptr) return;
+    float* sum = target + expert * elements;
+    for (int part = begin; part < end; ++part) {
+      const float* from = scratch + part * stride;
+      for (int64_t i = first; i < last; ++i) sum[i] += from[i];
+    }
+  }
+  // An expert without rows.
+  void clear(int expert, int64_t first, int64_t last) const {
+    if (target == nullptr || accumulate) return;
+    std::memset(target + expert * elements + first, 0, sizeof(float) * (last - first));
+  }
+};
+
+void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks, const Parts& dw1,
+               const Parts& dw2) {
+  const int64_t thread_floats = layout_floats<GradientMemory>(call);
+  Scratch<float> memory(context, context.threads * thread_floats);
+  parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
+    const ExpertTask& task = tasks[i];
+    const WeightGradients target{dw1.of(task), dw2.of(task), dw1.adds(task), dw2.adds(task)};
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    ExpertGradientTask(call, GradientMemory(of_thread, call), task, target).run();
+  });
+}
+
+// Completes the weights' gradients, in one parallel region for all experts.
+void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int experts,
+                const Parts& dw1, const Parts& dw2) {
+  if (dw1.target == nullptr && dw2.target == nullptr) return;
+  constexpr int64_t kSlices = 8;
+  parallel_tasks(context, experts * kSlices, [&](int64_t task, int) {
+    const int expert = static_cast<int>(task / kSlices);
+    const bool empty = plan.rows() == 0 || plan.expert_rows(expert) == 0;
+    for (const Parts& parts : {dw1, dw2}) {
+      const Range slice = part_of(parts.elements, kSlices, task % kSlices, 16);
+      if (empty) {
+        parts.clear(expert, slice.begin, slice.end);
+      } else {
+        parts.join(expert, tasks.first_part(expert), tasks.first_part(expert + 1), slice.begin,
+                   slice.end);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float* dgates,
+                      const float* dy, const float* h, const float* x, const float* w1,
+                      const float* w2, const float* gates, const int32_t* plan_words, int kept_rows,
+                      int tokens, int hidden, int width, int experts, int accumulate) {
+  const Plan plan(plan_words, tokens, experts);
+  ExpertTasks tasks(context, plan, experts, task_rows(plan.rows()));
+  Scratch<float> dx_rows(context, dx != nullptr ? int64_t{plan.rows()} * hidden : 0);
+  const ExpertGradient call{dx != nullptr ? dx_rows.data() : nullptr,
+                            dgates,
+                            (accumulate & kDgates) != 0,
+                            dy,
+                            h,
+                            kept_rows,
+                            kept_rows < plan.rows(),
+                            x,
+                            w1,
+                            w2,
+                            gates,
+                            plan.row_token(),
+                            hidden,
+                            width,
+                            experts,
+                            width_chunk(hidden, width),
+                            tile_rows(tokens)};
+
+  // A part holds dW1 and dW2 of an expert, one behind the other.
+  const int64_t elements = int64_t{hidden} * width;
+  Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * 3 * elements : 0);
+  const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), 3 * elements};
+  const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
+                     3 * elements};
+  if (!call.add_dgates) zero(context, dgates, int64_t{tokens} * experts);
+  run_tasks(context, call, tasks, first, second);
+  join_parts(context, plan, tasks, experts, first, second);
+  if (dx != nullptr) combine(context, dx, dx_rows.data(), plan, tokens, hidden, accumulate & kDx);
+}
+
+}  // namespace remoe::REMOE_TARGET
+
+#ifdef REMOE_ENTRY_POINTS
+REMOE_KERNEL(experts_gradient)
+
+using namespace remoe;
+
+int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
+                               uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x, uint64_t w1,
+                               uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
+                               int32_t tokens, int32_t hidden, int32_t width, int32_t experts,
+                               int32_t accumulate) {
+  return guard(context, "experts_gradient", [&](Context& open) {
+    require_size(tokens, "tokens");
+    require_size(hidden, "hidden");
+    require_size(width, "width");
+    require_size(experts, "experts");
+    REMOE_DISPATCH(
+        open, experts_gradient, optional_address<float>(dx, "dx"),
+        optional_address<float>(dw1, "dw1"), optional_address<float>(dw2, "dw2"),
+        optional_address<float>(dgates, "dgates"), require_address<const float>(dy, "dy"),
+        require_kept<const float>(h, kept_rows), require_address<const float>(x, "x"),
+        require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
+        require_address<const float>(gates, "gates"), require_plan(plan, tokens, experts),
+        kept_rows, tokens, hidden, width, experts, accumulate);
+  });
+}
+#endif  // REMOE_ENTRY_POINTS

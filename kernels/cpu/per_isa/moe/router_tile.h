@@ -1,0 +1,95 @@
+// What the routers share: logits by tiles of tokens, and statistics whose order does not depend on
+// threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "per_isa/simd/vector_math.h"
+#include "runtime/gemm.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+
+// Tokens of one task. Its logits stay in cache for the pass that turns them into gates, and 4096
+// tokens still make 32 tasks.
+inline constexpr int kRouterTile = 128;
+
+// Counts and fp32 sums per expert: one pair of rows a tile, added up in the order of the tiles.
+class RouterStatistics {
+ public:
+  RouterStatistics(Context& context, int tokens, int experts)
+      : tiles_((tokens + kRouterTile - 1) / kRouterTile),
+        experts_(experts),
+        counts_(context, static_cast<std::size_t>(tiles_) * experts),
+        sums_(context, static_cast<std::size_t>(tiles_) * experts) {}
+
+  int tiles() const { return tiles_; }
+  // The row of a tile, zeroed.
+  int32_t* counts(int64_t tile) {
+    int32_t* row = counts_.data() + tile * experts_;
+    std::memset(row, 0, sizeof(int32_t) * experts_);
+    return row;
+  }
+  float* sums(int64_t tile) {
+    float* row = sums_.data() + tile * experts_;
+    std::memset(row, 0, sizeof(float) * experts_);
+    return row;
+  }
+  // Each tile's sum is of at most kRouterTile values; across tiles fp64 keeps the error of one.
+  void reduce(int32_t* counts, float* sums) {
+    for (int e = 0; e < experts_; ++e) {
+      int32_t count = 0;
+      double sum = 0;
+      for (int64_t tile = 0; tile < tiles_; ++tile) {
+        count += counts_[tile * experts_ + e];
+        sum += sums_[tile * experts_ + e];
+      }
+      counts[e] = count;
+      sums[e] = static_cast<float>(sum);
+    }
+  }
+
+ private:
+  int tiles_;
+  int experts_;
+  Scratch<int32_t> counts_;
+  Scratch<float> sums_;
+};
+
+// body(begin, end, tile) for each tile of tokens [begin, end), once its rows of logits = x w [T,E]
+// have been written, hence while they are in cache.
+template <class Body>
+void for_each_logit_tile(Context& context, float* logits, const float* x, const float* w,
+                         int tokens, int hidden, int experts, Body&& body) {
+  Scratch<float> packed(context, packed_size(context, hidden, experts));
+  pack(context, hidden, experts, {w, experts}, packed.data());
+  const int64_t tiles = (tokens + kRouterTile - 1) / kRouterTile;
+  parallel_tasks(context, tiles, [&](int64_t tile, int) {
+    const int begin = static_cast<int>(tile) * kRouterTile;
+    const int end = std::min(tokens, begin + kRouterTile);
+    float* out = logits + static_cast<int64_t>(begin) * experts;
+    gemm_packed(context, end - begin, experts, hidden, 1.0f,
+                {x + static_cast<int64_t>(begin) * hidden, hidden}, packed.data(), 0.0f, out,
+                experts);
+    body(begin, end, tile);
+  });
+}
+
+// Adds one token's gates to the counts of its tile, and writes its row of the mask where there is
+// one: expert e is bit e%32 of word e/32. Routed means a gate other than 0, as in dispatch_plan.
+inline void count_routed(const float* gates, int experts, int32_t* counts, int32_t* mask) {
+  for (int e = 0; e < experts; ++e) counts[e] += gates[e] != 0.0f;
+  if (mask == nullptr) return;
+  for (int first = 0; first < experts; first += 32) {
+    const int bits = std::min(32, experts - first);
+    uint32_t word = 0;
+    for (int bit = 0; bit < bits; ++bit) {
+      word |= static_cast<uint32_t>(gates[first + bit] != 0.0f) << bit;
+    }
+    mask[first / 32] = static_cast<int32_t>(word);
+  }
+}
+
+}  // namespace remoe::REMOE_TARGET

@@ -1,0 +1,120 @@
+// Step state: the values that change from step to step, and equation 7.
+#include <algorithm>
+
+#include "runtime/context.h"
+
+using namespace remoe;
+
+namespace {
+
+double* record_of(double* state, int32_t layer, int32_t experts) {
+  return state + remoe_state_record(layer, experts);
+}
+
+// E/(k T^2) sum_e n_e P_e, weighted by T.
+double switch_balance(const int32_t* counts, const float* sums, int32_t experts, double active,
+                      double tokens) {
+  double total = 0;
+  for (int32_t e = 0; e < experts; ++e) total += static_cast<double>(counts[e]) * sums[e];
+  return experts / (active * tokens) * total;
+}
+
+// sum_e f_e P_e, f_e of equation 9 or 10.
+double regularization(const int32_t* counts, const float* sums, int32_t experts, int32_t balance,
+                      double active, double tokens) {
+  double total = 0;
+  for (int32_t e = 0; e < experts; ++e) {
+    const double load = balance == REMOE_BALANCE_LOAD
+                            ? static_cast<double>(experts) * counts[e] / (active * tokens)
+                            : 1;
+    total += load * sums[e];
+  }
+  return balance == REMOE_BALANCE_NONE ? 0 : total;
+}
+
+}  // namespace
+
+int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers, int32_t experts) {
+  return guard(context, "state_begin", [&](Context&) {
+    double* values = require_address<double>(state, "state");
+    require_size(layers, "layers");
+    require_size(experts, "experts");
+    for (const int slot : {REMOE_STATE_ACTIVE_PAIRS, REMOE_STATE_SPARSITY, REMOE_STATE_LOSS,
+                           REMOE_STATE_L1, REMOE_STATE_BALANCE, REMOE_STATE_NOT_FINITE,
+                           REMOE_STATE_OVERFLOW, REMOE_STATE_GRADIENT_NORM}) {
+      values[slot] = 0;
+    }
+    values[REMOE_STATE_CLIP_SCALE] = 1;
+    std::fill(record_of(values, 0, experts), record_of(values, layers, experts), 0.0);
+  });
+}
+
+int32_t remoe_state_add(uint64_t context, uint64_t state, int32_t slot, uint64_t value,
+                        double scale) {
+  return guard(context, "state_add", [&](Context&) {
+    double* values = require_address<double>(state, "state");
+    require(slot >= 0 && slot < REMOE_STATE_HEADER, REMOE_INVALID_ARGUMENT,
+            "there is no slot %d, only 0 to %d", slot, REMOE_STATE_HEADER - 1);
+    values[slot] += scale * *require_address<const float>(value, "value");
+  });
+}
+
+int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t layer, uint64_t plan,
+                                   uint64_t counts, uint64_t sums, int32_t balance, double active,
+                                   int32_t tokens, int32_t experts) {
+  return guard(context, "state_record_routing", [&](Context&) {
+    double* values = require_address<double>(state, "state");
+    const int32_t* plan_head = require_address<const int32_t>(plan, "plan");
+    const int32_t* count = require_address<const int32_t>(counts, "counts");
+    const float* sum = optional_address<const float>(sums, "sums");
+    require(layer >= 0, REMOE_INVALID_ARGUMENT, "layer is %d", layer);
+    require_size(tokens, "tokens");
+    require_size(experts, "experts");
+    require(balance >= REMOE_BALANCE_NONE && balance <= REMOE_BALANCE_SWITCH,
+            REMOE_INVALID_ARGUMENT, "balance %d is unknown", balance);
+    require(active > 0, REMOE_INVALID_ARGUMENT, "active is %g, but must be above 0", active);
+    double* record = record_of(values, layer, experts);
+    record[REMOE_RECORD_TOKENS] += tokens;
+    record[REMOE_RECORD_WITHOUT_EXPERT] += plan_head[REMOE_PLAN_WITHOUT_EXPERT];
+    if (plan_head[REMOE_PLAN_OVERFLOW] != 0) values[REMOE_STATE_OVERFLOW] = 1;
+    for (int32_t e = 0; e < experts; ++e) record[REMOE_RECORD_EXTRA + e] += count[e];
+    if (sum == nullptr) return;
+    if (balance == REMOE_BALANCE_SWITCH) {
+      record[REMOE_RECORD_BALANCE] += switch_balance(count, sum, experts, active, tokens);
+    } else {
+      record[REMOE_RECORD_REGULARIZATION] +=
+          regularization(count, sum, experts, balance, active, tokens);
+    }
+  });
+}
+
+int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers, int32_t experts,
+                                  double active, double tokens, double alpha, double floor,
+                                  double ceiling, int32_t adapt) {
+  return guard(context, "state_update_lambda", [&](Context&) {
+    double* values = require_address<double>(state, "state");
+    require_size(layers, "layers");
+    require_size(experts, "experts");
+    require(tokens > 0, REMOE_INVALID_ARGUMENT, "tokens is %g, but must be above 0", tokens);
+    require(adapt == 0 || (alpha > 0 && floor <= ceiling), REMOE_INVALID_ARGUMENT,
+            "alpha %g must be above 0, and floor %g at most ceiling %g", alpha, floor, ceiling);
+    // Counts are whole numbers, so that their sum is exact, and which side of the target it is on
+    // does not depend on the order of the addition.
+    double pairs = 0, regularized = 0, balance = 0;
+    for (int32_t layer = 0; layer < layers; ++layer) {
+      const double* record = record_of(values, layer, experts);
+      for (int32_t e = 0; e < experts; ++e) pairs += record[REMOE_RECORD_EXTRA + e];
+      regularized += record[REMOE_RECORD_REGULARIZATION];
+      balance += record[REMOE_RECORD_BALANCE] / tokens;
+    }
+    const double routed = layers * tokens;
+    values[REMOE_STATE_ACTIVE_PAIRS] = pairs;
+    values[REMOE_STATE_SPARSITY] = 1 - pairs / (experts * routed);
+    values[REMOE_STATE_L1] = regularized / routed;
+    values[REMOE_STATE_BALANCE] = balance;
+    if (adapt == 0) return;
+    const double lambda = values[REMOE_STATE_LAMBDA];
+    const double moved = pairs > active * routed ? lambda * alpha : lambda / alpha;
+    values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
+  });
+}

@@ -1,0 +1,72 @@
+/**
+ * What curves came to, written at their ends.
+ *
+ * @module
+ */
+
+import { type Curve, HEIGHT } from "./chart.ts";
+import type { Spec } from "./theme.ts";
+
+/** Pixels from one label to the next. */
+const LINE = 13;
+
+/**
+ * Writes the last value of each curve at its end, in its colour; labels that would cover each other
+ * move apart.
+ *
+ * @param curves The curves, as they are drawn.
+ * @param axes Both axes and the colours.
+ * @param write Writes a value.
+ * @param height Height of the plane in pixels.
+ * @returns A layer; none where there are no points.
+ */
+export function endLabels(
+  curves: readonly Curve[],
+  axes: Spec,
+  write: (value: number) => string,
+  height: number = HEIGHT,
+): Spec[] {
+  const ends = curves.flatMap(({ name, points }) => {
+    const last = points.findLast(({ value }) => Number.isFinite(value));
+    return last === undefined ? [] : [{ name, ...last }];
+  }).sort((a, b) => a.value - b.value);
+  if (ends.length === 0) return [];
+  const { scale } = axes["y"] as { readonly scale: Spec };
+  const isLog = scale["type"] === "log";
+  const [to, from] = isLog ? [Math.log, Math.exp] : [Number, Number];
+  const [low, high] = extent(curves, scale);
+  const gap = (to(high) - to(low)) * LINE / height;
+  const places = apart(ends.map(({ value }) => to(value)), gap, to(high));
+  const values = ends.map(({ name, x, value }, index) => ({
+    name,
+    x,
+    value: from(places[index]!),
+    text: write(value),
+  }));
+  return [{
+    data: { values },
+    mark: { type: "text", align: "left", baseline: "middle", dx: 5, fontSize: 11 },
+    encoding: { ...axes, text: { field: "text" } },
+  }];
+}
+
+/** The lowest and the highest value that the axis shows. */
+function extent(curves: readonly Curve[], { domain, zero }: Spec): [number, number] {
+  if (Array.isArray(domain)) return domain as [number, number];
+  let [low, high] = zero === true ? [0, 0] : [Infinity, -Infinity];
+  for (const { value } of curves.flatMap(({ points }) => points)) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+/** Moves sorted places up until they are a gap apart, then down where they have left the plane. */
+function apart(places: readonly number[], gap: number, high: number): number[] {
+  const moved = [...places];
+  for (let i = 1; i < moved.length; i++) moved[i] = Math.max(moved[i]!, moved[i - 1]! + gap);
+  for (let i = moved.length - 1, most = high; i >= 0; i--, most = moved[i + 1]! - gap) {
+    moved[i] = Math.min(moved[i]!, Math.max(most, places[0]!));
+  }
+  return moved;
+}
