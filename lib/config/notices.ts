@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerLabel, routerOf } from "../moe/routers.ts";
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
 
@@ -59,5 +59,13 @@ function dataNotices({ data, validation, preset }: TrainConfig): string[] {
 }
 
 function routerNotices(moe: MoEConfig): readonly string[] {
-  return routerOf(moe).notices(moe);
+  const router = routerOf(moe);
+  const label = routerLabel(moe.router);
+  return [
+    ...router.notices(moe),
+    ...(router.causal ? [] : [
+      `The router ${label} routes a token by those after it: losses see what is to be predicted, and ` +
+      `no text can be drawn`,
+    ]),
+  ];
 }

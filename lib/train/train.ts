@@ -1,5 +1,6 @@
 /** The training loop. @module */
 
+import { routerOf } from "../moe/routers.ts";
 import type { CheckpointState } from "../checkpoint/state.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
@@ -207,7 +208,8 @@ class Run {
       if (isDue(config.validation.every, trainer.steps) || isLast && config.validation.every > 0) {
         this.#validate();
       }
-      if (isDue(config.sample.every, trainer.steps) || isLast) await this.#draw();
+      const isSampled = isDue(config.sample.every, trainer.steps) || isLast;
+      if (isSampled && routerOf(config.moe).causal) await this.#draw();
       if (isDue(config.checkpoint.every, trainer.steps)) this.#save();
       // Lets signals, timers and the progress bar run; setTimeout(0) would cost 2 ms.
       await setImmediate();

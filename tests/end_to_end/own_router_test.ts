@@ -5,6 +5,29 @@ import { modelBytes, runTrain, TestFolder, TINY, writeText } from "./run_train.t
 
 const EXAMPLE = new URL("../../docs/examples/scaled_relu_router.ts", import.meta.url);
 
+Deno.test("a router that looks ahead trains without samples, and generates nothing", async () => {
+  await using folder = await TestFolder.make();
+  const row = (await Deno.readTextFile(EXAMPLE)).replace(
+    "lambda: true,",
+    "lambda: true, causal: false,",
+  );
+  assertStringIncludes(row, "causal: false");
+  await Deno.writeTextFile(`${folder.path}/ahead.ts`, row);
+  const text = await writeText(folder.path);
+  const args = [...TINY, "--data", text, "--router", "ahead.ts", "--steps", "1", "--out", "run"];
+  const { code, stderr } = await runTrain(args, folder.path);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "The router ahead routes a token by those after it");
+  assert(![...Deno.readDirSync(`${folder.path}/run`)].some(({ name }) => name === "samples.txt"));
+  const generate = new URL("../../cli/generate.ts", import.meta.url).pathname;
+  const refused = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", generate, "--run", `${folder.path}/run`, "--prompt", "a"],
+  }).output();
+  assertEquals(refused.code, 1);
+  const said = new TextDecoder().decode(refused.stderr);
+  assertStringIncludes(said, "Cannot generate with the router ahead");
+});
+
 Deno.test("a router from a file trains, is recorded, resumes bit for bit, and may not change", async () => {
   await using folder = await TestFolder.make();
   const file = `${folder.path}/my_router.ts`;
