@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../../lib/moe/routers.ts";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { generate } from "../../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../../lib/moe/routers.ts";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { type FinalFigures, finalFigures } from "../../lib/plot/final_figures.ts";
 import type { RunFigures } from "../../lib/plot/run_figures.ts";
 import { COLOURS, CURVES } from "../../lib/plot/theme.ts";

@@ -5,7 +5,7 @@
  */
 
 import { loadRouter } from "../../lib/config/load_router.ts";
-import { routerOf } from "../../lib/moe/routers.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";

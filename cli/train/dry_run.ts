@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerOf } from "../../lib/moe/routers.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import { availableMemory } from "../../lib/machine.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { configNotices } from "../../lib/config/notices.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../../lib/moe/routers.ts";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { relative } from "node:path";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { areFinite } from "../autograd/finite.ts";
 import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type AnyRouter, defaultOf, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
+import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
+import { defaultOf } from "../moe/router_keys.ts";
 import type { RouterValue } from "../moe/router_row.ts";
 import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
 

@@ -11,11 +11,10 @@ import {
   type AnyRouter,
   LAMBDA_KEYS,
   ROUTER_KEYS,
-  type RouterChoice,
-  routerOf,
   type RouterPath,
   type RouterSettings,
 } from "../moe/routers.ts";
+import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import { systemReason } from "../system_reason.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";

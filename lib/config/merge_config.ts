@@ -4,7 +4,8 @@
  * @module
  */
 
-import { follows, ROUTER_KEYS } from "../moe/routers.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
+import { follows } from "../moe/router_keys.ts";
 import type { ConfigLayer } from "./config.ts";
 import { type RouterModule, specFor } from "./load_router.ts";
 import { BASE } from "./presets.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../moe/routers.ts";
+import { routerLabel, routerOf } from "../moe/router_of.ts";
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
 

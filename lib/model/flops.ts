@@ -9,7 +9,7 @@
  */
 
 import { requireOptions, requireWhole, shown } from "../arguments.ts";
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 
 /** Sizes that the FLOPs of a model depend on. */

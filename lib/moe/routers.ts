@@ -5,15 +5,7 @@
  * @module
  */
 
-import { requireOneOf } from "../arguments.ts";
-import { type RouterFile, specOf } from "./router_file.ts";
-import type {
-  MixtureSizes,
-  RouterKey,
-  RouterKeysOf,
-  RouterSpec,
-  RouterValue,
-} from "./router_row.ts";
+import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 
 /** The routers of the library. */
 export type RouterName = "dense" | "topk" | "relu";
@@ -172,126 +164,8 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
 /** The names of all routers. */
 export const ROUTER_NAMES: readonly RouterName[] = Object.keys(ROUTERS) as RouterName[];
 
-/** What a configuration says of which router it has. */
-export interface RouterChoice {
-  /** A router of the library, or the file of another. */
-  readonly router: RouterName | RouterPath;
-  /** What the file says; only where `router` is one. */
-  readonly router_file?: RouterFile | undefined;
-}
-
-/**
- * Looks up the router of a configuration.
- *
- * @param choice Which router.
- * @param operation What the row is for, to follow "Cannot".
- * @returns Its row.
- * @throws {TypeError} There is no such router.
- */
-export function routerOf(
-  { router, router_file }: RouterChoice,
-  operation = "look up the router",
-): AnyRouter {
-  if (router_file !== undefined && !ROUTER_NAMES.includes(router as RouterName)) {
-    return specOf(router_file) as unknown as AnyRouter;
-  }
-  requireOneOf(operation, "moe.router", router as RouterName, ROUTER_NAMES);
-  return ROUTERS[router as RouterName];
-}
-
-/**
- * How a router is called in reports and folders.
- *
- * @param router A router of the library, or a file.
- * @returns Its name, or the file's without folder and extension.
- */
-export function routerLabel(router: RouterName | RouterPath): string {
-  return router.replace(/^.*[/\\]/, "").replace(/\.m?[jt]s$/, "");
-}
-
-/**
- * Counts the experts that a token may have.
- *
- * @param spec The router.
- * @param moe Sizes and settings.
- * @param step The step, counted from 0.
- * @returns Experts of width `ffn / G`, of the E·G, at most and on average over a batch.
- */
-export function mostActive(
-  spec: AnyRouter,
-  moe: MixtureSizes & RouterSettings,
-  step: number,
-): number {
-  return spec.activeFrom(moe).findLast(({ from }) => from <= step)!.most;
-}
-
-/**
- * The step from which a router is at its target by construction.
- *
- * @param spec The router.
- * @param moe Sizes and settings.
- * @returns The step, counted from 0; null where it is the routing that decides, or there is none.
- */
-export function sparseFrom(spec: AnyRouter, moe: MixtureSizes & RouterSettings): number | null {
-  const last = spec.activeFrom(moe).at(-1)!;
-  const atTarget = last.most <= moe.active * moe.granularity;
-  return spec.routed && spec.exact && atTarget ? last.from : null;
-}
-
 /** The keys of all routers of the library, each once. */
 export const ROUTER_KEYS: Readonly<Record<keyof RouterSettings, RouterKey>> = Object.assign(
   {},
   ...Object.values(ROUTERS).map(({ keys }) => keys),
 );
-
-/**
- * The value of a setting that is not given.
- *
- * @param key What the setting must be.
- * @param settings The other settings, for one that follows from another.
- * @returns The value.
- */
-export function defaultOf(
-  key: RouterKey,
-  settings: Readonly<Record<string, RouterValue>>,
-): RouterValue {
-  if (!follows(key)) return key.default as RouterValue;
-  const { of, dividedBy } = key.default;
-  return (settings[of] as number) / dividedBy;
-}
-
-/**
- * Completes the settings of routers.
- *
- * @param keys What the settings must be.
- * @param given Values by name; `"auto"` and undefined ask for what follows from others.
- * @returns Every key with its value.
- */
-export function withKeyDefaults(
-  keys: Readonly<Record<string, RouterKey>>,
-  given: Readonly<Record<string, RouterValue | undefined>>,
-): Record<string, RouterValue> {
-  const settings: Record<string, RouterValue> = {};
-  // First those that others follow from.
-  const entries = Object.entries(keys).sort(([, a], [, b]) =>
-    Number(follows(a)) - Number(follows(b))
-  );
-  for (const [name, key] of entries) {
-    const value = given[name];
-    const isGiven = value !== undefined && !(value === "auto" && follows(key));
-    settings[name] = isGiven ? value : defaultOf(key, settings);
-  }
-  return settings;
-}
-
-/**
- * Whether a setting follows from another unless it is given.
- *
- * @param key What the setting must be.
- * @returns True where its default is a fraction of another key.
- */
-export function follows(
-  key: RouterKey,
-): key is RouterKey & { readonly default: { readonly of: string; readonly dividedBy: number } } {
-  return typeof key.default === "object";
-}

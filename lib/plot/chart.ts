@@ -5,7 +5,7 @@
  * @module
  */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { largest, smallest } from "../extremes.ts";
 import { smooth, thin } from "./curves.ts";
 import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";

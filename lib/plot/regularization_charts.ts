@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
   type Curve,

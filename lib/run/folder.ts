@@ -1,6 +1,6 @@
 /** Making the folder of a run. @module */
 
-import { routerLabel, routerOf } from "../moe/routers.ts";
+import { routerLabel, routerOf } from "../moe/router_of.ts";
 import { dirname } from "node:path";
 import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "../config/config.ts";

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { mostActive, routerOf } from "../moe/routers.ts";
+import { mostActive, routerOf } from "../moe/router_of.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";

@@ -1,6 +1,6 @@
 /** Watches the control of λ: the mean sparsity can be right while layers are dead. @module */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 

@@ -1,7 +1,7 @@
 /** Watches for experts that starve and layers that close: the loss alone does not show them. @module */
 
 import type { TrainConfig } from "../config/config.ts";
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 

@@ -1,7 +1,7 @@
 /** A step's figures, from what the device left. @module */
 
 import type { StepReadout } from "../autograd/step_readout.ts";
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";

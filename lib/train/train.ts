@@ -1,6 +1,6 @@
 /** The training loop. @module */
 
-import { routerOf } from "../moe/routers.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { CheckpointState } from "../checkpoint/state.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";

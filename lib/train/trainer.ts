@@ -1,7 +1,7 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
 import type { RouterModule } from "../config/load_router.ts";
-import { routerOf, sparseFrom } from "../moe/routers.ts";
+import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { routerOf } from "../../moe/routers.ts";
+import { routerOf } from "../../moe/router_of.ts";
 import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
 import { requireConfig } from "../../config/require.ts";
 import type { TrainConfig } from "../../config/config.ts";
