@@ -3,9 +3,9 @@
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
+import type { Router, Routing } from "../../lib/moe/router.ts";
 import type { RouterPlace } from "../../lib/moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../../lib/moe/routers.ts";
-import type { Router, Routing } from "../../lib/moe/router.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
 import { download, upload } from "../../lib/tensor/transfer.ts";

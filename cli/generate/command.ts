@@ -4,10 +4,10 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { generate } from "../../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { formatCount } from "../shared/format.ts";

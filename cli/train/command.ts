@@ -4,23 +4,23 @@
  * @module
  */
 
-import { loadRouter } from "../../lib/config/load_router.ts";
-import { routerOf } from "../../lib/moe/router_of.ts";
 import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
+import { loadRouter } from "../../lib/config/load_router.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import { checkMemory, memoryLimit } from "../../lib/train/memory_limit.ts";
 import type { StepProfile } from "../../lib/train/profile.ts";
 import { RunDirectory } from "../../lib/run/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../../lib/train/train_options.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
+import { describeError } from "../shared/errors.ts";
 import { dryRunReport } from "./dry_run.ts";
 import { problemsAhead } from "./dry_run_problems.ts";
-import { describeError } from "../shared/errors.ts";
 import { oneLine } from "../shared/format.ts";
 import { trainHelp } from "./help.ts";
 import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";

@@ -4,14 +4,14 @@
  * @module
  */
 
-import type { LoadedRouter } from "../../lib/config/load_router.ts";
-import { isRouterPath } from "../../lib/config/router_schema.ts";
-import type { RouterPath } from "../../lib/moe/routers.ts";
 import { dirname, extname } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
+import type { LoadedRouter } from "../../lib/config/load_router.ts";
+import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import type { RouterPath } from "../../lib/moe/routers.ts";
 import { systemReason } from "../../lib/system_reason.ts";
 import type { ConfigLayer } from "../../lib/config/config.ts";
 import { parseConfigLayer } from "../../lib/config/parse_config.ts";

@@ -4,11 +4,11 @@
  * @module
  */
 
-import { routerOf } from "../../lib/moe/router_of.ts";
 import { availableMemory } from "../../lib/machine.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { configNotices } from "../../lib/config/notices.ts";
 import { formulaFlops } from "../../lib/model/flops.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import type { MemoryEstimate } from "../../lib/train/memory_estimate.ts";
 import { estimateMemory } from "../../lib/train/stage_memory.ts";
 import { memoryLimit } from "../../lib/train/memory_limit.ts";

@@ -4,13 +4,13 @@
  * @module
  */
 
-import type { LoadedRouter } from "../../lib/config/load_router.ts";
-import { isRouterPath } from "../../lib/config/router_schema.ts";
-import { ROUTER_NAMES, type RouterPath } from "../../lib/moe/routers.ts";
-import { ConfigError } from "../../lib/errors.ts";
 import type { ConfigLayer, TrainConfig } from "../../lib/config/config.ts";
+import type { LoadedRouter } from "../../lib/config/load_router.ts";
 import { parseConfigLayer, resolveConfig } from "../../lib/config/parse_config.ts";
 import { BASE, PRESET_NAMES } from "../../lib/config/presets.ts";
+import { isRouterPath } from "../../lib/config/router_schema.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { ROUTER_NAMES, type RouterPath } from "../../lib/moe/routers.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
 import {
   absolutePath,

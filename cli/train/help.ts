@@ -4,9 +4,9 @@
  * @module
  */
 
-import { ROUTER_NAMES, ROUTERS } from "../../lib/moe/routers.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { CONFIG_KEYS } from "../../lib/config/schema.ts";
+import { ROUTER_NAMES, ROUTERS } from "../../lib/moe/routers.ts";
 import { flagTable, table } from "../shared/table.ts";
 import { TRAIN_FLAGS, type TrainFlag } from "./flags.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { relative } from "node:path";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";

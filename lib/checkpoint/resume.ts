@@ -7,9 +7,9 @@
 
 import { requireConfig } from "../config/require.ts";
 import { createHash } from "node:crypto";
+import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
-import type { MoEConfig, TrainConfig } from "../config/config.ts";
 
 /**
  * The values that a resumed run shares with the run it continues, by dotted key. `micro_batch`

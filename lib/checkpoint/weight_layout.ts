@@ -6,11 +6,11 @@
  * @module
  */
 
-import { routerOf } from "../moe/router_of.ts";
 import { areFinite } from "../autograd/finite.ts";
 import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
 import { defaultOf } from "../moe/router_keys.ts";
 import type { RouterValue } from "../moe/router_row.ts";
+import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
 import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
 
 /** Vocabulary of each tokenizer: 256 bytes, or GPT-2's merges, and the end of a document. */

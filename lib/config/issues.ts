@@ -5,8 +5,8 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { nearest } from "./nearest.ts";
 import type { RouterKey } from "../moe/router_row.ts";
+import { nearest } from "./nearest.ts";
 import { CONFIG_KEYS, routerConfigKeys, type SchemaIssue } from "./schema.ts";
 
 /** Turns a dotted key into what the user wrote, like a flag. */

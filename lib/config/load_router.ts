@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { requirePath } from "../arguments.ts";
 import { ConfigError, FileError } from "../errors.ts";
 import { completeRow } from "../moe/router_file.ts";
+import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterRow } from "../moe/router_row.ts";
 import {
   type AnyRouter,
@@ -14,7 +15,6 @@ import {
   type RouterPath,
   type RouterSettings,
 } from "../moe/routers.ts";
-import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import { systemReason } from "../system_reason.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ROUTER_KEYS } from "../moe/routers.ts";
 import { follows } from "../moe/router_keys.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";
 import { type RouterModule, specFor } from "./load_router.ts";
 import { BASE } from "./presets.ts";

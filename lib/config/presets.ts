@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ROUTER_KEYS, type RouterSettings } from "../moe/routers.ts";
 import { withKeyDefaults } from "../moe/router_keys.ts";
+import { ROUTER_KEYS, type RouterSettings } from "../moe/routers.ts";
 import type { ConfigLayer, PresetName, TrainConfig } from "./config.ts";
 
 /** What a configuration holds once the keys that follow from others are left out. */

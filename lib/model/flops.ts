@@ -9,8 +9,8 @@
  */
 
 import { requireOptions, requireWhole, shown } from "../arguments.ts";
-import { routerOf } from "../moe/router_of.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
 export type FlopsModel = Pick<

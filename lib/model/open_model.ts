@@ -1,11 +1,11 @@
 /** A trained model, ready to be used. @module */
 
 import type { Device } from "../autograd/device.ts";
+import { loadRouterOf } from "../config/load_router.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
-import { loadRouterOf } from "../config/load_router.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { buildModel } from "./build_model.ts";
 import { CHECKPOINTS, findRun } from "../run/find_run.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { routerOf } from "../moe/router_of.ts";
 import { requireConfig } from "../config/require.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 
 /** Parameters of a model. */
 export interface ParameterCount {

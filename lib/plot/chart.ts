@@ -5,8 +5,8 @@
  * @module
  */
 
-import { routerOf } from "../moe/router_of.ts";
 import { largest, smallest } from "../extremes.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { smooth, thin } from "./curves.ts";
 import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";
 import type { Point, RunFigures } from "./run_figures.ts";

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { routerOf } from "../moe/router_of.ts";
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { routerOf } from "../moe/router_of.ts";
 import { largest, smallest } from "../extremes.ts";
+import { routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
   curveLayer,

@@ -1,11 +1,11 @@
 /** Making the folder of a run. @module */
 
-import { routerLabel, routerOf } from "../moe/router_of.ts";
 import { dirname } from "node:path";
 import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { parseConfig } from "../config/parse_config.ts";
 import { exists, onPath } from "../files.ts";
+import { routerLabel, routerOf } from "../moe/router_of.ts";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
 export interface CreateRunOptions {

@@ -9,9 +9,9 @@
  * @module
  */
 
-import { mostActive, routerOf } from "../moe/router_of.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { mostActive, routerOf } from "../moe/router_of.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";
 
 /** Room for the rows of the next step over those of the last: they move by a few per cent. */

@@ -1,7 +1,7 @@
 /** Watches the control of λ: the mean sparsity can be right while layers are dead. @module */
 
-import { routerOf } from "../moe/router_of.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 
 /** Steps at the floor after which λ no longer controls anything. */

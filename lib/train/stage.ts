@@ -6,11 +6,11 @@
  */
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
-import { ConfigError } from "../errors.ts";
 import { STAGES, type StageState } from "../checkpoint/stage.ts";
 import { BASE } from "../config/presets.ts";
-import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
+import { ConfigError } from "../errors.ts";
 import { sparseFrom } from "../moe/router_of.ts";
+import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
 
 /** What a step says about the stage. */
 export interface StageObservation {

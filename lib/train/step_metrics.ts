@@ -1,9 +1,9 @@
 /** A step's figures, from what the device left. @module */
 
 import type { StepReadout } from "../autograd/step_readout.ts";
-import { routerOf } from "../moe/router_of.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";

@@ -1,16 +1,16 @@
 /** The training loop. @module */
 
-import { routerOf } from "../moe/router_of.ts";
 import type { CheckpointState } from "../checkpoint/state.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
+import { DataError } from "../data/errors.ts";
 import { bundledText } from "../data/text/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus/corpus.ts";
-import { DataError } from "../data/errors.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import { textFiles } from "../data/text/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";

@@ -1,18 +1,18 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import type { RouterModule } from "../config/load_router.ts";
-import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
+import type { RouterModule } from "../config/load_router.ts";
 import { BatchSampler, type SamplerState } from "../data/batches/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/batches/mixture_sampler.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { LogitsError } from "../generate/logits_error.ts";
+import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { unwrapped } from "../tensor/operands.ts";

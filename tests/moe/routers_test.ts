@@ -4,9 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { BASE } from "../../lib/config/presets.ts";
 import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
-import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { defaultOf, withKeyDefaults } from "../../lib/moe/router_keys.ts";
 import { mostActive, routerOf } from "../../lib/moe/router_of.ts";
+import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { type Device, read, type Router, StepState, write } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 

@@ -1,6 +1,6 @@
 import { BASE } from "../../lib/config/presets.ts";
-import { ROUTERS } from "../../lib/moe/routers.ts";
 import { sparseFrom } from "../../lib/moe/router_of.ts";
+import { ROUTERS } from "../../lib/moe/routers.ts";
 import { stageAt } from "../../lib/train/stage.ts";
 import { assertEquals } from "@std/assert";
 import { advanceStage, initialStage, type StageObservation } from "../../lib/train/mod.ts";

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { routerOf } from "../../moe/router_of.ts";
 import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
 import { requireConfig } from "../../config/require.ts";
 import type { TrainConfig } from "../../config/config.ts";
+import { routerOf } from "../../moe/router_of.ts";
 import type { MetricsSink } from "../metrics.ts";
 import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
 import { requireSample, type Sample } from "../samples.ts";

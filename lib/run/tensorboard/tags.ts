@@ -5,8 +5,8 @@
  */
 
 import { largest } from "../../extremes.ts";
-import { visibleName } from "../../visible.ts";
 import type { RouterTraits } from "../../moe/router_row.ts";
+import { visibleName } from "../../visible.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics_line.ts";
 
 /** A number by its tag: up to the first slash the group, then the chart. */
