@@ -7,7 +7,7 @@
 import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
-import { loadRouter } from "../../lib/config/load_router.ts";
+import { loadRouterOf } from "../../lib/config/load_router.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
@@ -29,7 +29,7 @@ import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
-import { parseTrainFlags, routerPath, type TrainRequest, trainRequest } from "./flags.ts";
+import { parseTrainFlags, routerChoice, type TrainRequest, trainRequest } from "./flags.ts";
 import { finalReport, startReport, validationLine } from "./report.ts";
 
 /** What the command calls to train; `train()` of the library. */
@@ -60,9 +60,9 @@ export async function trainCommand(
       { read: files.map((file) => absolutePath(file, base)) },
       base,
     );
-    const file = routerPath(given, base);
-    if (file !== undefined) await requirePermissions("train", { read: [file] }, base);
-    const router = file === undefined ? undefined : await loadRouter(file);
+    const choice = routerChoice(given, base);
+    if (choice !== undefined) await requirePermissions("train", { read: [choice.router] }, base);
+    const router = choice === undefined ? undefined : await loadRouterOf(choice);
     const request = trainRequest(given, base, router);
     if (given.has("dry-run")) {
       const problems = await problemsAhead(request.config);

@@ -10,7 +10,8 @@ import { parseConfigLayer, resolveConfig } from "../../lib/config/parse_config.t
 import { BASE, PRESET_NAMES } from "../../lib/config/presets.ts";
 import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { ROUTER_NAMES, type RouterPath } from "../../lib/moe/routers.ts";
+import type { RouterChoice } from "../../lib/moe/router_of.ts";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
 import {
   absolutePath,
@@ -223,7 +224,7 @@ export function parseTrainFlags(args: readonly string[]): Arguments<typeof TRAIN
  *
  * @param given What {@linkcode parseTrainFlags} returned.
  * @param base The folder that relative paths start from.
- * @param router The file that {@linkcode routerPath} names, loaded.
+ * @param router The file that {@linkcode routerChoice} names, loaded.
  * @returns The configuration and the run to go on with.
  * @throws {ConfigError} A value, or a combination of values, that cannot be used.
  */
@@ -257,29 +258,30 @@ export function trainRequest(
  *
  * @param given What {@linkcode parseTrainFlags} returned.
  * @param base The folder that relative paths start from.
- * @returns The file, absolute; undefined where the router is one of the library.
+ * @returns The file, absolute, and what a resumed run keeps of it; undefined where the router is one
+ * of the library.
  * @throws {ConfigError} The resumed run or the configuration's file cannot be read.
  */
-export function routerPath(
+export function routerChoice(
   given: Arguments<typeof TRAIN_FLAGS>,
   base: string,
-): RouterPath | undefined {
+): RouterChoice | undefined {
   const [, set] = /^moe\.router=(.*)$/.exec(
     given.values("set").findLast((text) => text.startsWith("moe.router=")) ?? "",
   ) ?? [];
   const said = set ?? given.value("router");
-  if (said !== undefined) return isRouterPath(said) ? fileOf(said, base) : undefined;
+  if (said !== undefined) return fileChoice(absolutePath(said, base));
   const config = given.value("config");
   const inFile = config === undefined ? undefined : configFileRouter(absolutePath(config, base));
-  if (inFile !== undefined) return isRouterPath(inFile) ? inFile : undefined;
+  if (inFile !== undefined) return fileChoice(inFile);
   const resume = given.value("resume");
   if (resume === undefined) return undefined;
-  const { router } = findRun(absolutePath(resume, base)).config.moe;
-  return isRouterPath(router) ? router : undefined;
+  const { moe } = findRun(absolutePath(resume, base)).config;
+  return isRouterPath(moe.router) ? moe : undefined;
 }
 
-function fileOf(path: RouterPath, base: string): RouterPath {
-  return absolutePath(path, base) as RouterPath;
+function fileChoice(router: string): RouterChoice | undefined {
+  return isRouterPath(router) ? { router } : undefined;
 }
 
 /** Flags and settings as one layer; of each key, the last that names it counts. */

@@ -107,15 +107,16 @@ async function loadModule(path: string): Promise<RouterModule> {
 }
 
 /**
- * Loads the router that a configuration was made with.
+ * Loads the file of a configuration's router, if it is the one that the configuration was made with.
  *
- * @param moe The configuration's router.
+ * @param moe The configuration's router; without `router_file` any content will do.
  * @returns The router; undefined where it is the library's own.
  * @throws {FileError} The file cannot be read.
  * @throws {ConfigError} The file has changed since.
  */
 export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | undefined> {
-  if (moe.router_file === undefined) return undefined;
+  if (!isRouterPath(moe.router)) return undefined;
+  if (moe.router_file === undefined) return await loadModule(moe.router);
   // Before its code runs.
   const now = hashOf(moe.router);
   if (now !== moe.router_file.sha256) {

@@ -63,8 +63,11 @@ Deno.test("a router from a file trains, is recorded, resumes bit for bit, and ma
   );
   assertEquals(straight, halved);
 
-  await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}// changed\n`);
+  // Refused before its code runs.
+  const changed = `${await Deno.readTextFile(file)}throw new Error("this code ran");\n`;
+  await Deno.writeTextFile(file, changed);
   const refused = await runTrain(["--resume", "halved", "--steps", "9"], folder.path);
   assertEquals(refused.code, 1);
-  assertStringIncludes(refused.stderr, `the file ${file} has changed since the run began`);
+  assertEquals(refused.stderr.includes("this code ran"), false);
+  assertStringIncludes(refused.stderr, `Cannot use the router ${file}: the file has changed`);
 });
