@@ -1,6 +1,6 @@
 /** The model of a configuration. @module */
 
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import { StepState } from "../autograd/step_state.ts";
 import { DenseRouter } from "../moe/dense_router.ts";
 import { MoE } from "../moe/moe.ts";
@@ -24,7 +24,8 @@ export interface BuiltModel extends Disposable {
 export type RoutingObserver = (layer: number, routing: Routing) => void;
 
 /**
- * Builds the model of a configuration with random weights; the device's seed decides them.
+ * Builds the model of a configuration with random weights, which its seed alone decides: neither the
+ * seed of the device nor what was drawn on it before.
  *
  * Under granularity G the layers see E·G experts of width `ffn`/G, of which k·G are wanted.
  *
@@ -49,18 +50,19 @@ export function buildModel(
       lambda: moe.lambda0,
     }),
   );
-  const model = new LanguageModel(device, {
-    vocabulary: m.vocabulary,
-    layers: m.layers,
-    hidden: m.hidden,
-    heads: m.heads,
-    groups: m.groups,
-    ropeBase: m.rope_base,
-    normEpsilon: m.norm_epsilon,
-    deviation: m.init_std,
-    feedForward: (layer) =>
-      buildFeedForward(device, config, { state, layer, kept: kept[layer], observe }),
-  });
+  const model = memoryOf(device).withSeed(config.seed, () =>
+    new LanguageModel(device, {
+      vocabulary: m.vocabulary,
+      layers: m.layers,
+      hidden: m.hidden,
+      heads: m.heads,
+      groups: m.groups,
+      ropeBase: m.rope_base,
+      normEpsilon: m.norm_epsilon,
+      deviation: m.init_std,
+      feedForward: (layer) =>
+        buildFeedForward(device, config, { state, layer, kept: kept[layer], observe }),
+    }));
   unfinished.move();
   return {
     model,

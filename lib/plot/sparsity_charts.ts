@@ -7,18 +7,15 @@
 import { largest, smallest } from "../extremes.ts";
 import {
   type Chart,
-  curveLayer,
-  type DrawOptions,
   horizontalAxis,
   plane,
   runColours,
-  scatteredCurves,
-  smoothCurves,
   stageLayers,
   stageText,
   titled,
   valueAxis,
 } from "./chart.ts";
+import { curveLayer, type DrawOptions, scatteredCurves, smoothCurves } from "./curve_layers.ts";
 import { thin } from "./curves.ts";
 import { endLabels } from "./end_labels.ts";
 import type { RunFigures } from "./run_figures.ts";

@@ -19,12 +19,17 @@ export interface LiveTensor {
   readonly site: string;
 }
 
+/** A stream of random numbers: its Philox key, and how many tensors were drawn from it. */
+interface Generator {
+  readonly seed: bigint;
+  draws: number;
+}
+
 /** Allocates tensors, keeps the stack of scopes, and knows the tape that records. */
 export class DeviceMemory {
   /** The tape that records now; null where nothing does. */
   recorder: Recorder | null = null;
-  /** Philox draws made so far: the operation number of the next one. */
-  draws = 0;
+  #generator: Generator;
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
@@ -32,9 +37,31 @@ export class DeviceMemory {
   readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
+    this.#generator = { seed, draws: 0 };
     this.#root = new MemoryScope(this, null, "device");
     this.#innermost = this.#root;
     this.backend = kernels.info().backend;
+  }
+
+  /** What the next random tensor is drawn from. */
+  nextDraw(): { readonly seed: bigint; readonly operation: number } {
+    const { seed, draws } = this.#generator;
+    this.#generator.draws++;
+    return { seed, operation: draws };
+  }
+
+  /**
+   * Makes what its own seed decides: whatever was drawn before does not count, and the stream of the
+   * device goes on as if nothing had been drawn.
+   */
+  withSeed<T>(seed: number, make: () => T): T {
+    const before = this.#generator;
+    this.#generator = { seed: BigInt(seed), draws: 0 };
+    try {
+      return make();
+    } finally {
+      this.#generator = before;
+    }
   }
 
   /** Uninitialised memory for a tensor, owned by the innermost scope. */

@@ -71,7 +71,7 @@ import {
  *   out: `${folder}/run`,
  * });
  * {
- *   using device = await Device.open({ kind: "cpu", seed: config.seed });
+ *   using device = await Device.open({ kind: "cpu" });
  *   using directory = RunDirectory.create(config);
  *   try {
  *     const { step, last } = await train(config, { device, directory });

@@ -102,7 +102,10 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     values[REMOE_STATE_BALANCE] = balance;
     if (adapt == 0) return;
     const double lambda = values[REMOE_STATE_LAMBDA];
-    const double moved = pairs > active * routed ? lambda * alpha : lambda / alpha;
+    const double target = active * routed;
+    const double moved = pairs > target   ? lambda * alpha
+                         : pairs < target ? lambda / alpha
+                                          : lambda;
     values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
   });
 }
