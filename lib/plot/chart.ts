@@ -6,6 +6,7 @@
  */
 
 import { largest, smallest } from "../extremes.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { curveColour, MUTED, type Spec, STAGES } from "./theme.ts";
@@ -152,7 +153,7 @@ export function curveColours(
  * @returns Layers; none where no run has stages to tell apart.
  */
 export function stageLayers(runs: readonly RunFigures[], color = runColours(runs)): Spec[] {
-  const staged = runs.filter(({ config }) => config.moe.router === "relu");
+  const staged = runs.filter(({ config }) => routerOf(config.moe).lambda);
   const [only] = staged;
   if (only === undefined) return [];
   if (runs.length > 1) return stageStarts(runs, color);
