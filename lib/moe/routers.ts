@@ -5,6 +5,7 @@
  * @module
  */
 
+import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 
 /** The routers of the library. */
@@ -54,15 +55,20 @@ export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
   alpha: {
     type: "number",
     above: 1,
-    default: 1.2,
+    default: LAMBDA_DEFAULTS.alpha,
     about: "What lambda is multiplied or divided by after each step",
   },
   lambda_floor: {
     type: "number",
-    default: { of: "lambda0", dividedBy: 100 },
+    default: { of: "lambda0", dividedBy: LAMBDA_DEFAULTS.floorDivisor },
     about: "Lambda never falls below",
   },
-  lambda_ceiling: { type: "number", above: 0, default: 1e4, about: "Lambda never rises above" },
+  lambda_ceiling: {
+    type: "number",
+    above: 0,
+    default: LAMBDA_DEFAULTS.ceiling,
+    about: "Lambda never rises above",
+  },
 };
 
 const DENSE: RouterSpec<Record<never, never>> = {
