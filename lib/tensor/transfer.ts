@@ -1,6 +1,6 @@
 /** Moving numbers between the host and a device. @module */
 
-import { shown } from "../arguments.ts";
+import { ownList, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
 import { hostArray } from "./host_array.ts";
@@ -109,19 +109,41 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
         `it holds ${target.size}`,
     );
   }
-  requireElements(target.dtype, list);
+  const encoded = encode(target.dtype, list);
   target.storage.writes++;
-  upload(target, encode(target.dtype, list));
+  upload(target, encoded);
 }
+
+/** Host numbers of the library's own. */
+type HostNumbers = NumberArray | readonly number[];
+
+type NumberArray =
+  | Float64Array<ArrayBuffer>
+  | Float32Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Int16Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Int8Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
+
+/** Typed arrays that are copied as they are; others are read number by number. */
+const NUMBER_ARRAYS = [
+  ...[Float32Array, Int32Array, Float64Array, Int16Array, Uint16Array, Int8Array, Uint8Array],
+] as const;
 
 /** Typed arrays whose every element is a number that an int32 holds. */
 const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
 
-/** Host values as something with a length. */
-export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<number> {
-  if (Array.isArray(values)) return values;
-  if (ArrayBuffer.isView(values) && !(values instanceof DataView)) {
-    return values as unknown as ArrayLike<number> & Iterable<number>;
+/**
+ * Host values as they are now, read once: what is checked is what is written, whatever an iterator,
+ * a getter or a thread of the caller's makes of them.
+ */
+export function listOf(values: Iterable<number>): HostNumbers {
+  if (Array.isArray(values)) return ownList<number>(values);
+  const kind = NUMBER_ARRAYS.find((made) => values instanceof made);
+  // Made of another typed array, one takes its memory and asks neither its iterator nor its length.
+  if (kind !== undefined && ArrayBuffer.isView(values)) {
+    return new kind(values as unknown as NumberArray);
   }
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
     return Array.from(values);
@@ -129,22 +151,24 @@ export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<n
   throw new TypeError(`Cannot write ${shown(values)} into a tensor: give an array of numbers`);
 }
 
-/** Refuses elements that the tensor would hold as something else: text, fractions among integers. */
-function requireElements(dtype: DType, values: ArrayLike<number>): void {
-  if (dtype === "i32") {
-    if (INTEGER_ARRAYS.some((made) => values instanceof made)) return;
-    for (let i = 0; i < values.length; i++) {
-      if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
-        throw new RangeError(
-          `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
-            `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
-        );
-      }
+/** Numbers in a tensor's element type; refuses what it would hold as something else. */
+function encode(dtype: DType, values: HostNumbers): ArrayBufferView<ArrayBuffer> {
+  switch (dtype) {
+    case "f32":
+      return values instanceof Float32Array ? values : new Float32Array(numbersOf(values));
+    case "i32":
+      return values instanceof Int32Array ? values : new Int32Array(integersOf(values));
+    case "f64":
+      return new Float64Array(numbersOf(values));
+    case "bf16": {
+      const bits = new Uint32Array(new Float32Array(numbersOf(values)).buffer);
+      return Uint16Array.from(bits, roundToBf16);
     }
-    return;
   }
-  // The elements of a typed array are numbers, or bigints, which are as good as text.
-  if (ArrayBuffer.isView(values) && typeof values[0] === "number") return;
+}
+
+function numbersOf(values: HostNumbers): HostNumbers {
+  if (ArrayBuffer.isView(values)) return values;
   for (let i = 0; i < values.length; i++) {
     if (typeof values[i] !== "number") {
       throw new TypeError(
@@ -152,20 +176,20 @@ function requireElements(dtype: DType, values: ArrayLike<number>): void {
       );
     }
   }
+  return values;
 }
 
-/** Numbers in a tensor's element type. */
-function encode(dtype: DType, values: ArrayLike<number>): ArrayBufferView<ArrayBuffer> {
-  switch (dtype) {
-    case "f32":
-      return Float32Array.from(values);
-    case "i32":
-      return Int32Array.from(values);
-    case "f64":
-      return Float64Array.from(values);
-    case "bf16":
-      return Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), roundToBf16);
+function integersOf(values: HostNumbers): HostNumbers {
+  if (INTEGER_ARRAYS.some((made) => values instanceof made)) return values;
+  for (let i = 0; i < values.length; i++) {
+    if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
+      throw new RangeError(
+        `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
+          `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
+      );
+    }
   }
+  return values;
 }
 
 /** Upper half of an fp32's bits, rounded to nearest even; NaN stays NaN. */
