@@ -26,7 +26,10 @@ export function shown(value: unknown): string {
  * @returns A plain array; undefined where the list has a hole.
  */
 export function ownList<T>(list: ArrayLike<T>): T[] {
-  return Array.from({ length: list.length }, (_, i) => list[i]!);
+  const { length } = list;
+  const own: T[] = [];
+  for (let i = 0; i < length; i++) own.push(list[i]!);
+  return own;
 }
 
 /** Bounds of a whole number, both of which it may be. */

@@ -1,6 +1,6 @@
 /** Moving numbers between the host and a device. @module */
 
-import { ownList, shown } from "../arguments.ts";
+import { shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type HostArrays } from "./dtype.ts";
 import { hostArray } from "./host_array.ts";
@@ -102,29 +102,16 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {
   const [target] = operands("write into", any(tensor));
-  const list = listOf(values);
-  if (list.length !== target.size) {
+  const encoded = encode(target.dtype, numbersOf(target.dtype, values));
+  if (encoded.length !== target.size) {
     throw new ShapeMismatchError(
-      `Cannot write ${list.length} values into a tensor of shape ${showShape(target.shape)}: ` +
+      `Cannot write ${encoded.length} values into a tensor of shape ${showShape(target.shape)}: ` +
         `it holds ${target.size}`,
     );
   }
-  const encoded = encode(target.dtype, list);
   target.storage.writes++;
   upload(target, encoded);
 }
-
-/** Host numbers of the library's own. */
-type HostNumbers = NumberArray | readonly number[];
-
-type NumberArray =
-  | Float64Array<ArrayBuffer>
-  | Float32Array<ArrayBuffer>
-  | Int32Array<ArrayBuffer>
-  | Int16Array<ArrayBuffer>
-  | Uint16Array<ArrayBuffer>
-  | Int8Array<ArrayBuffer>
-  | Uint8Array<ArrayBuffer>;
 
 /** Typed arrays that are copied as they are; others are read number by number. */
 const NUMBER_ARRAYS = [
@@ -132,64 +119,69 @@ const NUMBER_ARRAYS = [
 ] as const;
 
 /** Typed arrays whose every element is a number that an int32 holds. */
-const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
+const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array] as const;
+
+/** Host numbers of the library's own. */
+type Numbers = InstanceType<(typeof NUMBER_ARRAYS)[number]>;
 
 /**
  * Host values as they are now, read once: what is checked is what is written, whatever an iterator,
  * a getter or a thread of the caller's makes of them.
+ *
+ * @throws {TypeError} If they are no numbers.
+ * @throws {RangeError} If they are for integers and are none.
  */
-export function listOf(values: Iterable<number>): HostNumbers {
-  if (Array.isArray(values)) return ownList<number>(values);
-  const kind = NUMBER_ARRAYS.find((made) => values instanceof made);
+export function numbersOf(dtype: DType, values: Iterable<number>): Numbers {
+  const kinds = dtype === "i32" ? INTEGER_ARRAYS : NUMBER_ARRAYS;
+  const kind = kinds.find((made) => values instanceof made);
   // Made of another typed array, one takes its memory and asks neither its iterator nor its length.
-  if (kind !== undefined && ArrayBuffer.isView(values)) {
-    return new kind(values as unknown as NumberArray);
-  }
+  if (kind !== undefined && ArrayBuffer.isView(values)) return new kind(values as never);
+  if (Array.isArray(values)) return copied(dtype, values);
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
-    return Array.from(values);
+    return copied(dtype, Array.from(values));
   }
   throw new TypeError(`Cannot write ${shown(values)} into a tensor: give an array of numbers`);
 }
 
-/** Numbers in a tensor's element type; refuses what it would hold as something else. */
-function encode(dtype: DType, values: HostNumbers): ArrayBufferView<ArrayBuffer> {
+/** The numbers of a list; refuses what a tensor would hold as something else. */
+function copied(dtype: DType, values: readonly number[]): Numbers {
+  const isInteger = dtype === "i32";
+  const own = isInteger
+    ? new Int32Array(values.length)
+    : dtype === "f64"
+    ? new Float64Array(values.length)
+    : new Float32Array(values.length);
+  for (let i = 0; i < own.length; i++) {
+    const value = values[i]!;
+    if (typeof value !== "number" || (isInteger && value !== (value | 0))) {
+      throw wrongElement(isInteger, value, i);
+    }
+    own[i] = value;
+  }
+  return own;
+}
+
+function wrongElement(isInteger: boolean, value: unknown, index: number): Error {
+  const what = `Cannot write ${shown(value)} as element ${index} of a tensor`;
+  return isInteger
+    ? new RangeError(
+      `${what} of integers: it needs whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
+    )
+    : new TypeError(`${what}: it needs numbers`);
+}
+
+/** Numbers in a tensor's element type. */
+function encode(dtype: DType, own: Numbers): ArrayBufferView<ArrayBuffer> & ArrayLike<number> {
   switch (dtype) {
     case "f32":
-      return values instanceof Float32Array ? values : new Float32Array(numbersOf(values));
+      return own instanceof Float32Array ? own : new Float32Array(own);
     case "i32":
-      return values instanceof Int32Array ? values : new Int32Array(integersOf(values));
+      return own instanceof Int32Array ? own : new Int32Array(own);
     case "f64":
-      return new Float64Array(numbersOf(values));
-    case "bf16": {
-      const bits = new Uint32Array(new Float32Array(numbersOf(values)).buffer);
-      return Uint16Array.from(bits, roundToBf16);
-    }
+      return own instanceof Float64Array ? own : new Float64Array(own);
+    case "bf16":
+      return Uint16Array.from(new Uint32Array(new Float32Array(own).buffer), roundToBf16);
   }
-}
-
-function numbersOf(values: HostNumbers): HostNumbers {
-  if (ArrayBuffer.isView(values)) return values;
-  for (let i = 0; i < values.length; i++) {
-    if (typeof values[i] !== "number") {
-      throw new TypeError(
-        `Cannot write ${shown(values[i])} as element ${i} of a tensor: it needs numbers`,
-      );
-    }
-  }
-  return values;
-}
-
-function integersOf(values: HostNumbers): HostNumbers {
-  if (INTEGER_ARRAYS.some((made) => values instanceof made)) return values;
-  for (let i = 0; i < values.length; i++) {
-    if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
-      throw new RangeError(
-        `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
-          `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
-      );
-    }
-  }
-  return values;
 }
 
 /** Upper half of an fp32's bits, rounded to nearest even; NaN stays NaN. */

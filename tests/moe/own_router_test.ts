@@ -17,6 +17,7 @@ import {
   ShapeMismatchError,
   StepState,
   type Tensor,
+  TopKRouter,
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
@@ -186,4 +187,46 @@ Deno.test("statistics of a routing that another object overrides are refused", a
   const { routing } = layer.forward(x);
   const open = [...await read(routing.gates)].filter((gate) => gate !== 0).length;
   assertEquals([...state.read().layers[0]!.counts], [open, 0, 0, 0]);
+});
+
+Deno.test("a subclass that says other sizes than its weights changes what no kernel is told", async () => {
+  using device = await openDevice();
+  class Wide extends ReluRouter {
+    override get experts(): number {
+      return 512;
+    }
+    override get hidden(): number {
+      return 4096;
+    }
+  }
+  class WideTopK extends TopKRouter {
+    override get experts(): number {
+      return 512;
+    }
+    override get active(): number {
+      return 100;
+    }
+  }
+  const options = { hidden: 4, experts: 2 };
+  using relu = new Wide(device, options);
+  using topk = new WideTopK(device, options);
+  const near = Array.from({ length: 8 }, () => device.full([48], 1));
+  for (const router of [relu, topk]) {
+    using tape = device.record();
+    const x = tape.watch(device.ones([16, 4]));
+    const { gates, counts } = router.route(x);
+    assertEquals([gates.shape, counts.shape], [[16, 2], [2]] as never);
+    tape.backward(meanSquaredError(gates, device.zeros([16, 2]) as typeof gates));
+  }
+  for (const values of near) assertEquals(new Set(await read(values)), new Set([1]));
+});
+
+Deno.test("a state's sizes are those of its memory, whatever is put before them", async () => {
+  using device = await openDevice();
+  using state = new StepState(device, { layers: 1, experts: 2 });
+  const near = Array.from({ length: 8 }, () => device.full([48], 1));
+  Object.defineProperty(state, "experts", { value: 512 });
+  state.begin();
+  assertEquals(state.read().layers[0]!.counts.length, 2);
+  for (const values of near) assertEquals(new Set(await read(values)), new Set([1]));
 });

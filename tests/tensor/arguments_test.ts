@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  AdamW,
   causalAttention,
   Device,
   type DeviceOptions,
@@ -106,6 +107,28 @@ Deno.test("a tensor's type, shape and size cannot be assigned", async () => {
   const x: Any = device.ones([2]);
   for (const name of ["dtype", "shape", "size", "storage", "memory", "address"]) {
     assertThrows(() => x[name] = [1000], TypeError, name);
+  }
+});
+
+Deno.test("nothing can put other sizes before those of a tensor", async () => {
+  using device = await openDevice();
+  using parameter = device.parameter([2]);
+  for (const tensor of [device.ones([2]), parameter] as Any[]) {
+    for (const name of ["shape", "size", "address", "storage", "dtype"]) {
+      const value = { value: [1000] };
+      assertThrows(() => Object.defineProperty(tensor, name, value), TypeError, "not extensible");
+    }
+    assertThrows(() => Object.setPrototypeOf(tensor, {}), TypeError, "not extensible");
+    const posing = Object.create(tensor, {
+      shape: { value: [2] },
+      size: { value: 2 },
+      dtype: { value: "f32" },
+      address: { value: 1024n },
+      storage: { value: {} },
+      requireAlive: { value: () => {} },
+    });
+    assertThrows(() => scale(posing, 1), TypeError, "was not made by a Device");
+    assertThrows(() => new AdamW(device, [posing]), TypeError, "no parameter of this library");
   }
 });
 
