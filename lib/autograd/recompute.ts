@@ -1,17 +1,20 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
+import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { requireFunction } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { isParameter } from "./parameter.ts";
 import { isDifferentiable, Tape } from "./tape.ts";
 
 /**
  * Runs a function without keeping its intermediates; the backward pass runs it again.
  *
- * The function must give the same result for the same inputs. Parameters used inside get
+ * The function must give the same result for the same inputs; random numbers of the device, as for
+ * dropout, are the same in both runs. Parameters used inside get
  * their gradients as usual; any other tensor that is not among the inputs counts as a constant.
  *
  * @param body The function, from inputs to one tensor.
@@ -46,16 +49,18 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     return output;
   }
   const tape = memory.recorder;
-  let output: O;
+  const firstDraw = memory.draws;
+  let out: DeviceTensor;
   {
     using pause = memory.openPause();
-    output = body(...inputs);
-    resultOf(output);
-    pause.keep(output);
+    const output = body(...inputs);
+    out = resultOf(output);
+    // Nothing was computed: the gradient passes as it is.
+    if (given.includes(out) || isParameter(out)) return output;
+    // What was there before is a constant here: its other uses keep their gradients.
+    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out.shape);
   }
-  const out = resultOf(output);
-  // Nothing was computed: the gradient passes as it is.
-  if (given.includes(out)) return output;
+  const draws = memory.draws - firstDraw;
   // Parameters inside `body` are no inputs of this node, so the node records itself
   // through a stand-in that is always tracked.
   const anchor = memory.view(out, out.shape);
@@ -73,7 +78,8 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       const copies = given.map((input) => memory.view(input, input.shape));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
-      const again = resultOf(body(...copies as readonly Tensor[] as I));
+      const rerun = () => resultOf(body(...copies as readonly Tensor[] as I));
+      const again = drawingFrom(memory, firstDraw, draws, rerun);
       if (!sameShape(again.shape, out.shape)) {
         throw new ShapeMismatchError(
           `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
@@ -86,7 +92,23 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       });
     },
   });
-  return output;
+  return out as unknown as O;
+}
+
+/** Runs `body` with the random numbers of its first run; those that follow come as if it had not run. */
+function drawingFrom<T>(memory: DeviceMemory, first: number, draws: number, body: () => T): T {
+  const { draws: next } = memory;
+  memory.draws = first;
+  try {
+    const result = body();
+    if (memory.draws - first === draws) return result;
+    throw new Error(
+      `Cannot recompute: the function drew random tensors ${draws} times first and now ` +
+        `${memory.draws - first} times; it must give the same for the same inputs`,
+    );
+  } finally {
+    memory.draws = next;
+  }
 }
 
 /** What the function gave, which must be a tensor. */

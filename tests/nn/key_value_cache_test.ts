@@ -175,3 +175,19 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   // The only token is the new one, whose value is 1 in every column.
   assert((await read(attended)).every((value) => value === 1));
 });
+
+Deno.test("`setLengths()` keeps the lengths that it has checked", async () => {
+  using device = await Device.open({ kind: "cpu", seed: 1 });
+  const sizes = { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 };
+  using cache = new KeyValueCache(device, sizes);
+  cache.fill(0, device.normal([3, 12]), 3);
+  const lengths = [3];
+  let reads = 0;
+  lengths[Symbol.iterator] = function* (): ArrayIterator<number> {
+    yield reads++ === 0 ? 600_000_000 : 3;
+  };
+  cache.setLengths(lengths);
+  assertEquals(cache.lengths, [3]);
+  const attended = await read(cache.attend(0, device.normal([1, 12]), 1, 1e4));
+  assert(attended.every(Number.isFinite));
+});
