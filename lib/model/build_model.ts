@@ -64,7 +64,8 @@ export function buildModel(
       lambda: moe.lambda0,
     }),
   );
-  const model = memoryOf(device).withSeed(config.seed, () =>
+  const generator = { seed: BigInt(config.seed), draws: 0 };
+  const model = memoryOf(device).drawingFrom(generator, () =>
     new LanguageModel(device, {
       vocabulary: m.vocabulary,
       layers: m.layers,
