@@ -1,6 +1,5 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
-import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { requireFunction } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";

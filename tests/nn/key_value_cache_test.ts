@@ -177,7 +177,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
 });
 
 Deno.test("`setLengths()` keeps the lengths that it has checked", async () => {
-  using device = await Device.open({ kind: "cpu", seed: 1 });
+  using device = await openDevice();
   const sizes = { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 };
   using cache = new KeyValueCache(device, sizes);
   cache.fill(0, device.normal([3, 12]), 3);
