@@ -92,9 +92,9 @@ function figureRows(runs: readonly RunFigures[]): Row[] {
       ({ step, steps }) => step === steps ? count(step) : `${count(step)} of ${count(steps)}`,
     ),
     row("Tokens", ({ tokens }) => formatCount(tokens)),
-    row("Training loss, nats a token", ({ loss }) => number(loss, fixed(4))),
-    row("Validation loss, nats a token", ({ validLoss }) => number(validLoss, fixed(4))),
-    row("Validation, bits a byte", ({ bitsPerByte }) => number(bitsPerByte, fixed(4))),
+    row("Training loss, nats per token", ({ loss }) => number(loss, fixed(4))),
+    row("Validation loss, nats per token", ({ validLoss }) => number(validLoss, fixed(4))),
+    row("Validation, bits per byte", ({ bitsPerByte }) => number(bitsPerByte, fixed(4))),
     ...domainRows(runs),
     row(
       "Sparsity",

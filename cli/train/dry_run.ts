@@ -58,9 +58,9 @@ export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
   const tokens = data.batch * data.sequence;
   return [
     `Parameters  ${formatCount(parameters.total)} total, ${formatCount(parameters.active)} active`,
-    `FLOPs       ${formatCount(perSequence / data.sequence)} a token, ` +
-    `${formatCount(perSequence)} a sequence, ${formatCount(perSequence * data.batch)} a step`,
-    `Tokens      ${formatCount(tokens)} a step (${data.batch} x ${data.sequence}` +
+    `FLOPs       ${formatCount(perSequence / data.sequence)} per token, ` +
+    `${formatCount(perSequence)} per sequence, ${formatCount(perSequence * data.batch)} per step`,
+    `Tokens      ${formatCount(tokens)} per step (${data.batch} x ${data.sequence}` +
     `${data.micro_batch === data.batch ? "" : `, by micro-batches of ${data.micro_batch}`}), ` +
     `${formatCount(tokens * steps)} in ${steps} steps`,
   ];

@@ -53,7 +53,7 @@ export const TRAIN_FLAGS = {
     value: "E",
     key: "moe.experts",
     numeric: true,
-    about: "Full-size experts a layer",
+    about: "Full-size experts per layer",
     fallback: "8",
   },
   active: {

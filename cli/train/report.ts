@@ -74,9 +74,9 @@ export function validationLine(metrics: ValidationMetrics): string {
     `step ${metrics.step}  validation ${validationFigures(metrics)}`,
     ...Object.entries(metrics.valid_loss_by_domain ?? {}).map(([domain, loss]) => {
       const bits = metrics.valid_bits_per_byte_by_domain?.[domain] ?? NaN;
-      return `  ${visibleName(domain).padEnd(16)} ${loss.toFixed(4)} nats a token, ${
+      return `  ${visibleName(domain).padEnd(16)} ${loss.toFixed(4)} nats per token, ${
         bits.toFixed(4)
-      } bits a byte`;
+      } bits per byte`;
     }),
   ].join("\n");
 }
@@ -106,7 +106,7 @@ export function finalReport(
     interrupted
       ? `Stopped at step ${step} of ${config.steps}; go on with --resume ${path}`
       : `Finished ${step} steps`,
-    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats a token`]),
+    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats per token`]),
     ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
     ...(last === null || !routerOf(config.moe).routed ? [] : [routing(config, summary)]),
     `Speed       ${formatCount(summary.tokens)} tokens, ` +
@@ -128,5 +128,5 @@ function stageText({ stage, sparse_from }: StageState): string {
 }
 
 function validationFigures({ valid_loss, valid_bits_per_byte }: ValidationMetrics): string {
-  return `${valid_loss.toFixed(4)} nats a token, ${valid_bits_per_byte.toFixed(4)} bits a byte`;
+  return `${valid_loss.toFixed(4)} nats per token, ${valid_bits_per_byte.toFixed(4)} bits per byte`;
 }

@@ -47,7 +47,7 @@ export interface MoEConfig extends RouterSettings {
   readonly router: RouterName | RouterPath;
   /** What the router's file says; there only where `router` is one. */
   readonly router_file?: RouterFile | undefined;
-  /** Full-size experts a layer, E; the layer holds `experts * granularity`. */
+  /** Full-size experts per layer, E; the layer holds `experts * granularity`. */
   readonly experts: number;
   /** Full-size experts a token uses on average, k; the target sparsity is `1 - k/E`. */
   readonly active: number;

@@ -69,7 +69,7 @@ const SECTIONS = {
   moe: section({
     router: routerName("Which router chooses the experts of a token"),
     router_file: routerFile().optional(),
-    experts: whole(1, "Full-size experts a layer, E"),
+    experts: whole(1, "Full-size experts per layer, E"),
     active: whole(1, "Full-size experts a token uses on average, k"),
     granularity: whole(1, "How many parts each expert is split into, G"),
     ...routerLeaves(ROUTER_KEYS),

@@ -90,7 +90,7 @@ export interface ExecutedFlops {
  * - attention: a query sees S(S+1)/2 keys in all; 2 products of size d forward, 5 backward, since
  *   the scores are recomputed rather than kept;
  * - experts: 18 h W a routed row of an expert W = f/G wide (6 forward, 12 backward);
- * - output head: 6 h V a token: the logits and two gradients.
+ * - output head: 6 h V per token: the logits and two gradients.
  *
  * Norms, activations, the optimizer and the masked part of diagonal tiles are left out, and so is
  * what a run computes again to save memory: pre-activations beyond a limit, logits beyond 512 MiB.

@@ -66,7 +66,7 @@ export class Embedding implements Disposable {
    * Looks tokens up.
    *
    * @param tokens Numbers from 0 to vocabulary - 1.
-   * @returns One row a token.
+   * @returns One row per token.
    * @throws {DeviceError} If a token is outside the vocabulary.
    */
   forward<T extends number>(

@@ -20,11 +20,11 @@ export interface FinalFigures {
   readonly tokens: number;
   /** Parameters in all, and those that a token uses. */
   readonly parameters: { readonly total: number; readonly active: number };
-  /** Mean training loss of the last fiftieth of the steps, nats a token. */
+  /** Mean training loss of the last fiftieth of the steps, nats per token. */
   readonly loss: number | null;
-  /** Last validation loss, nats a token. */
+  /** Last validation loss, nats per token. */
   readonly validLoss: number | null;
-  /** The same in bits a byte. */
+  /** The same in bits per byte. */
   readonly bitsPerByte: number | null;
   /** Mean sparsity of the last fiftieth of the steps. */
   readonly sparsity: number | null;
@@ -40,7 +40,7 @@ export interface FinalFigures {
   readonly largestLoad: number | null;
   /** Experts of all layers without a row in the last steps. */
   readonly idleExperts: number | null;
-  /** Median of the tokens a second. */
+  /** Median of the tokens per second. */
   readonly tokensPerSecond: number | null;
   /** Most bytes of device memory in use at once. */
   readonly memory: number | null;

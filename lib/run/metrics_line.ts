@@ -11,7 +11,7 @@ import { type Stage, STAGES } from "../checkpoint/stage.ts";
 export interface StepMetrics {
   /** The step, counted from 1. */
   readonly step: number;
-  /** Language-model loss, nats a token, without the regularisation. */
+  /** Language-model loss, nats per token, without the regularisation. */
   readonly loss: number;
   /** Learning rate of the step. */
   readonly lr: number;
@@ -53,13 +53,13 @@ export interface StepMetrics {
 export interface ValidationMetrics {
   /** Steps taken before. */
   readonly step: number;
-  /** Loss on the held-out documents, nats a token. */
+  /** Loss on the held-out documents, nats per token. */
   readonly valid_loss: number;
-  /** The same in bits a byte of text; end-of-document tokens have no byte. */
+  /** The same in bits per byte of text; end-of-document tokens have no byte. */
   readonly valid_bits_per_byte: number;
-  /** The loss of each domain in nats a token, where there are several. */
+  /** The loss of each domain in nats per token, where there are several. */
   readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
-  /** The same in bits a byte of text. */
+  /** The same in bits per byte of text. */
   readonly valid_bits_per_byte_by_domain?: Readonly<Record<string, number>>;
 }
 

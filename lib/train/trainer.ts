@@ -270,7 +270,7 @@ export class Trainer implements Disposable {
   /**
    * Measures the loss on the held-out documents; always the same batches.
    *
-   * @returns The loss in nats a token, and in bits a byte of text.
+   * @returns The loss in nats per token, and in bits per byte of text.
    * @throws {ConfigError} If the configuration asks for no validation.
    * @throws {DivergenceError} If it is not finite.
    */

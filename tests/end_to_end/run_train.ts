@@ -11,7 +11,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** The smallest run that has every part: two layers, a few hundred tokens a step. */
+/** The smallest run that has every part: two layers, a few hundred tokens per step. */
 export const TINY = [
   "--preset",
   "pico",

@@ -59,7 +59,7 @@ Deno.test("`readRunFigures()` places figures by tokens, FLOPs and time, those be
   ]);
   assertEquals([tokens.load.at(0)!.from, tokens.load.at(-1)!.to], [64 * 19, 64 * 30]);
   assertEquals(tokens.finalLoad.to, 30);
-  // 2 GFLOPS executed for 10 ms a step.
+  // 2 GFLOPS executed for 10 ms per step.
   assertAlmostEquals(steps(read("flops").figures.loss)[0]!, 19 * 2e9 * 0.01, 1);
   assertAlmostEquals(steps(read("time").figures.loss)[0]!, 19 * 0.01 / 60, 1e-9);
 });

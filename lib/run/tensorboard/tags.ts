@@ -29,7 +29,7 @@ export interface Scalar {
  */
 export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[] {
   return [
-    scalar("loss/train", metrics.loss, "Language-model loss, nats a token"),
+    scalar("loss/train", metrics.loss, "Language-model loss, nats per token"),
     scalar("optimizer/lr", metrics.lr, "Learning rate"),
     scalar("optimizer/grad_norm", metrics.grad_norm, "Norm of the whole gradient before clipping"),
     ...(router.routed ? routing(metrics) : []),
@@ -53,9 +53,9 @@ export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[
  */
 export function validationScalars(metrics: ValidationMetrics): Scalar[] {
   const loss = (tag: string, value: number): Scalar =>
-    scalar(tag, value, "Loss on held-out text, nats a token");
+    scalar(tag, value, "Loss on held-out text, nats per token");
   const bits = (tag: string, value: number): Scalar =>
-    scalar(tag, value, "Loss on held-out text, bits a byte");
+    scalar(tag, value, "Loss on held-out text, bits per byte");
   return [
     loss("loss/validation", metrics.valid_loss),
     bits("bits_per_byte/validation", metrics.valid_bits_per_byte),

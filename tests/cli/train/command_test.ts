@@ -38,7 +38,7 @@ Deno.test("`train --dry-run` prints the resolved configuration and the sizes", a
   const end = result.indexOf("\n}\n") + 2;
   assertEquals(parseConfig(JSON.parse(result.slice(0, end))), parseConfig({ preset: "182m" }));
   assertMatch(result, /Parameters +777M total, 183M active/);
-  assertMatch(result, /FLOPs +972M a token, 995G a sequence, 510T a step/);
+  assertMatch(result, /FLOPs +972M per token, 995G per sequence, 510T per step/);
   assertMatch(result, /dense stage +sparse stage/);
 });
 

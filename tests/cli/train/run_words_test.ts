@@ -53,7 +53,7 @@ Deno.test("a run that never validates needs no text for it, and one that does sa
     assert(!message.includes("validation_paths"), message);
     const said = await trained(folder, ...flags, ...one, "--set=validation.every=0", "--out=b");
     assert(said.includes("Nothing is validated (validation.every is 0)"), said);
-    assert(!said.includes("nats a token,"), said);
+    assert(!said.includes("nats per token,"), said);
     await trained(folder, ...flags, ...one, "--set=data.validation_fraction=0.3", "--out=c");
     assertRefused(
       await runTrain(folder, [

@@ -37,7 +37,7 @@ Deno.test("streams in memory, in files and joined read the same anywhere", async
   await Deno.remove(path);
 });
 
-Deno.test("a stream of four-byte tokens reads four bytes a token", async () => {
+Deno.test("a stream of four-byte tokens reads four bytes per token", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, new Uint8Array(Uint32Array.of(1, 70_000, 3).buffer));
   const stream = fileStream([{ path, offset: 4, tokens: 2 }], 100_000);

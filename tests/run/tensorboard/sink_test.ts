@@ -97,7 +97,7 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, figures, load
   const described = events.flatMap(({ values }) => values)
     .filter(({ tag, description }) => tag === "loss/train" && description !== undefined);
   assertEquals(described.map(({ description }) => description), [
-    "Language-model loss, nats a token",
+    "Language-model loss, nats per token",
   ]);
 });
 

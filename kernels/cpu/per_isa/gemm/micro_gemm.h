@@ -130,7 +130,7 @@ template <int R>
   for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
   prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
-  // Four lines a row between runs of 64 k: the end of each run costs a mispredicted branch.
+  // Four lines per row between runs of 64 k: the end of each run costs a mispredicted branch.
   const int64_t run = next != nullptr ? 4 * kLine : k;
   for (int64_t begin = 0; begin < k; begin += run) {
     const int64_t end = begin + run < k ? begin + run : k;
