@@ -1,5 +1,5 @@
 /**
- * ReLU routing whose inputs are multiplied by a number: an example of a router of one's own.
+ * ReLU routing whose inputs are multiplied by a number: an example of a user-defined router.
  *
  *     deno task train --router docs/examples/scaled_relu_router.ts --set moe.input_scale=4
  *

@@ -1,4 +1,4 @@
-/** Which tensor first left the finite numbers. @module */
+/** Finds the first non-finite tensor. @module */
 
 import { StateSlot, TensorWord } from "../ffi/codes.ts";
 import type { OperationObserver, TapeNode } from "../tensor/recorder.ts";

@@ -10,7 +10,7 @@ import { fill, write } from "../tensor/transfer.ts";
 import { normalOf, type NormalOptions, uniformOf, type UniformOptions } from "./distributions.ts";
 import { type Parameter, ParameterTensor } from "./parameter.ts";
 
-/** Settings of a parameter of one's own. */
+/** Options of a user-defined parameter. */
 export interface ParameterOptions extends NormalOptions {
   /** Path in the model, as checkpoints name it. Default `weight`. */
   name?: string;

@@ -1,4 +1,4 @@
-/** Weights of a model of one's own, in a file of the safetensors format. @module */
+/** Saves and loads the weights of a user's model as safetensors. @module */
 
 import { requirePath, shown } from "../arguments.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";

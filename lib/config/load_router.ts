@@ -1,4 +1,4 @@
-/** Routers from files of one's own. @module */
+/** Loads user-defined routers from files. @module */
 
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";

@@ -29,7 +29,7 @@ const STARVING = "a lower learning rate or a larger model.init_std helps";
 export function completeRow(row: RouterRow): RouterSpec {
   const { lambda = false } = row;
   return {
-    about: row.about ?? "a router of one's own",
+    about: row.about ?? "a user-defined router",
     routed: true,
     causal: row.causal ?? true,
     draws: row.draws ?? false,

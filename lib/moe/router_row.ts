@@ -218,7 +218,7 @@ export interface RouterPlace {
 }
 
 /**
- * A router of one's own, as the default export of a file that `moe.router` names. Only `build` is
+ * A user-defined router, as the default export of a file that `moe.router` names. Only `build` is
  * needed; by default a router is causal, draws nothing, adds nothing to the loss, may activate every
  * expert, and has `hidden · experts` weights.
  *

@@ -1,4 +1,4 @@
-/** The routing that gates of one's own make. @module */
+/** Builds a `Routing` from precomputed gates. @module */
 
 import { requireNumbers, requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";

@@ -163,7 +163,7 @@ class Run {
     if (error instanceof FileError) {
       const left = saved === null
         ? "there is no checkpoint yet"
-        : `once that is mended resume ${saved}, which is whole`;
+        : `fix this, then resume ${saved} (intact)`;
       return new FileError(`${message}; ${left}`, error.path, { cause: error });
     }
     if (!(error instanceof DivergenceError)) return error;

@@ -84,7 +84,7 @@ Deno.test("a router of public operations computes what the fused one does", asyn
   assertClose(a!.gradient, b!.gradient, "gradient", 1e-4);
 });
 
-Deno.test("a router of one's own trains, and its statistics enter the step's state", async () => {
+Deno.test("a user-defined router trains, and its statistics enter the step's state", async () => {
   using device = await openDevice({ threads: 1, seed: 4 });
   using router = new PlainReluRouter(device);
   using state = new StepState(device, { experts: 4 });

@@ -49,7 +49,7 @@ Deno.test("matmul() has the outer sizes in its type", () => {
   });
 });
 
-Deno.test("a layer of one's own takes any number of rows", () => {
+Deno.test("a user-defined layer takes any number of rows", () => {
   unchecked(() => {
     const weight = device.parameter([3, 4]), bias = device.parameter([4]);
     const layer = <T extends number>(x: Tensor<"f32", readonly [T, 3]>) =>

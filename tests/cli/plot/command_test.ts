@@ -58,7 +58,7 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
   }
 });
 
-Deno.test("`plot` draws along tokens, FLOPs or time, under names of one's own", async () => {
+Deno.test("`plot` draws along tokens, FLOPs or time, under given names", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
   const titles = { tokens: "tokens", flops: "FLOPs, executed", time: "minutes of training steps" };

@@ -100,7 +100,7 @@ const constructors: readonly Entry[] = [
     },
   }),
   ...built({
-    variant: "with a second half of one's own",
+    variant: "with a user-defined feed-forward layer",
     of: "TransformerBlock",
     options: () => ({ hidden: HIDDEN, heads: 2, feedForward: doubling() }),
     build: (device, options) => new remoe.TransformerBlock(device, options),

@@ -223,7 +223,7 @@ const layers: readonly Entry[] = [
     needs: ["router"],
   }),
   ...built({
-    variant: "with a router of one's own",
+    variant: "with a user-defined router",
     of: "MoE",
     options: (w) => ({ router: first(w), hidden: 4, width: 2 }),
     build: (device, options) => new remoe.MoE(device, options),

@@ -1,4 +1,4 @@
-/** Weights of a model of one's own, saved and loaded. @module */
+/** Weights of a user's model, saved and loaded. @module */
 
 import * as remoe from "@remoe/remoe";
 import * as train from "@remoe/remoe/train";
