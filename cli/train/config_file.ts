@@ -9,14 +9,15 @@ import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { doubledKey } from "../../lib/config/doubled_key.ts";
 import { systemReason } from "../../lib/system_reason.ts";
 import type { ConfigLayer } from "../../lib/config/config.ts";
 import { parseConfigLayer } from "../../lib/config/parse_config.ts";
 import { absolutePath } from "../shared/arguments.ts";
 
 const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
-  ".json": (text) => JSON.parse(text),
-  ".jsonc": parseJsonc,
+  ".json": withoutDoubledKeys((text) => JSON.parse(text)),
+  ".jsonc": withoutDoubledKeys(parseJsonc),
   ".yaml": parseYaml,
   ".yml": parseYaml,
 };
@@ -66,6 +67,16 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
         ...(data.cache ? { cache: absolute(data.cache) } : {}),
       },
     }),
+  };
+}
+
+/** YAML's parser refuses doubled keys itself. */
+function withoutDoubledKeys(parse: (text: string) => unknown): (text: string) => unknown {
+  return (text) => {
+    const value = parse(text);
+    const doubled = doubledKey(text);
+    if (doubled === null) return value;
+    throw new SyntaxError(`it holds the key ${doubled} twice in one group`);
   };
 }
 

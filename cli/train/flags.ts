@@ -6,6 +6,8 @@
 
 import { ConfigError } from "../../lib/errors.ts";
 import type { ConfigLayer, TrainConfig } from "../../lib/config/config.ts";
+import { doubledKey } from "../../lib/config/doubled_key.ts";
+import { joinLayers } from "../../lib/config/merge_config.ts";
 import { parseConfigLayer, resolveConfig } from "../../lib/config/parse_config.ts";
 import { PRESET_NAMES } from "../../lib/config/presets.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
@@ -135,8 +137,9 @@ export const TRAIN_FLAGS = {
   weights: {
     group: "Training",
     value: "DOMAIN=X,…",
+    repeat: true,
     key: "data.weights",
-    about: "How often domains are drawn, as a multiple of their share of the text",
+    about: "How often domains are drawn, as a multiple of their share of the text; may be repeated",
     fallback: "1 each",
   },
   device: {
@@ -181,7 +184,8 @@ export const TRAIN_FLAGS = {
     group: "Run",
     value: "KEY=VALUE",
     repeat: true,
-    about: "Any key of the configuration, over file and flags; may be repeated",
+    about: "Any key of the configuration, over file and flags; may be repeated, of each key the " +
+      "last counts",
   },
   profile: {
     group: "Run",
@@ -235,19 +239,12 @@ export function trainRequest(
     ...(run === null ? [] : [run.config]),
     ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base))]),
     // One layer: what a command line says together must fit together, in whatever order.
-    withAbsolutePaths(joined([flagLayer(given), ...given.values("set").map(settingLayer)]), base),
+    withAbsolutePaths(
+      given.values("set").map(settingLayer).reduce(joinLayers, flagLayer(given)),
+      base,
+    ),
   ];
   return { config: resolveConfig(layers), run };
-}
-
-/** Flags and settings as one layer; of each key, the last that names it counts. */
-function joined(layers: readonly ConfigLayer[]): ConfigLayer {
-  const whole: Record<string, unknown> = {};
-  for (const [key, value] of layers.flatMap((layer) => Object.entries(layer))) {
-    const isSection = typeof value === "object" && value !== null;
-    whole[key] = isSection ? { ...whole[key] as object | undefined, ...value } : value;
-  }
-  return whole as ConfigLayer;
 }
 
 /** A preset under a resumed configuration would say nothing, and another directory is another run. */
@@ -275,9 +272,9 @@ function flagLayer(given: Arguments<typeof TRAIN_FLAGS>): ConfigLayer {
 }
 
 function flagValue({ key, numeric, repeat }: TrainFlag, texts: readonly string[]): unknown {
+  if (key === "data.weights") return asWeights(texts.join(","));
   if (repeat) return texts;
   const text = texts.at(-1)!;
-  if (key === "data.weights") return asWeights(text);
   return numeric ? asNumber(text) : text;
 }
 
@@ -285,7 +282,14 @@ function flagValue({ key, numeric, repeat }: TrainFlag, texts: readonly string[]
 function asWeights(text: string): unknown {
   const pairs = text.split(",").map((pair) => /^([^=]+)=(.+)$/.exec(pair));
   if (pairs.includes(null)) return text;
-  return Object.fromEntries(pairs.map((pair) => [pair![1]!.trim(), asNumber(pair![2]!.trim())]));
+  const names = pairs.map((pair) => pair![1]!.trim());
+  const doubled = names.find((name, i) => names.indexOf(name) < i);
+  if (doubled !== undefined) {
+    throw new ConfigError(
+      `Cannot use --weights ${text}: it names ${doubled} twice, give one weight`,
+    );
+  }
+  return Object.fromEntries(names.map((name, i) => [name, asNumber(pairs[i]![2]!.trim())]));
 }
 
 /** `key=value`: the value as JSON where it is JSON, else as the text it is. */
@@ -295,7 +299,12 @@ function settingLayer(text: string): ConfigLayer {
     throw new ConfigError(`Cannot use --set ${text}: expected KEY=VALUE, like model.layers=6`);
   }
   const layer: Record<string, unknown> = {};
-  assign(layer, key, asJson(value));
+  const given = asJson(value);
+  const doubled = typeof given === "object" && given !== null ? doubledKey(value) : null;
+  if (doubled !== null) {
+    throw new ConfigError(`Cannot use --set ${text}: it holds the key ${doubled} twice`);
+  }
+  assign(layer, key, given);
   return parseConfigLayer(layer, { source: `--set ${text}` });
 }
 
