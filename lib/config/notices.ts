@@ -6,6 +6,7 @@
 
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
+import { valuesByKey } from "./values_by_key.ts";
 
 /**
  * Looks for values that have no effect, or another than they seem to have.
@@ -18,17 +19,19 @@ export function configNotices(config: TrainConfig): string[] {
 }
 
 /**
- * Looks for values that a resumed run was given and does not use.
+ * Lists the values that a resumed run was given and did not have before.
  *
  * @param before The configuration of the run so far.
  * @param config The one to go on with.
  * @returns Sentences for the user.
  */
 export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
-  const { lambda0 } = config.moe;
-  return lambda0 === before.moe.lambda0
-    ? []
-    : [`moe.lambda0 ${lambda0} has no effect on a resumed run: λ goes on from the checkpoint`];
+  const now = valuesByKey(config);
+  const changes = [...valuesByKey(before)]
+    .map(([key, value]) => [key, JSON.stringify(value), JSON.stringify(now.get(key))])
+    .filter(([, was, is]) => was !== is)
+    .map(([key, was, is]) => `${key} ${was} became ${is}`);
+  return changes.length === 0 ? [] : [`Changed from here on: ${changes.join(", ")}`];
 }
 
 function scheduleNotices({ schedule, steps }: TrainConfig): string[] {

@@ -6,7 +6,7 @@
 
 import { requireConfig } from "../config/require.ts";
 import { requireObject, requirePath } from "../arguments.ts";
-import { CheckpointError, ConfigError, FileError } from "../errors.ts";
+import { ConfigError, FileError } from "../errors.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import {
   type CheckpointFolder,
@@ -23,7 +23,7 @@ import {
   readMetrics,
   truncateMetrics,
 } from "./metrics.ts";
-import { checkResumable, configHash } from "../checkpoint/resume.ts";
+import { checkResumable, checkWrittenUnder } from "../checkpoint/resume.ts";
 import {
   type CreateRunOptions,
   makeFolders,
@@ -152,7 +152,8 @@ export class RunDirectory implements Disposable {
    * @param config The configuration to go on with, which is written as the run begins.
    * @returns The open directory and the open checkpoint; dispose of both.
    * @throws {ConfigError} The configuration asks for another model or other data.
-   * @throws {CheckpointError} There is no complete checkpoint, or it is damaged.
+   * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or was written
+   * under another configuration.
    * @throws {SyntaxError} The figures are damaged; names the line.
    * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
    */
@@ -172,13 +173,8 @@ export class RunDirectory implements Disposable {
         ? Checkpoint.openNewest(`${path}/${CHECKPOINTS}`)
         : Checkpoint.open(run.checkpoint),
     );
-    const { step, config_hash } = checkpoint.state;
-    if (config_hash !== configHash(config)) {
-      throw new CheckpointError(
-        `Cannot resume ${checkpoint.path}: it was written under another configuration than ` +
-          `${path}/${CONFIG} holds now; undo what was changed there`,
-      );
-    }
+    const { step } = checkpoint.state;
+    checkWrittenUnder("resume", checkpoint, config, `${path}/${CONFIG} holds now`);
     if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
     stack.move();
     const directory = new RunDirectory(path, lock, config, {

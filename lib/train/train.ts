@@ -22,7 +22,7 @@ import { RoutingWatch } from "./routing_watch.ts";
 import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
-import { configHash } from "../checkpoint/resume.ts";
+import { checkWrittenUnder, configHash } from "../checkpoint/resume.ts";
 import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
@@ -303,6 +303,7 @@ function* namedMoments(
 
 function restore(trainer: Trainer, checkpoint: Checkpoint): void {
   const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
+  checkWrittenUnder("resume", checkpoint, trainer.config, "the one given");
   if (step > trainer.config.steps) {
     throw new CheckpointError(
       `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,

@@ -108,6 +108,10 @@ const resuming: Entry = {
     const { checkpoint = null } = options;
     demand(checkpoint === null || checkpoint instanceof train.Checkpoint, "checkpoint");
     const { steps, data } = config;
+    if (checkpoint !== null) {
+      const hash = train.configHash(config as unknown as train.TrainConfig);
+      demand(hash === checkpoint.state.config_hash, "another configuration");
+    }
     const before = checkpoint === null ? 0 : 1;
     return [steps, steps * data.batch * data.sequence, steps > before ? steps : undefined];
   },
