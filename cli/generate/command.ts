@@ -4,7 +4,8 @@
  * @module
  */
 
-import { generate } from "../../lib/generate/generate.ts";
+import { DeviceError } from "../../lib/errors.ts";
+import { generate, ROOM } from "../../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
@@ -75,7 +76,8 @@ export async function generateCommand(
     await requirePermissions("generate", { device: request.device }, base);
     return await runGeneration(request, given.has("json"), output);
   } catch (error) {
-    output.progress(`error: ${describeError(error)}\n`);
+    const isRoom = error instanceof DeviceError && error.operation === ROOM;
+    output.progress(`error: ${isRoom ? "--tokens: " : ""}${describeError(error)}\n`);
     return 1;
   }
 }
