@@ -7,7 +7,7 @@
 import { dirname, extname } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
-import { splitDomain } from "../../lib/data/text/text_files.ts";
+import { splitDomain, twoMeanings } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { doubledKey } from "../../lib/config/doubled_key.ts";
 import { systemReason } from "../../lib/system_reason.ts";
@@ -52,7 +52,10 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   const absolute = (path: string): string => absolutePath(path, base);
   const absoluteText = (text: string): string => {
     const { domain, path } = splitDomain(text);
-    return domain === undefined ? absolute(path) : `${domain}=${absolute(path)}`;
+    if (domain === undefined) return absolute(path);
+    // Later it would be absolute, and mean the domain alone.
+    if (isThere(absolute(text))) throw new ConfigError(`Cannot use ${text}: ${twoMeanings(text)}`);
+    return `${domain}=${absolute(path)}`;
   };
   return {
     ...layer,
@@ -78,6 +81,16 @@ function withoutDoubledKeys(parse: (text: string) => unknown): (text: string) =>
     if (doubled === null) return value;
     throw new SyntaxError(`it holds the key ${doubled} twice in one group`);
   };
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    // A text that may not be looked at is refused later, by its name.
+    return false;
+  }
 }
 
 function parseFile(path: string, parse: (text: string) => unknown): unknown {

@@ -270,6 +270,11 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
   );
   require(areTexts(stop), "stop is no list of texts");
   require(!stop.includes(""), "a stop string is empty");
+  for (const [what, texts] of [["prompt", prompts], ["stop string", stop]] as const) {
+    const broken = texts.findIndex((text) => !text.isWellFormed());
+    const problem = `${what} ${broken + 1} holds half a surrogate pair, which UTF-8 cannot hold`;
+    require(broken < 0, problem);
+  }
   require((signal ?? null) === null || signal instanceof AbortSignal, "signal is no AbortSignal");
   require(
     model.vocabulary >= tokenizer.vocabularySize,

@@ -164,11 +164,14 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ stream: 2 ** 32 }, "stream is 4294967296"],
     [{ stop: "x" as unknown as string[] }, "stop is no list of texts"],
     [{ stop: [""] }, "a stop string is empty"],
+    [{ stop: ["a", "\ud800"] }, "stop string 2 holds half a surrogate pair"],
   ];
   for (const [options, message] of wrong) {
     const whole = { device, model, tokenizer, tokens: 5, ...options };
     await assertRejects(() => texts(["x"], whole), ConfigError, message);
   }
+  const whole = { device, model, tokenizer, tokens: 5 };
+  await assertRejects(() => texts(["x", "\udc00"], whole), ConfigError, "prompt 2 holds half a");
   const gpt2 = await openTokenizer("gpt2");
   const other = { device, model, tokenizer: gpt2, tokens: 5 };
   await assertRejects(() => texts(["x"], other), ConfigError, "fewer than the tokenizer gpt2");

@@ -238,3 +238,18 @@ Deno.test("`trainRequest()` refuses the name that every object has, wherever it 
   }
   assertEquals(configOf(["--weights", "constructor=2"]).data.weights.constructor, 2 as never);
 });
+
+Deno.test("`trainRequest()` does not guess whether --data names a file or a domain and a file", () => {
+  using folder = new TemporaryFolder();
+  for (const name of ["a=good.txt", "good.txt"]) {
+    Deno.writeTextFileSync(`${folder.path}/${name}`, "A text.");
+  }
+  const paths = (data: string) => configOf(["--data", data], folder.path).data.paths;
+  for (const flag of ["--data", "--validation-data"]) {
+    const message = failure([flag, "a=good.txt"], folder.path);
+    assert(message.includes("write ./a=good.txt for it, or a=./good.txt"), message);
+  }
+  assertEquals(paths("./a=good.txt"), [`${folder.path}/a=good.txt`]);
+  assertEquals(paths("a=./good.txt"), [`a=${folder.path}/good.txt`]);
+  assertEquals(paths("b=good.txt"), [`b=${folder.path}/good.txt`]);
+});
