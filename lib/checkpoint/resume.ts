@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import type { TrainConfig } from "../config/config.ts";
 import { requireConfig } from "../config/require.ts";
-import { valuesByKey } from "../config/values_by_key.ts";
+import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
@@ -106,12 +106,7 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   // A preset names where values came from, and `out` where the run is: other ones would be wrong.
   const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
     new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);
-  const wanted = mustStay(config);
-  const changed = [...mustStay(saved)]
-    .filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(wanted.get(key)))
-    .map(([key, value]) =>
-      `${key} was ${JSON.stringify(value)} and is ${JSON.stringify(wanted.get(key))}`
-    );
+  const changed = differences(mustStay(saved), mustStay(config));
   if (changed.length > 0) {
     throw new ConfigError(
       `Cannot resume with what the run was not computed with: ${

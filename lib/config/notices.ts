@@ -6,7 +6,7 @@
 
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
-import { valuesByKey } from "./values_by_key.ts";
+import { differences, valuesByKey } from "./values_by_key.ts";
 
 /**
  * Looks for values that have no effect, or another than they seem to have.
@@ -26,11 +26,7 @@ export function configNotices(config: TrainConfig): string[] {
  * @returns Sentences for the user.
  */
 export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
-  const now = valuesByKey(config);
-  const changes = [...valuesByKey(before)]
-    .map(([key, value]) => [key, JSON.stringify(value), JSON.stringify(now.get(key))])
-    .filter(([, was, is]) => was !== is)
-    .map(([key, was, is]) => `${key} ${was} became ${is}`);
+  const changes = differences(valuesByKey(before), valuesByKey(config), ["", "became"]);
   return changes.length === 0 ? [] : [`Changed from here on: ${changes.join(", ")}`];
 }
 
