@@ -18,6 +18,20 @@ export function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
+/**
+ * A list of the caller's as it is now, read once and by index, as checks read it: an iterator of its
+ * own, a getter or a later change may say something else.
+ *
+ * @param list The caller's.
+ * @returns A plain array; undefined where the list has a hole.
+ */
+export function ownList<T>(list: ArrayLike<T>): T[] {
+  const { length } = list;
+  const own: T[] = [];
+  for (let i = 0; i < length; i++) own.push(list[i]!);
+  return own;
+}
+
 /** Bounds of a whole number, both of which it may be. */
 export interface WholeRange {
   /** Default 0. */

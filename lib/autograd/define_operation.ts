@@ -6,6 +6,7 @@ import { any, operands, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { isParameter } from "./parameter.ts";
 
 /** What the derivative of a user's operation is given. */
 export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
@@ -42,13 +43,14 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
    * Computes the result from other operations; nothing inside is recorded.
    *
    * @param inputs The tensors the operation is called with.
-   * @returns A new tensor: none of the inputs, nor a view of one.
+   * @returns A new tensor: none of the inputs, no parameter, nothing that a tape knows already.
    */
   forward(...inputs: I): O;
   /**
    * The gradient of each input, in order, each of its input's shape; null for one without.
    *
-   * @param given Inputs, output, and the gradient that has reached the output.
+   * @param given Inputs, output, and the gradient that has reached the output, which other operations
+   * may share: write into a copy of it.
    * @returns One gradient an input; fewer or null where there is none.
    */
   backward(given: OperationGradient<I, O>): readonly (Tensor<"f32"> | null)[];
@@ -84,47 +86,52 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   requireOptions("define an operation", definition);
-  requireText("define an operation", "name", definition.name);
+  const { name } = definition;
+  requireText("define an operation", "name", name);
   requireFunction("define an operation", "forward", definition.forward);
   requireFunction("define an operation", "backward", definition.backward);
+  const forward = definition.forward.bind(definition);
+  const backward = definition.backward.bind(definition);
   return (...inputs: I): O => {
     const given = operands(
-      definition.name,
+      name,
       ...inputs.map((input) => any(input)),
     ) as readonly DeviceTensor[];
-    const output = runUnrecorded(given, () => definition.forward(...inputs));
-    const [out] = operands(`use the result of ${definition.name},`, any<Tensor>(output));
-    for (const { memory } of given) {
-      requireDevice(`use the result of ${definition.name},`, memory, out);
-    }
-    if (given.includes(out)) {
-      throw new Error(
-        `Cannot record ${definition.name}: its forward returned one of its inputs; return a new tensor`,
-      );
-    }
+    const out = runUnrecorded(name, given, () => forward(...inputs));
+    const output = out as unknown as O;
     recordNode({
-      operation: definition.name,
+      operation: name,
       inputs: given,
       outputs: [out],
       saved: [...given, out],
       backward(gradients) {
         const gradient = gradients.of(out);
         if (gradient === null) return;
-        const results = definition.backward({
+        // Others may hold the same memory: a view can be disposed of, and what is written shows.
+        const shared = gradient.memory.view(gradient, gradient.shape);
+        const { storage } = gradient;
+        const { writes } = storage;
+        const results = backward({
           inputs,
           output,
-          gradient: gradient as unknown as Tensor<"f32", O["shape"]>,
+          gradient: shared as unknown as Tensor<"f32", O["shape"]>,
         });
+        if (storage.writes !== writes) {
+          throw new Error(
+            `Cannot use the gradients that ${name} gave: its backward wrote into the gradient it was ` +
+              `given, which other operations share; write into a copy, scale(gradient, 1)`,
+          );
+        }
         if (!Array.isArray(results) || results.length > given.length) {
           throw new TypeError(
-            `Cannot use the gradients that ${definition.name} gave: they are ${shown(results)}, ` +
+            `Cannot use the gradients that ${name} gave: they are ${shown(results)}, ` +
               `expected an array of at most ${given.length}`,
           );
         }
         given.forEach((input, i) => {
           const result = results[i];
           if (result === null || result === undefined) return;
-          gradients.add(input, fitting(definition.name, input, result));
+          gradients.add(input, fitting(name, input, result));
         });
       },
     });
@@ -133,11 +140,27 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
 }
 
 /** Runs `body` with recording suspended; its result outlives the suspension. */
-function runUnrecorded<O extends Tensor>(given: readonly DeviceTensor[], body: () => O): O {
+function runUnrecorded(
+  name: string,
+  given: readonly DeviceTensor[],
+  body: () => Tensor,
+): DeviceTensor {
+  const resultOf = (output: Tensor) =>
+    operands(`use the result of ${name},`, any<Tensor>(output))[0];
   const memory = given[0]?.memory;
-  if (memory === undefined) return body();
+  if (memory === undefined) return resultOf(body());
   using pause = memory.openPause();
-  return pause.keep(body());
+  const out = resultOf(body());
+  requireDevice(`use the result of ${name},`, memory, out);
+  if (pause.storages.has(out.storage)) return pause.keep(out);
+  if (given.includes(out) || isParameter(out) || out.tracker !== null) {
+    const what = given.includes(out)
+      ? "one of its inputs"
+      : "a parameter, or a tensor that a tape knows already";
+    throw new Error(`Cannot record ${name}: its forward returned ${what}; return a new tensor`);
+  }
+  // It was there before: the gradient of this result must not meet that of its other uses.
+  return memory.view(out, out.shape);
 }
 
 function fitting(

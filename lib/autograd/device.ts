@@ -7,7 +7,7 @@ import { DeviceMemory, type LiveTensor } from "../tensor/device_memory.ts";
 import type { Scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { listOf } from "../tensor/transfer.ts";
+import { numbersOf } from "../tensor/transfer.ts";
 import { describeDevice } from "./describe_device.ts";
 import {
   checkedOptions,
@@ -127,7 +127,7 @@ export class Device implements Disposable {
   tokens<const A extends ArrayLike<number> & Iterable<number>>(
     values: A,
   ): Tensor<"i32", readonly [A["length"]]> {
-    const list = listOf(values);
+    const list = numbersOf("i32", values);
     return writtenTensor(this.#memory, "i32", list, [list.length] as readonly [A["length"]]);
   }
 

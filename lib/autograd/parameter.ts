@@ -52,6 +52,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
   ) {
     super(of.memory, "f32", of.shape, of.storage, true);
     of.storage.isLeaf = true;
+    Object.preventExtensions(this);
   }
 
   /** An uninitialised parameter that outlives every scope. */

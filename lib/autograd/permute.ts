@@ -3,6 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { any, operands } from "../tensor/operands.ts";
+import { ownList } from "../arguments.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Permuted, Shape } from "../tensor/shape.ts";
@@ -34,9 +35,8 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
 ): Tensor<D, Permuted<S, O>> {
   const [source] = operands("permute", any(x)) as readonly [DeviceTensor<D>];
   const rank = source.shape.length;
-  const isOrder = Array.isArray(order) && order.length === rank &&
-    source.shape.every((_, axis) => order.includes(axis));
-  if (!isOrder) {
+  const axes = Array.isArray(order) && order.length === rank ? ownList<number>(order) : null;
+  if (axes === null || !source.shape.every((_, axis) => axes.includes(axis))) {
     throw new ShapeMismatchError(
       `Cannot permute ${showShape(source.shape)} by ${
         showShape(order)
@@ -44,9 +44,9 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
         `axes once, from 0`,
     );
   }
-  const inverse = source.shape.map((_, axis) => order.indexOf(axis));
-  const out = source.memory.allocate(source.dtype, order.map((axis) => source.shape[axis]!));
-  permuteInto(out, source, source.shape, order);
+  const inverse = source.shape.map((_, axis) => axes.indexOf(axis));
+  const out = source.memory.allocate(source.dtype, axes.map((axis) => source.shape[axis]!));
+  permuteInto(out, source, source.shape, axes);
   recordNode({
     operation: "permute",
     inputs: [source],

@@ -6,12 +6,14 @@ import { ShapeMismatchError } from "../errors.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { isParameter } from "./parameter.ts";
 import { isDifferentiable, Tape } from "./tape.ts";
 
 /**
  * Runs a function without keeping its intermediates; the backward pass runs it again.
  *
- * The function must give the same result for the same inputs. Parameters used inside get
+ * The function must give the same result for the same inputs; random numbers of the device, as for
+ * dropout, are the same in both runs. Parameters used inside get
  * their gradients as usual; any other tensor that is not among the inputs counts as a constant.
  *
  * @param body The function, from inputs to one tensor.
@@ -46,16 +48,18 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     return output;
   }
   const tape = memory.recorder;
-  let output: O;
+  const generator = memory.generator;
+  let out: DeviceTensor;
   {
     using pause = memory.openPause();
-    output = body(...inputs);
-    resultOf(output);
-    pause.keep(output);
+    const output = body(...inputs);
+    out = resultOf(output);
+    // Nothing was computed: the gradient passes as it is.
+    if (given.includes(out) || isParameter(out)) return output;
+    // What was there before is a constant here: its other uses keep their gradients.
+    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out.shape);
   }
-  const out = resultOf(output);
-  // Nothing was computed: the gradient passes as it is.
-  if (given.includes(out)) return output;
+  const draws = memory.generator.draws - generator.draws;
   // Parameters inside `body` are no inputs of this node, so the node records itself
   // through a stand-in that is always tracked.
   const anchor = memory.view(out, out.shape);
@@ -73,7 +77,11 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       const copies = given.map((input) => memory.view(input, input.shape));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
-      const again = resultOf(body(...copies as readonly Tensor[] as I));
+      const again = memory.drawingFrom(generator, () => {
+        const result = resultOf(body(...copies as readonly Tensor[] as I));
+        requireDraws(memory.generator.draws - generator.draws, draws);
+        return result;
+      });
       if (!sameShape(again.shape, out.shape)) {
         throw new ShapeMismatchError(
           `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
@@ -86,7 +94,16 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       });
     },
   });
-  return output;
+  return out as unknown as O;
+}
+
+/** Refuses a second run that drew another number of random tensors than the first. */
+function requireDraws(now: number, first: number): void {
+  if (now === first) return;
+  throw new Error(
+    `Cannot recompute: the function drew random tensors ${first} times first and now ${now} ` +
+      `times; it must give the same for the same inputs`,
+  );
 }
 
 /** What the function gave, which must be a tensor. */

@@ -147,7 +147,7 @@ export class StepState implements Disposable {
     const { kernels: k } = this.#memory;
     this.#buffer.requireAlive("begin a step with");
     k.check(
-      k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.layers, this.experts),
+      k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.#layers, this.#experts),
       "begin step",
     );
   }
@@ -238,15 +238,15 @@ export class StepState implements Disposable {
    * experts, or `floor` above `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
-    const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.experts);
+    const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.#experts);
     this.#buffer.requireAlive("update λ in");
     const { kernels: k } = this.#memory;
     k.check(
       k.symbols.remoe_state_update_lambda(
         k.handle,
         this.#buffer.address,
-        this.layers,
-        this.experts,
+        this.#layers,
+        this.#experts,
         active,
         tokens,
         alpha,
@@ -265,7 +265,7 @@ export class StepState implements Disposable {
    */
   read(): StepReadout {
     this.#buffer.requireAlive("read");
-    return readoutOf(download(this.#buffer), this.layers, this.experts);
+    return readoutOf(download(this.#buffer), this.#layers, this.#experts);
   }
 
   #write(operation: string, slot: number, values: readonly number[]): void {

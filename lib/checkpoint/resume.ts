@@ -8,10 +8,11 @@
  */
 
 import { createHash } from "node:crypto";
-import type { TrainConfig } from "../config/config.ts";
+import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { requireConfig } from "../config/require.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
 /**
@@ -30,12 +31,20 @@ function earlyValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed } = config;
   const { router, experts, active, granularity } = moe;
   const { cache: _, ...data } = config.data;
-  return valuesByKey({ model, moe: { router, experts, active, granularity }, data, seed });
+  const early = { router, experts, active, granularity, ...fileValues(moe) };
+  return valuesByKey({ model, moe: early, data, seed });
 }
 
 function hashOf(values: Map<string, unknown>): string {
   const sorted = [...values].sort(([a], [b]) => a < b ? -1 : 1);
   return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
+}
+
+/** The file of a router, and its own settings: only the file knows what depends on them. */
+function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, unknown> {
+  if (file === undefined) return {};
+  const own = Object.entries(moe).filter(([key]) => key in file.keys && !(key in ROUTER_KEYS));
+  return { router_sha256: file.sha256, ...Object.fromEntries(own) };
 }
 
 /**
@@ -63,14 +72,14 @@ export function configHash(config: TrainConfig): string {
 /**
  * Refuses a checkpoint that was written under another configuration.
  *
- * @param what What was to be done, to follow "Cannot" and precede the checkpoint's path.
+ * @param cannot What cannot be done, like "Cannot resume", to precede the checkpoint's path.
  * @param checkpoint The checkpoint.
  * @param config The configuration to use it with.
  * @param source Where that comes from.
  * @throws {CheckpointError} Says so, and what to do.
  */
 export function checkWrittenUnder(
-  what: string,
+  cannot: string,
   { path, state }: Checkpoint,
   config: TrainConfig,
   source: string,
@@ -78,7 +87,7 @@ export function checkWrittenUnder(
   const hashes = [configHash(config), hashOf(earlyValues(config))];
   if (hashes.includes(state.config_hash)) return;
   throw new CheckpointError(
-    `Cannot ${what} ${path}: it was written under another configuration than ${source}; ` +
+    `${cannot} ${path}: it was written under another configuration than ${source}; ` +
       `undo what was changed there`,
   );
 }
@@ -103,6 +112,13 @@ export function checkWrittenUnder(
 export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   requireConfig(saved);
   requireConfig(config);
+  const [before, now] = [saved.moe, config.moe];
+  if (before.router === now.router && before.router_file?.sha256 !== now.router_file?.sha256) {
+    throw new ConfigError(
+      `Cannot resume with another router: the file ${now.router} has changed since the run began; ` +
+        `put it back as it was, or start a new run`,
+    );
+  }
   // A preset names where values came from, and `out` where the run is: other ones would be wrong.
   const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
     new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);

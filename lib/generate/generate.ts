@@ -229,14 +229,19 @@ async function readRows(
   device: Device,
   compute: () => Tensor<"f32", readonly [number, number]>,
 ): Promise<Float32Array[]> {
-  using _scope = device.noGradient();
-  const tensor = compute();
-  const [rows, columns] = tensor.shape;
-  const values = await read(tensor);
+  const { shape: [rows, columns], reading } = beginReading(device, compute);
+  const values = await reading;
   return Array.from(
     { length: rows },
     (_, row) => values.subarray(row * columns, (row + 1) * columns),
   );
+}
+
+/** Closes its scope before anybody waits: others may open and close theirs in the meantime. */
+function beginReading(device: Device, compute: () => Tensor<"f32", readonly [number, number]>) {
+  using _scope = device.noGradient();
+  const tensor = compute();
+  return { shape: tensor.shape, reading: read(tensor) };
 }
 
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {

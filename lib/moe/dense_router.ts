@@ -94,11 +94,11 @@ export class DenseRouter<const H extends number = number, const E extends number
     const [states] = operands("route densely with", x);
     requireStates("route densely", states, this.#hidden);
     const { memory, shape } = states;
-    const gates = memory.allocate("f32", [shape[0], this.experts] as const);
-    const counts = memory.allocate("i32", [this.experts] as const);
+    const gates = memory.allocate("f32", [shape[0], this.#experts] as const);
+    const counts = memory.allocate("i32", [this.#experts] as const);
     fill(gates, 1);
     fill(counts, shape[0]);
-    return new Routed(gates, counts, null, BalanceCode.none, this.active);
+    return new Routed(gates, counts, null, BalanceCode.none, this.#experts);
   }
 
   /**

@@ -114,24 +114,27 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     requireFunction("build an MoE layer", "router.parameters", router.parameters);
-    requireSizes("build an MoE layer", { hidden, width, "router.experts": router.experts });
+    // Read once: a getter may say something else the next time.
+    const { experts, hidden: routed } = router;
+    requireSizes("build an MoE layer", { hidden, width, "router.experts": experts });
     requireSizes("build an MoE layer", { "2 · width": 2 * width });
     const { deviation = initialDeviation(hidden), kept = { rows: Infinity } } = options;
     const { outputDeviation = deviation / Math.SQRT2 } = options;
     requireText("build an MoE layer", "name", name);
     requireNumbers("build an MoE layer", { deviation, outputDeviation }, { least: 0 });
     requireWhole("build an MoE layer", "layer", layer);
-    requireKept("build an MoE layer", kept);
-    if (router.hidden !== hidden) {
+    keptRowsOf("build an MoE layer", kept);
+    if (routed !== hidden) {
       throw new ConfigError(
-        `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ${router.hidden}`,
+        `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ` +
+          shown(routed),
       );
     }
     const memory = memoryOf(device);
     if (state !== null) requireStateOn("record routing in", memory, state);
-    if (state !== null && (state.experts !== router.experts || layer >= state.layers)) {
+    if (state !== null && (state.experts !== experts || layer >= state.layers)) {
       throw new ConfigError(
-        `Cannot keep the statistics of layer ${layer} with ${router.experts} experts in a state of ` +
+        `Cannot keep the statistics of layer ${layer} with ${experts} experts in a state of ` +
           `${state.layers} layers and ${state.experts} experts`,
       );
     }
@@ -139,7 +142,6 @@ export class MoE<const H extends number = number, const E extends number = numbe
     this.#kept = kept;
     this.#state = state;
     this.#layer = layer;
-    const { experts } = router;
     using made = new DisposableStack();
     const weight = (part: string, rows: number, columns: number) =>
       made.use(ParameterTensor.make(memory, `${name}.${part}`, [experts, rows, columns], true));
@@ -171,11 +173,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     const plan = dispatchPlan(gates);
-    const recording = states.memory.recorder !== null;
-    if (recording && this.#state !== null && routing instanceof Routed) {
-      routing.recordIn(this.#state, this.#layer, plan);
+    if (this.#state !== null && states.memory.recorder !== null) {
+      requireRouted(routing).recordIn(this.#state, this.#layer, plan);
     }
-    const keptRows = keptOf(this.#kept, planCapacity(gates));
+    const rows = keptRowsOf("run an MoE layer", this.#kept);
+    const keptRows = Math.min(rows, planCapacity(gates));
     const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
@@ -197,14 +199,19 @@ export class MoE<const H extends number = number, const E extends number = numbe
   }
 }
 
-/** Rows to keep, of all that a plan has room for. */
-function keptOf(kept: KeptRows, capacity: number): number {
-  requireKept("run an MoE layer", kept);
-  return Math.min(kept.rows, capacity);
-}
-
-/** Its owner may change it between steps, so it is looked at in each. */
-function requireKept(operation: string, kept: KeptRows): void {
+/** Rows to keep; their owner may change them between steps, so they are looked at in each. */
+function keptRowsOf(operation: string, kept: KeptRows): number {
   const rows: unknown = kept?.rows;
   if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
+  return rows as number;
+}
+
+/** Refuses a routing whose statistics may be those of other gates than its own. */
+function requireRouted(routing: Routing): Routed<number, number> {
+  if (Routed.isOne(routing)) return routing;
+  throw new TypeError(
+    "Cannot record the statistics of a routing that the library did not make: they may be those of " +
+      "other gates; let the router's route() return routingOf(gates), or the routing of another " +
+      "router as it is",
+  );
 }

@@ -177,7 +177,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
         `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
       );
     }
-    const moved = movedLambda(this.#state.lambda, sparsity, this.#rule, this.experts);
+    const moved = movedLambda(this.#state.lambda, sparsity, this.#rule, this.#weight.shape[1]);
     this.#state.setLambda(moved);
     return moved;
   }
@@ -191,7 +191,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const { states, gates, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
-    const { shape: [tokens], memory: { kernels: k } } = gates;
+    const { shape: [tokens, experts], memory: { kernels: k } } = gates;
+    const { active } = this.#rule;
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
@@ -202,8 +203,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
         states.address,
         this.#weight.address,
         tokens,
-        this.hidden,
-        this.experts,
+        this.#weight.shape[0],
+        experts,
       ),
       "route by ReLU",
     );
@@ -223,16 +224,16 @@ export class ReluRouter<const H extends number = number, const E extends number 
             counts.address,
             lambdaAddress(this.#state),
             this.#balance,
-            this.active,
+            active,
             scale / (this.#layers * tokens),
             tokens,
-            this.experts,
+            experts,
           ),
           "gradient of the ReLU router",
         );
       },
     );
-    return new Routed(gates, counts, sums, this.#balance, this.active);
+    return new Routed(gates, counts, sums, this.#balance, active);
   }
 
   /**

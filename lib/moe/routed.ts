@@ -1,5 +1,6 @@
 /** The one implementation of Routing, shared by all routers. @module */
 
+import { ConfigError } from "../errors.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showsItself, table } from "../tensor/display.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -9,6 +10,8 @@ import type { Routing } from "./router.ts";
 
 /** Gates with their statistics, as kernels left them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {
+  readonly #isOne = true;
+
   static {
     showsItself(Routed, ({ gates, counts }) => ({
       kind: "Routing",
@@ -31,6 +34,11 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
   ) {
     // A kernel reads as many counts and sums as there are gates: nobody may put others in their place.
     Object.freeze(this);
+  }
+
+  /** Whether its fields are those it was made with: an object that inherits from one may differ. */
+  static isOne(value: object): value is Routed<number, number> {
+    return #isOne in value;
   }
 
   sparsity(): Promise<number> {
@@ -56,6 +64,12 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
   recordIn(state: StepState, layer: number, plan: DeviceTensor<"i32">): void {
     const { kernels: k } = plan.memory;
     const [tokens, experts] = this.gates.shape;
+    if (experts !== state.experts || layer >= state.layers) {
+      throw new ConfigError(
+        `Cannot record routing to ${experts} experts as layer ${layer} of a state of ` +
+          `${state.layers} layers and ${state.experts} experts`,
+      );
+    }
     k.check(
       k.symbols.remoe_state_record_routing(
         k.handle,

@@ -136,7 +136,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const { states, gates, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
-    const { shape: [tokens], memory } = gates;
+    const { shape: [tokens, experts], memory } = gates;
+    const active = this.#active;
     const { kernels: k } = memory;
     const probabilities = memory.allocate("f32", gates.shape);
     k.check(
@@ -150,9 +151,9 @@ export class TopKRouter<const H extends number = number, const E extends number 
         states.address,
         this.#weight.address,
         tokens,
-        this.hidden,
-        this.experts,
-        this.active,
+        this.#weight.shape[0],
+        experts,
+        active,
         this.#renormalize,
       ),
       "route by TopK",
@@ -175,15 +176,15 @@ export class TopKRouter<const H extends number = number, const E extends number 
             counts.address,
             this.#coefficient * scale / tokens,
             tokens,
-            this.experts,
-            this.active,
+            experts,
+            active,
             this.#renormalize,
           ),
           "gradient of the TopK router",
         );
       },
     );
-    return new Routed(gates, counts, sums, BalanceCode.switch, this.active);
+    return new Routed(gates, counts, sums, BalanceCode.switch, active);
   }
 
   /**

@@ -1,6 +1,6 @@
 /** How many tokens of each sequence the layers of a cache hold. @module */
 
-import { requireWhole, shown } from "../arguments.ts";
+import { ownList, requireWhole, shown } from "../arguments.ts";
 import { smallest } from "../extremes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -39,14 +39,15 @@ export class CacheLengths implements Disposable {
   }
 
   /** Sets the tokens of each sequence, at most as many as every layer holds. */
-  set(lengths: readonly number[]): void {
+  set(given: readonly number[]): void {
     const count = this.#lengths.length;
-    if (!Array.isArray(lengths) || lengths.length !== count) {
+    if (!Array.isArray(given) || given.length !== count) {
       throw new RangeError(
-        `Cannot set the lengths of ${count} sequences to ${shown(lengths)}: ` +
+        `Cannot set the lengths of ${count} sequences to ${shown(given)}: ` +
           `an array with one for each is needed`,
       );
     }
+    const lengths = ownList<number>(given);
     const ahead = smallest(this.#ahead);
     for (let b = 0; b < count; b++) {
       const length: unknown = lengths[b];
@@ -62,7 +63,7 @@ export class CacheLengths implements Disposable {
       }
     }
     upload(this.#onDevice, Int32Array.from(lengths));
-    this.#lengths = [...lengths];
+    this.#lengths = lengths;
     this.#ahead.fill(0);
   }
 

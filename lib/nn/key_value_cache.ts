@@ -194,8 +194,8 @@ export class KeyValueCache implements Disposable {
     const { kernels: k } = this.#memory;
     this.#lengths.begin(layer);
     const layout = Int32Array.of(2, sequence, row, stride, 1);
-    for (let b = 0; b < this.batch; b++) {
-      const to = target + BigInt(4 * b * this.capacity * row);
+    for (let b = 0; b < this.#batch; b++) {
+      const to = target + BigInt(4 * b * this.#capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -249,7 +249,7 @@ export class KeyValueCache implements Disposable {
     this.#requireShape(operation, source, this.#batch, stride, stride);
     this.requireRoom();
     overwritten(operation, source);
-    const { batch, capacity } = this;
+    const [batch, capacity] = [this.#batch, this.#capacity];
     const held = { tokens, lengths: this.#lengths.address, batch, capacity, groups, headDim };
     const out = cachedAttention(source, held, heads, ropeBase);
     this.#lengths.holdsBeyond(layer, 1);

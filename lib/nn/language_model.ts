@@ -1,6 +1,6 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
-import { requireWhole, shown } from "../arguments.ts";
+import { ownList, requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
@@ -223,20 +223,27 @@ export class LanguageModel implements Disposable {
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
-    this.#requireIds("read sequences", sequences?.flat?.() ?? sequences);
-    const lengths = sequences.map((tokens) => tokens?.length ?? 0);
+    if (!Array.isArray(sequences)) {
+      throw new TypeError(
+        `Cannot read sequences: ${shown(sequences)} is no array of arrays of token ids`,
+      );
+    }
+    const lists = ownList<readonly number[]>(sequences).map((ids) =>
+      this.#idsOf("read sequences", ids)
+    );
+    const lengths = lists.map((ids) => ids.length);
     const longest = largest(lengths);
     const shortest = smallest(lengths);
-    if (sequences.length !== cache.batch || longest > cache.capacity || shortest < 1) {
+    if (lists.length !== cache.batch || longest > cache.capacity || shortest < 1) {
       throw new RangeError(
-        `Cannot read ${sequences.length} sequences of ${shortest} to ${longest} tokens into a ` +
+        `Cannot read ${lists.length} sequences of ${shortest} to ${longest} tokens into a ` +
           `cache for ${cache.batch} of at most ${cache.capacity}: each needs a token and room`,
       );
     }
     // Filled up at their ends: what comes later changes no token before it.
-    const padded = sequences.flatMap((tokens) => [
-      ...tokens,
-      ...new Array<number>(longest - tokens.length).fill(0),
+    const padded = lists.flatMap((ids) => [
+      ...ids,
+      ...new Array<number>(longest - ids.length).fill(0),
     ]);
     cache.setLengths(lengths.map(() => 0));
     const states = this.#decoder.states(this.#device.tokens(padded), longest, {
@@ -283,14 +290,14 @@ export class LanguageModel implements Disposable {
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("add tokens", this.#cacheSizes, cache);
-    this.#requireIds("add tokens", tokens);
-    if (tokens.length !== cache.batch) {
+    const ids = this.#idsOf("add tokens", tokens);
+    if (ids.length !== cache.batch) {
       throw new RangeError(
-        `Cannot add ${tokens.length} tokens to a cache for ${cache.batch} sequences: give one each`,
+        `Cannot add ${ids.length} tokens to a cache for ${cache.batch} sequences: give one each`,
       );
     }
     cache.requireRoom();
-    const states = this.#decoder.states(this.#device.tokens(tokens), 1, {
+    const states = this.#decoder.states(this.#device.tokens(ids), 1, {
       cache,
       isPrefill: false,
     });
@@ -299,14 +306,16 @@ export class LanguageModel implements Disposable {
     return logits;
   }
 
-  /** Refuses, before a cache is touched, what is no list of tokens of the vocabulary. */
-  #requireIds(operation: string, ids: unknown): void {
-    if (!Array.isArray(ids)) {
-      throw new TypeError(`Cannot ${operation}: ${shown(ids)} is no array of token ids`);
+  /** A list as it is now; refuses, before a cache is touched, what is none of the vocabulary's. */
+  #idsOf(operation: string, given: readonly number[]): readonly number[] {
+    if (!Array.isArray(given)) {
+      throw new TypeError(`Cannot ${operation}: ${shown(given)} is no array of token ids`);
     }
+    const ids = ownList<number>(given);
     for (const id of ids) {
       requireWhole(operation, "a token id", id, { most: this.#vocabulary - 1 });
     }
+    return ids;
   }
 
   /**

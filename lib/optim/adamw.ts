@@ -3,13 +3,13 @@
 import { requireNumbers, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
+import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
 import { TensorWord } from "../ffi/codes.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself } from "../tensor/display.ts";
 import { requireDevice } from "../tensor/operands.ts";
-import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
 /** Settings of {@linkcode AdamW}; the defaults are the paper's. */
@@ -113,23 +113,21 @@ export class AdamW implements Disposable {
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
     requireOptions("optimise", options);
     const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
-    const { weightDecay = 0.01, clip = 1 } = options;
+    const { weightDecay = 0.01, clip = 1, state } = options;
     requireNumbers("optimise", { lr, weightDecay, clip }, { least: 0 });
     requireNumbers("optimise", { beta1, beta2 }, { least: 0, below: 1 });
     requireNumbers("optimise", { epsilon }, { above: 0 });
     this.lr = lr;
     this.#options = { beta1, beta2, epsilon, weightDecay, clip };
     this.#memory = memoryOf(device);
-    if (options.state !== undefined) {
-      requireStateOn("optimise with", this.#memory, options.state);
-    }
+    if (state !== undefined) requireStateOn("optimise with", this.#memory, state);
     // Frozen: moments() hands them out.
     using made = new DisposableStack();
     this.#slots = Object.freeze(
       this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter, made))),
     );
-    this.#ownsState = options.state === undefined;
-    this.#state = options.state ?? made.use(new StepState(device));
+    this.#ownsState = state === undefined;
+    this.#state = state ?? made.use(new StepState(device));
     // The table is raw 64-bit words; f64 is the element type of that size.
     const words = this.#slots.length * TensorWord.words;
     this.#table = made.use(this.#memory.allocateAtRoot("f64", [words], "the optimizer"));
@@ -147,7 +145,7 @@ export class AdamW implements Disposable {
       );
     }
     const list = Array.from(parameters, (parameter) => {
-      if (parameter instanceof ParameterTensor) return parameter;
+      if (DeviceTensor.isOne(parameter) && isParameter(parameter)) return parameter;
       throw new TypeError(
         `Cannot optimise ${shown(parameter)}: it is no parameter of this library; ` +
           `device.parameter() makes one`,

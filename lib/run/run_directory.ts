@@ -184,7 +184,7 @@ export class RunDirectory implements Disposable {
         : Checkpoint.open(run.checkpoint),
     );
     const { step } = checkpoint.state;
-    checkWrittenUnder("resume", checkpoint, config, `${path}/${CONFIG} holds now`);
+    checkWrittenUnder("Cannot resume", checkpoint, config, `${path}/${CONFIG} holds now`);
     if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
     stack.move();
     const own = structuredClone(config);

@@ -19,10 +19,12 @@ export interface LiveTensor {
   readonly site: string;
 }
 
-/** A stream of random numbers: its Philox key, and how many tensors were drawn from it. */
-interface Generator {
+/** Where a stream of random numbers stands: its Philox key, and how many tensors were drawn. */
+export interface Generator {
+  /** The key. */
   readonly seed: bigint;
-  draws: number;
+  /** Tensors drawn so far. */
+  readonly draws: number;
 }
 
 /** Allocates tensors, keeps the stack of scopes, and knows the tape that records. */
@@ -46,17 +48,22 @@ export class DeviceMemory {
   /** What the next random tensor is drawn from. */
   nextDraw(): { readonly seed: bigint; readonly operation: number } {
     const { seed, draws } = this.#generator;
-    this.#generator.draws++;
+    this.#generator = { seed, draws: draws + 1 };
     return { seed, operation: draws };
   }
 
+  /** Where the random numbers stand. */
+  get generator(): Generator {
+    return this.#generator;
+  }
+
   /**
-   * Makes what its own seed decides: whatever was drawn before does not count, and the stream of the
-   * device goes on as if nothing had been drawn.
+   * Makes something from random numbers of its own: whatever was drawn before does not count, and the
+   * stream of the device goes on as if nothing had been drawn.
    */
-  withSeed<T>(seed: number, make: () => T): T {
+  drawingFrom<T>(generator: Generator, make: () => T): T {
     const before = this.#generator;
-    this.#generator = { seed: BigInt(seed), draws: 0 };
+    this.#generator = generator;
     try {
       return make();
     } finally {

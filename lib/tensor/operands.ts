@@ -60,7 +60,7 @@ export function operands<const T extends readonly Operand[]>(
   for (let i = 0; i < tensors.length; i++) {
     const given = tensors[i];
     const tensor: unknown = given instanceof Typed ? given.tensor : given;
-    if (!(tensor instanceof DeviceTensor)) throw noTensor(operation, tensor, i, tensors.length);
+    if (!DeviceTensor.isOne(tensor)) throw noTensor(operation, tensor, i, tensors.length);
     const fits = given instanceof Typed
       ? given.dtypes.includes(tensor.dtype)
       : tensor.dtype === "f32";

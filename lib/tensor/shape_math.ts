@@ -1,6 +1,6 @@
 /** Shapes at run time: sizes, strides, broadcasting, and the layouts that kernels read. @module */
 
-import { LARGEST_SIZE, requireWhole, shown } from "../arguments.ts";
+import { LARGEST_SIZE, ownList, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { Shape } from "./shape.ts";
 
@@ -10,14 +10,22 @@ const MAX_RANK = 8;
 /** Most elements whose bytes a number counts exactly. */
 const MOST_ELEMENTS = Math.floor(Number.MAX_SAFE_INTEGER / 8);
 
-/** A shape which its maker cannot change afterwards: the same where it is one already. */
+/** Most axes of a tensor: more could only be axes of size 1. */
+const MOST_AXES = 64;
+
+/** A shape as its maker gave it, which nobody can change afterwards. */
 export function ownShape<S extends Shape>(shape: S): S {
   if (!Array.isArray(shape)) {
     throw new TypeError(
       `Cannot make a tensor of shape ${shown(shape)}: a shape is an array of sizes, such as [2, 3]`,
     );
   }
-  return Object.isFrozen(shape) ? shape : Object.freeze([...shape]) as readonly number[] as S;
+  if (!(shape.length <= MOST_AXES)) {
+    throw new RangeError(
+      `Cannot make a tensor of ${shown(shape.length)} axes: it can have at most ${MOST_AXES}`,
+    );
+  }
+  return Object.freeze(ownList<number>(shape)) as readonly number[] as S;
 }
 
 /** Number of elements. Sizes must be positive integers that an int32 holds. */

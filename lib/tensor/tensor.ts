@@ -59,6 +59,13 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     this.#size = elementCount(this.#shape);
     this.#storage = storage;
     this.#owner = owner;
+    // A property of its own would hide what kernels are told; a subclass has its own fields first.
+    if (new.target === DeviceTensor) Object.preventExtensions(this);
+  }
+
+  /** Whether a value was made here: an object that inherits from a tensor may say anything. */
+  static isOne(value: unknown): value is DeviceTensor {
+    return typeof value === "object" && value !== null && #storage in value;
   }
 
   /** The memory of the device it lives on. */

@@ -102,69 +102,85 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
  */
 export function write(tensor: Tensor, values: Iterable<number>): void {
   const [target] = operands("write into", any(tensor));
-  const list = listOf(values);
-  if (list.length !== target.size) {
+  const encoded = encode(target.dtype, numbersOf(target.dtype, values));
+  if (encoded.length !== target.size) {
     throw new ShapeMismatchError(
-      `Cannot write ${list.length} values into a tensor of shape ${showShape(target.shape)}: ` +
+      `Cannot write ${encoded.length} values into a tensor of shape ${showShape(target.shape)}: ` +
         `it holds ${target.size}`,
     );
   }
-  requireElements(target.dtype, list);
   target.storage.writes++;
-  upload(target, encode(target.dtype, list));
+  upload(target, encoded);
 }
 
-/** Typed arrays whose every element is a number that an int32 holds. */
-const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array];
+/** Typed arrays that are copied as they are; others are read number by number. */
+const NUMBER_ARRAYS = [
+  ...[Float32Array, Int32Array, Float64Array, Int16Array, Uint16Array, Int8Array, Uint8Array],
+] as const;
 
-/** Host values as something with a length. */
-export function listOf(values: Iterable<number>): ArrayLike<number> & Iterable<number> {
-  if (Array.isArray(values)) return values;
-  if (ArrayBuffer.isView(values) && !(values instanceof DataView)) {
-    return values as unknown as ArrayLike<number> & Iterable<number>;
-  }
+/** Typed arrays whose every element is a number that an int32 holds. */
+const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array] as const;
+
+/** Host numbers of the library's own. */
+type Numbers = InstanceType<(typeof NUMBER_ARRAYS)[number]>;
+
+/**
+ * Host values as they are now, read once: what is checked is what is written, whatever an iterator,
+ * a getter or a thread of the caller's makes of them.
+ *
+ * @throws {TypeError} If they are no numbers.
+ * @throws {RangeError} If they are for integers and are none.
+ */
+export function numbersOf(dtype: DType, values: Iterable<number>): Numbers {
+  const kinds = dtype === "i32" ? INTEGER_ARRAYS : NUMBER_ARRAYS;
+  const kind = kinds.find((made) => values instanceof made);
+  // Made of another typed array, one takes its memory and asks neither its iterator nor its length.
+  if (kind !== undefined && ArrayBuffer.isView(values)) return new kind(values as never);
+  if (Array.isArray(values)) return copied(dtype, values);
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
-    return Array.from(values);
+    return copied(dtype, Array.from(values));
   }
   throw new TypeError(`Cannot write ${shown(values)} into a tensor: give an array of numbers`);
 }
 
-/** Refuses elements that the tensor would hold as something else: text, fractions among integers. */
-function requireElements(dtype: DType, values: ArrayLike<number>): void {
-  if (dtype === "i32") {
-    if (INTEGER_ARRAYS.some((made) => values instanceof made)) return;
-    for (let i = 0; i < values.length; i++) {
-      if (typeof values[i] !== "number" || values[i] !== (values[i]! | 0)) {
-        throw new RangeError(
-          `Cannot write ${shown(values[i])} as element ${i} of a tensor of integers: it needs ` +
-            `whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
-        );
-      }
+/** The numbers of a list; refuses what a tensor would hold as something else. */
+function copied(dtype: DType, values: readonly number[]): Numbers {
+  const isInteger = dtype === "i32";
+  const own = isInteger
+    ? new Int32Array(values.length)
+    : dtype === "f64"
+    ? new Float64Array(values.length)
+    : new Float32Array(values.length);
+  for (let i = 0; i < own.length; i++) {
+    const value = values[i]!;
+    if (typeof value !== "number" || (isInteger && value !== (value | 0))) {
+      throw wrongElement(isInteger, value, i);
     }
-    return;
+    own[i] = value;
   }
-  // The elements of a typed array are numbers, or bigints, which are as good as text.
-  if (ArrayBuffer.isView(values) && typeof values[0] === "number") return;
-  for (let i = 0; i < values.length; i++) {
-    if (typeof values[i] !== "number") {
-      throw new TypeError(
-        `Cannot write ${shown(values[i])} as element ${i} of a tensor: it needs numbers`,
-      );
-    }
-  }
+  return own;
+}
+
+function wrongElement(isInteger: boolean, value: unknown, index: number): Error {
+  const what = `Cannot write ${shown(value)} as element ${index} of a tensor`;
+  return isInteger
+    ? new RangeError(
+      `${what} of integers: it needs whole numbers from ${-(2 ** 31)} to ${2 ** 31 - 1}`,
+    )
+    : new TypeError(`${what}: it needs numbers`);
 }
 
 /** Numbers in a tensor's element type. */
-function encode(dtype: DType, values: ArrayLike<number>): ArrayBufferView<ArrayBuffer> {
+function encode(dtype: DType, own: Numbers): ArrayBufferView<ArrayBuffer> & ArrayLike<number> {
   switch (dtype) {
     case "f32":
-      return Float32Array.from(values);
+      return own instanceof Float32Array ? own : new Float32Array(own);
     case "i32":
-      return Int32Array.from(values);
+      return own instanceof Int32Array ? own : new Int32Array(own);
     case "f64":
-      return Float64Array.from(values);
+      return own instanceof Float64Array ? own : new Float64Array(own);
     case "bf16":
-      return Uint16Array.from(new Uint32Array(Float32Array.from(values).buffer), roundToBf16);
+      return Uint16Array.from(new Uint32Array(new Float32Array(own).buffer), roundToBf16);
   }
 }
 

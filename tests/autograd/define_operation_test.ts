@@ -12,6 +12,7 @@ import {
   square,
   sum,
   type Tensor,
+  write,
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { assertGradients } from "./gradient_check.ts";
@@ -112,4 +113,74 @@ Deno.test("what a forward makes on its way is freed at once", async () => {
   const { blocks } = device.statistics();
   weighted(a, b);
   assertEquals(device.statistics().blocks, blocks + 1);
+});
+
+type Pair = Tensor<"f32", readonly [2]>;
+
+/** An operation whose forward is given; its gradient is five times the one that reached it. */
+const fivefold = (forward: (x: Pair) => Pair) =>
+  defineOperation({ name: "op", forward, backward: ({ gradient }) => [scale(gradient, 5)] });
+
+Deno.test("a backward that writes into its gradient is refused: other operations share it", async () => {
+  using device = await openDevice();
+  const clip = defineOperation({
+    name: "clip",
+    forward: (x: Pair) => scale(x, 1),
+    backward: ({ gradient }) => {
+      write(gradient, [100, 100]);
+      return [gradient];
+    },
+  });
+  using tape = device.record();
+  const x = tape.watch(device.ones([2])), z = tape.watch(device.ones([2]));
+  const loss = sum(add(z, clip(x)));
+  assertThrows(() => tape.backward(loss), Error, "clip gave: its backward wrote");
+});
+
+Deno.test("a backward may dispose of its gradient, which stays that of others", async () => {
+  using device = await openDevice();
+  const once = defineOperation({
+    name: "once",
+    forward: (x: Pair) => square(x),
+    backward: ({ inputs: [x], gradient }) => {
+      const own = scale(multiply(x, gradient), 2);
+      gradient[Symbol.dispose]();
+      return [own];
+    },
+  });
+  using tape = device.record();
+  const x = tape.watch(device.from([1, 2], [2])), z = tape.watch(device.ones([2]));
+  tape.backward(sum(add(z, once(x))));
+  assertEquals([...await read(tape.gradient(x))], [2, 4]);
+  assertEquals([...await read(tape.gradient(z))], [1, 1]);
+});
+
+Deno.test("a forward that returns a parameter, or a tensor of the tape, is refused", async () => {
+  using device = await openDevice();
+  using weight = device.parameter([2]);
+  using tape = device.record();
+  const x = tape.watch(device.ones([2])), z = tape.watch(device.ones([2]));
+  const y = scale(z, 2);
+  let memo: Pair | undefined;
+  const memoised = fivefold((x) => memo ??= scale(x, 1));
+  memoised(x);
+  for (const op of [fivefold(() => weight), fivefold(() => y), fivefold(() => z), memoised]) {
+    assertThrows(() => op(x), Error, "a parameter, or a tensor that a tape knows already");
+  }
+});
+
+Deno.test("a constant that a forward returns gets no gradient of its other uses", async () => {
+  using device = await openDevice();
+  using tape = device.record();
+  const x = tape.watch(device.ones([2])), constant = device.full([2], 3);
+  tape.backward(sum(add(fivefold(() => constant)(x), scale(constant, 7))));
+  assertEquals([...await read(tape.gradient(x))], [5, 5]);
+});
+
+Deno.test("a forward may return its input in another shape", async () => {
+  using device = await openDevice();
+  using tape = device.record();
+  const x = tape.watch(device.ones([2]));
+  tape.backward(sum(add(fivefold((x) => reshape(x, [2]))(x), x)));
+  assertEquals([...await read(tape.gradient(x))], [6, 6]);
 });

@@ -171,3 +171,38 @@ Deno.test("recompute() of an MoE layer counts its routing once", async () => {
   assert(plain.some((count) => count > 0));
   assertEquals(routed(() => recompute((v) => layer.forward(v).output, x)), plain);
 });
+
+Deno.test("recompute() draws the same random numbers again, and moves no later draw", async () => {
+  const run = async (isRecomputed: boolean) => {
+    using device = await openDevice({ seed: 3 });
+    using tape = device.record();
+    const x = tape.watch(device.from([1, 2], [2]));
+    const noisy = (v: Tensor<"f32", readonly [2]>) => multiply(v, device.normal([2]));
+    const y = isRecomputed ? recompute(noisy, x) : noisy(x);
+    tape.backward(sum(y));
+    return [y, tape.gradient(x), device.normal([2])].map((tensor) => read(tensor));
+  };
+  const again = await Promise.all(await run(true));
+  assertEquals(again, await Promise.all(await run(false)));
+});
+
+Deno.test("recompute() refuses a function that draws another number of times", async () => {
+  using device = await openDevice();
+  using tape = device.record();
+  const x = tape.watch(device.from([1, 2], [2]));
+  let runs = 0;
+  const y = recompute((v) => runs++ === 0 ? v : multiply(v, device.normal([2])), scale(x, 1));
+  assertEquals(y.shape, [2]); // returned as it was: nothing to run again
+  runs = 0;
+  const z = recompute((v) => multiply(v, runs++ === 0 ? v : device.normal([2])), x);
+  assertThrows(() => tape.backward(sum(z)), Error, "drew random tensors 0 times first and now 1");
+});
+
+Deno.test("recompute() of a tensor from outside leaves that tensor's gradient alone", async () => {
+  using device = await openDevice();
+  using tape = device.record();
+  const x = tape.watch(device.from([1, 2], [2]));
+  const y = scale(x, 3);
+  tape.backward(sum(add(recompute((_: typeof x) => y, x), y)));
+  assertEquals([...await read(tape.gradient(x))], [3, 3]);
+});

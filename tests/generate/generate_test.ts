@@ -176,3 +176,26 @@ Deno.test("`generate()` names the option that is out of range", async () => {
   const other = { device, model, tokenizer: gpt2, tokens: 5 };
   await assertRejects(() => texts(["x"], other), ConfigError, "fewer than the tokenizer gpt2");
 });
+
+Deno.test("texts generated at once on one device are those generated one after the other", async () => {
+  using device = await openDevice({ seed: 2 });
+  using built = smallModel(device);
+  const options = { device, model: built.model, tokenizer, tokens: 12 };
+  const [a] = await texts(["The "], options);
+  const [b] = await texts(["And "], options);
+  const both = await Promise.all([texts(["The "], options), texts(["And "], options)]);
+  assertEquals(both, [[a], [b]]);
+});
+
+Deno.test("a scope of the caller's may open and close between two pieces", async () => {
+  using device = await openDevice({ seed: 2 });
+  using built = smallModel(device);
+  const pieces = generate(["The "], { device, model: built.model, tokenizer, tokens: 2 });
+  const first = pieces.next();
+  {
+    using _scope = device.scope();
+    await first;
+  }
+  await pieces.next();
+  await pieces.return();
+});

@@ -6,6 +6,7 @@ import {
   matmul,
   meanSquaredError,
   MoE,
+  multiply,
   type Parameter,
   read,
   relu,
@@ -16,6 +17,7 @@ import {
   ShapeMismatchError,
   StepState,
   type Tensor,
+  TopKRouter,
   write,
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
@@ -123,4 +125,108 @@ Deno.test("states may be their own gates: both of their gradients count", async 
   const x = device.uniform([6, 8] as readonly [number, number], { low: 0.5, high: 1.5 });
   const worst = await checkGradient((states) => moe.forward(states).output, [x]);
   assert(worst.error < 0.01, `off by ${worst.error}`);
+});
+
+Deno.test("a router's sizes are read once: what it says later reaches no memory", async () => {
+  using device = await openDevice();
+  using state = new StepState(device, { layers: 1, experts: 2 });
+  using wide = new ReluRouter(device, { hidden: 4, experts: 64 });
+  let reads = 0;
+  const router: Router = {
+    hidden: 4,
+    active: 1,
+    get experts() {
+      return reads++ < 2 ? 2 : 64;
+    },
+    route: (x) => wide.route(x as never) as never,
+    parameters: () => wide.parameters(),
+    [Symbol.dispose]() {},
+  };
+  const make = () => new MoE(device, { router, hidden: 4, width: 4, state });
+  using layer = make();
+  using _tape = device.record();
+  assertThrows(() => layer.forward(device.ones([16, 4])), ShapeMismatchError, "[16, 64]");
+  assertEquals(reads, 1);
+});
+
+Deno.test("statistics of a routing that another object overrides are refused", async () => {
+  using device = await openDevice();
+  using state = new StepState(device, { experts: 4 });
+  using inner = new ReluRouter(device, { hidden: 4, experts: 4 });
+  const mask = device.from([1, 0, 0, 0], [1, 4]);
+  const x = device.normal([16, 4]);
+  const layerWith = (route: (routing: Routing) => Routing, recorded = true) => {
+    const router = {
+      ...{ hidden: 4, experts: 4, active: 1, parameters: () => inner.parameters() },
+      route: (x: Tensor<"f32", readonly [number, number]>) => route(inner.route(x as never)),
+      [Symbol.dispose]() {},
+    } as Router;
+    return new MoE(device, { router, hidden: 4, width: 4, ...recorded ? { state } : {} });
+  };
+  const overrides: ((routing: Routing) => Record<string, unknown>)[] = [
+    ({ gates }) => ({ gates: multiply(gates, mask) }),
+    () => ({ counts: device.tokens([7]) }),
+    () => ({ sums: device.full([1], 1) }),
+    () => ({ balance: 99 }),
+  ];
+  for (const override of overrides) {
+    const route = (routing: Routing) =>
+      Object.create(
+        routing,
+        Object.fromEntries(Object.entries(override(routing)).map(([k, value]) => [k, { value }])),
+      ) as Routing;
+    using layer = layerWith(route);
+    using _tape = device.record();
+    assertThrows(() => layer.forward(x), TypeError, "routingOf(gates)");
+    using alone = layerWith(route, false);
+    assertEquals(alone.forward(x).output.shape, [16, 4]);
+  }
+  using layer = layerWith(({ gates }) => routingOf(multiply(gates, mask)));
+  state.begin();
+  using _tape = device.record();
+  const { routing } = layer.forward(x);
+  const open = [...await read(routing.gates)].filter((gate) => gate !== 0).length;
+  assertEquals([...state.read().layers[0]!.counts], [open, 0, 0, 0]);
+});
+
+Deno.test("a subclass that says other sizes than its weights changes what no kernel is told", async () => {
+  using device = await openDevice();
+  class Wide extends ReluRouter {
+    override get experts(): number {
+      return 512;
+    }
+    override get hidden(): number {
+      return 4096;
+    }
+  }
+  class WideTopK extends TopKRouter {
+    override get experts(): number {
+      return 512;
+    }
+    override get active(): number {
+      return 100;
+    }
+  }
+  const options = { hidden: 4, experts: 2 };
+  using relu = new Wide(device, options);
+  using topk = new WideTopK(device, options);
+  const near = Array.from({ length: 8 }, () => device.full([48], 1));
+  for (const router of [relu, topk]) {
+    using tape = device.record();
+    const x = tape.watch(device.ones([16, 4]));
+    const { gates, counts } = router.route(x);
+    assertEquals([gates.shape, counts.shape], [[16, 2], [2]] as never);
+    tape.backward(meanSquaredError(gates, device.zeros([16, 2]) as typeof gates));
+  }
+  for (const values of near) assertEquals(new Set(await read(values)), new Set([1]));
+});
+
+Deno.test("a state's sizes are those of its memory, whatever is put before them", async () => {
+  using device = await openDevice();
+  using state = new StepState(device, { layers: 1, experts: 2 });
+  const near = Array.from({ length: 8 }, () => device.full([48], 1));
+  Object.defineProperty(state, "experts", { value: 512 });
+  state.begin();
+  assertEquals(state.read().layers[0]!.counts.length, 2);
+  for (const values of near) assertEquals(new Set(await read(values)), new Set([1]));
 });

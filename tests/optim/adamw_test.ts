@@ -359,3 +359,19 @@ Deno.test("`AdamW` refuses numbers that fp32 takes for 0, 1 or infinity", async 
   }
   assertEquals(device.statistics().blocks, blocks);
 });
+
+Deno.test("AdamW takes the state that it has checked", async () => {
+  using device = await openDevice();
+  using other = await openDevice();
+  using weight = device.parameter([4]);
+  using own = new StepState(device), foreign = new StepState(other);
+  let reads = 0;
+  const options = {
+    get state() {
+      return reads++ < 2 ? own : foreign;
+    },
+  };
+  using optimizer = new AdamW(device, [weight], options);
+  optimizer.step();
+  assertEquals([reads, optimizer.steps], [1, 1]);
+});

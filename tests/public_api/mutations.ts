@@ -13,6 +13,8 @@ export interface Mutation {
   readonly apply: (args: unknown[], world: World) => void;
   /** Whether it puts numbers in a tensor that are not finite. */
   readonly isNonFinite?: boolean;
+  /** Whether an array's iterator sees something else than who reads it by index: either is right. */
+  readonly isTwoFaced?: boolean;
 }
 
 type Path = readonly (string | number)[];
@@ -24,6 +26,7 @@ const FILLING: ReadonlySet<unknown> = new Set(["read"]);
 /** Largest depth of options within options. */
 const DEPTH = 3;
 const MEBI = 2 ** 20;
+const TWO_FACED = "frozen, with an iterator of its own";
 
 const NUMBERS: readonly Replacement[] = [NaN, Infinity, -Infinity, -1, 0, 0.5, 2 ** 31, 2 ** 32]
   .concat([2 ** 53, -0.0, 1e300]).map((value) => constant(value));
@@ -138,12 +141,26 @@ function ofObject(value: unknown): readonly Replacement[] {
       ...(numbers ? SHAPES : [constant([])]),
       ["longer", (_, list) => [...list as unknown[], ...list as unknown[]]],
       ["shorter", (_, list) => (list as unknown[]).slice(0, -1)],
+      [TWO_FACED, (_, list) => shortIterated(list as unknown[])],
       ["with a hole", (_, list) => Object.assign([...list as unknown[]], { length: 9 })],
       ...[null, undefined, 3, "x", {}].map(constant),
     ];
   }
   const strangers = [null, undefined, 3, "x", {}, []].map(constant);
   return isDisposable(value) ? [DISPOSED, ...strangers] : strangers;
+}
+
+/** An array whose iterator, and so what spreads it, sees its first element alone. */
+class ShortIterated extends Array<unknown> {
+  override *[Symbol.iterator](): ArrayIterator<unknown> {
+    if (this.length > 0) yield this[0];
+  }
+}
+
+function shortIterated(list: readonly unknown[]): readonly unknown[] {
+  const made = new ShortIterated();
+  list.forEach((item, i) => made[i] = item);
+  return Object.freeze(made);
 }
 
 function isDisposable(value: unknown): boolean {
@@ -189,6 +206,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
           name: `${path.join(".")} → ${name}`,
           apply: (args, world) => put(args, path, (value) => make(world, value)),
           isNonFinite,
+          isTwoFaced: name === TWO_FACED,
         });
       }
     };
@@ -218,6 +236,7 @@ export function pairOf(first: Mutation, second: Mutation): Mutation {
   return {
     name: `${first.name} and ${second.name}`,
     isNonFinite: [first, second].some(({ isNonFinite }) => isNonFinite),
+    isTwoFaced: [first, second].some(({ isTwoFaced }) => isTwoFaced),
     apply: (args, world) => {
       first.apply(args, world);
       try {

@@ -148,7 +148,8 @@ async function tryOnce(
   try {
     const args = [...await entry.make(world)];
     mutation.apply(args, world);
-    const host = world.toHost(args) as unknown[];
+    const hosts = [world.toHost(args)] as unknown[][];
+    if (mutation.isTwoFaced) hosts.push(world.toHost(args, Array.from<unknown>) as unknown[]);
     const given = await outcome(world, entry, args, mutation === CHANGED);
     if ("error" in given) {
       if (VALID.includes(mutation)) return `refused a valid call: ${given.error}`;
@@ -156,7 +157,8 @@ async function tryOnce(
       return faultOfError(given.error);
     }
     tally.results++;
-    return judge(entry, host, given.value, mutation);
+    const faults = hosts.map((host) => judge(entry, host, given.value, mutation));
+    return faults.includes(null) ? null : faults[0]!;
   } finally {
     world.endTry();
   }

@@ -86,12 +86,16 @@ export class World {
   }
 
   /** `value` with every tensor as what it holds, and every array and plain object copied. */
-  toHost(value: unknown): unknown {
+  toHost(value: unknown, readArray: ReadArray = byIndex): unknown {
     const host = this.host(value);
     if (host) return host;
-    if (Array.isArray(value)) return Array.from(value, (item) => this.toHost(item));
+    if (Array.isArray(value)) {
+      return readArray(value).map((item) => this.toHost(item, readArray));
+    }
     if (!isPlain(value)) return value;
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, this.toHost(v)]));
+    return Object.fromEntries(
+      Object.entries(value).map(([k, v]) => [k, this.toHost(v, readArray)]),
+    );
   }
 
   /** Ends a try: what it opened is closed, and its folder must be. */
@@ -111,6 +115,13 @@ export class World {
     this.device.close();
     this.other.close();
   }
+}
+
+/** A way to read an array, which an iterator of its own may tell from others. */
+type ReadArray = (value: readonly unknown[]) => unknown[];
+
+function byIndex(value: readonly unknown[]): unknown[] {
+  return Array.from({ length: value.length }, (_, i) => value[i]);
 }
 
 /** The files below a folder that this process holds open, where the system says. */

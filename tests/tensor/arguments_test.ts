@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
+  AdamW,
   causalAttention,
   Device,
   type DeviceOptions,
@@ -12,6 +13,7 @@ import {
   rmsNorm,
   rows,
   scale,
+  ShapeMismatchError,
   shift,
   slice,
   softmax,
@@ -52,11 +54,81 @@ Deno.test("what a caller does to a shape afterwards changes no tensor", async ()
   assertThrows(() => (x.shape as number[])[0] = 1000, TypeError);
 });
 
+/** An array that says one thing by index and another to its iterator. */
+class TwoFaced extends Array<number> {
+  iterated: readonly number[] = [];
+
+  override *[Symbol.iterator](): ArrayIterator<number> {
+    yield* this.iterated;
+  }
+}
+
+function twoFaced(indexed: readonly number[], iterated: readonly unknown[]): TwoFaced {
+  const list = new TwoFaced();
+  indexed.forEach((value, i) => list[i] = value);
+  list.iterated = iterated as readonly number[];
+  return Object.freeze(list);
+}
+
+Deno.test("a list is read once, by index, whatever its iterator says", async () => {
+  using device = await openDevice();
+  const near = device.full([16], 4);
+  const shape = twoFaced([300, 300], [1]);
+  assertEquals(device.zeros(shape).size, 90_000);
+  assertEquals(reshape(device.zeros([6]), twoFaced([2, 3], [6])).shape, [2, 3]);
+  assertThrows(() => device.from([1], shape), ShapeMismatchError, "[300, 300]");
+  assertEquals([...await read(device.from(twoFaced([1, 2], ["x", 3]), [2]))], [1, 2]);
+  assertEquals([...await read(device.tokens(twoFaced([1, 2], [1.7, "9"])))], [1, 2]);
+  const swapped = permute(device.from([1, 2, 3, 4], [2, 2]), twoFaced([1, 0], [7]) as never);
+  assertEquals([...await read(swapped)], [1, 3, 2, 4]);
+  assertEquals([...await read(near)], Array(16).fill(4));
+});
+
+Deno.test("a typed array is copied as it lies in memory", async () => {
+  using device = await openDevice();
+  class Floats extends Float32Array<ArrayBuffer> {
+    override *[Symbol.iterator](): ArrayIterator<number> {
+      yield 9;
+    }
+  }
+  const floats = new Floats(new Float32Array([1, 2]).buffer);
+  assertEquals([...await read(device.from(floats, [2]))], [1, 2]);
+  Object.defineProperty(floats, "length", { value: 100 });
+  assertThrows(() => device.from(floats, [100]), ShapeMismatchError, "2 values");
+});
+
+Deno.test("a shape of endless axes is refused before it is read", async () => {
+  using device = await openDevice();
+  assertThrows(() => device.zeros(new Array(2 ** 31)), RangeError, "2147483648 axes");
+});
+
 Deno.test("a tensor's type, shape and size cannot be assigned", async () => {
   using device = await openDevice();
   const x: Any = device.ones([2]);
   for (const name of ["dtype", "shape", "size", "storage", "memory", "address"]) {
     assertThrows(() => x[name] = [1000], TypeError, name);
+  }
+});
+
+Deno.test("nothing can put other sizes before those of a tensor", async () => {
+  using device = await openDevice();
+  using parameter = device.parameter([2]);
+  for (const tensor of [device.ones([2]), parameter] as Any[]) {
+    for (const name of ["shape", "size", "address", "storage", "dtype"]) {
+      const value = { value: [1000] };
+      assertThrows(() => Object.defineProperty(tensor, name, value), TypeError, "not extensible");
+    }
+    assertThrows(() => Object.setPrototypeOf(tensor, {}), TypeError, "not extensible");
+    const posing = Object.create(tensor, {
+      shape: { value: [2] },
+      size: { value: 2 },
+      dtype: { value: "f32" },
+      address: { value: 1024n },
+      storage: { value: {} },
+      requireAlive: { value: () => {} },
+    });
+    assertThrows(() => scale(posing, 1), TypeError, "was not made by a Device");
+    assertThrows(() => new AdamW(device, [posing]), TypeError, "no parameter of this library");
   }
 });
 

@@ -62,8 +62,9 @@ export function drawWords(
   key: PhiloxKey,
   target: Uint32Array<ArrayBuffer>,
 ): Uint32Array<ArrayBuffer> {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
+  // By index, as they were checked.
+  let { 0: c0, 1: c1, 2: c2, 3: c3 } = counter;
+  let { 0: k0, 1: k1 } = key;
   for (let round = 0; round < ROUNDS; round++) {
     const high0 = multiplyHigh(MULTIPLIER_0, c0);
     const high1 = multiplyHigh(MULTIPLIER_1, c2);
