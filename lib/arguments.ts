@@ -170,7 +170,9 @@ export function requirePath(
   name: string,
   value: unknown,
 ): asserts value is string {
-  if (typeof value === "string" && value !== "" && !value.includes("\0")) return;
+  // Half a surrogate pair would reach the system as U+FFFD, in the name of another file.
+  const isName = typeof value === "string" && value !== "" && !value.includes("\0");
+  if (isName && value.isWellFormed()) return;
   throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a path`);
 }
 

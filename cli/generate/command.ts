@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ConfigError } from "../../lib/errors.ts";
-import { generate } from "../../lib/generate/generate.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
+import { generate, ROOM } from "../../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";
 import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
@@ -77,7 +77,8 @@ export async function generateCommand(
     await requirePermissions("generate", { device: request.device }, base);
     return await runGeneration(request, given.has("json"), output);
   } catch (error) {
-    output.progress(`error: ${describeError(error)}\n`);
+    const isRoom = error instanceof DeviceError && error.operation === ROOM;
+    output.progress(`error: ${isRoom ? "--tokens: " : ""}${describeError(error)}\n`);
     return 1;
   }
 }

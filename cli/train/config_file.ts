@@ -7,9 +7,10 @@
 import { dirname, extname } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
+import { doubledKey } from "../../lib/config/doubled_key.ts";
 import type { LoadedRouter } from "../../lib/config/load_router.ts";
 import { isRouterPath } from "../../lib/config/router_schema.ts";
-import { splitDomain } from "../../lib/data/text/text_files.ts";
+import { splitDomain, twoMeanings } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { RouterPath } from "../../lib/moe/routers.ts";
 import { systemReason } from "../../lib/system_reason.ts";
@@ -18,8 +19,8 @@ import { parseConfigLayer } from "../../lib/config/parse_config.ts";
 import { absolutePath } from "../shared/arguments.ts";
 
 const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
-  ".json": (text) => JSON.parse(text),
-  ".jsonc": parseJsonc,
+  ".json": withoutDoubledKeys((text) => JSON.parse(text)),
+  ".jsonc": withoutDoubledKeys(parseJsonc),
   ".yaml": parseYaml,
   ".yml": parseYaml,
 };
@@ -62,7 +63,10 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   const absolute = (path: string): string => absolutePath(path, base);
   const absoluteText = (text: string): string => {
     const { domain, path } = splitDomain(text);
-    return domain === undefined ? absolute(path) : `${domain}=${absolute(path)}`;
+    if (domain === undefined) return absolute(path);
+    // Later it would be absolute, and mean the domain alone.
+    if (isThere(absolute(text))) throw new ConfigError(`Cannot use ${text}: ${twoMeanings(text)}`);
+    return `${domain}=${absolute(path)}`;
   };
   return {
     ...layer,
@@ -81,6 +85,26 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
       },
     }),
   };
+}
+
+/** YAML's parser refuses doubled keys itself. */
+function withoutDoubledKeys(parse: (text: string) => unknown): (text: string) => unknown {
+  return (text) => {
+    const value = parse(text);
+    const doubled = doubledKey(text);
+    if (doubled === null) return value;
+    throw new SyntaxError(`it holds the key ${doubled} twice in one group`);
+  };
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    // A text that may not be looked at is refused later, by its name.
+    return false;
+  }
 }
 
 function parseFile(path: string): unknown {

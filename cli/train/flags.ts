@@ -5,6 +5,8 @@
  */
 
 import type { ConfigLayer, TrainConfig } from "../../lib/config/config.ts";
+import { doubledKey } from "../../lib/config/doubled_key.ts";
+import { joinLayers } from "../../lib/config/merge_config.ts";
 import type { LoadedRouter } from "../../lib/config/load_router.ts";
 import { parseConfigLayer, resolveConfig } from "../../lib/config/parse_config.ts";
 import { BASE, PRESET_NAMES } from "../../lib/config/presets.ts";
@@ -139,8 +141,9 @@ export const TRAIN_FLAGS = {
   weights: {
     group: "Training",
     value: "DOMAIN=X,…",
+    repeat: true,
     key: "data.weights",
-    about: "How often domains are drawn, as a multiple of their share of the text",
+    about: "How often domains are drawn, as a multiple of their share of the text; may be repeated",
     fallback: "1 each",
   },
   device: {
@@ -185,7 +188,8 @@ export const TRAIN_FLAGS = {
     group: "Run",
     value: "KEY=VALUE",
     repeat: true,
-    about: "Any key of the configuration, over file and flags; may be repeated",
+    about: "Any key of the configuration, over file and flags; may be repeated, of each key the " +
+      "last counts",
   },
   profile: {
     group: "Run",
@@ -242,10 +246,8 @@ export function trainRequest(
     ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base), router)]),
     // One layer: what a command line says together must fit together, in whatever order.
     withAbsolutePaths(
-      joined([
-        flagLayer(given, router),
-        ...given.values("set").map((text) => settingLayer(text, router)),
-      ]),
+      given.values("set").map((text) => settingLayer(text, router))
+        .reduce(joinLayers, flagLayer(given, router)),
       base,
     ),
   ];
@@ -284,16 +286,6 @@ function fileChoice(router: string): RouterChoice | undefined {
   return isRouterPath(router) ? { router } : undefined;
 }
 
-/** Flags and settings as one layer; of each key, the last that names it counts. */
-function joined(layers: readonly ConfigLayer[]): ConfigLayer {
-  const whole: Record<string, unknown> = {};
-  for (const [key, value] of layers.flatMap((layer) => Object.entries(layer))) {
-    const isSection = typeof value === "object" && value !== null;
-    whole[key] = isSection ? { ...whole[key] as object | undefined, ...value } : value;
-  }
-  return whole as ConfigLayer;
-}
-
 /** A preset under a resumed configuration would say nothing, and another directory is another run. */
 function refuseWithResume(given: Arguments<typeof TRAIN_FLAGS>): void {
   for (const name of ["preset", "out"] as const) {
@@ -323,9 +315,9 @@ function flagLayer(
 }
 
 function flagValue({ key, numeric, repeat }: TrainFlag, texts: readonly string[]): unknown {
+  if (key === "data.weights") return asWeights(texts.join(","));
   if (repeat) return texts;
   const text = texts.at(-1)!;
-  if (key === "data.weights") return asWeights(text);
   return numeric ? asNumber(text) : text;
 }
 
@@ -333,7 +325,14 @@ function flagValue({ key, numeric, repeat }: TrainFlag, texts: readonly string[]
 function asWeights(text: string): unknown {
   const pairs = text.split(",").map((pair) => /^([^=]+)=(.+)$/.exec(pair));
   if (pairs.includes(null)) return text;
-  return Object.fromEntries(pairs.map((pair) => [pair![1]!.trim(), asNumber(pair![2]!.trim())]));
+  const names = pairs.map((pair) => pair![1]!.trim());
+  const doubled = names.find((name, i) => names.indexOf(name) < i);
+  if (doubled !== undefined) {
+    throw new ConfigError(
+      `Cannot use --weights ${text}: it names ${doubled} twice, give one weight`,
+    );
+  }
+  return Object.fromEntries(names.map((name, i) => [name, asNumber(pairs[i]![2]!.trim())]));
 }
 
 /** `key=value`: the value as JSON where it is JSON, else as the text it is. */
@@ -343,7 +342,12 @@ function settingLayer(text: string, router: LoadedRouter | undefined): ConfigLay
     throw new ConfigError(`Cannot use --set ${text}: expected KEY=VALUE, like model.layers=6`);
   }
   const layer: Record<string, unknown> = {};
-  assign(layer, key, asJson(value));
+  const given = asJson(value);
+  const doubled = typeof given === "object" && given !== null ? doubledKey(value) : null;
+  if (doubled !== null) {
+    throw new ConfigError(`Cannot use --set ${text}: it holds the key ${doubled} twice`);
+  }
+  assign(layer, key, given);
   return parseConfigLayer(layer, { source: `--set ${text}`, router });
 }
 

@@ -1,33 +1,43 @@
 /**
- * Whether a run may go on under a configuration: what its tensors and its data depend on must be
- * as it was; the rest (steps, learning rate, how often to save) may change.
+ * Whether a run may go on under a configuration. What decides the numbers of the steps already taken
+ * must be as it was, or `config.json` would say another thing of them than was computed. What may
+ * change decides none of them (steps, device, how often to save), or is in the figures of each step
+ * (the learning rate).
  *
  * @module
  */
 
-import { requireConfig } from "../config/require.ts";
 import { createHash } from "node:crypto";
 import type { MoEConfig, TrainConfig } from "../config/config.ts";
-import { ConfigError } from "../errors.ts";
+import { requireConfig } from "../config/require.ts";
+import { differences, valuesByKey } from "../config/values_by_key.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 
 /**
  * The values that a resumed run shares with the run it continues, by dotted key. `micro_batch`
  * belongs to them: f_e is a share within a micro-batch, so another size is another gradient.
  */
 function fixedValues(config: TrainConfig): Map<string, unknown> {
-  const { model, moe, data, seed } = config;
+  const { model, moe, seed, validation: { batches } } = config;
+  const { cache: _cache, ...data } = config.data;
+  const { lr: _lr, ...optimizer } = config.optimizer;
+  return valuesByKey({ model, moe, data, optimizer, seed, validation: { batches } });
+}
+
+/** The values that checkpoints of early versions were hashed by. */
+function earlyValues(config: TrainConfig): Map<string, unknown> {
+  const { model, moe, seed } = config;
   const { router, experts, active, granularity } = moe;
-  const { cache: _, ...text } = data;
-  const sections = {
-    model,
-    moe: { router, experts, active, granularity, ...fileValues(moe) },
-    data: text,
-  };
-  const entries = Object.entries(sections).flatMap(([section, values]) =>
-    Object.entries(values).map(([key, value]) => [`${section}.${key}`, value] as const)
-  );
-  return new Map<string, unknown>([...entries, ["seed", seed]]);
+  const { cache: _, ...data } = config.data;
+  const early = { router, experts, active, granularity, ...fileValues(moe) };
+  return valuesByKey({ model, moe: early, data, seed });
+}
+
+function hashOf(values: Map<string, unknown>): string {
+  const sorted = [...values].sort(([a], [b]) => a < b ? -1 : 1);
+  return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
 
 /** The file of a router, and its own settings: only the file knows what depends on them. */
@@ -56,8 +66,30 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
  */
 export function configHash(config: TrainConfig): string {
   requireConfig(config);
-  const sorted = [...fixedValues(config)].sort(([a], [b]) => a < b ? -1 : 1);
-  return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
+  return hashOf(fixedValues(config));
+}
+
+/**
+ * Refuses a checkpoint that was written under another configuration.
+ *
+ * @param cannot What cannot be done, like "Cannot resume", to precede the checkpoint's path.
+ * @param checkpoint The checkpoint.
+ * @param config The configuration to use it with.
+ * @param source Where that comes from.
+ * @throws {CheckpointError} Says so, and what to do.
+ */
+export function checkWrittenUnder(
+  cannot: string,
+  { path, state }: Checkpoint,
+  config: TrainConfig,
+  source: string,
+): void {
+  const hashes = [configHash(config), hashOf(earlyValues(config))];
+  if (hashes.includes(state.config_hash)) return;
+  throw new CheckpointError(
+    `${cannot} ${path}: it was written under another configuration than ${source}; ` +
+      `undo what was changed there`,
+  );
 }
 
 /**
@@ -87,15 +119,16 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
         `put it back as it was, or start a new run`,
     );
   }
-  const wanted = fixedValues(config);
-  const changed = [...fixedValues(saved)]
-    .filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(wanted.get(key)))
-    .map(([key, value]) =>
-      `${key} was ${JSON.stringify(value)} and is ${JSON.stringify(wanted.get(key))}`
-    );
+  // A preset names where values came from, and `out` where the run is: other ones would be wrong.
+  const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
+    new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);
+  const changed = differences(mustStay(saved), mustStay(config));
   if (changed.length > 0) {
     throw new ConfigError(
-      `Cannot resume with another model or other data: ${changed.join(", ")}`,
+      `Cannot resume with what the run was not computed with: ${
+        changed.join(", ")
+      }; leave that as ` +
+        `it was, or start a new run`,
     );
   }
 }

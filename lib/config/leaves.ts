@@ -71,7 +71,9 @@ export function flag(description: string): z.ZodType<boolean> {
 
 /** Any text. */
 export function text(description: string): z.ZodType<string> {
-  return leaf(z.string({ error: "a text" }), "a text", description);
+  const whole = "a text without half a surrogate pair, which UTF-8 cannot hold";
+  const schema = z.string({ error: "a text" }).regex(/^\P{Surrogate}*$/u, { error: whole });
+  return leaf(schema, "a text", description);
 }
 
 /** A path, or null for what goes without one. */
@@ -80,9 +82,9 @@ export function path(absent: string, description: string): z.ZodType<string | nu
   return leaf(pathText(error).nullable(), error.error, description);
 }
 
-/** No system has a name with a character of value 0. */
+/** No system has a name with a character of value 0, and UTF-8 none with half a surrogate pair. */
 function pathText(error: { readonly error: string }): z.ZodString {
-  return z.string(error).min(1, error).regex(/^[^\0]*$/, error);
+  return z.string(error).min(1, error).regex(/^[^\0\p{Surrogate}]*$/u, error);
 }
 
 /** Numbers of at least 0 by name. */

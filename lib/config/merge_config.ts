@@ -39,7 +39,8 @@ const FOLLOWS: readonly FollowingKey[] = [
 const SIZES: readonly string[] = ["experts", "active", "granularity"];
 
 /**
- * Puts layers on top of each other: of each key, the last layer that names it counts.
+ * Puts layers on top of each other: of each key, the last layer that names it counts, and of
+ * `data.weights` the last that names a domain.
  *
  * What follows from other keys is not inherited by a layer that changes those, and a layer that
  * turns a routed model dense, or a dense one routed, does not inherit `experts`, `active` and
@@ -67,18 +68,26 @@ export function defined(group: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined));
 }
 
-function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
-  const inherited = withoutStale(base, above, loaded);
-  const merged: Record<string, unknown> = { ...inherited };
+/**
+ * Joins two layers, or parts of them, as deep as both have keys; elsewhere the upper one counts.
+ *
+ * @param below The lower one.
+ * @param above The upper one; what is undefined in it counts as not given.
+ * @returns Both as one.
+ */
+export function joinLayers<Part extends object>(below: Part, above: Part): Part {
+  const joined = { ...below } as Record<string, unknown>;
   for (const [key, value] of Object.entries(defined(above))) {
-    const below = inherited[key as keyof ConfigLayer];
-    merged[key] = isSection(value) && isSection(below)
-      ? { ...below, ...defined(value) }
-      : isSection(value)
-      ? defined(value)
-      : value;
+    // A domain may have the name of something that every object has.
+    const under = Object.hasOwn(joined, key) ? joined[key] : {};
+    const isWhole = !isSection(value) || key === "router_file";
+    joined[key] = isWhole ? value : joinLayers(isSection(under) ? under : {}, value);
   }
-  return merged as ConfigLayer;
+  return joined as Part;
+}
+
+function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
+  return joinLayers(withoutStale(base, above, loaded), above);
 }
 
 /** The lower layer without what the upper one makes obsolete. */

@@ -7,6 +7,7 @@
 import { routerLabel, routerOf } from "../moe/router_of.ts";
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
+import { differences, valuesByKey } from "./values_by_key.ts";
 
 /**
  * Looks for values that have no effect, or another than they seem to have.
@@ -19,17 +20,15 @@ export function configNotices(config: TrainConfig): string[] {
 }
 
 /**
- * Looks for values that a resumed run was given and does not use.
+ * Lists the values that a resumed run was given and did not have before.
  *
  * @param before The configuration of the run so far.
  * @param config The one to go on with.
  * @returns Sentences for the user.
  */
 export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
-  const { lambda0 } = config.moe;
-  return lambda0 === before.moe.lambda0
-    ? []
-    : [`moe.lambda0 ${lambda0} has no effect on a resumed run: λ goes on from the checkpoint`];
+  const changes = differences(valuesByKey(before), valuesByKey(config), ["", "became"]);
+  return changes.length === 0 ? [] : [`Changed from here on: ${changes.join(", ")}`];
 }
 
 function scheduleNotices({ schedule, steps }: TrainConfig): string[] {

@@ -91,7 +91,7 @@ export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {
 
 /**
  * Merges layers over the preset they name and completes the result. Of each key, the last layer
- * that names it counts.
+ * that names it counts; `data.weights` is joined domain by domain.
  *
  * What follows from other keys (`ffn` from `hidden`, `micro_batch` from `batch`, ...) is not
  * inherited by a layer that changes those. A layer that turns a routed model dense, or a dense one

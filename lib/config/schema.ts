@@ -168,13 +168,28 @@ export function checkLayer(
   input: unknown,
   keys?: RouterKeys,
 ): ConfigLayer | readonly SchemaIssue[] {
+  const dropped = droppedKeys(input);
   const result = (keys === undefined ? LAYER : layerSchema(keys)).safeParse(input);
-  if (result.success) return result.data as ConfigLayer;
-  return result.error.issues.map((issue) => ({
+  if (result.success) return dropped.length === 0 ? result.data as ConfigLayer : dropped;
+  return dropped.concat(result.error.issues.map((issue) => ({
     path: issue.path.map(String),
     expects: issue.message,
     unknown: issue.code === "unrecognized_keys" ? issue.keys : [],
-  }));
+  })));
+}
+
+const DROPPED = "__proto__";
+
+/** The keys that zod leaves out without a word, two groups deep. */
+function droppedKeys(input: unknown, path: readonly string[] = []): SchemaIssue[] {
+  if (typeof input !== "object" || input === null || path.length > 2) return [];
+  const below = Object.entries(input)
+    .flatMap(([key, value]) => key === DROPPED ? [] : droppedKeys(value, [...path, key]));
+  if (!Object.hasOwn(input, DROPPED)) return below;
+  // At this depth keys are names that users chose.
+  return path.length === 2
+    ? [{ path, expects: `no name ${DROPPED}, rename the domain`, unknown: [] }, ...below]
+    : [{ path, expects: "", unknown: [DROPPED] }, ...below];
 }
 
 /** Every key that a configuration knows, in the order of the documentation. */

@@ -5,6 +5,7 @@
  */
 
 import { requireText, shown } from "../arguments.ts";
+import { DataError } from "./errors.ts";
 
 export { shown };
 
@@ -21,6 +22,35 @@ export function checkArrayLike(value: unknown, what: string): asserts value is A
     (length as number) >= 0 && (length as number) < 2 ** 32;
   if (isList) return;
   throw new TypeError(`Cannot ${what}: ${shown(value)} is no array`);
+}
+
+/**
+ * Says where a text holds half a surrogate pair. UTF-8 has no bytes for it, so that another text
+ * would be read, U+FFFD in its place: it is refused as bytes are that are no UTF-8.
+ *
+ * @param text The text.
+ * @returns What is wrong, to follow a name of the text; null where nothing is.
+ */
+export function brokenCharacter(text: string): string | null {
+  if (text.isWellFormed()) return null;
+  const place = text.search(/\p{Surrogate}/u);
+  return `is no whole text, its character ${place} is half a surrogate pair, which UTF-8 cannot hold`;
+}
+
+/**
+ * Refuses a text that UTF-8 cannot hold.
+ *
+ * @param what What was to be done, to follow "Cannot".
+ * @param name What the text is.
+ * @param text The text.
+ * @throws {DataError} Says where.
+ */
+export function checkWellFormed(what: string, name: string, text: string): void {
+  const broken = brokenCharacter(text);
+  if (broken === null) return;
+  throw new DataError(
+    `Cannot ${what}: ${name} ${broken}; mend it, or put U+FFFD there with toWellFormed()`,
+  );
 }
 
 /**

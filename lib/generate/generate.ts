@@ -4,7 +4,9 @@ import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/batches/philox.ts";
 import { TextStream } from "../data/tokenizer/text_stream.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
+import { Status } from "../ffi/codes.ts";
+import type { KeyValueCache } from "../nn/key_value_cache.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { read } from "../tensor/transfer.ts";
@@ -50,6 +52,9 @@ export interface GeneratedPiece {
 /** The counter of draws: a place of its own beside weights and shuffle. */
 const OPERATION = 0xffff0001;
 
+/** The operation that failed where `tokens` is more than memory holds. */
+export const ROOM = "make room for texts";
+
 /** Prompts continued at once: more would make a token no cheaper, and only take memory. */
 const MOST_AT_ONCE = 256;
 
@@ -67,6 +72,7 @@ const MOST_TOKENS = 2 ** 31 - 1;
  * @param options Model, tokenizer and how to draw.
  * @returns Pieces of the texts as they come, without the prompts.
  * @throws {ConfigError} If an option is out of range.
+ * @throws {DeviceError} If memory does not hold so many tokens; says how many.
  * @throws {LogitsError} If the model's logits are not numbers; names the prompt and the token.
  *
  * @example
@@ -121,7 +127,7 @@ async function* continueTexts(
   { device, model, tokenizer, tokens, signal }: GenerateOptions,
 ): AsyncGenerator<GeneratedPiece, void> {
   const longest = largest(texts.map(({ start }) => start.length));
-  using cache = model.openCache(texts.length, longest + tokens);
+  using cache = roomFor(model, texts.length, longest, tokens);
   let logits = await readRows(device, () => model.prefill(texts.map(({ start }) => start), cache));
   for (let drawn = 0; drawn < tokens; drawn++) {
     const last: number[] = [];
@@ -133,6 +139,33 @@ async function* continueTexts(
     }
     if (texts.every(({ isDone }) => isDone)) return;
     logits = await readRows(device, () => model.decode(last, cache));
+  }
+}
+
+/** Room for all that may be drawn: too much is refused before the first token. */
+function roomFor(
+  model: LanguageModel,
+  texts: number,
+  longest: number,
+  tokens: number,
+): KeyValueCache {
+  const capacity = longest + tokens;
+  if (capacity > MOST_TOKENS) {
+    throw new ConfigError(
+      `Cannot generate: tokens is ${tokens}, expected at most ${MOST_TOKENS - longest} after a ` +
+        `prompt of ${longest}`,
+    );
+  }
+  try {
+    return model.openCache(texts, capacity);
+  } catch (cause) {
+    if (!(cause instanceof DeviceError) || cause.status !== Status.outOfMemory) throw cause;
+    const { status } = cause;
+    throw new DeviceError(
+      `Cannot generate: tokens is ${tokens}, and there is no memory for texts of up to ` +
+        `${capacity} tokens, ${texts} at once; ask for fewer tokens (${cause.message})`,
+      { status, operation: ROOM, cause },
+    );
   }
 }
 
@@ -242,6 +275,11 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
   );
   require(areTexts(stop), "stop is no list of texts");
   require(!stop.includes(""), "a stop string is empty");
+  for (const [what, texts] of [["prompt", prompts], ["stop string", stop]] as const) {
+    const broken = texts.findIndex((text) => !text.isWellFormed());
+    const problem = `${what} ${broken + 1} holds half a surrogate pair, which UTF-8 cannot hold`;
+    require(broken < 0, problem);
+  }
   require((signal ?? null) === null || signal instanceof AbortSignal, "signal is no AbortSignal");
   require(
     model.vocabulary >= tokenizer.vocabularySize,

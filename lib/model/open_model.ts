@@ -6,9 +6,10 @@ import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
+import { checkWrittenUnder } from "../checkpoint/resume.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { buildModel } from "./build_model.ts";
-import { CHECKPOINTS, findRun } from "../run/find_run.ts";
+import { CHECKPOINTS, CONFIG, findRun } from "../run/find_run.ts";
 import { loadModel } from "../checkpoint/weight_layout.ts";
 
 /** What {@linkcode openModel} gives. */
@@ -30,7 +31,8 @@ export interface OpenedModel extends Disposable {
  * @param path A run directory, for its newest checkpoint, or a checkpoint's folder.
  * @returns The model; dispose of it to free its weights.
  * @throws {ConfigError} There is no run there.
- * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or of another model.
+ * @throws {CheckpointError} There is no complete checkpoint, or it is damaged, of another model, or
+ * written under another configuration than the run has now.
  * @throws {DataError} The tokenizer cannot be loaded.
  *
  * @example
@@ -54,6 +56,12 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
     ? Checkpoint.openNewest(`${run.path}/${CHECKPOINTS}`)
     : Checkpoint.open(run.checkpoint);
   const { config } = run;
+  checkWrittenUnder(
+    "Cannot open the model of",
+    checkpoint,
+    config,
+    `${run.path}/${CONFIG} holds now`,
+  );
   const tokenizer = await openTokenizer(config.data.tokenizer);
   const built = buildModel(device, config, { router: await loadRouterOf(config.moe) });
   try {

@@ -5,6 +5,7 @@ import { ConfigError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
+import { doubledKey } from "../config/doubled_key.ts";
 import { parseConfig } from "../config/parse_config.ts";
 
 /** The file of a run's resolved configuration. */
@@ -55,8 +56,12 @@ export function findRun(path: string): FoundRun {
   };
   let input: unknown;
   try {
-    input = JSON.parse(Deno.readTextFileSync(file));
+    const text = Deno.readTextFileSync(file);
+    input = JSON.parse(text);
+    const doubled = doubledKey(text);
+    if (doubled !== null) fail(`${file} holds the key ${doubled} twice in one group`);
   } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
     if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
     if (!exists(directory)) fail("there is no such folder", cause);
     if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);

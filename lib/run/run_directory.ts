@@ -6,7 +6,7 @@
 
 import { requireConfig } from "../config/require.ts";
 import { requireObject, requirePath } from "../arguments.ts";
-import { CheckpointError, ConfigError, FileError } from "../errors.ts";
+import { ConfigError, FileError } from "../errors.ts";
 import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import {
   type CheckpointFolder,
@@ -14,6 +14,7 @@ import {
   removeLaterCheckpoints,
 } from "../checkpoint/folders.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
 import { CHECKPOINTS, CONFIG, type FoundRun } from "./find_run.ts";
 import {
@@ -23,7 +24,7 @@ import {
   readMetrics,
   truncateMetrics,
 } from "./metrics.ts";
-import { checkResumable, configHash } from "../checkpoint/resume.ts";
+import { checkResumable, checkWrittenUnder } from "../checkpoint/resume.ts";
 import {
   type CreateRunOptions,
   makeFolders,
@@ -41,6 +42,9 @@ const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
 const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
+
+// A friend of RunDirectory: training compares what it was opened with, its users know.
+let configOf: (directory: RunDirectory) => TrainConfig;
 
 /** How a directory was opened. */
 interface Opening {
@@ -92,6 +96,10 @@ interface Opening {
  * ```
  */
 export class RunDirectory implements Disposable {
+  static {
+    configOf = (directory) => directory.#config;
+  }
+
   /** The directory. */
   readonly path: string;
   readonly #lock: RunLock;
@@ -137,9 +145,11 @@ export class RunDirectory implements Disposable {
     // Once more, or for the first time: while another process trains, its run is no remains.
     checkUnused(path);
     const undo = stack.move();
-    return new RunDirectory(path, lock, config, {
+    // It is written later, and the caller may change the object meanwhile.
+    const own = structuredClone(config);
+    return new RunDirectory(path, lock, own, {
       from: 0,
-      prepare: () => writeAtomically(`${path}/${CONFIG}`, configText(config)),
+      prepare: () => writeAtomically(`${path}/${CONFIG}`, configText(own)),
       undo: () => undo.dispose(),
     });
   }
@@ -152,7 +162,8 @@ export class RunDirectory implements Disposable {
    * @param config The configuration to go on with, which is written as the run begins.
    * @returns The open directory and the open checkpoint; dispose of both.
    * @throws {ConfigError} The configuration asks for another model or other data.
-   * @throws {CheckpointError} There is no complete checkpoint, or it is damaged.
+   * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or was written
+   * under another configuration.
    * @throws {SyntaxError} The figures are damaged; names the line.
    * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
    */
@@ -172,23 +183,19 @@ export class RunDirectory implements Disposable {
         ? Checkpoint.openNewest(`${path}/${CHECKPOINTS}`)
         : Checkpoint.open(run.checkpoint),
     );
-    const { step, config_hash } = checkpoint.state;
-    if (config_hash !== configHash(config)) {
-      throw new CheckpointError(
-        `Cannot resume ${checkpoint.path}: it was written under another configuration than ` +
-          `${path}/${CONFIG} holds now; undo what was changed there`,
-      );
-    }
+    const { step } = checkpoint.state;
+    checkWrittenUnder("Cannot resume", checkpoint, config, `${path}/${CONFIG} holds now`);
     if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
     stack.move();
-    const directory = new RunDirectory(path, lock, config, {
+    const own = structuredClone(config);
+    const directory = new RunDirectory(path, lock, own, {
       from: step,
       prepare: () => {
         truncateMetrics(`${path}/${METRICS}`, step);
         truncateSamples(`${path}/${SAMPLES}`, step);
         truncateEvents(`${path}/${TENSORBOARD}`, step);
         removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
-        writeAtomically(`${path}/${CONFIG}`, configText(config));
+        writeAtomically(`${path}/${CONFIG}`, configText(own));
       },
       undo: () => lock[Symbol.dispose](),
     });
@@ -260,6 +267,23 @@ export class RunDirectory implements Disposable {
     this.#metrics[Symbol.dispose]();
     this.#lock[Symbol.dispose]();
   }
+}
+
+/**
+ * Refuses to train under another configuration than `config.json` of the run says.
+ *
+ * @param directory Where the run is written.
+ * @param config What is trained; its `out` does not count.
+ * @throws {ConfigError} Names each value that differs.
+ */
+export function requireConfigOf(directory: RunDirectory, config: TrainConfig): void {
+  const opened = { ...configOf(directory), out: null };
+  const changed = differences(valuesByKey(opened), valuesByKey({ ...config, out: null }));
+  if (changed.length === 0) return;
+  throw new ConfigError(
+    `Cannot train under another configuration than ${directory.path} was opened with: ` +
+      `${changed.join(", ")}; open the directory with the one to train under`,
+  );
 }
 
 function checkUnused(path: string): void {

@@ -25,7 +25,8 @@ import { RoutingWatch } from "./routing_watch.ts";
 import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
-import { configHash } from "../checkpoint/resume.ts";
+import { checkWrittenUnder, configHash } from "../checkpoint/resume.ts";
+import { requireConfigOf } from "../run/run_directory.ts";
 import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
@@ -47,8 +48,8 @@ import {
  * @param config The configuration.
  * @param options Device, run directory, checkpoint, callbacks.
  * @returns The final figures.
- * @throws {ConfigError} If the configuration is not whole, or the run needs more memory than it may
- * take.
+ * @throws {ConfigError} If the configuration is not whole or not the one that the directory was
+ * opened with, or the run needs more memory than it may take.
  * @throws {TypeError} If an option is of another kind than it should be.
  * @throws {DataError} If the text cannot be used.
  * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
@@ -89,8 +90,10 @@ import {
  */
 export async function train(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   requireConfig(config);
+  const own = takeTrainOptions(options);
+  requireConfigOf(own.directory, config);
   // The caller may change either while the run is under way.
-  return await trainAsGiven(structuredClone(config), takeTrainOptions(options));
+  return await trainAsGiven(structuredClone(config), own);
 }
 
 async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
@@ -317,6 +320,7 @@ function* namedMoments(
 
 function restore(trainer: Trainer, checkpoint: Checkpoint): void {
   const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
+  checkWrittenUnder("Cannot resume", checkpoint, trainer.config, "the one given");
   if (step > trainer.config.steps) {
     throw new CheckpointError(
       `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,

@@ -221,6 +221,23 @@ const DAMAGES: readonly Damage[] = [
     generate: false,
   },
   {
+    name: "the configuration was changed by hand to one that computes otherwise",
+    damage: (run) => changeConfig(run, (config) => config.model!.rope_base = 1e4),
+    words: ["step-000003", "another configuration than", "undo what was changed there"],
+  },
+  {
+    name: "the configuration was changed by hand in what only training reads",
+    damage: (run) => changeConfig(run, (config) => config.optimizer!.beta1 = 0.5),
+    words: ["step-000003", "another configuration than", "undo what was changed there"],
+  },
+  {
+    name: "a regularisation that the run did not have",
+    damage: () => {},
+    flags: ["--set", "moe.balance=none", "--set", "optimizer.beta1=0.1"],
+    words: ['moe.balance was "load" and is "none"', "optimizer.beta1 was 0.9 and is 0.1"],
+    generate: false,
+  },
+  {
     name: "--out with --resume",
     damage: () => {},
     flags: ["--out", "other"],
@@ -228,6 +245,16 @@ const DAMAGES: readonly Damage[] = [
     generate: false,
   },
 ];
+
+function changeConfig(
+  run: string,
+  change: (config: Record<string, Record<string, number>>) => void,
+): void {
+  const path = `${run}/config.json`;
+  const config = JSON.parse(Deno.readTextFileSync(path));
+  change(config);
+  Deno.writeTextFileSync(path, JSON.stringify(config));
+}
 
 function assertFiniteWeights(path: string): void {
   using file = SafetensorsFile.open(path);

@@ -135,6 +135,12 @@ Deno.test("`parseConfig()` names the key, the value and what is expected", () =>
       'moe.router is "top", expected one of dense, topk, relu, or a file like ./router.ts',
     ],
     [{ data: { paths: ["a", ""] } }, 'data.paths is ["a",""], expected a list of paths'],
+    [
+      { sample: { prompt: "a\ud800" } },
+      'sample.prompt is "a\\ud800", expected a text without half a surrogate pair, which UTF-8 ' +
+      "cannot hold",
+    ],
+    [{ data: { paths: ["\ud800"] } }, 'data.paths is ["\\ud800"], expected a list of paths'],
     [{ moe: { renormalize: 1 } }, "moe.renormalize is 1, expected true or false"],
     [
       { model: { ffn: "big" } },

@@ -52,6 +52,12 @@ Deno.test("generate continues texts with the model of a run", async (t) => {
     },
   );
 
+  await t.step("more tokens than memory holds", async () => {
+    const { code, stdout, stderr } = await run(["--prompt", "Line", "--tokens", "2000000000"]);
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(stderr, /error: --tokens: .*tokens is 2000000000, .*ask for fewer tokens/);
+  });
+
   await t.step("several prompts as JSON", async () => {
     await Deno.writeTextFile(`${folder.path}/prompts.txt`, "One\nTwo\n");
     const { stdout, code } = await run(["--prompts", "prompts.txt", "--prompt", "Three", "--json"]);

@@ -1,7 +1,7 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { type Device, type LanguageModel, read } from "../../mod.ts";
 import { openTokenizer } from "../../lib/data/mod.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { generate, type GenerateOptions, LogitsError } from "../../lib/generate/mod.ts";
 import { buildModel } from "../../lib/model/build_model.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
@@ -132,6 +132,15 @@ Deno.test("logits that are no numbers are an error that names prompt and token",
   assert(error.message.includes("the logit of token 0 is NaN"), error.message);
 });
 
+Deno.test("`generate()` names the option that asks for more than memory holds", async () => {
+  using device = await openDevice();
+  using built = smallModel(device);
+  const options = { device, model: built.model, tokenizer, tokens: 2_000_000_000 };
+  const error = await assertRejects(() => texts(["x"], options), DeviceError);
+  assert(error.message.startsWith("Cannot generate: tokens is 2000000000, and"), error.message);
+  assert(error.message.includes("ask for fewer tokens"), error.message);
+});
+
 Deno.test("`generate()` names the option that is out of range", async () => {
   using device = await openDevice({ seed: 5 });
   using built = smallModel(device);
@@ -146,16 +155,23 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ model: null as unknown as LanguageModel }, "model is no LanguageModel"],
     [{ device: {} as Device }, "device is no Device"],
     [{ tokens: 99_999_999_999 }, "tokens is 99999999999"],
+    [
+      { tokens: 2 ** 31 - 1 },
+      "tokens is 2147483647, expected at most 2147483645 after a prompt of 2",
+    ],
     [{ seed: -1 }, "seed is -1"],
     [{ seed: 1.5 }, "seed is 1.5"],
     [{ stream: 2 ** 32 }, "stream is 4294967296"],
     [{ stop: "x" as unknown as string[] }, "stop is no list of texts"],
     [{ stop: [""] }, "a stop string is empty"],
+    [{ stop: ["a", "\ud800"] }, "stop string 2 holds half a surrogate pair"],
   ];
   for (const [options, message] of wrong) {
     const whole = { device, model, tokenizer, tokens: 5, ...options };
     await assertRejects(() => texts(["x"], whole), ConfigError, message);
   }
+  const whole = { device, model, tokenizer, tokens: 5 };
+  await assertRejects(() => texts(["x", "\udc00"], whole), ConfigError, "prompt 2 holds half a");
   const gpt2 = await openTokenizer("gpt2");
   const other = { device, model, tokenizer: gpt2, tokens: 5 };
   await assertRejects(() => texts(["x"], other), ConfigError, "fewer than the tokenizer gpt2");

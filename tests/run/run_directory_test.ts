@@ -175,6 +175,25 @@ Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
   assertEquals(Deno.readTextFileSync(`${path}/metrics.jsonl`), before);
 });
 
+Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed fewer keys", () => {
+  using folder = new TemporaryFolder();
+  const config = configIn(folder);
+  const path = makeRun(config);
+  {
+    const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
+    using _directory = directory;
+    using _checkpoint = checkpoint;
+    // What such a version wrote for this configuration, apart from its folder.
+    const config_hash = "239a0933a7df2f0853a180e063d4df677bb5b0bdb462a81343ec8ac2e25b8273";
+    const state = { ...stateAt(4, config), config_hash };
+    directory.writeCheckpoint({ state, model: [], optimizer: [] }, 0);
+  }
+  const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
+  using _directory = directory;
+  using _checkpoint = checkpoint;
+  assertEquals(checkpoint.state.step, 4);
+});
+
 Deno.test("`RunDirectory` keeps a second process out, and lets the next one in", async () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
@@ -229,7 +248,26 @@ Deno.test("`checkResumable()` lets steps, learning rate and intervals change, an
       log: { tensorboard: true },
     }),
   );
-  for (const input of [{ model: { layers: 3 } }, { data: { batch: 8 } }, { moe: { experts: 4 } }]) {
+  const fixed: Partial<Record<keyof TrainConfig, unknown>>[] = [
+    { model: { layers: 3 } },
+    { data: { batch: 8 } },
+    { moe: { experts: 4 } },
+    { moe: { balance: "none" } },
+    { moe: { alpha: 5 } },
+    { moe: { lambda0: 1e-7 } },
+    { moe: { lambda_ceiling: 5 } },
+    { optimizer: { beta1: 0.5 } },
+    { optimizer: { weight_decay: 0 } },
+    { optimizer: { clip: 2 } },
+    { validation: { batches: 3 } },
+    { seed: 4 },
+  ];
+  for (const input of fixed) {
+    const name = JSON.stringify(input);
+    assertThrows(() => checkResumable(saved, parseConfig(input)), ConfigError, "was", name);
+    assert(configHash(saved) !== configHash(parseConfig(input)), name);
+  }
+  for (const input of [{ preset: "nano", out: "other" }, { ...saved, preset: "tiny" as const }]) {
     assertThrows(() => checkResumable(saved, parseConfig(input)), ConfigError, "was");
   }
   assertEquals(configHash(saved), configHash(parseConfig({ steps: 9 })));

@@ -1,8 +1,9 @@
 /** The seed of a configuration decides a run, whatever the device drew before and draws beside it. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../mod.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
-import { parseConfig, readMetrics, RunDirectory, train } from "../../lib/train/mod.ts";
+import { findRun, parseConfig, readMetrics, RunDirectory, train } from "../../lib/train/mod.ts";
+import { ConfigError } from "../../lib/errors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { download } from "../../lib/tensor/transfer.ts";
@@ -73,4 +74,30 @@ Deno.test("two runs at once on one device are the two runs one after the other",
   using shared = await openDevice();
   assertEquals(await Promise.all([run(shared, "c", 1), run(shared, "d", 2)]), expected);
   assertEquals(await run(shared, "e", 2), expected[1]);
+});
+
+Deno.test("a run computes what its directory says, also where its configuration changes", async () => {
+  using folder = new TemporaryFolder();
+  Deno.mkdirSync(`${folder.path}/text`);
+  TEXT.forEach((text, i) => Deno.writeTextFileSync(`${folder.path}/text/${i}.txt`, text));
+  const config = parseConfig({
+    preset: "pico",
+    steps: 2,
+    data: { paths: [`${folder.path}/text`], batch: 2, sequence: 16, cache: `${folder.path}/cache` },
+    sample: { tokens: 5 },
+    out: `${folder.path}/run`,
+  });
+  using device = await openDevice();
+  const changing = structuredClone(config) as { seed: number } & typeof config;
+  using directory = RunDirectory.create(changing);
+  const other = { ...config, seed: 4, moe: { ...config.moe, alpha: 2 } };
+  await assertRejects(
+    () => train(other, { device, directory }),
+    ConfigError,
+    "seed was 0 and is 4, moe.alpha was 1.2 and is 2",
+  );
+  const running = train(changing, { device, directory });
+  changing.seed = 9;
+  await running;
+  assertEquals(findRun(directory.path).config, config);
 });

@@ -1,5 +1,5 @@
 import { requireText } from "../../arguments.ts";
-import { checkObject } from "../arguments.ts";
+import { checkObject, checkWellFormed } from "../arguments.ts";
 
 /** A text that stands for itself: a file, a book, an article. */
 export interface Document {
@@ -20,12 +20,16 @@ export const NO_DOMAIN = "text";
  * @param document What a source gave.
  * @param what What was to be done, to follow "Cannot".
  * @throws {TypeError} If its text is none, or its domain.
+ * @throws {DataError} If UTF-8 cannot hold one of them.
  */
 export function checkDocument(document: Document, what: string): void {
   checkObject(document, [], what);
   requireText(what, "its id", document.id);
   requireText(what, "its text", document.text);
-  requireText(what, "its domain", document.domain ?? NO_DOMAIN);
+  const { text, domain = NO_DOMAIN } = document;
+  requireText(what, "its domain", domain);
+  checkWellFormed(what, "its text", text);
+  checkWellFormed(what, "its domain", domain);
 }
 
 /** What a reading came across and left out. */

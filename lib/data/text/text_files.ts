@@ -39,7 +39,8 @@ const PATTERN = /[*?[{]/;
  *
  * Reading the documents throws a {@linkcode DataError} for a path that is missing or unreadable,
  * for a file that is binary, damaged or not UTF-8, for a row that is no such object (with the
- * number of its line), and for a file that was named, a folder or a pattern without text.
+ * number of its line) or that UTF-8 cannot hold, for a name that is a file's as well as a domain and a
+ * path, and for a file that was named, a folder or a pattern without text.
  *
  * @param paths Files, folders and patterns, relative ones from the current folder.
  * @returns The source; nothing is read before its documents are asked for.
@@ -85,6 +86,18 @@ export function textFiles(paths: readonly string[]): TextSource {
 export function splitDomain(path: string): { domain: string | undefined; path: string } {
   const [, domain, rest] = /^([\w.-]+)=(.+)$/s.exec(path) ?? [];
   return rest === undefined ? { domain: undefined, path } : { domain, path: rest };
+}
+
+/**
+ * Says how to write a name that could be a file's as well as a domain and a path.
+ *
+ * @param given `domain=path`, where there is a file of that name.
+ * @returns Both ways.
+ */
+export function twoMeanings(given: string): string {
+  const { domain, path } = splitDomain(given);
+  return `there is a file of that name; write ./${given} for it, or ${domain}=./${path} for the ` +
+    `domain ${domain} of another`;
 }
 
 /** A place to read: a file, what was passed over, or the end of a path with what it should hold. */
@@ -171,6 +184,9 @@ class Facts {
 
 async function placeOf(given: string): Promise<Place> {
   const { domain, path } = splitDomain(given);
+  if (domain !== undefined && await Deno.stat(given).then(() => true, () => false)) {
+    throw new DataError(`Cannot read ${given}: ${twoMeanings(given)}`);
+  }
   const { found, without } = await filesAt(path);
   if (domain === undefined) return { found, without };
   const named = found.map((each) =>

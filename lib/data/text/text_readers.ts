@@ -1,6 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 
 import { systemReason } from "../../system_reason.ts";
+import { brokenCharacter } from "../arguments.ts";
 import { type Document, NO_DOMAIN } from "./document.ts";
 import { DataError } from "../errors.ts";
 import { gunzip, GzipError } from "./gunzip.ts";
@@ -224,6 +225,10 @@ function parseRow({ path, id, domain }: TextFile, line: string, number: number):
   const { text, domain: named = domain } = row as { text?: unknown; domain?: unknown };
   if (typeof text !== "string") return fail("its field text is missing or not a text");
   if (typeof named !== "string") return fail("its field domain is not a text");
+  for (const [name, value] of [["text", text], ["domain", named]] as const) {
+    const broken = brokenCharacter(value);
+    if (broken !== null) return fail(`its field ${name} ${broken}`);
+  }
   if (text === "") return null;
   return { id: `${id}:${number}`, text, domain: named === "" ? NO_DOMAIN : named };
 }

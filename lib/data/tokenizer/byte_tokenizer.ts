@@ -1,5 +1,5 @@
 import { requireText } from "../../arguments.ts";
-import { checkArrayLike } from "../arguments.ts";
+import { checkArrayLike, checkWellFormed } from "../arguments.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
@@ -34,12 +34,14 @@ export class ByteTokenizer implements Tokenizer {
   /**
    * Encodes text.
    *
-   * @param text The text; a lone surrogate counts as U+FFFD, as UTF-8 cannot hold it.
+   * @param text The text.
    * @returns One token id per byte of its UTF-8.
    * @throws {TypeError} If it is no text.
+   * @throws {DataError} If UTF-8 cannot hold it: half of a surrogate pair stands alone.
    */
   encode(text: string): Int32Array<ArrayBuffer> {
     requireText("encode", "text", text);
+    checkWellFormed("encode", "the text", text);
     return Int32Array.from(new TextEncoder().encode(text));
   }
 

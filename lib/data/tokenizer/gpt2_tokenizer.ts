@@ -1,5 +1,5 @@
 import { requireText } from "../../arguments.ts";
-import { checkArrayLike } from "../arguments.ts";
+import { checkArrayLike, checkWellFormed } from "../arguments.ts";
 import { BytePairs } from "./byte_pairs.ts";
 import { decodeDocuments, REPLACEMENT } from "./decode_documents.ts";
 import { DataError } from "../errors.ts";
@@ -68,12 +68,12 @@ class Gpt2Tokenizer implements Tokenizer {
 
   encode(text: string): Int32Array<ArrayBuffer> {
     requireText("encode", "text", text);
+    checkWellFormed("encode", "the text", text);
     // Special tokens are text like any other: documents may well write of `<|endoftext|>`.
-    const given = text.toWellFormed();
-    const tokens = new TokenList(given.length);
-    for (let start = 0; start < given.length;) {
-      const end = this.#pieces.end(given, start);
-      const piece = given.slice(start, end);
+    const tokens = new TokenList(text.length);
+    for (let start = 0; start < text.length;) {
+      const end = this.#pieces.end(text, start);
+      const piece = text.slice(start, end);
       const whole = this.#whole.get(piece);
       if (whole !== undefined) tokens.push(whole);
       else tokens.append(this.#encodePiece(piece));

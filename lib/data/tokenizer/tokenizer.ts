@@ -34,8 +34,9 @@ export interface Tokenizer {
   /**
    * Encodes text.
    *
-   * @param text The text; a lone surrogate counts as U+FFFD, as UTF-8 cannot hold it.
+   * @param text The text.
    * @returns Its token ids, without an end of document.
+   * @throws {DataError} If UTF-8 cannot hold it: half of a surrogate pair stands alone.
    */
   encode(text: string): Int32Array<ArrayBuffer>;
 

@@ -175,3 +175,81 @@ Deno.test("`trainRequest()` takes a resumed run's configuration, and flags over 
   }
   assert(failure(["--resume", "none"], folder.path).includes("there is no such folder"));
 });
+
+/** What a configuration file of some kind, holding a text, leads to. */
+function withFile(name: string, text: string, args: string[] = []): () => TrainConfig {
+  return () => {
+    using folder = new TemporaryFolder();
+    Deno.writeTextFileSync(`${folder.path}/${name}`, text);
+    return configOf(["--config", name, ...args], folder.path);
+  };
+}
+
+Deno.test("`trainRequest()` joins the weights of domains, whoever gives them", () => {
+  const sets = (...weights: string[]): string[] =>
+    weights.flatMap((weight) => ["--set", `data.weights.${weight}`]);
+  assertEquals(configOf(sets("a=2", "b=3")).data.weights, { a: 2, b: 3 });
+  assertEquals(configOf(["--weights", "a=2", ...sets("b=3")]).data.weights, { a: 2, b: 3 });
+  assertEquals(configOf(["--weights", "a=2", "--weights=b=3"]).data.weights, { a: 2, b: 3 });
+  assertEquals(configOf(["--weights", "a=2,b=1", ...sets("a=5")]).data.weights, { a: 5, b: 1 });
+  const whole = ["--set", 'data.weights={"a":2}', "--set", 'data={"weights":{"b":3}}'];
+  assertEquals(configOf(whole).data.weights, { a: 2, b: 3 });
+  const file = withFile("x.yaml", "data:\n  weights: {a: 2, toString: 4}\n", [
+    "--weights",
+    "a=3,b=1",
+  ]);
+  assertEquals(file().data.weights, { a: 3, toString: 4, b: 1 });
+});
+
+Deno.test("`trainRequest()` refuses what names one key twice", () => {
+  for (const args of [["--weights", "a=2,a=5"], ["--weights", "a=2", "--weights", " a =5"]]) {
+    assert(failure(args).includes("names a twice"), failure(args));
+  }
+  const files: [name: string, text: string][] = [
+    ["x.json", '{"data": {"weights": {"a": 2, "b": {}, "\\u0061": 5}}}'],
+    ["x.jsonc", '{"steps": 2, // "steps": 4\n "steps": 3}'],
+  ];
+  for (const [name, text] of files) {
+    assertThrows(withFile(name, text), ConfigError, "twice in one group");
+  }
+  assertThrows(withFile("x.yaml", "steps: 2\nsteps: 3\n"), ConfigError, "duplicated");
+  assert(failure(["--set", 'data.weights={"a":2,"a":5}']).includes("the key a twice"));
+  // The same key in two groups, in a comment and in a text.
+  const text =
+    '{"model": {"layers": 2}, /* "model": 1 */ "sample": {"prompt": "\\"seed\\": {"}, "seed": 4}';
+  assertEquals(withFile("x.jsonc", text)().seed, 4);
+});
+
+Deno.test("`trainRequest()` refuses the name that every object has, wherever it stands", () => {
+  const text = '{"data": {"weights": {"__proto__": 0}}}';
+  const entrances: (() => TrainConfig)[] = [
+    () => configOf(["--weights", "__proto__=0"]),
+    () => configOf(["--set", "data.weights.__proto__=0"]),
+    () => configOf(["--set", 'data.weights={"__proto__":0}']),
+    withFile("x.json", text),
+    withFile("x.jsonc", text),
+    withFile("x.yaml", "data:\n  weights:\n    __proto__: 0\n"),
+  ];
+  for (const entrance of entrances) {
+    assertThrows(entrance, ConfigError, "expected no name __proto__, rename the domain");
+  }
+  for (const key of ["__proto__", "moe.__proto__", "__proto__.steps"]) {
+    assertThrows(() => configOf(["--set", `${key}=5`]), ConfigError, "unknown key");
+  }
+  assertEquals(configOf(["--weights", "constructor=2"]).data.weights.constructor, 2 as never);
+});
+
+Deno.test("`trainRequest()` does not guess whether --data names a file or a domain and a file", () => {
+  using folder = new TemporaryFolder();
+  for (const name of ["a=good.txt", "good.txt"]) {
+    Deno.writeTextFileSync(`${folder.path}/${name}`, "A text.");
+  }
+  const paths = (data: string) => configOf(["--data", data], folder.path).data.paths;
+  for (const flag of ["--data", "--validation-data"]) {
+    const message = failure([flag, "a=good.txt"], folder.path);
+    assert(message.includes("write ./a=good.txt for it, or a=./good.txt"), message);
+  }
+  assertEquals(paths("./a=good.txt"), [`${folder.path}/a=good.txt`]);
+  assertEquals(paths("a=./good.txt"), [`a=${folder.path}/good.txt`]);
+  assertEquals(paths("b=good.txt"), [`b=${folder.path}/good.txt`]);
+});

@@ -144,6 +144,39 @@ async function domains(...paths: string[]): Promise<[domain: string | undefined,
   return documents.map(({ domain, text }) => [domain, text]);
 }
 
+Deno.test("`textFiles()` refuses rows that UTF-8 cannot hold, and names the line", async () => {
+  const files = {
+    "text.jsonl": '{"text": "whole \\ud83e\\udd8a"}\n\n{"text": "half \\ud800 x"}\n',
+    "domain.jsonl": '{"text": "a"}\n{"text": "b", "domain": "\\udc00"}\n',
+  };
+  await inFolder(files, async (folder) => {
+    const text =
+      `Cannot read line 3 of ${folder}/text.jsonl: its field text is no whole text, its ` +
+      "character 5 is half a surrogate pair";
+    await assertRejects(() => read(`${folder}/text.jsonl`), DataError, text);
+    const domain = `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is no whole`;
+    await assertRejects(() => read(`${folder}/domain.jsonl`), DataError, domain);
+  });
+});
+
+Deno.test("`textFiles()` does not guess whether a name is a file's or a domain and a file's", async () => {
+  const files = { "a=good.txt": "one", "good.txt": "two", "b=other.txt": "three" };
+  await inFolder(files, async (folder) => {
+    const before = Deno.cwd();
+    Deno.chdir(folder);
+    try {
+      const error = await assertRejects(() => read("a=good.txt"), DataError);
+      assert(error.message.includes("./a=good.txt"), error.message);
+      assert(error.message.includes("a=./good.txt"), error.message);
+      assertEquals(await read("./a=good.txt"), [["a=good.txt", "one"]]);
+      assertEquals(await read("a=./good.txt"), [["good.txt", "two"]]);
+      await assertRejects(() => read("b=other.txt"), DataError, "./b=other.txt");
+    } finally {
+      Deno.chdir(before);
+    }
+  });
+});
+
 Deno.test("`textFiles()` reads a document a line, and each row's domain", async () => {
   const rows = ['{"text":"é\\n1"}', "", '{"text":"2","domain":"news","id":7}', '{"text":""}'];
   await inFolder({ "c/a.jsonl": rows.join("\r\n") }, async (folder) => {

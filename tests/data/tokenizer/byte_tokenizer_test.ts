@@ -1,6 +1,7 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 
+import { DataError } from "../../../lib/data/errors.ts";
 import { ByteTokenizer } from "../../../lib/data/tokenizer/byte_tokenizer.ts";
 import { openTokenizer, TOKENIZER_NAMES } from "../../../lib/data/tokenizer/open_tokenizer.ts";
 import { ConfigError } from "../../../lib/errors.ts";
@@ -21,8 +22,8 @@ Deno.test("`ByteTokenizer` keeps a byte-order mark within a text", () => {
   assertEquals(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa");
 });
 
-Deno.test("`ByteTokenizer.encode()` counts a lone surrogate as U+FFFD", () => {
-  assertEquals(tokenizer.decode(tokenizer.encode("a\ud800b")), "a\ufffdb");
+Deno.test("`ByteTokenizer.encode()` refuses half a surrogate pair", () => {
+  assertThrows(() => tokenizer.encode("a\ud800b"), DataError, "character 1 is half a surrogate");
 });
 
 Deno.test("`ByteTokenizer.decode()` takes any tokens, and `bytesOf()` as many as counted", () => {

@@ -1,6 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 
+import { DataError } from "../../../lib/data/errors.ts";
 import { BytePairs } from "../../../lib/data/tokenizer/byte_pairs.ts";
 import { openTokenizer } from "../../../lib/data/tokenizer/open_tokenizer.ts";
 import { TextStream } from "../../../lib/data/tokenizer/text_stream.ts";
@@ -32,8 +33,15 @@ Deno.test("the gpt2 tokenizer gives back any text and counts its bytes", () => {
   }));
 });
 
-Deno.test("the gpt2 tokenizer counts lone surrogates as U+FFFD and unknown ids too", () => {
-  assertEquals(tokenizer.decode(tokenizer.encode("a\ud800b")), "a\ufffdb");
+Deno.test("the gpt2 tokenizer refuses half a surrogate pair", () => {
+  for (const [text, place] of [["a\ud800b", 1], ["\udc00", 0], ["\u{1f600}\ud83d", 2]] as const) {
+    const words = `character ${place} is half a surrogate pair`;
+    assertThrows(() => tokenizer.encode(text), DataError, words);
+  }
+  assertEquals(tokenizer.decode(tokenizer.encode("a\u{1f600}b")), "a\u{1f600}b");
+});
+
+Deno.test("the gpt2 tokenizer counts unknown ids as U+FFFD", () => {
   assertEquals(tokenizer.decode([64, 60_000, 50_256, 65], { endOfDocument: "|" }), "a\ufffd|b");
 });
 

@@ -109,9 +109,9 @@ const loading: readonly Entry[] = [
 
 /** The values that a resumed run must share, by their keys in order. */
 function fixed(config: Config): [string, unknown][] {
-  const { model, data: { cache: _, ...data }, seed } = config;
-  const { router, experts, active, granularity } = config.moe;
-  const groups = { model, moe: { router, experts, active, granularity }, data };
+  const { model, moe, seed, validation: { batches } } = config;
+  const { data: { cache: _, ...data }, optimizer: { lr: _lr, ...optimizer } } = config;
+  const groups = { model, moe, data, optimizer, validation: { batches } };
   const keys = Object.entries(groups).flatMap(([group, values]) =>
     Object.entries(values).map(([key, value]): [string, unknown] => [`${group}.${key}`, value])
   );
@@ -136,6 +136,7 @@ const resuming: readonly Entry[] = [
       demandConfig(saved);
       demandConfig(config);
       demand(JSON.stringify(fixed(saved)) === JSON.stringify(fixed(config)), "other values");
+      demand(saved.preset === config.preset && saved.out === config.out, "another run");
     },
   },
 ];

@@ -51,9 +51,10 @@ function demandRun(run: unknown): asserts run is train.FoundRun {
 }
 
 /** What a resumed run shares with the one that it goes on with. */
-function fixed({ model, moe, data, seed }: train.TrainConfig): string {
-  const { router, experts, active, granularity } = moe;
-  return JSON.stringify([model, router, experts, active, granularity, { ...data, cache: 0 }, seed]);
+function fixed(config: train.TrainConfig): string {
+  const { model, moe, data, optimizer, validation: { batches }, seed, preset, out } = config;
+  const sections = [model, moe, { ...data, cache: 0 }, { ...optimizer, lr: 0 }];
+  return JSON.stringify([sections, batches, seed, preset, out]);
 }
 
 const opening: readonly Entry[] = [

@@ -24,6 +24,15 @@ function withText(world: World): train.TrainConfig {
   }));
 }
 
+/** `config.json` says what was computed, so that nothing else is. */
+function demandOpenedWith(directory: train.RunDirectory, config: unknown, changed = {}): void {
+  const folder = directory.path.slice(0, -"/run".length);
+  const data = { paths: [`${folder}/text.txt`], cache: `${folder}/cache` };
+  const opened = { ...train.parseConfig(tiny({ data })), ...changed };
+  const flat = (value: object): string => JSON.stringify({ ...value, out: 0 });
+  demand(flat(opened) === flat(config as object), "another configuration");
+}
+
 function demandOptions(options: unknown): asserts options is Record<string, unknown> {
   demandObject(options);
   demand(options.directory instanceof train.RunDirectory, "directory");
@@ -61,6 +70,7 @@ const training: Entry = {
   right: (config, options) => {
     demandConfig(config);
     demandOptions(options);
+    demandOpenedWith(options.directory as train.RunDirectory, config);
     const { steps, data } = config;
     const validates = config.validation.every > 0;
     return {
@@ -108,6 +118,7 @@ const resuming: Entry = {
     const { checkpoint = null } = options;
     demand(checkpoint === null || checkpoint instanceof train.Checkpoint, "checkpoint");
     const { steps, data } = config;
+    demandOpenedWith(options.directory, config, { steps: 2 });
     const before = checkpoint === null ? 0 : 1;
     return [steps, steps * data.batch * data.sequence, steps > before ? steps : undefined];
   },
