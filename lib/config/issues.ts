@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import { CONFIG_KEYS, type SchemaIssue } from "./schema.ts";
 
 /** Turns a dotted key into what the user wrote, like a flag. */

@@ -121,7 +121,7 @@ export function resolveConfig(
 }
 
 function namesOf(options: ParseConfigOptions): Required<ParseConfigOptions> {
-  requireOptions("use a configuration", options);
+  requireOptions("use a configuration", options, { source: true, label: true });
   const { source = "the configuration", label = (key) => key } = options;
   requireText("use a configuration", "source", source);
   requireFunction("use a configuration", "label", label);

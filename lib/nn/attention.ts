@@ -76,7 +76,15 @@ export class Attention implements Disposable {
    * heads.
    */
   constructor(device: Device, options: AttentionOptions) {
-    requireOptions("build attention", options);
+    requireOptions("build attention", options, {
+      hidden: true,
+      heads: true,
+      groups: true,
+      ropeBase: true,
+      deviation: true,
+      outputDeviation: true,
+      name: true,
+    });
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     requireSizes("build attention", { hidden, heads, groups });
     requireNumbers("build attention", { ropeBase }, { above: 0 });

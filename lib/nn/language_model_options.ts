@@ -40,7 +40,17 @@ export interface ModelSettings extends LanguageModelOptions {
 
 /** Refuses what is out of its range, and fills in what is left out. */
 export function modelSettings(options: LanguageModelOptions): ModelSettings {
-  requireOptions("build a language model", options);
+  requireOptions("build a language model", options, {
+    vocabulary: true,
+    layers: true,
+    hidden: true,
+    heads: true,
+    groups: true,
+    ropeBase: true,
+    normEpsilon: true,
+    deviation: true,
+    feedForward: true,
+  });
   const { vocabulary, layers, hidden, heads, groups = heads, feedForward } = options;
   requireSizes("build a language model", { vocabulary, layers, hidden, heads });
   if (typeof feedForward !== "function") {
