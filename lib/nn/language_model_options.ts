@@ -61,5 +61,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
   }
   const { deviation = initialDeviation(hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
-  return { ...options, groups, deviation, outputDeviation: deviation / Math.sqrt(2 * layers) };
+  // As they were checked: a getter may say something else the next time.
+  const checked = { vocabulary, layers, hidden, heads, groups, feedForward, deviation };
+  return { ...options, ...checked, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }
