@@ -137,8 +137,8 @@ class PreparedKernel implements PreparedCase {
     { elements, deviation }: Extract<Operand, { kind: "normal" }>,
   ): void {
     const memory = memoryOf(device);
-    const { kernels: k, seed } = memory;
-    const operation = memory.draws++;
+    const { kernels: k } = memory;
+    const { seed, operation } = memory.nextDraw();
     const { normal } = DistributionCode;
     const count = BigInt(elements);
     k.check(

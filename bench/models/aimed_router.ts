@@ -1,19 +1,33 @@
 /** Routers whose first call aims their weights. @module */
 
+import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
+import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
 import type { Router, Routing } from "../../lib/moe/router.ts";
+import type { RouterPlace } from "../../lib/moe/router_row.ts";
+import type { RouterName, RouterSettings } from "../../lib/moe/routers.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
 import { download, upload } from "../../lib/tensor/transfer.ts";
-import { aimWeights, reluShifts, topkShifts } from "./aim.ts";
+import { aimWeights, type Logits, reluShifts, topkShifts } from "./aim.ts";
 
 /** How a router is to route. */
 export interface Aim {
   /** Which router. */
-  readonly router: "relu" | "topk";
+  readonly router: RouterName;
   /** Share of the pairs that are active, exact for the tokens of the first call. */
   readonly density: number;
 }
+
+/** Moves weights so that each expert has so many rows, or each token so many experts. */
+type Shifts = (logits: Logits, rows: number, active: number) => Float64Array;
+
+/** How a router's weights are aimed; null: it has none. */
+const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
+  dense: null,
+  topk: (logits, _rows, active) => topkShifts(logits, active),
+  relu: (logits, rows) => reluShifts(logits, rows),
+};
 
 /** A router that routes a wanted share of the pairs, spread evenly over the experts. */
 export class AimedRouter implements Router {
@@ -21,14 +35,24 @@ export class AimedRouter implements Router {
   readonly #aim: Aim;
   #isAimed = false;
 
+  readonly #shifts: Shifts;
+
   /**
-   * Wraps a router and owns it.
+   * Builds the router.
    *
-   * @param inner A ReLU or TopK router.
-   * @param aim How it is to route.
+   * @param device Where it lives.
+   * @param aim Which router, and how it is to route.
+   * @param place Its sizes and its place in the model.
+   * @param settings The settings of all routers.
+   * @throws {TypeError} If the router has no weights to aim.
    */
-  constructor(inner: Router, aim: Aim) {
-    this.#inner = inner;
+  constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
+    const shifts = SHIFTS[aim.router];
+    if (shifts === null) {
+      throw new TypeError(`Cannot aim the router ${aim.router}: it has no weights`);
+    }
+    this.#shifts = shifts;
+    this.#inner = BUILD_ROUTER[aim.router](device, place, settings);
     this.#aim = aim;
   }
 
@@ -63,8 +87,7 @@ export class AimedRouter implements Router {
     const rows = Math.round(this.#aim.density * x.shape[0]!);
     const aimed = aimWeights(
       input as typeof input & { x: Float32Array; w: Float32Array },
-      (logits) =>
-        this.#aim.router === "relu" ? reluShifts(logits, rows) : topkShifts(logits, active),
+      (logits) => this.#shifts(logits, rows, active),
     );
     upload(target, aimed);
   }

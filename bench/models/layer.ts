@@ -1,6 +1,7 @@
 /** One MoE layer, forward and backward. @module */
 
-import { type Device, mean, MoE, ReluRouter, type Tensor, TopKRouter } from "../../mod.ts";
+import { BASE } from "../../lib/config/presets.ts";
+import { type Device, mean, MoE, StepState, type Tensor } from "../../mod.ts";
 import { executedFlops } from "../../lib/train/mod.ts";
 import type { Work } from "../harness/case.ts";
 import { type Aim, AimedRouter } from "./aimed_router.ts";
@@ -23,6 +24,7 @@ export type Pass = "forward" | "forward and backward";
 export class BenchLayer implements Disposable {
   readonly #device: Device;
   readonly #router: AimedRouter;
+  readonly #state: StepState;
   readonly #layer: MoE;
   readonly #x: Tensor<"f32", readonly [number, number]>;
 
@@ -36,8 +38,12 @@ export class BenchLayer implements Disposable {
     const { tokens, hidden, width, experts, active } = options;
     this.#device = device;
     this.#x = device.normal([tokens, hidden], { mean: 1 });
-    const Router = options.router === "relu" ? ReluRouter : TopKRouter;
-    this.#router = new AimedRouter(new Router(device, { hidden, experts, active }), options);
+    this.#state = new StepState(device, { experts });
+    this.#router = new AimedRouter(device, options, {
+      ...{ hidden, experts, active, layers: 1, layer: 0, name: "gate.weight" },
+      deviation: 0.01 * Math.sqrt(768 / hidden),
+      state: this.#state,
+    }, BASE.moe);
     this.#layer = new MoE(device, { router: this.#router, hidden, width });
     this.forward();
   }
@@ -69,6 +75,7 @@ export class BenchLayer implements Disposable {
   [Symbol.dispose](): void {
     this.#layer[Symbol.dispose]();
     this.#router[Symbol.dispose]();
+    this.#state[Symbol.dispose]();
     this.#x[Symbol.dispose]();
   }
 }

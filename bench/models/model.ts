@@ -7,16 +7,7 @@ import { unwrapped } from "../../lib/tensor/operands.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
-import {
-  AdamW,
-  type Device,
-  LanguageModel,
-  MoE,
-  ReluRouter,
-  type StepReadout,
-  StepState,
-  TopKRouter,
-} from "../../mod.ts";
+import { AdamW, type Device, LanguageModel, MoE, type StepReadout, StepState } from "../../mod.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { type Aim, AimedRouter } from "./aimed_router.ts";
 import { type ModelPass, rowsOf } from "./work.ts";
@@ -201,19 +192,16 @@ class SwitchedRouter<Name extends string> implements Router {
 
   constructor(device: Device, config: TrainConfig, aims: Aims<Name>, state: StepState) {
     const { model: { hidden, layers, init_std: deviation }, moe } = config;
-    const sizes = {
+    const place = {
       hidden,
       experts: moe.experts * moe.granularity,
       active: moe.active * moe.granularity,
-      deviation,
+      ...{ layers, layer: 0, deviation, name: "gate.weight", state },
     };
     const names = Object.keys(aims) as Name[];
-    this.#routers = Object.fromEntries(names.map((name) => {
-      const router = aims[name].router === "relu"
-        ? new ReluRouter(device, { ...sizes, layers, state, lambda: moe.lambda0 })
-        : new TopKRouter(device, { ...sizes, balanceCoefficient: moe.balance_coefficient });
-      return [name, new AimedRouter(router, aims[name])];
-    })) as Record<Name, AimedRouter>;
+    this.#routers = Object.fromEntries(
+      names.map((name) => [name, new AimedRouter(device, aims[name], place, moe)]),
+    ) as Record<Name, AimedRouter>;
     this.#name = names[0]!;
   }
 

@@ -52,10 +52,10 @@ export function modelWork(
   const rows = rowsOf(config, density);
   const executed = executedFlops(
     model,
-    { ...moe, router: "relu" },
+    moe,
     { sequences: data.micro_batch, sequence: data.sequence, rows },
   );
-  const parameters = countParameters(model, { ...moe, router: "relu" }).total;
+  const parameters = countParameters(model, moe).total;
   const bytes = PARAMETER_BYTES[pass] * parameters;
   if (pass === "forward") {
     const { projections, attention, routers, experts, head } = executed;

@@ -119,14 +119,16 @@ class Probe implements Disposable {
   constructor(device: Device, config: TrainConfig) {
     this.#device = device;
     this.#config = config;
-    this.#built = buildModel(device, config, [], (layer, { gates }) => {
-      const values = download(unwrapped(gates));
-      this.#gates.push({
-        name: `${this.#microBatch}.${layer}`,
-        dtype: "F32",
-        shape: gates.shape,
-        read: () => new Uint8Array(values.buffer),
-      });
+    this.#built = buildModel(device, config, {
+      observe: (layer, { gates }) => {
+        const values = download(unwrapped(gates));
+        this.#gates.push({
+          name: `${this.#microBatch}.${layer}`,
+          dtype: "F32",
+          shape: gates.shape,
+          read: () => new Uint8Array(values.buffer),
+        });
+      },
     });
     this.#gradients = buildModel(device, config);
   }

@@ -23,7 +23,7 @@ Compares losses, gradients and training of remoe and PyTorch. Ends with code 1 w
 by more than they may.`;
 
 /** What is compared; `relu` with defaults is the product's own default. */
-const CASES: Readonly<Record<string, ConfigLayer>> = {
+export const CASES: Readonly<Record<string, ConfigLayer>> = {
   dense: { preset: "pico", moe: { router: "dense", experts: 1 } },
   topk: { preset: "pico", moe: { router: "topk" } },
   "topk-2-renormalized": {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { type FinalFigures, finalFigures } from "../../lib/plot/final_figures.ts";
 import type { RunFigures } from "../../lib/plot/run_figures.ts";
 import { COLOURS, CURVES } from "../../lib/plot/theme.ts";
@@ -124,9 +125,10 @@ function domainRows(runs: readonly RunFigures[]): Row[] {
 }
 
 function routerText({ moe }: TrainConfig): string {
-  if (moe.router === "dense") return "dense";
+  const name = routerLabel(moe.router);
+  if (!routerOf(moe).routed) return name;
   const parts = moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "";
-  return `${moe.router}, ${moe.active} of ${moe.experts} experts${parts}`;
+  return `${name}, ${moe.active} of ${moe.experts} experts${parts}`;
 }
 
 /** Keys of the configuration that are not alike in all runs. */

@@ -7,18 +7,20 @@
 import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
+import { loadRouterOf } from "../../lib/config/load_router.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import { checkMemory, memoryLimit } from "../../lib/train/memory_limit.ts";
 import type { StepProfile } from "../../lib/train/profile.ts";
 import { RunDirectory } from "../../lib/run/run_directory.ts";
 import type { TrainOptions, TrainSummary } from "../../lib/train/train_options.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
+import { describeError } from "../shared/errors.ts";
 import { dryRunReport } from "./dry_run.ts";
 import { problemsAhead } from "./dry_run_problems.ts";
-import { describeError } from "../shared/errors.ts";
 import { oneLine } from "../shared/format.ts";
 import { trainHelp } from "./help.ts";
 import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";
@@ -27,7 +29,7 @@ import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
-import { parseTrainFlags, type TrainRequest, trainRequest } from "./flags.ts";
+import { parseTrainFlags, routerChoice, type TrainRequest, trainRequest } from "./flags.ts";
 import { finalReport, startReport, validationLine } from "./report.ts";
 
 /** What the command calls to train; `train()` of the library. */
@@ -58,7 +60,10 @@ export async function trainCommand(
       { read: files.map((file) => absolutePath(file, base)) },
       base,
     );
-    const request = trainRequest(given, base);
+    const choice = routerChoice(given, base);
+    if (choice !== undefined) await requirePermissions("train", { read: [choice.router] }, base);
+    const router = choice === undefined ? undefined : await loadRouterOf(choice);
+    const request = trainRequest(given, base, router);
     if (given.has("dry-run")) {
       const problems = await problemsAhead(request.config);
       return print(output, dryRunReport(request.config, { problems }));
@@ -116,7 +121,7 @@ async function runTraining(
   const progress = createProgress({
     steps: config.steps,
     from: checkpoint?.state.step ?? 0,
-    router: config.moe.router,
+    router: routerOf(config.moe),
     columns: output.columns,
     write: output.draw,
     now: () => performance.now(),

@@ -7,8 +7,11 @@
 import { dirname, extname } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseYaml } from "@std/yaml";
+import type { LoadedRouter } from "../../lib/config/load_router.ts";
+import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { splitDomain } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import type { RouterPath } from "../../lib/moe/routers.ts";
 import { systemReason } from "../../lib/system_reason.ts";
 import type { ConfigLayer } from "../../lib/config/config.ts";
 import { parseConfigLayer } from "../../lib/config/parse_config.ts";
@@ -25,18 +28,26 @@ const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
  * Reads a configuration file; its extension says how.
  *
  * @param path The file. Relative paths inside it start from its folder.
+ * @param router The router's file that the configuration names, loaded.
  * @returns The file as a layer of configuration.
  * @throws {ConfigError} The file is missing, cannot be parsed, or holds wrong keys or values.
  */
-export function readConfigFile(path: string): ConfigLayer {
-  const extension = extname(path).toLowerCase();
-  const parse = Object.hasOwn(PARSERS, extension) ? PARSERS[extension]! : undefined;
-  if (parse === undefined) {
-    const known = Object.keys(PARSERS).join(", ");
-    throw new ConfigError(`Cannot read ${path}: its extension is not one of ${known}`);
-  }
-  const layer = parseConfigLayer(parseFile(path, parse) ?? {}, { source: path });
+export function readConfigFile(path: string, router?: LoadedRouter): ConfigLayer {
+  const layer = parseConfigLayer(parseFile(path) ?? {}, { source: path, router });
   return withAbsolutePaths(layer, dirname(path));
+}
+
+/**
+ * Reads which router a configuration file names; all else in it waits for the router's keys.
+ *
+ * @param path The file. A relative path inside it starts from its folder.
+ * @returns A name, or an absolute path; undefined where the file names none.
+ * @throws {ConfigError} The file is missing or cannot be parsed.
+ */
+export function configFileRouter(path: string): string | undefined {
+  const { router } = (parseFile(path) as { moe?: { router?: unknown } } | null)?.moe ?? {};
+  if (typeof router !== "string") return undefined;
+  return isRouterPath(router) ? absolutePath(router, dirname(path)) : router;
 }
 
 /**
@@ -47,7 +58,7 @@ export function readConfigFile(path: string): ConfigLayer {
  * @returns The layer with absolute paths.
  */
 export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
-  const { out, data } = layer;
+  const { out, data, moe } = layer;
   const absolute = (path: string): string => absolutePath(path, base);
   const absoluteText = (text: string): string => {
     const { domain, path } = splitDomain(text);
@@ -56,6 +67,9 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   return {
     ...layer,
     ...(out ? { out: absolute(out) } : {}),
+    ...(isRouterPath(moe?.router)
+      ? { moe: { ...moe, router: absolute(moe.router) as RouterPath } }
+      : {}),
     ...(data === undefined ? {} : {
       data: {
         ...data,
@@ -69,7 +83,13 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   };
 }
 
-function parseFile(path: string, parse: (text: string) => unknown): unknown {
+function parseFile(path: string): unknown {
+  const extension = extname(path).toLowerCase();
+  const parse = Object.hasOwn(PARSERS, extension) ? PARSERS[extension]! : undefined;
+  if (parse === undefined) {
+    const known = Object.keys(PARSERS).join(", ");
+    throw new ConfigError(`Cannot read ${path}: its extension is not one of ${known}`);
+  }
   const fail = (reason: string, cause: unknown): never => {
     throw new ConfigError(`Cannot read ${path}: ${reason}`, { cause });
   };

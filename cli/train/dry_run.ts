@@ -8,6 +8,7 @@ import { availableMemory } from "../../lib/machine.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { configNotices } from "../../lib/config/notices.ts";
 import { formulaFlops } from "../../lib/model/flops.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import type { MemoryEstimate } from "../../lib/train/memory_estimate.ts";
 import { estimateMemory } from "../../lib/train/stage_memory.ts";
 import { memoryLimit } from "../../lib/train/memory_limit.ts";
@@ -69,9 +70,10 @@ function memoryTable(config: TrainConfig, memory: number): string {
   const named = (config.memory.limit_gib ?? 0) * 2 ** 30;
   const limit = memoryLimit(config, Math.max(memory, named));
   const { dense, sparse } = estimateMemory(config, { limit });
-  const columns: [string, MemoryEstimate][] = config.moe.router === "relu"
-    ? [["dense stage", dense], ["sparse stage", sparse]]
-    : [["all stages", sparse]];
+  const columns: [string, MemoryEstimate][] =
+    dense.rows > sparse.rows || !routerOf(config.moe).exact
+      ? [["dense stage", dense], ["sparse stage", sparse]]
+      : [["all stages", sparse]];
   const row = (label: string, cell: (estimate: MemoryEstimate) => string): string =>
     `  ${label.padEnd(14)}${columns.map(([, each]) => cell(each).padStart(14)).join("")}`;
   return [

@@ -4,10 +4,14 @@
  * @module
  */
 
-import { ConfigError } from "../../lib/errors.ts";
 import type { ConfigLayer, TrainConfig } from "../../lib/config/config.ts";
+import type { LoadedRouter } from "../../lib/config/load_router.ts";
 import { parseConfigLayer, resolveConfig } from "../../lib/config/parse_config.ts";
-import { PRESET_NAMES } from "../../lib/config/presets.ts";
+import { BASE, PRESET_NAMES } from "../../lib/config/presets.ts";
+import { isRouterPath } from "../../lib/config/router_schema.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { RouterChoice } from "../../lib/moe/router_of.ts";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
 import {
   absolutePath,
@@ -16,7 +20,7 @@ import {
   type Flag,
   parseFlags,
 } from "../shared/arguments.ts";
-import { readConfigFile, withAbsolutePaths } from "./config_file.ts";
+import { configFileRouter, readConfigFile, withAbsolutePaths } from "./config_file.ts";
 
 /** A flag of `train`: some stand for a key of the configuration. */
 export interface TrainFlag extends Flag {
@@ -39,10 +43,10 @@ export const TRAIN_FLAGS = {
   },
   router: {
     group: "Model",
-    value: "dense|topk|relu",
+    value: `${ROUTER_NAMES.join("|")}|FILE`,
     key: "moe.router",
     about: "Which router chooses the experts of a token",
-    fallback: "relu",
+    fallback: BASE.moe.router,
   },
   experts: {
     group: "Model",
@@ -220,12 +224,14 @@ export function parseTrainFlags(args: readonly string[]): Arguments<typeof TRAIN
  *
  * @param given What {@linkcode parseTrainFlags} returned.
  * @param base The folder that relative paths start from.
+ * @param router The file that {@linkcode routerChoice} names, loaded.
  * @returns The configuration and the run to go on with.
  * @throws {ConfigError} A value, or a combination of values, that cannot be used.
  */
 export function trainRequest(
   given: Arguments<typeof TRAIN_FLAGS>,
   base: string,
+  router?: LoadedRouter,
 ): TrainRequest {
   const resume = given.value("resume");
   const run = resume === undefined ? null : findRun(absolutePath(resume, base));
@@ -233,11 +239,49 @@ export function trainRequest(
   const file = given.value("config");
   const layers = [
     ...(run === null ? [] : [run.config]),
-    ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base))]),
+    ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base), router)]),
     // One layer: what a command line says together must fit together, in whatever order.
-    withAbsolutePaths(joined([flagLayer(given), ...given.values("set").map(settingLayer)]), base),
+    withAbsolutePaths(
+      joined([
+        flagLayer(given, router),
+        ...given.values("set").map((text) => settingLayer(text, router)),
+      ]),
+      base,
+    ),
   ];
-  return { config: resolveConfig(layers), run };
+  return { config: resolveConfig(layers, { router }), run };
+}
+
+/**
+ * Finds the router's file that a command line asks for, which is to be loaded before the keys of the
+ * configuration are known.
+ *
+ * @param given What {@linkcode parseTrainFlags} returned.
+ * @param base The folder that relative paths start from.
+ * @returns The file, absolute, and what a resumed run keeps of it; undefined where the router is one
+ * of the library.
+ * @throws {ConfigError} The resumed run or the configuration's file cannot be read.
+ */
+export function routerChoice(
+  given: Arguments<typeof TRAIN_FLAGS>,
+  base: string,
+): RouterChoice | undefined {
+  const [, set] = /^moe\.router=(.*)$/.exec(
+    given.values("set").findLast((text) => text.startsWith("moe.router=")) ?? "",
+  ) ?? [];
+  const said = set ?? given.value("router");
+  if (said !== undefined) return fileChoice(absolutePath(said, base));
+  const config = given.value("config");
+  const inFile = config === undefined ? undefined : configFileRouter(absolutePath(config, base));
+  if (inFile !== undefined) return fileChoice(inFile);
+  const resume = given.value("resume");
+  if (resume === undefined) return undefined;
+  const { moe } = findRun(absolutePath(resume, base)).config;
+  return isRouterPath(moe.router) ? moe : undefined;
+}
+
+function fileChoice(router: string): RouterChoice | undefined {
+  return isRouterPath(router) ? { router } : undefined;
 }
 
 /** Flags and settings as one layer; of each key, the last that names it counts. */
@@ -259,7 +303,10 @@ function refuseWithResume(given: Arguments<typeof TRAIN_FLAGS>): void {
   }
 }
 
-function flagLayer(given: Arguments<typeof TRAIN_FLAGS>): ConfigLayer {
+function flagLayer(
+  given: Arguments<typeof TRAIN_FLAGS>,
+  router: LoadedRouter | undefined,
+): ConfigLayer {
   const layer: Record<string, unknown> = {};
   const labels = new Map<string, string>();
   for (const [name, flag] of Object.entries<TrainFlag>(TRAIN_FLAGS)) {
@@ -270,6 +317,7 @@ function flagLayer(given: Arguments<typeof TRAIN_FLAGS>): ConfigLayer {
   }
   return parseConfigLayer(layer, {
     source: "the flags",
+    router,
     label: (key) => labels.get(key) ?? key,
   });
 }
@@ -289,14 +337,14 @@ function asWeights(text: string): unknown {
 }
 
 /** `key=value`: the value as JSON where it is JSON, else as the text it is. */
-function settingLayer(text: string): ConfigLayer {
+function settingLayer(text: string, router: LoadedRouter | undefined): ConfigLayer {
   const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (key === undefined || value === undefined) {
     throw new ConfigError(`Cannot use --set ${text}: expected KEY=VALUE, like model.layers=6`);
   }
   const layer: Record<string, unknown> = {};
   assign(layer, key, asJson(value));
-  return parseConfigLayer(layer, { source: `--set ${text}` });
+  return parseConfigLayer(layer, { source: `--set ${text}`, router });
 }
 
 /** Sets a dotted key; own properties only, whatever the names are. */

@@ -6,6 +6,7 @@
 
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { CONFIG_KEYS } from "../../lib/config/schema.ts";
+import { ROUTER_NAMES, ROUTERS } from "../../lib/moe/routers.ts";
 import { flagTable, table } from "../shared/table.ts";
 import { TRAIN_FLAGS, type TrainFlag } from "./flags.ts";
 
@@ -43,6 +44,7 @@ export function trainHelp(): string {
     "Trains a Mixture-of-Experts language model with ReLU routing (ReMoE).",
     "Usage: deno run -A cli/train.ts [FLAGS]    (in brackets: the default, that of the preset nano)",
     ...flags,
+    `Routers:\n${routers()}`,
     `Keys of the configuration, for --config and --set:\n${keys()}`,
     EXAMPLES,
     NOTES,
@@ -52,6 +54,13 @@ export function trainHelp(): string {
 function flagGroup(group: TrainFlag["group"]): string {
   const flags = Object.entries<TrainFlag>(TRAIN_FLAGS).filter(([, flag]) => flag.group === group);
   return `${group}:\n${flagTable(Object.fromEntries(flags))}`;
+}
+
+function routers(): string {
+  return table([
+    ...ROUTER_NAMES.map((name): [string, string] => [name, ROUTERS[name].about]),
+    ["FILE", "the default export of a file of your own, like ./router.ts"],
+  ]);
 }
 
 function keys(): string {

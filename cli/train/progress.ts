@@ -5,7 +5,7 @@
  */
 
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
-import type { RouterName } from "../../lib/config/config.ts";
+import type { RouterTraits } from "../../lib/moe/router_row.ts";
 import type { StepMetrics } from "../../lib/run/metrics_line.ts";
 import { visible } from "../../lib/visible.ts";
 import { formatCount, formatLambda, formatSeconds } from "../shared/format.ts";
@@ -35,7 +35,7 @@ export interface ProgressOptions {
   /** Steps taken before. */
   readonly from: number;
   /** The run's router, which says what figures there are. */
-  readonly router: RouterName;
+  readonly router: Pick<RouterTraits, "routed" | "lambda">;
   /** Columns of the terminal; null: not a terminal. */
   readonly columns: number | null;
   /** Writes text to standard error. */
@@ -118,7 +118,7 @@ class BarProgress implements Progress {
   readonly #bar: ProgressBar;
   readonly #write: (text: string) => void;
   readonly #clock: StepClock;
-  readonly #router: RouterName;
+  readonly #router: ProgressOptions["router"];
   #figures = "";
 
   constructor({ steps, from, router, write }: ProgressOptions, columns: number, clock: StepClock) {
@@ -153,12 +153,16 @@ class BarProgress implements Progress {
   }
 }
 
-function figures(metrics: StepMetrics, router: RouterName, secondsLeft: number): string {
+function figures(
+  metrics: StepMetrics,
+  router: ProgressOptions["router"],
+  secondsLeft: number,
+): string {
   const { loss, sparsity, lambda, tokens_per_second } = metrics;
   return [
     `loss ${loss.toFixed(3)}`,
-    ...(router === "dense" ? [] : [`sparsity ${sparsity.toFixed(3)}`]),
-    ...(router === "relu" ? [`λ ${formatLambda(lambda)}`] : []),
+    ...(router.routed ? [`sparsity ${sparsity.toFixed(3)}`] : []),
+    ...(router.lambda ? [`λ ${formatLambda(lambda)}`] : []),
     `${formatCount(tokens_per_second)} tokens/s`,
     `ETA ${formatSeconds(secondsLeft)}`,
   ].join("  ");

@@ -5,6 +5,7 @@
  */
 
 import { relative } from "node:path";
+import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
@@ -38,12 +39,12 @@ export function startReport(
 ): string {
   const { preset, moe, seed } = config;
   const { name, isa, threads, gemm } = device;
-  const experts = moe.router === "dense"
-    ? "one expert"
-    : `${moe.active} of ${moe.experts} experts` +
-      (moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "");
+  const experts = routerOf(moe).routed
+    ? `${moe.active} of ${moe.experts} experts` +
+      (moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "")
+    : "one expert";
   return [
-    `Model       ${preset}, router ${moe.router}, ${experts}, seed ${seed}`,
+    `Model       ${preset}, router ${routerLabel(moe.router)}, ${experts}, seed ${seed}`,
     ...runSize(config),
     `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
     (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
@@ -107,7 +108,7 @@ export function finalReport(
       : `Finished ${step} steps`,
     ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats a token`]),
     ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
-    ...(last === null || config.moe.router === "dense" ? [] : [routing(config, summary)]),
+    ...(last === null || !routerOf(config.moe).routed ? [] : [routing(config, summary)]),
     `Speed       ${formatCount(summary.tokens)} tokens, ` +
     `${formatCount(summary.tokens_per_second)} tokens/s, ${formatSeconds(summary.seconds)}`,
     `Memory      ${formatBytes(summary.peak_bytes)} at most`,
@@ -118,7 +119,7 @@ export function finalReport(
 function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
   const target = 1 - moe.active / moe.experts;
   const { sparsity, lambda } = last!;
-  const control = moe.router === "relu" ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
+  const control = routerOf(moe).lambda ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
   return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;
 }
 

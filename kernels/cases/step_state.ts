@@ -217,7 +217,7 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
       expected[StateSlot.sparsity] = 1 - pairs / (experts * layers * tokens);
       expected[StateSlot.l1] = sumOf(RecordField.regularization) / (layers * tokens);
       expected[StateSlot.balance] = sumOf(RecordField.balance) / tokens;
-      const next = pairs > target ? lambda * ALPHA : lambda / ALPHA;
+      const next = lambda * ALPHA ** Math.sign(excess);
       if (adapt) expected[StateSlot.lambda] = Math.min(CEILING, Math.max(FLOOR, next));
       return { state: expected };
     },

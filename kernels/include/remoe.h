@@ -285,7 +285,7 @@ REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, i
  *   L1 = sum of REGULARIZATION records / (layers*tokens);
  *   BALANCE = sum over layers of record[BALANCE]/tokens;
  * and where adapt != 0,
- *   lambda <- clamp(A > target ? lambda*alpha : lambda/alpha, floor, ceiling).
+ *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
  */
 REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
                                             int32_t experts, double active, double tokens,

@@ -38,7 +38,7 @@ export const LAMBDA_DEFAULTS = {
 } as const;
 
 /**
- * Moves λ by a measured sparsity.
+ * Moves λ by a measured sparsity; at the target it stays.
  *
  * @param lambda λ of the step.
  * @param sparsity Sparsity of the step, over all of its tokens.
@@ -52,7 +52,8 @@ export function movedLambda(
   { active, alpha, floor, ceiling }: Omit<LambdaRule, "tokens" | "adapt">,
   experts: number,
 ): number {
-  const moved = sparsity < 1 - active / experts ? lambda * alpha : lambda / alpha;
+  const target = 1 - active / experts;
+  const moved = sparsity < target ? lambda * alpha : sparsity > target ? lambda / alpha : lambda;
   return Math.min(Math.max(moved, floor), ceiling);
 }
 

@@ -101,8 +101,8 @@ export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number
 }
 
 function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {
-  const { kernels: k, seed } = tensor.memory;
-  const operation = tensor.memory.draws++;
+  const { kernels: k } = tensor.memory;
+  const { seed, operation } = tensor.memory.nextDraw();
   k.check(
     k.symbols.remoe_random(
       k.handle,

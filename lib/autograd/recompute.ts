@@ -1,6 +1,5 @@
 /** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
 
-import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { requireFunction } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
@@ -49,7 +48,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     return output;
   }
   const tape = memory.recorder;
-  const firstDraw = memory.draws;
+  const generator = memory.generator;
   let out: DeviceTensor;
   {
     using pause = memory.openPause();
@@ -60,7 +59,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     // What was there before is a constant here: its other uses keep their gradients.
     out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out.shape);
   }
-  const draws = memory.draws - firstDraw;
+  const draws = memory.generator.draws - generator.draws;
   // Parameters inside `body` are no inputs of this node, so the node records itself
   // through a stand-in that is always tracked.
   const anchor = memory.view(out, out.shape);
@@ -78,8 +77,11 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       const copies = given.map((input) => memory.view(input, input.shape));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
-      const rerun = () => resultOf(body(...copies as readonly Tensor[] as I));
-      const again = drawingFrom(memory, firstDraw, draws, rerun);
+      const again = memory.drawingFrom(generator, () => {
+        const result = resultOf(body(...copies as readonly Tensor[] as I));
+        requireDraws(memory.generator.draws - generator.draws, draws);
+        return result;
+      });
       if (!sameShape(again.shape, out.shape)) {
         throw new ShapeMismatchError(
           `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
@@ -95,20 +97,13 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   return out as unknown as O;
 }
 
-/** Runs `body` with the random numbers of its first run; those that follow come as if it had not run. */
-function drawingFrom<T>(memory: DeviceMemory, first: number, draws: number, body: () => T): T {
-  const { draws: next } = memory;
-  memory.draws = first;
-  try {
-    const result = body();
-    if (memory.draws - first === draws) return result;
-    throw new Error(
-      `Cannot recompute: the function drew random tensors ${draws} times first and now ` +
-        `${memory.draws - first} times; it must give the same for the same inputs`,
-    );
-  } finally {
-    memory.draws = next;
-  }
+/** Refuses a second run that drew another number of random tensors than the first. */
+function requireDraws(now: number, first: number): void {
+  if (now === first) return;
+  throw new Error(
+    `Cannot recompute: the function drew random tensors ${first} times first and now ${now} ` +
+      `times; it must give the same for the same inputs`,
+  );
 }
 
 /** What the function gave, which must be a tensor. */

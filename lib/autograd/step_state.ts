@@ -230,7 +230,8 @@ export class StepState implements Disposable {
 
   /**
    * Sums up the routing of the step and moves λ by equation 7, on the device: with integer
-   * counts, λ grows by alpha where more pairs are active than wanted, and falls otherwise.
+   * counts, λ grows by alpha where more pairs are active than wanted, falls by it where fewer are,
+   * and stays where as many are.
    *
    * @param rule Target, factor and bounds.
    * @throws {ConfigError} If one of them is no number in its range, `active` is above the number of

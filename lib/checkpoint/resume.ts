@@ -7,8 +7,9 @@
 
 import { requireConfig } from "../config/require.ts";
 import { createHash } from "node:crypto";
+import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import type { TrainConfig } from "../config/config.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
 
 /**
  * The values that a resumed run shares with the run it continues, by dotted key. `micro_batch`
@@ -20,13 +21,20 @@ function fixedValues(config: TrainConfig): Map<string, unknown> {
   const { cache: _, ...text } = data;
   const sections = {
     model,
-    moe: { router, experts, active, granularity },
+    moe: { router, experts, active, granularity, ...fileValues(moe) },
     data: text,
   };
   const entries = Object.entries(sections).flatMap(([section, values]) =>
     Object.entries(values).map(([key, value]) => [`${section}.${key}`, value] as const)
   );
   return new Map<string, unknown>([...entries, ["seed", seed]]);
+}
+
+/** The file of a router, and its own settings: only the file knows what depends on them. */
+function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, unknown> {
+  if (file === undefined) return {};
+  const own = Object.entries(moe).filter(([key]) => key in file.keys && !(key in ROUTER_KEYS));
+  return { router_sha256: file.sha256, ...Object.fromEntries(own) };
 }
 
 /**
@@ -72,6 +80,13 @@ export function configHash(config: TrainConfig): string {
 export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   requireConfig(saved);
   requireConfig(config);
+  const [before, now] = [saved.moe, config.moe];
+  if (before.router === now.router && before.router_file?.sha256 !== now.router_file?.sha256) {
+    throw new ConfigError(
+      `Cannot resume with another router: the file ${now.router} has changed since the run began; ` +
+        `put it back as it was, or start a new run`,
+    );
+  }
   const wanted = fixedValues(config);
   const changed = [...fixedValues(saved)]
     .filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(wanted.get(key)))

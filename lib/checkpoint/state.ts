@@ -29,6 +29,8 @@ export interface CheckpointState {
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
   readonly config_hash: string;
+  /** The router's file and its SHA-256, where it is not one of the library's. */
+  readonly router?: { readonly path: string; readonly sha256: string } | undefined;
   /** Device, instruction set, threads and products that computed it; early checkpoints lack it. */
   readonly machine?: Readonly<Record<string, string>> | undefined;
   /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
@@ -54,6 +56,7 @@ const STATE = z.strictObject({
   text: z.string().optional(),
   seed: count,
   config_hash: z.string(),
+  router: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   machine: z.record(z.string(), z.string()).optional(),
   versions: z.record(z.string(), z.string()),
 });

@@ -10,6 +10,7 @@ import { areFinite } from "../autograd/finite.ts";
 import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -236,7 +237,7 @@ function expertName(
   which: "gate" | "up" | "down",
   { moe }: TrainConfig,
 ): string {
-  if (moe.router === "dense") {
+  if (!routerOf(moe).routed) {
     return `${prefix.replace(".block_sparse_moe.experts", ".mlp")}.${which}_proj.weight`;
   }
   return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;

@@ -59,6 +59,25 @@ export function saveWeights(parameters: Iterable<Parameter>, path: string): void
  * @throws {CheckpointError} If the file is not of the format, lacks a parameter, holds one more or one
  * of another shape, or a number that is not finite; names them.
  * @throws {ReferenceError} If a parameter was disposed of.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { CheckpointError, Device, Linear, loadWeights, saveWeights } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * using small = new Linear(device, { input: 2, output: 3, name: "head.weight" });
+ * using large = new Linear(device, { input: 2, output: 4, name: "head.weight" });
+ * const path = `${Deno.makeTempDirSync()}/head.safetensors`;
+ * saveWeights(small.parameters(), path);
+ * loadWeights(small.parameters(), path);
+ * try {
+ *   loadWeights(large.parameters(), path); // keeps the weights it has
+ * } catch (error) {
+ *   assert(error instanceof CheckpointError);
+ *   assert(error.message.includes("head.weight [2, 3] where the model has [2, 4]"));
+ * }
+ * ```
  */
 export function loadWeights(parameters: Iterable<Parameter>, path: string): void {
   const weights = named("load", parameters);

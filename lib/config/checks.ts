@@ -4,8 +4,10 @@
  * @module
  */
 
-import type { MoEConfig, RouterName, TokenizerName, TrainConfig } from "./config.ts";
-import { BASE } from "./presets.ts";
+import { defaultOf } from "../moe/router_keys.ts";
+import type { RouterValue } from "../moe/router_row.ts";
+import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
+import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
 
 /** Vocabulary of each tokenizer: 256 bytes, or GPT-2's merges, and the end of a document. */
 export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
@@ -13,35 +15,15 @@ export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
   gpt2: 50_257,
 };
 
-/** Keys of `moe` that one router alone reads. */
-const OWNED: Readonly<Record<RouterName, readonly (keyof MoEConfig)[]>> = {
-  relu: ["balance", "lambda0", "alpha", "lambda_floor", "lambda_ceiling"],
-  topk: ["balance_coefficient", "renormalize"],
-  dense: [],
-};
-
-/**
- * Lists the keys of `moe` that a router does not read, because they belong to another one.
- *
- * @param router The router.
- * @returns The keys, each with the router that reads it.
- */
-export function keysOfOtherRouters(
-  router: RouterName,
-): readonly { readonly key: keyof MoEConfig; readonly owner: RouterName }[] {
-  return (Object.keys(OWNED) as RouterName[])
-    .filter((owner) => owner !== router)
-    .flatMap((owner) => OWNED[owner].map((key) => ({ key, owner })));
-}
-
 /**
  * Lists what is wrong between the keys of a configuration.
  *
  * @param config A configuration whose keys are right one by one.
- * @returns One sentence a problem; empty where all fits.
+ * @param spec Its router.
+ * @returns One sentence per problem; empty where all fits.
  */
-export function crossFieldProblems(config: TrainConfig): string[] {
-  return [...modelProblems(config), ...routerProblems(config.moe), ...dataProblems(config)];
+export function crossFieldProblems(config: TrainConfig, spec: AnyRouter): string[] {
+  return [...modelProblems(config), ...routerProblems(config.moe, spec), ...dataProblems(config)];
 }
 
 function modelProblems({ model, moe, data }: TrainConfig): string[] {
@@ -75,12 +57,15 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
   return problems;
 }
 
-function routerProblems(moe: MoEConfig): string[] {
+function routerProblems(moe: MoEConfig, spec: AnyRouter): string[] {
+  const { experts, active } = moe;
   return [
-    ...expertProblems(moe),
+    ...(spec.routed && active > experts
+      ? [`moe.active is ${active}, expected at most moe.experts (${experts})`]
+      : []),
     ...lambdaProblems(moe),
-    ...foreignKeyProblems(moe),
-    ...renormalizeProblems(moe),
+    ...foreignKeyProblems(moe, spec),
+    ...spec.problems(moe),
   ];
 }
 
@@ -88,27 +73,15 @@ function routerProblems(moe: MoEConfig): string[] {
  * Keys without effect under this router. Their defaults pass, since a resolved configuration holds
  * every key.
  */
-function foreignKeyProblems(moe: MoEConfig): string[] {
-  const defaults: MoEConfig = { ...BASE.moe, lambda_floor: moe.lambda0 / 100 };
-  return keysOfOtherRouters(moe.router)
-    .filter(({ key }) => moe[key] !== defaults[key])
-    .map(({ key, owner }) =>
-      `moe.${key} is ${moe[key]}, expected to be left out with moe.router ${moe.router}: only ` +
-      `${owner} reads it`
-    );
-}
-
-function expertProblems({ router, experts, active, granularity }: MoEConfig): string[] {
-  if (router === "dense") {
-    return Object.entries({ experts, active, granularity })
-      .filter(([, value]) => value !== 1)
-      .map(([key, value]) =>
-        `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
-      );
-  }
-  return active > experts
-    ? [`moe.active is ${active}, expected at most moe.experts (${experts})`]
-    : [];
+function foreignKeyProblems(moe: MoEConfig, { keys: own }: AnyRouter): string[] {
+  const settings = { ...moe } as unknown as Readonly<Record<string, RouterValue>>;
+  return Object.entries(ROUTER_KEYS)
+    .filter(([name, key]) => !(name in own) && settings[name] !== defaultOf(key, settings))
+    .map(([name]) => {
+      const owners = ROUTER_NAMES.filter((owner) => name in ROUTERS[owner].keys);
+      return `moe.${name} is ${settings[name]}, expected to be left out with moe.router ` +
+        `${moe.router}: only ${owners.join(" and ")} ${owners.length > 1 ? "read" : "reads"} it`;
+    });
 }
 
 function lambdaProblems({ lambda0, lambda_floor, lambda_ceiling }: MoEConfig): string[] {
@@ -122,17 +95,6 @@ function lambdaProblems({ lambda0, lambda_floor, lambda_ceiling }: MoEConfig): s
     );
   }
   return problems;
-}
-
-/** With one expert a token the renormalised gate is always 1: the router gets no gradient. */
-function renormalizeProblems({ router, active, granularity, renormalize }: MoEConfig): string[] {
-  if (!renormalize) return [];
-  return router === "topk" && active * granularity === 1
-    ? [
-      "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
-      "always be 1 and the router would get no gradient",
-    ]
-    : [];
 }
 
 function dataProblems({ data }: TrainConfig): string[] {

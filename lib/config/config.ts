@@ -4,17 +4,11 @@
  * @module
  */
 
+import type { RouterFile } from "../moe/router_file.ts";
+import type { RouterName, RouterPath, RouterSettings } from "../moe/routers.ts";
+
 /** The names of the presets, smallest model first. */
 export type PresetName = "pico" | "nano" | "tiny" | "182m" | "469m" | "978m";
-
-/** Which router chooses the experts of a token. */
-export type RouterName = "dense" | "topk" | "relu";
-
-/**
- * How the ReLU router's L1 term weighs the experts: `load` by their share of tokens (equation 10
- * of the paper), `plain` all alike (equation 9), `none` without regularisation.
- */
-export type BalanceName = "load" | "plain" | "none";
 
 /** Which tokenizer turns text into tokens. */
 export type TokenizerName = "byte" | "gpt2";
@@ -48,29 +42,17 @@ export interface ModelConfig {
 }
 
 /** The experts, the router, and what keeps the router sparse and balanced. */
-export interface MoEConfig {
-  /** Which router chooses the experts of a token. */
-  readonly router: RouterName;
+export interface MoEConfig extends RouterSettings {
+  /** Which router chooses the experts of a token: one of the library's, or a file. */
+  readonly router: RouterName | RouterPath;
+  /** What the router's file says; there only where `router` is one. */
+  readonly router_file?: RouterFile | undefined;
   /** Full-size experts a layer, E; the layer holds `experts * granularity`. */
   readonly experts: number;
   /** Full-size experts a token uses on average, k; the target sparsity is `1 - k/E`. */
   readonly active: number;
   /** How many parts each expert is split into, G; each is `ffn / G` wide. */
   readonly granularity: number;
-  /** The L1 term of the ReLU router. */
-  readonly balance: BalanceName;
-  /** λ at the first step. */
-  readonly lambda0: number;
-  /** What λ is multiplied or divided by after each step. */
-  readonly alpha: number;
-  /** λ never falls below; by default `lambda0 / 100`. The paper has no such bound. */
-  readonly lambda_floor: number;
-  /** λ never rises above. The paper has no such bound. */
-  readonly lambda_ceiling: number;
-  /** Coefficient of the TopK router's Switch balance term. */
-  readonly balance_coefficient: number;
-  /** Whether the TopK router divides a token's gates by their sum. */
-  readonly renormalize: boolean;
 }
 
 /** The text and how it is cut into batches. */

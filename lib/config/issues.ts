@@ -5,8 +5,9 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import type { RouterKey } from "../moe/router_row.ts";
 import { nearest } from "../nearest.ts";
-import { CONFIG_KEYS, type SchemaIssue } from "./schema.ts";
+import { CONFIG_KEYS, routerConfigKeys, type SchemaIssue } from "./schema.ts";
 
 /** Turns a dotted key into what the user wrote, like a flag. */
 export type KeyLabel = (key: string) => string;
@@ -17,16 +18,19 @@ export type KeyLabel = (key: string) => string;
  * @param issues What {@linkcode checkLayer} returned.
  * @param input The value that was checked.
  * @param label How to name keys.
- * @returns One sentence a problem.
+ * @param routerKeys What the router of a file reads of `moe`.
+ * @returns One sentence per problem.
  */
 export function describeIssues(
   issues: readonly SchemaIssue[],
   input: unknown,
   label: KeyLabel,
+  routerKeys: Readonly<Record<string, RouterKey>> = {},
 ): string[] {
+  const known = [...CONFIG_KEYS, ...routerConfigKeys(routerKeys)].map(({ key }) => key);
   const sentences = issues.flatMap(({ path, expects, unknown }) =>
     unknown.length > 0
-      ? unknown.map((key) => unknownKey([...path, key].join("."), label))
+      ? unknown.map((key) => unknownKey([...path, key].join("."), known, label))
       : [wrongValue(path, expects, input, label)]
   );
   return [...new Set(sentences)];
@@ -56,15 +60,14 @@ function wrongValue(
   return `${key.length === 0 ? "it" : label(key.join("."))} is ${show(value)}, expected ${expects}`;
 }
 
-function unknownKey(key: string, label: KeyLabel): string {
-  const meant = meantKey(key);
+function unknownKey(key: string, known: readonly string[], label: KeyLabel): string {
+  const meant = meantKey(key, known);
   return `unknown key ${label(key)}` +
     (meant === undefined ? "" : `, did you mean ${label(meant)}?`);
 }
 
 /** `lr` at the top, or in another section, means the key of that name; else the nearest one. */
-function meantKey(key: string): string | undefined {
-  const known = CONFIG_KEYS.map((entry) => entry.key);
+function meantKey(key: string, known: readonly string[]): string | undefined {
   const sections = new Set(known.filter((name) => name.includes(".")).map((name) => first(name)));
   const byName = new Map(known.map((name) => [last(name), name]));
   const exact = byName.get(last(key));

@@ -4,30 +4,39 @@
  * @module
  */
 
+import { follows } from "../moe/router_keys.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";
-import { keysOfOtherRouters } from "./checks.ts";
+import { type RouterModule, specFor } from "./load_router.ts";
 import { BASE } from "./presets.ts";
 
 type Section = "model" | "moe" | "data";
+
+/** A key, and those that it follows from. */
+interface FollowingKey {
+  readonly key: readonly [Section, string];
+  readonly from: readonly (readonly [Section, string])[];
+}
 
 /**
  * Values that follow from others unless they are named: a layer that changes one of the sources
  * does not inherit them. Otherwise `--batch 8` over a file with micro-batches of 16 would fail,
  * and twice the hidden size would keep the old width of the experts.
  */
-const FOLLOWS: readonly {
-  readonly key: readonly [Section, string];
-  readonly from: readonly (readonly [Section, string])[];
-}[] = [
+const FOLLOWS: readonly FollowingKey[] = [
   { key: ["model", "ffn"], from: [["model", "hidden"]] },
   { key: ["model", "init_std"], from: [["model", "hidden"]] },
   { key: ["model", "vocabulary"], from: [["data", "tokenizer"]] },
-  { key: ["moe", "lambda_floor"], from: [["moe", "lambda0"]] },
+  ...Object.entries(ROUTER_KEYS).flatMap(([name, key]) =>
+    follows(key)
+      ? [{ key: ["moe", name], from: [["moe", key.default.of]] } satisfies FollowingKey]
+      : []
+  ),
   { key: ["data", "micro_batch"], from: [["data", "batch"], ["data", "sequence"]] },
 ];
 
 /** A dense model has one expert: these make sense for one kind of router only. */
-const ROUTED: readonly string[] = ["experts", "active", "granularity"];
+const SIZES: readonly string[] = ["experts", "active", "granularity"];
 
 /**
  * Puts layers on top of each other: of each key, the last layer that names it counts.
@@ -37,10 +46,15 @@ const ROUTED: readonly string[] = ["experts", "active", "granularity"];
  * `granularity`. A layer that changes the router does not inherit what only the other one reads.
  *
  * @param layers Checked layers, lowest first.
+ * @param loaded The router of a file that they name.
  * @returns One layer.
+ * @throws {ConfigError} They name the file of a router that has not been loaded.
  */
-export function mergeConfigLayers(layers: readonly ConfigLayer[]): ConfigLayer {
-  return layers.reduce<ConfigLayer>(overlay, {});
+export function mergeConfigLayers(
+  layers: readonly ConfigLayer[],
+  loaded?: RouterModule,
+): ConfigLayer {
+  return layers.reduce<ConfigLayer>((base, above) => overlay(base, above, loaded), {});
 }
 
 /**
@@ -53,8 +67,8 @@ export function defined(group: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined));
 }
 
-function overlay(base: ConfigLayer, above: ConfigLayer): ConfigLayer {
-  const inherited = withoutStale(base, above);
+function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
+  const inherited = withoutStale(base, above, loaded);
   const merged: Record<string, unknown> = { ...inherited };
   for (const [key, value] of Object.entries(defined(above))) {
     const below = inherited[key as keyof ConfigLayer];
@@ -68,29 +82,36 @@ function overlay(base: ConfigLayer, above: ConfigLayer): ConfigLayer {
 }
 
 /** The lower layer without what the upper one makes obsolete. */
-function withoutStale(base: ConfigLayer, above: ConfigLayer): ConfigLayer {
-  const stale = FOLLOWS
-    .filter(({ from }) => from.some(([section, key]) => changes(base, above, section, key)))
-    .map(({ key }) => key.join("."));
-  const router = above.moe?.router;
-  const before = base.moe?.router ?? BASE.moe.router;
-  if (router !== undefined && (router === "dense") !== (before === "dense")) {
-    stale.push(...ROUTED.map((key) => `moe.${key}`));
-  }
-  if (router !== undefined && router !== before) {
-    stale.push(...keysOfOtherRouters(router).map(({ key }) => `moe.${key}`));
-  }
-  if (stale.length === 0) return base;
+function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
+  const stale = new Set([
+    ...FOLLOWS
+      .filter(({ from }) => from.some(([section, key]) => changes(base, above, section, key)))
+      .map(({ key }) => key.join(".")),
+    ...staleRouterKeys(base, above, loaded),
+  ]);
+  if (stale.size === 0) return base;
   return Object.fromEntries(
     Object.entries(base).map(([section, value]) => [
       section,
       isSection(value)
         ? Object.fromEntries(
-          Object.entries(value).filter(([key]) => !stale.includes(`${section}.${key}`)),
+          Object.entries(value).filter(([key]) => !stale.has(`${section}.${key}`)),
         )
         : value,
     ]),
   );
+}
+
+/** What belongs to the lower layer's router, where the upper one names another. */
+function staleRouterKeys(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): string[] {
+  const now = above.moe?.router;
+  const before = base.moe?.router ?? BASE.moe.router;
+  if (now === undefined || now === before) return [];
+  const spec = specFor({ ...above.moe, router: now }, loaded);
+  const isSame = spec.routed === specFor({ ...base.moe, router: before }, loaded).routed;
+  return Object.keys(base.moe ?? {})
+    .filter((key) => SIZES.includes(key) ? !isSame : !(key in spec.keys))
+    .map((key) => `moe.${key}`);
 }
 
 function changes(base: ConfigLayer, above: ConfigLayer, section: Section, key: string): boolean {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { routerLabel, routerOf } from "../moe/router_of.ts";
 import type { MoEConfig, TrainConfig } from "./config.ts";
 import { BASE, presetLayer } from "./presets.ts";
 
@@ -14,7 +15,7 @@ import { BASE, presetLayer } from "./presets.ts";
  * @returns Sentences for the user; none where all is as it seems.
  */
 export function configNotices(config: TrainConfig): string[] {
-  return [...scheduleNotices(config), ...dataNotices(config), ...lambdaNotices(config.moe)];
+  return [...scheduleNotices(config), ...dataNotices(config), ...routerNotices(config.moe)];
 }
 
 /**
@@ -57,10 +58,14 @@ function dataNotices({ data, validation, preset }: TrainConfig): string[] {
   return notices;
 }
 
-/** Without a regularisation, nothing reads λ. */
-function lambdaNotices(moe: MoEConfig): string[] {
-  if (moe.router !== "relu" || moe.balance !== "none") return [];
-  const keys = (["lambda0", "alpha", "lambda_ceiling"] as const)
-    .filter((key) => moe[key] !== BASE.moe[key]);
-  return keys.map((key) => `moe.${key} has no effect with moe.balance none`);
+function routerNotices(moe: MoEConfig): readonly string[] {
+  const router = routerOf(moe);
+  const label = routerLabel(moe.router);
+  return [
+    ...router.notices(moe),
+    ...(router.causal ? [] : [
+      `The router ${label} routes a token by those after it: losses see what is to be predicted, and ` +
+      `no text can be drawn`,
+    ]),
+  ];
 }

@@ -5,6 +5,10 @@
  */
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
+import { describeFile } from "../moe/router_file.ts";
+import { withKeyDefaults } from "../moe/router_keys.ts";
+import type { RouterValue } from "../moe/router_row.ts";
+import { type AnyRouter, ROUTER_KEYS } from "../moe/routers.ts";
 import type {
   ConfigLayer,
   DataConfig,
@@ -17,8 +21,10 @@ import type {
 import { initialDeviation } from "../autograd/distributions.ts";
 import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
 import { configError, describeIssues } from "./issues.ts";
+import { type LoadedRouter, RouterModule, specFor } from "./load_router.ts";
 import { defined, mergeConfigLayers } from "./merge_config.ts";
 import { BASE, presetLayer } from "./presets.ts";
+import { routerFileOf } from "./router_schema.ts";
 import { checkLayer, type SchemaIssue } from "./schema.ts";
 
 /** How {@linkcode parseConfig} names things in its errors. */
@@ -27,6 +33,8 @@ export interface ParseConfigOptions {
   readonly source?: string;
   /** Turns a dotted key into what the user wrote, like a flag; default: the key itself. */
   readonly label?: (key: string) => string;
+  /** The router of a file, where `moe.router` names one. */
+  readonly router?: LoadedRouter | undefined;
 }
 
 /**
@@ -73,10 +81,12 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  * ```
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
-  const { source, label } = namesOf(options);
-  const checked = checkLayer(input);
+  const { source, label, router } = takenOptions(options);
+  // A run's own file, under another that takes its place.
+  const keys = { ...routerFileOf(input)?.keys, ...router?.spec.keys };
+  const checked = checkLayer(input, keys);
   if (!isIssues(checked)) return checked;
-  throw configError(source, describeIssues(checked, input, label));
+  throw configError(source, describeIssues(checked, input, label, keys));
 }
 
 /**
@@ -107,30 +117,48 @@ export function resolveConfig(
   layers: readonly ConfigLayer[],
   options: ParseConfigOptions = {},
 ): TrainConfig {
-  const { source } = namesOf(options);
+  const { source, router } = takenOptions(options);
   if (!Array.isArray(layers)) {
     throw configError(source, [`its layers are ${shown(layers)}, no list`]);
   }
   // A layer may come from a caller without types, who may also change its lists later.
   const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));
   const preset = checked.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
-  const config = complete(preset, mergeConfigLayers([presetLayer(preset), ...checked]));
-  const problems = crossFieldProblems(config);
+  const merged = mergeConfigLayers([presetLayer(preset), ...checked], router);
+  const spec = specFor({ ...merged.moe, router: merged.moe?.router ?? BASE.moe.router }, router);
+  const config = complete(preset, merged, spec, router);
+  const problems = crossFieldProblems(config, spec);
   if (problems.length > 0) throw configError(source, problems);
   return config;
 }
 
-function namesOf(options: ParseConfigOptions): Required<ParseConfigOptions> {
-  requireOptions("use a configuration", options, { source: true, label: true });
-  const { source = "the configuration", label = (key) => key } = options;
+/** Options, checked. */
+interface TakenOptions extends Required<Omit<ParseConfigOptions, "router">> {
+  readonly router: RouterModule | undefined;
+}
+
+function takenOptions(options: ParseConfigOptions): TakenOptions {
+  requireOptions("use a configuration", options, { source: true, label: true, router: true });
+  const { source = "the configuration", label = (key) => key, router } = options;
   requireText("use a configuration", "source", source);
   requireFunction("use a configuration", "label", label);
-  return { source, label };
+  if (router !== undefined && !(router instanceof RouterModule)) {
+    throw new TypeError(
+      `Cannot use a configuration: router is ${shown(router)}, expected what loadRouter() gives`,
+    );
+  }
+  return { source, label, router };
 }
 
 /** Works out what the defaults and the other keys say about what is missing. */
-function complete(preset: PresetName, given: ConfigLayer): TrainConfig {
+function complete(
+  preset: PresetName,
+  given: ConfigLayer,
+  spec: AnyRouter,
+  loaded: RouterModule | undefined,
+): TrainConfig {
   const { run } = BASE;
+  const model = completeModel(given);
   return {
     preset,
     steps: given.steps ?? run.steps,
@@ -138,8 +166,8 @@ function complete(preset: PresetName, given: ConfigLayer): TrainConfig {
     device: given.device ?? run.device,
     threads: given.threads ?? run.threads,
     out: given.out ?? run.out,
-    model: completeModel(given),
-    moe: completeMoE(given),
+    model,
+    moe: completeMoE(given, spec, loaded, model.hidden),
     data: completeData(given),
     optimizer: withDefaults(run.optimizer, given.optimizer),
     schedule: withDefaults(run.schedule, given.schedule),
@@ -165,12 +193,25 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
   };
 }
 
-function completeMoE({ moe = {} }: ConfigLayer): MoEConfig {
-  const { lambda_floor, ...given } = moe;
-  const dense = given.router === "dense" ? { experts: 1, active: 1, granularity: 1 } : {};
-  const whole = withDefaults({ ...BASE.moe, ...dense }, given);
-  return { ...whole, lambda_floor: unlessAuto(lambda_floor) ?? whole.lambda0 / 100 };
+function completeMoE(
+  { moe = {} }: ConfigLayer,
+  spec: AnyRouter,
+  loaded: RouterModule | undefined,
+  hidden: number,
+): MoEConfig {
+  const { router, experts, active, granularity } = BASE.moe;
+  const usual = spec.routed ? { experts, active, granularity } : ONE_EXPERT;
+  const given = defined(moe) as Record<string, RouterValue>;
+  const whole = {
+    ...{ router, ...usual },
+    ...given,
+    ...withKeyDefaults({ ...ROUTER_KEYS, ...spec.keys }, given),
+  } as unknown as MoEConfig;
+  if (whole.router !== loaded?.path) return whole;
+  return { ...whole, router_file: describeFile(loaded.sha256, spec, whole, hidden) };
 }
+
+const ONE_EXPERT = { experts: 1, active: 1, granularity: 1 };
 
 function completeData({ data = {} }: ConfigLayer): DataConfig {
   const { micro_batch, ...given } = data;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { withKeyDefaults } from "../moe/router_keys.ts";
+import { ROUTER_KEYS, type RouterSettings } from "../moe/routers.ts";
 import type { ConfigLayer, PresetName, TrainConfig } from "./config.ts";
 
 /** What a configuration holds once the keys that follow from others are left out. */
@@ -12,8 +14,8 @@ export interface PresetValues {
   readonly run: Omit<TrainConfig, "preset" | "model" | "moe" | "data">;
   /** `ffn`, `vocabulary` and `init_std` follow from the other sizes and the tokenizer. */
   readonly model: Omit<TrainConfig["model"], "ffn" | "vocabulary" | "init_std">;
-  /** `lambda_floor` follows from `lambda0`. */
-  readonly moe: Omit<TrainConfig["moe"], "lambda_floor">;
+  /** The routers' own settings have their defaults in the table of routers. */
+  readonly moe: Omit<TrainConfig["moe"], "router_file">;
   /** `micro_batch` follows from `batch` and `sequence`. */
   readonly data: Omit<TrainConfig["data"], "micro_batch">;
 }
@@ -52,12 +54,7 @@ export const BASE: PresetValues = {
     experts: 8,
     active: 1,
     granularity: 1,
-    balance: "load",
-    lambda0: 1e-8,
-    alpha: 1.2,
-    lambda_ceiling: 1e4,
-    balance_coefficient: 0.01,
-    renormalize: false,
+    ...withKeyDefaults(ROUTER_KEYS, {}) as unknown as RouterSettings,
   },
   data: {
     paths: [],

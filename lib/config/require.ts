@@ -7,7 +7,9 @@
 import { shown } from "../arguments.ts";
 import type { TrainConfig } from "./config.ts";
 import { configError, describeIssues } from "./issues.ts";
-import { checkLayer, CONFIG_KEYS, OR_AUTO } from "./schema.ts";
+import { isRouterPath, routerFileOf } from "./router_schema.ts";
+import { OR_AUTO } from "./leaves.ts";
+import { checkLayer, CONFIG_KEYS, routerConfigKeys } from "./schema.ts";
 
 /**
  * Makes sure that a configuration is whole, as `parseConfig()` gives it: each key there, of its type
@@ -25,14 +27,15 @@ export function requireConfig(
   const part = sections === undefined
     ? config
     : Object.fromEntries(sections.map((name) => [name, config?.[name]]));
-  const checked = checkLayer(part);
+  const keys = routerFileOf(part)?.keys;
+  const checked = checkLayer(part, keys);
   if (Array.isArray(checked)) {
     throw configError(
       source,
-      describeIssues(checked, part, (key) => key),
+      describeIssues(checked, part, (key) => key, keys),
     );
   }
-  const missing = CONFIG_KEYS
+  const missing = [...CONFIG_KEYS, ...routerConfigKeys(keys ?? {})]
     .filter(({ key }) => sections?.some((name) => key.startsWith(`${name}.`)) ?? true)
     .filter(({ key, expects }) => {
       const value = valueAt(part, key);
@@ -41,6 +44,9 @@ export function requireConfig(
       return value === undefined || isAuto && expects.includes(OR_AUTO);
     })
     .map(({ key }) => key);
+  if (isRouterPath(valueAt(part, "moe.router")) && keys === undefined) {
+    missing.push("moe.router_file");
+  }
   if (missing.length === 0) return;
   throw configError(source, missing.map((key) => `${key} is missing; parseConfig() completes it`));
 }

@@ -2,13 +2,28 @@
  * The zod schema of one layer of configuration. It stays private: what is exported are the
  * interfaces of `config.ts` and the list of keys.
  *
- * Every leaf carries what it expects in words, which serves both the error and the help.
- *
  * @module
  */
 
-import { z } from "zod";
+import type { z } from "zod";
+import type { RouterKey } from "../moe/router_row.ts";
+import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";
+import {
+  flag,
+  type Leaf,
+  memoryLimit,
+  number,
+  oneOf,
+  orAuto,
+  path,
+  paths,
+  section,
+  text,
+  weights,
+  whole,
+} from "./leaves.ts";
+import { routerFile, routerLeaves, routerName } from "./router_schema.ts";
 
 /** One key of the configuration, for help texts and for suggestions. */
 export interface ConfigKey {
@@ -18,113 +33,6 @@ export interface ConfigKey {
   readonly expects: string;
   /** What the key is for. */
   readonly description: string;
-}
-
-/** What {@linkcode leaf} attaches to a schema. */
-interface Leaf {
-  meta(): { description?: string; expects?: string } | undefined;
-}
-
-function leaf<Schema extends z.ZodType>(
-  schema: Schema,
-  expects: string,
-  description: string,
-): Schema {
-  return schema.meta({ description, expects });
-}
-
-/** A whole number; 32-bit, since sizes cross to the kernels as int32. */
-function whole(min: number, description: string, max = 2 ** 31 - 1): z.ZodNumber {
-  const expects = max === 2 ** 31 - 1
-    ? `a whole number of at least ${min}`
-    : `a whole number from ${min} to ${max}`;
-  const error = { error: expects };
-  return leaf(z.number(error).int(error).min(min, error).max(max, error), expects, description);
-}
-
-interface Bounds {
-  readonly above?: number;
-  readonly least?: number;
-  readonly below?: number;
-  readonly most?: number;
-}
-
-/** A finite number between bounds. */
-function number({ above, least, below, most }: Bounds, description: string): z.ZodNumber {
-  const lower = above !== undefined ? `above ${above}` : `of at least ${least ?? 0}`;
-  const upper = below !== undefined
-    ? ` and below ${below}`
-    : most !== undefined
-    ? ` and at most ${most}`
-    : "";
-  const expects = `a number ${lower}${upper}`;
-  const error = { error: expects };
-  let schema = z.number(error);
-  schema = above !== undefined ? schema.gt(above, error) : schema.gte(least ?? 0, error);
-  if (below !== undefined) schema = schema.lt(below, error);
-  if (most !== undefined) schema = schema.lte(most, error);
-  return leaf(schema, expects, description);
-}
-
-function oneOf<const Values extends readonly [string, ...string[]]>(
-  values: Values,
-  description: string,
-): z.ZodType<Values[number]> {
-  const expects = values.length === 1 ? `"${values[0]}"` : `one of ${values.join(", ")}`;
-  return leaf(z.enum(values, { error: expects }), expects, description);
-}
-
-function flag(description: string): z.ZodType<boolean> {
-  return leaf(z.boolean({ error: "true or false" }), "true or false", description);
-}
-
-function text(description: string): z.ZodType<string> {
-  return leaf(z.string({ error: "a text" }), "a text", description);
-}
-
-function path(absent: string, description: string): z.ZodType<string | null> {
-  const error = { error: `a path, or null for ${absent}` };
-  return leaf(pathText(error).nullable(), error.error, description);
-}
-
-/** No system has a name with a character of value 0. */
-function pathText(error: { readonly error: string }): z.ZodString {
-  return z.string(error).min(1, error).regex(/^[^\0]*$/, error);
-}
-
-function weights(description: string): z.ZodType<Record<string, number>> {
-  const error = { error: "numbers of at least 0 by domain, like books=2" };
-  const schema = z.record(z.string().min(1, error), z.number(error).gte(0, error), error);
-  return leaf(schema, error.error, description);
-}
-
-function memoryLimit(): z.ZodType<number | null> {
-  const error = { error: "a number of GiB above 0, or null for 85 % of the device's memory" };
-  const schema = z.number(error).gt(0, error).nullable();
-  return leaf(schema, error.error, "GiB of device memory that the run may take");
-}
-
-function paths(description: string): z.ZodType<string[]> {
-  const error = { error: "a list of paths" };
-  return leaf(z.array(pathText(error), error), error.error, description);
-}
-
-/** What marks the keys that follow from others, in what they expect. */
-export const OR_AUTO = ', or "auto"';
-
-/** The same leaf, where `"auto"` asks for the value that follows from other keys. */
-function orAuto<Value>(schema: z.ZodType<Value>, rule: string): z.ZodType<Value | "auto"> {
-  const { expects, description } = (schema as Leaf).meta() ?? {};
-  const either = `${expects ?? ""}${OR_AUTO} (${rule})`;
-  return leaf(z.union([schema, z.literal("auto")], { error: either }), either, description ?? "");
-}
-
-function section<Shape extends z.core.$ZodLooseShape>(
-  shape: Shape,
-): z.ZodObject<Shape, z.core.$strict> {
-  return z.strictObject(shape, {
-    error: (issue) => issue.code === "invalid_type" ? "a group of keys" : undefined,
-  });
 }
 
 const TOP = {
@@ -159,17 +67,12 @@ const SECTIONS = {
     norm_epsilon: number({ above: 0 }, "What RMSNorm adds to the mean square"),
   }),
   moe: section({
-    router: oneOf(["dense", "topk", "relu"], "Which router chooses the experts of a token"),
+    router: routerName("Which router chooses the experts of a token"),
+    router_file: routerFile().optional(),
     experts: whole(1, "Full-size experts a layer, E"),
     active: whole(1, "Full-size experts a token uses on average, k"),
     granularity: whole(1, "How many parts each expert is split into, G"),
-    balance: oneOf(["load", "plain", "none"], "The L1 term of the relu router"),
-    lambda0: number({ above: 0 }, "Lambda at the first step"),
-    alpha: number({ above: 1 }, "What lambda is multiplied or divided by after each step"),
-    lambda_floor: orAuto(number({ least: 0 }, "Lambda never falls below"), "lambda0 / 100"),
-    lambda_ceiling: number({ above: 0 }, "Lambda never rises above"),
-    balance_coefficient: number({ least: 0 }, "Coefficient of the topk router's balance term"),
-    renormalize: flag("Whether the topk router divides a token's gates by their sum"),
+    ...routerLeaves(ROUTER_KEYS),
   }),
   data: section({
     paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
@@ -228,19 +131,21 @@ const SECTIONS = {
   }),
 };
 
-const LAYER = section({
-  ...TOP,
-  model: SECTIONS.model.partial(),
-  moe: SECTIONS.moe.partial(),
-  data: SECTIONS.data.partial(),
-  optimizer: SECTIONS.optimizer.partial(),
-  schedule: SECTIONS.schedule.partial(),
-  memory: SECTIONS.memory.partial(),
-  checkpoint: SECTIONS.checkpoint.partial(),
-  validation: SECTIONS.validation.partial(),
-  sample: SECTIONS.sample.partial(),
-  log: SECTIONS.log.partial(),
-}).partial();
+/** Keys by name, each what it must be. */
+type RouterKeys = Readonly<Record<string, RouterKey>>;
+
+/** A layer whose router has keys of its own. */
+function layerSchema(keys: RouterKeys): z.ZodType {
+  const { moe, ...others } = SECTIONS;
+  const partial = Object.entries(others).map(([name, group]) => [name, group.partial()]);
+  return section({
+    ...TOP,
+    moe: moe.extend(routerLeaves(keys)).partial(),
+    ...Object.fromEntries(partial),
+  }).partial();
+}
+
+const LAYER = layerSchema({});
 
 /** What zod found wrong: where, and what it expects there or which keys it does not know. */
 export interface SchemaIssue {
@@ -256,11 +161,15 @@ export interface SchemaIssue {
  * Checks one layer of configuration against the schema.
  *
  * @param input Any value.
+ * @param keys What the router of a file reads of `moe`; by default there is none.
  * @returns The layer, or everything that is wrong with it.
  */
-export function checkLayer(input: unknown): ConfigLayer | readonly SchemaIssue[] {
-  const result = LAYER.safeParse(input);
-  if (result.success) return result.data;
+export function checkLayer(
+  input: unknown,
+  keys?: RouterKeys,
+): ConfigLayer | readonly SchemaIssue[] {
+  const result = (keys === undefined ? LAYER : layerSchema(keys)).safeParse(input);
+  if (result.success) return result.data as ConfigLayer;
   return result.error.issues.map((issue) => ({
     path: issue.path.map(String),
     expects: issue.message,
@@ -274,9 +183,21 @@ export const CONFIG_KEYS: readonly ConfigKey[] = [
   ...Object.entries(SECTIONS).flatMap(([name, group]) => keysOf(group.shape, `${name}.`)),
 ];
 
+/**
+ * Describes the keys of a router from a file, as {@linkcode CONFIG_KEYS} does the others.
+ *
+ * @param keys What they must be.
+ * @returns The keys that the library does not have.
+ */
+export function routerConfigKeys(keys: RouterKeys): ConfigKey[] {
+  const known = new Set(CONFIG_KEYS.map(({ key }) => key));
+  return keysOf(routerLeaves(keys), "moe.").filter(({ key }) => !known.has(key));
+}
+
+/** What nobody writes has no words, and is no key. */
 function keysOf(shape: object, prefix: string): ConfigKey[] {
-  return Object.entries(shape as Record<string, Leaf>).map(([name, schema]) => {
-    const { expects, description } = schema.meta() ?? {};
-    return { key: prefix + name, expects: expects ?? "", description: description ?? "" };
+  return Object.entries(shape as Record<string, Leaf>).flatMap(([name, schema]) => {
+    const { expects, description = "" } = schema.meta() ?? {};
+    return expects === undefined ? [] : [{ key: prefix + name, expects, description }];
   });
 }

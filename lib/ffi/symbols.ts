@@ -157,7 +157,7 @@ export interface KernelSymbols {
    *   L1 = sum of REGULARIZATION records / (layers*tokens);
    *   BALANCE = sum over layers of record[BALANCE]/tokens;
    * and where adapt != 0,
-   *   lambda <- clamp(A > target ? lambda*alpha : lambda/alpha, floor, ceiling).
+   *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
    */
   remoe_state_update_lambda(
     context: bigint,

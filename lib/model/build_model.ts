@@ -1,12 +1,15 @@
 /** The model of a configuration. @module */
 
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import { StepState } from "../autograd/step_state.ts";
-import { DenseRouter } from "../moe/dense_router.ts";
+import type { RouterModule } from "../config/load_router.ts";
+import { ConfigError } from "../errors.ts";
+import { BUILD_ROUTER } from "../moe/build_router.ts";
 import { MoE } from "../moe/moe.ts";
-import { ReluRouter } from "../moe/relu_router.ts";
 import type { Router, Routing } from "../moe/router.ts";
-import { TopKRouter } from "../moe/topk_router.ts";
+import { routerOf } from "../moe/router_of.ts";
+import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
+import type { RouterName, RouterSettings } from "../moe/routers.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
@@ -23,24 +26,36 @@ export interface BuiltModel extends Disposable {
 /** Sees the routing of a layer in each forward pass; the tensors belong to the open scope. */
 export type RoutingObserver = (layer: number, routing: Routing) => void;
 
+/** How {@linkcode buildModel} builds. */
+export interface BuildModelOptions {
+  /** Rows of each layer that keep their pre-activations; default all. */
+  readonly kept?: readonly KeptRows[];
+  /** Sees what the routers decide. */
+  readonly observe?: RoutingObserver;
+  /** The router, where the configuration names a file. */
+  readonly router?: RouterModule | undefined;
+}
+
 /**
- * Builds the model of a configuration with random weights; the device's seed decides them.
+ * Builds the model of a configuration with random weights, which its seed alone decides: neither the
+ * seed of the device nor what was drawn on it before.
  *
  * Under granularity G the layers see E·G experts of width `ffn`/G, of which k·G are wanted.
  *
  * @param device Where it lives.
  * @param config The configuration.
- * @param kept Rows of each layer that keep their pre-activations; default all.
- * @param observe Sees what the routers decide.
+ * @param options Kept rows, an observer, the router of a file.
  * @returns The model; dispose of it to free its weights.
+ * @throws {ConfigError} The configuration names a router's file that was not given, or whose routers
+ * have more or fewer weights than their row says.
  */
 export function buildModel(
   device: Device,
   config: TrainConfig,
-  kept: readonly KeptRows[] = [],
-  observe?: RoutingObserver,
+  options: BuildModelOptions = {},
 ): BuiltModel {
   const { model: m, moe } = config;
+  const build = builderOf(config, options.router);
   using unfinished = new DisposableStack();
   const state = unfinished.use(
     new StepState(device, {
@@ -49,18 +64,19 @@ export function buildModel(
       lambda: moe.lambda0,
     }),
   );
-  const model = new LanguageModel(device, {
-    vocabulary: m.vocabulary,
-    layers: m.layers,
-    hidden: m.hidden,
-    heads: m.heads,
-    groups: m.groups,
-    ropeBase: m.rope_base,
-    normEpsilon: m.norm_epsilon,
-    deviation: m.init_std,
-    feedForward: (layer) =>
-      buildFeedForward(device, config, { state, layer, kept: kept[layer], observe }),
-  });
+  const generator = { seed: BigInt(config.seed), draws: 0 };
+  const model = memoryOf(device).drawingFrom(generator, () =>
+    new LanguageModel(device, {
+      vocabulary: m.vocabulary,
+      layers: m.layers,
+      hidden: m.hidden,
+      heads: m.heads,
+      groups: m.groups,
+      ropeBase: m.rope_base,
+      normEpsilon: m.norm_epsilon,
+      deviation: m.init_std,
+      feedForward: (layer) => buildFeedForward(device, config, { ...options, build, state, layer }),
+    }));
   unfinished.move();
   return {
     model,
@@ -72,21 +88,24 @@ export function buildModel(
   };
 }
 
+/** What a block's second half needs to know of its model. */
+interface Place extends BuildModelOptions {
+  readonly build: RouterBuild<RouterSettings>;
+  readonly state: StepState;
+  readonly layer: number;
+}
+
 /** A block's second half: an MoE layer, of one expert where the model is dense. */
-function buildFeedForward(
-  device: Device,
-  config: TrainConfig,
-  place: {
-    state: StepState;
-    layer: number;
-    kept: KeptRows | undefined;
-    observe: RoutingObserver | undefined;
-  },
-): FeedForwardLayer {
+function buildFeedForward(device: Device, config: TrainConfig, place: Place): FeedForwardLayer {
   const { model: m, moe } = config;
-  const { state, layer, kept, observe } = place;
+  const { build, state, layer, observe } = place;
+  const kept = place.kept?.[layer];
   const name = `model.layers.${layer}.block_sparse_moe`;
-  const router = buildRouter(device, config, state, `${name}.gate.weight`);
+  using unfinished = new DisposableStack();
+  const router = unfinished.use(
+    build(device, routerPlace(config, state, layer, `${name}.gate.weight`), moe),
+  );
+  requireWeights(config, router);
   const experts = new MoE(device, {
     router,
     hidden: m.hidden,
@@ -98,6 +117,7 @@ function buildFeedForward(
     layer,
     ...(kept === undefined ? {} : { kept }),
   });
+  unfinished.move();
   return {
     forward: (x) => {
       const { output, routing } = experts.forward(x);
@@ -112,37 +132,44 @@ function buildFeedForward(
   };
 }
 
-function buildRouter(
-  device: Device,
-  config: TrainConfig,
+function routerPlace(
+  { model: { hidden, layers, init_std }, moe }: TrainConfig,
   state: StepState,
+  layer: number,
   name: string,
-): Router {
-  const { model: { hidden, layers, init_std: deviation }, moe } = config;
-  const sizes = {
+): RouterPlace {
+  return {
     hidden,
     experts: moe.experts * moe.granularity,
     active: moe.active * moe.granularity,
-    deviation,
-    name,
+    ...{ layers, layer },
+    deviation: init_std,
+    ...{ name, state },
   };
-  switch (moe.router) {
-    case "dense":
-      return new DenseRouter(device, sizes);
-    case "topk":
-      return new TopKRouter(device, {
-        ...sizes,
-        balanceCoefficient: moe.balance_coefficient,
-        renormalize: moe.renormalize,
-      });
-    case "relu":
-      return new ReluRouter(device, {
-        ...sizes,
-        layers,
-        state,
-        balance: moe.balance,
-        lambda: moe.lambda0,
-        alpha: moe.alpha,
-      });
-  }
+}
+
+/** The library's builder of the router, or that of the file which the configuration was made with. */
+function builderOf(
+  { moe }: TrainConfig,
+  loaded: RouterModule | undefined,
+): RouterBuild<RouterSettings> {
+  if (moe.router_file === undefined) return BUILD_ROUTER[moe.router as RouterName];
+  if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) return loaded.build;
+  throw new ConfigError(
+    `Cannot build a model with the router ${moe.router}: ` +
+      (loaded === undefined
+        ? "its file has not been loaded"
+        : `it was made with another file than ${loaded.path} is now`),
+  );
+}
+
+/** Memory and FLOPs are counted by what the row says. */
+function requireWeights({ model: { hidden }, moe }: TrainConfig, router: Router): void {
+  const weights = [...router.parameters()].reduce((sum, { size }) => sum + size, 0);
+  const expected = routerOf(moe).weights(hidden, moe.experts * moe.granularity);
+  if (weights === expected) return;
+  throw new ConfigError(
+    `Cannot build a model with the router ${moe.router}: it has ${weights} weights per layer, and ` +
+      `its row says ${expected}; give the row weights(hidden, experts)`,
+  );
 }

@@ -8,8 +8,9 @@
  * @module
  */
 
-import { requireOneOf, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
 export type FlopsModel = Pick<
@@ -116,7 +117,7 @@ export interface ExecutedFlops {
  */
 export function executedFlops(
   model: FlopsModel,
-  moe: Pick<MoEConfig, "router" | "experts" | "granularity">,
+  moe: Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">,
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
@@ -128,7 +129,7 @@ export function executedFlops(
   }
   requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
   requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
-  requireOneOf(COUNT, "moe.router", moe.router, ["dense", "topk", "relu"]);
+  const router = routerOf(moe, COUNT);
   if (!Array.isArray(rows) || rows.length !== layers) {
     throw new RangeError(
       `Cannot count FLOPs: work.rows is ${shown(rows)}, expected a count of rows for each of ` +
@@ -147,9 +148,7 @@ export function executedFlops(
   const routed = rows.reduce((sum, count) => sum + count, 0);
   const projections = 6 * tokens * layers * weights;
   const attention = 2 * 7 * hidden * pairs * layers;
-  const routers = moe.router === "dense"
-    ? 0
-    : 6 * tokens * layers * hidden * moe.experts * moe.granularity;
+  const routers = 6 * tokens * layers * router.weights(hidden, moe.experts * moe.granularity);
   const experts = 18 * routed * hidden * (ffn / moe.granularity);
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;

@@ -1,6 +1,7 @@
 /** A trained model, ready to be used. @module */
 
 import type { Device } from "../autograd/device.ts";
+import { loadRouterOf } from "../config/load_router.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
@@ -54,7 +55,7 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
     : Checkpoint.open(run.checkpoint);
   const { config } = run;
   const tokenizer = await openTokenizer(config.data.tokenizer);
-  const built = buildModel(device, config);
+  const built = buildModel(device, config, { router: await loadRouterOf(config.moe) });
   try {
     loadModel(built.model.parameters(), config, checkpoint.model);
   } catch (error) {

@@ -6,6 +6,7 @@
 
 import { requireConfig } from "../config/require.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 
 /** Parameters of a model. */
 export interface ParameterCount {
@@ -48,7 +49,7 @@ export function countParameters(model: ModelConfig, moe: MoEConfig): ParameterCo
   const expert = 3 * hidden * ffn;
   const embeddings = 2 * vocabulary * hidden;
   const attention = layers * (2 * hidden * hidden + 2 * hidden * keyValue);
-  const routers = moe.router === "dense" ? 0 : layers * hidden * moe.experts * moe.granularity;
+  const routers = layers * routerOf(moe).weights(hidden, moe.experts * moe.granularity);
   const experts = layers * moe.experts * expert;
   const norms = (2 * layers + 1) * hidden;
   const shared = embeddings + attention + routers + norms;

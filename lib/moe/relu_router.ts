@@ -176,7 +176,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /**
    * Moves λ after an optimizer step, equation 7: up by α while there is too little sparsity,
-   * down by α otherwise; kept within [λ0/100, 10⁴].
+   * down by α while there is too much; kept within [λ0/100, 10⁴].
    *
    * @param sparsity The sparsity of the step, over all of its tokens.
    * @returns The new λ.

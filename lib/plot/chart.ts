@@ -1,14 +1,14 @@
 /**
- * The parts that charts are put together from: axes, curves and the marks of stages, as pieces of a
+ * The parts that charts are put together from: axes, colours and the marks of stages, as pieces of a
  * Vega-Lite specification.
  *
  * @module
  */
 
 import { largest, smallest } from "../extremes.ts";
-import { smooth, thin } from "./curves.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";
-import type { Point, RunFigures } from "./run_figures.ts";
+import type { RunFigures } from "./run_figures.ts";
 import { curveColour, MUTED, type Spec, STAGES } from "./theme.ts";
 
 /** A chart: a file of its own, and a part of the page. */
@@ -21,14 +21,6 @@ export interface Chart {
   readonly spec: Spec;
 }
 
-/** How curves are drawn. */
-export interface DrawOptions {
-  /** Points that a smooth curve takes the mean of; absent: a fiftieth of the curve. */
-  readonly smooth?: number;
-  /** Whether the vertical axis of losses has room for the warm-up as well; default false. */
-  readonly whole?: boolean;
-}
-
 /** A vertical axis. */
 export interface VerticalAxis {
   /** What it measures and in which unit. */
@@ -39,23 +31,12 @@ export interface VerticalAxis {
   readonly scale?: Spec;
 }
 
-/** A curve with its name in the legend. */
-export interface Curve {
-  /** The name. */
-  readonly name: string;
-  /** Its points. */
-  readonly points: readonly Point[];
-}
-
 /** Width of a chart's plane in pixels. */
 export const WIDTH = 560;
 /** Height of a chart's plane in pixels. */
 export const HEIGHT = 280;
 /** Labels of an axis like `20k`. */
 export const PREFIXED: Spec = { labelExpr: PREFIXED_LABELS };
-/** Points of a thinned curve: two a pixel would not be told apart. */
-const MOST_POINTS = 800;
-
 /**
  * Where the horizontal axis of some runs begins and ends.
  *
@@ -164,68 +145,6 @@ export function curveColours(
 }
 
 /**
- * Curves that scatter: faint as they are, strong as they go.
- *
- * @param curves The curves.
- * @param axes Both axes and the colours.
- * @param options How strongly to smooth.
- * @param mark What else is said of the lines.
- * @returns Two layers.
- */
-export function scatteredCurves(
-  curves: readonly Curve[],
-  axes: Spec,
-  options: DrawOptions,
-  mark: Spec = {},
-): Spec[] {
-  const isSmooth = curves.some((curve) => smoothWidth(curve, options) >= 3);
-  return [
-    ...(isSmooth ? curveLayer(curves, axes, { ...mark, strokeWidth: 1, opacity: 0.3 }) : []),
-    ...curveLayer(smoothCurves(curves, options), axes, { ...mark, strokeWidth: 2 }),
-  ];
-}
-
-/**
- * Curves as they go.
- *
- * @param curves The curves.
- * @param options How strongly to smooth.
- * @returns The same, each point the mean of those around it.
- */
-export function smoothCurves(curves: readonly Curve[], options: DrawOptions): Curve[] {
-  return curves.map((curve) => ({
-    ...curve,
-    points: smooth(curve.points, smoothWidth(curve, options)),
-  }));
-}
-
-function smoothWidth({ points }: Curve, options: DrawOptions): number {
-  return options.smooth ?? Math.max(1, Math.round(points.length / 50));
-}
-
-/**
- * Curves as they are.
- *
- * @param curves The curves.
- * @param axes Both axes and the colours.
- * @param mark How the line is drawn.
- * @returns A layer; none where there are no points.
- */
-export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}): Spec[] {
-  const values = curves.flatMap(({ name, points }) =>
-    thin(points, MOST_POINTS).map(({ x, value }) => ({ name, x, value }))
-  );
-  if (values.length === 0) return [];
-  // A line through one point is none.
-  const dots = curves.some(({ points }) => points.length === 1) ? { point: { filled: true } } : {};
-  return [{
-    data: { values },
-    mark: { type: "line", strokeWidth: 2, strokeJoin: "round", ...dots, ...mark },
-    encoding: axes,
-  }];
-}
-
-/**
  * The stages, behind the curves: areas where one run is drawn; where there are several, a dotted
  * line in the run's colour at the start of each stage but the first.
  *
@@ -234,7 +153,7 @@ export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}
  * @returns Layers; none where no run has stages to tell apart.
  */
 export function stageLayers(runs: readonly RunFigures[], color = runColours(runs)): Spec[] {
-  const staged = runs.filter(({ config }) => config.moe.router === "relu");
+  const staged = runs.filter(({ config }) => routerOf(config.moe).lambda);
   const [only] = staged;
   if (only === undefined) return [];
   if (runs.length > 1) return stageStarts(runs, color);

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Chart, DrawOptions } from "./chart.ts";
+import type { Chart } from "./chart.ts";
+import type { DrawOptions } from "./curve_layers.ts";
 import { loadChart, loadHistoryChart } from "./load_charts.ts";
 import { domainChart, lossChart } from "./loss_charts.ts";
 import { regularizationChart, withoutExpertChart } from "./regularization_charts.ts";

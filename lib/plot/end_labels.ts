@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Curve, HEIGHT } from "./chart.ts";
+import { HEIGHT } from "./chart.ts";
+import type { Curve } from "./curve_layers.ts";
 import type { Spec } from "./theme.ts";
 
 /** Pixels from one label to the next. */

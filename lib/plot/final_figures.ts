@@ -6,6 +6,7 @@
 
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 
@@ -54,8 +55,7 @@ export interface FinalFigures {
 export function finalFigures(run: RunFigures): FinalFigures {
   const { config, figures, last, stages, validations, finalLoad } = run;
   const { moe } = config;
-  const routed = moe.router !== "dense";
-  const relu = moe.router === "relu";
+  const { routed, lambda } = routerOf(moe);
   const validation = validations.at(-1);
   const ratios = finalLoad.load.flatMap((shares) => shares.map((share) => share * shares.length));
   const last50th = (name: "loss" | "sparsity"): number | null =>
@@ -71,8 +71,8 @@ export function finalFigures(run: RunFigures): FinalFigures {
     sparsity: routed ? last50th("sparsity") : null,
     target: routed ? 1 - moe.active / moe.experts : null,
     layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
-    lambda: relu ? finite(last.lambda) : null,
-    sparseFrom: relu ? sparseFrom(stages) : null,
+    lambda: lambda ? finite(last.lambda) : null,
+    sparseFrom: lambda ? sparseFrom(stages) : null,
     largestLoad: routed ? largest(ratios) : null,
     idleExperts: routed ? ratios.filter((ratio) => ratio === 0).length : null,
     tokensPerSecond: median(figures.tokens_per_second.map(({ value }) => value)),

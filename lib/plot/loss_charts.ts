@@ -7,20 +7,17 @@
 import {
   type Chart,
   curveColours,
-  curveLayer,
-  type DrawOptions,
   HEIGHT,
   horizontalAxis,
   plane,
   runColours,
-  scatteredCurves,
-  smoothCurves,
   stageLayers,
   stageText,
   titled,
   valueAxis,
   WIDTH,
 } from "./chart.ts";
+import { curveLayer, type DrawOptions, scatteredCurves, smoothCurves } from "./curve_layers.ts";
 import type { ValidationMetrics } from "../run/metrics_line.ts";
 import { endLabels } from "./end_labels.ts";
 import type { Point, RunFigures } from "./run_figures.ts";

@@ -4,22 +4,25 @@
  * @module
  */
 
+import { routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
-  type Curve,
   curveColours,
-  curveLayer,
-  type DrawOptions,
   horizontalAxis,
   plane,
   runColours,
-  scatteredCurves,
-  smoothCurves,
   stageLayers,
   stageText,
   titled,
   valueAxis,
 } from "./chart.ts";
+import {
+  type Curve,
+  curveLayer,
+  type DrawOptions,
+  scatteredCurves,
+  smoothCurves,
+} from "./curve_layers.ts";
 import { endLabels } from "./end_labels.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import type { Spec } from "./theme.ts";
@@ -44,9 +47,7 @@ export function regularizationChart(
   runs: readonly RunFigures[],
   options: DrawOptions,
 ): Chart | null {
-  const adaptive = runs.filter(({ config: { moe } }) =>
-    moe.router === "relu" && moe.balance !== "none"
-  );
+  const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
   if (adaptive.length === 0) return null;
   const several = runs.length > 1;
   return {
@@ -123,7 +124,7 @@ export function withoutExpertChart(
   runs: readonly RunFigures[],
   options: DrawOptions,
 ): Chart | null {
-  const open = runs.filter(({ config }) => config.moe.router === "relu");
+  const open = runs.filter(({ config: { moe } }) => !routerOf(moe).exact);
   if (open.length === 0) return null;
   const color = runColours(runs, open);
   const axes = {

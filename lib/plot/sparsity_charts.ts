@@ -5,20 +5,18 @@
  */
 
 import { largest, smallest } from "../extremes.ts";
+import { routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
-  curveLayer,
-  type DrawOptions,
   horizontalAxis,
   plane,
   runColours,
-  scatteredCurves,
-  smoothCurves,
   stageLayers,
   stageText,
   titled,
   valueAxis,
 } from "./chart.ts";
+import { curveLayer, type DrawOptions, scatteredCurves, smoothCurves } from "./curve_layers.ts";
 import { thin } from "./curves.ts";
 import { endLabels } from "./end_labels.ts";
 import type { RunFigures } from "./run_figures.ts";
@@ -63,7 +61,8 @@ export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions)
  * @returns The chart; null where the run is dense, or keeps every layer at its target.
  */
 export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart | null {
-  if (run.config.moe.router !== "relu") return null;
+  const { routed, exact } = routerOf(run.config.moe);
+  if (!routed || exact) return null;
   const axes = {
     x: horizontalAxis([run]),
     y: shareAxis([run]),
@@ -106,9 +105,7 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
  * @returns The chart; null where none has.
  */
 export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
-  const adaptive = runs.filter(({ config }) =>
-    config.moe.router === "relu" && config.moe.balance !== "none"
-  );
+  const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
   if (adaptive.length === 0) return null;
   const color = runColours(runs, adaptive);
   const axes = {
@@ -139,7 +136,7 @@ export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
 }
 
 function isRouted({ config }: RunFigures): boolean {
-  return config.moe.router !== "dense";
+  return routerOf(config.moe).routed;
 }
 
 function layerDomain({ layers }: RunFigures): [number, number] {
@@ -148,7 +145,7 @@ function layerDomain({ layers }: RunFigures): [number, number] {
 
 function layerBand(run: RunFigures, axes: Spec, colour: number): Spec[] {
   const { layers, figures, config } = run;
-  if (config.moe.router !== "relu" || layers.length < 2) return [];
+  if (routerOf(config.moe).exact || layers.length < 2) return [];
   const places = new Set(thin(figures.sparsity, 400).map(({ x }) => x));
   const values = figures.sparsity.flatMap(({ x }, index) => {
     if (!places.has(x)) return [];

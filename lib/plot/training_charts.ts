@@ -6,20 +6,22 @@
 
 import {
   type Chart,
-  type Curve,
-  curveLayer,
-  type DrawOptions,
   horizontalAxis,
   plane,
   PREFIXED,
   runColours,
-  scatteredCurves,
-  smoothCurves,
   stageLayers,
   stageText,
   titled,
   valueAxis,
 } from "./chart.ts";
+import {
+  type Curve,
+  curveLayer,
+  type DrawOptions,
+  scatteredCurves,
+  smoothCurves,
+} from "./curve_layers.ts";
 import { endLabels } from "./end_labels.ts";
 import type { Figure, RunFigures } from "./run_figures.ts";
 import { warmScale } from "./warm_scale.ts";

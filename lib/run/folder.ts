@@ -5,6 +5,7 @@ import { requireOptions, requirePath, shown } from "../arguments.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { parseConfig } from "../config/parse_config.ts";
 import { exists, onPath } from "../files.ts";
+import { routerLabel, routerOf } from "../moe/router_of.ts";
 
 /** What {@linkcode RunDirectory.create} needs besides the configuration. */
 export interface CreateRunOptions {
@@ -36,9 +37,15 @@ export function newFolder(
 ): { path: string; made: string[] } {
   const { preset, seed, moe } = config;
   const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
-  const experts = moe.router === "dense" ? "" : `-e${moe.experts}k${moe.active}g${moe.granularity}`;
+  const { routed } = routerOf(moe);
+  const experts = routed ? `-e${moe.experts}k${moe.active}g${moe.granularity}` : "";
   const made = makeFolders(`${parent}/runs`);
-  const name = [preset, `${moe.router}${experts}`, ...distinguishing(config), `s${seed}`].join("-");
+  const name = [
+    preset,
+    `${routerLabel(moe.router)}${experts}`,
+    ...distinguishing(config),
+    `s${seed}`,
+  ].join("-");
   const base = `${parent}/runs/${date}-${name}`;
   // Runs that start within one second, as sweeps do.
   for (let index = 1;; index++) {
@@ -65,9 +72,15 @@ function distinguishing(config: TrainConfig): string[] {
   });
   const steps = config.steps === preset.steps ? [] : [["steps", config.steps] as const];
   return [...steps, ...differing].slice(0, NAMED).map(([key, value]) =>
-    `${key}${typeof value === "number" ? Number(value.toPrecision(3)) : value}`
-      .replaceAll(/[^\w.-]/g, "")
+    `${key}${shortened(value)}`.replaceAll(/[^\w.-]/g, "")
   );
+}
+
+/** Whole numbers as they are, others in three digits. */
+function shortened(value: unknown): unknown {
+  return typeof value !== "number" || Number.isInteger(value)
+    ? value
+    : Number(value.toPrecision(3));
 }
 
 /** Makes a folder that is not there yet; of two processes only one succeeds. */

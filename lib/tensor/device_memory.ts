@@ -19,12 +19,19 @@ export interface LiveTensor {
   readonly site: string;
 }
 
+/** Where a stream of random numbers stands: its Philox key, and how many tensors were drawn. */
+export interface Generator {
+  /** The key. */
+  readonly seed: bigint;
+  /** Tensors drawn so far. */
+  readonly draws: number;
+}
+
 /** Allocates tensors, keeps the stack of scopes, and knows the tape that records. */
 export class DeviceMemory {
   /** The tape that records now; null where nothing does. */
   recorder: Recorder | null = null;
-  /** Philox draws made so far: the operation number of the next one. */
-  draws = 0;
+  #generator: Generator;
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
@@ -32,9 +39,36 @@ export class DeviceMemory {
   readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
+    this.#generator = { seed, draws: 0 };
     this.#root = new MemoryScope(this, null, "device");
     this.#innermost = this.#root;
     this.backend = kernels.info().backend;
+  }
+
+  /** What the next random tensor is drawn from. */
+  nextDraw(): { readonly seed: bigint; readonly operation: number } {
+    const { seed, draws } = this.#generator;
+    this.#generator = { seed, draws: draws + 1 };
+    return { seed, operation: draws };
+  }
+
+  /** Where the random numbers stand. */
+  get generator(): Generator {
+    return this.#generator;
+  }
+
+  /**
+   * Makes something from random numbers of its own: whatever was drawn before does not count, and the
+   * stream of the device goes on as if nothing had been drawn.
+   */
+  drawingFrom<T>(generator: Generator, make: () => T): T {
+    const before = this.#generator;
+    this.#generator = generator;
+    try {
+      return make();
+    } finally {
+      this.#generator = before;
+    }
   }
 
   /** Uninitialised memory for a tensor, owned by the innermost scope. */

@@ -11,6 +11,7 @@
 
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { mostActive, routerOf } from "../moe/router_of.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";
 
 /** Room for the rows of the next step over those of the last: they move by a few per cent. */
@@ -21,7 +22,7 @@ const GRADES = 128;
 
 /** Routed rows of a layer and micro-batch at both ends of a run. */
 export interface LayerRows {
-  /** Before a ReLU router closes gates: all pairs of token and expert. */
+  /** In the first step, at most; before a ReLU router closes gates: all pairs of token and expert. */
   readonly dense: number;
   /** At the target sparsity. */
   readonly sparse: number;
@@ -36,7 +37,7 @@ export interface LayerRows {
 export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
   const sparse = moe.active * moe.granularity * tokens;
-  const dense = moe.router === "relu" ? moe.experts * moe.granularity * tokens : sparse;
+  const dense = mostActive(routerOf(moe), moe, 0) * tokens;
   return { dense, sparse };
 }
 
@@ -64,7 +65,7 @@ export function keptRows(
 
 /** The expected rows and a margin, in whole grades; exact where the router decides their number. */
 function withRoom(config: TrainConfig, expected: number): number {
-  if (config.moe.router !== "relu") return expected;
+  if (routerOf(config.moe).exact) return expected;
   const all = layerRows(config).dense;
   const grade = Math.max(1, Math.ceil(all / GRADES));
   return Math.min(all, Math.ceil(expected * MARGIN / grade) * grade);

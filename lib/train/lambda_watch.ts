@@ -1,6 +1,7 @@
 /** Watches the control of λ: the mean sparsity can be right while layers are dead. @module */
 
 import type { TrainConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 
 /** Steps at the floor after which λ no longer controls anything. */
@@ -18,7 +19,7 @@ export class LambdaWatch {
   /** A warning, once λ has been at its floor for 50 steps; null otherwise. */
   observe(step: StepMetrics): string | null {
     const { moe } = this.#config;
-    if (moe.router !== "relu" || moe.balance === "none") return null;
+    if (!routerOf(moe).adapts(moe)) return null;
     this.#atFloor = step.lambda <= moe.lambda_floor ? this.#atFloor + 1 : 0;
     if (this.#atFloor !== STEPS_AT_FLOOR) return null;
     const target = 1 - moe.active / moe.experts;

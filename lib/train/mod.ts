@@ -5,7 +5,6 @@
  */
 
 export type {
-  BalanceName,
   CheckpointConfig,
   ConfigLayer,
   DataConfig,
@@ -18,13 +17,14 @@ export type {
   OptimizerConfig,
   PresetName,
   RecomputeName,
-  RouterName,
   SampleConfig,
   ScheduleConfig,
   TokenizerName,
   TrainConfig,
   ValidationConfig,
 } from "../config/config.ts";
+export type { BalanceName, RouterName } from "../moe/routers.ts";
+export { type LoadedRouter, loadRouter } from "../config/load_router.ts";
 export {
   parseConfig,
   parseConfigLayer,

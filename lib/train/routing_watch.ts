@@ -1,6 +1,7 @@
 /** Watches for experts that starve and layers that close: the loss alone does not show them. @module */
 
 import type { TrainConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 
@@ -34,6 +35,7 @@ export class RoutingWatch {
   }
 
   #starving(experts: readonly string[]): string {
+    const { moe } = this.#config;
     const more = experts.length - NAMED;
     const named = experts.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
     return `${experts.length} ${
@@ -41,19 +43,7 @@ export class RoutingWatch {
     } got no token ` +
       `for ${STEPS} steps (layer.expert: ${named}) and ${
         experts.length === 1 ? "learns" : "learn"
-      } nothing; ${this.#balancing()}`;
-  }
-
-  /** What spreads the load, by how the run does it. */
-  #balancing(): string {
-    const { moe } = this.#config;
-    if (moe.router === "topk") {
-      return `a larger moe.balance_coefficient than ${moe.balance_coefficient} or a lower learning ` +
-        `rate helps`;
-    }
-    return moe.balance === "load"
-      ? "a lower learning rate or a larger model.init_std helps"
-      : "moe.balance=load spreads the load";
+      } nothing; ${routerOf(moe).starving(moe)}`;
   }
 
   #closing(layers: readonly string[]): string {

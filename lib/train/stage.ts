@@ -6,9 +6,11 @@
  */
 
 import { requireFinite, requireOneOf, requireOptions } from "../arguments.ts";
-import { ConfigError } from "../errors.ts";
 import { STAGES, type StageState } from "../checkpoint/stage.ts";
-import type { RouterName } from "../config/config.ts";
+import { BASE } from "../config/presets.ts";
+import { ConfigError } from "../errors.ts";
+import { sparseFrom } from "../moe/router_of.ts";
+import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
 
 /** What a step says about the stage. */
 export interface StageObservation {
@@ -33,8 +35,8 @@ const SIGNIFICANT = 0.001;
  * The stage in which a run begins.
  *
  * @param router The run's router.
- * @returns `dense` for the dense and the ReLU router; `sparse`, from step 0, for TopK, which is at
- * its target by construction.
+ * @returns `sparse`, from step 0, where a router is at its target by construction, as TopK is;
+ * otherwise `dense`.
  * @throws {ConfigError} If there is no such router.
  *
  * @example
@@ -47,13 +49,18 @@ const SIGNIFICANT = 0.001;
  * ```
  */
 export function initialStage(router: RouterName): StageState {
-  if (!["dense", "topk", "relu"].includes(router)) {
+  if (!ROUTER_NAMES.includes(router)) {
     throw new ConfigError(
-      `Cannot begin a stage: router is ${router}, expected dense, topk or relu`,
+      `Cannot begin a stage: router is ${router}, expected one of ${ROUTER_NAMES.join(", ")}`,
     );
   }
-  return router === "topk"
-    ? { stage: "sparse", sparsifying_from: 0, sparse_from: 0 }
+  return stageAt(0, sparseFrom(ROUTERS[router], BASE.moe));
+}
+
+/** The stage at a step, where a router is sparse from some step on by construction; null: never. */
+export function stageAt(step: number, from: number | null): StageState {
+  return from !== null && step >= from
+    ? { stage: "sparse", sparsifying_from: from, sparse_from: from }
     : { stage: "dense", sparsifying_from: null, sparse_from: null };
 }
 

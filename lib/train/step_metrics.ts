@@ -3,6 +3,7 @@
 import type { StepReadout } from "../autograd/step_readout.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops, formulaFlops } from "../model/flops.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";
@@ -26,6 +27,7 @@ export interface StepFigures {
 export function stepMetrics(figures: StepFigures): StepMetrics {
   const { config, step, lr, lambda, ms, memory, readout, stage } = figures;
   const { data, moe, model } = config;
+  const router = routerOf(moe);
   const tokens = data.batch * data.sequence;
   const pairs = tokens * moe.experts * moe.granularity;
   const rows = readout.layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0));
@@ -43,9 +45,8 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     grad_norm: readout.gradientNorm,
     sparsity: readout.sparsity,
     sparsity_per_layer,
-    // Only the relu router has one.
-    lambda: moe.router === "relu" ? lambda : 0,
-    l1_reg: moe.router === "topk" ? readout.balance : readout.l1,
+    lambda: router.lambda ? lambda : 0,
+    l1_reg: router.loss === null ? 0 : readout[router.loss.figure],
     expert_load,
     tokens_without_expert: readout.layers.reduce(
       (sum, layer) => sum + layer.tokensWithoutExpert,

@@ -1,13 +1,16 @@
 /** The training loop. @module */
 
+import type { CheckpointState } from "../checkpoint/state.ts";
+import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
+import { DataError } from "../data/errors.ts";
 import { bundledText } from "../data/text/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus/corpus.ts";
-import { DataError } from "../data/errors.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import { textFiles } from "../data/text/text_files.ts";
 import { CheckpointError, FileError } from "../errors.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
@@ -71,7 +74,7 @@ import {
  *   out: `${folder}/run`,
  * });
  * {
- *   using device = await Device.open({ kind: "cpu", seed: config.seed });
+ *   using device = await Device.open({ kind: "cpu" });
  *   using directory = RunDirectory.create(config);
  *   try {
  *     const { step, last } = await train(config, { device, directory });
@@ -94,6 +97,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
+  const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer);
   const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
   const corpus = await prepareCorpus(source, tokenizer, {
@@ -108,6 +112,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
     device,
     corpus,
     tokenizer,
+    router,
     profile: options.profile ?? null,
   });
   if (checkpoint) restore(trainer, checkpoint);
@@ -203,7 +208,8 @@ class Run {
       if (isDue(config.validation.every, trainer.steps) || isLast && config.validation.every > 0) {
         this.#validate();
       }
-      if (isDue(config.sample.every, trainer.steps) || isLast) await this.#draw();
+      const isSampled = isDue(config.sample.every, trainer.steps) || isLast;
+      if (isSampled && routerOf(config.moe).causal) await this.#draw();
       if (isDue(config.checkpoint.every, trainer.steps)) this.#save();
       // Lets signals, timers and the progress bar run; setTimeout(0) would cost 2 ms.
       await setImmediate();
@@ -255,6 +261,7 @@ class Run {
         text: trainer.textHash,
         seed: config.seed,
         config_hash: configHash(config),
+        ...routerRecord(config.moe),
         machine: machineOf(options.device),
         versions: versions(),
       },
@@ -286,6 +293,13 @@ class Run {
       peak_bytes: trainer.peakBytes,
     };
   }
+}
+
+/** Which file a router came from, where it is none of the library's. */
+function routerRecord(
+  { router, router_file }: TrainConfig["moe"],
+): Pick<CheckpointState, "router"> {
+  return router_file === undefined ? {} : { router: { path: router, sha256: router_file.sha256 } };
 }
 
 function isDue(every: number, step: number): boolean {

@@ -5,12 +5,14 @@ import { FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
+import type { RouterModule } from "../config/load_router.ts";
 import { BatchSampler, type SamplerState } from "../data/batches/batch_sampler.ts";
 import { MixtureSampler, type MixtureState } from "../data/batches/mixture_sampler.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import { LogitsError } from "../generate/logits_error.ts";
+import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import { unwrapped } from "../tensor/operands.ts";
@@ -27,7 +29,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
-import { advanceStage, initialStage } from "./stage.ts";
+import { advanceStage, stageAt } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
 
@@ -39,6 +41,8 @@ export interface TrainerOptions {
   readonly corpus: Corpus;
   /** The tokenizer that made them. */
   readonly tokenizer: Tokenizer;
+  /** The router, where the configuration names a file. */
+  readonly router?: RouterModule | undefined;
   /** Measures the parts of a step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }
@@ -71,7 +75,7 @@ export class Trainer implements Disposable {
   #lambda: number;
 
   constructor(config: TrainConfig, options: TrainerOptions) {
-    const { device, corpus, tokenizer, profile = null } = options;
+    const { device, corpus, tokenizer, profile = null, router } = options;
     const { optimizer } = config;
     this.config = config;
     this.textHash = corpus.contentHash;
@@ -86,7 +90,7 @@ export class Trainer implements Disposable {
     this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
     this.#largestKept = this.#kept.total;
     using unfinished = new DisposableStack();
-    this.#built = unfinished.use(buildModel(device, config, this.#kept.layers));
+    this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -96,7 +100,7 @@ export class Trainer implements Disposable {
       clip: optimizer.clip,
       state: this.#built.state,
     });
-    this.#stage = initialStage(config.moe.router);
+    this.#stage = stageAt(0, sparseFrom(routerOf(config.moe), config.moe));
     this.#lambda = config.moe.lambda0;
     unfinished.move();
   }
@@ -171,7 +175,7 @@ export class Trainer implements Disposable {
       alpha: moe.alpha,
       floor: moe.lambda_floor,
       ceiling: moe.lambda_ceiling,
-      adapt: moe.router === "relu" && moe.balance !== "none",
+      adapt: routerOf(moe).adapts(moe),
     });
     this.optimizer.lr = lr;
     this.optimizer.step();
@@ -240,7 +244,8 @@ export class Trainer implements Disposable {
   #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
     const { moe } = this.config;
     const lambda = this.#lambda;
-    this.#stage = advanceStage(this.#stage, {
+    const from = sparseFrom(routerOf(moe), moe);
+    this.#stage = from !== null ? stageAt(step, from) : advanceStage(this.#stage, {
       step,
       lambda,
       l1_reg: readout.l1,

@@ -1,9 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { add, Device, multiply, read, recompute, scale, subtract, sum } from "../../mod.ts";
-
-async function openDevice(): Promise<Device> {
-  return await Device.open({ kind: "cpu" });
-}
+import { add, multiply, read, recompute, scale, subtract, sum } from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
 
 Deno.test("both terms of a sum have its gradient, in memory of their own", async () => {
   using device = await openDevice();

@@ -130,7 +130,10 @@ Deno.test("`parseConfig()` names the key, the value and what is expected", () =>
       { optimizer: { beta1: 1 } },
       "optimizer.beta1 is 1, expected a number of at least 0 and below 1",
     ],
-    [{ moe: { router: "top" } }, 'moe.router is "top", expected one of dense, topk, relu'],
+    [
+      { moe: { router: "top" } },
+      'moe.router is "top", expected one of dense, topk, relu, or a file like ./router.ts',
+    ],
     [{ data: { paths: ["a", ""] } }, 'data.paths is ["a",""], expected a list of paths'],
     [{ moe: { renormalize: 1 } }, "moe.renormalize is 1, expected true or false"],
     [

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { graphOf } from "./module_graph.ts";
+import { graphOf, importsAmong } from "./module_graph.ts";
 
 Deno.test("importing the library loads no package: only its own files and node's", async () => {
   const modules = await graphOf("mod.ts");
@@ -21,4 +21,14 @@ Deno.test("importing the library loads no package: only its own files and node's
 Deno.test("the shapes alone load nothing at all", async () => {
   const modules = await graphOf("lib/tensor/shape.ts");
   assertEquals(modules.length, 1);
+});
+
+Deno.test("configuration, help and charts load no kernels: rows of routers are plain data", async () => {
+  const { values } = await importsAmong(["lib", "cli"]);
+  for (const entry of ["lib/config/parse_config.ts", "cli/train/help.ts", "lib/plot/charts.ts"]) {
+    const loaded = new Set([entry]);
+    for (const file of loaded) values.get(file)!.forEach((target) => loaded.add(target));
+    assert(loaded.has("lib/moe/routers.ts"), entry);
+    assertEquals([...loaded].filter((file) => /^lib\/(ffi|tensor)\//.test(file)), []);
+  }
 });

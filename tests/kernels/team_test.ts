@@ -11,6 +11,11 @@ const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
   [{ OMP_DYNAMIC: "true", OMP_THREAD_LIMIT: "1" }, 1],
   [{ OMP_NUM_THREADS: "1" }, 2],
   [{ OMP_MAX_ACTIVE_LEVELS: "4", OMP_NESTED: "true" }, 2],
+  // More than there are addresses: OpenMP itself would end the process at its first region.
+  [{ OMP_STACKSIZE: "200000G" }, 1],
+  [{ GOMP_STACKSIZE: "200000000 M " }, 1],
+  [{ OMP_STACKSIZE: "2 m", GOMP_STACKSIZE: "200000G" }, 2],
+  [{ OMP_STACKSIZE: "1B" }, 2],
 ];
 
 /** Checks each product against its reference, and prints the threads and a hash of all results. */
@@ -86,4 +91,6 @@ Deno.test("`doctor` says what keeps the threads below the number asked for", asy
   assertMatch(await report({ OMP_THREAD_LIMIT: "1" }), /^threads +1 of 2: OMP_THREAD_LIMIT=1$/m);
   const levels = await report({ OMP_MAX_ACTIVE_LEVELS: "0" });
   assertMatch(levels, /^threads +1 of 2: OMP_MAX_ACTIVE_LEVELS=0$/m);
+  const stacks = await report({ OMP_STACKSIZE: "200000G" });
+  assertMatch(stacks, /^threads +1 of 2: the system starts no more with OMP_STACKSIZE=200000G$/m);
 });

@@ -2,7 +2,6 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
   DenseRouter,
-  Device,
   mean,
   MoE,
   ReluRouter,
@@ -14,6 +13,7 @@ import {
   type Tensor,
   TopKRouter,
 } from "@remoe/remoe";
+import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { hidden: 8, experts: 4 };
 const NO_SIZES = [0, -1, 1.5, NaN, Infinity, 2 ** 31, "2", null, undefined];
@@ -34,7 +34,7 @@ class GivenGates implements Router {
 }
 
 Deno.test("routers refuse sizes and settings that are none", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
     assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
     for (const name of ["hidden", "experts"]) {
@@ -58,7 +58,7 @@ Deno.test("routers refuse sizes and settings that are none", async () => {
 });
 
 Deno.test("a router's sizes are not to be changed from outside", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
     using router = new Made(device, SIZES);
     for (const name of ["hidden", "experts", "active"] as const) {
@@ -70,7 +70,7 @@ Deno.test("a router's sizes are not to be changed from outside", async () => {
 });
 
 Deno.test("`adapt()` takes a number alone", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   for (const wrong of [NaN, Infinity, "0.5", undefined]) {
     assertThrows(() => router.adapt(wrong as number), RangeError, "sparsity is");
@@ -78,7 +78,7 @@ Deno.test("`adapt()` takes a number alone", async () => {
 });
 
 Deno.test("`MoE` refuses gates that are not one for each token and expert", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   const x = device.ones([5, 8]);
   for (const shape of [[5, 3], [4, 4], [5, 1], [5, 8], [6, 4]]) {
     using layer = new MoE(device, {
@@ -97,7 +97,7 @@ Deno.test("`MoE` refuses gates that are not one for each token and expert", asyn
 });
 
 Deno.test("`MoE` refuses settings that are none", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   const { blocks } = device.statistics();
   const make = (options: object) => () =>
@@ -121,7 +121,7 @@ Deno.test("`MoE` refuses settings that are none", async () => {
 });
 
 Deno.test("`StepState` refuses what is outside of its buffer or no number", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null]) {
     const [size] = [wrong as number];
     assertThrows(() => new StepState(device, { experts: size }), ConfigError, "experts is");
@@ -152,7 +152,7 @@ Deno.test("`StepState` refuses what is outside of its buffer or no number", asyn
 });
 
 Deno.test("nobody can put other counts into a routing", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   const routing = router.route(device.ones([2, 8]));
   const counts = device.tokens([1]);

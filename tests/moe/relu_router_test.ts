@@ -137,7 +137,7 @@ Deno.test("λ of a shared state is the one that counts", async () => {
   assertClose(again.gradient, gradient.map((value) => 4 * value), "gradient", 1e-6);
 });
 
-Deno.test("adapt() moves λ up by α below the target and down at it or above", async () => {
+Deno.test("adapt() moves λ up by α below the target, down above it, and not at it", async () => {
   using device = await openDevice();
   const make = (active: number): ReluRouter =>
     new ReluRouter(device, { hidden: 4, experts: 8, active, lambda: 1, alpha: 1.5 });
@@ -145,8 +145,9 @@ Deno.test("adapt() moves λ up by α below the target and down at it or above", 
   const target = 1 - 2 / 8;
   assertEquals(router.adapt(target - 1e-9), 1.5);
   assertEquals(router.lambda, 1.5);
-  assertEquals(router.adapt(target), 1);
-  assertEquals(router.adapt(target + 1e-9), 1 / 1.5);
+  assertEquals(router.adapt(target), 1.5);
+  assertEquals(router.adapt(target + 1e-9), 1);
+  assertEquals(router.adapt(1), 1 / 1.5);
   assertEquals(router.adapt(0), 1);
 });
 
@@ -157,7 +158,7 @@ Deno.test("adapt() takes a target that is met exactly for met, whatever the roun
       using router = new ReluRouter(device, { hidden: 1, experts, active, lambda: 1 });
       const tokens = 7;
       const sparsity = 1 - (active * tokens) / (experts * tokens);
-      assert(router.adapt(sparsity) < 1, `${active} of ${experts}`);
+      assertEquals(router.adapt(sparsity), 1, `${active} of ${experts}`);
     }
   }
 });

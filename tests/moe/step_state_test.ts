@@ -183,7 +183,7 @@ Deno.test("a router alone moves λ as the device does in training", async () => 
 
 Deno.test("updateLambda() moves λ by whole numbers of pairs", async (t) => {
   await t.step("up with one pair too many", async () => assertEquals(await lambdaAfter(5, {}), 2));
-  await t.step("down at the target", async () => assertEquals(await lambdaAfter(4, {}), 0.5));
+  await t.step("not at the target", async () => assertEquals(await lambdaAfter(4, {}), 1));
   await t.step("down below it", async () => assertEquals(await lambdaAfter(3, {}), 0.5));
   await t.step("not at all without adapt", async () => {
     assertEquals(await lambdaAfter(5, { adapt: false }), 1);
@@ -192,11 +192,11 @@ Deno.test("updateLambda() moves λ by whole numbers of pairs", async (t) => {
     assertEquals(await lambdaAfter(5, { ceiling: 1.25 }), 1.25);
   });
   await t.step("not below the floor", async () => {
-    assertEquals(await lambdaAfter(4, { floor: 0.75 }), 0.75);
+    assertEquals(await lambdaAfter(3, { floor: 0.75 }), 0.75);
   });
   await t.step("in float64", async () => {
     assertEquals(await lambdaAfter(5, { alpha: 1.2, floor: 0 }, 1e-8), 1e-8 * 1.2);
-    assertEquals(await lambdaAfter(4, { alpha: 1.2, floor: 0 }, 1e-8), 1e-8 / 1.2);
+    assertEquals(await lambdaAfter(3, { alpha: 1.2, floor: 0 }, 1e-8), 1e-8 / 1.2);
   });
 });
 

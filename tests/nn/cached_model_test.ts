@@ -2,7 +2,7 @@ import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
   Attention,
   ConfigError,
-  Device,
+  type Device,
   FeedForward,
   type FeedForwardLayer,
   KeyValueCache,
@@ -12,6 +12,7 @@ import {
   sum,
   type Tensor,
 } from "@remoe/remoe";
+import { openDevice } from "../tensor/open_device.ts";
 
 /** A model of one block and ten tokens. */
 function smallModel(device: Device): LanguageModel {
@@ -45,7 +46,7 @@ function failingModel(device: Device, isFailing: () => boolean): LanguageModel {
 }
 
 Deno.test("a prefill that fails halfway leaves an empty cache, a decode leaves it as it was", async () => {
-  using device = await Device.open({ kind: "cpu", seed: 1 });
+  using device = await openDevice({ seed: 1 });
   let isFailing = false;
   using model = failingModel(device, () => isFailing);
   const fails = (run: () => void) => {
@@ -70,7 +71,7 @@ Deno.test("a prefill that fails halfway leaves an empty cache, a decode leaves i
 });
 
 Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it touches a cache", async () => {
-  using device = await Device.open({ kind: "cpu", seed: 1 });
+  using device = await openDevice({ seed: 1 });
   using model = smallModel(device);
   using cache = model.openCache(1, 4);
   using _scope = device.noGradient();
@@ -90,7 +91,7 @@ Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it to
 });
 
 Deno.test("`LanguageModel.prefill()` takes any number of sequences", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using model = new LanguageModel(device, {
     vocabulary: 2,
     layers: 1,
@@ -105,7 +106,7 @@ Deno.test("`LanguageModel.prefill()` takes any number of sequences", async () =>
 });
 
 Deno.test("a model takes a cache of its own sizes only", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using model = smallModel(device);
   const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
   using _scope = device.noGradient();
@@ -122,7 +123,7 @@ Deno.test("a model takes a cache of its own sizes only", async () => {
 });
 
 Deno.test("a gradient through a cache is refused, not left out", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using model = smallModel(device);
   using cache = model.openCache(1, 4);
   using tape = device.record();
@@ -137,7 +138,7 @@ Deno.test("a gradient through a cache is refused, not left out", async () => {
 });
 
 Deno.test("`Attention` takes a cache of its own sizes only", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using layer = new Attention(device, { hidden: 8, heads: 2 });
   const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
   using _scope = device.noGradient();

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ConfigError, Device, KeyValueCache, read, ShapeMismatchError } from "@remoe/remoe";
+import { ConfigError, KeyValueCache, read, ShapeMismatchError } from "@remoe/remoe";
+import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
 
 Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null, undefined]) {
     for (const name of Object.keys(SIZES)) {
       const options = { ...SIZES, [name]: wrong } as typeof SIZES;
@@ -15,7 +16,7 @@ Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
 });
 
 Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", async (t) => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const columns = 24; // two query heads, two groups of keys and of values
   const calls: readonly (readonly [string, () => void, string])[] = [
@@ -37,7 +38,7 @@ Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", a
 });
 
 Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not fit", async (t) => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const attend = (rows: number, columns: number, heads: number, base = 1e4, layer = 0) => () =>
     cache.attend(layer, device.ones([rows, columns]), heads, base);
@@ -70,7 +71,7 @@ Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not 
 });
 
 Deno.test("`KeyValueCache.setLengths()` takes one whole number per sequence", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   for (const layer of [0, 1]) cache.fill(layer, device.ones([24, 16]), 8);
   for (const wrong of [[1, 2], [1, 2, 3, 4], [1, 2, -1], [1, 2, 9], [1, 2, 0.5], "123", null]) {
@@ -84,7 +85,7 @@ Deno.test("`KeyValueCache.setLengths()` takes one whole number per sequence", as
 });
 
 Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hold", async (t) => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const refuses = (lengths: readonly number[], message: string) =>
     assertThrows(() => cache.setLengths(lengths), RangeError, message);
@@ -130,7 +131,7 @@ Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hol
 });
 
 Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths go", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using cache = new KeyValueCache(device, {
     layers: 1,
     groups: 1,
@@ -151,7 +152,7 @@ Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths 
 });
 
 Deno.test("a cache that was disposed of is refused, and disposing twice is harmless", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   const cache = new KeyValueCache(device, SIZES);
   cache[Symbol.dispose]();
   cache[Symbol.dispose]();
@@ -162,7 +163,7 @@ Deno.test("a cache that was disposed of is refused, and disposing twice is harml
 });
 
 Deno.test("a new cache has no tokens on the device either", async () => {
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   const { batch, capacity, layers, groups, headDim } = SIZES;
   const heads = 2 * groups;
   const qkv = device.ones([batch, (heads + 2 * groups) * headDim]);
@@ -176,7 +177,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
 });
 
 Deno.test("`setLengths()` keeps the lengths that it has checked", async () => {
-  using device = await Device.open({ kind: "cpu", seed: 1 });
+  using device = await openDevice();
   const sizes = { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 };
   using cache = new KeyValueCache(device, sizes);
   cache.fill(0, device.normal([3, 12]), 3);

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { runCharts } from "../../lib/plot/charts.ts";
-import type { Chart, DrawOptions } from "../../lib/plot/chart.ts";
+import type { Chart } from "../../lib/plot/chart.ts";
+import type { DrawOptions } from "../../lib/plot/curve_layers.ts";
 import { endLabels } from "../../lib/plot/end_labels.ts";
 import { readRunFigures, type RunFigures } from "../../lib/plot/run_figures.ts";
 import type { Spec } from "../../lib/plot/theme.ts";

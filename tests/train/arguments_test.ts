@@ -1,6 +1,5 @@
 /** What callers without types may give to the functions of training. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { Device } from "../../lib/autograd/mod.ts";
 import { ConfigError, FileError } from "../../lib/errors.ts";
 import { exists } from "../../lib/files.ts";
 import {
@@ -30,6 +29,7 @@ import {
   truncateMetrics,
 } from "../../lib/train/mod.ts";
 import { TemporaryFolder } from "../temporary_folder.ts";
+import { openDevice } from "../tensor/open_device.ts";
 
 const CONFIG = parseConfig({ preset: "pico" });
 
@@ -110,7 +110,7 @@ function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
 
 Deno.test("a run that is refused leaves nothing on the device and no directory", async () => {
   using folder = new TemporaryFolder();
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   const config = tinyRun(folder, 1);
   const { model, optimizer } = config;
   // fp32 holds none of these: each is refused when part of the run has been made.
@@ -130,7 +130,7 @@ Deno.test("a run that is refused leaves nothing on the device and no directory",
 
 Deno.test("a run computes what its configuration said when it began", async () => {
   using folder = new TemporaryFolder();
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   const config = tinyRun(folder, 2);
   using directory = RunDirectory.create(config);
   const given = structuredClone(config);
@@ -194,7 +194,7 @@ Deno.test("the callbacks of a run may be methods of a class", async () => {
     }
   }
   const config = tinyRun(folder, 2);
-  using device = await Device.open({ kind: "cpu" });
+  using device = await openDevice();
   using directory = RunDirectory.create(config);
   const events = Object.assign(new Events(), { device, directory });
   await train(config, events);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { Device } from "../../mod.ts";
+import type { Device } from "../../mod.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import {
   type ConfigLayer,
@@ -10,6 +10,7 @@ import {
 } from "../../lib/train/mod.ts";
 import { keptBudget, keptRows, KeptRowsPlan, layerRows } from "../../lib/train/kept_rows_plan.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
+import { openDevice } from "../tensor/open_device.ts";
 
 const TEXT = Array.from(
   { length: 40 },
@@ -24,7 +25,7 @@ async function openTrainer(device: Device, config: TrainConfig): Promise<Trainer
 
 async function steps(layer: ConfigLayer, count: number): Promise<StepMetrics[]> {
   const config = parseConfig({ preset: "pico", data: { batch: 8 }, ...layer });
-  using device = await Device.open({ kind: "cpu", seed: 3, threads: 2 });
+  using device = await openDevice({ seed: 3 });
   using trainer = await openTrainer(device, config);
   return Array.from({ length: count }, () => trainer.step());
 }

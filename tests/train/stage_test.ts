@@ -1,3 +1,7 @@
+import { BASE } from "../../lib/config/presets.ts";
+import { sparseFrom } from "../../lib/moe/router_of.ts";
+import { ROUTERS } from "../../lib/moe/routers.ts";
+import { stageAt } from "../../lib/train/stage.ts";
 import { assertEquals } from "@std/assert";
 import { advanceStage, initialStage, type StageObservation } from "../../lib/train/mod.ts";
 
@@ -49,4 +53,17 @@ Deno.test("`initialStage()` is sparse for TopK and dense for the others", () => 
   assertEquals(initialStage("topk").stage, "sparse");
   assertEquals(initialStage("dense").stage, "dense");
   assertEquals(JSON.parse(JSON.stringify(initialStage("relu"))), initialStage("relu"));
+});
+
+Deno.test("`stageAt()` is sparse from the step that a router's row names", () => {
+  const warmed = {
+    ...ROUTERS.topk,
+    activeFrom: () => [{ from: 0, most: 8 }, { from: 5, most: 1 }],
+  };
+  const from = sparseFrom(warmed, BASE.moe);
+  assertEquals(from, 5);
+  assertEquals(stageAt(4, from).stage, "dense");
+  assertEquals(stageAt(5, from), { stage: "sparse", sparsifying_from: 5, sparse_from: 5 });
+  assertEquals(sparseFrom(ROUTERS.relu, BASE.moe), null);
+  assertEquals(stageAt(9, null).stage, "dense");
 });

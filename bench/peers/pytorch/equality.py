@@ -79,7 +79,7 @@ def flips(own: list[list[Tensor]], given: list[list[Tensor]]) -> tuple[int, int]
 
 def compare(point: Point, settings: Settings) -> dict[str, Any]:
     """All figures of one point."""
-    routed = settings.router != "dense"
+    routed = settings.routed
     loss, free, masks = point.run(settings, forced=False)
     forced_loss, forced, _ = point.run(settings, forced=routed)
     torch.set_default_dtype(torch.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,16 @@ class Settings:
     balance_coefficient: float
     renormalize: bool
     sequence: int
+
+    @property
+    def row(self) -> Row:
+        """What is known of the router."""
+        return ROUTERS[self.router]
+
+    @property
+    def routed(self) -> bool:
+        """Whether the router chooses experts."""
+        return self.row.route is not None
 
     @staticmethod
     def read(path: Path) -> Settings:
@@ -175,10 +185,7 @@ class Router(nn.Module):
         self.linear = nn.Linear(settings.hidden, settings.experts, bias=False)
 
     def forward(self, x: Tensor, forced: Tensor | None = None) -> Routing:
-        logits = self.linear(x)
-        return self.relu(logits, forced) if self.settings.router == "relu" else self.topk(
-            logits, forced
-        )
+        return self.settings.row.route(self, self.linear(x), forced)
 
     def relu(self, logits: Tensor, forced: Tensor | None) -> Routing:
         """Equation 5, and the L1 term of equation 9 or 10."""
@@ -208,6 +215,33 @@ class Router(nn.Module):
             gates = gates / gates.sum(-1, keepdim=True)
         scale = settings.experts / (settings.active * mask.shape[0] ** 2)
         return Routing(gates, mask, (mask.sum(0) * probabilities.sum(0)).sum() * scale)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a router, as a row of `lib/moe/routers.ts`."""
+
+    route: Callable[[Router, Tensor, Tensor | None], Routing] | None
+    """Gates from logits; none where the model is dense."""
+    coefficient: Callable[[Settings, float, int], float]
+    """What the layers' penalties are multiplied by, from λ and the tokens of a micro-batch."""
+    adapts: Callable[[Settings], bool]
+    """Whether λ follows the sparsity."""
+
+
+ROUTERS: dict[str, Row] = {
+    "dense": Row(None, lambda settings, lambda_, tokens: 0.0, lambda settings: False),
+    "topk": Row(
+        Router.topk,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
+    ),
+    "relu": Row(
+        Router.relu,
+        lambda settings, lambda_, tokens: lambda_ / (settings.layers * tokens),
+        lambda settings: settings.balance != "none",
+    ),
+}
 
 
 class MoE(nn.Module):
@@ -260,7 +294,7 @@ class Block(nn.Module):
         self.attention_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
         self.attention = Attention(settings)
         self.feed_forward_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
-        self.feed_forward = Dense(settings) if settings.router == "dense" else MoE(settings)
+        self.feed_forward = MoE(settings) if settings.routed else Dense(settings)
 
     def attend(
         self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
@@ -357,13 +391,11 @@ class LanguageModel(nn.Module):
         whole step; TopK's balance loss has its coefficient and is summed over layers.
         """
         settings = self.settings
-        if settings.router == "dense":
+        if not settings.routed:
             return loss * share
         penalty = torch.stack([routing.penalty for routing in routings]).sum()
-        if settings.router == "relu":
-            tokens = routings[0].mask.shape[0]
-            return (loss + penalty * (lambda_ / (settings.layers * tokens))) * share
-        return (loss + penalty * settings.balance_coefficient) * share
+        tokens = routings[0].mask.shape[0]
+        return (loss + penalty * settings.row.coefficient(settings, lambda_, tokens)) * share
 
     @torch.inference_mode()
     def generate(self, prompt: list[int], count: int) -> list[int]:

@@ -83,7 +83,7 @@ class Trainer:
     def adapt(self, active: int, pairs: int) -> None:
         """Moves λ by equation 7; integers decide, and equality lets it fall."""
         settings, recipe = self.model.settings, self.recipe
-        if settings.router != "relu" or settings.balance == "none":
+        if not settings.row.adapts(settings):
             return
         too_dense = active * settings.experts > pairs * settings.active
         moved = self.lambda_ * recipe.alpha if too_dense else self.lambda_ / recipe.alpha

@@ -1,4 +1,4 @@
-// Copies and fills. On the CPU device, host and pinned memory are the same memory.
+// Copies. On the CPU device, host and pinned memory are the same memory.
 #include <cstring>
 
 #include "runtime/context.h"

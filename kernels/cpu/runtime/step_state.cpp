@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "runtime/context.h"
+#include "runtime/expert_weight.h"
 
 using namespace remoe;
 
@@ -11,25 +12,15 @@ double* record_of(double* state, int32_t layer, int32_t experts) {
   return state + remoe_state_record(layer, experts);
 }
 
-// E/(k T^2) sum_e n_e P_e, weighted by T.
-double switch_balance(const int32_t* counts, const float* sums, int32_t experts, double active,
-                      double tokens) {
-  double total = 0;
-  for (int32_t e = 0; e < experts; ++e) total += static_cast<double>(counts[e]) * sums[e];
-  return experts / (active * tokens) * total;
-}
-
-// sum_e f_e P_e, f_e of equation 9 or 10.
-double regularization(const int32_t* counts, const float* sums, int32_t experts, int32_t balance,
-                      double active, double tokens) {
+// sum_e f_e P_e, weighted by T.
+double weighted(const int32_t* counts, const float* sums, int32_t experts, int32_t balance,
+                double active, double tokens) {
+  if (balance == REMOE_BALANCE_NONE) return 0;
   double total = 0;
   for (int32_t e = 0; e < experts; ++e) {
-    const double load = balance == REMOE_BALANCE_LOAD
-                            ? static_cast<double>(experts) * counts[e] / (active * tokens)
-                            : 1;
-    total += load * sums[e];
+    total += expert_weight(balance, counts, e, experts, active, tokens) * sums[e];
   }
-  return balance == REMOE_BALANCE_NONE ? 0 : total;
+  return total;
 }
 
 }  // namespace
@@ -79,12 +70,9 @@ int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t lay
     if (plan_head[REMOE_PLAN_OVERFLOW] != 0) values[REMOE_STATE_OVERFLOW] = 1;
     for (int32_t e = 0; e < experts; ++e) record[REMOE_RECORD_EXTRA + e] += count[e];
     if (sum == nullptr) return;
-    if (balance == REMOE_BALANCE_SWITCH) {
-      record[REMOE_RECORD_BALANCE] += switch_balance(count, sum, experts, active, tokens);
-    } else {
-      record[REMOE_RECORD_REGULARIZATION] +=
-          regularization(count, sum, experts, balance, active, tokens);
-    }
+    const int slot =
+        balance == REMOE_BALANCE_SWITCH ? REMOE_RECORD_BALANCE : REMOE_RECORD_REGULARIZATION;
+    record[slot] += weighted(count, sum, experts, balance, active, tokens);
   });
 }
 
@@ -114,7 +102,10 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     values[REMOE_STATE_BALANCE] = balance;
     if (adapt == 0) return;
     const double lambda = values[REMOE_STATE_LAMBDA];
-    const double moved = pairs > active * routed ? lambda * alpha : lambda / alpha;
+    const double target = active * routed;
+    const double moved = pairs > target   ? lambda * alpha
+                         : pairs < target ? lambda / alpha
+                                          : lambda;
     values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
   });
 }

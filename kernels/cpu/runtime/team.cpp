@@ -1,30 +1,82 @@
 #include "runtime/team.h"
 
 #include <omp.h>
+#include <pthread.h>
 
-#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
 #include <latch>
-#include <system_error>
-#include <thread>
+#include <new>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace remoe {
 namespace {
 
-// How many of `wanted` threads, the calling one among them, the system lets run at once. GNU OpenMP
-// ends the process where a thread cannot be started, so that this is asked first.
+// The stack that GNU OpenMP gives each of its threads, as the environment asks for it.
+struct StackSize {
+  size_t bytes = 0;  // 0: the system's
+  std::string setting;
+};
+
+// "512k", "1 G"; without a unit in KiB. Nothing where OpenMP would not take it either.
+std::optional<size_t> stack_bytes(const char* text) {
+  char* end = nullptr;
+  errno = 0;
+  const unsigned long value = std::strtoul(text, &end, 10);
+  if (end == text || errno != 0) return std::nullopt;
+  while (std::isspace(static_cast<unsigned char>(*end))) ++end;
+  constexpr std::string_view units = "bkmg";
+  const char unit = *end == '\0' ? 'k' : static_cast<char>(std::tolower(*end++));
+  const size_t power = units.find(unit);
+  while (std::isspace(static_cast<unsigned char>(*end))) ++end;
+  if (power == units.npos || *end != '\0') return std::nullopt;
+  const size_t shift = 10 * power;
+  if (value > (SIZE_MAX >> shift)) return std::nullopt;
+  return value << shift;
+}
+
+StackSize stack_of_threads() {
+  for (const char* name : {"OMP_STACKSIZE", "GOMP_STACKSIZE"}) {
+    const char* text = std::getenv(name);
+    if (text == nullptr) continue;
+    if (const auto bytes = stack_bytes(text)) return {*bytes, std::string(name) + "=" + text};
+  }
+  return {};
+}
+
+// Read as the library is loaded, which is when OpenMP reads it.
+const StackSize stack_size = stack_of_threads();
+
+// How many of `wanted` threads, the calling one among them, the system lets run at once with the
+// stacks that OpenMP will ask for. GNU OpenMP ends the process where a thread cannot be started, so
+// that this is asked first.
 int startable_threads(int wanted) {
   std::latch counted(1);
-  std::vector<std::jthread> threads;
+  std::vector<pthread_t> threads;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return 1;
+  // Below the system's least size OpenMP falls back to the default, as this does.
+  if (stack_size.bytes > 0) pthread_attr_setstacksize(&attributes, stack_size.bytes);
+  const auto wait = [](void* latch) -> void* {
+    static_cast<std::latch*>(latch)->wait();
+    return nullptr;
+  };
   try {
     threads.reserve(wanted - 1);
-    while (static_cast<int>(threads.size()) < wanted - 1) {
-      threads.emplace_back([&counted] { counted.wait(); });
+    pthread_t thread;
+    while (static_cast<int>(threads.size()) < wanted - 1 &&
+           pthread_create(&thread, &attributes, wait, &counted) == 0) {
+      threads.push_back(thread);
     }
-  } catch (const std::system_error&) {
   } catch (const std::bad_alloc&) {
   }
   counted.count_down();
+  for (const pthread_t thread : threads) pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
   return static_cast<int>(threads.size()) + 1;
 }
 
@@ -33,7 +85,9 @@ std::string limit_of(int threads, int startable) {
   if (omp_get_thread_limit() <= threads) {
     return "OMP_THREAD_LIMIT=" + std::to_string(omp_get_thread_limit());
   }
-  return startable <= threads ? "the system starts no more" : "OpenMP grants no more";
+  if (startable > threads) return "OpenMP grants no more";
+  return stack_size.bytes > 0 ? "the system starts no more with " + stack_size.setting
+                              : "the system starts no more";
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 import { requireFunction, requireOptions, requirePath, requireWhole } from "../../arguments.ts";
 import { requireConfig } from "../../config/require.ts";
 import type { TrainConfig } from "../../config/config.ts";
+import { routerOf } from "../../moe/router_of.ts";
 import type { MetricsSink } from "../metrics.ts";
 import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
 import { requireSample, type Sample } from "../samples.ts";
@@ -84,10 +85,10 @@ export class TensorBoardSink implements MetricsSink {
    */
   write(line: MetricsLine): void {
     requireLine(this.#file.path, line);
-    const { router } = this.#config.moe;
+    const router = routerOf(this.#config.moe);
     if (isValidation(line)) return this.#append(line.step, validationScalars(line));
     this.#append(line.step, stepScalars(line, router));
-    if (router !== "dense" && line.step % this.#histogramEvery === 0) this.#appendLoad(line);
+    if (router.routed && line.step % this.#histogramEvery === 0) this.#appendLoad(line);
   }
 
   /**

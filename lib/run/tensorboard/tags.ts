@@ -5,8 +5,8 @@
  */
 
 import { largest } from "../../extremes.ts";
+import type { RouterTraits } from "../../moe/router_row.ts";
 import { visibleName } from "../../visible.ts";
-import type { RouterName } from "../../config/config.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics_line.ts";
 
 /** A number by its tag: up to the first slash the group, then the chart. */
@@ -21,22 +21,22 @@ export interface Scalar {
 
 /**
  * The numbers of a step. What a router does not have is left out: a dense model has neither
- * sparsity nor load, and λ is the ReLU router's.
+ * sparsity nor load, and few routers have a λ.
  *
  * @param metrics The step's figures.
  * @param router The run's router.
  * @returns The numbers.
  */
-export function stepScalars(metrics: StepMetrics, router: RouterName): Scalar[] {
+export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[] {
   return [
     scalar("loss/train", metrics.loss, "Language-model loss, nats a token"),
     scalar("optimizer/lr", metrics.lr, "Learning rate"),
     scalar("optimizer/grad_norm", metrics.grad_norm, "Norm of the whole gradient before clipping"),
-    ...(router === "dense" ? [] : routing(metrics)),
-    ...(router === "relu" ? control(metrics) : []),
-    ...(router === "topk"
-      ? [scalar("router/balance_loss", metrics.l1_reg, "Balance loss without its coefficient")]
-      : []),
+    ...(router.routed ? routing(metrics) : []),
+    ...(router.lambda ? [scalar("router/lambda", metrics.lambda, "λ that the step used")] : []),
+    ...(router.loss === null
+      ? []
+      : [scalar(`router/${router.loss.name}`, metrics.l1_reg, router.loss.about)]),
     scalar("speed/tokens_per_second", metrics.tokens_per_second, "Tokens of the step a second"),
     scalar("speed/gflops", metrics.gflops, "FLOPs of the step by the formula, GFLOPS"),
     scalar("speed/gflops_executed", metrics.gflops_executed, "FLOPs that the step ran, GFLOPS"),
@@ -105,13 +105,6 @@ function routing(metrics: StepMetrics): Scalar[] {
         "Load of the busiest expert over the fair share; 1 is balanced",
       )
     ),
-  ];
-}
-
-function control(metrics: StepMetrics): Scalar[] {
-  return [
-    scalar("router/lambda", metrics.lambda, "λ that the step used"),
-    scalar("router/l1_reg", metrics.l1_reg, "L_reg of equation 9 or 10, without λ"),
   ];
 }
 

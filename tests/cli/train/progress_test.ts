@@ -7,7 +7,7 @@ import {
   printable,
 } from "../../../cli/shared/format.ts";
 import { createProgress } from "../../../cli/train/progress.ts";
-import type { RouterName } from "../../../lib/config/config.ts";
+import { type RouterName, ROUTERS } from "../../../lib/moe/routers.ts";
 import type { StepMetrics } from "../../../lib/train/mod.ts";
 
 const METRICS: StepMetrics = {
@@ -40,7 +40,7 @@ Deno.test("`createProgress()` writes plain lines, not too many, and always the l
   const progress = createProgress({
     steps: 100,
     from: 0,
-    router: "relu",
+    router: ROUTERS.relu,
     columns: null,
     write,
     now: () => now,
@@ -66,7 +66,14 @@ Deno.test("`createProgress()` shows no figure that the router does not have", ()
     const write = (part: string): void => {
       text += part;
     };
-    createProgress({ steps: 1, from: 0, router, columns: null, write, now: () => 0 }).step(METRICS);
+    createProgress({
+      steps: 1,
+      from: 0,
+      router: ROUTERS[router],
+      columns: null,
+      write,
+      now: () => 0,
+    }).step(METRICS);
     return text;
   };
   assert(line("relu").includes("  sparsity 0.500  λ 1.2e-8  "));
@@ -82,7 +89,7 @@ Deno.test("`createProgress()` reckons the time left by the recent pace", () => {
   const progress = createProgress({
     steps: 400,
     from: 0,
-    router: "relu",
+    router: ROUTERS.relu,
     columns: null,
     write,
     now: () => now,
@@ -100,7 +107,7 @@ Deno.test("`createProgress()` draws a bar that fits the terminal", async () => {
     import { createProgress } from "${new URL("../../../cli/train/progress.ts", import.meta.url)}";
     const write = (text) => Deno.stderr.writeSync(new TextEncoder().encode(text));
     const now = () => performance.now();
-    const progress = createProgress({ steps: 4, from: 2, router: "relu", columns: 40, write, now });
+    const progress = createProgress({ steps: 4, from: 2, router: { routed: true, lambda: true }, columns: 40, write, now });
     progress.step({ ...${JSON.stringify(METRICS)}, step: 3 });
     progress.note("a note");
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -8,6 +8,7 @@ import {
   demandConfig,
   demandLayer,
   demandObject,
+  demandPath,
   givenOf,
   parametersOf,
   tiny,
@@ -80,6 +81,28 @@ const parsing: readonly Entry[] = [
         }
         return merged;
       }, {});
+    },
+  },
+];
+
+const ROUTER = "export default { build() {} };\n";
+
+const loading: readonly Entry[] = [
+  {
+    of: "loadRouter",
+    make: (world) => {
+      const path = `${world.folder()}/router.js`;
+      Deno.writeTextFileSync(path, ROUTER);
+      return [path];
+    },
+    call: async (path) => {
+      const { sha256 } = await train.loadRouter(path);
+      return sha256;
+    },
+    right: (path) => {
+      demandPath(path);
+      demand(path.endsWith("/router.js"), "a file");
+      return createHash("sha256").update(ROUTER).digest("hex");
     },
   },
 ];
@@ -215,4 +238,10 @@ const memory: readonly Entry[] = [
 ];
 
 /** Configurations and what follows from them. */
-export const configurations: readonly Entry[] = [...parsing, ...resuming, ...flops, ...memory];
+export const configurations: readonly Entry[] = [
+  ...parsing,
+  ...loading,
+  ...resuming,
+  ...flops,
+  ...memory,
+];

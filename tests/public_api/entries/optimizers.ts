@@ -136,7 +136,7 @@ const rules: readonly Entry[] = [
       demandRule(rule);
       const { active, tokens, alpha, floor, ceiling } = rule;
       const [pairs, layers, experts] = [10, 2, 3];
-      const moved = pairs > active * layers * tokens ? 0.25 * alpha : 0.25 / alpha;
+      const moved = 0.25 * alpha ** Math.sign(pairs - active * layers * tokens);
       const lambda = rule.adapt ? Math.min(ceiling, Math.max(floor, moved)) : 0.25;
       return { lambda, sparsity: 1 - pairs / (layers * experts * tokens), activePairs: pairs };
     },

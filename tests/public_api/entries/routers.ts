@@ -125,7 +125,7 @@ const routers: readonly Entry[] = [
     call: (router, sparsity) => router.adapt(sparsity),
     right: (_, sparsity) => {
       demand(Number.isFinite(sparsity) && sparsity >= 0 && sparsity <= 1, "sparsity");
-      return sparsity < 1 - SIZES.active / SIZES.experts ? 1 : 0.25;
+      return 0.5 * 2 ** Math.sign(1 - SIZES.active / SIZES.experts - sparsity);
     },
     object: true,
   },

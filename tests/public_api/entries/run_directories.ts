@@ -81,10 +81,12 @@ const opening: readonly Entry[] = [
       const { parent = ".", now = new Date() } = options;
       demandPath(parent);
       demand(now instanceof Date && !Number.isNaN(now.getTime()), "date");
-      const { preset, seed, moe, out } = config;
+      const { preset, seed, steps, model: { layers, hidden }, moe, out } = config;
       const experts = `e${moe.experts}k${moe.active}g${moe.granularity}`;
       const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
-      const name = `${date}-${preset}-${moe.router}-${experts}-s${seed}`;
+      // The first three settings in which this configuration differs from its preset.
+      const unlike = `steps${steps}-layers${layers}-hidden${hidden}`;
+      const name = `${date}-${preset}-${moe.router}-${experts}-${unlike}-s${seed}`;
       const files = [".lock", "config.json", "metrics.jsonl"];
       return [out ?? `${parent}/runs/${name}`, files];
     },

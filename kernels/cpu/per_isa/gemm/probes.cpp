@@ -44,7 +44,7 @@ void require_seconds(double seconds) {
           "seconds is %g, but above 0 and at most 60 are possible", seconds);
 }
 
-// Operations a second of the calling thread, over at least `seconds`.
+// Operations per second of the calling thread, over at least `seconds`.
 double fma_rate(Context& context, double seconds, float* sink) {
   constexpr int64_t kRounds = 20000;  // of 0.1 ms or so
   const double start = seconds_now();

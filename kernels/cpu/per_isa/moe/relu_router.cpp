@@ -1,6 +1,7 @@
 // ReLU routing: gates = ReLU(x W), equation 5 of the paper, with the regularisation's gradient.
 #include "per_isa/kernel.h"
 #include "per_isa/moe/router_tile.h"
+#include "runtime/expert_weight.h"
 
 namespace remoe::REMOE_TARGET {
 
@@ -32,10 +33,7 @@ void relu_router_gradient(Context& context, float* dlogits, const float* dgates,
                           double scale, int tokens, int experts) {
   Scratch<float> penalty(context, experts);
   for (int e = 0; e < experts; ++e) {
-    double f = 0;
-    if (balance == REMOE_BALANCE_PLAIN) f = 1;
-    if (balance == REMOE_BALANCE_LOAD)
-      f = experts * static_cast<double>(counts[e]) / (active * tokens);
+    const double f = expert_weight(balance, counts, e, experts, active, tokens);
     penalty[e] = f == 0 ? 0.0f : static_cast<float>(*lambda * f * scale);
   }
   parallel_ranges(context, tokens, experts, [&](int64_t begin, int64_t end) {

@@ -4,6 +4,7 @@
 
 #include "per_isa/kernel.h"
 #include "per_isa/moe/router_tile.h"
+#include "runtime/expert_weight.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -69,8 +70,8 @@ void topk_router_gradient(Context& context, float* dlogits, const float* dgates,
                           int tokens, int experts, int active, bool renormalize) {
   Scratch<float> balance(context, experts);
   for (int e = 0; e < experts; ++e) {
-    balance[e] =
-        static_cast<float>(scale * experts * counts[e] / (static_cast<double>(active) * tokens));
+    const double f = expert_weight(REMOE_BALANCE_SWITCH, counts, e, experts, active, tokens);
+    balance[e] = static_cast<float>(scale * f);
   }
   parallel_ranges(context, tokens, int64_t{4} * experts, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {

@@ -1,0 +1,125 @@
+/**
+ * What the values of a configuration may be, as zod schemas. Every leaf carries what it expects in
+ * words, which serves both the error and the help.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+
+/** What {@linkcode leaf} attaches to a schema. */
+export interface Leaf {
+  meta(): { description?: string; expects?: string } | undefined;
+}
+
+/** A schema with its words. */
+export function leaf<Schema extends z.ZodType>(
+  schema: Schema,
+  expects: string,
+  description: string,
+): Schema {
+  return schema.meta({ description, expects });
+}
+
+/** A whole number; 32-bit, since sizes cross to the kernels as int32. */
+export function whole(min: number, description: string, max = 2 ** 31 - 1): z.ZodNumber {
+  const expects = max === 2 ** 31 - 1
+    ? `a whole number of at least ${min}`
+    : `a whole number from ${min} to ${max}`;
+  const error = { error: expects };
+  return leaf(z.number(error).int(error).min(min, error).max(max, error), expects, description);
+}
+
+/** Bounds of a number; at least 0 where neither lower one is given. */
+export interface Bounds {
+  readonly above?: number;
+  readonly least?: number;
+  readonly below?: number;
+  readonly most?: number;
+}
+
+/** A finite number between bounds. */
+export function number({ above, least, below, most }: Bounds, description: string): z.ZodNumber {
+  const lower = above !== undefined ? `above ${above}` : `of at least ${least ?? 0}`;
+  const upper = below !== undefined
+    ? ` and below ${below}`
+    : most !== undefined
+    ? ` and at most ${most}`
+    : "";
+  const expects = `a number ${lower}${upper}`;
+  const error = { error: expects };
+  let schema = z.number(error);
+  schema = above !== undefined ? schema.gt(above, error) : schema.gte(least ?? 0, error);
+  if (below !== undefined) schema = schema.lt(below, error);
+  if (most !== undefined) schema = schema.lte(most, error);
+  return leaf(schema, expects, description);
+}
+
+/** One of several names. */
+export function oneOf<const Value extends string>(
+  values: readonly Value[],
+  description: string,
+): z.ZodType<Value> {
+  const expects = values.length === 1 ? `"${values[0]}"` : `one of ${values.join(", ")}`;
+  return leaf(z.enum(values, { error: expects }), expects, description);
+}
+
+/** True or false. */
+export function flag(description: string): z.ZodType<boolean> {
+  return leaf(z.boolean({ error: "true or false" }), "true or false", description);
+}
+
+/** Any text. */
+export function text(description: string): z.ZodType<string> {
+  return leaf(z.string({ error: "a text" }), "a text", description);
+}
+
+/** A path, or null for what goes without one. */
+export function path(absent: string, description: string): z.ZodType<string | null> {
+  const error = { error: `a path, or null for ${absent}` };
+  return leaf(pathText(error).nullable(), error.error, description);
+}
+
+/** No system has a name with a character of value 0. */
+function pathText(error: { readonly error: string }): z.ZodString {
+  return z.string(error).min(1, error).regex(/^[^\0]*$/, error);
+}
+
+/** Numbers of at least 0 by name. */
+export function weights(description: string): z.ZodType<Record<string, number>> {
+  const error = { error: "numbers of at least 0 by domain, like books=2" };
+  const schema = z.record(z.string().min(1, error), z.number(error).gte(0, error), error);
+  return leaf(schema, error.error, description);
+}
+
+/** GiB of device memory. */
+export function memoryLimit(): z.ZodType<number | null> {
+  const error = { error: "a number of GiB above 0, or null for 85 % of the device's memory" };
+  const schema = z.number(error).gt(0, error).nullable();
+  return leaf(schema, error.error, "GiB of device memory that the run may take");
+}
+
+/** A list of paths. */
+export function paths(description: string): z.ZodType<string[]> {
+  const error = { error: "a list of paths" };
+  return leaf(z.array(pathText(error), error), error.error, description);
+}
+
+/** What marks the keys that follow from others, in what they expect. */
+export const OR_AUTO = ', or "auto"';
+
+/** The same leaf, where `"auto"` asks for the value that follows from other keys. */
+export function orAuto<Value>(schema: z.ZodType<Value>, rule: string): z.ZodType<Value | "auto"> {
+  const { expects, description } = (schema as Leaf).meta() ?? {};
+  const either = `${expects ?? ""}${OR_AUTO} (${rule})`;
+  return leaf(z.union([schema, z.literal("auto")], { error: either }), either, description ?? "");
+}
+
+/** A group of keys that knows no others. */
+export function section<Shape extends z.core.$ZodLooseShape>(
+  shape: Shape,
+): z.ZodObject<Shape, z.core.$strict> {
+  return z.strictObject(shape, {
+    error: (issue) => issue.code === "invalid_type" ? "a group of keys" : undefined,
+  });
+}

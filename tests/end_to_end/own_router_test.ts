@@ -1,0 +1,73 @@
+/** The documentation's example of a router of one's own, trained from another folder. @module */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { modelBytes, runTrain, TestFolder, TINY, writeText } from "./run_train.ts";
+
+const EXAMPLE = new URL("../../docs/examples/scaled_relu_router.ts", import.meta.url);
+
+Deno.test("a router that looks ahead trains without samples, and generates nothing", async () => {
+  await using folder = await TestFolder.make();
+  const row = (await Deno.readTextFile(EXAMPLE)).replace(
+    "lambda: true,",
+    "lambda: true, causal: false,",
+  );
+  assertStringIncludes(row, "causal: false");
+  await Deno.writeTextFile(`${folder.path}/ahead.ts`, row);
+  const text = await writeText(folder.path);
+  const args = [...TINY, "--data", text, "--router", "ahead.ts", "--steps", "1", "--out", "run"];
+  const { code, stderr } = await runTrain(args, folder.path);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "The router ahead routes a token by those after it");
+  assert(![...Deno.readDirSync(`${folder.path}/run`)].some(({ name }) => name === "samples.txt"));
+  const generate = new URL("../../cli/generate.ts", import.meta.url).pathname;
+  const refused = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", generate, "--run", `${folder.path}/run`, "--prompt", "a"],
+  }).output();
+  assertEquals(refused.code, 1);
+  const said = new TextDecoder().decode(refused.stderr);
+  assertStringIncludes(said, "Cannot generate with the router ahead");
+});
+
+Deno.test("a router from a file trains, is recorded, resumes bit for bit, and may not change", async () => {
+  await using folder = await TestFolder.make();
+  const file = `${folder.path}/my_router.ts`;
+  await Deno.copyFile(EXAMPLE, file);
+  const text = await writeText(folder.path);
+  const own = ["--router", "./my_router.ts", "--set", "moe.input_scale=3"];
+  const args = [...TINY, "--data", text, ...own, "--set", "schedule.warmup=2"];
+  const train = async (...more: string[]) => {
+    const { code, stderr } = await runTrain([...args, ...more], folder.path);
+    assertEquals(code, 0, stderr);
+  };
+  await train("--steps", "6", "--out", "straight");
+  await train("--steps", "6", "--out", "halved", "--set", "checkpoint.every=3");
+
+  const config = JSON.parse(await Deno.readTextFile(`${folder.path}/straight/config.json`));
+  const bytes = await crypto.subtle.digest("SHA-256", await Deno.readFile(file));
+  const sha256 = new Uint8Array(bytes).toHex();
+  assertEquals(config.moe.input_scale, 3);
+  assertEquals([config.moe.router, config.moe.router_file.sha256], [file, sha256]);
+  const state = `${folder.path}/straight/checkpoints/step-000006/state.json`;
+  assertEquals(JSON.parse(await Deno.readTextFile(state)).router, { path: file, sha256 });
+  const lines = (await Deno.readTextFile(`${folder.path}/straight/metrics.jsonl`)).trim().split(
+    "\n",
+  );
+  const steps = lines.map((line) => JSON.parse(line)).filter((line) => "loss" in line);
+  assert(steps[0].l1_reg > 0 && steps[1].lambda !== steps[0].lambda, "λ follows the sparsity");
+
+  const resume = ["--resume", "halved/checkpoints/step-000003"];
+  const resumed = await runTrain(resume, folder.path);
+  assertEquals(resumed.code, 0, resumed.stderr);
+  const [straight, halved] = await Promise.all(
+    ["straight", "halved"].map((out) => modelBytes(`${folder.path}/${out}`, 6)),
+  );
+  assertEquals(straight, halved);
+
+  // Refused before its code runs.
+  const changed = `${await Deno.readTextFile(file)}throw new Error("this code ran");\n`;
+  await Deno.writeTextFile(file, changed);
+  const refused = await runTrain(["--resume", "halved", "--steps", "9"], folder.path);
+  assertEquals(refused.code, 1);
+  assertEquals(refused.stderr.includes("this code ran"), false);
+  assertStringIncludes(refused.stderr, `Cannot use the router ${file}: the file has changed`);
+});

@@ -1,0 +1,46 @@
+/** A router of the table has its place where TypeScript cannot ask for one. @module */
+
+import { assert, assertEquals } from "@std/assert";
+import { CASES } from "../../bench/peers/equality.ts";
+import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
+import { ROUTER_NAMES, type RouterName } from "../../lib/moe/routers.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Which routers the CUDA build has; one without kernels of its own runs wherever tensors do. */
+const ON_CUDA: Readonly<Record<RouterName, boolean>> = { dense: true, topk: false, relu: true };
+
+/** Functions of the contract that a router's file calls. */
+async function symbolsOf(name: RouterName): Promise<string[]> {
+  const text = await Deno.readTextFile(new URL(`lib/moe/${name}_router.ts`, ROOT));
+  return [...text.matchAll(/symbols\.(remoe_\w+)/g)].map(([, symbol]) => symbol!);
+}
+
+Deno.test("every router's kernels have cases", async () => {
+  const covered = new Set(KERNEL_CASES.flatMap(({ symbols }) => symbols as readonly string[]));
+  const called = (await Promise.all(ROUTER_NAMES.map(symbolsOf))).flat();
+  assert(called.includes("remoe_relu_router_forward"));
+  assertEquals(called.filter((symbol) => !covered.has(symbol)), []);
+});
+
+Deno.test("the CUDA build has the routers that it is said to have", async () => {
+  let sources = "";
+  for await (const { name } of Deno.readDir(new URL("kernels/cuda", ROOT))) {
+    if (name.endsWith(".cu")) {
+      sources += await Deno.readTextFile(new URL(`kernels/cuda/${name}`, ROOT));
+    }
+  }
+  for (const name of ROUTER_NAMES) {
+    const has = (await symbolsOf(name)).every((symbol) => sources.includes(`${symbol}(`));
+    assertEquals(has, ON_CUDA[name], name);
+  }
+});
+
+Deno.test("every router has its row in PyTorch, and cases that compare it", async () => {
+  const text = await Deno.readTextFile(new URL("bench/peers/pytorch/model.py", ROOT));
+  const [, table = ""] = /^ROUTERS.*?= \{\n([^]*?)^\}/m.exec(text) ?? [];
+  const rows = [...table.matchAll(/^ {4}"(\w+)":/gm)].map(([, name]) => name);
+  assertEquals(rows, [...ROUTER_NAMES]);
+  const compared = new Set(Object.values(CASES).map(({ moe }) => moe?.router ?? "relu"));
+  assertEquals(ROUTER_NAMES.filter((name) => !compared.has(name)), []);
+});
