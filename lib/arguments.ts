@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "./errors.ts";
+import { nearest } from "./nearest.ts";
 
 /**
  * Shows a value in a message, whatever it is.
@@ -205,16 +206,46 @@ export function requireInstance<T>(
   );
 }
 
+/** The names of all options of a call; the compiler asks for each. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>;
+
 /**
- * Refuses options that are no object.
+ * Refuses options that are no object, and in a plain object those that nobody reads.
  *
  * @param operation What was to be done, to follow "Cannot".
  * @param value The options.
- * @throws {TypeError} If they are none.
+ * @param names The options that there are. Default any.
+ * @throws {TypeError} If they are no object.
+ * @throws {ConfigError} If one has a name that none has; names the nearest.
  */
-export function requireOptions(operation: string, value: unknown): asserts value is object {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
-  throw new TypeError(`Cannot ${operation}: its options are ${shown(value)}, expected an object`);
+export function requireOptions<T>(
+  operation: string,
+  value: T,
+  names?: OptionNames<T>,
+): asserts value is T & object {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError(
+      `Cannot ${operation}: its options are ${shown(value)}, expected an object`,
+    );
+  }
+  if (names === undefined || !isPlain(value)) return;
+  for (const name of Object.keys(value)) {
+    if (!Object.hasOwn(names, name)) throw unknownOption(operation, name, Object.keys(names));
+  }
+}
+
+/** Objects of a class may have fields of their own beside those that are options. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+function unknownOption(operation: string, name: string, names: readonly string[]): ConfigError {
+  const meant = nearest(name, names);
+  const remedy = meant === undefined
+    ? `its options are ${names.join(", ")}`
+    : `did you mean ${meant}?`;
+  return new ConfigError(`Cannot ${operation}: there is no option ${shown(name)}; ${remedy}`);
 }
 
 /**

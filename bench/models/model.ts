@@ -63,7 +63,13 @@ export class BenchModel<Name extends string> implements Disposable {
       lambda: moe.lambda0,
     });
     this.#model = new LanguageModel(device, {
-      ...model,
+      vocabulary: model.vocabulary,
+      layers: model.layers,
+      hidden: model.hidden,
+      heads: model.heads,
+      groups: model.groups,
+      ropeBase: model.rope_base,
+      normEpsilon: model.norm_epsilon,
       deviation: model.init_std,
       feedForward: (layer) => this.#feedForward(layer),
     });

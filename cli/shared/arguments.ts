@@ -9,7 +9,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { ConfigError } from "../../lib/errors.ts";
 import { readEnvironment } from "../../lib/permissions.ts";
 import { systemReason } from "../../lib/system_reason.ts";
-import { nearest } from "../../lib/config/nearest.ts";
+import { nearest } from "../../lib/nearest.ts";
 
 /** One flag of a command. */
 export interface Flag {

@@ -72,7 +72,13 @@ export function causalAttention<R extends number>(
   given: CausalAttentionOptions,
 ): Tensor<"f32", readonly [R, number]> {
   const [source] = operands("apply causalAttention to", qkv);
-  requireOptions("apply causalAttention", given);
+  requireOptions("apply causalAttention", given, {
+    sequence: true,
+    heads: true,
+    groups: true,
+    ropeBase: true,
+    inPlace: true,
+  });
   // The backward pass reads them again, whatever the caller does to his in between.
   const options = { ...given };
   const sizes = attentionSizes(source, options);

@@ -78,7 +78,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   options: CheckGradientOptions = {},
 ): Promise<GradientDeviation> {
   requireFunction("check a gradient", "the body", body);
-  requireOptions("check a gradient", options);
+  requireOptions("check a gradient", options, { step: true, samples: true });
   if (!Array.isArray(inputs)) {
     throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
   }

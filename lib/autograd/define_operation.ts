@@ -86,12 +86,12 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   definition: OperationDefinition<I, O>,
 ): (...inputs: I) => O {
   requireOptions("define an operation", definition);
-  const { name } = definition;
+  const { name, forward: run, backward: derive } = definition;
   requireText("define an operation", "name", name);
-  requireFunction("define an operation", "forward", definition.forward);
-  requireFunction("define an operation", "backward", definition.backward);
-  const forward = definition.forward.bind(definition);
-  const backward = definition.backward.bind(definition);
+  requireFunction("define an operation", "forward", run);
+  requireFunction("define an operation", "backward", derive);
+  const forward = run.bind(definition);
+  const backward = derive.bind(definition);
   return (...inputs: I): O => {
     const given = operands(
       name,

@@ -55,7 +55,13 @@ export interface CheckedOptions extends Required<Omit<DeviceOptions, "library">>
 
 /** Refuses options out of their ranges, and fills in what is left out. */
 export function checkedOptions(options: DeviceOptions): CheckedOptions {
-  requireOptions("open a device", options);
+  requireOptions("open a device", options, {
+    kind: true,
+    threads: true,
+    seed: true,
+    library: true,
+    debug: true,
+  });
   const { kind = "auto", threads = 0, seed = 0, library, debug = false } = options;
   requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
   requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });

@@ -1,6 +1,6 @@
 /** What random tensors are drawn from, checked. @module */
 
-import { requireFinite, requireOptions } from "../arguments.ts";
+import { type OptionNames, requireFinite, requireOptions } from "../arguments.ts";
 
 /** Settings of random tensors. */
 export interface NormalOptions {
@@ -9,6 +9,9 @@ export interface NormalOptions {
   /** Standard deviation. Default 1. */
   deviation?: number;
 }
+
+/** The names of {@linkcode NormalOptions}. */
+export const NORMAL_OPTIONS: OptionNames<NormalOptions> = { mean: true, deviation: true };
 
 /** Settings of uniform tensors. */
 export interface UniformOptions {
@@ -36,8 +39,9 @@ export function normalOf(
   operation: string,
   options: NormalOptions,
   usual: number,
+  names: OptionNames<NormalOptions> = NORMAL_OPTIONS,
 ): Required<NormalOptions> {
-  requireOptions(operation, options);
+  requireOptions(operation, options, names);
   const { mean = 0, deviation = usual } = options;
   requireFp32(operation, "mean", mean);
   requireFp32(operation, "deviation", deviation);
@@ -47,7 +51,7 @@ export function normalOf(
 
 /** Both bounds. */
 export function uniformOf(operation: string, options: UniformOptions): Required<UniformOptions> {
-  requireOptions(operation, options);
+  requireOptions(operation, options, { low: true, high: true });
   const { low = 0, high = 1 } = options;
   requireFp32(operation, "low", low);
   requireFp32(operation, "high", high);

@@ -1,13 +1,19 @@
 /** Tensors and parameters of given or of random numbers, as devices make them. @module */
 
-import { requireNumber, requireOneOf } from "../arguments.ts";
+import { type OptionNames, requireNumber, requireOneOf } from "../arguments.ts";
 import { DistributionCode } from "../ffi/mod.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { fill, write } from "../tensor/transfer.ts";
-import { normalOf, type NormalOptions, uniformOf, type UniformOptions } from "./distributions.ts";
+import {
+  NORMAL_OPTIONS,
+  normalOf,
+  type NormalOptions,
+  uniformOf,
+  type UniformOptions,
+} from "./distributions.ts";
 import { type Parameter, ParameterTensor } from "./parameter.ts";
 
 /** Options of a user-defined parameter. */
@@ -77,7 +83,11 @@ export function normalParameter<const S extends Shape>(
   shape: S,
   options: ParameterOptions,
 ): Parameter<S> {
-  const { mean, deviation } = normalOf("make a parameter", options, 0.02);
+  const { mean, deviation } = normalOf("make a parameter", options, 0.02, {
+    ...NORMAL_OPTIONS,
+    name: true,
+    decay: true,
+  } as OptionNames<ParameterOptions>);
   const { name = "weight", decay = shape?.length > 1 } = options;
   requireOneOf("make a parameter", "decay", decay, [true, false]);
   const parameter = ParameterTensor.make(memory, name, shape, decay);

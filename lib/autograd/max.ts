@@ -105,7 +105,7 @@ export function max<S extends Shape, const Axis extends number | undefined = und
   options: ReduceOptions<Axis> = {},
 ): Tensor<"f32", Reduced<S, Axis>> {
   operands("take the max of", x);
-  requireOptions("take a max", options);
+  requireOptions("take a max", options, { axis: true });
   const axis = options.axis as number | undefined;
   const at = axis === undefined ? undefined : axisOf("take the max of", x.shape, axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;

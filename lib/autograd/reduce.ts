@@ -23,7 +23,7 @@ function reduce(
 ): DeviceTensor {
   const operation = `take the ${name} of`;
   const [x] = operands(operation, tensor);
-  requireOptions(`take a ${name}`, options);
+  requireOptions(`take a ${name}`, options, { axis: true });
   const at = options.axis === undefined ? undefined : axisOf(operation, x.shape, options.axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;
   const out = x.memory.allocate("f32", x.shape.filter((_, i) => !isReduced(i)));

@@ -71,7 +71,7 @@ export function slice<S extends Shape, const Axis extends number>(
   options: SliceOptions<Axis>,
 ): Tensor<"f32", Resized<S, Axis>> {
   operands("slice", x);
-  requireOptions("slice", options);
+  requireOptions("slice", options, { axis: true, start: true, end: true });
   const axis = axisOf("slice", x.shape, options.axis);
   const size = x.shape[axis]!;
   const { start = 0, end = size } = options;

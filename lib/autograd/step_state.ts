@@ -90,7 +90,7 @@ export class StepState implements Disposable {
    * of at least 0.
    */
   constructor(device: Device, options: StepStateOptions = {}) {
-    requireOptions("make a step's state", options);
+    requireOptions("make a step's state", options, { layers: true, experts: true, lambda: true });
     const { layers = 1, experts = 1, lambda = 1e-8 } = options;
     requireSizes("make a step's state", { layers, experts });
     requireNumbers("make a step's state", { lambda }, { least: 0 });

@@ -143,7 +143,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
     const [root] = operands("run backward from", loss);
     this.#requireOpen("run backward");
-    requireOptions("run backward", options);
+    requireOptions("run backward", options, { scale: true });
     const { scale = 1 } = options;
     requireFinite("run backward", "scale", scale);
     if (this.#consumed) {

@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import type { RouterKey } from "../moe/router_row.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../nearest.ts";
 import { CONFIG_KEYS, routerConfigKeys, type SchemaIssue } from "./schema.ts";
 
 /** Turns a dotted key into what the user wrote, like a flag. */

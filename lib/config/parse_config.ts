@@ -138,7 +138,7 @@ interface TakenOptions extends Required<Omit<ParseConfigOptions, "router">> {
 }
 
 function takenOptions(options: ParseConfigOptions): TakenOptions {
-  requireOptions("use a configuration", options);
+  requireOptions("use a configuration", options, { source: true, label: true, router: true });
   const { source = "the configuration", label = (key) => key, router } = options;
   requireText("use a configuration", "source", source);
   requireFunction("use a configuration", "label", label);

@@ -1,4 +1,4 @@
-import { requireOptions } from "../arguments.ts";
+import { type OptionNames, requireOptions } from "../arguments.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/batches/philox.ts";
@@ -244,8 +244,15 @@ function beginReading(device: Device, compute: () => Tensor<"f32", readonly [num
   return { shape: tensor.shape, reading: read(tensor) };
 }
 
+/** The options, and what else openModel() gives beside the model and its tokenizer. */
+const OPTION_NAMES: OptionNames<GenerateOptions & { config: unknown; step: unknown }> = {
+  ...{ device: true, model: true, tokenizer: true, tokens: true, config: true, step: true },
+  ...{ stop: true, seed: true, stream: true, signal: true },
+  ...{ temperature: true, topK: true, topP: true },
+};
+
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
-  requireOptions("generate", options);
+  requireOptions("generate", options, OPTION_NAMES);
   const { tokens, stop = [], seed = 0, stream = 0, device, model, tokenizer, signal } = options;
   const require = (holds: boolean, what: string): void => {
     if (!holds) throw new ConfigError(`Cannot generate: ${what}`);

@@ -106,7 +106,17 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * out of its range.
    */
   constructor(device: Device, options: MoEOptions<H, E>) {
-    requireOptions("build an MoE layer", options);
+    requireOptions("build an MoE layer", options, {
+      router: true,
+      hidden: true,
+      width: true,
+      deviation: true,
+      outputDeviation: true,
+      name: true,
+      state: true,
+      layer: true,
+      kept: true,
+    });
     const { router, hidden, width, state = null, layer = 0, name = "experts" } = options;
     if (typeof router?.route !== "function") {
       throw new ConfigError(

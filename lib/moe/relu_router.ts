@@ -105,7 +105,18 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ConfigError} If `active` is not between 0 and `experts`, or a setting is out of its range.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
-    requireOptions("build a ReLU router", options);
+    requireOptions("build a ReLU router", options, {
+      hidden: true,
+      experts: true,
+      active: true,
+      balance: true,
+      lambda: true,
+      alpha: true,
+      deviation: true,
+      name: true,
+      layers: true,
+      state: true,
+    });
     const { hidden, experts, active = 1, balance = "load" } = options;
     const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, state, lambda, name = "gate.weight" } =
       options;

@@ -66,7 +66,7 @@ export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
   options: RoutingOptions = {},
 ): Routing<T, E> {
-  requireOptions("route by gates", options);
+  requireOptions("route by gates", options, { active: true });
   const { active = 1 } = options;
   requireNumbers("route by gates", { active }, { above: 0 });
   const [inner] = operands("route by", gates);

@@ -82,7 +82,15 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * to be renormalised: it would be 1 for every input and leave the router without gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
-    requireOptions("build a TopK router", options);
+    requireOptions("build a TopK router", options, {
+      hidden: true,
+      experts: true,
+      active: true,
+      balanceCoefficient: true,
+      renormalize: true,
+      deviation: true,
+      name: true,
+    });
     const { hidden, experts, active = 1, renormalize = false } = options;
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });

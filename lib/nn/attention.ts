@@ -76,7 +76,15 @@ export class Attention implements Disposable {
    * heads.
    */
   constructor(device: Device, options: AttentionOptions) {
-    requireOptions("build attention", options);
+    requireOptions("build attention", options, {
+      hidden: true,
+      heads: true,
+      groups: true,
+      ropeBase: true,
+      deviation: true,
+      outputDeviation: true,
+      name: true,
+    });
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     requireSizes("build attention", { hidden, heads, groups });
     requireNumbers("build attention", { ropeBase }, { above: 0 });
@@ -128,10 +136,10 @@ export class Attention implements Disposable {
     sequence: number,
     cached?: LayerCache,
   ): Tensor<"f32", readonly [T, number]> {
-    if (cached !== undefined) this.#requireCache(cached);
+    const held = cached === undefined ? null : this.#checked(cached);
     const qkv = this.#qkv.forward(x);
-    if (cached !== undefined && !cached.isPrefill) {
-      const { cache, layer } = cached;
+    if (held !== null && !held.isPrefill) {
+      const { cache, layer } = held;
       const attended = cache.attend(layer, qkv, this.#heads, this.#ropeBase);
       return this.#output.forward(attended as Tensor<"f32", readonly [T, number]>);
     }
@@ -143,15 +151,17 @@ export class Attention implements Disposable {
       inPlace: true,
     });
     // Rotated in place: the keys are those of the cache.
-    cached?.cache.fill(cached.layer, qkv, sequence);
+    held?.cache.fill(held.layer, qkv, sequence);
     return this.#output.forward(attended);
   }
 
-  #requireCache(cached: LayerCache): void {
+  /** What was given, read once. */
+  #checked(cached: LayerCache): LayerCache {
     requireOptions("attend with a cache", cached);
-    const { cache, isPrefill } = cached;
+    const { cache, layer, isPrefill } = cached;
     requireOneOf("attend with a cache", "isPrefill", isPrefill, [true, false]);
     requireCacheFor("attend", { groups: this.#groups, headDim: this.#headDim }, cache);
+    return { cache, layer, isPrefill };
   }
 
   /**

@@ -80,13 +80,14 @@ export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
 }
 
 function makeBlock(device: Device, settings: ModelSettings, layer: number): TransformerBlock {
+  const { vocabulary: _vocabulary, layers: _layers, ...block } = settings;
   const feedForward = settings.feedForward(layer);
   requireFeedForward("build a language model", feedForward);
   // The block's, once it is made.
   using pending = new DisposableStack();
   pending.use(feedForward);
   const name = `model.layers.${layer}`;
-  const block = new TransformerBlock(device, { ...settings, feedForward, name });
+  const made = new TransformerBlock(device, { ...block, feedForward, name });
   pending.move();
-  return block;
+  return made;
 }

@@ -54,7 +54,12 @@ export class Embedding implements Disposable {
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: EmbeddingOptions) {
-    requireOptions("build an embedding", options);
+    requireOptions("build an embedding", options, {
+      vocabulary: true,
+      hidden: true,
+      deviation: true,
+      name: true,
+    });
     const { vocabulary, hidden, deviation = 0.02, name = "embed_tokens.weight" } = options;
     requireSizes("build an embedding", { vocabulary, hidden });
     requireNumbers("build an embedding", { deviation }, { least: 0 });

@@ -56,7 +56,13 @@ export class FeedForward implements Disposable {
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: FeedForwardOptions) {
-    requireOptions("build a feed-forward network", options);
+    requireOptions("build a feed-forward network", options, {
+      hidden: true,
+      width: true,
+      deviation: true,
+      outputDeviation: true,
+      name: true,
+    });
     const { hidden, name = "mlp", deviation = 0.02 } = options;
     requireSizes("build a feed-forward network", { hidden });
     const { width = 4 * hidden, outputDeviation = deviation } = options;

@@ -40,7 +40,17 @@ export interface ModelSettings extends LanguageModelOptions {
 
 /** Refuses what is out of its range, and fills in what is left out. */
 export function modelSettings(options: LanguageModelOptions): ModelSettings {
-  requireOptions("build a language model", options);
+  requireOptions("build a language model", options, {
+    vocabulary: true,
+    layers: true,
+    hidden: true,
+    heads: true,
+    groups: true,
+    ropeBase: true,
+    normEpsilon: true,
+    deviation: true,
+    feedForward: true,
+  });
   const { vocabulary, layers, hidden, heads, groups = heads, feedForward } = options;
   requireSizes("build a language model", { vocabulary, layers, hidden, heads });
   if (typeof feedForward !== "function") {
@@ -51,5 +61,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
   }
   const { deviation = initialDeviation(hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
-  return { ...options, groups, deviation, outputDeviation: deviation / Math.sqrt(2 * layers) };
+  // As they were checked: a getter may say something else the next time.
+  const checked = { vocabulary, layers, hidden, heads, groups, feedForward, deviation };
+  return { ...options, ...checked, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }

@@ -57,7 +57,12 @@ export class Linear<const I extends number = number, const O extends number = nu
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: LinearOptions<I, O>) {
-    requireOptions("build a linear layer", options);
+    requireOptions("build a linear layer", options, {
+      input: true,
+      output: true,
+      deviation: true,
+      name: true,
+    });
     const { input, output, deviation = 0.02, name = "weight" } = options;
     requireSizes("build a linear layer", { input, output });
     requireNumbers("build a linear layer", { deviation }, { least: 0 });

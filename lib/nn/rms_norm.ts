@@ -54,7 +54,7 @@ export class RmsNorm implements Disposable {
    * @param options Size and epsilon.
    */
   constructor(device: Device, options: RmsNormOptions) {
-    requireOptions("build an RMSNorm", options);
+    requireOptions("build an RMSNorm", options, { hidden: true, epsilon: true, name: true });
     const { hidden, epsilon = 1e-5, name = "weight" } = options;
     requireSizes("build an RMSNorm", { hidden });
     requireNumbers("build an RMSNorm", { epsilon }, { least: 0 });

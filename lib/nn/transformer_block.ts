@@ -110,15 +110,26 @@ export class TransformerBlock implements Disposable {
    * @throws {ConfigError} If heads or groups do not divide.
    */
   constructor(device: Device, options: TransformerBlockOptions) {
-    requireOptions("build a block", options);
-    const { hidden, normEpsilon: epsilon = 1e-5, name = "layer", feedForward } = options;
+    requireOptions("build a block", options, {
+      hidden: true,
+      heads: true,
+      groups: true,
+      ropeBase: true,
+      normEpsilon: true,
+      deviation: true,
+      outputDeviation: true,
+      feedForward: true,
+      name: true,
+    });
+    const { normEpsilon: epsilon = 1e-5, name = "layer", feedForward, ...attention } = options;
+    const { hidden } = attention;
     requireFeedForward("build a block", feedForward);
     requireText("build a block", "name", name);
     using made = new DisposableStack();
     const norm = (part: string) =>
       made.use(new RmsNorm(device, { hidden, epsilon, name: `${name}.${part}.weight` }));
     this.#attentionNorm = norm("input_layernorm");
-    this.#attention = made.use(new Attention(device, { ...options, name: `${name}.self_attn` }));
+    this.#attention = made.use(new Attention(device, { ...attention, name: `${name}.self_attn` }));
     this.#feedForwardNorm = norm("post_attention_layernorm");
     // Its maker's until the block is whole.
     this.#feedForward = made.use(feedForward);

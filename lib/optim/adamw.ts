@@ -111,7 +111,15 @@ export class AdamW implements Disposable {
    * @throws {DeviceError} If a parameter or the state lives on another device.
    */
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
-    requireOptions("optimise", options);
+    requireOptions("optimise", options, {
+      lr: true,
+      beta1: true,
+      beta2: true,
+      epsilon: true,
+      weightDecay: true,
+      clip: true,
+      state: true,
+    });
     const { lr = 5e-4, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = options;
     const { weightDecay = 0.01, clip = 1, state } = options;
     requireNumbers("optimise", { lr, weightDecay, clip }, { least: 0 });

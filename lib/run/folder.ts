@@ -23,7 +23,7 @@ export interface CreateRunOptions {
  */
 export function requireFolderOptions(options: CreateRunOptions): void {
   const operation = "make the run directory";
-  requireOptions(operation, options);
+  requireOptions(operation, options, { parent: true, now: true });
   const { parent = ".", now = new Date() } = options;
   requirePath(operation, "parent", parent);
   if (now instanceof Date && !Number.isNaN(now.getTime())) return;

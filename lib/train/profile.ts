@@ -112,7 +112,7 @@ export class StepProfile implements Disposable {
    * @throws {DeviceError} The device was closed.
    */
   constructor(device: Device, options: ProfileOptions = {}) {
-    requireOptions("profile", options);
+    requireOptions("profile", options, { skip: true, traced: true });
     const { skip = 3, traced = 5 } = options;
     requireInstance("profile", "device", device, Device);
     requireWhole("profile", "skip", skip);

@@ -54,7 +54,7 @@ export interface EstimateOptions {
  * ```
  */
 export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
-  requireOptions("estimate memory", options);
+  requireOptions("estimate memory", options, { limit: true });
   const { limit = Infinity } = options;
   requireConfig(config);
   requireBytes("estimate memory", "limit", limit);

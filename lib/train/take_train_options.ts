@@ -17,7 +17,17 @@ import type { TrainOptions } from "./train_options.ts";
  */
 export function takeTrainOptions(options: TrainOptions): TrainOptions {
   const operation = "train";
-  requireOptions(operation, options);
+  requireOptions(operation, options, {
+    device: true,
+    directory: true,
+    checkpoint: true,
+    signal: true,
+    profile: true,
+    onStep: true,
+    onValidation: true,
+    onSample: true,
+    onNotice: true,
+  });
   const { device, directory, checkpoint, signal, profile } = options;
   requireInstance(operation, "device", device, Device);
   requireInstance(operation, "directory", directory, RunDirectory);

@@ -29,10 +29,10 @@ const SIZES = {
   hidden: 16,
   heads: 4,
   groups: 2,
-  sequence: 8,
   ropeBase: 100,
   normEpsilon: Math.fround(1e-5),
 } as const;
+const SEQUENCE = 8;
 const [WIDTH, EXPERTS] = [12, 4] as const;
 
 /** Each parameter is moved along this many random directions. */
@@ -187,12 +187,12 @@ for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
       feedForward: (layer) => feedForward(device, stack, layer),
     });
     const random = new Random(name);
-    const tokens = random.integers(3 * SIZES.sequence, SIZES.vocabulary);
-    const targets = random.integers(3 * SIZES.sequence, SIZES.vocabulary);
+    const tokens = random.integers(3 * SEQUENCE, SIZES.vocabulary);
+    const targets = random.integers(3 * SEQUENCE, SIZES.vocabulary);
     targets[5] = -1;
 
     using tape = device.record();
-    const { loss } = model.loss(device.tokens(tokens), device.tokens(targets), SIZES.sequence);
+    const { loss } = model.loss(device.tokens(tokens), device.tokens(targets), SEQUENCE);
     tape.backward(loss);
     const parameters = [...model.parameters()];
     const gradients = await snapshot(parameters, ({ gradient }) => read(gradient));
@@ -201,13 +201,19 @@ for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
       Object.entries(fp32).map(([key, array]) => [key, Float64Array.from(array)]),
     );
     const lossOf = (moved: Weights): ModelResult =>
-      languageModel(moved, tokens, targets, SIZES, reference);
+      languageModel(moved, tokens, targets, { ...SIZES, sequence: SEQUENCE }, reference);
 
     // The library leaves penalties out of the loss and in the gradient.
-    const withoutPenalty = languageModel(weights, tokens, targets, SIZES, (...given) => ({
-      ...reference(...given),
-      penalty: 0,
-    }));
+    const withoutPenalty = languageModel(
+      weights,
+      tokens,
+      targets,
+      { ...SIZES, sequence: SEQUENCE },
+      (...given) => ({
+        ...reference(...given),
+        penalty: 0,
+      }),
+    );
     assertAlmostEquals((await read(loss))[0]!, withoutPenalty.loss, 1e-5);
 
     let [checked, skipped] = [0, 0];

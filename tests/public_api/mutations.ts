@@ -15,6 +15,8 @@ export interface Mutation {
   readonly isNonFinite?: boolean;
   /** Whether an array's iterator sees something else than who reads it by index: either is right. */
   readonly isTwoFaced?: boolean;
+  /** Called when the arguments have been looked at, right before the call. */
+  readonly beforeCall?: () => void;
 }
 
 type Path = readonly (string | number)[];
@@ -180,6 +182,28 @@ function* places(value: unknown, world: World, path: Path): Generator<readonly [
   }
 }
 
+/**
+ * Options that say what they should when they are read once, and something else to who reads them
+ * again: checks of the first reading say nothing about the second, which may size a device's memory.
+ */
+function changing(path: Path): Mutation {
+  let isCalled = false;
+  const key = path.at(-1)!;
+  return {
+    name: `${path.join(".")} → says something else later`,
+    apply(args) {
+      isCalled = false;
+      // deno-lint-ignore no-explicit-any
+      const holder = path.slice(0, -1).reduce((value: any, key) => value[key], args);
+      const value = holder[key];
+      let reads = 0;
+      const get = () => isCalled && reads++ > 0 ? typeof value === "number" ? MEBI : null : value;
+      Object.defineProperty(holder, key, { get, enumerable: true, configurable: true });
+    },
+    beforeCall: () => void (isCalled = true),
+  };
+}
+
 function put(args: unknown[], path: Path, change: (value: unknown) => unknown): void {
   // deno-lint-ignore no-explicit-any
   const holder = path.slice(0, -1).reduce((value: any, key) => value[key], args);
@@ -198,6 +222,7 @@ function put(args: unknown[], path: Path, change: (value: unknown) => unknown): 
 export function mutationsOf(args: readonly unknown[], world: World, first: number): Mutation[] {
   const found = args.flatMap((value, i) => i < first ? [] : [...places(value, world, [i])]);
   const list: Mutation[] = first > 0 ? [{ name: "its object disposed", apply: endObject }] : [];
+  const usesDevice = args.some((value) => value instanceof Device || world.host(value));
   for (const [path, value] of found) {
     const host = world.host(value);
     const add = (replacements: readonly Replacement[], isNonFinite: boolean) => {
@@ -212,6 +237,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
     };
     add(ofValue(value, host, path.at(-1)), false);
     if (host) add(nonFinite(host), true);
+    if (usesDevice && path.length === 2 && typeof path[1] === "string") list.push(changing(path));
   }
   const tensors = found.filter(([, value]) => world.host(value));
   for (const [to] of tensors) {
@@ -237,6 +263,7 @@ export function pairOf(first: Mutation, second: Mutation): Mutation {
     name: `${first.name} and ${second.name}`,
     isNonFinite: [first, second].some(({ isNonFinite }) => isNonFinite),
     isTwoFaced: [first, second].some(({ isTwoFaced }) => isTwoFaced),
+    beforeCall: () => [first, second].forEach(({ beforeCall }) => beforeCall?.()),
     apply: (args, world) => {
       first.apply(args, world);
       try {

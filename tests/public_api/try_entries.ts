@@ -150,6 +150,7 @@ async function tryOnce(
     mutation.apply(args, world);
     const hosts = [world.toHost(args)] as unknown[][];
     if (mutation.isTwoFaced) hosts.push(world.toHost(args, Array.from<unknown>) as unknown[]);
+    mutation.beforeCall?.();
     const given = await outcome(world, entry, args, mutation === CHANGED);
     if ("error" in given) {
       if (VALID.includes(mutation)) return `refused a valid call: ${given.error}`;

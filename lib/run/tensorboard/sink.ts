@@ -66,7 +66,7 @@ export class TensorBoardSink implements MetricsSink {
     const operation = "open an event file";
     requirePath(operation, "folder", folder);
     requireConfig(config);
-    requireOptions(operation, options);
+    requireOptions(operation, options, { from: true, now: true });
     const { from = 0, now = Date.now } = options;
     requireWhole(operation, "from", from);
     requireFunction(operation, "now", now);

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { nearest } from "../../lib/config/nearest.ts";
+import { nearest } from "../lib/nearest.ts";
 
 const KNOWN = ["steps", "seed", "sequence", "router"];
 
