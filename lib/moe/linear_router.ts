@@ -1,5 +1,6 @@
 /** What routers with logits `x W` share: their weights, what they write, and their gradients. @module */
 
+import type { OptionNames } from "../arguments.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { gemm } from "../autograd/matmul.ts";
 import { ParameterTensor } from "../autograd/parameter.ts";
@@ -8,6 +9,19 @@ import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
+import type { RouterPlace } from "./router_row.ts";
+
+/** The names in a place: each router takes all of them, so that `{ ...place }` can be passed on. */
+export const PLACE_NAMES: OptionNames<RouterPlace> = {
+  hidden: true,
+  experts: true,
+  active: true,
+  layers: true,
+  layer: true,
+  deviation: true,
+  name: true,
+  state: true,
+};
 
 /** The weights of a router, whose shape holds its sizes. */
 export type RouterWeight<H extends number, E extends number> = ParameterTensor<readonly [H, E]>;

@@ -19,6 +19,7 @@ import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
+  PLACE_NAMES,
   recordLinearRouter,
   routerBuffers,
   type RouterWeight,
@@ -106,16 +107,10 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     requireOptions("build a ReLU router", options, {
-      hidden: true,
-      experts: true,
-      active: true,
+      ...PLACE_NAMES,
       balance: true,
       lambda: true,
       alpha: true,
-      deviation: true,
-      name: true,
-      layers: true,
-      state: true,
     });
     const { hidden, experts, active = 1, balance = "load" } = options;
     const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, state, lambda, name = "gate.weight" } =

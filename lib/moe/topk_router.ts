@@ -16,6 +16,7 @@ import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
+  PLACE_NAMES,
   recordLinearRouter,
   routerBuffers,
   type RouterWeight,
@@ -83,13 +84,9 @@ export class TopKRouter<const H extends number = number, const E extends number 
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options, {
-      hidden: true,
-      experts: true,
-      active: true,
+      ...PLACE_NAMES,
       balanceCoefficient: true,
       renormalize: true,
-      deviation: true,
-      name: true,
     });
     const { hidden, experts, active = 1, renormalize = false } = options;
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;

@@ -30,7 +30,8 @@ Deno.test("`parseConfig()` gives the default run for an empty input", () => {
     512,
   ]);
   assertEquals(model.vocabulary, 257);
-  assertEquals(model.init_std, 0.01 * Math.sqrt(768 / 128));
+  assertEquals(model.init_std, 0.06);
+  assertEquals(parseConfig({ preset: "pico" }).model.init_std, 0.01 * Math.sqrt(768 / 64));
   assertEquals([moe.router, moe.experts, moe.active, moe.granularity], ["relu", 8, 1, 1]);
   assertEquals([moe.lambda0, moe.alpha, moe.lambda_floor, moe.lambda_ceiling], [
     1e-8,
