@@ -252,7 +252,7 @@ Deno.test("`resolveConfig()` takes auto for what follows from other keys, also o
     { model: { ffn: 64, vocabulary: 300, init_std: 1 }, data: { micro_batch: 1 } },
     { model: { ffn: "auto", vocabulary: "auto", init_std: "auto" }, data: { micro_batch: "auto" } },
   );
-  assertEquals(config, parseConfig({}));
+  assertEquals(config, parseConfig({ model: { init_std: 0.01 * Math.sqrt(768 / 128) } }));
   assertEquals(parseConfig({ model: { vocabulary: 0 } }), parseConfig({}));
   assertEquals(parseConfig({ sample: { prompt: "auto" } }).sample.prompt, "auto");
 });

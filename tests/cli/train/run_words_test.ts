@@ -83,7 +83,7 @@ Deno.test("a resume says where it begins, and whether anything is left to do", a
     const again = await trained(folder, "--resume", "run", ...flags);
     assertMatch(
       again,
-      /\nChanged from here on: steps 3 became 5, threads 1 became 2, optimizer.lr 0.001 became 0.0005\n/,
+      /\nChanged from here on: steps 3 became 5, threads 1 became 2, optimizer.lr 0.003 became 0.0005\n/,
     );
     assertMatch(again, /step-000003; 2 of 5 steps to go\n/);
     assert(again.includes("The run was computed otherwise before: threads 1 became 2;"), again);
