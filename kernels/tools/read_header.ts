@@ -214,7 +214,10 @@ function parameter(text: string): Parameter {
 
 function foreignType(type: string): ForeignType {
   const known = TYPES[type];
-  if (known === undefined) throw new HeaderError(`the C type "${type}" does not cross FFI`);
+  if (known === undefined) {
+    const types = Object.keys(TYPES).join(", ");
+    throw new HeaderError(`the C type "${type}" does not cross FFI; use ${types} or a pointer`);
+  }
   return known;
 }
 

@@ -23,6 +23,7 @@ import {
   weights,
   whole,
 } from "./leaves.ts";
+import { PRESET_NAMES } from "./presets.ts";
 import { routerFile, routerLeaves, routerName } from "./router_schema.ts";
 
 /** One key of the configuration, for help texts and for suggestions. */
@@ -36,10 +37,7 @@ export interface ConfigKey {
 }
 
 const TOP = {
-  preset: oneOf(
-    ["pico", "nano", "tiny", "182m", "469m", "978m"],
-    "The preset that supplies what is not given",
-  ),
+  preset: oneOf(PRESET_NAMES, "The preset that supplies what is not given"),
   steps: whole(1, "Optimizer steps of the whole run"),
   seed: whole(0, "Seed of the weights, the shuffle and the samples", Number.MAX_SAFE_INTEGER),
   device: oneOf(["auto", "cpu", "cuda"], "Which kind of device trains"),

@@ -8,7 +8,13 @@ import { ConfigError, FileError } from "../errors.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
 import { metricsLines } from "../run/metrics.ts";
-import { isValidation, type StepMetrics, type ValidationMetrics } from "../run/metrics_line.ts";
+import {
+  isValidation,
+  STEP_FIGURES,
+  type StepFigure,
+  type StepMetrics,
+  type ValidationMetrics,
+} from "../run/metrics_line.ts";
 import { findRun } from "../run/find_run.ts";
 import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
@@ -40,23 +46,6 @@ export interface PlacedValidation extends ValidationMetrics {
   readonly x: number;
 }
 
-/** The figures of a step that are single numbers. */
-export const FIGURES = [
-  "loss",
-  "lr",
-  "grad_norm",
-  "sparsity",
-  "lambda",
-  "l1_reg",
-  "tokens_without_expert",
-  "tokens_per_second",
-  "gflops",
-  "memory_bytes",
-] as const satisfies readonly (keyof StepMetrics)[];
-
-/** A figure of a step that is a single number. */
-export type Figure = typeof FIGURES[number];
-
 /** What is known of a run. */
 export interface RunFigures {
   /** The run directory. */
@@ -70,7 +59,7 @@ export interface RunFigures {
   /** Where the warm-up of the learning rate ends; the first point where it is not drawn. */
   readonly warm: number;
   /** Each figure, step by step. */
-  readonly figures: Readonly<Record<Figure, readonly Point[]>>;
+  readonly figures: Readonly<Record<StepFigure, readonly Point[]>>;
   /** The sparsity of each layer, step by step. */
   readonly layers: readonly (readonly Point[])[];
   /** The validations. */
@@ -154,7 +143,7 @@ function notFigures(file: string, number: number, why: string): ConfigError {
 
 /** Takes lines in order and makes lists of them. */
 class FiguresReader {
-  readonly #figures: Record<Figure, Point[]>;
+  readonly #figures: Record<StepFigure, Point[]>;
   readonly #layers: Point[][] = [];
   readonly #validations: PlacedValidation[] = [];
   readonly #stages: { stage: Stage; step: number; from: number; to: number }[] = [];
@@ -169,8 +158,8 @@ class FiguresReader {
     this.#progress = progress;
     this.#warmStep = schedule.warmup + 1;
     this.#figures = Object.fromEntries(
-      FIGURES.map((name): [Figure, Point[]] => [name, []]),
-    ) as Record<Figure, Point[]>;
+      STEP_FIGURES.map((name): [StepFigure, Point[]] => [name, []]),
+    ) as Record<StepFigure, Point[]>;
     const cells = model.layers * moe.experts * moe.granularity;
     this.#history = new LoadHistory(
       2 * Math.min(60, Math.max(10, Math.floor(LOAD_CELLS / cells / 2))),
@@ -185,7 +174,7 @@ class FiguresReader {
     }
     const { x } = this.#progress;
     if (this.#warm === null || step <= this.#warmStep) this.#warm = x;
-    for (const name of FIGURES) this.#figures[name].push({ x, value: numberOf(line[name]) });
+    for (const name of STEP_FIGURES) this.#figures[name].push({ x, value: numberOf(line[name]) });
     for (const [layer, value] of sparsity_per_layer.entries()) {
       (this.#layers[layer] ??= []).push({ x, value: numberOf(value) });
     }

@@ -23,7 +23,8 @@ import {
   smoothCurves,
 } from "./curve_layers.ts";
 import { endLabels } from "./end_labels.ts";
-import type { Figure, RunFigures } from "./run_figures.ts";
+import type { StepFigure } from "../run/metrics_line.ts";
+import type { RunFigures } from "./run_figures.ts";
 import { warmScale } from "./warm_scale.ts";
 
 /**
@@ -91,7 +92,7 @@ export function speedChart(runs: readonly RunFigures[], options: DrawOptions): C
   };
 }
 
-function curves(runs: readonly RunFigures[], figure: Figure): Curve[] {
+function curves(runs: readonly RunFigures[], figure: StepFigure): Curve[] {
   return runs.map(({ label, figures }) => ({ name: label, points: figures[figure] }));
 }
 

@@ -86,17 +86,30 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
 
 const VALIDATION: readonly (keyof ValidationMetrics)[] = ["valid_loss", "valid_bits_per_byte"];
 
-const STEP: readonly (keyof StepMetrics)[] = [
-  ...["loss", "lr", "grad_norm", "sparsity", "lambda", "l1_reg", "tokens_without_expert"] as const,
-  ...["idle_experts", "closed_layers"] as const,
-  ...["tokens", "tokens_per_second", "gflops", "gflops_executed", "ms", "memory_bytes"] as const,
-];
+/** A figure of a step that is a single number. */
+export type StepFigure = Exclude<
+  {
+    [Name in keyof StepMetrics]: StepMetrics[Name] extends number ? Name : never;
+  }[keyof StepMetrics],
+  "step"
+>;
+
+/** All of them; a record, since one left out of it does not compile. */
+const STEP_NUMBERS: Readonly<Record<StepFigure, true>> = {
+  ...{ loss: true, lr: true, grad_norm: true, sparsity: true, lambda: true, l1_reg: true },
+  ...{ tokens_without_expert: true, idle_experts: true, closed_layers: true },
+  ...{ tokens: true, tokens_per_second: true, gflops: true, gflops_executed: true },
+  ...{ ms: true, memory_bytes: true },
+};
+
+/** The figures of a step that are single numbers. */
+export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as StepFigure[];
 
 /** What a line may hold, besides what others wrote there. */
 const FIGURES: readonly string[] = [
   ...VALIDATION,
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
-  ...STEP,
+  ...STEP_FIGURES,
   ...["sparsity_per_layer", "expert_load"],
 ];
 
@@ -131,7 +144,7 @@ export function requireLine(path: string, line: unknown): asserts line is Metric
     throw new TypeError(`Cannot ${operation}: line is ${shown(line)}, no figures of a step`);
   }
   const figures = line as unknown as Readonly<Record<string, unknown>>;
-  for (const name of isValidation(line) ? VALIDATION : STEP) {
+  for (const name of isValidation(line) ? VALIDATION : STEP_FIGURES) {
     requireNumber(operation, `line.${name}`, figures[name]);
   }
   if (isValidation(line)) return;

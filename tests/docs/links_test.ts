@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -29,6 +29,15 @@ Deno.test("links between the project's pages and files lead somewhere", () => {
       .map((path) => `${page}: ${path}`);
   });
   assertEquals(broken, []);
+});
+
+Deno.test("the places that `CONTRIBUTING.md` lists are there", () => {
+  const text = Deno.readTextFileSync(`${ROOT}CONTRIBUTING.md`);
+  const places = [
+    ...text.matchAll(/(?<=[`_])(?:\.ci|bench|cli|docs|kernels|lib|tests)\/[\w./-]*[a-z]/g),
+  ];
+  assert(places.length > 40, `${places.length} places were found`);
+  assertEquals(places.map(([path]) => path).filter((path) => !isThere(`${ROOT}${path}`)), []);
 });
 
 Deno.test("`docs/runs.md` names every figure of `metrics.jsonl`", () => {

@@ -127,7 +127,10 @@ const REFUSED: Readonly<Record<string, readonly [declaration: string, message: s
     "/* Of the section. */\n\nREMOE_API int32_t remoe_a(void);",
     "Line 8: remoe_a has no comment right above it",
   ],
-  "of a type that does not cross": ["/* A. */\nREMOE_API int32_t remoe_a(size_t n);", '"size_t"'],
+  "of a type that does not cross": [
+    "/* A. */\nREMOE_API int32_t remoe_a(size_t n);",
+    '"size_t" does not cross FFI; use int32_t,',
+  ],
   "with half of the prefixes": [
     "/* A. */\nenum remoe_a_code { REMOE_A_X = 0, REMOE_Y = 1 };",
     "REMOE_Y of remoe_a_code does not start with REMOE_A_",

@@ -8,7 +8,10 @@ import {
   type StepMetrics,
   TensorBoardSink,
 } from "../../../lib/train/mod.ts";
+import { ROUTERS } from "../../../lib/moe/routers.ts";
+import { STEP_FIGURES, type StepFigure } from "../../../lib/run/metrics_line.ts";
 import { truncateEvents } from "../../../lib/run/tensorboard/event_file.ts";
+import { stepScalars } from "../../../lib/run/tensorboard/tags.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { eventPaths, type ReadEvent, readEvents } from "./read_events.ts";
 
@@ -99,6 +102,15 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, figures, load
   assertEquals(described.map(({ description }) => description), [
     "Language-model loss, nats per token",
   ]);
+});
+
+Deno.test("TensorBoard shows every single number of a step", () => {
+  // Every figure but the one that only counts along, each with a value of its own.
+  const figures = STEP_FIGURES.filter((name) => name !== "tokens");
+  const values = figures.map((name, i): [StepFigure, number] => [name, 1000 + i]);
+  const metrics: StepMetrics = { ...metricsAt(1), ...Object.fromEntries(values) };
+  const shown = new Set(stepScalars(metrics, ROUTERS.relu).map(({ value }) => value));
+  assertEquals(values.filter(([, value]) => !shown.has(value)), []);
 });
 
 Deno.test("`TensorBoardSink` writes validations by domain", () => {
