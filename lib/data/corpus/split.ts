@@ -154,7 +154,10 @@ function tailStart(text: string, fraction: number): number {
   }
   const low = text.charCodeAt(exact);
   const splitsPair = low >= 0xdc00 && low <= 0xdfff && exact > 0;
-  return splitsPair ? exact - 1 : exact;
+  if (!splitsPair) return exact;
+  if (exact > 1) return exact - 1;
+  // The pair is the first character: the second one begins behind it.
+  return exact + 1 < text.length ? exact + 1 : 0;
 }
 
 /** The first 48 bits of a hash as a fraction of one: exact in a double. */

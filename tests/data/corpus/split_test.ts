@@ -65,6 +65,7 @@ Deno.test("`splitDocuments()` cuts a single text at a paragraph, else a line, el
   assertEquals(tail(`${"x".repeat(90)} ${"y".repeat(11)}`), "y".repeat(11));
   assertEquals(tail("x".repeat(100)), "x".repeat(10));
   assertEquals(tail("😀".repeat(101)), "😀".repeat(11));
+  assertEquals(splitDocuments([{ id: "a", text: "😀x" }], 1 / 3).validation[0]?.text, "x");
 });
 
 Deno.test("`splitDocuments()` does not keep nearly all of the text for validation", () => {
