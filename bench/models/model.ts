@@ -2,6 +2,7 @@
 
 import { fillNormal } from "../../lib/autograd/made_tensors.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
+import { configuredLambda } from "../../lib/model/configured_lambda.ts";
 import type { Router, Routing } from "../../lib/moe/router.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
@@ -152,15 +153,9 @@ export class BenchModel<Name extends string> implements Disposable {
   /** What follows the micro-batches of a step: λ, the gradient's norm, AdamW, reading back. */
   finishStep(): StepReadout {
     const { moe, data } = this.#config;
-    this.#state.updateLambda({
-      active: moe.active * moe.granularity,
-      tokens: data.micro_batch * data.sequence,
-      alpha: moe.alpha,
-      floor: moe.lambda_floor,
-      ceiling: moe.lambda_ceiling,
-      // λ stays, so that steps stay alike.
-      adapt: false,
-    });
+    const tokens = data.micro_batch * data.sequence;
+    // λ stays, so that steps stay alike.
+    this.#state.updateLambda(configuredLambda(moe, { tokens, adapt: false }));
     this.#optimizer?.step();
     return this.#state.read();
   }

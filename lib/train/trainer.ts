@@ -25,6 +25,7 @@ import { firstUnsound, stepDivergence } from "./divergence.ts";
 import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
+import { configuredLambda } from "../model/configured_lambda.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
@@ -169,14 +170,8 @@ export class Trainer implements Disposable {
     const place = this.sampler.state;
     this.#accumulate();
     this.#profile?.enter("optimizer");
-    state.updateLambda({
-      active: moe.active * moe.granularity,
-      tokens: data.batch * data.sequence,
-      alpha: moe.alpha,
-      floor: moe.lambda_floor,
-      ceiling: moe.lambda_ceiling,
-      adapt: routerOf(moe).adapts(moe),
-    });
+    const tokens = data.batch * data.sequence;
+    state.updateLambda(configuredLambda(moe, { tokens, adapt: routerOf(moe).adapts(moe) }));
     this.optimizer.lr = lr;
     this.optimizer.step();
     this.#profile?.enter("readout");
