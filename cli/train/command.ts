@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
 import { loadRouterOf } from "../../lib/config/load_router.ts";
-import { splitDomain } from "../../lib/data/text/text_files.ts";
+import { PATTERN, splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
@@ -88,7 +88,7 @@ function needsOf({ config, run }: TrainRequest, base: string): Needs {
 /** What has to be read of `domain=path` and of a pattern: the folder above its first wildcard. */
 function readable(entry: string): string {
   const { path } = splitDomain(entry);
-  const wildcard = path.search(/[*?[{]/);
+  const wildcard = path.search(PATTERN);
   return wildcard < 0 ? path : dirname(`${path.slice(0, wildcard)}x`);
 }
 

@@ -141,7 +141,7 @@ export function transpose<D extends DType, S extends Shape>(
 }
 
 /** Converts into existing memory. */
-export function castInto(out: DeviceTensor, x: DeviceTensor): void {
+function castInto(out: DeviceTensor, x: DeviceTensor): void {
   const { kernels: k } = x.memory;
   k.check(
     k.symbols.remoe_cast(

@@ -82,7 +82,7 @@ export function loadRouter(path: string): Promise<LoadedRouter> {
 }
 
 /** The file with all that it says. */
-async function loadModule(path: string): Promise<RouterModule> {
+async function loadModule(path: string, known?: string): Promise<RouterModule> {
   requirePath("load a router", "path", path);
   const file = resolve(path);
   if (!isRouterPath(file)) {
@@ -90,7 +90,7 @@ async function loadModule(path: string): Promise<RouterModule> {
       `Cannot load the router ${path}: expected a file that ends in .ts, .mts, .js or .mjs`,
     );
   }
-  const sha256 = hashOf(file);
+  const sha256 = known ?? hashOf(file);
   let row: unknown;
   try {
     // The hash makes it another module as soon as it is another file.
@@ -126,7 +126,7 @@ export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | un
         `back as it was, or start a new run`,
     );
   }
-  return await loadModule(moe.router);
+  return await loadModule(moe.router, now);
 }
 
 /**

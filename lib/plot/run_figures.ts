@@ -15,7 +15,7 @@ import {
   type StepMetrics,
   type ValidationMetrics,
 } from "../run/metrics_line.ts";
-import { findRun } from "../run/find_run.ts";
+import { findRun, METRICS } from "../run/find_run.ts";
 import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
 import { type Horizontal, Progress } from "./horizontal.ts";
@@ -106,7 +106,7 @@ export function readRunFigures(
 ): RunFigures {
   const { from = 1, to = Infinity, along = "step" } = options;
   const run = findRun(path);
-  const file = `${run.path}/metrics.jsonl`;
+  const file = `${run.path}/${METRICS}`;
   const progress = new Progress(along);
   const reader = new FiguresReader(run.config, progress);
   for (const { line, number } of linesOf(file)) {

@@ -12,6 +12,8 @@ import { parseConfig } from "../config/parse_config.ts";
 export const CONFIG = "config.json";
 /** The folder of checkpoints in a run directory. */
 export const CHECKPOINTS = "checkpoints";
+/** The lines of a run's figures, in its directory. */
+export const METRICS = "metrics.jsonl";
 
 /** A run to go on with, as {@linkcode findRun} finds it. */
 export interface FoundRun {

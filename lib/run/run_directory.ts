@@ -16,7 +16,7 @@ import {
 import type { TrainConfig } from "../config/config.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
-import { CHECKPOINTS, CONFIG, type FoundRun } from "./find_run.ts";
+import { CHECKPOINTS, CONFIG, type FoundRun, METRICS } from "./find_run.ts";
 import {
   JsonlSink,
   type MetricsSink,
@@ -38,7 +38,6 @@ import { truncateEvents } from "./tensorboard/event_file.ts";
 import { TensorBoardSink } from "./tensorboard/sink.ts";
 import { type CheckpointContents, writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
-const METRICS = "metrics.jsonl";
 const SAMPLES = "samples.txt";
 const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";

@@ -102,7 +102,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
   const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer);
-  const source = data.paths.length > 0 ? textFiles(data.paths) : await bundledText();
+  const source = data.paths.length > 0 ? textFiles(data.paths) : bundledText();
   const corpus = await prepareCorpus(source, tokenizer, {
     ...(data.validation_paths.length > 0
       ? { validation: textFiles(data.validation_paths) }

@@ -14,7 +14,7 @@ import { DataError } from "../errors.ts";
 import { partsOf, type SplitPlan } from "./split.ts";
 import type { Chunk, ChunkFolder, ChunkGroup, CorpusIdentity } from "./token_chunks.ts";
 import { fileStream, joinStreams, memoryStream, type TokenStream } from "./token_stream.ts";
-import { joinTokens, type TokenArray } from "./token_array.ts";
+import { allocateTokens, joinTokens, type TokenArray } from "./token_array.ts";
 import type { Corpus, CorpusSide } from "./tokenized_text.ts";
 import { TokenizerPool } from "./tokenizer_pool.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -283,7 +283,7 @@ function requests(members: readonly Placed[]): string[][] {
 
 function piecesOf(folder: ChunkFolder, chunk: Chunk, vocabularySize: number): Piece[] {
   const path = join(folder.path, chunk.file);
-  const width = vocabularySize <= 2 ** 16 ? 2 : 4;
+  const width = allocateTokens(0, vocabularySize).BYTES_PER_ELEMENT;
   let offset = 0;
   return chunk.groups.map((group) => {
     const stream = fileStream([{ path, offset, tokens: group.tokens }], vocabularySize);

@@ -17,7 +17,7 @@ import {
 const READABLE = TEXT_EXTENSIONS.map((extension) => `*${extension}`).join(", ");
 
 /** Characters that make a path a pattern. */
-const PATTERN = /[*?[{]/;
+export const PATTERN = /[*?[{]/;
 
 /**
  * Makes a source of text files: `.txt`, each file a document, and `.jsonl`, each line a document
