@@ -1,42 +1,9 @@
-/** What every router is: tokens in, gates out. @module */
+/** The router interface: tokens in, gates out. @module */
 
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-
-/**
- * How strongly each token goes to each expert, and what follows from it.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { Device, ReluRouter, type Routing } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu", seed: 1 });
- * using router = new ReluRouter(device, { hidden: 16, experts: 4 });
- * const routing: Routing<32, number> = router.route(device.normal([32, 16]));
- * assert(routing.gates.shape.join() === "32,4" && routing.counts.shape.join() === "4");
- * assert(await routing.sparsity() < 1 && await routing.regularization() > 0);
- * ```
- */
-export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; zero where a token is not routed. Gradients flow back through them. */
-  readonly gates: Tensor<"f32", readonly [T, E]>;
-  /** Tokens routed to each expert. */
-  readonly counts: Tensor<"i32", readonly [E]>;
-  /**
-   * Share of pairs of token and expert that are not routed, equation 8 for this layer alone.
-   *
-   * @returns A number from 0 to 1.
-   */
-  sparsity(): Promise<number>;
-  /**
-   * The value of the router's regularisation on these tokens, without its coefficient:
-   * equation 9 or 10 for ReLU routing, the Switch balance loss for TopK, 0 where there is none.
-   *
-   * @returns A number of at least 0.
-   */
-  regularization(): Promise<number>;
-}
+import type { Routing } from "./routing.ts";
+import type { RoutingContext } from "./routing_context.ts";
 
 /**
  * Decides which experts a token goes to, and how strongly.
@@ -85,13 +52,30 @@ export interface Router<H extends number = number, E extends number = number> ex
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
+   * @param context Token ids, sequence, mode and step, for a router that depends on them.
    * @returns Gates and counts.
    */
-  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E>;
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: RoutingContext,
+  ): Routing<T, E>;
   /**
    * What training changes.
    *
    * @returns The parameters, always in the same order.
    */
   parameters(): Iterable<Parameter>;
+  /**
+   * State that no gradient changes, such as the biases of a balancing rule: saved and loaded with
+   * the weights, left alone by the optimizer.
+   *
+   * @returns The tensors, always in the same order. A router without the method has none.
+   */
+  buffers?(): Iterable<Parameter>;
+  /**
+   * Runs after every optimizer step, for state that follows the routing rather than a gradient.
+   *
+   * @param counts Tokens that went to each expert, over all micro-batches of the step.
+   */
+  afterStep?(counts: readonly number[]): void;
 }

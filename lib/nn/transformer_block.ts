@@ -3,8 +3,9 @@
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
-import { type Parameter, parametersOf } from "../autograd/parameter.ts";
+import { buffersOf, type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import type { RoutingContext } from "../moe/routing_context.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -25,7 +26,7 @@ import { RmsNorm } from "./rms_norm.ts";
  * using router = new TopKRouter(device, { hidden, experts: 4 as number });
  * const moe = new MoE(device, { router, hidden, width: 8 });
  * const feedForward: FeedForwardLayer = {
- *   forward: (x) => moe.forward(x).output,
+ *   forward: (x, context) => moe.forward(x, context).output,
  *   parameters: () => moe.parameters(),
  *   [Symbol.dispose]: () => moe[Symbol.dispose](),
  * };
@@ -39,10 +40,12 @@ export interface FeedForwardLayer extends Disposable {
    * Runs on each row.
    *
    * @param x `[T, hidden]`.
+   * @param context What a router may know of the tokens; a model gives it.
    * @returns A tensor of the same shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
+    context?: Partial<RoutingContext>,
   ): Tensor<"f32", readonly [T, number]>;
   /**
    * What training changes.
@@ -50,6 +53,12 @@ export interface FeedForwardLayer extends Disposable {
    * @returns The parameters, always in the same order.
    */
   parameters(): Iterable<Parameter>;
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order. A layer without the method has none.
+   */
+  buffers?(): Iterable<Parameter>;
 }
 
 /** Settings of {@linkcode TransformerBlock}. */
@@ -142,6 +151,7 @@ export class TransformerBlock implements Disposable {
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens of one sequence.
    * @param cached Keeps the attention's keys and values, and has those of the tokens before.
+   * @param context What a router may know of the tokens besides.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the second half gives another shape.
    */
@@ -149,10 +159,14 @@ export class TransformerBlock implements Disposable {
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
     cached?: LayerCache,
+    context: Partial<RoutingContext> = {},
   ): Tensor<"f32", readonly [T, number]> {
     const normed = this.#attentionNorm.forward(x);
     const attended = add(x, this.#attention.forward(normed, sequence, cached));
-    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended));
+    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended), {
+      ...context,
+      sequence,
+    });
     // A sum would broadcast what a user's own layer gives, and go on with other numbers.
     if (output?.shape !== undefined && !sameShape(output.shape, attended.shape)) {
       throw new ShapeMismatchError(
@@ -173,6 +187,15 @@ export class TransformerBlock implements Disposable {
     yield* this.#attention.parameters();
     yield* this.#feedForwardNorm.parameters();
     yield* parametersOf("a block's second half", this.#feedForward);
+  }
+
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return buffersOf("a block's second half", this.#feedForward);
   }
 
   /** Frees the weights, those of the second half included. */
