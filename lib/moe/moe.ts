@@ -126,6 +126,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     requireFunction("build an MoE layer", "router.parameters", router.parameters);
+    for (const name of ["buffers", "afterStep"] as const) {
+      if (router[name] !== undefined) {
+        requireFunction("build an MoE layer", `router.${name}`, router[name]);
+      }
+    }
     // Read once: a getter may say something else the next time.
     const { experts, hidden: routed } = router;
     requireSizes("build an MoE layer", { hidden, width, "router.experts": experts });

@@ -40,6 +40,35 @@ import type { RoutingContext } from "./routing_context.ts";
  * using router = new SquaredReluRouter(device, 16, 4); // new MoE(device, { router, ... })
  * assert(router.route(device.normal([8, 16])).gates.shape[1] === 4);
  * ```
+ *
+ * @example State that follows the routing: experts with more than their share close a little
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Device, matmul, read, relu, type Router, type Routing, routingOf } from "@remoe/remoe";
+ * import { subtract, type Tensor, write } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * const weight = device.parameter([16, 2], { name: "gate.weight" });
+ * const threshold = device.parameter([2], { deviation: 0, name: "gate.threshold" });
+ * const values = new Float32Array(2);
+ * const router: Router = {
+ *   ...{ hidden: 16, experts: 2, active: 1 },
+ *   route<T extends number>(x: Tensor<"f32", readonly [T, number]>) {
+ *     const logits: Tensor<"f32", readonly [number, 2]> = matmul(x, weight);
+ *     return routingOf(relu(subtract(logits, threshold))) as Routing<T, 2>;
+ *   },
+ *   parameters: () => [weight],
+ *   buffers: () => [threshold],
+ *   afterStep(counts) {
+ *     const share = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+ *     for (const [e, count] of counts.entries()) values[e]! += 0.5 * Math.sign(count - share);
+ *     write(threshold, values);
+ *   },
+ *   [Symbol.dispose]() {},
+ * };
+ * router.afterStep?.([30, 10]); // training does this after each optimizer step
+ * assertEquals([...await read(threshold)], [0.5, -0.5]);
+ * ```
  */
 export interface Router<H extends number = number, E extends number = number> extends Disposable {
   /** Size of a token's hidden state. */

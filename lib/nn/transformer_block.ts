@@ -215,5 +215,8 @@ export function requireFeedForward(
     );
   }
   requireFunction(operation, "feedForward.parameters", layer.parameters);
+  if (layer.buffers !== undefined) {
+    requireFunction(operation, "feedForward.buffers", layer.buffers);
+  }
   requireFunction(operation, "feedForward[Symbol.dispose]", layer[Symbol.dispose]);
 }

@@ -1,7 +1,7 @@
-import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { BASE } from "../../lib/config/presets.ts";
+import { assertEquals, type assertNotEquals, assertThrows } from "@std/assert";
+import type { BASE } from "../../lib/config/presets.ts";
 import {
-  Device,
+  type Device,
   LanguageModel,
   MoE,
   type Parameter,
