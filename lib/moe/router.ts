@@ -1,10 +1,10 @@
-/** What every router is: tokens in, gates out. @module */
+/** The router interface: tokens in, gates out. @module */
 
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
- * How strongly each token goes to each expert, and what follows from it.
+ * The result of routing: the gates, and statistics derived from them.
  *
  * @example
  * ```ts
@@ -19,19 +19,19 @@ import type { Tensor } from "../tensor/tensor.ts";
  * ```
  */
 export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; zero where a token is not routed. Gradients flow back through them. */
+  /** Gates `[T, E]`; 0 where a token is not routed. Gradients flow back through them. */
   readonly gates: Tensor<"f32", readonly [T, E]>;
-  /** Tokens routed to each expert. */
+  /** Number of tokens per expert. */
   readonly counts: Tensor<"i32", readonly [E]>;
   /**
-   * Share of pairs of token and expert that are not routed, equation 8 for this layer alone.
+   * Fraction of token–expert pairs that are not routed: equation 8 for this layer alone.
    *
    * @returns A number from 0 to 1.
    */
   sparsity(): Promise<number>;
   /**
-   * The value of the router's regularisation on these tokens, without its coefficient:
-   * equation 9 or 10 for ReLU routing, the Switch balance loss for TopK, 0 where there is none.
+   * The router's regularisation term on these tokens, without its coefficient: equation 9 or 10 for
+   * ReLU routing, the Switch balance loss for TopK, 0 for routers without one.
    *
    * @returns A number of at least 0.
    */
@@ -39,7 +39,7 @@ export interface Routing<T extends number = number, E extends number = number> {
 }
 
 /**
- * Decides which experts a token goes to, and how strongly.
+ * Decides which experts each token goes to, and with what weight.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ export interface Routing<T extends number = number, E extends number = number> {
  * import { Device, matmul, type Parameter, relu, type Router } from "@remoe/remoe";
  * import { type Routing, routingOf, square, type Tensor } from "@remoe/remoe";
  *
- * // Gates are squared: they open smoothly.
+ * // Squared gates open smoothly.
  * class SquaredReluRouter implements Router {
  *   readonly active = 1;
  *   readonly weight: Parameter<readonly [number, number]>;
@@ -79,7 +79,7 @@ export interface Router<H extends number = number, E extends number = number> ex
   readonly hidden: H;
   /** Number of experts. */
   readonly experts: E;
-  /** Active experts wanted for each token. */
+  /** Target of active experts per token. */
   readonly active: number;
   /**
    * Routes tokens.
@@ -89,7 +89,7 @@ export interface Router<H extends number = number, E extends number = number> ex
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E>;
   /**
-   * What training changes.
+   * The trainable parameters.
    *
    * @returns The parameters, always in the same order.
    */
