@@ -6,7 +6,7 @@ import type { Routing } from "./routing.ts";
 import type { RoutingContext } from "./routing_context.ts";
 
 /**
- * Decides which experts a token goes to, and how strongly.
+ * Decides which experts each token goes to, and with what weight.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@ import type { RoutingContext } from "./routing_context.ts";
  * import { Device, matmul, type Parameter, relu, type Router } from "@remoe/remoe";
  * import { type Routing, routingOf, square, type Tensor } from "@remoe/remoe";
  *
- * // Gates are squared: they open smoothly.
+ * // Squared gates open smoothly.
  * class SquaredReluRouter implements Router {
  *   readonly active = 1;
  *   readonly weight: Parameter<readonly [number, number]>;
@@ -75,7 +75,7 @@ export interface Router<H extends number = number, E extends number = number> ex
   readonly hidden: H;
   /** Number of experts. */
   readonly experts: E;
-  /** Active experts wanted for each token. */
+  /** Target of active experts per token. */
   readonly active: number;
   /**
    * Routes tokens.
@@ -89,7 +89,7 @@ export interface Router<H extends number = number, E extends number = number> ex
     context: RoutingContext,
   ): Routing<T, E>;
   /**
-   * What training changes.
+   * The trainable parameters.
    *
    * @returns The parameters, always in the same order.
    */

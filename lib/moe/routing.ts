@@ -1,9 +1,9 @@
-/** What a router decided: gates and what follows from them. @module */
+/** The result of routing: gates and their statistics. @module */
 
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
- * How strongly each token goes to each expert, and what follows from it.
+ * The result of routing: the gates, and statistics derived from them.
  *
  * @example
  * ```ts
@@ -18,19 +18,19 @@ import type { Tensor } from "../tensor/tensor.ts";
  * ```
  */
 export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; zero where a token is not routed. Gradients flow back through them. */
+  /** Gates `[T, E]`; 0 where a token is not routed. Gradients flow back through them. */
   readonly gates: Tensor<"f32", readonly [T, E]>;
-  /** Tokens routed to each expert. */
+  /** Number of tokens per expert. */
   readonly counts: Tensor<"i32", readonly [E]>;
   /**
-   * Share of pairs of token and expert that are not routed, equation 8 for this layer alone.
+   * Fraction of token–expert pairs that are not routed: equation 8 for this layer alone.
    *
    * @returns A number from 0 to 1.
    */
   sparsity(): Promise<number>;
   /**
-   * The value of the router's regularisation on these tokens, without its coefficient:
-   * equation 9 or 10 for ReLU routing, the Switch balance loss for TopK, 0 where there is none.
+   * The router's regularisation term on these tokens, without its coefficient: equation 9 or 10 for
+   * ReLU routing, the Switch balance loss for TopK, 0 for routers without one.
    *
    * @returns A number of at least 0.
    */

@@ -1,4 +1,4 @@
-/** Embedding, blocks and last norm of a language model. @module */
+/** Embedding, blocks and final norm of a language model. @module */
 
 import { requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
@@ -24,14 +24,14 @@ export interface CachedTokens extends Pick<LayerCache, "cache" | "isPrefill"> {
   readonly lengths: readonly number[];
 }
 
-/** All of a language model but its head: tokens in, hidden states out. */
+/** A language model without its head: tokens in, hidden states out. */
 export class Decoder implements Disposable {
   readonly #embedding: Embedding;
   readonly #blocks: readonly TransformerBlock[];
   readonly #norm: RmsNorm;
   readonly #owned: DisposableStack;
 
-  /** Makes one with random weights. */
+  /** Creates a decoder with random weights. */
   constructor(device: Device, settings: ModelSettings) {
     const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5 } = settings;
     using made = new DisposableStack();
@@ -48,7 +48,7 @@ export class Decoder implements Disposable {
     this.#owned = made.move();
   }
 
-  /** Final hidden states, normalised, of whole sequences, one after the other. */
+  /** Computes the normalised final hidden states of whole sequences, one after the other. */
   states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
@@ -75,7 +75,7 @@ export class Decoder implements Disposable {
     return this.#norm.forward(x);
   }
 
-  /** What training changes, in the order of the layers. */
+  /** The trainable parameters, in the order of the layers. */
   *parameters(): Iterable<Parameter> {
     yield* this.#embedding.parameters();
     for (const block of this.#blocks) yield* block.parameters();
@@ -101,7 +101,7 @@ function generationOf(cached: CachedTokens | undefined): GenerationContext | nul
   return cached === undefined ? null : { isPrefill: cached.isPrefill, lengths: cached.lengths };
 }
 
-/** How many tokens there are, if they are in a row. */
+/** Number of tokens; throws unless the tensor has one axis. */
 export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
   if (tokens?.shape?.length === 1) return tokens.shape[0];
   const given = tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens);
@@ -114,7 +114,7 @@ function makeBlock(device: Device, settings: ModelSettings, layer: number): Tran
   const { vocabulary: _vocabulary, layers: _layers, ...block } = settings;
   const feedForward = settings.feedForward(layer);
   requireFeedForward("build a language model", feedForward);
-  // The block's, once it is made.
+  // The block owns it once constructed; until then, free it on failure.
   using pending = new DisposableStack();
   pending.use(feedForward);
   const name = `model.layers.${layer}`;
