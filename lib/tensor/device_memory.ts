@@ -6,7 +6,7 @@ import type { KernelContext } from "../ffi/context.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
 import type { Recorder } from "./recorder.ts";
 import { MemoryScope, PauseScope } from "./scope.ts";
-import { elementCount, ownShape, showShape } from "./shape_math.ts";
+import { type CheckedShape, checkedShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import { DeviceTensor } from "./tensor.ts";
@@ -96,19 +96,19 @@ export class DeviceMemory {
     dtype: D,
     shape: S,
   ): DeviceTensor<D, S> {
-    const own = ownShape(shape);
-    return new DeviceTensor(this, dtype, own, this.#block(dtype, own, scope), true);
+    const checked = checkedShape(shape);
+    return new DeviceTensor(this, dtype, checked, this.#block(dtype, checked, scope), true);
   }
 
   /** A block for `shape`, in the books of `scope`. */
-  #block(dtype: DType, shape: Shape, scope: MemoryScope): Storage {
+  #block(dtype: DType, { shape, size }: CheckedShape, scope: MemoryScope): Storage {
     if (this.#closed) {
       throw new DeviceError(
         `Cannot make a tensor of shape ${showShape(shape)}: the device is closed`,
         { status: Status.invalidContext, operation: "allocate" },
       );
     }
-    const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    const bytes = size * DTYPE_BYTES[dtype];
     const site = this.debug ? new Error("made here") : null;
     const storage = new Storage(this.kernels.allocate(bytes), bytes, scope, site);
     scope.storages.add(storage);
@@ -116,7 +116,10 @@ export class DeviceMemory {
   }
 
   /** A second tensor over the same memory. */
-  view<D extends DType, const S extends Shape>(of: DeviceTensor<D>, shape: S): DeviceTensor<D, S> {
+  view<D extends DType, S extends Shape>(
+    of: DeviceTensor<D>,
+    shape: CheckedShape<S>,
+  ): DeviceTensor<D, S> {
     return new DeviceTensor(this, of.dtype, shape, of.storage, false);
   }
 

@@ -13,8 +13,26 @@ const MOST_ELEMENTS = Math.floor(Number.MAX_SAFE_INTEGER / 8);
 /** Most axes of a tensor: more could only be axes of size 1. */
 const MOST_AXES = 64;
 
-/** A shape as its maker gave it, which nobody can change afterwards. */
-export function ownShape<S extends Shape>(shape: S): S {
+/** A shape that has been checked, and its element count; every tensor is one. */
+export interface CheckedShape<out S extends Shape = Shape> {
+  /** Sizes that nobody can change any more. */
+  readonly shape: S;
+  /** Number of elements. */
+  readonly size: number;
+}
+
+/**
+ * Checks a caller's shape and freezes a copy of it.
+ *
+ * @throws {TypeError} If it is no array.
+ * @throws {RangeError} If a size, the number of axes or the number of elements is out of range.
+ */
+export function checkedShape<S extends Shape>(given: S): CheckedShape<S> {
+  const shape = frozenCopy(given);
+  return { shape, size: elementCount(shape) };
+}
+
+function frozenCopy<S extends Shape>(shape: S): S {
   if (!Array.isArray(shape)) {
     throw new TypeError(
       `Cannot make a tensor of shape ${shown(shape)}: a shape is an array of sizes, such as [2, 3]`,

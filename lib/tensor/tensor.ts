@@ -6,7 +6,7 @@ import type { DeviceMemory } from "./device_memory.ts";
 import { type Description, type Place, showsItself } from "./display.ts";
 import type { DType } from "./dtype.ts";
 import type { GradientTarget, Recorder } from "./recorder.ts";
-import { elementCount, ownShape, showShape } from "./shape_math.ts";
+import { type CheckedShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { valuesOf } from "./show_values.ts";
 import type { Storage } from "./storage.ts";
@@ -52,11 +52,17 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     showsItself(DeviceTensor, (tensor) => tensor.describe());
   }
 
-  constructor(memory: DeviceMemory, dtype: D, shape: S, storage: Storage, owner: boolean) {
+  constructor(
+    memory: DeviceMemory,
+    dtype: D,
+    { shape, size }: CheckedShape<S>,
+    storage: Storage,
+    owner: boolean,
+  ) {
     this.#memory = memory;
     this.#dtype = dtype;
-    this.#shape = ownShape(shape);
-    this.#size = elementCount(this.#shape);
+    this.#shape = shape;
+    this.#size = size;
     this.#storage = storage;
     this.#owner = owner;
     // A property of its own would hide what kernels are told; a subclass has its own fields first.
