@@ -11,6 +11,9 @@ export const DTYPE_CODE: Readonly<Record<DType, number>> = DTypeCode;
 /** Bytes of one element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
 
+/** Floating-point types that kernels compute with; `f64` is only stored. */
+export const FLOATS: readonly DType[] = ["f32", "bf16"];
+
 /** What {@linkcode read} gives for an element type: bf16 is widened to fp32, exactly. */
 export interface HostArrays {
   /** 32-bit floats. */

@@ -119,6 +119,11 @@ export function denseStrides(shape: Shape): number[] {
   return strides;
 }
 
+/** The order of axes that undoes `order`. */
+export function inversePermutation(order: readonly number[]): number[] {
+  return order.map((_, axis) => order.indexOf(axis));
+}
+
 /** The common shape of two operands, aligned at their last axes. */
 export function broadcastShape(operation: string, a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);
