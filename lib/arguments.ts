@@ -68,21 +68,54 @@ export function requireWhole(
   );
 }
 
+/** Bounds of a finite number. */
+export interface NumberRange {
+  /** Inclusive lower bound. Default none. */
+  readonly least?: number;
+  /** Exclusive lower bound. Default none. */
+  readonly above?: number;
+  /** Exclusive upper bound. Default none. */
+  readonly below?: number;
+}
+
+/** Whether a value is a finite number in a range. */
+function isFiniteIn(
+  value: unknown,
+  { least = -Infinity, above = -Infinity, below = Infinity }: NumberRange,
+): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= least && value > above &&
+    value < below;
+}
+
+/** `a finite number of at least 0 and below 1`. */
+function finiteNumber({ least, above, below }: NumberRange): string {
+  const bounds = [
+    ...(least === undefined ? [] : [`of at least ${least}`]),
+    ...(above === undefined ? [] : [`above ${above}`]),
+    ...(below === undefined ? [] : [`below ${below}`]),
+  ];
+  return bounds.length === 0 ? "a finite number" : `a finite number ${bounds.join(" and ")}`;
+}
+
 /**
- * Refuses what is not a finite number.
+ * Refuses anything but a finite number in a range.
  *
- * @param operation What was to be done, to follow "Cannot".
+ * @param operation What was attempted, to follow "Cannot".
  * @param name The argument.
  * @param value Its value.
- * @throws {RangeError} If it is none.
+ * @param range Its bounds. Default none.
+ * @throws {RangeError} If the check fails.
  */
 export function requireFinite(
   operation: string,
   name: string,
   value: unknown,
+  range: NumberRange = {},
 ): asserts value is number {
-  if (Number.isFinite(value)) return;
-  throw new RangeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a finite number`);
+  if (isFiniteIn(value, range)) return;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected ${finiteNumber(range)}`,
+  );
 }
 
 /**
@@ -121,6 +154,22 @@ export function requireOneOf(
   throw new TypeError(
     `Cannot ${operation}: ${name} is ${shown(value)}, expected ${allowed.map(shown).join(" or ")}`,
   );
+}
+
+/**
+ * Refuses anything but true or false.
+ *
+ * @param operation What was attempted, to follow "Cannot".
+ * @param name The argument.
+ * @param value Its value.
+ * @throws {TypeError} If the check fails.
+ */
+export function requireFlag(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is boolean {
+  requireOneOf(operation, name, value, [true, false]);
 }
 
 /**
@@ -280,16 +329,6 @@ export function requireSizes(operation: string, sizes: Readonly<Record<string, u
   }
 }
 
-/** Bounds of the numbers of an object's settings. */
-export interface NumberRange {
-  /** The smallest that is allowed; default none. */
-  readonly least?: number;
-  /** What all must be above; default nothing. */
-  readonly above?: number;
-  /** What all must be below; default nothing. */
-  readonly below?: number;
-}
-
 /**
  * Refuses settings of something to be made that are not finite numbers in a range. Kernels compute
  * in fp32, where 1e-60 is 0 and 1e300 is infinite: what they will read must lie in it as well.
@@ -302,20 +341,12 @@ export interface NumberRange {
 export function requireNumbers(
   operation: string,
   numbers: Readonly<Record<string, unknown>>,
-  { least = -Infinity, above = -Infinity, below = Infinity }: NumberRange = {},
+  range: NumberRange = {},
 ): void {
-  const bounds = [
-    ...(least > -Infinity ? [`at least ${least}`] : []),
-    ...(above > -Infinity ? [`above ${above}`] : []),
-    ...(below < Infinity ? [`below ${below}`] : []),
-  ];
   for (const [name, value] of Object.entries(numbers)) {
-    const fits = (number: number) =>
-      Number.isFinite(number) && number >= least && number > above && number < below;
-    if (typeof value === "number" && fits(value) && fits(Math.fround(value))) continue;
+    if (isFiniteIn(value, range) && isFiniteIn(Math.fround(value), range)) continue;
     throw new ConfigError(
-      `Cannot ${operation}: ${name} is ${shown(value)}, expected ` +
-        ["a finite number", ...bounds, "in fp32"].join(" "),
+      `Cannot ${operation}: ${name} is ${shown(value)}, expected ${finiteNumber(range)} in fp32`,
     );
   }
 }

@@ -1,8 +1,8 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
 import {
+  requireFlag,
   requireNumbers,
-  requireOneOf,
   requireOptions,
   requireSizes,
   requireText,
@@ -92,7 +92,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });
     const { deviation = initialDeviation(hidden) } = options;
-    requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
+    requireFlag("build a TopK router", "renormalize", renormalize);
     requireText("build a TopK router", "name", name);
     requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {

@@ -1,8 +1,8 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
 import {
+  requireFlag,
   requireNumbers,
-  requireOneOf,
   requireOptions,
   requireSizes,
   requireText,
@@ -159,7 +159,7 @@ export class Attention implements Disposable {
   #checked(cached: LayerCache): LayerCache {
     requireOptions("attend with a cache", cached);
     const { cache, layer, isPrefill } = cached;
-    requireOneOf("attend with a cache", "isPrefill", isPrefill, [true, false]);
+    requireFlag("attend with a cache", "isPrefill", isPrefill);
     requireCacheFor("attend", { groups: this.#groups, headDim: this.#headDim }, cache);
     return { cache, layer, isPrefill };
   }
