@@ -1,6 +1,7 @@
 /** What random tensors are drawn from, checked. @module */
 
-import { type NumberRange, type OptionNames, requireFinite, requireOptions } from "../arguments.ts";
+import { type OptionNames, requireFinite, requireOptions } from "../arguments.ts";
+import type { NumberRange } from "../number_range.ts";
 
 /** Settings of random tensors. */
 export interface NormalOptions {

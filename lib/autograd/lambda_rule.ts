@@ -5,8 +5,9 @@
  * @module
  */
 
-import { requireFlag, requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { requireFlag, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 
 /** Constants of the rule of λ, equation 7. */
 export interface LambdaRule {

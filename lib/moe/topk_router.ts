@@ -1,13 +1,8 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import {
-  requireFlag,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireText,
-} from "../arguments.ts";
+import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";

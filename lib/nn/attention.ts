@@ -1,16 +1,11 @@
 /** The attention layer: one projection in, causal grouped-query attention, one out. @module */
 
-import {
-  requireFlag,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireText,
-} from "../arguments.ts";
+import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
