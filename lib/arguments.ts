@@ -245,7 +245,7 @@ export function requireFunction(operation: string, name: string, value: unknown)
 export type OptionNames<T> = Readonly<Record<keyof T, true>>;
 
 /**
- * Throws unless options are an object and, if it is a plain one, each of its keys is a known option.
+ * Throws unless options are an object; in a plain object every key must be a known option.
  *
  * @param operation The action, worded to follow "Cannot".
  * @param value The options.
