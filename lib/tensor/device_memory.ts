@@ -1,4 +1,4 @@
-/** Device memory as tensors see it: allocation, scopes, and who records. @module */
+/** Device memory as tensors see it: allocation, scopes, and the active tape. @module */
 
 import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
@@ -13,29 +13,29 @@ import { DeviceTensor } from "./tensor.ts";
 
 /** A tensor that is still alive, as {@linkcode Device.leaks} reports it. */
 export interface LiveTensor {
-  /** Bytes of its block. */
+  /** Size of its block in bytes. */
   readonly bytes: number;
-  /** Where it was made; empty unless the device was opened with `debug`. */
+  /** Stack trace of its creation; empty unless the device was opened with `debug`. */
   readonly site: string;
 }
 
-/** Where a stream of random numbers stands: its Philox key, and how many tensors were drawn. */
+/** State of a random-number stream: its Philox key, and the number of tensors drawn. */
 export interface Generator {
-  /** The key. */
+  /** The Philox key. */
   readonly seed: bigint;
   /** Tensors drawn so far. */
   readonly draws: number;
 }
 
-/** Allocates tensors, keeps the stack of scopes, and knows the tape that records. */
+/** Allocates tensors, and keeps the stack of scopes and the active tape. */
 export class DeviceMemory {
-  /** The tape that records now; null where nothing does. */
+  /** The tape that is recording; null if none is. */
   recorder: Recorder | null = null;
   #generator: Generator;
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
-  /** `cpu`, `cuda` or `emulated`; a closed device still knows. */
+  /** `cpu`, `cuda` or `emulated`; valid after the device is closed. */
   readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
@@ -45,22 +45,19 @@ export class DeviceMemory {
     this.backend = kernels.info().backend;
   }
 
-  /** What the next random tensor is drawn from. */
+  /** Key and counter for the next random tensor. */
   nextDraw(): { readonly seed: bigint; readonly operation: number } {
     const { seed, draws } = this.#generator;
     this.#generator = { seed, draws: draws + 1 };
     return { seed, operation: draws };
   }
 
-  /** Where the random numbers stand. */
+  /** Current state of the random-number stream. */
   get generator(): Generator {
     return this.#generator;
   }
 
-  /**
-   * Makes something from random numbers of its own: whatever was drawn before does not count, and the
-   * stream of the device goes on as if nothing had been drawn.
-   */
+  /** Runs `make` with another random-number stream; the device's own is unaffected. */
   drawingFrom<T>(generator: Generator, make: () => T): T {
     const before = this.#generator;
     this.#generator = generator;
@@ -77,8 +74,8 @@ export class DeviceMemory {
   }
 
   /**
-   * The same, owned by whoever asks: parameters and optimizer state outlive every scope. `owner`
-   * is what messages call it once it is disposed of, such as "the optimizer".
+   * Allocates outside all scopes, for parameters and optimizer state; the caller owns the tensor.
+   * `owner` is its name in messages, such as "the optimizer".
    */
   allocateAtRoot<D extends DType, const S extends Shape>(
     dtype: D,
@@ -90,7 +87,7 @@ export class DeviceMemory {
     return tensor;
   }
 
-  /** The same, owned by a given scope. */
+  /** Allocates in a given scope. */
   allocateIn<D extends DType, const S extends Shape>(
     scope: MemoryScope,
     dtype: D,
@@ -100,7 +97,7 @@ export class DeviceMemory {
     return new DeviceTensor(this, dtype, checked, this.#block(dtype, checked, scope), true);
   }
 
-  /** A block for `shape`, in the books of `scope`. */
+  /** Allocates a block and registers it with `scope`. */
   #block(dtype: DType, { shape, size }: CheckedShape, scope: MemoryScope): Storage {
     if (this.#closed) {
       throw new DeviceError(
@@ -123,7 +120,7 @@ export class DeviceMemory {
     return new DeviceTensor(this, of.dtype, shape, of.storage, false);
   }
 
-  /** Frees one block now. Freeing twice is no error: a scope and its user may both try. */
+  /** Frees one block now. Freeing twice is no error: scope and user may both do so. */
   release(storage: Storage): void {
     if (!storage.live || this.#closed) return;
     storage.live = false;
@@ -131,7 +128,7 @@ export class DeviceMemory {
     this.kernels.free([storage.address]);
   }
 
-  /** Whether the device is closed, and every tensor of it dead. */
+  /** Whether the device is closed, and with it all its tensors freed. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -140,7 +137,7 @@ export class DeviceMemory {
     return this.push(new MemoryScope(this, this.#innermost, "scope"));
   }
 
-  /** A scope in which nothing is recorded. */
+  /** Opens a scope in which nothing is recorded. */
   openPause(): MemoryScope {
     const pause = this.push(new PauseScope(this, this.#innermost, "pause"));
     this.recorder = null;
@@ -163,7 +160,7 @@ export class DeviceMemory {
     return scope;
   }
 
-  /** Closes the innermost scope and frees what it holds in one call; twice is once. */
+  /** Closes the innermost scope and frees what it holds in one call; closing twice is harmless. */
   closeScope(scope: MemoryScope): void {
     if (this.#closed || scope.closed) return;
     if (scope !== this.#innermost) {
@@ -190,7 +187,7 @@ export class DeviceMemory {
     this.kernels.free(addresses);
   }
 
-  /** Everything alive, outermost scope first. */
+  /** Lists everything alive, outermost scope first. */
   live(): LiveTensor[] {
     const found: LiveTensor[] = [];
     for (let scope: MemoryScope | null = this.#innermost; scope !== null; scope = scope.parent) {
