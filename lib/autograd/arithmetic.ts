@@ -1,8 +1,7 @@
 /** Arithmetic of two tensors with broadcasting, and its derivatives. @module */
 
 import { BinaryCode } from "../ffi/codes.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
 import { operands, typed } from "../tensor/operands.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
 import { binaryLayout, broadcastShape, sameShape } from "../tensor/shape_math.ts";
@@ -17,7 +16,6 @@ export type TensorOf<D extends DType, R> = R extends Shape ? Tensor<D, R> : neve
 
 type BinaryName = keyof typeof BinaryCode;
 
-const FLOATS: readonly DType[] = ["f32", "bf16"];
 const NUMBERS: readonly DType[] = [...FLOATS, "i32"];
 
 function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {

@@ -3,7 +3,7 @@
 import {
   LARGEST_SIZE,
   requireFinite,
-  requireOneOf,
+  requireFlag,
   requireOptions,
   requireWhole,
 } from "../arguments.ts";
@@ -116,11 +116,8 @@ function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): Att
   for (const [name, value] of Object.entries({ sequence, heads, groups })) {
     requireWhole("apply causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
   }
-  requireFinite("apply causalAttention", "ropeBase", ropeBase);
-  if (ropeBase <= 0) {
-    throw new RangeError(`Cannot apply causalAttention: ropeBase is ${ropeBase}, expected above 0`);
-  }
-  requireOneOf("apply causalAttention", "inPlace", inPlace, [true, false]);
+  requireFinite("apply causalAttention", "ropeBase", ropeBase, { above: 0 });
+  requireFlag("apply causalAttention", "inPlace", inPlace);
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
   if (

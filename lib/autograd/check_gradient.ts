@@ -83,8 +83,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
     throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
   }
   const { step = 1e-2, samples = 64 } = options;
-  requireFinite("check a gradient", "step", step);
-  if (step <= 0) throw new RangeError(`Cannot check a gradient: step is ${step}, expected above 0`);
+  requireFinite("check a gradient", "step", step, { above: 0 });
   requireWhole("check a gradient", "samples", samples, { least: 1 });
   const given = operands("check the gradient at", ...inputs) as readonly DeviceTensor<"f32">[];
   const memory = given[0]?.memory;

@@ -3,7 +3,7 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { checkedShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { accumulateMask, writeGradients } from "./contribute.ts";
 
@@ -84,7 +84,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   const { memory } = states;
   const { kernels: k } = memory;
   const result = memory.allocate("f32", [2]);
-  const loss = memory.view(result, [] as const);
+  const loss = memory.view(result, checkedShape([] as const));
   const tokenLoss = memory.allocate("f32", [tokens] as const);
   const normalizer = memory.allocate("f32", [tokens, 2]);
   const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);

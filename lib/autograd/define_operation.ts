@@ -108,7 +108,7 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
         const gradient = gradients.of(out);
         if (gradient === null) return;
         // Others may hold the same memory: a view can be disposed of, and what is written shows.
-        const shared = gradient.memory.view(gradient, gradient.shape);
+        const shared = gradient.memory.view(gradient, gradient);
         const { storage } = gradient;
         const { writes } = storage;
         const results = backward({
@@ -160,7 +160,7 @@ function runUnrecorded(
     throw new Error(`Cannot record ${name}: its forward returned ${what}; return a new tensor`);
   }
   // It was there before: the gradient of this result must not meet that of its other uses.
-  return memory.view(out, out.shape);
+  return memory.view(out, out);
 }
 
 function fitting(

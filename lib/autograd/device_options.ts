@@ -1,7 +1,14 @@
 /** How devices are opened, and what they say of themselves. @module */
 
 import { fileURLToPath } from "node:url";
-import { LARGEST_SIZE, requireOneOf, requireOptions, requireWhole, shown } from "../arguments.ts";
+import {
+  LARGEST_SIZE,
+  requireFlag,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 
 /** How a device is opened. */
 export interface DeviceOptions {
@@ -66,7 +73,7 @@ export function checkedOptions(options: DeviceOptions): CheckedOptions {
   requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
   requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });
   requireWhole("open a device", "seed", seed);
-  requireOneOf("open a device", "debug", debug, [true, false]);
+  requireFlag("open a device", "debug", debug);
   if (library !== undefined && typeof library !== "string" && !(library instanceof URL)) {
     throw new TypeError(
       `Cannot open a device: library is ${shown(library)}, expected a path or a file URL`,

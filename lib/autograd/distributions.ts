@@ -1,6 +1,7 @@
 /** What random tensors are drawn from, checked. @module */
 
 import { type OptionNames, requireFinite, requireOptions } from "../arguments.ts";
+import type { NumberRange } from "../number_range.ts";
 
 /** Settings of random tensors. */
 export interface NormalOptions {
@@ -29,9 +30,9 @@ export function initialDeviation(hidden: number): number {
   return 0.01 * Math.sqrt(768 / hidden);
 }
 
-/** Refuses what is not finite in fp32, in which kernels draw. */
-function requireFp32(operation: string, name: string, value: unknown): void {
-  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value);
+/** Refuses what is not finite in fp32, the type kernels draw in. */
+function requireFp32(operation: string, name: string, value: unknown, range?: NumberRange): void {
+  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value, range);
 }
 
 /** Mean and deviation; `usual` is the deviation where none is given. */
@@ -44,9 +45,8 @@ export function normalOf(
   requireOptions(operation, options, names);
   const { mean = 0, deviation = usual } = options;
   requireFp32(operation, "mean", mean);
-  requireFp32(operation, "deviation", deviation);
-  if (deviation >= 0) return { mean, deviation };
-  throw new RangeError(`Cannot ${operation}: deviation is ${deviation}, expected at least 0`);
+  requireFp32(operation, "deviation", deviation, { least: 0 });
+  return { mean, deviation };
 }
 
 /** Both bounds. */

@@ -5,8 +5,9 @@
  * @module
  */
 
-import { requireNumbers, requireOneOf, requireOptions, requireSizes } from "../arguments.ts";
+import { requireFlag, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 
 /** Constants of the rule of λ, equation 7. */
 export interface LambdaRule {
@@ -61,7 +62,7 @@ export function movedLambda(
 export function lambdaRuleOf(rule: LambdaRule, experts: number): LambdaRule {
   requireOptions("update λ", rule);
   const { active, tokens, alpha, floor, ceiling, adapt } = rule;
-  requireOneOf("update λ", "adapt", adapt, [true, false]);
+  requireFlag("update λ", "adapt", adapt);
   requireNumbers("update λ", { active }, { above: 0 });
   requireSizes("update λ", { tokens });
   // Below 1 it would turn the rule round.

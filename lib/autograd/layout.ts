@@ -5,13 +5,7 @@ import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import {
-  denseStrides,
-  elementCount,
-  ownShape,
-  showShape,
-  stridedLayout,
-} from "../tensor/shape_math.ts";
+import { checkedShape, denseStrides, showShape, stridedLayout } from "../tensor/shape_math.ts";
 import type { Shape, Transpose } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
@@ -40,14 +34,14 @@ export function reshape<D extends DType, const S extends Shape>(
   shape: S,
 ): Tensor<D, S> {
   const [source] = operands("reshape", any(x)) as readonly [DeviceTensor<D>];
-  const own = ownShape(shape);
-  if (elementCount(own) !== source.size) {
+  const checked = checkedShape(shape);
+  if (checked.size !== source.size) {
     throw new ShapeMismatchError(
-      `Cannot reshape ${showShape(source.shape)} to ${showShape(own)}: ` +
-        `${source.size} elements do not fill ${elementCount(own)}`,
+      `Cannot reshape ${showShape(source.shape)} to ${showShape(checked.shape)}: ` +
+        `${source.size} elements do not fill ${checked.size}`,
     );
   }
-  const out = source.memory.view(source, own);
+  const out = source.memory.view(source, checked);
   recordNode({
     operation: "reshape",
     inputs: [source],

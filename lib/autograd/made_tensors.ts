@@ -1,6 +1,6 @@
 /** Tensors and parameters of given or of random numbers, as devices make them. @module */
 
-import { type OptionNames, requireNumber, requireOneOf } from "../arguments.ts";
+import { type OptionNames, requireFlag, requireNumber } from "../arguments.ts";
 import { DistributionCode } from "../ffi/mod.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -89,7 +89,7 @@ export function normalParameter<const S extends Shape>(
     decay: true,
   } as OptionNames<ParameterOptions>);
   const { name = "weight", decay = shape?.length > 1 } = options;
-  requireOneOf("make a parameter", "decay", decay, [true, false]);
+  requireFlag("make a parameter", "decay", decay);
   const parameter = ParameterTensor.make(memory, name, shape, decay);
   fillNormal(parameter, mean, deviation);
   return parameter;

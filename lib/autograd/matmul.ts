@@ -1,15 +1,13 @@
 /** Matrix products. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
+import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
 import { operands, typed } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Check, MatMul, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireFp32 } from "./fp32_only.ts";
-
-const FLOATS: readonly DType[] = ["f32", "bf16"];
 
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
 interface Gemm {

@@ -50,7 +50,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     readonly name: string,
     readonly decay: boolean,
   ) {
-    super(of.memory, "f32", of.shape, of.storage, true);
+    super(of.memory, "f32", of, of.storage, true);
     of.storage.isLeaf = true;
     Object.preventExtensions(this);
   }

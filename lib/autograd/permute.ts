@@ -5,7 +5,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { ownList } from "../arguments.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { inversePermutation, showShape } from "../tensor/shape_math.ts";
 import type { Permuted, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
@@ -44,7 +44,7 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
         `axes once, from 0`,
     );
   }
-  const inverse = source.shape.map((_, axis) => axes.indexOf(axis));
+  const inverse = inversePermutation(axes);
   const out = source.memory.allocate(source.dtype, axes.map((axis) => source.shape[axis]!));
   permuteInto(out, source, source.shape, axes);
   recordNode({

@@ -57,12 +57,12 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     // Nothing was computed: the gradient passes as it is.
     if (given.includes(out) || isParameter(out)) return output;
     // What was there before is a constant here: its other uses keep their gradients.
-    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out.shape);
+    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out);
   }
   const draws = memory.generator.draws - generator.draws;
   // Parameters inside `body` are no inputs of this node, so the node records itself
   // through a stand-in that is always tracked.
-  const anchor = memory.view(out, out.shape);
+  const anchor = memory.view(out, out);
   anchor.tracker = tape;
   recordNode({
     operation: "recompute",
@@ -74,7 +74,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       if (dy === null) return;
       using inner = Tape.open(memory);
       // Fresh views, so that the outer tape's marks stay as they are.
-      const copies = given.map((input) => memory.view(input, input.shape));
+      const copies = given.map((input) => memory.view(input, input));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
       const again = memory.drawingFrom(generator, () => {

@@ -34,12 +34,7 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("apply rmsNorm to", x, weight);
-  requireFinite("apply rmsNorm", "epsilon", epsilon);
-  if (epsilon < 0) {
-    throw new RangeError(
-      `Cannot apply rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`,
-    );
-  }
+  requireFinite("apply rmsNorm", "epsilon", epsilon, { least: 0 });
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(

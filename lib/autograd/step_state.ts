@@ -1,14 +1,8 @@
 /** The device buffer of values that change from step to step. @module */
 
-import {
-  requireFinite,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";

@@ -11,7 +11,7 @@ import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
 import { routerOf } from "../moe/router_of.ts";
-import { elementCount, showShape } from "../tensor/shape_math.ts";
+import { elementCount, inversePermutation, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -96,8 +96,8 @@ export function loadModel(
       expected.add(name);
     }
     if (ordered === target) continue;
-    const inverse = order.map((_, axis) => order.indexOf(axis));
-    permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
+    const shape = order.map((axis) => view[axis]!);
+    permuteInto(target, ordered, shape, inversePermutation(order));
   }
   checkFinite(targets, expected, file);
   const foreign = [...file.tensors.keys()].find((name) => !expected.has(name));

@@ -1,15 +1,8 @@
 /** The MoE layer: a router and its experts. @module */
 
-import {
-  requireFunction,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireText,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFunction, requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";

@@ -1,13 +1,8 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import {
-  requireNumbers,
-  requireOneOf,
-  requireOptions,
-  requireSizes,
-  requireText,
-} from "../arguments.ts";
+import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -94,7 +89,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });
     const { deviation = initialDeviation(hidden) } = options;
-    requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
+    requireFlag("build a TopK router", "renormalize", renormalize);
     requireText("build a TopK router", "name", name);
     requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {

@@ -1,7 +1,8 @@
 /** AdamW over many tensors at once, with clipping by the global norm. @module */
 
-import { requireNumbers, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
