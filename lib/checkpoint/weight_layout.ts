@@ -15,6 +15,7 @@ import { elementCount, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { firstNonFinite, PIECE } from "./finite_values.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import type { TensorEntry } from "./write_safetensors.ts";
 
@@ -36,12 +37,6 @@ interface Part {
 
 /** Bytes of an fp32. */
 const BYTES = 4;
-
-/**
- * Bytes that pass between a device and a file at once. Arrays of a model's size would wait for the
- * garbage collector, which does not hurry for memory outside of its heap: some gigabytes.
- */
-const PIECE = 4 << 20;
 
 /** The file's tensors of a model, each read from the device when its turn comes. */
 export function* modelEntries(
@@ -243,10 +238,14 @@ function expertName(
   return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;
 }
 
-/** Tensors as they lie on the device: moments, which are this project's own affair, and a user's weights. */
-export function* tensorEntries(
-  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
-): Generator<TensorEntry> {
+/** A tensor and its name in the file. */
+interface NamedTensor {
+  readonly name: string;
+  readonly tensor: DeviceTensor<"f32">;
+}
+
+/** Tensors laid out as on the device: the optimizer's moments, or the weights of a user's model. */
+export function* tensorEntries(tensors: Iterable<NamedTensor>): Generator<TensorEntry> {
   const buffer = new Uint8Array(PIECE);
   for (const { name, tensor } of tensors) {
     const { shape } = tensor;
@@ -255,39 +254,33 @@ export function* tensorEntries(
   }
 }
 
-/** Fills them from a file. */
-export function loadTensors(
-  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
-  file: SafetensorsFile,
-): void {
-  const buffer = new Uint8Array(PIECE);
-  const loaded = new Map<string, DeviceTensor<"f32">>();
-  for (const { name, tensor } of tensors) {
-    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
-    loaded.set(name, tensor);
-  }
-  checkFinite([...loaded.values()], loaded.keys(), file);
+/** Fills tensors from a file, then checks that they are finite. */
+export function loadTensors(tensors: Iterable<NamedTensor>, file: SafetensorsFile): void {
+  const loaded = Array.from(tensors);
+  fillTensors(loaded, file);
+  checkFinite(loaded.map(({ tensor }) => tensor), loaded.map(({ name }) => name), file);
 }
 
-/** Refuses what would make every number that is worked out from it NaN. */
+/** Fills tensors from a file whose values are known to be finite. */
+export function fillTensors(tensors: Iterable<NamedTensor>, file: SafetensorsFile): void {
+  const buffer = new Uint8Array(PIECE);
+  for (const { name, tensor } of tensors) {
+    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
+  }
+}
+
+/** Refuses values that would turn everything computed from them into NaN. */
 function checkFinite(
   tensors: readonly DeviceTensor<"f32">[],
   names: Iterable<string>,
   file: SafetensorsFile,
 ): void {
-  // Nearly always all are finite, which one call finds out.
+  // Nearly always all values are finite, and one call on the device tells.
   if (areFinite(tensors)) return;
-  for (const name of names) {
-    const { shape } = file.tensors.get(name)!;
-    const buffer = new Uint8Array(PIECE);
-    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
-      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / BYTES);
-      const bad = values.find((value) => !Number.isFinite(value));
-      if (bad === undefined) continue;
-      throw new CheckpointError(
-        `Cannot load ${file.path}: tensor ${name} is not finite, it holds ${bad}; use an earlier ` +
-          `checkpoint`,
-      );
-    }
-  }
+  const bad = firstNonFinite(names, file);
+  if (bad === null) return;
+  throw new CheckpointError(
+    `Cannot load ${file.path}: tensor ${bad.name} is not finite, it holds ${bad.value}; use an ` +
+      `earlier checkpoint`,
+  );
 }

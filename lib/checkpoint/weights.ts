@@ -8,12 +8,10 @@ import { any, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { listed } from "../visible.ts";
+import { firstNonFinite } from "./finite_values.ts";
 import { SafetensorsFile } from "./safetensors.ts";
-import { loadTensors, tensorEntries } from "./weight_layout.ts";
+import { fillTensors, tensorEntries } from "./weight_layout.ts";
 import { writeSafetensors } from "./write_safetensors.ts";
-
-/** Bytes of a file that are looked at together. */
-const PIECE = 4 << 20;
 
 /**
  * Writes weights to a safetensors file, each under its parameter's name, with its shape, as fp32. A
@@ -85,8 +83,8 @@ export function loadWeights(parameters: Iterable<Parameter>, path: string): void
   using file = SafetensorsFile.open(path);
   requireSame(weights, file);
   requireFinite(weights, file);
-  loadTensors(weights, file);
-  // A tape that saved what they held must not go on with it.
+  fillTensors(weights, file);
+  // A tape that saved the old values must not use them in its backward pass.
   for (const { tensor } of weights) tensor.storage.writes++;
 }
 
@@ -142,17 +140,11 @@ function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
   throw new CheckpointError(`Cannot load weights from ${file.path}: ${faults.join("; ")}`);
 }
 
-/** Reads every tensor once, so that none is loaded of a file whose end is bad. */
+/** Checks the entire file before the first tensor is loaded: an error must change no parameter. */
 function requireFinite(weights: readonly Weight[], file: SafetensorsFile): void {
-  const buffer = new Uint8Array(PIECE);
-  for (const { name, tensor: { shape } } of weights) {
-    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
-      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / 4);
-      const bad = values.find((value) => !Number.isFinite(value));
-      if (bad === undefined) continue;
-      throw new CheckpointError(
-        `Cannot load weights from ${file.path}: tensor ${name} is not finite, it holds ${bad}`,
-      );
-    }
-  }
+  const bad = firstNonFinite(weights.map(({ name }) => name), file);
+  if (bad === null) return;
+  throw new CheckpointError(
+    `Cannot load weights from ${file.path}: tensor ${bad.name} is not finite, it holds ${bad.value}`,
+  );
 }
