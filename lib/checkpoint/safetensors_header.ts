@@ -61,6 +61,9 @@ const DTYPE_BITS: Readonly<Record<SafetensorsDType, number>> = {
   BOOL: 8,
 };
 
+/** The key of the metadata, which no tensor may have as its name. */
+const METADATA = "__metadata__";
+
 /** The longest header that readers of the format accept. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
@@ -112,7 +115,7 @@ export function placeTensors(specs: Iterable<TensorSpec>): TensorPlace[] {
   const names = new Set<string>();
   let offset = 0;
   return Array.from(specs, ({ name, dtype, shape }) => {
-    if (name === "__metadata__" || names.has(name)) {
+    if (name === METADATA || names.has(name)) {
       const reason = names.has(name) ? "two tensors have it" : "the format reserves it";
       throw new CheckpointError(`Cannot write tensor ${JSON.stringify(name)}: ${reason}`);
     }
@@ -139,7 +142,7 @@ export function encodeHeader({ tensors, metadata }: SafetensorsHeader): Uint8Arr
   const entries = tensors.map(({ name, dtype, shape, offset, bytes }) =>
     [name, { dtype, shape, data_offsets: [offset, offset + bytes] }] as const
   );
-  const about = Object.keys(metadata).length > 0 ? [["__metadata__", metadata] as const] : [];
+  const about = Object.keys(metadata).length > 0 ? [[METADATA, metadata] as const] : [];
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries([...about, ...entries])));
   const length = Math.ceil(json.length / 8) * 8;
   if (length > MAX_HEADER_BYTES) {
@@ -184,9 +187,6 @@ export function decodeHeader(json: Uint8Array, dataBytes: number): SafetensorsHe
   return { tensors, metadata: decodeMetadata(root[METADATA]) };
 }
 
-/** The key that is no tensor's name. */
-const METADATA = "__metadata__";
-
 function parseObject(json: Uint8Array): Record<string, unknown> {
   // Padding is allowed at the end only: other programs check the first byte.
   if (json[0] !== 0x7b) throw new CheckpointError("its header does not begin with {");
@@ -229,7 +229,7 @@ function decodeMetadata(about: unknown): Record<string, string> {
   if (about === undefined) return {};
   const isTexts = typeof about === "object" && about !== null && !Array.isArray(about) &&
     Object.values(about).every((value) => typeof value === "string");
-  if (!isTexts) throw new CheckpointError("its __metadata__ is not a map of texts");
+  if (!isTexts) throw new CheckpointError(`its ${METADATA} is not a map of texts`);
   return about as Record<string, string>;
 }
 

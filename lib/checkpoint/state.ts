@@ -85,8 +85,7 @@ export function readCheckpointState(path: string): CheckpointState {
   }
   const result = STATE.safeParse(input);
   if (result.success) return result.data;
-  const { path: key = [], message = "" } = result.error.issues[0] ?? {};
-  throw new CheckpointError(`Cannot read ${path}: ${key.join(".") || "the whole"}: ${message}`, {
+  throw new CheckpointError(`Cannot read ${path}: ${firstIssue(result.error)}`, {
     cause: result.error,
   });
 }
@@ -101,9 +100,13 @@ export function readCheckpointState(path: string): CheckpointState {
 export function checkCheckpointState(state: CheckpointState): CheckpointState {
   const result = STATE.safeParse(state);
   if (result.success) return state;
-  const { path = [], message = "" } = result.error.issues[0] ?? {};
-  throw new CheckpointError(
-    `Cannot write the checkpoint: state.${path.join(".") || "the whole"}: ${message}`,
-    { cause: result.error },
-  );
+  throw new CheckpointError(`Cannot write the checkpoint: state.${firstIssue(result.error)}`, {
+    cause: result.error,
+  });
+}
+
+/** The first wrong key and what is wrong with it. */
+function firstIssue({ issues: [issue] }: z.ZodError): string {
+  const { path = [], message = "" } = issue ?? {};
+  return `${path.join(".") || "the whole"}: ${message}`;
 }
