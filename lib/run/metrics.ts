@@ -206,6 +206,18 @@ export function* metricsLines(path: string): Generator<FoundLine> {
 }
 
 /**
+ * Checks every line of a metrics file, one at a time.
+ *
+ * @param path A file as {@linkcode JsonlSink} writes it.
+ * @throws {FileError} The file cannot be read.
+ * @throws {SyntaxError} A line is not one of figures; names the file and the line.
+ */
+export function checkMetrics(path: string): void {
+  const lines = metricsLines(path);
+  while (!lines.next().done);
+}
+
+/**
  * Cuts the lines of later steps off, so that a resumed run writes them anew.
  *
  * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.

@@ -18,10 +18,10 @@ import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
 import { CHECKPOINTS, CONFIG, type FoundRun, METRICS } from "./find_run.ts";
 import {
+  checkMetrics,
   JsonlSink,
   type MetricsSink,
   MetricsSinks,
-  readMetrics,
   truncateMetrics,
 } from "./metrics.ts";
 import { checkResumable, checkWrittenUnder } from "../checkpoint/resume.ts";
@@ -184,7 +184,7 @@ export class RunDirectory implements Disposable {
     );
     const { step } = checkpoint.state;
     checkWrittenUnder("Cannot resume", checkpoint, config, `${path}/${CONFIG} holds now`);
-    if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
+    if (exists(`${path}/${METRICS}`)) checkMetrics(`${path}/${METRICS}`);
     stack.move();
     const own = structuredClone(config);
     const directory = new RunDirectory(path, lock, own, {
