@@ -26,7 +26,7 @@ export interface TensorValue {
  * @param names The tensors to search, in order; all of them are in the file.
  * @param file The file.
  * @returns The value; null if all are finite.
- * @throws {CheckpointError} A tensor is not of floating point, or the file ends.
+ * @throws {CheckpointError} A tensor cannot be read as fp32, or the file ends early.
  */
 export function firstNonFinite(names: Iterable<string>, file: SafetensorsFile): TensorValue | null {
   const buffer = new Uint8Array(PIECE);

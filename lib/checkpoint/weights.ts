@@ -14,15 +14,15 @@ import { fillTensors, tensorEntries } from "./weight_layout.ts";
 import { writeSafetensors } from "./write_safetensors.ts";
 
 /**
- * Writes weights to a safetensors file, each under its parameter's name, with its shape, as fp32. A
- * file of that name is replaced once the new one is whole.
+ * Writes weights to a safetensors file as fp32, each under its parameter's name and with its shape.
+ * An existing file is replaced only once the new one is complete.
  *
- * @param parameters What a layer's or a model's `parameters()` gives; names must differ.
+ * @param parameters The `parameters()` of a layer or a model; names must differ.
  * @param path The file.
- * @throws {TypeError} If something listed is no parameter, or the path is none.
- * @throws {CheckpointError} If two parameters have one name.
- * @throws {ReferenceError} If a parameter was disposed of.
- * @throws {FileError} If the file cannot be written; one that was there stays.
+ * @throws {TypeError} If an element is not a parameter, or the path is not a path.
+ * @throws {CheckpointError} If two parameters share a name.
+ * @throws {ReferenceError} If a parameter has been disposed of.
+ * @throws {FileError} If the file cannot be written; an existing file stays as it was.
  *
  * @example
  * ```ts
@@ -48,15 +48,15 @@ export function saveWeights(parameters: Iterable<Parameter>, path: string): void
 }
 
 /**
- * Reads weights that {@linkcode saveWeights} wrote. Every tensor is looked at before the first is
- * loaded: an error leaves the parameters as they were. F16 and BF16 are widened, exactly.
+ * Reads weights written by {@linkcode saveWeights}. Every tensor is checked before the first is
+ * loaded, so an error leaves the parameters as they were. F16 and BF16 are widened to fp32, exactly.
  *
- * @param parameters The parameters of a model like the one that was saved.
+ * @param parameters The parameters of a model like the saved one.
  * @param path The file.
- * @throws {TypeError} If something listed is no parameter, or the path is none.
- * @throws {CheckpointError} If the file is not of the format, lacks a parameter, holds one more or one
- * of another shape, or a number that is not finite; names them.
- * @throws {ReferenceError} If a parameter was disposed of.
+ * @throws {TypeError} If an element is not a parameter, or the path is not a path.
+ * @throws {CheckpointError} If the file is malformed, lacks a parameter, holds an extra tensor or one
+ * of another shape, or holds a value that is not finite; the message names them.
+ * @throws {ReferenceError} If a parameter has been disposed of.
  *
  * @example
  * ```ts
@@ -94,7 +94,7 @@ interface Weight {
   readonly tensor: ParameterTensor;
 }
 
-/** Live parameters, no two of one name. */
+/** Checks that all are live parameters with distinct names. */
 function named(operation: "save" | "load", parameters: Iterable<Parameter>): Weight[] {
   if (typeof parameters?.[Symbol.iterator] !== "function") {
     throw new TypeError(
@@ -120,7 +120,7 @@ function named(operation: "save" | "load", parameters: Iterable<Parameter>): Wei
   });
 }
 
-/** Refuses a file that holds other tensors than the parameters. */
+/** Refuses a file whose tensors do not match the parameters. */
 function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
   const wanted = new Map(weights.map(({ name, tensor }) => [name, tensor.shape]));
   const missing = [...wanted.keys()].filter((name) => !file.tensors.has(name));
