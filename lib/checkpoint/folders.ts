@@ -2,9 +2,9 @@
  * The folders of a run's checkpoints, `step-NNNNNN/`, and the files in them.
  *
  * A checkpoint is written under a temporary name and synced, its marker comes last, and then it is
- * renamed. A run killed at any moment leaves complete checkpoints, plus leftovers that lack the name
- * or the marker and are ignored. The marker holds the size and SHA-256 of each file, so damage is
- * found before a run continues from it.
+ * renamed. A run killed at any moment leaves complete checkpoints, plus leftovers that lack the
+ * name or the marker and are ignored. The marker holds the size and SHA-256 of each file, so damage
+ * is found before a run continues from it.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
- * Whether a run may continue under a configuration. Settings that determined the steps already taken
- * must stay as they were, or `config.json` would misdescribe those steps. The others may change:
- * they determine no past step (step count, device, checkpoint interval), or they are logged with
- * every step (the learning rate).
+ * Whether a run may continue under a configuration. Settings that determined the steps already
+ * taken must stay as they were, or `config.json` would misdescribe those steps. The others may
+ * change: they determine no past step (step count, device, checkpoint interval), or they are logged
+ * with every step (the learning rate).
  *
  * @module
  */
@@ -48,8 +48,8 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
 }
 
 /**
- * Hashes what a resumed run must share with the run it continues. A checkpoint stores the hash, so a
- * `config.json` edited by hand is noticed.
+ * Hashes what a resumed run must share with the run it continues. A checkpoint stores the hash, so
+ * a `config.json` edited by hand is noticed.
  *
  * @param config The run's configuration.
  * @returns SHA-256 in hexadecimal; the order of the keys does not matter.

@@ -97,8 +97,8 @@ export class SafetensorsFile implements Disposable {
    * @param name The tensor's name.
    * @param expected What the caller needs; another shape or dtype is an error.
    * @returns Its elements, little-endian and row-major.
-   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype can
-   * only be listed, or the file ends early.
+   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype
+   * can only be listed, or the file ends early.
    */
   read(name: string, expected?: Omit<TensorSpec, "name">): Uint8Array<ArrayBuffer> {
     const place = this.#find(name, expected);
@@ -119,8 +119,8 @@ export class SafetensorsFile implements Disposable {
    * @param expected What the caller needs; another shape or dtype is an error.
    * @param buffer Holds each piece in turn, overwriting the last; a multiple of 8 bytes.
    * @returns The pieces in order.
-   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype can
-   * only be listed, or the file ends early.
+   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype
+   * can only be listed, or the file ends early.
    * @throws {RangeError} The buffer is empty, or not a multiple of 8 bytes.
    */
   *pieces(

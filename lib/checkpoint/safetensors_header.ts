@@ -1,6 +1,6 @@
 /**
- * The header of a safetensors file: its length in 8 bytes, then JSON with each tensor's dtype, shape
- * and byte range in the data that follows.
+ * The header of a safetensors file: its length in 8 bytes, then JSON with each tensor's dtype,
+ * shape and byte range in the data that follows.
  *
  * @module
  */
@@ -108,8 +108,8 @@ export function tensorBytes(spec: Pick<TensorSpec, "dtype" | "shape">): number {
  *
  * @param specs The tensors in the order of their data.
  * @returns The tensors with their byte ranges.
- * @throws {CheckpointError} Two tensors share a name, a name is reserved by the format, or the format
- * has no such dtype or shape.
+ * @throws {CheckpointError} Two tensors share a name, a name is reserved by the format, or the
+ * format has no such dtype or shape.
  */
 export function placeTensors(specs: Iterable<TensorSpec>): TensorPlace[] {
   const names = new Set<string>();

@@ -1,7 +1,7 @@
 /**
  * Names and layouts of weights in `model.safetensors`. The file follows Hugging Face's Llama and
- * Mixtral: one `[out, in]` matrix per projection. In memory a layer keeps `[in, out]`, with queries,
- * keys and values side by side and all experts in one tensor.
+ * Mixtral: one `[out, in]` matrix per projection. In memory a layer keeps `[in, out]`, with
+ * queries, keys and values side by side and all experts in one tensor.
  *
  * @module
  */

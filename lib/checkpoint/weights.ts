@@ -49,13 +49,13 @@ export function saveWeights(parameters: Iterable<Parameter>, path: string): void
 
 /**
  * Reads weights written by {@linkcode saveWeights}. Every tensor is checked before the first is
- * loaded, so an error leaves the parameters as they were. F16 and BF16 are widened to fp32, exactly.
+ * loaded, so an error leaves the parameters as they were. F16 and BF16 widen to fp32, exactly.
  *
  * @param parameters The parameters of a model like the saved one.
  * @param path The file.
  * @throws {TypeError} If an element is not a parameter, or the path is not a path.
- * @throws {CheckpointError} If the file is malformed, lacks a parameter, holds an extra tensor or one
- * of another shape, or holds a value that is not finite; the message names them.
+ * @throws {CheckpointError} If the file is malformed, lacks a parameter, holds an extra tensor or
+ * one of another shape, or holds a value that is not finite; the message names them.
  * @throws {ReferenceError} If a parameter has been disposed of.
  *
  * @example
@@ -145,6 +145,7 @@ function requireFinite(weights: readonly Weight[], file: SafetensorsFile): void 
   const bad = firstNonFinite(weights.map(({ name }) => name), file);
   if (bad === null) return;
   throw new CheckpointError(
-    `Cannot load weights from ${file.path}: tensor ${bad.name} is not finite, it holds ${bad.value}`,
+    `Cannot load weights from ${file.path}: tensor ${bad.name} is not finite, it holds ` +
+      `${bad.value}`,
   );
 }

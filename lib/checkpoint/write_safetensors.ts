@@ -38,8 +38,8 @@ import {
  */
 export interface TensorEntry extends TensorSpec {
   /**
-   * Reads the tensor's elements, little-endian and row-major, at once or in pieces. Called once, when
-   * the tensor is written.
+   * Reads the tensor's elements, little-endian and row-major, at once or in pieces. Called once,
+   * when the tensor is written.
    *
    * @returns Its bytes, as many as its shape and dtype take.
    */

@@ -8,9 +8,9 @@ import { FileError } from "../errors.ts";
 import { onPath, writeAllSync } from "../files.ts";
 
 /**
- * A lock on a file, held until disposal or the end of the process. It is the operating system's file
- * lock, which ends with a killed process, so no stale lock ever has to be deleted by hand. The file
- * holds the process id of the holder, to be named to the next process.
+ * A lock on a file, held until disposal or the end of the process. It is the operating system's
+ * file lock, which ends with a killed process, so no stale lock ever has to be deleted by hand. The
+ * file holds the process id of the holder, to be named to the next process.
  */
 export class RunLock implements Disposable {
   readonly #file: Deno.FsFile;

@@ -16,10 +16,11 @@ export function machineOf(device: Device): RunMachine {
 }
 
 /**
- * Tells what changed between the machine a run was on and the one it resumes on: sums may be taken in
- * another order.
+ * Tells what changed between the machine a run was on and the one it resumes on: sums may be taken
+ * in another order.
  *
- * @param before The facts in the checkpoint; undefined for an early version, or without a checkpoint.
+ * @param before The facts in the checkpoint; undefined for an early version, or without a
+ * checkpoint.
  * @param now The facts of the current device.
  * @returns One sentence, or none if nothing changed.
  */
@@ -32,6 +33,6 @@ export function machineNotices(before: RunMachine | undefined, now: RunMachine):
     `The run was computed otherwise before: ${
       changes.join(", ")
     }; sums round in another order, so it ` +
-    `will not be the straight run bit for bit`,
+    `will not match an uninterrupted run bit for bit`,
   ];
 }

@@ -26,8 +26,8 @@ export function idleExperts(load: readonly (readonly number[])[]): ExpertPlace[]
 }
 
 /**
- * Lists the closed layers: those with fewer than one expert per ten tokens, so that at least nine in
- * ten tokens have none.
+ * Lists the closed layers: those with fewer than one expert per ten tokens, so that at least nine
+ * in ten tokens have none.
  *
  * @param sparsity The sparsity of each layer.
  * @param experts Experts per layer.

@@ -58,8 +58,8 @@ interface Opening {
 /**
  * An open run directory, locked against a second process.
  *
- * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot begin
- * because its text or its checkpoint proves unusable leaves everything as it was.
+ * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot
+ * begin because its text or its checkpoint proves unusable leaves everything as it was.
  *
  * @example
  * ```ts
@@ -164,7 +164,8 @@ export class RunDirectory implements Disposable {
    * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or was written
    * under another configuration.
    * @throws {SyntaxError} The metrics are damaged; names the line.
-   * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
+   * @throws {FileError} The directory cannot be read or written to, or another process trains in
+   * it.
    */
   static resume(
     run: FoundRun,

@@ -1,6 +1,6 @@
 /**
- * CRC-32C (Castagnoli), the checksum of TensorFlow's record files. `node:zlib` has only CRC-32, with a
- * different polynomial.
+ * CRC-32C (Castagnoli), the checksum of TensorFlow's record files. `node:zlib` has only CRC-32,
+ * with a different polynomial.
  *
  * @module
  */
@@ -29,8 +29,8 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * Computes the checksum as records store it: rotated and offset, because a CRC over data that embeds
- * CRCs is weak.
+ * Computes the checksum as records store it: rotated and offset, because a CRC over data that
+ * embeds CRCs is weak.
  *
  * @param bytes Any bytes.
  * @returns An unsigned 32-bit number.

@@ -1,6 +1,6 @@
 /**
- * The messages of an event file: `Event`, `Summary` and their fields, after TensorFlow's `event.proto`
- * and `summary.proto`.
+ * The messages of an event file: `Event`, `Summary` and their fields, after TensorFlow's
+ * `event.proto` and `summary.proto`.
  *
  * @module
  */

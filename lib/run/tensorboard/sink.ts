@@ -27,8 +27,8 @@ export interface TensorBoardOptions {
 }
 
 /**
- * Writes metrics and samples as TensorFlow event files. `metrics.jsonl` remains the record of the run:
- * numbers lose half their digits here.
+ * Writes metrics and samples as TensorFlow event files. `metrics.jsonl` remains the record of the
+ * run: numbers lose half their digits here.
  *
  * @example
  * ```ts
