@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { requirePath } from "../arguments.ts";
-import { ConfigError, FileError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import { onPath } from "../files.ts";
 import { completeRow } from "../moe/complete_row.ts";
 import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterRow } from "../moe/router_row.ts";
@@ -15,7 +16,6 @@ import {
   type RouterPath,
   type RouterSettings,
 } from "../moe/routers.ts";
-import { systemReason } from "../system_reason.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
 
@@ -148,11 +148,8 @@ export function specFor(choice: RouterChoice, loaded: RouterModule | undefined):
 }
 
 function hashOf(file: string): string {
-  try {
-    return createHash("sha256").update(Deno.readFileSync(file)).digest("hex");
-  } catch (cause) {
-    throw new FileError(`Cannot load the router ${file}: ${systemReason(cause)}`, file, { cause });
-  }
+  const contents = onPath("load the router", file, () => Deno.readFileSync(file));
+  return createHash("sha256").update(contents).digest("hex");
 }
 
 /** What is wrong with the default export of a file. */

@@ -286,7 +286,7 @@ function piecesOf(folder: ChunkFolder, chunk: Chunk, vocabularySize: number): Pi
   const width = allocateTokens(0, vocabularySize).BYTES_PER_ELEMENT;
   let offset = 0;
   return chunk.groups.map((group) => {
-    const stream = fileStream([{ path, offset, tokens: group.tokens }], vocabularySize);
+    const stream = fileStream({ path, offset, tokens: group.tokens }, vocabularySize);
     offset += group.tokens * width;
     return { ...group, stream };
   });

@@ -110,37 +110,21 @@ function copyTokens(source: TokenArray, target: Int32Array | TokenArray): void {
 }
 
 /**
- * Makes a stream of tokens in files, read where and when they are asked for: texts need not fit in
- * memory. A file is open only while it is read, so that there is nothing to close.
+ * Makes a stream of tokens in a file, read on demand: the text need not fit in memory. The file is
+ * open only while it is read, so there is nothing to close.
  *
- * @param ranges Where they are, in order.
- * @param vocabularySize Decides the bytes of a token.
+ * @param range Where the tokens are.
+ * @param vocabularySize Decides the width of a token.
  * @returns The stream.
  */
-export function fileStream(
-  ranges: readonly TokenFileRange[],
-  vocabularySize: number,
-): TokenStream {
-  const starts: number[] = [];
-  let length = 0;
-  for (const { tokens } of ranges) {
-    starts.push(length);
-    length += tokens;
-  }
+export function fileStream(range: TokenFileRange, vocabularySize: number): TokenStream {
   return {
-    length,
+    length: range.tokens,
     read(start, target) {
-      checkRead(length, start, target);
-      let done = 0;
-      for (let i = rangeAt(starts, start); done < target.length; i++) {
-        const range = ranges[i]!;
-        const skipped = start + done - starts[i]!;
-        const count = Math.min(range.tokens - skipped, target.length - done);
-        const part = allocateTokens(count, vocabularySize);
-        readFully(range, skipped * part.BYTES_PER_ELEMENT, part);
-        copyTokens(part, target.subarray(done, done + count));
-        done += count;
-      }
+      checkRead(range.tokens, start, target);
+      const part = allocateTokens(target.length, vocabularySize);
+      readFully(range, start * part.BYTES_PER_ELEMENT, part);
+      copyTokens(part, target);
     },
   };
 }
