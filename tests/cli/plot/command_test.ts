@@ -61,7 +61,7 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
 Deno.test("`plot` draws along tokens, FLOPs or time, under given names", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
-  const titles = { tokens: "tokens", flops: "FLOPs, executed", time: "minutes of training steps" };
+  const titles = { tokens: "tokens", flops: "executed FLOPs", time: "minutes of training steps" };
   for (const [x, title] of Object.entries(titles)) {
     const out = `${folder.path}/${x}`;
     const { code } = await run(...runs, "--x", x, "--names", "first, second", "--out", out);
