@@ -100,8 +100,8 @@ export function valueAxis({ title, labels, scale = {} }: VerticalAxis, field = "
 }
 
 /**
- * The colour channel for runs. A run has the same colour in every chart; the legend lists only those
- * drawn in this one.
+ * The colour channel for runs. A run has the same colour in every chart; the legend lists only the
+ * runs drawn in this one.
  *
  * @param runs All runs; a single one needs no legend.
  * @param drawn Those with a curve in this chart; default all.

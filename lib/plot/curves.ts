@@ -8,8 +8,8 @@ import type { Point } from "./run_figures.ts";
 
 /**
  * Smooths a curve with a centred moving average. Near the start, where a loss is steep, the window
- * shrinks on both sides, lest later points pull the curve down. Near the end it shrinks on the right
- * only: there it matters more to average out the noise.
+ * shrinks on both sides, lest later points pull the curve down. Near the end it shrinks only on the
+ * right: there it matters more to average out the noise.
  *
  * @param points The curve; non-finite points are dropped.
  * @param width Points in the window; 1 leaves the curve as it is.

@@ -1,5 +1,5 @@
 /**
- * Charts of the adaptive L1 term: λ, the term beside the language-model loss, and the tokens that it
+ * Charts of the adaptive L1 term: λ, the term beside the language-model loss, and the tokens it
  * leaves without an expert.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * Colours and fonts of the charts. Charts are drawn in the light colours; each has a counterpart for
- * dark pages.
+ * Colours and fonts of the charts. Charts are drawn in the light colours; each has a counterpart
+ * for dark pages.
  *
  * @module
  */
