@@ -19,8 +19,8 @@ const MARGIN = 1.25;
 
 /**
  * When the kept rows fall below this share of the most since the last trim, the memory pool should
- * return what it holds to the system: gigabytes, as a large model's router becomes sparse. A smaller
- * drop may be mere fluctuation, and memory needed again would have to be mapped again.
+ * return what it holds to the system: gigabytes, as a large model's router becomes sparse. Smaller
+ * drops may be mere fluctuation, and memory needed again would have to be mapped again.
  */
 const TRIM_BELOW = 0.5;
 
