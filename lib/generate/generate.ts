@@ -1,4 +1,4 @@
-import { type OptionNames, requireOptions } from "../arguments.ts";
+import { LARGEST_SIZE, type OptionNames, requireOptions, requireSizes } from "../arguments.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/batches/philox.ts";
@@ -57,9 +57,6 @@ export const ROOM = "make room for texts";
 
 /** Prompts continued at once: more would make a token no cheaper, and only take memory. */
 const MOST_AT_ONCE = 256;
-
-/** Positions of a text; they cross to the kernels as int32. */
-const MOST_TOKENS = 2 ** 31 - 1;
 
 /**
  * Continues prompts, up to 256 at once, a token each at a time.
@@ -150,9 +147,9 @@ function roomFor(
   tokens: number,
 ): KeyValueCache {
   const capacity = longest + tokens;
-  if (capacity > MOST_TOKENS) {
+  if (capacity > LARGEST_SIZE) {
     throw new ConfigError(
-      `Cannot generate: tokens is ${tokens}, expected at most ${MOST_TOKENS - longest} after a ` +
+      `Cannot generate: tokens is ${tokens}, expected at most ${LARGEST_SIZE - longest} after a ` +
         `prompt of ${longest}`,
     );
   }
@@ -266,10 +263,7 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
   require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
   require(areTexts(prompts), "prompts is no list of texts");
   require(prompts.length > 0, "there is no prompt");
-  require(
-    isWhole(tokens, 1, MOST_TOKENS),
-    `tokens is ${tokens}, expected a whole number from 1 to ${MOST_TOKENS}`,
-  );
+  requireSizes("generate", { tokens });
   const problem = drawProblem(options);
   require(problem === null, problem ?? "");
   require(
