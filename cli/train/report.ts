@@ -8,6 +8,7 @@ import { relative } from "node:path";
 import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
+import { targetSparsity } from "../../lib/autograd/lambda_rule.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import type { ValidationMetrics } from "../../lib/run/metrics_line.ts";
@@ -117,7 +118,7 @@ export function finalReport(
 }
 
 function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
-  const target = 1 - moe.active / moe.experts;
+  const target = targetSparsity(moe);
   const { sparsity, lambda } = last!;
   const control = routerOf(moe).lambda ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
   return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;

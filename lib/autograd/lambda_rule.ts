@@ -39,6 +39,19 @@ export const LAMBDA_DEFAULTS = {
 } as const;
 
 /**
+ * Returns the target sparsity, 1 - k/E of equation 7. Granularity does not change it: it multiplies
+ * both numbers.
+ *
+ * @param sizes Active experts per token and experts per layer.
+ * @returns A number from 0 to 1.
+ */
+export function targetSparsity(
+  { active, experts }: { readonly active: number; readonly experts: number },
+): number {
+  return 1 - active / experts;
+}
+
+/**
  * Moves λ by a measured sparsity; at the target it stays.
  *
  * @param lambda λ of the step.
@@ -53,7 +66,7 @@ export function movedLambda(
   { active, alpha, floor, ceiling }: Omit<LambdaRule, "tokens" | "adapt">,
   experts: number,
 ): number {
-  const target = 1 - active / experts;
+  const target = targetSparsity({ active, experts });
   const moved = sparsity < target ? lambda * alpha : sparsity > target ? lambda / alpha : lambda;
   return Math.min(Math.max(moved, floor), ceiling);
 }

@@ -1,6 +1,6 @@
 /**
- * The zod schema of one layer of configuration. It stays private: what is exported are the
- * interfaces of `config.ts` and the list of keys.
+ * The zod schema of one layer of configuration. It stays private; the interfaces in `config.ts` and
+ * the list of keys are what is exported.
  *
  * @module
  */
@@ -26,13 +26,13 @@ import {
 import { PRESET_NAMES } from "./presets.ts";
 import { routerFile, routerLeaves, routerName } from "./router_schema.ts";
 
-/** One key of the configuration, for help texts and for suggestions. */
+/** A key of the configuration, for help and suggestions. */
 export interface ConfigKey {
-  /** The dotted key, like `model.layers`. */
+  /** The dotted key, such as `model.layers`. */
   readonly key: string;
-  /** What the value must be, in words. */
+  /** Description of valid values. */
   readonly expects: string;
-  /** What the key is for. */
+  /** Purpose of the key. */
   readonly description: string;
 }
 
@@ -47,7 +47,7 @@ const TOP = {
 
 const SECTIONS = {
   model: section({
-    // Ten times the deepest that anyone has trained: figures are kept for each layer.
+    // Ten times the deepest model ever trained; bounded since metrics are kept per layer.
     layers: whole(1, "Transformer blocks", 10_000),
     hidden: whole(2, "Width of the residual stream"),
     heads: whole(1, "Query heads"),
@@ -129,10 +129,10 @@ const SECTIONS = {
   }),
 };
 
-/** Keys by name, each what it must be. */
+/** Definitions of router keys by name. */
 type RouterKeys = Readonly<Record<string, RouterKey>>;
 
-/** A layer whose router has keys of its own. */
+/** Schema of a layer whose router has the given keys as well. */
 function layerSchema(keys: RouterKeys): z.ZodType {
   const { moe, ...others } = SECTIONS;
   const partial = Object.entries(others).map(([name, group]) => [name, group.partial()]);
@@ -145,13 +145,13 @@ function layerSchema(keys: RouterKeys): z.ZodType {
 
 const LAYER = layerSchema({});
 
-/** What zod found wrong: where, and what it expects there or which keys it does not know. */
+/** An issue found by zod: its location, and either what is expected or which keys are unknown. */
 export interface SchemaIssue {
   /** Keys from the root to the value. */
   readonly path: readonly string[];
-  /** What the value should be, in words. */
+  /** Description of valid values. */
   readonly expects: string;
-  /** Keys of the object at `path` that nobody knows; empty for other issues. */
+  /** Unknown keys of the object at `path`; empty for other issues. */
   readonly unknown: readonly string[];
 }
 
@@ -159,8 +159,8 @@ export interface SchemaIssue {
  * Checks one layer of configuration against the schema.
  *
  * @param input Any value.
- * @param keys What the router of a file reads of `moe`; by default there is none.
- * @returns The layer, or everything that is wrong with it.
+ * @param keys Keys of `moe` that a router file defines. Default none.
+ * @returns The layer, or all issues with it.
  */
 export function checkLayer(
   input: unknown,
@@ -178,28 +178,28 @@ export function checkLayer(
 
 const DROPPED = "__proto__";
 
-/** The keys that zod leaves out without a word, two groups deep. */
+/** Finds keys that zod silently drops, up to two groups deep. */
 function droppedKeys(input: unknown, path: readonly string[] = []): SchemaIssue[] {
   if (typeof input !== "object" || input === null || path.length > 2) return [];
   const below = Object.entries(input)
     .flatMap(([key, value]) => key === DROPPED ? [] : droppedKeys(value, [...path, key]));
   if (!Object.hasOwn(input, DROPPED)) return below;
-  // At this depth keys are names that users chose.
+  // At this depth keys are names chosen by users.
   return path.length === 2
     ? [{ path, expects: `no name ${DROPPED}, rename the domain`, unknown: [] }, ...below]
     : [{ path, expects: "", unknown: [DROPPED] }, ...below];
 }
 
-/** Every key that a configuration knows, in the order of the documentation. */
+/** Every key of the configuration, in the order of the documentation. */
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   ...keysOf(TOP, ""),
   ...Object.entries(SECTIONS).flatMap(([name, group]) => keysOf(group.shape, `${name}.`)),
 ];
 
 /**
- * Describes the keys of a router from a file, as {@linkcode CONFIG_KEYS} does the others.
+ * Describes the keys of a router from a file, in the form of {@linkcode CONFIG_KEYS}.
  *
- * @param keys What they must be.
+ * @param keys The definitions of the keys.
  * @returns The keys that the library does not have.
  */
 export function routerConfigKeys(keys: RouterKeys): ConfigKey[] {
@@ -207,7 +207,7 @@ export function routerConfigKeys(keys: RouterKeys): ConfigKey[] {
   return keysOf(routerLeaves(keys), "moe.").filter(({ key }) => !known.has(key));
 }
 
-/** What nobody writes has no words, and is no key. */
+/** Lists the keys of a group. A leaf without a description is not for users and is left out. */
 function keysOf(shape: object, prefix: string): ConfigKey[] {
   return Object.entries(shape as Record<string, Leaf>).flatMap(([name, schema]) => {
     const { expects, description = "" } = schema.meta() ?? {};

@@ -76,8 +76,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @param device The router's device.
    * @param options Sizes, k and balance.
    * @throws {ConfigError} If `active` is not an integer from 1 to `experts`, a setting is out of
-   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without a
-   * gradient.
+   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without
+   * a gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options, {

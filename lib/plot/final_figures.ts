@@ -4,6 +4,7 @@
  * @module
  */
 
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -69,7 +70,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
     validLoss: finite(validation?.valid_loss),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: routed ? last50th("sparsity") : null,
-    target: routed ? 1 - moe.active / moe.experts : null,
+    target: routed ? targetSparsity(moe) : null,
     layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: lambda ? finite(last.lambda) : null,
     sparseFrom: lambda ? sparseFrom(stages) : null,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { routerOf } from "../moe/router_of.ts";
 import {
@@ -122,7 +123,7 @@ function layerBand(run: RunFigures, axes: Spec, colour: number): Spec[] {
 }
 
 function targetLayers(runs: readonly RunFigures[], { x, y }: Spec): Spec[] {
-  const targets = new Set(runs.map(({ config: { moe } }) => 1 - moe.active / moe.experts));
+  const targets = new Set(runs.map(({ config: { moe } }) => targetSparsity(moe)));
   const values = [...targets].map((value) => ({
     value,
     x: ((x as Spec)["scale"] as { readonly domain: readonly number[] }).domain[0],

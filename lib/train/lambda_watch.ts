@@ -1,5 +1,6 @@
 /** Watches λ's adaptation: the mean sparsity can be on target while layers are dead. @module */
 
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
@@ -22,7 +23,7 @@ export class LambdaWatch {
     if (!routerOf(moe).adapts(moe)) return null;
     this.#atFloor = step.lambda <= moe.lambda_floor ? this.#atFloor + 1 : 0;
     if (this.#atFloor !== STEPS_AT_FLOOR) return null;
-    const target = 1 - moe.active / moe.experts;
+    const target = targetSparsity(moe);
     const over = step.sparsity_per_layer.flatMap((sparsity, layer) =>
       sparsity > target ? [`${layer} (${sparsity.toFixed(3)})`] : []
     );

@@ -2,6 +2,7 @@
 
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
@@ -244,7 +245,7 @@ export class Trainer implements Disposable {
       l1_reg: readout.l1,
       loss: readout.loss,
       sparsity: readout.sparsity,
-      target: 1 - moe.active / moe.experts,
+      target: targetSparsity(moe),
     });
     this.#step = step;
     this.#lambda = readout.lambda;
