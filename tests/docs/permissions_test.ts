@@ -66,7 +66,7 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
 
     const [generate] = commandsOf("Generate");
     assert((await succeed(folder, generate!)).stdout.startsWith("The "));
-    assertStringIncludes((await succeed(folder, commandsOf("Sizes alone")[0]!)).stdout, "182m");
+    assertStringIncludes((await succeed(folder, commandsOf("Sizes only")[0]!)).stdout, "182m");
     assertEquals((await succeed(folder, commandsOf("In another project")[0]!)).stdout, "[ 2 ]\n");
 
     // Each permission of these is needed: without any of them the command names it and ends.
