@@ -54,7 +54,7 @@ async function succeed(folder: string, words: readonly string[]): Promise<Outcom
   return outcome;
 }
 
-Deno.test("the page's commands train, resume, generate and compute with what it grants", async () => {
+Deno.test("the page's commands work with exactly the permissions they grant", async () => {
   await inFolder(async (folder) => {
     const [train, resume, cached] = commandsOf("Train");
     const trained = await succeed(folder, train!);
@@ -88,7 +88,7 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
   });
 });
 
-Deno.test("the page shows the message as the command writes it", async () => {
+Deno.test("the page shows the command's message verbatim", async () => {
   const shown = /^```text\n(error: .*)\n```$/m.exec(PAGE)?.[1];
   await inFolder(async (folder) => {
     const [run, ...rest] = arguments_(
