@@ -6,7 +6,7 @@ import { TemporaryFolder } from "./temporary_folder.ts";
 const CORES = navigator.hardwareConcurrency;
 const MEMORY = Deno.systemMemoryInfo().total;
 
-Deno.test("memory and cores are what the narrowest control group grants", async (t) => {
+Deno.test("memory and cores follow the tightest control group", async (t) => {
   for (const system of CONTROL_GROUP_CASES) {
     const { name, bytes = Infinity, cores = Infinity } = system;
     await t.step(name, () => {

@@ -1,4 +1,5 @@
-import { LARGEST_SIZE, type OptionNames, requireOptions, requireSizes } from "../arguments.ts";
+import { LARGEST_SIZE, type OptionNames, requireOptions } from "../arguments.ts";
+import { requireSizes } from "../settings.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/batches/philox.ts";

@@ -252,7 +252,7 @@ const FAMILIES = {
 };
 
 for (const [family, checks] of Object.entries(FAMILIES)) {
-  Deno.test(`${family} agree with float64, their gradients with its differences`, async (t) => {
+  Deno.test(`${family} match float64, and their gradients its finite differences`, async (t) => {
     using device = await openDevice();
     for (const check of checks) {
       await t.step(check.name, () => assertGradients(device, check));

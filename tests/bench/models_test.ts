@@ -57,7 +57,7 @@ Deno.test("aiming refuses tokens without a common direction", () => {
   assertThrows(() => aimWeights(input, (before) => reluShifts(before, 5)), RangeError, "token 0");
 });
 
-Deno.test("a bench's layer routes exactly the wanted share", async () => {
+Deno.test("a bench's layer routes exactly the requested share", async () => {
   using device = await openDevice();
   const sizes = { tokens: 128, hidden: 16, width: 8, experts: 8, active: 1 };
   for (const density of [1 / 8, 0.5, 1]) {
@@ -69,7 +69,7 @@ Deno.test("a bench's layer routes exactly the wanted share", async () => {
   assertEquals(await layer.rows(), 128);
 });
 
-Deno.test("a bench's model exchanges its routers, and every step of one is the same", async () => {
+Deno.test("a bench's model swaps routers, and every step of one router is the same", async () => {
   using device = await openDevice();
   const config = parseConfig({
     preset: "pico",

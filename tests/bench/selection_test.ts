@@ -10,7 +10,7 @@ function chosen(args: readonly string[], everything?: string): boolean[] {
   return [small, large].map((benchCase) => selection.includes(benchCase));
 }
 
-Deno.test("large cases run only when everything is asked for", () => {
+Deno.test("large cases run only in a full run", () => {
   assertEquals(chosen([]), [true, false]);
   assertEquals(chosen(["--full"]), [true, true]);
   assertEquals(chosen([], "full"), [true, true]);

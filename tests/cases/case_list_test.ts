@@ -17,19 +17,19 @@ Deno.test("the case list covers every computing function of the contract", () =>
   assertEquals(missing, []);
 });
 
-Deno.test("cases have names of their own, since names seed inputs", () => {
+Deno.test("cases have unique names, since names seed inputs", () => {
   const names = KERNEL_CASES.map(({ name }) => name);
   assertEquals(names.filter((name, i) => names.indexOf(name) !== i), []);
 });
 
-Deno.test("cases carry the bytes and operations that a bench reports", () => {
+Deno.test("cases declare the bytes and operations that benches report", () => {
   for (const { name, flops, bytes } of KERNEL_CASES) {
     assertEquals(Number.isInteger(flops) && flops >= 0, true, `${name}: flops ${flops}`);
     assertEquals(Number.isInteger(bytes) && bytes > 0, true, `${name}: bytes ${bytes}`);
   }
 });
 
-Deno.test("tolerances of fp32 results reject results that are only bfloat16", async (t) => {
+Deno.test("tolerances for fp32 reject results with only bfloat16 precision", async (t) => {
   for (const operationCase of OPERATION_CASES) {
     const expected = operationCase.reference(allDoubled(inputsOf(operationCase)));
     for (const [name, { dtype, tolerance }] of Object.entries(operationCase.outputs)) {
@@ -46,7 +46,7 @@ Deno.test("tolerances of fp32 results reject results that are only bfloat16", as
   }
 });
 
-Deno.test("gradient cases differentiate inputs which they have", () => {
+Deno.test("gradient cases differentiate inputs that they have", () => {
   for (const gradientCase of GRADIENT_CASES) {
     const inputs = inputsOf(gradientCase);
     for (const [name, { of }] of Object.entries(gradientCase.gradients)) {

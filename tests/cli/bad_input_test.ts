@@ -153,7 +153,7 @@ function writeInputs(folder: string): void {
   text("plain.txt.gz", "not compressed");
 }
 
-Deno.test("`train` refuses what it cannot use in one message, and leaves nothing", async (t) => {
+Deno.test("`train` refuses unusable input in one message, and leaves nothing behind", async (t) => {
   using folder = new TemporaryFolder();
   writeInputs(folder.path);
   const before = snapshot(folder.path);
@@ -176,7 +176,7 @@ Deno.test("a path's control characters do not reach the terminal", async () => {
   assert(!/[\x1b\x9b]/.test(stderr), stderr);
 });
 
-Deno.test("`generate` refuses what it cannot use in one message", async (t) => {
+Deno.test("`generate` refuses unusable input in one message", async (t) => {
   using folder = new TemporaryFolder();
   writeInputs(folder.path);
   for (const [args, ...words] of GENERATE) {

@@ -281,7 +281,7 @@ function copyRun(from: string, to: string): void {
   }
 }
 
-Deno.test("`train --resume` and `generate` refuse a damaged run and leave it as it is", async (t) => {
+Deno.test("`train --resume` and `generate` refuse a damaged run and leave it untouched", async (t) => {
   using folder = new TemporaryFolder();
   const good = await makeRun(folder.path);
   const run = `${folder.path}/run`;
@@ -303,7 +303,7 @@ Deno.test("`train --resume` and `generate` refuse a damaged run and leave it as 
   await Deno.remove(`${folder.path}.cache`, { recursive: true });
 });
 
-Deno.test("`train --resume` refuses a text that is gone or changed, and goes on with the old", async () => {
+Deno.test("`train --resume` refuses a missing or changed text, and continues with the original", async () => {
   using folder = new TemporaryFolder();
   const run = await makeRun(folder.path);
   const before = snapshot(run);
@@ -322,10 +322,10 @@ Deno.test("`train --resume` refuses a text that is gone or changed, and goes on 
   await Deno.remove(`${folder.path}.cache`, { recursive: true });
 });
 
-Deno.test("a run that diverges names step, tensor and checkpoint, and keeps what is good", async (t) => {
+Deno.test("a diverging run names step, tensor and checkpoint, and keeps good checkpoints", async (t) => {
   using folder = new TemporaryFolder();
   const run = `${folder.path}/run`;
-  await t.step("weights that are finite and too large", async () => {
+  await t.step("weights that are finite but too large", async () => {
     copyRun(await makeRun(folder.path), run);
     poison(run, "model.layers.0.input_layernorm.weight", 3e38);
     const resume = () => runTrain(folder.path, ["--resume", "run", "--steps", "5"]);

@@ -25,7 +25,7 @@ Deno.test(`the CUDA library compiles without warnings or spilled registers${skip
   library.close();
 });
 
-Deno.test(`the CUDA library says that there is no device and does not crash${skipped}`, {
+Deno.test(`the CUDA library reports a missing device without crashing${skipped}`, {
   ignore,
 }, async () => {
   const library = await open();

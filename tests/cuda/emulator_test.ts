@@ -159,7 +159,7 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
 
 const LIBRARY = probeLibrary([...SOUND, ...RACES, ...FAULTS].map(({ body }) => body));
 
-Deno.test(`the emulator runs sound code as a GPU does, in every order${skipped}`, {
+Deno.test(`the emulator runs sound code like a GPU, in every order${skipped}`, {
   ignore,
 }, async (t) => {
   for (const race of [false, true]) {
@@ -196,7 +196,7 @@ Deno.test(`the race checker reports unsound code, in every order${skipped}`, {
   }
 });
 
-Deno.test(`the emulator ends a launch whose threads cannot go on${skipped}`, {
+Deno.test(`the emulator ends a launch whose threads are stuck${skipped}`, {
   ignore,
 }, async (t) => {
   for (const [n, { does, text }] of FAULTS.entries()) {

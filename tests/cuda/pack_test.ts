@@ -74,7 +74,7 @@ Deno.test(`the packed tests run from an empty folder, without network or Deno${s
   assertStringIncludes(log, " 0 failed;");
 });
 
-Deno.test(`the packed tests fail where the kernels are wrong${skipped}`, { ignore }, async () => {
+Deno.test(`the packed tests fail if the kernels are wrong${skipped}`, { ignore }, async () => {
   await using pack = await packed(await miscounting());
   const { code, log } = await runPack(pack.folder, "--only", "facts,cases,large");
   assertEquals(code, 1);

@@ -42,7 +42,7 @@ function routeWith(emulator: Emulator, weights: (memory: Buffers) => bigint): nu
   return k.symbols.remoe_synchronize(k.handle);
 }
 
-Deno.test(`the race checker finds nothing wrong with the kernels${skipped}`, {
+Deno.test(`the race checker finds no faults in the kernels${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator({ race: true });
@@ -50,7 +50,7 @@ Deno.test(`the race checker finds nothing wrong with the kernels${skipped}`, {
   assertEquals(await emulator.locatedReports(), []);
 });
 
-Deno.test(`the checked build computes what the reference does${skipped}`, { ignore }, async () => {
+Deno.test(`the checked build matches the reference${skipped}`, { ignore }, async () => {
   using emulator = await openEmulator({ race: true });
   for (const order of [Order.forward, Order.priority]) {
     emulator.configure({ order, seed: 9 });
@@ -97,7 +97,7 @@ Deno.test(`the race checker reports reads past the end of a block${skipped}`, {
   assert(report.startsWith("out-of-bounds read in global memory at router_product.h:"), report);
 });
 
-Deno.test(`a host address given to a kernel is a fault that names the operation${skipped}`, {
+Deno.test(`a host address passed to a kernel is reported with the operation's name${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator({ race: true });

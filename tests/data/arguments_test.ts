@@ -150,7 +150,7 @@ const CALLS: Record<string, [Call, readonly unknown[]]> = {
 };
 
 for (const [name, [call, values]] of Object.entries(CALLS)) {
-  Deno.test(`the data's calls refuse what is no ${name}`, () => {
+  Deno.test(`invalid values are refused: ${name}`, () => {
     for (const value of values) {
       const error = assertThrows(() => call(value as never), Error);
       assert(error.message.startsWith("Cannot "), `${Deno.inspect(value)}: ${error.message}`);
@@ -204,7 +204,7 @@ function methodsOf({ name, encode, decode, bytesOf, byteLength }: data.Tokenizer
 }
 
 for (const [name, [call, values]] of Object.entries(LATER)) {
-  Deno.test(`the data's calls refuse what is no ${name} once they are waited for`, async () => {
+  Deno.test(`invalid values are rejected once awaited: ${name}`, async () => {
     for (const value of values) {
       const error = await call(value as never).then(() => null, (error: Error) => error);
       const message = error?.message ?? "nothing was thrown";

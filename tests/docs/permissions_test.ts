@@ -54,7 +54,7 @@ async function succeed(folder: string, words: readonly string[]): Promise<Outcom
   return outcome;
 }
 
-Deno.test("the page's commands train, resume, generate and compute with what it grants", async () => {
+Deno.test("the page's commands work with exactly the permissions they grant", async () => {
   await inFolder(async (folder) => {
     const [train, resume, cached] = commandsOf("Train");
     const trained = await succeed(folder, train!);
@@ -66,7 +66,7 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
 
     const [generate] = commandsOf("Generate");
     assert((await succeed(folder, generate!)).stdout.startsWith("The "));
-    assertStringIncludes((await succeed(folder, commandsOf("Sizes alone")[0]!)).stdout, "182m");
+    assertStringIncludes((await succeed(folder, commandsOf("Sizes only")[0]!)).stdout, "182m");
     assertEquals((await succeed(folder, commandsOf("In another project")[0]!)).stdout, "[ 2 ]\n");
 
     // Each permission of these is needed: without any of them the command names it and ends.
@@ -88,7 +88,7 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
   });
 });
 
-Deno.test("the page shows the message as the command writes it", async () => {
+Deno.test("the page shows the command's message verbatim", async () => {
   const shown = /^```text\n(error: .*)\n```$/m.exec(PAGE)?.[1];
   await inFolder(async (folder) => {
     const [run, ...rest] = arguments_(

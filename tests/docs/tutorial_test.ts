@@ -63,10 +63,10 @@ async function assertPrintsWhatItShows(page: string, atLeast: number): Promise<v
   }
 }
 
-Deno.test("the tutorial's program prints what the tutorial shows", async () => {
+Deno.test("the tutorial's program prints what the page shows", async () => {
   await assertPrintsWhatItShows("tutorial.md", 8);
 });
 
-Deno.test("the program of the page on own operations prints what the page shows", async () => {
+Deno.test("the operations page's program prints what the page shows", async () => {
   await assertPrintsWhatItShows("operations.md", 4);
 });

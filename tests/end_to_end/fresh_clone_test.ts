@@ -75,7 +75,7 @@ function isFile(path: string): boolean {
   }
 }
 
-Deno.test("training, importing, benching and testing work in a fresh clone, as written", async () => {
+Deno.test("the documented commands to train, import, bench and test work in a fresh clone", async () => {
   using clone = new Clone();
   assert(!isFile(`${clone.folder}/kernels/build/cpu.stamp.json`));
 

@@ -10,7 +10,7 @@ const HEAP_NOISE = 8 * 2 ** 20;
 /** The least that the pool maps at once. */
 const SLAB = 2 * 2 ** 20;
 
-Deno.test("training holds its memory: nothing grows after the first steps", async () => {
+Deno.test("training memory does not grow after the first steps", async () => {
   const config = parseConfig({
     preset: "pico",
     steps: 300,

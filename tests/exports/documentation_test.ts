@@ -147,7 +147,7 @@ Deno.test("every export is documented, and no public type hides a private one", 
   assertEquals(code, 0, stdout + stderr);
 });
 
-Deno.test("examples fail where they are wrong: console.assert() would only print", async () => {
+Deno.test("no example uses console.assert(), which would print instead of fail", async () => {
   const symbols = await exportedSymbols();
   const printing = symbols.filter(({ declarations }) =>
     examplesOf(declarations.flatMap((item) => [item, ...item.def?.methods ?? []]))
@@ -156,7 +156,7 @@ Deno.test("examples fail where they are wrong: console.assert() would only print
   assertEquals(printing.map(({ name }) => name), []);
 });
 
-Deno.test("every export says what it takes, gives and does, and shows it in an example", async () => {
+Deno.test("every export documents its parameters, result and purpose, with an example", async () => {
   const symbols = await exportedSymbols();
   assertEquals(symbols.length > 150, true);
   const everywhere = examplesOf(symbols.flatMap(({ declarations }) => declarations));

@@ -56,7 +56,7 @@ Deno.test("a wrong size is a compile error in another project", async () => {
   });
 });
 
-Deno.test("a training step needs no permission but the library's", async () => {
+Deno.test("a training step needs only permission for the library", async () => {
   const program = `
 import { AdamW, Device, FeedForward, LanguageModel, read } from "@remoe/remoe";
 using device = await Device.open({ library: Deno.args[0]! });
@@ -88,7 +88,7 @@ console.log(losses.at(-1)! < losses[0]!);
   });
 });
 
-Deno.test("the program of the README runs in another project and reaches its sparsity", async () => {
+Deno.test("the README's program runs in another project and reaches its sparsity", async () => {
   const program = (await shownProgram())
     .replace("jsr:@remoe/remoe", "@remoe/remoe")
     .replace(/Device\.open\(\{ /, "Device.open({ library: Deno.args[0]!, threads: 1, ");

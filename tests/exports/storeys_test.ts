@@ -62,7 +62,7 @@ function wrongWays(imports: Imports): string[] {
   });
 }
 
-Deno.test("imports go down the storeys, those of types too", () => {
+Deno.test("imports, including type imports, only go down the layers", () => {
   assertEquals([...all.keys()].filter((file) => roomOf(file).storey < 0), []);
   assertEquals(wrongWays(all), []);
   for (const rooms of STOREYS) {
@@ -75,7 +75,7 @@ Deno.test("imports go down the storeys, those of types too", () => {
   }
 });
 
-Deno.test("no import leads back to where it began, but for the tensor's types", () => {
+Deno.test("there are no import cycles, except among the tensor's types", () => {
   assertEquals(findCircle(values), null);
   const isKnot = (file: string): boolean => KNOT.includes(file);
   const untied = new Map([...all].map(([file, targets]) => [
@@ -95,7 +95,7 @@ Deno.test("data needs no device", () => {
   assertEquals(foreign, []);
 });
 
-Deno.test("a circle and an import that goes up are found", () => {
+Deno.test("a cycle and an upward import are found", () => {
   const imports = new Map([
     ["lib/data/a.ts", ["lib/data/b.ts"]],
     ["lib/data/b.ts", ["lib/data/c.ts", "lib/errors.ts"]],

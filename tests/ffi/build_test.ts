@@ -254,7 +254,7 @@ Deno.test({
   },
 });
 
-Deno.test("`ensureKernels()` builds nothing where `REMOE_LIBRARY` names a library", async () => {
+Deno.test("`ensureKernels()` builds nothing if `REMOE_LIBRARY` names a library", async () => {
   using checkout = new Checkout();
   const result = await checkout.build({ REMOE_LIBRARY: "/some/library.so" });
   assertEquals(result, { code: 0, stderr: "" });

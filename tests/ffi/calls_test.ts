@@ -20,7 +20,7 @@ const WITHOUT_STATUS = new Set([
   "remoe_context_info",
 ]);
 
-Deno.test("every symbol refuses a context that is none, also once the call is optimised", async () => {
+Deno.test("every symbol refuses an invalid context, even once the call is optimised", async () => {
   const { context } = await openContext();
   using _ = context;
   for (const declaration of readHeader().functions) {
@@ -59,7 +59,7 @@ for (const size of [0, 1] as const) {
 /** Values which the C types do not hold; once optimised, Deno passes 7, 1, 0 and -2³¹ for the first. */
 const NO_INT32 = [2 ** 32 + 7, 1.5, NaN, 2 ** 31, undefined, "1", 1n];
 
-Deno.test("a number its C type does not hold is refused, also once the call is optimised", async () => {
+Deno.test("a number that its C type cannot hold is refused, even once the call is optimised", async () => {
   const { context } = await openContext();
   using _ = context;
   const { symbols, handle } = context;

@@ -52,7 +52,7 @@ Deno.test("`downloadVerified()` replaces a truncated download", async () => {
   });
 });
 
-Deno.test("`downloadVerified()` refuses and removes a file that is not the released one", async () => {
+Deno.test("`downloadVerified()` refuses and removes a file that differs from the release", async () => {
   await withServer([new TextEncoder().encode("something else")], async (file, download) => {
     let cached = "";
     const watched: Download = async (options) => cached = await download(options);

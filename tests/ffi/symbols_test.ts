@@ -11,7 +11,7 @@ import {
 } from "../../lib/ffi/layouts.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
 
-Deno.test("the bindings are those of the header", async () => {
+Deno.test("the bindings match the header", async () => {
   for (const [path, text] of Object.entries(await generateSymbols())) {
     const written = Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
     assertEquals(written, text, `${path} is stale: run \`deno task build:symbols\``);
@@ -25,12 +25,12 @@ Deno.test("no function has more than 24 parameters", () => {
   }
 });
 
-Deno.test("a build must have its version and its information, and may lack the rest", () => {
+Deno.test("a build must have its version and information functions, and may lack the rest", () => {
   const required = readHeader().functions.filter(({ optional }) => !optional);
   assertEquals(required.map(({ name }) => name), ["remoe_abi_version", "remoe_build_info"]);
 });
 
-Deno.test("the layouts are those that ABI version 3 has", () => {
+Deno.test("the layouts are those of ABI version 3", () => {
   // In figures: the kernels and the reference take theirs from one place.
   const [tokens, experts, capacity] = [100, 8, 50];
   assertEquals(planExpertOffset(), 4);
@@ -47,7 +47,7 @@ function header(declarations: string): string {
 #ifdef __cplusplus\n}\n#endif\n`;
 }
 
-Deno.test("declarations become TypeScript, each comment with its declaration", async () => {
+Deno.test("declarations and their comments become TypeScript", async () => {
   const files = await generateSymbols(readHeader(header(`
 /* ---- A section ---- */
 /* Slots of a thing. */

@@ -33,7 +33,7 @@ function assertWhole(config: TrainConfig): void {
   assert(!sizes.includes("NaN"), sizes);
 }
 
-Deno.test("`parseConfig()` gives a whole configuration or a ConfigError for any value", () => {
+Deno.test("`parseConfig()` returns a complete configuration or throws a ConfigError for any value", () => {
   const any = fc.oneof(
     anyValue,
     fc.anything(),
@@ -92,7 +92,7 @@ function commandLines(flags: object, ...without: string[]): fc.Arbitrary<string[
   return fc.array(part, { maxLength: 5 }).map((parts) => parts.flat());
 }
 
-Deno.test("command lines of `train` give a whole configuration or a ConfigError", () => {
+Deno.test("any `train` command line gives a complete configuration or a ConfigError", () => {
   fc.assert(
     fc.property(commandLines(TRAIN_FLAGS), (args) => {
       const request = orRefused(() => trainRequest(parseTrainFlags(args), "/nowhere"));
@@ -102,7 +102,7 @@ Deno.test("command lines of `train` give a whole configuration or a ConfigError"
   );
 });
 
-Deno.test("command lines of `generate` give a request or a ConfigError", async () => {
+Deno.test("any `generate` command line gives a request or a ConfigError", async () => {
   const input = { isTerminal: false, read: () => Promise.resolve(Uint8Array.of(65, 10)) };
   await fc.assert(
     fc.asyncProperty(commandLines(GENERATE_FLAGS), async (args) => {

@@ -36,7 +36,7 @@ function allowed(
   return tokens;
 }
 
-Deno.test("`drawToken()` draws from the k likeliest and from the nucleus alone", () => {
+Deno.test("`drawToken()` draws only from the k likeliest and from the nucleus", () => {
   const options = fc.record({
     temperature: fc.double({ min: 0.1, max: 3, noNaN: true }),
     topK: fc.integer({ min: 1, max: 70 }),
@@ -66,7 +66,7 @@ function drawn(probabilities: readonly number[], options: DrawOptions, draws = 2
   return tokens;
 }
 
-Deno.test("the nucleus is of all tokens, a long tail of unlikely ones included", () => {
+Deno.test("the nucleus is taken over all tokens, including a long unlikely tail", () => {
   const probabilities = [...Array(20).fill(0.0451), ...Array(980).fill(1e-4)] as number[];
   const mass = (tokens: Set<number>) =>
     [...tokens].reduce((sum, token) => sum + probabilities[token]!, 0);
@@ -80,13 +80,13 @@ Deno.test("the nucleus is of all tokens, a long tail of unlikely ones included",
   assertEquals([...drawn(probabilities, { topP: 1e-300 })], [0]);
 });
 
-Deno.test("sums that round do not widen the nucleus", () => {
+Deno.test("rounding of sums does not widen the nucleus", () => {
   for (const [p, size] of [[0.07, 7], [0.29, 29], [0.57, 57], [0.9, 90]] as const) {
     assertEquals(drawn(Array(100).fill(0.01), { topP: p }).size, size);
   }
 });
 
-Deno.test("a number next to 1 and the narrowest temperature draw real tokens", () => {
+Deno.test("a random number next to 1 and the lowest temperature draw valid tokens", () => {
   const below = 1 - 2 ** -53;
   const logits = Float32Array.of(-Infinity, 2, 1, 0, -Infinity);
   assertEquals(drawToken(logits, 0), 1);
@@ -96,7 +96,7 @@ Deno.test("a number next to 1 and the narrowest temperature draw real tokens", (
   assertEquals(drawToken(logits, below, { temperature: 1e300 }), 3);
 });
 
-Deno.test("`drawToken()` refuses what is no number to draw from", () => {
+Deno.test("`drawToken()` refuses invalid logits and options", () => {
   for (const bad of [NaN, Infinity]) {
     for (const temperature of [0, 1]) {
       const logits = Float32Array.of(1, bad, 2);
@@ -123,7 +123,7 @@ Deno.test("`drawToken()` refuses what is no number to draw from", () => {
   assertThrows(() => drawToken(list, 0.5), ConfigError, "no Float32Array");
 });
 
-Deno.test("`drawToken()` draws each token as often as its probability says", () => {
+Deno.test("`drawToken()` draws each token with its probability", () => {
   const logits = Float32Array.of(1, 2, 0, -1);
   const counts = [0, 0, 0, 0];
   for (let i = 0; i < 10_000; i++) counts[drawToken(logits, (i + 0.5) / 10_000)]!++;
@@ -133,11 +133,11 @@ Deno.test("`drawToken()` draws each token as often as its probability says", () 
   );
 });
 
-Deno.test("`drawToken()` takes the likeliest, the lower of equals, at temperature 0", () => {
+Deno.test("`drawToken()` takes the likeliest token, the lower among equals, at temperature 0", () => {
   assertEquals(drawToken(Float32Array.of(1, 3, 3), 0.99, { temperature: 0 }), 1);
 });
 
-Deno.test("`StopFilter` ends at the first stop string, whatever the pieces", () => {
+Deno.test("`StopFilter` ends at the first stop string, however the text is split", () => {
   const letters = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 30 });
   const stops = fc.array(
     fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }),

@@ -69,7 +69,7 @@ function exactRows(offset: number): Float32Array<ArrayBuffer> {
   });
 }
 
-Deno.test("attention and its gradient do not change where all scores are larger", () => {
+Deno.test("attention and its gradient do not change when all scores grow", () => {
   using kernels = openKernels({ threads: 1 });
   const dout = new Random("dout").normal(SEQUENCE * HEAD_DIM);
   const expected = attend(kernels, exactRows(0), dout);
@@ -97,7 +97,7 @@ Deno.test("attention of equal scores is a mean, however large they are", () => {
   assert(gradient.every(Number.isFinite));
 });
 
-Deno.test("attention keeps NaN, whatever its bits", () => {
+Deno.test("attention propagates every NaN bit pattern", () => {
   using kernels = openKernels({ threads: 1 });
   for (const bits of [0x7fc00000, 0xffffffff, 0x7fc07fc0, 0x7fff7fff]) {
     const qkv = exactRows(0);

@@ -56,7 +56,7 @@ for (const size of [100, 4096, 3 * MEBIBYTE]) {
   });
 }
 
-Deno.test("REMOE_MEMORY_GUARD lets whole blocks be written, aligned as ever", async () => {
+Deno.test("REMOE_MEMORY_GUARD keeps blocks writable to the end, and aligned", async () => {
   const report = await guarded(`
     using kernels = openKernels();
     const report: unknown[] = [];
@@ -71,8 +71,10 @@ Deno.test("REMOE_MEMORY_GUARD lets whole blocks be written, aligned as ever", as
   assertEquals(report, [0, 0, 0, 0, 0, 0, 0, 0]);
 });
 
-Deno.test({ name: "REMOE_MEMORY_GUARD shows fresh and freed memory as NaN", ignore }, async () => {
-  const report = await guarded(`
+Deno.test(
+  { name: "REMOE_MEMORY_GUARD fills fresh and freed memory with NaN", ignore },
+  async () => {
+    const report = await guarded(`
     using kernels = openKernels();
     const numbers = new Float32Array(16);
     const read = (block: bigint): number[] => {
@@ -86,12 +88,13 @@ Deno.test({ name: "REMOE_MEMORY_GUARD shows fresh and freed memory as NaN", igno
     kernels.free([block]);
     report.push(read(block));
   `);
-  const [ones, zeros] = [1, 0].map((value) => Array<number>(16).fill(value));
-  assertEquals(report, [ones, zeros, ones]);
-});
+    const [ones, zeros] = [1, 0].map((value) => Array<number>(16).fill(value));
+    assertEquals(report, [ones, zeros, ones]);
+  },
+);
 
 Deno.test(
-  { name: "closing a context says by its status that a block is damaged", ignore },
+  { name: "closing a context reports a damaged block in its status", ignore },
   async () => {
     const report = await guarded(`
     const report = [0, 100].map((extra) => {
@@ -106,7 +109,7 @@ Deno.test(
   },
 );
 
-Deno.test("REMOE_MEMORY_LIMIT bounds what a context holds, and goes on", async () => {
+Deno.test("REMOE_MEMORY_LIMIT bounds a context's memory, which stays usable", async () => {
   const limit = 16 * MEBIBYTE;
   const body = `${IMPORTS}
     using kernels = openKernels();
@@ -122,7 +125,7 @@ Deno.test("REMOE_MEMORY_LIMIT bounds what a context holds, and goes on", async (
   assertMatch(report[1], new RegExp(`REMOE_MEMORY_LIMIT=${limit} .*${limit + 1} bytes`));
 });
 
-Deno.test("what cannot be read of the environment is refused when a context opens", async () => {
+Deno.test("invalid environment variables are refused when a context opens", async () => {
   const body = `${IMPORTS}
     console.log(says(() => openKernels().close()));
   `;

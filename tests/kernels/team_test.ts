@@ -41,7 +41,7 @@ console.log(kernels.info().threads, hash.digest("hex"));
 const nameOf = (env: Record<string, string>): string =>
   Object.entries(env).map((entry) => entry.join("=")).join(" ");
 
-Deno.test("products are right whatever team OpenMP grants, with the bits of its size", async (t) => {
+Deno.test("products are correct for any team OpenMP grants, with the bits of its size", async (t) => {
   const plain = new Map<number, string>();
   for (const threads of [1, 2]) {
     plain.set(threads, await inChild({ WANTED: String(threads) }, PRODUCTS));
@@ -53,7 +53,7 @@ Deno.test("products are right whatever team OpenMP grants, with the bits of its 
   }
 });
 
-Deno.test("training is the same whatever team OpenMP grants", async (t) => {
+Deno.test("training is the same for any team OpenMP grants", async (t) => {
   await using folder = await TestFolder.make();
   const losses = async (name: string, args: string[], env: Record<string, string>) => {
     const out = `${folder.path}/${name}`;

@@ -24,7 +24,7 @@ function routers(device: Device) {
   ];
 }
 
-Deno.test("a layer keeps its input, its pre-activations and the routing, and nothing else", async () => {
+Deno.test("a layer keeps only its input, its pre-activations and the routing", async () => {
   using device = await openDevice({ seed: 3 });
   for (const made of routers(device)) {
     using router = made;
@@ -50,7 +50,7 @@ Deno.test("a layer keeps its input, its pre-activations and the routing, and not
   }
 });
 
-Deno.test("a recomputed layer keeps its input and its output", async () => {
+Deno.test("a recomputed layer keeps only its input and output", async () => {
   using device = await openDevice({ seed: 3 });
   for (const made of routers(device)) {
     using router = made;

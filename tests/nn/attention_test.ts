@@ -19,7 +19,7 @@ function makeLayer(device: Device, groups: number): Attention {
 }
 
 for (const groups of [1, 2, 4]) {
-  Deno.test(`Attention agrees with its definition: ${HEADS} heads in ${groups} groups`, async () => {
+  Deno.test(`Attention matches its definition: ${HEADS} heads in ${groups} groups`, async () => {
     using device = await openDevice({ seed: 1 });
     const options = { hidden: HIDDEN, heads: HEADS, groups, deviation: 0.5, ropeBase: 50 };
     using layer = new Attention(device, { ...options, name: "layer.self_attn" });
@@ -43,7 +43,7 @@ function changedRows(a: Float32Array, b: Float32Array): number[] {
   });
 }
 
-Deno.test("a token changes its own row and later ones of its sequence, no bit of others", async () => {
+Deno.test("a token affects only its own row and later ones of its sequence, to the bit", async () => {
   using device = await openDevice({ seed: 2 });
   using layer = makeLayer(device, 2);
   using _scope = device.scope();
@@ -60,7 +60,7 @@ Deno.test("a token changes its own row and later ones of its sequence, no bit of
   }
 });
 
-Deno.test("sequences do not see each other: together or alone, the same result", async () => {
+Deno.test("sequences do not see each other: the result is the same together or alone", async () => {
   using device = await openDevice({ seed: 3 });
   using layer = makeLayer(device, 2);
   using _scope = device.scope();
@@ -76,7 +76,7 @@ Deno.test("sequences do not see each other: together or alone, the same result",
   }
 });
 
-Deno.test("groups of heads are heads whose keys and values are the same", async () => {
+Deno.test("grouped heads equal heads with repeated keys and values", async () => {
   using device = await openDevice({ seed: 4 });
   using grouped = makeLayer(device, 2);
   using full = makeLayer(device, 4);
@@ -116,7 +116,7 @@ Deno.test("positions matter: the same tokens in another order attend differently
   assert(inOrder.some((value, i) => Math.abs(value - swapped[i]!) > 1e-3));
 });
 
-Deno.test("rows that are no whole sequences are refused", async () => {
+Deno.test("rows that do not form whole sequences are refused", async () => {
   using device = await openDevice();
   using layer = makeLayer(device, 2);
   using _scope = device.scope();

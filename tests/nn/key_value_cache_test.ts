@@ -4,7 +4,7 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
 
-Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
+Deno.test("`KeyValueCache` refuses invalid sizes", async () => {
   using device = await openDevice();
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null, undefined]) {
     for (const name of Object.keys(SIZES)) {
@@ -15,7 +15,7 @@ Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", async (t) => {
+Deno.test("`KeyValueCache.fill()` refuses tensors that it would read out of bounds", async (t) => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const columns = 24; // two query heads, two groups of keys and of values
@@ -37,7 +37,7 @@ Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", a
   await t.step("keys and values that fit", () => cache.fill(1, device.ones([6, columns]), 2));
 });
 
-Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not fit", async (t) => {
+Deno.test("`KeyValueCache.attend()` refuses mismatched heads, rows and columns", async (t) => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const attend = (rows: number, columns: number, heads: number, base = 1e4, layer = 0) => () =>
@@ -130,7 +130,7 @@ Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hol
   });
 });
 
-Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths go", async () => {
+Deno.test("`KeyValueCache.attend()` sees the filled tokens up to the lengths", async () => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, {
     layers: 1,
@@ -151,7 +151,7 @@ Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths 
   assertEquals(await seen(), [3.5, 3.5, 6, 6]);
 });
 
-Deno.test("a cache that was disposed of is refused, and disposing twice is harmless", async () => {
+Deno.test("a disposed cache is refused, and disposing twice is harmless", async () => {
   using device = await openDevice();
   const cache = new KeyValueCache(device, SIZES);
   cache[Symbol.dispose]();
@@ -176,7 +176,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   assert((await read(attended)).every((value) => value === 1));
 });
 
-Deno.test("`setLengths()` keeps the lengths that it has checked", async () => {
+Deno.test("`setLengths()` uses exactly the lengths it checked", async () => {
   using device = await openDevice();
   const sizes = { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 };
   using cache = new KeyValueCache(device, sizes);

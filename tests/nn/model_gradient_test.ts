@@ -178,7 +178,7 @@ async function snapshot(
 }
 
 for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
-  Deno.test(`a whole model has the gradient of its float64 definition: ${name}`, async () => {
+  Deno.test(`a model's gradient matches its float64 definition: ${name}`, async () => {
     using device = await openDevice({ seed: 11 });
     using stack = new DisposableStack();
     using model = new LanguageModel(device, {

@@ -20,7 +20,7 @@ Deno.test("`download()` caches by URL", async () => {
   assertEquals(Deno.readTextFileSync(path), "second");
 });
 
-Deno.test("`download()` keeps to the cache where asked", async () => {
+Deno.test("`download()` uses only the cache on request", async () => {
   await using setting = await serve("content");
   const { url, location } = setting;
   await assertRejects(() => download({ url: `${url}a.so`, location, cache: "only" }));

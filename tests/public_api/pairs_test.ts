@@ -14,7 +14,7 @@ const isLong = count > FEW;
 const seed = given ?? (isLong ? Math.floor(Math.random() * 2 ** 31) : 1);
 const seconds = isLong ? 7200 : 120;
 
-Deno.test("pairs of mutations mislead no call", async (test) => {
+Deno.test("no pair of mutated arguments gives a silently wrong result", async (test) => {
   const { entries, tries, errors, results, faults } = await tryArea(ALL, {
     pairs: { count, seed },
     seconds,

@@ -84,7 +84,7 @@ Deno.test("`RunDirectory.create()` writes the resolved configuration", () => {
   assertEquals(parseConfig(written), config);
 });
 
-Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin", () => {
+Deno.test("`RunDirectory.create()` leaves nothing behind if the run does not begin", () => {
   using folder = new TemporaryFolder();
   const names = (): string[] => Array.from(Deno.readDirSync(folder.path), ({ name }) => name);
   RunDirectory.create(configIn(folder, { out: `${folder.path}/a/b` }))[Symbol.dispose]();
@@ -96,7 +96,7 @@ Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin",
   assertEquals(Array.from(Deno.readDirSync(`${folder.path}/mine`)), []);
 });
 
-Deno.test("`RunDirectory.create()` names a folder that cannot be made", () => {
+Deno.test("`RunDirectory.create()` names a folder that cannot be created", () => {
   using folder = new TemporaryFolder();
   Deno.writeTextFileSync(`${folder.path}/file`, "");
   for (const out of [`${folder.path}/file/run`, `${folder.path}/file`]) {
@@ -140,7 +140,7 @@ Deno.test("`RunDirectory.resume()` drops what came after the newest checkpoint",
   assertEquals(readMetrics(`${path}/metrics.jsonl`).length, 3);
 });
 
-Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is named", () => {
+Deno.test("`RunDirectory.resume()` continues from a named older checkpoint", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -156,7 +156,7 @@ Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is name
   assertEquals(findRun(path).config.steps, 5000);
 });
 
-Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
+Deno.test("`RunDirectory.resume()` changes nothing if it fails", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -175,7 +175,7 @@ Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
   assertEquals(Deno.readTextFileSync(`${path}/metrics.jsonl`), before);
 });
 
-Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed fewer keys", () => {
+Deno.test("`RunDirectory.resume()` accepts checkpoints of versions that hashed fewer keys", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -194,7 +194,7 @@ Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed few
   assertEquals(checkpoint.state.step, 4);
 });
 
-Deno.test("`RunDirectory` keeps a second process out, and lets the next one in", async () => {
+Deno.test("`RunDirectory` locks out a second process, and admits the next one", async () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);

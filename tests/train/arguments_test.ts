@@ -47,7 +47,7 @@ const WRONG: [TrainConfig, string][] = [
   [{ ...CONFIG, model: undefined } as unknown as TrainConfig, "model.layers is missing"],
 ];
 
-Deno.test("functions of a configuration refuse one that `parseConfig()` would not give", () => {
+Deno.test("functions that take a configuration refuse one that `parseConfig()` would not return", () => {
   using folder = new TemporaryFolder();
   const layer = { steps: -1 } as ConfigLayer;
   assertThrows(() => resolveConfig([layer]), ConfigError, "steps is -1");
@@ -67,7 +67,7 @@ Deno.test("functions of a configuration refuse one that `parseConfig()` would no
   assertEquals(Array.from(Deno.readDirSync(folder.path)), []);
 });
 
-Deno.test("numbers that are none, or out of range, are named", () => {
+Deno.test("invalid and out-of-range numbers are named", () => {
   const { model, moe } = CONFIG;
   const schedule = { lr: 1e-3, warmup: 1, steps: 5, final_ratio: 0.1 };
   const work = { sequences: 1, sequence: 8, rows: Array(model.layers).fill(8) };
@@ -108,7 +108,7 @@ function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
   });
 }
 
-Deno.test("a run that is refused leaves nothing on the device and no directory", async () => {
+Deno.test("a refused run leaves nothing on the device and no directory", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const config = tinyRun(folder, 1);
@@ -128,7 +128,7 @@ Deno.test("a run that is refused leaves nothing on the device and no directory",
   assertEquals(exists(config.out!), false);
 });
 
-Deno.test("a run computes what its configuration said when it began", async () => {
+Deno.test("a run uses its configuration as it was at the start", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const config = tinyRun(folder, 2);
@@ -140,7 +140,7 @@ Deno.test("a run computes what its configuration said when it began", async () =
   assertEquals((await run).step, 2);
 });
 
-Deno.test("a directory of a run that was closed is written to no more", () => {
+Deno.test("a closed run directory is not written to", () => {
   using folder = new TemporaryFolder();
   const directory = RunDirectory.create(parseConfig({ out: folder.path }));
   directory[Symbol.dispose]();
@@ -152,7 +152,7 @@ Deno.test("a directory of a run that was closed is written to no more", () => {
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
-Deno.test("sinks take no line or sample that is none, and nothing once they are closed", () => {
+Deno.test("sinks refuse invalid lines and samples, and everything once closed", () => {
   using folder = new TemporaryFolder();
   const line = { step: 1, valid_loss: 3, valid_bits_per_byte: 4 };
   const sinks = [
@@ -172,7 +172,7 @@ Deno.test("sinks take no line or sample that is none, and nothing once they are 
   }
 });
 
-Deno.test("`JsonlSink` writes no line that could not be read", () => {
+Deno.test("`JsonlSink` writes only lines that can be read back", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
   using sink = new JsonlSink(path);

@@ -58,7 +58,7 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
   }
 });
 
-Deno.test("`plot` draws along tokens, FLOPs or time, under given names", async () => {
+Deno.test("`plot` plots over tokens, FLOPs or time, with given names", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
   const titles = { tokens: "tokens", flops: "executed FLOPs", time: "minutes of training steps" };
@@ -90,7 +90,7 @@ Deno.test("`plot` refuses axes and names that it cannot use", async () => {
   }
 });
 
-Deno.test("control characters of names are shown: SVG has none", async () => {
+Deno.test("control characters in names are escaped: SVG cannot contain them", async () => {
   using folder = new TemporaryFolder();
   const domains = ["a\u0001b", "red\u001b[31m", "line\nend", "half\ud800", "\u009b2J", "\ufffe"];
   const path = writeRun(`${folder.path}/ru\u0007n`, { domains });
@@ -126,7 +126,7 @@ Deno.test("`plot` names what it cannot write", async () => {
   }
 });
 
-Deno.test("`plot`'s page needs no network, and its drawings share no names", async () => {
+Deno.test("`plot`'s page needs no network, and its SVGs share no ids", async () => {
   using folder = new TemporaryFolder();
   const runs = [
     writeRun(`${folder.path}/<a>`, { domains: ["books"], layers: 13, experts: 32 }),
@@ -152,7 +152,7 @@ Deno.test("`plot`'s page needs no network, and its drawings share no names", asy
   assertFalse(/<(?:path|text)[^>]*"#1f2328"/.test(page));
 });
 
-Deno.test("`plot` draws a part of a run, a run of one step, and values that are not finite", async () => {
+Deno.test("`plot` draws part of a run, a run of one step, and non-finite values", async () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`);
   const idle = {
@@ -171,7 +171,7 @@ Deno.test("`plot` draws a part of a run, a run of one step, and values that are 
   }
 });
 
-Deno.test("`plot` says in one message what is wrong, and ends with code 1", async () => {
+Deno.test("`plot` reports problems in one message and exits with code 1", async () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`, { steps: 2 });
   const fail = async (...args: string[]): Promise<string> => {
@@ -205,7 +205,7 @@ Deno.test("`plot --help` lists every flag", async () => {
   for (const line of result.split("\n")) assert(line.length <= 100, line);
 });
 
-Deno.test("`textWidth()` is within a tenth of Helvetica's own widths", () => {
+Deno.test("`textWidth()` is within a tenth of Helvetica's widths", () => {
   // By the font's published metrics, in thousandths of its size.
   for (const [text, width] of [["step", 1890], ["gradient norm", 6169], ["0.875", 2502]] as const) {
     const ratio = textWidth(text, 1000) / width;
@@ -213,7 +213,7 @@ Deno.test("`textWidth()` is within a tenth of Helvetica's own widths", () => {
   }
 });
 
-Deno.test("Vega is loaded by `plot` alone", async () => {
+Deno.test("only `plot` loads Vega", async () => {
   const packagesOf = async (path: string): Promise<string> => {
     const { stdout } = await runDeno(ROOT, "info", "--json", path);
     return (JSON.parse(stdout) as { modules: { specifier: string }[] }).modules

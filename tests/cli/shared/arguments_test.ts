@@ -23,13 +23,13 @@ Deno.test("`parseFlags()` reads values after a space or an equals sign", () => {
   assertEquals(given.values("data"), []);
 });
 
-Deno.test("`parseFlags()` takes values that begin with a dash or hold an equals sign", () => {
+Deno.test("`parseFlags()` accepts values that start with a dash or contain an equals sign", () => {
   assertEquals(parseFlags(["--lr", "-1e-3"], FLAGS).value("lr"), "-1e-3");
   assertEquals(parseFlags(["--data=a=b"], FLAGS).value("data"), "a=b");
   assertEquals(parseFlags(["--data", "a\nb"], FLAGS).value("data"), "a\nb");
 });
 
-Deno.test("`parseFlags()` keeps texts as they are, and all of a repeated flag", () => {
+Deno.test("`parseFlags()` keeps strings verbatim, and every value of a repeated flag", () => {
   const given = parseFlags(
     ["--data", "007", "--data", "true", "--steps", "1", "--steps", "2"],
     FLAGS,
@@ -66,7 +66,7 @@ Deno.test("`parseFlags()` refuses stray arguments, `--` and unknown short flags"
   assert(parseFlags(["-h"], FLAGS).has("help"));
 });
 
-Deno.test("`parseFlags()` takes operands only where the command does", () => {
+Deno.test("`parseFlags()` accepts operands only if the command does", () => {
   const given = parseFlags(["a", "--steps", "5", "12", "--dry-run", "c"], FLAGS, {
     operands: true,
   });

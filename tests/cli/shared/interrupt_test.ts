@@ -21,7 +21,7 @@ Deno.test("`Interrupt` asks the run to stop at the first Ctrl-C", () => {
   assertEquals(log, ["request"]);
 });
 
-Deno.test("`Interrupt` takes a second one within a second for the first", () => {
+Deno.test("`Interrupt` treats a second Ctrl-C within a second as the first", () => {
   const { interrupt, log, clock } = setUp();
   using _interrupt = interrupt;
   interrupt.receive();
@@ -34,7 +34,7 @@ Deno.test("`Interrupt` takes a second one within a second for the first", () => 
 });
 
 // In a process of its own: the test runner ends at a SIGINT.
-Deno.test("`Interrupt` hears the process's own signal, until it is disposed of", async () => {
+Deno.test("`Interrupt` listens for the process's signal until disposed of", async () => {
   const module = new URL("../../../cli/shared/interrupt.ts", import.meta.url);
   const script = `
     const { Interrupt } = await import(${JSON.stringify(module)});

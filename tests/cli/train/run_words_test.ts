@@ -40,7 +40,7 @@ async function dryRun(...args: string[]): Promise<string> {
   return output.stdout;
 }
 
-Deno.test("a run that never validates needs no text for it, and one that does says how to", async () => {
+Deno.test("a run that never validates needs no validation text, and one that does says how to give it", async () => {
   await withText(async (folder) => {
     const flags = [...SMALL.slice(0, -1), "--sequence=200", "--steps=2", "--batch=1"];
     const one = ["--data=text/0.txt"];
@@ -69,7 +69,7 @@ Deno.test("a run that never validates needs no text for it, and one that does sa
   });
 });
 
-Deno.test("a resume says where it begins, and whether anything is left to do", async () => {
+Deno.test("a resume says where it starts, and whether any steps are left", async () => {
   await withText(async (folder) => {
     const first = await trained(folder, ...SMALL, "--set=threads=1", "--out=run");
     assert(!first.includes("Resumes"), first);
@@ -95,7 +95,7 @@ Deno.test("a resume says where it begins, and whether anything is left to do", a
   });
 });
 
-Deno.test("values that have no effect are spoken of", async (t) => {
+Deno.test("values without effect are reported", async (t) => {
   const cases: [flags: string[], words: string | null][] = [
     [["--steps=30", "--set=schedule.warmup=10"], null],
     [["--steps=10", "--set=schedule.warmup=10"], "only rises and ends at its peak"],
@@ -118,7 +118,7 @@ Deno.test("values that have no effect are spoken of", async (t) => {
   }
 });
 
-Deno.test("a dry run names texts and devices that are not there, and what is too little", async () => {
+Deno.test("a dry run names missing texts and devices, and what is too small", async () => {
   using folder = new TemporaryFolder();
   const at = (name: string) => `${folder.path}/${name}`;
   Deno.writeTextFileSync(at("a.txt"), "text");
@@ -141,7 +141,7 @@ Deno.test("a dry run names texts and devices that are not there, and what is too
   assert(!(await dryRun()).includes("refused"));
 });
 
-Deno.test("a dry run reckons with the memory that is granted", () => {
+Deno.test("a dry run compares the run with the memory granted", () => {
   const config = parseConfig({ preset: "pico" });
   assert(
     dryRunReport(config, { memory: 2 ** 24 }).includes("too little, the run would be refused"),
@@ -154,7 +154,7 @@ Deno.test("a dry run reckons with the memory that is granted", () => {
   );
 });
 
-Deno.test("λ is shown and written for the router that has one alone", async () => {
+Deno.test("λ is shown and written only for routers that have it", async () => {
   await withText(async (folder) => {
     for (const router of ["relu", "topk", "dense"]) {
       const said = await trained(folder, ...SMALL, `--router=${router}`, `--out=${router}`);
@@ -167,7 +167,7 @@ Deno.test("λ is shown and written for the router that has one alone", async () 
   });
 });
 
-Deno.test("`generate` takes any number of prompts, and prints none before it can go on", async () => {
+Deno.test("`generate` takes any number of prompts, and prints nothing before it can generate", async () => {
   await withText(async (folder) => {
     await trained(folder, ...SMALL, "--out=run", "--steps=1", "--set=sample.tokens=1");
     const prompts = 150_000;

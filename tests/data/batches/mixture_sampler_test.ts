@@ -34,7 +34,7 @@ Deno.test("`MixtureSampler` draws domains by their share times their weight, at 
   }
 });
 
-Deno.test("`MixtureSampler` goes through a domain before it begins anew, in another order", () => {
+Deno.test("`MixtureSampler` exhausts a domain before repeating it in another order", () => {
   const sampler = new MixtureSampler(new Map([["c", DOMAINS.get("c")!]]), {
     ...OPTIONS,
     weights: {},
@@ -47,13 +47,13 @@ Deno.test("`MixtureSampler` goes through a domain before it begins anew, in anot
   assert(first!.join() !== second!.join());
 });
 
-Deno.test("`MixtureSampler` leaves out a domain of weight 0, however short", () => {
+Deno.test("`MixtureSampler` skips a domain of weight 0, however short", () => {
   const domains = new Map([...DOMAINS, ["tiny", domain(3, 3)]]);
   const counts = draw(new MixtureSampler(domains, { ...OPTIONS, weights: { b: 0, tiny: 0 } }), 50);
   assertEquals(counts[1], 0);
 });
 
-Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by their share", () => {
+Deno.test("`MixtureSampler` joins short domains of equal weight, and draws them by their share", () => {
   const short = Array.from({ length: 20 }, (_, i) => {
     const tokens = memoryStream(Uint16Array.from({ length: 5 }, (_, at) => i * 100 + at));
     return [`s${i}`, { tokens }] as const;
@@ -76,7 +76,7 @@ Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by
   assertEquals(resumed.next(10), sampler.next(10));
 });
 
-Deno.test("`MixtureSampler` repeats a domain that is too short for a window by itself", () => {
+Deno.test("`MixtureSampler` repeats a domain too short for a window", () => {
   const domains = new Map([["long", domain(0, 101)], ["tiny", domain(1, 3)]]);
   const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { tiny: 30 } });
   const { tokens } = sampler.next(100);
@@ -86,7 +86,7 @@ Deno.test("`MixtureSampler` repeats a domain that is too short for a window by i
   assertEquals(tiny[0]!.map((token) => token - 10_000).join(), "0,1,2,0,1,2,0,1");
 });
 
-Deno.test("`MixtureSampler` takes any name of a domain, and refuses weights that are none", () => {
+Deno.test("`MixtureSampler` accepts any domain name, and refuses invalid weights", () => {
   const names = ["__proto__", "constructor", "toString", "1"];
   const domains = new Map(names.map((name, i) => [name, domain(i, 101)]));
   const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { "1": 1 } });
@@ -102,7 +102,7 @@ Deno.test("`MixtureSampler` takes any name of a domain, and refuses weights that
   }
 });
 
-Deno.test("`MixtureSampler.restore()` goes on as the first would have", () => {
+Deno.test("`MixtureSampler.restore()` continues as the first would have", () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 10 }), (batches) => {
     const options = { ...OPTIONS, weights: { b: 2 } };
     const sampler = new MixtureSampler(DOMAINS, options);
@@ -113,7 +113,7 @@ Deno.test("`MixtureSampler.restore()` goes on as the first would have", () => {
   }));
 });
 
-Deno.test("`MixtureSampler` names what does not fit", () => {
+Deno.test("`MixtureSampler` names what does not match", () => {
   const make = (weights: Record<string, number>) =>
     new MixtureSampler(DOMAINS, { ...OPTIONS, weights });
   assertThrows(() => make({ d: 1 }), ConfigError, "has the domains a, b, c");

@@ -11,7 +11,7 @@ import {
 
 const counting = (length: number) => Uint16Array.from({ length }, (_, i) => i);
 
-Deno.test("streams in memory, in files and joined read the same anywhere", async () => {
+Deno.test("in-memory, file and joined streams read the same at any position", async () => {
   const path = await Deno.makeTempFile();
   const tokens = counting(1000);
   await Deno.writeFile(path, new Uint8Array(tokens.buffer));
@@ -42,7 +42,7 @@ Deno.test("a stream of four-byte tokens reads four bytes per token", async () =>
   await Deno.remove(path);
 });
 
-Deno.test("a file that was cut is named", async () => {
+Deno.test("a truncated file is named", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, new Uint8Array(10));
   const stream = fileStream({ path, offset: 0, tokens: 6 }, 1000);
