@@ -126,8 +126,8 @@ function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): Att
   ) {
     throw new ShapeMismatchError(
       `Cannot attend over ${showShape(qkv.shape)} with sequence ${sequence}, ${heads} heads and ` +
-        `${groups} groups: rows must divide by the sequence, heads by the groups, and columns be ` +
-        `(heads + 2 · groups) times an even head size`,
+        `${groups} groups: rows must be a multiple of the sequence, heads of the groups, and columns ` +
+        `must be (heads + 2 · groups) times an even head size`,
     );
   }
   return { rows, stride, batch: rows / sequence, headDim };

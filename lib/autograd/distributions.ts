@@ -30,7 +30,7 @@ export function initialDeviation(hidden: number): number {
   return 0.01 * Math.sqrt(768 / hidden);
 }
 
-/** Refuses what is not finite in fp32, the type kernels draw in. */
+/** Throws unless a value is finite in fp32, the type kernels draw in. */
 function requireFp32(operation: string, name: string, value: unknown, range?: NumberRange): void {
   requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value, range);
 }

@@ -49,7 +49,7 @@ export function openLibrary(path: string): KernelLibrary {
     if (abiVersion !== ABI_VERSION) {
       throw new LibraryError(
         `Cannot use "${path}": it has ABI version ${abiVersion}, this package calls version ` +
-          `${ABI_VERSION}. Rebuild it, or remove it so that another one is found`,
+          `${ABI_VERSION}. Rebuild it, or remove it to use another one`,
       );
     }
     const { symbols, missing } = withStubs(opened.symbols);

@@ -92,7 +92,7 @@ function checkTrains({ missing }: KernelLibrary): void {
   if (needed.length === 0) return;
   throw new LibraryError(
     `it cannot train: it lacks ${needed.length} functions, such as ${needed[0]}; ` +
-      'device kind "cuda" opens it all the same',
+      'device kind "cuda" opens it regardless',
   );
 }
 

@@ -151,13 +151,13 @@ export class AdamW implements Disposable {
       throw new TypeError(
         `Cannot optimise ${
           shown(parameters)
-        }: a list of parameters is needed, as layer.parameters()`,
+        }: give a list of parameters, such as layer.parameters()`,
       );
     }
     const list = Array.from(parameters, (parameter) => {
       if (DeviceTensor.isOne(parameter) && isParameter(parameter)) return parameter;
       throw new TypeError(
-        `Cannot optimise ${shown(parameter)}: it is no parameter of this library; ` +
+        `Cannot optimise ${shown(parameter)}: it is not a parameter of this library; ` +
           `device.parameter() makes one`,
       );
     });
