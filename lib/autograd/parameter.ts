@@ -119,10 +119,32 @@ export function parametersOf(
   name: string,
   layer: { parameters(): Iterable<Parameter> },
 ): Iterable<Parameter> {
-  const list = layer.parameters();
+  return listed(name, "parameters", layer.parameters());
+}
+
+/**
+ * Lists the buffers of a layer, which may be user-defined: saved with its parameters, not trained.
+ *
+ * @param name The layer's name for messages.
+ * @param layer The layer.
+ * @returns Its buffers, in its order; empty if it has no such method.
+ * @throws {TypeError} If it returns no list.
+ */
+export function buffersOf(
+  name: string,
+  layer: { buffers?(): Iterable<Parameter> },
+): Iterable<Parameter> {
+  return listed(name, "buffers", layer.buffers === undefined ? [] : layer.buffers());
+}
+
+function listed(
+  name: string,
+  method: "parameters" | "buffers",
+  list: Iterable<Parameter>,
+): Iterable<Parameter> {
   if (typeof list?.[Symbol.iterator] === "function") return list;
   throw new TypeError(
-    `Cannot list the parameters of ${name}: parameters() gave ${shown(list)}, expected an array`,
+    `Cannot list the ${method} of ${name}: ${method}() gave ${shown(list)}, expected an array`,
   );
 }
 
