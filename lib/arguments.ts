@@ -22,8 +22,8 @@ export function shown(value: unknown): string {
 }
 
 /**
- * Snapshots a caller's list by index, each element once. Checks must see what is used afterwards: a
- * custom iterator, a getter or a later mutation could yield something else.
+ * Copies a caller's list by index, reading each element once. The values checked must be the values
+ * used: a custom iterator, a getter or a later mutation could yield others.
  *
  * @param list The caller's list.
  * @returns A plain array; holes become undefined.
@@ -159,7 +159,7 @@ export function requireText(
   value: unknown,
 ): asserts value is string {
   if (typeof value === "string") return;
-  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a string`);
 }
 
 /**
@@ -250,7 +250,7 @@ export type OptionNames<T> = Readonly<Record<keyof T, true>>;
  * @param operation The action, worded to follow "Cannot".
  * @param value The options.
  * @param names The known options. Default any.
- * @throws {TypeError} If the options are no object.
+ * @throws {TypeError} If the options are not an object.
  * @throws {ConfigError} If an option is unknown; the message suggests the nearest name.
  */
 export function requireOptions<T>(

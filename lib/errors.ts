@@ -161,7 +161,7 @@ export class DeviceError extends Error {
     super(message, options);
     const { status, operation } = options ?? {};
     requireField("DeviceError", "status", Number.isInteger(status), "an integer");
-    requireField("DeviceError", "operation", typeof operation === "string", "a text");
+    requireField("DeviceError", "operation", typeof operation === "string", "a string");
     this.status = status;
     this.operation = operation;
   }
@@ -223,7 +223,7 @@ export class FileError extends Error {
    */
   constructor(message: string, path: string, options?: ErrorOptions) {
     super(message, options);
-    requireField("FileError", "path", typeof path === "string", "a text");
+    requireField("FileError", "path", typeof path === "string", "a string");
     this.path = path;
   }
 }

@@ -13,7 +13,7 @@ import { requireFp32 } from "./fp32_only.ts";
 interface Gemm {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
-  /** Rows and columns of C, and the length of the sums. */
+  /** Rows and columns of C, and the inner size. */
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -48,9 +48,9 @@ export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm)
 }
 
 /**
- * Product `[M, K] × [K, N]`.
+ * Matrix product `[M, K] × [K, N]`.
  *
- * @param a Left matrix; with more axes, `[…, K]`, each row is multiplied.
+ * @param a Left matrix `[M, K]`, or a batch of rows `[…, K]`.
  * @param b Right matrix `[K, N]`.
  * @returns `[M, N]`, or `[…, N]`.
  * @throws {ShapeMismatchError} If the inner sizes differ.
@@ -75,9 +75,9 @@ export function matmul<
   b: Tensor<NoInfer<D>, readonly [NoInfer<K>, N]>,
 ): Tensor<D, readonly [M, N]>;
 /**
- * Product `[…, K] × [K, N]`.
+ * Matrix product `[…, K] × [K, N]`.
  *
- * @param a Left operand; each row of its last axis is multiplied.
+ * @param a A batch of rows `[…, K]`.
  * @param b Right matrix `[K, N]`.
  * @returns `[…, N]`.
  * @throws {ShapeMismatchError} If the inner sizes differ.

@@ -1,4 +1,4 @@
-/** Axes in another order, and its derivative. @module */
+/** Permutation of axes. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -12,12 +12,12 @@ import { contribute } from "./contribute.ts";
 import { permuteInto } from "./layout.ts";
 
 /**
- * Puts the axes in another order, into new memory: axis `i` of the result is axis `order[i]` of `x`.
+ * Permutes the axes, into new memory: axis `i` of the result is axis `order[i]` of `x`.
  *
  * @param x Any tensor.
- * @param order Each axis once, counted from 0.
+ * @param order Each axis exactly once, counted from 0.
  * @returns A tensor of shape `order.map((axis) => x.shape[axis])`.
- * @throws {ShapeMismatchError} If `order` does not name each axis once.
+ * @throws {ShapeMismatchError} If `order` is not a permutation of the axes.
  *
  * @example
  * ```ts

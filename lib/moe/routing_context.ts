@@ -1,12 +1,6 @@
 /** What a router may know of its tokens besides their hidden states. @module */
 
-import {
-  requireFunction,
-  requireOneOf,
-  requireOptions,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFlag, requireFunction, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -84,7 +78,7 @@ export function forwardContext(
 ): Pick<RoutingContext, "training" | "step" | "onRouting"> {
   requireOptions(operation, options, { training: true, step: true, onRouting: true });
   const { training = isRecording, step = Infinity, onRouting } = options;
-  requireOneOf(operation, "training", training, [true, false]);
+  requireFlag(operation, "training", training);
   if (step !== Infinity) requireWhole(operation, "step", step);
   if (onRouting !== undefined) requireFunction(operation, "onRouting", onRouting);
   return { training, step, onRouting };

@@ -122,7 +122,7 @@ export class DeviceMemory {
     return new DeviceTensor(this, of.dtype, shape, of.storage, false);
   }
 
-  /** Frees one block now. Freeing twice is no error: scope and user may both do so. */
+  /** Frees one block now. Freeing twice is harmless: scope and user may both do so. */
   release(storage: Storage): void {
     if (!storage.live || this.#closed) return;
     storage.live = false;

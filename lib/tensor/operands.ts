@@ -48,7 +48,7 @@ type Inner<T> = T extends Typed<infer U> ? Inner<U>
  * @param operation The action, worded to follow "Cannot".
  * @param tensors fp32 unless marked by {@linkcode i32}, {@linkcode typed} or {@linkcode any}.
  * @returns The same tensors, in order.
- * @throws {TypeError} If one is no tensor, or of an unsupported element type.
+ * @throws {TypeError} If one is not a tensor, or of an unsupported element type.
  * @throws {ReferenceError} If the memory of one was freed.
  * @throws {DeviceError} If two live on different devices: addresses are valid only on their own.
  */
@@ -130,7 +130,7 @@ export function overwritten<T extends DeviceTensor>(operation: string, tensor: T
   if (tensor.storage.isLeaf) {
     throw new Error(
       `Cannot ${operation} in place: the tensor of shape ${showShape(tensor.shape)} is a ` +
-        `parameter or watched; give a copy, scale(x, 1)`,
+        `parameter or watched; pass a copy, scale(x, 1)`,
     );
   }
   tensor.storage.writes++;

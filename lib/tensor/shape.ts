@@ -148,5 +148,5 @@ export type Resized<S extends Shape, Axis extends number> = true extends Rankles
       : S[I];
   };
 
-/** Intersected with a parameter's type: no constraint if `R` is a shape, else an error saying why. */
+/** Intersected with a parameter's type: no constraint if `R` is a shape, else its error. */
 export type Check<R> = R extends Shape ? unknown : R;

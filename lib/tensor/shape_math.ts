@@ -24,7 +24,7 @@ export interface CheckedShape<out S extends Shape = Shape> {
 /**
  * Checks a caller's shape and freezes a copy of it.
  *
- * @throws {TypeError} If it is no array.
+ * @throws {TypeError} If it is not an array.
  * @throws {RangeError} If a size, the number of axes or the number of elements is out of range.
  */
 export function checkedShape<S extends Shape>(given: S): CheckedShape<S> {
@@ -186,8 +186,8 @@ function layoutOf(shape: Shape, rest: readonly number[]): Int32Array<ArrayBuffer
   for (const stride of rest) {
     if (stride > LARGEST_SIZE) {
       throw new RangeError(
-        `Cannot work on shape ${showShape(shape)}: rows lie ${stride} elements apart, at most ` +
-          `${LARGEST_SIZE} can be; work on parts of it`,
+        `Cannot work on shape ${showShape(shape)}: rows are ${stride} elements apart, at most ` +
+          `${LARGEST_SIZE} are supported; split the tensor`,
       );
     }
   }
