@@ -10,7 +10,8 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
 import { requireStates } from "./router_input.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode DenseRouter}. */
 export interface DenseRouterOptions<H extends number = number, E extends number = number> {

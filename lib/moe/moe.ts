@@ -13,7 +13,7 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
-import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
+import { buffersOf, type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
@@ -23,7 +23,9 @@ import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
 import type { KeptRows } from "./kept_rows.ts";
 import { Routed } from "./routed.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
+import { layerContext, type RoutingContext } from "./routing_context.ts";
 import { requireStates } from "./router_input.ts";
 
 /** Settings of {@linkcode MoE}. */
@@ -124,6 +126,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     requireFunction("build an MoE layer", "router.parameters", router.parameters);
+    for (const name of ["buffers", "afterStep"] as const) {
+      if (router[name] !== undefined) {
+        requireFunction("build an MoE layer", `router.${name}`, router[name]);
+      }
+    }
     // Read once: a getter may return something else the next time.
     const { experts, hidden: routed } = router;
     requireSizes("build an MoE layer", { hidden, width, "router.experts": experts });
@@ -166,15 +173,21 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * Runs the layer.
    *
    * @param x Hidden states `[T, H]`.
+   * @param context What the router may know besides; by default one sequence of unknown tokens, in
+   * training while a tape records.
    * @returns The weighted sum of the experts' outputs, and the routing.
-   * @throws {ShapeMismatchError} If the hidden size does not match, or the router's gates are not
-   * `[T, E]`.
+   * @throws {ShapeMismatchError} If the hidden size does not match, the router's gates are not `[T, E]`, or
+   * the context is for another number of tokens.
    */
-  forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: Partial<RoutingContext> = {},
+  ): MoEResult<T, H, E> {
     const [states] = operands("run an MoE layer on", x, this.#w1);
     const [experts, hidden] = this.#w1.shape;
     requireStates("run an MoE layer", states, hidden, this.#w1);
-    const routing = this.router.route(x);
+    const place = layerContext("run an MoE layer on", states, this.#layer, context);
+    const routing = this.router.route(x, place);
     const [, gates] = operands("run experts with states and gates", x, routing?.gates);
     const [tokens] = states.shape;
     if (gates.shape.length !== 2 || gates.shape[0] !== tokens || gates.shape[1] !== experts) {
@@ -187,6 +200,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
     if (this.#state !== null && states.memory.recorder !== null) {
       requireRouted(routing).recordIn(this.#state, this.#layer, plan);
     }
+    place.onRouting?.(place.layer, routing);
     const rows = keptRowsOf("run an MoE layer", this.#kept);
     const keptRows = Math.min(rows, planCapacity(gates));
     const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
@@ -202,6 +216,15 @@ export class MoE<const H extends number = number, const E extends number = numbe
     yield* parametersOf("an MoE layer's router", this.router);
     yield this.#w1;
     yield this.#w2;
+  }
+
+  /**
+   * What is saved with the weights but not trained: the router's buffers.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return buffersOf("an MoE layer's router", this.router);
   }
 
   /** Frees the experts' weights, not the router. */

@@ -5,7 +5,7 @@ import { showsItself, table } from "../tensor/display.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import { stateAddress, type StepState } from "../autograd/step_state.ts";
-import type { Routing } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Gates and their statistics, as the kernels wrote them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {

@@ -227,7 +227,7 @@ export interface RouterPlace {
  * @example ReLU routing on scaled inputs with an adaptive λ; end the file with `export default row`
  * ```ts
  * import { assert } from "@std/assert";
- * import { Device, LAMBDA_KEYS, type LambdaKeys, ReluRouter, scale } from "@remoe/remoe";
+ * import { Device, LAMBDA_KEYS, type LambdaKeys, MoE, ReluRouter, scale } from "@remoe/remoe";
  * import { type Router, type RouterRow, StepState, type Tensor } from "@remoe/remoe";
  *
  * const row: RouterRow<LambdaKeys & { input_scale: number }> = {
@@ -254,7 +254,8 @@ export interface RouterPlace {
  * const sizes = { hidden: 16, experts: 4, active: 1, deviation: 0.1 };
  * const place = { ...sizes, layers: 1, layer: 0, name: "gate.weight", state };
  * using router = row.build(device, place, settings);
- * assert(router.route(device.normal([8, 16])).gates.shape[1] === 4);
+ * using layer = new MoE(device, { router, hidden: 16, width: 8 });
+ * assert(layer.forward(device.normal([8, 16])).routing.gates.shape[1] === 4);
  * ```
  */
 export interface RouterRow<Keys extends object = Readonly<Record<string, RouterValue>>>

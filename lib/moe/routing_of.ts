@@ -10,7 +10,7 @@ import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan } from "./dispatch_plan.ts";
 import { Routed } from "./routed.ts";
-import type { Routing } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode routingOf}. */
 export interface RoutingOptions {

@@ -22,7 +22,8 @@ import {
   type RouterWeight,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
 export interface TopKRouterOptions<H extends number = number, E extends number = number> {

@@ -4,6 +4,12 @@ import { requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import {
+  forwardContext,
+  type ForwardOptions,
+  type GenerationContext,
+} from "../moe/routing_context.ts";
+import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
@@ -11,6 +17,12 @@ import type { ModelSettings } from "./language_model_options.ts";
 import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
+
+/** Sequences that are generated with a cache. */
+export interface CachedTokens extends Pick<LayerCache, "cache" | "isPrefill"> {
+  /** Tokens of each sequence: of its prompt, or before the new token. */
+  readonly lengths: readonly number[];
+}
 
 /** A language model without its head: tokens in, hidden states out. */
 export class Decoder implements Disposable {
@@ -40,7 +52,8 @@ export class Decoder implements Disposable {
   states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
-    cached?: Pick<LayerCache, "cache" | "isPrefill">,
+    options: ForwardOptions = {},
+    cached?: CachedTokens,
   ): Tensor<"f32", readonly [T, number]> {
     const count = tokenCount(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
@@ -50,9 +63,14 @@ export class Decoder implements Disposable {
           `it needs whole sequences of ${sequence}, one after the other`,
       );
     }
+    const [{ memory }] = operands("run a language model on", i32(tokens));
+    const context = {
+      ...forwardContext("run a language model", options, memory.recorder !== null),
+      ...{ tokens, generation: generationOf(cached) },
+    };
     let x = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
-      x = block.forward(x, sequence, cached && { ...cached, layer });
+      x = block.forward(x, sequence, layerCache(cached, layer), { ...context, layer });
     }
     return this.#norm.forward(x);
   }
@@ -64,10 +82,23 @@ export class Decoder implements Disposable {
     yield* this.#norm.parameters();
   }
 
+  /** What is saved with the weights but not trained, in the order of the layers. */
+  *buffers(): Iterable<Parameter> {
+    for (const block of this.#blocks) yield* block.buffers();
+  }
+
   /** Frees all weights. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
+}
+
+function layerCache(cached: CachedTokens | undefined, layer: number): LayerCache | undefined {
+  return cached && { cache: cached.cache, isPrefill: cached.isPrefill, layer };
+}
+
+function generationOf(cached: CachedTokens | undefined): GenerationContext | null {
+  return cached === undefined ? null : { isPrefill: cached.isPrefill, lengths: cached.lengths };
 }
 
 /** Number of tokens; throws unless the tensor has one axis. */

@@ -5,6 +5,7 @@ import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import type { ForwardOptions } from "../moe/routing_context.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Decoder, tokenCount } from "./decoder.ts";
@@ -82,15 +83,17 @@ export class LanguageModel implements Disposable {
    * @param tokens Whole sequences, one after the other.
    * @param targets The token that follows each; negative targets are ignored.
    * @param sequence Tokens of one sequence.
+   * @param options Mode and step, for routers that depend on them; an observer of the routing.
    * @returns The mean loss and each token's loss, in nats.
    */
   loss<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     targets: Tensor<"i32", readonly [NoInfer<T>]>,
     sequence: number,
+    options: ForwardOptions = {},
   ): CrossEntropy<T> {
     return crossEntropy<T, number, number>(
-      this.#decoder.states(tokens, sequence),
+      this.#decoder.states(tokens, sequence, options),
       this.#head.weight,
       targets,
     );
@@ -101,6 +104,7 @@ export class LanguageModel implements Disposable {
    *
    * @param tokens Whole sequences, one after the other.
    * @param sequence Tokens of one sequence.
+   * @param options Mode and step, for routers that depend on them; an observer of the routing.
    * @returns `[T, vocabulary]`.
    *
    * @example
@@ -124,8 +128,9 @@ export class LanguageModel implements Disposable {
   logits<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
+    options: ForwardOptions = {},
   ): Tensor<"f32", readonly [T, number]> {
-    return this.#head.forward(this.#decoder.states(tokens, sequence));
+    return this.#head.forward(this.#decoder.states(tokens, sequence, options));
   }
 
   /**
@@ -224,8 +229,8 @@ export class LanguageModel implements Disposable {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
     const { ids, lengths, longest } = padSequences(sequences, this.#head.weight.shape[1], cache);
     cache.setLengths(lengths.map(() => 0));
-    const states = this.#decoder.states(this.#device.tokens(ids), longest, {
-      cache,
+    const states = this.#decoder.states(this.#device.tokens(ids), longest, {}, {
+      ...{ cache, lengths },
       isPrefill: true,
     });
     const last = lengths.map((length, b) => b * longest + length - 1);
@@ -276,7 +281,10 @@ export class LanguageModel implements Disposable {
       );
     }
     cache.requireRoom();
-    const states = this.#decoder.states(this.#device.tokens(ids), 1, { cache, isPrefill: false });
+    const states = this.#decoder.states(this.#device.tokens(ids), 1, {}, {
+      ...{ cache, lengths: cache.lengths },
+      isPrefill: false,
+    });
     const logits = this.#head.forward(states);
     cache.setLengths(cache.lengths.map((length) => length + 1));
     return logits;
@@ -290,6 +298,15 @@ export class LanguageModel implements Disposable {
   *parameters(): Iterable<Parameter> {
     yield* this.#decoder.parameters();
     yield* this.#head.parameters();
+  }
+
+  /**
+   * What is saved with the weights but not trained, in the order of the layers.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return this.#decoder.buffers();
   }
 
   /** Frees all weights. */

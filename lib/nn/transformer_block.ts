@@ -3,8 +3,9 @@
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
-import { type Parameter, parametersOf } from "../autograd/parameter.ts";
+import { buffersOf, type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import type { RoutingContext } from "../moe/routing_context.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -25,7 +26,7 @@ import { RmsNorm } from "./rms_norm.ts";
  * using router = new TopKRouter(device, { hidden, experts: 4 as number });
  * const moe = new MoE(device, { router, hidden, width: 8 });
  * const feedForward: FeedForwardLayer = {
- *   forward: (x) => moe.forward(x).output,
+ *   forward: (x, context) => moe.forward(x, context).output,
  *   parameters: () => moe.parameters(),
  *   [Symbol.dispose]: () => moe[Symbol.dispose](),
  * };
@@ -39,10 +40,12 @@ export interface FeedForwardLayer extends Disposable {
    * Runs on each row.
    *
    * @param x `[T, hidden]`.
+   * @param context What a router may know of the tokens; a model gives it.
    * @returns A tensor of the same shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
+    context?: Partial<RoutingContext>,
   ): Tensor<"f32", readonly [T, number]>;
   /**
    * The trainable parameters.
@@ -50,6 +53,12 @@ export interface FeedForwardLayer extends Disposable {
    * @returns The parameters, always in the same order.
    */
   parameters(): Iterable<Parameter>;
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order. A layer without the method has none.
+   */
+  buffers?(): Iterable<Parameter>;
 }
 
 /** Settings of {@linkcode TransformerBlock}. */
@@ -143,6 +152,7 @@ export class TransformerBlock implements Disposable {
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens per sequence.
    * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
+   * @param context What a router may know of the tokens besides.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the second half returns another shape.
    */
@@ -150,10 +160,14 @@ export class TransformerBlock implements Disposable {
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
     cached?: LayerCache,
+    context: Partial<RoutingContext> = {},
   ): Tensor<"f32", readonly [T, number]> {
     const normed = this.#attentionNorm.forward(x);
     const attended = add(x, this.#attention.forward(normed, sequence, cached));
-    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended));
+    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended), {
+      ...context,
+      sequence,
+    });
     // add() would broadcast the wrong shape of a user-defined layer, and carry on.
     if (output?.shape !== undefined && !sameShape(output.shape, attended.shape)) {
       throw new ShapeMismatchError(
@@ -176,6 +190,15 @@ export class TransformerBlock implements Disposable {
     yield* parametersOf("a block's second half", this.#feedForward);
   }
 
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return buffersOf("a block's second half", this.#feedForward);
+  }
+
   /** Frees the weights, including those of the second half. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
@@ -193,5 +216,8 @@ export function requireFeedForward(
     );
   }
   requireFunction(operation, "feedForward.parameters", layer.parameters);
+  if (layer.buffers !== undefined) {
+    requireFunction(operation, "feedForward.buffers", layer.buffers);
+  }
   requireFunction(operation, "feedForward[Symbol.dispose]", layer[Symbol.dispose]);
 }
