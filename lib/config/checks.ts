@@ -34,7 +34,7 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
   } else if ((hidden / heads) % 2 !== 0) {
     problems.push(
       `model.hidden / model.heads is ${hidden / heads}, expected an even size of a head, ` +
-        `since rotary embedding turns pairs`,
+        `since rotary embeddings rotate pairs`,
     );
   }
   if (heads % groups !== 0) {

@@ -10,7 +10,7 @@ import type { RouterName, RouterPath, RouterSettings } from "../moe/routers.ts";
 /** The names of the presets, smallest model first. */
 export type PresetName = "pico" | "nano" | "tiny" | "182m" | "469m" | "978m";
 
-/** Which tokenizer turns text into tokens. */
+/** The names of the tokenizers. */
 export type TokenizerName = "byte" | "gpt2";
 
 /** When the backward pass recomputes the experts' pre-activations. */
@@ -43,7 +43,7 @@ export interface ModelConfig {
 
 /** The experts, the router, and the settings that keep it sparse and balanced. */
 export interface MoEConfig extends RouterSettings {
-  /** Which router chooses the experts of a token: one of the library's, or a file. */
+  /** Router that selects the experts of each token: one of the library's, or a file. */
   readonly router: RouterName | RouterPath;
   /** Description of the router file; present only if `router` is one. */
   readonly router_file?: RouterFile | undefined;
@@ -51,7 +51,7 @@ export interface MoEConfig extends RouterSettings {
   readonly experts: number;
   /** Full-size experts per token on average, k; the target sparsity is `1 - k/E`. */
   readonly active: number;
-  /** How many parts each expert is split into, G; each is `ffn / G` wide. */
+  /** Number of parts each expert is split into, G; each is `ffn / G` wide. */
   readonly granularity: number;
 }
 
@@ -66,7 +66,7 @@ export interface DataConfig {
   readonly validation_paths: readonly string[];
   /** How often each domain is drawn, as a multiple of its share of the text. Default 1. */
   readonly weights: Readonly<Record<string, number>>;
-  /** Which tokenizer turns the text into tokens. */
+  /** Tokenizer of the text. */
   readonly tokenizer: TokenizerName;
   /** Sequences per optimizer step. */
   readonly batch: number;

@@ -155,7 +155,9 @@ function hashOf(file: string): string {
 /** Lists the problems with the default export of a file. */
 function rowProblems(row: unknown): string[] {
   if (typeof row !== "object" || row === null) {
-    return ["its default export is no RouterRow; it needs at least build(device, place, settings)"];
+    return [
+      "its default export is not a RouterRow; it needs at least build(device, place, settings)",
+    ];
   }
   const checked = ROUTER_ROW.safeParse(row);
   if (!checked.success) {

@@ -119,7 +119,7 @@ export function resolveConfig(
 ): TrainConfig {
   const { source, router } = takenOptions(options);
   if (!Array.isArray(layers)) {
-    throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+    throw configError(source, [`its layers are ${shown(layers)}, expected a list`]);
   }
   // Checked again and copied: callers may be untyped, and may change their lists later.
   const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));

@@ -37,12 +37,12 @@ export interface ConfigKey {
 }
 
 const TOP = {
-  preset: oneOf(PRESET_NAMES, "The preset that supplies what is not given"),
-  steps: whole(1, "Optimizer steps of the whole run"),
+  preset: oneOf(PRESET_NAMES, "Preset that supplies the missing values"),
+  steps: whole(1, "Optimizer steps of the run"),
   seed: whole(0, "Seed of the weights, the shuffle and the samples", Number.MAX_SAFE_INTEGER),
-  device: oneOf(["auto", "cpu", "cuda"], "Which kind of device trains"),
-  threads: whole(0, "CPU threads; 0: one a core", 4096),
-  out: path("a new one under runs/", "The run directory"),
+  device: oneOf(["auto", "cpu", "cuda"], "Kind of device to train on"),
+  threads: whole(0, "CPU threads; 0: one per core", 4096),
+  out: path("a new one under runs/", "Run directory"),
 };
 
 const SECTIONS = {
@@ -62,25 +62,25 @@ const SECTIONS = {
       "0.01 * sqrt(768 / hidden)",
     ),
     rope_base: number({ above: 1 }, "Base of the rotary embedding's wavelengths"),
-    norm_epsilon: number({ above: 0 }, "What RMSNorm adds to the mean square"),
+    norm_epsilon: number({ above: 0 }, "Epsilon that RMSNorm adds to the mean square"),
   }),
   moe: section({
-    router: routerName("Which router chooses the experts of a token"),
+    router: routerName("Router that selects the experts of each token"),
     router_file: routerFile().optional(),
     experts: whole(1, "Full-size experts per layer, E"),
-    active: whole(1, "Full-size experts a token uses on average, k"),
-    granularity: whole(1, "How many parts each expert is split into, G"),
+    active: whole(1, "Full-size experts per token on average, k"),
+    granularity: whole(1, "Number of parts each expert is split into, G"),
     ...routerLeaves(ROUTER_KEYS),
   }),
   data: section({
     paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
-    validation_paths: paths("The same to validate on; none: a share of the documents"),
+    validation_paths: paths("Same, for validation; none: a share of the documents"),
     weights: weights("How often each domain is drawn, as a multiple of its share of the text"),
-    tokenizer: oneOf(["byte", "gpt2"], "Which tokenizer turns the text into tokens"),
-    batch: whole(1, "Sequences an optimizer step"),
-    sequence: whole(1, "Tokens a sequence"),
+    tokenizer: oneOf(["byte", "gpt2"], "Tokenizer of the text"),
+    batch: whole(1, "Sequences per optimizer step"),
+    sequence: whole(1, "Tokens per sequence"),
     micro_batch: orAuto(
-      whole(1, "Sequences worked on at once; divides batch"),
+      whole(1, "Sequences per forward pass; divides batch"),
       "the largest divisor of batch within 16,384 tokens",
     ),
     validation_fraction: number(
@@ -93,39 +93,42 @@ const SECTIONS = {
     lr: number({ above: 0 }, "Peak learning rate"),
     beta1: number({ least: 0, below: 1 }, "Decay of the first moment"),
     beta2: number({ least: 0, below: 1 }, "Decay of the second moment"),
-    epsilon: number({ above: 0 }, "What is added to the root of the second moment"),
+    epsilon: number({ above: 0 }, "Added to the square root of the second moment"),
     weight_decay: number({ least: 0 }, "Decoupled weight decay; not applied to norms"),
-    clip: number({ least: 0 }, "Largest norm of the whole gradient; 0: no clipping"),
+    clip: number({ least: 0 }, "Maximum global gradient norm; 0: no clipping"),
   }),
   schedule: section({
-    kind: oneOf(["cosine"], "The curve of the learning rate after the warmup"),
+    kind: oneOf(["cosine"], "Learning-rate curve after the warmup"),
     warmup: whole(0, "Steps of linear warmup from 0"),
-    final_ratio: number({ least: 0, most: 1 }, "Learning rate of the last step over the peak"),
+    final_ratio: number(
+      { least: 0, most: 1 },
+      "Learning rate of the last step, relative to the peak",
+    ),
   }),
   memory: section({
     limit_gib: memoryLimit(),
     recompute: oneOf(
       ["auto", "always", "never"],
-      "Whether the backward pass computes the experts' pre-activations again: auto where memory " +
-        "asks for it",
+      "Whether the backward pass recomputes the experts' pre-activations; auto: where memory " +
+        "requires it",
     ),
   }),
   checkpoint: section({
     every: whole(0, "Steps between checkpoints; 0: only at the end"),
-    keep: whole(0, "How many of the newest to keep; 0: all"),
+    keep: whole(0, "Number of newest checkpoints to keep; 0: all"),
   }),
   validation: section({
     every: whole(0, "Steps between validations; 0: never"),
-    batches: whole(1, "Micro-batches of a validation"),
+    batches: whole(1, "Micro-batches per validation"),
   }),
   sample: section({
     every: whole(0, "Steps between samples; 0: only at the end"),
     tokens: whole(1, "Tokens to draw"),
-    temperature: number({ least: 0 }, "What logits are divided by; 0: always the likeliest token"),
-    prompt: text("Text to continue; empty: the start of a document"),
+    temperature: number({ least: 0 }, "Divisor of the logits; 0: always the likeliest token"),
+    prompt: text("Text to continue; empty: a new document"),
   }),
   log: section({
-    tensorboard: flag("Whether figures also go to event files for TensorBoard"),
+    tensorboard: flag("Whether to write TensorBoard event files as well"),
   }),
 };
 

@@ -105,7 +105,7 @@ function uniformProblem(uniform: number): string | null {
 }
 
 function logitsProblem(logits: unknown): string | null {
-  return logits instanceof Float32Array ? null : "logits is no Float32Array";
+  return logits instanceof Float32Array ? null : "logits is not a Float32Array";
 }
 
 function likeliestToken(logits: Float32Array): number {

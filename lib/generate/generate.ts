@@ -260,10 +260,10 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
     Number.isSafeInteger(value) && value >= least && value <= most;
   const areTexts = (value: unknown): boolean =>
     Array.isArray(value) && Array.from(value).every((each) => typeof each === "string");
-  require(typeof device?.noGradient === "function", "device is no Device");
-  require(typeof model?.openCache === "function", "model is no LanguageModel");
-  require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
-  require(areTexts(prompts), "prompts is no list of texts");
+  require(typeof device?.noGradient === "function", "device is not a Device");
+  require(typeof model?.openCache === "function", "model is not a LanguageModel");
+  require(typeof tokenizer?.encode === "function", "tokenizer is not a Tokenizer");
+  require(areTexts(prompts), "prompts is not a list of texts");
   require(prompts.length > 0, "there is no prompt");
   requireSizes("generate", { tokens });
   const problem = drawProblem(options);
@@ -276,16 +276,19 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
     isWhole(stream, 0, 2 ** 32 - 1),
     `stream is ${stream}, expected a whole number from 0 to 2^32 - 1`,
   );
-  require(areTexts(stop), "stop is no list of texts");
+  require(areTexts(stop), "stop is not a list of texts");
   require(!stop.includes(""), "a stop string is empty");
   for (const [what, texts] of [["prompt", prompts], ["stop string", stop]] as const) {
     const broken = texts.findIndex((text) => !text.isWellFormed());
     const problem = `${what} ${broken + 1} holds half a surrogate pair, which UTF-8 cannot hold`;
     require(broken < 0, problem);
   }
-  require((signal ?? null) === null || signal instanceof AbortSignal, "signal is no AbortSignal");
+  require(
+    (signal ?? null) === null || signal instanceof AbortSignal,
+    "signal is not an AbortSignal",
+  );
   require(
     model.vocabulary >= tokenizer.vocabularySize,
-    `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name} has`,
+    `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name}`,
   );
 }

@@ -22,9 +22,9 @@ export interface BuiltModel extends Disposable {
   /** λ and the routing statistics, one record per layer. */
   readonly state: StepState;
   /**
-   * Lets the routers follow the step's routing, those that do.
+   * Calls `afterStep` of the routers that have it.
    *
-   * @param layers Tokens of each expert, layer by layer, over the whole step.
+   * @param layers Per layer, the tokens of each expert over the whole step.
    */
   afterStep(layers: readonly (readonly number[])[]): void;
 }
