@@ -46,14 +46,14 @@ Deno.test("`Permutation` reaches 2^32 integers without holding them", () => {
   assert(found.every((value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32));
 });
 
-Deno.test("`Permutation` refuses sizes, epochs and places out of range", () => {
+Deno.test("`Permutation` refuses sizes, epochs and positions out of range", () => {
   for (const size of [0, -1, 1.5, 2 ** 32 + 1]) {
     assertThrows(() => new Permutation(size, 0, 0), RangeError, "Cannot permute");
   }
   for (const epoch of [-1, 2 ** 32]) {
     assertThrows(() => new Permutation(5, 0, epoch), RangeError, "epoch");
   }
-  for (const place of [-1, 5, 0.5]) {
-    assertThrows(() => new Permutation(5, 0, 0).at(place), RangeError, "place");
+  for (const position of [-1, 5, 0.5]) {
+    assertThrows(() => new Permutation(5, 0, 0).at(position), RangeError, "position");
   }
 });
