@@ -153,7 +153,8 @@ Deno.test("`textFiles()` refuses rows that UTF-8 cannot hold, and names the line
     const text = `Cannot read line 3 of ${folder}/text.jsonl: its field text is not well-formed: ` +
       "character 5 is half a surrogate pair";
     await assertRejects(() => read(`${folder}/text.jsonl`), DataError, text);
-    const domain = `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is not well-formed`;
+    const domain =
+      `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is not well-formed`;
     await assertRejects(() => read(`${folder}/domain.jsonl`), DataError, domain);
   });
 });
