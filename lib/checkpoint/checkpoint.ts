@@ -104,8 +104,8 @@ export class Checkpoint implements Disposable {
     const [newest, older] = listCheckpoints(root);
     if (newest === undefined) {
       throw new CheckpointError(
-        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its first, ` +
-          `start it again in another directory`,
+        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its ` +
+          `first, start it again in another directory`,
       );
     }
     try {
@@ -113,7 +113,7 @@ export class Checkpoint implements Disposable {
     } catch (cause) {
       if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
       throw new CheckpointError(
-        `${cause.message}; the checkpoint before it is ${older.path}, name that to go on from it`,
+        `${cause.message}; the checkpoint before it is ${older.path}, pass that to resume from it`,
         { cause },
       );
     }

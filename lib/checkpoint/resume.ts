@@ -125,10 +125,8 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   const changed = differences(mustStay(saved), mustStay(config));
   if (changed.length > 0) {
     throw new ConfigError(
-      `Cannot resume with what the run was not computed with: ${
-        changed.join(", ")
-      }; leave that as ` +
-        `it was, or start a new run`,
+      `Cannot resume with settings the run was not computed with: ${changed.join(", ")}; restore ` +
+        `them, or start a new run`,
     );
   }
 }

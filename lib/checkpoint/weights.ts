@@ -107,12 +107,12 @@ function named(operation: "save" | "load", parameters: Iterable<Parameter>): Wei
   return Array.from(parameters, (parameter) => {
     const [tensor] = operands(operation, any<Tensor>(parameter));
     if (!isParameter(tensor)) {
-      throw new TypeError(`Cannot ${operation} ${shown(parameter)}: it is no parameter of a layer`);
+      throw new TypeError(`Cannot ${operation} ${shown(parameter)}: it is not a layer's parameter`);
     }
     const { name } = tensor;
     if (names.has(name)) {
       throw new CheckpointError(
-        `Cannot ${operation} weights: two parameters are named ${name}; give their layers a name each`,
+        `Cannot ${operation} weights: two parameters are named ${name}; name each layer`,
       );
     }
     names.add(name);

@@ -66,7 +66,7 @@ export function findRun(path: string): FoundRun {
     if (cause instanceof ConfigError) throw cause;
     if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
     if (!exists(directory)) fail("there is no such folder", cause);
-    if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);
+    if (!exists(file)) fail(`it is not a run directory, ${CONFIG} is missing there`, cause);
     return fail(`cannot read ${file}: ${systemReason(cause)}`, cause);
   }
   return {

@@ -43,8 +43,8 @@ export class RunLock implements Disposable {
       file.close();
       const holder = Deno.readTextFileSync(path).trim();
       throw new FileError(
-        `Cannot use the run directory: process ${holder} is training in it (${path}); wait for it, ` +
-          `or choose another directory`,
+        `Cannot use the run directory: process ${holder} is training in it (${path}); wait for ` +
+          `it, or choose another directory`,
         path,
       );
     }
