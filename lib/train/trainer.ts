@@ -24,6 +24,7 @@ import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
+import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
@@ -46,6 +47,9 @@ export interface TrainerOptions {
   /** Times the phases of each step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }
+
+/** First draw of a validation: the upper half of 32 bits, beyond the draws of any step. */
+const VALIDATION_DRAWS = 2 ** 31;
 
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
@@ -121,6 +125,11 @@ export class Trainer implements Disposable {
     return this.#built.model.parameters();
   }
 
+  /** The tensors that a checkpoint keeps of the model: parameters, then buffers. */
+  savedTensors(): Iterable<Parameter> {
+    return savedTensors(this.#built.model);
+  }
+
   /** Takes up where a trainer of the same configuration left off; weights are loaded separately. */
   restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
     seek(this.sampler, sampler);
@@ -166,6 +175,7 @@ export class Trainer implements Disposable {
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
+    this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
     const metrics = this.#advance(step, lr, ms, readout);
     const rows = readout.layers.map(({ counts }) =>
       counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
@@ -195,6 +205,19 @@ export class Trainer implements Disposable {
 
   /** Runs a step's micro-batches forward and backward, accumulating their gradients. */
   #accumulate(observer: OperationObserver | null = null): void {
+    this.#drawing(0, () => this.#runMicroBatches(observer));
+  }
+
+  /**
+   * Runs something with the generator placed by the step: what routers draw depends on seed and step
+   * alone, so a resumed run draws the same, and so does a repeated step.
+   */
+  #drawing<T>(draws: number, run: () => T): T {
+    const generator = { seed: BigInt(this.config.seed), step: this.#step + 1, draws };
+    return memoryOf(this.#device).drawingFrom(generator, run);
+  }
+
+  #runMicroBatches(observer: OperationObserver | null): void {
     const { model, state } = this.#built;
     const scale = 1 / this.#microBatches;
     for (let i = 0; i < this.#microBatches; i++) {
@@ -204,7 +227,7 @@ export class Trainer implements Disposable {
       const tokens = this.#device.tokens(batch.tokens);
       const targets = this.#device.tokens(batch.targets);
       this.#profile?.enter("forward");
-      const { loss } = model.loss(tokens, targets, batch.sequence);
+      const { loss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
       state.addLoss(loss, scale);
       this.#profile?.enter("backward");
       tape.backward(loss, { scale });
@@ -248,15 +271,18 @@ export class Trainer implements Disposable {
     if (this.#validation === null) {
       throw new ConfigError("Cannot validate: validation.every is 0, expected at least 1");
     }
-    const metrics = this.#validation.run(this.#step, (batch) => {
-      using _scope = this.#device.noGradient();
-      const { tokenLoss } = this.#built.model.loss(
-        this.#device.tokens(batch.tokens),
-        this.#device.tokens(batch.targets),
-        batch.sequence,
-      );
-      return download(unwrapped(tokenLoss));
-    });
+    const validation = this.#validation;
+    const metrics = this.#drawing(VALIDATION_DRAWS, () =>
+      validation.run(this.#step, (batch) => {
+        using _scope = this.#device.noGradient();
+        const { tokenLoss } = this.#built.model.loss(
+          this.#device.tokens(batch.tokens),
+          this.#device.tokens(batch.targets),
+          batch.sequence,
+          { step: this.#step },
+        );
+        return download(unwrapped(tokenLoss));
+      }));
     if (Number.isFinite(metrics.valid_loss)) return metrics;
     throw this.#unusable("the validation loss");
   }

@@ -38,7 +38,7 @@ export function checkpointContents(trainer: Trainer, device: Device): Checkpoint
       machine: machineOf(device),
       versions: versions(),
     },
-    model: modelEntries(trainer.parameters(), config),
+    model: modelEntries(trainer.savedTensors(), config),
     optimizer: tensorEntries(namedMoments(trainer)),
   };
 }
@@ -67,7 +67,7 @@ export function restoreCheckpoint(trainer: Trainer, checkpoint: Checkpoint): voi
         `them back as they were, or start a new run`,
     );
   }
-  loadModel(trainer.parameters(), trainer.config, checkpoint.model);
+  loadModel(trainer.savedTensors(), trainer.config, checkpoint.model);
   loadTensors(namedMoments(trainer), checkpoint.optimizer);
   trainer.restore(step, lambda, stage, sampler);
 }
