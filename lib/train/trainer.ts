@@ -19,8 +19,8 @@ import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
-import { firstUnsound, stepDivergence } from "./divergence.ts";
-import { DivergenceError } from "./divergence_error.ts";
+import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
+import type { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
@@ -200,7 +200,9 @@ export class Trainer implements Disposable {
    * @throws {DivergenceError} If one is not finite; names it.
    */
   checkWeights(): void {
-    if (firstUnsound(this.optimizer) !== null) throw this.#unusable("a weight");
+    if (firstUnsound(this.optimizer) !== null) {
+      throw resultDivergence("a weight", this.#step, this.optimizer);
+    }
   }
 
   /** Runs a step's micro-batches forward and backward, accumulating their gradients. */
@@ -284,17 +286,7 @@ export class Trainer implements Disposable {
         return download(unwrapped(tokenLoss));
       }));
     if (Number.isFinite(metrics.valid_loss)) return metrics;
-    throw this.#unusable("the validation loss");
-  }
-
-  /** The error for a result that is not finite; blames the first such weight or moment, if any. */
-  #unusable(what: string, cause?: unknown): DivergenceError {
-    const tensor = firstUnsound(this.optimizer) ?? what;
-    const verb = tensor.startsWith("the logits") ? "are" : "is";
-    return new DivergenceError(
-      `Cannot go on after step ${this.#step}: ${tensor} ${verb} not finite`,
-      { step: this.#step, tensor, cause },
-    );
+    throw resultDivergence("the validation loss", this.#step, this.optimizer);
   }
 
   /**
@@ -319,7 +311,7 @@ export class Trainer implements Disposable {
       return { step: this.#step, prompt, text };
     } catch (error) {
       if (!(error instanceof LogitsError)) throw error;
-      throw this.#unusable("the logits of the sample", error);
+      throw resultDivergence("the logits of the sample", this.#step, this.optimizer, error);
     }
   }
 
