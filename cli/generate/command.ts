@@ -36,7 +36,7 @@ Examples:
   deno task generate --run runs/mine --prompts beginnings.txt --json > texts.jsonl
 
 Text goes to standard output, everything else to standard error. Several prompts are continued in
-one batch and printed one after the other. Ctrl-C ends the text and exits with code 130; errors exit
+parallel and printed one after the other. Ctrl-C ends the text and exits with code 130; errors exit
 with code 1.`;
 
 /** A prompt's complete answer. */

@@ -38,8 +38,8 @@ export const GENERATE_FLAGS = {
   "top-p": {
     value: "X",
     about:
-      "Draw from the fewest tokens whose probabilities, out of all tokens', add up to X; with " +
-      "--top-k, from the smaller set",
+      "Draw from the fewest tokens whose probabilities, out of all tokens', add up to at least " +
+      "X; with --top-k, from the smaller set",
     fallback: "1",
   },
   seed: { value: "S", about: "Seed of the draws", fallback: "0" },

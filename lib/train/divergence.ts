@@ -50,3 +50,23 @@ export function firstUnsound(optimizer: AdamW): string | null {
   if (areFinite(named.map(({ tensor }) => tensor))) return null;
   return named.find(({ tensor }) => !areFinite([tensor]))?.name ?? null;
 }
+
+/**
+ * The error for a result of the model that is not finite.
+ *
+ * @param what The result; blamed unless a weight or moment is not finite.
+ * @param step Steps taken so far.
+ * @param optimizer Holds the parameters and their moments.
+ * @param cause The underlying error, if any.
+ */
+export function resultDivergence(
+  what: string,
+  step: number,
+  optimizer: AdamW,
+  cause?: unknown,
+): DivergenceError {
+  const tensor = firstUnsound(optimizer) ?? what;
+  const verb = tensor.startsWith("the logits") ? "are" : "is";
+  const message = `Cannot go on after step ${step}: ${tensor} ${verb} not finite`;
+  return new DivergenceError(message, { step, tensor, cause });
+}

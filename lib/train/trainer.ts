@@ -20,8 +20,8 @@ import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
-import { firstUnsound, stepDivergence } from "./divergence.ts";
-import { DivergenceError } from "./divergence_error.ts";
+import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
+import type { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
@@ -49,7 +49,7 @@ export interface TrainerOptions {
   readonly profile?: StepProfile | null;
 }
 
-/** Counter of the first draw of a validation, beyond those of any step: the upper half of 32 bits. */
+/** First draw of a validation: the upper half of 32 bits, beyond the draws of any step. */
 const VALIDATION_DRAWS = 2 ** 31;
 
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
@@ -126,7 +126,7 @@ export class Trainer implements Disposable {
     return this.#built.model.parameters();
   }
 
-  /** What a checkpoint keeps of the model: parameters, then buffers. */
+  /** The tensors that a checkpoint keeps of the model: parameters, then buffers. */
   savedTensors(): Iterable<Parameter> {
     return savedTensors(this.#built.model);
   }
@@ -201,7 +201,9 @@ export class Trainer implements Disposable {
    * @throws {DivergenceError} If one is not finite; names it.
    */
   checkWeights(): void {
-    if (firstUnsound(this.optimizer) !== null) throw this.#unusable("a weight");
+    if (firstUnsound(this.optimizer) !== null) {
+      throw resultDivergence("a weight", this.#step, this.optimizer);
+    }
   }
 
   /** Runs a step's micro-batches forward and backward, accumulating their gradients. */
@@ -210,8 +212,8 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * What routers draw in a step follows from seed and step alone, so that a resumed run draws the
-   * same, and a step taken again, too.
+   * Runs something with the generator placed by the step: what routers draw depends on seed and step
+   * alone, so a resumed run draws the same, and so does a repeated step.
    */
   #drawing<T>(draws: number, run: () => T): T {
     const generator = { seed: BigInt(this.config.seed), step: this.#step + 1, draws };
@@ -285,17 +287,7 @@ export class Trainer implements Disposable {
         return download(unwrapped(tokenLoss));
       }));
     if (Number.isFinite(metrics.valid_loss)) return metrics;
-    throw this.#unusable("the validation loss");
-  }
-
-  /** The error for a result that is not finite; blames the first such weight or moment, if any. */
-  #unusable(what: string, cause?: unknown): DivergenceError {
-    const tensor = firstUnsound(this.optimizer) ?? what;
-    const verb = tensor.startsWith("the logits") ? "are" : "is";
-    return new DivergenceError(
-      `Cannot go on after step ${this.#step}: ${tensor} ${verb} not finite`,
-      { step: this.#step, tensor, cause },
-    );
+    throw resultDivergence("the validation loss", this.#step, this.optimizer);
   }
 
   /**
@@ -320,7 +312,7 @@ export class Trainer implements Disposable {
       return { step: this.#step, prompt, text };
     } catch (error) {
       if (!(error instanceof LogitsError)) throw error;
-      throw this.#unusable("the logits of the sample", error);
+      throw resultDivergence("the logits of the sample", this.#step, this.optimizer, error);
     }
   }
 
