@@ -1,10 +1,10 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** Host memory that a call reads or writes before it returns; `null` is a null pointer. */
 export type HostBuffer = ArrayBufferView<ArrayBuffer> | ArrayBuffer | null;
 
 /**
- * The functions of an open library, called through this object: that keeps them on Deno's fast
+ * The functions of an open library. Calling them through this object keeps them on Deno's fast
  * path. All are callable; one that a build lacks returns `Status.unsupported`.
  */
 export interface KernelSymbols {
@@ -688,7 +688,7 @@ export interface KernelSymbols {
 export type SymbolName = keyof KernelSymbols;
 
 /**
- * The C types of every function. A wrong one corrupts memory rather than failing, so none is
+ * The C types of every function. A wrong type corrupts memory rather than failing, so none is
  * written by hand.
  *
  * Addresses are `u64`: as fast as a pointer, packable into a `BigUint64Array`, and usable with
