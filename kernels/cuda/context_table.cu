@@ -9,7 +9,7 @@ namespace {
 constexpr size_t kSlots = 1024;
 
 // The open contexts of the process. A handle names a slot and the generation in which it was
-// filled, so a closed context, or an arbitrary number, is recognized without reading memory that
+// filled, so a closed context, or an arbitrary number, is recognised without reading memory that
 // may be gone. This table is the library's only global state.
 struct Slot {
   uint64_t handle = 0;

@@ -412,7 +412,7 @@ REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits,
                                              int32_t tokens, int32_t experts);
 
 /* The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the lower
- * expert), else 0. Gates are renormalized (divided by their sum) only if renormalize != 0.
+ * expert), else 0. Gates are renormalised (divided by their sum) only if renormalize != 0.
  * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p. */
 REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
                                             uint64_t probabilities, uint64_t mask, uint64_t counts,
@@ -421,8 +421,8 @@ REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
                                             int32_t active, int32_t renormalize);
 /* Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the renormalisation if
  * it is on), plus scale * E * counts[e] / (active * T) on every expert, followed by softmax's
- * gradient. scale is the Switch coefficient weighted by the micro-batch's share of the step, i.e.
- * coefficient / T_step. */
+ * gradient. scale = coefficient / T_step is the Switch coefficient with each micro-batch weighted
+ * by its share of the step's tokens. */
 REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
                                              uint64_t gates, uint64_t probabilities,
                                              uint64_t counts, double scale, int32_t tokens,
@@ -566,7 +566,7 @@ REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, ui
  * is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept
  * for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
  * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
- * be 0, and [T,V] is then never materialized.
+ * be 0, and [T,V] is then never materialised.
  */
 REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
                                               uint64_t normalizer, uint64_t logits, uint64_t x,

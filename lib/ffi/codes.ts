@@ -1,4 +1,4 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
 export const ABI_VERSION = 3;

@@ -1,4 +1,4 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 import { PlanWord, RecordField, StateSlot } from "./codes.ts";
 

@@ -1,10 +1,10 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** Host memory that a call reads or writes before it returns; `null` is a null pointer. */
 export type HostBuffer = ArrayBufferView<ArrayBuffer> | ArrayBuffer | null;
 
 /**
- * The functions of an open library, called through this object: that keeps them on Deno's fast
+ * The functions of an open library. Calling them through this object keeps them on Deno's fast
  * path. All are callable; one that a build lacks returns `Status.unsupported`.
  */
 export interface KernelSymbols {
@@ -349,7 +349,7 @@ export interface KernelSymbols {
   ): number;
   /**
    * The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the
-   * lower expert), else 0. Gates are renormalized (divided by their sum) only if renormalize !=
+   * lower expert), else 0. Gates are renormalised (divided by their sum) only if renormalize !=
    * 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
    */
   remoe_topk_router_forward(
@@ -370,8 +370,8 @@ export interface KernelSymbols {
   /**
    * Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the
    * renormalisation if it is on), plus scale * E * counts[e] / (active * T) on every expert,
-   * followed by softmax's gradient. scale is the Switch coefficient weighted by the
-   * micro-batch's share of the step, i.e. coefficient / T_step.
+   * followed by softmax's gradient. scale = coefficient / T_step is the Switch coefficient with
+   * each micro-batch weighted by its share of the step's tokens.
    */
   remoe_topk_router_gradient(
     context: bigint,
@@ -602,7 +602,7 @@ export interface KernelSymbols {
    * it is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is
    * kept for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
    * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
-   * be 0, and [T,V] is then never materialized.
+   * be 0, and [T,V] is then never materialised.
    */
   remoe_cross_entropy_forward(
     context: bigint,
@@ -688,7 +688,7 @@ export interface KernelSymbols {
 export type SymbolName = keyof KernelSymbols;
 
 /**
- * The C types of every function. A wrong one corrupts memory rather than failing, so none is
+ * The C types of every function. A wrong type corrupts memory rather than failing, so none is
  * written by hand.
  *
  * Addresses are `u64`: as fast as a pointer, packable into a `BigUint64Array`, and usable with

@@ -28,7 +28,7 @@ void* retire_block(void* block, uint64_t bytes) noexcept;
 
 std::optional<Damage> find_damage(const void* block, uint64_t bytes) noexcept;
 
-// Lifts the guards from memory that goes to or comes from the system.
+// Lifts the guards from memory on its way to or from the system.
 void forget_guards(const void* memory, uint64_t bytes) noexcept;
 
 }  // namespace remoe

@@ -1,7 +1,7 @@
-// Attention of one new token a sequence, against the keys and values of those before it.
+// Attention of one new token per sequence against the keys and values of its predecessors.
 //
-// A token of a sequence of n does 4 n head_dim operations a head on 2 n head_dim floats a group:
-// the cache is read once, for all heads of a group, and that is what it costs.
+// A token at length n takes 4 n head_dim operations per head on 2 n head_dim floats per group. It
+// is bound by reading the cache, which is read once for all heads of a group.
 #include <cmath>
 #include <cstring>
 

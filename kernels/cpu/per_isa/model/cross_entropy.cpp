@@ -2,7 +2,7 @@
 //
 // For a row x of X and its target t, the loss is log sum_v exp(z_v) - z_t with z = x W. Logits are
 // computed in chunks of the vocabulary, and within a chunk in tiles of rows, so that [T,V] need not
-// be materialized:
+// be materialised:
 //
 //   forward    keeps a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a
 //              later chunk rescales s by exp(m - m'). The loss is log s + (m - z_t): in fp32, the

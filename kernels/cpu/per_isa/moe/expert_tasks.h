@@ -21,7 +21,7 @@ struct ExpertTask {
   int rows() const { return end - begin; }
 };
 
-// Columns of an expert's width processed at once: all weights of the chunk, 3 chunk D floats, fit
+// Columns of an expert's width processed at once: all weights of the chunk, 3 chunk D floats, stay
 // in 384 KiB of L2 while the rows stream past. At large hidden sizes, fewer columns would spend the
 // time on accumulating the rows' results. If the chunk then exceeds the L2 of most machines with
 // such vectors, the weights come from L3, and larger chunks are better.

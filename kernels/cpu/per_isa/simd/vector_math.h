@@ -77,7 +77,7 @@ REMOE_INLINE float maximum(Vec v) {
 }
 
 // a > b ? a : b and a < b ? a : b, which yield b if either is NaN. x86 has instructions for this,
-// but the compiler does not recognize them in a selection between vectors.
+// but the compiler does not recognise them in a selection between vectors.
 REMOE_INLINE float maximum(float a, float b) { return a > b ? a : b; }
 REMOE_INLINE float minimum(float a, float b) { return a < b ? a : b; }
 REMOE_INLINE Vec maximum(Vec a, Vec b) {
