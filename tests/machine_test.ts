@@ -14,7 +14,7 @@ Deno.test("memory and cores follow the tightest control group", async (t) => {
       const root = `${folder.path}/`;
       writeSystem(root, system);
       assertEquals(availableMemory(root), Math.min(MEMORY, bytes));
-      // Whole threads, of which there is one at least.
+      // Whole threads, at least one.
       assertEquals(availableCores(root), Math.max(1, Math.min(CORES, Math.floor(cores))));
     });
   }

@@ -18,13 +18,13 @@ import {
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/** Distinct numbers, so that a misplaced element shows. */
+/** Distinct numbers expose a misplaced element. */
 function counting(device: Device, shape: readonly number[]): Tensor<"f32"> {
   const size = shape.reduce((all, axis) => all * axis, 1);
   return device.from(Array.from({ length: size }, (_, i) => i + 1), shape);
 }
 
-/** The element at a position, of row-major values. */
+/** The element at a position in row-major values. */
 function at(values: Float32Array, shape: readonly number[], position: readonly number[]): number {
   return values[shape.reduce((index, size, axis) => index * size + position[axis]!, 0)]!;
 }

@@ -49,7 +49,7 @@ Deno.test("checkGradient() leaves no memory and no trace on a tape", async () =>
 
 Deno.test("checkGradient() rejects gradients that are partly non-finite", async () => {
   using device = await openDevice({ threads: 1 });
-  // e^88.72 is the last that fp32 holds: one step further the first difference is infinite.
+  // e^88.72 is the largest that fp32 holds: one step further, the first difference is infinite.
   for (const values of [[88.72, 1, 1], [1, 88.72, 1], [NaN, 1, 1], [1, 1, Infinity]]) {
     const { error } = await checkGradient((a) => exp(a), [device.from(values, [3])]);
     assertEquals(error, NaN, String(values));

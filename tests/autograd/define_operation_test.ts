@@ -17,7 +17,7 @@ import {
 import { openDevice } from "../tensor/open_device.ts";
 import { assertGradients } from "./gradient_check.ts";
 
-/** a · b² with its derivatives by hand. */
+/** a · b² with hand-written derivatives. */
 const weighted = defineOperation({
   name: "weighted",
   forward: (a: Tensor<"f32">, b: Tensor<"f32">) => multiply(a, square(b)),
@@ -117,7 +117,7 @@ Deno.test("a forward's temporaries are freed at once", async () => {
 
 type Pair = Tensor<"f32", readonly [2]>;
 
-/** An operation whose forward is given; its gradient is five times the one that reached it. */
+/** An operation with the given forward; its gradient is five times the incoming one. */
 const fivefold = (forward: (x: Pair) => Pair) =>
   defineOperation({ name: "op", forward, backward: ({ gradient }) => [scale(gradient, 5)] });
 

@@ -104,7 +104,7 @@ Deno.test("attention rotates in place only what nothing else reads", async () =>
   assertThrows(() => causalAttention(x, options), Error, "in place");
   assertEquals([...await read(x)], before);
   const projected = scale(x, 2);
-  const loss = sum(square(projected)); // reads it again on the way back
+  const loss = sum(square(projected)); // reads it again in the backward pass
   causalAttention(projected, options);
   assertThrows(() => tape.backward(loss), Error, "Cannot run square backward");
 });

@@ -50,7 +50,7 @@ import { assertGradients, type GradientCheck, type Matrix, type Vector } from ".
 
 type Draw = (random: Random, length: number) => Float32Array<ArrayBuffer>;
 
-/** Between 0.5 and 2.5: away from the poles of log, sqrt and division. */
+/** Between 0.5 and 2.5: away from the singularities of log, sqrt and division. */
 const positive: Draw = (random, length) => random.uniform(length, { mean: 1.5 });
 /** At least 0.1 from 0: differences must not step over the kink of ReLU. */
 const awayFromZero: Draw = (random, length) =>

@@ -34,7 +34,7 @@ import { assertGradients } from "./gradient_check.ts";
 const size = fc.integer({ min: 1, max: 4 });
 const shapes = fc.array(size, { minLength: 1, maxLength: 4 });
 
-/** A shape and what remains of it where some axes are 1 and some leading ones are missing. */
+/** A shape, and the same with some axes set to 1 and some leading axes dropped. */
 const broadcastPairs = shapes.chain((shape) => {
   const operand = fc.tuple(
     fc.nat({ max: shape.length }),
@@ -63,7 +63,7 @@ Deno.test("binary operations have correct gradients for any shapes that broadcas
   );
 });
 
-/** Functions of one matrix [4, 4] that chain: values stay near 1, derivatives too. */
+/** Chainable functions of one [4, 4] matrix: values and derivatives stay near 1. */
 const LINKS: Record<string, {
   run(x: Tensor<"f32", readonly [4, 4]>): Tensor<"f32", readonly [4, 4]>;
   reference(x: Float64Array): Float64Array;

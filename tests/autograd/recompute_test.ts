@@ -192,7 +192,7 @@ Deno.test("recompute() refuses a function whose number of draws changes", async 
   const x = tape.watch(device.from([1, 2], [2]));
   let runs = 0;
   const y = recompute((v) => runs++ === 0 ? v : multiply(v, device.normal([2])), scale(x, 1));
-  assertEquals(y.shape, [2]); // returned as it was: nothing to run again
+  assertEquals(y.shape, [2]); // returned unchanged: nothing to recompute
   runs = 0;
   const z = recompute((v) => multiply(v, runs++ === 0 ? v : device.normal([2])), x);
   assertThrows(() => tape.backward(sum(z)), Error, "drew random tensors 0 times first and now 1");

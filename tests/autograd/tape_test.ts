@@ -230,7 +230,7 @@ Deno.test("backward() frees gradients as it goes", async () => {
   const { inUse } = device.statistics();
   device.resetPeak();
   tape.backward(loss);
-  // At any time: the gradient that has come, the one that is being written, the loss's.
+  // At any time: the incoming gradient, the one being written, and the loss's.
   const grown = device.statistics().peak - inUse;
   assertEquals(grown <= 3 * 4000, true, `${grown} bytes`);
 });

@@ -17,7 +17,7 @@ function someInput() {
   };
 }
 
-/** Logits of the tokens, straight from the definition. */
+/** The tokens' logits, straight from the definition. */
 function logitsOf(x: Float32Array, w: Float32Array): number[][] {
   return Array.from({ length: 96 }, (_, t) =>
     Array.from({ length: 4 }, (_, e) => {
@@ -44,7 +44,7 @@ Deno.test("aimed TopK weights spread the tokens evenly", () => {
     for (const token of logitsOf(input.x, w)) counts[token.indexOf(Math.max(...token))]! += 1;
     return counts;
   };
-  // All tokens lie around one direction, so that some experts have most of them.
+  // All tokens point roughly the same way, so a few experts get most of them.
   assert(Math.max(...loads(input.w)) > 48);
   for (const load of loads(aimWeights(input, (before) => topkShifts(before, 1)))) {
     assertAlmostEquals(load, 24, 4);

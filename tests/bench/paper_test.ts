@@ -67,7 +67,7 @@ Deno.test("a small model is measured forward and in every stage", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-/** Times of the whole of nano: 1 s a subject, but for those given. */
+/** Times for all of nano: 1 s per subject, except the given ones. */
 function someTimes(seconds: Readonly<Record<string, number>>): Times {
   const config = parseConfig({ preset: "nano", data: { batch: 2, micro_batch: 2 } });
   const results = someResults({

@@ -1,4 +1,4 @@
-/** What the comparison with PyTorch rests on, as far as it needs no PyTorch. @module */
+/** The parts of the PyTorch comparison that can be tested without PyTorch. @module */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { capture, type CapturedStep } from "../../bench/peers/_capture.ts";

@@ -5,7 +5,7 @@ import { allDoubled, inputsOf } from "../../kernels/cases/case.ts";
 import { GRADIENT_CASES, KERNEL_CASES, OPERATION_CASES } from "../../kernels/cases/mod.ts";
 import { fromBfloat16, toBfloat16 } from "../../kernels/cases/random.ts";
 
-/** Functions without a result to compare with a reference; tests of their own call them. */
+/** Functions without a result to compare with a reference; separate tests call them. */
 const NOT_COMPUTING =
   /^remoe_(abi|build|context|memory|copy_(from|to)|pinned|stream|synchronize|event|capture|graph|probe)/;
 
@@ -36,7 +36,7 @@ Deno.test("tolerances for fp32 reject results with only bfloat16 precision", asy
       if (dtype !== "f32" || operationCase.unwanted?.includes(name)) continue;
       const values = Float32Array.from(expected[name]!);
       const coarse = fromBfloat16(toBfloat16(values));
-      // A handful of numbers may happen to be representable; extreme ones and zeros are.
+      // A few numbers may happen to be representable in bfloat16; zeros and extreme ones are.
       const telling = values.filter((value, i) => Number.isFinite(value) && value !== coarse[i]);
       if (telling.length <= 16) continue;
       await t.step(`${operationCase.name}: ${name}`, () => {

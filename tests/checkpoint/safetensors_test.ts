@@ -16,7 +16,7 @@ function entry(name: string, dtype: SafetensorsDType, shape: number[], fill = 1)
   return { name, dtype, shape, read: () => bytes };
 }
 
-/** A file of the format from its header's text and the number of data bytes. */
+/** A safetensors file with the given header text and number of data bytes. */
 function craft(path: string, header: string, dataBytes: number, length?: bigint): void {
   const json = new TextEncoder().encode(header);
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -190,7 +190,7 @@ Deno.test("`SafetensorsFile` refuses a missing tensor and a wrong dtype or shape
   );
 });
 
-/** Every type of the format with its bits. */
+/** Every dtype of the format with its size in bits. */
 const DTYPES = {
   ...{ F64: 64, F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8 },
   ...{ F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4, C64: 64 },
@@ -219,7 +219,7 @@ Deno.test("tensors of any dtype in the format leave the others readable", () => 
   }
 });
 
-/** A number of 16 bits by the definition of its type. */
+/** Decodes a 16-bit float by the definition of its dtype. */
 function half(bits: number, exponentBits: number): number {
   const fractionBits = 15 - exponentBits;
   const exponent = bits >> fractionBits & (1 << exponentBits) - 1;

@@ -32,7 +32,7 @@ async function valuesOf(parameters: Iterable<Parameter>): Promise<number[]> {
   return values;
 }
 
-/** A file with such tensors, all of ones. */
+/** A file with the given tensors, all ones. */
 function fileOf(path: string, shapes: Readonly<Record<string, readonly number[]>>, value = 1) {
   writeSafetensors(
     path,

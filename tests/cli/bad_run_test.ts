@@ -6,14 +6,14 @@ import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./ref
 
 const NEWEST = "checkpoints/step-000003";
 
-/** How a run is damaged, and words that the one message about it must hold. */
+/** How a run is damaged, and words that the one message about it must contain. */
 interface Damage {
   readonly name: string;
   readonly damage: (run: string) => void;
   readonly words: readonly string[];
   /** Flags besides --resume. */
   readonly flags?: readonly string[];
-  /** Whether `generate` must refuse it as well; default true. */
+  /** Whether `generate` must refuse it too; default true. */
   readonly generate?: boolean;
 }
 
@@ -27,7 +27,7 @@ function editJson(path: string, change: (value: Record<string, unknown>) => void
   Deno.writeTextFileSync(path, JSON.stringify(value));
 }
 
-/** Makes the marker true again, so that what was changed passes for what was written. */
+/** Updates the marker, so that the changed files pass for the originals. */
 function seal(run: string): void {
   const files = ["model.safetensors", "optimizer.safetensors", "state.json"].map((name) => {
     const bytes = Deno.readFileSync(`${run}/${NEWEST}/${name}`);
@@ -42,7 +42,7 @@ function seal(run: string): void {
   );
 }
 
-/** A change to the state that the marker does not give away. */
+/** A change to the state that the marker does not reveal. */
 function sealedState(key: string, value: unknown): (run: string) => void {
   return (run) => {
     editJson(`${run}/${NEWEST}/state.json`, (state) => state[key] = value);
@@ -67,7 +67,7 @@ function poison(run: string, name: string, value = NaN, file = "model.safetensor
   seal(run);
 }
 
-/** Small enough to be copied for every case. */
+/** Small enough to copy for every case. */
 const SMALL = ["--set=model.hidden=16", "--set=model.ffn=32"];
 
 const BEFORE = "the checkpoint before it is";
@@ -263,7 +263,7 @@ function assertFiniteWeights(path: string): void {
   }
 }
 
-/** A folder with a text and a run of three steps on it, each with a checkpoint. */
+/** A folder with a text and a three-step run trained on it, with a checkpoint for each step. */
 async function makeRun(folder: string): Promise<string> {
   writeText(folder);
   const run = `${folder}/good`;

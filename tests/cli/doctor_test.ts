@@ -53,7 +53,7 @@ Deno.test("`doctor` names the missing flags, including those of training", async
   assertEquals([read, write], ["--allow-read=/texts/a.txt,runs", "--allow-write=runs"]);
   assert(ffi.startsWith("--allow-ffi=/"), ffi);
   assertStringIncludes(none.problem!, `Run deno with ${ffi} to open it`);
-  // What it names is what it needs.
+  // The flags it names are sufficient.
   const granted = await run(...none.missing);
   assertEquals([granted.ok, granted.missing], [true, []]);
 });

@@ -9,6 +9,7 @@ import {
   PRESET_NAMES,
   resolveConfig,
 } from "../../lib/train/mod.ts";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 
 function message(input: unknown): string {
   return assertThrows(() => parseConfig(input), ConfigError).message;
@@ -58,7 +59,7 @@ Deno.test("`parseConfig()` knows the paper's recipe", () => {
 
 Deno.test("`parseConfig()` accepts every preset with every router, and its own result", () => {
   for (const preset of PRESET_NAMES) {
-    for (const router of ["dense", "topk", "relu"] as const) {
+    for (const router of ROUTER_NAMES) {
       const config = parseConfig({ preset, moe: { router } });
       assertEquals(parseConfig(config), config);
       assertEquals(parseConfig(JSON.parse(JSON.stringify(config))), config);
@@ -133,7 +134,7 @@ Deno.test("`parseConfig()` names the key, the value and what is expected", () =>
     ],
     [
       { moe: { router: "top" } },
-      'moe.router is "top", expected one of dense, topk, relu, or a file like ./router.ts',
+      `moe.router is "top", expected one of ${ROUTER_NAMES.join(", ")}, or a file like ./router.ts`,
     ],
     [{ data: { paths: ["a", ""] } }, 'data.paths is ["a",""], expected a list of paths'],
     [

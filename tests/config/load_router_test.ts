@@ -1,4 +1,4 @@
-/** Routers from files: what may stand in one, and what a configuration makes of it. @module */
+/** Routers from files: what a file may contain, and how a configuration uses it. @module */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadRouterOf } from "../../lib/config/load_router.ts";

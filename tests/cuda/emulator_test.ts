@@ -6,12 +6,12 @@ import { BLOCKS, probeLibrary, runProbe, THREADS } from "./probe.ts";
 const ignore = missingCompiler !== undefined;
 
 interface Probe {
-  /** What it does, as the end of a sentence. */
+  /** What it does, phrased as the end of a sentence. */
   readonly does: string;
   readonly body: string;
 }
 
-/** Code that a GPU gives one meaning, with that meaning. */
+/** Code with a well-defined result on a GPU, and that result. */
 const SOUND: readonly (Probe & { readonly expected: (i: number, b: number) => number })[] = [
   {
     does: "shuffles",
@@ -69,7 +69,7 @@ const SOUND: readonly (Probe & { readonly expected: (i: number, b: number) => nu
   },
 ];
 
-/** Code whose result depends on chance, with what the checker calls it. */
+/** Racy code, with the checker's name for the race. */
 const RACES: readonly (Probe & { readonly report: string })[] = [
   {
     does: "reads shared memory without a barrier",
@@ -123,7 +123,7 @@ const RACES: readonly (Probe & { readonly report: string })[] = [
   },
 ];
 
-/** Code that ends the launch, in either build, with the fault's text. */
+/** Code that aborts the launch in either build, with the error's text. */
 const FAULTS: readonly (Probe & { readonly text: string })[] = [
   {
     does: "meets at different barriers",

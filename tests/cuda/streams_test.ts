@@ -17,7 +17,7 @@ function handle(create: (out: BigUint64Array<ArrayBuffer>) => number): bigint {
   return out[0]!;
 }
 
-/** Fills on one stream, copies on another, and reads what the copy got. */
+/** Fills on one stream, copies on another, and returns what the copy got. */
 function copyAcrossStreams(k: KernelContext, withEvent: boolean): number {
   const f = k.symbols;
   using memory = new Buffers(k);
@@ -38,7 +38,7 @@ function copyAcrossStreams(k: KernelContext, withEvent: boolean): number {
   return value;
 }
 
-/** How often, over 20 orders of the streams, the copy saw the fill. */
+/** How many of 20 stream orders let the copy see the fill. */
 function timesSeen(emulator: Emulator, withEvent: boolean): number {
   let seen = 0;
   for (let seed = 1; seed <= 20; seed++) {

@@ -16,7 +16,7 @@ const COUNTS = [0, -1, 1.5, NaN, Infinity, "1", 1n, null, Symbol("s"), {}, 2 ** 
 const OBJECTS = [null, 1, "text", Symbol("s"), () => {}, {}, []];
 const TEXTS = [null, undefined, 1, {}, [], Symbol("s"), Object.create(null)];
 
-/** A call with one argument replaced, and values that it must refuse. */
+/** A call with one argument to replace, and values that it must refuse. */
 const CALLS: Record<string, [Call, readonly unknown[]]> = {
   "BatchSampler stream": [(x) => new data.BatchSampler(x, options), [
     ...OBJECTS,
@@ -158,7 +158,7 @@ for (const [name, [call, values]] of Object.entries(CALLS)) {
   });
 }
 
-/** The same for what fails later. */
+/** The same for calls that reject asynchronously. */
 const LATER: Record<string, [(value: never) => Promise<unknown>, readonly unknown[]]> = {
   "openTokenizer": [data.openTokenizer, ["none", ...TEXTS, "__proto__"]],
   "prepareCorpus source": [(x) => data.prepareCorpus(x, bytes, { cacheFolder: false }), [

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { modelBytes, runTrain, startTrain, TestFolder, TINY, writeText } from "./run_train.ts";
 
 Deno.test("train writes a complete run directory and ends with a sample", async () => {
@@ -53,7 +54,7 @@ Deno.test("two runs with one seed are equal bit for bit, and another seed differ
   assert(a!.some((byte, i) => byte !== c![i]), "another seed gives other weights");
 });
 
-for (const router of ["relu", "topk", "dense"]) {
+for (const router of ROUTER_NAMES) {
   Deno.test(`a killed run of the ${router} router resumes bit for bit`, async () => {
     await using folder = await TestFolder.make();
     const text = await writeText(folder.path);
@@ -116,7 +117,7 @@ Deno.test("accumulation over micro-batches covers every token of the step", asyn
   assert(Math.abs(losses[0]! - losses[1]!) < 1e-4, `losses ${losses}`);
 });
 
-/** Waits until a step's line is in the metrics. */
+/** Waits until the metrics contain a step's line. */
 async function waitForStep(path: string, step: number): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {

@@ -46,7 +46,7 @@ async function entries(): Promise<string[]> {
   return Object.values(config.exports);
 }
 
-/** The exported symbols of every entry. */
+/** The exported symbols of every entry point. */
 async function exportedSymbols(): Promise<Symbol_[]> {
   const { code, stdout, stderr } = await runDeno(ROOT, "doc", "--json", ...await entries());
   assertEquals(code, 0, stderr);
@@ -58,12 +58,12 @@ function tagsOf({ jsDoc }: Documented, kind: string): readonly Tag[] {
   return (jsDoc?.tags ?? []).filter((tag) => tag.kind === kind);
 }
 
-/** Whether a `{@linkcode Name}` or words say what it is. */
+/** Reports a missing summary. */
 function summaryGaps(name: string, item: Documented): string[] {
   return item.jsDoc?.doc?.trim() ? [] : [`${name} has no summary`];
 }
 
-/** Parameters and result that are not described. */
+/** Parameters and results without a description. */
 function signatureGaps(name: string, item: Documented, signature: Signature): string[] {
   const wanted = signature.params?.length ?? 0;
   const params = tagsOf(item, "param").filter(({ doc }) => doc?.trim());
@@ -102,14 +102,14 @@ function methodGaps(owner: string, method: Method, examples: string): string[] {
 }
 
 function gapsOf({ name, declarations }: Symbol_, everywhere: string): string[] {
-  // The implementation behind overloads is not what callers see; a reference is documented where it
-  // leads, in another entry.
+  // Callers do not see the implementation behind overloads; a reference is documented at its
+  // target, in another entry point.
   const overloads = declarations.filter((it) => it.kind === "function");
   const seen = declarations.filter((it) => it.kind !== "reference").filter((it) =>
     !(it.kind === "function" && overloads.length > 1 && it.def.hasBody)
   );
   const examples = examplesOf(seen);
-  // An error is best shown where it is caught.
+  // An error is best shown in the example that catches it.
   const isShown = name.endsWith("Error") ? everywhere.includes(name) : examples.includes("```ts");
   const wantsExample = seen.some(({ kind, def }) =>
     kind === "function" || kind === "class" ||

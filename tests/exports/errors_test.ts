@@ -75,7 +75,7 @@ Deno.test("each error class is thrown for its kind of failure", async () => {
   );
   assertThrows(() => parseConfig({ steps: 0 }), ConfigError, "steps is 0");
 
-  // What the kernels refuse comes back with their status and with the operation's name.
+  // A refusal by the kernels carries their status and the operation's name.
   const most = 2 ** 31 - 1; // times 2¹⁸ elements: 2 PiB
   const memory = assertThrows(() => device.zeros([most, 2 ** 18]), DeviceError);
   assertEquals([memory.status, memory.operation], [3, "allocate"]);

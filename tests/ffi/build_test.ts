@@ -43,7 +43,7 @@ function isFile(path: string): boolean {
   }
 }
 
-/** A checkout with one source file in place of the kernels. */
+/** A checkout with one source file standing in for the kernels. */
 class Checkout implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "remoe_checkout" });
   readonly library = `${this.directory}/kernels/build/${libraryFileName("cpu")}`;
@@ -213,7 +213,7 @@ Deno.test({
   async fn() {
     using checkout = new Checkout();
     const bin = `${checkout.directory}/bin`;
-    // Stands in for apt-get: knows no packages before an update, then provides the tools.
+    // Stands in for apt-get: has no packages before an update, then provides the tools.
     Deno.mkdirSync(bin);
     Deno.writeTextFileSync(
       `${bin}/apt-get`,

@@ -39,7 +39,7 @@ Deno.test("calls on a closed context fail with a message while its library is op
   context.close();
   const error = assertThrows(() => context.allocate(64), DeviceError, "the device is closed");
   assertEquals(error.status, Status.invalidContext);
-  // The old handle names no context any more, nor does it name a later one.
+  // The old handle refers to no context any more, nor to a later one.
   using later = KernelContext.create(keeper.library, { threads: 1 });
   assert(later.handle !== handle);
   assertEquals(keeper.symbols.remoe_synchronize(handle), Status.invalidContext);

@@ -31,7 +31,7 @@ const CUDA_WITHOUT_DRIVER = `
     return ${Status.noDevice};
   }`;
 
-/** The functions which it lacks, and those among them that training does not call. */
+/** The functions that it lacks, and those among them that training does not call. */
 const ALL_OTHERS = Object.keys(SYMBOLS).filter((name) =>
   !["remoe_abi_version", "remoe_build_info", "remoe_context_create"].includes(name)
 );
@@ -173,7 +173,7 @@ Deno.test({
     assertEquals(context.library.buildInfo.backend, "cpu");
     const reason = `it cannot train: it lacks ${ALL_OTHERS.length - PROBES.length} functions`;
     assertStringIncludes(attempts[0]?.outcome ?? "", reason);
-    // Asked for by name, it is opened as far as its device: the tests of partial builds need it.
+    // Requested by name it is opened, up to the missing device: tests of partial builds need this.
     const error = await assertRejects(() => openContext({ kind: "cuda" }, found), DeviceError);
     assertStringIncludes(error.message, "no driver");
   },

@@ -19,7 +19,7 @@ Deno.test("the bindings match the header", async () => {
 });
 
 Deno.test("no function has more than 24 parameters", () => {
-  // With 30 integer parameters Deno aborts the process once it has optimised the call.
+  // With 30 integer parameters, Deno aborts the process once it optimises the call.
   for (const [name, { parameters }] of Object.entries(SYMBOLS)) {
     assertLessOrEqual(parameters.length, 24, name);
   }
@@ -31,7 +31,7 @@ Deno.test("a build must have its version and information functions, and may lack
 });
 
 Deno.test("the layouts are those of ABI version 3", () => {
-  // In figures: the kernels and the reference take theirs from one place.
+  // As literals: the kernels and the reference share one source for theirs.
   const [tokens, experts, capacity] = [100, 8, 50];
   assertEquals(planExpertOffset(), 4);
   assertEquals(planTokenOffset(experts), 4 + 9);

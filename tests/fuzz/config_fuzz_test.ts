@@ -12,7 +12,7 @@ import { altered, anyKey, anyValue } from "./mutations.ts";
 
 const PROTOTYPE = Object.getOwnPropertyNames(Object.prototype).join();
 
-/** What `make` gives; null where it throws a ConfigError, which alone is allowed. */
+/** The result of `make`; null if it throws a ConfigError, the only error allowed. */
 function orRefused<T>(make: () => T): T | null {
   try {
     return make();
@@ -25,7 +25,7 @@ function orRefused<T>(make: () => T): T | null {
   }
 }
 
-/** A configuration that was accepted must be whole: it can be described and read again. */
+/** An accepted configuration must be complete: it can be described and parsed again. */
 function assertWhole(config: TrainConfig): void {
   assertEquals(parseConfig(config), config);
   assertEquals(parseConfig(JSON.parse(JSON.stringify(config))), config);
@@ -75,7 +75,7 @@ const setting = fc.tuple(
   fc.oneof(text, anyValue.map((value) => JSON.stringify(value) ?? "")),
 ).map(([key, value]) => `${key}=${value}`);
 
-/** Command lines of a table's flags, of what looks like flags, and of anything. */
+/** Command lines made of a table's flags, of flag-like strings, and of anything. */
 function commandLines(flags: object, ...without: string[]): fc.Arbitrary<string[]> {
   const names = Object.keys(flags).filter((name) => !without.includes(name));
   const flag = fc.oneof(

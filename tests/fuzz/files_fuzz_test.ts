@@ -72,7 +72,7 @@ Deno.test("any safetensors header is refused or read as written", () => {
     );
   fc.assert(
     fc.property(fc.oneof(damaged(headers), anyBytes), fc.nat({ max: 200 }), (json, extra) => {
-      // The bytes that the tensors claim, where they claim any, so that this alone does not refuse.
+      // As many data bytes as the tensors claim, so that the size alone is no reason to refuse.
       const claimed = Math.max(
         0,
         ...[...new TextDecoder().decode(json).matchAll(/(\d+)\s*\]/g)].map(([, n]) => Number(n)),
@@ -160,7 +160,7 @@ Deno.test("any file of samples can be cut at a step", () => {
     fc.property(fc.oneof(damaged(samples), anyBytes), fc.nat({ max: 9 }), (bytes, step) => {
       Deno.writeFileSync(path, bytes);
       truncateSamples(path, step);
-      // A line ends at "\n" alone: with the flag m, "\r" would begin one too.
+      // Only "\n" ends a line: with the flag m, "\r" would too.
       const headings = /(?<=^|\n)=== step (\d+) ===(?=\n|$)/g;
       for (const [, found] of Deno.readTextFileSync(path).matchAll(headings)) {
         assert(Number(found) <= step);

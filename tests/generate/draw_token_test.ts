@@ -11,7 +11,7 @@ const anyLogits = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), {
   .map((values) => Float32Array.from(values));
 const anyUniform = fc.double({ min: 0, max: 0.9999999, noNaN: true });
 
-/** The k likeliest that are also in the nucleus, by definition: all added up until p is reached. */
+/** The k likeliest that are also in the nucleus, by definition: summed until p is reached. */
 function allowed(
   logits: Float32Array,
   temperature: number,
@@ -19,7 +19,7 @@ function allowed(
   topP: number,
 ): Set<number> {
   const largest = Math.max(...logits);
-  // By logits: weights of different ones may round to the same number.
+  // Sorted by logits, since weights of different logits may round to the same number.
   const sorted = Array.from(logits, (logit, token) => ({
     token,
     logit,
@@ -58,7 +58,7 @@ Deno.test("the likeliest token is the same at a temperature that makes all weigh
   }
 });
 
-/** The tokens that some uniform number draws. */
+/** The tokens that can be drawn. */
 function drawn(probabilities: readonly number[], options: DrawOptions, draws = 20_000) {
   const logits = Float32Array.from(probabilities, Math.log);
   const tokens = new Set<number>();
@@ -73,7 +73,7 @@ Deno.test("the nucleus is taken over all tokens, including a long unlikely tail"
   const nucleus = drawn(probabilities, { topP: 0.9 });
   assertEquals(nucleus.size, 20);
   assertAlmostEquals(mass(nucleus), 0.902);
-  // Of both cuts the smaller set counts: 0.9 of what k leaves would be 9 tokens.
+  // The smaller of the two cuts wins: 0.9 of what k leaves would be 9 tokens.
   assertEquals(drawn(probabilities, { topP: 0.9, topK: 10 }).size, 10);
   assertEquals(drawn(probabilities, { topP: 0.3, topK: 10 }).size, 7);
   assertEquals(drawn(probabilities, { topP: 1 }).size, 1000);
@@ -147,7 +147,7 @@ Deno.test("`StopFilter` ends at the first stop string, however the text is split
     let out = "";
     for (let i = 0; i < text.length; i += size) out += filter.push(text.slice(i, i + size));
     out += filter.end();
-    // Where two stop strings overlap, the one that is whole first ends the text.
+    // If two stop strings overlap, the one completed first ends the text.
     const ends = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
     if (ends.length === 0) assertEquals(out, text);
     else {assert(

@@ -11,13 +11,13 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const tokenizer = await openTokenizer("byte");
 
-/** A small model whose weights are large enough to have opinions. */
+/** A small model with weights large enough for clear preferences. */
 function smallModel(device: Device, layer: ConfigLayer = {}) {
   const model = { layers: 2, hidden: 32, heads: 4, groups: 2, init_std: 0.3 };
   return buildModel(device, parseConfig({ preset: "pico", model, ...layer }));
 }
 
-/** The logits that follow a sequence, by the forward pass of training. */
+/** The next-token logits of a sequence, from the training forward pass. */
 async function trainingLogits(device: Device, model: LanguageModel, tokens: readonly number[]) {
   using _scope = device.noGradient();
   const logits = await read(model.logits(device.tokens(tokens), tokens.length));

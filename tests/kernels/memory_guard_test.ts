@@ -3,7 +3,7 @@ import { inChild } from "./in_child.ts";
 
 const MEBIBYTE = 2 ** 20;
 
-/** AddressSanitizer sees what these tests do before the guard does. */
+/** AddressSanitizer would catch what these tests do before the guard can. */
 const ignore = Deno.env.has("ASAN_OPTIONS");
 
 const IMPORTS = `
@@ -19,13 +19,15 @@ const says = (work: () => void): string => {
 };
 `;
 
-/** Runs `body`, which leaves `report`, with a guarded pool; gives the report. */
+/** Runs `body`, which sets `report`, with a guarded pool, and returns the report. */
 async function guarded(body: string): Promise<unknown> {
   const text = `${IMPORTS}${body}\nconsole.log(JSON.stringify(report));`;
   return JSON.parse(await inChild({ REMOE_MEMORY_GUARD: "1" }, text));
 }
 
-/** A copy of `bytes` to `offset` from a new block's start, and what is said once it is freed. */
+/**
+ * Copies `bytes` to `offset` from the start of a new block, and returns the message on freeing it.
+ */
 function overwritten(size: number, offset: number, bytes: number): Promise<unknown> {
   return guarded(`
     const kernels = openKernels();

@@ -24,7 +24,7 @@ Deno.test("`remoe_memory_allocate()` aligns blocks to 64 bytes, and large ones t
 Deno.test("live blocks never overlap, whatever was freed before", () => {
   using kernels = openKernels();
   const live = new Map<bigint, number>();
-  // A fixed pattern of sizes, of which every third allocation frees the oldest block.
+  // A fixed pattern of sizes; every third allocation frees the oldest block.
   for (let i = 0; i < 300; i++) {
     const bytes = 1 + ((i * 7919) % 5000) * (i % 50 === 0 ? 1000 : 1);
     const address = kernels.allocate(bytes);

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { runTrain, TestFolder, TINY } from "../end_to_end/run_train.ts";
 import { inChild } from "./in_child.ts";
 
-/** What makes OpenMP grant fewer threads than asked for, and how many of 2 it then grants. */
+/** What makes OpenMP grant fewer threads than requested, and how many of 2 it then grants. */
 const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
   [{ OMP_THREAD_LIMIT: "1" }, 1],
   [{ OMP_MAX_ACTIVE_LEVELS: "0" }, 1],
@@ -11,14 +11,15 @@ const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
   [{ OMP_DYNAMIC: "true", OMP_THREAD_LIMIT: "1" }, 1],
   [{ OMP_NUM_THREADS: "1" }, 2],
   [{ OMP_MAX_ACTIVE_LEVELS: "4", OMP_NESTED: "true" }, 2],
-  // More than there are addresses: OpenMP itself would end the process at its first region.
+  // Larger than the address space: OpenMP itself would end the process at its first parallel
+  // region.
   [{ OMP_STACKSIZE: "200000G" }, 1],
   [{ GOMP_STACKSIZE: "200000000 M " }, 1],
   [{ OMP_STACKSIZE: "2 m", GOMP_STACKSIZE: "200000G" }, 2],
   [{ OMP_STACKSIZE: "1B" }, 2],
 ];
 
-/** Checks each product against its reference, and prints the threads and a hash of all results. */
+/** Checks each product against its reference, then prints the threads and a hash of all results. */
 const PRODUCTS = `
 import { createHash } from "node:crypto";
 import { assertMatchesReference, isBeyond } from "./kernels/cases/check.ts";

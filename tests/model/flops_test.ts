@@ -30,7 +30,7 @@ Deno.test("`executedFlops()` counts every product of a tiny model", () => {
   const flops = executedFlops(model, moe, { sequences: 3, sequence: 5, rows: [7, 9] });
   // 15 tokens, a key head of 4: [8, 16] in, [8, 8] out; three products of each.
   assertEquals(flops.projections, 3 * 2 * 15 * (8 * 16 + 8 * 8) * 2);
-  // 15 pairs a sequence and head, 7 products of head size 4.
+  // 15 pairs per sequence and head, 7 products of head size 4.
   assertEquals(flops.attention, 3 * 15 * 2 * 7 * 2 * 4 * 2);
   assertEquals(flops.routers, 3 * 2 * 15 * 8 * 8 * 2);
   // Width 16: [8, 32] and [16, 8], three products of each.

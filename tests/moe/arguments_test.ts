@@ -18,7 +18,7 @@ import { openDevice } from "../tensor/open_device.ts";
 const SIZES = { hidden: 8, experts: 4 };
 const NO_SIZES = [0, -1, 1.5, NaN, Infinity, 2 ** 31, "2", null, undefined];
 
-/** A router of a user's own, whose gates are what the test says. */
+/** A user-defined router whose gates the test sets. */
 class GivenGates implements Router {
   readonly hidden = 8;
   readonly experts = 4;

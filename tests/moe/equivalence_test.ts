@@ -34,10 +34,10 @@ const TOLERANCE = 5e-6;
 
 type States = Tensor<"f32", readonly [typeof TOKENS, typeof HIDDEN]>;
 
-/** What a layer gives for one input: results and all gradients, by name. */
+/** A layer's results and all gradients for one input, by name. */
 type Outcome = Record<string, Float32Array>;
 
-/** Runs a layer, weighs its output by `weights`, and reads every gradient. */
+/** Runs a layer, weights its output by `weights`, and reads every gradient. */
 async function outcomeOf(
   device: Device,
   x: States,
@@ -88,7 +88,7 @@ Deno.test("MoE with one expert and gate 1 is the dense feed-forward network", as
   );
 });
 
-/** The gates by operations on tensors: what is chosen is a constant, how strongly is not. */
+/** The gates from tensor operations: the choice of experts is a constant, their weights are not. */
 interface GatesByTensors {
   make(device: Device): Router<typeof HIDDEN, typeof EXPERTS>;
   gates(

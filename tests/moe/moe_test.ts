@@ -16,10 +16,7 @@ import {
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/**
- * A router that can be read off its input: the weights are the identity, so that a token's gates
- * are its first three numbers, where they are positive.
- */
+/** A router with identity weights: a token's gates are its first three numbers, where positive. */
 function layerOfGates(device: Device, stack: DisposableStack): MoE<4, 3> {
   const router = stack.use(new ReluRouter(device, { hidden: 4, experts: 3, balance: "none" }));
   write(router.weight, [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
@@ -46,7 +43,7 @@ Deno.test("an expert without tokens gets a gradient of exactly 0", async () => {
   using stack = new DisposableStack();
   const layer = layerOfGates(device, stack);
   const [, w1, w2] = [...layer.parameters()];
-  // What the memory held before must not shine through.
+  // Previous memory contents must not show through.
   for (const parameter of [w1!, w2!]) {
     write(parameter.gradient, new Float32Array(parameter.size).fill(NaN));
     parameter.zeroGradient();

@@ -23,7 +23,7 @@ import {
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/** ReLU routing out of public operations, without the fused kernel. */
+/** ReLU routing built from public operations, without the fused kernel. */
 class PlainReluRouter implements Router {
   readonly hidden = 16;
   readonly experts = 4;

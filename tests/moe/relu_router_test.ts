@@ -56,8 +56,8 @@ Deno.test("sparsity() and regularization() match equations 8 to 10", async () =>
 });
 
 /**
- * The gradient of the logits with a loss that does not depend on the gates: what is left is the
- * regularisation. The input is the identity, so that dW = dlogits, number by number.
+ * The gradient of the logits for a loss that does not depend on the gates, so only the
+ * regularisation remains. The input is the identity, so dW = dlogits element by element.
  */
 async function regularizationGradient(
   device: Device,
@@ -92,7 +92,7 @@ for (const balance of ["none", "plain", "load"] as const) {
       (gate, i) => gate > 0 ? f[i % EXPERTS]! / (3 * 2 * TOKENS) : 0,
     );
     assertEquals(expected.some((value) => value > 0), balance !== "none");
-    // One rounding to fp32.
+    // One fp32 rounding.
     assertClose(gradient, expected, "gradient", 1e-7);
   });
 }

@@ -1,4 +1,4 @@
-/** A router of the table has its place where TypeScript cannot ask for one. @module */
+/** Checks that every router in the table is present where TypeScript cannot enforce it. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { CASES } from "../../bench/peers/equality.ts";
@@ -7,10 +7,10 @@ import { ROUTER_NAMES, type RouterName } from "../../lib/moe/routers.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Which routers the CUDA build has; one without kernels of its own runs wherever tensors do. */
+/** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = { dense: true, topk: false, relu: true };
 
-/** Functions of the contract that a router's file calls. */
+/** The contract's functions that a router's file calls. */
 async function symbolsOf(name: RouterName): Promise<string[]> {
   const text = await Deno.readTextFile(new URL(`lib/moe/${name}_router.ts`, ROOT));
   return [...text.matchAll(/symbols\.(remoe_\w+)/g)].map(([, symbol]) => symbol!);

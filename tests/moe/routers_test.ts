@@ -1,4 +1,4 @@
-/** What the table of routers says, against what the routers do. @module */
+/** Compares the router table with what the routers do. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -15,7 +15,7 @@ const SIZES = { experts: 8, active: 2, granularity: 1 };
 const HIDDEN = 16;
 const TOKENS = 32;
 
-/** A router of the table, in a model of one layer. */
+/** A router from the table, in a one-layer model. */
 function build(device: Device, state: StepState, name: RouterName): Router {
   const { routed } = ROUTERS[name];
   const { experts, active } = routed ? SIZES : { experts: 1, active: 1 };
@@ -90,7 +90,7 @@ Deno.test("a file's router is described by what the configuration stores of it",
   }));
 });
 
-/** Where rows stand, and nothing else may tell routers apart by their names. */
+/** The files with router rows; no other file may distinguish routers by name. */
 const ROWS = ["lib/moe/routers.ts", "lib/moe/build_router.ts", "bench/models/aimed_router.ts"];
 
 Deno.test("no code outside the rows compares router names", async () => {

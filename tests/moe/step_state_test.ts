@@ -150,7 +150,7 @@ Deno.test("addLoss() adds up the micro-batches' shares", async () => {
   assertAlmostEquals(state.read().loss, 3, 1e-12);
 });
 
-/** A state of one layer in which `routed` of the 8 tokens go to the one wanted expert of two. */
+/** A one-layer state in which `routed` of 8 tokens go to the one wanted expert of two. */
 async function lambdaAfter(routed: number, rule: Partial<LambdaRule>, lambda = 1): Promise<number> {
   using device = await openDevice();
   using state = new StepState(device, { layers: 1, experts: 2, lambda });

@@ -34,7 +34,7 @@ Deno.test("TopKRouter chooses exactly k for any sizes, ties included", async () 
       using router = new TopKRouter(device, { hidden: 3, experts, active });
       using _scope = device.scope();
       const random = new Random(`${seed}`);
-      // Few levels make many equal logits.
+      // A few levels give many equal logits.
       const draw = (length: number): number[] =>
         Array.from({ length }, () => random.integer(levels + 1));
       write(router.weight, draw(3 * experts));

@@ -35,7 +35,7 @@ for (const groups of [1, 2, 4]) {
   });
 }
 
-/** The rows of a [ROWS, HIDDEN] matrix which differ between two. */
+/** The rows in which two [ROWS, HIDDEN] matrices differ. */
 function changedRows(a: Float32Array, b: Float32Array): number[] {
   return Array.from({ length: ROWS }, (_, row) => row).filter((row) => {
     const [start, end] = [row * HIDDEN, (row + 1) * HIDDEN];
@@ -86,7 +86,7 @@ Deno.test("grouped heads equal heads with repeated keys and values", async () =>
   const headDim = HIDDEN / HEADS;
   const columns = { narrow: 8 * headDim, wide: 12 * headDim };
   const source = await read(narrow);
-  // Heads of the full layer: 4 queries, then keys and values, each group's for two heads.
+  // Heads of the full layer: 4 queries, then keys and values, each group's serving two heads.
   const headOf = [0, 1, 2, 3, /* keys */ 4, 4, 5, 5, /* values */ 6, 6, 7, 7];
   write(
     wide,

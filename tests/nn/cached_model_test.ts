@@ -25,7 +25,7 @@ function smallModel(device: Device): LanguageModel {
   });
 }
 
-/** A model whose second layer fails when told to, after both layers' attention. */
+/** A model whose second layer fails on demand, after both layers' attention. */
 function failingModel(device: Device, isFailing: () => boolean): LanguageModel {
   const failing: FeedForwardLayer = {
     forward: (x) => {

@@ -18,7 +18,7 @@ Deno.test("`KeyValueCache` refuses invalid sizes", async () => {
 Deno.test("`KeyValueCache.fill()` refuses tensors that it would read out of bounds", async (t) => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
-  const columns = 24; // two query heads, two groups of keys and of values
+  const columns = 24; // two query heads, two groups of keys and values
   const calls: readonly (readonly [string, () => void, string])[] = [
     ["a sequence longer than the rows", () => cache.fill(0, device.ones([2, 16]), 3_000_000), "8"],
     ["a sequence beyond the capacity", () => cache.fill(0, device.ones([27, columns]), 9), "to 8"],
@@ -124,7 +124,7 @@ Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hol
     assertEquals(cache.lengths, [0, 0, 0]);
     refuses([1, 1, 1], "lengths[0] is 1, but layer 0 holds 0");
     fill(0, 5);
-    // Layer 0 begins other sequences, which layer 1 has not seen.
+    // Layer 0 starts new sequences, which layer 1 has not seen.
     fill(0, 4);
     refuses([4, 4, 4], "lengths[0] is 4, but layer 1 holds 0");
   });
@@ -139,7 +139,8 @@ Deno.test("`KeyValueCache.attend()` sees the filled tokens up to the lengths", a
     batch: 2,
     capacity: 3,
   });
-  // Queries are 0: every key weighs the same. Values are 1 and 2, then 4 and 8, in both columns.
+  // Queries are 0, so every key has the same weight. Values are 1 and 2, then 4 and 8, in both
+  // columns.
   const values = [1, 2, 4, 8].flatMap((value) => [9, 9, value, value]);
   cache.fill(0, device.from(values, [4, 4]), 2);
   cache.setLengths([2, 1]);
@@ -167,7 +168,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   const { batch, capacity, layers, groups, headDim } = SIZES;
   const heads = 2 * groups;
   const qkv = device.ones([batch, (heads + 2 * groups) * headDim]);
-  // What a freed block held must not be taken for lengths.
+  // A freed block's contents must not be read as lengths.
   device.full([batch], capacity - 1)[Symbol.dispose]();
   device.tokens(new Array<number>(batch).fill(capacity - 1))[Symbol.dispose]();
   using cache = new KeyValueCache(device, { layers, groups, headDim, batch, capacity });

@@ -27,7 +27,7 @@ import {
   unreachable,
 } from "@std/assert";
 
-/** The assertions under test cannot vouch for themselves. */
+/** The assertions under test cannot check themselves. */
 function fails(run: () => unknown, message?: string): void {
   throws(
     run,

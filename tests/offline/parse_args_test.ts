@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
 import { assertType, type IsExact } from "@std/testing/types";
 
-// Values alone: the type of what is read follows from literal options, as the last test checks.
+// Values only: the result's type follows from literal options, which the last test checks.
 const read = parseArgs as unknown as (args: string[], options?: object) => unknown;
 
 Deno.test("`parseArgs()` reads flags, values and positional arguments", () => {
@@ -30,7 +30,7 @@ Deno.test("`parseArgs()` reads numbers unless the option is listed as `string`",
 Deno.test("`parseArgs()` gives options without a value true, or an empty string", () => {
   assertEquals(read(["--a"], { string: ["a"] }), { _: [], a: "" });
   assertEquals(read(["--a", "--b"], { string: ["a"] }), { _: [], a: "", b: true });
-  // A value that begins with a dash is taken for an option.
+  // A value that starts with a dash is taken for an option.
   assertEquals(read(["--rate", "-1"], { string: ["rate"] }), { _: [], rate: "", "1": true });
   assertEquals(read(["--rate=-1"], { string: ["rate"] }), { _: [], rate: "-1" });
 });

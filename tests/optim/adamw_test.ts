@@ -30,7 +30,7 @@ function makeParameters(device: Device, stack: DisposableStack): [Parameter, Par
   return [matrix.weight, [...norm.parameters()][0]!];
 }
 
-/** Follows AdamW for ten steps beside its definition in float64. */
+/** Compares ten steps of AdamW with its definition in float64. */
 async function follow(
   options: AdamWOptions & { clip: number },
   gradientSize: number,
@@ -93,7 +93,7 @@ Deno.test("weight decay applies only to matrices", async () => {
   assertEquals(parameters.map(({ decay }) => decay), [true, false]);
   const before = await Promise.all(parameters.map((parameter) => read(parameter)));
   using optimizer = new AdamW(device, parameters, { lr: 0.1, weightDecay: 0.5 });
-  // No gradient has come since the last step, whatever that one left in memory: only the decay acts.
+  // No gradient has arrived since the last step, whatever it left in memory: only the decay acts.
   for (const parameter of parameters) {
     write(parameter.gradient, new Float32Array(parameter.size).fill(7));
     parameter.zeroGradient();

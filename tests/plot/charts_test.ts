@@ -96,14 +96,14 @@ Deno.test("the loss is drawn without its warm-up, with a note, and in full on re
   assert(textOf(of(run)).includes("the warm-up lies above"));
   const whole = of(run, { whole: true });
   assertEquals([domainOf(whole), textOf(whole).includes("warm-up")], [undefined, false]);
-  // A warm-up of a few steps: the beginning lies above all the same.
+  // With a warm-up of a few steps, the start still lies above the rest.
   const loss = Array.from({ length: 1000 }, (_, i) => ({ x: i + 1, value: 1 + 8 / (i + 1) }));
   const long = { ...run, warm: 2, figures: { ...run.figures, loss }, validations: [] };
   assertEquals(domainOf(of(long)), [1.008, 1 + 8 / 21]);
-  // A validation that has become worse is not cut off.
+  // A validation loss that rises again is not cut off.
   const validations = [{ x: 900, step: 900, valid_loss: 3, valid_bits_per_byte: 4 }];
   assertEquals(domainOf(of({ ...long, validations })), [1.008, 3]);
-  // Nothing follows the warm-up.
+  // The run ends within the warm-up.
   assertEquals(domainOf(of({ ...run, warm: 30 })), undefined);
 });
 

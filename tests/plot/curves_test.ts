@@ -12,7 +12,7 @@ function curve(values: readonly number[]): Point[] {
 Deno.test("`smooth()` takes the mean around each point, symmetrically at the start", () => {
   const values = smooth(curve([9, 6, 3, 0, 0, 0, 6]), 5).map(({ value }) => value);
   assertEquals(values, [9, 6, (9 + 6 + 3) / 5, 9 / 5, 9 / 5, 6 / 4, 2]);
-  // A straight line stays one where the stretch is the same on both sides.
+  // A straight line stays straight if the window is symmetric.
   const line = smooth(curve(Array.from({ length: 50 }, (_, i) => 100 - i)), 11);
   for (const { x, value } of line.slice(0, 45)) assertAlmostEquals(value, 101 - x, 1e-9);
 });

@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { ConfigError } from "../../lib/errors.ts";
+import type { RouterName } from "../../lib/moe/routers.ts";
 import { finalFigures } from "../../lib/plot/final_figures.ts";
 import type { Horizontal } from "../../lib/plot/horizontal.ts";
 import { readRunFigures } from "../../lib/plot/run_figures.ts";
@@ -113,7 +114,7 @@ Deno.test("`readRunFigures()` says which file and line is wrong", () => {
 
 Deno.test("`finalFigures()` returns only the router's metrics", () => {
   using folder = new TemporaryFolder();
-  const of = (router: "relu" | "topk" | "dense") =>
+  const of = (router: RouterName) =>
     finalFigures(readRunFigures(writeRun(`${folder.path}/${router}`, { router }), router));
   const relu = of("relu");
   assertEquals(

@@ -67,7 +67,7 @@ Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps 
 Deno.test("a metrics file may have lines of any length, and exceed the longest string", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
-  // Longer than a piece, much shorter, and with letters of several bytes at the edges.
+  // Longer than a chunk, much shorter, and with multi-byte characters at the edges.
   const lengths = [3_000_000, 5, 1 << 20, 700_000, 1, 2_000_000];
   const lines = lengths.map((length, index) => ({ step: index + 1, text: "λ".repeat(length / 2) }));
   const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");

@@ -31,7 +31,7 @@ function stateAt(step: number, config: TrainConfig): CheckpointState {
   };
 }
 
-/** A run that was saved at steps 1 and 2 and went on to 3. */
+/** A run saved at steps 1 and 2 that continued to step 3. */
 function makeRun(config: TrainConfig): string {
   using directory = RunDirectory.create(config);
   for (const step of [1, 2, 3]) {
@@ -163,7 +163,7 @@ Deno.test("`RunDirectory.resume()` changes nothing if it fails", () => {
   const before = Deno.readTextFileSync(`${path}/metrics.jsonl`);
   const other = parseConfig({ ...config, seed: 1 });
   assertThrows(() => RunDirectory.resume(findRun(path), other), ConfigError, "seed was 0 and is 1");
-  // A configuration changed by hand passes for the run's own, but not for the checkpoint's.
+  // A configuration edited by hand passes for the run's, but not for the checkpoint's.
   Deno.writeTextFileSync(`${path}/config.json`, JSON.stringify(other));
   assertThrows(
     () => RunDirectory.resume(findRun(path), other),
@@ -183,7 +183,7 @@ Deno.test("`RunDirectory.resume()` accepts checkpoints of versions that hashed f
     const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
     using _directory = directory;
     using _checkpoint = checkpoint;
-    // What such a version wrote for this configuration, apart from its folder.
+    // What such a version wrote for this configuration, except for its folder.
     const config_hash = "239a0933a7df2f0853a180e063d4df677bb5b0bdb462a81343ec8ac2e25b8273";
     const state = { ...stateAt(4, config), config_hash };
     directory.writeCheckpoint({ state, model: [], optimizer: [] }, 0);
@@ -221,7 +221,7 @@ Deno.test("`RunDirectory` locks out a second process, and admits the next one", 
     using _checkpoint = checkpoint;
     assertMatch(await second(), new RegExp(`process ${Deno.pid} is training in it`));
   }
-  // The child ends without giving its lock back: that must not matter.
+  // The child exits without releasing its lock, which must not matter.
   assertEquals(await second(), "in");
   assertEquals(await second(), "in");
 });

@@ -54,7 +54,7 @@ Deno.test("changing a shape afterwards does not affect the tensor", async () => 
   assertThrows(() => (x.shape as number[])[0] = 1000, TypeError);
 });
 
-/** An array that says one thing by index and another to its iterator. */
+/** An array whose indices and iterator disagree. */
 class TwoFaced extends Array<number> {
   iterated: readonly number[] = [];
 
@@ -212,7 +212,7 @@ Deno.test("numbers among the arguments of operations are checked", async () => {
     assertThrows(() => sum(x, { axis }), RangeError, "axes");
     assertThrows(() => slice(x, { axis }), RangeError, "axes");
   }
-  // As others write it: the axis would pass for no option at all.
+  // As in other libraries; the axis would otherwise be silently ignored.
   assertThrows(() => sum(x, 1 as Any), TypeError, "expected an object");
   assertThrows(() => mean(x, null as Any), TypeError, "expected an object");
   for (const epsilon of ["1", NaN, null] as Any[]) {

@@ -31,7 +31,7 @@ Deno.test("two devices work side by side, with separate memory and scopes", asyn
   assertEquals([...await read(p)], [2, 2, 2, 2]);
   assertEquals([...await read(q)], [8, 8, 8, 8]);
   assertEquals(one.statistics().blocks, 2);
-  // Closing the other device's scope first is in order: stacks are separate.
+  // The other device's scope may close first: the stacks are separate.
   first[Symbol.dispose]();
   assertEquals(one.statistics().blocks, 0);
   assertEquals(two.statistics().blocks, 2);

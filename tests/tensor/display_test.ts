@@ -1,4 +1,4 @@
-/** What tensors, devices, layers and the rest print, and what they are as text, JSON and tables. */
+/** How tensors, devices, layers and others print, and convert to strings, JSON and tables. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { inspect } from "node:util";
@@ -150,7 +150,7 @@ Deno.test("text, JSON and messages read nothing from the device", async () => {
     assertEquals(JSON.parse(JSON.stringify(value)).kind, kind);
     assertStringIncludes(Deno.inspect(value, { depth: 0 }), kind);
   }
-  // Nor does a fault of the device end the console.
+  // A device failure does not break the console either.
   assertStringIncludes(Deno.inspect(values.Tensor), "cannot be read: read");
   const error = assertThrows(() => new AdamW(device, [values.MoE as never]));
   assertStringIncludes((error as Error).message, "MoE on cpu: experts 4, hidden 8, width 16");
@@ -206,7 +206,7 @@ Deno.test("disposed objects say so, and so does everything of a closed device", 
       assertStringIncludes(text, kind);
       if (kind !== "DenseRouter") assertStringIncludes(text, ", its device is closed");
     }
-    // An object made from one has no state to show, and must not throw either.
+    // An object derived from one has no state to show, and must not throw either.
     assert(Deno.inspect(Object.create(value)).length > 0);
   }
 });

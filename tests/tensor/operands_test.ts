@@ -47,7 +47,7 @@ import { openDevice } from "./open_device.ts";
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 type Any = any;
 
-/** Every operation on an operand `x` of shape [2, 2]; the others fit it. */
+/** Every operation with an operand `x` of shape [2, 2]; the other operands match it. */
 const OPERATIONS: Readonly<Record<string, (x: Any, device: Device) => unknown>> = {
   add: (x, device) => add(device.ones([2, 2]), x),
   subtract: (x, device) => subtract(x, device.ones([2, 2]) as Any),
@@ -89,7 +89,7 @@ const OPERATIONS: Readonly<Record<string, (x: Any, device: Device) => unknown>> 
   concatenate: (x, device) => concatenate([device.ones([2, 2]), x], { axis: 0 }),
 };
 
-/** Operations that only move elements, or hand them on. */
+/** Operations that only move or pass on elements. */
 const OF_ANY_TYPE: Readonly<Record<string, (x: Any, device: Device) => unknown>> = {
   reshape: (x) => reshape(x, [4]),
   transpose: (x) => transpose(x),

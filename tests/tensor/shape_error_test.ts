@@ -20,7 +20,7 @@ import {
 } from "../../mod.ts";
 import { openDevice } from "./open_device.ts";
 
-/** Zeros whose sizes the compiler does not know, so that the check at run time has its turn. */
+/** Zeros whose sizes the compiler does not know, so that the run-time check applies. */
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 function zeros(device: Device, ...shape: number[]): any {
   return device.zeros(shape);
@@ -28,7 +28,7 @@ function zeros(device: Device, ...shape: number[]): any {
 
 interface Misfit {
   name: string;
-  /** What must be in the message: the operation and the shapes. */
+  /** What the message must contain: the operation and the shapes. */
   says: string[];
   run(device: Device): unknown;
 }

@@ -77,7 +77,7 @@ Deno.test("a shape must consist of positive integers", async () => {
   assertEquals(device.statistics().inUse, 0);
 });
 
-/** Any fp32 number, infinities, NaN and subnormals included. */
+/** Any fp32 number, including infinities, NaN and subnormals. */
 const anyFloat = fc.float({ noDefaultInfinity: false });
 
 Deno.test("write() rounds to bf16 like cast(): to nearest even", async () => {

@@ -1,4 +1,4 @@
-/** What callers without types may give to the functions of training. */
+/** What untyped callers may pass to the training functions. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, FileError } from "../../lib/errors.ts";
 import { exists } from "../../lib/files.ts";
@@ -95,7 +95,7 @@ Deno.test("invalid and out-of-range numbers are named", () => {
   assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
 });
 
-/** A run of some steps on a short text. */
+/** A run of a few steps on a short text. */
 function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
   Deno.writeTextFileSync(`${path}/text.txt`, "The quick brown fox. ".repeat(20));
   return parseConfig({
@@ -113,7 +113,7 @@ Deno.test("a refused run leaves nothing on the device and no directory", async (
   using device = await openDevice();
   const config = tinyRun(folder, 1);
   const { model, optimizer } = config;
-  // fp32 holds none of these: each is refused when part of the run has been made.
+  // fp32 holds none of these: each is refused once part of the run has been built.
   for (
     const refused of [
       { ...config, model: { ...model, init_std: 1e300 } },
@@ -160,7 +160,7 @@ Deno.test("sinks refuse invalid lines and samples, and everything once closed", 
     new TensorBoardSink(`${folder.path}/events`, CONFIG),
   ];
   for (const sink of sinks) {
-    // A step without end would be encoded without end.
+    // Encoding an infinite step would never end.
     for (const step of [Infinity, -1, 0.5]) {
       assertThrows(() => sink.write({ ...line, step }), TypeError, "no figures of a step");
     }

@@ -53,7 +53,7 @@ Deno.test("a step names the non-finite weight, wherever it is", async (t) => {
       await t.step(`${router}: ${name} = ${value}`, () => {
         using trainer = openTrainer(device, { moe: { router } });
         trainer.step();
-        // Byte 32 of the embedding is the space, which every row of this text has.
+        // Row 32 of the embedding is the space character, which every row of this text contains.
         poison(parameter(trainer, name), value, name.includes("embed") ? 32 * 64 : 0);
         const error = assertThrows(() => trainer.step(), DivergenceError);
         assertEquals(error.step, 2);

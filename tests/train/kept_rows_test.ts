@@ -39,18 +39,18 @@ Deno.test("training is the same bit for bit, however many rows are recomputed", 
     }));
   const all = await figures({ recompute: "never" });
   assertEquals(await figures({ recompute: "always" }), all);
-  // Between the two: room for a part of the rows.
+  // Between the two: room for some of the rows.
   assertEquals(await figures({ limit_gib: 0.04 }), all);
 });
 
 Deno.test("a step's memory is within a tenth of the estimate in both stages", async () => {
-  // λ starts where it closes gates at once, and moves fast.
+  // λ starts high enough to close gates at once, and moves fast.
   const layer = { moe: { lambda0: 1e-3, alpha: 1.5 }, data: { batch: 16 } };
   const metrics = await steps(layer, 70);
   const { dense, sparse } = estimateMemory(parseConfig({ preset: "pico", ...layer }));
   const first = metrics[0]!.memory_bytes;
   assert(Math.abs(first / dense.total - 1) < 0.1, `${first} for an estimate of ${dense.total}`);
-  // Rows move from step to step; the estimate is for their mean.
+  // Row counts vary from step to step; the estimate is for their mean.
   const settled = metrics.filter(({ sparsity }, i) => i > 30 && Math.abs(sparsity - 0.875) < 0.02);
   assert(settled.length > 3, "too few steps came near the target sparsity");
   const mean = settled.reduce((sum, { memory_bytes }) => sum + memory_bytes, 0) / settled.length;

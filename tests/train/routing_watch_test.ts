@@ -14,12 +14,12 @@ import { stepOf } from "../plot/runs.ts";
 
 type Figures = Pick<StepMetrics, "expert_load" | "sparsity_per_layer">;
 
-/** Every expert has its share. */
+/** Every expert gets its share. */
 const SOUND: Figures = {
   expert_load: [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]],
   sparsity_per_layer: [0.75, 0.75],
 };
-/** Expert 2 of layer 1 has no token. */
+/** Expert 2 of layer 1 gets no tokens. */
 const STARVING: Figures = {
   ...SOUND,
   expert_load: [[0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0, 0.25]],
@@ -30,7 +30,7 @@ const CLOSED: Figures = {
   sparsity_per_layer: [1 - 0.05 / 4, 0.75],
 };
 
-/** What a watch says, step by step. */
+/** What a watch reports, step by step. */
 function said(moe: Record<string, unknown>, ...stretches: readonly [number, Figures][]): string[] {
   const watch = new RoutingWatch(parseConfig({ preset: "pico", moe: { experts: 4, ...moe } }));
   let step = 0;

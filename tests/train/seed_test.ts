@@ -1,4 +1,6 @@
-/** The seed of a configuration decides a run, whatever the device drew before and draws beside it. */
+/**
+ * A configuration's seed determines its run, whatever else the device draws before or meanwhile.
+ */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../mod.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";

@@ -13,8 +13,8 @@ Deno.test("`estimateMemory()` assumes E·T rows in the dense stage and k·T in t
   const config = parseConfig({ moe: { active: 2, granularity: 2 } });
   const { dense, sparse } = estimateMemory(config);
   assertEquals([dense.rows, sparse.rows], [16 * 4096, 4 * 4096]);
-  // The pre-activations are the difference: 2 W = 512 numbers a row and layer. The sparse stage keeps
-  // a quarter more than it is expected to need.
+  // The pre-activations are the difference: 2 W = 512 numbers per row and layer. The sparse stage
+  // keeps a quarter more than its expected need.
   assertEquals([dense.kept_rows, sparse.kept_rows], [16 * 4096, 5 * 4096]);
   assertEquals(dense.activations - sparse.activations, 4 * 4 * 11 * 4096 * 512);
 });

@@ -7,7 +7,7 @@ import type { CorpusSide } from "../../lib/data/corpus/tokenized_text.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { Validation } from "../../lib/train/validation.ts";
 
-/** A side of domains so many tokens long, whose tokens are their number. */
+/** A side with domains of the given lengths, whose tokens are the domain's index. */
 function sideOf(lengths: Record<string, number>): CorpusSide {
   const domains = new Map(
     Object.entries(lengths).map(([name, length], i) => {
@@ -19,7 +19,7 @@ function sideOf(lengths: Record<string, number>): CorpusSide {
   return { tokens, documents: domains.size, bytes: tokens.length, domains };
 }
 
-/** Validates with a loss that is the target's number. */
+/** Validates with the target's id as its loss. */
 function validate(lengths: Record<string, number>, sequence = 8) {
   const config = parseConfig({
     preset: "pico",
@@ -37,7 +37,7 @@ function validate(lengths: Record<string, number>, sequence = 8) {
 Deno.test("`Validation` counts short domains in the total, and reports losses of long ones", () => {
   const { metrics } = validate({ a: 41, b: 5, c: 81, d: 7 });
   assertEquals(metrics.valid_loss_by_domain, { a: 1, c: 3 });
-  // The short ones' row of 8 targets has 4 of b's and 4 of d's.
+  // The short domains' row of 8 targets has 4 from b and 4 from d.
   assertAlmostEquals(metrics.valid_loss, (41 * 1 + 81 * 3 + 12 * 3) / 134, 1e-9);
 });
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 const MODULE = new URL("../../mod.ts", import.meta.url).href;
 const CONFIG = fileURLToPath(new URL("../../deno.json", import.meta.url));
 
-/** What the compiler says of a program that imports the library, colours removed. */
+/** The compiler's output for a program that imports the library, without colours. */
 async function compile(program: string): Promise<{ code: number; text: string }> {
   const folder = await Deno.makeTempDir();
   try {

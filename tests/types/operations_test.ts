@@ -22,7 +22,8 @@ import {
   transpose,
 } from "../../mod.ts";
 
-// The compiler is the test: what follows is checked, never run, since the tensors do not exist.
+// The compiler is the test: the code below is type-checked but never run, since the tensors do not
+// exist.
 declare const device: Device;
 declare const n: number;
 declare const bf16: Tensor<"bf16", readonly [3, 4]>;

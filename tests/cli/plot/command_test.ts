@@ -14,7 +14,7 @@ interface Result {
   readonly progress: string;
 }
 
-/** Runs the command; Vega's warnings count as failures. */
+/** Runs the command and treats Vega's warnings as failures. */
 async function run(...args: string[]): Promise<Result> {
   const output = new CapturedOutput();
   const warnings: string[] = [];
@@ -147,7 +147,7 @@ Deno.test("`plot`'s page needs no network, and its SVGs share no ids", async () 
   assert(page.includes("&lt;a&gt;") && !page.includes("<a></"));
   assert(page.includes('<th scope="row">Validation loss on books</th><td>1.0000</td><td>–</td>'));
   assert(page.includes('<th scope="row">moe.experts</th><td>32</td><td>4</td><td>1</td>'));
-  // Colours follow the page's.
+  // Colours follow the page's theme.
   assert(page.includes("prefers-color-scheme: dark"));
   assertFalse(/<(?:path|text)[^>]*"#1f2328"/.test(page));
 });
@@ -206,7 +206,7 @@ Deno.test("`plot --help` lists every flag", async () => {
 });
 
 Deno.test("`textWidth()` is within a tenth of Helvetica's widths", () => {
-  // By the font's published metrics, in thousandths of its size.
+  // From the font's published metrics, in thousandths of its size.
   for (const [text, width] of [["step", 1890], ["gradient norm", 6169], ["0.875", 2502]] as const) {
     const ratio = textWidth(text, 1000) / width;
     assert(ratio > 0.95 && ratio < 1.1, `${text}: ${ratio}`);

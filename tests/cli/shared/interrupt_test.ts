@@ -33,7 +33,7 @@ Deno.test("`Interrupt` treats a second Ctrl-C within a second as the first", () 
   assertEquals(log, ["request", "exit 130"]);
 });
 
-// In a process of its own: the test runner ends at a SIGINT.
+// In a child process, since a SIGINT would end the test runner.
 Deno.test("`Interrupt` listens for the process's signal until disposed of", async () => {
   const module = new URL("../../../cli/shared/interrupt.ts", import.meta.url);
   const script = `

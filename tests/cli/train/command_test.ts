@@ -11,7 +11,7 @@ interface Result {
   readonly progress: string;
 }
 
-/** Runs the command; it must not come to training. */
+/** Runs the command, which must not get as far as training. */
 async function run(...args: string[]): Promise<Result> {
   const output = new CapturedOutput();
   const code = await trainCommand(args, output, () => Promise.reject(new Error("it would train")));

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { parseTrainFlags } from "../../../cli/train/flags.ts";
 import { trainRequest } from "../../../cli/train/request.ts";
 import { ConfigError } from "../../../lib/errors.ts";
+import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { parseConfig, RunDirectory, type TrainConfig } from "../../../lib/train/mod.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 
@@ -114,7 +115,8 @@ Deno.test("`trainRequest()` names the flag, the value and what is expected", () 
     assert(failure(["--steps", text]).includes(`--steps is ${JSON.stringify(text)}`), text);
   }
   assert(
-    failure(["--router", "top"]).includes('--router is "top", expected one of dense, topk, relu'),
+    failure(["--router", "top"])
+      .includes(`--router is "top", expected one of ${ROUTER_NAMES.join(", ")}`),
   );
 });
 
@@ -177,7 +179,7 @@ Deno.test("`trainRequest()` applies flags over a resumed run's configuration", (
   assert(failure(["--resume", "none"], folder.path).includes("there is no such folder"));
 });
 
-/** What a configuration file of some kind, holding a text, leads to. */
+/** The configuration that results from a file of some kind with the given content. */
 function withFile(name: string, text: string, args: string[] = []): () => TrainConfig {
   return () => {
     using folder = new TemporaryFolder();
@@ -215,7 +217,7 @@ Deno.test("`trainRequest()` refuses flags that name one key twice", () => {
   }
   assertThrows(withFile("x.yaml", "steps: 2\nsteps: 3\n"), ConfigError, "duplicated");
   assert(failure(["--set", 'data.weights={"a":2,"a":5}']).includes("the key a twice"));
-  // The same key in two groups, in a comment and in a text.
+  // The same key in two groups, in a comment and in a string.
   const text =
     '{"model": {"layers": 2}, /* "model": 1 */ "sample": {"prompt": "\\"seed\\": {"}, "seed": 4}';
   assertEquals(withFile("x.jsonc", text)().seed, 4);

@@ -1,15 +1,16 @@
-/** What `train` says of a run besides its figures: where it begins and what will not happen. */
+/** What `train` says about a run besides its metrics: where it starts and what has no effect. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainCommand } from "../../../cli/train/command.ts";
 import { dryRunReport } from "../../../cli/train/dry_run.ts";
 import { openTokenizer } from "../../../lib/data/mod.ts";
+import { ROUTER_NAMES, ROUTERS } from "../../../lib/moe/routers.ts";
 import { findRun, listCheckpoints, parseConfig, readMetrics } from "../../../lib/train/mod.ts";
 import type { StepMetrics } from "../../../lib/train/mod.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { CapturedOutput } from "../captured_output.ts";
 import { assertRefused, runGenerate, runTrain, writeText } from "../refusal.ts";
 
-/** The smallest model, on a folder's text, without a warmup that would be spoken of. */
+/** The smallest model, on a folder's text, without a warmup that would be reported. */
 const SMALL = [
   "--set=model.hidden=16",
   "--set=model.ffn=32",
@@ -90,7 +91,7 @@ Deno.test("a resume says where it starts, and whether any steps are left", async
     const [newest] = listCheckpoints(`${folder}/run/checkpoints`);
     const state = JSON.parse(Deno.readTextFileSync(`${newest!.path}/state.json`));
     assertEquals(state.machine.threads, "2");
-    // A checkpoint of an earlier version knows nothing of its machine.
+    // A checkpoint of an earlier version does not record its machine.
     assertEquals(findRun(`${folder}/run`).config.threads, 2);
   });
 });
@@ -156,13 +157,14 @@ Deno.test("a dry run compares the run with the memory granted", () => {
 
 Deno.test("λ is shown and written only for routers that have it", async () => {
   await withText(async (folder) => {
-    for (const router of ["relu", "topk", "dense"]) {
+    for (const router of ROUTER_NAMES) {
+      const { lambda: hasLambda, routed } = ROUTERS[router];
       const said = await trained(folder, ...SMALL, `--router=${router}`, `--out=${router}`);
-      assertEquals(/λ \d/.test(said), router === "relu", said);
-      assertEquals(/sparsity \d/i.test(said), router !== "dense", said);
+      assertEquals(/λ \d/.test(said), hasLambda, said);
+      assertEquals(/sparsity \d/i.test(said), routed, said);
       const steps = readMetrics(`${folder}/${router}/metrics.jsonl`)
         .filter((line): line is StepMetrics => "loss" in line);
-      assert(steps.every(({ lambda }) => (lambda > 0) === (router === "relu")));
+      assert(steps.every(({ lambda }) => (lambda > 0) === hasLambda));
     }
   });
 });

@@ -5,14 +5,14 @@ import { MixtureSampler } from "../../../lib/data/batches/mixture_sampler.ts";
 import { memoryStream } from "../../../lib/data/corpus/token_stream.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 
-/** A domain whose tokens say which it is and where they are. */
+/** A domain whose tokens encode the domain and their position. */
 const domain = (name: number, length: number) => ({
   tokens: memoryStream(Uint16Array.from({ length }, (_, i) => name * 10_000 + i)),
 });
 const DOMAINS = new Map([["a", domain(0, 401)], ["b", domain(1, 801)], ["c", domain(2, 81)]]);
 const OPTIONS = { sequence: 8, seed: 5 };
 
-/** Windows drawn from each domain in so many batches. */
+/** The number of windows drawn from each domain in the given number of batches. */
 function draw(sampler: MixtureSampler, batches: number): number[] {
   const counts = [0, 0, 0];
   for (let i = 0; i < batches; i++) {
@@ -65,7 +65,7 @@ Deno.test("`MixtureSampler` joins short domains of equal weight, and draws them 
   const seen = new Set(tokens);
   for (const [i] of short.entries()) {
     for (let at = 0; at < 5; at++) {
-      // The last tokens of a stream that no window reaches are left over.
+      // The tokens at a stream's end that fill no window are left over.
       if (i < 19) assert(seen.has(i * 100 + at), `token ${at} of ${i}`);
     }
   }

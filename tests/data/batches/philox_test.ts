@@ -6,7 +6,7 @@ import type { PhiloxCounter, PhiloxKey } from "../../../lib/data/batches/philox.
 
 const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
-// The known answers of Random123, whose authors published the generator.
+// Known answers from Random123, by the generator's authors.
 const KNOWN: readonly { counter: PhiloxCounter; key: PhiloxKey; words: number[] }[] = [
   {
     counter: [0, 0, 0, 0],

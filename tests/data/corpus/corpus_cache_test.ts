@@ -23,7 +23,7 @@ const wide: Tokenizer = {
 const narrow = (tokens: ArrayLike<number>) =>
   Array.from(tokens, (token) => token === 99_999 ? 256 : token - 90_000);
 
-/** The one folder of cached tokens, and its files. */
+/** The only folder of cached tokens, and its files. */
 async function cached(cacheFolder: string): Promise<{ folder: string; files: string[] }> {
   const root = join(cacheFolder, "tokens");
   const [key, ...others] = await Array.fromAsync(Deno.readDir(root), ({ name }) => name);

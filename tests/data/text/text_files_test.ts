@@ -233,7 +233,7 @@ Deno.test("`textFiles().identify()` changes with names, domains and contents, no
   });
 });
 
-/** Reads all documents and what is told besides. */
+/** Reads all documents and notices. */
 async function observed(...paths: string[]) {
   const [skipped, identities] = [[] as string[], [] as string[]];
   const source = textFiles(paths);

@@ -53,7 +53,7 @@ Deno.test("a `TextStream` shows characters that span gpt2 tokens once complete",
 });
 
 Deno.test("the gpt2 tokenizer matches tiktoken for odd spaces, cases and characters", async () => {
-  // From tiktoken 0.14.0 with its pattern of r50k_base: text, ids.
+  // From tiktoken 0.14.0 with the pattern of r50k_base: text, ids.
   const url = new URL("./gpt2_ids.jsonl", import.meta.url);
   const lines = (await Deno.readTextFile(url)).trimEnd().split("\n");
   const rows = lines.map((line): [string, number[]] => JSON.parse(line));
@@ -69,7 +69,7 @@ Deno.test("the gpt2 tokenizer encodes long runs of one kind in almost linear tim
   assertEquals(new Set(word), new Set([40948]));
   assertEquals(word.length, 300_000);
   assertEquals(tokenizer.byteLength(tokenizer.encode(" ".repeat(300_000) + "x")), 300_001);
-  // A second or less; with quadratic time, some minutes.
+  // Takes a second or less; in quadratic time it would take minutes.
   assert(performance.now() - started < 30_000);
 });
 

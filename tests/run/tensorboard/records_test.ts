@@ -30,7 +30,7 @@ Deno.test("`crc32c()` matches its polynomial for any bytes", () => {
 });
 
 Deno.test("`encodeRecord()` writes the same bytes as TensorFlow", () => {
-  // The record of an empty string, as TensorBoard's own RecordWriter writes it.
+  // The record of an empty string, as written by TensorBoard's RecordWriter.
   const empty = [0, 0, 0, 0, 0, 0, 0, 0, 0x29, 0x03, 0x98, 0x07, 0xd8, 0xea, 0x82, 0xa2];
   assertEquals([...encodeRecord(new Uint8Array(0))], empty);
   assertEquals(maskedCrc32c(new Uint8Array(0)), 0xa282ead8);

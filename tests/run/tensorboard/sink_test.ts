@@ -96,7 +96,7 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, metrics, load
   assertEquals([load[0]?.buckets, load[0]?.limits], [[0, 0, 1, 0], [0.5, 1.5, 2.5, 3.5]]);
   const sample = events.flatMap(({ values }) => values).find(({ tag }) => tag === "sample");
   assertEquals(sample?.text, "    # one\n      two \ufffd");
-  // Units are said once: readers take a tag's first description.
+  // Units are written once: readers use a tag's first description.
   const described = events.flatMap(({ values }) => values)
     .filter(({ tag, description }) => tag === "loss/train" && description !== undefined);
   assertEquals(described.map(({ description }) => description), [
@@ -105,7 +105,7 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, metrics, load
 });
 
 Deno.test("TensorBoard shows every scalar of a step", () => {
-  // Every figure but the one that only counts along, each with a value of its own.
+  // Every metric except the running counter, each with a distinct value.
   const figures = STEP_FIGURES.filter((name) => name !== "tokens");
   const values = figures.map((name, i): [StepFigure, number] => [name, 1000 + i]);
   const metrics: StepMetrics = { ...metricsAt(1), ...Object.fromEntries(values) };
