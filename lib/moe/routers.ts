@@ -8,6 +8,7 @@
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
+import { routedSizes } from "./layer_sizes.ts";
 
 /** The routers of the library. */
 export type RouterName = "dense" | "topk" | "relu";
@@ -78,11 +79,12 @@ const DENSE = completeRow<Record<never, never>>({
   exact: true,
   activeFrom: () => [{ from: 0, most: 1 }],
   weights: () => 0,
-  problems: ({ experts, active, granularity }) =>
-    Object.entries({ experts, active, granularity })
-      .filter(([, value]) => value !== 1)
+  problems: ({ experts, active, granularity, shared = 0 }) =>
+    Object.entries({ experts, active, granularity, shared })
+      .filter(([key, value]) => value !== (key === "shared" ? 0 : 1))
       .map(([key, value]) =>
-        `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
+        `moe.${key} is ${value}, expected ${key === "shared" ? 0 : 1} with moe.router dense, ` +
+        `which has one expert`
       ),
   starving: () => "a lower learning rate helps",
 });
@@ -107,9 +109,9 @@ const TOPK = completeRow<TopKKeys>({
       about: "Whether the topk router divides a token's gates by their sum",
     },
   },
-  activeFrom: ({ active, granularity }) => [{ from: 0, most: active * granularity }],
-  problems: ({ active, granularity, renormalize }) =>
-    renormalize && active * granularity === 1
+  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
+  problems: ({ renormalize, ...moe }) =>
+    renormalize && routedSizes(moe).active === 1
       ? [
         "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
         "always be 1 and the router would get no gradient",
