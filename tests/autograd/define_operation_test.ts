@@ -134,7 +134,7 @@ Deno.test("a backward that writes into its gradient is refused: other operations
   using tape = device.record();
   const x = tape.watch(device.ones([2])), z = tape.watch(device.ones([2]));
   const loss = sum(add(z, clip(x)));
-  assertThrows(() => tape.backward(loss), Error, "clip gave: its backward wrote");
+  assertThrows(() => tape.backward(loss), Error, "clip returned: its backward wrote");
 });
 
 Deno.test("a backward may dispose of its gradient without affecting others", async () => {

@@ -140,9 +140,9 @@ Deno.test("gradients of a user-defined operation must match its inputs", async (
     });
     tape.backward(sum(operation(x)));
   };
-  assertThrows(() => gave(() => undefined), TypeError, "that mine gave");
+  assertThrows(() => gave(() => undefined), TypeError, "that mine returned");
   assertThrows(() => gave((g) => [g, g]), TypeError, "at most 1");
-  assertThrows(() => gave(() => [5]), TypeError, "that mine gave");
+  assertThrows(() => gave(() => [5]), TypeError, "that mine returned");
   assertThrows(() => gave((g) => [cast(g, "bf16")]), TypeError, "bf16");
   assertThrows(() => gave(() => [other.ones([2])]), DeviceError, "another device");
   gave(() => [null]);

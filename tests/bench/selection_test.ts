@@ -28,5 +28,5 @@ Deno.test("paths are absolute, unknown flags are refused", () => {
   const { output, compare } = readSelection(["--output", "/tmp/a.json", "--compare=/tmp/b.json"]);
   assertEquals([output, compare], ["/tmp/a.json", "/tmp/b.json"]);
   assertThrows(() => readSelection(["--filtre", "x"]), ConfigError, "did you mean --filter?");
-  assertThrows(() => readSelection(["--filter", "/(/"]), ConfigError, "no regular expression");
+  assertThrows(() => readSelection(["--filter", "/(/"]), ConfigError, "not a regular expression");
 });

@@ -33,10 +33,10 @@ Deno.test("`runCase()` returns what was written, and poison where nothing was", 
 Deno.test("`PlacedCase.read()` detects writes outside a buffer and to an input", () => {
   using kernels = openKernels();
   const throwing = [
-    { kernelCase: writing("y", 12), message: 'wrote outside of "y", 0 bytes past its end' },
-    { kernelCase: writing("y", 50), message: 'wrote outside of "y", 38 bytes past its end' },
-    { kernelCase: writing("y", -4), message: 'wrote outside of "y", 4 bytes before its start' },
-    { kernelCase: writing("x", 8), message: 'wrote outside of "x", 0 bytes past its end' },
+    { kernelCase: writing("y", 12), message: 'wrote outside "y", 0 bytes past its end' },
+    { kernelCase: writing("y", 50), message: 'wrote outside "y", 38 bytes past its end' },
+    { kernelCase: writing("y", -4), message: 'wrote outside "y", 4 bytes before its start' },
+    { kernelCase: writing("x", 8), message: 'wrote outside "x", 0 bytes past its end' },
     { kernelCase: writing("x", 7), message: 'wrote to its input "x", at element 1' },
   ];
   for (const { kernelCase, message } of throwing) {

@@ -131,7 +131,7 @@ Deno.test("a router's own settings may not change on resume", async () => {
 });
 
 const BAD: Readonly<Record<string, readonly [row: string, message: string]>> = {
-  "no object": ["3", "its default export is no RouterRow"],
+  "no object": ["3", "its default export is not a RouterRow"],
   "no builder": ["{}", "row.build: a function"],
   "an unknown field": ["{ build() {}, weight: 3 }", "weight"],
   "a key of no kind": [`{ build() {}, keys: { a: { type: "text" } } }`, "row.keys.a"],

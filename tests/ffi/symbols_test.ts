@@ -136,10 +136,10 @@ const REFUSED: Readonly<Record<string, readonly [declaration: string, message: s
     "REMOE_Y of remoe_a_code does not start with REMOE_A_",
   ],
   "with a constant that counts on": ["/* A. */\nenum remoe_a_code { REMOE_X };", '"REMOE_X"'],
-  "of another kind": ["typedef int remoe_int;", "Line 6 is no comment"],
+  "of another kind": ["typedef int remoe_int;", "Line 6 is not a comment"],
   "of a layout in 32 bits": [
     "/* A. */\nREMOE_LAYOUT int64_t remoe_a(int32_t n) { return n; }",
-    '"int32_t n" of remoe_a is no int64_t',
+    '"int32_t n" of remoe_a is not an int64_t',
   ],
 };
 

@@ -120,7 +120,7 @@ Deno.test("`drawToken()` refuses invalid logits and options", () => {
     assertThrows(() => drawToken(Float32Array.of(1, 2), uniform, options), ConfigError, message);
   }
   const list = [1, 2] as unknown as Float32Array;
-  assertThrows(() => drawToken(list, 0.5), ConfigError, "no Float32Array");
+  assertThrows(() => drawToken(list, 0.5), ConfigError, "not a Float32Array");
 });
 
 Deno.test("`drawToken()` draws each token with its probability", () => {

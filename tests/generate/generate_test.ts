@@ -152,8 +152,8 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ topP: 0 }, "top-p is 0"],
     [{ topP: 1.1 }, "top-p is 1.1"],
     [{ tokens: NaN }, "tokens is NaN"],
-    [{ model: null as unknown as LanguageModel }, "model is no LanguageModel"],
-    [{ device: {} as Device }, "device is no Device"],
+    [{ model: null as unknown as LanguageModel }, "model is not a LanguageModel"],
+    [{ device: {} as Device }, "device is not a Device"],
     [{ tokens: 99_999_999_999 }, "tokens is 99999999999"],
     [
       { tokens: 2 ** 31 - 1 },
@@ -162,7 +162,7 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ seed: -1 }, "seed is -1"],
     [{ seed: 1.5 }, "seed is 1.5"],
     [{ stream: 2 ** 32 }, "stream is 4294967296"],
-    [{ stop: "x" as unknown as string[] }, "stop is no list of texts"],
+    [{ stop: "x" as unknown as string[] }, "stop is not a list of texts"],
     [{ stop: [""] }, "a stop string is empty"],
     [{ stop: ["a", "\ud800"] }, "stop string 2 holds half a surrogate pair"],
   ];

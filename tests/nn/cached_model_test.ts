@@ -78,12 +78,12 @@ Deno.test("`LanguageModel` refuses tokens outside its vocabulary before it touch
   for (const wrong of [10, -1, 1.5, NaN, "1", undefined]) {
     assertThrows(() => model.prefill([[1, wrong as number]], cache), RangeError, "a token id is");
   }
-  assertThrows(() => model.prefill(null as never, cache), TypeError, "no array of arrays");
+  assertThrows(() => model.prefill(null as never, cache), TypeError, "not an array of arrays");
   assertEquals(cache.lengths, [0]);
   model.prefill([[1, 2]], cache);
   // deno-lint-ignore no-sparse-arrays
   assertThrows(() => model.prefill([[3, , 1]] as number[][], cache), RangeError, "undefined");
-  assertThrows(() => model.prefill(["12"] as never, cache), TypeError, "no array of token ids");
+  assertThrows(() => model.prefill(["12"] as never, cache), TypeError, "not an array of token ids");
   assertThrows(() => model.decode([11], cache), RangeError, "a token id is 11");
   assertEquals(cache.lengths, [2]);
   const three = device.tokens([1, 2, 3]);

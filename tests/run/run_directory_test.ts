@@ -228,7 +228,7 @@ Deno.test("`RunDirectory` locks out a second process, and admits the next one", 
 
 Deno.test("`findRun()` says what is missing", () => {
   using folder = new TemporaryFolder();
-  assertThrows(() => findRun(folder.path), ConfigError, "it is no run directory, config.json");
+  assertThrows(() => findRun(folder.path), ConfigError, "it is not a run directory, config.json");
   assertThrows(() => findRun(`${folder.path}/none`), ConfigError, "there is no such folder");
   Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": ');
   assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is not JSON`);

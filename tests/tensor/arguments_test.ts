@@ -128,7 +128,7 @@ Deno.test("a tensor's sizes cannot be shadowed", async () => {
       requireAlive: { value: () => {} },
     });
     assertThrows(() => scale(posing, 1), TypeError, "was not made by a Device");
-    assertThrows(() => new AdamW(device, [posing]), TypeError, "no parameter of this library");
+    assertThrows(() => new AdamW(device, [posing]), TypeError, "not a parameter of this library");
   }
 });
 

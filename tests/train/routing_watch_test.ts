@@ -43,7 +43,7 @@ function said(moe: Record<string, unknown>, ...stretches: readonly [number, Figu
 Deno.test("an expert without tokens for 50 steps in a row is reported once, with advice", () => {
   const [text, ...more] = said({}, [10, SOUND], [120, STARVING]);
   assertEquals(more, []);
-  assertStringIncludes(text!, "1 expert has got no token for 50 steps (layer.expert: 1.2)");
+  assertStringIncludes(text!, "1 expert has received no token for 50 steps (layer.expert: 1.2)");
   assertStringIncludes(text!, "a lower learning rate or a larger model.init_std helps");
   assertEquals(said({}, [49, STARVING], [1, SOUND], [49, STARVING]), []);
   assertEquals(said({}, [100, SOUND]), []);
@@ -57,7 +57,7 @@ Deno.test("an expert without tokens for 50 steps in a row is reported once, with
 Deno.test("a layer closed for 50 steps is reported once, without listing its experts", () => {
   const [text, ...more] = said({}, [120, CLOSED]);
   assertEquals(more, []);
-  assertStringIncludes(text!, "Layer 0 has closed: for 50 steps at least nine of ten tokens have");
+  assertStringIncludes(text!, "Layer 0 has closed: for 50 steps at least nine in ten tokens have");
   assertEquals(said({}, [49, CLOSED], [1, SOUND], [49, CLOSED]), []);
 });
 

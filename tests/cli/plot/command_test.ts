@@ -61,7 +61,7 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
 Deno.test("`plot` plots over tokens, FLOPs or time, with given names", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
-  const titles = { tokens: "tokens", flops: "FLOPs, executed", time: "minutes of training steps" };
+  const titles = { tokens: "tokens", flops: "executed FLOPs", time: "minutes of training steps" };
   for (const [x, title] of Object.entries(titles)) {
     const out = `${folder.path}/${x}`;
     const { code } = await run(...runs, "--x", x, "--names", "first, second", "--out", out);
@@ -76,7 +76,7 @@ Deno.test("`plot` plots over tokens, FLOPs or time, with given names", async () 
 Deno.test("`plot` refuses axes and names that it cannot use", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
-  const names = "expected 2 different names with commas between, one for each run";
+  const names = "expected 2 different names separated by commas, one per run";
   const cases: [string[], string][] = [
     [["--x", "epochs"], "--x is epochs, expected step, tokens, flops, time"],
     [["--names", "one"], `--names is one, ${names}`],
@@ -189,7 +189,7 @@ Deno.test("`plot` reports problems in one message and exits with code 1", async 
   );
   assertEquals(
     await fail(path, "--from", "9", "--to", "3"),
-    "--from is 9, expected at most 3, which --to is",
+    "--from is 9, expected at most --to (3)",
   );
   assert((await fail(path, "--from", "9")).endsWith("holds no step from 9 to its end"));
   assert((await fail(folder.path)).includes("config.json is missing"));

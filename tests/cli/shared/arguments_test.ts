@@ -43,7 +43,7 @@ Deno.test("`parseFlags()` refuses unknown flags and suggests the nearest", () =>
   assertEquals(failure("--wallpaper"), "Unknown flag --wallpaper, see --help");
   assertEquals(
     failure("--model.layers=4"),
-    "Unknown flag --model.layers; keys of the configuration go by --set model.layers=…",
+    "Unknown flag --model.layers; set keys of the configuration with --set model.layers=…",
   );
   assertEquals(failure("--toString"), "Unknown flag --toString, see --help");
   assertEquals(failure("--no-dry-run"), "Unknown flag --no-dry-run, did you mean --dry-run?");

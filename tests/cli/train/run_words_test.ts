@@ -78,7 +78,7 @@ Deno.test("a resume says where it starts, and whether any steps are left", async
     const done = await trained(folder, "--resume", "run");
     assertMatch(
       done,
-      /\nResumes {5}at step 3, from .*\/run\/checkpoints\/step-000003; all 3 steps are taken, --steps/,
+      /\nResumes {5}at step 3, from .*\/run\/checkpoints\/step-000003; all 3 steps are taken; raise --steps/,
     );
     const flags = ["--steps=5", "--set=threads=2", "--lr=5e-4"];
     const again = await trained(folder, "--resume", "run", ...flags);

@@ -53,7 +53,7 @@ Deno.test("`Permutation` refuses sizes, epochs and positions out of range", () =
   for (const epoch of [-1, 2 ** 32]) {
     assertThrows(() => new Permutation(5, 0, epoch), RangeError, "epoch");
   }
-  for (const place of [-1, 5, 0.5]) {
-    assertThrows(() => new Permutation(5, 0, 0).at(place), RangeError, "place");
+  for (const position of [-1, 5, 0.5]) {
+    assertThrows(() => new Permutation(5, 0, 0).at(position), RangeError, "position");
   }
 });

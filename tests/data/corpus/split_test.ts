@@ -65,7 +65,11 @@ Deno.test("`splitDocuments()` cuts a single text at a paragraph, else a line, el
   assertEquals(tail(`${"x".repeat(90)} ${"y".repeat(11)}`), "y".repeat(11));
   assertEquals(tail("x".repeat(100)), "x".repeat(10));
   assertEquals(tail("😀".repeat(101)), "😀".repeat(11));
-  assertEquals(splitDocuments([{ id: "a", text: "😀x" }], 1 / 3).validation[0]?.text, "x");
+  // From just above a third, the cut falls inside the first character.
+  for (const text of ["😀x", "𐀀\0"]) {
+    const { train, validation } = splitDocuments([{ id: "a", text }], 0.34);
+    assertEquals([train[0]?.text, validation[0]?.text], [text.slice(0, 2), text.slice(2)]);
+  }
 });
 
 Deno.test("`splitDocuments()` never holds out nearly all of the text", () => {

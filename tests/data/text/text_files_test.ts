@@ -150,11 +150,11 @@ Deno.test("`textFiles()` refuses rows that UTF-8 cannot encode, and names the li
     "domain.jsonl": '{"text": "a"}\n{"text": "b", "domain": "\\udc00"}\n',
   };
   await inFolder(files, async (folder) => {
-    const text =
-      `Cannot read line 3 of ${folder}/text.jsonl: its field text is no whole text, its ` +
+    const text = `Cannot read line 3 of ${folder}/text.jsonl: its field text is not well-formed: ` +
       "character 5 is half a surrogate pair";
     await assertRejects(() => read(`${folder}/text.jsonl`), DataError, text);
-    const domain = `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is no whole`;
+    const domain =
+      `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is not well-formed`;
     await assertRejects(() => read(`${folder}/domain.jsonl`), DataError, domain);
   });
 });
@@ -264,11 +264,11 @@ Deno.test({
       const skipped = [
         "file blank.jsonl: none of its lines holds text",
         "file bom.txt: the file holds no text",
-        "file dangling.txt: there is nothing at its end",
+        "file dangling.txt: it leads to no file",
         "file empty.txt: the file is empty",
-        "file loop.txt: there is nothing at its end",
+        "file loop.txt: it leads to no file",
         "file nothing.txt.gz: the file holds no text",
-        "file pipe.txt: it is no file",
+        "file pipe.txt: it is not a regular file",
       ];
       const inFolder = await observed(join(folder, "c"));
       assertEquals(inFolder.skipped.toSorted(), skipped);

@@ -12,7 +12,7 @@ interface Made {
   readonly make: (world: World) => any;
   readonly has?: Readonly<Record<string, unknown>>;
   readonly trains?: readonly string[];
-  /** What it stores with its weights but does not train. */
+  /** What it keeps with its weights but does not train. */
   readonly buffers?: readonly string[];
   /** Uses that must fail after disposal, keyed by what the error calls the object. */
   // deno-lint-ignore no-explicit-any

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { parseTrainFlags, trainRequest } from "../../../cli/train/flags.ts";
+import { parseTrainFlags } from "../../../cli/train/flags.ts";
+import { trainRequest } from "../../../cli/train/request.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { parseConfig, RunDirectory, type TrainConfig } from "../../../lib/train/mod.ts";
