@@ -16,7 +16,7 @@ LAMBDA, ACTIVE, SCALE, BALANCE_LOAD = 37.5, 2, 1 / 96, 2
 
 
 def normal(count, scale, seed, torch):
-    """Normal fp32 numbers; the same ones for the same seed and source."""
+    """Normal fp32 numbers, deterministic for a seed and source."""
     if torch is None:
         generator = random.Random(seed)
         return array("f", (generator.gauss(0, scale) for _ in range(count)))
@@ -47,7 +47,7 @@ def product(x, w, tokens, hidden, experts, torch):
 
 
 def run_twice(library, name, outputs, call):
-    """Calls into fresh poisoned outputs, (type, count) each, twice; gives the arrays."""
+    """Calls into fresh poisoned outputs, (type, count) each, twice; returns the arrays."""
     results = []
     for _ in range(2):
         buffers = [Buffer(library, code, count) for code, count in outputs]
@@ -61,7 +61,7 @@ def run_twice(library, name, outputs, call):
 
 
 def close(name, actual, expected, rtol, atol):
-    """Asserts closeness, NaN refused; gives the largest error."""
+    """Asserts closeness, rejecting NaN; returns the largest error."""
     worst = 0.0
     for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
         error = abs(a - b)
@@ -71,7 +71,7 @@ def close(name, actual, expected, rtol, atol):
 
 
 def check_router(library, x, w, shape, torch):
-    """relu_router_forward; gives gates and counts for what follows."""
+    """relu_router_forward; returns gates and counts for the later checks."""
     tokens, hidden, experts = shape
     words = (experts + 31) // 32
     sizes = [("f", tokens * experts), ("i", tokens * words), ("i", experts), ("f", experts)]
@@ -84,7 +84,7 @@ def check_router(library, x, w, shape, torch):
     exact, torch_error = product(x, w, tokens, hidden, experts, torch)
     atol = 4 * UNIT_ROUNDOFF * math.sqrt(hidden)
     worst = close("gates", gates, (max(z, 0.0) for z in exact), 8 * UNIT_ROUNDOFF, atol)
-    # Who is active follows from the gates themselves: exact, however close to 0 a logit was.
+    # Activity is read from the gates themselves, which is exact however close to 0 a logit was.
     columns = [gates[e::experts] for e in range(experts)]
     assert list(counts) == [sum(g != 0 for g in column) for column in columns], "counts"
     close("gate_sums", sums, map(math.fsum, columns), 8 * UNIT_ROUNDOFF, 4 * UNIT_ROUNDOFF * tokens)
@@ -159,11 +159,11 @@ def check_shape(library, shape, torch):
 
 
 def main():
-    """Checks the shapes one by one; the exit status says whether all were right."""
+    """Checks the shapes one by one; the exit status says whether all passed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
-    # Small shapes go without PyTorch, whose kernels a sanitizer would check as well.
+    # Small shapes skip PyTorch, whose kernels a sanitizer would check too.
     torch, reason = (None, "as asked") if small else torch_or_reason()
     if torch is None:
         print(f"references in Python, small shapes: {reason}")
