@@ -1,7 +1,7 @@
 // Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 /** What a call returns. */
 export const Status = {

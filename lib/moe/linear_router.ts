@@ -10,6 +10,7 @@ import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
 import type { RouterPlace } from "./router_row.ts";
+import { allocateMask } from "./routing_mask.ts";
 
 /** The names in a place: each router takes all of them, so that `{ ...place }` can be passed on. */
 export const PLACE_NAMES: OptionNames<RouterPlace> = {
@@ -44,6 +45,8 @@ export function makeRouterWeight<H extends number, E extends number>(
 export interface RouterBuffers<T extends number, E extends number> {
   readonly states: DeviceTensor<"f32">;
   readonly gates: DeviceTensor<"f32", readonly [T, E]>;
+  /** Which pairs are routed. */
+  readonly mask: DeviceTensor<"i32">;
   /** Tokens of each expert. */
   readonly counts: DeviceTensor<"i32", readonly [E]>;
   /** Of each expert, over tokens: its gates or its probabilities. */
@@ -63,6 +66,7 @@ export function routerBuffers<T extends number, H extends number, E extends numb
   return {
     states,
     gates: memory.allocate("f32", [tokens, experts] as const),
+    mask: allocateMask(memory, tokens, experts),
     counts: memory.allocate("i32", [experts] as const),
     sums: memory.allocate("f32", [experts] as const),
   };

@@ -19,7 +19,10 @@ import type { Tensor } from "../tensor/tensor.ts";
  * ```
  */
 export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; zero where a token is not routed. Gradients flow back through them. */
+  /**
+   * Gates `[T, E]`; zero where a token is not routed, though the gate of a routed pair may be zero
+   * too. Gradients flow back through them.
+   */
   readonly gates: Tensor<"f32", readonly [T, E]>;
   /** Tokens routed to each expert. */
   readonly counts: Tensor<"i32", readonly [E]>;

@@ -2,31 +2,34 @@
 
 import { requireNumbers, requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
-import { planExpertOffset } from "../ffi/layouts.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { binaryLayout, showShape } from "../tensor/shape_math.ts";
+import { BalanceCode } from "../ffi/codes.ts";
+import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
-import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { dispatchPlan } from "./dispatch_plan.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { Routed } from "./routed.ts";
 import type { Routing } from "./router.ts";
+import { routingMask } from "./routing_mask.ts";
 
 /** Settings of {@linkcode routingOf}. */
-export interface RoutingOptions {
+export interface RoutingOptions<T extends number = number, E extends number = number> {
   /** Active experts wanted for each token. Default 1. */
   active?: number;
+  /**
+   * `[T, E]`, not 0 where a token is routed; no gradient flows into it. Default the gates. Needed
+   * where the gate of a routed pair may be exactly 0.
+   */
+  selected?: Tensor<"f32", readonly [T, E]>;
 }
 
 /**
  * Makes a routing of gates that were computed by other operations: what the `route` of a
- * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, and
- * gives the gates their gradient. The routing has no regularisation of its own: add one to the loss.
+ * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, or
+ * those in `selected`, and gives their gates their gradient. The routing has no regularisation of its own: add one to the loss.
  *
- * @param gates `[T, E]`, at least 0; 0 where a token is not routed.
- * @param options How many experts are wanted.
+ * @param gates `[T, E]`; they may be negative, and are 0 where a token is not routed.
+ * @param options How many experts are wanted, and which are routed.
  * @returns The gates, with how many tokens each expert has.
- * @throws {ShapeMismatchError} If the gates have not two axes.
+ * @throws {ShapeMismatchError} If the gates have not two axes, or `selected` has another shape.
  * @throws {ConfigError} If `active` is no number above 0.
  *
  * @example A router without weights
@@ -64,10 +67,10 @@ export interface RoutingOptions {
  */
 export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
-  options: RoutingOptions = {},
+  options: RoutingOptions<NoInfer<T>, NoInfer<E>> = {},
 ): Routing<T, E> {
-  requireOptions("route by gates", options, { active: true });
-  const { active = 1 } = options;
+  requireOptions("route by gates", options, { active: true, selected: true });
+  const { active = 1, selected = gates } = options;
   requireNumbers("route by gates", { active }, { above: 0 });
   const [inner] = operands("route by", gates);
   if (inner.shape.length !== 2) {
@@ -75,30 +78,13 @@ export function routingOf<T extends number, E extends number>(
       `Cannot route by gates of shape ${showShape(inner.shape)}: they need [tokens, experts]`,
     );
   }
-  return new Routed(inner, countTokens(inner), null, BalanceCode.none, active);
-}
-
-/** Tokens of each expert: how far its first row is from the next expert's. */
-function countTokens<E extends number>(
-  gates: DeviceTensor<"f32", readonly [number, E]>,
-): DeviceTensor<"i32", readonly [E]> {
-  const { memory, shape: [, experts] } = gates;
-  const { kernels: k } = memory;
-  const counts = memory.allocate("i32", [experts] as const);
-  const plan = dispatchPlan(gates);
-  const first = plan.address + BigInt(4 * planExpertOffset());
-  k.check(
-    k.symbols.remoe_binary(
-      k.handle,
-      BinaryCode.subtract,
-      DTYPE_CODE.i32,
-      counts.address,
-      first + 4n,
-      first,
-      binaryLayout(counts.shape, counts.shape, counts.shape),
-    ),
-    "count tokens",
-  );
-  plan[Symbol.dispose]();
-  return counts;
+  const [, chosen] = operands("route by gates and selection", gates, selected);
+  if (chosen.shape.length !== 2 || chosen.shape.some((size, axis) => size !== inner.shape[axis])) {
+    throw new ShapeMismatchError(
+      `Cannot route by gates of shape ${showShape(inner.shape)} with a selection of shape ` +
+        `${showShape(chosen.shape)}: they must be the same`,
+    );
+  }
+  const { mask, counts } = routingMask(chosen);
+  return new Routed(inner, mask, counts, null, BalanceCode.none, active);
 }

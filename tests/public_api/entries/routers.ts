@@ -60,14 +60,20 @@ const routers: readonly Entry[] = [
   }),
   ...built({
     of: "TopKRouter",
-    options: () => ({ ...SIZES, balanceCoefficient: 0.01, renormalize: true, name: "g" }),
+    options: () => ({
+      ...SIZES,
+      balanceCoefficient: 0.01,
+      zCoefficient: 0.001,
+      renormalize: true,
+      name: "g",
+    }),
     build: (device, options) => new remoe.TopKRouter(device, options),
     sizes: ["hidden", "experts"],
     shapes: (options) => {
       const { hidden, experts, active = 1, renormalize = false, name = "gate.weight" } = options;
       demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
       demand(typeof renormalize === "boolean" && !(renormalize && active === 1), "renormalize");
-      demandPositive(options, "balanceCoefficient");
+      demandPositive(options, "balanceCoefficient", "zCoefficient");
       return { [name]: [hidden, experts] };
     },
   }),
@@ -160,6 +166,24 @@ const routers: readonly Entry[] = [
       const { active = 1 } = options;
       demand(Number.isFinite(active) && active > 0, "active");
       return right(gates);
+    },
+  },
+  {
+    of: "routingOf",
+    variant: "with a selection",
+    make: (w) => [
+      w.tensor("f32", [2, 3], [0, 0.5, -1, 0, 0, 2]),
+      { selected: w.tensor("f32", [2, 3], [1, 0, 1, 0, 0, -3]) },
+    ],
+    call: (gates, options) => routed(remoe.routingOf(gates, options)),
+    right: (gates, options = {}) => {
+      demandTensor(gates);
+      demand(gates.shape.length === 2, "axes");
+      demand(typeof options === "object" && options !== null, "options");
+      const { selected = gates } = options;
+      demandTensor(selected);
+      demand(`${gates.shape}` === `${selected.shape}`, "shapes");
+      return { ...right(gates), counts: right(selected).counts };
     },
   },
 ];
