@@ -74,7 +74,7 @@ Deno.test("a misspelt option is refused with the name that was meant", async (t)
 
 Deno.test("an option like no other is refused with those that there are", async () => {
   using device = await Device.open({ kind: "cpu" });
-  const options = { hidden: 4, experts: 2, coefficient: 0.1 } as Any;
+  const options = { hidden: 4, experts: 2, temperature: 0.1 } as Any;
   assertThrows(() => new TopKRouter(device, options), ConfigError, "balanceCoefficient");
 });
 
