@@ -7,30 +7,31 @@ import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Routed } from "./routed.ts";
-import type { Routing } from "./router.ts";
+import type { Routing } from "./routing.ts";
 import { routingMask } from "./routing_mask.ts";
 
 /** Settings of {@linkcode routingOf}. */
 export interface RoutingOptions<T extends number = number, E extends number = number> {
-  /** Active experts wanted for each token. Default 1. */
+  /** Target of active experts per token. Default 1. */
   active?: number;
   /**
-   * `[T, E]`, not 0 where a token is routed; no gradient flows into it. Default the gates. Needed
+   * `[T, E]`, nonzero where a token is routed; gets no gradient. Default the gates. Needed
    * where the gate of a routed pair may be exactly 0.
    */
   selected?: Tensor<"f32", readonly [T, E]>;
 }
 
 /**
- * Makes a routing of gates that were computed by other operations: what the `route` of a
- * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, or
- * those in `selected`, and gives their gates their gradient. The routing has no regularisation of its own: add one to the loss.
+ * Builds a routing from gates computed by other operations, as the return value of `route` in a
+ * {@linkcode Router} of your own. {@linkcode MoE} runs the experts whose gate is not 0, or those in
+ * `selected`, and backpropagates to their gates. The routing has no regularisation term: add yours
+ * to the loss.
  *
- * @param gates `[T, E]`; they may be negative, and are 0 where a token is not routed.
- * @param options How many experts are wanted, and which are routed.
- * @returns The gates, with how many tokens each expert has.
- * @throws {ShapeMismatchError} If the gates have not two axes, or `selected` has another shape.
- * @throws {ConfigError} If `active` is no number above 0.
+ * @param gates `[T, E]`, of either sign; 0 where a token is not routed.
+ * @param options The target of active experts, and which pairs are routed.
+ * @returns The gates and the number of tokens per expert.
+ * @throws {ShapeMismatchError} If the gates do not have two axes, or `selected` has another shape.
+ * @throws {ConfigError} If `active` is not a number above 0.
  *
  * @example A router without weights
  * ```ts
@@ -82,7 +83,7 @@ export function routingOf<T extends number, E extends number>(
   if (chosen.shape.length !== 2 || chosen.shape.some((size, axis) => size !== inner.shape[axis])) {
     throw new ShapeMismatchError(
       `Cannot route by gates of shape ${showShape(inner.shape)} with a selection of shape ` +
-        `${showShape(chosen.shape)}: they must be the same`,
+        `${showShape(chosen.shape)}: the shapes must be equal`,
     );
   }
   const { mask, counts } = routingMask(chosen);
