@@ -190,7 +190,7 @@ const routers: readonly Entry[] = [
       const { selected = gates } = options;
       demandTensor(selected);
       demand(`${gates.shape}` === `${selected.shape}`, "shapes");
-      return { ...right(gates), counts: right(selected).counts };
+      return { ...right(selected), gates };
     },
   },
 ];
