@@ -308,11 +308,10 @@ export interface KernelSymbols {
     ldc: number,
   ): number;
   /**
-   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. The same pass computes
-   * mask, one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts
-   * i32[E]; and gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit <= 0 (-0 and -Inf
-   * included) gives a gate of +0; NaN and +Inf pass through, so that a diverged run shows. A
-   * gate is active if it is not 0, NaN included, here and in remoe_dispatch_plan.
+   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]; in the same pass mask,
+   * counts and gate_sums fp32[E] = sum_t gates. A logit at most 0 (-0, -Inf) gives the gate +0;
+   * NaN and +Inf stay, so that a diverged run shows. Every gate other than 0 is routed, NaN
+   * included.
    */
   remoe_relu_router_forward(
     context: bigint,
@@ -348,9 +347,12 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the
-   * lower expert), else 0. Gates are renormalised (divided by their sum) only if renormalize !=
-   * 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
+   * The TopK router: p = softmax(x W) over all experts, gates = p for the k largest logits
+   * (ties: the lower expert), else 0; no renormalisation unless renormalize != 0 (gates over
+   * their sum). Exactly k experts per token are in the mask, also where p is too small for fp32
+   * and the gate is 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] =
+   * sum_t p; normalizer fp32[T] = log-sum-exp of a token's logits (0: not kept); z_sum fp32[1] =
+   * sum_t normalizer^2, the z-loss without its coefficient (0: not wanted).
    */
   remoe_topk_router_forward(
     context: bigint,
@@ -359,6 +361,8 @@ export interface KernelSymbols {
     mask: bigint,
     counts: bigint,
     probabilitySums: bigint,
+    normalizer: bigint,
+    zSum: bigint,
     x: bigint,
     w: bigint,
     tokens: number,
@@ -368,32 +372,46 @@ export interface KernelSymbols {
     renormalize: number,
   ): number;
   /**
-   * Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the
-   * renormalisation if it is on), plus scale * E * counts[e] / (active * T) on every expert,
-   * followed by softmax's gradient. scale = coefficient / T_step is the Switch coefficient with
-   * each micro-batch weighted by its share of the step's tokens.
+   * Gradient of the TopK router's logits: dp = routed ? dgates : 0 (through the renormalisation
+   * where it is on), plus scale * E * counts[e] / (active * T) on every expert (scale: the
+   * Switch coefficient over the step's micro-batches' share, i.e. coefficient / T_step), then
+   * softmax's gradient, plus that of the z-loss z_scale * sum_t normalizer_t^2, which is 2 *
+   * z_scale * normalizer_t * p_te. `normalizer` may be 0 where z_scale is 0.
    */
   remoe_topk_router_gradient(
     context: bigint,
     dlogits: bigint,
     dgates: bigint,
     gates: bigint,
+    mask: bigint,
     probabilities: bigint,
+    normalizer: bigint,
     counts: bigint,
     scale: number,
+    zScale: number,
     tokens: number,
     experts: number,
     active: number,
     renormalize: number,
   ): number;
   /**
-   * Lists the rows of each expert and of each token. A (token, expert) pair gets a row if its
-   * gate is not 0: a NaN is dispatched, and so reaches the loss.
+   * The mask and counts of a routing given by values [T,E]: a pair is routed where its value is
+   * not 0 (-0 is 0, NaN is not). Only fp32 is supported.
    */
+  remoe_routing_mask(
+    context: bigint,
+    mask: bigint,
+    counts: bigint,
+    values: bigint,
+    dtype: number,
+    tokens: number,
+    experts: number,
+  ): number;
+  /** Lists the rows of each expert and of each token: one row per pair in the routers' mask. */
   remoe_dispatch_plan(
     context: bigint,
     plan: bigint,
-    gates: bigint,
+    mask: bigint,
     tokens: number,
     experts: number,
     capacity: number,
@@ -859,6 +877,8 @@ export const SYMBOLS = {
       "u64",
       "u64",
       "u64",
+      "u64",
+      "u64",
       "i32",
       "i32",
       "i32",
@@ -869,7 +889,27 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_topk_router_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "f64", "i32", "i32", "i32", "i32"],
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "f64",
+      "f64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_routing_mask: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },

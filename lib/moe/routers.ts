@@ -26,6 +26,8 @@ export type BalanceName = "load" | "plain" | "none";
 export interface TopKKeys {
   /** Coefficient of the TopK router's Switch balance term. */
   readonly balance_coefficient: number;
+  /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
+  readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
   readonly renormalize: boolean;
 }
@@ -102,6 +104,11 @@ const TOPK = completeRow<TopKKeys>({
       type: "number",
       default: 0.01,
       about: "Coefficient of the topk router's balance term",
+    },
+    z_coefficient: {
+      type: "number",
+      default: 0,
+      about: "Coefficient of the topk router's z-loss",
     },
     renormalize: {
       type: "flag",

@@ -71,7 +71,7 @@ def close(name, actual, expected, rtol, atol):
 
 
 def check_router(library, x, w, shape, torch):
-    """relu_router_forward; returns gates and counts for the later checks."""
+    """relu_router_forward; gives gates, mask and counts for what follows."""
     tokens, hidden, experts = shape
     words = (experts + 31) // 32
     sizes = [("f", tokens * experts), ("i", tokens * words), ("i", experts), ("f", experts)]
@@ -93,7 +93,7 @@ def check_router(library, x, w, shape, torch):
         for word in range(words):
             expected = bits >> (32 * word) & 0xFFFFFFFF
             assert mask[t * words + word] & 0xFFFFFFFF == expected, f"mask of token {t}"
-    return gates, counts, worst, torch_error
+    return gates, mask, counts, worst, torch_error
 
 
 def check_gradient(library, gates, counts, dgates, tokens, experts):
@@ -129,10 +129,10 @@ def expected_plan(gates, tokens, experts, capacity):
     return header + expert_offset + token_offset + row_token + spare + token_row + spare
 
 
-def check_plan(library, gates, tokens, experts):
+def check_plan(library, gates, mask, tokens, experts):
     """dispatch_plan with room for all pairs."""
     capacity = tokens * experts
-    given = input_buffer(library, gates)
+    given = input_buffer(library, mask)
     size = 4 + experts + 1 + tokens + 1 + 2 * capacity
     (plan,) = run_twice(library, "dispatch_plan", [("i", size)], lambda at: library.call(
         "dispatch_plan", at, given.address, tokens, experts, capacity))
@@ -149,10 +149,10 @@ def check_shape(library, shape, torch):
     tokens, hidden, experts = shape
     x = normal(tokens * hidden, 1, 1, torch)
     w = normal(hidden * experts, 1 / math.sqrt(hidden), 2, torch)
-    gates, counts, worst, torch_error = check_router(library, x, w, shape, torch)
+    gates, mask, counts, worst, torch_error = check_router(library, x, w, shape, torch)
     dgates = normal(tokens * experts, 1, 3, torch)
     gradient_error = check_gradient(library, gates, counts, dgates, tokens, experts)
-    rows = check_plan(library, gates, tokens, experts)
+    rows = check_plan(library, gates, mask, tokens, experts)
     beside = "no PyTorch" if torch_error is None else f"PyTorch fp32 {torch_error:.1e}"
     print(f"ok T={tokens} D={hidden} E={experts}: gates within {worst:.1e} of fp64 ({beside}), "
           f"gradient within {gradient_error:.1e}, {rows} rows planned, equal bits twice", flush=True)

@@ -87,8 +87,8 @@ def calls(library, tokens, hidden, experts):
         "relu_router_gradient", dlogits.address, dgates.address, gates.address, counts.address,
         factor.address, 2, 2.0, 1e-6, tokens, experts)
     rows = plan_rows(gates)
-    yield "dispatch_plan", 4 * (pairs + 6 + experts + tokens + 2 * rows), lambda: library.call(
-        "dispatch_plan", plan.address, gates.address, tokens, experts, pairs)
+    yield "dispatch_plan", 4 * (tokens * words + 6 + experts + tokens + 2 * rows), lambda: library.call(
+        "dispatch_plan", plan.address, mask.address, tokens, experts, pairs)
 
 
 def plan_rows(gates):
