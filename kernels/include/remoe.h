@@ -435,6 +435,65 @@ REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits,
                                              double z_scale, int32_t tokens, int32_t experts,
                                              int32_t active, int32_t renormalize);
 
+/* The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count from
+ * the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far. */
+REMOE_API int32_t remoe_hash_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                            uint64_t mask, uint64_t counts, uint64_t token_ids,
+                                            int32_t tokens, int32_t experts);
+
+/* The expert-choice router: p = softmax(x W) over all experts; in each group of `group` tokens, one
+ * after the other, every expert takes the `capacity` tokens of largest p (ties: the earlier token)
+ * with gates = p, so that a token has 0 to E experts. The last group may be shorter: its capacity
+ * is the same share of it, rounded up. probabilities [T,E] is kept for the gradient, which is
+ * remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and the gates: only fp32. */
+REMOE_API int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype,
+                                                     uint64_t gates, uint64_t probabilities,
+                                                     uint64_t mask, uint64_t counts, uint64_t x,
+                                                     uint64_t w, int32_t tokens, int32_t hidden,
+                                                     int32_t experts, int32_t group,
+                                                     int32_t capacity);
+
+/*
+ * The SparseMixer-v2 router (GRIN), k = active choices per token. For each choice, over the experts
+ * not chosen yet with logits s and their maximum m: experts with (m - s_j) / max(|s_j|, m) > 2 *
+ * jitter are left out; p is the softmax over the others; in training expert i is drawn by Gumbel
+ * noise, argmax of s_j - log(-log(u_j)), in evaluation it is the argmax; the gate is p_i * h with
+ * h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's third-order rule).
+ * noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation. logits [T,E] and order
+ * i32[T, active], the choices, are kept for the gradient; probability_sums fp32[E] = sum_t of the
+ * softmax over all logits. `dtype` is that of x, w and the gates: only fp32 so far.
+ */
+REMOE_API int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                                   uint64_t logits, uint64_t order, uint64_t mask,
+                                                   uint64_t counts, uint64_t probability_sums,
+                                                   uint64_t noise, uint64_t x, uint64_t w,
+                                                   int32_t tokens, int32_t hidden, int32_t experts,
+                                                   int32_t active, double jitter);
+/* Gradient of the SparseMixer router's logits, by its own estimator: for the choice i with the
+ * gate's gradient g, ds_j = g * p_i * (delta_ij - p_j) over the experts that were kept; h is not in
+ * it. Plus scale * E * counts[e] / (active * T) through the softmax over all logits, as in
+ * remoe_topk_router_gradient. */
+REMOE_API int32_t remoe_sparsemixer_router_gradient(uint64_t context, uint64_t dlogits,
+                                                    uint64_t dgates, uint64_t logits,
+                                                    uint64_t order, uint64_t counts, double scale,
+                                                    double jitter, int32_t tokens, int32_t experts,
+                                                    int32_t active);
+
+/* The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
+ * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their scores,
+ * divided by the scores' sum where normalize != 0. scores are kept for the gradient; score_sums
+ * fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far. */
+REMOE_API int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                               uint64_t scores, uint64_t mask, uint64_t counts,
+                                               uint64_t score_sums, uint64_t bias, uint64_t x,
+                                               uint64_t w, int32_t tokens, int32_t hidden,
+                                               int32_t experts, int32_t active, int32_t normalize);
+/* Gradient of the sigmoid router's logits, through the chosen scores and their normalisation. The
+ * bias has none. */
+REMOE_API int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
+                                                uint64_t gates, uint64_t mask, uint64_t scores,
+                                                int32_t tokens, int32_t experts, int32_t normalize);
+
 /* The mask and counts of a routing given by values [T,E]: a pair is routed where its value is not 0
  * (-0 is 0, NaN is not). Only fp32 is supported. */
 REMOE_API int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts,

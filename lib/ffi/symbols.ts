@@ -395,6 +395,129 @@ export interface KernelSymbols {
     renormalize: number,
   ): number;
   /**
+   * The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count
+   * from the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far.
+   */
+  remoe_hash_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    mask: bigint,
+    counts: bigint,
+    tokenIds: bigint,
+    tokens: number,
+    experts: number,
+  ): number;
+  /**
+   * The expert-choice router: p = softmax(x W) over all experts; in each group of `group`
+   * tokens, one after the other, every expert takes the `capacity` tokens of largest p (ties:
+   * the earlier token) with gates = p, so that a token has 0 to E experts. The last group may be
+   * shorter: its capacity is the same share of it, rounded up. probabilities [T,E] is kept for
+   * the gradient, which is remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and
+   * the gates: only fp32.
+   */
+  remoe_expert_choice_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    probabilities: bigint,
+    mask: bigint,
+    counts: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    group: number,
+    capacity: number,
+  ): number;
+  /**
+   * The SparseMixer-v2 router (GRIN), k = active choices per token. For each choice, over the
+   * experts not chosen yet with logits s and their maximum m: experts with (m - s_j) /
+   * max(|s_j|, m) > 2 * jitter are left out; p is the softmax over the others; in training
+   * expert i is drawn by Gumbel noise, argmax of s_j - log(-log(u_j)), in evaluation it is the
+   * argmax; the gate is p_i * h with h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's
+   * third-order rule). noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation.
+   * logits [T,E] and order i32[T, active], the choices, are kept for the gradient;
+   * probability_sums fp32[E] = sum_t of the softmax over all logits. `dtype` is that of x, w and
+   * the gates: only fp32 so far.
+   */
+  remoe_sparsemixer_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    logits: bigint,
+    order: bigint,
+    mask: bigint,
+    counts: bigint,
+    probabilitySums: bigint,
+    noise: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    active: number,
+    jitter: number,
+  ): number;
+  /**
+   * Gradient of the SparseMixer router's logits, by its own estimator: for the choice i with the
+   * gate's gradient g, ds_j = g * p_i * (delta_ij - p_j) over the experts that were kept; h is
+   * not in it. Plus scale * E * counts[e] / (active * T) through the softmax over all logits, as
+   * in remoe_topk_router_gradient.
+   */
+  remoe_sparsemixer_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    logits: bigint,
+    order: bigint,
+    counts: bigint,
+    scale: number,
+    jitter: number,
+    tokens: number,
+    experts: number,
+    active: number,
+  ): number;
+  /**
+   * The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
+   * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their
+   * scores, divided by the scores' sum where normalize != 0. scores are kept for the gradient;
+   * score_sums fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far.
+   */
+  remoe_sigmoid_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    scores: bigint,
+    mask: bigint,
+    counts: bigint,
+    scoreSums: bigint,
+    bias: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    active: number,
+    normalize: number,
+  ): number;
+  /**
+   * Gradient of the sigmoid router's logits, through the chosen scores and their normalisation.
+   * The bias has none.
+   */
+  remoe_sigmoid_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    gates: bigint,
+    mask: bigint,
+    scores: bigint,
+    tokens: number,
+    experts: number,
+    normalize: number,
+  ): number;
+  /**
    * The mask and counts of a routing given by values [T,E]: a pair is routed where its value is
    * not 0 (-0 is 0, NaN is not). Only fp32 is supported.
    */
@@ -905,6 +1028,83 @@ export const SYMBOLS = {
       "i32",
       "i32",
     ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_hash_router_forward: {
+    parameters: ["u64", "i32", "u64", "u64", "u64", "u64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_expert_choice_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sparsemixer_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "f64",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sparsemixer_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "f64", "f64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sigmoid_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sigmoid_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
