@@ -41,5 +41,6 @@ export {
   type RouterSettings,
   type TopKKeys,
 } from "./routers.ts";
+export type { GateRegularization } from "./gate_regularization.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
 export { TopKRouter, type TopKRouterOptions } from "./topk_router.ts";

@@ -201,6 +201,35 @@ const routers: readonly Entry[] = [
       return { ...right(selected), gates };
     },
   },
+  {
+    of: "routingOf",
+    variant: "with a regularization",
+    make: (w) => [
+      w.tensor("f32", [2, 3], [0, 0.5, 1, 0, 0, 2]),
+      {
+        regularization: {
+          state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+          balance: "plain",
+          layers: 2,
+        },
+      },
+    ],
+    call: (gates, options) => routed(remoe.routingOf(gates, options)),
+    right: (gates, options = {}) => {
+      demandTensor(gates);
+      demand(gates.shape.length === 2, "axes");
+      demand(typeof options === "object" && options !== null, "options");
+      const { regularization } = options;
+      if (regularization !== undefined) {
+        demand(typeof regularization === "object" && regularization !== null, "regularization");
+        const { state, balance = "load", layers = 2 } = regularization;
+        demand(state instanceof remoe.StepState, "state");
+        demand(balance === "load" || balance === "plain", "balance");
+        demandSizes({ layers }, "layers");
+      }
+      return right(gates);
+    },
+  },
 ];
 
 /** A user-defined router that sends every token to the first expert. */
