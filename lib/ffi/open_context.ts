@@ -86,9 +86,12 @@ function open(
   }
 }
 
+/** Functions that compute nothing: training does without. */
+const DISPENSABLE = /^remoe_(probe_|scratch_bytes$)/;
+
 /** Refuses a partial build where another candidate serves as well: it would fail in mid-training. */
 function checkTrains({ missing }: KernelLibrary): void {
-  const needed = missing.filter((name) => !name.startsWith("remoe_probe_"));
+  const needed = missing.filter((name) => !DISPENSABLE.test(name));
   if (needed.length === 0) return;
   throw new LibraryError(
     `it cannot train: it lacks ${needed.length} functions, such as ${needed[0]}; ` +
