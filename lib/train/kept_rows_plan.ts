@@ -9,6 +9,7 @@
  * @module
  */
 
+import type { Device } from "../autograd/device.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
@@ -74,12 +75,13 @@ function withRoom(config: TrainConfig, expected: number): number {
 /**
  * Counts the pre-activations that a limit leaves room for.
  *
+ * @param device Whose kernels say what they take while they run; null: nobody's.
  * @param config The whole configuration.
  * @param limit Bytes of device memory.
  * @returns Rows, those of all layers together; negative where the limit is too low without any.
  */
-export function keptBudget(config: TrainConfig, limit: number): number {
-  const least = estimateAt(config, layerRows(config).dense, 0).total;
+export function keptBudget(device: Device | null, config: TrainConfig, limit: number): number {
+  const least = estimateAt(device, config, layerRows(config).dense, 0).total;
   return Math.floor((limit - least) / rowBytes(config));
 }
 
@@ -93,12 +95,13 @@ export class KeptRowsPlan {
   /**
    * Keeps as if every gate were open, for the first step.
    *
+   * @param device What the run trains on.
    * @param config The whole configuration.
    * @param limit Bytes of device memory that the run may take.
    */
-  constructor(config: TrainConfig, limit: number) {
+  constructor(device: Device | null, config: TrainConfig, limit: number) {
     this.#config = config;
-    this.#budget = keptBudget(config, limit);
+    this.#budget = keptBudget(device, config, limit);
     this.layers = Array.from({ length: config.model.layers }, () => ({ rows: 0 }));
     this.expect(this.layers.map(() => layerRows(config).dense));
   }

@@ -6,14 +6,13 @@
  */
 
 import { keptLogits } from "../autograd/cross_entropy.ts";
+import type { Device } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { expertsScratch, headScratch } from "./kernel_scratch.ts";
 
 /** Bytes of an fp32 or int32 element: all that the CPU build stores. */
 const BYTES = 4;
-
-/** Tiles of two threads, made to fill an L2 cache of 2 MiB each. */
-const TILES = 2 ** 20;
 
 /** Memory of a run while the routers keep a given share of the experts open, in bytes. */
 export interface MemoryEstimate {
@@ -38,16 +37,22 @@ export interface MemoryEstimate {
 /**
  * Counts a run's memory.
  *
+ * @param device Whose kernels say what they take while they run; null: nobody's.
  * @param config The whole configuration.
  * @param rows Routed rows of a layer and micro-batch.
  * @param kept Rows of a layer that keep their pre-activations.
  * @returns Bytes.
  */
-export function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
+export function estimateAt(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config) +
     config.model.layers * kept * rowBytes(config);
-  const scratch = BYTES * scratchElements(config, rows);
+  const scratch = widestOperation(device, config, rows, kept);
   return {
     rows,
     kept_rows: kept,
@@ -80,23 +85,23 @@ function keptElements({ model, moe, data }: TrainConfig): number {
 }
 
 /**
- * Elements that the widest operation takes while it runs. The output head: its logits. The experts'
- * backward pass: of each routed row the gradient of
- * its input [h]; of each task of an expert but its first, gradients of the weights (tasks have a
- * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
- * [T, h].
+ * Bytes of the widest operation while it runs: the experts' backward pass with four gradients [T, h]
+ * around it, or the output head's with its logits and two.
  */
-function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
-  const { hidden, ffn, vocabulary } = model;
-  const tokens = data.micro_batch * data.sequence;
-  const experts = moe.experts * moe.granularity;
-  const task = Math.min(2048, Math.max(756, rows / 16));
-  const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
-  const weights = 3 * hidden * (ffn / moe.granularity);
-  const ofExperts = rows * hidden + furtherTasks * weights + TILES + 4 * tokens * hidden;
+function widestOperation(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): number {
+  const { hidden, vocabulary } = config.model;
+  const tokens = config.data.micro_batch * config.data.sequence;
+  const gradient = BYTES * tokens * hidden;
   // The logits are let go before the first of the experts' passes.
-  const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
-  return Math.max(ofExperts, ofHead);
+  return Math.max(
+    expertsScratch(device, config, rows, kept) + 4 * gradient,
+    headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
+  );
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { requireOptions } from "../arguments.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { requireBytes, requireConfig } from "../config/require.ts";
 import { keptBudget, keptRows, layerRows } from "./kept_rows_plan.ts";
@@ -25,6 +26,11 @@ export interface StageMemory {
 export interface EstimateOptions {
   /** Bytes of device memory that the run may take; default: no limit. */
   readonly limit?: number;
+  /**
+   * The device that will train: its kernels say what they take while they run. Without one, or where
+   * its library does not say, only what every build takes is counted, which is less.
+   */
+  readonly device?: Device;
 }
 
 /**
@@ -34,13 +40,16 @@ export interface EstimateOptions {
  * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
  * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
  * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it,
- * or the logits of the output head where they are larger.
+ * or logits and scratch of the output head where they are larger.
  * Not counted: what the memory pool keeps in reserve, and the text and the program in JavaScript's
  * own memory.
  *
  * @param config The whole configuration.
- * @param options The limit to stay within, by keeping the pre-activations of fewer rows.
+ * @param options The limit to stay within, by keeping the pre-activations of fewer rows, and the
+ * device.
  * @returns Bytes in the dense and in the sparse stage.
+ * @throws {ConfigError} If the configuration is not whole.
+ * @throws {RangeError} If the limit is no number above 0.
  *
  * @example
  * ```ts
@@ -54,19 +63,25 @@ export interface EstimateOptions {
  * ```
  */
 export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
-  requireOptions("estimate memory", options, { limit: true });
-  const { limit = Infinity } = options;
+  requireOptions("estimate memory", options, { limit: true, device: true });
+  const { limit = Infinity, device = null } = options;
   requireConfig(config);
   requireBytes("estimate memory", "limit", limit);
+  if (options.device !== undefined) memoryOf(options.device);
   const { dense, sparse } = layerRows(config);
   const [first, last] = [dense, sparse].map((rows) =>
-    estimateAt(config, rows, keptAt(config, rows, limit))
+    estimateAt(device, config, rows, keptAt(device, config, rows, limit))
   );
   return { dense: first!, sparse: last! };
 }
 
 /** Rows that a layer keeps when all have the same number of rows. */
-function keptAt(config: TrainConfig, rows: number, limit: number): number {
+function keptAt(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  limit: number,
+): number {
   const layers = new Array<number>(config.model.layers).fill(rows);
-  return keptRows(config, layers, keptBudget(config, limit))[0]!;
+  return keptRows(config, layers, keptBudget(device, config, limit))[0]!;
 }

@@ -154,6 +154,15 @@ Deno.test("a dry run reckons with the memory that is granted", () => {
   );
 });
 
+Deno.test("a dry run asks the device's kernels for their scratch memory, and says where it cannot", async () => {
+  const said = await dryRun("--preset=pico");
+  assert(!said.includes("without the kernels' own"), said);
+  const without = dryRunReport(parseConfig({ preset: "pico" }));
+  assert(without.includes("without the kernels' own"), without);
+  const scratch = (text: string) => /scratch .*/.exec(text)?.[0];
+  assert(scratch(said) !== scratch(without), said);
+});
+
 Deno.test("λ is shown and written for the router that has one alone", async () => {
   await withText(async (folder) => {
     for (const router of ["relu", "topk", "dense"]) {
