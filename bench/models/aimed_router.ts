@@ -3,7 +3,9 @@
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
-import type { Router, Routing } from "../../lib/moe/router.ts";
+import type { Router } from "../../lib/moe/router.ts";
+import type { Routing } from "../../lib/moe/routing.ts";
+import type { RoutingContext } from "../../lib/moe/routing_context.ts";
 import type { RouterPlace } from "../../lib/moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../../lib/moe/routers.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
@@ -73,10 +75,13 @@ export class AimedRouter implements Router {
     return this.#inner.active;
   }
 
-  route<T extends number>(x: Tensor<"f32", readonly [T, number]>): Routing<T, number> {
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+    context: RoutingContext,
+  ): Routing<T, number> {
     if (!this.#isAimed) this.#aimAt(x);
     this.#isAimed = true;
-    return this.#inner.route(x);
+    return this.#inner.route(x, context);
   }
 
   #aimAt(x: Tensor<"f32">): void {

@@ -3,7 +3,9 @@
 import { fillNormal } from "../../lib/autograd/made_tensors.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
 import { configuredLambda } from "../../lib/model/configured_lambda.ts";
-import type { Router, Routing } from "../../lib/moe/router.ts";
+import type { Router } from "../../lib/moe/router.ts";
+import type { Routing } from "../../lib/moe/routing.ts";
+import type { RoutingContext } from "../../lib/moe/routing_context.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import type { Tensor } from "../../lib/tensor/tensor.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
@@ -99,8 +101,10 @@ export class BenchModel<Name extends string> implements Disposable {
     });
     this.#routers.push(router);
     return {
-      forward: <T extends number>(x: Tensor<"f32", readonly [T, number]>) =>
-        experts.forward(x).output,
+      forward: <T extends number>(
+        x: Tensor<"f32", readonly [T, number]>,
+        context?: Partial<RoutingContext>,
+      ) => experts.forward(x, context).output,
       parameters: () => experts.parameters(),
       [Symbol.dispose]: () => {
         experts[Symbol.dispose]();
@@ -225,8 +229,11 @@ class SwitchedRouter<Name extends string> implements Router {
     this.#name = name;
   }
 
-  route<T extends number>(x: Tensor<"f32", readonly [T, number]>): Routing<T, number> {
-    return this.#current.route(x);
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, number]>,
+    context: RoutingContext,
+  ): Routing<T, number> {
+    return this.#current.route(x, context);
   }
 
   *parameters(): Iterable<Parameter> {

@@ -9,6 +9,7 @@
  */
 
 import type { Device } from "../../lib/autograd/device.ts";
+import type { Routing } from "../../lib/moe/routing.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
 import type { Batch } from "../../lib/data/batches/batches.ts";
@@ -119,17 +120,7 @@ class Probe implements Disposable {
   constructor(device: Device, config: TrainConfig) {
     this.#device = device;
     this.#config = config;
-    this.#built = buildModel(device, config, {
-      observe: (layer, { gates }) => {
-        const values = download(unwrapped(gates));
-        this.#gates.push({
-          name: `${this.#microBatch}.${layer}`,
-          dtype: "F32",
-          shape: gates.shape,
-          read: () => new Uint8Array(values.buffer),
-        });
-      },
-    });
+    this.#built = buildModel(device, config);
     this.#gradients = buildModel(device, config);
   }
 
@@ -161,11 +152,24 @@ class Probe implements Disposable {
       this.#microBatch = index;
       using tape = this.#device.record();
       const tokens = this.#device.tokens(batch.tokens);
-      const { loss } = model.loss(tokens, this.#device.tokens(batch.targets), batch.sequence);
+      const targets = this.#device.tokens(batch.targets);
+      const { loss } = model.loss(tokens, targets, batch.sequence, {
+        onRouting: (layer, routing) => this.#keepGates(layer, routing),
+      });
       state.addLoss(loss, share);
       tape.backward(loss, { scale: share });
     }
     return state.read().loss;
+  }
+
+  #keepGates(layer: number, { gates }: Routing): void {
+    const values = download(unwrapped(gates));
+    this.#gates.push({
+      name: `${this.#microBatch}.${layer}`,
+      dtype: "F32",
+      shape: gates.shape,
+      read: () => new Uint8Array(values.buffer),
+    });
   }
 
   #writeModel(path: string, parameters: Iterable<Parameter>): void {

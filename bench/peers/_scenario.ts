@@ -157,7 +157,7 @@ export async function prepareScenario(
     using device = await openDevice("cpu", { threads, seed: config.seed });
     using trainer = new Trainer(base, { device, corpus, tokenizer });
     while (trainer.steps < size.trainedSteps) sparsity = trainer.step().sparsity;
-    writeSafetensors(`${folder}/model.safetensors`, modelEntries(trainer.parameters(), config));
+    writeSafetensors(`${folder}/model.safetensors`, modelEntries(trainer.savedTensors(), config));
     lambda = trainer.lambda;
   }
   const prompt = [tokenizer.endOfDocument, ...tokenizer.encode(PROMPT)];

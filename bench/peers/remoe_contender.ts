@@ -7,6 +7,7 @@
  * @module
  */
 
+import { savedTensors } from "../../lib/model/saved_tensors.ts";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { openDevice } from "../../cli/shared/open_device.ts";
@@ -30,7 +31,7 @@ async function training(scenario: Scenario, device: Device, stack: DisposableSta
   const { config, folder, state } = scenario;
   const trainer = stack.use(new Trainer(config, { device, ...await openText(config) }));
   using weights = SafetensorsFile.open(`${folder}/model.safetensors`);
-  loadModel(trainer.parameters(), config, weights);
+  loadModel(trainer.savedTensors(), config, weights);
   // Past the warmup, and in the sparse stage, whose memory the trainer plans for.
   const { warmup } = config.schedule;
   const stage = { stage: "sparse", sparsifying_from: 1, sparse_from: 1 } as const;
@@ -82,7 +83,7 @@ function openWeights(
 ): ReturnType<typeof buildModel> {
   const built = stack.use(buildModel(device, config));
   using weights = SafetensorsFile.open(`${folder}/model.safetensors`);
-  loadModel(built.model.parameters(), config, weights);
+  loadModel(savedTensors(built.model), config, weights);
   return built;
 }
 

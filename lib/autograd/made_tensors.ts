@@ -102,7 +102,7 @@ export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number
 
 function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {
   const { kernels: k } = tensor.memory;
-  const { seed, operation } = tensor.memory.nextDraw();
+  const { seed, operation, step } = tensor.memory.nextDraw();
   k.check(
     k.symbols.remoe_random(
       k.handle,
@@ -113,7 +113,7 @@ function draw(distribution: number, tensor: DeviceTensor, a: number, b: number):
       b,
       seed,
       operation,
-      0,
+      step,
     ),
     "random",
   );

@@ -126,6 +126,25 @@ export function parametersOf(
   );
 }
 
+/**
+ * The buffers of a layer that may be a user's own: saved with its parameters, not trained.
+ *
+ * @param name What the layer is, for the message.
+ * @param layer The layer.
+ * @returns Its buffers, in its order; none where it has no such method.
+ * @throws {TypeError} If it gives no list.
+ */
+export function buffersOf(
+  name: string,
+  layer: { buffers?(): Iterable<Parameter> },
+): Iterable<Parameter> {
+  const list = layer.buffers === undefined ? [] : layer.buffers();
+  if (typeof list?.[Symbol.iterator] === "function") return list;
+  throw new TypeError(
+    `Cannot list the buffers of ${name}: buffers() gave ${shown(list)}, expected an array`,
+  );
+}
+
 /** Whether a tensor is a parameter. */
 export function isParameter(tensor: DeviceTensor): tensor is ParameterTensor {
   return tensor instanceof ParameterTensor;

@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { requirePath } from "../arguments.ts";
 import { ConfigError, FileError } from "../errors.ts";
-import { completeRow } from "../moe/router_file.ts";
+import { completeRow } from "../moe/complete_row.ts";
 import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterRow } from "../moe/router_row.ts";
 import {

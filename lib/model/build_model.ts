@@ -6,7 +6,7 @@ import type { RouterModule } from "../config/load_router.ts";
 import { ConfigError } from "../errors.ts";
 import { BUILD_ROUTER } from "../moe/build_router.ts";
 import { MoE } from "../moe/moe.ts";
-import type { Router, Routing } from "../moe/router.ts";
+import type { Router } from "../moe/router.ts";
 import { routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
@@ -21,17 +21,18 @@ export interface BuiltModel extends Disposable {
   readonly model: LanguageModel;
   /** λ and the routing's statistics, one record a layer. */
   readonly state: StepState;
+  /**
+   * Lets the routers follow the step's routing, those that do.
+   *
+   * @param layers Tokens of each expert, layer by layer, over the whole step.
+   */
+  afterStep(layers: readonly (readonly number[])[]): void;
 }
-
-/** Sees the routing of a layer in each forward pass; the tensors belong to the open scope. */
-export type RoutingObserver = (layer: number, routing: Routing) => void;
 
 /** How {@linkcode buildModel} builds. */
 export interface BuildModelOptions {
   /** Rows of each layer that keep their pre-activations; default all. */
   readonly kept?: readonly KeptRows[];
-  /** Sees what the routers decide. */
-  readonly observe?: RoutingObserver;
   /** The router, where the configuration names a file. */
   readonly router?: RouterModule | undefined;
 }
@@ -44,7 +45,7 @@ export interface BuildModelOptions {
  *
  * @param device Where it lives.
  * @param config The configuration.
- * @param options Kept rows, an observer, the router of a file.
+ * @param options Kept rows, the router of a file.
  * @returns The model; dispose of it to free its weights.
  * @throws {ConfigError} The configuration names a router's file that was not given, or whose routers
  * have more or fewer weights than their row says.
@@ -64,7 +65,8 @@ export function buildModel(
       lambda: moe.lambda0,
     }),
   );
-  const generator = { seed: BigInt(config.seed), draws: 0 };
+  const generator = { seed: BigInt(config.seed), step: 0, draws: 0 };
+  const routers: Router[] = [];
   const model = memoryOf(device).drawingFrom(generator, () =>
     new LanguageModel(device, {
       vocabulary: m.vocabulary,
@@ -75,12 +77,16 @@ export function buildModel(
       ropeBase: m.rope_base,
       normEpsilon: m.norm_epsilon,
       deviation: m.init_std,
-      feedForward: (layer) => buildFeedForward(device, config, { ...options, build, state, layer }),
+      feedForward: (layer) =>
+        buildFeedForward(device, config, { ...options, build, state, layer, routers }),
     }));
   unfinished.move();
   return {
     model,
     state,
+    afterStep(layers): void {
+      for (const [layer, router] of routers.entries()) router.afterStep?.(layers[layer]!);
+    },
     [Symbol.dispose](): void {
       model[Symbol.dispose]();
       state[Symbol.dispose]();
@@ -93,12 +99,14 @@ interface Place extends BuildModelOptions {
   readonly build: RouterBuild<RouterSettings>;
   readonly state: StepState;
   readonly layer: number;
+  /** Takes the layer's router. */
+  readonly routers: Router[];
 }
 
 /** A block's second half: an MoE layer, of one expert where the model is dense. */
 function buildFeedForward(device: Device, config: TrainConfig, place: Place): FeedForwardLayer {
   const { model: m, moe } = config;
-  const { build, state, layer, observe } = place;
+  const { build, state, layer, routers } = place;
   const kept = place.kept?.[layer];
   const name = `model.layers.${layer}.block_sparse_moe`;
   using unfinished = new DisposableStack();
@@ -118,13 +126,11 @@ function buildFeedForward(device: Device, config: TrainConfig, place: Place): Fe
     ...(kept === undefined ? {} : { kept }),
   });
   unfinished.move();
+  routers.push(router);
   return {
-    forward: (x) => {
-      const { output, routing } = experts.forward(x);
-      observe?.(layer, routing);
-      return output;
-    },
+    forward: (x, context) => experts.forward(x, context).output,
     parameters: () => experts.parameters(),
+    buffers: () => experts.buffers(),
     [Symbol.dispose](): void {
       experts[Symbol.dispose]();
       router[Symbol.dispose]();

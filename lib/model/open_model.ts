@@ -9,6 +9,7 @@ import { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { checkWrittenUnder } from "../checkpoint/resume.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { buildModel } from "./build_model.ts";
+import { savedTensors } from "./saved_tensors.ts";
 import { CHECKPOINTS, CONFIG, findRun } from "../run/find_run.ts";
 import { loadModel } from "../checkpoint/weight_layout.ts";
 
@@ -65,7 +66,7 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
   const tokenizer = await openTokenizer(config.data.tokenizer);
   const built = buildModel(device, config, { router: await loadRouterOf(config.moe) });
   try {
-    loadModel(built.model.parameters(), config, checkpoint.model);
+    loadModel(savedTensors(built.model), config, checkpoint.model);
   } catch (error) {
     built[Symbol.dispose]();
     throw error;

@@ -1,4 +1,4 @@
-/** Builds the routers of the library. @module */
+/** Builders of the library's routers. @module */
 
 import { DenseRouter } from "./dense_router.ts";
 import { ReluRouter } from "./relu_router.ts";
@@ -6,7 +6,7 @@ import type { RouterBuild } from "./router_row.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
 import { TopKRouter } from "./topk_router.ts";
 
-/** How each router is built; a name without a builder does not compile. */
+/** The builder of each router; a name without one is a compile error. */
 export const BUILD_ROUTER: Readonly<Record<RouterName, RouterBuild<RouterSettings>>> = {
   dense: (device, place) => new DenseRouter(device, place),
   topk: (device, place, { balance_coefficient, renormalize }) =>

@@ -10,19 +10,21 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
 import { requireStates } from "./router_input.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode DenseRouter}. */
 export interface DenseRouterOptions<H extends number = number, E extends number = number> {
   /** Size of a token's hidden state. */
   hidden: H;
-  /** Number of experts; one is the plain feed-forward network. */
+  /** Number of experts; with one, the layer is a plain feed-forward network. */
   experts: E;
 }
 
 /**
- * No choice at all: gates are 1. With one expert the MoE layer is the dense feed-forward
- * network; with E experts it is one of E times the width, the paper's Dense×E.
+ * Routes every token to every expert with gate 1. With one expert the MoE layer is the dense
+ * feed-forward network. With E experts it is a dense network of E times the width, the paper's
+ * Dense×E.
  *
  * @example
  * ```ts
@@ -53,17 +55,17 @@ export class DenseRouter<const H extends number = number, const E extends number
   }
 
   /**
-   * Makes a router; it has no weights.
+   * Creates a router; it has no weights.
    *
-   * @param device Where it lives, as for every router.
+   * @param device The router's device.
    * @param options Sizes.
-   * @throws {ConfigError} If a size is no whole number of at least 1.
+   * @throws {ConfigError} If a size is not a whole number of at least 1.
    */
   constructor(device: Device, options: DenseRouterOptions<H, E>) {
     requireOptions("build a dense router", options);
     const { hidden, experts } = options;
     requireSizes("build a dense router", { hidden, experts });
-    memoryOf(device); // refuses what is none
+    memoryOf(device); // throws if it is not a device
     this.#hidden = hidden;
     this.#experts = experts;
   }
@@ -86,9 +88,9 @@ export class DenseRouter<const H extends number = number, const E extends number
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`; only their number matters.
+   * @param x Hidden states `[T, H]`; only T matters.
    * @returns Gates of 1.
-   * @throws {ShapeMismatchError} If the hidden size differs.
+   * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const [states] = operands("route densely with", x);
@@ -102,9 +104,9 @@ export class DenseRouter<const H extends number = number, const E extends number
   }
 
   /**
-   * Nothing to train.
+   * A dense router has nothing to train.
    *
-   * @returns No parameter.
+   * @returns No parameters.
    */
   parameters(): Iterable<Parameter> {
     return [];

@@ -1,14 +1,14 @@
-/** Which rows each expert works, and where each token's results lie. @module */
+/** The dispatch plan: which rows each expert computes, where each token's results are. @module */
 
 import { planWords } from "../ffi/layouts.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /**
  * Sorts the active pairs of `gates` by expert, tokens ascending: both CSR directions in one
- * i32 buffer, laid out as kernels/include/remoe.h says.
+ * i32 buffer, in the layout documented in kernels/include/remoe.h.
  *
- * The capacity is E·T rows, so that it never overflows: in its first steps a ReLU router
- * sends nearly every token to every expert.
+ * The capacity is E·T rows, so a plan never overflows: in its first steps a ReLU router sends
+ * nearly every token to every expert.
  */
 export function dispatchPlan(
   gates: DeviceTensor<"f32", readonly [number, number]>,
@@ -31,7 +31,7 @@ export function dispatchPlan(
   return plan;
 }
 
-/** Rows that a plan has room for. */
+/** Capacity of a plan in rows, E·T. */
 export function planCapacity(gates: DeviceTensor<"f32", readonly [number, number]>): number {
   return gates.size;
 }

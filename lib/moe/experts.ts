@@ -1,10 +1,10 @@
-/** The fused MoE operation: gather, experts, gates, combine. @module */
+/** The fused MoE operation: gather, run the experts, weight by the gates, combine. @module */
 
 import { accumulateMask, writeGradients } from "../autograd/contribute.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
-/** Tensors of {@linkcode runExperts}. */
+/** Inputs of {@linkcode runExperts}. */
 export interface ExpertsInput {
   /** Hidden states `[T, D]`. */
   readonly x: DeviceTensor<"f32", readonly [number, number]>;
@@ -14,7 +14,7 @@ export interface ExpertsInput {
   readonly w2: DeviceTensor<"f32", readonly [number, number, number]>;
   /** Gates `[T, E]`. */
   readonly gates: DeviceTensor<"f32", readonly [number, number]>;
-  /** Plan made from the gates. */
+  /** Dispatch plan of these gates. */
   readonly plan: DeviceTensor<"i32">;
   /** Rows of the plan whose pre-activations are kept for the backward pass. */
   readonly keptRows: number;
@@ -23,8 +23,8 @@ export interface ExpertsInput {
 /**
  * y_t = Σ_e gates[t,e] · FFN_e(x_t) (equation 1), with FFN_e(x) = (silu(x W_gate) · x W_up) W_down.
  *
- * The pre-activations `[kept rows, 2W]` are the one large tensor kept for the backward pass, which
- * computes those of other rows again, to the same bits; without a tape none are kept.
+ * The pre-activations `[kept rows, 2W]` are the only large tensor kept for the backward pass, which
+ * recomputes the remaining rows to the same bits. Without a tape none are kept.
  */
 export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
   const { x, w1, w2, gates, plan, keptRows } = input;

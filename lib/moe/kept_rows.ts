@@ -1,11 +1,11 @@
-/** How much of the experts' forward pass is kept for the backward pass. @module */
+/** How many rows of the experts' pre-activations the forward pass keeps. @module */
 
 /**
- * The routed rows of a layer whose pre-activations are kept from the forward pass to the backward
- * pass; those of rows beyond are computed again there, to the same bits.
+ * Number of routed rows per layer whose pre-activations are kept for the backward pass. The
+ * backward pass recomputes the rest, to the same bits.
  *
- * A row takes 2 · width floats. Layers that share one of these can be told between steps to keep
- * more or fewer: a ReLU router's rows fall from E·T to k·T as it becomes sparse.
+ * A row takes 2 · width floats. The number may be changed between steps, for all layers that share
+ * the object: a ReLU router's rows fall from E·T to k·T as it becomes sparse.
  *
  * @example
  * ```ts
@@ -19,10 +19,10 @@
  * const x = tape.watch(device.normal([10, 16]));
  * tape.backward(meanSquaredError(layer.forward(x).output, x));
  *
- * kept.rows = 0; // from the next step on, all are computed again
+ * kept.rows = 0; // from the next step on, all are recomputed
  * ```
  */
 export interface KeptRows {
-  /** Rows of a layer and micro-batch, at least 0; more than there are keeps all. */
+  /** Rows per layer and micro-batch, at least 0; anything above the actual number keeps all. */
   rows: number;
 }

@@ -1,4 +1,4 @@
-/** What routers with logits `x W` share: their weights, what they write, and their gradients. @module */
+/** Weights, buffers and gradients shared by the routers with logits `x W`. @module */
 
 import type { OptionNames } from "../arguments.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
@@ -11,7 +11,7 @@ import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
 import type { RouterPlace } from "./router_row.ts";
 
-/** The names in a place: each router takes all of them, so that `{ ...place }` can be passed on. */
+/** The names in a place. Each router accepts all of them, so callers can pass `{ ...place }`. */
 export const PLACE_NAMES: OptionNames<RouterPlace> = {
   hidden: true,
   experts: true,
@@ -23,10 +23,10 @@ export const PLACE_NAMES: OptionNames<RouterPlace> = {
   state: true,
 };
 
-/** The weights of a router, whose shape holds its sizes. */
+/** Weights `[hidden, experts]` of a router; their shape is where it keeps its sizes. */
 export type RouterWeight<H extends number, E extends number> = ParameterTensor<readonly [H, E]>;
 
-/** Random weights. */
+/** Creates normally distributed weights with mean 0. */
 export function makeRouterWeight<H extends number, E extends number>(
   memory: DeviceMemory,
   name: string,
@@ -40,17 +40,17 @@ export function makeRouterWeight<H extends number, E extends number>(
   return weight;
 }
 
-/** Hidden states that fit, and what the kernel of a router writes for them. */
+/** Checked hidden states and the buffers that the router's kernel writes. */
 export interface RouterBuffers<T extends number, E extends number> {
   readonly states: DeviceTensor<"f32">;
   readonly gates: DeviceTensor<"f32", readonly [T, E]>;
-  /** Tokens of each expert. */
+  /** Tokens per expert. */
   readonly counts: DeviceTensor<"i32", readonly [E]>;
-  /** Of each expert, over tokens: its gates or its probabilities. */
+  /** Per expert, the sum over tokens of its gates or probabilities. */
   readonly sums: DeviceTensor<"f32", readonly [E]>;
 }
 
-/** Checks hidden states and makes room for their gates. */
+/** Checks the hidden states and allocates the buffers. */
 export function routerBuffers<T extends number, H extends number, E extends number>(
   operation: string,
   x: Tensor<"f32", readonly [T, H]>,
@@ -69,8 +69,9 @@ export function routerBuffers<T extends number, H extends number, E extends numb
 }
 
 /**
- * Puts a linear router on the tape: `toLogits` turns the gradient of the gates into that of
- * the logits, with the router's own term for a loss multiplied by `scale`, and logits = x W gives dx = dlogits W^T, dW = x^T dlogits.
+ * Records a linear router on the tape. `toLogits` turns the gradient of the gates into that of the
+ * logits and adds the gradient of the router's regularisation, multiplied by `scale` like the loss.
+ * From logits = x W follow dx = dlogits W^T and dW = x^T dlogits.
  */
 export function recordLinearRouter(
   operation: string,

@@ -4,7 +4,14 @@ export { DenseRouter, type DenseRouterOptions } from "./dense_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
 export { MoE, type MoEOptions, type MoEResult } from "./moe.ts";
 export { ReluRouter, type ReluRouterOptions } from "./relu_router.ts";
-export type { Router, Routing } from "./router.ts";
+export type { Router } from "./router.ts";
+export type { Routing } from "./routing.ts";
+export type {
+  ForwardOptions,
+  GenerationContext,
+  RoutingContext,
+  RoutingObserver,
+} from "./routing_context.ts";
 export type { RouterFile } from "./router_file.ts";
 export type {
   ActiveFrom,

@@ -13,7 +13,7 @@ import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
-import { type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
+import { buffersOf, type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
@@ -23,12 +23,14 @@ import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
 import type { KeptRows } from "./kept_rows.ts";
 import { Routed } from "./routed.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
+import { layerContext, type RoutingContext } from "./routing_context.ts";
 import { requireStates } from "./router_input.ts";
 
 /** Settings of {@linkcode MoE}. */
 export interface MoEOptions<H extends number = number, E extends number = number> {
-  /** Decides which experts each token goes to; its owner disposes of it. */
+  /** Decides which experts each token goes to; the caller disposes of it. */
   router: Router<H, E>;
   /** Size of a token's hidden state. */
   hidden: NoInfer<H>;
@@ -36,25 +38,25 @@ export interface MoEOptions<H extends number = number, E extends number = number
   width: number;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;
-  /** The same for the experts' second matrix. Default `deviation` / √2, the paper's for one layer. */
+  /** Same, for the down projections. Default `deviation` / √2, the paper's for one layer. */
   outputDeviation?: number;
-  /** Prefix of the weights' names in checkpoints. */
+  /** Prefix of the weights' names in checkpoints. Default `experts`. */
   name?: string;
-  /** Where routing statistics are summed up during recording. */
+  /** Accumulates the routing statistics while a tape records. */
   state?: StepState;
-  /** Which layer of `state` this is. Default 0. */
+  /** Index of this layer in `state`. Default 0. */
   layer?: number;
   /** How many routed rows keep their pre-activations for the backward pass. Default all. */
   kept?: KeptRows;
 }
 
-/** What {@linkcode MoE.forward} gives. */
+/** Result of {@linkcode MoE.forward}. */
 export interface MoEResult<
   T extends number = number,
   H extends number = number,
   E extends number = number,
 > {
-  /** `[T, H]`; exactly 0 for a token without expert. */
+  /** `[T, H]`; exactly 0 for a token without an expert. */
   readonly output: Tensor<"f32", readonly [T, H]>;
   /** Which experts each token went to. */
   readonly routing: Routing<T, E>;
@@ -98,12 +100,12 @@ export class MoE<const H extends number = number, const E extends number = numbe
   }
 
   /**
-   * Makes a layer with random weights.
+   * Creates a layer with random weights.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Router, sizes, initialisation.
-   * @throws {ConfigError} If the router's hidden size or the state's experts differ, or a setting is
-   * out of its range.
+   * @throws {ConfigError} If sizes do not match the router's or the state's, or a setting is out of
+   * range.
    */
   constructor(device: Device, options: MoEOptions<H, E>) {
     requireOptions("build an MoE layer", options, {
@@ -124,7 +126,12 @@ export class MoE<const H extends number = number, const E extends number = numbe
       );
     }
     requireFunction("build an MoE layer", "router.parameters", router.parameters);
-    // Read once: a getter may say something else the next time.
+    for (const name of ["buffers", "afterStep"] as const) {
+      if (router[name] !== undefined) {
+        requireFunction("build an MoE layer", `router.${name}`, router[name]);
+      }
+    }
+    // Read once: a getter may return something else the next time.
     const { experts, hidden: routed } = router;
     requireSizes("build an MoE layer", { hidden, width, "router.experts": experts });
     requireSizes("build an MoE layer", { "2 · width": 2 * width });
@@ -166,14 +173,21 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * Runs the layer.
    *
    * @param x Hidden states `[T, H]`.
-   * @returns The sum of the experts' results, and the routing.
-   * @throws {ShapeMismatchError} If the hidden size differs, or the router's gates are not `[T, E]`.
+   * @param context What the router may know besides; by default one sequence of unknown tokens, in
+   * training while a tape records.
+   * @returns The weighted sum of the experts' outputs, and the routing.
+   * @throws {ShapeMismatchError} If the hidden size does not match, the router's gates are not `[T, E]`, or
+   * the context is for another number of tokens.
    */
-  forward<T extends number>(x: Tensor<"f32", readonly [T, H]>): MoEResult<T, H, E> {
+  forward<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: Partial<RoutingContext> = {},
+  ): MoEResult<T, H, E> {
     const [states] = operands("run an MoE layer on", x, this.#w1);
     const [experts, hidden] = this.#w1.shape;
     requireStates("run an MoE layer", states, hidden, this.#w1);
-    const routing = this.router.route(x);
+    const place = layerContext("run an MoE layer on", states, this.#layer, context);
+    const routing = this.router.route(x, place);
     const [, gates] = operands("run experts with states and gates", x, routing?.gates);
     const [tokens] = states.shape;
     if (gates.shape.length !== 2 || gates.shape[0] !== tokens || gates.shape[1] !== experts) {
@@ -186,6 +200,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
     if (this.#state !== null && states.memory.recorder !== null) {
       requireRouted(routing).recordIn(this.#state, this.#layer, plan);
     }
+    place.onRouting?.(place.layer, routing);
     const rows = keptRowsOf("run an MoE layer", this.#kept);
     const keptRows = Math.min(rows, planCapacity(gates));
     const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
@@ -193,7 +208,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   }
 
   /**
-   * What training changes: the router's weights and the experts'.
+   * The trainable parameters: those of the router, then the experts' weights.
    *
    * @returns The parameters, always in the same order.
    */
@@ -203,25 +218,34 @@ export class MoE<const H extends number = number, const E extends number = numbe
     yield this.#w2;
   }
 
-  /** Frees the experts' weights; the router is its owner's to dispose of. */
+  /**
+   * What is saved with the weights but not trained: the router's buffers.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return buffersOf("an MoE layer's router", this.router);
+  }
+
+  /** Frees the experts' weights, not the router. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
 }
 
-/** Rows to keep; their owner may change them between steps, so they are looked at in each. */
+/** Rows to keep, read and checked in every step: the caller may change them in between. */
 function keptRowsOf(operation: string, kept: KeptRows): number {
   const rows: unknown = kept?.rows;
   if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
   return rows as number;
 }
 
-/** Refuses a routing whose statistics may be those of other gates than its own. */
+/** Refuses a routing whose statistics may not match its gates. */
 function requireRouted(routing: Routing): Routed<number, number> {
   if (Routed.isOne(routing)) return routing;
   throw new TypeError(
-    "Cannot record the statistics of a routing that the library did not make: they may be those of " +
-      "other gates; let the router's route() return routingOf(gates), or the routing of another " +
-      "router as it is",
+    "Cannot record the statistics of a routing that the library did not make: they may not match " +
+      "its gates; return routingOf(gates) from the router's route(), or another router's routing " +
+      "unchanged",
   );
 }

@@ -25,7 +25,8 @@ import {
   type RouterWeight,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode ReluRouter}. */
 export interface ReluRouterOptions<H extends number = number, E extends number = number> {
@@ -33,37 +34,37 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
   hidden: H;
   /** Number of experts, E·G under granularity. */
   experts: E;
-  /** Active experts wanted for each token, k·G under granularity. Default 1. */
+  /** Target of active experts per token, k·G under granularity. Default 1. */
   active?: number;
   /**
-   * Which L1 term: `load` weighs each expert by its share of tokens (equation 10), `plain` does
-   * not (equation 9), `none` leaves sparsity to itself. Default `load`.
+   * Which L1 term: `load` weights each expert by its share of the tokens (equation 10), `plain`
+   * does not (equation 9), `none` leaves the sparsity uncontrolled. Default `load`.
    */
   balance?: "load" | "plain" | "none";
-  /** Coefficient of the L1 term at the start, λ0. Default that of `state`, else 1e-8. */
+  /** Initial coefficient of the L1 term, λ0. Default: that of `state`, else 1e-8. */
   lambda?: number;
-  /** Factor by which λ moves each step, at least 1. Default 1.2. */
+  /** Factor α by which λ moves in each step, at least 1. Default 1.2. */
   alpha?: number;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;
-  /** Name of the weight in checkpoints. */
+  /** Name of the weight in checkpoints. Default `gate.weight`. */
   name?: string;
   /** MoE layers of the model that share λ: the L of equation 9. Default 1. */
   layers?: number;
-  /** Where λ lives: layers of a model share one. By default the router has its own. */
+  /** Holds λ, shared by the layers of a model. By default the router creates its own. */
   state?: StepState;
 }
 
 /**
- * The router of ReMoE: `R(x) = ReLU(x W)` (equation 5). No softmax, no bias, no bound on how
- * many experts a token has; where the gate is positive everything is differentiable.
+ * The router of ReMoE: `R(x) = ReLU(x W)` (equation 5). It has no softmax, no bias and no limit on
+ * the number of experts per token, and is differentiable wherever a gate is positive.
  *
- * The L1 term (equations 9 to 11) enters in the backward pass: each positive gate's gradient
- * grows by λ·f_e/(L·T). λ follows the sparsity by {@linkcode ReluRouter.adapt}.
+ * The L1 term (equations 9 to 11) enters in the backward pass, which adds λ·f_e/(L·T) to the
+ * gradient of each positive gate. {@linkcode ReluRouter.adapt} moves λ towards the target sparsity.
  *
- * Without a bias, inputs that are symmetric around 0 open half of the gates whatever the weights
- * are: λ then rises to its bound in vain. Hidden states of a trained model are not symmetric;
- * synthetic ones need a mean, `device.normal(shape, { mean: 1 })`.
+ * Without a bias, inputs symmetric around 0 open half of the gates whatever the weights are, and λ
+ * rises to its bound in vain. Hidden states of a trained model are not symmetric; give synthetic
+ * ones a mean, as in `device.normal(shape, { mean: 1 })`.
  *
  * @example
  * ```ts
@@ -86,7 +87,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
   readonly #layers: number;
   readonly #rule: Omit<LambdaRule, "tokens" | "adapt">;
   readonly #state: StepState;
-  /** What it frees: its weights, and the state if that is its own. */
+  /** The weights, and the state unless it was passed in. */
   readonly #owned: DisposableStack;
 
   static {
@@ -99,11 +100,12 @@ export class ReluRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * Makes a router with random weights.
+   * Creates a router with random weights.
    *
-   * @param device Where it lives.
+   * @param device The router's device.
    * @param options Sizes, target and regularisation.
-   * @throws {ConfigError} If `active` is not between 0 and `experts`, or a setting is out of its range.
+   * @throws {ConfigError} If `active` is not above 0 and at most `experts`, or a setting is out of
+   * range.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     requireOptions("build a ReLU router", options, {
@@ -117,7 +119,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
       options;
     requireSizes("build a ReLU router", { hidden, experts, layers });
     const { deviation = initialDeviation(hidden) } = options;
-    // Below 1 it would turn the rule of λ round.
+    // Below 1 it would invert the update rule.
     requireNumbers("build a ReLU router", { alpha }, { least: 1 });
     requireNumbers(
       "build a ReLU router",
@@ -154,12 +156,12 @@ export class ReluRouter<const H extends number = number, const E extends number 
     return this.#weight.shape[1];
   }
 
-  /** Active experts wanted for each token. */
+  /** Target of active experts per token. */
   get active(): number {
     return this.#rule.active;
   }
 
-  /** The coefficient of the L1 term. */
+  /** Current coefficient of the L1 term. */
   get lambda(): number {
     return this.#state.lambda;
   }
@@ -170,12 +172,12 @@ export class ReluRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * Moves λ after an optimizer step, equation 7: up by α while there is too little sparsity,
-   * down by α while there is too much; kept within [λ0/100, 10⁴].
+   * Moves λ after an optimizer step (equation 7): times α if the sparsity is below its target,
+   * divided by α if above, and clamped to [λ0/100, 10⁴].
    *
-   * @param sparsity The sparsity of the step, over all of its tokens.
+   * @param sparsity Sparsity of the step, over all of its tokens.
    * @returns The new λ.
-   * @throws {RangeError} If the sparsity is no finite number.
+   * @throws {RangeError} If the sparsity is not a number from 0 to 1.
    */
   adapt(sparsity: number): number {
     if (!(sparsity >= 0 && sparsity <= 1 && typeof sparsity === "number")) {
@@ -192,8 +194,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
-   * @returns Gates `ReLU(x W)`, and how many tokens each expert has.
-   * @throws {ShapeMismatchError} If the hidden size differs.
+   * @returns Gates `ReLU(x W)` and the number of tokens per expert.
+   * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const { states, gates, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
@@ -243,7 +245,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * What training changes: the weights.
+   * The trainable parameters: the weights.
    *
    * @returns The parameters, always in the same order.
    */
@@ -251,7 +253,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     yield this.#weight;
   }
 
-  /** Frees the weights. */
+  /** Frees the weights, and the state unless it was passed in. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }

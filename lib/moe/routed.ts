@@ -1,14 +1,13 @@
-/** The one implementation of Routing, shared by all routers. @module */
+/** The library's implementation of Routing, shared by all routers. @module */
 
-import { ConfigError } from "../errors.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { showsItself, table } from "../tensor/display.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
 import { stateAddress, type StepState } from "../autograd/step_state.ts";
-import type { Routing } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
-/** Gates with their statistics, as kernels left them. */
+/** Gates and their statistics, as the kernels wrote them. */
 export class Routed<T extends number, E extends number> implements Routing<T, E> {
   readonly #isOne = true;
 
@@ -25,18 +24,18 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
   constructor(
     readonly gates: DeviceTensor<"f32", readonly [T, E]>,
     readonly counts: DeviceTensor<"i32", readonly [E]>,
-    /** Sum over tokens of each expert's gate (ReLU) or probability (TopK); null: not kept. */
+    /** Per expert, the sum over tokens of its gates (ReLU) or probabilities (TopK), if kept. */
     readonly sums: DeviceTensor<"f32", readonly [E]> | null,
     /** One of `BalanceCode`. */
     readonly balance: number,
-    /** Active experts wanted for each token. */
+    /** Target of active experts per token. */
     readonly active: number,
   ) {
-    // A kernel reads as many counts and sums as there are gates: nobody may put others in their place.
+    // Kernels read as many counts and sums as the gates have experts: no field may be replaced.
     Object.freeze(this);
   }
 
-  /** Whether its fields are those it was made with: an object that inherits from one may differ. */
+  /** True for a real instance; an object that merely inherits from one could shadow its fields. */
   static isOne(value: object): value is Routed<number, number> {
     return #isOne in value;
   }
@@ -60,16 +59,10 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     return Promise.resolve(weighted / tokens);
   }
 
-  /** Adds the statistics to a layer's record of the step. */
+  /** Adds the statistics to the step's record of `layer`; the caller has checked both sizes. */
   recordIn(state: StepState, layer: number, plan: DeviceTensor<"i32">): void {
     const { kernels: k } = plan.memory;
     const [tokens, experts] = this.gates.shape;
-    if (experts !== state.experts || layer >= state.layers) {
-      throw new ConfigError(
-        `Cannot record routing to ${experts} experts as layer ${layer} of a state of ` +
-          `${state.layers} layers and ${state.experts} experts`,
-      );
-    }
     k.check(
       k.symbols.remoe_state_record_routing(
         k.handle,

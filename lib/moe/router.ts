@@ -1,45 +1,12 @@
-/** What every router is: tokens in, gates out. @module */
+/** The router interface: tokens in, gates out. @module */
 
 import type { Parameter } from "../autograd/parameter.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Routing } from "./routing.ts";
+import type { RoutingContext } from "./routing_context.ts";
 
 /**
- * How strongly each token goes to each expert, and what follows from it.
- *
- * @example
- * ```ts
- * import { assert } from "@std/assert";
- * import { Device, ReluRouter, type Routing } from "@remoe/remoe";
- *
- * using device = await Device.open({ kind: "cpu", seed: 1 });
- * using router = new ReluRouter(device, { hidden: 16, experts: 4 });
- * const routing: Routing<32, number> = router.route(device.normal([32, 16]));
- * assert(routing.gates.shape.join() === "32,4" && routing.counts.shape.join() === "4");
- * assert(await routing.sparsity() < 1 && await routing.regularization() > 0);
- * ```
- */
-export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; zero where a token is not routed. Gradients flow back through them. */
-  readonly gates: Tensor<"f32", readonly [T, E]>;
-  /** Tokens routed to each expert. */
-  readonly counts: Tensor<"i32", readonly [E]>;
-  /**
-   * Share of pairs of token and expert that are not routed, equation 8 for this layer alone.
-   *
-   * @returns A number from 0 to 1.
-   */
-  sparsity(): Promise<number>;
-  /**
-   * The value of the router's regularisation on these tokens, without its coefficient:
-   * equation 9 or 10 for ReLU routing, the Switch balance loss for TopK, 0 where there is none.
-   *
-   * @returns A number of at least 0.
-   */
-  regularization(): Promise<number>;
-}
-
-/**
- * Decides which experts a token goes to, and how strongly.
+ * Decides which experts each token goes to, and with what weight.
  *
  * @example
  * ```ts
@@ -47,7 +14,7 @@ export interface Routing<T extends number = number, E extends number = number> {
  * import { Device, matmul, type Parameter, relu, type Router } from "@remoe/remoe";
  * import { type Routing, routingOf, square, type Tensor } from "@remoe/remoe";
  *
- * // Gates are squared: they open smoothly.
+ * // Squared gates open smoothly.
  * class SquaredReluRouter implements Router {
  *   readonly active = 1;
  *   readonly weight: Parameter<readonly [number, number]>;
@@ -73,25 +40,71 @@ export interface Routing<T extends number = number, E extends number = number> {
  * using router = new SquaredReluRouter(device, 16, 4); // new MoE(device, { router, ... })
  * assert(router.route(device.normal([8, 16])).gates.shape[1] === 4);
  * ```
+ *
+ * @example State that follows the routing: experts with more than their share close a little
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Device, matmul, read, relu, type Router, type Routing, routingOf } from "@remoe/remoe";
+ * import { subtract, type Tensor, write } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * const weight = device.parameter([16, 2], { name: "gate.weight" });
+ * const threshold = device.parameter([2], { deviation: 0, name: "gate.threshold" });
+ * const values = new Float32Array(2);
+ * const router: Router = {
+ *   ...{ hidden: 16, experts: 2, active: 1 },
+ *   route<T extends number>(x: Tensor<"f32", readonly [T, number]>) {
+ *     const logits: Tensor<"f32", readonly [number, 2]> = matmul(x, weight);
+ *     return routingOf(relu(subtract(logits, threshold))) as Routing<T, 2>;
+ *   },
+ *   parameters: () => [weight],
+ *   buffers: () => [threshold],
+ *   afterStep(counts) {
+ *     const share = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+ *     for (const [e, count] of counts.entries()) values[e]! += 0.5 * Math.sign(count - share);
+ *     write(threshold, values);
+ *   },
+ *   [Symbol.dispose]() {},
+ * };
+ * router.afterStep?.([30, 10]); // training does this after each optimizer step
+ * assertEquals([...await read(threshold)], [0.5, -0.5]);
+ * ```
  */
 export interface Router<H extends number = number, E extends number = number> extends Disposable {
   /** Size of a token's hidden state. */
   readonly hidden: H;
   /** Number of experts. */
   readonly experts: E;
-  /** Active experts wanted for each token. */
+  /** Target of active experts per token. */
   readonly active: number;
   /**
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
+   * @param context Token ids, sequence, mode and step, for a router that depends on them.
    * @returns Gates and counts.
    */
-  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E>;
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: RoutingContext,
+  ): Routing<T, E>;
   /**
-   * What training changes.
+   * The trainable parameters.
    *
    * @returns The parameters, always in the same order.
    */
   parameters(): Iterable<Parameter>;
+  /**
+   * State that no gradient changes, such as the biases of a balancing rule: saved and loaded with
+   * the weights, left alone by the optimizer.
+   *
+   * @returns The tensors, always in the same order. A router without the method has none.
+   */
+  buffers?(): Iterable<Parameter>;
+  /**
+   * Runs after every optimizer step, for state that follows the routing rather than a gradient.
+   *
+   * @param counts Tokens that went to each expert, over all micro-batches of the step.
+   */
+  afterStep?(counts: readonly number[]): void;
 }

@@ -1,4 +1,4 @@
-/** What routers ask of the hidden states they are given. @module */
+/** Checks of the hidden states passed to routers and layers. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -7,11 +7,11 @@ import type { DeviceTensor } from "../tensor/tensor.ts";
 /**
  * Refuses hidden states that are not `[tokens, hidden]`.
  *
- * @param operation What was to be done, to follow "Cannot".
+ * @param operation The operation, worded to follow "Cannot".
  * @param states The hidden states.
- * @param hidden The size of one.
- * @param weights Weights that they are to meet, for the message.
- * @throws {ShapeMismatchError} If they are not of this size.
+ * @param hidden The expected hidden size.
+ * @param weights The weights they are multiplied with, for the message.
+ * @throws {ShapeMismatchError} If the shape differs.
  */
 export function requireStates(
   operation: string,

@@ -1,13 +1,13 @@
-/** Settings of routers, and the values of those that are not given. @module */
+/** Defaults of router settings. @module */
 
 import type { RouterKey, RouterValue } from "./router_row.ts";
 
 /**
- * The value of a setting that is not given.
+ * Returns the default of a setting.
  *
- * @param key What the setting must be.
- * @param settings The other settings, for one that follows from another.
- * @returns The value.
+ * @param key The setting's definition.
+ * @param settings The other settings, for a default derived from one of them.
+ * @returns The default.
  */
 export function defaultOf(
   key: RouterKey,
@@ -19,18 +19,19 @@ export function defaultOf(
 }
 
 /**
- * Completes the settings of routers.
+ * Fills in the settings that are missing.
  *
- * @param keys What the settings must be.
- * @param given Values by name; `"auto"` and undefined ask for what follows from others.
- * @returns Every key with its value.
+ * @param keys The settings' definitions.
+ * @param given Values by name; undefined asks for the default, as does `"auto"` where that is
+ * derived from another setting.
+ * @returns A value for every key.
  */
 export function withKeyDefaults(
   keys: Readonly<Record<string, RouterKey>>,
   given: Readonly<Record<string, RouterValue | undefined>>,
 ): Record<string, RouterValue> {
   const settings: Record<string, RouterValue> = {};
-  // First those that others follow from.
+  // Derived defaults come last: they read the other values.
   const entries = Object.entries(keys).sort(([, a], [, b]) =>
     Number(follows(a)) - Number(follows(b))
   );
@@ -43,10 +44,10 @@ export function withKeyDefaults(
 }
 
 /**
- * Whether a setting follows from another unless it is given.
+ * Tells whether a setting's default is derived from another setting.
  *
- * @param key What the setting must be.
- * @returns True where its default is a fraction of another key.
+ * @param key The setting's definition.
+ * @returns True if the default is a fraction of another key.
  */
 export function follows(
   key: RouterKey,

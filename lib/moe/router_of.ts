@@ -1,4 +1,4 @@
-/** The row of a configuration's router, and what follows from it. @module */
+/** Looks up the row of a configuration's router, and derives figures from it. @module */
 
 import { requireOneOf } from "../arguments.ts";
 import { type RouterFile, specOf } from "./router_file.ts";
@@ -12,21 +12,21 @@ import {
   type RouterSettings,
 } from "./routers.ts";
 
-/** What a configuration says of which router it has. */
+/** The part of a configuration that selects the router. */
 export interface RouterChoice {
-  /** A router of the library, or the file of another. */
+  /** A router of the library, or the path of a router file. */
   readonly router: RouterName | RouterPath;
-  /** What the file says; only where `router` is one. */
+  /** The description of that file, if `router` is one. */
   readonly router_file?: RouterFile | undefined;
 }
 
 /**
- * Looks up the router of a configuration.
+ * Looks up the row of a configuration's router.
  *
  * @param choice Which router.
- * @param operation What the row is for, to follow "Cannot".
- * @returns Its row.
- * @throws {TypeError} There is no such router.
+ * @param operation What the row is for, worded to follow "Cannot".
+ * @returns The row.
+ * @throws {TypeError} If there is no such router.
  */
 export function routerOf(
   { router, router_file }: RouterChoice,
@@ -40,22 +40,22 @@ export function routerOf(
 }
 
 /**
- * How a router is called in reports and folders.
+ * Returns the name of a router in reports and directory names.
  *
- * @param router A router of the library, or a file.
- * @returns Its name, or the file's without folder and extension.
+ * @param router A router of the library, or the path of a file.
+ * @returns The router's name, or the file's without directory and extension.
  */
 export function routerLabel(router: RouterName | RouterPath): string {
   return router.replace(/^.*[/\\]/, "").replace(/\.m?[jt]s$/, "");
 }
 
 /**
- * Counts the experts that a token may have.
+ * Bounds the number of active experts per token, averaged over a batch.
  *
  * @param spec The router.
  * @param moe Sizes and settings.
  * @param step The step, counted from 0.
- * @returns Experts of width `ffn / G`, of the E·G, at most and on average over a batch.
+ * @returns The upper bound, in experts of width `ffn / G`, of which there are E·G.
  */
 export function mostActive(
   spec: AnyRouter,
@@ -66,11 +66,11 @@ export function mostActive(
 }
 
 /**
- * The step from which a router is at its target by construction.
+ * Returns the step from which a router meets its target sparsity by construction.
  *
  * @param spec The router.
  * @param moe Sizes and settings.
- * @returns The step, counted from 0; null where it is the routing that decides, or there is none.
+ * @returns The step, counted from 0; null if it depends on the routing, or there is no routing.
  */
 export function sparseFrom(spec: AnyRouter, moe: MixtureSizes & RouterSettings): number | null {
   const last = spec.activeFrom(moe).at(-1)!;

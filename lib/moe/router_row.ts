@@ -1,128 +1,128 @@
-/** What is known of a router before it is built: a row of the table of routers. @module */
+/** Rows of the table of routers: what is known of a router before it is built. @module */
 
 import type { Device } from "../autograd/device.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import type { Router } from "./router.ts";
 
-/** A setting's value; plain JSON. */
+/** Value of a router's setting; plain JSON. */
 export type RouterValue = number | string | boolean;
 
-/** A finite number, as a router's setting. */
+/** Definition of a setting that is a finite number. */
 export interface NumberKey {
-  /** What kind of value it is. */
+  /** Discriminates the kinds of setting. */
   readonly type: "number";
-  /** The value lies above this. */
+  /** Exclusive lower bound. */
   readonly above?: number;
-  /** The value is at least this; 0 where neither bound is given. */
+  /** Inclusive lower bound; 0 if neither lower bound is given. */
   readonly least?: number;
-  /** The value lies below this. */
+  /** Exclusive upper bound. */
   readonly below?: number;
-  /** The value is at most this. */
+  /** Inclusive upper bound. */
   readonly most?: number;
-  /** The value where none is given, or the key of the same row that it is a fraction of. */
+  /** Default value, or the key in the same row from which it is derived by division. */
   readonly default: number | { readonly of: string; readonly dividedBy: number };
-  /** What the setting is for, as the help says it. */
+  /** Description shown in the help. */
   readonly about: string;
 }
 
-/** A whole number, as a router's setting. */
+/** Definition of a setting that is a whole number. */
 export interface WholeKey {
-  /** What kind of value it is. */
+  /** Discriminates the kinds of setting. */
   readonly type: "whole";
-  /** The least value. */
+  /** Smallest value. */
   readonly least: number;
-  /** The greatest value; default 2³¹ - 1. */
+  /** Largest value. Default 2³¹ - 1. */
   readonly most?: number;
-  /** The value where none is given. */
+  /** Default value. */
   readonly default: number;
-  /** What the setting is for, as the help says it. */
+  /** Description shown in the help. */
   readonly about: string;
 }
 
-/** One of several names, as a router's setting. */
+/** Definition of a setting that is one of several names. */
 export interface ChoiceKey<Value extends string = string> {
-  /** What kind of value it is. */
+  /** Discriminates the kinds of setting. */
   readonly type: "choice";
   /** The names. */
   readonly values: readonly Value[];
-  /** The value where none is given. */
+  /** Default value. */
   readonly default: NoInfer<Value>;
-  /** What the setting is for, as the help says it. */
+  /** Description shown in the help. */
   readonly about: string;
 }
 
-/** Yes or no, as a router's setting. */
+/** Definition of a boolean setting. */
 export interface FlagKey {
-  /** What kind of value it is. */
+  /** Discriminates the kinds of setting. */
   readonly type: "flag";
-  /** The value where none is given. */
+  /** Default value. */
   readonly default: boolean;
-  /** What the setting is for, as the help says it. */
+  /** Description shown in the help. */
   readonly about: string;
 }
 
-/** A setting as plain JSON, from which the configuration's schema and the help are made. */
+/** Definition of a setting: plain JSON, used to build the configuration schema and the help. */
 export type RouterKey<Value = RouterValue> = [RouterValue] extends [Value]
   ? NumberKey | WholeKey | ChoiceKey | FlagKey
   : [Value] extends [number] ? NumberKey | WholeKey
   : [Value] extends [string] ? ChoiceKey<Value>
   : FlagKey;
 
-/** Settings by name, each what it must be. */
+/** Definitions of settings by name. */
 export type RouterKeysOf<Values> = {
   readonly [Name in keyof Values]: RouterKey<Values[Name]>;
 };
 
-/** What every routed configuration says, whatever its router. */
+/** The sizes in every configuration, whatever its router. */
 export interface MixtureSizes {
   /** Full-size experts per layer, E. */
   readonly experts: number;
   /** Full-size experts per token on average, k. */
   readonly active: number;
-  /** Parts that each expert is split into, G. */
+  /** Number of parts each expert is split into, G. */
   readonly granularity: number;
 }
 
-/** What a router adds to the loss. */
+/** The term that a router adds to the loss. */
 export interface RouterLoss {
   /** Its name in charts and logs. */
   readonly name: string;
-  /** What it is, in words. */
+  /** Description, in words. */
   readonly about: string;
-  /** Which of a step's figures holds it, without its coefficient. */
+  /** The step metric that holds it, without its coefficient. */
   readonly figure: "l1" | "balance";
 }
 
-/** From a step on, how many of the E·G experts a token has at most, on average over its batch. */
+/** Bound, from some step on, on the active experts per token, averaged over a batch. */
 export interface ActiveFrom {
   /** The step, counted from 0. */
   readonly from: number;
-  /** Experts of width `ffn / G` per token. */
+  /** At most this many of the E·G experts of width `ffn / G`. */
   readonly most: number;
 }
 
-/** What holds for a router whatever its settings are; plain JSON. */
+/** Properties of a router that do not depend on its settings; plain JSON. */
 export interface RouterTraits {
-  /** What it does, in a few words for the help. */
+  /** Short description for the help. */
   readonly about: string;
-  /** Whether it chooses experts. Without a choice a layer has one expert, as in a dense model. */
+  /** Whether it selects experts; if not, each layer has a single expert, as in a dense model. */
   readonly routed: boolean;
-  /** Whether a token's experts never depend on later tokens, so that text can be generated. */
+  /** Whether a token's experts never depend on later tokens, as generation requires. */
   readonly causal: boolean;
-  /** Whether it draws random numbers in training. */
+  /** Whether it draws random numbers during training. */
   readonly draws: boolean;
-  /** Whether every layer has exactly the wanted number of rows, by construction. */
+  /** Whether every layer routes exactly the target number of rows, by construction. */
   readonly exact: boolean;
-  /** Whether its loss has the coefficient λ, which can follow the sparsity (equation 7). */
+  /** Whether its loss term has the coefficient λ, which can adapt to the sparsity (equation 7). */
   readonly lambda: boolean;
-  /** What it adds to the loss; null: nothing. */
+  /** The term it adds to the loss, or null. */
   readonly loss: RouterLoss | null;
 }
 
 /**
- * A router as configuration, memory planning, figures and charts see it.
+ * A router as seen by configuration, memory planning, metrics and charts.
  *
- * @typeParam Keys The values of its settings.
+ * @typeParam Keys The values of the router's settings.
  *
  * @example A router without weights that opens every expert for some steps
  * ```ts
@@ -149,93 +149,92 @@ export interface RouterTraits {
  */
 export interface RouterSpec<Keys extends object = Readonly<Record<string, RouterValue>>>
   extends RouterTraits {
-  /** The keys of `moe` that it reads. Rows that share a key share its definition. */
+  /** Definitions of the keys of `moe` that it reads; rows that share a key share its definition. */
   readonly keys: RouterKeysOf<Keys>;
   /**
-   * Whether λ follows the sparsity under these settings.
+   * Tells whether λ adapts to the sparsity under these settings.
    *
    * @param moe Sizes and settings.
-   * @returns False where λ stays as it is, or there is none.
+   * @returns False if λ is constant or there is none.
    */
   adapts(moe: MixtureSizes & Keys): boolean;
   /**
-   * How many experts it activates in the course of a run.
+   * Bounds how many experts it activates over the course of a run.
    *
    * @param moe Sizes and settings.
    * @returns Bounds by step, the first from step 0.
    */
   activeFrom(moe: MixtureSizes & Keys): readonly ActiveFrom[];
   /**
-   * How many numbers of one layer's router are trained. A token's logits take as many
-   * multiply-adds.
+   * Counts the trainable weights of one layer's router. Logits take as many multiply-adds
+   * per token.
    *
    * @param hidden Size of a token's hidden state.
    * @param experts Experts of the layer, E·G.
-   * @returns A whole number.
+   * @returns The number of weights.
    */
   weights(hidden: number, experts: number): number;
   /**
-   * What is wrong between its settings and the sizes, each value by itself being right.
+   * Lists conflicts between its settings and the sizes; each value is valid by itself.
    *
    * @param moe Sizes and settings.
    * @returns One sentence per problem.
    */
   problems(moe: MixtureSizes & Keys): readonly string[];
   /**
-   * Which of its settings have no effect beside the others.
+   * Lists the settings that have no effect given the others.
    *
    * @param moe Sizes and settings.
    * @returns One sentence per setting.
    */
   notices(moe: MixtureSizes & Keys): readonly string[];
   /**
-   * What helps where experts get no tokens.
+   * Advises what to do if experts get no tokens.
    *
    * @param moe Sizes and settings.
-   * @returns The end of a sentence.
+   * @returns The last clause of a sentence.
    */
   starving(moe: MixtureSizes & Keys): string;
 }
 
-/** The place of a router in a model. */
+/** A router's sizes and its place in a model. */
 export interface RouterPlace {
   /** Size of a token's hidden state. */
   readonly hidden: number;
   /** Experts of the layer, E·G. */
   readonly experts: number;
-  /** Experts wanted per token, k·G. */
+  /** Target of active experts per token, k·G. */
   readonly active: number;
   /** MoE layers of the model. */
   readonly layers: number;
-  /** Which of them this is, from 0. */
+  /** Index of this layer among them, from 0. */
   readonly layer: number;
   /** Standard deviation of the initial weights. */
   readonly deviation: number;
-  /** Name of the weight in checkpoints, `[hidden, experts]`; further ones append to it. */
+  /** Name of the weight `[hidden, experts]` in checkpoints; names of further weights extend it. */
   readonly name: string;
-  /** Where λ lives, and the routing's statistics. */
+  /** Holds λ and the routing statistics. */
   readonly state: StepState;
 }
 
 /**
- * A user-defined router, as the default export of a file that `moe.router` names. Only `build` is
- * needed; by default a router is causal, draws nothing, adds nothing to the loss, may activate every
- * expert, and has `hidden · experts` weights.
+ * A user-defined router: the default export of the file that `moe.router` names. Only `build` is
+ * required. By default a router is causal, draws no random numbers, adds nothing to the loss, may
+ * activate every expert, and has `hidden · experts` weights.
  *
- * @typeParam Keys The values of its settings.
+ * @typeParam Keys The values of the router's settings.
  *
- * @example ReLU routing on scaled inputs, whose λ follows the sparsity; `export default row` makes
- * a file of it
+ * @example ReLU routing on scaled inputs with an adaptive λ; end the file with `export default row`
  * ```ts
  * import { assert } from "@std/assert";
- * import { Device, LAMBDA_KEYS, type LambdaKeys, ReluRouter, scale } from "@remoe/remoe";
+ * import { Device, LAMBDA_KEYS, type LambdaKeys, MoE, ReluRouter, scale } from "@remoe/remoe";
  * import { type Router, type RouterRow, StepState, type Tensor } from "@remoe/remoe";
  *
  * const row: RouterRow<LambdaKeys & { input_scale: number }> = {
  *   lambda: true,
  *   keys: {
  *     ...LAMBDA_KEYS,
- *     input_scale: { type: "number", above: 0, default: 2, about: "What inputs are multiplied by" },
+ *     input_scale: { type: "number", above: 0, default: 2, about: "Factor applied to the inputs" },
  *   },
  *   build(device, place, { lambda0, alpha, input_scale }): Router {
  *     const inner = new ReluRouter(device, { ...place, lambda: lambda0, alpha });
@@ -255,7 +254,8 @@ export interface RouterPlace {
  * const sizes = { hidden: 16, experts: 4, active: 1, deviation: 0.1 };
  * const place = { ...sizes, layers: 1, layer: 0, name: "gate.weight", state };
  * using router = row.build(device, place, settings);
- * assert(router.route(device.normal([8, 16])).gates.shape[1] === 4);
+ * using layer = new MoE(device, { router, hidden: 16, width: 8 });
+ * assert(layer.forward(device.normal([8, 16])).routing.gates.shape[1] === 4);
  * ```
  */
 export interface RouterRow<Keys extends object = Readonly<Record<string, RouterValue>>>
@@ -263,9 +263,9 @@ export interface RouterRow<Keys extends object = Readonly<Record<string, RouterV
   /**
    * Builds the router of one layer.
    *
-   * @param device Where it lives.
+   * @param device The router's device.
    * @param place Its sizes and its place in the model.
-   * @param settings The values of its keys.
+   * @param settings The values of its settings.
    * @returns The router; the model disposes of it.
    */
   build(device: Device, place: RouterPlace, settings: Keys): Router;
@@ -274,7 +274,7 @@ export interface RouterRow<Keys extends object = Readonly<Record<string, RouterV
 /**
  * Builds the router of one layer.
  *
- * @typeParam Keys The values of its settings.
+ * @typeParam Keys The values of the router's settings.
  */
 export type RouterBuild<Keys extends object = Readonly<Record<string, RouterValue>>> = RouterRow<
   Keys

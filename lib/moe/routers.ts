@@ -1,22 +1,23 @@
 /**
- * The table of routers: one row each, without the code that builds it, so that configuration, help
- * and charts load no kernels. A router's builder stands in `build_router.ts`.
+ * The table of routers, one row each. The builders are in `build_router.ts`, so that configuration,
+ * help and charts load no kernels.
  *
  * @module
  */
 
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
+import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 
 /** The routers of the library. */
 export type RouterName = "dense" | "topk" | "relu";
 
-/** A file whose default export is a router's row. */
+/** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 
 /**
- * How the ReLU router's L1 term weighs the experts: `load` by their share of tokens (equation 10
- * of the paper), `plain` all alike (equation 9), `none` without regularisation.
+ * How the ReLU router's L1 term weights the experts: `load` by their share of the tokens (equation
+ * 10 of the paper), `plain` equally (equation 9); `none` drops the term.
  */
 export type BalanceName = "load" | "plain" | "none";
 
@@ -28,15 +29,15 @@ export interface TopKKeys {
   readonly renormalize: boolean;
 }
 
-/** Settings of the rule by which λ follows the sparsity. */
+/** Settings of the rule that adapts λ to the sparsity. */
 export interface LambdaKeys {
   /** λ at the first step. */
   readonly lambda0: number;
-  /** What λ is multiplied or divided by after each step. */
+  /** Factor by which λ is multiplied or divided after each step. */
   readonly alpha: number;
-  /** λ never falls below; by default `lambda0 / 100`. The paper has no such bound. */
+  /** Lower bound of λ, by default `lambda0 / 100`. The paper has none. */
   readonly lambda_floor: number;
-  /** λ never rises above. The paper has no such bound. */
+  /** Upper bound of λ. The paper has none. */
   readonly lambda_ceiling: number;
 }
 
@@ -46,10 +47,10 @@ export interface ReluKeys extends LambdaKeys {
   readonly balance: BalanceName;
 }
 
-/** The settings of all routers of the library; a configuration holds them all. */
+/** The settings of all the library's routers; a configuration has all of them. */
 export interface RouterSettings extends ReluKeys, TopKKeys {}
 
-/** The keys of λ's rule, for every router with a λ. */
+/** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
   lambda0: { type: "number", above: 0, default: 1e-8, about: "Lambda at the first step" },
   alpha: {
@@ -71,12 +72,10 @@ export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
   },
 };
 
-const DENSE: RouterSpec<Record<never, never>> = {
+const DENSE = completeRow<Record<never, never>>({
   about: "no experts: one feed-forward network per layer",
-  ...{ routed: false, causal: true, draws: false, exact: true },
-  ...{ lambda: false, loss: null },
-  keys: {},
-  adapts: () => false,
+  routed: false,
+  exact: true,
   activeFrom: () => [{ from: 0, most: 1 }],
   weights: () => 0,
   problems: ({ experts, active, granularity }) =>
@@ -85,14 +84,12 @@ const DENSE: RouterSpec<Record<never, never>> = {
       .map(([key, value]) =>
         `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
       ),
-  notices: () => [],
   starving: () => "a lower learning rate helps",
-};
+});
 
-const TOPK: RouterSpec<TopKKeys> = {
+const TOPK = completeRow<TopKKeys>({
   about: "the k largest softmax probabilities, with Switch's balance loss",
-  ...{ routed: true, causal: true, draws: false, exact: true },
-  lambda: false,
+  exact: true,
   loss: {
     name: "balance_loss",
     about: "Balance loss without its coefficient",
@@ -110,9 +107,7 @@ const TOPK: RouterSpec<TopKKeys> = {
       about: "Whether the topk router divides a token's gates by their sum",
     },
   },
-  adapts: () => false,
   activeFrom: ({ active, granularity }) => [{ from: 0, most: active * granularity }],
-  weights: (hidden, experts) => hidden * experts,
   problems: ({ active, granularity, renormalize }) =>
     renormalize && active * granularity === 1
       ? [
@@ -120,14 +115,12 @@ const TOPK: RouterSpec<TopKKeys> = {
         "always be 1 and the router would get no gradient",
       ]
       : [],
-  notices: () => [],
   starving: ({ balance_coefficient }) =>
     `a larger moe.balance_coefficient than ${balance_coefficient} or a lower learning rate helps`,
-};
+});
 
-const RELU: RouterSpec<ReluKeys> = {
+const RELU = completeRow<ReluKeys>({
   about: "ReLU(x W), held at its sparsity by an adaptive L1 term",
-  ...{ routed: true, causal: true, draws: false, exact: false },
   lambda: true,
   loss: { name: "l1_reg", about: "L_reg of equation 9 or 10, without λ", figure: "l1" },
   keys: {
@@ -140,37 +133,30 @@ const RELU: RouterSpec<ReluKeys> = {
     ...LAMBDA_KEYS,
   },
   adapts: ({ balance }) => balance !== "none",
-  // Nothing bounds how many gates a token opens.
-  activeFrom: ({ experts, granularity }) => [{ from: 0, most: experts * granularity }],
-  weights: (hidden, experts) => hidden * experts,
-  problems: () => [],
   notices: ({ balance, ...moe }) =>
     balance !== "none" ? [] : (["lambda0", "alpha", "lambda_ceiling"] as const)
       .filter((name) => moe[name] !== LAMBDA_KEYS[name].default)
       .map((name) => `moe.${name} has no effect with moe.balance none`),
-  starving: ({ balance }) =>
-    balance === "load"
-      ? "a lower learning rate or a larger model.init_std helps"
-      : "moe.balance=load spreads the load",
-};
+  starving: ({ balance }) => balance === "load" ? STARVING : "moe.balance=load spreads the load",
+});
 
-/** The row of any router, which reads what it needs of a configuration. */
+/** The row of any router; it reads the settings it needs from a configuration. */
 export type AnyRouter = Omit<RouterSpec<RouterSettings>, "keys"> & {
   /** The keys of `moe` that it reads. */
   readonly keys: Readonly<Record<string, RouterKey>>;
 };
 
-/** All routers of the library; a name without a row does not compile. */
+/** All routers of the library; a name without a row is a compile error. */
 export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   dense: DENSE,
   topk: TOPK,
   relu: RELU,
 };
 
-/** The names of all routers. */
+/** The names of the library's routers. */
 export const ROUTER_NAMES: readonly RouterName[] = Object.keys(ROUTERS) as RouterName[];
 
-/** The keys of all routers of the library, each once. */
+/** The keys of all the library's routers, each listed once. */
 export const ROUTER_KEYS: Readonly<Record<keyof RouterSettings, RouterKey>> = Object.assign(
   {},
   ...Object.values(ROUTERS).map(({ keys }) => keys),

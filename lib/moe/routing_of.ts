@@ -10,24 +10,24 @@ import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan } from "./dispatch_plan.ts";
 import { Routed } from "./routed.ts";
-import type { Routing } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode routingOf}. */
 export interface RoutingOptions {
-  /** Active experts wanted for each token. Default 1. */
+  /** Target of active experts per token. Default 1. */
   active?: number;
 }
 
 /**
- * Makes a routing of gates that were computed by other operations: what the `route` of a
- * {@linkcode Router} of your own returns. {@linkcode MoE} runs the experts whose gate is not 0, and
- * gives the gates their gradient. The routing has no regularisation of its own: add one to the loss.
+ * Builds a routing from gates computed by other operations, as the return value of `route` in a
+ * {@linkcode Router} of your own. {@linkcode MoE} runs the experts whose gate is not 0 and
+ * backpropagates to the gates. The routing has no regularisation term: add yours to the loss.
  *
  * @param gates `[T, E]`, at least 0; 0 where a token is not routed.
- * @param options How many experts are wanted.
- * @returns The gates, with how many tokens each expert has.
- * @throws {ShapeMismatchError} If the gates have not two axes.
- * @throws {ConfigError} If `active` is no number above 0.
+ * @param options The target of active experts.
+ * @returns The gates and the number of tokens per expert.
+ * @throws {ShapeMismatchError} If the gates do not have two axes.
+ * @throws {ConfigError} If `active` is not a number above 0.
  *
  * @example A router without weights
  * ```ts
@@ -78,7 +78,7 @@ export function routingOf<T extends number, E extends number>(
   return new Routed(inner, countTokens(inner), null, BalanceCode.none, active);
 }
 
-/** Tokens of each expert: how far its first row is from the next expert's. */
+/** Tokens per expert: the differences between consecutive row offsets of the plan. */
 function countTokens<E extends number>(
   gates: DeviceTensor<"f32", readonly [number, E]>,
 ): DeviceTensor<"i32", readonly [E]> {

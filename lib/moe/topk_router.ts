@@ -22,7 +22,8 @@ import {
   type RouterWeight,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
-import type { Router, Routing } from "./router.ts";
+import type { Router } from "./router.ts";
+import type { Routing } from "./routing.ts";
 
 /** Settings of {@linkcode TopKRouter}. */
 export interface TopKRouterOptions<H extends number = number, E extends number = number> {
@@ -30,21 +31,21 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
   hidden: H;
   /** Number of experts, E·G under granularity. */
   experts: E;
-  /** Experts of each token, k·G under granularity. Default 1. */
+  /** Experts per token, k·G under granularity. Default 1. */
   active?: number;
   /** Coefficient of Switch's balance loss, summed over layers. Default 0.01. */
   balanceCoefficient?: number;
-  /** Divides the gates of a token by their sum. Default false, as in the paper. */
+  /** Whether to divide a token's gates by their sum. Default false, as in the paper. */
   renormalize?: boolean;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;
-  /** Name of the weight in checkpoints. */
+  /** Name of the weight in checkpoints. Default `gate.weight`. */
   name?: string;
 }
 
 /**
- * The dropless TopK router the paper compares with: `R(x) = TopK(softmax(x W), k)`, softmax
- * over all experts before the choice. Experts that were not chosen give it no gradient.
+ * The dropless TopK router that the paper compares with: `R(x) = TopK(softmax(x W), k)`, with the
+ * softmax over all experts before selection. Experts that were not selected contribute no gradient.
  *
  * @example
  * ```ts
@@ -75,12 +76,13 @@ export class TopKRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * Makes a router with random weights.
+   * Creates a router with random weights.
    *
-   * @param device Where it lives.
+   * @param device The router's device.
    * @param options Sizes, k and balance.
-   * @throws {ConfigError} If `active` is no integer from 1 to `experts`, or if a single gate is
-   * to be renormalised: it would be 1 for every input and leave the router without gradient.
+   * @throws {ConfigError} If `active` is not an integer from 1 to `experts`, a setting is out of
+   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without a
+   * gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options, {
@@ -102,7 +104,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     }
     if (renormalize && active === 1) {
       throw new ConfigError(
-        "Cannot renormalise the gate of a single expert: it is always 1, so that the router would " +
+        "Cannot renormalise the gate of a single expert: it is always 1, so the router would " +
           "have no gradient; raise active or leave renormalize off",
       );
     }
@@ -122,7 +124,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     return this.#weight.shape[1];
   }
 
-  /** Experts of each token. */
+  /** Experts per token. */
   get active(): number {
     return this.#active;
   }
@@ -136,8 +138,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
-   * @returns Gates, zero but for the k largest, and how many tokens each expert has.
-   * @throws {ShapeMismatchError} If the hidden size differs.
+   * @returns Gates, 0 except for the k largest, and the number of tokens per expert.
+   * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const { states, gates, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
@@ -193,7 +195,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * What training changes: the weights.
+   * The trainable parameters: the weights.
    *
    * @returns The parameters, always in the same order.
    */

@@ -1,4 +1,4 @@
-/** The attention layer: one projection in, causal grouped-query attention, one out. @module */
+/** The attention layer: projection in, causal grouped-query attention, projection out. @module */
 
 import {
   requireNumbers,
@@ -20,15 +20,15 @@ import { Linear } from "./linear.ts";
 export interface AttentionOptions {
   /** Size of a hidden state. */
   hidden: number;
-  /** Query heads; divides `hidden`. */
+  /** Number of query heads; `hidden / heads` must be an even integer. */
   heads: number;
-  /** Groups of heads that share keys and values; divides `heads`. Default `heads`. */
+  /** Number of key/value head groups; must divide `heads`. Default `heads`. */
   groups?: number;
-  /** Base of the rotary angles. Default 1e6. */
+  /** Base of the rotary frequencies. Default 1e6. */
   ropeBase?: number;
   /** Standard deviation of the initial weights. Default 0.02. */
   deviation?: number;
-  /** The same for the output projection. Default `deviation`. */
+  /** Same, for the output projection. Default `deviation`. */
   outputDeviation?: number;
   /** Prefix of the weights' names in checkpoints. Default `self_attn`. */
   name?: string;
@@ -68,12 +68,12 @@ export class Attention implements Disposable {
   }
 
   /**
-   * Makes a layer with random weights.
+   * Creates a layer with random weights.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Sizes and initialisation.
-   * @throws {ConfigError} If the heads do not divide the hidden size evenly, or the groups the
-   * heads.
+   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: AttentionOptions) {
     requireOptions("build attention", options, {
@@ -125,11 +125,11 @@ export class Attention implements Disposable {
    * Attends within each sequence.
    *
    * @param x `[batch · sequence, hidden]`.
-   * @param sequence Tokens of one sequence.
-   * @param cached Keeps the keys and values, and has those of the tokens before.
+   * @param sequence Tokens per sequence.
+   * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
    * @returns A tensor of the same shape.
-   * @throws {ShapeMismatchError} If the rows do not divide by the sequence.
-   * @throws {ConfigError} If the cache is for heads of another size, or another number of groups.
+   * @throws {ShapeMismatchError} If the number of rows is not a multiple of `sequence`.
+   * @throws {ConfigError} If the cache is for another head size or number of groups.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
@@ -150,12 +150,12 @@ export class Attention implements Disposable {
       ropeBase: this.#ropeBase,
       inPlace: true,
     });
-    // Rotated in place: the keys are those of the cache.
+    // Attention rotated the keys in place, as the cache needs them.
     held?.cache.fill(held.layer, qkv, sequence);
     return this.#output.forward(attended);
   }
 
-  /** What was given, read once. */
+  /** Checks a cache that was passed in, reading each property once. */
   #checked(cached: LayerCache): LayerCache {
     requireOptions("attend with a cache", cached);
     const { cache, layer, isPrefill } = cached;
@@ -165,7 +165,7 @@ export class Attention implements Disposable {
   }
 
   /**
-   * What training changes: both projections.
+   * The trainable parameters: both projections.
    *
    * @returns The parameters, always in the same order.
    */

@@ -1,4 +1,4 @@
-/** How many tokens of each sequence the layers of a cache hold. @module */
+/** Sequence lengths of a key/value cache. @module */
 
 import { ownList, requireWhole, shown } from "../arguments.ts";
 import { smallest } from "../extremes.ts";
@@ -7,19 +7,20 @@ import type { DeviceTensor } from "../tensor/tensor.ts";
 import { fill, upload } from "../tensor/transfer.ts";
 
 /**
- * The lengths of a cache's sequences, here and on the device.
+ * Lengths of a cache's sequences, on the host and on the device.
  *
- * Layers are written one after the other, the lengths follow when all are. Until then a layer holds
- * more than the lengths say, as many tokens more in each sequence: one number per layer keeps it.
+ * Layers are written one after the other, and the lengths are raised once all of them are. Until
+ * then a written layer holds more tokens than the lengths say. The surplus is the same for every
+ * sequence, so one number per layer tracks it.
  */
 export class CacheLengths implements Disposable {
   readonly #capacity: number;
   readonly #onDevice: DeviceTensor<"i32">;
-  /** Tokens of each sequence that a layer holds beyond the lengths. */
+  /** Per layer, the tokens of each sequence that it holds beyond the lengths. */
   readonly #ahead: number[];
   #lengths: readonly number[];
 
-  /** Those of an empty cache. */
+  /** Starts with all lengths 0. */
   constructor(memory: DeviceMemory, layers: number, batch: number, capacity: number) {
     this.#capacity = capacity;
     this.#onDevice = memory.allocateAtRoot("i32", [batch], "the cache");
@@ -33,12 +34,12 @@ export class CacheLengths implements Disposable {
     return this.#lengths;
   }
 
-  /** Where the device reads them. */
+  /** Device address of the lengths. */
   get address(): bigint {
     return this.#onDevice.address;
   }
 
-  /** Sets the tokens of each sequence, at most as many as every layer holds. */
+  /** Sets the length of each sequence, at most what every layer holds. */
   set(given: readonly number[]): void {
     const count = this.#lengths.length;
     if (!Array.isArray(given) || given.length !== count) {
@@ -67,7 +68,7 @@ export class CacheLengths implements Disposable {
     this.#ahead.fill(0);
   }
 
-  /** Room for one token more in each sequence, or an error. */
+  /** Throws unless every sequence has room for one more token. */
   requireRoom(): void {
     const full = this.#lengths.findIndex((length) => length >= this.#capacity);
     if (full < 0) return;
@@ -76,13 +77,13 @@ export class CacheLengths implements Disposable {
     );
   }
 
-  /** Sequences begin anew in a layer: what layers that have tokens hold is of other sequences. */
+  /** Starts new sequences in a layer. If it held any, all layers are emptied: theirs are stale. */
   begin(layer: number): void {
     if (this.#ahead[layer] === 0 && this.#lengths.every((length) => length === 0)) return;
     this.set(new Array(this.#lengths.length).fill(0));
   }
 
-  /** A layer holds as many tokens of each sequence beyond the lengths. */
+  /** Notes that a layer holds `tokens` more per sequence than the lengths say. */
   holdsBeyond(layer: number, tokens: number): void {
     this.#ahead[layer] = tokens;
   }

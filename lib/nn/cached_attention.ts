@@ -1,25 +1,25 @@
-/** Attention of one new token per sequence to those that a cache holds. @module */
+/** Attention of one new token per sequence over the cached ones. @module */
 
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
-/** What a layer's cache holds, and where. */
+/** A layer's part of a cache, by device address. */
 export interface CachedTokens {
-  /** Device address of its keys and values, `[batch, capacity, 2 · groups · headDim]`. */
+  /** Device address of the keys and values, `[batch, capacity, 2 · groups · headDim]`. */
   readonly tokens: bigint;
-  /** Device address of the tokens of each sequence. */
+  /** Device address of the sequence lengths `[batch]`. */
   readonly lengths: bigint;
-  /** Sequences. */
+  /** Number of sequences. */
   readonly batch: number;
-  /** Tokens of a sequence there is room for. */
+  /** Maximum tokens per sequence. */
   readonly capacity: number;
-  /** Groups of heads that share keys and values. */
+  /** Number of key/value head groups. */
   readonly groups: number;
   /** Size of a head. */
   readonly headDim: number;
 }
 
-/** Attends with the projection `qkv`, which it turns in place, and keeps its keys and values. */
+/** Attends with the projection `qkv`, rotated in place, and appends its keys and values. */
 export function cachedAttention(
   qkv: DeviceTensor<"f32">,
   { tokens, lengths, batch, capacity, groups, headDim }: CachedTokens,
@@ -45,7 +45,7 @@ export function cachedAttention(
     ),
     "cached attention",
   );
-  // Recorded only to refuse: without a node the gradient would leave out the attention in silence.
+  // Recorded only to fail: without a node, the gradient would silently leave out the attention.
   recordNode({
     operation: "cached attention",
     inputs: [qkv],

@@ -1,9 +1,15 @@
-/** Embedding, blocks and last norm of a language model. @module */
+/** Embedding, blocks and final norm of a language model. @module */
 
 import { requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import {
+  forwardContext,
+  type ForwardOptions,
+  type GenerationContext,
+} from "../moe/routing_context.ts";
+import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
@@ -12,14 +18,20 @@ import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
-/** All of a language model but its head: tokens in, hidden states out. */
+/** Sequences that are generated with a cache. */
+export interface CachedTokens extends Pick<LayerCache, "cache" | "isPrefill"> {
+  /** Tokens of each sequence: of its prompt, or before the new token. */
+  readonly lengths: readonly number[];
+}
+
+/** A language model without its head: tokens in, hidden states out. */
 export class Decoder implements Disposable {
   readonly #embedding: Embedding;
   readonly #blocks: readonly TransformerBlock[];
   readonly #norm: RmsNorm;
   readonly #owned: DisposableStack;
 
-  /** Makes one with random weights. */
+  /** Creates a decoder with random weights. */
   constructor(device: Device, settings: ModelSettings) {
     const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5 } = settings;
     using made = new DisposableStack();
@@ -36,11 +48,12 @@ export class Decoder implements Disposable {
     this.#owned = made.move();
   }
 
-  /** Final hidden states, normalised, of whole sequences, one after the other. */
+  /** Computes the normalised final hidden states of whole sequences, one after the other. */
   states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
-    cached?: Pick<LayerCache, "cache" | "isPrefill">,
+    options: ForwardOptions = {},
+    cached?: CachedTokens,
   ): Tensor<"f32", readonly [T, number]> {
     const count = tokenCount(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
@@ -50,18 +63,28 @@ export class Decoder implements Disposable {
           `it needs whole sequences of ${sequence}, one after the other`,
       );
     }
+    const [{ memory }] = operands("run a language model on", i32(tokens));
+    const context = {
+      ...forwardContext("run a language model", options, memory.recorder !== null),
+      ...{ tokens, generation: generationOf(cached) },
+    };
     let x = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
-      x = block.forward(x, sequence, cached && { ...cached, layer });
+      x = block.forward(x, sequence, layerCache(cached, layer), { ...context, layer });
     }
     return this.#norm.forward(x);
   }
 
-  /** What training changes, in the order of the layers. */
+  /** The trainable parameters, in the order of the layers. */
   *parameters(): Iterable<Parameter> {
     yield* this.#embedding.parameters();
     for (const block of this.#blocks) yield* block.parameters();
     yield* this.#norm.parameters();
+  }
+
+  /** What is saved with the weights but not trained, in the order of the layers. */
+  *buffers(): Iterable<Parameter> {
+    for (const block of this.#blocks) yield* block.buffers();
   }
 
   /** Frees all weights. */
@@ -70,7 +93,15 @@ export class Decoder implements Disposable {
   }
 }
 
-/** How many tokens there are, if they are in a row. */
+function layerCache(cached: CachedTokens | undefined, layer: number): LayerCache | undefined {
+  return cached && { cache: cached.cache, isPrefill: cached.isPrefill, layer };
+}
+
+function generationOf(cached: CachedTokens | undefined): GenerationContext | null {
+  return cached === undefined ? null : { isPrefill: cached.isPrefill, lengths: cached.lengths };
+}
+
+/** Number of tokens; throws unless the tensor has one axis. */
 export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
   if (tokens?.shape?.length === 1) return tokens.shape[0];
   const given = tokens?.shape ? `of shape ${showShape(tokens.shape)}` : shown(tokens);
@@ -83,7 +114,7 @@ function makeBlock(device: Device, settings: ModelSettings, layer: number): Tran
   const { vocabulary: _vocabulary, layers: _layers, ...block } = settings;
   const feedForward = settings.feedForward(layer);
   requireFeedForward("build a language model", feedForward);
-  // The block's, once it is made.
+  // The block owns it once constructed; until then, free it on failure.
   using pending = new DisposableStack();
   pending.use(feedForward);
   const name = `model.layers.${layer}`;

@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Embedding}. */
 export interface EmbeddingOptions {
-  /** Number of tokens. */
+  /** Number of tokens in the vocabulary. */
   vocabulary: number;
   /** Size of a hidden state. */
   hidden: number;
@@ -21,7 +21,7 @@ export interface EmbeddingOptions {
 }
 
 /**
- * A table with one row for each token of the vocabulary.
+ * A lookup table with one row per token of the vocabulary.
  *
  * @example
  * ```ts
@@ -48,9 +48,9 @@ export class Embedding implements Disposable {
   }
 
   /**
-   * Makes a table with random rows.
+   * Creates a table with random rows.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: EmbeddingOptions) {
@@ -68,10 +68,10 @@ export class Embedding implements Disposable {
   }
 
   /**
-   * Looks tokens up.
+   * Looks up tokens.
    *
-   * @param tokens Numbers from 0 to vocabulary - 1.
-   * @returns One row per token.
+   * @param tokens Ids `[T]` from 0 to vocabulary - 1.
+   * @returns Rows `[T, hidden]`.
    * @throws {DeviceError} If a token is outside the vocabulary.
    */
   forward<T extends number>(
@@ -81,7 +81,7 @@ export class Embedding implements Disposable {
   }
 
   /**
-   * What training changes: the table.
+   * The trainable parameters: the table.
    *
    * @returns The parameters, always in the same order.
    */

@@ -1,4 +1,4 @@
-/** The dense feed-forward network. @module */
+/** The dense feed-forward layer. @module */
 
 import { requireNumbers, requireOptions, requireSizes, requireText } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
@@ -16,15 +16,15 @@ export interface FeedForwardOptions {
   width?: number;
   /** Standard deviation of the initial weights. Default 0.02. */
   deviation?: number;
-  /** The same for the second matrix. Default `deviation`. */
+  /** Same, for the down projection. Default `deviation`. */
   outputDeviation?: number;
   /** Prefix of the weights' names in checkpoints. Default `mlp`. */
   name?: string;
 }
 
 /**
- * LLaMA's feed-forward network: `(silu(x W_gate) · x W_up) W_down`. An MoE layer with one
- * expert of gate 1 is the same function.
+ * LLaMA's feed-forward network: `(silu(x W_gate) · x W_up) W_down`. An MoE layer with a single
+ * expert and a gate of 1 computes the same function.
  *
  * @example
  * ```ts
@@ -50,9 +50,9 @@ export class FeedForward implements Disposable {
   }
 
   /**
-   * Makes a network with random weights.
+   * Creates a network with random weights.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: FeedForwardOptions) {
@@ -95,7 +95,7 @@ export class FeedForward implements Disposable {
    *
    * @param x `[T, hidden]`.
    * @returns A tensor of the same shape.
-   * @throws {ShapeMismatchError} If the hidden size differs.
+   * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
@@ -104,7 +104,7 @@ export class FeedForward implements Disposable {
   }
 
   /**
-   * What training changes: gate and up in one matrix, and down.
+   * The trainable parameters: gate and up projections in one matrix, then the down projection.
    *
    * @returns The parameters, always in the same order.
    */

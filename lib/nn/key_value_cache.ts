@@ -1,4 +1,4 @@
-/** Keys and values of the tokens a model has seen, for generation. @module */
+/** Keys and values of the tokens that a model has seen, for generation. @module */
 
 import { requireNumbers, requireOptions, requireSizes, requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
@@ -13,29 +13,29 @@ import { CacheLengths } from "./cache_lengths.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
-  /** Blocks of the model. */
+  /** Number of the model's blocks. */
   readonly layers: number;
-  /** Groups of heads that share keys and values. */
+  /** Number of key/value head groups. */
   readonly groups: number;
   /** Size of a head. */
   readonly headDim: number;
-  /** Sequences. */
+  /** Number of sequences. */
   readonly batch: number;
-  /** Tokens of a sequence there is room for. */
+  /** Maximum tokens per sequence. */
   readonly capacity: number;
 }
 
-/** Those of a cache's sizes which are its model's. */
+/** The sizes of a cache that depend on the model. */
 export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
 
-// A friend of KeyValueCache: a model asks whether a cache is one of its own.
+// Assigned in KeyValueCache, whose private fields it reads: models check that a cache fits.
 let sizesOf: (cache: KeyValueCache) => ModelSizes;
 
 /**
- * The turned keys and the values of the tokens before, so that a new token costs one row of the
- * model and not all of its sequence again. Sequences may have different lengths.
+ * The rotated keys and the values of earlier tokens, so that a new token does not cost another pass
+ * over its whole sequence. Sequences may have different lengths.
  *
- * It takes `8 · layers · batch · capacity · groups · headDim` bytes of device memory.
+ * The cache takes `8 · layers · batch · capacity · groups · headDim` bytes of device memory.
  *
  * @example
  * ```ts
@@ -64,22 +64,18 @@ let sizesOf: (cache: KeyValueCache) => ModelSizes;
  * ```
  */
 export class KeyValueCache implements Disposable {
-  readonly #batch: number;
-  readonly #capacity: number;
   readonly #headDim: number;
-  /** Columns of a token's keys and values: `2 · groups · headDim`. */
-  readonly #row: number;
   readonly #memory: DeviceMemory;
-  /** Keys and values of every layer, `[layers, batch, capacity, row]`. */
+  /** Keys and values of every layer, `[layers, batch, capacity, 2 · groups · headDim]`. */
   readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #lengths: CacheLengths;
 
   static {
-    sizesOf = (cache) => ({
-      layers: cache.#tokens.shape[0],
-      groups: cache.#row / (2 * cache.#headDim),
-      headDim: cache.#headDim,
-    });
+    sizesOf = (cache) => {
+      const [layers, , , row] = cache.#tokens.shape;
+      const headDim = cache.#headDim;
+      return { layers, groups: row / (2 * headDim), headDim };
+    };
     showsItself(KeyValueCache, (cache) => {
       const { batch, capacity, lengths } = cache;
       const facts = { ...sizesOf(cache), batch, capacity, lengths };
@@ -88,11 +84,11 @@ export class KeyValueCache implements Disposable {
   }
 
   /**
-   * Makes an empty cache.
+   * Creates an empty cache.
    *
-   * @param device Where it lives.
+   * @param device The cache's device.
    * @param options Sizes.
-   * @throws {ConfigError} If a size is no whole number of at least 1.
+   * @throws {ConfigError} If a size is not a whole number of at least 1.
    */
   constructor(device: Device, options: KeyValueCacheOptions) {
     requireOptions("make a cache", options);
@@ -100,12 +96,9 @@ export class KeyValueCache implements Disposable {
     requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
     const row = 2 * groups * headDim;
     requireSizes("make a cache", { "2 · groups · headDim": row });
-    this.#batch = batch;
-    this.#capacity = capacity;
     this.#headDim = headDim;
-    this.#row = row;
     this.#memory = memoryOf(device);
-    // One block for all layers: the device gives all of it or nothing.
+    // One allocation for all layers, which succeeds or fails as a whole.
     this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row], "the cache");
     try {
       this.#lengths = new CacheLengths(this.#memory, layers, batch, capacity);
@@ -115,14 +108,14 @@ export class KeyValueCache implements Disposable {
     }
   }
 
-  /** Sequences. */
+  /** Number of sequences. */
   get batch(): number {
-    return this.#batch;
+    return this.#tokens.shape[1];
   }
 
-  /** Tokens of a sequence there is room for. */
+  /** Maximum tokens per sequence. */
   get capacity(): number {
-    return this.#capacity;
+    return this.#tokens.shape[2];
   }
 
   /** Tokens of each sequence. */
@@ -131,11 +124,11 @@ export class KeyValueCache implements Disposable {
   }
 
   /**
-   * Sets the tokens of each sequence, once every layer's keys and values are there. Tokens that are
-   * cut off are gone.
+   * Sets the length of each sequence, after every layer's keys and values have been written. Tokens
+   * beyond the new lengths are lost.
    *
    * @param lengths Tokens of each sequence, at most as many as every layer holds.
-   * @throws {RangeError} If they are not as many as sequences, or one is more than a layer holds.
+   * @throws {RangeError} If there is not one length per sequence, or one exceeds what layers hold.
    *
    * @example
    * ```ts
@@ -146,7 +139,7 @@ export class KeyValueCache implements Disposable {
    * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 8 };
    * using cache = new KeyValueCache(device, sizes);
    * cache.fill(0, device.normal([10, 12]), 5); // five tokens of each sequence
-   * cache.setLengths([3, 5]); // of which the first one has three
+   * cache.setLengths([3, 5]); // keep three of the first
    * assert(cache.lengths.join() === "3,5");
    * ```
    */
@@ -154,21 +147,26 @@ export class KeyValueCache implements Disposable {
     this.#lengths.set(lengths);
   }
 
-  /** Room for one token more in each sequence, or an error. */
+  /**
+   * Throws unless every sequence has room for one more token.
+   *
+   * @throws {RangeError} If a sequence is full.
+   */
   requireRoom(): void {
     this.#lengths.requireRoom();
   }
 
   /**
-   * Keeps keys and values of whole sequences from the rotated projection `[batch · S, columns]`, where
-   * {@linkcode KeyValueCache.attend} sees them after {@linkcode KeyValueCache.setLengths}. A layer
-   * that holds tokens begins anew: the whole cache is emptied first.
+   * Stores keys and values of whole sequences from the rotated projection `[batch · S, columns]`.
+   * {@linkcode KeyValueCache.attend} sees them after {@linkcode KeyValueCache.setLengths}. If the
+   * layer already holds tokens, the whole cache is emptied first.
    *
-   * @param layer Which layer.
-   * @param qkv `[batch · sequence, columns]`; keys and values are its last `2 · groups · headDim` columns.
-   * @param sequence Tokens of one sequence, S, at most the capacity.
+   * @param layer Index of the layer.
+   * @param qkv `[batch · sequence, columns]`; the last `2 · groups · headDim` columns are keys and
+   * values.
+   * @param sequence Tokens per sequence, S, at most the capacity.
    * @throws {RangeError} If there is no such layer, or no room for the sequence.
-   * @throws {ShapeMismatchError} If the projection is not of this size.
+   * @throws {ShapeMismatchError} If the projection has another shape.
    *
    * @example
    * ```ts
@@ -177,7 +175,7 @@ export class KeyValueCache implements Disposable {
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
    * using cache = new KeyValueCache(device, { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 });
-   * cache.fill(0, device.normal([3, 12]), 3); // three tokens: query, key and value of 4 each
+   * cache.fill(0, device.normal([3, 12]), 3); // three tokens; query, key and value of 4 each
    * cache.setLengths([3]);
    * const attended = cache.attend(0, device.normal([1, 12]), 1, 1e4);
    * assert((await read(attended)).length === 4);
@@ -187,15 +185,15 @@ export class KeyValueCache implements Disposable {
     const [source] = operands("fill a cache with", qkv);
     requireDevice("fill a cache with", this.#memory, source);
     const target = this.#addressOf("fill a cache", layer);
-    requireWhole("fill a cache", "sequence", sequence, { least: 1, most: this.#capacity });
-    this.#requireShape("fill a cache", source, this.#batch * sequence, this.#row);
+    const [, batch, capacity, row] = this.#tokens.shape;
+    requireWhole("fill a cache", "sequence", sequence, { least: 1, most: capacity });
+    this.#requireShape("fill a cache", source, batch * sequence, row);
     const [, stride = 0] = source.shape;
-    const row = this.#row;
     const { kernels: k } = this.#memory;
     this.#lengths.begin(layer);
     const layout = Int32Array.of(2, sequence, row, stride, 1);
-    for (let b = 0; b < this.#batch; b++) {
-      const to = target + BigInt(4 * b * this.#capacity * row);
+    for (let b = 0; b < batch; b++) {
+      const to = target + BigInt(4 * b * capacity * row);
       const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
       k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
     }
@@ -203,16 +201,16 @@ export class KeyValueCache implements Disposable {
   }
 
   /**
-   * Attends with one new token per sequence, and keeps its key and value behind those that the
-   * lengths count.
+   * Attends with one new token per sequence, and stores its key and value after the tokens counted
+   * by the lengths.
    *
-   * @param layer Which layer.
+   * @param layer Index of the layer.
    * @param qkv The projection `[batch, columns]`; it is overwritten.
-   * @param heads Query heads.
-   * @param ropeBase Base of the rotary angles.
-   * @throws {RangeError} If there is no such layer, or no room for a token more.
-   * @throws {ShapeMismatchError} If the projection is not of this size.
+   * @param heads Number of query heads.
+   * @param ropeBase Base of the rotary frequencies.
    * @returns `[batch, heads · headDim]`.
+   * @throws {RangeError} If there is no such layer, or no room for another token.
+   * @throws {ShapeMismatchError} If the projection has another shape.
    *
    * @example
    * ```ts
@@ -221,7 +219,7 @@ export class KeyValueCache implements Disposable {
    *
    * using device = await Device.open({ kind: "cpu" });
    * using cache = new KeyValueCache(device, { layers: 1, groups: 1, headDim: 2, batch: 1, capacity: 4 });
-   * // The first token sees itself alone: the result is its value.
+   * // The first token sees only itself, so the result is its value.
    * const y = cache.attend(0, device.from([1, 2, 3, 4, 5, 6], [1, 6]), 1, 1e4);
    * assert((await read(y)).join() === "5,6");
    * ```
@@ -236,8 +234,8 @@ export class KeyValueCache implements Disposable {
     const [source] = operands("attend with a cache and", qkv);
     requireDevice("attend with a cache and", this.#memory, source);
     const tokens = this.#addressOf(operation, layer);
-    const headDim = this.#headDim;
-    const groups = this.#row / (2 * headDim);
+    const { groups, headDim } = sizesOf(this);
+    const [, batch, capacity, row] = this.#tokens.shape;
     requireWhole(operation, "heads", heads, { least: 1 });
     requireNumbers(operation, { ropeBase }, { above: 0 });
     if (heads % groups !== 0) {
@@ -245,11 +243,10 @@ export class KeyValueCache implements Disposable {
         `Cannot ${operation} of ${groups} groups: heads is ${heads}, expected a multiple of groups`,
       );
     }
-    const stride = heads * headDim + this.#row;
-    this.#requireShape(operation, source, this.#batch, stride, stride);
+    const stride = heads * headDim + row;
+    this.#requireShape(operation, source, batch, stride, stride);
     this.requireRoom();
     overwritten(operation, source);
-    const [batch, capacity] = [this.#batch, this.#capacity];
     const held = { tokens, lengths: this.#lengths.address, batch, capacity, groups, headDim };
     const out = cachedAttention(source, held, heads, ropeBase);
     this.#lengths.holdsBeyond(layer, 1);
@@ -264,7 +261,7 @@ export class KeyValueCache implements Disposable {
     return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
   }
 
-  /** `[rows, columns]` from `least` columns on. */
+  /** Throws unless the shape is `[rows, least … most]`. */
   #requireShape(
     operation: string,
     { shape }: DeviceTensor,
@@ -275,7 +272,7 @@ export class KeyValueCache implements Disposable {
     const [height, columns = 0] = shape;
     if (shape.length === 2 && height === rows && columns >= least && columns <= most) return;
     throw new ShapeMismatchError(
-      `Cannot ${operation} of ${this.#batch} sequences and a projection of shape ` +
+      `Cannot ${operation} of ${this.#tokens.shape[1]} sequences and a projection of shape ` +
         `${showShape(shape)}: it needs [${rows}, ${least}${most === least ? "" : " or more"}]`,
     );
   }
@@ -287,7 +284,7 @@ export class KeyValueCache implements Disposable {
   }
 }
 
-/** What a cache's model has of its sizes. */
+/** The sizes of a cache that depend on its model. */
 export function modelSizesOf(cache: KeyValueCache): ModelSizes {
   return sizesOf(cache);
 }

@@ -1,12 +1,11 @@
 /** A decoder-only language model of LLaMA blocks. @module */
 
-import { ownList, requireWhole, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import { largest, smallest } from "../extremes.ts";
+import type { ForwardOptions } from "../moe/routing_context.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Decoder, tokenCount } from "./decoder.ts";
@@ -14,10 +13,11 @@ import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
 import { type LanguageModelOptions, modelSettings } from "./language_model_options.ts";
 import { requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
+import { padSequences, tokenIds } from "./token_ids.ts";
 
 /**
- * Embedding, blocks, norm and an output head that is not tied to the embedding, as in the
- * paper's models.
+ * Embedding, blocks, final norm and an output head not tied to the embedding, as in the paper's
+ * models.
  *
  * @example
  * ```ts
@@ -37,7 +37,6 @@ import { Linear } from "./linear.ts";
  * ```
  */
 export class LanguageModel implements Disposable {
-  readonly #vocabulary: number;
   readonly #decoder: Decoder;
   readonly #head: Linear;
   readonly #device: Device;
@@ -47,22 +46,22 @@ export class LanguageModel implements Disposable {
   static {
     showsItself(LanguageModel, (model) =>
       describeLayer("LanguageModel", {
-        vocabulary: model.#vocabulary,
+        vocabulary: model.vocabulary,
         ...model.#cacheSizes,
       }, model.parameters()));
   }
 
   /**
-   * Makes a model with random weights.
+   * Creates a model with random weights.
    *
-   * @param device Where it lives.
+   * @param device The model's device.
    * @param options Sizes, initialisation, feed-forward layers.
-   * @throws {ConfigError} If heads or groups do not divide, or a setting is out of its range.
+   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: LanguageModelOptions) {
     const settings = modelSettings(options);
     const { vocabulary, layers, hidden, heads, groups, deviation } = settings;
-    this.#vocabulary = vocabulary;
     this.#device = device;
     this.#cacheSizes = { layers, groups, headDim: hidden / heads };
     using made = new DisposableStack();
@@ -73,36 +72,39 @@ export class LanguageModel implements Disposable {
     this.#owned = made.move();
   }
 
-  /** Number of tokens of the vocabulary. */
+  /** Number of tokens in the vocabulary. */
   get vocabulary(): number {
-    return this.#vocabulary;
+    return this.#head.weight.shape[1];
   }
 
   /**
-   * The loss of predicting each token's successor.
+   * Computes the cross-entropy of predicting each token's successor.
    *
    * @param tokens Whole sequences, one after the other.
-   * @param targets The token that follows each; negative ones are ignored.
+   * @param targets The token that follows each; negative targets are ignored.
    * @param sequence Tokens of one sequence.
-   * @returns Mean loss and loss of each token, in nats.
+   * @param options Mode and step, for routers that depend on them; an observer of the routing.
+   * @returns The mean loss and each token's loss, in nats.
    */
   loss<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     targets: Tensor<"i32", readonly [NoInfer<T>]>,
     sequence: number,
+    options: ForwardOptions = {},
   ): CrossEntropy<T> {
     return crossEntropy<T, number, number>(
-      this.#decoder.states(tokens, sequence),
+      this.#decoder.states(tokens, sequence, options),
       this.#head.weight,
       targets,
     );
   }
 
   /**
-   * The logits of every token's successor.
+   * Computes the logits of every token's successor.
    *
    * @param tokens Whole sequences, one after the other.
    * @param sequence Tokens of one sequence.
+   * @param options Mode and step, for routers that depend on them; an observer of the routing.
    * @returns `[T, vocabulary]`.
    *
    * @example
@@ -126,12 +128,13 @@ export class LanguageModel implements Disposable {
   logits<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
+    options: ForwardOptions = {},
   ): Tensor<"f32", readonly [T, number]> {
-    return this.#head.forward(this.#decoder.states(tokens, sequence));
+    return this.#head.forward(this.#decoder.states(tokens, sequence, options));
   }
 
   /**
-   * The logits of the token that follows a sequence.
+   * Computes the logits of the token that follows a sequence.
    *
    * @param tokens One sequence.
    * @returns `[1, vocabulary]`.
@@ -160,10 +163,10 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Makes a cache that fits this model.
+   * Creates an empty cache that fits this model.
    *
-   * @param batch Sequences.
-   * @param capacity Tokens of a sequence.
+   * @param batch Number of sequences.
+   * @param capacity Maximum tokens per sequence.
    * @returns The cache; dispose of it to free its memory.
    * @throws {ConfigError} If a size is below 1.
    *
@@ -189,15 +192,16 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Reads the beginnings of sequences and keeps them in a cache, whose tokens they replace. Arguments
-   * that are refused leave the cache as it is, any other failure leaves it empty. Run it without a
-   * tape.
+   * Runs the model on prompts and stores their keys and values in a cache, replacing its contents.
+   * Invalid arguments leave the cache unchanged, any other failure leaves it empty. Run it without
+   * a tape.
    *
-   * @param sequences Token ids of each sequence, at least one; lengths may differ.
-   * @param cache A cache for as many sequences.
+   * @param sequences Token ids of each sequence, at least one per sequence; lengths may differ.
+   * @param cache A cache for the same number of sequences.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
-   * @throws {RangeError} If the cache is of another size, a sequence is empty, or a token is outside
-   * of the vocabulary.
+   * @throws {RangeError} If the cache is for another number of sequences or too short, a sequence
+   * is empty, or a token is outside the vocabulary.
+   * @throws {ConfigError} If the cache is for a model of other sizes.
    *
    * @example
    * ```ts
@@ -223,31 +227,10 @@ export class LanguageModel implements Disposable {
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
-    if (!Array.isArray(sequences)) {
-      throw new TypeError(
-        `Cannot read sequences: ${shown(sequences)} is no array of arrays of token ids`,
-      );
-    }
-    const lists = ownList<readonly number[]>(sequences).map((ids) =>
-      this.#idsOf("read sequences", ids)
-    );
-    const lengths = lists.map((ids) => ids.length);
-    const longest = largest(lengths);
-    const shortest = smallest(lengths);
-    if (lists.length !== cache.batch || longest > cache.capacity || shortest < 1) {
-      throw new RangeError(
-        `Cannot read ${lists.length} sequences of ${shortest} to ${longest} tokens into a ` +
-          `cache for ${cache.batch} of at most ${cache.capacity}: each needs a token and room`,
-      );
-    }
-    // Filled up at their ends: what comes later changes no token before it.
-    const padded = lists.flatMap((ids) => [
-      ...ids,
-      ...new Array<number>(longest - ids.length).fill(0),
-    ]);
+    const { ids, lengths, longest } = padSequences(sequences, this.#head.weight.shape[1], cache);
     cache.setLengths(lengths.map(() => 0));
-    const states = this.#decoder.states(this.#device.tokens(padded), longest, {
-      cache,
+    const states = this.#decoder.states(this.#device.tokens(ids), longest, {}, {
+      ...{ cache, lengths },
       isPrefill: true,
     });
     const last = lengths.map((length, b) => b * longest + length - 1);
@@ -257,14 +240,15 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Reads one token more of each sequence. Where it fails, the cache has the tokens it had. Run it
-   * without a tape.
+   * Runs the model on one more token per sequence. On failure the cache keeps the tokens it had.
+   * Run it without a tape.
    *
-   * @param tokens A token id per sequence.
-   * @param cache What {@linkcode LanguageModel.prefill} left.
+   * @param tokens One token id per sequence.
+   * @param cache A cache filled by {@linkcode LanguageModel.prefill}.
    * @returns The logits of each sequence's next token `[batch, vocabulary]`.
-   * @throws {RangeError} If the cache is full, for another number of sequences, or a token outside of
-   * the vocabulary.
+   * @throws {RangeError} If the cache is full or for another number of sequences, or a token is
+   * outside the vocabulary.
+   * @throws {ConfigError} If the cache is for a model of other sizes.
    *
    * @example
    * ```ts
@@ -290,15 +274,15 @@ export class LanguageModel implements Disposable {
     cache: KeyValueCache,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("add tokens", this.#cacheSizes, cache);
-    const ids = this.#idsOf("add tokens", tokens);
+    const ids = tokenIds("add tokens", tokens, this.#head.weight.shape[1]);
     if (ids.length !== cache.batch) {
       throw new RangeError(
         `Cannot add ${ids.length} tokens to a cache for ${cache.batch} sequences: give one each`,
       );
     }
     cache.requireRoom();
-    const states = this.#decoder.states(this.#device.tokens(ids), 1, {
-      cache,
+    const states = this.#decoder.states(this.#device.tokens(ids), 1, {}, {
+      ...{ cache, lengths: cache.lengths },
       isPrefill: false,
     });
     const logits = this.#head.forward(states);
@@ -306,26 +290,23 @@ export class LanguageModel implements Disposable {
     return logits;
   }
 
-  /** A list as it is now; refuses, before a cache is touched, what is none of the vocabulary's. */
-  #idsOf(operation: string, given: readonly number[]): readonly number[] {
-    if (!Array.isArray(given)) {
-      throw new TypeError(`Cannot ${operation}: ${shown(given)} is no array of token ids`);
-    }
-    const ids = ownList<number>(given);
-    for (const id of ids) {
-      requireWhole(operation, "a token id", id, { most: this.#vocabulary - 1 });
-    }
-    return ids;
-  }
-
   /**
-   * What training changes, in the order of the layers.
+   * The trainable parameters, in the order of the layers.
    *
    * @returns The parameters, always in the same order.
    */
   *parameters(): Iterable<Parameter> {
     yield* this.#decoder.parameters();
     yield* this.#head.parameters();
+  }
+
+  /**
+   * What is saved with the weights but not trained, in the order of the layers.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return this.#decoder.buffers();
   }
 
   /** Frees all weights. */

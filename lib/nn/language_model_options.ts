@@ -1,4 +1,4 @@
-/** Settings of language models, checked. @module */
+/** Settings of language models: checks and defaults. @module */
 
 import { requireNumbers, requireOptions, requireSizes, shown } from "../arguments.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
@@ -7,7 +7,7 @@ import type { FeedForwardLayer } from "./transformer_block.ts";
 
 /** Settings of {@linkcode LanguageModel}. */
 export interface LanguageModelOptions {
-  /** Number of tokens of the vocabulary. */
+  /** Number of tokens in the vocabulary. */
   vocabulary: number;
   /** Number of blocks. */
   layers: number;
@@ -15,30 +15,30 @@ export interface LanguageModelOptions {
   hidden: number;
   /** Query heads. */
   heads: number;
-  /** Groups of heads that share keys and values. Default `heads`. */
+  /** Number of key/value head groups. Default `heads`. */
   groups?: number;
-  /** Base of the rotary angles. Default 1e6. */
+  /** Base of the rotary frequencies. Default 1e6. */
   ropeBase?: number;
   /** Epsilon of the norms. Default 1e-5. */
   normEpsilon?: number;
   /**
-   * Standard deviation of the initial weights; projections that write into the residual stream
-   * get it divided by √(2 · layers). Default 0.01 · √(768 / hidden).
+   * Standard deviation of the initial weights, divided by √(2 · layers) for projections that write
+   * to the residual stream. Default 0.01 · √(768 / hidden).
    */
   deviation?: number;
-  /** Makes the second half of a block; the model disposes of it. */
+  /** Creates the feed-forward layer of a block; the model disposes of it. */
   feedForward: (layer: number) => FeedForwardLayer;
 }
 
-/** Settings of which those that were left out are filled in, the deviations of weights worked out. */
+/** Settings with defaults filled in and the deviations derived. */
 export interface ModelSettings extends LanguageModelOptions {
   readonly groups: number;
   readonly deviation: number;
-  /** Of the projections that write into the residual stream. */
+  /** Standard deviation for projections that write to the residual stream. */
   readonly outputDeviation: number;
 }
 
-/** Refuses what is out of its range, and fills in what is left out. */
+/** Checks the options and fills in the defaults. */
 export function modelSettings(options: LanguageModelOptions): ModelSettings {
   requireOptions("build a language model", options, {
     vocabulary: true,
@@ -61,7 +61,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
   }
   const { deviation = initialDeviation(hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
-  // As they were checked: a getter may say something else the next time.
+  // The values that were checked: a getter may return something else the next time.
   const checked = { vocabulary, layers, hidden, heads, groups, feedForward, deviation };
   return { ...options, ...checked, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }

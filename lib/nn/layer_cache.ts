@@ -4,19 +4,19 @@ import { shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { KeyValueCache, type ModelSizes, modelSizesOf } from "./key_value_cache.ts";
 
-/** A layer's part of a cache, and whether the tokens at hand are the first. */
+/** A layer's part of a cache, and whether the current tokens are the first of their sequences. */
 export interface LayerCache {
   /** The cache. */
   readonly cache: KeyValueCache;
-  /** Which layer. */
+  /** Index of the layer. */
   readonly layer: number;
-  /** Whole sequences from their start, else one token each. */
+  /** True for whole sequences from their start, false for one token per sequence. */
   readonly isPrefill: boolean;
 }
 
 /**
- * Refuses what is no cache, or one for a model of other sizes: it would keep other columns. A single
- * layer gives no number of layers.
+ * Throws unless `cache` is a cache for a model of these sizes. A single attention layer does not
+ * know the number of layers and leaves it out.
  */
 export function requireCacheFor(
   operation: string,

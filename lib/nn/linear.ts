@@ -16,7 +16,7 @@ export interface LinearOptions<I extends number = number, O extends number = num
   output: O;
   /** Standard deviation of the initial weights. Default 0.02. */
   deviation?: number;
-  /** Name of the weight in checkpoints. */
+  /** Name of the weight in checkpoints. Default `weight`. */
   name?: string;
 }
 
@@ -51,9 +51,9 @@ export class Linear<const I extends number = number, const O extends number = nu
   }
 
   /**
-   * Makes a projection with random weights.
+   * Creates a projection with random weights.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Sizes and initialisation.
    */
   constructor(device: Device, options: LinearOptions<I, O>) {
@@ -76,11 +76,11 @@ export class Linear<const I extends number = number, const O extends number = nu
   }
 
   /**
-   * Multiplies rows.
+   * Projects rows.
    *
    * @param x `[T, input]`.
    * @returns `[T, output]`.
-   * @throws {ShapeMismatchError} If the input size differs.
+   * @throws {ShapeMismatchError} If the input size does not match.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, NoInfer<I>]>,
@@ -89,7 +89,7 @@ export class Linear<const I extends number = number, const O extends number = nu
   }
 
   /**
-   * What training changes: the weights.
+   * The trainable parameters: the weights.
    *
    * @returns The parameters, always in the same order.
    */

@@ -1,4 +1,4 @@
-/** The layer of RMSNorm. @module */
+/** The RMSNorm layer. @module */
 
 import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
@@ -12,14 +12,14 @@ import { fill } from "../tensor/transfer.ts";
 export interface RmsNormOptions {
   /** Size of a row. */
   hidden: number;
-  /** Keeps the root away from zero. Default 1e-5. */
+  /** Added to the mean square, for rows near 0. Default 1e-5. */
   epsilon?: number;
-  /** Name of the weight in checkpoints. */
+  /** Name of the weight in checkpoints. Default `weight`. */
   name?: string;
 }
 
 /**
- * Root-mean-square normalisation with one scale a column, 1 at the start.
+ * Root-mean-square normalisation with one scale per column, initially 1.
  *
  * @example
  * ```ts
@@ -48,9 +48,9 @@ export class RmsNorm implements Disposable {
   }
 
   /**
-   * Makes a norm whose scales are 1.
+   * Creates a norm whose scales are 1.
    *
-   * @param device Where it lives.
+   * @param device The layer's device.
    * @param options Size and epsilon.
    */
   constructor(device: Device, options: RmsNormOptions) {
@@ -68,7 +68,7 @@ export class RmsNorm implements Disposable {
    *
    * @param x `[T, hidden]`.
    * @returns A tensor of the same shape.
-   * @throws {ShapeMismatchError} If the size of a row differs.
+   * @throws {ShapeMismatchError} If the row size does not match.
    */
   forward<T extends number, H extends number>(
     x: Tensor<"f32", readonly [T, H]>,
@@ -77,7 +77,7 @@ export class RmsNorm implements Disposable {
   }
 
   /**
-   * What training changes: the scales.
+   * The trainable parameters: the scales.
    *
    * @returns The parameters, always in the same order.
    */

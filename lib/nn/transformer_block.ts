@@ -1,10 +1,11 @@
-/** The LLaMA block. @module */
+/** The LLaMA transformer block. @module */
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { add } from "../autograd/arithmetic.ts";
-import { type Parameter, parametersOf } from "../autograd/parameter.ts";
+import { buffersOf, type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import type { RoutingContext } from "../moe/routing_context.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -13,7 +14,7 @@ import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
 /**
- * The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a user's own.
+ * The second half of a block: a {@linkcode FeedForward}, an MoE layer, or a layer of your own.
  *
  * @example
  * ```ts
@@ -25,7 +26,7 @@ import { RmsNorm } from "./rms_norm.ts";
  * using router = new TopKRouter(device, { hidden, experts: 4 as number });
  * const moe = new MoE(device, { router, hidden, width: 8 });
  * const feedForward: FeedForwardLayer = {
- *   forward: (x) => moe.forward(x).output,
+ *   forward: (x, context) => moe.forward(x, context).output,
  *   parameters: () => moe.parameters(),
  *   [Symbol.dispose]: () => moe[Symbol.dispose](),
  * };
@@ -39,34 +40,42 @@ export interface FeedForwardLayer extends Disposable {
    * Runs on each row.
    *
    * @param x `[T, hidden]`.
+   * @param context What a router may know of the tokens; a model gives it.
    * @returns A tensor of the same shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
+    context?: Partial<RoutingContext>,
   ): Tensor<"f32", readonly [T, number]>;
   /**
-   * What training changes.
+   * The trainable parameters.
    *
    * @returns The parameters, always in the same order.
    */
   parameters(): Iterable<Parameter>;
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order. A layer without the method has none.
+   */
+  buffers?(): Iterable<Parameter>;
 }
 
 /** Settings of {@linkcode TransformerBlock}. */
 export interface TransformerBlockOptions {
   /** Size of a hidden state. */
   hidden: number;
-  /** Query heads. */
+  /** Number of query heads. */
   heads: number;
-  /** Groups of heads that share keys and values. Default `heads`. */
+  /** Number of key/value head groups. Default `heads`. */
   groups?: number;
-  /** Base of the rotary angles. Default 1e6. */
+  /** Base of the rotary frequencies. Default 1e6. */
   ropeBase?: number;
   /** Epsilon of the norms. Default 1e-5. */
   normEpsilon?: number;
   /** Standard deviation of the initial weights. Default 0.02. */
   deviation?: number;
-  /** The same for the attention's output projection. Default `deviation`. */
+  /** Same, for the attention's output projection. Default `deviation`. */
   outputDeviation?: number;
   /** The second half; the block disposes of it. */
   feedForward: FeedForwardLayer;
@@ -103,11 +112,12 @@ export class TransformerBlock implements Disposable {
   }
 
   /**
-   * Makes a block with random weights.
+   * Creates a block with random weights.
    *
-   * @param device Where it lives.
+   * @param device The block's device.
    * @param options Sizes, initialisation, second half.
-   * @throws {ConfigError} If heads or groups do not divide.
+   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: TransformerBlockOptions) {
     requireOptions("build a block", options, {
@@ -131,7 +141,7 @@ export class TransformerBlock implements Disposable {
     this.#attentionNorm = norm("input_layernorm");
     this.#attention = made.use(new Attention(device, { ...attention, name: `${name}.self_attn` }));
     this.#feedForwardNorm = norm("post_attention_layernorm");
-    // Its maker's until the block is whole.
+    // Last: until the block is complete, the feed-forward layer belongs to the caller.
     this.#feedForward = made.use(feedForward);
     this.#owned = made.move();
   }
@@ -140,20 +150,25 @@ export class TransformerBlock implements Disposable {
    * Runs the block.
    *
    * @param x `[batch · sequence, hidden]`.
-   * @param sequence Tokens of one sequence.
-   * @param cached Keeps the attention's keys and values, and has those of the tokens before.
+   * @param sequence Tokens per sequence.
+   * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
+   * @param context What a router may know of the tokens besides.
    * @returns A tensor of the same shape.
-   * @throws {ShapeMismatchError} If the second half gives another shape.
+   * @throws {ShapeMismatchError} If the second half returns another shape.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, number]>,
     sequence: number,
     cached?: LayerCache,
+    context: Partial<RoutingContext> = {},
   ): Tensor<"f32", readonly [T, number]> {
     const normed = this.#attentionNorm.forward(x);
     const attended = add(x, this.#attention.forward(normed, sequence, cached));
-    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended));
-    // A sum would broadcast what a user's own layer gives, and go on with other numbers.
+    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended), {
+      ...context,
+      sequence,
+    });
+    // add() would broadcast the wrong shape of a user-defined layer, and carry on.
     if (output?.shape !== undefined && !sameShape(output.shape, attended.shape)) {
       throw new ShapeMismatchError(
         `Cannot run a block: its second half gave ${showShape(output.shape)} for ` +
@@ -164,7 +179,7 @@ export class TransformerBlock implements Disposable {
   }
 
   /**
-   * What training changes: norms, attention and second half.
+   * The trainable parameters: norms, attention and second half.
    *
    * @returns The parameters, always in the same order.
    */
@@ -175,13 +190,22 @@ export class TransformerBlock implements Disposable {
     yield* parametersOf("a block's second half", this.#feedForward);
   }
 
-  /** Frees the weights, those of the second half included. */
+  /**
+   * What is saved with the weights but not trained.
+   *
+   * @returns The tensors, always in the same order.
+   */
+  buffers(): Iterable<Parameter> {
+    return buffersOf("a block's second half", this.#feedForward);
+  }
+
+  /** Frees the weights, including those of the second half. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
 }
 
-/** Refuses what is no second half of a block. */
+/** Throws unless `layer` has the methods of a feed-forward layer. */
 export function requireFeedForward(
   operation: string,
   layer: FeedForwardLayer,
@@ -192,5 +216,8 @@ export function requireFeedForward(
     );
   }
   requireFunction(operation, "feedForward.parameters", layer.parameters);
+  if (layer.buffers !== undefined) {
+    requireFunction(operation, "feedForward.buffers", layer.buffers);
+  }
   requireFunction(operation, "feedForward[Symbol.dispose]", layer[Symbol.dispose]);
 }

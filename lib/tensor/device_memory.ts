@@ -19,10 +19,12 @@ export interface LiveTensor {
   readonly site: string;
 }
 
-/** Where a stream of random numbers stands: its Philox key, and how many tensors were drawn. */
+/** Where a stream of random numbers stands: Philox's key and counter. */
 export interface Generator {
   /** The key. */
   readonly seed: bigint;
+  /** The optimizer step that draws; 0 for everything outside of training. */
+  readonly step: number;
   /** Tensors drawn so far. */
   readonly draws: number;
 }
@@ -39,17 +41,17 @@ export class DeviceMemory {
   readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
-    this.#generator = { seed, draws: 0 };
+    this.#generator = { seed, step: 0, draws: 0 };
     this.#root = new MemoryScope(this, null, "device");
     this.#innermost = this.#root;
     this.backend = kernels.info().backend;
   }
 
   /** What the next random tensor is drawn from. */
-  nextDraw(): { readonly seed: bigint; readonly operation: number } {
-    const { seed, draws } = this.#generator;
-    this.#generator = { seed, draws: draws + 1 };
-    return { seed, operation: draws };
+  nextDraw(): { readonly seed: bigint; readonly operation: number; readonly step: number } {
+    const { seed, step, draws } = this.#generator;
+    this.#generator = { seed, step, draws: draws + 1 };
+    return { seed, operation: draws, step };
   }
 
   /** Where the random numbers stand. */

@@ -268,7 +268,7 @@ class Run {
         machine: machineOf(options.device),
         versions: versions(),
       },
-      model: modelEntries(trainer.parameters(), config),
+      model: modelEntries(trainer.savedTensors(), config),
       optimizer: tensorEntries(namedMoments(trainer)),
     }, config.checkpoint.keep);
     this.#savedAt = trainer.steps;
@@ -332,7 +332,7 @@ function restore(trainer: Trainer, checkpoint: Checkpoint): void {
         `them back as they were, or start a new run`,
     );
   }
-  loadModel(trainer.parameters(), trainer.config, checkpoint.model);
+  loadModel(trainer.savedTensors(), trainer.config, checkpoint.model);
   loadTensors(namedMoments(trainer), checkpoint.optimizer);
   trainer.restore(step, lambda, stage, sampler);
 }

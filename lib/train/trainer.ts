@@ -26,6 +26,7 @@ import { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
+import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { sampleText } from "./sample_text.ts";
@@ -54,6 +55,9 @@ export interface TrainerOptions {
  * again as far as it is used, so this is not for rows that move to and fro.
  */
 const TRIM_BELOW = 0.5;
+
+/** Counter of the first draw of a validation, beyond those of any step: the upper half of 32 bits. */
+const VALIDATION_DRAWS = 2 ** 31;
 
 /** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
 export class Trainer implements Disposable {
@@ -132,6 +136,11 @@ export class Trainer implements Disposable {
     return this.#built.model.parameters();
   }
 
+  /** What a checkpoint keeps of the model: parameters, then buffers. */
+  savedTensors(): Iterable<Parameter> {
+    return savedTensors(this.#built.model);
+  }
+
   /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
   restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
     this.#seek(sampler);
@@ -182,6 +191,7 @@ export class Trainer implements Disposable {
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
+    this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
     const metrics = this.#advance(step, lr, ms, readout);
     this.#keepFor(readout);
     return metrics;
@@ -221,6 +231,19 @@ export class Trainer implements Disposable {
 
   /** Forward and backward of the next micro-batches, whose gradients add up. */
   #accumulate(observer: OperationObserver | null = null): void {
+    this.#drawing(0, () => this.#runMicroBatches(observer));
+  }
+
+  /**
+   * What routers draw in a step follows from seed and step alone, so that a resumed run draws the
+   * same, and a step taken again, too.
+   */
+  #drawing<T>(draws: number, run: () => T): T {
+    const generator = { seed: BigInt(this.config.seed), step: this.#step + 1, draws };
+    return memoryOf(this.#device).drawingFrom(generator, run);
+  }
+
+  #runMicroBatches(observer: OperationObserver | null): void {
     const { model, state } = this.#built;
     const scale = 1 / this.#microBatches;
     for (let i = 0; i < this.#microBatches; i++) {
@@ -230,7 +253,7 @@ export class Trainer implements Disposable {
       const tokens = this.#device.tokens(batch.tokens);
       const targets = this.#device.tokens(batch.targets);
       this.#profile?.enter("forward");
-      const { loss } = model.loss(tokens, targets, batch.sequence);
+      const { loss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
       state.addLoss(loss, scale);
       this.#profile?.enter("backward");
       tape.backward(loss, { scale });
@@ -274,15 +297,18 @@ export class Trainer implements Disposable {
     if (this.#validation === null) {
       throw new ConfigError("Cannot validate: validation.every is 0, expected at least 1");
     }
-    const metrics = this.#validation.run(this.#step, (batch) => {
-      using _scope = this.#device.noGradient();
-      const { tokenLoss } = this.#built.model.loss(
-        this.#device.tokens(batch.tokens),
-        this.#device.tokens(batch.targets),
-        batch.sequence,
-      );
-      return download(unwrapped(tokenLoss));
-    });
+    const validation = this.#validation;
+    const metrics = this.#drawing(VALIDATION_DRAWS, () =>
+      validation.run(this.#step, (batch) => {
+        using _scope = this.#device.noGradient();
+        const { tokenLoss } = this.#built.model.loss(
+          this.#device.tokens(batch.tokens),
+          this.#device.tokens(batch.targets),
+          batch.sequence,
+          { step: this.#step },
+        );
+        return download(unwrapped(tokenLoss));
+      }));
     if (Number.isFinite(metrics.valid_loss)) return metrics;
     throw this.#unusable("the loss of the validation");
   }

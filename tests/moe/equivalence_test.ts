@@ -25,6 +25,7 @@ import {
 } from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
+import { contextOf } from "./context.ts";
 
 const [TOKENS, HIDDEN, EXPERTS, WIDTH] = [24, 6, 5, 8] as const;
 
@@ -150,7 +151,7 @@ for (const [name, { make, gates }] of Object.entries(ROUTERS)) {
     const fused = await outcomeOf(device, x, weights, (v) => moe.forward(v).output, parameters);
     for (const parameter of parameters) parameter.zeroGradient();
 
-    const chosen = await read(router.route(x).gates);
+    const chosen = await read(router.route(x, contextOf(device, TOKENS)).gates);
     const mask = device.from(chosen.map((gate) => gate > 0 ? 1 : 0), [TOKENS, EXPERTS]);
     const masked = await outcomeOf(
       device,

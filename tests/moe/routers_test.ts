@@ -9,6 +9,7 @@ import { mostActive, routerOf } from "../../lib/moe/router_of.ts";
 import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { type Device, read, type Router, StepState, write } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
+import { contextOf } from "./context.ts";
 
 const SIZES = { experts: 8, active: 2, granularity: 1 };
 const HIDDEN = 16;
@@ -33,7 +34,10 @@ for (const name of ROUTER_NAMES) {
     const weights = [...router.parameters()].reduce((sum, { size }) => sum + size, 0);
     assertEquals(weights, row.weights(HIDDEN, sizes.experts));
     using _scope = device.scope();
-    const { counts } = router.route(device.normal([TOKENS, HIDDEN], { mean: 1 }));
+    const { counts } = router.route(
+      device.normal([TOKENS, HIDDEN], { mean: 1 }),
+      contextOf(device, TOKENS),
+    );
     const rows = (await read(counts)).reduce((sum, count) => sum + count, 0);
     const most = TOKENS * mostActive(row, { ...BASE.moe, ...sizes }, 0);
     assert(row.exact ? rows === most : rows <= most, `${rows} of ${most} rows`);
@@ -46,7 +50,7 @@ for (const name of ROUTER_NAMES) {
     using router = build(device, state, name);
     using _scope = device.scope();
     const x = device.normal([TOKENS, HIDDEN]);
-    const gatesOf = async () => [...await read(router.route(x).gates)];
+    const gatesOf = async () => [...await read(router.route(x, contextOf(device, TOKENS)).gates)];
     const before = await gatesOf();
     const again = await gatesOf();
     assertEquals(!row.draws, before.every((gate, i) => gate === again[i]));

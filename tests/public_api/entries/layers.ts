@@ -68,6 +68,18 @@ export function built(given: Build): readonly Entry[] {
   return [entryOf(given), entryOf(short)];
 }
 
+/** Options of a forward pass; undefined: the default ones. */
+export function demandForward(options: unknown): void {
+  if (options === undefined) return;
+  demand(typeof options === "object" && options !== null && !Array.isArray(options), "options");
+  const { training, step, onRouting } = options as remoe.ForwardOptions;
+  demand(training === undefined || typeof training === "boolean", "training");
+  const isStep = step === undefined || step === Infinity ||
+    (Number.isSafeInteger(step) && step >= 0);
+  demand(isStep, "step");
+  demand(onRouting === undefined || typeof onRouting === "function", "onRouting");
+}
+
 /** A constructor: its parameters have these names and shapes. */
 function entryOf({ of, variant, options, build, sizes, shapes }: Build): Entry {
   return {

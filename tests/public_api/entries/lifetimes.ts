@@ -12,6 +12,8 @@ interface Made {
   readonly make: (world: World) => any;
   readonly has?: Readonly<Record<string, unknown>>;
   readonly trains?: readonly string[];
+  /** What it keeps with its weights but does not train. */
+  readonly buffers?: readonly string[];
   /** Uses that its disposal must end, by what the error says in the object's place. */
   // deno-lint-ignore no-explicit-any
   readonly ends?: Readonly<Record<string, (object: any, device: remoe.Device) => unknown>>;
@@ -34,6 +36,31 @@ function record(device: remoe.Device, state: remoe.StepState): void {
   using layer = new remoe.MoE(device, { router, hidden: 4, width: 2, state });
   using _tape = device.record();
   layer.forward(device.ones([1, 4]));
+}
+
+/** A router that keeps a bias. */
+function biased(w: World): remoe.Router {
+  const router = w.using(new remoe.DenseRouter(w.device, SIZES));
+  const bias = w.using(w.device.parameter([3], { name: "bias" }));
+  return {
+    ...SIZES,
+    active: 3,
+    route: (x) => router.route(x),
+    parameters: () => [],
+    buffers: () => [bias],
+    [Symbol.dispose]() {},
+  };
+}
+
+/** A second half that keeps a bias. */
+function biasedHalf(w: World): remoe.FeedForwardLayer {
+  const layer = new remoe.FeedForward(w.device, { hidden: 4, width: 3, name: "m" });
+  return {
+    forward: (x) => layer.forward(x),
+    parameters: () => layer.parameters(),
+    buffers: () => biased(w).buffers!(),
+    [Symbol.dispose]: () => layer[Symbol.dispose](),
+  };
 }
 
 const CLASSES: Readonly<Record<string, Made>> = {
@@ -102,10 +129,10 @@ const CLASSES: Readonly<Record<string, Made>> = {
   },
   MoE: {
     make: (w) => {
-      const router = w.using(new remoe.DenseRouter(w.device, SIZES));
-      return new remoe.MoE(w.device, { router, hidden: 4, width: 2, name: "x" });
+      return new remoe.MoE(w.device, { router: biased(w), hidden: 4, width: 2, name: "x" });
     },
     trains: ["x.w1 [3,4,4]", "x.w2 [3,2,4]"],
+    buffers: ["bias [3]"],
     ends: {
       "run an MoE layer on parameter x.w1 [3, 4, 4]": (layer, device) =>
         layer.forward(device.ones([1, 4])),
@@ -113,20 +140,21 @@ const CLASSES: Readonly<Record<string, Made>> = {
   },
   TransformerBlock: {
     make: (w) => {
-      const feedForward = new remoe.FeedForward(w.device, { hidden: 4, width: 3, name: "m" });
+      const feedForward = biasedHalf(w);
       return new remoe.TransformerBlock(w.device, { hidden: 4, heads: 2, feedForward, name: "b" });
     },
     trains: BLOCK.map((parameter) => `b.${parameter}`).concat(HALF),
+    buffers: ["bias [3]"],
     ends: {
       "apply rmsNorm to parameter b.input_layernorm.weight [4]": (layer, device) =>
         layer.forward(device.ones([2, 4]), 2),
     },
   },
   LanguageModel: {
-    make: ({ device }) =>
-      new remoe.LanguageModel(device, {
+    make: (w) =>
+      new remoe.LanguageModel(w.device, {
         ...{ vocabulary: 5, layers: 1, hidden: 4, heads: 2 },
-        feedForward: () => new remoe.FeedForward(device, { hidden: 4, width: 3, name: "m" }),
+        feedForward: () => biasedHalf(w),
       }),
     has: { vocabulary: 5 },
     trains: [
@@ -136,6 +164,7 @@ const CLASSES: Readonly<Record<string, Made>> = {
       "model.norm.weight [4]",
       "lm_head.weight [4,5]",
     ],
+    buffers: ["bias [3]"],
     ends: {
       "embed with parameter model.embed_tokens.weight [5, 4]": (model, device) =>
         model.logits(device.tokens([1, 2]), 2),
@@ -188,7 +217,7 @@ function refusal(use: () => unknown): string {
   }
 }
 
-function entriesOf([name, { make, has = {}, trains, ends }]: [string, Made]): Entry[] {
+function entriesOf([name, { make, has = {}, trains, buffers, ends }]: [string, Made]): Entry[] {
   const list: Entry[] = [{
     of: `${name}.[Symbol.dispose]`,
     make: (w) => [w.using(make(w))],
@@ -226,16 +255,17 @@ function entriesOf([name, { make, has = {}, trains, ends }]: [string, Made]): En
       object: true,
     });
   }
-  if (trains) {
+  for (const [method, tensors] of Object.entries({ parameters: trains, buffers })) {
+    if (tensors === undefined) continue;
     list.push({
-      of: `${name}.parameters`,
+      of: `${name}.${method}`,
       make: (w) => [w.using(make(w))],
       call: (object) =>
         Array.from(
-          object.parameters() as Iterable<remoe.Parameter>,
+          object[method]() as Iterable<remoe.Parameter>,
           ({ name, shape }) => `${name} [${shape}]`,
         ),
-      right: () => trains,
+      right: () => tensors,
       object: true,
     });
   }

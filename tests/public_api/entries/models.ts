@@ -10,7 +10,7 @@ import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry
 import type { World } from "../world.ts";
 import { BASES, blockEntries, blockShapes, demandCache, demandSequence, half } from "./blocks.ts";
 import { halfShapes, HIDDEN, SIZES, type Weighed, WIDTH } from "./blocks.ts";
-import { built, demandPositive, demandSizes, weightsOf } from "./layers.ts";
+import { built, demandForward, demandPositive, demandSizes, weightsOf } from "./layers.ts";
 
 const constructors: readonly Entry[] = [
   ...built({
@@ -100,6 +100,25 @@ const models: readonly Entry[] = [
     right: (layer, tokens, sequence) => {
       demandTokens(tokens);
       demandSequence(tokens, sequence);
+      const count = tokens.data.length;
+      return f32([count, SIZES.vocabulary], logitsOf(layer, tokens.data, sequence));
+    },
+    object: true,
+  },
+  {
+    of: "LanguageModel.logits",
+    variant: "with options",
+    make: (w) => [
+      model(w),
+      w.i32([1, 5, 0, 2]),
+      2,
+      { training: true, step: 3, onRouting: () => {} },
+    ],
+    call: (layer, tokens, sequence, options) => layer.logits(tokens, sequence, options),
+    right: (layer, tokens, sequence, options) => {
+      demandTokens(tokens);
+      demandSequence(tokens, sequence);
+      demandForward(options);
       const count = tokens.data.length;
       return f32([count, SIZES.vocabulary], logitsOf(layer, tokens.data, sequence));
     },

@@ -5,7 +5,14 @@ import { softmax } from "../../../kernels/cases/reference/reduction.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
-import { built, demandPositive, demandRows, demandSizes, weightsOf } from "./layers.ts";
+import {
+  built,
+  demandForward,
+  demandPositive,
+  demandRows,
+  demandSizes,
+  weightsOf,
+} from "./layers.ts";
 import { product } from "./products.ts";
 
 const SIZES = { hidden: 4, experts: 3, active: 2 };
@@ -203,6 +210,16 @@ interface MoeOptions {
   name?: string;
 }
 
+/** What the layer makes of its states. */
+function forwarded(layer: Parameters<typeof weightsOf>[0], x: unknown): HostTensor {
+  demandTensor(x);
+  demand(x.shape.length === 2 && x.shape[1] === 4, "shape");
+  const all = weightsOf(layer);
+  const given = { ...all, "x.gate": all["gate.weight"]! };
+  const reference = mixture({ ...SIZES, width: 2, router: "relu" });
+  return f32(x.shape, reference(Float64Array.from(x.data), given, "x").y);
+}
+
 const layers: readonly Entry[] = [
   ...built({
     of: "MoE",
@@ -238,17 +255,41 @@ const layers: readonly Entry[] = [
       w.f32([5, 4]),
     ],
     call: (layer, x) => layer.forward(x).output,
-    right: (layer, x) => {
-      demandTensor(x);
-      demand(x.shape.length === 2 && x.shape[1] === 4, "shape");
-      const all = weightsOf(layer);
-      const given = { ...all, "x.gate": all["gate.weight"]! };
-      const reference = mixture({ ...SIZES, width: 2, router: "relu" });
-      return f32(x.shape, reference(Float64Array.from(x.data), given, "x").y);
+    right: forwarded,
+    object: true,
+  },
+  {
+    of: "MoE.forward",
+    variant: "with a context",
+    make: (w) => [
+      w.layer(new remoe.MoE(w.device, { router: relu(w), hidden: 4, width: 2, name: "x.experts" })),
+      w.f32([5, 4]),
+      { tokens: w.i32([1, 2, 3, 4, 5]), sequence: 5, training: true, step: 2, layer: 1 },
+    ],
+    call: (layer, x, context) => layer.forward(x, context).output,
+    right: (layer, x, context) => {
+      const y = forwarded(layer, x);
+      demand(x.shape[0] === 5, "tokens");
+      demandContext(context);
+      return y;
     },
     object: true,
   },
 ];
+
+/** A context of five tokens; undefined: the default one. */
+function demandContext(context: unknown): void {
+  if (context === undefined) return;
+  demand(typeof context === "object" && context !== null && !Array.isArray(context), "context");
+  const { tokens, sequence = 5, layer = 0 } = context as Record<string, unknown>;
+  if (tokens !== undefined && tokens !== null) {
+    demandTensor(tokens, ["i32"]);
+    demand(tokens.shape.join() === "5", "tokens");
+  }
+  demand(sequence === 1 || sequence === 5, "sequence");
+  demand(Number.isSafeInteger(layer) && layer as number >= 0, "layer");
+  demandForward(context);
+}
 
 /** Routers and MoE layers. */
 export const mixtures: readonly Entry[] = [...routers, ...layers];

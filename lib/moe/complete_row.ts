@@ -1,0 +1,40 @@
+/** Fills in the defaults of a router's row. @module */
+
+import type { RouterKeysOf, RouterSpec, RouterValue } from "./router_row.ts";
+
+/** Default advice where experts get no tokens. */
+export const STARVING = "a lower learning rate or a larger model.init_std helps";
+
+/**
+ * Completes a row that states only how its router differs from the defaults. The library's rows and
+ * those of router files are written that way.
+ *
+ * @typeParam Keys The values of the router's settings.
+ * @param row The parts of the row that are stated.
+ * @returns The complete row.
+ */
+export function completeRow<Keys extends object = Readonly<Record<string, RouterValue>>>(
+  row: Partial<RouterSpec<Keys>>,
+): RouterSpec<Keys> {
+  const { lambda = false } = row;
+  return {
+    about: row.about ?? "a user-defined router",
+    routed: row.routed ?? true,
+    causal: row.causal ?? true,
+    draws: row.draws ?? false,
+    exact: row.exact ?? false,
+    lambda,
+    loss: row.loss ??
+      (lambda ? { name: "l1_reg", about: "The router's L1 term, without λ", figure: "l1" } : null),
+    keys: row.keys ?? ({} as RouterKeysOf<Keys>),
+    // A function of a user's row may return nothing, too.
+    adapts: (moe) => row.adapts?.(moe) ?? lambda,
+    // Nothing bounds how many experts a token activates.
+    activeFrom: (moe) =>
+      row.activeFrom?.(moe) ?? [{ from: 0, most: moe.experts * moe.granularity }],
+    weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
+    problems: (moe) => row.problems?.(moe) ?? [],
+    notices: (moe) => row.notices?.(moe) ?? [],
+    starving: (moe) => row.starving?.(moe) ?? STARVING,
+  };
+}
