@@ -95,8 +95,8 @@ void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int expe
   });
 }
 
-// Floats of a part: dW1 and dW2 of an expert, one behind the other.
-int64_t part_floats(int hidden, int width) { return 3 * int64_t{hidden} * width; }
+// A part holds dW1 (of two matrices) and dW2 of an expert, one behind the other.
+constexpr int64_t kPartMatrices = 3;
 
 }  // namespace
 
@@ -113,7 +113,7 @@ double experts_gradient_scratch(Context& context, int rows, int kept_rows, int t
   call.tile = tile_rows(tokens);
   // In floating point, since sizes that no memory holds may be asked about.
   const double floats = static_cast<double>(rows) * hidden +
-                        static_cast<double>(parts) * part_floats(hidden, width) +
+                        static_cast<double>(parts * kPartMatrices) * hidden * width +
                         static_cast<double>(context.threads * layout_floats<GradientMemory>(call));
   return static_cast<double>(ExpertTasks::bytes(rows, experts, most)) + sizeof(float) * floats;
 }
@@ -143,7 +143,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width_chunk(hidden, width),
                             tile_rows(tokens)};
 
-  const int64_t elements = int64_t{hidden} * width, stride = part_floats(hidden, width);
+  const int64_t elements = int64_t{hidden} * width, stride = kPartMatrices * elements;
   Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * stride : 0);
   const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), stride};
   const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
