@@ -1,6 +1,6 @@
 /**
- * The page of `plot`: all charts, what the runs came to, and their configurations, in one file that
- * needs no other.
+ * The page that `plot` writes: all charts and the runs' final figures and configurations, in one
+ * self-contained file.
  *
  * @module
  */
@@ -19,11 +19,11 @@ export interface DrawnChart {
   readonly name: string;
   /** What it shows. */
   readonly title: string;
-  /** The drawing in the colours of a light page. */
+  /** The drawing, in the colours of a light page. */
   readonly svg: string;
 }
 
-/** A row of a table: what it says, and a cell for each run. */
+/** A row of a table: its heading, and a cell per run. */
 type Row = readonly [string, ...string[]];
 
 const NONE = "–";
@@ -107,9 +107,12 @@ function figureRows(runs: readonly RunFigures[]): Row[] {
     ),
     row("λ", ({ lambda }) => number(lambda, formatLambda)),
     row("Sparse from step", ({ sparseFrom }) => number(sparseFrom, count)),
-    row("Largest load over the fair share", ({ largestLoad }) => number(largestLoad, fixed(2))),
+    row(
+      "Largest load as a multiple of the fair share",
+      ({ largestLoad }) => number(largestLoad, fixed(2)),
+    ),
     row("Experts without a row", ({ idleExperts }) => number(idleExperts, String)),
-    row("Tokens a second, median", ({ tokensPerSecond }) => number(tokensPerSecond, formatCount)),
+    row("Tokens per second, median", ({ tokensPerSecond }) => number(tokensPerSecond, formatCount)),
     row("Device memory at most", ({ memory }) => number(memory, formatBytes)),
   ];
   return rows.filter(([, ...cells]) => cells.some((cell) => cell !== NONE));
@@ -131,7 +134,7 @@ function routerText({ moe }: TrainConfig): string {
   return `${name}, ${moe.active} of ${moe.experts} experts${parts}`;
 }
 
-/** Keys of the configuration that are not alike in all runs. */
+/** The configuration keys whose values differ between runs. */
 function differences(configs: readonly TrainConfig[]): Row[] {
   const flat = configs.map((config) => new Map(leaves(config)));
   const keys = [...new Set(flat.flatMap((each) => [...each.keys()]))].filter((key) =>
@@ -170,8 +173,8 @@ function configuration({ label, path, config }: RunFigures): string {
 }
 
 /**
- * A chart as part of the page: in colours that follow the page's, and with names of its own, since
- * each drawing counts its clips and gradients from 0.
+ * A chart as part of the page: its colours follow the page's, and its ids get a prefix, since every
+ * drawing numbers its clips and gradients from 0.
  */
 function inline(svg: string, index: number): string {
   return COLOURS.reduce(

@@ -1,5 +1,5 @@
 /**
- * Memory that the widest operations take while they run, as the kernels of a device say it.
+ * Scratch memory of the largest operations, as stated by a device's kernels.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { ScratchCode, Status } from "../ffi/codes.ts";
 import type { TrainConfig } from "../config/config.ts";
 
 /**
- * Gives the scratch memory of the experts' backward pass.
+ * Returns the scratch memory of the experts' backward pass.
  *
- * @param device Whose kernels are asked; null: nobody's.
- * @param config The whole configuration.
- * @param rows Routed rows of a layer and micro-batch, spread evenly over the experts.
+ * @param device The device whose kernels are asked; null: none.
+ * @param config The full configuration.
+ * @param rows Routed rows per layer and micro-batch, spread evenly over the experts.
  * @param kept How many of them keep their pre-activations.
- * @returns Bytes. Where nobody can be asked, what every build needs: the gradient of each row's
- * input, fp32 [rows, h], since sums by token have a fixed order.
+ * @returns Bytes. Without an answer, what every build needs: the gradient of each row's input, fp32
+ * [rows, h], since sums by token have a fixed order.
  */
 export function expertsScratch(
   device: Device | null,
@@ -34,11 +34,11 @@ export function expertsScratch(
 }
 
 /**
- * Gives the scratch memory of the output head's backward pass, beside the logits that were kept.
+ * Returns the scratch memory of the output head's backward pass, apart from the kept logits.
  *
- * @param device Whose kernels are asked; null: nobody's.
- * @param config The whole configuration.
- * @returns Bytes; 0 where nobody can be asked.
+ * @param device The device whose kernels are asked; null: none.
+ * @param config The full configuration.
+ * @returns Bytes; 0 without an answer.
  */
 export function headScratch(device: Device | null, { model, data }: TrainConfig): number {
   const { hidden, vocabulary } = model;
@@ -47,13 +47,13 @@ export function headScratch(device: Device | null, { model, data }: TrainConfig)
   return scratchBytes(device, ScratchCode.crossEntropyGradient, sizes) ?? 0;
 }
 
-/** Null where the build does not say, or could not take such sizes either. */
+/** Null if the build does not state it, or could not run such sizes anyway. */
 function scratchBytes(
   device: Device | null,
   operation: number,
   sizes: readonly number[],
 ): number | null {
-  // The rows of a router that is told their mean need not be whole.
+  // A router's expected number of rows may be fractional.
   const whole = sizes.map(Math.ceil);
   if (device === null || whole.some((size) => size > LARGEST_SIZE)) return null;
   const { kernels: k } = memoryOf(device);

@@ -1,5 +1,5 @@
 /**
- * How much device memory a run takes while so many rows are routed and so many keep their
+ * Estimates a run's device memory, given how many rows are routed and how many keep their
  * pre-activations.
  *
  * @module
@@ -11,14 +11,14 @@ import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { expertsScratch, headScratch } from "./kernel_scratch.ts";
 
-/** Bytes of an fp32 or int32 element: all that the CPU build stores. */
+/** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
 
-/** Memory of a run while the routers keep a given share of the experts open, in bytes. */
+/** A run's memory in bytes, for a given number of routed rows. */
 export interface MemoryEstimate {
-  /** Routed rows of a layer and micro-batch that the estimate assumes. */
+  /** Routed rows per layer and micro-batch that the estimate assumes. */
   readonly rows: number;
-  /** Rows of a layer that keep their pre-activations; those of the others are computed again. */
+  /** Rows per layer that keep their pre-activations; the others' are recomputed. */
   readonly kept_rows: number;
   /** fp32 weights. */
   readonly weights: number;
@@ -26,22 +26,22 @@ export interface MemoryEstimate {
   readonly gradients: number;
   /** AdamW's two moments, fp32. */
   readonly moments: number;
-  /** What a micro-batch keeps for its backward pass. */
+  /** What a micro-batch keeps for the backward pass. */
   readonly activations: number;
-  /** What the widest operation needs while it runs: the experts' backward pass, or the head. */
+  /** What the largest operation needs while it runs: the experts' backward pass, or the head. */
   readonly scratch: number;
   /** The sum. */
   readonly total: number;
 }
 
 /**
- * Counts a run's memory.
+ * Estimates a run's memory.
  *
- * @param device Whose kernels say what they take while they run; null: nobody's.
- * @param config The whole configuration.
- * @param rows Routed rows of a layer and micro-batch.
- * @param kept Rows of a layer that keep their pre-activations.
- * @returns Bytes.
+ * @param device The device whose kernels state their scratch memory; null: none.
+ * @param config The full configuration.
+ * @param rows Routed rows per layer and micro-batch.
+ * @param kept Rows per layer that keep their pre-activations.
+ * @returns The estimate.
  */
 export function estimateAt(
   device: Device | null,
@@ -52,7 +52,7 @@ export function estimateAt(
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config) +
     config.model.layers * kept * rowBytes(config);
-  const scratch = widestOperation(device, config, rows, kept);
+  const scratch = largestOperation(device, config, rows, kept);
   return {
     rows,
     kept_rows: kept,
@@ -65,30 +65,30 @@ export function estimateAt(
   };
 }
 
-/** Elements that one micro-batch keeps for its backward pass, pre-activations apart. */
+/** Elements that one micro-batch keeps for its backward pass, without the pre-activations. */
 function keptElements({ model, moe, data }: TrainConfig): number {
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
   const fused = hidden + 2 * groups * (hidden / heads);
-  // The block's two residual inputs, the two norms' outputs, the attention's output, and what its
-  // projection and the experts add to the residual, which lives until the tape closes, each [T, h];
-  // the two norms' inverse roots; two numbers of each head's softmax.
+  // Per block, each [T, h] and alive until the tape closes: two residual inputs, two norm outputs,
+  // the attention's output, and what its projection and the experts add to the residual. Also the
+  // two norms' inverse roots, and two numbers per head for the softmax.
   const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
   // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
-  // offset lists.
+  // lists of offsets.
   const routing = 4 * tokens * experts + tokens + experts;
-  // The last norm's input, output and inverse root, two numbers of the output head's softmax, and
-  // the tokens with their targets.
+  // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
+  // the tokens and targets.
   const head = tokens * (2 * hidden + 5);
   return layers * (block + routing) + head;
 }
 
 /**
- * Bytes of the widest operation while it runs: the experts' backward pass with four gradients [T, h]
+ * Bytes that the largest operation needs while it runs: the experts' backward pass with four gradients [T, h]
  * around it, or the output head's with its logits and two.
  */
-function widestOperation(
+function largestOperation(
   device: Device | null,
   config: TrainConfig,
   rows: number,
@@ -97,7 +97,7 @@ function widestOperation(
   const { hidden, vocabulary } = config.model;
   const tokens = config.data.micro_batch * config.data.sequence;
   const gradient = BYTES * tokens * hidden;
-  // The logits are let go before the first of the experts' passes.
+  // The logits are freed before the first of the experts' passes.
   return Math.max(
     expertsScratch(device, config, rows, kept) + 4 * gradient,
     headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
@@ -107,8 +107,8 @@ function widestOperation(
 /**
  * The size of a row's pre-activations.
  *
- * @param config The whole configuration.
- * @returns Bytes of 2W fp32 numbers, W the width of an expert.
+ * @param config The full configuration.
+ * @returns Bytes of 2W fp32 numbers, where W is the width of an expert.
  */
 export function rowBytes({ model, moe }: TrainConfig): number {
   return 4 * 2 * (model.ffn / moe.granularity);
