@@ -5,6 +5,8 @@ import { StepState } from "../autograd/step_state.ts";
 import type { RouterModule } from "../config/load_router.ts";
 import { ConfigError } from "../errors.ts";
 import { BUILD_ROUTER } from "../moe/build_router.ts";
+import { MergedExperts } from "../moe/merged_experts.ts";
+import type { MergingRouter } from "../moe/merging_router.ts";
 import { MoE } from "../moe/moe.ts";
 import type { Router } from "../moe/router.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -103,7 +105,10 @@ interface Place extends BuildModelOptions {
   readonly routers: Router[];
 }
 
-/** Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense. */
+/**
+ * Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense, or a
+ * merging layer.
+ */
 function buildFeedForward(device: Device, config: TrainConfig, place: Place): FeedForwardLayer {
   const { model: m, moe } = config;
   const { build, state, layer, routers } = place;
@@ -114,8 +119,7 @@ function buildFeedForward(device: Device, config: TrainConfig, place: Place): Fe
     build(device, routerPlace(config, state, layer, `${name}.gate.weight`), moe),
   );
   requireWeights(config, router);
-  const experts = new MoE(device, {
-    router,
+  const sizes = {
     hidden: m.hidden,
     width: m.ffn / moe.granularity,
     deviation: m.init_std,
@@ -124,7 +128,10 @@ function buildFeedForward(device: Device, config: TrainConfig, place: Place): Fe
     state,
     layer,
     ...(kept === undefined ? {} : { kept }),
-  });
+  };
+  const experts = routerOf(moe).merges
+    ? new MergedExperts(device, { ...sizes, router: router as MergingRouter })
+    : new MoE(device, { ...sizes, router });
   unfinished.move();
   routers.push(router);
   return {

@@ -7,15 +7,15 @@ import type { DeviceTensor } from "../tensor/tensor.ts";
  * Sorts the active pairs of `gates` by expert, tokens ascending: both CSR directions in one
  * i32 buffer, in the layout documented in kernels/include/remoe.h.
  *
- * The capacity is E·T rows, so a plan never overflows: in its first steps a ReLU router sends
- * nearly every token to every expert.
+ * By default the capacity is E·T rows, so a plan never overflows: in its first steps a ReLU router
+ * sends nearly every token to every expert.
  */
 export function dispatchPlan(
   gates: DeviceTensor<"f32", readonly [number, number]>,
+  capacity: number = planCapacity(gates),
 ): DeviceTensor<"i32"> {
   const [tokens, experts] = gates.shape;
   const { kernels: k } = gates.memory;
-  const capacity = tokens * experts;
   const plan = gates.memory.allocate("i32", [planWords(tokens, experts, capacity)]);
   k.check(
     k.symbols.remoe_dispatch_plan(

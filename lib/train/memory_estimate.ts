@@ -8,6 +8,8 @@
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { segmentCount } from "../moe/segments.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
@@ -61,7 +63,8 @@ export function estimateAt(config: TrainConfig, rows: number, kept: number): Mem
 }
 
 /** Elements that one micro-batch keeps for its backward pass, without the pre-activations. */
-function keptElements({ model, moe, data }: TrainConfig): number {
+function keptElements(config: TrainConfig): number {
+  const { model, moe, data } = config;
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
@@ -70,9 +73,14 @@ function keptElements({ model, moe, data }: TrainConfig): number {
   // the attention's output, and what its projection and the experts add to the residual. Also the
   // two norms' inverse roots, and two numbers per head for the softmax.
   const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
-  // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
-  // lists of offsets.
-  const routing = 4 * tokens * experts + tokens + experts;
+  const networks = mergedNetworks(config);
+  const routing = networks > 0
+    // The averages; a gate per token and average, and per token its network and the plan's two row
+    // lists and offsets; means, logits and weights.
+    ? networks * (networkWeights(config) + tokens + 3 * hidden + 2 * experts) + 4 * tokens
+    // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its
+    // two lists of offsets.
+    : 4 * tokens * experts + tokens + experts;
   // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
   // the tokens and targets.
   const head = tokens * (2 * hidden + 5);
@@ -85,19 +93,30 @@ function keptElements({ model, moe, data }: TrainConfig): number {
  * The output head: its logits. The experts' backward pass: for each routed row, the gradient of its
  * input [h]; for each task of an expert after its first, gradients of the weights (a task has a
  * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
- * [T, h].
+ * [T, h]. Where experts are merged, it runs the averages, and computes a gradient for each.
  */
-function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
-  const { hidden, ffn, vocabulary } = model;
+function scratchElements(config: TrainConfig, rows: number): number {
+  const { model: { hidden, vocabulary }, moe, data } = config;
   const tokens = data.micro_batch * data.sequence;
-  const experts = moe.experts * moe.granularity;
+  const networks = mergedNetworks(config);
+  const experts = networks || moe.experts * moe.granularity;
   const task = Math.min(2048, Math.max(756, rows / 16));
   const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
-  const weights = 3 * hidden * (ffn / moe.granularity);
-  const ofExperts = rows * hidden + furtherTasks * weights + TILES + 4 * tokens * hidden;
+  const ofExperts = rows * hidden + (furtherTasks + networks) * networkWeights(config) + TILES +
+    4 * tokens * hidden;
   // The logits are freed before the first of the experts' backward passes.
   const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
   return Math.max(ofExperts, ofHead);
+}
+
+/** Averages of experts that a layer makes for a micro-batch; 0 if the router merges none. */
+function mergedNetworks({ moe, data }: TrainConfig): number {
+  return routerOf(moe).merges ? data.micro_batch * segmentCount(data.sequence) : 0;
+}
+
+/** Weights of one expert, or of an average of experts. */
+function networkWeights({ model: { hidden, ffn }, moe }: TrainConfig): number {
+  return 3 * hidden * (ffn / moe.granularity);
 }
 
 /**
