@@ -52,7 +52,9 @@ export class AimedRouter implements Router {
   constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
     const shifts = SHIFTS[aim.router];
     if (shifts === null) {
-      throw new TypeError(`Cannot aim the router ${aim.router}: it does not choose experts by its weights`);
+      throw new TypeError(
+        `Cannot aim the router ${aim.router}: it does not choose experts by its weights`,
+      );
     }
     this.#shifts = shifts;
     this.#inner = BUILD_ROUTER[aim.router](device, place, settings);

@@ -110,9 +110,11 @@ export function finalReport(
     interrupted
       ? `Stopped at step ${step} of ${config.steps}; continue with --resume ${path}`
       : `Finished ${step} steps`,
-    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats per token${
+    ...(last === null ? [] : [
+      `Loss        ${last.loss.toFixed(4)} nats per token${
         causalText(last.loss_causal, last.loss_noncausal)
-      }`]),
+      }`,
+    ]),
     ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
     ...(last === null || !choosesExperts(routerOf(config.moe)) ? [] : [routing(config, summary)]),
     `Speed       ${formatCount(summary.tokens)} tokens, ` +
@@ -135,7 +137,9 @@ function stageText({ stage, sparse_from }: StageState): string {
 
 function validationFigures(metrics: ValidationMetrics): string {
   const { valid_loss, valid_bits_per_byte, valid_loss_causal, valid_loss_noncausal } = metrics;
-  return `${valid_loss.toFixed(4)} nats per token, ${valid_bits_per_byte.toFixed(4)} bits per byte` +
+  return `${valid_loss.toFixed(4)} nats per token, ${
+    valid_bits_per_byte.toFixed(4)
+  } bits per byte` +
     causalText(valid_loss_causal, valid_loss_noncausal);
 }
 

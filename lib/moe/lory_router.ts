@@ -55,6 +55,8 @@ export interface LoryRouterOptions<H extends number = number, E extends number =
  * using _scope = device.scope();
  * const { weights } = layer.forward(device.normal([24, 16]), { sequence: 12 });
  * assert(weights.shape.join() === "8,4"); // two sequences of four segments
+ * const { gates } = router.route(device.normal([24, 16]), { sequence: 12 });
+ * assert(gates.shape.join() === "24,4"); // the weights once per token
  * ```
  */
 export class LoryRouter<const H extends number = number, const E extends number = number>

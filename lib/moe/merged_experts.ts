@@ -97,7 +97,7 @@ export class MergedExperts<const H extends number = number, const E extends numb
     requireMerging(router);
     // Read once: a getter may return something else the next time.
     const { experts, hidden: routed } = router;
-    requireSizes(BUILD, { hidden, width, "router.experts": experts, "2 · width": 2 * width });
+    requireSizes(BUILD, { hidden, width, "router.experts": experts });
     requireSizes(BUILD, { "2 · width · hidden": 2 * width * hidden });
     const { deviation = initialDeviation(hidden), kept = { rows: Infinity } } = options;
     const { outputDeviation = deviation / Math.SQRT2 } = options;

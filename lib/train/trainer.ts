@@ -237,7 +237,9 @@ export class Trainer implements Disposable {
       const { loss, tokenLoss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
       state.addLoss(loss, scale);
       // Waits for the device, so only where there is something to tell apart.
-      if (causalFrom > 0) this.#split.add(download(unwrapped(tokenLoss)), batch.sequence, causalFrom);
+      if (causalFrom > 0) {
+        this.#split.add(download(unwrapped(tokenLoss)), batch.sequence, causalFrom);
+      }
       this.#profile?.enter("backward");
       tape.backward(loss, { scale });
     }
