@@ -12,6 +12,7 @@ import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { segmentCount } from "../moe/segments.ts";
+import { routedExperts } from "../moe/layer_sizes.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
 export type FlopsModel = Pick<
@@ -91,9 +92,9 @@ export interface ExecutedFlops {
  * - projections, routers: 6 per weight and token (one product forward, two backward);
  * - attention: S(S+1)/2 query-key pairs per sequence and head; 2 products of size d forward, 5
  *   backward, since the scores are recomputed rather than kept;
- * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward); merging
- *   E experts takes another 18 E h W per segment (2 per weight forward, 4 backward), and its router
- *   runs once per segment;
+ * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward), and per
+ *   token and shared expert; merging E experts takes another 18 E h W per segment (2 per weight
+ *   forward, 4 backward), and its router runs once per segment;
  * - output head: 6 h V per token: the logits and two gradients.
  *
  * Norms, activations, the optimizer and the masked part of diagonal tiles are not counted. Neither
@@ -121,7 +122,9 @@ export interface ExecutedFlops {
  */
 export function executedFlops(
   model: FlopsModel,
-  moe: Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">,
+  moe:
+    & Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">
+    & Partial<Pick<MoEConfig, "shared">>,
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
@@ -133,6 +136,7 @@ export function executedFlops(
   }
   requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
   requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
+  if (moe.shared !== undefined) requireWhole(COUNT, "moe.shared", moe.shared);
   const router = routerOf(moe, COUNT);
   if (!Array.isArray(rows) || rows.length !== layers) {
     throw new RangeError(
@@ -152,12 +156,13 @@ export function executedFlops(
   const routed = rows.reduce((sum, count) => sum + count, 0);
   const projections = 6 * tokens * layers * weights;
   const attention = 2 * 7 * hidden * pairs * layers;
-  const count = moe.experts * moe.granularity;
+  const count = routedExperts(moe);
   const segments = sequences * segmentCount(sequence);
   const decisions = router.merges ? segments : tokens;
   const routers = 6 * decisions * layers * router.weights(hidden, count);
   const merged = router.merges ? count * segments * layers : 0;
-  const experts = 18 * (routed + merged) * hidden * (ffn / moe.granularity);
+  const shared = layers * tokens * (moe.shared ?? 0);
+  const experts = 18 * (routed + merged + shared) * hidden * (ffn / moe.granularity);
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };

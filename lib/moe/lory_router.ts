@@ -7,7 +7,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { matmul } from "../autograd/matmul.ts";
-import { writtenTensor } from "../autograd/made_tensors.ts";
+import { filledTensor, writtenTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { softmax } from "../autograd/reduce.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
@@ -213,7 +213,10 @@ export class LoryRouter<const H extends number = number, const E extends number 
 export function routingOfMerging<T extends number, E extends number>(
   { weights, networkOf }: Merging<T, E>,
 ): Routing<T, E> {
-  return routingOf(embedding(weights, networkOf));
+  const gates = embedding(weights, networkOf);
+  const [{ memory, shape }] = operands("show the merging with", gates);
+  // Every expert takes part, even where its weight is 0 after rounding.
+  return routingOf(gates, { selected: filledTensor(memory, shape, 1) });
 }
 
 function merging<T extends number, E extends number>(

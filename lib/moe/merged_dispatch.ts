@@ -10,6 +10,7 @@ import { BalanceCode } from "../ffi/codes.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { dispatchPlan } from "./dispatch_plan.ts";
+import { routingMask } from "./routing_mask.ts";
 
 /** What runs each token through its own network. */
 export interface MergedDispatch {
@@ -32,7 +33,11 @@ export function oneNetworkEach(
     "dispatch to merged networks with",
     embedding(rows, networkOf),
   );
-  return { gates, plan: dispatchPlan(gates, networkOf.size) };
+  const { mask, counts } = routingMask(gates);
+  counts[Symbol.dispose]();
+  const plan = dispatchPlan(mask, networkOf.size, networks, networkOf.size);
+  mask[Symbol.dispose]();
+  return { gates, plan };
 }
 
 /**

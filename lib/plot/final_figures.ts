@@ -10,6 +10,7 @@ import { countParameters } from "../model/parameter_count.ts";
 import { choosesExperts, routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** A run's final figures; null where it has none. */
 export interface FinalFigures {
@@ -78,7 +79,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
     validLossNoncausal: finite(validation?.valid_loss_noncausal),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: isSparse ? last50th("sparsity") : null,
-    target: isSparse ? targetSparsity(moe) : null,
+    target: isSparse ? targetSparsity(routedSizes(moe)) : null,
     layers: isSparse ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: lambda ? finite(last.lambda) : null,
     sparseFrom: lambda ? sparseFrom(stages) : null,

@@ -10,6 +10,7 @@ import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { segmentCount } from "../moe/segments.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
@@ -67,7 +68,7 @@ function keptElements(config: TrainConfig): number {
   const { model, moe, data } = config;
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
-  const experts = moe.experts * moe.granularity;
+  const experts = routedSizes(moe).experts;
   const fused = hidden + 2 * groups * (hidden / heads);
   // Per block, each [T, h] and alive until the tape closes: two residual inputs, two norm outputs,
   // the attention's output, and what its projection and the experts add to the residual. Also the
@@ -81,10 +82,13 @@ function keptElements(config: TrainConfig): number {
     // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its
     // two lists of offsets.
     : 4 * tokens * experts + tokens + experts;
+  // The shared experts' pre-activations, activations and output, and its sum with the routed ones'.
+  const width = moe.shared * (model.ffn / moe.granularity);
+  const shared = width === 0 ? 0 : tokens * (3 * width + 2 * hidden);
   // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
   // the tokens and targets.
   const head = tokens * (2 * hidden + 5);
-  return layers * (block + routing) + head;
+  return layers * (block + routing + shared) + head;
 }
 
 /**
@@ -99,7 +103,7 @@ function scratchElements(config: TrainConfig, rows: number): number {
   const { model: { hidden, vocabulary }, moe, data } = config;
   const tokens = data.micro_batch * data.sequence;
   const networks = mergedNetworks(config);
-  const experts = networks || moe.experts * moe.granularity;
+  const experts = networks || routedSizes(moe).experts;
   const task = Math.min(2048, Math.max(756, rows / 16));
   const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
   const ofExperts = rows * hidden + (furtherTasks + networks) * networkWeights(config) + TILES +
