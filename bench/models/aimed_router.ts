@@ -24,11 +24,12 @@ export interface Aim {
 /** Chooses shifts that give each expert `rows` tokens, or its fair share of `active` per token. */
 type Shifts = (logits: Logits, rows: number, active: number) => Float64Array;
 
-/** How each router's weights are aimed; null: it has none. */
+/** How each router's weights are aimed; null: it has none, or its experts are all in use. */
 const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
+  lory: null,
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */
@@ -46,12 +47,14 @@ export class AimedRouter implements Router {
    * @param aim Which router, and how it should route.
    * @param place Its sizes and its place in the model.
    * @param settings The settings of all routers.
-   * @throws {TypeError} If the router has no weights to aim.
+   * @throws {TypeError} If the router cannot be aimed.
    */
   constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
     const shifts = SHIFTS[aim.router];
     if (shifts === null) {
-      throw new TypeError(`Cannot aim the router ${aim.router}: it has no weights`);
+      throw new TypeError(
+        `Cannot aim the router ${aim.router}: it does not choose experts by its weights`,
+      );
     }
     this.#shifts = shifts;
     this.#inner = BUILD_ROUTER[aim.router](device, place, settings);

@@ -38,6 +38,7 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     data: { micro_batch: 8 },
   },
   "relu-nano": { preset: "nano" },
+  lory: { preset: "pico", moe: { router: "lory" } },
 };
 
 const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };

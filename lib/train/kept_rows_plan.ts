@@ -46,7 +46,9 @@ export interface LayerRows {
 export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
   const sparse = routedSizes(moe).active * tokens;
-  const dense = mostActive(routerOf(moe), moe, 0) * tokens;
+  const router = routerOf(moe);
+  // A token runs through one merged network, however many experts are merged.
+  const dense = router.merges ? sparse : mostActive(router, moe, 0) * tokens;
   return { dense, sparse };
 }
 

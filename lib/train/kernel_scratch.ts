@@ -10,26 +10,34 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { ScratchCode, Status } from "../ffi/codes.ts";
 import type { TrainConfig } from "../config/config.ts";
 
+/** A backward pass of one layer's experts. */
+export interface ExpertsPass {
+  /** Routed rows of a micro-batch. */
+  readonly rows: number;
+  /** How many of them keep their pre-activations. */
+  readonly kept: number;
+  /** Experts that they are spread over. */
+  readonly experts: number;
+}
+
 /**
  * Returns the scratch memory of the experts' backward pass.
  *
  * @param device The device whose kernels are asked; null: none.
  * @param config The full configuration.
- * @param rows Routed rows per layer and micro-batch, spread evenly over the experts.
- * @param kept How many of them keep their pre-activations.
+ * @param pass Routed rows per layer and micro-batch, spread evenly over so many experts, and how many
+ * of them keep their pre-activations.
  * @returns Bytes. Without an answer, what every build needs: the gradient of each row's input, fp32
  * [rows, h], since sums by token have a fixed order.
  */
 export function expertsScratch(
   device: Device | null,
   { model, moe, data }: TrainConfig,
-  rows: number,
-  kept: number,
+  { rows, kept, experts }: ExpertsPass,
 ): number {
   const { hidden, ffn } = model;
-  const { granularity } = moe;
   const tokens = data.micro_batch * data.sequence;
-  const sizes = [rows, kept, tokens, hidden, ffn / granularity, moe.experts * granularity];
+  const sizes = [rows, kept, tokens, hidden, ffn / moe.granularity, experts];
   return scratchBytes(device, ScratchCode.expertsGradient, sizes) ?? 4 * rows * hidden;
 }
 

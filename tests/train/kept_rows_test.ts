@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Device } from "../../mod.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import {
@@ -56,6 +56,28 @@ Deno.test("a step's memory is within a twentieth of the estimate in both stages"
   assert(settled.length > 3, "too few steps came near the target sparsity");
   const mean = settled.reduce((sum, { memory_bytes }) => sum + memory_bytes, 0) / settled.length;
   assert(Math.abs(mean / sparse.total - 1) < 0.05, `${mean} for an estimate of ${sparse.total}`);
+});
+
+Deno.test("a step that merges experts takes what the estimate says, and recomputes to the same bits", async () => {
+  const layer: ConfigLayer = { moe: { router: "lory" }, data: { batch: 16 } };
+  const metrics = await steps(layer, 3);
+  const { dense, sparse } = estimateMemory(parseConfig({ preset: "pico", ...layer }));
+  assertEquals(dense, sparse);
+  const { memory_bytes, sparsity, expert_load } = metrics[0]!;
+  assert(Math.abs(memory_bytes / dense.total - 1) < 0.1, `${memory_bytes} for ${dense.total}`);
+  assertEquals(sparsity, 0);
+  const sums = expert_load.map((shares) => shares.reduce((sum, share) => sum + share));
+  assert(sums.every((sum) => Math.abs(sum - 1) < 1e-12));
+  const again = await steps({ ...layer, memory: { recompute: "always" } }, 3);
+  const figures = (lines: StepMetrics[]) =>
+    lines.map(({ loss, loss_causal, loss_noncausal, grad_norm }) => ({
+      ...{ loss, loss_causal, loss_noncausal, grad_norm },
+    }));
+  assertEquals(figures(again), figures(metrics));
+  // Segments of a quarter of the sequence.
+  for (const { loss, loss_causal, loss_noncausal } of metrics) {
+    assertAlmostEquals((loss_noncausal! + 3 * loss_causal!) / 4, loss, 1e-5);
+  }
 });
 
 Deno.test("a step that must recompute stays within the limit", async () => {

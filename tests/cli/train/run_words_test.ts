@@ -167,10 +167,11 @@ Deno.test("a dry run asks the device's kernels for their scratch memory, or says
 Deno.test("λ is shown and written only for routers that have it", async () => {
   await withText(async (folder) => {
     for (const router of ROUTER_NAMES) {
-      const { lambda: hasLambda, routed } = ROUTERS[router];
+      const { lambda: hasLambda, routed, merges } = ROUTERS[router];
       const said = await trained(folder, ...SMALL, `--router=${router}`, `--out=${router}`);
       assertEquals(/λ \d/.test(said), hasLambda, said);
-      assertEquals(/sparsity \d/i.test(said), routed, said);
+      assertEquals(/sparsity \d/i.test(said), routed && !merges, said);
+      assertEquals(/causal \d/.test(said), merges, said);
       const steps = readMetrics(`${folder}/${router}/metrics.jsonl`)
         .filter((line): line is StepMetrics => "loss" in line);
       assert(steps.every(({ lambda }) => (lambda > 0) === hasLambda));
