@@ -6,7 +6,7 @@ import type { StepState } from "../autograd/step_state.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
-import { routedSizes } from "../moe/layer_sizes.ts";
+import { type ExpertSizes, routedSizes } from "../moe/layer_sizes.ts";
 import { MoE } from "../moe/moe.ts";
 import type { Router } from "../moe/router.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -18,7 +18,7 @@ import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 /** What building a feed-forward layer needs besides the configuration. */
 export interface FeedForwardPlace {
   /** Builds the router. */
-  readonly build: RouterBuild<RouterSettings>;
+  readonly build: RouterBuild<RouterSettings & ExpertSizes>;
   /** λ and the routing statistics, shared by all layers. */
   readonly state: StepState;
   /** The layer, from 0. */
