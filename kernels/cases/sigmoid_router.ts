@@ -38,7 +38,9 @@ function isRanked(logits: Float64Array, bias: ArrayLike<number>, active: number)
 }
 
 /** Describes a case's variation. */
-function notes({ active, normalize, biased, zeroTokens, spread = 1 }: SigmoidRouterOptions): string {
+function notes(
+  { active, normalize, biased, zeroTokens, spread = 1 }: SigmoidRouterOptions,
+): string {
   return `k=${active}${normalize ? " normalized" : ""}${biased === 0 ? " unbiased" : ""}` +
     `${zeroTokens ? " with ties" : ""}${spread === 1 ? "" : ` spread ${spread}`}`;
 }

@@ -1,6 +1,6 @@
 /** Sigmoid routing with biases in place of a balance loss (DeepSeek-V3). @module */
 
-import { requireFlag, requireOptions, requireText, requireWhole } from "../arguments.ts";
+import { requireFlag, requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
@@ -245,10 +245,16 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
    * experts with fewer: bias_e += rate · sign(mean - n_e).
    *
    * @param counts Tokens of each expert in the optimizer step, n `[experts]`.
+   * @throws {TypeError} If the counts are not an array.
    * @throws {RangeError} If there is not one count per expert, or a count is not a whole number.
    */
   afterStep(counts: readonly number[]): void {
     const { experts } = this;
+    if (!Array.isArray(counts)) {
+      throw new TypeError(
+        `Cannot move the biases: counts are ${shown(counts)}, expected an array`,
+      );
+    }
     requireWhole("move the biases", "the number of counts", counts.length, {
       least: experts,
       most: experts,
@@ -258,7 +264,10 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
     }
     const mean = counts.reduce((sum, count) => sum + count, 0) / experts;
     const bias = download(this.#bias);
-    upload(this.#bias, bias.map((value, e) => value + this.#biasRate * Math.sign(mean - counts[e]!)));
+    upload(
+      this.#bias,
+      bias.map((value, e) => value + this.#biasRate * Math.sign(mean - counts[e]!)),
+    );
   }
 
   /** Frees the weights and the biases. */

@@ -41,6 +41,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
+    ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
+    ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
   },
   data: {
@@ -76,6 +78,7 @@ export const TINY = {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
+    ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
   },
   data: {
