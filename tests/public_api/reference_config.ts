@@ -97,6 +97,13 @@ export const TINY = {
   log: { tensorboard: false },
 };
 
+/** Defaults of the keys of `moe` that are younger than the hash of checkpoints. */
+export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
+  ...{ shared: 0, z_coefficient: 0 },
+  ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
+  ...{ normalize: "auto", bias_rate: 0.001 },
+};
+
 /** A configuration as the references read it. */
 export type Config = typeof TINY;
 

@@ -161,14 +161,12 @@ const routers: readonly Entry[] = [
     variant: "in its warmup",
     make: (w) => {
       const warmup = { active: 3, steps: 2 };
-      return [w.layer(new remoe.TopKRouter(w.device, { ...SIZES, warmup })), w.f32([5, 4]), {
-        ...{ step: 1, sequence: 5, training: true, layer: 0 },
-      }];
+      const router = w.layer(new remoe.TopKRouter(w.device, { ...SIZES, warmup }));
+      return [router, w.f32([5, 4]), { step: 1 }];
     },
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
       const { shape, data } = logits(x);
-      demand(x.shape[0] === 5, "tokens");
       demandContext(context);
       const { step = Infinity } = context ?? {};
       const shares = softmax(Float64Array.from(data), SIZES.experts);
@@ -191,13 +189,16 @@ const routers: readonly Entry[] = [
       const { shape, data } = logits(x);
       const experts = SIZES.experts;
       const scores = data.map((logit) => 1 / (1 + Math.exp(-logit)));
-      const gates = scores.map(() => 0);
+      const [gates, routes] = [scores.map(() => 0), scores.map(() => 0)];
       for (let first = 0; first < data.length; first += experts) {
         const chosen = largest(scores.slice(first, first + experts), SIZES.active);
         const total = chosen.reduce((sum, e) => sum + scores[first + e]!, 0);
-        for (const e of chosen) gates[first + e] = scores[first + e]! / (total + 1e-20);
+        for (const e of chosen) {
+          routes[first + e] = 1;
+          gates[first + e] = scores[first + e]! / (total + 1e-20);
+        }
       }
-      return right(f32(shape, gates));
+      return { ...right(f32(shape, routes)), gates: f32(shape, gates) };
     },
     object: true,
   },
