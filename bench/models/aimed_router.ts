@@ -29,6 +29,9 @@ const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
+  hash: null,
+  // Each expert takes its share whatever the weights.
+  "expert-choice": ({ experts }) => new Float64Array(experts),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */

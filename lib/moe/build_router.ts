@@ -1,6 +1,8 @@
 /** Builders of the library's routers. @module */
 
 import { DenseRouter } from "./dense_router.ts";
+import { ExpertChoiceRouter } from "./expert_choice_router.ts";
+import { HashRouter } from "./hash_router.ts";
 import { ReluRouter } from "./relu_router.ts";
 import type { RouterBuild } from "./router_row.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
@@ -18,4 +20,7 @@ export const BUILD_ROUTER: Readonly<Record<RouterName, RouterBuild<RouterSetting
     }),
   relu: (device, place, { balance, lambda0, alpha }) =>
     new ReluRouter(device, { ...place, balance, lambda: lambda0, alpha }),
+  hash: (device, place) => new HashRouter(device, place),
+  "expert-choice": (device, place, { capacity, group }) =>
+    new ExpertChoiceRouter(device, { ...place, capacity, group }),
 };

@@ -7,11 +7,13 @@
 
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
+import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
+import { HASH } from "./router_rows/hash.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu";
+export type RouterName = "dense" | "topk" | "relu" | "hash" | "expert-choice";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -51,7 +53,7 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys {}
+export interface RouterSettings extends ReluKeys, TopKKeys, ExpertChoiceKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -160,6 +162,8 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   dense: DENSE,
   topk: TOPK,
   relu: RELU,
+  hash: HASH,
+  "expert-choice": EXPERT_CHOICE,
 };
 
 /** The names of the library's routers. */
