@@ -3,6 +3,8 @@
 import { DenseRouter } from "./dense_router.ts";
 import { LoryRouter } from "./lory_router.ts";
 import type { ExpertSizes } from "./layer_sizes.ts";
+import { ExpertChoiceRouter } from "./expert_choice_router.ts";
+import { HashRouter } from "./hash_router.ts";
 import { ReluRouter } from "./relu_router.ts";
 import type { RouterBuild } from "./router_row.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
@@ -36,4 +38,7 @@ export const BUILD_ROUTER: Readonly<
       biasRate: bias_rate,
       gateScale: gate_scale,
     }),
+  hash: (device, place) => new HashRouter(device, place),
+  "expert-choice": (device, place, { capacity, group }) =>
+    new ExpertChoiceRouter(device, { ...place, capacity, group }),
 };

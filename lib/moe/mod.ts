@@ -1,6 +1,9 @@
 /** Mixture of Experts: routers, dispatch, experts, and the layer that joins them. @module */
 
 export { DenseRouter, type DenseRouterOptions } from "./dense_router.ts";
+export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./expert_choice_router.ts";
+export type { ExpertChoiceKeys, GroupName } from "./router_rows/expert_choice.ts";
+export { HashRouter, type HashRouterOptions } from "./hash_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
 export { LoryRouter, type LoryRouterOptions } from "./lory_router.ts";
 export { MergedExperts, type MergedExpertsOptions, type MergedResult } from "./merged_experts.ts";

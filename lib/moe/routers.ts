@@ -7,6 +7,8 @@
 
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
+import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
+import { HASH } from "./router_rows/hash.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 import { segmentLength } from "./segments.ts";
 import { routedSizes } from "./layer_sizes.ts";
@@ -15,7 +17,14 @@ import { SIGMOID, type SigmoidKeys } from "./router_rows/sigmoid.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu" | "lory" | "sigmoid";
+export type RouterName =
+  | "dense"
+  | "topk"
+  | "relu"
+  | "hash"
+  | "lory"
+  | "expert-choice"
+  | "sigmoid";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -59,7 +68,7 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys, SigmoidKeys {}
+export interface RouterSettings extends ReluKeys, TopKKeys, ExpertChoiceKeys, SigmoidKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -223,6 +232,8 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   relu: RELU,
   lory: LORY,
   sigmoid: SIGMOID,
+  hash: HASH,
+  "expert-choice": EXPERT_CHOICE,
 };
 
 /** The names of the library's routers. */
