@@ -29,6 +29,8 @@ const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
+  // In expectation only: it draws around the largest logits.
+  sparsemixer: (logits, _rows, active) => topkShifts(logits, active),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */

@@ -4,6 +4,7 @@ import { DenseRouter } from "./dense_router.ts";
 import { ReluRouter } from "./relu_router.ts";
 import type { RouterBuild } from "./router_row.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
+import { SparseMixerRouter } from "./sparsemixer_router.ts";
 import { TopKRouter } from "./topk_router.ts";
 
 /** The builder of each router; a name without one is a compile error. */
@@ -18,4 +19,6 @@ export const BUILD_ROUTER: Readonly<Record<RouterName, RouterBuild<RouterSetting
     }),
   relu: (device, place, { balance, lambda0, alpha }) =>
     new ReluRouter(device, { ...place, balance, lambda: lambda0, alpha }),
+  sparsemixer: (device, place, { balance_coefficient, jitter }) =>
+    new SparseMixerRouter(device, { ...place, balanceCoefficient: balance_coefficient, jitter }),
 };

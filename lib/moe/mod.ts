@@ -42,4 +42,7 @@ export {
   type TopKKeys,
 } from "./routers.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
+export type { BalanceKeys } from "./router_rows/balance_keys.ts";
+export type { SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+export { SparseMixerRouter, type SparseMixerRouterOptions } from "./sparsemixer_router.ts";
 export { TopKRouter, type TopKRouterOptions } from "./topk_router.ts";

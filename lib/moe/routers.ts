@@ -9,9 +9,11 @@ import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
+import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
+import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu";
+export type RouterName = "dense" | "topk" | "relu" | "sparsemixer";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -23,9 +25,7 @@ export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 export type BalanceName = "load" | "plain" | "none";
 
 /** Settings of the TopK router. */
-export interface TopKKeys {
-  /** Coefficient of the TopK router's Switch balance term. */
-  readonly balance_coefficient: number;
+export interface TopKKeys extends BalanceKeys {
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
   readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
@@ -51,7 +51,7 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys {}
+export interface RouterSettings extends ReluKeys, TopKKeys, SparseMixerKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -100,11 +100,7 @@ const TOPK = completeRow<TopKKeys>({
     figure: "balance",
   },
   keys: {
-    balance_coefficient: {
-      type: "number",
-      default: 0.01,
-      about: "Coefficient of the topk router's balance term",
-    },
+    ...BALANCE_KEYS,
     z_coefficient: {
       type: "number",
       default: 0,
@@ -160,6 +156,7 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   dense: DENSE,
   topk: TOPK,
   relu: RELU,
+  sparsemixer: SPARSEMIXER,
 };
 
 /** The names of the library's routers. */

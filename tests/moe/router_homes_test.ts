@@ -8,7 +8,12 @@ import { ROUTER_NAMES, type RouterName } from "../../lib/moe/routers.ts";
 const ROOT = new URL("../../", import.meta.url);
 
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
-const ON_CUDA: Readonly<Record<RouterName, boolean>> = { dense: true, topk: false, relu: true };
+const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
+  dense: true,
+  topk: false,
+  relu: true,
+  sparsemixer: false,
+};
 
 /** The contract's functions that a router's file calls. */
 async function symbolsOf(name: RouterName): Promise<string[]> {
