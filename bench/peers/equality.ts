@@ -38,6 +38,8 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     data: { micro_batch: 8 },
   },
   "relu-nano": { preset: "nano" },
+  sparsemixer: { preset: "pico", moe: { router: "sparsemixer" } },
+  "sparsemixer-2": { preset: "pico", moe: { router: "sparsemixer", active: 2, jitter: 0.3 } },
 };
 
 const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };

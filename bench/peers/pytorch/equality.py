@@ -47,6 +47,7 @@ class Point:
         """Loss, gradients and masks of PyTorch, in the default dtype."""
         model = LanguageModel(settings)
         checkpoint.load(model, self.weights)
+        model.draws.begin(self.meta["step"])
         share, loss_of_step, masks = 1 / len(self.batches), 0.0, []
         for (tokens, targets), given in zip(self.batches, self.masks):
             loss, routings = model.loss(tokens, targets, given if forced else None)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from draws import Draws
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -36,7 +38,9 @@ class Settings:
     balance: str
     balance_coefficient: float
     renormalize: bool
+    jitter: float
     sequence: int
+    seed: int
 
     @property
     def row(self) -> Row:
@@ -69,7 +73,9 @@ class Settings:
             balance=moe["balance"],
             balance_coefficient=moe["balance_coefficient"],
             renormalize=moe["renormalize"],
+            jitter=moe.get("jitter", 0.1),
             sequence=config["data"]["sequence"],
+            seed=config["seed"],
         )
 
 
@@ -168,7 +174,7 @@ class Routing:
     """Gates [tokens, experts], which of them are open, and the layer's share of the loss.
 
     `penalty` has no coefficient yet: equation 9 or 10 of the paper for one layer, times the
-    tokens, or the balance loss of TopK.
+    tokens, or Switch's balance loss.
     """
 
     gates: Tensor
@@ -177,11 +183,12 @@ class Routing:
 
 
 class Router(nn.Module):
-    """ReLU or TopK routing. A `forced` mask replaces the router's own choice of experts."""
+    """Any router. A `forced` mask replaces its own choice of experts."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
+        self.draws = Draws(settings.seed)
         self.linear = nn.Linear(settings.hidden, settings.experts, bias=False)
 
     def forward(self, x: Tensor, forced: Tensor | None = None) -> Routing:
@@ -213,8 +220,35 @@ class Router(nn.Module):
         gates = torch.where(mask, probabilities, 0)
         if settings.renormalize:
             gates = gates / gates.sum(-1, keepdim=True)
+        return Routing(gates, mask, self.switch(mask, probabilities))
+
+    def switch(self, mask: Tensor, probabilities: Tensor) -> Tensor:
+        """Switch's balance loss; the counts are constants for autograd."""
+        settings = self.settings
         scale = settings.experts / (settings.active * mask.shape[0] ** 2)
-        return Routing(gates, mask, (mask.sum(0) * probabilities.sum(0)).sum() * scale)
+        return (mask.sum(0) * probabilities.sum(0)).sum() * scale
+
+    def sparsemixer(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """SparseMixer-v2 in training: drawn experts, and p without Heun's factor in backward."""
+        settings = self.settings
+        tokens, experts = logits.shape
+        noise = self.draws.uniform(tokens, settings.active, experts + 1)
+        gates, mask = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool)
+        for choice in range(settings.active):
+            left = logits.detach().masked_fill(mask, -math.inf)
+            largest, best = left.max(-1, keepdim=True)
+            width = 2 * settings.jitter * torch.maximum(left.abs(), largest)
+            kept = ~mask & ((largest - left <= width) | (left == largest))
+            p = logits.masked_fill(~kept, -math.inf).softmax(-1)
+            own = left - (-noise[:, choice, :experts].log()).log()
+            open_ = kept if forced is None else forced & ~mask
+            drawn = own.masked_fill(~open_, -math.inf).argmax(-1, keepdim=True)
+            whole = (drawn == best) | (noise[:, choice, experts:] > 0.75)
+            gate = p.gather(-1, drawn)
+            value = gate * torch.where(whole, 1.0, 1 / 3)
+            gates = gates.scatter(-1, drawn, gate + (value - gate).detach())
+            mask = mask.scatter(-1, drawn, True)
+        return Routing(gates, mask, self.switch(mask, logits.softmax(-1)))
 
 
 @dataclass(frozen=True)
@@ -240,6 +274,11 @@ ROUTERS: dict[str, Row] = {
         Router.relu,
         lambda settings, lambda_, tokens: lambda_ / (settings.layers * tokens),
         lambda settings: settings.balance != "none",
+    ),
+    "sparsemixer": Row(
+        Router.sparsemixer,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
     ),
 }
 
@@ -329,6 +368,11 @@ class LanguageModel(nn.Module):
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.RMSNorm(settings.hidden, eps=settings.norm_epsilon)
         self.head = nn.Linear(settings.hidden, settings.vocabulary, bias=False)
+        # One stream of draws for all layers.
+        self.draws = Draws(settings.seed)
+        for block in self.blocks:
+            if settings.routed:
+                block.feed_forward.router.draws = self.draws
         cosine, sine = rotary_angles(settings, capacity or settings.sequence)
         dtype = torch.get_default_dtype()
         self.register_buffer("cosine", cosine.to(dtype), persistent=False)

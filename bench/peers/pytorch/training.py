@@ -49,7 +49,7 @@ class Trainer:
     """A model in training."""
 
     def __init__(self, model: LanguageModel, recipe: Recipe, lambda_: float) -> None:
-        self.model, self.recipe, self.lambda_ = model, recipe, lambda_
+        self.model, self.recipe, self.lambda_, self.taken = model, recipe, lambda_, 0
         matrices = [p for p in model.parameters() if p.dim() > 1]
         scales = [p for p in model.parameters() if p.dim() == 1]
         self.optimizer = torch.optim.AdamW(
@@ -64,6 +64,8 @@ class Trainer:
     def step(self, batches: Sequence[Batch], lr: float) -> float:
         """Takes a step over micro-batches; gives the loss without regularisation."""
         share = 1 / len(batches)
+        self.model.draws.begin(self.taken)
+        self.taken += 1
         loss_of_step, active, pairs = 0.0, 0, 0
         for tokens, targets in batches:
             loss, routings = self.model.loss(tokens, targets)
