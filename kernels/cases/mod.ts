@@ -22,7 +22,10 @@ import { RELU_ROUTER_CASES, RELU_ROUTER_GRADIENT_CASES } from "./relu_router.ts"
 import { ROUTING_MASK_CASES } from "./routing_mask.ts";
 import { RMS_NORM_CASES, RMS_NORM_GRADIENT_CASES } from "./rms_norm.ts";
 import { ROPE_CASES, ROPE_GRADIENT_CASES } from "./rope.ts";
-import { SPARSEMIXER_ROUTER_CASES, SPARSEMIXER_ROUTER_GRADIENT_CASES } from "./sparsemixer_router.ts";
+import {
+  SPARSEMIXER_ROUTER_CASES,
+  SPARSEMIXER_ROUTER_GRADIENT_CASES,
+} from "./sparsemixer_router.ts";
 import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";

@@ -74,7 +74,12 @@ for (const [name, context] of Object.entries({ training: TRAINING, evaluation: E
       clear++;
       const expected = new Float64Array(experts);
       row.order.forEach((e, i) => expected[e] = row.probabilities[i]! * row.factors[i]!);
-      assertClose(gates.subarray(t * experts, (t + 1) * experts), [...expected], `token ${t}`, 1e-5);
+      assertClose(
+        gates.subarray(t * experts, (t + 1) * experts),
+        [...expected],
+        `token ${t}`,
+        1e-5,
+      );
     }
     assert(clear > 0.9 * tokens);
     assertEquals(memoryOf(device).generator.draws - operation, context.training ? 1 : 0);
@@ -203,24 +208,30 @@ Deno.test("SparseMixerRouter chooses exactly k for any sizes, ties included", as
   );
   const jitters = fc.constantFrom(1e-6, 0.1, 1, 100);
   await fc.assert(
-    fc.asyncProperty(sizes, jitters, fc.boolean(), fc.nat(), async (given, jitter, training, seed) => {
-      const [experts, active, levels] = given;
-      const random = new Random(`${seed}`);
-      // A few levels give many equal logits.
-      const draw = (length: number): number[] =>
-        Array.from({ length }, () => random.integer(levels + 1) - 1);
-      using router = new SparseMixerRouter(device, { hidden: 3, experts, active, jitter });
-      using _scope = device.scope();
-      write(router.weight, draw(3 * experts));
-      const routing = router.route(device.from(draw(21), [7, 3]), { training });
-      const gates = await read(routing.gates);
-      for (let t = 0; t < 7; t++) {
-        const chosen = gates.subarray(t * experts, (t + 1) * experts).filter((gate) => gate > 0);
-        assertEquals(chosen.length, active);
-      }
-      assertEquals(await read(routing.counts), routingOf(gates, experts).counts);
-      assertAlmostEquals(await routing.sparsity(), 1 - active / experts, 1e-12);
-    }),
+    fc.asyncProperty(
+      sizes,
+      jitters,
+      fc.boolean(),
+      fc.nat(),
+      async (given, jitter, training, seed) => {
+        const [experts, active, levels] = given;
+        const random = new Random(`${seed}`);
+        // A few levels give many equal logits.
+        const draw = (length: number): number[] =>
+          Array.from({ length }, () => random.integer(levels + 1) - 1);
+        using router = new SparseMixerRouter(device, { hidden: 3, experts, active, jitter });
+        using _scope = device.scope();
+        write(router.weight, draw(3 * experts));
+        const routing = router.route(device.from(draw(21), [7, 3]), { training });
+        const gates = await read(routing.gates);
+        for (let t = 0; t < 7; t++) {
+          const chosen = gates.subarray(t * experts, (t + 1) * experts).filter((gate) => gate > 0);
+          assertEquals(chosen.length, active);
+        }
+        assertEquals(await read(routing.counts), routingOf(gates, experts).counts);
+        assertAlmostEquals(await routing.sparsity(), 1 - active / experts, 1e-12);
+      },
+    ),
     { numRuns: 50 },
   );
 });

@@ -241,8 +241,11 @@ class Router(nn.Module):
             kept = ~mask & ((largest - left <= width) | (left == largest))
             p = logits.masked_fill(~kept, -math.inf).softmax(-1)
             own = left - (-noise[:, choice, :experts].log()).log()
-            open_ = kept if forced is None else forced & ~mask
-            drawn = own.masked_fill(~open_, -math.inf).argmax(-1, keepdim=True)
+            if forced is not None:
+                # What the mask kept first: an expert of the next choice may lie outside of it.
+                both, rest = forced & kept, forced & ~mask
+                kept = torch.where(both.any(-1, keepdim=True), both, rest)
+            drawn = own.masked_fill(~kept, -math.inf).argmax(-1, keepdim=True)
             whole = (drawn == best) | (noise[:, choice, experts:] > 0.75)
             gate = p.gather(-1, drawn)
             value = gate * torch.where(whole, 1.0, 1 / 3)
