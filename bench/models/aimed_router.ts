@@ -24,11 +24,12 @@ export interface Aim {
 /** Chooses shifts that give each expert `rows` tokens, or its fair share of `active` per token. */
 type Shifts = (logits: Logits, rows: number, active: number) => Float64Array;
 
-/** How each router's weights are aimed; null: it has none. */
+/** How each router's weights are aimed; null: it has none, or its experts are all in use. */
 const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
+  lory: null,
   // In expectation only: it draws around the largest logits.
   sparsemixer: (logits, _rows, active) => topkShifts(logits, active),
 };
@@ -48,12 +49,14 @@ export class AimedRouter implements Router {
    * @param aim Which router, and how it should route.
    * @param place Its sizes and its place in the model.
    * @param settings The settings of all routers.
-   * @throws {TypeError} If the router has no weights to aim.
+   * @throws {TypeError} If the router cannot be aimed.
    */
   constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
     const shifts = SHIFTS[aim.router];
     if (shifts === null) {
-      throw new TypeError(`Cannot aim the router ${aim.router}: it has no weights`);
+      throw new TypeError(
+        `Cannot aim the router ${aim.router}: it does not choose experts by its weights`,
+      );
     }
     this.#shifts = shifts;
     this.#inner = BUILD_ROUTER[aim.router](device, place, settings);

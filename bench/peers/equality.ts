@@ -38,6 +38,7 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     data: { micro_batch: 8 },
   },
   "relu-nano": { preset: "nano" },
+  lory: { preset: "pico", moe: { router: "lory" } },
   sparsemixer: { preset: "pico", moe: { router: "sparsemixer" } },
   "sparsemixer-2": { preset: "pico", moe: { router: "sparsemixer", active: 2, jitter: 0.3 } },
 };

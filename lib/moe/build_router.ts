@@ -1,6 +1,7 @@
 /** Builders of the library's routers. @module */
 
 import { DenseRouter } from "./dense_router.ts";
+import { LoryRouter } from "./lory_router.ts";
 import { ReluRouter } from "./relu_router.ts";
 import type { RouterBuild } from "./router_row.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
@@ -19,6 +20,7 @@ export const BUILD_ROUTER: Readonly<Record<RouterName, RouterBuild<RouterSetting
     }),
   relu: (device, place, { balance, lambda0, alpha }) =>
     new ReluRouter(device, { ...place, balance, lambda: lambda0, alpha }),
+  lory: (device, place) => new LoryRouter(device, place),
   sparsemixer: (device, place, { balance_coefficient, jitter }) =>
     new SparseMixerRouter(device, { ...place, balanceCoefficient: balance_coefficient, jitter }),
 };

@@ -2,6 +2,9 @@
 
 export { DenseRouter, type DenseRouterOptions } from "./dense_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
+export { LoryRouter, type LoryRouterOptions } from "./lory_router.ts";
+export { MergedExperts, type MergedExpertsOptions, type MergedResult } from "./merged_experts.ts";
+export type { Merging, MergingRouter } from "./merging_router.ts";
 export { MoE, type MoEOptions, type MoEResult } from "./moe.ts";
 export { ReluRouter, type ReluRouterOptions } from "./relu_router.ts";
 export type { Router } from "./router.ts";
@@ -9,6 +12,7 @@ export type { Routing } from "./routing.ts";
 export type {
   ForwardOptions,
   GenerationContext,
+  RouterMemory,
   RoutingContext,
   RoutingObserver,
 } from "./routing_context.ts";
@@ -41,6 +45,7 @@ export {
   type RouterSettings,
   type TopKKeys,
 } from "./routers.ts";
+export type { GateRegularization } from "./gate_regularization.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
 export type { BalanceKeys } from "./router_rows/balance_keys.ts";
 export type { SparseMixerKeys } from "./router_rows/sparsemixer.ts";

@@ -8,12 +8,13 @@
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
+import { segmentLength } from "./segments.ts";
 import { routedSizes } from "./layer_sizes.ts";
 import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
 import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu" | "sparsemixer";
+export type RouterName = "dense" | "topk" | "relu" | "lory" | "sparsemixer";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -145,6 +146,26 @@ const RELU = completeRow<ReluKeys>({
   starving: ({ balance }) => balance === "load" ? STARVING : "moe.balance=load spreads the load",
 });
 
+const LORY = completeRow<Record<never, never>>({
+  about: "merges the experts by softmax weights, once per segment of a sequence",
+  merges: true,
+  exact: true,
+  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).experts }],
+  causalFrom: segmentLength,
+  problems: ({ active, granularity }) =>
+    Object.entries({ active, granularity })
+      .filter(([, value]) => value !== 1)
+      .map(([key, value]) =>
+        `moe.${key} is ${value}, expected 1 with moe.router lory, which merges full-size experts ` +
+        "into one per token"
+      ),
+  notices: () => [
+    "The router lory routes the first segment of a sequence by its own mean: losses there see " +
+    "what is to be predicted, and are reported apart from the causal ones",
+  ],
+  starving: () => "a lower learning rate or a smaller model.init_std helps",
+});
+
 /** The row of any router; it reads the settings it needs from a configuration. */
 export type AnyRouter = Omit<RouterSpec<RouterSettings>, "keys"> & {
   /** The keys of `moe` that it reads. */
@@ -156,6 +177,7 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   dense: DENSE,
   topk: TOPK,
   relu: RELU,
+  lory: LORY,
   sparsemixer: SPARSEMIXER,
 };
 

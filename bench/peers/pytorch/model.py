@@ -253,6 +253,11 @@ class Router(nn.Module):
             mask = mask.scatter(-1, drawn, True)
         return Routing(gates, mask, self.switch(mask, logits.softmax(-1)))
 
+    def lory(self, logits: Tensor, _forced: Tensor | None) -> Routing:
+        """Weights of all experts, from the logits of segments rather than tokens."""
+        weights = logits.softmax(-1)
+        return Routing(weights, torch.ones_like(weights, dtype=torch.bool), weights.new_zeros(()))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -264,6 +269,8 @@ class Row:
     """What the layers' penalties are multiplied by, from λ and the tokens of a micro-batch."""
     adapts: Callable[[Settings], bool]
     """Whether λ follows the sparsity."""
+    merges: bool = False
+    """Whether experts are averaged rather than chosen."""
 
 
 ROUTERS: dict[str, Row] = {
@@ -277,6 +284,9 @@ ROUTERS: dict[str, Row] = {
         Router.relu,
         lambda settings, lambda_, tokens: lambda_ / (settings.layers * tokens),
         lambda settings: settings.balance != "none",
+    ),
+    "lory": Row(
+        Router.lory, lambda settings, lambda_, tokens: 0.0, lambda settings: False, merges=True
     ),
     "sparsemixer": Row(
         Router.sparsemixer,
@@ -316,6 +326,37 @@ class MoE(nn.Module):
         return torch.zeros_like(x).index_add_(0, tokens, results * gates[:, None])
 
 
+class Merged(MoE):
+    """Lory: the experts' weights are averaged once per segment of a sequence.
+
+    The mean of the segment before decides on the average. The first segment has its own mean, as a
+    constant. Generation, which routes by the prompt, is not implemented.
+    """
+
+    def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, Routing]:
+        sequence = self.router.settings.sequence
+        length = min(256, math.ceil(sequence / 4))
+        parts, weights = [], []
+        for states in x.split(sequence):
+            segments = states.split(length)
+            means = [segments[0].detach().mean(0), *(part.mean(0) for part in segments[:-1])]
+            for segment, mean in zip(segments, means):
+                routing = self.router(mean[None])
+                parts.append(self.run(segment, routing.gates[0]))
+                weights.append(routing.gates.expand(len(segment), -1))
+        gates = torch.cat(weights)
+        mask = torch.ones_like(gates, dtype=torch.bool)
+        return torch.cat(parts), Routing(gates, mask, gates.new_zeros(()))
+
+    def run(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The rows `x` through the average of the experts."""
+        pairs = list(zip(weights, self.experts))
+        gate_up = torch.stack([weight * expert.gate_up.weight for weight, expert in pairs]).sum(0)
+        down = torch.stack([weight * expert.down.weight for weight, expert in pairs]).sum(0)
+        gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, down)
+
+
 class Dense(nn.Module):
     """The plain feed-forward network of a dense model, in the place of an MoE layer."""
 
@@ -336,7 +377,8 @@ class Block(nn.Module):
         self.attention_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
         self.attention = Attention(settings)
         self.feed_forward_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
-        self.feed_forward = MoE(settings) if settings.routed else Dense(settings)
+        layer = Merged if settings.row.merges else MoE if settings.routed else Dense
+        self.feed_forward = layer(settings)
 
     def attend(
         self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None

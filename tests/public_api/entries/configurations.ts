@@ -194,11 +194,16 @@ const flops: readonly Entry[] = [
       }, 0);
       const { layers: L, hidden: h, heads: a, groups: g, ffn: f, vocabulary: V } = model;
       const tokens = sequences * sequence;
+      // Lory decides and merges once per segment.
+      const segments = sequences * Math.ceil(sequence / Math.ceil(sequence / 4));
+      const [decisions, merged] = router === "lory"
+        ? [segments, segments * L * experts * granularity]
+        : [tokens, 0];
       return {
         projections: 6 * tokens * L * (2 * h * h + 2 * h * h * g / a),
         attention: 7 * sequences * sequence * (sequence + 1) * h * L,
-        routers: router === "dense" ? 0 : 6 * tokens * L * h * experts * granularity,
-        experts: 18 * routed * h * f / granularity,
+        routers: router === "dense" ? 0 : 6 * decisions * L * h * experts * granularity,
+        experts: 18 * (routed + merged) * h * f / granularity,
         head: 6 * tokens * h * V,
       };
     },
