@@ -2,6 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
   DenseRouter,
+  ExpertChoiceRouter,
+  HashRouter,
   mean,
   MoE,
   ReluRouter,
@@ -35,7 +37,7 @@ class GivenGates implements Router {
 
 Deno.test("routers refuse invalid sizes and settings", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter, HashRouter, ExpertChoiceRouter]) {
     assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
     for (const name of ["hidden", "experts"]) {
       for (const wrong of NO_SIZES) {
@@ -59,7 +61,7 @@ Deno.test("routers refuse invalid sizes and settings", async () => {
 
 Deno.test("a router's sizes cannot be changed from outside", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter, HashRouter, ExpertChoiceRouter]) {
     using router = new Made(device, SIZES);
     for (const name of ["hidden", "experts", "active"] as const) {
       const value = router[name];

@@ -42,6 +42,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
     ...{ shared: whole(0), router_std: above(0) },
+    ...{ capacity: above(0), group: oneOf("batch", "sequence") },
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -77,6 +78,7 @@ export const TINY = {
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
     ...{ shared: 0, router_std: 0.1 },
+    ...{ capacity: 1, group: "batch" },
   },
   data: {
     paths: [] as string[],
@@ -154,7 +156,9 @@ export function parametersOf({ model, moe }: Config): number {
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;
   const experts = moe.experts * 3 * hidden * ffn;
-  const router = moe.router === "dense" ? 0 : hidden * moe.experts * moe.granularity;
+  const router = ["dense", "hash"].includes(moe.router)
+    ? 0
+    : hidden * moe.experts * moe.granularity;
   return 2 * vocabulary * hidden + hidden + layers * (attention + experts + router + 2 * hidden);
 }
 
