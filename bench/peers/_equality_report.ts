@@ -45,6 +45,8 @@ export interface FreeStep {
 /** Both sides of one case. */
 export interface Compared {
   readonly name: string;
+  /** Steps for which separate runs must agree, if fewer than the limits say. */
+  readonly freeSteps?: number | undefined;
   readonly run: CapturedRun;
   readonly peer: { readonly points: readonly PointFigures[]; readonly steps: readonly FreeStep[] };
 }
@@ -86,7 +88,10 @@ export function equalityReport(
   return { text, failures };
 }
 
-function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
+function failuresOf(
+  { name, freeSteps = Infinity, run, peer }: Compared,
+  limits: Limits,
+): string[] {
   const failures: string[] = [];
   const check = (what: string, value: number, limit: number): void => {
     // Negated so that NaN fails.
@@ -96,7 +101,9 @@ function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
     check(`loss at step ${point.step}`, Math.abs(point.forced_loss_difference), limits.loss);
     check(`gradient of ${point.worst_parameter}`, point.gradient, limits.gradient);
   }
-  const free = greatest(differences(run, peer.steps).slice(0, limits.freeSteps));
+  const free = greatest(
+    differences(run, peer.steps).slice(0, Math.min(freeSteps, limits.freeSteps)),
+  );
   check("loss of separate runs", free, limits.freeLoss);
   return failures;
 }

@@ -208,7 +208,8 @@ Deno.test("disposed objects say so, and so does everything of a closed device", 
     const shows = [Deno.inspect(value), String(value), notebook(value)["text/plain"]!];
     for (const text of shows) {
       assertStringIncludes(text, kind);
-      if (kind !== "DenseRouter") assertStringIncludes(text, ", its device is closed");
+      const hasTensors = kind !== "DenseRouter" && kind !== "HashRouter";
+      if (hasTensors) assertStringIncludes(text, ", its device is closed");
     }
     // An object derived from one has no state to show, and must not throw either.
     assert(Deno.inspect(Object.create(value)).length > 0);

@@ -198,10 +198,12 @@ const routers: readonly Entry[] = [
     ],
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
-      const { sequence = 5 } = (context ?? {}) as { sequence?: number };
       demandTensor(x);
-      demand(x.shape[0] === 5, "tokens");
-      demandContext(context);
+      const [count = 0] = x.shape;
+      demand(context === undefined || (typeof context === "object" && context !== null), "context");
+      const { sequence = count } = (context ?? {}) as { sequence?: number };
+      demand(Number.isInteger(sequence) && sequence > 0 && count % sequence === 0, "sequence");
+      demandContext(context && { ...context, sequence: 5 });
       return chosenBy(x, sequence);
     },
     object: true,
