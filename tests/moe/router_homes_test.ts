@@ -9,11 +9,8 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
-  dense: true,
-  topk: false,
-  relu: true,
-  hash: false,
-  "expert-choice": false,
+  ...{ dense: true, topk: false, relu: true, hash: false, lory: true },
+  ...{ "expert-choice": false, sigmoid: false },
 };
 
 /** The contract's functions that a router's file calls. */
