@@ -339,7 +339,7 @@ const routers: readonly Entry[] = [
       demandContext(context);
       const { tokens } = context as { tokens?: unknown };
       demandTensor(tokens, ["i32"]);
-      const ids = [...tokens.data as Int32Array];
+      const ids = [...tokens.data];
       const gates = ids.flatMap((id) => [0, 1, 2].map((e) => Number((id % 3 + 3) % 3 === e)));
       return right(f32([5, SIZES.experts], gates));
     },
