@@ -49,6 +49,14 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     moe: { router: "sigmoid", active: 2, gate_scale: 2.5 },
     data: { micro_batch: 8 },
   },
+  hash: { preset: "pico", moe: { router: "hash" } },
+  "expert-choice": { preset: "pico", moe: { router: "expert-choice" } },
+  "expert-choice-granular-sequences": {
+    preset: "pico",
+    moe: { router: "expert-choice", group: "sequence", capacity: 1.5, granularity: 2 },
+  },
+  sparsemixer: { preset: "pico", moe: { router: "sparsemixer" } },
+  "sparsemixer-2": { preset: "pico", moe: { router: "sparsemixer", active: 2, jitter: 0.3 } },
 };
 
 const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };

@@ -3,11 +3,14 @@
 import { DenseRouter } from "./dense_router.ts";
 import { LoryRouter } from "./lory_router.ts";
 import type { ExpertSizes } from "./layer_sizes.ts";
+import { ExpertChoiceRouter } from "./expert_choice_router.ts";
+import { HashRouter } from "./hash_router.ts";
 import { ReluRouter } from "./relu_router.ts";
 import type { RouterBuild } from "./router_row.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
 import { SigmoidRouter } from "./sigmoid_router.ts";
+import { SparseMixerRouter } from "./sparsemixer_router.ts";
 import { TopKRouter } from "./topk_router.ts";
 
 /** The builder of each router; a name without one is a compile error. */
@@ -36,4 +39,9 @@ export const BUILD_ROUTER: Readonly<
       biasRate: bias_rate,
       gateScale: gate_scale,
     }),
+  hash: (device, place) => new HashRouter(device, place),
+  "expert-choice": (device, place, { capacity, group }) =>
+    new ExpertChoiceRouter(device, { ...place, capacity, group }),
+  sparsemixer: (device, place, { balance_coefficient, jitter }) =>
+    new SparseMixerRouter(device, { ...place, balanceCoefficient: balance_coefficient, jitter }),
 };

@@ -7,6 +7,8 @@
 
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
+import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
+import { HASH } from "./router_rows/hash.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 import { segmentLength } from "./segments.ts";
 import { routedSizes } from "./layer_sizes.ts";
@@ -14,8 +16,19 @@ import { GATE_SCALE, type GateScaleKeys } from "./router_rows/gate_scale.ts";
 import { SIGMOID, type SigmoidKeys } from "./router_rows/sigmoid.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
 
+import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
+import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu" | "lory" | "sigmoid";
+export type RouterName =
+  | "dense"
+  | "topk"
+  | "relu"
+  | "hash"
+  | "lory"
+  | "sparsemixer"
+  | "expert-choice"
+  | "sigmoid";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -27,9 +40,7 @@ export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 export type BalanceName = "load" | "plain" | "none";
 
 /** Settings of the TopK router. */
-export interface TopKKeys extends GateScaleKeys {
-  /** Coefficient of the TopK router's Switch balance term. */
-  readonly balance_coefficient: number;
+export interface TopKKeys extends BalanceKeys, GateScaleKeys {
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
   readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
@@ -59,7 +70,8 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys, SigmoidKeys {}
+export interface RouterSettings
+  extends ReluKeys, TopKKeys, SparseMixerKeys, ExpertChoiceKeys, SigmoidKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -111,11 +123,7 @@ const TOPK = completeRow<TopKKeys>({
     figure: "balance",
   },
   keys: {
-    balance_coefficient: {
-      type: "number",
-      default: 0.01,
-      about: "Coefficient of the topk router's balance term",
-    },
+    ...BALANCE_KEYS,
     z_coefficient: {
       type: "number",
       default: 0,
@@ -222,6 +230,9 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   topk: TOPK,
   relu: RELU,
   lory: LORY,
+  hash: HASH,
+  sparsemixer: SPARSEMIXER,
+  "expert-choice": EXPERT_CHOICE,
   sigmoid: SIGMOID,
 };
 

@@ -44,6 +44,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
     ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
+    jitter: above(0),
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -80,6 +81,7 @@ export const TINY = {
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
     ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
+    jitter: 0.1,
   },
   data: {
     paths: [] as string[],

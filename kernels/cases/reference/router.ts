@@ -19,6 +19,19 @@ export function reluGates(logits: Float64Array): Float64Array {
 }
 
 /**
+ * The hash router: gate 1 for the expert that a token's id is congruent to.
+ *
+ * @param ids Token ids, [T].
+ * @param experts E.
+ * @returns Gates [T, E].
+ */
+export function hashGates(ids: Int32Array, experts: number): Float64Array {
+  const gates = new Float64Array(ids.length * experts);
+  ids.forEach((id, t) => gates[t * experts + (id % experts + experts) % experts] = 1);
+  return gates;
+}
+
+/**
  * Finds which pairs are routed from their values.
  *
  * @param values [T, E].

@@ -138,6 +138,15 @@ const CLASSES: Readonly<Record<string, Made>> = {
         router.route(device.ones([1, 4])),
     },
   },
+  SparseMixerRouter: {
+    make: ({ device }) => new remoe.SparseMixerRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by SparseMixer with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
   DenseRouter: {
     make: ({ device }) => new remoe.DenseRouter(device, SIZES),
     has: { ...SIZES, active: 3 },

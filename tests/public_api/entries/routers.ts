@@ -2,6 +2,7 @@
 
 import * as remoe from "@remoe/remoe";
 import { softmax } from "../../../kernels/cases/reference/reduction.ts";
+import { sparseMixerRow } from "../../../kernels/cases/reference/sparsemixer.ts";
 import { lory, meanOf } from "../../moe/lory_reference.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
@@ -17,6 +18,7 @@ import {
 import { product } from "./products.ts";
 
 const SIZES = { hidden: 4, experts: 3, active: 2 };
+const EVALUATION = { sequence: 1, training: false };
 
 function logits(x: unknown): HostTensor {
   demandTensor(x);
@@ -190,6 +192,19 @@ const routers: readonly Entry[] = [
       return { [name]: [hidden, experts] };
     },
   }),
+  ...built({
+    of: "SparseMixerRouter",
+    options: () => ({ ...SIZES, jitter: 0.2, balanceCoefficient: 0.01, name: "g" }),
+    build: (device, options) => new remoe.SparseMixerRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: (options) => {
+      const { hidden, experts, active = 1, jitter = 0.1, name = "gate.weight" } = options;
+      demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
+      demand(Number.isFinite(jitter) && Math.fround(jitter) > 0, "jitter");
+      demandPositive(options, "balanceCoefficient");
+      return { [name]: [hidden, experts] };
+    },
+  }),
   {
     of: "ReluRouter.route",
     make: (w) => [relu(w), w.f32([5, 4])],
@@ -218,6 +233,30 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
+  ...([undefined, EVALUATION] as const).map((context): Entry => ({
+    of: "SparseMixerRouter.route",
+    ...context === undefined ? {} : { variant: "in evaluation" },
+    make: (w) => [
+      w.layer(new remoe.SparseMixerRouter(w.device, { ...SIZES, jitter: 1 })),
+      w.f32([5, 4]),
+      ...context === undefined ? [] : [context],
+    ],
+    call: (router, x, context) => routed(router.route(x, context)),
+    // No tape records: without a context it is an evaluation.
+    right: (_, x, context) => {
+      const { shape, data } = logits(x);
+      demandContext(context);
+      const experts = SIZES.experts;
+      const gates = Array<number>(data.length).fill(0);
+      for (let first = 0; first < data.length; first += experts) {
+        const row = data.slice(first, first + experts);
+        const { order, probabilities } = sparseMixerRow(row, null, SIZES.active, 1);
+        order.forEach((e, i) => gates[first + e] = probabilities[i]!);
+      }
+      return right(f32(shape, gates));
+    },
+    object: true,
+  })),
   {
     of: "TopKRouter.route",
     variant: "in its warmup",
@@ -297,7 +336,13 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
-  ...[remoe.ReluRouter, remoe.TopKRouter, remoe.LoryRouter, remoe.SigmoidRouter].map((
+  ...[
+    remoe.ReluRouter,
+    remoe.TopKRouter,
+    remoe.LoryRouter,
+    remoe.SparseMixerRouter,
+    remoe.SigmoidRouter,
+  ].map((
     Router,
   ): Entry => ({
     of: `${Router.name}.weight`,
