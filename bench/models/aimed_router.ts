@@ -3,6 +3,7 @@
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
+import type { ExpertSizes } from "../../lib/moe/layer_sizes.ts";
 import type { Router } from "../../lib/moe/router.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
 import type { RoutingContext } from "../../lib/moe/routing_context.ts";
@@ -30,6 +31,8 @@ const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
   lory: null,
+  // Without biases, the largest scores are those of the largest logits.
+  sigmoid: (logits, _rows, active) => topkShifts(logits, active),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */
@@ -46,10 +49,15 @@ export class AimedRouter implements Router {
    * @param device The device.
    * @param aim Which router, and how it should route.
    * @param place Its sizes and its place in the model.
-   * @param settings The settings of all routers.
+   * @param settings Sizes, and the settings of all routers.
    * @throws {TypeError} If the router cannot be aimed.
    */
-  constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
+  constructor(
+    device: Device,
+    aim: Aim,
+    place: RouterPlace,
+    settings: RouterSettings & ExpertSizes,
+  ) {
     const shifts = SHIFTS[aim.router];
     if (shifts === null) {
       throw new TypeError(

@@ -22,6 +22,7 @@ import { RELU_ROUTER_CASES, RELU_ROUTER_GRADIENT_CASES } from "./relu_router.ts"
 import { ROUTING_MASK_CASES } from "./routing_mask.ts";
 import { RMS_NORM_CASES, RMS_NORM_GRADIENT_CASES } from "./rms_norm.ts";
 import { ROPE_CASES, ROPE_GRADIENT_CASES } from "./rope.ts";
+import { SIGMOID_ROUTER_CASES, SIGMOID_ROUTER_GRADIENT_CASES } from "./sigmoid_router.ts";
 import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";
@@ -37,6 +38,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...GEMM_CASES,
   ...RELU_ROUTER_CASES,
   ...TOPK_ROUTER_CASES,
+  ...SIGMOID_ROUTER_CASES,
   ...ROUTING_MASK_CASES,
   ...DISPATCH_PLAN_CASES,
   ...EXPERTS_CASES,
@@ -57,6 +59,7 @@ export const GRADIENT_CASES: readonly GradientCase[] = [
   ...REDUCTION_GRADIENT_CASES,
   ...RELU_ROUTER_GRADIENT_CASES,
   ...TOPK_ROUTER_GRADIENT_CASES,
+  ...SIGMOID_ROUTER_GRADIENT_CASES,
   ...EXPERTS_GRADIENT_CASES,
   ...SWIGLU_GRADIENT_CASES,
   ...RMS_NORM_GRADIENT_CASES,

@@ -6,7 +6,7 @@ import type { StepState } from "../autograd/step_state.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
-import { routedSizes } from "../moe/layer_sizes.ts";
+import { type ExpertSizes, routedSizes } from "../moe/layer_sizes.ts";
 import { MergedExperts } from "../moe/merged_experts.ts";
 import type { MergingRouter } from "../moe/merging_router.ts";
 import { MoE } from "../moe/moe.ts";
@@ -20,7 +20,7 @@ import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 /** What building a feed-forward layer needs besides the configuration. */
 export interface FeedForwardPlace {
   /** Builds the router. */
-  readonly build: RouterBuild<RouterSettings>;
+  readonly build: RouterBuild<RouterSettings & ExpertSizes>;
   /** λ and the routing statistics, shared by all layers. */
   readonly state: StepState;
   /** The layer, from 0. */

@@ -45,5 +45,9 @@ export {
   type RouterSettings,
   type TopKKeys,
 } from "./routers.ts";
+export type { GateRegularization } from "./gate_regularization.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
-export { TopKRouter, type TopKRouterOptions } from "./topk_router.ts";
+export type { GateScaleKeys } from "./router_rows/gate_scale.ts";
+export type { NormalizeName, SigmoidKeys } from "./router_rows/sigmoid.ts";
+export { SigmoidRouter, type SigmoidRouterOptions } from "./sigmoid_router.ts";
+export { TopKRouter, type TopKRouterOptions, type TopKWarmup } from "./topk_router.ts";

@@ -10,9 +10,12 @@ import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
 import { segmentLength } from "./segments.ts";
 import { routedSizes } from "./layer_sizes.ts";
+import { GATE_SCALE, type GateScaleKeys } from "./router_rows/gate_scale.ts";
+import { SIGMOID, type SigmoidKeys } from "./router_rows/sigmoid.ts";
+import { topkWarmup } from "./router_rows/topk_warmup.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu" | "lory";
+export type RouterName = "dense" | "topk" | "relu" | "lory" | "sigmoid";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -24,13 +27,17 @@ export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 export type BalanceName = "load" | "plain" | "none";
 
 /** Settings of the TopK router. */
-export interface TopKKeys {
+export interface TopKKeys extends GateScaleKeys {
   /** Coefficient of the TopK router's Switch balance term. */
   readonly balance_coefficient: number;
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
   readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
   readonly renormalize: boolean;
+  /** Full-size experts per token during the TopK router's near-dense warmup; 0: no warmup. */
+  readonly warmup_active: number;
+  /** Optimizer steps of the TopK router's near-dense warmup. */
+  readonly warmup_steps: number;
 }
 
 /** Settings of the rule that adapts λ to the sparsity. */
@@ -52,7 +59,7 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys {}
+export interface RouterSettings extends ReluKeys, TopKKeys, SigmoidKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -92,6 +99,9 @@ const DENSE = completeRow<Record<never, never>>({
   starving: () => "a lower learning rate helps",
 });
 
+/** The paper's warmup (appendix H). */
+const WARMUP_STEPS = 100;
+
 const TOPK = completeRow<TopKKeys>({
   about: "the k largest softmax probabilities, with Switch's balance loss",
   exact: true,
@@ -116,14 +126,44 @@ const TOPK = completeRow<TopKKeys>({
       default: false,
       about: "Whether the topk router divides a token's gates by their sum",
     },
+    gate_scale: GATE_SCALE,
+    warmup_active: {
+      type: "whole",
+      least: 0,
+      default: 0,
+      about: "Full-size experts per token in the topk router's near-dense warmup; 0: no warmup",
+    },
+    warmup_steps: {
+      type: "whole",
+      least: 0,
+      default: WARMUP_STEPS,
+      about: "Steps of the topk router's near-dense warmup",
+    },
   },
-  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
-  problems: ({ renormalize, ...moe }) =>
-    renormalize && routedSizes(moe).active === 1
+  activeFrom: (moe) => {
+    const most = routedSizes(moe).active;
+    const warmup = topkWarmup(moe);
+    return warmup === null
+      ? [{ from: 0, most }]
+      : [{ from: 0, most: warmup.active }, { from: warmup.steps, most }];
+  },
+  problems: ({ renormalize, warmup_active, ...moe }) => [
+    ...(renormalize && routedSizes(moe).active === 1
       ? [
         "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
         "always be 1 and the router would get no gradient",
       ]
+      : []),
+    ...(warmup_active !== 0 && (warmup_active < moe.active || warmup_active > moe.experts)
+      ? [
+        `moe.warmup_active is ${warmup_active}, expected 0 or moe.active (${moe.active}) to ` +
+        `moe.experts (${moe.experts})`,
+      ]
+      : []),
+  ],
+  notices: ({ warmup_active, warmup_steps }) =>
+    warmup_active === 0 && warmup_steps !== WARMUP_STEPS
+      ? ["moe.warmup_steps has no effect with moe.warmup_active 0"]
       : [],
   starving: ({ balance_coefficient }) =>
     `a larger moe.balance_coefficient than ${balance_coefficient} or a lower learning rate helps`,
@@ -182,6 +222,7 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   topk: TOPK,
   relu: RELU,
   lory: LORY,
+  sigmoid: SIGMOID,
 };
 
 /** The names of the library's routers. */

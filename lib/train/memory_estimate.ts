@@ -6,17 +6,16 @@
  */
 
 import { keptLogits } from "../autograd/cross_entropy.ts";
+import type { Device } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { segmentCount } from "../moe/segments.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
+import { expertsScratch, headScratch } from "./kernel_scratch.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
-
-/** Elements of two threads' tiles, each sized for an L2 cache of 2 MiB. */
-const TILES = 2 ** 20;
 
 /** A run's memory in bytes, for a given number of routed rows. */
 export interface MemoryEstimate {
@@ -41,16 +40,22 @@ export interface MemoryEstimate {
 /**
  * Estimates a run's memory.
  *
+ * @param device The device whose kernels state their scratch memory; null: none.
  * @param config The full configuration.
  * @param rows Routed rows per layer and micro-batch.
  * @param kept Rows per layer that keep their pre-activations.
  * @returns The estimate.
  */
-export function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
+export function estimateAt(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config) +
     config.model.layers * kept * rowBytes(config);
-  const scratch = BYTES * scratchElements(config, rows);
+  const scratch = largestOperation(device, config, rows, kept);
   return {
     rows,
     kept_rows: kept,
@@ -92,25 +97,28 @@ function keptElements(config: TrainConfig): number {
 }
 
 /**
- * Elements that the largest operation needs while it runs.
- *
- * The output head: its logits. The experts' backward pass: for each routed row, the gradient of its
- * input [h]; for each task of an expert after its first, gradients of the weights (a task has a
- * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
- * [T, h]. Where experts are merged, it runs the averages, and computes a gradient for each.
+/**
+ * Bytes that the largest operation needs while it runs: the experts' backward pass with four
+ * gradients [T, h] around it, or the output head's with its logits and two. Where experts are
+ * merged, the former runs the averages, and computes a gradient for each.
  */
-function scratchElements(config: TrainConfig, rows: number): number {
-  const { model: { hidden, vocabulary }, moe, data } = config;
-  const tokens = data.micro_batch * data.sequence;
+function largestOperation(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): number {
+  const { hidden, vocabulary } = config.model;
+  const tokens = config.data.micro_batch * config.data.sequence;
+  const gradient = BYTES * tokens * hidden;
   const networks = mergedNetworks(config);
-  const experts = networks || routedSizes(moe).experts;
-  const task = Math.min(2048, Math.max(756, rows / 16));
-  const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
-  const ofExperts = rows * hidden + (furtherTasks + networks) * networkWeights(config) + TILES +
-    4 * tokens * hidden;
-  // The logits are freed before the first of the experts' backward passes.
-  const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
-  return Math.max(ofExperts, ofHead);
+  const experts = networks || routedSizes(config.moe).experts;
+  // The logits are freed before the first of the experts' passes.
+  return Math.max(
+    expertsScratch(device, config, { rows, kept, experts }) +
+      BYTES * networks * networkWeights(config) + 4 * gradient,
+    headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
+  );
 }
 
 /** Averages of experts that a layer makes for a micro-batch; 0 if the router merges none. */

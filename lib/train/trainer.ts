@@ -89,7 +89,8 @@ export class Trainer implements Disposable {
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
-    this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
+    const limit = memoryLimit(config, device.info().memoryBytes);
+    this.#kept = new KeptRowsPlan(device, config, limit);
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {

@@ -36,6 +36,11 @@ class Settings:
     balance: str
     balance_coefficient: float
     renormalize: bool
+    gate_scale: float
+    warmup_active: int
+    warmup_steps: int
+    normalize: bool
+    bias_rate: float
     sequence: int
 
     @property
@@ -69,6 +74,11 @@ class Settings:
             balance=moe["balance"],
             balance_coefficient=moe["balance_coefficient"],
             renormalize=moe["renormalize"],
+            gate_scale=moe["gate_scale"],
+            warmup_active=moe["warmup_active"] * moe["granularity"],
+            warmup_steps=moe["warmup_steps"],
+            normalize=moe["normalize"] == "auto" and moe["active"] * moe["granularity"] > 1,
+            bias_rate=moe["bias_rate"],
             sequence=config["data"]["sequence"],
         )
 
@@ -177,12 +187,23 @@ class Routing:
 
 
 class Router(nn.Module):
-    """ReLU or TopK routing. A `forced` mask replaces the router's own choice of experts."""
+    """Routing by `x W`. A `forced` mask replaces the router's own choice of experts."""
+
+    bias: Tensor
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self.linear = nn.Linear(settings.hidden, settings.experts, bias=False)
+        self.register_buffer("bias", torch.zeros(settings.experts))
+        self.step = math.inf
+
+    @property
+    def active(self) -> int:
+        """Experts per token in the current step."""
+        settings = self.settings
+        is_warm = settings.warmup_active == 0 or self.step >= settings.warmup_steps
+        return settings.active if is_warm else settings.warmup_active
 
     def forward(self, x: Tensor, forced: Tensor | None = None) -> Routing:
         return self.settings.row.route(self, self.linear(x), forced)
@@ -205,21 +226,38 @@ class Router(nn.Module):
         """The k largest of the softmax over all experts, and Switch's balance loss."""
         settings = self.settings
         probabilities = logits.softmax(-1)
-        if forced is None:
-            chosen = probabilities.topk(settings.active, dim=-1).indices
-            mask = torch.zeros_like(logits, dtype=torch.bool).scatter(1, chosen, True)
-        else:
-            mask = forced
+        mask = largest(probabilities, self.active) if forced is None else forced
         gates = torch.where(mask, probabilities, 0)
         if settings.renormalize:
             gates = gates / gates.sum(-1, keepdim=True)
-        scale = settings.experts / (settings.active * mask.shape[0] ** 2)
-        return Routing(gates, mask, (mask.sum(0) * probabilities.sum(0)).sum() * scale)
+        scale = settings.experts / (self.active * mask.shape[0] ** 2)
+        penalty = (mask.sum(0) * probabilities.sum(0)).sum() * scale
+        return Routing(gates * settings.gate_scale, mask, penalty)
+
+    def sigmoid(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """The sigmoids of the k largest sigmoid + bias (DeepSeek-V3)."""
+        settings = self.settings
+        scores = logits.sigmoid()
+        mask = largest(scores + self.bias, settings.active) if forced is None else forced
+        gates = torch.where(mask, scores, 0)
+        if settings.normalize:
+            gates = gates / (gates.sum(-1, keepdim=True) + 1e-20)
+        return Routing(gates * settings.gate_scale, mask, logits.new_zeros(()))
+
+    def move_bias(self, counts: Tensor) -> None:
+        """Lowers the bias of experts with more tokens than the mean, and raises the others'."""
+        self.bias += self.settings.bias_rate * (counts.double().mean() - counts).sign()
 
     def lory(self, logits: Tensor, _forced: Tensor | None) -> Routing:
         """Weights of all experts, from the logits of segments rather than tokens."""
         weights = logits.softmax(-1)
         return Routing(weights, torch.ones_like(weights, dtype=torch.bool), weights.new_zeros(()))
+
+
+def largest(values: Tensor, count: int) -> Tensor:
+    """A mask of the `count` largest values of each row."""
+    chosen = values.topk(count, dim=-1).indices
+    return torch.zeros_like(values, dtype=torch.bool).scatter(1, chosen, True)
 
 
 @dataclass(frozen=True)
@@ -234,6 +272,8 @@ class Row:
     """Whether λ follows the sparsity."""
     merges: bool = False
     """Whether experts are averaged rather than chosen."""
+    has_bias: bool = False
+    """Whether biases follow the load."""
 
 
 ROUTERS: dict[str, Row] = {
@@ -250,6 +290,12 @@ ROUTERS: dict[str, Row] = {
     ),
     "lory": Row(
         Router.lory, lambda settings, lambda_, tokens: 0.0, lambda settings: False, merges=True
+    ),
+    "sigmoid": Row(
+        Router.sigmoid,
+        lambda settings, lambda_, tokens: 0.0,
+        lambda settings: False,
+        has_bias=True,
     ),
 }
 
@@ -408,6 +454,18 @@ class LanguageModel(nn.Module):
         logits = self.head(self.norm(states))
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
+    def at_step(self, step: int) -> None:
+        """Tells the routers how many optimizer steps have been taken."""
+        if self.settings.routed:
+            for block in self.blocks:
+                block.feed_forward.router.step = step
+
+    def after_step(self, counts: list[Tensor]) -> None:
+        """Moves the biases by the tokens of each layer's experts in the whole step."""
+        if self.settings.routed and self.settings.row.has_bias:
+            for block, count in zip(self.blocks, counts):
+                block.feed_forward.router.move_bias(count)
+
     def compile_parts(self) -> None:
         """Compiles all that has fixed shapes, and each expert for any number of rows.
 
@@ -451,8 +509,8 @@ class LanguageModel(nn.Module):
             drawn.append(int(tokens))
         return drawn
 
-    def weights(self) -> Iterator[tuple[str, nn.Parameter, slice]]:
-        """Each tensor of a checkpoint: its name, the parameter that holds it, and its rows."""
+    def weights(self) -> Iterator[tuple[str, Tensor, slice]]:
+        """Each tensor of a checkpoint: its name, the tensor that holds it, and its rows."""
         yield "model.embed_tokens.weight", self.embedding.weight, slice(None)
         for layer, block in enumerate(self.blocks):
             yield from block_weights(f"model.layers.{layer}", block, self.settings)
@@ -474,7 +532,7 @@ class LanguageModel(nn.Module):
 
 def block_weights(
     prefix: str, block: Block, settings: Settings
-) -> Iterator[tuple[str, nn.Parameter, slice]]:
+) -> Iterator[tuple[str, Tensor, slice]]:
     """A block's tensors by Hugging Face's names for Llama and Mixtral."""
     yield f"{prefix}.input_layernorm.weight", block.attention_norm.weight, slice(None)
     head = settings.hidden // settings.heads
@@ -491,6 +549,9 @@ def block_weights(
         yield from expert_weights(names, layer.expert, settings.width)
         return
     yield f"{prefix}.block_sparse_moe.gate.weight", layer.router.linear.weight, slice(None)
+    if settings.row.has_bias:
+        name = f"{prefix}.block_sparse_moe.gate.e_score_correction_bias"
+        yield name, layer.router.bias, slice(None)
     for index, expert in enumerate(layer.experts):
         stem = f"{prefix}.block_sparse_moe.experts.{index}"
         names = [f"{stem}.{which}.weight" for which in ("w1", "w3", "w2")]

@@ -13,6 +13,7 @@ import {
   demandObject,
   demandPath,
   givenOf,
+  LATER_MOE_KEYS,
   parametersOf,
   tiny,
 } from "../reference_config.ts";
@@ -121,6 +122,18 @@ function fixed(config: Config): [string, unknown][] {
   return [...keys, ["seed", seed] as [string, unknown]].sort(([a], [b]) => a < b ? -1 : 1);
 }
 
+/** What of that is hashed: keys of `moe` younger than the hash only where they change something. */
+function hashed(config: Config): [string, unknown][] {
+  const later: Record<string, unknown> = {
+    ...LATER_MOE_KEYS,
+    router_std: config.model.init_std,
+  };
+  return fixed(config).filter(([key, value]) => {
+    const name = key.replace(/^moe\./, "");
+    return !key.startsWith("moe.") || !(name in later) || later[name] !== value;
+  });
+}
+
 const resuming: readonly Entry[] = [
   {
     of: "configHash",
@@ -128,7 +141,7 @@ const resuming: readonly Entry[] = [
     call: train.configHash,
     right: (config) => {
       demandConfig(config);
-      return createHash("sha256").update(JSON.stringify(fixed(config))).digest("hex");
+      return createHash("sha256").update(JSON.stringify(hashed(config))).digest("hex");
     },
   },
   {

@@ -128,6 +128,16 @@ const CLASSES: Readonly<Record<string, Made>> = {
         router.route(device.ones([1, 4])),
     },
   },
+  SigmoidRouter: {
+    make: ({ device }) => new remoe.SigmoidRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    buffers: ["g.e_score_correction_bias [3]"],
+    ends: {
+      "route by sigmoid with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
   DenseRouter: {
     make: ({ device }) => new remoe.DenseRouter(device, SIZES),
     has: { ...SIZES, active: 3 },

@@ -83,6 +83,22 @@ function demandOneSequence(context: unknown): void {
   demand(sequence === 5 && generation === null, "sequence");
 }
 
+function sigmoid(w: World): remoe.SigmoidRouter {
+  return w.layer(new remoe.SigmoidRouter(w.device, { ...SIZES, biasRate: 0.5 }));
+}
+
+function demandScale({ gateScale = 1 }: { gateScale?: number }): void {
+  demand(Number.isFinite(gateScale) && gateScale > 0, "gateScale");
+}
+
+function demandWarmup(warmup: unknown, active: number, experts: number): void {
+  if (warmup === undefined) return;
+  demand(typeof warmup === "object" && warmup !== null && !Array.isArray(warmup), "warmup");
+  const { active: most, steps } = warmup as remoe.TopKWarmup;
+  demand(Number.isInteger(most) && most >= active && most <= experts, "warmup.active");
+  demand(Number.isSafeInteger(steps) && steps >= 0, "warmup.steps");
+}
+
 const routers: readonly Entry[] = [
   ...built({
     of: "LoryRouter",
@@ -144,6 +160,8 @@ const routers: readonly Entry[] = [
       balanceCoefficient: 0.01,
       zCoefficient: 0.001,
       renormalize: true,
+      gateScale: 2,
+      warmup: { active: 3, steps: 10 },
       name: "g",
     }),
     build: (device, options) => new remoe.TopKRouter(device, options),
@@ -153,6 +171,22 @@ const routers: readonly Entry[] = [
       demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
       demand(typeof renormalize === "boolean" && !(renormalize && active === 1), "renormalize");
       demandPositive(options, "balanceCoefficient", "zCoefficient");
+      demandScale(options);
+      demandWarmup(options.warmup, active, experts);
+      return { [name]: [hidden, experts] };
+    },
+  }),
+  ...built({
+    of: "SigmoidRouter",
+    options: () => ({ ...SIZES, normalize: true, biasRate: 0.01, gateScale: 2.5, name: "g" }),
+    build: (device, options) => new remoe.SigmoidRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: (options) => {
+      const { hidden, experts, active = 1, normalize = false, name = "gate.weight" } = options;
+      demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
+      demand(typeof normalize === "boolean" && !(normalize && active === 1), "normalize");
+      demandPositive(options, "biasRate");
+      demandScale(options);
       return { [name]: [hidden, experts] };
     },
   }),
@@ -185,6 +219,74 @@ const routers: readonly Entry[] = [
     object: true,
   },
   {
+    of: "TopKRouter.route",
+    variant: "in its warmup",
+    make: (w) => {
+      const warmup = { active: 3, steps: 2 };
+      const router = w.layer(new remoe.TopKRouter(w.device, { ...SIZES, warmup }));
+      return [router, w.f32([5, 4]), { step: 1 }];
+    },
+    call: (router, x, context) => routed(router.route(x, context)),
+    right: (_, x, context) => {
+      const { shape, data } = logits(x);
+      demandContext(context);
+      const { step = Infinity } = context ?? {};
+      const shares = softmax(Float64Array.from(data), SIZES.experts);
+      const gates = data.map(() => 0);
+      for (let first = 0; first < data.length; first += SIZES.experts) {
+        const active = step < 2 ? 3 : SIZES.active;
+        for (const e of largest(data.slice(first, first + SIZES.experts), active)) {
+          gates[first + e] = shares[first + e]!;
+        }
+      }
+      return right(f32(shape, gates));
+    },
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.route",
+    make: (w) => [w.layer(sigmoid(w)), w.f32([5, 4])],
+    call: (router, x) => routed(router.route(x)),
+    right: (_, x) => {
+      const { shape, data } = logits(x);
+      const experts = SIZES.experts;
+      const scores = data.map((logit) => 1 / (1 + Math.exp(-logit)));
+      const [gates, routes] = [scores.map(() => 0), scores.map(() => 0)];
+      for (let first = 0; first < data.length; first += experts) {
+        const chosen = largest(scores.slice(first, first + experts), SIZES.active);
+        const total = chosen.reduce((sum, e) => sum + scores[first + e]!, 0);
+        for (const e of chosen) {
+          routes[first + e] = 1;
+          gates[first + e] = scores[first + e]! / (total + 1e-20);
+        }
+      }
+      return { ...right(f32(shape, routes)), gates: f32(shape, gates) };
+    },
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.bias",
+    make: (w) => [sigmoid(w)],
+    call: (router) => router.bias,
+    right: () => f32([3], [0, 0, 0]),
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.afterStep",
+    make: (w) => [sigmoid(w), [6, 3, 0]],
+    call: (router, counts) => {
+      router.afterStep(counts);
+      return router.bias;
+    },
+    right: (_, counts) => {
+      demand(Array.isArray(counts) && counts.length === SIZES.experts, "counts");
+      demand(counts.every((count) => Number.isSafeInteger(count) && count >= 0), "count");
+      const mean = counts.reduce((sum, count) => sum + count, 0) / SIZES.experts;
+      return f32([3], counts.map((count: number) => 0.5 * Math.sign(mean - count)));
+    },
+    object: true,
+  },
+  {
     of: "DenseRouter.route",
     make: (w) => [new remoe.DenseRouter(w.device, SIZES), w.f32([5, 4])],
     call: (router, x) => routed(router.route(x)),
@@ -195,7 +297,9 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
-  ...[remoe.ReluRouter, remoe.TopKRouter, remoe.LoryRouter].map((Router): Entry => ({
+  ...[remoe.ReluRouter, remoe.TopKRouter, remoe.LoryRouter, remoe.SigmoidRouter].map((
+    Router,
+  ): Entry => ({
     of: `${Router.name}.weight`,
     make: (w) => [w.layer(new Router(w.device, SIZES))],
     call: (router) => router.weight,
@@ -261,6 +365,35 @@ const routers: readonly Entry[] = [
       demandTensor(selected);
       demand(`${gates.shape}` === `${selected.shape}`, "shapes");
       return { ...right(selected), gates };
+    },
+  },
+  {
+    of: "routingOf",
+    variant: "with a regularization",
+    make: (w) => [
+      w.tensor("f32", [2, 3], [0, 0.5, 1, 0, 0, 2]),
+      {
+        regularization: {
+          state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+          balance: "plain",
+          layers: 2,
+        },
+      },
+    ],
+    call: (gates, options) => routed(remoe.routingOf(gates, options)),
+    right: (gates, options = {}) => {
+      demandTensor(gates);
+      demand(gates.shape.length === 2, "axes");
+      demand(typeof options === "object" && options !== null, "options");
+      const { regularization } = options;
+      if (regularization !== undefined) {
+        demand(typeof regularization === "object" && regularization !== null, "regularization");
+        const { state, balance = "load", layers = 2 } = regularization;
+        demand(state instanceof remoe.StepState, "state");
+        demand(balance === "load" || balance === "plain", "balance");
+        demandSizes({ layers }, "layers");
+      }
+      return right(gates);
     },
   },
 ];

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "per_isa/kernel.h"
+#include "per_isa/moe/choose_largest.h"
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/expert_weight.h"
@@ -21,20 +22,6 @@ float softmax_in_place(float* row, int count) {
   const float inverse = 1.0f / total;
   for (int e = 0; e < count; ++e) row[e] *= inverse;
   return largest + std::log(total);
-}
-
-// chosen = 1 for the k largest, ties to the lower expert; 0 elsewhere. By logits, since
-// probabilities that underflowed would all tie. One pass over the experts for each of the k: E k
-// comparisons, less than the E D multiply-adds that made the logits.
-void choose_largest(float* chosen, const float* logits, int experts, int active) {
-  for (int e = 0; e < experts; ++e) chosen[e] = 0.0f;
-  for (int i = 0; i < active; ++i) {
-    int best = -1;
-    for (int e = 0; e < experts; ++e) {
-      if (chosen[e] == 0.0f && (best < 0 || logits[e] > logits[best])) best = e;
-    }
-    chosen[best] = 1.0f;
-  }
 }
 
 // 1 over the sum of the chosen probabilities: at most E, since the largest of all is among them.
@@ -61,6 +48,7 @@ void topk_router_forward(Context& context, float* gates, float* probabilities, i
         for (int64_t t = begin; t < end; ++t) {
           float* p = probabilities + t * experts;
           float* gate = gates + t * experts;
+          // By logits, since probabilities that underflowed would all tie.
           choose_largest(gate, p, experts, active);
           write_mask(mask + t * words, tile_counts, gate, experts);
           const float z = softmax_in_place(p, experts);
