@@ -44,7 +44,6 @@ const OWN: Readonly<Record<string, string>> = {
   steps: "give --steps",
   out: "give --out",
   threads: "give --jobs",
-  device: "runs on the CPU are compared side by side, leave it out",
   "moe.router": "give --routers",
 };
 
