@@ -85,7 +85,11 @@ export function configOf(run: PlannedRun, matched: RunResult | null): TrainConfi
   return { ...run.config, steps: stepsWithin(run.config, matched.flops) };
 }
 
-function outcomeOf(run: PlannedRun, stored: StoredRun | null, result: RunResult | null): RunOutcome {
+function outcomeOf(
+  run: PlannedRun,
+  stored: StoredRun | null,
+  result: RunResult | null,
+): RunOutcome {
   return {
     row: run.row,
     seed: run.seed,

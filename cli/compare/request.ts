@@ -5,13 +5,13 @@
  */
 
 import type { TrainConfig } from "../../lib/config/config.ts";
-import { type LoadedRouter, RouterModule, loadRouter } from "../../lib/config/load_router.ts";
+import { type LoadedRouter, loadRouter, RouterModule } from "../../lib/config/load_router.ts";
 import { BASE } from "../../lib/config/presets.ts";
 import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { hasKnownFlops } from "../../lib/compare/match_compute.ts";
 import type { RowConfigs } from "../../lib/compare/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { ROUTER_KEYS, ROUTER_NAMES, ROUTERS, type RouterName } from "../../lib/moe/routers.ts";
+import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { absolutePath } from "../shared/arguments.ts";
 import { parseTrainFlags, trainRequest } from "../train/flags.ts";
 import { choiceFlag, type CompareArguments, parseSeeds } from "./flags.ts";

@@ -59,7 +59,9 @@ const OWN: Readonly<Record<string, string>> = {
 export function parseSetting(flag: string, text: string, extra: readonly string[] = []): Setting {
   const [, written, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (written === undefined || value === undefined || value === "") {
-    throw new ConfigError(`Cannot use ${flag} ${text}: expected KEY=VALUE, like optimizer.lr=0.002`);
+    throw new ConfigError(
+      `Cannot use ${flag} ${text}: expected KEY=VALUE, like optimizer.lr=0.002`,
+    );
   }
   const known = [...CONFIG_KEYS.map(({ key }) => key), ...extra];
   const key = known.includes(`moe.${written}`) ? `moe.${written}` : written;
@@ -98,7 +100,9 @@ export function parseContenders(
   const all = [...plain, ...variants.map((text) => parseVariant(text, absolute, extra))];
   const doubled = all.find(({ name }, i) => all.findIndex((other) => other.name === name) < i);
   if (doubled !== undefined) {
-    throw new ConfigError(`Two rows would be called ${doubled.name}: give one of them another name`);
+    throw new ConfigError(
+      `Two rows would be called ${doubled.name}: give one of them another name`,
+    );
   }
   return all;
 }

@@ -16,10 +16,10 @@ import {
 } from "../plot/chart.ts";
 import { endLabels } from "../plot/end_labels.ts";
 import { HORIZONTALS } from "../plot/horizontal.ts";
-import { CURVES, curveColour, INK, MUTED, type Spec } from "../plot/theme.ts";
+import { curveColour, CURVES, INK, MUTED, type Spec } from "../plot/theme.ts";
 import {
-  type BandPoint,
   bandOf,
+  type BandPoint,
   loadCurve,
   lossCurve,
   type SeedPoint,
@@ -195,9 +195,11 @@ function differenceChart(rows: readonly RowSummary[]): Chart | null {
   });
   if (values.length === 0) return null;
   const several = rows.some(({ figures }) => (figures?.difference?.n ?? 0) > 1);
-  const baselines = new Set(rows.flatMap(({ figures, isa }) =>
-    isa === null && figures?.difference ? [figures.difference.baseline] : []
-  ));
+  const baselines = new Set(
+    rows.flatMap(({ figures, isa }) =>
+      isa === null && figures?.difference ? [figures.difference.baseline] : []
+    ),
+  );
   const [only] = baselines.size === 1 ? baselines : ["the baseline of the same settings"];
   return {
     name: "difference",
@@ -234,7 +236,11 @@ function intervalPlane(
       mark: { type: "rule", strokeWidth: 3, opacity: 0.6 },
       encoding: { y, x: { ...x, field: "low" }, x2: { field: "high" }, color },
     },
-    { ...at, mark: { type: "point", filled: true, size: 70, opacity: 1 }, encoding: { y, x, color } },
+    {
+      ...at,
+      mark: { type: "point", filled: true, size: 70, opacity: 1 },
+      encoding: { y, x, color },
+    },
   ], { height: { step: 28 }, width: WIDTH });
 }
 

@@ -40,13 +40,16 @@ export function divideMemory(
   for (const { label, config } of runs) {
     const share = shareAt(jobs, config);
     smallest = Math.min(smallest, share);
-    const fits = (jobs: number): boolean => needed(config, shareAt(jobs, config)) <= shareAt(jobs, config);
+    const fits = (jobs: number): boolean =>
+      needed(config, shareAt(jobs, config)) <= shareAt(jobs, config);
     if (!fits(jobs)) {
       let fewer = jobs - 1;
       while (fewer > 0 && !fits(fewer)) fewer--;
       if (fewer === 0) checkMemory(config, Math.max(shareAt(1, config), 1));
       throw new ConfigError(
-        `Cannot run ${jobs} jobs at once: each may take ${(share / GIB).toFixed(1)} GiB of memory, ` +
+        `Cannot run ${jobs} jobs at once: each may take ${
+          (share / GIB).toFixed(1)
+        } GiB of memory, ` +
           `${label} needs more; --jobs ${fewer} would fit, or raise --memory`,
       );
     }
