@@ -175,7 +175,7 @@ class Queue {
         return stored.prepare();
       } catch (error) {
         if (!(error instanceof FileError) || !error.path.endsWith("/.lock")) throw error;
-        if (!told) this.options.onNotice(`${stored.name}: waiting, ${error.message}`);
+        if (!told) this.options.onNotice(`${stored.name} is waited for: ${error.message}`);
         await pause(WAIT_MS, this.options.signal);
       }
     }

@@ -168,7 +168,8 @@ function differenceText({ mean, interval, n }: Estimate): string {
 }
 
 function signed(value: number): string {
-  return `${value < 0 ? "" : "+"}${value.toFixed(4)}`;
+  const text = value !== 0 && Math.abs(value) < 5e-5 ? value.toExponential(1) : value.toFixed(4);
+  return `${value < 0 ? "" : "+"}${text}`;
 }
 
 function withError({ mean, standard_error }: Estimate, digits: number): string {

@@ -58,7 +58,7 @@ export function compareCharts(
     lossChart(bands((result) => lossCurve(result, "step")), "step"),
     lossChart(bands((result) => lossCurve(result, "flops")), "flops"),
     finalLossChart(drawn),
-    differenceChart(finished),
+    differenceChart(finished, rowColours(drawn)),
     sparsityChart(bands(sparsityCurve)),
     loadChart(bands(loadCurve)),
   ].filter((chart) => chart !== null);
@@ -180,12 +180,20 @@ function finalLossChart(rows: readonly RowSummary[]): Chart {
         "Final validation loss",
         seeds ? "mean over seeds ± standard error" : "one seed: no standard error",
       ),
-      ...intervalPlane(values, "validation loss, nats per token"),
+      ...intervalPlane(values, "validation loss, nats per token", rowColours(rows)),
     },
   };
 }
 
-function differenceChart(rows: readonly RowSummary[]): Chart | null {
+/** Each row has the colour of its curves; a repetition has none of its own. */
+function rowColours(drawn: readonly RowSummary[]): ReadonlyMap<string, string> {
+  return new Map(drawn.map(({ label }, index) => [label, curveColour(index)]));
+}
+
+function differenceChart(
+  rows: readonly RowSummary[],
+  colours: ReadonlyMap<string, string>,
+): Chart | null {
   const values = rows.flatMap(({ label, figures }) => {
     const difference = figures?.difference ?? null;
     if (difference === null) return [];
@@ -209,7 +217,7 @@ function differenceChart(rows: readonly RowSummary[]): Chart | null {
         `Validation loss less that of ${only ?? "the baseline"}`,
         several ? "mean of seed by seed, 95 % confidence interval" : "one seed: no interval",
       ),
-      ...intervalPlane(values, "difference, nats per token; left is better", 0),
+      ...intervalPlane(values, "difference, nats per token; left is better", colours, 0),
     },
   };
 }
@@ -218,12 +226,14 @@ function differenceChart(rows: readonly RowSummary[]): Chart | null {
 function intervalPlane(
   values: readonly { name: string; value: number; low: number; high: number }[],
   title: string,
+  colours: ReadonlyMap<string, string>,
   rule?: number,
 ): Spec {
   const names = values.map(({ name }) => name);
   const y = { field: "name", type: "nominal", sort: names, title: null, axis: { labelLimit: 320 } };
   const x = valueAxis({ title });
-  const color = { ...curveColours(names), legend: null };
+  const range = names.map((name) => colours.get(name) ?? MUTED.light);
+  const color = { ...curveColours(names, range), legend: null };
   const at = { data: { values } };
   return plane([
     ...(rule === undefined ? [] : [{

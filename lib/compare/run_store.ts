@@ -195,7 +195,7 @@ export class RunStore implements Disposable {
   }
 
   #freeName(name: string): string {
-    const base = name.replaceAll(/[^\w.=-]+/g, "-");
+    const base = name.replaceAll(/[^\w.=]+/g, "-");
     for (let index = 1;; index++) {
       const candidate = index === 1 ? base : `${base}-${index}`;
       if (!exists(`${this.#root}/${RUNS}/${candidate}`)) return candidate;
