@@ -149,7 +149,7 @@ export class RunStore implements Disposable {
           `another directory`,
       );
     }
-    const words = { cannot: "Cannot compare in this folder", holder: "is comparing in it" };
+    const words = { cannot: "Cannot compare in this folder:", holder: "is comparing in it" };
     return new RunStore(root, RunLock.acquire(`${root}/.lock`, words));
   }
 

@@ -9,14 +9,14 @@ import { onPath, writeAllSync } from "../files.ts";
 
 /** What a lock is for, worded for the error of whoever comes second. */
 export interface LockWords {
-  /** What cannot be done. */
+  /** What cannot be done, with a colon. */
   readonly cannot: string;
   /** What its holder does, like `is training in it`. */
   readonly holder: string;
 }
 
 const OF_RUN: LockWords = {
-  cannot: "Cannot use the run directory",
+  cannot: "Cannot use the run directory:",
   holder: "is training in it",
 };
 
@@ -45,7 +45,7 @@ export class RunLock implements Disposable {
    */
   static acquire(path: string, words: LockWords = OF_RUN): RunLock {
     for (;;) {
-      const action = `${words.cannot.replace("Cannot ", "")}: cannot write`;
+      const action = `${words.cannot.replace("Cannot ", "")} cannot write`;
       const lock = onPath(action, path, () => RunLock.#open(path, words));
       if (lock !== null) return lock;
     }
@@ -58,7 +58,7 @@ export class RunLock implements Disposable {
       file.close();
       const id = Deno.readTextFileSync(path).trim();
       throw new FileError(
-        `${cannot}: process ${id} ${holder} (${path}); wait for it, or choose another directory`,
+        `${cannot} process ${id} ${holder} (${path}); wait for it, or choose another directory`,
         path,
       );
     }

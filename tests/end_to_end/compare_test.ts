@@ -9,7 +9,7 @@ import { modelBytes, TestFolder, writeText } from "./run_train.ts";
 const COMPARE = fileURLToPath(new URL("../../cli/compare.ts", import.meta.url));
 
 const ARGS = [
-  ...["--routers", "topk,relu", "--seeds", "2", "--steps", "300", "--preset", "pico"],
+  ...["--routers", "topk,relu", "--seeds", "2", "--steps", "200", "--preset", "pico"],
   ...["--data", "text", "--jobs", "2", "--match", "compute", "--noise", "none"],
   ...["batch=4", "sequence=32", "cache=cache"].flatMap((it) => ["--set", `data.${it}`]),
   ...["--set", "model.hidden=32", "--set", "sample.tokens=1", "--set", "checkpoint.every=20"],
@@ -92,21 +92,14 @@ Deno.test("a comparison that is stopped and killed comes to what it would have w
 
   const [one, two] = [await resultsIn(straight!), await resultsIn(broken!)];
   assertEquals(figures(two), figures(one));
-  assertEquals(
-    await modelBytes(`${broken}/runs/relu-s0/run`, 24),
-    await modelBytes(
-      `${straight}/runs/relu-s0/run`,
-      24,
-    ),
-  );
-  for (const { row, matched, figures } of one.rows.map((each) => ({ ...each, row: each.label }))) {
-    const flops = one.rows.find(({ label }) => label === matched)?.figures?.flops.mean;
-    if (flops === undefined) continue;
-    assert(Math.abs(figures!.flops.mean / flops - 1) < 0.02, row);
-    assert(figures!.steps.mean > 300, row);
-  }
+  const weights = (out: string): Promise<Uint8Array> => modelBytes(`${out}/runs/relu-s0/run`, 200);
+  assertEquals(await weights(broken!), await weights(straight!));
+  const [topk, relu] = one.rows.map(({ figures }) => figures!);
+  // The nearest number of steps.
+  assert(Math.abs(topk!.flops.mean / relu!.flops.mean - 1) < 0.005);
+  assert(topk!.steps.mean > relu!.steps.mean);
 
   const again = await finish(start(folder.path, broken!));
   assertEquals(again.code, 0);
-  assert(!again.text.includes("after 300 steps"), again.text);
+  assert(!again.text.includes("after 200 steps"), again.text);
 });
