@@ -31,12 +31,12 @@ const FLAGS = {
   },
   sequences: {
     value: "N",
-    about: "Sequences of a micro-batch",
+    about: "Sequences per micro-batch",
     fallback: DEFAULTS.sequences,
   },
-  layers: { value: "N", about: "Measures at most N layers", fallback: "as many as fit" },
-  rounds: { value: "N", about: "Samples of each router and stage", fallback: DEFAULTS.rounds },
-  memory: { value: "GIB", about: "Memory to take", fallback: "85 % of the machine's" },
+  layers: { value: "N", about: "Most layers to measure", fallback: "as many as fit" },
+  rounds: { value: "N", about: "Samples per router and stage", fallback: DEFAULTS.rounds },
+  memory: { value: "GIB", about: "Memory to use", fallback: "85 % of the machine's" },
   ...RESULT_FLAGS,
 };
 
@@ -69,7 +69,7 @@ async function paper(given: Arguments<typeof FLAGS>): Promise<void> {
     const trainingTimes = measureTraining(device, training, options);
     device.trim();
     models.push({ forward: forwardTimes, training: trainingTimes });
-    // After each model, so that a run that is stopped leaves what it has measured.
+    // After each model, so that an interrupted run keeps what it has measured.
     const cases = models.flatMap((each) => [...casesOf(each.forward), ...casesOf(each.training)]);
     const results = makeResults({ kind: "paper", info, peak, load, cases });
     const last = finishResults(results, destination);
@@ -79,9 +79,10 @@ async function paper(given: Arguments<typeof FLAGS>): Promise<void> {
     }
     console.log([
       machineLine(results.machine, results.date),
-      `Table 7's form, micro-batches of ${sequences} sequences:\n\n` +
+      `In the form of Table 7, micro-batches of ${sequences} sequences:\n\n` +
       throughputTable(models, results.machine),
-      `Table 6's form, seconds of a micro-batch forward and backward:\n\n${stageTable(models)}`,
+      "In the form of Table 6, seconds per micro-batch forward and backward:\n\n" +
+      stageTable(models),
       ...[stepLines(models)].filter((lines) => lines !== ""),
       NOTES,
       last,

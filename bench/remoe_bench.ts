@@ -1,9 +1,9 @@
 /**
  * Times all of remoe, from single kernels to whole steps, on the shapes of the default model and of
- * the paper's: `deno task bench`, or `deno bench -A`; `bench/README.md` says what the columns mean.
+ * the paper's: `deno task bench`, or `deno bench -A`. `bench/README.md` explains the columns.
  *
- * `deno bench` has neither medians nor throughput: each case keeps its own samples, and a table
- * follows on stderr, since standard output belongs to `deno bench --json`.
+ * `deno bench` reports neither medians nor throughput, so each case keeps its own samples. A table
+ * of them goes to standard error, since standard output belongs to `deno bench --json`.
  */
 
 import { openDevice } from "../cli/shared/open_device.ts";

@@ -1,9 +1,9 @@
 /**
- * What more experts and finer ones cost: `deno task bench:sweep --help`.
+ * What more experts, and more fine-grained ones, cost: `deno task bench:sweep --help`.
  *
- * One MoE layer, forward and backward, with E experts of which each token has one, and with E=8
- * split into G parts of which each token has G: the same products in every case, so that what a
- * ratio has above 1 is routing, dispatch, smaller products and more weights to read.
+ * One MoE layer, forward and backward, with E experts of which each token uses one, and with E=8
+ * split into G parts of which each token uses G. Every case computes the same products, so a ratio
+ * above 1 is due to routing, dispatch, smaller products and more weights to read.
  *
  * @module
  */
@@ -37,7 +37,7 @@ const FLAGS = {
   experts: { value: "N,N,…", about: "Numbers of experts", fallback: DEFAULTS.experts },
   granularity: {
     value: "N,N,…",
-    about: "Parts of an expert, all divisors of the width",
+    about: "Parts per expert, all divisors of the width",
     fallback: DEFAULTS.granularity,
   },
   rounds: { value: "N", about: "Samples of each case, taken in turn", fallback: DEFAULTS.rounds },
@@ -56,7 +56,7 @@ interface Point {
   readonly work: Work;
 }
 
-/** A point and what it gave. */
+/** A point and its result. */
 interface Measured {
   readonly point: Point;
   readonly result: CaseResult;
@@ -96,7 +96,7 @@ async function sweep(given: Arguments<typeof FLAGS>): Promise<void> {
   using device = await Device.open();
   const load = Deno.loadavg()[0]!;
   using stack = new DisposableStack();
-  // E=8 and G=1 are the same layer: it is timed once and heads both tables.
+  // E=8 and G=1 are the same layer, which is timed once and heads both tables.
   const layers = new Map<string, BenchLayer>();
   for (const { options } of points) {
     const key = keyOf(options);

@@ -27,23 +27,23 @@ const FLAGS = {
   data: {
     value: "PATH",
     repeat: true,
-    about: "Text to train on, for the permissions; may be repeated",
+    about: "Text to train on, to check permissions for; may be repeated",
   },
-  out: { value: "DIR", about: "Run directory, for the permissions", fallback: "runs" },
+  out: { value: "DIR", about: "Run directory, to check permissions for", fallback: "runs" },
   threads: { value: "N", about: "CPU threads", fallback: "one per available core" },
   json: { about: "Report as JSON" },
   help: { about: "Print this help" },
 } as const satisfies Flags;
 
 const KINDS = ["auto", "cpu", "cuda"] as const;
-/** What a kernel library accepts. */
+/** The most threads that a kernel library accepts. */
 const MOST_THREADS = 4096;
 
 interface Command {
   readonly json: boolean;
   readonly help: boolean;
   readonly options: OpenOptions;
-  /** What training would need. */
+  /** The permissions that training would need. */
   readonly needs: Needs;
 }
 
@@ -83,7 +83,7 @@ function usage(): string {
     `  ${`--${name} ${value ?? ""}`.padEnd(26)}${about}${fallback ? ` [${fallback}]` : ""}`
   );
   return `Usage: deno run -A cli/doctor.ts [FLAGS]\n\n${rows.join("\n")}\n\n` +
-    "Exits with code 0 where a device can be opened, else with 1.";
+    "Exits with code 0 if a device can be opened, else with 1.";
 }
 
 function describeThreads({ threads, threads_wanted, threads_limit }: ContextInfo): string {
@@ -100,7 +100,7 @@ function describe(
   const rows: [string, string][] = [["Deno", `${deno.version}, ${deno.target}`]];
   rows.push(["permissions", Object.entries(permissions).map((it) => it.join(" ")).join(", ")]);
   rows.push(["to train", missing.length === 0 ? "nothing is missing" : `add ${missing.join(" ")}`]);
-  // Where nothing was found, the problem lists what was tried.
+  // If nothing was found, the problem lists what was tried.
   for (const { source, backend, location, outcome } of found.ok ? attempts : []) {
     rows.push(["looked in", `${source} (${backend}): ${location}: ${outcome}`]);
   }

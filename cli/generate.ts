@@ -1,5 +1,5 @@
 /**
- * Continues texts with a trained model: `deno run -A cli/generate.ts --help` says how.
+ * Continues texts with a trained model; see `deno run -A cli/generate.ts --help`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Draws the figures of runs: `deno run -A cli/plot.ts --help` says how.
+ * Draws charts of runs; see `deno run -A cli/plot.ts --help`.
  *
  * @module
  */

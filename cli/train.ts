@@ -1,5 +1,5 @@
 /**
- * Trains a model: `deno run -A cli/train.ts --help` says how.
+ * Trains a model; see `deno run -A cli/train.ts --help`.
  *
  * @module
  */
@@ -13,7 +13,7 @@ if (import.meta.main) {
   Deno.exit(await trainCommand(Deno.args, processOutput(), loadTrain));
 }
 
-/** The library is loaded only where there is something to train: `--help` answers at once. */
+/** Loads the library only when there is something to train, so that `--help` answers at once. */
 async function loadTrain(): Promise<Train> {
   const { train } = await import("../lib/train/train.ts");
   return train;

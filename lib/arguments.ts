@@ -1,17 +1,19 @@
 /**
- * Checks of arguments: Deno runs TypeScript without checking its types, and JavaScript calls too.
+ * Run-time checks of arguments: Deno strips types without checking them, and plain JavaScript can
+ * call the library too.
  *
  * @module
  */
 
 import { ConfigError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
+import { finiteNumber, isFiniteIn, type NumberRange } from "./number_range.ts";
 
 /**
- * Shows a value in a message, whatever it is.
+ * Formats any value for an error message.
  *
- * @param value Any value.
- * @returns It, in short.
+ * @param value The value.
+ * @returns At most 80 characters.
  */
 export function shown(value: unknown): string {
   if (typeof value === "number") return String(value);
@@ -20,11 +22,11 @@ export function shown(value: unknown): string {
 }
 
 /**
- * A list of the caller's as it is now, read once and by index, as checks read it: an iterator of its
- * own, a getter or a later change may say something else.
+ * Copies a caller's list by index, reading each element once. The values checked must be the values
+ * used: a custom iterator, a getter or a later mutation could yield others.
  *
- * @param list The caller's.
- * @returns A plain array; undefined where the list has a hole.
+ * @param list The caller's list.
+ * @returns A plain array; holes become undefined.
  */
 export function ownList<T>(list: ArrayLike<T>): T[] {
   const { length } = list;
@@ -33,11 +35,11 @@ export function ownList<T>(list: ArrayLike<T>): T[] {
   return own;
 }
 
-/** Bounds of a whole number, both of which it may be. */
+/** Inclusive bounds of an integer. */
 export interface WholeRange {
-  /** Default 0. */
+  /** Lower bound. Default 0. */
   readonly least?: number;
-  /** Default the largest integer that a number holds exactly. */
+  /** Upper bound. Default the largest safe integer. */
   readonly most?: number;
 }
 
@@ -45,13 +47,13 @@ export interface WholeRange {
 export const LARGEST_SIZE: number = 2 ** 31 - 1;
 
 /**
- * Refuses what is not a whole number in a range.
+ * Throws unless a value is an integer in a range.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @param range Least and most; default from 0 on.
- * @throws {RangeError} If it is none.
+ * @param range Bounds. Default from 0.
+ * @throws {RangeError} If the check fails.
  */
 export function requireWhole(
   operation: string,
@@ -69,29 +71,33 @@ export function requireWhole(
 }
 
 /**
- * Refuses what is not a finite number.
+ * Throws unless a value is a finite number in a range.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @throws {RangeError} If it is none.
+ * @param range Bounds. Default none.
+ * @throws {RangeError} If the check fails.
  */
 export function requireFinite(
   operation: string,
   name: string,
   value: unknown,
+  range: NumberRange = {},
 ): asserts value is number {
-  if (Number.isFinite(value)) return;
-  throw new RangeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a finite number`);
+  if (isFiniteIn(value, range)) return;
+  throw new RangeError(
+    `Cannot ${operation}: ${name} is ${shown(value)}, expected ${finiteNumber(range)}`,
+  );
 }
 
 /**
- * Refuses what is not a number; infinities and NaN are numbers.
+ * Throws unless a value is a number. Infinities and NaN pass.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the check fails.
  */
 export function requireNumber(
   operation: string,
@@ -103,13 +109,13 @@ export function requireNumber(
 }
 
 /**
- * Refuses what is not one of a few values.
+ * Throws unless a value is one of a few.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @param allowed The values.
- * @throws {TypeError} If it is none of them.
+ * @param allowed The accepted values.
+ * @throws {TypeError} If the check fails.
  */
 export function requireOneOf(
   operation: string,
@@ -124,12 +130,28 @@ export function requireOneOf(
 }
 
 /**
- * Refuses what is not a text.
+ * Throws unless a value is true or false.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the check fails.
+ */
+export function requireFlag(
+  operation: string,
+  name: string,
+  value: unknown,
+): asserts value is boolean {
+  requireOneOf(operation, name, value, [true, false]);
+}
+
+/**
+ * Throws unless a value is a string.
+ *
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
+ * @param value Its value.
+ * @throws {TypeError} If the check fails.
  */
 export function requireText(
   operation: string,
@@ -137,16 +159,16 @@ export function requireText(
   value: unknown,
 ): asserts value is string {
   if (typeof value === "string") return;
-  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a text`);
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a string`);
 }
 
 /**
- * Refuses what is no object with named values.
+ * Throws unless a value is an object other than an array.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the check fails.
  */
 export function requireObject(
   operation: string,
@@ -158,26 +180,26 @@ export function requireObject(
 }
 
 /**
- * Refuses what can name no file or folder; the system would refuse a character of value 0 in a way
- * that names none.
+ * Throws unless a value can name a file or folder. NUL characters are caught here because the
+ * system's own error would not name the path.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
- * @throws {TypeError} If it is no path.
+ * @throws {TypeError} If the check fails.
  */
 export function requirePath(
   operation: string,
   name: string,
   value: unknown,
 ): asserts value is string {
-  // Half a surrogate pair would reach the system as U+FFFD, in the name of another file.
+  // A lone surrogate would reach the system as U+FFFD and name another file.
   const isName = typeof value === "string" && value !== "" && !value.includes("\0");
   if (isName && value.isWellFormed()) return;
   throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a path`);
 }
 
-/** A class, whose constructor may be private. */
+/** A class; its constructor may be private. */
 interface Kind<T> {
   readonly name: string;
   readonly prototype: T;
@@ -185,13 +207,13 @@ interface Kind<T> {
 }
 
 /**
- * Refuses what is not of a class.
+ * Throws unless a value is an instance of a class.
  *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
  * @param value Its value.
  * @param kind The class.
- * @throws {TypeError} If it is none of it.
+ * @throws {TypeError} If the check fails.
  */
 export function requireInstance<T>(
   operation: string,
@@ -206,17 +228,30 @@ export function requireInstance<T>(
   );
 }
 
-/** The names of all options of a call; the compiler asks for each. */
+/**
+ * Throws unless a value can be called.
+ *
+ * @param operation The action, worded to follow "Cannot".
+ * @param name The argument's name.
+ * @param value Its value.
+ * @throws {TypeError} If the check fails.
+ */
+export function requireFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value === "function") return;
+  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
+}
+
+/** The names of a call's options; the compiler demands all of them. */
 export type OptionNames<T> = Readonly<Record<keyof T, true>>;
 
 /**
- * Refuses options that are no object, and in a plain object those that nobody reads.
+ * Throws unless options are an object; in a plain object every key must be a known option.
  *
- * @param operation What was to be done, to follow "Cannot".
+ * @param operation The action, worded to follow "Cannot".
  * @param value The options.
- * @param names The options that there are. Default any.
- * @throws {TypeError} If they are no object.
- * @throws {ConfigError} If one has a name that none has; names the nearest.
+ * @param names The known options. Default any.
+ * @throws {TypeError} If the options are not an object.
+ * @throws {ConfigError} If an option is unknown; the message suggests the nearest name.
  */
 export function requireOptions<T>(
   operation: string,
@@ -234,7 +269,7 @@ export function requireOptions<T>(
   }
 }
 
-/** Objects of a class may have fields of their own beside those that are options. */
+/** Class instances may carry fields that are not options. */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
@@ -246,76 +281,4 @@ function unknownOption(operation: string, name: string, names: readonly string[]
     ? `its options are ${names.join(", ")}`
     : `did you mean ${meant}?`;
   return new ConfigError(`Cannot ${operation}: there is no option ${shown(name)}; ${remedy}`);
-}
-
-/**
- * Refuses what cannot be called.
- *
- * @param operation What was to be done, to follow "Cannot".
- * @param name The argument.
- * @param value Its value.
- * @throws {TypeError} If it is no function.
- */
-export function requireFunction(operation: string, name: string, value: unknown): void {
-  if (typeof value === "function") return;
-  throw new TypeError(`Cannot ${operation}: ${name} is ${shown(value)}, expected a function`);
-}
-
-/**
- * Refuses sizes of something to be made that are not whole numbers from 1 to 2³¹ - 1.
- *
- * @param operation What was to be done, to follow "Cannot".
- * @param sizes The sizes, by their names.
- * @throws {ConfigError} Names the first that is none.
- */
-export function requireSizes(operation: string, sizes: Readonly<Record<string, unknown>>): void {
-  for (const [name, size] of Object.entries(sizes)) {
-    if (Number.isInteger(size) && (size as number) >= 1 && (size as number) <= LARGEST_SIZE) {
-      continue;
-    }
-    throw new ConfigError(
-      `Cannot ${operation}: ${name} is ${shown(size)}, expected a whole number from 1 to ` +
-        `${LARGEST_SIZE}`,
-    );
-  }
-}
-
-/** Bounds of the numbers of an object's settings. */
-export interface NumberRange {
-  /** The smallest that is allowed; default none. */
-  readonly least?: number;
-  /** What all must be above; default nothing. */
-  readonly above?: number;
-  /** What all must be below; default nothing. */
-  readonly below?: number;
-}
-
-/**
- * Refuses settings of something to be made that are not finite numbers in a range. Kernels compute
- * in fp32, where 1e-60 is 0 and 1e300 is infinite: what they will read must lie in it as well.
- *
- * @param operation What was to be done, to follow "Cannot".
- * @param numbers The settings, by their names.
- * @param range Their bounds.
- * @throws {ConfigError} Names the first that is none.
- */
-export function requireNumbers(
-  operation: string,
-  numbers: Readonly<Record<string, unknown>>,
-  { least = -Infinity, above = -Infinity, below = Infinity }: NumberRange = {},
-): void {
-  const bounds = [
-    ...(least > -Infinity ? [`at least ${least}`] : []),
-    ...(above > -Infinity ? [`above ${above}`] : []),
-    ...(below < Infinity ? [`below ${below}`] : []),
-  ];
-  for (const [name, value] of Object.entries(numbers)) {
-    const fits = (number: number) =>
-      Number.isFinite(number) && number >= least && number > above && number < below;
-    if (typeof value === "number" && fits(value) && fits(Math.fround(value))) continue;
-    throw new ConfigError(
-      `Cannot ${operation}: ${name} is ${shown(value)}, expected ` +
-        ["a finite number", ...bounds, "in fp32"].join(" "),
-    );
-  }
 }

@@ -1,12 +1,12 @@
 /**
- * The errors remoe throws. Each says what was attempted, what stood in the way and what to do;
- * `cause` keeps the error underneath, where there is one.
+ * The errors remoe throws. Each message says what was attempted, why it failed and what to do;
+ * `cause` holds the underlying error, if any.
  *
  * @module
  */
 
 /**
- * Two shapes, or a shape and an operation, do not fit.
+ * Two shapes do not fit each other, or one does not fit the operation.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export class ShapeMismatchError extends RangeError {
 }
 
 /**
- * A configuration holds a value, or a combination of values, that cannot be used.
+ * A configuration holds an unusable value or combination of values.
  *
  * @example
  * ```ts
@@ -64,28 +64,28 @@ export class ConfigError extends TypeError {
   }
 }
 
-/** One place where a kernel library was looked for. */
+/** One attempt to find or open a kernel library. */
 export interface LibraryAttempt {
-  /** Which step of the search: `path`, `REMOE_LIBRARY`, `checkout` or `release`. */
+  /** The step of the search: `path`, `REMOE_LIBRARY`, `checkout` or `release`. */
   readonly source: string;
-  /** The kind of library looked for; `any` where the path alone decides. */
+  /** The kind of library expected; `any` if the user named the file. */
   readonly backend: string;
-  /** The file, or what stands for it. */
+  /** The file, its URL, or a description of it. */
   readonly location: string;
-  /** `opened`, or why it was not taken. */
+  /** `opened`, or the reason it was not. */
   readonly outcome: string;
-  /** Whether the program may not open it: `--allow-ffi` is missing. */
+  /** Whether `--allow-ffi` was missing. */
   readonly denied?: boolean;
 }
 
 /** What a {@linkcode LibraryError} carries besides its message. */
 export interface LibraryErrorOptions extends ErrorOptions {
-  /** Everything tried, in order; default none. */
+  /** Everything tried, in order. Default none. */
   readonly attempts?: readonly LibraryAttempt[];
 }
 
 /**
- * No kernel library could be found, verified or opened.
+ * No kernel library could be found, verified and opened.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export interface LibraryErrorOptions extends ErrorOptions {
 export class LibraryError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "LibraryError";
-  /** Everything tried, in order; empty where one given file was at fault. */
+  /** Everything tried, in order; empty if the error concerns a single given file. */
   readonly attempts: readonly LibraryAttempt[];
 
   /**
@@ -107,7 +107,7 @@ export class LibraryError extends Error {
    *
    * @param message What was looked for, everything tried, and what to do.
    * @param options The attempts, and the underlying error as `cause`.
-   * @throws {TypeError} If the attempts are no array of objects.
+   * @throws {TypeError} If the attempts are not an array of objects.
    */
   constructor(message: string, options: LibraryErrorOptions = {}) {
     super(message, options);
@@ -121,7 +121,7 @@ export class LibraryError extends Error {
 
 /** What a {@linkcode DeviceError} carries besides its message. */
 export interface DeviceErrorOptions extends ErrorOptions {
-  /** The `remoe_status` which the kernel library returned. */
+  /** The `remoe_status` that the kernel library returned. */
   readonly status: number;
   /** The operation that failed, as the caller named it. */
   readonly operation: string;
@@ -145,7 +145,7 @@ export interface DeviceErrorOptions extends ErrorOptions {
 export class DeviceError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "DeviceError";
-  /** The `remoe_status` which the kernel library returned. */
+  /** The `remoe_status` that the kernel library returned. */
   readonly status: number;
   /** The operation that failed, as the caller named it. */
   readonly operation: string;
@@ -153,22 +153,22 @@ export class DeviceError extends Error {
   /**
    * Creates the error.
    *
-   * @param message The operation, the status and the library's own words.
+   * @param message The operation, the status and the library's message.
    * @param options The status, the operation, and the underlying error as `cause`.
-   * @throws {TypeError} If the status is no integer or the operation no text.
+   * @throws {TypeError} If the status is not an integer or the operation not a string.
    */
   constructor(message: string, options: DeviceErrorOptions) {
     super(message, options);
     const { status, operation } = options ?? {};
     requireField("DeviceError", "status", Number.isInteger(status), "an integer");
-    requireField("DeviceError", "operation", typeof operation === "string", "a text");
+    requireField("DeviceError", "operation", typeof operation === "string", "a string");
     this.status = status;
     this.operation = operation;
   }
 }
 
 /**
- * A checkpoint is missing, incomplete, damaged, or of another model.
+ * A checkpoint is missing, incomplete, corrupt, or belongs to another model.
  *
  * @example
  * ```ts
@@ -195,7 +195,7 @@ export class CheckpointError extends Error {
 }
 
 /**
- * A file or a folder cannot be made, read or written: no space, no permission, nothing there.
+ * A file or folder cannot be created, read or written: no space, no permission, or no such file.
  *
  * @example
  * ```ts
@@ -216,19 +216,19 @@ export class FileError extends Error {
   /**
    * Creates the error.
    *
-   * @param message What was attempted with which path, what stood in the way, and what to do.
+   * @param message What was attempted on which path, why it failed, and what to do.
    * @param path The file or folder.
    * @param options The underlying error as `cause`.
-   * @throws {TypeError} If the path is no text.
+   * @throws {TypeError} If the path is not a string.
    */
   constructor(message: string, path: string, options?: ErrorOptions) {
     super(message, options);
-    requireField("FileError", "path", typeof path === "string", "a text");
+    requireField("FileError", "path", typeof path === "string", "a string");
     this.path = path;
   }
 }
 
-/** Refuses to make an error without what its readers count on. */
+/** Checks a field that code handling the error relies on. */
 function requireField(error: string, field: string, holds: boolean, expected: string): void {
   if (!holds) throw new TypeError(`Cannot make a ${error}: its ${field} must be ${expected}`);
 }

@@ -1,15 +1,15 @@
 /**
- * Smallest and largest of many numbers: `Math.max(...values)` passes each as an argument, and some
- * 100,000 of them overflow the stack.
+ * Minimum and maximum of many numbers. `Math.max(...values)` passes each one as an argument, and
+ * about 100,000 of them overflow the stack.
  *
  * @module
  */
 
 /**
- * The smallest of some numbers.
+ * Finds the minimum.
  *
- * @param values Any number of them.
- * @returns The smallest; Infinity where there is none, NaN where one is.
+ * @param values Any number of numbers.
+ * @returns The smallest; Infinity if there are none, NaN if any is NaN.
  */
 export function smallest(values: Iterable<number>): number {
   let least = Infinity;
@@ -18,10 +18,10 @@ export function smallest(values: Iterable<number>): number {
 }
 
 /**
- * The largest of some numbers.
+ * Finds the maximum.
  *
- * @param values Any number of them.
- * @returns The largest; -Infinity where there is none, NaN where one is.
+ * @param values Any number of numbers.
+ * @returns The largest; -Infinity if there are none, NaN if any is NaN.
  */
 export function largest(values: Iterable<number>): number {
   let most = -Infinity;

@@ -1,5 +1,5 @@
 /**
- * Writing files so that a crash leaves the old or the new, and nothing in between.
+ * Crash-safe file writing: a crash leaves the old contents or the new ones, never a mixture.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import { FileError } from "./errors.ts";
 import { systemReason } from "./system_reason.ts";
 
 /**
- * Does something with a file or a folder, and names it where the system refuses.
+ * Runs a file operation and turns system errors into a {@linkcode FileError} that names the path.
  *
- * @param action What is done, like `write`.
+ * @param action The verb for messages, such as `write`.
  * @param path The file or folder.
- * @param act Does it.
+ * @param act The operation.
  * @returns What `act` returned.
- * @throws {FileError} The system refused; errors that already say what was done pass as they are.
+ * @throws {FileError} If the system refused. Other errors pass through unchanged.
  */
 export function onPath<T>(action: string, path: string, act: () => T): T {
   try {
@@ -27,7 +27,7 @@ export function onPath<T>(action: string, path: string, act: () => T): T {
   }
 }
 
-/** Whether an error comes from the system and not from this program. */
+/** Whether an error comes from the operating system or Deno's permissions. */
 function isSystemError(error: unknown): boolean {
   return error instanceof Error &&
     ("code" in error || / \(os error \d+\)/.test(error.message) ||
@@ -35,7 +35,7 @@ function isSystemError(error: unknown): boolean {
 }
 
 /**
- * Writes all bytes; a single write may take fewer than it is given.
+ * Writes all bytes; a single system call may write fewer.
  *
  * @param file An open file.
  * @param bytes What to write.
@@ -46,7 +46,7 @@ export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   }
 }
 
-/** An open file that names itself where it is used after its end; closing it again does nothing. */
+/** An open file whose errors name its path, also after it was closed. Closing twice is harmless. */
 export class OpenFile implements Disposable {
   /** The file's path. */
   readonly path: string;
@@ -56,11 +56,11 @@ export class OpenFile implements Disposable {
   /**
    * Opens a file.
    *
-   * @param action What is done with it, like `write`.
+   * @param action The verb for messages, such as `write`.
    * @param path The file.
-   * @param options How it is opened; default for reading.
-   * @throws {TypeError} The path is none.
-   * @throws {FileError} It cannot be opened.
+   * @param options How to open it. Default for reading.
+   * @throws {TypeError} If the path is invalid.
+   * @throws {FileError} If it cannot be opened.
    */
   constructor(action: string, path: string, options: Deno.OpenOptions = { read: true }) {
     this.path = path;
@@ -69,9 +69,9 @@ export class OpenFile implements Disposable {
   }
 
   /**
-   * The file as Deno knows it.
+   * Deno's handle of the file.
    *
-   * @throws {FileError} It was closed.
+   * @throws {FileError} If it was closed.
    */
   get handle(): Deno.FsFile {
     if (this.#file !== null) return this.#file;
@@ -82,16 +82,16 @@ export class OpenFile implements Disposable {
    * Writes all bytes.
    *
    * @param bytes What to write.
-   * @throws {FileError} They cannot be written; a piece of them may be.
+   * @throws {FileError} If they cannot be written; some of them may have been.
    */
   append(bytes: Uint8Array): void {
     onPath(this.#action, this.path, () => writeAllSync(this.handle, bytes));
   }
 
   /**
-   * Waits until what was written is on the disk.
+   * Flushes everything written to disk.
    *
-   * @throws {FileError} The system refused.
+   * @throws {FileError} If the system refused.
    */
   sync(): void {
     onPath(this.#action, this.path, () => this.handle.syncSync());
@@ -105,18 +105,18 @@ export class OpenFile implements Disposable {
 }
 
 /**
- * The end of a name under which a file is being written. A program killed meanwhile leaves it behind;
- * whoever knows that nobody writes may remove it.
+ * Matches the suffix of a temporary file of {@linkcode writeAtomically}. A process killed while
+ * writing leaves one behind, which may be removed when no other process is writing.
  */
 export const TEMPORARY: RegExp = /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/;
 
 /**
- * Writes a file so that its name only ever stands for the whole of it: under a temporary name of its
- * own, synced to the disk, then renamed.
+ * Writes a file atomically: to a unique temporary name, synced to disk, then renamed.
  *
  * @param path The file.
- * @param contents What it holds, a text in UTF-8; or what writes and syncs a file of a given name.
- * @throws {FileError} It cannot be written; what it held before stays, and nothing else is left.
+ * @param contents The contents, strings in UTF-8; or a function that writes and syncs the file at a
+ * given path.
+ * @throws {FileError} If it cannot be written. The old contents stay; no temporary file is left.
  */
 export function writeAtomically(
   path: string,
@@ -143,8 +143,8 @@ function writeSynced(path: string, contents: string | Uint8Array): void {
 }
 
 /**
- * Waits until the names in a folder are on the disk: without it a rename may be lost although the
- * file's contents are not. Windows can neither open nor needs to sync a folder.
+ * Flushes a folder's entries to disk: without it a rename may be lost even though the file's
+ * contents are safe. Windows cannot open a folder, and need not sync it.
  *
  * @param path The folder.
  */
@@ -155,8 +155,8 @@ export function syncDirectory(path: string): void {
 }
 
 /**
- * Removes a file or a folder with all it holds, as far as possible: for cleaning up after an error
- * that is worth more than one from the cleaning.
+ * Removes a file or folder recursively and ignores failures: for cleaning up after an error that
+ * matters more than one from the clean-up.
  *
  * @param path What to remove.
  */
@@ -164,15 +164,15 @@ export function removeIfThere(path: string): void {
   try {
     Deno.removeSync(path, { recursive: true });
   } catch {
-    // It was not there, or cannot be removed either.
+    // It does not exist, or cannot be removed.
   }
 }
 
 /**
- * Tells whether there is something at a path.
+ * Tells whether a path exists.
  *
  * @param path The path.
- * @returns Whether there is.
+ * @returns Whether it does.
  */
 export function exists(path: string): boolean {
   return onPath("read", path, () => {
@@ -188,20 +188,20 @@ export function exists(path: string): boolean {
   });
 }
 
-/** Size and content of a file, as a checkpoint's marker keeps them. */
+/** Size and hash of a file, as a checkpoint's marker records them. */
 export interface FileDigest {
-  /** Bytes of the file. */
+  /** Size in bytes. */
   readonly bytes: number;
-  /** SHA-256 of the file in hexadecimal. */
+  /** SHA-256 in hexadecimal. */
   readonly sha256: string;
 }
 
 /**
- * Works out the size and SHA-256 of a file, piece by piece.
+ * Computes the size and SHA-256 of a file without loading all of it.
  *
  * @param path The file.
  * @returns Both.
- * @throws {FileError} The file cannot be read.
+ * @throws {FileError} If the file cannot be read.
  */
 export function digestFile(path: string): FileDigest {
   return onPath("read", path, () => {

@@ -1,6 +1,6 @@
 /**
- * How much of the machine this process may use: control groups, of which containers are made, grant
- * less memory and less time of the processors than there is.
+ * How much of the machine this process may use. Control groups, which containers are built on, can
+ * grant less memory and processor time than the machine has.
  *
  * @module
  */
@@ -8,21 +8,20 @@
 import { smallest } from "./extremes.ts";
 import { isGranted } from "./permissions.ts";
 
-/** Where control groups are mounted; `unified` is where both versions are in use. */
+/** Mount point of control groups. Where both versions are in use, version 2 is in `unified`. */
 const MOUNT = "sys/fs/cgroup";
 
-/** A control group's folder, and the version whose files it has. */
+/** A control group's folder, and the cgroup version of its files. */
 interface Group {
   readonly folder: string;
   readonly version: 1 | 2;
 }
 
 /**
- * Threads that can work at once.
+ * Counts the threads that can run at once.
  *
- * @param root The folder that stands for `/`, with a slash at its end.
- * @returns The processors this process may use, or fewer where it is granted less of their time; at
- * least 1.
+ * @param root The folder taken for `/`, with a trailing slash.
+ * @returns The processors this process may use, or fewer under a CPU quota; at least 1.
  */
 export function availableCores(root = "/"): number {
   const quota = smallest(groupsOf(root, "cpu").map(coresGranted));
@@ -30,11 +29,11 @@ export function availableCores(root = "/"): number {
 }
 
 /**
- * Memory that the process may use.
+ * Returns the memory that this process may use.
  *
- * @param root The folder that stands for `/`, with a slash at its end.
- * @returns Bytes: the machine's, or less where a control group grants less; Infinity where the program
- * may ask neither.
+ * @param root The folder taken for `/`, with a trailing slash.
+ * @returns Bytes: the machine's memory, or a control group's limit if lower; Infinity if neither
+ * may be read.
  */
 export function availableMemory(root = "/"): number {
   const mayAsk = isGranted({ name: "sys", kind: "systemMemoryInfo" });
@@ -43,7 +42,7 @@ export function availableMemory(root = "/"): number {
 }
 
 function coresGranted({ folder, version }: Group): number {
-  // "max" is no number, and -1 no limit.
+  // No limit is "max" in version 2 and -1 in version 1.
   const [quota = "", period = ""] = version === 2
     ? readText(`${folder}/cpu.max`).split(" ")
     : ["quota", "period"].map((name) => readText(`${folder}/cpu.cfs_${name}_us`));
@@ -61,9 +60,8 @@ function positive(text: string): number {
 }
 
 /**
- * The groups that this process is in, those above them included: each of them limits it. A container
- * may show the file system of its own groups and the names of the machine's; then the mount is all
- * there is to look at.
+ * The groups of this process and their ancestors, all of which limit it. A container may mount only
+ * its own group while `/proc` names groups of the host; then only the mount itself can be read.
  */
 function groupsOf(root: string, controller: "cpu" | "memory"): Group[] {
   return [
@@ -75,19 +73,19 @@ function groupsOf(root: string, controller: "cpu" | "memory"): Group[] {
   ];
 }
 
-/** The mount, and below it the folders down to the process's own group. */
+/** The mount, and the folders below it down to the process's own group. */
 function foldersOf(root: string, mount: string, controller: string): string[] {
   const path = groupPath(root, mount, controller);
   const names = path.split("/").filter((name) => name !== "");
-  // A process outside of the groups that it sees.
+  // The process's group lies outside the mounted hierarchy.
   if (names.includes("..")) return [mount];
   return [mount, ...names.map((_, depth) => `${mount}/${names.slice(0, depth + 1).join("/")}`)];
 }
 
-/** The process's group below a mount, which may show a part of all groups only. */
+/** The process's group relative to a mount, which may show only part of the hierarchy. */
 function groupPath(root: string, mount: string, controller: string): string {
   for (const line of readText(`${root}proc/self/cgroup`).split("\n")) {
-    // Like `4:memory:/a/b` and `0::/a/b`.
+    // Lines look like `4:memory:/a/b` or `0::/a/b`.
     const [, names = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
     if (line === "" || !names.split(",").includes(controller)) continue;
     const shown = mountedGroup(root, mount);
@@ -96,7 +94,7 @@ function groupPath(root: string, mount: string, controller: string): string {
   return "/";
 }
 
-/** The group that a mount shows as its root; empty for all groups. */
+/** The group that a mount shows as its root; empty if it shows the whole hierarchy. */
 function mountedGroup(root: string, mount: string): string {
   for (const line of readText(`${root}proc/self/mountinfo`).split("\n")) {
     const [, , , group = "", point = ""] = line.split(" ");
@@ -105,7 +103,7 @@ function mountedGroup(root: string, mount: string): string {
   return "";
 }
 
-/** A small file of the system; empty where it is missing or may not be read. */
+/** Reads a small system file; empty if it is missing or may not be read. */
 function readText(path: string): string {
   if (!isGranted({ name: "read", path })) return "";
   try {

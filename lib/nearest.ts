@@ -1,5 +1,5 @@
 /**
- * "Did you mean": the known word nearest to a mistyped one.
+ * "Did you mean …?" suggestions.
  *
  * @module
  */
@@ -7,9 +7,9 @@
 /**
  * Finds the known word that a mistyped one most likely meant.
  *
- * @param word What was written.
- * @param known The words that would have been right.
- * @returns The nearest of them, or undefined where none is near enough to be worth suggesting.
+ * @param word The mistyped word.
+ * @param known The valid words.
+ * @returns The nearest valid word, or undefined if none is near enough to suggest.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@
  */
 export function nearest(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
-  // A third of the letters wrong is still a typing error; more is another word.
+  // With up to a third of its letters wrong it is a typo; with more, another word.
   let bound = Math.max(1, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
@@ -30,7 +30,7 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
   return best;
 }
 
-/** Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b`. */
+/** The insertions, deletions, substitutions and adjacent swaps that turn `a` into `b`. */
 function editDistance(a: string, b: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -1,24 +1,24 @@
 /**
- * What the process may do, asked without troubling the user.
+ * Queries of permissions that never prompt the user.
  *
  * @module
  */
 
 /**
- * Says whether a permission is granted now; it is not asked for.
+ * Tells whether a permission is granted, without requesting it.
  *
  * @param descriptor The permission, as Deno describes it.
- * @returns Whether it is granted in full.
+ * @returns Whether it is fully granted.
  */
 export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(descriptor).state === "granted";
 }
 
 /**
- * Reads a variable that is an option and no need: one that may not be read counts as unset.
+ * Reads an optional environment variable; one that may not be read counts as unset.
  *
  * @param variable Its name.
- * @returns Its value; undefined where it is unset, empty or not to be read.
+ * @returns Its value; undefined if it is unset, empty or may not be read.
  */
 export function readEnvironment(variable: string): string | undefined {
   if (!isGranted({ name: "env", variable })) return undefined;

@@ -1,14 +1,14 @@
 /**
- * Why the system refused a file or a folder, in words.
+ * System errors about files and folders, in words.
  *
  * @module
  */
 
-/** What the codes that users meet mean, and what to do where that is not plain. */
+/** The meaning of common error codes, and the remedy where it is not obvious. */
 const REASONS: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder",
-  EACCES: "the system does not allow it, check its owner and its rights",
-  EPERM: "the system does not allow it, check its owner and its rights",
+  EACCES: "the system does not allow it, check its owner and permissions",
+  EPERM: "the system does not allow it, check its owner and permissions",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of its path is not a folder",
   EEXIST: "there is something else of that name",
@@ -20,14 +20,14 @@ const REASONS: Readonly<Record<string, string>> = {
   ENFILE: "too many files are open on this machine",
   ELOOP: "links lead in a circle",
   ENAMETOOLONG: "a part of its name is too long",
-  EIO: "the device it is on has a fault",
+  EIO: "input or output failed on its device",
   EBUSY: "something else is using it",
 };
 
 /**
- * Says why the system refused a file or a folder.
+ * Explains why the system refused a file or folder.
  *
- * @param cause What Deno threw.
+ * @param cause The error Deno threw.
  * @returns The reason, to follow a colon.
  */
 export function systemReason(cause: unknown): string {
@@ -38,7 +38,7 @@ export function systemReason(cause: unknown): string {
   }
   const { code } = cause as { readonly code?: unknown };
   if (typeof code === "string" && Object.hasOwn(REASONS, code)) return REASONS[code]!;
-  // "File too large (os error 27): writefile '/a/b'": the caller names the path itself.
+  // "File too large (os error 27): writefile '/a/b'": callers name the path themselves.
   const [, text] = /^(.+?) \(os error \d+\)/s.exec(cause.message) ?? [];
   return text === undefined ? cause.message : text[0]!.toLowerCase() + text.slice(1);
 }

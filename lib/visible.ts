@@ -1,18 +1,18 @@
 /**
- * Showing text from files, paths and models where control characters would do something: move a
- * terminal's cursor, turn the direction of writing, or make a drawing that no reader opens.
+ * Escapes control characters in text from files, paths and models, which could move a terminal's
+ * cursor, reverse the direction of writing or make an SVG invalid.
  *
  * @module
  */
 
-/** Control characters, half surrogate pairs, marks of direction, and what XML forbids. */
+/** Control characters, lone surrogates, bidirectional marks, and characters that XML forbids. */
 const HIDDEN = /[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufffe\uffff]/gu;
 
 /**
- * Shows the control characters of a text but newlines.
+ * Escapes the control characters of a text, except newlines.
  *
- * @param text Any text; of JSON the meaning stays.
- * @returns The text, with `\u001b` for an escape.
+ * @param text Any text. JSON keeps its meaning.
+ * @returns The text, with `\u001b` for an escape character.
  */
 export function visible(text: string): string {
   return text.replaceAll(
@@ -22,7 +22,7 @@ export function visible(text: string): string {
 }
 
 /**
- * Shows all control characters of a name, which stands in a line.
+ * Escapes all control characters of a name, newlines included: it is shown within a line.
  *
  * @param name Any text.
  * @returns The name, with `\u000a` for a newline.
@@ -32,10 +32,10 @@ export function visibleName(name: string): string {
 }
 
 /**
- * Shows the first of some names, as `a, b, c and 2 more`.
+ * Lists the first few names, as in `a, b, c and 2 more`.
  *
  * @param names Any texts.
- * @returns At most three of them, and how many there are besides.
+ * @returns At most three of them, and the number of the others.
  */
 export function listed(names: readonly string[]): string {
   const most = 3;

@@ -1,22 +1,22 @@
-/** What control groups grant, for both readers of them: the TypeScript's and the CPU library's. @module */
+/** Control-group limits, for both of their readers: TypeScript and the CPU library. @module */
 
 import { dirname } from "node:path";
 
 const MIB = 2 ** 20;
 
-/** A system's files, as far as control groups go, and what they grant. */
+/** A system's control-group files, and what they grant. */
 export interface ControlGroupCase {
-  /** What is special. */
+  /** What is special about it. */
   readonly name: string;
-  /** Texts by path, from `/` on without it. */
+  /** File contents by absolute path without the leading `/`. */
   readonly files: Readonly<Record<string, string>>;
-  /** Memory; all of it where there is none. */
+  /** Memory limit; the machine's memory if absent. */
   readonly bytes?: number;
-  /** Time of the processors, in processors; all of it where there is none. */
+  /** CPU quota in processors; all of them if absent. */
   readonly cores?: number;
 }
 
-/** Writes a case's files below `root`, which ends with a slash. */
+/** Writes a case's files below `root`, which must end with a slash. */
 export function writeSystem(root: string, { files }: ControlGroupCase): void {
   for (const [path, text] of Object.entries(files)) {
     Deno.mkdirSync(dirname(root + path), { recursive: true });
@@ -26,10 +26,10 @@ export function writeSystem(root: string, { files }: ControlGroupCase): void {
 
 const V2_NAMES = "0::/pod/box\n";
 const V1_NAMES = "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/\n";
-/** What version 1 says where there is no limit: 2⁶³ without the bytes that are no whole page. */
+/** What version 1 reports for no limit: 2⁶³ rounded down to a whole page. */
 const NO_LIMIT_V1 = "9223372036854771712";
 
-/** Systems whose groups grant all, less, or more than there is. */
+/** Systems whose groups grant all of the machine, less, or more. */
 export const CONTROL_GROUP_CASES: readonly ControlGroupCase[] = [
   { name: "no control groups", files: {} },
   {

@@ -5,7 +5,7 @@ import { TemporaryFolder } from "./temporary_folder.ts";
 
 const names = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name);
 
-Deno.test("`writeAtomically()` writes, and replaces, a whole file", () => {
+Deno.test("`writeAtomically()` writes or replaces a file as a whole", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/file`;
   for (const bytes of [Uint8Array.of(1, 2, 3), new Uint8Array(0), Uint8Array.of(4)]) {
@@ -25,7 +25,7 @@ Deno.test("`writeAtomically()` leaves nothing behind when it fails", () => {
   assertEquals(names(folder.path), ["taken"]);
 });
 
-Deno.test("what a killed `writeAtomically()` leaves is known by its name", () => {
+Deno.test("leftovers of a killed `writeAtomically()` are recognized by name", () => {
   using folder = new TemporaryFolder();
   const seen: string[] = [];
   const { renameSync } = Deno;

@@ -6,7 +6,7 @@ import { TemporaryFolder } from "./temporary_folder.ts";
 const CORES = navigator.hardwareConcurrency;
 const MEMORY = Deno.systemMemoryInfo().total;
 
-Deno.test("memory and cores are what the narrowest control group grants", async (t) => {
+Deno.test("memory and cores follow the tightest control group", async (t) => {
   for (const system of CONTROL_GROUP_CASES) {
     const { name, bytes = Infinity, cores = Infinity } = system;
     await t.step(name, () => {
@@ -14,7 +14,7 @@ Deno.test("memory and cores are what the narrowest control group grants", async 
       const root = `${folder.path}/`;
       writeSystem(root, system);
       assertEquals(availableMemory(root), Math.min(MEMORY, bytes));
-      // Whole threads, of which there is one at least.
+      // Whole threads, at least one.
       assertEquals(availableCores(root), Math.max(1, Math.min(CORES, Math.floor(cores))));
     });
   }

@@ -26,7 +26,7 @@ import { StepProfile } from "@remoe/remoe/train";
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 type Any = any;
 
-Deno.test("a misspelt option is refused with the name that was meant", async (t) => {
+Deno.test("a misspelt option is refused with the intended name", async (t) => {
   using device = await Device.open({ kind: "cpu", seed: 1 });
   using _scope = device.scope();
   const x = device.ones([4, 4]);
@@ -72,13 +72,13 @@ Deno.test("a misspelt option is refused with the name that was meant", async (t)
   );
 });
 
-Deno.test("an option like no other is refused with those that there are", async () => {
+Deno.test("an unrecognizable option is refused with the list of valid ones", async () => {
   using device = await Device.open({ kind: "cpu" });
   const options = { hidden: 4, experts: 2, coefficient: 0.1 } as Any;
   assertThrows(() => new TopKRouter(device, options), ConfigError, "balanceCoefficient");
 });
 
-Deno.test("an object of a class may have fields beside its options", async () => {
+Deno.test("an instance of a class may have fields besides the options", async () => {
   using device = await Device.open({ kind: "cpu" });
   class Settings {
     readonly hidden = 4;

@@ -1,8 +1,8 @@
 /**
  * Runs tests with the CPU library checked by AddressSanitizer and UndefinedBehaviorSanitizer, its
- * memory pool guarded: `deno task test:sanitized`, with the arguments of `deno test` behind it.
+ * memory pool guarded: `deno task test:sanitized`, followed by arguments of `deno test`.
  *
- * Needs GCC on Linux. A report ends the process that it is about, and so fails the tests.
+ * Needs GCC on Linux. A report ends the process and so fails the tests.
  *
  * @module
  */
@@ -10,7 +10,7 @@
 import { BuildError, ensureKernels } from "../kernels/tools/build.ts";
 import { runTask } from "./run_task.ts";
 
-/** What has no part in these kernels, or is measured against time and memory of the machine. */
+/** Tests that do not involve these kernels, or that measure the machine's time and memory. */
 const LEFT_OUT = [
   "tests/cuda",
   "tests/docs",
@@ -21,7 +21,7 @@ const LEFT_OUT = [
   "tests/types",
 ];
 
-/** The sanitizers' own libraries, which must be there before the program's. */
+/** The sanitizers' libraries, which must be loaded before the program's. */
 function sanitizers(): string {
   return ["libasan.so", "libubsan.so"].map((name) => {
     const { stdout } = new Deno.Command("g++", { args: [`-print-file-name=${name}`] }).outputSync();
@@ -36,14 +36,14 @@ async function run(args: readonly string[], env: Record<string, string>): Promis
   return code;
 }
 
-/** Writes 8 bytes behind a block. */
+/** Writes 8 bytes past the end of a block. */
 const OVERFLOW = `
 import { openKernels } from "./tests/kernels/open_library.ts";
 const kernels = openKernels();
 kernels.writeBytes(kernels.allocate(96), new Uint8Array(104));
 `;
 
-/** Without this, a library that is not checked would pass for one that has no faults. */
+/** Without this, an unsanitized library would pass as one without faults. */
 function isChecked(env: Record<string, string>): boolean {
   const { success, stderr } = new Deno.Command(Deno.execPath(), {
     args: ["eval", "--no-check", OVERFLOW],
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
     REMOE_LIBRARY: await ensureKernels({ variant: "sanitized" }),
     REMOE_MEMORY_GUARD: "1",
     LD_PRELOAD: sanitizers(),
-    // V8 handles its own signals, and nobody frees what lives as long as the process.
+    // V8 handles its own signals, and what lives as long as the process is never freed.
     ASAN_OPTIONS: "detect_leaks=0:handle_segv=0:use_sigaltstack=0",
     UBSAN_OPTIONS: "print_stacktrace=1",
     GOMP_SPINCOUNT: "30000",

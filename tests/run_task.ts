@@ -1,8 +1,8 @@
-/** How a task of the tests ends. @module */
+/** How a test task ends. @module */
 
 import { BuildError } from "../kernels/tools/build.ts";
 
-/** Runs a task, whose number is the exit code; what cannot be built is said without a trace. */
+/** Runs a task and exits with its code; a failed build is reported without a stack trace. */
 export async function runTask(task: () => Promise<number>): Promise<void> {
   try {
     Deno.exitCode = await task();

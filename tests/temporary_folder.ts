@@ -1,4 +1,4 @@
-/** A folder for one test, removed at its end. */
+/** A folder for one test, removed when disposed. */
 export class TemporaryFolder implements Disposable {
   readonly path: string = Deno.makeTempDirSync({ prefix: "remoe_test_" });
 

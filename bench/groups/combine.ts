@@ -5,8 +5,8 @@ import { mixturesOf, type Sizes } from "../harness/sizes.ts";
 import { expertOperands } from "./experts.ts";
 
 /**
- * Gathering rows and the gated sum of results. Neither is a kernel by itself: with experts of width
- * 1 they are what remains of the experts' forward pass.
+ * The gathering of rows and the gated sum of results. Neither is a kernel of its own: with experts
+ * of width 1, they are what remains of the experts' forward pass.
  *
  * @param sizes The model.
  * @returns The cases.

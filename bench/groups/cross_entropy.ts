@@ -10,8 +10,8 @@ import { fromForward, host, kernelBench, normal, type Operands } from "../harnes
 import type { Sizes } from "../harness/sizes.ts";
 
 /**
- * The output head with its loss: forward, and the gradient with logits that are computed again and
- * with those that the forward pass has kept, as training does where they take up to 512 MiB.
+ * The output head with its loss: forward; the gradient with recomputed logits; and with logits kept
+ * from the forward pass, as in training as long as they take at most 512 MiB.
  *
  * @param sizes The model.
  * @returns The cases.

@@ -4,7 +4,8 @@ import { kernelBench } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";
 
 /**
- * The dispatch plan with every gate open, as in stage I, and at the target sparsity, as in stage III.
+ * The dispatch plan with every gate open, as in stage I, and at the target sparsity, as in stage
+ * III.
  *
  * @param sizes The model.
  * @returns The cases.

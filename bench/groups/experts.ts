@@ -9,12 +9,12 @@ import type { BenchCase } from "../harness/case.ts";
 import { host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import { type Mixture, mixturesOf, type Sizes } from "../harness/sizes.ts";
 
-/** Weights and gradients of one layer above this stay out of the default selection. */
+/** Layers with more bytes of weights and gradients are left out of the default selection. */
 const MOST_WEIGHT_BYTES = 2 ** 32;
 
 /**
- * The experts at the target sparsity, and for E=8 with every gate open, as in stage I, on so many
- * tokens fewer that as many rows are routed.
+ * The experts at the target sparsity; for E=8 also with every gate open, as in stage I, on fewer
+ * tokens so that as many rows are routed.
  *
  * @param sizes The model.
  * @returns The cases, forward and gradient.
@@ -57,8 +57,8 @@ function layerCases(
 }
 
 /**
- * Draws the operands of a layer of experts. Pre-activations are drawn as well: they are distributed
- * as those that the forward pass would leave.
+ * Draws the operands of a layer of experts, including pre-activations distributed like those that
+ * the forward pass would leave.
  *
  * @param operation Which of the two kernels.
  * @param options Sizes and routing.

@@ -4,7 +4,7 @@ import { kernelBench, normal } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
 
 /**
- * Dense products of a model: the fused projection forward, and both of its gradients.
+ * A model's dense products: the fused projection forward, and both of its gradients.
  *
  * @param sizes The model.
  * @returns The cases.

@@ -3,12 +3,12 @@ import { type Mixture, mixturesOf, type Sizes } from "../harness/sizes.ts";
 import { BenchLayer, type LayerOptions, layerWork, type Pass } from "../models/layer.ts";
 
 const PASSES: readonly Pass[] = ["forward", "forward and backward"];
-/** Of the routers beside the ReLU one at its target. */
+/** Passes for all routers but ReLU at its target. */
 const TRAINING: readonly Pass[] = ["forward and backward"];
 
 /**
- * A whole MoE layer: router, plan and experts, by both routers at the target sparsity, and with every
- * gate open for E=8, on so many tokens fewer that as many rows are routed.
+ * A complete MoE layer: router, plan and experts. ReLU at the target sparsity; for E=8 also TopK,
+ * and ReLU with every gate open, on fewer tokens so that as many rows are routed.
  *
  * @param sizes The model.
  * @returns The cases.
@@ -43,7 +43,7 @@ function casesOf(
   passes: readonly Pass[],
 ): BenchCase[] {
   const options: LayerOptions = { hidden, width, experts, active, ...routing };
-  // Other mixtures are in the groups of single kernels, and in the sweep.
+  // Other mixtures are covered by the groups of single kernels, and by the sweep.
   const full = experts !== 8;
   const { router, density, tokens } = routing;
   return passes.map((pass) => ({

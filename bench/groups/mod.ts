@@ -28,13 +28,13 @@ const GROUPS: readonly ((sizes: Sizes) => BenchCase[])[] = [
 ];
 
 /**
- * Lists every case once, group by group, models from small to large.
+ * Lists every case once, group by group, from small models to large.
  *
  * @returns The cases, large ones included.
  */
 export function allCases(): BenchCase[] {
   const cases = [...GROUPS.flatMap((group) => MODELS.flatMap(group)), ...stepCases()];
-  // E=64 and E=8 in 8 parts are the same to a ReLU router; what is not large comes first.
+  // E=64 and E=8 in 8 parts are the same to a ReLU router; the one that is not `full` is kept.
   const ordered = cases.toSorted((a, b) => Number(a.full ?? false) - Number(b.full ?? false));
   const first = new Map(ordered.toReversed().map((benchCase) => [keyOf(benchCase), benchCase]));
   return cases.filter((benchCase) => first.get(keyOf(benchCase)) === benchCase);

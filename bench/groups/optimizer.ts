@@ -4,14 +4,14 @@ import type { BenchCase } from "../harness/case.ts";
 import { host, kernelBench, normal } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
 
-/** Experts of a layer. */
+/** Experts per layer. */
 const EXPERTS = 8;
 
-/** Parameters above this take too long and too much memory for the default selection. */
+/** Layers with more parameters take too long and too much memory for the default selection. */
 const MOST_PARAMETERS = 1e8;
 
 /**
- * The gradient's norm and AdamW over the experts of one layer, E=8.
+ * Gradient norm and AdamW over the experts of one layer, E=8.
  *
  * @param sizes The model.
  * @returns The case.

@@ -5,7 +5,7 @@ import { kernelBench } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";
 
 /**
- * Gradients of the gates with the regularisation in them: the L1 term of equations 9 and 10, and
+ * Gradients of the gates including the regularisation: the L1 term of equations 9 and 10, and
  * Switch's balance loss.
  *
  * @param sizes The model.

@@ -5,8 +5,8 @@ import { kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import { mixturesOf, type Sizes } from "../harness/sizes.ts";
 
 /**
- * Both routers forward, with about half of the ReLU router's gates open: its time does not depend
- * on them.
+ * Both routers forward. About half of the ReLU router's gates are open; its time does not depend on
+ * how many are.
  *
  * @param sizes The model.
  * @returns The cases.

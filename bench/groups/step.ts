@@ -15,12 +15,12 @@ const STAGES: readonly Stage[] = [
   { name: "relu, stage I", router: "relu", density: 1 },
 ];
 
-/** A model and how much of it is timed. */
+/** A model and how much of it to time. */
 interface Stretch {
   readonly preset: PresetName;
-  /** Sequences of the micro-batch. */
+  /** Sequences per micro-batch. */
   readonly sequences: number;
-  /** Layers, where the whole model takes too long. */
+  /** Number of layers, if the full model takes too long. */
   readonly layers?: number;
   readonly passes: readonly ModelPass[];
   readonly full: boolean;
@@ -28,7 +28,7 @@ interface Stretch {
 
 const ALL: readonly ModelPass[] = ["forward", "forward and backward", "step"];
 
-/** The paper's models take minutes a step: `deno task bench:paper` times them. */
+/** The paper's models take minutes per step: `deno task bench:paper` times them. */
 const STRETCHES: readonly Stretch[] = [
   { preset: "pico", sequences: 16, passes: ["step"], full: false },
   { preset: "nano", sequences: 16, passes: ALL, full: false },
@@ -36,7 +36,7 @@ const STRETCHES: readonly Stretch[] = [
 ];
 
 /**
- * Whole steps of a micro-batch each, by both routers.
+ * Full steps of one micro-batch each, with both routers.
  *
  * @returns The cases.
  */

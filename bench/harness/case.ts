@@ -1,29 +1,29 @@
-/** What a bench times. @module */
+/** The cases that a bench times. @module */
 
 import type { Device } from "../../mod.ts";
 
-/** What a call works on and moves. */
+/** The work of a call. */
 export interface Work {
   /** Floating-point operations that the call executes, a fused multiply-add counted as two. */
   readonly flops: number;
-  /** Bytes that must be read and written at least once. */
+  /** Bytes that must be read or written at least once. */
   readonly bytes: number;
 }
 
 /** A case with its buffers on the device. */
 export interface PreparedCase extends Disposable {
-  /** The call that is timed; the harness waits for the device after it. */
+  /** Runs the timed call; the harness waits for the device after it. */
   run(): void;
 }
 
-/** One line of the table. */
+/** One row of the table. */
 export interface BenchCase extends Work {
-  /** The operation, as the table's sections are called. */
+  /** The operation, which names a section of the table. */
   readonly group: string;
-  /** Model, operation and shapes: what a comparison finds it by. */
+  /** Model, operation and shapes, by which a comparison identifies it. */
   readonly name: string;
-  /** Whether it is left out unless everything is asked for: it takes long or much memory. */
+  /** Whether it runs only with `--full`, since it takes long or much memory. */
   readonly full?: boolean;
-  /** Makes the buffers and fills them; not timed. */
+  /** Makes and fills the buffers; not timed. */
   prepare(device: Device): PreparedCase;
 }

@@ -1,24 +1,24 @@
-/** What the benches that are commands have in common. @module */
+/** What the bench commands have in common. @module */
 
 import { type Arguments, type Flags, parseFlags } from "../../cli/shared/arguments.ts";
 import { yieldWhenWaiting } from "../../cli/shared/openmp.ts";
 import { flagTable } from "../../cli/shared/table.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
-/** A bench as a command. */
+/** A bench command. */
 export interface Command<Table extends Flags> {
-  /** How it is called, for the help. */
+  /** The command line to run it, for the help. */
   readonly call: string;
-  /** What it does, a paragraph. */
+  /** What it does, in a paragraph. */
   readonly about: string;
-  /** Its flags; `help` among them. */
+  /** Its flags, `help` among them. */
   readonly flags: Table;
-  /** Does it; a {@linkcode ConfigError} is about the command line. */
+  /** Runs it; a {@linkcode ConfigError} means that the command line is wrong. */
   run(given: Arguments<Table>): Promise<void>;
 }
 
 /**
- * Runs a command with the arguments of the process.
+ * Runs a command with the process's arguments.
  *
  * @param command The command.
  */
@@ -37,27 +37,27 @@ export async function runCommand<Table extends Flags>(command: Command<Table>): 
 }
 
 /**
- * Reads a whole number.
+ * Parses a whole number.
  *
  * @param flag Its flag, for the error.
  * @param text What was given.
- * @param least The least that is allowed.
+ * @param least The least allowed value.
  * @returns The number.
- * @throws {ConfigError} If it is none, or too small.
+ * @throws {ConfigError} If it is not a whole number, or too small.
  */
 export function wholeNumber(flag: string, text: string, least = 1): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new ConfigError(`--${flag} ${text} is no whole number of at least ${least}`);
+  throw new ConfigError(`--${flag} is ${text}, expected a whole number of at least ${least}`);
 }
 
 /**
- * Reads whole numbers between commas.
+ * Parses whole numbers separated by commas.
  *
  * @param flag Their flag, for the error.
  * @param text What was given.
  * @returns The numbers.
- * @throws {ConfigError} If one is none.
+ * @throws {ConfigError} If one of them is not a whole number of at least 1.
  */
 export function wholeNumbers(flag: string, text: string): number[] {
   return text.split(",").map((part) => wholeNumber(flag, part.trim()));

@@ -1,4 +1,4 @@
-/** Two runs side by side. @module */
+/** Compares two runs. @module */
 
 import type { BenchResults, CaseResult } from "./results.ts";
 import { geometricMean } from "./samples.ts";
@@ -18,13 +18,13 @@ export interface ComparedCase {
   readonly ratio: number;
 }
 
-/** What two runs have in common, and what not. */
+/** What two runs have in common, and how they differ. */
 export interface Comparison {
-  /** Cases of both, in the newer run's order. */
+  /** Cases in both, in the newer run's order. */
   readonly cases: readonly ComparedCase[];
-  /** Names that only the older run has. */
+  /** Names of cases only in the older run. */
   readonly gone: readonly string[];
-  /** Names that only the newer run has. */
+  /** Names of cases only in the newer run. */
   readonly added: readonly string[];
 }
 
@@ -59,7 +59,7 @@ export function compareResults(before: BenchResults, after: BenchResults): Compa
 }
 
 /**
- * Writes a comparison as a table; the ratio comes first, since it is what to read.
+ * Formats a comparison as a table; the ratio comes first, since it is what counts.
  *
  * @param before The older run.
  * @param after The newer run.
@@ -72,7 +72,7 @@ export function comparisonReport(before: BenchResults, after: BenchResults): str
     "new / old medians, below 1 is faster",
   ];
   if (!isSameMachine(before, after)) {
-    lines.push("The machines differ: the ratios compare them as much as the code");
+    lines.push("The machines differ: the ratios compare machines as much as code");
   }
   if (cases.length === 0) return [...lines, "No case is in both"].join("\n");
   const rows = cases.map(({ name, ratio, before, after }) => [

@@ -1,4 +1,4 @@
-/** Cases of the tests, timed: what is timed is known to be right. @module */
+/** Times the kernel cases of the tests, so that what is timed is known to be correct. @module */
 
 import { memoryOf } from "../../lib/autograd/device.ts";
 import { DistributionCode, type KernelContext } from "../../lib/ffi/mod.ts";
@@ -13,50 +13,50 @@ import {
 import type { BenchCase, PreparedCase } from "./case.ts";
 
 /**
- * How a buffer is filled: with normal numbers drawn on the device, which takes no host memory; with
- * an array of the host; or by the forward kernel.
+ * How a buffer is filled: with normally distributed numbers drawn on the device, which takes no
+ * host memory; from a host array; or by the forward kernel.
  */
 export type Operand =
   | { readonly kind: "normal"; readonly elements: number; readonly deviation: number }
   | { readonly kind: "host"; readonly array: HostArray }
   | { readonly kind: "forward"; readonly elements: number };
 
-/** Operands by the names that the contract gives its parameters. */
+/** Operands by the parameter names in the C header. */
 export type Operands = Readonly<Record<string, Operand>>;
 
-/** A kernel's case as a bench. */
+/** How to bench a kernel case. */
 export interface KernelBenchOptions {
-  /** The operation, as the table's sections are called. */
+  /** The operation, which names a section of the table. */
   readonly group: string;
-  /** The model whose shapes they are. */
+  /** The model that the shapes come from. */
   readonly model: string;
   /** The call, with its FLOPs and bytes. */
   readonly kernelCase: KernelCase;
-  /** Its inputs; by default those of the tests. */
+  /** Its inputs; default those of the tests. */
   readonly operands?: () => Operands;
   /** The forward kernel that fills operands of kind `forward`. */
   readonly forward?: KernelCase;
-  /** Whether it is left out unless everything is asked for. */
+  /** Whether it runs only with `--full`. */
   readonly full?: boolean;
 }
 
-/** fp32 numbers of mean 0. */
+/** Normally distributed fp32 numbers of mean 0. */
 export function normal(elements: number, deviation = 1): Operand {
   return { kind: "normal", elements, deviation };
 }
 
-/** An array of the host. */
+/** The contents of a host array. */
 export function host(array: HostArray): Operand {
   return { kind: "host", array };
 }
 
-/** fp32 numbers that the forward kernel leaves. */
+/** fp32 numbers that the forward kernel writes. */
 export function fromForward(elements: number): Operand {
   return { kind: "forward", elements };
 }
 
 /**
- * Makes a bench of a kernel's case.
+ * Makes a bench of a kernel case.
  *
  * @param options The case and its operands.
  * @returns The bench.
@@ -73,7 +73,7 @@ export function kernelBench(options: KernelBenchOptions): BenchCase {
   };
 }
 
-/** Bytes of an element. */
+/** Bytes per element. */
 const BYTES: Readonly<Record<Element, number>> = { f32: 4, f64: 8, bf16: 2, i32: 4, u8: 1 };
 
 /** A kernel's buffers on a device. */
@@ -109,7 +109,7 @@ class PreparedKernel implements PreparedCase {
     this.#addresses.clear();
   }
 
-  /** 0 for outputs that nobody wants, which includes what only the forward kernel has. */
+  /** 0 for unwanted outputs, including those that only the forward kernel has. */
   #address(name: string): bigint {
     return this.#addresses.get(name) ?? 0n;
   }

@@ -1,11 +1,11 @@
-/** The machine and the software that a run measured. @module */
+/** The machine and the software of a run. @module */
 
 import { ROOT } from "./paths.ts";
 import type { DevicePeak } from "../../lib/ffi/mod.ts";
 import { versions } from "../../lib/run/versions.ts";
 import type { DeviceInfo } from "../../mod.ts";
 
-/** A machine, as far as times depend on it. */
+/** What times depend on in a machine. */
 export interface Machine {
   /** The processor's or accelerator's name. */
   readonly name: string;
@@ -15,25 +15,25 @@ export interface Machine {
   readonly isa: string;
   /** Threads of the kernels. */
   readonly threads: number;
-  /** Implementation of dense products. */
+  /** Implementation of dense matrix products. */
   readonly gemm: string;
   /** Memory of the device in bytes. */
   readonly memory_bytes: number;
   /** Operating system. */
   readonly os: string;
-  /** Processors waiting or working over the last minute, as the run began: above 0.5, others were. */
+  /** Load average over the minute before the run: above 0.5, the machine was not idle. */
   readonly load_average: number;
-  /** Fused multiply-adds from registers, in GFLOPS. */
+  /** Peak rate of fused multiply-adds from registers, in GFLOPS. */
   readonly peak_gflops: number;
-  /** A copy in memory, reading and writing counted, in GB/s. */
+  /** Bandwidth of a copy in memory, counting reads and writes, in GB/s. */
   readonly copy_gigabytes_per_second: number;
 }
 
 /**
  * Describes a machine.
  *
- * @param info What its device says.
- * @param peak What was measured on it.
+ * @param info What its device reports.
+ * @param peak Its measured peaks.
  * @param load The load average as the run began.
  * @returns The description.
  */
@@ -54,7 +54,7 @@ export function describeMachine(info: DeviceInfo, peak: DevicePeak, load: number
 }
 
 /**
- * Names a machine for a file name.
+ * Names a machine, for use in a file name.
  *
  * @param machine The machine.
  * @returns Like `amd-epyc-2-threads`.
@@ -65,15 +65,15 @@ export function machineSlug({ name, threads }: Pick<Machine, "name" | "threads">
   return `${words || "machine"}-${threads}-thread${threads === 1 ? "" : "s"}`;
 }
 
-/** Versions of this package, the runtime and the kernel library's file. */
+/** Versions of this package, the runtime and the kernel library. */
 export function softwareVersions(): Record<string, string> {
   return { ...versions(), typescript: Deno.version.typescript };
 }
 
 /**
- * Asks git for the commit that is checked out.
+ * Asks git for the checked-out commit.
  *
- * @returns Its hash, with `-dirty` after it where tracked files differ; null without git.
+ * @returns Its hash, followed by `-dirty` if tracked files differ; null without git.
  */
 export function commit(): string | null {
   const hash = git("rev-parse", "HEAD");

@@ -1,9 +1,9 @@
-/** Where the checkout is. @module */
+/** Paths within the checkout. @module */
 
 import { fileURLToPath } from "node:url";
 
-/** The root of the checkout, with a slash at its end. */
+/** The root of the checkout, with a trailing slash. */
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Where results go. */
+/** The folder for results. */
 export const RESULTS_FOLDER: string = `${ROOT}bench/results`;

@@ -1,4 +1,4 @@
-/** What a run says at its end. @module */
+/** What a run reports at its end. @module */
 
 import { relative } from "node:path";
 import type { DevicePeak } from "../../lib/ffi/mod.ts";
@@ -26,7 +26,7 @@ export interface Measured {
 }
 
 /**
- * Puts results together.
+ * Assembles results.
  *
  * @param measured What was measured, and on what.
  * @returns The results, dated now.
@@ -44,11 +44,11 @@ export function makeResults({ kind, info, peak, load, cases }: Measured): BenchR
 }
 
 /**
- * Writes the machine in a line.
+ * Describes a machine in one line.
  *
  * @param machine The machine.
  * @param date When it was measured.
- * @returns Name, instruction set, threads, peaks.
+ * @returns Date, name, instruction set, threads, peaks and load.
  */
 export function machineLine(machine: Machine, date: string): string {
   const { name, isa, threads, gemm, peak_gflops, copy_gigabytes_per_second } = machine;
@@ -58,10 +58,10 @@ export function machineLine(machine: Machine, date: string): string {
 }
 
 /**
- * Writes the results of single cases.
+ * Formats the results of single cases.
  *
  * @param results The results.
- * @returns A line on the machine and a table.
+ * @returns A line about the machine, and a table.
  */
 export function caseTable({ machine, date, cases }: BenchResults): string {
   const rows = cases.map(({ group, name, flops, bytes, median_s, min_s }) => {
@@ -93,10 +93,10 @@ export function caseTable({ machine, date, cases }: BenchResults): string {
 }
 
 /**
- * Gives the file of a run's results.
+ * The default file for a run's results.
  *
  * @param results The results.
- * @param isPartial Whether cases were left out: such a run replaces no whole one.
+ * @param isPartial Whether cases were left out: such a run must not replace a complete one.
  * @returns A path in `bench/results`.
  */
 export function resultsPath({ kind, date, machine }: BenchResults, isPartial = false): string {
@@ -109,7 +109,7 @@ export function resultsPath({ kind, date, machine }: BenchResults, isPartial = f
   return `${RESULTS_FOLDER}/${parts.join("-")}.json`;
 }
 
-/** Where results go, once they are there. */
+/** Where results go, and what they are compared with. */
 export interface Destination {
   /** The file; absent: named after date and machine. */
   readonly output?: string;
@@ -118,8 +118,8 @@ export interface Destination {
 }
 
 /**
- * Reads what a run is to be compared with, before it begins: a wrong path shows at once, and the
- * file may be the one that the run replaces.
+ * Reads what a run is to be compared with, before it begins: a wrong path is reported at once, and
+ * the file may be the one that the run replaces.
  *
  * @param options The files.
  * @returns Where the results go.
@@ -138,7 +138,7 @@ export function openDestination({ output, compare }: ResultOptions): Destination
  * @param results The results.
  * @param destination The file, and what to compare with.
  * @param isPartial Whether cases were left out.
- * @returns What there is to say of it.
+ * @returns The comparison, if any, and the file's name.
  */
 export function finishResults(
   results: BenchResults,

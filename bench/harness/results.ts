@@ -1,4 +1,4 @@
-/** Results as files keep them, so that a later run can be compared. @module */
+/** Results and the files that hold them, for later runs to be compared with. @module */
 
 import { dirname } from "node:path";
 import { z } from "zod";
@@ -8,17 +8,17 @@ import type { BenchCase } from "./case.ts";
 import type { Machine } from "./machine.ts";
 import { summarize } from "./samples.ts";
 
-/** What one case gave. */
+/** The result of one case. */
 export interface CaseResult {
   /** The operation. */
   readonly group: string;
   /** Model, operation and shapes. */
   readonly name: string;
-  /** Floating-point operations of a call. */
+  /** Floating-point operations per call. */
   readonly flops: number;
-  /** Operations of a call by the formula that papers quote, where there is one. */
+  /** Operations per call by the formula that papers quote, if there is one. */
   readonly formula_flops?: number | undefined;
-  /** Bytes that a call must read and write at least once. */
+  /** Bytes that a call must read or write at least once. */
   readonly bytes: number;
   /** Number of samples. */
   readonly samples: number;
@@ -31,19 +31,19 @@ export interface CaseResult {
 /** Which command measured. */
 export type BenchKind = "kernels" | "sweep" | "paper";
 
-/** A run of a bench. */
+/** The results of a run. */
 export interface BenchResults {
-  /** Version of this form. */
+  /** Version of the file format. */
   readonly format: 1;
   /** Which command measured. */
   readonly kind: BenchKind;
-  /** When, in UTC. */
+  /** The time of the run, in UTC. */
   readonly date: string;
-  /** The commit that was checked out; null where git did not say. */
+  /** The checked-out commit; null if git did not tell. */
   readonly commit: string | null;
-  /** Where. */
+  /** The machine it ran on. */
   readonly machine: Machine;
-  /** With what. */
+  /** The software's versions. */
   readonly versions: Readonly<Record<string, string>>;
   /** Every case with at least one sample. */
   readonly cases: readonly CaseResult[];
@@ -84,11 +84,11 @@ const SCHEMA = z.strictObject({
 });
 
 /**
- * Puts a case and its samples together.
+ * Combines a case and its samples.
  *
  * @param benchCase The case.
  * @param seconds Its samples, at least one.
- * @param formulaFlops Operations by the formula, where there is one.
+ * @param formulaFlops Operations by the formula, if there is one.
  * @returns The result.
  */
 export function caseResult(
@@ -111,12 +111,12 @@ export function caseResult(
 }
 
 /**
- * Reads results.
+ * Parses results.
  *
- * @param text A file as {@linkcode writeResults} writes it.
+ * @param text The contents of a file that {@linkcode writeResults} wrote.
  * @param source Its path, for errors.
  * @returns The results.
- * @throws {ConfigError} If it is not such a file; names the first entry that is wrong.
+ * @throws {ConfigError} If the text is malformed; names the first wrong entry.
  */
 export function parseResults(text: string, source: string): BenchResults {
   let json: unknown;
@@ -138,7 +138,7 @@ export function parseResults(text: string, source: string): BenchResults {
  *
  * @param path The file.
  * @returns The results.
- * @throws {ConfigError} If there is no such file, or it holds something else.
+ * @throws {ConfigError} If the file cannot be opened, or is malformed.
  */
 export function readResults(path: string): BenchResults {
   let text: string;
@@ -153,9 +153,9 @@ export function readResults(path: string): BenchResults {
 }
 
 /**
- * Writes results, and the folder where it is missing.
+ * Writes results, creating the folder if it is missing.
  *
- * @param path The file; one that exists is replaced whole.
+ * @param path The file; an existing one is replaced atomically.
  * @param results The results.
  */
 export function writeResults(path: string, results: BenchResults): void {

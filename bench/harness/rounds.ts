@@ -1,14 +1,14 @@
-/** Comparisons in one process: everything in turn, round after round. @module */
+/** Compares things in one process by timing them in turn, round after round. @module */
 
 /**
- * Times several things in turn, so that a machine that slows down slows all of them; every second
- * round goes backwards, so that none always follows the same other.
+ * Times several things in turn, so that a machine that slows down slows all of them. Every second
+ * round goes backwards, so that nothing always follows the same other thing.
  *
  * @param things What to time.
  * @param rounds How often, at least once.
- * @param run Runs one of them, and waits until it is done.
- * @param onSample Told of each sample as it is taken.
- * @returns Seconds of each thing, a sample a round.
+ * @param run Runs one thing and waits until it is done.
+ * @param onSample Called with each sample as it is taken.
+ * @returns Seconds per thing, one sample per round.
  */
 export function timeInTurn<Thing>(
   things: readonly Thing[],

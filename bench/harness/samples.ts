@@ -1,10 +1,10 @@
-/** Samples of a case and what they say. @module */
+/** Statistics of a case's samples. @module */
 
-/** Times of one case, in seconds. */
+/** A summary of one case's times, in seconds. */
 export interface Samples {
-  /** How many. */
+  /** Number of samples. */
   readonly count: number;
-  /** The middle one; of an even number, the mean of the two in the middle. */
+  /** The middle one; for an even number, the mean of the two in the middle. */
   readonly median: number;
   /** The shortest. */
   readonly min: number;
@@ -13,11 +13,11 @@ export interface Samples {
 }
 
 /**
- * Gives the median, which a single late sample does not move.
+ * Computes the median, which a single slow sample does not move.
  *
  * @param values At least one number.
- * @returns The middle one; of an even number, the mean of the two in the middle.
- * @throws {RangeError} If there is none.
+ * @returns The middle one; for an even number, the mean of the two in the middle.
+ * @throws {RangeError} If there are no numbers.
  */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("Cannot take a median: there are no samples");
@@ -27,7 +27,7 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * Sums samples up.
+ * Summarizes samples.
  *
  * @param seconds At least one sample.
  * @returns Their number, median and extremes.
@@ -42,7 +42,7 @@ export function summarize(seconds: readonly number[]): Samples {
 }
 
 /**
- * Gives the mean of ratios: twice as fast and twice as slow average to 1.
+ * Averages ratios: twice as fast and twice as slow average to 1.
  *
  * @param values At least one positive number.
  * @returns The geometric mean.

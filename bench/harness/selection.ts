@@ -1,4 +1,4 @@
-/** Which cases run, and what becomes of their results. @module */
+/** Flags: which cases run, and where their results go. @module */
 
 import {
   absolutePath,
@@ -11,21 +11,21 @@ import { flagTable } from "../../cli/shared/table.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { BenchCase } from "./case.ts";
 
-/** Flags about a run's results, of every bench. */
+/** Every bench's flags for its results. */
 export const RESULT_FLAGS = {
   output: {
     value: "FILE",
-    about: "Where the results go, as JSON",
+    about: "File for the results, as JSON",
     fallback: "bench/results/<date>-<machine>.json",
   },
-  compare: { value: "FILE", about: "Prints ratios to an earlier run's results" },
-  help: { about: "Prints this text" } as Flag,
+  compare: { value: "FILE", about: "Print ratios to an earlier run's results" },
+  help: { about: "Print this help, and exit" } as Flag,
 } satisfies Flags;
 
-/** Flags of the kernels' bench. */
+/** Flags of `deno task bench`. */
 const FLAGS = {
-  filter: { value: "TEXT", about: "Runs cases with TEXT in `group: name`, or matching /TEXT/" },
-  full: { about: "Runs large cases as well, like REMOE_BENCH=full" } as Flag,
+  filter: { value: "TEXT", about: "Run cases with TEXT in `group: name`, or matching /TEXT/" },
+  full: { about: "Run large cases as well, like REMOE_BENCH=full" } as Flag,
   ...RESULT_FLAGS,
 } satisfies Flags;
 
@@ -37,23 +37,23 @@ export interface ResultOptions {
   readonly compare?: string;
 }
 
-/** What a run of the kernels' bench was asked for. */
+/** What a command line of `deno task bench` asks for. */
 export interface Selection extends ResultOptions {
-  /** Only prints the help. */
+  /** Whether to print the help only. */
   readonly help: boolean;
-  /** Large cases as well. */
+  /** Whether to run large cases as well. */
   readonly full: boolean;
-  /** Tells whether a case runs. */
+  /** Tells whether to run a case. */
   includes(benchCase: Pick<BenchCase, "group" | "name" | "full">): boolean;
 }
 
 /**
- * Reads a command line.
+ * Parses a command line.
  *
- * @param args The arguments, those that `deno bench` passes on after `--`.
- * @param everything What `REMOE_BENCH` holds.
+ * @param args The arguments that `deno bench` passes on after `--`.
+ * @param everything The value of `REMOE_BENCH`.
  * @returns The selection.
- * @throws {ConfigError} An unknown flag, or one without its value.
+ * @throws {ConfigError} If a flag is unknown or lacks its value.
  */
 export function readSelection(
   args: readonly string[],
@@ -72,9 +72,9 @@ export function readSelection(
 }
 
 /**
- * Reads the flags about results.
+ * Reads the flags for results.
  *
- * @param value Gives a flag's value.
+ * @param value Returns a flag's value.
  * @returns Absolute paths.
  */
 export function resultOptions(
@@ -88,12 +88,12 @@ export function resultOptions(
   };
 }
 
-/** How the kernels' bench is called. */
+/** The help of `deno task bench`. */
 export function usage(): string {
   return `Usage: deno task bench [FLAGS], or deno bench -A -- [FLAGS]\n\n${flagTable(FLAGS)}`;
 }
 
-/** As `deno bench --filter` reads it: text, or an expression between slashes. */
+/** Matches like `deno bench --filter`: a text, or a regular expression between slashes. */
 function matcher(filter: string | undefined): (text: string) => boolean {
   if (filter === undefined) return () => true;
   const [, expression] = /^\/(.+)\/$/s.exec(filter) ?? [];
@@ -106,6 +106,6 @@ function compile(expression: string): RegExp {
   try {
     return new RegExp(expression);
   } catch (cause) {
-    throw new ConfigError(`--filter /${expression}/ is no regular expression`, { cause });
+    throw new ConfigError(`--filter /${expression}/ is not a regular expression`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-/** Runs cases one after the other under `deno bench`, with samples of its own. @module */
+/** Runs cases one after the other under `deno bench`, keeping its own samples. @module */
 
 import { type DevicePeak, measurePeak, type ProbeOptions } from "../../lib/ffi/mod.ts";
 import { memoryOf } from "../../lib/autograd/device.ts";
@@ -6,20 +6,20 @@ import type { Device } from "../../mod.ts";
 import type { BenchCase, PreparedCase, Work } from "./case.ts";
 import { type CaseResult, caseResult } from "./results.ts";
 
-/** What a mediocre machine reaches, to guess how long a case takes. */
+/** Rates per second of a mediocre machine, to guess how long a case takes. */
 const GUESS = { flops: 4e10, bytes: 4e9 } as const;
 
-/** Seconds that the samples of a case should add up to. */
+/** Seconds that a case's samples should add up to. */
 const CASE_SECONDS = 0.6;
 
-/** `deno bench` calls a case this many times more than `n`, with `warmup: 1`. */
+/** With `warmup: 1`, `deno bench` calls a case this many times on top of `n`. */
 const FURTHER_CALLS = 2;
 
 /**
- * Says how often to time a case: often where it is quick, at least three times with the calls that
- * `deno bench` adds.
+ * Decides how often to time a case: more often if it is quick, and at least three times, counting
+ * the calls that `deno bench` adds.
  *
- * @param work What a call does.
+ * @param work The work of a call.
  * @returns The `n` of `deno bench`.
  */
 export function iterations({ flops, bytes }: Work): number {
@@ -27,21 +27,21 @@ export function iterations({ flops, bytes }: Work): number {
   return Math.min(20, Math.max(1, Math.round(CASE_SECONDS / seconds) - FURTHER_CALLS));
 }
 
-/** Cases under way on a device: one at a time has buffers, so that memory holds the largest alone. */
+/** Cases on a device. Only one at a time has buffers, so memory need only hold the largest. */
 export class Session implements Disposable {
   readonly #device: Device;
   readonly #probe: ProbeOptions;
   readonly #samples = new Map<BenchCase, number[]>();
   readonly #firstPeak: DevicePeak;
-  /** Load of the machine before anything ran. */
+  /** The machine's load before anything ran. */
   readonly load: number;
   #current: { readonly benchCase: BenchCase; readonly prepared: PreparedCase } | null = null;
 
   /**
-   * Measures the machine's peaks a first time.
+   * Measures the machine's peaks for the first time.
    *
-   * @param device Where the cases run.
-   * @param probe How long the peaks are measured.
+   * @param device The device that the cases run on.
+   * @param probe How long to measure the peaks.
    */
   constructor(device: Device, probe: ProbeOptions = {}) {
     this.#device = device;
@@ -52,7 +52,7 @@ export class Session implements Disposable {
   }
 
   /**
-   * Takes a case in; results come in this order.
+   * Adds a case; results come in the same order.
    *
    * @param benchCase The case.
    */
@@ -61,22 +61,22 @@ export class Session implements Disposable {
   }
 
   /**
-   * Takes a case in and registers it with `deno bench`.
+   * Adds a case and registers it with `deno bench`.
    *
    * @param benchCase The case.
    */
   register(benchCase: BenchCase): void {
     const { name } = benchCase;
     this.add(benchCase);
-    // Without a group: `deno bench` would say how much faster one shape is than another.
+    // No group: `deno bench` would report how much faster one shape is than another.
     Deno.bench({ name, n: iterations(benchCase), warmup: 1 }, (b) => {
       this.sample(benchCase, () => b.start(), () => b.end());
     });
   }
 
   /**
-   * Takes one sample. The first of a case frees the one before, makes the buffers and calls once
-   * without timing, so that no sample pays for memory that is touched for the first time.
+   * Takes one sample. A case's first sample frees the previous case's buffers, makes its own and
+   * runs an untimed call, so that no sample pays for touching memory for the first time.
    *
    * @param benchCase The case.
    * @param start Called before the timed call.
@@ -112,7 +112,7 @@ export class Session implements Disposable {
   /**
    * Measures the peaks again, once every case has run.
    *
-   * @returns The higher of both measurements: what the machine can do when nobody else uses it.
+   * @returns The higher of the two measurements: what the machine can do undisturbed.
    */
   peak(): DevicePeak {
     this.#free();
@@ -124,13 +124,13 @@ export class Session implements Disposable {
     };
   }
 
-  /** Results of the cases that ran, in the order they were registered. */
+  /** Results of the cases that ran, in the order in which they were added. */
   results(): CaseResult[] {
     return [...this.#samples].filter(([, seconds]) => seconds.length > 0)
       .map(([benchCase, seconds]) => caseResult(benchCase, seconds));
   }
 
-  /** Frees what the last case left. */
+  /** Frees the last case's buffers. */
   [Symbol.dispose](): void {
     this.#free();
   }

@@ -1,38 +1,38 @@
-/** The sizes that are timed: those of the presets. @module */
+/** The sizes to time: those of the presets. @module */
 
 import { parseConfig, type PresetName, type TrainConfig } from "../../lib/train/mod.ts";
 
-/** A model's sizes, as the cases need them. */
+/** A model's sizes, for the cases. */
 export interface Sizes {
   /** The preset. */
   readonly model: PresetName;
-  /** Its whole configuration. */
+  /** Its full configuration. */
   readonly config: TrainConfig;
   readonly hidden: number;
   readonly heads: number;
   readonly groups: number;
   readonly headDim: number;
-  /** Columns of the fused projection: queries, keys and values. */
+  /** Columns of the fused projection of queries, keys and values. */
   readonly columns: number;
   /** Width of a full-size expert. */
   readonly ffn: number;
   readonly vocabulary: number;
-  /** Sequences of a micro-batch. */
+  /** Sequences per micro-batch. */
   readonly batch: number;
-  /** Tokens of a sequence. */
+  /** Tokens per sequence. */
   readonly sequence: number;
-  /** Tokens of a micro-batch. */
+  /** Tokens per micro-batch. */
   readonly tokens: number;
-  /** Tokens of the experts at the target sparsity: fewer where a call would take seconds. */
+  /** Tokens for the experts at the target sparsity: fewer where a call would take seconds. */
   readonly expertTokens: number;
-  /** Tokens of the output head, for the same reason. */
+  /** Tokens for the output head: fewer for the same reason. */
   readonly headTokens: number;
 }
 
-/** Of the paper's sequences; two keep a call below a second on two cores. */
+/** Sequences of the paper's length per micro-batch; two keep a call below a second on two cores. */
 const MICRO_BATCH = 2;
 
-/** Sequences of a micro-batch, and tokens of the heavy cases. */
+/** Sequences per micro-batch, and tokens for the heavy cases. */
 const TOKENS: Partial<Record<PresetName, { batch: number; experts: number; head: number }>> = {
   nano: { batch: 16, experts: 4096, head: 4096 },
   "182m": { batch: MICRO_BATCH, experts: 2048, head: 256 },
@@ -40,17 +40,17 @@ const TOKENS: Partial<Record<PresetName, { batch: number; experts: number; head:
   "978m": { batch: MICRO_BATCH, experts: 512, head: 128 },
 };
 
-/** The models that the bench times: the default one and the paper's three. */
+/** The models to time: the default one and the paper's three. */
 export const MODELS: readonly Sizes[] = (["nano", "182m", "469m", "978m"] as const).map(sizesOf);
 
-/** The paper's numbers of experts, its smallest model having all of them. */
+/** The paper's numbers of experts; only its smallest model has all of them. */
 export const EXPERT_COUNTS: readonly number[] = [4, 8, 16, 32, 64, 128];
 
 /** The paper's granularities. */
 export const GRANULARITIES: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
 
 /**
- * Gives the sizes of a preset.
+ * Returns a preset's sizes.
  *
  * @param model The preset.
  * @returns Its sizes.
@@ -80,24 +80,24 @@ export function sizesOf(model: PresetName): Sizes {
   };
 }
 
-/** Experts and their routing, as one line of the paper's tables has them. */
+/** Experts and their routing: one row of the paper's tables. */
 export interface Mixture {
-  /** Experts of the layer, E·G. */
+  /** Experts per layer, E·G. */
   readonly experts: number;
-  /** Active ones of a token, k·G. */
+  /** Active experts per token, k·G. */
   readonly active: number;
-  /** Width of each. */
+  /** Width of each expert. */
   readonly width: number;
-  /** Whether it is timed only when everything is asked for. */
+  /** Whether it is timed only with `--full`. */
   readonly full: boolean;
 }
 
-/** Numbers of experts that are always timed; others only when everything is asked for. */
+/** Numbers of experts and granularities that are always timed; others only with `--full`. */
 const ALWAYS = { experts: [8, 32, 64], granularities: [1, 8, 64] } as const;
 
 /**
- * Gives the mixtures of a model: with E=8 and k=1 for all, with every E and G of the paper for its
- * smallest.
+ * Lists the mixtures of a model: E=8 and k=1 for every model, and every E and G of the paper for
+ * its smallest.
  *
  * @param sizes The model.
  * @returns Distinct mixtures, the default one first.

@@ -1,18 +1,18 @@
-/** Tables in Markdown, so that what a run prints can be kept as it is. @module */
+/** Markdown tables, so that a run's output can be kept as it is. @module */
 
 /** A column: its title and how its cells are aligned. */
 export interface Column {
   /** The title. */
   readonly title: string;
-  /** Whether cells are numbers, aligned at their right. */
+  /** Whether cells are numbers, which are aligned right. */
   readonly isNumber?: boolean;
 }
 
 /**
- * Writes a table.
+ * Formats a table.
  *
  * @param columns The columns.
- * @param rows The cells, a row each.
+ * @param rows The cells, row by row.
  * @returns Lines of equal width.
  */
 export function markdownTable(
@@ -35,10 +35,10 @@ export function markdownTable(
 }
 
 /**
- * Writes a number with three significant digits and no exponent.
+ * Formats a number with three significant digits and no exponent.
  *
  * @param value The number.
- * @returns Like `0.0123`, `1.23`, `123` or `12345`; a dash where there is none.
+ * @returns Like `0.0123`, `1.23`, `123` or `12345`; a dash if it is 0 or not finite.
  */
 export function digits(value: number): string {
   if (!Number.isFinite(value) || value === 0) return "–";
@@ -47,10 +47,10 @@ export function digits(value: number): string {
 }
 
 /**
- * Writes a share.
+ * Formats a share.
  *
  * @param share The share; 1 is all of it.
- * @returns Like `49 %`; a dash where there is none.
+ * @returns Like `49 %`; a dash if it is 0 or not finite.
  */
 export function percent(share: number): string {
   return !Number.isFinite(share) || share === 0 ? "–" : `${(100 * share).toFixed(0)} %`;

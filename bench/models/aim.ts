@@ -1,25 +1,25 @@
 /**
- * Router weights that open a wanted share of the gates.
+ * Aims router weights so that they open a given share of the gates.
  *
- * A freshly made ReLU router opens half of its gates, a trained one k/E. Training until it does takes
- * a hundred steps; here the weights of expert e are moved along the mean direction m of the tokens:
- * W_e ← W_e − b_e m/|m|². That lowers every logit of the expert by b_e·(x·m)/|m|², and b_e is chosen
- * so that as many logits as wanted stay above 0.
+ * A freshly initialized ReLU router opens half of its gates, a trained one k/E. Training to that
+ * point takes a hundred steps; here, the weights of expert e are moved along the tokens' mean m:
+ * W_e ← W_e − b_e m/|m|². That lowers each of the expert's logits by b_e·(x·m)/|m|², and b_e is
+ * chosen so that the desired number of logits stays above 0.
  *
  * @module
  */
 
-/** Logits of a layer's tokens, on the host. */
+/** The logits of a layer's tokens, on the host. */
 export interface Logits {
   /** x W, [T, E]. */
   readonly values: Float64Array;
-  /** (x·m)/|m|² of each token, all positive: by how much a shift of 1 lowers its logits. */
+  /** (x·m)/|m|² for each token, all positive: how much a shift of 1 lowers its logits. */
   readonly along: Float64Array;
   /** E. */
   readonly experts: number;
 }
 
-/** Weights of a router and the tokens to aim them at. */
+/** A router's weights and the tokens to aim them at. */
 export interface AimInput {
   /** Hidden states [T, D]. */
   readonly x: Float32Array;
@@ -32,12 +32,13 @@ export interface AimInput {
 }
 
 /**
- * Moves weights so that each expert has a number of tokens.
+ * Moves weights by a shift per expert, which decides how many tokens the expert gets.
  *
  * @param input Tokens and weights.
  * @param shiftsFor Chooses each expert's shift.
  * @returns The new weights.
- * @throws {RangeError} If a token points away from the mean: no shift would close its gates.
+ * @throws {RangeError} If a token points away from the mean, so that no shift would close its
+ * gates.
  */
 export function aimWeights(
   input: AimInput,
@@ -80,8 +81,8 @@ function logitsOf({ x, w, hidden, experts }: AimInput, mean: Float64Array, norm:
 /**
  * Chooses shifts for a ReLU router.
  *
- * @param logits The logits before.
- * @param rows Tokens that each expert is to have.
+ * @param logits The logits before the shift.
+ * @param rows Tokens that each expert should get.
  * @returns A shift for each expert, halfway between the last token it keeps and the next.
  */
 export function reluShifts({ values, along, experts }: Logits, rows: number): Float64Array {
@@ -91,15 +92,16 @@ export function reluShifts({ values, along, experts }: Logits, rows: number): Fl
   );
 }
 
-/** Rounds over all experts after which a TopK router's loads differ by a few per cent at most. */
+/** Rounds over all experts after which a TopK router's loads differ by at most a few per cent. */
 const BALANCING_ROUNDS = 8;
 
 /**
- * Chooses shifts for a TopK router, whose number of rows is fixed but not how they are spread: in
- * turn, each expert takes as many tokens as is fair while the others stay as they are.
+ * Chooses shifts for a TopK router, whose total number of rows is fixed, but not their
+ * distribution: each expert in turn takes its fair share of tokens while the others stay as they
+ * are.
  *
- * @param logits The logits before.
- * @param active Experts of each token.
+ * @param logits The logits before the shift.
+ * @param active Experts per token.
  * @returns A shift for each expert.
  */
 export function topkShifts(logits: Logits, active: number): Float64Array {
@@ -119,7 +121,7 @@ export function topkShifts(logits: Logits, active: number): Float64Array {
   return shifts;
 }
 
-/** The k-th largest logit of a token's other experts. */
+/** The k-th largest of a token's logits for other experts. */
 function toBeat(
   { values, along, experts }: Logits,
   shifts: Float64Array,
@@ -134,7 +136,7 @@ function toBeat(
   return others.sort((a, b) => b - a)[active - 1]!;
 }
 
-/** A number that `rows` of the scores exceed, as far from both neighbours as it can be. */
+/** A threshold that `rows` of the scores exceed, halfway between its neighbours. */
 function threshold(scores: Float64Array, rows: number): number {
   const sorted = scores.toSorted().reverse();
   if (rows <= 0) return sorted[0]! + 1;

@@ -1,4 +1,4 @@
-/** Routers whose first call aims their weights. @module */
+/** Routers that aim their weights on the first call. @module */
 
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
@@ -13,25 +13,25 @@ import type { Tensor } from "../../lib/tensor/tensor.ts";
 import { download, upload } from "../../lib/tensor/transfer.ts";
 import { aimWeights, type Logits, reluShifts, topkShifts } from "./aim.ts";
 
-/** How a router is to route. */
+/** How a router should route. */
 export interface Aim {
-  /** Which router. */
+  /** The router. */
   readonly router: RouterName;
-  /** Share of the pairs that are active, exact for the tokens of the first call. */
+  /** Share of active pairs, exact for the tokens of the first call. */
   readonly density: number;
 }
 
-/** Moves weights so that each expert has so many rows, or each token so many experts. */
+/** Chooses shifts that give each expert `rows` tokens, or its fair share of `active` per token. */
 type Shifts = (logits: Logits, rows: number, active: number) => Float64Array;
 
-/** How a router's weights are aimed; null: it has none. */
+/** How each router's weights are aimed; null: it has none. */
 const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
 };
 
-/** A router that routes a wanted share of the pairs, spread evenly over the experts. */
+/** A router that routes a given share of the pairs, spread evenly over the experts. */
 export class AimedRouter implements Router {
   readonly #inner: Router;
   readonly #aim: Aim;
@@ -42,8 +42,8 @@ export class AimedRouter implements Router {
   /**
    * Builds the router.
    *
-   * @param device Where it lives.
-   * @param aim Which router, and how it is to route.
+   * @param device The device.
+   * @param aim Which router, and how it should route.
    * @param place Its sizes and its place in the model.
    * @param settings The settings of all routers.
    * @throws {TypeError} If the router has no weights to aim.
@@ -58,7 +58,7 @@ export class AimedRouter implements Router {
     this.#aim = aim;
   }
 
-  /** Whether its weights have been aimed: from the first call on. */
+  /** Whether its weights have been aimed, which the first call does. */
   get isAimed(): boolean {
     return this.#isAimed;
   }

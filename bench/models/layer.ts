@@ -13,11 +13,11 @@ export interface LayerOptions extends Aim {
   /** Width of one expert. */
   readonly width: number;
   readonly experts: number;
-  /** Experts of each token that are wanted. */
+  /** Target number of experts per token. */
   readonly active: number;
 }
 
-/** What of a layer is timed. */
+/** The part of a layer to time. */
 export type Pass = "forward" | "forward and backward";
 
 /** An MoE layer with its input. */
@@ -31,7 +31,7 @@ export class BenchLayer implements Disposable {
   /**
    * Makes the layer and aims its router.
    *
-   * @param device Where it lives.
+   * @param device The device.
    * @param options Sizes and routing.
    */
   constructor(device: Device, options: LayerOptions) {
@@ -48,7 +48,7 @@ export class BenchLayer implements Disposable {
     this.forward();
   }
 
-  /** The layer's rows, from its router's counts. */
+  /** The number of rows that the layer routes, by its router's counts. */
   async rows(): Promise<number> {
     using _scope = this.#device.scope();
     const sparsity = await this.#layer.forward(this.#x).routing.sparsity();
@@ -60,7 +60,7 @@ export class BenchLayer implements Disposable {
     this.#layer.forward(this.#x);
   }
 
-  /** Gradients of input, router and experts; each call overwrites those before. */
+  /** Computes gradients of input, router and experts; each call overwrites the previous ones. */
   forwardAndBackward(): void {
     using tape = this.#device.record();
     tape.backward(mean(this.#layer.forward(tape.watch(this.#x)).output));
@@ -81,8 +81,8 @@ export class BenchLayer implements Disposable {
 }
 
 /**
- * Counts what a layer executes: products of router and experts; and the bytes of its parameters,
- * input, output and pre-activations, each as often as a kernel must read or write it.
+ * Counts what a layer executes, the products of router and experts; and the bytes of its
+ * parameters, input, output and pre-activations, each as often as a kernel must read or write it.
  *
  * @param options Sizes and routing.
  * @param pass What is timed.
@@ -99,8 +99,9 @@ export function layerWork(options: LayerOptions, pass: Pass): Work {
   const all = routers + products;
   const weights = hidden * experts + 3 * experts * hidden * width;
   const states = tokens * hidden;
-  // Router and experts read x, the experts write y; backwards dy and x are read, dx is written by
-  // the experts and added to by the router. Weights are read, read again, and their gradient written.
+  // Forward, router and experts read x, and the experts write y. Backward, dy and x are read, and
+  // dx is written by the experts and added to by the router. Weights are read in both, and their
+  // gradient is written.
   const forward = weights + 3 * states;
   const backward = 2 * weights + 6 * states + 2 * (rows * 2 * width);
   return pass === "forward"

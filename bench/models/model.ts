@@ -1,4 +1,4 @@
-/** A whole language model whose routers can be exchanged between steps. @module */
+/** A language model whose routers can be exchanged between steps. @module */
 
 import { fillNormal } from "../../lib/autograd/made_tensors.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
@@ -18,21 +18,21 @@ import { type ModelPass, rowsOf } from "./work.ts";
 /** Routers to time, by name. */
 export type Aims<Name extends string> = Readonly<Record<Name, Aim>>;
 
-/** What a {@linkcode BenchModel} is made of. */
+/** Options of a {@linkcode BenchModel}. */
 export interface BenchModelOptions<Name extends string> {
   /** Sizes, mixture and micro-batch; its router does not matter. */
   readonly config: TrainConfig;
   /** The routers, all over the same experts. */
   readonly aims: Aims<Name>;
-  /** Whether the optimizer's moments are needed. */
+  /** Whether to make an optimizer, whose moments take memory. */
   readonly optimizer: boolean;
 }
 
 /**
- * A model with one set of experts and several routers over them, so that routers are compared on the
- * same weights, in turn, with the memory of one model.
+ * A model with one set of experts and several routers, so that routers are compared in turn on the
+ * same weights and with the memory of one model.
  *
- * The learning rate is 0: every step does all of its work, and the next one finds the same weights
+ * The learning rate is 0: every step does all its work, yet the next one finds the same weights,
  * and so the same routing.
  */
 export class BenchModel<Name extends string> implements Disposable {
@@ -50,7 +50,7 @@ export class BenchModel<Name extends string> implements Disposable {
   /**
    * Makes the model. {@linkcode BenchModel.use} chooses its routers, and aims them on first use.
    *
-   * @param device Where it lives.
+   * @param device The device.
    * @param options Sizes and routers.
    */
   constructor(device: Device, options: BenchModelOptions<Name>) {
@@ -113,7 +113,7 @@ export class BenchModel<Name extends string> implements Disposable {
     };
   }
 
-  /** Routers are aimed along the mean of the tokens, which embeddings of mean 0 do not have. */
+  /** Gives the embeddings a mean: routers are aimed along the tokens' mean, which must not be 0. */
   #giveMean(): void {
     const { init_std: deviation } = this.#config.model;
     for (const parameter of this.#model.parameters()) {
@@ -125,7 +125,7 @@ export class BenchModel<Name extends string> implements Disposable {
   }
 
   /**
-   * Chooses the routers of the next calls.
+   * Chooses the routers for the next calls.
    *
    * @param name One of the aims.
    */
@@ -135,15 +135,15 @@ export class BenchModel<Name extends string> implements Disposable {
     if (this.#routers.some((router) => !router.isAimed)) this.forward();
   }
 
-  /** Executes the model without a tape, loss included. */
+  /** Runs the model without a tape, including the loss. */
   forward(): void {
     using _scope = this.#device.noGradient();
     this.#model.loss(this.#tokens, this.#targets, this.#config.data.sequence);
   }
 
   /**
-   * Forward and backward of a micro-batch, with the statistics that training keeps. Gradients add up
-   * until a step is finished, as over the micro-batches of a step.
+   * Runs a micro-batch forward and backward, with the statistics that training keeps. Gradients
+   * accumulate until the step is finished, as over the micro-batches of a step.
    */
   forwardAndBackward(): void {
     const { data } = this.#config;
@@ -154,18 +154,18 @@ export class BenchModel<Name extends string> implements Disposable {
     tape.backward(loss);
   }
 
-  /** What follows the micro-batches of a step: λ, the gradient's norm, AdamW, reading back. */
+  /** Does what follows a step's micro-batches: λ, gradient norm, AdamW, reading back. */
   finishStep(): StepReadout {
     const { moe, data } = this.#config;
     const tokens = data.micro_batch * data.sequence;
-    // λ stays, so that steps stay alike.
+    // λ stays the same, so that all steps are alike.
     this.#state.updateLambda(configuredLambda(moe, { tokens, adapt: false }));
     this.#optimizer?.step();
     return this.#state.read();
   }
 
   /**
-   * Does what is timed.
+   * Runs what is timed.
    *
    * @param pass How much of a step.
    */
@@ -184,7 +184,7 @@ export class BenchModel<Name extends string> implements Disposable {
   }
 }
 
-/** One router of several; which one is said from outside. */
+/** One of several routers, chosen by {@linkcode SwitchedRouter.use}. */
 class SwitchedRouter<Name extends string> implements Router {
   readonly #routers: Readonly<Record<Name, AimedRouter>>;
   #name: Name;

@@ -1,4 +1,4 @@
-/** What whole models execute and move. @module */
+/** Counts what models execute and move. @module */
 
 import { KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
 import {
@@ -9,24 +9,24 @@ import {
 } from "../../lib/train/mod.ts";
 import type { Work } from "../harness/case.ts";
 
-/** What of a model is timed: the last adds the optimizer to a micro-batch's two passes. */
+/** The part of a model to time; `step` adds the optimizer to a micro-batch's two passes. */
 export type ModelPass = "forward" | "forward and backward" | "step";
 
-/** Bytes of a parameter: read forward, read backward, its gradient written; then AdamW. */
+/** Bytes per parameter: read forward, read backward, its gradient written; then AdamW's. */
 const PARAMETER_BYTES: Readonly<Record<ModelPass, number>> = {
   forward: 4,
   "forward and backward": 12,
   step: 12 + 28,
 };
 
-/** AdamW's operations on a parameter. */
+/** AdamW's operations per parameter. */
 const ADAMW_FLOPS = 14;
 
 /**
- * Gives the rows of each layer.
+ * Returns the rows of each layer.
  *
  * @param config Sizes, mixture and micro-batch.
- * @param density Share of the pairs that are active.
+ * @param density Share of active pairs.
  * @returns Routed rows, the same number for every expert.
  */
 export function rowsOf({ model, moe, data }: TrainConfig, density: number): number[] {
@@ -35,11 +35,11 @@ export function rowsOf({ model, moe, data }: TrainConfig, density: number): numb
 }
 
 /**
- * Counts what a micro-batch executes: see {@linkcode executedFlops}; where pre-activations are
- * computed again, they are counted again. Bytes are those of the parameters alone.
+ * Counts what a micro-batch executes, see {@linkcode executedFlops}, and counts recomputed
+ * pre-activations again. Bytes are those of the parameters alone.
  *
  * @param config Sizes, mixture and micro-batch.
- * @param density Share of the pairs that are active.
+ * @param density Share of active pairs.
  * @param pass What is timed.
  * @returns FLOPs and bytes.
  */
@@ -59,7 +59,7 @@ export function modelWork(
   const bytes = PARAMETER_BYTES[pass] * parameters;
   if (pass === "forward") {
     const { projections, attention, routers, experts, head } = executed;
-    // One product of three; of attention's seven two, of the head's four one.
+    // The forward pass has one product of three; of attention's seven two, of the head's four one.
     const flops = (projections + routers + experts) / 3 + attention * 2 / 7 + head / 4;
     return { flops, bytes };
   }
@@ -77,7 +77,7 @@ function recomputedRows(config: TrainConfig, rows: readonly number[]): number {
 }
 
 /**
- * Counts a micro-batch by the formula that papers quote: a third of it for the forward pass.
+ * Counts a micro-batch by the formula that papers quote; a third of it for the forward pass.
  *
  * @param config Sizes, mixture and micro-batch.
  * @param pass What is timed.

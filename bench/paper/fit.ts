@@ -1,4 +1,4 @@
-/** How much of a model fits in memory. @module */
+/** Decides how much of a model fits in memory. @module */
 
 import { ConfigError } from "../../lib/errors.ts";
 import {
@@ -10,28 +10,28 @@ import {
   type TrainConfig,
 } from "../../lib/train/mod.ts";
 
-/** What is measured: all of a model, or as many of its layers as memory holds. */
+/** What to measure: a model, cut down to as many of its layers as memory holds. */
 export interface Stretch {
   readonly preset: PresetName;
-  /** Sequences of a micro-batch. */
+  /** Sequences per micro-batch. */
   readonly sequences: number;
-  /** At most so many layers. */
+  /** Most layers to measure. */
   readonly mostLayers: number;
-  /** Bytes of memory. */
+  /** Bytes of memory to stay within. */
   readonly limit: number;
 }
 
-/** Room for what a forward pass holds beside the weights. */
+/** Bytes for what a forward pass holds besides the weights. */
 const FORWARD_ROOM = 2 ** 30;
 
-/** Share of the memory that is free now; other processes may want some. */
+/** Share of the free memory to use; other processes may need some. */
 const FREE_SHARE = 0.9;
 
 /**
- * Gives the memory that a bench may take.
+ * Returns the memory that a bench may use.
  *
  * @param deviceBytes The device's memory.
- * @param isHost Whether that is the machine's own, which others use as well.
+ * @param isHost Whether that is the machine's main memory, which other processes use as well.
  * @returns Bytes.
  */
 export function freeMemory(deviceBytes: number, isHost: boolean): number {
@@ -40,8 +40,8 @@ export function freeMemory(deviceBytes: number, isHost: boolean): number {
 }
 
 /**
- * Gives the configuration of training with as many layers as fit in stage I, whose pre-activations
- * are all kept, so that stages differ in nothing else.
+ * Returns a training configuration with as many layers as fit in stage I. All pre-activations are
+ * kept, so that the stages differ in nothing else.
  *
  * @param stretch The model and the memory.
  * @returns The configuration.
@@ -52,7 +52,7 @@ export function trainingConfig(stretch: Stretch): TrainConfig {
 }
 
 /**
- * The same for the forward pass, which needs the weights alone.
+ * Returns a configuration for the forward pass, which needs little more than the weights.
  *
  * @param stretch The model and the memory.
  * @returns The configuration.
@@ -65,7 +65,7 @@ export function forwardConfig(stretch: Stretch): TrainConfig {
   );
 }
 
-/** The vocabulary shrinks with the layers, so that the output head keeps its share of the work. */
+/** Shrinks the vocabulary with the layers, so that the output head keeps its share of the work. */
 function mostLayers(stretch: Stretch, bytesOf: (config: TrainConfig) => number): TrainConfig {
   const { preset, sequences, limit } = stretch;
   const { model: whole } = parseConfig({ preset });
@@ -73,14 +73,12 @@ function mostLayers(stretch: Stretch, bytesOf: (config: TrainConfig) => number):
     const data = { batch: sequences, micro_batch: sequences };
     const parsed = parseConfig({ preset, model: { layers }, data });
     const vocabulary = Math.max(1, Math.round(whole.vocabulary * layers / whole.layers));
-    // Not through parseConfig, which wants room for the tokenizer's whole vocabulary.
+    // Not through parseConfig, which requires room for the tokenizer's entire vocabulary.
     const config = { ...parsed, model: { ...parsed.model, vocabulary } };
     if (bytesOf(config) <= limit) return config;
   }
   throw new ConfigError(
-    `Cannot measure ${preset} with ${
-      (limit / 2 ** 30).toFixed(1)
-    } GiB of memory: one layer needs ` +
-      "more; take fewer --sequences, or leave it out",
+    `Cannot measure ${preset} with ${(limit / 2 ** 30).toFixed(1)} GiB of memory: a single layer ` +
+      "needs more; use fewer --sequences, or leave the model out",
   );
 }

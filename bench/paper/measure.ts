@@ -8,33 +8,33 @@ import type { Aim } from "../models/aimed_router.ts";
 import { type Aims, BenchModel } from "../models/model.ts";
 import { formulaWork, type ModelPass, modelWork } from "../models/work.ts";
 
-/** What is compared: the paper's baseline, and ReMoE in each of its stages. */
+/** The subjects to compare: the paper's baseline, and ReMoE in each of its stages. */
 export const SUBJECTS = ["MoE", "ReMoE I", "ReMoE II", "ReMoE III"] as const;
 
 /** A router at a stage. */
 export type Subject = typeof SUBJECTS[number];
 
-/** Times of a model. */
+/** A model's times. */
 export interface Times {
-  /** Sizes, as many layers as were measured. */
+  /** Its sizes, with the layers that were measured. */
   readonly config: TrainConfig;
-  /** A result a subject; inference has no stages but the last. */
+  /** A result per subject; inference has only the last of the stages. */
   readonly subjects: Readonly<Partial<Record<Subject, CaseResult>>>;
-  /** What follows the micro-batches of a step; absent where only the forward pass was timed. */
+  /** What follows the micro-batches of a step; absent if only the forward pass was timed. */
   readonly optimizer?: CaseResult;
 }
 
-/** How a measurement goes. */
+/** Options of a measurement. */
 export interface MeasureOptions {
-  /** Samples of each subject. */
+  /** Samples per subject. */
   readonly rounds: number;
-  /** Told what happens. */
+  /** Called with what happens. */
   readonly onProgress: (text: string) => void;
 }
 
 /**
- * Gives the routers: TopK with its k experts; ReLU with every gate open, as stage I begins; halfway
- * between that and the target, as in the middle of stage II; and at the target, k/E.
+ * Returns the routers: TopK with its k experts; ReLU with every gate open, as at the start of stage
+ * I; halfway from there to the target, as in the middle of stage II; and at the target, k/E.
  *
  * @param config The mixture.
  * @returns The routers.
@@ -53,7 +53,7 @@ export function aimsOf({ moe }: TrainConfig): Aims<Subject> {
 /**
  * Times the forward pass of MoE and of ReMoE in stage III.
  *
- * @param device Where.
+ * @param device The device.
  * @param config Sizes and micro-batch.
  * @param options Rounds and progress.
  * @returns The times.
@@ -71,10 +71,10 @@ export function measureForward(
 }
 
 /**
- * Times forward and backward of a micro-batch, of MoE and of ReMoE in each stage, and what follows
- * the last micro-batch of a step.
+ * Times a micro-batch forward and backward, for MoE and for ReMoE in each stage, and what follows a
+ * step's last micro-batch.
  *
- * @param device Where.
+ * @param device The device.
  * @param config Sizes and micro-batch.
  * @param options Rounds and progress.
  * @returns The times.
@@ -87,7 +87,7 @@ export function measureTraining(
   const aims = aimsOf(config);
   options.onProgress(`${titleOf(config)}: forward and backward`);
   using model = new BenchModel(device, { config, aims, optimizer: true });
-  // Stage I takes the most memory: all of it is touched before anything is timed.
+  // Stage I takes the most memory: touch all of it before anything is timed.
   model.use("ReMoE I");
   model.forwardAndBackward();
   model.finishStep();

@@ -1,4 +1,4 @@
-/** The paper's tables 6 and 7, measured here. @module */
+/** The paper's tables 6 and 7, measured on this machine. @module */
 
 import { parseConfig, type TrainConfig } from "../../lib/train/mod.ts";
 import type { Machine } from "../harness/machine.ts";
@@ -12,14 +12,14 @@ export interface ModelTimes {
   readonly training: Times;
 }
 
-/** From here on rates are written in TFLOPS. */
+/** Peak in GFLOPS from which on rates are given in TFLOPS. */
 const TERA_FROM = 5000;
 
 /**
- * Writes the form of the paper's Table 7: training and inference, MoE against ReMoE in stage III.
+ * Formats a table like the paper's Table 7: training and inference, MoE against ReMoE in stage III.
  *
  * @param models The models.
- * @param machine The machine: its peak decides the unit.
+ * @param machine The machine, whose peak decides the unit.
  * @returns Lines of Markdown.
  */
 export function throughputTable(models: readonly ModelTimes[], machine: Machine): string {
@@ -61,7 +61,7 @@ export function throughputTable(models: readonly ModelTimes[], machine: Machine)
 }
 
 /**
- * Writes the form of the paper's Table 6: what a micro-batch takes in each stage.
+ * Formats a table like the paper's Table 6: the time of a micro-batch in each stage.
  *
  * @param models The models.
  * @returns Lines of Markdown.
@@ -99,10 +99,10 @@ export function stageTable(models: readonly ModelTimes[]): string {
 }
 
 /**
- * Says what a whole optimizer step would take: its micro-batches, and the optimizer once.
+ * Says how long a full optimizer step would take: its micro-batches, and the optimizer once.
  *
  * @param models The models.
- * @returns A line for each model that was measured whole.
+ * @returns A line for each model measured with all its layers.
  */
 export function stepLines(models: readonly ModelTimes[]): string {
   return models.flatMap(({ training: { config, subjects, optimizer } }) => {
@@ -112,26 +112,24 @@ export function stepLines(models: readonly ModelTimes[]): string {
     const step = ({ median_s }: CaseResult): string =>
       digits(microBatches * median_s + optimizer!.median_s);
     return [
-      `A step of ${config.preset} (${whole.data.batch} x ${config.data.sequence} tokens, computed as ` +
-      `${microBatches} micro-batches and the optimizer once): MoE ${
-        step(subjects.MoE!)
-      } s, ReMoE ` +
-      `${step(subjects["ReMoE I"]!)}, ${step(subjects["ReMoE II"]!)} and ` +
+      `A step of ${config.preset} (${whole.data.batch} x ${config.data.sequence} tokens, computed ` +
+      `as ${microBatches} micro-batches and the optimizer once): MoE ${step(subjects.MoE!)} s, ` +
+      `ReMoE ${step(subjects["ReMoE I"]!)}, ${step(subjects["ReMoE II"]!)} and ` +
       `${step(subjects["ReMoE III"]!)} s in stages I, II and III`,
     ];
   }).join("\n");
 }
 
-/** What the tables' columns mean, below them. */
+/** Notes below the tables, explaining their columns. */
 export const NOTES: string = [
   "GFLOPS of MoE and ReMoE are by Megatron-LM's formula, which counts k experts and all of S x S,",
-  "a third of it for inference; executed ones count products that were run: the causal half of",
+  "a third of it for inference. Executed GFLOPS count products that were run: the causal half of",
   "attention, the router, the experts' routed rows and the head.",
-  "Times are medians of one micro-batch: forward and backward, or forward with the loss. Where memory",
+  "Times are medians of one micro-batch: forward and backward, or forward with the loss. If memory",
   "does not hold all layers, the vocabulary is smaller by the same factor, so that the output head",
-  "keeps its share; the formula counts what was measured. MoE is TopK. The gates' densities are set",
-  "by the routers' weights (bench/models/aim.ts): all open in stage I, halfway to k/E in II, k/E in",
-  "III; loads are even. All share experts and tokens.",
+  "keeps its share; the formula counts what was measured. MoE is TopK. The gates' densities are",
+  "set through the routers' weights (bench/models/aim.ts): all open in stage I, halfway to k/E in",
+  "II, k/E in III; loads are even. All share the same experts and tokens.",
 ].join("\n");
 
 function sizeCells({ preset, model }: TrainConfig): [string, string] {

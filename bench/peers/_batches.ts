@@ -1,5 +1,5 @@
 /**
- * Batches as a file that Python reads.
+ * Batches as tensors in a file, for Python to read.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { TensorEntry } from "../../lib/checkpoint/write_safetensors.ts";
 /**
  * Makes tensors of the tokens and targets of optimizer steps.
  *
- * @param steps The micro-batches of each step, all of one size.
+ * @param steps The micro-batches of each step, all of the same size.
  * @returns Both tensors, [steps, micro-batches, rows · sequence].
  */
 export function batchEntries(steps: readonly (readonly Batch[])[]): TensorEntry[] {

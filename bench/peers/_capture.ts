@@ -1,9 +1,10 @@
 /**
- * Writes down a run of remoe so that another implementation can be held to it: weights, gradients,
- * gates, loss and λ at some of its steps, and the tokens, loss, λ and learning rate of each.
+ * Records a run of remoe for another implementation to be compared with: weights, gradients, gates,
+ * loss and λ at some of its steps, and the tokens, loss, λ and learning rate of each.
  *
- * The run is the product's own {@linkcode Trainer}. What it does not show, gradients and gates, a
- * second model works out from the same weights and tokens; its loss must be the trainer's to the bit.
+ * The run is remoe's own {@linkcode Trainer}. The gradients and gates, which it does not expose,
+ * are computed by a second model from the same weights and tokens; its loss must equal the
+ * trainer's bit for bit.
  *
  * @module
  */
@@ -26,25 +27,25 @@ import { batchEntries } from "./_batches.ts";
 
 /** What {@linkcode capture} works with. */
 export interface CaptureOptions {
-  /** Where to train. */
+  /** The device to train on. */
   readonly device: Device;
-  /** The text as tokens. */
+  /** The tokenized text. */
   readonly corpus: Corpus;
-  /** The tokenizer that made them. */
+  /** The text's tokenizer. */
   readonly tokenizer: Tokenizer;
-  /** Where to write; emptied first. */
+  /** The folder to write to; emptied first. */
   readonly folder: string;
   /** Optimizer steps to take. */
   readonly steps: number;
-  /** Steps from one captured point to the next; the last one comes after the last step. */
+  /** Steps between captured points; the last point comes after the last step. */
   readonly every: number;
 }
 
-/** A captured point: the moment before a step. */
+/** A captured point: the state before a step. */
 export interface CapturedPoint {
-  /** Steps taken before. */
+  /** Steps taken so far. */
   readonly step: number;
-  /** Folder of its tensors, within that of the run. */
+  /** Folder of its tensors, within the run's. */
   readonly folder: string;
   /** MoE layers. */
   readonly layers: number;
@@ -60,29 +61,29 @@ export interface CapturedStep {
   readonly lambda: number;
   readonly lr: number;
   readonly sparsity: number;
-  /** Norm of the whole gradient before clipping. */
+  /** Norm of the full gradient before clipping. */
   readonly grad_norm: number;
 }
 
-/** What `run.json` holds. */
+/** The contents of `run.json`. */
 export interface CapturedRun {
   readonly points: readonly CapturedPoint[];
   readonly steps: readonly CapturedStep[];
 }
 
 /**
- * Trains for some steps and writes them down.
+ * Trains for some steps and records them.
  *
  * @param config The configuration.
  * @param options Device, text, folder, steps.
- * @returns What was written to `run.json`.
+ * @returns The contents of `run.json`.
  */
 export function capture(config: TrainConfig, options: CaptureOptions): CapturedRun {
   const { device, corpus, tokenizer, folder, steps, every } = options;
   emptyFolder(folder);
   using trainer = new Trainer(config, { device, corpus, tokenizer });
   using probe = new Probe(device, config);
-  // A second sampler of the same seed: it gives the batches that the trainer is about to take.
+  // A second sampler with the same seed yields the batches that the trainer is about to take.
   const { sequence, batch, micro_batch } = config.data;
   const sampler = new BatchSampler(corpus.train.tokens, { sequence, seed: config.seed });
   const points: CapturedPoint[] = [];
@@ -107,12 +108,12 @@ export function capture(config: TrainConfig, options: CaptureOptions): CapturedR
   return run;
 }
 
-/** A model that shows what a training step keeps to itself. */
+/** A model that exposes what a training step does not. */
 class Probe implements Disposable {
   readonly #device: Device;
   readonly #config: TrainConfig;
   readonly #built: BuiltModel;
-  /** Holds gradients in the place of weights, so that they are written as weights are. */
+  /** Holds gradients in place of weights, so that they are written like weights. */
   readonly #gradients: BuiltModel;
   #gates: TensorEntry[] = [];
   #microBatch = 0;
@@ -124,7 +125,7 @@ class Probe implements Disposable {
     this.#gradients = buildModel(device, config);
   }
 
-  /** Writes the point where a trainer is: what its next step will see. */
+  /** Writes a trainer's current point: what its next step will see. */
   write(trainer: Trainer, batches: readonly Batch[], folder: string): CapturedPoint {
     const { model } = this.#built;
     copyAll(model.parameters(), trainer.parameters());
@@ -140,7 +141,7 @@ class Probe implements Disposable {
     return { step: trainer.steps, folder: name, layers, loss, lambda: trainer.lambda };
   }
 
-  /** Forward and backward of a step, as the trainer runs them; gives the loss. */
+  /** Runs a step forward and backward, as the trainer does; returns the loss. */
   #run(lambda: number, batches: readonly Batch[]): number {
     const { model, state } = this.#built;
     const share = 1 / batches.length;

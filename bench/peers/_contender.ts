@@ -1,5 +1,5 @@
 /**
- * A process that does the same work again and again on demand, and says how long it took.
+ * A process that repeats the same work on demand, and reports how long it took.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 
-/** How a contender is started. */
+/** How to start a contender. */
 export interface ContenderCommand {
   /** Its name in the tables. */
   readonly name: string;
@@ -16,17 +16,17 @@ export interface ContenderCommand {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** What a contender is told. */
+/** What a contender is asked for. */
 export interface Order {
-  /** Steps or texts. */
+  /** Number of steps or texts. */
   readonly times: number;
 }
 
 /** What it answers. */
 export interface Answer {
-  /** Milliseconds of each. */
+  /** Milliseconds of each step or text. */
   readonly ms: readonly number[];
-  /** The losses, or the texts, as text or as tokens. */
+  /** The losses, or the texts, as strings or as tokens. */
   readonly values: readonly (number | string | readonly number[])[];
 }
 
@@ -38,7 +38,7 @@ export class Contender implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>;
 
   /**
-   * Starts a contender. Its complaints go to standard error.
+   * Starts a contender. Its errors go to standard error.
    *
    * @param how Command, arguments, environment.
    */
@@ -58,9 +58,9 @@ export class Contender implements AsyncDisposable {
   }
 
   /**
-   * Lets it work.
+   * Makes it work.
    *
-   * @param order How often.
+   * @param order How much to do.
    * @returns Times and results.
    * @throws {Error} If the process ended instead.
    */

@@ -1,38 +1,38 @@
 /**
- * The tables of the comparison with PyTorch, and what in them is beyond its limit.
+ * The tables of the comparison with PyTorch, and which of their figures exceed the limits.
  *
  * @module
  */
 
 import type { CapturedRun } from "./_capture.ts";
 
-/** One point of a run, as `equality.py` found it. Differences are remoe's value less PyTorch's. */
+/** One point of a run, as reported by `equality.py`. Differences are remoe minus PyTorch. */
 export interface PointFigures {
   readonly step: number;
   readonly loss: number;
   /** Share of pairs that remoe did not route. */
   readonly sparsity: number;
-  /** PyTorch chose the experts by itself. */
+  /** Difference in loss when PyTorch chooses the experts by itself. */
   readonly loss_difference: number;
-  /** It took remoe's choice. */
+  /** Difference in loss with remoe's choice. */
   readonly forced_loss_difference: number;
-  /** The same in float64. */
+  /** The same with PyTorch in float64. */
   readonly exact_loss_difference: number;
-  /** Pairs of a token and an expert, all layers. */
+  /** (token, expert) pairs, over all layers. */
   readonly pairs: number;
   /** Pairs that only one of the two routes. */
   readonly flipped_pairs: number;
-  /** Tokens of a layer with such a pair. */
+  /** Tokens with such a pair, counted per layer. */
   readonly flipped_tokens: number;
-  /** Greatest relative difference of a parameter's gradient, PyTorch choosing. */
+  /** Greatest relative difference of a parameter's gradient when PyTorch chooses by itself. */
   readonly free_gradient: number;
   /** The same with remoe's choice. */
   readonly gradient: number;
-  /** Whose gradient it is. */
+  /** The parameter with that gradient. */
   readonly worst_parameter: string;
-  /** remoe's distance from float64. */
+  /** Distance of remoe's gradient from float64. */
   readonly gradient_to_exact: number;
-  /** PyTorch's own in fp32. */
+  /** Distance of PyTorch's fp32 gradient from float64. */
   readonly pytorch_gradient_to_exact: number;
 }
 
@@ -49,23 +49,23 @@ export interface Compared {
   readonly peer: { readonly points: readonly PointFigures[]; readonly steps: readonly FreeStep[] };
 }
 
-/** What may differ. */
+/** How much may differ. */
 export interface Limits {
-  /** Loss of one step, nats. */
+  /** Loss of one step, in nats. */
   readonly loss: number;
-  /** Relative difference of a gradient, with one and the same routing. */
+  /** Relative difference of a gradient, with the same routing. */
   readonly gradient: number;
-  /** Loss in separate runs, over the first `freeSteps`. */
+  /** Loss of separate runs, over the first `freeSteps`. */
   readonly freeLoss: number;
   readonly freeSteps: number;
 }
 
 /**
- * Writes the tables.
+ * Formats the tables.
  *
  * @param compared The cases.
- * @param limits What may differ.
- * @returns The text, and a sentence for each limit that was passed.
+ * @param limits How much may differ.
+ * @returns The text, and a line for each limit exceeded.
  */
 export function equalityReport(
   compared: readonly Compared[],
@@ -89,7 +89,7 @@ export function equalityReport(
 function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
   const failures: string[] = [];
   const check = (what: string, value: number, limit: number): void => {
-    // Written so that NaN fails.
+    // Negated so that NaN fails.
     if (!(value <= limit)) failures.push(`${name}: ${what} ${value.toExponential(1)} > ${limit}`);
   };
   for (const point of peer.points) {
@@ -174,7 +174,7 @@ function scientific(value: number): string {
   return value === 0 ? "0" : value.toExponential(1);
 }
 
-/** A table in Markdown; all columns but the first are numbers. */
+/** A Markdown table; all columns but the first are numbers. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
   const rule = head.map((_, column) => column === 0 ? "---" : "---:");

@@ -1,15 +1,15 @@
 /**
- * The Python of the peer: a virtual environment beside this file, made on first use.
+ * The Python that PyTorch runs in: a virtual environment beside this file, made on first use.
  *
  * @module
  */
 
 import { fileURLToPath } from "node:url";
 
-/** Folder of the programs in Python. */
+/** Folder of the Python programs. */
 export const PROGRAMS: string = pathOf("./pytorch");
 
-/** Folder of what the comparisons write; nothing in it is worth keeping. */
+/** Folder for what the comparisons write; nothing in it is worth keeping. */
 export const WORK: string = pathOf("./.work");
 
 const ENVIRONMENT = pathOf("./.venv");
@@ -17,20 +17,20 @@ const REQUIREMENTS = pathOf("./requirements.txt");
 
 /**
  * How threads wait for each other, in PyTorch as in remoe (`cli/shared/openmp.ts` says why): they
- * sleep soon, so that contenders that share cores with others do not burn them.
+ * go to sleep soon, so that they do not burn cores that other processes share.
  */
 export const WAITING: Readonly<Record<string, string>> = {
   GOMP_SPINCOUNT: Deno.env.get("GOMP_SPINCOUNT") ?? "30000",
 };
 
-/** A copy of the requirements that were installed, written last. */
+/** A copy of the installed requirements, written last. */
 const INSTALLED = `${ENVIRONMENT}/installed.txt`;
 
 /**
- * Makes sure that PyTorch is there. PyPI's build for Linux brings CUDA's libraries along, so the
+ * Installs PyTorch unless it is there. PyPI's build for Linux brings CUDA's libraries along, so the
  * first time takes some minutes and five gigabytes of disk.
  *
- * @param say Is told before anything is downloaded.
+ * @param say Called before anything is downloaded.
  * @returns The path of the interpreter.
  */
 export async function ensurePython(say: (text: string) => void): Promise<string> {
@@ -45,13 +45,13 @@ export async function ensurePython(say: (text: string) => void): Promise<string>
   return python;
 }
 
-/** PyTorch and its version, as the requirements pin it. */
+/** PyTorch and its version, as pinned in the requirements. */
 export function peerVersion(): string {
   return Deno.readTextFileSync(REQUIREMENTS).match(/^torch==.*$/m)?.[0] ?? "torch";
 }
 
 /**
- * Runs a program of {@linkcode PROGRAMS} to its end; its errors go to standard error.
+ * Runs a program of {@linkcode PROGRAMS} to completion; its errors go to standard error.
  *
  * @param python The interpreter.
  * @param name The program's file.

@@ -1,6 +1,6 @@
 /**
- * What both sides of the comparison of speed start from: a configuration, weights in the sparse
- * stage, tokens, and a prompt.
+ * What both sides of the speed comparison start from: a configuration, weights in the sparse stage,
+ * tokens and a prompt.
  *
  * @module
  */
@@ -20,27 +20,27 @@ import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";
 import { runProgram, WORK } from "./_python.ts";
 
-/** What is timed. */
+/** What to time. */
 export type Mode = "train" | "forward" | "generate";
 
-/** A size of model that can be compared. */
+/** A model size to compare. */
 export interface Size {
   /** Its configuration. */
   readonly config: ConfigLayer;
-  /** Optimizer steps of remoe that bring it to the sparse stage; null: weights are made up. */
+  /** Optimizer steps that bring remoe to the sparse stage; null: the weights are random. */
   readonly trainedSteps: number | null;
-  /** What is timed by default. */
+  /** What to time by default. */
   readonly modes: readonly Mode[];
   /** Whether all contenders fit in memory at once. */
   readonly resident: boolean;
-  /** Blocks of each contender, and steps or texts of each block, by default. */
+  /** Default number of blocks per contender, and of steps or texts per block. */
   readonly rounds: number;
   readonly block: number;
 }
 
 /**
- * Steps while timing hardly move the weights, so that routing, and with it the work of a step, stays
- * the same; what a step costs does not depend on the learning rate.
+ * Timed steps hardly move the weights, so that routing, and with it the work per step, stays the
+ * same. The cost of a step does not depend on the learning rate.
  */
 const STILL = { lr: 1e-12, weight_decay: 0 };
 
@@ -72,32 +72,32 @@ export const SIZES: Readonly<Record<string, Size>> = {
   },
 };
 
-/** Steps whose tokens are written; PyTorch begins again with the first after the last. */
+/** Steps whose tokens are written; PyTorch starts over after the last. */
 export const BATCHES = 128;
 
 const PROMPT = "The people of the United States ";
 
-/** What `scenario.json` holds: all that is no tensor and no configuration. */
+/** The contents of `scenario.json`: everything but tensors and configuration. */
 export interface ScenarioState {
   /** λ of the first step. */
   readonly lambda: number;
-  /** Share of closed pairs of token and expert, with these weights. */
+  /** Share of (token, expert) pairs closed with these weights. */
   readonly sparsity: number;
-  /** Text to continue, and the tokens it begins with. */
+  /** Text to continue, and its tokens. */
   readonly text: string;
   readonly prompt: readonly number[];
   /** Tokens to draw. */
   readonly drawn: number;
 }
 
-/** A folder with everything, ready for contenders. */
+/** A scenario, and the folder that contenders read it from. */
 export interface Scenario {
   readonly folder: string;
   readonly config: TrainConfig;
   readonly state: ScenarioState;
 }
 
-/** The text of a configuration. */
+/** Opens the text that a configuration trains on. */
 export async function openText(
   config: TrainConfig,
 ): Promise<{ corpus: Corpus; tokenizer: Tokenizer }> {
@@ -108,7 +108,7 @@ export async function openText(
   return { corpus, tokenizer };
 }
 
-/** Reads back a scenario. */
+/** Reads a scenario. */
 export function readScenario(folder: string): Scenario {
   return {
     folder,
@@ -118,10 +118,10 @@ export function readScenario(folder: string): Scenario {
 }
 
 /**
- * Makes the scenario of a size, or takes the one that is there.
+ * Makes the scenario of a size, unless it exists already.
  *
  * @param name The size.
- * @param options Threads, the interpreter, and who is told what takes long.
+ * @param options Threads, the Python interpreter, and a callback for progress.
  * @returns The scenario.
  */
 export async function prepareScenario(
@@ -162,12 +162,12 @@ export async function prepareScenario(
   }
   const prompt = [tokenizer.endOfDocument, ...tokenizer.encode(PROMPT)];
   const state: ScenarioState = { lambda, sparsity, text: PROMPT, prompt, drawn: 200 };
-  // The last file: a scenario without it is not complete.
+  // Written last: a scenario without it is incomplete.
   writeJson(`${folder}/scenario.json`, state);
   return { folder, config, state };
 }
 
-/** Whether a folder holds the whole scenario of a configuration. */
+/** Whether a folder holds the complete scenario of a configuration. */
 function isMadeFrom(folder: string, config: TrainConfig): boolean {
   try {
     Deno.statSync(`${folder}/scenario.json`);

@@ -1,24 +1,25 @@
 /**
- * The table and the JSON of the comparison of speed.
+ * The table and the JSON of the speed comparison.
  *
  * @module
  */
 
 import { cpus } from "node:os";
 import type { Tokenizer } from "../../lib/data/tokenizer/tokenizer.ts";
+import { median } from "../harness/samples.ts";
 import { table } from "./_equality_report.ts";
 import { BATCHES, type Mode, type Scenario } from "./_scenario.ts";
 
-/** What a contender did. */
+/** A contender's measurements. */
 export interface Measured {
   readonly name: string;
   /** Milliseconds of each turn, block by block. */
   readonly blocks: (readonly number[])[];
-  /** Losses or texts, those of the warmup included. */
+  /** Losses or texts, including those of the warmup. */
   readonly values: (number | string | readonly number[])[];
 }
 
-/** All contenders at one kind of work; remoe is the first. */
+/** All contenders at one kind of work, remoe first. */
 export interface Contest {
   readonly mode: Mode;
   readonly measured: readonly Measured[];
@@ -28,7 +29,7 @@ export interface Contest {
 export interface SpeedSettings {
   readonly size: string;
   readonly scenario: Scenario;
-  /** That of the texts. */
+  /** The texts' tokenizer. */
   readonly tokenizer: Tokenizer;
   /** PyTorch's version. */
   readonly peer: string;
@@ -42,24 +43,24 @@ export interface Standing {
   readonly name: string;
   /** Median turn in milliseconds. */
   readonly median: number;
-  /** Tokens a second at the median. */
+  /** Tokens per second at the median. */
   readonly tokensPerSecond: number;
-  /** Its time over remoe's: the median of the rounds' own ratios, and their range. */
+  /** Its time over remoe's: the median of the ratios within rounds, and their range. */
   readonly ratio: number;
   readonly ratioRange: readonly [number, number];
-  /** Greatest difference of a loss from remoe's; for texts, the bytes that are the same. */
+  /** Greatest difference of a loss from remoe's; for texts, the length of their common start. */
   readonly agreement: number;
 }
 
 /**
- * Works out medians and ratios.
+ * Computes medians and ratios.
  *
- * Rounds are compared with themselves, since a machine's speed moves in the course of minutes.
+ * Ratios are taken within a round, since a machine's speed drifts over minutes.
  *
  * @param contest What was measured.
- * @param tokens Tokens of a turn.
- * @param tokenizer That of the texts.
- * @returns One entry a contender.
+ * @param tokens Tokens per turn.
+ * @param tokenizer The texts' tokenizer.
+ * @returns One entry per contender.
  */
 export function standings(
   { measured }: Contest,
@@ -82,7 +83,7 @@ export function standings(
 }
 
 /**
- * Writes the table.
+ * Formats the table.
  *
  * @param contests What was measured.
  * @param settings Size, threads, rounds.
@@ -114,15 +115,13 @@ export function speedReport(
   );
   const { router, experts, active } = config.moe;
   const [{ model: processor } = { model: "" }] = cpus();
-  const heading =
-    `${processor}, ${threads} threads, ${peer}. ${size}, router ${router}, ${active} of ${experts} ` +
-    `experts, sparsity ${
-      state.sparsity.toFixed(3)
-    }, batch ${batch} × ${sequence} in micro-batches ` +
-    `of ${micro_batch}, ${rounds} rounds of ${block}.`;
+  const heading = `${processor}, ${threads} threads, ${peer}. ${size}, router ${router}, ` +
+    `${active} of ${experts} experts, sparsity ${state.sparsity.toFixed(3)}, ` +
+    `batch ${batch} × ${sequence} in micro-batches of ${micro_batch}, ` +
+    `${rounds} rounds of ${block}.`;
   const head = ["", "median ms", "tokens/s", "time over remoe's", "range", "agreement"];
   const date = new Date().toISOString();
-  // Of losses and texts, what they have in common says enough.
+  // Losses and texts are left out: the agreement says enough of them.
   const times = results.map(({ mode, measured, standings }) => ({
     mode,
     standings,
@@ -152,11 +151,4 @@ function agreement(
 
 function textOf(value: Measured["values"][number], tokenizer: Tokenizer): string {
   return typeof value === "string" ? value : tokenizer.decode(value as readonly number[]);
-}
-
-/** The middle value, or the mean of the two. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }

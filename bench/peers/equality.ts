@@ -1,6 +1,6 @@
 /**
- * Holds remoe's losses, gradients and training to PyTorch's, which are written from the same
- * equations and nothing else. See README.md beside this file.
+ * Checks remoe's losses, gradients and training against PyTorch's, which share nothing but the
+ * equations. See README.md beside this file.
  *
  * @module
  */
@@ -19,10 +19,10 @@ import { ensurePython, runProgram, WORK } from "./_python.ts";
 
 const HELP = `deno task bench:equality [--case NAME]... [--steps N] [--every N] [--threads N]
 
-Compares losses, gradients and training of remoe and PyTorch. Ends with code 1 where they differ
-by more than they may.`;
+Compares losses, gradients and training of remoe and PyTorch. Exits with code 1 if they differ by
+more than the limits allow.`;
 
-/** What is compared; `relu` with defaults is the product's own default. */
+/** The configurations to compare; `relu` is remoe's default. */
 export const CASES: Readonly<Record<string, ConfigLayer>> = {
   dense: { preset: "pico", moe: { router: "dense", experts: 1 } },
   topk: { preset: "pico", moe: { router: "topk" } },

@@ -1,6 +1,6 @@
 /**
- * remoe's side of the comparison of speed: takes orders line by line, answers with times, as
- * `pytorch/contender.py` does.
+ * remoe's side of the speed comparison: like `pytorch/contender.py`, it reads orders line by line
+ * and answers with times.
  *
  * Usage: `remoe_contender.ts SCENARIO train|forward|generate`
  *
@@ -26,13 +26,13 @@ import { type Mode, openText, readScenario, type Scenario } from "./_scenario.ts
 /** One turn: a step's loss, or a text. */
 type Turn = () => number | string | Promise<string>;
 
-/** A whole optimizer step, by the product's own trainer. */
+/** A full optimizer step, taken by remoe's own trainer. */
 async function training(scenario: Scenario, device: Device, stack: DisposableStack): Promise<Turn> {
   const { config, folder, state } = scenario;
   const trainer = stack.use(new Trainer(config, { device, ...await openText(config) }));
   using weights = SafetensorsFile.open(`${folder}/model.safetensors`);
   loadModel(trainer.savedTensors(), config, weights);
-  // Past the warmup, and in the sparse stage, whose memory the trainer plans for.
+  // After the warmup and in the sparse stage, so that the trainer plans its memory for it.
   const { warmup } = config.schedule;
   const stage = { stage: "sparse", sparsifying_from: 1, sparse_from: 1 } as const;
   trainer.restore(warmup, state.lambda, stage, trainer.sampler.state);
@@ -59,7 +59,7 @@ async function forward(scenario: Scenario, device: Device, stack: DisposableStac
   };
 }
 
-/** A text of the likeliest tokens. */
+/** A text, always drawing the likeliest token. */
 async function generation(
   scenario: Scenario,
   device: Device,

@@ -1,6 +1,6 @@
 /**
- * Times training, evaluation and generation of remoe and PyTorch side by side: the same weights,
- * tokens and threads, blocks of one after blocks of the other. See README.md beside this file.
+ * Times training, evaluation and generation in remoe and PyTorch side by side, with the same
+ * weights, tokens and threads, in alternating blocks. See README.md beside this file.
  *
  * @module
  */
@@ -16,18 +16,18 @@ import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
 
 const HELP = `deno task bench:peers [--size ${Object.keys(SIZES).join("|")}] [--mode M]... [options]
 
-  --mode train|forward|generate  What to time; by default all that the size has
-  --rounds N                     Blocks of each contender
-  --block N                      Steps or texts of a block
-  --threads N                    Threads of every contender [one a core]
-  --only TEXT                    Only remoe and contenders with this in their name
-  --json FILE                    [bench/results/peers-<date>-<size>.json]
+  --mode train|forward|generate  What to time; may be repeated [by size]
+  --rounds N                     Blocks per contender
+  --block N                      Steps or texts per block
+  --threads N                    Threads per contender [one per core]
+  --only TEXT                    Only remoe and contenders with TEXT in their name
+  --json FILE                    File for the times [bench/results/peers-<date>-<size>.json]
 
-Prints a table and writes all times as JSON. The machine should have nothing else to do.`;
+Prints a table and writes all times as JSON. The machine should be otherwise idle.`;
 
 /**
- * glibc maps blocks of over 32 MiB anew each time, whatever threshold it is given, and every page
- * costs a fault: with these settings it takes them from a heap that it keeps, as remoe's pool does.
+ * glibc maps every block of over 32 MiB anew, whatever threshold it is given, and every page then
+ * costs a fault. With these settings it takes them from a heap that it keeps, as remoe's pool does.
  */
 const KEEP_MEMORY = {
   MALLOC_MMAP_MAX_: "0",
@@ -35,7 +35,7 @@ const KEEP_MEMORY = {
   MALLOC_TOP_PAD_: String(2 ** 26),
 };
 
-/** The ways of running that are compared, remoe first. */
+/** The contenders, remoe first. */
 function contenders(
   { folder }: Scenario,
   mode: Mode,
@@ -56,7 +56,7 @@ function contenders(
     env: { ...WAITING, ...env },
   });
   const eager = [pytorch("eager", [], {}), pytorch("eager, memory kept", [], KEEP_MEMORY)];
-  // A growing cache has another shape with each token, which compiling does not pay for.
+  // A growing cache changes shape with each token, so that compiling does not pay off.
   if (mode === "generate") return [remoe, ...eager];
   return [
     remoe,
@@ -81,7 +81,7 @@ async function timeTogether(
   }
   for (let round = 0; round < rounds; round++) {
     say(`  round ${round + 1} of ${rounds}`);
-    // Everyone has every place in the order equally often.
+    // Rotates the order, so that every contender takes every place equally often.
     for (let i = 0; i < open.length; i++) {
       const place = (i + round) % open.length;
       const { ms, values } = await open[place]!.run({ times: block });
@@ -92,7 +92,7 @@ async function timeTogether(
   return measured;
 }
 
-/** Times contenders one after the other, each started anew in each round. */
+/** Times contenders one after the other, restarting each in every round. */
 async function timeApart(
   commands: readonly ContenderCommand[],
   { rounds, block }: Pick<Size, "rounds" | "block">,
@@ -114,7 +114,7 @@ async function timeApart(
   return measured;
 }
 
-/** Turns before the first that counts: memory is mapped, and PyTorch compiles. */
+/** Untimed turns at the start, in which memory is mapped and PyTorch compiles. */
 const WARMUP = 3;
 
 async function main(): Promise<number> {

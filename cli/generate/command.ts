@@ -1,5 +1,5 @@
 /**
- * `generate`: from a command line to text.
+ * The `generate` command: from a command line to text.
  *
  * @module
  */
@@ -35,10 +35,11 @@ Examples:
   echo "The people of" | deno task generate --run runs/mine --top-p 0.9 --seed 7
   deno task generate --run runs/mine --prompts beginnings.txt --json > texts.jsonl
 
-Text goes to standard output, all else to standard error. Several prompts are continued at once and
-printed one after the other. Ctrl-C ends the text and exits with code 130; errors exit with code 1.`;
+Text goes to standard output, everything else to standard error. Several prompts are continued in
+parallel and printed one after the other. Ctrl-C ends the text and exits with code 130; errors exit
+with code 1.`;
 
-/** A prompt's whole answer. */
+/** A prompt's complete answer. */
 interface Answer {
   readonly prompt: string;
   text: string;
@@ -102,7 +103,7 @@ async function runGeneration(
   const answers = prompts.map((prompt): Answer => ({ prompt, text: "", tokens: 0, finish: null }));
   const streams = prompts.length === 1 && !asJson;
   const started = performance.now();
-  // The prompt comes with the first token: where none can be drawn, only the error is printed.
+  // The prompt is printed with the first token: if none can be drawn, only the error is.
   let unprinted = prompts[0]!;
   const pieces = generate(prompts, {
     ...opened,
@@ -142,14 +143,12 @@ function speed(answers: readonly Answer[], seconds: number): string {
 function requireCausal({ config: { moe } }: OpenedModel): void {
   if (routerOf(moe).causal) return;
   throw new ConfigError(
-    `Cannot generate with the router ${
-      routerLabel(moe.router)
-    }: it routes a token by those after it, ` +
-      `which are not there yet`,
+    `Cannot generate with the router ${routerLabel(moe.router)}: it routes a token by the tokens ` +
+      `after it, which do not exist yet`,
   );
 }
 
-/** Rotary positions go on beyond what the model has seen, but how well is anyone's guess. */
+/** Rotary positions extend beyond what the model has seen, but how well is anyone's guess. */
 function warnOfLength(
   { prompts, tokens }: GenerateRequest,
   { config, tokenizer }: OpenedModel,

@@ -18,28 +18,28 @@ import {
 export const GENERATE_FLAGS = {
   run: {
     value: "DIR",
-    about: "Run directory, for its newest checkpoint, or a checkpoint's folder",
+    about: "Run directory (its newest checkpoint is used) or folder of a checkpoint",
   },
   prompt: {
     value: "TEXT",
     repeat: true,
     about: "Text to continue, - for standard input; may be repeated. Without any: standard input " +
-      "where it is piped, else the start of a document",
+      "if it is piped, else the start of a document",
   },
   "prompt-file": { value: "FILE", repeat: true, about: "File whose text is a prompt" },
-  prompts: { value: "FILE", about: "File with a prompt a line" },
+  prompts: { value: "FILE", about: "File with one prompt per line" },
   tokens: { value: "N", about: "Most tokens to draw for each prompt", fallback: "200" },
   temperature: {
     value: "X",
-    about: "What logits are divided by; 0: always the likeliest token",
+    about: "Divisor of the logits; 0: always the likeliest token",
     fallback: "0.8",
   },
   "top-k": { value: "N", about: "Draw from the N likeliest tokens", fallback: "all" },
   "top-p": {
     value: "X",
     about:
-      "Draw from the fewest tokens whose probabilities, among all, reach X; with --top-k the " +
-      "smaller set counts",
+      "Draw from the fewest tokens whose probabilities, out of all tokens', add up to at least " +
+      "X; with --top-k, from the smaller set",
     fallback: "1",
   },
   seed: { value: "S", about: "Seed of the draws", fallback: "0" },
@@ -48,47 +48,47 @@ export const GENERATE_FLAGS = {
     repeat: true,
     about: "Text that ends the answer, not printed; may be repeated",
   },
-  device: { value: "auto|cpu|cuda", about: "What to run on", fallback: "auto" },
-  json: { about: "Print a JSON object for each prompt, once it is done" },
-  help: { about: "Print this help, and stop" },
+  device: { value: "auto|cpu|cuda", about: "The device to run on", fallback: "auto" },
+  json: { about: "Print a JSON object per prompt, once all are done" },
+  help: { about: "Print this help, and exit" },
 } as const satisfies Readonly<Record<string, Flag>>;
 
 /** What a command line of `generate` asks for. */
 export interface GenerateRequest {
-  /** Where the model is. */
+  /** The run or checkpoint. */
   readonly run: string;
-  /** The beginnings. */
+  /** The texts to continue. */
   readonly prompts: readonly string[];
-  /** Most tokens for each. */
+  /** Most tokens per prompt. */
   readonly tokens: number;
-  /** What logits are divided by. */
+  /** Divisor of the logits. */
   readonly temperature: number;
-  /** Draw from so many tokens; undefined: all. */
+  /** Number of likeliest tokens to draw from; undefined: all. */
   readonly topK: number | undefined;
-  /** Draw from the nucleus of this probability. */
+  /** Probability of the nucleus to draw from. */
   readonly topP: number;
   /** Seed of the draws. */
   readonly seed: number;
   /** Texts that end an answer. */
   readonly stop: readonly string[];
-  /** What to run on. */
+  /** The device to run on. */
   readonly device: "auto" | "cpu" | "cuda";
 }
 
-/** Standard input, as far as a command reads it. */
+/** Standard input; a test supplies its own. */
 export interface Input {
-  /** Whether a person sits before it. */
+  /** Whether it is a terminal. */
   readonly isTerminal: boolean;
   /** Reads it to its end. */
   read(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /**
- * Reads the flags of `generate`.
+ * Parses the flags of `generate`.
  *
  * @param args The command line.
  * @returns What was given.
- * @throws {ConfigError} A flag is unknown, or lacks its value.
+ * @throws {ConfigError} If a flag is unknown or lacks its value.
  */
 export function parseGenerateFlags(args: readonly string[]): Arguments<typeof GENERATE_FLAGS> {
   return parseFlags(args, GENERATE_FLAGS);
@@ -98,10 +98,10 @@ export function parseGenerateFlags(args: readonly string[]): Arguments<typeof GE
  * Checks what was given and reads the prompts.
  *
  * @param given What {@linkcode parseGenerateFlags} returned.
- * @param base The folder that relative paths start from.
+ * @param base The folder that relative paths are resolved against.
  * @param input Standard input.
  * @returns The request.
- * @throws {ConfigError} A value that cannot be used, or a prompt that cannot be read.
+ * @throws {ConfigError} If a value cannot be used, or a prompt cannot be read.
  */
 export async function generateRequest(
   given: Arguments<typeof GENERATE_FLAGS>,
@@ -168,8 +168,8 @@ async function promptsOf(
     for (const line of lines) prompts.push(line);
   }
   if (prompts.length > 0) return prompts;
-  // Without any, what is piped in is the prompt; nothing piped in is the start of a document.
-  // A shell ends what it pipes with a newline, which nobody means to be continued.
+  // Without prompts, piped input is the prompt; without piped input, the start of a document.
+  // Shell commands end their output with a newline, which is not meant as part of the prompt.
   return [
     input.isTerminal ? "" : decode(await input.read(), "standard input").replace(/\r?\n$/, ""),
   ];
@@ -190,7 +190,7 @@ function decode(bytes: Uint8Array<ArrayBuffer>, name: string): string {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     if (!text.includes("\0")) return text;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new ConfigError(`Cannot read ${name} as a prompt: it is not text in UTF-8`);
 }

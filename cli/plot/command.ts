@@ -1,5 +1,5 @@
 /**
- * `plot`: from the figures of runs to charts.
+ * The `plot` command: from the metrics of runs to charts.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import type { DrawnChart } from "./page_frame.ts";
 import type { Render } from "./render.ts";
 import { flagTable } from "../shared/table.ts";
 
-const HELP = `Draws the figures of runs: losses, sparsity, λ, the L1 term, speed, load of experts.
+const HELP = `Draws charts of runs: losses, sparsity, λ, the L1 term, speed, load of experts.
 
 Usage: deno run -A cli/plot.ts RUN… [FLAGS]
 
@@ -30,16 +30,16 @@ Examples:
   deno task plot runs/relu runs/topk --x tokens --names ReLU,TopK
   deno task plot runs/mine --from 1000 --smooth 50
 
-A RUN is a run directory, also one that is being trained. Each chart is an SVG file; index.html
-shows all of them with the runs' final figures and configurations, and needs no network. Errors exit
-with code 1.`;
+A RUN is a run directory; the run may still be training. Each chart is an SVG file; index.html shows
+all of them with the runs' final figures and configurations, and needs no network. Errors exit with
+code 1.`;
 
 /**
  * Runs the command.
  *
  * @param args The command line.
  * @param output Where to write.
- * @param loadRenderer Loads what draws; called only where there is something to draw.
+ * @param loadRenderer Loads the renderer; called only if there is something to draw.
  * @returns The exit code.
  */
 export async function plotCommand(

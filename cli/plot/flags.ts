@@ -10,29 +10,29 @@ import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/a
 
 /** The flags of `plot`, in the order of the help. */
 export const PLOT_FLAGS = {
-  out: { value: "DIR", about: "Where the charts go", fallback: "plots/ in the first run" },
+  out: { value: "DIR", about: "Folder for the charts", fallback: "plots/ in the first run" },
   from: { value: "STEP", about: "First step to draw", fallback: "1" },
   to: { value: "STEP", about: "Last step to draw", fallback: "the last" },
   x: { value: "AXIS", about: "Horizontal axis: step, tokens, flops or time", fallback: "step" },
   names: {
     value: "A,B",
-    about: "Names of the runs in the legends, in their order",
+    about: "Names of the runs in the legends, in order",
     fallback: "their folders'",
   },
-  whole: { about: "Let the vertical axes of losses and gradients hold the warm-up, too" },
+  whole: { about: "Let the vertical axes of losses and gradients cover the warm-up, too" },
   smooth: {
     value: "N",
-    about: "Steps that smooth curves take the mean of; 1: as they are",
+    about: "Steps averaged for each point of a smoothed curve; 1: no smoothing",
     fallback: "2 % of a run's steps",
   },
-  help: { about: "Print this help, and stop" },
+  help: { about: "Print this help, and exit" },
 } as const satisfies Readonly<Record<string, Flag>>;
 
 /** What a command line of `plot` asks for. */
 export interface PlotRequest {
-  /** The run directories, absolute and all different. */
+  /** The run directories, absolute and distinct. */
   readonly runs: readonly string[];
-  /** Where the charts go. */
+  /** Folder for the charts. */
   readonly out: string;
   /** First step; undefined: the run's. */
   readonly from: number | undefined;
@@ -42,18 +42,18 @@ export interface PlotRequest {
   readonly along: Horizontal;
   /** Names of the runs; undefined: their folders'. */
   readonly names: readonly string[] | undefined;
-  /** Whether vertical axes hold the warm-up. */
+  /** Whether vertical axes cover the warm-up. */
   readonly whole: boolean;
-  /** Steps of a mean; undefined: by the run's length. */
+  /** Steps averaged for a smoothed point; undefined: by the run's length. */
   readonly smooth: number | undefined;
 }
 
 /**
- * Reads the flags of `plot`.
+ * Parses the flags of `plot`.
  *
  * @param args The command line.
  * @returns What was given.
- * @throws {ConfigError} A flag is unknown, or lacks its value.
+ * @throws {ConfigError} If a flag is unknown or lacks its value.
  */
 export function parsePlotFlags(args: readonly string[]): Arguments<typeof PLOT_FLAGS> {
   return parseFlags(args, PLOT_FLAGS, { operands: true });
@@ -63,9 +63,9 @@ export function parsePlotFlags(args: readonly string[]): Arguments<typeof PLOT_F
  * Checks what was given.
  *
  * @param given What {@linkcode parsePlotFlags} returned.
- * @param base The folder that relative paths start from.
+ * @param base The folder that relative paths are resolved against.
  * @returns The request.
- * @throws {ConfigError} No run is named, or a value cannot be used.
+ * @throws {ConfigError} If no run is named, or a value cannot be used.
  */
 export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): PlotRequest {
   const runs = [...new Set(given.operands.map((path) => absolutePath(path, base)))];
@@ -76,7 +76,7 @@ export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): 
   const out = given.value("out");
   const [from, to] = [stepsOf("from", given), stepsOf("to", given)];
   if (from !== undefined && to !== undefined && from > to) {
-    throw new ConfigError(`--from is ${from}, expected at most ${to}, which --to is`);
+    throw new ConfigError(`--from is ${from}, expected at most --to (${to})`);
   }
   return {
     runs,
@@ -100,7 +100,7 @@ function namesOf(text: string | undefined, runs: number): string[] | undefined {
   const names = text.split(",").map((name) => name.trim());
   if (names.includes("") || new Set(names).size !== runs || names.length !== runs) {
     throw new ConfigError(
-      `--names is ${text}, expected ${runs} different names with commas between, one for each run`,
+      `--names is ${text}, expected ${runs} different names separated by commas, one per run`,
     );
   }
   return names;

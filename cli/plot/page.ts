@@ -1,6 +1,6 @@
 /**
- * The page of `plot`: all charts, what the runs came to, and their configurations, in one file that
- * needs no other.
+ * The page that `plot` writes: all charts and the runs' final figures and configurations, in one
+ * self-contained file.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { TrainConfig } from "../../lib/config/config.ts";
 import { formatBytes, formatCount, formatLambda } from "../shared/format.ts";
 import { type DrawnChart, escapeHtml, figure, pageFrame } from "./page_frame.ts";
 
-/** A row of a table: what it says, and a cell for each run. */
+/** A row of a table: its heading, and a cell per run. */
 type Row = readonly [string, ...string[]];
 
 const NONE = "–";
@@ -82,9 +82,12 @@ function figureRows(runs: readonly RunFigures[]): Row[] {
     ),
     row("λ", ({ lambda }) => number(lambda, formatLambda)),
     row("Sparse from step", ({ sparseFrom }) => number(sparseFrom, count)),
-    row("Largest load over the fair share", ({ largestLoad }) => number(largestLoad, fixed(2))),
+    row(
+      "Largest load as a multiple of the fair share",
+      ({ largestLoad }) => number(largestLoad, fixed(2)),
+    ),
     row("Experts without a row", ({ idleExperts }) => number(idleExperts, String)),
-    row("Tokens a second, median", ({ tokensPerSecond }) => number(tokensPerSecond, formatCount)),
+    row("Tokens per second, median", ({ tokensPerSecond }) => number(tokensPerSecond, formatCount)),
     row("Device memory at most", ({ memory }) => number(memory, formatBytes)),
   ];
   return rows.filter(([, ...cells]) => cells.some((cell) => cell !== NONE));
@@ -106,7 +109,7 @@ function routerText({ moe }: TrainConfig): string {
   return `${name}, ${moe.active} of ${moe.experts} experts${parts}`;
 }
 
-/** Keys of the configuration that are not alike in all runs. */
+/** The configuration keys whose values differ between runs. */
 function differences(configs: readonly TrainConfig[]): Row[] {
   const flat = configs.map((config) => new Map(leaves(config)));
   const keys = [...new Set(flat.flatMap((each) => [...each.keys()]))].filter((key) =>

@@ -13,7 +13,7 @@ export interface DrawnChart {
   readonly name: string;
   /** What it shows. */
   readonly title: string;
-  /** The drawing in the colours of a light page. */
+  /** The drawing, in the colours of a light page. */
   readonly svg: string;
 }
 
@@ -68,8 +68,8 @@ export function escapeHtml(text: string): string {
 }
 
 /**
- * A chart as part of the page: in colours that follow the page's, and with names of its own, since
- * each drawing counts its clips and gradients from 0.
+ * A chart as part of the page: its colours follow the page's, and its ids get a prefix, since every
+ * drawing numbers its clips and gradients from 0.
  */
 function inline(svg: string, index: number): string {
   return COLOURS.reduce(

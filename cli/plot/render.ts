@@ -1,5 +1,5 @@
 /**
- * From a chart's specification to SVG. Vega is loaded only here, when there is something to draw.
+ * Renders a chart's specification as SVG. Vega is loaded only here, when there is a chart to draw.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { type Spec, THEME } from "../../lib/plot/theme.ts";
 import { textWidth } from "./text_width.ts";
 
-/** What Vega measures text by. */
+/** What Vega measures text with. */
 interface TextMetrics {
   width: (
     item: { readonly fontSize?: number; readonly fontWeight?: unknown },
@@ -21,8 +21,8 @@ export type Render = (spec: Spec) => Promise<string>;
 /**
  * Loads Vega.
  *
- * @param onWarning Hears what Vega finds odd; a chart is drawn all the same.
- * @returns What draws.
+ * @param onWarning Called with Vega's warnings; the chart is drawn all the same.
+ * @returns The renderer.
  */
 export async function loadRenderer(onWarning: (text: string) => void = () => {}): Promise<Render> {
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);

@@ -1,11 +1,11 @@
 /**
- * How wide text is. Vega asks a canvas, and without one takes every letter for 0.8 of its height:
- * legends and titles would lie far apart.
+ * Measures the width of text. Vega asks a canvas; without one it takes every letter to be 0.8 times
+ * as wide as it is high, which would leave legends and titles far apart.
  *
  * @module
  */
 
-/** Widths of Helvetica's letters by their height; the rest are as wide as its digits. */
+/** Widths of Helvetica's letters over their height; all others are as wide as its digits. */
 const WIDTHS: readonly (readonly [string, number])[] = [
   ["ijl'|", 0.22],
   [" .,:;!/ftI[]\\", 0.28],
@@ -18,7 +18,7 @@ const WIDTHS: readonly (readonly [string, number])[] = [
   ["W@%", 0.94],
 ];
 const OTHER = 0.556;
-/** Other fonts that stand in for Helvetica are a little wider, and so are bold letters. */
+/** Fonts that stand in for Helvetica are a little wider, and so are bold letters. */
 const MARGIN = 1.04;
 const BOLD = 1.07;
 

@@ -1,5 +1,5 @@
 /**
- * Command line flags, strictly: unknown ones, missing values and stray arguments are errors.
+ * Strict command-line flags: unknown ones, missing values and stray arguments are errors.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { nearest } from "../../lib/nearest.ts";
 
 /** One flag of a command. */
 export interface Flag {
-  /** What stands for its value in the help, like `N`; absent: the flag takes none. */
+  /** The placeholder of its value in the help, like `N`; absent: the flag takes none. */
   readonly value?: string;
   /** Whether it may be given more than once; otherwise the last one counts. */
   readonly repeat?: boolean;
   /** What it does. */
   readonly about: string;
-  /** What holds without it, for the help. */
+  /** The default, for the help. */
   readonly fallback?: string;
 }
 
@@ -36,38 +36,38 @@ export interface Arguments<Table extends Flags> {
    */
   has(name: keyof Table & string): boolean;
   /**
-   * Gives a flag's value.
+   * Returns a flag's value.
    *
    * @param name The flag.
-   * @returns The last value; undefined where the flag was not given.
+   * @returns The last value; undefined if the flag was not given.
    */
   value(name: keyof Table & string): string | undefined;
   /**
-   * Gives the values of a flag that may be repeated.
+   * Returns the values of a flag that may be repeated.
    *
    * @param name The flag.
    * @returns The values in order.
    */
   values(name: keyof Table & string): readonly string[];
-  /** The arguments that are no flags, where the command takes such. */
+  /** The arguments that are not flags, if the command takes any. */
   readonly operands: readonly string[];
 }
 
 /** What a command line may hold besides flags. */
 export interface ParseFlagsOptions {
-  /** Whether arguments that are no flags are taken; default: they are errors. */
+  /** Whether arguments other than flags are allowed; default false. */
   readonly operands?: boolean;
 }
 
 /**
- * Reads a command line.
+ * Parses a command line.
  *
- * @param args The arguments, as `Deno.args` has them.
+ * @param args The arguments, as in `Deno.args`.
  * @param flags The command's flags.
- * @param options Whether it takes more than flags.
- * @returns What was given; every value is a text of at least one character.
- * @throws {ConfigError} An unknown flag, with the nearest known one; a flag without its value or
- * with one too many; an argument that is no flag.
+ * @param options What else the command takes.
+ * @returns What was given; no value is empty.
+ * @throws {ConfigError} If a flag is unknown (names the nearest known one), lacks its value or
+ * takes none, or an argument is not a flag.
  */
 export function parseFlags<Table extends Flags>(
   args: readonly string[],
@@ -94,11 +94,11 @@ export function parseFlags<Table extends Flags>(
 }
 
 /**
- * The folder that relative paths of a command line start from: `deno task` runs in the project's
- * root and says in `INIT_CWD` where it was called.
+ * The folder that a command line's relative paths are resolved against. `deno task` runs in the
+ * project's root, and says in `INIT_CWD` where it was called.
  *
  * @returns An absolute path.
- * @throws {ConfigError} The current folder is gone.
+ * @throws {ConfigError} If the current folder no longer exists.
  */
 export function callingDirectory(): string {
   try {
@@ -115,8 +115,8 @@ export function callingDirectory(): string {
 /**
  * Makes a path absolute.
  *
- * @param path A path as it was written.
- * @param base The folder that relative ones start from.
+ * @param path A path as given.
+ * @param base The folder to resolve relative paths against.
  * @returns The absolute path.
  */
 export function absolutePath(path: string, base: string): string {
@@ -124,20 +124,19 @@ export function absolutePath(path: string, base: string): string {
 }
 
 /**
- * Reads a decimal number; `Number` alone would also take `0x10`, spaces and the empty text.
+ * Parses a decimal number; `Number` alone would also accept `0x10`, spaces and the empty string.
  *
- * @param text What was written.
- * @returns The number; undefined where it is none.
+ * @param text The text.
+ * @returns The number; undefined if the text is not one.
  */
 export function decimal(text: string): number | undefined {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
 }
 
 /**
- * Checks each argument and writes flags with their values as `--flag=value`. `parseArgs` alone
- * would take `--out --dry-run` for an empty path, `--lr -1e-3` for two flags, and any unknown flag
- * for a known one. Arguments that are no flags go to `operands`; where there is no such list, they
- * are errors.
+ * Checks each argument and joins flags with their values as `--flag=value`. `parseArgs` alone would
+ * take `--out --dry-run` for an empty path, `--lr -1e-3` for two flags, and any unknown flag for a
+ * known one. Other arguments go to `operands`, or are errors if there is no such list.
  */
 function joinValues(
   args: readonly string[],
@@ -178,7 +177,7 @@ function joinValues(
 function unknownFlag(name: string, flags: Flags): never {
   if (name.includes(".")) {
     throw new ConfigError(
-      `Unknown flag --${name}; keys of the configuration go by --set ${name}=…`,
+      `Unknown flag --${name}; set keys of the configuration with --set ${name}=…`,
     );
   }
   const meant = nearest(name, Object.keys(flags));

@@ -1,5 +1,5 @@
 /**
- * Errors as a command tells them.
+ * Errors as a command reports them.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import { systemReason } from "../../lib/system_reason.ts";
 
 /**
- * The message alone of an error that a user can do something about; with the stack of one that is a
- * fault of the program.
+ * Describes an error: by its message if the user can do something about it, with its stack if it is
+ * a bug in the program.
  *
  * @param error What was thrown.
  * @returns The text.
@@ -20,7 +20,7 @@ export function describeError(error: unknown): string {
   return isBug ? error.stack ?? error.message : error.message;
 }
 
-/** One that came past those who know what they did with which path; its message names the path. */
+/** A system error that no caller turned into one of the library's; its message names the path. */
 function isSystemError(error: Error): boolean {
   return / \(os error \d+\)/.test(error.message);
 }

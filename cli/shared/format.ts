@@ -1,11 +1,11 @@
 /**
- * Numbers as people read them.
+ * Formats numbers and text for people to read.
  *
  * @module
  */
 
 /**
- * Writes a large number with a decimal prefix.
+ * Formats a large number with a decimal prefix.
  *
  * @param value The number.
  * @returns Like `6.56M`.
@@ -15,7 +15,7 @@ export function formatCount(value: number): string {
 }
 
 /**
- * Writes a size in memory.
+ * Formats a size in memory.
  *
  * @param bytes The size.
  * @returns Like `25.0 MiB`.
@@ -25,9 +25,9 @@ export function formatBytes(bytes: number): string {
 }
 
 /**
- * Writes a stretch of time.
+ * Formats a duration.
  *
- * @param seconds The time.
+ * @param seconds The duration.
  * @returns Like `42s`, `1m05s` or `3h20m`.
  */
 export function formatSeconds(seconds: number): string {
@@ -39,7 +39,7 @@ export function formatSeconds(seconds: number): string {
 }
 
 /**
- * Writes λ, which spans many orders of magnitude.
+ * Formats λ, which spans many orders of magnitude.
  *
  * @param lambda The coefficient.
  * @returns Like `3.1e-4`.
@@ -49,11 +49,11 @@ export function formatLambda(lambda: number): string {
 }
 
 /**
- * Makes text from a model safe to print: it may hold any character, also those that move a
+ * Makes a model's text safe to print: it may contain any character, including those that move a
  * terminal's cursor or change its colours.
  *
  * @param text Any text.
- * @returns The text with U+FFFD for control characters but newlines.
+ * @returns The text, with U+FFFD for control characters other than newlines.
  */
 export function printable(text: string): string {
   return text.replaceAll(/(?!\n)\p{Cc}/gu, "\ufffd");

@@ -1,12 +1,12 @@
 /**
- * Ctrl-C, politely: the first asks a run to stop, a later one ends the process.
+ * Handles Ctrl-C: the first asks a run to stop, a later one ends the process.
  *
  * @module
  */
 
-/** What {@linkcode Interrupt} acts on; a test puts its own in. */
+/** What {@linkcode Interrupt} acts on; a test supplies its own. */
 export interface InterruptHooks {
-  /** Called once, when the run is first asked to stop. */
+  /** Called once, when the run is asked to stop. */
   readonly onRequest: () => void;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
@@ -14,13 +14,13 @@ export interface InterruptHooks {
   readonly now: () => number;
 }
 
-/** The exit code of a process that Ctrl-C ended: 128 and the signal's number. */
+/** The exit code of a process that Ctrl-C ended: 128 + SIGINT. */
 export const INTERRUPTED = 130;
 
-/** A second Ctrl-C within this time is the first one: `deno task` delivers each to both processes. */
+/** A second SIGINT within this time is the same Ctrl-C: under `deno task` each arrives twice. */
 const ECHO_MS = 1000;
 
-/** Turns SIGINT into an abort signal, as long as it is not disposed of. */
+/** Turns SIGINT into an abort signal until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
   readonly #hooks: InterruptHooks;
@@ -28,7 +28,7 @@ export class Interrupt implements Disposable {
   #requestedAt: number | undefined;
 
   /**
-   * Begins to listen.
+   * Starts listening.
    *
    * @param hooks What to act on.
    */
@@ -37,12 +37,12 @@ export class Interrupt implements Disposable {
     Deno.addSignalListener("SIGINT", this.#listener);
   }
 
-  /** Aborted once the run is to stop after the step it is in. */
+  /** Aborted once the run is to stop after its current step. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Takes one Ctrl-C. */
+  /** Handles one Ctrl-C. */
   receive(): void {
     const now = this.#hooks.now();
     if (this.#requestedAt === undefined) {

@@ -1,5 +1,5 @@
 /**
- * The device of a command.
+ * Opens a command's device.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { isGranted } from "../../lib/permissions.ts";
 import { yieldWhenWaiting } from "./openmp.ts";
 
 /**
- * Opens a device, and builds the CPU kernels where they are not, which only a checkout can.
+ * Opens a device. Where needed and permitted, builds the CPU kernels first, which takes a checkout.
  *
  * @param kind Which kind.
  * @param options Threads and seed.
@@ -20,7 +20,7 @@ export async function openDevice(
   kind: "auto" | "cpu" | "cuda",
   { threads = 0, seed = 0 }: Pick<DeviceOptions, "threads" | "seed"> = {},
 ): Promise<Device> {
-  // Building runs compilers: without the permission for it, the kernels are taken as they are.
+  // Building runs compilers: without permission to, the kernels are taken as they are.
   if (kind !== "cuda" && isGranted({ name: "run" })) {
     const { ensureKernels } = await import("../../kernels/tools/build.ts");
     await ensureKernels();

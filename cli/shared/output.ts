@@ -9,34 +9,34 @@ import { systemReason } from "../../lib/system_reason.ts";
 import { visible } from "../../lib/visible.ts";
 import { printable } from "./format.ts";
 
-/** The two streams of a command; a test puts its own in. */
+/** A command's two output streams; a test supplies its own. */
 export interface Output {
   /**
-   * Writes a result, with a newline; control characters are shown.
+   * Writes a result and a newline; control characters are escaped.
    *
    * @param text The text.
    */
   result(text: string): void;
   /**
-   * Writes part of a result as it is; on a terminal, U+FFFD stands for control characters.
+   * Writes part of a result as it is; on a terminal, U+FFFD replaces control characters.
    *
    * @param text The text.
-   * @returns False once nobody reads it any more.
+   * @returns False once the reader has closed the stream.
    */
   text(text: string): boolean;
   /**
-   * Writes progress and errors; control characters are shown.
+   * Writes progress and errors; control characters are escaped.
    *
    * @param text The text.
    */
   progress(text: string): void;
   /**
-   * Writes to the same stream as it is, what moves the cursor included.
+   * Writes to the same stream as it is, including characters that move the cursor.
    *
-   * @param text The text; nothing in it comes from a file, a path or a model.
+   * @param text The text; nothing in it may come from a file, a path or a model.
    */
   draw(text: string): void;
-  /** Columns of the terminal behind standard error; null: none. */
+  /** Columns of the terminal behind standard error; null: not a terminal. */
   readonly columns: number | null;
 }
 
@@ -67,7 +67,7 @@ function writeAll(stream: typeof Deno.stdout, name: string, text: string): boole
     }
     return true;
   } catch (error) {
-    // `| head` closes the pipe; training goes on, since its results are in the run directory.
+    // `| head` closes the pipe; training continues, since its results are in the run directory.
     if (error instanceof Deno.errors.BrokenPipe) return false;
     throw new FileError(`Cannot write to ${name}: ${systemReason(error)}`, name, { cause: error });
   }

@@ -1,5 +1,5 @@
 /**
- * The permissions of a command, asked for together and before any work.
+ * Asks for all of a command's permissions at once, before any work.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { relative } from "node:path";
 import { libraryPaths } from "../../lib/ffi/find_library.ts";
 import { isGranted } from "../../lib/permissions.ts";
 
-/** What a command is about to touch. */
+/** What a command is about to access. */
 export interface Needs {
   /** Files and folders it reads. */
   readonly read?: readonly string[];
@@ -16,20 +16,20 @@ export interface Needs {
   readonly write?: readonly string[];
   /** The kind of device whose kernel library it opens. */
   readonly device?: "auto" | "cpu" | "cuda";
-  /** The library's file, where the user names one. */
+  /** The library's file, if the user names one. */
   readonly library?: string;
 }
 
-/** The state of a permission: as it is, or after asking the user. */
+/** Returns the state of a permission, either as it is or after asking the user. */
 type Ask = (descriptor: Deno.PermissionDescriptor) => Promise<Deno.PermissionStatus>;
 
 /**
- * Asks for what a command needs, on a terminal as Deno asks.
+ * Requests what a command needs; on a terminal, Deno asks the user.
  *
  * @param command What the command does, for the error.
- * @param needs Paths, absolute, and the device.
- * @param base The folder that paths are shown from.
- * @throws {Deno.errors.NotCapable} If anything is refused; it names every flag to add.
+ * @param needs Absolute paths, and the device.
+ * @param base The folder that paths are shown relative to.
+ * @throws {Deno.errors.NotCapable} If anything is refused; names every flag to add.
  */
 export async function requirePermissions(
   command: string,
@@ -47,9 +47,9 @@ export async function requirePermissions(
 /**
  * Lists what a command lacks, without asking.
  *
- * @param needs Paths, absolute, and the device.
- * @param base The folder that paths are shown from.
- * @returns Flags to add, in the words of {@linkcode requirePermissions}.
+ * @param needs Absolute paths, and the device.
+ * @param base The folder that paths are shown relative to.
+ * @returns The flags to add, as {@linkcode requirePermissions} names them.
  */
 export function missingFlags(needs: Needs, base: string): Promise<string[]> {
   return refusedFlags(needs, base, (it) => Deno.permissions.query(it));
@@ -68,7 +68,7 @@ async function refusedFlags(needs: Needs, base: string, ask: Ask): Promise<strin
   return flags;
 }
 
-/** The library that may not be opened, where none may. */
+/** The library to ask permission for; undefined if one may be opened already. */
 async function refusedLibrary(
   device: "auto" | "cpu" | "cuda",
   named: string | undefined,
@@ -82,7 +82,7 @@ async function refusedLibrary(
   return (await ask({ name: "ffi", path })).state === "granted" ? undefined : path;
 }
 
-/** A path as its user would write it. */
+/** A path as the user would write it. */
 function shown(path: string, base: string): string {
   const short = relative(base, path);
   return short === "" ? "." : short.startsWith("..") ? path : short;

@@ -1,5 +1,5 @@
 /**
- * Tables of a help text.
+ * Tables for help texts.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Flags } from "./arguments.ts";
 
 /**
- * Writes flags with what they do and what holds without them.
+ * Formats flags with their descriptions and defaults.
  *
  * @param flags The flags.
  * @returns The lines.
@@ -22,7 +22,7 @@ export function flagTable(flags: Flags): string {
 }
 
 /**
- * Writes two columns; a long first one puts the second on the next line.
+ * Formats two columns; if the first cell is too long, the second starts on the next line.
  *
  * @param rows The cells.
  * @param width Width of the first column.

@@ -1,5 +1,5 @@
 /**
- * `train`: from a command line to a trained model.
+ * The `train` command: from a command line to a trained model.
  *
  * @module
  */
@@ -29,10 +29,11 @@ import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
-import { parseTrainFlags, routerChoice, type TrainRequest, trainRequest } from "./flags.ts";
+import { parseTrainFlags } from "./flags.ts";
+import { routerChoice, type TrainRequest, trainRequest } from "./request.ts";
 import { finalReport, startReport, validationLine } from "./report.ts";
 
-/** What the command calls to train; `train()` of the library. */
+/** The library's `train()`. */
 export type Train = (config: TrainConfig, options: TrainOptions) => Promise<TrainSummary>;
 
 /**
@@ -40,8 +41,8 @@ export type Train = (config: TrainConfig, options: TrainOptions) => Promise<Trai
  *
  * @param args The command line.
  * @param output Where to write.
- * @param loadTrain Gives the training itself; called only where there is something to train, since
- * it brings the whole library with it.
+ * @param loadTrain Loads the library's `train()`; called only if there is something to train, since
+ * it loads the entire library.
  * @returns The exit code.
  */
 export async function trainCommand(
@@ -76,7 +77,7 @@ export async function trainCommand(
   }
 }
 
-/** What a run reads, writes and opens. Where no cache is named, one that may not be used is not. */
+/** What a run accesses. The default cache is not among it: without permission, it is not used. */
 function needsOf({ config, run }: TrainRequest, base: string): Needs {
   const { data, device } = config;
   const directory = run?.path ?? config.out ?? absolutePath("runs", base);
@@ -85,7 +86,7 @@ function needsOf({ config, run }: TrainRequest, base: string): Needs {
   return { read: [...texts, ...kept], write: kept, device };
 }
 
-/** What has to be read of `domain=path` and of a pattern: the folder above its first wildcard. */
+/** The path to read for `domain=path`; for a pattern, the folder above its first wildcard. */
 function readable(entry: string): string {
   const { path } = splitDomain(entry);
   const wildcard = path.search(PATTERN);
@@ -104,7 +105,7 @@ async function runTraining(
   train: Train,
   profiled: boolean,
 ): Promise<number> {
-  // The device first: where it cannot be opened or is too small, no empty run directory is left.
+  // The device first: if it cannot be opened or is too small, no empty run directory is left.
   using device = await openDevice(config.device, config);
   checkMemory(config, memoryLimit(config, device.info().memoryBytes));
   const opened = run === null
@@ -127,7 +128,7 @@ async function runTraining(
     now: () => performance.now(),
   });
   using interrupt = new Interrupt({
-    onRequest: () => progress.note("Stopping after this step; Ctrl-C again ends at once"),
+    onRequest: () => progress.note("Stopping after this step; press Ctrl-C again to end at once"),
     exit: Deno.exit,
     now: () => performance.now(),
   });
@@ -155,7 +156,7 @@ async function runTraining(
   return summary.interrupted ? INTERRUPTED : 0;
 }
 
-/** Loaded on demand, as all that brings the library with it. */
+/** Loads the profiler on demand, since it loads the library. */
 async function startProfile(device: Device): Promise<StepProfile> {
   const { StepProfile } = await import("../../lib/train/profile.ts");
   return new StepProfile(device);

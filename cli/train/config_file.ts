@@ -1,5 +1,5 @@
 /**
- * Configuration files in JSON, JSON with comments, or YAML.
+ * Reads configuration files in JSON, JSON with comments, or YAML.
  *
  * @module
  */
@@ -26,12 +26,12 @@ const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
 };
 
 /**
- * Reads a configuration file; its extension says how.
+ * Reads a configuration file, whose extension tells its format.
  *
- * @param path The file. Relative paths inside it start from its folder.
- * @param router The router's file that the configuration names, loaded.
+ * @param path The file. Relative paths in it are resolved against its folder.
+ * @param router The router file that the configuration names, loaded.
  * @returns The file as a layer of configuration.
- * @throws {ConfigError} The file is missing, cannot be parsed, or holds wrong keys or values.
+ * @throws {ConfigError} If the file is missing, cannot be parsed, or has invalid keys or values.
  */
 export function readConfigFile(path: string, router?: LoadedRouter): ConfigLayer {
   const layer = parseConfigLayer(parseFile(path) ?? {}, { source: path, router });
@@ -39,11 +39,11 @@ export function readConfigFile(path: string, router?: LoadedRouter): ConfigLayer
 }
 
 /**
- * Reads which router a configuration file names; all else in it waits for the router's keys.
+ * Reads only which router a configuration file names; the rest needs the router's keys.
  *
- * @param path The file. A relative path inside it starts from its folder.
- * @returns A name, or an absolute path; undefined where the file names none.
- * @throws {ConfigError} The file is missing or cannot be parsed.
+ * @param path The file. A relative path in it is resolved against its folder.
+ * @returns A name or an absolute path; undefined if the file names no router.
+ * @throws {ConfigError} If the file is missing or cannot be parsed.
  */
 export function configFileRouter(path: string): string | undefined {
   const { router } = (parseFile(path) as { moe?: { router?: unknown } } | null)?.moe ?? {};
@@ -55,7 +55,7 @@ export function configFileRouter(path: string): string | undefined {
  * Makes the paths of a layer absolute, so that a run can be resumed from anywhere.
  *
  * @param layer A layer of configuration.
- * @param base The folder that relative paths start from.
+ * @param base The folder to resolve relative paths against.
  * @returns The layer with absolute paths.
  */
 export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
@@ -64,7 +64,7 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   const absoluteText = (text: string): string => {
     const { domain, path } = splitDomain(text);
     if (domain === undefined) return absolute(path);
-    // Later it would be absolute, and mean the domain alone.
+    // Once made absolute, it could only mean a domain and its path.
     if (isThere(absolute(text))) throw new ConfigError(`Cannot use ${text}: ${twoMeanings(text)}`);
     return `${domain}=${absolute(path)}`;
   };
@@ -87,7 +87,7 @@ export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer
   };
 }
 
-/** YAML's parser refuses doubled keys itself. */
+/** For JSON only: the YAML parser refuses duplicate keys itself. */
 function withoutDoubledKeys(parse: (text: string) => unknown): (text: string) => unknown {
   return (text) => {
     const value = parse(text);
@@ -102,7 +102,7 @@ function isThere(path: string): boolean {
     Deno.statSync(path);
     return true;
   } catch {
-    // A text that may not be looked at is refused later, by its name.
+    // A text that cannot be inspected is refused later, by name.
     return false;
   }
 }
@@ -119,7 +119,7 @@ function parseFile(path: string): unknown {
   };
   let text: string;
   try {
-    // Not `readTextFile`, which puts U+FFFD in place of what is not UTF-8.
+    // Not `readTextFile`, which replaces invalid UTF-8 with U+FFFD.
     text = new TextDecoder("utf-8", { fatal: true }).decode(Deno.readFileSync(path));
   } catch (cause) {
     const isEncoding = cause instanceof TypeError;
@@ -128,7 +128,7 @@ function parseFile(path: string): unknown {
   try {
     return parse(text);
   } catch (cause) {
-    // Parsers of YAML draw the place below their first line.
+    // YAML's parser shows the place in further lines.
     return fail((cause as Error).message.split("\n")[0]!, cause);
   }
 }

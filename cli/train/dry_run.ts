@@ -1,5 +1,5 @@
 /**
- * What `train --dry-run` prints.
+ * The report of `train --dry-run`.
  *
  * @module
  */
@@ -15,21 +15,21 @@ import { memoryLimit } from "../../lib/train/memory_limit.ts";
 import { countParameters } from "../../lib/model/parameter_count.ts";
 import { formatBytes, formatCount } from "../shared/format.ts";
 
-/** What a dry run knows of the machine. */
+/** What a dry run knows about the machine. */
 export interface Surroundings {
-  /** Bytes of the device's memory; default the machine's, as far as it is known. */
+  /** Bytes of the device's memory; default the machine's, if known. */
   readonly memory?: number;
-  /** What the run would lack, as `problemsAhead()` finds it. */
+  /** What the run would lack, as found by `problemsAhead()`. */
   readonly problems?: readonly string[];
 }
 
 /**
- * Describes a run that is not started.
+ * Describes a run without starting it.
  *
- * @param config The whole configuration.
- * @param surroundings Memory, and what is missing.
- * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a newline at the
- * end.
+ * @param config The full configuration.
+ * @param surroundings The memory, and what is missing.
+ * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a final
+ * newline.
  */
 export function dryRunReport(
   config: TrainConfig,
@@ -49,7 +49,7 @@ export function dryRunReport(
 /**
  * Describes a model and its work in a few lines.
  *
- * @param config The whole configuration.
+ * @param config The full configuration.
  * @returns The lines.
  */
 export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
@@ -95,17 +95,17 @@ function memoryTable(config: TrainConfig, memory: number): string {
   ].join("\n");
 }
 
-/** What the limit does to the run. */
+/** Says what the limit means for the run. */
 function limitLines(limit: number, { rows, kept_rows, total }: MemoryEstimate): string[] {
   if (limit === Infinity) return [];
   const within = `Limit         ${formatBytes(limit)} of device memory`;
   if (total > limit) return [`${within}: too little, the run would be refused`];
   if (kept_rows >= rows) return [within];
   const again = Math.round(100 * (1 - kept_rows / rows));
-  return [`${within}: ${again} % of the dense stage's pre-activations are computed again`];
+  return [`${within}: ${again} % of the dense stage's pre-activations are recomputed`];
 }
 
-/** Bytes of the machine's memory; a GPU's are not known without opening it. */
+/** Bytes of the machine's memory; a GPU's is unknown until it is opened. */
 function hostMemory({ device }: TrainConfig): number {
   return device === "cuda" ? Infinity : availableMemory();
 }

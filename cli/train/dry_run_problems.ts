@@ -1,5 +1,5 @@
 /**
- * What a run would lack if it were started now, as far as a look without opening anything tells.
+ * Finds what a run would lack if it were started now, reading no text and opening no CPU device.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { systemReason } from "../../lib/system_reason.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 
 /**
- * Looks for the texts and the device that a configuration names. What may not be looked at counts as
- * being there.
+ * Looks for the texts and the device that a configuration names. What there is no permission to
+ * inspect counts as present.
  *
- * @param config The whole configuration.
- * @returns What is missing, a sentence each.
+ * @param config The full configuration.
+ * @returns What is missing, one sentence each.
  */
 export async function problemsAhead({ data, device }: TrainConfig): Promise<string[]> {
   const problems: string[] = [];
@@ -47,7 +47,7 @@ async function cudaProblems(): Promise<string[]> {
     if (!isGranted({ name: "read", path })) return [];
     if (await Deno.stat(path).then(() => true, () => false)) here.push(path);
   }
-  if (here.length === 0) return ["Cannot open device cuda: no kernel library for it is here"];
+  if (here.length === 0) return ["Cannot open device cuda: there is no kernel library for it"];
   if (!here.every((path) => isGranted({ name: "ffi", path }))) return [];
   // Loaded on demand: the sizes alone need no library.
   const { Device } = await import("../../lib/autograd/device.ts");

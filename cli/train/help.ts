@@ -15,11 +15,11 @@ const EXAMPLES = `Examples:
     deno task train
   Another router, another seed
     deno task train --router topk --seed 1
-  16 experts of which 2 are active, each split in 4, on texts of your own
+  16 experts of which 2 are active, each split in 4, on your own texts
     deno task train --experts 16 --active 2 --granularity 4 --data books/ --data notes.txt
   What the paper's 182M model would need
     deno task train --preset 182m --dry-run
-  Go on after Ctrl-C or a crash; or from an older checkpoint
+  Resume after Ctrl-C or a crash; or from an older checkpoint
     deno task train --resume runs/mine
     deno task train --resume runs/mine/checkpoints/step-000200
   Watch the run in TensorBoard (tensorboard --logdir runs), or draw its charts
@@ -28,21 +28,20 @@ const EXAMPLES = `Examples:
   Keys without a flag of their own
     deno task train --set moe.balance=plain --set model.layers=6`;
 
-const NOTES = `Ctrl-C ends the run after the step it is in, saves, and exits with code 130; a second
-one, a second or more later, ends it at once. Errors exit with code 1.
-Relative paths start from the folder the command is called in; inside a file, from the
-file's folder.`;
+const NOTES = `Ctrl-C ends the run after its current step, saves, and exits with code 130; a second
+one, at least a second later, ends it at once. Errors exit with code 1.
+Relative paths start from the folder the command is called in; in a file, from the file's folder.`;
 
 /**
  * Writes the help.
  *
- * @returns The text, without a newline at the end.
+ * @returns The text, without a final newline.
  */
 export function trainHelp(): string {
   const flags = (["Model", "Training", "Run", "Other"] as const).map(flagGroup);
   return [
     "Trains a Mixture-of-Experts language model with ReLU routing (ReMoE).",
-    "Usage: deno run -A cli/train.ts [FLAGS]    (in brackets: the default, that of the preset nano)",
+    "Usage: deno run -A cli/train.ts [FLAGS]    (in brackets: the defaults of the preset nano)",
     ...flags,
     `Routers:\n${routers()}`,
     `Keys of the configuration, for --config and --set:\n${keys()}`,
@@ -59,7 +58,7 @@ function flagGroup(group: TrainFlag["group"]): string {
 function routers(): string {
   return table([
     ...ROUTER_NAMES.map((name): [string, string] => [name, ROUTERS[name].about]),
-    ["FILE", "the default export of a file of your own, like ./router.ts"],
+    ["FILE", "the default export of your own file, like ./router.ts"],
   ]);
 }
 

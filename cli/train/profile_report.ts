@@ -1,19 +1,19 @@
 /**
- * Where the time of a run's steps went, as text.
+ * Where a run's steps spent their time, as text.
  *
  * @module
  */
 
 import type { ProfileEntry, ProfileSummary } from "../../lib/train/profile.ts";
 
-/** Kernels below this share of a step are summed up in one line a phase. */
+/** Kernels below this share of a step are summed up in one line per phase. */
 const SMALLEST_SHARE = 0.002;
 
 /**
- * Writes the table of a profile.
+ * Formats a profile as a table.
  *
- * @param summary What was measured; null where the run was too short.
- * @returns The table, without a newline at the end.
+ * @param summary What was measured; null if the run was too short.
+ * @returns The table, without a final newline.
  */
 export function profileReport(summary: ProfileSummary | null): string {
   if (summary === null) return "Profile     the run was too short for one";

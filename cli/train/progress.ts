@@ -1,5 +1,5 @@
 /**
- * The progress of a run on standard error: a bar on a terminal, plain lines elsewhere.
+ * A run's progress on standard error: a bar on a terminal, plain lines elsewhere.
  *
  * @module
  */
@@ -10,31 +10,31 @@ import type { StepMetrics } from "../../lib/run/metrics_line.ts";
 import { visible } from "../../lib/visible.ts";
 import { formatCount, formatLambda, formatSeconds } from "../shared/format.ts";
 
-/** Shows how far a run is. */
+/** Shows a run's progress. */
 export interface Progress {
   /**
-   * Takes the figures of a step.
+   * Takes a step's metrics.
    *
-   * @param metrics The figures.
+   * @param metrics The metrics.
    */
   step(metrics: StepMetrics): void;
   /**
-   * Shows a line of text beside the progress.
+   * Prints text above the progress.
    *
-   * @param text The line or lines.
+   * @param text One or more lines.
    */
   note(text: string): void;
-  /** Ends the progress; later text may be written as usual. */
+  /** Ends the progress; text may be written as usual afterwards. */
   stop(): Promise<void>;
 }
 
-/** How {@linkcode createProgress} shows it. */
+/** Options of {@linkcode createProgress}. */
 export interface ProgressOptions {
-  /** Steps of the whole run. */
+  /** Steps in the whole run. */
   readonly steps: number;
   /** Steps taken before. */
   readonly from: number;
-  /** The run's router, which says what figures there are. */
+  /** The run's router, which determines the figures shown. */
   readonly router: Pick<RouterTraits, "routed" | "lambda">;
   /** Columns of the terminal; null: not a terminal. */
   readonly columns: number | null;
@@ -44,11 +44,11 @@ export interface ProgressOptions {
   readonly now: () => number;
 }
 
-/** Between two plain lines: often enough to follow, seldom enough for a log. */
+/** Time between two plain lines: frequent enough to follow, rare enough for a log. */
 const LINE_MS = 5000;
 
 /**
- * Begins to show a run's progress.
+ * Starts showing a run's progress.
  *
  * @param options The run, and where to show it.
  * @returns The progress.
@@ -60,7 +60,7 @@ export function createProgress(options: ProgressOptions): Progress {
     : new BarProgress(options, options.columns, clock);
 }
 
-/** The time that is left, by the recent pace, validation and checkpoints included. */
+/** Estimates the remaining time from the recent pace, validation and checkpoints included. */
 class StepClock {
   readonly #steps: number;
   readonly #now: () => number;
@@ -73,12 +73,12 @@ class StepClock {
     this.#now = now;
   }
 
-  /** Takes a step; gives the seconds left after it. */
+  /** Takes a step; returns the seconds left after it. */
   tick({ step, ms }: StepMetrics): number {
     const now = this.#now();
-    // Before the first step the text was read, which says nothing about the pace.
+    // The time before the first step went into reading the text and says nothing about the pace.
     const took = this.#last === undefined ? ms : now - this.#last;
-    // A mean over some 20 steps: the pace rises several times as the routers become sparse.
+    // A mean over some 20 steps: the pace rises severalfold as the routers become sparse.
     const decay = 0.95;
     this.#mean = decay * this.#mean + (1 - decay) * took;
     this.#weight = decay * this.#weight + (1 - decay);
@@ -132,7 +132,7 @@ class BarProgress implements Progress {
       fillChar: "█",
       emptyChar: "░",
       interval: 200,
-      // A line longer than the terminal would wrap, and be drawn below itself each time.
+      // A line longer than the terminal would wrap, and each redraw would start a new line.
       formatter: ({ progressBar, value, max }) =>
         `${progressBar} ${value}/${max}  ${this.#figures}`.slice(0, Math.max(1, columns - 1)),
     });
@@ -144,7 +144,7 @@ class BarProgress implements Progress {
   }
 
   note(text: string): void {
-    // Over the bar, which is drawn anew below at its next turn.
+    // Overwrites the bar, which is redrawn below at its next turn.
     this.#write(`\r\x1b[K${visible(text)}\n`);
   }
 

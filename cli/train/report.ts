@@ -1,5 +1,5 @@
 /**
- * What `train` says at its start and at its end.
+ * What `train` prints at its start and at its end.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import { relative } from "node:path";
 import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
+import { targetSparsity } from "../../lib/autograd/lambda_rule.ts";
 import type { Checkpoint } from "../../lib/checkpoint/checkpoint.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import type { ValidationMetrics } from "../../lib/run/metrics_line.ts";
@@ -23,12 +24,12 @@ import {
 } from "../shared/format.ts";
 
 /**
- * Describes a run that begins.
+ * Describes a run at its start.
  *
  * @param config Its configuration.
- * @param device What it trains on.
+ * @param device The device it trains on.
  * @param directory The run directory.
- * @param checkpoint What it goes on from; null: nothing.
+ * @param checkpoint The checkpoint it resumes from; null: a new run.
  * @returns A few lines.
  */
 export function startReport(
@@ -47,7 +48,7 @@ export function startReport(
     `Model       ${preset}, router ${routerLabel(moe.router)}, ${experts}, seed ${seed}`,
     ...runSize(config),
     `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
-    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} were asked for` : ""),
+    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} requested` : ""),
     `Directory   ${directory}`,
     ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
   ].join("\n");
@@ -59,7 +60,7 @@ function resumeLine(
 ): string {
   const left = step < steps
     ? `${steps - step} of ${steps} steps to go`
-    : `all ${steps} steps are taken, --steps asks for more`;
+    : `all ${steps} steps are taken; raise --steps to continue`;
   return `Resumes     at step ${step}, from ${path}; ${left}`;
 }
 
@@ -67,7 +68,7 @@ function resumeLine(
  * Describes a validation.
  *
  * @param metrics Its figures.
- * @returns A line, and one for each domain where there are several.
+ * @returns A line, and one more per domain if there are several.
  */
 export function validationLine(metrics: ValidationMetrics): string {
   return [
@@ -82,12 +83,12 @@ export function validationLine(metrics: ValidationMetrics): string {
 }
 
 /**
- * Describes a run that has ended.
+ * Describes a run at its end.
  *
  * @param config Its configuration.
  * @param summary Its final figures.
  * @param directory The run directory.
- * @param base The folder the command was called in, which the advice on resuming starts from.
+ * @param base The folder the command was called in; the advice on resuming is relative to it.
  * @returns The last sample and the figures.
  */
 export function finalReport(
@@ -104,7 +105,7 @@ export function finalReport(
       ? []
       : [`Sample at step ${sample.step}:\n\n${printable(sample.text.trim())}\n`]),
     interrupted
-      ? `Stopped at step ${step} of ${config.steps}; go on with --resume ${path}`
+      ? `Stopped at step ${step} of ${config.steps}; continue with --resume ${path}`
       : `Finished ${step} steps`,
     ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats per token`]),
     ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
@@ -117,7 +118,7 @@ export function finalReport(
 }
 
 function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
-  const target = 1 - moe.active / moe.experts;
+  const target = targetSparsity(moe);
   const { sparsity, lambda } = last!;
   const control = routerOf(moe).lambda ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
   return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;

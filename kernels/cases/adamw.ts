@@ -7,7 +7,7 @@ import { rounded, type Tolerance, UNIT_ROUNDOFF } from "./tolerance.ts";
 
 /** One parameter of an optimizer case. */
 export interface ParameterOptions {
-  /** Its elements. */
+  /** Number of elements. */
   readonly elements: number;
   /** Whether weight decay applies. */
   readonly decays?: boolean;
@@ -15,19 +15,19 @@ export interface ParameterOptions {
   readonly bf16Gradient?: boolean;
 }
 
-/** What an optimizer case steps through. */
+/** Parameters and steps of an optimizer case. */
 export interface AdamWCaseOptions {
-  /** What is tried. */
+  /** Names the case. */
   readonly label: string;
   /** The parameters. */
   readonly parameters: readonly ParameterOptions[];
-  /** Steps, each with a gradient of its own. */
+  /** Steps, each with its own gradient. */
   readonly steps: number;
   /** Largest gradient norm; 0 does not clip. */
   readonly clip: number;
   /** Whether bfloat16 copies of the weights are kept. */
   readonly copies?: boolean;
-  /** Puts this into the first gradient. */
+  /** A value to put into the first gradient. */
   readonly poison?: number;
 }
 
@@ -36,10 +36,10 @@ const LEARNING_RATE = 1e-2;
 /** Tensors start at multiples of this many elements: 64 bytes, even in bfloat16. */
 const ALIGNMENT = 32;
 
-/** The sum of squares runs in fp64. */
+/** The sum of squares is computed in fp64. */
 const FLOAT64: Tolerance = { rtol: 1e-9, atol: 0 };
 
-/** Where each parameter starts in the shared buffers, and how long these are. */
+/** Where each parameter starts in the shared buffers, and the buffers' length. */
 function layoutOf(parameters: readonly ParameterOptions[]): { starts: number[]; total: number } {
   const starts: number[] = [];
   let total = 0;
@@ -60,7 +60,7 @@ type BufferName =
   | "tables"
   | "state";
 
-/** One table a step: the same parameters, the gradient of that step. */
+/** One table per step: the same parameters with that step's gradient. */
 function tablesOf(
   { parameters, steps, copies = false }: AdamWCaseOptions,
   at: AddressOf<BufferName>,
@@ -97,7 +97,7 @@ function slotsOf(step: number): Float64Array<ArrayBuffer> {
 }
 
 /**
- * A case of `remoe_gradient_norm` and `remoe_adamw`, step after step.
+ * A case of `remoe_gradient_norm` and `remoe_adamw` over several steps.
  *
  * @param options Parameters, steps, clipping.
  * @returns The case.
@@ -128,13 +128,13 @@ export function adamwCase(options: AdamWCaseOptions): OperationCase {
         state: new Float64Array(StateSlot.header),
       };
     },
-    // The update is learning_rate times a number near 1, good to some 20 roundings.
+    // The update is learning_rate times a number near 1, accurate to some 20 roundings.
     outputs: {
       master: output([total], {
         rtol: 2 * steps * UNIT_ROUNDOFF,
         atol: 40 * steps * UNIT_ROUNDOFF * LEARNING_RATE,
       }),
-      // A step adds a tenth of the gradient, whose size is 1 before clipping.
+      // A step adds a tenth of the gradient, whose size before clipping is 1.
       moment1: output([total], rounded(4, 0.3 * gradientSize)),
       moment2: output([total], rounded(6)),
       copy: output([total], { rtol: 0, atol: 0 }, "bf16"),
@@ -176,13 +176,13 @@ export function adamwCase(options: AdamWCaseOptions): OperationCase {
   });
 }
 
-/** The contract does not say what norm and clip hold after a gradient that is not finite. */
+/** The contract leaves norm and clip undefined after a gradient that is not finite. */
 function definedSlots(state: ArrayLike<number>, isFinite: boolean): number[] {
   const slots = Array.from(state);
   return isFinite ? slots : slots.fill(0, StateSlot.gradientNorm, StateSlot.clipScale + 1);
 }
 
-/** How far each bfloat16 copy is from its weight rounded; 0 in the gaps between parameters. */
+/** The distance of each bfloat16 copy from its rounded weight; 0 in the gaps between parameters. */
 function distances(
   copy: ArrayLike<number>,
   master: ArrayLike<number>,
@@ -195,13 +195,13 @@ function distances(
   return Array.from(copy, (value, i) => isParameter(i) ? value - expected[i]! : 0);
 }
 
-/** What the reference starts from. */
+/** The reference's starting point. */
 interface Start extends AdamWState {
   readonly gradient: Float64Array;
   readonly state: Float64Array;
 }
 
-/** Takes all steps in float64: the norm over all parameters, then each parameter by itself. */
+/** Takes all steps in float64: the norm over all parameters, then each parameter separately. */
 function stepped(options: AdamWCaseOptions, { gradient, state, ...start }: Start) {
   const { parameters, steps, clip, poison } = options;
   const { starts, total } = layoutOf(parameters);
@@ -213,7 +213,7 @@ function stepped(options: AdamWCaseOptions, { gradient, state, ...start }: Start
   const end = state.slice();
   end.set(slotsOf(steps));
   end[StateSlot.notFinite] = poison === undefined ? 0 : 1;
-  // Copies are compared with the kernel's own weights: how far they are is 0.
+  // Copies are compared with the kernel's own weights, so their expected distance is 0.
   const expected = { ...weights, state: end, copy: new Float64Array(total) };
   if (poison !== undefined) return expected;
   for (let step = 1; step <= steps; step++) {
@@ -246,7 +246,7 @@ const MIXED: readonly ParameterOptions[] = [
   { elements: 4099, decays: true },
 ];
 
-/** Cases of AdamW and of the gradient norm before it. */
+/** Cases of AdamW and the gradient norm that precedes it. */
 export const ADAMW_CASES: readonly OperationCase[] = [
   adamwCase({ label: "one number", parameters: [{ elements: 1 }], steps: 1, clip: 0 }),
   adamwCase({ label: "decaying and not", parameters: MIXED, steps: 5, clip: 0 }),

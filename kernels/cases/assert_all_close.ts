@@ -1,7 +1,7 @@
 import { AssertionError } from "@std/assert";
 import type { Tolerance } from "./tolerance.ts";
 
-/** What {@linkcode assertAllClose} prints beside the numbers. */
+/** Tolerances of {@linkcode assertAllClose}, and how it describes the array. */
 export interface AllCloseOptions extends Tolerance {
   /** Names the array in the message. */
   readonly name?: string;
@@ -10,13 +10,13 @@ export interface AllCloseOptions extends Tolerance {
 }
 
 /**
- * Asserts that two arrays agree element by element. Equal infinities agree, and a NaN agrees with
- * a NaN alone.
+ * Asserts that two arrays agree element by element. Equal infinities agree, and NaN agrees only
+ * with NaN.
  *
- * @param actual What a kernel computed.
- * @param expected What it should be.
+ * @param actual The kernel's result.
+ * @param expected The expected values.
  * @param options Tolerances, and what the message needs.
- * @throws {AssertionError} With the worst element, where the two disagree.
+ * @throws {AssertionError} With the worst element, if the two disagree.
  */
 export function assertAllClose(
   actual: ArrayLike<number>,
@@ -48,7 +48,7 @@ export function assertAllClose(
   );
 }
 
-/** The error over the tolerance; Infinity where no tolerance could admit it. */
+/** The error relative to the tolerance; Infinity if no tolerance could admit it. */
 function excessOf(actual: number, expected: number, { rtol, atol }: Tolerance): number {
   if (Object.is(actual, expected) || actual === expected) return 0;
   if (!Number.isFinite(actual) || !Number.isFinite(expected)) {

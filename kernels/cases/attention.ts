@@ -12,11 +12,11 @@ import { plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of attention over one buffer [q heads | k groups | v groups]. */
 export interface AttentionOptions extends Omit<AttentionSizes, "stride"> {
-  /** Columns after the values, which belong to nobody. */
+  /** Unused columns after the values. */
   readonly padding?: number;
-  /** Does not keep what the gradient needs of the softmax. */
+  /** Does not keep the softmax normalizer for the gradient. */
   readonly withoutNormalizer?: boolean;
-  /** Size of the queries, 1 by default; large ones saturate the softmax. */
+  /** Magnitude of the queries, 1 by default; large ones saturate the softmax. */
   readonly scale?: number;
 }
 
@@ -42,12 +42,12 @@ function attentionName(operation: string, options: AttentionOptions): string {
     `${options.withoutNormalizer ? " without normalizer" : ""}`;
 }
 
-/** Scores, then values: 2 products of S x S x headDim a head, of which causality needs half. */
+/** Scores, then values: 2 products of S x S x headDim per head, half of which causality skips. */
 function forwardFlops({ batch, sequence, heads, headDim }: AttentionOptions): number {
   return 2 * batch * heads * sequence * (sequence + 1) * headDim;
 }
 
-/** Where q, k and v start in a row, in bytes. */
+/** Byte offsets of q, k and v within a row. */
 function starts({ heads, groups, headDim }: AttentionSizes): [bigint, bigint, bigint] {
   return [0n, BigInt(4 * heads * headDim), BigInt(4 * (heads + groups) * headDim)];
 }
@@ -72,7 +72,7 @@ export function attentionCase(options: AttentionOptions): OperationCase {
   const sizes = sizesOf(options);
   const { batch, sequence, heads, groups, headDim, rows, stride, used } = sizes;
   const { withoutNormalizer = false, scale = 1 } = options;
-  // An error of a score is a relative error of its weight.
+  // An error in a score is a relative error of its weight.
   const scores = summed(headDim, scale / Math.sqrt(headDim));
   return operationCase({
     name: attentionName("attention_forward", options),
@@ -109,10 +109,11 @@ export function attentionCase(options: AttentionOptions): OperationCase {
 }
 
 /**
- * A case of `remoe_attention_gradient`. Its gradients share one buffer, as the block's do.
+ * A case of `remoe_attention_gradient`. Its gradients share one buffer, as in the transformer
+ * block.
  *
  * @param options Sizes.
- * @param samples Elements that are differentiated one by one.
+ * @param samples Elements to differentiate individually.
  * @returns The case.
  */
 export function attentionGradientCase(options: AttentionOptions, samples = 24): GradientCase {

@@ -6,15 +6,15 @@ import { plus, rounded, summed } from "./tolerance.ts";
 export interface AttentionDecodeOptions {
   /** Tokens of each sequence before the new one. */
   readonly lengths: readonly number[];
-  /** Tokens that the cache has room for. */
+  /** Capacity of the cache in tokens. */
   readonly capacity: number;
   /** Query heads. */
   readonly heads: number;
   /** Key and value heads. */
   readonly groups: number;
-  /** Columns of one head. */
+  /** Columns per head. */
   readonly headDim: number;
-  /** Columns after the values, which belong to nobody. */
+  /** Unused columns after the values. */
   readonly padding?: number;
 }
 

@@ -3,8 +3,8 @@ import { fromBfloat16, Random } from "./random.ts";
 import type { Tolerance } from "./tolerance.ts";
 
 /**
- * An array on the host, bit for bit what a kernel sees; bfloat16 travels as `Uint16Array`, tables of
- * addresses as bytes.
+ * An array on the host, bit for bit as a kernel sees it; bfloat16 is held in a `Uint16Array`,
+ * tables of addresses as bytes.
  */
 export type HostArray =
   | Float32Array<ArrayBuffer>
@@ -13,107 +13,107 @@ export type HostArray =
   | Uint16Array<ArrayBuffer>
   | Uint8Array<ArrayBuffer>;
 
-/** Arrays by the names that the contract gives its parameters. */
+/** Arrays by the contract's parameter names. */
 export type HostArrays = Readonly<Record<string, HostArray>>;
 
-/** How the elements of an output are stored. */
+/** Element types of outputs. */
 export type Element = "f32" | "f64" | "bf16" | "i32" | "u8";
 
-/** Something a kernel writes. */
+/** An output of a kernel. */
 export interface Output {
-  /** How its elements are stored. */
+  /** Its element type. */
   readonly dtype: Element;
   /** Its shape, dense and row-major. */
   readonly shape: readonly number[];
-  /** How far it may be from the reference. */
+  /** Its tolerance against the reference. */
   readonly tolerance: Tolerance;
 }
 
 /** The same arrays with fp32 and bfloat16 widened to fp64, for the references. */
 export type Doubled<Arrays> = { readonly [Name in keyof Arrays]: Widened<Arrays[Name]> };
 
-/** Distributes over unions, so that an input that is absent in some cases stays optional. */
+/** Distributes over unions, so an input absent from some cases stays optional. */
 type Widened<T> = T extends Float32Array | Uint16Array ? Float64Array : T;
 
-/** Gives the device address of a buffer of the case; 0 where an output is not wanted. */
+/** Returns the device address of one of the case's buffers; 0 for an output that is not wanted. */
 export type AddressOf<Name extends string = string> = (name: Name) => bigint;
 
-/** One call of a kernel, with everything needed to make it anywhere. */
+/** One kernel call, with everything needed to make it anywhere. */
 export interface KernelCase<
   Inputs extends HostArrays = HostArrays,
   Outputs extends string = string,
 > {
   /** The operation and its sizes: `gemm [3,5]x[5,7]`. It also seeds the inputs. */
   readonly name: string;
-  /** The contract's function, without `remoe_`. */
+  /** The contract's function name, without `remoe_`. */
   readonly operation: string;
-  /** Every symbol that the call needs. */
+  /** Every symbol the call needs. */
   readonly symbols: readonly SymbolName[];
-  /** Floating-point operations of the definition, a fused multiply-add counted as two. */
+  /** Floating-point operations of the definition, counting a fused multiply-add as two. */
   readonly flops: number;
   /** Bytes that must be read and written at least once. */
   readonly bytes: number;
-  /** Whether a build may decline the case, as the CPU build does with some of bfloat16. */
+  /** Whether a build may decline the case, as the CPU build does for some bfloat16 ones. */
   readonly mayBeUnsupported?: boolean;
-  /** What is written. A name that is also an input is worked in place. */
+  /** The outputs. One that shares its name with an input is computed in place. */
   readonly outputs: Readonly<Record<Outputs, Output>>;
-  /** Outputs which the contract allows to leave out and this case does: their address is 0. */
+  /** Optional outputs that this case leaves out: their address is 0. */
   readonly unwanted?: readonly NoInfer<Outputs>[];
   /** Draws the inputs. */
   inputs(random: Random): Inputs;
-  /** Work between placing the buffers and the call, such as tables of addresses. */
+  /** Work between placing the buffers and the call, such as building tables of addresses. */
   prepare?(kernels: KernelContext, address: AddressOf<(keyof Inputs & string) | Outputs>): void;
-  /** Makes the call. `accumulate` is the bit mask of gradient kernels, otherwise 0. */
+  /** Makes the call. `accumulate` is the bit mask for gradient kernels, otherwise 0. */
   call(
     kernels: KernelContext,
     address: AddressOf<(keyof Inputs & string) | Outputs>,
     accumulate: number,
   ): void;
-  /** The part of the outputs which the contract defines, where that is not all of them. */
+  /** The part of the outputs that the contract defines, if not all of them. */
   defined?(
     outputs: Readonly<Record<Outputs, ArrayLike<number>>>,
     inputs: Inputs,
   ): Readonly<Record<Outputs, ArrayLike<number>>>;
 }
 
-/** A case whose outputs are known from a float64 reference. */
+/** A case checked against a float64 reference. */
 export interface OperationCase<
   Inputs extends HostArrays = HostArrays,
   Outputs extends string = string,
 > extends KernelCase<Inputs, Outputs> {
-  /** Computes the outputs (their defined part) in float64, straight from the contract. */
+  /** Computes the outputs (their defined part) in float64, directly from the contract. */
   reference(inputs: Doubled<Inputs>): Readonly<Record<Outputs, ArrayLike<number>>>;
 }
 
 /** A gradient output of a {@linkcode GradientCase}. */
 export interface Gradient<Inputs extends HostArrays = HostArrays> {
-  /** The input whose gradient it is. */
+  /** The input that it is the gradient of. */
   readonly of: keyof Inputs & string;
-  /** Its bit in `accumulate`; absent where the kernel always overwrites. */
+  /** Its bit in `accumulate`; absent if the kernel always overwrites. */
   readonly bit?: number;
   /** Whether its address may be 0. */
   readonly optional?: boolean;
   /** Whether the contract defines the gradient at this index as the derivative; default: yes. */
   where?(index: number, inputs: HostArrays): boolean;
-  /** What stands where it does not: 0, or what was there before. */
+  /** The expected value elsewhere: 0, or what was there before. */
   readonly elsewhere?: "zero" | "untouched";
 }
 
-/** A case of a gradient kernel, checked against differences of a float64 forward pass. */
+/** A case of a gradient kernel, checked against finite differences of a float64 forward pass. */
 export interface GradientCase<
   Inputs extends HostArrays = HostArrays,
   Outputs extends string = string,
 > extends KernelCase<Inputs, Outputs> {
   /** The gradient outputs. */
   readonly gradients: Readonly<Record<Outputs, Gradient<NoInfer<Inputs>>>>;
-  /** Coordinates of each input that are differentiated one by one; 16 by default. */
+  /** Elements of each input to differentiate individually; 16 by default. */
   readonly samples?: number;
   /** The scalar whose gradient the kernel computes: <dy, forward(inputs)>, in float64. */
   loss(inputs: Doubled<Inputs>): number;
 }
 
 /**
- * Declares an operation case; the compiler checks names of inputs and outputs.
+ * Declares an operation case, with the names of inputs and outputs checked by the compiler.
  *
  * @param definition The case.
  * @returns The same case, for a list of cases of all kinds.
@@ -125,7 +125,7 @@ export function operationCase<Inputs extends HostArrays, Outputs extends string>
 }
 
 /**
- * Declares a gradient case; the compiler checks names of inputs and outputs.
+ * Declares a gradient case, with the names of inputs and outputs checked by the compiler.
  *
  * @param definition The case.
  * @returns The same case, for a list of cases of all kinds.
@@ -137,7 +137,7 @@ export function gradientCase<Inputs extends HostArrays, Outputs extends string>(
 }
 
 /**
- * Draws the inputs of a case: the same ones whenever and wherever it is called.
+ * Draws the inputs of a case: the same ones on every call and every machine.
  *
  * @param kernelCase The case.
  * @returns Its inputs.
@@ -157,7 +157,7 @@ export function doubled(array: Float32Array | Uint16Array): Float64Array<ArrayBu
 }
 
 /**
- * Widens the fp32 and bfloat16 arrays among some to fp64.
+ * Widens fp32 and bfloat16 arrays to fp64 and passes others through.
  *
  * @param arrays Arrays by name.
  * @returns The same numbers under the same names.
@@ -174,8 +174,8 @@ export function allDoubled<Arrays extends HostArrays>(arrays: Arrays): Doubled<A
  * Describes an output.
  *
  * @param shape Its shape.
- * @param tolerance How far it may be from the reference.
- * @param dtype How its elements are stored; fp32 by default.
+ * @param tolerance Its tolerance against the reference.
+ * @param dtype Its element type; fp32 by default.
  * @returns The output.
  */
 export function output(

@@ -16,14 +16,14 @@ import { Random } from "./random.ts";
 import { dot } from "./reference/reduction.ts";
 import { plus, rounded, type Tolerance } from "./tolerance.ts";
 
-/** Bits of fp64 differences: far below any fp32 tolerance, but not 0. */
+/** Accuracy of fp64 differences: far below any fp32 tolerance, but not 0. */
 const DIFFERENCE: Tolerance = { rtol: 1e-8, atol: 1e-8 };
 
 /**
- * Groups cases by their operation.
+ * Groups cases by operation.
  *
  * @param cases Cases.
- * @returns The same cases, by the contract's function without `remoe_`.
+ * @returns The same cases, by the contract's function name without `remoe_`.
  */
 export function byOperation<Case extends KernelCase>(
   cases: readonly Case[],
@@ -32,12 +32,12 @@ export function byOperation<Case extends KernelCase>(
 }
 
 /**
- * Whether a kernel library cannot run a case: it lacks a symbol, or declines the dtype where the
- * case says that it may.
+ * Whether a kernel library cannot run a case: it lacks a symbol, or declines the dtype and the case
+ * allows that.
  *
  * @param kernels The device.
  * @param kernelCase The case.
- * @returns True where the case is to be skipped.
+ * @returns True if the case is to be skipped.
  */
 export function isBeyond(kernels: KernelContext, kernelCase: KernelCase): boolean {
   if (kernelCase.symbols.some((symbol) => kernels.library.missing.includes(symbol))) return true;
@@ -52,7 +52,7 @@ export function isBeyond(kernels: KernelContext, kernelCase: KernelCase): boolea
 }
 
 /**
- * Asserts that a kernel computes what the float64 reference does.
+ * Asserts that a kernel matches the float64 reference.
  *
  * @param kernels The device.
  * @param operationCase The case.
@@ -83,7 +83,7 @@ export function assertMatchesDifferences(kernels: KernelContext, gradientCase: G
     for (const { index, value } of partialDerivatives(gradientCase, inputs, gradient.of, indices)) {
       expected[index] = value;
     }
-    // What is not probed is expected as it came, unless the contract defines it otherwise.
+    // Elements not probed are expected unchanged, unless the contract defines them otherwise.
     const elsewhere = gradient.elsewhere === "zero" ? 0 : NaN;
     for (let i = 0; i < expected.length; i++) {
       if (!isDefined(i)) expected[i] = elsewhere;
@@ -114,8 +114,8 @@ function assertSlope(
 }
 
 /**
- * Asserts that a gradient kernel adds where its bit is set and overwrites where it is not, for
- * every single output and for all at once.
+ * Asserts that a gradient kernel adds if its bit is set and overwrites if not, for every single
+ * output and for all at once.
  *
  * @param kernels The device.
  * @param gradientCase The case.
@@ -147,7 +147,7 @@ export function assertAccumulates(kernels: KernelContext, gradientCase: Gradient
   }
 }
 
-/** Numbers that gradients are added to: known, and unlike 0. */
+/** Known, nonzero numbers that gradients are added to. */
 function prefilled(gradientCase: GradientCase): HostArrays {
   const random = new Random(`${gradientCase.name} before`);
   const entries = Object.entries(gradientCase.outputs).map(([name, { shape }]) =>
@@ -157,7 +157,7 @@ function prefilled(gradientCase: GradientCase): HostArrays {
 }
 
 /**
- * Asserts that leaving out any optional gradient leaves the others as they are.
+ * Asserts that leaving out any optional gradient does not change the others.
  *
  * @param kernels The device.
  * @param gradientCase The case.
@@ -175,10 +175,10 @@ export function assertOutputsAreOptional(kernels: KernelContext, gradientCase: G
 }
 
 /**
- * Asserts that devices compute the same, within a case's tolerances.
+ * Asserts that devices agree within a case's tolerances.
  *
- * @param kernels The device that the others are compared with.
- * @param others Devices of other kernel libraries, or set up otherwise.
+ * @param kernels The device to compare the others with.
+ * @param others Devices of other kernel libraries, or with other settings.
  * @param kernelCase The case.
  */
 export function assertAgrees(
@@ -192,7 +192,7 @@ export function assertAgrees(
   const expected = outputsOf(kernels);
   for (const other of others) {
     for (const [name, values] of Object.entries(outputsOf(other))) {
-      // Each may be off in its own direction.
+      // Each may be off in a different direction.
       assertClose(kernelCase, name, values, expected[name]!, kernelCase.outputs[name]!.tolerance);
     }
   }

@@ -12,17 +12,17 @@ import { crossEntropy, crossEntropyGradient, type HeadSizes } from "./reference/
 import { matmul } from "./reference/gemm.ts";
 import { plus, rounded, summed } from "./tolerance.ts";
 
-/** Sizes of an output head and which targets count. */
+/** Sizes of an output head, and which targets count. */
 export interface CrossEntropyOptions extends HeadSizes {
   /** Share of the targets that are ignored; 0 by default. */
   readonly ignored?: number;
   /** Spread of the logits, 1 by default. */
   readonly scale?: number;
-  /** Added to small whole logits, with a hidden size of 2: their differences stay exact. */
+  /** Added to small integer logits, with a hidden size of 2, so their differences stay exact. */
   readonly offset?: number;
-  /** Does not ask for the losses of single tokens. */
+  /** Does not request the losses of single tokens. */
   readonly withoutTokenLoss?: boolean;
-  /** Keeps the logits for the gradient, with so many floats a row. */
+  /** Keeps the logits for the gradient, with this many floats per row. */
   readonly logitStride?: number;
 }
 
@@ -107,7 +107,7 @@ export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
       ...stride === 0 ? ["logits"] as const : [],
     ],
     call: (k, at) => callForward(k, at, options),
-    // What is between the rows is not written.
+    // The gaps between rows are not written.
     defined: (outputs) => ({
       ...outputs,
       ...stride === 0
@@ -152,14 +152,14 @@ function callGradient(
   k.check(status, "cross_entropy_gradient");
 }
 
-/** A gradient that arrives from outside, and differs from 1. */
+/** An upstream gradient other than 1. */
 const DLOSS = 1.75;
 
 /**
- * A case of `remoe_cross_entropy_gradient`, which computes the logits again.
+ * A case of `remoe_cross_entropy_gradient` that recomputes the logits.
  *
  * @param options Sizes and targets.
- * @param samples Elements of each input that are differentiated one by one.
+ * @param samples Elements of each input to differentiate individually.
  * @returns The case.
  */
 export function crossEntropyGradientCase(options: CrossEntropyOptions, samples = 12): GradientCase {
@@ -204,8 +204,8 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 }
 
 /**
- * A case of `remoe_cross_entropy_gradient` with the gradient's formula for reference, and with the
- * logits that a forward pass has kept where there is a `logitStride`.
+ * A case of `remoe_cross_entropy_gradient` checked against the gradient's formula, using the logits
+ * kept by a forward pass if there is a `logitStride`.
  *
  * @param options Sizes and targets.
  * @returns The case.
@@ -213,7 +213,7 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCase {
   const { tokens, hidden, vocabulary, ignored = 0, offset = 0, logitStride: stride = 0 } = options;
   const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
-  // Logits are of order 1, or whole, and exact to half an ulp.
+  // Logits are of order 1, or integers, and exact to half an ulp.
   const p = { rtol: rounded(20).rtol, atol: 1e-6 * perTarget };
   const weights = Math.max(1, Math.abs(offset));
   return operationCase({
@@ -281,7 +281,7 @@ const KEPT_HEADS = [
   { tokens: 130, hidden: 9, vocabulary: 5000, logitStride: 5000 },
 ] as const;
 
-/** One fp32 number could not hold their log-sum-exp. */
+/** A single fp32 number could not hold their log-sum-exp. */
 const LARGE_HEADS: readonly CrossEntropyOptions[] = [
   { tokens: 3, hidden: 2, vocabulary: 2, offset: 1.6e7 },
   { tokens: 7, hidden: 2, vocabulary: 300, offset: 1.6e7 },
@@ -289,7 +289,7 @@ const LARGE_HEADS: readonly CrossEntropyOptions[] = [
   { tokens: 3, hidden: 2, vocabulary: 50, offset: 3e38 },
 ];
 
-/** Cases of cross entropy with the output head. */
+/** Cases of cross entropy fused with the output head. */
 export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
   ...HEADS.map(crossEntropyCase),
   ...KEPT_HEADS.map(crossEntropyCase),

@@ -12,11 +12,11 @@ export interface DispatchOptions {
   readonly experts: number;
   /** Share of the pairs that are active. */
   readonly density: number;
-  /** Capacity in rows beyond what is needed; negative overflows. */
+  /** Spare capacity in rows; negative overflows. */
   readonly spare?: number;
-  /** An expert without tokens. */
+  /** An expert to leave without tokens. */
   readonly emptyExpert?: number;
-  /** Gates to put in place of the first ones. */
+  /** Values that replace the first gates. */
   readonly first?: readonly number[];
 }
 
@@ -42,7 +42,7 @@ export function drawGates(random: Random, options: DispatchOptions): Float32Arra
  */
 export function dispatchPlanCase(options: DispatchOptions): OperationCase {
   const { tokens, experts, density, spare = 0, emptyExpert, first = [] } = options;
-  // The capacity is part of the call, so the gates are drawn before the case is made.
+  // The capacity is part of the call, so the gates are drawn before the case exists.
   const name = `dispatch_plan [${tokens},${experts}] density ${density} spare ${spare}` +
     `${emptyExpert === undefined ? "" : ` expert ${emptyExpert} empty`}` +
     `${first.length === 0 ? "" : ` from ${first.map(String).join(" ")}`}`;
@@ -76,7 +76,7 @@ export function dispatchPlanCase(options: DispatchOptions): OperationCase {
   });
 }
 
-/** Rows past N hold nothing, and an overflowing plan holds its head alone. */
+/** Rows past N are undefined, and an overflowing plan defines only its header. */
 function definedEntries(
   length: number,
   rows: number,

@@ -14,16 +14,17 @@ import { EXACT, rounded, type Tolerance } from "./tolerance.ts";
 
 /** The tolerance of one rounding to bfloat16. */
 const BF16_ROUNDING: Tolerance = { rtol: 2 ** -8, atol: 0 };
-/** What `scale` and `shift` use. */
+/** The parameter of `scale` and `shift`. */
 const PARAMETER = -1.75;
 
 /**
  * A case of `remoe_binary`.
  *
  * @param name The operation.
- * @param a Shape of the left operand, as long as the result's; an axis of 1 is repeated.
+ * @param a Shape of the left operand, of the result's rank; an axis of 1 is broadcast.
  * @param b Shape of the right operand.
- * @param options Whether a is read through reversed strides (its transpose), and bfloat16.
+ * @param options Whether a is read through reversed strides (its transpose), and whether bfloat16
+ * is used.
  * @returns The case.
  */
 export function binaryCase(
@@ -73,7 +74,7 @@ export function binaryCase(
   });
 }
 
-/** Numbers of either sign that are safe to divide by. */
+/** Numbers of both signs that are safe to divide by. */
 function operand(
   random: Random,
   count: number,
@@ -85,7 +86,7 @@ function operand(
   return bf16 ? toBfloat16(values) : values;
 }
 
-/** How accurate each function can be asked to be: a kernel may use a vectorised polynomial. */
+/** The accuracy expected of each function: a kernel may use a vectorised polynomial. */
 const UNARY_TOLERANCES: Readonly<Record<UnaryName, Tolerance>> = {
   negate: EXACT,
   exp: rounded(6),
@@ -100,20 +101,20 @@ const UNARY_TOLERANCES: Readonly<Record<UnaryName, Tolerance>> = {
   shift: rounded(1),
 };
 
-/** Draws arguments inside the domain, away from the kink of ReLU and the poles of derivatives. */
+/** Draws arguments inside the domain, away from ReLU's kink and poles of derivatives. */
 function unaryArguments(random: Random, name: UnaryName, count: number): Float32Array<ArrayBuffer> {
   if (name === "log" || name === "sqrt") return random.uniform(count, { scale: 2, mean: 2.5 });
   return random.uniform(count, { scale: 6 }).map((x) => Math.abs(x) < 0.01 ? x + 0.02 : x);
 }
 
-/** Where exponentials overflow or vanish in fp32. */
+/** Arguments at which exponentials overflow or vanish in fp32. */
 const EXTREME = [0, -0, 1e-30, -1e-30, 20, -20, 88, -88, 100, -100, 1000, -1000];
 
 /**
  * A case of `remoe_unary`.
  *
  * @param name The function.
- * @param count Elements; absent: the arguments at which naive formulas overflow.
+ * @param count Elements; if absent, the arguments at which naive formulas overflow.
  * @returns The case.
  */
 export function unaryCase(name: UnaryName, count?: number): OperationCase {
@@ -140,12 +141,12 @@ export function unaryCase(name: UnaryName, count?: number): OperationCase {
       );
       k.check(status, "unary");
     },
-    // fp32's range: what overflows there is infinite.
+    // In fp32's range: values that overflow there are infinite.
     reference: ({ x }) => ({ target: x.map((value) => inRange(unary(name, value, PARAMETER))) }),
   });
 }
 
-/** Overflows as fp32 does, without rounding what fits. */
+/** Overflows as fp32 does, without rounding other values. */
 function inRange(value: number): number {
   return Number.isFinite(Math.fround(value)) ? value : Math.fround(value);
 }
@@ -168,7 +169,8 @@ export function unaryGradientCase(name: UnaryName, count: number): GradientCase 
       x: unaryArguments(random, name, count),
       dy: random.normal(count),
     }),
-    // exp' reaches e^6 and is relative; the bounded derivatives (tanh, sigmoid) cancel near 1.
+    // exp' reaches e^6 and has a relative error; the bounded derivatives (tanh, sigmoid) cancel
+    // near 1.
     outputs: { dx: output([count], rounded(8, 1)) },
     gradients: { dx: { of: "x", bit: 0 } },
     call(k, at, accumulate) {
@@ -189,7 +191,7 @@ export function unaryGradientCase(name: UnaryName, count: number): GradientCase 
   });
 }
 
-/** The derivative of ReLU at 0 is 0, as the router's rule "active means above 0" asks. */
+/** The derivative of ReLU at 0 is 0, consistent with the router's rule "active means above 0". */
 function reluKinkCase(): OperationCase {
   return operationCase({
     name: "unary_gradient relu at 0",

@@ -10,7 +10,7 @@ import { EXACT, summed } from "./tolerance.ts";
 
 /** Sizes of an embedding. */
 export interface EmbeddingOptions {
-  /** Tokens that are looked up. */
+  /** Tokens to look up. */
   readonly count: number;
   /** D. */
   readonly hidden: number;

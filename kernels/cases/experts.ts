@@ -23,22 +23,22 @@ export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
   readonly bf16?: boolean;
 }
 
-/** A layer's routing, drawn before its case since the capacity is part of the call. */
+/** A layer's routing, drawn before its case exists since the capacity is part of the call. */
 export interface LayerRouting {
   /** Gates [T, E]. */
   readonly gates: Float32Array<ArrayBuffer>;
   /** Their plan. */
   readonly plan: DispatchPlan;
-  /** The plan as the contract lays it out. */
+  /** The plan in the contract's layout. */
   readonly buffer: Int32Array<ArrayBuffer>;
-  /** Rows that the plan has room for. */
+  /** The plan's capacity in rows. */
   readonly capacity: number;
   /** Rows whose pre-activations are kept. */
   readonly kept: number;
 }
 
 /**
- * Draws the routing of a case: the same one whenever it is called.
+ * Draws the routing of a case: the same one on every call.
  *
  * @param operation `experts_forward` or `experts_gradient`.
  * @param options Sizes and density.
@@ -72,7 +72,7 @@ function expertsName(operation: string, options: ExpertsOptions): string {
   ].filter((part) => part !== "").join(" ");
 }
 
-/** Inputs and weights of such sizes that activations stay near 1, as initialisation aims for. */
+/** Inputs and weights scaled so that activations stay near 1, as initialisation aims for. */
 function drawLayer(random: Random, options: ExpertsOptions) {
   const { tokens, hidden, width, experts, bf16 = false } = options;
   return {
@@ -98,7 +98,7 @@ function rowsOfH(
   return h;
 }
 
-/** The sum of both products' errors, for each expert of a token. */
+/** The combined error of both products, for each expert of a token. */
 function productTolerance({ hidden, width, experts, density }: ExpertsOptions): Tolerance {
   const active = Math.max(1, experts * density);
   const inner = plus(summed(hidden, 1 / Math.sqrt(hidden)), summed(width, 1 / Math.sqrt(width)));
@@ -106,7 +106,7 @@ function productTolerance({ hidden, width, experts, density }: ExpertsOptions): 
 }
 
 /**
- * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also says that
+ * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also shows that
  * dispatching changes nothing.
  *
  * @param options Sizes and routing.
@@ -147,7 +147,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
       );
       k.check(status, "experts_forward");
     },
-    // Rows past N hold nothing; rows that are not kept, and all after an overflow, must still be
+    // Rows past N are undefined. Rows that are not kept, and all rows after an overflow, must be
     // untouched, which reads as NaN.
     defined: (outputs) => {
       if (kept === 0 || isOverflow) return outputs;
@@ -172,7 +172,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
  * A case of `remoe_experts_gradient`.
  *
  * @param options Sizes and routing.
- * @param samples Elements of each input that are differentiated one by one.
+ * @param samples Elements of each input to differentiate individually.
  * @returns The case.
  */
 export function expertsGradientCase(options: ExpertsOptions, samples = 12): GradientCase {
@@ -182,7 +182,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
   const largest = Math.max(
     ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
   );
-  // dA' = dy W2^T has a magnitude of sqrt(D / W), and dH the same.
+  // dA' = dy W2^T has a magnitude of sqrt(D / W), and so does dH.
   const upstream = Math.sqrt(hidden / width);
   const product = productTolerance(options);
   const flowing = plus(product, { rtol: 0, atol: 2 * upstream * product.atol });
@@ -254,7 +254,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
   });
 }
 
-/** Layers that both directions are tried on. */
+/** Layers tried in both directions. */
 const LAYERS: readonly ExpertsOptions[] = [
   { tokens: 1, hidden: 1, width: 1, experts: 1, density: 1, dense: true },
   { tokens: 23, hidden: 12, width: 20, experts: 1, density: 1, dense: true },
@@ -274,17 +274,20 @@ const BLOCKS: ExpertsOptions = { tokens: 300, hidden: 40, width: 150, experts: 2
 /** The sizes of the `nano` preset, with fewer tokens and experts. */
 const NANO: ExpertsOptions = { tokens: 64, hidden: 128, width: 512, experts: 3, density: 0.3 };
 
-/** As many rows for one expert as a chunk of a tile has columns, which is not whole blocks of rows. */
+/**
+ * As many rows for one expert as a tile's chunk has columns, which is not a multiple of a block of
+ * rows.
+ */
 const CHUNK: ExpertsOptions = { tokens: 64, hidden: 20, width: 12, experts: 1, density: 1 };
 
-/** So few rows that the weights are read where they are, which happens only where no row is kept. */
+/** So few rows that the weights are read in place, which happens only if no row is kept. */
 const FEW_ROWS: readonly ExpertsOptions[] = [
   { tokens: 3, hidden: 45, width: 600, experts: 1, density: 1, dense: true, kept: 0 },
   { tokens: 1, hidden: 17, width: 19, experts: 7, density: 0.3, kept: 0 },
   { tokens: 2, hidden: 9, width: 260, experts: 3, density: 0.6, emptyExpert: 1, kept: 0 },
 ];
 
-/** Pre-activations kept of no row, of some, and up to within a block of rows. */
+/** Pre-activations kept for no row, for some, and up to the middle of a block of rows. */
 const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.3, kept: 0 },
   { tokens: 37, hidden: 70, width: 90, experts: 4, density: 0.5, kept: 31 },

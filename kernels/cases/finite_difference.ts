@@ -2,27 +2,27 @@ import { allDoubled, type Doubled, type GradientCase, type HostArrays } from "./
 import { Random } from "./random.ts";
 
 /**
- * Step of the central differences. In float64 the truncation (h^2/6 times the third derivative)
- * and the cancellation (2^-53 |loss| / h) then both stay near 1e-10: far below what fp32 resolves.
+ * Step of the central differences. In float64, truncation (h^2/6 times the third derivative) and
+ * cancellation (2^-53 |loss| / h) then both stay near 1e-10, far below what fp32 resolves.
  */
 const STEP = 1e-5;
 
-/** A derivative found by differences. */
+/** A derivative found by finite differences. */
 export interface PartialDerivative {
   /** Flat index into the input. */
   readonly index: number;
-  /** The derivative of the loss by that element. */
+  /** The derivative of the loss with respect to that element. */
   readonly value: number;
 }
 
 /**
- * Differentiates a case's loss by single elements of one input.
+ * Differentiates a case's loss with respect to single elements of one input.
  *
  * @param gradientCase The case.
  * @param inputs Its inputs.
  * @param input The input.
- * @param indices Which elements.
- * @returns One derivative an index.
+ * @param indices The elements.
+ * @returns One derivative per index.
  */
 export function partialDerivatives(
   gradientCase: GradientCase,
@@ -40,7 +40,7 @@ export function partialDerivatives(
     varied[index] = below;
     const lossBelow = gradientCase.loss(arrays);
     varied[index] = x;
-    // above - below is what was stepped after rounding, not 2 * STEP.
+    // above - below is the actual step after rounding, not 2 * STEP.
     return { index, value: (lossAbove - lossBelow) / (above - below) };
   });
 }
@@ -62,7 +62,7 @@ export function directionalDerivative(
 ): number {
   const { arrays, varied } = variable(inputs, input);
   const start = varied.slice();
-  // A unit direction moves each element by little, so the step can be longer.
+  // A unit direction moves each element only slightly, so the step can be longer.
   const step = 10 * STEP;
   const lossAt = (distance: number): number => {
     for (let i = 0; i < varied.length; i++) varied[i] = start[i]! + distance * direction[i]!;
@@ -72,7 +72,7 @@ export function directionalDerivative(
 }
 
 /**
- * Picks elements of a gradient, and a direction over all, on which to check it.
+ * Picks elements of a gradient, and a direction over all of them, on which to check it.
  *
  * @param gradientCase The case.
  * @param inputs Its inputs.
@@ -99,7 +99,7 @@ export function probesOf(
   return { indices, direction, isDefined };
 }
 
-/** The inputs in float64, with one of them to be varied in place. */
+/** The inputs in float64, one of them to be varied in place. */
 function variable(
   inputs: HostArrays,
   input: string,

@@ -7,8 +7,8 @@ import { plus, summed } from "./tolerance.ts";
 /** Sizes of a product and how its matrices are stored. */
 export interface GemmCaseOptions extends GemmSizes {
   /**
-   * How A and B are stored: fp32, fp32 whose numbers are bfloat16's, bfloat16 with an fp32 result,
-   * or all three in bfloat16.
+   * How A and B are stored: fp32, fp32 rounded to bfloat16 values, bfloat16 with an fp32 result, or
+   * all three in bfloat16.
    */
   readonly storage?: "f32" | "rounded" | "bf16 to f32" | "bf16";
 }
@@ -26,7 +26,7 @@ export function gemmCase(options: GemmCaseOptions): OperationCase {
   const [rowsA, rowsB] = [transposeA ? inner : m, transposeB ? n : inner];
   const isBf16 = storage.startsWith("bf16");
   const [dtype, dtypeC] = [isBf16 ? "bf16" : "f32", storage === "bf16" ? "bf16" : "f32"] as const;
-  // C is an input where it is read, and where gaps between its rows must survive.
+  // C is an input if it is read, or if gaps between its rows must survive.
   const isInPlace = beta !== 0 || ldc !== n;
   const accumulated = plus(
     summed(inner, Math.abs(alpha)),
@@ -127,7 +127,7 @@ export const GEMM_CASES: readonly OperationCase[] = [
   gemmCase({ m: 64, n: 8, k: 1 }),
   gemmCase({ m: 4, n: 3, k: 20_000 }),
   gemmCase({ m: 7, n: 5, k: 3, ldc: 8 }),
-  // Past every block of rows, columns and depth that a kernel is likely to cut a product into.
+  // Beyond every block of rows, columns and depth that a kernel is likely to split a product into.
   gemmCase({ m: 260, n: 1030, k: 390, transposeB: true }),
   gemmCase({ m: 256, n: 384, k: 128 }),
   gemmCase({ m: 128, n: 384, k: 256, transposeA: true, beta: 1 }),

@@ -4,17 +4,17 @@ import { copyStrided, elementsOf } from "./reference/layout.ts";
 import { type DType, ELEMENT_BYTES, stored } from "./storage.ts";
 import { EXACT } from "./tolerance.ts";
 
-/** A view that is copied into a dense array. */
+/** A view to copy into a dense array. */
 export interface View {
-  /** What the view is. */
+  /** Names the view. */
   readonly label: string;
   /** Elements of the source. */
   readonly elements: number;
   /** Shape of the view. */
   readonly shape: readonly number[];
-  /** Elements of the source between neighbours, by axis of the view. */
+  /** Source elements between neighbours, by axis of the view. */
   readonly strides: readonly number[];
-  /** First element of the view in the source. */
+  /** Offset of the view's first element in the source. */
   readonly first?: number;
   /** Element type, fp32 by default. */
   readonly dtype?: DType;
@@ -37,7 +37,7 @@ export function copyStridedCase(view: View): OperationCase {
     flops: 0,
     bytes: 2 * count * ELEMENT_BYTES[dtype],
     inputs: (random) => ({
-      // Whole numbers survive every dtype, bfloat16 included.
+      // Small integers survive every dtype, bfloat16 included.
       source: stored(random.integers(elements, 256), dtype),
     }),
     outputs: { target: output(shape, EXACT, dtype) },

@@ -1,6 +1,6 @@
 /**
  * The case list: every operation of the contract, with inputs, sizes, a float64 reference and
- * tolerances. Tests check kernels with it and compare kernel libraries by it; benches time it.
+ * tolerances. Tests use it to check kernels and compare kernel libraries; benches time it.
  *
  * @module
  */
@@ -64,5 +64,5 @@ export const GRADIENT_CASES: readonly GradientCase[] = [
   ...CROSS_ENTROPY_GRADIENT_CASES,
 ];
 
-/** All of them. */
+/** All cases. */
 export const KERNEL_CASES: readonly KernelCase[] = [...OPERATION_CASES, ...GRADIENT_CASES];

@@ -5,14 +5,16 @@ import { fromBfloat16 } from "./random.ts";
 /** Bytes before and after each buffer; a multiple of 64 keeps the contract's alignment. */
 const GUARD_BYTES = 64;
 const GUARD = 0xa5;
-/** Fills outputs before a call: NaN as a float, -1 as an integer, so that a gap shows. */
+/**
+ * Fills outputs before a call: NaN as a float, -1 as an integer, so that unwritten elements show.
+ */
 const POISON = 0xff;
 
 /** How {@linkcode PlacedCase} lays out a case's outputs. */
 export interface PlaceOptions {
-  /** Outputs whose address is given as 0. */
+  /** Outputs whose address is passed as 0. */
   readonly unwanted?: readonly string[];
-  /** What outputs hold before the call; poison where nothing is given. */
+  /** Contents of outputs before the call; poison if absent. */
   readonly prefill?: HostArrays;
 }
 
@@ -21,7 +23,7 @@ interface Buffer {
   readonly content: Uint8Array<ArrayBuffer>;
 }
 
-/** A case whose buffers are on a device, ready to be called: once by a test, often by a bench. */
+/** A case whose buffers are on a device, ready to call: once in a test, repeatedly in a bench. */
 export class PlacedCase implements Disposable {
   readonly #kernels: KernelContext;
   readonly #case: KernelCase;
@@ -35,7 +37,7 @@ export class PlacedCase implements Disposable {
    * @param kernels The device.
    * @param kernelCase The case.
    * @param inputs Its inputs.
-   * @param options What to leave out, and what outputs hold before.
+   * @param options Outputs to leave out, and the initial contents of the others.
    */
   constructor(
     kernels: KernelContext,
@@ -61,7 +63,7 @@ export class PlacedCase implements Disposable {
   }
 
   /**
-   * Gives the address of a buffer.
+   * Returns the address of a buffer.
    *
    * @param name An input or output of the case.
    * @returns The address, or 0 for an output that is not wanted.
@@ -76,9 +78,9 @@ export class PlacedCase implements Disposable {
   }
 
   /**
-   * Calls the kernel on the buffers as they are.
+   * Calls the kernel on the buffers in their current state.
    *
-   * @param accumulate The bit mask of gradient kernels.
+   * @param accumulate The bit mask for gradient kernels.
    */
   call(accumulate = 0): void {
     this.#case.call(this.#kernels, (name) => this.address(name), accumulate);
@@ -87,8 +89,8 @@ export class PlacedCase implements Disposable {
   /**
    * Reads the outputs and checks that nothing else was written.
    *
-   * @returns The outputs that were wanted.
-   * @throws {Error} If the kernel wrote beside a buffer, or to an input.
+   * @returns The wanted outputs.
+   * @throws {Error} If the kernel wrote outside a buffer, or to an input.
    */
   read(): Record<string, HostArray> {
     const results: Record<string, HostArray> = {};
@@ -125,13 +127,13 @@ export class PlacedCase implements Disposable {
     const place = before < 0
       ? `${after} bytes past its end`
       : `${GUARD_BYTES - before} bytes before its start`;
-    throw new Error(`${this.#case.name} wrote outside of "${name}", ${place}`);
+    throw new Error(`${this.#case.name} wrote outside "${name}", ${place}`);
   }
 
   #checkUnchanged(name: string, bytes: Uint8Array): void {
     const before = this.#inputs[name]!;
     const expected = new Uint8Array(before.buffer, before.byteOffset, before.byteLength);
-    // A loop, since a callback per byte takes longer than most kernels.
+    // A loop, since one callback per byte takes longer than most kernels.
     for (let i = 0; i < expected.length; i++) {
       if (expected[i] === bytes[i]) continue;
       const element = Math.floor(i / before.BYTES_PER_ELEMENT);
@@ -146,8 +148,8 @@ export class PlacedCase implements Disposable {
  * @param kernels The device.
  * @param kernelCase The case.
  * @param inputs Its inputs.
- * @param options What to leave out, what outputs hold before, and the bit mask.
- * @returns The outputs that were wanted.
+ * @param options Outputs to leave out, the initial contents of the others, and the bit mask.
+ * @returns The wanted outputs.
  */
 export function runCase(
   kernels: KernelContext,
@@ -161,10 +163,10 @@ export function runCase(
 }
 
 /**
- * Picks what the contract defines of a case's outputs, as numbers.
+ * Extracts the part of a case's outputs that the contract defines, as numbers.
  *
  * @param kernelCase The case.
- * @param outputs What was read back.
+ * @param outputs The outputs read back.
  * @param inputs Its inputs.
  * @returns Numbers by output.
  */

@@ -1,21 +1,22 @@
-/** How {@linkcode Random} makes an array. */
+/** Distribution and rounding of an array drawn by {@linkcode Random}. */
 export interface RandomOptions {
   /** Standard deviation, or half the width of the interval; 1 by default. */
   readonly scale?: number;
-  /** Mean, or the interval's middle; 0 by default. */
+  /** Mean, or midpoint of the interval; 0 by default. */
   readonly mean?: number;
-  /** Rounds every number to bfloat16, as activations on an accelerator are. */
+  /** Rounds every number to bfloat16, as activations on an accelerator would be. */
   readonly bf16?: boolean;
 }
 
-/** A small seeded generator (mulberry32): inputs are the same on every machine and run. */
+/** A small seeded generator (mulberry32), so that inputs are the same on every machine and run. */
 export class Random {
   #state: number;
 
   /**
    * Seeds the generator.
    *
-   * @param seed Any text; a case seeds with its own name, so that adding cases moves no inputs.
+   * @param seed Any text. A case uses its own name, so adding cases does not change other cases'
+   * inputs.
    */
   constructor(seed: string) {
     // FNV-1a.
@@ -38,10 +39,10 @@ export class Random {
   }
 
   /**
-   * Draws a whole number.
+   * Draws an integer.
    *
    * @param end The exclusive upper bound.
-   * @returns A whole number in [0, end).
+   * @returns An integer in [0, end).
    */
   integer(end: number): number {
     return Math.floor(this.next() * end);
@@ -50,7 +51,7 @@ export class Random {
   /**
    * Draws one normal number by Box-Muller.
    *
-   * @returns A number of mean 0 and variance 1.
+   * @returns A number with mean 0 and variance 1.
    */
   gaussian(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.next()));
@@ -58,7 +59,7 @@ export class Random {
   }
 
   /**
-   * Makes an array of normal numbers.
+   * Draws an array of normal numbers.
    *
    * @param length How many.
    * @param options Scale, mean and rounding.
@@ -69,7 +70,7 @@ export class Random {
   }
 
   /**
-   * Makes an array of numbers evenly spread over mean - scale to mean + scale.
+   * Draws an array of numbers uniform in mean - scale to mean + scale.
    *
    * @param length How many.
    * @param options Scale, mean and rounding.
@@ -80,11 +81,11 @@ export class Random {
   }
 
   /**
-   * Makes an array of whole numbers.
+   * Draws an array of integers.
    *
    * @param length How many.
    * @param end The exclusive upper bound.
-   * @returns Whole numbers in [0, end).
+   * @returns Integers in [0, end).
    */
   integers(length: number, end: number): Int32Array<ArrayBuffer> {
     const values = new Int32Array(length);
@@ -106,14 +107,14 @@ export class Random {
 /**
  * Rounds to bfloat16, to nearest even.
  *
- * @param values Numbers; doubles are rounded to fp32 first, as the contract's casts do.
+ * @param values Numbers; doubles are rounded to fp32 first, as in the contract's casts.
  * @returns The upper halves of the rounded fp32 numbers.
  */
 export function toBfloat16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
   const bits = new Uint32Array(Float32Array.from(values).buffer);
   return Uint16Array.from(bits, (word) => {
     const isNaN = (word & 0x7fffffff) > 0x7f800000;
-    // Rounding could carry a NaN's mantissa into infinity: keep it quiet instead.
+    // Rounding could carry a NaN's mantissa into infinity: make it quiet instead.
     if (isNaN) return (word >>> 16) | 0x40;
     return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   });

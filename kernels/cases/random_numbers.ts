@@ -3,9 +3,9 @@ import { type OperationCase, operationCase, output } from "./case.ts";
 import { type Draw, randomNumbers } from "./reference/philox.ts";
 import { rounded } from "./tolerance.ts";
 
-/** What a case of `remoe_random` draws. */
+/** The draw of a `remoe_random` case. */
 export interface RandomCaseOptions extends Draw {
-  /** The shape of the numbers. */
+  /** The distribution. */
   readonly distribution: "uniform" | "normal";
   /** How many. */
   readonly count: number;
@@ -18,12 +18,12 @@ export interface RandomCaseOptions extends Draw {
 /**
  * A case of `remoe_random`.
  *
- * @param options What is drawn.
+ * @param options The draw.
  * @returns The case.
  */
 export function randomCase(options: RandomCaseOptions): OperationCase {
   const { distribution, count, a, b, seed, operation, step } = options;
-  // u1 is rounded to fp32 where a kernel uses it; its logarithm and a cosine near 0 are absolute.
+  // A kernel may round u1 to fp32; errors of its logarithm and of a cosine near 0 are absolute.
   const spread = distribution === "uniform" ? Math.max(Math.abs(a), Math.abs(b)) : 4 * b;
   const isUnit = distribution === "uniform" && a === 0 && b === 1;
   return operationCase({

@@ -16,8 +16,8 @@ import { EXACT, plus, rounded, summed } from "./tolerance.ts";
  *
  * @param name The reduction.
  * @param shape Shape of x.
- * @param axes The axes that are reduced.
- * @param accumulate Whether the result is added to what the target held.
+ * @param axes The axes to reduce.
+ * @param accumulate Whether the result is added to the contents of the target.
  * @returns The case.
  */
 export function reduceCase(
@@ -30,7 +30,7 @@ export function reduceCase(
   const kept = shape.filter((_, axis) => !flags[axis]);
   const [count, results] = [elementsOf(shape), elementsOf(kept)];
   const terms = count / results;
-  // The contract promises a pairwise or blocked sum, whose error grows slower than the length.
+  // The contract promises a pairwise or blocked sum, whose error grows more slowly than the length.
   const length = Math.min(terms, 16 * Math.sqrt(terms));
   const scale = name === "mean" ? 1 / terms : 1;
   const layout = Int32Array.of(shape.length, ...shape, ...flags.map(Number));
@@ -82,7 +82,7 @@ export function softmaxCase(rows: number, columns: number, scale = 1): Operation
     flops: 4 * count,
     bytes: 8 * count,
     inputs: (random) => ({ x: random.normal(count, { scale }) }),
-    // x - maximum is rounded at the magnitude of the logits, and exp turns that relative.
+    // x - maximum is rounded at the magnitude of the logits, and exp makes that error relative.
     outputs: {
       target: output([rows, columns], plus(rounded(8 + 4 * scale), summed(2, 2 / columns))),
     },

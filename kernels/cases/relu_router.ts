@@ -32,7 +32,7 @@ export interface RouterSizes {
 /** Which gates are open: about half, every one, or none. */
 export type Openness = "half" | "all" | "none";
 
-/** Logits nearer to 0 than this could fall on either side in fp32, and counts are exact. */
+/** Logits closer to 0 than this could fall on either side in fp32, while counts must be exact. */
 const MARGIN = 1e-4;
 
 /**
@@ -67,22 +67,22 @@ export function routerInputs(
   return { x, w };
 }
 
-/** How a case of the ReLU router deviates from the ordinary. */
+/** Variations of a ReLU router case. */
 export interface ReluRouterOptions extends RouterSizes {
   /** Which gates are open; about half by default. */
   readonly openness?: Openness;
   /** Leaves the mask out. */
   readonly withoutMask?: boolean;
-  /** Makes every third token 0, whose logits are exactly 0: not active. */
+  /** Makes every third token 0: its logits are exactly 0, so not active. */
   readonly zeroTokens?: boolean;
-  /** Puts numbers that are not finite into x, or into the last expert's weights. */
+  /** Puts nonfinite numbers into x, or into the last expert's weights. */
   readonly special?: Special;
 }
 
-/** What a diverged run may hold, and where. */
+/** The nonfinite values of a diverged run, and where they are. */
 export type Special = "NaN token" | "infinite tokens" | "NaN expert" | "infinite expert";
 
-/** Plants what `special` says; the first token is made -0, whose gates are +0. */
+/** Plants the values named by `special`; the first token is made -0, whose gates are +0. */
 function plant(
   special: Special,
   { x, w }: { x: Float32Array; w: Float32Array },
@@ -171,13 +171,13 @@ export interface ReluRouterGradientOptions {
   readonly active?: number;
 }
 
-/** lambda and 1/(L T_step), chosen so that the regularisation is as large as the rest. */
+/** lambda and 1/(L T_step), chosen to make the regularisation as large as the rest. */
 const LAMBDA = 37.5;
 const SCALE = 1 / 96;
 
 /**
  * A case of `remoe_relu_router_gradient`: the loss is <dgates, gates> plus equation 9 or 10, whose
- * f is a constant to the derivative.
+ * f is constant for the derivative.
  *
  * @param options Sizes and regularisation.
  * @returns The case.
@@ -229,7 +229,9 @@ export function reluRouterGradientCase(options: ReluRouterGradientOptions): Grad
   });
 }
 
-/** The gradient worked in place, at gates of exactly 0, straight from the header's formula. */
+/**
+ * The gradient computed in place, including gates of exactly 0, directly from the header's formula.
+ */
 function reluRouterInPlaceCase(balance: BalanceName): OperationCase {
   const [tokens, experts, active] = [13, 9, 2];
   return operationCase({
@@ -288,7 +290,7 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
   reluRouterCase({ tokens: 40, hidden: 24, experts: 32, openness: "all" }),
   reluRouterCase({ tokens: 40, hidden: 24, experts: 31, openness: "none" }),
   reluRouterCase({ tokens: 31, hidden: 16, experts: 5, zeroTokens: true }),
-  // No multiples of a tile: what lies past the edge must not be counted either.
+  // Not multiples of a tile: elements past the edge must not be counted either.
   ...(["NaN token", "infinite tokens", "NaN expert", "infinite expert"] as const).flatMap(
     (special) => [
       reluRouterCase({ tokens: 67, hidden: 20, experts: 9, special }),

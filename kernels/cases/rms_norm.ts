@@ -12,7 +12,7 @@ import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 const EPSILON = 1e-5;
 
-/** Rows of RMSNorm's input. */
+/** Sizes and variations of an RMSNorm case. */
 export interface RmsNormOptions {
   /** Rows. */
   readonly rows: number;
@@ -20,7 +20,7 @@ export interface RmsNormOptions {
   readonly columns: number;
   /** Does not keep the inverse root mean square. */
   readonly withoutInverse?: boolean;
-  /** Size of the numbers, 1 by default. */
+  /** Magnitude of the numbers, 1 by default. */
   readonly scale?: number;
 }
 
@@ -93,7 +93,8 @@ export function rmsNormGradientCase(rows: number, columns: number): GradientCase
         inverse: Float32Array.from(inverseRms(doubled(x), columns, epsilon)),
       };
     },
-    // One column's terms cancel to 0 after multiplication by an inverse that can reach 1/|x|.
+    // With one column the terms cancel to 0 after multiplication by an inverse that can reach
+    // 1/|x|.
     outputs: {
       dx: output([rows, columns], plus(rounded(8), summed(8, columns < 8 ? 100 : 2))),
       dweight: output([columns], plus(rounded(6), summed(rows, 1.5))),
@@ -121,7 +122,7 @@ export function rmsNormGradientCase(rows: number, columns: number): GradientCase
   });
 }
 
-/** A row of zeros, whose inverse is 1/sqrt(epsilon), and nothing but zeros comes out. */
+/** Rows of zeros, whose inverse is 1/sqrt(epsilon) and whose output is all zeros. */
 function zeroRowsCase(): OperationCase {
   const [rows, columns] = [3, 20];
   return operationCase({

@@ -15,7 +15,7 @@ function ropeName(operation: string, sizes: RopeSizes): string {
     `base ${base} offset ${offset}`;
 }
 
-/** An angle is good to an ulp of the position where a kernel computes it in fp32. */
+/** An angle computed in fp32 is accurate to an ulp of the position. */
 function ropeTolerance({ sequence, offset }: RopeSizes): Tolerance {
   return rounded(4, 1 + Math.min(sequence + offset, 256) / 8);
 }
@@ -56,7 +56,7 @@ export function ropeCase(sizes: RopeSizes): OperationCase {
 }
 
 /**
- * A case of `remoe_rope` as its own gradient: the inverse turn is the transpose of the turn.
+ * A case of `remoe_rope` as its own gradient: the inverse rotation is the transpose.
  *
  * @param sizes Sizes and angles.
  * @returns The case.

@@ -7,10 +7,10 @@ import { dot } from "./reference/reduction.ts";
 import { type BalanceName, balanceWeights, columnSums, routingOf } from "./reference/router.ts";
 import { EXACT, type Tolerance } from "./tolerance.ts";
 
-/** The state is made of doubles; only sums over experts round. */
+/** The state consists of doubles; only sums over experts round. */
 const FLOAT64: Tolerance = { rtol: 1e-12, atol: 0 };
 
-/** A state in which every slot holds a number of its own, so that a stray write shows. */
+/** A state in which every slot holds a different number, so that a stray write shows. */
 function drawState(random: Random, layers: number, experts: number): Float64Array<ArrayBuffer> {
   const state = Float64Array.from(
     { length: stateRecord(layers, experts) },
@@ -76,22 +76,22 @@ function stateAddCase(): OperationCase {
   });
 }
 
-/** What a case of `remoe_state_record_routing` records. */
+/** Variations of a `remoe_state_record_routing` case. */
 export interface RecordRoutingOptions {
-  /** What `balance` says. */
+  /** The `balance` argument. */
   readonly balance: BalanceName;
-  /** Records nothing of the gates. */
+  /** Passes no gate sums. */
   readonly withoutSums?: boolean;
-  /** The plan did not fit its capacity. */
+  /** Whether the plan overflowed its capacity. */
   readonly overflow?: boolean;
-  /** Multiplies the counts, 1 by default: E times a count need not fit 32 bits. */
+  /** Factor of the counts, 1 by default: E times a count need not fit into 32 bits. */
   readonly factor?: number;
 }
 
 /**
  * A case of `remoe_state_record_routing`, on the second of three layers.
  *
- * @param options What is recorded.
+ * @param options Variations.
  * @returns The case.
  */
 export function recordRoutingCase(options: RecordRoutingOptions): OperationCase {
@@ -150,15 +150,15 @@ export function recordRoutingCase(options: RecordRoutingOptions): OperationCase 
   });
 }
 
-/** What a case of `remoe_state_update_lambda` starts from. */
+/** The starting point of a `remoe_state_update_lambda` case. */
 export interface UpdateLambdaOptions {
-  /** What is tried. */
+  /** Names the case. */
   readonly label: string;
-  /** Active pairs beyond the target, of all layers. */
+  /** Active pairs beyond the target, over all layers. */
   readonly excess: number;
   /** lambda before. */
   readonly lambda?: number;
-  /** Whether lambda may change; it does by default. */
+  /** Whether lambda may change, by default true. */
   readonly adapt?: boolean;
 }
 
@@ -169,7 +169,7 @@ const ALPHA = 1.2;
 /**
  * A case of `remoe_state_update_lambda`.
  *
- * @param options What it starts from.
+ * @param options The starting point.
  * @returns The case.
  */
 export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
@@ -224,7 +224,7 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
   });
 }
 
-/** Replaces the counts by whole numbers that sum to a number of active pairs. */
+/** Replaces the counts with integers that sum to a given number of active pairs. */
 function spreadPairs(
   random: Random,
   state: Float64Array,

@@ -13,14 +13,14 @@ import { EXACT } from "./tolerance.ts";
 /** Element types that have a code in the contract. */
 export type DType = Exclude<Element, "u8">;
 
-/** Bytes of one element. */
+/** Bytes per element. */
 export const ELEMENT_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
 
 /**
  * A case of `remoe_fill`.
  *
  * @param dtype Element type.
- * @param value What to fill with.
+ * @param value The fill value.
  * @param count Elements.
  * @returns The case.
  */
@@ -76,7 +76,7 @@ export function copyCase(bytes: number): OperationCase {
  *
  * @param from Element type of the source.
  * @param to Element type of the target.
- * @param label What the values are chosen for.
+ * @param label What the values are meant to exercise.
  * @param values The numbers to convert.
  * @returns The case.
  */
@@ -111,7 +111,7 @@ export function castCase(
 }
 
 /**
- * Stores numbers as a dtype: to nearest even, or truncated to integers.
+ * Converts numbers to a dtype: rounded to nearest even, or truncated to integers.
  *
  * @param values Numbers.
  * @param dtype Element type.

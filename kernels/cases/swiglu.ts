@@ -68,7 +68,7 @@ export function swigluGradientCase(rows: number, width: number): GradientCase {
   });
 }
 
-/** Cases of SwiGLU alone. */
+/** Cases of SwiGLU on its own. */
 export const SWIGLU_CASES: readonly OperationCase[] = [
   swigluCase(1, 1),
   swigluCase(7, 13),

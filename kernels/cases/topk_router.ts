@@ -22,7 +22,7 @@ export interface TopkRouterOptions extends RouterSizes {
   readonly zeroTokens?: boolean;
 }
 
-/** Logits nearer to each other than this could be ranked either way in fp32. */
+/** Logits closer to each other than this could be ranked either way in fp32. */
 const MARGIN = 1e-4;
 
 /**
@@ -30,7 +30,7 @@ const MARGIN = 1e-4;
  *
  * @param logits A token's logits.
  * @param active k.
- * @returns True where the selection is unambiguous.
+ * @returns True if the selection is unambiguous.
  */
 function isRanked(logits: Float64Array, active: number): boolean {
   const ranked = logits.toSorted().reverse();
@@ -46,7 +46,7 @@ function isRanked(logits: Float64Array, active: number): boolean {
 export function topkRouterCase(options: TopkRouterOptions): OperationCase {
   const { tokens, hidden, experts, active, renormalize = false, zeroTokens = false } = options;
   const words = Math.ceil(experts / 32);
-  // An error of a logit is a relative error of its exponential.
+  // An error in a logit is a relative error of its exponential.
   const logits = summed(hidden, 1 / Math.sqrt(hidden));
   const probabilities = { rtol: 2 * logits.atol + rounded(12).rtol, atol: 1e-9 };
   return operationCase({
@@ -106,9 +106,9 @@ const SCALE = 0.7;
 
 /**
  * A case of `remoe_topk_router_gradient`: the loss is <dgates, gates> plus Switch's balance term,
- * whose counts are constants to the derivative.
+ * whose counts are constant for the derivative.
  *
- * @param options Sizes, k, and how gates are normalised; `hidden` does not matter.
+ * @param options Sizes, k, and how gates are normalised; `hidden` is irrelevant.
  * @returns The case.
  */
 export function topkRouterGradientCase(options: Omit<TopkRouterOptions, "hidden">): GradientCase {

@@ -1,5 +1,5 @@
-// Warp and block scans and reductions. Every one adds in an order fixed by the lane numbers, so
-// floating-point results are the same bits run after run.
+// Warp and block scans and reductions. Each adds in an order fixed by the lane numbers, so
+// floating-point results are bitwise reproducible.
 #pragma once
 
 #include "gpu.h"
@@ -28,8 +28,8 @@ __device__ __forceinline__ uint32_t warp_inclusive_scan(uint32_t value) {
   return value;
 }
 
-// Sum over the threads before this one; `total` is the sum over the block. `warp_totals` is
-// shared memory: the caller synchronises before it is written again.
+// Sum over the threads before this one; `total` receives the sum over the block. `warp_totals` is
+// shared memory: the caller must synchronise before it is written again.
 template <int kThreads>
 __device__ __forceinline__ uint32_t block_exclusive_scan(uint32_t value,
                                                          uint32_t (&warp_totals)[kThreads / kWarp],

@@ -6,10 +6,10 @@
 namespace remoe {
 namespace {
 
-constexpr int kOldestMajor = 8;  // sm_80: what the fatbinary starts at
+constexpr int kOldestMajor = 8;  // sm_80, the oldest target in the fatbinary
 constexpr size_t kRemembered = 16;
 
-// Errors of work that ran on the device, which any later call may return.
+// Errors of work on the device, which any later call may return.
 bool is_device_fault(cudaError_t error) {
   switch (error) {
     case cudaErrorIllegalAddress:
@@ -28,7 +28,7 @@ bool is_device_fault(cudaError_t error) {
 }
 
 void require_device(int ordinal) {
-  // Without a driver the call fails and leaves the count as it was.
+  // Without a driver the call fails and leaves the count untouched.
   int devices = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error != cudaSuccess) {
@@ -37,7 +37,7 @@ void require_device(int ordinal) {
          cudaGetErrorString(error), static_cast<int>(error));
   }
   if (ordinal < 0 || ordinal >= devices) {
-    fail(REMOE_NO_DEVICE, "there is no CUDA device %d, this machine has %d", ordinal, devices);
+    fail(REMOE_NO_DEVICE, "there is no CUDA device %d: this machine has %d", ordinal, devices);
   }
   int major = 0;
   if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) != cudaSuccess ||
@@ -68,7 +68,7 @@ Context::~Context() {
 
 void Context::check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // a refused call must not be blamed on the next one
+  cudaGetLastError();  // a rejected call must not be blamed on the next one
   if (is_device_fault(error)) {
     fail(REMOE_DEVICE_FAULT, "an operation enqueued earlier failed on the device: %s (%s)",
          cudaGetErrorString(error), suspects().c_str());

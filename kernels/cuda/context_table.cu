@@ -8,9 +8,9 @@ namespace {
 
 constexpr size_t kSlots = 1024;
 
-// The open contexts of the process. A handle names a slot and the generation it was filled in, so
-// that a closed context, or any other number, is told from an open one without reading memory that
-// may not be there; this table is what that takes, and the library's only global state.
+// The open contexts of the process. A handle names a slot and the generation in which it was
+// filled, so a closed context, or an arbitrary number, is recognised without reading memory that
+// may be gone. This table is the library's only global state.
 struct Slot {
   uint64_t handle = 0;
   Context* context = nullptr;
@@ -31,7 +31,7 @@ uint64_t register_context(Context* context) {
     slot.context = context;
     return slot.handle;
   }
-  fail(REMOE_OUT_OF_MEMORY, "%zu contexts are open, no more fit: close some", kSlots);
+  fail(REMOE_OUT_OF_MEMORY, "%zu contexts are open, the most there can be: close some", kSlots);
 }
 
 Context* take_context(uint64_t handle) noexcept {

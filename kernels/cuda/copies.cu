@@ -29,7 +29,7 @@ void fill(Operation& op, uint64_t target, Value value, uint64_t count) {
             0, require_address<Word>(target, "target"), word, count);
 }
 
-// The upper half of the fp32 pattern, to nearest even; a NaN stays one.
+// The upper half of the fp32 pattern, rounded to nearest even; NaN stays NaN.
 uint16_t to_bf16(float value) {
   if (std::isnan(value)) return 0x7fc0;
   uint32_t bits;
@@ -41,7 +41,7 @@ void require_copy(uint64_t target, const char* target_name, uint64_t source,
                   const char* source_name, uint64_t bytes) {
   require_address<unsigned char>(target, target_name);
   require_address<unsigned char>(source, source_name);
-  require(bytes >= 1, "0 bytes were asked for");
+  require(bytes >= 1, "bytes is 0, but at least 1 is needed");
 }
 
 }  // namespace
@@ -54,7 +54,7 @@ int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* s
                              uint64_t bytes) {
   return guard(context, "copy_from_host", [&](Operation& op) {
     remoe::require_copy(target, "target", reinterpret_cast<uint64_t>(source), "source", bytes);
-    // From pageable memory the runtime returns once the bytes are in its own staging buffer.
+    // For pageable memory the runtime returns once the bytes are in its own staging buffer.
     op.check(cudaMemcpyAsync(reinterpret_cast<void*>(target), source, bytes, cudaMemcpyHostToDevice,
                              op.context.stream));
   });
@@ -63,7 +63,7 @@ int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* s
 int32_t remoe_copy_to_host(uint64_t context, uint8_t* target, uint64_t source, uint64_t bytes) {
   return guard(context, "copy_to_host", [&](Operation& op) {
     remoe::require_copy(reinterpret_cast<uint64_t>(target), "target", source, "source", bytes);
-    // Waiting first leaves the faults of kernels to the wait, which knows whom to name.
+    // Waiting first makes kernel faults surface in the wait, which knows which operations to name.
     op.context.wait(op.context.stream);
     op.check(cudaMemcpyAsync(target, reinterpret_cast<const void*>(source), bytes,
                              cudaMemcpyDeviceToHost, op.context.stream));
@@ -94,7 +94,7 @@ int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double valu
       case REMOE_F64:
         return remoe::fill<uint64_t>(op, target, value, count);
       default:
-        remoe::fail(REMOE_INVALID_ARGUMENT, "there is no dtype %d", dtype);
+        remoe::fail(REMOE_INVALID_ARGUMENT, "dtype %d is unknown", dtype);
     }
   });
 }

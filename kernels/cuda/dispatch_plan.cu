@@ -1,15 +1,16 @@
-// The dispatch plan: the pairs of token and active expert as compressed rows in both directions.
+// The dispatch plan: the (token, active expert) pairs as compressed rows in both directions.
 //
-// A warp looks at a patch of 32 tokens by 32 experts as 1024 bits. Lane i holds the patch's i-th
-// column (one expert, a bit a token) and its i-th row (one token, a bit an expert): population
-// counts of either give the sizes, and of the bits below a position the rank within. One scan
+// A warp views a patch of 32 tokens by 32 experts as 1024 bits. Lane i holds the patch's i-th
+// column (one expert, one bit per token) and its i-th row (one token, one bit per expert). The
+// population count of either gives its size, and that of the bits below a position gives the
+// rank. One scan over
 //
 //   [E * groups]  rows per expert and group of 32 tokens, expert-major
 //   [T * words]   rows per token and word of 32 experts, token-major
 //
-// then gives both orders at once. Rows come out expert-major, tokens ascending, and slots
-// token-major, experts ascending, without a sort and independent of the threads' order. Either
-// half adds up to N, so that the grand total is 2N and the second half's offsets start at N.
+// then gives both orders at once. Rows come out expert-major with tokens ascending, and slots
+// token-major with experts ascending, without a sort and independent of the threads' order. Each
+// half adds up to N, so the grand total is 2N and the second half's offsets start at N.
 
 #include "block_scan.h"
 #include "operation.h"
@@ -24,7 +25,7 @@ constexpr int kChunk = 4 * kThreads;
 struct PlanArguments {
   int32_t* plan;
   const float* gates;
-  uint32_t* offsets;     // [E * groups + T * words], counts first, scanned in place
+  uint32_t* offsets;     // [E * groups + T * words]: counts, then scanned in place
   uint32_t* chunk_base;  // [chunks], what to add to each chunk of `offsets`
   int tokens;
   int experts;
@@ -55,7 +56,7 @@ struct PlanArguments {
   }
 };
 
-// The warp's patch of the gates, transposed into bits both ways.
+// The warp's patch of the gates, as bits in both directions.
 struct Patch {
   int lane;
   int group;
@@ -103,7 +104,7 @@ struct ScanShared {
   uint32_t warp_totals[kWarps];
 };
 
-// First level: each block scans one chunk in place and leaves its total.
+// First level: each block scans one chunk in place and writes its total.
 __global__ void __launch_bounds__(kThreads)
     scan_chunk_kernel(uint32_t* values, uint32_t* chunk_total, size_t count) {
   ScanShared& shared = gpu::shared<ScanShared>();
@@ -125,7 +126,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x == 0) chunk_total[blockIdx.x] = total;
 }
 
-// Second level: one block scans the chunks' totals in place and writes the plan's header.
+// Second level: one block scans the chunk totals in place and writes the plan's header.
 __global__ void __launch_bounds__(kThreads) scan_totals_kernel(PlanArguments a, int chunks) {
   ScanShared& shared = gpu::shared<ScanShared>();
   uint32_t carry = 0;
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kThreads) scan_totals_kernel(PlanArguments a, 
   }
 }
 
-// Writes the offsets that belong to this patch, counting tokens without expert on the way.
+// Writes the offsets of this patch, counting tokens without an expert on the way.
 __device__ __forceinline__ void write_offsets(const PlanArguments& a, const Patch& patch,
                                               int32_t rows) {
   if (patch.group == 0 && patch.expert < a.experts) {
@@ -175,7 +176,7 @@ __device__ __forceinline__ void count_tokens_without_expert(const PlanArguments&
     without = a.offset(a.token_slot(patch.token, 0)) == next;
   }
   const uint32_t lanes = __ballot_sync(kFullWarp, without);
-  // Integers: the order of the additions does not show.
+  // Integer additions: their order does not affect the result.
   if (patch.lane == 0 && lanes != 0) atomicAdd(&a.plan[REMOE_PLAN_WITHOUT_EXPERT], __popc(lanes));
 }
 
@@ -191,7 +192,7 @@ __global__ void __launch_bounds__(kThreads) write_plan_kernel(PlanArguments a) {
   const bool has_token = patch.token < a.tokens;
   const uint32_t token_base =
       has_token ? a.offset(a.token_slot(patch.token, patch.word)) - static_cast<uint32_t>(rows) : 0;
-  // Expert by expert with a lane a token, so that row_token is written in runs.
+  // Expert by expert, one lane per token, so that row_token is written in runs.
   for (int i = 0; i < kWarp; i++) {
     const uint32_t column = __shfl_sync(kFullWarp, patch.column, i);
     const uint32_t base = __shfl_sync(kFullWarp, expert_base, i);
@@ -213,7 +214,7 @@ int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int
     require_size(experts, "experts");
     require_size(capacity, "capacity");
     require(static_cast<int64_t>(tokens) * experts <= INT32_MAX,
-            "%d tokens times %d experts pass 2^31 rows: split the tokens", tokens, experts);
+            "%d tokens times %d experts exceed 2^31 rows: split the tokens", tokens, experts);
     const int groups = (tokens + kWarp - 1) / kWarp;
     const int words = (experts + kWarp - 1) / kWarp;
     const size_t slots =

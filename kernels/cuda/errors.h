@@ -1,5 +1,5 @@
-// How a failure travels: thrown as Error inside the library, turned into a status and the
-// context's message where the C function ends (guard in operation.h).
+// Error handling: failures are thrown as Error inside the library, and turned into a status and the
+// context's message at the C boundary (guard in operation.h).
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct Error {
     __attribute__((format(printf, 2, 3), cold));
 
 // Throws REMOE_INVALID_ARGUMENT unless `condition` holds. The message says what is wrong; the
-// operation's name is put in front of it at the boundary.
+// boundary prepends the operation's name.
 void require(bool condition, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
 // Throws unless value >= 1.
@@ -25,7 +25,7 @@ void require_size(int64_t value, const char* name);
 
 void require_aligned(uint64_t address, size_t alignment, const char* name);
 
-// The device pointer behind an address that must be given.
+// The device pointer for an address that must not be 0.
 template <class T>
 T* require_address(uint64_t address, const char* name) {
   require(address != 0, "the address of %s is 0", name);
@@ -33,7 +33,7 @@ T* require_address(uint64_t address, const char* name) {
   return reinterpret_cast<T*>(address);
 }
 
-// The device pointer behind an address that may be 0 (nullptr then).
+// The device pointer for an address that may be 0 (nullptr if so).
 template <class T>
 T* optional_address(uint64_t address, const char* name) {
   require_aligned(address, alignof(T), name);

@@ -1,4 +1,4 @@
-// What the library says of itself, and the lifetime of contexts.
+// What the library reports about itself, and the lifetime of contexts.
 
 #include <cstdio>
 #include <cstring>
@@ -26,10 +26,10 @@ constexpr char kArchitectures[] = "\"emulated\"";
 #endif
 constexpr const char* kBackend = gpu::kEmulated ? "emulated" : "cuda";
 
-// No GEMM of its own yet: the build holds routing and dispatch.
+// No GEMM of its own yet: the build covers routing and dispatch.
 constexpr char kGemm[] = "none";
 
-// Gives the bytes of the whole text, whether or not they fit.
+// Returns the length of the text in bytes, whether or not it fits.
 int32_t write_text(const std::string& text, uint8_t* buffer, uint64_t length) {
   if (buffer != nullptr) {
     std::memcpy(buffer, text.data(), text.size() < length ? text.size() : length);
@@ -37,7 +37,7 @@ int32_t write_text(const std::string& text, uint8_t* buffer, uint64_t length) {
   return static_cast<int32_t>(text.size());
 }
 
-// A device's name as it stands between the quotes of JSON.
+// A device's name, escaped for a JSON string.
 std::string escaped(const char* name) {
   std::string text;
   for (; *name != '\0'; name++) {
@@ -82,17 +82,17 @@ int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context
                              uint64_t length) {
   using namespace remoe;
   try {
-    require(context != nullptr, "there is nowhere to write the context to");
+    require(context != nullptr, "the pointer for the context is null");
     require(threads >= 0, "threads is %d, but at least 0 is needed", threads);
     auto opened = std::make_unique<Context>(ordinal);
     context[0] = register_context(opened.get());
-    opened.release();  // remoe_context_destroy takes it back from the table
+    opened.release();  // owned by the table until remoe_context_destroy
     return REMOE_OK;
   } catch (const Error& error) {
     write_reason(error.message.c_str(), message, length);
     return error.status;
   } catch (...) {
-    write_reason("the host has no memory left", message, length);
+    write_reason("the host is out of memory", message, length);
     return REMOE_OUT_OF_MEMORY;
   }
 }
@@ -108,7 +108,7 @@ int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint64_t length
   remoe::Context* opened = remoe::find_context(context);
   if (opened == nullptr) return 0;
   const int32_t needed = remoe::write_text(opened->message, buffer, length);
-  // A buffer too short for the message leaves it to be read again.
+  // If the buffer is too short, the message stays to be read again.
   if (static_cast<uint64_t>(needed) <= length) opened->message.clear();
   return needed;
 }

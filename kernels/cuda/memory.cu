@@ -9,8 +9,8 @@ using remoe::Operation;
 
 int32_t remoe_memory_allocate(uint64_t context, uint64_t bytes, uint64_t* address) {
   return guard(context, "memory_allocate", [&](Operation& op) {
-    remoe::require(bytes >= 1, "0 bytes were asked for");
-    remoe::require(address != nullptr, "there is nowhere to write the address to");
+    remoe::require(bytes >= 1, "bytes is 0, but at least 1 is needed");
+    remoe::require(address != nullptr, "the pointer for the address is null");
     void* block = op.context.pool.allocate(bytes, op.context.stream);
     address[0] = reinterpret_cast<uint64_t>(block);
   });
@@ -35,7 +35,7 @@ int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t c
 
 int32_t remoe_memory_statistics(uint64_t context, uint64_t* statistics) {
   return guard(context, "memory_statistics", [&](Operation& op) {
-    remoe::require(statistics != nullptr, "there is nowhere to write the statistics to");
+    remoe::require(statistics != nullptr, "the pointer for the statistics is null");
     const remoe::MemoryPool::Statistics& now = op.context.pool.statistics();
     statistics[0] = now.in_use;
     statistics[1] = now.peak;

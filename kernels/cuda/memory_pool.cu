@@ -10,7 +10,8 @@ constexpr size_t kSegmentBytes = size_t{2} << 20;
 constexpr size_t kSmallLimit = kSegmentBytes / 2;
 constexpr size_t kSmallestBlock = 512;
 
-// Blocks of no stream. Streams of a context are never the legacy default stream, which is null.
+// Blocks that no stream holds back. A context's streams are never the legacy default stream, which
+// is null.
 constexpr cudaStream_t kSettled = nullptr;
 
 size_t rounded(size_t bytes) {
@@ -20,7 +21,7 @@ size_t rounded(size_t bytes) {
   return size;
 }
 
-// A large block may serve a smaller request, but not waste more than a quarter of it.
+// A large block may serve a smaller request, but without wasting more than a quarter of it.
 size_t largest_acceptable(size_t bytes) { return bytes > kSmallLimit ? bytes + bytes / 4 : bytes; }
 
 }  // namespace
@@ -37,7 +38,7 @@ void* MemoryPool::allocate(size_t bytes, cudaStream_t stream) {
   Block block;
   cudaStream_t owner = kSettled;
   if (!take_free(size, stream, block, owner) && !take_new(size, block)) {
-    // Cached blocks of other sizes may be what is in the way.
+    // Cached blocks of other sizes may be taking up the room.
     if (cudaDeviceSynchronize() == cudaSuccess) trim();
     if (!take_new(size, block)) {
       fail(REMOE_OUT_OF_MEMORY, "the device has no %zu bytes left (%llu in use, %llu held)", bytes,
@@ -106,7 +107,7 @@ bool MemoryPool::take_free(size_t bytes, cudaStream_t stream, Block& block, cuda
   return false;
 }
 
-// What is left of a segment when the next one is begun is less than one small block.
+// When the next segment is started, less than one small block is left of the previous one.
 bool MemoryPool::take_new(size_t bytes, Block& block) {
   const bool small = bytes <= kSmallLimit;
   Segment* segment = small ? carved_ : nullptr;

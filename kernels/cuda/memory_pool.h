@@ -1,9 +1,9 @@
-// A caching pool over cudaMalloc, which costs hundreds of microseconds and, on freeing, a wait for
-// the whole device: a training step must do neither.
+// A caching pool over cudaMalloc, which costs hundreds of microseconds, and whose cudaFree waits
+// for the whole device. A training step can afford neither.
 //
 // Blocks below 1 MiB are rounded to powers of two and carved from 2 MiB segments; larger ones are
-// rounded to 2 MiB and have a segment of their own. A freed block may still be read or written by
-// work in flight on its stream, so it is reused on that stream alone until the host has waited.
+// rounded to 2 MiB and get a segment of their own. Work in flight on its stream may still read or
+// write a freed block, so the block is reused only on that stream until the host has waited.
 #pragma once
 
 #include <cstddef>
@@ -31,18 +31,20 @@ class MemoryPool {
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  // At least 256-byte aligned; 2 MiB-aligned from 2 MiB on. Throws Error where memory is exhausted.
+  // At least 256-byte aligned; 2 MiB-aligned from 2 MiB on. Throws Error if memory is exhausted.
   void* allocate(size_t bytes, cudaStream_t stream);
 
-  // `address` is a live block; `stream` the one that used it last.
+  // `address` is a live block, `stream` the last one to use it.
   void release(void* address, cudaStream_t stream);
 
   bool is_live(const void* address) const { return live_.count(address) != 0; }
 
-  // The host has waited for `stream`: what was freed on it is free for every stream.
+  // To be called when the host has waited for `stream`: blocks freed on it become free for every
+  // stream.
   void settle(cudaStream_t stream);
 
-  // The host has waited for the device: gives segments without live blocks back to it.
+  // To be called when the host has waited for the device: returns segments without live blocks to
+  // it.
   void trim();
 
   void reset_peak() { statistics_.peak = statistics_.in_use; }
@@ -50,7 +52,7 @@ class MemoryPool {
 
  private:
   struct Segment {
-    void* allocation;  // what cudaMalloc gave
+    void* allocation;  // from cudaMalloc
     unsigned char* base;
     size_t bytes;
     size_t used;  // carved so far
@@ -62,16 +64,16 @@ class MemoryPool {
     Segment* segment;
     size_t requested;
   };
-  // Free blocks by the stream that must not be overtaken (kSettled: none), then by size.
+  // Free blocks by the stream whose work they must follow (kSettled: none), then by size.
   using FreeKey = std::pair<cudaStream_t, size_t>;
 
-  // Gives the stream that the block must not overtake in `owner`.
+  // Sets `owner` to the stream whose work the block must follow.
   bool take_free(size_t bytes, cudaStream_t stream, Block& block, cudaStream_t& owner);
   bool take_new(size_t bytes, Block& block);
   Segment* add_segment(size_t bytes);
 
   std::list<Segment> segments_;
-  Segment* carved_ = nullptr;  // the one that small blocks come from
+  Segment* carved_ = nullptr;  // where small blocks come from
   std::map<FreeKey, std::vector<Block>> free_;
   std::unordered_map<const void*, Block> live_;
   Statistics statistics_;

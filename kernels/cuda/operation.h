@@ -1,4 +1,4 @@
-// The frame of every C function of the library.
+// The wrapper of every C function of the library.
 #pragma once
 
 #include <new>
@@ -8,7 +8,7 @@
 
 namespace remoe {
 
-// Keeps "<operation>: <message>" in the context and gives the status back. Call in a catch block.
+// Keeps "<operation>: <message>" in the context and returns the status. Call in a catch block.
 int32_t record_failure(Context& context, const char* operation) noexcept;
 
 // One call of the C interface, inside a context.
@@ -16,7 +16,7 @@ struct Operation {
   Context& context;
   const char* name;
 
-  // Puts a kernel on the current stream.
+  // Enqueues a kernel on the current stream.
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
               Arguments&&... arguments) {
@@ -24,14 +24,14 @@ struct Operation {
                       std::forward<Arguments>(arguments)...));
   }
 
-  // For work put on the current stream by a call that gave `error`.
+  // Checks `error`, returned by a call that put work on the current stream.
   void check(cudaError_t error) {
-    context.check(error, "the device refused the work");
+    context.check(error, "the device rejected the work");
     context.note_enqueued(name);
   }
 };
 
-// Finds the context, runs body(Operation&), turns whatever is thrown into a status.
+// Finds the context, runs body(Operation&), and turns whatever is thrown into a status.
 template <class Body>
 int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
   Context* context = find_context(handle);
@@ -46,8 +46,8 @@ int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
   }
 }
 
-// `count` uninitialised elements of device memory for the kernels of one call. Given back when
-// the scope ends, while they are still in flight: the pool reuses it in the order of the stream.
+// `count` uninitialised elements of device memory for the kernels of one call. Freed when the scope
+// ends, with the kernels still in flight: the pool reuses it in stream order.
 template <class T>
 class Scratch {
  public:
@@ -65,7 +65,7 @@ class Scratch {
   T* data_;
 };
 
-// Blocks of `threads` for one thread an element, at most `limit`: kernels stride over the rest.
+// Blocks of `threads` for one thread per element, at most `limit`: kernels stride over the rest.
 inline unsigned grid_blocks(uint64_t elements, unsigned threads, unsigned limit) {
   const uint64_t blocks = (elements + threads - 1) / threads;
   return blocks < limit ? static_cast<unsigned>(blocks) : limit;

@@ -1,4 +1,4 @@
-// Page-locked host memory, and the copies that need no staging because of it.
+// Page-locked host memory, and the copies that therefore need no staging.
 
 #include <cstring>
 
@@ -7,9 +7,9 @@
 namespace remoe {
 namespace {
 
-// A block, or the inside of one, with room for `bytes`.
+// A block, or a position inside one, with room for `bytes`.
 void* require_pinned(Operation& op, uint64_t address, uint64_t bytes) {
-  require(bytes >= 1, "0 bytes were asked for");
+  require(bytes >= 1, "bytes is 0, but at least 1 is needed");
   for (const auto& [block, size] : op.context.pinned) {
     const uint64_t first = reinterpret_cast<uint64_t>(block);
     if (address < first || address - first >= size) continue;
@@ -29,8 +29,8 @@ using remoe::Operation;
 
 int32_t remoe_pinned_allocate(uint64_t context, uint64_t bytes, uint64_t* address) {
   return guard(context, "pinned_allocate", [&](Operation& op) {
-    remoe::require(bytes >= 1, "0 bytes were asked for");
-    remoe::require(address != nullptr, "there is nowhere to write the address to");
+    remoe::require(bytes >= 1, "bytes is 0, but at least 1 is needed");
+    remoe::require(address != nullptr, "the pointer for the address is null");
     void* block = nullptr;
     op.context.check(cudaMallocHost(&block, bytes), "page-locking host memory");
     op.context.pinned.emplace(block, bytes);

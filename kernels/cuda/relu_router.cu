@@ -1,5 +1,5 @@
-// ReLU routing, equation 5: gates = ReLU(x W), with the active-expert bits, the tokens per expert
-// and the gate sums of the regularisation taken from the tile while it is still in the block.
+// ReLU routing, equation 5: gates = ReLU(x W). The active-expert bits, the tokens per expert and
+// the gate sums of the regularisation are computed from the tile while the block still holds it.
 
 #include "block_scan.h"
 #include "operation.h"
@@ -29,8 +29,9 @@ struct RouterArguments {
   RouterOperands operands;
 };
 
-// Each warp takes every eighth token, a lane an expert: the gates leave in whole lines, a ballot
-// over the lanes is one word of the mask, and the lane's own running sums are its expert's.
+// Each warp takes every eighth token, one lane per expert: the gates are stored in whole lines, a
+// ballot over the lanes is one word of the mask, and each lane's running sums are those of its
+// expert.
 template <int kTileExperts>
 __device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const RouterArguments& a,
                                             int token0, int expert0) {
@@ -60,7 +61,7 @@ __device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const Rout
   }
 }
 
-// Two blocks a multiprocessor leave 128 registers a thread, enough to spill nothing.
+// Two blocks per multiprocessor leave 128 registers per thread, enough to avoid spills.
 template <int kTileExperts, bool kWide>
 __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArguments a) {
   Tile<kTileExperts>& tile = gpu::shared<Tile<kTileExperts>>();
@@ -73,15 +74,15 @@ __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArgument
 
   Logits<kTileExperts> logits = {};
   router_product<kTileExperts, kWide>(tile.product, a.operands, token0, expert0, own, logits);
-  // The gates take the place of what slower warps may still be multiplying.
+  // The gates overwrite what slower warps may still be multiplying.
   __syncthreads();
 #pragma unroll
   for (int i = 0; i < own.kTokens; i++) {
 #pragma unroll
     for (int j = 0; j < own.kExperts; j++) {
-      // Outside the matrices a logit need not be 0: an infinity or NaN times the padding is NaN.
+      // Outside the matrices a logit may be nonzero: infinity or NaN times the padding is NaN.
       const bool inside = token0 + own.row + i < tokens && expert0 + own.column + j < experts;
-      // Written so that NaN stays NaN: a diverged run must show, not route nothing.
+      // Written so that NaN stays NaN: a diverged run must show rather than route nothing.
       const float gate = !inside || logits[i][j] <= 0.0f ? 0.0f : logits[i][j];
       tile.gates[own.row + i][own.column + j] = gate;
     }
@@ -102,8 +103,8 @@ __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArgument
   }
 }
 
-// One warp an expert adds the tiles' partial results in a fixed order; floating-point atomics
-// would add them in the order of arrival.
+// One warp per expert adds the tiles' partial results in a fixed order; floating-point atomics
+// would add them in order of arrival.
 __global__ void __launch_bounds__(kThreads)
     sum_tiles_kernel(int32_t* counts, float* gate_sums, const int32_t* tile_counts,
                      const float* tile_sums, int tiles, int experts) {

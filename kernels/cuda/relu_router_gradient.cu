@@ -1,5 +1,5 @@
-// The router's gradient: the regularisation of equations 9 to 11 enters here, as lambda * f_e on
-// every active gate, instead of through an extra graph.
+// The router's gradient. The regularisation of equations 9 to 11 enters here, as lambda * f_e on
+// every active gate, rather than through a graph of its own.
 
 #include "operation.h"
 
@@ -11,7 +11,7 @@ constexpr int kMaximumBlocks = 4096;
 
 struct GradientArguments {
   float* dlogits;
-  const float* dgates;  // may be dlogits
+  const float* dgates;  // may alias dlogits
   const float* gates;
   const int32_t* counts;
   const double* lambda;
@@ -22,7 +22,7 @@ struct GradientArguments {
   int experts;
 };
 
-// f_e of equation 10 in fp64, once a block and expert; the elements then need fp32 alone.
+// f_e of equation 10 in fp64, once per block and expert; the elements then need only fp32.
 __device__ __forceinline__ float penalty(const GradientArguments& a, int expert) {
   if (a.balance == REMOE_BALANCE_NONE) return 0.0f;
   const double load = a.balance == REMOE_BALANCE_LOAD
@@ -41,7 +41,8 @@ __global__ void __launch_bounds__(kThreads) relu_router_gradient_kernel(Gradient
   const size_t pairs = static_cast<size_t>(a.tokens) * a.experts;
   const size_t stride = static_cast<size_t>(gridDim.x) * kThreads;
   const size_t first = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
-  // The expert moves on by the stride modulo E: a division an element would cost more than it.
+  // The expert index advances by the stride modulo E: a division per element would cost more than
+  // the element itself.
   const int step = static_cast<int>(stride % a.experts);
   int expert = static_cast<int>(first % a.experts);
   for (size_t i = first; i < pairs; i += stride) {
@@ -63,7 +64,8 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
     require_size(tokens, "tokens");
     require_size(experts, "experts");
     require(balance >= REMOE_BALANCE_NONE && balance <= REMOE_BALANCE_LOAD,
-            "balance is %d, but the ReLU router takes none, plain or load", balance);
+            "balance is %d, but the ReLU router supports none (0), plain (1) and load (2)",
+            balance);
     const bool regularized = balance != REMOE_BALANCE_NONE;
     const bool balanced = balance == REMOE_BALANCE_LOAD;
     require(!balanced || active > 0, "active is %g, but must be above 0", active);

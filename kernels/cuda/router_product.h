@@ -1,5 +1,5 @@
-// The routers' product: one tile of logits = x W a block, in fp32 on the plain cores, since routing
-// decisions hang on the sign and the order of logits.
+// The routers' product: one tile of logits = x W per block, in fp32 rather than on the tensor
+// cores, since routing decisions hinge on the sign and the order of the logits.
 #pragma once
 
 #include "gpu.h"
@@ -8,9 +8,9 @@ namespace remoe {
 
 constexpr int kRouterThreads = 256;
 constexpr int kTileTokens = 64;
-// 32 columns of x are 128 bytes of each token: a warp's load takes four whole lines.
+// 32 columns of x are 128 bytes per token: a warp's load takes four whole lines.
 constexpr int kTileDepth = 32;
-// Loads and the tile's storage go by four: 16 bytes.
+// Loads and the tile's storage work in fours: 16 bytes.
 constexpr int kFour = 4;
 
 struct RouterOperands {
@@ -21,9 +21,9 @@ struct RouterOperands {
   int experts;
 };
 
-// What a thread computes of its block's tile. Of 256 threads, 8 columns of lanes by 4 rows make a
-// warp: what it reads of x and of W for a step of depth is then 64 and 128 bytes, each touching a
-// bank once, for 8, 16 or 32 multiply-adds of each lane.
+// A thread's part of its block's tile. Of 256 threads, 8 columns of lanes by 4 rows form a warp.
+// Per step of depth it reads 64 bytes of x and 128 of W, touching each bank once, for 8, 16 or 32
+// multiply-adds per lane.
 template <int kTileExperts>
 struct ThreadTile {
   static constexpr int kTokens = kTileExperts == 128 ? 8 : 4;
@@ -48,14 +48,15 @@ struct ProductTile {
   alignas(16) float w[2][kTileDepth][kTileExperts];
 };
 
-// Where four tokens lie in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once:
-// exchanged by the depth's four, they touch all 32 banks once instead of 4 banks eight times.
+// Position of four tokens in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once:
+// swapped according to the four of depth, they touch all 32 banks once instead of 4 banks eight
+// times.
 __device__ __forceinline__ int swizzled(int token, int depth) {
   return (token / kFour ^ depth / kFour) * kFour + token % kFour;
 }
 
-// Four neighbours of a row, zeros outside of it. Wide where every row starts at a multiple of 16
-// bytes; four then lie inside or outside together.
+// Four adjacent elements of a row, zeros outside it. kWide requires every row to start at a
+// multiple of 16 bytes; the four then lie either inside or outside together.
 template <bool kWide>
 __device__ __forceinline__ void load_four(float (&to)[kFour], const float* row, int first,
                                           int size) {
@@ -72,7 +73,7 @@ __device__ __forceinline__ void load_four(float (&to)[kFour], const float* row, 
   }
 }
 
-// A thread's share of one step of depth, in registers on its way from device to shared memory.
+// A thread's share of one step of depth, in registers on the way from device to shared memory.
 template <int kTileExperts, bool kWide>
 struct Fragment {
   static constexpr int kRowFours = kTileDepth / kFour;
@@ -155,11 +156,12 @@ __device__ __forceinline__ void multiply(const ProductTile<kTileExperts>& tile, 
   }
 }
 
-// The logits of the block's tile. While a step of depth is multiplied, the next ones are on their
-// way from memory: two, which with two blocks a multiprocessor are 32 KiB of x, what Hopper's
-// latency times its bandwidth asks for; one where 128 experts give enough to multiply meanwhile
-// and leave no registers. Two stages make one barrier a step enough: a stage is written again only
-// after the barrier of the step between, which every reader of it has passed.
+// The logits of the block's tile. While one step of depth is multiplied, the next ones are in
+// flight from memory. Two steps, which with two blocks per multiprocessor are 32 KiB of x, match
+// Hopper's latency times its bandwidth. With 128 experts one is enough, since there is more to
+// multiply meanwhile and no registers are left. Two stages make one barrier per step sufficient: a
+// stage is written again only after the barrier of the step in between, which all its readers have
+// passed.
 template <int kTileExperts, bool kWide>
 __device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
                                                const RouterOperands& a, int token0, int expert0,
@@ -183,7 +185,7 @@ __device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
   }
 }
 
-// Whether rows of x and of W start at multiples of 16 bytes.
+// Whether all rows of x and W start at multiples of 16 bytes.
 inline bool has_wide_rows(const RouterOperands& a) {
   const auto both = reinterpret_cast<uintptr_t>(a.x) | reinterpret_cast<uintptr_t>(a.w);
   return a.hidden % kFour == 0 && a.experts % kFour == 0 && both % 16 == 0;

@@ -5,7 +5,7 @@
 namespace remoe {
 namespace {
 
-// 0 is the context's own first stream.
+// 0 is the context's default stream.
 cudaStream_t require_stream(Operation& op, uint64_t handle) {
   if (handle == 0) return op.context.first_stream;
   auto stream = reinterpret_cast<cudaStream_t>(handle);
@@ -29,7 +29,7 @@ using remoe::Operation;
 
 int32_t remoe_stream_create(uint64_t context, uint64_t* stream) {
   return guard(context, "stream_create", [&](Operation& op) {
-    remoe::require(stream != nullptr, "there is nowhere to write the stream to");
+    remoe::require(stream != nullptr, "the pointer for the stream is null");
     cudaStream_t created = nullptr;
     op.context.check(cudaStreamCreateWithFlags(&created, cudaStreamNonBlocking),
                      "creating a stream");
@@ -40,9 +40,9 @@ int32_t remoe_stream_create(uint64_t context, uint64_t* stream) {
 
 int32_t remoe_stream_destroy(uint64_t context, uint64_t stream) {
   return guard(context, "stream_destroy", [&](Operation& op) {
-    remoe::require(stream != 0, "the context's first stream lives as long as the context");
+    remoe::require(stream != 0, "stream 0 belongs to the context");
     const cudaStream_t old = remoe::require_stream(op, stream);
-    op.context.wait(old);  // also hands what was freed on it to the other streams
+    op.context.wait(old);  // also releases blocks freed on it to the other streams
     if (op.context.stream == old) op.context.stream = op.context.first_stream;
     op.context.streams.erase(old);
     op.context.check(cudaStreamDestroy(old), "destroying a stream");
@@ -65,7 +65,7 @@ int32_t remoe_synchronize(uint64_t context) {
 
 int32_t remoe_event_create(uint64_t context, uint64_t* event) {
   return guard(context, "event_create", [&](Operation& op) {
-    remoe::require(event != nullptr, "there is nowhere to write the event to");
+    remoe::require(event != nullptr, "the pointer for the event is null");
     cudaEvent_t created = nullptr;
     op.context.check(cudaEventCreate(&created), "creating an event");
     op.context.events.emplace(created, false);
@@ -104,7 +104,7 @@ int32_t remoe_event_synchronize(uint64_t context, uint64_t event) {
 
 int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end, double* seconds) {
   return guard(context, "event_elapsed", [&](Operation& op) {
-    remoe::require(seconds != nullptr, "there is nowhere to write the seconds to");
+    remoe::require(seconds != nullptr, "the pointer for the seconds is null");
     const cudaEvent_t first = remoe::require_event(op, start);
     const cudaEvent_t last = remoe::require_event(op, end);
     for (const cudaEvent_t event : {first, last}) {

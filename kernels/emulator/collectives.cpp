@@ -32,7 +32,7 @@ void check_partner(const Fiber& self, const Fiber& other) {
                describe(other.site));
 }
 
-// The last lane to arrive does the work of all.
+// The last lane to arrive does the work for all of them.
 void complete(Block& block, Fiber& self, bool orders_memory) {
   Fiber* lanes = &self - self.lane;
   void* arguments[32] = {};
@@ -59,7 +59,7 @@ void complete(Block& block, Fiber& self, bool orders_memory) {
 template <class T>
 T add_atomically(T* address, T value, const void* caller) {
   checker::atomic_access(address, sizeof(T), caller);
-  const T before = *address;  // nothing else runs in the meantime
+  const T before = *address;  // nothing else runs meanwhile
   *address = before + value;
   return before;
 }

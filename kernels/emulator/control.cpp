@@ -1,4 +1,4 @@
-// What tests call, beside the C interface of the library itself.
+// Called by tests, in addition to the library's C interface.
 
 #include <cstring>
 
@@ -10,8 +10,8 @@
 
 using remoe::emulator::device;
 
-// order: 0 forward, 1 reverse, 2 random, 3 priority. Where `deferred` is not 0, work waits until
-// the host does, and streams advance in random order.
+// order: 0 forward, 1 reverse, 2 random, 3 priority. If `deferred` is not 0, work is delayed until
+// the host waits, and streams advance in random order.
 EMU_API void emu_configure(int32_t order, uint64_t seed, int32_t deferred) {
   const auto lock = device().lock();
   remoe::emulator::set_order(static_cast<remoe::emulator::Order>(order), seed);
@@ -19,7 +19,7 @@ EMU_API void emu_configure(int32_t order, uint64_t seed, int32_t deferred) {
   device().deferred = deferred != 0;
 }
 
-// Writes the reports, one a line, at most `length` bytes; returns the bytes it would need.
+// Writes the reports, one per line, at most `length` bytes; returns the number of bytes needed.
 EMU_API int32_t emu_reports(uint8_t* buffer, uint64_t length) {
   const auto lock = device().lock();
   const std::string text = remoe::emulator::all_reports();
@@ -32,7 +32,7 @@ EMU_API void emu_clear_reports(void) {
   remoe::emulator::clear_reports();
 }
 
-// Forgets a fault, which on a GPU takes a new process.
+// Clears a fault, which on a GPU takes a new process.
 EMU_API void emu_reset(void) {
   const auto lock = device().lock();
   device().reset();

@@ -20,7 +20,7 @@ cudaError_t Device::enqueue(cudaStream_t stream, std::function<bool()> work) {
     return refuse(cudaErrorInvalidResourceHandle);
   }
   stream->queue.push_back(std::move(work));
-  // What the work fails with is for the next call to return.
+  // If the work fails, the next call returns the error.
   if (!deferred) drain_stream(stream);
   return cudaSuccess;
 }

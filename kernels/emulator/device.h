@@ -1,4 +1,4 @@
-// The emulated device: its streams, and what it has failed with.
+// The emulated device: its streams and its failure.
 #pragma once
 
 #include <deque>
@@ -11,7 +11,7 @@
 
 #include "runtime_api.h"
 
-// Work waiting on a stream. An entry that returns false waits for an event and stays.
+// Pending work of a stream. An entry that returns false is waiting for an event and stays.
 struct EmulatedStream {
   std::deque<std::function<bool()>> queue;
 };
@@ -19,22 +19,22 @@ struct EmulatedStream {
 namespace remoe::emulator {
 
 struct Device {
-  // Foreign calls may come from several threads of the host.
+  // Calls may come from several host threads.
   std::unique_lock<std::recursive_mutex> lock() {
     return std::unique_lock<std::recursive_mutex>(mutex);
   }
 
-  // Puts work on a stream; unless deferred, it is done on return.
+  // Enqueues work on a stream; unless deferred, it is done on return.
   cudaError_t enqueue(cudaStream_t stream, std::function<bool()> work);
 
-  // Runs what is queued, a random stream at a time, until `done` holds.
+  // Runs queued work, from a random stream at a time, until `done` holds.
   cudaError_t drain(const std::function<bool()>& done);
   cudaError_t drain_stream(cudaStream_t stream);
 
-  // A fault of work that ran: every later call returns it, as on a GPU.
+  // A fault in work that ran: every later call returns it, as on a GPU.
   void fail(cudaError_t error, const std::string& text);
 
-  // A call that is refused and leaves the device as it was.
+  // Rejects a call that leaves the device unchanged.
   cudaError_t refuse(cudaError_t error) { return last_error = error; }
 
   void reset();
@@ -49,7 +49,7 @@ struct Device {
   std::string failure_text;
 };
 
-// The one device of the process, as a machine has GPUs whether or not anybody opened them.
+// The process's only device, present whether or not anyone has opened it, like a machine's GPUs.
 Device& device();
 
 }  // namespace remoe::emulator

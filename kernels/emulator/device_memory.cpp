@@ -26,7 +26,7 @@ struct Memory {
   std::map<unsigned char*, size_t> open;  // blocks that kernels may touch
 };
 
-// Nothing of the reservation is backed by memory until it is allocated.
+// No part of the reservation is backed by memory until it is allocated.
 Memory& memory() {
   static Memory one = [] {
     Memory made;
@@ -40,7 +40,7 @@ Memory& memory() {
   return one;
 }
 
-// The bytes from `address` to the end of the range that holds it; 0 where none does.
+// Bytes from `address` to the end of the range containing it; 0 if there is none.
 size_t bytes_left(const std::map<unsigned char*, size_t>& ranges, const void* address) {
   auto* byte = static_cast<unsigned char*>(const_cast<void*>(address));
   auto after = ranges.upper_bound(byte);
@@ -113,7 +113,7 @@ cudaError_t cudaFree(void* address) {
   const size_t size = found->second;
   memory().allocations.erase(found);
   memory().allocated -= size;
-  // Mapping anew gives the pages back and makes the range unreadable.
+  // Remapping gives the pages back and makes the range unreadable.
   mmap(address, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return error;
 }

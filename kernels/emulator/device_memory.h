@@ -1,5 +1,5 @@
 // Device memory: one reservation of address space, handed out upwards and never twice, so that an
-// address tells what it is and use after free is seen.
+// address identifies its block and use after free is detected.
 #pragma once
 
 #include <cstddef>

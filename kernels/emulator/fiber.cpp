@@ -8,14 +8,14 @@
 namespace remoe::emulator {
 namespace {
 
-constexpr size_t kGuardBytes = 4096 * 16;  // a page, of whatever size this machine has
+constexpr size_t kGuardBytes = 4096 * 16;  // a multiple of any machine's page size
 
 }  // namespace
 
 #if defined(__x86_64__)
 
-// swapcontext() costs a system call a switch, and a barrier of 256 threads is 256 switches. What
-// the System V convention asks a callee to keep is six registers and the stack pointer.
+// swapcontext() makes a system call per switch, and a barrier of 256 threads is 256 switches. The
+// System V convention requires a callee to preserve only six registers and the stack pointer.
 extern "C" void remoe_switch_stack(void** from, void* to);
 asm(R"(
 .text
@@ -46,11 +46,11 @@ void switch_stack(Suspended& from, Suspended& to) {
 }
 
 void Stack::prepare(Suspended& suspended, void (*entry)()) {
-  // As a call leaves it: 16-byte aligned, then the return address of a function that has none.
+  // As after a call: 16-byte aligned, then the return address of a function that has none.
   auto** top = reinterpret_cast<void**>(base_ + kBytes - 64);
   *--top = nullptr;
   *--top = reinterpret_cast<void*>(entry);
-  for (int i = 0; i < 6; i++) *--top = nullptr;  // the registers that the switch pops
+  for (int i = 0; i < 6; i++) *--top = nullptr;  // the registers popped by the switch
   suspended.stack_pointer = top;
 }
 

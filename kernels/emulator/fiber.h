@@ -1,4 +1,4 @@
-// Stacks and switching between them.
+// Stacks, and switching between them.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace remoe::emulator {
 
-// Where a suspended flow of control goes on.
+// The point where a suspended flow of control resumes.
 struct Suspended {
 #if defined(__x86_64__)
   void* stack_pointer = nullptr;
@@ -31,7 +31,7 @@ class Stack {
     return static_cast<size_t>(static_cast<const unsigned char*>(address) - base_) < kBytes;
   }
 
-  // Makes `suspended` start `entry` on this stack, whatever was there. `entry` never returns.
+  // Makes `suspended` start `entry` on this stack, discarding its contents. `entry` never returns.
   void prepare(Suspended& suspended, void (*entry)());
 
  private:
@@ -40,7 +40,7 @@ class Stack {
   unsigned char* base_;
 };
 
-// Goes on at `to`; returns when something switches back to `from`.
+// Resumes `to`; returns when something switches back to `from`.
 void switch_stack(Suspended& from, Suspended& to);
 
 }  // namespace remoe::emulator

@@ -1,4 +1,4 @@
-// What device code may name: qualifiers, indices, barriers, warp collectives, atomics.
+// The names available to device code: qualifiers, indices, barriers, warp collectives, atomics.
 #pragma once
 
 #include <stdint.h>
@@ -23,8 +23,8 @@ struct __align__(16) float4 {
 
 namespace remoe::emulator {
 
-// Where in the source a thread waits. A constructor's default arguments are evaluated at the call;
-// those of an aggregate at the declaration (g++ 12).
+// The source location where a thread waits. A constructor's default arguments are evaluated at the
+// call, those of an aggregate at the declaration (g++ 12).
 struct Site {
   const char* file;
   int line;
@@ -40,8 +40,8 @@ int lane_index();
 
 void block_barrier(Site site);
 
-// Runs `combine(mask, arguments)` once, in the last lane of `mask` to arrive, over pointers into
-// the stacks of all of them. Shuffles and ballots order no memory; __syncwarp does.
+// Runs `combine(mask, arguments)` once, in the last lane of `mask` to arrive, with pointers into
+// the stacks of all of them. Shuffles and ballots do not order memory; __syncwarp does.
 using Combine = void (*)(unsigned mask, void** arguments);
 void warp_collective(unsigned mask, Combine combine, void* argument, bool orders_memory, Site site);
 
@@ -95,7 +95,7 @@ inline unsigned vote(unsigned mask, int value, Combine combine, Site site) {
 #define blockDim (::remoe::emulator::block_size())
 #define gridDim (::remoe::emulator::grid_size())
 
-// The site of a call is a default argument, so that it is the line in the kernel.
+// The call site is a default argument, so it is the line in the kernel.
 #define REMOE_SITE ::remoe::emulator::Site site = ::remoe::emulator::Site()
 
 inline void __syncthreads(REMOE_SITE) { ::remoe::emulator::block_barrier(site); }
@@ -143,6 +143,6 @@ inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }
 
-// Out of line, so that the checked build sees an atomic and not a read and a write.
+// Out of line, so that the checked build sees an atomic rather than a read and a write.
 int atomicAdd(int* address, int value);
 unsigned atomicAdd(unsigned* address, unsigned value);

@@ -10,7 +10,7 @@
 
 namespace remoe::emulator {
 
-// A kernel and its arguments, copied when it was launched.
+// A kernel and its arguments, copied at launch.
 struct Launch {
   dim3 grid;
   dim3 block;
@@ -25,8 +25,8 @@ cudaError_t enqueue_launch(Launch launch, cudaStream_t stream);
 unsigned char* shared_memory();
 size_t shared_memory_bytes();
 
-// A block of the pool becomes usable, or ceases to be: then, or where `stream` is given in its
-// order, since a freed block is handed out again while work on it is still in flight.
+// A block of the pool becomes usable or unusable: immediately, or in the order of `stream` if
+// given, since a freed block is handed out again while work on it is still in flight.
 void block_opened(void* address, size_t bytes, cudaStream_t stream);
 void block_closed(void* address, cudaStream_t stream);
 
@@ -42,7 +42,7 @@ using remoe::emulator::block_opened;
 template <class T>
 T& shared(remoe::emulator::Site site = remoe::emulator::Site()) {
   if (sizeof(T) > remoe::emulator::shared_memory_bytes()) {
-    remoe::emulator::fault("the kernel's shared memory is larger than the launch's", site);
+    remoe::emulator::fault("the kernel's shared memory is larger than the launch requested", site);
   }
   return *reinterpret_cast<T*>(remoe::emulator::shared_memory());
 }
@@ -50,7 +50,7 @@ T& shared(remoe::emulator::Site site = remoe::emulator::Site()) {
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, Arguments&&... arguments) {
-  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments travel as bytes");
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "arguments are copied as bytes");
   using Values = std::tuple<std::remove_cv_t<Parameters>...>;
   struct Call {
     void (*kernel)(Parameters...);

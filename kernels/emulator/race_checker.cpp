@@ -1,10 +1,10 @@
-// Races, uninitialised reads and accesses out of bounds, by CUDA's rules rather than by chance: a
-// race is two accesses that nothing orders, whatever the order they happened to run in.
+// Detects races, uninitialised reads and out-of-bounds accesses by CUDA's rules rather than by
+// chance: a race is two accesses that nothing orders, whatever order they happened to run in.
 //
 // Every byte of device and shared memory has three stamps: of its last write, and of the last read
-// and the last atomic since. An access that is ordered before the present one may be forgotten for
-// it, since whatever comes later unordered with the former is unordered with the latter. Atomics
-// are kept apart: they do not conflict with each other, so one cannot stand for a write before it.
+// and last atomic since. An access ordered before the present one can be replaced by it, since any
+// later access unordered with the former is also unordered with the latter. Atomics are kept
+// apart: they do not conflict with each other, so one cannot stand in for an earlier write.
 
 #include "race_checker.h"
 
@@ -31,7 +31,7 @@ struct Shadow {
   Stamp atomic;
 };
 
-// Address space for the shadow of all device memory, opened as blocks are.
+// Address space for the shadow of all device memory, opened together with its blocks.
 struct Checker {
   Shadow* device = nullptr;
   Shadow shared[kSharedMemoryBytes];
@@ -74,13 +74,13 @@ std::string describe(const Stamp& other) {
   return "; other: " + block + ", thread " + std::to_string(other.thread);
 }
 
-// The module and the offset in it, for addr2line.
+// The module and the offset within it, for addr2line.
 std::string locate(const void* caller) {
   Dl_info module;
   if (dladdr(caller, &module) == 0) return "?";
   const char* slash = std::strrchr(module.dli_fname, '/');
   char text[256];
-  // One byte back: the return address may belong to the next line.
+  // One byte back, since the return address may belong to the next line.
   std::snprintf(text, sizeof text, "%s+0x%zx", slash == nullptr ? module.dli_fname : slash + 1,
                 static_cast<const char*>(caller) - static_cast<const char*>(module.dli_fbase) - 1);
   return text;
@@ -94,7 +94,7 @@ void report(const char* kind, const char* space, size_t bytes, const void* calle
   add_report(std::string(kind) + " in " + space + " memory at " + locate(caller), detail);
 }
 
-// Whether `stamp` conflicts with an access now, and if so, keeps it for the report.
+// Whether `stamp` conflicts with an access made now; if so, keeps it for the report.
 bool conflicts(const Stamp& stamp, const Stamp& now, Stamp& other) {
   if (stamp.is_never() || stamp.is_before(now)) return false;
   other = stamp;
@@ -106,7 +106,7 @@ void add_to(Stamp& stamp, const Stamp& now) {
   stamp = ordered ? now : stamp.joined(now);
 }
 
-// Each checks one byte and stamps it; gives what is wrong, and the other access.
+// Each of these checks and stamps one byte, and returns what is wrong, with the other access.
 const char* check_read(Shadow& byte, const Stamp& now, Stamp& other) {
   const char* wrong = nullptr;
   if (byte.write.is_never()) wrong = "uninitialised read";
@@ -147,7 +147,7 @@ const char* check_byte(Shadow& byte, const Stamp& now, Access access, Stamp& oth
   }
 }
 
-// Shared memory starts anew with every block: older stamps are those of its predecessors.
+// Shared memory starts afresh with every block: older stamps are those of its predecessors.
 void forget_other_blocks(Shadow& byte, const Stamp& now) {
   for (Stamp* stamp : {&byte.write, &byte.read, &byte.atomic}) {
     if (stamp->launch != now.launch || stamp->block != now.block) *stamp = Stamp();
@@ -168,7 +168,7 @@ void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const 
   if (wrong != nullptr) report(wrong, name, count, caller, other);
 }
 
-// Its arguments, and constants of the library.
+// The kernel's arguments, and constants of the library.
 bool is_kernels_own(const void* address) {
   const auto* call = static_cast<const char*>(checker().running->call.get());
   if (address >= call && address < call + checker().running->call_bytes) return true;
@@ -180,7 +180,7 @@ void check_device_access(const void* address, size_t bytes, Access access, const
   if (!is_open(address, bytes)) {
     report(access == Access::kRead ? "out-of-bounds read" : "out-of-bounds write", "global", bytes,
            caller);
-    // Where there is memory, between the pool's blocks, the kernel can go on and show more.
+    // If there is memory, between the pool's blocks, the kernel can continue and reveal more.
     if (!is_allocated(address)) abort_launch("illegal address at " + locate(caller));
     return;
   }
@@ -190,7 +190,7 @@ void check_device_access(const void* address, size_t bytes, Access access, const
 }  // namespace
 
 void check_access(const void* address, size_t bytes, Access access, const void* caller) {
-  // A thread's own stack is most of what it touches.
+  // Most accesses are to the thread's own stack.
   const Fiber* fiber = running_block().current;
   if (fiber == nullptr || fiber->stack.contains(address) || running_block().combining) return;
   if (is_device_address(address)) return check_device_access(address, bytes, access, caller);
@@ -221,7 +221,8 @@ void block_opened(const void* address, size_t bytes) {
   const auto last = reinterpret_cast<uintptr_t>(device_shadow(address) + bytes);
   const uintptr_t first_page = first / kPage * kPage;
   mprotect(reinterpret_cast<void*>(first_page), last - first_page, PROT_READ | PROT_WRITE);
-  // Whole pages are given back and read as zeros; the rest may be shared with other blocks.
+  // Whole pages are returned to the system and read as zeros; the rest may be shared with other
+  // blocks.
   const uintptr_t inner_first = (first + kPage - 1) / kPage * kPage;
   const uintptr_t inner_last = last / kPage * kPage;
   if (inner_first >= inner_last) {

@@ -1,4 +1,4 @@
-// The rules that every access of a kernel is held against.
+// The check applied to every access of a kernel.
 #pragma once
 
 #include <cstddef>

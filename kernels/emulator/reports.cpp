@@ -6,7 +6,7 @@
 namespace remoe::emulator {
 namespace {
 
-// A fault in a loop would otherwise fill the memory with its own description.
+// Otherwise a fault in a loop would fill memory with reports.
 constexpr size_t kMost = 1000;
 
 struct Reports {

@@ -1,4 +1,4 @@
-// The subset of the CUDA runtime that host code of kernels/cuda calls, with CUDA's names, numbers
+// The subset of the CUDA runtime called by host code in kernels/cuda, with CUDA's names, numbers
 // and behaviour.
 #pragma once
 

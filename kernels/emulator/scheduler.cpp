@@ -12,7 +12,7 @@
 namespace remoe::emulator {
 namespace {
 
-// Index into `ready` of the thread to go on with.
+// Index into `ready` of the thread to resume.
 size_t pick(Block& block) {
   const std::vector<int>& ready = block.ready;
   switch (block.order) {
@@ -25,7 +25,7 @@ size_t pick(Block& block) {
       return std::max_element(ready.begin(), ready.end(), lower) - ready.begin();
     }
     default:
-      return ready.size() - 1;  // the newest: as far ahead of the rest as it can get
+      return ready.size() - 1;  // the newest, to get as far ahead of the rest as possible
   }
 }
 
@@ -36,7 +36,7 @@ Fiber& take_next(Block& block) {
   return next;
 }
 
-// What every fiber runs.
+// The body of every fiber.
 void thread_main() {
   Block& block = running_block();
   block.launch->run(block.launch->call.get());
@@ -44,7 +44,7 @@ void thread_main() {
   self.state = State::kDone;
   block.alive--;
   block.warps[self.warp].alive &= ~(1u << self.lane);
-  // A barrier counts the threads that are left.
+  // A barrier counts only the remaining threads.
   if (block.alive > 0 && block.at_barrier == block.alive) release_barrier(block);
   yield_fiber();
   std::abort();  // a finished fiber is never resumed
@@ -75,7 +75,7 @@ void prepare_threads(Block& block) {
     block.warps[fiber.warp].alive |= 1u << fiber.lane;
     block.ready.push_back(i);
   }
-  // The last one ready goes first.
+  // The last entry of `ready` runs first.
   if (block.order != Order::kReverse) std::reverse(block.ready.begin(), block.ready.end());
 }
 
@@ -170,7 +170,7 @@ void abort_launch(std::string text) {
   block.failure = std::move(text) + " (block " + std::to_string(block.number) + ", thread " +
                   std::to_string(self.thread) + ")";
   block.combining = false;
-  // The block's other fibers are left where they are: kernels own nothing that needs unwinding.
+  // The block's other fibers are abandoned as they are: kernels own nothing that needs unwinding.
   switch_stack(block.current->suspended, block.scheduler);
   std::abort();
 }

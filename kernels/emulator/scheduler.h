@@ -9,9 +9,9 @@
 
 namespace remoe::emulator {
 
-// In which order the runnable threads of a block, and the blocks of a grid, go on. Threads far
-// apart show more than threads in step: kPriority draws a priority for every warp and lane of a
-// block, and the highest runs as far as it can.
+// The order in which the runnable threads of a block, and the blocks of a grid, are resumed.
+// Threads far apart reveal more than threads in step: kPriority draws a priority for every warp and
+// lane of a block, and the highest runs as far as it can.
 enum class Order : int32_t { kForward = 0, kReverse = 1, kRandom = 2, kPriority = 3 };
 
 enum class State { kReady, kAtBarrier, kAtCollective, kDone };
@@ -30,17 +30,17 @@ struct Fiber {
   unsigned mask = 0;
   Combine combine = nullptr;
   void* argument = nullptr;
-  // Barriers and __syncwarps passed: what the race checker tells "before" and "after" by.
+  // Barriers and __syncwarps passed, from which the race checker derives "before" and "after".
   uint32_t barriers = 0;
   uint32_t warp_barriers = 0;
 };
 
 void set_order(Order order, uint64_t seed);
 
-// Runs a whole grid. Returns what went wrong, or nothing.
+// Runs a grid. Returns what went wrong, or an empty string.
 std::string run_grid(const Launch& launch);
 
-// From a thread of the running block: end the launch with this text.
+// Ends the launch with this text; called from a thread of the running block.
 [[noreturn]] void abort_launch(std::string text);
 
 }  // namespace remoe::emulator

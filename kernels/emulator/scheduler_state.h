@@ -1,5 +1,5 @@
-// The running block as the scheduler and the collectives share it. There is one: a process has
-// one emulated device, and it runs one block at a time.
+// The running block, shared by the scheduler and the collectives. There is only one: a process has
+// one emulated device, which runs one block at a time.
 #pragma once
 
 #include <random>
@@ -17,7 +17,7 @@ struct Warp {
 struct Block {
   std::vector<Fiber> fibers;  // grows to the largest block seen
   std::vector<Warp> warps;
-  std::vector<int> ready;  // threads that may go on
+  std::vector<int> ready;  // threads that may run
   int threads = 0;
   int alive = 0;
   int at_barrier = 0;
@@ -33,17 +33,17 @@ struct Block {
   uint64_t seed = 1;
 };
 
-// Inline, and not behind a function's guard: it is asked for at every access of a kernel.
+// A plain global rather than a function-local static, since every access of a kernel reads it.
 extern Block the_block;
 inline Block& running_block() { return the_block; }
 
-// Suspends the current fiber, whose state says until when, and goes on with another.
+// Suspends the current fiber, whose state says until when, and resumes another.
 void yield_fiber();
 
-// Lets all threads that wait at the barrier go on.
+// Releases all threads waiting at the barrier.
 void release_barrier(Block& block);
 
-// Forward order runs a thread on after it completed a collective; the others make it queue again.
+// In forward order a thread runs on after completing a collective; in the others it queues again.
 void requeue_current(Block& block);
 
 }  // namespace remoe::emulator

@@ -7,10 +7,10 @@ namespace remoe::emulator {
 
 constexpr size_t kSharedMemoryBytes = 227 * 1024;
 
-// Distance from its start; kSharedMemoryBytes or more where the address lies elsewhere.
+// Distance from its start; at least kSharedMemoryBytes if the address lies elsewhere.
 size_t shared_offset(const void* address);
 
-// Fills what the launch asked for with NaN patterns.
+// Fills the memory that the launch requested with NaN patterns.
 void poison_shared_memory(size_t bytes);
 
 }  // namespace remoe::emulator

@@ -1,4 +1,4 @@
-// Who touched a byte last, and when, by the only clocks that order threads on a GPU.
+// Who last touched a byte, and when, by the only clocks that order threads on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,10 @@
 namespace remoe::emulator::checker {
 
 // 16 bytes. The fields are as wide as their clocks need: 2^32 launches and blocks, 2^26 barriers
-// of a thread in one launch.
+// per thread and launch.
 struct Stamp {
-  static constexpr uint32_t kNever = 0;          // launch: nobody has
-  static constexpr uint32_t kHost = 0xffffffff;  // launch: the host has
+  static constexpr uint32_t kNever = 0;          // launch: by nobody
+  static constexpr uint32_t kHost = 0xffffffff;  // launch: by the host
   static constexpr uint32_t kManyBlocks = 0xffffffff;
   static constexpr unsigned kWarpOf = 1024;  // thread: several of warp `thread - kWarpOf`
   static constexpr unsigned kManyWarps = 2047;
@@ -26,8 +26,8 @@ struct Stamp {
 
   // Whether this access happened before one that a thread makes now, stamped `now`: in program
   // order, before a __syncthreads that both passed, before a __syncwarp of their warp, or before
-  // the launch. Blocks of one launch are never ordered. A clock that differs suffices: the
-  // emulator runs accesses one at a time, so the other one's cannot be ahead.
+  // the launch. Blocks of one launch are never ordered. A differing clock suffices: the emulator
+  // runs accesses one at a time, so the other clock cannot be ahead.
   bool is_before(const Stamp& now) const {
     if (launch != now.launch) return true;
     if (block != now.block) return false;
@@ -35,7 +35,7 @@ struct Stamp {
     return thread != kManyWarps && warp() == now.warp() && warp_barriers != now.warp_barriers;
   }
 
-  // Stands for this access and for `now`, which are not ordered, against all later ones.
+  // Stands for this access and `now`, which are unordered, against all later ones.
   Stamp joined(const Stamp& now) const {
     Stamp both = now;
     both.block = block == now.block ? now.block : kManyBlocks;

@@ -1,4 +1,4 @@
-// Launches, streams, events and copies: everything that is ordered by a stream.
+// Launches, streams, events and copies: everything that a stream orders.
 
 #include <algorithm>
 #include <chrono>
@@ -38,7 +38,7 @@ bool is_pinned(const void* address) {
   return false;
 }
 
-// A copy's device side must be one open block.
+// The device side of a copy must lie in one open block.
 bool check_device_range(const void* address, size_t bytes) {
   if (is_open(address, bytes)) return true;
   device().fail(cudaErrorIllegalAddress,
@@ -96,7 +96,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   using namespace remoe::emulator;
   const auto lock = device().lock();
   if (kind == cudaMemcpyHostToDevice && !is_pinned(source)) {
-    // From pageable memory the bytes are staged before the call returns.
+    // From pageable memory, the bytes are staged before the call returns.
     const auto* first = static_cast<const unsigned char*>(source);
     return device().enqueue(stream, [=, staged = std::vector<unsigned char>(first, first + bytes)] {
       return run_copy(target, staged.data(), bytes, kind);
@@ -104,7 +104,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   }
   const cudaError_t error =
       device().enqueue(stream, [=] { return run_copy(target, source, bytes, kind); });
-  // Into pageable memory the call returns when the bytes are there.
+  // Into pageable memory, the call returns when the bytes have arrived.
   const bool waits = kind == cudaMemcpyDeviceToHost && !is_pinned(target);
   return error == cudaSuccess && waits ? device().drain_stream(stream) : error;
 }
@@ -170,7 +170,7 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
   return cudaSuccess;
 }
 
-// Queued work may still name the event; a GPU also keeps it until then.
+// Queued work may still refer to the event; a GPU also keeps it until then.
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   const cudaError_t error = cudaDeviceSynchronize();
   delete event;

@@ -1,6 +1,6 @@
 // g++ -fsanitize=thread inserts a call before every access and leaves its meaning to the runtime.
-// Linked without libtsan, the runtime is this file: kernels are checked by the rules of a GPU.
-// Only the sources of kernels/cuda are compiled with that flag.
+// Linked without libtsan, this file is the runtime, and kernels are checked by a GPU's rules. Only
+// the sources of kernels/cuda are compiled with that flag.
 
 #include <cstdint>
 #include <cstring>
@@ -54,7 +54,7 @@ void* __tsan_memset(void* target, int value, size_t bytes) {
   return std::memset(target, value, bytes);
 }
 
-// The reference counts of std::shared_ptr, in the host's part of the sources.
+// The reference counts of std::shared_ptr, in the host code of the sources.
 int32_t __tsan_atomic32_fetch_add(volatile int32_t* address, int32_t value, int) {
   return __atomic_fetch_add(address, value, __ATOMIC_ACQ_REL);
 }

@@ -2,36 +2,35 @@
  * remoe.h: the contract between remoe and a kernel library.
  *
  * The CPU build, the CUDA build and the emulated CUDA build implement the same
- * symbols; TypeScript calls them through Deno FFI. What holds for all of them:
+ * symbols; TypeScript calls them through Deno FFI. Conventions shared by all of them:
  *
  * Calls      The first argument is a context; the result is a remoe_status. The
  *            message of the last failure is read from the context, never from
  *            thread-local state. Nothing prints, exits, aborts or throws.
- * Addresses  Device memory crosses as uint64_t, so that Deno keeps the call on
- *            its fast path and needs no unscoped FFI permission. 0 is "none"
- *            and only allowed where a comment says so. Parameters typed as
- *            pointers are HOST buffers, read or written before the call returns.
- * Sizes      int32_t, at least 1 unless said otherwise; counts that can pass
- *            2^31 are uint64_t. At most 24 parameters a function.
- * Layout     Dense and row-major; a matrix [rows, columns] has its columns
- *            adjacent. Vectors and matrices are fp32 unless said otherwise.
+ * Addresses  Device addresses are passed as uint64_t, which keeps the call on Deno's
+ *            fast path and needs no unscoped FFI permission. 0 means "none" and is
+ *            allowed only where a comment says so. Parameters typed as pointers are
+ *            HOST buffers, read or written before the call returns.
+ * Sizes      int32_t, at least 1 unless stated otherwise; counts that can exceed
+ *            2^31 are uint64_t. At most 24 parameters per function.
+ * Layout     Dense and row-major: in a matrix [rows, columns], the columns are
+ *            adjacent. Vectors and matrices are fp32 unless stated otherwise.
  * Waiting    Work is enqueued on the context's current stream; only functions
  *            marked [waits] block the host. On the CPU all work is done on return.
  * Repeatable The same inputs give the same bits for a fixed number of threads.
  *            No floating-point atomics; every reduction has a fixed order.
- * accumulate Gradient outputs take a bit mask: bit i set adds to the i-th
- *            gradient output, clear overwrites it. An output address of 0 is
- *            not computed.
- * Optional   A build may lack any function but those marked [required].
+ * accumulate Gradient functions take a bit mask: bit i set adds to the i-th
+ *            gradient output, clear overwrites it. An output whose address is 0
+ *            is not computed.
+ * Optional   A build may lack any function not marked [required].
  *
- * kernels/tools/generate_symbols.ts writes the TypeScript side from this file: run
- * `deno task build:symbols` after a change. It reads these declarations, and
- * refuses any other C:
+ * kernels/tools/generate_symbols.ts generates the TypeScript side from this file: run
+ * `deno task build:symbols` after a change. It accepts only these declarations:
  *
- * Functions  REMOE_API, and the comment right above, whose first sentence is a summary.
+ * Functions  REMOE_API, preceded by a comment whose first sentence is a summary.
  * Enums      `enum remoe_state_slot` becomes `StateSlot`. Its constants start with
  *            REMOE_STATE_, or all with REMOE_ alone; a comment may follow each.
- * Layouts    REMOE_LAYOUT: the sum or product that gives a place in a buffer.
+ * Layouts    REMOE_LAYOUT: the sum or product that gives an offset into a buffer.
  *
  * Symbols in shape comments: T tokens, D hidden size, E experts, N routed rows
  * (pairs of a token and one of its active experts), W width of one expert,
@@ -48,7 +47,7 @@
 #define REMOE_API __attribute__((visibility("default")))
 #endif
 
-/* Internal linkage: sources compiled for different instruction sets share no copy. */
+/* Internal linkage, so that sources compiled for different instruction sets do not share a copy. */
 #if defined(__CUDACC__)
 #define REMOE_LAYOUT static inline __host__ __device__
 #else
@@ -64,7 +63,7 @@ extern "C" {
 
 /* ---- Codes -------------------------------------------------------------- */
 
-/* What a call returns. */
+/* Result of a call. */
 enum remoe_status {
   REMOE_OK = 0,
   REMOE_INVALID_ARGUMENT = 1, /* a null address, a size below 1, an unknown code */
@@ -73,7 +72,7 @@ enum remoe_status {
   REMOE_UNSUPPORTED = 4,  /* known to the contract, not to this build or dtype */
   REMOE_NO_DEVICE = 5,    /* no such device, or no driver */
   REMOE_DEVICE_FAULT = 6, /* an earlier operation failed asynchronously */
-  REMOE_OUT_OF_RANGE = 7, /* an index in the data (token, target) is outside */
+  REMOE_OUT_OF_RANGE = 7, /* an index in the data (token, target) is out of range */
   REMOE_INTERNAL = 8
 };
 
@@ -82,7 +81,7 @@ enum remoe_dtype_code {
   REMOE_F32 = 0,
   REMOE_BF16 = 1,
   REMOE_I32 = 2,
-  REMOE_F64 = 3 /* step state only: storage, fill, copies and casts */
+  REMOE_F64 = 3 /* only for the step state: storage, fill, copies and casts */
 };
 
 /* Kinds of kernel library. */
@@ -90,60 +89,59 @@ enum remoe_backend_code { REMOE_CPU = 0, REMOE_CUDA = 1, REMOE_EMULATED = 2 };
 
 /* ---- Library and context ------------------------------------------------ */
 
-/* REMOE_ABI_VERSION of the build: compared before anything else is called.
- * [required] */
+/* REMOE_ABI_VERSION of the build; check it before any other call. [required] */
 REMOE_API int32_t remoe_abi_version(void);
 
-/* Writes JSON, at most `length` bytes and no terminating zero, and returns the
- * bytes it would need: {"backend","version","compiler","gemm","isa":[...]}. [required] */
+/* Writes JSON, at most `length` bytes without a terminating zero, and returns the number of bytes
+ * needed: {"backend","version","compiler","gemm","isa":[...]}. [required] */
 REMOE_API int32_t remoe_build_info(uint8_t* buffer, uint64_t length);
 
-/* Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads
- * (0: one per available core). Writes the context to `context[0]`. On failure
- * writes the reason to `message` (at most `length` bytes, zero-terminated). */
+/* Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads (0: one per
+ * available core). Writes the context to `context[0]`. On failure, writes the reason to `message`
+ * (at most `length` bytes, zero-terminated). */
 REMOE_API int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context,
                                        uint8_t* message, uint64_t length);
 
-/* Waits, frees all memory of the context, closes it. [waits] */
+/* Waits for pending work, frees all memory of the context and closes it. [waits] */
 REMOE_API int32_t remoe_context_destroy(uint64_t context);
 
-/* Writes the message of the last failed call, "<operation>: <what and why>", and
- * returns the bytes it would need (0: no failure since the last read). */
+/* Writes the message of the last failed call, "<operation>: <what and why>", and returns the number
+ * of bytes needed (0: no failure since the last read). */
 REMOE_API int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint64_t length);
 
-/* Writes JSON on the open device: {"backend","name","isa","threads","gemm",
- * "memory_bytes"}; returns the bytes it would need. Where OpenMP grants fewer threads
- * than wanted, also "threads_wanted" and, in words, "threads_limit". */
+/* Writes JSON describing the open device, {"backend","name","isa","threads","gemm","memory_bytes"},
+ * and returns the number of bytes needed. If OpenMP grants fewer threads than requested, also
+ * "threads_wanted" and, in words, "threads_limit". */
 REMOE_API int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length);
 
 /* ---- Memory: a caching pool per context --------------------------------- */
 /*
- * The CPU build has two aids for tests, read from the environment when a context opens:
+ * The CPU build has two testing aids, read from the environment when a context opens:
  *
- * REMOE_MEMORY_LIMIT=<bytes>  No more than that is held from the system; what does not
- *                             fit is REMOE_OUT_OF_MEMORY.
- * REMOE_MEMORY_GUARD=1        Blocks lie between canaries, and are NaN (0x7fff in every
- *                             two bytes) until they are written and once they are freed.
- *                             A call that frees a block, scratch memory included, or
- *                             reads the statistics fails with REMOE_INTERNAL where a
- *                             canary was overwritten, and says where; so does closing
- *                             the context, without a message.
+ * REMOE_MEMORY_LIMIT=<bytes>  The most memory the pool takes from the system; an
+ *                             allocation beyond it fails with REMOE_OUT_OF_MEMORY.
+ * REMOE_MEMORY_GUARD=1        Blocks lie between canaries, and hold NaN (0x7fff in every
+ *                             two bytes) until they are written and again once freed.
+ *                             If a canary was overwritten, the next call that frees a
+ *                             block (scratch memory included) or reads the statistics
+ *                             fails with REMOE_INTERNAL and says where. Closing the
+ *                             context fails too, without a message.
  */
 
-/* Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of
- * 2 MiB and more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for
- * reuse and not returned to the system while the context is open. */
+/* Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of 2 MiB or more: 2
+ * MiB-aligned), to `address[0]`. Freed blocks are kept for reuse and not returned to the system
+ * while the context is open. */
 REMOE_API int32_t remoe_memory_allocate(uint64_t context, uint64_t bytes, uint64_t* address);
 
 /* Frees `count` blocks. An address that is not a live block fails the call
  * (REMOE_INVALID_ARGUMENT) and frees nothing. */
 REMOE_API int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t count);
 
-/* Writes {bytes in use, peak bytes in use, bytes held from the system, live blocks}
- * to statistics[0..3]. Bytes in use count the sizes asked for. */
+/* Writes {bytes in use, peak bytes in use, bytes held from the system, live blocks} to
+ * statistics[0..3]. Bytes in use are counted as requested, before rounding. */
 REMOE_API int32_t remoe_memory_statistics(uint64_t context, uint64_t* statistics);
 
-/* Sets the peak to the bytes in use now. */
+/* Resets the peak to the bytes in use now. */
 REMOE_API int32_t remoe_memory_reset_peak(uint64_t context);
 
 /* Returns all cached, unused blocks to the system. [waits] */
@@ -151,13 +149,13 @@ REMOE_API int32_t remoe_memory_trim(uint64_t context);
 
 /* ---- Copies ------------------------------------------------------------- */
 
-/* Host to device; the host buffer may be reused on return. */
+/* Copies from host to device; the host buffer may be reused on return. */
 REMOE_API int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* source,
                                        uint64_t bytes);
-/* Device to host. [waits] */
+/* Copies from device to host. [waits] */
 REMOE_API int32_t remoe_copy_to_host(uint64_t context, uint8_t* target, uint64_t source,
                                      uint64_t bytes);
-/* Device to device; the ranges do not overlap. */
+/* Copies from device to device; the ranges must not overlap. */
 REMOE_API int32_t remoe_copy(uint64_t context, uint64_t target, uint64_t source, uint64_t bytes);
 /* Sets `count` elements to `value`, rounded to `dtype`. */
 REMOE_API int32_t remoe_fill(uint64_t context, int32_t dtype, uint64_t target, double value,
@@ -188,7 +186,7 @@ REMOE_API int32_t remoe_copy_to_pinned(uint64_t context, uint64_t pinned, uint64
 REMOE_API int32_t remoe_stream_create(uint64_t context, uint64_t* stream);
 /* Destroys a stream. */
 REMOE_API int32_t remoe_stream_destroy(uint64_t context, uint64_t stream);
-/* Enqueues later calls on `stream`; 0 is the context's own first stream. */
+/* Enqueues subsequent calls on `stream`; 0 is the context's default stream. */
 REMOE_API int32_t remoe_stream_use(uint64_t context, uint64_t stream);
 /* Waits for the work of a stream. [waits] */
 REMOE_API int32_t remoe_stream_synchronize(uint64_t context, uint64_t stream);
@@ -209,8 +207,8 @@ REMOE_API int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t
                                       double* seconds);
 /* Captures the calls from here to remoe_capture_end as a graph. */
 REMOE_API int32_t remoe_capture_begin(uint64_t context);
-/* Ends the capture and writes the graph to graph[0]. A build that runs work at once gives
- * graph 0: nothing was captured, make the calls again. */
+/* Ends the capture and writes the graph to graph[0]. A build that runs work immediately returns
+ * graph 0: nothing was captured, so make the calls again. */
 REMOE_API int32_t remoe_capture_end(uint64_t context, uint64_t* graph);
 /* Enqueues a captured graph; REMOE_INVALID_ARGUMENT for graph 0. */
 REMOE_API int32_t remoe_graph_launch(uint64_t context, uint64_t graph);
@@ -219,8 +217,8 @@ REMOE_API int32_t remoe_graph_destroy(uint64_t context, uint64_t graph);
 
 /* ---- Step state --------------------------------------------------------- */
 /*
- * Slots of the step state: values that change from step to step live in one device
- * buffer of doubles, so that a captured graph never freezes them and a step reads back once:
+ * Slots of the step state. Values that change from step to step live in one device buffer
+ * of doubles, so that a captured graph does not freeze them and a step reads back once:
  *
  *   [REMOE_STATE_HEADER doubles][one record of REMOE_RECORD_EXTRA + E doubles per layer]
  *
@@ -233,46 +231,47 @@ enum remoe_state_slot {
   REMOE_STATE_STEP = 3,              /* counter of Philox draws */
   REMOE_STATE_LAMBDA = 8,            /* coefficient of the L1 regularisation */
   REMOE_STATE_SPARSITY = 9,          /* S, equation 8 */
-  REMOE_STATE_ACTIVE_PAIRS = 10,     /* pairs of token and active expert, all layers */
+  REMOE_STATE_ACTIVE_PAIRS = 10,     /* (token, active expert) pairs, all layers */
   REMOE_STATE_GRADIENT_NORM = 11,
   REMOE_STATE_CLIP_SCALE = 12,
   REMOE_STATE_NOT_FINITE = 13, /* 1 once a gradient norm was not finite */
-  REMOE_STATE_LOSS = 14,       /* sum of what remoe_state_add put there */
+  REMOE_STATE_LOSS = 14,       /* sum of the values remoe_state_add added */
   REMOE_STATE_L1 = 15,         /* L_reg of equation 9 or 10 */
   REMOE_STATE_BALANCE = 16,    /* TopK's balance loss */
   REMOE_STATE_OVERFLOW = 17,   /* 1 once a dispatch plan overflowed its capacity */
   REMOE_STATE_HEADER = 32
 };
 
-/* A layer's record in the step state: REMOE_RECORD_EXTRA totals, then the counts of its
- * E experts. */
+/* A layer's record in the step state: REMOE_RECORD_EXTRA totals, then the counts of its E
+ * experts. */
 enum remoe_record_field {
   REMOE_RECORD_TOKENS = 0,         /* tokens seen */
   REMOE_RECORD_WITHOUT_EXPERT = 1, /* tokens with no active expert */
-  REMOE_RECORD_REGULARIZATION = 2, /* sum of f_e * sum_t gate_te, not yet over L*T */
+  REMOE_RECORD_REGULARIZATION = 2, /* sum of f_e * sum_t gate_te, before dividing by L*T */
   REMOE_RECORD_BALANCE = 3,        /* sum of balance losses weighted by tokens */
   REMOE_RECORD_EXTRA = 4
 };
-/* First double of a layer's record. Of the layer after the last one: the doubles of a state. */
+/* Index of the first double of a layer's record. With `layer` the number of layers: the doubles in
+ * the state. */
 REMOE_LAYOUT int64_t remoe_state_record(int64_t layer, int64_t experts) {
   return REMOE_STATE_HEADER + layer * (REMOE_RECORD_EXTRA + experts);
 }
 
 /* Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
- * NOT_FINITE, OVERFLOW, GRADIENT_NORM; sets CLIP_SCALE to 1. LAMBDA stays. */
+ * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA is kept. */
 REMOE_API int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers,
                                     int32_t experts);
 /* Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
 REMOE_API int32_t remoe_state_add(uint64_t context, uint64_t state, int32_t slot, uint64_t value,
                                   double scale);
 /*
- * Adds one micro-batch's routing to the record of a layer: tokens, empty tokens
- * and overflow from the plan, counts i32[E], and what `balance` says:
+ * Adds one micro-batch's routing to the record of a layer: tokens, tokens without an expert
+ * and overflow from the plan, counts i32[E], and depending on `balance`:
  *   REMOE_BALANCE_SWITCH: record[BALANCE] += T * balance_loss(counts, sums) with
  *     balance_loss = E/(k*T^2) * sum_e n_e * P_e, P_e the softmax sums (no coefficient);
  *   else record[REGULARIZATION] += sum_e f_e * P_e with P_e the gate sums and f_e as
  *     in remoe_relu_router_gradient.
- * `sums` is fp32[E] (0: leave both). `layer` selects the record.
+ * `sums` is fp32[E] (0: add to neither). `layer` selects the record.
  */
 REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t layer,
                                              uint64_t plan, uint64_t counts, uint64_t sums,
@@ -280,11 +279,11 @@ REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, i
                                              int32_t experts);
 /*
  * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts,
- * tokens the step's tokens and target = active * layers * tokens:
+ * `tokens` the tokens of the step and target = active * layers * tokens:
  *   SPARSITY = 1 - A/(E*layers*tokens);
  *   L1 = sum of REGULARIZATION records / (layers*tokens);
  *   BALANCE = sum over layers of record[BALANCE]/tokens;
- * and where adapt != 0,
+ * and if adapt != 0,
  *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
  */
 REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
@@ -296,8 +295,8 @@ REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, in
 /* Distributions of random numbers. */
 enum remoe_distribution_code { REMOE_UNIFORM = 0, REMOE_NORMAL = 1 };
 /*
- * Fills `target` with draws, a function of the seed, the operation, the step and the index
- * alone: the same numbers come out whatever the threads, the device or the tiling.
+ * Fills `target` with draws that depend only on the seed, operation, step and index: the
+ * same numbers come out for any thread count, device or tiling.
  * key = seed (low word, high word), counter = (index/4 low, index/4 high, operation,
  * step): element i takes word i%4 of the block of counter i/4.
  * REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) * 2^-24 in [0, 1).
@@ -313,9 +312,9 @@ REMOE_API int32_t remoe_random(uint64_t context, int32_t distribution, uint64_t 
 
 /* Elementwise operations of two tensors. */
 enum remoe_binary_code { REMOE_ADD = 0, REMOE_SUBTRACT = 1, REMOE_MULTIPLY = 2, REMOE_DIVIDE = 3 };
-/* target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then
- * shape[rank], strides of a [rank], strides of b [rank], in elements; a stride of 0
- * repeats. The target is dense. */
+/* target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then shape[rank],
+ * strides of a [rank], strides of b [rank], in elements; a stride of 0 broadcasts. The target is
+ * dense. */
 REMOE_API int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                                uint64_t a, uint64_t b, const int32_t* layout);
 
@@ -347,8 +346,8 @@ REMOE_API int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t tar
 /* Reductions. */
 enum remoe_reduction_code { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
 /* Reduces the flagged axes of x. `layout` is host int32: rank (0..8), shape[rank], flags[rank] (1:
- * reduce this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed pairwise
- * or blocked order. */
+ * reduce this axis). The target is dense over the kept axes. Sums accumulate in fp32 in a fixed
+ * pairwise or blocked order. */
 REMOE_API int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                                uint64_t x, const int32_t* layout, int32_t accumulate);
 /* Softmax over the last axis of [rows, columns]. */
@@ -368,9 +367,9 @@ REMOE_API int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t t
 
 /* ---- Dense products ----------------------------------------------------- */
 
-/* C[m,n] = alpha * op(A) * op(B) + beta * C, op transposes where the flag is 1.
- * lda, ldb, ldc: elements between rows as stored. beta == 0 does not read C.
- * `dtype` is that of A and B, `dtype_c` that of C. */
+/* C[m,n] = alpha * op(A) * op(B) + beta * C, where op transposes if the flag is 1. lda, ldb, ldc:
+ * elements between stored rows. With beta == 0, C is not read. `dtype` is the dtype of A and B,
+ * `dtype_c` that of C. */
 REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t transpose_a,
                              int32_t transpose_b, int32_t m, int32_t n, int32_t k, float alpha,
                              uint64_t a, int32_t lda, uint64_t b, int32_t ldb, float beta,
@@ -378,8 +377,8 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
 
 /* ---- Routers ------------------------------------------------------------ */
 /*
- * Every router gives gates [T,E], zero where a token is not routed, counts i32[E]
- * (tokens per expert) and takes back the gradient of the gates.
+ * Every router returns gates [T,E], zero where a token is not routed, and counts i32[E]
+ * (tokens per expert), and takes the gradient of the gates.
  */
 
 /* Regularisations of the router. */
@@ -390,40 +389,40 @@ enum remoe_balance_code {
   REMOE_BALANCE_SWITCH = 3 /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
 };
 
-/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask, one bit
- * per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E]; gate_sums
- * fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the gate +0; NaN and
- * +Inf stay, so that a diverged run shows. Active is every gate other than 0, NaN included, here
- * and in remoe_dispatch_plan. */
+/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. The same pass computes mask,
+ * one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E]; and
+ * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit <= 0 (-0 and -Inf included) gives a
+ * gate of +0; NaN and +Inf pass through, so that a diverged run shows. A gate is active if it is
+ * not 0, NaN included, here and in remoe_dispatch_plan. */
 REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
                                             uint64_t counts, uint64_t gate_sums, uint64_t x,
                                             uint64_t w, int32_t tokens, int32_t hidden,
                                             int32_t experts);
 /*
- * Gradient of the ReLU router's logits. The regularisation enters here, not through an
- * extra graph:
+ * Gradient of the ReLU router's logits. The regularisation enters here rather than through
+ * a graph of its own:
  *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
  * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a
- * device double[1]; scale = 1/(L*T_step), T_step the tokens of the whole optimizer
- * step (equations 9 to 11). `lambda` may be 0 with NONE. dlogits may be dgates.
+ * device double[1]; scale = 1/(L*T_step), with T_step the tokens of the optimizer step
+ * (equations 9 to 11). `lambda` may be 0 with NONE. dlogits may alias dgates.
  */
 REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
                                              uint64_t gates, uint64_t counts, uint64_t lambda,
                                              int32_t balance, double active, double scale,
                                              int32_t tokens, int32_t experts);
 
-/* The TopK router: p = softmax(x W) over all experts, gates = p for the k largest (ties: the lower
- * expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum).
+/* The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the lower
+ * expert), else 0. Gates are renormalised (divided by their sum) only if renormalize != 0.
  * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p. */
 REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
                                             uint64_t probabilities, uint64_t mask, uint64_t counts,
                                             uint64_t probability_sums, uint64_t x, uint64_t w,
                                             int32_t tokens, int32_t hidden, int32_t experts,
                                             int32_t active, int32_t renormalize);
-/* Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the renormalisation
- * where it is on), plus scale * E * counts[e] / (active * T) on every expert (scale: the Switch
- * coefficient over the step's micro-batches' share, i.e. coefficient / T_step), then softmax's
- * gradient. */
+/* Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the renormalisation if
+ * it is on), plus scale * E * counts[e] / (active * T) on every expert, followed by softmax's
+ * gradient. scale = coefficient / T_step is the Switch coefficient with each micro-batch weighted
+ * by its share of the step's tokens. */
 REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
                                              uint64_t gates, uint64_t probabilities,
                                              uint64_t counts, double scale, int32_t tokens,
@@ -431,15 +430,15 @@ REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits,
 
 /* ---- Dispatch ----------------------------------------------------------- */
 /*
- * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays, whose
- * first words the layout functions give; C is its capacity in rows. Rows are expert-major,
- * tokens ascending within an expert: no sort is needed and the order does not depend on
- * threads. On overflow only the header is valid.
+ * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays at the
+ * offsets the layout functions give; C is its capacity in rows. Rows are expert-major, with
+ * tokens ascending within an expert: no sort is needed and the order does not depend on the
+ * thread count. On overflow only the header is valid.
  */
 enum remoe_plan_word {
   REMOE_PLAN_ROWS = 0,           /* N */
-  REMOE_PLAN_OVERFLOW = 1,       /* 1 where N > C, else 0 */
-  REMOE_PLAN_WITHOUT_EXPERT = 2, /* tokens without expert */
+  REMOE_PLAN_OVERFLOW = 1,       /* 1 if N > C, else 0 */
+  REMOE_PLAN_WITHOUT_EXPERT = 2, /* tokens without an expert */
   REMOE_PLAN_CAPACITY = 3,       /* C */
   REMOE_PLAN_HEADER = 4
 };
@@ -457,12 +456,12 @@ REMOE_LAYOUT int64_t remoe_plan_row_token(int64_t tokens, int64_t experts) {
 REMOE_LAYOUT int64_t remoe_plan_token_row(int64_t tokens, int64_t experts, int64_t capacity) {
   return remoe_plan_row_token(tokens, experts) + capacity;
 }
-/* Words of a plan in all. */
+/* Total words of a plan. */
 REMOE_LAYOUT int64_t remoe_plan_words(int64_t tokens, int64_t experts, int64_t capacity) {
   return remoe_plan_token_row(tokens, experts, capacity) + capacity;
 }
-/* Lists the rows of each expert and of each token. A pair has a row where its gate is not
- * 0: a NaN is dispatched, and reaches the loss. */
+/* Lists the rows of each expert and of each token. A (token, expert) pair gets a row if its gate is
+ * not 0: a NaN is dispatched, and so reaches the loss. */
 REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates,
                                       int32_t tokens, int32_t experts, int32_t capacity);
 
@@ -470,20 +469,20 @@ REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t 
 /*
  * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
  * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
- * the pre-activations of the first kept_rows rows of the plan, the one tensor kept for
- * the gradient (kept_rows 0: none, and h may be 0). Tokens without expert get exactly 0.
- * A plan that overflowed leaves y at 0 and touches nothing else.
+ * the pre-activations of the first kept_rows rows of the plan, the only tensor kept for
+ * the gradient (kept_rows 0: none, and h may be 0). Tokens without an expert get exactly 0.
+ * If the plan overflowed, y is set to 0 and nothing else is touched.
  */
 REMOE_API int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x,
                                         uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
                                         int32_t kept_rows, int32_t tokens, int32_t hidden,
                                         int32_t width, int32_t experts);
 /* Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
- * dgates [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so that
- * expert outputs are neither kept nor recomputed. Rows from kept_rows on have their pre-activations
- * computed again, a tile at a time, to the same bits: memory is traded for time row by row, and the
- * result does not depend on kept_rows. Experts without rows get zero weight gradients. Any of the
- * four may be 0. */
+ * dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' = dy W_down^T,
+ * so expert outputs are neither kept nor recomputed. The pre-activations of rows from kept_rows on
+ * are recomputed, one tile at a time, to the same bits: kept_rows trades memory for time row by row
+ * without changing the result. Experts without rows get zero weight gradients. Any of the four may
+ * be 0. */
 REMOE_API int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
                                          uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
                                          uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
@@ -499,7 +498,7 @@ REMOE_API int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t 
 
 /* ---- Transformer block -------------------------------------------------- */
 
-/* RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
+/* RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row. inverse fp32[rows] receives
  * 1/sqrt(...) for the gradient (0: not kept). */
 REMOE_API int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
                                          uint64_t weight, int32_t rows, int32_t columns,
@@ -510,20 +509,21 @@ REMOE_API int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_
                                           uint64_t weight, int32_t rows, int32_t columns,
                                           int32_t accumulate);
 
-/* Rotary embedding, in place, on the first `heads` heads of each row: row r has position
- * offset + r % sequence; with half = head_dim/2 and angle = position * base^(-i/half),
- * (x_i, x_{i+half}) turns by angle (inverse != 0: by -angle, the gradient). `stride`:
- * elements between rows of x. head_dim is even. */
+/* Rotary embedding, in place, on the first `heads` heads of each row. Row r has position offset + r
+ * % sequence. With half = head_dim/2 and angle = position * base^(-i/half), the pair (x_i,
+ * x_{i+half}) is rotated by angle, or by -angle, the gradient, if inverse != 0. `stride`: elements
+ * between rows of x. head_dim is even. */
 REMOE_API int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride,
                              int32_t sequence, int32_t heads, int32_t head_dim, double base,
                              int32_t offset, int32_t inverse);
 
 /*
- * Causal grouped-query attention, scores never stored whole. q, k, v are column ranges
- * of rows [B*S, stride]: q has `heads` heads, k and v `groups` heads of head_dim each;
- * heads divides by groups, query head i reads group i / (heads/groups). Scale
- * 1/sqrt(head_dim). out [B*S, heads*head_dim] dense; normalizer fp32[B*S, heads, 2] keeps
- * {m, sum_j exp(s_j - m)} for the gradient (0: not kept), m the largest scaled score s_j.
+ * Causal grouped-query attention; the full score matrix is never stored. q, k, v are column
+ * ranges of rows [B*S, stride]: q has `heads` heads, k and v have `groups` heads, of head_dim
+ * each; heads is a multiple of groups, and query head i reads group i / (heads/groups). Scores
+ * are scaled by 1/sqrt(head_dim). out [B*S, heads*head_dim] is dense. normalizer
+ * fp32[B*S, heads, 2] receives {m, sum_j exp(s_j - m)} for the gradient (0: not kept), with m
+ * the largest scaled score s_j.
  */
 REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer,
                                           uint64_t q, uint64_t k, uint64_t v, int32_t batch,
@@ -538,10 +538,10 @@ REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64
 /*
  * Attention of one new token per sequence, for generation. qkv [B, stride] holds
  * [heads q | groups k | groups v] of each sequence's new token, whose position is
- * lengths[b]; cache fp32[B, capacity, 2*groups*head_dim] the turned keys and the values
- * of the lengths[b] tokens before it. Turns q and k as remoe_rope does (in place), adds
- * k and v to the cache, and writes out [B, heads*head_dim]. lengths i32[B] are in
- * [0, capacity), else REMOE_OUT_OF_RANGE.
+ * lengths[b]; cache fp32[B, capacity, 2*groups*head_dim] holds the rotated keys and the
+ * values of the lengths[b] tokens before it. Rotates q and k in place as remoe_rope does,
+ * appends k and v to the cache, and writes out [B, heads*head_dim]. lengths i32[B] must be
+ * in [0, capacity), else REMOE_OUT_OF_RANGE.
  */
 REMOE_API int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv,
                                          uint64_t cache, uint64_t lengths, int32_t batch,
@@ -549,24 +549,24 @@ REMOE_API int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_
                                          int32_t head_dim, int32_t stride, double base);
 
 /* Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token
- * outside 0..V-1 is REMOE_OUT_OF_RANGE and names its position. */
+ * outside 0..V-1 fails with REMOE_OUT_OF_RANGE and a message that names its position. */
 REMOE_API int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table,
                                           uint64_t tokens, int32_t count, int32_t hidden,
                                           int32_t vocabulary);
-/* Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows not named are
- * 0 (overwriting) or kept. */
+/* Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows of tokens
+ * that do not occur are zeroed (overwriting) or kept (accumulating). */
 REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy,
                                            uint64_t tokens, int32_t count, int32_t hidden,
                                            int32_t vocabulary, int32_t accumulate);
 
 /*
- * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
+ * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], computed in
  * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
- * that count, how many count}; token_loss fp32[T] (0 where ignored; may be 0: not wanted);
- * normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept for the
- * gradient: their log-sum-exp in one fp32 would lose digits where m is large. logits
- * fp32[T,logit_stride], logit_stride >= V: where the logits are kept for the gradient (may be 0:
- * [T,V] is then never held).
+ * not ignored, their number}. token_loss fp32[T] is 0 where ignored; its address may be 0 if it
+ * is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept
+ * for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
+ * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
+ * be 0, and [T,V] is then never materialised.
  */
 REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
                                               uint64_t normalizer, uint64_t logits, uint64_t x,
@@ -575,8 +575,8 @@ REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, u
                                               int32_t logit_stride);
 /*
  * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1].
- * logits as the forward pass kept them, and lost: their gradient takes their place; 0: they are
- * computed again, a quarter of the work of both passes.
+ * `logits` as kept by the forward pass, overwritten with their gradient; 0: they are recomputed,
+ * which is a quarter of the work of both passes.
  */
 REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
                                                uint64_t dloss, uint64_t loss, uint64_t normalizer,
@@ -588,7 +588,7 @@ REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, ui
 /* ---- Optimizer ---------------------------------------------------------- */
 /*
  * Words of a parameter's row in the optimizer's table. `table` is a device
- * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every parameter, written
+ * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and properties of every parameter, written
  * once by the host.
  */
 enum remoe_tensor_word {
@@ -601,23 +601,23 @@ enum remoe_tensor_word {
   REMOE_TENSOR_FLAGS = 6, /* bit 0: weight decay applies */
   REMOE_TENSOR_WORDS = 8
 };
-/* Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all tensors
- * in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1 where the
- * norm is not. */
+/* Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all
+ * tensors, in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), or 1 if clip <= 0; NOT_FINITE = 1 if
+ * the norm is not finite. */
 REMOE_API int32_t remoe_gradient_norm(uint64_t context, uint64_t state, uint64_t table,
                                       int32_t count, double clip);
-/* One step of AdamW (decoupled weight decay) over all parameters, with LEARNING_RATE,
- * BIAS_CORRECTION_1 and _2 and CLIP_SCALE of the state. Does nothing while NOT_FINITE is set. */
+/* One step of AdamW (decoupled weight decay) over all parameters, with the state's LEARNING_RATE,
+ * BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE is set. */
 REMOE_API int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t count,
                               double beta1, double beta2, double epsilon, double weight_decay);
 
 /* ---- Probes ------------------------------------------------------------- */
 
-/* Writes the GFLOPS of a register-only FMA loop on `threads` threads, measured for about
- * `seconds`, to gflops[0]. [waits] */
+/* Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its GFLOPS
+ * to gflops[0]. [waits] */
 REMOE_API int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds,
                                   double* gflops);
-/* Writes the GB/s (read + write) of a copy of `bytes`, measured for about `seconds`, to
+/* Measures a copy of `bytes` for about `seconds` and writes its GB/s (read + write) to
  * gigabytes_per_second[0]. [waits] */
 REMOE_API int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
                                    double* gigabytes_per_second);

@@ -1,5 +1,5 @@
 /**
- * Builds the CPU kernels where their sources have changed: `deno run -A kernels/tools/build.ts`.
+ * Builds the CPU kernels if their sources have changed: `deno run -A kernels/tools/build.ts`.
  *
  * For the tasks and commands of a checkout only; the library itself never compiles anything.
  *
@@ -25,25 +25,28 @@ import { cmake, runCmake, showProgress } from "./run_cmake.ts";
 
 export { BuildError } from "./build_tools.ts";
 
-/** How the kernels are built. */
+/** Options for building the kernels. */
 export interface BuildOptions {
-  /** Receives the progress, line by line; default standard error. */
+  /** Receives progress, line by line; default standard error. */
   readonly report?: Report;
   /** Whether to build even if nothing has changed, default false. */
   readonly force?: boolean;
-  /** Which build: the one that commands use, or one for tests. */
+  /** Which build: the commands' own, or one for tests. */
   readonly variant?: VariantName;
 }
 
-/** Builds of the same sources, each with a folder of its own. */
+/** Builds of the same sources, each in its own folder. */
 const VARIANTS = {
-  /** What commands use. */
+  /** Used by the commands. */
   default: { folder: "build", options: [] },
-  /** Without oneDNN, though it may be there. */
+  /** Without oneDNN, even if it is installed. */
   plain: { folder: "build/plain", options: ["-DREMOE_ONEDNN=OFF"] },
   /** Checked by AddressSanitizer and UndefinedBehaviorSanitizer. */
   sanitized: { folder: "build/sanitized", options: ["-DREMOE_SANITIZE=address,undefined"] },
-  /** Checked by ThreadSanitizer; by Clang, and without oneDNN, whose threads are not. */
+  /**
+   * Checked by ThreadSanitizer. Built with Clang, and without oneDNN, whose threads are not
+   * instrumented.
+   */
   threads: {
     folder: "build/threads",
     options: ["-DREMOE_SANITIZE=thread", "-DREMOE_ONEDNN=OFF"],
@@ -62,11 +65,11 @@ interface Stamp {
 }
 
 /**
- * Makes sure that the CPU kernel library is there and built from the sources as they are.
+ * Ensures that the CPU kernel library exists and is built from the current sources.
  *
- * Where `REMOE_LIBRARY` names a library, that one is used and nothing is built.
+ * If `REMOE_LIBRARY` names a library, that one is used and nothing is built.
  *
- * @param options Where progress goes, which build, and whether to build in any case.
+ * @param options Where progress goes, which build, and whether to build unconditionally.
  * @returns The path of the library.
  * @throws {BuildError} If tools are missing or the build fails.
  */
@@ -84,9 +87,9 @@ class Build {
   readonly #folder: string;
   readonly #cmake: string;
   readonly #cmakeLock: string;
-  /** Beside the library: what it was built from. */
+  /** Stamp next to the library that says what it was built from. */
   readonly #stamp: string;
-  /** There while compilers run: what they have left of a file may be taken for the file. */
+  /** Present while compilers run: a file they leave behind may be incomplete. */
   readonly #unfinished: string;
   readonly #options: readonly string[];
   readonly #report: Report;
@@ -103,7 +106,7 @@ class Build {
     this.#report = report;
   }
 
-  /** Where the compiler is gone, the sources alone decide: a built library needs none. */
+  /** Without a compiler, only the sources decide: a built library needs none. */
   isCurrent(): boolean {
     const stamp = readStamp(this.#stamp);
     return stamp !== undefined && isThere(this.library) && stamp.sources === hashSources() &&
@@ -113,7 +116,7 @@ class Build {
   /** Builds, unless another process has done so in the meantime. */
   async runAlone(force: boolean): Promise<void> {
     Deno.mkdirSync(this.#folder, { recursive: true });
-    // The lock ends with the process, so that a killed build does not block the next one.
+    // The lock ends with the process, so a killed build does not block the next one.
     using lock = Deno.openSync(`${this.#folder}/.lock`, { create: true, write: true });
     await lock.lock(true);
     if (force || !this.isCurrent()) await this.#run();
@@ -133,7 +136,7 @@ class Build {
     report(`Built ${this.library} in ${seconds} s${oneDnn ? "" : ", without oneDNN"}`);
   }
 
-  /** Configures with oneDNN, or without where it cannot be had; returns which. */
+  /** Configures with oneDNN if it can be had; returns whether it is used. */
   async #configure(): Promise<boolean> {
     await this.#discardForeignCache();
     const args = ["-S", KERNELS, "-B", this.#cmake, "-DCMAKE_BUILD_TYPE=Release"];
@@ -158,14 +161,14 @@ class Build {
   }
 
   /**
-   * CMake keeps the compiler and the paths it first saw, and would go on with them for ever; and
-   * make takes a torn object for a whole one.
+   * CMake keeps the compiler and paths it first saw, and would use them forever; and make takes a
+   * truncated object for a complete one.
    */
   async #discardForeignCache(): Promise<void> {
     const marker = `${this.#cmake}/configured-for.txt`;
     const key = `${KERNELS}\n${compilerCommand()}\n${compilerVersion()}`;
     if (readIfThere(marker) === key && !isThere(this.#unfinished)) return;
-    // Not before the compilers of a killed builder are done.
+    // Waits for the compilers of a killed build to finish.
     await cmake(this.#cmakeLock, ["-E", "true"]);
     remove(this.#cmake);
     Deno.mkdirSync(this.#cmake, { recursive: true });
@@ -191,7 +194,7 @@ class Build {
   }
 }
 
-/** Undefined where there is none, or none that can be read. */
+/** Undefined if there is none or it cannot be read. */
 function readStamp(path: string): Partial<Stamp> | undefined {
   try {
     return JSON.parse(readIfThere(path) ?? "") ?? undefined;
@@ -204,7 +207,7 @@ function compilerVersion(): string | undefined {
   return programVersion(compilerCommand());
 }
 
-/** Hashes names and contents of everything that the library is built from. */
+/** Hashes the names and contents of everything the library is built from. */
 function hashSources(): string {
   const files = [
     `${KERNELS}CMakeLists.txt`,

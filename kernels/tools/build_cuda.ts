@@ -4,11 +4,11 @@
  * | target | library | needs |
  * | --- | --- | --- |
  * | `emulated` | `libremoe_emulated.so`: the CUDA sources, run on the CPU | g++ |
- * | `race` | `libremoe_emulated_race.so`: the same, every access of a kernel checked | g++ |
+ * | `race` | `libremoe_emulated_race.so`: the same, with every kernel access checked | g++ |
  * | `nvcc` | `libremoe_cuda.so`: for NVIDIA GPUs from compute capability 8.0 | nvcc 13 |
  * | `all` | all three, the default | |
  *
- * A target whose compiler is missing is skipped with the reason, and that is no failure.
+ * A target whose compiler is missing is skipped with a reason; that is not a failure.
  *
  * @module
  */
@@ -21,19 +21,19 @@ import configuration from "../../deno.json" with { type: "json" };
 const KERNELS = dirname(import.meta.dirname!);
 const BUILD = `${KERNELS}/build`;
 
-/** The folder of nvcc, where it came from PyPI. */
+/** The folder of nvcc if it was installed from PyPI. */
 export const TOOLCHAIN = `${KERNELS}/toolchain`;
 
-/** What became of a target. */
+/** The outcome of building a target. */
 export type BuildResult =
   | { readonly kind: "built"; readonly path: string; readonly changed: boolean }
   | { readonly kind: "skipped"; readonly reason: string };
 
-/** Sources that take the place of files of `kernels/cuda`, to see what a test says to a fault. */
+/** Sources that replace files of `kernels/cuda`, to see whether a test catches a fault. */
 export interface Mutant {
-  /** Names the library. */
+  /** Name of the library. */
   readonly name: string;
-  /** File name in `kernels/cuda` to the text that replaces it. */
+  /** Replacement text by file name in `kernels/cuda`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
@@ -41,7 +41,7 @@ const COMMON = [
   ...["-std=c++20", "-O2", "-g1", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"],
   ...["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"],
   `-DREMOE_VERSION="${configuration.version}"`,
-  // Statics of templates would otherwise be merged across the libraries of a process.
+  // Otherwise template statics would be merged across the libraries of a process.
   "-fno-gnu-unique",
 ];
 
@@ -50,13 +50,13 @@ const EMULATED_LINK = [
   `-Wl,--version-script=${KERNELS}/emulator/exports.map`,
 ];
 
-// sm_90a's code runs on Hopper alone; the PTX of 8.0 serves what comes after.
+// sm_90a code runs only on Hopper; the PTX for 8.0 serves later architectures.
 const ARCHITECTURES = [
   ...["-gencode", "arch=compute_80,code=sm_80", "-gencode", "arch=compute_90a,code=sm_90a"],
   ...["-gencode", "arch=compute_80,code=compute_80", "-t", "2"],
 ];
 
-// Sources of the host alone hold no code to be made for several.
+// Host-only sources contain no device code that needs several architectures.
 const ONE_PASS = ["-gencode", "arch=compute_80,code=sm_80"];
 
 // A warning, or a register spilled to memory, fails the build.
@@ -74,7 +74,7 @@ const NVCC_LINK = [
 /**
  * Builds the CUDA sources for execution on the CPU.
  *
- * @param options Whether accesses are checked, and what to break on purpose.
+ * @param options Whether accesses are checked, and the mutant to build, if any.
  * @returns The library, or why there is none.
  * @throws {CompileError} If the sources do not compile.
  */
@@ -96,7 +96,7 @@ export async function buildEmulated(
 /**
  * Builds the CUDA library.
  *
- * @param options Whether to fetch nvcc from PyPI where the machine has none; default true.
+ * @param options Whether to fetch nvcc from PyPI if the machine has none; default true.
  * @returns The library, or why there is none.
  * @throws {CompileError} If the sources do not compile, warn, or spill registers.
  */
@@ -126,7 +126,7 @@ async function build(
   return { kind: "built", path: library.path, changed };
 }
 
-/** The emulator, with the checker or with what stands in for it. */
+/** The emulator, with the checker or its stub. */
 async function emulatorUnits(race: boolean): Promise<Unit[]> {
   const without = race ? ["no_checker.cpp"] : ["race_checker.cpp", "tsan_hooks.cpp"];
   const sources = await list(`${KERNELS}/emulator`, ".cpp");
@@ -134,7 +134,7 @@ async function emulatorUnits(race: boolean): Promise<Unit[]> {
     .map((source) => ({ source, flags: COMMON }));
 }
 
-/** The CUDA sources; those with kernels are instrumented where accesses are checked. */
+/** The CUDA sources; those with kernels are instrumented if accesses are checked. */
 async function kernelUnits(race: boolean, mutant: Mutant | undefined): Promise<Unit[]> {
   const folder = `${KERNELS}/cuda`;
   const changed = mutant === undefined ? new Set<string>() : await writeMutant(mutant);
@@ -149,8 +149,8 @@ async function kernelUnits(race: boolean, mutant: Mutant | undefined): Promise<U
 }
 
 /**
- * Writes a mutant's files, and the sources that include one of its headers, beside each other:
- * an include finds the changed header first and everything else in `kernels/cuda`.
+ * Writes a mutant's files, and the sources that include one of its headers, next to each other: an
+ * include finds the changed header first and everything else in `kernels/cuda`.
  */
 async function writeMutant(mutant: Mutant): Promise<Set<string>> {
   const folder = `${BUILD}/mutants/${mutant.name}`;

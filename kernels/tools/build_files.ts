@@ -1,10 +1,10 @@
-/** Files of a build: read where they are there, written whole or not at all. @module */
+/** Build files: read if they exist, written completely or not at all. @module */
 
 /**
- * Tells whether a file is there.
+ * Tells whether a file exists.
  *
  * @param path The file.
- * @returns Whether it is, and is a file.
+ * @returns Whether the path exists and is a file.
  */
 export function isThere(path: string): boolean {
   try {
@@ -18,7 +18,7 @@ export function isThere(path: string): boolean {
  * Reads a file that may be missing.
  *
  * @param path The file.
- * @returns Its text; undefined where it cannot be read.
+ * @returns Its text; undefined if it cannot be read.
  */
 export function readIfThere(path: string): string | undefined {
   try {
@@ -42,11 +42,11 @@ export function remove(path: string): void {
 }
 
 /**
- * Puts a file in its place in one step: another process may have the old one open, and one that is
- * killed leaves no torn one.
+ * Replaces a file atomically: another process may have the old one open, and a killed one leaves no
+ * partial file.
  *
  * @param path The file.
- * @param write Writes it under the name that it is given.
+ * @param write Writes the file under the temporary name it is given.
  */
 export function replace(path: string, write: (temporary: string) => void): void {
   const temporary = `${path}.${Deno.pid}`;

@@ -1,17 +1,17 @@
-/** Compiler, CMake and oneDNN: which are there, and how to get them. @module */
+/** Compiler, CMake and oneDNN: which are installed, and how to get them. @module */
 
-/** A build cannot go on; the message says what to do. */
+/** A build cannot continue; the message says what to do. */
 export class BuildError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "BuildError";
 }
 
-/** Receives one line on the progress of the build. */
+/** Receives one line of build progress. */
 export type Report = (line: string) => void;
 
 const PACKAGES = ["g++", "cmake", "make", "libdnnl-dev"];
 
-/** The C++ compiler that CMake will take. */
+/** The C++ compiler that CMake will use. */
 export function compilerCommand(): string {
   return Deno.env.get("CXX") || "c++";
 }
@@ -20,7 +20,7 @@ export function compilerCommand(): string {
  * Asks a program for its version.
  *
  * @param command The program.
- * @returns The first line of `--version`; undefined where there is no such program.
+ * @returns The first line of `--version`; undefined if there is no such program.
  */
 export function programVersion(command: string): string | undefined {
   try {
@@ -36,9 +36,9 @@ export function programVersion(command: string): string | undefined {
 }
 
 /**
- * Makes sure that a compiler and CMake are there, installing them where that is possible.
+ * Ensures that a compiler and CMake are available, installing them if possible.
  *
- * @param report Told of an installation.
+ * @param report Told about an installation.
  * @throws {BuildError} If something is missing and cannot be installed; names the command to run.
  */
 export async function ensureTools(report: Report): Promise<void> {
@@ -46,7 +46,7 @@ export async function ensureTools(report: Report): Promise<void> {
   if (missing.length === 0) return;
   if (canInstall()) {
     report(`Installing ${PACKAGES.join(", ")} with apt-get (${missing.join(", ")} missing)`);
-    // oneDNN is in Ubuntu's universe, which may be off; the kernels can do without it.
+    // oneDNN is in Ubuntu's universe, which may be disabled; the kernels can do without it.
     if (!await aptInstall(PACKAGES)) await aptInstall(PACKAGES.slice(0, -1));
   }
   const still = missingTools();
@@ -55,9 +55,9 @@ export async function ensureTools(report: Report): Promise<void> {
 }
 
 /**
- * Tries to get oneDNN where CMake did not find it.
+ * Tries to install oneDNN if CMake did not find it.
  *
- * @param report Told of the installation.
+ * @param report Told about the installation.
  * @returns Whether it was installed.
  */
 export async function installOneDnn(report: Report): Promise<boolean> {
@@ -66,7 +66,7 @@ export async function installOneDnn(report: Report): Promise<boolean> {
   return await aptInstall(["libdnnl-dev"]);
 }
 
-/** How to get what is missing, in one command where the system is known. */
+/** How to install what is missing, as one command if the system is known. */
 export function advice(): string {
   return isDebian()
     ? `Run: sudo apt-get install -y ${PACKAGES.join(" ")}`
@@ -74,8 +74,7 @@ export function advice(): string {
 }
 
 /**
- * The options that choose what CMake builds with: make, its default, or Ninja where that alone
- * is there.
+ * The options that choose CMake's generator: make, its default, or Ninja if only that is installed.
  *
  * @returns Arguments for configuring.
  */
@@ -92,7 +91,7 @@ function isThere(command: string): boolean {
   return programVersion(command) !== undefined;
 }
 
-/** Only root can, only Debian and its kin are known, and REMOE_NO_INSTALL=1 forbids it. */
+/** Only root can install, only on Debian and its derivatives, and not with REMOE_NO_INSTALL=1. */
 function canInstall(): boolean {
   return Deno.uid() === 0 && isDebian() && Deno.env.get("REMOE_NO_INSTALL") !== "1";
 }
@@ -108,7 +107,7 @@ function isDebian(): boolean {
 
 async function aptInstall(packages: readonly string[]): Promise<boolean> {
   const install = ["install", "-y", "--no-install-recommends", ...packages];
-  // The package lists may be old or, in a fresh container, not there at all.
+  // The package lists may be stale or, in a fresh container, missing.
   return await aptGet(install) || (await aptGet(["update"]) && await aptGet(install));
 }
 

@@ -1,5 +1,5 @@
 /**
- * Compiling and linking, only where something changed.
+ * Compiles and links only what has changed.
  *
  * @module
  */
@@ -7,39 +7,39 @@
 import { availableCores } from "../../lib/machine.ts";
 import { type Compiler, run } from "./cuda_toolchain.ts";
 
-/** One source and how it is compiled. */
+/** A source and how it is compiled. */
 export interface Unit {
   /** The file. */
   readonly source: string;
-  /** Flags, the language among them. */
+  /** Flags, including the language. */
   readonly flags: readonly string[];
 }
 
-/** A library to be linked. */
+/** A library to link. */
 export interface Library {
-  /** Where it goes. */
+  /** Its path. */
   readonly path: string;
-  /** What it is made of. */
+  /** Its sources. */
   readonly units: readonly Unit[];
-  /** Flags of the linker's call. */
+  /** Linker flags. */
   readonly linkFlags: readonly string[];
 }
 
-/** A compiler or linker that complained. */
+/** A compiler or linker failed. */
 export class CompileError extends Error {
   /** Always `CompileError`. */
   override readonly name = "CompileError";
 }
 
 /**
- * Builds a library, reusing every object whose source, headers, flags and compiler are the same.
+ * Builds a library, reusing every object whose source, headers, flags and compiler are unchanged.
  *
- * @param compiler What compiles and links.
- * @param library What to build.
- * @param headers The headers that any source may include: a change in one compiles all anew.
+ * @param compiler Compiles and links.
+ * @param library The library to build.
+ * @param headers The headers that any source may include: a change in one recompiles everything.
  * @param objects The folder of the objects.
  * @returns Whether anything had to be done.
- * @throws {CompileError} With what the compiler said.
+ * @throws {CompileError} With the compiler's output.
  */
 export async function buildLibrary(
   compiler: Compiler,
@@ -84,7 +84,7 @@ async function compileUnit(
   return object;
 }
 
-/** Writes to a temporary name and renames, so that a file is whole or not there. */
+/** Writes to a temporary name and renames, so a file is complete or missing. */
 async function intoPlace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
@@ -103,7 +103,7 @@ async function check({ command }: Compiler, args: readonly string[]): Promise<vo
   }
 }
 
-/** As many at a time as there are processors. */
+/** Runs as many at a time as there are processors. */
 async function inParallel<T, R>(
   items: readonly T[],
   work: (item: T) => Promise<R>,

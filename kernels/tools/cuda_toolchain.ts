@@ -1,23 +1,23 @@
 /**
- * The compilers of the CUDA sources: g++ for the emulated builds, and nvcc, from the machine or
+ * The compilers for the CUDA sources: g++ for the emulated builds, and nvcc from the machine or
  * from NVIDIA's wheels on PyPI.
  *
  * @module
  */
 
-/** A compiler that can be run. */
+/** An available compiler. */
 export interface Compiler {
   /** The command, or its path. */
   readonly command: string;
-  /** Its version as it prints it, one line. */
+  /** Its version as printed, one line. */
   readonly version: string;
-  /** Arguments that every call needs. */
+  /** Arguments needed in every call. */
   readonly arguments: readonly string[];
 }
 
-/** A compiler that cannot be had here. */
+/** A compiler that is not available here. */
 export interface Missing {
-  /** Why, as a clause. */
+  /** The reason, as a clause. */
   readonly reason: string;
 }
 
@@ -25,8 +25,8 @@ export interface Missing {
 const CUDA_MAJOR = 13;
 
 /**
- * What nvcc needs to run, by exact version and hash: nothing is executed that was not reviewed.
- * No cccl (CUB, Thrust), cuBLAS or profilers; kernels use none of them.
+ * The wheels nvcc needs, by exact version and hash, so that only reviewed code is executed. No cccl
+ * (CUB, Thrust), cuBLAS or profilers; the kernels use none of them.
  */
 const WHEELS: readonly Wheel[] = [
   {
@@ -82,10 +82,10 @@ export async function findCppCompiler(): Promise<Compiler | Missing> {
 }
 
 /**
- * Finds nvcc 13: on PATH, in `kernels/toolchain`, or, where asked to, by installing it there.
+ * Finds nvcc 13 on PATH or in `kernels/toolchain`, or, if requested, installs it there.
  *
- * @param toolchain The folder for what is installed.
- * @param install Whether to fetch the wheels from PyPI if nothing else is there.
+ * @param toolchain The folder to install into.
+ * @param install Whether to fetch the wheels from PyPI if there is no other nvcc.
  * @returns nvcc, or why there is none.
  */
 export async function findNvcc(toolchain: string, install: boolean): Promise<Compiler | Missing> {
@@ -117,8 +117,8 @@ async function nvccAt(command: string, args: readonly string[]): Promise<Compile
 }
 
 /**
- * Installs the pinned wheels; gives the reason where that fails. They come into a folder beside the
- * toolchain's, since what a killed installation has left would be taken for a whole one.
+ * Installs the pinned wheels; returns the reason if that fails. They go into a folder next to the
+ * toolchain's first, since the remains of a killed installation would be taken for a complete one.
  */
 async function installWheels(toolchain: string): Promise<string | undefined> {
   const requirements = WHEELS.map(({ name, version, sha256 }) =>
@@ -148,22 +148,22 @@ async function installWheels(toolchain: string): Promise<string | undefined> {
   }
 }
 
-/** What a command did. */
+/** The result of a command. */
 export interface Finished {
-  /** Whether it ended with status 0. */
+  /** Whether it exited with status 0. */
   readonly success: boolean;
-  /** What it printed. */
+  /** Its standard output. */
   readonly stdout: string;
-  /** What it complained of. */
+  /** Its standard error. */
   readonly stderr: string;
 }
 
 /**
- * Runs a command to its end.
+ * Runs a command to completion.
  *
  * @param command The command, or its path.
  * @param args Its arguments.
- * @returns How it ended; a command that is not there is unsuccessful.
+ * @returns How it ended; a missing command counts as unsuccessful.
  */
 export async function run(command: string, args: readonly string[]): Promise<Finished> {
   try {

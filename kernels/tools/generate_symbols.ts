@@ -1,5 +1,5 @@
 /**
- * Writes the TypeScript side of the contract, `lib/ffi/{symbols,codes,layouts}.ts`, from
+ * Generates the TypeScript side of the contract, `lib/ffi/{symbols,codes,layouts}.ts`, from
  * `kernels/include/remoe.h`: `deno task build:symbols`.
  *
  * @module
@@ -18,7 +18,7 @@ import {
 const ROOT = new URL("../../", import.meta.url);
 
 const NOTICE =
-  "// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.\n\n";
+  "// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.\n\n";
 
 const VALUE_TYPES: Readonly<Record<ForeignType, string>> = {
   i32: "number",
@@ -30,11 +30,11 @@ const VALUE_TYPES: Readonly<Record<ForeignType, string>> = {
 };
 
 /**
- * Makes the TypeScript side of the contract.
+ * Generates the TypeScript side of the contract.
  *
- * @param header What its header declares, by default this package's.
+ * @param header The declarations of the header, by default this package's.
  * @returns The formatted text of each file, by its path in the repository.
- * @throws {HeaderError} If the header holds anything that cannot be translated.
+ * @throws {HeaderError} If the header contains anything that cannot be translated.
  */
 export async function generateSymbols(header = readHeader()): Promise<Record<string, string>> {
   return {
@@ -50,7 +50,7 @@ function symbolsFile({ functions }: Header): string {
 export type HostBuffer = ArrayBufferView<ArrayBuffer> | ArrayBuffer | null;
 
 /**
- * The functions of an open library, called through this object: that keeps them on Deno's fast
+ * The functions of an open library. Calling them through this object keeps them on Deno's fast
  * path. All are callable; one that a build lacks returns \`Status.unsupported\`.
  */
 export interface KernelSymbols {
@@ -61,7 +61,7 @@ export interface KernelSymbols {
 export type SymbolName = keyof KernelSymbols;
 
 /**
- * The C types of every function. A wrong one corrupts memory rather than failing, so none is
+ * The C types of every function. A wrong type corrupts memory rather than failing, so none is
  * written by hand.
  *
  * Addresses are \`u64\`: as fast as a pointer, packable into a \`BigUint64Array\`, and usable with
@@ -119,14 +119,14 @@ function layoutsFile(header: Header): string {
   return `${NOTICE}import { ${used.join(", ")} } from "./codes.ts";\n\n${functions}\n`;
 }
 
-/** A layout in TypeScript, whose numbers are exact to 2⁵³. */
+/** A layout in TypeScript, whose numbers are exact up to 2⁵³. */
 function layout(
   { name, comment, parameters, value }: HeaderLayout,
   names: ReadonlyMap<string, string>,
 ): string {
   const expression = value.replace(/[a-z_]\w*/gi, (word) => {
     const translated = parameters.includes(word) ? camelCase(word) : names.get(word);
-    if (translated === undefined) throw new HeaderError(`${name} uses ${word}, which is not known`);
+    if (translated === undefined) throw new HeaderError(`${name} uses ${word}, which is unknown`);
     return translated;
   });
   const list = parameters.map((each) => `${camelCase(each)}: number`).join(", ");
@@ -150,7 +150,7 @@ function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** A comment of the header as JSDoc: paragraphs filled anew, indented lines as they are. */
+/** A header comment as JSDoc: paragraphs are refilled, indented lines kept as they are. */
 function docComment(text: string): string {
   const paragraphs = text.replace(/(?<=^\S.*)\n(?=\S)/gm, " ");
   const lines = paragraphs.replace(/(.{1,92})(?: |$)\n?/gm, "$1\n").trimEnd().split("\n");

@@ -1,10 +1,11 @@
 /**
- * Packs the tests of the CUDA library for a machine that has a GPU, but neither a network nor Deno:
- * `deno run -A kernels/tools/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
+ * Packs the tests of the CUDA library for a machine with a GPU but neither network nor Deno: `deno
+ * run -A kernels/tools/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
  *
- * The archive holds the library, Deno, the case list as one file, and the scripts of
+ * The archive contains the library, Deno, the case list as one file, and the scripts of
  * `tests/cuda/pack`. `--emulated` packs the emulated library instead, to try the pack without a
- * GPU; `--run` runs the pack here with the options of its `run.sh`, and writes the log to `docs/gpu`.
+ * GPU. `--run` runs the pack here with the options of its `run.sh`, and writes the log to
+ * `docs/gpu`.
  *
  * @module
  */
@@ -23,28 +24,28 @@ const SCRIPTS = `${KERNELS}/../tests/cuda/pack`;
 /** The folder in the archive. */
 const NAME = "remoe-gpu";
 
-/** A pack that could not be made; the message says why. */
+/** A pack could not be made; the message says why. */
 export class PackError extends Error {
   /** Always `PackError`. */
   override readonly name = "PackError";
 }
 
-/** What goes into a pack. */
+/** The contents of a pack. */
 export interface PackContent {
   /** The kernel library. */
   readonly library: string;
-  /** How it was built: the emulated one gets shapes that a CPU can run. */
+  /** The library's backend: the emulated one gets shapes that a CPU can run. */
   readonly backend: "cuda" | "emulated";
-  /** Whether Deno is compressed: slow to pack the first time, and small enough to carry. */
+  /** Whether Deno is compressed: slow to pack the first time, but small enough to carry. */
   readonly compress: boolean;
 }
 
 /**
  * Writes the files of a pack.
  *
- * @param folder Where they go; it is made.
- * @param content What goes in.
- * @throws {PackError} If the case list cannot be bundled or Deno not be compressed.
+ * @param folder The folder to create and write to.
+ * @param content The contents.
+ * @throws {PackError} If the case list cannot be bundled or Deno cannot be compressed.
  */
 export async function writePack(folder: string, content: PackContent): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
@@ -70,7 +71,7 @@ export async function writePack(folder: string, content: PackContent): Promise<v
   await Deno.writeTextFile(`${folder}/pack.json`, JSON.stringify(facts) + "\n");
 }
 
-/** The running Deno, compressed once for each version and platform. */
+/** The running Deno, compressed once per version and platform. */
 async function compressedDeno(): Promise<string> {
   const path = `${BUILD}/deno-${Deno.version.deno}-${Deno.build.target}.xz`;
   if (await Deno.stat(path).then(() => true, () => false)) return path;
@@ -96,7 +97,7 @@ async function builtLibrary(emulated: boolean): Promise<string> {
   return built.path;
 }
 
-/** Makes the archive; gives its path. */
+/** Makes the archive; returns its path. */
 async function pack(emulated: boolean): Promise<string> {
   const library = await builtLibrary(emulated);
   const backend = emulated ? "emulated" : "cuda";
@@ -111,13 +112,13 @@ async function pack(emulated: boolean): Promise<string> {
   }
 }
 
-/** Runs the pack in a folder of its own; gives the exit code. */
+/** Runs the pack in its own folder; returns the exit code. */
 async function runHere(emulated: boolean, options: readonly string[]): Promise<number> {
   const library = await builtLibrary(emulated);
   const work = await Deno.makeTempDir({ prefix: "remoe_pack" });
   try {
     await writePack(work, { library, backend: emulated ? "emulated" : "cuda", compress: false });
-    // Of two folders for the log, the later one counts.
+    // If the log folder is given twice, the last one wins.
     const args = [`${work}/run.sh`, "--out", `${KERNELS}/../docs/gpu`, ...options];
     return (await new Deno.Command("sh", { args }).spawn().status).code;
   } finally {

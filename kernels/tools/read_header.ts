@@ -1,14 +1,14 @@
 /**
- * Reads a contract in the subset of C that `kernels/include/remoe.h` says it keeps to. Anything
- * else is an error, since a declaration passed over in silence would be missing from the bindings.
+ * Reads a contract in the subset of C documented in `kernels/include/remoe.h`. Anything else is an
+ * error, since a declaration silently skipped would be missing from the bindings.
  *
  * @module
  */
 
-/** Where the contract stands. */
+/** Location of the contract. */
 const HEADER = new URL("../include/remoe.h", import.meta.url);
 
-/** How a C type crosses FFI. */
+/** The FFI type of a C type. */
 export type ForeignType = "i32" | "u32" | "u64" | "f32" | "f64" | "buffer";
 
 /** A parameter of a function. */
@@ -29,12 +29,12 @@ export interface HeaderFunction {
 
 /** A constant of an enum. */
 export interface HeaderConstant {
-  /** The whole name, such as `REMOE_STATE_LAMBDA`. */
+  /** The full name, such as `REMOE_STATE_LAMBDA`. */
   readonly name: string;
   /** The name without the prefix of the enum, such as `LAMBDA`. */
   readonly key: string;
   readonly value: number;
-  /** Empty where there is none. */
+  /** Empty if there is none. */
   readonly comment: string;
 }
 
@@ -45,17 +45,17 @@ export interface HeaderEnum {
   readonly constants: readonly HeaderConstant[];
 }
 
-/** A place in a buffer, computed: `REMOE_LAYOUT`. */
+/** A computed offset into a buffer: `REMOE_LAYOUT`. */
 export interface HeaderLayout {
   readonly name: string;
   readonly comment: string;
   /** Names of its parameters, all of them `int64_t`. */
   readonly parameters: readonly string[];
-  /** The C expression that it returns: names, whole numbers, calls, `+`, `-` and `*`. */
+  /** The C expression it returns: names, integers, calls, `+`, `-` and `*`. */
   readonly value: string;
 }
 
-/** What a header declares, each in its order. */
+/** A header's declarations, each kind in order. */
 export interface Header {
   readonly abiVersion: number;
   readonly functions: readonly HeaderFunction[];
@@ -63,7 +63,7 @@ export interface Header {
   readonly layouts: readonly HeaderLayout[];
 }
 
-/** A header outside of the subset; the message says where, and what is expected. */
+/** A header outside the subset; the message says where, and what is expected. */
 export class HeaderError extends Error {
   /** Always `HeaderError`. */
   override readonly name = "HeaderError";
@@ -89,10 +89,9 @@ const DECLARATIONS = {
 /**
  * Reads a header.
  *
- * @param text Its text, by default the contract's; what counts stands between `extern "C" {` and
- *   its end.
- * @returns What it declares.
- * @throws {HeaderError} If it holds anything that the bindings could not be written from.
+ * @param text Its text, by default the contract's; only the part inside `extern "C" {` is read.
+ * @returns Its declarations.
+ * @throws {HeaderError} If it contains anything that the bindings cannot be generated from.
  */
 export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
   const reader = new Reader();
@@ -108,7 +107,7 @@ export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
     const line = text.slice(0, at).split("\n").length;
     if (!found?.match) {
       throw new HeaderError(
-        `Line ${line} is no comment, REMOE_ABI_VERSION, function, enum or layout: ` +
+        `Line ${line} is not a comment, REMOE_ABI_VERSION, function, enum or layout: ` +
           text.slice(at).split("\n", 1)[0],
       );
     }
@@ -125,7 +124,7 @@ export function readHeader(text = Deno.readTextFileSync(HEADER)): Header {
   return reader;
 }
 
-/** Takes declarations in their order; its methods get the groups of their pattern. */
+/** Collects declarations in order; its methods receive the groups of their pattern. */
 class Reader implements Header {
   abiVersion = 0;
   readonly functions: HeaderFunction[] = [];
@@ -134,7 +133,7 @@ class Reader implements Header {
   #comment = "";
 
   space(text = ""): void {
-    // A comment belongs to what stands right below it.
+    // A comment belongs to the declaration right below it.
     if (text.includes("\n\n")) this.#comment = "";
   }
 
@@ -165,7 +164,7 @@ class Reader implements Header {
   layout(_: string, name = "", list = "", value = ""): void {
     const parameters = split(list).map((each) => {
       const [, parameter] = /^int64_t (\w+)$/.exec(each) ?? [];
-      if (parameter === undefined) throw new HeaderError(`"${each}" of ${name} is no int64_t`);
+      if (parameter === undefined) throw new HeaderError(`"${each}" of ${name} is not an int64_t`);
       return parameter;
     });
     this.layouts.push({ name, comment: this.#commentOf(name), parameters, value });
@@ -179,14 +178,19 @@ class Reader implements Header {
   }
 }
 
-/** The constants of an enum, without the prefix: its name less the last word, or `REMOE_` alone. */
+/**
+ * The constants of an enum, without their prefix: the enum's name less the last word, or just
+ * `REMOE_`.
+ */
 function constants(name: string, body: string): HeaderConstant[] {
   const CONSTANT = /\s*(\w+) = (\d+),?(?:[ \n]*\/\*([\s\S]*?)\*\/)?\s*/y;
   const found: { name: string; value: number; comment: string }[] = [];
   while (CONSTANT.lastIndex < body.length) {
     const rest = body.slice(CONSTANT.lastIndex).trim();
     const match = CONSTANT.exec(body);
-    if (match === null) throw new HeaderError(`"${rest}" of ${name} is no constant with a value`);
+    if (match === null) {
+      throw new HeaderError(`"${rest}" of ${name} is not a constant with a value`);
+    }
     const [, constant = "", value, comment = ""] = match;
     found.push({ name: constant, value: Number(value), comment: plainText(comment) });
   }
@@ -207,7 +211,7 @@ function split(list: string): string[] {
 
 function parameter(text: string): Parameter {
   const match = /^(?:const\s+)?(\w+)\s*(\*?)\s*(\w+)$/.exec(text);
-  if (match === null) throw new HeaderError(`"${text}" is no parameter`);
+  if (match === null) throw new HeaderError(`"${text}" is not a parameter`);
   const [, type = "", star, name = ""] = match;
   return { name, type: star ? "buffer" : foreignType(type) };
 }
@@ -221,7 +225,7 @@ function foreignType(type: string): ForeignType {
   return known;
 }
 
-/** The text of a comment, without the stars at the left. */
+/** The text of a comment, without the stars on the left. */
 function plainText(comment: string): string {
   return comment.split("\n").map((line) => line.replace(/^\s*\* ?|^\s+/, "").trimEnd()).join("\n")
     .trim();

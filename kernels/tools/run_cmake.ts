@@ -1,30 +1,30 @@
-/** Running CMake, one at a time in a folder. @module */
+/** Runs CMake, one process at a time per folder. @module */
 
 import { BuildError, programVersion } from "./build_tools.ts";
 
-/** What a program left. */
+/** The result of a program. */
 export interface Finished {
-  /** Whether it ended with status 0. */
+  /** Whether it exited with status 0. */
   readonly success: boolean;
-  /** Its output and its errors, without the lines that tell progress. */
+  /** Its standard output and error, without progress lines. */
   readonly output: string;
 }
 
 /**
- * Runs CMake, once no other run holds the lock. All its children hold it, too: a compiler that goes
- * on when its builder was killed would write the objects that the next one reads.
+ * Runs CMake once no other run holds the lock. All its children hold the lock, too: a compiler that
+ * outlives its killed builder would otherwise write the objects that the next build reads.
  *
- * @param lock A file; made where it is missing.
+ * @param lock A file; created if missing.
  * @param args The arguments.
  * @param onLine Receives the output, line by line.
- * @returns What it left.
+ * @returns The result.
  */
 export async function runCmake(
   lock: string,
   args: readonly string[],
   onLine: (line: string) => void = () => {},
 ): Promise<Finished> {
-  // Where there is no flock, as on macOS, killed builders are not waited for.
+  // Without flock, as on macOS, killed builds are not waited for.
   const [command = "", ...rest] = programVersion("flock") === undefined
     ? ["cmake", ...args]
     : ["flock", lock, "cmake", ...args];
@@ -49,7 +49,7 @@ export async function runCmake(
 }
 
 /**
- * Runs CMake and gives nothing; its output is of interest only where it fails.
+ * Runs CMake, whose output matters only if it fails.
  *
  * @param lock As for {@linkcode runCmake}.
  * @param args The arguments.
@@ -65,11 +65,11 @@ export async function cmake(
   if (!success) throw new BuildError(`Cannot build the kernels: cmake failed\n${output}`);
 }
 
-/** How make and Ninja begin the lines on what they build. */
+/** How make and Ninja begin their progress lines. */
 const PROGRESS = /^\[ *(?:(\d+)%|(\d+)\/(\d+))\]/;
 
 /**
- * Shows how far a build is, on one line that is redrawn; a log gets none of it.
+ * Shows build progress on one line that is redrawn; nothing is written to a log.
  *
  * @param line A line of the build's output.
  */

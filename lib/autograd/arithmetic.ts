@@ -1,8 +1,7 @@
-/** Arithmetic of two tensors with broadcasting, and its derivatives. @module */
+/** Broadcasting arithmetic on two tensors, with derivatives. @module */
 
 import { BinaryCode } from "../ffi/codes.ts";
-import type { DType } from "../tensor/dtype.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
 import { operands, typed } from "../tensor/operands.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
 import { binaryLayout, broadcastShape, sameShape } from "../tensor/shape_math.ts";
@@ -12,12 +11,11 @@ import { contribute } from "./contribute.ts";
 import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
 
-/** The tensor of a result shape. */
+/** A tensor of a computed shape; `never` if the shapes do not fit. */
 export type TensorOf<D extends DType, R> = R extends Shape ? Tensor<D, R> : never;
 
 type BinaryName = keyof typeof BinaryCode;
 
-const FLOATS: readonly DType[] = ["f32", "bf16"];
 const NUMBERS: readonly DType[] = [...FLOATS, "i32"];
 
 function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {
@@ -78,7 +76,7 @@ function scaled(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, scale: 
   contribute(gradients, x, dy.shape, (out) => unaryInto("scale", out, dy, scale));
 }
 
-/** dx = dy, summed where x was repeated. */
+/** dx = dy, summed over the axes along which x was broadcast. */
 function passedOn(gradients: Gradients, x: DeviceTensor, dy: DeviceTensor, out: DeviceTensor) {
   if (sameShape(x.shape, out.shape)) return gradients.share(out, x);
   scaled(gradients, x, dy, 1);

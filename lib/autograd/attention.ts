@@ -1,9 +1,9 @@
-/** Causal grouped-query attention with rotary positions. @module */
+/** Causal grouped-query attention with rotary position embeddings. @module */
 
 import {
   LARGEST_SIZE,
   requireFinite,
-  requireOneOf,
+  requireFlag,
   requireOptions,
   requireWhole,
 } from "../arguments.ts";
@@ -16,23 +16,23 @@ import { accumulate, copyInto } from "../tensor/transfer.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
 export interface CausalAttentionOptions {
-  /** Tokens of one sequence; the rows divide by it. */
+  /** Tokens per sequence; must divide the number of rows. */
   sequence: number;
   /** Query heads. */
   heads: number;
-  /** Groups of query heads that share a key and a value head; divides `heads`. */
+  /** Groups of query heads that share a key and a value head; must divide `heads`. */
   groups: number;
   /** Base of the rotary angles. Default 1e6, as in the paper. */
   ropeBase?: number;
   /**
-   * Rotates `qkv` itself instead of a copy, which saves its memory: only for a tensor that
-   * nothing else reads, such as a fresh projection; one that is known to be read is refused.
-   * Default false.
+   * Rotates `qkv` itself rather than a copy, which saves memory. Only for a tensor that nothing
+   * else reads, such as a fresh projection; parameters and watched tensors are refused. Default
+   * false.
    */
   inPlace?: boolean;
 }
 
-/** Sizes that follow from the options. */
+/** Sizes derived from the options and the input. */
 interface AttentionSizes {
   readonly rows: number;
   readonly stride: number;
@@ -40,21 +40,21 @@ interface AttentionSizes {
   readonly headDim: number;
 }
 
-/** fp32 bytes. */
+/** Bytes per fp32. */
 const BYTES = 4n;
 
 /**
- * Rotates queries and keys by their positions, then attends causally within each sequence;
- * scores are never stored whole.
+ * Rotates queries and keys by their positions, then attends causally within each sequence. The
+ * matrix of scores is never materialised.
  *
- * The columns of `qkv` are `[heads queries | groups keys | groups values]`, each `head_dim`
- * wide, so that one projection makes all three.
+ * The columns of `qkv` are `[heads queries | groups keys | groups values]`, each `head_dim` wide: a
+ * single projection computes all three.
  *
  * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
  * @param given Sequence length, heads and groups.
  * @returns `[batch · sequence, heads · head_dim]`.
- * @throws {ShapeMismatchError} If the sizes do not divide.
- * @throws {RangeError} If an option is no positive number.
+ * @throws {ShapeMismatchError} If the sizes are not divisible as required.
+ * @throws {RangeError} If a numeric option is not positive.
  *
  * @example
  * ```ts
@@ -79,7 +79,7 @@ export function causalAttention<R extends number>(
     ropeBase: true,
     inPlace: true,
   });
-  // The backward pass reads them again, whatever the caller does to his in between.
+  // Copied: the backward pass reads them again, and the caller may have changed them by then.
   const options = { ...given };
   const sizes = attentionSizes(source, options);
   const { rows, headDim } = sizes;
@@ -103,7 +103,7 @@ export function causalAttention<R extends number>(
       if (!dout || !target) return;
       const dqkv = target.accumulate === 0 ? target.tensor : memory.allocate("f32", source.shape);
       attentionGradient(dqkv, dout, out, normalizer, rotated, sizes, options);
-      // A rotation is orthogonal: its gradient turns back by the same angle.
+      // Rotations are orthogonal: the gradient rotates back by the same angle.
       rotate(dqkv, sizes, options, true);
       if (dqkv !== target.tensor) accumulate(target.tensor, dqkv, 1);
     },
@@ -116,11 +116,8 @@ function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): Att
   for (const [name, value] of Object.entries({ sequence, heads, groups })) {
     requireWhole("apply causalAttention", name, value, { least: 1, most: LARGEST_SIZE });
   }
-  requireFinite("apply causalAttention", "ropeBase", ropeBase);
-  if (ropeBase <= 0) {
-    throw new RangeError(`Cannot apply causalAttention: ropeBase is ${ropeBase}, expected above 0`);
-  }
-  requireOneOf("apply causalAttention", "inPlace", inPlace, [true, false]);
+  requireFinite("apply causalAttention", "ropeBase", ropeBase, { above: 0 });
+  requireFlag("apply causalAttention", "inPlace", inPlace);
   const [rows = 0, stride = 0] = qkv.shape;
   const headDim = stride / (heads + 2 * groups);
   if (
@@ -129,14 +126,14 @@ function attentionSizes(qkv: DeviceTensor, options: CausalAttentionOptions): Att
   ) {
     throw new ShapeMismatchError(
       `Cannot attend over ${showShape(qkv.shape)} with sequence ${sequence}, ${heads} heads and ` +
-        `${groups} groups: rows must divide by the sequence, heads by the groups, and columns be ` +
-        `(heads + 2 · groups) times an even head size`,
+        `${groups} groups: rows must be a multiple of the sequence, heads of the groups, and columns ` +
+        `must be (heads + 2 · groups) times an even head size`,
     );
   }
   return { rows, stride, batch: rows / sequence, headDim };
 }
 
-/** Queries and keys lie side by side, so that one call turns both. */
+/** Queries and keys are adjacent columns, so one call rotates both. */
 function rotate(
   x: DeviceTensor,
   { rows, stride, headDim }: AttentionSizes,
@@ -161,7 +158,7 @@ function rotate(
   );
 }
 
-/** Addresses of the first query, key and value in a row of `qkv`. */
+/** Addresses of the first query, key and value of `qkv`. */
 function columnsOf(
   qkv: DeviceTensor,
   { headDim }: AttentionSizes,

@@ -1,35 +1,33 @@
-/** The gradients of one backward pass. @module */
+/** Gradients during a backward pass. @module */
 
 import type { Gradients, GradientTarget } from "../tensor/recorder.ts";
 import type { MemoryScope } from "../tensor/scope.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
 
-/** Which tensors a gradient flows to, and where the pass puts it. */
+/** Settings of a backward pass. */
 export interface BackwardPassOptions {
-  /** What the loss was multiplied by. */
+  /** Factor on the loss. */
   readonly scale: number;
-  /** Where gradients live that nobody else has a place for. */
+  /** Scope for gradients that have no memory yet. */
   readonly scope: MemoryScope;
-  /** Whether a gradient flows to a tensor. */
+  /** Whether a tensor needs a gradient. */
   readonly isTracked: (tensor: DeviceTensor) => boolean;
 }
 
 /**
- * The gradients of one backward pass, as operations see them.
+ * Holds the gradients of one backward pass.
  *
- * A gradient may be that of several tensors at once: y = a + b has dy = da = db. It is copied only
- * when one of them is added to while another still holds it, which residual connections never do.
+ * Several tensors may share one gradient: y = a + b has dy = da = db. It is copied only if
+ * something is added for one of them while another still holds it, which residual connections never
+ * cause.
  */
 export class BackwardPass implements Gradients {
   readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
-  /** How many hold a gradient, where it is not one. */
+  /** Number of holders of a gradient, if not 1. */
   readonly #holders: Map<DeviceTensor, number> = new Map();
 
-  /**
-   * Begins with the gradient that has reached `root`. It stays its owner's: neither written to nor
-   * freed.
-   */
+  /** Starts from the gradient of `root`, which is neither written nor freed here. */
   constructor(
     root: DeviceTensor,
     gradient: DeviceTensor<"f32">,
@@ -77,7 +75,7 @@ export class BackwardPass implements Gradients {
     }
   }
 
-  /** The gradient of a tensor, which no other tensor holds: copied where one did. */
+  /** The gradient of a tensor for it alone: a copy if other tensors hold it too. */
   ownedBy(tensor: DeviceTensor): DeviceTensor<"f32"> {
     const gradient = this.#gradients.get(tensor)!;
     if (this.#holdersOf(gradient) === 1) return gradient;
@@ -87,7 +85,7 @@ export class BackwardPass implements Gradients {
     return copy;
   }
 
-  /** Frees the gradient of a tensor, unless others hold it. */
+  /** Frees the gradient of a tensor, unless other tensors hold it. */
   release(tensor: DeviceTensor): void {
     const gradient = this.#gradients.get(tensor);
     if (gradient === undefined) return;

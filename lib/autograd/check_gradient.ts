@@ -1,4 +1,4 @@
-/** Derivatives held against finite differences. @module */
+/** Checks derivatives against finite differences. @module */
 
 import {
   requireFinite,
@@ -17,41 +17,41 @@ import { Tape } from "./tape.ts";
 /** Settings of {@linkcode checkGradient}. */
 export interface CheckGradientOptions {
   /**
-   * How far an element is moved each way. Default 0.01: in fp32 a smaller step drowns in rounding,
-   * a larger one shows the curvature.
+   * Distance an element is moved each way. Default 0.01: in fp32 rounding dominates smaller steps,
+   * and curvature larger ones.
    */
   step?: number;
-  /** Elements checked of each input, spread evenly over it. Default 64. */
+  /** Elements checked per input, evenly spaced. Default 64. */
   samples?: number;
 }
 
-/** Where a gradient is furthest from what finite differences say. */
+/** The element where a gradient deviates most from finite differences. */
 export interface GradientDeviation {
-  /** Which input, from 0. */
+  /** Index of the input, from 0. */
   readonly input: number;
-  /** Which of its elements, row-major. */
+  /** Index of the element, row-major. */
   readonly index: number;
-  /** What the backward pass says. */
+  /** Its derivative by the backward pass. */
   readonly backward: number;
-  /** What the finite difference says. */
+  /** Its derivative by finite differences. */
   readonly difference: number;
-  /** Their distance, as a share of the largest element of that input's gradient. */
+  /** Their distance, relative to the largest element of that input's gradient. */
   readonly error: number;
 }
 
 /**
- * Compares the gradients of a function with central finite differences of it.
+ * Compares the gradients of a function with central finite differences.
  *
- * The function's result is weighted with fixed numbers and summed, so that every element of it
- * counts. Differences of fp32 results are good to about three digits: an `error` below 0.01 is a
- * right derivative of a smooth function, a wrong one shows as 0.1 or more. Keep inputs away from
- * kinks, like the zero of a ReLU.
+ * The function's result is reduced to a sum with fixed weights, so that every element of it counts.
+ * Differences of fp32 results are good to about three digits: for a smooth function, an `error`
+ * below 0.01 means a correct derivative, and a wrong one shows as 0.1 or more. Keep inputs away
+ * from kinks, such as a ReLU's zero.
  *
- * @param body The function, from tensors to one fp32 tensor; the same for the same inputs.
- * @param inputs At least one fp32 tensor; they are left as they are.
+ * @param body A deterministic function from the inputs to one fp32 tensor.
+ * @param inputs At least one fp32 tensor; they are not modified.
  * @param options Step and number of elements.
- * @returns The worst deviation found.
- * @throws {RangeError} If there is no input, or an option is no positive number.
+ * @returns The largest deviation found.
+ * @throws {RangeError} If there is no input, or an option is not positive.
  *
  * @example
  * ```ts
@@ -83,8 +83,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
     throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
   }
   const { step = 1e-2, samples = 64 } = options;
-  requireFinite("check a gradient", "step", step);
-  if (step <= 0) throw new RangeError(`Cannot check a gradient: step is ${step}, expected above 0`);
+  requireFinite("check a gradient", "step", step, { above: 0 });
   requireWhole("check a gradient", "samples", samples, { least: 1 });
   const given = operands("check the gradient at", ...inputs) as readonly DeviceTensor<"f32">[];
   const memory = given[0]?.memory;
@@ -121,7 +120,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
     for (const { index, difference } of checked) {
       const backward = gradient[index]!;
       const error = Math.abs(backward - difference) / largest;
-      // Nothing is worse than a gradient that is not a number.
+      // A NaN error is the worst.
       if (!Number.isNaN(worst.error) && !(error <= worst.error)) {
         worst = { input, index, backward, difference, error };
       }
@@ -130,7 +129,7 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   return Promise.resolve(worst);
 }
 
-/** The gradients of the weighted sum, by the backward pass. */
+/** Gradients of the weighted sum by the backward pass. */
 function backwardOf(
   run: () => Tensor<"f32">,
   inputs: readonly DeviceTensor<"f32">[],
@@ -146,17 +145,17 @@ function backwardOf(
   );
 }
 
-/** Weights of mixed sign and size, without a pattern that sums of rows would cancel. */
+/** Weights of mixed sign and size, without a pattern that could cancel in sums over rows. */
 function weightOf(index: number): number {
   return Math.fround(Math.sin(1 + 2.399963 * index) + 0.25);
 }
 
-/** Summed in float64, so that the difference of two sums keeps its digits. */
+/** Sums in float64, so that the difference of two sums keeps its precision. */
 function weightedSum(values: Float32Array): number {
   return values.reduce((total, value, i) => total + value * weightOf(i), 0);
 }
 
-/** At most `count` whole numbers below `size`, evenly spread. */
+/** At most `count` evenly spaced indices below `size`. */
 function spread(size: number, count: number): number[] {
   const picked = Math.min(size, count);
   return Array.from({ length: picked }, (_, i) => Math.floor(i * size / picked));

@@ -1,4 +1,4 @@
-/** Adding to the gradient of an operation's input. @module */
+/** Helpers that accumulate gradients of an operation's inputs. @module */
 
 import { ReductionCode } from "../ffi/codes.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
@@ -9,9 +9,9 @@ import type { DeviceTensor } from "../tensor/tensor.ts";
 import { accumulate } from "../tensor/transfer.ts";
 
 /**
- * Adds to the gradient of `input` what `compute` writes into a tensor of shape `shape`,
- * summed over the axes along which the input was repeated: y = broadcast(x) gives
- * dx = sum of dy over the copies.
+ * Adds what `compute` writes into a tensor of shape `shape` to the gradient of `input`, summed over
+ * the axes along which the input was broadcast: y = broadcast(x) gives dx = sum of dy over the
+ * copies.
  */
 export function contribute(
   gradients: Gradients,
@@ -42,9 +42,9 @@ export function contribute(
 }
 
 /**
- * Has a kernel write the gradients of several inputs in one call. Where one tensor is two of them,
- * the second gradient gets memory of its own and is added afterwards: in one memory the kernel would
- * overwrite what it has added, or add to what it has not yet written.
+ * Lets a kernel write the gradients of several inputs in one call. If one tensor appears twice, its
+ * second gradient is written to separate memory and added afterwards: in shared memory the kernel
+ * would overwrite its own result, or add to memory it has not written yet.
  */
 export function writeGradients(
   gradients: Gradients,
@@ -63,7 +63,7 @@ export function writeGradients(
   for (const { target, own } of later) accumulate(target, own, 1);
 }
 
-/** The flags of a kernel that adds to some of its targets: a bit for each, in order. */
+/** Accumulate flags for a kernel with several targets: one bit each, in order. */
 export function accumulateMask(targets: readonly (GradientTarget | null)[]): number {
   return targets.reduce((mask, target, i) => mask | (target?.accumulate ?? 0) << i, 0);
 }

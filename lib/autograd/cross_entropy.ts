@@ -3,53 +3,53 @@
 import { ShapeMismatchError } from "../errors.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { checkedShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
- * Logits of up to so many bytes are kept for the gradient. To compute them again is a quarter of
- * the head's work: where they are larger, memory counts for more.
+ * Logits of at most this many bytes are kept for the gradient. Recomputing them costs a quarter of
+ * the head's work; for larger ones, memory matters more.
  */
 const MOST_KEPT_LOGITS = 2 ** 29;
 
 /**
- * Floats between two rows of kept logits: never 4 KiB apart or a multiple of it, where the rows that
- * a product reads together would evict each other from a cache.
+ * Row stride of kept logits in floats. It is never a multiple of 4 KiB, at which the rows that a
+ * product reads together would evict each other from the cache.
  */
 function logitStride(vocabulary: number): number {
   return vocabulary % 1024 === 0 ? vocabulary + 16 : vocabulary;
 }
 
 /**
- * Elements of the logits that {@linkcode crossEntropy} keeps for its gradient.
+ * Counts the elements of the logits that {@linkcode crossEntropy} keeps for its gradient.
  *
  * @param tokens Rows of the head's input.
  * @param vocabulary Columns of the head.
- * @returns The elements; 0 where they would take more than 512 MiB, and are computed again.
+ * @returns The count; 0 if they would exceed 512 MiB and are recomputed instead.
  */
 export function keptLogits(tokens: number, vocabulary: number): number {
   const elements = tokens * logitStride(vocabulary);
   return 4 * elements <= MOST_KEPT_LOGITS ? elements : 0;
 }
 
-/** What {@linkcode crossEntropy} gives. */
+/** Result of {@linkcode crossEntropy}. */
 export interface CrossEntropy<T extends number = number> {
-  /** Mean of `-ln p(target)` over the targets that count, in nats. */
+  /** Mean of `-ln p(target)` over the targets not ignored, in nats. */
   readonly loss: Tensor<"f32", readonly []>;
-  /** The loss of each token, in nats; 0 where its target is ignored. */
+  /** Loss per token, in nats; 0 for ignored targets. */
   readonly tokenLoss: Tensor<"f32", readonly [T]>;
 }
 
 /**
- * Cross entropy fused with the output head: the logits `x · W` are worked in vocabulary
- * chunks. They are held whole only on a tape, and only up to 512 MiB: for the gradient, which
- * otherwise computes them again.
+ * Cross entropy fused with the output head: the logits `x · W` are processed in chunks of the
+ * vocabulary. On a tape, logits of up to 512 MiB are kept for the gradient, which otherwise
+ * recomputes them.
  *
  * @param x Final hidden states `[tokens, hidden]`.
  * @param head Output head `[hidden, vocabulary]`.
- * @param targets The token that follows each; a negative target is ignored.
- * @returns The mean loss and the loss of each token.
+ * @param targets The next token of each; negative targets are ignored.
+ * @returns The mean loss and the loss per token.
  * @throws {ShapeMismatchError} If the sizes do not fit.
  * @throws {DeviceError} If a target is outside the vocabulary; the message names its position.
  *
@@ -84,7 +84,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   const { memory } = states;
   const { kernels: k } = memory;
   const result = memory.allocate("f32", [2]);
-  const loss = memory.view(result, [] as const);
+  const loss = memory.view(result, checkedShape([] as const));
   const tokenLoss = memory.allocate("f32", [tokens] as const);
   const normalizer = memory.allocate("f32", [tokens, 2]);
   const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);

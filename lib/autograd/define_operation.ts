@@ -1,4 +1,4 @@
-/** Operations of users' own. @module */
+/** User-defined operations. @module */
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
@@ -8,25 +8,25 @@ import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { isParameter } from "./parameter.ts";
 
-/** What the derivative of a user's operation is given. */
+/** Arguments of a user-defined derivative. */
 export interface OperationGradient<I extends readonly Tensor[], O extends Tensor> {
   /** The inputs of the forward pass. */
   readonly inputs: I;
   /** The result of the forward pass. */
   readonly output: O;
-  /** The gradient that has reached the result, of its shape. */
+  /** The gradient of the loss with respect to the result, of its shape. */
   readonly gradient: Tensor<"f32", O["shape"]>;
 }
 
 /**
- * A differentiable operation: how it runs, and how its gradient does.
+ * A differentiable operation: its forward pass and its derivative.
  *
  * @example
  * ```ts
  * import { assert } from "@std/assert";
  * import { type OperationDefinition, scale, type Tensor } from "@remoe/remoe";
  *
- * // Passes the number on, and turns its gradient round, as adversarial training does.
+ * // The identity with its gradient reversed, as in adversarial training.
  * type Any = Tensor<"f32">;
  * const reversed: OperationDefinition<readonly [Any], Any> = {
  *   name: "reversed",
@@ -37,30 +37,30 @@ export interface OperationGradient<I extends readonly Tensor[], O extends Tensor
  * ```
  */
 export interface OperationDefinition<I extends readonly Tensor[], O extends Tensor> {
-  /** Name for errors. */
+  /** Name for error messages. */
   readonly name: string;
   /**
    * Computes the result from other operations; nothing inside is recorded.
    *
    * @param inputs The tensors the operation is called with.
-   * @returns A new tensor: none of the inputs, no parameter, nothing that a tape knows already.
+   * @returns A new tensor: not an input, a parameter or a tensor already on a tape.
    */
   forward(...inputs: I): O;
   /**
-   * The gradient of each input, in order, each of its input's shape; null for one without.
+   * Computes the gradient of each input, of that input's shape.
    *
-   * @param given Inputs, output, and the gradient that has reached the output, which other operations
-   * may share: write into a copy of it.
-   * @returns One gradient an input; fewer or null where there is none.
+   * @param given Inputs, output, and the output's gradient. Other operations may share it: write
+   * only into a copy of it.
+   * @returns One gradient per input, in order; null, or left off the end, for inputs without one.
    */
   backward(given: OperationGradient<I, O>): readonly (Tensor<"f32"> | null)[];
 }
 
 /**
- * Makes an operation with a derivative of its own.
+ * Defines an operation with a custom derivative.
  *
  * @param definition Name, forward and backward.
- * @returns A function that runs the operation and records it on the tape around it.
+ * @returns A function that runs the operation and records it on the active tape.
  * @throws {ShapeMismatchError} In the backward pass, if a gradient's shape is not its input's.
  *
  * @example
@@ -107,8 +107,8 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
       backward(gradients) {
         const gradient = gradients.of(out);
         if (gradient === null) return;
-        // Others may hold the same memory: a view can be disposed of, and what is written shows.
-        const shared = gradient.memory.view(gradient, gradient.shape);
+        // The memory may be shared: pass a view, which is safe to dispose of, and detect writes.
+        const shared = gradient.memory.view(gradient, gradient);
         const { storage } = gradient;
         const { writes } = storage;
         const results = backward({
@@ -118,13 +118,13 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
         });
         if (storage.writes !== writes) {
           throw new Error(
-            `Cannot use the gradients that ${name} gave: its backward wrote into the gradient it was ` +
-              `given, which other operations share; write into a copy, scale(gradient, 1)`,
+            `Cannot use the gradients that ${name} returned: its backward wrote into the gradient ` +
+              `it was given, which other operations share; write into a copy, scale(gradient, 1)`,
           );
         }
         if (!Array.isArray(results) || results.length > given.length) {
           throw new TypeError(
-            `Cannot use the gradients that ${name} gave: they are ${shown(results)}, ` +
+            `Cannot use the gradients that ${name} returned: they are ${shown(results)}, ` +
               `expected an array of at most ${given.length}`,
           );
         }
@@ -139,7 +139,7 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
   };
 }
 
-/** Runs `body` with recording suspended; its result outlives the suspension. */
+/** Runs `body` with recording suspended and keeps its result. */
 function runUnrecorded(
   name: string,
   given: readonly DeviceTensor[],
@@ -159,8 +159,8 @@ function runUnrecorded(
       : "a parameter, or a tensor that a tape knows already";
     throw new Error(`Cannot record ${name}: its forward returned ${what}; return a new tensor`);
   }
-  // It was there before: the gradient of this result must not meet that of its other uses.
-  return memory.view(out, out.shape);
+  // It existed before: a view keeps this result's gradient apart from that of its other uses.
+  return memory.view(out, out);
 }
 
 function fitting(
@@ -168,11 +168,11 @@ function fitting(
   input: DeviceTensor,
   result: Tensor<"f32">,
 ): DeviceTensor<"f32"> {
-  const [gradient] = operands(`use the gradient that ${name} gave,`, result);
-  requireDevice(`use the gradient that ${name} gave,`, input.memory, gradient);
+  const [gradient] = operands(`use the gradient that ${name} returned,`, result);
+  requireDevice(`use the gradient that ${name} returned,`, input.memory, gradient);
   if (!sameShape(input.shape, gradient.shape)) {
     throw new ShapeMismatchError(
-      `Cannot use the gradient that ${name} gave: its shape is ${showShape(gradient.shape)}, ` +
+      `Cannot use the gradient that ${name} returned: its shape is ${showShape(gradient.shape)}, ` +
         `its input's ${showShape(input.shape)}`,
     );
   }

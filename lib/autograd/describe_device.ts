@@ -1,4 +1,4 @@
-/** How a device shows itself. @module */
+/** How a device is displayed. @module */
 
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { type Description, table } from "../tensor/display.ts";
@@ -7,8 +7,8 @@ import { type Description, table } from "../tensor/display.ts";
 const MEBIBYTE = 2 ** 20;
 
 /**
- * Describes a device: backend, instruction set, threads and seed, and in full the processor, the
- * memory in use and the library.
+ * Describes a device by backend, instruction set, threads and seed; the content adds the processor,
+ * the memory in use and the library.
  */
 export function describeDevice(memory: DeviceMemory): Description {
   const { kernels, seed, backend } = memory;

@@ -27,15 +27,15 @@ import {
 import type { Parameter } from "./parameter.ts";
 import { type Recording, Tape } from "./tape.ts";
 
-// A friend of Device: modules of this package reach its memory, its users cannot.
+// Friend access to Device: modules of this package can reach its memory, users cannot.
 let memoryOfDevice: (device: Device) => DeviceMemory;
 
 /**
  * A device: makes tensors, owns their memory, opens scopes and tapes.
  *
- * Every tensor belongs to the innermost open scope and is freed when that closes; outside
- * any scope it belongs to the caller. One chain of awaits per device: concurrent work opens
- * a second one.
+ * A tensor belongs to the innermost open scope and is freed when that closes; outside any scope it
+ * belongs to the caller. A device serves one chain of awaits: concurrent work needs a second
+ * device.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ let memoryOfDevice: (device: Device) => DeviceMemory;
  *   using _scope = device.scope();
  *   const y = matmul(device.normal([4, 8]), device.ones([8, 2])); // Tensor<"f32", readonly [4, 2]>
  *   assert((await read(y)).length === 8);
- * } // x, w and y are freed here
+ * } // all three tensors are freed here
  * assert(device.statistics().inUse === 0);
  * ```
  */
@@ -68,7 +68,7 @@ export class Device implements Disposable {
    *
    * @param options Kind, threads, seed, library.
    * @returns The device; close it with `using` or {@linkcode Device.close}.
-   * @throws {LibraryError} If no library fits; the message lists everything tried.
+   * @throws {LibraryError} If no library can be used; the message lists everything tried.
    * @throws {DeviceError} If the device cannot be opened.
    *
    * @example
@@ -109,7 +109,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Copies whole numbers to the device: tokens, targets, indices.
+   * Copies integers to the device: tokens, targets, indices.
    *
    * @param values The numbers, from -2^31 to 2^31 - 1.
    * @returns An i32 tensor with one axis.
@@ -132,7 +132,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * A tensor of zeros.
+   * Makes a tensor of zeros.
    *
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
@@ -151,7 +151,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * A tensor of ones.
+   * Makes a tensor of ones.
    *
    * @param shape Sizes of the axes.
    * @returns An fp32 tensor.
@@ -161,10 +161,10 @@ export class Device implements Disposable {
   }
 
   /**
-   * A tensor of one number.
+   * Makes a tensor filled with a value.
    *
    * @param shape Sizes of the axes.
-   * @param value The number.
+   * @param value The value of every element.
    * @returns An fp32 tensor.
    *
    * @example
@@ -181,7 +181,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Normally distributed numbers. Each call draws the next ones of the device's seed.
+   * Draws normally distributed numbers. Each call continues the stream of the device's seed.
    *
    * @param shape Sizes of the axes.
    * @param options Mean and standard deviation.
@@ -202,7 +202,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Uniformly distributed numbers. Each call draws the next ones of the device's seed.
+   * Draws uniformly distributed numbers. Each call continues the stream of the device's seed.
    *
    * @param shape Sizes of the axes.
    * @param options Bounds.
@@ -223,8 +223,8 @@ export class Device implements Disposable {
   }
 
   /**
-   * A tensor that training changes, of normally distributed numbers: for layers and routers of your
-   * own. It outlives every scope; whoever made it disposes of it.
+   * Makes a trainable parameter with normally distributed values, for custom layers and routers. It
+   * outlives every scope; the caller disposes of it.
    *
    * @param shape Sizes of the axes.
    * @param options Name, weight decay, mean (default 0) and standard deviation (default 0.02).
@@ -249,7 +249,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Opens a scope: tensors made until it closes are freed with it.
+   * Opens a scope; tensors made while it is innermost are freed when it closes.
    *
    * @returns The scope; bind it with `using`.
    */
@@ -258,7 +258,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Opens a scope that also records operations, for `backward`.
+   * Opens a scope that also records operations for `backward`.
    *
    * @returns The recording; bind it with `using`.
    *
@@ -279,7 +279,7 @@ export class Device implements Disposable {
   }
 
   /**
-   * Opens a scope in which nothing is recorded: evaluation inside a training step.
+   * Opens a scope in which nothing is recorded, such as for evaluation inside a training step.
    *
    * @returns The scope; bind it with `using`.
    */
@@ -294,28 +294,28 @@ export class Device implements Disposable {
   }
 
   /**
-   * Counts the device's memory.
+   * Reads the device's memory counters.
    *
-   * @returns Bytes in use, peak, held.
+   * @returns Bytes in use, peak and held, and the number of blocks.
    */
   statistics(): DeviceStatistics {
     return this.#memory.kernels.statistics();
   }
 
-  /** Sets the peak of {@linkcode Device.statistics} to what is in use now. */
+  /** Resets the peak of {@linkcode Device.statistics} to the memory now in use. */
   resetPeak(): void {
     const { kernels: k } = this.#memory;
     k.check(k.symbols.remoe_memory_reset_peak(k.handle), "reset peak");
   }
 
-  /** Returns memory that is held but not in use to the system. Waits for all work. */
+  /** Returns cached memory to the system. Waits for all work. */
   trim(): void {
     const { kernels: k } = this.#memory;
     k.check(k.symbols.remoe_memory_trim(k.handle), "trim");
   }
 
   /**
-   * Says what the device is.
+   * Describes the device.
    *
    * @returns Backend, processor, instruction set, threads, library.
    */
@@ -326,15 +326,15 @@ export class Device implements Disposable {
   }
 
   /**
-   * Lists every tensor alive, parameters and optimizer state included.
+   * Lists all live tensors, including parameters and optimizer state.
    *
-   * @returns Bytes, and where each was made if the device was opened with `debug`.
+   * @returns The size of each, and where it was made if the device was opened with `debug`.
    */
   leaks(): LiveTensor[] {
     return this.#memory.live();
   }
 
-  /** Frees everything and closes the device; its tensors are dead after this. */
+  /** Closes the device and frees all its tensors. */
   close(): void {
     this.#memory.close();
   }
@@ -345,7 +345,7 @@ export class Device implements Disposable {
   }
 }
 
-/** The memory behind a device; not part of the public API. */
+/** The memory of a device; not part of the public API. */
 export function memoryOf(device: Device): DeviceMemory {
   if (!(device instanceof Device)) {
     throw new TypeError(

@@ -1,59 +1,66 @@
-/** How devices are opened, and what they say of themselves. @module */
+/** Options for opening devices, and the facts they report. @module */
 
 import { fileURLToPath } from "node:url";
-import { LARGEST_SIZE, requireOneOf, requireOptions, requireWhole, shown } from "../arguments.ts";
+import {
+  LARGEST_SIZE,
+  requireFlag,
+  requireOneOf,
+  requireOptions,
+  requireWhole,
+  shown,
+} from "../arguments.ts";
 
-/** How a device is opened. */
+/** Options for opening a device. */
 export interface DeviceOptions {
-  /** `auto` takes CUDA where there is one, else the CPU. Default `auto`. */
+  /** `auto` prefers CUDA and falls back to the CPU. Default `auto`. */
   kind?: "auto" | "cpu" | "cuda";
-  /** CPU threads; 0, the default, takes one per available core. */
+  /** CPU threads; 0 means one per available core. Default 0. */
   threads?: number;
   /** Seed of every random draw on this device. Default 0. */
   seed?: number;
-  /** A kernel library to use instead of the one that is found. */
+  /** A kernel library to use instead of searching for one. */
   library?: string | URL;
   /** Remembers where each tensor was made, for {@linkcode Device.leaks}. Default false. */
   debug?: boolean;
 }
 
-/** Memory of a device, in bytes. */
+/** Memory counters of a device. */
 export interface DeviceStatistics {
-  /** Bytes of the tensors alive. */
+  /** Bytes of live tensors. */
   readonly inUse: number;
-  /** Most bytes in use at once. */
+  /** Peak of the bytes in use. */
   readonly peak: number;
-  /** Bytes held from the system, in use or cached. */
+  /** Bytes obtained from the system, in use or cached. */
   readonly held: number;
-  /** Number of blocks alive. */
+  /** Number of live blocks. */
   readonly blocks: number;
 }
 
-/** What a device says of itself. */
+/** Facts about a device. */
 export interface DeviceInfo {
   /** `cpu`, `cuda` or `emulated`. */
   readonly backend: string;
   /** The processor's name. */
   readonly name: string;
-  /** The instruction set or architecture chosen at run time. */
+  /** Instruction set or architecture chosen at run time. */
   readonly isa: string;
   /** CPU threads. */
   readonly threads: number;
-  /** Implementation of dense products. */
+  /** Implementation of dense matrix products. */
   readonly gemm: string;
-  /** The device's memory in bytes; on the CPU the machine's, or what its container grants. */
+  /** The device's memory in bytes; on the CPU the machine's memory or its container's limit. */
   readonly memoryBytes: number;
   /** Path of the kernel library. */
   readonly library: string;
 }
 
-/** Options that were checked: which library to open, and how. */
+/** Checked options, with defaults filled in. */
 export interface CheckedOptions extends Required<Omit<DeviceOptions, "library">> {
-  /** Path of the kernel library, where one was named. */
+  /** Path of the kernel library, if one was given. */
   readonly path?: string;
 }
 
-/** Refuses options out of their ranges, and fills in what is left out. */
+/** Checks options and fills in defaults. */
 export function checkedOptions(options: DeviceOptions): CheckedOptions {
   requireOptions("open a device", options, {
     kind: true,
@@ -66,7 +73,7 @@ export function checkedOptions(options: DeviceOptions): CheckedOptions {
   requireOneOf("open a device", "kind", kind, ["auto", "cpu", "cuda"]);
   requireWhole("open a device", "threads", threads, { most: LARGEST_SIZE });
   requireWhole("open a device", "seed", seed);
-  requireOneOf("open a device", "debug", debug, [true, false]);
+  requireFlag("open a device", "debug", debug);
   if (library !== undefined && typeof library !== "string" && !(library instanceof URL)) {
     throw new TypeError(
       `Cannot open a device: library is ${shown(library)}, expected a path or a file URL`,

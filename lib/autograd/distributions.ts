@@ -1,10 +1,11 @@
-/** What random tensors are drawn from, checked. @module */
+/** Distributions of random tensors, and checks of their parameters. @module */
 
 import { type OptionNames, requireFinite, requireOptions } from "../arguments.ts";
+import type { NumberRange } from "../number_range.ts";
 
-/** Settings of random tensors. */
+/** Settings of normally distributed tensors. */
 export interface NormalOptions {
-  /** Centre of the distribution. Default 0. */
+  /** Mean. Default 0. */
   mean?: number;
   /** Standard deviation. Default 1. */
   deviation?: number;
@@ -13,28 +14,28 @@ export interface NormalOptions {
 /** The names of {@linkcode NormalOptions}. */
 export const NORMAL_OPTIONS: OptionNames<NormalOptions> = { mean: true, deviation: true };
 
-/** Settings of uniform tensors. */
+/** Settings of uniformly distributed tensors. */
 export interface UniformOptions {
-  /** Least value. Default 0. */
+  /** Inclusive lower bound. Default 0. */
   low?: number;
-  /** Upper bound, never reached. Default 1. */
+  /** Exclusive upper bound. Default 1. */
   high?: number;
 }
 
 /**
- * The standard deviation of initial weights unless another is given: the paper's 0.01 at its hidden
- * size of 768, and wider the narrower the model.
+ * Default standard deviation of initial weights: the paper's 0.01 at its hidden size of 768, scaled
+ * by 1/√hidden for other sizes.
  */
 export function initialDeviation(hidden: number): number {
   return 0.01 * Math.sqrt(768 / hidden);
 }
 
-/** Refuses what is not finite in fp32, in which kernels draw. */
-function requireFp32(operation: string, name: string, value: unknown): void {
-  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value);
+/** Throws unless a value is finite in fp32, the type kernels draw in. */
+function requireFp32(operation: string, name: string, value: unknown, range?: NumberRange): void {
+  requireFinite(operation, name, typeof value === "number" ? Math.fround(value) : value, range);
 }
 
-/** Mean and deviation; `usual` is the deviation where none is given. */
+/** Checks normal options; `usual` is the default deviation. */
 export function normalOf(
   operation: string,
   options: NormalOptions,
@@ -44,12 +45,11 @@ export function normalOf(
   requireOptions(operation, options, names);
   const { mean = 0, deviation = usual } = options;
   requireFp32(operation, "mean", mean);
-  requireFp32(operation, "deviation", deviation);
-  if (deviation >= 0) return { mean, deviation };
-  throw new RangeError(`Cannot ${operation}: deviation is ${deviation}, expected at least 0`);
+  requireFp32(operation, "deviation", deviation, { least: 0 });
+  return { mean, deviation };
 }
 
-/** Both bounds. */
+/** Checks uniform options. */
 export function uniformOf(operation: string, options: UniformOptions): Required<UniformOptions> {
   requireOptions(operation, options, { low: true, high: true });
   const { low = 0, high = 1 } = options;

@@ -1,4 +1,4 @@
-/** Rows of a table, picked by token. @module */
+/** Embedding lookup. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import { i32, operands } from "../tensor/operands.ts";
@@ -7,12 +7,12 @@ import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
- * The table's row for each token.
+ * Looks up the table's row for each token.
  *
  * @param table `[vocabulary, hidden]`.
  * @param tokens Row numbers, `[count]`, each from 0 to vocabulary - 1.
  * @returns `[count, hidden]`.
- * @throws {ShapeMismatchError} If the table is no matrix.
+ * @throws {ShapeMismatchError} If the table is not a matrix or the tokens not a vector.
  * @throws {DeviceError} If a token is outside the vocabulary; the message names its position.
  *
  * @example

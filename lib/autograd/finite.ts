@@ -1,4 +1,4 @@
-/** Finds the first non-finite tensor. @module */
+/** Finds the first tensor that is not finite. @module */
 
 import { StateSlot, TensorWord } from "../ffi/codes.ts";
 import type { OperationObserver, TapeNode } from "../tensor/recorder.ts";
@@ -7,8 +7,8 @@ import { download, fill } from "../tensor/transfer.ts";
 import { isParameter } from "./parameter.ts";
 
 /**
- * Whether all elements of fp32 tensors are finite. The device finds out, by the norm that clipping
- * takes of gradients: one call whatever the number of tensors, and eight bytes read back.
+ * Tells whether all elements of some fp32 tensors are finite. The device checks this with the norm
+ * that gradient clipping uses: one call, whatever the number of tensors, and one small read.
  */
 export function areFinite(tensors: readonly DeviceTensor[]): boolean {
   const [first] = tensors;
@@ -33,15 +33,15 @@ export function areFinite(tensors: readonly DeviceTensor[]): boolean {
 }
 
 /**
- * Looks at each tensor of a pass in the order in which it comes to be: the weights of an operation,
- * what it gives, then backward the gradients.
+ * Checks each tensor of a pass in order of creation: an operation's weights, its outputs, then in
+ * the backward pass the gradients.
  */
 export class FirstNotFinite implements OperationObserver {
-  /** What was found, like `the output of experts in model.layers.1…`; null: nothing so far. */
+  /** Such as `the output of experts in model.layers.1…`; null if nothing was found so far. */
   found: string | null = null;
-  /** Tensors found finite before it. */
+  /** Number of finite tensors before it. */
   finite = 0;
-  /** The weights last seen, to name operations that have none. */
+  /** The last weight seen, to locate operations that have none. */
   #last: string | null = null;
 
   forward(node: TapeNode): void {
@@ -58,7 +58,7 @@ export class FirstNotFinite implements OperationObserver {
     gradientOf: (tensor: DeviceTensor) => DeviceTensor<"f32"> | null,
   ): void {
     if (this.found !== null) return;
-    // The place is that of the weights: on the way back those of the operation before are unknown.
+    // Going backward, the weights of the preceding operation are unknown.
     this.#last = null;
     for (const input of node.inputs) {
       const gradient = isParameter(input) ? input.gradient : gradientOf(input);
@@ -73,7 +73,7 @@ export class FirstNotFinite implements OperationObserver {
     }
   }
 
-  /** Looks at one tensor more. */
+  /** Checks one more tensor. */
   check(tensor: DeviceTensor, name: () => string): void {
     if (this.found !== null || tensor.dtype !== "f32" || tensor.size === 0) return;
     if (areFinite([tensor])) this.finite++;
@@ -87,7 +87,7 @@ export class FirstNotFinite implements OperationObserver {
   }
 }
 
-/** `model.norm` of `model.norm.weight`. */
+/** Returns `model.norm` for `model.norm.weight`. */
 function moduleOf(parameter: string): string {
   const dot = parameter.lastIndexOf(".");
   return dot < 0 ? parameter : parameter.slice(0, dot);

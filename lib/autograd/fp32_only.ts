@@ -1,10 +1,10 @@
-/** Which derivatives exist. @module */
+/** Refusal of derivatives that exist only in fp32. @module */
 
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /**
- * Refuses a derivative that reads operands next to an fp32 gradient, where these are of another
- * type: a kernel takes one type for both and would misread them.
+ * Throws unless an operand is fp32, for derivatives whose kernel reads operands and the fp32
+ * gradient as one type and would misread any other.
  */
 export function requireFp32(operation: string, operand: DeviceTensor): void {
   if (operand.dtype === "f32") return;

@@ -1,49 +1,64 @@
 /**
- * The rule by which λ follows the sparsity, equation 7. Training moves λ on the device, by counts and
- * `remoe_state_update_lambda`; a router alone moves it here, by a sparsity that its owner measured.
+ * The rule by which λ follows the sparsity, equation 7. Training updates λ on the device from
+ * counts, by `remoe_state_update_lambda`; a router used on its own updates it here, from a sparsity
+ * that the caller measured.
  *
  * @module
  */
 
-import { requireNumbers, requireOneOf, requireOptions, requireSizes } from "../arguments.ts";
+import { requireFlag, requireOptions } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 
-/** Constants of the rule of λ, equation 7. */
+/** Constants of λ's update rule, equation 7. */
 export interface LambdaRule {
-  /** Active experts wanted for each token, k·G. */
+  /** Target number of active experts per token, k·G. */
   readonly active: number;
-  /** Tokens of the whole optimizer step. */
+  /** Tokens in the optimizer step. */
   readonly tokens: number;
   /** Factor by which λ moves. */
   readonly alpha: number;
-  /** Least λ. */
+  /** Lower bound of λ. */
   readonly floor: number;
-  /** Greatest λ. */
+  /** Upper bound of λ. */
   readonly ceiling: number;
-  /** False leaves λ and only sums up the statistics. */
+  /** Whether to move λ; if false, only the statistics are summed up. */
   readonly adapt: boolean;
 }
 
 /**
- * What λ's rule is unless told otherwise. The paper has no bounds; without a floor λ winds down while
- * the language model alone closes gates, and then takes as many steps to come back.
+ * Defaults of the rule. The paper sets no bounds, but without a floor λ keeps shrinking while the
+ * language-model loss alone closes gates, and then takes as many steps to recover.
  */
 export const LAMBDA_DEFAULTS = {
   /** Factor by which λ moves. */
   alpha: 1.2,
-  /** The floor is λ at the start divided by this. */
+  /** The floor is the initial λ divided by this. */
   floorDivisor: 100,
-  /** Greatest λ. */
+  /** Upper bound of λ. */
   ceiling: 1e4,
 } as const;
 
 /**
- * Moves λ by a measured sparsity; at the target it stays.
+ * Returns the target sparsity, 1 - k/E of equation 7. Granularity does not change it: it multiplies
+ * both numbers.
+ *
+ * @param sizes Active experts per token and experts per layer.
+ * @returns A number from 0 to 1.
+ */
+export function targetSparsity(
+  { active, experts }: { readonly active: number; readonly experts: number },
+): number {
+  return 1 - active / experts;
+}
+
+/**
+ * Moves λ by a measured sparsity; at the target it stays the same.
  *
  * @param lambda λ of the step.
  * @param sparsity Sparsity of the step, over all of its tokens.
  * @param rule Target, factor and bounds.
- * @param experts Experts of a layer.
+ * @param experts Experts per layer.
  * @returns λ of the next step.
  */
 export function movedLambda(
@@ -52,19 +67,19 @@ export function movedLambda(
   { active, alpha, floor, ceiling }: Omit<LambdaRule, "tokens" | "adapt">,
   experts: number,
 ): number {
-  const target = 1 - active / experts;
+  const target = targetSparsity({ active, experts });
   const moved = sparsity < target ? lambda * alpha : sparsity > target ? lambda / alpha : lambda;
   return Math.min(Math.max(moved, floor), ceiling);
 }
 
-/** A rule for so many experts, or an error that says what is wrong with it. */
+/** Checks a rule for layers of `experts` experts. */
 export function lambdaRuleOf(rule: LambdaRule, experts: number): LambdaRule {
   requireOptions("update λ", rule);
   const { active, tokens, alpha, floor, ceiling, adapt } = rule;
-  requireOneOf("update λ", "adapt", adapt, [true, false]);
+  requireFlag("update λ", "adapt", adapt);
   requireNumbers("update λ", { active }, { above: 0 });
   requireSizes("update λ", { tokens });
-  // Below 1 it would turn the rule round.
+  // Below 1 it would invert the rule.
   requireNumbers("update λ", { alpha }, { least: 1 });
   requireNumbers("update λ", { floor, ceiling }, { least: 0 });
   if (active > experts) {

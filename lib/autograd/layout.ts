@@ -1,24 +1,18 @@
-/** Operations that move elements but compute nothing: reshape, transpose, cast. @module */
+/** Operations that move or convert elements: reshape, transpose, cast, rows. @module */
 
 import { requireOneOf } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import {
-  denseStrides,
-  elementCount,
-  ownShape,
-  showShape,
-  stridedLayout,
-} from "../tensor/shape_math.ts";
+import { checkedShape, denseStrides, showShape, stridedLayout } from "../tensor/shape_math.ts";
 import type { Shape, Transpose } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
 import { contribute } from "./contribute.ts";
 
 /**
- * The same elements in another shape; no copy is made.
+ * Reinterprets a tensor in another shape, without a copy.
  *
  * @param x Any tensor.
  * @param shape Sizes with the same number of elements.
@@ -40,14 +34,14 @@ export function reshape<D extends DType, const S extends Shape>(
   shape: S,
 ): Tensor<D, S> {
   const [source] = operands("reshape", any(x)) as readonly [DeviceTensor<D>];
-  const own = ownShape(shape);
-  if (elementCount(own) !== source.size) {
+  const checked = checkedShape(shape);
+  if (checked.size !== source.size) {
     throw new ShapeMismatchError(
-      `Cannot reshape ${showShape(source.shape)} to ${showShape(own)}: ` +
-        `${source.size} elements do not fill ${elementCount(own)}`,
+      `Cannot reshape ${showShape(source.shape)} to ${showShape(checked.shape)}: ` +
+        `${source.size} elements do not fill ${checked.size}`,
     );
   }
-  const out = source.memory.view(source, own);
+  const out = source.memory.view(source, checked);
   recordNode({
     operation: "reshape",
     inputs: [source],
@@ -64,7 +58,7 @@ export function reshape<D extends DType, const S extends Shape>(
   return out;
 }
 
-/** Axis `i` of `out` is axis `order[i]` of `x`, where `x` is read as dense over `shape`. */
+/** Permutes axes: axis `i` of `out` is axis `order[i]` of `x`, read as dense over `shape`. */
 export function permuteInto(
   out: DeviceTensor,
   x: DeviceTensor,
@@ -93,7 +87,7 @@ function transposeInto(out: DeviceTensor, x: DeviceTensor): void {
   permuteInto(out, x, x.shape, order);
 }
 
-/** A shape with its last two axes swapped. */
+/** Swaps the last two sizes. */
 function swapLast(shape: Shape): number[] {
   return [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!];
 }
@@ -101,7 +95,7 @@ function swapLast(shape: Shape): number[] {
 /**
  * Swaps the last two axes, into new memory.
  *
- * @param x A tensor of at least two axes.
+ * @param x A tensor with at least two axes.
  * @returns `[…, N, M]` for `[…, M, N]`.
  * @throws {ShapeMismatchError} If the tensor has fewer than two axes.
  *
@@ -157,12 +151,12 @@ function castInto(out: DeviceTensor, x: DeviceTensor): void {
 }
 
 /**
- * The same numbers in another element type: bf16 rounds to nearest even, i32 truncates.
+ * Converts to another element type: bf16 rounds to nearest even, i32 truncates.
  *
- * Gradients pass through between f32 and bf16 unchanged.
+ * Between floating-point types, gradients pass through unchanged.
  *
  * @param x Any tensor.
- * @param dtype The element type wanted.
+ * @param dtype The target element type.
  * @returns A new tensor of that type.
  *
  * @example
@@ -199,13 +193,13 @@ export function cast<D extends DType, S extends Shape>(
 }
 
 /**
- * Some rows of a tensor: a stretch of its first axis, copied.
+ * Copies a range of rows along the first axis.
  *
- * @param x A tensor of at least one axis.
+ * @param x A tensor with at least one axis.
  * @param start First row, from 0.
- * @param end Row after the last.
+ * @param end End of the range, exclusive.
  * @returns Rows `start` to `end - 1`.
- * @throws {RangeError} If the stretch is empty or not within the tensor.
+ * @throws {RangeError} If the range is empty or out of bounds.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
-/** Tensors and parameters of given or of random numbers, as devices make them. @module */
+/** Constructors of tensors and parameters from given or random numbers. @module */
 
-import { type OptionNames, requireNumber, requireOneOf } from "../arguments.ts";
+import { type OptionNames, requireFlag, requireNumber } from "../arguments.ts";
 import { DistributionCode } from "../ffi/mod.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -18,13 +18,13 @@ import { type Parameter, ParameterTensor } from "./parameter.ts";
 
 /** Options of a user-defined parameter. */
 export interface ParameterOptions extends NormalOptions {
-  /** Path in the model, as checkpoints name it. Default `weight`. */
+  /** Path in the model, used as its name in checkpoints. Default `weight`. */
   name?: string;
-  /** Whether weight decay applies. Default: to tensors of two axes or more. */
+  /** Whether weight decay applies. Default true for two or more axes. */
   decay?: boolean;
 }
 
-/** A tensor of given numbers, row-major. */
+/** Makes a tensor of given numbers, row-major. */
 export function writtenTensor<D extends DType, const S extends Shape>(
   memory: DeviceMemory,
   dtype: D,
@@ -41,7 +41,7 @@ export function writtenTensor<D extends DType, const S extends Shape>(
   return tensor;
 }
 
-/** A tensor of one number. */
+/** Makes a tensor filled with a value. */
 export function filledTensor<const S extends Shape>(
   memory: DeviceMemory,
   shape: S,
@@ -53,7 +53,7 @@ export function filledTensor<const S extends Shape>(
   return tensor;
 }
 
-/** A tensor of the device's next normal draws. */
+/** Makes a tensor from the device's next normal draws. */
 export function normalTensor<const S extends Shape>(
   memory: DeviceMemory,
   shape: S,
@@ -65,7 +65,7 @@ export function normalTensor<const S extends Shape>(
   return tensor;
 }
 
-/** A tensor of the device's next uniform draws. */
+/** Makes a tensor from the device's next uniform draws. */
 export function uniformTensor<const S extends Shape>(
   memory: DeviceMemory,
   shape: S,
@@ -77,7 +77,7 @@ export function uniformTensor<const S extends Shape>(
   return tensor;
 }
 
-/** A parameter of the device's next normal draws. */
+/** Makes a parameter from the device's next normal draws. */
 export function normalParameter<const S extends Shape>(
   memory: DeviceMemory,
   shape: S,
@@ -89,13 +89,13 @@ export function normalParameter<const S extends Shape>(
     decay: true,
   } as OptionNames<ParameterOptions>);
   const { name = "weight", decay = shape?.length > 1 } = options;
-  requireOneOf("make a parameter", "decay", decay, [true, false]);
+  requireFlag("make a parameter", "decay", decay);
   const parameter = ParameterTensor.make(memory, name, shape, decay);
   fillNormal(parameter, mean, deviation);
   return parameter;
 }
 
-/** Fills a tensor with the next normal draws of its device. */
+/** Fills a tensor from its device's next normal draws. */
 export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number): void {
   draw(DistributionCode.normal, tensor, mean, deviation);
 }

@@ -1,7 +1,7 @@
 /** Matrix products. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
+import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
 import { operands, typed } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { rowsOf, showShape } from "../tensor/shape_math.ts";
@@ -9,13 +9,11 @@ import type { Check, MatMul, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireFp32 } from "./fp32_only.ts";
 
-const FLOATS: readonly DType[] = ["f32", "bf16"];
-
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
 interface Gemm {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
-  /** Rows and columns of C, and the length of the sums. */
+  /** Rows and columns of C, and the inner size. */
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -50,9 +48,9 @@ export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm)
 }
 
 /**
- * Product `[M, K] × [K, N]`.
+ * Matrix product `[M, K] × [K, N]`.
  *
- * @param a Left matrix; with more axes, `[…, K]`, each row is multiplied.
+ * @param a Left matrix `[M, K]`, or a batch of rows `[…, K]`.
  * @param b Right matrix `[K, N]`.
  * @returns `[M, N]`, or `[…, N]`.
  * @throws {ShapeMismatchError} If the inner sizes differ.
@@ -77,9 +75,9 @@ export function matmul<
   b: Tensor<NoInfer<D>, readonly [NoInfer<K>, N]>,
 ): Tensor<D, readonly [M, N]>;
 /**
- * Product `[…, K] × [K, N]`.
+ * Matrix product `[…, K] × [K, N]`.
  *
- * @param a Left operand; each row of its last axis is multiplied.
+ * @param a A batch of rows `[…, K]`.
  * @param b Right matrix `[K, N]`.
  * @returns `[…, N]`.
  * @throws {ShapeMismatchError} If the inner sizes differ.

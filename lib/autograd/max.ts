@@ -1,4 +1,4 @@
-/** Maxima with their derivative, and masks. @module */
+/** Maxima and masks. @module */
 
 import { requireOptions } from "../arguments.ts";
 import { ReductionCode, UnaryCode } from "../ffi/codes.ts";
@@ -15,10 +15,11 @@ import { type ReduceOptions, sum } from "./reduce.ts";
 import { negate, shift } from "./unary.ts";
 
 /**
- * 1 where an element is above 0, else 0: a mask. No gradient flows through it.
+ * Mask of the positive elements: 1 where an element is above 0, else 0. No gradient flows through
+ * it.
  *
- * A comparison of two tensors is `isPositive(subtract(a, b))`; a choice between two by a mask `m`
- * is `add(multiply(m, a), multiply(shift(negate(m), 1), b))`.
+ * Compare two tensors by `isPositive(subtract(a, b))`; select between them by a mask `m` with
+ * `add(multiply(m, a), multiply(shift(negate(m), 1), b))`.
  *
  * @param x Any fp32 tensor.
  * @returns Zeros and ones, of the same shape.
@@ -40,7 +41,7 @@ export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", 
   const ones = memory.allocate("f32", source.shape);
   fill(ones, 1);
   const out = memory.allocate("f32", source.shape);
-  // The derivative of ReLU is this mask.
+  // This mask is the derivative of ReLU.
   k.check(
     k.symbols.remoe_unary_gradient(
       k.handle,
@@ -80,9 +81,9 @@ function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor
 }
 
 /**
- * Largest element along one axis, or of all.
+ * Maximum along one axis, or over all elements.
  *
- * The gradient goes to the largest element; where several are equal, each takes its share.
+ * The gradient goes to the largest element, split evenly among ties.
  *
  * @param x Any fp32 tensor.
  * @param options The axis.
@@ -109,7 +110,7 @@ export function max<S extends Shape, const Axis extends number | undefined = und
   const axis = options.axis as number | undefined;
   const at = axis === undefined ? undefined : axisOf("take the max of", x.shape, axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;
-  /** The shape of the maxima with the reduced axes kept, so that they broadcast. */
+  // Keeps the reduced axes at size 1, so that the maxima broadcast.
   const kept = x.shape.map((size, i) => isReduced(i) ? 1 : size);
   const operation = defineOperation({
     name: "max",

@@ -1,4 +1,4 @@
-/** The squared loss. @module */
+/** Mean squared error. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import { operands } from "../tensor/operands.ts";
@@ -12,7 +12,7 @@ import { square } from "./unary.ts";
 /**
  * Mean of the squared differences of two tensors.
  *
- * @param a Any tensor.
+ * @param a Any fp32 tensor.
  * @param b A tensor of the same shape.
  * @returns A scalar.
  * @throws {ShapeMismatchError} If the shapes differ.

@@ -1,4 +1,4 @@
-/** Parameters: tensors that training changes, with a gradient of their own. @module */
+/** Parameters: trainable tensors with their own gradients. @module */
 
 import { requireText, shown } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
@@ -10,7 +10,7 @@ import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
 /**
- * A tensor that training changes; backward passes add up in its gradient.
+ * A trainable tensor; backward passes accumulate into its gradient.
  *
  * @example
  * ```ts
@@ -28,21 +28,21 @@ import { fill } from "../tensor/transfer.ts";
  * ```
  */
 export interface Parameter<out S extends Shape = Shape> extends Tensor<"f32", S> {
-  /** Path in the model, as checkpoints name it. */
+  /** Path in the model, used as its name in checkpoints. */
   readonly name: string;
   /** Whether weight decay applies: to matrices, not to the scales of norms. */
   readonly decay: boolean;
-  /** The gradient summed since {@linkcode Parameter.zeroGradient}; zeros before the first backward. */
+  /** The gradient accumulated since {@linkcode Parameter.zeroGradient}; zeros at first. */
   readonly gradient: Tensor<"f32", S>;
-  /** Forgets the gradient: the next backward overwrites it, which costs no pass over memory. */
+  /** Discards the gradient. The next backward pass overwrites it, so no memory is touched now. */
   zeroGradient(): void;
 }
 
-/** The one implementation of {@linkcode Parameter}. */
+/** The implementation of {@linkcode Parameter}. */
 export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32", S>
   implements Parameter<S> {
   #gradient: DeviceTensor<"f32", S> | null = null;
-  /** Whether the gradient's memory holds nothing of worth. */
+  /** Whether the gradient's memory counts as zero, whatever it holds. */
   #stale = true;
 
   private constructor(
@@ -50,12 +50,12 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     readonly name: string,
     readonly decay: boolean,
   ) {
-    super(of.memory, "f32", of.shape, of.storage, true);
+    super(of.memory, "f32", of, of.storage, true);
     of.storage.isLeaf = true;
     Object.preventExtensions(this);
   }
 
-  /** An uninitialised parameter that outlives every scope. */
+  /** Allocates an uninitialised parameter that outlives every scope. */
   static make<const S extends Shape>(
     memory: DeviceMemory,
     name: string,
@@ -108,44 +108,47 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
 }
 
 /**
- * The parameters of a layer that may be a user's own.
+ * Lists the parameters of a layer, which may be user-defined.
  *
- * @param name What the layer is, for the message.
+ * @param name The layer's name for messages.
  * @param layer The layer.
  * @returns Its parameters, in its order.
- * @throws {TypeError} If it gives no list.
+ * @throws {TypeError} If it returns no list.
  */
 export function parametersOf(
   name: string,
   layer: { parameters(): Iterable<Parameter> },
 ): Iterable<Parameter> {
-  const list = layer.parameters();
-  if (typeof list?.[Symbol.iterator] === "function") return list;
-  throw new TypeError(
-    `Cannot list the parameters of ${name}: parameters() gave ${shown(list)}, expected an array`,
-  );
+  return listed(name, "parameters", layer.parameters());
 }
 
 /**
- * The buffers of a layer that may be a user's own: saved with its parameters, not trained.
+ * Lists the buffers of a layer, which may be user-defined: saved with its parameters, not trained.
  *
- * @param name What the layer is, for the message.
+ * @param name The layer's name for messages.
  * @param layer The layer.
- * @returns Its buffers, in its order; none where it has no such method.
- * @throws {TypeError} If it gives no list.
+ * @returns Its buffers, in its order; empty if it has no such method.
+ * @throws {TypeError} If it returns no list.
  */
 export function buffersOf(
   name: string,
   layer: { buffers?(): Iterable<Parameter> },
 ): Iterable<Parameter> {
-  const list = layer.buffers === undefined ? [] : layer.buffers();
+  return listed(name, "buffers", layer.buffers === undefined ? [] : layer.buffers());
+}
+
+function listed(
+  name: string,
+  method: "parameters" | "buffers",
+  list: Iterable<Parameter>,
+): Iterable<Parameter> {
   if (typeof list?.[Symbol.iterator] === "function") return list;
   throw new TypeError(
-    `Cannot list the buffers of ${name}: buffers() gave ${shown(list)}, expected an array`,
+    `Cannot list the ${method} of ${name}: ${method}() gave ${shown(list)}, expected an array`,
   );
 }
 
-/** Whether a tensor is a parameter. */
+/** Tells whether a tensor is a parameter. */
 export function isParameter(tensor: DeviceTensor): tensor is ParameterTensor {
   return tensor instanceof ParameterTensor;
 }

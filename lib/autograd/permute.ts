@@ -1,23 +1,23 @@
-/** Axes in another order, and its derivative. @module */
+/** Permutation of axes. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { any, operands } from "../tensor/operands.ts";
 import { ownList } from "../arguments.ts";
 import { recordNode } from "../tensor/recorder.ts";
-import { showShape } from "../tensor/shape_math.ts";
+import { inversePermutation, showShape } from "../tensor/shape_math.ts";
 import type { Permuted, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
 import { permuteInto } from "./layout.ts";
 
 /**
- * Puts the axes in another order, into new memory: axis `i` of the result is axis `order[i]` of `x`.
+ * Permutes the axes, into new memory: axis `i` of the result is axis `order[i]` of `x`.
  *
  * @param x Any tensor.
- * @param order Each axis once, counted from 0.
+ * @param order Each axis exactly once, counted from 0.
  * @returns A tensor of shape `order.map((axis) => x.shape[axis])`.
- * @throws {ShapeMismatchError} If `order` does not name each axis once.
+ * @throws {ShapeMismatchError} If `order` is not a permutation of the axes.
  *
  * @example
  * ```ts
@@ -44,7 +44,7 @@ export function permute<D extends DType, S extends Shape, const O extends Shape>
         `axes once, from 0`,
     );
   }
-  const inverse = source.shape.map((_, axis) => axes.indexOf(axis));
+  const inverse = inversePermutation(axes);
   const out = source.memory.allocate(source.dtype, axes.map((axis) => source.shape[axis]!));
   permuteInto(out, source, source.shape, axes);
   recordNode({

@@ -1,4 +1,4 @@
-/** Gradient checkpointing: trade a second forward pass for the memory of the first. @module */
+/** Gradient checkpointing: saves the memory of a forward pass by running it again. @module */
 
 import { any, operands } from "../tensor/operands.ts";
 import { requireFunction } from "../arguments.ts";
@@ -12,11 +12,11 @@ import { isDifferentiable, Tape } from "./tape.ts";
 /**
  * Runs a function without keeping its intermediates; the backward pass runs it again.
  *
- * The function must give the same result for the same inputs; random numbers of the device, as for
- * dropout, are the same in both runs. Parameters used inside get
- * their gradients as usual; any other tensor that is not among the inputs counts as a constant.
+ * The function must be deterministic apart from the device's random numbers, which are the same in
+ * both runs, as dropout requires. Parameters used inside get their gradients as usual; any other
+ * tensor that is not an input counts as a constant.
  *
- * @param body The function, from inputs to one tensor.
+ * @param body A function from the inputs to one tensor.
  * @param inputs Its inputs.
  * @returns What `body` returns.
  *
@@ -54,15 +54,15 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
     using pause = memory.openPause();
     const output = body(...inputs);
     out = resultOf(output);
-    // Nothing was computed: the gradient passes as it is.
+    // Nothing was computed, so the gradient needs no node.
     if (given.includes(out) || isParameter(out)) return output;
-    // What was there before is a constant here: its other uses keep their gradients.
-    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out.shape);
+    // A tensor that existed before is a constant here; its other uses keep their gradients.
+    out = pause.storages.has(out.storage) ? pause.keep(out) : memory.view(out, out);
   }
   const draws = memory.generator.draws - generator.draws;
-  // Parameters inside `body` are no inputs of this node, so the node records itself
-  // through a stand-in that is always tracked.
-  const anchor = memory.view(out, out.shape);
+  // Parameters used by `body` are not inputs of this node. An anchor that is always tracked makes
+  // the tape record the node even if no input is.
+  const anchor = memory.view(out, out);
   anchor.tracker = tape;
   recordNode({
     operation: "recompute",
@@ -73,8 +73,8 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       const dy = gradients.of(out);
       if (dy === null) return;
       using inner = Tape.open(memory);
-      // Fresh views, so that the outer tape's marks stay as they are.
-      const copies = given.map((input) => memory.view(input, input.shape));
+      // Fresh views leave the outer tape's marks untouched.
+      const copies = given.map((input) => memory.view(input, input));
       const watched = copies.filter(isDifferentiable);
       for (const copy of watched) inner.watch(copy);
       const again = memory.drawingFrom(generator, () => {
@@ -84,8 +84,8 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
       });
       if (!sameShape(again.shape, out.shape)) {
         throw new ShapeMismatchError(
-          `Cannot recompute: the function gave ${showShape(out.shape)} first and now ` +
-            `${showShape(again.shape)}; it must give the same for the same inputs`,
+          `Cannot recompute: the function returned ${showShape(out.shape)} first and now ` +
+            `${showShape(again.shape)}; it must return the same for the same inputs`,
         );
       }
       inner.backwardFrom(again, dy, gradients.scale);
@@ -97,16 +97,16 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   return out as unknown as O;
 }
 
-/** Refuses a second run that drew another number of random tensors than the first. */
+/** Throws if the second run drew a different number of random tensors than the first. */
 function requireDraws(now: number, first: number): void {
   if (now === first) return;
   throw new Error(
     `Cannot recompute: the function drew random tensors ${first} times first and now ${now} ` +
-      `times; it must give the same for the same inputs`,
+      `times; it must do the same for the same inputs`,
   );
 }
 
-/** What the function gave, which must be a tensor. */
+/** Checks that the function returned a tensor. */
 function resultOf(output: Tensor): DeviceTensor {
   return operands("use the result of recompute,", any(output))[0];
 }

@@ -1,4 +1,4 @@
-/** Sums, means and softmax over axes. @module */
+/** Sums, means and softmax. @module */
 
 import { requireOptions } from "../arguments.ts";
 import { ReductionCode } from "../ffi/codes.ts";
@@ -12,7 +12,7 @@ import { accumulate } from "../tensor/transfer.ts";
 
 /** Settings of a reduction. */
 export interface ReduceOptions<Axis extends number | undefined = undefined> {
-  /** The axis to reduce, counted from the end when negative; all of them by default. */
+  /** The axis to reduce, counted from the end if negative. Default all. */
   axis?: Axis;
 }
 
@@ -49,7 +49,7 @@ function reduce(
       const dy = gradients.of(out);
       const target = dy && gradients.into(x);
       if (!dy || !target) return;
-      // Each element was added once, so each takes the whole gradient, or its share of a mean.
+      // Each element gets the full gradient of a sum, or its share of a mean's.
       const repeated = target.accumulate === 0 && name === "sum"
         ? target.tensor
         : x.memory.allocate("f32", x.shape);
@@ -67,7 +67,7 @@ function reduce(
   return out;
 }
 
-/** Repeats a reduced tensor along the axes that were reduced. */
+/** Broadcasts a reduced tensor along the axes that were reduced. */
 function repeatInto(
   out: DeviceTensor,
   reduced: DeviceTensor,
@@ -93,7 +93,7 @@ function repeatInto(
 }
 
 /**
- * Sum over one axis, or over all of them.
+ * Sum over one axis, or over all elements.
  *
  * @param x Any fp32 tensor.
  * @param options The axis.
@@ -119,7 +119,7 @@ export function sum<S extends Shape, const Axis extends number | undefined = und
 }
 
 /**
- * Mean over one axis, or over all of them.
+ * Mean over one axis, or over all elements.
  *
  * @param x Any fp32 tensor.
  * @param options The axis.
@@ -146,8 +146,8 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
 /**
  * Softmax over the last axis.
  *
- * @param x A tensor of at least one axis.
- * @returns Positive numbers that add up to 1 along the last axis.
+ * @param x An fp32 tensor with at least one axis.
+ * @returns Numbers from 0 to 1 that sum to 1 along the last axis.
  *
  * @example
  * ```ts

@@ -13,10 +13,11 @@ import { accumulateMask, writeGradients } from "./contribute.ts";
  * RMSNorm over the last axis: `x · weight / sqrt(mean(x²) + epsilon)`.
  *
  * @param x Rows of size D in the last axis.
- * @param weight One scale for each of the D columns.
- * @param epsilon Keeps the root away from zero; the paper uses 1e-5.
+ * @param weight Scale of each column, `[D]`.
+ * @param epsilon Keeps the root away from zero. Default 1e-5, as in the paper.
  * @returns A tensor of the shape of `x`.
- * @throws {ShapeMismatchError} If `weight` does not have the last size of `x`.
+ * @throws {ShapeMismatchError} If the size of `weight` is not the last size of `x`.
+ * @throws {RangeError} If epsilon is negative or not finite.
  *
  * @example
  * ```ts
@@ -34,12 +35,7 @@ export function rmsNorm<S extends Shape>(
   epsilon = 1e-5,
 ): Tensor<"f32", S> {
   const [source, scale] = operands("apply rmsNorm to", x, weight);
-  requireFinite("apply rmsNorm", "epsilon", epsilon);
-  if (epsilon < 0) {
-    throw new RangeError(
-      `Cannot apply rmsNorm: epsilon is ${epsilon}, expected a number of at least 0`,
-    );
-  }
+  requireFinite("apply rmsNorm", "epsilon", epsilon, { least: 0 });
   const columns = source.shape.at(-1);
   if (columns === undefined || scale.shape.length !== 1 || scale.size !== columns) {
     throw new ShapeMismatchError(

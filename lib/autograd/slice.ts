@@ -1,4 +1,4 @@
-/** Parts of tensors, and tensors of parts, along one axis. @module */
+/** Slicing and concatenation along one axis. @module */
 
 import { requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
@@ -11,19 +11,19 @@ import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { reshape, rows } from "./layout.ts";
 import { permute } from "./permute.ts";
 
-/** Which stretch {@linkcode slice} takes. */
+/** Options of {@linkcode slice}. */
 export interface SliceOptions<Axis extends number = number> {
-  /** The axis to cut, counted from the end when negative. */
+  /** The axis to slice, counted from the end if negative. */
   axis: Axis;
   /** First position, from 0. Default 0. */
   start?: number;
-  /** Position after the last. Default the axis's size. */
+  /** End position, exclusive. Default the axis's size. */
   end?: number;
 }
 
-/** How {@linkcode concatenate} joins. */
+/** Options of {@linkcode concatenate}. */
 export interface ConcatenateOptions<Axis extends number = number> {
-  /** The axis to join, counted from the end when negative. */
+  /** The axis to join along, counted from the end if negative. */
   axis: Axis;
 }
 
@@ -31,7 +31,7 @@ function product(sizes: Shape): number {
   return sizes.reduce((all, size) => all * size, 1);
 }
 
-/** An axis first, the axes before it, the axes after it: what {@linkcode fromFront} undoes. */
+/** Moves an axis to the front, merging the axes before it and those after it. */
 function toFront(x: Tensor<"f32">, axis: number): Tensor<"f32", readonly [number, number, number]> {
   const { shape } = x;
   const sizes = [product(shape.slice(0, axis)), shape[axis]!, product(shape.slice(axis + 1))];
@@ -39,6 +39,7 @@ function toFront(x: Tensor<"f32">, axis: number): Tensor<"f32", readonly [number
   return axis === 0 ? reshape(three, [sizes[1]!, 1, sizes[2]!]) : permute(three, [1, 0, 2]);
 }
 
+/** Undoes {@linkcode toFront}. */
 function fromFront(
   x: Tensor<"f32", readonly [number, number, number]>,
   axis: number,
@@ -48,12 +49,12 @@ function fromFront(
 }
 
 /**
- * A stretch of one axis, copied.
+ * Copies a range of one axis.
  *
- * @param x Any fp32 tensor of at least one axis.
- * @param options The axis, and where it starts and ends.
- * @returns Positions `start` to `end - 1` of that axis; the other axes are whole.
- * @throws {RangeError} If there is no such axis, or if the stretch is empty or not within it.
+ * @param x An fp32 tensor with at least one axis.
+ * @param options The axis and the range.
+ * @returns Positions `start` to `end - 1` of that axis, and all of the other axes.
+ * @throws {RangeError} If there is no such axis, or the range is empty or out of bounds.
  *
  * @example
  * ```ts
@@ -91,13 +92,13 @@ export function slice<S extends Shape, const Axis extends number>(
 }
 
 /**
- * Joins tensors along one axis, in their order.
+ * Joins tensors along one axis, in order.
  *
- * @param tensors At least one fp32 tensor; sizes are equal on every other axis.
+ * @param tensors At least one fp32 tensor; their sizes must match on every other axis.
  * @param options The axis.
- * @returns A new tensor; its size on the axis is the sum of theirs.
- * @throws {ShapeMismatchError} If another axis differs, or the number of axes.
- * @throws {RangeError} If there is no such axis or no tensor.
+ * @returns A new tensor, whose size on the axis is the sum of theirs.
+ * @throws {ShapeMismatchError} If another axis or the number of axes differs.
+ * @throws {RangeError} If there is no such axis, or no tensor.
  *
  * @example
  * ```ts

@@ -1,9 +1,9 @@
-/** What a step leaves in its state, and where it lies there. @module */
+/** Results of a step, decoded from its state buffer. @module */
 
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 
-/** Routing of one layer over one step. */
+/** Routing of one layer in one step. */
 export interface LayerRouting {
   /** Tokens routed to each expert. */
   readonly counts: Float64Array;
@@ -11,33 +11,33 @@ export interface LayerRouting {
   readonly tokensWithoutExpert: number;
 }
 
-/** All that a step leaves, read back at once. */
+/** All results of a step, read back at once. */
 export interface StepReadout {
-  /** Coefficient of the L1 term, for the next step. */
+  /** Coefficient of the L1 term in the next step. */
   readonly lambda: number;
-  /** Share of pairs of token and expert that were not routed, equation 8. */
+  /** Fraction of token-expert pairs that were not routed, equation 8. */
   readonly sparsity: number;
-  /** Pairs of token and active expert, over all layers. */
+  /** Active token-expert pairs over all layers. */
   readonly activePairs: number;
-  /** Norm of all gradients before clipping. */
+  /** Global gradient norm before clipping. */
   readonly gradientNorm: number;
-  /** Factor by which clipping scaled them. */
+  /** Factor by which clipping scaled the gradients. */
   readonly clipScale: number;
-  /** Whether the gradient's norm was infinite or not a number: the step was not taken. */
+  /** Whether the gradient norm was infinite or NaN, in which case the step was skipped. */
   readonly notFinite: boolean;
-  /** Language-model loss, the mean over micro-batches, in nats. */
+  /** Mean language-model loss over micro-batches, in nats. */
   readonly loss: number;
   /** The L1 term without λ, equation 9 or 10. */
   readonly l1: number;
   /** TopK's balance loss without its coefficient, summed over layers. */
   readonly balance: number;
-  /** Whether a dispatch plan had too few rows. */
+  /** Whether a dispatch plan overflowed its rows. */
   readonly overflow: boolean;
   /** Routing of each layer. */
   readonly layers: readonly LayerRouting[];
 }
 
-/** Names the figures of a state. */
+/** Decodes a state buffer. */
 export function readoutOf(all: Float64Array, layers: number, experts: number): StepReadout {
   return {
     lambda: all[StateSlot.lambda]!,

@@ -1,14 +1,8 @@
-/** The device buffer of values that change from step to step. @module */
+/** Device buffer of values that change from step to step. @module */
 
-import {
-  requireFinite,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
@@ -21,19 +15,20 @@ import { type Device, memoryOf } from "./device.ts";
 import { type LambdaRule, lambdaRuleOf } from "./lambda_rule.ts";
 import { readoutOf, type StepReadout } from "./step_readout.ts";
 
+/** Bytes per slot, an fp64. */
 const BYTES = 8n;
 
 /** Sizes of a {@linkcode StepState}. */
 export interface StepStateOptions {
-  /** MoE layers whose routing is summed up. Default 1. */
+  /** Number of MoE layers. Default 1. */
   layers?: number;
-  /** Experts of each layer. Default 1. */
+  /** Experts per layer. Default 1. */
   experts?: number;
-  /** λ at the start. Default 1e-8, the paper's λ0. */
+  /** Initial λ. Default 1e-8, the paper's λ0. */
   lambda?: number;
 }
 
-/** What the host gives the optimizer's step. */
+/** Inputs of an optimizer step from the host. */
 export interface StepInputs {
   /** Learning rate of this step. */
   readonly learningRate: number;
@@ -45,12 +40,12 @@ export interface StepInputs {
   readonly step: number;
 }
 
-// Friends of StepState: kernels need its address, users do not.
+// Friend access to StepState: kernels need its address, users do not.
 let bufferOf: (state: StepState) => DeviceTensor<"f64">;
 
 /**
- * Learning rate, λ, clip scale and the routing's statistics, as one device buffer: a step
- * reads back once. Layers of a model share one, and with it one λ.
+ * Learning rate, λ, clip scale and routing statistics in one device buffer, so that a step needs
+ * only one read. All layers of a model share it, and thereby one λ.
  *
  * @example
  * ```ts
@@ -85,9 +80,9 @@ export class StepState implements Disposable {
    * Makes a state with empty statistics.
    *
    * @param device Where it lives.
-   * @param options Layers, experts, λ at the start.
-   * @throws {ConfigError} If layers or experts are no whole numbers of at least 1, or λ no finite one
-   * of at least 0.
+   * @param options Layers, experts, initial λ.
+   * @throws {ConfigError} If layers or experts is not a positive integer, or λ is negative or not
+   * finite.
    */
   constructor(device: Device, options: StepStateOptions = {}) {
     requireOptions("make a step's state", options, { layers: true, experts: true, lambda: true });
@@ -103,12 +98,12 @@ export class StepState implements Disposable {
     this.setLambda(lambda);
   }
 
-  /** MoE layers whose routing is summed up. */
+  /** Number of MoE layers. */
   get layers(): number {
     return this.#layers;
   }
 
-  /** Experts of each layer. */
+  /** Experts per layer. */
   get experts(): number {
     return this.#experts;
   }
@@ -124,7 +119,7 @@ export class StepState implements Disposable {
    * Sets λ.
    *
    * @param lambda Coefficient of the L1 term.
-   * @throws {ConfigError} If it is no finite number of at least 0.
+   * @throws {ConfigError} If it is negative or not finite.
    *
    * @example
    * ```ts
@@ -142,7 +137,7 @@ export class StepState implements Disposable {
     this.#write("set λ in", StateSlot.lambda, [lambda]);
   }
 
-  /** Zeroes the statistics of the step before; λ stays. */
+  /** Zeroes the previous step's statistics; λ stays. */
   begin(): void {
     const { kernels: k } = this.#memory;
     this.#buffer.requireAlive("begin a step with");
@@ -153,11 +148,12 @@ export class StepState implements Disposable {
   }
 
   /**
-   * Writes what the optimizer needs of the host.
+   * Writes the optimizer's inputs from the host.
    *
    * @param inputs Learning rate and bias corrections.
-   * @throws {ConfigError} If one is no finite number, or a bias correction not above 0.
-   * @throws {RangeError} If the step is no whole number of at least 1.
+   * @throws {ConfigError} If the learning rate is negative or not finite, or a bias correction is
+   * not positive.
+   * @throws {RangeError} If the step is not a positive integer.
    *
    * @example
    * ```ts
@@ -165,7 +161,7 @@ export class StepState implements Disposable {
    *
    * using device = await Device.open({ kind: "cpu" });
    * using state = new StepState(device);
-   * // AdamW.step() does this; an optimizer of your own would, too.
+   * // AdamW.step() does this, and so must a custom optimizer.
    * const [beta1, beta2, step] = [0.9, 0.999, 3];
    * state.writeInputs({
    *   learningRate: 1e-3,
@@ -180,18 +176,18 @@ export class StepState implements Disposable {
     const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
     requireNumbers("write a step's inputs", { learningRate }, { least: 0 });
     requireWhole("write a step's inputs", "step", step, { least: 1 });
-    // An update divides by both.
+    // The update divides by both.
     requireNumbers("write a step's inputs", { biasCorrection1, biasCorrection2 }, { above: 0 });
     const values = [learningRate, biasCorrection1, biasCorrection2, step];
     this.#write("write a step's inputs to", StateSlot.learningRate, values);
   }
 
   /**
-   * Adds a share of a loss to the loss of the step.
+   * Adds a fraction of a loss to the step's loss.
    *
    * @param loss A scalar.
    * @param share Factor: 1 / micro-batches.
-   * @throws {ShapeMismatchError} If the loss is no scalar.
+   * @throws {ShapeMismatchError} If the loss is not a scalar.
    *
    * @example
    * ```ts
@@ -229,13 +225,13 @@ export class StepState implements Disposable {
   }
 
   /**
-   * Sums up the routing of the step and moves λ by equation 7, on the device: with integer
-   * counts, λ grows by alpha where more pairs are active than wanted, falls by it where fewer are,
-   * and stays where as many are.
+   * Sums up the step's routing and moves λ by equation 7, on the device. Compared in integer
+   * counts: λ is multiplied by alpha if more token-expert pairs are active than the target, divided
+   * by it if fewer are, and otherwise unchanged.
    *
    * @param rule Target, factor and bounds.
-   * @throws {ConfigError} If one of them is no number in its range, `active` is above the number of
-   * experts, or `floor` above `ceiling`.
+   * @throws {ConfigError} If a number is out of range, `active` exceeds the number of experts, or
+   * `floor` exceeds `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
     const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.#experts);
@@ -259,9 +255,9 @@ export class StepState implements Disposable {
   }
 
   /**
-   * Copies everything to the host, waiting for the device.
+   * Copies everything to the host; waits for the device.
    *
-   * @returns The step's figures.
+   * @returns The step's results.
    */
   read(): StepReadout {
     this.#buffer.requireAlive("read");
@@ -280,7 +276,7 @@ export class StepState implements Disposable {
   }
 }
 
-/** Refuses a state of another device than `memory`. */
+/** Throws unless a state lives on `memory`'s device. */
 export function requireStateOn(operation: string, memory: DeviceMemory, state: StepState): void {
   if (!(state instanceof StepState)) {
     throw new TypeError(`Cannot ${operation} ${shown(state)}: it is no StepState`);
@@ -288,14 +284,14 @@ export function requireStateOn(operation: string, memory: DeviceMemory, state: S
   requireDevice(operation, memory, bufferOf(state));
 }
 
-/** Address of a state's first double; refuses `operation`, as in "read", with one disposed of. */
+/** Address of a state's first double; throws if it was disposed of. */
 export function stateAddress(state: StepState, operation: string): bigint {
   const buffer = bufferOf(state);
   buffer.requireAlive(operation);
   return buffer.address;
 }
 
-/** Address of λ, for the routers' gradient. */
+/** Address of λ, read by the routers' gradients. */
 export function lambdaAddress(state: StepState): bigint {
   return stateAddress(state, "read λ from") + BigInt(StateSlot.lambda) * BYTES;
 }

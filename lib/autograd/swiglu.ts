@@ -1,4 +1,4 @@
-/** SwiGLU, the gated activation of LLaMA's feed-forward network. @module */
+/** SwiGLU, the gated activation of LLaMA's feed-forward networks. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
 import { operands } from "../tensor/operands.ts";
@@ -7,11 +7,11 @@ import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /**
- * `silu(h[:, :W]) · h[:, W:]`: the first half of the columns gates the second.
+ * SwiGLU: `silu(h[:, :W]) · h[:, W:]`. The first half of the columns gates the second.
  *
  * @param h Pre-activations `[rows, 2W]`, gate | up.
  * @returns Activations `[rows, W]`.
- * @throws {ShapeMismatchError} If `h` is no matrix with an even number of columns.
+ * @throws {ShapeMismatchError} If `h` is not a matrix with an even number of columns.
  *
  * @example
  * ```ts

@@ -1,4 +1,4 @@
-/** The tape: records operations forward, runs their derivatives backward. @module */
+/** The tape: records operations forward and runs their derivatives backward. @module */
 
 import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
@@ -16,7 +16,7 @@ import { isParameter } from "./parameter.ts";
 /** Element types through which a gradient flows. */
 const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16", "f64"];
 
-/** Whether a gradient can flow to a tensor. */
+/** Tells whether a gradient can flow to a tensor. */
 export function isDifferentiable({ dtype }: DeviceTensor): boolean {
   return DIFFERENTIABLE.includes(dtype);
 }
@@ -24,8 +24,8 @@ export function isDifferentiable({ dtype }: DeviceTensor): boolean {
 /** Settings of {@linkcode Recording.backward}. */
 export interface BackwardOptions {
   /**
-   * Factor on the loss, and on what routers add to its gradient: 1 / micro-batches under gradient
-   * accumulation. Default 1.
+   * Factor on the loss and on the gradient terms that routers add, such as 1 / micro-batches for
+   * gradient accumulation. Default 1.
    */
   scale?: number;
 }
@@ -48,38 +48,38 @@ export interface BackwardOptions {
  */
 export interface Recording extends Scope {
   /**
-   * Marks a tensor that is no parameter as one whose gradient is wanted.
+   * Requests the gradient of a tensor that is not a parameter.
    *
-   * @param tensor The tensor; operations recorded after this call see the mark.
+   * @param tensor The tensor; only operations recorded after this call contribute.
    * @returns The same tensor.
    */
   watch<T extends Tensor>(tensor: T): T;
   /**
-   * Runs the tape backward, once: gradients add up in parameters and in watched tensors.
+   * Runs the tape backward, once: gradients accumulate in parameters and watched tensors.
    *
-   * @param loss A scalar that was computed on this tape.
+   * @param loss A scalar computed on this tape.
    * @param options Factor on the loss.
-   * @throws {Error} If nothing watched leads to the loss, the tape has run or is closed, or a tensor that
-   * a derivative needs was written after the forward pass.
+   * @throws {Error} If nothing watched leads to the loss, the tape has run or is closed, or a
+   * tensor that a derivative needs was written after the forward pass.
    */
   backward(loss: Tensor<"f32", readonly []>, options?: BackwardOptions): void;
   /**
-   * The gradient of a watched tensor after `backward`; it lives as long as the tape.
+   * Returns the gradient of a watched tensor after `backward`; it lives as long as the tape.
    *
-   * @param tensor A tensor given to `watch`.
+   * @param tensor A tensor passed to `watch`.
    * @returns Its gradient, of the same shape.
    * @throws {Error} If it was not watched, or `backward` has not run.
    */
   gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
 }
 
-/** A node, and how often each of the blocks it saved had been written when it ran. */
+/** A node, and the write counts of its saved tensors when it ran. */
 interface Recorded {
   readonly node: TapeNode;
   readonly writes: readonly number[];
 }
 
-/** Scope and tape in one; {@linkcode Device.record} opens it. */
+/** A scope that is also a tape, opened by {@linkcode Device.record}. */
 export class Tape extends MemoryScope implements Recording, Recorder {
   readonly #nodes: Recorded[] = [];
   readonly #watched: Set<DeviceTensor> = new Set();
@@ -126,7 +126,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
     this.#nodes.push({ node, writes: node.saved.map(({ storage }) => storage.writes) });
     for (const output of node.outputs) output.tracker = this;
-    // A scope opened inside this one may close before backward runs.
+    // An inner scope may close before backward runs.
     for (const { storage } of node.saved) {
       if (storage.scope.depth > this.depth) this.move(storage, this);
     }
@@ -168,7 +168,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     this.backwardFrom(root, seed, scale);
   }
 
-  /** Runs the tape backward from the gradient of `scale` times the loss that has reached `root`. */
+  /** Runs the tape backward from the gradient of `root`, for a loss scaled by `scale`. */
   backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">, scale: number): void {
     this.#consumed = true;
     using pause = this.memory.openPause();
@@ -184,7 +184,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
       using _temporaries = this.memory.openScope();
       node.backward(pass);
       this.observer?.backward(node, (tensor) => pass.of(tensor));
-      // A gradient that has been passed on is needed no more, unless its tensor is watched.
+      // Once passed on, a gradient is no longer needed unless its tensor is watched.
       for (const output of node.outputs) {
         if (!this.#watched.has(output)) pass.release(output);
       }
@@ -206,14 +206,14 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
   }
 
-  /** The same, from inside. */
+  /** Implements {@linkcode Tape.gradient} for internal tensors. */
   gradientOf(watched: DeviceTensor): DeviceTensor<"f32"> {
     if (!this.#watched.has(watched)) {
       throw new Error(
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
       );
     }
-    // A parameter keeps its own, which adds up over tapes.
+    // A parameter keeps its own, accumulated over tapes.
     if (isParameter(watched)) return watched.gradient;
     let gradient = this.#gradients.get(watched);
     if (gradient === undefined) {
@@ -225,7 +225,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 }
 
-/** Refuses a derivative at values which are no longer those of the forward pass. */
+/** Throws if a saved tensor was overwritten since the forward pass. */
 function requireUnchanged({ node, writes }: Recorded): void {
   const changed = node.saved.find(({ storage }, i) => storage.writes !== writes[i]);
   if (changed === undefined) return;

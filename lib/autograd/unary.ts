@@ -1,4 +1,4 @@
-/** Elementwise operations on one tensor, and their derivatives. @module */
+/** Elementwise operations on one tensor, with derivatives. @module */
 
 import { requireNumber } from "../arguments.ts";
 import { UnaryCode } from "../ffi/codes.ts";
@@ -10,7 +10,7 @@ import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 
 type UnaryName = keyof typeof UnaryCode;
 
-/** Writes `name` of each element of `x` into `out`. */
+/** Applies the function `name` to each element of `x`, writing into `out`. */
 export function unaryInto(
   name: UnaryName,
   out: DeviceTensor,
@@ -111,7 +111,7 @@ export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
 }
 
 /**
- * Natural logarithm; not a number for negative elements.
+ * Natural logarithm; NaN for negative elements.
  *
  * @param x Any fp32 tensor.
  * @returns A tensor of the same shape.
@@ -171,7 +171,7 @@ export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
 }
 
 /**
- * `max(x, 0)`; its derivative at 0 is 0.
+ * ReLU, `max(x, 0)`; its derivative at 0 is 0.
  *
  * @param x Any fp32 tensor.
  * @returns A tensor of the same shape.
@@ -211,7 +211,7 @@ export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
 }
 
 /**
- * `x · sigmoid(x)`, the activation inside SwiGLU.
+ * SiLU, `x · sigmoid(x)`, the activation inside SwiGLU.
  *
  * @param x Any fp32 tensor.
  * @returns A tensor of the same shape.

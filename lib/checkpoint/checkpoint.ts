@@ -1,4 +1,4 @@
-/** Opening checkpoints, each byte checked. @module */
+/** Opens checkpoints and verifies every byte of them. @module */
 
 import { requirePath } from "../arguments.ts";
 import { CheckpointError } from "../errors.ts";
@@ -10,7 +10,7 @@ import { SafetensorsFile } from "./safetensors.ts";
 const FILES: readonly string[] = [MODEL, OPTIMIZER, STATE];
 
 /**
- * An open checkpoint, whose files have been checked against its marker.
+ * An open checkpoint whose files match its marker.
  *
  * @example
  * ```ts
@@ -53,7 +53,7 @@ const FILES: readonly string[] = [MODEL, OPTIMIZER, STATE];
 export class Checkpoint implements Disposable {
   /** The checkpoint's folder. */
   readonly path: string;
-  /** All that is not a tensor. */
+  /** Everything that is not a tensor. */
   readonly state: CheckpointState;
   /** The weights. */
   readonly model: SafetensorsFile;
@@ -73,11 +73,12 @@ export class Checkpoint implements Disposable {
   }
 
   /**
-   * Opens a checkpoint and checks every byte of it.
+   * Opens a checkpoint and verifies every byte of it.
    *
    * @param path The checkpoint's folder.
    * @returns The open checkpoint; dispose of it to close its files.
-   * @throws {CheckpointError} The marker is missing, or a file is not what was written; names it.
+   * @throws {CheckpointError} The marker is missing, or a file differs from what was written; the
+   * message names it.
    */
   static open(path: string): Checkpoint {
     requirePath("open a checkpoint", "path", path);
@@ -92,10 +93,10 @@ export class Checkpoint implements Disposable {
   }
 
   /**
-   * Opens the newest complete checkpoint of a run. A damaged one is an error rather than a reason
-   * to take an older one, which would silently lose steps.
+   * Opens the newest complete checkpoint of a run. If it is damaged, that is an error: falling back
+   * to an older one would silently lose steps.
    *
-   * @param root The folder of all checkpoints.
+   * @param root The folder that holds the checkpoints.
    * @returns The open checkpoint.
    * @throws {CheckpointError} There is none, or the newest is damaged.
    */
@@ -103,8 +104,8 @@ export class Checkpoint implements Disposable {
     const [newest, older] = listCheckpoints(root);
     if (newest === undefined) {
       throw new CheckpointError(
-        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its first, ` +
-          `start it again in another directory`,
+        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its ` +
+          `first, start it again in another directory`,
       );
     }
     try {
@@ -112,7 +113,7 @@ export class Checkpoint implements Disposable {
     } catch (cause) {
       if (!(cause instanceof CheckpointError) || older === undefined) throw cause;
       throw new CheckpointError(
-        `${cause.message}; the checkpoint before it is ${older.path}, name that to go on from it`,
+        `${cause.message}; the checkpoint before it is ${older.path}, pass that to resume from it`,
         { cause },
       );
     }
@@ -125,17 +126,17 @@ export class Checkpoint implements Disposable {
   }
 }
 
-/** A folder that was renamed would be taken for another step than its weights are of. */
+/** Refuses a renamed folder: its name would claim a step that its weights are not from. */
 function checkStep(path: string, { step }: CheckpointState): void {
   const [name] = /step-\d+$/.exec(path) ?? [];
   if (name === undefined || name === folderName(step)) return;
   throw new CheckpointError(
-    `Cannot open ${path}: its ${STATE} is of step ${step}; give the folder its name back, ` +
+    `Cannot open ${path}: its ${STATE} is of step ${step}; rename the folder back to ` +
       folderName(step),
   );
 }
 
-/** Compares each file with the marker: sizes first, since they cost nothing. */
+/** Compares each file with the marker, sizes first because they are cheap. */
 function verify(path: string): void {
   const marker = `${path}/${DONE}`;
   if (!exists(path)) {

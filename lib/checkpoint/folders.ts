@@ -1,10 +1,10 @@
 /**
  * The folders of a run's checkpoints, `step-NNNNNN/`, and the files in them.
  *
- * A checkpoint is written under a temporary name, synced, marked last, and then renamed: a run that
- * is killed at any moment leaves complete checkpoints, and remains, which lack name or marker and are
- * passed over. The marker holds size and SHA-256 of each file, so that damage is found
- * before a run goes on with it.
+ * A checkpoint is written under a temporary name and synced, its marker comes last, and then it is
+ * renamed. A run killed at any moment leaves complete checkpoints, plus leftovers that lack the
+ * name or the marker and are ignored. The marker holds the size and SHA-256 of each file, so damage
+ * is found before a run continues from it.
  *
  * @module
  */
@@ -16,24 +16,24 @@ import { exists, onPath } from "../files.ts";
 export const MODEL = "model.safetensors";
 /** The optimizer's moments. */
 export const OPTIMIZER = "optimizer.safetensors";
-/** All that is not a tensor. */
+/** Everything that is not a tensor. */
 export const STATE = "state.json";
-/** The marker. */
+/** The marker of a complete checkpoint. */
 export const DONE = "DONE";
 
 /** A checkpoint's folder. */
 export interface CheckpointFolder {
-  /** Steps taken when it was written. */
+  /** Steps taken when the checkpoint was written. */
   readonly step: number;
   /** Its path. */
   readonly path: string;
 }
 
 /**
- * Lists the complete checkpoints of a run: those that have their marker.
+ * Lists the complete checkpoints of a run: those with a marker.
  *
- * @param root The folder of all checkpoints; a missing one holds none.
- * @returns Newest first.
+ * @param root The folder that holds the checkpoints; a missing folder holds none.
+ * @returns The checkpoints, newest first.
  *
  * @example
  * ```ts
@@ -79,9 +79,9 @@ export function listCheckpoints(root: string): CheckpointFolder[] {
 }
 
 /**
- * Removes the checkpoints of later steps, before a run goes on from an older one.
+ * Removes the checkpoints of later steps before a run continues from an older one.
  *
- * @param root The folder of all checkpoints.
+ * @param root The folder that holds the checkpoints.
  * @param step The last step to keep.
  * @returns The folders that were removed.
  *
@@ -126,7 +126,7 @@ export function removeLaterCheckpoints(root: string, step: number): CheckpointFo
   return later;
 }
 
-/** The marker goes first: half-removed, the checkpoint counts as incomplete. */
+/** Removes the marker first: a half-removed checkpoint then counts as incomplete. */
 export function removeCheckpoint(path: string): void {
   onPath("remove the checkpoint", path, () => {
     Deno.removeSync(`${path}/${DONE}`);
@@ -134,7 +134,7 @@ export function removeCheckpoint(path: string): void {
   });
 }
 
-/** What a killed run left behind. The run directory's lock makes sure that it is nobody else's. */
+/** Removes what a killed run left behind. The run directory's lock rules out a run in progress. */
 export function removeRemains(root: string): void {
   for (const name of entriesOf(root)) {
     const isRemains = /^\.step-\d+\.(tmp|old)$/.test(name) ||
@@ -145,7 +145,7 @@ export function removeRemains(root: string): void {
   }
 }
 
-/** The name of the folder of a step. */
+/** The name of a step's folder. */
 export function folderName(step: number): string {
   return `step-${String(step).padStart(6, "0")}`;
 }

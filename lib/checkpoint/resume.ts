@@ -1,8 +1,8 @@
 /**
- * Whether a run may go on under a configuration. What decides the numbers of the steps already taken
- * must be as it was, or `config.json` would say another thing of them than was computed. What may
- * change decides none of them (steps, device, how often to save), or is in the figures of each step
- * (the learning rate).
+ * Whether a run may continue under a configuration. Settings that determined the steps already
+ * taken must stay as they were, or `config.json` would misdescribe those steps. The others may
+ * change: they determine no past step (step count, device, checkpoint interval), or they are logged
+ * with every step (the learning rate).
  *
  * @module
  */
@@ -16,8 +16,8 @@ import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
 /**
- * The values that a resumed run shares with the run it continues, by dotted key. `micro_batch`
- * belongs to them: f_e is a share within a micro-batch, so another size is another gradient.
+ * The values that a resumed run shares with the run it continues, by dotted key. `micro_batch` is
+ * one of them: f_e is a share within a micro-batch, so another size gives another gradient.
  */
 function fixedValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed, validation: { batches } } = config;
@@ -26,7 +26,7 @@ function fixedValues(config: TrainConfig): Map<string, unknown> {
   return valuesByKey({ model, moe, data, optimizer, seed, validation: { batches } });
 }
 
-/** The values that checkpoints of early versions were hashed by. */
+/** The values that early versions hashed for a checkpoint. */
 function earlyValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed } = config;
   const { router, experts, active, granularity } = moe;
@@ -40,7 +40,7 @@ function hashOf(values: Map<string, unknown>): string {
   return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
 
-/** The file of a router, and its own settings: only the file knows what depends on them. */
+/** A router file's hash and its own settings: only the file knows what depends on them. */
 function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, unknown> {
   if (file === undefined) return {};
   const own = Object.entries(moe).filter(([key]) => key in file.keys && !(key in ROUTER_KEYS));
@@ -48,8 +48,8 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
 }
 
 /**
- * A hash of what a resumed run must share with the run it continues. A checkpoint keeps it, so that
- * a `config.json` that was changed by hand is noticed.
+ * Hashes what a resumed run must share with the run it continues. A checkpoint stores the hash, so
+ * a `config.json` edited by hand is noticed.
  *
  * @param config The run's configuration.
  * @returns SHA-256 in hexadecimal; the order of the keys does not matter.
@@ -59,7 +59,7 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
  * import { assert } from "@std/assert";
  * import { configHash, parseConfig } from "@remoe/remoe/train";
  *
- * // The number of steps may change when a run goes on, the seed may not.
+ * // The number of steps may change on resuming, the seed may not.
  * assert(configHash(parseConfig({ steps: 9 })) === configHash(parseConfig({})));
  * assert(configHash(parseConfig({ seed: 9 })) !== configHash(parseConfig({})));
  * ```
@@ -72,11 +72,11 @@ export function configHash(config: TrainConfig): string {
 /**
  * Refuses a checkpoint that was written under another configuration.
  *
- * @param cannot What cannot be done, like "Cannot resume", to precede the checkpoint's path.
+ * @param cannot What cannot be done, such as "Cannot resume"; precedes the checkpoint's path.
  * @param checkpoint The checkpoint.
  * @param config The configuration to use it with.
- * @param source Where that comes from.
- * @throws {CheckpointError} Says so, and what to do.
+ * @param source Where the configuration comes from.
+ * @throws {CheckpointError} The configurations differ.
  */
 export function checkWrittenUnder(
   cannot: string,
@@ -93,11 +93,11 @@ export function checkWrittenUnder(
 }
 
 /**
- * Checks that a run may go on under a configuration.
+ * Checks that a run may continue under a configuration.
  *
- * @param saved The run's own configuration.
- * @param config The one to go on with.
- * @throws {ConfigError} Names each value that may not change.
+ * @param saved The configuration the run was started with.
+ * @param config The configuration to continue with.
+ * @throws {ConfigError} A value that must not change has changed; the message names each.
  *
  * @example
  * ```ts
@@ -119,16 +119,14 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
         `put it back as it was, or start a new run`,
     );
   }
-  // A preset names where values came from, and `out` where the run is: other ones would be wrong.
+  // `preset` and `out` affect no number, but say where values came from and where the run is.
   const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
     new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);
   const changed = differences(mustStay(saved), mustStay(config));
   if (changed.length > 0) {
     throw new ConfigError(
-      `Cannot resume with what the run was not computed with: ${
-        changed.join(", ")
-      }; leave that as ` +
-        `it was, or start a new run`,
+      `Cannot resume with settings the run was not computed with: ${changed.join(", ")}; restore ` +
+        `them, or start a new run`,
     );
   }
 }

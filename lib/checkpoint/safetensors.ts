@@ -1,6 +1,5 @@
 /**
- * Reading files of the safetensors format, tensor by tensor, so that a large model needs no second
- * copy in memory.
+ * Reads safetensors files tensor by tensor, so a large model needs no second copy in memory.
  *
  * @module
  */
@@ -20,7 +19,7 @@ import {
 } from "./safetensors_header.ts";
 
 /**
- * An open safetensors file, whose header has been checked whole.
+ * An open safetensors file whose entire header has been checked.
  *
  * @example
  * ```ts
@@ -47,7 +46,7 @@ import {
 export class SafetensorsFile implements Disposable {
   /** The tensors by name, in the order of their data. */
   readonly tensors: ReadonlyMap<string, TensorSpec>;
-  /** Free texts about the file. */
+  /** The file's metadata: free-form strings. */
   readonly metadata: Readonly<Record<string, string>>;
   /** The file's path. */
   readonly path: string;
@@ -74,8 +73,8 @@ export class SafetensorsFile implements Disposable {
    *
    * @param path The file.
    * @returns The open file; dispose of it to close it.
-   * @throws {TypeError} The path is none.
-   * @throws {CheckpointError} Names the file and what is wrong with it.
+   * @throws {TypeError} The path is not a path.
+   * @throws {CheckpointError} The file cannot be read, or its header is malformed.
    */
   static open(path: string): SafetensorsFile {
     requirePath("read tensors", "path", path);
@@ -93,13 +92,13 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * Reads a tensor. F16 and BF16 come as fp32, exactly, where `expected` asks for F32.
+   * Reads a tensor. F16 and BF16 are widened to fp32, exactly, if `expected` asks for F32.
    *
    * @param name The tensor's name.
    * @param expected What the caller needs; another shape or dtype is an error.
    * @returns Its elements, little-endian and row-major.
-   * @throws {CheckpointError} There is no such tensor, it is not as expected or of a dtype that is only
-   * listed, or the file ends.
+   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype
+   * can only be listed, or the file ends early.
    */
   read(name: string, expected?: Omit<TensorSpec, "name">): Uint8Array<ArrayBuffer> {
     const place = this.#find(name, expected);
@@ -113,16 +112,16 @@ export class SafetensorsFile implements Disposable {
   }
 
   /**
-   * Reads a tensor piece by piece, for one that should not be in memory whole. F16 and BF16 come as
-   * fp32, exactly, where `expected` asks for F32.
+   * Reads a tensor piece by piece, so that it is never entirely in memory. F16 and BF16 are widened
+   * to fp32, exactly, if `expected` asks for F32.
    *
    * @param name The tensor's name.
    * @param expected What the caller needs; another shape or dtype is an error.
-   * @param buffer What pieces are read into, each over the one before; a multiple of 8 bytes.
+   * @param buffer Holds each piece in turn, overwriting the last; a multiple of 8 bytes.
    * @returns The pieces in order.
-   * @throws {CheckpointError} There is no such tensor, it is not as expected or of a dtype that is only
-   * listed, or the file ends.
-   * @throws {RangeError} The buffer is empty, or no multiple of 8 bytes.
+   * @throws {CheckpointError} There is no such tensor, it differs from what is expected, its dtype
+   * can only be listed, or the file ends early.
+   * @throws {RangeError} The buffer is empty, or not a multiple of 8 bytes.
    */
   *pieces(
     name: string,

@@ -1,28 +1,28 @@
 /**
- * Which of the format's elements can be read, and those that become fp32 without losing a bit.
+ * Which element types can be read, and which widen to fp32 losslessly.
  *
  * @module
  */
 
 import type { SafetensorsDType } from "./safetensors_header.ts";
 
-/** What a reader gets as it is; other types are listed, but no caller here could use them. */
+/** Types that can be read. Others are only listed: no caller here could use them. */
 export const READABLE: readonly SafetensorsDType[] = ["F32", "BF16", "F16", "F64", "I32", "I64"];
 
-/** Types of 16 bits, every value of which fp32 has. */
+/** 16-bit types whose every value fp32 can represent. */
 const HALVES: readonly SafetensorsDType[] = ["F16", "BF16"];
 
-/** Whether elements of one type are asked for as another that holds each of them exactly. */
+/** Whether elements of type `held` convert exactly to type `asked`. */
 export function widens(held: SafetensorsDType, asked: SafetensorsDType): boolean {
   return asked === "F32" && HALVES.includes(held);
 }
 
 /**
- * Turns 16-bit floating-point numbers into fp32.
+ * Widens 16-bit floating-point numbers to fp32.
  *
- * @param bytes Elements, little-endian, from a multiple of 2 bytes in their buffer.
+ * @param bytes Elements, little-endian, aligned to 2 bytes in their buffer.
  * @param held Their type.
- * @param target What the fp32 bytes are written to, twice as many, from a multiple of 4 bytes.
+ * @param target Receives the fp32 bytes; twice as long, aligned to 4 bytes.
  */
 export function widen(
   bytes: Uint8Array<ArrayBuffer>,
@@ -35,7 +35,7 @@ export function widen(
     values.set(new Float16Array(bytes.buffer, bytes.byteOffset, count));
     return;
   }
-  // The upper half of an fp32's bits.
+  // A BF16 is the upper half of an fp32.
   const words = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
   const bits = new Uint32Array(target.buffer, target.byteOffset, count);
   for (let i = 0; i < count; i++) bits[i] = words[i]! << 16;

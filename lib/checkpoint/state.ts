@@ -1,5 +1,5 @@
 /**
- * `state.json` of a checkpoint: all that a run needs besides its tensors to go on bit for bit.
+ * `state.json` of a checkpoint: what a run needs besides its tensors to resume bit for bit.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { CheckpointError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
 import { STAGES, type StageState } from "./stage.ts";
 
-/** What a run remembers besides weights and moments; plain JSON. */
+/** The state of a run besides weights and moments; plain JSON. */
 export interface CheckpointState {
   /** Version of this layout. */
   readonly format: 1;
@@ -17,9 +17,9 @@ export interface CheckpointState {
   readonly step: number;
   /** Tokens seen. */
   readonly tokens: number;
-  /** λ for the next step; JSON keeps all 64 bits of it. */
+  /** λ for the next step; JSON preserves all 64 bits. */
   readonly lambda: number;
-  /** Where the run is in its stages. */
+  /** The stage the run is in. */
   readonly stage: StageState;
   /** The data sampler's own state. */
   readonly sampler: unknown;
@@ -29,15 +29,15 @@ export interface CheckpointState {
   readonly seed: number;
   /** `configHash()` of the run's configuration. */
   readonly config_hash: string;
-  /** The router's file and its SHA-256, where it is not one of the library's. */
+  /** The router's file and its SHA-256, if the router is not built in. */
   readonly router?: { readonly path: string; readonly sha256: string } | undefined;
-  /** Device, instruction set, threads and products that computed it; early checkpoints lack it. */
+  /** Device, instruction set, threads and GEMM that computed it; early checkpoints lack it. */
   readonly machine?: Readonly<Record<string, string>> | undefined;
-  /** Versions of what wrote the checkpoint, like `remoe` and `deno`. */
+  /** Versions of the software that wrote the checkpoint, such as `remoe` and `deno`. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** The newest layout that this version knows. */
+/** The newest layout this version knows. */
 const FORMAT = 1;
 
 const count = z.int().min(0);
@@ -66,7 +66,7 @@ const STATE = z.strictObject({
  *
  * @param path The file.
  * @returns The state.
- * @throws {CheckpointError} Names the file and the first wrong key.
+ * @throws {CheckpointError} The file cannot be read or is malformed; names the first wrong key.
  */
 export function readCheckpointState(path: string): CheckpointState {
   let input: unknown;
@@ -85,25 +85,28 @@ export function readCheckpointState(path: string): CheckpointState {
   }
   const result = STATE.safeParse(input);
   if (result.success) return result.data;
-  const { path: key = [], message = "" } = result.error.issues[0] ?? {};
-  throw new CheckpointError(`Cannot read ${path}: ${key.join(".") || "the whole"}: ${message}`, {
+  throw new CheckpointError(`Cannot read ${path}: ${firstIssue(result.error)}`, {
     cause: result.error,
   });
 }
 
 /**
- * Makes sure that a state could be read again.
+ * Checks that a state could be read back.
  *
  * @param state The state.
- * @returns The same.
- * @throws {CheckpointError} Names the key that is wrong.
+ * @returns The same state.
+ * @throws {CheckpointError} It could not; names the first wrong key.
  */
 export function checkCheckpointState(state: CheckpointState): CheckpointState {
   const result = STATE.safeParse(state);
   if (result.success) return state;
-  const { path = [], message = "" } = result.error.issues[0] ?? {};
-  throw new CheckpointError(
-    `Cannot write the checkpoint: state.${path.join(".") || "the whole"}: ${message}`,
-    { cause: result.error },
-  );
+  throw new CheckpointError(`Cannot write the checkpoint: state.${firstIssue(result.error)}`, {
+    cause: result.error,
+  });
+}
+
+/** The first wrong key and what is wrong with it. */
+function firstIssue({ issues: [issue] }: z.ZodError): string {
+  const { path = [], message = "" } = issue ?? {};
+  return `${path.join(".") || "the whole"}: ${message}`;
 }

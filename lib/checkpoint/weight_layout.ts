@@ -1,7 +1,7 @@
 /**
- * How weights are named and laid out in `model.safetensors`: as Hugging Face's Llama and
- * Mixtral do, one matrix a projection, `[out, in]`. Here a layer keeps `[in, out]`, queries,
- * keys and values side by side, and all experts in one tensor.
+ * Names and layouts of weights in `model.safetensors`. The file follows Hugging Face's Llama and
+ * Mixtral: one `[out, in]` matrix per projection. In memory a layer keeps `[in, out]`, with
+ * queries, keys and values side by side and all experts in one tensor.
  *
  * @module
  */
@@ -11,24 +11,25 @@ import { permuteInto } from "../autograd/layout.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { CheckpointError } from "../errors.ts";
 import { routerOf } from "../moe/router_of.ts";
-import { elementCount, showShape } from "../tensor/shape_math.ts";
+import { elementCount, inversePermutation, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { firstNonFinite, PIECE } from "./finite_values.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import type { TensorEntry } from "./write_safetensors.ts";
 
-/** A parameter as the file holds it. */
+/** How a parameter maps to tensors of the file. */
 interface Layout {
   /** The parameter's axes, split where the file splits them. */
   readonly view: readonly number[];
-  /** Order of those axes in the file. */
+  /** The order of those axes in the file. */
   readonly order: readonly number[];
-  /** The file's tensors, one after the other in that order. */
+  /** The file's tensors, contiguous in that order. */
   readonly parts: readonly Part[];
 }
 
-/** A tensor of the file. */
+/** A tensor in the file. */
 interface Part {
   readonly name: string;
   readonly shape: readonly number[];
@@ -37,13 +38,7 @@ interface Part {
 /** Bytes of an fp32. */
 const BYTES = 4;
 
-/**
- * Bytes that pass between a device and a file at once. Arrays of a model's size would wait for the
- * garbage collector, which does not hurry for memory outside of its heap: some gigabytes.
- */
-const PIECE = 4 << 20;
-
-/** The file's tensors of a model, each read from the device when its turn comes. */
+/** Lists a model's tensors as the file holds them, each read from the device in its turn. */
 export function* modelEntries(
   parameters: Iterable<Parameter>,
   config: TrainConfig,
@@ -66,7 +61,7 @@ export function* modelEntries(
           ordered ??= inFileOrder(parameter, layout);
           yield* pieces(ordered, start, length, buffer);
           if (!isLast) return;
-          // The parts are read in order: the last one lets go.
+          // The parts are read in order, so the last one frees the copy.
           if (ordered !== unwrapped(parameter)) ordered[Symbol.dispose]();
           ordered = null;
         },
@@ -96,8 +91,8 @@ export function loadModel(
       expected.add(name);
     }
     if (ordered === target) continue;
-    const inverse = order.map((_, axis) => order.indexOf(axis));
-    permuteInto(target, ordered, order.map((axis) => view[axis]!), inverse);
+    const shape = order.map((axis) => view[axis]!);
+    permuteInto(target, ordered, shape, inversePermutation(order));
   }
   checkFinite(targets, expected, file);
   const foreign = [...file.tensors.keys()].find((name) => !expected.has(name));
@@ -108,7 +103,7 @@ export function loadModel(
   }
 }
 
-/** The parameter itself, or a copy with the axes in the file's order, which is to be disposed of. */
+/** Returns the parameter, or a copy with axes in the file's order for the caller to dispose of. */
 function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
   const source = unwrapped(parameter);
   if (isIdentity(order)) return source;
@@ -117,7 +112,7 @@ function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTenso
   return ordered;
 }
 
-/** Copies a range of a tensor's bytes to the host, each piece over the one before. */
+/** Copies a range of a tensor's bytes to the host; each piece overwrites the last. */
 function* pieces(
   { address, memory }: DeviceTensor,
   start: number,
@@ -131,7 +126,7 @@ function* pieces(
   }
 }
 
-/** Copies pieces to a tensor from byte `offset` on; returns where they end. */
+/** Copies pieces into a tensor from byte `offset`; returns the byte after the last. */
 function fill(
   { address, memory }: DeviceTensor,
   offset: number,
@@ -161,7 +156,7 @@ function layoutOf(parameter: Parameter, config: TrainConfig): Layout {
   return layout;
 }
 
-/** Vectors and the embedding are alike on both sides; other matrices are transposed. */
+/** Vectors and the embedding have the same layout in the file; other matrices are transposed. */
 function plainLayout(name: string, shape: readonly number[]): Layout {
   const isProjection = shape.length === 2 && !name.endsWith("embed_tokens.weight");
   return isProjection
@@ -169,7 +164,7 @@ function plainLayout(name: string, shape: readonly number[]): Layout {
     : { view: shape, order: shape.map((_, axis) => axis), parts: [{ name, shape }] };
 }
 
-/** The tensors that hold several matrices of the file. */
+/** The layout of tensors that hold several of the file's matrices; undefined for others. */
 function fusedLayout(
   name: string,
   shape: readonly number[],
@@ -196,7 +191,7 @@ function qkvLayout(name: string, shape: readonly number[], { model }: TrainConfi
   };
 }
 
-/** `[E, D, 2W]` to, for each expert, the gate's and the up projection's `[W, D]`. */
+/** Splits `[E, D, 2W]` into each expert's gate and up projections, `[W, D]`. */
 function gateUpLayout(
   prefix: string,
   [experts = 0, hidden = 0, double = 0]: readonly number[],
@@ -213,7 +208,7 @@ function gateUpLayout(
   };
 }
 
-/** `[E, W, D]` to, for each expert, the down projection's `[D, W]`. */
+/** Splits `[E, W, D]` into each expert's down projection, `[D, W]`. */
 function downLayout(
   prefix: string,
   shape: readonly number[],
@@ -230,7 +225,7 @@ function downLayout(
   };
 }
 
-/** Mixtral's names of an expert's matrices; Llama's where the model is dense. */
+/** Names an expert's matrices as Mixtral does, or as Llama does in a dense model. */
 function expertName(
   prefix: string,
   expert: number,
@@ -243,10 +238,14 @@ function expertName(
   return `${prefix}.${expert}.${{ gate: "w1", up: "w3", down: "w2" }[which]}.weight`;
 }
 
-/** Tensors as they lie on the device: moments, which are this project's own affair, and a user's weights. */
-export function* tensorEntries(
-  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
-): Generator<TensorEntry> {
+/** A tensor and its name in the file. */
+interface NamedTensor {
+  readonly name: string;
+  readonly tensor: DeviceTensor<"f32">;
+}
+
+/** Tensors laid out as on the device: the optimizer's moments, or the weights of a user's model. */
+export function* tensorEntries(tensors: Iterable<NamedTensor>): Generator<TensorEntry> {
   const buffer = new Uint8Array(PIECE);
   for (const { name, tensor } of tensors) {
     const { shape } = tensor;
@@ -255,39 +254,33 @@ export function* tensorEntries(
   }
 }
 
-/** Fills them from a file. */
-export function loadTensors(
-  tensors: Iterable<{ name: string; tensor: DeviceTensor<"f32"> }>,
-  file: SafetensorsFile,
-): void {
-  const buffer = new Uint8Array(PIECE);
-  const loaded = new Map<string, DeviceTensor<"f32">>();
-  for (const { name, tensor } of tensors) {
-    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
-    loaded.set(name, tensor);
-  }
-  checkFinite([...loaded.values()], loaded.keys(), file);
+/** Fills tensors from a file, then checks that they are finite. */
+export function loadTensors(tensors: Iterable<NamedTensor>, file: SafetensorsFile): void {
+  const loaded = Array.from(tensors);
+  fillTensors(loaded, file);
+  checkFinite(loaded.map(({ tensor }) => tensor), loaded.map(({ name }) => name), file);
 }
 
-/** Refuses what would make every number that is worked out from it NaN. */
+/** Fills tensors from a file whose values are known to be finite. */
+export function fillTensors(tensors: Iterable<NamedTensor>, file: SafetensorsFile): void {
+  const buffer = new Uint8Array(PIECE);
+  for (const { name, tensor } of tensors) {
+    fill(tensor, 0, file.pieces(name, { dtype: "F32", shape: tensor.shape }, buffer));
+  }
+}
+
+/** Refuses values that would turn everything computed from them into NaN. */
 function checkFinite(
   tensors: readonly DeviceTensor<"f32">[],
   names: Iterable<string>,
   file: SafetensorsFile,
 ): void {
-  // Nearly always all are finite, which one call finds out.
+  // Nearly always all values are finite, and one call on the device tells.
   if (areFinite(tensors)) return;
-  for (const name of names) {
-    const { shape } = file.tensors.get(name)!;
-    const buffer = new Uint8Array(PIECE);
-    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
-      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / BYTES);
-      const bad = values.find((value) => !Number.isFinite(value));
-      if (bad === undefined) continue;
-      throw new CheckpointError(
-        `Cannot load ${file.path}: tensor ${name} is not finite, it holds ${bad}; use an earlier ` +
-          `checkpoint`,
-      );
-    }
-  }
+  const bad = firstNonFinite(names, file);
+  if (bad === null) return;
+  throw new CheckpointError(
+    `Cannot load ${file.path}: tensor ${bad.name} is not finite, it holds ${bad.value}; use an ` +
+      `earlier checkpoint`,
+  );
 }

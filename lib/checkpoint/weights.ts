@@ -8,23 +8,21 @@ import { any, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { listed } from "../visible.ts";
+import { firstNonFinite } from "./finite_values.ts";
 import { SafetensorsFile } from "./safetensors.ts";
-import { loadTensors, tensorEntries } from "./weight_layout.ts";
+import { fillTensors, tensorEntries } from "./weight_layout.ts";
 import { writeSafetensors } from "./write_safetensors.ts";
 
-/** Bytes of a file that are looked at together. */
-const PIECE = 4 << 20;
-
 /**
- * Writes weights to a safetensors file, each under its parameter's name, with its shape, as fp32. A
- * file of that name is replaced once the new one is whole.
+ * Writes weights to a safetensors file as fp32, each under its parameter's name and with its shape.
+ * An existing file is replaced only once the new one is complete.
  *
- * @param parameters What a layer's or a model's `parameters()` gives; names must differ.
+ * @param parameters The `parameters()` of a layer or a model; names must differ.
  * @param path The file.
- * @throws {TypeError} If something listed is no parameter, or the path is none.
- * @throws {CheckpointError} If two parameters have one name.
- * @throws {ReferenceError} If a parameter was disposed of.
- * @throws {FileError} If the file cannot be written; one that was there stays.
+ * @throws {TypeError} If an element is not a parameter, or the path is not a path.
+ * @throws {CheckpointError} If two parameters share a name.
+ * @throws {ReferenceError} If a parameter has been disposed of.
+ * @throws {FileError} If the file cannot be written; an existing file stays as it was.
  *
  * @example
  * ```ts
@@ -50,15 +48,15 @@ export function saveWeights(parameters: Iterable<Parameter>, path: string): void
 }
 
 /**
- * Reads weights that {@linkcode saveWeights} wrote. Every tensor is looked at before the first is
- * loaded: an error leaves the parameters as they were. F16 and BF16 are widened, exactly.
+ * Reads weights written by {@linkcode saveWeights}. Every tensor is checked before the first is
+ * loaded, so an error leaves the parameters as they were. F16 and BF16 widen to fp32, exactly.
  *
- * @param parameters The parameters of a model like the one that was saved.
+ * @param parameters The parameters of a model like the saved one.
  * @param path The file.
- * @throws {TypeError} If something listed is no parameter, or the path is none.
- * @throws {CheckpointError} If the file is not of the format, lacks a parameter, holds one more or one
- * of another shape, or a number that is not finite; names them.
- * @throws {ReferenceError} If a parameter was disposed of.
+ * @throws {TypeError} If an element is not a parameter, or the path is not a path.
+ * @throws {CheckpointError} If the file is malformed, lacks a parameter, holds an extra tensor or
+ * one of another shape, or holds a value that is not finite; the message names them.
+ * @throws {ReferenceError} If a parameter has been disposed of.
  *
  * @example
  * ```ts
@@ -85,8 +83,8 @@ export function loadWeights(parameters: Iterable<Parameter>, path: string): void
   using file = SafetensorsFile.open(path);
   requireSame(weights, file);
   requireFinite(weights, file);
-  loadTensors(weights, file);
-  // A tape that saved what they held must not go on with it.
+  fillTensors(weights, file);
+  // A tape that saved the old values must not use them in its backward pass.
   for (const { tensor } of weights) tensor.storage.writes++;
 }
 
@@ -96,7 +94,7 @@ interface Weight {
   readonly tensor: ParameterTensor;
 }
 
-/** Live parameters, no two of one name. */
+/** Checks that all are live parameters with distinct names. */
 function named(operation: "save" | "load", parameters: Iterable<Parameter>): Weight[] {
   if (typeof parameters?.[Symbol.iterator] !== "function") {
     throw new TypeError(
@@ -109,12 +107,12 @@ function named(operation: "save" | "load", parameters: Iterable<Parameter>): Wei
   return Array.from(parameters, (parameter) => {
     const [tensor] = operands(operation, any<Tensor>(parameter));
     if (!isParameter(tensor)) {
-      throw new TypeError(`Cannot ${operation} ${shown(parameter)}: it is no parameter of a layer`);
+      throw new TypeError(`Cannot ${operation} ${shown(parameter)}: it is not a layer's parameter`);
     }
     const { name } = tensor;
     if (names.has(name)) {
       throw new CheckpointError(
-        `Cannot ${operation} weights: two parameters are named ${name}; give their layers a name each`,
+        `Cannot ${operation} weights: two parameters are named ${name}; name each layer`,
       );
     }
     names.add(name);
@@ -122,7 +120,7 @@ function named(operation: "save" | "load", parameters: Iterable<Parameter>): Wei
   });
 }
 
-/** Refuses a file that holds other tensors than the parameters. */
+/** Refuses a file whose tensors do not match the parameters. */
 function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
   const wanted = new Map(weights.map(({ name, tensor }) => [name, tensor.shape]));
   const missing = [...wanted.keys()].filter((name) => !file.tensors.has(name));
@@ -142,17 +140,12 @@ function requireSame(weights: readonly Weight[], file: SafetensorsFile): void {
   throw new CheckpointError(`Cannot load weights from ${file.path}: ${faults.join("; ")}`);
 }
 
-/** Reads every tensor once, so that none is loaded of a file whose end is bad. */
+/** Checks the entire file before the first tensor is loaded: an error must change no parameter. */
 function requireFinite(weights: readonly Weight[], file: SafetensorsFile): void {
-  const buffer = new Uint8Array(PIECE);
-  for (const { name, tensor: { shape } } of weights) {
-    for (const piece of file.pieces(name, { dtype: "F32", shape }, buffer)) {
-      const values = new Float32Array(piece.buffer, piece.byteOffset, piece.length / 4);
-      const bad = values.find((value) => !Number.isFinite(value));
-      if (bad === undefined) continue;
-      throw new CheckpointError(
-        `Cannot load weights from ${file.path}: tensor ${name} is not finite, it holds ${bad}`,
-      );
-    }
-  }
+  const bad = firstNonFinite(weights.map(({ name }) => name), file);
+  if (bad === null) return;
+  throw new CheckpointError(
+    `Cannot load weights from ${file.path}: tensor ${bad.name} is not finite, it holds ` +
+      `${bad.value}`,
+  );
 }

@@ -1,4 +1,4 @@
-/** Writing checkpoints. @module */
+/** Writes checkpoints. @module */
 
 import {
   type CheckpointFolder,
@@ -24,28 +24,28 @@ import {
 } from "../files.ts";
 import { type TensorEntry, writeSafetensors } from "./write_safetensors.ts";
 
-/** What a checkpoint holds. */
+/** The contents of a checkpoint. */
 export interface CheckpointContents {
-  /** All that is not a tensor; its step names the folder. */
+  /** Everything that is not a tensor; its step names the folder. */
   readonly state: CheckpointState;
-  /** The weights, by the names that others use. */
+  /** The weights, under Hugging Face's names. */
   readonly model: Iterable<TensorEntry>;
   /** The optimizer's moments. */
   readonly optimizer: Iterable<TensorEntry>;
-  /** Free texts for the model's file. */
+  /** Metadata of the model's file. */
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
 /**
- * Writes a checkpoint and removes the ones that are no longer to be kept.
+ * Writes a checkpoint and removes old ones beyond the number to keep.
  *
- * @param root The folder of all checkpoints; made where it is missing.
+ * @param root The folder that holds the checkpoints; created if missing.
  * @param contents What to write.
- * @param keep How many of the newest to keep; 0: all.
+ * @param keep How many of the newest checkpoints to keep; 0 keeps all.
  * @returns The new checkpoint's folder.
- * @throws {TypeError} An argument is of another kind than it should be.
- * @throws {CheckpointError} A tensor does not fit its shape, or a name is used twice.
- * @throws {FileError} A file cannot be written; the checkpoints before are as they were.
+ * @throws {TypeError} An argument has the wrong type.
+ * @throws {CheckpointError} A tensor's bytes do not fit its shape, or a name is used twice.
+ * @throws {FileError} A file cannot be written; earlier checkpoints stay as they were.
  *
  * @example
  * ```ts
@@ -100,7 +100,7 @@ export function writeCheckpoint(
       writeFiles(temporary, contents);
       replace(temporary, path);
     } catch (error) {
-      // On a full disk what was written so far is what the next attempt lacks.
+      // On a full disk, the next attempt needs the space of what was written so far.
       removeIfThere(temporary);
       throw error;
     }
@@ -109,7 +109,7 @@ export function writeCheckpoint(
   return { step, path };
 }
 
-/** Writes all files, the marker last: without it the folder is none that counts. */
+/** Writes all files, the marker last: a folder without it is not a checkpoint. */
 function writeFiles(folder: string, contents: CheckpointContents): void {
   const { state, model, optimizer, metadata } = contents;
   const digests: Record<string, FileDigest> = {
@@ -122,7 +122,7 @@ function writeFiles(folder: string, contents: CheckpointContents): void {
   writeAtomically(`${folder}/${DONE}`, `${JSON.stringify({ files: digests }, null, 2)}\n`);
 }
 
-/** Puts the new folder in place; an older one of the same step goes only once the new is there. */
+/** Moves the new folder into place; one of the same step is removed only after that. */
 function replace(temporary: string, path: string): void {
   const root = path.slice(0, path.lastIndexOf("/"));
   const old = `${root}/.${path.slice(root.length + 1)}.old`;

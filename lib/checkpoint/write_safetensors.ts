@@ -1,5 +1,5 @@
 /**
- * Writing files of the safetensors format, tensor by tensor.
+ * Writes safetensors files, tensor by tensor.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import {
 } from "./safetensors_header.ts";
 
 /**
- * A tensor to be written.
+ * A tensor to write.
  *
  * @example
  * ```ts
@@ -27,7 +27,7 @@ import {
  *   name: "large",
  *   dtype: "F32",
  *   shape: [2, 1000],
- *   *read() { // row by row, so that it is never in memory whole
+ *   *read() { // row by row, so it is never entirely in memory
  *     for (const value of [1, 2]) yield new Uint8Array(new Float32Array(1000).fill(value).buffer);
  *   },
  * };
@@ -38,24 +38,24 @@ import {
  */
 export interface TensorEntry extends TensorSpec {
   /**
-   * Gives the tensor's elements, little-endian and row-major, whole or in pieces. It is called
-   * once, when the tensor's turn has come.
+   * Reads the tensor's elements, little-endian and row-major, at once or in pieces. Called once,
+   * when the tensor is written.
    *
-   * @returns Its bytes, as many as shape and type ask for.
+   * @returns Its bytes, as many as its shape and dtype take.
    */
   read(): Uint8Array | Iterable<Uint8Array>;
 }
 
 /**
- * Writes a safetensors file and waits until it is on the disk.
+ * Writes a safetensors file and waits until it is on disk.
  *
  * @param path The file; it must not exist.
  * @param entries The tensors in the order of their data.
- * @param metadata Free texts about the file.
- * @returns Its size and SHA-256, worked out while writing. After an error no file is left.
- * @throws {TypeError} An argument is of another kind than it should be.
- * @throws {CheckpointError} Two tensors have one name, or a tensor's bytes do not fit its shape.
- * @throws {FileError} The file cannot be written: there is no space, or no permission.
+ * @param metadata Free-form strings about the file.
+ * @returns Its size and SHA-256, computed while writing. After an error no file is left behind.
+ * @throws {TypeError} An argument has the wrong type.
+ * @throws {CheckpointError} Two tensors share a name, or a tensor's bytes do not fit its shape.
+ * @throws {FileError} The file cannot be written, for lack of space or permission.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * What the keys of a configuration ask of each other.
+ * Checks between the keys of a configuration.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import type { RouterValue } from "../moe/router_row.ts";
 import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
 import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
 
-/** Vocabulary of each tokenizer: 256 bytes, or GPT-2's merges, and the end of a document. */
+/** Vocabulary size of each tokenizer: 256 bytes or GPT-2's tokens, plus end of document. */
 export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
   byte: 257,
   gpt2: 50_257,
 };
 
 /**
- * Lists what is wrong between the keys of a configuration.
+ * Lists conflicts between the keys of a configuration.
  *
- * @param config A configuration whose keys are right one by one.
+ * @param config A configuration whose keys are valid one by one.
  * @param spec Its router.
- * @returns One sentence per problem; empty where all fits.
+ * @returns One sentence per conflict; empty if there are none.
  */
 export function crossFieldProblems(config: TrainConfig, spec: AnyRouter): string[] {
   return [...modelProblems(config), ...routerProblems(config.moe, spec), ...dataProblems(config)];
@@ -34,13 +34,13 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
   } else if ((hidden / heads) % 2 !== 0) {
     problems.push(
       `model.hidden / model.heads is ${hidden / heads}, expected an even size of a head, ` +
-        `since rotary embedding turns pairs`,
+        `since rotary embeddings rotate pairs`,
     );
   }
   if (heads % groups !== 0) {
     problems.push(`model.heads is ${heads}, expected a multiple of model.groups (${groups})`);
   }
-  // What follows from hidden is not held by the schema.
+  // The schema does not bound an ffn that is derived from hidden.
   if (ffn >= 2 ** 31) problems.push(`model.ffn is ${ffn}, expected below 2^31`);
   if (ffn % moe.granularity !== 0) {
     problems.push(
@@ -70,8 +70,8 @@ function routerProblems(moe: MoEConfig, spec: AnyRouter): string[] {
 }
 
 /**
- * Keys without effect under this router. Their defaults pass, since a resolved configuration holds
- * every key.
+ * Refuses keys that have no effect under this router. Their defaults pass, since a resolved
+ * configuration has every key.
  */
 function foreignKeyProblems(moe: MoEConfig, { keys: own }: AnyRouter): string[] {
   const settings = { ...moe } as unknown as Readonly<Record<string, RouterValue>>;

@@ -1,5 +1,5 @@
 /**
- * The shape of a training configuration: what a run's `config.json` holds.
+ * The shape of a training configuration, as stored in a run's `config.json`.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import type { RouterName, RouterPath, RouterSettings } from "../moe/routers.ts";
 /** The names of the presets, smallest model first. */
 export type PresetName = "pico" | "nano" | "tiny" | "182m" | "469m" | "978m";
 
-/** Which tokenizer turns text into tokens. */
+/** The names of the tokenizers. */
 export type TokenizerName = "byte" | "gpt2";
 
-/** When the backward pass computes the experts' pre-activations again. */
+/** When the backward pass recomputes the experts' pre-activations. */
 export type RecomputeName = "auto" | "always" | "never";
 
-/** Which kind of device trains; `auto` takes CUDA where there is one, else the CPU. */
+/** Kind of device to train on; `auto` takes CUDA if available, else the CPU. */
 export type DeviceName = "auto" | "cpu" | "cuda";
 
 /** The sizes of the transformer. */
@@ -25,7 +25,7 @@ export interface ModelConfig {
   readonly layers: number;
   /** Width of the residual stream. */
   readonly hidden: number;
-  /** Query heads; `hidden / heads` is even, since rotary embedding turns pairs. */
+  /** Query heads; `hidden / heads` is even, since rotary embeddings rotate pairs. */
   readonly heads: number;
   /** Key and value heads; divides `heads`. */
   readonly groups: number;
@@ -37,49 +37,49 @@ export interface ModelConfig {
   readonly init_std: number;
   /** Base of the rotary embedding's wavelengths. */
   readonly rope_base: number;
-  /** What RMSNorm adds to the mean square. */
+  /** Epsilon that RMSNorm adds to the mean square. */
   readonly norm_epsilon: number;
 }
 
-/** The experts, the router, and what keeps the router sparse and balanced. */
+/** The experts, the router, and the settings that keep it sparse and balanced. */
 export interface MoEConfig extends RouterSettings {
-  /** Which router chooses the experts of a token: one of the library's, or a file. */
+  /** Router that selects the experts of each token: one of the library's, or a file. */
   readonly router: RouterName | RouterPath;
-  /** What the router's file says; there only where `router` is one. */
+  /** Description of the router file; present only if `router` is one. */
   readonly router_file?: RouterFile | undefined;
-  /** Full-size experts per layer, E; the layer holds `experts * granularity`. */
+  /** Full-size experts per layer, E; the layer has `experts * granularity` smaller ones. */
   readonly experts: number;
-  /** Full-size experts a token uses on average, k; the target sparsity is `1 - k/E`. */
+  /** Full-size experts per token on average, k; the target sparsity is `1 - k/E`. */
   readonly active: number;
-  /** How many parts each expert is split into, G; each is `ffn / G` wide. */
+  /** Number of parts each expert is split into, G; each is `ffn / G` wide. */
   readonly granularity: number;
 }
 
-/** The text and how it is cut into batches. */
+/** The text and its division into batches. */
 export interface DataConfig {
   /**
-   * Text files, folders of them or patterns, absolute, each as it is or as `domain=path`; none: the
+   * Text files, folders or patterns, absolute, each optionally written `domain=path`. If empty, the
    * bundled text.
    */
   readonly paths: readonly string[];
-  /** The same for the text to validate on; none: a share of the documents of `paths`. */
+  /** Same, for the validation text. If empty, a share of the documents of `paths` is held out. */
   readonly validation_paths: readonly string[];
-  /** How often a domain is drawn, as a multiple of its share of the text; 1 where not named. */
+  /** How often each domain is drawn, as a multiple of its share of the text. Default 1. */
   readonly weights: Readonly<Record<string, number>>;
-  /** Which tokenizer turns the text into tokens. */
+  /** Tokenizer of the text. */
   readonly tokenizer: TokenizerName;
-  /** Sequences an optimizer step. */
+  /** Sequences per optimizer step. */
   readonly batch: number;
-  /** Tokens a sequence. */
+  /** Tokens per sequence. */
   readonly sequence: number;
   /**
-   * Sequences worked on at once; divides `batch`, the rest is gradient accumulation. By default
-   * the largest divisor that keeps a micro-batch within 16,384 tokens, the paper's own.
+   * Sequences per forward pass. Divides `batch`; gradients are accumulated over the micro-batches.
+   * By default the largest divisor that keeps a micro-batch within 16,384 tokens, as in the paper.
    */
   readonly micro_batch: number;
-  /** Share of the documents that is held out for validation. */
+  /** Share of the documents held out for validation. */
   readonly validation_fraction: number;
-  /** Folder of the token shards, absolute; null: the user's cache folder. */
+  /** Folder of the token shards, absolute; null for the user's cache folder. */
   readonly cache: string | null;
 }
 
@@ -91,83 +91,83 @@ export interface OptimizerConfig {
   readonly beta1: number;
   /** Decay of the second moment. */
   readonly beta2: number;
-  /** What is added to the root of the second moment. */
+  /** Added to the square root of the second moment. */
   readonly epsilon: number;
   /** Decoupled weight decay; not applied to norms. */
   readonly weight_decay: number;
-  /** Largest norm of the whole gradient; 0: no clipping. */
+  /** Maximum global gradient norm; 0 disables clipping. */
   readonly clip: number;
 }
 
-/** How the learning rate changes over the run. */
+/** The learning-rate schedule. */
 export interface ScheduleConfig {
   /** The curve after the warmup. */
   readonly kind: "cosine";
   /** Steps of linear warmup from 0. */
   readonly warmup: number;
-  /** Learning rate of the last step over the peak. */
+  /** Learning rate of the last step, relative to the peak. */
   readonly final_ratio: number;
 }
 
-/** How much device memory a run may take, and what it does to stay within. */
+/** The memory limit of a run, and how it stays within it. */
 export interface MemoryConfig {
-  /** GiB of device memory; null: 85 % of the device's. */
+  /** GiB of device memory; null for 85 % of the device's. */
   readonly limit_gib: number | null;
   /**
-   * Whether the backward pass computes the experts' pre-activations again instead of keeping them:
-   * `auto` for the routed rows that do not fit the limit, `always`, or `never`. It takes time and
-   * changes no result.
+   * Whether the backward pass recomputes the experts' pre-activations instead of keeping them:
+   * `auto` for the routed rows that do not fit the limit, `always`, or `never`. Recomputing takes
+   * time and does not change the results.
    */
   readonly recompute: RecomputeName;
 }
 
 /** When to save. */
 export interface CheckpointConfig {
-  /** Steps between checkpoints; 0: only at the end. */
+  /** Steps between checkpoints; 0 saves only at the end. */
   readonly every: number;
-  /** How many of the newest to keep; 0: all. */
+  /** How many of the newest checkpoints to keep; 0 keeps all. */
   readonly keep: number;
 }
 
 /** When and how long to validate. */
 export interface ValidationConfig {
-  /** Steps between validations; 0: never. */
+  /** Steps between validations; 0 disables them. */
   readonly every: number;
-  /** Micro-batches of a validation. */
+  /** Micro-batches per validation. */
   readonly batches: number;
 }
 
 /** When and how to sample text from the model. */
 export interface SampleConfig {
-  /** Steps between samples; 0: only at the end. */
+  /** Steps between samples; 0 samples only at the end. */
   readonly every: number;
   /** Tokens to draw. */
   readonly tokens: number;
-  /** What logits are divided by; 0: always the likeliest token. */
+  /** Divisor of the logits; 0 always takes the likeliest token. */
   readonly temperature: number;
-  /** Text to continue; empty: the start of a document. */
+  /** Text to continue; if empty, a new document is started. */
   readonly prompt: string;
 }
 
-/** What is written besides `metrics.jsonl`, which always is. */
+/** What is logged besides `metrics.jsonl`, which is always written. */
 export interface LogConfig {
-  /** Whether figures also go to event files for TensorBoard, in the run's folder `tensorboard`. */
+  /** Whether to write TensorBoard event files as well, in the run's folder `tensorboard`. */
   readonly tensorboard: boolean;
 }
 
-/** A whole, checked configuration: plain JSON, which `parseConfig()` accepts again unchanged. */
+/** A complete, checked configuration: plain JSON, which `parseConfig()` returns unchanged. */
 export interface TrainConfig {
-  /** The preset that supplied what was not given. */
+  /** The preset that supplied the missing values. */
   readonly preset: PresetName;
   /** Optimizer steps of the whole run. */
   readonly steps: number;
   /** Seed of the weights, the shuffle and the samples. */
   readonly seed: number;
-  /** Which kind of device trains. */
+  /** Kind of device to train on. */
   readonly device: DeviceName;
-  /** CPU threads; 0: one a core. */
+  /** CPU threads; 0 for one per core. */
   readonly threads: number;
-  /** The run directory, absolute; null: a new one under `runs/`. */
+  /** The run directory, absolute; null for a new one under `runs/`. */
   readonly out: string | null;
   /** The sizes of the transformer. */
   readonly model: ModelConfig;
@@ -177,7 +177,7 @@ export interface TrainConfig {
   readonly data: DataConfig;
   /** AdamW and clipping. */
   readonly optimizer: OptimizerConfig;
-  /** The learning rate's course. */
+  /** The learning-rate schedule. */
   readonly schedule: ScheduleConfig;
   /** Device memory. */
   readonly memory: MemoryConfig;
@@ -187,11 +187,11 @@ export interface TrainConfig {
   readonly validation: ValidationConfig;
   /** When to sample. */
   readonly sample: SampleConfig;
-  /** Where figures go. */
+  /** What is logged. */
   readonly log: LogConfig;
 }
 
-/** A section of a {@linkcode ConfigLayer}: any of its keys, where `Derived` ones may be `"auto"`. */
+/** A section of a {@linkcode ConfigLayer}: any of its keys; `Derived` ones may be `"auto"`. */
 export type LayerSection<Section, Derived extends keyof Section = never> = {
   readonly [Key in keyof Section]?:
     | Section[Key]
@@ -200,8 +200,8 @@ export type LayerSection<Section, Derived extends keyof Section = never> = {
 };
 
 /**
- * Part of a configuration: a preset, a file or the flags. `"auto"` asks for the default that
- * follows from other keys, also over a lower layer that names a value.
+ * Part of a configuration: a preset, a file or the flags. `"auto"` asks for the default derived
+ * from other keys, even if a lower layer sets a value.
  */
 export interface ConfigLayer {
   /** The preset to start from. */
@@ -210,9 +210,9 @@ export interface ConfigLayer {
   readonly steps?: number | undefined;
   /** Seed of the weights, the shuffle and the samples. */
   readonly seed?: number | undefined;
-  /** Which kind of device trains. */
+  /** Kind of device to train on. */
   readonly device?: DeviceName | undefined;
-  /** CPU threads; 0: one a core. */
+  /** CPU threads; 0 for one per core. */
   readonly threads?: number | undefined;
   /** The run directory. */
   readonly out?: string | null | undefined;
@@ -224,7 +224,7 @@ export interface ConfigLayer {
   readonly data?: LayerSection<DataConfig, "micro_batch"> | undefined;
   /** AdamW and clipping. */
   readonly optimizer?: LayerSection<OptimizerConfig> | undefined;
-  /** The learning rate's course. */
+  /** The learning-rate schedule. */
   readonly schedule?: LayerSection<ScheduleConfig> | undefined;
   /** Device memory. */
   readonly memory?: LayerSection<MemoryConfig> | undefined;
@@ -234,6 +234,6 @@ export interface ConfigLayer {
   readonly validation?: LayerSection<ValidationConfig> | undefined;
   /** When to sample. */
   readonly sample?: LayerSection<SampleConfig> | undefined;
-  /** Where figures go. */
+  /** What is logged. */
   readonly log?: LayerSection<LogConfig> | undefined;
 }

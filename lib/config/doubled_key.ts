@@ -1,13 +1,13 @@
-/** Keys that a text in JSON holds twice, of which parsers silently take the last. @module */
+/** Finds duplicate keys in JSON text, of which parsers silently take the last. @module */
 
-/** A string, with the colon that makes it a key; where an object begins and ends; comments. */
+/** Strings, with the colon that makes one a key; braces; comments. */
 const TOKENS = /"(?:[^"\\]|\\.)*"(\s*:)?|[{}]|\/\/.*|\/\*[^]*?\*\//g;
 
 /**
- * Finds a key that stands twice in one object.
+ * Finds a key that occurs twice in one object.
  *
- * @param text A text that parses as JSON, or as JSON with comments.
- * @returns The first such key; null where there is none.
+ * @param text Text that parses as JSON, or as JSON with comments.
+ * @returns The first such key; null if there is none.
  */
 export function doubledKey(text: string): string | null {
   const open: Set<string>[] = [];

@@ -1,5 +1,5 @@
 /**
- * What is wrong with a configuration, said in the user's own terms.
+ * Describes problems with a configuration in the user's terms.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { RouterKey } from "../moe/router_row.ts";
 import { nearest } from "../nearest.ts";
 import { CONFIG_KEYS, routerConfigKeys, type SchemaIssue } from "./schema.ts";
 
-/** Turns a dotted key into what the user wrote, like a flag. */
+/** Turns a dotted key into what the user wrote, such as a flag. */
 export type KeyLabel = (key: string) => string;
 
 /**
- * Says what the schema found wrong.
+ * Describes the issues found by the schema.
  *
  * @param issues What {@linkcode checkLayer} returned.
  * @param input The value that was checked.
  * @param label How to name keys.
- * @param routerKeys What the router of a file reads of `moe`.
+ * @param routerKeys The keys of `moe` that the router of a file reads.
  * @returns One sentence per problem.
  */
 export function describeIssues(
@@ -37,10 +37,10 @@ export function describeIssues(
 }
 
 /**
- * Makes the error that lists problems, one a line where there are more than one.
+ * Creates the error that lists problems, one per line if there are several.
  *
  * @param source Where the configuration comes from.
- * @param problems One sentence a problem.
+ * @param problems One sentence per problem.
  * @returns The error.
  */
 export function configError(source: string, problems: readonly string[]): ConfigError {
@@ -54,7 +54,7 @@ function wrongValue(
   input: unknown,
   label: KeyLabel,
 ): string {
-  // No key is deeper than two: what follows is the index of an element, and the list is shown.
+  // Keys are at most two deep. Anything below is an index into a list, which is shown in full.
   const key = path.slice(0, 2);
   const value = key.reduce<unknown>((at, step) => (at as Record<string, unknown>)[step], input);
   return `${key.length === 0 ? "it" : label(key.join("."))} is ${show(value)}, expected ${expects}`;
@@ -66,7 +66,7 @@ function unknownKey(key: string, known: readonly string[], label: KeyLabel): str
     (meant === undefined ? "" : `, did you mean ${label(meant)}?`);
 }
 
-/** `lr` at the top, or in another section, means the key of that name; else the nearest one. */
+/** `lr` at the top or in a wrong section means the key of that name; else the nearest key. */
 function meantKey(key: string, known: readonly string[]): string | undefined {
   const sections = new Set(known.filter((name) => name.includes(".")).map((name) => first(name)));
   const byName = new Map(known.map((name) => [last(name), name]));
@@ -91,7 +91,7 @@ function show(value: unknown): string {
   return shown.length > 80 ? `${shown.slice(0, 77)}...` : shown;
 }
 
-/** JSON has no NaN, Infinity or BigInt, and none for an object that holds itself. */
+/** JSON, except for values it cannot express: NaN, Infinity, BigInt, cyclic objects. */
 function asJson(value: unknown): string {
   if (typeof value === "number") return String(value);
   try {

@@ -1,18 +1,18 @@
 /**
- * What the values of a configuration may be, as zod schemas. Every leaf carries what it expects in
- * words, which serves both the error and the help.
+ * Zod schemas of a configuration's values. Every leaf carries a description of what it expects,
+ * which is used in both errors and help.
  *
  * @module
  */
 
 import { z } from "zod";
 
-/** What {@linkcode leaf} attaches to a schema. */
+/** Metadata that {@linkcode leaf} attaches to a schema. */
 export interface Leaf {
   meta(): { description?: string; expects?: string } | undefined;
 }
 
-/** A schema with its words. */
+/** Attaches the texts to a schema. */
 export function leaf<Schema extends z.ZodType>(
   schema: Schema,
   expects: string,
@@ -21,7 +21,7 @@ export function leaf<Schema extends z.ZodType>(
   return schema.meta({ description, expects });
 }
 
-/** A whole number; 32-bit, since sizes cross to the kernels as int32. */
+/** A whole number, 32-bit by default, since sizes are passed to the kernels as int32. */
 export function whole(min: number, description: string, max = 2 ** 31 - 1): z.ZodNumber {
   const expects = max === 2 ** 31 - 1
     ? `a whole number of at least ${min}`
@@ -30,7 +30,7 @@ export function whole(min: number, description: string, max = 2 ** 31 - 1): z.Zo
   return leaf(z.number(error).int(error).min(min, error).max(max, error), expects, description);
 }
 
-/** Bounds of a number; at least 0 where neither lower one is given. */
+/** Bounds of a number; at least 0 if neither lower bound is given. */
 export interface Bounds {
   readonly above?: number;
   readonly least?: number;
@@ -38,7 +38,7 @@ export interface Bounds {
   readonly most?: number;
 }
 
-/** A finite number between bounds. */
+/** A finite number within bounds. */
 export function number({ above, least, below, most }: Bounds, description: string): z.ZodNumber {
   const lower = above !== undefined ? `above ${above}` : `of at least ${least ?? 0}`;
   const upper = below !== undefined
@@ -69,20 +69,20 @@ export function flag(description: string): z.ZodType<boolean> {
   return leaf(z.boolean({ error: "true or false" }), "true or false", description);
 }
 
-/** Any text. */
+/** Any well-formed text. */
 export function text(description: string): z.ZodType<string> {
   const whole = "a text without half a surrogate pair, which UTF-8 cannot hold";
   const schema = z.string({ error: "a text" }).regex(/^\P{Surrogate}*$/u, { error: whole });
   return leaf(schema, "a text", description);
 }
 
-/** A path, or null for what goes without one. */
+/** A path or null; `absent` says what null stands for. */
 export function path(absent: string, description: string): z.ZodType<string | null> {
   const error = { error: `a path, or null for ${absent}` };
   return leaf(pathText(error).nullable(), error.error, description);
 }
 
-/** No system has a name with a character of value 0, and UTF-8 none with half a surrogate pair. */
+/** File systems allow no NUL in names, and UTF-8 no lone surrogate. */
 function pathText(error: { readonly error: string }): z.ZodString {
   return z.string(error).min(1, error).regex(/^[^\0\p{Surrogate}]*$/u, error);
 }
@@ -94,7 +94,7 @@ export function weights(description: string): z.ZodType<Record<string, number>> 
   return leaf(schema, error.error, description);
 }
 
-/** GiB of device memory. */
+/** GiB of device memory, or null. */
 export function memoryLimit(): z.ZodType<number | null> {
   const error = { error: "a number of GiB above 0, or null for 85 % of the device's memory" };
   const schema = z.number(error).gt(0, error).nullable();
@@ -107,17 +107,17 @@ export function paths(description: string): z.ZodType<string[]> {
   return leaf(z.array(pathText(error), error), error.error, description);
 }
 
-/** What marks the keys that follow from others, in what they expect. */
+/** Marks derived keys in the description of what they expect. */
 export const OR_AUTO = ', or "auto"';
 
-/** The same leaf, where `"auto"` asks for the value that follows from other keys. */
+/** The same leaf, which also accepts `"auto"` for the value derived from other keys. */
 export function orAuto<Value>(schema: z.ZodType<Value>, rule: string): z.ZodType<Value | "auto"> {
   const { expects, description } = (schema as Leaf).meta() ?? {};
   const either = `${expects ?? ""}${OR_AUTO} (${rule})`;
   return leaf(z.union([schema, z.literal("auto")], { error: either }), either, description ?? "");
 }
 
-/** A group of keys that knows no others. */
+/** A group of keys; unknown keys are errors. */
 export function section<Shape extends z.core.$ZodLooseShape>(
   shape: Shape,
 ): z.ZodObject<Shape, z.core.$strict> {

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { requirePath } from "../arguments.ts";
-import { ConfigError, FileError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
+import { onPath } from "../files.ts";
 import { completeRow } from "../moe/complete_row.ts";
 import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterRow } from "../moe/router_row.ts";
@@ -15,25 +16,24 @@ import {
   type RouterPath,
   type RouterSettings,
 } from "../moe/routers.ts";
-import { systemReason } from "../system_reason.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
 
-/** A router's file that has been loaded. */
+/** A loaded router file. */
 export interface LoadedRouter {
-  /** The file, absolute: what `moe.router` is to be. */
+  /** Absolute path of the file: the value to use for `moe.router`. */
   readonly path: RouterPath;
   /** SHA-256 of the file, in hexadecimal. */
   readonly sha256: string;
 }
 
-/** A loaded file with what it says. */
+/** A loaded router file and its contents. */
 export class RouterModule implements LoadedRouter {
   readonly path: RouterPath;
   readonly sha256: string;
-  /** What it says of its router. */
+  /** The router's row. */
   readonly spec: AnyRouter;
-  /** Builds the router of a layer. */
+  /** Builds the router of one layer. */
   readonly build: RouterBuild<RouterSettings>;
 
   constructor(path: RouterPath, sha256: string, row: RouterRow) {
@@ -50,14 +50,14 @@ export class RouterModule implements LoadedRouter {
 }
 
 /**
- * Loads a router from a file whose default export is a `RouterRow`. The file's code runs.
+ * Loads a router from a file whose default export is a `RouterRow`. This runs the file's code.
  *
  * @param path The file, ending in `.ts`, `.mts`, `.js` or `.mjs`.
  * @returns The router, for the option `router` of `parseConfig()`.
- * @throws {TypeError} The path is none.
- * @throws {FileError} The file cannot be read.
- * @throws {ConfigError} Its name has another ending, it cannot be loaded, or its default export is no
- * row.
+ * @throws {TypeError} If `path` is not a path.
+ * @throws {FileError} If the file cannot be read.
+ * @throws {ConfigError} If its name has another extension, it cannot be loaded, or its default
+ * export is not a valid row.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export function loadRouter(path: string): Promise<LoadedRouter> {
   return loadModule(path);
 }
 
-/** The file with all that it says. */
+/** Loads a file and checks its row. */
 async function loadModule(path: string, known?: string): Promise<RouterModule> {
   requirePath("load a router", "path", path);
   const file = resolve(path);
@@ -93,7 +93,7 @@ async function loadModule(path: string, known?: string): Promise<RouterModule> {
   const sha256 = known ?? hashOf(file);
   let row: unknown;
   try {
-    // The hash makes it another module as soon as it is another file.
+    // With the hash in the URL, a changed file is a new module.
     row = (await import(`${pathToFileURL(file)}?sha256=${sha256}`)).default;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split("\n")[0] : String(cause);
@@ -107,17 +107,17 @@ async function loadModule(path: string, known?: string): Promise<RouterModule> {
 }
 
 /**
- * Loads the file of a configuration's router, if it is the one that the configuration was made with.
+ * Loads the router file of a configuration, provided that it has not changed.
  *
- * @param moe The configuration's router; without `router_file` any content will do.
- * @returns The router; undefined where it is the library's own.
- * @throws {FileError} The file cannot be read.
- * @throws {ConfigError} The file has changed since.
+ * @param moe The configuration's router; without `router_file` any content is accepted.
+ * @returns The router; undefined if it is one of the library's.
+ * @throws {FileError} If the file cannot be read.
+ * @throws {ConfigError} If the file has changed since the configuration was made.
  */
 export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | undefined> {
   if (!isRouterPath(moe.router)) return undefined;
   if (moe.router_file === undefined) return await loadModule(moe.router);
-  // Before its code runs.
+  // Compared before the file's code runs.
   const now = hashOf(moe.router);
   if (now !== moe.router_file.sha256) {
     throw new ConfigError(
@@ -130,12 +130,12 @@ export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | un
 }
 
 /**
- * Looks up the row of a router that may be a file.
+ * Looks up the row of a router that may come from a file.
  *
  * @param choice The router.
- * @param loaded A file that has been loaded.
- * @returns Its row.
- * @throws {ConfigError} The router is a file that has not been loaded.
+ * @param loaded A loaded router file.
+ * @returns The row.
+ * @throws {ConfigError} If the router is a file that has not been loaded.
  */
 export function specFor(choice: RouterChoice, loaded: RouterModule | undefined): AnyRouter {
   const { router, router_file } = choice;
@@ -148,17 +148,16 @@ export function specFor(choice: RouterChoice, loaded: RouterModule | undefined):
 }
 
 function hashOf(file: string): string {
-  try {
-    return createHash("sha256").update(Deno.readFileSync(file)).digest("hex");
-  } catch (cause) {
-    throw new FileError(`Cannot load the router ${file}: ${systemReason(cause)}`, file, { cause });
-  }
+  const contents = onPath("load the router", file, () => Deno.readFileSync(file));
+  return createHash("sha256").update(contents).digest("hex");
 }
 
-/** What is wrong with the default export of a file. */
+/** Lists the problems with the default export of a file. */
 function rowProblems(row: unknown): string[] {
   if (typeof row !== "object" || row === null) {
-    return ["its default export is no RouterRow; it needs at least build(device, place, settings)"];
+    return [
+      "its default export is not a RouterRow; it needs at least build(device, place, settings)",
+    ];
   }
   const checked = ROUTER_ROW.safeParse(row);
   if (!checked.success) {

@@ -1,5 +1,5 @@
 /**
- * Layers of configuration on top of each other: preset, file, flags.
+ * Merges layers of configuration: preset, file, flags.
  *
  * @module
  */
@@ -12,16 +12,16 @@ import { BASE } from "./presets.ts";
 
 type Section = "model" | "moe" | "data";
 
-/** A key, and those that it follows from. */
+/** A key and those that it is derived from. */
 interface FollowingKey {
   readonly key: readonly [Section, string];
   readonly from: readonly (readonly [Section, string])[];
 }
 
 /**
- * Values that follow from others unless they are named: a layer that changes one of the sources
- * does not inherit them. Otherwise `--batch 8` over a file with micro-batches of 16 would fail,
- * and twice the hidden size would keep the old width of the experts.
+ * Keys derived from others unless set: a layer that changes one of the sources does not inherit
+ * them. Otherwise `--batch 8` over a file with micro-batches of 16 would fail, and doubling the
+ * hidden size would keep the old width of the experts.
  */
 const FOLLOWS: readonly FollowingKey[] = [
   { key: ["model", "ffn"], from: [["model", "hidden"]] },
@@ -35,21 +35,22 @@ const FOLLOWS: readonly FollowingKey[] = [
   { key: ["data", "micro_batch"], from: [["data", "batch"], ["data", "sequence"]] },
 ];
 
-/** A dense model has one expert: these make sense for one kind of router only. */
+/** A dense model has one expert, so these carry over only between routers of one kind. */
 const SIZES: readonly string[] = ["experts", "active", "granularity"];
 
 /**
- * Puts layers on top of each other: of each key, the last layer that names it counts, and of
- * `data.weights` the last that names a domain.
+ * Merges layers. For each key the last layer that sets it wins; `data.weights` is merged per
+ * domain.
  *
- * What follows from other keys is not inherited by a layer that changes those, and a layer that
- * turns a routed model dense, or a dense one routed, does not inherit `experts`, `active` and
- * `granularity`. A layer that changes the router does not inherit what only the other one reads.
+ * A layer that changes the sources of a derived key does not inherit that key. A layer that turns a
+ * routed model dense, or a dense one routed, does not inherit `experts`, `active` and
+ * `granularity`. A layer that changes the router does not inherit the keys that only the previous
+ * router reads.
  *
  * @param layers Checked layers, lowest first.
- * @param loaded The router of a file that they name.
- * @returns One layer.
- * @throws {ConfigError} They name the file of a router that has not been loaded.
+ * @param loaded The router file that they name, if any.
+ * @returns The merged layer.
+ * @throws {ConfigError} If they name a router file that has not been loaded.
  */
 export function mergeConfigLayers(
   layers: readonly ConfigLayer[],
@@ -59,7 +60,7 @@ export function mergeConfigLayers(
 }
 
 /**
- * Drops the keys that are undefined, which count as not given.
+ * Drops keys whose value is undefined, which count as not set.
  *
  * @param group A layer or a section of one.
  * @returns A copy without them.
@@ -69,16 +70,16 @@ export function defined(group: object): Record<string, unknown> {
 }
 
 /**
- * Joins two layers, or parts of them, as deep as both have keys; elsewhere the upper one counts.
+ * Merges two layers, or parts of them, recursively; values of the upper one win.
  *
- * @param below The lower one.
- * @param above The upper one; what is undefined in it counts as not given.
- * @returns Both as one.
+ * @param below The lower layer.
+ * @param above The upper layer; undefined values count as not set.
+ * @returns The merged layer.
  */
 export function joinLayers<Part extends object>(below: Part, above: Part): Part {
   const joined = { ...below } as Record<string, unknown>;
   for (const [key, value] of Object.entries(defined(above))) {
-    // A domain may have the name of something that every object has.
+    // A domain may be named after a property that every object inherits.
     const under = Object.hasOwn(joined, key) ? joined[key] : {};
     const isWhole = !isSection(value) || key === "router_file";
     joined[key] = isWhole ? value : joinLayers(isSection(under) ? under : {}, value);
@@ -90,7 +91,7 @@ function overlay(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): 
   return joinLayers(withoutStale(base, above, loaded), above);
 }
 
-/** The lower layer without what the upper one makes obsolete. */
+/** The lower layer without the keys that the upper one makes obsolete. */
 function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): ConfigLayer {
   const stale = new Set([
     ...FOLLOWS
@@ -111,7 +112,7 @@ function withoutStale(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModu
   );
 }
 
-/** What belongs to the lower layer's router, where the upper one names another. */
+/** Keys that belong to the lower layer's router, if the upper layer names another. */
 function staleRouterKeys(base: ConfigLayer, above: ConfigLayer, loaded?: RouterModule): string[] {
   const now = above.moe?.router;
   const before = base.moe?.router ?? BASE.moe.router;

@@ -1,5 +1,5 @@
 /**
- * What a configuration asks for and a run will not do, though nothing in it is wrong.
+ * Notices about a valid configuration that will not do what it seems to ask for.
  *
  * @module
  */
@@ -10,20 +10,20 @@ import { BASE, presetLayer } from "./presets.ts";
 import { differences, valuesByKey } from "./values_by_key.ts";
 
 /**
- * Looks for values that have no effect, or another than they seem to have.
+ * Finds values that have no effect, or not the one they seem to have.
  *
- * @param config The whole configuration.
- * @returns Sentences for the user; none where all is as it seems.
+ * @param config The complete configuration.
+ * @returns Sentences for the user; empty if there is nothing to say.
  */
 export function configNotices(config: TrainConfig): string[] {
   return [...scheduleNotices(config), ...dataNotices(config), ...routerNotices(config.moe)];
 }
 
 /**
- * Lists the values that a resumed run was given and did not have before.
+ * Lists the values that change when a run is resumed.
  *
  * @param before The configuration of the run so far.
- * @param config The one to go on with.
+ * @param config The configuration to continue with.
  * @returns Sentences for the user.
  */
 export function resumeNotices(before: TrainConfig, config: TrainConfig): string[] {
@@ -63,8 +63,8 @@ function routerNotices(moe: MoEConfig): readonly string[] {
   return [
     ...router.notices(moe),
     ...(router.causal ? [] : [
-      `The router ${label} routes a token by those after it: losses see what is to be predicted, and ` +
-      `no text can be drawn`,
+      `The router ${label} routes a token by those after it: losses see what is to be predicted, ` +
+      `and no text can be drawn`,
     ]),
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * From layers of configuration (preset, file, flags) to a whole, checked one.
+ * Turns layers of configuration (preset, file, flags) into a complete, checked one.
  *
  * @module
  */
@@ -27,24 +27,24 @@ import { BASE, presetLayer } from "./presets.ts";
 import { routerFileOf } from "./router_schema.ts";
 import { checkLayer, type SchemaIssue } from "./schema.ts";
 
-/** How {@linkcode parseConfig} names things in its errors. */
+/** Settings of {@linkcode parseConfig}. */
 export interface ParseConfigOptions {
-  /** Where the input comes from, like a file's path; default `the configuration`. */
+  /** Source of the input for errors, such as a file path. Default `the configuration`. */
   readonly source?: string;
-  /** Turns a dotted key into what the user wrote, like a flag; default: the key itself. */
+  /** Turns a dotted key into what the user wrote, such as a flag. Default: the key itself. */
   readonly label?: (key: string) => string;
-  /** The router of a file, where `moe.router` names one. */
+  /** The loaded router file, if `moe.router` names one. */
   readonly router?: LoadedRouter | undefined;
 }
 
 /**
- * Checks a configuration and completes it: what is missing comes from the preset it names (by
- * default `nano`), and what follows from other keys is worked out.
+ * Checks a configuration and completes it: missing values come from the preset it names (by default
+ * `nano`) or are derived from other keys.
  *
  * @param input Any value, usually parsed from a file; a {@linkcode TrainConfig} comes back equal.
  * @param options Names for the errors.
- * @returns The whole configuration, plain JSON.
- * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
+ * @returns The complete configuration, plain JSON.
+ * @throws {ConfigError} Names each wrong key with its value and what is expected, or the nearest
  * known key.
  *
  * @example
@@ -67,7 +67,7 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  * @param input Any value, usually parsed from a file.
  * @param options Names for the errors.
  * @returns The layer.
- * @throws {ConfigError} Names each wrong key, its value and what is expected, or the nearest
+ * @throws {ConfigError} Names each wrong key with its value and what is expected, or the nearest
  * known key.
  *
  * @example
@@ -82,7 +82,7 @@ export function parseConfig(input: unknown, options: ParseConfigOptions = {}): T
  */
 export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {}): ConfigLayer {
   const { source, label, router } = takenOptions(options);
-  // A run's own file, under another that takes its place.
+  // The run's own router file first: one passed as an option takes its place.
   const keys = { ...routerFileOf(input)?.keys, ...router?.spec.keys };
   const checked = checkLayer(input, keys);
   if (!isIssues(checked)) return checked;
@@ -90,18 +90,18 @@ export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {
 }
 
 /**
- * Merges layers over the preset they name and completes the result. Of each key, the last layer
- * that names it counts; `data.weights` is joined domain by domain.
+ * Merges layers over the preset they name and completes the result. For each key the last layer
+ * that sets it wins; `data.weights` is merged per domain.
  *
- * What follows from other keys (`ffn` from `hidden`, `micro_batch` from `batch`, ...) is not
- * inherited by a layer that changes those. A layer that turns a routed model dense, or a dense one
- * routed, does not inherit `experts`, `active` and `granularity`; one that changes the router does
- * not inherit what only the other router reads, like `lambda0` or `renormalize`.
+ * A layer that changes the source of a derived key (`hidden` for `ffn`, `batch` for `micro_batch`,
+ * ...) does not inherit that key. A layer that turns a routed model dense, or a dense one routed,
+ * does not inherit `experts`, `active` and `granularity`. A layer that changes the router does not
+ * inherit keys that only the previous router reads, such as `lambda0` or `renormalize`.
  *
  * @param layers Layers as {@linkcode parseConfigLayer} returns them, lowest first.
  * @param options Names for the errors.
- * @returns The whole configuration, plain JSON.
- * @throws {ConfigError} Keys that do not fit each other.
+ * @returns The complete configuration, plain JSON.
+ * @throws {ConfigError} If keys conflict.
  *
  * @example
  * ```ts
@@ -119,9 +119,9 @@ export function resolveConfig(
 ): TrainConfig {
   const { source, router } = takenOptions(options);
   if (!Array.isArray(layers)) {
-    throw configError(source, [`its layers are ${shown(layers)}, no list`]);
+    throw configError(source, [`its layers are ${shown(layers)}, expected a list`]);
   }
-  // A layer may come from a caller without types, who may also change its lists later.
+  // Checked again and copied: callers may be untyped, and may change their lists later.
   const checked = Array.from(layers, (layer) => parseConfigLayer(layer, options));
   const preset = checked.findLast((layer) => layer.preset !== undefined)?.preset ?? "nano";
   const merged = mergeConfigLayers([presetLayer(preset), ...checked], router);
@@ -132,7 +132,7 @@ export function resolveConfig(
   return config;
 }
 
-/** Options, checked. */
+/** Checked options. */
 interface TakenOptions extends Required<Omit<ParseConfigOptions, "router">> {
   readonly router: RouterModule | undefined;
 }
@@ -150,7 +150,7 @@ function takenOptions(options: ParseConfigOptions): TakenOptions {
   return { source, label, router };
 }
 
-/** Works out what the defaults and the other keys say about what is missing. */
+/** Fills in missing values from the defaults and the other keys. */
 function complete(
   preset: PresetName,
   given: ConfigLayer,

@@ -1,5 +1,5 @@
 /**
- * Named configurations: small ones for a laptop, and the paper's three.
+ * Named configurations: small ones for a laptop, and the paper's three models.
  *
  * @module
  */
@@ -8,23 +8,23 @@ import { withKeyDefaults } from "../moe/router_keys.ts";
 import { ROUTER_KEYS, type RouterSettings } from "../moe/routers.ts";
 import type { ConfigLayer, PresetName, TrainConfig } from "./config.ts";
 
-/** What a configuration holds once the keys that follow from others are left out. */
+/** A configuration without its derived keys. */
 export interface PresetValues {
   /** Everything but `preset` and the sections with derived keys. */
   readonly run: Omit<TrainConfig, "preset" | "model" | "moe" | "data">;
-  /** `ffn`, `vocabulary` and `init_std` follow from the other sizes and the tokenizer. */
+  /** `ffn`, `vocabulary` and `init_std` are derived from the other sizes and the tokenizer. */
   readonly model: Omit<TrainConfig["model"], "ffn" | "vocabulary" | "init_std">;
-  /** The routers' own settings have their defaults in the table of routers. */
+  /** The defaults of the routers' own settings come from the table of routers. */
   readonly moe: Omit<TrainConfig["moe"], "router_file">;
-  /** `micro_batch` follows from `batch` and `sequence`. */
+  /** `micro_batch` is derived from `batch` and `sequence`. */
   readonly data: Omit<TrainConfig["data"], "micro_batch">;
 }
 
 /**
- * `nano`, the default preset; the others say where they differ from it.
+ * `nano`, the default preset; the others state only how they differ from it.
  *
- * With learning rate 3e-3, or an initial deviation of 0.01 at this width, the language-model
- * gradient alone closes gates until experts die, so neither is to be raised lightly.
+ * With a learning rate of 3e-3, or an initial deviation of 0.01 at this width, the language-model
+ * gradient alone closes gates until experts die. Change either with care.
  */
 export const BASE: PresetValues = {
   run: {
@@ -69,8 +69,8 @@ export const BASE: PresetValues = {
 };
 
 const PRESETS: Record<PresetName, ConfigLayer> = {
-  // 300 steps are few: with 1e-3 seeds 0 and 1 end at 2.09 and 2.04 nats per token of validation,
-  // with 3e-3 at 1.72 and 1.74. With 5e-3 the loss alone closes gates: lambda falls below 1e-4.
+  // 300 steps are few: seeds 0 and 1 end at a validation loss of 2.09 and 2.04 nats per token with
+  // lr 1e-3, 1.72 and 1.74 with 3e-3. With 5e-3 the loss alone closes gates: λ falls below 1e-4.
   pico: {
     steps: 300,
     model: { layers: 2, hidden: 64 },
@@ -82,7 +82,7 @@ const PRESETS: Record<PresetName, ConfigLayer> = {
   // Wider than the deviation that follows from `hidden`, 0.0245: 500 steps end at 1.24 and 1.29
   // nats per token instead of 1.33, and sparsity is held as well.
   nano: { model: { init_std: 0.06 } },
-  // With 50,304 tokens most of the work is in the output head: a wider model would not fit an
+  // With 50,304 tokens the output head dominates the work: a wider model would take more than an
   // hour. The vocabulary is GPT-2's, padded to a multiple of 64.
   tiny: {
     steps: 1500,
@@ -101,7 +101,7 @@ const PRESETS: Record<PresetName, ConfigLayer> = {
 export const PRESET_NAMES: readonly PresetName[] = Object.keys(PRESETS) as PresetName[];
 
 /**
- * Gives a preset as a layer of configuration: what it says beyond {@linkcode BASE}.
+ * Returns a preset as a layer of configuration: its differences from {@linkcode BASE}.
  *
  * @param name The preset's name.
  * @returns The layer.
@@ -110,14 +110,14 @@ export function presetLayer(name: PresetName): ConfigLayer {
   return PRESETS[name];
 }
 
-/** The recipe all three models of the paper share: 60,000 steps of 512 x 1024 tokens. */
+/** The recipe shared by the paper's three models: 60,000 steps of 512 x 1024 tokens. */
 function paper(
   sizes: { layers: number; hidden: number; heads: number; groups: number },
   checkpointEvery: number,
 ): ConfigLayer {
   return {
     steps: 60_000,
-    // 0.01 whatever the width, as the paper's runs; GPT-2's 50,257 tokens padded to 1,024.
+    // 0.01 at any width, as in the paper; GPT-2's 50,257 tokens padded to a multiple of 1,024.
     model: { ...sizes, init_std: 0.01, vocabulary: 51_200 },
     data: { tokenizer: "gpt2", batch: 512, sequence: 1024, validation_fraction: 0.03 },
     optimizer: { lr: 5e-4 },

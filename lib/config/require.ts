@@ -1,5 +1,5 @@
 /**
- * Checks of arguments that types alone do not hold: JavaScript callers have none.
+ * Checks of arguments at run time, for callers without types.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { OR_AUTO } from "./leaves.ts";
 import { checkLayer, CONFIG_KEYS, routerConfigKeys } from "./schema.ts";
 
 /**
- * Makes sure that a configuration is whole, as `parseConfig()` gives it: each key there, of its type
- * and within its range.
+ * Throws unless a configuration is complete, as `parseConfig()` returns it: each key present, of
+ * its type and within its range.
  *
  * @param config The configuration.
- * @param sections Sections to look at; default: all of it.
+ * @param sections Sections to check. Default all.
  * @throws {ConfigError} Names each key that is missing or wrong.
  */
 export function requireConfig(
@@ -39,7 +39,7 @@ export function requireConfig(
     .filter(({ key }) => sections?.some((name) => key.startsWith(`${name}.`)) ?? true)
     .filter(({ key, expects }) => {
       const value = valueAt(part, key);
-      // Some keys may say "auto" until the others are known, and some for good.
+      // Derived keys may be "auto" only before they are resolved; for other keys it may be a value.
       const isAuto = value === "auto" || (key === "model.vocabulary" && value === 0);
       return value === undefined || isAuto && expects.includes(OR_AUTO);
     })
@@ -52,12 +52,12 @@ export function requireConfig(
 }
 
 /**
- * Refuses what is no amount of memory.
+ * Throws unless a value is an amount of memory.
  *
- * @param operation What was to be done, to follow "Cannot".
+ * @param operation The operation, worded to follow "Cannot".
  * @param name The argument.
  * @param value Its value, in bytes.
- * @throws {RangeError} If it is no number above 0.
+ * @throws {RangeError} If it is not a number above 0.
  */
 export function requireBytes(
   operation: string,

@@ -1,5 +1,5 @@
 /**
- * The schema of a router's settings, derived from its row.
+ * Schemas of a router's settings, derived from its row.
  *
  * @module
  */
@@ -11,20 +11,20 @@ import type { NumberKey, RouterKey } from "../moe/router_row.ts";
 import { ROUTER_NAMES, type RouterName, type RouterPath } from "../moe/routers.ts";
 import { flag, leaf, number, oneOf, orAuto, whole } from "./leaves.ts";
 
-/** Files that can hold a router's row. */
+/** Names of files that can hold a router's row. */
 const ROUTER_FILE_NAME = /^[^\0]*\.m?[jt]s$/;
 
 /**
- * Whether a value names a file in place of a router of the library.
+ * Tells whether a value names a router file rather than a router of the library.
  *
  * @param router The value.
- * @returns True for `./router.ts` and the like.
+ * @returns True for paths such as `./router.ts`.
  */
 export function isRouterPath(router: unknown): router is RouterPath {
   return typeof router === "string" && ROUTER_FILE_NAME.test(router);
 }
 
-/** The name of a router, or a file. */
+/** The name of a router, or the path of a router file. */
 export function routerName(description: string): z.ZodType<RouterName | RouterPath> {
   const expects = `one of ${ROUTER_NAMES.join(", ")}, or a file like ./router.ts`;
   const isKnown = (value: unknown): boolean =>
@@ -33,7 +33,7 @@ export function routerName(description: string): z.ZodType<RouterName | RouterPa
   return leaf(schema, expects, description);
 }
 
-/** The schemas of a row's keys. */
+/** Builds the schemas of a row's keys. */
 export function routerLeaves<Name extends string>(
   keys: Readonly<Record<Name, RouterKey>>,
 ): Record<Name, z.ZodType> {
@@ -63,7 +63,7 @@ const bound = z.number().optional();
 const fraction = z.strictObject({ of: z.string(), dividedBy: z.number().gt(0) });
 const bounds = { above: bound, least: bound, below: bound, most: bound };
 
-/** A setting of a row from a file. */
+/** Definition of a setting in a file's row. */
 const KEY: z.ZodType<RouterKey> = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("number"),
@@ -87,7 +87,7 @@ const KEY: z.ZodType<RouterKey> = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("flag"), default: z.boolean(), about }),
 ]) as unknown as z.ZodType<RouterKey>;
 
-/** What a row says of its router, apart from functions. */
+/** The properties of a row that are not functions. */
 const TRAITS = {
   about: z.string(),
   causal: z.boolean(),
@@ -117,17 +117,17 @@ const FILE = z.strictObject({
   weights: z.int().min(0),
 });
 
-/** What a configuration keeps of a router's file. It has no words, since nobody writes it. */
+/** A router file's description in a configuration. Nobody writes it, so the help leaves it out. */
 export function routerFile(): z.ZodType<RouterFile> {
   const error = "what loadRouter() read in the router's file";
   return z.custom<RouterFile>((value) => FILE.safeParse(value).success, { error });
 }
 
 /**
- * Finds what a configuration keeps of its router's file.
+ * Extracts the description of the router file from a configuration.
  *
  * @param input Any value.
- * @returns What it keeps; undefined where it is not as it should be, or the router is no file.
+ * @returns The description; undefined if it is invalid or the router is not a file.
  */
 export function routerFileOf(input: unknown): RouterFile | undefined {
   const moe = (input as { readonly moe?: Readonly<Record<string, unknown>> } | null | undefined)

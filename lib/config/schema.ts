@@ -1,6 +1,6 @@
 /**
- * The zod schema of one layer of configuration. It stays private: what is exported are the
- * interfaces of `config.ts` and the list of keys.
+ * The zod schema of one layer of configuration. It stays private; the interfaces in `config.ts` and
+ * the list of keys are what is exported.
  *
  * @module
  */
@@ -26,28 +26,28 @@ import {
 import { PRESET_NAMES } from "./presets.ts";
 import { routerFile, routerLeaves, routerName } from "./router_schema.ts";
 
-/** One key of the configuration, for help texts and for suggestions. */
+/** A key of the configuration, for help and suggestions. */
 export interface ConfigKey {
-  /** The dotted key, like `model.layers`. */
+  /** The dotted key, such as `model.layers`. */
   readonly key: string;
-  /** What the value must be, in words. */
+  /** Description of valid values. */
   readonly expects: string;
-  /** What the key is for. */
+  /** Purpose of the key. */
   readonly description: string;
 }
 
 const TOP = {
-  preset: oneOf(PRESET_NAMES, "The preset that supplies what is not given"),
-  steps: whole(1, "Optimizer steps of the whole run"),
+  preset: oneOf(PRESET_NAMES, "Preset that supplies the missing values"),
+  steps: whole(1, "Optimizer steps of the run"),
   seed: whole(0, "Seed of the weights, the shuffle and the samples", Number.MAX_SAFE_INTEGER),
-  device: oneOf(["auto", "cpu", "cuda"], "Which kind of device trains"),
-  threads: whole(0, "CPU threads; 0: one a core", 4096),
-  out: path("a new one under runs/", "The run directory"),
+  device: oneOf(["auto", "cpu", "cuda"], "Kind of device to train on"),
+  threads: whole(0, "CPU threads; 0: one per core", 4096),
+  out: path("a new one under runs/", "Run directory"),
 };
 
 const SECTIONS = {
   model: section({
-    // Ten times the deepest that anyone has trained: figures are kept for each layer.
+    // Ten times the deepest model ever trained; bounded since metrics are kept per layer.
     layers: whole(1, "Transformer blocks", 10_000),
     hidden: whole(2, "Width of the residual stream"),
     heads: whole(1, "Query heads"),
@@ -62,25 +62,25 @@ const SECTIONS = {
       "0.01 * sqrt(768 / hidden)",
     ),
     rope_base: number({ above: 1 }, "Base of the rotary embedding's wavelengths"),
-    norm_epsilon: number({ above: 0 }, "What RMSNorm adds to the mean square"),
+    norm_epsilon: number({ above: 0 }, "Epsilon that RMSNorm adds to the mean square"),
   }),
   moe: section({
-    router: routerName("Which router chooses the experts of a token"),
+    router: routerName("Router that selects the experts of each token"),
     router_file: routerFile().optional(),
     experts: whole(1, "Full-size experts per layer, E"),
-    active: whole(1, "Full-size experts a token uses on average, k"),
-    granularity: whole(1, "How many parts each expert is split into, G"),
+    active: whole(1, "Full-size experts per token on average, k"),
+    granularity: whole(1, "Number of parts each expert is split into, G"),
     ...routerLeaves(ROUTER_KEYS),
   }),
   data: section({
     paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
-    validation_paths: paths("The same to validate on; none: a share of the documents"),
+    validation_paths: paths("Same, for validation; none: a share of the documents"),
     weights: weights("How often each domain is drawn, as a multiple of its share of the text"),
-    tokenizer: oneOf(["byte", "gpt2"], "Which tokenizer turns the text into tokens"),
-    batch: whole(1, "Sequences an optimizer step"),
-    sequence: whole(1, "Tokens a sequence"),
+    tokenizer: oneOf(["byte", "gpt2"], "Tokenizer of the text"),
+    batch: whole(1, "Sequences per optimizer step"),
+    sequence: whole(1, "Tokens per sequence"),
     micro_batch: orAuto(
-      whole(1, "Sequences worked on at once; divides batch"),
+      whole(1, "Sequences per forward pass; divides batch"),
       "the largest divisor of batch within 16,384 tokens",
     ),
     validation_fraction: number(
@@ -93,46 +93,49 @@ const SECTIONS = {
     lr: number({ above: 0 }, "Peak learning rate"),
     beta1: number({ least: 0, below: 1 }, "Decay of the first moment"),
     beta2: number({ least: 0, below: 1 }, "Decay of the second moment"),
-    epsilon: number({ above: 0 }, "What is added to the root of the second moment"),
+    epsilon: number({ above: 0 }, "Added to the square root of the second moment"),
     weight_decay: number({ least: 0 }, "Decoupled weight decay; not applied to norms"),
-    clip: number({ least: 0 }, "Largest norm of the whole gradient; 0: no clipping"),
+    clip: number({ least: 0 }, "Maximum global gradient norm; 0: no clipping"),
   }),
   schedule: section({
-    kind: oneOf(["cosine"], "The curve of the learning rate after the warmup"),
+    kind: oneOf(["cosine"], "Learning-rate curve after the warmup"),
     warmup: whole(0, "Steps of linear warmup from 0"),
-    final_ratio: number({ least: 0, most: 1 }, "Learning rate of the last step over the peak"),
+    final_ratio: number(
+      { least: 0, most: 1 },
+      "Learning rate of the last step, relative to the peak",
+    ),
   }),
   memory: section({
     limit_gib: memoryLimit(),
     recompute: oneOf(
       ["auto", "always", "never"],
-      "Whether the backward pass computes the experts' pre-activations again: auto where memory " +
-        "asks for it",
+      "Whether the backward pass recomputes the experts' pre-activations; auto: where memory " +
+        "requires it",
     ),
   }),
   checkpoint: section({
     every: whole(0, "Steps between checkpoints; 0: only at the end"),
-    keep: whole(0, "How many of the newest to keep; 0: all"),
+    keep: whole(0, "Number of newest checkpoints to keep; 0: all"),
   }),
   validation: section({
     every: whole(0, "Steps between validations; 0: never"),
-    batches: whole(1, "Micro-batches of a validation"),
+    batches: whole(1, "Micro-batches per validation"),
   }),
   sample: section({
     every: whole(0, "Steps between samples; 0: only at the end"),
     tokens: whole(1, "Tokens to draw"),
-    temperature: number({ least: 0 }, "What logits are divided by; 0: always the likeliest token"),
-    prompt: text("Text to continue; empty: the start of a document"),
+    temperature: number({ least: 0 }, "Divisor of the logits; 0: always the likeliest token"),
+    prompt: text("Text to continue; empty: a new document"),
   }),
   log: section({
-    tensorboard: flag("Whether figures also go to event files for TensorBoard"),
+    tensorboard: flag("Whether to write TensorBoard event files as well"),
   }),
 };
 
-/** Keys by name, each what it must be. */
+/** Definitions of router keys by name. */
 type RouterKeys = Readonly<Record<string, RouterKey>>;
 
-/** A layer whose router has keys of its own. */
+/** Schema of a layer whose router has the given keys as well. */
 function layerSchema(keys: RouterKeys): z.ZodType {
   const { moe, ...others } = SECTIONS;
   const partial = Object.entries(others).map(([name, group]) => [name, group.partial()]);
@@ -145,13 +148,13 @@ function layerSchema(keys: RouterKeys): z.ZodType {
 
 const LAYER = layerSchema({});
 
-/** What zod found wrong: where, and what it expects there or which keys it does not know. */
+/** An issue found by zod: its location, and either what is expected or which keys are unknown. */
 export interface SchemaIssue {
   /** Keys from the root to the value. */
   readonly path: readonly string[];
-  /** What the value should be, in words. */
+  /** Description of valid values. */
   readonly expects: string;
-  /** Keys of the object at `path` that nobody knows; empty for other issues. */
+  /** Unknown keys of the object at `path`; empty for other issues. */
   readonly unknown: readonly string[];
 }
 
@@ -159,8 +162,8 @@ export interface SchemaIssue {
  * Checks one layer of configuration against the schema.
  *
  * @param input Any value.
- * @param keys What the router of a file reads of `moe`; by default there is none.
- * @returns The layer, or everything that is wrong with it.
+ * @param keys Keys of `moe` that a router file defines. Default none.
+ * @returns The layer, or all issues with it.
  */
 export function checkLayer(
   input: unknown,
@@ -178,28 +181,28 @@ export function checkLayer(
 
 const DROPPED = "__proto__";
 
-/** The keys that zod leaves out without a word, two groups deep. */
+/** Finds keys that zod silently drops, up to two groups deep. */
 function droppedKeys(input: unknown, path: readonly string[] = []): SchemaIssue[] {
   if (typeof input !== "object" || input === null || path.length > 2) return [];
   const below = Object.entries(input)
     .flatMap(([key, value]) => key === DROPPED ? [] : droppedKeys(value, [...path, key]));
   if (!Object.hasOwn(input, DROPPED)) return below;
-  // At this depth keys are names that users chose.
+  // At this depth keys are names chosen by users.
   return path.length === 2
     ? [{ path, expects: `no name ${DROPPED}, rename the domain`, unknown: [] }, ...below]
     : [{ path, expects: "", unknown: [DROPPED] }, ...below];
 }
 
-/** Every key that a configuration knows, in the order of the documentation. */
+/** Every key of the configuration, in the order of the documentation. */
 export const CONFIG_KEYS: readonly ConfigKey[] = [
   ...keysOf(TOP, ""),
   ...Object.entries(SECTIONS).flatMap(([name, group]) => keysOf(group.shape, `${name}.`)),
 ];
 
 /**
- * Describes the keys of a router from a file, as {@linkcode CONFIG_KEYS} does the others.
+ * Describes the keys of a router from a file, in the form of {@linkcode CONFIG_KEYS}.
  *
- * @param keys What they must be.
+ * @param keys The definitions of the keys.
  * @returns The keys that the library does not have.
  */
 export function routerConfigKeys(keys: RouterKeys): ConfigKey[] {
@@ -207,7 +210,7 @@ export function routerConfigKeys(keys: RouterKeys): ConfigKey[] {
   return keysOf(routerLeaves(keys), "moe.").filter(({ key }) => !known.has(key));
 }
 
-/** What nobody writes has no words, and is no key. */
+/** Lists the keys of a group. A leaf without a description is not for users and is left out. */
 function keysOf(shape: object, prefix: string): ConfigKey[] {
   return Object.entries(shape as Record<string, Leaf>).flatMap(([name, schema]) => {
     const { expects, description = "" } = schema.meta() ?? {};

@@ -1,12 +1,12 @@
-/** Configurations as flat lists. @module */
+/** Flattens and compares configurations. @module */
 
 import type { ConfigLayer } from "./config.ts";
 
 /**
- * Lists the values of a configuration, or of a part of one.
+ * Flattens a configuration, or a part of one.
  *
  * @param config Values and sections of values.
- * @returns The values by dotted key, in order; lists and the weights of domains are values.
+ * @returns The values by dotted key, in order; lists and domain weights count as single values.
  */
 export function valuesByKey(config: ConfigLayer): Map<string, unknown> {
   return new Map(
@@ -19,11 +19,11 @@ export function valuesByKey(config: ConfigLayer): Map<string, unknown> {
 }
 
 /**
- * Lists what differs between two configurations, or parts of them.
+ * Lists the differences between two configurations, or parts of them.
  *
- * @param before What {@linkcode valuesByKey} gave of one.
- * @param now The same of the other.
- * @param words What stands before either value.
+ * @param before The first, as returned by {@linkcode valuesByKey}.
+ * @param now The second.
+ * @param words The words before either value.
  * @returns `key was 1 and is 2` for each value that differs.
  */
 export function differences(

@@ -1,5 +1,5 @@
 /**
- * Checks of arguments: Deno runs TypeScript without checking its types, and JavaScript calls too.
+ * Checks of arguments: Deno runs TypeScript unchecked, and callers may be JavaScript.
  *
  * @module
  */
@@ -10,56 +10,56 @@ import { DataError } from "./errors.ts";
 export { shown };
 
 /**
- * Refuses what is no array, nor anything like one.
+ * Refuses values that are neither arrays nor array-like.
  *
  * @param value The argument.
  * @param what What was to be done, to follow "Cannot".
- * @throws {TypeError} If it has no length that an array may have.
+ * @throws {TypeError} If it has no valid array length.
  */
 export function checkArrayLike(value: unknown, what: string): asserts value is ArrayLike<unknown> {
   const length = (value as { length?: unknown } | null | undefined)?.length;
   const isList = typeof value === "object" && Number.isInteger(length) &&
     (length as number) >= 0 && (length as number) < 2 ** 32;
   if (isList) return;
-  throw new TypeError(`Cannot ${what}: ${shown(value)} is no array`);
+  throw new TypeError(`Cannot ${what}: ${shown(value)} is not an array`);
 }
 
 /**
- * Says where a text holds half a surrogate pair. UTF-8 has no bytes for it, so that another text
- * would be read, U+FFFD in its place: it is refused as bytes are that are no UTF-8.
+ * Finds a lone surrogate in a text. UTF-8 cannot encode it and would silently substitute U+FFFD, so
+ * it is refused just as invalid UTF-8 is.
  *
  * @param text The text.
- * @returns What is wrong, to follow a name of the text; null where nothing is.
+ * @returns What is wrong, to follow the text's name; null if nothing is.
  */
 export function brokenCharacter(text: string): string | null {
   if (text.isWellFormed()) return null;
   const place = text.search(/\p{Surrogate}/u);
-  return `is no whole text, its character ${place} is half a surrogate pair, which UTF-8 cannot hold`;
+  return `is not well-formed: character ${place} is half a surrogate pair, which UTF-8 cannot hold`;
 }
 
 /**
  * Refuses a text that UTF-8 cannot hold.
  *
  * @param what What was to be done, to follow "Cannot".
- * @param name What the text is.
+ * @param name What messages call the text.
  * @param text The text.
- * @throws {DataError} Says where.
+ * @throws {DataError} If it holds a lone surrogate; says where.
  */
 export function checkWellFormed(what: string, name: string, text: string): void {
   const broken = brokenCharacter(text);
   if (broken === null) return;
   throw new DataError(
-    `Cannot ${what}: ${name} ${broken}; mend it, or put U+FFFD there with toWellFormed()`,
+    `Cannot ${what}: ${name} ${broken}; fix it, or put U+FFFD there with toWellFormed()`,
   );
 }
 
 /**
- * Refuses what lacks the methods asked for.
+ * Refuses values that lack the required methods.
  *
  * @param value The argument.
  * @param methods Their names.
  * @param what What was to be done, to follow "Cannot".
- * @throws {TypeError} If it is no such object.
+ * @throws {TypeError} If it is not such an object.
  */
 export function checkObject(value: unknown, methods: readonly string[], what: string): void {
   const object = value as Readonly<Record<string, unknown>> | null;
@@ -70,11 +70,11 @@ export function checkObject(value: unknown, methods: readonly string[], what: st
 }
 
 /**
- * How the options of decoding show the end of a document.
+ * Reads the text that marks the end of a document from decoding options.
  *
- * @param options Options of decoding.
- * @returns The text, by default none.
- * @throws {TypeError} If they are no object, or it is no text.
+ * @param options Decoding options.
+ * @returns The text; empty by default.
+ * @throws {TypeError} If the options are not an object, or the text is not a string.
  */
 export function endOfDocumentOf(options: { readonly endOfDocument?: string }): string {
   checkObject(options, [], "decode tokens with the options");

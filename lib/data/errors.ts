@@ -1,5 +1,5 @@
 /**
- * Text that cannot be read, is no text, or is too short for what is asked of it.
+ * Text that cannot be read, is not text, or is too short for its purpose.
  *
  * @example
  * ```ts

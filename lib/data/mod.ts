@@ -1,9 +1,9 @@
 /**
- * Text for training: sources of documents, tokenizers, the split into training and validation, and
+ * Training text: sources of documents, tokenizers, the split into training and validation, and
  * batches of tokens that a run can resume at any step.
  *
- * The way of the data: a {@linkcode TextSource} ({@linkcode bundledText}, {@linkcode textFiles})
- * and a {@linkcode Tokenizer} ({@linkcode openTokenizer}) give a {@linkcode Corpus}
+ * Data flows from a {@linkcode TextSource} ({@linkcode bundledText}, {@linkcode textFiles}) through
+ * a {@linkcode Tokenizer} ({@linkcode openTokenizer}) into a {@linkcode Corpus}
  * ({@linkcode prepareCorpus}), whose tokens {@linkcode BatchSampler} and {@linkcode ValidationSet}
  * cut into batches. Batches are arrays in memory; a training loop uploads them to its device.
  *

@@ -1,11 +1,11 @@
-/** The last check of the numbers that go to a kernel library. @module */
+/** Checks of the numbers passed to a kernel library. @module */
 
 import { shown } from "../arguments.ts";
 
-/** A function of a library, with whatever it takes. */
+/** A library function with any parameters. */
 type Call = (...args: never[]) => unknown;
 
-/** What a C type holds, and how an error says it. */
+/** The range of a C type, and its description in messages. */
 interface NativeType {
   readonly holds: (value: unknown) => boolean;
   readonly expected: string;
@@ -29,14 +29,14 @@ const NATIVE_TYPES: Partial<Record<Deno.NativeResultType & string, NativeType>> 
 };
 
 /**
- * Puts a check of each number before a call. Deno refuses what a C type does not hold only until V8
- * has optimised the caller: from then on 2³² + 7 arrives as 7, and 1.5 as 1. Operations check their
- * arguments themselves and say it better; this holds for the one that forgets.
+ * Wraps a function in checks of its numeric arguments. Deno rejects numbers outside a C type only
+ * until V8 optimises the caller; from then on 2³² + 7 arrives as 7, and 1.5 as 1. Operations check
+ * their arguments themselves, with better messages; this catches the one that forgets.
  *
  * @param name The function's C name.
  * @param parameters The C types of its parameters.
  * @param call The function.
- * @returns A function which calls it, or throws a RangeError that names the parameter.
+ * @returns A function that calls it, or throws a RangeError naming the argument.
  */
 export function checkedCall<C extends Call>(
   name: string,

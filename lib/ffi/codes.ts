@@ -1,9 +1,9 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
 export const ABI_VERSION = 3;
 
-/** What a call returns. */
+/** Result of a call. */
 export const Status = {
   ok: 0,
   /** a null address, a size below 1, an unknown code */
@@ -17,7 +17,7 @@ export const Status = {
   noDevice: 5,
   /** an earlier operation failed asynchronously */
   deviceFault: 6,
-  /** an index in the data (token, target) is outside */
+  /** an index in the data (token, target) is out of range */
   outOfRange: 7,
   internal: 8,
 } as const;
@@ -27,7 +27,7 @@ export const DTypeCode = {
   f32: 0,
   bf16: 1,
   i32: 2,
-  /** step state only: storage, fill, copies and casts */
+  /** only for the step state: storage, fill, copies and casts */
   f64: 3,
 } as const;
 
@@ -39,8 +39,8 @@ export const BackendCode = {
 } as const;
 
 /**
- * Slots of the step state: values that change from step to step live in one device buffer of
- * doubles, so that a captured graph never freezes them and a step reads back once:
+ * Slots of the step state. Values that change from step to step live in one device buffer of
+ * doubles, so that a captured graph does not freeze them and a step reads back once:
  *
  *   [REMOE_STATE_HEADER doubles][one record of REMOE_RECORD_EXTRA + E doubles per layer]
  *
@@ -58,13 +58,13 @@ export const StateSlot = {
   lambda: 8,
   /** S, equation 8 */
   sparsity: 9,
-  /** pairs of token and active expert, all layers */
+  /** (token, active expert) pairs, all layers */
   activePairs: 10,
   gradientNorm: 11,
   clipScale: 12,
   /** 1 once a gradient norm was not finite */
   notFinite: 13,
-  /** sum of what remoe_state_add put there */
+  /** sum of the values remoe_state_add added */
   loss: 14,
   /** L_reg of equation 9 or 10 */
   l1: 15,
@@ -84,7 +84,7 @@ export const RecordField = {
   tokens: 0,
   /** tokens with no active expert */
   withoutExpert: 1,
-  /** sum of f_e * sum_t gate_te, not yet over L*T */
+  /** sum of f_e * sum_t gate_te, before dividing by L*T */
   regularization: 2,
   /** sum of balance losses weighted by tokens */
   balance: 3,
@@ -141,17 +141,17 @@ export const BalanceCode = {
 } as const;
 
 /**
- * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays, whose
- * first words the layout functions give; C is its capacity in rows. Rows are expert-major,
- * tokens ascending within an expert: no sort is needed and the order does not depend on
- * threads. On overflow only the header is valid.
+ * Words of a plan's header. A plan is one i32 buffer: the header, then four arrays at the
+ * offsets the layout functions give; C is its capacity in rows. Rows are expert-major, with
+ * tokens ascending within an expert: no sort is needed and the order does not depend on the
+ * thread count. On overflow only the header is valid.
  */
 export const PlanWord = {
   /** N */
   rows: 0,
-  /** 1 where N > C, else 0 */
+  /** 1 if N > C, else 0 */
   overflow: 1,
-  /** tokens without expert */
+  /** tokens without an expert */
   withoutExpert: 2,
   /** C */
   capacity: 3,
@@ -160,8 +160,8 @@ export const PlanWord = {
 
 /**
  * Words of a parameter's row in the optimizer's table. `table` is a device
- * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and facts of every parameter, written once by
- * the host.
+ * uint64_t[count][REMOE_TENSOR_WORDS]: addresses and properties of every parameter, written
+ * once by the host.
  */
 export const TensorWord = {
   /** fp32 weights */

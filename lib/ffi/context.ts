@@ -4,60 +4,60 @@ import { statusName } from "./status.ts";
 import { type KernelLibrary, readText } from "./library.ts";
 import type { KernelSymbols } from "./symbols.ts";
 
-/** How a context is opened. */
+/** Options for opening a context. */
 export interface ContextOptions {
-  /** Index of the device, default 0; the CPU has only 0. */
+  /** Index of the device. Default 0, the only one on a CPU. */
   readonly ordinal?: number;
-  /** CPU threads, default 0: one per available core. */
+  /** CPU threads; 0 means one per available core. Default 0. */
   readonly threads?: number;
-  /** Whether closing the context closes the library as well, default false. */
+  /** Whether closing the context also closes the library. Default false. */
   readonly ownsLibrary?: boolean;
 }
 
-/** Memory of a context, in bytes. */
+/** Memory counters of a context. */
 export interface MemoryStatistics {
-  /** Bytes in live blocks, as asked for. */
+  /** Bytes requested for live blocks. */
   readonly inUse: number;
-  /** Most bytes in use since the context was opened or the peak was reset. */
+  /** Peak of the bytes in use since the context was opened or the peak reset. */
   readonly peak: number;
-  /** Bytes held from the system, in use or cached. */
+  /** Bytes obtained from the system, in use or cached. */
   readonly held: number;
   /** Live blocks. */
   readonly blocks: number;
 }
 
-/** What a context says of its device: `remoe_context_info`. */
+/** Facts about a context's device, from `remoe_context_info`. */
 export interface ContextInfo {
   /** `cpu`, `cuda` or `emulated`. */
   readonly backend: string;
   /** The device's name. */
   readonly name: string;
-  /** The instruction set chosen, such as `avx512`; the architecture on CUDA. */
+  /** The instruction set chosen, such as `avx512`; on CUDA the architecture. */
   readonly isa: string;
   /** CPU threads. */
   readonly threads: number;
-  /** How many were asked for, where OpenMP grants fewer. */
+  /** Threads requested, if OpenMP grants fewer. */
   readonly threads_wanted?: number;
-  /** What keeps them below that, such as `OMP_THREAD_LIMIT=1`. */
+  /** The setting that limits them, such as `OMP_THREAD_LIMIT=1`. */
   readonly threads_limit?: string;
-  /** Implementation of dense products. */
+  /** Implementation of dense matrix products. */
   readonly gemm: string;
   /** Memory of the device in bytes. */
   readonly memory_bytes: number;
 }
 
-/** A call into a library that has been unloaded would end the process. */
+/** Replaces the functions of a closed context: calling an unloaded library would crash. */
 const CLOSED_SYMBOLS = new Proxy({}, {
   get: () => () => Status.invalidContext,
 }) as KernelSymbols;
 
-/** Longest message read from a library; a longer one is cut. */
+/** Longest message read from a library; longer ones are truncated. */
 const MESSAGE_BYTES = 4096;
 
 /**
  * An open device of a kernel library, with its memory pool.
  *
- * Its functions are called through `symbols` with `handle` first, and each status goes through
+ * Call its functions through `symbols` with `handle` as the first argument, and pass each status to
  * {@linkcode KernelContext.check}:
  *
  * ```ts ignore
@@ -67,7 +67,7 @@ const MESSAGE_BYTES = 4096;
 export class KernelContext implements Disposable {
   /** The library it belongs to. */
   readonly library: KernelLibrary;
-  /** The library's functions; once closed, ones that only answer so. */
+  /** The library's functions; once closed, stubs that return `Status.invalidContext`. */
   symbols: KernelSymbols;
   /** The first argument of every call; 0 once closed. */
   handle: bigint;
@@ -89,9 +89,9 @@ export class KernelContext implements Disposable {
    * Opens a device of a library.
    *
    * @param library The open library.
-   * @param options Device, threads, and who closes the library.
+   * @param options Device, threads, and library ownership.
    * @returns The context; the caller closes it.
-   * @throws {DeviceError} If there is no such device, or its driver or memory is missing. The
+   * @throws {DeviceError} If there is no such device, or it has no driver or too little memory. The
    * library stays open.
    */
   static create(library: KernelLibrary, options: ContextOptions = {}): KernelContext {
@@ -112,10 +112,10 @@ export class KernelContext implements Disposable {
   }
 
   /**
-   * Passes a successful status and throws for any other.
+   * Throws unless a call succeeded.
    *
-   * @param status What the library returned.
-   * @param operation The operation as the user knows it, such as `matmul`.
+   * @param status The status the library returned.
+   * @param operation The operation's public name, such as `matmul`.
    * @throws {DeviceError} With the status and the library's message, unless `status` is 0.
    */
   check(status: number, operation: string): void {
@@ -123,7 +123,7 @@ export class KernelContext implements Disposable {
   }
 
   /**
-   * Allocates device memory; its content is undefined.
+   * Allocates uninitialised device memory.
    *
    * @param bytes Size, at least 1.
    * @returns The address.
@@ -138,10 +138,10 @@ export class KernelContext implements Disposable {
   }
 
   /**
-   * Frees blocks of device memory in one call: all of them, or none if one is not a live block.
+   * Frees blocks of device memory in one call: all of them, or none if any is not a live block.
    *
    * @param addresses Addresses from {@linkcode KernelContext.allocate}.
-   * @param count How many of them, from the first; default all.
+   * @param count Number of addresses to free, from the first. Default all.
    * @throws {DeviceError} If an address is not a live block.
    */
   free(addresses: BigUint64Array<ArrayBuffer> | readonly bigint[], count?: number): void {
@@ -173,10 +173,10 @@ export class KernelContext implements Disposable {
   }
 
   /**
-   * Copies host bytes to the device. The bytes may be reused on return.
+   * Copies host bytes to the device. The buffer may be reused on return.
    *
-   * @param address Where to, on the device.
-   * @param bytes What; a view of any buffer, its offset is honoured.
+   * @param address Destination on the device.
+   * @param bytes Source; may be a view into a larger buffer.
    */
   writeBytes(address: bigint, bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.length === 0) return;
@@ -189,8 +189,8 @@ export class KernelContext implements Disposable {
   /**
    * Copies bytes from the device to the host, after all work enqueued before.
    *
-   * @param address Where from, on the device.
-   * @param bytes Filled whole.
+   * @param address Source on the device.
+   * @param bytes Destination, filled completely.
    */
   readBytes(address: bigint, bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.length === 0) return;
@@ -201,7 +201,7 @@ export class KernelContext implements Disposable {
   }
 
   /**
-   * Asks the library about the device.
+   * Queries the library for facts about the device.
    *
    * @returns Name, instruction set, threads and memory.
    */
@@ -214,7 +214,7 @@ export class KernelContext implements Disposable {
     return JSON.parse(text) as ContextInfo;
   }
 
-  /** Waits for the device, frees all memory of the context and closes it; twice is once. */
+  /** Waits for the device, frees all its memory and closes it. Closing twice is harmless. */
   close(): void {
     if (this.handle === 0n) return;
     this.symbols.remoe_context_destroy(this.handle);
@@ -228,7 +228,7 @@ export class KernelContext implements Disposable {
     this.close();
   }
 
-  /** Packs addresses into a buffer that is reused and grows by doubling. */
+  /** Packs addresses into a reused buffer that grows by doubling. */
   #pack(addresses: readonly bigint[], count: number): BigUint64Array<ArrayBuffer> {
     if (this.#addresses.length < count) {
       this.#addresses = new BigUint64Array(Math.max(count, 2 * this.#addresses.length));
@@ -247,7 +247,7 @@ export class KernelContext implements Disposable {
     );
   }
 
-  /** Reading a message clears it, so an error never carries that of an earlier call. */
+  /** Reads and thereby clears the message, so that no error carries an earlier call's. */
   #lastMessage(): string {
     const buffer = this.#message;
     const length = BigInt(buffer.length);
@@ -256,7 +256,7 @@ export class KernelContext implements Disposable {
   }
 }
 
-/** Says what a status means where the library left no message. */
+/** Explains a status for which the library left no message. */
 function explanation(status: number): string {
   switch (status) {
     case Status.unsupported:

@@ -7,10 +7,10 @@ import { type DevicePeak, measurePeak } from "./probe.ts";
 /** A permission that matters to this package. */
 export type PermissionName = "ffi" | "read" | "write" | "env" | "net";
 
-/** State of a permission: `partial` where it holds for some paths, variables or hosts. */
+/** State of a permission; `partial` if granted for some paths, variables or hosts only. */
 export type PermissionLevel = "granted" | "partial" | "prompt" | "denied";
 
-/** What was found about the library, the device and the process. */
+/** Findings about the library, the device and the process. */
 export interface Diagnosis {
   /** Whether a device could be opened. */
   readonly ok: boolean;
@@ -20,27 +20,27 @@ export interface Diagnosis {
   readonly permissions: Readonly<Record<PermissionName, PermissionLevel>>;
   /** Everything tried to find a library, in order. */
   readonly attempts: readonly LibraryAttempt[];
-  /** The library, where one was opened. */
+  /** The library, if one was opened. */
   readonly library?: {
     readonly path: string;
     readonly abiVersion: number;
     readonly build: BuildInfo;
-    /** Functions of the contract which it lacks. */
+    /** Functions of the contract that it lacks. */
     readonly missing: readonly string[];
   };
-  /** The device, where one was opened. */
+  /** The device, if one was opened. */
   readonly device?: ContextInfo;
-  /** Its measured peak, where the library can measure it. */
+  /** Its measured peak, if the library can measure it. */
   readonly peak?: DevicePeak;
   /** Why there is no device or no peak. */
   readonly problem?: string;
 }
 
 /**
- * Opens a device as training would, and reports what was found on the way.
+ * Opens a device as training would, and reports what it finds on the way.
  *
  * @param options As for {@linkcode openContext}.
- * @returns The findings; a missing library or device is one of them.
+ * @returns The findings. A missing library or device is reported, not thrown.
  */
 export async function diagnose(options: OpenOptions = {}): Promise<Diagnosis> {
   const process = {

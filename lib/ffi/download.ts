@@ -2,18 +2,18 @@ import { LibraryError } from "../errors.ts";
 import { digestFile } from "../files.ts";
 import type { ReleaseFile } from "./release.ts";
 
-/** Fetches a URL into a cache and returns the path, again if `cache` says so. */
+/** Fetches a URL into a cache and returns its path; `reloadAll` fetches it again. */
 export type Download = (options: { url: string; cache: "use" | "reloadAll" }) => Promise<string>;
 
 /**
- * Gets a library of a release from the cache or the network, and verifies it.
+ * Fetches a released library from the cache or the network, and verifies it.
  *
- * plug caches by URL and verifies nothing, so a truncated download would stay forever: a file
- * that does not match is removed and fetched once more. Removing comes first because plug would
- * overwrite in place, under processes that have the file mapped.
+ * plug caches by URL and verifies nothing, so a truncated download would stay forever: a file whose
+ * hash does not match is removed and fetched once more. It is removed first because plug would
+ * overwrite it in place, under processes that have it mapped.
  *
  * @param file The library and its SHA-256.
- * @param download Fetches into a cache, default `@denosaurs/plug`.
+ * @param download Fetches into a cache. Default `@denosaurs/plug`.
  * @returns The path of the verified file.
  * @throws {LibraryError} If the file does not match its SHA-256 after a second download.
  */
@@ -36,8 +36,8 @@ export async function downloadVerified(
 }
 
 /**
- * The specifier is not a literal on purpose: Deno fetches those at start, and importing remoe
- * must not contact a registry for a download that may never be needed.
+ * The specifier is deliberately not a literal: Deno resolves literals at start-up, and importing
+ * remoe must not contact a registry for a download that may never be needed.
  */
 async function plugDownload(options: { url: string; cache: "use" | "reloadAll" }): Promise<string> {
   const plug = "jsr:@denosaurs/plug@^1.1.0/download";

@@ -4,33 +4,33 @@ import { isGranted, readEnvironment } from "../permissions.ts";
 import { type Download, downloadVerified } from "./download.ts";
 import { RELEASE, type Release, type ReleaseFile } from "./release.ts";
 
-/** The device asked for: `auto` takes CUDA where it can be opened, else the CPU. */
+/** The requested device: `auto` prefers CUDA and falls back to the CPU. */
 export type DeviceKind = "auto" | "cpu" | "cuda";
 
-/** A place where a kernel library may be. */
+/** A possible source of a kernel library. */
 export interface LibraryCandidate {
-  /** Which step of the search. */
+  /** The step of the search. */
   readonly source: "path" | "REMOE_LIBRARY" | "checkout" | "release";
-  /** The kind of library expected there; `any` where the user named the file. */
+  /** The kind of library expected; `any` if the user named the file. */
   readonly backend: "cpu" | "cuda" | "any";
-  /** The file, its URL, or what stands for it, for messages. */
+  /** The file, its URL, or a description, for messages. */
   readonly location: string;
-  /** Whether another candidate serves as well, so that this one may be passed over in silence. */
+  /** Whether it may be skipped silently because a later candidate can serve. */
   readonly optional: boolean;
   /**
-   * Makes the file available.
+   * Makes the file available, downloading it if necessary.
    *
    * @returns Its path.
-   * @throws {Error} Saying why there is none.
+   * @throws {Error} If there is none; the message says why.
    */
   locate(): string | Promise<string>;
 }
 
-/** What the search depends on besides the options; tests put in their own. */
+/** What the search depends on besides the options; tests substitute their own. */
 export interface Surroundings {
   /** The file named by `REMOE_LIBRARY`, if any. */
   readonly override: string | undefined;
-  /** A module of `lib/ffi`; where it is a file, the checkout around it is searched. */
+  /** URL of a module in `lib/ffi`; if it is a file, the checkout around it is searched. */
   readonly moduleUrl: string;
   /** `Deno.build.os`. */
   readonly os: string;
@@ -38,14 +38,14 @@ export interface Surroundings {
   readonly arch: string;
   /** The prebuilt libraries of this version. */
   readonly release: Release;
-  /** Fetches into a cache, default `@denosaurs/plug`. */
+  /** Fetches into a cache. Default `@denosaurs/plug`. */
   readonly download?: Download;
 }
 
 /**
- * The surroundings of this process.
+ * Returns the surroundings of this process.
  *
- * @returns `REMOE_LIBRARY` where it may be read, this module, the platform and the release.
+ * @returns `REMOE_LIBRARY` if it may be read, this module, the platform and the release.
  */
 export function surroundings(): Surroundings {
   const { os, arch } = Deno.build;
@@ -59,12 +59,12 @@ export function surroundings(): Surroundings {
 }
 
 /**
- * Lists the places where a kernel library may be, in the order they are tried.
+ * Lists the possible sources of a kernel library, in the order they are tried.
  *
- * A file that the user names is the only candidate: to fall back from a mistyped path to another
+ * A file named by the user is the only candidate: falling back from a mistyped path to another
  * library would hide the mistake.
  *
- * @param kind The device asked for.
+ * @param kind The requested device.
  * @param path The file the caller names, if any.
  * @param facts Platform, environment and release.
  * @returns The candidates.
@@ -87,12 +87,12 @@ export function libraryCandidates(
 }
 
 /**
- * Lists the files that may be opened for a device without a download: what `--allow-ffi` is to name.
+ * Lists the files that may be opened without a download, for use in `--allow-ffi`.
  *
- * @param kind The device asked for.
+ * @param kind The requested device.
  * @param path The file the caller names, if any.
- * @param facts Platform, environment and release, default those of this process.
- * @returns Paths, in the order they are tried; those of a checkout need not exist.
+ * @param facts Platform, environment and release. Default this process's.
+ * @returns Paths, in the order they are tried; a checkout's need not exist.
  */
 export function libraryPaths(
   kind: DeviceKind,
@@ -105,11 +105,11 @@ export function libraryPaths(
 }
 
 /**
- * Names the file of a kernel library on a platform.
+ * Returns the file name of a kernel library on a platform.
  *
  * @param backend `cpu`, `cuda` or `emulated`.
- * @param os `Deno.build.os`, default that of this process.
- * @returns Such as `libremoe_cpu.so`.
+ * @param os The `Deno.build.os`. Default this process's.
+ * @returns The name, such as `libremoe_cpu.so`.
  */
 export function libraryFileName(backend: string, os: string = Deno.build.os): string {
   switch (os) {
@@ -123,12 +123,12 @@ export function libraryFileName(backend: string, os: string = Deno.build.os): st
 }
 
 /**
- * Makes the error that lists everything tried.
+ * Makes an error that lists everything tried.
  *
- * @param kind The device asked for.
+ * @param kind The requested device.
  * @param attempts What was tried, in order.
  * @param cause The last error.
- * @returns The error, to be thrown.
+ * @returns The error, for the caller to throw.
  */
 export function notFound(
   kind: DeviceKind,
@@ -163,7 +163,7 @@ function fromCheckout(
     if (isGranted({ name: "read", path: location })) {
       if (!isFile(location)) throw new Error("no such file");
     } else if (optional && !isGranted({ name: "ffi", path: location })) {
-      // Opening it would ask the user for a file that may not exist and is not needed.
+      // Opening it would prompt for access to a file that may not exist and is not needed.
       throw new Error("not looked for: neither --allow-read nor --allow-ffi covers it");
     }
     return location;
@@ -191,7 +191,7 @@ function fromRelease(
   return { source: "release", backend, location, optional, locate };
 }
 
-/** Whether the devices of a CUDA driver are there, natively or under WSL. */
+/** Tells whether a CUDA driver's device files exist, natively or under WSL. */
 function hasCudaDriver(): boolean {
   return ["/dev/nvidiactl", "/dev/dxg"].some((path) =>
     isGranted({ name: "read", path }) && exists(path)

@@ -1,8 +1,11 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 import { PlanWord, RecordField, StateSlot } from "./codes.ts";
 
-/** First double of a layer's record. Of the layer after the last one: the doubles of a state. */
+/**
+ * Index of the first double of a layer's record. With `layer` the number of layers: the
+ * doubles in the state.
+ */
 export function stateRecord(layer: number, experts: number): number {
   return StateSlot.header + layer * (RecordField.extra + experts);
 }
@@ -27,7 +30,7 @@ export function planTokenRow(tokens: number, experts: number, capacity: number):
   return planRowToken(tokens, experts) + capacity;
 }
 
-/** Words of a plan in all. */
+/** Total words of a plan. */
 export function planWords(tokens: number, experts: number, capacity: number): number {
   return planTokenRow(tokens, experts, capacity) + capacity;
 }

@@ -3,17 +3,17 @@ import { checkedCall } from "./checked_calls.ts";
 import { ABI_VERSION, Status } from "./codes.ts";
 import { type KernelSymbols, type SymbolName, SYMBOLS } from "./symbols.ts";
 
-/** What a kernel library says of its build: `remoe_build_info`. */
+/** Facts about a library's build, from `remoe_build_info`. */
 export interface BuildInfo {
-  /** `cpu`, `cuda`, or `emulated`: the CUDA sources executed on a CPU, for tests. */
+  /** `cpu`, `cuda`, or `emulated`, which runs the CUDA sources on a CPU for tests. */
   readonly backend: string;
   /** Version of the package it was built from. */
   readonly version: string;
-  /** Compiler and its version. */
+  /** Compiler and version. */
   readonly compiler: string;
-  /** Implementation of dense products, such as `oneDNN 2.6.3`. */
+  /** Implementation of dense matrix products, such as `oneDNN 2.6.3`. */
   readonly gemm: string;
-  /** Instruction sets it holds code for; one is chosen at run time. */
+  /** Instruction sets it contains code for; one is chosen at run time. */
   readonly isa: readonly string[];
 }
 
@@ -21,26 +21,26 @@ export interface BuildInfo {
 export interface KernelLibrary {
   /** The file it was opened from. */
   readonly path: string;
-  /** Its functions, by their C name. */
+  /** Its functions by C name. */
   readonly symbols: KernelSymbols;
-  /** Functions of the contract which this build lacks; calling one gives `Status.unsupported`. */
+  /** Functions of the contract that this build lacks; calling one returns `Status.unsupported`. */
   readonly missing: readonly SymbolName[];
-  /** The version of the contract it was built for; always that of this package. */
+  /** The contract version it was built for; always this package's. */
   readonly abiVersion: number;
-  /** What it says of its build. */
+  /** Facts about its build. */
   readonly buildInfo: BuildInfo;
-  /** Unloads it. Close its contexts first; their addresses are void afterwards. */
+  /** Unloads it. Close its contexts first: afterwards their addresses are invalid. */
   close(): void;
 }
 
 /**
- * Opens a kernel library and checks that it speaks this version of the contract.
+ * Opens a kernel library and checks that it implements this version of the contract.
  *
  * Needs `--allow-ffi=<path>` and no other permission.
  *
  * @param path The file of the library.
  * @returns The open library; the caller closes it.
- * @throws {LibraryError} If the file is missing or no kernel library, or is of another ABI version.
+ * @throws {LibraryError} If the file is missing, not a kernel library, or of another ABI version.
  */
 export function openLibrary(path: string): KernelLibrary {
   const opened = load(path);
@@ -49,7 +49,7 @@ export function openLibrary(path: string): KernelLibrary {
     if (abiVersion !== ABI_VERSION) {
       throw new LibraryError(
         `Cannot use "${path}": it has ABI version ${abiVersion}, this package calls version ` +
-          `${ABI_VERSION}. Rebuild it, or remove it so that another one is found`,
+          `${ABI_VERSION}. Rebuild it, or remove it to use another one`,
       );
     }
     const { symbols, missing } = withStubs(opened.symbols);
@@ -70,7 +70,7 @@ function load(path: string): Deno.DynamicLibrary<typeof SYMBOLS> {
   }
 }
 
-/** The functions with their numbers checked, and one in the place of each that the build lacks. */
+/** Wraps the functions in argument checks, and stubs those that the build lacks. */
 function withStubs(
   loaded: Deno.StaticForeignLibraryInterface<typeof SYMBOLS>,
 ): { symbols: KernelSymbols; missing: SymbolName[] } {
@@ -102,10 +102,10 @@ function readBuildInfo(path: string, symbols: KernelSymbols): BuildInfo {
 }
 
 /**
- * Reads a text from a function that fills a buffer and returns the bytes it would need.
+ * Reads a string from a function that fills a buffer and returns the size it needs.
  *
- * @param fill Writes at most `length` bytes and returns how many the whole text has.
- * @returns The whole text.
+ * @param fill Writes at most `length` bytes and returns the size of the full string.
+ * @returns The full string.
  */
 export function readText(
   fill: (buffer: Uint8Array<ArrayBuffer>, length: bigint) => number,

@@ -12,34 +12,34 @@ import { type KernelLibrary, openLibrary } from "./library.ts";
 
 /** Which device to open, and from which library. */
 export interface OpenOptions {
-  /** The device asked for, default `auto`. */
+  /** The requested device. Default `auto`. */
   readonly kind?: DeviceKind;
-  /** The kernel library to use, instead of looking for one. */
+  /** The kernel library to use instead of searching for one. */
   readonly path?: string;
-  /** Index of the device, default 0; the CPU has only 0. */
+  /** Index of the device. Default 0, the only one on a CPU. */
   readonly ordinal?: number;
-  /** CPU threads, default 0: one per available core. */
+  /** CPU threads; 0 means one per available core. Default 0. */
   readonly threads?: number;
 }
 
 /** An open device, and how its library was found. */
 export interface OpenedContext {
-  /** The device. Closing it closes the library as well. */
+  /** The device. Closing it also closes the library. */
   readonly context: KernelContext;
-  /** Everything tried, in order; the last one was opened. */
+  /** Everything tried, in order; the last attempt succeeded. */
   readonly attempts: readonly LibraryAttempt[];
 }
 
 /**
- * Finds a kernel library, opens it, and opens a device of it: the file named by `path` or by
- * `REMOE_LIBRARY`; else a build in the checkout; else the release, cached or downloaded and
- * verified. Nothing is ever compiled here. Kind `auto` passes over a CUDA library that lacks
- * functions which training needs.
+ * Finds and opens a kernel library, and a device of it. It tries the file named by `path` or by
+ * `REMOE_LIBRARY`, then a build in the checkout, then the release, cached or downloaded and
+ * verified. It never compiles anything. Kind `auto` skips a CUDA library that lacks functions
+ * needed for training.
  *
  * @param options Kind and index of the device, threads, or a library's path.
- * @param facts Environment, platform and release, default those of this process.
+ * @param facts Environment, platform and release. Default this process's.
  * @returns The device and what was tried.
- * @throws {LibraryError} If no library can be opened; it lists everything tried.
+ * @throws {LibraryError} If no library can be opened; the message lists everything tried.
  * @throws {DeviceError} If the library opens but has no such device.
  */
 export async function openContext(
@@ -58,7 +58,7 @@ export async function openContext(
       attempts.push({ source, backend, location, outcome: "opened" });
       return { context, attempts };
     } catch (error) {
-      // A library that opened but refuses the device would only be hidden by another one.
+      // If a library opened but the device failed, trying another would only hide the reason.
       if (error instanceof DeviceError && !candidate.optional) throw error;
       cause = error;
       const outcome = error instanceof Error ? error.message : String(error);
@@ -86,13 +86,13 @@ function open(
   }
 }
 
-/** Refuses a partial build where another candidate serves as well: it would fail in mid-training. */
+/** Rejects a partial build if another candidate can serve: it would fail in mid-training. */
 function checkTrains({ missing }: KernelLibrary): void {
   const needed = missing.filter((name) => !name.startsWith("remoe_probe_"));
   if (needed.length === 0) return;
   throw new LibraryError(
     `it cannot train: it lacks ${needed.length} functions, such as ${needed[0]}; ` +
-      'device kind "cuda" opens it all the same',
+      'device kind "cuda" opens it regardless',
   );
 }
 

@@ -1,25 +1,25 @@
 import type { KernelContext } from "./context.ts";
 
-/** How long a probe measures, and on how much. */
+/** Options of a measurement. */
 export interface ProbeOptions {
-  /** CPU threads, default 0: those of the context. */
+  /** CPU threads; 0 means the context's. Default 0. */
   readonly threads?: number;
-  /** Seconds of each measurement, default 0.2. */
+  /** Duration of each measurement in seconds. Default 0.2. */
   readonly seconds?: number;
-  /** Bytes copied at a time, default 256 MiB: more than the caches hold. */
+  /** Bytes per copy. Default 256 MiB, which exceeds the caches. */
   readonly bytes?: number;
 }
 
-/** What a device can do at most, as measured on it. */
+/** Peak performance measured on a device. */
 export interface DevicePeak {
-  /** Fused multiply-adds from registers alone, in GFLOPS, each counted as two operations. */
+  /** GFLOPS of fused multiply-adds on registers, each counted as two operations. */
   readonly gflops: number;
-  /** Bandwidth of a copy in GB/s, reading and writing counted. */
+  /** Copy bandwidth in GB/s, counting reads and writes. */
   readonly gigabytesPerSecond: number;
 }
 
 /**
- * Measures the peak of arithmetic: the figure which shares of the peak refer to.
+ * Measures peak arithmetic throughput, the reference for percentages of peak.
  *
  * @param context The device.
  * @param options Threads and seconds.
@@ -38,11 +38,11 @@ export function probeFma(context: KernelContext, options: ProbeOptions = {}): nu
 }
 
 /**
- * Measures the bandwidth of a copy.
+ * Measures copy bandwidth.
  *
  * @param context The device.
  * @param options Seconds and bytes.
- * @returns GB/s, reading and writing counted.
+ * @returns GB/s, counting reads and writes.
  * @throws {DeviceError} If the library cannot measure it, or the memory is exhausted.
  */
 export function probeCopy(context: KernelContext, options: ProbeOptions = {}): number {

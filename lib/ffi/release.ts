@@ -1,14 +1,14 @@
-/** A library of a release, and what it must hash to. */
+/** A library of a release, and its expected hash. */
 export interface ReleaseFile {
   /** The backend it was built for. */
   readonly backend: "cpu" | "cuda";
-  /** `Deno.build.os` of its machines. */
+  /** `Deno.build.os` of its platform. */
   readonly os: string;
-  /** `Deno.build.arch` of its machines. */
+  /** `Deno.build.arch` of its platform. */
   readonly arch: string;
-  /** Where it is downloaded from. */
+  /** Download URL. */
   readonly url: string;
-  /** SHA-256 of the file in lower-case hexadecimal. */
+  /** SHA-256 of the file in lowercase hexadecimal. */
   readonly sha256: string;
 }
 
@@ -16,12 +16,12 @@ export interface ReleaseFile {
 export interface Release {
   /** The version in `deno.json`. */
   readonly version: string;
-  /** The libraries, one a backend and platform. */
+  /** The libraries, one per backend and platform. */
   readonly files: readonly ReleaseFile[];
 }
 
 /**
- * The release that this version downloads from. The hashes are part of the package, so that a
- * changed file at the URL is refused rather than loaded. No libraries have been released yet.
+ * The release that this version downloads from. The hashes are part of the package, so a file that
+ * was replaced at its URL is rejected. No libraries have been released yet.
  */
 export const RELEASE: Release = { version: "0.1.0", files: [] };

@@ -3,7 +3,7 @@ import { Status } from "./codes.ts";
 /**
  * Names a status for an error message.
  *
- * @param status A value of {@linkcode Status}, or what a newer library returned instead.
+ * @param status A value of {@linkcode Status}, or an unknown code from a newer library.
  * @returns The name in words, such as `out of memory`.
  */
 export function statusName(status: number): string {

@@ -1,23 +1,23 @@
-// Written from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
+// Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** Host memory that a call reads or writes before it returns; `null` is a null pointer. */
 export type HostBuffer = ArrayBufferView<ArrayBuffer> | ArrayBuffer | null;
 
 /**
- * The functions of an open library, called through this object: that keeps them on Deno's fast
+ * The functions of an open library. Calling them through this object keeps them on Deno's fast
  * path. All are callable; one that a build lacks returns `Status.unsupported`.
  */
 export interface KernelSymbols {
-  /** REMOE_ABI_VERSION of the build: compared before anything else is called. [required] */
+  /** REMOE_ABI_VERSION of the build; check it before any other call. [required] */
   remoe_abi_version(): number;
   /**
-   * Writes JSON, at most `length` bytes and no terminating zero, and returns the bytes it would
-   * need: {"backend","version","compiler","gemm","isa":[...]}. [required]
+   * Writes JSON, at most `length` bytes without a terminating zero, and returns the number of
+   * bytes needed: {"backend","version","compiler","gemm","isa":[...]}. [required]
    */
   remoe_build_info(buffer: HostBuffer, length: bigint): number;
   /**
    * Opens a context on device `ordinal` (0 on the CPU) with `threads` CPU threads (0: one per
-   * available core). Writes the context to `context[0]`. On failure writes the reason to
+   * available core). Writes the context to `context[0]`. On failure, writes the reason to
    * `message` (at most `length` bytes, zero-terminated).
    */
   remoe_context_create(
@@ -27,23 +27,24 @@ export interface KernelSymbols {
     message: HostBuffer,
     length: bigint,
   ): number;
-  /** Waits, frees all memory of the context, closes it. [waits] */
+  /** Waits for pending work, frees all memory of the context and closes it. [waits] */
   remoe_context_destroy(context: bigint): number;
   /**
    * Writes the message of the last failed call, "<operation>: <what and why>", and returns the
-   * bytes it would need (0: no failure since the last read).
+   * number of bytes needed (0: no failure since the last read).
    */
   remoe_context_message(context: bigint, buffer: HostBuffer, length: bigint): number;
   /**
-   * Writes JSON on the open device: {"backend","name","isa","threads","gemm", "memory_bytes"};
-   * returns the bytes it would need. Where OpenMP grants fewer threads than wanted, also
-   * "threads_wanted" and, in words, "threads_limit".
+   * Writes JSON describing the open device,
+   * {"backend","name","isa","threads","gemm","memory_bytes"}, and returns the number of bytes
+   * needed. If OpenMP grants fewer threads than requested, also "threads_wanted" and, in words,
+   * "threads_limit".
    */
   remoe_context_info(context: bigint, buffer: HostBuffer, length: bigint): number;
   /**
-   * Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of 2 MiB and
-   * more: 2 MiB-aligned), to `address[0]`. Freed blocks are kept for reuse and not returned to
-   * the system while the context is open.
+   * Writes the address of `bytes` uninitialised bytes, 64-byte aligned (blocks of 2 MiB or more:
+   * 2 MiB-aligned), to `address[0]`. Freed blocks are kept for reuse and not returned to the
+   * system while the context is open.
    */
   remoe_memory_allocate(context: bigint, bytes: bigint, address: HostBuffer): number;
   /**
@@ -53,18 +54,18 @@ export interface KernelSymbols {
   remoe_memory_free(context: bigint, addresses: HostBuffer, count: number): number;
   /**
    * Writes {bytes in use, peak bytes in use, bytes held from the system, live blocks} to
-   * statistics[0..3]. Bytes in use count the sizes asked for.
+   * statistics[0..3]. Bytes in use are counted as requested, before rounding.
    */
   remoe_memory_statistics(context: bigint, statistics: HostBuffer): number;
-  /** Sets the peak to the bytes in use now. */
+  /** Resets the peak to the bytes in use now. */
   remoe_memory_reset_peak(context: bigint): number;
   /** Returns all cached, unused blocks to the system. [waits] */
   remoe_memory_trim(context: bigint): number;
-  /** Host to device; the host buffer may be reused on return. */
+  /** Copies from host to device; the host buffer may be reused on return. */
   remoe_copy_from_host(context: bigint, target: bigint, source: HostBuffer, bytes: bigint): number;
-  /** Device to host. [waits] */
+  /** Copies from device to host. [waits] */
   remoe_copy_to_host(context: bigint, target: HostBuffer, source: bigint, bytes: bigint): number;
-  /** Device to device; the ranges do not overlap. */
+  /** Copies from device to device; the ranges must not overlap. */
   remoe_copy(context: bigint, target: bigint, source: bigint, bytes: bigint): number;
   /** Sets `count` elements to `value`, rounded to `dtype`. */
   remoe_fill(context: bigint, dtype: number, target: bigint, value: number, count: bigint): number;
@@ -87,7 +88,7 @@ export interface KernelSymbols {
   remoe_stream_create(context: bigint, stream: HostBuffer): number;
   /** Destroys a stream. */
   remoe_stream_destroy(context: bigint, stream: bigint): number;
-  /** Enqueues later calls on `stream`; 0 is the context's own first stream. */
+  /** Enqueues subsequent calls on `stream`; 0 is the context's default stream. */
   remoe_stream_use(context: bigint, stream: bigint): number;
   /** Waits for the work of a stream. [waits] */
   remoe_stream_synchronize(context: bigint, stream: bigint): number;
@@ -108,8 +109,8 @@ export interface KernelSymbols {
   /** Captures the calls from here to remoe_capture_end as a graph. */
   remoe_capture_begin(context: bigint): number;
   /**
-   * Ends the capture and writes the graph to graph[0]. A build that runs work at once gives
-   * graph 0: nothing was captured, make the calls again.
+   * Ends the capture and writes the graph to graph[0]. A build that runs work immediately
+   * returns graph 0: nothing was captured, so make the calls again.
    */
   remoe_capture_end(context: bigint, graph: HostBuffer): number;
   /** Enqueues a captured graph; REMOE_INVALID_ARGUMENT for graph 0. */
@@ -118,7 +119,7 @@ export interface KernelSymbols {
   remoe_graph_destroy(context: bigint, graph: bigint): number;
   /**
    * Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
-   * NOT_FINITE, OVERFLOW, GRADIENT_NORM; sets CLIP_SCALE to 1. LAMBDA stays.
+   * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA is kept.
    */
   remoe_state_begin(context: bigint, state: bigint, layers: number, experts: number): number;
   /** Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
@@ -130,13 +131,13 @@ export interface KernelSymbols {
     scale: number,
   ): number;
   /**
-   * Adds one micro-batch's routing to the record of a layer: tokens, empty tokens and overflow
-   * from the plan, counts i32[E], and what `balance` says:
+   * Adds one micro-batch's routing to the record of a layer: tokens, tokens without an expert
+   * and overflow from the plan, counts i32[E], and depending on `balance`:
    *   REMOE_BALANCE_SWITCH: record[BALANCE] += T * balance_loss(counts, sums) with
    *     balance_loss = E/(k*T^2) * sum_e n_e * P_e, P_e the softmax sums (no coefficient);
    *   else record[REGULARIZATION] += sum_e f_e * P_e with P_e the gate sums and f_e as
    *     in remoe_relu_router_gradient.
-   * `sums` is fp32[E] (0: leave both). `layer` selects the record.
+   * `sums` is fp32[E] (0: add to neither). `layer` selects the record.
    */
   remoe_state_record_routing(
     context: bigint,
@@ -151,12 +152,12 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts, tokens
-   * the step's tokens and target = active * layers * tokens:
+   * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts,
+   * `tokens` the tokens of the step and target = active * layers * tokens:
    *   SPARSITY = 1 - A/(E*layers*tokens);
    *   L1 = sum of REGULARIZATION records / (layers*tokens);
    *   BALANCE = sum over layers of record[BALANCE]/tokens;
-   * and where adapt != 0,
+   * and if adapt != 0,
    *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
    */
   remoe_state_update_lambda(
@@ -172,13 +173,13 @@ export interface KernelSymbols {
     adapt: number,
   ): number;
   /**
-   * Fills `target` with draws, a function of the seed, the operation, the step and the index
-   * alone: the same numbers come out whatever the threads, the device or the tiling. key = seed
-   * (low word, high word), counter = (index/4 low, index/4 high, operation, step): element i
-   * takes word i%4 of the block of counter i/4. REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) *
-   * 2^-24 in [0, 1). REMOE_NORMAL: a + b * z; words (0,1) and (2,3) of a block give two pairs by
-   * Box-Muller, z0 = sqrt(-2 ln u1) cos(2 pi u2), z1 = ... sin(...), with u1 = (word_even + 1) *
-   * 2^-32 in (0, 1] and u2 = word_odd * 2^-32.
+   * Fills `target` with draws that depend only on the seed, operation, step and index: the same
+   * numbers come out for any thread count, device or tiling. key = seed (low word, high word),
+   * counter = (index/4 low, index/4 high, operation, step): element i takes word i%4 of the
+   * block of counter i/4. REMOE_UNIFORM: a + (b-a) * u, u = (word >> 8) * 2^-24 in [0, 1).
+   * REMOE_NORMAL: a + b * z; words (0,1) and (2,3) of a block give two pairs by Box-Muller, z0 =
+   * sqrt(-2 ln u1) cos(2 pi u2), z1 = ... sin(...), with u1 = (word_even + 1) * 2^-32 in (0, 1]
+   * and u2 = word_odd * 2^-32.
    */
   remoe_random(
     context: bigint,
@@ -193,8 +194,8 @@ export interface KernelSymbols {
   ): number;
   /**
    * target = a (op) b with broadcasting. `layout` is host int32: rank (0..8), then shape[rank],
-   * strides of a [rank], strides of b [rank], in elements; a stride of 0 repeats. The target is
-   * dense.
+   * strides of a [rank], strides of b [rank], in elements; a stride of 0 broadcasts. The target
+   * is dense.
    */
   remoe_binary(
     context: bigint,
@@ -238,8 +239,8 @@ export interface KernelSymbols {
   ): number;
   /**
    * Reduces the flagged axes of x. `layout` is host int32: rank (0..8), shape[rank], flags[rank]
-   * (1: reduce this axis). The target is dense over the axes kept. Sums run in fp32 with a fixed
-   * pairwise or blocked order.
+   * (1: reduce this axis). The target is dense over the kept axes. Sums accumulate in fp32 in a
+   * fixed pairwise or blocked order.
    */
   remoe_reduce(
     context: bigint,
@@ -284,9 +285,9 @@ export interface KernelSymbols {
     layout: HostBuffer,
   ): number;
   /**
-   * C[m,n] = alpha * op(A) * op(B) + beta * C, op transposes where the flag is 1. lda, ldb, ldc:
-   * elements between rows as stored. beta == 0 does not read C. `dtype` is that of A and B,
-   * `dtype_c` that of C.
+   * C[m,n] = alpha * op(A) * op(B) + beta * C, where op transposes if the flag is 1. lda, ldb,
+   * ldc: elements between stored rows. With beta == 0, C is not read. `dtype` is the dtype of A
+   * and B, `dtype_c` that of C.
    */
   remoe_gemm(
     context: bigint,
@@ -307,11 +308,11 @@ export interface KernelSymbols {
     ldc: number,
   ): number;
   /**
-   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. In the same pass: mask,
-   * one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E];
-   * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit at most 0 (-0, -Inf) gives the
-   * gate +0; NaN and +Inf stay, so that a diverged run shows. Active is every gate other than 0,
-   * NaN included, here and in remoe_dispatch_plan.
+   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. The same pass computes
+   * mask, one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts
+   * i32[E]; and gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit <= 0 (-0 and -Inf
+   * included) gives a gate of +0; NaN and +Inf pass through, so that a diverged run shows. A
+   * gate is active if it is not 0, NaN included, here and in remoe_dispatch_plan.
    */
   remoe_relu_router_forward(
     context: bigint,
@@ -326,12 +327,12 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * Gradient of the ReLU router's logits. The regularisation enters here, not through an extra
-   * graph:
+   * Gradient of the ReLU router's logits. The regularisation enters here rather than through a
+   * graph of its own:
    *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
    * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a device
-   * double[1]; scale = 1/(L*T_step), T_step the tokens of the whole optimizer step (equations 9
-   * to 11). `lambda` may be 0 with NONE. dlogits may be dgates.
+   * double[1]; scale = 1/(L*T_step), with T_step the tokens of the optimizer step (equations 9
+   * to 11). `lambda` may be 0 with NONE. dlogits may alias dgates.
    */
   remoe_relu_router_gradient(
     context: bigint,
@@ -347,9 +348,9 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * The TopK router: p = softmax(x W) over all experts, gates = p for the k largest (ties: the
-   * lower expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum).
-   * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
+   * The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the
+   * lower expert), else 0. Gates are renormalised (divided by their sum) only if renormalize !=
+   * 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
    */
   remoe_topk_router_forward(
     context: bigint,
@@ -368,9 +369,9 @@ export interface KernelSymbols {
   ): number;
   /**
    * Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the
-   * renormalisation where it is on), plus scale * E * counts[e] / (active * T) on every expert
-   * (scale: the Switch coefficient over the step's micro-batches' share, i.e. coefficient /
-   * T_step), then softmax's gradient.
+   * renormalisation if it is on), plus scale * E * counts[e] / (active * T) on every expert,
+   * followed by softmax's gradient. scale = coefficient / T_step is the Switch coefficient with
+   * each micro-batch weighted by its share of the step's tokens.
    */
   remoe_topk_router_gradient(
     context: bigint,
@@ -386,8 +387,8 @@ export interface KernelSymbols {
     renormalize: number,
   ): number;
   /**
-   * Lists the rows of each expert and of each token. A pair has a row where its gate is not 0: a
-   * NaN is dispatched, and reaches the loss.
+   * Lists the rows of each expert and of each token. A (token, expert) pair gets a row if its
+   * gate is not 0: a NaN is dispatched, and so reaches the loss.
    */
   remoe_dispatch_plan(
     context: bigint,
@@ -400,9 +401,9 @@ export interface KernelSymbols {
   /**
    * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up))
    * W_down. x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
-   * the pre-activations of the first kept_rows rows of the plan, the one tensor kept for the
-   * gradient (kept_rows 0: none, and h may be 0). Tokens without expert get exactly 0. A plan
-   * that overflowed leaves y at 0 and touches nothing else.
+   * the pre-activations of the first kept_rows rows of the plan, the only tensor kept for the
+   * gradient (kept_rows 0: none, and h may be 0). Tokens without an expert get exactly 0. If the
+   * plan overflowed, y is set to 0 and nothing else is touched.
    */
   remoe_experts_forward(
     context: bigint,
@@ -421,11 +422,11 @@ export interface KernelSymbols {
   ): number;
   /**
    * Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
-   * dgates [T,E] (bit 3, 0 where not routed). dgates comes from <dA', A>, dA' = dy W_down^T, so
-   * that expert outputs are neither kept nor recomputed. Rows from kept_rows on have their
-   * pre-activations computed again, a tile at a time, to the same bits: memory is traded for
-   * time row by row, and the result does not depend on kept_rows. Experts without rows get zero
-   * weight gradients. Any of the four may be 0.
+   * dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' = dy
+   * W_down^T, so expert outputs are neither kept nor recomputed. The pre-activations of rows
+   * from kept_rows on are recomputed, one tile at a time, to the same bits: kept_rows trades
+   * memory for time row by row without changing the result. Experts without rows get zero weight
+   * gradients. Any of the four may be 0.
    */
   remoe_experts_gradient(
     context: bigint,
@@ -460,7 +461,7 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /**
-   * RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row; inverse fp32[rows] keeps
+   * RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row. inverse fp32[rows] receives
    * 1/sqrt(...) for the gradient (0: not kept).
    */
   remoe_rms_norm_forward(
@@ -487,10 +488,10 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /**
-   * Rotary embedding, in place, on the first `heads` heads of each row: row r has position
-   * offset + r % sequence; with half = head_dim/2 and angle = position * base^(-i/half), (x_i,
-   * x_{i+half}) turns by angle (inverse != 0: by -angle, the gradient). `stride`: elements
-   * between rows of x. head_dim is even.
+   * Rotary embedding, in place, on the first `heads` heads of each row. Row r has position
+   * offset + r % sequence. With half = head_dim/2 and angle = position * base^(-i/half), the
+   * pair (x_i, x_{i+half}) is rotated by angle, or by -angle, the gradient, if inverse != 0.
+   * `stride`: elements between rows of x. head_dim is even.
    */
   remoe_rope(
     context: bigint,
@@ -505,11 +506,12 @@ export interface KernelSymbols {
     inverse: number,
   ): number;
   /**
-   * Causal grouped-query attention, scores never stored whole. q, k, v are column ranges of rows
-   * [B*S, stride]: q has `heads` heads, k and v `groups` heads of head_dim each; heads divides
-   * by groups, query head i reads group i / (heads/groups). Scale 1/sqrt(head_dim). out [B*S,
-   * heads*head_dim] dense; normalizer fp32[B*S, heads, 2] keeps {m, sum_j exp(s_j - m)} for the
-   * gradient (0: not kept), m the largest scaled score s_j.
+   * Causal grouped-query attention; the full score matrix is never stored. q, k, v are column
+   * ranges of rows [B*S, stride]: q has `heads` heads, k and v have `groups` heads, of head_dim
+   * each; heads is a multiple of groups, and query head i reads group i / (heads/groups). Scores
+   * are scaled by 1/sqrt(head_dim). out [B*S, heads*head_dim] is dense. normalizer fp32[B*S,
+   * heads, 2] receives {m, sum_j exp(s_j - m)} for the gradient (0: not kept), with m the
+   * largest scaled score s_j.
    */
   remoe_attention_forward(
     context: bigint,
@@ -547,9 +549,9 @@ export interface KernelSymbols {
   /**
    * Attention of one new token per sequence, for generation. qkv [B, stride] holds [heads q |
    * groups k | groups v] of each sequence's new token, whose position is lengths[b]; cache
-   * fp32[B, capacity, 2*groups*head_dim] the turned keys and the values of the lengths[b] tokens
-   * before it. Turns q and k as remoe_rope does (in place), adds k and v to the cache, and
-   * writes out [B, heads*head_dim]. lengths i32[B] are in [0, capacity), else
+   * fp32[B, capacity, 2*groups*head_dim] holds the rotated keys and the values of the lengths[b]
+   * tokens before it. Rotates q and k in place as remoe_rope does, appends k and v to the cache,
+   * and writes out [B, heads*head_dim]. lengths i32[B] must be in [0, capacity), else
    * REMOE_OUT_OF_RANGE.
    */
   remoe_attention_decode(
@@ -568,7 +570,7 @@ export interface KernelSymbols {
   ): number;
   /**
    * Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A
-   * token outside 0..V-1 is REMOE_OUT_OF_RANGE and names its position.
+   * token outside 0..V-1 fails with REMOE_OUT_OF_RANGE and a message that names its position.
    */
   remoe_embedding_forward(
     context: bigint,
@@ -580,8 +582,8 @@ export interface KernelSymbols {
     vocabulary: number,
   ): number;
   /**
-   * Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows not
-   * named are 0 (overwriting) or kept.
+   * Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows of
+   * tokens that do not occur are zeroed (overwriting) or kept (accumulating).
    */
   remoe_embedding_gradient(
     context: bigint,
@@ -594,13 +596,13 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /**
-   * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], worked in
+   * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], computed in
    * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
-   * that count, how many count}; token_loss fp32[T] (0 where ignored; may be 0: not wanted);
-   * normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept for the
-   * gradient: their log-sum-exp in one fp32 would lose digits where m is large. logits
-   * fp32[T,logit_stride], logit_stride >= V: where the logits are kept for the gradient (may be
-   * 0: [T,V] is then never held).
+   * not ignored, their number}. token_loss fp32[T] is 0 where ignored; its address may be 0 if
+   * it is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is
+   * kept for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
+   * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
+   * be 0, and [T,V] is then never materialised.
    */
   remoe_cross_entropy_forward(
     context: bigint,
@@ -618,8 +620,8 @@ export interface KernelSymbols {
   ): number;
   /**
    * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss
-   * fp32[1]. logits as the forward pass kept them, and lost: their gradient takes their place;
-   * 0: they are computed again, a quarter of the work of both passes.
+   * fp32[1]. `logits` as kept by the forward pass, overwritten with their gradient; 0: they are
+   * recomputed, which is a quarter of the work of both passes.
    */
   remoe_cross_entropy_gradient(
     context: bigint,
@@ -640,8 +642,8 @@ export interface KernelSymbols {
   ): number;
   /**
    * Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all
-   * tensors in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), 1 where clip <= 0; NOT_FINITE = 1
-   * where the norm is not.
+   * tensors, in fp64; CLIP_SCALE = min(1, clip/(norm + 1e-6)), or 1 if clip <= 0; NOT_FINITE = 1
+   * if the norm is not finite.
    */
   remoe_gradient_norm(
     context: bigint,
@@ -651,8 +653,9 @@ export interface KernelSymbols {
     clip: number,
   ): number;
   /**
-   * One step of AdamW (decoupled weight decay) over all parameters, with LEARNING_RATE,
-   * BIAS_CORRECTION_1 and _2 and CLIP_SCALE of the state. Does nothing while NOT_FINITE is set.
+   * One step of AdamW (decoupled weight decay) over all parameters, with the state's
+   * LEARNING_RATE, BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE is
+   * set.
    */
   remoe_adamw(
     context: bigint,
@@ -665,12 +668,12 @@ export interface KernelSymbols {
     weightDecay: number,
   ): number;
   /**
-   * Writes the GFLOPS of a register-only FMA loop on `threads` threads, measured for about
-   * `seconds`, to gflops[0]. [waits]
+   * Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its
+   * GFLOPS to gflops[0]. [waits]
    */
   remoe_probe_fma(context: bigint, threads: number, seconds: number, gflops: HostBuffer): number;
   /**
-   * Writes the GB/s (read + write) of a copy of `bytes`, measured for about `seconds`, to
+   * Measures a copy of `bytes` for about `seconds` and writes its GB/s (read + write) to
    * gigabytes_per_second[0]. [waits]
    */
   remoe_probe_copy(
@@ -685,7 +688,7 @@ export interface KernelSymbols {
 export type SymbolName = keyof KernelSymbols;
 
 /**
- * The C types of every function. A wrong one corrupts memory rather than failing, so none is
+ * The C types of every function. A wrong type corrupts memory rather than failing, so none is
  * written by hand.
  *
  * Addresses are `u64`: as fast as a pointer, packable into a `BigUint64Array`, and usable with

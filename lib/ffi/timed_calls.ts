@@ -1,26 +1,26 @@
-/** Timing of the calls into a kernel library, for profiles. @module */
+/** Timing of kernel library calls, for profiling. @module */
 
 import type { KernelContext } from "./context.ts";
 import type { KernelSymbols, SymbolName } from "./symbols.ts";
 
 /**
- * Told of each call.
+ * Receives the timing of a call.
  *
- * @param name The function's name in C.
- * @param start When it was called, by `performance.now()`.
- * @param end When it was done.
+ * @param name The function's C name.
+ * @param start Start time by `performance.now()`.
+ * @param end End time.
  */
 export type CallListener = (name: SymbolName, start: number, end: number) => void;
 
 type Call = (...args: unknown[]) => number;
 
 /**
- * Times every call of a context from now on. While this lasts, a call to a device that queues its
- * work is waited for, so that the time is that of the work and not of its launch.
+ * Times every call of a context from now on. On a device that queues work, each call meanwhile
+ * waits for completion, so that the work is timed and not just its launch.
  *
  * @param context The open context.
- * @param listener Told of each call, after it.
- * @returns Dispose of it to call without timing again.
+ * @param listener Called after each call.
+ * @returns Dispose of it to stop timing.
  */
 export function timeCalls(context: KernelContext, listener: CallListener): Disposable {
   const plain = context.symbols;
@@ -38,7 +38,7 @@ export function timeCalls(context: KernelContext, listener: CallListener): Dispo
   context.symbols = Object.fromEntries(timed) as KernelSymbols;
   return {
     [Symbol.dispose](): void {
-      // A context that was closed meanwhile has functions that only say so.
+      // A context closed in the meantime must keep its stubs.
       if (context.handle !== 0n) context.symbols = plain;
     },
   };

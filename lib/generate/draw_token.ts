@@ -4,37 +4,37 @@ import { LogitsError } from "./logits_error.ts";
 
 /** How a token is drawn from logits. */
 export interface DrawOptions {
-  /** What logits are divided by; 0: always the likeliest token. Default 1. */
+  /** Divisor of the logits; 0 always takes the likeliest token. Default 1. */
   readonly temperature?: number;
-  /** Draws from the k likeliest tokens only. Default: all. */
+  /** Draws only from the k likeliest tokens. Default: all. */
   readonly topK?: number;
   /**
-   * Draws from the fewest likeliest tokens whose probabilities, among all tokens, reach p together.
-   * Default 1: from all.
+   * Draws only from the nucleus: the smallest set of likeliest tokens whose probabilities, taken
+   * over all tokens, sum to at least p. Default 1: all tokens.
    */
   readonly topP?: number;
 }
 
-/** A token and its weight, not yet normalised. */
+/** A token and its unnormalised probability. */
 interface Candidate {
   readonly token: number;
-  /** Decides between equal weights: at a high temperature most weights round to 1. */
+  /** Breaks ties between weights: at high temperatures most weights round to 1. */
   readonly logit: number;
   readonly weight: number;
 }
 
-/** Sums of a vocabulary's weights round by less: ten tokens of 0.1 each reach 0.7 with seven. */
+/** Exceeds the rounding error of a sum over a vocabulary: seven tokens of 0.1 must reach 0.7. */
 const ROUNDING = 1e-12;
 
 /**
- * Draws a token: softmax of logits over temperature, cut to the k likeliest tokens and to the nucleus
- * of probability p. Both cuts are of the whole vocabulary, so with both the smaller set counts.
- * Libraries that cut to k first and then take p of what is left keep fewer tokens.
+ * Draws a token from softmax(logits / temperature), restricted to the k likeliest tokens and to the
+ * nucleus of probability p. Both cuts are relative to the full distribution, so a token must pass
+ * both. Libraries that apply p to what top-k leaves keep fewer tokens.
  *
- * @param logits `[vocabulary]`; -Infinity for a token that is never drawn.
- * @param uniform A number in [0, 1) that decides.
+ * @param logits `[vocabulary]`; -Infinity for tokens that must not be drawn.
+ * @param uniform A uniform random number in [0, 1).
  * @param options Temperature and cuts.
- * @returns The token; of equal logits the lower one counts as likelier.
+ * @returns The token; among equal logits, lower token ids count as likelier.
  * @throws {ConfigError} If an option or `uniform` is out of range.
  * @throws {LogitsError} If there are no logits, one is NaN or Infinity, or all are -Infinity.
  *
@@ -73,10 +73,10 @@ export function drawToken(
 }
 
 /**
- * What is wrong with the options of a draw.
+ * Checks the options of a draw.
  *
  * @param options Temperature and cuts.
- * @returns Names the option, its value and what is allowed; null: nothing.
+ * @returns The first invalid option, its value and the values allowed; null if all are valid.
  */
 export function drawProblem(options: DrawOptions): string | null {
   if (typeof options !== "object" || options === null) {
@@ -105,7 +105,7 @@ function uniformProblem(uniform: number): string | null {
 }
 
 function logitsProblem(logits: unknown): string | null {
-  return logits instanceof Float32Array ? null : "logits is no Float32Array";
+  return logits instanceof Float32Array ? null : "logits is not a Float32Array";
 }
 
 function likeliestToken(logits: Float32Array): number {
@@ -123,7 +123,7 @@ function likeliestToken(logits: Float32Array): number {
   return best;
 }
 
-/** Where the sum of the weights passes the mark; what no weight has is never picked. */
+/** Index at which the cumulative weight exceeds `mark`; never one whose weight is 0. */
 function pick(weights: Float64Array, mark: number): number {
   let left = mark;
   let last = 0;
@@ -133,14 +133,14 @@ function pick(weights: Float64Array, mark: number): number {
     if (left < 0) return i;
     last = i;
   }
-  // A mark next to the total may come out beyond it by rounding.
+  // Rounding may leave a mark near the total uncovered.
   return last;
 }
 
 /**
  * The k likeliest tokens, likeliest first. With topP < 1, tokens below (1 - p) / V of the total are
- * left out before sorting: all of them together are less than 1 - p, so none is in the nucleus, and
- * of 50,000 tokens only some hundreds are to be sorted.
+ * dropped before sorting: together they hold less than 1 - p, so none is in the nucleus. Of 50,000
+ * tokens that leaves a few hundred to sort.
  */
 function likeliest(
   weights: Float64Array,
@@ -165,7 +165,7 @@ function kthLargest(weights: Float64Array, k: number): number {
   return weights.toSorted()[weights.length - k]!;
 }
 
-/** The fewest of the candidates that reach a mass; all of them where they do not. */
+/** The shortest prefix of the candidates that reaches `mass`, or all of them. */
 function nucleus(candidates: readonly Candidate[], mass: number): readonly Candidate[] {
   const enough = mass * (1 - ROUNDING);
   let [count, sum] = [0, 0];

@@ -1,4 +1,5 @@
-import { type OptionNames, requireOptions } from "../arguments.ts";
+import { LARGEST_SIZE, type OptionNames, requireOptions } from "../arguments.ts";
+import { requireSizes } from "../settings.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
 import { philox4x32, philoxKey } from "../data/batches/philox.ts";
@@ -14,66 +15,63 @@ import { type DrawOptions, drawProblem, drawToken } from "./draw_token.ts";
 import { LogitsError } from "./logits_error.ts";
 import { StopFilter } from "./stop_filter.ts";
 
-/** Why a text ended: the model ended the document, a stop string came, or enough tokens. */
+/** Why a text ended: end-of-document token, stop string, or the maximum number of tokens. */
 export type FinishReason = "end" | "stop" | "length";
 
-/** What {@linkcode generate} needs. */
+/** Settings of {@linkcode generate}. */
 export interface GenerateOptions extends DrawOptions {
-  /** Where the model lives. */
+  /** The model's device. */
   readonly device: Device;
   /** The model. */
   readonly model: LanguageModel;
   /** The tokenizer it was trained with. */
   readonly tokenizer: Tokenizer;
-  /** Most tokens to draw for each prompt. */
+  /** Maximum number of tokens to draw per prompt. */
   readonly tokens: number;
-  /** Texts that end a text; they are not part of it. */
+  /** Strings that end a text, which does not include them. */
   readonly stop?: readonly string[];
   /** Seed of the draws. Default 0. */
   readonly seed?: number;
-  /** Tells draws of one seed from others, such as those of a step of training. Default 0. */
+  /** Separates draws with the same seed, such as those of different training steps. Default 0. */
   readonly stream?: number;
-  /** Ends the texts after the token at hand. */
+  /** Ends the texts after the current token. */
   readonly signal?: AbortSignal;
 }
 
 /** The next piece of a text. */
 export interface GeneratedPiece {
-  /** Which prompt it continues. */
+  /** Index of the prompt it continues. */
   readonly prompt: number;
-  /** Text; empty where a token completes none. */
+  /** The text; empty if the token does not complete a character. */
   readonly text: string;
   /** Tokens drawn for this prompt so far. */
   readonly tokens: number;
-  /** Why the text ends with this piece; null: it goes on. */
+  /** Why the text ends with this piece; null if it continues. */
   readonly finish: FinishReason | null;
 }
 
-/** The counter of draws: a place of its own beside weights and shuffle. */
+/** Philox counter word that separates these draws from those of weights and shuffle. */
 const OPERATION = 0xffff0001;
 
-/** The operation that failed where `tokens` is more than memory holds. */
+/** Operation named by the error when `tokens` does not fit into memory. */
 export const ROOM = "make room for texts";
 
-/** Prompts continued at once: more would make a token no cheaper, and only take memory. */
+/** Largest batch of prompts: beyond it tokens get no cheaper and only memory grows. */
 const MOST_AT_ONCE = 256;
 
-/** Positions of a text; they cross to the kernels as int32. */
-const MOST_TOKENS = 2 ** 31 - 1;
-
 /**
- * Continues prompts, up to 256 at once, a token each at a time.
+ * Continues prompts in batches of up to 256, one token per prompt and step.
  *
- * A prompt follows the end of a document, as a document does in training; an empty one is its start.
- * Draws depend on the seed and the number of the token alone, so a text does not depend on the other
- * prompts, but for the rounding of products of another size.
+ * Each prompt is preceded by the end-of-document token, as documents are in training, so an empty
+ * prompt starts a new document. Draws depend only on the seed, the stream and the token's position:
+ * a text does not depend on the other prompts, except through rounding in products of another size.
  *
- * @param prompts The beginnings.
+ * @param prompts The texts to continue.
  * @param options Model, tokenizer and how to draw.
- * @returns Pieces of the texts as they come, without the prompts.
+ * @returns Pieces of the texts as they are drawn, without the prompts.
  * @throws {ConfigError} If an option is out of range.
- * @throws {DeviceError} If memory does not hold so many tokens; says how many.
- * @throws {LogitsError} If the model's logits are not numbers; names the prompt and the token.
+ * @throws {DeviceError} If that many tokens do not fit into memory; says how many.
+ * @throws {LogitsError} If no token can be drawn from the logits; names the prompt and the token.
  *
  * @example
  * ```ts
@@ -92,7 +90,8 @@ const MOST_TOKENS = 2 ** 31 - 1;
  *   feedForward: () => new FeedForward(device, { hidden: 16 }),
  * });
  * let text = "";
- * for await (const piece of generate(["Once"], { device, model, tokenizer, tokens: 20, topK: 40 })) {
+ * const options = { device, model, tokenizer, tokens: 20, topK: 40 };
+ * for await (const piece of generate(["Once"], options)) {
  *   text += piece.text;
  * }
  * assert(text.length > 0);
@@ -111,7 +110,7 @@ export async function* generate(
   }
 }
 
-/** Options as they are now: the caller may change the object between pieces. */
+/** Copies the options and fills in defaults: the caller may change the object between pieces. */
 function asGiven(options: GenerateOptions): GenerateOptions {
   const { device, model, tokenizer, tokens, stop = [], seed = 0, stream = 0, signal } = options;
   const { temperature = 1, topK = tokenizer.vocabularySize, topP = 1 } = options;
@@ -142,7 +141,7 @@ async function* continueTexts(
   }
 }
 
-/** Room for all that may be drawn: too much is refused before the first token. */
+/** Opens a cache for all that may be drawn, so that too much fails before the first token. */
 function roomFor(
   model: LanguageModel,
   texts: number,
@@ -150,9 +149,9 @@ function roomFor(
   tokens: number,
 ): KeyValueCache {
   const capacity = longest + tokens;
-  if (capacity > MOST_TOKENS) {
+  if (capacity > LARGEST_SIZE) {
     throw new ConfigError(
-      `Cannot generate: tokens is ${tokens}, expected at most ${MOST_TOKENS - longest} after a ` +
+      `Cannot generate: tokens is ${tokens}, expected at most ${LARGEST_SIZE - longest} after a ` +
         `prompt of ${longest}`,
     );
   }
@@ -169,7 +168,7 @@ function roomFor(
   }
 }
 
-/** A text under way. */
+/** A text being generated. */
 class Text {
   /** The tokens of the prompt. */
   readonly start: readonly number[];
@@ -194,7 +193,7 @@ class Text {
   draw(logits: Float32Array, number: number): number {
     const { stream = 0, tokenizer } = this.#options;
     const [word = 0] = philox4x32([number, 0, OPERATION, stream], this.#key);
-    // A vocabulary may be padded: tokens that stand for nothing are not drawn.
+    // The model's vocabulary may be padded; padding is never drawn.
     const real = logits.subarray(0, tokenizer.vocabularySize);
     try {
       return drawToken(real, word * 2 ** -32, this.#options);
@@ -208,7 +207,7 @@ class Text {
     }
   }
 
-  /** Takes a token; null where the text is done. */
+  /** Appends a token; null if the text is already done. */
   next(token: number, isLast: boolean): GeneratedPiece | null {
     if (this.isDone) return null;
     this.#tokens++;
@@ -224,7 +223,7 @@ class Text {
   }
 }
 
-/** The rows of logits, computed without a tape. */
+/** Computes logits without a tape and reads their rows. */
 async function readRows(
   device: Device,
   compute: () => Tensor<"f32", readonly [number, number]>,
@@ -237,14 +236,14 @@ async function readRows(
   );
 }
 
-/** Closes its scope before anybody waits: others may open and close theirs in the meantime. */
+/** Closes its scope before the read is awaited: other code may use scopes in the meantime. */
 function beginReading(device: Device, compute: () => Tensor<"f32", readonly [number, number]>) {
   using _scope = device.noGradient();
   const tensor = compute();
   return { shape: tensor.shape, reading: read(tensor) };
 }
 
-/** The options, and what else openModel() gives beside the model and its tokenizer. */
+/** The options, plus what openModel() also returns, so that its result can be spread. */
 const OPTION_NAMES: OptionNames<GenerateOptions & { config: unknown; step: unknown }> = {
   ...{ device: true, model: true, tokenizer: true, tokens: true, config: true, step: true },
   ...{ stop: true, seed: true, stream: true, signal: true },
@@ -261,15 +260,12 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
     Number.isSafeInteger(value) && value >= least && value <= most;
   const areTexts = (value: unknown): boolean =>
     Array.isArray(value) && Array.from(value).every((each) => typeof each === "string");
-  require(typeof device?.noGradient === "function", "device is no Device");
-  require(typeof model?.openCache === "function", "model is no LanguageModel");
-  require(typeof tokenizer?.encode === "function", "tokenizer is no Tokenizer");
-  require(areTexts(prompts), "prompts is no list of texts");
+  require(typeof device?.noGradient === "function", "device is not a Device");
+  require(typeof model?.openCache === "function", "model is not a LanguageModel");
+  require(typeof tokenizer?.encode === "function", "tokenizer is not a Tokenizer");
+  require(areTexts(prompts), "prompts is not a list of texts");
   require(prompts.length > 0, "there is no prompt");
-  require(
-    isWhole(tokens, 1, MOST_TOKENS),
-    `tokens is ${tokens}, expected a whole number from 1 to ${MOST_TOKENS}`,
-  );
+  requireSizes("generate", { tokens });
   const problem = drawProblem(options);
   require(problem === null, problem ?? "");
   require(
@@ -280,16 +276,19 @@ function checkOptions(prompts: readonly string[], options: GenerateOptions): voi
     isWhole(stream, 0, 2 ** 32 - 1),
     `stream is ${stream}, expected a whole number from 0 to 2^32 - 1`,
   );
-  require(areTexts(stop), "stop is no list of texts");
+  require(areTexts(stop), "stop is not a list of texts");
   require(!stop.includes(""), "a stop string is empty");
   for (const [what, texts] of [["prompt", prompts], ["stop string", stop]] as const) {
     const broken = texts.findIndex((text) => !text.isWellFormed());
     const problem = `${what} ${broken + 1} holds half a surrogate pair, which UTF-8 cannot hold`;
     require(broken < 0, problem);
   }
-  require((signal ?? null) === null || signal instanceof AbortSignal, "signal is no AbortSignal");
+  require(
+    (signal ?? null) === null || signal instanceof AbortSignal,
+    "signal is not an AbortSignal",
+  );
   require(
     model.vocabulary >= tokenizer.vocabularySize,
-    `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name} has`,
+    `the model knows ${model.vocabulary} tokens, fewer than the tokenizer ${tokenizer.name}`,
   );
 }

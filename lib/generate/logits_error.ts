@@ -1,8 +1,8 @@
-/** The error of a model whose logits no token can be drawn from. @module */
+/** The error for logits that no token can be drawn from. @module */
 
 /**
- * A model's logits are not numbers to draw a token from: its weights are damaged, or its numbers have
- * outgrown fp32.
+ * No token can be drawn from a model's logits: its weights are damaged, or its activations overflow
+ * fp32.
  *
  * @example
  * ```ts
@@ -19,7 +19,7 @@ export class LogitsError extends Error {
   /**
    * Creates the error.
    *
-   * @param message Which logit is none to draw from, and where it came from.
+   * @param message The offending logit and where it came from.
    * @param options The underlying error as `cause`.
    */
   constructor(message: string, options?: ErrorOptions) {

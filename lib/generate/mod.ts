@@ -1,6 +1,6 @@
 /**
- * Text from language models: prompts continued with a cache of keys and values, drawn by temperature,
- * top-k and top-p.
+ * Text generation: continues prompts using a key/value cache, with temperature, top-k and top-p
+ * sampling.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 import { largest, smallest } from "../extremes.ts";
 
 /**
- * Ends a text at the first stop string. It holds back the text that may turn out to be the start of
- * one, as stop strings may be spread over several tokens.
+ * Ends a text at the first stop string. Stop strings may span several tokens, so text that could be
+ * the beginning of one is held back.
  */
 export class StopFilter {
   readonly #stops: readonly string[];
@@ -10,24 +10,24 @@ export class StopFilter {
   #isStopped = false;
 
   /**
-   * Begins a text.
+   * Creates a filter for one text.
    *
-   * @param stops Texts to end at; none of them is empty.
+   * @param stops Strings to end at, none of them empty.
    */
   constructor(stops: readonly string[]) {
     this.#stops = stops;
   }
 
-  /** Whether a stop string came. */
+  /** Whether a stop string has been found. */
   get isStopped(): boolean {
     return this.#isStopped;
   }
 
   /**
-   * Takes the next piece.
+   * Appends a piece.
    *
    * @param piece Text.
-   * @returns The text that certainly comes before any stop string.
+   * @returns The text that is known to precede any stop string.
    */
   push(piece: string): string {
     if (this.#isStopped) return "";
@@ -46,7 +46,7 @@ export class StopFilter {
   /**
    * Ends the text.
    *
-   * @returns What was held back.
+   * @returns The text held back so far.
    */
   end(): string {
     const text = this.#held;
@@ -55,7 +55,7 @@ export class StopFilter {
   }
 }
 
-/** The length of the longest end of `text` that begins `stop`. */
+/** Length of the longest suffix of `text` that is a proper prefix of `stop`. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(stop.length - 1, text.length); length > 0; length--) {
     if (text.endsWith(stop.slice(0, length))) return length;

@@ -1,4 +1,4 @@
-/** The model of a configuration. @module */
+/** Builds the model of a configuration. @module */
 
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { StepState } from "../autograd/step_state.ts";
@@ -19,36 +19,36 @@ import type { TrainConfig } from "../config/config.ts";
 export interface BuiltModel extends Disposable {
   /** The model. */
   readonly model: LanguageModel;
-  /** λ and the routing's statistics, one record a layer. */
+  /** λ and the routing statistics, one record per layer. */
   readonly state: StepState;
   /**
-   * Lets the routers follow the step's routing, those that do.
+   * Calls `afterStep` of the routers that have it.
    *
-   * @param layers Tokens of each expert, layer by layer, over the whole step.
+   * @param layers Per layer, the tokens of each expert over the whole step.
    */
   afterStep(layers: readonly (readonly number[])[]): void;
 }
 
-/** How {@linkcode buildModel} builds. */
+/** Settings of {@linkcode buildModel}. */
 export interface BuildModelOptions {
-  /** Rows of each layer that keep their pre-activations; default all. */
+  /** Per layer, the rows whose pre-activations are kept. Default all. */
   readonly kept?: readonly KeptRows[];
-  /** The router, where the configuration names a file. */
+  /** The loaded router, if the configuration names a file. */
   readonly router?: RouterModule | undefined;
 }
 
 /**
- * Builds the model of a configuration with random weights, which its seed alone decides: neither the
- * seed of the device nor what was drawn on it before.
+ * Builds the model of a configuration with random weights. They depend only on the configuration's
+ * seed, not on the device's seed or earlier draws.
  *
- * Under granularity G the layers see E·G experts of width `ffn`/G, of which k·G are wanted.
+ * Under granularity G each layer has E·G experts of width `ffn`/G, with a target of k·G active.
  *
- * @param device Where it lives.
+ * @param device The model's device.
  * @param config The configuration.
- * @param options Kept rows, the router of a file.
+ * @param options Kept rows, a loaded router.
  * @returns The model; dispose of it to free its weights.
- * @throws {ConfigError} The configuration names a router's file that was not given, or whose routers
- * have more or fewer weights than their row says.
+ * @throws {ConfigError} If the configuration names a router file that was not passed, or whose
+ * routers do not have as many weights as their row says.
  */
 export function buildModel(
   device: Device,
@@ -94,7 +94,7 @@ export function buildModel(
   };
 }
 
-/** What a block's second half needs to know of its model. */
+/** What building a feed-forward layer needs besides the configuration. */
 interface Place extends BuildModelOptions {
   readonly build: RouterBuild<RouterSettings>;
   readonly state: StepState;
@@ -103,7 +103,7 @@ interface Place extends BuildModelOptions {
   readonly routers: Router[];
 }
 
-/** A block's second half: an MoE layer, of one expert where the model is dense. */
+/** Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense. */
 function buildFeedForward(device: Device, config: TrainConfig, place: Place): FeedForwardLayer {
   const { model: m, moe } = config;
   const { build, state, layer, routers } = place;
@@ -154,7 +154,7 @@ function routerPlace(
   };
 }
 
-/** The library's builder of the router, or that of the file which the configuration was made with. */
+/** The builder of a library router, or of the router file that the configuration was made with. */
 function builderOf(
   { moe }: TrainConfig,
   loaded: RouterModule | undefined,
@@ -169,7 +169,7 @@ function builderOf(
   );
 }
 
-/** Memory and FLOPs are counted by what the row says. */
+/** Throws unless the router has as many weights as its row says: memory and FLOPs rely on that. */
 function requireWeights({ model: { hidden }, moe }: TrainConfig, router: Router): void {
   const weights = [...router.parameters()].reduce((sum, { size }) => sum + size, 0);
   const expected = routerOf(moe).weights(hidden, moe.experts * moe.granularity);

@@ -1,13 +1,13 @@
-/** The rule of λ as a configuration states it. @module */
+/** λ's update rule under a configuration. @module */
 
 import type { LambdaRule } from "../autograd/lambda_rule.ts";
 import type { MoEConfig } from "../config/config.ts";
 
 /**
- * Gives the rule of λ, equation 7, for the layers of a configuration.
+ * Derives λ's update rule (equation 7) from a configuration.
  *
  * @param moe Experts, granularity and bounds.
- * @param step Tokens of the whole optimizer step, and whether λ moves.
+ * @param step Tokens of the whole optimizer step, and whether λ adapts.
  * @returns The rule.
  */
 export function configuredLambda(

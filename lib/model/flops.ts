@@ -1,9 +1,9 @@
 /**
- * Floating-point operations of training: the formula that papers quote, and what was really run.
+ * FLOPs of training: the formula that papers quote, and the operations actually executed.
  *
- * Symbols: L layers, h hidden size, a heads, g groups, d head size, f width of the dense FFN,
- * k active experts, S sequence length, V vocabulary, N routed rows (pairs of a token and one of
- * its experts). A product [m, k] x [k, n] counts 2mnk.
+ * Symbols: L layers, h hidden size, a heads, g groups, d head size, f width of the dense FFN, k
+ * active experts, S sequence length, V vocabulary, N routed rows (token–expert pairs). A product
+ * [m, k] x [k, n] counts 2mnk.
  *
  * @module
  */
@@ -23,17 +23,18 @@ export type FlopsModel = Pick<
  *
  *     12 S L h^2 [(1 + g/a + S/h) + 3/2 k f/h + V/(2 L h)]
  *
- * where 12 = 3 (forward, gradient of the input, gradient of the weight) x 2 (two products) x 2,
- * and 3/2 stands for SwiGLU's third matrix. Attention counts the whole S x S, not its causal
- * half; routers, norms, the embedding lookup and the optimizer are not counted. The number is the
- * same for any E and G: it measures the dense equivalent, whatever the routers really did.
+ * where 12 = 3 (forward, gradient of the input, gradient of the weight) x 2 (two products) x 2, and
+ * 3/2 accounts for SwiGLU's third matrix. Attention counts the full S x S, not the causal half;
+ * routers, norms, the embedding lookup and the optimizer are not counted. The number does not
+ * depend on E or G: it measures the dense equivalent, whatever the routers actually did.
  *
  * @param model The sizes of the transformer.
  * @param moe Its `active` experts.
- * @param sequence Tokens a sequence.
+ * @param sequence Tokens per sequence.
  * @returns FLOPs of one sequence.
+ * @throws {RangeError} If a size is not a whole number in its range.
  *
- * @example The paper's Table 1 says 995 GFLOPs for the 182M model
+ * @example The paper's Table 1 gives 995 GFLOPs for the 182M model
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { formulaFlops, parseConfig } from "@remoe/remoe/train";
@@ -57,13 +58,13 @@ export function formulaFlops(
   return 12 * sequence * layers * hidden ** 2 * (attention + experts + head);
 }
 
-/** What a stretch of training (a step, or a micro-batch) worked on. */
+/** The work of a stretch of training, such as a step or a micro-batch. */
 export interface ExecutedWork {
-  /** Sequences of the stretch. */
+  /** Number of sequences. */
   readonly sequences: number;
-  /** Tokens a sequence. */
+  /** Tokens per sequence. */
   readonly sequence: number;
-  /** N of each layer over the stretch; with the dense router, the tokens. */
+  /** N of each layer, summed over the stretch; with the dense router, the number of tokens. */
   readonly rows: readonly number[];
 }
 
@@ -71,36 +72,36 @@ export interface ExecutedWork {
 export interface ExecutedFlops {
   /** Query, key, value and output projections. */
   readonly projections: number;
-  /** Scores and weighted values, the causal half. */
+  /** Scores and weighted values, causal half only. */
   readonly attention: number;
   /** Router products. */
   readonly routers: number;
-  /** The experts' products, on routed rows only. */
+  /** Products of the experts, on routed rows only. */
   readonly experts: number;
   /** The output head. */
   readonly head: number;
-  /** All of them. */
+  /** Sum of the parts. */
   readonly total: number;
 }
 
 /**
- * FLOPs of the matrix products that training really ran, forward and backward:
+ * FLOPs of the matrix products that training executed, forward and backward:
  *
- * - projections, routers: 6 a weight and token (one product forward, two backward);
- * - attention: a query sees S(S+1)/2 keys in all; 2 products of size d forward, 5 backward, since
- *   the scores are recomputed rather than kept;
- * - experts: 18 h W a routed row of an expert W = f/G wide (6 forward, 12 backward);
+ * - projections, routers: 6 per weight and token (one product forward, two backward);
+ * - attention: S(S+1)/2 query-key pairs per sequence and head; 2 products of size d forward, 5
+ *   backward, since the scores are recomputed rather than kept;
+ * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward);
  * - output head: 6 h V per token: the logits and two gradients.
  *
- * Norms, activations, the optimizer and the masked part of diagonal tiles are left out, and so is
- * what a run computes again to save memory: pre-activations beyond a limit, logits beyond 512 MiB.
+ * Norms, activations, the optimizer and the masked part of diagonal tiles are not counted. Neither
+ * is recomputation that saves memory: pre-activations beyond a limit, logits beyond 512 MiB.
  *
  * @param model The sizes of the transformer.
  * @param moe Router, experts and granularity.
  * @param work Sequences and routed rows.
  * @returns FLOPs by part.
- * @throws {RangeError} A size is none, or `rows` does not have one entry a layer.
- * @throws {TypeError} `work` is no object, or the router is unknown.
+ * @throws {RangeError} If a size is invalid, or `rows` does not have one entry per layer.
+ * @throws {TypeError} If `work` is not an object, or the router is unknown.
  *
  * @example
  * ```ts
@@ -159,7 +160,7 @@ const COUNT = "count FLOPs";
 
 function requireSizes(model: FlopsModel): void {
   for (const name of ["layers", "hidden", "heads", "groups", "ffn", "vocabulary"] as const) {
-    // A layer alone has no vocabulary.
+    // 0: a layer by itself has no vocabulary.
     requireWhole(COUNT, `model.${name}`, model?.[name], { least: name === "vocabulary" ? 0 : 1 });
   }
 }

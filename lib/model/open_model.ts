@@ -1,4 +1,4 @@
-/** A trained model, ready to be used. @module */
+/** Opens trained models. @module */
 
 import type { Device } from "../autograd/device.ts";
 import { loadRouterOf } from "../config/load_router.ts";
@@ -13,7 +13,7 @@ import { savedTensors } from "./saved_tensors.ts";
 import { CHECKPOINTS, CONFIG, findRun } from "../run/find_run.ts";
 import { loadModel } from "../checkpoint/weight_layout.ts";
 
-/** What {@linkcode openModel} gives. */
+/** Result of {@linkcode openModel}. */
 export interface OpenedModel extends Disposable {
   /** The model with its trained weights. */
   readonly model: LanguageModel;
@@ -21,20 +21,20 @@ export interface OpenedModel extends Disposable {
   readonly tokenizer: Tokenizer;
   /** The run's configuration. */
   readonly config: TrainConfig;
-  /** Steps of training that the checkpoint has behind it. */
+  /** Training steps completed at the checkpoint. */
   readonly step: number;
 }
 
 /**
  * Opens the model of a run, without its optimizer.
  *
- * @param device Where it shall live.
- * @param path A run directory, for its newest checkpoint, or a checkpoint's folder.
+ * @param device The device to load it to.
+ * @param path A run directory, for its newest checkpoint, or the directory of a checkpoint.
  * @returns The model; dispose of it to free its weights.
- * @throws {ConfigError} There is no run there.
- * @throws {CheckpointError} There is no complete checkpoint, or it is damaged, of another model, or
- * written under another configuration than the run has now.
- * @throws {DataError} The tokenizer cannot be loaded.
+ * @throws {ConfigError} If there is no run at the path.
+ * @throws {CheckpointError} If there is no complete checkpoint, or it is damaged, belongs to
+ * another model, or was written under another configuration than the run has now.
+ * @throws {DataError} If the tokenizer cannot be loaded.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * How many parameters a model has, and how many of them a token uses.
+ * Counts a model's parameters, and those that a token uses.
  *
  * @module
  */
@@ -10,19 +10,19 @@ import { routerOf } from "../moe/router_of.ts";
 
 /** Parameters of a model. */
 export interface ParameterCount {
-  /** All of them. */
+  /** All parameters. */
   readonly total: number;
-  /** Those that a token with `active` experts uses; both embeddings included, as in the paper. */
+  /** Parameters used by a token with `active` experts, both embeddings included as in the paper. */
   readonly active: number;
-  /** Input embedding and output head together; they are not tied. */
+  /** Input embedding and output head, which are not tied. */
   readonly embeddings: number;
   /** Attention projections of all layers. */
   readonly attention: number;
-  /** Router weights of all layers; none where the router is dense. */
+  /** Router weights of all layers; 0 if the router is dense. */
   readonly routers: number;
   /** Experts of all layers. */
   readonly experts: number;
-  /** RMSNorm weights, two a layer and the last one. */
+  /** RMSNorm weights: two norms per layer and the final one. */
   readonly norms: number;
 }
 
@@ -31,7 +31,8 @@ export interface ParameterCount {
  *
  * @param model The sizes of the transformer.
  * @param moe The experts.
- * @returns The counts; granularity leaves the experts' as they are and widens the router.
+ * @returns The counts; granularity does not change those of the experts, but enlarges the router.
+ * @throws {ConfigError} If a size is missing or invalid.
  *
  * @example
  * ```ts

@@ -1,9 +1,9 @@
-/** What a checkpoint keeps of a model. @module */
+/** The tensors of a model that a checkpoint stores. @module */
 
 import type { Parameter } from "../autograd/parameter.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 
-/** The tensors that make a model what it is: its trained weights, and its routers' buffers. */
+/** A model's trained weights, and the buffers of its routers. */
 export function* savedTensors(model: LanguageModel): Iterable<Parameter> {
   yield* model.parameters();
   yield* model.buffers();

@@ -1,6 +1,7 @@
 /** Dense routing: every token goes to every expert with gate 1. @module */
 
-import { requireOptions, requireSizes } from "../arguments.ts";
+import { requireOptions } from "../arguments.ts";
+import { requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";

@@ -1,15 +1,8 @@
 /** The MoE layer: a router and its experts. @module */
 
-import {
-  requireFunction,
-  requireNumbers,
-  requireOptions,
-  requireSizes,
-  requireText,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFunction, requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
@@ -173,11 +166,11 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * Runs the layer.
    *
    * @param x Hidden states `[T, H]`.
-   * @param context What the router may know besides; by default one sequence of unknown tokens, in
-   * training while a tape records.
+   * @param context Context for the router. By default the tokens are one sequence with unknown ids,
+   * in training if a tape records.
    * @returns The weighted sum of the experts' outputs, and the routing.
-   * @throws {ShapeMismatchError} If the hidden size does not match, the router's gates are not `[T, E]`, or
-   * the context is for another number of tokens.
+   * @throws {ShapeMismatchError} If the hidden size does not match, the router's gates are not
+   * `[T, E]`, or the context is for another number of tokens.
    */
   forward<T extends number>(
     x: Tensor<"f32", readonly [T, H]>,
@@ -219,7 +212,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   }
 
   /**
-   * What is saved with the weights but not trained: the router's buffers.
+   * The tensors saved with the weights but not trained: the router's buffers.
    *
    * @returns The tensors, always in the same order.
    */

@@ -1,14 +1,8 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
-import {
-  requireNumbers,
-  requireOneOf,
-  requireOptions,
-  requireSizes,
-  requireText,
-  shown,
-} from "../arguments.ts";
+import { requireOneOf, requireOptions, requireText, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";

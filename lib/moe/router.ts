@@ -95,8 +95,8 @@ export interface Router<H extends number = number, E extends number = number> ex
    */
   parameters(): Iterable<Parameter>;
   /**
-   * State that no gradient changes, such as the biases of a balancing rule: saved and loaded with
-   * the weights, left alone by the optimizer.
+   * State that is not trained by gradients, such as the biases of a balancing rule. It is saved and
+   * loaded with the weights; the optimizer leaves it alone.
    *
    * @returns The tensors, always in the same order. A router without the method has none.
    */

@@ -57,18 +57,18 @@ export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
     type: "number",
     above: 1,
     default: LAMBDA_DEFAULTS.alpha,
-    about: "What lambda is multiplied or divided by after each step",
+    about: "Factor by which lambda is multiplied or divided after each step",
   },
   lambda_floor: {
     type: "number",
     default: { of: "lambda0", dividedBy: LAMBDA_DEFAULTS.floorDivisor },
-    about: "Lambda never falls below",
+    about: "Lower bound of lambda",
   },
   lambda_ceiling: {
     type: "number",
     above: 0,
     default: LAMBDA_DEFAULTS.ceiling,
-    about: "Lambda never rises above",
+    about: "Upper bound of lambda",
   },
 };
 
@@ -128,7 +128,7 @@ const RELU = completeRow<ReluKeys>({
       type: "choice",
       values: ["load", "plain", "none"],
       default: "load",
-      about: "The L1 term of the relu router",
+      about: "L1 term of the relu router",
     },
     ...LAMBDA_KEYS,
   },

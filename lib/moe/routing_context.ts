@@ -1,31 +1,25 @@
-/** What a router may know of its tokens besides their hidden states. @module */
+/** The context of a forward pass that routers may depend on. @module */
 
-import {
-  requireFunction,
-  requireOneOf,
-  requireOptions,
-  requireWhole,
-  shown,
-} from "../arguments.ts";
+import { requireFlag, requireFunction, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import type { Routing } from "./routing.ts";
 
-/** Sees what a layer's router decided; the tensors belong to the open scope. */
+/** Called with a layer's routing; its tensors belong to the open scope. */
 export type RoutingObserver = (layer: number, routing: Routing) => void;
 
-/** Text that is being generated: whole prompts first, then one token per sequence at a time. */
+/** State of generation with a cache: first the prompts, then one token per sequence at a time. */
 export interface GenerationContext {
-  /** True: the prompts, padded at their ends to the longest. False: one new token per sequence. */
+  /** True for the prompts, padded at their ends to the longest; false for one new token each. */
   readonly isPrefill: boolean;
-  /** Tokens of each sequence: of its prompt, or before the new token. */
+  /** Tokens of each sequence: those of its prompt, or those before the new token. */
   readonly lengths: readonly number[];
 }
 
 /**
- * What a router may know of its tokens besides their hidden states. Most need none of it.
+ * Context of the tokens being routed, besides their hidden states. Most routers ignore it.
  *
  * @example Routing by token id alone
  * ```ts
@@ -34,7 +28,7 @@ export interface GenerationContext {
  * import type { Router, RoutingContext, Tensor } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu" });
- * const gateOf = device.from([1, 0, 0, 1], [2, 2]); // of each token of a vocabulary of two
+ * const gateOf = device.from([1, 0, 0, 1], [2, 2]); // gates per token of a vocabulary of two
  * const byToken: Router = {
  *   ...{ hidden: 8, experts: 2, active: 1 },
  *   route<T extends number>(_x: Tensor<"f32", readonly [T, number]>, context: RoutingContext) {
@@ -50,33 +44,33 @@ export interface GenerationContext {
  * ```
  */
 export interface RoutingContext {
-  /** Ids of the tokens `[T]`; null where a layer runs on states alone. */
+  /** Token ids `[T]`; null if the layer runs on hidden states alone. */
   readonly tokens: Tensor<"i32", readonly [number]> | null;
-  /** Tokens per sequence, S: the T tokens are T / S sequences, one after the other. */
+  /** Tokens per sequence, S; the T tokens form T / S consecutive sequences. */
   readonly sequence: number;
-  /** Whether the model is being trained: only then do routers sample or add noise. */
+  /** Whether the model is being trained; routers sample or add noise only then. */
   readonly training: boolean;
-  /** Optimizer steps taken so far; infinite once training is over, where every schedule has ended. */
+  /** Optimizer steps taken so far; Infinity outside training, when every schedule has ended. */
   readonly step: number;
-  /** The MoE layer, counted from 0. */
+  /** Index of the MoE layer, from 0. */
   readonly layer: number;
-  /** Set while text is generated with a cache. */
+  /** Set while generating with a cache, else null. */
   readonly generation: GenerationContext | null;
-  /** Sees the routing. */
+  /** Called with the routing. */
   readonly onRouting?: RoutingObserver | undefined;
 }
 
-/** What a caller may say of a forward pass; the layer knows the rest. */
+/** Settings of a forward pass. */
 export interface ForwardOptions {
   /** Whether the model is being trained. Default: whether a tape is recording. */
   readonly training?: boolean | undefined;
-  /** Optimizer steps taken so far. Default infinite: every schedule has ended. */
+  /** Optimizer steps taken so far. Default Infinity: every schedule has ended. */
   readonly step?: number | undefined;
-  /** Sees the routing of each layer; its tensors belong to the open scope. */
+  /** Called with the routing of each layer; its tensors belong to the open scope. */
   readonly onRouting?: RoutingObserver | undefined;
 }
 
-/** Checks the options of a forward pass, and completes them. */
+/** Checks the options of a forward pass and fills in the defaults. */
 export function forwardContext(
   operation: string,
   options: ForwardOptions,
@@ -84,13 +78,13 @@ export function forwardContext(
 ): Pick<RoutingContext, "training" | "step" | "onRouting"> {
   requireOptions(operation, options, { training: true, step: true, onRouting: true });
   const { training = isRecording, step = Infinity, onRouting } = options;
-  requireOneOf(operation, "training", training, [true, false]);
+  requireFlag(operation, "training", training);
   if (step !== Infinity) requireWhole(operation, "step", step);
   if (onRouting !== undefined) requireFunction(operation, "onRouting", onRouting);
   return { training, step, onRouting };
 }
 
-/** The context of a layer that runs on the states `x`, completed where the caller gave part of it. */
+/** Checks a partial context and completes it for a layer that runs on the states `x`. */
 export function layerContext(
   operation: string,
   x: DeviceTensor<"f32">,
@@ -126,7 +120,7 @@ export function layerContext(
   return { tokens, sequence, layer: at, generation, ...rest };
 }
 
-/** Refuses ids that are not one per state. */
+/** Throws unless there is one id per state. */
 function requireTokens(
   operation: string,
   tokens: Tensor<"i32", readonly [number]>,

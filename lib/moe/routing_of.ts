@@ -1,7 +1,8 @@
 /** Builds a `Routing` from precomputed gates. @module */
 
-import { requireNumbers, requireOptions } from "../arguments.ts";
+import { requireOptions } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { requireNumbers } from "../settings.ts";
 import { BalanceCode, BinaryCode } from "../ffi/codes.ts";
 import { planExpertOffset } from "../ffi/layouts.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";

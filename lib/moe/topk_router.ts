@@ -1,13 +1,8 @@
 /** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
 
-import {
-  requireNumbers,
-  requireOneOf,
-  requireOptions,
-  requireSizes,
-  requireText,
-} from "../arguments.ts";
+import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -81,8 +76,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @param device The router's device.
    * @param options Sizes, k and balance.
    * @throws {ConfigError} If `active` is not an integer from 1 to `experts`, a setting is out of
-   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without a
-   * gradient.
+   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without
+   * a gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options, {
@@ -94,7 +89,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });
     const { deviation = initialDeviation(hidden) } = options;
-    requireOneOf("build a TopK router", "renormalize", renormalize, [true, false]);
+    requireFlag("build a TopK router", "renormalize", renormalize);
     requireText("build a TopK router", "name", name);
     requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
     if (!Number.isInteger(active) || active < 1 || active > experts) {

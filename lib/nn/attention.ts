@@ -1,16 +1,11 @@
 /** The attention layer: projection in, causal grouped-query attention, projection out. @module */
 
-import {
-  requireNumbers,
-  requireOneOf,
-  requireOptions,
-  requireSizes,
-  requireText,
-} from "../arguments.ts";
+import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
@@ -159,7 +154,7 @@ export class Attention implements Disposable {
   #checked(cached: LayerCache): LayerCache {
     requireOptions("attend with a cache", cached);
     const { cache, layer, isPrefill } = cached;
-    requireOneOf("attend with a cache", "isPrefill", isPrefill, [true, false]);
+    requireFlag("attend with a cache", "isPrefill", isPrefill);
     requireCacheFor("attend", { groups: this.#groups, headDim: this.#headDim }, cache);
     return { cache, layer, isPrefill };
   }

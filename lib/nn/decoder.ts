@@ -18,9 +18,9 @@ import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
-/** Sequences that are generated with a cache. */
+/** Sequences being generated with a cache. */
 export interface CachedTokens extends Pick<LayerCache, "cache" | "isPrefill"> {
-  /** Tokens of each sequence: of its prompt, or before the new token. */
+  /** Tokens of each sequence: those of its prompt, or those before the new token. */
   readonly lengths: readonly number[];
 }
 
@@ -82,7 +82,7 @@ export class Decoder implements Disposable {
     yield* this.#norm.parameters();
   }
 
-  /** What is saved with the weights but not trained, in the order of the layers. */
+  /** The tensors saved with the weights but not trained, in the order of the layers. */
   *buffers(): Iterable<Parameter> {
     for (const block of this.#blocks) yield* block.buffers();
   }

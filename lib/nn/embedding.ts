@@ -1,6 +1,7 @@
 /** The embedding layer. @module */
 
-import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { requireOptions } from "../arguments.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";

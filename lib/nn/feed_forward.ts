@@ -1,6 +1,7 @@
 /** The dense feed-forward layer. @module */
 
-import { requireNumbers, requireOptions, requireSizes, requireText } from "../arguments.ts";
+import { requireOptions, requireText } from "../arguments.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";

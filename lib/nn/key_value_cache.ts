@@ -1,8 +1,9 @@
 /** Keys and values of the tokens that a model has seen, for generation. @module */
 
-import { requireNumbers, requireOptions, requireSizes, requireWhole } from "../arguments.ts";
+import { requireOptions, requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself } from "../tensor/display.ts";
 import { operands, overwritten, requireDevice } from "../tensor/operands.ts";

@@ -83,7 +83,7 @@ export class LanguageModel implements Disposable {
    * @param tokens Whole sequences, one after the other.
    * @param targets The token that follows each; negative targets are ignored.
    * @param sequence Tokens of one sequence.
-   * @param options Mode and step, for routers that depend on them; an observer of the routing.
+   * @param options Mode and step for routers that depend on them, and an observer of the routing.
    * @returns The mean loss and each token's loss, in nats.
    */
   loss<T extends number>(
@@ -104,7 +104,7 @@ export class LanguageModel implements Disposable {
    *
    * @param tokens Whole sequences, one after the other.
    * @param sequence Tokens of one sequence.
-   * @param options Mode and step, for routers that depend on them; an observer of the routing.
+   * @param options Mode and step for routers that depend on them, and an observer of the routing.
    * @returns `[T, vocabulary]`.
    *
    * @example
@@ -113,13 +113,9 @@ export class LanguageModel implements Disposable {
    * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
-   * using model = new LanguageModel(device, {
-   *   vocabulary: 10,
-   *   layers: 1,
-   *   hidden: 16,
-   *   heads: 2,
-   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
-   * });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
    * using _scope = device.noGradient();
    * const logits = model.logits(device.tokens([1, 2, 3, 4]), 2); // two sequences of two tokens
    * assert(logits.shape.join() === "4,10");
@@ -145,13 +141,9 @@ export class LanguageModel implements Disposable {
    * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
-   * using model = new LanguageModel(device, {
-   *   vocabulary: 10,
-   *   layers: 1,
-   *   hidden: 16,
-   *   heads: 2,
-   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
-   * });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
    * using _scope = device.noGradient();
    * assert(model.nextLogits(device.tokens([1, 2, 3])).shape.join() === "1,10");
    * ```
@@ -176,13 +168,9 @@ export class LanguageModel implements Disposable {
    * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
-   * using model = new LanguageModel(device, {
-   *   vocabulary: 10,
-   *   layers: 1,
-   *   hidden: 16,
-   *   heads: 2,
-   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
-   * });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
    * using cache = model.openCache(2, 64);
    * assert(cache.batch === 2 && cache.capacity === 64);
    * ```
@@ -209,13 +197,9 @@ export class LanguageModel implements Disposable {
    * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
-   * using model = new LanguageModel(device, {
-   *   vocabulary: 10,
-   *   layers: 1,
-   *   hidden: 16,
-   *   heads: 2,
-   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
-   * });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
    * using cache = model.openCache(2, 8);
    * using _scope = device.noGradient();
    * const logits = model.prefill([[1, 2, 3], [4]], cache);
@@ -256,13 +240,9 @@ export class LanguageModel implements Disposable {
    * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
    *
    * using device = await Device.open({ kind: "cpu", seed: 1 });
-   * using model = new LanguageModel(device, {
-   *   vocabulary: 10,
-   *   layers: 1,
-   *   hidden: 16,
-   *   heads: 2,
-   *   feedForward: () => new FeedForward(device, { hidden: 16 }),
-   * });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
    * using cache = model.openCache(1, 8);
    * using _scope = device.noGradient();
    * model.prefill([[1, 2, 3]], cache);
@@ -301,7 +281,7 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * What is saved with the weights but not trained, in the order of the layers.
+   * The tensors saved with the weights but not trained, in the order of the layers.
    *
    * @returns The tensors, always in the same order.
    */

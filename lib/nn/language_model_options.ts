@@ -1,8 +1,9 @@
 /** Settings of language models: checks and defaults. @module */
 
-import { requireNumbers, requireOptions, requireSizes, shown } from "../arguments.ts";
+import { requireOptions, shown } from "../arguments.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import type { FeedForwardLayer } from "./transformer_block.ts";
 
 /** Settings of {@linkcode LanguageModel}. */

@@ -1,6 +1,7 @@
 /** Linear projections. @module */
 
-import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { requireOptions } from "../arguments.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { matmul } from "../autograd/matmul.ts";

@@ -1,6 +1,7 @@
 /** The RMSNorm layer. @module */
 
-import { requireNumbers, requireOptions, requireSizes } from "../arguments.ts";
+import { requireOptions } from "../arguments.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { rmsNorm } from "../autograd/rms_norm.ts";

@@ -20,7 +20,7 @@ export function tokenIds(
   vocabulary: number,
 ): readonly number[] {
   if (!Array.isArray(given)) {
-    throw new TypeError(`Cannot ${operation}: ${shown(given)} is no array of token ids`);
+    throw new TypeError(`Cannot ${operation}: ${shown(given)} is not an array of token ids`);
   }
   const ids = ownList<number>(given);
   for (const id of ids) requireWhole(operation, "a token id", id, { most: vocabulary - 1 });
@@ -38,7 +38,7 @@ export function padSequences(
 ): PaddedSequences {
   if (!Array.isArray(sequences)) {
     throw new TypeError(
-      `Cannot read sequences: ${shown(sequences)} is no array of arrays of token ids`,
+      `Cannot read sequences: ${shown(sequences)} is not an array of arrays of token ids`,
     );
   }
   const lists = ownList<readonly number[]>(sequences).map((ids) =>

@@ -40,7 +40,7 @@ export interface FeedForwardLayer extends Disposable {
    * Runs on each row.
    *
    * @param x `[T, hidden]`.
-   * @param context What a router may know of the tokens; a model gives it.
+   * @param context Context for a router; passed by models.
    * @returns A tensor of the same shape.
    */
   forward<T extends number>(
@@ -54,7 +54,7 @@ export interface FeedForwardLayer extends Disposable {
    */
   parameters(): Iterable<Parameter>;
   /**
-   * What is saved with the weights but not trained.
+   * The tensors saved with the weights but not trained.
    *
    * @returns The tensors, always in the same order. A layer without the method has none.
    */
@@ -152,7 +152,7 @@ export class TransformerBlock implements Disposable {
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens per sequence.
    * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
-   * @param context What a router may know of the tokens besides.
+   * @param context Context for a router.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the second half returns another shape.
    */
@@ -191,7 +191,7 @@ export class TransformerBlock implements Disposable {
   }
 
   /**
-   * What is saved with the weights but not trained.
+   * The tensors saved with the weights but not trained.
    *
    * @returns The tensors, always in the same order.
    */

@@ -1,7 +1,8 @@
-/** AdamW over many tensors at once, with clipping by the global norm. @module */
+/** AdamW over many tensors at once, with clipping by global norm. @module */
 
-import { requireNumbers, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import { requireNumbers } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { isParameter, type Parameter, type ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, stateAddress, StepState } from "../autograd/step_state.ts";
@@ -16,21 +17,21 @@ import { fill } from "../tensor/transfer.ts";
 export interface AdamWOptions {
   /** Learning rate. Default 5e-4. */
   lr?: number;
-  /** Decay of the gradient's mean. Default 0.9. */
+  /** Decay rate of the first moment. Default 0.9. */
   beta1?: number;
-  /** Decay of the gradient's square. Default 0.999. */
+  /** Decay rate of the second moment. Default 0.999. */
   beta2?: number;
   /** Keeps the denominator away from zero. Default 1e-8. */
   epsilon?: number;
-  /** Decoupled weight decay, on matrices only. Default 0.01. */
+  /** Decoupled weight decay, applied to matrices only. Default 0.01. */
   weightDecay?: number;
-  /** Greatest global norm of the gradient; 0 does not clip. Default 1. */
+  /** Maximum global gradient norm; 0 disables clipping. Default 1. */
   clip?: number;
-  /** Where the step's figures live; by default the optimizer has its own. */
+  /** The step's state, if shared. By default the optimizer makes its own. */
   state?: StepState;
 }
 
-/** The two moments of a parameter, as checkpoints keep them. */
+/** The two moments of a parameter, as stored in checkpoints. */
 export interface Moments {
   /** The parameter. */
   readonly parameter: Parameter;
@@ -47,11 +48,12 @@ interface Slot {
   readonly second: DeviceTensor<"f32">;
 }
 
+/** Bit 0 of a table row's flags: weight decay applies. */
 const DECAY_FLAG = 1n;
 
 /**
- * Adam with decoupled weight decay: one call for the norm of all gradients, one for all
- * weights. Decay applies to matrices, not to the scales of norms.
+ * Adam with decoupled weight decay. One kernel call computes the norm of all gradients, and one
+ * updates all weights. Decay applies to matrices, not to the scales of norms.
  *
  * @example
  * ```ts
@@ -82,7 +84,7 @@ export class AdamW implements Disposable {
   readonly #table: DeviceTensor<"f64">;
   readonly #state: StepState;
   readonly #ownsState: boolean;
-  /** What it frees: moments, table, and the state if that is its own. */
+  /** What it frees: moments, table, and the state unless that is shared. */
   readonly #owned: DisposableStack;
   readonly #options: Required<Omit<AdamWOptions, "lr" | "state">>;
   #steps = 0;
@@ -106,8 +108,8 @@ export class AdamW implements Disposable {
    * @param device Where the parameters live.
    * @param parameters What to train.
    * @param options Rates, decay, clipping.
-   * @throws {ConfigError} If there is nothing to train, a parameter comes twice, or a setting is out
-   * of its range.
+   * @throws {ConfigError} If there is nothing to train, a parameter is listed twice, or a setting
+   * is out of range.
    * @throws {DeviceError} If a parameter or the state lives on another device.
    */
   constructor(device: Device, parameters: Iterable<Parameter>, options: AdamWOptions = {}) {
@@ -129,33 +131,33 @@ export class AdamW implements Disposable {
     this.#options = { beta1, beta2, epsilon, weightDecay, clip };
     this.#memory = memoryOf(device);
     if (state !== undefined) requireStateOn("optimise with", this.#memory, state);
-    // Frozen: moments() hands them out.
+    // Frozen because moments() exposes them.
     using made = new DisposableStack();
     this.#slots = Object.freeze(
       this.#distinct(parameters).map((parameter) => Object.freeze(this.#slot(parameter, made))),
     );
     this.#ownsState = state === undefined;
     this.#state = state ?? made.use(new StepState(device));
-    // The table is raw 64-bit words; f64 is the element type of that size.
+    // The table holds raw 64-bit words; f64 is the element type of that size.
     const words = this.#slots.length * TensorWord.words;
     this.#table = made.use(this.#memory.allocateAtRoot("f64", [words], "the optimizer"));
     this.#writeTable();
     this.#owned = made.move();
   }
 
-  /** The parameters, each once: one that came twice would take every step twice. */
+  /** Checks the parameters. Each must be listed once: a duplicate would take every step twice. */
   #distinct(parameters: Iterable<Parameter>): ParameterTensor[] {
     if (typeof parameters?.[Symbol.iterator] !== "function") {
       throw new TypeError(
         `Cannot optimise ${
           shown(parameters)
-        }: a list of parameters is needed, as layer.parameters()`,
+        }: give a list of parameters, such as layer.parameters()`,
       );
     }
     const list = Array.from(parameters, (parameter) => {
       if (DeviceTensor.isOne(parameter) && isParameter(parameter)) return parameter;
       throw new TypeError(
-        `Cannot optimise ${shown(parameter)}: it is no parameter of this library; ` +
+        `Cannot optimise ${shown(parameter)}: it is not a parameter of this library; ` +
           `device.parameter() makes one`,
       );
     });
@@ -207,10 +209,10 @@ export class AdamW implements Disposable {
   }
 
   /**
-   * Continues after a number of steps, for a resume: the bias corrections go on from there.
+   * Sets the number of steps taken, on resuming: the bias corrections continue from there.
    *
    * @param steps Steps already taken.
-   * @throws {RangeError} If that is no whole number of at least 0.
+   * @throws {RangeError} If it is not a non-negative integer.
    *
    * @example
    * ```ts
@@ -230,15 +232,15 @@ export class AdamW implements Disposable {
   }
 
   /**
-   * Clips, updates every parameter, and forgets the gradients.
+   * Clips the gradients, updates every parameter, and discards the gradients.
    *
-   * A step whose gradient is not finite changes no weight and no moment, but it counts: whether it
-   * was taken is known on the device alone, and to ask would make every step wait. The bias
-   * corrections of the steps after it are those of one step more, which moves a weight by a quarter
-   * less right after the first step and by less than 2 % less or more from the tenth on. Who reads
-   * {@linkcode StepReadout.notFinite} can take it back: `optimizer.resumeAt(optimizer.steps - 1)`.
+   * A step whose gradient is not finite changes no weight and no moment, but still counts: only the
+   * device knows whether it was taken, and asking would make every step wait. The bias corrections
+   * of later steps are then one step ahead, which moves a weight by a quarter less right after the
+   * first step, and by less than 2 % less or more from the tenth on. Callers that read {@linkcode
+   * StepReadout.notFinite} can undo the count: `optimizer.resumeAt(optimizer.steps - 1)`.
    *
-   * @throws {ConfigError} If the learning rate is no finite number of at least 0.
+   * @throws {ConfigError} If the learning rate is negative or not finite.
    * @throws {ReferenceError} If the optimizer, a parameter, a gradient or a moment was disposed of.
    */
   step(): void {
@@ -249,7 +251,7 @@ export class AdamW implements Disposable {
     this.#requireAlive();
     const state = stateAddress(this.#state, "take a step with");
     const step = this.#steps + 1;
-    // Forgets, above all, that the step before was not finite; a shared state has its own begin.
+    // Clears notFinite of the previous step; the owner of a shared state calls begin() itself.
     if (this.#ownsState) this.#state.begin();
     this.#state.writeInputs({
       learningRate: this.lr,
@@ -272,31 +274,31 @@ export class AdamW implements Disposable {
     this.zeroGradient();
   }
 
-  /** The table has addresses; whoever has a tensor of it can have freed its memory. */
+  /** The table holds raw addresses, and users could have disposed of any of its tensors. */
   #requireAlive(): void {
     for (const { parameter, first, second } of this.#slots) {
-      // A parameter that no gradient reached in this step gets a gradient of zero.
+      // Reading the gradient zeroes it for a parameter that no gradient has reached in this step.
       for (const tensor of [parameter, parameter.gradient, first, second]) {
         tensor.requireAlive("take a step with");
       }
     }
   }
 
-  /** Forgets all gradients. */
+  /** Discards all gradients. */
   zeroGradient(): void {
     for (const { parameter } of this.#slots) parameter.zeroGradient();
   }
 
   /**
-   * The moments, for checkpoints.
+   * Returns the moments, for checkpoints.
    *
-   * @returns One entry a parameter, in their order.
+   * @returns One entry per parameter, in order.
    */
   moments(): readonly Moments[] {
     return this.#slots;
   }
 
-  /** Frees the moments. */
+  /** Frees the moments, and the state unless it is shared. */
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }

@@ -1,6 +1,6 @@
 /**
- * The parts that charts are put together from: axes, colours and the marks of stages, as pieces of a
- * Vega-Lite specification.
+ * Building blocks of charts: axes, colours and stage marks, as fragments of a Vega-Lite
+ * specification.
  *
  * @module
  */
@@ -11,34 +11,35 @@ import { HORIZONTALS, PREFIXED_LABELS } from "./horizontal.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { curveColour, MUTED, type Spec, STAGES } from "./theme.ts";
 
-/** A chart: a file of its own, and a part of the page. */
+/** A chart, drawn to a file and on the page. */
 export interface Chart {
   /** The file's name without its extension. */
   readonly name: string;
   /** What it shows. */
   readonly title: string;
-  /** What Vega-Lite draws. */
+  /** Its Vega-Lite specification. */
   readonly spec: Spec;
 }
 
 /** A vertical axis. */
 export interface VerticalAxis {
-  /** What it measures and in which unit. */
+  /** Quantity and unit. */
   readonly title: string;
-  /** How the axis writes its numbers, where not as Vega does. */
+  /** Label format, where Vega's default does not do. */
   readonly labels?: Spec;
-  /** Kind and domain of the scale. */
+  /** Type and domain of the scale. */
   readonly scale?: Spec;
 }
 
-/** Width of a chart's plane in pixels. */
+/** Width of a chart's plot area in pixels. */
 export const WIDTH = 560;
-/** Height of a chart's plane in pixels. */
+/** Height of a chart's plot area in pixels. */
 export const HEIGHT = 280;
-/** Labels of an axis like `20k`. */
+/** Axis labels like `20k`. */
 export const PREFIXED: Spec = { labelExpr: PREFIXED_LABELS };
+
 /**
- * Where the horizontal axis of some runs begins and ends.
+ * The horizontal extent of a set of runs.
  *
  * @param runs The runs.
  * @returns Both ends.
@@ -49,11 +50,11 @@ export function horizontalDomain(runs: readonly RunFigures[]): [number, number] 
 }
 
 /**
- * The horizontal axis.
+ * The horizontal position channel.
  *
- * @param runs The runs, which all run along the same.
- * @param field The field that holds the place; default `x`.
- * @param domain Where it begins and ends; default as {@linkcode horizontalDomain}.
+ * @param runs The runs, all read along the same axis.
+ * @param field The data field; default `x`.
+ * @param domain Both ends of the axis; default {@linkcode horizontalDomain} of the runs.
  * @returns A position channel.
  */
 export function horizontalAxis(
@@ -68,7 +69,7 @@ export function horizontalAxis(
     field,
     type: "quantitative",
     title,
-    // A single step has no length to draw.
+    // A single step would leave the domain empty.
     scale: { domain: from === to ? [from - 1, to + 1] : [from, to], nice: false },
     axis: {
       grid: false,
@@ -82,10 +83,10 @@ export function horizontalAxis(
 }
 
 /**
- * A vertical axis.
+ * The vertical position channel.
  *
- * @param axis What it shows.
- * @param field The field that holds the value; default `value`.
+ * @param axis Title, labels and scale.
+ * @param field The data field; default `value`.
  * @returns A position channel.
  */
 export function valueAxis({ title, labels, scale = {} }: VerticalAxis, field = "value"): Spec {
@@ -99,11 +100,11 @@ export function valueAxis({ title, labels, scale = {} }: VerticalAxis, field = "
 }
 
 /**
- * The colour channel of runs: each keeps its colour in every chart, and the legend names those that
- * have a curve in this one.
+ * The colour channel for runs. A run has the same colour in every chart; the legend lists only the
+ * runs drawn in this one.
  *
  * @param runs All runs; a single one needs no legend.
- * @param drawn Those that have a curve; default all.
+ * @param drawn Those with a curve in this chart; default all.
  * @returns A colour channel on the field `name`.
  */
 export function runColours(
@@ -117,10 +118,10 @@ export function runColours(
 }
 
 /**
- * The colour channel of named curves.
+ * The colour channel for named curves.
  *
  * @param names The names in order; a single one needs no legend.
- * @param colours Their colours; default those of the theme.
+ * @param colours Their colours; default the theme's.
  * @returns A colour channel on the field `name`.
  */
 export function curveColours(
@@ -145,12 +146,12 @@ export function curveColours(
 }
 
 /**
- * The stages, behind the curves: areas where one run is drawn; where there are several, a dotted
- * line in the run's colour at the start of each stage but the first.
+ * Marks the stages behind the curves: shaded areas for a single run; for several, a dotted line in
+ * the run's colour where each stage after the first begins.
  *
  * @param runs The runs.
  * @param color The chart's colour channel: all layers of a plane share one.
- * @returns Layers; none where no run has stages to tell apart.
+ * @returns The layers; none if no run has stages to tell apart.
  */
 export function stageLayers(runs: readonly RunFigures[], color = runColours(runs)): Spec[] {
   const staged = runs.filter(({ config }) => routerOf(config.moe).lambda);
@@ -165,7 +166,7 @@ export function stageLayers(runs: readonly RunFigures[], color = runColours(runs
   const names = values.map(({ stage }) => stage);
   return [{
     data: { values },
-    // The lines of the grid shine through.
+    // Lets the grid lines show through.
     mark: { type: "rect", opacity: 0.65 },
     encoding: {
       x: horizontalAxis(runs, "from"),
@@ -188,16 +189,16 @@ export function stageLayers(runs: readonly RunFigures[], color = runColours(runs
 }
 
 /**
- * Where the stages of a run begin, in words.
+ * Says where the stages begin.
  *
  * @param runs The runs.
- * @returns Like `dense, sparsifying from step 60, sparse from step 96`; undefined where there is
+ * @returns Like `dense, sparsifying from step 60, sparse from step 96`; undefined if there is
  * nothing to say.
  */
 export function stageText(runs: readonly RunFigures[]): string | undefined {
   const staged = runs.filter(({ stages }) => stages.length > 1);
   if (staged.length === 0) return undefined;
-  if (runs.length > 1) return "dotted: a run becomes sparsifying, then sparse";
+  if (runs.length > 1) return "dotted: start of the sparsifying and of the sparse stage";
   return staged[0]!.stages
     .map(({ stage, step }, index) =>
       index === 0 ? stage : `${stage} from step ${step.toLocaleString("en")}`
@@ -206,10 +207,10 @@ export function stageText(runs: readonly RunFigures[]): string | undefined {
 }
 
 /**
- * Puts layers into one plane.
+ * Stacks layers in one view.
  *
- * @param layers The layers, lowest first.
- * @param size Width and height where they differ from the usual.
+ * @param layers The layers, bottom first.
+ * @param size Width and height, where not the default.
  * @returns A view.
  */
 export function plane(layers: readonly Spec[], size: Spec = {}): Spec {
@@ -217,11 +218,11 @@ export function plane(layers: readonly Spec[], size: Spec = {}): Spec {
 }
 
 /**
- * A title, with smaller lines where there is more to say.
+ * A title with optional subtitle lines.
  *
- * @param text What the chart shows.
- * @param lines The lines; those that are undefined are left out.
- * @returns The title of a view.
+ * @param text The title.
+ * @param lines The subtitle lines; undefined ones are dropped.
+ * @returns A view's `title` property.
  */
 export function titled(text: string, ...lines: readonly (string | undefined)[]): Spec {
   const subtitle = lines.filter((line) => line !== undefined);

@@ -1,5 +1,5 @@
 /**
- * All charts of some runs.
+ * All charts of a set of runs.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import type { Chart } from "./chart.ts";
 import type { DrawOptions } from "./curve_layers.ts";
 import { loadChart, loadHistoryChart } from "./load_charts.ts";
 import { domainChart, lossChart } from "./loss_charts.ts";
-import { regularizationChart, withoutExpertChart } from "./regularization_charts.ts";
+import { lambdaChart, regularizationChart, withoutExpertChart } from "./regularization_charts.ts";
 import type { RunFigures } from "./run_figures.ts";
-import { lambdaChart, layerSparsityChart, sparsityChart } from "./sparsity_charts.ts";
+import { layerSparsityChart, sparsityChart } from "./sparsity_charts.ts";
 import { optimizerChart, speedChart } from "./training_charts.ts";
 
 /**
- * Makes the charts: those that show all runs, then those of each.
+ * Makes the charts: first those that show all runs, then those of each run.
  *
  * @param runs At least one run.
- * @param options How strongly to smooth.
- * @returns The charts that the runs have figures for; each has another name.
+ * @param options How to draw the curves.
+ * @returns The charts the runs have figures for, each with a unique name.
  */
 export function runCharts(runs: readonly RunFigures[], options: DrawOptions = {}): Chart[] {
   const together = [

@@ -10,9 +10,9 @@ import type { Spec } from "./theme.ts";
 
 /** How curves are drawn. */
 export interface DrawOptions {
-  /** Points that a smooth curve takes the mean of; absent: a fiftieth of the curve. */
+  /** Points averaged for each point of a smoothed curve; default: a fiftieth of the curve. */
   readonly smooth?: number;
-  /** Whether the vertical axis of losses has room for the warm-up as well; default false. */
+  /** Whether the vertical axes of losses and gradients cover the warm-up, too; default false. */
   readonly whole?: boolean;
 }
 
@@ -24,17 +24,17 @@ export interface Curve {
   readonly points: readonly Point[];
 }
 
-/** Points of a thinned curve: two a pixel would not be told apart. */
+/** Points of a thinned curve: more could not be told apart at a chart's width. */
 const MOST_POINTS = 800;
 
 /**
- * Curves that scatter: faint as they are, strong as they go.
+ * Draws noisy curves: the raw values faintly, the smoothed curves on top.
  *
  * @param curves The curves.
- * @param axes Both axes and the colours.
+ * @param axes Position and colour channels.
  * @param options How strongly to smooth.
- * @param mark What else is said of the lines.
- * @returns Two layers.
+ * @param mark Further properties of the lines.
+ * @returns Both layers; the second alone if nothing is smoothed.
  */
 export function scatteredCurves(
   curves: readonly Curve[],
@@ -50,11 +50,11 @@ export function scatteredCurves(
 }
 
 /**
- * Curves as they go.
+ * Smooths curves.
  *
  * @param curves The curves.
  * @param options How strongly to smooth.
- * @returns The same, each point the mean of those around it.
+ * @returns The smoothed curves, under the same names.
  */
 export function smoothCurves(curves: readonly Curve[], options: DrawOptions): Curve[] {
   return curves.map((curve) => ({
@@ -68,19 +68,19 @@ function smoothWidth({ points }: Curve, options: DrawOptions): number {
 }
 
 /**
- * Curves as they are.
+ * Draws curves as they are.
  *
  * @param curves The curves.
- * @param axes Both axes and the colours.
- * @param mark How the line is drawn.
- * @returns A layer; none where there are no points.
+ * @param axes Position and colour channels.
+ * @param mark Further properties of the lines.
+ * @returns One layer; none if there are no points.
  */
 export function curveLayer(curves: readonly Curve[], axes: Spec, mark: Spec = {}): Spec[] {
   const values = curves.flatMap(({ name, points }) =>
     thin(points, MOST_POINTS).map(({ x, value }) => ({ name, x, value }))
   );
   if (values.length === 0) return [];
-  // A line through one point is none.
+  // A line through a single point is invisible.
   const dots = curves.some(({ points }) => points.length === 1) ? { point: { filled: true } } : {};
   return [{
     data: { values },

@@ -1,5 +1,5 @@
 /**
- * Curves made ready for drawing: smoothed, and thinned to what an eye can tell apart.
+ * Prepares curves for drawing: smooths them, and thins them to what the eye can tell apart.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import type { Point } from "./run_figures.ts";
 
 /**
- * Smooths a curve by the mean of the points around each. At the start, where a loss is steep, the
- * stretch narrows on both sides alike, so that the curve is not pulled down; at the end it narrows
- * on the right alone, since there the scatter counts for more.
+ * Smooths a curve with a centred moving average. Near the start, where a loss is steep, the window
+ * shrinks on both sides, lest later points pull the curve down. Near the end it shrinks only on the
+ * right: there it matters more to average out the noise.
  *
- * @param points The curve; what is not finite is left out.
- * @param width Points to take the mean of; 1 changes nothing.
- * @returns The smooth curve.
+ * @param points The curve; non-finite points are dropped.
+ * @param width Points in the window; 1 leaves the curve as it is.
+ * @returns The smoothed curve.
  */
 export function smooth(points: readonly Point[], width: number): Point[] {
   const finite = points.filter(({ value }) => Number.isFinite(value));
@@ -29,10 +29,10 @@ export function smooth(points: readonly Point[], width: number): Point[] {
 }
 
 /**
- * Thins a curve: of each stretch of points the lowest and the highest stay, so that peaks do, and
- * of the whole the first and the last.
+ * Thins a curve to the minimum and maximum of each stretch of points, so that peaks survive. The
+ * first and the last point are always kept.
  *
- * @param points The curve; what is not finite is left out.
+ * @param points The curve; non-finite points are dropped.
  * @param most About how many points to keep.
  * @returns The curve, in order.
  */

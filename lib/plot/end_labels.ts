@@ -1,5 +1,5 @@
 /**
- * What curves came to, written at their ends.
+ * Labels at the ends of curves, with their final values.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import { HEIGHT } from "./chart.ts";
 import type { Curve } from "./curve_layers.ts";
 import type { Spec } from "./theme.ts";
 
-/** Pixels from one label to the next. */
+/** Least distance between two labels in pixels. */
 const LINE = 13;
 
 /**
- * Writes the last value of each curve at its end, in its colour; labels that would cover each other
- * move apart.
+ * Writes the last value of each curve at its end, in the curve's colour. Labels that would overlap
+ * are moved apart.
  *
- * @param curves The curves, as they are drawn.
- * @param axes Both axes and the colours.
- * @param write Writes a value.
- * @param height Height of the plane in pixels.
- * @returns A layer; none where there are no points.
+ * @param curves The curves as drawn.
+ * @param axes Position and colour channels.
+ * @param write Formats a value.
+ * @param height Height of the plot area in pixels.
+ * @returns One layer; none if there are no points.
  */
 export function endLabels(
   curves: readonly Curve[],
@@ -51,7 +51,7 @@ export function endLabels(
   }];
 }
 
-/** The lowest and the highest value that the axis shows. */
+/** The range of values that the axis shows. */
 function extent(curves: readonly Curve[], { domain, zero }: Spec): [number, number] {
   if (Array.isArray(domain)) return domain as [number, number];
   let [low, high] = zero === true ? [0, 0] : [Infinity, -Infinity];
@@ -62,7 +62,7 @@ function extent(curves: readonly Curve[], { domain, zero }: Spec): [number, numb
   return [low, high];
 }
 
-/** Moves sorted places up until they are a gap apart, then down where they have left the plane. */
+/** Moves sorted places up until they are a gap apart, then back down from beyond the top. */
 function apart(places: readonly number[], gap: number, high: number): number[] {
   const moved = [...places];
   for (let i = 1; i < moved.length; i++) moved[i] = Math.max(moved[i]!, moved[i - 1]! + gap);

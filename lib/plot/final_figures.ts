@@ -1,24 +1,25 @@
 /**
- * What a run came to, for a table.
+ * A run's final figures, for a table.
  *
  * @module
  */
 
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 
-/** What a run came to. What it has no figure for is null. */
+/** A run's final figures; null where it has none. */
 export interface FinalFigures {
   /** The last step. */
   readonly step: number;
-  /** Steps that its configuration asks for. */
+  /** Steps configured. */
   readonly steps: number;
   /** Tokens seen. */
   readonly tokens: number;
-  /** Parameters in all, and those that a token uses. */
+  /** Parameters in total, and those active per token. */
   readonly parameters: { readonly total: number; readonly active: number };
   /** Mean training loss of the last fiftieth of the steps, nats per token. */
   readonly loss: number | null;
@@ -28,26 +29,26 @@ export interface FinalFigures {
   readonly bitsPerByte: number | null;
   /** Mean sparsity of the last fiftieth of the steps. */
   readonly sparsity: number | null;
-  /** The sparsity to reach. */
+  /** The target sparsity. */
   readonly target: number | null;
-  /** The lowest and the highest sparsity of a layer at the last step. */
+  /** Lowest and highest sparsity of a layer at the last step. */
   readonly layers: readonly [number, number] | null;
   /** λ at the last step. */
   readonly lambda: number | null;
-  /** The step that began the sparse stage. */
+  /** The first step of the sparse stage. */
   readonly sparseFrom: number | null;
-  /** Largest load of an expert over the fair share, mean of the last steps. */
+  /** Largest load of an expert as a multiple of the fair share, mean of the last steps. */
   readonly largestLoad: number | null;
-  /** Experts of all layers without a row in the last steps. */
+  /** Experts, over all layers, that got no row in the last steps. */
   readonly idleExperts: number | null;
-  /** Median of the tokens per second. */
+  /** Median tokens per second. */
   readonly tokensPerSecond: number | null;
-  /** Most bytes of device memory in use at once. */
+  /** Peak device memory in bytes. */
   readonly memory: number | null;
 }
 
 /**
- * Works out what a run came to.
+ * Computes a run's final figures.
  *
  * @param run The run.
  * @returns The figures.
@@ -69,7 +70,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
     validLoss: finite(validation?.valid_loss),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: routed ? last50th("sparsity") : null,
-    target: routed ? 1 - moe.active / moe.experts : null,
+    target: routed ? targetSparsity(moe) : null,
     layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: lambda ? finite(last.lambda) : null,
     sparseFrom: lambda ? sparseFrom(stages) : null,
@@ -82,7 +83,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
   };
 }
 
-/** Null where the range that was read begins in the sparse stage already. */
+/** Null if the steps read begin in the sparse stage: it may have begun before them. */
 function sparseFrom(stages: RunFigures["stages"]): number | null {
   const index = stages.findIndex(({ stage }) => stage === "sparse");
   return index > 0 ? stages[index]!.step : null;

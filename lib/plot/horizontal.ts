@@ -1,5 +1,5 @@
 /**
- * What charts may run along: steps, tokens, FLOPs or time.
+ * The horizontal axes of charts: steps, tokens, FLOPs or time.
  *
  * @module
  */
@@ -9,45 +9,45 @@ import type { StepMetrics } from "../run/metrics_line.ts";
 /** What the horizontal axis measures. */
 export type Horizontal = "step" | "tokens" | "flops" | "time";
 
-/** How an axis is headed, and how it writes its numbers. */
+/** An axis's title and number format. */
 interface AxisText {
   readonly title: string;
-  /** An expression of Vega's; absent: whole numbers with commas. */
+  /** A Vega expression; absent: whole numbers with commas. */
   readonly labelExpr?: string;
 }
 
-/** Numbers like `20k`. A format of the axis itself would write `0k` too. */
+/** Numbers like `20k`. The axis's own `format` would also write `0k`. */
 export const PREFIXED_LABELS = "format(datum.value, '~s')";
 
 /** The axes by name. */
 export const HORIZONTALS: Readonly<Record<Horizontal, AxisText>> = {
   step: { title: "step" },
   tokens: { title: "tokens", labelExpr: PREFIXED_LABELS },
-  flops: { title: "FLOPs, executed", labelExpr: PREFIXED_LABELS },
+  flops: { title: "executed FLOPs", labelExpr: PREFIXED_LABELS },
   time: { title: "minutes of training steps", labelExpr: PREFIXED_LABELS },
 };
 
-/** Adds up where a run has got to, step by step: FLOPs and time are those of the steps before as well. */
+/** Tracks a run's position on the horizontal axis, accumulating FLOPs and time step by step. */
 export class Progress {
   readonly #along: Horizontal;
   #x = 0;
 
   /**
-   * Starts at nothing.
+   * Starts at 0.
    *
-   * @param along What to add up.
+   * @param along What the axis measures.
    */
   constructor(along: Horizontal) {
     this.#along = along;
   }
 
-  /** Where the run has got to. */
+  /** The current position. */
   get x(): number {
     return this.#x;
   }
 
   /**
-   * Goes on by a step; steps come in order, the run's first ones included.
+   * Advances by a step. Steps must come in order, from the run's first.
    *
    * @param step The step's figures.
    */

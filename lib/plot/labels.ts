@@ -1,19 +1,19 @@
 /**
- * Names for runs that tell them apart.
+ * Distinct names for runs.
  *
  * @module
  */
 
 import { largest } from "../extremes.ts";
 
-/** How the folder of a run without a name of its own begins. */
+/** The date that the folder of an unnamed run begins with. */
 const DATE = /^\d{4}-\d{2}-\d{2}-\d{6}-/;
 
 /**
- * Names runs by as few of the last parts of their paths as tell them apart, without the date that
- * their folders begin with where the rest does.
+ * Names runs by as few trailing path components as tell them apart. Folder names lose their date if
+ * they differ without it.
  *
- * @param paths The run directories, absolute and all different.
+ * @param paths The run directories, absolute and distinct.
  * @returns A name for each.
  */
 export function runLabels(paths: readonly string[]): string[] {

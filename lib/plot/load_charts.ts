@@ -1,5 +1,5 @@
 /**
- * The load of experts: over all layers at the end, and of each layer over time.
+ * Charts of expert load: of all layers at the end of a run, and of each layer over time.
  *
  * @module
  */
@@ -8,28 +8,28 @@ import { type Chart, horizontalAxis, horizontalDomain, stageText, titled, WIDTH 
 import type { RunFigures } from "./run_figures.ts";
 import { IDLE, LOAD, PAPER, type Spec } from "./theme.ts";
 
-/** Loads beyond four times the fair share, and below a quarter of it, look alike. */
+/** Levels of the legend; colours saturate at a quarter of the fair share and at four times it. */
 const LEVELS = [-2, -1, 0, 1, 2];
 
 const PLAIN: Spec = { labelAngle: 0, ticks: false, domain: false, minExtent: 0 };
-/** Not the paper's white, which is dark on a dark page. */
+/** Not `PAPER`'s white, which the page replaces where it is dark. */
 const [ON_DARK, ON_LIGHT] = ["#fefefe", "#101010"];
 
-/** A rectangle of a chart of load. */
+/** A cell of a load chart. */
 interface Cell {
   readonly layer: number;
   readonly expert: number;
-  /** The share over the fair share. */
+  /** The load as a multiple of the fair share. */
   readonly ratio: number;
-  /** Its binary logarithm within the levels. */
+  /** The ratio's binary logarithm, clamped to the levels. */
   readonly level: number;
 }
 
 /**
- * The load of all experts, mean of the last steps.
+ * The load of all experts, averaged over the last steps.
  *
  * @param run The run.
- * @returns The chart; null where there is one expert a layer.
+ * @returns The chart; null with one expert per layer.
  */
 export function loadChart(run: RunFigures): Chart | null {
   const { from, to, load } = run.finalLoad;
@@ -47,7 +47,7 @@ export function loadChart(run: RunFigures): Chart | null {
     title: "Load of experts",
     spec: {
       ...titled(
-        "Load of experts over the fair share",
+        "Load of experts as a multiple of the fair share",
         `mean of steps ${count(from)} to ${count(to)}; 1 is 1/${experts} of the layer's rows` +
           idleText(values),
       ),
@@ -71,7 +71,7 @@ export function loadChart(run: RunFigures): Chart | null {
  * The load of each layer's experts over time.
  *
  * @param run The run.
- * @returns The chart; null where there is one expert a layer.
+ * @returns The chart; null with one expert per layer.
  */
 export function loadHistoryChart(run: RunFigures): Chart | null {
   const layers = run.finalLoad.load.length;
@@ -89,7 +89,7 @@ export function loadHistoryChart(run: RunFigures): Chart | null {
     title: "Load of experts over time",
     spec: {
       ...titled(
-        "Load of each layer's experts over the fair share",
+        "Load of each layer's experts as a multiple of the fair share",
         stageText([run]),
         `1 is 1/${experts} of the layer's rows${idleText(all)}`,
       ),
@@ -106,17 +106,17 @@ interface PlaneSize {
   readonly width: number;
   readonly row: number;
   readonly experts: number;
-  /** Whether no plane lies below, so that this one carries the axis of steps. */
+  /** Whether this is the lowest panel of its column, which carries the horizontal axis. */
   readonly isLow: boolean;
 }
 
 function historyPlane(run: RunFigures, layer: number, size: PlaneSize): Spec {
   const [first, last] = horizontalDomain([run]);
-  // The last stretch ends a step after its last, which a single step has no other to measure by.
+  // The last stretch ends one step after its last; a single step gives no spacing, so takes 1.
   const beyond = last + ((last - first) / Math.max(1, run.figures.loss.length - 1) || 1);
   const values = run.load.flatMap(({ from, to, load }, index) => {
     const next = run.load[index + 1]?.from ?? Math.max(to, beyond);
-    // Reaches under the next one: between edges that meet, the paper would shine through.
+    // Reaches under the next one: between abutting edges the background would show through.
     const end = Math.min(next + (next - from) / 2, beyond);
     return cells(load[layer] ?? [], layer).map((cell) => ({ ...cell, from, end }));
   });
@@ -193,7 +193,7 @@ function numbers(): Spec {
   };
 }
 
-/** As many labels as there is room for. */
+/** An axis with only as many labels as fit. */
 function thinned(count: number, step: number): Spec {
   const every = [1, 2, 4, 8, 16, 32].find((every) => every * step >= 16) ?? 64;
   const values = Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);

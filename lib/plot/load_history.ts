@@ -1,16 +1,16 @@
 /**
- * The load of experts over a run, in a fixed number of stretches of time.
+ * The load of experts over a run, in a bounded number of stretches of steps.
  *
  * @module
  */
 
-/** The mean load over some steps. */
+/** The mean load over a stretch of steps. */
 export interface LoadStretch {
   /** First step. */
   readonly from: number;
   /** Last step. */
   readonly to: number;
-  /** Of each layer, the mean share of its routed rows that each expert got. */
+  /** Per layer, each expert's mean share of the routed rows. */
   readonly load: readonly (readonly number[])[];
 }
 
@@ -21,26 +21,26 @@ interface Stretch {
   sums: number[][];
 }
 
-/** Adds up loads as they are read: those of 60,000 steps would fill the memory. */
+/** Aggregates loads as they are read: those of 60,000 steps would not fit in memory. */
 export class LoadHistory {
   readonly #most: number;
   #stretches: Stretch[] = [];
   #width = 1;
 
   /**
-   * Starts with nothing.
+   * Starts empty.
    *
-   * @param most Most stretches to keep, even.
+   * @param most Most stretches to keep: 1, or an even number.
    */
   constructor(most: number) {
     this.#most = most;
   }
 
   /**
-   * Adds a step; steps come in order.
+   * Adds a step. Steps must come in order.
    *
    * @param step The step.
-   * @param load Of each layer, the share of each expert.
+   * @param load Per layer, each expert's share.
    */
   add(step: number, load: readonly (readonly number[])[]): void {
     const last = this.#stretches.at(-1);
@@ -57,9 +57,9 @@ export class LoadHistory {
   }
 
   /**
-   * Gives the means.
+   * Averages what was added.
    *
-   * @returns The stretches in order, all of about one length.
+   * @returns The stretches in order, all of about equal length.
    */
   stretches(): LoadStretch[] {
     return this.#stretches.map(({ from, to, count, sums }) => ({
@@ -69,7 +69,7 @@ export class LoadHistory {
     }));
   }
 
-  /** Every two neighbours become one. */
+  /** Merges neighbouring stretches in pairs. */
   #halve(): void {
     this.#stretches = this.#stretches.filter((stretch, index, all) => {
       const next = all[index + 1];

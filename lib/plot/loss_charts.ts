@@ -1,5 +1,5 @@
 /**
- * Losses: of training, of validation, and of each domain.
+ * Charts of the training loss and of the validation loss, overall and by domain.
  *
  * @module
  */
@@ -24,8 +24,6 @@ import type { Point, RunFigures } from "./run_figures.ts";
 import type { Spec } from "./theme.ts";
 import { warmScale } from "./warm_scale.ts";
 
-const NATS = { title: "loss (nats per token)" };
-
 /**
  * Training and validation loss of all runs.
  *
@@ -34,8 +32,8 @@ const NATS = { title: "loss (nats per token)" };
  * @returns The chart.
  */
 export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Chart {
-  const scale = options.whole === true ? null : warmScale(runs.map(lossPoints), runs);
-  const position = { x: horizontalAxis(runs), y: valueAxis({ ...NATS, scale: scale ?? {} }) };
+  const scale = warmScale(runs.map(lossPoints), runs, options);
+  const position = { x: horizontalAxis(runs), y: lossAxis(scale) };
   const several = runs.length > 1;
   const name = (label: string, kind: string): string => several ? label : kind;
   const color = several ? runColours(runs) : curveColours(["training", "validation"]);
@@ -78,11 +76,11 @@ export function lossChart(runs: readonly RunFigures[], options: DrawOptions): Ch
 }
 
 /**
- * Validation loss of each domain: a curve each where there is one run, else a plane each.
+ * Validation loss by domain: a curve per domain for a single run, a panel per domain for several.
  *
  * @param runs The runs.
- * @param options Whether the vertical axis has room for the warm-up.
- * @returns The chart; null where no run has domains.
+ * @param options Whether the vertical axis covers the warm-up.
+ * @returns The chart; null if no run has domains.
  */
 export function domainChart(runs: readonly RunFigures[], options: DrawOptions): Chart | null {
   const domains = [
@@ -103,16 +101,17 @@ export function domainChart(runs: readonly RunFigures[], options: DrawOptions): 
   };
 }
 
-/** Of training and of validation. */
+/** Training and validation losses together. */
 function lossPoints({ figures, validations }: RunFigures): Point[] {
   return [...figures.loss, ...validations.map(({ x, valid_loss }) => ({ x, value: valid_loss }))];
 }
 
 function oneRun(run: RunFigures, domains: readonly string[], options: DrawOptions): Spec {
   const curves = domains.map((name) => ({ name, points: domainPoints(run, name) }));
+  const scale = warmScale(curves.map(({ points }) => points), domains.map(() => run), options);
   const axes = {
     x: horizontalAxis([run]),
-    y: lossAxis(curves.map(({ points }) => points), domains.map(() => run), options),
+    y: lossAxis(scale),
     color: curveColours(domains),
   };
   return plane([
@@ -136,7 +135,8 @@ function planes(
     spacing: 24,
     concat: domains.map((name) => {
       const curves = runs.map((run) => ({ name: run.label, points: domainPoints(run, name) }));
-      const axes = { x, y: lossAxis(curves.map(({ points }) => points), runs, options), color };
+      const scale = warmScale(curves.map(({ points }) => points), runs, options);
+      const axes = { x, y: lossAxis(scale), color };
       return {
         title: { text: name, fontSize: 12, fontWeight: "normal", offset: 6 },
         ...plane([
@@ -150,13 +150,8 @@ function planes(
   };
 }
 
-function lossAxis(
-  points: readonly (readonly Point[])[],
-  runs: readonly RunFigures[],
-  options: DrawOptions,
-): Spec {
-  const scale = options.whole === true ? null : warmScale(points, runs);
-  return valueAxis({ ...NATS, scale: scale ?? {} });
+function lossAxis(scale: Spec | null): Spec {
+  return valueAxis({ title: "loss (nats per token)", scale: scale ?? {} });
 }
 
 function hasDomains({ valid_loss_by_domain: losses }: ValidationMetrics): boolean {

@@ -1,5 +1,6 @@
 /**
- * The L1 term beside the language model's loss, and the tokens that it leaves without an expert.
+ * Charts of the adaptive L1 term: λ, the term beside the language-model loss, and the tokens it
+ * leaves without an expert.
  *
  * @module
  */
@@ -27,27 +28,51 @@ import { endLabels } from "./end_labels.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import type { Spec } from "./theme.ts";
 
-/** Height of a plane where a chart has two. */
+/** Size of each view in a chart of two. */
 const SIZE = { height: 200 };
-const LOG = { type: "log", nice: false };
-const POWERS: Spec = { labelExpr: "replace(format(datum.value, '.0e'), '+', '')" };
 
-/** What the dashed curves are, and the solid ones. */
+/** Names of the dashed curves and of the solid ones. */
 const [LOSS, TERM] = ["language-model loss", "λ·L_reg"];
 
 /**
- * L_reg of equation 9 or 10, and below it λ·L_reg beside the language model's loss: the paper's
+ * λ of all runs that adapt it.
+ *
+ * @param runs The runs.
+ * @returns The chart; null if no run adapts λ.
+ */
+export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
+  const adaptive = runs.filter(isAdaptive);
+  if (adaptive.length === 0) return null;
+  const color = runColours(runs, adaptive);
+  const axes = { x: horizontalAxis(runs), y: logAxis("λ"), color };
+  const curves = adaptive.map((run) => ({ name: run.label, points: positive(run.figures.lambda) }));
+  return {
+    name: "lambda",
+    title: "λ",
+    spec: {
+      ...titled("Coefficient of the adaptive L1 term, λ", stageText(runs)),
+      ...plane([
+        ...stageLayers(runs, color),
+        ...curveLayer(curves, axes),
+        ...endLabels(curves, axes, (value) => value.toExponential(1)),
+      ]),
+    },
+  };
+}
+
+/**
+ * L_reg of equation 9 or 10, and below it λ·L_reg beside the language-model loss: the paper's
  * figures 4b and 4c.
  *
  * @param runs The runs.
  * @param options How strongly to smooth.
- * @returns The chart; null where no run has an adaptive L1 term.
+ * @returns The chart; null if no run has an adaptive L1 term.
  */
 export function regularizationChart(
   runs: readonly RunFigures[],
   options: DrawOptions,
 ): Chart | null {
-  const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
+  const adaptive = runs.filter(isAdaptive);
   if (adaptive.length === 0) return null;
   const several = runs.length > 1;
   return {
@@ -55,12 +80,12 @@ export function regularizationChart(
     title: "Regularisation",
     spec: {
       ...titled(
-        "L_reg, and λ·L_reg beside the language model's loss",
+        "L_reg, and λ·L_reg beside the language-model loss",
         stageText(runs),
         several ? "below, dashed: the loss; solid: λ·L_reg" : undefined,
       ),
       vconcat: [termPlane(runs, adaptive, options), lossPlane(runs, adaptive, options)],
-      // One run's planes name different things.
+      // A single run's views name different things in their legends.
       resolve: { scale: { color: several ? "shared" : "independent", fill: "shared" } },
     },
   };
@@ -72,11 +97,7 @@ function termPlane(
   options: DrawOptions,
 ): Spec {
   const color = runColours(runs, adaptive);
-  const axes = {
-    x: horizontalAxis(runs),
-    y: valueAxis({ title: "L_reg (logarithmic)", labels: POWERS, scale: LOG }),
-    color,
-  };
+  const axes = { x: horizontalAxis(runs), y: logAxis("L_reg"), color };
   const curves = adaptive.map((run) => ({ name: run.label, points: positive(run.figures.l1_reg) }));
   return plane([
     ...stageLayers(runs, color),
@@ -92,11 +113,7 @@ function lossPlane(
 ): Spec {
   const several = runs.length > 1;
   const color = several ? runColours(runs, adaptive) : curveColours([LOSS, TERM]);
-  const axes = {
-    x: horizontalAxis(runs),
-    y: valueAxis({ title: "nats per token (logarithmic)", labels: POWERS, scale: LOG }),
-    color,
-  };
+  const axes = { x: horizontalAxis(runs), y: logAxis("nats per token"), color };
   const named = (name: string, points: (run: RunFigures) => readonly Point[]): Curve[] =>
     smoothCurves(
       adaptive.map((run) => ({ name: several ? run.label : name, points: positive(points(run)) })),
@@ -113,12 +130,12 @@ function lossPlane(
 }
 
 /**
- * The share of pairs of a token and a layer that no expert of the layer takes, of all runs whose
- * router may leave a token without one.
+ * The share of (token, layer) pairs that no expert of the layer takes, for runs whose router may
+ * leave a token without one.
  *
  * @param runs The runs.
  * @param options How strongly to smooth.
- * @returns The chart; null where no run may.
+ * @returns The chart; null if there is no such run.
  */
 export function withoutExpertChart(
   runs: readonly RunFigures[],
@@ -156,12 +173,25 @@ export function withoutExpertChart(
   };
 }
 
+function isAdaptive({ config: { moe } }: RunFigures): boolean {
+  return routerOf(moe).adapts(moe);
+}
+
+/** A vertical axis that labels powers of ten like `1e-4`. */
+function logAxis(quantity: string): Spec {
+  return valueAxis({
+    title: `${quantity} (logarithmic)`,
+    labels: { labelExpr: "replace(format(datum.value, '.0e'), '+', '')" },
+    scale: { type: "log", nice: false },
+  });
+}
+
 /** λ·L_reg, step by step. */
 function weighed({ figures: { lambda, l1_reg } }: RunFigures): Point[] {
   return l1_reg.map(({ x, value }, index) => ({ x, value: value * lambda[index]!.value }));
 }
 
-/** What has a logarithm. */
+/** The points that have a logarithm. */
 function positive(points: readonly Point[]): Point[] {
   return points.filter(({ value }) => value > 0);
 }

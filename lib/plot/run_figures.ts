@@ -1,5 +1,5 @@
 /**
- * The figures of a run as drawing needs them: a list for each figure.
+ * A run's figures as charts need them: one list per figure.
  *
  * @module
  */
@@ -21,11 +21,11 @@ import { visibleName } from "../visible.ts";
 import { type Horizontal, Progress } from "./horizontal.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 
-/** A figure after a step. */
+/** A figure at a step. */
 export interface Point {
-  /** Where the step is on the horizontal axis. */
+  /** The step's position on the horizontal axis. */
   readonly x: number;
-  /** The figure; not finite where the run's was not. */
+  /** The figure; non-finite where the run's was. */
   readonly value: number;
 }
 
@@ -33,30 +33,30 @@ export interface Point {
 export interface StageSpan {
   /** The stage. */
   readonly stage: Stage;
-  /** Its first step, or the first that is drawn. */
+  /** Its first step, or the first one drawn. */
   readonly step: number;
-  /** Where that is on the horizontal axis. */
+  /** That step's position on the horizontal axis. */
   readonly from: number;
-  /** Where its last step is, or the last that is drawn. */
+  /** The position of its last step, or of the last one drawn. */
   readonly to: number;
 }
 
-/** A validation, and where it is on the horizontal axis. */
+/** A validation and its position on the horizontal axis. */
 export interface PlacedValidation extends ValidationMetrics {
   readonly x: number;
 }
 
-/** What is known of a run. */
+/** A run's configuration and figures. */
 export interface RunFigures {
   /** The run directory. */
   readonly path: string;
-  /** Its name among those that are drawn. */
+  /** Its name in the charts. */
   readonly label: string;
   /** Its configuration. */
   readonly config: TrainConfig;
   /** What its horizontal axis measures. */
   readonly along: Horizontal;
-  /** Where the warm-up of the learning rate ends; the first point where it is not drawn. */
+  /** Where the learning rate's warm-up ends; the first point if the warm-up is not drawn. */
   readonly warm: number;
   /** Each figure, step by step. */
   readonly figures: Readonly<Record<StepFigure, readonly Point[]>>;
@@ -64,7 +64,7 @@ export interface RunFigures {
   readonly layers: readonly (readonly Point[])[];
   /** The validations. */
   readonly validations: readonly PlacedValidation[];
-  /** The stages; a TopK run is sparse from its start, a dense one dense to its end. */
+  /** The stages; a TopK run is sparse throughout, a dense one dense throughout. */
   readonly stages: readonly StageSpan[];
   /** The experts' load over time. */
   readonly load: readonly LoadStretch[];
@@ -74,30 +74,30 @@ export interface RunFigures {
   readonly last: StepMetrics;
 }
 
-/** Which steps to read, and along what. */
+/** Which steps to read, and along which axis. */
 export interface ReadOptions {
   /** What the horizontal axis measures; default steps. */
   readonly along?: Horizontal;
-  /** The first; default the run's. */
+  /** The first step; default the run's. */
   readonly from?: number;
-  /** The last; default the run's. */
+  /** The last step; default the run's. */
   readonly to?: number;
 }
 
-/** Steps that the final load is the mean of. */
+/** Steps averaged for the final load. */
 const FINAL_STEPS = 100;
-/** Cells of a run's chart of load over time: more make the file large and look no different. */
+/** Cells of a run's load history chart: more would enlarge the file and look no different. */
 const LOAD_CELLS = 24_000;
 
 /**
- * Reads the figures of a run, also one that is still being written.
+ * Reads a run's figures; the run may still be training.
  *
  * @param path The run directory.
- * @param label Its name among those that are drawn.
- * @param options Which steps to read, and along what.
+ * @param label Its name in the charts.
+ * @param options Which steps to read, and along which axis.
  * @returns The figures.
- * @throws {ConfigError} There is no run, it has no steps in the range, or a line of its figures is
- * none.
+ * @throws {ConfigError} If there is no run, it has no steps in the range, or a line of its metrics
+ * is malformed.
  */
 export function readRunFigures(
   path: string,
@@ -141,7 +141,7 @@ function notFigures(file: string, number: number, why: string): ConfigError {
   return new ConfigError(`Cannot read line ${number} of ${file}: ${why}`);
 }
 
-/** Takes lines in order and makes lists of them. */
+/** Takes lines in order and collects their figures into lists. */
 class FiguresReader {
   readonly #figures: Record<StepFigure, Point[]>;
   readonly #layers: Point[][] = [];
@@ -166,7 +166,7 @@ class FiguresReader {
     );
   }
 
-  /** Adds a step's line; gives what is wrong with it. */
+  /** Adds a step's line; returns what is wrong with it, or null. */
   addStep(line: StepMetrics): string | null {
     const { step, stage, sparsity_per_layer, expert_load } = line;
     if (!("loss" in line) || !Array.isArray(sparsity_per_layer) || !Array.isArray(expert_load)) {
@@ -187,7 +187,7 @@ class FiguresReader {
     return null;
   }
 
-  /** Adds a validation's line; gives what is wrong with it. */
+  /** Adds a validation's line; returns what is wrong with it, or null. */
   addValidation(line: ValidationMetrics): string | null {
     const { valid_loss_by_domain: losses } = line;
     const named = Object.entries(losses ?? {})
@@ -219,7 +219,7 @@ class FiguresReader {
   }
 }
 
-/** JSON has no number for what is not finite and keeps null. */
+/** JSON has no non-finite numbers; it holds null in their place. */
 function numberOf(value: number | null | undefined): number {
   return value ?? NaN;
 }

@@ -1,9 +1,10 @@
 /**
- * Sparsity, and λ, which holds it at its target.
+ * Charts of sparsity and its target, over all layers and by layer.
  *
  * @module
  */
 
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { routerOf } from "../moe/router_of.ts";
 import {
@@ -23,11 +24,11 @@ import type { RunFigures } from "./run_figures.ts";
 import { curveColour, INK, type Spec } from "./theme.ts";
 
 /**
- * Sparsity of all runs with their targets; of a single run also how far its layers are apart.
+ * Mean sparsity of all runs with their targets; for a single run, also the spread of its layers.
  *
  * @param runs The runs; dense ones have no sparsity.
  * @param options How strongly to smooth.
- * @returns The chart; null where all are dense.
+ * @returns The chart; null if all are dense.
  */
 export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions): Chart | null {
   const routed = runs.filter(isRouted);
@@ -58,7 +59,7 @@ export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions)
  *
  * @param run The run.
  * @param options How strongly to smooth.
- * @returns The chart; null where the run is dense, or keeps every layer at its target.
+ * @returns The chart; null if the run is dense, or its router keeps every layer at its target.
  */
 export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart | null {
   const { routed, exact } = routerOf(run.config.moe);
@@ -79,10 +80,9 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
         gradientLength: 160,
       },
     },
+    detail: { field: "name" },
   };
   const curves = run.layers.map((points, layer) => ({ name: `${layer}`, points }));
-  const width = options.smooth ?? Math.max(1, Math.round(run.figures.loss.length / 50));
-  const layers = scatteredCurves(curves, { ...axes, detail: { field: "name" } }, { smooth: width });
   return {
     name: "layers",
     title: "Sparsity by layer",
@@ -91,45 +91,8 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
       ...plane([
         ...stageLayers([run]),
         ...targetLayers([run], axes),
-        // The curves as they are would cover each other.
-        ...layers.slice(-1),
-      ]),
-    },
-  };
-}
-
-/**
- * λ of all runs that have one.
- *
- * @param runs The runs.
- * @returns The chart; null where none has.
- */
-export function lambdaChart(runs: readonly RunFigures[]): Chart | null {
-  const adaptive = runs.filter(({ config: { moe } }) => routerOf(moe).adapts(moe));
-  if (adaptive.length === 0) return null;
-  const color = runColours(runs, adaptive);
-  const axes = {
-    x: horizontalAxis(runs),
-    y: valueAxis({
-      title: "λ (logarithmic)",
-      labels: { labelExpr: "replace(format(datum.value, '.0e'), '+', '')" },
-      scale: { type: "log", nice: false },
-    }),
-    color,
-  };
-  const curves = adaptive.map(({ label, figures }) => ({
-    name: label,
-    points: figures.lambda.filter(({ value }) => value > 0),
-  }));
-  return {
-    name: "lambda",
-    title: "λ",
-    spec: {
-      ...titled("Coefficient of the adaptive L1 term, λ", stageText(runs)),
-      ...plane([
-        ...stageLayers(runs, color),
-        ...curveLayer(curves, axes),
-        ...endLabels(curves, axes, (value) => value.toExponential(1)),
+        // The raw curves would cover each other.
+        ...curveLayer(smoothCurves(curves, options), axes),
       ]),
     },
   };
@@ -160,13 +123,13 @@ function layerBand(run: RunFigures, axes: Spec, colour: number): Spec[] {
 }
 
 function targetLayers(runs: readonly RunFigures[], { x, y }: Spec): Spec[] {
-  const targets = new Set(runs.map(({ config: { moe } }) => 1 - moe.active / moe.experts));
+  const targets = new Set(runs.map(({ config: { moe } }) => targetSparsity(moe)));
   const values = [...targets].map((value) => ({
     value,
     x: ((x as Spec)["scale"] as { readonly domain: readonly number[] }).domain[0],
     text: `target ${Number(value.toFixed(4))}`,
   }));
-  // At the left: at the right the curves say what they came to.
+  // On the left: the curves' final values are on the right.
   const text = { type: "text", align: "left", baseline: "bottom", dx: 4, dy: -3, fontSize: 12 };
   return [
     {
@@ -182,7 +145,7 @@ function targetLayers(runs: readonly RunFigures[], { x, y }: Spec): Spec[] {
   ];
 }
 
-/** From 0 to 1, or only the upper part where all lies there. */
+/** From 0 to 1, or only the upper part if every value lies there. */
 function shareAxis(runs: readonly RunFigures[]): Spec {
   const lowest = runs.flatMap(({ layers }) => layers.flat())
     .reduce((least, { value }) => value < least ? value : least, 1);

@@ -1,13 +1,13 @@
 /**
- * Colours and letters of the charts. Each colour has a counterpart for dark pages; charts are drawn
- * in the light ones.
+ * Colours and fonts of the charts. Charts are drawn in the light colours; each has a counterpart
+ * for dark pages.
  *
  * @module
  */
 
 import type { Stage } from "../checkpoint/stage.ts";
 
-/** A piece of a Vega-Lite specification: plain JSON. */
+/** A fragment of a Vega-Lite specification, as plain JSON. */
 export interface Spec {
   readonly [key: string]: unknown;
 }
@@ -20,18 +20,18 @@ export interface Colour {
   readonly dark: string;
 }
 
-/** Behind the charts. */
+/** Background. */
 export const PAPER: Colour = { light: "#ffffff", dark: "#14171a" };
-/** Text, and what belongs to no run. */
+/** Text, and marks that belong to no run. */
 export const INK: Colour = { light: "#1f2328", dark: "#e6e9ec" };
-/** Axes and second lines of titles. */
+/** Axes and subtitles. */
 export const MUTED: Colour = { light: "#59626b", dark: "#a0a9b2" };
-/** Lines behind the curves. */
+/** Grid lines. */
 export const GRID: Colour = { light: "#e1e4e8", dark: "#2c3238" };
 
 /**
- * Colours of curves: those of Okabe and Ito without their yellow, which is lost on white. They
- * differ for colour-blind eyes too.
+ * Curve colours, distinct to colour-blind readers, too: those of Okabe and Ito without their black
+ * and their yellow, which is lost on white, and two more.
  */
 export const CURVES: readonly Colour[] = [
   { light: "#0072b2", dark: "#4aa8e0" },
@@ -44,16 +44,16 @@ export const CURVES: readonly Colour[] = [
   { light: "#6b6fd4", dark: "#9da0f2" },
 ];
 
-/** Colours behind the stages of a run. */
+/** Background colours of a run's stages. */
 export const STAGES: Readonly<Record<Stage, Colour>> = {
   dense: { light: "#fdf0d5", dark: "#3a3020" },
   sparsifying: { light: "#dcebf7", dark: "#1d3142" },
   sparse: { light: "#f6f7f8", dark: "#1b1f23" },
 };
 
-/** Colours of a load: far below the fair share, below, fair, above, far above. */
+/** Load colours, from far below the fair share to far above it. */
 export const LOAD: readonly string[] = ["#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b"];
-/** An expert without any token. */
+/** Colour of an expert without tokens. */
 export const IDLE = "#0b0b0b";
 
 /** Colours that differ between light and dark pages. */
@@ -68,7 +68,7 @@ export const COLOURS: readonly Colour[] = [
 
 const FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif";
 
-/** What all charts share, as the configuration of a Vega-Lite specification. */
+/** Vega-Lite properties that all charts share. */
 export const THEME: Spec = {
   background: PAPER.light,
   padding: 12,
@@ -117,7 +117,7 @@ export const THEME: Spec = {
 /**
  * The colour of the n-th curve.
  *
- * @param index From 0; after the last colour the first comes again.
+ * @param index From 0; the colours repeat after the last.
  * @returns The colour on a light page.
  */
 export function curveColour(index: number): string {

@@ -1,5 +1,5 @@
 /**
- * What drives training and how fast it goes: learning rate, gradient, tokens per second.
+ * Charts of the learning rate, the gradient norm and the speed.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import type { RunFigures } from "./run_figures.ts";
 import { warmScale } from "./warm_scale.ts";
 
 /**
- * Learning rate and norm of the gradient of all runs.
+ * Learning rate and gradient norm of all runs.
  *
  * @param runs The runs.
  * @param options How strongly to smooth.
@@ -39,7 +39,7 @@ export function optimizerChart(runs: readonly RunFigures[], options: DrawOptions
   const color = runColours(runs);
   const rate = { x, color, y: valueAxis({ title: "learning rate", scale: { zero: true } }) };
   const norms = curves(runs, "grad_norm");
-  const scale = options.whole === true ? null : warmScale(norms.map(({ points }) => points), runs);
+  const scale = warmScale(norms.map(({ points }) => points), runs, options);
   const norm = {
     x,
     color,
@@ -50,7 +50,7 @@ export function optimizerChart(runs: readonly RunFigures[], options: DrawOptions
     name: "optimizer",
     title: "Learning rate and gradient",
     spec: {
-      ...titled("Learning rate, and norm of the gradient before clipping", stageText(runs)),
+      ...titled("Learning rate, and gradient norm before clipping", stageText(runs)),
       vconcat: [
         plane([...stageLayers(runs), ...curveLayer(curves(runs, "lr"), rate)], size),
         plane([

@@ -1,26 +1,30 @@
 /**
- * Vertical scales without the warm-up: beside it all that follows would be a flat line.
+ * Vertical scales that leave out the warm-up, beside which all that follows would look flat.
  *
  * @module
  */
 
+import type { DrawOptions } from "./curve_layers.ts";
 import type { Point, RunFigures } from "./run_figures.ts";
 import type { Spec } from "./theme.ts";
 
-/** The share of a curve in which it falls from where it began, whatever the warm-up. */
+/** Share of a curve that counts as its initial drop, however short the warm-up. */
 const BEGINNING = 0.02;
 
 /**
- * The scale that what follows the warm-up asks for.
+ * Fits a vertical scale to what follows the warm-up.
  *
- * @param curves A run's points each.
+ * @param curves The points of each run.
  * @param runs The runs, in the order of the curves.
- * @returns The scale; null where nothing follows, or nothing is left out.
+ * @param options Whether to cover the warm-up all the same.
+ * @returns The scale; null if it is to cover the warm-up, nothing follows, or nothing is left out.
  */
 export function warmScale(
   curves: readonly (readonly Point[])[],
   runs: readonly RunFigures[],
+  { whole = false }: Pick<DrawOptions, "whole">,
 ): Spec | null {
+  if (whole) return null;
   let [low, high, highest] = [Infinity, -Infinity, -Infinity];
   for (const [index, points] of curves.entries()) {
     const { figures, warm } = runs[index]!;

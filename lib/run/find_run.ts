@@ -1,4 +1,4 @@
-/** Finding a run and reading its configuration. @module */
+/** Finds a run and reads its configuration. @module */
 
 import { requirePath } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
@@ -8,29 +8,29 @@ import { exists } from "../files.ts";
 import { doubledKey } from "../config/doubled_key.ts";
 import { parseConfig } from "../config/parse_config.ts";
 
-/** The file of a run's resolved configuration. */
+/** The file with a run's resolved configuration. */
 export const CONFIG = "config.json";
-/** The folder of checkpoints in a run directory. */
+/** The folder with a run's checkpoints. */
 export const CHECKPOINTS = "checkpoints";
-/** The lines of a run's figures, in its directory. */
+/** The file with a run's metrics, one JSON object per line. */
 export const METRICS = "metrics.jsonl";
 
-/** A run to go on with, as {@linkcode findRun} finds it. */
+/** An existing run, as {@linkcode findRun} returns it. */
 export interface FoundRun {
   /** The run directory. */
   readonly path: string;
-  /** The checkpoint's folder that was named; null: the newest. */
+  /** The folder of the checkpoint to resume from; null for the newest. */
   readonly checkpoint: string | null;
   /** The run's configuration. */
   readonly config: TrainConfig;
 }
 
 /**
- * Finds the run that a path names and reads its configuration.
+ * Finds the run at a path and reads its configuration.
  *
- * @param path A run directory, or one of its checkpoints' folders to go on from that one.
+ * @param path A run directory, or the folder of one of its checkpoints to resume from.
  * @returns The run.
- * @throws {TypeError} The path is none.
+ * @throws {TypeError} The path is not a path.
  * @throws {ConfigError} There is no run at the path, or its configuration cannot be used.
  *
  * @example
@@ -66,7 +66,7 @@ export function findRun(path: string): FoundRun {
     if (cause instanceof ConfigError) throw cause;
     if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
     if (!exists(directory)) fail("there is no such folder", cause);
-    if (!exists(file)) fail(`it is no run directory, ${CONFIG} is missing there`, cause);
+    if (!exists(file)) fail(`it is not a run directory, ${CONFIG} is missing there`, cause);
     return fail(`cannot read ${file}: ${systemReason(cause)}`, cause);
   }
   return {

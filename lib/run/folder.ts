@@ -1,4 +1,4 @@
-/** Making the folder of a run. @module */
+/** Creates the folder of a run. @module */
 
 import { dirname } from "node:path";
 import { requireOptions, requirePath, shown } from "../arguments.ts";
@@ -7,19 +7,19 @@ import { parseConfig } from "../config/parse_config.ts";
 import { exists, onPath } from "../files.ts";
 import { routerLabel, routerOf } from "../moe/router_of.ts";
 
-/** What {@linkcode RunDirectory.create} needs besides the configuration. */
+/** Options of {@linkcode RunDirectory.create}. */
 export interface CreateRunOptions {
-  /** Folder that holds `runs/`, where the configuration names no directory; default `.`. */
+  /** Folder that holds `runs/`, if the configuration names no directory; default `.`. */
   readonly parent?: string;
-  /** The date for the name of the directory; default: now. */
+  /** The date in the directory's name; default now. */
   readonly now?: Date;
 }
 
 /**
- * Refuses what makes no name for a folder.
+ * Refuses options from which no folder can be named.
  *
- * @param options Where the folder shall be, and the date in its name.
- * @throws {TypeError} If it is none.
+ * @param options Where the folder goes, and the date in its name.
+ * @throws {TypeError} If an option is invalid.
  */
 export function requireFolderOptions(options: CreateRunOptions): void {
   const operation = "make the run directory";
@@ -30,7 +30,7 @@ export function requireFolderOptions(options: CreateRunOptions): void {
   throw new TypeError(`Cannot ${operation}: now is ${shown(now)}, expected a date`);
 }
 
-/** The folder of a run without a name of its own, and all folders made for it, innermost first. */
+/** Creates a folder with a generated name; `made` lists all folders created, innermost first. */
 export function newFolder(
   config: TrainConfig,
   { parent = ".", now = new Date() }: CreateRunOptions,
@@ -47,21 +47,21 @@ export function newFolder(
     `s${seed}`,
   ].join("-");
   const base = `${parent}/runs/${date}-${name}`;
-  // Runs that start within one second, as sweeps do.
+  // Runs of a sweep may start within the same second.
   for (let index = 1;; index++) {
     const path = index === 1 ? base : `${base}-${index}`;
     if (claim(path)) return { path, made: [path, ...made] };
   }
 }
 
-/** Sections of a configuration that change what is learnt: runs are told apart by them. */
+/** Sections of a configuration that affect what is learnt, and so distinguish runs. */
 const SECTIONS = ["model", "moe", "data", "optimizer", "schedule"] as const;
-/** What the rest of a name says, and what changes nothing that is learnt. */
+/** Settings that the rest of the name already states, or that do not affect what is learnt. */
 const UNNAMED = ["router", "experts", "active", "granularity", "micro_batch", "cache"];
-/** Most settings that a name holds. */
+/** The most settings a name may hold. */
 const NAMED = 3;
 
-/** The settings in which a configuration differs from its preset, like `lr0.003`. */
+/** The settings in which a configuration differs from its preset, such as `lr0.003`. */
 function distinguishing(config: TrainConfig): string[] {
   const preset = parseConfig({ preset: config.preset });
   const differing = SECTIONS.flatMap((section) => {
@@ -76,14 +76,14 @@ function distinguishing(config: TrainConfig): string[] {
   );
 }
 
-/** Whole numbers as they are, others in three digits. */
+/** Rounds numbers that are not integers to three digits. */
 function shortened(value: unknown): unknown {
   return typeof value !== "number" || Number.isInteger(value)
     ? value
     : Number(value.toPrecision(3));
 }
 
-/** Makes a folder that is not there yet; of two processes only one succeeds. */
+/** Creates a folder unless it exists; of two processes only one succeeds. */
 function claim(path: string): boolean {
   return onPath("make the run directory", path, () => {
     try {
@@ -96,7 +96,7 @@ function claim(path: string): boolean {
   });
 }
 
-/** Makes a folder and those above it; returns the ones that were not there, innermost first. */
+/** Creates a folder and its parents; returns those that were missing, innermost first. */
 export function makeFolders(path: string): string[] {
   return onPath("make the run directory", path, () => {
     const missing: string[] = [];
@@ -106,7 +106,7 @@ export function makeFolders(path: string): string[] {
   });
 }
 
-/** A folder that may not be looked at is there, or is not this program's to make. */
+/** Whether a folder is missing. One that Deno may not read is not this program's to create. */
 function isMissing(path: string): boolean {
   try {
     return !exists(path);
@@ -116,7 +116,7 @@ function isMissing(path: string): boolean {
   }
 }
 
-/** A folder in which something was put meanwhile stays. */
+/** Removes a folder unless something was put into it in the meantime. */
 export function removeIfEmpty(path: string): void {
   try {
     Deno.removeSync(path);

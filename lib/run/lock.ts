@@ -1,5 +1,5 @@
 /**
- * One process a run directory.
+ * One process per run directory.
  *
  * @module
  */
@@ -21,9 +21,9 @@ const OF_RUN: LockWords = {
 };
 
 /**
- * A lock on a file, held until disposal or the end of the process. It is the system's own file
- * lock: one that a killed process left behind does not count, so nothing ever has to be deleted by
- * hand. The file names the holder's process id for whoever comes second.
+ * A lock on a file, held until disposal or the end of the process. It is the operating system's
+ * file lock, which ends with a killed process, so no stale lock ever has to be deleted by hand. The
+ * file holds the process id of the holder, to be named to the next process.
  */
 export class RunLock implements Disposable {
   readonly #file: Deno.FsFile;
@@ -37,10 +37,10 @@ export class RunLock implements Disposable {
   /**
    * Takes the lock.
    *
-   * @param path The lock's file; made where it is missing.
+   * @param path The lock file; created if missing.
    * @param words What it is for; default a run directory.
    * @returns The lock.
-   * @throws {FileError} Another process holds it, named in the message; or the folder cannot be
+   * @throws {FileError} Another process holds it, which the message names; or the folder cannot be
    * written to.
    */
   static acquire(path: string, words: LockWords = OF_RUN): RunLock {
@@ -51,7 +51,7 @@ export class RunLock implements Disposable {
     }
   }
 
-  /** The lock; null where a run that never began has removed the file meanwhile. */
+  /** Takes the lock; null if a run that never began removed the file in the meantime. */
   static #open(path: string, { cannot, holder }: LockWords): RunLock | null {
     const file = Deno.openSync(path, { read: true, write: true, create: true });
     if (!file.tryLockSync(true)) {
@@ -77,7 +77,7 @@ export class RunLock implements Disposable {
     return lock;
   }
 
-  /** Whether the path still stands for the locked file: of two files two processes hold a lock. */
+  /** Whether the path still names the locked file: otherwise another process may lock a new one. */
   #isThere(): boolean {
     try {
       return Deno.statSync(this.#path).ino === this.#file.statSync().ino;
@@ -87,14 +87,14 @@ export class RunLock implements Disposable {
     }
   }
 
-  /** Gives the lock back and removes its file: for a directory in which no run began. */
+  /** Releases the lock and removes its file, for a directory in which no run began. */
   remove(): void {
     if (Deno.build.os === "windows") this.#file.close();
     onPath("remove", this.#path, () => Deno.removeSync(this.#path));
     if (Deno.build.os !== "windows") this.#file.close();
   }
 
-  /** Gives the lock back. The file stays: the next process may be waiting to open it. */
+  /** Releases the lock. The file stays: the next process may be about to open it. */
   [Symbol.dispose](): void {
     try {
       onPath("write", this.#path, () => this.#file.truncateSync());

@@ -1,26 +1,28 @@
 /**
- * What a run is computed on, as far as the last bits of its numbers depend on it.
+ * The facts of a machine that the last bits of a run's numbers depend on.
  *
  * @module
  */
 
 import type { Device } from "../autograd/device.ts";
 
-/** Facts of a device by name. */
+/** Facts about a device, by name. */
 export type RunMachine = Readonly<Record<string, string>>;
 
-/** The facts that checkpoints keep. */
+/** Collects the facts that checkpoints store. */
 export function machineOf(device: Device): RunMachine {
   const { name, isa, threads, gemm } = device.info();
   return { device: name, isa, threads: String(threads), products: gemm };
 }
 
 /**
- * Says what differs between where a run was and where it goes on: sums are taken in another order.
+ * Tells what changed between the machine a run was on and the one it resumes on: sums may be taken
+ * in another order.
  *
- * @param before The facts in the checkpoint; undefined: it is of an early version, or none.
- * @param now The facts of the device at hand.
- * @returns A sentence; none where nothing differs.
+ * @param before The facts in the checkpoint; undefined for an early version, or without a
+ * checkpoint.
+ * @param now The facts of the current device.
+ * @returns One sentence, or none if nothing changed.
  */
 export function machineNotices(before: RunMachine | undefined, now: RunMachine): string[] {
   const changes = Object.entries(before ?? {})
@@ -31,6 +33,6 @@ export function machineNotices(before: RunMachine | undefined, now: RunMachine):
     `The run was computed otherwise before: ${
       changes.join(", ")
     }; sums round in another order, so it ` +
-    `will not be the straight run bit for bit`,
+    `will not match an uninterrupted run bit for bit`,
   ];
 }

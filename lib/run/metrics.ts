@@ -1,5 +1,5 @@
 /**
- * The figures of a run and where they go.
+ * The metrics of a run and where they are written.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { exists, onPath, OpenFile } from "../files.ts";
 import { isLine, type MetricsLine, requireLine } from "./metrics_line.ts";
 
 /**
- * Takes the figures of a run as they come.
+ * Receives the metrics of a run as they are produced.
  *
  * @example
  * ```ts
@@ -31,32 +31,32 @@ import { isLine, type MetricsLine, requireLine } from "./metrics_line.ts";
  */
 export interface MetricsSink extends Disposable {
   /**
-   * Takes one line.
+   * Writes one line.
    *
-   * @param line The figures of a step or of a validation.
+   * @param line The metrics of a step or a validation.
    */
   write(line: MetricsLine): void;
-  /** Makes sure that what was written outlives the process and the machine. */
+  /** Makes what was written survive the end of the process and of the machine. */
   flush(): void;
 }
 
-/** Passes figures on to several sinks, in order. */
+/** Forwards metrics to several sinks, in order. */
 export class MetricsSinks implements MetricsSink {
   readonly #sinks: readonly MetricsSink[];
 
   /**
-   * Takes the sinks over.
+   * Takes ownership of the sinks.
    *
-   * @param sinks Where figures go; disposed of with this one, last first.
+   * @param sinks Where metrics go; disposed of with this one, last first.
    */
   constructor(sinks: readonly MetricsSink[]) {
     this.#sinks = sinks;
   }
 
   /**
-   * Hands a line to each sink.
+   * Writes a line to each sink.
    *
-   * @param line The figures.
+   * @param line The metrics.
    */
   write(line: MetricsLine): void {
     for (const sink of this.#sinks) sink.write(line);
@@ -74,7 +74,7 @@ export class MetricsSinks implements MetricsSink {
 }
 
 /**
- * Appends lines of JSON to a file. What JSON has no number for, like NaN, becomes null.
+ * Appends lines of JSON to a file. Numbers that JSON lacks, such as NaN, become null.
  *
  * @example
  * ```ts
@@ -97,10 +97,10 @@ export class JsonlSink implements MetricsSink {
   readonly #encoder = new TextEncoder();
 
   /**
-   * Opens a file for appending, and creates it where there is none.
+   * Opens a file for appending, creating it if missing.
    *
    * @param path The file.
-   * @throws {TypeError} The path is none.
+   * @throws {TypeError} The path is not a path.
    * @throws {FileError} It cannot be opened.
    */
   constructor(path: string) {
@@ -109,10 +109,10 @@ export class JsonlSink implements MetricsSink {
   }
 
   /**
-   * Appends a line, handed to the system at once, so that a killed process loses none.
+   * Appends a line and hands it to the system at once, so a killed process loses none.
    *
-   * @param line The figures.
-   * @throws {TypeError} It is no line of figures.
+   * @param line The metrics.
+   * @throws {TypeError} The line is not a line of metrics.
    * @throws {FileError} It cannot be written; a piece of it may be.
    */
   write(line: MetricsLine): void {
@@ -120,7 +120,7 @@ export class JsonlSink implements MetricsSink {
     this.#file.append(this.#encoder.encode(`${JSON.stringify(line)}\n`));
   }
 
-  /** Waits until the lines are on the disk. */
+  /** Waits until the lines are on disk. */
   flush(): void {
     this.#file.sync();
   }
@@ -132,13 +132,12 @@ export class JsonlSink implements MetricsSink {
 }
 
 /**
- * Reads a metrics file. A last line without its end, which a killed process can leave, is left
- * out.
+ * Reads a metrics file. An unterminated last line, which a killed process can leave, is skipped.
  *
  * @param path A file as {@linkcode JsonlSink} writes it.
  * @returns Its lines in order.
  * @throws {FileError} The file cannot be read.
- * @throws {SyntaxError} A line is not one of figures; names the file and the line.
+ * @throws {SyntaxError} A line does not hold metrics; names the file and the line.
  *
  * @example
  * ```ts
@@ -162,24 +161,24 @@ export function readMetrics(path: string): MetricsLine[] {
   return Array.from(metricsLines(path), ({ line }) => line);
 }
 
-/** A line of a metrics file, and where it is. */
+/** A line of a metrics file, and its position. */
 export interface FoundLine {
-  /** The figures. */
+  /** The metrics. */
   readonly line: MetricsLine;
-  /** Its number, from 1. */
+  /** Its line number, from 1. */
   readonly number: number;
   /** The byte after its end. */
   readonly end: number;
 }
 
 /**
- * Reads a metrics file piece by piece: that of a long run with many experts may be longer than the
- * longest text. A last line without its end is left out.
+ * Reads a metrics file line by line: that of a long run with many experts may exceed the longest
+ * string. An unterminated last line is skipped.
  *
  * @param path A file as {@linkcode JsonlSink} writes it.
  * @returns Its lines in order.
  * @throws {FileError} The file cannot be read.
- * @throws {SyntaxError} A line is not one of figures; names the file and the line.
+ * @throws {SyntaxError} A line does not hold metrics; names the file and the line.
  */
 export function* metricsLines(path: string): Generator<FoundLine> {
   using file = onPath("read", path, () => Deno.openSync(path));
@@ -206,12 +205,24 @@ export function* metricsLines(path: string): Generator<FoundLine> {
 }
 
 /**
- * Cuts the lines of later steps off, so that a resumed run writes them anew.
+ * Checks every line of a metrics file, one at a time.
  *
- * @param path A file as {@linkcode JsonlSink} writes it; a missing one is left missing.
+ * @param path A file as {@linkcode JsonlSink} writes it.
+ * @throws {FileError} The file cannot be read.
+ * @throws {SyntaxError} A line does not hold metrics; names the file and the line.
+ */
+export function checkMetrics(path: string): void {
+  const lines = metricsLines(path);
+  while (!lines.next().done);
+}
+
+/**
+ * Cuts off the lines of later steps, so that a resumed run writes them anew.
+ *
+ * @param path A file as {@linkcode JsonlSink} writes it; may be missing.
  * @param step The last step to keep.
  * @throws {FileError} The file cannot be read or written.
- * @throws {SyntaxError} A line is not one of figures; names the file and the line.
+ * @throws {SyntaxError} A line does not hold metrics; names the file and the line.
  *
  * @example
  * ```ts

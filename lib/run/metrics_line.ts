@@ -1,5 +1,5 @@
 /**
- * A line of a run's figures: what it holds, and what is none.
+ * The lines of a metrics file, and checks of them.
  *
  * @module
  */
@@ -7,57 +7,57 @@
 import { requireNumber, requireOneOf, shown } from "../arguments.ts";
 import { type Stage, STAGES } from "../checkpoint/stage.ts";
 
-/** The figures of one optimizer step: a line of `metrics.jsonl`. */
+/** The metrics of one optimizer step: a line of `metrics.jsonl`. */
 export interface StepMetrics {
   /** The step, counted from 1. */
   readonly step: number;
-  /** Language-model loss, nats per token, without the regularisation. */
+  /** Language-model loss in nats per token, without regularisation. */
   readonly loss: number;
   /** Learning rate of the step. */
   readonly lr: number;
-  /** Norm of the whole gradient before clipping. */
+  /** Global gradient norm before clipping. */
   readonly grad_norm: number;
-  /** S of equation 8: share of closed pairs of token and expert, all layers. */
+  /** S of equation 8: the share of closed token-expert pairs over all layers. */
   readonly sparsity: number;
-  /** The same of each layer. */
+  /** The same for each layer. */
   readonly sparsity_per_layer: readonly number[];
-  /** λ that the step used; 0 where the router has none. */
+  /** λ used by the step; 0 if the router has none. */
   readonly lambda: number;
-  /** L_reg of equation 9 or 10, without λ; TopK: its balance loss without coefficient. */
+  /** L_reg of equation 9 or 10 without λ; for TopK, the balance loss without its coefficient. */
   readonly l1_reg: number;
-  /** Of each layer, the share of its routed rows that each expert got. */
+  /** For each layer, the share of its routed rows that each expert got. */
   readonly expert_load: readonly (readonly number[])[];
-  /** Pairs of a layer and a token that no expert of the layer took. */
+  /** Layer-token pairs routed to no expert. */
   readonly tokens_without_expert: number;
-  /** Experts of all layers that got no token. */
+  /** Experts that got no token, over all layers. */
   readonly idle_experts: number;
-  /** Layers in which at least nine of ten tokens have no expert. */
+  /** Layers in which at least nine in ten tokens have no expert. */
   readonly closed_layers: number;
   /** The stage after the step. */
   readonly stage: Stage;
   /** Tokens seen since the run's start. */
   readonly tokens: number;
-  /** Tokens of the step over its time. */
+  /** Throughput of the step. */
   readonly tokens_per_second: number;
-  /** FLOPs of the step by the formula, over its time, in GFLOPS. */
+  /** GFLOPS of the step, with FLOPs counted by the formula. */
   readonly gflops: number;
-  /** FLOPs that the step really ran, over its time, in GFLOPS. */
+  /** GFLOPS of the step, with the FLOPs actually executed. */
   readonly gflops_executed: number;
   /** Time of the step in milliseconds. */
   readonly ms: number;
-  /** Most bytes of device memory in use at once during the step. */
+  /** Peak device memory in use during the step, in bytes. */
   readonly memory_bytes: number;
 }
 
-/** The figures of a validation: a line of `metrics.jsonl`. */
+/** The metrics of a validation: a line of `metrics.jsonl`. */
 export interface ValidationMetrics {
   /** Steps taken before. */
   readonly step: number;
-  /** Loss on the held-out documents, nats per token. */
+  /** Loss on the held-out documents in nats per token. */
   readonly valid_loss: number;
-  /** The same in bits per byte of text; end-of-document tokens have no byte. */
+  /** The same in bits per byte of text; end-of-document tokens count no bytes. */
   readonly valid_bits_per_byte: number;
-  /** The loss of each domain in nats per token, where there are several. */
+  /** The loss of each domain in nats per token, if there are several. */
   readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
   /** The same in bits per byte of text. */
   readonly valid_bits_per_byte_by_domain?: Readonly<Record<string, number>>;
@@ -67,10 +67,10 @@ export interface ValidationMetrics {
 export type MetricsLine = StepMetrics | ValidationMetrics;
 
 /**
- * Tells the two kinds of lines apart.
+ * Tells the metrics of a validation from those of a step.
  *
  * @param line A line of `metrics.jsonl`.
- * @returns Whether it is a validation's.
+ * @returns Whether it holds a validation's.
  *
  * @example
  * ```ts
@@ -86,7 +86,7 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
 
 const VALIDATION: readonly (keyof ValidationMetrics)[] = ["valid_loss", "valid_bits_per_byte"];
 
-/** A figure of a step that is a single number. */
+/** A metric of a step that is a single number. */
 export type StepFigure = Exclude<
   {
     [Name in keyof StepMetrics]: StepMetrics[Name] extends number ? Name : never;
@@ -94,7 +94,7 @@ export type StepFigure = Exclude<
   "step"
 >;
 
-/** All of them; a record, since one left out of it does not compile. */
+/** All of them, as a record: one left out does not compile. */
 const STEP_NUMBERS: Readonly<Record<StepFigure, true>> = {
   ...{ loss: true, lr: true, grad_norm: true, sparsity: true, lambda: true, l1_reg: true },
   ...{ tokens_without_expert: true, idle_experts: true, closed_layers: true },
@@ -102,10 +102,10 @@ const STEP_NUMBERS: Readonly<Record<StepFigure, true>> = {
   ...{ ms: true, memory_bytes: true },
 };
 
-/** The figures of a step that are single numbers. */
+/** The metrics of a step that are single numbers. */
 export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as StepFigure[];
 
-/** What a line may hold, besides what others wrote there. */
+/** The metrics that are checked; a line may hold others' keys as well. */
 const FIGURES: readonly string[] = [
   ...VALIDATION,
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
@@ -113,7 +113,7 @@ const FIGURES: readonly string[] = [
   ...["sparsity_per_layer", "expert_load"],
 ];
 
-/** Whether a value is a line, as far as it says anything that a line says. */
+/** Whether a value is a line: any metric may be missing, but those present must be valid. */
 export function isLine(value: unknown): value is MetricsLine {
   return typeof value === "object" && value !== null &&
     isStep((value as { step?: unknown }).step) &&
@@ -124,7 +124,7 @@ function isStep(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** A number, what JSON has for one that is not finite, or several by index or by name. */
+/** Whether a value is a number, null (JSON's non-finite number), or an array or record of them. */
 function isFigure(value: unknown): boolean {
   if (typeof value === "number" || value === null) return true;
   if (Array.isArray(value)) return value.every(isFigure);
@@ -132,11 +132,11 @@ function isFigure(value: unknown): boolean {
 }
 
 /**
- * Refuses to write what is no line of figures, or lacks one that every step or validation has.
+ * Refuses to write a value that is not a line of metrics, or lacks one that every line has.
  *
- * @param path Where it was to be written.
+ * @param path The file it was to be written to.
  * @param line The line.
- * @throws {TypeError} If it is none; names the figure.
+ * @throws {TypeError} If it is not; names the metric.
  */
 export function requireLine(path: string, line: unknown): asserts line is MetricsLine {
   const operation = `write to ${path}`;

@@ -1,13 +1,13 @@
 /**
- * Experts and layers that have stopped to take part, from a step's figures alone.
+ * Finds experts and layers that have dropped out of routing, from a step's metrics alone.
  *
  * @module
  */
 
-/** Experts per token, mean of a layer, below which the layer is closed. */
+/** A layer counts as closed below this mean number of experts per token. */
 const CLOSED_BELOW = 0.1;
 
-/** An expert of a layer. */
+/** An expert in a layer. */
 export interface ExpertPlace {
   readonly layer: number;
   readonly expert: number;
@@ -16,7 +16,7 @@ export interface ExpertPlace {
 /**
  * Lists the experts that got no token.
  *
- * @param load Of each layer, the share of its routed rows that each expert got.
+ * @param load For each layer, the share of its routed rows that each expert got.
  * @returns The experts, layer by layer.
  */
 export function idleExperts(load: readonly (readonly number[])[]): ExpertPlace[] {
@@ -26,11 +26,11 @@ export function idleExperts(load: readonly (readonly number[])[]): ExpertPlace[]
 }
 
 /**
- * Lists the layers whose tokens have no expert: those with fewer than one for ten tokens, so that at
- * least nine of ten tokens have none.
+ * Lists the closed layers: those with fewer than one expert per ten tokens, so that at least nine
+ * in ten tokens have none.
  *
  * @param sparsity The sparsity of each layer.
- * @param experts Experts of a layer.
+ * @param experts Experts per layer.
  * @returns The layers.
  */
 export function closedLayers(sparsity: readonly number[], experts: number): number[] {

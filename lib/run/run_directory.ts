@@ -1,5 +1,5 @@
 /**
- * The folder of a run: its configuration, figures, samples and checkpoints.
+ * The folder of a run: its configuration, metrics, samples and checkpoints.
  *
  * @module
  */
@@ -18,10 +18,10 @@ import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
 import { CHECKPOINTS, CONFIG, type FoundRun, METRICS } from "./find_run.ts";
 import {
+  checkMetrics,
   JsonlSink,
   type MetricsSink,
   MetricsSinks,
-  readMetrics,
   truncateMetrics,
 } from "./metrics.ts";
 import { checkResumable, checkWrittenUnder } from "../checkpoint/resume.ts";
@@ -42,24 +42,24 @@ const SAMPLES = "samples.txt";
 const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
 
-// A friend of RunDirectory: training compares what it was opened with, its users know.
+// Gives requireConfigOf() the private configuration, which users have no need for.
 let configOf: (directory: RunDirectory) => TrainConfig;
 
 /** How a directory was opened. */
 interface Opening {
-  /** Steps taken before. */
+  /** Steps already taken. */
   readonly from: number;
-  /** Writes the configuration, and drops what a resumed run drops. */
+  /** Writes the configuration; for a resumed run, drops what follows its checkpoint. */
   readonly prepare: () => void;
-  /** Gives the lock back; a directory that was not begun is as it was before. */
+  /** Releases the lock and leaves a directory whose run did not begin as it was. */
   readonly undo: () => void;
 }
 
 /**
  * An open run directory, locked against a second process.
  *
- * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot begin,
- * because its text or its checkpoint turns out to be unusable, leaves everything as it was.
+ * Nothing in it is written or dropped before {@linkcode RunDirectory.begin}: a run that cannot
+ * begin because its text or its checkpoint proves unusable leaves everything as it was.
  *
  * @example
  * ```ts
@@ -116,16 +116,16 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Makes the directory of a new run.
+   * Creates the directory of a new run.
    *
    * @param config The run's configuration; `out` names the directory, null asks for a new one
    * `runs/<date>-<preset>-<router>-e<E>k<k>g<G>-<up to three settings unlike the preset>-s<seed>`.
    * @param options Where `runs/` is.
-   * @returns The open directory; dispose of it to give back the lock. One that was made for a run
-   * that did not begin is then removed.
-   * @throws {TypeError} An option is of another kind than it should be.
+   * @returns The open directory; dispose of it to release the lock. If the run did not begin, the
+   * directory created for it is then removed.
+   * @throws {TypeError} An option has the wrong type.
    * @throws {ConfigError} The directory is not empty.
-   * @throws {FileError} It cannot be made or written to, or another process trains in it.
+   * @throws {FileError} It cannot be created or written to, or another process trains in it.
    */
   static create(config: TrainConfig, options: CreateRunOptions = {}): RunDirectory {
     requireConfig(config);
@@ -141,10 +141,10 @@ export class RunDirectory implements Disposable {
       RunLock.acquire(`${path}/${LOCK}`),
       (lock) => hadLock ? lock[Symbol.dispose]() : lock.remove(),
     );
-    // Once more, or for the first time: while another process trains, its run is no remains.
+    // Only now, under the lock: while another process trains, its files are not an abandoned run.
     checkUnused(path);
     const undo = stack.move();
-    // It is written later, and the caller may change the object meanwhile.
+    // Written later, and the caller may change the object in the meantime.
     const own = structuredClone(config);
     return new RunDirectory(path, lock, own, {
       from: 0,
@@ -154,17 +154,18 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Opens the directory of a run in order to go on with it. As the run begins, whatever was written
-   * after the checkpoint is dropped: lines of figures, samples, events, later checkpoints.
+   * Opens the directory of a run to resume it. When the run begins, everything written after the
+   * checkpoint is dropped: metrics, samples, events, later checkpoints.
    *
    * @param run The run.
-   * @param config The configuration to go on with, which is written as the run begins.
+   * @param config The configuration to continue with, written when the run begins.
    * @returns The open directory and the open checkpoint; dispose of both.
    * @throws {ConfigError} The configuration asks for another model or other data.
    * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or was written
    * under another configuration.
-   * @throws {SyntaxError} The figures are damaged; names the line.
-   * @throws {FileError} The directory cannot be read or written to, or another process trains in it.
+   * @throws {SyntaxError} The metrics are damaged; names the line.
+   * @throws {FileError} The directory cannot be read or written to, or another process trains in
+   * it.
    */
   static resume(
     run: FoundRun,
@@ -184,7 +185,7 @@ export class RunDirectory implements Disposable {
     );
     const { step } = checkpoint.state;
     checkWrittenUnder("Cannot resume", checkpoint, config, `${path}/${CONFIG} holds now`);
-    if (exists(`${path}/${METRICS}`)) readMetrics(`${path}/${METRICS}`);
+    if (exists(`${path}/${METRICS}`)) checkMetrics(`${path}/${METRICS}`);
     stack.move();
     const own = structuredClone(config);
     const directory = new RunDirectory(path, lock, own, {
@@ -202,11 +203,11 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Begins to write: the configuration, and what a resumed run drops. The first figure, sample or
-   * checkpoint begins by itself; to call it twice is to call it once.
+   * Begins the run: writes the configuration, and drops what a resumed run drops. Writing the first
+   * metrics, sample or checkpoint calls it; a second call does nothing.
    *
-   * @throws {FileError} The directory cannot be written to, or was closed: it may be another
-   * process's by now.
+   * @throws {FileError} The directory cannot be written to, or was closed: by now it may belong to
+   * another process.
    */
   begin(): void {
     if (this.#isClosed) {
@@ -227,14 +228,14 @@ export class RunDirectory implements Disposable {
     stack.move();
   }
 
-  /** Where the run's figures go. */
+  /** The sink for the run's metrics. */
   get metrics(): MetricsSink {
     this.begin();
     return this.#metrics!;
   }
 
   /**
-   * Appends a sample to `samples.txt`, and to the events where there are any.
+   * Appends a sample to `samples.txt`, and to the TensorBoard events if they are on.
    *
    * @param sample The text and the step it was drawn at.
    * @throws {FileError} It cannot be written.
@@ -246,19 +247,19 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Writes a checkpoint, and first makes sure that the figures up to it are on the disk.
+   * Writes a checkpoint once the metrics up to it are on disk.
    *
    * @param contents What to write.
-   * @param keep How many of the newest to keep; 0: all.
+   * @param keep How many of the newest checkpoints to keep; 0 keeps all.
    * @returns The new checkpoint's folder.
-   * @throws {FileError} It cannot be written; the checkpoints before are as they were.
+   * @throws {FileError} It cannot be written; earlier checkpoints stay as they were.
    */
   writeCheckpoint(contents: CheckpointContents, keep: number): CheckpointFolder {
     this.metrics.flush();
     return writeCheckpoint(`${this.path}/${CHECKPOINTS}`, contents, keep);
   }
 
-  /** Closes the figures and gives back the lock; undoes what was made for a run that did not begin. */
+  /** Closes the metrics and releases the lock; removes what was created if no run began. */
   [Symbol.dispose](): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -269,10 +270,10 @@ export class RunDirectory implements Disposable {
 }
 
 /**
- * Refuses to train under another configuration than `config.json` of the run says.
+ * Refuses to train under a configuration that differs from the one a directory was opened with.
  *
- * @param directory Where the run is written.
- * @param config What is trained; its `out` does not count.
+ * @param directory The run's directory.
+ * @param config The configuration to train under; its `out` is ignored.
  * @throws {ConfigError} Names each value that differs.
  */
 export function requireConfigOf(directory: RunDirectory, config: TrainConfig): void {

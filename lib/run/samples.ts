@@ -1,5 +1,5 @@
 /**
- * `samples.txt`: what the model wrote along the way.
+ * `samples.txt`: texts the model generated during training.
  *
  * @module
  */
@@ -7,25 +7,25 @@
 import { requireObject, requireText, requireWhole } from "../arguments.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
 
-/** A text drawn from the model. */
+/** A text sampled from the model. */
 export interface Sample {
-  /** Steps taken before. */
+  /** Steps taken before it. */
   readonly step: number;
-  /** What it was asked to continue; empty: the start of a document. */
+  /** The text to continue; empty for the start of a document. */
   readonly prompt: string;
-  /** The prompt and what followed. */
+  /** The prompt and its continuation. */
   readonly text: string;
 }
 
 const HEADING = /^=== step (\d+) ===$/;
 
 /**
- * Refuses to write what is no sample.
+ * Refuses to write a value that is not a sample.
  *
- * @param path Where it was to be written.
+ * @param path The file it was to be written to.
  * @param sample The sample.
- * @throws {TypeError} If it is none.
- * @throws {RangeError} If its step is none.
+ * @throws {TypeError} If a field has the wrong type.
+ * @throws {RangeError} If its step is not a step.
  */
 export function requireSample(path: string, sample: unknown): asserts sample is Sample {
   const operation = `write to ${path}`;
@@ -39,8 +39,8 @@ export function requireSample(path: string, sample: unknown): asserts sample is 
 /**
  * Appends a sample under a heading with its step.
  *
- * @param path The file; made where it is missing.
- * @param sample The sample. A line of it that looks like a heading gets a space in front.
+ * @param path The file; created if missing.
+ * @param sample The sample. A line that looks like a heading is indented by a space.
  */
 export function appendSample(path: string, sample: Sample): void {
   requireSample(path, sample);
@@ -52,9 +52,9 @@ export function appendSample(path: string, sample: Sample): void {
 }
 
 /**
- * Drops the samples of later steps, so that a resumed run draws them anew.
+ * Drops the samples of later steps, so that a resumed run generates them anew.
  *
- * @param path A file as {@linkcode appendSample} writes it; a missing one is left missing.
+ * @param path A file as {@linkcode appendSample} writes it; may be missing.
  * @param step The last step to keep.
  */
 export function truncateSamples(path: string, step: number): void {

@@ -1,4 +1,4 @@
-/** What a run was made with. @module */
+/** The software a run was made with. @module */
 
 import metadata from "../../deno.json" with { type: "json" };
 

@@ -1,4 +1,4 @@
-/** Device memory as tensors see it: allocation, scopes, and who records. @module */
+/** Device memory as tensors see it: allocation, scopes, and the active tape. @module */
 
 import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
@@ -6,22 +6,22 @@ import type { KernelContext } from "../ffi/context.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
 import type { Recorder } from "./recorder.ts";
 import { MemoryScope, PauseScope } from "./scope.ts";
-import { elementCount, ownShape, showShape } from "./shape_math.ts";
+import { type CheckedShape, checkedShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { Storage } from "./storage.ts";
 import { DeviceTensor } from "./tensor.ts";
 
 /** A tensor that is still alive, as {@linkcode Device.leaks} reports it. */
 export interface LiveTensor {
-  /** Bytes of its block. */
+  /** Size of its block in bytes. */
   readonly bytes: number;
-  /** Where it was made; empty unless the device was opened with `debug`. */
+  /** Stack trace of its creation; empty unless the device was opened with `debug`. */
   readonly site: string;
 }
 
-/** Where a stream of random numbers stands: Philox's key and counter. */
+/** State of a random-number stream: Philox's key and counter. */
 export interface Generator {
-  /** The key. */
+  /** The Philox key. */
   readonly seed: bigint;
   /** The optimizer step that draws; 0 for everything outside of training. */
   readonly step: number;
@@ -29,15 +29,15 @@ export interface Generator {
   readonly draws: number;
 }
 
-/** Allocates tensors, keeps the stack of scopes, and knows the tape that records. */
+/** Allocates tensors, and keeps the stack of scopes and the active tape. */
 export class DeviceMemory {
-  /** The tape that records now; null where nothing does. */
+  /** The tape that is recording; null if none is. */
   recorder: Recorder | null = null;
   #generator: Generator;
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
-  /** `cpu`, `cuda` or `emulated`; a closed device still knows. */
+  /** `cpu`, `cuda` or `emulated`; valid after the device is closed. */
   readonly backend: string;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
@@ -47,22 +47,19 @@ export class DeviceMemory {
     this.backend = kernels.info().backend;
   }
 
-  /** What the next random tensor is drawn from. */
+  /** Key and counter for the next random tensor. */
   nextDraw(): { readonly seed: bigint; readonly operation: number; readonly step: number } {
     const { seed, step, draws } = this.#generator;
     this.#generator = { seed, step, draws: draws + 1 };
     return { seed, operation: draws, step };
   }
 
-  /** Where the random numbers stand. */
+  /** Current state of the random-number stream. */
   get generator(): Generator {
     return this.#generator;
   }
 
-  /**
-   * Makes something from random numbers of its own: whatever was drawn before does not count, and the
-   * stream of the device goes on as if nothing had been drawn.
-   */
+  /** Runs `make` with another random-number stream; the device's own is unaffected. */
   drawingFrom<T>(generator: Generator, make: () => T): T {
     const before = this.#generator;
     this.#generator = generator;
@@ -79,8 +76,8 @@ export class DeviceMemory {
   }
 
   /**
-   * The same, owned by whoever asks: parameters and optimizer state outlive every scope. `owner`
-   * is what messages call it once it is disposed of, such as "the optimizer".
+   * Allocates outside all scopes, for parameters and optimizer state; the caller owns the tensor.
+   * `owner` is its name in messages, such as "the optimizer".
    */
   allocateAtRoot<D extends DType, const S extends Shape>(
     dtype: D,
@@ -92,25 +89,25 @@ export class DeviceMemory {
     return tensor;
   }
 
-  /** The same, owned by a given scope. */
+  /** Allocates in a given scope. */
   allocateIn<D extends DType, const S extends Shape>(
     scope: MemoryScope,
     dtype: D,
     shape: S,
   ): DeviceTensor<D, S> {
-    const own = ownShape(shape);
-    return new DeviceTensor(this, dtype, own, this.#block(dtype, own, scope), true);
+    const checked = checkedShape(shape);
+    return new DeviceTensor(this, dtype, checked, this.#block(dtype, checked, scope), true);
   }
 
-  /** A block for `shape`, in the books of `scope`. */
-  #block(dtype: DType, shape: Shape, scope: MemoryScope): Storage {
+  /** Allocates a block and registers it with `scope`. */
+  #block(dtype: DType, { shape, size }: CheckedShape, scope: MemoryScope): Storage {
     if (this.#closed) {
       throw new DeviceError(
         `Cannot make a tensor of shape ${showShape(shape)}: the device is closed`,
         { status: Status.invalidContext, operation: "allocate" },
       );
     }
-    const bytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    const bytes = size * DTYPE_BYTES[dtype];
     const site = this.debug ? new Error("made here") : null;
     const storage = new Storage(this.kernels.allocate(bytes), bytes, scope, site);
     scope.storages.add(storage);
@@ -118,11 +115,14 @@ export class DeviceMemory {
   }
 
   /** A second tensor over the same memory. */
-  view<D extends DType, const S extends Shape>(of: DeviceTensor<D>, shape: S): DeviceTensor<D, S> {
+  view<D extends DType, S extends Shape>(
+    of: DeviceTensor<D>,
+    shape: CheckedShape<S>,
+  ): DeviceTensor<D, S> {
     return new DeviceTensor(this, of.dtype, shape, of.storage, false);
   }
 
-  /** Frees one block now. Freeing twice is no error: a scope and its user may both try. */
+  /** Frees one block now. Freeing twice is harmless: scope and user may both do so. */
   release(storage: Storage): void {
     if (!storage.live || this.#closed) return;
     storage.live = false;
@@ -130,7 +130,7 @@ export class DeviceMemory {
     this.kernels.free([storage.address]);
   }
 
-  /** Whether the device is closed, and every tensor of it dead. */
+  /** Whether the device is closed, and with it all its tensors freed. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -139,7 +139,7 @@ export class DeviceMemory {
     return this.push(new MemoryScope(this, this.#innermost, "scope"));
   }
 
-  /** A scope in which nothing is recorded. */
+  /** Opens a scope in which nothing is recorded. */
   openPause(): MemoryScope {
     const pause = this.push(new PauseScope(this, this.#innermost, "pause"));
     this.recorder = null;
@@ -162,7 +162,7 @@ export class DeviceMemory {
     return scope;
   }
 
-  /** Closes the innermost scope and frees what it holds in one call; twice is once. */
+  /** Closes the innermost scope and frees what it holds in one call; closing twice is harmless. */
   closeScope(scope: MemoryScope): void {
     if (this.#closed || scope.closed) return;
     if (scope !== this.#innermost) {
@@ -189,7 +189,7 @@ export class DeviceMemory {
     this.kernels.free(addresses);
   }
 
-  /** Everything alive, outermost scope first. */
+  /** Lists everything alive, outermost scope first. */
   live(): LiveTensor[] {
     const found: LiveTensor[] = [];
     for (let scope: MemoryScope | null = this.#innermost; scope !== null; scope = scope.parent) {

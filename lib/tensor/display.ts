@@ -1,6 +1,6 @@
 /**
- * How values of this package show themselves: in a console, as text, as JSON, in a notebook. A class
- * says what it is, once; this turns it into each of these.
+ * How values of this package are displayed in consoles, strings, JSON and notebooks. A class
+ * describes itself once; this module renders the description in each form.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import type { DType } from "./dtype.ts";
 import { showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 
-/** What a value says of itself. Nothing in it throws, whatever has been disposed of. */
+/** A value's description of itself. Nothing in it may throw, even after disposal. */
 export interface Description {
-  /** The name of its class, as users know it. */
+  /** The public name of its class. */
   readonly kind: string;
-  /** What distinguishes it, in the order in which they are shown; all that JSON has. */
+  /** Its properties in display order; JSON shows exactly these. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** The facts as one text, where they read better so: `f32 [3, 4]`. */
+  /** The facts as one string, if that reads better: `f32 [3, 4]`. */
   readonly label?: string;
-  /** Where it lives; left out where it has no memory. */
+  /** Where it lives; absent if it has no memory. */
   readonly place?: Place;
-  /** What it holds, looked at only where it is shown: this may wait for the device. */
+  /** What it holds. Called only to display it, because it may wait for the device. */
   readonly content?: () => Content;
 }
 
-/** Whose memory something lives in, and whether it still does. */
+/** The memory that something lives in, and whether it is still alive. */
 export interface Place {
   readonly memory: { readonly backend: string; readonly closed: boolean };
   readonly live: boolean;
@@ -32,35 +32,36 @@ export interface Place {
 /** What a value holds. */
 export interface Content {
   readonly text: string;
-  /** The same as rows of cells, where it is a table. */
+  /** The same as rows of cells, for a table. */
   readonly rows?: readonly (readonly string[])[];
-  /** Heads of the columns. */
+  /** Column headings. */
   readonly head?: readonly string[];
 }
 
-/** Longest content that is shown on the line of the headline, in characters. */
+/** Longest content shown on the headline's own line, in characters. */
 const INLINE_CHARACTERS = 40;
 
-/** Most rows of a table; of more, the first and last are shown. */
+/** Largest number of rows shown; longer tables show only the first and last ones. */
 const TABLE_ROWS = 12;
 
-/** What `Deno.inspect` tells of where a value stands. */
+/** What `Deno.inspect` passes about a value's surroundings. */
 interface InspectOptions {
   readonly depth?: number;
   /** Spaces before each line but the first. */
   readonly indentationLvl?: number;
-  /** The values it stands in. */
+  /** The values that contain it. */
   readonly seen?: readonly unknown[];
 }
 
 /**
- * Lets values of a class show themselves. `console.log` and `Deno.inspect` print the headline and
- * what the value holds; within another value only what takes one line, at depth 0 the headline alone.
- * `String` gives the headline, `JSON.stringify` the facts, a notebook shows a table. Only what the
- * value holds is read from the device.
+ * Adds display methods to a class. `console.log` and `Deno.inspect` print the headline and the
+ * content; inside another value they print the content only if it fits on one line, and at depth 0
+ * the headline alone. `String` gives the headline, `JSON.stringify` the facts, and a notebook shows
+ * a table. Only the content is read from the device.
  *
  * @param kind The class.
- * @param describe Describes a value of it; called in its static block, it sees private fields.
+ * @param describe Describes an instance; defined in the class's static block, it sees private
+ * fields.
  */
 export function showsItself<T extends object>(
   kind: { readonly prototype: T },
@@ -70,7 +71,7 @@ export function showsItself<T extends object>(
     try {
       return describe(value);
     } catch {
-      // The prototype itself, or an object made from it, has none of the private fields.
+      // The prototype itself, and objects derived from it, lack the private fields.
       return { kind: value.constructor.name, facts: {} };
     }
   };
@@ -92,12 +93,12 @@ export function showsItself<T extends object>(
   };
   for (const name of Reflect.ownKeys(methods)) {
     const value: unknown = Reflect.get(methods, name);
-    // Not enumerable, as methods are.
+    // Non-enumerable, like declared methods.
     Object.defineProperty(kind.prototype, name, { value, writable: true, configurable: true });
   }
 }
 
-/** A layer or a router: its settings, and the tensors it trains as a table. */
+/** Describes a layer or router: its settings, and a table of its parameters. */
 export function describeLayer(
   kind: string,
   settings: Readonly<Record<string, unknown>>,
@@ -116,7 +117,7 @@ export function describeLayer(
   };
 }
 
-/** What a table of parameters shows of one; a user's own layer may list anything. */
+/** What the table shows of a parameter; a user-defined layer may list anything. */
 interface Named {
   readonly name: string;
   readonly dtype: DType;
@@ -129,7 +130,7 @@ function parameterCells({ name, dtype, shape, size }: Named): string[] {
   return [name, dtype, showShape(shape), String(size)];
 }
 
-/** Rows as aligned text and as cells, the middle left out where there are many. */
+/** Formats rows as aligned text and as cells, leaving out the middle of a long table. */
 export function table(head: readonly string[], all: readonly (readonly string[])[]): Content {
   const edge = TABLE_ROWS / 2;
   const rows = all.length <= TABLE_ROWS
@@ -144,7 +145,7 @@ export function table(head: readonly string[], all: readonly (readonly string[])
   return { text, rows, head };
 }
 
-/** `Tensor f32 [3, 4] on cpu`, `MoE on cpu: hidden 64, experts 8`. */
+/** Such as `Tensor f32 [3, 4] on cpu` or `MoE on cpu: hidden 64, experts 8`. */
 function headline({ kind, label, facts, place }: Description): string {
   const at = place === undefined ? "" : placeText(place);
   if (label !== undefined) return `${kind} ${label}${at}`;
@@ -163,7 +164,7 @@ function placeFacts(place: Place | undefined): Record<string, unknown> {
   return live && !memory.closed ? { device: memory.backend } : { device: null };
 }
 
-/** `memoryInUse` as words. */
+/** Turns `memoryInUse` into words. */
 function spaced(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
@@ -172,19 +173,19 @@ function factText(value: unknown): string {
   return Array.isArray(value) ? showShape(value) : String(value);
 }
 
-/** What it holds; nothing for what is gone, and a reason where the device does not give it. */
+/** The content; null if the value is gone, and the reason if the device cannot be read. */
 function contentOf({ content, place }: Description): Content | null {
   if (content === undefined) return null;
   if (place !== undefined && (!place.live || place.memory.closed)) return null;
   try {
     return content();
   } catch (error) {
-    // A console must not fail: the fault belongs to an operation before, whose caller will hear of it.
+    // Logging must not throw: the fault is an earlier operation's, whose caller gets the error.
     return { text: `  (cannot be read: ${error instanceof Error ? error.message : error})` };
   }
 }
 
-/** The headline and what it holds, on its line where that is short. */
+/** The headline and the content, on one line if it is short. */
 function fullText(description: Description): string {
   const content = contentOf(description);
   if (content === null || content.text === "") return headline(description);
@@ -195,7 +196,7 @@ function fullText(description: Description): string {
 
 function inspected(description: Description, options: InspectOptions): string {
   const { depth, indentationLvl = 0, seen = [] } = options;
-  // Messages show what they were given at depth 0, and must neither wait nor take several lines.
+  // Error messages show arguments at depth 0: they must not wait, nor span several lines.
   if (depth === 0) return headline(description);
   const text = fullText(description);
   const within = seen.length > 0 || indentationLvl > 0;

@@ -1,21 +1,24 @@
-/** Element types and what the kernels call them. @module */
+/** Element types and their codes in the kernel contract. @module */
 
 import { DTypeCode } from "../ffi/codes.ts";
 
-/** Element type of a tensor. `f64` is storage for statistics; operations compute in `f32`. */
+/** Element type of a tensor. `f64` only stores statistics; operations compute in `f32`. */
 export type DType = "f32" | "bf16" | "i32" | "f64";
 
-/** The contract's code of each element type. */
+/** Code of each element type in the kernel contract. */
 export const DTYPE_CODE: Readonly<Record<DType, number>> = DTypeCode;
 
-/** Bytes of one element. */
+/** Bytes per element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
 
-/** What {@linkcode read} gives for an element type: bf16 is widened to fp32, exactly. */
+/** Floating-point types that kernels compute with; `f64` is only stored. */
+export const FLOATS: readonly DType[] = ["f32", "bf16"];
+
+/** The array that {@linkcode read} returns for each element type. */
 export interface HostArrays {
   /** 32-bit floats. */
   f32: Float32Array;
-  /** 16-bit brain floats, widened. */
+  /** 16-bit brain floats, widened to fp32 exactly. */
   bf16: Float32Array;
   /** 32-bit integers. */
   i32: Int32Array;

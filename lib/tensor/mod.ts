@@ -1,4 +1,4 @@
-/** Tensors: types, shapes, scopes, and moving numbers in and out. @module */
+/** Tensors: types, shapes, scopes, and transfers to and from the host. @module */
 
 export type { LiveTensor } from "./device_memory.ts";
 export type { DType, HostArrays } from "./dtype.ts";

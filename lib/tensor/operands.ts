@@ -1,4 +1,4 @@
-/** The one check between the tensors a caller gives and the addresses that kernels get. @module */
+/** Checks the tensors that callers pass before their addresses reach a kernel. @module */
 
 import { shown } from "../arguments.ts";
 import { DeviceError } from "../errors.ts";
@@ -9,7 +9,7 @@ import { showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { DeviceTensor, type Tensor } from "./tensor.ts";
 
-/** An operand that need not be fp32. */
+/** An operand whose type need not be fp32. */
 class Typed<T extends Tensor> {
   constructor(readonly tensor: T, readonly dtypes: readonly DType[]) {}
 }
@@ -17,40 +17,40 @@ class Typed<T extends Tensor> {
 const INTEGERS: readonly DType[] = ["i32"];
 const ALL = Object.keys(DTYPE_BYTES) as readonly DType[];
 
-/** Marks an operand of one of these element types. */
+/** Marks an operand that may be of any of these element types. */
 export function typed<T extends Tensor>(tensor: T, dtypes: readonly DType[]): Typed<T> {
   return new Typed(tensor, dtypes);
 }
 
-/** Marks an operand of integers. */
+/** Marks an operand that must be i32. */
 export function i32<T extends Tensor>(tensor: T): Typed<T> {
   return new Typed(tensor, INTEGERS);
 }
 
-/** Marks an operand of any element type: only for what passes the type on. */
+/** Marks an operand of any element type, for operations that do not depend on it. */
 export function any<T extends Tensor>(tensor: T): Typed<T> {
   return new Typed(tensor, ALL);
 }
 
-/** An operand: an fp32 tensor, or one marked as another. */
+/** An operand: an fp32 tensor, or one marked as another type. */
 export type Operand = Tensor<"f32"> | Typed<Tensor>;
 
-/** The inner side of an operand. */
+/** The internal tensor behind an operand. */
 type Inner<T> = T extends Typed<infer U> ? Inner<U>
   : T extends Tensor<infer D, infer S> ? DeviceTensor<D, S>
   : never;
 
 /**
- * The inner sides of an operation's tensors. Types and shapes of TypeScript hold nobody who calls
- * from JavaScript, so each is checked here, before anything is allocated: that it is a tensor, of
- * an element type that the operation's kernel reads, alive, and on the device of the first.
+ * Checks an operation's tensors and unwraps them. TypeScript's types do not protect against callers
+ * in JavaScript, so before anything is allocated each must prove to be a tensor, of an element type
+ * that the kernel reads, alive, and on the device of the first.
  *
- * @param operation What the error says after "Cannot".
- * @param tensors fp32 unless marked otherwise by {@linkcode i32}, {@linkcode typed} or {@linkcode any}.
+ * @param operation The action, worded to follow "Cannot".
+ * @param tensors fp32 unless marked by {@linkcode i32}, {@linkcode typed} or {@linkcode any}.
  * @returns The same tensors, in order.
- * @throws {TypeError} If one is no tensor, or of another element type.
- * @throws {ReferenceError} If the memory of one has been freed.
- * @throws {DeviceError} If two live on different devices: an address means nothing to another one.
+ * @throws {TypeError} If one is not a tensor, or of an unsupported element type.
+ * @throws {ReferenceError} If the memory of one was freed.
+ * @throws {DeviceError} If two live on different devices: addresses are valid only on their own.
  */
 export function operands<const T extends readonly Operand[]>(
   operation: string,
@@ -72,7 +72,7 @@ export function operands<const T extends readonly Operand[]>(
   return inner as { [I in keyof T]: Inner<T[I]> };
 }
 
-/** Says which operand is meant, where there are several. */
+/** Says which operand is at fault, if there are several. */
 function place(index: number, count: number): string {
   return count === 1 ? "" : ` as operand ${index + 1} of ${count}`;
 }
@@ -112,7 +112,7 @@ function strangers(operation: string, a: DeviceTensor, b: DeviceTensor): DeviceE
   );
 }
 
-/** Refuses an object of another device than `memory`, such as a parameter or a step's state. */
+/** Throws unless a tensor, such as a parameter or a step's state, lives on `memory`'s device. */
 export function requireDevice(operation: string, memory: DeviceMemory, of: DeviceTensor): void {
   if (of.memory === memory) return;
   throw new DeviceError(
@@ -123,21 +123,21 @@ export function requireDevice(operation: string, memory: DeviceMemory, of: Devic
 }
 
 /**
- * The same tensor, for an operation that overwrites it: refused where its owner goes on using the
- * numbers. A tape refuses to differentiate an operation whose saved tensors were overwritten.
+ * Marks a tensor as overwritten in place, and throws if its owner still needs the old values. A
+ * tape refuses to differentiate an operation whose saved tensors were overwritten.
  */
 export function overwritten<T extends DeviceTensor>(operation: string, tensor: T): T {
   if (tensor.storage.isLeaf) {
     throw new Error(
       `Cannot ${operation} in place: the tensor of shape ${showShape(tensor.shape)} is a ` +
-        `parameter or watched; give a copy, scale(x, 1)`,
+        `parameter or watched; pass a copy, scale(x, 1)`,
     );
   }
   tensor.storage.writes++;
   return tensor;
 }
 
-/** The inner side of a tensor that the library itself has made, whatever its type. */
+/** Unwraps a tensor that the library itself made, of any type. */
 export function unwrapped<D extends DType, S extends Shape>(
   tensor: Tensor<D, S>,
 ): DeviceTensor<D, S> {

@@ -1,62 +1,62 @@
-/** What an operation tells a tape, and what the tape gives it back. @module */
+/** The interface between operations and the tape. @module */
 
 import type { DeviceTensor } from "./tensor.ts";
 
-/** Where the gradient of an input is to be written. */
+/** Where to write the gradient of an input. */
 export interface GradientTarget {
-  /** The gradient's memory, with the shape of the input. */
+  /** The gradient, of the input's shape. */
   readonly tensor: DeviceTensor<"f32">;
-  /** 1: add to what is there, 0: overwrite. */
+  /** 1 adds to the gradient so far, 0 overwrites. */
   readonly accumulate: 0 | 1;
 }
 
-/** The gradients of one operation during the backward pass. */
+/** Access to gradients during the backward pass of an operation. */
 export interface Gradients {
-  /** What the loss was multiplied by: a term that an operation adds on its own must be, too. */
+  /** Factor on the loss; terms that an operation adds itself must be scaled by it too. */
   readonly scale: number;
-  /** The gradient that has reached an output; null where none has. */
+  /** The gradient that has reached an output; null if none has. */
   of(output: DeviceTensor): DeviceTensor<"f32"> | null;
-  /** Where to write the gradient of an input; null where nobody wants it. */
+  /** Where to write the gradient of an input; null if it is not needed. */
   into(input: DeviceTensor): GradientTarget | null;
-  /** Adds a gradient that was computed elsewhere; nothing where nobody wants it. */
+  /** Adds a gradient that was computed elsewhere; does nothing if it is not needed. */
   add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void;
   /**
-   * Makes the gradient that has reached an output that of an input of the same shape as well, or adds
-   * it there: without a copy, as long as nobody else adds to it.
+   * Passes the gradient of an output on to an input of the same shape. The two share memory until
+   * something else is added to either.
    */
   share(output: DeviceTensor, input: DeviceTensor): void;
 }
 
 /** One operation on the tape. */
 export interface TapeNode {
-  /** Name for errors. */
+  /** Name for error messages. */
   readonly operation: string;
   readonly inputs: readonly DeviceTensor[];
   readonly outputs: readonly DeviceTensor[];
-  /** What `backward` reads besides gradients: kept until the tape closes. */
+  /** Tensors that `backward` reads; kept alive until the tape closes. */
   readonly saved: readonly DeviceTensor[];
-  /** Computes the gradients of the inputs from those of the outputs. */
+  /** Computes the inputs' gradients from the outputs'. */
   backward(gradients: Gradients): void;
 }
 
-/** Is told of every operation on a tape as it has run; only who looks for a fault pays for it. */
+/** Notified of every operation on a tape; only used to look for a fault, as it costs time. */
 export interface OperationObserver {
   /** An operation has run. */
   forward(node: TapeNode): void;
-  /** Its derivative has run; `gradientOf` gives what has reached a tensor so far. */
+  /** Its derivative has run; `gradientOf` returns what has reached a tensor so far. */
   backward(
     node: TapeNode,
     gradientOf: (tensor: DeviceTensor) => DeviceTensor<"f32"> | null,
   ): void;
 }
 
-/** Something that records operations. */
+/** Records operations. */
 export interface Recorder {
-  /** Takes a node if a gradient flows to any of its inputs, and marks its outputs. */
+  /** Records a node if a gradient flows to any of its inputs, and marks its outputs. */
   record(node: TapeNode): void;
 }
 
-/** Offers a node to the tape that records now, if any. */
+/** Offers a node to the active tape, if any. */
 export function recordNode(node: TapeNode): void {
   const recorder = node.outputs[0]?.memory.recorder;
   if (recorder) recorder.record(node);

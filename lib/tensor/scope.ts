@@ -1,4 +1,4 @@
-/** Scopes: lifetimes of tensors, strictly last in, first out. @module */
+/** Scopes: lifetimes of tensors, closed strictly last in, first out. @module */
 
 import type { DeviceMemory } from "./device_memory.ts";
 import { type Description, showsItself } from "./display.ts";
@@ -7,7 +7,7 @@ import { any, operands, requireDevice } from "./operands.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Frees, when it closes, every tensor made while it was the innermost scope.
+ * Owns every tensor made while it is the innermost scope, and frees them when it closes.
  *
  * @example
  * ```ts
@@ -26,24 +26,23 @@ import type { Tensor } from "./tensor.ts";
  */
 export interface Scope extends Disposable {
   /**
-   * Moves a tensor out of this scope: to the scope around it, or, at the root, to the
-   * caller, who then disposes of it.
+   * Moves a tensor to the enclosing scope or, at the root, to the caller, who then disposes of it.
    *
-   * @param tensor A tensor or a view; its whole memory moves.
+   * @param tensor A tensor or a view, whose underlying memory moves.
    * @returns The same tensor.
    * @throws {Error} If the scope is closed.
    */
   keep<T extends Tensor>(tensor: T): T;
 }
 
-/** The one implementation of {@linkcode Scope}; a tape builds on it. */
+/** The implementation of {@linkcode Scope}; a tape extends it. */
 export class MemoryScope implements Scope {
   readonly storages: Set<Storage> = new Set();
-  /** Index in the stack of scopes; the root is 0. */
+  /** Index in the stack of scopes; the root's is 0. */
   readonly depth: number;
-  /** Whether it has freed what it held; the memory says so. */
+  /** Whether it has freed what it held; set by the memory. */
   closed = false;
-  /** Creation site, named when scopes close out of order. */
+  /** Where it was opened, reported if scopes close out of order. */
   readonly site: Error;
 
   static {
@@ -61,20 +60,20 @@ export class MemoryScope implements Scope {
     if (this.closed) throw new Error("Cannot keep a tensor: the scope is closed");
     if (this.parent !== null && kept.storage.scope.depth >= this.depth) {
       this.move(kept.storage, this.parent);
-      // A view may be all that the caller is left with: it must be able to free the memory.
+      // The caller may be left with only a view, which must be able to free the memory.
       kept.own();
     }
     return tensor;
   }
 
-  /** How it shows itself. */
+  /** Describes it for display. */
   protected describe(kind: string): Description {
     const tensors = this.storages.size;
     const facts = this.closed ? { closed: true } : { tensors };
     return { kind, facts, place: { memory: this.memory, live: true } };
   }
 
-  /** Gives a block to another scope. */
+  /** Moves a block to another scope. */
   move(storage: Storage, target: MemoryScope): void {
     storage.scope.storages.delete(storage);
     storage.scope = target;
@@ -86,5 +85,5 @@ export class MemoryScope implements Scope {
   }
 }
 
-/** Suspends recording: operations inside leave no trace on the tape around it. */
+/** Suspends recording: operations inside are not recorded on an enclosing tape. */
 export class PauseScope extends MemoryScope {}

@@ -1,6 +1,6 @@
 /**
- * Shapes as types: literal sizes are checked by the compiler, `number` at run time,
- * {@linkcode Dim} by its name. A misfit prints its reason.
+ * Shapes as types. The compiler checks literal sizes and the names of {@linkcode Dim}; sizes of
+ * type `number` are checked at run time. A type error states the mismatch.
  *
  * @example
  * ```ts
@@ -20,22 +20,22 @@
 /** Sizes of the axes, outermost first; `readonly []` is a scalar. */
 export type Shape = readonly number[];
 
-/** A size known at run time, told apart by its name: `Dim<"hidden">` never fits `Dim<"experts">`. */
+/** A named size known only at run time: `Dim<"hidden">` never fits `Dim<"experts">`. */
 export type Dim<Name extends string> = number & DimBrand<Name>;
 
-/** Carries the name of a {@linkcode Dim}; exists in types only. */
+/** Carries the name of a {@linkcode Dim}; exists only in types. */
 export interface DimBrand<Name extends string> {
-  /** Name of the axis. */
+  /** The axis's name. */
   readonly dim: Name;
 }
 
 /**
  * Names a size that is known only at run time.
  *
- * @param _name Name of the axis, part of the type.
+ * @param _name The axis's name, part of the type.
  * @param size The size.
  * @returns The size, branded with the name.
- * @throws {RangeError} If it is no whole number from 1 to 2^31 - 1.
+ * @throws {RangeError} If the size is not an integer from 1 to 2³¹ - 1.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ export interface DimBrand<Name extends string> {
  * ```
  */
 export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {
-  // Checked in place: importing the shapes alone loads nothing else.
+  // Checked here, not by requireWhole: this entry point must load no other module.
   if (!Number.isInteger(size) || size < 1 || size > 2 ** 31 - 1) {
     throw new RangeError(
       `Cannot name an axis: size is ${String(size)}, expected a whole number from 1 to 2147483647`,
@@ -56,9 +56,9 @@ export function dim<Name extends string>(_name: Name, size: number): Dim<Name> {
   return size as Dim<Name>;
 }
 
-/** Why two shapes do not fit; its text is what the compiler prints. */
+/** Why two shapes do not fit; the compiler prints the text. */
 export interface ShapeError<Why extends string> {
-  /** What is wrong. */
+  /** The mismatch. */
   readonly shapeError: Why;
 }
 
@@ -71,7 +71,7 @@ export type Show<S extends Shape> = S extends
   ? R extends readonly [] ? Size<H> : `${Size<H>}, ${Show<R>}`
   : "";
 
-/** Whether two sizes can be equal: equal literals, equal names, or one known only at run time. */
+/** Whether two sizes may be equal: equal literals, equal names, or one known only at run time. */
 export type Fits<A extends number, B extends number> = number extends A | B ? true
   : [A, B] extends [B, A] ? true
   : false;
@@ -79,7 +79,7 @@ export type Fits<A extends number, B extends number> = number extends A | B ? tr
 /** Whether the number of axes is unknown to the compiler. */
 export type Rankless<S extends Shape> = number extends S["length"] ? true : false;
 
-/** Shape of a product `[…, K] × [K, N]`, or the reason why there is none. */
+/** Shape of a product `[…, K] × [K, N]`, or a {@linkcode ShapeError}. */
 export type MatMul<A extends Shape, B extends Shape> = true extends Rankless<A> | Rankless<B>
   ? Shape
   : A extends readonly [...infer L extends Shape, infer K extends number]
@@ -89,13 +89,13 @@ export type MatMul<A extends Shape, B extends Shape> = true extends Rankless<A> 
     : ShapeError<`matmul: the right side needs two axes, has [${Show<B>}]`>
   : ShapeError<"matmul: the left side is a scalar">;
 
-/** The size of one broadcast axis, `never` where the two do not fit. */
+/** The size of one broadcast axis; `never` if the two do not fit. */
 export type BroadcastSize<A extends number, B extends number> = A extends 1 ? B
   : B extends 1 ? A
   : Fits<A, B> extends true ? (number extends A ? B : A)
   : never;
 
-/** Broadcast from the last axis backwards; `Out` gathers the axes done. */
+/** Broadcasts from the last axis backwards; `Out` accumulates the axes done. */
 export type BroadcastTail<A extends Shape, B extends Shape, Out extends Shape> = A extends
   readonly [...infer AR extends Shape, infer AH extends number]
   ? B extends readonly [...infer BR extends Shape, infer BH extends number]
@@ -104,25 +104,25 @@ export type BroadcastTail<A extends Shape, B extends Shape, Out extends Shape> =
   : readonly [...A, ...Out]
   : readonly [...B, ...Out];
 
-/** Shape of an elementwise operation with broadcasting, or the reason why there is none. */
+/** Shape of an elementwise operation with broadcasting, or a {@linkcode ShapeError}. */
 export type Broadcast<A extends Shape, B extends Shape> = true extends Rankless<A> | Rankless<B>
   ? Shape
   : [BroadcastTail<A, B, readonly []>] extends [never]
     ? ShapeError<`cannot broadcast [${Show<A>}] with [${Show<B>}]`>
   : BroadcastTail<A, B, readonly []>;
 
-/** The last two axes swapped. */
+/** The shape with its last two axes swapped. */
 export type Transpose<S extends Shape> = S extends
   readonly [...infer L extends Shape, infer M extends number, infer N extends number]
   ? readonly [...L, N, M]
   : Shape;
 
-/** The last axis removed. */
+/** The shape without its last axis. */
 export type DropLast<S extends Shape> = S extends readonly [...infer L extends Shape, number]
   ? readonly [...L]
   : Shape;
 
-/** The shape left when an axis is reduced: all axes without one, the last for -1, the first for 0. */
+/** The shape after reducing an axis: -1 is the last, 0 the first, undefined all of them. */
 export type Reduced<S extends Shape, Axis extends number | undefined> = Axis extends undefined
   ? readonly []
   : true extends Rankless<S> ? Shape
@@ -131,12 +131,12 @@ export type Reduced<S extends Shape, Axis extends number | undefined> = Axis ext
     ? (S extends readonly [number, ...infer R extends Shape] ? readonly [...R] : Shape)
   : Shape;
 
-/** The shape with its axes in another order: axis `i` is axis `O[i]` of `S`. */
+/** The shape with its axes permuted: axis `i` is axis `O[i]` of `S`. */
 export type Permuted<S extends Shape, O extends Shape> = true extends Rankless<S> | Rankless<O>
   ? Shape
   : { readonly [I in keyof O]: S[O[I]] };
 
-/** The shape with one axis of another size: the last for -1, the first for 0. */
+/** The shape with one axis resized: -1 is the last, 0 the first. */
 export type Resized<S extends Shape, Axis extends number> = true extends Rankless<S> ? Shape
   : Axis extends -1
     ? (S extends readonly [...infer L extends Shape, number] ? readonly [...L, number] : Shape)
@@ -148,5 +148,5 @@ export type Resized<S extends Shape, Axis extends number> = true extends Rankles
       : S[I];
   };
 
-/** Intersected with an argument: nothing where `R` is a shape, else an impossible demand that shows the reason. */
+/** Intersected with a parameter's type: no constraint if `R` is a shape, else its error. */
 export type Check<R> = R extends Shape ? unknown : R;

@@ -1,20 +1,38 @@
-/** Shapes at run time: sizes, strides, broadcasting, and the layouts that kernels read. @module */
+/** Shapes at run time: sizes, strides, broadcasting, and kernel layouts. @module */
 
 import { LARGEST_SIZE, ownList, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { Shape } from "./shape.ts";
 
-/** Most axes a kernel layout holds. */
+/** Maximum number of axes in a kernel layout. */
 const MAX_RANK = 8;
 
-/** Most elements whose bytes a number counts exactly. */
+/** Maximum number of elements: beyond it, their bytes would exceed the safe integers. */
 const MOST_ELEMENTS = Math.floor(Number.MAX_SAFE_INTEGER / 8);
 
-/** Most axes of a tensor: more could only be axes of size 1. */
+/** Maximum number of axes of a tensor: any more could only have size 1. */
 const MOST_AXES = 64;
 
-/** A shape as its maker gave it, which nobody can change afterwards. */
-export function ownShape<S extends Shape>(shape: S): S {
+/** A shape that has been checked, and its element count; every tensor is one. */
+export interface CheckedShape<out S extends Shape = Shape> {
+  /** Frozen sizes. */
+  readonly shape: S;
+  /** Number of elements. */
+  readonly size: number;
+}
+
+/**
+ * Checks a caller's shape and freezes a copy of it.
+ *
+ * @throws {TypeError} If it is not an array.
+ * @throws {RangeError} If a size, the number of axes or the number of elements is out of range.
+ */
+export function checkedShape<S extends Shape>(given: S): CheckedShape<S> {
+  const shape = frozenCopy(given);
+  return { shape, size: elementCount(shape) };
+}
+
+function frozenCopy<S extends Shape>(shape: S): S {
   if (!Array.isArray(shape)) {
     throw new TypeError(
       `Cannot make a tensor of shape ${shown(shape)}: a shape is an array of sizes, such as [2, 3]`,
@@ -28,7 +46,7 @@ export function ownShape<S extends Shape>(shape: S): S {
   return Object.freeze(ownList<number>(shape)) as readonly number[] as S;
 }
 
-/** Number of elements. Sizes must be positive integers that an int32 holds. */
+/** Counts elements. Sizes must be positive integers that fit in an int32. */
 export function elementCount(shape: Shape): number {
   let count = 1;
   for (const size of shape) {
@@ -51,11 +69,11 @@ export function elementCount(shape: Shape): number {
 }
 
 /**
- * An axis counted from 0.
+ * Resolves an axis to an index from 0.
  *
- * @param operation What was to be done with the shape, to follow "Cannot".
+ * @param operation The action on the shape, worded to follow "Cannot".
  * @param shape The shape.
- * @param axis The axis, counted from the end when negative.
+ * @param axis The axis, counted from the end if negative.
  * @throws {RangeError} If there is no such axis.
  */
 export function axisOf(operation: string, shape: Shape, axis: number): number {
@@ -68,7 +86,7 @@ export function axisOf(operation: string, shape: Shape, axis: number): number {
   );
 }
 
-/** A tensor as rows over its last axis; kernels take both numbers as int32. */
+/** Views a tensor as rows along its last axis; kernels take both sizes as int32. */
 export function rowsOf(
   operation: string,
   { shape, size }: { readonly shape: Shape; readonly size: number },
@@ -84,13 +102,13 @@ export function rowsOf(
   return { rows, columns };
 }
 
-/** `[2, 3]`; whatever else is given for a shape, as it is. */
+/** Formats a shape as `[2, 3]`, and anything else as a value. */
 export function showShape(shape: Shape): string {
   if (!Array.isArray(shape)) return shown(shape);
   return `[${shape.map((size) => typeof size === "number" ? size : shown(size)).join(", ")}]`;
 }
 
-/** Elements between neighbours on each axis of a dense tensor. */
+/** Row-major strides of a dense tensor, in elements. */
 export function denseStrides(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -101,7 +119,12 @@ export function denseStrides(shape: Shape): number[] {
   return strides;
 }
 
-/** The common shape of two operands, aligned at their last axes. */
+/** The order of axes that undoes `order`. */
+export function inversePermutation(order: readonly number[]): number[] {
+  return order.map((_, axis) => order.indexOf(axis));
+}
+
+/** Broadcasts two shapes, aligned at their last axes. */
 export function broadcastShape(operation: string, a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);
   const shape = new Array<number>(rank);
@@ -119,7 +142,7 @@ export function broadcastShape(operation: string, a: Shape, b: Shape): number[] 
   return shape;
 }
 
-/** Strides of an operand inside a broadcast shape: 0 repeats. */
+/** Strides of an operand in a broadcast shape; 0 repeats an axis. */
 function broadcastStrides(operand: Shape, shape: Shape): number[] {
   const dense = denseStrides(operand);
   const missing = shape.length - operand.length;
@@ -149,7 +172,7 @@ export function reduceLayout(
   return layoutOf(shape, shape.map((_, axis) => reduced(axis) ? 1 : 0));
 }
 
-/** Layout that sums a gradient of shape `shape` down to a broadcast operand. */
+/** Layout of `remoe_reduce` that sums a gradient of shape `shape` to a broadcast operand's. */
 export function unbroadcastLayout(shape: Shape, operand: Shape): Int32Array<ArrayBuffer> {
   const missing = shape.length - operand.length;
   return reduceLayout(
@@ -158,13 +181,13 @@ export function unbroadcastLayout(shape: Shape, operand: Shape): Int32Array<Arra
   );
 }
 
-/** Rank, sizes, and what goes with them: an int32 would take a larger number for another one. */
+/** Rank, sizes, and per-axis numbers. Larger ones are refused, since an int32 would wrap them. */
 function layoutOf(shape: Shape, rest: readonly number[]): Int32Array<ArrayBuffer> {
   for (const stride of rest) {
     if (stride > LARGEST_SIZE) {
       throw new RangeError(
-        `Cannot work on shape ${showShape(shape)}: rows lie ${stride} elements apart, at most ` +
-          `${LARGEST_SIZE} can be; work on parts of it`,
+        `Cannot work on shape ${showShape(shape)}: rows are ${stride} elements apart, at most ` +
+          `${LARGEST_SIZE} are supported; split the tensor`,
       );
     }
   }
@@ -181,7 +204,7 @@ function checkRank(shape: Shape): void {
   }
 }
 
-/** Whether two shapes are equal. */
+/** Tells whether two shapes are equal. */
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((size, axis) => size === b[axis]);
 }

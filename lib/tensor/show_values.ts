@@ -1,4 +1,4 @@
-/** The values of a tensor as text, long ones shortened; only what is shown is read. @module */
+/** Formats a tensor's values, shortening long axes; reads only what is shown. @module */
 
 import type { Content } from "./display.ts";
 import { type DType, DTYPE_BYTES } from "./dtype.ts";
@@ -6,35 +6,35 @@ import { hostArray } from "./host_array.ts";
 import { denseStrides } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 
-/** Most elements that are shown whole. */
+/** Tensors of up to so many elements are shown in full. */
 const WHOLE = 1000;
 
-/** How many entries at each end of an axis are shown of a larger tensor. */
+/** Entries shown at each end of an axis of a larger tensor. */
 const EDGE = 3;
 
-/** Shown in place of what is left out. */
+/** Stands for omitted entries. */
 const GAP = "...";
 
-/** Widest a line of values gets, in characters. */
+/** Maximum width of a line of values, in characters. */
 const LINE = 100;
 
-/** A live tensor, as far as showing it needs to know. */
+/** The parts of a live tensor needed to show it. */
 export interface Readable {
   readonly dtype: DType;
   readonly shape: Shape;
   readonly size: number;
-  /** Reads bytes from a byte on; waits for the device. */
+  /** Reads bytes from a byte offset on; waits for the device. */
   readBytes(from: number, bytes: Uint8Array<ArrayBuffer>): void;
 }
 
-/** Values of a tensor, nested like its axes; null stands for those left out. */
+/** Values nested like the tensor's axes; null stands for omitted ones. */
 type Nested = number | null | readonly Nested[];
 
 /**
- * The values of a tensor, as nested brackets; a matrix also as rows of cells.
+ * Formats a tensor's values as nested brackets, and those of a vector or matrix also as cells.
  *
  * @param tensor The tensor.
- * @returns What to show.
+ * @returns The content to show.
  */
 export function valuesOf(tensor: Readable): Content {
   const values = nested(tensor, 0, 0, denseStrides(tensor.shape));
@@ -45,7 +45,7 @@ export function valuesOf(tensor: Readable): Content {
   return { text, rows: rows.map((row) => cells(row, format)) };
 }
 
-/** Reads what is shown of one axis and those within, from an element on. */
+/** Reads the shown part of an axis and the axes within it, starting at element `first`. */
 function nested(tensor: Readable, axis: number, first: number, strides: number[]): Nested {
   const { shape } = tensor;
   if (axis === shape.length) return readRun(tensor, first, 1)[0]!;
@@ -62,7 +62,7 @@ function nested(tensor: Readable, axis: number, first: number, strides: number[]
   return [...edge.map(at), null, ...edge.map((index) => at(size - EDGE + index))];
 }
 
-/** Neighbouring elements. */
+/** Reads consecutive elements. */
 function readRun(tensor: Readable, first: number, count: number): number[] {
   const width = DTYPE_BYTES[tensor.dtype];
   const bytes = new Uint8Array(count * width);
@@ -75,14 +75,14 @@ function flat(values: Nested): number[] {
   return typeof values === "number" ? [values] : values.flatMap(flat);
 }
 
-/** One way to write all shown numbers, of equal width. */
+/** A common format for all shown numbers, padded to equal width. */
 function formatOf(values: readonly number[], dtype: DType): (value: number) => string {
   const write = writer(values.filter(Number.isFinite), dtype);
   const width = Math.max(0, ...values.map((value) => write(value).length));
   return (value) => write(value).padStart(width);
 }
 
-/** Whole numbers as they are, others with four decimals, or as powers of ten where those hide them. */
+/** Plain integers, four decimals, or exponents if the numbers are too large or small for those. */
 function writer(finite: readonly number[], dtype: DType): (value: number) => string {
   if (dtype === "i32") return String;
   const sizes = finite.map(Math.abs).filter((size) => size > 0);
@@ -95,7 +95,7 @@ function writer(finite: readonly number[], dtype: DType): (value: number) => str
   return (value) => Number.isFinite(value) ? value.toFixed(4) : String(value);
 }
 
-/** Brackets around each axis, the last on one line if it fits, rows below one another. */
+/** Puts brackets around each axis, with the last axis on one line if it fits. */
 function nestedText(values: Nested, format: (value: number) => string, indent: number): string {
   if (values === null) return GAP;
   if (typeof values === "number") return format(values);
@@ -105,7 +105,7 @@ function nestedText(values: Nested, format: (value: number) => string, indent: n
   return `[${parts.join(`,\n${" ".repeat(indent)}`)}]`;
 }
 
-/** Cells with commas between, in lines of a bounded width. */
+/** Joins cells by commas, wrapping lines at a maximum width. */
 function wrapped(parts: readonly string[], indent: number): string {
   let text = "", width = indent;
   parts.forEach((part, i) => {

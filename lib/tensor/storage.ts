@@ -1,15 +1,15 @@
-/** One block of device memory and the scope that frees it. @module */
+/** Blocks of device memory, and the scopes that free them. @module */
 
 import type { MemoryScope } from "./scope.ts";
 
-/** A block of device memory; tensors and their views share it. */
+/** A block of device memory, shared by a tensor and its views. */
 export class Storage {
   live = true;
-  /** How often it was overwritten after it was made: what a tape has saved must not change. */
+  /** Number of times it was overwritten: a tape checks that its saved tensors are unchanged. */
   writes = 0;
-  /** Whether somebody outside holds on to its content: a weight, or a watched tensor. */
+  /** Whether its owner relies on its content: a parameter or a watched tensor. */
   isLeaf = false;
-  /** What it is a part of, as messages name it; null for a tensor that a scope or user owns. */
+  /** Its owner's name in messages; null if a scope or the user owns it. */
   owner: string | null = null;
 
   constructor(
@@ -17,7 +17,7 @@ export class Storage {
     readonly bytes: number,
     /** The scope that frees the block when it closes. */
     public scope: MemoryScope,
-    /** Where it was made; kept in debug mode only, formatted when read. */
+    /** Where it was made, in debug mode only; the stack is formatted when read. */
     readonly site: Error | null,
   ) {}
 }

@@ -1,4 +1,4 @@
-/** Tensors: memory on a device with a type and a shape. @module */
+/** Tensors: device memory with an element type and a shape. @module */
 
 import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
@@ -6,21 +6,21 @@ import type { DeviceMemory } from "./device_memory.ts";
 import { type Description, type Place, showsItself } from "./display.ts";
 import type { DType } from "./dtype.ts";
 import type { GradientTarget, Recorder } from "./recorder.ts";
-import { elementCount, ownShape, showShape } from "./shape_math.ts";
+import { type CheckedShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { valuesOf } from "./show_values.ts";
 import type { Storage } from "./storage.ts";
 
 /**
- * Memory on a device with an element type and a shape; data only, so that it is
- * covariant: `Tensor[]` holds any tensor. Operations are functions, `matmul(x, w)`.
+ * Device memory with an element type and a shape. Operations are functions, such as `matmul(x, w)`;
+ * without methods, the type is covariant: a `Tensor[]` holds any tensor.
  *
- * A tensor lives until its scope closes or it is disposed of, whichever is first;
- * using it after that throws.
+ * A tensor lives until its scope closes or it is disposed of, whichever comes first. Using it after
+ * that throws.
  *
- * `console.log(x)` prints type, shape, device and values, the middle of long axes left out: it waits
- * for the device and reads what it prints. `String(x)` and `JSON.stringify(x)` say what it is and
- * read nothing. A notebook shows a table.
+ * `console.log(x)` prints type, shape, device and values, the middle of long axes left out: it
+ * waits for the device and reads what it prints. `String(x)` and `JSON.stringify(x)` say what it is
+ * and read nothing. A notebook shows a table.
  */
 export interface Tensor<out D extends DType = DType, out S extends Shape = Shape>
   extends Disposable {
@@ -33,37 +33,44 @@ export interface Tensor<out D extends DType = DType, out S extends Shape = Shape
 }
 
 /**
- * What every {@linkcode Tensor} is underneath; not part of the public API. Type, shape and memory
- * cannot be assigned from outside: kernels are told sizes by them.
+ * The implementation of {@linkcode Tensor}; not part of the public API. Type, shape and memory are
+ * private because the sizes passed to kernels derive from them.
  */
 export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
   implements Tensor<D, S> {
-  /** The tape on which a gradient flows to this tensor. */
+  /** The tape that tracks a gradient for this tensor. */
   tracker: Recorder | null = null;
   readonly #memory: DeviceMemory;
   readonly #dtype: D;
   readonly #shape: S;
   readonly #size: number;
   readonly #storage: Storage;
-  /** False for a view: disposing of a view leaves the memory. */
+  /** Whether disposing of it frees the memory: false for a view. */
   #owner: boolean;
 
   static {
     showsItself(DeviceTensor, (tensor) => tensor.describe());
   }
 
-  constructor(memory: DeviceMemory, dtype: D, shape: S, storage: Storage, owner: boolean) {
+  constructor(
+    memory: DeviceMemory,
+    dtype: D,
+    { shape, size }: CheckedShape<S>,
+    storage: Storage,
+    owner: boolean,
+  ) {
     this.#memory = memory;
     this.#dtype = dtype;
-    this.#shape = ownShape(shape);
-    this.#size = elementCount(this.#shape);
+    this.#shape = shape;
+    this.#size = size;
     this.#storage = storage;
     this.#owner = owner;
-    // A property of its own would hide what kernels are told; a subclass has its own fields first.
+    // An added property could shadow what kernels read. Subclasses first need to define their
+    // fields.
     if (new.target === DeviceTensor) Object.preventExtensions(this);
   }
 
-  /** Whether a value was made here: an object that inherits from a tensor may say anything. */
+  /** Whether a value was made here: an object that merely inherits from one could hold anything. */
   static isOne(value: unknown): value is DeviceTensor {
     return typeof value === "object" && value !== null && #storage in value;
   }
@@ -85,7 +92,7 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     return this.#size;
   }
 
-  /** The block it lies in, which views share. */
+  /** Its block, shared with its views. */
   get storage(): Storage {
     return this.#storage;
   }
@@ -96,7 +103,7 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     return this.#storage.address;
   }
 
-  /** Refuses to do something, named as it follows "Cannot", with memory that is freed. */
+  /** Throws if the memory was freed; `operation` is worded to follow "Cannot". */
   requireAlive(operation: string): void {
     if (this.#storage.live) return;
     if (this.#memory.closed) {
@@ -113,12 +120,12 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     );
   }
 
-  /** Names it in a message. */
+  /** Its name in messages. */
   described(): string {
     return this.#storage.owner ?? `a tensor of shape ${showShape(this.#shape)}`;
   }
 
-  /** How it shows itself. */
+  /** Describes it for display. */
   describe(): Description {
     const { dtype, shape, size } = this;
     const readBytes = (from: number, bytes: Uint8Array<ArrayBuffer>) =>
@@ -132,17 +139,17 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     };
   }
 
-  /** Where it lives, if it does. */
+  /** Where it lives, and whether it is alive. */
   get place(): Place {
     return { memory: this.#memory, live: this.#storage.live };
   }
 
-  /** Lets disposing of this tensor free the memory, even if it is a view. */
+  /** Makes disposing of this tensor free the memory, even if it is a view. */
   own(): void {
     this.#owner = true;
   }
 
-  /** Where a leaf that owns its gradient wants it written; null for every other tensor. */
+  /** Where to write the gradient, for a leaf that owns it; null for any other tensor. */
   gradientTarget(): GradientTarget | null {
     return null;
   }

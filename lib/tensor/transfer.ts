@@ -1,4 +1,4 @@
-/** Moving numbers between the host and a device. @module */
+/** Transfers between host and device. @module */
 
 import { shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
@@ -8,7 +8,7 @@ import { showShape } from "./shape_math.ts";
 import { any, operands } from "./operands.ts";
 import type { DeviceTensor, Tensor } from "./tensor.ts";
 
-/** Sets every element. */
+/** Sets every element to a value. */
 export function fill(tensor: DeviceTensor, value: number): void {
   const { kernels: k } = tensor.memory;
   const code = DTYPE_CODE[tensor.dtype];
@@ -32,14 +32,14 @@ export function accumulate(target: DeviceTensor, x: DeviceTensor, scale: number)
   );
 }
 
-/** Device to device, between tensors of equal size and type. */
+/** Copies between device tensors of equal size and type. */
 export function copyInto(target: DeviceTensor, source: DeviceTensor): void {
   const { kernels: k } = target.memory;
   const bytes = BigInt(target.size * DTYPE_BYTES[target.dtype]);
   k.check(k.symbols.remoe_copy(k.handle, target.address, source.address, bytes), "copy");
 }
 
-/** Host array to device; the array's type must be the tensor's. */
+/** Copies a host array, already in the tensor's element type, to the device. */
 export function upload(tensor: DeviceTensor, values: ArrayBufferView<ArrayBuffer>): void {
   const expected = tensor.size * DTYPE_BYTES[tensor.dtype];
   if (values.byteLength !== expected) {
@@ -52,7 +52,7 @@ export function upload(tensor: DeviceTensor, values: ArrayBufferView<ArrayBuffer
   tensor.memory.kernels.writeBytes(tensor.address, bytes);
 }
 
-/** Device to host, waiting for the device. */
+/** Copies to the host; waits for the device. */
 export function download<D extends DType>(tensor: DeviceTensor<D>): HostArrays[D] {
   const bytes = new Uint8Array(tensor.size * DTYPE_BYTES[tensor.dtype]);
   tensor.memory.kernels.readBytes(tensor.address, bytes);
@@ -63,7 +63,7 @@ export function download<D extends DType>(tensor: DeviceTensor<D>): HostArrays[D
  * Reads a tensor into host memory.
  *
  * @param tensor Any tensor.
- * @returns Its elements, row-major; bf16 comes widened to fp32.
+ * @returns Its elements, row-major; bf16 is widened to fp32.
  *
  * @example
  * ```ts
@@ -81,13 +81,13 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
 }
 
 /**
- * Overwrites a tensor with host numbers.
+ * Overwrites a tensor with numbers from the host.
  *
  * @param tensor Any tensor; bf16 rounds to nearest even.
  * @param values As many numbers as the tensor has elements, row-major.
  * @throws {ShapeMismatchError} If the count differs.
- * @throws {TypeError} If an element is no number.
- * @throws {RangeError} If a tensor of integers is given anything else.
+ * @throws {TypeError} If an element is not a number.
+ * @throws {RangeError} If an element for an i32 tensor is not an int32.
  *
  * @example
  * ```ts
@@ -113,28 +113,28 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
   upload(target, encoded);
 }
 
-/** Typed arrays that are copied as they are; others are read number by number. */
+/** Typed arrays that are converted directly; anything else is read number by number. */
 const NUMBER_ARRAYS = [
   ...[Float32Array, Int32Array, Float64Array, Int16Array, Uint16Array, Int8Array, Uint8Array],
 ] as const;
 
-/** Typed arrays whose every element is a number that an int32 holds. */
+/** Typed arrays whose elements all fit in an int32. */
 const INTEGER_ARRAYS = [Int32Array, Int16Array, Uint16Array, Int8Array, Uint8Array] as const;
 
-/** Host numbers of the library's own. */
+/** A private copy of host numbers. */
 type Numbers = InstanceType<(typeof NUMBER_ARRAYS)[number]>;
 
 /**
- * Host values as they are now, read once: what is checked is what is written, whatever an iterator,
- * a getter or a thread of the caller's makes of them.
+ * Snapshots host values, reading each once, so that the values checked are the values written,
+ * whatever the caller's iterator, getters or other threads do.
  *
- * @throws {TypeError} If they are no numbers.
- * @throws {RangeError} If they are for integers and are none.
+ * @throws {TypeError} If a value is not a number.
+ * @throws {RangeError} If a value for an i32 tensor is not an int32.
  */
 export function numbersOf(dtype: DType, values: Iterable<number>): Numbers {
   const kinds = dtype === "i32" ? INTEGER_ARRAYS : NUMBER_ARRAYS;
   const kind = kinds.find((made) => values instanceof made);
-  // Made of another typed array, one takes its memory and asks neither its iterator nor its length.
+  // Constructed from a typed array, a new one reads its memory, not its iterator or length.
   if (kind !== undefined && ArrayBuffer.isView(values)) return new kind(values as never);
   if (Array.isArray(values)) return copied(dtype, values);
   if (typeof (values as Partial<Iterable<number>> | null)?.[Symbol.iterator] === "function") {
@@ -143,7 +143,7 @@ export function numbersOf(dtype: DType, values: Iterable<number>): Numbers {
   throw new TypeError(`Cannot write ${shown(values)} into a tensor: give an array of numbers`);
 }
 
-/** The numbers of a list; refuses what a tensor would hold as something else. */
+/** Copies a list; throws for a value that the element type would change silently. */
 function copied(dtype: DType, values: readonly number[]): Numbers {
   const isInteger = dtype === "i32";
   const own = isInteger
@@ -170,7 +170,7 @@ function wrongElement(isInteger: boolean, value: unknown, index: number): Error 
     : new TypeError(`${what}: it needs numbers`);
 }
 
-/** Numbers in a tensor's element type. */
+/** Converts numbers to a tensor's element type. */
 function encode(dtype: DType, own: Numbers): ArrayBufferView<ArrayBuffer> & ArrayLike<number> {
   switch (dtype) {
     case "f32":
@@ -184,7 +184,7 @@ function encode(dtype: DType, own: Numbers): ArrayBufferView<ArrayBuffer> & Arra
   }
 }
 
-/** Upper half of an fp32's bits, rounded to nearest even; NaN stays NaN. */
+/** The upper half of an fp32's bits, rounded to nearest even; NaN stays NaN. */
 function roundToBf16(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return 0x7fc0;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;

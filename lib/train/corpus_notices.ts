@@ -1,5 +1,5 @@
 /**
- * What a person should know of the preparation of the text.
+ * Notices about the preparation of the text.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import type { Corpus, CorpusSide } from "../data/corpus/tokenized_text.ts";
 import { listed } from "../visible.ts";
 import type { TrainConfig } from "../config/config.ts";
 
-/** Between two notices: often enough to follow, seldom enough for a log. */
+/** Time between two notices: frequent enough to follow, rare enough for a log. */
 const INTERVAL_MS = 3000;
 
 /**
  * Turns the events of a preparation into notices.
  *
- * @param notice Takes a notice.
- * @returns Takes an event.
+ * @param notice Called with each notice.
+ * @returns A listener for the events.
  */
 export function corpusNotices(notice: (text: string) => void): (event: CorpusEvent) => void {
   const started = performance.now();
@@ -31,10 +31,8 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
       case "continued":
         skipped = event.bytes;
         return notice(
-          `Tokens of ${megabytes(event.bytes)} of ${
-            megabytes(event.totalBytes)
-          } MB are there from ` +
-            `a preparation that was interrupted`,
+          `Resuming an interrupted preparation: ${megabytes(event.bytes)} of ` +
+            `${megabytes(event.totalBytes)} MB are already tokenized`,
         );
       case "tokenizing": {
         const { bytes, totalBytes } = event;
@@ -50,16 +48,16 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
       case "cache-loaded":
         return notice(`Tokens read from ${event.folder}`);
       case "cache-saved":
-        return notice(`Tokens kept in ${event.folder}`);
+        return notice(`Tokens cached in ${event.folder}`);
       case "cache-damaged":
-        return notice(`Cached tokens are built anew: ${event.reason}`);
+        return notice(`Rebuilding the token cache: ${event.reason}`);
       case "cache-unavailable":
-        return notice(`Tokens are not kept for the next time: ${event.reason}`);
+        return notice(`Tokens are not cached: ${event.reason}`);
       case "passed-over":
         return passedOver(event.found, notice);
       case "shared-documents":
         return notice(
-          `${event.shared} of the ${event.documents} documents to validate on are also in the ` +
+          `${event.shared} of the ${event.documents} validation documents are also in the ` +
             `training text: the validation loss will look better than it is`,
         );
     }
@@ -67,11 +65,11 @@ export function corpusNotices(notice: (text: string) => void): (event: CorpusEve
 }
 
 /**
- * Says which domains are too short to be treated like others.
+ * Says which domains are too short to be treated like the others.
  *
  * @param corpus The text.
- * @param data How it is cut, and the domains' weights.
- * @returns Notices.
+ * @param data The length of a row, and the domains' weights.
+ * @returns The notices.
  */
 export function domainNotices(
   { train, validation, validationFraction }: Corpus,
@@ -79,23 +77,21 @@ export function domainNotices(
 ): string[] {
   const notices: string[] = [];
   const say = (names: readonly string[], what: string): void => {
-    if (names.length > 0) {
-      notices.push(`${counted(names.length, "domain")} ${what}: ${listed(names)}`);
-    }
+    if (names.length > 0) notices.push(`${what} (${names.length}): ${listed(names)}`);
   };
   if (train.domains.size > 1) {
-    const weighed = Object.keys(weights).length > 0;
-    if (weighed) {
-      say(shortOf(train, sequence), "shorter than a row are drawn together, by weight");
+    const isWeighted = Object.keys(weights).length > 0;
+    if (isWeighted) {
+      say(shortOf(train, sequence), "Domains shorter than a row, drawn together by weight");
     }
     say(
       shortOf(validation, sequence),
-      "with less than a row to validate on have no loss of their own",
+      "Domains with less than a row of validation text, so no loss of their own",
     );
   }
   if (validationFraction !== null) {
     const absent = [...train.domains.keys()].filter((name) => !validation.domains.has(name));
-    say(absent, "without a document to validate on");
+    say(absent, "Domains without a validation document");
   }
   return notices;
 }
@@ -108,15 +104,11 @@ function passedOver(found: readonly PassedOver[], notice: (text: string) => void
   const files = found.filter(({ kind }) => kind === "file");
   if (files.length > 0) {
     const names = listed(files.map(({ path, reason }) => `${path} (${reason})`));
-    notice(`Passed over ${counted(files.length, "file")} without text: ${names}`);
+    const count = files.length === 1 ? "1 file" : `${files.length} files`;
+    notice(`Skipped ${count} without text: ${names}`);
   }
   const cut = found.filter(({ kind }) => kind === "trailing-bytes").map(({ path }) => path);
   if (cut.length > 0) notice(`Ignored what follows the gzip data of ${listed(cut)}`);
-}
-
-/** A number and what it counts. */
-function counted(count: number, what: string): string {
-  return count === 1 ? `1 ${what}` : `${count} ${what}s`;
 }
 
 function megabytes(bytes: number): string {

@@ -1,4 +1,4 @@
-/** What went wrong first in a run that diverges. @module */
+/** Finds what diverged first in a run. @module */
 
 import { areFinite, type FirstNotFinite } from "../autograd/finite.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -7,12 +7,12 @@ import { unwrapped } from "../tensor/operands.ts";
 import { DivergenceError } from "./divergence_error.ts";
 
 /**
- * The error of a step whose loss or gradient is not finite.
+ * The error for a step whose loss or gradient is not finite.
  *
- * @param what Which of the two.
+ * @param what `loss` or `gradient`.
  * @param step The step.
- * @param observer Has seen the step's micro-batches taken again.
- * @param parameters The model's, with the gradients of those micro-batches.
+ * @param observer Has observed a repetition of the step's micro-batches.
+ * @param parameters The model's parameters, with the gradients of those micro-batches.
  */
 export function stepDivergence(
   what: string,
@@ -34,11 +34,11 @@ export function stepDivergence(
 }
 
 /**
- * The first weight or moment that is not finite: an update by finite gradients can still overflow,
- * and what is saved then would be good for nothing.
+ * Finds the first weight or moment that is not finite. An update with finite gradients can still
+ * overflow, and a checkpoint of the result would be useless.
  *
- * @param optimizer Has the parameters and their moments.
- * @returns It in words; null where all are finite.
+ * @param optimizer Holds the parameters and their moments.
+ * @returns Which one, in words; null if all are finite.
  */
 export function firstUnsound(optimizer: AdamW): string | null {
   const named = optimizer.moments().flatMap(({ parameter, first, second }) => [
@@ -46,7 +46,27 @@ export function firstUnsound(optimizer: AdamW): string | null {
     { name: `the first moment of ${parameter.name}`, tensor: unwrapped(first) },
     { name: `the second moment of ${parameter.name}`, tensor: unwrapped(second) },
   ]);
-  // Nearly always all are sound, which one call finds out.
+  // Nearly always all are finite, which a single call tells.
   if (areFinite(named.map(({ tensor }) => tensor))) return null;
   return named.find(({ tensor }) => !areFinite([tensor]))?.name ?? null;
+}
+
+/**
+ * The error for a result of the model that is not finite.
+ *
+ * @param what The result; blamed unless a weight or moment is not finite.
+ * @param step Steps taken so far.
+ * @param optimizer Holds the parameters and their moments.
+ * @param cause The underlying error, if any.
+ */
+export function resultDivergence(
+  what: string,
+  step: number,
+  optimizer: AdamW,
+  cause?: unknown,
+): DivergenceError {
+  const tensor = firstUnsound(optimizer) ?? what;
+  const verb = tensor.startsWith("the logits") ? "are" : "is";
+  const message = `Cannot go on after step ${step}: ${tensor} ${verb} not finite`;
+  return new DivergenceError(message, { step, tensor, cause });
 }

@@ -1,4 +1,4 @@
-/** The error of a run whose numbers have left the finite. @module */
+/** The error of a run that diverges. @module */
 
 import { requireOptions, requireText, requireWhole } from "../arguments.ts";
 
@@ -27,8 +27,8 @@ export class DivergenceError extends Error {
    *
    * @param message What is not finite, at which step, and what to do.
    * @param options The step, the tensor, and the underlying error as `cause`.
-   * @throws {TypeError} They are none, or the tensor is no text.
-   * @throws {RangeError} The step is no whole number.
+   * @throws {TypeError} If `options` is not an object, or its tensor not a text.
+   * @throws {RangeError} If the step is not a whole number.
    */
   constructor(message: string, options: DivergenceErrorOptions) {
     requireOptions("report a divergence", options);

@@ -1,10 +1,10 @@
 /**
  * How many routed rows of each layer keep their pre-activations for the backward pass.
  *
- * The pre-activations [rows, 2W] are by far the largest thing a layer keeps, and in its first steps
- * a ReLU router routes all E·T rows. Whatever is not kept is computed again to the same bits, so
- * memory can follow the routing without any effect on the result, and without waiting for a count
- * from the device: a wrong guess costs time or memory alone.
+ * The pre-activations [rows, 2W] are by far the largest tensor a layer keeps, and a ReLU router
+ * routes all E·T rows in its first steps. Those not kept are recomputed to the same bits, so memory
+ * can follow the routing without affecting the result, and without waiting for a count from the
+ * device: a wrong guess costs only time or memory.
  *
  * @module
  */
@@ -14,25 +14,32 @@ import type { TrainConfig } from "../config/config.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";
 
-/** Room for the rows of the next step over those of the last: they move by a few per cent. */
+/** Headroom for the next step's rows over the last's: they fluctuate by a few per cent. */
 const MARGIN = 1.25;
 
-/** Kept rows change in this many steps from none to all, so that the pool sees few sizes. */
+/**
+ * When the kept rows fall below this share of the most since the last trim, the memory pool should
+ * return what it holds to the system: gigabytes, as a large model's router becomes sparse. Smaller
+ * drops may be mere fluctuation, and memory needed again would have to be mapped again.
+ */
+const TRIM_BELOW = 0.5;
+
+/** Kept rows take only this many values between none and all, so that the pool sees few sizes. */
 const GRADES = 128;
 
-/** Routed rows of a layer and micro-batch at both ends of a run. */
+/** Routed rows per layer and micro-batch, at both ends of a run. */
 export interface LayerRows {
-  /** In the first step, at most; before a ReLU router closes gates: all pairs of token and expert. */
+  /** Upper bound for the first step: with a ReLU router's gates open, all (token, expert) pairs. */
   readonly dense: number;
   /** At the target sparsity. */
   readonly sparse: number;
 }
 
 /**
- * Counts the routed rows of a layer and micro-batch.
+ * Counts the routed rows per layer and micro-batch.
  *
- * @param config The whole configuration.
- * @returns Rows; both the same for routers that are sparse from the start.
+ * @param config The full configuration.
+ * @returns The rows; both counts are the same for routers that are sparse from the start.
  */
 export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
@@ -42,12 +49,12 @@ export function layerRows({ moe, data }: TrainConfig): LayerRows {
 }
 
 /**
- * Shares out the rows that keep their pre-activations.
+ * Shares out among the layers the rows that keep their pre-activations.
  *
- * @param config The whole configuration.
- * @param rows Rows of each layer that a micro-batch is expected to route.
- * @param budget Rows that may be kept, those of all layers together.
- * @returns Rows to keep in each layer: some more than expected, or in proportion what fits.
+ * @param config The full configuration.
+ * @param rows Rows that each layer is expected to route per micro-batch.
+ * @param budget Rows that may be kept, over all layers.
+ * @returns Rows to keep per layer: the expected rows with headroom, scaled down to the budget.
  */
 export function keptRows(
   config: TrainConfig,
@@ -63,7 +70,7 @@ export function keptRows(
   return wanted.map((each) => Math.floor(each * share));
 }
 
-/** The expected rows and a margin, in whole grades; exact where the router decides their number. */
+/** The expected rows with headroom, rounded up to a grade; unchanged if the router fixes them. */
 function withRoom(config: TrainConfig, expected: number): number {
   if (routerOf(config.moe).exact) return expected;
   const all = layerRows(config).dense;
@@ -72,28 +79,29 @@ function withRoom(config: TrainConfig, expected: number): number {
 }
 
 /**
- * Counts the pre-activations that a limit leaves room for.
+ * Counts the rows whose pre-activations fit under a memory limit.
  *
- * @param config The whole configuration.
+ * @param config The full configuration.
  * @param limit Bytes of device memory.
- * @returns Rows, those of all layers together; negative where the limit is too low without any.
+ * @returns Rows over all layers; negative if the limit is too low even for none.
  */
 export function keptBudget(config: TrainConfig, limit: number): number {
   const least = estimateAt(config, layerRows(config).dense, 0).total;
   return Math.floor((limit - least) / rowBytes(config));
 }
 
-/** Adapts the kept rows of a model's layers to the rows that they route. */
+/** Adapts the kept rows of a model's layers to the rows they route. */
 export class KeptRowsPlan {
-  /** What each layer keeps; read by the layers, changed between steps. */
+  /** What each layer keeps: read by the layers, updated between steps. */
   readonly layers: readonly KeptRows[];
   readonly #config: TrainConfig;
   readonly #budget: number;
+  #largest: number;
 
   /**
-   * Keeps as if every gate were open, for the first step.
+   * Plans the first step as if every gate were open.
    *
-   * @param config The whole configuration.
+   * @param config The full configuration.
    * @param limit Bytes of device memory that the run may take.
    */
   constructor(config: TrainConfig, limit: number) {
@@ -101,6 +109,7 @@ export class KeptRowsPlan {
     this.#budget = keptBudget(config, limit);
     this.layers = Array.from({ length: config.model.layers }, () => ({ rows: 0 }));
     this.expect(this.layers.map(() => layerRows(config).dense));
+    this.#largest = this.total;
   }
 
   /** Rows kept by all layers together. */
@@ -111,10 +120,24 @@ export class KeptRowsPlan {
   /**
    * Sets what the layers keep in the next step.
    *
-   * @param rows Rows of each layer that a micro-batch is expected to route.
+   * @param rows Rows that each layer is expected to route per micro-batch.
    */
   expect(rows: readonly number[]): void {
     const kept = keptRows(this.#config, rows, this.#budget);
     for (const [layer, each] of this.layers.entries()) each.rows = kept[layer]!;
+  }
+
+  /**
+   * Sets what the layers keep in the next step from the rows of the last one.
+   *
+   * @param rows Rows that each layer routed, per micro-batch.
+   * @returns Whether so much memory falls free that the pool should be trimmed.
+   */
+  follow(rows: readonly number[]): boolean {
+    this.expect(rows);
+    const { total } = this;
+    const falls = total < TRIM_BELOW * this.#largest;
+    if (falls || total > this.#largest) this.#largest = total;
+    return falls;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * How much device memory a run takes while so many rows are routed and so many keep their
+ * Estimates a run's device memory, given how many rows are routed and how many keep their
  * pre-activations.
  *
  * @module
@@ -9,17 +9,17 @@ import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
 
-/** Bytes of an fp32 or int32 element: all that the CPU build stores. */
+/** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
 
-/** Tiles of two threads, made to fill an L2 cache of 2 MiB each. */
+/** Elements of two threads' tiles, each sized for an L2 cache of 2 MiB. */
 const TILES = 2 ** 20;
 
-/** Memory of a run while the routers keep a given share of the experts open, in bytes. */
+/** A run's memory in bytes, for a given number of routed rows. */
 export interface MemoryEstimate {
-  /** Routed rows of a layer and micro-batch that the estimate assumes. */
+  /** Routed rows per layer and micro-batch that the estimate assumes. */
   readonly rows: number;
-  /** Rows of a layer that keep their pre-activations; those of the others are computed again. */
+  /** Rows per layer that keep their pre-activations; the others' are recomputed. */
   readonly kept_rows: number;
   /** fp32 weights. */
   readonly weights: number;
@@ -27,21 +27,21 @@ export interface MemoryEstimate {
   readonly gradients: number;
   /** AdamW's two moments, fp32. */
   readonly moments: number;
-  /** What a micro-batch keeps for its backward pass. */
+  /** What a micro-batch keeps for the backward pass. */
   readonly activations: number;
-  /** What the widest operation needs while it runs: the experts' backward pass, or the head. */
+  /** What the largest operation needs while it runs: the experts' backward pass, or the head. */
   readonly scratch: number;
   /** The sum. */
   readonly total: number;
 }
 
 /**
- * Counts a run's memory.
+ * Estimates a run's memory.
  *
- * @param config The whole configuration.
- * @param rows Routed rows of a layer and micro-batch.
- * @param kept Rows of a layer that keep their pre-activations.
- * @returns Bytes.
+ * @param config The full configuration.
+ * @param rows Routed rows per layer and micro-batch.
+ * @param kept Rows per layer that keep their pre-activations.
+ * @returns The estimate.
  */
 export function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
@@ -60,29 +60,30 @@ export function estimateAt(config: TrainConfig, rows: number, kept: number): Mem
   };
 }
 
-/** Elements that one micro-batch keeps for its backward pass, pre-activations apart. */
+/** Elements that one micro-batch keeps for its backward pass, without the pre-activations. */
 function keptElements({ model, moe, data }: TrainConfig): number {
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
   const experts = moe.experts * moe.granularity;
   const fused = hidden + 2 * groups * (hidden / heads);
-  // The block's two residual inputs, the two norms' outputs, the attention's output, and what its
-  // projection and the experts add to the residual, which lives until the tape closes, each [T, h];
-  // the two norms' inverse roots; two numbers of each head's softmax.
+  // Per block, each [T, h] and alive until the tape closes: two residual inputs, two norm outputs,
+  // the attention's output, and what its projection and the experts add to the residual. Also the
+  // two norms' inverse roots, and two numbers per head for the softmax.
   const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
   // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
-  // offset lists.
+  // lists of offsets.
   const routing = 4 * tokens * experts + tokens + experts;
-  // The last norm's input, output and inverse root, two numbers of the output head's softmax, and
-  // the tokens with their targets.
+  // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
+  // the tokens and targets.
   const head = tokens * (2 * hidden + 5);
   return layers * (block + routing) + head;
 }
 
 /**
- * Elements that the widest operation takes while it runs. The output head: its logits. The experts'
- * backward pass: of each routed row the gradient of
- * its input [h]; of each task of an expert but its first, gradients of the weights (tasks have a
+ * Elements that the largest operation needs while it runs.
+ *
+ * The output head: its logits. The experts' backward pass: for each routed row, the gradient of its
+ * input [h]; for each task of an expert after its first, gradients of the weights (a task has a
  * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
  * [T, h].
  */
@@ -94,7 +95,7 @@ function scratchElements({ model, moe, data }: TrainConfig, rows: number): numbe
   const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
   const weights = 3 * hidden * (ffn / moe.granularity);
   const ofExperts = rows * hidden + furtherTasks * weights + TILES + 4 * tokens * hidden;
-  // The logits are let go before the first of the experts' passes.
+  // The logits are freed before the first of the experts' backward passes.
   const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
   return Math.max(ofExperts, ofHead);
 }
@@ -102,8 +103,8 @@ function scratchElements({ model, moe, data }: TrainConfig, rows: number): numbe
 /**
  * The size of a row's pre-activations.
  *
- * @param config The whole configuration.
- * @returns Bytes of 2W fp32 numbers, W the width of an expert.
+ * @param config The full configuration.
+ * @returns Bytes of 2W fp32 numbers, where W is the width of an expert.
  */
 export function rowBytes({ model, moe }: TrainConfig): number {
   return 4 * 2 * (model.ffn / moe.granularity);

@@ -1,5 +1,5 @@
 /**
- * The device memory that a run may take, and whether it can do with it.
+ * The device memory that a run may use, and whether it suffices.
  *
  * @module
  */
@@ -9,19 +9,19 @@ import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { estimateMemory } from "./stage_memory.ts";
 
-/** Share of a device's memory that a run takes at most; the rest is for the text and the system. */
+/** Share of a device's memory that a run may use; the rest is for the text and the system. */
 const DEFAULT_SHARE = 0.85;
 
 const GIB = 2 ** 30;
 
 /**
- * Gives the device memory that a run may take.
+ * Returns the device memory that a run may use: `memory.limit_gib`, or else 85 % of the device's.
  *
- * @param config The configuration, which may name it.
+ * @param config The configuration.
  * @param deviceBytes The device's memory in bytes.
- * @returns Bytes.
- * @throws {ConfigError} If the configuration names more than the device has.
- * @throws {RangeError} If `deviceBytes` is no number above 0.
+ * @returns The limit in bytes.
+ * @throws {ConfigError} If `memory.limit_gib` is more than the device has.
+ * @throws {RangeError} If `deviceBytes` is not a number above 0.
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
   if (limit <= deviceBytes) return limit;
   throw new ConfigError(
     `Cannot train: memory.limit_gib is ${memory.limit_gib}, the device has ` +
-      `${gibibytes(deviceBytes)}; leave it out, or name less`,
+      `${gibibytes(deviceBytes)}; lower it, or leave it out`,
   );
 }
 
@@ -49,7 +49,7 @@ export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
  *
  * @param config The configuration.
  * @param limit Bytes of device memory, see {@linkcode memoryLimit}.
- * @throws {ConfigError} The run needs more, even where it computes pre-activations again; names the
+ * @throws {ConfigError} If the run needs more even when it recomputes pre-activations; names the
  * largest micro-batch that would fit.
  *
  * @example
@@ -81,7 +81,7 @@ function advice(config: TrainConfig, limit: number): string {
     const smaller = { ...config, data: { ...data, micro_batch } };
     if (largestStage(smaller, limit) <= limit) return `data.micro_batch=${micro_batch} would fit`;
   }
-  return "no micro-batch is small enough, use a smaller model or fewer experts";
+  return "no micro-batch is small enough: use a smaller model or fewer experts";
 }
 
 function gibibytes(bytes: number): string {

@@ -1,5 +1,5 @@
 /**
- * Training: configuration, schedules, figures and checkpoints of a run.
+ * Training: the loop, and the configuration, schedules, metrics and checkpoints of a run.
  *
  * @module
  */

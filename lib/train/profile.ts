@@ -1,45 +1,45 @@
-/** Where the time of a training step goes: by phase and kernel, as a table and as a trace. @module */
+/** Where a training step spends its time, by phase and kernel: as a table and a trace. @module */
 
 import { requireInstance, requireOneOf, requireOptions, requireWhole } from "../arguments.ts";
 import { Device, memoryOf } from "../autograd/device.ts";
 import { timeCalls } from "../ffi/mod.ts";
 
-/** The parts of a step. */
+/** The phases of a step. */
 export type StepPhase = "data" | "forward" | "backward" | "optimizer" | "readout";
 
-/** Time of one kernel in one phase. */
+/** The time of one kernel in one phase. */
 export interface ProfileEntry {
-  /** The part of the step. */
+  /** The phase of the step. */
   readonly phase: StepPhase;
-  /** The kernel; null: the rest of the phase, in TypeScript and between the two languages. */
+  /** The kernel; null: the rest of the phase, spent in TypeScript and in calling kernels. */
   readonly kernel: string | null;
-  /** Calls in a step. */
+  /** Calls per step. */
   readonly calls: number;
-  /** Milliseconds of a step. */
+  /** Milliseconds per step. */
   readonly ms: number;
   /** Share of the step's time. */
   readonly share: number;
 }
 
-/** What a {@linkcode StepProfile} found. */
+/** The result of a {@linkcode StepProfile}. */
 export interface ProfileSummary {
   /** Steps it covers. */
   readonly steps: number;
-  /** Milliseconds of a step. */
+  /** Milliseconds per step. */
   readonly ms: number;
-  /** Phases in their order, and in each the longest first. */
+  /** Phases in order, and within each the longest entries first. */
   readonly entries: readonly ProfileEntry[];
-  /** Share of the time that no kernel ran. */
+  /** Share of the time in which no kernel ran. */
   readonly hostShare: number;
 }
 
-/** One bar of a trace, as the viewers of Chrome and Perfetto read it. */
+/** One bar of a trace, in the format of Chrome's and Perfetto's viewers. */
 export interface TraceEvent {
   /** What ran. */
   readonly name: string;
   /** `phase` or `kernel`. */
   readonly cat: string;
-  /** A bar with a duration. */
+  /** The event type: a bar with a duration. */
   readonly ph: "X";
   /** Start in microseconds. */
   readonly ts: number;
@@ -47,15 +47,15 @@ export interface TraceEvent {
   readonly dur: number;
   /** Always 1. */
   readonly pid: 1;
-  /** 1 for phases, 2 for kernels: their rows in the viewer. */
+  /** The row in the viewer: 1 for phases, 2 for kernels. */
   readonly tid: 1 | 2;
 }
 
-/** How a {@linkcode StepProfile} is taken. */
+/** Options of a {@linkcode StepProfile}. */
 export interface ProfileOptions {
-  /** Steps to pass over first, while memory is mapped and code is compiled; default 3. */
+  /** Steps to skip first, while memory is being mapped and code compiled; default 3. */
   readonly skip?: number;
-  /** Steps to trace call by call; default 5. The table covers all. */
+  /** Steps to trace call by call; default 5. The table covers all steps. */
   readonly traced?: number;
 }
 
@@ -67,8 +67,8 @@ interface Sum {
 }
 
 /**
- * Measures steps while it lives: pass it to `train` as `profile`. On a device that queues its work
- * each call is waited for, so that a profiled step takes longer there.
+ * Profiles steps until it is disposed of; pass it to `train` as `profile`. On a device that queues
+ * its work, each call is waited for, so a profiled step takes longer there.
  *
  * @example
  * ```ts
@@ -103,13 +103,13 @@ export class StepProfile implements Disposable {
   #stepStart = 0;
 
   /**
-   * Starts to time the calls of a device.
+   * Starts timing a device's calls.
    *
    * @param device The device that the steps run on.
-   * @param options What to pass over and to trace.
-   * @throws {TypeError} An argument is of another kind than it should be.
-   * @throws {RangeError} A count is out of range.
-   * @throws {DeviceError} The device was closed.
+   * @param options How many steps to skip and to trace.
+   * @throws {TypeError} If an argument has the wrong type.
+   * @throws {RangeError} If a count is out of range.
+   * @throws {DeviceError} If the device is closed.
    */
   constructor(device: Device, options: ProfileOptions = {}) {
     requireOptions("profile", options, { skip: true, traced: true });
@@ -125,10 +125,10 @@ export class StepProfile implements Disposable {
   }
 
   /**
-   * Enters a part of a step; the first one begins the step.
+   * Enters a phase of a step; the first one begins the step.
    *
-   * @param phase The part.
-   * @throws {TypeError} It is none.
+   * @param phase The phase.
+   * @throws {TypeError} If there is no such phase.
    */
   enter(phase: StepPhase): void {
     requireOneOf("profile a step", "phase", phase, PHASES);
@@ -153,9 +153,9 @@ export class StepProfile implements Disposable {
   }
 
   /**
-   * Sums up the steps so far.
+   * Averages the steps so far.
    *
-   * @returns The times of a step; null where no step counts yet.
+   * @returns The times per step; null if no step counts yet.
    */
   summary(): ProfileSummary | null {
     const steps = this.#step - this.#skip - (this.#phase === null ? 0 : 1);
@@ -171,9 +171,9 @@ export class StepProfile implements Disposable {
   }
 
   /**
-   * Gives the calls of the traced steps.
+   * Returns the calls of the traced steps.
    *
-   * @returns The contents of a file that Chrome's and Perfetto's viewers open.
+   * @returns The contents of a file for Chrome's and Perfetto's viewers.
    */
   trace(): { traceEvents: readonly TraceEvent[]; displayTimeUnit: "ms" } {
     return { traceEvents: this.#trace, displayTimeUnit: "ms" };

@@ -1,4 +1,4 @@
-/** Text drawn from a model in training. @module */
+/** Text sampled from a model in training. @module */
 
 import { generate, type GenerateOptions } from "../generate/generate.ts";
 
@@ -9,11 +9,11 @@ export type SampleOptions = Pick<
 >;
 
 /**
- * Continues a text, until the tokens are drawn or the model ends the document.
+ * Continues a text until all tokens are drawn or the model ends the document.
  *
  * @param prompt Text to continue; empty: the start of a document.
- * @param options Model, tokenizer and how to draw.
- * @returns The prompt and what follows.
+ * @param options Model, tokenizer and how to sample.
+ * @returns The prompt and its continuation.
  */
 export async function sampleText(prompt: string, options: SampleOptions): Promise<string> {
   const pieces = await Array.fromAsync(generate([prompt], options), ({ text }) => text);

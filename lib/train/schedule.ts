@@ -1,5 +1,5 @@
 /**
- * The learning rate of each step.
+ * The learning-rate schedule.
  *
  * @module
  */
@@ -14,20 +14,20 @@ export interface ScheduleOptions {
   readonly warmup: number;
   /** Steps of the whole run. */
   readonly steps: number;
-  /** Learning rate of the last step over the peak. */
+  /** Learning rate of the last step as a fraction of the peak. */
   readonly final_ratio: number;
 }
 
 /**
- * Linear warmup from 0, then half a cosine down to `final_ratio` of the peak. A pure function of
- * the step, so that a resumed run needs no state for it.
+ * Linear warmup from 0, then a half cosine down to `final_ratio` of the peak. It is a pure function
+ * of the step, so a resumed run needs no state for it.
  *
- * @param step The step about to be taken, counted from 1: step `warmup` has the peak, step
- * `steps` the final rate. Later steps stay there.
+ * @param step The step about to be taken, counted from 1: step `warmup` has the peak rate, step
+ * `steps` and any later one the final rate.
  * @param options The curve.
  * @returns The learning rate.
- * @throws {TypeError} If the options are no object.
- * @throws {RangeError} If a number of steps is no whole number, or a rate not finite.
+ * @throws {TypeError} If the options are not an object.
+ * @throws {RangeError} If a number of steps is not a whole number, or a rate is not finite.
  *
  * @example
  * ```ts

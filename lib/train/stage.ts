@@ -1,6 +1,6 @@
 /**
  * The three stages of training with ReLU routing (section 3.5 of the paper): dense, sparsifying,
- * sparse. Nothing in training switches on them; they say where the adaptation of λ has got to.
+ * sparse. Training never branches on them; they report how far the adaptation of λ has come.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { sparseFrom } from "../moe/router_of.ts";
 import { ROUTER_NAMES, type RouterName, ROUTERS } from "../moe/routers.ts";
 
-/** What a step says about the stage. */
+/** What a step measured that decides the stage. */
 export interface StageObservation {
   /** The step, counted from 1. */
   readonly step: number;
@@ -20,22 +20,22 @@ export interface StageObservation {
   readonly lambda: number;
   /** L_reg of equation 9 or 10. */
   readonly l1_reg: number;
-  /** The language-model loss alone. */
+  /** The language-model loss, without regularisation. */
   readonly loss: number;
   /** S of equation 8. */
   readonly sparsity: number;
-  /** The sparsity to reach, `1 - k/E`. */
+  /** The target sparsity, `1 - k/E`. */
   readonly target: number;
 }
 
-/** The regularisation counts from where it is this share of the language-model loss. */
+/** Share of the language-model loss from which on the regularisation counts as significant. */
 const SIGNIFICANT = 0.001;
 
 /**
- * The stage in which a run begins.
+ * The stage that a run begins in.
  *
  * @param router The run's router.
- * @returns `sparse`, from step 0, where a router is at its target by construction, as TopK is;
+ * @returns `sparse`, from step 0, if the router is at its target by construction, like TopK;
  * otherwise `dense`.
  * @throws {ConfigError} If there is no such router.
  *
@@ -57,7 +57,10 @@ export function initialStage(router: RouterName): StageState {
   return stageAt(0, sparseFrom(ROUTERS[router], BASE.moe));
 }
 
-/** The stage at a step, where a router is sparse from some step on by construction; null: never. */
+/**
+ * The stage at a step, for a router that is sparse by construction from step `from` on, or never
+ * (null).
+ */
 export function stageAt(step: number, from: number | null): StageState {
   return from !== null && step >= from
     ? { stage: "sparse", sparsifying_from: from, sparse_from: from }
@@ -71,7 +74,7 @@ export function stageAt(step: number, from: number | null): StageState {
  * @param state The stage before the step.
  * @param step What the step measured.
  * @returns The stage after it.
- * @throws {TypeError} If `state` or `step` is no object, or there is no such stage.
+ * @throws {TypeError} If `state` or `step` is not an object, or there is no such stage.
  * @throws {RangeError} If a figure is not finite.
  *
  * @example

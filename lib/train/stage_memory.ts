@@ -1,5 +1,5 @@
 /**
- * How much device memory a run will need, before it starts.
+ * Estimates how much device memory a run will need, before it starts.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { requireBytes, requireConfig } from "../config/require.ts";
 import { keptBudget, keptRows, layerRows } from "./kept_rows_plan.ts";
 import { estimateAt, type MemoryEstimate } from "./memory_estimate.ts";
 
-/** The two ends of a run's memory. */
+/** A run's memory in its first stage and in its last. */
 export interface StageMemory {
   /**
-   * The stage in which every expert may see every token, N = E·T. Routers that are sparse from
-   * the start never get there, and have the figures of `sparse`.
+   * The stage in which every expert may see every token, N = E·T. Routers that are sparse from the
+   * start skip it, and have the figures of `sparse` here.
    */
   readonly dense: MemoryEstimate;
   /** The stage at the target sparsity, N = k·T. */
@@ -23,24 +23,24 @@ export interface StageMemory {
 
 /** What {@linkcode estimateMemory} needs besides the configuration. */
 export interface EstimateOptions {
-  /** Bytes of device memory that the run may take; default: no limit. */
+  /** Bytes of device memory that the run may use; default: no limit. */
   readonly limit?: number;
 }
 
 /**
  * Estimates device memory by stage.
  *
- * Counted: weights, gradients, AdamW's moments, and of each layer what a micro-batch keeps from
- * its forward pass to its backward pass: residual inputs, norm outputs, the fused query, key and
- * value, the attention's output and log-sum-exp, gates, dispatch plan, pre-activations of the
- * routed rows; then the scratch of the experts' backward pass and the gradients in flight around it,
- * or the logits of the output head where they are larger.
- * Not counted: what the memory pool keeps in reserve, and the text and the program in JavaScript's
- * own memory.
+ * Counted are weights, gradients and AdamW's moments; per layer, what a micro-batch keeps from its
+ * forward to its backward pass: residual inputs, norm outputs, the fused query, key and value, the
+ * attention's output and log-sum-exp, gates, dispatch plan, and pre-activations of the routed rows;
+ * and the larger of two: the scratch of the experts' backward pass with the gradients in flight
+ * around it, or the logits of the output head.
  *
- * @param config The whole configuration.
- * @param options The limit to stay within, by keeping the pre-activations of fewer rows.
- * @returns Bytes in the dense and in the sparse stage.
+ * Not counted are the memory pool's reserve, and JavaScript's heap with the text and the program.
+ *
+ * @param config The full configuration.
+ * @param options The limit to stay within by keeping the pre-activations of fewer rows.
+ * @returns The estimates for the dense and for the sparse stage.
  *
  * @example
  * ```ts
@@ -65,7 +65,7 @@ export function estimateMemory(config: TrainConfig, options: EstimateOptions = {
   return { dense: first!, sparse: last! };
 }
 
-/** Rows that a layer keeps when all have the same number of rows. */
+/** Rows that a layer keeps if all layers route the same number of rows. */
 function keptAt(config: TrainConfig, rows: number, limit: number): number {
   const layers = new Array<number>(config.model.layers).fill(rows);
   return keptRows(config, layers, keptBudget(config, limit))[0]!;

@@ -1,4 +1,4 @@
-/** A step's figures, from what the device left. @module */
+/** A step's metrics, computed from what the device reports. @module */
 
 import type { StepReadout } from "../autograd/step_readout.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -8,7 +8,7 @@ import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 
-/** What {@linkcode stepMetrics} puts together. */
+/** What {@linkcode stepMetrics} is computed from. */
 export interface StepFigures {
   readonly config: TrainConfig;
   readonly step: number;
@@ -16,14 +16,14 @@ export interface StepFigures {
   /** λ that the step used. */
   readonly lambda: number;
   readonly ms: number;
-  /** Most bytes in use at once during the step. */
+  /** Peak bytes in use during the step. */
   readonly memory: number;
   readonly readout: StepReadout;
   /** The stage after the step. */
   readonly stage: StageState;
 }
 
-/** The line of `metrics.jsonl` of a step. */
+/** A step's line of `metrics.jsonl`. */
 export function stepMetrics(figures: StepFigures): StepMetrics {
   const { config, step, lr, lambda, ms, memory, readout, stage } = figures;
   const { data, moe, model } = config;

@@ -1,4 +1,4 @@
-/** Checks of what a run works with, before it does any work. @module */
+/** Checks a run's options before it does any work. @module */
 
 import { requireFunction, requireInstance, requireOptions } from "../arguments.ts";
 import { Device } from "../autograd/device.ts";
@@ -8,12 +8,11 @@ import { RunDirectory } from "../run/run_directory.ts";
 import type { TrainOptions } from "./train_options.ts";
 
 /**
- * Refuses options of another kind than a run needs, and takes them over as they are now: a caller may
- * change the object while the run is under way.
+ * Checks the options and copies them: a caller may change the object while the run is under way.
  *
  * @param options The options.
- * @returns A copy; callbacks are bound to what they came with.
- * @throws {TypeError} Names the first that is wrong.
+ * @returns A copy, whose callbacks are bound to the original.
+ * @throws {TypeError} If an option has the wrong type; names the first such.
  */
 export function takeTrainOptions(options: TrainOptions): TrainOptions {
   const operation = "train";
@@ -31,7 +30,7 @@ export function takeTrainOptions(options: TrainOptions): TrainOptions {
   const { device, directory, checkpoint, signal, profile } = options;
   requireInstance(operation, "device", device, Device);
   requireInstance(operation, "directory", directory, RunDirectory);
-  // Absent or null: a run without it.
+  // Absent or null: the run does without.
   if (checkpoint != null) requireInstance(operation, "checkpoint", checkpoint, Checkpoint);
   if (profile != null) requireInstance(operation, "profile", profile, StepProfile);
   if (signal != null) requireInstance(operation, "signal", signal, AbortSignal);

@@ -1,19 +1,14 @@
 /** The training loop. @module */
 
-import type { CheckpointState } from "../checkpoint/state.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
-import { DataError } from "../data/errors.ts";
 import { bundledText } from "../data/text/bundled_text.ts";
 import { prepareCorpus } from "../data/corpus/corpus.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import { textFiles } from "../data/text/text_files.ts";
-import { CheckpointError, FileError } from "../errors.ts";
+import { FileError } from "../errors.ts";
 import { routerOf } from "../moe/router_of.ts";
-import { unwrapped } from "../tensor/operands.ts";
-import type { DeviceTensor } from "../tensor/tensor.ts";
-import type { Checkpoint } from "../checkpoint/checkpoint.ts";
 import { listCheckpoints } from "../checkpoint/folders.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { configNotices } from "../config/notices.ts";
@@ -25,38 +20,30 @@ import { RoutingWatch } from "./routing_watch.ts";
 import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
-import { checkWrittenUnder, configHash } from "../checkpoint/resume.ts";
 import { requireConfigOf } from "../run/run_directory.ts";
 import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
 import { Trainer } from "./trainer.ts";
-import { versions } from "../run/versions.ts";
-import {
-  loadModel,
-  loadTensors,
-  modelEntries,
-  tensorEntries,
-} from "../checkpoint/weight_layout.ts";
+import { checkpointContents, restoreCheckpoint } from "./trainer_checkpoint.ts";
 
 /**
  * Trains a model to the end of its configuration, or until the signal asks to stop.
  *
- * A resumed run is the straight run bit for bit: the checkpoint keeps weights, moments, λ, the
- * stage and the place in the text, and every random draw is a function of seed and step.
+ * A resumed run equals an uninterrupted one bit for bit: the checkpoint holds weights, moments, λ,
+ * the stage and the position in the text, and every random draw is a function of seed and step.
  *
  * @param config The configuration.
  * @param options Device, run directory, checkpoint, callbacks.
  * @returns The final figures.
- * @throws {ConfigError} If the configuration is not whole or not the one that the directory was
- * opened with, or the run needs more memory than it may take.
- * @throws {TypeError} If an option is of another kind than it should be.
+ * @throws {ConfigError} If the configuration is incomplete or not the one that the directory was
+ * opened with, or the run needs more memory than it may use.
+ * @throws {TypeError} If an option has the wrong type.
  * @throws {DataError} If the text cannot be used.
- * @throws {CheckpointError} If the checkpoint does not fit the model, or holds numbers that are not
- * finite.
- * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first such
- * tensor. The last checkpoint stays.
- * @throws {FileError} If figures or a checkpoint cannot be written; the last checkpoint stays.
+ * @throws {CheckpointError} If the checkpoint does not fit the model, or holds non-finite numbers.
+ * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first
+ * such tensor. The last checkpoint stays.
+ * @throws {FileError} If metrics or a checkpoint cannot be written; the last checkpoint stays.
  *
  * @example
  * ```ts
@@ -118,13 +105,13 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
     router,
     profile: options.profile ?? null,
   });
-  if (checkpoint) restore(trainer, checkpoint);
+  if (checkpoint) restoreCheckpoint(trainer, checkpoint);
   const machine = machineOf(device);
   const before = checkpoint?.state.machine;
   for (const notice of [...configNotices(config), ...machineNotices(before, machine)]) {
     options.onNotice?.(notice);
   }
-  // Not before: a text or a checkpoint that cannot be used leaves the run directory as it was.
+  // Only now: an unusable text or checkpoint must leave the run directory as it was.
   options.directory.begin();
   return await new Run(trainer, options).go();
 }
@@ -159,7 +146,7 @@ class Run {
     }
   }
 
-  /** Adds what is left of the run, and what to do, to the errors that a user meets. */
+  /** Adds to the errors that a user meets what is left of the run, and what to do. */
   #explained(error: unknown): unknown {
     const saved = this.#savedPath;
     const { message } = error as Error;
@@ -179,17 +166,17 @@ class Run {
     });
   }
 
-  /** What to do about a step that failed; a checkpoint that would fail again is no advice. */
+  /** What to do about a failed step; never to resume from a checkpoint that would fail again. */
   #advice(failed: number): string {
     const { trainer, options } = this;
     const saved = this.#savedPath;
     if (saved === null) {
       const start = trainer.steps === 0
-        ? "start again with a smaller model.init_std, no weight has been updated yet"
+        ? "no weight has been updated yet; start again with a smaller model.init_std"
         : "start again with a lower learning rate";
-      return `${start}, there is no checkpoint yet`;
+      return `there is no checkpoint yet; ${start}`;
     }
-    // The next step depends on the checkpoint alone, whatever the learning rate is.
+    // The step after a checkpoint has the same loss and gradient at any learning rate.
     const failsAgain = this.#savedAt === trainer.steps && failed > trainer.steps;
     if (!failsAgain) {
       return `resume the last good checkpoint, ${saved}, with a lower learning rate`;
@@ -198,7 +185,7 @@ class Run {
       .find(({ step }) => step < trainer.steps);
     return `it comes from ${saved}, ` +
       (earlier === undefined
-        ? "before which there is none; start again with a lower learning rate"
+        ? "and there is no earlier checkpoint; start again with a lower learning rate"
         : `resume an earlier checkpoint, like ${earlier.path}, with a lower learning rate`);
   }
 
@@ -214,7 +201,7 @@ class Run {
       const isSampled = isDue(config.sample.every, trainer.steps) || isLast;
       if (isSampled && routerOf(config.moe).causal) await this.#draw();
       if (isDue(config.checkpoint.every, trainer.steps)) this.#save();
-      // Lets signals, timers and the progress bar run; setTimeout(0) would cost 2 ms.
+      // Lets signals, timers and the progress bar run; `setTimeout(0)` would cost 2 ms.
       await setImmediate();
     }
     if (this.#savedAt !== trainer.steps) this.#save();
@@ -251,26 +238,9 @@ class Run {
 
   #save(): void {
     const { trainer, options } = this;
-    const { config } = trainer;
     trainer.checkWeights();
-    const { path } = options.directory.writeCheckpoint({
-      state: {
-        format: 1,
-        step: trainer.steps,
-        tokens: trainer.steps * config.data.batch * config.data.sequence,
-        lambda: trainer.lambda,
-        stage: trainer.stage,
-        sampler: trainer.sampler.state,
-        text: trainer.textHash,
-        seed: config.seed,
-        config_hash: configHash(config),
-        ...routerRecord(config.moe),
-        machine: machineOf(options.device),
-        versions: versions(),
-      },
-      model: modelEntries(trainer.savedTensors(), config),
-      optimizer: tensorEntries(namedMoments(trainer)),
-    }, config.checkpoint.keep);
+    const contents = checkpointContents(trainer, options.device);
+    const { path } = options.directory.writeCheckpoint(contents, trainer.config.checkpoint.keep);
     this.#savedAt = trainer.steps;
     this.#savedPath = path;
     options.onNotice?.(`Saved ${path}`);
@@ -298,41 +268,6 @@ class Run {
   }
 }
 
-/** Which file a router came from, where it is none of the library's. */
-function routerRecord(
-  { router, router_file }: TrainConfig["moe"],
-): Pick<CheckpointState, "router"> {
-  return router_file === undefined ? {} : { router: { path: router, sha256: router_file.sha256 } };
-}
-
 function isDue(every: number, step: number): boolean {
   return every > 0 && step % every === 0;
-}
-
-function* namedMoments(
-  trainer: Trainer,
-): Generator<{ name: string; tensor: DeviceTensor<"f32"> }> {
-  for (const { parameter, first, second } of trainer.optimizer.moments()) {
-    yield { name: `${parameter.name}.exp_avg`, tensor: unwrapped(first) };
-    yield { name: `${parameter.name}.exp_avg_sq`, tensor: unwrapped(second) };
-  }
-}
-
-function restore(trainer: Trainer, checkpoint: Checkpoint): void {
-  const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
-  checkWrittenUnder("Cannot resume", checkpoint, trainer.config, "the one given");
-  if (step > trainer.config.steps) {
-    throw new CheckpointError(
-      `Cannot resume ${checkpoint.path} to step ${trainer.config.steps}: it is already at step ${step}`,
-    );
-  }
-  if (text !== trainer.textHash) {
-    throw new DataError(
-      `Cannot resume ${checkpoint.path} with another text: its documents have changed since; put ` +
-        `them back as they were, or start a new run`,
-    );
-  }
-  loadModel(trainer.savedTensors(), trainer.config, checkpoint.model);
-  loadTensors(namedMoments(trainer), checkpoint.optimizer);
-  trainer.restore(step, lambda, stage, sampler);
 }

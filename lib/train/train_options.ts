@@ -1,5 +1,5 @@
 /**
- * What a run needs, what it tells its surroundings, and what it gives at the end.
+ * A run's options, callbacks and summary.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { Sample } from "../run/samples.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 
 /**
- * Callbacks of a run. They run between steps; what they do is not part of a step's time.
+ * A run's callbacks. They are called between steps; their time does not count as a step's.
  *
  * @example
  * ```ts
@@ -33,67 +33,67 @@ import type { StageState } from "../checkpoint/stage.ts";
  */
 export interface TrainEvents {
   /**
-   * After each step.
+   * Called after each step.
    *
-   * @param metrics The figures of the step.
+   * @param metrics The step's metrics.
    */
   onStep?(metrics: StepMetrics): void;
   /**
-   * After each validation.
+   * Called after each validation.
    *
-   * @param metrics The figures of the validation.
+   * @param metrics The validation's metrics.
    */
   onValidation?(metrics: ValidationMetrics): void;
   /**
-   * After each sample.
+   * Called after each sample.
    *
    * @param sample The text and its step.
    */
   onSample?(sample: Sample): void;
   /**
-   * For what a person should know: a stage reached, a checkpoint written, a warning.
+   * Called with what a person should know: a stage reached, a checkpoint written, a warning.
    *
    * @param text A sentence or two.
    */
   onNotice?(text: string): void;
 }
 
-/** What a run works with besides its configuration. */
+/** What a run needs besides its configuration. */
 export interface TrainOptions extends TrainEvents {
   /** The open device. */
   readonly device: Device;
   /** The open run directory. */
   readonly directory: RunDirectory;
-  /** The checkpoint to go on from; absent or null: a new run. */
+  /** The checkpoint to resume from; absent or null: a new run. */
   readonly checkpoint?: Checkpoint | null;
-  /** Ends the run after the step it is in, with a checkpoint. */
+  /** Ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
-  /** Measures where the steps' time goes; the caller disposes of it. */
+  /** Profiles the steps; the caller disposes of it. */
   readonly profile?: StepProfile | null;
 }
 
 /** The final figures of a run. */
 export interface TrainSummary {
-  /** Optimizer steps taken, those before a resume included. */
+  /** Optimizer steps taken, including those before a resume. */
   readonly step: number;
   /** Whether the signal ended the run before its last step. */
   readonly interrupted: boolean;
   /** Tokens seen. */
   readonly tokens: number;
-  /** Seconds since this process began to train. */
+  /** Seconds since this process began training. */
   readonly seconds: number;
-  /** Tokens over the time of the steps, this process alone. */
+  /** Tokens per second of step time, in this process. */
   readonly tokens_per_second: number;
-  /** The last step's figures; null where this process took none. */
+  /** The last step's metrics; null if this process took none. */
   readonly last: StepMetrics | null;
-  /** The last validation; null where there was none. */
+  /** The last validation; null if there was none. */
   readonly validation: ValidationMetrics | null;
-  /** The last sample; null where there was none. */
+  /** The last sample; null if there was none. */
   readonly sample: Sample | null;
-  /** Where the run is in its stages. */
+  /** The run's stage. */
   readonly stage: StageState;
-  /** The last checkpoint's folder; null where none was written. */
+  /** The last checkpoint's folder; null if none was written. */
   readonly checkpoint: string | null;
-  /** Most bytes of device memory in use at once. */
+  /** Peak device memory in bytes. */
   readonly peak_bytes: number;
 }

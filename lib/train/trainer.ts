@@ -2,12 +2,11 @@
 
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
+import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
 import type { RouterModule } from "../config/load_router.ts";
-import { BatchSampler, type SamplerState } from "../data/batches/batch_sampler.ts";
-import { MixtureSampler, type MixtureState } from "../data/batches/mixture_sampler.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
@@ -21,14 +20,15 @@ import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
-import { firstUnsound, stepDivergence } from "./divergence.ts";
-import { DivergenceError } from "./divergence_error.ts";
+import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
+import type { DivergenceError } from "./divergence_error.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
 import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
+import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
 import { sampleText } from "./sample_text.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
@@ -37,35 +37,28 @@ import { Validation } from "./validation.ts";
 
 /** What a {@linkcode Trainer} works with. */
 export interface TrainerOptions {
-  /** Where the model lives. */
+  /** The device that the model is on. */
   readonly device: Device;
-  /** The text as tokens. */
+  /** The tokenized text. */
   readonly corpus: Corpus;
-  /** The tokenizer that made them. */
+  /** The text's tokenizer. */
   readonly tokenizer: Tokenizer;
-  /** The router, where the configuration names a file. */
+  /** The router, if the configuration names a file. */
   readonly router?: RouterModule | undefined;
-  /** Measures the parts of a step; default: nothing does. */
+  /** Times the phases of each step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }
 
-/**
- * Where the kept rows fall below this share of the most since the last time, what the pool holds goes
- * back to the system: as a router becomes sparse, some gigabytes of a large model. It has to be mapped
- * again as far as it is used, so this is not for rows that move to and fro.
- */
-const TRIM_BELOW = 0.5;
-
-/** Counter of the first draw of a validation, beyond those of any step: the upper half of 32 bits. */
+/** First draw of a validation: the upper half of 32 bits, beyond the draws of any step. */
 const VALIDATION_DRAWS = 2 ** 31;
 
-/** A model in training. Each {@linkcode Trainer.step} is a whole optimizer step. */
+/** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
   /** SHA-256 of the text's documents. */
   readonly textHash: string;
   readonly optimizer: AdamW;
-  readonly sampler: BatchSampler | MixtureSampler;
+  readonly sampler: Sampler;
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
   readonly #validation: Validation | null;
@@ -73,7 +66,6 @@ export class Trainer implements Disposable {
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
   readonly #microBatches: number;
-  #largestKept: number;
   #peak = 0;
   #stage: StageState;
   #step = 0;
@@ -87,13 +79,12 @@ export class Trainer implements Disposable {
     this.#device = device;
     this.#tokenizer = tokenizer;
     this.#profile = profile;
-    this.sampler = makeSampler(config, corpus);
+    this.sampler = createSampler(config, corpus);
     this.#microBatches = config.data.batch / config.data.micro_batch;
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
     this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
-    this.#largestKept = this.#kept.total;
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
@@ -115,7 +106,7 @@ export class Trainer implements Disposable {
     return this.#step;
   }
 
-  /** Where the run is in its stages. */
+  /** The run's current stage. */
   get stage(): StageState {
     return this.#stage;
   }
@@ -125,7 +116,7 @@ export class Trainer implements Disposable {
     return this.#lambda;
   }
 
-  /** Most bytes of device memory in use at once so far. */
+  /** Peak device memory so far, in bytes. */
   get peakBytes(): number {
     return Math.max(this.#peak, this.#device.statistics().peak);
   }
@@ -135,14 +126,14 @@ export class Trainer implements Disposable {
     return this.#built.model.parameters();
   }
 
-  /** What a checkpoint keeps of the model: parameters, then buffers. */
+  /** The tensors that a checkpoint keeps of the model: parameters, then buffers. */
   savedTensors(): Iterable<Parameter> {
     return savedTensors(this.#built.model);
   }
 
-  /** Goes to where another trainer of the same configuration was; weights are loaded apart. */
+  /** Takes up where a trainer of the same configuration left off; weights are loaded separately. */
   restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
-    this.#seek(sampler);
+    seek(this.sampler, sampler);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
@@ -153,17 +144,12 @@ export class Trainer implements Disposable {
     this.optimizer.resumeAt(step);
   }
 
-  /** Goes to a place in the text, which the sampler checks. */
-  #seek(place: unknown): void {
-    if (this.sampler instanceof MixtureSampler) this.sampler.restore(place as MixtureState);
-    else this.sampler.restore(place as SamplerState);
-  }
-
   /**
    * Takes one optimizer step.
    *
-   * @returns Its figures.
-   * @throws {DivergenceError} If the loss or the gradient is not finite; names the first tensor.
+   * @returns Its metrics.
+   * @throws {DivergenceError} If the loss or the gradient is not finite; names the first such
+   * tensor.
    */
   step(): StepMetrics {
     const started = performance.now();
@@ -192,50 +178,42 @@ export class Trainer implements Disposable {
     }
     this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
     const metrics = this.#advance(step, lr, ms, readout);
-    this.#keepFor(readout);
+    const rows = readout.layers.map(({ counts }) =>
+      counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
+    );
+    if (this.#kept.follow(rows)) this.#device.trim();
     return metrics;
   }
 
-  /** Keeps what the rows of the step just taken ask for; memory that falls free goes back. */
-  #keepFor({ layers }: StepReadout): void {
-    this.#kept.expect(
-      layers.map(({ counts }) =>
-        counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
-      ),
-    );
-    const { total } = this.#kept;
-    if (total < TRIM_BELOW * this.#largestKept) this.#device.trim();
-    else if (total <= this.#largestKept) return;
-    this.#largestKept = total;
-  }
-
-  /** Takes a failed step's micro-batches again, and looks at every tensor on the way. */
-  #divergence(what: string, step: number, place: SamplerState | MixtureState): DivergenceError {
+  /** Repeats a failed step's micro-batches, checking every tensor on the way. */
+  #divergence(what: string, step: number, place: SamplerPosition): DivergenceError {
     const observer = new FirstNotFinite();
-    // The regularisation's share of the gradients as it was in the step.
+    // The regularisation's gradient depends on λ, which the step has updated since.
     this.#built.state.setLambda(this.#lambda);
-    this.#seek(place);
+    seek(this.sampler, place);
     this.#accumulate(observer);
     return stepDivergence(what, step, observer, this.parameters());
   }
 
   /**
-   * Makes sure that weights and moments are worth saving.
+   * Checks that weights and moments are finite, before they are saved.
    *
    * @throws {DivergenceError} If one is not finite; names it.
    */
   checkWeights(): void {
-    if (firstUnsound(this.optimizer) !== null) throw this.#unusable("a weight");
+    if (firstUnsound(this.optimizer) !== null) {
+      throw resultDivergence("a weight", this.#step, this.optimizer);
+    }
   }
 
-  /** Forward and backward of the next micro-batches, whose gradients add up. */
+  /** Runs a step's micro-batches forward and backward, accumulating their gradients. */
   #accumulate(observer: OperationObserver | null = null): void {
     this.#drawing(0, () => this.#runMicroBatches(observer));
   }
 
   /**
-   * What routers draw in a step follows from seed and step alone, so that a resumed run draws the
-   * same, and a step taken again, too.
+   * Runs something with the generator placed by the step: what routers draw depends on seed and step
+   * alone, so a resumed run draws the same, and so does a repeated step.
    */
   #drawing<T>(draws: number, run: () => T): T {
     const generator = { seed: BigInt(this.config.seed), step: this.#step + 1, draws };
@@ -269,7 +247,7 @@ export class Trainer implements Disposable {
       l1_reg: readout.l1,
       loss: readout.loss,
       sparsity: readout.sparsity,
-      target: 1 - moe.active / moe.experts,
+      target: targetSparsity(moe),
     });
     this.#step = step;
     this.#lambda = readout.lambda;
@@ -286,11 +264,11 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Measures the loss on the held-out documents; always the same batches.
+   * Measures the loss on the held-out documents, always on the same batches.
    *
    * @returns The loss in nats per token, and in bits per byte of text.
-   * @throws {ConfigError} If the configuration asks for no validation.
-   * @throws {DivergenceError} If it is not finite.
+   * @throws {ConfigError} If the configuration turns validation off.
+   * @throws {DivergenceError} If the loss is not finite.
    */
   validate(): ValidationMetrics {
     if (this.#validation === null) {
@@ -309,21 +287,11 @@ export class Trainer implements Disposable {
         return download(unwrapped(tokenLoss));
       }));
     if (Number.isFinite(metrics.valid_loss)) return metrics;
-    throw this.#unusable("the loss of the validation");
-  }
-
-  /** What is wrong with a model whose results are not finite: a weight, or else a result. */
-  #unusable(what: string, cause?: unknown): DivergenceError {
-    const tensor = firstUnsound(this.optimizer) ?? what;
-    const verb = tensor.startsWith("the logits") ? "are" : "is";
-    return new DivergenceError(
-      `Cannot go on after step ${this.#step}: ${tensor} ${verb} not finite`,
-      { step: this.#step, tensor, cause },
-    );
+    throw resultDivergence("the validation loss", this.#step, this.optimizer);
   }
 
   /**
-   * Draws a text; the same one for the same weights, seed and step.
+   * Generates a sample: the same text for the same weights, seed and step.
    *
    * @returns The text and the step.
    * @throws {DivergenceError} If the logits are not finite.
@@ -344,7 +312,7 @@ export class Trainer implements Disposable {
       return { step: this.#step, prompt, text };
     } catch (error) {
       if (!(error instanceof LogitsError)) throw error;
-      throw this.#unusable("the logits of the sample", error);
+      throw resultDivergence("the logits of the sample", this.#step, this.optimizer, error);
     }
   }
 
@@ -353,15 +321,4 @@ export class Trainer implements Disposable {
     this.optimizer[Symbol.dispose]();
     this.#built[Symbol.dispose]();
   }
-}
-
-/** One stream over the whole text, or a mixture where domains are weighed. */
-function makeSampler(
-  { data, seed }: TrainConfig,
-  { train }: Corpus,
-): BatchSampler | MixtureSampler {
-  const { sequence, weights } = data;
-  return Object.keys(weights).length === 0
-    ? new BatchSampler(train.tokens, { sequence, seed })
-    : new MixtureSampler(train.domains, { sequence, seed, weights });
 }

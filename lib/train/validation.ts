@@ -1,5 +1,5 @@
 /**
- * The validation of a run: the same held-out text each time, domain by domain.
+ * A run's validation: on the same held-out text each time, domain by domain.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { ValidationMetrics } from "../run/metrics_line.ts";
 
-/** Gives the loss of each token of a batch, in nats. */
+/** Returns the loss of each token of a batch, in nats. */
 export type TokenLoss = (batch: Batch) => Float32Array;
 
-/** Text that is measured apart: a domain, or those together that are too short for a row. */
+/** Text measured on its own: a domain, or together all those too short for a row. */
 interface Part {
-  /** The domain; null for those together. */
+  /** The domain; null for the short ones. */
   readonly name: string | null;
   readonly set: ValidationSet;
-  /** Part of the held-out tokens. */
+  /** Share of the held-out tokens. */
   readonly share: number;
 }
 
@@ -37,11 +37,11 @@ interface Measured {
 }
 
 /**
- * The held-out batches of a run. Every domain gets the same number of rows, since its own loss
- * should be as exact as that of the others; the loss of the whole weighs domains by their tokens.
+ * A run's held-out batches. Every domain gets the same number of rows, so that its loss is as exact
+ * as the others'; the overall loss weights domains by their tokens.
  *
- * Domains too short for a row are joined and measured as one: they count in the whole, and have no
- * loss of their own. Where even together they are short of a row, theirs is a shorter one.
+ * Domains too short for a row are joined and measured as one: they count towards the overall loss,
+ * but have none of their own. If even joined they fall short of a row, theirs is a shorter one.
  */
 export class Validation {
   readonly #parts: readonly Part[];
@@ -52,9 +52,9 @@ export class Validation {
    * Chooses the batches.
    *
    * @param config The configuration.
-   * @param text The text held back.
+   * @param text The held-out text.
    * @param tokenizer The tokenizer.
-   * @throws {DataError} If the whole text is shorter than a row and its last target.
+   * @throws {DataError} If the text is shorter than a row and its last target.
    */
   constructor({ data, validation }: TrainConfig, text: CorpusSide, tokenizer: Tokenizer) {
     const { sequence, micro_batch: batch } = data;
@@ -69,7 +69,7 @@ export class Validation {
     const long = [...text.domains].filter(([, domain]) => isLong(domain));
     const short = [...text.domains].filter(([, domain]) => !isLong(domain));
     const rest = joinStreams(short.map(([, { tokens }]) => tokens));
-    // A single token has nothing before it that it could be predicted from.
+    // A single token has nothing before it to be predicted from.
     const streams: [string | null, TokenStream][] = [
       ...long.map(([name, { tokens }]): [string, TokenStream] => [name, tokens]),
       ...(rest.length > 1 ? [[null, rest] as [null, TokenStream]] : []),
@@ -87,9 +87,9 @@ export class Validation {
   /**
    * Measures the loss.
    *
-   * @param step Steps taken before.
-   * @param lossOf The model.
-   * @returns The figures, those of each domain with rows of its own where there are several.
+   * @param step Steps taken so far.
+   * @param lossOf The model's loss.
+   * @returns The metrics; if there are several domains, also for each with rows of its own.
    */
   run(step: number, lossOf: TokenLoss): ValidationMetrics {
     const measured = this.#parts.map((part) => this.#measure(part, lossOf));

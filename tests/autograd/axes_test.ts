@@ -18,13 +18,13 @@ import {
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/** Distinct numbers, so that a misplaced element shows. */
+/** Distinct numbers expose a misplaced element. */
 function counting(device: Device, shape: readonly number[]): Tensor<"f32"> {
   const size = shape.reduce((all, axis) => all * axis, 1);
   return device.from(Array.from({ length: size }, (_, i) => i + 1), shape);
 }
 
-/** The element at a position, of row-major values. */
+/** The element at a position in row-major values. */
 function at(values: Float32Array, shape: readonly number[], position: readonly number[]): number {
   return values[shape.reduce((index, size, axis) => index * size + position[axis]!, 0)]!;
 }
@@ -62,7 +62,7 @@ Deno.test("permute() moves every element where it belongs", async () => {
   );
 });
 
-Deno.test("concatenate() puts together what slice() cuts, on every axis", async () => {
+Deno.test("concatenate() reassembles what slice() cuts, on every axis", async () => {
   using device = await openDevice({ threads: 1 });
   const cut = SHAPES.chain((shape) =>
     fc.integer({ min: 0, max: shape.length - 1 }).chain((axis) =>
@@ -91,7 +91,7 @@ Deno.test("concatenate() puts together what slice() cuts, on every axis", async 
   );
 });
 
-Deno.test("permute(), slice() and concatenate() have the gradients of their definitions", async () => {
+Deno.test("gradients of permute(), slice() and concatenate() match their definitions", async () => {
   using device = await openDevice({ threads: 1, seed: 5 });
   const x = device.normal([2, 3, 4]), y = device.normal([2, 2, 4]);
   const functions: [string, (a: typeof x, b: typeof y) => Tensor<"f32">][] = [
@@ -115,7 +115,7 @@ Deno.test("permute(), slice() and concatenate() have the gradients of their defi
   }
 });
 
-Deno.test("max() takes the largest, and its gradient goes there", async () => {
+Deno.test("max() takes the largest element and routes the gradient to it", async () => {
   using device = await openDevice({ threads: 1 });
   using tape = device.record();
   const x = tape.watch(device.from([1, 5, 3, 7, 7, 2], [2, 3]));
@@ -136,7 +136,7 @@ Deno.test("max() of all elements, and isPositive()", async () => {
   assert((await checkGradient((a) => max(a), [x])).error < 5e-3);
 });
 
-Deno.test("what does not fit is refused with the shapes", async () => {
+Deno.test("mismatches are refused with the shapes", async () => {
   using device = await openDevice({ threads: 1 });
   const x = device.zeros([2, 3]), y = device.zeros([3, 3]);
   assertThrows(() => permute(x, [0, 0]), ShapeMismatchError, "[2, 3] by [0, 0]");

@@ -8,7 +8,7 @@ export function broadcastShape(a: readonly number[], b: readonly number[]): numb
   return Array.from({ length: rank }, (_, axis) => Math.max(sizeAt(a, axis), sizeAt(b, axis)));
 }
 
-/** Applies a function elementwise with broadcasting, by its definition. */
+/** Applies a function elementwise with broadcasting, straight from the definition. */
 export function broadcast(
   a: Float64Array,
   shapeA: readonly number[],
@@ -25,7 +25,7 @@ export function broadcast(
   return result;
 }
 
-/** Where an operand's element of given coordinates lies: axes of size 1 repeat. */
+/** The index of an operand's element at given coordinates; axes of size 1 repeat. */
 function indexIn(shape: readonly number[], coordinates: readonly number[]): number {
   const missing = coordinates.length - shape.length;
   return shape.reduce(

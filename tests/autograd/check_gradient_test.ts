@@ -12,14 +12,14 @@ import {
 } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-Deno.test("checkGradient() passes right derivatives", async () => {
+Deno.test("checkGradient() accepts correct derivatives", async () => {
   using device = await openDevice({ threads: 1, seed: 8 });
   const x = device.normal([4, 5]), w = device.normal([5, 3]);
   const worst = await checkGradient((a, b) => softmax(matmul(a, b)), [x, w]);
   assert(worst.error < 5e-3, JSON.stringify(worst));
 });
 
-Deno.test("checkGradient() finds a wrong one, and says where", async () => {
+Deno.test("checkGradient() finds a wrong derivative, and says where", async () => {
   using device = await openDevice({ threads: 1, seed: 8 });
   type Pair = readonly [Tensor<"f32", readonly [6]>, Tensor<"f32", readonly [6]>];
   const wrong = defineOperation<Pair, Tensor<"f32">>({
@@ -47,9 +47,9 @@ Deno.test("checkGradient() leaves no memory and no trace on a tape", async () =>
   assertThrows(() => checkGradient(() => x, []), RangeError, "at least one input");
 });
 
-Deno.test("checkGradient() passes no gradient of which a part is not finite", async () => {
+Deno.test("checkGradient() rejects gradients that are partly non-finite", async () => {
   using device = await openDevice({ threads: 1 });
-  // e^88.72 is the last that fp32 holds: one step further the first difference is infinite.
+  // e^88.72 is the largest that fp32 holds: one step further, the first difference is infinite.
   for (const values of [[88.72, 1, 1], [1, 88.72, 1], [NaN, 1, 1], [1, 1, Infinity]]) {
     const { error } = await checkGradient((a) => exp(a), [device.from(values, [3])]);
     assertEquals(error, NaN, String(values));

@@ -17,7 +17,7 @@ import {
 import { openDevice } from "../tensor/open_device.ts";
 import { assertGradients } from "./gradient_check.ts";
 
-/** a · b² with its derivatives by hand. */
+/** a · b² with hand-written derivatives. */
 const weighted = defineOperation({
   name: "weighted",
   forward: (a: Tensor<"f32">, b: Tensor<"f32">) => multiply(a, square(b)),
@@ -27,7 +27,7 @@ const weighted = defineOperation({
   ],
 });
 
-Deno.test("defineOperation() gives an operation with a derivative of its own", async () => {
+Deno.test("defineOperation() makes an operation with its own derivative", async () => {
   using device = await openDevice();
   await assertGradients(device, {
     name: "weighted",
@@ -54,7 +54,7 @@ Deno.test("the derivative may use the result", async () => {
   });
 });
 
-Deno.test("the derivative given is the one used, even if it is another", async () => {
+Deno.test("the given derivative is used, even if it is not the true one", async () => {
   using device = await openDevice();
   const straightThrough = defineOperation({
     name: "straightThrough",
@@ -67,7 +67,7 @@ Deno.test("the derivative given is the one used, even if it is another", async (
   assertEquals([...await read(tape.gradient(x))], [3, 3]);
 });
 
-Deno.test("null is the gradient of an input without one", async () => {
+Deno.test("null stands for an input without a gradient", async () => {
   using device = await openDevice();
   const firstOnly = defineOperation({
     name: "firstOnly",
@@ -81,7 +81,7 @@ Deno.test("null is the gradient of an input without one", async () => {
   assertEquals([...await read(tape.gradient(b))], [0, 0]);
 });
 
-Deno.test("a gradient of another shape than its input's is refused", async () => {
+Deno.test("a gradient whose shape differs from its input's is refused", async () => {
   using device = await openDevice();
   const wrong = defineOperation({
     name: "wrong",
@@ -106,7 +106,7 @@ Deno.test("a forward that returns one of its inputs is refused", async () => {
   assertThrows(() => nothing(device.ones([2])), Error, "nothing");
 });
 
-Deno.test("what a forward makes on its way is freed at once", async () => {
+Deno.test("a forward's temporaries are freed at once", async () => {
   using device = await openDevice();
   using tape = device.record();
   const [a, b] = [tape.watch(device.ones([100])), device.ones([100])];
@@ -117,7 +117,7 @@ Deno.test("what a forward makes on its way is freed at once", async () => {
 
 type Pair = Tensor<"f32", readonly [2]>;
 
-/** An operation whose forward is given; its gradient is five times the one that reached it. */
+/** An operation with the given forward; its gradient is five times the incoming one. */
 const fivefold = (forward: (x: Pair) => Pair) =>
   defineOperation({ name: "op", forward, backward: ({ gradient }) => [scale(gradient, 5)] });
 
@@ -134,10 +134,10 @@ Deno.test("a backward that writes into its gradient is refused: other operations
   using tape = device.record();
   const x = tape.watch(device.ones([2])), z = tape.watch(device.ones([2]));
   const loss = sum(add(z, clip(x)));
-  assertThrows(() => tape.backward(loss), Error, "clip gave: its backward wrote");
+  assertThrows(() => tape.backward(loss), Error, "clip returned: its backward wrote");
 });
 
-Deno.test("a backward may dispose of its gradient, which stays that of others", async () => {
+Deno.test("a backward may dispose of its gradient without affecting others", async () => {
   using device = await openDevice();
   const once = defineOperation({
     name: "once",
@@ -169,7 +169,7 @@ Deno.test("a forward that returns a parameter, or a tensor of the tape, is refus
   }
 });
 
-Deno.test("a constant that a forward returns gets no gradient of its other uses", async () => {
+Deno.test("a constant that a forward returns gets no gradient from its other uses", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2])), constant = device.full([2], 3);

@@ -13,11 +13,13 @@ export type Matrix = Tensor<"f32", readonly [number, number]>;
 export interface CheckedInput {
   /** Its shape. */
   readonly shape: readonly number[];
-  /** Draws its numbers; normal ones by default. */
+  /** Draws its numbers; normally distributed by default. */
   draw?(random: Random, length: number): Float32Array<ArrayBuffer>;
 }
 
-/** A differentiable function twice: by the library, and by its definition in float64. */
+/**
+ * A differentiable function twice: as the library computes it, and from its definition in float64.
+ */
 export interface GradientCheck {
   /** Names the function in messages, and seeds its inputs. */
   readonly name: string;
@@ -29,20 +31,20 @@ export interface GradientCheck {
 }
 
 /**
- * fp32 rounds at 6e-8; sums here have at most some hundred terms, so 2e-5 of the largest element
- * leaves two decimal places of margin and no room for a wrong term.
+ * fp32 rounds at 6e-8, and sums here have at most a few hundred terms, so 2e-5 of the largest
+ * element leaves a margin of two decimal places but no room for a wrong term.
  */
 const TOLERANCE = 2e-5;
 
-/** Inputs and weights are of size 1: where results cancel below this, the errors stay. */
+/** Inputs and weights are of order 1: results that cancel below this keep errors of that order. */
 const CANCELLED = 0.5;
 
-/** In float64 truncation and cancellation of the differences both stay near 1e-10. */
+/** In float64, truncation and cancellation errors of the differences both stay near 1e-10. */
 const STEP = 1e-5;
 
 /**
- * Asserts that a function agrees with its definition, and its gradients with differences of it:
- * used once, and used twice, where each gradient kernel has to add to what is there.
+ * Asserts that a function matches its definition and its gradients match finite differences of it.
+ * The function is used once, and twice, so that each gradient kernel must accumulate.
  *
  * @param device Where to run.
  * @param check The function.
@@ -78,13 +80,13 @@ export async function assertGradients(device: Device, check: GradientCheck): Pro
 }
 
 /**
- * Compares with a tolerance relative to the largest element expected.
+ * Compares with a tolerance relative to the largest expected element.
  *
  * @param actual What was computed.
  * @param expected What it should be.
  * @param name Names the array in the message.
- * @param tolerance The share of the largest element.
- * @param atLeast The least size of the largest element.
+ * @param tolerance The tolerance as a share of the largest element.
+ * @param atLeast A lower bound for the largest element's magnitude.
  */
 export function assertClose(
   actual: ArrayLike<number>,

@@ -22,7 +22,7 @@ import { openDevice } from "../tensor/open_device.ts";
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 type Any = any;
 
-Deno.test("a closed recording refuses to work, and closing it twice is once", async () => {
+Deno.test("a closed recording refuses to work, and closing it twice is harmless", async () => {
   using device = await openDevice();
   using x = device.ones([2]);
   const tape = device.record();
@@ -39,7 +39,7 @@ Deno.test("a closed recording refuses to work, and closing it twice is once", as
   assertEquals([...await read(x)], [1, 1]);
 });
 
-Deno.test("a scope keeps no tensor of another device, whose memory it could not free", async () => {
+Deno.test("a scope refuses to keep a tensor of another device, which it could not free", async () => {
   using device = await openDevice();
   using other = await openDevice();
   using foreign = other.ones([2]);
@@ -52,13 +52,13 @@ Deno.test("a scope keeps no tensor of another device, whose memory it could not 
   assertEquals([...await read(foreign)], [1, 1]);
 });
 
-Deno.test("integers have no gradient to watch", async () => {
+Deno.test("integer tensors cannot be watched", async () => {
   using device = await openDevice();
   using tape = device.record();
   assertThrows(() => tape.watch(device.tokens([1])), TypeError, "Cannot watch an i32 tensor");
 });
 
-Deno.test("the gradient of a watched parameter is its own", async () => {
+Deno.test("a watched parameter uses its own gradient", async () => {
   using device = await openDevice();
   using weight = device.parameter([2]);
   using tape = device.record();
@@ -67,7 +67,7 @@ Deno.test("the gradient of a watched parameter is its own", async () => {
   assertEquals([...await read(tape.gradient(weight))], [3, 3]);
 });
 
-Deno.test("a recording takes no watched tensor away from the one around it", async () => {
+Deno.test("a nested recording does not take a watched tensor from the outer one", async () => {
   using device = await openDevice();
   using outer = device.record();
   const x = outer.watch(device.ones([2]));
@@ -79,7 +79,7 @@ Deno.test("a recording takes no watched tensor away from the one around it", asy
   assertEquals([...await read(outer.gradient(x))], [2, 2]);
 });
 
-Deno.test("backward() refuses factors that are no numbers, and losses of other types", async () => {
+Deno.test("backward() refuses non-numeric factors, and losses of other dtypes", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2]));
@@ -93,7 +93,7 @@ Deno.test("backward() refuses factors that are no numbers, and losses of other t
   assertEquals([...await read(tape.gradient(x))], [1, 1]);
 });
 
-Deno.test("attention rotates in place only what nobody else reads", async () => {
+Deno.test("attention rotates in place only what nothing else reads", async () => {
   using device = await openDevice();
   const options = { sequence: 2, heads: 1, groups: 1, inPlace: true };
   using weight = device.parameter([2, 6]);
@@ -104,7 +104,7 @@ Deno.test("attention rotates in place only what nobody else reads", async () => 
   assertThrows(() => causalAttention(x, options), Error, "in place");
   assertEquals([...await read(x)], before);
   const projected = scale(x, 2);
-  const loss = sum(square(projected)); // reads it again on the way back
+  const loss = sum(square(projected)); // reads it again in the backward pass
   causalAttention(projected, options);
   assertThrows(() => tape.backward(loss), Error, "Cannot run square backward");
 });
@@ -117,7 +117,7 @@ Deno.test("one tensor may be both operands", async () => {
   assertEquals([...await read(tape.gradient(x))], [2, 4]);
 });
 
-Deno.test("kernels that write two gradients add them where both are of one tensor", async () => {
+Deno.test("kernels that write two gradients add them if both belong to one tensor", async () => {
   using device = await openDevice({ seed: 3 });
   const row = device.normal([16]);
   const square = device.normal([16, 16]);
@@ -127,7 +127,7 @@ Deno.test("kernels that write two gradients add them where both are of one tenso
   for (const { error } of [norm, entropy]) assert(error < 0.01, `off by ${error}`);
 });
 
-Deno.test("gradients of a user's operation must be what its inputs need", async () => {
+Deno.test("gradients of a user-defined operation must match its inputs", async () => {
   using device = await openDevice();
   using other = await openDevice();
   const gave = (results: (gradient: Tensor<"f32">) => Any) => {
@@ -140,9 +140,9 @@ Deno.test("gradients of a user's operation must be what its inputs need", async 
     });
     tape.backward(sum(operation(x)));
   };
-  assertThrows(() => gave(() => undefined), TypeError, "that mine gave");
+  assertThrows(() => gave(() => undefined), TypeError, "that mine returned");
   assertThrows(() => gave((g) => [g, g]), TypeError, "at most 1");
-  assertThrows(() => gave(() => [5]), TypeError, "that mine gave");
+  assertThrows(() => gave(() => [5]), TypeError, "that mine returned");
   assertThrows(() => gave((g) => [cast(g, "bf16")]), TypeError, "bf16");
   assertThrows(() => gave(() => [other.ones([2])]), DeviceError, "another device");
   gave(() => [null]);
@@ -151,7 +151,7 @@ Deno.test("gradients of a user's operation must be what its inputs need", async 
   assertThrows(() => defineOperation({ name: "x" } as Any), TypeError, "forward is undefined");
 });
 
-Deno.test("recompute() refuses a function that gives another shape the second time", async () => {
+Deno.test("recompute() refuses a function that returns another shape the second time", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([4, 2]));
@@ -160,7 +160,7 @@ Deno.test("recompute() refuses a function that gives another shape the second ti
   assertThrows(() => tape.backward(sum(y)), RangeError, "Cannot recompute");
 });
 
-Deno.test("recompute() takes tensors of integers along", async () => {
+Deno.test("recompute() accepts integer inputs", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2]));
@@ -185,7 +185,7 @@ Deno.test("checkGradient() refuses steps and samples that check nothing", async 
   await assertRejects(cut, TypeError, "bf16");
 });
 
-Deno.test("what a caller does to the options afterwards changes no backward pass", async () => {
+Deno.test("changing the options afterwards does not affect the backward pass", async () => {
   using device = await openDevice({ seed: 1 });
   const gradientOf = async (change: (options: Any) => void): Promise<number[]> => {
     using tape = device.record();

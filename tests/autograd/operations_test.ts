@@ -50,7 +50,7 @@ import { assertGradients, type GradientCheck, type Matrix, type Vector } from ".
 
 type Draw = (random: Random, length: number) => Float32Array<ArrayBuffer>;
 
-/** Between 0.5 and 2.5: away from the poles of log, sqrt and division. */
+/** Between 0.5 and 2.5: away from the singularities of log, sqrt and division. */
 const positive: Draw = (random, length) => random.uniform(length, { mean: 1.5 });
 /** At least 0.1 from 0: differences must not step over the kink of ReLU. */
 const awayFromZero: Draw = (random, length) =>
@@ -252,7 +252,7 @@ const FAMILIES = {
 };
 
 for (const [family, checks] of Object.entries(FAMILIES)) {
-  Deno.test(`${family} agree with float64, their gradients with its differences`, async (t) => {
+  Deno.test(`${family} match float64, and their gradients its finite differences`, async (t) => {
     using device = await openDevice();
     for (const check of checks) {
       await t.step(check.name, () => assertGradients(device, check));

@@ -18,7 +18,7 @@ type Vector = Tensor<"f32", readonly [number]>;
 
 const CHANGED = "was written after the forward pass";
 
-Deno.test("a derivative at values that were overwritten is refused, whatever saved them", async () => {
+Deno.test("a derivative at overwritten values is refused, whatever saved them", async () => {
   using device = await openDevice();
   const own = defineOperation({
     name: "double",
@@ -51,7 +51,7 @@ Deno.test("an optimizer's step between forward and backward is refused", async (
   assertThrows(() => tape.backward(loss), Error, CHANGED);
 });
 
-Deno.test("what no derivative needs may be overwritten", async () => {
+Deno.test("values that no derivative needs may be overwritten", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = device.from([1, 2], [2]);

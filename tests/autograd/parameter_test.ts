@@ -3,7 +3,7 @@ import { Linear, mean, read, rows, scale, square, sum, write } from "../../mod.t
 import { openDevice } from "../tensor/open_device.ts";
 import { assertClose } from "./gradient_check.ts";
 
-Deno.test("a parameter's gradient is zero before the first backward, and lives on", async () => {
+Deno.test("a parameter's gradient is zero before the first backward, and outlives the tape", async () => {
   using device = await openDevice();
   using layer = new Linear(device, { input: 2, output: 1 });
   assertEquals([...await read(layer.weight.gradient)], [0, 0]);
@@ -14,7 +14,7 @@ Deno.test("a parameter's gradient is zero before the first backward, and lives o
   assertEquals([...await read(layer.weight.gradient)], [3, 4]);
 });
 
-Deno.test("gradients of a parameter add up over tapes, until zeroGradient()", async () => {
+Deno.test("a parameter's gradients accumulate over tapes until zeroGradient()", async () => {
   using device = await openDevice();
   using layer = new Linear(device, { input: 2, output: 1 });
   const pass = (): void => {
@@ -30,7 +30,7 @@ Deno.test("gradients of a parameter add up over tapes, until zeroGradient()", as
   assertEquals([...await read(layer.weight.gradient)], [3, 4]);
 });
 
-Deno.test("a stale gradient is overwritten, whatever its memory holds", async () => {
+Deno.test("a stale gradient is overwritten, whatever its memory contains", async () => {
   using device = await openDevice();
   using layer = new Linear(device, { input: 2, output: 1 });
   write(layer.weight.gradient, [NaN, Infinity]);
@@ -77,7 +77,7 @@ Deno.test("a parameter survives every scope and is freed with its layer", async 
   assertThrows(() => scale(layer.weight, 2), ReferenceError);
 });
 
-Deno.test("a parameter can be written, as a checkpoint does", async () => {
+Deno.test("a parameter can be overwritten, as when loading a checkpoint", async () => {
   using device = await openDevice();
   using layer = new Linear(device, { input: 2, output: 1, name: "head" });
   write(layer.weight, [2, 3]);

@@ -34,7 +34,7 @@ import { assertGradients } from "./gradient_check.ts";
 const size = fc.integer({ min: 1, max: 4 });
 const shapes = fc.array(size, { minLength: 1, maxLength: 4 });
 
-/** A shape and what remains of it where some axes are 1 and some leading ones are missing. */
+/** A shape, and the same with some axes set to 1 and some leading axes dropped. */
 const broadcastPairs = shapes.chain((shape) => {
   const operand = fc.tuple(
     fc.nat({ max: shape.length }),
@@ -43,7 +43,7 @@ const broadcastPairs = shapes.chain((shape) => {
   return fc.tuple(operand, operand);
 });
 
-Deno.test("binary operations have the right gradients for any shapes that broadcast", async () => {
+Deno.test("binary operations have correct gradients for any shapes that broadcast", async () => {
   using device = await openDevice();
   const operations = { add, subtract, multiply, divide };
   const name = fc.constantFrom("add", "subtract", "multiply", "divide");
@@ -63,7 +63,7 @@ Deno.test("binary operations have the right gradients for any shapes that broadc
   );
 });
 
-/** Functions of one matrix [4, 4] that chain: values stay near 1, derivatives too. */
+/** Chainable functions of one [4, 4] matrix: values and derivatives stay near 1. */
 const LINKS: Record<string, {
   run(x: Tensor<"f32", readonly [4, 4]>): Tensor<"f32", readonly [4, 4]>;
   reference(x: Float64Array): Float64Array;
@@ -91,7 +91,7 @@ const LINKS: Record<string, {
   },
 };
 
-Deno.test("any chain of operations has the gradient of the chain", async () => {
+Deno.test("any chain of operations obeys the chain rule", async () => {
   using device = await openDevice();
   const chains = fc.array(fc.constantFrom(...Object.keys(LINKS)), { minLength: 1, maxLength: 6 });
   await fc.assert(
@@ -133,7 +133,7 @@ Deno.test("backward() is linear in the loss", async () => {
   );
 });
 
-Deno.test("the gradient of a sum is ones, of a mean one over the count", async () => {
+Deno.test("the gradient of a sum is 1, that of a mean is 1 over the count", async () => {
   using device = await openDevice();
   await fc.assert(
     fc.asyncProperty(shapes, fc.nat({ max: 3 }), async (shape, pick) => {

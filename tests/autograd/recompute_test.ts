@@ -48,7 +48,7 @@ async function train(
   return { numbers, peak: peak - inUse };
 }
 
-Deno.test("recompute() gives the same bits as without, in less memory", async () => {
+Deno.test("recompute() gives the same bits in less memory", async () => {
   using device = await openDevice({ seed: 1 });
   using stack = new DisposableStack();
   const layers = Array.from(
@@ -103,7 +103,7 @@ Deno.test("recompute() of a function that returns its input passes the gradient 
   assertEquals([...await read(tape.gradient(x))], [3, 3]);
 });
 
-Deno.test("recompute() gives parameters their gradient where no input is watched", async () => {
+Deno.test("recompute() computes parameter gradients even if no input is watched", async () => {
   using device = await openDevice();
   using layer = new Linear(device, { input: 3, output: 2 });
   using tape = device.record();
@@ -111,7 +111,7 @@ Deno.test("recompute() gives parameters their gradient where no input is watched
   assertEquals([...await read(layer.weight.gradient)], [4, 4, 4, 4, 4, 4]);
 });
 
-Deno.test("recompute() takes a tensor that is not among its inputs for a constant", async () => {
+Deno.test("recompute() treats a tensor not among its inputs as a constant", async () => {
   using device = await openDevice();
   using tape = device.record();
   const [x, y] = [tape.watch(device.from([2], [1])), tape.watch(device.from([5], [1]))];
@@ -127,7 +127,7 @@ Deno.test("recompute() without a tape just runs", async () => {
   assertEquals([...await read(y)], [1, 0]);
 });
 
-Deno.test("recompute() refuses a function that gives no tensor, with and without a tape", async () => {
+Deno.test("recompute() refuses a function that returns no tensor, with and without a tape", async () => {
   using device = await openDevice();
   const give = (value: unknown) => () =>
     recompute((_: Tensor) => value as Tensor, device.ones([2]));
@@ -172,7 +172,7 @@ Deno.test("recompute() of an MoE layer counts its routing once", async () => {
   assertEquals(routed(() => recompute((v) => layer.forward(v).output, x)), plain);
 });
 
-Deno.test("recompute() draws the same random numbers again, and moves no later draw", async () => {
+Deno.test("recompute() repeats the same random numbers, and shifts no later draw", async () => {
   const run = async (isRecomputed: boolean) => {
     using device = await openDevice({ seed: 3 });
     using tape = device.record();
@@ -186,19 +186,19 @@ Deno.test("recompute() draws the same random numbers again, and moves no later d
   assertEquals(again, await Promise.all(await run(false)));
 });
 
-Deno.test("recompute() refuses a function that draws another number of times", async () => {
+Deno.test("recompute() refuses a function whose number of draws changes", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1, 2], [2]));
   let runs = 0;
   const y = recompute((v) => runs++ === 0 ? v : multiply(v, device.normal([2])), scale(x, 1));
-  assertEquals(y.shape, [2]); // returned as it was: nothing to run again
+  assertEquals(y.shape, [2]); // returned unchanged: nothing to recompute
   runs = 0;
   const z = recompute((v) => multiply(v, runs++ === 0 ? v : device.normal([2])), x);
   assertThrows(() => tape.backward(sum(z)), Error, "drew random tensors 0 times first and now 1");
 });
 
-Deno.test("recompute() of a tensor from outside leaves that tensor's gradient alone", async () => {
+Deno.test("recompute() leaves the gradient of an outside tensor alone", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1, 2], [2]));

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { add, multiply, read, recompute, scale, subtract, sum } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-Deno.test("both terms of a sum have its gradient, in memory of their own", async () => {
+Deno.test("both terms of a sum get its gradient, in separate memory", async () => {
   using device = await openDevice();
   const weights = device.from([2, 5], [2]);
   using tape = device.record();
@@ -23,7 +23,7 @@ Deno.test("a tensor added to itself has twice the gradient", async () => {
   assertEquals([...await read(tape.gradient(a))], [2, 2]);
 });
 
-Deno.test("a residual connection adds to the gradient of its input alone", async () => {
+Deno.test("a residual connection adds only to the gradient of its input", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1, 2], [2]));
@@ -37,7 +37,7 @@ Deno.test("a residual connection adds to the gradient of its input alone", async
   assertEquals([...await read(tape.gradient(x))], [2, 2]);
 });
 
-Deno.test("the gradient that a loss begins with is nobody's to add to", async () => {
+Deno.test("the initial gradient of a loss is never added to", async () => {
   using device = await openDevice();
   using tape = device.record();
   const a = tape.watch(device.from([1], []));
@@ -49,7 +49,7 @@ Deno.test("the gradient that a loss begins with is nobody's to add to", async ()
   assertEquals([...await read(tape.gradient(a))], [22]);
 });
 
-Deno.test("a recomputed sum leaves the gradient around it as it is", async () => {
+Deno.test("a recomputed sum leaves the outer gradient unchanged", async () => {
   using device = await openDevice();
   using tape = device.record();
   const a = tape.watch(device.from([1, 2], [2]));

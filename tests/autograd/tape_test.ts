@@ -18,7 +18,7 @@ import { openDevice } from "../tensor/open_device.ts";
 
 type Scalar = Tensor<"f32", readonly []>;
 
-Deno.test("gradient() adds up over all uses of a tensor", async () => {
+Deno.test("gradient() sums over all uses of a tensor", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1, 2, 3], [3]));
@@ -28,7 +28,7 @@ Deno.test("gradient() adds up over all uses of a tensor", async () => {
   assertEquals([...await read(tape.gradient(x))], [7, 11, 15]);
 });
 
-Deno.test("watch() gives the gradient of an intermediate result too", async () => {
+Deno.test("watch() works on intermediate results", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1, 2], [2]));
@@ -40,7 +40,7 @@ Deno.test("watch() gives the gradient of an intermediate result too", async () =
   assertEquals([...await read(tape.gradient(x))], [10, 20]);
 });
 
-Deno.test("a watched tensor that the loss does not depend on has a gradient of zero", async () => {
+Deno.test("a watched tensor that the loss does not depend on has zero gradient", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2]));
@@ -52,7 +52,7 @@ Deno.test("a watched tensor that the loss does not depend on has a gradient of z
   assertEquals([...await read(tape.gradient(x))], [1, 1]);
 });
 
-Deno.test("a tensor that is not watched costs nothing and gets no gradient", async () => {
+Deno.test("an unwatched tensor costs nothing and gets no gradient", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2]));
@@ -78,13 +78,13 @@ Deno.test("backward() refuses what it cannot start from", async (t) => {
     const y = relu(x) as unknown as Scalar;
     assertThrows(() => tape.backward(y), RangeError, "shape [2, 3]");
   });
-  await t.step("a tape that was run before", () => {
+  await t.step("a tape that was already run", () => {
     using tape = device.record();
     const loss = sum(tape.watch(device.ones([2])));
     tape.backward(loss);
     assertThrows(() => tape.backward(loss), Error, "twice");
   });
-  await t.step("a loss to which nothing watched leads", () => {
+  await t.step("a loss that depends on nothing watched", () => {
     using tape = device.record();
     const loss = sum(device.ones([2]));
     assertThrows(() => tape.backward(loss), Error, "no parameter or watched tensor");
@@ -124,7 +124,7 @@ Deno.test("scopes inside a recording free temporaries and keep what backward nee
   for (let i = 0; i < 3; i++) assertEquals(Math.abs(gradient[i]! - expected[i]!) < 1e-5, true);
 });
 
-Deno.test("a saved tensor that was disposed of is named by backward()", async () => {
+Deno.test("backward() names a saved tensor that was disposed of", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.ones([2, 3]));
@@ -166,7 +166,7 @@ Deno.test("a recording inside noGradient() records", async () => {
   assertEquals([...await read(outer.gradient(x))], [4]);
 });
 
-Deno.test("a recording inside a recording is a tape of its own", async () => {
+Deno.test("a nested recording is a separate tape", async () => {
   using device = await openDevice();
   using outer = device.record();
   const x = outer.watch(device.from([2], [1]));
@@ -181,7 +181,7 @@ Deno.test("a recording inside a recording is a tape of its own", async () => {
   assertEquals([...await read(outer.gradient(x))], [12]);
 });
 
-Deno.test("gradients pass through bf16, rounded nowhere but in the result", async () => {
+Deno.test("gradients pass through bf16 and are rounded only in the result", async () => {
   using device = await openDevice();
   using tape = device.record();
   const x = tape.watch(device.from([1.001, 2.003], [2]));
@@ -200,7 +200,7 @@ Deno.test("a product of bf16 is refused by backward(), which would misread it", 
   assertThrows(() => tape.backward(sum(y)), TypeError, "differentiate matmul of bf16");
 });
 
-Deno.test("a hundred rounds of record and backward leave the memory as it was", async () => {
+Deno.test("a hundred rounds of record and backward leak no memory", async () => {
   using device = await openDevice();
   const w = device.normal([16, 16], { deviation: 0.2 });
   const round = async (): Promise<number> => {
@@ -230,7 +230,7 @@ Deno.test("backward() frees gradients as it goes", async () => {
   const { inUse } = device.statistics();
   device.resetPeak();
   tape.backward(loss);
-  // At any time: the gradient that has come, the one that is being written, the loss's.
+  // At any time: the incoming gradient, the one being written, and the loss's.
   const grown = device.statistics().peak - inUse;
   assertEquals(grown <= 3 * 4000, true, `${grown} bytes`);
 });

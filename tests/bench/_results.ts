@@ -1,6 +1,6 @@
 import type { BenchResults, CaseResult } from "../../bench/harness/results.ts";
 
-/** Results of a machine that does 100 GFLOPS and copies 10 GB/s. */
+/** Results of a machine with 100 GFLOPS and a copy bandwidth of 10 GB/s. */
 export function someResults(
   medians: Readonly<Record<string, number>>,
   changes: Partial<BenchResults> = {},

@@ -5,7 +5,7 @@ import { someResults } from "./_results.ts";
 const before = someResults({ same: 0.1, slower: 0.1, gone: 1 });
 const after = someResults({ added: 1, slower: 0.4, same: 0.1 });
 
-Deno.test("`compareResults()` gives new over old of the cases in both", () => {
+Deno.test("`compareResults()` gives new over old for the cases in both", () => {
   const { cases, gone, added } = compareResults(before, after);
   assertEquals(cases.map(({ name, ratio }) => [name, ratio]), [["slower", 4], ["same", 1]]);
   assertEquals([gone, added], [["gone"], ["added"]]);
@@ -25,7 +25,7 @@ Deno.test("`comparisonReport()` leads with the ratios and ends with their mean",
   ]);
 });
 
-Deno.test("`comparisonReport()` says where machines differ and where nothing is in common", () => {
+Deno.test("`comparisonReport()` says if machines differ and if there is nothing in common", () => {
   const other = someResults({ unknown: 1 }, {
     machine: { ...before.machine, name: "Another" },
   });

@@ -17,7 +17,7 @@ function someInput() {
   };
 }
 
-/** Logits of the tokens, straight from the definition. */
+/** The tokens' logits, straight from the definition. */
 function logitsOf(x: Float32Array, w: Float32Array): number[][] {
   return Array.from({ length: 96 }, (_, t) =>
     Array.from({ length: 4 }, (_, e) => {
@@ -44,7 +44,7 @@ Deno.test("aimed TopK weights spread the tokens evenly", () => {
     for (const token of logitsOf(input.x, w)) counts[token.indexOf(Math.max(...token))]! += 1;
     return counts;
   };
-  // All tokens lie around one direction, so that some experts have most of them.
+  // All tokens point roughly the same way, so a few experts get most of them.
   assert(Math.max(...loads(input.w)) > 48);
   for (const load of loads(aimWeights(input, (before) => topkShifts(before, 1)))) {
     assertAlmostEquals(load, 24, 4);
@@ -57,7 +57,7 @@ Deno.test("aiming refuses tokens without a common direction", () => {
   assertThrows(() => aimWeights(input, (before) => reluShifts(before, 5)), RangeError, "token 0");
 });
 
-Deno.test("a bench's layer routes exactly the wanted share", async () => {
+Deno.test("a bench's layer routes exactly the requested share", async () => {
   using device = await openDevice();
   const sizes = { tokens: 128, hidden: 16, width: 8, experts: 8, active: 1 };
   for (const density of [1 / 8, 0.5, 1]) {
@@ -69,7 +69,7 @@ Deno.test("a bench's layer routes exactly the wanted share", async () => {
   assertEquals(await layer.rows(), 128);
 });
 
-Deno.test("a bench's model exchanges its routers, and every step of one is the same", async () => {
+Deno.test("a bench's model swaps routers, and every step of one router is the same", async () => {
   using device = await openDevice();
   const config = parseConfig({
     preset: "pico",

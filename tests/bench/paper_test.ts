@@ -14,14 +14,14 @@ import { parseConfig } from "../../lib/train/mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { someResults } from "./_results.ts";
 
-Deno.test("`timeInTurn()` alternates, every second round backwards", () => {
+Deno.test("`timeInTurn()` alternates, with every second round in reverse", () => {
   const order: string[] = [];
   const seconds = timeInTurn(["a", "b", "c"], 3, (thing) => order.push(thing));
   assertEquals(order.join(""), "abccbaabc");
   assertEquals([...seconds.values()].map(({ length }) => length), [3, 3, 3]);
 });
 
-Deno.test("as many layers are measured as memory holds, more of them forward", () => {
+Deno.test("as many layers are measured as fit in memory, more of them forward", () => {
   const stretch = { preset: "469m", sequences: 2, mostLayers: Infinity, limit: 19e9 } as const;
   const [forward, training] = [forwardConfig(stretch), trainingConfig(stretch)];
   assertEquals(forward.model.layers, 24);
@@ -67,7 +67,7 @@ Deno.test("a small model is measured forward and in every stage", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-/** Times of the whole of nano: 1 s a subject, but for those given. */
+/** Times for all of nano: 1 s per subject, except the given ones. */
 function someTimes(seconds: Readonly<Record<string, number>>): Times {
   const config = parseConfig({ preset: "nano", data: { batch: 2, micro_batch: 2 } });
   const results = someResults({

@@ -1,4 +1,4 @@
-/** What the comparison with PyTorch rests on, as far as it needs no PyTorch. @module */
+/** The parts of the PyTorch comparison that can be tested without PyTorch. @module */
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { capture, type CapturedStep } from "../../bench/peers/_capture.ts";
@@ -40,7 +40,7 @@ Deno.test("`capture()` writes the gradient and the gates of the trainer's own st
   }
 });
 
-Deno.test("the report of equality names what is beyond its limit, and not a number is", () => {
+Deno.test("the equality report names what exceeds its limit, NaN included", () => {
   const report = (figures: Partial<PointFigures>, last = 2): string[] =>
     equalityReport([{
       name: "case",
@@ -76,7 +76,7 @@ Deno.test("texts are compared in bytes, whatever the tokenizer", async () => {
   }
 });
 
-Deno.test("ratios are taken within a round, so that a slower machine does not show in them", async () => {
+Deno.test("ratios are taken within a round, so a slowing machine does not affect them", async () => {
   const contender = (name: string, blocks: number[][], values: Measured["values"]): Measured => ({
     name,
     blocks,

@@ -15,7 +15,7 @@ import {
 import { ConfigError } from "../../lib/errors.ts";
 import { someResults } from "./_results.ts";
 
-Deno.test("results come back from their file as they were", () => {
+Deno.test("results round-trip through their file", () => {
   const folder = Deno.makeTempDirSync();
   try {
     const path = `${folder}/new/results.json`;
@@ -29,7 +29,7 @@ Deno.test("results come back from their file as they were", () => {
   }
 });
 
-Deno.test("a file of results has the form that `deno fmt --check` asks for", async () => {
+Deno.test("a results file passes `deno fmt --check`", async () => {
   const folder = Deno.makeTempDirSync();
   try {
     const path = `${folder}/results.json`;
@@ -57,7 +57,7 @@ Deno.test("`parseResults()` names what is wrong", () => {
   assertThrows(() => readResults("/nowhere/old.json"), ConfigError, "/nowhere/old.json");
 });
 
-Deno.test("`caseResult()` keeps the work and sums up the samples", () => {
+Deno.test("`caseResult()` keeps the work and summarizes the samples", () => {
   const benchCase = { group: "g", name: "n", flops: 6, bytes: 7 };
   assertEquals(caseResult(benchCase, [0.5, 0.25, 1]), {
     ...benchCase,
@@ -85,7 +85,7 @@ Deno.test("`caseTable()` gives rates and shares of the machine's peaks", () => {
   ]);
 });
 
-Deno.test("results are named after date, machine and kind; partial runs replace no whole one", () => {
+Deno.test("results are named by date, machine and kind; partial runs never replace full ones", () => {
   assertEquals(
     machineSlug({ name: "Intel(R) Xeon(R) Processor @ 2.70GHz", threads: 2 }),
     "intel-xeon-2-threads",
@@ -99,7 +99,7 @@ Deno.test("results are named after date, machine and kind; partial runs replace 
   assertEquals(named(resultsPath(sweep)), "2026-11-25-some-2-threads-sweep.json");
 });
 
-Deno.test("a run may be compared with the very file that it replaces", () => {
+Deno.test("a run may be compared with the file that it replaces", () => {
   const folder = Deno.makeTempDirSync();
   try {
     const path = `${folder}/results.json`;

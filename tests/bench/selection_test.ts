@@ -10,7 +10,7 @@ function chosen(args: readonly string[], everything?: string): boolean[] {
   return [small, large].map((benchCase) => selection.includes(benchCase));
 }
 
-Deno.test("large cases run only when everything is asked for", () => {
+Deno.test("large cases run only in a full run", () => {
   assertEquals(chosen([]), [true, false]);
   assertEquals(chosen(["--full"]), [true, true]);
   assertEquals(chosen([], "full"), [true, true]);
@@ -28,5 +28,5 @@ Deno.test("paths are absolute, unknown flags are refused", () => {
   const { output, compare } = readSelection(["--output", "/tmp/a.json", "--compare=/tmp/b.json"]);
   assertEquals([output, compare], ["/tmp/a.json", "/tmp/b.json"]);
   assertThrows(() => readSelection(["--filtre", "x"]), ConfigError, "did you mean --filter?");
-  assertThrows(() => readSelection(["--filter", "/(/"]), ConfigError, "no regular expression");
+  assertThrows(() => readSelection(["--filter", "/(/"]), ConfigError, "not a regular expression");
 });

@@ -36,7 +36,7 @@ Deno.test("a session keeps the buffers of one case at a time, and every timed sa
   assertEquals(device.statistics().blocks, 0);
 });
 
-Deno.test("operands of a gradient come from its forward kernel", async () => {
+Deno.test("a gradient's operands come from its forward kernel", async () => {
   using device = await openDevice();
   const head = { tokens: 6, hidden: 4, vocabulary: 10 };
   const bench = kernelBench({
@@ -58,7 +58,7 @@ Deno.test("operands of a gradient come from its forward kernel", async () => {
   assertEquals(device.statistics().blocks, 8);
 });
 
-Deno.test("`iterations()` is many for a quick case and one for a slow one", () => {
+Deno.test("`iterations()` is large for a fast case and one for a slow one", () => {
   assertEquals(iterations({ flops: 0, bytes: 100 }), 20);
   assertEquals(iterations({ flops: 1e12, bytes: 1e9 }), 1);
 });

@@ -18,7 +18,7 @@ function flopsOf(group: string, name: string): number {
 
 // nano: 4096 tokens, hidden 128, 256 fused columns, 8 experts of 512, 4 heads of 32, 257 tokens.
 
-Deno.test("products of a matrix count two operations an inner step", () => {
+Deno.test("matrix products count two operations per inner step", () => {
   assertEquals(flopsOf("gemm", "nano gemm [4096,128]x[128,256]"), 268_435_456);
   assertEquals(flopsOf("router", "nano relu_router_forward [4096,128]x[128,8]"), 8_388_608);
   const head = "[4096,128]x[128,257]";
@@ -26,17 +26,17 @@ Deno.test("products of a matrix count two operations an inner step", () => {
   assertEquals(flopsOf("cross entropy", `nano cross_entropy_gradient ${head}`), 3 * 269_484_032);
 });
 
-Deno.test("the plan moves gates, both offsets and two ints a row", () => {
+Deno.test("the plan moves gates, both offsets and two ints per row", () => {
   const { flops, bytes } = workOf("dispatch", "nano dispatch_plan [4096,8] density 1 spare 0");
   assertEquals(flops, 0);
   assertEquals(bytes, 4 * (32_768 + (4 + 9) + 4097 + 2 * 32_768));
 });
 
-Deno.test("the regularisation counts a product and a sum a gate", () => {
+Deno.test("the regularisation counts a product and a sum per gate", () => {
   assertEquals(flopsOf("regularization", "nano relu_router_gradient [4096,8] load k=1"), 65_536);
 });
 
-Deno.test("experts count three products of each routed row forward, six backward", () => {
+Deno.test("experts count three products per routed row forward, six backward", () => {
   // 512 tokens by 8 experts: 4096 rows.
   const layer = "[512,128] E=8 W=512 density 1";
   assertEquals(flopsOf("experts", `nano experts_forward ${layer}`), 1_610_612_736);
@@ -52,7 +52,7 @@ Deno.test("attention counts the causal half: two products forward, five backward
   assertEquals(flopsOf("attention", `nano attention_gradient ${sizes}`), 673_710_080);
 });
 
-Deno.test("the optimizer reads four numbers of a parameter and writes three", () => {
+Deno.test("the optimizer reads four numbers per parameter and writes three", () => {
   const name = "nano adamw [8,128,1536], 1 parameters, 1 steps, clip 1";
   assertEquals(workOf("optimizer", name).bytes, 28 * 1_572_864);
 });
@@ -62,7 +62,7 @@ Deno.test("a layer counts its router and its experts", () => {
   assertEquals(flopsOf("layer", name), 4_831_838_208 + 25_165_824);
 });
 
-Deno.test("a step counts every product of the model, and 14 operations a parameter", () => {
+Deno.test("a step counts every product of the model, and 14 operations per parameter", () => {
   const passes = 4_831_838_208 + 3_772_776_448 + 100_663_296 + 19_327_352_832 + 808_452_096;
   const name = (pass: string) => `nano relu, stage III, ${pass} L=4 B=16 S=256 E=8`;
   assertEquals(flopsOf("step", name("forward and backward")), passes);
@@ -72,7 +72,7 @@ Deno.test("a step counts every product of the model, and 14 operations a paramet
   assertEquals(workOf("step", name("step")).bytes, 40 * parameters);
 });
 
-Deno.test("`modelWork()` counts pre-activations again where they are computed again", () => {
+Deno.test("`modelWork()` counts recomputed pre-activations again", () => {
   const config = parseConfig({ preset: "nano" });
   const { flops } = modelWork(config, 1, "forward and backward");
   const none = parseConfig({ preset: "nano", memory: { recompute: "always" } });
@@ -87,7 +87,7 @@ Deno.test("`formulaWork()` gives the paper's figure, and a third of it forward",
   assertAlmostEquals(formulaWork(config, "forward") / 1e9, 2 * 995.36 / 3, 0.01);
 });
 
-Deno.test("every case has a name of its own, and bytes", () => {
+Deno.test("every case has a unique name, and bytes", () => {
   const keys = CASES.map(({ group, name }) => `${group}: ${name}`);
   assertEquals(new Set(keys).size, keys.length);
   assertEquals(CASES.filter(({ flops, bytes }) => !(bytes > 0 && flops >= 0)), []);

@@ -2,7 +2,7 @@ import { AssertionError, assertThrows } from "@std/assert";
 import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
 import { EXACT } from "../../kernels/cases/tolerance.ts";
 
-Deno.test("`assertAllClose()` accepts what is within either tolerance", () => {
+Deno.test("`assertAllClose()` accepts values within either tolerance", () => {
   assertAllClose([1.0009, 0.0009], [1, 0], { rtol: 0, atol: 0.001 });
   assertAllClose([1000.9, -1000.9], [1000, -1000], { rtol: 0.001, atol: 0 });
   assertAllClose([Infinity, -Infinity, NaN, -0], [Infinity, -Infinity, NaN, 0], EXACT);
@@ -18,7 +18,7 @@ Deno.test("`assertAllClose()` names the worst element, its coordinates and both 
   );
 });
 
-Deno.test("`assertAllClose()` rejects NaN, infinities and other lengths", () => {
+Deno.test("`assertAllClose()` rejects NaN, infinities and different lengths", () => {
   const lenient = { rtol: 1, atol: 1e9 };
   for (const [actual, expected] of [[NaN, 0], [0, NaN], [Infinity, 0], [Infinity, -Infinity]]) {
     assertThrows(() => assertAllClose([actual!], [expected!], lenient), AssertionError);

@@ -5,7 +5,7 @@ import { allDoubled, inputsOf } from "../../kernels/cases/case.ts";
 import { GRADIENT_CASES, KERNEL_CASES, OPERATION_CASES } from "../../kernels/cases/mod.ts";
 import { fromBfloat16, toBfloat16 } from "../../kernels/cases/random.ts";
 
-/** Functions without a result to compare with a reference; tests of their own call them. */
+/** Functions without a result to compare with a reference; separate tests call them. */
 const NOT_COMPUTING =
   /^remoe_(abi|build|context|memory|copy_(from|to)|pinned|stream|synchronize|event|capture|graph|probe)/;
 
@@ -17,26 +17,26 @@ Deno.test("the case list covers every computing function of the contract", () =>
   assertEquals(missing, []);
 });
 
-Deno.test("cases have names of their own, since names seed inputs", () => {
+Deno.test("cases have unique names, since names seed inputs", () => {
   const names = KERNEL_CASES.map(({ name }) => name);
   assertEquals(names.filter((name, i) => names.indexOf(name) !== i), []);
 });
 
-Deno.test("cases carry the bytes and operations that a bench reports", () => {
+Deno.test("cases declare the bytes and operations that benches report", () => {
   for (const { name, flops, bytes } of KERNEL_CASES) {
     assertEquals(Number.isInteger(flops) && flops >= 0, true, `${name}: flops ${flops}`);
     assertEquals(Number.isInteger(bytes) && bytes > 0, true, `${name}: bytes ${bytes}`);
   }
 });
 
-Deno.test("tolerances of fp32 results reject results that are only bfloat16", async (t) => {
+Deno.test("tolerances for fp32 reject results with only bfloat16 precision", async (t) => {
   for (const operationCase of OPERATION_CASES) {
     const expected = operationCase.reference(allDoubled(inputsOf(operationCase)));
     for (const [name, { dtype, tolerance }] of Object.entries(operationCase.outputs)) {
       if (dtype !== "f32" || operationCase.unwanted?.includes(name)) continue;
       const values = Float32Array.from(expected[name]!);
       const coarse = fromBfloat16(toBfloat16(values));
-      // A handful of numbers may happen to be representable; extreme ones and zeros are.
+      // A few numbers may happen to be representable in bfloat16; zeros and extreme ones are.
       const telling = values.filter((value, i) => Number.isFinite(value) && value !== coarse[i]);
       if (telling.length <= 16) continue;
       await t.step(`${operationCase.name}: ${name}`, () => {
@@ -46,7 +46,7 @@ Deno.test("tolerances of fp32 results reject results that are only bfloat16", as
   }
 });
 
-Deno.test("gradient cases differentiate inputs which they have", () => {
+Deno.test("gradient cases differentiate inputs that they have", () => {
   for (const gradientCase of GRADIENT_CASES) {
     const inputs = inputsOf(gradientCase);
     for (const [name, { of }] of Object.entries(gradientCase.gradients)) {

@@ -30,13 +30,13 @@ Deno.test("`runCase()` returns what was written, and poison where nothing was", 
   assertEquals(kernels.statistics().blocks, 0);
 });
 
-Deno.test("`PlacedCase.read()` notices writes beside a buffer and to an input", () => {
+Deno.test("`PlacedCase.read()` detects writes outside a buffer and to an input", () => {
   using kernels = openKernels();
   const throwing = [
-    { kernelCase: writing("y", 12), message: 'wrote outside of "y", 0 bytes past its end' },
-    { kernelCase: writing("y", 50), message: 'wrote outside of "y", 38 bytes past its end' },
-    { kernelCase: writing("y", -4), message: 'wrote outside of "y", 4 bytes before its start' },
-    { kernelCase: writing("x", 8), message: 'wrote outside of "x", 0 bytes past its end' },
+    { kernelCase: writing("y", 12), message: 'wrote outside "y", 0 bytes past its end' },
+    { kernelCase: writing("y", 50), message: 'wrote outside "y", 38 bytes past its end' },
+    { kernelCase: writing("y", -4), message: 'wrote outside "y", 4 bytes before its start' },
+    { kernelCase: writing("x", 8), message: 'wrote outside "x", 0 bytes past its end' },
     { kernelCase: writing("x", 7), message: 'wrote to its input "x", at element 1' },
   ];
   for (const { kernelCase, message } of throwing) {
@@ -45,7 +45,7 @@ Deno.test("`PlacedCase.read()` notices writes beside a buffer and to an input", 
   assertEquals(kernels.statistics().blocks, 0);
 });
 
-Deno.test("`PlacedCase` gives 0 for what is not wanted, and fills what is with what it is told", () => {
+Deno.test("`PlacedCase` passes 0 for unwanted outputs and pre-fills the others as told", () => {
   using kernels = openKernels();
   const kernelCase = writing("x", 8);
   using bare = new PlacedCase(kernels, kernelCase, INPUTS, { unwanted: ["y"] });

@@ -17,7 +17,7 @@ import { rope } from "../../kernels/cases/reference/rope.ts";
 import { topkGates } from "../../kernels/cases/reference/router.ts";
 import { EXACT } from "../../kernels/cases/tolerance.ts";
 
-Deno.test("philox() gives the known answers of its authors", () => {
+Deno.test("philox() reproduces its authors' known answers", () => {
   const ones = 0xffffffff;
   const answers: readonly [Words, readonly [number, number], Words][] = [
     [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
@@ -31,7 +31,7 @@ Deno.test("philox() gives the known answers of its authors", () => {
   for (const [counter, key, expected] of answers) assertEquals(philox(counter, key), expected);
 });
 
-Deno.test("toBfloat16() rounds ties to the even neighbour and keeps NaN", () => {
+Deno.test("toBfloat16() rounds ties to even and keeps NaN", () => {
   const values = [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 3.4e38, NaN, -Infinity];
   assertEquals([...toBfloat16(values)], [0x3f80, 0x3f80, 0x3f82, 0x7f80, 0x7fc0, 0xff80]);
 });
@@ -64,7 +64,7 @@ Deno.test("partialDerivatives() and directionalDerivative() find a known gradien
   );
 });
 
-Deno.test("gemm() multiplies stored transposes as matmul() does plain matrices", () => {
+Deno.test("gemm() multiplies stored transposes like matmul() multiplies plain matrices", () => {
   const [a, b] = [Float64Array.of(1, 2, 3, 4, 5, 6), Float64Array.of(7, 8, 9, 10, 11, 12)];
   const expected = Float64Array.of(58, 64, 139, 154);
   const sizes = { m: 2, n: 2, k: 3 };
@@ -81,12 +81,12 @@ Deno.test("softmax() sums to 1 and survives large logits", () => {
   for (const [i, half] of [0.5, 0.5, 0, 0].entries()) assertAlmostEquals(y[i]!, half, 1e-12);
 });
 
-Deno.test("topkGates() takes the lower expert among equals", () => {
+Deno.test("topkGates() breaks ties in favour of the lower expert", () => {
   const { gates } = topkGates(Float64Array.of(0, 1, 1, 1), 4, 2, true);
   assertEquals(gates, Float64Array.of(0, 0.5, 0.5, 0));
 });
 
-Deno.test("dispatchPlan() lists rows by expert and gives them back by token", () => {
+Deno.test("dispatchPlan() lists rows by expert and finds them by token", () => {
   const plan = dispatchPlan([1, 0, 0, 0, 2, 3], 3, 2);
   assertEquals(plan, {
     rows: 3,
@@ -122,7 +122,7 @@ Deno.test("attention() of one position returns its value", () => {
   assertEquals(attention(qkv, sizes).out, Float64Array.of(6, 7, 6, 7, 14, 15, 14, 15));
 });
 
-Deno.test("rope() keeps the product of query and key a function of their distance", () => {
+Deno.test("rope() makes query-key products depend only on distance", () => {
   const sizes = { rows: 9, stride: 4, sequence: 9, heads: 1, headDim: 4, base: 100, offset: 0 };
   const repeated = (vector: readonly number[]): Float64Array =>
     Float64Array.from({ length: 36 }, (_, i) => vector[i % 4]!);

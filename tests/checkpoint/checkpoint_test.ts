@@ -56,7 +56,7 @@ Deno.test("`writeCheckpoint()` writes what `Checkpoint` opens", () => {
   assertEquals([...new Float32Array(checkpoint.optimizer.read("weight.moment_2").buffer)], [0.25]);
 });
 
-Deno.test("`Checkpoint.openNewest()` passes over what a killed run left behind", () => {
+Deno.test("`Checkpoint.openNewest()` skips what a killed run left behind", () => {
   using folder = new TemporaryFolder();
   const root = folder.path;
   save(root, 100);
@@ -72,7 +72,7 @@ Deno.test("`Checkpoint.openNewest()` passes over what a killed run left behind",
   assertEquals(names, ["step-000100", "step-000500"]);
 });
 
-Deno.test("`Checkpoint` refuses a file that was cut, changed or removed, and names it", () => {
+Deno.test("`Checkpoint` refuses a truncated, changed or missing file, and names it", () => {
   using folder = new TemporaryFolder();
   for (const name of ["model.safetensors", "optimizer.safetensors", "state.json"]) {
     const faults: [(file: string) => void, string][] = [
@@ -98,7 +98,7 @@ Deno.test("`Checkpoint` refuses a damaged marker", () => {
   }
 });
 
-Deno.test("`Checkpoint.openNewest()` names a damaged newest one, and the one before it", () => {
+Deno.test("`Checkpoint.openNewest()` names a damaged newest checkpoint, and the one before it", () => {
   using folder = new TemporaryFolder();
   const older = save(folder.path, 100);
   const newest = save(folder.path, 200);
@@ -109,13 +109,13 @@ Deno.test("`Checkpoint.openNewest()` names a damaged newest one, and the one bef
   assertEquals(checkpoint.state.step, 100);
 });
 
-Deno.test("`Checkpoint.openNewest()` says where it looked in vain", () => {
+Deno.test("`Checkpoint.openNewest()` says where it looked if it finds nothing", () => {
   using folder = new TemporaryFolder();
   assertThrows(() => Checkpoint.openNewest(folder.path), CheckpointError, folder.path);
   assertThrows(() => Checkpoint.openNewest(`${folder.path}/none`), CheckpointError, "none");
 });
 
-Deno.test("`writeCheckpoint()` keeps the newest, as many as asked", () => {
+Deno.test("`writeCheckpoint()` keeps as many of the newest as requested", () => {
   using folder = new TemporaryFolder();
   for (const step of [100, 200, 300, 1_000_000]) save(folder.path, step, 2);
   assertEquals(listCheckpoints(folder.path).map(({ step }) => step), [1_000_000, 300]);
@@ -133,7 +133,7 @@ Deno.test("`writeCheckpoint()` replaces one of the same step", () => {
   assertEquals(Array.from(Deno.readDirSync(folder.path)).length, 1);
 });
 
-Deno.test("`writeCheckpoint()` leaves the older ones alone where a tensor fails", () => {
+Deno.test("`writeCheckpoint()` leaves older checkpoints alone if a tensor fails", () => {
   using folder = new TemporaryFolder();
   save(folder.path, 100, 1);
   const broken: TensorEntry = { ...tensor("weight", [1]), read: () => new Uint8Array(3) };
@@ -144,7 +144,7 @@ Deno.test("`writeCheckpoint()` leaves the older ones alone where a tensor fails"
   assertEquals(listCheckpoints(folder.path).map(({ step }) => step), [100]);
 });
 
-Deno.test("`removeLaterCheckpoints()` drops what came after a step", () => {
+Deno.test("`removeLaterCheckpoints()` drops checkpoints after a step", () => {
   using folder = new TemporaryFolder();
   for (const step of [100, 200, 300]) save(folder.path, step);
   const removed = removeLaterCheckpoints(folder.path, 100).map(({ step }) => step);
@@ -166,7 +166,7 @@ Deno.test("`Checkpoint` refuses a state of another layout", () => {
   }
 });
 
-Deno.test("`writeCheckpoint()` refuses what could not be read, or would remove all", () => {
+Deno.test("`writeCheckpoint()` refuses input that could not be read back, or that would remove everything", () => {
   using folder = new TemporaryFolder();
   const before = save(folder.path, 1);
   const cases: [Partial<CheckpointState>, string][] = [

@@ -16,7 +16,7 @@ function entry(name: string, dtype: SafetensorsDType, shape: number[], fill = 1)
   return { name, dtype, shape, read: () => bytes };
 }
 
-/** A file of the format from its header's text and the number of data bytes. */
+/** A safetensors file with the given header text and number of data bytes. */
 function craft(path: string, header: string, dataBytes: number, length?: bigint): void {
   const json = new TextEncoder().encode(header);
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -25,7 +25,7 @@ function craft(path: string, header: string, dataBytes: number, length?: bigint)
   Deno.writeFileSync(path, file);
 }
 
-Deno.test("`writeSafetensors()` writes what `SafetensorsFile` reads, of all dtypes and shapes", () => {
+Deno.test("`writeSafetensors()` writes what `SafetensorsFile` reads, for all dtypes and shapes", () => {
   const dtypes = ["F32", "BF16", "F16", "F64", "I32", "I64"] as const;
   const tensor = fc.record({
     name: fc.string({ unit: "binary", minLength: 1 }).filter((name) => name !== "__metadata__"),
@@ -58,7 +58,7 @@ Deno.test("`writeSafetensors()` writes what `SafetensorsFile` reads, of all dtyp
   );
 });
 
-Deno.test("`writeSafetensors()` lays the file out as the format says", () => {
+Deno.test("`writeSafetensors()` follows the file format", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/model.safetensors`;
   writeSafetensors(path, [entry("b", "F32", [2], 7), entry("a", "I64", [], 9)], { format: "pt" });
@@ -73,7 +73,7 @@ Deno.test("`writeSafetensors()` lays the file out as the format says", () => {
   assertEquals([...bytes.subarray(8 + length)], [...Array(8).fill(7), ...Array(8).fill(9)]);
 });
 
-Deno.test("`writeSafetensors()` reads one tensor at a time, in pieces where they come in pieces", () => {
+Deno.test("`writeSafetensors()` reads one tensor at a time, chunk by chunk if given chunks", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/model.safetensors`;
   const order: string[] = [];
@@ -94,7 +94,7 @@ Deno.test("`writeSafetensors()` reads one tensor at a time, in pieces where they
   assertEquals([...file.read("b")], [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]);
 });
 
-Deno.test("`writeSafetensors()` refuses doubled and reserved names, and data of another size", () => {
+Deno.test("`writeSafetensors()` refuses duplicate and reserved names, and data of the wrong size", () => {
   using folder = new TemporaryFolder();
   const write = (entries: TensorEntry[]): void => {
     writeSafetensors(Deno.makeTempDirSync({ dir: folder.path }) + "/x", entries);
@@ -113,7 +113,7 @@ Deno.test("`writeSafetensors()` refuses doubled and reserved names, and data of 
   );
 });
 
-Deno.test("`SafetensorsFile` refuses a damaged header and names the file and the fault", () => {
+Deno.test("`SafetensorsFile` refuses a damaged header and names the file and the problem", () => {
   const a = '"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}';
   const b = (from: number, to: number, name = "b"): string =>
     `"${name}":{"dtype":"F32","shape":[2],"data_offsets":[${from},${to}]}`;
@@ -177,7 +177,7 @@ Deno.test("`SafetensorsFile` refuses a header longer than the file or than allow
   assertThrows(() => SafetensorsFile.open(`${path}.none`), CheckpointError, "Cannot read");
 });
 
-Deno.test("`SafetensorsFile` refuses to give a tensor as another one", () => {
+Deno.test("`SafetensorsFile` refuses a missing tensor and a wrong dtype or shape", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/model.safetensors`;
   writeSafetensors(path, [entry("a", "F32", [2, 3])]);
@@ -190,14 +190,14 @@ Deno.test("`SafetensorsFile` refuses to give a tensor as another one", () => {
   );
 });
 
-/** Every type of the format with its bits. */
+/** Every dtype of the format with its size in bits. */
 const DTYPES = {
   ...{ F64: 64, F32: 32, F16: 16, BF16: 16, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8 },
   ...{ F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4, C64: 64 },
   ...{ I64: 64, U64: 64, I32: 32, U32: 32, I16: 16, U16: 16, I8: 8, U8: 8, BOOL: 8 },
 } as const;
 
-Deno.test("a tensor of any type of the format leaves the others readable", () => {
+Deno.test("tensors of any dtype in the format leave the others readable", () => {
   using folder = new TemporaryFolder();
   for (const [dtype, bits] of Object.entries(DTYPES)) {
     const path = `${folder.path}/${dtype}.safetensors`;
@@ -219,7 +219,7 @@ Deno.test("a tensor of any type of the format leaves the others readable", () =>
   }
 });
 
-/** A number of 16 bits by the definition of its type. */
+/** Decodes a 16-bit float by the definition of its dtype. */
 function half(bits: number, exponentBits: number): number {
   const fractionBits = 15 - exponentBits;
   const exponent = bits >> fractionBits & (1 << exponentBits) - 1;
@@ -231,7 +231,7 @@ function half(bits: number, exponentBits: number): number {
   return sign * (1 + fraction) * 2 ** (exponent - bias);
 }
 
-Deno.test("all numbers of 16 bits become fp32 exactly, whole and in pieces", () => {
+Deno.test("all 16-bit floats convert to fp32 exactly, whole and in chunks", () => {
   using folder = new TemporaryFolder();
   const all = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
   for (const [dtype, exponentBits] of [["F16", 5], ["BF16", 8]] as const) {
@@ -260,7 +260,7 @@ Deno.test("all numbers of 16 bits become fp32 exactly, whole and in pieces", () 
   }
 });
 
-Deno.test("the header of 300,000 tensors is checked in little more time than it takes to parse", () => {
+Deno.test("checking a header of 300,000 tensors takes little longer than parsing it", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/many.safetensors`;
   const places = Array.from({ length: 300_000 }, (_, i) => {

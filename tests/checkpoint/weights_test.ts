@@ -32,7 +32,7 @@ async function valuesOf(parameters: Iterable<Parameter>): Promise<number[]> {
   return values;
 }
 
-/** A file with such tensors, all of ones. */
+/** A file with the given tensors, all ones. */
 function fileOf(path: string, shapes: Readonly<Record<string, readonly number[]>>, value = 1) {
   writeSafetensors(
     path,
@@ -49,7 +49,7 @@ function fileOf(path: string, shapes: Readonly<Record<string, readonly number[]>
   return path;
 }
 
-Deno.test("weights come back bit for bit, in one line each", async () => {
+Deno.test("weights round-trip bit for bit, in one line each", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice({ seed: 1 });
   const path = `${folder.path}/layer.safetensors`;
@@ -64,7 +64,7 @@ Deno.test("weights come back bit for bit, in one line each", async () => {
   assertEquals([...file.tensors.keys()], ["gate.weight", "experts.w1", "experts.w2"]);
 });
 
-Deno.test("saving replaces a file once the new one is whole, and leaves nothing else", async () => {
+Deno.test("saving replaces a file once the new one is complete, and leaves nothing else", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const path = `${folder.path}/layer.safetensors`;
@@ -83,7 +83,7 @@ Deno.test("saving replaces a file once the new one is whole, and leaves nothing 
   assertEquals(Deno.readFileSync(path), before);
 });
 
-Deno.test("two parameters of one name are refused with the name", async () => {
+Deno.test("two parameters with one name are refused by name", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const layers = [1, 2].map(() => new Linear(device, { input: 2, output: 2, name: "head" }));
@@ -98,7 +98,7 @@ Deno.test("two parameters of one name are refused with the name", async () => {
   assertEquals(namesIn(folder.path), []);
 });
 
-Deno.test("a file that does not fit is named with what is missing, extra or misshaped, and changes nothing", async () => {
+Deno.test("a mismatched file is named with what is missing, extra or misshapen, and changes nothing", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const layer = layerOn(device);
@@ -130,7 +130,7 @@ Deno.test("a file that does not fit is named with what is missing, extra or miss
   assert((await valuesOf(layer.parameters())).every((value) => value === 1));
 });
 
-Deno.test("a tape that saved weights refuses to go on after they were loaded", async () => {
+Deno.test("a tape refuses to run backward after the weights it saved were reloaded", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const layer = new Linear(device, { input: 2, output: 2 });

@@ -8,10 +8,10 @@ import { assertRefused, type Finished, runTrain, snapshot, writeText } from "./r
 const SCRIPTS = fileURLToPath(new URL("../../cli", import.meta.url));
 const IS_WINDOWS = Deno.build.os === "windows";
 
-/** Runs a command through a shell that first takes something away from it. */
+/** Runs a command through a shell that first restricts it. */
 async function runShell(folder: string, shell: string, args: string[]): Promise<Finished> {
   const [script, ...flags] = args;
-  // Deno would write its code cache, which the limits are not meant for.
+  // Deno's code cache should not count against the limits.
   const deno = [Deno.execPath(), "run", "-A", "--no-code-cache", `${SCRIPTS}/${script}`];
   const { code, stdout, stderr } = await new Deno.Command("sh", {
     args: ["-c", `${shell} "$@"`, "sh", ...deno, ...flags],
@@ -22,7 +22,7 @@ async function runShell(folder: string, shell: string, args: string[]): Promise<
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A folder with a text and a run of three steps on it. */
+/** A folder with a text and a three-step run trained on it. */
 async function makeRun(folder: string): Promise<string> {
   writeText(folder);
   const { code, stderr } = await runTrain(folder, [
@@ -35,7 +35,10 @@ async function makeRun(folder: string): Promise<string> {
   return `${folder}/run`;
 }
 
-/** What makes root obey permissions; empty where they bind anyway, null where there is no way. */
+/**
+ * A command prefix that makes root obey permissions; empty if they already apply, null if there is
+ * none.
+ */
 function bound(): string | null {
   if (Deno.uid() !== 0) return "exec";
   const drop = "--bounding-set=-dac_override,-dac_read_search";
@@ -54,7 +57,7 @@ Deno.test({
     using folder = new TemporaryFolder();
     const run = await makeRun(folder.path);
     const before = listCheckpoints(`${run}/checkpoints`);
-    // Whatever Deno caches of the command is written now.
+    // This makes Deno write its caches for the command now.
     await runShell(folder.path, "exec", ["train.ts", "--help"]);
     const limits: [file: string, kib: number, steps: number][] = [
       ["model.safetensors", 64, 5],
@@ -122,7 +125,7 @@ Deno.test({
     for (const [path, args, ...words] of cases) {
       await t.step(path, async () => {
         const { mode } = Deno.statSync(`${folder.path}/${path}`);
-        // A text that is cached and looks unchanged would not be read again.
+        // A cached text that looks unchanged would not be read again.
         const cache = args[0]!.startsWith("--resume") ? [] : ["--set=data.cache=none"];
         Deno.chmodSync(`${folder.path}/${path}`, path === "locked" ? 0o555 : 0);
         const result = await runShell(folder.path, shell, ["train.ts", ...args, ...cache]);

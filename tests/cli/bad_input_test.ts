@@ -3,10 +3,10 @@ import { gzipSync } from "node:zlib";
 import { TemporaryFolder } from "../temporary_folder.ts";
 import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./refusal.ts";
 
-/** A command line, and words that its one message must hold. */
+/** A command line, and words that its one message must contain. */
 type Case = readonly [args: readonly string[], ...words: string[]];
 
-/** Known before anything else is looked at. */
+/** Detected before anything else is read. */
 const FLAGS: readonly Case[] = [
   [["--exprts", "8"], "--exprts", "did you mean --experts?"],
   [["--zzzzqqq"], "--zzzzqqq", "--help"],
@@ -51,7 +51,7 @@ const FLAGS: readonly Case[] = [
   [["--config", "config.toml"], "config.toml", ".yaml"],
 ];
 
-/** Known once the text is read. */
+/** Detected once the text is read. */
 const TEXTS: readonly Case[] = [
   [["--data", "missing.txt"], "missing.txt", "no such file or folder"],
   [["--data", "empty.txt"], "empty.txt", "empty"],
@@ -79,7 +79,7 @@ const TEXTS: readonly Case[] = [
 
 const LONG = "x".repeat(300);
 
-/** What the system refuses in words of its own. */
+/** Refused by the system, in its own words. */
 const SYSTEM: readonly Case[] = [
   [["--resume", LONG], LONG, "a part of its name is too long"],
   [["--resume", "loop"], "loop", "links lead in a circle"],
@@ -88,7 +88,7 @@ const SYSTEM: readonly Case[] = [
   [["--data", "text", "--out", "loop/run"], "loop", "links lead in a circle"],
 ];
 
-/** Known once the run directory is to be made. */
+/** Detected when the run directory is created. */
 const DIRECTORIES: readonly Case[] = [
   [["--data", "text", "--out", "empty.txt"], "empty.txt", "something else of that name"],
   [["--data", "text", "--out", "empty.txt/run"], "empty.txt/run", "not a folder"],
@@ -153,7 +153,7 @@ function writeInputs(folder: string): void {
   text("plain.txt.gz", "not compressed");
 }
 
-Deno.test("`train` refuses what it cannot use in one message, and leaves nothing", async (t) => {
+Deno.test("`train` refuses unusable input in one message, and leaves nothing behind", async (t) => {
   using folder = new TemporaryFolder();
   writeInputs(folder.path);
   const before = snapshot(folder.path);
@@ -176,7 +176,7 @@ Deno.test("a path's control characters do not reach the terminal", async () => {
   assert(!/[\x1b\x9b]/.test(stderr), stderr);
 });
 
-Deno.test("`generate` refuses what it cannot use in one message", async (t) => {
+Deno.test("`generate` refuses unusable input in one message", async (t) => {
   using folder = new TemporaryFolder();
   writeInputs(folder.path);
   for (const [args, ...words] of GENERATE) {

@@ -6,14 +6,14 @@ import { assertRefused, runGenerate, runTrain, snapshot, writeText } from "./ref
 
 const NEWEST = "checkpoints/step-000003";
 
-/** How a run is damaged, and words that the one message about it must hold. */
+/** How a run is damaged, and words that the one message about it must contain. */
 interface Damage {
   readonly name: string;
   readonly damage: (run: string) => void;
   readonly words: readonly string[];
   /** Flags besides --resume. */
   readonly flags?: readonly string[];
-  /** Whether `generate` must refuse it as well; default true. */
+  /** Whether `generate` must refuse it too; default true. */
   readonly generate?: boolean;
 }
 
@@ -27,7 +27,7 @@ function editJson(path: string, change: (value: Record<string, unknown>) => void
   Deno.writeTextFileSync(path, JSON.stringify(value));
 }
 
-/** Makes the marker true again, so that what was changed passes for what was written. */
+/** Updates the marker, so that the changed files pass for the originals. */
 function seal(run: string): void {
   const files = ["model.safetensors", "optimizer.safetensors", "state.json"].map((name) => {
     const bytes = Deno.readFileSync(`${run}/${NEWEST}/${name}`);
@@ -42,7 +42,7 @@ function seal(run: string): void {
   );
 }
 
-/** A change to the state that the marker does not give away. */
+/** A change to the state that the marker does not reveal. */
 function sealedState(key: string, value: unknown): (run: string) => void {
   return (run) => {
     editJson(`${run}/${NEWEST}/state.json`, (state) => state[key] = value);
@@ -67,7 +67,7 @@ function poison(run: string, name: string, value = NaN, file = "model.safetensor
   seal(run);
 }
 
-/** Small enough to be copied for every case. */
+/** Small enough to copy for every case. */
 const SMALL = ["--set=model.hidden=16", "--set=model.ffn=32"];
 
 const BEFORE = "the checkpoint before it is";
@@ -263,7 +263,7 @@ function assertFiniteWeights(path: string): void {
   }
 }
 
-/** A folder with a text and a run of three steps on it, each with a checkpoint. */
+/** A folder with a text and a three-step run trained on it, with a checkpoint for each step. */
 async function makeRun(folder: string): Promise<string> {
   writeText(folder);
   const run = `${folder}/good`;
@@ -281,7 +281,7 @@ function copyRun(from: string, to: string): void {
   }
 }
 
-Deno.test("`train --resume` and `generate` refuse a damaged run and leave it as it is", async (t) => {
+Deno.test("`train --resume` and `generate` refuse a damaged run and leave it untouched", async (t) => {
   using folder = new TemporaryFolder();
   const good = await makeRun(folder.path);
   const run = `${folder.path}/run`;
@@ -303,7 +303,7 @@ Deno.test("`train --resume` and `generate` refuse a damaged run and leave it as 
   await Deno.remove(`${folder.path}.cache`, { recursive: true });
 });
 
-Deno.test("`train --resume` refuses a text that is gone or changed, and goes on with the old", async () => {
+Deno.test("`train --resume` refuses a missing or changed text, and continues with the original", async () => {
   using folder = new TemporaryFolder();
   const run = await makeRun(folder.path);
   const before = snapshot(run);
@@ -322,10 +322,10 @@ Deno.test("`train --resume` refuses a text that is gone or changed, and goes on 
   await Deno.remove(`${folder.path}.cache`, { recursive: true });
 });
 
-Deno.test("a run that diverges names step, tensor and checkpoint, and keeps what is good", async (t) => {
+Deno.test("a diverging run names step, tensor and checkpoint, and keeps good checkpoints", async (t) => {
   using folder = new TemporaryFolder();
   const run = `${folder.path}/run`;
-  await t.step("weights that are finite and too large", async () => {
+  await t.step("weights that are finite but too large", async () => {
     copyRun(await makeRun(folder.path), run);
     poison(run, "model.layers.0.input_layernorm.weight", 3e38);
     const resume = () => runTrain(folder.path, ["--resume", "run", "--steps", "5"]);

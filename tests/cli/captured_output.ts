@@ -1,9 +1,12 @@
-/** An output that keeps what a command writes. @module */
+/** An output that captures what a command writes. @module */
 
 import type { Output } from "../../cli/shared/output.ts";
 import { visible } from "../../lib/visible.ts";
 
-/** What a command wrote to its two streams; commands pass its functions on, hence no methods. */
+/**
+ * What a command wrote to its two streams. Properties, not methods, since commands pass the
+ * functions on.
+ */
 export class CapturedOutput implements Output {
   stdout = "";
   stderr = "";

@@ -27,7 +27,7 @@ Deno.test("`doctor --json` reports library, device, peak and permissions", async
   assertEquals(found.deno.version, Deno.version.deno);
 });
 
-Deno.test("`doctor` names the flags that are missing, those of training included", async () => {
+Deno.test("`doctor` names the missing flags, including those of training", async () => {
   type Found = Diagnosis & { readonly missing: readonly string[] };
   const run = async (...permissions: string[]): Promise<Found> => {
     const { stdout } = await new Deno.Command(Deno.execPath(), {
@@ -53,7 +53,7 @@ Deno.test("`doctor` names the flags that are missing, those of training included
   assertEquals([read, write], ["--allow-read=/texts/a.txt,runs", "--allow-write=runs"]);
   assert(ffi.startsWith("--allow-ffi=/"), ffi);
   assertStringIncludes(none.problem!, `Run deno with ${ffi} to open it`);
-  // What it names is what it needs.
+  // The flags it names are sufficient.
   const granted = await run(...none.missing);
   assertEquals([granted.ok, granted.missing], [true, []]);
 });
@@ -66,7 +66,7 @@ Deno.test("`doctor` writes a table", async () => {
   }
 });
 
-Deno.test("`doctor` exits with 1 where there is no library, and says what to do", async () => {
+Deno.test("`doctor` exits with 1 if there is no library, and says what to do", async () => {
   const missing = await doctor("--library", "/nowhere/libremoe_cpu.so");
   assertEquals(missing.code, 1);
   assertStringIncludes(missing.stdout, "/nowhere/libremoe_cpu.so");

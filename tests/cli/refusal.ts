@@ -1,4 +1,4 @@
-/** Runs commands in this process and checks how they refuse what they are given. @module */
+/** Runs commands in this process and checks how they refuse their input. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { generateCommand } from "../../cli/generate/command.ts";
@@ -7,14 +7,14 @@ import { trainCommand } from "../../cli/train/command.ts";
 import { train } from "../../lib/train/train.ts";
 import { CapturedOutput } from "./captured_output.ts";
 
-/** What a command left. */
+/** The outcome of a command. */
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** The smallest run that has every part. */
+/** The smallest run with every part. */
 const TINY = [
   "--preset=pico",
   "--batch=4",
@@ -57,7 +57,7 @@ async function captured(
 }
 
 /**
- * Checks that a command ended with code 1, no result, and one message that holds all words.
+ * Checks that a command exited with code 1, no output, and one message that contains all words.
  *
  * @returns The message.
  */
@@ -72,7 +72,7 @@ export function assertRefused({ code, stdout, stderr }: Finished, ...words: stri
   return message;
 }
 
-/** Everything below a folder by path, with the bytes of files: to see that nothing has changed. */
+/** Everything below a folder by path, with the bytes of files: shows whether anything changed. */
 export function snapshot(folder: string): Map<string, string> {
   const found = new Map<string, string>();
   for (const { name, isDirectory, isSymlink } of Deno.readDirSync(folder)) {
@@ -82,7 +82,7 @@ export function snapshot(folder: string): Map<string, string> {
       continue;
     }
     if (!isDirectory) {
-      // Latin-1 keeps every byte; the lock's holder is nothing that is saved.
+      // Latin-1 preserves every byte; the lock's holder is not saved state.
       const bytes = name === ".lock" ? new Uint8Array() : Deno.readFileSync(path);
       found.set(name, new TextDecoder("latin1").decode(bytes));
       continue;

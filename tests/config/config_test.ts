@@ -9,6 +9,7 @@ import {
   PRESET_NAMES,
   resolveConfig,
 } from "../../lib/train/mod.ts";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 
 function message(input: unknown): string {
   return assertThrows(() => parseConfig(input), ConfigError).message;
@@ -56,9 +57,9 @@ Deno.test("`parseConfig()` knows the paper's recipe", () => {
   }
 });
 
-Deno.test("`parseConfig()` accepts every preset with every router, and its own result again", () => {
+Deno.test("`parseConfig()` accepts every preset with every router, and its own result", () => {
   for (const preset of PRESET_NAMES) {
-    for (const router of ["dense", "topk", "relu"] as const) {
+    for (const router of ROUTER_NAMES) {
       const config = parseConfig({ preset, moe: { router } });
       assertEquals(parseConfig(config), config);
       assertEquals(parseConfig(JSON.parse(JSON.stringify(config))), config);
@@ -66,7 +67,7 @@ Deno.test("`parseConfig()` accepts every preset with every router, and its own r
   }
 });
 
-Deno.test("`parseConfig()` accepts its own result, whatever was given", () => {
+Deno.test("`parseConfig()` accepts its own result for any input", () => {
   const sizes = {
     experts: fc.integer({ min: 8, max: 128 }),
     active: fc.integer({ min: 1, max: 8 }),
@@ -133,7 +134,7 @@ Deno.test("`parseConfig()` names the key, the value and what is expected", () =>
     ],
     [
       { moe: { router: "top" } },
-      'moe.router is "top", expected one of dense, topk, relu, or a file like ./router.ts',
+      `moe.router is "top", expected one of ${ROUTER_NAMES.join(", ")}, or a file like ./router.ts`,
     ],
     [{ data: { paths: ["a", ""] } }, 'data.paths is ["a",""], expected a list of paths'],
     [
@@ -160,7 +161,7 @@ Deno.test("`parseConfig()` lists all problems at once", () => {
   );
 });
 
-Deno.test("`parseConfig()` names source and labels as the caller wants", () => {
+Deno.test("`parseConfig()` uses the caller's source name and labels", () => {
   const error = assertThrows(
     () => parseConfig({ optimizer: { lr: 0 } }, { source: "run.yaml", label: (key) => `<${key}>` }),
     ConfigError,
@@ -171,7 +172,7 @@ Deno.test("`parseConfig()` names source and labels as the caller wants", () => {
   );
 });
 
-Deno.test("`parseConfig()` refuses keys that do not fit each other", () => {
+Deno.test("`parseConfig()` refuses contradictory keys", () => {
   const cases: [unknown, string][] = [
     [{ model: { hidden: 130 } }, "model.hidden is 130, expected a multiple of model.heads (4)"],
     [{ model: { hidden: 12, heads: 4 } }, "model.hidden / model.heads is 3, expected an even size"],
@@ -205,7 +206,7 @@ Deno.test("`parseConfig()` refuses keys that do not fit each other", () => {
   }
 });
 
-Deno.test("`parseConfig()` accepts renormalised gates where a token has two experts", () => {
+Deno.test("`parseConfig()` accepts renormalised gates with two experts per token", () => {
   for (const moe of [{ active: 2 }, { granularity: 2 }]) {
     assert(parseConfig({ moe: { router: "topk", renormalize: true, ...moe } }).moe.renormalize);
   }
@@ -216,7 +217,7 @@ Deno.test("`resolveConfig()` takes the last layer that names a key", () => {
   assertEquals([config.preset, config.steps, config.seed, config.model.layers], ["nano", 20, 4, 4]);
 });
 
-Deno.test("`resolveConfig()` leaves one router's settings behind where a layer takes another", () => {
+Deno.test("`resolveConfig()` drops a router's settings when a layer switches routers", () => {
   const file = { moe: { router: "relu" as const, lambda0: 1e-6, alpha: 1.1, experts: 16 } };
   const { moe } = layered(file, { moe: { router: "topk" } });
   assertEquals([moe.lambda0, moe.alpha, moe.experts], [1e-8, 1.2, 16]);
@@ -228,7 +229,7 @@ Deno.test("`resolveConfig()` leaves one router's settings behind where a layer t
   assertStringIncludes(error.message, "moe.alpha");
 });
 
-Deno.test("`resolveConfig()` makes a dense model of an inherited sparse one, and back", () => {
+Deno.test("`resolveConfig()` turns an inherited sparse model dense, and back", () => {
   const dense = layered({ moe: { experts: 16, granularity: 2 } }, { moe: { router: "dense" } });
   assertEquals([dense.moe.experts, dense.moe.active, dense.moe.granularity], [1, 1, 1]);
   const sparse = layered(dense, { moe: { router: "topk" } });
@@ -237,7 +238,7 @@ Deno.test("`resolveConfig()` makes a dense model of an inherited sparse one, and
   assertEquals(kept.moe.experts, 16);
 });
 
-Deno.test("`resolveConfig()` works out anew what follows from a changed key", () => {
+Deno.test("`resolveConfig()` recomputes values derived from a changed key", () => {
   const saved = parseConfig({ preset: "182m" });
   assertEquals(layered(saved, { data: { batch: 6 } }).data.micro_batch, 6);
   assertEquals(layered(saved, { data: { batch: 51 } }).data.micro_batch, 3);
@@ -247,7 +248,7 @@ Deno.test("`resolveConfig()` works out anew what follows from a changed key", ()
   assertEquals(layered(saved, { model: { layers: 6 } }).model.ffn, 3072);
 });
 
-Deno.test("`resolveConfig()` takes auto for what follows from other keys, also over a value", () => {
+Deno.test("`resolveConfig()` derives a value for auto, even over an explicit one", () => {
   const config = layered(
     { model: { ffn: 64, vocabulary: 300, init_std: 1 }, data: { micro_batch: 1 } },
     { model: { ffn: "auto", vocabulary: "auto", init_std: "auto" }, data: { micro_batch: "auto" } },
@@ -257,7 +258,7 @@ Deno.test("`resolveConfig()` takes auto for what follows from other keys, also o
   assertEquals(parseConfig({ sample: { prompt: "auto" } }).sample.prompt, "auto");
 });
 
-Deno.test("`resolveConfig()` takes undefined for not given", () => {
+Deno.test("`resolveConfig()` treats undefined as absent", () => {
   const config = layered({ steps: 7, model: { layers: 3 } }, {
     steps: undefined,
     model: { layers: undefined },

@@ -1,4 +1,4 @@
-/** Routers from files: what may stand in one, and what a configuration makes of it. @module */
+/** Routers from files: what a file may contain, and how a configuration uses it. @module */
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadRouterOf } from "../../lib/config/load_router.ts";
@@ -37,7 +37,7 @@ async function load(folder: TemporaryFolder, row: string, name = "my.ts"): Promi
   return await loadRouter(path);
 }
 
-Deno.test("a file's row gives the configuration its keys, defaults, bounds and problems", async () => {
+Deno.test("a router file's row supplies configuration keys, defaults, bounds and problems", async () => {
   using folder = new TemporaryFolder();
   const router = await load(folder, ROW);
   const parse = (moe: object) => parseConfig({ moe: { router: router.path, ...moe } }, { router });
@@ -58,7 +58,7 @@ Deno.test("a file's row gives the configuration its keys, defaults, bounds and p
   assertThrows(() => parseConfig({ moe: { power: 2 } }), ConfigError, "unknown key moe.power");
 });
 
-Deno.test("memory, parameters and FLOPs follow what the file says, without its code", async () => {
+Deno.test("memory, parameters and FLOPs follow the file's declaration, without its code", async () => {
   using folder = new TemporaryFolder();
   const router = await load(folder, ROW);
   const input = { preset: "pico", moe: { router: router.path } };
@@ -72,7 +72,7 @@ Deno.test("memory, parameters and FLOPs follow what the file says, without its c
   assertEquals(executedFlops(model, moe, work).routers, 6 * 2 * model.layers * model.hidden);
 });
 
-Deno.test("a layer that leaves a file's router leaves its keys, and takes the file's up again", async () => {
+Deno.test("a layer that leaves a file's router drops its keys, and can return to it", async () => {
   using folder = new TemporaryFolder();
   const router = await load(folder, ROW);
   const options = { router };
@@ -83,7 +83,7 @@ Deno.test("a layer that leaves a file's router leaves its keys, and takes the fi
   assertEquals([back.router, back.alpha], [router.path, 1.2]);
 });
 
-Deno.test("a file's router needs to be loaded, to parse as well as to build", async () => {
+Deno.test("a file's router must be loaded, both to parse and to build", async () => {
   using folder = new TemporaryFolder();
   const router = await load(folder, ROW);
   const moe = { router: router.path };
@@ -101,7 +101,7 @@ Deno.test("a file's router needs to be loaded, to parse as well as to build", as
   assertThrows(() => buildModel(device, config, { router: loaded }), RangeError, "built");
 });
 
-Deno.test("a file that has changed is another router", async () => {
+Deno.test("a changed file is a different router", async () => {
   using folder = new TemporaryFolder();
   const before = await load(folder, ROW);
   const moe = { router: before.path };
@@ -121,7 +121,7 @@ Deno.test("a file that has changed is another router", async () => {
   assertEquals(await loadRouterOf(parseConfig({}).moe), undefined);
 });
 
-Deno.test("a router's own settings may not change when a run goes on", async () => {
+Deno.test("a router's own settings may not change on resume", async () => {
   using folder = new TemporaryFolder();
   const router = await load(folder, ROW);
   const [saved, now] = [1, 2].map((power) =>
@@ -131,7 +131,7 @@ Deno.test("a router's own settings may not change when a run goes on", async () 
 });
 
 const BAD: Readonly<Record<string, readonly [row: string, message: string]>> = {
-  "no object": ["3", "its default export is no RouterRow"],
+  "no object": ["3", "its default export is not a RouterRow"],
   "no builder": ["{}", "row.build: a function"],
   "an unknown field": ["{ build() {}, weight: 3 }", "weight"],
   "a key of no kind": [`{ build() {}, keys: { a: { type: "text" } } }`, "row.keys.a"],
@@ -150,7 +150,7 @@ for (const [what, [row, message]] of Object.entries(BAD)) {
   });
 }
 
-Deno.test("loadRouter() refuses what is no file of code, and a missing one", async () => {
+Deno.test("loadRouter() refuses a file that is not code, and a missing one", async () => {
   await assertRejects(() => loadRouter("/nowhere/router.json"), ConfigError, "ends in .ts");
   await assertRejects(() => loadRouter("/nowhere/router.ts"), FileError, "no such file");
   await assertRejects(() => loadRouter(""), TypeError);

@@ -2,7 +2,7 @@ import type { KernelContext } from "../../lib/ffi/mod.ts";
 
 type HostArray = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | Float64Array<ArrayBuffer>;
 
-/** Device memory for the length of a test. */
+/** Device memory for the duration of a test. */
 export class Buffers implements Disposable {
   readonly #context: KernelContext;
   readonly #addresses: bigint[] = [];
@@ -18,7 +18,7 @@ export class Buffers implements Disposable {
     return address;
   }
 
-  /** Memory with the content of a host array. */
+  /** Memory with a copy of a host array. */
   from(values: HostArray): bigint {
     const address = this.empty(values.byteLength);
     this.#context.writeBytes(address, bytesOf(values));

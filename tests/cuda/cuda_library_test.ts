@@ -25,7 +25,7 @@ Deno.test(`the CUDA library compiles without warnings or spilled registers${skip
   library.close();
 });
 
-Deno.test(`the CUDA library says that there is no device and does not crash${skipped}`, {
+Deno.test(`the CUDA library reports a missing device without crashing${skipped}`, {
   ignore,
 }, async () => {
   const library = await open();
@@ -35,7 +35,7 @@ Deno.test(`the CUDA library says that there is no device and does not crash${ski
   const status = f.remoe_context_create(0, 0, handle, message, BigInt(message.length));
   const text = new TextDecoder().decode(message.subarray(0, message.indexOf(0)));
   if (status === Status.ok) {
-    // On a machine with a GPU there is nothing to say.
+    // On a machine with a GPU there is no error to report.
     assertEquals(f.remoe_context_destroy(handle[0]!), Status.ok);
   } else {
     assertEquals(status, Status.noDevice);

@@ -1,19 +1,19 @@
-/** The emulated CUDA library, with what tests may do to it. */
+/** The emulated CUDA library, with controls for tests. */
 
 import { KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
 import { buildEmulated, type Mutant } from "../../kernels/tools/build_cuda.ts";
 import { findCppCompiler, type Missing, run } from "../../kernels/tools/cuda_toolchain.ts";
 
-/** In which order the runnable threads of a block, and the blocks of a grid, go on. */
+/** The order in which a block's runnable threads, and a grid's blocks, proceed. */
 export const Order = { forward: 0, reverse: 1, random: 2, priority: 3 } as const;
 
-/** How the emulated device runs what it is given. */
+/** How the emulated device schedules work. */
 export interface Schedule {
   /** One of {@linkcode Order}; default forward. */
   readonly order?: number;
-  /** Of the random choices; default 1. */
+  /** Seed of the random choices; default 1. */
   readonly seed?: number;
-  /** Whether work waits until the host does, and streams overtake each other. */
+  /** Whether work is deferred until the host waits, and streams may overtake each other. */
   readonly deferred?: boolean;
 }
 
@@ -24,7 +24,7 @@ const CONTROLS = {
   emu_reset: { parameters: [], result: "void" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** An open context of the emulated library; closing it leaves the device as it was found. */
+/** An open context of the emulated library; closing it restores the device's settings. */
 export class Emulator implements Disposable {
   readonly context: KernelContext;
   readonly path: string;
@@ -38,12 +38,12 @@ export class Emulator implements Disposable {
     this.context = KernelContext.create(library, { ownsLibrary: true });
   }
 
-  /** Chooses the schedule of everything launched from now on. */
+  /** Sets the schedule for everything launched from now on. */
   configure({ order = Order.forward, seed = 1, deferred = false }: Schedule): void {
     this.#controls.symbols.emu_configure(order, BigInt(seed), deferred ? 1 : 0);
   }
 
-  /** What the emulator complained of so far, one line each, with code addresses. */
+  /** The emulator's complaints so far, one line each, with code addresses. */
   reports(): string[] {
     const needed = this.#controls.symbols.emu_reports(new Uint8Array(0), 0n);
     const bytes = new Uint8Array(needed);
@@ -51,7 +51,7 @@ export class Emulator implements Disposable {
     return new TextDecoder().decode(bytes).split("\n").filter((line) => line !== "");
   }
 
-  /** The reports with the lines of the kernels' sources in the place of code addresses. */
+  /** The reports with source lines in place of code addresses. */
   async locatedReports(): Promise<string[]> {
     return await Promise.all(
       this.reports().map(async (line) => {
@@ -83,14 +83,14 @@ export class Emulator implements Disposable {
 
 const compiler = await findCppCompiler();
 
-/** Why the emulated library cannot be built here, or nothing. */
+/** Why the emulated library cannot be built here, or undefined. */
 export const missingCompiler: string | undefined = (compiler as Missing).reason;
 
-/** What the name of a test says where it is ignored for want of a compiler. */
+/** Suffix for the names of tests that are ignored for lack of a compiler. */
 export const skipped = missingCompiler === undefined ? "" : ` [skipped: ${missingCompiler}]`;
 
 /**
- * Builds the emulated library where its sources changed, and opens it.
+ * Builds the emulated library if its sources changed, and opens it.
  *
  * @param options Whether accesses are checked, and what is broken on purpose.
  * @returns The open device.

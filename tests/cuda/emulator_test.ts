@@ -6,12 +6,12 @@ import { BLOCKS, probeLibrary, runProbe, THREADS } from "./probe.ts";
 const ignore = missingCompiler !== undefined;
 
 interface Probe {
-  /** What it does, as the end of a sentence. */
+  /** What it does, phrased as the end of a sentence. */
   readonly does: string;
   readonly body: string;
 }
 
-/** Code that a GPU gives one meaning, with that meaning. */
+/** Code with a well-defined result on a GPU, and that result. */
 const SOUND: readonly (Probe & { readonly expected: (i: number, b: number) => number })[] = [
   {
     does: "shuffles",
@@ -69,7 +69,7 @@ const SOUND: readonly (Probe & { readonly expected: (i: number, b: number) => nu
   },
 ];
 
-/** Code whose result depends on chance, with what the checker calls it. */
+/** Racy code, with the checker's name for the race. */
 const RACES: readonly (Probe & { readonly report: string })[] = [
   {
     does: "reads shared memory without a barrier",
@@ -123,7 +123,7 @@ const RACES: readonly (Probe & { readonly report: string })[] = [
   },
 ];
 
-/** Code that ends the launch, in either build, with the fault's text. */
+/** Code that aborts the launch in either build, with the error's text. */
 const FAULTS: readonly (Probe & { readonly text: string })[] = [
   {
     does: "meets at different barriers",
@@ -159,7 +159,7 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
 
 const LIBRARY = probeLibrary([...SOUND, ...RACES, ...FAULTS].map(({ body }) => body));
 
-Deno.test(`the emulator runs sound code as a GPU does, in every order${skipped}`, {
+Deno.test(`the emulator runs sound code like a GPU, in every order${skipped}`, {
   ignore,
 }, async (t) => {
   for (const race of [false, true]) {
@@ -196,7 +196,7 @@ Deno.test(`the race checker reports unsound code, in every order${skipped}`, {
   }
 });
 
-Deno.test(`the emulator ends a launch whose threads cannot go on${skipped}`, {
+Deno.test(`the emulator ends a launch whose threads are stuck${skipped}`, {
   ignore,
 }, async (t) => {
   for (const [n, { does, text }] of FAULTS.entries()) {

@@ -29,7 +29,7 @@ Deno.test(`emulated memory pool counts bytes and reuses blocks${skipped}`, { ign
   assertEquals(k.statistics(), { inUse: 0, peak: 900 + 6 * MIB, held: 0, blocks: 0 });
 });
 
-Deno.test(`emulated memory pool gives blocks that do not overlap${skipped}`, {
+Deno.test(`emulated memory pool returns blocks that do not overlap${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator();
@@ -45,25 +45,29 @@ Deno.test(`emulated memory pool gives blocks that do not overlap${skipped}`, {
   k.free(blocks.map(({ address }) => address));
 });
 
-Deno.test(`emulated memory pool keeps a freed block to its stream until the host waits${skipped}`, {
-  ignore,
-}, async () => {
-  using emulator = await openEmulator();
-  const k = emulator.context;
-  const out = new BigUint64Array(1);
-  k.check(k.symbols.remoe_stream_create(k.handle, out), "stream");
-  const stream = out[0]!;
-  const block = k.allocate(4096);
-  k.check(k.symbols.remoe_fill(k.handle, DTypeCode.f32, block, 1, 1024n), "fill");
-  k.free([block]);
-  k.check(k.symbols.remoe_stream_use(k.handle, stream), "use");
-  const other = k.allocate(4096);
-  assertNotEquals(other, block, "work on the first stream may still write it");
-  k.check(k.symbols.remoe_synchronize(k.handle), "synchronize");
-  assertEquals(k.allocate(4096), block);
-});
+Deno.test(
+  `emulated memory pool reserves a freed block for its stream until the host waits${skipped}`,
+  {
+    ignore,
+  },
+  async () => {
+    using emulator = await openEmulator();
+    const k = emulator.context;
+    const out = new BigUint64Array(1);
+    k.check(k.symbols.remoe_stream_create(k.handle, out), "stream");
+    const stream = out[0]!;
+    const block = k.allocate(4096);
+    k.check(k.symbols.remoe_fill(k.handle, DTypeCode.f32, block, 1, 1024n), "fill");
+    k.free([block]);
+    k.check(k.symbols.remoe_stream_use(k.handle, stream), "use");
+    const other = k.allocate(4096);
+    assertNotEquals(other, block, "work on the first stream may still write it");
+    k.check(k.symbols.remoe_synchronize(k.handle), "synchronize");
+    assertEquals(k.allocate(4096), block);
+  },
+);
 
-Deno.test(`emulated memory pool frees all addresses of a list or none${skipped}`, {
+Deno.test(`emulated memory pool frees all listed addresses or none${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator();
@@ -76,13 +80,17 @@ Deno.test(`emulated memory pool frees all addresses of a list or none${skipped}`
   assertThrows(() => k.free([block]), DeviceError, "address 0 of 1");
 });
 
-Deno.test(`emulated memory pool says when the device is full${skipped}`, { ignore }, async () => {
-  using emulator = await openEmulator();
-  const k = emulator.context;
-  assertThrows(
-    () => k.allocate(2 ** 40),
-    DeviceError,
-    "the device has no 1099511627776 bytes left",
-  );
-  k.free([k.allocate(64)]);
-});
+Deno.test(
+  `emulated memory pool reports when the device is full${skipped}`,
+  { ignore },
+  async () => {
+    using emulator = await openEmulator();
+    const k = emulator.context;
+    assertThrows(
+      () => k.allocate(2 ** 40),
+      DeviceError,
+      "the device has no 1099511627776 bytes left",
+    );
+    k.free([k.allocate(64)]);
+  },
+);

@@ -1,4 +1,4 @@
-/** The kernels with one barrier taken out: what the checker must not let pass. */
+/** The kernels with one barrier removed, which the race checker must catch. */
 
 import { fileURLToPath } from "node:url";
 import type { Mutant } from "../../kernels/tools/build_cuda.ts";
@@ -13,7 +13,7 @@ export interface Barrier {
 const FOLDER = fileURLToPath(new URL("../../kernels/cuda/", import.meta.url));
 const BARRIER = /__sync(threads|warp)\(\);/;
 
-/** The barriers of all kernels, in the order of files and lines. */
+/** The barriers of all kernels, ordered by file and line. */
 export async function barriers(): Promise<Barrier[]> {
   const found: Barrier[] = [];
   for await (const { name } of Deno.readDir(FOLDER)) {

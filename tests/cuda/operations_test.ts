@@ -30,8 +30,8 @@ for (
 
 Deno.test(`emulated \`dispatch_plan()\` scans over many chunks${skipped}`, { ignore }, async () => {
   using emulator = await openEmulator();
-  // 2 * 262144 / 32 slots of expert rows and 262144 of tokens: more chunks than one block scans
-  // in a round.
+  // 2 * 262144 / 32 slots of expert rows and 262144 of tokens: more chunks than one block scans in
+  // one round.
   const plan = dispatchPlanCase({ tokens: 262_144 + 5, experts: 2, density: 0.5 });
   assertMatchesReference(emulator.context, plan);
 });

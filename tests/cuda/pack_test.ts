@@ -9,7 +9,7 @@ const reason = "reason" in compiler ? compiler.reason : python === "" ? "there i
 const skipped = reason === "" ? "" : ` [skipped: ${reason}]`;
 const ignore = reason !== "";
 
-/** Without a network where the system lets a process leave it. */
+/** Without network access if the system allows dropping it. */
 const offline = (await run("unshare", ["-n", "true"])).success ? ["unshare", "-n"] : [];
 
 /** A pack of the emulated library, in an empty folder. */
@@ -23,7 +23,7 @@ async function packed(library: string): Promise<AsyncDisposable & { readonly fol
   };
 }
 
-/** Runs a pack with neither Deno nor anything of this checkout in reach; gives the log. */
+/** Runs a pack without access to Deno or this checkout, and returns the log. */
 async function runPack(folder: string, ...args: string[]): Promise<{ code: number; log: string }> {
   const path = `${python.replace(/\/[^/]*$/, "")}:/usr/bin:/bin`;
   const { code } = await new Deno.Command("env", {
@@ -40,7 +40,7 @@ async function runPack(folder: string, ...args: string[]): Promise<{ code: numbe
   return { code, log: await Deno.readTextFile(`${folder}/log/${logs[0]}`) };
 }
 
-/** The kernels, with an expert too many counted: gates stay right, counts do not. */
+/** The kernels, changed to count one expert too many: the gates stay right, the counts do not. */
 async function miscounting(): Promise<string> {
   const file = "relu_router.cu";
   const url = new URL(`../../kernels/cuda/${file}`, import.meta.url);
@@ -74,7 +74,7 @@ Deno.test(`the packed tests run from an empty folder, without network or Deno${s
   assertStringIncludes(log, " 0 failed;");
 });
 
-Deno.test(`the packed tests fail where the kernels are wrong${skipped}`, { ignore }, async () => {
+Deno.test(`the packed tests fail if the kernels are wrong${skipped}`, { ignore }, async () => {
   await using pack = await packed(await miscounting());
   const { code, log } = await runPack(pack.folder, "--only", "facts,cases,large");
   assertEquals(code, 1);

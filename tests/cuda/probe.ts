@@ -1,4 +1,4 @@
-/** Small kernels of a test's own, to try the emulator on. */
+/** Small kernels for testing the emulator. */
 
 import type { Mutant } from "../../kernels/tools/build_cuda.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
@@ -13,8 +13,8 @@ export const THREADS = 64;
  * A library in which `remoe_relu_router_gradient` runs one of the given kernels.
  *
  * @param bodies Device code. It sees `i`, the thread; `b`, the block; `s`, 64 shared ints; `out`,
- * one int in device memory for each thread of each block, zero before; `wild`, an address from
- * the host.
+ * one zero-initialized int in device memory per thread of each block; `wild`, an address from the
+ * host.
  * @returns The sources; the call's `balance` selects the body.
  */
 export function probeLibrary(bodies: readonly string[]): Mutant {
@@ -55,7 +55,7 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t target, uint64_t a
  * @param k The context of a {@linkcode probeLibrary}.
  * @param number Index of the body.
  * @param wild An address for it, if it uses one.
- * @returns What it left in `out`, after the device was waited for.
+ * @returns The contents of `out` after synchronizing with the device.
  */
 export function runProbe(
   k: KernelContext,

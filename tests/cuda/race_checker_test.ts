@@ -12,7 +12,10 @@ import { barriers, without } from "./mutants.ts";
 
 const ignore = missingCompiler !== undefined;
 
-/** Every kernel, with more than one block, tile, chunk and patch; rows of 16 bytes and others. */
+/**
+ * Every kernel, with more than one block, tile, chunk and patch; rows that are and are not
+ * multiples of 16 bytes.
+ */
 const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66, 68, 132]].flatMap(
   ([tokens = 0, hidden = 0, experts = 0]) => [
     reluRouterCase({ tokens, hidden, experts }),
@@ -22,16 +25,18 @@ const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66,
   ],
 );
 
-/** A plan of more than the 256 chunks of 1024 slots that one round of the second scan takes. */
+/**
+ * A plan of more than 256 chunks of 1024 slots, the most that one round of the second scan takes.
+ */
 const PLAN_IN_ROUNDS = dispatchPlanCase({ tokens: 256 * 1024, experts: 1, density: 0.01 });
 
-/** Runs a kernel without a look at its results. */
+/** Runs a kernel and ignores its results. */
 function launch(k: KernelContext, kernelCase: KernelCase): void {
   using placed = new PlacedCase(k, kernelCase, inputsOf(kernelCase));
   placed.call();
 }
 
-/** The router on a buffer of weights that is as the caller makes it. */
+/** The router on a weight buffer that the caller sets up. */
 function routeWith(emulator: Emulator, weights: (memory: Buffers) => bigint): number {
   const k = emulator.context;
   using memory = new Buffers(k);
@@ -42,7 +47,7 @@ function routeWith(emulator: Emulator, weights: (memory: Buffers) => bigint): nu
   return k.symbols.remoe_synchronize(k.handle);
 }
 
-Deno.test(`the race checker finds nothing wrong with the kernels${skipped}`, {
+Deno.test(`the race checker finds no faults in the kernels${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator({ race: true });
@@ -50,7 +55,7 @@ Deno.test(`the race checker finds nothing wrong with the kernels${skipped}`, {
   assertEquals(await emulator.locatedReports(), []);
 });
 
-Deno.test(`the checked build computes what the reference does${skipped}`, { ignore }, async () => {
+Deno.test(`the checked build matches the reference${skipped}`, { ignore }, async () => {
   using emulator = await openEmulator({ race: true });
   for (const order of [Order.forward, Order.priority]) {
     emulator.configure({ order, seed: 9 });
@@ -64,7 +69,7 @@ Deno.test(`the checked build computes what the reference does${skipped}`, { igno
   assertEquals(await emulator.locatedReports(), []);
 });
 
-// No barrier is superfluous: each one's absence must show, in a single run in a single order.
+// No barrier is superfluous: removing any one must show in a single run in a single order.
 for (const barrier of ignore ? [] : await barriers()) {
   const { file, line, text } = barrier;
   Deno.test(`the race checker reports \`${text}\` missing from ${file}:${line}`, async () => {
@@ -73,7 +78,7 @@ for (const barrier of ignore ? [] : await barriers()) {
       for (const each of CASES) launch(emulator.context, each);
       if (emulator.reports().length === 0) launch(emulator.context, PLAN_IN_ROUNDS);
     } catch (error) {
-      // What a race does to an index may end in a fault; the report is there by then.
+      // A race on an index may end in a fault, but the report has been written by then.
       if (!(error instanceof DeviceError)) throw error;
     }
     const reports = await emulator.locatedReports();
@@ -97,7 +102,7 @@ Deno.test(`the race checker reports reads past the end of a block${skipped}`, {
   assert(report.startsWith("out-of-bounds read in global memory at router_product.h:"), report);
 });
 
-Deno.test(`a host address given to a kernel is a fault that names the operation${skipped}`, {
+Deno.test(`a host address passed to a kernel is reported with the operation's name${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator({ race: true });

@@ -17,7 +17,7 @@ function handle(create: (out: BigUint64Array<ArrayBuffer>) => number): bigint {
   return out[0]!;
 }
 
-/** Fills on one stream, copies on another, and reads what the copy got. */
+/** Fills on one stream, copies on another, and returns what the copy got. */
 function copyAcrossStreams(k: KernelContext, withEvent: boolean): number {
   const f = k.symbols;
   using memory = new Buffers(k);
@@ -38,7 +38,7 @@ function copyAcrossStreams(k: KernelContext, withEvent: boolean): number {
   return value;
 }
 
-/** How often, over 20 orders of the streams, the copy saw the fill. */
+/** How many of 20 stream orders let the copy see the fill. */
 function timesSeen(emulator: Emulator, withEvent: boolean): number {
   let seen = 0;
   for (let seed = 1; seed <= 20; seed++) {
@@ -48,7 +48,7 @@ function timesSeen(emulator: Emulator, withEvent: boolean): number {
   return seen;
 }
 
-Deno.test(`emulated operations give the same on deferred streams${skipped}`, {
+Deno.test(`emulated operations give the same results on deferred streams${skipped}`, {
   ignore,
 }, async () => {
   for (const race of [false, true]) {
@@ -61,7 +61,7 @@ Deno.test(`emulated operations give the same on deferred streams${skipped}`, {
   }
 });
 
-Deno.test(`emulated streams keep an event's order, and only an event's${skipped}`, {
+Deno.test(`emulated streams honour the order of events, and no other${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator();
@@ -85,7 +85,7 @@ Deno.test(`emulated events measure the time between them${skipped}`, { ignore },
   assert(seconds[0]! > 0 && seconds[0]! < 60, `${seconds[0]} s`);
 });
 
-Deno.test(`emulated pinned memory is copied in the order of the stream${skipped}`, {
+Deno.test(`emulated pinned memory is copied in stream order${skipped}`, {
   ignore,
 }, async () => {
   using emulator = await openEmulator();

@@ -16,7 +16,7 @@ const COUNTS = [0, -1, 1.5, NaN, Infinity, "1", 1n, null, Symbol("s"), {}, 2 ** 
 const OBJECTS = [null, 1, "text", Symbol("s"), () => {}, {}, []];
 const TEXTS = [null, undefined, 1, {}, [], Symbol("s"), Object.create(null)];
 
-/** A call with one argument replaced, and values that it must refuse. */
+/** A call with one argument to replace, and values that it must refuse. */
 const CALLS: Record<string, [Call, readonly unknown[]]> = {
   "BatchSampler stream": [(x) => new data.BatchSampler(x, options), [
     ...OBJECTS,
@@ -150,7 +150,7 @@ const CALLS: Record<string, [Call, readonly unknown[]]> = {
 };
 
 for (const [name, [call, values]] of Object.entries(CALLS)) {
-  Deno.test(`the data's calls refuse what is no ${name}`, () => {
+  Deno.test(`invalid values are refused: ${name}`, () => {
     for (const value of values) {
       const error = assertThrows(() => call(value as never), Error);
       assert(error.message.startsWith("Cannot "), `${Deno.inspect(value)}: ${error.message}`);
@@ -158,7 +158,7 @@ for (const [name, [call, values]] of Object.entries(CALLS)) {
   });
 }
 
-/** The same for what fails later. */
+/** The same for calls that reject asynchronously. */
 const LATER: Record<string, [(value: never) => Promise<unknown>, readonly unknown[]]> = {
   "openTokenizer": [data.openTokenizer, ["none", ...TEXTS, "__proto__"]],
   "prepareCorpus source": [(x) => data.prepareCorpus(x, bytes, { cacheFolder: false }), [
@@ -204,7 +204,7 @@ function methodsOf({ name, encode, decode, bytesOf, byteLength }: data.Tokenizer
 }
 
 for (const [name, [call, values]] of Object.entries(LATER)) {
-  Deno.test(`the data's calls refuse what is no ${name} once they are waited for`, async () => {
+  Deno.test(`invalid values are rejected once awaited: ${name}`, async () => {
     for (const value of values) {
       const error = await call(value as never).then(() => null, (error: Error) => error);
       const message = error?.message ?? "nothing was thrown";

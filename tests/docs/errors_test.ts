@@ -9,9 +9,9 @@ function sources(folder: URL): string {
   }).join("\n");
 }
 
-Deno.test("docs/errors.md quotes messages and classes that exist", () => {
+Deno.test("docs/errors.md lists existing messages and classes", () => {
   const code = ["lib/", "cli/"].map((folder) => sources(new URL(folder, ROOT))).join("\n");
-  // Some begin with an action that a caller gives: `Cannot ${action} ${path}`.
+  // Some start with an action that the caller passes: `Cannot ${action} ${path}`.
   const text = code.replaceAll(/onPath\("([^"]+)"/g, "Cannot $1 ");
   const rows = Deno.readTextFileSync(new URL("docs/errors.md", ROOT))
     .matchAll(/^\| `([^`]+)` *\| (?:`(\w+)`|several)/gm);

@@ -20,7 +20,7 @@ function isThere(path: string): boolean {
   }
 }
 
-Deno.test("links between the project's pages and files lead somewhere", () => {
+Deno.test("links between the project's pages and files resolve", () => {
   const broken = pages().flatMap((page) => {
     const text = Deno.readTextFileSync(`${ROOT}${page}`);
     return [...text.matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)]
@@ -31,7 +31,7 @@ Deno.test("links between the project's pages and files lead somewhere", () => {
   assertEquals(broken, []);
 });
 
-Deno.test("the places that `CONTRIBUTING.md` lists are there", () => {
+Deno.test("the paths that `CONTRIBUTING.md` lists exist", () => {
   const text = Deno.readTextFileSync(`${ROOT}CONTRIBUTING.md`);
   const places = [
     ...text.matchAll(/(?<=[`_])(?:\.ci|bench|cli|docs|kernels|lib|tests)\/[\w./-]*[a-z]/g),
@@ -40,7 +40,7 @@ Deno.test("the places that `CONTRIBUTING.md` lists are there", () => {
   assertEquals(places.map(([path]) => path).filter((path) => !isThere(`${ROOT}${path}`)), []);
 });
 
-Deno.test("`docs/runs.md` names every figure of `metrics.jsonl`", () => {
+Deno.test("`docs/runs.md` names every field of `metrics.jsonl`", () => {
   const page = Deno.readTextFileSync(`${ROOT}docs/runs.md`);
   const source = Deno.readTextFileSync(`${ROOT}lib/run/metrics_line.ts`);
   const interfaces = [

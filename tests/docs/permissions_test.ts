@@ -1,11 +1,11 @@
-/** Runs the commands of docs/permissions.md as they stand there, with nothing more granted. */
+/** Runs the commands of docs/permissions.md exactly as shown, granting nothing more. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Outcome, ROOT, runDeno } from "../exports/deno_command.ts";
 import { CPU_LIBRARY } from "../kernels/open_library.ts";
 
 const PAGE = await Deno.readTextFile(`${ROOT}docs/permissions.md`);
 
-/** What a reader's own project would hold. */
+/** The program of a reader's project. */
 const MAIN = `import { Device, matmul, read } from "@remoe/remoe";
 using device = await Device.open({ library: ${JSON.stringify(CPU_LIBRARY)} });
 console.log([...await read(matmul(device.ones([1, 2]), device.ones([2, 1])))]);
@@ -20,7 +20,7 @@ function commandsOf(heading: string): string[][] {
   );
 }
 
-/** Puts paths in place of the page's stand-ins, and keeps the run short. */
+/** Replaces the page's placeholders with paths, and keeps the run short. */
 function arguments_(words: readonly string[]): string[] {
   const [run, ...rest] = words.map((word) =>
     word.replace("LIBRARY", CPU_LIBRARY).replace(/^cli\//, `${ROOT}cli/`)
@@ -45,7 +45,7 @@ async function inFolder(test: (folder: string) => Promise<void>): Promise<void> 
 }
 
 async function succeed(folder: string, words: readonly string[]): Promise<Outcome> {
-  // A command of the checkout takes its configuration from there, as it would in the checkout.
+  // A command of the checkout uses the checkout's configuration, as it would there.
   const isOurs = words.some((word) => word.startsWith("cli/"));
   const [run, ...rest] = arguments_(words);
   const config = isOurs ? ["--config", `${ROOT}deno.json`] : [];
@@ -54,7 +54,7 @@ async function succeed(folder: string, words: readonly string[]): Promise<Outcom
   return outcome;
 }
 
-Deno.test("the page's commands train, resume, generate and compute with what it grants", async () => {
+Deno.test("the page's commands work with exactly the permissions they grant", async () => {
   await inFolder(async (folder) => {
     const [train, resume, cached] = commandsOf("Train");
     const trained = await succeed(folder, train!);
@@ -66,10 +66,10 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
 
     const [generate] = commandsOf("Generate");
     assert((await succeed(folder, generate!)).stdout.startsWith("The "));
-    assertStringIncludes((await succeed(folder, commandsOf("Sizes alone")[0]!)).stdout, "182m");
+    assertStringIncludes((await succeed(folder, commandsOf("Sizes only")[0]!)).stdout, "182m");
     assertEquals((await succeed(folder, commandsOf("In another project")[0]!)).stdout, "[ 2 ]\n");
 
-    // Each permission of these is needed: without any of them the command names it and ends.
+    // Each of these permissions is needed: without it the command names it and exits.
     for (const command of [train!, generate!]) {
       for (const left of command.filter((word) => word.startsWith("--allow-"))) {
         const [flag] = left.split("=");
@@ -88,7 +88,7 @@ Deno.test("the page's commands train, resume, generate and compute with what it 
   });
 });
 
-Deno.test("the page shows the message as the command writes it", async () => {
+Deno.test("the page shows the command's message verbatim", async () => {
   const shown = /^```text\n(error: .*)\n```$/m.exec(PAGE)?.[1];
   await inFolder(async (folder) => {
     const [run, ...rest] = arguments_(

@@ -1,14 +1,14 @@
-/** Runs pages of documentation as their reader would: block after block, one program. */
+/** Runs documentation pages as a reader would: all blocks in order, as one program. */
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { ROOT } from "../exports/deno_command.ts";
 
 interface Block {
   readonly code: string;
-  /** What the document shows below it; null: nothing. */
+  /** The output that the document shows below it; null if none. */
   readonly shown: string | null;
 }
 
-/** The blocks of code in a document, each with the `text` block that follows before the next. */
+/** A document's code blocks, each with the `text` block that follows it, if any. */
 function blocksOf(document: string): Block[] {
   const fences = [...document.matchAll(/^```(\S*)[^\n]*\n(.*?)^```$/gms)];
   const blocks: Block[] = [];
@@ -19,7 +19,7 @@ function blocksOf(document: string): Block[] {
   return blocks;
 }
 
-/** Imports first, as a module wants them; marks between what the blocks print. */
+/** Hoists the imports, and separates the blocks' output with marks. */
 function programOf(blocks: readonly Block[], mark: string): string {
   const imports: string[] = [];
   const bodies = blocks.map(({ code }) =>
@@ -32,8 +32,8 @@ function programOf(blocks: readonly Block[], mark: string): string {
 }
 
 /**
- * Instructions that every x86-64 machine has: sums in other orders, as wider vectors make them, would
- * show in the figures after some hundred steps of training.
+ * Instructions that every x86-64 machine has. Wider vectors sum in other orders, which would show
+ * in the numbers after a few hundred training steps.
  */
 const SAME_EVERYWHERE = { REMOE_ISA: "baseline", ONEDNN_MAX_CPU_ISA: "SSE41" };
 
@@ -63,10 +63,10 @@ async function assertPrintsWhatItShows(page: string, atLeast: number): Promise<v
   }
 }
 
-Deno.test("the tutorial's program prints what the tutorial shows", async () => {
+Deno.test("the tutorial's program prints what the page shows", async () => {
   await assertPrintsWhatItShows("tutorial.md", 8);
 });
 
-Deno.test("the program of the page on own operations prints what the page shows", async () => {
+Deno.test("the operations page's program prints what the page shows", async () => {
   await assertPrintsWhatItShows("operations.md", 4);
 });

@@ -1,19 +1,19 @@
 /**
- * The project's three uses as its pages write them, each in a clone without kernels, which it builds
- * first. To compile them takes minutes: CMake is a script here, and what it makes a copy of the
- * library under test.
+ * The project's main uses, as its docs write them, each in a clone without kernels, which it must
+ * build first. Compiling takes minutes, so CMake is a script here that copies the library under
+ * test.
  */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ROOT } from "../exports/deno_command.ts";
 import { CPU_LIBRARY } from "../kernels/open_library.ts";
 
-/** `cmake --build FOLDER` leaves the library there; every other call has nothing to do. */
+/** `cmake --build FOLDER` puts the library there; every other call is a no-op. */
 const CMAKE = `#!/bin/sh
 if [ "$1" = --build ]; then cp "${CPU_LIBRARY}" "$2"/; fi
 `;
 
-/** A clone of the checkout as it is, and programs in place of CMake and the compiler. */
+/** A clone of the checkout in its current state, with stand-ins for CMake and the compiler. */
 class Clone implements Disposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "remoe_clone" });
   readonly #tools = Deno.makeTempDirSync({ prefix: "remoe_tools" });
@@ -36,14 +36,14 @@ class Clone implements Disposable {
     Deno.writeTextFileSync(`${this.#tools}/${name}`, script, { mode: 0o755 });
   }
 
-  /** Runs a command of the pages, which must succeed. */
+  /** Runs a command from the docs, which must succeed. */
   async tries(command: string, ...more: string[]): Promise<string> {
     const [, ...args] = command.split(" ");
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: [...args, ...more],
       cwd: this.folder,
       env: {
-        // Where npm's runner was called from: runs would go there.
+        // The folder that npx was called from, where runs would go.
         INIT_CWD: this.folder,
         NO_COLOR: "1",
         PATH: `${this.#tools}:${Deno.env.get("PATH")}`,
@@ -75,7 +75,7 @@ function isFile(path: string): boolean {
   }
 }
 
-Deno.test("training, importing, benching and testing work in a fresh clone, as written", async () => {
+Deno.test("the documented commands to train, import, bench and test work in a fresh clone", async () => {
   using clone = new Clone();
   assert(!isFile(`${clone.folder}/kernels/build/cpu.stamp.json`));
 

@@ -67,11 +67,11 @@ Deno.test("generate continues texts with the model of a run", async (t) => {
     assert(answers.every(({ tokens, finish }) => tokens === 12 && finish === "length"));
   });
 
-  await t.step("longer texts than in training are pointed out", async () => {
+  await t.step("texts longer than in training are pointed out", async () => {
     assertStringIncludes((await run(["--prompt", "x".repeat(40)])).stderr, "32 tokens");
   });
 
-  await t.step("what cannot be used ends with code 1 and one line", async () => {
+  await t.step("unusable input ends with code 1 and one line", async () => {
     await Deno.writeFile(`${folder.path}/binary`, Uint8Array.of(0, 255));
     await Deno.mkdir(`${folder.path}/empty`);
     const wrong: [string[], string][] = [

@@ -4,13 +4,13 @@ import { Trainer } from "../../lib/train/trainer.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/** Bytes the JavaScript heap may move by between two steps: noise of the collector. */
+/** How far the JavaScript heap may move between two steps: noise from the collector. */
 const HEAP_NOISE = 8 * 2 ** 20;
 
-/** The least that the pool maps at once. */
+/** The smallest amount that the pool maps at once. */
 const SLAB = 2 * 2 ** 20;
 
-Deno.test("training holds its memory: nothing grows after the first steps", async () => {
+Deno.test("training memory does not grow after the first steps", async () => {
   const config = parseConfig({
     preset: "pico",
     steps: 300,
@@ -25,7 +25,7 @@ Deno.test("training holds its memory: nothing grows after the first steps", asyn
     const { inUse, blocks, held } = device.statistics();
     return { inUse, blocks, held, peak: trainer.peakBytes, heap: Deno.memoryUsage().heapUsed };
   };
-  // By then all stages have been: the densest step, and the sizes of sparse ones.
+  // By then the run has been through all stages: the densest step and the sizes of sparse ones.
   while (trainer.steps < 150) trainer.step();
   trainer.validate();
   await trainer.sample();
@@ -40,7 +40,7 @@ Deno.test("training holds its memory: nothing grows after the first steps", asyn
   const late = measure();
   assertEquals(late.inUse, early.inUse);
   assertEquals(late.blocks, early.blocks);
-  // What is held falls with the routed rows; as they move, a size may come that was not there yet.
+  // Held memory falls with the routed rows; as they vary, a new size may appear.
   assert(late.held <= early.held + SLAB, `held: ${early.held} to ${late.held} bytes`);
   assertEquals(late.peak, early.peak);
   assert(late.heap < early.heap + HEAP_NOISE, `heap: ${early.heap} to ${late.heap} bytes`);

@@ -1,4 +1,4 @@
-/** The documentation's example of a user-defined router, trained from another folder. @module */
+/** The docs' example of a user-defined router, trained from another folder. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { modelBytes, runTrain, TestFolder, TINY, writeText } from "./run_train.ts";

@@ -1,17 +1,17 @@
-/** Runs `cli/train.ts` as a user does, in a folder of its own. @module */
+/** Runs `cli/train.ts` as a user does, in a temporary folder. @module */
 
 import { fileURLToPath } from "node:url";
 
 const TRAIN = fileURLToPath(new URL("../../cli/train.ts", import.meta.url));
 
-/** What a finished command left. */
+/** The outcome of a finished command. */
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** The smallest run that has every part: two layers, a few hundred tokens per step. */
+/** The smallest run with every part: two layers, a few hundred tokens per step. */
 export const TINY = [
   "--preset",
   "pico",
@@ -41,7 +41,7 @@ export function startTrain(
   }).spawn();
 }
 
-/** Runs the command to its end. */
+/** Runs the command to completion. */
 export async function runTrain(
   args: readonly string[],
   cwd: string,
@@ -52,7 +52,7 @@ export async function runTrain(
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** A folder that goes away with the test. */
+/** A folder that is removed with the test. */
 export class TestFolder implements AsyncDisposable {
   private constructor(readonly path: string) {}
 
@@ -65,7 +65,7 @@ export class TestFolder implements AsyncDisposable {
   }
 }
 
-/** A text of a few documents, with structure that a model can learn. */
+/** A text of a few documents with a structure that a model can learn. */
 export async function writeText(folder: string): Promise<string> {
   const path = `${folder}/text`;
   await Deno.mkdir(path);

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { modelBytes, runTrain, startTrain, TestFolder, TINY, writeText } from "./run_train.ts";
 
-Deno.test("train writes a whole run directory and ends with a sample", async () => {
+Deno.test("train writes a complete run directory and ends with a sample", async () => {
   await using folder = await TestFolder.make();
   const text = await writeText(folder.path);
   const args = [...TINY, "--data", text, "--out", "run", "--steps", "12"];
@@ -38,7 +39,7 @@ Deno.test("train writes a whole run directory and ends with a sample", async () 
   assertEquals(JSON.parse(await Deno.readTextFile(`${run}/config.json`)).steps, 12);
 });
 
-Deno.test("two runs of one seed are equal bit for bit, and another seed is not", async () => {
+Deno.test("two runs with one seed are equal bit for bit, and another seed differs", async () => {
   await using folder = await TestFolder.make();
   const text = await writeText(folder.path);
   const args = [...TINY, "--data", text, "--steps", "8"];
@@ -53,7 +54,7 @@ Deno.test("two runs of one seed are equal bit for bit, and another seed is not",
   assert(a!.some((byte, i) => byte !== c![i]), "another seed gives other weights");
 });
 
-for (const router of ["relu", "topk", "dense"]) {
+for (const router of ROUTER_NAMES) {
   Deno.test(`a killed run of the ${router} router resumes bit for bit`, async () => {
     await using folder = await TestFolder.make();
     const text = await writeText(folder.path);
@@ -78,7 +79,7 @@ for (const router of ["relu", "topk", "dense"]) {
   });
 }
 
-Deno.test("Ctrl-C saves and ends with code 130, and the run goes on from there", async () => {
+Deno.test("Ctrl-C saves and exits with code 130, and the run resumes from there", async () => {
   await using folder = await TestFolder.make();
   const text = await writeText(folder.path);
   const args = [...TINY, "--data", text, "--out", "run", "--steps", "5000"];
@@ -97,7 +98,7 @@ Deno.test("Ctrl-C saves and ends with code 130, and the run goes on from there",
   assert((await modelBytes(`${folder.path}/run`, step + 2)).length > 0);
 });
 
-Deno.test("accumulation over micro-batches sees every token of the step", async () => {
+Deno.test("accumulation over micro-batches covers every token of the step", async () => {
   await using folder = await TestFolder.make();
   const text = await writeText(folder.path);
   const args = [...TINY, "--data", text, "--steps", "3", "--router", "topk"];
@@ -116,7 +117,7 @@ Deno.test("accumulation over micro-batches sees every token of the step", async 
   assert(Math.abs(losses[0]! - losses[1]!) < 1e-4, `losses ${losses}`);
 });
 
-/** Waits until a step's line is in the metrics. */
+/** Waits until the metrics contain a step's line. */
 async function waitForStep(path: string, step: number): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {

@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 
-/** The checkout's root folder, with a slash at its end. */
+/** The checkout's root folder, with a trailing slash. */
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What a deno command left. */
+/** The outcome of a deno command. */
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -11,9 +11,9 @@ export interface Outcome {
 }
 
 /**
- * Runs this very deno, without colours, prompts or the environment's kernel library.
+ * Runs the current deno executable, without colours, prompts or the environment's kernel library.
  *
- * @param folder Where to.
+ * @param folder The working directory.
  * @param args Command and arguments.
  * @returns Exit code and output.
  */

@@ -46,7 +46,7 @@ async function entries(): Promise<string[]> {
   return Object.values(config.exports);
 }
 
-/** The exported symbols of every entry. */
+/** The exported symbols of every entry point. */
 async function exportedSymbols(): Promise<Symbol_[]> {
   const { code, stdout, stderr } = await runDeno(ROOT, "doc", "--json", ...await entries());
   assertEquals(code, 0, stderr);
@@ -58,12 +58,12 @@ function tagsOf({ jsDoc }: Documented, kind: string): readonly Tag[] {
   return (jsDoc?.tags ?? []).filter((tag) => tag.kind === kind);
 }
 
-/** Whether a `{@linkcode Name}` or words say what it is. */
+/** Reports a missing summary. */
 function summaryGaps(name: string, item: Documented): string[] {
   return item.jsDoc?.doc?.trim() ? [] : [`${name} has no summary`];
 }
 
-/** Parameters and result that are not described. */
+/** Parameters and results without a description. */
 function signatureGaps(name: string, item: Documented, signature: Signature): string[] {
   const wanted = signature.params?.length ?? 0;
   const params = tagsOf(item, "param").filter(({ doc }) => doc?.trim());
@@ -102,14 +102,14 @@ function methodGaps(owner: string, method: Method, examples: string): string[] {
 }
 
 function gapsOf({ name, declarations }: Symbol_, everywhere: string): string[] {
-  // The implementation behind overloads is not what callers see; a reference is documented where it
-  // leads, in another entry.
+  // Callers do not see the implementation behind overloads; a reference is documented at its
+  // target, in another entry point.
   const overloads = declarations.filter((it) => it.kind === "function");
   const seen = declarations.filter((it) => it.kind !== "reference").filter((it) =>
     !(it.kind === "function" && overloads.length > 1 && it.def.hasBody)
   );
   const examples = examplesOf(seen);
-  // An error is best shown where it is caught.
+  // An error is best shown in the example that catches it.
   const isShown = name.endsWith("Error") ? everywhere.includes(name) : examples.includes("```ts");
   const wantsExample = seen.some(({ kind, def }) =>
     kind === "function" || kind === "class" ||
@@ -147,7 +147,7 @@ Deno.test("every export is documented, and no public type hides a private one", 
   assertEquals(code, 0, stdout + stderr);
 });
 
-Deno.test("examples fail where they are wrong: console.assert() would only print", async () => {
+Deno.test("no example uses console.assert(), which would print instead of fail", async () => {
   const symbols = await exportedSymbols();
   const printing = symbols.filter(({ declarations }) =>
     examplesOf(declarations.flatMap((item) => [item, ...item.def?.methods ?? []]))
@@ -156,7 +156,7 @@ Deno.test("examples fail where they are wrong: console.assert() would only print
   assertEquals(printing.map(({ name }) => name), []);
 });
 
-Deno.test("every export says what it takes, gives and does, and shows it in an example", async () => {
+Deno.test("every export documents its parameters, result and purpose, with an example", async () => {
   const symbols = await exportedSymbols();
   assertEquals(symbols.length > 150, true);
   const everywhere = examplesOf(symbols.flatMap(({ declarations }) => declarations));

@@ -40,7 +40,7 @@ Deno.test("every error has its name, its base class and a cause", () => {
   assertEquals(new LibraryError("m").attempts, []);
 });
 
-Deno.test("an error is refused without what its readers count on, and keeps what it was given", () => {
+Deno.test("an error requires the fields its readers rely on, and keeps what it was given", () => {
   const makes: Readonly<Record<string, () => unknown>> = {
     "DeviceError: its status": () => new DeviceError("m", undefined as never),
     "DeviceError: its operation": () => new DeviceError("m", { status: 3 } as never),
@@ -57,7 +57,7 @@ Deno.test("an error is refused without what its readers count on, and keeps what
   assertEquals(error.attempts.map(({ location }) => location), ["/a"]);
 });
 
-Deno.test("each error is thrown where its kind of fault is", async () => {
+Deno.test("each error class is thrown for its kind of failure", async () => {
   using device = await openDevice({ threads: 1 });
   const wide = device.ones([2, 3]) as Tensor<"f32", readonly [number, number]>;
   assertThrows(() => matmul(wide, wide), ShapeMismatchError, "[2, 3] and [2, 3]");
@@ -75,7 +75,7 @@ Deno.test("each error is thrown where its kind of fault is", async () => {
   );
   assertThrows(() => parseConfig({ steps: 0 }), ConfigError, "steps is 0");
 
-  // What the kernels refuse comes back with their status and with the operation's name.
+  // A refusal by the kernels carries their status and the operation's name.
   const most = 2 ** 31 - 1; // times 2¹⁸ elements: 2 PiB
   const memory = assertThrows(() => device.zeros([most, 2 ** 18]), DeviceError);
   assertEquals([memory.status, memory.operation], [3, "allocate"]);

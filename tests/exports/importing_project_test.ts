@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { CPU_LIBRARY } from "../kernels/open_library.ts";
 import { ROOT, runDeno } from "./deno_command.ts";
 
-/** What an engineer writes to use the MoE layer alone. */
+/** What an engineer writes to use only the MoE layer. */
 const PROGRAM = `import { Device, MoE, read, ReluRouter, sum } from "@remoe/remoe";
 
 using device = await Device.open({ library: Deno.args[0]!, seed: 1 });
@@ -19,7 +19,7 @@ console.log(JSON.stringify({
 }));
 `;
 
-/** Runs a test in a project of its own that imports this checkout by its package's name. */
+/** Runs a test in a separate project that imports this checkout by its package name. */
 async function inProject(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
@@ -35,7 +35,7 @@ Deno.test("another project runs the MoE layer in twenty lines", async () => {
   assert(PROGRAM.trim().split("\n").length <= 20);
   await inProject(async (folder) => {
     await Deno.writeTextFile(`${folder}/main.ts`, PROGRAM);
-    // The library file is all it may touch: no reading, writing, environment or network.
+    // It may only access the library file: no reads, writes, environment or network.
     const args = ["run", "--check", "--no-prompt", `--allow-ffi=${CPU_LIBRARY}`];
     const { code, stdout, stderr } = await runDeno(folder, ...args, "main.ts", CPU_LIBRARY);
     assertEquals(code, 0, stderr);
@@ -56,7 +56,7 @@ Deno.test("a wrong size is a compile error in another project", async () => {
   });
 });
 
-Deno.test("a training step needs no permission but the library's", async () => {
+Deno.test("a training step needs only permission for the library", async () => {
   const program = `
 import { AdamW, Device, FeedForward, LanguageModel, read } from "@remoe/remoe";
 using device = await Device.open({ library: Deno.args[0]! });
@@ -81,19 +81,19 @@ console.log(losses.at(-1)! < losses[0]!);
     const allowed = `--allow-ffi=${CPU_LIBRARY}`;
     const run = await runDeno(folder, "run", "--no-prompt", allowed, "main.ts", CPU_LIBRARY);
     assertEquals([run.code, run.stdout], [0, "true\n"], run.stderr);
-    // Without it, the error says which permission is missing.
+    // Without it, the error names the missing permission.
     const refused = await runDeno(folder, "run", "--no-prompt", "main.ts", CPU_LIBRARY);
     assertEquals(refused.code, 1);
     assertStringIncludes(refused.stderr, "--allow-ffi");
   });
 });
 
-Deno.test("the program of the README runs in another project and reaches its sparsity", async () => {
+Deno.test("the README's program runs in another project and reaches its sparsity", async () => {
   const program = (await shownProgram())
     .replace("jsr:@remoe/remoe", "@remoe/remoe")
     .replace(/Device\.open\(\{ /, "Device.open({ library: Deno.args[0]!, threads: 1, ");
   await inProject(async (folder) => {
-    // What the page claims of the program, and the router by itself.
+    // What the page claims about the program and about the router on its own.
     const claims = `
 const { gates, counts } = router.route(x);
 const closed = (await readBack(gates)).filter((gate) => gate === 0).length / gates.size;
@@ -106,7 +106,7 @@ console.log(JSON.stringify({ closed, lambda: router.lambda, experts: counts.shap
     assertEquals(code, 0, stderr);
     const { closed, lambda, experts } = JSON.parse(stdout.trim().split("\n").at(-1)!);
     assertEquals(experts, [8]);
-    // One expert of eight is wanted; λ has risen from 1e-8 to where it holds that.
+    // The target is one expert of eight; λ has risen from 1e-8 to hold it.
     assert(closed > 0.8 && closed < 0.95, `${closed}`);
     assert(lambda > 1e-3 && lambda < 1e3, `${lambda}`);
   });
@@ -136,7 +136,7 @@ Deno.test("a checkout imported by its path, as the README says, works without a 
     await Deno.writeTextFile(`${project}/layer.ts`, layer);
     assertEquals(await runQuietly(project, "layer.ts"), "");
 
-    // What `deno add npm:zod` leaves.
+    // The result of `deno add npm:zod`.
     const imports = { imports: { zod: "npm:zod@^4" } };
     await Deno.writeTextFile(`${project}/deno.json`, JSON.stringify(imports));
     const entries = ["train", "data", "generate"].map((entry) => train.replace("train", entry));
@@ -153,7 +153,7 @@ console.log(parseConfig({}).model.layers, typeof philox4x32, typeof generate);
   }
 });
 
-/** Runs a program with its types checked; gives its output, and all else that Deno had to say. */
+/** Type-checks and runs a program; returns its output and anything else that Deno printed. */
 async function runQuietly(folder: string, program: string): Promise<string> {
   const { code, stdout, stderr } = await runDeno(folder, "run", "-A", "--check", program);
   assertEquals(code, 0, stderr);

@@ -1,27 +1,27 @@
-/** The imports of a program's modules, as Deno sees them. @module */
+/** The imports between a program's modules, as Deno sees them. @module */
 
 import { assertEquals } from "@std/assert";
 import { ROOT, runDeno } from "./deno_command.ts";
 
-/** A module and what it imports, types and literal dynamic imports included. */
+/** A module and its imports, including types and literal dynamic imports. */
 export interface Module {
   readonly specifier: string;
   readonly dependencies?: readonly {
     readonly specifier: string;
-    /** Absent where only types are imported. */
+    /** Absent if only types are imported. */
     readonly code?: unknown;
     readonly isDynamic?: boolean;
   }[];
 }
 
-/** Which modules of the checkout a module imports, by paths below its root. */
+/** The checkout's modules that a module imports, as paths below the root. */
 export type Imports = ReadonlyMap<string, readonly string[]>;
 
 /**
  * All modules that importing a file loads.
  *
  * @param path The file.
- * @returns The modules, of packages as well.
+ * @returns The modules, including those of packages.
  */
 export async function graphOf(path: string): Promise<Module[]> {
   const { code, stdout, stderr } = await runDeno(ROOT, "info", "--json", path);
@@ -30,10 +30,10 @@ export async function graphOf(path: string): Promise<Module[]> {
 }
 
 /**
- * What the files of some folders import of one another.
+ * The imports among the files of some folders.
  *
  * @param folders The folders and files, below the root.
- * @returns Each file's imports, with those of types and without; of files elsewhere none.
+ * @returns Each file's imports, with and without type imports; files elsewhere are left out.
  */
 export async function importsAmong(
   folders: readonly string[],
@@ -71,10 +71,10 @@ function* sourcesIn(path: string): Generator<string> {
 }
 
 /**
- * Looks for imports that lead back to where they began.
+ * Looks for an import cycle.
  *
  * @param imports The imports.
- * @returns The files of a circle, in order; null where there is none.
+ * @returns The files of a cycle, in order; null if there is none.
  */
 export function findCircle(imports: Imports): string[] | null {
   const done = new Set<string>();

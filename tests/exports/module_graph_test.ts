@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { graphOf, importsAmong } from "./module_graph.ts";
 
-Deno.test("importing the library loads no package: only its own files and node's", async () => {
+Deno.test("importing the library loads no packages, only its own files and node's", async () => {
   const modules = await graphOf("mod.ts");
   const foreign = modules.map(({ specifier }) => specifier)
     .filter((specifier) =>
@@ -18,12 +18,12 @@ Deno.test("importing the library loads no package: only its own files and node's
   }
 });
 
-Deno.test("the shapes alone load nothing at all", async () => {
+Deno.test("importing only the shapes loads nothing", async () => {
   const modules = await graphOf("lib/tensor/shape.ts");
   assertEquals(modules.length, 1);
 });
 
-Deno.test("configuration, help and charts load no kernels: rows of routers are plain data", async () => {
+Deno.test("configuration, help and charts load no kernels: router rows are plain data", async () => {
   const { values } = await importsAmong(["lib", "cli"]);
   for (const entry of ["lib/config/parse_config.ts", "cli/train/help.ts", "lib/plot/charts.ts"]) {
     const loaded = new Set([entry]);

@@ -1,10 +1,10 @@
-/** How `lib` and `cli` are built: in storeys, without circles. */
+/** `lib` and `cli` are layered, without cycles. */
 import { assert, assertEquals } from "@std/assert";
 import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
 
 /**
- * From the roof down: files, and folders less what stands above them. An import goes to the same
- * folder or to a storey below, never to a neighbour.
+ * From the top down: files, and folders minus what is listed above them. An import goes to the same
+ * folder or to a lower layer, never to a neighbour.
  */
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
@@ -33,15 +33,15 @@ const STOREYS: readonly (readonly string[])[] = [
 ];
 
 /**
- * The one circle, of types alone: a tensor names the memory it lies in, its storage and who records
- * it, and memory makes tensors. Split up, each of them would be declared twice.
+ * The one cycle, of types only: a tensor names its memory, its storage and its recorder, and memory
+ * makes tensors. Breaking it would mean declaring each of them twice.
  */
 const KNOT = ["device_memory", "operands", "recorder", "scope", "storage", "tensor"]
   .map((name) => `lib/tensor/${name}.ts`);
 
 const { all, values } = await importsAmong(["mod.ts", "cli", "lib"]);
 
-/** The entry of {@linkcode STOREYS} that a file belongs to: the longest that it begins with. */
+/** The entry of {@linkcode STOREYS} that a file belongs to: its longest matching prefix. */
 function roomOf(file: string): { room: string; storey: number } {
   let [room, storey] = ["", -1];
   for (const [level, rooms] of STOREYS.entries()) {
@@ -53,7 +53,7 @@ function roomOf(file: string): { room: string; storey: number } {
   return { room, storey };
 }
 
-/** The imports that go up, or to a neighbour. */
+/** The imports that go up or sideways. */
 function wrongWays(imports: Imports): string[] {
   return [...imports].flatMap(([file, targets]) => {
     const from = roomOf(file);
@@ -64,7 +64,7 @@ function wrongWays(imports: Imports): string[] {
   });
 }
 
-Deno.test("imports go down the storeys, those of types too", () => {
+Deno.test("imports, including type imports, only go down the layers", () => {
   assertEquals([...all.keys()].filter((file) => roomOf(file).storey < 0), []);
   assertEquals(wrongWays(all), []);
   for (const rooms of STOREYS) {
@@ -77,7 +77,7 @@ Deno.test("imports go down the storeys, those of types too", () => {
   }
 });
 
-Deno.test("no import leads back to where it began, but for the tensor's types", () => {
+Deno.test("there are no import cycles, except among the tensor's types", () => {
   assertEquals(findCircle(values), null);
   const isKnot = (file: string): boolean => KNOT.includes(file);
   const untied = new Map([...all].map(([file, targets]) => [
@@ -97,7 +97,7 @@ Deno.test("data needs no device", () => {
   assertEquals(foreign, []);
 });
 
-Deno.test("a circle and an import that goes up are found", () => {
+Deno.test("a cycle and an upward import are found", () => {
   const imports = new Map([
     ["lib/data/a.ts", ["lib/data/b.ts"]],
     ["lib/data/b.ts", ["lib/data/c.ts", "lib/errors.ts"]],

@@ -43,7 +43,7 @@ function isFile(path: string): boolean {
   }
 }
 
-/** A checkout with one source file in place of the kernels. */
+/** A checkout with one source file standing in for the kernels. */
 class Checkout implements Disposable {
   readonly directory = Deno.makeTempDirSync({ prefix: "remoe_checkout" });
   readonly library = `${this.directory}/kernels/build/${libraryFileName("cpu")}`;
@@ -213,7 +213,7 @@ Deno.test({
   async fn() {
     using checkout = new Checkout();
     const bin = `${checkout.directory}/bin`;
-    // Stands in for apt-get: knows no packages before an update, then provides the tools.
+    // Stands in for apt-get: has no packages before an update, then provides the tools.
     Deno.mkdirSync(bin);
     Deno.writeTextFileSync(
       `${bin}/apt-get`,
@@ -254,7 +254,7 @@ Deno.test({
   },
 });
 
-Deno.test("`ensureKernels()` builds nothing where `REMOE_LIBRARY` names a library", async () => {
+Deno.test("`ensureKernels()` builds nothing if `REMOE_LIBRARY` names a library", async () => {
   using checkout = new Checkout();
   const result = await checkout.build({ REMOE_LIBRARY: "/some/library.so" });
   assertEquals(result, { code: 0, stderr: "" });

@@ -8,8 +8,8 @@ import {
   statusName,
 } from "../../lib/ffi/mod.ts";
 
-// Deno optimises a call site after some thousands of calls; a mistake in the types of a symbol,
-// or too many parameters, aborts the process only then.
+// Deno optimises a call site after a few thousand calls; only then does a mistake in a symbol's
+// types, or too many parameters, abort the process.
 const CALLS = 20_000;
 
 /** These take no context, or return bytes instead of a status. */
@@ -20,7 +20,7 @@ const WITHOUT_STATUS = new Set([
   "remoe_context_info",
 ]);
 
-Deno.test("every symbol refuses a context that is none, also once the call is optimised", async () => {
+Deno.test("every symbol refuses an invalid context, even once the call is optimised", async () => {
   const { context } = await openContext();
   using _ = context;
   for (const declaration of readHeader().functions) {
@@ -56,14 +56,14 @@ for (const size of [0, 1] as const) {
   });
 }
 
-/** Values which the C types do not hold; once optimised, Deno passes 7, 1, 0 and -2³¹ for the first. */
+/** Values that the C types cannot hold; for the first, optimised calls pass 7, 1, 0 and -2³¹. */
 const NO_INT32 = [2 ** 32 + 7, 1.5, NaN, 2 ** 31, undefined, "1", 1n];
 
-Deno.test("a number its C type does not hold is refused, also once the call is optimised", async () => {
+Deno.test("a number that its C type cannot hold is refused, even once the call is optimised", async () => {
   const { context } = await openContext();
   using _ = context;
   const { symbols, handle } = context;
-  // Few of many, and of mixed types: the call site is optimised for any of them.
+  // A few values of mixed types: the call site is optimised for any of them.
   for (let i = 0; i < 20 * CALLS; i++) {
     const wrong = i % 50 === 0;
     const tokens = wrong ? NO_INT32[i / 50 % NO_INT32.length] : i % 1000;
@@ -90,7 +90,7 @@ Deno.test("a number its C type does not hold is refused, also once the call is o
   );
 });
 
-/** Calls a symbol from a call site of its own, so that it is optimised as in real use. */
+/** Calls a symbol from its own call site, so that it is optimised as in real use. */
 function callOften(
   symbols: KernelSymbols,
   { name, parameters }: HeaderFunction,
@@ -114,7 +114,7 @@ function callOften(
   return loop(symbols);
 }
 
-/** Whether null cannot be right: there is an address, and the build has the function. */
+/** Whether null must be refused: there is an address, and the build has the function. */
 function mustRefuse(
   { name, parameters }: HeaderFunction,
   context: KernelContext,
@@ -128,12 +128,12 @@ function mustRefuse(
   );
 }
 
-/** Parameters of 64 bits that are no addresses. */
+/** 64-bit parameters that are not addresses. */
 const SIZES: ReadonlySet<string> = new Set(["bytes", "count", "length", "seed"]);
 
 /**
  * Stream 0 is the first stream and graph 0 the empty one; a context that cannot be created has
- * no place for a message.
+ * nowhere to store a message.
  */
 const NULL_IS_ALLOWED: ReadonlySet<string> = new Set([
   "remoe_stream_use",
@@ -142,14 +142,14 @@ const NULL_IS_ALLOWED: ReadonlySet<string> = new Set([
   "remoe_context_create",
 ]);
 
-/** No bytes to copy and no blocks to free are nothing to do. */
+/** Copying no bytes and freeing no blocks are no-ops. */
 const NOTHING_IS_ALLOWED = /^remoe_(copy|copy_(from|to)_\w+|pinned_(write|read)|memory_free)$/;
 
 function isMissing(name: string, context: KernelContext): boolean {
   return context.library.missing.some((symbol) => symbol === name);
 }
 
-/** Whether the last call left a message; reading it clears it. */
+/** Whether the last call left a message; reading clears it. */
 function hasMessage({ symbols, handle }: KernelContext): boolean {
   return symbols.remoe_context_message(handle, new Uint8Array(512), 512n) > 0;
 }

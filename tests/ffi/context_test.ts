@@ -6,7 +6,7 @@ async function open(threads = 1): Promise<KernelContext> {
   return (await openContext({ threads })).context;
 }
 
-Deno.test("`KernelContext.create()` opens a device whose threads are as asked", async () => {
+Deno.test("`KernelContext.create()` opens a device with the requested threads", async () => {
   using context = await open(1);
   assert(context.handle !== 0n);
   assertEquals(context.info().threads, 1);
@@ -25,7 +25,7 @@ Deno.test("`KernelContext.create()` says why there is no such device", async () 
   assertThrows(() => KernelContext.create(library, { threads: -1 }), DeviceError);
 });
 
-Deno.test("`close()` twice is once, and calls afterwards say that the device is closed", async () => {
+Deno.test("closing twice is harmless, and later calls say that the device is closed", async () => {
   const context = await open();
   context.close();
   context.close();
@@ -39,13 +39,13 @@ Deno.test("calls on a closed context fail with a message while its library is op
   context.close();
   const error = assertThrows(() => context.allocate(64), DeviceError, "the device is closed");
   assertEquals(error.status, Status.invalidContext);
-  // The old handle names no context any more, nor does it name a later one.
+  // The old handle refers to no context any more, nor to a later one.
   using later = KernelContext.create(keeper.library, { threads: 1 });
   assert(later.handle !== handle);
   assertEquals(keeper.symbols.remoe_synchronize(handle), Status.invalidContext);
 });
 
-Deno.test("two contexts of one library have memory of their own", async () => {
+Deno.test("two contexts of one library have separate memory", async () => {
   using first = await open();
   using second = KernelContext.create(first.library, { threads: 1 });
   const address = first.allocate(1000);
@@ -82,7 +82,7 @@ Deno.test("`check()` does not repeat the message of an earlier failure", async (
   );
 });
 
-Deno.test("`allocate()` and `free()` balance, and the statistics say so", async () => {
+Deno.test("`allocate()` and `free()` balance in the statistics", async () => {
   using context = await open();
   const before = context.statistics();
   assertEquals([before.inUse, before.blocks], [0, 0]);
@@ -102,7 +102,7 @@ Deno.test("`allocate()` and `free()` balance, and the statistics say so", async 
   assertEquals(context.statistics().held, 0);
 });
 
-Deno.test("`free()` takes the first of a list, of numbers or packed", async () => {
+Deno.test("`free()` takes the first addresses of a list, plain or packed", async () => {
   using context = await open();
   const packed = BigUint64Array.from({ length: 200 }, () => context.allocate(64));
   context.free(packed, 50);
@@ -131,14 +131,14 @@ Deno.test("`free()` refuses an address that is not a live block, and then frees 
   assertThrows(() => context.free([live]), DeviceError);
 });
 
-Deno.test("`allocate()` says so when the memory is exhausted", async () => {
+Deno.test("`allocate()` reports exhausted memory", async () => {
   using context = await open();
   const error = assertThrows(() => context.allocate(2 ** 50), DeviceError, "out of memory");
   assertEquals(error.status, Status.outOfMemory);
   context.free([context.allocate(64)]);
 });
 
-Deno.test("`writeBytes()` and `readBytes()` carry bytes and honour a view's offset", async () => {
+Deno.test("`writeBytes()` and `readBytes()` transfer bytes and honour a view's offset", async () => {
   using context = await open();
   const source = Uint8Array.from({ length: 32 }, (_, i) => i);
   const address = context.allocate(16);

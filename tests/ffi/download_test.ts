@@ -6,7 +6,7 @@ import type { Download, ReleaseFile } from "../../lib/ffi/mod.ts";
 
 const CONTENT = new TextEncoder().encode("a kernel library");
 
-/** A web server that gives one answer after another, and a cache to download into. */
+/** A web server with a sequence of responses, and a cache to download into. */
 async function withServer(
   answers: readonly Uint8Array<ArrayBuffer>[],
   run: (file: ReleaseFile, download: Download, requests: () => number) => Promise<void>,
@@ -52,7 +52,7 @@ Deno.test("`downloadVerified()` replaces a truncated download", async () => {
   });
 });
 
-Deno.test("`downloadVerified()` refuses and removes a file that is not the released one", async () => {
+Deno.test("`downloadVerified()` refuses and removes a file that differs from the release", async () => {
   await withServer([new TextEncoder().encode("something else")], async (file, download) => {
     let cached = "";
     const watched: Download = async (options) => cached = await download(options);

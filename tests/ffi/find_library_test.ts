@@ -31,7 +31,7 @@ const CUDA_WITHOUT_DRIVER = `
     return ${Status.noDevice};
   }`;
 
-/** The functions which it lacks, and those among them that training does not call. */
+/** The functions that it lacks, and those among them that training does not call. */
 const ALL_OTHERS = Object.keys(SYMBOLS).filter((name) =>
   !["remoe_abi_version", "remoe_build_info", "remoe_context_create"].includes(name)
 );
@@ -53,7 +53,7 @@ function order(...args: Parameters<typeof libraryCandidates>): string[] {
   return libraryCandidates(...args).map(({ source, backend }) => `${source} ${backend}`);
 }
 
-Deno.test("`libraryCandidates()` takes a given path alone, before REMOE_LIBRARY", () => {
+Deno.test("`libraryCandidates()` uses only a given path, ahead of REMOE_LIBRARY", () => {
   const override = "/from/environment.so";
   assertEquals(order("auto", "/given.so", facts({ override })), ["path any"]);
   assertEquals(order("cuda", undefined, facts({ override })), ["REMOE_LIBRARY any"]);
@@ -72,7 +72,7 @@ Deno.test("`libraryCandidates()` searches the checkout before the release, CUDA 
   assertEquals(checkout?.location, "/remoe/kernels/build/libremoe_cpu.so");
 });
 
-Deno.test("`libraryCandidates()` has no checkout where the package is not a file", () => {
+Deno.test("`libraryCandidates()` has no checkout if the package is not a file", () => {
   assertEquals(order("cuda", undefined, facts()), ["release cuda"]);
 });
 
@@ -104,7 +104,7 @@ Deno.test("`openContext()` lists everything tried and what to do", async () => {
   ) assertStringIncludes(error.message, part);
 });
 
-Deno.test("`openContext()` does not fall back from a path that was named", async () => {
+Deno.test("`openContext()` does not fall back from a named path", async () => {
   const override = "/nowhere/libremoe_cpu.so";
   const moduleUrl = surroundings().moduleUrl;
   const error = await assertRejects(
@@ -132,7 +132,7 @@ Deno.test("`openContext()` refuses a library of another kind than asked for", as
   );
 });
 
-Deno.test("`openContext()` throws the device's own error where the library opens", async () => {
+Deno.test("`openContext()` throws the device's own error if the library opens", async () => {
   const error = await assertRejects(
     () => openContext({ kind: "cpu", ordinal: 5 }),
     DeviceError,
@@ -173,7 +173,7 @@ Deno.test({
     assertEquals(context.library.buildInfo.backend, "cpu");
     const reason = `it cannot train: it lacks ${ALL_OTHERS.length - PROBES.length} functions`;
     assertStringIncludes(attempts[0]?.outcome ?? "", reason);
-    // Asked for by name, it is opened as far as its device: the tests of partial builds need it.
+    // Requested by name it is opened, up to the missing device: tests of partial builds need this.
     const error = await assertRejects(() => openContext({ kind: "cuda" }, found), DeviceError);
     assertStringIncludes(error.message, "no driver");
   },
@@ -201,7 +201,7 @@ Deno.test("`openContext()` downloads the release of the platform, and no other",
   Deno.removeSync(copy);
 });
 
-Deno.test("`openContext()` does not download for CUDA in passing without a driver", async () => {
+Deno.test("`openContext()` does not download for CUDA without a driver", async () => {
   const files: ReleaseFile[] = [{ ...CPU_FILE, backend: "cuda" }];
   const download = (): Promise<string> => Promise.reject(new Error("it was downloaded"));
   const error = await assertRejects(

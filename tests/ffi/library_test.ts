@@ -3,7 +3,7 @@ import { LibraryError } from "../../lib/errors.ts";
 import { ABI_VERSION, openContext, openLibrary, Status } from "../../lib/ffi/mod.ts";
 import { buildLibrary, canBuild } from "./tiny_library.ts";
 
-Deno.test("`openLibrary()` tells ABI version, path and build", async () => {
+Deno.test("`openLibrary()` reports ABI version, path and build", async () => {
   const { context } = await openContext();
   using _ = context;
   const { abiVersion, buildInfo, path, missing } = context.library;
@@ -23,7 +23,7 @@ Deno.test("`openLibrary()` names a file that does not exist", () => {
   );
 });
 
-Deno.test("`openLibrary()` refuses a file that is no library", () => {
+Deno.test("`openLibrary()` refuses a file that is not a library", () => {
   const path = Deno.makeTempFileSync({ suffix: ".so" });
   try {
     Deno.writeTextFileSync(path, "not a library");

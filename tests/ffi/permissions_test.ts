@@ -21,20 +21,20 @@ async function cpuLibrary(): Promise<string> {
   return context.library.path;
 }
 
-Deno.test("a library that is named needs `--allow-ffi` for its path and nothing else", async () => {
+Deno.test("a named library needs only `--allow-ffi` for its path", async () => {
   const path = await cpuLibrary();
   const { stdout, stderr } = await run([`--allow-ffi=${path}`], [path]);
   assertEquals(stdout, "cpu 1 2 3 4", stderr);
 });
 
-Deno.test("the build of the checkout is found with `--allow-ffi` for its path alone", async () => {
+Deno.test("the checkout's build is found with only `--allow-ffi` for its path", async () => {
   const path = await cpuLibrary();
   if (Deno.env.get("REMOE_LIBRARY")) return;
   const { stdout, stderr } = await run([`--allow-ffi=${path}`]);
   assertEquals(stdout, "cpu 1 2 3 4", stderr);
 });
 
-Deno.test("without permission the error says which one is missing", async () => {
+Deno.test("without permission the error names the missing one", async () => {
   const { code, stderr } = await run([], ["/nowhere/libremoe_cpu.so"]);
   assert(code !== 0);
   assertStringIncludes(stderr, "LibraryError");

@@ -5,7 +5,7 @@ Deno.test("`measurePeak()` gives plausible figures and frees what it used", asyn
   const { context } = await openContext({ threads: 1 });
   using _ = context;
   const peak = measurePeak(context, { seconds: 0.02, bytes: 8 << 20 });
-  // A core does at least an operation a nanosecond, and none does 10,000.
+  // Every core does at least one operation per nanosecond, and none does 10,000.
   assert(peak.gflops > 0.5 && peak.gflops < 10_000, `${peak.gflops} GFLOPS`);
   assert(peak.gigabytesPerSecond > 0.1 && peak.gigabytesPerSecond < 10_000);
   assert(probeFma(context, { threads: 1, seconds: 0.01 }) > 0.5);

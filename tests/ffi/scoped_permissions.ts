@@ -1,4 +1,4 @@
-// Run by permissions_test.ts with few permissions; prints what it could do.
+// Run by permissions_test.ts with few permissions; prints what succeeded.
 import { openContext } from "../../lib/ffi/mod.ts";
 
 const [path] = Deno.args;

@@ -11,7 +11,7 @@ import {
 } from "../../lib/ffi/layouts.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
 
-Deno.test("the bindings are those of the header", async () => {
+Deno.test("the bindings match the header", async () => {
   for (const [path, text] of Object.entries(await generateSymbols())) {
     const written = Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
     assertEquals(written, text, `${path} is stale: run \`deno task build:symbols\``);
@@ -19,19 +19,19 @@ Deno.test("the bindings are those of the header", async () => {
 });
 
 Deno.test("no function has more than 24 parameters", () => {
-  // With 30 integer parameters Deno aborts the process once it has optimised the call.
+  // With 30 integer parameters, Deno aborts the process once it optimises the call.
   for (const [name, { parameters }] of Object.entries(SYMBOLS)) {
     assertLessOrEqual(parameters.length, 24, name);
   }
 });
 
-Deno.test("a build must have its version and its information, and may lack the rest", () => {
+Deno.test("a build must have its version and information functions, and may lack the rest", () => {
   const required = readHeader().functions.filter(({ optional }) => !optional);
   assertEquals(required.map(({ name }) => name), ["remoe_abi_version", "remoe_build_info"]);
 });
 
-Deno.test("the layouts are those that ABI version 3 has", () => {
-  // In figures: the kernels and the reference take theirs from one place.
+Deno.test("the layouts are those of ABI version 3", () => {
+  // As literals: the kernels and the reference share one source for theirs.
   const [tokens, experts, capacity] = [100, 8, 50];
   assertEquals(planExpertOffset(), 4);
   assertEquals(planTokenOffset(experts), 4 + 9);
@@ -47,7 +47,7 @@ function header(declarations: string): string {
 #ifdef __cplusplus\n}\n#endif\n`;
 }
 
-Deno.test("declarations become TypeScript, each comment with its declaration", async () => {
+Deno.test("declarations and their comments become TypeScript", async () => {
   const files = await generateSymbols(readHeader(header(`
 /* ---- A section ---- */
 /* Slots of a thing. */
@@ -136,10 +136,10 @@ const REFUSED: Readonly<Record<string, readonly [declaration: string, message: s
     "REMOE_Y of remoe_a_code does not start with REMOE_A_",
   ],
   "with a constant that counts on": ["/* A. */\nenum remoe_a_code { REMOE_X };", '"REMOE_X"'],
-  "of another kind": ["typedef int remoe_int;", "Line 6 is no comment"],
+  "of another kind": ["typedef int remoe_int;", "Line 6 is not a comment"],
   "of a layout in 32 bits": [
     "/* A. */\nREMOE_LAYOUT int64_t remoe_a(int32_t n) { return n; }",
-    '"int32_t n" of remoe_a is no int64_t',
+    '"int32_t n" of remoe_a is not an int64_t',
   ],
 };
 

@@ -1,11 +1,11 @@
-/** Libraries of a few lines, to be opened in place of a kernel library. */
+/** Tiny libraries to open in place of a kernel library. */
 
 /** A compiled file, removed when disposed. */
 export interface TinyLibrary extends Disposable {
   readonly path: string;
 }
 
-/** Build information longer than the buffer which the first attempt to read it offers. */
+/** Build information longer than the buffer of the first attempt to read it. */
 const BUILD_INFO = `
   #include <string.h>
   int remoe_build_info(char* buffer, unsigned long length) {
@@ -19,7 +19,7 @@ const BUILD_INFO = `
   }
 `;
 
-/** Whether there is a C compiler. */
+/** Whether a C compiler is installed. */
 export function canBuild(): boolean {
   try {
     return new Deno.Command("cc", { args: ["--version"], stdout: "null", stderr: "null" })
@@ -33,7 +33,7 @@ export function canBuild(): boolean {
  * Compiles a library.
  *
  * @param source C source.
- * @param options Whether to add build information of a CUDA library.
+ * @param options Whether to add the build information of a CUDA library.
  */
 export function buildLibrary(source: string, { info = true } = {}): TinyLibrary {
   const directory = Deno.makeTempDirSync({ prefix: "remoe_library" });

@@ -1,10 +1,10 @@
 /**
- * Calls every function of a kernel library with arguments that are partly wrong:
- * `deno run -A abi_calls.ts SEED RUNS FILE`. A process of its own, since a fault in a library ends
- * it; FILE then holds the call that did.
+ * Calls every function of a kernel library with partly wrong arguments: `deno run -A abi_calls.ts
+ * SEED RUNS FILE`. It runs as a separate process, since a crash in a library ends it; FILE then
+ * holds the offending call.
  *
- * Only what the contract promises to notice is passed: null addresses, sizes below 1, codes it does
- * not have, handles that are none. An address or a size that is plausible and wrong is not among it.
+ * It passes only errors that the contract promises to detect: null addresses, sizes below 1,
+ * unknown codes, invalid handles. Plausible but wrong addresses and sizes are not among them.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const oddNumber = fc.constantFrom(NaN, Infinity, -Infinity, -1, -0, 1e308, 5e-32
 const word = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const ranks = fc.constantFrom(-(2 ** 31), -1, 9, 1000, 2 ** 31 - 1);
 
-/** A wrong value for an argument of a valid call, and whether the contract says it is refused. */
+/** A wrong value for an argument of a valid call, and whether the contract requires refusing it. */
 function wrongValue(
   valid: ArgumentValue | "address",
   wrong: readonly ArgumentValue[],
@@ -57,14 +57,14 @@ function wrongValue(
   if (type === "f64" || type === "f32") {
     more.push(oddNumber.map((value) => ({ value, refused: false })));
   }
-  // An address that may be left out.
+  // An optional address.
   if (valid === "address") more.push(fc.constant({ value: 0n, refused: wrong.includes(0n) }));
   return listed.length + more.length === 0
     ? fc.constant({ value: valid as Value, refused: false })
     : fc.oneof(...listed, ...more);
 }
 
-/** Functions besides the computing ones: what may be passed for each parameter after the context. */
+/** Non-computing functions: what may be passed for each parameter after the context. */
 const HANDLES: Readonly<Partial<Record<SymbolName, readonly fc.Arbitrary<Value>[]>>> = {
   remoe_memory_allocate: [
     fc.constantFrom(2n ** 48n, 2n ** 63n, 2n ** 64n - 1n),
@@ -113,7 +113,10 @@ const HANDLES: Readonly<Partial<Record<SymbolName, readonly fc.Arbitrary<Value>[
   ],
 };
 
-/** Those without anything to get wrong, and those that tests/ffi calls with every wrong argument. */
+/**
+ * Functions that cannot be called wrongly, and those that tests/ffi calls with every wrong
+ * argument.
+ */
 export const NOT_CALLED: readonly SymbolName[] = [
   "remoe_abi_version",
   "remoe_build_info",
@@ -140,7 +143,7 @@ function run(seed: number, runs: number, path: string): void {
   using kernels = openKernels({ threads: 2 });
   using last = Deno.openSync(path, { write: true, create: true });
   const call = (symbol: SymbolName, values: readonly Value[], context = kernels.handle): number => {
-    // Written before the call: nothing else is left of a process that a call has ended.
+    // Written before the call: nothing else survives a call that ends the process.
     last.truncateSync();
     last.seekSync(0, Deno.SeekMode.Start);
     last.writeSync(new TextEncoder().encode(show(symbol, values)));
@@ -179,7 +182,8 @@ function run(seed: number, runs: number, path: string): void {
       }),
       options,
     );
-    // Odd numbers may have left anything in the blocks: a fresh call shows that the library works.
+    // Odd numbers may have left anything in the blocks, so a fresh call shows that the library
+    // works.
     kernels.free(blocks);
     const fresh = placeArguments(kernels, parameters);
     expect(call(symbol, Object.values(fresh.values)) === Status.ok, "the valid call afterwards");

@@ -10,7 +10,7 @@ Deno.test("every function of the contract is called with wrong arguments", () =>
   assertEquals([...CALLED, ...NOT_CALLED].sort(), Object.keys(SYMBOLS).sort());
 });
 
-Deno.test("no wrong argument ends the process, whatever else is wrong with the call", async () => {
+Deno.test("no combination of wrong arguments ends the process", async () => {
   using folder = new TemporaryFolder();
   const seed = Number(Deno.env.get("REMOE_FUZZ_SEED") || Math.floor(Math.random() * 2 ** 31));
   const runs = Deno.env.get("REMOE_FUZZ_RUNS") || "40";

@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { parseGenerateFlags } from "../../cli/generate/flags.ts";
 import { GENERATE_FLAGS, generateRequest } from "../../cli/generate/flags.ts";
 import { dryRunReport } from "../../cli/train/dry_run.ts";
-import { parseTrainFlags, TRAIN_FLAGS, trainRequest } from "../../cli/train/flags.ts";
+import { parseTrainFlags, TRAIN_FLAGS } from "../../cli/train/flags.ts";
+import { trainRequest } from "../../cli/train/request.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { CONFIG_KEYS, parseConfig, PRESET_NAMES, type TrainConfig } from "../../lib/train/mod.ts";
 import { effort } from "./effort.ts";
@@ -11,7 +12,7 @@ import { altered, anyKey, anyValue } from "./mutations.ts";
 
 const PROTOTYPE = Object.getOwnPropertyNames(Object.prototype).join();
 
-/** What `make` gives; null where it throws a ConfigError, which alone is allowed. */
+/** The result of `make`; null if it throws a ConfigError, the only error allowed. */
 function orRefused<T>(make: () => T): T | null {
   try {
     return make();
@@ -24,7 +25,7 @@ function orRefused<T>(make: () => T): T | null {
   }
 }
 
-/** A configuration that was accepted must be whole: it can be described and read again. */
+/** An accepted configuration must be complete: it can be described and parsed again. */
 function assertWhole(config: TrainConfig): void {
   assertEquals(parseConfig(config), config);
   assertEquals(parseConfig(JSON.parse(JSON.stringify(config))), config);
@@ -32,7 +33,7 @@ function assertWhole(config: TrainConfig): void {
   assert(!sizes.includes("NaN"), sizes);
 }
 
-Deno.test("`parseConfig()` gives a whole configuration or a ConfigError for any value", () => {
+Deno.test("`parseConfig()` returns a complete configuration or throws a ConfigError for any value", () => {
   const any = fc.oneof(
     anyValue,
     fc.anything(),
@@ -74,7 +75,7 @@ const setting = fc.tuple(
   fc.oneof(text, anyValue.map((value) => JSON.stringify(value) ?? "")),
 ).map(([key, value]) => `${key}=${value}`);
 
-/** Command lines of a table's flags, of what looks like flags, and of anything. */
+/** Command lines made of a table's flags, of flag-like strings, and of anything. */
 function commandLines(flags: object, ...without: string[]): fc.Arbitrary<string[]> {
   const names = Object.keys(flags).filter((name) => !without.includes(name));
   const flag = fc.oneof(
@@ -91,7 +92,7 @@ function commandLines(flags: object, ...without: string[]): fc.Arbitrary<string[
   return fc.array(part, { maxLength: 5 }).map((parts) => parts.flat());
 }
 
-Deno.test("command lines of `train` give a whole configuration or a ConfigError", () => {
+Deno.test("any `train` command line gives a complete configuration or a ConfigError", () => {
   fc.assert(
     fc.property(commandLines(TRAIN_FLAGS), (args) => {
       const request = orRefused(() => trainRequest(parseTrainFlags(args), "/nowhere"));
@@ -101,7 +102,7 @@ Deno.test("command lines of `train` give a whole configuration or a ConfigError"
   );
 });
 
-Deno.test("command lines of `generate` give a request or a ConfigError", async () => {
+Deno.test("any `generate` command line gives a request or a ConfigError", async () => {
   const input = { isTerminal: false, read: () => Promise.resolve(Uint8Array.of(65, 10)) };
   await fc.assert(
     fc.asyncProperty(commandLines(GENERATE_FLAGS), async (args) => {

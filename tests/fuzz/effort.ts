@@ -1,12 +1,13 @@
-/** How long fuzzing goes on. @module */
+/** How long to fuzz. @module */
 
 import type { Parameters } from "fast-check";
 
 /**
  * Settings of a fuzzing property: a short while in the suite; `REMOE_FUZZ_RUNS=100000 deno test -A
- * tests/fuzz tests/public_api` searches for longer. A failure prints its seed, which `REMOE_FUZZ_SEED` takes.
+ * tests/fuzz tests/public_api` searches for longer. A failure prints its seed; pass it as
+ * `REMOE_FUZZ_SEED` to repeat it.
  *
- * @param numRuns Inputs tried where the environment does not say.
+ * @param numRuns Number of inputs unless the environment sets it.
  * @returns Options of `fc.assert`.
  */
 export function effort<T>(numRuns: number): Parameters<T> {

@@ -29,7 +29,7 @@ const jsonLines = fc.array(
   { maxLength: 5 },
 ).map((rows) => encoder.encode(rows.map((row) => `${JSON.stringify(row)}\n`).join("")));
 
-Deno.test("any bytes as text are documents or a DataError that names the file", async (t) => {
+Deno.test("any bytes read as text give documents or a DataError that names the file", async (t) => {
   using folder = new TemporaryFolder();
   const contents = fc.oneof(damaged(jsonLines), jsonLines, anyBytes);
   const compressed = contents.map((bytes) => Uint8Array.from(gzipSync(bytes)));
@@ -60,7 +60,7 @@ Deno.test("any bytes as text are documents or a DataError that names the file", 
   }
 });
 
-Deno.test("any header of a safetensors file is refused or means what was written", () => {
+Deno.test("any safetensors header is refused or read as written", () => {
   const tensor = fc.record({
     name: fc.string({ minLength: 1, maxLength: 6 }).filter((name) => name !== "__metadata__"),
     dtype: fc.constantFrom("F32", "BF16", "F64", "I32", "I64"),
@@ -72,7 +72,7 @@ Deno.test("any header of a safetensors file is refused or means what was written
     );
   fc.assert(
     fc.property(fc.oneof(damaged(headers), anyBytes), fc.nat({ max: 200 }), (json, extra) => {
-      // The bytes that the tensors claim, where they claim any, so that this alone does not refuse.
+      // As many data bytes as the tensors claim, so that the size alone is no reason to refuse.
       const claimed = Math.max(
         0,
         ...[...new TextDecoder().decode(json).matchAll(/(\d+)\s*\]/g)].map(([, n]) => Number(n)),
@@ -105,7 +105,7 @@ const STATE = {
   versions: { remoe: "0.1.0" },
 };
 
-Deno.test("any state.json is read or a CheckpointError that names it", () => {
+Deno.test("any state.json is read or raises a CheckpointError that names it", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/state.json`;
   const valid = fc.constant(encoder.encode(JSON.stringify(STATE)));
@@ -129,7 +129,7 @@ Deno.test("any state.json is read or a CheckpointError that names it", () => {
   );
 });
 
-Deno.test("any metrics file is read or a SyntaxError that names file and line", () => {
+Deno.test("any metrics file is read or raises a SyntaxError that names file and line", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
   const lines = fc.array(
@@ -160,7 +160,7 @@ Deno.test("any file of samples can be cut at a step", () => {
     fc.property(fc.oneof(damaged(samples), anyBytes), fc.nat({ max: 9 }), (bytes, step) => {
       Deno.writeFileSync(path, bytes);
       truncateSamples(path, step);
-      // A line ends at "\n" alone: with the flag m, "\r" would begin one too.
+      // Only "\n" ends a line: with the flag m, "\r" would too.
       const headings = /(?<=^|\n)=== step (\d+) ===(?=\n|$)/g;
       for (const [, found] of Deno.readTextFileSync(path).matchAll(headings)) {
         assert(Number(found) <= step);

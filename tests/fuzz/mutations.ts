@@ -2,13 +2,13 @@
 
 import * as fc from "fast-check";
 
-/** Bytes that mean something to the formats here, and any others. */
+/** Arbitrary bytes, favouring those with a meaning in the formats here. */
 const byte = fc.oneof(
   fc.nat({ max: 255 }),
   fc.constantFrom(...new TextEncoder().encode('\0\n\r"{}[],:\\0123456789-eE'), 0x80, 0xc0, 0xff),
 );
 
-/** A change at a place, given as a share of the length. */
+/** A change at a position, given as a fraction of the length. */
 interface Change {
   readonly kind: "replace" | "insert" | "remove" | "cut" | "repeat";
   readonly at: number;
@@ -25,7 +25,7 @@ const changes: fc.Arbitrary<Change[]> = fc.array(
 );
 
 /**
- * Damages bytes in a few places.
+ * Corrupts bytes in a few places.
  *
  * @param valid Gives the bytes.
  * @returns Damaged bytes.
@@ -56,7 +56,7 @@ function change(
   }
 }
 
-/** Any value of JSON, those that programs stumble over more often than others. */
+/** Any JSON value, favouring those that programs stumble over. */
 export const anyValue: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue(),
   fc.constantFrom(
@@ -81,7 +81,7 @@ export const anyValue: fc.Arbitrary<unknown> = fc.oneof(
   ),
 );
 
-/** Keys that mean something to JavaScript, and any others. */
+/** Arbitrary keys, favouring those with a meaning in JavaScript. */
 export const anyKey: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom("__proto__", "constructor", "prototype", "toString", "hasOwnProperty", "length"),
   fc.string({ maxLength: 8 }),
@@ -115,13 +115,15 @@ function pathsOf(value: object, prefix: readonly string[] = []): string[][] {
   ]);
 }
 
-/** A copy with a value at a path, undefined removes it; paths that lead nowhere change nothing. */
+/**
+ * A copy with a value set at a path; undefined removes it, and nonexistent paths change nothing.
+ */
 function withValue(input: unknown, [key, ...rest]: readonly string[], value: unknown): unknown {
   if (typeof input !== "object" || input === null || key === undefined) return input;
   const copy = Array.isArray(input) ? [...input] : { ...input };
   const inner = (copy as Record<string, unknown>)[key];
   const next = rest.length === 0 ? value : withValue(inner, rest, value);
-  // An own property even where it is called __proto__.
+  // An own property even if it is called __proto__.
   Object.defineProperty(copy, key, {
     value: next,
     enumerable: next !== undefined,

@@ -11,7 +11,7 @@ const anyLogits = fc.array(fc.float({ min: -20, max: 20, noNaN: true }), {
   .map((values) => Float32Array.from(values));
 const anyUniform = fc.double({ min: 0, max: 0.9999999, noNaN: true });
 
-/** The k likeliest that are also in the nucleus, by definition: all added up until p is reached. */
+/** The k likeliest that are also in the nucleus, by definition: summed until p is reached. */
 function allowed(
   logits: Float32Array,
   temperature: number,
@@ -19,7 +19,7 @@ function allowed(
   topP: number,
 ): Set<number> {
   const largest = Math.max(...logits);
-  // By logits: weights of different ones may round to the same number.
+  // Sorted by logits, since weights of different logits may round to the same number.
   const sorted = Array.from(logits, (logit, token) => ({
     token,
     logit,
@@ -36,7 +36,7 @@ function allowed(
   return tokens;
 }
 
-Deno.test("`drawToken()` draws from the k likeliest and from the nucleus alone", () => {
+Deno.test("`drawToken()` draws only from the k likeliest and from the nucleus", () => {
   const options = fc.record({
     temperature: fc.double({ min: 0.1, max: 3, noNaN: true }),
     topK: fc.integer({ min: 1, max: 70 }),
@@ -58,7 +58,7 @@ Deno.test("the likeliest token is the same at a temperature that makes all weigh
   }
 });
 
-/** The tokens that some uniform number draws. */
+/** The tokens that can be drawn. */
 function drawn(probabilities: readonly number[], options: DrawOptions, draws = 20_000) {
   const logits = Float32Array.from(probabilities, Math.log);
   const tokens = new Set<number>();
@@ -66,27 +66,27 @@ function drawn(probabilities: readonly number[], options: DrawOptions, draws = 2
   return tokens;
 }
 
-Deno.test("the nucleus is of all tokens, a long tail of unlikely ones included", () => {
+Deno.test("the nucleus is taken over all tokens, including a long unlikely tail", () => {
   const probabilities = [...Array(20).fill(0.0451), ...Array(980).fill(1e-4)] as number[];
   const mass = (tokens: Set<number>) =>
     [...tokens].reduce((sum, token) => sum + probabilities[token]!, 0);
   const nucleus = drawn(probabilities, { topP: 0.9 });
   assertEquals(nucleus.size, 20);
   assertAlmostEquals(mass(nucleus), 0.902);
-  // Of both cuts the smaller set counts: 0.9 of what k leaves would be 9 tokens.
+  // The smaller of the two cuts wins: 0.9 of what k leaves would be 9 tokens.
   assertEquals(drawn(probabilities, { topP: 0.9, topK: 10 }).size, 10);
   assertEquals(drawn(probabilities, { topP: 0.3, topK: 10 }).size, 7);
   assertEquals(drawn(probabilities, { topP: 1 }).size, 1000);
   assertEquals([...drawn(probabilities, { topP: 1e-300 })], [0]);
 });
 
-Deno.test("sums that round do not widen the nucleus", () => {
+Deno.test("rounding of sums does not widen the nucleus", () => {
   for (const [p, size] of [[0.07, 7], [0.29, 29], [0.57, 57], [0.9, 90]] as const) {
     assertEquals(drawn(Array(100).fill(0.01), { topP: p }).size, size);
   }
 });
 
-Deno.test("a number next to 1 and the narrowest temperature draw real tokens", () => {
+Deno.test("a random number next to 1 and the lowest temperature draw valid tokens", () => {
   const below = 1 - 2 ** -53;
   const logits = Float32Array.of(-Infinity, 2, 1, 0, -Infinity);
   assertEquals(drawToken(logits, 0), 1);
@@ -96,7 +96,7 @@ Deno.test("a number next to 1 and the narrowest temperature draw real tokens", (
   assertEquals(drawToken(logits, below, { temperature: 1e300 }), 3);
 });
 
-Deno.test("`drawToken()` refuses what is no number to draw from", () => {
+Deno.test("`drawToken()` refuses invalid logits and options", () => {
   for (const bad of [NaN, Infinity]) {
     for (const temperature of [0, 1]) {
       const logits = Float32Array.of(1, bad, 2);
@@ -120,10 +120,10 @@ Deno.test("`drawToken()` refuses what is no number to draw from", () => {
     assertThrows(() => drawToken(Float32Array.of(1, 2), uniform, options), ConfigError, message);
   }
   const list = [1, 2] as unknown as Float32Array;
-  assertThrows(() => drawToken(list, 0.5), ConfigError, "no Float32Array");
+  assertThrows(() => drawToken(list, 0.5), ConfigError, "not a Float32Array");
 });
 
-Deno.test("`drawToken()` draws each token as often as its probability says", () => {
+Deno.test("`drawToken()` draws each token with its probability", () => {
   const logits = Float32Array.of(1, 2, 0, -1);
   const counts = [0, 0, 0, 0];
   for (let i = 0; i < 10_000; i++) counts[drawToken(logits, (i + 0.5) / 10_000)]!++;
@@ -133,11 +133,11 @@ Deno.test("`drawToken()` draws each token as often as its probability says", () 
   );
 });
 
-Deno.test("`drawToken()` takes the likeliest, the lower of equals, at temperature 0", () => {
+Deno.test("`drawToken()` takes the likeliest token, the lower among equals, at temperature 0", () => {
   assertEquals(drawToken(Float32Array.of(1, 3, 3), 0.99, { temperature: 0 }), 1);
 });
 
-Deno.test("`StopFilter` ends at the first stop string, whatever the pieces", () => {
+Deno.test("`StopFilter` ends at the first stop string, however the text is split", () => {
   const letters = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 30 });
   const stops = fc.array(
     fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }),
@@ -147,7 +147,7 @@ Deno.test("`StopFilter` ends at the first stop string, whatever the pieces", () 
     let out = "";
     for (let i = 0; i < text.length; i += size) out += filter.push(text.slice(i, i + size));
     out += filter.end();
-    // Where two stop strings overlap, the one that is whole first ends the text.
+    // If two stop strings overlap, the one completed first ends the text.
     const ends = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
     if (ends.length === 0) assertEquals(out, text);
     else {assert(

@@ -11,13 +11,13 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const tokenizer = await openTokenizer("byte");
 
-/** A small model whose weights are large enough to have opinions. */
+/** A small model with weights large enough for clear preferences. */
 function smallModel(device: Device, layer: ConfigLayer = {}) {
   const model = { layers: 2, hidden: 32, heads: 4, groups: 2, init_std: 0.3 };
   return buildModel(device, parseConfig({ preset: "pico", model, ...layer }));
 }
 
-/** The logits that follow a sequence, by the forward pass of training. */
+/** The next-token logits of a sequence, from the training forward pass. */
 async function trainingLogits(device: Device, model: LanguageModel, tokens: readonly number[]) {
   using _scope = device.noGradient();
   const logits = await read(model.logits(device.tokens(tokens), tokens.length));
@@ -58,7 +58,7 @@ async function texts(prompts: readonly string[], options: GenerateOptions): Prom
   return all;
 }
 
-Deno.test("greedy text with the cache is greedy text with the whole window", async () => {
+Deno.test("greedy text is the same with the cache and with the whole window", async () => {
   using device = await openDevice({ seed: 3 });
   using built = smallModel(device);
   const { model } = built;
@@ -73,7 +73,7 @@ Deno.test("greedy text with the cache is greedy text with the whole window", asy
   assertEquals((await texts(["Some"], options))[0], tokenizer.decode(drawn));
 });
 
-Deno.test("a text depends on seed and prompt, and not on the other prompts", async () => {
+Deno.test("a text depends on its seed and prompt, not on the other prompts", async () => {
   using device = await openDevice({ seed: 4 });
   using built = smallModel(device);
   const { model } = built;
@@ -83,7 +83,7 @@ Deno.test("a text depends on seed and prompt, and not on the other prompts", asy
   assert((await texts(["A tale"], { ...options, seed: 10 }))[0] !== alone);
 });
 
-Deno.test("a stop string ends a text and is not part of it; others go on", async () => {
+Deno.test("a stop string ends a text and is not part of it; other texts continue", async () => {
   using device = await openDevice({ seed: 5 });
   using built = smallModel(device);
   const { model } = built;
@@ -97,7 +97,7 @@ Deno.test("a stop string ends a text and is not part of it; others go on", async
   assert(pieces.slice(0, -1).every(({ finish }) => finish === null));
 });
 
-Deno.test("generation frees all that it takes", async () => {
+Deno.test("generation frees all that it allocates", async () => {
   using device = await openDevice({ seed: 5 });
   using built = smallModel(device);
   const { model } = built;
@@ -106,7 +106,7 @@ Deno.test("generation frees all that it takes", async () => {
   assertEquals(device.statistics().inUse, before);
 });
 
-Deno.test("more prompts than are continued at once each get their text", async () => {
+Deno.test("prompts beyond the batch size all get their text", async () => {
   using device = await openDevice({ seed: 4 });
   using built = smallModel(device, { model: { layers: 1, hidden: 8, heads: 2, init_std: 0.3 } });
   const { model } = built;
@@ -120,7 +120,7 @@ Deno.test("more prompts than are continued at once each get their text", async (
   assert(pieces.length < 600 && pieces.every(({ finish }) => finish !== null));
 });
 
-Deno.test("logits that are no numbers are an error that names prompt and token", async () => {
+Deno.test("non-finite logits raise an error that names prompt and token", async () => {
   using device = await openDevice({ seed: 4 });
   using built = smallModel(device);
   const { model } = built;
@@ -132,7 +132,7 @@ Deno.test("logits that are no numbers are an error that names prompt and token",
   assert(error.message.includes("the logit of token 0 is NaN"), error.message);
 });
 
-Deno.test("`generate()` names the option that asks for more than memory holds", async () => {
+Deno.test("`generate()` names the option that needs too much memory", async () => {
   using device = await openDevice();
   using built = smallModel(device);
   const options = { device, model: built.model, tokenizer, tokens: 2_000_000_000 };
@@ -152,8 +152,8 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ topP: 0 }, "top-p is 0"],
     [{ topP: 1.1 }, "top-p is 1.1"],
     [{ tokens: NaN }, "tokens is NaN"],
-    [{ model: null as unknown as LanguageModel }, "model is no LanguageModel"],
-    [{ device: {} as Device }, "device is no Device"],
+    [{ model: null as unknown as LanguageModel }, "model is not a LanguageModel"],
+    [{ device: {} as Device }, "device is not a Device"],
     [{ tokens: 99_999_999_999 }, "tokens is 99999999999"],
     [
       { tokens: 2 ** 31 - 1 },
@@ -162,7 +162,7 @@ Deno.test("`generate()` names the option that is out of range", async () => {
     [{ seed: -1 }, "seed is -1"],
     [{ seed: 1.5 }, "seed is 1.5"],
     [{ stream: 2 ** 32 }, "stream is 4294967296"],
-    [{ stop: "x" as unknown as string[] }, "stop is no list of texts"],
+    [{ stop: "x" as unknown as string[] }, "stop is not a list of texts"],
     [{ stop: [""] }, "a stop string is empty"],
     [{ stop: ["a", "\ud800"] }, "stop string 2 holds half a surrogate pair"],
   ];
@@ -177,7 +177,7 @@ Deno.test("`generate()` names the option that is out of range", async () => {
   await assertRejects(() => texts(["x"], other), ConfigError, "fewer than the tokenizer gpt2");
 });
 
-Deno.test("texts generated at once on one device are those generated one after the other", async () => {
+Deno.test("concurrent generation on one device equals sequential generation", async () => {
   using device = await openDevice({ seed: 2 });
   using built = smallModel(device);
   const options = { device, model: built.model, tokenizer, tokens: 12 };

@@ -3,7 +3,7 @@ import { assertAgrees, byOperation, isBeyond } from "../../kernels/cases/check.t
 import { KERNEL_CASES } from "../../kernels/cases/mod.ts";
 import { openKernels } from "./open_library.ts";
 
-/** The sources of `kernels/cuda`, executed on the CPU; without a compiler there is no such library. */
+/** The sources of `kernels/cuda` on the CPU emulator; absent without a compiler. */
 const emulated = await buildEmulated();
 const note = emulated.kind === "skipped" ? ` (${emulated.reason})` : "";
 

@@ -9,7 +9,7 @@ import { type Argument, type ArgumentValue, VALID_CALLS } from "./valid_calls.ts
 
 const CALLS = Object.entries(VALID_CALLS) as [SymbolName, Readonly<Record<string, Argument>>][];
 
-Deno.test("there is a valid call of every computing function", () => {
+Deno.test("every computing function has a valid call", () => {
   const computing = new Set(KERNEL_CASES.flatMap(({ symbols }) => symbols));
   assertEquals(CALLS.map(([symbol]) => symbol).sort(), [...computing].sort());
 });

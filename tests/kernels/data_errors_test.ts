@@ -12,7 +12,7 @@ const VOCABULARY = 11;
 const LOOKUP = { count: 9, hidden: 4, vocabulary: VOCABULARY };
 const HEAD = { tokens: 9, hidden: 4, vocabulary: VOCABULARY };
 
-/** Where each function takes indices, and which of them are outside. */
+/** The index parameters of each function, with values out of range. */
 const CASES: readonly { kernelCase: KernelCase; indices: string; outside: readonly number[] }[] = [
   { kernelCase: embeddingCase(LOOKUP), indices: "tokens", outside: [-1, VOCABULARY, 2 ** 30] },
   {
@@ -20,7 +20,7 @@ const CASES: readonly { kernelCase: KernelCase; indices: string; outside: readon
     indices: "tokens",
     outside: [-1, VOCABULARY, -(2 ** 31)],
   },
-  // A negative target is ignored, not outside.
+  // A negative target is ignored, not out of range.
   { kernelCase: crossEntropyCase(HEAD), indices: "targets", outside: [VOCABULARY, 2 ** 31 - 1] },
   { kernelCase: crossEntropyGradientCase(HEAD), indices: "targets", outside: [VOCABULARY] },
 ];

@@ -3,11 +3,11 @@ import { fileURLToPath } from "node:url";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /**
- * Runs statements in a process of its own, for what the environment decides when a library opens.
+ * Runs statements in a child process, to test what the environment decides when a library opens.
  *
- * @param env Variables, added to those of this process.
- * @param body TypeScript; relative imports start at the root of the checkout.
- * @returns What it printed; a process that fails is an error with all it said.
+ * @param env Variables added to this process's environment.
+ * @param body TypeScript; relative imports are resolved against the checkout's root.
+ * @returns What it printed; if the process fails, throws an error with its whole output.
  */
 export async function inChild(env: Record<string, string>, body: string): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {

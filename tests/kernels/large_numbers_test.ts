@@ -4,10 +4,10 @@ import { Random } from "../../kernels/cases/random.ts";
 import { openKernels } from "./open_library.ts";
 
 const SEQUENCE = 70;
-/** Its root is exact, so that the scale rounds nothing. */
+/** Its square root is exact, so scaling does not round. */
 const HEAD_DIM = 16;
 
-/** Runs attention of one head over rows [q | k | v]; gives its output and the gradient of qkv. */
+/** Runs one-head attention over rows [q | k | v]; returns its output and the gradient of qkv. */
 function attend(
   kernels: KernelContext,
   qkv: Float32Array<ArrayBuffer>,
@@ -58,7 +58,7 @@ function attend(
   return result;
 }
 
-/** Queries and keys of small whole numbers, so that scores are exact; `offset` is added to each. */
+/** Queries and keys of small integers, so scores are exact; `offset` is added to each. */
 function exactRows(offset: number): Float32Array<ArrayBuffer> {
   const random = new Random("exact rows");
   return Float32Array.from({ length: SEQUENCE * 3 * HEAD_DIM }, (_, i) => {
@@ -69,7 +69,7 @@ function exactRows(offset: number): Float32Array<ArrayBuffer> {
   });
 }
 
-Deno.test("attention and its gradient do not change where all scores are larger", () => {
+Deno.test("attention and its gradient do not change when all scores grow", () => {
   using kernels = openKernels({ threads: 1 });
   const dout = new Random("dout").normal(SEQUENCE * HEAD_DIM);
   const expected = attend(kernels, exactRows(0), dout);
@@ -85,7 +85,7 @@ Deno.test("attention and its gradient do not change where all scores are larger"
 
 Deno.test("attention of equal scores is a mean, however large they are", () => {
   using kernels = openKernels({ threads: 1 });
-  const headDim = 12; // its root is not exact
+  const headDim = 12; // its square root is not exact
   const qkv = Float32Array.from({ length: SEQUENCE * 3 * headDim }, (_, i) => {
     const column = i % (3 * headDim);
     if (column >= 2 * headDim) return 1;
@@ -97,7 +97,7 @@ Deno.test("attention of equal scores is a mean, however large they are", () => {
   assert(gradient.every(Number.isFinite));
 });
 
-Deno.test("attention keeps NaN, whatever its bits", () => {
+Deno.test("attention propagates every NaN bit pattern", () => {
   using kernels = openKernels({ threads: 1 });
   for (const bits of [0x7fc00000, 0xffffffff, 0x7fc07fc0, 0x7fff7fff]) {
     const qkv = exactRows(0);

@@ -3,7 +3,7 @@ import { inChild } from "./in_child.ts";
 
 const MEBIBYTE = 2 ** 20;
 
-/** AddressSanitizer sees what these tests do before the guard does. */
+/** AddressSanitizer would catch what these tests do before the guard can. */
 const ignore = Deno.env.has("ASAN_OPTIONS");
 
 const IMPORTS = `
@@ -19,13 +19,15 @@ const says = (work: () => void): string => {
 };
 `;
 
-/** Runs `body`, which leaves `report`, with a guarded pool; gives the report. */
+/** Runs `body`, which sets `report`, with a guarded pool, and returns the report. */
 async function guarded(body: string): Promise<unknown> {
   const text = `${IMPORTS}${body}\nconsole.log(JSON.stringify(report));`;
   return JSON.parse(await inChild({ REMOE_MEMORY_GUARD: "1" }, text));
 }
 
-/** A copy of `bytes` to `offset` from a new block's start, and what is said once it is freed. */
+/**
+ * Copies `bytes` to `offset` from the start of a new block, and returns the message on freeing it.
+ */
 function overwritten(size: number, offset: number, bytes: number): Promise<unknown> {
   return guarded(`
     const kernels = openKernels();
@@ -56,7 +58,7 @@ for (const size of [100, 4096, 3 * MEBIBYTE]) {
   });
 }
 
-Deno.test("REMOE_MEMORY_GUARD lets whole blocks be written, aligned as ever", async () => {
+Deno.test("REMOE_MEMORY_GUARD keeps blocks writable to the end, and aligned", async () => {
   const report = await guarded(`
     using kernels = openKernels();
     const report: unknown[] = [];
@@ -71,8 +73,10 @@ Deno.test("REMOE_MEMORY_GUARD lets whole blocks be written, aligned as ever", as
   assertEquals(report, [0, 0, 0, 0, 0, 0, 0, 0]);
 });
 
-Deno.test({ name: "REMOE_MEMORY_GUARD shows fresh and freed memory as NaN", ignore }, async () => {
-  const report = await guarded(`
+Deno.test(
+  { name: "REMOE_MEMORY_GUARD fills fresh and freed memory with NaN", ignore },
+  async () => {
+    const report = await guarded(`
     using kernels = openKernels();
     const numbers = new Float32Array(16);
     const read = (block: bigint): number[] => {
@@ -86,12 +90,13 @@ Deno.test({ name: "REMOE_MEMORY_GUARD shows fresh and freed memory as NaN", igno
     kernels.free([block]);
     report.push(read(block));
   `);
-  const [ones, zeros] = [1, 0].map((value) => Array<number>(16).fill(value));
-  assertEquals(report, [ones, zeros, ones]);
-});
+    const [ones, zeros] = [1, 0].map((value) => Array<number>(16).fill(value));
+    assertEquals(report, [ones, zeros, ones]);
+  },
+);
 
 Deno.test(
-  { name: "closing a context says by its status that a block is damaged", ignore },
+  { name: "closing a context reports a damaged block in its status", ignore },
   async () => {
     const report = await guarded(`
     const report = [0, 100].map((extra) => {
@@ -106,7 +111,7 @@ Deno.test(
   },
 );
 
-Deno.test("REMOE_MEMORY_LIMIT bounds what a context holds, and goes on", async () => {
+Deno.test("REMOE_MEMORY_LIMIT bounds a context's memory, which stays usable", async () => {
   const limit = 16 * MEBIBYTE;
   const body = `${IMPORTS}
     using kernels = openKernels();
@@ -122,7 +127,7 @@ Deno.test("REMOE_MEMORY_LIMIT bounds what a context holds, and goes on", async (
   assertMatch(report[1], new RegExp(`REMOE_MEMORY_LIMIT=${limit} .*${limit + 1} bytes`));
 });
 
-Deno.test("what cannot be read of the environment is refused when a context opens", async () => {
+Deno.test("invalid environment variables are refused when a context opens", async () => {
   const body = `${IMPORTS}
     console.log(says(() => openKernels().close()));
   `;

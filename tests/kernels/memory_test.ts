@@ -21,10 +21,10 @@ Deno.test("`remoe_memory_allocate()` aligns blocks to 64 bytes, and large ones t
   }
 });
 
-Deno.test("live blocks do not overlap, whatever was freed before", () => {
+Deno.test("live blocks never overlap, whatever was freed before", () => {
   using kernels = openKernels();
   const live = new Map<bigint, number>();
-  // A fixed pattern of sizes, of which every third allocation frees the oldest block.
+  // A fixed pattern of sizes; every third allocation frees the oldest block.
   for (let i = 0; i < 300; i++) {
     const bytes = 1 + ((i * 7919) % 5000) * (i % 50 === 0 ? 1000 : 1);
     const address = kernels.allocate(bytes);
@@ -42,7 +42,7 @@ Deno.test("live blocks do not overlap, whatever was freed before", () => {
   assertEquals(kernels.statistics().blocks, live.size);
 });
 
-Deno.test("`remoe_memory_statistics()` counts the bytes asked for, and their peak", () => {
+Deno.test("`remoe_memory_statistics()` counts the requested bytes and their peak", () => {
   using kernels = openKernels();
   const [a, b] = [kernels.allocate(1000), kernels.allocate(3 * MEBIBYTE)];
   const inUse = 1000 + 3 * MEBIBYTE;
@@ -58,7 +58,7 @@ Deno.test("`remoe_memory_statistics()` counts the bytes asked for, and their pea
   kernels.free([a]);
 });
 
-Deno.test("freed blocks serve again without asking the system", () => {
+Deno.test("freed blocks are reused without asking the system", () => {
   using kernels = openKernels();
   kernels.free([kernels.allocate(3 * MEBIBYTE)]);
   const { held } = kernels.statistics();
@@ -66,7 +66,7 @@ Deno.test("freed blocks serve again without asking the system", () => {
   assertEquals(kernels.statistics().held, held);
 });
 
-Deno.test("`remoe_memory_trim()` returns what is unused, and nothing that lives", () => {
+Deno.test("`remoe_memory_trim()` returns unused memory, and nothing live", () => {
   using kernels = openKernels();
   const live = kernels.allocate(3 * MEBIBYTE);
   kernels.writeBytes(live, new Uint8Array(16).fill(7));
@@ -94,7 +94,7 @@ Deno.test("`remoe_memory_free()` frees all blocks or none", () => {
   assertThrows(() => kernels.free([a]), DeviceError);
 });
 
-Deno.test("`remoe_memory_allocate()` says so when memory is exhausted, and goes on", () => {
+Deno.test("`remoe_memory_allocate()` reports exhausted memory, and later calls still work", () => {
   using kernels = openKernels();
   const address = BigUint64Array.of(7n);
   for (const bytes of [2n ** 46n, 2n ** 63n, 2n ** 64n - 1n]) {
@@ -122,7 +122,7 @@ Deno.test("copies refuse address 0", () => {
   assertMatch(messageOf(kernels, isRead, Status.invalidArgument), /copy_to_host: .*source/);
 });
 
-Deno.test("copies refuse more bytes than any memory has", () => {
+Deno.test("copies refuse impossibly many bytes", () => {
   using kernels = openKernels();
   const [a, b] = [kernels.allocate(64), kernels.allocate(64)];
   for (const bytes of [2n ** 46n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
@@ -139,7 +139,7 @@ Deno.test("a message is read once", () => {
   assertEquals(read(kernels.handle, new Uint8Array(100), 100n), 0);
 });
 
-Deno.test("calls on a context that is closed or never was are refused", () => {
+Deno.test("calls on a closed or unknown context are refused", () => {
   const library = openLibrary(CPU_LIBRARY);
   const { symbols } = library;
   const out = new BigUint64Array(4);
@@ -175,7 +175,7 @@ Deno.test("`remoe_context_create()` says why it fails", () => {
   library.close();
 });
 
-Deno.test("contexts of one library keep their memory apart", () => {
+Deno.test("contexts of one library have separate memory", () => {
   using first = openKernels();
   using second = openKernels();
   const address = first.allocate(100);

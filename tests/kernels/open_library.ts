@@ -2,15 +2,15 @@ import { ensureKernels } from "../../kernels/tools/build.ts";
 import { type ContextOptions, KernelContext, openLibrary } from "../../lib/ffi/mod.ts";
 
 /**
- * The CPU kernel library under test: `REMOE_LIBRARY`, or the build in this checkout, which `deno test`
- * without a task finds missing or stale, and makes.
+ * The CPU kernel library under test: `REMOE_LIBRARY`, or this checkout's build. If that is missing
+ * or stale, as it may be under `deno test` without the task, it is built here.
  */
 export const CPU_LIBRARY: string = await ensureKernels();
 
 /**
- * Opens a device for one test, library included.
+ * Opens a device, with its library, for one test.
  *
- * @param options Threads, and which device.
+ * @param options Threads and device.
  * @param path The library; the CPU's by default.
  * @returns The device; closing it closes the library as well, as the resource sanitizer asks.
  */

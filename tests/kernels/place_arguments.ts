@@ -1,4 +1,4 @@
-/** The arguments of a valid call, on a device. @module */
+/** Places the arguments of a valid call on a device. @module */
 
 import { type KernelContext, TensorWord } from "../../lib/ffi/mod.ts";
 import type { Argument, ArgumentValue } from "./valid_calls.ts";
@@ -6,11 +6,11 @@ import type { Argument, ArgumentValue } from "./valid_calls.ts";
 /** Room for any argument of a tiny call. */
 const BLOCK_BYTES = 65_536;
 
-/** Values of a call by the names of its parameters. */
+/** Values of a call by parameter name. */
 export type Values = Readonly<Record<string, ArgumentValue>>;
 
 /**
- * Allocates and fills what every address stands for.
+ * Allocates and fills memory for every address.
  *
  * @param kernels The device.
  * @param parameters The arguments of a valid call.
@@ -31,18 +31,21 @@ export function placeArguments(
   return { values: Object.fromEntries(entries), blocks };
 }
 
-/** Zeros, but ones in the step state, whose bias corrections divide, and a table where one is due. */
+/**
+ * Zeros, except ones in the step state, whose bias corrections are divisors, and tables where
+ * needed.
+ */
 function contentOf(
   name: string,
   block: bigint,
   parameters: Readonly<Record<string, Argument>>,
 ): Uint8Array<ArrayBuffer> {
   if (name === "state") return new Uint8Array(new Float64Array(BLOCK_BYTES / 8).fill(1).buffer);
-  // The embedding's table is another one.
+  // The embedding's table is something else.
   return name === "table" && "state" in parameters ? tableOf(block) : new Uint8Array(BLOCK_BYTES);
 }
 
-/** A table of one parameter of one element, whose tensors lie behind the table itself. */
+/** A table for one parameter of one element, whose tensors follow the table in memory. */
 function tableOf(block: bigint): Uint8Array<ArrayBuffer> {
   const words = new BigUint64Array(BLOCK_BYTES / 8);
   const { master, gradient, moment1, moment2, elements } = TensorWord;

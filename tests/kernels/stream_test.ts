@@ -13,7 +13,7 @@ function create(
   return out[0]!;
 }
 
-Deno.test("work runs on a stream of its own", () => {
+Deno.test("work runs on its own stream", () => {
   using kernels = openKernels();
   const { symbols, handle } = kernels;
   const stream = create(kernels, "remoe_stream_create");
@@ -68,7 +68,7 @@ Deno.test("`remoe_event_elapsed()` refuses an event that was not recorded", () =
   assertEquals(status, Status.invalidArgument);
 });
 
-Deno.test("a capture on a device that runs at once gives graph 0, which cannot be launched", () => {
+Deno.test("a capture on a synchronous device returns graph 0, which cannot be launched", () => {
   using kernels = openKernels();
   const { symbols, handle } = kernels;
   const target = kernels.allocate(4);
@@ -89,7 +89,7 @@ Deno.test("`remoe_capture_end()` refuses a capture that never began", () => {
   assertEquals(status, Status.invalidArgument);
 });
 
-Deno.test("pinned memory carries bytes to the device and back", () => {
+Deno.test("pinned memory transfers bytes to the device and back", () => {
   using kernels = openKernels();
   const { symbols, handle } = kernels;
   const out = new BigUint64Array(1);
@@ -112,7 +112,7 @@ Deno.test("pinned memory carries bytes to the device and back", () => {
   assertEquals(kernels.statistics().blocks, 0);
 });
 
-Deno.test("probes measure a machine that is neither still nor impossibly fast", () => {
+Deno.test("probes measure plausible machine rates", () => {
   using kernels = openKernels();
   const { symbols, handle } = kernels;
   const result = new Float64Array(1);

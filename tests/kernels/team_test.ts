@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { runTrain, TestFolder, TINY } from "../end_to_end/run_train.ts";
 import { inChild } from "./in_child.ts";
 
-/** What makes OpenMP grant fewer threads than asked for, and how many of 2 it then grants. */
+/** What makes OpenMP grant fewer threads than requested, and how many of 2 it then grants. */
 const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
   [{ OMP_THREAD_LIMIT: "1" }, 1],
   [{ OMP_MAX_ACTIVE_LEVELS: "0" }, 1],
@@ -11,14 +11,15 @@ const LIMITS: readonly [env: Record<string, string>, threads: number][] = [
   [{ OMP_DYNAMIC: "true", OMP_THREAD_LIMIT: "1" }, 1],
   [{ OMP_NUM_THREADS: "1" }, 2],
   [{ OMP_MAX_ACTIVE_LEVELS: "4", OMP_NESTED: "true" }, 2],
-  // More than there are addresses: OpenMP itself would end the process at its first region.
+  // Larger than the address space: OpenMP itself would end the process at its first parallel
+  // region.
   [{ OMP_STACKSIZE: "200000G" }, 1],
   [{ GOMP_STACKSIZE: "200000000 M " }, 1],
   [{ OMP_STACKSIZE: "2 m", GOMP_STACKSIZE: "200000G" }, 2],
   [{ OMP_STACKSIZE: "1B" }, 2],
 ];
 
-/** Checks each product against its reference, and prints the threads and a hash of all results. */
+/** Checks each product against its reference, then prints the threads and a hash of all results. */
 const PRODUCTS = `
 import { createHash } from "node:crypto";
 import { assertMatchesReference, isBeyond } from "./kernels/cases/check.ts";
@@ -41,7 +42,7 @@ console.log(kernels.info().threads, hash.digest("hex"));
 const nameOf = (env: Record<string, string>): string =>
   Object.entries(env).map((entry) => entry.join("=")).join(" ");
 
-Deno.test("products are right whatever team OpenMP grants, with the bits of its size", async (t) => {
+Deno.test("products are correct for any team OpenMP grants, with the bits of its size", async (t) => {
   const plain = new Map<number, string>();
   for (const threads of [1, 2]) {
     plain.set(threads, await inChild({ WANTED: String(threads) }, PRODUCTS));
@@ -53,7 +54,7 @@ Deno.test("products are right whatever team OpenMP grants, with the bits of its 
   }
 });
 
-Deno.test("training is the same whatever team OpenMP grants", async (t) => {
+Deno.test("training is the same for any team OpenMP grants", async (t) => {
   await using folder = await TestFolder.make();
   const losses = async (name: string, args: string[], env: Record<string, string>) => {
     const out = `${folder.path}/${name}`;

@@ -1,21 +1,21 @@
 import type { SymbolName } from "../../lib/ffi/mod.ts";
 
-/** What can be passed through FFI. */
+/** A value that can be passed through FFI. */
 export type ArgumentValue = number | bigint | Int32Array<ArrayBuffer> | null;
 
 /** An argument of a valid call, and what would make the call invalid. */
 export interface Argument {
-  /** A valid value; "address" stands for 64 KiB of zeros on the device. */
+  /** A valid value; "address" stands for 64 KiB of zeros in device memory. */
   readonly valid: ArgumentValue | "address";
   /** Values that must be refused. */
   readonly wrong: readonly ArgumentValue[];
-  /** What the message may call it instead of its name. */
+  /** What the message may call it other than its name. */
   readonly alias?: string;
 }
 
-/** Device memory that has to be given. */
+/** Required device memory. */
 const address: Argument = { valid: "address", wrong: [0n] };
-/** Device memory that may be left out. */
+/** Optional device memory. */
 const optional: Argument = { valid: "address", wrong: [] };
 
 /** A size, at least 1. */
@@ -23,12 +23,12 @@ function size(valid: number, ...wrong: readonly number[]): Argument {
   return { valid, wrong: [0, -1, ...wrong] };
 }
 
-/** A number of rows that may be 0. */
+/** A row count, which may be 0. */
 function rows(valid: number): Argument {
   return { valid, wrong: [-1] };
 }
 
-/** A number of elements in 64 bits, at least 1. */
+/** A 64-bit element count, at least 1. */
 function count(valid: bigint): Argument {
   return { valid, wrong: [0n] };
 }
@@ -38,7 +38,7 @@ function code(valid: number, ...wrong: readonly number[]): Argument {
   return { valid, wrong: [-1, 99, ...wrong] };
 }
 
-/** A number of which some values are refused. */
+/** A number with some refused values. */
 function number(valid: number | bigint, ...wrong: readonly number[]): Argument {
   return { valid, wrong };
 }
@@ -56,7 +56,7 @@ const flag = number(0);
 const mask = number(0);
 
 /**
- * A valid call of every computing function, its arguments after the context by the names of the
+ * A valid call of every computing function: its arguments after the context, named as in the
  * header. Sizes are tiny, and zeros are valid data everywhere: token 0, target 0, a plan without
  * rows.
  */

@@ -6,7 +6,7 @@ const OBJECTS = fileURLToPath(
   new URL("../../kernels/build/cmake-cpu/cpu/CMakeFiles", import.meta.url),
 );
 
-/** Compiled for any machine and linked first, so that their copies may run anywhere. */
+/** Compiled for any machine and linked first, so their copies can run anywhere. */
 const PLAIN = ["common", "baseline"];
 
 function run(command: string, args: readonly string[]): string {
@@ -30,13 +30,13 @@ function objectsBelow(folder: string): string[] {
   });
 }
 
-/** Functions of which the linker keeps one copy for all machines, with the targets that have one. */
+/** Functions of which the linker keeps a single copy, with the targets that define one. */
 function sharedSymbols(objects: Readonly<Record<string, readonly string[]>>): string[] {
   const targetsOf = new Map<string, Set<string>>();
   for (const [target, paths] of Object.entries(objects)) {
     for (const line of run("nm", ["--defined-only", ...paths]).split("\n")) {
       const [, kind = "", symbol = ""] = line.split(" ");
-      // GCC's pointer to the handler of exceptions is the same on every machine.
+      // GCC's pointer to the exception handler is the same on every machine.
       if (!/^[WVu]$/.test(kind) || symbol.startsWith("DW.ref.")) continue;
       targetsOf.set(symbol, (targetsOf.get(symbol) ?? new Set()).add(target));
     }

@@ -6,20 +6,20 @@ function gflops(preset: PresetName, moe: object = {}): number {
   return formulaFlops(config.model, config.moe, 1024) / 1e9;
 }
 
-Deno.test("`formulaFlops()` reproduces the paper's GFLOPs a sequence", () => {
+Deno.test("`formulaFlops()` reproduces the paper's GFLOPs per sequence", () => {
   assertAlmostEquals(gflops("182m"), 995.36, 0.005);
   assertAlmostEquals(gflops("469m"), 2873.33, 0.005);
   assertAlmostEquals(gflops("978m"), 5991.48, 0.005);
 });
 
-Deno.test("`formulaFlops()` is the same for any number of experts, any granularity, and dense", () => {
+Deno.test("`formulaFlops()` is the same for any number of experts, any granularity, and a dense model", () => {
   const reference = gflops("182m");
   assertEquals(gflops("182m", { experts: 128 }), reference);
   assertEquals(gflops("182m", { granularity: 8 }), reference);
   assertEquals(gflops("182m", { router: "dense" }), reference);
 });
 
-Deno.test("`formulaFlops()` adds an expert's 18 h f a token for each active one", () => {
+Deno.test("`formulaFlops()` adds 18 h f per token for each active expert", () => {
   const more = gflops("182m", { active: 3 }) - gflops("182m");
   assertAlmostEquals(more * 1e9, 2 * 18 * 768 * 3072 * 12 * 1024, 1e6);
 });
@@ -30,7 +30,7 @@ Deno.test("`executedFlops()` counts every product of a tiny model", () => {
   const flops = executedFlops(model, moe, { sequences: 3, sequence: 5, rows: [7, 9] });
   // 15 tokens, a key head of 4: [8, 16] in, [8, 8] out; three products of each.
   assertEquals(flops.projections, 3 * 2 * 15 * (8 * 16 + 8 * 8) * 2);
-  // 15 pairs a sequence and head, 7 products of head size 4.
+  // 15 pairs per sequence and head, 7 products of head size 4.
   assertEquals(flops.attention, 3 * 15 * 2 * 7 * 2 * 4 * 2);
   assertEquals(flops.routers, 3 * 2 * 15 * 8 * 8 * 2);
   // Width 16: [8, 32] and [16, 8], three products of each.
@@ -40,7 +40,7 @@ Deno.test("`executedFlops()` counts every product of a tiny model", () => {
   assertEquals(total, Object.values(parts).reduce((sum, part) => sum + part, 0));
 });
 
-Deno.test("`executedFlops()` comes near the formula where every token has its k experts", () => {
+Deno.test("`executedFlops()` is close to the formula when every token has k experts", () => {
   const { model, moe } = parseConfig({ preset: "182m" });
   const work = { sequences: 1, sequence: 1024, rows: Array(12).fill(1024) };
   const { projections, experts } = executedFlops(model, moe, work);
@@ -49,12 +49,12 @@ Deno.test("`executedFlops()` comes near the formula where every token has its k 
   assertAlmostEquals(experts, formula * 6, 1);
 });
 
-Deno.test("`executedFlops()` has no router where the model is dense", () => {
+Deno.test("`executedFlops()` counts no router for a dense model", () => {
   const { model, moe } = parseConfig({ preset: "pico", moe: { router: "dense" } });
   assertEquals(executedFlops(model, moe, { sequences: 1, sequence: 8, rows: [8, 8] }).routers, 0);
 });
 
-Deno.test("`executedFlops()` wants one count a layer", () => {
+Deno.test("`executedFlops()` requires one count per layer", () => {
   const { model, moe } = parseConfig({});
   assertThrows(
     () => executedFlops(model, moe, { sequences: 1, sequence: 8, rows: [8] }),

@@ -26,7 +26,7 @@ Deno.test("`countParameters()` gives nano 1.05M active parameters of 6.56M", () 
   assertEquals(count("nano").total, 6_559_104);
 });
 
-Deno.test("`countParameters()` sums its parts, and granularity widens the router alone", () => {
+Deno.test("`countParameters()` sums its parts, and granularity grows only the router", () => {
   const { total, active: _active, ...parts } = count("pico", { granularity: 4, active: 2 });
   assertEquals(Object.values(parts).reduce((sum, part) => sum + part, 0), total);
   assertEquals(parts.experts, count("pico").experts);

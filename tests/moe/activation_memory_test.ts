@@ -13,7 +13,9 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const [TOKENS, HIDDEN, EXPERTS, WIDTH] = [256, 32, 8, 24];
 
-/** Gates and, of a softmax, probabilities [T, E]; the plan's two row lists [T·E] and its offsets. */
+/**
+ * Gates and, for a softmax, probabilities [T, E]; the plan's two row lists [T·E] and its offsets.
+ */
 const ROUTING = 4 * TOKENS * EXPERTS + TOKENS + 4 * EXPERTS + 16;
 
 function routers(device: Device) {
@@ -24,11 +26,11 @@ function routers(device: Device) {
   ];
 }
 
-Deno.test("a layer keeps its input, its pre-activations and the routing, and nothing else", async () => {
+Deno.test("a layer keeps only its input, its pre-activations and the routing", async () => {
   using device = await openDevice({ seed: 3 });
   for (const made of routers(device)) {
     using router = made;
-    // Without a number of rows there is room for E·T of them, of which only the routed are touched.
+    // Without a row limit there is room for E·T rows, of which only the routed ones are touched.
     const kept: KeptRows = { rows: TOKENS * EXPERTS };
     using layer = new MoE(device, { router, hidden: HIDDEN, width: WIDTH, kept });
     using x = device.normal([TOKENS, HIDDEN]);
@@ -43,14 +45,15 @@ Deno.test("a layer keeps its input, its pre-activations and the routing, and not
     const before = device.statistics().inUse;
     const { output } = layer.forward(tape.watch(x));
     const held = (device.statistics().inUse - before) / 4;
-    // SonicMoE's bound, T d + 2 N n: the input was there before, the output is the next one's input.
+    // SonicMoE's bound, T d + 2 N n: the input was there before, and the output is the next layer's
+    // input.
     const bound = output.size + 2 * kept.rows * WIDTH;
     assert(held >= bound && held <= bound + ROUTING, `${held} elements beside a bound of ${bound}`);
     tape.backward(sum(output));
   }
 });
 
-Deno.test("a recomputed layer keeps its input and its output", async () => {
+Deno.test("a recomputed layer keeps only its input and output", async () => {
   using device = await openDevice({ seed: 3 });
   for (const made of routers(device)) {
     using router = made;

@@ -18,7 +18,7 @@ import { openDevice } from "../tensor/open_device.ts";
 const SIZES = { hidden: 8, experts: 4 };
 const NO_SIZES = [0, -1, 1.5, NaN, Infinity, 2 ** 31, "2", null, undefined];
 
-/** A router of a user's own, whose gates are what the test says. */
+/** A user-defined router whose gates the test sets. */
 class GivenGates implements Router {
   readonly hidden = 8;
   readonly experts = 4;
@@ -33,7 +33,7 @@ class GivenGates implements Router {
   [Symbol.dispose]() {}
 }
 
-Deno.test("routers refuse sizes and settings that are none", async () => {
+Deno.test("routers refuse invalid sizes and settings", async () => {
   using device = await openDevice();
   for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
     assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
@@ -57,7 +57,7 @@ Deno.test("routers refuse sizes and settings that are none", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-Deno.test("a router's sizes are not to be changed from outside", async () => {
+Deno.test("a router's sizes cannot be changed from outside", async () => {
   using device = await openDevice();
   for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
     using router = new Made(device, SIZES);
@@ -69,7 +69,7 @@ Deno.test("a router's sizes are not to be changed from outside", async () => {
   }
 });
 
-Deno.test("`adapt()` takes a number alone", async () => {
+Deno.test("`adapt()` accepts only a number", async () => {
   using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   for (const wrong of [NaN, Infinity, "0.5", undefined]) {
@@ -77,7 +77,7 @@ Deno.test("`adapt()` takes a number alone", async () => {
   }
 });
 
-Deno.test("`MoE` refuses gates that are not one for each token and expert", async () => {
+Deno.test("`MoE` refuses gates that are not one per token and expert", async () => {
   using device = await openDevice();
   const x = device.ones([5, 8]);
   for (const shape of [[5, 3], [4, 4], [5, 1], [5, 8], [6, 4]]) {
@@ -96,7 +96,7 @@ Deno.test("`MoE` refuses gates that are not one for each token and expert", asyn
   assertThrows(() => layer.forward(x), TypeError, "i32");
 });
 
-Deno.test("`MoE` refuses settings that are none", async () => {
+Deno.test("`MoE` refuses invalid settings", async () => {
   using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   const { blocks } = device.statistics();
@@ -120,7 +120,7 @@ Deno.test("`MoE` refuses settings that are none", async () => {
   assertThrows(() => layer.forward(device.ones([2, 8])), RangeError, "kept.rows is 0.5");
 });
 
-Deno.test("`StepState` refuses what is outside of its buffer or no number", async () => {
+Deno.test("`StepState` refuses non-numbers and what lies outside its buffer", async () => {
   using device = await openDevice();
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null]) {
     const [size] = [wrong as number];
@@ -151,7 +151,7 @@ Deno.test("`StepState` refuses what is outside of its buffer or no number", asyn
   assertThrows(() => state.lambda, ReferenceError, "Cannot");
 });
 
-Deno.test("nobody can put other counts into a routing", async () => {
+Deno.test("a routing's counts cannot be replaced", async () => {
   using device = await openDevice();
   using router = new ReluRouter(device, SIZES);
   const routing = router.route(device.ones([2, 8]));

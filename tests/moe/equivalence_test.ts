@@ -34,10 +34,10 @@ const TOLERANCE = 5e-6;
 
 type States = Tensor<"f32", readonly [typeof TOKENS, typeof HIDDEN]>;
 
-/** What a layer gives for one input: results and all gradients, by name. */
+/** A layer's results and all gradients for one input, by name. */
 type Outcome = Record<string, Float32Array>;
 
-/** Runs a layer, weighs its output by `weights`, and reads every gradient. */
+/** Runs a layer, weights its output by `weights`, and reads every gradient. */
 async function outcomeOf(
   device: Device,
   x: States,
@@ -62,7 +62,7 @@ function assertSame(actual: Outcome, expected: Outcome): void {
   }
 }
 
-Deno.test("MoE with one expert of gate 1 is the dense feed-forward network", async () => {
+Deno.test("MoE with one expert and gate 1 is the dense feed-forward network", async () => {
   using device = await openDevice({ seed: 1 });
   using dense = new FeedForward(device, { hidden: HIDDEN, width: WIDTH, deviation: 0.5 });
   using router = new DenseRouter(device, { hidden: HIDDEN, experts: 1 });
@@ -88,7 +88,7 @@ Deno.test("MoE with one expert of gate 1 is the dense feed-forward network", asy
   );
 });
 
-/** The gates by operations on tensors: what is chosen is a constant, how strongly is not. */
+/** The gates from tensor operations: the choice of experts is a constant, their weights are not. */
 interface GatesByTensors {
   make(device: Device): Router<typeof HIDDEN, typeof EXPERTS>;
   gates(
@@ -140,7 +140,7 @@ function denselyMasked(
 }
 
 for (const [name, { make, gates }] of Object.entries(ROUTERS)) {
-  Deno.test(`MoE is the sum over all experts weighted by their gates: ${name}`, async () => {
+  Deno.test(`MoE is the gate-weighted sum over all experts: ${name}`, async () => {
     using device = await openDevice({ seed: 2 });
     using router = make(device);
     using moe = new MoE(device, { router, hidden: HIDDEN, width: WIDTH, deviation: 0.5 });
@@ -184,7 +184,7 @@ function columnsOf(
   );
 }
 
-Deno.test("G experts of width W/G are one of width W, its weights split", async () => {
+Deno.test("G experts of width W/G equal one of width W with its weights split", async () => {
   using device = await openDevice({ seed: 3 });
   const [granularity, narrow] = [4, WIDTH / 4];
   using one = new MoE(device, {

@@ -16,17 +16,14 @@ import {
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/**
- * A router that can be read off its input: the weights are the identity, so that a token's gates
- * are its first three numbers, where they are positive.
- */
+/** A router with identity weights: a token's gates are its first three numbers, where positive. */
 function layerOfGates(device: Device, stack: DisposableStack): MoE<4, 3> {
   const router = stack.use(new ReluRouter(device, { hidden: 4, experts: 3, balance: "none" }));
   write(router.weight, [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
   return stack.use(new MoE(device, { router, hidden: 4, width: 6, deviation: 0.5 }));
 }
 
-Deno.test("a token without expert gives exactly 0, and its experts no gradient", async () => {
+Deno.test("a token without an expert gives exactly 0 and no gradient to experts", async () => {
   using device = await openDevice({ seed: 1 });
   using stack = new DisposableStack();
   const layer = layerOfGates(device, stack);
@@ -46,7 +43,7 @@ Deno.test("an expert without tokens gets a gradient of exactly 0", async () => {
   using stack = new DisposableStack();
   const layer = layerOfGates(device, stack);
   const [, w1, w2] = [...layer.parameters()];
-  // What the memory held before must not shine through.
+  // Previous memory contents must not show through.
   for (const parameter of [w1!, w2!]) {
     write(parameter.gradient, new Float32Array(parameter.size).fill(NaN));
     parameter.zeroGradient();
@@ -65,7 +62,7 @@ Deno.test("an expert without tokens gets a gradient of exactly 0", async () => {
   }
 });
 
-Deno.test("no token with any expert gives 0 and gradients of 0", async () => {
+Deno.test("with no token routed, outputs and gradients are 0", async () => {
   using device = await openDevice({ seed: 1 });
   using stack = new DisposableStack();
   const layer = layerOfGates(device, stack);
@@ -78,7 +75,7 @@ Deno.test("no token with any expert gives 0 and gradients of 0", async () => {
   for (const tensor of tensors) assert((await read(tensor)).every((value) => value === 0));
 });
 
-Deno.test("gradients add up where a layer is used twice", async () => {
+Deno.test("gradients add up when a layer is used twice", async () => {
   using device = await openDevice({ seed: 5 });
   using router = new ReluRouter(device, { hidden: 8, experts: 4, balance: "none", deviation: 1 });
   using layer = new MoE(device, { router, hidden: 8, width: 8, deviation: 0.5 });
@@ -130,7 +127,7 @@ Deno.test("without a tape the pre-activations of the experts are not kept", asyn
   assertEquals(recorded - grownBy(() => layer.forward(x)), preActivations);
 });
 
-Deno.test("parameters() gives the router's weights first, then w1 and w2", async () => {
+Deno.test("parameters() yields the router's weights first, then w1 and w2", async () => {
   using device = await openDevice();
   using router = new ReluRouter(device, { hidden: 4, experts: 3, name: "layer.gate" });
   using layer = new MoE(device, { router, hidden: 4, width: 6, name: "layer.experts" });
@@ -144,7 +141,7 @@ Deno.test("parameters() gives the router's weights first, then w1 and w2", async
   );
 });
 
-Deno.test("the weights start with the deviations asked for", async () => {
+Deno.test("the weights start with the requested deviations", async () => {
   using device = await openDevice({ seed: 9 });
   using router = new DenseRouter(device, { hidden: 48, experts: 4 });
   const deviationOf = (x: Float32Array): number =>
@@ -161,7 +158,7 @@ Deno.test("the weights start with the deviations asked for", async () => {
   assertNear(await deviations({ deviation: 0.5, outputDeviation: 0.1 }), [0.5, 0.1]);
 });
 
-Deno.test("sizes that do not fit are refused", async (t) => {
+Deno.test("mismatched sizes are refused", async (t) => {
   using device = await openDevice();
   const hidden: number = 8;
   using router = new ReluRouter(device, { hidden, experts: 4 });

@@ -23,7 +23,7 @@ import {
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
-/** ReLU routing out of public operations, without the fused kernel. */
+/** ReLU routing built from public operations, without the fused kernel. */
 class PlainReluRouter implements Router {
   readonly hidden = 16;
   readonly experts = 4;
@@ -48,7 +48,7 @@ class PlainReluRouter implements Router {
   }
 }
 
-Deno.test("a router of public operations computes what the fused one does", async () => {
+Deno.test("a router built from public operations matches the fused one", async () => {
   using device = await openDevice({ threads: 1, seed: 4 });
   using own = new PlainReluRouter(device);
   using fused = new ReluRouter(device, { hidden: 16, experts: 4, lambda: 0 }) as
@@ -84,7 +84,7 @@ Deno.test("a router of public operations computes what the fused one does", asyn
   assertClose(a!.gradient, b!.gradient, "gradient", 1e-4);
 });
 
-Deno.test("a user-defined router trains, and its statistics enter the step's state", async () => {
+Deno.test("a user-defined router trains, and its statistics enter the step state", async () => {
   using device = await openDevice({ threads: 1, seed: 4 });
   using router = new PlainReluRouter(device);
   using state = new StepState(device, { experts: 4 });
@@ -111,7 +111,7 @@ Deno.test("gates need two axes", async () => {
   assertThrows(() => routingOf(gates), ShapeMismatchError, "[3]");
 });
 
-Deno.test("states may be their own gates: both of their gradients count", async () => {
+Deno.test("hidden states may serve as gates: both gradients count", async () => {
   using device = await openDevice({ seed: 3 });
   const router: Router = {
     hidden: 8,
@@ -127,7 +127,7 @@ Deno.test("states may be their own gates: both of their gradients count", async 
   assert(worst.error < 0.01, `off by ${worst.error}`);
 });
 
-Deno.test("a router's sizes are read once: what it says later reaches no memory", async () => {
+Deno.test("a router's sizes are read once, so later changes cannot corrupt memory", async () => {
   using device = await openDevice();
   using state = new StepState(device, { layers: 1, experts: 2 });
   using wide = new ReluRouter(device, { hidden: 4, experts: 64 });
@@ -149,7 +149,7 @@ Deno.test("a router's sizes are read once: what it says later reaches no memory"
   assertEquals(reads, 1);
 });
 
-Deno.test("statistics of a routing that another object overrides are refused", async () => {
+Deno.test("statistics of a routing overridden by another object are refused", async () => {
   using device = await openDevice();
   using state = new StepState(device, { experts: 4 });
   using inner = new ReluRouter(device, { hidden: 4, experts: 4 });
@@ -189,7 +189,7 @@ Deno.test("statistics of a routing that another object overrides are refused", a
   assertEquals([...state.read().layers[0]!.counts], [open, 0, 0, 0]);
 });
 
-Deno.test("a subclass that says other sizes than its weights changes what no kernel is told", async () => {
+Deno.test("a subclass that misreports its sizes does not change what kernels are told", async () => {
   using device = await openDevice();
   class Wide extends ReluRouter {
     override get experts(): number {
@@ -221,7 +221,7 @@ Deno.test("a subclass that says other sizes than its weights changes what no ker
   for (const values of near) assertEquals(new Set(await read(values)), new Set([1]));
 });
 
-Deno.test("a state's sizes are those of its memory, whatever is put before them", async () => {
+Deno.test("a state's sizes are those of its memory, even if shadowed", async () => {
   using device = await openDevice();
   using state = new StepState(device, { layers: 1, experts: 2 });
   const near = Array.from({ length: 8 }, () => device.full([48], 1));

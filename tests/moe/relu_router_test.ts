@@ -21,7 +21,7 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const [TOKENS, HIDDEN, EXPERTS] = [12, 12, 4] as const;
 
-Deno.test("ReluRouter's gates are ReLU(x W), its counts the tokens with a positive gate", async () => {
+Deno.test("ReluRouter's gates are ReLU(x W), and its counts are tokens with a positive gate", async () => {
   using device = await openDevice({ seed: 1 });
   using router = new ReluRouter(device, { hidden: HIDDEN, experts: EXPERTS });
   using _scope = device.scope();
@@ -39,7 +39,7 @@ Deno.test("ReluRouter's gates are ReLU(x W), its counts the tokens with a positi
   assertEquals(await read(counts), routingOf(actual, EXPERTS).counts);
 });
 
-Deno.test("sparsity() and regularization() agree with equations 8 to 10", async () => {
+Deno.test("sparsity() and regularization() match equations 8 to 10", async () => {
   using device = await openDevice({ seed: 2 });
   for (const balance of ["none", "plain", "load"] as const) {
     using router = new ReluRouter(device, { hidden: 12, experts: 4, active: 2, balance });
@@ -56,8 +56,8 @@ Deno.test("sparsity() and regularization() agree with equations 8 to 10", async 
 });
 
 /**
- * The gradient of the logits with a loss that does not depend on the gates: what is left is the
- * regularisation. The input is the identity, so that dW = dlogits, number by number.
+ * The gradient of the logits for a loss that does not depend on the gates, so only the
+ * regularisation remains. The input is the identity, so dW = dlogits element by element.
  */
 async function regularizationGradient(
   device: Device,
@@ -92,12 +92,12 @@ for (const balance of ["none", "plain", "load"] as const) {
       (gate, i) => gate > 0 ? f[i % EXPERTS]! / (3 * 2 * TOKENS) : 0,
     );
     assertEquals(expected.some((value) => value > 0), balance !== "none");
-    // One rounding to fp32.
+    // One fp32 rounding.
     assertClose(gradient, expected, "gradient", 1e-7);
   });
 }
 
-Deno.test("the regularisation adds to the gradient of the loss, untouched by the loss's scale", async () => {
+Deno.test("the regularisation adds to the loss gradient, unaffected by the loss scale", async () => {
   using device = await openDevice();
   const lambda = 0.3;
   const { gradient, gates } = await regularizationGradient(device, { lambda, balance: "plain" }, 2);
@@ -105,7 +105,7 @@ Deno.test("the regularisation adds to the gradient of the loss, untouched by the
   assertClose(gradient, expected, "gradient", 1e-6);
 });
 
-Deno.test("micro-batches add up to the gradient of the whole, recomputed or not", async () => {
+Deno.test("micro-batches add up to the full-batch gradient, recomputed or not", async () => {
   using device = await openDevice({ seed: 3 });
   const x = device.normal([TOKENS, HIDDEN]);
   const options = { hidden: HIDDEN, experts: EXPERTS, balance: "plain", lambda: 1 } as const;
@@ -127,7 +127,7 @@ Deno.test("micro-batches add up to the gradient of the whole, recomputed or not"
   }
 });
 
-Deno.test("λ of a shared state is the one that counts", async () => {
+Deno.test("a shared state's λ takes precedence", async () => {
   using device = await openDevice();
   using state = new StepState(device, { experts: EXPERTS, lambda: 0.5 });
   const { gradient, gates } = await regularizationGradient(device, { state, balance: "plain" });
@@ -151,7 +151,7 @@ Deno.test("adapt() moves λ up by α below the target, down above it, and not at
   assertEquals(router.adapt(0), 1);
 });
 
-Deno.test("adapt() takes a target that is met exactly for met, whatever the rounding", async () => {
+Deno.test("adapt() treats an exactly met target as met, despite rounding", async () => {
   using device = await openDevice();
   for (let experts = 2; experts <= 12; experts++) {
     for (let active = 1; active < experts; active++) {

@@ -1,4 +1,4 @@
-/** A router of the table has its place where TypeScript cannot ask for one. @module */
+/** Checks that every router in the table is present where TypeScript cannot enforce it. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import { CASES } from "../../bench/peers/equality.ts";
@@ -7,10 +7,10 @@ import { ROUTER_NAMES, type RouterName } from "../../lib/moe/routers.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Which routers the CUDA build has; one without kernels of its own runs wherever tensors do. */
+/** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = { dense: true, topk: false, relu: true };
 
-/** Functions of the contract that a router's file calls. */
+/** The contract's functions that a router's file calls. */
 async function symbolsOf(name: RouterName): Promise<string[]> {
   const text = await Deno.readTextFile(new URL(`lib/moe/${name}_router.ts`, ROOT));
   return [...text.matchAll(/symbols\.(remoe_\w+)/g)].map(([, symbol]) => symbol!);
@@ -23,7 +23,7 @@ Deno.test("every router's kernels have cases", async () => {
   assertEquals(called.filter((symbol) => !covered.has(symbol)), []);
 });
 
-Deno.test("the CUDA build has the routers that it is said to have", async () => {
+Deno.test("the CUDA build has exactly the routers it is said to have", async () => {
   let sources = "";
   for await (const { name } of Deno.readDir(new URL("kernels/cuda", ROOT))) {
     if (name.endsWith(".cu")) {
@@ -36,7 +36,7 @@ Deno.test("the CUDA build has the routers that it is said to have", async () => 
   }
 });
 
-Deno.test("every router has its row in PyTorch, and cases that compare it", async () => {
+Deno.test("every router has a PyTorch implementation, and cases that compare it", async () => {
   const text = await Deno.readTextFile(new URL("bench/peers/pytorch/model.py", ROOT));
   const [, table = ""] = /^ROUTERS.*?= \{\n([^]*?)^\}/m.exec(text) ?? [];
   const rows = [...table.matchAll(/^ {4}"(\w+)":/gm)].map(([, name]) => name);

@@ -1,4 +1,4 @@
-/** What the table of routers says, against what the routers do. @module */
+/** Compares the router table with what the routers do. @module */
 
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -15,7 +15,7 @@ const SIZES = { experts: 8, active: 2, granularity: 1 };
 const HIDDEN = 16;
 const TOKENS = 32;
 
-/** A router of the table, in a model of one layer. */
+/** A router from the table, in a one-layer model. */
 function build(device: Device, state: StepState, name: RouterName): Router {
   const { routed } = ROUTERS[name];
   const { experts, active } = routed ? SIZES : { experts: 1, active: 1 };
@@ -27,7 +27,7 @@ for (const name of ROUTER_NAMES) {
   const row = ROUTERS[name];
   const sizes = row.routed ? SIZES : { experts: 1, active: 1, granularity: 1 };
 
-  Deno.test(`the row of ${name} says how many weights and rows the router has`, async () => {
+  Deno.test(`the row of ${name} gives the router's number of weights and rows`, async () => {
     using device = await openDevice({ seed: 3 });
     using state = new StepState(device, { experts: sizes.experts });
     using router = build(device, state, name);
@@ -44,7 +44,7 @@ for (const name of ROUTER_NAMES) {
     assertEquals(row.activeFrom({ ...BASE.moe, ...sizes })[0]!.from, 0);
   });
 
-  Deno.test(`the row of ${name} says whether later tokens count, and chance`, async () => {
+  Deno.test(`the row of ${name} says whether the router uses later tokens and random draws`, async () => {
     using device = await openDevice({ seed: 3 });
     using state = new StepState(device, { experts: sizes.experts });
     using router = build(device, state, name);
@@ -76,7 +76,7 @@ Deno.test("rows that share a key share its definition, and every key has its def
   assertEquals(defaultOf(ROUTER_KEYS.lambda_floor, { lambda0: 3 }), 0.03);
 });
 
-Deno.test("a router of a file is read from what the configuration keeps of it", () => {
+Deno.test("a file's router is described by what the configuration stores of it", () => {
   const row = ROUTERS.relu;
   fc.assert(fc.property(fc.boolean(), fc.nat(9), (adapts, weights) => {
     const { about, causal, draws, exact, lambda, loss, keys } = row;
@@ -90,10 +90,10 @@ Deno.test("a router of a file is read from what the configuration keeps of it", 
   }));
 });
 
-/** Where rows stand, and nothing else may tell routers apart by their names. */
+/** The files with router rows; no other file may distinguish routers by name. */
 const ROWS = ["lib/moe/routers.ts", "lib/moe/build_router.ts", "bench/models/aimed_router.ts"];
 
-Deno.test("no code outside of the rows compares a router with a name", async () => {
+Deno.test("no code outside the rows compares router names", async () => {
   const root = new URL("../../", import.meta.url);
   const names = ROUTER_NAMES.join("|");
   const compared = new RegExp(`router\\)?\\s*(===|!==)\\s*"(${names})"|case "(${names})":`, "i");

@@ -1,5 +1,4 @@
-import { assertEquals, type assertNotEquals, assertThrows } from "@std/assert";
-import type { BASE } from "../../lib/config/presets.ts";
+import { assertEquals, assertThrows } from "@std/assert";
 import {
   type Device,
   LanguageModel,

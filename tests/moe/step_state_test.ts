@@ -90,7 +90,7 @@ Deno.test("StepState adds up the routing of layers and micro-batches", async () 
   assertEquals(overflow, false);
 });
 
-Deno.test("StepState sums TopK's balance loss over layers, and its mean over micro-batches", async () => {
+Deno.test("StepState sums TopK's balance loss over layers and averages it over micro-batches", async () => {
   using device = await openDevice({ seed: 2 });
   using state = new StepState(device, { layers: 2, experts: 3 });
   const batches = await runStep(
@@ -142,7 +142,7 @@ Deno.test("only recorded forward passes count", async () => {
   assertEquals(state.read().layers[0]!.counts, new Float64Array(3));
 });
 
-Deno.test("addLoss() adds up shares of the micro-batches", async () => {
+Deno.test("addLoss() adds up the micro-batches' shares", async () => {
   using device = await openDevice();
   using state = new StepState(device);
   state.begin();
@@ -150,7 +150,7 @@ Deno.test("addLoss() adds up shares of the micro-batches", async () => {
   assertAlmostEquals(state.read().loss, 3, 1e-12);
 });
 
-/** A state of one layer in which `routed` of the 8 tokens go to the one wanted expert of two. */
+/** A one-layer state in which `routed` of 8 tokens go to the one wanted expert of two. */
 async function lambdaAfter(routed: number, rule: Partial<LambdaRule>, lambda = 1): Promise<number> {
   using device = await openDevice();
   using state = new StepState(device, { layers: 1, experts: 2, lambda });
@@ -169,7 +169,7 @@ async function lambdaAfter(routed: number, rule: Partial<LambdaRule>, lambda = 1
   return moved;
 }
 
-Deno.test("a router alone moves λ as the device does in training", async () => {
+Deno.test("a standalone router moves λ as the device does in training", async () => {
   using device = await openDevice();
   for (const [lambda, alpha] of [[1e-8, 1.2], [0.3, 1.7], [9e3, 1.3]] as const) {
     for (const routed of [3, 4, 5]) {
@@ -181,7 +181,7 @@ Deno.test("a router alone moves λ as the device does in training", async () => 
   }
 });
 
-Deno.test("updateLambda() moves λ by whole numbers of pairs", async (t) => {
+Deno.test("updateLambda() moves λ by integer pair counts", async (t) => {
   await t.step("up with one pair too many", async () => assertEquals(await lambdaAfter(5, {}), 2));
   await t.step("not at the target", async () => assertEquals(await lambdaAfter(4, {}), 1));
   await t.step("down below it", async () => assertEquals(await lambdaAfter(3, {}), 0.5));

@@ -34,7 +34,7 @@ Deno.test("TopKRouter chooses exactly k for any sizes, ties included", async () 
       using router = new TopKRouter(device, { hidden: 3, experts, active });
       using _scope = device.scope();
       const random = new Random(`${seed}`);
-      // Few levels make many equal logits.
+      // A few levels give many equal logits.
       const draw = (length: number): number[] =>
         Array.from({ length }, () => random.integer(levels + 1));
       write(router.weight, draw(3 * experts));
@@ -51,7 +51,7 @@ Deno.test("TopKRouter chooses exactly k for any sizes, ties included", async () 
   );
 });
 
-Deno.test("of equal probabilities the lower expert is chosen", async () => {
+Deno.test("among equal probabilities the lower expert is chosen", async () => {
   using device = await openDevice();
   using router = new TopKRouter(device, { hidden: 1, experts: 5, active: 2 });
   using _scope = device.scope();
@@ -67,7 +67,7 @@ Deno.test("of equal probabilities the lower expert is chosen", async () => {
   assertEquals([...gates.subarray(5)].map((gate) => gate > 0), [true, true, false, false, false]);
 });
 
-Deno.test("renormalised gates of a token add up to 1", async () => {
+Deno.test("a token's renormalised gates add up to 1", async () => {
   using device = await openDevice({ seed: 2 });
   using router = new TopKRouter(device, {
     hidden: 6,
@@ -137,7 +137,7 @@ Deno.test("a balance coefficient of 0 leaves the loss alone", async () => {
   assert((await read(router.weight.gradient)).every((value) => value === 0));
 });
 
-Deno.test("to renormalise a single gate is refused: the router would have no gradient", async () => {
+Deno.test("renormalising a single gate is refused: the router would get no gradient", async () => {
   using device = await openDevice();
   assertThrows(
     () => new TopKRouter(device, { hidden: 4, experts: 4, renormalize: true }),
@@ -157,7 +157,7 @@ Deno.test("an impossible k is refused", async () => {
   }
 });
 
-Deno.test("TopKRouter refuses states of another hidden size", async () => {
+Deno.test("TopKRouter refuses inputs of another hidden size", async () => {
   using device = await openDevice();
   const hidden: number = 4;
   using router = new TopKRouter(device, { hidden, experts: 4 });

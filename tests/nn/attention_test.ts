@@ -19,7 +19,7 @@ function makeLayer(device: Device, groups: number): Attention {
 }
 
 for (const groups of [1, 2, 4]) {
-  Deno.test(`Attention agrees with its definition: ${HEADS} heads in ${groups} groups`, async () => {
+  Deno.test(`Attention matches its definition: ${HEADS} heads in ${groups} groups`, async () => {
     using device = await openDevice({ seed: 1 });
     const options = { hidden: HIDDEN, heads: HEADS, groups, deviation: 0.5, ropeBase: 50 };
     using layer = new Attention(device, { ...options, name: "layer.self_attn" });
@@ -35,7 +35,7 @@ for (const groups of [1, 2, 4]) {
   });
 }
 
-/** The rows of a [ROWS, HIDDEN] matrix which differ between two. */
+/** The rows in which two [ROWS, HIDDEN] matrices differ. */
 function changedRows(a: Float32Array, b: Float32Array): number[] {
   return Array.from({ length: ROWS }, (_, row) => row).filter((row) => {
     const [start, end] = [row * HIDDEN, (row + 1) * HIDDEN];
@@ -43,7 +43,7 @@ function changedRows(a: Float32Array, b: Float32Array): number[] {
   });
 }
 
-Deno.test("a token changes its own row and later ones of its sequence, no bit of others", async () => {
+Deno.test("a token affects only its own row and later ones of its sequence, to the bit", async () => {
   using device = await openDevice({ seed: 2 });
   using layer = makeLayer(device, 2);
   using _scope = device.scope();
@@ -60,7 +60,7 @@ Deno.test("a token changes its own row and later ones of its sequence, no bit of
   }
 });
 
-Deno.test("sequences do not see each other: together or alone, the same result", async () => {
+Deno.test("sequences do not see each other: the result is the same together or alone", async () => {
   using device = await openDevice({ seed: 3 });
   using layer = makeLayer(device, 2);
   using _scope = device.scope();
@@ -76,7 +76,7 @@ Deno.test("sequences do not see each other: together or alone, the same result",
   }
 });
 
-Deno.test("groups of heads are heads whose keys and values are the same", async () => {
+Deno.test("grouped heads equal heads with repeated keys and values", async () => {
   using device = await openDevice({ seed: 4 });
   using grouped = makeLayer(device, 2);
   using full = makeLayer(device, 4);
@@ -86,7 +86,7 @@ Deno.test("groups of heads are heads whose keys and values are the same", async 
   const headDim = HIDDEN / HEADS;
   const columns = { narrow: 8 * headDim, wide: 12 * headDim };
   const source = await read(narrow);
-  // Heads of the full layer: 4 queries, then keys and values, each group's for two heads.
+  // Heads of the full layer: 4 queries, then keys and values, each group's serving two heads.
   const headOf = [0, 1, 2, 3, /* keys */ 4, 4, 5, 5, /* values */ 6, 6, 7, 7];
   write(
     wide,
@@ -116,7 +116,7 @@ Deno.test("positions matter: the same tokens in another order attend differently
   assert(inOrder.some((value, i) => Math.abs(value - swapped[i]!) > 1e-3));
 });
 
-Deno.test("rows that are no whole sequences are refused", async () => {
+Deno.test("rows that do not form whole sequences are refused", async () => {
   using device = await openDevice();
   using layer = makeLayer(device, 2);
   using _scope = device.scope();

@@ -25,7 +25,7 @@ function smallModel(device: Device): LanguageModel {
   });
 }
 
-/** A model whose second layer fails when told to, after both layers' attention. */
+/** A model whose second layer fails on demand, after both layers' attention. */
 function failingModel(device: Device, isFailing: () => boolean): LanguageModel {
   const failing: FeedForwardLayer = {
     forward: (x) => {
@@ -45,7 +45,7 @@ function failingModel(device: Device, isFailing: () => boolean): LanguageModel {
   });
 }
 
-Deno.test("a prefill that fails halfway leaves an empty cache, a decode leaves it as it was", async () => {
+Deno.test("a prefill that fails halfway empties the cache; a decode leaves it unchanged", async () => {
   using device = await openDevice({ seed: 1 });
   let isFailing = false;
   using model = failingModel(device, () => isFailing);
@@ -70,7 +70,7 @@ Deno.test("a prefill that fails halfway leaves an empty cache, a decode leaves i
   await isRight(model.prefill([[4, 5, 6]], cache), [4, 5, 6]);
 });
 
-Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it touches a cache", async () => {
+Deno.test("`LanguageModel` refuses tokens outside its vocabulary before it touches a cache", async () => {
   using device = await openDevice({ seed: 1 });
   using model = smallModel(device);
   using cache = model.openCache(1, 4);
@@ -78,12 +78,12 @@ Deno.test("`LanguageModel` refuses tokens outside of its vocabulary before it to
   for (const wrong of [10, -1, 1.5, NaN, "1", undefined]) {
     assertThrows(() => model.prefill([[1, wrong as number]], cache), RangeError, "a token id is");
   }
-  assertThrows(() => model.prefill(null as never, cache), TypeError, "no array of arrays");
+  assertThrows(() => model.prefill(null as never, cache), TypeError, "not an array of arrays");
   assertEquals(cache.lengths, [0]);
   model.prefill([[1, 2]], cache);
   // deno-lint-ignore no-sparse-arrays
   assertThrows(() => model.prefill([[3, , 1]] as number[][], cache), RangeError, "undefined");
-  assertThrows(() => model.prefill(["12"] as never, cache), TypeError, "no array of token ids");
+  assertThrows(() => model.prefill(["12"] as never, cache), TypeError, "not an array of token ids");
   assertThrows(() => model.decode([11], cache), RangeError, "a token id is 11");
   assertEquals(cache.lengths, [2]);
   const three = device.tokens([1, 2, 3]);
@@ -105,7 +105,7 @@ Deno.test("`LanguageModel.prefill()` takes any number of sequences", async () =>
   assertEquals(logits.shape as readonly number[], [150_000, 2]);
 });
 
-Deno.test("a model takes a cache of its own sizes only", async () => {
+Deno.test("a model accepts only a cache of its own sizes", async () => {
   using device = await openDevice();
   using model = smallModel(device);
   const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };
@@ -122,7 +122,7 @@ Deno.test("a model takes a cache of its own sizes only", async () => {
   assertEquals(model.decode([2], cache).shape, [1, 10]);
 });
 
-Deno.test("a gradient through a cache is refused, not left out", async () => {
+Deno.test("a gradient through a cache is refused, not silently dropped", async () => {
   using device = await openDevice();
   using model = smallModel(device);
   using cache = model.openCache(1, 4);
@@ -137,7 +137,7 @@ Deno.test("a gradient through a cache is refused, not left out", async () => {
   );
 });
 
-Deno.test("`Attention` takes a cache of its own sizes only", async () => {
+Deno.test("`Attention` accepts only a cache of its own sizes", async () => {
   using device = await openDevice();
   using layer = new Attention(device, { hidden: 8, heads: 2 });
   const own = { layers: 1, groups: 2, headDim: 4, batch: 1, capacity: 4 };

@@ -4,7 +4,7 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { layers: 2, groups: 2, headDim: 4, batch: 3, capacity: 8 };
 
-Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
+Deno.test("`KeyValueCache` refuses invalid sizes", async () => {
   using device = await openDevice();
   for (const wrong of [0, -1, 1.5, NaN, 2 ** 31, "2", null, undefined]) {
     for (const name of Object.keys(SIZES)) {
@@ -15,10 +15,10 @@ Deno.test("`KeyValueCache` refuses sizes that are none", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", async (t) => {
+Deno.test("`KeyValueCache.fill()` refuses tensors that it would read out of bounds", async (t) => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
-  const columns = 24; // two query heads, two groups of keys and of values
+  const columns = 24; // two query heads, two groups of keys and values
   const calls: readonly (readonly [string, () => void, string])[] = [
     ["a sequence longer than the rows", () => cache.fill(0, device.ones([2, 16]), 3_000_000), "8"],
     ["a sequence beyond the capacity", () => cache.fill(0, device.ones([27, columns]), 9), "to 8"],
@@ -37,7 +37,7 @@ Deno.test("`KeyValueCache.fill()` refuses what it would read past the end of", a
   await t.step("keys and values that fit", () => cache.fill(1, device.ones([6, columns]), 2));
 });
 
-Deno.test("`KeyValueCache.attend()` refuses heads, rows and columns that do not fit", async (t) => {
+Deno.test("`KeyValueCache.attend()` refuses mismatched heads, rows and columns", async (t) => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, SIZES);
   const attend = (rows: number, columns: number, heads: number, base = 1e4, layer = 0) => () =>
@@ -124,13 +124,13 @@ Deno.test("`KeyValueCache.setLengths()` refuses tokens that a layer does not hol
     assertEquals(cache.lengths, [0, 0, 0]);
     refuses([1, 1, 1], "lengths[0] is 1, but layer 0 holds 0");
     fill(0, 5);
-    // Layer 0 begins other sequences, which layer 1 has not seen.
+    // Layer 0 starts new sequences, which layer 1 has not seen.
     fill(0, 4);
     refuses([4, 4, 4], "lengths[0] is 4, but layer 1 holds 0");
   });
 });
 
-Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths go", async () => {
+Deno.test("`KeyValueCache.attend()` sees the filled tokens up to the lengths", async () => {
   using device = await openDevice();
   using cache = new KeyValueCache(device, {
     layers: 1,
@@ -139,7 +139,8 @@ Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths 
     batch: 2,
     capacity: 3,
   });
-  // Queries are 0: every key weighs the same. Values are 1 and 2, then 4 and 8, in both columns.
+  // Queries are 0, so every key has the same weight. Values are 1 and 2, then 4 and 8, in both
+  // columns.
   const values = [1, 2, 4, 8].flatMap((value) => [9, 9, value, value]);
   cache.fill(0, device.from(values, [4, 4]), 2);
   cache.setLengths([2, 1]);
@@ -151,7 +152,7 @@ Deno.test("`KeyValueCache.attend()` sees what was filled, as far as the lengths 
   assertEquals(await seen(), [3.5, 3.5, 6, 6]);
 });
 
-Deno.test("a cache that was disposed of is refused, and disposing twice is harmless", async () => {
+Deno.test("a disposed cache is refused, and disposing twice is harmless", async () => {
   using device = await openDevice();
   const cache = new KeyValueCache(device, SIZES);
   cache[Symbol.dispose]();
@@ -167,7 +168,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   const { batch, capacity, layers, groups, headDim } = SIZES;
   const heads = 2 * groups;
   const qkv = device.ones([batch, (heads + 2 * groups) * headDim]);
-  // What a freed block held must not be taken for lengths.
+  // A freed block's contents must not be read as lengths.
   device.full([batch], capacity - 1)[Symbol.dispose]();
   device.tokens(new Array<number>(batch).fill(capacity - 1))[Symbol.dispose]();
   using cache = new KeyValueCache(device, { layers, groups, headDim, batch, capacity });
@@ -176,7 +177,7 @@ Deno.test("a new cache has no tokens on the device either", async () => {
   assert((await read(attended)).every((value) => value === 1));
 });
 
-Deno.test("`setLengths()` keeps the lengths that it has checked", async () => {
+Deno.test("`setLengths()` uses exactly the lengths it checked", async () => {
   using device = await openDevice();
   const sizes = { layers: 1, groups: 1, headDim: 4, batch: 1, capacity: 8 };
   using cache = new KeyValueCache(device, sizes);

@@ -11,7 +11,7 @@ import {
   columnSums,
 } from "../../kernels/cases/reference/router.ts";
 
-/** Weights by the names that checkpoints give them. */
+/** Weights by their names in checkpoints. */
 export type Weights = Readonly<Record<string, Float64Array>>;
 
 /** Sizes of the model. */
@@ -26,12 +26,12 @@ export interface ModelSizes {
   readonly normEpsilon: number;
 }
 
-/** What the second half of a block gives. */
+/** The result of a block's second half. */
 export interface FeedForwardResult {
   readonly y: Float64Array;
   /** What the layer adds to the loss. */
   readonly penalty: number;
-  /** Which experts each token went to: where it changes, the loss has a kink or a step. */
+  /** The experts that each token went to; where this changes, the loss has a kink or a step. */
   readonly routing: string;
 }
 
@@ -82,7 +82,7 @@ export function languageModelLogits(
   return matmul(y, weights["lm_head.weight"]!, tokens.length, sizes.hidden, sizes.vocabulary);
 }
 
-/** Normalised hidden states after the last block, and what all layers add to the loss. */
+/** Normalised hidden states after the last block, and the layers' penalties. */
 function finalStates(
   weights: Weights,
   tokens: Int32Array,
@@ -120,7 +120,7 @@ export function block(
   return { ...result, y: middle.map((value, i) => value + result.y[i]!) };
 }
 
-/** The attention half of a block, without norm and residual. */
+/** A block's attention, without norm and residual. */
 export function attend(
   x: Float64Array,
   weights: Weights,
@@ -168,7 +168,7 @@ export interface MoEReference {
   readonly router: "relu" | "topk";
   readonly renormalize?: boolean;
   readonly balance?: BalanceName;
-  /** λ over the number of layers, or the coefficient of the balance loss. */
+  /** λ divided by the number of layers, or the coefficient of the balance loss. */
   readonly coefficient?: number;
 }
 
@@ -183,7 +183,7 @@ export function mixture(options: MoEReference): FeedForwardReference {
       : topkGates(logits, options);
     const routing = Array.from(gates, (gate) => gate > 0 ? "1" : "0").join("");
     const counts = columnSums(gates.map((gate) => gate > 0 ? 1 : 0), options.experts);
-    // Switch's loss weighs probabilities by n_e as equation 10 weighs gates.
+    // Switch's loss weights probabilities by n_e as equation 10 weights gates.
     const weighting = balance === "switch" ? "load" : balance;
     const f = balanceWeights(weighting, counts, tokens, active);
     const sums = columnSums(statistic, options.experts);

@@ -75,7 +75,7 @@ Deno.test("nextLogits() is the last row of logits()", async () => {
   }
 });
 
-Deno.test("logits() of a token do not depend on later ones", async () => {
+Deno.test("a token's logits do not depend on later tokens", async () => {
   using device = await openDevice({ seed: 4 });
   using model = makeModel(device, 0.3);
   using _scope = device.scope();
@@ -117,7 +117,7 @@ Deno.test("projections into the residual stream start smaller by √(2 · layers
   near("model.layers.1.self_attn.o_proj.weight", expected / 2);
 });
 
-Deno.test("a model frees everything, its second halves included", async () => {
+Deno.test("a model frees everything, including its second halves", async () => {
   using device = await openDevice();
   const model = makeModel(device);
   {
@@ -129,7 +129,7 @@ Deno.test("a model frees everything, its second halves included", async () => {
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("a model disposes of each second half once, also of one that fails to be built", async () => {
+Deno.test("a model disposes of each second half once, even if a later one fails to build", async () => {
   using device = await openDevice();
   let [made, freed] = [0, 0];
   const build = (failing: number) =>
@@ -149,7 +149,7 @@ Deno.test("a model disposes of each second half once, also of one that fails to 
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("training an MoE model learns a sequence, and the same seed the same bits", async () => {
+Deno.test("an MoE model learns a sequence, bit for bit the same with the same seed", async () => {
   const train = async (): Promise<number[]> => {
     using device = await openDevice({ seed: 6 });
     using stack = new DisposableStack();

@@ -40,7 +40,7 @@ Deno.test("Linear multiplies by weights [input, output]", async () => {
   assertEquals([...layer.parameters()], [layer.weight]);
 });
 
-Deno.test("Linear starts with the deviation asked for", async () => {
+Deno.test("Linear starts with the requested deviation", async () => {
   using device = await openDevice({ seed: 1 });
   using plain = new Linear(device, { input: 64, output: 64 });
   using wide = new Linear(device, { input: 64, output: 64, deviation: 0.5 });
@@ -118,7 +118,7 @@ Deno.test("FeedForward is four times as wide as its input by default", async () 
   ]);
 });
 
-Deno.test("a block names its weights, and frees them with its second half", async () => {
+Deno.test("a block names its weights, and frees them and its second half", async () => {
   using device = await openDevice();
   const build = (device: Device): TransformerBlock =>
     new TransformerBlock(device, {
@@ -141,7 +141,7 @@ Deno.test("a block names its weights, and frees them with its second half", asyn
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("attention whose sizes do not divide is refused", async () => {
+Deno.test("attention with indivisible sizes is refused", async () => {
   using device = await openDevice();
   for (const sizes of [{ heads: 3 }, { heads: 4, groups: 3 }, { heads: 8 }]) {
     assertThrows(
@@ -152,7 +152,7 @@ Deno.test("attention whose sizes do not divide is refused", async () => {
   }
 });
 
-Deno.test("a layer that cannot be made leaves no memory behind", async () => {
+Deno.test("a layer that fails to construct leaks no memory", async () => {
   using device = await openDevice();
   const half = () => new FeedForward(device, { hidden: 8, width: 4 });
   const model = { vocabulary: 5, layers: 2, hidden: 8, heads: 2 };
@@ -175,7 +175,7 @@ Deno.test("a layer that cannot be made leaves no memory behind", async () => {
   }
 });
 
-Deno.test("TransformerBlock says what its second half lacks", async () => {
+Deno.test("TransformerBlock says what an invalid second half lacks", async () => {
   using device = await openDevice();
   const half = {
     forward: <T>(x: T): T => x,

@@ -35,18 +35,18 @@ const SIZES = {
 const SEQUENCE = 8;
 const [WIDTH, EXPERTS] = [12, 4] as const;
 
-/** Each parameter is moved along this many random directions. */
+/** Each parameter is perturbed along this many random directions. */
 const DIRECTIONS = 4;
 
 /**
- * A step of a unit direction moves each element by about 1e-4 / √size: in float64 the truncation
- * stays near 1e-8 of the derivative and the cancellation near 1e-12.
+ * A step along a unit direction moves each element by about 1e-4 / √size: in float64 the truncation
+ * error stays near 1e-8 of the derivative and the cancellation error near 1e-12.
  */
 const STEP = 1e-4;
 
 /**
- * The gradient is of fp32 through some 40 kernels with sums of up to 100 terms: relative to its
- * norm the errors came out at 1e-6 or less. A wrong factor, sign or term shows at 1e-1 to 1e-3.
+ * The gradient passes in fp32 through some 40 kernels with sums of up to 100 terms; measured errors
+ * are 1e-6 of its norm or less. A wrong factor, sign or term shows at 1e-1 to 1e-3.
  */
 const TOLERANCE = 1e-5;
 
@@ -138,7 +138,7 @@ const MODELS: Record<string, Model> = {
   },
 };
 
-/** The derivative along a direction, or null where the routing changes on the way. */
+/** The derivative along a direction, or null if the routing changes on the way. */
 function derivativeAlong(
   weights: Weights,
   name: string,
@@ -155,8 +155,8 @@ function derivativeAlong(
 }
 
 /**
- * A random direction of norm 1 in the orthant of the gradient: along any other, most of a
- * gradient of thousands of elements would cancel. Elements of gradient 0 take any sign.
+ * A random unit direction in the gradient's orthant: along any other, most of a gradient with
+ * thousands of elements would cancel. Elements with gradient 0 take either sign.
  */
 function directionOf(gradient: Float32Array, random: Random): Float64Array {
   const raw = Float64Array.from(gradient, (value) => {
@@ -178,7 +178,7 @@ async function snapshot(
 }
 
 for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
-  Deno.test(`a whole model has the gradient of its float64 definition: ${name}`, async () => {
+  Deno.test(`a model's gradient matches its float64 definition: ${name}`, async () => {
     using device = await openDevice({ seed: 11 });
     using stack = new DisposableStack();
     using model = new LanguageModel(device, {
@@ -203,7 +203,7 @@ for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
     const lossOf = (moved: Weights): ModelResult =>
       languageModel(moved, tokens, targets, { ...SIZES, sequence: SEQUENCE }, reference);
 
-    // The library leaves penalties out of the loss and in the gradient.
+    // The library leaves penalties out of the loss but includes them in the gradient.
     const withoutPenalty = languageModel(
       weights,
       tokens,

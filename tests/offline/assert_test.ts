@@ -27,7 +27,7 @@ import {
   unreachable,
 } from "@std/assert";
 
-/** The assertions under test cannot vouch for themselves. */
+/** The assertions under test cannot check themselves. */
 function fails(run: () => unknown, message?: string): void {
   throws(
     run,
@@ -90,14 +90,14 @@ Deno.test("`assertEquals()` and `assertNotEquals()` compare deeply", () => {
   }
 });
 
-Deno.test("`equal()` ends on objects that contain themselves", () => {
+Deno.test("`equal()` terminates on objects that contain themselves", () => {
   const [a, b]: { self?: unknown }[] = [{}, {}];
   a!.self = a;
   b!.self = b;
   assert(equal(a, b));
 });
 
-Deno.test("`assert()`, `assertFalse()` and `assertExists()` judge one value", () => {
+Deno.test("`assert()`, `assertFalse()` and `assertExists()` check one value", () => {
   assert(1);
   fails(() => assert(0, "why"), "why");
   assertFalse("");
@@ -126,7 +126,7 @@ Deno.test("`assertAlmostEquals()` has an absolute tolerance, default 1e-7 of exp
   fails(() => assertAlmostEquals(1, NaN, 1));
 });
 
-Deno.test("the orderings hold at their bounds", () => {
+Deno.test("the ordering assertions hold at their bounds", () => {
   assertGreater(2, 1);
   fails(() => assertGreater(1, 1));
   assertGreaterOrEqual(1, 1);
@@ -139,7 +139,7 @@ Deno.test("the orderings hold at their bounds", () => {
   fails(() => assertLessOrEqual(NaN, 1));
 });
 
-Deno.test("the assertions on texts and arrays find what they look for", () => {
+Deno.test("the assertions on strings and arrays find their targets", () => {
   assertStringIncludes("abc", "bc");
   fails(() => assertStringIncludes("abc", "d"));
   assertMatch("abc", /b/);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { parseArgs } from "@std/cli/parse-args";
 import { assertType, type IsExact } from "@std/testing/types";
 
-// Values alone: the type of what is read follows from literal options, as the last test checks.
+// Values only: the result's type follows from literal options, which the last test checks.
 const read = parseArgs as unknown as (args: string[], options?: object) => unknown;
 
 Deno.test("`parseArgs()` reads flags, values and positional arguments", () => {
@@ -27,15 +27,15 @@ Deno.test("`parseArgs()` reads numbers unless the option is listed as `string`",
   assertEquals(read(["01", "2"], { string: ["_"] }), { _: ["01", "2"] });
 });
 
-Deno.test("`parseArgs()` gives options without a value true, or an empty text", () => {
+Deno.test("`parseArgs()` gives options without a value true, or an empty string", () => {
   assertEquals(read(["--a"], { string: ["a"] }), { _: [], a: "" });
   assertEquals(read(["--a", "--b"], { string: ["a"] }), { _: [], a: "", b: true });
-  // A value that begins with a dash is taken for an option.
+  // A value that starts with a dash is taken for an option.
   assertEquals(read(["--rate", "-1"], { string: ["rate"] }), { _: [], rate: "", "1": true });
   assertEquals(read(["--rate=-1"], { string: ["rate"] }), { _: [], rate: "-1" });
 });
 
-Deno.test("`parseArgs()` does not take the argument after a boolean, but for true and false", () => {
+Deno.test("`parseArgs()` takes no value after a boolean, except true and false", () => {
   const options = { boolean: ["a"] };
   assertEquals(read([], options), { _: [], a: false });
   assertEquals(read(["--a", "b"], options), { _: ["b"], a: true });
@@ -44,14 +44,14 @@ Deno.test("`parseArgs()` does not take the argument after a boolean, but for tru
   assertEquals(read(["--a", "b"], { boolean: true }), { _: ["b"], a: true });
 });
 
-Deno.test("`parseArgs()` negates what is negatable", () => {
+Deno.test("`parseArgs()` negates negatable options", () => {
   const options = { boolean: ["color"], negatable: ["color"], default: { color: true } };
   assertEquals(read([], options), { _: [], color: true });
   assertEquals(read(["--no-color"], options), { _: [], color: false });
   assertEquals(read(["--no-color"]), { _: [], "no-color": true });
 });
 
-Deno.test("`parseArgs()` collects what is listed, and keeps the last of the others", () => {
+Deno.test("`parseArgs()` collects listed options, and keeps the last of others", () => {
   const options = { string: ["data", "out"], collect: ["data"] };
   assertEquals(read([], options), { _: [], data: [] });
   assertEquals(read(["--data", "a", "--data=b", "--out=c", "--out=d"], options), {
@@ -92,12 +92,12 @@ Deno.test("`parseArgs()` nests names with dots", () => {
   assertEquals(read([], { default: { "a.b": 1 } }), { _: [], a: { b: 1 } });
 });
 
-Deno.test("`parseArgs()` keeps apart what follows a double dash", () => {
+Deno.test("`parseArgs()` separates what follows a double dash", () => {
   assertEquals(read(["a", "--", "--b", "c"]), { _: ["a", "--b", "c"] });
   assertEquals(read(["a", "--", "--b"], { "--": true }), { _: ["a"], "--": ["--b"] });
 });
 
-Deno.test("`parseArgs()` asks `unknown` about what is not listed", () => {
+Deno.test("`parseArgs()` calls `unknown` for unlisted options", () => {
   const asked: unknown[] = [];
   const parsed = read(["--known", "--other=5", "place", "-z"], {
     boolean: ["known"],
@@ -114,14 +114,14 @@ Deno.test("`parseArgs()` asks `unknown` about what is not listed", () => {
   ]);
 });
 
-Deno.test("`parseArgs()` stops early where asked", () => {
+Deno.test("`parseArgs()` stops early on request", () => {
   assertEquals(read(["--a", "b", "c", "--d"], { boolean: ["a"], stopEarly: true }), {
     _: ["b", "c", "--d"],
     a: true,
   });
 });
 
-Deno.test("`parseArgs()` types what is listed", () => {
+Deno.test("`parseArgs()` types listed options", () => {
   const parsed = parseArgs([], {
     boolean: ["json"],
     string: ["out", "data", "name"],

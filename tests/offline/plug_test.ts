@@ -20,7 +20,7 @@ Deno.test("`download()` caches by URL", async () => {
   assertEquals(Deno.readTextFileSync(path), "second");
 });
 
-Deno.test("`download()` keeps to the cache where asked", async () => {
+Deno.test("`download()` uses only the cache on request", async () => {
   await using setting = await serve("content");
   const { url, location } = setting;
   await assertRejects(() => download({ url: `${url}a.so`, location, cache: "only" }));
@@ -28,7 +28,7 @@ Deno.test("`download()` keeps to the cache where asked", async () => {
 
 Deno.test({
   name: "`download()` fails where the server does",
-  sanitizeResources: false, // the original leaves the body of the answer unread
+  sanitizeResources: false, // the original leaves the response body unread
   async fn() {
     await using setting = await serve("gone", 404);
     const { url, location } = setting;
@@ -52,7 +52,7 @@ interface Setting extends AsyncDisposable {
   answer(text: string): void;
 }
 
-/** A web server with one answer, and a directory for the cache. */
+/** A web server with one response, and a cache directory. */
 function serve(text: string, status = 200): Setting {
   const location = Deno.makeTempDirSync({ prefix: "plug" });
   const server = Deno.serve({ port: 0, onListen() {} }, () => new Response(text, { status }));

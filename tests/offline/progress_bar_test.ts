@@ -44,7 +44,7 @@ Deno.test("`ProgressBar` redraws while it runs", async () => {
   assert(text().split("<1 1>").length > 3, text());
 });
 
-Deno.test("`ProgressBar` removes its line and closes the stream where asked", async () => {
+Deno.test("`ProgressBar` removes its line and closes the stream on request", async () => {
   const { writable, text, closed } = collector();
   const bar = new ProgressBar({ writable, max: 1, clear: true, keepOpen: false });
   await bar.stop();

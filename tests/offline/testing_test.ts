@@ -35,7 +35,7 @@ Deno.test("`spy()` records the calls of a function", () => {
   assertEquals(spy()(), undefined);
 });
 
-Deno.test("`spy()` on a method keeps its behaviour and puts it back", () => {
+Deno.test("`spy()` on a method keeps its behaviour and restores it", () => {
   const counter = { count: 1, next: (): number => ++counter.count };
   const original = counter.next;
   {
@@ -86,7 +86,7 @@ Deno.test("`FakeTime.tickAsync()` runs promises first", async () => {
   assert(done);
 });
 
-Deno.test("the assertions on types tell types apart", () => {
+Deno.test("the type assertions distinguish types", () => {
   assertType<IsExact<{ a: 1; b: string }, { a: 1; b: string }>>(true);
   assertType<IsExact<{ a: 1 }, { a: number }>>(false);
   // deno-lint-ignore no-explicit-any

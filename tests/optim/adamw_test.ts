@@ -30,7 +30,7 @@ function makeParameters(device: Device, stack: DisposableStack): [Parameter, Par
   return [matrix.weight, [...norm.parameters()][0]!];
 }
 
-/** Follows AdamW for ten steps beside its definition in float64. */
+/** Compares ten steps of AdamW with its definition in float64. */
 async function follow(
   options: AdamWOptions & { clip: number },
   gradientSize: number,
@@ -80,20 +80,20 @@ async function follow(
   }
 }
 
-Deno.test("AdamW follows its definition over ten steps, clipped", () => follow({ clip: 1 }, 2));
+Deno.test("AdamW matches its definition over ten clipped steps", () => follow({ clip: 1 }, 2));
 
-Deno.test("AdamW leaves gradients below the clip alone", () => follow({ clip: 1e3 }, 2));
+Deno.test("AdamW does not scale gradients below the clip", () => follow({ clip: 1e3 }, 2));
 
 Deno.test("a clip of 0 does not clip", () => follow({ clip: 0 }, 50));
 
-Deno.test("weight decay applies to matrices alone", async () => {
+Deno.test("weight decay applies only to matrices", async () => {
   using device = await openDevice({ seed: 1 });
   using stack = new DisposableStack();
   const parameters = makeParameters(device, stack);
   assertEquals(parameters.map(({ decay }) => decay), [true, false]);
   const before = await Promise.all(parameters.map((parameter) => read(parameter)));
   using optimizer = new AdamW(device, parameters, { lr: 0.1, weightDecay: 0.5 });
-  // No gradient has come since the last step, whatever that one left in memory: only the decay acts.
+  // No gradient has arrived since the last step, whatever it left in memory: only the decay acts.
   for (const parameter of parameters) {
     write(parameter.gradient, new Float32Array(parameter.size).fill(7));
     parameter.zeroGradient();
@@ -139,7 +139,7 @@ for (const bad of [NaN, Infinity, -Infinity]) {
   });
 }
 
-Deno.test("resumeAt() takes back a step that was not taken", async () => {
+Deno.test("resumeAt() uncounts a skipped step", async () => {
   const afterwards: Float32Array[] = [];
   for (const bad of [false, true]) {
     using device = await openDevice({ seed: 2 });
@@ -165,7 +165,7 @@ Deno.test("resumeAt() takes back a step that was not taken", async () => {
   assertEquals(afterwards[1], afterwards[0]);
 });
 
-Deno.test("step() forgets the gradients", async () => {
+Deno.test("step() clears the gradients", async () => {
   using device = await openDevice();
   using stack = new DisposableStack();
   const parameters = makeParameters(device, stack);
@@ -210,7 +210,7 @@ Deno.test("resumeAt() continues the bias corrections", async () => {
   assertEquals(await run(true), await run(false));
 });
 
-Deno.test("AdamW lowers a loss", async () => {
+Deno.test("AdamW reduces a loss", async () => {
   using device = await openDevice({ seed: 2 });
   using layer = new Linear(device, { input: 4, output: 2 });
   using optimizer = new AdamW(device, layer.parameters(), { lr: 0.05, weightDecay: 0 });
@@ -228,7 +228,7 @@ Deno.test("AdamW lowers a loss", async () => {
   assert(last < 1e-4, `${last}`);
 });
 
-Deno.test("AdamW refuses an empty list, and frees what it took", async () => {
+Deno.test("AdamW refuses an empty list, and frees what it allocated", async () => {
   using device = await openDevice();
   assertThrows(() => new AdamW(device, []), TypeError, "no parameters");
   using layer = new Linear(device, { input: 4, output: 2 });
@@ -241,7 +241,7 @@ Deno.test("AdamW refuses an empty list, and frees what it took", async () => {
   assertEquals(device.statistics().inUse, inUse);
 });
 
-Deno.test("a parameter that is listed twice is refused: it would take every step twice", async () => {
+Deno.test("a parameter listed twice is refused: it would be updated twice per step", async () => {
   using device = await openDevice();
   using w = device.parameter([1], { name: "w", mean: 1, deviation: 0 });
   assertThrows(() => new AdamW(device, [w, w]), ConfigError, "w: it is listed twice");
@@ -252,11 +252,11 @@ Deno.test("a parameter that is listed twice is refused: it would take every step
   const both = [...one.parameters(), ...two.parameters()];
   assertThrows(() => new AdamW(device, both), ConfigError, "shared: it is listed twice");
   const { blocks } = device.statistics();
-  assertThrows(() => new AdamW(device, [w, 1 as never]), TypeError, "no parameter");
+  assertThrows(() => new AdamW(device, [w, 1 as never]), TypeError, "not a parameter");
   assertEquals(device.statistics().blocks, blocks);
 });
 
-Deno.test("settings that are out of their range are refused", async () => {
+Deno.test("out-of-range settings are refused", async () => {
   using device = await openDevice();
   using w = device.parameter([2]);
   const wrong: readonly (readonly [keyof AdamWOptions, unknown])[] = [
@@ -281,7 +281,7 @@ Deno.test("settings that are out of their range are refused", async () => {
   assertEquals(optimizer.steps, 0);
 });
 
-Deno.test("an optimizer keeps the parameters it was given, and ends with them", async () => {
+Deno.test("an optimizer copies its parameter list, and fails once a parameter is disposed of", async () => {
   using device = await openDevice();
   const w = device.parameter([2]);
   using other = device.parameter([2]);
@@ -297,7 +297,7 @@ Deno.test("an optimizer keeps the parameters it was given, and ends with them", 
   assertThrows(() => optimizer.step(), ReferenceError, "Cannot");
 });
 
-Deno.test("a step is refused once memory that it writes was freed, and changes nothing", async () => {
+Deno.test("a step that would write to freed memory is refused and changes nothing", async () => {
   using device = await openDevice();
   const frees: Readonly<Record<string, (weight: Parameter, optimizer: AdamW) => void>> = {
     weight: (weight) => weight[Symbol.dispose](),
@@ -324,7 +324,7 @@ Deno.test("a step is refused once memory that it writes was freed, and changes n
   assertEquals(optimizer.steps, 0);
 });
 
-Deno.test("an optimizer that cannot be made leaves no memory behind", async () => {
+Deno.test("an optimizer that fails to construct leaks no memory", async () => {
   using device = await openDevice();
   using weight = device.parameter([64]);
   using dead = device.parameter([64]);
@@ -338,7 +338,7 @@ Deno.test("an optimizer that cannot be made leaves no memory behind", async () =
   assertEquals(device.statistics().blocks, blocks);
 });
 
-Deno.test("what moments() gives cannot be made another parameter's", async () => {
+Deno.test("the result of moments() cannot be redirected to another parameter", async () => {
   using device = await openDevice();
   using weight = device.parameter([2]);
   using optimizer = new AdamW(device, [weight]);
@@ -349,7 +349,7 @@ Deno.test("what moments() gives cannot be made another parameter's", async () =>
   assertEquals(optimizer.steps, 1);
 });
 
-Deno.test("`AdamW` refuses numbers that fp32 takes for 0, 1 or infinity", async () => {
+Deno.test("`AdamW` refuses numbers that round to 0, 1 or infinity in fp32", async () => {
   using device = await openDevice();
   using weight = device.parameter([2]);
   const { blocks } = device.statistics();
@@ -360,7 +360,7 @@ Deno.test("`AdamW` refuses numbers that fp32 takes for 0, 1 or infinity", async 
   assertEquals(device.statistics().blocks, blocks);
 });
 
-Deno.test("AdamW takes the state that it has checked", async () => {
+Deno.test("AdamW uses exactly the state it checked", async () => {
   using device = await openDevice();
   using other = await openDevice();
   using weight = device.parameter([4]);

@@ -34,7 +34,7 @@ function textOf(spec: Spec): string {
   return JSON.stringify(spec["title"]);
 }
 
-Deno.test("`runCharts()` draws what the router has figures for", () => {
+Deno.test("`runCharts()` draws only the router's metrics", () => {
   using folder = new TemporaryFolder();
   const names = (run: TestRun): string =>
     runCharts([runOf(folder, `${run.router}`, run)]).map(({ name }) => name).join(" ");
@@ -46,7 +46,7 @@ Deno.test("`runCharts()` draws what the router has figures for", () => {
   assertEquals(names({ router: "dense" }), "loss optimizer speed");
 });
 
-Deno.test("several runs share charts, and each has its own of layers and experts", () => {
+Deno.test("several runs share charts, but not those of layers and experts", () => {
   using folder = new TemporaryFolder();
   const runs = [
     runOf(folder, "a", { domains: ["books", "code"] }),
@@ -65,7 +65,7 @@ Deno.test("several runs share charts, and each has its own of layers and experts
   assert(textOf(chart(charts, "load-c")).includes("fair share: c"));
 });
 
-Deno.test("the loss is drawn faint as it is and strong where smooth, with validations as dots", () => {
+Deno.test("the loss is drawn faint when raw and strong when smoothed, with validations as dots", () => {
   using folder = new TemporaryFolder();
   const [faint, strong, validation] = layersOf(
     chart(runCharts([runOf(folder, "a", { router: "topk" })], { smooth: 5 }), "loss"),
@@ -82,7 +82,7 @@ Deno.test("the loss is drawn faint as it is and strong where smooth, with valida
   assertEquals(rough.map(markOf), ["line", "line", "text"]);
 });
 
-Deno.test("the loss is drawn without its warm-up, says so, and whole where that is asked for", () => {
+Deno.test("the loss is drawn without its warm-up, with a note, and in full on request", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const domainOf = (spec: Spec): unknown => {
@@ -96,18 +96,18 @@ Deno.test("the loss is drawn without its warm-up, says so, and whole where that 
   assert(textOf(of(run)).includes("the warm-up lies above"));
   const whole = of(run, { whole: true });
   assertEquals([domainOf(whole), textOf(whole).includes("warm-up")], [undefined, false]);
-  // A warm-up of a few steps: the beginning lies above all the same.
+  // With a warm-up of a few steps, the start still lies above the rest.
   const loss = Array.from({ length: 1000 }, (_, i) => ({ x: i + 1, value: 1 + 8 / (i + 1) }));
   const long = { ...run, warm: 2, figures: { ...run.figures, loss }, validations: [] };
   assertEquals(domainOf(of(long)), [1.008, 1 + 8 / 21]);
-  // A validation that has become worse is not cut off.
+  // A validation loss that rises again is not cut off.
   const validations = [{ x: 900, step: 900, valid_loss: 3, valid_bits_per_byte: 4 }];
   assertEquals(domainOf(of({ ...long, validations })), [1.008, 3]);
-  // Nothing follows the warm-up.
+  // The run ends within the warm-up.
   assertEquals(domainOf(of({ ...run, warm: 30 })), undefined);
 });
 
-Deno.test("curves say what they came to at their ends, apart where they meet", () => {
+Deno.test("curves are labelled with their final values, spread apart where they meet", () => {
   const axes = { y: { scale: { domain: [0, 1] } } };
   const curve = (name: string, value: number) => ({ name, points: [{ x: 1, value }] });
   const placed = (...values: number[]) =>
@@ -126,7 +126,7 @@ Deno.test("curves say what they came to at their ends, apart where they meet", (
   assertEquals(endLabels([{ name: "a", points: [{ x: 1, value: NaN }] }], axes, String), []);
 });
 
-Deno.test("a legend names the runs that have a curve in the chart, in their own colours", () => {
+Deno.test("a legend names the runs with a curve in the chart, in their colours", () => {
   using folder = new TemporaryFolder();
   const runs = [
     runOf(folder, "dense", { router: "dense" }),
@@ -154,7 +154,7 @@ Deno.test("a legend names the runs that have a curve in the chart, in their own 
   }
 });
 
-Deno.test("L_reg stands above λ·L_reg and the loss, and tokens without expert are a share", () => {
+Deno.test("L_reg is above λ·L_reg and the loss, and tokens without an expert are a share", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const charts = runCharts([run], { smooth: 1 });
@@ -174,7 +174,7 @@ Deno.test("L_reg stands above λ·L_reg and the loss, and tokens without expert 
   assertEquals(valuesOf(shares.at(-1)!)[0]!["text"], "25 %");
 });
 
-Deno.test("stages are areas behind one run, and lines where there are several", () => {
+Deno.test("stages are areas behind one run, and lines for several", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const [areas] = layersOf(chart(runCharts([run]), "speed"));
@@ -192,7 +192,7 @@ Deno.test("stages are areas behind one run, and lines where there are several", 
   assertEquals(valuesOf(lines!), [{ name: "a", x: 11 }, { name: "a", x: 21 }]);
 });
 
-Deno.test("sparsity has its target, and the area of its layers", () => {
+Deno.test("sparsity has its target and the range of its layers", () => {
   using folder = new TemporaryFolder();
   const layers = layersOf(chart(runCharts([runOf(folder, "a")]), "sparsity"));
   const area = layers.find((layer) => markOf(layer) === "area")!;
@@ -201,7 +201,7 @@ Deno.test("sparsity has its target, and the area of its layers", () => {
   assertEquals(valuesOf(target), [{ value: 0.75, x: 1, text: "target 0.75" }]);
 });
 
-Deno.test("λ is drawn on a logarithmic axis without what has no logarithm", () => {
+Deno.test("λ is drawn on a logarithmic axis, without values that have no logarithm", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const lambda = run.figures.lambda.with(3, { x: 4, value: 0 });
@@ -213,7 +213,7 @@ Deno.test("λ is drawn on a logarithmic axis without what has no logarithm", () 
   assert(valuesOf(curve!).every(({ x }) => x !== 4));
 });
 
-Deno.test("load is coloured by its ratio to the fair share, which is the middle", () => {
+Deno.test("load is coloured by its ratio to the fair share, centred at 1", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a", { layers: 1 });
   const finalLoad = { from: 1, to: 30, load: [[0.25, 0.5, 0.25 / 32, 0]] };
@@ -227,7 +227,7 @@ Deno.test("load is coloured by its ratio to the fair share, which is the middle"
   assert(textOf(spec).includes("1 is 1/4 of the layer's rows; black: no row at all"));
 });
 
-Deno.test("charts of 60,000 steps hold no more points than an eye can tell apart", () => {
+Deno.test("charts of 60,000 steps hold no more points than the eye can distinguish", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");
   const points = Array.from({ length: 60_000 }, (_, i) => ({ x: i + 1, value: Math.sin(i) }));

@@ -9,15 +9,15 @@ function curve(values: readonly number[]): Point[] {
   return values.map((value, index) => ({ x: index + 1, value }));
 }
 
-Deno.test("`smooth()` takes the mean around each point, alike on both sides at the start", () => {
+Deno.test("`smooth()` takes the mean around each point, symmetrically at the start", () => {
   const values = smooth(curve([9, 6, 3, 0, 0, 0, 6]), 5).map(({ value }) => value);
   assertEquals(values, [9, 6, (9 + 6 + 3) / 5, 9 / 5, 9 / 5, 6 / 4, 2]);
-  // A straight line stays one where the stretch is the same on both sides.
+  // A straight line stays straight if the window is symmetric.
   const line = smooth(curve(Array.from({ length: 50 }, (_, i) => 100 - i)), 11);
   for (const { x, value } of line.slice(0, 45)) assertAlmostEquals(value, 101 - x, 1e-9);
 });
 
-Deno.test("`smooth()` leaves out what is not finite, and with width 1 changes nothing else", () => {
+Deno.test("`smooth()` skips non-finite values, and with width 1 changes nothing else", () => {
   const points = curve([1, NaN, 3, Infinity, 5]);
   assertEquals(smooth(points, 1).map(({ x }) => x), [1, 3, 5]);
   assert(smooth(points, 3).every(({ value }) => Number.isFinite(value)));
@@ -38,7 +38,7 @@ Deno.test("`thin()` keeps first, last, lowest and highest, in order, and few poi
   }));
 });
 
-Deno.test("`LoadHistory` keeps the mean of everything in few stretches that leave no gap", () => {
+Deno.test("`LoadHistory` keeps the mean of everything in a few contiguous ranges", () => {
   for (const steps of [1, 7, 8, 9, 100]) {
     const history = new LoadHistory(8);
     for (let step = 1; step <= steps; step++) history.add(step, [[step, 1]]);
@@ -52,7 +52,7 @@ Deno.test("`LoadHistory` keeps the mean of everything in few stretches that leav
   }
 });
 
-Deno.test("`runLabels()` names runs by as little of their paths as tells them apart", () => {
+Deno.test("`runLabels()` names runs by the shortest distinguishing part of their paths", () => {
   assertEquals(runLabels(["/runs/a"]), ["a"]);
   assertEquals(runLabels(["/runs/a", "/runs/b"]), ["a", "b"]);
   const dated = ["/runs/2026-11-27-084015-pico-relu-s0", "/runs/2026-11-27-084020-pico-topk-s0"];

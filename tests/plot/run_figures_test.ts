@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { ConfigError } from "../../lib/errors.ts";
+import type { RouterName } from "../../lib/moe/routers.ts";
 import { finalFigures } from "../../lib/plot/final_figures.ts";
 import type { Horizontal } from "../../lib/plot/horizontal.ts";
 import { readRunFigures } from "../../lib/plot/run_figures.ts";
@@ -16,7 +17,7 @@ function steps(points: readonly { readonly x: number }[]): number[] {
   return points.map(({ x }) => x);
 }
 
-Deno.test("`readRunFigures()` makes a list of each figure, and finds the stages", () => {
+Deno.test("`readRunFigures()` collects each metric into a list, and finds the stages", () => {
   using folder = new TemporaryFolder();
   const run = readRunFigures(writeRun(`${folder.path}/run`), "mine");
   assertEquals([run.label, run.config.steps], ["mine", 30]);
@@ -33,7 +34,7 @@ Deno.test("`readRunFigures()` makes a list of each figure, and finds the stages"
   assertEquals(run.finalLoad.load, [Array(4).fill(1 / 4), Array(4).fill(1 / 4)]);
 });
 
-Deno.test("`readRunFigures()` reads the steps that are asked for", () => {
+Deno.test("`readRunFigures()` reads the requested steps", () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`);
   const run = readRunFigures(path, "mine", { from: 15, to: 22 });
@@ -45,7 +46,7 @@ Deno.test("`readRunFigures()` reads the steps that are asked for", () => {
   assert(message.includes("holds no step from 31 to its end"), message);
 });
 
-Deno.test("`readRunFigures()` places figures by tokens, FLOPs and time, those before the range counted", () => {
+Deno.test("`readRunFigures()` places metrics by tokens, FLOPs and time, counting those before the range", () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`);
   const read = (along: Horizontal) => readRunFigures(path, "mine", { along, from: 19 });
@@ -73,7 +74,7 @@ Deno.test("`readRunFigures()` finds where the warm-up ends", () => {
   assertEquals(readRunFigures(path, "mine", { along: "tokens" }).warm, 64 * 21);
 });
 
-Deno.test("`readRunFigures()` reads a run that is being written, and what was not finite", () => {
+Deno.test("`readRunFigures()` reads a run in progress, and non-finite values", () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`, { steps: 3 });
   const line = JSON.stringify({ ...stepOf(4), grad_norm: Infinity, loss: NaN });
@@ -111,9 +112,9 @@ Deno.test("`readRunFigures()` says which file and line is wrong", () => {
   );
 });
 
-Deno.test("`finalFigures()` gives what the router has", () => {
+Deno.test("`finalFigures()` returns only the router's metrics", () => {
   using folder = new TemporaryFolder();
-  const of = (router: "relu" | "topk" | "dense") =>
+  const of = (router: RouterName) =>
     finalFigures(readRunFigures(writeRun(`${folder.path}/${router}`, { router }), router));
   const relu = of("relu");
   assertEquals(

@@ -1,17 +1,18 @@
-/** Runs for tests, as training writes them. @module */
+/** Run directories for tests, as training writes them. @module */
 
+import type { RouterName } from "../../lib/moe/routers.ts";
 import { JsonlSink, parseConfig, type Stage, type StepMetrics } from "../../lib/train/mod.ts";
 
-/** What a test's run is like. */
+/** Properties of a test's run. */
 export interface TestRun {
-  readonly router?: "relu" | "topk" | "dense";
+  readonly router?: RouterName;
   readonly steps?: number;
   readonly layers?: number;
   readonly experts?: number;
   readonly domains?: readonly string[];
 }
 
-/** The figures of a step of a run that is dense to step 10, sparsifying to 20, then sparse. */
+/** The metrics of a step in a run that is dense to step 10, sparsifying to 20, then sparse. */
 export function stepOf(step: number, run: TestRun = {}): StepMetrics {
   const { router = "relu", layers = 2 } = run;
   const experts = router === "dense" ? 1 : run.experts ?? 4;
@@ -46,7 +47,7 @@ export function stepOf(step: number, run: TestRun = {}): StepMetrics {
   };
 }
 
-/** Writes a run's directory. */
+/** Writes a run directory. */
 export function writeRun(path: string, run: TestRun = {}): string {
   const { router = "relu", steps = 30, layers = 2, experts = 4, domains = [] } = run;
   Deno.mkdirSync(path, { recursive: true });

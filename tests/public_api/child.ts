@@ -1,10 +1,10 @@
-/** Tries the entries of one area and reports on standard output, a line each. @module */
+/** Tries the entries of one area and reports on standard output, one line each. @module */
 
 import { areas } from "./entries/mod.ts";
 import { ALL, type Wanted } from "./run_child.ts";
 import { tryEntries, tryPairs } from "./try_entries.ts";
 
-// Only now: Deno looks for its own cache there as well, when it starts.
+// Only now, because Deno also looks for its own cache there at start-up.
 Deno.env.set("XDG_CACHE_HOME", Deno.cwd());
 const encoder = new TextEncoder();
 const say = (line: unknown) => Deno.stdout.writeSync(encoder.encode(`${JSON.stringify(line)}\n`));

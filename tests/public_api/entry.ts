@@ -1,9 +1,9 @@
-/** What an entry of the table says, and the numbers that its reference computes. @module */
+/** The table's entries, and the numbers that their references compute. @module */
 
 import type { DType } from "../../lib/tensor/dtype.ts";
 import type { World } from "./world.ts";
 
-/** A tensor's numbers on the host, as the references see an argument and give a result. */
+/** A tensor's numbers on the host: how references take arguments and return results. */
 export class HostTensor {
   constructor(
     readonly dtype: DType,
@@ -16,9 +16,9 @@ export class HostTensor {
 export interface Entry {
   /** What it covers: `add`, `Device.zeros`, `new AdamW`. */
   readonly of: string;
-  /** Which of several calls of one export. */
+  /** Distinguishes several calls of one export. */
   readonly variant?: string;
-  /** Makes the arguments anew; for a method, its object is the first. */
+  /** Makes fresh arguments; for a method, the first is its object. */
   readonly make: (world: World) => readonly unknown[] | Promise<readonly unknown[]>;
   /** Makes the call; `args` may be of any kind. */
   // deno-lint-ignore no-explicit-any
@@ -29,21 +29,21 @@ export interface Entry {
    */
   // deno-lint-ignore no-explicit-any
   readonly right: (...args: any[]) => unknown;
-  /** Arguments that are not mutated, by position: the object of a method is only disposed. */
+  /** Whether the first argument is a method's object, which is only disposed, never mutated. */
   readonly object?: boolean;
-  /** Most mutations to try, evenly picked: for calls that take milliseconds. Default all. */
+  /** The most mutations to try, evenly picked, for calls that take milliseconds; default all. */
   readonly tries?: number;
 }
 
-/** A reference's word that the arguments mean nothing: the call must be refused. */
+/** Thrown by a reference for meaningless arguments: the call must be refused. */
 export class Wrong extends Error {}
 
-/** Demands of arguments what the reference needs. */
+/** Asserts what the reference needs of its arguments. */
 export function demand(condition: boolean, why: string): asserts condition {
   if (!condition) throw new Wrong(why);
 }
 
-/** Refuses what is no tensor of one of `dtypes`. */
+/** Refuses anything but a tensor of one of `dtypes`. */
 export function demandTensor(
   value: unknown,
   dtypes: readonly DType[] = ["f32"],
@@ -52,12 +52,12 @@ export function demandTensor(
   demand(dtypes.includes(value.dtype), `a tensor of ${value.dtype}`);
 }
 
-/** Elements of a shape. */
+/** The number of elements of a shape. */
 export function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** Refuses what is no shape. */
+/** Refuses anything but a shape. */
 export function demandShape(shape: unknown): asserts shape is readonly number[] {
   demand(
     Array.isArray(shape) &&

@@ -1,31 +1,31 @@
-/** What becomes of an argument, by its kind. @module */
+/** Mutations of an argument, by its kind. @module */
 
 import { Device, type Tensor } from "@remoe/remoe";
 import type { DType } from "../../lib/tensor/dtype.ts";
 import type { HostTensor } from "./entry.ts";
 import { isPlain, type World } from "./world.ts";
 
-/** One change of the arguments of a call. */
+/** One change to a call's arguments. */
 export interface Mutation {
-  /** Where, and into what. */
+  /** Where, and to what. */
   readonly name: string;
-  /** Makes the change in arguments made anew. */
+  /** Applies the change to fresh arguments. */
   readonly apply: (args: unknown[], world: World) => void;
-  /** Whether it puts numbers in a tensor that are not finite. */
+  /** Whether it puts non-finite numbers into a tensor. */
   readonly isNonFinite?: boolean;
-  /** Whether an array's iterator sees something else than who reads it by index: either is right. */
+  /** Whether an array's iterator disagrees with its indices: either reading is right. */
   readonly isTwoFaced?: boolean;
-  /** Called when the arguments have been looked at, right before the call. */
+  /** Called right before the call, once the arguments have been examined. */
   readonly beforeCall?: () => void;
 }
 
 type Path = readonly (string | number)[];
 type Replacement = readonly [name: string, make: (world: World, value: unknown) => unknown];
 
-/** Callbacks that fill what they are given, and give nothing themselves. */
+/** Callbacks that fill their argument and return nothing. */
 const FILLING: ReadonlySet<unknown> = new Set(["read"]);
 
-/** Largest depth of options within options. */
+/** Maximum depth of nested options. */
 const DEPTH = 3;
 const MEBI = 2 ** 20;
 const TWO_FACED = "frozen, with an iterator of its own";
@@ -93,7 +93,7 @@ function ofTensor({ dtype, shape, data }: HostTensor): Replacement[] {
   return list.concat([3, ...[null, undefined, {}, "x", []]].map(constant));
 }
 
-/** Numbers that are not finite, in the first place, the last, and all. */
+/** Non-finite numbers in the first position, the last, and all. */
 function nonFinite({ dtype, shape, data }: HostTensor): Replacement[] {
   if (dtype === "i32") return [];
   return [NaN, Infinity, -Infinity].flatMap((value) =>
@@ -152,7 +152,7 @@ function ofObject(value: unknown): readonly Replacement[] {
   return isDisposable(value) ? [DISPOSED, ...strangers] : strangers;
 }
 
-/** An array whose iterator, and so what spreads it, sees its first element alone. */
+/** An array whose iterator, and hence a spread, yields only its first element. */
 class ShortIterated extends Array<unknown> {
   override *[Symbol.iterator](): ArrayIterator<unknown> {
     if (this.length > 0) yield this[0];
@@ -169,7 +169,7 @@ function isDisposable(value: unknown): boolean {
   return typeof value === "object" && value !== null && !isPlain(value) && Symbol.dispose in value;
 }
 
-/** All places of arguments that can be changed, arguments first. */
+/** All positions in the arguments that can be changed, top-level arguments first. */
 function* places(value: unknown, world: World, path: Path): Generator<readonly [Path, unknown]> {
   yield [path, value];
   if (world.host(value) || path.length > DEPTH) return;
@@ -183,8 +183,8 @@ function* places(value: unknown, world: World, path: Path): Generator<readonly [
 }
 
 /**
- * Options that say what they should when they are read once, and something else to who reads them
- * again: checks of the first reading say nothing about the second, which may size a device's memory.
+ * Options that are valid on the first read and differ on the second: a check of the first says
+ * nothing about the second, which may size device memory.
  */
 function changing(path: Path): Mutation {
   let isCalled = false;
@@ -216,8 +216,8 @@ function put(args: unknown[], path: Path, change: (value: unknown) => unknown): 
  * Every mutation of a call.
  *
  * @param args Its valid arguments.
- * @param world Who made them.
- * @param first The first argument that is mutated: a method's object is not.
+ * @param world The world that made them.
+ * @param first The first argument to mutate: a method's object is skipped.
  */
 export function mutationsOf(args: readonly unknown[], world: World, first: number): Mutation[] {
   const found = args.flatMap((value, i) => i < first ? [] : [...places(value, world, [i])]);
@@ -257,7 +257,7 @@ export function mutationsOf(args: readonly unknown[], world: World, first: numbe
   return list;
 }
 
-/** Both changes, one after the other: what the first took away, the second leaves alone. */
+/** Both changes in order; the second skips what the first removed. */
 export function pairOf(first: Mutation, second: Mutation): Mutation {
   return {
     name: `${first.name} and ${second.name}`,
@@ -269,7 +269,7 @@ export function pairOf(first: Mutation, second: Mutation): Mutation {
       try {
         second.apply(args, world);
       } catch {
-        // There is nothing left at its place.
+        // Nothing is left at that position.
       }
     },
   };
@@ -287,7 +287,7 @@ function repeat(args: unknown[], from: Path, to: Path): void {
   put(args, to, () => value);
 }
 
-/** Changes every array and plain object of the arguments in place, as a caller may after a call. */
+/** Changes every array and plain object in the arguments in place, as a caller may after a call. */
 export function scramble(value: unknown, world: World, depth = 0): void {
   if (world.host(value) || depth > DEPTH) return;
   if (Array.isArray(value)) {

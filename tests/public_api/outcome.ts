@@ -1,4 +1,4 @@
-/** Judges what a call gave: a right value, or an error that a user can act on. @module */
+/** Judges a call's outcome: the right value, or an error that a user can act on. @module */
 
 import * as remoe from "@remoe/remoe";
 import { DataError } from "@remoe/remoe/data";
@@ -13,10 +13,10 @@ const OWN = [
 ];
 const BUILT_IN = [Error, TypeError, RangeError, ReferenceError];
 
-/** What V8 says of a value of the wrong kind, where it starts as our own messages do. */
+/** V8's messages for values of the wrong kind that start like our own messages. */
 const RAW = /^Cannot ((read|set|destructure) propert|convert .+ (to|BigInt)|mix BigInt|.*private)/;
 
-/** What is wrong with an error, or null. */
+/** What is wrong with an error; null if nothing is. */
 export function faultOfError(error: unknown): string | null {
   if (!(error instanceof Error)) return `threw ${Deno.inspect(error)}`;
   const said = `${error.name}: ${error.message}`;
@@ -28,7 +28,7 @@ export function faultOfError(error: unknown): string | null {
   return BUILT_IN.some((kind) => error.constructor === kind) && named ? null : `raw error: ${said}`;
 }
 
-/** A result with every tensor read. */
+/** A result with every tensor read back. */
 export async function readResult(value: unknown, depth = 0): Promise<unknown> {
   const given = await value;
   if (isTensor(given)) {
@@ -50,12 +50,12 @@ function isTensor(value: unknown): value is remoe.Tensor {
 }
 
 /**
- * Where a result differs from the right value, or null.
+ * Where a result differs from the right value; null if nowhere.
  *
- * @param given What a call gave.
- * @param right What is right.
- * @param isNonFinite Whether an argument held numbers that are not finite. Those may spread further
- * than they have to, as from a masked token through 0 · NaN, but a finite number must not hide them.
+ * @param given The call's result.
+ * @param right The right value.
+ * @param isNonFinite Whether an argument held non-finite numbers. These may spread further than
+ * necessary, as from a masked token through 0 · NaN, but a finite number must not hide them.
  * @param at Where in the result.
  */
 export function difference(
@@ -112,7 +112,7 @@ function first(checks: readonly (() => string | null)[]): string | null {
   return null;
 }
 
-/** Near in fp32: what is beyond its range is infinite there. */
+/** Close in fp32, where numbers beyond its range are infinite. */
 function close(a: number, b: number, tolerance: number): boolean {
   const rounded = Math.fround(b);
   if (Object.is(a, b) || a === b || a === rounded) return true;

@@ -1,6 +1,6 @@
 /**
- * Pairs of mutations: some here; `REMOE_FUZZ_RUNS=20000` tries as many, and every mutation of calls
- * that are slow.
+ * Pairs of mutations: a few here; `REMOE_FUZZ_RUNS=20000` tries that many, and every mutation of
+ * slow calls.
  */
 import { assertEquals } from "@std/assert";
 import { effort } from "../fuzz/effort.ts";
@@ -10,11 +10,11 @@ import { ALL, tryArea } from "./run_child.ts";
 const FEW = 300;
 const { numRuns: count = FEW, seed: given } = effort<unknown>(FEW);
 const isLong = count > FEW;
-// A search takes new ones each time; its name says which.
+// A search picks new pairs each time; the seed is in its name.
 const seed = given ?? (isLong ? Math.floor(Math.random() * 2 ** 31) : 1);
 const seconds = isLong ? 7200 : 120;
 
-Deno.test("pairs of mutations mislead no call", async (test) => {
+Deno.test("no pair of mutated arguments gives a silently wrong result", async (test) => {
   const { entries, tries, errors, results, faults } = await tryArea(ALL, {
     pairs: { count, seed },
     seconds,

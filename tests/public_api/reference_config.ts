@@ -1,5 +1,6 @@
-/** A small configuration, and what the documentation says that one may hold. @module */
+/** A small configuration, and what the documentation allows in one. @module */
 
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { demand } from "./entry.ts";
 
 type Allows = (value: unknown) => boolean;
@@ -36,7 +37,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     norm_epsilon: above(0),
   },
   moe: {
-    ...{ router: oneOf("dense", "topk", "relu"), balance: oneOf("load", "plain", "none") },
+    ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf("load", "plain", "none") },
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), renormalize: oneOf(true, false) },
@@ -62,7 +63,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
   log: { tensorboard: oneOf(true, false) },
 };
 
-/** Every key of a run so small that it trains in some milliseconds. */
+/** Every key of a run so small that it trains in a few milliseconds. */
 export const TINY = {
   ...{ preset: "pico", steps: 1, seed: 3, device: "cpu", threads: 1 },
   out: null as string | null,
@@ -94,7 +95,7 @@ export const TINY = {
 /** A configuration as the references read it. */
 export type Config = typeof TINY;
 
-/** {@linkcode TINY} anew, with keys of sections and others replaced. */
+/** A copy of {@linkcode TINY} with some keys replaced. */
 export function tiny(changes: Readonly<Record<string, unknown>> = {}): Config {
   const copy = structuredClone(TINY) as unknown as Record<string, unknown>;
   for (const [key, value] of Object.entries(changes)) {
@@ -103,17 +104,17 @@ export function tiny(changes: Readonly<Record<string, unknown>> = {}): Config {
   return copy as unknown as Config;
 }
 
-/** Refuses what is no object. */
+/** Refuses anything but an object. */
 export function demandObject(value: unknown): asserts value is Record<string, unknown> {
   demand(isObject(value), "no object");
 }
 
-/** Refuses what names no file or folder. */
+/** Refuses anything that cannot name a file or folder. */
 export function demandPath(value: unknown): asserts value is string {
   demand(isPath(value), "no path");
 }
 
-/** Refuses a whole configuration with a wrong key, or keys that do not fit each other. */
+/** Refuses a complete configuration with a wrong key, or with contradictory keys. */
 export function demandConfig(value: unknown): asserts value is Config {
   demandObject(value);
   for (const [key, allows] of Object.entries(TOP)) demand(allows(value[key]), key);
@@ -124,7 +125,7 @@ export function demandConfig(value: unknown): asserts value is Config {
   }
 }
 
-/** Refuses a layer with a wrong key; what is undefined counts as not given. */
+/** Refuses a layer with a wrong key; undefined counts as absent. */
 export function demandLayer(value: unknown): asserts value is Record<string, unknown> {
   demandObject(value);
   for (const [key, given] of entriesGiven(value)) {
@@ -139,14 +140,14 @@ export function demandLayer(value: unknown): asserts value is Record<string, unk
   }
 }
 
-/** What a layer says, without what is undefined. */
+/** A layer without its undefined values. */
 export function givenOf(layer: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     entriesGiven(layer).map(([key, value]) => [key, isObject(value) ? givenOf(value) : value]),
   );
 }
 
-/** Trained numbers of a model of the configuration. */
+/** The number of trained numbers in the configuration's model. */
 export function parametersOf({ model, moe }: Config): number {
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;

@@ -1,4 +1,4 @@
-/** Runs an area's tries in a process of its own, guarded and bounded. @module */
+/** Runs an area's tries in a child process with guarded memory and limits. @module */
 
 import { fileURLToPath } from "node:url";
 import type { Tally } from "./try_entries.ts";
@@ -9,23 +9,23 @@ const LIMITS = { REMOE_MEMORY_LIMIT: String(2 ** 28), REMOE_MEMORY_GUARD: "1" };
 /** Stands for all areas together. */
 export const ALL = "all areas";
 
-/** What a child tries. */
+/** What a child is to try. */
 export interface Wanted {
-  /** Tries only entries with this in their names. */
+  /** Tries only entries whose names contain this. */
   readonly only?: string;
-  /** Tries every mutation, also of slow calls. */
+  /** Tries every mutation, even of slow calls. */
   readonly all?: boolean;
-  /** Tries so many random pairs of mutations instead of each by itself. */
+  /** Tries this many random pairs of mutations instead of single ones. */
   readonly pairs?: { readonly count: number; readonly seed: number };
-  /** Seconds after which the child is ended: a call that hangs is a fault. Default 120. */
+  /** Seconds before the child is killed, since a hanging call is a fault; default 120. */
   readonly seconds?: number;
 }
 
 /**
- * Tries an area, in a folder of its own: whatever a call makes of a path is written there.
+ * Tries an area in its own folder, which takes whatever a call writes to a relative path.
  *
  * @param area Its name, or {@linkcode ALL}.
- * @param wanted What of it to try; default every mutation of every entry.
+ * @param wanted What to try; default every mutation of every entry.
  * @returns Counts and faults; a crash or a hang is a fault that names the call.
  */
 export async function tryArea(area: string, wanted: Wanted = {}): Promise<Tally> {
@@ -46,7 +46,7 @@ export async function tryArea(area: string, wanted: Wanted = {}): Promise<Tally>
   }
 }
 
-/** Where files are in memory: a thousand checkpoints need not wait for a disk. */
+/** A file system in memory: a thousand checkpoints need not wait for a disk. */
 function inMemory(): Deno.MakeTempOptions {
   const dir = "/dev/shm";
   try {
@@ -58,7 +58,7 @@ function inMemory(): Deno.MakeTempOptions {
 
 function tallyOf(area: string, output: Deno.CommandOutput, seconds: number): Tally {
   const [lines, errors] = [output.stdout, output.stderr].map((b) => new TextDecoder().decode(b));
-  // A child that was ended may have left half a line.
+  // A killed child may have left a partial line.
   const whole = lines!.slice(0, lines!.lastIndexOf("\n"));
   const last = whole.split("\n").slice(-1).map((line) => line && JSON.parse(line))[0];
   if (last?.tally) return last.tally;

@@ -1,4 +1,4 @@
-/** Tries every mutation of every entry; runs in a process of its own, which a fault may end. @module */
+/** Tries every mutation of every entry, in a child process that a fault may end. @module */
 
 import { philox4x32, philoxKey } from "@remoe/remoe/data";
 import { type Entry, Wrong } from "./entry.ts";
@@ -6,7 +6,7 @@ import { type Mutation, mutationsOf, pairOf, scramble } from "./mutations.ts";
 import { difference, faultOfError, readResult } from "./outcome.ts";
 import { World } from "./world.ts";
 
-/** What the tries came to. */
+/** The tally of the tries. */
 export interface Tally {
   entries: number;
   tries: number;
@@ -21,11 +21,11 @@ const CHANGED: Mutation = { name: "arguments changed afterwards", apply: () => {
 const VALID: readonly Mutation[] = [{ name: "as it is", apply: () => {} }, CHANGED];
 
 /**
- * Tries entries one after another: as they are, and with each of their mutations.
+ * Tries entries one after another: unchanged, and with each mutation.
  *
  * @param entries What to try.
  * @param announce Told of each call before it is made.
- * @param all Whether slow calls are tried with all of their mutations.
+ * @param all Whether slow calls are tried with all mutations.
  * @returns Counts and faults.
  */
 export async function tryEntries(
@@ -48,7 +48,7 @@ export async function tryEntries(
  * Tries random pairs of mutations of random entries.
  *
  * @param entries What to choose from.
- * @param pairs How many tries, and the seed of the choice.
+ * @param pairs The number of tries and the seed for choosing them.
  * @param announce Told of each call before it is made.
  * @returns Counts and faults.
  */
@@ -72,13 +72,13 @@ export async function tryPairs(
   return tries.end();
 }
 
-/** So many of a list, from its whole length. */
+/** The given number of items, spread evenly over a list. */
 function evenly<T>(list: readonly T[], most: number): readonly T[] {
   const count = Math.min(most, list.length);
   return Array.from({ length: count }, (_, i) => list[Math.floor(i * list.length / count)]!);
 }
 
-/** Tries under way, and the world that they are made in. */
+/** The running tally, and the world that the tries use. */
 class Tries {
   readonly tally: Tally = { entries: 0, tries: 0, errors: 0, results: 0, faults: [] };
 
@@ -104,7 +104,7 @@ class Tries {
       const { inUse } = world.device.statistics();
       if (inUse > 0) throw new Error(`left ${inUse} bytes behind`);
     } catch (error) {
-      // Blocks are checked when a try ends; a device that found damage is not trusted again.
+      // Blocks are checked after each try; a device that found damage is not reused.
       tally.faults.push(`${call}: ${Deno.inspect(error).split("\n").slice(0, 4).join(" ")}`);
       this.world = await World.open();
     }

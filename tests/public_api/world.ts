@@ -1,11 +1,11 @@
-/** Devices for one try, and what the host knows of the tensors on them. @module */
+/** Devices for one try, and the host's copies of their tensors. @module */
 
 import { type Device, Device as Devices, type Tensor, write } from "@remoe/remoe";
 import { memoryOf } from "../../lib/autograd/device.ts";
 import type { DType } from "../../lib/tensor/dtype.ts";
 import { elements, HostTensor } from "./entry.ts";
 
-/** Makes tensors whose numbers the host knows. */
+/** Makes tensors and remembers their numbers on the host. */
 export class World {
   readonly #known = new WeakMap<object, HostTensor>();
   readonly #disposables: Disposable[] = [];
@@ -30,7 +30,7 @@ export class World {
     return new World(device, other, closed);
   }
 
-  /** A device of its own for one try. */
+  /** A separate device for one try. */
   async fresh(): Promise<Device> {
     return this.using(await Devices.open({ kind: "cpu", threads: 1, seed: 5 }));
   }
@@ -41,7 +41,7 @@ export class World {
     return value;
   }
 
-  /** A folder for one try, to which relative paths lead as well. */
+  /** A folder for one try, which is also the working directory. */
   folder(): string {
     if (this.#folder === null) {
       this.#folder = Deno.makeTempDirSync({ dir: this.#home, prefix: "try-" });
@@ -56,7 +56,7 @@ export class World {
     return this.using(layer);
   }
 
-  /** A tensor of small numbers that bf16 holds exactly, or of given ones. */
+  /** A tensor of the given numbers, or of small ones that bf16 holds exactly. */
   tensor(dtype: DType, shape: readonly number[], data?: readonly number[], device = this.device) {
     const values = data ?? pattern(dtype, shape);
     const tensor = memoryOf(device).allocate(dtype, shape);
@@ -69,7 +69,7 @@ export class World {
     return this.tensor("f32", shape, data);
   }
 
-  /** Whole numbers with one axis. */
+  /** A one-axis tensor of integers. */
   i32(data: readonly number[]): Tensor {
     return this.tensor("i32", [data.length], data);
   }
@@ -80,12 +80,12 @@ export class World {
     return tensor;
   }
 
-  /** What a tensor holds, if it was made here. */
+  /** A tensor's numbers, if it was made here. */
   host(value: unknown): HostTensor | undefined {
     return typeof value === "object" && value !== null ? this.#known.get(value) : undefined;
   }
 
-  /** `value` with every tensor as what it holds, and every array and plain object copied. */
+  /** A copy of `value` with every tensor replaced by its numbers. */
   toHost(value: unknown, readArray: ReadArray = byIndex): unknown {
     const host = this.host(value);
     if (host) return host;
@@ -98,7 +98,7 @@ export class World {
     );
   }
 
-  /** Ends a try: what it opened is closed, and its folder must be. */
+  /** Ends a try: closes what it opened, and checks that no file in its folder is still open. */
   endTry(): void {
     for (const value of this.#disposables.splice(0).reverse()) value[Symbol.dispose]();
     const folder = this.#folder;
@@ -117,14 +117,14 @@ export class World {
   }
 }
 
-/** A way to read an array, which an iterator of its own may tell from others. */
+/** How to read an array; a custom iterator can make the ways differ. */
 type ReadArray = (value: readonly unknown[]) => unknown[];
 
 function byIndex(value: readonly unknown[]): unknown[] {
   return Array.from({ length: value.length }, (_, i) => value[i]);
 }
 
-/** The files below a folder that this process holds open, where the system says. */
+/** The files below a folder that this process has open, if the system reports them. */
 function openFilesIn(folder: string): string[] {
   if (Deno.build.os !== "linux") return [];
   const open = "/proc/self/fd";
@@ -132,7 +132,7 @@ function openFilesIn(folder: string): string[] {
     .filter((path) => path.startsWith(folder));
 }
 
-/** Where a link leads; the one that lists the folder is gone by then. */
+/** A link's target; the link for the directory listing itself is already gone. */
 function linkOf(path: string): string {
   try {
     return Deno.readLinkSync(path);
@@ -141,7 +141,7 @@ function linkOf(path: string): string {
   }
 }
 
-/** Small numbers that every type holds exactly, none of them 0 in a type of fractions. */
+/** Small numbers that every dtype holds exactly, nonzero in floating-point dtypes. */
 export function pattern(dtype: DType, shape: readonly number[]): number[] {
   return Array.from(
     { length: elements(shape) },

@@ -51,7 +51,7 @@ Deno.test("`JsonlSink` appends lines that `readMetrics()` reads back exactly", (
   assertFalse(isValidation(metricsAt(1)));
 });
 
-Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps the others' bytes", () => {
+Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps the rest byte for byte", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
   const kept = '{"step": 1, "loss": 2.50}\n{"step":2,"valid_loss":1}\n';
@@ -64,10 +64,10 @@ Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps 
   truncateMetrics(`${folder.path}/none`, 1);
 });
 
-Deno.test("a metrics file may have lines of any length, and be longer than a text can be", () => {
+Deno.test("a metrics file may have lines of any length, and exceed the longest string", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
-  // Longer than a piece, much shorter, and with letters of several bytes at the edges.
+  // Longer than a chunk, much shorter, and with multi-byte characters at the edges.
   const lengths = [3_000_000, 5, 1 << 20, 700_000, 1, 2_000_000];
   const lines = lengths.map((length, index) => ({ step: index + 1, text: "λ".repeat(length / 2) }));
   const text = lines.map((line) => `${JSON.stringify(line)}\n`).join("");

@@ -31,7 +31,7 @@ function stateAt(step: number, config: TrainConfig): CheckpointState {
   };
 }
 
-/** A run that was saved at steps 1 and 2 and went on to 3. */
+/** A run saved at steps 1 and 2 that continued to step 3. */
 function makeRun(config: TrainConfig): string {
   using directory = RunDirectory.create(config);
   for (const step of [1, 2, 3]) {
@@ -84,7 +84,7 @@ Deno.test("`RunDirectory.create()` writes the resolved configuration", () => {
   assertEquals(parseConfig(written), config);
 });
 
-Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin", () => {
+Deno.test("`RunDirectory.create()` leaves nothing behind if the run does not begin", () => {
   using folder = new TemporaryFolder();
   const names = (): string[] => Array.from(Deno.readDirSync(folder.path), ({ name }) => name);
   RunDirectory.create(configIn(folder, { out: `${folder.path}/a/b` }))[Symbol.dispose]();
@@ -96,7 +96,7 @@ Deno.test("`RunDirectory.create()` leaves nothing of a run that does not begin",
   assertEquals(Array.from(Deno.readDirSync(`${folder.path}/mine`)), []);
 });
 
-Deno.test("`RunDirectory.create()` names a folder that cannot be made", () => {
+Deno.test("`RunDirectory.create()` names a folder that cannot be created", () => {
   using folder = new TemporaryFolder();
   Deno.writeTextFileSync(`${folder.path}/file`, "");
   for (const out of [`${folder.path}/file/run`, `${folder.path}/file`]) {
@@ -140,7 +140,7 @@ Deno.test("`RunDirectory.resume()` drops what came after the newest checkpoint",
   assertEquals(readMetrics(`${path}/metrics.jsonl`).length, 3);
 });
 
-Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is named", () => {
+Deno.test("`RunDirectory.resume()` continues from a named older checkpoint", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -156,14 +156,14 @@ Deno.test("`RunDirectory.resume()` goes on from an older checkpoint that is name
   assertEquals(findRun(path).config.steps, 5000);
 });
 
-Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
+Deno.test("`RunDirectory.resume()` changes nothing if it fails", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
   const before = Deno.readTextFileSync(`${path}/metrics.jsonl`);
   const other = parseConfig({ ...config, seed: 1 });
   assertThrows(() => RunDirectory.resume(findRun(path), other), ConfigError, "seed was 0 and is 1");
-  // A configuration changed by hand passes for the run's own, but not for the checkpoint's.
+  // A configuration edited by hand passes for the run's, but not for the checkpoint's.
   Deno.writeTextFileSync(`${path}/config.json`, JSON.stringify(other));
   assertThrows(
     () => RunDirectory.resume(findRun(path), other),
@@ -175,7 +175,7 @@ Deno.test("`RunDirectory.resume()` changes nothing where it fails", () => {
   assertEquals(Deno.readTextFileSync(`${path}/metrics.jsonl`), before);
 });
 
-Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed fewer keys", () => {
+Deno.test("`RunDirectory.resume()` accepts checkpoints of versions that hashed fewer keys", () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -183,7 +183,7 @@ Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed few
     const { directory, checkpoint } = RunDirectory.resume(findRun(path), config);
     using _directory = directory;
     using _checkpoint = checkpoint;
-    // What such a version wrote for this configuration, apart from its folder.
+    // What such a version wrote for this configuration, except for its folder.
     const config_hash = "239a0933a7df2f0853a180e063d4df677bb5b0bdb462a81343ec8ac2e25b8273";
     const state = { ...stateAt(4, config), config_hash };
     directory.writeCheckpoint({ state, model: [], optimizer: [] }, 0);
@@ -194,7 +194,7 @@ Deno.test("`RunDirectory.resume()` takes checkpoints of versions that hashed few
   assertEquals(checkpoint.state.step, 4);
 });
 
-Deno.test("`RunDirectory` keeps a second process out, and lets the next one in", async () => {
+Deno.test("`RunDirectory` locks out a second process, and admits the next one", async () => {
   using folder = new TemporaryFolder();
   const config = configIn(folder);
   const path = makeRun(config);
@@ -221,14 +221,14 @@ Deno.test("`RunDirectory` keeps a second process out, and lets the next one in",
     using _checkpoint = checkpoint;
     assertMatch(await second(), new RegExp(`process ${Deno.pid} is training in it`));
   }
-  // The child ends without giving its lock back: that must not matter.
+  // The child exits without releasing its lock, which must not matter.
   assertEquals(await second(), "in");
   assertEquals(await second(), "in");
 });
 
 Deno.test("`findRun()` says what is missing", () => {
   using folder = new TemporaryFolder();
-  assertThrows(() => findRun(folder.path), ConfigError, "it is no run directory, config.json");
+  assertThrows(() => findRun(folder.path), ConfigError, "it is not a run directory, config.json");
   assertThrows(() => findRun(`${folder.path}/none`), ConfigError, "there is no such folder");
   Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": ');
   assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is not JSON`);

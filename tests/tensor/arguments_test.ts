@@ -25,7 +25,7 @@ import { openDevice } from "./open_device.ts";
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 type Any = any;
 
-Deno.test("a shape is an array of positive whole numbers that an int32 holds", async () => {
+Deno.test("a shape is an array of positive integers that fit an int32", async () => {
   using device = await openDevice();
   const { blocks } = device.statistics();
   const wrong: readonly Any[] = [
@@ -41,7 +41,7 @@ Deno.test("a shape is an array of positive whole numbers that an int32 holds", a
   assertEquals(device.statistics().blocks, blocks + wrong.length + 2);
 });
 
-Deno.test("what a caller does to a shape afterwards changes no tensor", async () => {
+Deno.test("changing a shape afterwards does not affect the tensor", async () => {
   using device = await openDevice();
   const shape: number[] = [2, 2];
   const x = device.from([1, 2, 3, 4], shape);
@@ -54,7 +54,7 @@ Deno.test("what a caller does to a shape afterwards changes no tensor", async ()
   assertThrows(() => (x.shape as number[])[0] = 1000, TypeError);
 });
 
-/** An array that says one thing by index and another to its iterator. */
+/** An array whose indices and iterator disagree. */
 class TwoFaced extends Array<number> {
   iterated: readonly number[] = [];
 
@@ -70,7 +70,7 @@ function twoFaced(indexed: readonly number[], iterated: readonly unknown[]): Two
   return Object.freeze(list);
 }
 
-Deno.test("a list is read once, by index, whatever its iterator says", async () => {
+Deno.test("a list is read once, by index, ignoring its iterator", async () => {
   using device = await openDevice();
   const near = device.full([16], 4);
   const shape = twoFaced([300, 300], [1]);
@@ -84,7 +84,7 @@ Deno.test("a list is read once, by index, whatever its iterator says", async () 
   assertEquals([...await read(near)], Array(16).fill(4));
 });
 
-Deno.test("a typed array is copied as it lies in memory", async () => {
+Deno.test("a typed array is copied as it is in memory", async () => {
   using device = await openDevice();
   class Floats extends Float32Array<ArrayBuffer> {
     override *[Symbol.iterator](): ArrayIterator<number> {
@@ -110,7 +110,7 @@ Deno.test("a tensor's type, shape and size cannot be assigned", async () => {
   }
 });
 
-Deno.test("nothing can put other sizes before those of a tensor", async () => {
+Deno.test("a tensor's sizes cannot be shadowed", async () => {
   using device = await openDevice();
   using parameter = device.parameter([2]);
   for (const tensor of [device.ones([2]), parameter] as Any[]) {
@@ -128,11 +128,11 @@ Deno.test("nothing can put other sizes before those of a tensor", async () => {
       requireAlive: { value: () => {} },
     });
     assertThrows(() => scale(posing, 1), TypeError, "was not made by a Device");
-    assertThrows(() => new AdamW(device, [posing]), TypeError, "no parameter of this library");
+    assertThrows(() => new AdamW(device, [posing]), TypeError, "not a parameter of this library");
   }
 });
 
-Deno.test("elements are numbers, and whole ones where a tensor holds integers", async () => {
+Deno.test("elements are numbers, and integers in an integer tensor", async () => {
   using device = await openDevice();
   const { blocks } = device.statistics();
   for (const value of ["1", null, undefined, 1n, true, {}] as Any[]) {
@@ -159,7 +159,7 @@ Deno.test("elements are numbers, and whole ones where a tensor holds integers", 
   assertEquals([...await read(device.tokens(Uint8Array.of(1, 255)))], [1, 255]);
 });
 
-Deno.test("a device refuses options that it would read as others", async () => {
+Deno.test("a device refuses options that it would misread", async () => {
   const wrong: readonly Any[] = [
     { kind: "gpu" },
     { kind: 1 },
@@ -177,7 +177,7 @@ Deno.test("a device refuses options that it would read as others", async () => {
   await assertRejects(() => Device.open("cpu" as Any), TypeError, "expected an object");
 });
 
-Deno.test("random and filled tensors refuse what is no distribution", async () => {
+Deno.test("random and filled tensors refuse invalid distributions", async () => {
   using device = await openDevice();
   const { blocks } = device.statistics();
   for (const value of [NaN, Infinity, 1e300, "1", null] as Any[]) {
@@ -212,7 +212,7 @@ Deno.test("numbers among the arguments of operations are checked", async () => {
     assertThrows(() => sum(x, { axis }), RangeError, "axes");
     assertThrows(() => slice(x, { axis }), RangeError, "axes");
   }
-  // As others write it: the axis would pass for no option at all.
+  // As in other libraries; the axis would otherwise be silently ignored.
   assertThrows(() => sum(x, 1 as Any), TypeError, "expected an object");
   assertThrows(() => mean(x, null as Any), TypeError, "expected an object");
   for (const epsilon of ["1", NaN, null] as Any[]) {
@@ -227,7 +227,7 @@ Deno.test("numbers among the arguments of operations are checked", async () => {
   }
 });
 
-Deno.test("attention refuses sizes that are none", async () => {
+Deno.test("attention refuses invalid sizes", async () => {
   using device = await openDevice();
   const qkv = device.ones([2, 6]);
   const right = { sequence: 2, heads: 1, groups: 1 };
@@ -245,7 +245,7 @@ Deno.test("attention refuses sizes that are none", async () => {
   assertThrows(() => causalAttention(qkv, undefined as Any), TypeError, "options");
 });
 
-Deno.test("ranks that an operation does not take are refused with the shapes", async () => {
+Deno.test("unsupported ranks are refused with the shapes", async () => {
   using device = await openDevice();
   const scalar: Any = device.ones([]);
   const vector: Any = device.ones([2]);

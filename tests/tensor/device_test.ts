@@ -20,7 +20,7 @@ Deno.test("open() names a library that is not there, and what to do", async () =
   assertStringIncludes((error as Error).message, "/no/such/libremoe.so");
 });
 
-Deno.test("two devices work side by side, each with memory and scopes of its own", async () => {
+Deno.test("two devices work side by side, with separate memory and scopes", async () => {
   using one = await openDevice({ seed: 1 });
   using two = await openDevice({ seed: 2 });
   using first = one.scope();
@@ -31,7 +31,7 @@ Deno.test("two devices work side by side, each with memory and scopes of its own
   assertEquals([...await read(p)], [2, 2, 2, 2]);
   assertEquals([...await read(q)], [8, 8, 8, 8]);
   assertEquals(one.statistics().blocks, 2);
-  // Closing the other device's scope first is in order: stacks are separate.
+  // The other device's scope may close first: the stacks are separate.
   first[Symbol.dispose]();
   assertEquals(one.statistics().blocks, 0);
   assertEquals(two.statistics().blocks, 2);
@@ -54,7 +54,7 @@ Deno.test("two devices work concurrently", async () => {
   assertEquals(together, [await work(1), await work(2)]);
 });
 
-Deno.test("resetPeak() starts the count of the peak anew", async () => {
+Deno.test("resetPeak() restarts the peak", async () => {
   using device = await openDevice();
   {
     using _scope = device.scope();

@@ -1,4 +1,4 @@
-/** What tensors, devices, layers and the rest print, and what they are as text, JSON and tables. */
+/** How tensors, devices, layers and others print, and convert to strings, JSON and tables. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { inspect } from "node:util";
@@ -90,7 +90,7 @@ Deno.test("a tensor prints its type, shape, device and values", async () => {
   );
 });
 
-Deno.test("short values stand on the line, also within other values", async () => {
+Deno.test("short values stay on one line, even inside other values", async () => {
   using device = await openDevice();
   const loss = device.full([], 0.25), x = device.zeros([3, 4]);
   assertEquals(Deno.inspect(loss), "Tensor f32 [] on cpu: 0.2500");
@@ -104,7 +104,7 @@ Deno.test("short values stand on the line, also within other values", async () =
   );
 });
 
-Deno.test("long axes are shortened to their ends, and only those are read", async () => {
+Deno.test("long axes are elided to their ends, and only those are read", async () => {
   using device = await openDevice();
   const x = device.from(Array.from({ length: 40_000 }, (_, i) => i), [200, 200]);
   const { kernels } = memoryOf(device);
@@ -129,7 +129,7 @@ Deno.test("long axes are shortened to their ends, and only those are read", asyn
   assert(Deno.inspect(device.ones([20, 30, 40, 50])).split("\n").length < 400);
 });
 
-Deno.test("values that four decimals would hide are powers of ten; none breaks the columns", async () => {
+Deno.test("values too small for four decimals use exponents, and columns stay aligned", async () => {
   using device = await openDevice();
   assertEquals(
     Deno.inspect(device.from([1e-8, -0.5, NaN, Infinity], [4])),
@@ -150,13 +150,13 @@ Deno.test("text, JSON and messages read nothing from the device", async () => {
     assertEquals(JSON.parse(JSON.stringify(value)).kind, kind);
     assertStringIncludes(Deno.inspect(value, { depth: 0 }), kind);
   }
-  // Nor does a fault of the device end the console.
+  // A device failure does not break the console either.
   assertStringIncludes(Deno.inspect(values.Tensor), "cannot be read: read");
   const error = assertThrows(() => new AdamW(device, [values.MoE as never]));
   assertStringIncludes((error as Error).message, "MoE on cpu: experts 4, hidden 8, width 16");
 });
 
-Deno.test("a device and a layer say what they are", async () => {
+Deno.test("a device and a layer describe themselves", async () => {
   using device = await openDevice({ seed: 42 });
   assertMatch(
     Deno.inspect(device),
@@ -190,7 +190,7 @@ Deno.test("a notebook shows tables", async () => {
   );
 });
 
-Deno.test("what is disposed of says so, and so does all of a closed device", async () => {
+Deno.test("disposed objects say so, and so does everything of a closed device", async () => {
   const device = await openDevice();
   const values = oneOfEach(device);
   for (const kind of ["Tensor", "Parameter", "Linear", "LanguageModel", "StepState", "AdamW"]) {
@@ -206,7 +206,7 @@ Deno.test("what is disposed of says so, and so does all of a closed device", asy
       assertStringIncludes(text, kind);
       if (kind !== "DenseRouter") assertStringIncludes(text, ", its device is closed");
     }
-    // An object made from one has no state to show, and must not throw either.
+    // An object derived from one has no state to show, and must not throw either.
     assert(Deno.inspect(Object.create(value)).length > 0);
   }
 });

@@ -30,7 +30,7 @@ Deno.test("a tensor whose scope has closed says so when it is used", async () =>
   await assertRejects(async () => await read(dead), ReferenceError, "scope.keep()");
 });
 
-Deno.test("disposing of a tensor frees it now, and twice is once", async () => {
+Deno.test("disposing of a tensor frees it immediately, and again is harmless", async () => {
   using device = await openDevice();
   using _scope = device.scope();
   const a = device.ones([8]);
@@ -63,7 +63,7 @@ Deno.test("disposing of a view leaves the memory, and a view dies with its tenso
   assertThrows(() => relu(view), ReferenceError, "[4]");
 });
 
-Deno.test("a view that was kept belongs to the caller: disposing of it frees the memory", async () => {
+Deno.test("a kept view belongs to the caller: disposing of it frees the memory", async () => {
   using device = await openDevice();
   let view, loss;
   {
@@ -129,7 +129,7 @@ Deno.test("leaks() names where each tensor was made, in debug mode", async () =>
   assertMatch(leak!.site, /lifetime_test\.ts/);
 });
 
-Deno.test("a value that is no tensor of this library is refused", async () => {
+Deno.test("a value that is not a tensor of this library is refused", async () => {
   using device = await openDevice();
   const fake = { dtype: "f32", shape: [2], size: 2, [Symbol.dispose]() {} } as const;
   assertThrows(() => relu(fake), TypeError, "was not made by a Device");

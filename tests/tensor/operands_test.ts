@@ -47,7 +47,7 @@ import { openDevice } from "./open_device.ts";
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 type Any = any;
 
-/** Every operation on an operand `x` of shape [2, 2]; the others fit it. */
+/** Every operation with an operand `x` of shape [2, 2]; the other operands match it. */
 const OPERATIONS: Readonly<Record<string, (x: Any, device: Device) => unknown>> = {
   add: (x, device) => add(device.ones([2, 2]), x),
   subtract: (x, device) => subtract(x, device.ones([2, 2]) as Any),
@@ -89,7 +89,7 @@ const OPERATIONS: Readonly<Record<string, (x: Any, device: Device) => unknown>> 
   concatenate: (x, device) => concatenate([device.ones([2, 2]), x], { axis: 0 }),
 };
 
-/** Operations that only move elements, or hand them on. */
+/** Operations that only move or pass on elements. */
 const OF_ANY_TYPE: Readonly<Record<string, (x: Any, device: Device) => unknown>> = {
   reshape: (x) => reshape(x, [4]),
   transpose: (x) => transpose(x),
@@ -107,7 +107,7 @@ const OF_ANY_TYPE: Readonly<Record<string, (x: Any, device: Device) => unknown>>
 };
 
 for (const [name, run] of Object.entries(OPERATIONS)) {
-  Deno.test(`${name} refuses operands of types that its kernel does not read`, async () => {
+  Deno.test(`${name} refuses operands of dtypes that its kernel does not read`, async () => {
     using device = await openDevice();
     const x = device.from([1, 2, 3, 4], [2, 2]);
     run(x, device); // right as it is
@@ -120,7 +120,7 @@ for (const [name, run] of Object.entries(OPERATIONS)) {
 }
 
 for (const [name, run] of Object.entries({ ...OPERATIONS, ...OF_ANY_TYPE })) {
-  Deno.test(`${name} refuses what is no tensor, dead, or of another device`, async () => {
+  Deno.test(`${name} refuses non-tensors, dead tensors and those of another device`, async () => {
     using device = await openDevice();
     using other = await openDevice();
     const fake = { dtype: "f32", shape: [2, 2], size: 4 };
@@ -143,7 +143,7 @@ for (const [name, run] of Object.entries({ ...OPERATIONS, ...OF_ANY_TYPE })) {
   });
 }
 
-Deno.test("bf16 and integers are computed where a kernel has them", async () => {
+Deno.test("bf16 and integers are computed if a kernel supports them", async () => {
   using device = await openDevice();
   const x = cast(device.from([1, 2, 3, 4], [2, 2]), "bf16");
   assertEquals([...await read(add(x, x))], [2, 4, 6, 8]);

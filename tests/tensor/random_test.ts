@@ -17,7 +17,7 @@ function moments(x: Float32Array): { mean: number; deviation: number; correlatio
   return { mean, deviation: Math.sqrt(squares / x.length), correlation: products / squares };
 }
 
-Deno.test("the same seed gives the same numbers, whatever the threads", async () => {
+Deno.test("the same seed gives the same numbers for any number of threads", async () => {
   using one = await openDevice({ seed: 7, threads: 1 });
   using two = await openDevice({ seed: 7, threads: 2 });
   assertEquals(await read(one.normal([COUNT])), await read(two.normal([COUNT])));
@@ -42,7 +42,7 @@ Deno.test("a draw does not depend on what was freed before", async () => {
   assertEquals(await read(one.normal([8])), await read(two.normal([8])));
 });
 
-Deno.test("draws are Philox with the device's seed and the number of the draw", async () => {
+Deno.test("draws are Philox keyed by the device's seed and the draw number", async () => {
   using device = await openDevice({ seed: 2 ** 40 + 5 });
   const seed = 2n ** 40n + 5n;
   const uniform = await read(device.uniform([10], { low: -2, high: 3 }));
@@ -58,7 +58,7 @@ Deno.test("draws are Philox with the device's seed and the number of the draw", 
 });
 
 // Bounds of five standard errors: of the mean 1/sqrt(n), of the deviation 1/sqrt(2n).
-Deno.test("normal() has the mean and deviation asked for", async () => {
+Deno.test("normal() has the requested mean and deviation", async () => {
   using device = await openDevice({ seed: 1 });
   const { mean, deviation, correlation } = moments(
     await read(device.normal([COUNT], { mean: 3, deviation: 0.5 })),

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { add, type Device, read, scale, type Scope, sum } from "../../mod.ts";
 import { openDevice } from "./open_device.ts";
 
-Deno.test("scope() frees what was made inside, in whatever order it was made", async () => {
+Deno.test("scope() frees everything created inside", async () => {
   using device = await openDevice();
   using outside = device.ones([100]);
   const { inUse, blocks } = device.statistics();
@@ -80,7 +80,7 @@ Deno.test("closing scopes out of order throws and names both sites", async () =>
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("keep() moves a tensor to the scope around", async () => {
+Deno.test("keep() moves a tensor to the enclosing scope", async () => {
   using device = await openDevice();
   {
     using _outer = device.scope();
@@ -96,7 +96,7 @@ Deno.test("keep() moves a tensor to the scope around", async () => {
   assertEquals(device.statistics().blocks, 0);
 });
 
-Deno.test("keep() gives the same tensor back, and at the root gives it to the caller", async () => {
+Deno.test("keep() returns the same tensor, and at the root hands it to the caller", async () => {
   using device = await openDevice();
   let kept;
   {
@@ -111,7 +111,7 @@ Deno.test("keep() gives the same tensor back, and at the root gives it to the ca
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("keep() carries a tensor through several scopes, one at a time", async () => {
+Deno.test("keep() moves a tensor through several scopes, one at a time", async () => {
   using device = await openDevice();
   let kept;
   {
@@ -139,7 +139,7 @@ Deno.test("keep() leaves a tensor that lives longer where it is", async () => {
   assertEquals((await read(mine)).length, 3);
 });
 
-Deno.test("a hundred rounds of scopes take no more memory than one", async () => {
+Deno.test("a hundred scopes take no more memory than one", async () => {
   using device = await openDevice();
   const round = (): void => {
     using _scope = device.scope();

@@ -20,7 +20,7 @@ import {
 } from "../../mod.ts";
 import { openDevice } from "./open_device.ts";
 
-/** Zeros whose sizes the compiler does not know, so that the check at run time has its turn. */
+/** Zeros whose sizes the compiler does not know, so that the run-time check applies. */
 // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
 function zeros(device: Device, ...shape: number[]): any {
   return device.zeros(shape);
@@ -28,7 +28,7 @@ function zeros(device: Device, ...shape: number[]): any {
 
 interface Misfit {
   name: string;
-  /** What must be in the message: the operation and the shapes. */
+  /** What the message must contain: the operation and the shapes. */
   says: string[];
   run(device: Device): unknown;
 }
@@ -122,7 +122,7 @@ const MISFITS: Misfit[] = [
   },
 ];
 
-Deno.test("a misfit names the operation and both shapes", async (t) => {
+Deno.test("a mismatch names the operation and both shapes", async (t) => {
   using device = await openDevice();
   for (const { name, says, run } of MISFITS) {
     await t.step(name, () => {
@@ -139,7 +139,7 @@ Deno.test("ShapeMismatchError is a RangeError", () => {
   assertEquals([error.name, error.cause], ["ShapeMismatchError", 1]);
 });
 
-Deno.test("an axis or a stretch that is not there is refused", async () => {
+Deno.test("an axis or a range that does not exist is refused", async () => {
   using device = await openDevice();
   const x = device.zeros([2, 3]);
   for (const axis of [2, -3, 0.5]) assertThrows(() => sum(x, { axis }), RangeError, `axis ${axis}`);
@@ -149,7 +149,7 @@ Deno.test("an axis or a stretch that is not there is refused", async () => {
   }
 });
 
-Deno.test("operands of two types are refused", async () => {
+Deno.test("operands of two dtypes are refused", async () => {
   using device = await openDevice();
   const x = zeros(device, 2, 2);
   // deno-lint-ignore no-explicit-any -- stands for code that is not type-checked
@@ -158,7 +158,7 @@ Deno.test("operands of two types are refused", async () => {
   assertThrows(() => matmul(x, reshape(y, [2, 1])), TypeError, "f32 or bf16");
 });
 
-Deno.test("more axes than a kernel takes are refused", async () => {
+Deno.test("more axes than a kernel supports are refused", async () => {
   using device = await openDevice();
   const x = zeros(device, 1, 1, 1, 1, 1, 1, 1, 1, 2);
   assertThrows(() => add(x, x), RangeError, "at most 8 axes");

@@ -4,7 +4,7 @@ import { cast, read, reshape, ShapeMismatchError, StepState, write } from "../..
 import { fromBfloat16, toBfloat16 } from "../../kernels/cases/random.ts";
 import { openDevice } from "./open_device.ts";
 
-Deno.test("from() and read() give fp32 numbers back, bit for bit", async () => {
+Deno.test("from() and read() round-trip fp32 numbers bit for bit", async () => {
   using device = await openDevice();
   const numbers = [0, -0, 1.5, -3.25, 1e-42, 3.4e38, Infinity, -Infinity, NaN, Math.fround(0.1)];
   const array = await read(device.from(numbers, [2, 5]));
@@ -21,7 +21,7 @@ Deno.test("from() takes anything iterable", async () => {
   assertEquals([...await read(device.from([5], []))], [5]);
 });
 
-Deno.test("tokens() keeps whole numbers exactly", async () => {
+Deno.test("tokens() keeps integers exactly", async () => {
   using device = await openDevice();
   const numbers = [0, 1, -1, 2 ** 31 - 1, -(2 ** 31), 16_777_217];
   const tokens = device.tokens(numbers);
@@ -32,14 +32,14 @@ Deno.test("tokens() keeps whole numbers exactly", async () => {
   assertEquals([...array], numbers);
 });
 
-Deno.test("full(), zeros() and ones() fill", async () => {
+Deno.test("full(), zeros() and ones() fill a tensor", async () => {
   using device = await openDevice();
   assertEquals([...await read(device.zeros([2, 2]))], [0, 0, 0, 0]);
   assertEquals([...await read(device.ones([3]))], [1, 1, 1]);
   assertEquals([...await read(device.full([], 0.1))], [Math.fround(0.1)]);
 });
 
-Deno.test("write() replaces the numbers of a tensor and of its views", async () => {
+Deno.test("write() replaces the elements of a tensor and its views", async () => {
   using device = await openDevice();
   const x = device.zeros([2, 2]);
   const view = reshape(x, [4]);
@@ -64,7 +64,7 @@ Deno.test("write() and from() refuse a wrong count", async () => {
   assertEquals([...await read(x)], [0, 0, 0, 0]);
 });
 
-Deno.test("a shape must be of positive integers", async () => {
+Deno.test("a shape must consist of positive integers", async () => {
   using device = await openDevice();
   for (const size of [0, -1, 1.5, NaN, Infinity]) {
     assertThrows(
@@ -77,10 +77,10 @@ Deno.test("a shape must be of positive integers", async () => {
   assertEquals(device.statistics().inUse, 0);
 });
 
-/** Any fp32 number, infinities, NaN and subnormals included. */
+/** Any fp32 number, including infinities, NaN and subnormals. */
 const anyFloat = fc.float({ noDefaultInfinity: false });
 
-Deno.test("write() rounds to bf16 as cast() does: to nearest even", async () => {
+Deno.test("write() rounds to bf16 like cast(): to nearest even", async () => {
   using device = await openDevice();
   // Half-way cases first: 1 + 2^-8 goes down to even, 1 + 3 * 2^-8 up.
   const ties = [1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -16, -1 - 2 ** -8];

@@ -80,7 +80,7 @@ const MIXTURES: Record<string, (a: Device, b: Device, stack: DisposableStack) =>
   "StepState.addLoss()": (a, b, stack) => stack.use(new StepState(a)).addLoss(sum(b.ones([2])), 1),
 };
 
-Deno.test("tensors of two devices are refused in one operation, before any work", async (t) => {
+Deno.test("an operation refuses tensors of two devices before any work", async (t) => {
   using a = await openDevice({ threads: 1 });
   using b = await openDevice({ threads: 1 });
   for (const [name, mix] of Object.entries(MIXTURES)) {

@@ -4,11 +4,11 @@ import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { isBeyond } from "../../kernels/cases/check.ts";
 import { runCase } from "../../kernels/cases/placed_case.ts";
 
-/** C++ that makes the calls of cases again, and what it puts into their buffers. */
+/** C++ that replays the calls of cases, with the contents of their buffers. */
 export interface RecordedCalls {
   /** `static void case_0()` and so on; they use what `replay.cpp` defines. */
   readonly source: string;
-  /** The contents of buffers, one behind the other. */
+  /** The concatenated contents of buffers. */
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
@@ -18,11 +18,11 @@ interface Block {
   readonly bytes: number;
 }
 
-/** What the host does with memory stands in the program by other means. */
+/** The program handles the host's memory operations by other means. */
 const NOT_REPLAYED = /memory|context|copy_(from|to)_host|pinned/;
 
 /**
- * Runs cases, and writes down what they call: a checker of threads cannot be loaded into Deno.
+ * Runs cases and records their calls, since a thread checker cannot be loaded into Deno.
  *
  * @param kernels The device; its functions are replaced.
  * @param cases Cases.
@@ -91,7 +91,7 @@ class Recorder {
     this.#lines.push(`write(${target}, ${this.#bytes}, ${bytes.length});`);
     this.#content.push(bytes.slice());
     this.#bytes += bytes.length;
-    // The optimizer's table holds addresses, which are others in the next process.
+    // The optimizer's table holds addresses, which differ in the next process.
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     for (let i = 0; i + 8 <= bytes.length; i += 8) {
       const place = this.#place(view.getBigUint64(i, true));
@@ -114,7 +114,7 @@ class Recorder {
     return names.get(value) ?? (value === -Infinity ? "-INFINITY" : String(value));
   }
 
-  /** An address as the program names it; undefined where it is in no block. */
+  /** The program's name for an address; undefined if it is in no block. */
   #place(address: bigint): string | undefined {
     const block = this.#blocks.find(({ base, bytes }) =>
       address >= base && address < base + BigInt(bytes)

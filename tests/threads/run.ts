@@ -1,7 +1,7 @@
 /**
- * Looks for races between the kernels' threads: `deno task test:threads`. The calls of all cases are
- * recorded, and made again by a program that ThreadSanitizer checks; LLVM's OpenMP tells it, by
- * Archer, what its regions and barriers order.
+ * Looks for races between the kernels' threads: `deno task test:threads`. Records the calls of all
+ * cases and replays them in a program under ThreadSanitizer. Through Archer, LLVM's OpenMP tells it
+ * how regions and barriers order accesses.
  *
  * Needs Clang with its OpenMP (Debian: `clang libomp-dev`); `CLANG` names another `clang++`.
  *
@@ -20,7 +20,7 @@ import { recordCalls } from "./recorded_calls.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const FOLDER = `${ROOT}kernels/build/threads`;
 const PROGRAM = `${FOLDER}/replay`;
-/** ThreadSanitizer's own, so that a failing call is told from a race. */
+/** ThreadSanitizer's exit code, to distinguish a race from a failing call. */
 const RACE = 66;
 
 function run(command: string, args: readonly string[], env: Record<string, string> = {}): number {
@@ -32,7 +32,7 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   }).outputSync().code;
 }
 
-/** Records with the build that other tests use: `CXX` is another for the next one. */
+/** Records with the build that other tests use; the next build sets a different `CXX`. */
 async function record(): Promise<void> {
   await ensureKernels();
   Deno.mkdirSync(FOLDER, { recursive: true });
@@ -58,7 +58,7 @@ async function compile(): Promise<void> {
   if (code !== 0) throw new BuildError("The program that makes the calls does not compile");
 }
 
-/** Where Archer lies, beside the OpenMP that the program loads. */
+/** The path of Archer, next to the OpenMP library that the program loads. */
 function archer(): string {
   const { stdout } = new Deno.Command("ldd", { args: [PROGRAM] }).outputSync();
   const path = /libomp\S* => (\S+)/.exec(new TextDecoder().decode(stdout))?.[1];
@@ -68,7 +68,7 @@ function archer(): string {
 }
 
 function replay(threads: number, isa: string, mode: "replay" | "race"): number {
-  // ThreadSanitizer wants its shadow where randomised addresses may already be.
+  // ThreadSanitizer's shadow memory may collide with randomised addresses.
   const args = ["-R", PROGRAM, `${FOLDER}/recorded_calls.bin`, String(threads), mode];
   return run("setarch", args, {
     OMP_TOOL_LIBRARIES: archer(),

@@ -1,4 +1,4 @@
-/** What callers without types may give to the functions of training. */
+/** What untyped callers may pass to the training functions. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, FileError } from "../../lib/errors.ts";
 import { exists } from "../../lib/files.ts";
@@ -47,7 +47,7 @@ const WRONG: [TrainConfig, string][] = [
   [{ ...CONFIG, model: undefined } as unknown as TrainConfig, "model.layers is missing"],
 ];
 
-Deno.test("functions of a configuration refuse one that `parseConfig()` would not give", () => {
+Deno.test("functions that take a configuration refuse one that `parseConfig()` would not return", () => {
   using folder = new TemporaryFolder();
   const layer = { steps: -1 } as ConfigLayer;
   assertThrows(() => resolveConfig([layer]), ConfigError, "steps is -1");
@@ -67,7 +67,7 @@ Deno.test("functions of a configuration refuse one that `parseConfig()` would no
   assertEquals(Array.from(Deno.readDirSync(folder.path)), []);
 });
 
-Deno.test("numbers that are none, or out of range, are named", () => {
+Deno.test("invalid and out-of-range numbers are named", () => {
   const { model, moe } = CONFIG;
   const schedule = { lr: 1e-3, warmup: 1, steps: 5, final_ratio: 0.1 };
   const work = { sequences: 1, sequence: 8, rows: Array(model.layers).fill(8) };
@@ -95,7 +95,7 @@ Deno.test("numbers that are none, or out of range, are named", () => {
   assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
 });
 
-/** A run of some steps on a short text. */
+/** A run of a few steps on a short text. */
 function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
   Deno.writeTextFileSync(`${path}/text.txt`, "The quick brown fox. ".repeat(20));
   return parseConfig({
@@ -108,12 +108,12 @@ function tinyRun({ path }: TemporaryFolder, steps: number): TrainConfig {
   });
 }
 
-Deno.test("a run that is refused leaves nothing on the device and no directory", async () => {
+Deno.test("a refused run leaves nothing on the device and no directory", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const config = tinyRun(folder, 1);
   const { model, optimizer } = config;
-  // fp32 holds none of these: each is refused when part of the run has been made.
+  // fp32 holds none of these: each is refused once part of the run has been built.
   for (
     const refused of [
       { ...config, model: { ...model, init_std: 1e300 } },
@@ -128,7 +128,7 @@ Deno.test("a run that is refused leaves nothing on the device and no directory",
   assertEquals(exists(config.out!), false);
 });
 
-Deno.test("a run computes what its configuration said when it began", async () => {
+Deno.test("a run uses its configuration as it was at the start", async () => {
   using folder = new TemporaryFolder();
   using device = await openDevice();
   const config = tinyRun(folder, 2);
@@ -140,7 +140,7 @@ Deno.test("a run computes what its configuration said when it began", async () =
   assertEquals((await run).step, 2);
 });
 
-Deno.test("a directory of a run that was closed is written to no more", () => {
+Deno.test("a closed run directory is not written to", () => {
   using folder = new TemporaryFolder();
   const directory = RunDirectory.create(parseConfig({ out: folder.path }));
   directory[Symbol.dispose]();
@@ -152,7 +152,7 @@ Deno.test("a directory of a run that was closed is written to no more", () => {
   assertEquals([...Deno.readDirSync(folder.path)], []);
 });
 
-Deno.test("sinks take no line or sample that is none, and nothing once they are closed", () => {
+Deno.test("sinks refuse invalid lines and samples, and everything once closed", () => {
   using folder = new TemporaryFolder();
   const line = { step: 1, valid_loss: 3, valid_bits_per_byte: 4 };
   const sinks = [
@@ -160,7 +160,7 @@ Deno.test("sinks take no line or sample that is none, and nothing once they are 
     new TensorBoardSink(`${folder.path}/events`, CONFIG),
   ];
   for (const sink of sinks) {
-    // A step without end would be encoded without end.
+    // Encoding an infinite step would never end.
     for (const step of [Infinity, -1, 0.5]) {
       assertThrows(() => sink.write({ ...line, step }), TypeError, "no figures of a step");
     }
@@ -172,7 +172,7 @@ Deno.test("sinks take no line or sample that is none, and nothing once they are 
   }
 });
 
-Deno.test("`JsonlSink` writes no line that could not be read", () => {
+Deno.test("`JsonlSink` writes only lines that can be read back", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
   using sink = new JsonlSink(path);

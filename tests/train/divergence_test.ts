@@ -44,7 +44,7 @@ const WEIGHTS = [
   "lm_head.weight",
 ];
 
-Deno.test("a step names the weight that is not finite, wherever it is", async (t) => {
+Deno.test("a step names the non-finite weight, wherever it is", async (t) => {
   using device = await openDevice({ seed: 1 });
   const routed = WEIGHTS.filter((name) => name.includes("moe"));
   for (const [router, names] of [["relu", WEIGHTS], ["topk", routed]] as const) {
@@ -53,7 +53,7 @@ Deno.test("a step names the weight that is not finite, wherever it is", async (t
       await t.step(`${router}: ${name} = ${value}`, () => {
         using trainer = openTrainer(device, { moe: { router } });
         trainer.step();
-        // Byte 32 of the embedding is the space, which every row of this text has.
+        // Row 32 of the embedding is the space character, which every row of this text contains.
         poison(parameter(trainer, name), value, name.includes("embed") ? 32 * 64 : 0);
         const error = assertThrows(() => trainer.step(), DivergenceError);
         assertEquals(error.step, 2);
@@ -66,7 +66,7 @@ Deno.test("a step names the weight that is not finite, wherever it is", async (t
   assertEquals(device.statistics().inUse, 0);
 });
 
-Deno.test("a step names the operation that overflows where all weights are finite", async (t) => {
+Deno.test("a step names the operation that overflows when all weights are finite", async (t) => {
   const cases: [name: string, scale: number, tensor: RegExp][] = [
     ["model.layers.0.input_layernorm.weight", 1e38, /self_attn/],
     ["model.layers.1.post_attention_layernorm.weight", 1e38, /layers\.1\.(block_sparse_moe|post)/],
@@ -87,7 +87,7 @@ Deno.test("a step names the operation that overflows where all weights are finit
   }
 });
 
-Deno.test("a failed step is found again under gradient accumulation", async () => {
+Deno.test("a failed step is reproduced under gradient accumulation", async () => {
   using device = await openDevice({ seed: 1 });
   using trainer = openTrainer(device, { data: { micro_batch: 1 } });
   poison(parameter(trainer, "lm_head.weight"), NaN);
@@ -95,7 +95,7 @@ Deno.test("a failed step is found again under gradient accumulation", async () =
   assertEquals(tensor, "the weight lm_head.weight");
 });
 
-Deno.test("weights and moments that are not finite are not worth saving", async () => {
+Deno.test("non-finite weights and moments are not saved", async () => {
   using device = await openDevice({ seed: 1 });
   using trainer = openTrainer(device);
   trainer.step();
@@ -117,7 +117,7 @@ Deno.test("weights and moments that are not finite are not worth saving", async 
   );
 });
 
-Deno.test("`areFinite()` finds any element of any tensor, and takes the largest for finite", async () => {
+Deno.test("`areFinite()` checks every element of every tensor, and accepts the largest finite number", async () => {
   using device = await openDevice();
   using _scope = device.scope();
   const tensors = [1, 7, 1000].map((size) => unwrapped(device.full([size], 3.4e38)));

@@ -30,7 +30,7 @@ async function steps(layer: ConfigLayer, count: number): Promise<StepMetrics[]> 
   return Array.from({ length: count }, () => trainer.step());
 }
 
-Deno.test("training is the same bit for bit whatever is kept and computed again", async () => {
+Deno.test("training is the same bit for bit, however many rows are recomputed", async () => {
   const figures = async (memory: ConfigLayer["memory"]) =>
     (await steps({ memory }, 4)).map(({ loss, grad_norm, expert_load }) => ({
       loss,
@@ -39,25 +39,25 @@ Deno.test("training is the same bit for bit whatever is kept and computed again"
     }));
   const all = await figures({ recompute: "never" });
   assertEquals(await figures({ recompute: "always" }), all);
-  // Between the two: room for a part of the rows.
+  // Between the two: room for some of the rows.
   assertEquals(await figures({ limit_gib: 0.04 }), all);
 });
 
-Deno.test("a step's memory meets the estimate within a tenth, in both stages", async () => {
-  // λ starts where it closes gates at once, and moves fast.
+Deno.test("a step's memory is within a tenth of the estimate in both stages", async () => {
+  // λ starts high enough to close gates at once, and moves fast.
   const layer = { moe: { lambda0: 1e-3, alpha: 1.5 }, data: { batch: 16 } };
   const metrics = await steps(layer, 70);
   const { dense, sparse } = estimateMemory(parseConfig({ preset: "pico", ...layer }));
   const first = metrics[0]!.memory_bytes;
   assert(Math.abs(first / dense.total - 1) < 0.1, `${first} for an estimate of ${dense.total}`);
-  // Rows move from step to step; the estimate is for their mean.
+  // Row counts vary from step to step; the estimate is for their mean.
   const settled = metrics.filter(({ sparsity }, i) => i > 30 && Math.abs(sparsity - 0.875) < 0.02);
   assert(settled.length > 3, "too few steps came near the target sparsity");
   const mean = settled.reduce((sum, { memory_bytes }) => sum + memory_bytes, 0) / settled.length;
   assert(Math.abs(mean / sparse.total - 1) < 0.1, `${mean} for an estimate of ${sparse.total}`);
 });
 
-Deno.test("a step stays within the limit where it has to compute again", async () => {
+Deno.test("a step that must recompute stays within the limit", async () => {
   const limit = 0.05;
   const [first] = await steps({ memory: { limit_gib: limit } }, 1);
   const [free] = await steps({}, 1);
@@ -65,7 +65,7 @@ Deno.test("a step stays within the limit where it has to compute again", async (
   assert(first!.memory_bytes <= limit * 2 ** 30 * 1.05, `${first!.memory_bytes} bytes`);
 });
 
-Deno.test("`keptRows()` shares out a budget in proportion to what layers route", () => {
+Deno.test("`keptRows()` divides a budget in proportion to the rows that layers route", () => {
   const config = parseConfig({ preset: "pico" });
   const { dense } = layerRows(config);
   assertEquals(keptRows(config, [dense, dense], Infinity), [dense, dense]);
@@ -83,7 +83,7 @@ Deno.test("`keptRows()` keeps exactly what a router with a fixed number of rows 
   assertEquals(keptRows(config, [sparse, sparse], Infinity), [sparse, sparse]);
 });
 
-Deno.test("`KeptRowsPlan` starts with open gates and follows the rows", () => {
+Deno.test("`KeptRowsPlan` starts from open gates and then follows the routed rows", () => {
   const config = parseConfig({ preset: "pico" });
   const plan = new KeptRowsPlan(config, Infinity);
   const { dense, sparse } = layerRows(config);
@@ -92,7 +92,7 @@ Deno.test("`KeptRowsPlan` starts with open gates and follows the rows", () => {
   assert(plan.total < dense);
 });
 
-Deno.test("`keptBudget()` is what a limit leaves beside everything else", () => {
+Deno.test("`keptBudget()` is what a limit leaves after everything else", () => {
   const config = parseConfig({ preset: "pico" });
   const always = parseConfig({ preset: "pico", memory: { recompute: "always" } });
   const least = estimateMemory(always).dense.total;

@@ -14,19 +14,19 @@ Deno.test("`memoryLimit()` is 85 % of the device unless the configuration names 
   );
 });
 
-Deno.test("`checkMemory()` accepts what fits once pre-activations are computed again", () => {
+Deno.test("`checkMemory()` accepts what fits once pre-activations are recomputed", () => {
   const config = parseConfig({ preset: "182m" });
   assertEquals(estimateMemory(config).dense.total > 20 * GIB, true);
   checkMemory(config, 20 * GIB);
 });
 
-Deno.test("`checkMemory()` names a micro-batch that fits, or that none does", () => {
+Deno.test("`checkMemory()` names a micro-batch that fits, or says that none does", () => {
   const config = parseConfig({ preset: "182m" });
   assertThrows(() => checkMemory(config, 14 * GIB), ConfigError, "data.micro_batch=4 would fit");
   assertThrows(() => checkMemory(config, 8 * GIB), ConfigError, "no micro-batch is small enough");
 });
 
-Deno.test("`checkMemory()` refuses to keep everything where the user asks for it and it is too much", () => {
+Deno.test("`checkMemory()` refuses to keep everything if the user asks for it and it does not fit", () => {
   const config = parseConfig({ preset: "182m", memory: { recompute: "never" } });
   assertThrows(() => checkMemory(config, 20 * GIB), ConfigError, "data.micro_batch=2 would fit");
 });

@@ -17,7 +17,7 @@ async function profileOf(steps: number): Promise<{ profile: StepProfile; losses:
   return { profile, losses };
 }
 
-Deno.test("a profile accounts for the whole of its steps, kernel by kernel", async () => {
+Deno.test("a profile accounts for all of a step's time, kernel by kernel", async () => {
   const { profile, losses } = await profileOf(4);
   const summary = profile.summary()!;
   assertEquals(summary.steps, 3);
@@ -34,7 +34,7 @@ Deno.test("a profile accounts for the whole of its steps, kernel by kernel", asy
   assertEquals((await profileOf(4)).losses, losses);
 });
 
-Deno.test("a trace holds the calls of its steps, inside their phases", async () => {
+Deno.test("a trace holds the steps' calls inside their phases", async () => {
   const { profile } = await profileOf(5);
   const { traceEvents } = profile.trace();
   const named = (name: string) => traceEvents.filter((event) => event.name === name);
@@ -47,7 +47,7 @@ Deno.test("a trace holds the calls of its steps, inside their phases", async () 
   }
 });
 
-Deno.test("a profile's table names phases and kernels; a short run has none", async () => {
+Deno.test("a profile's table names phases and kernels; a short run has no table", async () => {
   const report = profileReport((await profileOf(3)).profile.summary());
   for (const word of ["Profile of 2 steps", "experts_gradient", "(TypeScript and calls)"]) {
     assert(report.includes(word), report);

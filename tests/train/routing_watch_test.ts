@@ -14,12 +14,12 @@ import { stepOf } from "../plot/runs.ts";
 
 type Figures = Pick<StepMetrics, "expert_load" | "sparsity_per_layer">;
 
-/** Every expert has its share. */
+/** Every expert gets its share. */
 const SOUND: Figures = {
   expert_load: [[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]],
   sparsity_per_layer: [0.75, 0.75],
 };
-/** Expert 2 of layer 1 has no token. */
+/** Expert 2 of layer 1 gets no tokens. */
 const STARVING: Figures = {
   ...SOUND,
   expert_load: [[0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0, 0.25]],
@@ -30,7 +30,7 @@ const CLOSED: Figures = {
   sparsity_per_layer: [1 - 0.05 / 4, 0.75],
 };
 
-/** What a watch says, step by step. */
+/** What a watch reports, step by step. */
 function said(moe: Record<string, unknown>, ...stretches: readonly [number, Figures][]): string[] {
   const watch = new RoutingWatch(parseConfig({ preset: "pico", moe: { experts: 4, ...moe } }));
   let step = 0;
@@ -40,10 +40,10 @@ function said(moe: Record<string, unknown>, ...stretches: readonly [number, Figu
   );
 }
 
-Deno.test("an expert without a token for 50 steps on end is told once, with what to do", () => {
+Deno.test("an expert without tokens for 50 steps in a row is reported once, with advice", () => {
   const [text, ...more] = said({}, [10, SOUND], [120, STARVING]);
   assertEquals(more, []);
-  assertStringIncludes(text!, "1 expert has got no token for 50 steps (layer.expert: 1.2)");
+  assertStringIncludes(text!, "1 expert has received no token for 50 steps (layer.expert: 1.2)");
   assertStringIncludes(text!, "a lower learning rate or a larger model.init_std helps");
   assertEquals(said({}, [49, STARVING], [1, SOUND], [49, STARVING]), []);
   assertEquals(said({}, [100, SOUND]), []);
@@ -54,20 +54,20 @@ Deno.test("an expert without a token for 50 steps on end is told once, with what
   assertStringIncludes(advice(topk), "a larger moe.balance_coefficient than 0.02");
 });
 
-Deno.test("a layer whose tokens have no expert for 50 steps on end is told once, without its experts", () => {
+Deno.test("a layer closed for 50 steps is reported once, without listing its experts", () => {
   const [text, ...more] = said({}, [120, CLOSED]);
   assertEquals(more, []);
-  assertStringIncludes(text!, "Layer 0 has closed: for 50 steps at least nine of ten tokens have");
+  assertStringIncludes(text!, "Layer 0 has closed: for 50 steps at least nine in ten tokens have");
   assertEquals(said({}, [49, CLOSED], [1, SOUND], [49, CLOSED]), []);
 });
 
-Deno.test("of many starving experts the first are named", () => {
+Deno.test("only the first of many starving experts are named", () => {
   const load = Array.from({ length: 4 }, () => [1, 0, 0, 0]);
   const [text] = said({}, [50, { expert_load: load, sparsity_per_layer: Array(4).fill(0.75) }]);
   assertMatch(text!, /12 experts have .* \(layer\.expert: 0\.1, .*, 2\.2 and 4 more\) and learn /);
 });
 
-Deno.test("a run whose layers close says so in a notice, and counts them in its figures", async () => {
+Deno.test("a run whose layers close reports and counts them", async () => {
   using folder = new TemporaryFolder();
   Deno.writeTextFileSync(`${folder.path}/text.txt`, "The quick brown fox. ".repeat(200));
   const config = parseConfig({

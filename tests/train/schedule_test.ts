@@ -18,7 +18,7 @@ Deno.test("`learningRate()` falls along half a cosine to the final ratio and sta
   }
 });
 
-Deno.test("`learningRate()` does without warmup, and with a warmup longer than the run", () => {
+Deno.test("`learningRate()` handles no warmup, and a warmup longer than the run", () => {
   assertEquals(learningRate(0, { ...OPTIONS, warmup: 0 }), 1e-3);
   assertEquals(learningRate(20, { ...OPTIONS, warmup: 40, steps: 20 }), 5e-4);
   assertEquals(learningRate(40, { ...OPTIONS, warmup: 40, steps: 40 }), 1e-3);

@@ -1,4 +1,6 @@
-/** The seed of a configuration decides a run, whatever the device drew before and draws beside it. */
+/**
+ * A configuration's seed determines its run, whatever else the device draws before or meanwhile.
+ */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Device } from "../../mod.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
@@ -26,7 +28,7 @@ function draw(device: Device): number[] {
   return [...download(unwrapped(tensor))];
 }
 
-Deno.test("a model's weights follow from the seed of its configuration alone", async () => {
+Deno.test("a model's weights depend only on its configuration's seed", async () => {
   using fresh = await openDevice({ seed: 7 });
   const expected = weightsOf(fresh, 7);
   using other = await openDevice({ seed: 1 });
@@ -36,7 +38,7 @@ Deno.test("a model's weights follow from the seed of its configuration alone", a
   assert(weightsOf(other, 8).join() !== expected.join());
 });
 
-Deno.test("a model that is made leaves the device's draws as they were", async () => {
+Deno.test("building a model does not affect the device's random stream", async () => {
   using plain = await openDevice({ seed: 3 });
   const expected = [draw(plain), draw(plain)];
   using device = await openDevice({ seed: 3 });
@@ -45,7 +47,7 @@ Deno.test("a model that is made leaves the device's draws as they were", async (
   assertEquals([first, draw(device)], expected);
 });
 
-Deno.test("two runs at once on one device are the two runs one after the other", async () => {
+Deno.test("two concurrent runs on one device equal two sequential runs", async () => {
   using folder = new TemporaryFolder();
   Deno.mkdirSync(`${folder.path}/text`);
   TEXT.forEach((text, i) => Deno.writeTextFileSync(`${folder.path}/text/${i}.txt`, text));
@@ -76,7 +78,7 @@ Deno.test("two runs at once on one device are the two runs one after the other",
   assertEquals(await run(shared, "e", 2), expected[1]);
 });
 
-Deno.test("a run computes what its directory says, also where its configuration changes", async () => {
+Deno.test("a run refuses a configuration other than its directory's, and ignores later changes", async () => {
   using folder = new TemporaryFolder();
   Deno.mkdirSync(`${folder.path}/text`);
   TEXT.forEach((text, i) => Deno.writeTextFileSync(`${folder.path}/text/${i}.txt`, text));

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { countParameters, estimateMemory, parseConfig } from "../../lib/train/mod.ts";
 
-Deno.test("`estimateMemory()` counts 16 bytes a parameter, activations and scratch", () => {
+Deno.test("`estimateMemory()` counts 16 bytes per parameter, activations and scratch", () => {
   const config = parseConfig({});
   const { dense } = estimateMemory(config);
   const { total } = countParameters(config.model, config.moe);
@@ -9,12 +9,12 @@ Deno.test("`estimateMemory()` counts 16 bytes a parameter, activations and scrat
   assertEquals(dense.total, 16 * total + dense.activations + dense.scratch);
 });
 
-Deno.test("`estimateMemory()` takes E·T rows in the dense stage and k·T in the sparse one", () => {
+Deno.test("`estimateMemory()` assumes E·T rows in the dense stage and k·T in the sparse one", () => {
   const config = parseConfig({ moe: { active: 2, granularity: 2 } });
   const { dense, sparse } = estimateMemory(config);
   assertEquals([dense.rows, sparse.rows], [16 * 4096, 4 * 4096]);
-  // The pre-activations are the difference: 2 W = 512 numbers a row and layer. The sparse stage keeps
-  // a quarter more than it is expected to need.
+  // The pre-activations are the difference: 2 W = 512 numbers per row and layer. The sparse stage
+  // keeps a quarter more than its expected need.
   assertEquals([dense.kept_rows, sparse.kept_rows], [16 * 4096, 5 * 4096]);
   assertEquals(dense.activations - sparse.activations, 4 * 4 * 11 * 4096 * 512);
 });
@@ -26,7 +26,7 @@ Deno.test("`estimateMemory()` depends on the micro-batch, not on the batch", () 
   assert(one.dense.activations < estimateMemory(parseConfig({})).dense.activations);
 });
 
-Deno.test("`estimateMemory()` has one figure for routers that are sparse from the start", () => {
+Deno.test("`estimateMemory()` gives one figure for routers that are sparse from the start", () => {
   for (const router of ["topk", "dense"]) {
     const { dense, sparse } = estimateMemory(parseConfig({ moe: { router } }));
     assertEquals(dense, sparse);

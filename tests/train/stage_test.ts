@@ -14,7 +14,7 @@ const QUIET: StageObservation = {
   target: 0.875,
 };
 
-Deno.test("`advanceStage()` leaves dense once the regularisation is a thousandth of the loss", () => {
+Deno.test("`advanceStage()` leaves the dense stage once the regularisation is a thousandth of the loss", () => {
   const dense = initialStage("relu");
   assertEquals(advanceStage(dense, QUIET), dense);
   const below = { ...QUIET, step: 60, lambda: 0.0049, l1_reg: 1, loss: 5 };
@@ -26,7 +26,7 @@ Deno.test("`advanceStage()` leaves dense once the regularisation is a thousandth
   });
 });
 
-Deno.test("`advanceStage()` needs a later step than that for sparse", () => {
+Deno.test("`advanceStage()` needs a later step to reach sparse", () => {
   const step = { ...QUIET, step: 60, lambda: 1, sparsity: 0.9 };
   const sparsifying = advanceStage(initialStage("relu"), step);
   assertEquals(sparsifying.stage, "sparsifying");
@@ -45,7 +45,7 @@ Deno.test("`advanceStage()` never goes back", () => {
   assertEquals(advanceStage(sparsifying, { ...QUIET, step: 61 }), sparsifying);
 });
 
-Deno.test("`advanceStage()` does not count a high sparsity while the regularisation is silent", () => {
+Deno.test("`advanceStage()` ignores high sparsity while the regularisation is negligible", () => {
   assertEquals(advanceStage(initialStage("relu"), { ...QUIET, sparsity: 1 }).stage, "dense");
 });
 

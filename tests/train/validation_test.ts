@@ -7,7 +7,7 @@ import type { CorpusSide } from "../../lib/data/corpus/tokenized_text.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { Validation } from "../../lib/train/validation.ts";
 
-/** A side of domains so many tokens long, whose tokens are their number. */
+/** A side with domains of the given lengths, whose tokens are the domain's index. */
 function sideOf(lengths: Record<string, number>): CorpusSide {
   const domains = new Map(
     Object.entries(lengths).map(([name, length], i) => {
@@ -19,7 +19,7 @@ function sideOf(lengths: Record<string, number>): CorpusSide {
   return { tokens, documents: domains.size, bytes: tokens.length, domains };
 }
 
-/** Validates with a loss that is the target's number. */
+/** Validates with the target's id as its loss. */
 function validate(lengths: Record<string, number>, sequence = 8) {
   const config = parseConfig({
     preset: "pico",
@@ -34,10 +34,10 @@ function validate(lengths: Record<string, number>, sequence = 8) {
   return { metrics, rows: new Set(rows) };
 }
 
-Deno.test("`Validation` covers short domains in the whole, and gives losses of long ones", () => {
+Deno.test("`Validation` counts short domains in the total, and reports losses of long ones", () => {
   const { metrics } = validate({ a: 41, b: 5, c: 81, d: 7 });
   assertEquals(metrics.valid_loss_by_domain, { a: 1, c: 3 });
-  // The short ones' row of 8 targets has 4 of b's and 4 of d's.
+  // The short domains' row of 8 targets has 4 from b and 4 from d.
   assertAlmostEquals(metrics.valid_loss, (41 * 1 + 81 * 3 + 12 * 3) / 134, 1e-9);
 });
 
@@ -49,7 +49,7 @@ Deno.test("`Validation` measures many short domains as one", () => {
   assertAlmostEquals(metrics.valid_loss, 150, 3);
 });
 
-Deno.test("`Validation` gives what is left over a shorter row", () => {
+Deno.test("`Validation` puts the remaining tokens into a shorter row", () => {
   const { metrics, rows } = validate({ a: 41, b: 4 });
   assertEquals(rows, new Set([8, 3]));
   assertAlmostEquals(metrics.valid_loss, (41 * 1 + 4 * 2) / 45, 1e-9);

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 const MODULE = new URL("../../mod.ts", import.meta.url).href;
 const CONFIG = fileURLToPath(new URL("../../deno.json", import.meta.url));
 
-/** What the compiler says of a program that imports the library, colours removed. */
+/** The compiler's output for a program that imports the library, without colours. */
 async function compile(program: string): Promise<{ code: number; text: string }> {
   const folder = await Deno.makeTempDir();
   try {
@@ -21,7 +21,7 @@ async function compile(program: string): Promise<{ code: number; text: string }>
   }
 }
 
-Deno.test("the compiler names the two sizes that do not fit", async (t) => {
+Deno.test("the compiler names the two mismatched sizes", async (t) => {
   const { code, text } = await compile(`
 import { add, Device, matmul } from "${MODULE}";
 using device = await Device.open();
@@ -31,7 +31,7 @@ add(device.zeros([2, 3]), device.zeros([2, 4]));
 matmul(device.zeros([7, 2, 4]), device.zeros([4, 5]));
 add(device.zeros([2, 3]), device.zeros([2, 1]));
 `);
-  await t.step("where they do not, and nowhere else", () => {
+  await t.step("where they mismatch, and nowhere else", () => {
     assertEquals(code, 1);
     assertEquals(text.match(/program\.ts:\d+/g), ["program.ts:4", "program.ts:5", "program.ts:6"]);
     assertStringIncludes(text, "Found 3 errors");

@@ -22,7 +22,7 @@ declare const n: number;
 
 function unchecked(_body: () => void): void {}
 
-Deno.test("Linear has its sizes in its type", () => {
+Deno.test("Linear's type has its sizes", () => {
   unchecked(() => {
     const layer = new Linear(device, { input: 8, output: 3 });
     const y = layer.forward(device.zeros([5, 8]));
@@ -33,7 +33,7 @@ Deno.test("Linear has its sizes in its type", () => {
   });
 });
 
-Deno.test("a router has hidden size and experts in its type", () => {
+Deno.test("a router's type has its hidden size and expert count", () => {
   unchecked(() => {
     const router = new ReluRouter(device, { hidden: 64, experts: 8 });
     const { gates, counts } = router.route(device.zeros([512, 64]));
@@ -57,7 +57,7 @@ Deno.test("a router has hidden size and experts in its type", () => {
   });
 });
 
-Deno.test("MoE refuses a router, or an input, of another hidden size", () => {
+Deno.test("MoE refuses a router or an input with another hidden size", () => {
   unchecked(() => {
     const router = new ReluRouter(device, { hidden: 64, experts: 8 });
     const layer = new MoE(device, { router, hidden: 64, width: 256 });

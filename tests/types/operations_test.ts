@@ -22,7 +22,8 @@ import {
   transpose,
 } from "../../mod.ts";
 
-// The compiler is the test: what follows is checked, never run, since the tensors do not exist.
+// The compiler is the test: the code below is type-checked but never run, since the tensors do not
+// exist.
 declare const device: Device;
 declare const n: number;
 declare const bf16: Tensor<"bf16", readonly [3, 4]>;
@@ -32,7 +33,7 @@ const tokens = dim("tokens", 512);
 
 function unchecked(_body: () => void): void {}
 
-Deno.test("matmul() has the outer sizes in its type", () => {
+Deno.test("matmul()'s type has the outer sizes", () => {
   unchecked(() => {
     const a = device.zeros([2, 3]);
     const literal = matmul(a, device.zeros([3, 5]));
@@ -63,7 +64,7 @@ Deno.test("a user-defined layer takes any number of rows", () => {
   });
 });
 
-Deno.test("permute(), slice() and concatenate() have shapes as far as they are known", () => {
+Deno.test("permute(), slice() and concatenate() keep the shapes that are known", () => {
   unchecked(() => {
     const x = device.zeros([2, 3, 4]);
     const permuted = permute(x, [2, 0, 1]);
@@ -87,7 +88,7 @@ Deno.test("permute(), slice() and concatenate() have shapes as far as they are k
   });
 });
 
-Deno.test("matmul() refuses inner sizes, names and types that differ", () => {
+Deno.test("matmul() refuses mismatched inner sizes, axis names and dtypes", () => {
   unchecked(() => {
     const a = device.zeros([2, 3]);
     // @ts-expect-error 3 is not 4
@@ -105,7 +106,7 @@ Deno.test("matmul() refuses inner sizes, names and types that differ", () => {
   });
 });
 
-Deno.test("matmul() carries names of axes", () => {
+Deno.test("matmul() keeps axis names", () => {
   unchecked(() => {
     const logits = matmul(device.zeros([tokens, hidden]), device.zeros([hidden, experts]));
     assertType<IsExact<typeof logits.shape, readonly [typeof tokens, typeof experts]>>(true);
@@ -113,7 +114,7 @@ Deno.test("matmul() carries names of axes", () => {
   });
 });
 
-Deno.test("add(), subtract(), multiply() and divide() broadcast in their types", () => {
+Deno.test("add(), subtract(), multiply() and divide() broadcast their types", () => {
   unchecked(() => {
     const a = device.zeros([2, 3]);
     const same = add(a, device.zeros([2, 3]));
@@ -137,7 +138,7 @@ Deno.test("add(), subtract(), multiply() and divide() broadcast in their types",
   });
 });
 
-Deno.test("reshape(), transpose(), cast() and rows() have their shapes in their types", () => {
+Deno.test("reshape(), transpose(), cast() and rows() have precise shape types", () => {
   unchecked(() => {
     const reshaped = reshape(device.zeros([2, 6]), [3, 4]);
     assertType<IsExact<typeof reshaped.shape, readonly [3, 4]>>(true);
@@ -154,7 +155,7 @@ Deno.test("reshape(), transpose(), cast() and rows() have their shapes in their 
   });
 });
 
-Deno.test("sum() and mean() drop the axis in their types", () => {
+Deno.test("sum() and mean() drop the axis from the type", () => {
   unchecked(() => {
     const x = device.zeros([2, 3, 4]);
     const all = sum(x);
@@ -168,7 +169,7 @@ Deno.test("sum() and mean() drop the axis in their types", () => {
   });
 });
 
-Deno.test("backward() takes nothing but a scalar", () => {
+Deno.test("backward() accepts only a scalar", () => {
   unchecked(() => {
     using tape = device.record();
     const x = device.zeros([2, 3]);
@@ -183,7 +184,7 @@ Deno.test("backward() takes nothing but a scalar", () => {
   });
 });
 
-Deno.test("gradient() has the shape of the watched tensor in its type", () => {
+Deno.test("gradient()'s type has the watched tensor's shape", () => {
   unchecked(() => {
     using tape = device.record();
     const x = tape.watch(device.zeros([2, 3]));
@@ -225,7 +226,7 @@ Deno.test("an operation over generic sizes checks its caller's literals", () => 
   });
 });
 
-Deno.test("tokens() has the length of a literal list in its type", () => {
+Deno.test("tokens()'s type has the length of a literal list", () => {
   unchecked(() => {
     const literal = device.tokens([1, 2, 3] as const);
     assertType<IsExact<typeof literal.shape, readonly [3]>>(true);

@@ -27,8 +27,8 @@ export interface AdamWState {
  * @param gradient The gradient before clipping.
  * @param step The step, from 1.
  * @param learningRate The learning rate.
- * @param clipScale What the gradient is multiplied by.
- * @param options Constants; a weight decay of 0 where it does not apply.
+ * @param clipScale The factor applied to the gradient.
+ * @param options Constants; the weight decay is 0 if it does not apply.
  */
 export function adamwStep(
   { master, moment1, moment2 }: AdamWState,

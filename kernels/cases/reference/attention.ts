@@ -10,7 +10,7 @@ export interface AttentionSizes {
   readonly heads: number;
   /** Key and value heads. */
   readonly groups: number;
-  /** Columns of one head. */
+  /** Columns per head. */
   readonly headDim: number;
   /** Elements between rows of q, k and v. */
   readonly stride: number;
@@ -21,8 +21,8 @@ export interface AttentionSizes {
  *
  * @param qkv [B*S, stride].
  * @param sizes The sizes.
- * @returns out [B*S, heads*headDim] and of each row and head its scores'
- * {@linkcode normalizerOf}, [B*S, heads, 2].
+ * @returns out [B*S, heads*headDim], and the {@linkcode normalizerOf normalizer} of the scores of each row and
+ * head, [B*S, heads, 2].
  */
 export function attention(
   qkv: Float64Array,

@@ -1,22 +1,23 @@
 import { logSumExp } from "./reduction.ts";
 import { rope } from "./rope.ts";
 
-/** Sizes of attention with one token. */
+/** Sizes of attention for one token. */
 export interface DecodeSizes {
   /** Query heads. */
   readonly heads: number;
   /** Key and value heads. */
   readonly groups: number;
-  /** Columns of one head. */
+  /** Columns per head. */
   readonly headDim: number;
   /** Base of the rotary angles. */
   readonly ropeBase: number;
 }
 
 /**
- * Attention of one new token: its queries and key are turned, its key and value kept in the cache.
+ * Attention for one new token: rotates its queries and key, and appends its key and value to the
+ * cache.
  *
- * @param qkv Its columns [q heads | k groups | v groups], maybe more, turned in place.
+ * @param qkv Its columns [q heads | k groups | v groups], possibly more, rotated in place.
  * @param cache Keys and values of its sequence, [capacity, 2*groups*headDim].
  * @param length Tokens of the sequence before it.
  * @param sizes The sizes.

@@ -18,8 +18,8 @@ export interface HeadSizes {
  * @param w [D, V].
  * @param targets [T], negative where ignored.
  * @param sizes The sizes.
- * @returns The mean over the targets that count, how many do, the loss of each token, and of each
- * its logits' {@linkcode normalizerOf}, [T, 2].
+ * @returns The mean over the targets that are not ignored, their number, the loss of each token,
+ * and the {@linkcode normalizerOf normalizer} of each token's logits, [T, 2].
  */
 export function crossEntropy(
   x: Float64Array,

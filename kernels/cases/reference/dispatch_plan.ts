@@ -6,9 +6,9 @@ import {
   planWords,
 } from "../../../lib/ffi/mod.ts";
 
-/** A dispatch plan, as fields instead of one buffer. */
+/** A dispatch plan as fields instead of one buffer. */
 export interface DispatchPlan {
-  /** Pairs of a token and an active expert, N. */
+  /** (Token, active expert) pairs, N. */
   readonly rows: number;
   /** Tokens with no active expert. */
   readonly withoutExpert: number;
@@ -23,9 +23,9 @@ export interface DispatchPlan {
 }
 
 /**
- * Plans the dispatch: rows expert by expert, tokens ascending within each.
+ * Plans the dispatch: rows expert by expert, with tokens ascending within each.
  *
- * @param gates [T, E], other than 0 where a token is routed.
+ * @param gates [T, E], nonzero where a token is routed.
  * @param tokens T.
  * @param experts E.
  * @returns The plan.
@@ -59,11 +59,11 @@ export function dispatchPlan(
 }
 
 /**
- * Lays a plan out as the contract's buffer.
+ * Writes a plan in the contract's buffer layout.
  *
  * @param plan The plan.
- * @param capacity Rows that the buffer has room for, C.
- * @returns The buffer; -1 where the contract leaves it open.
+ * @param capacity The buffer's capacity in rows, C.
+ * @returns The buffer; -1 where the contract leaves it undefined.
  */
 export function planBuffer(plan: DispatchPlan, capacity: number): Int32Array<ArrayBuffer> {
   const { rows, withoutExpert, expertOffset, tokenOffset, rowToken, tokenRow } = plan;

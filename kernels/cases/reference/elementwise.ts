@@ -28,9 +28,9 @@ export function sigmoid(x: number): number {
 /**
  * Applies a unary function.
  *
- * @param name Which.
+ * @param name The function.
  * @param x Its argument.
- * @param parameter What `scale` multiplies by and `shift` adds.
+ * @param parameter The factor of `scale` or the term of `shift`.
  * @returns Its value.
  */
 export function unary(name: UnaryName, x: number, parameter: number): number {
@@ -63,7 +63,7 @@ export function unary(name: UnaryName, x: number, parameter: number): number {
 /**
  * Applies a binary operation.
  *
- * @param name Which.
+ * @param name The operation.
  * @param a The left operand.
  * @param b The right operand.
  * @returns Its value.

@@ -13,7 +13,7 @@ export interface ExpertSizes {
 }
 
 /**
- * SwiGLU of rows.
+ * SwiGLU of each row.
  *
  * @param h Pre-activations [rows, 2 W], gate | up.
  * @param width W.
@@ -34,8 +34,8 @@ export function swiglu(h: Float64Array, width: number): Float64Array {
  *
  * @param x [T, D].
  * @param w1 [E, D, 2 W].
- * @param token Which token.
- * @param expert Which expert.
+ * @param token The token.
+ * @param expert The expert.
  * @param sizes The layer's sizes.
  * @returns x_t W1_e, [2 W].
  */
@@ -56,7 +56,8 @@ export function preActivations(
 }
 
 /**
- * Equation 1 as a dense, masked sum: no plan, no rows, every expert a plain feed-forward network.
+ * Equation 1 as a dense, masked sum: no plan, no rows, every expert an ordinary feed-forward
+ * network.
  *
  * @param x [T, D].
  * @param w1 [E, D, 2 W], gate | up.

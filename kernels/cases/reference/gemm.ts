@@ -10,15 +10,15 @@ export interface GemmSizes {
   readonly transposeA?: boolean;
   /** Whether B is stored as [n, k]. */
   readonly transposeB?: boolean;
-  /** Elements between rows of A as stored; dense by default. */
+  /** Elements between stored rows of A; dense by default. */
   readonly lda?: number;
-  /** Elements between rows of B as stored; dense by default. */
+  /** Elements between stored rows of B; dense by default. */
   readonly ldb?: number;
   /** Elements between rows of C; dense by default. */
   readonly ldc?: number;
   /** Factor of the product, 1 by default. */
   readonly alpha?: number;
-  /** Factor of what C held, 0 by default. */
+  /** Factor of the previous C, 0 by default. */
   readonly beta?: number;
 }
 
@@ -27,7 +27,7 @@ export interface GemmSizes {
  *
  * @param a The elements of A as stored.
  * @param b The elements of B as stored.
- * @param c What C held, gaps between rows included.
+ * @param c The previous contents of C, including gaps between rows.
  * @param sizes Sizes, layout and factors.
  * @returns C, gaps included.
  */

@@ -1,8 +1,8 @@
 /**
- * Lists the coordinates of every element of a dense array, in its order.
+ * Lists the coordinates of every element of a dense array, in order.
  *
  * @param shape Sizes of the axes; none for a scalar.
- * @returns One list of coordinates an element.
+ * @returns One list of coordinates per element.
  */
 export function* coordinatesOf(shape: readonly number[]): Generator<readonly number[]> {
   const count = elementsOf(shape);
@@ -21,14 +21,14 @@ export function* coordinatesOf(shape: readonly number[]): Generator<readonly num
  * Multiplies the sizes of a shape.
  *
  * @param shape Sizes of the axes.
- * @returns Elements in an array of that shape.
+ * @returns The number of elements in an array of that shape.
  */
 export function elementsOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
 /**
- * The strides of a dense, row-major array.
+ * Computes the strides of a dense, row-major array.
  *
  * @param shape Sizes of the axes.
  * @returns Elements between neighbours, by axis.
@@ -41,7 +41,7 @@ export function denseStrides(shape: readonly number[]): number[] {
  * Finds the flat index of an element.
  *
  * @param coordinates Its coordinates.
- * @param strides Elements between neighbours, by axis; 0 repeats.
+ * @param strides Elements between neighbours, by axis; 0 broadcasts.
  * @returns The index.
  */
 export function flatIndex(coordinates: readonly number[], strides: readonly number[]): number {
@@ -49,11 +49,11 @@ export function flatIndex(coordinates: readonly number[], strides: readonly numb
 }
 
 /**
- * Reads an array through strides into a dense one.
+ * Gathers a strided array into a dense one.
  *
  * @param source The elements.
  * @param shape Shape of the result.
- * @param strides Elements of the source between neighbours, by axis of the result.
+ * @param strides Source elements between neighbours, by axis of the result.
  * @returns The dense elements.
  */
 export function copyStrided(

@@ -30,20 +30,20 @@ export function philox(counter: Words, key: readonly [number, number]): Words {
   return [c0, c1, c2, c3];
 }
 
-/** Where a draw comes from: the key and the fixed part of the counter. */
+/** The source of a draw: the key and the fixed part of the counter. */
 export interface Draw {
   /** 64-bit seed, the key. */
   readonly seed: bigint;
-  /** Which operation draws. */
+  /** The drawing operation. */
   readonly operation: number;
-  /** Which step draws. */
+  /** The step. */
   readonly step: number;
 }
 
 /**
  * The random numbers of the contract.
  *
- * @param distribution The shape of the numbers.
+ * @param distribution The distribution.
  * @param count How many.
  * @param a Lower end of the interval, or mean.
  * @param b Upper end of the interval, or standard deviation.

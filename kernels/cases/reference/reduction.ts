@@ -10,7 +10,7 @@ export type ReductionName = "sum" | "mean" | "maximum";
  * @param x The elements.
  * @param shape Their shape.
  * @param reduced For each axis, whether it is reduced.
- * @returns The dense result over the axes that are kept.
+ * @returns The dense result over the kept axes.
  */
 export function reduce(
   name: ReductionName,
@@ -48,7 +48,7 @@ export function softmax(x: Float64Array, columns: number): Float64Array {
 }
 
 /**
- * What a softmax divides by, without overflow.
+ * The normalizer of a softmax, without overflow.
  *
  * @param x Logits.
  * @returns The largest, and the sum of exp(x - largest).
@@ -76,7 +76,7 @@ export function logSumExp(x: Float64Array): number {
  * The inner product of two arrays.
  *
  * @param a Numbers.
- * @param b As many.
+ * @param b As many numbers.
  * @returns The sum of their products.
  */
 export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {

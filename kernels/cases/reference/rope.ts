@@ -4,11 +4,11 @@ export interface RopeSizes {
   readonly rows: number;
   /** Elements between rows. */
   readonly stride: number;
-  /** Rows of one sequence. */
+  /** Rows per sequence. */
   readonly sequence: number;
-  /** Heads that turn; columns after them stay. */
+  /** Heads to rotate; columns after them are unchanged. */
   readonly heads: number;
-  /** Columns of one head, even. */
+  /** Columns per head, even. */
   readonly headDim: number;
   /** Base of the frequencies. */
   readonly base: number;
@@ -17,11 +17,11 @@ export interface RopeSizes {
 }
 
 /**
- * Turns each pair (x_i, x_{i + headDim/2}) by position * base^(-2i/headDim).
+ * Rotates each pair (x_i, x_{i + headDim/2}) by position * base^(-2i/headDim).
  *
  * @param x [rows, stride].
  * @param sizes Sizes and angles.
- * @returns The turned rows; columns after the heads are copied.
+ * @returns The rotated rows; columns after the heads are copied.
  */
 export function rope(x: Float64Array, sizes: RopeSizes): Float64Array {
   const { rows, stride, sequence, heads, headDim, base, offset } = sizes;

@@ -1,8 +1,8 @@
 import { softmax } from "./reduction.ts";
 
-/** What every router delivers besides its gates. */
+/** What every router returns besides its gates. */
 export interface Routing {
-  /** One bit a pair of token and expert, [T, ceil(E/32)]. */
+  /** One bit per (token, expert) pair, [T, ceil(E/32)]. */
   readonly mask: Int32Array;
   /** Tokens of each expert, [E]. */
   readonly counts: Int32Array;
@@ -19,11 +19,11 @@ export function reluGates(logits: Float64Array): Float64Array {
 }
 
 /**
- * Finds who is active from the gates.
+ * Derives the active experts from the gates.
  *
  * @param gates [T, E].
  * @param experts E.
- * @returns Bits and counts of the gates other than 0, NaN included.
+ * @returns Mask and counts of the nonzero gates, NaN included.
  */
 export function routingOf(gates: ArrayLike<number>, experts: number): Routing {
   const tokens = gates.length / experts;
@@ -59,7 +59,7 @@ export type BalanceName = "none" | "plain" | "load" | "switch";
 /**
  * The weights f_e of equations 9 (plain) and 10 (load).
  *
- * @param balance Which.
+ * @param balance The regularisation.
  * @param counts Tokens of each expert, [E].
  * @param tokens T.
  * @param active k.
@@ -79,7 +79,7 @@ export function balanceWeights(
 }
 
 /**
- * TopK: the k largest probabilities of each token, the lower expert first among equals.
+ * TopK: the k largest probabilities of each token, the lower expert first on ties.
  *
  * @param logits x W, [T, E].
  * @param experts E.

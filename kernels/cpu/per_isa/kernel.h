@@ -1,22 +1,22 @@
-// How one file serves every instruction set.
+// How one source file serves every instruction set.
 //
-// A source of per_isa/ is compiled once for each instruction set (a target). Its kernels live in
-// namespace remoe::REMOE_TARGET, so that each target has its own. Below them, between
-// #ifdef REMOE_ENTRY_POINTS and #endif, follow the functions of remoe.h: they check the arguments
-// and REMOE_DISPATCH to the kernel of the context's instruction set. Only the plainest target
-// compiles that half.
+// Each source in per_isa/ is compiled once per instruction set (a target). Its kernels live in
+// namespace remoe::REMOE_TARGET, so that each target has its own. Below them, between #ifdef
+// REMOE_ENTRY_POINTS and #endif, are the functions of remoe.h. They check the arguments and
+// REMOE_DISPATCH to the kernel for the context's instruction set. Only the baseline target compiles
+// that half.
 //
-// Helpers shared by kernel sources live in the target's namespace too, or are forced inline: a
-// function compiled with AVX-512 must never be the copy that the linker keeps for a machine
-// without. A test reads the symbols of the objects.
+// Helpers shared by kernel sources must also live in the target's namespace, or be forced inline:
+// the linker must never keep a copy compiled with AVX-512 for a machine without it. A test reads
+// the symbols of the objects.
 #pragma once
 
 #include <type_traits>
 
 #include "runtime/context.h"
 
-// REMOE_DECLARE(name, type) declares a kernel for every target, REMOE_KERNEL(name) one that is
-// defined above; REMOE_DISPATCH(context, name, arguments...) calls it as compiled for the context's
+// REMOE_DECLARE(name, type) declares a kernel for every target, and REMOE_KERNEL(name) one that is
+// defined above. REMOE_DISPATCH(context, name, arguments...) calls the version for the context's
 // instruction set.
 #if defined(__x86_64__)
 #define REMOE_DECLARE(name, ...)                 \

@@ -15,9 +15,9 @@ constexpr std::size_t kSlots = 1024;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 static_assert(kPackingFloats * sizeof(float) % kHugePage == 0);
 
-// The open contexts of the process. A handle names a slot and the generation it was filled in, so
-// that a closed context, or any other number, is told from an open one without reading memory that
-// may not be there; this table is what that takes, and the library's only global state.
+// The open contexts of the process. A handle names a slot and the generation in which it was
+// filled, so a closed context, or an arbitrary number, is recognised without reading memory that
+// may be gone. This table is the library's only global state.
 struct Slot {
   uint64_t handle = 0;
   Context* context = nullptr;
@@ -38,7 +38,7 @@ uint64_t register_context(Context* context) {
     slot.context = context;
     return slot.handle;
   }
-  fail(REMOE_OUT_OF_MEMORY, "%zu contexts are open, no more fit: close some", kSlots);
+  fail(REMOE_OUT_OF_MEMORY, "%zu contexts are open, the most there can be: close some", kSlots);
 }
 
 Context* take_context(uint64_t handle) noexcept {
@@ -58,7 +58,7 @@ Context* find_context(uint64_t handle) noexcept {
 }
 
 void enter_context(Context& context) noexcept {
-  // oneDNN asks OpenMP for the number of threads; our own loops name it.
+  // oneDNN takes its thread count from OpenMP; our own loops set theirs explicitly.
   use_team(context.threads);
 }
 

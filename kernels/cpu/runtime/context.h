@@ -1,4 +1,4 @@
-// What every function of the library works in: the context, its errors, its scratch memory.
+// The environment of every function of the library: the context, its errors, its scratch memory.
 //
 // A context serves one chain of calls: two calls on the same context never overlap.
 #pragma once
@@ -20,7 +20,7 @@ namespace remoe {
 // Instruction sets the hot code is compiled for; the best one is picked when a context opens.
 enum class Isa : int32_t { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
 
-// Thrown inside the library, turned into a status and a message by guard().
+// Thrown inside the library; guard() turns it into a status and a message.
 struct Error {
   int32_t status;
   std::string message;
@@ -29,20 +29,20 @@ struct Error {
 [[noreturn]] void fail(int32_t status, const char* format, ...)
     __attribute__((format(printf, 2, 3), cold));
 
-// Throws Error unless `condition` holds. The message says what is wrong and why, without the
-// name of the operation: guard() puts it in front.
+// Throws Error unless `condition` holds. The message says what is wrong and why, without the name
+// of the operation, which guard() prepends.
 void require(bool condition, int32_t status, const char* format, ...)
     __attribute__((format(printf, 3, 4)));
 
 // Throws unless value >= 1.
 void require_size(int64_t value, const char* name);
 
-// Throws unless `operation` is one of an enum that ends with `last`.
+// Throws unless `operation` belongs to an enum whose last value is `last`.
 void require_operation(int32_t operation, int32_t last);
 
 void require_aligned(uint64_t address, std::size_t alignment, const char* name);
 
-// The pointer behind an address that must be given.
+// The pointer for an address that must not be 0.
 template <class T>
 T* require_address(uint64_t address, const char* name) {
   require(address != 0, REMOE_INVALID_ARGUMENT, "the address of %s is 0", name);
@@ -50,7 +50,7 @@ T* require_address(uint64_t address, const char* name) {
   return reinterpret_cast<T*>(address);
 }
 
-// The pointer behind an address that may be 0 (nullptr then).
+// The pointer for an address that may be 0 (nullptr if so).
 template <class T>
 T* optional_address(uint64_t address, const char* name) {
   require_aligned(address, alignof(T), name);
@@ -59,7 +59,7 @@ T* optional_address(uint64_t address, const char* name) {
 
 struct Event {
   bool recorded = false;
-  double seconds = 0;  // of the monotonic clock, when last recorded
+  double seconds = 0;  // seconds_now() when last recorded
 };
 
 // One thread's buffer for packed blocks of operands.
@@ -75,15 +75,15 @@ struct Context {
   Context& operator=(const Context&) = delete;
 
   Team team;
-  int threads;  // of the team: what every loop is split for
+  int threads;  // of the team, which every loop is split for
   int threads_wanted;
   Isa isa;
   bool dense_by_onednn;    // whether gemm() goes to oneDNN
   MemoryPool pool;         // device memory, and the scratch of kernels
-  MemoryPool pinned_pool;  // what remoe_pinned_allocate gives, counted apart
+  MemoryPool pinned_pool;  // for remoe_pinned_allocate, counted separately
   std::string message;     // of the last failure, until it is read
-  // Buffers of the blocked GEMM, one for each thread, so that a product inside a parallel region
-  // neither allocates nor shares.
+  // Buffers of the blocked GEMM, one per thread, so that a product inside a parallel region neither
+  // allocates nor shares.
   std::vector<PackingBuffer> packing;
 
   std::unordered_map<uint64_t, Event> events;
@@ -92,22 +92,23 @@ struct Context {
   bool capturing = false;
 };
 
-// Gives an open context its handle. Throws where too many are open.
+// Assigns a handle to an open context. Throws if too many are open.
 uint64_t register_context(Context* context);
 
-// The open context behind a handle, or nullptr.
+// The open context of a handle, or nullptr.
 Context* find_context(uint64_t handle) noexcept;
 
-// Takes a context out of the table of handles, for whoever closes it; nullptr where none is open.
+// Removes a context from the table of handles and hands it to the caller to close; nullptr if none
+// is open.
 Context* take_context(uint64_t handle) noexcept;
 
 // Sets the OpenMP threads of the calling thread to the context's.
 void enter_context(Context& context) noexcept;
 
-// Inside a catch block: keeps "<operation>: <message>" and gives the status.
+// To be called in a catch block: keeps "<operation>: <message>" and returns the status.
 int32_t record_failure(Context& context, const char* operation) noexcept;
 
-// The frame of every function of the ABI: finds the context, runs body(Context&), turns
+// The wrapper of every function of the ABI: finds the context, runs body(Context&), and turns
 // whatever is thrown into a status.
 template <class Body>
 int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
@@ -124,9 +125,9 @@ int32_t guard(uint64_t handle, const char* operation, Body&& body) noexcept {
   }
 }
 
-// `count` uninitialised, 64-byte aligned elements from the context's pool (none, and nullptr, where
-// it is 0), given back when the scope ends. Take it before a parallel region, not inside:
-// allocation may throw. It counts in the pool's bytes in use, hence in the peak, while it lives.
+// `count` uninitialised, 64-byte aligned elements from the context's pool (nullptr if 0), freed
+// when the scope ends. Create it before a parallel region, not inside: allocation may throw. While
+// it lives, it counts towards the pool's bytes in use, and hence the peak.
 template <class T>
 class Scratch {
  public:

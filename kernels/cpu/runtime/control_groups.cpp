@@ -9,7 +9,8 @@
 namespace remoe {
 namespace {
 
-// The first number of a file if it is above 0, else infinity: "max" is no number, and -1 no limit.
+// The first number of a file if it is above 0, else infinity: "max" is not a number, and -1 means
+// no limit.
 double positive(std::istream&& from) {
   double value = 0;
   return from >> value && value > 0 ? value : std::numeric_limits<double>::infinity();
@@ -21,7 +22,7 @@ double cores_of(double quota, double period) {
   return quota == std::numeric_limits<double>::infinity() ? quota : quota / period;
 }
 
-// What a mount shows as its root: the name of a group, empty for the root of all.
+// The group that a mount shows as its root; empty for the root group.
 std::string shown_group(const std::string& root, const std::string& mount) {
   std::ifstream file(root + "proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
@@ -44,7 +45,7 @@ bool lists(std::string_view names, std::string_view name) {
   return false;
 }
 
-// The process's group of a controller ("" is version 2), as /proc names it: lines like
+// The process's group for a controller ("" is version 2), as /proc lists it in lines like
 // "4:memory:/a/b" and "0::/a/b".
 std::string own_group(const std::string& root, std::string_view controller) {
   std::ifstream file(root + "proc/self/cgroup");
@@ -58,15 +59,16 @@ std::string own_group(const std::string& root, std::string_view controller) {
   return "";
 }
 
-// The folders of the process's group and of those above it. A container may see its own part of
-// the groups under the whole machine's names: then the mount is all there is to look at.
+// The folders of the process's group and its ancestors. A container may see its own subtree of the
+// groups while /proc uses the names of the whole machine. The mount is then all there is to look
+// at.
 std::vector<std::string> folders_of(const std::string& root, const std::string& mount,
                                     std::string_view controller) {
   std::vector<std::string> folders{mount};
   std::string group = own_group(root, controller);
   const std::string shown = shown_group(root, mount);
   if (group == shown || group.starts_with(shown + "/")) group.erase(0, shown.size());
-  // A process outside of the groups that it sees.
+  // The process is outside the groups it can see.
   if (group.find("/..") != std::string::npos) return folders;
   for (std::size_t end = 0; end < group.size();) {
     end = std::min(group.find('/', end + 1), group.size());
@@ -81,7 +83,7 @@ Grant read_grant(const std::string& root) {
   const std::string mount = root + "sys/fs/cgroup";
   double bytes = std::numeric_limits<double>::infinity();
   Grant grant;
-  // "unified" is where version 2 is beside version 1.
+  // In "unified", version 2 is mounted alongside version 1.
   for (const std::string& unified : {mount, mount + "/unified"}) {
     for (const std::string& folder : folders_of(root, unified, "")) {
       std::ifstream limit(folder + "/cpu.max");
@@ -99,7 +101,8 @@ Grant read_grant(const std::string& root) {
   for (const std::string& folder : folders_of(root, mount + "/memory", "memory")) {
     bytes = std::min(bytes, first_number(folder + "/memory.limit_in_bytes"));
   }
-  // 2^63 and more, as version 1 says "no limit", are beyond any machine.
+  // From 2^63 on there is no limit, which keeps infinity out of the cast. Version 1's "no limit",
+  // 2^63 rounded down to a page, passes as a limit beyond the memory of any machine.
   if (bytes < 0x1p63) grant.memory_bytes = static_cast<uint64_t>(bytes);
   return grant;
 }

@@ -1,4 +1,4 @@
-// What control groups, of which containers are made, grant this process.
+// The limits that control groups, the basis of containers, set for this process.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ struct Grant {
   double cores = std::numeric_limits<double>::infinity();  // of processor time
 };
 
-// The least that the process's groups and those above them grant, of both versions of control
-// groups. `root` stands for "/", and ends with one.
+// The tightest limits of the process's groups and their ancestors, in both versions of control
+// groups. `root` stands for "/" and ends with one.
 Grant read_grant(const std::string& root = "/");
 
 }  // namespace remoe

@@ -8,7 +8,7 @@ using namespace remoe;
 
 namespace {
 
-// Bytes a thread copies at least, about what one core moves while another wakes.
+// The fewest bytes per thread, about what one core moves while another wakes.
 constexpr int64_t kCopyGrain = int64_t{1} << 18;
 constexpr uint64_t kMostBytes = uint64_t{1} << 46;
 

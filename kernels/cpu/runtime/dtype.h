@@ -1,4 +1,4 @@
-// The dtypes of the contract.
+// The dtypes of remoe.h.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace remoe {
 
-// Bytes of one element. Throws REMOE_INVALID_ARGUMENT where the code is unknown.
+// Bytes per element. Throws REMOE_INVALID_ARGUMENT if the code is unknown.
 inline int bytes_of(int32_t dtype) {
   switch (dtype) {
     case REMOE_F32:
@@ -22,7 +22,7 @@ inline int bytes_of(int32_t dtype) {
   }
 }
 
-// Throws REMOE_UNSUPPORTED unless the dtype is one of fp32 and bf16.
+// Throws REMOE_UNSUPPORTED unless the dtype is fp32 or bf16.
 inline void require_float(int32_t dtype) {
   bytes_of(dtype);
   require(dtype == REMOE_F32 || dtype == REMOE_BF16, REMOE_UNSUPPORTED,
@@ -36,7 +36,7 @@ inline int64_t require_count(uint64_t count) {
   return static_cast<int64_t>(count);
 }
 
-// The address of `count` elements of `dtype`, checked for their alignment.
+// The pointer for the address of elements of `dtype`, checked for alignment.
 inline void* require_elements(uint64_t address, int32_t dtype, const char* name) {
   require(address != 0, REMOE_INVALID_ARGUMENT, "the address of %s is 0", name);
   require_aligned(address, bytes_of(dtype), name);

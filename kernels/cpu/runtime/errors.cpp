@@ -17,7 +17,7 @@ void keep_message(Context& context, const char* operation, const char* text) noe
   try {
     context.message = std::string(operation) + ": " + text;
   } catch (...) {
-    context.message.clear();  // no memory for the message itself; the status still tells
+    context.message.clear();  // no memory for the message; the status still reports the failure
   }
 }
 
@@ -59,13 +59,13 @@ int32_t record_failure(Context& context, const char* operation) noexcept {
     keep_message(context, operation, error.message.c_str());
     return error.status;
   } catch (const std::bad_alloc&) {
-    keep_message(context, operation, "the host has no memory left");
+    keep_message(context, operation, "the host is out of memory");
     return REMOE_OUT_OF_MEMORY;
   } catch (const std::exception& error) {
     keep_message(context, operation, error.what());
     return REMOE_INTERNAL;
   } catch (...) {
-    keep_message(context, operation, "an unknown error");
+    keep_message(context, operation, "unknown error");
     return REMOE_INTERNAL;
   }
 }

@@ -1,4 +1,4 @@
-// How a loss of the routing weighs an expert's gates or probabilities.
+// The weight of an expert's gates or probabilities in a routing loss.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace remoe {
 
 // f_e: E n_e / (k T) in equation 10 and in Switch's balance loss, which is 1 for an expert with its
-// fair share of the tokens; 1 for every expert in equation 9, which needs no counts.
+// fair share of the tokens; in equation 9, 1 for every expert, without counts.
 [[gnu::always_inline]] inline double expert_weight(int32_t balance, const int32_t* counts,
                                                    int32_t e, int32_t experts, double active,
                                                    double tokens) {

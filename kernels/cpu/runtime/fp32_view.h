@@ -1,5 +1,5 @@
-// fp32 views of operands that may be bf16: this build computes in fp32 alone, and keeps bf16 as
-// storage, through a copy. What is written back is rounded once.
+// fp32 views of operands that may be bf16. This build computes in fp32 only and treats bf16 as a
+// storage format, through a copy. Values written back are rounded once.
 #pragma once
 
 #include "per_isa/tensor/cast.h"
@@ -23,7 +23,7 @@ class Fp32Operand {
   const float* data_;
 };
 
-// `reads`: whether what is there now is needed, as where results are added to it.
+// `reads`: whether the current contents are needed, as when results are added to them.
 class Fp32Target {
  public:
   Fp32Target(Context& context, int32_t dtype, uint64_t address, int64_t count, bool reads,
@@ -37,7 +37,7 @@ class Fp32Target {
     REMOE_DISPATCH(context, cast, REMOE_F32, copy_.data(), dtype, target_, count);
   }
   float* data() { return dtype_ == REMOE_F32 ? static_cast<float*>(target_) : copy_.data(); }
-  // Writes the copy back, where there is one.
+  // Writes the copy back, if there is one.
   void commit() {
     if (dtype_ == REMOE_F32) return;
     REMOE_DISPATCH(context_, cast, dtype_, target_, REMOE_F32, copy_.data(), count_);

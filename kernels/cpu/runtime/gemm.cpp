@@ -1,13 +1,13 @@
-// Which product runs on what. Where oneDNN is built in, whole matrices as they are stored go to its
-// dnnl_sgemm; products with a packed or a gathered operand, which it cannot take, go to the blocked
-// GEMM, and so does everything where oneDNN is missing or the instruction set is capped.
+// Chooses the GEMM for each product. If oneDNN is built in, whole matrices as stored go to its
+// dnnl_sgemm. Products with a packed or gathered operand, which it does not support, go to the
+// blocked GEMM, and so does everything if oneDNN is missing or the instruction set is capped.
 //
-// Measured on one core of a Sapphire Rapids, in % of its multiply-adds: 256 x 1024 x 128 (an
+// Measured on one core of a Sapphire Rapids, in % of its peak multiply-adds: 256 x 1024 x 128 (an
 // expert's first product): sgemm 96, blocked 85, blocked with packed B 92; 256 x 128 x 512 (its
 // second): 98, 91, 94; 512 x 128 x 256 with A transposed: 98, 95, 97; 128 x 1024 x 512 with A
 // transposed (a weight gradient): 84, 80, 94. oneDNN's own packed form (matmul with a blocked
-// weight) reaches 97 to 100, but compiles code for every number of rows it meets, and experts meet
-// a new one every step.
+// weight) reaches 97 to 100, but compiles code for each new number of rows, and experts have a new
+// one every step.
 #include "runtime/gemm.h"
 
 #if defined(REMOE_WITH_ONEDNN)
@@ -32,16 +32,16 @@ void one_thread(Context& context, int thread, int m, int n, int k, float alpha, 
 }
 
 #if defined(REMOE_WITH_ONEDNN)
-// Whether oneDNN is the slower one: with AVX2, in the gradients of narrow weights. 128 x 256 and
-// 128 x 128 with k = 4096 and A transposed take 64 and 67 % of one core's multiply-adds (Zen 3),
+// Whether oneDNN is slower: with AVX2, for the gradients of narrow weights. 128 x 256 and 128 x 128
+// with k = 4096 and A transposed reach 64 and 67 % of one core's peak multiply-adds (Zen 3),
 // blocked 74 and 78.
 bool better_blocked(const Context& context, int m, int n, const Operand& a) {
   return context.isa == Isa::kAvx2 && a.transposed && m <= 256 && n >= 64;
 }
 
-// By oneDNN, on the threads that the calling thread asks OpenMP for (one inside a parallel region):
-// where fewer came, it would leave a part of C as it was. False where oneDNN cannot do it, and
-// nothing is done.
+// Runs on oneDNN, with the threads that the calling thread requests from OpenMP (one inside a
+// parallel region). With fewer threads than requested, it would leave part of C unwritten. Returns
+// false, with nothing done, if oneDNN cannot do it.
 bool by_onednn(const Context& context, int m, int n, int k, float alpha, const Operand& a,
                const Operand& b, float beta, float* c, int64_t ldc) {
   if (!context.dense_by_onednn || a.rows != nullptr || b.rows != nullptr) return false;
@@ -64,7 +64,7 @@ bool by_onednn(const Context&, int, int, int, float, const Operand&, const Opera
 std::string onednn_name() { return ""; }
 #endif
 
-// A grid of threads over C. Each part copies its rows of A and its columns of B, so the grid with
+// A grid of threads over C. Each part packs its rows of A and its columns of B, so the grid with
 // the smallest m/rows + n/columns copies least.
 struct Grid {
   int rows;
@@ -90,7 +90,7 @@ Grid grid_for(const Context& context, int m, int n, int k) {
   return least < 1e300 ? best : Grid{1, 1};
 }
 
-// The operand of rows [i, ...) of op(A), and of columns [j, ...) of op(B).
+// The operand restricted to rows [i, ...) of op(A), or columns [j, ...) of op(B).
 Operand from_row(const Operand& a, int64_t i) {
   Operand part = a;
   part.data += a.transposed ? i : i * a.stride;
@@ -136,7 +136,7 @@ void gemm_one_thread(Context& context, bool transpose_a, bool transpose_b, int m
 
 void gemm_one_thread(Context& context, int m, int n, int k, float alpha, const Operand& a,
                      const Operand& b, float beta, float* c, int64_t ldc) {
-  const bool alone = !omp_in_parallel();  // then oneDNN has to be told to stay on this thread
+  const bool alone = !omp_in_parallel();  // if so, oneDNN must be told to stay on this thread
   if (alone) omp_set_num_threads(1);
   const bool done = by_onednn(context, m, n, k, alpha, a, b, beta, c, ldc);
   if (alone) omp_set_num_threads(context.threads);
@@ -195,7 +195,7 @@ int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t tra
     require_stride(ldc, n, "ldc", "C");
     const Fp32Operand left(open, dtype, a, extent(a_rows, a_columns, lda), "A");
     const Fp32Operand right(open, dtype, b, extent(b_rows, b_columns, ldb), "B");
-    // Between rows of C, elements of others keep their values: they are read, too.
+    // Elements between the rows of C belong to others and keep their values, so they are read, too.
     Fp32Target result(open, dtype_c, c, extent(m, n, ldc), beta != 0 || ldc != n, "C");
     gemm(open, ta, tb, m, n, k, alpha, left.data(), lda, right.data(), ldb, beta, result.data(),
          ldc);

@@ -9,7 +9,7 @@ int read_rank(const int32_t* layout) {
   require(layout != nullptr, REMOE_INVALID_ARGUMENT, "the layout is null");
   const int rank = layout[0];
   require(rank >= 0 && rank <= kMostAxes, REMOE_INVALID_ARGUMENT,
-          "the rank is %d, but 0 to %d are possible", rank, kMostAxes);
+          "the rank is %d, but must be 0 to %d", rank, kMostAxes);
   return rank;
 }
 
@@ -21,7 +21,7 @@ int64_t multiply_length(int64_t count, int32_t length, int axis) {
   return count * length;
 }
 
-// Whether axis `outer`, around an axis of `length` and `inner` strides, continues its run.
+// Whether axis `outer`, around an axis with `length` and `inner` strides, continues its run.
 bool is_run(const StridedLayout& layout, int operands, int outer, const int64_t* inner,
             int64_t length) {
   for (int i = 0; i < operands; ++i) {

@@ -1,4 +1,4 @@
-// Layouts of strided operations: shapes of at most 8 axes, simplified before the loops.
+// Layouts of strided operations: shapes of at most 8 axes, simplified before the loops run.
 #pragma once
 
 #include <cstdint>
@@ -10,22 +10,22 @@ namespace remoe {
 inline constexpr int kMostAxes = 8;
 inline constexpr int kMostOperands = 2;
 
-// Axes from the outermost to the innermost, each with the strides of the operands. Axes of length 1
-// are dropped, and neighbours that are one run for every operand are merged, so that the inner
-// loop is as long as it can be. There is always at least one axis.
+// Axes from outermost to innermost, each with the strides of the operands. Axes of length 1 are
+// dropped, and neighbours that form one run for every operand are merged, so that the inner loop is
+// as long as possible. There is always at least one axis.
 struct StridedLayout {
   int axes = 0;
-  int64_t count = 1;  // elements in all
+  int64_t count = 1;  // total elements
   int64_t length[kMostAxes] = {};
   int64_t stride[kMostOperands][kMostAxes] = {};
 
   int64_t inner_length() const { return length[axes - 1]; }
   int64_t inner_stride(int operand) const { return stride[operand][axes - 1]; }
-  // Elements the operand spans in memory, from its first to its last.
+  // Elements the operand spans in memory, from first to last.
   int64_t extent(int operand) const;
 };
 
-// Reads rank, shape, and strides of `operands` operands. Throws where it makes no sense.
+// Reads rank, shape and the strides of `operands` operands. Throws if the layout is invalid.
 StridedLayout read_strided_layout(const int32_t* layout, int operands);
 
 // A reduction: axes alternate between kept and reduced after merging.

@@ -1,4 +1,3 @@
-// Library and context.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -13,7 +12,7 @@ namespace {
 
 constexpr int32_t kMostThreads = 4096;
 
-// Writes as much of `text` as fits, and gives all the bytes it has.
+// Writes as much of `text` as fits, and returns its full length in bytes.
 int32_t give(const std::string& text, uint8_t* buffer, uint64_t length) {
   if (buffer != nullptr) {
     std::memcpy(buffer, text.data(), std::min<uint64_t>(length, text.size()));
@@ -43,7 +42,7 @@ std::string build_json() {
          ",\"gemm\":" + quoted(gemm_library(has_onednn())) + ",\"isa\":[" + isas + "]}";
 }
 
-// Only where there are fewer threads than wanted.
+// Empty unless there are fewer threads than requested.
 std::string limit_json(const Context& context) {
   if (context.team.limit.empty()) return "";
   return ",\"threads_wanted\":" + std::to_string(context.threads_wanted) +
@@ -61,14 +60,14 @@ std::string device_json(const Context& context) {
 uint64_t open_context(int32_t ordinal, int32_t threads) {
   require(ordinal == 0, REMOE_NO_DEVICE, "there is no CPU device %d, only 0", ordinal);
   require(threads >= 0 && threads <= kMostThreads, REMOE_INVALID_ARGUMENT,
-          "threads is %d, but 0 (all cores) to %d are possible", threads, kMostThreads);
-  // A capped instruction set is there to test what we compiled for it, not what oneDNN did.
+          "threads is %d, but must be 0 (all cores) to %d", threads, kMostThreads);
+  // An instruction set is capped to test our code for it, not oneDNN's.
   const Isa isa = chosen_isa();
   const bool onednn = has_onednn() && isa == best_isa();
   auto context = std::make_unique<Context>(threads > 0 ? threads : available_cores(), isa, onednn,
                                            pool_options());
   const uint64_t handle = register_context(context.get());
-  context.release();  // the table's from here on
+  context.release();  // owned by the table from here on
   return handle;
 }
 
@@ -97,10 +96,10 @@ int32_t remoe_build_info(uint8_t* buffer, uint64_t length) {
 int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context, uint8_t* message,
                              uint64_t length) {
   int32_t status = REMOE_INTERNAL;
-  const char* reason = "an unknown error";
+  const char* reason = "unknown error";
   std::string text;
   try {
-    require(context != nullptr, REMOE_INVALID_ARGUMENT, "the place for the context is null");
+    require(context != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the context is null");
     *context = open_context(ordinal, threads);
     return REMOE_OK;
   } catch (Error& error) {
@@ -109,7 +108,7 @@ int32_t remoe_context_create(int32_t ordinal, int32_t threads, uint64_t* context
     reason = text.c_str();
   } catch (const std::bad_alloc&) {
     status = REMOE_OUT_OF_MEMORY;
-    reason = "the host has no memory left";
+    reason = "the host is out of memory";
   } catch (...) {
   }
   if (message != nullptr && length > 0) {

@@ -36,7 +36,7 @@ Isa best_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt")) {
-    fail(REMOE_UNSUPPORTED, "the processor lacks SSE4.2, the least this build runs on");
+    fail(REMOE_UNSUPPORTED, "the processor lacks SSE4.2 or POPCNT, which this build requires");
   }
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                     __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
@@ -56,12 +56,12 @@ Isa chosen_isa() {
   for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
     if (std::string(cap) == name_of(isa)) return std::min(machine, isa);
   }
-  fail(REMOE_INVALID_ARGUMENT, "REMOE_ISA is \"%s\", which is none of baseline, avx2, avx512", cap);
+  fail(REMOE_INVALID_ARGUMENT, "REMOE_ISA is \"%s\", but must be baseline, avx2 or avx512", cap);
 }
 
 int available_cores() {
-  // Of a core and a half one thread has all it can use; two would be stopped in turn, and each wait
-  // for the other.
+  // Rounded down: given a core and a half, two threads would be throttled in turn and wait on each
+  // other.
   const double granted = std::floor(read_grant().cores);
   return static_cast<int>(std::clamp<double>(granted, 1, std::max(1, omp_get_num_procs())));
 }

@@ -1,4 +1,4 @@
-// Facts of the machine the library runs on.
+// The machine the library runs on.
 #pragma once
 
 #include <cstdint>
@@ -11,22 +11,22 @@ namespace remoe {
 
 const char* name_of(Isa isa);
 
-// What this build was compiled for, from the plainest up.
+// Instruction sets this build was compiled for, baseline first.
 std::vector<Isa> compiled_isas();
 
-// The best instruction set of both the build and the machine. Throws where the machine lacks the
-// plainest.
+// The best instruction set that both the build and the machine support. Throws if the machine lacks
+// the baseline.
 Isa best_isa();
 
-// best_isa(), or less where the environment variable REMOE_ISA (baseline, avx2, avx512) says so,
-// for tests of what other machines run.
+// best_isa(), or a lesser one if the environment variable REMOE_ISA (baseline, avx2, avx512) caps
+// it, to test what other machines run.
 Isa chosen_isa();
 
-// Cores this process may use: its affinity, or less where a container limits the processor time.
+// Cores this process may use: its affinity, or fewer if a container limits its CPU time.
 int available_cores();
 
 std::string processor_name();
-// The machine's memory, or less where control groups grant less.
+// The machine's memory, or less if control groups limit it.
 uint64_t memory_bytes();
 
 }  // namespace remoe

@@ -1,4 +1,4 @@
-// Memory: the pool, and host memory for asynchronous copies.
+// The memory pool, and host memory for asynchronous copies.
 #include <cstring>
 
 #include "runtime/context.h"
@@ -7,7 +7,7 @@ using namespace remoe;
 
 int32_t remoe_memory_allocate(uint64_t context, uint64_t bytes, uint64_t* address) {
   return guard(context, "memory_allocate", [&](Context& c) {
-    require(address != nullptr, REMOE_INVALID_ARGUMENT, "the place for the address is null");
+    require(address != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the address is null");
     *address = reinterpret_cast<uint64_t>(c.pool.allocate(bytes));
   });
 }
@@ -18,7 +18,7 @@ int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t c
     require(addresses != nullptr || count == 0, REMOE_INVALID_ARGUMENT, "the addresses are null");
     const int64_t wrong = c.pool.release_all(addresses, count);
     require(wrong < 0, REMOE_INVALID_ARGUMENT,
-            "0x%llx (number %lld) is not a live block, or comes twice; nothing was freed",
+            "0x%llx (number %lld) is not a live block, or is listed twice; nothing was freed",
             static_cast<unsigned long long>(wrong < 0 ? 0 : addresses[wrong]),
             static_cast<long long>(wrong));
   });
@@ -26,7 +26,8 @@ int32_t remoe_memory_free(uint64_t context, const uint64_t* addresses, int32_t c
 
 int32_t remoe_memory_statistics(uint64_t context, uint64_t* statistics) {
   return guard(context, "memory_statistics", [&](Context& c) {
-    require(statistics != nullptr, REMOE_INVALID_ARGUMENT, "the place for the statistics is null");
+    require(statistics != nullptr, REMOE_INVALID_ARGUMENT,
+            "the pointer for the statistics is null");
     c.pool.check_live_blocks();
     c.pinned_pool.check_live_blocks();
     statistics[0] = c.pool.in_use();
@@ -49,7 +50,7 @@ int32_t remoe_memory_trim(uint64_t context) {
 
 int32_t remoe_pinned_allocate(uint64_t context, uint64_t bytes, uint64_t* address) {
   return guard(context, "pinned_allocate", [&](Context& c) {
-    require(address != nullptr, REMOE_INVALID_ARGUMENT, "the place for the address is null");
+    require(address != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the address is null");
     *address = reinterpret_cast<uint64_t>(c.pinned_pool.allocate(bytes));
   });
 }

@@ -18,8 +18,8 @@ constexpr uint64_t kCanaryBytes = 4096;  // of large blocks: a row or two
 constexpr uint64_t kSmallCanaryBytes = 256;
 constexpr uint8_t kCanary = 0xc5;
 
-// Canaries of one block. `lead` is how far the block lies behind the memory's start: a large
-// block's keeps its alignment, so that all but the canary's end of it stays unused.
+// Canaries of one block. `lead` is the distance from the start of the memory to the block. For a
+// large block it preserves the alignment, so only its end holds the canary and the rest is unused.
 struct Guards {
   uint64_t lead;
   uint64_t canary;
@@ -30,14 +30,14 @@ Guards guards_of(uint64_t bytes) {
   return {kSmallCanaryBytes, kSmallCanaryBytes};
 }
 
-// 0x7fff at every two bytes is NaN in fp32, bf16 and fp64, and 2147450879 as an index.
+// 0x7fff in every two bytes is NaN in fp32, bf16 and fp64, and 2147450879 as an index.
 void fill_with_nan(uint8_t* block, uint64_t bytes) {
   constexpr uint16_t kNan = 0x7fff;
   for (uint64_t i = 0; i + 1 < bytes; i += 2) std::memcpy(block + i, &kNan, 2);
   if (bytes % 2 == 1) block[bytes - 1] = 0xff;
 }
 
-// The first byte of a canary that is not as it was left, or `end`.
+// The first byte of a canary that has changed, or `end`.
 const uint8_t* first_changed(const uint8_t* begin, const uint8_t* end) {
   return std::find_if(begin, end, [](uint8_t byte) { return byte != kCanary; });
 }

@@ -13,21 +13,21 @@ namespace {
 
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
 constexpr uint64_t kLargerClass = 16;
-constexpr uint64_t kLargest = uint64_t{1} << 46;  // what x86-64 and aarch64 can address, about
+constexpr uint64_t kLargest = uint64_t{1} << 46;  // about what x86-64 and aarch64 can address
 
 uint64_t round_up(uint64_t value, uint64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// The size of the class that serves `bytes`: eight classes to a power of two, so that at most an
-// eighth is lost, in units of a cache line below 2 MiB and of a huge page from there.
+// Size of the class that serves `bytes`: eight classes per power of two, so at most an eighth is
+// lost, in units of a cache line below 2 MiB and of a huge page from there.
 uint64_t class_bytes(uint64_t bytes) {
   const uint64_t step = std::bit_ceil(bytes) / 16;
   return round_up(bytes, std::max<uint64_t>(step, bytes < kHugePage ? 64 : kHugePage));
 }
 
-// 2 MiB-aligned, or nullptr. Maps 2 MiB more than asked for and gives the ends back, since mmap
-// aligns to small pages alone.
+// 2 MiB-aligned, or nullptr. Maps 2 MiB more than requested and unmaps the ends, since mmap aligns
+// to small pages only.
 void* map_aligned(uint64_t bytes) {
   void* raw =
       mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -37,7 +37,7 @@ void* map_aligned(uint64_t bytes) {
   const uint64_t before = block - first;
   if (before > 0) munmap(first, before);
   if (before < kHugePage) munmap(block + bytes, kHugePage - before);
-  madvise(block, bytes, MADV_HUGEPAGE);  // a wish: without huge pages the block works as well
+  madvise(block, bytes, MADV_HUGEPAGE);  // a hint: the block also works without huge pages
   return block;
 }
 
@@ -51,8 +51,8 @@ MemoryPool::~MemoryPool() {
 }
 
 void* MemoryPool::allocate(uint64_t bytes) {
-  require(bytes > 0, REMOE_INVALID_ARGUMENT, "a block has at least 1 byte");
-  require(bytes <= kLargest, REMOE_OUT_OF_MEMORY, "%llu bytes are more than can be addressed",
+  require(bytes > 0, REMOE_INVALID_ARGUMENT, "bytes is 0, but a block has at least 1");
+  require(bytes <= kLargest, REMOE_OUT_OF_MEMORY, "%llu bytes exceed the address space",
           static_cast<unsigned long long>(bytes));
   SizeClass& size_class =
       class_with_block(class_bytes(options_.guarded ? guarded_bytes(bytes) : bytes), bytes);
@@ -65,11 +65,11 @@ void* MemoryPool::allocate(uint64_t bytes) {
   return block;
 }
 
-// Scratch follows the number of routed rows, which changes from step to step, and falls by E/k from
-// the dense stage to the sparse one: a class that no block was freed into yet would be mapped
-// whenever the rows first come to it, and the memory held would creep up for as long as they move.
-// A free block of a larger class costs nothing more, so it serves, up to kLargerClass times the
-// size.
+// Scratch sizes follow the number of routed rows, which changes from step to step and falls by E/k
+// from the dense stage to the sparse one. If only blocks of the exact class were reused, a class
+// would be mapped whenever the rows first reach it, and the memory held would creep up as long as
+// they move. A free block of a larger class costs nothing extra, so one of up to kLargerClass times
+// the size serves.
 MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes, uint64_t asked) {
   SizeClass& own = classes_[block_bytes];
   own.block_bytes = block_bytes;
@@ -84,7 +84,7 @@ MemoryPool::SizeClass& MemoryPool::class_with_block(uint64_t block_bytes, uint64
 
 void MemoryPool::refill(SizeClass& size_class, uint64_t asked) {
   const uint64_t block_bytes = size_class.block_bytes;
-  // A slab holds at least eight blocks, so that what is left over at its end is small.
+  // A slab holds at least eight blocks, so that little is left over at its end.
   const uint64_t bytes =
       block_bytes >= kHugePage ? block_bytes : round_up(8 * block_bytes, kHugePage);
   const std::size_t blocks = bytes / block_bytes;
@@ -160,7 +160,7 @@ void MemoryPool::check_live_blocks() {
 
 void MemoryPool::fail_damaged() {
   const Damage damage = *std::exchange(damage_, std::nullopt);
-  fail(REMOE_INTERNAL, "a block of %llu bytes was written to at offset %lld, outside of it",
+  fail(REMOE_INTERNAL, "a block of %llu bytes was overrun: a write at offset %lld, outside of it",
        static_cast<unsigned long long>(damage.bytes), static_cast<long long>(damage.offset));
 }
 

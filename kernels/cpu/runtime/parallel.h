@@ -1,7 +1,7 @@
-// Loops over the context's threads, with a split that depends on the sizes and on the number of
-// threads alone, so that the same inputs give the same bits.
+// Loops over the context's threads. The split depends only on the sizes and the number of threads,
+// so the same inputs give the same bits.
 //
-// A body must not throw: no exception may leave a parallel region. Take scratch memory outside.
+// A body must not throw: no exception may leave a parallel region. Allocate scratch outside.
 #pragma once
 
 #include <omp.h>
@@ -13,8 +13,8 @@
 
 namespace remoe {
 
-// Elements of work below which a thread is not worth waking: entering a parallel region costs
-// about 2 us, the time of some 16,000 simple operations on memory that is in cache.
+// Work below which a thread is not worth waking: entering a parallel region costs about 2 us, the
+// time of some 16,000 simple operations on cached memory.
 inline constexpr int64_t kGrain = 16384;
 
 struct Range {
@@ -22,8 +22,8 @@ struct Range {
   int64_t end;
 };
 
-// The part-th of `parts` contiguous ranges of [0, count), all sizes a multiple of `multiple` but
-// the last one's.
+// The part-th of `parts` contiguous ranges of [0, count). All sizes but the last are multiples of
+// `multiple`.
 inline Range part_of(int64_t count, int64_t parts, int64_t part, int64_t multiple = 1) {
   const int64_t blocks = (count + multiple - 1) / multiple;
   const int64_t begin = blocks * part / parts * multiple;
@@ -31,30 +31,30 @@ inline Range part_of(int64_t count, int64_t parts, int64_t part, int64_t multipl
   return {std::min(begin, count), std::min(end, count)};
 }
 
-// How many parts `count` elements of `cost` operations each are worth.
+// The number of parts that `count` elements of `cost` operations each are worth.
 inline int parts_for(const Context& context, int64_t count, int64_t cost = 1) {
   const int64_t grain = std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cost));
   return static_cast<int>(std::clamp<int64_t>(count / grain, 1, context.threads));
 }
 
-// body(part) for each of `parts` parts, each on its own thread; parts <= context.threads.
+// Calls body(part) for each of `parts` parts, each on its own thread; parts <= context.threads.
 template <class Body>
 void parallel_parts(const Context& context, int parts, Body&& body) {
   if (parts <= 1) {
     body(0);
     return;
   }
-  // The loop covers a team smaller than asked for: the split stays that of `parts`.
+  // The loop also covers a smaller team than requested: the split remains that of `parts`.
 #pragma omp parallel for schedule(static, 1) num_threads(std::min(parts, context.threads))
   for (int part = 0; part < parts; ++part) body(part);
 }
 
-// body(begin, end) over contiguous ranges of [0, count), one for each thread. `cost` is the
-// operations of one element, and decides from which count on threads are woken.
+// Calls body(begin, end) on contiguous ranges of [0, count), one per thread. `cost`, in operations
+// per element, decides from what count on threads are woken.
 template <class Body>
 void parallel_ranges(const Context& context, int64_t count, int64_t cost, Body&& body) {
   const int parts = parts_for(context, count, cost);
-  // Single elements are split at cache lines, so that no two threads write the same one.
+  // Cheap elements are split at cache lines, so that no two threads write to the same one.
   const int64_t multiple = cost <= 4 ? 16 : 1;
   parallel_parts(context, parts, [&](int part) {
     const Range range = part_of(count, parts, part, multiple);
@@ -62,9 +62,9 @@ void parallel_ranges(const Context& context, int64_t count, int64_t cost, Body&&
   });
 }
 
-// body(task, thread) for each task in [0, count), handed out as threads get free; `thread` is in
-// [0, context.threads), for per-thread scratch. Deterministic only where a task's results do not
-// depend on which thread runs it, nor on what ran before.
+// Calls body(task, thread) for each task in [0, count), scheduled dynamically; `thread` is in [0,
+// context.threads), for per-thread scratch. Deterministic only if a task's results depend neither
+// on the thread that runs it nor on what ran before.
 template <class Body>
 void parallel_tasks(const Context& context, int64_t count, Body&& body) {
   if (count <= 1 || context.threads == 1) {

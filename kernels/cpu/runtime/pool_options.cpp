@@ -9,7 +9,7 @@
 namespace remoe {
 namespace {
 
-// Empty where the variable is not set.
+// Empty if the variable is not set.
 std::string_view variable(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
@@ -21,7 +21,7 @@ uint64_t limit() {
   uint64_t bytes = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
   require(error == std::errc{} && end == text.data() + text.size() && bytes > 0,
-          REMOE_INVALID_ARGUMENT, "REMOE_MEMORY_LIMIT is \"%s\", but a number of bytes is needed",
+          REMOE_INVALID_ARGUMENT, "REMOE_MEMORY_LIMIT is \"%s\", but must be a number of bytes",
           text.data());
   return bytes;
 }
@@ -29,7 +29,7 @@ uint64_t limit() {
 bool is_guarded() {
   const std::string_view text = variable("REMOE_MEMORY_GUARD");
   require(text.empty() || text == "0" || text == "1", REMOE_INVALID_ARGUMENT,
-          "REMOE_MEMORY_GUARD is \"%s\", but 0 or 1 is needed", text.data());
+          "REMOE_MEMORY_GUARD is \"%s\", but must be 0 or 1", text.data());
   return text == "1";
 }
 

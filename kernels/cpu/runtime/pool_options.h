@@ -1,12 +1,11 @@
-// What the environment asks of a context's memory.
 #pragma once
 
 #include "runtime/memory_pool.h"
 
 namespace remoe {
 
-// REMOE_MEMORY_LIMIT and REMOE_MEMORY_GUARD, as remoe.h describes them. Throws where one cannot be
-// read.
+// The pool options set by the environment variables REMOE_MEMORY_LIMIT and REMOE_MEMORY_GUARD,
+// described in remoe.h. Throws if one is malformed.
 PoolOptions pool_options();
 
 }  // namespace remoe

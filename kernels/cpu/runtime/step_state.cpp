@@ -45,7 +45,7 @@ int32_t remoe_state_add(uint64_t context, uint64_t state, int32_t slot, uint64_t
   return guard(context, "state_add", [&](Context&) {
     double* values = require_address<double>(state, "state");
     require(slot >= 0 && slot < REMOE_STATE_HEADER, REMOE_INVALID_ARGUMENT,
-            "there is no slot %d, only 0 to %d", slot, REMOE_STATE_HEADER - 1);
+            "slot is %d, but must be 0 to %d", slot, REMOE_STATE_HEADER - 1);
     values[slot] += scale * *require_address<const float>(value, "value");
   });
 }
@@ -86,8 +86,8 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     require(tokens > 0, REMOE_INVALID_ARGUMENT, "tokens is %g, but must be above 0", tokens);
     require(adapt == 0 || (alpha > 0 && floor <= ceiling), REMOE_INVALID_ARGUMENT,
             "alpha %g must be above 0, and floor %g at most ceiling %g", alpha, floor, ceiling);
-    // Counts are whole numbers, so that their sum is exact, and which side of the target it is on
-    // does not depend on the order of the addition.
+    // Counts are integers, so their sum is exact, and which side of the target it falls on does not
+    // depend on the order of summation.
     double pairs = 0, regularized = 0, balance = 0;
     for (int32_t layer = 0; layer < layers; ++layer) {
       const double* record = record_of(values, layer, experts);
@@ -103,9 +103,7 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     if (adapt == 0) return;
     const double lambda = values[REMOE_STATE_LAMBDA];
     const double target = active * routed;
-    const double moved = pairs > target   ? lambda * alpha
-                         : pairs < target ? lambda / alpha
-                                          : lambda;
+    const double moved = pairs > target ? lambda * alpha : pairs < target ? lambda / alpha : lambda;
     values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
   });
 }

@@ -1,17 +1,14 @@
 // Streams, events, capture. All work is done when a call returns, so there is nothing to order or
-// to wait for; handles are checked all the same, so that a program that runs here runs on a device.
+// wait for. Handles are checked nevertheless, so that a program that runs here also runs on a
+// device.
 #include <algorithm>
-#include <chrono>
 
+#include "runtime/clock.h"
 #include "runtime/context.h"
 
 using namespace remoe;
 
 namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 void require_stream(const Context& context, uint64_t stream) {
   const auto& open = context.streams;
@@ -28,7 +25,7 @@ Event& require_event(Context& context, uint64_t event) {
 }
 
 void require_place(const uint64_t* place) {
-  require(place != nullptr, REMOE_INVALID_ARGUMENT, "the place for the result is null");
+  require(place != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the result is null");
 }
 
 }  // namespace
@@ -91,7 +88,7 @@ int32_t remoe_event_synchronize(uint64_t context, uint64_t event) {
 
 int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end, double* seconds) {
   return guard(context, "event_elapsed", [&](Context& c) {
-    require(seconds != nullptr, REMOE_INVALID_ARGUMENT, "the place for the seconds is null");
+    require(seconds != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the seconds is null");
     const Event& first = require_event(c, start);
     const Event& last = require_event(c, end);
     require(first.recorded && last.recorded, REMOE_INVALID_ARGUMENT,
@@ -119,7 +116,7 @@ int32_t remoe_capture_end(uint64_t context, uint64_t* graph) {
 
 int32_t remoe_graph_launch(uint64_t context, uint64_t graph) {
   return guard(context, "graph_launch", [&](Context&) {
-    fail(REMOE_INVALID_ARGUMENT, "there is no graph %llu: the CPU runs calls at once",
+    fail(REMOE_INVALID_ARGUMENT, "there is no graph %llu: the CPU runs calls immediately",
          static_cast<unsigned long long>(graph));
   });
 }

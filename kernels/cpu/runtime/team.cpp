@@ -16,13 +16,13 @@
 namespace remoe {
 namespace {
 
-// The stack that GNU OpenMP gives each of its threads, as the environment asks for it.
+// The stack size that GNU OpenMP gives each of its threads, as set in the environment.
 struct StackSize {
   size_t bytes = 0;  // 0: the system's
   std::string setting;
 };
 
-// "512k", "1 G"; without a unit in KiB. Nothing where OpenMP would not take it either.
+// "512k", "1 G"; KiB if there is no unit. Nothing if OpenMP would reject it, too.
 std::optional<size_t> stack_bytes(const char* text) {
   char* end = nullptr;
   errno = 0;
@@ -48,18 +48,18 @@ StackSize stack_of_threads() {
   return {};
 }
 
-// Read as the library is loaded, which is when OpenMP reads it.
+// Read when the library is loaded, which is when OpenMP reads it.
 const StackSize stack_size = stack_of_threads();
 
-// How many of `wanted` threads, the calling one among them, the system lets run at once with the
-// stacks that OpenMP will ask for. GNU OpenMP ends the process where a thread cannot be started, so
-// that this is asked first.
+// How many of `wanted` threads, including the calling one, the system lets run at once with the
+// stacks OpenMP will request. GNU OpenMP ends the process if a thread cannot be started, so this is
+// tried first.
 int startable_threads(int wanted) {
   std::latch counted(1);
   std::vector<pthread_t> threads;
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return 1;
-  // Below the system's least size OpenMP falls back to the default, as this does.
+  // Below the system's minimum size OpenMP falls back to the default, and so does this.
   if (stack_size.bytes > 0) pthread_attr_setstacksize(&attributes, stack_size.bytes);
   const auto wait = [](void* latch) -> void* {
     static_cast<std::latch*>(latch)->wait();

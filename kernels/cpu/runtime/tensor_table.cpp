@@ -15,9 +15,10 @@ TensorBlocks read_tensor_table(uint64_t table, int32_t count, bool moments) {
     require(complete, REMOE_INVALID_ARGUMENT, "tensor %d of the table lacks an address", i);
     const int dtype = row.gradient_dtype();
     require(dtype == REMOE_F32 || dtype == REMOE_BF16, REMOE_UNSUPPORTED,
-            "tensor %d of the table has a gradient of dtype %d, neither fp32 nor bf16", i, dtype);
+            "tensor %d of the table has a gradient of dtype %d, which is neither fp32 nor bf16", i,
+            dtype);
     require(row.elements <= uint64_t{1} << 46, REMOE_INVALID_ARGUMENT,
-            "tensor %d of the table has %llu elements, beyond any memory", i,
+            "tensor %d of the table has %llu elements, more than any memory holds", i,
             static_cast<unsigned long long>(row.elements));
     const int64_t parts = (static_cast<int64_t>(row.elements) + kTensorBlock - 1) / kTensorBlock;
     blocks.first_block.push_back(blocks.first_block.back() + parts);

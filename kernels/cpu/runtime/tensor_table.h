@@ -1,4 +1,4 @@
-// The optimizer's table of tensors, cut into blocks that threads share out.
+// The optimizer's table of tensors, split into blocks that threads share.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace remoe {
 
-// A row of the table, as remoe.h lays it out.
+// A row of the table, as laid out in remoe.h.
 struct TensorRow {
   uint64_t master;
   uint64_t gradient;
@@ -24,18 +24,18 @@ struct TensorRow {
 };
 static_assert(sizeof(TensorRow) == REMOE_TENSOR_WORDS * sizeof(uint64_t));
 
-// Elements of a block: enough to hide the search for it, few enough that threads stay even. Blocks
-// are what sums of squares are split by, so their bits do not depend on the threads.
+// Elements per block: enough to hide the search for it, few enough to balance the threads. Sums of
+// squares are split by blocks, so their bits do not depend on the threads.
 inline constexpr int64_t kTensorBlock = 16384;
 
 struct TensorBlocks {
   const TensorRow* rows;
-  std::vector<int64_t> first_block;  // of each row, and the number of all
+  std::vector<int64_t> first_block;  // of each row, then the total
 
   int64_t count() const { return first_block.back(); }
 };
 
-// Throws where a row makes no sense. `moments`: whether all addresses are needed, or the
+// Throws if a row is invalid. `moments`: whether all addresses are required, or only the
 // gradient's.
 TensorBlocks read_tensor_table(uint64_t table, int32_t count, bool moments);
 

@@ -5,30 +5,30 @@ import { Permutation } from "./permutation.ts";
 import type { TokenStream } from "../corpus/token_stream.ts";
 import type { TokenArray } from "../corpus/token_array.ts";
 
-/** Where a {@linkcode BatchSampler} is: plain numbers, for a checkpoint's JSON. */
+/** The position of a {@linkcode BatchSampler}: plain numbers, for a checkpoint's JSON. */
 export interface SamplerState {
   /** The seed of the order. */
   readonly seed: number;
-  /** Passes over the text completed. */
+  /** Completed passes over the text. */
   readonly epoch: number;
   /** Windows of this pass already used. */
   readonly position: number;
 }
 
-/** What a {@linkcode BatchSampler} needs besides tokens. */
+/** Options of {@linkcode BatchSampler}. */
 export interface BatchSamplerOptions {
   /** Tokens in a row. */
   readonly sequence: number;
-  /** Seed of the order, an integer of 0 to 2^53 - 1. */
+  /** Seed of the order, an integer from 0 to 2^53 - 1. */
   readonly seed: number;
 }
 
 /**
- * The stream of training batches: the tokens are cut in windows of `sequence` + 1 (each begins at
- * the last one's final target), and every epoch goes through all of them in an order of its own.
+ * The stream of training batches. The tokens are cut into windows of `sequence` + 1, each beginning
+ * at the previous window's final target, and every epoch visits all windows in a different order.
  *
- * The order is computed from the seed and the epoch ({@linkcode Permutation}), so three numbers
- * are the whole state, and a sampler set to it goes on exactly as the first would have, whatever
+ * The order is computed from the seed and the epoch ({@linkcode Permutation}), so three numbers are
+ * the entire state. A sampler restored to it continues exactly as the original would have, whatever
  * the batch sizes. A batch that reaches the end of an epoch is filled from the next one.
  *
  * @example
@@ -75,7 +75,7 @@ export class BatchSampler {
     this.#order = new Permutation(this.windows, options.seed, 0);
   }
 
-  /** Where the stream is, for {@linkcode BatchSampler.restore}. */
+  /** The position in the stream, for {@linkcode BatchSampler.restore}. */
   get state(): SamplerState {
     return { seed: this.#seed, epoch: this.#epoch, position: this.#position };
   }
@@ -84,8 +84,9 @@ export class BatchSampler {
    * Takes the next batch of the stream.
    *
    * @param batch Number of rows.
-   * @returns The batch, [batch, sequence], in arrays of its own.
-   * @throws {RangeError} If the number of rows is not a positive integer, or the batch too large.
+   * @returns The batch, [batch, sequence], in new arrays.
+   * @throws {RangeError} If the number of rows is not a positive integer, or the batch is too
+   * large.
    */
   next(batch: number): Batch {
     const stream = this.#stream;
@@ -93,10 +94,10 @@ export class BatchSampler {
   }
 
   /**
-   * Goes to where another sampler of the same text and sequence was.
+   * Moves to the position of another sampler of the same text and sequence.
    *
    * @param state That sampler's state.
-   * @throws {ConfigError} If this text has no such place, as then it is another text or sequence.
+   * @throws {ConfigError} If this text has no such position: the text or the sequence differs.
    */
   restore(state: SamplerState): void {
     // A checkpoint's JSON may hold anything.

@@ -3,10 +3,10 @@ import { DataError } from "../errors.ts";
 import { checkStream, memoryStream, type TokenStream } from "../corpus/token_stream.ts";
 import type { TokenArray } from "../corpus/token_array.ts";
 
-/** A batch's arrays are indexed in 32 bits by the kernels. */
+/** The kernels index a batch's arrays with 32 bits. */
 const MOST_TOKENS = 2 ** 31 - 1;
 
-/** Rows of consecutive tokens, and for each token the one that follows it. */
+/** Rows of consecutive tokens, and for each token its successor. */
 export interface Batch {
   /** Number of rows, B. */
   readonly rows: number;
@@ -19,13 +19,14 @@ export interface Batch {
 }
 
 /**
- * Counts the windows a token stream is cut into: each has `sequence` tokens and the one after
- * them, which is the next window's first, so that every token but the first is a target once.
+ * Counts the windows a token stream is cut into. Each has `sequence` tokens plus their successor,
+ * which is also the next window's first token, so every token but the first is a target exactly
+ * once.
  *
  * @param tokens Tokens of the stream.
  * @param sequence Tokens in a row.
  * @param name What messages call the text.
- * @returns ⌊(tokens - 1) / sequence⌋, at least 1; the tokens left over belong to no window.
+ * @returns ⌊(tokens - 1) / sequence⌋, at least 1; leftover tokens belong to no window.
  * @throws {RangeError} If the sequence is not a positive integer.
  * @throws {DataError} If the stream is shorter than one window.
  */
@@ -41,14 +42,14 @@ export function countWindows(tokens: number, sequence: number, name: string): nu
 }
 
 /**
- * Refuses a length that no row can have.
+ * Refuses an invalid row length.
  *
  * @param sequence Tokens in a row.
  * @param name What messages call the text.
- * @throws {RangeError} If it is no whole number from 1 to 2^31 - 2.
+ * @throws {RangeError} If it is not an integer from 1 to 2^31 - 2.
  */
 export function checkSequence(sequence: number, name: string): void {
-  // A row is read with the target of its last token.
+  // A row is read together with the target of its last token.
   if (Number.isSafeInteger(sequence) && sequence >= 1 && sequence < MOST_TOKENS) return;
   throw new RangeError(
     `Cannot cut ${name} in rows of ${shown(sequence)} tokens: give a whole number from 1 to ` +
@@ -57,11 +58,12 @@ export function checkSequence(sequence: number, name: string): void {
 }
 
 /**
- * Refuses a number of rows that no batch can have.
+ * Refuses an invalid number of rows.
  *
  * @param rows Rows in a batch.
  * @param sequence Tokens in a row.
- * @throws {RangeError} If it is not a positive integer, or the batch would have 2^31 tokens.
+ * @throws {RangeError} If it is not a positive integer, or the batch would have 2^31 tokens or
+ * more.
  */
 export function checkRows(rows: number, sequence: number): void {
   if (!Number.isInteger(rows) || rows < 1) {
@@ -74,7 +76,7 @@ export function checkRows(rows: number, sequence: number): void {
   }
 }
 
-/** Windows to take rows from, in turn. */
+/** Returns the window to take the next row from. */
 export type NextWindow = () => { readonly stream: TokenStream; readonly window: number };
 
 /**
@@ -82,8 +84,8 @@ export type NextWindow = () => { readonly stream: TokenStream; readonly window: 
  *
  * @param rows Number of rows.
  * @param sequence Tokens in a row.
- * @param next Gives the window of each row.
- * @returns The batch, in arrays of its own.
+ * @param next Returns the window of each row in turn.
+ * @returns The batch, in new arrays.
  * @throws {RangeError} If the number of rows is out of range.
  */
 export function gatherBatch(rows: number, sequence: number, next: NextWindow): Batch {
@@ -101,9 +103,9 @@ export function gatherBatch(rows: number, sequence: number, next: NextWindow): B
 }
 
 /**
- * Accepts tokens in memory where a stream is wanted.
+ * Wraps tokens in memory as a stream.
  *
- * @param tokens Tokens, or a stream of them.
+ * @param tokens Tokens, or already a stream of them.
  * @returns The stream.
  * @throws {TypeError} If it is neither.
  */

@@ -1,17 +1,16 @@
 import { shown } from "../arguments.ts";
 
 /**
- * Turns a summed loss into bits per byte of text, the measure that does not depend on the
- * tokenizer.
+ * Converts a summed loss to bits per byte of text, a measure that does not depend on the tokenizer.
  *
- * The loss of end-of-document targets belongs to the sum (a model must say where a text ends), but
- * they are no bytes: `bytes` is {@linkcode Tokenizer.byteLength} of the targets.
+ * End-of-document targets count in the loss (a model must predict where a text ends) but not in the
+ * bytes: `bytes` is {@linkcode Tokenizer.byteLength} of the targets.
  *
- * @param nats The cross entropy summed over targets, in nats.
- * @param bytes The bytes of text those targets stand for.
+ * @param nats The cross-entropy summed over targets, in nats.
+ * @param bytes The bytes of text the targets stand for.
  * @returns nats / (ln 2 · bytes).
  * @throws {RangeError} If there are no bytes.
- * @throws {TypeError} If the loss is no number.
+ * @throws {TypeError} If the loss is not a number.
  *
  * @example
  * ```ts

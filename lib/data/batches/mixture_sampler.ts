@@ -12,7 +12,7 @@ import {
 } from "../corpus/token_stream.ts";
 import type { TokenizedText } from "../corpus/tokenized_text.ts";
 
-/** Where a {@linkcode MixtureSampler} is: plain numbers, for a checkpoint's JSON. */
+/** The position of a {@linkcode MixtureSampler}: plain numbers, for a checkpoint's JSON. */
 export interface MixtureState {
   /** The seed of the orders. */
   readonly seed: number;
@@ -20,19 +20,19 @@ export interface MixtureState {
   readonly drawn: Readonly<Record<string, number>>;
 }
 
-/** What a {@linkcode MixtureSampler} needs besides tokens. */
+/** Options of {@linkcode MixtureSampler}. */
 export interface MixtureSamplerOptions extends BatchSamplerOptions {
-  /** How often a domain is drawn, as a multiple of its share of the text; 1 where not named. */
+  /** How often a domain is drawn, as a multiple of its share of the text; 1 if not named. */
   readonly weights: Readonly<Record<string, number>>;
 }
 
-/** A domain as it is drawn from, or several short ones of one weight. */
+/** A domain to draw from, or several short domains of equal weight. */
 interface Domain {
-  /** The domain's name; the first one's of several. */
+  /** The domain's name; the first one's if there are several. */
   readonly name: string;
   readonly stream: TokenStream;
   readonly windows: number;
-  /** Its part of all windows drawn. */
+  /** Its target fraction of all windows drawn. */
   readonly share: number;
   readonly seed: number;
   drawn: number;
@@ -42,13 +42,13 @@ interface Domain {
 /**
  * A stream of training batches that mixes domains by weight.
  *
- * The next window comes from the domain that is furthest behind its share, so that any stretch of
- * the stream holds the mixture to within a window per domain, without any chance. Within a domain,
- * every pass goes through all windows in an order of its own, as in {@linkcode BatchSampler}: the seed
- * and the number of windows drawn from each domain are the whole state.
+ * The next window comes from the domain furthest behind its share. The choice is deterministic, and
+ * any stretch of the stream holds the mixture to within one window per domain. Within a domain,
+ * every pass visits all windows in a different order, as in {@linkcode BatchSampler}, so the seed
+ * and the number of windows drawn from each domain are the entire state.
  *
- * Domains too short for a window are joined with others of their weight, which draws each by its
- * share of the text as before. What is still too short is repeated until it fills a window.
+ * Domains too short for a window are joined with others of equal weight, so each is still drawn by
+ * its share of the text. A result that is still too short is repeated until it fills a window.
  *
  * @example
  * ```ts
@@ -85,8 +85,8 @@ export class MixtureSampler {
    *
    * @param domains The text of each domain.
    * @param options The length of a row, the seed, and the weights.
-   * @throws {ConfigError} If a weight is of a domain that is not there, no number of at least 0, or
-   * none is above 0.
+   * @throws {ConfigError} If a weight names an unknown domain or is not a number of at least 0, or
+   * no weight is above 0.
    * @throws {RangeError} If the sequence or the seed is out of range.
    */
   constructor(
@@ -103,7 +103,7 @@ export class MixtureSampler {
     }
     const { sequence, seed } = options;
     const weights = checkedWeights(domains, options.weights);
-    // Both are checked here, before anything is computed with them.
+    // Check both before computing with them.
     philoxKey(seed);
     checkSequence(sequence, "the domains");
     this.sequence = sequence;
@@ -115,14 +115,14 @@ export class MixtureSampler {
     }
     this.#domains = parts.map(({ part, index, ...domain }) => {
       const windows = countWindows(domain.stream.length, sequence, `the domain ${domain.name}`);
-      // Domains of one length would otherwise be gone through in one order.
+      // Otherwise domains of equal length would share one order.
       const own = (seed + index * 0x9e3779b9) % Number.MAX_SAFE_INTEGER;
       const order = new Permutation(windows, own, 0);
       return { ...domain, seed: own, windows, share: part / total, drawn: 0, order };
     });
   }
 
-  /** Where the stream is, for {@linkcode MixtureSampler.restore}. */
+  /** The position in the stream, for {@linkcode MixtureSampler.restore}. */
   get state(): MixtureState {
     const drawn = Object.fromEntries(this.#domains.map(({ name, drawn }) => [name, drawn]));
     return { seed: this.#seed, drawn };
@@ -132,8 +132,9 @@ export class MixtureSampler {
    * Takes the next batch of the stream.
    *
    * @param batch Number of rows.
-   * @returns The batch, [batch, sequence], in arrays of its own.
-   * @throws {RangeError} If the number of rows is not a positive integer, or the batch too large.
+   * @returns The batch, [batch, sequence], in new arrays.
+   * @throws {RangeError} If the number of rows is not a positive integer, or the batch is too
+   * large.
    */
   next(batch: number): Batch {
     return gatherBatch(batch, this.sequence, () => {
@@ -143,10 +144,10 @@ export class MixtureSampler {
   }
 
   /**
-   * Goes to where another sampler of the same text, weights and sequence was.
+   * Moves to the position of another sampler of the same text, weights and sequence.
    *
    * @param state That sampler's state.
-   * @throws {ConfigError} If it was of other domains.
+   * @throws {ConfigError} If its domains or its seed differ.
    *
    * @example
    * ```ts
@@ -201,17 +202,17 @@ function nextWindow(domain: Domain): number {
   return domain.order.at(position);
 }
 
-/** A part of the text that is drawn from by itself. */
+/** A part of the text that is drawn from on its own. */
 interface Pack {
   readonly name: string;
   readonly stream: TokenStream;
-  /** Its tokens by its weight. */
+  /** Its number of tokens times its weight. */
   readonly part: number;
-  /** Its place among all domains, or its first one's. */
+  /** The index of its first domain among all domains. */
   readonly index: number;
 }
 
-/** Makes of domains what has at least a window. */
+/** Groups domains into parts that each have at least one window. */
 function packed(
   domains: ReadonlyMap<string, Pick<TokenizedText, "tokens">>,
   weights: ReadonlyMap<string, number>,
@@ -222,7 +223,7 @@ function packed(
     .filter(({ tokens, weight }) => weight > 0 && tokens.length > 0);
   const groups = Map.groupBy(
     members,
-    // A long domain is a group by itself.
+    // A long domain is a group of its own.
     ({ tokens, weight, name }) => tokens.length > sequence ? `domain ${name}` : `weight ${weight}`,
   );
   return [...groups.values()].map((group) => {
@@ -238,7 +239,7 @@ function checkedWeights(
   given: Readonly<Record<string, number>>,
 ): ReadonlyMap<string, number> {
   checkObject(given, [], "weigh domains");
-  // A map: a domain may have the name of something that every object has.
+  // A map, since a domain may be named like a property of `Object.prototype`.
   const weights = new Map(Object.entries(given));
   const unknown = [...weights.keys()].filter((name) => !domains.has(name));
   if (unknown.length > 0) {

@@ -1,11 +1,13 @@
 import { shown } from "../arguments.ts";
 import { drawWords, type PhiloxKey, philoxKey } from "./philox.ts";
 
-/** Says "shuffle" in the counter's word for the operation, apart from the kernels' draws. */
+/** "SHUF" in ASCII, as the operation in Philox's counter: separate from the kernels' draws. */
 const OPERATION = 0x53485546;
 
-/** Four rounds make a Feistel network of random functions a strong permutation; twice that, as the
- * halves are small and Philox is cheap next to the copying of a window. */
+/**
+ * Four rounds make a Feistel network of random functions a strong pseudorandom permutation. Twice
+ * as many, because the halves are small and Philox is cheap next to copying a window.
+ */
 const ROUNDS = 8;
 
 /**
@@ -13,9 +15,9 @@ const ROUNDS = 8;
  *
  * A Feistel network permutes the integers of 2h bits, whatever its round function: here Philox,
  * keyed by the seed, with the epoch in its counter. Results outside the range are permuted again
- * (cycle walking), which keeps it a permutation of the range; as 2h is the least even number of
- * bits that holds it, that takes fewer than four tries on average. So the order of a billion
- * windows needs no memory, and any place in it is found at once when a run resumes.
+ * (cycle walking), which yields a permutation of the range. With 2h the smallest even number of
+ * bits that holds the range, that takes fewer than four tries on average. The order of a billion
+ * windows thus needs no memory, and a resumed run finds any position at once.
  *
  * @example
  * ```ts
@@ -40,8 +42,8 @@ export class Permutation {
    * Chooses an order.
    *
    * @param size How many integers to permute, 1 to 2^32.
-   * @param seed An integer of 0 to 2^53 - 1.
-   * @param epoch An integer of 0 to 2^32 - 1; each has an order of its own.
+   * @param seed An integer from 0 to 2^53 - 1.
+   * @param epoch An integer from 0 to 2^32 - 1; each has a different order.
    * @throws {RangeError} If one of them is out of range.
    */
   constructor(size: number, seed: number, epoch: number) {
@@ -59,16 +61,16 @@ export class Permutation {
   }
 
   /**
-   * Finds what is at a place of the order.
+   * Computes the integer at a position of the order.
    *
-   * @param index A place, 0 to size - 1.
+   * @param index A position, 0 to size - 1.
    * @returns The integer there, 0 to size - 1.
-   * @throws {RangeError} If there is no such place.
+   * @throws {RangeError} If there is no such position.
    */
   at(index: number): number {
     if (!Number.isInteger(index) || index < 0 || index >= this.size) {
       throw new RangeError(
-        `Cannot find place ${shown(index)} of a permutation of ${this.size} integers`,
+        `Cannot find position ${shown(index)} of a permutation of ${this.size} integers`,
       );
     }
     let value = index;

@@ -2,7 +2,7 @@ import { shown } from "../arguments.ts";
 
 const MULTIPLIER_0 = 0xd2511f53;
 const MULTIPLIER_1 = 0xcd9e8d57;
-/** The golden ratio and √3 - 1, as 32-bit fractions: what the key grows by each round. */
+/** Key increments per round: the fractions of the golden ratio and of √3, in 32 bits. */
 const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 const ROUNDS = 10;
@@ -14,16 +14,16 @@ export type PhiloxKey = readonly [number, number];
 export type PhiloxCounter = readonly [number, number, number, number];
 
 /**
- * The counter-based generator Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as
- * 1, 2, 3", SC 2011), bit for bit that of the kernels: four random words are a function of a key
- * and a counter, so that there is no state to keep, and a resumed run draws the same numbers.
+ * Draws from the counter-based generator Philox 4x32-10 (Salmon et al., "Parallel random numbers:
+ * as easy as 1, 2, 3", SC 2011), bit for bit as the kernels do. Four random words are a function of
+ * a key and a counter: there is no state to save, and a resumed run draws the same numbers.
  *
  * @param counter Four unsigned 32-bit words.
  * @param key Two unsigned 32-bit words, see {@linkcode philoxKey}.
  * @param target Where to put the words; a new array by default.
  * @returns Four random unsigned 32-bit words, in `target`.
  * @throws {RangeError} If a word of the counter or the key is out of range.
- * @throws {TypeError} If the target is no `Uint32Array` of four words or more.
+ * @throws {TypeError} If the target is not a `Uint32Array` of at least four words.
  *
  * @example
  * ```ts
@@ -52,17 +52,17 @@ function checkWords(words: readonly number[], count: number, what: string): void
     words.every((word) => Number.isInteger(word) && word >= 0 && word < 2 ** 32);
   if (isRight) return;
   throw new RangeError(
-    `Cannot draw with the ${what} ${shown(words)}: it is ${count} integers of 0 to 2^32 - 1`,
+    `Cannot draw with the ${what} ${shown(words)}: expected ${count} integers from 0 to 2^32 - 1`,
   );
 }
 
-/** {@linkcode philox4x32} for words that are known to be right: its checks cost as much as a draw. */
+/** {@linkcode philox4x32} without its checks, which cost as much as a draw. */
 export function drawWords(
   counter: PhiloxCounter,
   key: PhiloxKey,
   target: Uint32Array<ArrayBuffer>,
 ): Uint32Array<ArrayBuffer> {
-  // By index, as they were checked.
+  // By index, as they were checked: an iterator could yield other words.
   let { 0: c0, 1: c1, 2: c2, 3: c3 } = counter;
   let { 0: k0, 1: k1 } = key;
   for (let round = 0; round < ROUNDS; round++) {
@@ -85,11 +85,11 @@ export function drawWords(
 }
 
 /**
- * Makes the key of a seed.
+ * Makes a key from a seed.
  *
- * @param seed An integer of 0 to 2^53 - 1.
- * @returns Its low and its high word, as the kernels take them from their 64-bit seed.
- * @throws {RangeError} If the seed is no such integer.
+ * @param seed An integer from 0 to 2^53 - 1.
+ * @returns Its low and high words, as the kernels take them from their 64-bit seed.
+ * @throws {RangeError} If the seed is not such an integer.
  *
  * @example
  * ```ts
@@ -101,14 +101,16 @@ export function drawWords(
  */
 export function philoxKey(seed: number): PhiloxKey {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new RangeError(`Cannot seed with ${shown(seed)}: a seed is an integer of 0 to 2^53 - 1`);
+    throw new RangeError(
+      `Cannot seed with ${shown(seed)}: a seed is an integer from 0 to 2^53 - 1`,
+    );
   }
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }
 
 /**
- * The high word of a 32 × 32 bit product, from four products of 16-bit halves: none of the sums
- * passes 2^32, so `>>> 0` after each keeps it exact without BigInt.
+ * Computes the high word of a 32 × 32-bit product from four products of 16-bit halves. No sum
+ * exceeds 2^32, so `>>> 0` after each keeps it exact without BigInt.
  */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;

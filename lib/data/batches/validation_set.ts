@@ -3,19 +3,19 @@ import { asStream, type Batch, checkRows, countWindows, gatherBatch } from "./ba
 import type { TokenStream } from "../corpus/token_stream.ts";
 import type { TokenArray } from "../corpus/token_array.ts";
 
-/** What a {@linkcode ValidationSet} needs besides tokens. */
+/** Options of {@linkcode ValidationSet}. */
 export interface ValidationSetOptions {
   /** Tokens in a row. */
   readonly sequence: number;
   /** Rows in a batch; the last batch may have fewer. */
   readonly batch: number;
-  /** Most rows to use; by default all of the text. */
+  /** The most rows to use; by default all of the text. */
   readonly rows?: number;
 }
 
 /**
- * A fixed set of validation batches, the same each time it is gone through: at most `rows` windows
- * spread evenly over the validation tokens, in their order.
+ * A fixed set of validation batches, the same on every iteration: at most `rows` windows, spread
+ * evenly over the validation tokens, in order.
  *
  * @example
  * ```ts
@@ -32,7 +32,7 @@ export interface ValidationSetOptions {
 export class ValidationSet implements Iterable<Batch> {
   /** Tokens in a row. */
   readonly sequence: number;
-  /** Rows in all its batches together. */
+  /** Rows in all batches together. */
   readonly rows: number;
   readonly #stream: TokenStream;
   readonly #batch: number;
@@ -63,7 +63,7 @@ export class ValidationSet implements Iterable<Batch> {
   }
 
   /**
-   * Goes through the set from its beginning.
+   * Iterates over the set from the beginning.
    *
    * @returns The batches.
    */

@@ -1,5 +1,5 @@
 /**
- * From documents to a corpus, chunk by chunk.
+ * Builds a corpus from documents, chunk by chunk.
  *
  * @module
  */
@@ -19,48 +19,48 @@ import type { Corpus, CorpusSide } from "./tokenized_text.ts";
 import { TokenizerPool } from "./tokenizer_pool.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** Text of a chunk: what an interruption loses at most, and what is held in memory at once. */
+/** Text per chunk: the most an interruption loses, and what is held in memory at once. */
 const CHUNK_BYTES = 8 << 20;
-/** Text of a request to a worker: small beside a chunk, so that workers end together. */
+/** Text per request to a worker: small next to a chunk, so that workers finish together. */
 const REQUEST_CHARACTERS = 1 << 18;
 
-/** A source, and what a first reading found. */
+/** A source, and what the first reading found. */
 export interface ReadSource {
   /** The source. */
   readonly source: TextSource;
   /** Its documents, in order. */
   readonly summaries: readonly DocumentSummary[];
-  /** Which of them are for validation. */
+  /** Which of them are held back for validation. */
   readonly plan: SplitPlan;
 }
 
-/** What a {@linkcode CorpusBuilder} works with. */
+/** Options of {@linkcode CorpusBuilder}. */
 export interface CorpusBuilderOptions {
   /** The tokenizer. */
   readonly tokenizer: Tokenizer;
   /** What identifies the corpus. */
   readonly identity: CorpusIdentity;
-  /** Where chunks are kept; null: in memory. */
+  /** Where chunks are stored; null for memory. */
   readonly folder: ChunkFolder | null;
-  /** Threads that tokenize; by default one a core where that is of use. */
+  /** Threads that tokenize; by default one per core where that helps. */
   readonly workers?: number;
-  /** Is told of the work. */
+  /** Receives progress events. */
   readonly onEvent: (event: CorpusEvent) => void;
 }
 
-/** Tokens of one side and domain, and where they are. */
+/** Tokens of one side and domain, and the stream that holds them. */
 interface Piece extends ChunkGroup {
   readonly stream: TokenStream;
 }
 
-/** A document, or a part of one, on its side. */
+/** A document, or part of one, assigned to a side. */
 interface Placed {
   readonly side: ChunkGroup["side"];
   readonly domain: string;
   readonly text: string;
 }
 
-/** Builds a corpus, or loads one that was built. */
+/** Builds a corpus, or loads one built earlier. */
 export class CorpusBuilder {
   readonly #options: CorpusBuilderOptions;
   readonly #pieces: Piece[] = [];
@@ -81,7 +81,7 @@ export class CorpusBuilder {
     this.#saves = options.folder !== null;
   }
 
-  /** Whether the corpus was written to its folder, to its end. */
+  /** Whether the corpus was completely written to its folder. */
   get isSaved(): boolean {
     return this.#isSaved;
   }
@@ -90,7 +90,7 @@ export class CorpusBuilder {
    * Loads a corpus.
    *
    * @param folder Where it was built.
-   * @returns The corpus; undefined if none was built there to its end.
+   * @returns The corpus; undefined if the folder holds no complete one.
    * @throws {DataError} If it is damaged.
    */
   static async load(folder: ChunkFolder): Promise<Omit<Corpus, "source"> | undefined> {
@@ -107,11 +107,11 @@ export class CorpusBuilder {
   }
 
   /**
-   * Tokenizes what a first reading found.
+   * Tokenizes what the first reading found.
    *
    * @param sources The texts and their plans.
    * @returns The corpus.
-   * @throws {DataError} If a text changed since that reading.
+   * @throws {DataError} If a text has changed since that reading.
    */
   async build(sources: readonly ReadSource[]): Promise<Omit<Corpus, "source">> {
     const { identity, tokenizer, workers, folder } = this.#options;
@@ -136,14 +136,14 @@ export class CorpusBuilder {
     let [index, start, end, done] = [0, 0, 0, false];
     let placed: Placed[] = [];
     for await (const document of source.documents()) {
-      // A chunk's documents follow from the first reading, so that an interrupted preparation and
-      // the one that goes on cut the text alike.
+      // Chunk boundaries follow from the first reading, so a resumed preparation cuts the text as
+      // the interrupted one did.
       if (index === end) {
         [start, end] = [index, chunkEnd(summaries, index)];
         done = await this.#reuse(summaries.slice(start, end));
       }
       const summary = summaries[index];
-      // The plan is of the first reading: a text that differs in the second may not be under it.
+      // The plan holds only for the text of the first reading.
       if (summary === undefined || !sameText(summary, document)) throw changed();
       if (!done) placed.push(...place(partsOf(plan, index, document, fraction), document));
       index++;
@@ -154,7 +154,7 @@ export class CorpusBuilder {
     if (index !== summaries.length) throw changed();
   }
 
-  /** Takes a chunk that an interrupted preparation left; false where there is none. */
+  /** Reuses a chunk left by an interrupted preparation; false if there is none. */
   async #reuse(summaries: readonly DocumentSummary[]): Promise<boolean> {
     const { folder, tokenizer, onEvent } = this.#options;
     const chunk = this.#saves
@@ -169,7 +169,7 @@ export class CorpusBuilder {
     return true;
   }
 
-  /** One by one: a call takes no more arguments than its stack holds, and a chunk may have more. */
+  /** One by one: a chunk may have more pieces than a call to push() can take as arguments. */
   #addPieces(pieces: readonly Piece[]): void {
     for (const piece of pieces) this.#pieces.push(piece);
   }
@@ -286,7 +286,7 @@ function piecesOf(folder: ChunkFolder, chunk: Chunk, vocabularySize: number): Pi
   const width = allocateTokens(0, vocabularySize).BYTES_PER_ELEMENT;
   let offset = 0;
   return chunk.groups.map((group) => {
-    const stream = fileStream([{ path, offset, tokens: group.tokens }], vocabularySize);
+    const stream = fileStream({ path, offset, tokens: group.tokens }, vocabularySize);
     offset += group.tokens * width;
     return { ...group, stream };
   });

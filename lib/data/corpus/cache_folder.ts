@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { readEnvironment } from "../../permissions.ts";
 
 /**
- * Finds the folder for cached tokens: `remoe` in `$XDG_CACHE_HOME`, else in `~/.cache`
+ * Returns the folder for cached tokens: `remoe` in `$XDG_CACHE_HOME`, else in `~/.cache`
  * (`%LOCALAPPDATA%` on Windows).
  *
- * Variables the program may not read count as unset; the user is not asked for permission.
+ * Variables the program may not read count as unset; the user is not prompted for permission.
  *
  * @returns The folder, which need not exist, or `undefined` if no variable names one.
  *

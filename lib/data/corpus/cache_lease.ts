@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { TEMPORARY } from "../../files.ts";
 
 /**
- * Held by whoever writes to the cache, together with others; who finds it free sweeps away the files
- * that killed programs left half written. It is the system's own file lock, which ends with its
- * process: no clock and no process id has to be believed.
+ * A shared lock held by every process that writes to the cache. A process that finds it free first
+ * removes the half-written files of killed processes. It is the operating system's file lock, which
+ * ends with its process, so neither a clock nor a process id has to be trusted.
  */
 export class CacheLease implements Disposable {
   readonly #file: Deno.FsFile | null;
@@ -15,10 +15,10 @@ export class CacheLease implements Disposable {
   }
 
   /**
-   * Sweeps if nobody writes, then joins those who do.
+   * Removes leftovers if no process is writing, then takes the shared lock.
    *
-   * @param root The folder of all cached tokens.
-   * @returns The lease; one without effect where files cannot be locked or written.
+   * @param root The root of the token cache.
+   * @returns The lease; without effect where files cannot be locked or written.
    */
   static async open(root: string): Promise<CacheLease> {
     let file: Deno.FsFile | null = null;
@@ -32,13 +32,13 @@ export class CacheLease implements Disposable {
       await file.lock(false);
       return new CacheLease(file);
     } catch {
-      // What cannot be written has nothing to sweep; those who write say why they cannot.
+      // A cache that cannot be written needs no sweep; the writer reports why it cannot be written.
       file?.close();
       return new CacheLease(null);
     }
   }
 
-  /** Leaves the others. */
+  /** Releases the lock. */
   [Symbol.dispose](): void {
     this.#file?.close();
   }

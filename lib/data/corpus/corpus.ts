@@ -26,16 +26,15 @@ import type { Corpus } from "./tokenized_text.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /**
- * Reads a text, splits it by documents ({@linkcode splitDocuments}) unless the validation text is
- * given apart, tokenizes it, and keeps the tokens on disk for the next time.
+ * Reads a text, splits it by documents ({@linkcode splitDocuments}) unless a separate validation
+ * text is given, tokenizes it, and caches the tokens on disk.
  *
- * Cached tokens are found by a hash of the text, the tokenizer and the split, so a change to any of
- * them is never overlooked; their checksums are verified, and damaged ones are built anew. Of a
- * source that can say what identifies its content ({@linkcode TextSource.identify}), the documents
- * are not even read again: files are hashed as they lie on the disk. Tokens
- * are written in chunks, and an interrupted preparation goes on after the last; from the disk they
- * are read where they are needed, so that the text need not fit in memory. Where the cache cannot be
- * used they are held in memory, and `onEvent` is told.
+ * The cache key is a hash of the text, the tokenizer and the split, so a change to any of them is
+ * never missed. Checksums are verified, and damaged tokens are rebuilt. If a source can identify
+ * its content ({@linkcode TextSource.identify}), a cached text is not even read as documents again:
+ * its files are hashed as stored. Tokens are written in chunks, and an interrupted preparation
+ * resumes after the last complete one. They are read from disk on demand, so the text need not fit
+ * in memory. If the cache cannot be used, tokens are held in memory and `onEvent` is told.
  *
  * @param source The text.
  * @param tokenizer The tokenizer.
@@ -43,7 +42,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
  * @returns The tokens of both sides, each document followed by an end of document.
  * @throws {DataError} If the text cannot be read, is empty, or changes while it is read.
  * @throws {ConfigError} If the fraction is out of range.
- * @throws {TypeError} If an argument is of another kind than it should be.
+ * @throws {TypeError} If an argument has the wrong type.
  * @throws {RangeError} If a count is out of range, or a token is outside the vocabulary.
  *
  * @example
@@ -92,7 +91,7 @@ async function prepare(
     await tryLoad(join(root as string, "tokens", known.key), known.key, options);
   if (loaded) return told({ ...loaded, source: source.name }, known.passedOver, onEvent);
 
-  // One after another: where one fails, none goes on reading behind the error.
+  // One after another: if one fails, no other keeps reading in the background.
   const readings: Reading[] = [];
   for (const text of texts) readings.push(await readOnce(text));
   const summaries = readings.map((reading) => reading.summaries);
@@ -111,7 +110,7 @@ async function prepare(
   };
   using _lease = root ? await CacheLease.open(root) : null;
   const folder = root ? join(root, "tokens", key) : undefined;
-  // The same text may have been cached under another name: the key is of its content.
+  // The same text may have been cached under another name: the key hashes its content.
   const cached = folder && key !== known?.key && await tryLoad(folder, key, options);
   if (cached) {
     await remember();
@@ -133,7 +132,7 @@ async function prepare(
   return told({ ...corpus, source: source.name }, passedOver, onEvent);
 }
 
-/** Tells what should be known of a corpus, wherever it came from. */
+/** Reports what users should know about a corpus, whether cached or built. */
 function told(
   corpus: Corpus,
   passedOver: readonly PassedOver[],
@@ -162,11 +161,11 @@ function planned(
   ];
 }
 
-/** What a first reading found. */
+/** What the first reading found. */
 interface Reading {
   readonly summaries: readonly DocumentSummary[];
   readonly passedOver: readonly PassedOver[];
-  /** What identifies the content as it was read, where the source can say. */
+  /** The identity of the content as it was read, if the source has one. */
   readonly identity: string | undefined;
 }
 
@@ -195,7 +194,7 @@ async function readOnce(source: TextSource): Promise<Reading> {
   return { summaries, passedOver, identity };
 }
 
-/** Documents of a validation text given apart that are in the training text as well. */
+/** Counts documents of a separate validation text that are also in the training text. */
 function countShared([first = [], second]: readonly (readonly DocumentSummary[])[]): number {
   if (second === undefined) return 0;
   const digests = new Set(first.map(({ digest }) => digestText(digest)));
@@ -216,7 +215,7 @@ async function tryLoad(
     if (corpus !== undefined) onEvent({ kind: "cache-loaded", folder });
     return corpus;
   } catch (error) {
-    // What cannot be read is built anew like what is damaged; saving tells if that fails too.
+    // An unreadable cache is rebuilt like a damaged one; if saving fails too, that is reported.
     onEvent({ kind: "cache-damaged", folder, reason: (error as Error).message });
     return undefined;
   }

@@ -1,9 +1,9 @@
 import { allocateTokens, type TokenArray } from "./token_array.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** Texts as tokens, in the narrow form they are kept in. */
+/** Tokenized texts, in the narrow integers they are stored in. */
 export interface EncodedTexts {
-  /** The tokens of all texts, each text followed by an end of document. */
+  /** The tokens of all texts, each followed by an end of document. */
   readonly tokens: TokenArray;
   /** Bytes of each text in UTF-8. */
   readonly bytes: readonly number[];
@@ -30,7 +30,7 @@ export function encodeTexts(tokenizer: Tokenizer, texts: readonly string[]): Enc
   return { tokens, bytes: parts.map((part) => tokenizer.byteLength(part)) };
 }
 
-/** Kept in fewer bits, an id outside the vocabulary would be another token. */
+/** Refuses ids outside the vocabulary: truncated to fewer bits, one would become another token. */
 function checkTokens(tokens: Int32Array, { name, vocabularySize }: Tokenizer): void {
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i]!;

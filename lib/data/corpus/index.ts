@@ -1,6 +1,6 @@
 /**
- * What is known of texts that were prepared before, so that they need not be read as documents
- * again to be known.
+ * An index of texts prepared before, so that they are recognised without being read as documents
+ * again.
  *
  * @module
  */
@@ -11,30 +11,30 @@ import { writeAtomically } from "../../files.ts";
 import { sha256 } from "../text/content_hash.ts";
 import type { PassedOver, TextSource } from "../text/document.ts";
 
-/** What was found when sources were read. */
+/** What is known about sources that were read. */
 export interface KnownText {
-  /** For each source, what identifies its content. */
+  /** The identity of each source's content. */
   readonly identities: readonly string[];
   /** The key of the cached tokens. */
   readonly key: string;
-  /** What the reading passed over. */
+  /** What the reading skipped. */
   readonly passedOver: readonly PassedOver[];
 }
 
 /**
- * One entry: found by the names of the sources, which cost nothing, and good only if the content is
- * still what was read. A text never seen is therefore not hashed before it is read anyway.
+ * An entry of the index. It is looked up by the names of the sources, which costs nothing, and is
+ * valid only if their content has not changed. A new text is thus never hashed before it is read.
  */
 export class CorpusIndex {
   readonly #path: string;
   readonly #sources: readonly TextSource[];
 
   /**
-   * Names an entry; nothing is read yet.
+   * Locates an entry without reading it.
    *
-   * @param root The folder of all cached tokens.
+   * @param root The root of the token cache.
    * @param sources The texts.
-   * @param settings All else that the tokens depend on.
+   * @param settings Everything else the tokens depend on.
    */
   constructor(root: string, sources: readonly TextSource[], settings: unknown) {
     const facts = JSON.stringify([sources.map(({ name }) => name), settings]);
@@ -43,9 +43,9 @@ export class CorpusIndex {
   }
 
   /**
-   * Looks for the sources as they are now.
+   * Looks up the sources as they are now.
    *
-   * @returns What is known; undefined where they are not known, or have changed.
+   * @returns What is known; undefined if they are unknown or have changed.
    */
   async find(): Promise<KnownText | undefined> {
     const known = parse(await Deno.readTextFile(this.#path).catch(() => ""));
@@ -58,9 +58,9 @@ export class CorpusIndex {
   }
 
   /**
-   * Keeps what was found. It only saves time: where it cannot be written, the text is read again.
+   * Stores an entry. It only saves time: if it cannot be written, the text is read again.
    *
-   * @param known What was found.
+   * @param known The entry.
    */
   async remember(known: KnownText): Promise<void> {
     try {

@@ -1,4 +1,4 @@
-/** What a text is prepared from and with, and what is refused. @module */
+/** Options and events of {@linkcode prepareCorpus}, and checks of its arguments. @module */
 
 import { requireFunction, requirePath, requireText } from "../../arguments.ts";
 import { ConfigError } from "../../errors.ts";
@@ -6,46 +6,46 @@ import { checkObject, shown } from "../arguments.ts";
 import type { PassedOver, TextSource } from "../text/document.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** What {@linkcode prepareCorpus} tells about its work. */
+/** What {@linkcode prepareCorpus} reports about its work. */
 export type CorpusEvent =
-  /** The text is being tokenized: bytes done and bytes in all. */
+  /** The text is being tokenized: bytes done and bytes in total. */
   | { readonly kind: "tokenizing"; readonly bytes: number; readonly totalBytes: number }
-  /** A preparation that was interrupted goes on after so many bytes. */
+  /** An interrupted preparation resumes after `bytes` bytes. */
   | { readonly kind: "continued"; readonly bytes: number; readonly totalBytes: number }
   /** The tokens came from the cache. */
   | { readonly kind: "cache-loaded"; readonly folder: string }
   /** The tokens were written to the cache. */
   | { readonly kind: "cache-saved"; readonly folder: string }
-  /** The cache is damaged and will be built anew. */
+  /** The cache is damaged and will be rebuilt. */
   | { readonly kind: "cache-damaged"; readonly folder: string; readonly reason: string }
-  /** There is no cache to use, and the tokens are held in memory only. */
+  /** The cache cannot be used, and the tokens are held only in memory. */
   | { readonly kind: "cache-unavailable"; readonly reason: string }
-  /** Files without text, and bytes that are none, were passed over. */
+  /** Files without text, or bytes that are not text, were skipped. */
   | { readonly kind: "passed-over"; readonly found: readonly PassedOver[] }
   /** Documents of the validation text are also in the training text. */
   | { readonly kind: "shared-documents"; readonly shared: number; readonly documents: number };
 
-/** Settings of {@linkcode prepareCorpus}. */
+/** Options of {@linkcode prepareCorpus}. */
 export interface CorpusOptions {
-  /** Share of the text to keep for validation, in (0, 0.5]; 1/20 by default. */
+  /** Fraction of the text held back for validation, in (0, 0.5]; 1/20 by default. */
   readonly validationFraction?: number;
-  /** The text for validation, where it is kept apart; then all of the source is trained on. */
+  /** A separate validation text; all of the source is then trained on. */
   readonly validation?: TextSource;
   /** Folder for cached tokens, by default {@linkcode defaultCacheFolder}; `false` for none. */
   readonly cacheFolder?: string | false;
-  /** Threads that tokenize, at most eight; by default one per core where that is of use. */
+  /** Threads that tokenize, at most eight; by default one per core where that helps. */
   readonly workers?: number;
-  /** Is told of the work, for a progress line or a log. */
+  /** Receives events, for a progress line or a log. */
   readonly onEvent?: (event: CorpusEvent) => void;
 }
 
 /**
- * Refuses what no text can be prepared from or with.
+ * Refuses arguments that no text can be prepared with.
  *
  * @param source The text.
  * @param tokenizer The tokenizer.
  * @param options Settings.
- * @throws {TypeError} If an argument is of another kind than it should be.
+ * @throws {TypeError} If an argument has the wrong type.
  * @throws {RangeError} If a count is out of range.
  */
 export function checkArguments(
@@ -82,9 +82,9 @@ export function checkArguments(
 }
 
 /**
- * Refuses a share of the text that leaves a side without any.
+ * Refuses a fraction that is not in (0, 0.5].
  *
- * @param fraction The share of validation.
+ * @param fraction The fraction held back for validation.
  * @throws {ConfigError} If it is out of range.
  */
 export function checkFraction(fraction: number): void {
@@ -96,7 +96,7 @@ export function checkFraction(fraction: number): void {
   );
 }
 
-/** A source as it is now: it is read later, and the caller may change the object meanwhile. */
+/** Copies a source: it is read later, and the caller may change the object in the meantime. */
 export function asGiven(source: TextSource): TextSource {
   const { name, fingerprint, identify, documents } = source;
   return {

@@ -4,17 +4,17 @@ import { checkDocument, type Document } from "../text/document.ts";
 import { contentDigest, type DocumentSummary } from "../text/content_hash.ts";
 import { DataError } from "../errors.ts";
 
-/** The share of text kept for validation unless another is asked for. */
+/** The fraction of the text held back for validation by default. */
 export const DEFAULT_VALIDATION_FRACTION: number = 1 / 20;
 
-/** A draw that keeps more of the text than this for validation is not used. */
+/** A draw that holds back more of the text than this is not used. */
 const LARGEST_VALIDATION_SHARE = 0.75;
 
 /** Which documents are for validation. */
 export interface SplitPlan {
-  /** For each document, whether it is for validation as a whole. */
+  /** For each document, whether all of it is for validation. */
   readonly validation: readonly boolean[];
-  /** The documents whose tail alone is for validation: the longest one and its copies. */
+  /** The documents of which only the tail is for validation: the longest one and its copies. */
   readonly cut?: ReadonlySet<number>;
 }
 
@@ -27,10 +27,10 @@ export interface DocumentSplit {
 }
 
 /**
- * Decides which documents are for validation, by the rule {@linkcode splitDocuments} states.
+ * Decides which documents are for validation, by the rule of {@linkcode splitDocuments}.
  *
  * @param documents The documents, in order.
- * @param fraction The share to keep for validation, in (0, 0.5].
+ * @param fraction The fraction to hold back for validation, in (0, 0.5].
  * @returns The plan; neither side is empty.
  * @throws {ConfigError} If the fraction is out of range.
  * @throws {DataError} If there are no documents.
@@ -54,7 +54,7 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
     (best, { bytes }, i) => bytes > documents[best]!.bytes ? i : best,
     0,
   );
-  // A copy that was left whole would train on the tail.
+  // A copy left uncut would put the tail into training.
   const { digest } = documents[longest]!;
   const isCopy = (other: Uint8Array): boolean => other.every((byte, i) => byte === digest[i]);
   const cut = documents.flatMap((each, i) => isCopy(each.digest) ? [i] : []);
@@ -62,22 +62,22 @@ export function planSplit(documents: readonly DocumentSummary[], fraction: numbe
 }
 
 /**
- * Splits documents into those to train on and those for validation, as {@linkcode prepareCorpus}
- * does with a source.
+ * Splits documents into a training and a validation side, as {@linkcode prepareCorpus} does with a
+ * source.
  *
- * A document is drawn by the hash of its text alone: the choice is the same in every run and on
- * every machine, adding documents moves none of the others, and copies of a text never end on both
- * sides. Where the draw leaves a side empty, as it must with one document, or more than three
- * quarters of the text for validation, as it may with a few, the tail of the longest document is
- * kept for validation instead, from the start of a paragraph, line or word, and the rest trains.
+ * The side of a document depends only on the hash of its text: it is the same in every run and on
+ * every machine, adding documents moves none of the others, and copies of a text never land on both
+ * sides. The draw may leave a side empty, as it must with one document, or hold back more than
+ * three quarters of the text, as it may with a few. Then the tail of the longest document is held
+ * back instead, from the start of a paragraph, line or word, and the rest is trained on.
  *
  * @param documents The documents, in order.
- * @param fraction The share to keep for validation, in (0, 0.5].
+ * @param fraction The fraction to hold back for validation, in (0, 0.5].
  * @returns Both sides, each in the order given; neither is empty. A document whose tail is cut off
  * occurs on both, under one id.
  * @throws {ConfigError} If the fraction is out of range.
- * @throws {DataError} If there are no documents, or only one of a single character.
- * @throws {TypeError} If one of them is no document.
+ * @throws {DataError} If there are no documents, or the one to cut has a single character.
+ * @throws {TypeError} If one of them is not a document.
  *
  * @example
  * ```ts
@@ -110,12 +110,12 @@ export function splitDocuments(
 }
 
 /**
- * Carries out a plan for one document.
+ * Applies a plan to one document.
  *
  * @param plan The plan.
- * @param index The document's place in the order planned.
+ * @param index The document's index in the plan.
  * @param document The document.
- * @param fraction The fraction planned with.
+ * @param fraction The fraction the plan was made with.
  * @returns The document on its side, or its two parts.
  * @throws {DataError} If it must be cut and has a single character.
  */
@@ -131,7 +131,8 @@ export function partsOf(
   const at = tailStart(text, fraction);
   if (at === 0) {
     throw new DataError(
-      `Cannot keep a tail of ${document.id} for validation: the text has a single character, give more`,
+      `Cannot keep a tail of ${document.id} for validation: the text has a single character, ` +
+        `give more`,
     );
   }
   return {
@@ -141,9 +142,9 @@ export function partsOf(
 }
 
 /**
- * Finds where the tail of a text begins: after the last paragraph, else line, else word which ends
- * before the last `fraction`, looked for over half a tail's length so that the tail stays about as
- * long as asked; else between two characters. 0 where there is no place.
+ * Finds where the tail of a text begins: after the last paragraph, line or word that ends before
+ * the last `fraction` of it. The search covers half a tail's length, so that the tail stays about
+ * as long as asked. Otherwise the cut falls between two characters; 0 if there is no such place.
  */
 function tailStart(text: string, fraction: number): number {
   const exact = Math.min(text.length - 1, Math.floor(text.length * (1 - fraction)));
@@ -156,11 +157,11 @@ function tailStart(text: string, fraction: number): number {
   const splitsPair = low >= 0xdc00 && low <= 0xdfff && exact > 0;
   if (!splitsPair) return exact;
   if (exact > 1) return exact - 1;
-  // The pair is the first character: the second one begins behind it.
+  // The pair is the first character: cut after it, if anything follows.
   return exact + 1 < text.length ? exact + 1 : 0;
 }
 
-/** The first 48 bits of a hash as a fraction of one: exact in a double. */
+/** Maps the first 48 bits of a hash to [0, 1), exactly in a double. */
 function unitInterval(digest: Uint8Array): number {
   let value = 0;
   for (const byte of digest.subarray(0, 6)) value = value * 256 + byte;

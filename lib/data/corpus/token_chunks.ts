@@ -1,7 +1,7 @@
 /**
- * The tokens of a corpus on disk: chunks of some mebibytes of text, each written whole before the
- * next is begun, and a manifest at the end. A preparation that was interrupted goes on after the last
- * chunk; what reads the tokens reads them where they lie.
+ * The tokens of a corpus on disk: chunks of some mebibytes of text, each completed before the next
+ * is begun, and finally a manifest. An interrupted preparation resumes after the last chunk; tokens
+ * are read from the files on demand.
  *
  * @module
  */
@@ -15,12 +15,12 @@ import { DataError } from "../errors.ts";
 import type { TokenArray } from "./token_array.ts";
 import type { Corpus } from "./tokenized_text.ts";
 
-/** Raised whenever the same key would mean other bytes: another split, layout or manifest. */
+/** Raised whenever a key would stand for other bytes: another split, layout or manifest. */
 export const CHUNK_FORMAT = 3;
 
 const MANIFEST = "manifest.json";
 
-/** The tokens of one side and domain in a chunk; groups lie one after another. */
+/** The tokens of one side and domain in a chunk; groups are contiguous. */
 export interface ChunkGroup {
   /** Which side of the corpus. */
   readonly side: "train" | "validation";
@@ -34,7 +34,7 @@ export interface ChunkGroup {
   readonly tokens: number;
 }
 
-/** A chunk as its own description and the manifest have it. */
+/** A chunk as described in its own file and in the manifest. */
 export interface Chunk {
   /** Name of the file in the corpus's folder. */
   readonly file: string;
@@ -51,7 +51,7 @@ export interface Chunk {
 /** What identifies a corpus, besides its chunks. */
 export type CorpusIdentity = Omit<Corpus, "train" | "validation" | "source">;
 
-/** All that the manifest says, but for its own checksum. */
+/** The contents of the manifest, without its checksum. */
 interface Contents extends CorpusIdentity {
   readonly format: "remoe-tokens";
   readonly version: number;
@@ -59,17 +59,17 @@ interface Contents extends CorpusIdentity {
   readonly chunks: readonly Chunk[];
 }
 
-/** The counts and names in a manifest have no other check than this. */
+/** JSON with a checksum of its own: nothing else guards the counts and names in it. */
 type Sealed<T> = T & { readonly seal: string };
 
-/** A folder of chunks that is being written, or was. */
+/** A folder of chunks, complete or being written. */
 export class ChunkFolder {
   /** The folder. */
   readonly path: string;
   readonly #key: string;
 
   /**
-   * Names a folder; nothing is read or written yet.
+   * Refers to a folder; nothing is read or written yet.
    *
    * @param path The folder.
    * @param key The hash of everything the tokens depend on.
@@ -80,10 +80,10 @@ export class ChunkFolder {
   }
 
   /**
-   * Loads the description of a corpus that was written to its end, and verifies its chunks.
+   * Loads the description of a complete corpus and verifies its chunks.
    *
-   * @returns Its identity and chunks; undefined where there is none.
-   * @throws {DataError} If what is there is damaged: a size or a checksum differs.
+   * @returns Its identity and chunks; undefined if there is none.
+   * @throws {DataError} If it is damaged: a size or a checksum differs.
    */
   async load(): Promise<(CorpusIdentity & { chunks: readonly Chunk[] }) | undefined> {
     const contents = await this.#readSealed<Contents>(MANIFEST);
@@ -97,11 +97,11 @@ export class ChunkFolder {
   }
 
   /**
-   * Finds a chunk that an interrupted preparation left.
+   * Finds a chunk left by an interrupted preparation.
    *
    * @param index Its number.
-   * @param documents The documents that belong to it.
-   * @returns The chunk; undefined where it is missing or damaged.
+   * @param documents The number of documents in it.
+   * @returns The chunk; undefined if it is missing or damaged.
    */
   async find(index: number, documents: number): Promise<Chunk | undefined> {
     try {
@@ -116,14 +116,14 @@ export class ChunkFolder {
   }
 
   /**
-   * Writes a chunk; its description comes last, so that a chunk with one is whole.
+   * Writes a chunk. Its description comes last, so a chunk that has one is complete.
    *
-   * Programs that write the same key at once write the same bytes, so that they need no lock.
+   * Processes that write the same key at once write the same bytes and need no lock.
    *
    * @param index Its number.
-   * @param documents The documents that went into it.
+   * @param documents The number of documents in it.
    * @param groups What it holds.
-   * @param tokens The groups' tokens, one after another.
+   * @param tokens The groups' tokens, concatenated.
    * @returns The chunk.
    */
   async write(
@@ -134,7 +134,7 @@ export class ChunkFolder {
   ): Promise<Chunk> {
     await Deno.mkdir(this.path, { recursive: true });
     const file = `${chunkName(index)}.bin`;
-    // Deno runs on little-endian processors only, so memory is the file format.
+    // Deno runs only on little-endian processors, so memory has the format of the file.
     const content = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
     const chunk = { file, documents, bytes: content.length, sha256: sha256(content), groups };
     writeAtomically(join(this.path, file), content);
@@ -143,7 +143,7 @@ export class ChunkFolder {
   }
 
   /**
-   * Ends the writing with the manifest.
+   * Completes the corpus by writing the manifest.
    *
    * @param identity What identifies the corpus.
    * @param chunks All of its chunks, in order.
@@ -156,7 +156,7 @@ export class ChunkFolder {
       ...identity,
       chunks,
     });
-    // The manifest says the same, and is one file to read.
+    // The manifest holds the same descriptions in a single file.
     for (const { file } of chunks) {
       await Deno.remove(join(this.path, file.replace(/bin$/, "json"))).catch(() => {});
     }
@@ -167,7 +167,7 @@ export class ChunkFolder {
     const { size } = await stat(path);
     if (size !== bytes) {
       throw new DataError(
-        `Cannot use the chunk ${path}: it has ${size} bytes in place of ${bytes}`,
+        `Cannot use the chunk ${path}: it has ${size} bytes instead of ${bytes}`,
       );
     }
     const hash = createHash("sha256");

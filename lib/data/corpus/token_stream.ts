@@ -3,7 +3,7 @@ import { DataError } from "../errors.ts";
 import { allocateTokens, type TokenArray } from "./token_array.ts";
 
 /**
- * Tokens one after another, wherever they are.
+ * A sequence of tokens, in memory or on disk.
  *
  * @example
  * ```ts
@@ -23,8 +23,8 @@ export interface TokenStream {
    * Copies tokens.
    *
    * @param start The first token.
-   * @param target Where they go; as many as it holds, all of them inside the stream.
-   * @throws {RangeError} If some are outside, or do not fit in the array.
+   * @param target Filled with tokens, all of which must lie in the stream.
+   * @throws {RangeError} If some lie outside it, or the array's elements are too narrow.
    */
   read(start: number, target: Int32Array | TokenArray): void;
 }
@@ -42,9 +42,9 @@ export interface TokenFileRange {
 /**
  * Makes a stream of tokens in memory.
  *
- * @param tokens The tokens; not copied, so leave them as they are.
+ * @param tokens The tokens; not copied, so do not modify them.
  * @returns The stream.
- * @throws {TypeError} If they are in no array of unsigned integers of 16 or 32 bits.
+ * @throws {TypeError} If they are not in an array of unsigned 16- or 32-bit integers.
  *
  * @example
  * ```ts
@@ -73,7 +73,7 @@ export function memoryStream(tokens: TokenArray): TokenStream {
 }
 
 /**
- * Refuses what is no stream.
+ * Refuses values that are not streams.
  *
  * @param stream The argument.
  * @param what What was to be done, to follow "Cannot".
@@ -100,56 +100,42 @@ function checkRead(length: number, start: number, target: Int32Array | TokenArra
   );
 }
 
-/** Copies tokens, none of which may be cut to fewer bits. */
+/** Copies tokens; none may be truncated to fewer bits. */
 function copyTokens(source: TokenArray, target: Int32Array | TokenArray): void {
   target.set(source);
   if (source instanceof Uint16Array || target instanceof Uint32Array) return;
   const cut = source.findIndex((token, i) => token !== target[i]);
   if (cut < 0) return;
-  throw new RangeError(`Cannot read token ${source[cut]}: the array holds no such number`);
+  throw new RangeError(
+    `Cannot read token ${source[cut]}: the array's elements are too narrow for it`,
+  );
 }
 
 /**
- * Makes a stream of tokens in files, read where and when they are asked for: texts need not fit in
- * memory. A file is open only while it is read, so that there is nothing to close.
+ * Makes a stream of tokens in a file, read on demand: the text need not fit in memory. The file is
+ * open only while it is read, so there is nothing to close.
  *
- * @param ranges Where they are, in order.
- * @param vocabularySize Decides the bytes of a token.
+ * @param range Where the tokens are.
+ * @param vocabularySize Decides the width of a token.
  * @returns The stream.
  */
-export function fileStream(
-  ranges: readonly TokenFileRange[],
-  vocabularySize: number,
-): TokenStream {
-  const starts: number[] = [];
-  let length = 0;
-  for (const { tokens } of ranges) {
-    starts.push(length);
-    length += tokens;
-  }
+export function fileStream(range: TokenFileRange, vocabularySize: number): TokenStream {
   return {
-    length,
+    length: range.tokens,
     read(start, target) {
-      checkRead(length, start, target);
-      let done = 0;
-      for (let i = rangeAt(starts, start); done < target.length; i++) {
-        const range = ranges[i]!;
-        const skipped = start + done - starts[i]!;
-        const count = Math.min(range.tokens - skipped, target.length - done);
-        const part = allocateTokens(count, vocabularySize);
-        readFully(range, skipped * part.BYTES_PER_ELEMENT, part);
-        copyTokens(part, target.subarray(done, done + count));
-        done += count;
-      }
+      checkRead(range.tokens, start, target);
+      const part = allocateTokens(target.length, vocabularySize);
+      readFully(range, start * part.BYTES_PER_ELEMENT, part);
+      copyTokens(part, target);
     },
   };
 }
 
 /**
- * Joins streams.
+ * Concatenates streams.
  *
  * @param streams The streams, in order.
- * @returns All of them, one after another.
+ * @returns Their tokens as one stream.
  *
  * @example
  * ```ts
@@ -188,11 +174,11 @@ export function joinStreams(streams: readonly TokenStream[]): TokenStream {
 }
 
 /**
- * Repeats a stream; whatever the length, nothing is held in memory.
+ * Repeats a stream without holding it in memory.
  *
- * @param stream The stream, of one token or more.
- * @param length Tokens to give.
- * @returns Its tokens again and again.
+ * @param stream The stream, with at least one token.
+ * @param length Length of the result in tokens.
+ * @returns Its tokens, over and over.
  */
 export function repeatStream(stream: TokenStream, length: number): TokenStream {
   return {
@@ -210,7 +196,7 @@ export function repeatStream(stream: TokenStream, length: number): TokenStream {
 }
 
 /**
- * Copies all tokens of a stream, for those that are known to be few.
+ * Copies all tokens of a stream, which must fit in memory.
  *
  * @param stream The stream.
  * @param vocabularySize Decides the width of a token.
@@ -234,7 +220,7 @@ export function readAllTokens(stream: TokenStream, vocabularySize: number): Toke
   return tokens;
 }
 
-/** The last of `starts` that is at most `position`. */
+/** Returns the index of the last of `starts` that is at most `position`. */
 function rangeAt(starts: readonly number[], position: number): number {
   let [low, high] = [0, starts.length];
   while (high - low > 1) {

@@ -1,5 +1,5 @@
 /**
- * A worker of {@linkcode TokenizerPool}: opens a tokenizer once and encodes what it is sent.
+ * A worker of {@linkcode TokenizerPool}: opens a tokenizer once and encodes the texts it is sent.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import { type EncodedTexts, encodeTexts } from "./encode_texts.ts";
 import { openTokenizer } from "../tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** What a worker is asked. */
+/** A request to a worker. */
 export interface WorkerRequest {
   /** The tokenizer's name. */
   readonly tokenizer: string;
-  /** What to encode. */
+  /** The texts to encode. */
   readonly texts: readonly string[];
 }
 
-/** What a worker answers. */
+/** A worker's reply. */
 export interface WorkerReply {
   /** The texts' tokens. */
   readonly encoded: EncodedTexts;

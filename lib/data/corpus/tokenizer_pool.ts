@@ -4,23 +4,23 @@ import { TOKENIZER_NAMES } from "../tokenizer/open_tokenizer.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { WorkerReply, WorkerRequest } from "./tokenize_worker.ts";
 
-/** More workers than this would each hold a vocabulary for little gain. */
+/** Each further worker would hold another copy of the vocabulary for little gain. */
 const MOST_WORKERS = 8;
 
-/** A worker, and the request it is at. */
+/** A worker, and the request it is working on. */
 interface Busy {
   readonly worker: Worker;
   current: Promise<unknown>;
-  /** Rejects once the worker fails, before its first request even; nothing else waits for it. */
+  /** Rejects when the worker fails, even before its first request; nothing else awaits it. */
   readonly failure: Promise<never>;
 }
 
 /**
- * Encodes texts on all cores, each worker with a tokenizer of its own. The results do not depend on
- * the number of workers. Where workers cannot be had, it encodes in the calling thread.
+ * Encodes texts on all cores, with one tokenizer per worker. The results do not depend on the
+ * number of workers. If workers are unavailable, it encodes on the calling thread.
  *
- * Bytes are encoded faster than they could be sent to a worker and back; a tokenizer that is not
- * known by name cannot be opened there.
+ * Two kinds of tokenizers get no workers by default: the byte tokenizer, which is faster than
+ * sending texts to a worker and back, and custom ones, which a worker cannot open by name.
  */
 export class TokenizerPool implements Disposable {
   readonly #tokenizer: Tokenizer;
@@ -31,7 +31,7 @@ export class TokenizerPool implements Disposable {
    * Starts the workers.
    *
    * @param tokenizer The tokenizer.
-   * @param workers How many, of which eight are used; by default one per core where that is of use.
+   * @param workers How many, at most eight; by default one per core where that helps.
    */
   constructor(tokenizer: Tokenizer, workers: number = usefulWorkers(tokenizer)) {
     this.#tokenizer = tokenizer;
@@ -43,7 +43,7 @@ export class TokenizerPool implements Disposable {
         this.#workers.push({ worker, current: Promise.resolve(), failure: failureOf(worker) });
       }
     } catch {
-      // Not allowed, or not here: the calling thread does it.
+      // Workers are not allowed or not supported: the calling thread encodes.
       this[Symbol.dispose]();
     }
   }
@@ -52,7 +52,7 @@ export class TokenizerPool implements Disposable {
    * Encodes texts.
    *
    * @param texts The texts, none of them empty.
-   * @returns Their tokens, as {@linkcode encodeTexts} gives them.
+   * @returns Their tokens, as {@linkcode encodeTexts} returns them.
    */
   async encode(texts: readonly string[]): Promise<EncodedTexts> {
     const busy = this.#workers[this.#next++ % Math.max(1, this.#workers.length)];
@@ -62,14 +62,14 @@ export class TokenizerPool implements Disposable {
     try {
       return await reply;
     } catch {
-      // A worker that failed, for lack of a permission say, is not asked again.
+      // A worker that failed, for example for lack of a permission, is not used again.
       busy.worker.terminate();
       this.#workers = this.#workers.filter((each) => each !== busy);
       return encodeTexts(this.#tokenizer, texts);
     }
   }
 
-  /** Ends the workers. */
+  /** Terminates the workers. */
   [Symbol.dispose](): void {
     for (const { worker } of this.#workers) worker.terminate();
     this.#workers = [];
@@ -81,7 +81,7 @@ function usefulWorkers({ name }: Tokenizer): number {
   return isKnown && name !== "byte" ? Math.min(MOST_WORKERS, availableCores()) : 0;
 }
 
-/** A worker that may not be loaded fails at once: unheard, that would end the program. */
+/** Captures a worker's failure to load, which would end the program if unhandled. */
 function failureOf(worker: Worker): Promise<never> {
   const { promise, reject } = Promise.withResolvers<never>();
   promise.catch(() => {});

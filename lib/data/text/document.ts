@@ -1,7 +1,7 @@
 import { requireText } from "../../arguments.ts";
 import { checkObject, checkWellFormed } from "../arguments.ts";
 
-/** A text that stands for itself: a file, a book, an article. */
+/** A self-contained text: a file, a book, an article. */
 export interface Document {
   /** Names the document in messages; the same on every machine. */
   readonly id: string;
@@ -11,16 +11,16 @@ export interface Document {
   readonly domain?: string;
 }
 
-/** The domain of documents that name none. */
+/** The domain of documents that do not name one. */
 export const NO_DOMAIN = "text";
 
 /**
- * Refuses what is no document: sources may be written by anyone.
+ * Refuses invalid documents: anyone may write a source.
  *
- * @param document What a source gave.
+ * @param document What a source yielded.
  * @param what What was to be done, to follow "Cannot".
- * @throws {TypeError} If its text is none, or its domain.
- * @throws {DataError} If UTF-8 cannot hold one of them.
+ * @throws {TypeError} If its id, text or domain is not a string.
+ * @throws {DataError} If UTF-8 cannot encode its text or domain.
  */
 export function checkDocument(document: Document, what: string): void {
   checkObject(document, [], what);
@@ -32,18 +32,18 @@ export function checkDocument(document: Document, what: string): void {
   checkWellFormed(what, "its domain", domain);
 }
 
-/** What a reading came across and left out. */
+/** Something that a reading skipped. */
 export interface PassedOver {
-  /** A whole file, or what follows the compressed data of one. */
+  /** An entire file, or the bytes after a file's compressed data. */
   readonly kind: "file" | "trailing-bytes";
   /** The file. */
   readonly path: string;
-  /** Why it was passed over. */
+  /** Why it was skipped. */
   readonly reason: string;
 }
 
 /**
- * Is told what a reading of a source finds besides its documents.
+ * Receives what a reading of a source finds besides documents.
  *
  * @example
  * ```ts
@@ -65,22 +65,21 @@ export interface PassedOver {
  */
 export interface ReadingObserver {
   /**
-   * Something holds no text and was passed over.
+   * Reports something that was skipped because it holds no text.
    *
    * @param what The file, and why.
    */
   passedOver?(what: PassedOver): void;
   /**
-   * The reading came to its end.
+   * Reports the end of the reading.
    *
-   * @param identity What {@linkcode TextSource.identify} would have given for the content as it was
-   * read.
+   * @param identity What {@linkcode TextSource.identify} would have returned for the content read.
    */
   identified?(identity: string): void;
 }
 
 /**
- * Where documents come from.
+ * A source of documents.
  *
  * @example
  * ```ts
@@ -103,23 +102,23 @@ export interface TextSource {
   readonly name: string;
   /**
    * A name that changes whenever the content does, such as a package and its exact version. With
-   * it, {@linkcode prepareCorpus} finds the cached tokens without reading the text.
+   * it, {@linkcode prepareCorpus} finds cached tokens without reading the text.
    */
   readonly fingerprint?: string;
   /**
-   * Finds out what changes whenever the content does, at less cost than by giving the documents:
-   * a hash of files as they lie on the disk. Sizes and times would not do, since copies and archives
-   * restore them. A source that has it also tells {@linkcode ReadingObserver.identified}.
+   * Identifies the content at a lower cost than reading its documents, such as by hashing files as
+   * they are stored. Sizes and times are not enough, since copies and archives preserve them. A
+   * source that has this method also calls {@linkcode ReadingObserver.identified}.
    *
-   * @returns A text that changes when the content does.
+   * @returns A string that changes whenever the content does.
    */
   identify?(): Promise<string>;
 
   /**
    * Reads the documents, anew with each call and always in the same order.
    *
-   * @param observer Is told what is found besides documents.
-   * @returns The documents, one after another, so that the whole text need not fit in memory.
+   * @param observer Receives what is found besides documents.
+   * @returns The documents, one at a time: the text need not fit in memory.
    */
   documents(observer?: ReadingObserver): AsyncIterable<Document>;
 }

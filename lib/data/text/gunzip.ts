@@ -1,6 +1,6 @@
 /**
- * Gzip as `zcat` reads it: any number of members one after another, then zeros or anything else.
- * The platform's own streams take a second member, or what follows the last, for damage.
+ * Reads gzip as `zcat` does: any number of members, then zeros or anything else. The platform's own
+ * streams treat a second member, or anything after the last, as damage.
  *
  * @module
  */
@@ -11,10 +11,10 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 const MAGIC = [0x1f, 0x8b] as const;
 const DEFLATE = 8;
-/** Bits of a header's flags: what else the header holds. */
+/** Bits of the header's flags: which optional fields it holds. */
 const HEADER_CRC = 2, EXTRA = 4, NAME = 8, COMMENT = 16, RESERVED = 0xe0;
 
-/** Gzip data that ends early, or is none. Callers know the file's name. */
+/** Gzip data that is invalid or ends early. Callers know the file's name. */
 export class GzipError extends Error {
   /** The class's name, as `error.name` shows it. */
   override readonly name = "GzipError";
@@ -24,16 +24,18 @@ export class GzipError extends Error {
  * Decompresses the members of a gzip file.
  *
  * @param chunks The file, in pieces of any size.
- * @param onTrailing Is told of bytes after the last member that are neither a member nor zeros.
- * @returns What the members hold, in pieces.
- * @throws {GzipError} If the data are damaged or cut off.
+ * @param onTrailing Called if bytes after the last member are neither a member nor zeros.
+ * @returns The decompressed members, in pieces.
+ * @throws {GzipError} If the data is damaged or truncated.
  */
 export async function* gunzip(
   chunks: AsyncIterable<Bytes>,
   onTrailing: () => void,
 ): AsyncGenerator<Bytes> {
   await using input = new Input(chunks);
-  if (!await input.startsWith(MAGIC)) throw new GzipError("it does not begin as gzip does");
+  if (!await input.startsWith(MAGIC)) {
+    throw new GzipError("it does not begin with the gzip signature");
+  }
   do {
     await skipHeader(input);
     yield* inflateMember(input);
@@ -50,7 +52,7 @@ async function skipHeader(input: Input): Promise<void> {
   if (flags & HEADER_CRC) await input.take(2);
 }
 
-/** A member's data, checked against the checksum and the length that follow them. */
+/** Decompresses a member and checks it against the checksum and length that follow. */
 async function* inflateMember(input: Input): AsyncGenerator<Bytes> {
   let [checksum, length] = [0, 0];
   for await (const bytes of inflate(input)) {
@@ -64,7 +66,7 @@ async function* inflateMember(input: Input): AsyncGenerator<Bytes> {
   if (!isWhole) throw new GzipError("its checksum differs");
 }
 
-/** Decompresses to the end of the data, and leaves the input after it. */
+/** Decompresses to the end of the data and leaves the input positioned after it. */
 async function* inflate(input: Input): AsyncGenerator<Bytes> {
   const raw = createInflateRaw();
   const ready: Bytes[] = [];
@@ -73,7 +75,7 @@ async function* inflate(input: Input): AsyncGenerator<Bytes> {
     raw.on("end", resolve);
     raw.on("error", (cause) => reject(new GzipError("its data are damaged", { cause })));
   });
-  // Heard where it is awaited, which may be later than it happens.
+  // Handled where it is awaited, which may be after it rejects.
   ended.catch(() => {});
   for (let fed = 0;;) {
     const piece = await input.piece();
@@ -86,14 +88,14 @@ async function* inflate(input: Input): AsyncGenerator<Bytes> {
       yield* ready.splice(0);
       continue;
     }
-    // Only the end of the data leaves input unread.
+    // Input is left unread only at the end of the data.
     await ended;
     input.giveBack(piece.subarray(piece.length - left));
     return yield* ready;
   }
 }
 
-/** Bytes that are taken one part after another. */
+/** A byte stream to take parts from. */
 class Input implements AsyncDisposable {
   readonly #chunks: AsyncIterator<Bytes>;
   #rest: Bytes = new Uint8Array();
@@ -102,7 +104,7 @@ class Input implements AsyncDisposable {
     this.#chunks = chunks[Symbol.asyncIterator]();
   }
 
-  /** The next bytes, at least one; undefined at the end. */
+  /** Returns the next bytes, at least one; undefined at the end. */
   async piece(): Promise<Bytes | undefined> {
     while (this.#rest.length === 0) {
       const { done, value } = await this.#chunks.next();
@@ -123,7 +125,7 @@ class Input implements AsyncDisposable {
     this.#rest = bytes;
   }
 
-  /** Exactly so many bytes. */
+  /** Takes exactly `count` bytes. */
   async take(count: number): Promise<Bytes> {
     const taken = await this.#takeUpTo(count);
     if (taken.length < count) throw new GzipError("it is cut off");
@@ -146,7 +148,7 @@ class Input implements AsyncDisposable {
     }
   }
 
-  /** Reads all that is left. */
+  /** Reads the rest. */
   async isZeroToItsEnd(): Promise<boolean> {
     let isZero = true;
     for (let piece; (piece = await this.piece()) !== undefined;) {

@@ -7,7 +7,7 @@ import type { Document, TextSource } from "./document.ts";
  * @param texts The documents, in order.
  * @param name What messages call the source.
  * @returns The source.
- * @throws {TypeError} If one of them is no text, or `texts` is one by itself.
+ * @throws {TypeError} If one of them is not a string, or `texts` is itself a string.
  *
  * @example
  * ```ts
@@ -21,9 +21,9 @@ import type { Document, TextSource } from "./document.ts";
  */
 export function textsInMemory(texts: Iterable<string>, name = "text"): TextSource {
   requireText("take texts", "name", name);
-  // A text by itself would be a document for every character.
+  // A string is iterable: each of its characters would become a document.
   if (typeof texts === "string" || typeof texts?.[Symbol.iterator] !== "function") {
-    throw new TypeError(`Cannot take ${shown(texts)} as texts: give several, in an array`);
+    throw new TypeError(`Cannot take ${shown(texts)} as texts: give an array of strings`);
   }
   const documents: Document[] = Array.from(texts, (text, i) => {
     requireText(`take texts for ${name}`, `texts[${i}]`, text);

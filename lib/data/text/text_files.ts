@@ -20,32 +20,32 @@ const READABLE = TEXT_EXTENSIONS.map((extension) => `*${extension}`).join(", ");
 export const PATTERN = /[*?[{]/;
 
 /**
- * Makes a source of text files: `.txt`, each file a document, and `.jsonl`, each line a document
- * `{"text": "…", "domain": "…"}` whose domain may be left out; both also compressed (`.gz`), all of
- * them UTF-8.
+ * Makes a source of text files in UTF-8: `.txt`, each file a document, and `.jsonl`, each line a
+ * document `{"text": "…", "domain": "…"}` with an optional domain. Both may be compressed (`.gz`).
  *
  * A path is a file, a folder, or a pattern such as `texts/*.jsonl.gz`. Folders are read
- * recursively in the order of their paths; hidden files, files of other kinds and links to folders
- * do not count there. Files without text, links to nothing, pipes and the like are passed over, and
- * {@linkcode ReadingObserver.passedOver} is told, as it is of bytes after the end of gzip data; a
- * file that has text and cannot be read is an error, since to leave it out would be another text. A
- * file that several paths reach is read once: its copies could otherwise end on both sides of a
- * split. A byte-order mark is dropped; line ends stay as they are; blank lines and rows with an
- * empty text do not count.
+ * recursively, sorted by path; hidden files, files of other types and links to folders in them are
+ * ignored. Files without text, dangling links, pipes and other special files are skipped and
+ * reported to {@linkcode ReadingObserver.passedOver}, as are bytes after the end of gzip data. A
+ * file with text that cannot be read is an error, since leaving it out would change the text. A
+ * file reached by several paths is read once: its copies could otherwise land on both sides of a
+ * split. A byte-order mark is dropped, line endings are kept, and blank lines and rows with an
+ * empty text are ignored.
  *
- * A document's domain is what its row says; else the name before the path, as in `books=texts/a`;
- * else the name of the folder that holds the file, or of the first one below a folder that was
- * given.
+ * A document's domain is the one in its row; else the name before the path, as in `books=texts/a`;
+ * else the name of the folder that holds the file, or of the first folder below the given one.
  *
- * Reading the documents throws a {@linkcode DataError} for a path that is missing or unreadable,
- * for a file that is binary, damaged or not UTF-8, for a row that is no such object (with the
- * number of its line) or that UTF-8 cannot hold, for a name that is a file's as well as a domain and a
- * path, and for a file that was named, a folder or a pattern without text.
+ * Reading the documents throws a {@linkcode DataError} for
+ * - a path that is missing or unreadable,
+ * - a file that is binary, damaged or not UTF-8,
+ * - a row that is not such an object (naming its line), or that UTF-8 cannot encode,
+ * - a name that is both a file and a `domain=path`,
+ * - a named file, a folder or a pattern without text.
  *
- * @param paths Files, folders and patterns, relative ones from the current folder.
- * @returns The source; nothing is read before its documents are asked for.
+ * @param paths Files, folders and patterns, relative to the current folder.
+ * @returns The source; nothing is read until its documents are.
  * @throws {DataError} If there are no paths.
- * @throws {TypeError} If one of them is no path.
+ * @throws {TypeError} If one of them is not a path.
  *
  * @example
  * ```ts
@@ -78,10 +78,10 @@ export function textFiles(paths: readonly string[]): TextSource {
 }
 
 /**
- * Splits a path from the domain that may stand before it.
+ * Splits an optional domain off a path.
  *
  * @param path A path, or `domain=path`.
- * @returns Both; `domain` is undefined where the path names none.
+ * @returns Both; `domain` is undefined if the path names none.
  */
 export function splitDomain(path: string): { domain: string | undefined; path: string } {
   const [, domain, rest] = /^([\w.-]+)=(.+)$/s.exec(path) ?? [];
@@ -89,10 +89,10 @@ export function splitDomain(path: string): { domain: string | undefined; path: s
 }
 
 /**
- * Says how to write a name that could be a file's as well as a domain and a path.
+ * Explains how to disambiguate a name that is both a file and a `domain=path`.
  *
- * @param given `domain=path`, where there is a file of that name.
- * @returns Both ways.
+ * @param given The name.
+ * @returns How to write either.
  */
 export function twoMeanings(given: string): string {
   const { domain, path } = splitDomain(given);
@@ -100,12 +100,12 @@ export function twoMeanings(given: string): string {
     `domain ${domain} of another`;
 }
 
-/** A place to read: a file, what was passed over, or the end of a path with what it should hold. */
+/** What was found at a path: a file to read, or something to skip. */
 type Found = { readonly file: TextFile; readonly isNamed: boolean } | {
   readonly skipped: PassedOver;
 };
 
-/** The files at a path, and what is called missing where none has text. */
+/** The files at a path, and the message to throw if none has text. */
 interface Place {
   readonly found: readonly Found[];
   readonly without: string;
@@ -136,7 +136,7 @@ async function* readPaths(
         if (blank !== null) {
           observer.passedOver?.({ kind: "file", path: file.path, reason: blank });
         } else if (hasTrailingBytes) {
-          const reason = "what follows its gzip data is none";
+          const reason = "the bytes after its gzip data are not gzip data";
           observer.passedOver?.({ kind: "trailing-bytes", path: file.path, reason });
         }
       }
@@ -165,7 +165,7 @@ async function identify(paths: readonly string[]): Promise<string> {
   return facts.digest();
 }
 
-/** All that documents follow from: names, domains and contents of files, in their order. */
+/** Everything the documents depend on: names, domains and contents of files, in order. */
 class Facts {
   readonly #facts: unknown[] = [];
 
@@ -221,7 +221,7 @@ async function filesMatching(pattern: string): Promise<Place> {
   const found: Found[] = [];
   for (const path of paths.sort()) {
     if (!isTextFile(path)) continue;
-    // Files of one name in several folders are told apart by the folder.
+    // The folder distinguishes files of the same name.
     const file = fileAt(path);
     const each = await look({ ...file, id: `${file.domain}/${file.id}` });
     if (each !== null) found.push(each);
@@ -248,7 +248,7 @@ async function filesIn(folder: string): Promise<Place> {
   };
 }
 
-/** Looks whether a name found in a folder is of a file to read; null for a folder of that name. */
+/** Checks whether a name found in a folder is a file to read; null if it is a folder. */
 async function look(file: TextFile): Promise<Found | null> {
   const { path } = file;
   const skip = (reason: string): Found => ({ skipped: { kind: "file", path, reason } });
@@ -256,18 +256,18 @@ async function look(file: TextFile): Promise<Found | null> {
   try {
     info = await Deno.stat(path);
   } catch (error) {
-    // A link to nothing or to itself, or a file that was removed since the folder was listed.
+    // A dangling or circular link, or a file removed since the folder was listed.
     const isGone = error instanceof Deno.errors.NotFound ||
       error instanceof Deno.errors.FilesystemLoop;
-    if (isGone) return skip("there is nothing at its end");
+    if (isGone) return skip("it leads to no file");
     return await attempt(path, () => Promise.reject(error));
   }
   if (info.isDirectory) return null;
-  if (!info.isFile) return skip("it is no file");
+  if (!info.isFile) return skip("it is not a regular file");
   return info.size === 0 ? skip("the file is empty") : { file, isNamed: false };
 }
 
-/** Names of texts below a folder, with "/" on every platform: the order must not depend on it. */
+/** Lists the texts below a folder, with "/" on every platform so that the order is the same. */
 async function namesBelow(folder: string): Promise<string[]> {
   const names: string[] = [];
   const prefixes = [""];

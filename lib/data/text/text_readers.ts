@@ -6,23 +6,23 @@ import { type Document, NO_DOMAIN } from "./document.ts";
 import { DataError } from "../errors.ts";
 import { gunzip, GzipError } from "./gunzip.ts";
 
-/** A file to read, and what to call its text. */
+/** A file to read, and the names of its text. */
 export interface TextFile {
-  /** Where it is. */
+  /** The file's path. */
   readonly path: string;
-  /** Names it in the documents' ids. */
+  /** Its name in the documents' ids. */
   readonly id: string;
   /** The domain of documents that do not name one. */
   readonly domain: string;
 }
 
-/** What a reading found besides documents. */
+/** What a reading of a file found besides documents. */
 export interface FileReading {
-  /** SHA-256 of the file as it lies on the disk. */
+  /** SHA-256 of the file as stored. */
   readonly hash: string;
-  /** Why there are no documents; null where there are some. */
+  /** Why there are no documents; null if there are some. */
   readonly blank: string | null;
-  /** Whether bytes that are no gzip data follow those that are. */
+  /** Whether other bytes follow the gzip data. */
   readonly hasTrailingBytes: boolean;
 }
 
@@ -34,7 +34,7 @@ const READERS: Readonly<Record<string, Reader>> = {
 };
 const COMPRESSED = ".gz";
 
-/** Why a file of a kind has no documents. */
+/** Why a file of each type has no documents. */
 const BLANK: Readonly<Record<string, string>> = {
   ".txt": "the file holds no text",
   ".jsonl": "none of its lines holds text",
@@ -42,18 +42,18 @@ const BLANK: Readonly<Record<string, string>> = {
 
 const READ_BYTES = 1 << 16;
 
-/** What the names of files with text end in. */
+/** The file name extensions of text files. */
 export const TEXT_EXTENSIONS: readonly string[] = Object.keys(READERS)
   .flatMap((extension) => [extension, extension + COMPRESSED]);
 
-/** V8 holds no string of 2^29 characters; the decoder's own error would not say so. */
+/** V8 strings have fewer than 2^29 characters; the decoder's own error would not say so. */
 const LONGEST_TEXT = 2 ** 29 - 25;
 
 /**
- * Says whether a file's name is that of a text.
+ * Tells whether a file's name is that of a text.
  *
  * @param path The file.
- * @returns Whether it ends in one of {@linkcode TEXT_EXTENSIONS}, in any case.
+ * @returns Whether it ends in one of {@linkcode TEXT_EXTENSIONS}, ignoring case.
  */
 export function isTextFile(path: string): boolean {
   const name = path.toLowerCase();
@@ -61,11 +61,11 @@ export function isTextFile(path: string): boolean {
 }
 
 /**
- * Reads the documents of a file: a `.txt` file is one, a `.jsonl` file has one a line; either may be
- * compressed (`.gz`).
+ * Reads the documents of a file: a `.txt` file is one document, a `.jsonl` file has one per line.
+ * Either may be compressed (`.gz`).
  *
- * @param file The file; {@linkcode isTextFile} holds of its path.
- * @returns Its documents, read as they are asked for, and what else was found.
+ * @param file The file; {@linkcode isTextFile} must hold for its path.
+ * @returns Its documents, read on demand, and what else was found.
  */
 export async function* readTextFile(file: TextFile): AsyncGenerator<Document, FileReading> {
   const name = file.path.toLowerCase();
@@ -85,7 +85,7 @@ export async function* readTextFile(file: TextFile): AsyncGenerator<Document, Fi
 }
 
 /**
- * Hashes a file as it lies on the disk.
+ * Hashes a file as stored.
  *
  * @param path The file.
  * @returns SHA-256, in hexadecimal.
@@ -97,7 +97,7 @@ export async function hashFile(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** The text of a file in pieces: checked to be UTF-8, without a byte-order mark. */
+/** Decodes a file in pieces: it must be UTF-8, and a byte-order mark is dropped. */
 async function* decodedPieces(
   path: string,
   chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
@@ -128,7 +128,7 @@ async function* decodedPieces(
 async function* rawChunks(path: string, hash: Hash): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   using file = await attempt(path, () => Deno.open(path));
   for (;;) {
-    // A new array each time: what is yielded may be kept.
+    // A new array each time, because consumers may keep what is yielded.
     const bytes = new Uint8Array(READ_BYTES);
     const count = await attempt(path, () => file.read(bytes));
     if (count === null) return;
@@ -208,7 +208,7 @@ async function* linesOf(path: string, pieces: AsyncIterable<string>): AsyncGener
   if (last !== "") yield last;
 }
 
-/** A row as a document; null where its text is empty. */
+/** Parses a row as a document; null if its text is empty. */
 function parseRow({ path, id, domain }: TextFile, line: string, number: number): Document | null {
   const fail = (reason: string, cause?: unknown): never => {
     throw new DataError(`Cannot read line ${number} of ${path}: ${reason}`, { cause });
@@ -234,11 +234,11 @@ function parseRow({ path, id, domain }: TextFile, line: string, number: number):
 }
 
 /**
- * Reads, and names the path in what goes wrong.
+ * Runs a read and names the path if it fails.
  *
  * @param path What is read.
- * @param read How.
- * @returns What `read` gave.
+ * @param read Reads it.
+ * @returns What `read` returned.
  * @throws {DataError} If it fails.
  */
 export async function attempt<T>(path: string, read: () => Promise<T>): Promise<T> {

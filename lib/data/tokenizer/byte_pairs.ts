@@ -1,15 +1,15 @@
 const BYTES = 256;
-/** Pairs of tokens are keys of 32 bits. */
+/** A pair of tokens is a 32-bit key. */
 const MOST_TOKENS = 2 ** 16;
-/** Splits a heap's entry in a rank and a place. */
+/** Splits a heap entry into a rank and a position. */
 const PLACES = 2 ** 32;
-/** Odd, and near 2^32 divided by the golden ratio: spreads the keys. */
+/** Spreads the keys: odd, and near 2^32 divided by the golden ratio (Fibonacci hashing). */
 const SPREAD = 0x9e3779b1;
 
 /**
- * Byte-pair encoding: of all neighbours that together are a token, those with the lowest id join
- * first, the leftmost before others, until none are left. A heap finds them, so that the time grows
- * with the length and hardly more.
+ * Byte-pair encoding: of all adjacent tokens that together form a token, the pair with the lowest
+ * id merges first, leftmost on ties, until none is left. A heap finds the pair, so encoding takes
+ * O(n log n) time.
  */
 export class BytePairs {
   /** The token of each byte. */
@@ -17,9 +17,9 @@ export class BytePairs {
   readonly #joins: JoinTable;
 
   /**
-   * Finds out which tokens join.
+   * Builds the table of merges.
    *
-   * @param tokens The bytes of each token, those that join first before others; every byte is one.
+   * @param tokens The bytes of each token, in merge order; every single byte is a token.
    */
   constructor(tokens: readonly Uint8Array[]) {
     if (tokens.length > MOST_TOKENS) throw new RangeError(`Cannot join ${tokens.length} tokens`);
@@ -45,7 +45,7 @@ export class BytePairs {
   encode(bytes: Uint8Array): Uint16Array {
     const count = bytes.length;
     const tokens = Uint16Array.from(bytes, (byte) => this.#single[byte]!);
-    // Neighbours by place; a token that joined its left neighbour is passed by.
+    // A linked list by position; a token merged into its left neighbour is skipped.
     const next = Uint32Array.from({ length: count }, (_, at) => at + 1);
     const previous = Uint32Array.from({ length: count }, (_, at) => at - 1);
     const joined = new Uint8Array(count);
@@ -60,7 +60,7 @@ export class BytePairs {
     while (heap.size > 0) {
       const entry = heap.pop();
       const [at, id] = [entry % PLACES, Math.floor(entry / PLACES)];
-      // Entries of neighbours that have changed since stay in the heap until they come up.
+      // Entries of pairs that have changed since stay in the heap until popped.
       if (joined[at] || idAt(at) !== id) continue;
       const right = next[at]!;
       tokens[at] = id;
@@ -74,7 +74,7 @@ export class BytePairs {
   }
 }
 
-/** From pairs of tokens to what they join to: open addressing in two arrays. */
+/** Maps pairs of tokens to the token they merge into: open addressing in two arrays. */
 class JoinTable {
   readonly #keys: Uint32Array;
   readonly #ids: Int32Array;
@@ -92,7 +92,7 @@ class JoinTable {
     }
   }
 
-  /** What a pair joins to; -1 for nothing. */
+  /** Returns the token a pair merges into; -1 if none. */
   find(key: number): number {
     return this.#ids[this.#slot(key)]!;
   }
@@ -106,7 +106,7 @@ class JoinTable {
   }
 }
 
-/** Numbers of which the least comes out first. */
+/** A binary min-heap of numbers. */
 class MinHeap {
   readonly #entries: Float64Array;
   size = 0;

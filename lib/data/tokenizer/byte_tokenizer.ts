@@ -9,8 +9,8 @@ const END_OF_DOCUMENT = 256;
 /**
  * The bytes of UTF-8 as tokens 0 to 255, and 256 as the end of a document.
  *
- * It needs no vocabulary file, encodes any text, and one token is one byte, so that bits per token
- * and bits per byte nearly agree.
+ * It needs no vocabulary file and encodes any text. One token is one byte, so bits per token and
+ * bits per byte nearly agree.
  *
  * @example
  * ```ts
@@ -36,8 +36,8 @@ export class ByteTokenizer implements Tokenizer {
    *
    * @param text The text.
    * @returns One token id per byte of its UTF-8.
-   * @throws {TypeError} If it is no text.
-   * @throws {DataError} If UTF-8 cannot hold it: half of a surrogate pair stands alone.
+   * @throws {TypeError} If it is not a string.
+   * @throws {DataError} If UTF-8 cannot encode it, because it holds a lone surrogate.
    */
   encode(text: string): Int32Array<ArrayBuffer> {
     requireText("encode", "text", text);
@@ -46,21 +46,22 @@ export class ByteTokenizer implements Tokenizer {
   }
 
   /**
-   * Decodes tokens, whatever they are.
+   * Decodes tokens; any ids are accepted.
    *
    * @param tokens Token ids.
    * @param options How to show the end of a document.
-   * @returns The text, with U+FFFD for cut characters and for ids outside the vocabulary.
+   * @returns The text, with U+FFFD for truncated characters and for ids outside the vocabulary.
    */
   decode(tokens: ArrayLike<number>, options: DecodeOptions = {}): string {
     return decodeDocuments(this, tokens, options);
   }
 
   /**
-   * Gives the bytes that tokens stand for.
+   * Returns the bytes that tokens stand for.
    *
    * @param tokens Token ids.
-   * @returns A byte per token, none for an end of document, U+FFFD for an id outside the vocabulary.
+   * @returns One byte per token, none for an end of document, U+FFFD for an id not in the
+   * vocabulary.
    *
    * @example
    * ```ts
@@ -90,7 +91,7 @@ export class ByteTokenizer implements Tokenizer {
    * Counts the bytes of text that tokens stand for.
    *
    * @param tokens Token ids.
-   * @returns The number of tokens that are not an end of document, for ids of the vocabulary.
+   * @returns For ids in the vocabulary, the number of tokens that are not an end of document.
    *
    * @example
    * ```ts

@@ -1,13 +1,13 @@
 import { checkArrayLike, endOfDocumentOf } from "../arguments.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** U+FFFD in UTF-8: what an id outside a vocabulary stands for. */
+/** U+FFFD in UTF-8, which stands for ids outside the vocabulary. */
 export const REPLACEMENT: Uint8Array<ArrayBuffer> = Uint8Array.of(0xef, 0xbf, 0xbd);
 
 /**
- * Decodes tokens document by document: the halves of a character must not join across an end.
+ * Decodes tokens document by document: parts of a character must not join across the end of one.
  *
- * @param tokenizer The tokenizer they are of.
+ * @param tokenizer The tokenizer of the tokens.
  * @param tokens Token ids.
  * @param options How to show the end of a document.
  * @returns The text.

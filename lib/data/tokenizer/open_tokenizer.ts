@@ -7,8 +7,8 @@ import type { Tokenizer } from "./tokenizer.ts";
 /** The tokenizers {@linkcode openTokenizer} opens. */
 export type TokenizerName = "byte" | "gpt2";
 
-// Opening is asynchronous, and a vocabulary is imported by the opener that needs it: whoever asks
-// for bytes must not wait for the download of another tokenizer's tables.
+// Opening is asynchronous, and each opener imports its own vocabulary: opening the byte tokenizer
+// must not wait for the download of another one's tables.
 const OPENERS: Readonly<Record<TokenizerName, () => Promise<Tokenizer>>> = {
   byte: () => Promise.resolve(new ByteTokenizer()),
   gpt2: loadGpt2Tokenizer,
@@ -24,7 +24,7 @@ export const TOKENIZER_NAMES: readonly TokenizerName[] = Object.freeze(
  *
  * @param name One of {@linkcode TOKENIZER_NAMES}.
  * @returns The tokenizer.
- * @throws {ConfigError} If there is none of that name.
+ * @throws {ConfigError} If there is no tokenizer of that name.
  * @throws {DataError} If its vocabulary cannot be loaded.
  *
  * @example

@@ -4,8 +4,8 @@ import type { DecodeOptions, Tokenizer } from "./tokenizer.ts";
 /**
  * Decodes tokens one at a time, as a model generates them.
  *
- * A character may be spread over several tokens; its text comes out with the last of them, so that
- * nothing printed has to be taken back.
+ * A character may span several tokens; its text comes out with the last of them, so nothing printed
+ * has to be taken back.
  *
  * @example
  * ```ts
@@ -25,7 +25,7 @@ export class TextStream {
   /**
    * Begins a text.
    *
-   * @param tokenizer The tokenizer the tokens are of.
+   * @param tokenizer The tokenizer of the tokens.
    * @param options How to show the end of a document.
    */
   constructor(tokenizer: Tokenizer, options: DecodeOptions = {}) {
@@ -38,7 +38,7 @@ export class TextStream {
    * Takes the next token.
    *
    * @param token A token id.
-   * @returns The text which it completes, often its own, sometimes none.
+   * @returns The text it completes: often its own, sometimes none.
    */
   push(token: number): string {
     if (token === this.#tokenizer.endOfDocument) return this.end() + this.#endOfDocument;
@@ -46,9 +46,9 @@ export class TextStream {
   }
 
   /**
-   * Ends the text; the stream may be used for another one.
+   * Ends the text; the stream can then be used for another.
    *
-   * @returns U+FFFD if a character was cut, else nothing.
+   * @returns U+FFFD if a character was truncated, else an empty string.
    */
   end(): string {
     return this.#decoder.decode();

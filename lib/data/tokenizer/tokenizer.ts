@@ -1,16 +1,16 @@
-/** What {@linkcode Tokenizer.decode} makes of tokens that are no text. */
+/** Options of {@linkcode Tokenizer.decode}. */
 export interface DecodeOptions {
-  /** Text shown for an end-of-document token; by default it is left out. */
+  /** Text that stands for an end-of-document token; empty by default. */
   readonly endOfDocument?: string;
 }
 
 /**
- * Turns text into token ids and back.
+ * Converts text to token ids and back.
  *
  * Every tokenizer here works on the bytes of UTF-8: a token stands for some bytes, and a character
- * may be spread over several tokens. That is why the bytes are part of the interface: losses of
- * different tokenizers compare only per byte of text ({@linkcode bitsPerByte}), and text can be
- * shown while it is generated only by decoding bytes as they come ({@linkcode TextStream}).
+ * may span several tokens. Bytes are therefore part of the interface: losses of different
+ * tokenizers are comparable only per byte of text ({@linkcode bitsPerByte}), and generated text can
+ * be shown on the fly only by decoding bytes as they arrive ({@linkcode TextStream}).
  *
  * @example
  * ```ts
@@ -24,11 +24,11 @@ export interface DecodeOptions {
  * ```
  */
 export interface Tokenizer {
-  /** The name {@linkcode openTokenizer} knows it by. */
+  /** Its name, as {@linkcode openTokenizer} takes it. */
   readonly name: string;
-  /** Number of token ids, the end of document included. */
+  /** Number of token ids, including the end of document. */
   readonly vocabularySize: number;
-  /** Id of the token that follows each document. {@linkcode Tokenizer.encode} never returns it. */
+  /** Id of the token after each document. {@linkcode Tokenizer.encode} never returns it. */
   readonly endOfDocument: number;
 
   /**
@@ -36,24 +36,24 @@ export interface Tokenizer {
    *
    * @param text The text.
    * @returns Its token ids, without an end of document.
-   * @throws {DataError} If UTF-8 cannot hold it: half of a surrogate pair stands alone.
+   * @throws {DataError} If UTF-8 cannot encode it, because it holds a lone surrogate.
    */
   encode(text: string): Int32Array<ArrayBuffer>;
 
   /**
-   * Decodes tokens; it takes any ids, as a model may emit anything.
+   * Decodes tokens; any ids are accepted, since a model may emit anything.
    *
    * @param tokens Token ids.
    * @param options How to show the end of a document.
-   * @returns The text, with U+FFFD for cut characters and for ids outside the vocabulary.
+   * @returns The text, with U+FFFD for truncated characters and for ids outside the vocabulary.
    */
   decode(tokens: ArrayLike<number>, options?: DecodeOptions): string;
 
   /**
-   * Gives the bytes that tokens stand for.
+   * Returns the bytes that tokens stand for.
    *
    * @param tokens Token ids.
-   * @returns UTF-8, perhaps cut within a character; nothing for an end of document.
+   * @returns UTF-8, possibly truncated within a character; empty for an end of document.
    */
   bytesOf(tokens: ArrayLike<number>): Uint8Array<ArrayBuffer>;
 

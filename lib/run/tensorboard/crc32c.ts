@@ -1,11 +1,11 @@
 /**
- * CRC-32C (Castagnoli), the checksum of TensorFlow's record files. `node:zlib` has CRC-32 only,
- * which is another polynomial.
+ * CRC-32C (Castagnoli), the checksum of TensorFlow's record files. `node:zlib` has only CRC-32,
+ * with a different polynomial.
  *
  * @module
  */
 
-/** 0x1EDC6F41 with its bits reversed, since each byte is taken from its lowest bit. */
+/** 0x1EDC6F41 with its bits reversed, since bytes are processed from the lowest bit. */
 const POLYNOMIAL = 0x82f63b78;
 
 const TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -17,7 +17,7 @@ const TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 
 /**
- * Works out the checksum.
+ * Computes the checksum.
  *
  * @param bytes Any bytes.
  * @returns An unsigned 32-bit number.
@@ -29,8 +29,8 @@ export function crc32c(bytes: Uint8Array): number {
 }
 
 /**
- * The checksum as records hold it: turned and shifted, so that the checksum of bytes which hold
- * checksums themselves stays meaningful.
+ * Computes the checksum as records store it: rotated and offset, because a CRC over data that
+ * embeds CRCs is weak.
  *
  * @param bytes Any bytes.
  * @returns An unsigned 32-bit number.

@@ -1,5 +1,5 @@
 /**
- * The messages of an event file: `Event`, `Summary` and what they hold, after TensorFlow's
+ * The messages of an event file: `Event`, `Summary` and their fields, after TensorFlow's
  * `event.proto` and `summary.proto`.
  *
  * @module
@@ -20,18 +20,18 @@ import {
 const DT_STRING = 7;
 /** `SessionLog.SessionStatus.START`. */
 const START = 1;
-/** Bytes of an event up to the end of its step: that is how {@linkcode encodeEvent} writes it. */
+/** Bytes of an event up to the end of its step, as {@linkcode encodeEvent} lays it out. */
 export const STEP_END = 9 + 1 + 8;
 
 /** An event without its time and step. */
 export type EventBody = Encoded;
 
 /**
- * Puts an event together.
+ * Encodes an event.
  *
  * @param seconds The time since 1970.
- * @param step The step that it belongs to.
- * @param body What happened.
+ * @param step The step it belongs to.
+ * @param body The rest of the event.
  * @returns The message.
  */
 export function encodeEvent(seconds: number, step: number, body: EventBody): Uint8Array {
@@ -42,24 +42,24 @@ export function encodeEvent(seconds: number, step: number, body: EventBody): Uin
  * Reads an event's step.
  *
  * @param bytes The first {@linkcode STEP_END} bytes of a message by {@linkcode encodeEvent}.
- * @returns The step; NaN where the message was made otherwise.
+ * @returns The step; NaN if the message has another layout.
  */
 export function stepOf(bytes: Uint8Array): number {
   return bytes[0] === 0x09 && bytes[9] === 0x10 ? readVarint(bytes, 10) : NaN;
 }
 
 /**
- * The first event of a file.
+ * Encodes the first event of a file.
  *
- * @returns The format's version.
+ * @returns The event's body, with the version of the format.
  */
 export function fileVersion(): EventBody {
   return string(3, "brain.Event:2");
 }
 
 /**
- * Says that a run starts anew at the event's step: a reader forgets what it has of that step and
- * of later ones.
+ * Encodes that a run restarts at the event's step: a reader discards what it has of that step and
+ * later ones.
  *
  * @returns The event's body.
  */
@@ -68,9 +68,9 @@ export function sessionStart(): EventBody {
 }
 
 /**
- * Values of one step.
+ * Encodes the values of a step.
  *
- * @param values As {@linkcode scalar}, {@linkcode histogram} and {@linkcode text} give them.
+ * @param values Results of {@linkcode scalar}, {@linkcode histogram} and {@linkcode text}.
  * @returns The event's body.
  */
 export function summary(values: readonly Encoded[]): EventBody {
@@ -78,12 +78,12 @@ export function summary(values: readonly Encoded[]): EventBody {
 }
 
 /**
- * A number.
+ * Encodes a number.
  *
- * @param tag The name; up to its first slash, the group that it is shown in.
- * @param value Kept in 32 bits; may be non-finite.
+ * @param tag The name; the part before its first slash is the group it is shown in.
+ * @param value Stored in 32 bits; may be non-finite.
  * @param description What it measures and in which unit, as Markdown; shown beside the chart.
- * Readers take the first of a tag, so that later ones may do without.
+ * Readers use the first one of a tag, so later ones may be omitted.
  * @returns A value of a summary.
  */
 export function scalar(tag: string, value: number, description?: string): Encoded {
@@ -91,10 +91,10 @@ export function scalar(tag: string, value: number, description?: string): Encode
 }
 
 /**
- * How much falls on each of the whole numbers from 0.
+ * Encodes a histogram over the integers from 0.
  *
  * @param tag The name.
- * @param counts What falls on 0, 1, ...; need not be whole.
+ * @param counts The weight of 0, 1, ...; need not be integers.
  * @param description As for {@linkcode scalar}.
  * @returns A value of a summary.
  */
@@ -103,7 +103,7 @@ export function histogram(tag: string, counts: readonly number[], description?: 
     counts.reduce((total, count, at) => total + count * weight(at), 0);
   const content = message(
     5,
-    // Half-open buckets around the numbers themselves.
+    // Half-open buckets centred on the integers.
     double(1, -0.5),
     double(2, counts.length - 0.5),
     double(3, sum(() => 1)),
@@ -116,7 +116,7 @@ export function histogram(tag: string, counts: readonly number[], description?: 
 }
 
 /**
- * A text, which TensorBoard shows as Markdown.
+ * Encodes a text, which TensorBoard renders as Markdown.
  *
  * @param tag The name.
  * @param markdown The text.

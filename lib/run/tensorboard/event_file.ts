@@ -1,5 +1,5 @@
 /**
- * A folder of event files: one for each time that the run was started or resumed.
+ * A folder of event files, one for each time the run was started or resumed.
  *
  * @module
  */
@@ -26,17 +26,17 @@ export class EventFile implements Disposable {
   readonly #now: () => number;
 
   /**
-   * Makes a new file, behind those that the folder holds.
+   * Creates a file that sorts after those in the folder.
    *
-   * @param folder The folder; made where it is missing.
-   * @param step The first step that will follow: readers drop it and later ones of earlier files.
+   * @param folder The folder; created if missing.
+   * @param step The first step to follow: readers drop it and later ones from earlier files.
    * @param now Milliseconds since 1970.
-   * @throws {FileError} It cannot be made.
+   * @throws {FileError} It cannot be created.
    */
   constructor(folder: string, step: number, now: () => number) {
     onPath("make", folder, () => Deno.mkdirSync(folder, { recursive: true }));
     this.#now = now;
-    // Readers take the files by name: also where a clock went backwards, this one is the last.
+    // Readers order the files by name: this one must be the last even if the clock went backwards.
     const last = Math.max(
       0,
       largest(eventFiles(folder).map((name) => Number(NAME.exec(name)![1]))),
@@ -49,17 +49,17 @@ export class EventFile implements Disposable {
   }
 
   /**
-   * Appends an event, handed to the system at once, so that a killed process loses none.
+   * Appends an event and hands it to the system at once, so a killed process loses none.
    *
-   * @param step The step that it belongs to.
-   * @param body What happened.
-   * @throws {FileError} It cannot be written; a piece of it may be.
+   * @param step The step it belongs to.
+   * @param body The rest of the event.
+   * @throws {FileError} It cannot be written, or only in part.
    */
   append(step: number, body: EventBody): void {
     this.#file.append(encodeRecord(encodeEvent(this.#now() / 1000, step, body)));
   }
 
-  /** Waits until the events are on the disk. */
+  /** Waits until the events are on disk. */
   flush(): void {
     this.#file.sync();
   }
@@ -71,9 +71,9 @@ export class EventFile implements Disposable {
 }
 
 /**
- * Cuts the events of later steps off, and records that a killed process left unfinished.
+ * Cuts off the events of later steps, and records that a killed process left unfinished.
  *
- * @param folder The folder; a missing one is left missing.
+ * @param folder The folder; may be missing.
  * @param step The last step to keep.
  * @throws {FileError} A file cannot be read or written.
  */
@@ -87,7 +87,7 @@ export function truncateEvents(folder: string, step: number): void {
   }
 }
 
-/** Where the first record of a later step begins, or the last whole record ends. */
+/** The offset where the first record of a later step begins, or else the last complete one ends. */
 function endOfSteps(file: Deno.FsFile, step: number): number {
   let end = 0;
   for (const { offset, beginning, next } of recordsOf(file, STEP_END)) {

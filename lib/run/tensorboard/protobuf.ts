@@ -1,6 +1,6 @@
 /**
- * The wire format of protocol buffers, as far as event files need it: fields one after the other,
- * each a number, a kind and a value.
+ * The part of the protocol buffers wire format that event files need: a sequence of fields, each a
+ * number, a wire type and a value.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const FIXED32 = 5;
 export type Encoded = readonly number[];
 
 /**
- * Encodes a field of a whole number or an enumeration.
+ * Encodes an integer or enumeration field.
  *
  * @param field The field's number.
  * @param value At least 0, at most 2^53 - 1.
@@ -25,7 +25,7 @@ export function integer(field: number, value: number): Encoded {
 }
 
 /**
- * Encodes a field of 64-bit floating point.
+ * Encodes a 64-bit floating-point field.
  *
  * @param field The field's number.
  * @param value Any number.
@@ -36,7 +36,7 @@ export function double(field: number, value: number): Encoded {
 }
 
 /**
- * Encodes a field of 32-bit floating point.
+ * Encodes a 32-bit floating-point field.
  *
  * @param field The field's number.
  * @param value Any number; rounded to 32 bits.
@@ -47,7 +47,7 @@ export function float(field: number, value: number): Encoded {
 }
 
 /**
- * Encodes a list of 64-bit floating-point numbers, packed.
+ * Encodes a packed list of 64-bit floating-point numbers.
  *
  * @param field The field's number.
  * @param values The numbers.
@@ -58,10 +58,10 @@ export function doubles(field: number, values: readonly number[]): Encoded {
 }
 
 /**
- * Encodes a field of text.
+ * Encodes a string field.
  *
  * @param field The field's number.
- * @param text The text; half a surrogate pair becomes U+FFFD.
+ * @param text The text; a lone surrogate becomes U+FFFD.
  * @returns The field.
  */
 export function string(field: number, text: string): Encoded {
@@ -83,9 +83,9 @@ export function message(field: number, ...parts: readonly Encoded[]): Encoded {
 /**
  * Reads a varint, least significant seven bits first.
  *
- * @param bytes Where it lies.
+ * @param bytes The bytes that hold it.
  * @param offset Its first byte.
- * @returns The value; NaN where the bytes end before it does.
+ * @returns The value; NaN if the bytes end too early.
  */
 export function readVarint(bytes: Uint8Array, offset: number): number {
   let [value, scale] = [0, 1];
@@ -103,7 +103,7 @@ function key(field: number, kind: number): number[] {
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;
-  // Division, not shifts: those would cut the number to 32 bits.
+  // Division, because shifts would truncate to 32 bits.
   for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push(rest % 128 + 128);
   bytes.push(rest);
   return bytes;

@@ -1,6 +1,6 @@
 /**
- * TensorFlow's record files: each record is its length (u64), the length's masked CRC-32C, the
- * data and the data's masked CRC-32C, all little-endian.
+ * TensorFlow's record files. A record is the length of its data (u64), the length's masked CRC-32C,
+ * the data and the data's masked CRC-32C, all little-endian.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import { maskedCrc32c } from "./crc32c.ts";
 
 /** Bytes before a record's data. */
 const HEADER = 12;
-/** Bytes after it. */
+/** Bytes after a record's data. */
 const FOOTER = 4;
 
 /**
  * Frames data as a record.
  *
- * @param data The data, below 4 GiB.
+ * @param data The data, less than 4 GiB.
  * @returns The record.
  */
 export function encodeRecord(data: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -28,22 +28,22 @@ export function encodeRecord(data: Uint8Array): Uint8Array<ArrayBuffer> {
   return record;
 }
 
-/** Where a record lies in its file, and how its data begins. */
+/** The position of a record in its file, and the beginning of its data. */
 export interface FoundRecord {
   /** The record's first byte. */
   readonly offset: number;
-  /** The byte after its last. */
+  /** The byte after the record. */
   readonly next: number;
   /** The first bytes of its data. */
   readonly beginning: Uint8Array;
 }
 
 /**
- * Goes through the records of a file without reading all of their data.
+ * Iterates over the records of a file without reading all of their data.
  *
  * @param file The file, open for reading.
  * @param length How many bytes to read of each record's data.
- * @returns Each whole record; one that a killed process left unfinished ends the file.
+ * @returns The complete records; the first incomplete one, left by a killed process, ends them.
  */
 export function* recordsOf(file: Deno.FsFile, length: number): Generator<FoundRecord> {
   const { size } = file.statSync();

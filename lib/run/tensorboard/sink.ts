@@ -1,5 +1,5 @@
 /**
- * The figures of a run as TensorBoard reads them.
+ * Writes the metrics of a run for TensorBoard.
  *
  * @module
  */
@@ -15,20 +15,20 @@ import { histogram, scalar, summary, text } from "./event.ts";
 import { EventFile } from "./event_file.ts";
 import { layerName, type Scalar, stepScalars, validationScalars } from "./tags.ts";
 
-/** TensorBoard keeps 500 histograms of a tag; more would only be read and dropped. */
+/** TensorBoard keeps 500 histograms per tag and drops the rest. */
 const HISTOGRAMS = 500;
 
-/** How {@linkcode TensorBoardSink} is opened. */
+/** Options of {@linkcode TensorBoardSink}. */
 export interface TensorBoardOptions {
-  /** Steps taken before: 0, or those of the checkpoint that the run goes on from; default 0. */
+  /** Steps already taken: those of the checkpoint that a run resumes from; default 0. */
   readonly from?: number;
-  /** Milliseconds since 1970; default the system's clock. */
+  /** Returns milliseconds since 1970; default the system clock. */
   readonly now?: () => number;
 }
 
 /**
- * Writes figures and samples as TensorFlow event files, beside `metrics.jsonl`, which stays the
- * record of the run: numbers lose half their digits here.
+ * Writes metrics and samples as TensorFlow event files. `metrics.jsonl` remains the record of the
+ * run: numbers lose half their digits here.
  *
  * @example
  * ```ts
@@ -49,18 +49,18 @@ export class TensorBoardSink implements MetricsSink {
   readonly #file: EventFile;
   readonly #config: TrainConfig;
   readonly #histogramEvery: number;
-  /** Tags that have been described in this file. */
+  /** Tags already described in this file. */
   readonly #described = new Set<string>();
 
   /**
-   * Makes an event file; a resumed run gets a new one.
+   * Creates an event file; a resumed run gets a new one.
    *
-   * @param folder The folder of event files; made where it is missing.
-   * @param config The run's configuration, shown as a text.
-   * @param options Where the run goes on, and the clock.
-   * @throws {ConfigError} The configuration is not whole.
-   * @throws {TypeError} Another argument is of another kind than it should be.
-   * @throws {FileError} The file cannot be made.
+   * @param folder The folder of event files; created if missing.
+   * @param config The run's configuration, shown as text.
+   * @param options Where the run resumes, and the clock.
+   * @throws {ConfigError} The configuration is incomplete.
+   * @throws {TypeError} Another argument has the wrong type.
+   * @throws {FileError} The file cannot be created.
    */
   constructor(folder: string, config: TrainConfig, options: TensorBoardOptions = {}) {
     const operation = "open an event file";
@@ -77,10 +77,10 @@ export class TensorBoardSink implements MetricsSink {
   }
 
   /**
-   * Appends a line's figures.
+   * Appends a line's metrics.
    *
-   * @param line The figures.
-   * @throws {TypeError} It is no line of figures.
+   * @param line The metrics.
+   * @throws {TypeError} The line is not a line of metrics.
    * @throws {FileError} They cannot be written.
    */
   write(line: MetricsLine): void {
@@ -92,11 +92,11 @@ export class TensorBoardSink implements MetricsSink {
   }
 
   /**
-   * Appends a text drawn from the model.
+   * Appends a text sampled from the model.
    *
    * @param sample The text and its step.
-   * @throws {TypeError} It is none.
-   * @throws {RangeError} Its step is none.
+   * @throws {TypeError} A field of the sample has the wrong type.
+   * @throws {RangeError} Its step is not a step.
    * @throws {FileError} It cannot be written.
    */
   writeSample(sample: Sample): void {
@@ -104,7 +104,7 @@ export class TensorBoardSink implements MetricsSink {
     this.#file.append(sample.step, summary([text("sample", asCode(sample.text))]));
   }
 
-  /** Waits until what was written is on the disk. */
+  /** Waits until what was written is on disk. */
   flush(): void {
     this.#file.flush();
   }
@@ -130,7 +130,7 @@ export class TensorBoardSink implements MetricsSink {
     this.#file.append(step, summary(values));
   }
 
-  /** The description where the tag has none yet. */
+  /** Returns the description the first time a tag is used. */
   #once(tag: string, about: string): string | undefined {
     if (this.#described.has(tag)) return undefined;
     this.#described.add(tag);
@@ -138,7 +138,7 @@ export class TensorBoardSink implements MetricsSink {
   }
 }
 
-/** Markdown that shows a text as it is. */
+/** Formats text as Markdown that is shown verbatim. */
 function asCode(text: string): string {
   return text.split("\n").map((line) => `    ${line}`).join("\n");
 }

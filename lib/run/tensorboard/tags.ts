@@ -1,5 +1,5 @@
 /**
- * What TensorBoard shows of a run's figures, under which names.
+ * The metrics that TensorBoard shows, and their tags.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { RouterTraits } from "../../moe/router_row.ts";
 import { visibleName } from "../../visible.ts";
 import type { StepMetrics, ValidationMetrics } from "../metrics_line.ts";
 
-/** A number by its tag: up to the first slash the group, then the chart. */
+/** A number and its tag: the group, a slash, and the chart. */
 export interface Scalar {
   /** The tag. */
   readonly tag: string;
@@ -20,10 +20,10 @@ export interface Scalar {
 }
 
 /**
- * The numbers of a step. What a router does not have is left out: a dense model has neither
+ * Lists the numbers of a step. What a router does not have is left out: a dense model has neither
  * sparsity nor load, and few routers have a λ.
  *
- * @param metrics The step's figures.
+ * @param metrics The step's metrics.
  * @param router The run's router.
  * @returns The numbers.
  */
@@ -31,25 +31,29 @@ export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[
   return [
     scalar("loss/train", metrics.loss, "Language-model loss, nats per token"),
     scalar("optimizer/lr", metrics.lr, "Learning rate"),
-    scalar("optimizer/grad_norm", metrics.grad_norm, "Norm of the whole gradient before clipping"),
+    scalar("optimizer/grad_norm", metrics.grad_norm, "Global gradient norm before clipping"),
     ...(router.routed ? routing(metrics) : []),
-    ...(router.lambda ? [scalar("router/lambda", metrics.lambda, "λ that the step used")] : []),
+    ...(router.lambda ? [scalar("router/lambda", metrics.lambda, "λ used by the step")] : []),
     ...(router.loss === null
       ? []
       : [scalar(`router/${router.loss.name}`, metrics.l1_reg, router.loss.about)]),
-    scalar("speed/tokens_per_second", metrics.tokens_per_second, "Tokens of the step a second"),
-    scalar("speed/gflops", metrics.gflops, "FLOPs of the step by the formula, GFLOPS"),
-    scalar("speed/gflops_executed", metrics.gflops_executed, "FLOPs that the step ran, GFLOPS"),
+    scalar("speed/tokens_per_second", metrics.tokens_per_second, "Tokens per second of the step"),
+    scalar("speed/gflops", metrics.gflops, "GFLOPS of the step, FLOPs counted by the formula"),
+    scalar(
+      "speed/gflops_executed",
+      metrics.gflops_executed,
+      "GFLOPS of the step, FLOPs actually executed",
+    ),
     scalar("speed/step_ms", metrics.ms, "Time of the step, milliseconds"),
-    scalar("memory/bytes", metrics.memory_bytes, "Most device memory in use at once, bytes"),
+    scalar("memory/bytes", metrics.memory_bytes, "Peak device memory in use, bytes"),
   ];
 }
 
 /**
- * The numbers of a validation.
+ * Lists the numbers of a validation.
  *
- * @param metrics Its figures.
- * @returns The numbers, those of each domain where there are several.
+ * @param metrics Its metrics.
+ * @returns The numbers, including those of each domain if there are several.
  */
 export function validationScalars(metrics: ValidationMetrics): Scalar[] {
   const loss = (tag: string, value: number): Scalar =>
@@ -67,10 +71,10 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
 }
 
 /**
- * The name of a layer in a tag; TensorBoard sorts tags as texts.
+ * Names a layer in a tag, padded because TensorBoard sorts tags as strings.
  *
  * @param layer Its index, from 0.
- * @returns Like `layer_07`.
+ * @returns For example `layer_07`.
  */
 export function layerName(layer: number): string {
   return `layer_${String(layer).padStart(2, "0")}`;
@@ -79,30 +83,30 @@ export function layerName(layer: number): string {
 function routing(metrics: StepMetrics): Scalar[] {
   const busiest = metrics.expert_load.map((shares) => largest(shares) * shares.length);
   return [
-    scalar("sparsity/mean", metrics.sparsity, "Share of pairs of token and expert that are closed"),
+    scalar("sparsity/mean", metrics.sparsity, "Share of token-expert pairs that are closed"),
     ...metrics.sparsity_per_layer.map((value, layer) =>
-      scalar(`sparsity/${layerName(layer)}`, value, "The same of one layer")
+      scalar(`sparsity/${layerName(layer)}`, value, "The same for one layer")
     ),
     scalar(
       "router/tokens_without_expert",
       metrics.tokens_without_expert,
-      "Pairs of token and layer that no expert took",
+      "Layer-token pairs routed to no expert",
     ),
     scalar(
       "router/idle_experts",
       metrics.idle_experts,
-      "Experts of all layers that got no token in the step",
+      "Experts that got no token in the step, over all layers",
     ),
     scalar(
       "router/closed_layers",
       metrics.closed_layers,
-      "Layers in which at least nine of ten tokens have no expert",
+      "Layers in which at least nine in ten tokens have no expert",
     ),
     ...busiest.map((value, layer) =>
       scalar(
         `expert_load_max/${layerName(layer)}`,
         value,
-        "Load of the busiest expert over the fair share; 1 is balanced",
+        "Load of the busiest expert relative to the fair share; 1 is balanced",
       )
     ),
   ];

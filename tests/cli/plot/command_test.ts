@@ -14,7 +14,7 @@ interface Result {
   readonly progress: string;
 }
 
-/** Runs the command; Vega's warnings count as failures. */
+/** Runs the command and treats Vega's warnings as failures. */
 async function run(...args: string[]): Promise<Result> {
   const output = new CapturedOutput();
   const warnings: string[] = [];
@@ -58,10 +58,10 @@ Deno.test("`plot` draws a run's charts and a page into its directory", async () 
   }
 });
 
-Deno.test("`plot` draws along tokens, FLOPs or time, under given names", async () => {
+Deno.test("`plot` plots over tokens, FLOPs or time, with given names", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
-  const titles = { tokens: "tokens", flops: "FLOPs, executed", time: "minutes of training steps" };
+  const titles = { tokens: "tokens", flops: "executed FLOPs", time: "minutes of training steps" };
   for (const [x, title] of Object.entries(titles)) {
     const out = `${folder.path}/${x}`;
     const { code } = await run(...runs, "--x", x, "--names", "first, second", "--out", out);
@@ -76,7 +76,7 @@ Deno.test("`plot` draws along tokens, FLOPs or time, under given names", async (
 Deno.test("`plot` refuses axes and names that it cannot use", async () => {
   using folder = new TemporaryFolder();
   const runs = ["a", "b"].map((name) => writeRun(`${folder.path}/${name}`));
-  const names = "expected 2 different names with commas between, one for each run";
+  const names = "expected 2 different names separated by commas, one per run";
   const cases: [string[], string][] = [
     [["--x", "epochs"], "--x is epochs, expected step, tokens, flops, time"],
     [["--names", "one"], `--names is one, ${names}`],
@@ -90,7 +90,7 @@ Deno.test("`plot` refuses axes and names that it cannot use", async () => {
   }
 });
 
-Deno.test("control characters of names are shown: SVG has none", async () => {
+Deno.test("control characters in names are escaped: SVG cannot contain them", async () => {
   using folder = new TemporaryFolder();
   const domains = ["a\u0001b", "red\u001b[31m", "line\nend", "half\ud800", "\u009b2J", "\ufffe"];
   const path = writeRun(`${folder.path}/ru\u0007n`, { domains });
@@ -126,7 +126,7 @@ Deno.test("`plot` names what it cannot write", async () => {
   }
 });
 
-Deno.test("`plot`'s page needs no network, and its drawings share no names", async () => {
+Deno.test("`plot`'s page needs no network, and its SVGs share no ids", async () => {
   using folder = new TemporaryFolder();
   const runs = [
     writeRun(`${folder.path}/<a>`, { domains: ["books"], layers: 13, experts: 32 }),
@@ -147,12 +147,12 @@ Deno.test("`plot`'s page needs no network, and its drawings share no names", asy
   assert(page.includes("&lt;a&gt;") && !page.includes("<a></"));
   assert(page.includes('<th scope="row">Validation loss on books</th><td>1.0000</td><td>–</td>'));
   assert(page.includes('<th scope="row">moe.experts</th><td>32</td><td>4</td><td>1</td>'));
-  // Colours follow the page's.
+  // Colours follow the page's theme.
   assert(page.includes("prefers-color-scheme: dark"));
   assertFalse(/<(?:path|text)[^>]*"#1f2328"/.test(page));
 });
 
-Deno.test("`plot` draws a part of a run, a run of one step, and values that are not finite", async () => {
+Deno.test("`plot` draws part of a run, a run of one step, and non-finite values", async () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`);
   const idle = {
@@ -171,7 +171,7 @@ Deno.test("`plot` draws a part of a run, a run of one step, and values that are 
   }
 });
 
-Deno.test("`plot` says in one message what is wrong, and ends with code 1", async () => {
+Deno.test("`plot` reports problems in one message and exits with code 1", async () => {
   using folder = new TemporaryFolder();
   const path = writeRun(`${folder.path}/run`, { steps: 2 });
   const fail = async (...args: string[]): Promise<string> => {
@@ -189,7 +189,7 @@ Deno.test("`plot` says in one message what is wrong, and ends with code 1", asyn
   );
   assertEquals(
     await fail(path, "--from", "9", "--to", "3"),
-    "--from is 9, expected at most 3, which --to is",
+    "--from is 9, expected at most --to (3)",
   );
   assert((await fail(path, "--from", "9")).endsWith("holds no step from 9 to its end"));
   assert((await fail(folder.path)).includes("config.json is missing"));
@@ -205,15 +205,15 @@ Deno.test("`plot --help` lists every flag", async () => {
   for (const line of result.split("\n")) assert(line.length <= 100, line);
 });
 
-Deno.test("`textWidth()` is within a tenth of Helvetica's own widths", () => {
-  // By the font's published metrics, in thousandths of its size.
+Deno.test("`textWidth()` is within a tenth of Helvetica's widths", () => {
+  // From the font's published metrics, in thousandths of its size.
   for (const [text, width] of [["step", 1890], ["gradient norm", 6169], ["0.875", 2502]] as const) {
     const ratio = textWidth(text, 1000) / width;
     assert(ratio > 0.95 && ratio < 1.1, `${text}: ${ratio}`);
   }
 });
 
-Deno.test("Vega is loaded by `plot` alone", async () => {
+Deno.test("only `plot` loads Vega", async () => {
   const packagesOf = async (path: string): Promise<string> => {
     const { stdout } = await runDeno(ROOT, "info", "--json", path);
     return (JSON.parse(stdout) as { modules: { specifier: string }[] }).modules

@@ -23,13 +23,13 @@ Deno.test("`parseFlags()` reads values after a space or an equals sign", () => {
   assertEquals(given.values("data"), []);
 });
 
-Deno.test("`parseFlags()` takes values that begin with a dash or hold an equals sign", () => {
+Deno.test("`parseFlags()` accepts values that start with a dash or contain an equals sign", () => {
   assertEquals(parseFlags(["--lr", "-1e-3"], FLAGS).value("lr"), "-1e-3");
   assertEquals(parseFlags(["--data=a=b"], FLAGS).value("data"), "a=b");
   assertEquals(parseFlags(["--data", "a\nb"], FLAGS).value("data"), "a\nb");
 });
 
-Deno.test("`parseFlags()` keeps texts as they are, and all of a repeated flag", () => {
+Deno.test("`parseFlags()` keeps strings verbatim, and every value of a repeated flag", () => {
   const given = parseFlags(
     ["--data", "007", "--data", "true", "--steps", "1", "--steps", "2"],
     FLAGS,
@@ -43,7 +43,7 @@ Deno.test("`parseFlags()` refuses unknown flags and suggests the nearest", () =>
   assertEquals(failure("--wallpaper"), "Unknown flag --wallpaper, see --help");
   assertEquals(
     failure("--model.layers=4"),
-    "Unknown flag --model.layers; keys of the configuration go by --set model.layers=…",
+    "Unknown flag --model.layers; set keys of the configuration with --set model.layers=…",
   );
   assertEquals(failure("--toString"), "Unknown flag --toString, see --help");
   assertEquals(failure("--no-dry-run"), "Unknown flag --no-dry-run, did you mean --dry-run?");
@@ -66,7 +66,7 @@ Deno.test("`parseFlags()` refuses stray arguments, `--` and unknown short flags"
   assert(parseFlags(["-h"], FLAGS).has("help"));
 });
 
-Deno.test("`parseFlags()` takes operands only where the command does", () => {
+Deno.test("`parseFlags()` accepts operands only if the command does", () => {
   const given = parseFlags(["a", "--steps", "5", "12", "--dry-run", "c"], FLAGS, {
     operands: true,
   });

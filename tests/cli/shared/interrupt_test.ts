@@ -21,7 +21,7 @@ Deno.test("`Interrupt` asks the run to stop at the first Ctrl-C", () => {
   assertEquals(log, ["request"]);
 });
 
-Deno.test("`Interrupt` takes a second one within a second for the first", () => {
+Deno.test("`Interrupt` treats a second Ctrl-C within a second as the first", () => {
   const { interrupt, log, clock } = setUp();
   using _interrupt = interrupt;
   interrupt.receive();
@@ -33,8 +33,8 @@ Deno.test("`Interrupt` takes a second one within a second for the first", () => 
   assertEquals(log, ["request", "exit 130"]);
 });
 
-// In a process of its own: the test runner ends at a SIGINT.
-Deno.test("`Interrupt` hears the process's own signal, until it is disposed of", async () => {
+// In a child process, since a SIGINT would end the test runner.
+Deno.test("`Interrupt` listens for the process's signal until disposed of", async () => {
   const module = new URL("../../../cli/shared/interrupt.ts", import.meta.url);
   const script = `
     const { Interrupt } = await import(${JSON.stringify(module)});

@@ -11,7 +11,7 @@ interface Result {
   readonly progress: string;
 }
 
-/** Runs the command; it must not come to training. */
+/** Runs the command, which must not get as far as training. */
 async function run(...args: string[]): Promise<Result> {
   const output = new CapturedOutput();
   const code = await trainCommand(args, output, () => Promise.reject(new Error("it would train")));
@@ -49,7 +49,7 @@ Deno.test("`train --dry-run` leaves nothing behind", async () => {
   assertEquals(Array.from(Deno.readDirSync(folder.path)), []);
 });
 
-Deno.test("`train` says in one message what is wrong, and ends with code 1", async () => {
+Deno.test("`train` reports problems in one message and exits with code 1", async () => {
   const { code, result, progress } = await run("--steps", "none");
   assertEquals([code, result], [1, ""]);
   assertEquals(
@@ -62,13 +62,13 @@ Deno.test("`train` says in one message what is wrong, and ends with code 1", asy
   );
 });
 
-Deno.test("`train` shows the stack of a fault of its own", async () => {
+Deno.test("`train` shows a stack trace for its own bugs", async () => {
   const { code, progress } = await run();
   assertEquals(code, 1);
   assertMatch(progress, /^error: Error: it would train\n +at /);
 });
 
-Deno.test("`cli/train.ts` answers without a kernel library and exits with its code", async () => {
+Deno.test("`cli/train.ts` runs without a kernel library and exits with its code", async () => {
   using folder = new TemporaryFolder();
   const script = new URL("../../../cli/train.ts", import.meta.url).pathname;
   const command = (...args: string[]): Promise<Deno.CommandOutput> =>

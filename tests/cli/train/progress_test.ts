@@ -32,7 +32,7 @@ const METRICS: StepMetrics = {
   memory_bytes: 2 ** 20,
 };
 
-Deno.test("`createProgress()` writes plain lines, not too many, and always the last", async () => {
+Deno.test("`createProgress()` writes a limited number of plain lines, and always the last", async () => {
   let [text, now] = ["", 0];
   const write = (part: string): void => {
     text += part;
@@ -60,7 +60,7 @@ Deno.test("`createProgress()` writes plain lines, not too many, and always the l
   ]);
 });
 
-Deno.test("`createProgress()` shows no figure that the router does not have", () => {
+Deno.test("`createProgress()` shows only metrics that the router has", () => {
   const line = (router: RouterName): string => {
     let text = "";
     const write = (part: string): void => {
@@ -81,7 +81,7 @@ Deno.test("`createProgress()` shows no figure that the router does not have", ()
   assert(line("dense").includes("loss 5.545  12.3k"));
 });
 
-Deno.test("`createProgress()` reckons the time left by the recent pace", () => {
+Deno.test("`createProgress()` estimates the remaining time from the recent pace", () => {
   let [text, now] = ["", 0];
   const write = (part: string): void => {
     text = part;
@@ -127,7 +127,7 @@ Deno.test("`createProgress()` draws a bar that fits the terminal", async () => {
   for (const line of lines) assert(line.length < 40, line);
 });
 
-Deno.test("`formatCount()`, `formatBytes()` and `formatSeconds()` write what people read", () => {
+Deno.test("`formatCount()`, `formatBytes()` and `formatSeconds()` write readable numbers", () => {
   assertEquals([0, 7, 999, 1000, 6_559_104, 999_600, 31.4e9].map(formatCount), [
     "0",
     "7",
@@ -154,7 +154,7 @@ Deno.test("`formatCount()`, `formatBytes()` and `formatSeconds()` write what peo
   ]);
 });
 
-Deno.test("`printable()` and `oneLine()` let no text of a model command the terminal", () => {
+Deno.test("`printable()` and `oneLine()` keep generated text from controlling the terminal", () => {
   assertEquals(printable("a\x1b[2J\x07\x9bb\nü\0"), "a�[2J��b\nü�");
   assertEquals(oneLine("  a\n\tb\x1bc  ", 10), "a b�c");
   assertEquals(oneLine("😀😀😀😀", 3), "😀😀…");

@@ -1,15 +1,16 @@
-/** What `train` says of a run besides its figures: where it begins and what will not happen. */
+/** What `train` says about a run besides its metrics: where it starts and what has no effect. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trainCommand } from "../../../cli/train/command.ts";
 import { dryRunReport } from "../../../cli/train/dry_run.ts";
 import { openTokenizer } from "../../../lib/data/mod.ts";
+import { ROUTER_NAMES, ROUTERS } from "../../../lib/moe/routers.ts";
 import { findRun, listCheckpoints, parseConfig, readMetrics } from "../../../lib/train/mod.ts";
 import type { StepMetrics } from "../../../lib/train/mod.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { CapturedOutput } from "../captured_output.ts";
 import { assertRefused, runGenerate, runTrain, writeText } from "../refusal.ts";
 
-/** The smallest model, on a folder's text, without a warmup that would be spoken of. */
+/** The smallest model, on a folder's text, without a warmup that would be reported. */
 const SMALL = [
   "--set=model.hidden=16",
   "--set=model.ffn=32",
@@ -40,7 +41,7 @@ async function dryRun(...args: string[]): Promise<string> {
   return output.stdout;
 }
 
-Deno.test("a run that never validates needs no text for it, and one that does says how to", async () => {
+Deno.test("a run that never validates needs no validation text, and one that does says how to give it", async () => {
   await withText(async (folder) => {
     const flags = [...SMALL.slice(0, -1), "--sequence=200", "--steps=2", "--batch=1"];
     const one = ["--data=text/0.txt"];
@@ -69,7 +70,7 @@ Deno.test("a run that never validates needs no text for it, and one that does sa
   });
 });
 
-Deno.test("a resume says where it begins, and whether anything is left to do", async () => {
+Deno.test("a resume says where it starts, and whether any steps are left", async () => {
   await withText(async (folder) => {
     const first = await trained(folder, ...SMALL, "--set=threads=1", "--out=run");
     assert(!first.includes("Resumes"), first);
@@ -77,7 +78,7 @@ Deno.test("a resume says where it begins, and whether anything is left to do", a
     const done = await trained(folder, "--resume", "run");
     assertMatch(
       done,
-      /\nResumes {5}at step 3, from .*\/run\/checkpoints\/step-000003; all 3 steps are taken, --steps/,
+      /\nResumes {5}at step 3, from .*\/run\/checkpoints\/step-000003; all 3 steps are taken; raise --steps/,
     );
     const flags = ["--steps=5", "--set=threads=2", "--lr=5e-4"];
     const again = await trained(folder, "--resume", "run", ...flags);
@@ -90,12 +91,12 @@ Deno.test("a resume says where it begins, and whether anything is left to do", a
     const [newest] = listCheckpoints(`${folder}/run/checkpoints`);
     const state = JSON.parse(Deno.readTextFileSync(`${newest!.path}/state.json`));
     assertEquals(state.machine.threads, "2");
-    // A checkpoint of an earlier version knows nothing of its machine.
+    // A checkpoint of an earlier version does not record its machine.
     assertEquals(findRun(`${folder}/run`).config.threads, 2);
   });
 });
 
-Deno.test("values that have no effect are spoken of", async (t) => {
+Deno.test("values without effect are reported", async (t) => {
   const cases: [flags: string[], words: string | null][] = [
     [["--steps=30", "--set=schedule.warmup=10"], null],
     [["--steps=10", "--set=schedule.warmup=10"], "only rises and ends at its peak"],
@@ -118,7 +119,7 @@ Deno.test("values that have no effect are spoken of", async (t) => {
   }
 });
 
-Deno.test("a dry run names texts and devices that are not there, and what is too little", async () => {
+Deno.test("a dry run names missing texts and devices, and what is too small", async () => {
   using folder = new TemporaryFolder();
   const at = (name: string) => `${folder.path}/${name}`;
   Deno.writeTextFileSync(at("a.txt"), "text");
@@ -141,7 +142,7 @@ Deno.test("a dry run names texts and devices that are not there, and what is too
   assert(!(await dryRun()).includes("refused"));
 });
 
-Deno.test("a dry run reckons with the memory that is granted", () => {
+Deno.test("a dry run compares the run with the memory granted", () => {
   const config = parseConfig({ preset: "pico" });
   assert(
     dryRunReport(config, { memory: 2 ** 24 }).includes("too little, the run would be refused"),
@@ -154,20 +155,21 @@ Deno.test("a dry run reckons with the memory that is granted", () => {
   );
 });
 
-Deno.test("λ is shown and written for the router that has one alone", async () => {
+Deno.test("λ is shown and written only for routers that have it", async () => {
   await withText(async (folder) => {
-    for (const router of ["relu", "topk", "dense"]) {
+    for (const router of ROUTER_NAMES) {
+      const { lambda: hasLambda, routed } = ROUTERS[router];
       const said = await trained(folder, ...SMALL, `--router=${router}`, `--out=${router}`);
-      assertEquals(/λ \d/.test(said), router === "relu", said);
-      assertEquals(/sparsity \d/i.test(said), router !== "dense", said);
+      assertEquals(/λ \d/.test(said), hasLambda, said);
+      assertEquals(/sparsity \d/i.test(said), routed, said);
       const steps = readMetrics(`${folder}/${router}/metrics.jsonl`)
         .filter((line): line is StepMetrics => "loss" in line);
-      assert(steps.every(({ lambda }) => (lambda > 0) === (router === "relu")));
+      assert(steps.every(({ lambda }) => (lambda > 0) === hasLambda));
     }
   });
 });
 
-Deno.test("`generate` takes any number of prompts, and prints none before it can go on", async () => {
+Deno.test("`generate` takes any number of prompts, and prints nothing before it can generate", async () => {
   await withText(async (folder) => {
     await trained(folder, ...SMALL, "--out=run", "--steps=1", "--set=sample.tokens=1");
     const prompts = 150_000;

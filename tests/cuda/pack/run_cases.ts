@@ -1,6 +1,7 @@
 /**
  * The case list on any kernel library: `deno run -A run_cases.ts LIBRARY`. Each case of a function
- * that the library has is held to its float64 reference and run twice for equal bits.
+ * that the library has is compared with its float64 reference and run twice to check that the bits
+ * are equal.
  *
  * @module
  */
@@ -14,7 +15,7 @@ import {
 } from "../../../kernels/cases/check.ts";
 import { GRADIENT_CASES, OPERATION_CASES } from "../../../kernels/cases/mod.ts";
 
-/** Runs a case; gives the complaint, or nothing where all is right. */
+/** Runs a case and returns the complaint, if any. */
 function complaint(check: () => void): string | undefined {
   try {
     check();

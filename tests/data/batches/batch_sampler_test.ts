@@ -7,7 +7,7 @@ import { ConfigError } from "../../../lib/errors.ts";
 
 const counting = (length: number) => Uint16Array.from({ length }, (_, i) => i);
 
-Deno.test("`BatchSampler.next()` gives rows of consecutive tokens and their successors", () => {
+Deno.test("`BatchSampler.next()` returns rows of consecutive tokens and their successors", () => {
   const sampler = new BatchSampler(counting(1000), { sequence: 7, seed: 5 });
   const { rows, sequence, tokens, targets } = sampler.next(3);
   assertEquals([rows, sequence, tokens.length, targets.length], [3, 7, 21, 21]);
@@ -21,7 +21,7 @@ Deno.test("`BatchSampler.next()` gives rows of consecutive tokens and their succ
   }
 });
 
-Deno.test("`BatchSampler` makes every token but the first a target once in an epoch", () => {
+Deno.test("`BatchSampler` makes every token but the first a target once per epoch", () => {
   const sampler = new BatchSampler(counting(101), { sequence: 10, seed: 2 });
   assertEquals(sampler.windows, 10);
   for (let epoch = 0; epoch < 3; epoch++) {
@@ -30,7 +30,7 @@ Deno.test("`BatchSampler` makes every token but the first a target once in an ep
   }
 });
 
-Deno.test("`BatchSampler` goes through each epoch, and each seed, in another order", () => {
+Deno.test("`BatchSampler` uses a different order for each epoch and seed", () => {
   const order = (seed: number, epoch: number) => {
     const sampler = new BatchSampler(counting(1001), { sequence: 10, seed });
     sampler.restore({ seed, epoch, position: 0 });
@@ -58,7 +58,7 @@ Deno.test("`BatchSampler` resumes from its state as JSON at any step", () => {
   }));
 });
 
-Deno.test("`BatchSampler` gives the same rows whatever the batches they come in", () => {
+Deno.test("`BatchSampler` gives the same rows for any batch size", () => {
   const rows = (batches: readonly number[]) => {
     const sampler = new BatchSampler(counting(64), { sequence: 4, seed: 9 });
     return batches.flatMap((batch) => [...sampler.next(batch).tokens]);
@@ -66,7 +66,7 @@ Deno.test("`BatchSampler` gives the same rows whatever the batches they come in"
   assertEquals(rows([40]), rows([1, 2, 3, 17, 17]));
 });
 
-Deno.test("`BatchSampler.next()` gives arrays of its own", () => {
+Deno.test("`BatchSampler.next()` returns fresh arrays", () => {
   const stream = counting(20);
   const sampler = new BatchSampler(stream, { sequence: 4, seed: 0 });
   const first = sampler.next(2);
@@ -76,7 +76,7 @@ Deno.test("`BatchSampler.next()` gives arrays of its own", () => {
   assertEquals(first, copy);
 });
 
-Deno.test("`BatchSampler` takes tokens past two bytes", () => {
+Deno.test("`BatchSampler` supports tokens above 16 bits", () => {
   const sampler = new BatchSampler(Uint32Array.of(70_000, 80_000), { sequence: 1, seed: 0 });
   const { tokens, targets } = sampler.next(1);
   assertEquals([tokens[0], targets[0]], [70_000, 80_000]);
@@ -98,7 +98,7 @@ Deno.test("`BatchSampler` refuses sizes out of range", () => {
   for (const batch of [0, -1, 1.5]) assertThrows(() => sampler.next(batch), RangeError);
 });
 
-Deno.test("`BatchSampler.restore()` refuses the state of another text and keeps its own", () => {
+Deno.test("`BatchSampler.restore()` refuses another text's state and keeps its own", () => {
   const sampler = new BatchSampler(counting(101), { sequence: 10, seed: 1 });
   sampler.next(3);
   const before = sampler.state;

@@ -5,14 +5,14 @@ import { MixtureSampler } from "../../../lib/data/batches/mixture_sampler.ts";
 import { memoryStream } from "../../../lib/data/corpus/token_stream.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 
-/** A domain whose tokens say which it is and where they are. */
+/** A domain whose tokens encode the domain and their position. */
 const domain = (name: number, length: number) => ({
   tokens: memoryStream(Uint16Array.from({ length }, (_, i) => name * 10_000 + i)),
 });
 const DOMAINS = new Map([["a", domain(0, 401)], ["b", domain(1, 801)], ["c", domain(2, 81)]]);
 const OPTIONS = { sequence: 8, seed: 5 };
 
-/** Windows drawn from each domain in so many batches. */
+/** The number of windows drawn from each domain in the given number of batches. */
 function draw(sampler: MixtureSampler, batches: number): number[] {
   const counts = [0, 0, 0];
   for (let i = 0; i < batches; i++) {
@@ -34,7 +34,7 @@ Deno.test("`MixtureSampler` draws domains by their share times their weight, at 
   }
 });
 
-Deno.test("`MixtureSampler` goes through a domain before it begins anew, in another order", () => {
+Deno.test("`MixtureSampler` exhausts a domain before repeating it in another order", () => {
   const sampler = new MixtureSampler(new Map([["c", DOMAINS.get("c")!]]), {
     ...OPTIONS,
     weights: {},
@@ -47,13 +47,13 @@ Deno.test("`MixtureSampler` goes through a domain before it begins anew, in anot
   assert(first!.join() !== second!.join());
 });
 
-Deno.test("`MixtureSampler` leaves out a domain of weight 0, however short", () => {
+Deno.test("`MixtureSampler` skips a domain of weight 0, however short", () => {
   const domains = new Map([...DOMAINS, ["tiny", domain(3, 3)]]);
   const counts = draw(new MixtureSampler(domains, { ...OPTIONS, weights: { b: 0, tiny: 0 } }), 50);
   assertEquals(counts[1], 0);
 });
 
-Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by their share", () => {
+Deno.test("`MixtureSampler` joins short domains of equal weight, and draws them by their share", () => {
   const short = Array.from({ length: 20 }, (_, i) => {
     const tokens = memoryStream(Uint16Array.from({ length: 5 }, (_, at) => i * 100 + at));
     return [`s${i}`, { tokens }] as const;
@@ -65,7 +65,7 @@ Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by
   const seen = new Set(tokens);
   for (const [i] of short.entries()) {
     for (let at = 0; at < 5; at++) {
-      // The last tokens of a stream that no window reaches are left over.
+      // The tokens at a stream's end that fill no window are left over.
       if (i < 19) assert(seen.has(i * 100 + at), `token ${at} of ${i}`);
     }
   }
@@ -76,7 +76,7 @@ Deno.test("`MixtureSampler` joins short domains of one weight, and draws them by
   assertEquals(resumed.next(10), sampler.next(10));
 });
 
-Deno.test("`MixtureSampler` repeats a domain that is too short for a window by itself", () => {
+Deno.test("`MixtureSampler` repeats a domain too short for a window", () => {
   const domains = new Map([["long", domain(0, 101)], ["tiny", domain(1, 3)]]);
   const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { tiny: 30 } });
   const { tokens } = sampler.next(100);
@@ -86,7 +86,7 @@ Deno.test("`MixtureSampler` repeats a domain that is too short for a window by i
   assertEquals(tiny[0]!.map((token) => token - 10_000).join(), "0,1,2,0,1,2,0,1");
 });
 
-Deno.test("`MixtureSampler` takes any name of a domain, and refuses weights that are none", () => {
+Deno.test("`MixtureSampler` accepts any domain name, and refuses invalid weights", () => {
   const names = ["__proto__", "constructor", "toString", "1"];
   const domains = new Map(names.map((name, i) => [name, domain(i, 101)]));
   const sampler = new MixtureSampler(domains, { ...OPTIONS, weights: { "1": 1 } });
@@ -102,7 +102,7 @@ Deno.test("`MixtureSampler` takes any name of a domain, and refuses weights that
   }
 });
 
-Deno.test("`MixtureSampler.restore()` goes on as the first would have", () => {
+Deno.test("`MixtureSampler.restore()` continues as the first would have", () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 10 }), (batches) => {
     const options = { ...OPTIONS, weights: { b: 2 } };
     const sampler = new MixtureSampler(DOMAINS, options);
@@ -113,7 +113,7 @@ Deno.test("`MixtureSampler.restore()` goes on as the first would have", () => {
   }));
 });
 
-Deno.test("`MixtureSampler` names what does not fit", () => {
+Deno.test("`MixtureSampler` names what does not match", () => {
   const make = (weights: Record<string, number>) =>
     new MixtureSampler(DOMAINS, { ...OPTIONS, weights });
   assertThrows(() => make({ d: 1 }), ConfigError, "has the domains a, b, c");

@@ -20,7 +20,7 @@ Deno.test("`Permutation` holds every integer once, for any size, seed and epoch"
   );
 });
 
-Deno.test("`Permutation` has an order of its own for each seed and each epoch", () => {
+Deno.test("`Permutation` has a different order for each seed and epoch", () => {
   const order = orderOf(100, 1, 0);
   assertEquals(orderOf(100, 1, 0), order);
   assertNotEquals(orderOf(100, 2, 0), order);
@@ -28,7 +28,7 @@ Deno.test("`Permutation` has an order of its own for each seed and each epoch", 
   assertNotEquals(orderOf(100, 1, 1), order);
 });
 
-Deno.test("`Permutation` takes each integer to each place about equally often", () => {
+Deno.test("`Permutation` maps each integer to each position about equally often", () => {
   const size = 10;
   const trials = 5000;
   const counts = Array.from({ length: size * size }, () => 0);
@@ -39,21 +39,21 @@ Deno.test("`Permutation` takes each integer to each place about equally often", 
   for (const count of counts) assert(Math.abs(count - 500) < 5 * 21.3, `${count} of 500`);
 });
 
-Deno.test("`Permutation` reaches 2^32 integers without holding them", () => {
+Deno.test("`Permutation` permutes 2^32 integers without storing them", () => {
   const permutation = new Permutation(2 ** 32, 3, 0);
   const found = [0, 1, 2 ** 31, 2 ** 32 - 1].map((place) => permutation.at(place));
   assertEquals(new Set(found).size, 4);
   assert(found.every((value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32));
 });
 
-Deno.test("`Permutation` refuses sizes, epochs and places out of range", () => {
+Deno.test("`Permutation` refuses sizes, epochs and positions out of range", () => {
   for (const size of [0, -1, 1.5, 2 ** 32 + 1]) {
     assertThrows(() => new Permutation(size, 0, 0), RangeError, "Cannot permute");
   }
   for (const epoch of [-1, 2 ** 32]) {
     assertThrows(() => new Permutation(5, 0, epoch), RangeError, "epoch");
   }
-  for (const place of [-1, 5, 0.5]) {
-    assertThrows(() => new Permutation(5, 0, 0).at(place), RangeError, "place");
+  for (const position of [-1, 5, 0.5]) {
+    assertThrows(() => new Permutation(5, 0, 0).at(position), RangeError, "position");
   }
 });

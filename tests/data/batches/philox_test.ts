@@ -6,7 +6,7 @@ import type { PhiloxCounter, PhiloxKey } from "../../../lib/data/batches/philox.
 
 const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
-// The known answers of Random123, whose authors published the generator.
+// Known answers from Random123, by the generator's authors.
 const KNOWN: readonly { counter: PhiloxCounter; key: PhiloxKey; words: number[] }[] = [
   {
     counter: [0, 0, 0, 0],
@@ -25,7 +25,7 @@ const KNOWN: readonly { counter: PhiloxCounter; key: PhiloxKey; words: number[] 
   },
 ];
 
-Deno.test("`philox4x32()` gives the known answers", () => {
+Deno.test("`philox4x32()` reproduces the known answers", () => {
   for (const { counter, key, words } of KNOWN) {
     assertEquals([...philox4x32(counter, key)], words);
   }
@@ -44,13 +44,13 @@ Deno.test("`philox4x32()` fills the array it is given", () => {
   assertEquals([...target], reference([1, 2, 3, 4], [5, 6]));
 });
 
-Deno.test("`philoxKey()` gives the low and the high word of a seed", () => {
+Deno.test("`philoxKey()` returns the low and high words of a seed", () => {
   assertEquals(philoxKey(0), [0, 0]);
   assertEquals(philoxKey(0xffffffff), [0xffffffff, 0]);
   assertEquals(philoxKey(2 ** 53 - 1), [0xffffffff, 0x1fffff]);
 });
 
-Deno.test("`philoxKey()` refuses what is no seed", () => {
+Deno.test("`philoxKey()` refuses invalid seeds", () => {
   for (const seed of [-1, 0.5, NaN, 2 ** 53]) assertThrows(() => philoxKey(seed), RangeError);
 });
 

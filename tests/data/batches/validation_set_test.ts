@@ -6,7 +6,7 @@ import { ValidationSet } from "../../../lib/data/batches/validation_set.ts";
 
 const counting = (length: number) => Uint16Array.from({ length }, (_, i) => i);
 
-Deno.test("`ValidationSet` goes through all of the text unless told otherwise", () => {
+Deno.test("`ValidationSet` covers all of the text unless told otherwise", () => {
   const set = new ValidationSet(counting(105), { sequence: 10, batch: 4 });
   assertEquals(set.rows, 10);
   const targets = [...set].flatMap((batch) => [...batch.targets]);

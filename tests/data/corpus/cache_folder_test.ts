@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { defaultCacheFolder } from "../../../lib/data/corpus/cache_folder.ts";
 
-/** Sets variables, or unsets those given as "", while a test runs. */
+/** Sets environment variables during a test; "" unsets one. */
 function withVariables(variables: Record<string, string>, test: () => void): void {
   const names = Object.keys(variables);
   const before = names.map((name) => Deno.env.get(name));

@@ -23,7 +23,7 @@ const wide: Tokenizer = {
 const narrow = (tokens: ArrayLike<number>) =>
   Array.from(tokens, (token) => token === 99_999 ? 256 : token - 90_000);
 
-/** The one folder of cached tokens, and its files. */
+/** The only folder of cached tokens, and its files. */
 async function cached(cacheFolder: string): Promise<{ folder: string; files: string[] }> {
   const root = join(cacheFolder, "tokens");
   const [key, ...others] = await Array.fromAsync(Deno.readDir(root), ({ name }) => name);
@@ -33,7 +33,7 @@ async function cached(cacheFolder: string): Promise<{ folder: string; files: str
   return { folder, files: files.toSorted() };
 }
 
-Deno.test("`prepareCorpus()` loads from the cache what it saved there", async () => {
+Deno.test("`prepareCorpus()` loads what it saved in the cache", async () => {
   await withCache(async (cacheFolder) => {
     const first = await prepare(cacheFolder);
     const second = await prepare(cacheFolder);
@@ -44,7 +44,7 @@ Deno.test("`prepareCorpus()` loads from the cache what it saved there", async ()
   });
 });
 
-Deno.test("`prepareCorpus()` saves tokens in two little-endian bytes, or in four", async () => {
+Deno.test("`prepareCorpus()` saves tokens as two or four little-endian bytes", async () => {
   for (const [by, width] of [[tokenizer, 2], [wide, 4]] as const) {
     await withCache(async (cacheFolder) => {
       const { corpus } = await prepare(cacheFolder, textsInMemory(TEXTS), by);
@@ -57,7 +57,7 @@ Deno.test("`prepareCorpus()` saves tokens in two little-endian bytes, or in four
   }
 });
 
-Deno.test("`prepareCorpus()` caches each text, tokenizer and fraction apart", async () => {
+Deno.test("`prepareCorpus()` caches each text, tokenizer and fraction separately", async () => {
   await withCache(async (cacheFolder) => {
     await prepare(cacheFolder);
     const others = [
@@ -70,7 +70,7 @@ Deno.test("`prepareCorpus()` caches each text, tokenizer and fraction apart", as
   });
 });
 
-Deno.test("`prepareCorpus()` finds a text again under another name, and calls it by that", async () => {
+Deno.test("`prepareCorpus()` finds a text again under another name, and reports the new name", async () => {
   await withCache(async (cacheFolder) => {
     const first = await prepare(cacheFolder, textsInMemory(TEXTS, "one"));
     const second = await prepare(cacheFolder, textsInMemory(TEXTS, "another"));
@@ -119,7 +119,7 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
   });
 }
 
-Deno.test("`prepareCorpus()` builds anew what a killed program left without a manifest", async () => {
+Deno.test("`prepareCorpus()` rebuilds what a killed program left without a manifest", async () => {
   await withCache(async (cacheFolder) => {
     await prepare(cacheFolder);
     const { folder } = await cached(cacheFolder);
@@ -139,7 +139,7 @@ Deno.test("`prepareCorpus()` lets two programs build the same tokens at once", a
   });
 });
 
-Deno.test("`prepareCorpus()` holds the tokens in memory where the folder cannot be made", async () => {
+Deno.test("`prepareCorpus()` keeps the tokens in memory if the folder cannot be created", async () => {
   await withCache(async (folder) => {
     const file = join(folder, "file");
     await Deno.writeTextFile(file, "");
@@ -160,11 +160,11 @@ Deno.test({
   },
 });
 
-Deno.test("`prepareCorpus()` says nothing of a cache that was not asked for", async () => {
+Deno.test("`prepareCorpus()` does not report a cache that was not requested", async () => {
   assertEquals((await prepare(false)).kinds, []);
 });
 
-Deno.test("`prepareCorpus()` does not read a cached text that has a fingerprint", async () => {
+Deno.test("`prepareCorpus()` does not reread a cached text with a fingerprint", async () => {
   await withCache(async (cacheFolder) => {
     let readings = 0;
     const source = (fingerprint: string): TextSource => ({
@@ -185,7 +185,7 @@ Deno.test("`prepareCorpus()` does not read a cached text that has a fingerprint"
   });
 });
 
-Deno.test("`prepareCorpus()` does not read files again that are unchanged, and notices those that are not", async () => {
+Deno.test("`prepareCorpus()` does not reread unchanged files, and notices changed ones", async () => {
   await withCache(async (cacheFolder) => {
     const path = join(cacheFolder, "text.txt");
     const text = "A text of some length to split. ".repeat(20);
@@ -212,7 +212,7 @@ Deno.test("`prepareCorpus()` does not read files again that are unchanged, and n
   });
 });
 
-Deno.test("`prepareCorpus()` says again what was passed over when the tokens come from the cache", async () => {
+Deno.test("`prepareCorpus()` repeats which files were skipped when the tokens come from the cache", async () => {
   await withCache(async (cacheFolder) => {
     const folder = join(cacheFolder, "texts");
     await Deno.mkdir(folder);
@@ -233,7 +233,7 @@ Deno.test("`prepareCorpus()` says again what was passed over when the tokens com
   });
 });
 
-Deno.test("`prepareCorpus()` sweeps what a killed program was writing, not what another one writes", async () => {
+Deno.test("`prepareCorpus()` removes a killed program's partial files, not a running one's", async () => {
   await withCache(async (cacheFolder) => {
     await prepare(cacheFolder);
     const { folder } = await cached(cacheFolder);

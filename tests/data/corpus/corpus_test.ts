@@ -9,7 +9,7 @@ import { textsInMemory } from "../../../lib/data/text/memory_source.ts";
 import { readAllTokens } from "../../../lib/data/corpus/token_stream.ts";
 import { plain, prepare, tokenizer, withCache } from "./prepare_corpus.ts";
 
-Deno.test("`prepareCorpus()` keeps every document, each with an end, and counts its bytes", async () => {
+Deno.test("`prepareCorpus()` keeps every document with its end token, and counts bytes", async () => {
   const texts = fc.array(fc.string({ unit: "binary" }), { minLength: 2 });
   await fc.assert(fc.asyncProperty(texts, async (texts) => {
     fc.pre(texts.filter((text) => [...text].length > 1).length > 1);
@@ -33,7 +33,7 @@ Deno.test("`prepareCorpus()` reports its progress to the last byte", async () =>
   assertEquals(progress.at(-1), { kind: "tokenizing", bytes: total, totalBytes: total });
 });
 
-Deno.test("`prepareCorpus()` refuses a text that changes while it is read", async () => {
+Deno.test("`prepareCorpus()` refuses a text that changes while being read", async () => {
   const first = ["a text", "b text"];
   for (const second of [["a text", "c text"], ["a text"], ["a text", "b text", "c text"]]) {
     let reading = 0;
@@ -81,7 +81,7 @@ Deno.test("`prepareCorpus()` keeps domains apart and joins them in the order of 
   assertEquals([...corpus.train.domains.keys()].toSorted(), ["books", "code", "news"]);
 });
 
-Deno.test("`prepareCorpus()` takes validation text that is given apart", async () => {
+Deno.test("`prepareCorpus()` uses separate validation text", async () => {
   await withCache(async (cacheFolder) => {
     const validation = textsInMemory(["Held out.", "So is this."], "held");
     const prepared = async () =>
@@ -94,7 +94,7 @@ Deno.test("`prepareCorpus()` takes validation text that is given apart", async (
   });
 });
 
-Deno.test("`prepareCorpus()` counts the validation documents that are trained on", async () => {
+Deno.test("`prepareCorpus()` counts validation documents that are also trained on", async () => {
   await withCache(async (cacheFolder) => {
     const texts = ["Held out.", ROWS[3]!.text, "So is this.", ROWS[7]!.text, ROWS[7]!.text];
     const validation = textsInMemory(texts, "held");

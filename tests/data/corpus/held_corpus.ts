@@ -1,11 +1,11 @@
-/** As a program: prints the bytes that a corpus from the cache holds in memory. */
+/** A program that prints the bytes that a cached corpus holds in memory. */
 import { prepareCorpus } from "../../../lib/data/mod.ts";
 import { LARGE_TEXT, slowTokenizer } from "./slow_corpus.ts";
 
 const [cacheFolder = ""] = Deno.args;
 const prepare = () => prepareCorpus(LARGE_TEXT, slowTokenizer(0), { cacheFolder });
 
-/** Bytes that are in use once garbage is collected; buffers are swept by another thread, later. */
+/** Bytes in use after garbage collection; another thread frees buffers later. */
 async function heldBytes(): Promise<number> {
   for (let i = 0; i < 3; i++) {
     (globalThis as unknown as { gc(): void }).gc();

@@ -19,7 +19,7 @@ async function secondChunk(cacheFolder: string): Promise<void> {
   }
 }
 
-Deno.test("a preparation that was killed goes on after its last chunk", async () => {
+Deno.test("a killed preparation continues after its last chunk", async () => {
   const cacheFolder = await Deno.makeTempDir();
   try {
     const program = fileURLToPath(new URL("./slow_corpus.ts", import.meta.url));
@@ -53,7 +53,7 @@ Deno.test("a preparation that was killed goes on after its last chunk", async ()
   }
 });
 
-Deno.test("a corpus on disk is held on disk", async () => {
+Deno.test("a corpus on disk is not loaded into memory", async () => {
   const cacheFolder = await Deno.makeTempDir();
   try {
     const program = fileURLToPath(new URL("./held_corpus.ts", import.meta.url));

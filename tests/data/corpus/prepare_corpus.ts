@@ -1,4 +1,4 @@
-/** Prepares texts for the tests of corpora. @module */
+/** Prepares texts for the corpus tests. @module */
 
 import { ByteTokenizer } from "../../../lib/data/tokenizer/byte_tokenizer.ts";
 import { prepareCorpus } from "../../../lib/data/corpus/corpus.ts";
@@ -9,7 +9,7 @@ import { readAllTokens } from "../../../lib/data/corpus/token_stream.ts";
 import type { Corpus, CorpusSide } from "../../../lib/data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../../../lib/data/tokenizer/tokenizer.ts";
 
-/** Ids are bytes. */
+/** A tokenizer whose ids are bytes. */
 export const tokenizer = new ByteTokenizer();
 /** Texts without domains. */
 export const TEXTS = Array.from(
@@ -17,7 +17,7 @@ export const TEXTS = Array.from(
   (_, i) => `Document ${i} of the text. `.repeat(1 + i % 3),
 );
 
-/** Runs a test with an empty folder for a cache. */
+/** Runs a test with an empty cache folder. */
 export async function withCache(test: (cacheFolder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
@@ -33,14 +33,14 @@ function whole({ tokens, documents, bytes, domains }: CorpusSide, vocabulary: nu
   return { tokens: readAllTokens(tokens, vocabulary), documents, bytes, names };
 }
 
-/** A corpus that can be compared. */
+/** A comparable form of a corpus. */
 export function plain(corpus: Corpus) {
   const { vocabularySize } = corpus.tokenizer;
   const train = whole(corpus.train, vocabularySize);
   return { ...corpus, train, validation: whole(corpus.validation, vocabularySize) };
 }
 
-/** Prepares the texts and tells what was said of the cache. */
+/** Prepares the texts and returns the messages about the cache. */
 export async function prepare(
   cacheFolder: string | false,
   source: TextSource = textsInMemory(TEXTS),

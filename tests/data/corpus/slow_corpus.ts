@@ -1,6 +1,6 @@
 /**
- * A corpus of several chunks, and a tokenizer slow enough to be interrupted. As a program: prepares the
- * one with the other in the cache folder that it is given.
+ * A corpus of several chunks, and a tokenizer slow enough to be interrupted. As a program, it
+ * prepares the corpus in the given cache folder.
  */
 import {
   ByteTokenizer,
@@ -11,7 +11,7 @@ import {
 
 const DOCUMENTS = 40;
 
-/** 40 documents of a mebibyte: five chunks. */
+/** 40 documents of 1 MiB: five chunks. */
 export const LARGE_TEXT: TextSource = {
   name: "large",
   async *documents() {
@@ -22,9 +22,9 @@ export const LARGE_TEXT: TextSource = {
 };
 
 /**
- * Makes a tokenizer of bytes.
+ * Makes a byte tokenizer.
  *
- * @param milliseconds How long it thinks about each document.
+ * @param milliseconds Delay per document.
  * @returns The tokenizer.
  */
 export function slowTokenizer(milliseconds: number): Tokenizer {

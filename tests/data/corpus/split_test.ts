@@ -12,7 +12,7 @@ function numbered(count: number): Document[] {
 
 const joined = (documents: readonly Document[]) => documents.map(({ text }) => text).join("");
 
-Deno.test("`splitDocuments()` keeps about the fraction asked for, in the order given", () => {
+Deno.test("`splitDocuments()` keeps about the requested fraction, in the given order", () => {
   const { train, validation } = splitDocuments(numbered(4000), 0.1);
   assertEquals(train.length + validation.length, 4000);
   // Binomial: 400 with a deviation of 19.
@@ -22,7 +22,7 @@ Deno.test("`splitDocuments()` keeps about the fraction asked for, in the order g
   }
 });
 
-Deno.test("`splitDocuments()` chooses by the text alone", () => {
+Deno.test("`splitDocuments()` chooses only by the text", () => {
   const ids = ({ validation }: ReturnType<typeof splitDocuments>) =>
     validation.map(({ text }) => text).toSorted();
   const documents = numbered(200);
@@ -65,10 +65,14 @@ Deno.test("`splitDocuments()` cuts a single text at a paragraph, else a line, el
   assertEquals(tail(`${"x".repeat(90)} ${"y".repeat(11)}`), "y".repeat(11));
   assertEquals(tail("x".repeat(100)), "x".repeat(10));
   assertEquals(tail("😀".repeat(101)), "😀".repeat(11));
-  assertEquals(splitDocuments([{ id: "a", text: "😀x" }], 1 / 3).validation[0]?.text, "x");
+  // From just above a third, the cut falls inside the first character.
+  for (const text of ["😀x", "𐀀\0"]) {
+    const { train, validation } = splitDocuments([{ id: "a", text }], 0.34);
+    assertEquals([train[0]?.text, validation[0]?.text], [text.slice(0, 2), text.slice(2)]);
+  }
 });
 
-Deno.test("`splitDocuments()` does not keep nearly all of the text for validation", () => {
+Deno.test("`splitDocuments()` never holds out nearly all of the text", () => {
   const many = numbered(200).map(({ id, text }) => ({ id, text: text.repeat(100) }));
   const drawn = splitDocuments(many).validation[0];
   assert(drawn !== undefined && many.includes(drawn));
@@ -83,12 +87,12 @@ Deno.test("`splitDocuments()` refuses fractions out of range", () => {
   }
 });
 
-Deno.test("`splitDocuments()` refuses what cannot be split", () => {
+Deno.test("`splitDocuments()` refuses texts that cannot be split", () => {
   assertThrows(() => splitDocuments([]), DataError, "no documents");
   assertThrows(() => splitDocuments([{ id: "a", text: "😀" }]), DataError, "single character");
 });
 
-Deno.test("`splitDocuments()` cuts the copies of the longest document alike, and keeps its domain", () => {
+Deno.test("`splitDocuments()` cuts copies of the longest document the same way, and keeps its domain", () => {
   const text = "One line.\nAnother line.\n".repeat(20);
   const copies = [1, 2].map((i) => ({ id: `${i}`, text, domain: "d" }));
   const { train, validation } = splitDocuments(copies, 0.1);

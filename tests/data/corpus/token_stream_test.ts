@@ -11,18 +11,15 @@ import {
 
 const counting = (length: number) => Uint16Array.from({ length }, (_, i) => i);
 
-Deno.test("streams in memory, in files and joined read the same anywhere", async () => {
+Deno.test("in-memory, file and joined streams read the same at any position", async () => {
   const path = await Deno.makeTempFile();
   const tokens = counting(1000);
   await Deno.writeFile(path, new Uint8Array(tokens.buffer));
-  const files = fileStream([
-    { path, offset: 0, tokens: 300 },
-    { path, offset: 600, tokens: 1 },
-    { path, offset: 602, tokens: 699 },
-  ], 1000);
+  const inFile = (offset: number, tokens: number) => fileStream({ path, offset, tokens }, 1000);
+  const files = joinStreams([inFile(0, 300), inFile(600, 1), inFile(602, 699)]);
   const joined = joinStreams([
     memoryStream(tokens.subarray(0, 10)),
-    fileStream([{ path, offset: 20, tokens: 500 }], 1000),
+    inFile(20, 500),
     memoryStream(tokens.subarray(510)),
   ]);
   fc.assert(fc.property(fc.nat(999), fc.integer({ min: 1, max: 1000 }), (start, count) => {
@@ -40,15 +37,15 @@ Deno.test("streams in memory, in files and joined read the same anywhere", async
 Deno.test("a stream of four-byte tokens reads four bytes per token", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, new Uint8Array(Uint32Array.of(1, 70_000, 3).buffer));
-  const stream = fileStream([{ path, offset: 4, tokens: 2 }], 100_000);
+  const stream = fileStream({ path, offset: 4, tokens: 2 }, 100_000);
   assertEquals(readAllTokens(stream, 100_000), Uint32Array.of(70_000, 3));
   await Deno.remove(path);
 });
 
-Deno.test("a file that was cut is named", async () => {
+Deno.test("a truncated file is named", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeFile(path, new Uint8Array(10));
-  const stream = fileStream([{ path, offset: 0, tokens: 6 }], 1000);
+  const stream = fileStream({ path, offset: 0, tokens: 6 }, 1000);
   assertThrows(() => stream.read(0, new Int32Array(6)), DataError, path);
   await Deno.remove(path);
 });

@@ -20,7 +20,7 @@ Deno.test("`TokenizerPool` gives the same tokens with any number of workers", as
   }
 });
 
-Deno.test("`TokenizerPool` encodes by itself where a worker fails", async () => {
+Deno.test("`TokenizerPool` encodes on the main thread if a worker fails", async () => {
   const tokenizer = { ...await openTokenizer("byte"), name: "unheard of" };
   const byte = await openTokenizer("byte");
   Object.assign(tokenizer, {

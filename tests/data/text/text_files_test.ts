@@ -41,7 +41,7 @@ Deno.test("`textFiles()` reads a file as one document", async () => {
   });
 });
 
-Deno.test("`textFiles()` reads a folder recursively, in the order of the paths", async () => {
+Deno.test("`textFiles()` reads a folder recursively, in path order", async () => {
   const files = { "c/b.txt": "2", "c/a/z.TXT": "1", "c/é.txt": "4", "c/c.txt": "3" };
   await inFolder(files, async (folder) => {
     const expected = [["c/a/z.TXT", "1"], ["c/b.txt", "2"], ["c/c.txt", "3"], ["c/é.txt", "4"]];
@@ -50,14 +50,14 @@ Deno.test("`textFiles()` reads a folder recursively, in the order of the paths",
   });
 });
 
-Deno.test("`textFiles()` passes over hidden, empty and other files in a folder", async () => {
+Deno.test("`textFiles()` skips hidden, empty and other files in a folder", async () => {
   const files = { "c/a.txt": "a", "c/.b.txt": "b", "c/.git/c.txt": "c", "c/d.md": "d" };
   await inFolder({ ...files, "c/e.txt": "" }, async (folder) => {
     assertEquals(await read(join(folder, "c")), [["c/a.txt", "a"]]);
   });
 });
 
-Deno.test("`textFiles()` reads several paths in their order, and each file once", async () => {
+Deno.test("`textFiles()` reads several paths in order, and each file once", async () => {
   await inFolder({ "a.txt": "a", "b/b.txt": "b", "b/c.txt": "c" }, async (folder) => {
     const paths = ["b/c.txt", "b", "a.txt", "./b/../a.txt"].map((path) => join(folder, path));
     assertEquals((await read(...paths)).map(([, text]) => text), ["c", "b", "a"]);
@@ -135,7 +135,7 @@ Deno.test({
   },
 });
 
-Deno.test("`textFiles()` refuses to read nothing", () => {
+Deno.test("`textFiles()` refuses an empty list", () => {
   assertThrows(() => textFiles([]), DataError, "no file or folder");
 });
 
@@ -144,22 +144,22 @@ async function domains(...paths: string[]): Promise<[domain: string | undefined,
   return documents.map(({ domain, text }) => [domain, text]);
 }
 
-Deno.test("`textFiles()` refuses rows that UTF-8 cannot hold, and names the line", async () => {
+Deno.test("`textFiles()` refuses rows that UTF-8 cannot encode, and names the line", async () => {
   const files = {
     "text.jsonl": '{"text": "whole \\ud83e\\udd8a"}\n\n{"text": "half \\ud800 x"}\n',
     "domain.jsonl": '{"text": "a"}\n{"text": "b", "domain": "\\udc00"}\n',
   };
   await inFolder(files, async (folder) => {
-    const text =
-      `Cannot read line 3 of ${folder}/text.jsonl: its field text is no whole text, its ` +
+    const text = `Cannot read line 3 of ${folder}/text.jsonl: its field text is not well-formed: ` +
       "character 5 is half a surrogate pair";
     await assertRejects(() => read(`${folder}/text.jsonl`), DataError, text);
-    const domain = `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is no whole`;
+    const domain =
+      `Cannot read line 2 of ${folder}/domain.jsonl: its field domain is not well-formed`;
     await assertRejects(() => read(`${folder}/domain.jsonl`), DataError, domain);
   });
 });
 
-Deno.test("`textFiles()` does not guess whether a name is a file's or a domain and a file's", async () => {
+Deno.test("`textFiles()` does not guess whether a name is a file or domain=file", async () => {
   const files = { "a=good.txt": "one", "good.txt": "two", "b=other.txt": "three" };
   await inFolder(files, async (folder) => {
     const before = Deno.cwd();
@@ -177,7 +177,7 @@ Deno.test("`textFiles()` does not guess whether a name is a file's or a domain a
   });
 });
 
-Deno.test("`textFiles()` reads a document a line, and each row's domain", async () => {
+Deno.test("`textFiles()` reads one document per line, and each row's domain", async () => {
   const rows = ['{"text":"é\\n1"}', "", '{"text":"2","domain":"news","id":7}', '{"text":""}'];
   await inFolder({ "c/a.jsonl": rows.join("\r\n") }, async (folder) => {
     assertEquals(await read(join(folder, "c")), [["c/a.jsonl:1", "é\n1"], ["c/a.jsonl:3", "2"]]);
@@ -185,7 +185,7 @@ Deno.test("`textFiles()` reads a document a line, and each row's domain", async 
   });
 });
 
-Deno.test("`textFiles()` reads compressed files like others, whatever the pieces they come in", async () => {
+Deno.test("`textFiles()` reads compressed files like others, whatever the chunk size", async () => {
   const texts = Array.from({ length: 3000 }, (_, i) => `Zeile ${i} – ${"ü€🦊".repeat(i % 40)}`);
   const lines = texts.map((text) => JSON.stringify({ text })).join("\n");
   const files = { "a.jsonl.gz": await compress(lines), "b.txt.gz": COMPRESSED };
@@ -196,7 +196,7 @@ Deno.test("`textFiles()` reads compressed files like others, whatever the pieces
   });
 });
 
-Deno.test("`textFiles()` names domains after folders, or as it is told", async () => {
+Deno.test("`textFiles()` names domains after folders, or as told", async () => {
   const files = { "t/books/x/a.txt": "a", "t/code/b.txt": "b", "t/c.txt": "c" };
   await inFolder(files, async (folder) => {
     const root = join(folder, "t");
@@ -209,7 +209,7 @@ Deno.test("`textFiles()` names domains after folders, or as it is told", async (
   });
 });
 
-Deno.test("`textFiles()` reads what a pattern matches, in order", async () => {
+Deno.test("`textFiles()` reads a pattern's matches in order", async () => {
   const files = { "z/t.txt": "z", "a/t.txt": "a", "a/u.md": "u", "b/t.txt": "" };
   await inFolder(files, async (folder) => {
     assertEquals(await read(join(folder, "*/*")), [["a/t.txt", "a"], ["z/t.txt", "z"]]);
@@ -233,7 +233,7 @@ Deno.test("`textFiles().identify()` changes with names, domains and contents, no
   });
 });
 
-/** Reads all documents and what is told besides. */
+/** Reads all documents and notices. */
 async function observed(...paths: string[]) {
   const [skipped, identities] = [[] as string[], [] as string[]];
   const source = textFiles(paths);
@@ -264,11 +264,11 @@ Deno.test({
       const skipped = [
         "file blank.jsonl: none of its lines holds text",
         "file bom.txt: the file holds no text",
-        "file dangling.txt: there is nothing at its end",
+        "file dangling.txt: it leads to no file",
         "file empty.txt: the file is empty",
-        "file loop.txt: there is nothing at its end",
+        "file loop.txt: it leads to no file",
         "file nothing.txt.gz: the file holds no text",
-        "file pipe.txt: it is no file",
+        "file pipe.txt: it is not a regular file",
       ];
       const inFolder = await observed(join(folder, "c"));
       assertEquals(inFolder.skipped.toSorted(), skipped);
@@ -282,7 +282,7 @@ Deno.test({
   },
 });
 
-Deno.test("`textFiles()` reads gzip as zcat does: members, zeros, and what else follows", async () => {
+Deno.test("`textFiles()` reads gzip like zcat: members, zeros and trailing data", async () => {
   const [one, two, none] = [await compress("one\n"), await compress("two\n"), await compress("")];
   const flags = Uint8Array.of(
     ...[0x1f, 0x8b, 8, 2 | 4 | 8 | 16, 0, 0, 0, 0, 0, 3, 2, 0, 7, 7, 0x6e, 0, 0x63, 0, 9, 9],
@@ -322,7 +322,7 @@ Deno.test("`textFiles()` reads gzip as zcat does: members, zeros, and what else 
   }
 });
 
-Deno.test("`textFiles()` reads members of any length, wherever the pieces of the file end", async () => {
+Deno.test("`textFiles()` reads members of any length, wherever the chunks end", async () => {
   const lines = Array.from({ length: 40_000 }, (_, i) => `${i * 7919 % 104729}\n`).join("");
   const members = [];
   for (let at = 0, size = 1; at < lines.length; at += size, size = size * 3 % 70_001) {

@@ -10,7 +10,7 @@ const tokenizer = new ByteTokenizer();
 const anyText = fc.string({ unit: "binary" });
 const anyTokens = fc.array(fc.integer({ min: -2, max: 300 }));
 
-Deno.test("`ByteTokenizer` gives back any text", () => {
+Deno.test("`ByteTokenizer` round-trips any text", () => {
   fc.assert(fc.property(anyText, (text) => {
     const tokens = tokenizer.encode(text);
     assertEquals(tokenizer.decode(tokens), text);
@@ -18,27 +18,27 @@ Deno.test("`ByteTokenizer` gives back any text", () => {
   }));
 });
 
-Deno.test("`ByteTokenizer` keeps a byte-order mark within a text", () => {
+Deno.test("`ByteTokenizer` keeps a byte-order mark inside a text", () => {
   assertEquals(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa");
 });
 
-Deno.test("`ByteTokenizer.encode()` refuses half a surrogate pair", () => {
+Deno.test("`ByteTokenizer.encode()` refuses a lone surrogate", () => {
   assertThrows(() => tokenizer.encode("a\ud800b"), DataError, "character 1 is half a surrogate");
 });
 
-Deno.test("`ByteTokenizer.decode()` takes any tokens, and `bytesOf()` as many as counted", () => {
+Deno.test("`ByteTokenizer.decode()` accepts any tokens, and `bytesOf()` returns as many bytes as counted", () => {
   fc.assert(fc.property(anyTokens, (tokens) => {
     assertEquals(typeof tokenizer.decode(tokens), "string");
     assertEquals(tokenizer.bytesOf(tokens).length, tokenizer.byteLength(tokens));
   }));
 });
 
-Deno.test("`ByteTokenizer.decode()` shows U+FFFD for cut characters and unknown ids", () => {
+Deno.test("`ByteTokenizer.decode()` shows U+FFFD for incomplete characters and unknown ids", () => {
   assertEquals(tokenizer.decode([0x61, 0xe2, 0x82]), "a\ufffd");
   assertEquals(tokenizer.decode([0x61, 257, 0x62]), "a\ufffdb");
 });
 
-Deno.test("`ByteTokenizer.decode()` leaves out the end of a document unless told to show it", () => {
+Deno.test("`ByteTokenizer.decode()` omits the end of a document unless told to show it", () => {
   const tokens = Int32Array.of(0x61, 256, 0x62, 256);
   assertEquals(tokenizer.decode(tokens), "ab");
   assertEquals(tokenizer.decode(tokens, { endOfDocument: "|" }), "a|b|");
@@ -48,12 +48,12 @@ Deno.test("`ByteTokenizer.decode()` does not join half characters of two documen
   assertEquals(tokenizer.decode([0xc3, 256, 0xa9]), "\ufffd\ufffd");
 });
 
-Deno.test("`ByteTokenizer.byteLength()` counts no end of document", () => {
+Deno.test("`ByteTokenizer.byteLength()` does not count the end of a document", () => {
   assertEquals(tokenizer.byteLength([0x61, 256, 0x62, 256]), 2);
   assertEquals([...tokenizer.bytesOf([0x61, 256, 0x62, 256])], [0x61, 0x62]);
 });
 
-Deno.test("`openTokenizer()` opens each tokenizer by the name it has", async () => {
+Deno.test("`openTokenizer()` opens each tokenizer by its name", async () => {
   for (const name of TOKENIZER_NAMES) assertEquals((await openTokenizer(name)).name, name);
 });
 

@@ -18,13 +18,13 @@ const GOLDEN = {
   ],
 };
 
-Deno.test("the gpt2 tokenizer gives the ids of GPT-2, and takes special tokens as text", () => {
+Deno.test("the gpt2 tokenizer produces GPT-2's ids, and treats special tokens as text", () => {
   assertEquals([...tokenizer.encode(GOLDEN.text)], GOLDEN.tokens);
   assertEquals(tokenizer.decode(GOLDEN.tokens), GOLDEN.text);
   assertEquals([tokenizer.vocabularySize, tokenizer.endOfDocument], [50_257, 50_256]);
 });
 
-Deno.test("the gpt2 tokenizer gives back any text and counts its bytes", () => {
+Deno.test("the gpt2 tokenizer round-trips any text and counts its bytes", () => {
   fc.assert(fc.property(anyText, (text) => {
     const tokens = tokenizer.encode(text);
     assertEquals(tokenizer.decode(tokens), text);
@@ -33,7 +33,7 @@ Deno.test("the gpt2 tokenizer gives back any text and counts its bytes", () => {
   }));
 });
 
-Deno.test("the gpt2 tokenizer refuses half a surrogate pair", () => {
+Deno.test("the gpt2 tokenizer refuses a lone surrogate", () => {
   for (const [text, place] of [["a\ud800b", 1], ["\udc00", 0], ["\u{1f600}\ud83d", 2]] as const) {
     const words = `character ${place} is half a surrogate pair`;
     assertThrows(() => tokenizer.encode(text), DataError, words);
@@ -45,15 +45,15 @@ Deno.test("the gpt2 tokenizer counts unknown ids as U+FFFD", () => {
   assertEquals(tokenizer.decode([64, 60_000, 50_256, 65], { endOfDocument: "|" }), "a\ufffd|b");
 });
 
-Deno.test("a `TextStream` shows characters that are spread over tokens of gpt2 once they are whole", () => {
+Deno.test("a `TextStream` shows characters that span gpt2 tokens once complete", () => {
   const stream = new TextStream(tokenizer);
   const pieces = [...tokenizer.encode("🦊!")].map((token) => stream.push(token));
   assertEquals(pieces.join(""), "🦊!");
   assertEquals(pieces[0], "");
 });
 
-Deno.test("the gpt2 tokenizer gives the ids of tiktoken for odd spaces, cases and characters", async () => {
-  // From tiktoken 0.14.0 with its pattern of r50k_base: text, ids.
+Deno.test("the gpt2 tokenizer matches tiktoken for odd spaces, cases and characters", async () => {
+  // From tiktoken 0.14.0 with the pattern of r50k_base: text, ids.
   const url = new URL("./gpt2_ids.jsonl", import.meta.url);
   const lines = (await Deno.readTextFile(url)).trimEnd().split("\n");
   const rows = lines.map((line): [string, number[]] => JSON.parse(line));
@@ -63,17 +63,17 @@ Deno.test("the gpt2 tokenizer gives the ids of tiktoken for odd spaces, cases an
   }
 });
 
-Deno.test("the gpt2 tokenizer takes long runs of one kind in little more than linear time", () => {
+Deno.test("the gpt2 tokenizer encodes long runs of one kind in almost linear time", () => {
   const started = performance.now();
   const word = tokenizer.encode("あ".repeat(300_000));
   assertEquals(new Set(word), new Set([40948]));
   assertEquals(word.length, 300_000);
   assertEquals(tokenizer.byteLength(tokenizer.encode(" ".repeat(300_000) + "x")), 300_001);
-  // A second or less; with quadratic time, some minutes.
+  // Takes a second or less; in quadratic time it would take minutes.
   assert(performance.now() - started < 30_000);
 });
 
-Deno.test("`BytePairs` joins the lowest id first, the leftmost before others", () => {
+Deno.test("`BytePairs` merges the lowest id first, leftmost first", () => {
   const texts = ["a", "b", "ab", "ba", "aa", "aab", "abab", "bb", "abb", "baab", "aaaa"];
   const single = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
   const bytesOf = (text: string) => new TextEncoder().encode(text);

@@ -6,11 +6,11 @@ import { demand, type Entry, f32, type HostTensor } from "../entry.ts";
 import type { World } from "../world.ts";
 import { built, demandPositive, demandRows, demandSizes, weightsOf } from "./layers.ts";
 
-/** Sizes of the tried blocks and models. */
+/** Sizes of the tested blocks and models. */
 export const HIDDEN = 8;
 /** Width of a second half. */
 export const WIDTH = 6;
-/** Sizes of a model of one block. */
+/** Sizes of a one-block model. */
 export const SIZES = { vocabulary: 6, layers: 1, hidden: HIDDEN, heads: 2, groups: 1 };
 /** Its constants. */
 export const BASES = { ropeBase: 10000, normEpsilon: 1e-5 };
@@ -52,7 +52,7 @@ export function half({ device }: World, name = PREFIX): remoe.FeedForward {
   return new remoe.FeedForward(device, { hidden: HIDDEN, width: WIDTH, name: `${name}.mlp` });
 }
 
-/** A second half of a user's own, which doubles. */
+/** A user-defined second half, which doubles its input. */
 function doubling(): Record<string, unknown> {
   return {
     forward: (x: remoe.Tensor<"f32">) => remoe.scale(x, 2),
@@ -113,10 +113,10 @@ const constructors: readonly Entry[] = [
   }),
 ];
 
-/** Whatever has named weights. */
+/** Anything with named weights. */
 export type Weighed = Parameters<typeof weightsOf>[0];
 
-/** Refuses a length by which rows do not divide. */
+/** Refuses a length that does not divide the rows. */
 export function demandSequence(
   { shape }: HostTensor,
   sequence: unknown,
@@ -125,7 +125,7 @@ export function demandSequence(
   demand(shape[0]! % (sequence as number) === 0, "whole sequences");
 }
 
-/** Refuses what is no cache. */
+/** Refuses anything but a cache. */
 export function demandCache(cache: unknown): void {
   demand(cache instanceof remoe.KeyValueCache, "cache");
 }

@@ -1,4 +1,4 @@
-/** The cache of keys and values: what it holds shows in what it attends to. @module */
+/** The key-value cache: what it holds shows in attention's output. @module */
 
 import * as remoe from "@remoe/remoe";
 import { decodeToken } from "../../../kernels/cases/reference/attention_decode.ts";
@@ -37,7 +37,7 @@ function filled({ shape, data }: HostTensor, sequence: number): Held {
   return held;
 }
 
-/** What a token of each sequence gets, whose key and value the cache then holds. */
+/** The attention output of one new token per sequence, whose key and value are then cached. */
 function attended(
   held: Held,
   lengths: readonly number[],

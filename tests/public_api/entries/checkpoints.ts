@@ -1,4 +1,4 @@
-/** Files of tensors, and checkpoints, which are made of them. @module */
+/** Tensor files, and checkpoints, which consist of them. @module */
 
 import { CheckpointError } from "@remoe/remoe";
 import * as train from "@remoe/remoe/train";
@@ -17,7 +17,7 @@ const entry = () => ({
   read: () => bytesOf(NUMBERS),
 });
 
-/** What a checkpoint of a step remembers. */
+/** What a step's checkpoint records. */
 export const stateAt = (step: number, config_hash = "none"): train.CheckpointState => ({
   format: 1,
   step,
@@ -50,7 +50,7 @@ function file(world: World): train.SafetensorsFile {
   return world.using(train.SafetensorsFile.open(path));
 }
 
-/** A file of the format by its own description: a length, a header, the data. */
+/** A file built from the format's description: a length, a header, the data. */
 function parse(path: string): unknown {
   const bytes = Deno.readFileSync(path);
   const end = 8 + Number(new DataView(bytes.buffer).getBigUint64(0, true));
@@ -188,7 +188,7 @@ function demandState(state: unknown): asserts state is train.CheckpointState {
   }
 }
 
-/** Refuses contents that no checkpoint holds. */
+/** Refuses contents that no checkpoint can hold. */
 export function demandContents(given: unknown): asserts given is ReturnType<typeof contents> {
   demandObject(given);
   const { state, model, optimizer, metadata = {} } = given;
@@ -198,14 +198,14 @@ export function demandContents(given: unknown): asserts given is ReturnType<type
   demandTexts(metadata);
 }
 
-/** What was written, read back; a state loses what JSON has no word for. */
+/** What was written, read back; a state loses what JSON cannot represent. */
 export function readBack(path: string): unknown {
   using checkpoint = train.Checkpoint.open(path);
   const { by, format } = checkpoint.model.metadata;
   return [checkpoint.state, [...checkpoint.model.tensors.keys()], by, format];
 }
 
-/** What {@linkcode readBack} must give for contents. */
+/** The expected result of {@linkcode readBack}. */
 export function rightBack({ state, model, metadata }: ReturnType<typeof contents>): unknown {
   const about = (metadata ?? {}) as Record<string, string>;
   const names = Array.from(model, ({ name }) => name);
@@ -294,5 +294,5 @@ const folders: readonly Entry[] = [
   },
 ];
 
-/** Files of tensors and checkpoints. */
+/** Tensor files and checkpoints. */
 export const checkpoints: readonly Entry[] = [...writing, ...reading, ...folders];

@@ -1,7 +1,10 @@
-/** Configurations, and what follows from one alone: FLOPs, memory, whether a run may go on. @module */
+/**
+ * Configurations, and what depends only on one: FLOPs, memory, whether a run may resume. @module
+ */
 
 import * as train from "@remoe/remoe/train";
 import { createHash } from "node:crypto";
+import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { demand, type Entry } from "../entry.ts";
 import {
   type Config,
@@ -33,7 +36,7 @@ function demandFit({ lambda0 = 1e-8, lambda_floor = 0, lambda_ceiling = 1e4 }: C
   demand(lambda_floor <= lambda0 && lambda0 < lambda_ceiling, "λ");
 }
 
-/** What a given configuration must come back with. */
+/** The configuration that must result from a given one. */
 function completed(input: unknown): Record<string, unknown> {
   demandLayer(input);
   const given = givenOf(input);
@@ -107,7 +110,7 @@ const loading: readonly Entry[] = [
   },
 ];
 
-/** The values that a resumed run must share, by their keys in order. */
+/** The values that a resumed run must share, ordered by key. */
 function fixed(config: Config): [string, unknown][] {
   const { model, moe, seed, validation: { batches } } = config;
   const { data: { cache: _, ...data }, optimizer: { lr: _lr, ...optimizer } } = config;
@@ -162,7 +165,8 @@ const flops: readonly Entry[] = [
       const active = moe.active as number;
       demandCounts({ active, sequence });
       const { layers: L, hidden: h, heads: a, groups: g, ffn: f, vocabulary: V } = model;
-      // Of a token and layer: projections, scores and values, three matrices an expert; the head.
+      // Per token and layer: projections, scores and values, three matrices per expert; then the
+      // head.
       const products = 2 * h * h + 2 * h * h * g / a + 2 * sequence * h + 3 * active * h * f;
       return 6 * sequence * (L * products + V * h);
     },
@@ -181,7 +185,7 @@ const flops: readonly Entry[] = [
       demandObject(work);
       const { router, experts, granularity } = moe as Config["moe"];
       const { sequences, sequence, rows } = work as unknown as typeof WORK & { rows: number[] };
-      demand(["relu", "topk", "dense"].includes(router), "router");
+      demand((ROUTER_NAMES as readonly string[]).includes(router), "router");
       demandCounts({ experts, granularity, sequences, sequence });
       demand(Array.isArray(rows) && rows.length === model.layers, "rows");
       const routed = Array.from(rows).reduce((sum, count) => {
@@ -238,7 +242,7 @@ const memory: readonly Entry[] = [
   },
 ];
 
-/** Configurations and what follows from them. */
+/** Configurations and what depends on them. */
 export const configurations: readonly Entry[] = [
   ...parsing,
   ...loading,

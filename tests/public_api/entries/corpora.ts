@@ -10,7 +10,7 @@ const TEXTS = ["A first text.", "The second, naïve.", "A third one.", "And the 
 const OTHERS = ["Another text.", "A third one."];
 const source = () => data.textsInMemory(TEXTS, "mine");
 
-/** What both sides hold: whole texts or parts of them, and how much in all. */
+/** What both sides hold: whole texts or parts of them, and the total size. */
 function documentsOf({ train, validation }: data.Corpus): [boolean, number] {
   const tokenizer = new data.ByteTokenizer();
   const parts = [train, validation].flatMap(({ tokens }) =>
@@ -86,7 +86,7 @@ const prepared: readonly Entry[] = [
   },
 ];
 
-/** A folder with a text and lines of texts. */
+/** A folder with a text file and a JSON Lines file. */
 function textFolder(world: World): string {
   const folder = `${world.folder()}/texts`;
   Deno.mkdirSync(folder);
@@ -132,7 +132,9 @@ const OPTIONS = { sequence: 3, seed: 5 };
 const domains = () => new Map([["a", { tokens: stream() }], ["b", { tokens: stream() }]]);
 const mixture = () => new data.MixtureSampler(domains(), { ...OPTIONS, weights: { a: 1, b: 2 } });
 
-/** Rows drawn from each of two domains of one length: the one furthest behind its share is next. */
+/**
+ * Rows drawn from each of two domains of equal length: the one furthest behind its share is next.
+ */
 function drawnOf({ a = 1, b = 1 }: Record<string, number>, rows: number): Record<string, number> {
   const shares = { a: a / (a + b), b: b / (a + b) };
   const drawn = { a: 0, b: 0 };

@@ -10,7 +10,7 @@ export const TOKENS = Array.from({ length: 12 }, (_, i) => (5 * i + 3) % 11);
 /** A stream of them. */
 export const stream = () => data.memoryStream(Uint16Array.from(TOKENS));
 
-/** Refuses what is no whole number in a range. */
+/** Refuses anything but an integer in a range. */
 export function demandWhole(
   value: unknown,
   name: string,
@@ -34,7 +34,7 @@ function demandWords(words: unknown, count: number): asserts words is number[] {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The bytes of tokens: none of a document's end, U+FFFD of an id outside the vocabulary. */
+/** The bytes of tokens: none for a document's end, U+FFFD for an id outside the vocabulary. */
 function bytesOf(tokens: unknown, end = ""): number[] {
   demand(Array.isArray(tokens), "tokens");
   return Array.from(tokens).flatMap((token) => {
@@ -163,13 +163,13 @@ const streams: readonly Entry[] = [
   },
 ];
 
-/** Refuses a length that no row of the stream has. */
+/** Refuses a row length that the stream is too short for. */
 export function demandBatches(options: unknown): asserts options is Record<string, number> {
   demandObject(options);
   demandWhole(options.sequence, "sequence", 1, TOKENS.length - 1);
 }
 
-/** Whether each row is a stretch of the tokens, and its targets the one after it. */
+/** Whether each row is a slice of the tokens, and its targets the slice one token later. */
 export function areStretches({ rows, sequence, tokens, targets }: data.Batch): boolean {
   const text = TOKENS.join();
   return Array.from({ length: rows }, (_, row) => {
@@ -333,13 +333,13 @@ const drawing: readonly Entry[] = [
       demand(Number.isFinite(temperature) && temperature >= 0, "temperature");
       demand(Number.isInteger(topK) && topK > 0, "topK");
       demand(typeof topP === "number" && topP > 0 && topP <= 1, "topP");
-      // The cut to one token leaves the likeliest alone, whatever the temperature is.
+      // A cut to one token leaves only the likeliest, whatever the temperature.
       return 1;
     },
   },
 ];
 
-/** Data, and the drawing of tokens. */
+/** Data and token sampling. */
 export const dataset: readonly Entry[] = [
   ...[...tokenizers, ...random, ...streams],
   ...[...batches, ...texts, ...drawing],

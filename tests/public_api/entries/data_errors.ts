@@ -1,4 +1,4 @@
-/** Errors that a program may make itself. @module */
+/** Errors that a program may construct itself. @module */
 
 import { DataError } from "@remoe/remoe/data";
 import { LogitsError } from "@remoe/remoe/generate";
@@ -15,7 +15,7 @@ const plain: readonly Entry[] = Object.entries(PLAIN).map(([name, kind]): Entry 
     const error = new kind(message, options);
     return [error.name, error.message, error.cause];
   },
-  // As an `Error` does: any value can be shown, and what is no object has no cause.
+  // Like `Error`: any value can be a message, and non-object options have no cause.
   right: (message, options) => [
     name,
     message === undefined ? "" : String(message),
@@ -39,5 +39,5 @@ const divergence: Entry = {
   },
 };
 
-/** Constructors of errors. */
+/** Error constructors. */
 export const dataErrors: readonly Entry[] = [...plain, divergence];

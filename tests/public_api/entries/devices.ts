@@ -1,4 +1,4 @@
-/** Devices, their tensors, and what goes between them and the host. @module */
+/** Devices, their tensors, and transfers to and from the host. @module */
 
 import { checkGradient, defineOperation, Device, multiply, read, recompute } from "@remoe/remoe";
 import { dim, scale, square, sum, type Tensor, write } from "@remoe/remoe";
@@ -35,7 +35,7 @@ function constant(value: number) {
   };
 }
 
-/** A value of an option that is a finite number, or its default. */
+/** An option's value if it is a finite number, or its default. */
 function numberOf(value: unknown, otherwise: number): number {
   if (value === undefined) return otherwise;
   demand(Number.isFinite(value), "no finite number");
@@ -286,7 +286,8 @@ const own: readonly Entry[] = [
       const { step = 0.01, samples = 64 } = options as { step?: number; samples?: number };
       demand(Number.isFinite(step) && step > 0, "step");
       demand(Number.isInteger(samples) && samples > 0, "samples");
-      // A difference over a longer way than fp32 holds says nothing, nor does one of infinities.
+      // A finite difference with a step beyond fp32's range means nothing, nor does one of
+      // infinities.
       const isFinite = inputs.every(({ data }) => data.every(Number.isFinite));
       return step < 2 ** 12 && isFinite;
     },

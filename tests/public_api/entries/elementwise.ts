@@ -16,7 +16,7 @@ function broadcastShape(a: readonly number[], b: readonly number[]): number[] {
   });
 }
 
-/** Where element `index` of `out` lies in a tensor of `shape` that is broadcast to it. */
+/** The index in a tensor of `shape`, broadcast to `out`, of element `index` of `out`. */
 function source(index: number, out: readonly number[], shape: readonly number[]): number {
   let [rest, place, stride] = [index, 0, 1];
   for (let axis = 1; axis <= out.length; axis++) {
@@ -31,10 +31,10 @@ function source(index: number, out: readonly number[], shape: readonly number[])
 type Binary = (a: number, b: number) => number;
 
 /**
- * An operation of two tensors whose shapes are broadcast.
+ * A broadcasting operation of two tensors.
  *
  * @param f Of fractions.
- * @param integers Of integers, which wrap around; without it they are refused.
+ * @param integers Of integers, which wrap around; if absent, they are refused.
  */
 export function broadcast(f: Binary, integers?: Binary) {
   const dtypes: readonly DType[] = integers ? [...FLOATS, "i32"] : FLOATS;

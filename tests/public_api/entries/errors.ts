@@ -1,4 +1,4 @@
-/** The errors' constructors. @module */
+/** The error constructors. @module */
 
 import * as remoe from "@remoe/remoe";
 import { demand, type Entry } from "../entry.ts";
@@ -15,10 +15,10 @@ const ATTEMPTS = [{
 interface Kind {
   // deno-lint-ignore no-explicit-any
   readonly kind: new (...args: any[]) => Error;
-  /** What it is besides an Error. */
+  /** Its base class besides Error. */
   readonly like?: typeof Error;
   readonly rest?: () => readonly unknown[];
-  /** What it carries, from the arguments after the message. */
+  /** The fields it carries, from the arguments after the message. */
   readonly carries?: (...rest: readonly unknown[]) => Record<string, unknown>;
 }
 
@@ -74,7 +74,7 @@ function entryOf({ kind, like = Error, rest, carries = () => ({}) }: Kind): Entr
     right: (...args) => {
       const [message, ...given] = args;
       const carried = carries(...given);
-      // As JavaScript's own errors take a message and options.
+      // As JavaScript's built-in errors handle message and options.
       const options: unknown = given.at(own[0] === "path" ? 1 : 0);
       const { cause } = new Error(message, options as ErrorOptions);
       const text = message === undefined ? "" : String(message);

@@ -1,4 +1,4 @@
-/** Figures of a run: lines, sinks, and where the time of a step goes. @module */
+/** Metrics of a run: lines, sinks, and where a step's time goes. @module */
 
 import * as train from "@remoe/remoe/train";
 import { demand, type Entry } from "../entry.ts";
@@ -29,7 +29,7 @@ function demandValidation(line: unknown): void {
   }
 }
 
-/** A file of the lines of two steps. */
+/** A metrics file with two steps. */
 function twoLines(world: World): string {
   const path = `${world.folder()}/metrics.jsonl`;
   Deno.writeTextFileSync(path, [1, 2].map((s) => `${JSON.stringify(validation(s))}\n`).join(""));
@@ -70,7 +70,7 @@ const lines: readonly Entry[] = [
 const jsonl = (world: World) => world.using(new train.JsonlSink(`${world.folder()}/metrics.jsonl`));
 const written = () => Deno.readTextFileSync("metrics.jsonl");
 
-/** What JSON makes of a line: it has no number for NaN or an infinity. */
+/** A line after a round trip through JSON, which has no NaN or infinity. */
 const asJson = (line: unknown) => `${JSON.stringify(line)}\n`;
 
 const jsonlSinks: readonly Entry[] = [
@@ -127,7 +127,7 @@ const config = () => train.parseConfig(tiny());
 const events = (world: World) =>
   world.using(new train.TensorBoardSink(`${world.folder()}/events`, config()));
 
-/** The records of the one event file of a folder, by the format's own description. */
+/** The records of a folder's only event file, decoded by the format's description. */
 function records(folder = "events"): Uint8Array[] {
   const [{ name } = { name: "" }, ...others] = Deno.readDirSync(folder);
   if (others.length > 0) throw new Error("several event files");
@@ -182,7 +182,7 @@ const tensorBoard: readonly Entry[] = [
       demandObject(line);
       demandStep(line.step);
       const numbers = Object.entries(line).filter(([key]) => !/stage|load|layer/.test(key));
-      // A figure that is left out or null is one that a run had no number for.
+      // An absent or null metric is one that a run had no number for.
       const isNumber = (value: unknown) => typeof value === "number";
       demand(numbers.every(([, value]) => isNumber(value)), "a figure");
       const { expert_load: load, sparsity_per_layer: sparsity } = line;
@@ -301,5 +301,5 @@ const profiles: readonly Entry[] = [
   end("StepProfile", profile),
 ];
 
-/** Figures, sinks and profiles. */
+/** Metrics, sinks and profiles. */
 export const figures: readonly Entry[] = [...lines, ...jsonlSinks, ...tensorBoard, ...profiles];

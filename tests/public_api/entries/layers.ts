@@ -21,13 +21,13 @@ export function weightsOf(layer: Layer): Record<string, Float64Array> {
   );
 }
 
-/** Names and shapes of what a layer trains; the layer is freed. */
+/** Names and shapes of a layer's parameters; the layer is freed. */
 export function describe(layer: Layer): Record<string, number[]> {
   using _layer = layer;
   return Object.fromEntries([...layer.parameters()].map(({ name, shape }) => [name, [...shape]]));
 }
 
-/** Refuses sizes that are none. */
+/** Refuses invalid sizes. */
 export function demandSizes(options: unknown, ...names: string[]): void {
   demand(typeof options === "object" && options !== null, "options");
   for (const name of names) {
@@ -36,7 +36,7 @@ export function demandSizes(options: unknown, ...names: string[]): void {
   }
 }
 
-/** Refuses an option that is no finite number of 0 or more, if it is there. */
+/** Refuses an option, if present, that is not a finite number of at least 0. */
 export function demandPositive(options: Record<string, unknown>, ...names: string[]): void {
   for (const name of names) {
     const value = options[name];
@@ -51,13 +51,13 @@ interface Build {
   // deno-lint-ignore no-explicit-any
   readonly build: (device: any, options: any) => Layer;
   readonly sizes: readonly string[];
-  /** Options that have no default, besides the sizes. */
+  /** Options without a default, besides the sizes. */
   readonly needs?: readonly string[];
   // deno-lint-ignore no-explicit-any
   readonly shapes: (options: any) => Record<string, readonly number[]>;
 }
 
-/** A constructor, with all its options and with those alone that it needs. */
+/** A constructor, with all its options and with only the required ones. */
 export function built(given: Build): readonly Entry[] {
   const { variant, options, sizes, needs = [] } = given;
   const needed = (w: World) =>
@@ -97,7 +97,7 @@ function entryOf({ of, variant, options, build, sizes, shapes }: Build): Entry {
   };
 }
 
-/** Refuses what is no matrix of so many columns. */
+/** Refuses anything but a matrix with the given number of columns. */
 export function demandRows(x: unknown, columns: number): asserts x is HostTensor {
   demandTensor(x);
   demand(x.shape.length === 2 && x.shape[1] === columns, "shape");

@@ -1,4 +1,4 @@
-/** Functions that move, cut, join and convert. @module */
+/** Functions that permute, slice, concatenate and convert. @module */
 
 import * as remoe from "@remoe/remoe";
 import type { DType } from "../../../lib/tensor/dtype.ts";
@@ -20,7 +20,7 @@ function permuted(x: HostTensor, order: readonly number[]): HostTensor {
   return new HostTensor(x.dtype, shape, data);
 }
 
-/** An axis counted from the front. */
+/** A nonnegative axis number. */
 export function axisOf(axis: unknown, rank: number): number {
   demand(Number.isInteger(axis) && (axis as number) >= -rank && (axis as number) < rank, "axis");
   return (axis as number) < 0 ? (axis as number) + rank : axis as number;
@@ -58,7 +58,7 @@ function joined(tensors: unknown, options: unknown): HostTensor {
   return new HostTensor("f32", first.shape.with(axis, size), data);
 }
 
-/** Moves. */
+/** Layout functions. */
 export const layout: readonly Entry[] = [
   {
     of: "reshape",

@@ -1,4 +1,4 @@
-/** What layers, routers, states and optimizers are asked for besides their work, and their end. @module */
+/** Properties, parameters and disposal of layers, routers, states and optimizers. @module */
 
 import * as remoe from "@remoe/remoe";
 import type { Entry } from "../entry.ts";
@@ -6,7 +6,7 @@ import type { World } from "../world.ts";
 
 const SIZES = { hidden: 4, experts: 3 };
 
-/** Each class: how it is made, what its properties are, and what it trains. */
+/** Each class: how to make one, its properties, and its parameters. */
 interface Made {
   // deno-lint-ignore no-explicit-any
   readonly make: (world: World) => any;
@@ -14,7 +14,7 @@ interface Made {
   readonly trains?: readonly string[];
   /** What it keeps with its weights but does not train. */
   readonly buffers?: readonly string[];
-  /** Uses that its disposal must end, by what the error says in the object's place. */
+  /** Uses that must fail after disposal, keyed by what the error calls the object. */
   // deno-lint-ignore no-explicit-any
   readonly ends?: Readonly<Record<string, (object: any, device: remoe.Device) => unknown>>;
 }
@@ -30,7 +30,7 @@ const HALF = ["m.gate_up_proj.weight [4,6]", "m.down_proj.weight [3,4]"];
 const RULE = { active: 1, tokens: 4, alpha: 2, floor: 0, ceiling: 1, adapt: true };
 const INPUTS = { learningRate: 1, biasCorrection1: 1, biasCorrection2: 1, step: 1 };
 
-/** Records the routing of a layer in a state. */
+/** Records a layer's routing in a state. */
 function record(device: remoe.Device, state: remoe.StepState): void {
   using router = new remoe.DenseRouter(device, SIZES);
   using layer = new remoe.MoE(device, { router, hidden: 4, width: 2, state });
@@ -204,10 +204,10 @@ const CLASSES: Readonly<Record<string, Made>> = {
   },
 };
 
-/** The device of an object whose disposal is tried. */
+/** The device of an object whose disposal is tested. */
 const homes = new WeakMap<object, remoe.Device>();
 
-/** What a use is refused with. */
+/** The error that a use is refused with. */
 function refusal(use: () => unknown): string {
   try {
     return `gave ${Deno.inspect(use())}`;
@@ -272,5 +272,5 @@ function entriesOf([name, { make, has = {}, trains, buffers, ends }]: [string, M
   return list;
 }
 
-/** Properties, parameters and ends. */
+/** Properties, parameters and disposal. */
 export const lifetimes: readonly Entry[] = Object.entries(CLASSES).flatMap(entriesOf);

@@ -1,4 +1,4 @@
-/** The step's state and the optimizer. @module */
+/** The step state and the optimizer. @module */
 
 import * as remoe from "@remoe/remoe";
 import { memoryOf } from "../../../lib/autograd/device.ts";
@@ -72,7 +72,7 @@ const states: readonly Entry[] = [
 
 const devices = new WeakMap<remoe.StepState, remoe.Device>();
 
-/** What the kernels of the optimizer read of a state. */
+/** What the optimizer's kernels read from a state. */
 function inputsOf(made: remoe.StepState): number[] {
   const bytes = new Uint8Array(4 * Float64Array.BYTES_PER_ELEMENT);
   memoryOf(devices.get(made)!).kernels.readBytes(stateAddress(made, "read"), bytes);
@@ -191,7 +191,7 @@ const optimizers: readonly Entry[] = [
       const { weightDecay = 0.01, clip = 1 } = options;
       demandPositive({ lr, epsilon, weightDecay, clip }, "lr", "epsilon", "weightDecay", "clip");
       for (const beta of [beta1, beta2]) demand(beta >= 0 && beta < 1, "beta");
-      // The first step of Adam goes by the learning rate, whatever the gradient's size.
+      // Adam's first step has the size of the learning rate, whatever the gradient's magnitude.
       const gradient = clip > 0 ? Math.min(1, clip / Math.SQRT2) : 1;
       const moved = 1 - lr * gradient / (gradient + epsilon);
       return { steps: 1, values: [moved, moved] };
@@ -205,7 +205,7 @@ const SHAPES = [[2, 2], [3]];
 /** A gradient's numbers. */
 const SLOPE = 0.5;
 
-/** An optimizer after a step of its own, with the gradient of another. */
+/** An optimizer after one step, with the next gradient in place. */
 function stepped(w: World): remoe.AdamW {
   const list = SHAPES.map((shape) => w.using(w.device.parameter(shape)));
   for (const parameter of list) remoe.write(parameter, weights(parameter.shape));

@@ -10,7 +10,7 @@ import { axisOf } from "./layout.ts";
 const FLOATS: readonly DType[] = ["f32", "bf16"];
 const total = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0);
 
-/** Products of rows with a matrix. */
+/** Products of rows and a matrix. */
 export function product(a: unknown, b: unknown): HostTensor {
   demandTensor(a, FLOATS);
   demandTensor(b, FLOATS);
@@ -86,7 +86,7 @@ function crossEntropy(x: unknown, head: unknown, targets: unknown) {
   return { loss, tokenLoss: f32(targets.shape, tokenLoss) };
 }
 
-/** Rotated causal attention. */
+/** Causal attention with rotary positions. */
 export function causal(qkv: unknown, options: unknown): HostTensor {
   demandTensor(qkv);
   demand(qkv.shape.length === 2, "axes");
@@ -167,7 +167,7 @@ const rowwise: readonly Entry[] = [
       const width = h.shape[1]! / 2;
       const y = rowsOf(h, 2 * width).flatMap((row) =>
         row.slice(0, width).map((gate, i) => {
-          // silu is 0 in fp32 from here on, down to -Infinity.
+          // silu is 0 in fp32 from here down to -Infinity.
           const g = Math.max(gate, -87);
           return g / (1 + Math.exp(-g)) * row[width + i]!;
         })

@@ -24,7 +24,7 @@ function logits(x: unknown): HostTensor {
   return product(x, f32(shape, weights(shape)));
 }
 
-/** Numbers of routed pairs and gates, as every router gives them. */
+/** Counts of routed pairs, and gates, as every router returns them. */
 async function routed(routing: remoe.Routing) {
   const [gates, counts] = [routing.gates, await remoe.read(routing.counts)];
   return { gates, counts: [...counts], sparsity: await routing.sparsity() };
@@ -98,7 +98,7 @@ const routers: readonly Entry[] = [
       const shares = [...softmax(Float64Array.from(data), experts)];
       const gates = shares.map((share, i) => {
         const row = shares.slice(i - (i % experts), i - (i % experts) + experts);
-        // Of equal shares, and of those that are NaN, the expert that comes first.
+        // Among equal shares, and among NaN ones, the first expert.
         const before = row.filter((other, e) =>
           other > share || (!(other < share) && e < i % experts)
         );
@@ -171,7 +171,7 @@ const routers: readonly Entry[] = [
   },
 ];
 
-/** A router of a user's own: every token goes to the first expert. */
+/** A user-defined router that sends every token to the first expert. */
 function first(w: World): Record<string, unknown> {
   const { device } = w;
   return {

@@ -1,4 +1,4 @@
-/** Directories of runs: found, made, gone on with, and written to. @module */
+/** Run directories: finding, creating, resuming and writing. @module */
 
 import * as train from "@remoe/remoe/train";
 import { demand, type Entry } from "../entry.ts";
@@ -9,7 +9,7 @@ import { demandContents, readBack, rightBack, stateAt } from "./checkpoints.ts";
 const config = (changes: Readonly<Record<string, unknown>> = {}) =>
   train.parseConfig(tiny(changes));
 
-/** Contents of a checkpoint that the run of a configuration could have written. */
+/** Checkpoint contents that a run of the configuration could have written. */
 function contents(step: number, config: train.TrainConfig) {
   const bytes = new Uint8Array(Float32Array.of(1, 2, -3, 0.5).buffer);
   const weight = { name: "weight", dtype: "F32" as const, shape: [2, 2], read: () => bytes };
@@ -21,7 +21,7 @@ function contents(step: number, config: train.TrainConfig) {
   };
 }
 
-/** A run with two checkpoints, its figures and a sample of each. */
+/** A run with two checkpoints, with metrics and a sample for each. */
 function savedRun(world: World): string {
   const path = `${world.folder()}/run`;
   const own = config({ out: path });
@@ -38,7 +38,7 @@ function savedRun(world: World): string {
 const opened = (world: World) =>
   world.using(train.RunDirectory.create(config({ out: `${world.folder()}/run` })));
 
-/** What a path holds, sorted. */
+/** The sorted contents of a path. */
 const namesIn = (path: string) => Array.from(Deno.readDirSync(path), ({ name }) => name).sort();
 
 function demandRun(run: unknown): asserts run is train.FoundRun {
@@ -50,7 +50,7 @@ function demandRun(run: unknown): asserts run is train.FoundRun {
   demandConfig(run.config);
 }
 
-/** What a resumed run shares with the one that it goes on with. */
+/** What a resumed run shares with the original. */
 function fixed(config: train.TrainConfig): string {
   const { model, moe, data, optimizer, validation: { batches }, seed, preset, out } = config;
   const sections = [model, moe, { ...data, cache: 0 }, { ...optimizer, lr: 0 }];
@@ -85,7 +85,7 @@ const opening: readonly Entry[] = [
       const { preset, seed, steps, model: { layers, hidden }, moe, out } = config;
       const experts = `e${moe.experts}k${moe.active}g${moe.granularity}`;
       const date = now.toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
-      // The first three settings in which this configuration differs from its preset.
+      // The first three settings in which a configuration differs from its preset.
       const unlike = `steps${steps}-layers${layers}-hidden${hidden}`;
       const name = `${date}-${preset}-${moe.router}-${experts}-${unlike}-s${seed}`;
       const files = [".lock", "config.json", "metrics.jsonl"];
@@ -223,5 +223,5 @@ const writing: readonly Entry[] = [
   },
 ];
 
-/** Directories of runs. */
+/** Run directories. */
 export const runDirectories: readonly Entry[] = [...opening, ...writing];

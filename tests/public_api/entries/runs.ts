@@ -1,6 +1,7 @@
-/** What a run computes from its settings and figures alone. @module */
+/** What a run computes from its settings and metrics alone. @module */
 
 import * as train from "@remoe/remoe/train";
+import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { demand, type Entry } from "../entry.ts";
 
 const MODEL = { layers: 2, hidden: 8, heads: 2, groups: 1, ffn: 6, vocabulary: 257 };
@@ -43,7 +44,7 @@ const schedules: readonly Entry[] = [
     make: () => ["topk"],
     call: train.initialStage,
     right: (router) => {
-      demand(["dense", "topk", "relu"].includes(router), "router");
+      demand(ROUTER_NAMES.includes(router), "router");
       const from = router === "topk" ? 0 : null;
       const stage = router === "topk" ? "sparse" : "dense";
       return { stage, sparsifying_from: from, sparse_from: from };

@@ -1,4 +1,4 @@
-/** Runs that train, the models they leave, and the texts that those write. @module */
+/** Training runs, the models they produce, and the texts those generate. @module */
 
 import { type Device, FeedForward, LanguageModel, write } from "@remoe/remoe";
 import * as data from "@remoe/remoe/data";
@@ -14,7 +14,7 @@ import {
 } from "../reference_config.ts";
 import type { World } from "../world.ts";
 
-/** A configuration of one step, with a text and a cache in the folder of the try. */
+/** A one-step configuration, with a text and a cache in the test's folder. */
 function withText(world: World): train.TrainConfig {
   const folder = world.folder();
   Deno.writeTextFileSync(`${folder}/text.txt`, "The quick brown fox. ".repeat(20));
@@ -24,7 +24,7 @@ function withText(world: World): train.TrainConfig {
   }));
 }
 
-/** `config.json` says what was computed, so that nothing else is. */
+/** `config.json` records what was computed, so no other configuration is accepted. */
 function demandOpenedWith(directory: train.RunDirectory, config: unknown, changed = {}): void {
   const folder = directory.path.slice(0, -"/run".length);
   const data = { paths: [`${folder}/text.txt`], cache: `${folder}/cache` };

@@ -1,4 +1,4 @@
-/** Weights of a user's model, saved and loaded. @module */
+/** Weights of a user-defined model, saved and loaded. @module */
 
 import * as remoe from "@remoe/remoe";
 import * as train from "@remoe/remoe/train";
@@ -8,7 +8,7 @@ import type { World } from "../world.ts";
 
 const NUMBERS = [1, -2];
 
-/** Two parameters of different names, whose numbers are {@linkcode NUMBERS}. */
+/** Two parameters with different names, holding {@linkcode NUMBERS}. */
 function parameters(w: World): remoe.Parameter[] {
   return ["first", "second"].map((name) => {
     const parameter = w.using(w.device.parameter([2], { name }));

@@ -1,8 +1,8 @@
-/** Reads event files for tests, written apart from `lib/run/tensorboard`. @module */
+/** Reads event files for tests, independently of `lib/run/tensorboard`. @module */
 
 import { assert, assertEquals } from "@std/assert";
 
-/** A message as it lies on the wire: values by field number, in order. */
+/** A message in wire format: values by field number, in order. */
 export type Fields = Map<number, (number | Uint8Array)[]>;
 
 /** One value of a summary. */
@@ -24,7 +24,9 @@ export interface ReadEvent {
   readonly values: readonly ReadValue[];
 }
 
-/** CRC-32C bit by bit, highest first over mirrored bytes: no table, no reversed polynomial. */
+/**
+ * CRC-32C bit by bit, most significant first over mirrored bytes: no table, no reversed polynomial.
+ */
 export function slowCrc32c(bytes: Uint8Array): number {
   const mirror = (value: number, bits: number): number =>
     Array.from({ length: bits }, (_, i) => (value >>> i) & 1).reduce(
@@ -41,7 +43,7 @@ export function slowCrc32c(bytes: Uint8Array): number {
   return (mirror(crc, 32) ^ 0xffffffff) >>> 0;
 }
 
-/** The data of each record, its checksums checked. */
+/** Each record's data, with verified checksums. */
 export function readRecords(bytes: Uint8Array): Uint8Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const check = (from: number, to: number): void => {
@@ -66,7 +68,7 @@ export function readEvents(path: string): ReadEvent[] {
   return readRecords(Deno.readFileSync(path)).map(decodeEvent);
 }
 
-/** The event files of a folder, in the order in which TensorBoard takes them. */
+/** A folder's event files, in TensorBoard's order. */
 export function eventPaths(folder: string): string[] {
   return Array.from(Deno.readDirSync(folder), ({ name }) => `${folder}/${name}`).sort();
 }

@@ -14,7 +14,7 @@ import { encodeRecord, recordsOf } from "../../../lib/run/tensorboard/record.ts"
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { decode, readRecords, slowCrc32c } from "./read_events.ts";
 
-Deno.test("`crc32c()` gives the values of RFC 3720 and of the catalogue of checksums", () => {
+Deno.test("`crc32c()` gives the values of RFC 3720 and of the CRC catalogue", () => {
   const bytes = (at: (index: number) => number): Uint8Array =>
     Uint8Array.from({ length: 32 }, (_, index) => at(index));
   assertEquals(crc32c(bytes(() => 0)), 0x8a9136aa);
@@ -25,18 +25,18 @@ Deno.test("`crc32c()` gives the values of RFC 3720 and of the catalogue of check
   assertEquals(crc32c(new Uint8Array(0)), 0);
 });
 
-Deno.test("`crc32c()` is the polynomial's, whatever the bytes", () => {
+Deno.test("`crc32c()` matches its polynomial for any bytes", () => {
   fc.assert(fc.property(fc.uint8Array(), (bytes) => crc32c(bytes) === slowCrc32c(bytes)));
 });
 
-Deno.test("`encodeRecord()` writes bytes as TensorFlow does", () => {
-  // The record of an empty string, as TensorBoard's own RecordWriter writes it.
+Deno.test("`encodeRecord()` writes the same bytes as TensorFlow", () => {
+  // The record of an empty string, as written by TensorBoard's RecordWriter.
   const empty = [0, 0, 0, 0, 0, 0, 0, 0, 0x29, 0x03, 0x98, 0x07, 0xd8, 0xea, 0x82, 0xa2];
   assertEquals([...encodeRecord(new Uint8Array(0))], empty);
   assertEquals(maskedCrc32c(new Uint8Array(0)), 0xa282ead8);
 });
 
-Deno.test("records are read back whole, and a torn last one is left out", () => {
+Deno.test("records are read back complete, and a torn last one is skipped", () => {
   using folder = new TemporaryFolder();
   const path = `${folder.path}/records`;
   const data = [3, 0, 300].map((length) => new Uint8Array(length).fill(length % 251));

@@ -55,7 +55,7 @@ function stepsOf(folder: string, tag = "loss/train"): number[] {
     .map(({ step }) => step);
 }
 
-Deno.test("`TensorBoardSink` writes version, start, configuration, figures, load and samples", () => {
+Deno.test("`TensorBoardSink` writes version, start, configuration, metrics, load and samples", () => {
   using folder = new TemporaryFolder();
   using sink = new TensorBoardSink(folder.path, CONFIG, { now });
   sink.write(metricsAt(1));
@@ -96,7 +96,7 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, figures, load
   assertEquals([load[0]?.buckets, load[0]?.limits], [[0, 0, 1, 0], [0.5, 1.5, 2.5, 3.5]]);
   const sample = events.flatMap(({ values }) => values).find(({ tag }) => tag === "sample");
   assertEquals(sample?.text, "    # one\n      two \ufffd");
-  // Units are said once: readers take a tag's first description.
+  // Units are written once: readers use a tag's first description.
   const described = events.flatMap(({ values }) => values)
     .filter(({ tag, description }) => tag === "loss/train" && description !== undefined);
   assertEquals(described.map(({ description }) => description), [
@@ -104,8 +104,8 @@ Deno.test("`TensorBoardSink` writes version, start, configuration, figures, load
   ]);
 });
 
-Deno.test("TensorBoard shows every single number of a step", () => {
-  // Every figure but the one that only counts along, each with a value of its own.
+Deno.test("TensorBoard shows every scalar of a step", () => {
+  // Every metric except the running counter, each with a distinct value.
   const figures = STEP_FIGURES.filter((name) => name !== "tokens");
   const values = figures.map((name, i): [StepFigure, number] => [name, 1000 + i]);
   const metrics: StepMetrics = { ...metricsAt(1), ...Object.fromEntries(values) };
@@ -134,7 +134,7 @@ Deno.test("`TensorBoardSink` writes validations by domain", () => {
   });
 });
 
-Deno.test("`TensorBoardSink` leaves out what a router does not have", () => {
+Deno.test("`TensorBoardSink` omits metrics that a router lacks", () => {
   for (const router of ["dense", "topk"] as const) {
     using folder = new TemporaryFolder();
     using sink = new TensorBoardSink(folder.path, parseConfig({ moe: { router } }));
@@ -157,7 +157,7 @@ Deno.test("`TensorBoardSink` writes no more histograms than TensorBoard keeps", 
   assertEquals(stepsOf(folder.path).length, 10);
 });
 
-Deno.test("a later event file sorts behind the earlier ones, whatever the clock says", () => {
+Deno.test("a later event file sorts after earlier ones, whatever the clock says", () => {
   using folder = new TemporaryFolder();
   for (const clock of [1_700_000_000_000, 1_700_000_000_000, 1_600_000_000_000]) {
     using sink = new TensorBoardSink(folder.path, CONFIG, { now: () => clock });
@@ -167,7 +167,7 @@ Deno.test("a later event file sorts behind the earlier ones, whatever the clock 
   assertEquals(names, [0, 1, 2].map((last) => `events.out.tfevents.170000000${last}.remoe`));
 });
 
-Deno.test("`truncateEvents()` drops later steps and a torn record, and keeps the others' bytes", () => {
+Deno.test("`truncateEvents()` drops later steps and a torn record, and keeps the rest byte for byte", () => {
   using folder = new TemporaryFolder();
   {
     using sink = new TensorBoardSink(folder.path, CONFIG);
@@ -190,7 +190,7 @@ Deno.test("`truncateEvents()` drops later steps and a torn record, and keeps the
   truncateEvents(`${folder.path}/none`, 1);
 });
 
-Deno.test("a resumed run has each step once, and starts anew behind its checkpoint", () => {
+Deno.test("a resumed run has each step once, and restarts after its checkpoint", () => {
   using folder = new TemporaryFolder();
   const config = parseConfig({ ...CONFIG, out: `${folder.path}/run` });
   const events = `${folder.path}/run/tensorboard`;

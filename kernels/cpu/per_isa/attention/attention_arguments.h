@@ -1,4 +1,4 @@
-// Checks of the sizes that attention and the rotary embedding are given.
+// Size checks shared by attention and the rotary embedding.
 #pragma once
 
 #include "runtime/context.h"
@@ -9,7 +9,7 @@ inline void require_heads(int32_t heads, int32_t head_dim, int32_t stride) {
   require_size(heads, "heads");
   require_size(head_dim, "head_dim");
   require(int64_t{heads} * head_dim <= stride, REMOE_INVALID_ARGUMENT,
-          "stride is %d, but %d heads of %d take %lld elements of a row", stride, heads, head_dim,
+          "stride is %d, but %d heads of %d need %lld elements per row", stride, heads, head_dim,
           static_cast<long long>(int64_t{heads} * head_dim));
 }
 
@@ -20,7 +20,7 @@ inline void require_attention(int32_t batch, int32_t sequence, int32_t heads, in
   require_size(groups, "groups");
   require_heads(heads, head_dim, stride);
   require(heads % groups == 0, REMOE_INVALID_ARGUMENT,
-          "%d heads do not divide into %d groups of keys and values", heads, groups);
+          "%d heads are not divisible by %d groups of keys and values", heads, groups);
 }
 
 }  // namespace remoe

@@ -1,10 +1,9 @@
 // Blocks of causal attention: 64 queries against 64 keys of one head, all in cache.
 //
-// Scores are held transposed, [keys, queries]: the queries are the lanes of a vector, so that a
-// query's maximum, sum and log-sum-exp are lane by lane, without a reduction inside a vector. It
-// also means that no operand but the queries needs transposing: in S^T = K Q^T the elements of K
-// are broadcast and the vectors run along Q^T; in O = P V those of P^T are broadcast, a column at a
-// time, and the vectors run along V.
+// Scores are held transposed, [keys, queries], with queries in vector lanes: a query's maximum, sum
+// and log-sum-exp are computed lane by lane, without reductions within a vector. It also means that
+// only the queries need transposing: S^T = K Q^T broadcasts the elements of K and runs vectors
+// along Q^T; O = P V broadcasts those of P^T, one column at a time, and runs vectors along V.
 #pragma once
 
 #include <algorithm>
@@ -17,18 +16,18 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Queries, and keys, of a block: one chunk of a tile. A block of scores and four of 64 x 32 fill
-// L1, and a sequence of 256 has enough blocks for the causal half to be left out.
+// Queries (and keys) per block: one chunk of a tile. A block of scores and four of 64 x 32 fill L1,
+// and a sequence of 256 has enough blocks for skipping the causal half to pay off.
 inline constexpr int kBlock = kChunk;
 // The grain of the causal mask inside a diagonal block: products stop at the next multiple.
 inline constexpr int kStep = 16;
 static_assert(kStep % kLanes == 0 && kBlock % kStep == 0);
 
-// Rows of tiles of queries or keys have their dimensions padded to whole vectors.
+// Tiles of queries or keys pad the head dimension to whole vectors.
 inline int64_t padded_dim(int64_t head_dim) { return round_up(head_dim, kLanes); }
 
-// ProductPart of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the
-// inner dimension [inner, inner_end).
+// Part of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the inner
+// dimension [inner, inner_end).
 struct ProductPart {
   int64_t row;
   int64_t column, column_end;
@@ -43,8 +42,8 @@ inline constexpr int kProductRows = 8;
 inline constexpr int kProductRows = 4;
 #endif
 
-// The inner dimension stays within one chunk of A. A function of its own: inside the loops of
-// product() GCC would keep the accumulators in memory.
+// The inner dimension must lie within one chunk of A. A separate function because, inlined into the
+// loops of product(), GCC would keep the accumulators in memory.
 template <int V, bool by_rows, bool accumulate>
 [[gnu::noinline]] void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
                                      int64_t row, int64_t column, int64_t inner,
@@ -72,14 +71,14 @@ template <bool by_rows, bool accumulate>
   }
 }
 
-// The part of a block that causality leaves. In a diagonal block, query i sees the keys 0..i.
+// The part of a block that the causal mask keeps. In a diagonal block, query i sees keys 0..i.
 struct BlockMask {
   bool diagonal;
-  // The first query (a multiple of kStep) that sees any key of the step from `key` on.
+  // First query (a multiple of kStep) that sees any key of the step starting at `key`.
   int first_query(int key) const { return diagonal ? key / kStep * kStep : 0; }
-  // The keys (a multiple of kStep) seen by any query of the step from `query` on.
+  // Number of keys (a multiple of kStep) seen by any query of the step starting at `query`.
   int keys_of(int query) const { return diagonal ? query / kStep * kStep + kStep : kBlock; }
-  // x where the queries of the lanes, from `query` on, see `key`; `otherwise` where not.
+  // x in the lanes whose queries, starting at `query`, see `key`; `otherwise` elsewhere.
   REMOE_INLINE Vec select(int query, int key, Vec x, float otherwise) const {
     if (!diagonal) return x;
     IVec lane;
@@ -88,10 +87,10 @@ struct BlockMask {
   }
 };
 
-// Dimensions of a head that a product takes at once: a chunk of a tile.
+// Head dimensions handled per product: one chunk of a tile.
 inline constexpr int64_t kDims = kChunk;
 
-// scores [keys, queries] = K Q^T where the mask leaves them.
+// scores [keys, queries] = K Q^T, where the mask keeps them.
 inline void score_block(const CacheTile& scores, const CacheTile& k, const CacheTile& qt,
                         int64_t head_dim, BlockMask mask) {
   for (int key = 0; key < kBlock; key += kStep) {
@@ -120,7 +119,8 @@ inline void add_over_keys(const CacheTile& target, const CacheTile& x, const Cac
   }
 }
 
-// `count` rows of `head_dim` floats, `stride` apart, to a tile; 0 in its other rows and columns.
+// Copies `count` rows of `head_dim` floats, `stride` apart, into a tile, and zeroes its other rows
+// and columns.
 inline void copy_rows(const CacheTile& target, const float* source, int64_t stride, int64_t count,
                       int64_t head_dim) {
   fill_tile(target, kBlock, count, head_dim, [=](int64_t r) { return source + r * stride; });
@@ -135,7 +135,7 @@ inline void copy_transposed(const CacheTile& target, const float* source, int64_
   }
 }
 
-// Row r of a tile times factor(r), and the same of its transpose.
+// Scales row r of a tile by factor(r), and likewise its transpose.
 template <class Factor>
 void scale_rows(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
   for (int64_t r = 0; r < kBlock; ++r) {
@@ -159,7 +159,7 @@ inline void clear(const CacheTile& tile, int64_t head_dim) {
   std::memset(tile.data, 0, sizeof(float) * CacheTile::floats(tile.rows, head_dim));
 }
 
-// The other way: `count` rows of a tile to rows `stride` apart, times factor(row).
+// The reverse: writes `count` rows of a tile, scaled by factor(row), to rows `stride` apart.
 template <class Factor>
 void write_rows(float* target, int64_t stride, const CacheTile& tile, int64_t count,
                 int64_t head_dim, Factor&& factor) {

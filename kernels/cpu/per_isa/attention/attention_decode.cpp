@@ -1,7 +1,7 @@
-// Attention of one new token a sequence, against the keys and values of those before it.
+// Attention of one new token per sequence against the keys and values of its predecessors.
 //
-// A token of a sequence of n does 4 n head_dim operations a head on 2 n head_dim floats a group:
-// the cache is read once, for all heads of a group, and that is what it costs.
+// A token at length n takes 4 n head_dim operations per head on 2 n head_dim floats per group. It
+// is bound by reading the cache, which is read once for all heads of a group.
 #include <cmath>
 #include <cstring>
 
@@ -13,7 +13,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct Decode {
   float* out;    // [B, heads * head_dim]
   float* qkv;    // [B, stride]
@@ -50,7 +50,7 @@ void add_scaled(float* target, const float* x, float factor, int count) {
   }
 }
 
-// Turns a head to a position, as rope.cpp does.
+// Rotates a head to a position, as rope.cpp does.
 void turn(float* x, int half, double base, int64_t position) {
   for (int i = 0; i < half; ++i) {
     const double angle =
@@ -62,7 +62,7 @@ void turn(float* x, int half, double base, int64_t position) {
   }
 }
 
-// scores[0, count) to their softmax.
+// Replaces scores[0, count) with their softmax.
 void normalize(float* scores, int64_t count) {
   float largest = scores[0];
   for (int64_t p = 1; p < count; ++p) largest = std::max(largest, scores[p]);
@@ -75,7 +75,8 @@ void normalize(float* scores, int64_t count) {
   for (int64_t p = 0; p < count; ++p) scores[p] *= inverse;
 }
 
-// One group of one sequence: its key and value to the cache, then its heads.
+// Handles one group of one sequence: appends its key and value to the cache, then attends with each
+// of its heads.
 void decode_group(const Decode& call, int64_t sequence, int group) {
   const int dim = call.head_dim;
   const int64_t length = call.lengths[sequence], row = call.row();
@@ -144,8 +145,8 @@ const int32_t* require_lengths(uint64_t address, int32_t batch, int32_t capacity
   const int32_t* lengths = require_address<const int32_t>(address, "lengths");
   for (int32_t b = 0; b < batch; ++b) {
     require(lengths[b] >= 0 && lengths[b] < capacity, REMOE_OUT_OF_RANGE,
-            "sequence %d has %d tokens, and the cache room for %d with the new one", b, lengths[b],
-            capacity);
+            "sequence %d has %d tokens, but the cache has room for %d including the new one", b,
+            lengths[b], capacity);
   }
   return lengths;
 }
@@ -159,12 +160,12 @@ int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uin
     require_size(capacity, "capacity");
     require_attention(batch, 1, heads, groups, head_dim, stride);
     require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
-            "head_dim is %d, but pairs are turned: it must be even", head_dim);
+            "head_dim is %d, but must be even, since elements are rotated in pairs", head_dim);
     const int64_t used = (heads + 2 * int64_t{groups}) * head_dim;
     require(used <= stride, REMOE_INVALID_ARGUMENT,
-            "stride is %d, but queries, keys and values take %lld elements of a row", stride,
+            "stride is %d, but queries, keys and values need %lld elements per row", stride,
             static_cast<long long>(used));
-    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but it must be above 0", base);
+    require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
     REMOE_DISPATCH(open, attention_decode, require_address<float>(out, "out"),
                    require_address<float>(qkv, "qkv"), require_address<float>(cache, "cache"),
                    require_lengths(lengths, batch, capacity), batch, capacity, heads, groups,

@@ -1,7 +1,7 @@
 // Causal grouped-query attention: softmax(Q K^T / sqrt(head_dim)) V, block by block, with a running
-// maximum m and sum l of each query. A block with a larger maximum m' rescales what was summed so
-// far by exp(m - m'), so that scores are never held for more than one block. The scale is in the
-// queries: of scores that large that their last digit counts in an exponent, differences are exact.
+// maximum m and sum l per query. A block with a larger maximum m' rescales the sums so far by exp(m
+// - m'), so only one block of scores is ever held. The scale is folded into the queries. If scores
+// are so large that their last digit matters in an exponent, their differences are exact.
 #include <cmath>
 #include <limits>
 
@@ -14,7 +14,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct Attention {
   float* out;
   float* normalizer;  // or null
@@ -29,7 +29,7 @@ struct Attention {
   float scale;
 };
 
-// One head's block of queries: what runs along while the keys go by.
+// One head's block of queries, with the state carried from one key block to the next.
 struct QueryBlock {
   CacheTile qt;    // [head_dim, kBlock]
   CacheTile out;   // [kBlock, head_dim]: sum of p v
@@ -43,7 +43,7 @@ struct QueryBlock {
         total(memory.take(kBlock)) {}
 };
 
-// A thread's memory: a block of keys, one of values, one of scores, and a QueryBlock per head.
+// A thread's scratch: a block of keys, one of values, one of scores, and a QueryBlock per head.
 struct Memory {
   CacheTile keys, values, scores;
   float* blocks;
@@ -63,14 +63,14 @@ struct Memory {
 };
 
 // Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
-// them to the sum; returns the factor of what was summed before. What the mask hides is taken out
-// after the exponential, whatever that has given.
+// them to the sum. Returns the factor that rescales what was summed before. The mask is applied
+// after the exponential, whose result for hidden keys is discarded.
 Vec softmax_lanes(const QueryBlock& block, float* scores, int query, BlockMask mask,
                   bool first_block) {
   const int keys = mask.keys_of(query);
   const Vec before = load(block.largest + query);
   const float nothing = -std::numeric_limits<float>::infinity();
-  // Two maxima, since each waits for the one before it.
+  // Two maxima, to break the dependency chain.
   Vec even = before, odd = before;
   for (int key = 0; key < keys; key += 2) {
     even = maximum(even, mask.select(query, key, load(scores + key * kPitch), nothing));
@@ -118,8 +118,8 @@ void finish(const Attention& call, const QueryBlock& block, int64_t row, int64_t
   }
 }
 
-// The heads of a group for the queries [first, first + kBlock) of the sequence whose rows begin at
-// `row`.
+// Attends with the heads of a group for queries [first, first + kBlock) of the sequence whose rows
+// begin at `row`.
 void attend(const Attention& call, const Memory& memory, int64_t row, int64_t group,
             int64_t first) {
   const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
@@ -133,7 +133,7 @@ void attend(const Attention& call, const Memory& memory, int64_t row, int64_t gr
     clear(block.out, call.head_dim);
     std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
   }
-  // Keys past the end of the sequence are in the diagonal block, where the mask hides them.
+  // Keys past the end of the sequence lie in the diagonal block, where the mask hides them.
   for (int64_t key = 0; key <= first; key += kBlock) {
     const int64_t source = (row + key) * call.stride + group * call.head_dim;
     const int64_t keys = std::min<int64_t>(kBlock, call.sequence - key);
@@ -173,7 +173,7 @@ void attention_forward(Context& context, float* out, float* normalizer, const fl
   const int64_t blocks = (sequence + kBlock - 1) / kBlock;
   const int64_t pairs = int64_t{batch} * groups;
   parallel_tasks(context, blocks * pairs, [&](int64_t task, int thread) {
-    // The last blocks of queries see the most keys: the longest tasks come first.
+    // The last query blocks see the most keys, so the longest tasks start first.
     const int64_t block = blocks - 1 - task / pairs;
     const int64_t pair = task % pairs;
     Workspace of_thread(memory.data() + thread * thread_floats);

@@ -1,18 +1,17 @@
-// The gradient of causal grouped-query attention. With s = (scale q) k, p = exp(s - m) / l, o = P
-// V, and dO the gradient of o:
+// Gradient of causal grouped-query attention. With s = (scale q) k, p = exp(s - m) / l, o = P V,
+// and dO the gradient of o:
 //
 //   dV = P^T dO
 //   dP = dO V^T
 //   dS = P * (dP - rowsum(P * dP))       softmax's gradient
 //   dQ = scale dS K,  dK = dS^T (scale Q)
 //
-// and rowsum(P * dP)_i = sum_j p_ij <dO_i, v_j> = <dO_i, sum_j p_ij v_j> = <dO_i, o_i>, known
-// without a pass over the keys. P is computed again, block by block, from the saved m and l. Each
-// query's 1/l goes into its dO, and the scale into q, when they are loaded: both are linear in
-// them.
+// and rowsum(P * dP)_i = sum_j p_ij <dO_i, v_j> = <dO_i, sum_j p_ij v_j> = <dO_i, o_i>, which needs
+// no pass over the keys. P is recomputed, block by block, from the saved m and l. On load, each
+// query's 1/l is folded into its dO and the scale into q, since everything above is linear in them.
 //
-// A task is one group of one sequence: it goes over the blocks of queries of each head, and sums dK
-// and dV of all of them in its own memory, in the order of the queries and then of the heads.
+// A task is one group of one sequence. It goes over the query blocks of each head and accumulates
+// dK and dV in its own scratch, in the order of the queries and then of the heads.
 #include <cmath>
 
 #include "per_isa/attention/attention_arguments.h"
@@ -24,7 +23,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct Gradient {
   float* dq;
   float* dk;
@@ -45,8 +44,8 @@ struct Gradient {
   int64_t blocks() const { return (sequence + kBlock - 1) / kBlock; }
 };
 
-// A thread's memory: keys and values of the whole sequence and their gradients, a tile a block; and
-// one head's block of queries.
+// A thread's scratch: keys and values of the whole sequence and their gradients, one tile per
+// block, and one head's block of queries.
 struct Memory {
   float *keys, *values, *dkeys, *dvalues;
   CacheTile q, dout, dq;        // [kBlock, head_dim]: scale q, dO / l, sum of dS K
@@ -65,13 +64,13 @@ struct Memory {
     for (CacheTile* tile : {&p, &ds}) *tile = memory.tile(kBlock, kBlock);
     for (float** vector : {&largest, &projection}) *vector = memory.take(kBlock);
   }
-  // The tile of the block from row `first` on, in one of keys, values, dkeys, dvalues.
+  // The tile of the block starting at row `first` in `of`, one of keys, values, dkeys, dvalues.
   CacheTile block(float* of, int64_t first) const {
     return {of + first / kBlock * block_floats, kBlock};
   }
 };
 
-// Loads a block of queries of one head, its rows from `row` on.
+// Loads one head's block of queries, starting at `row`.
 void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64_t head,
                   int64_t count) {
   const int64_t column = head * call.head_dim;
@@ -93,7 +92,7 @@ void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64
   scale_transposed(memory.qt, call.head_dim, scale);
   scale_rows(memory.dout, call.head_dim, inverse);
   scale_transposed(memory.dout_t, call.head_dim, inverse);
-  // Rows past the end of the sequence have q = 0 and dO = 0, and so add nothing for any finite m.
+  // Rows past the end of the sequence have q = 0 and dO = 0, so they add nothing for any finite m.
   std::fill(memory.largest, memory.largest + kBlock, 0.0f);
   std::fill(memory.projection, memory.projection + kBlock, 0.0f);
   for (int64_t r = 0; r < count; ++r) {
@@ -108,7 +107,7 @@ void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64
   }
 }
 
-// From scores in p and dP / l in ds to p l and dS.
+// Turns scores in p and dP / l in ds into p l and dS.
 void softmax_gradient_block(const Memory& memory, BlockMask mask) {
   for (int key = 0; key < kBlock; ++key) {
     for (int query = mask.first_query(key); query < kBlock; query += kLanes) {

@@ -1,4 +1,5 @@
-// Rotary position embedding: pairs (x_i, x_{i+half}) of a head turn by position * base^(-i/half).
+// Rotary position embedding: rotates each pair (x_i, x_{i+half}) of a head by position *
+// base^(-i/half).
 #include <cmath>
 
 #include "per_isa/attention/attention_arguments.h"
@@ -9,11 +10,12 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Positions whose angles follow from the first one's by turning, in fp64, one position at a time:
-// cos and sin of 32 positions then cost as much as of one, and err by at most 32 * 2^-53.
+// Positions whose angles are derived from the first by repeated fp64 rotation, one position at a
+// time: cos and sin of 32 positions then cost as much as those of one, with an error of at most 32
+// * 2^-53.
 constexpr int kTurns = 32;
 
-// cos and sin [positions, half] of the angles of positions first, first + 1, ...
+// Fills cos and sin [positions, half] for positions first, first + 1, ...
 void fill_angles(float* cosine, float* sine, int64_t positions, int half, double base,
                  int64_t first, bool inverse) {
   for (int i = 0; i < half; ++i) {
@@ -82,7 +84,7 @@ int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, i
     require_size(sequence, "sequence");
     require_heads(heads, head_dim, stride);
     require(head_dim % 2 == 0, REMOE_INVALID_ARGUMENT,
-            "head_dim is %d, but elements turn in pairs: it must be even", head_dim);
+            "head_dim is %d, but must be even, since elements are rotated in pairs", head_dim);
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
     require(offset >= 0, REMOE_INVALID_ARGUMENT, "offset is %d, but positions start at 0", offset);
     REMOE_DISPATCH(open, rope, require_address<float>(x, "x"), rows, stride, sequence, heads,

@@ -1,4 +1,4 @@
-// Dense products by blocks that stay in cache, around the register tile of micro_gemm.h.
+// Cache-blocked dense products around the register tile of micro_gemm.h.
 #include "per_isa/gemm/blocked_gemm.h"
 
 #include <algorithm>
@@ -9,9 +9,9 @@ namespace remoe::REMOE_TARGET {
 namespace {
 
 // Block sizes. A panel of B, kDepth x kTileColumns, is read by every panel of A and stays in L1
-// (256 x 32 floats are 32 KiB with AVX-512, next to 16 KiB of A); the block of A, kRows x kDepth,
-// is read for every panel of B and stays in L2 (288 KiB); the block of B, kDepth x kColumns, is
-// read once for each block of A.
+// (256 x 32 floats are 32 KiB with AVX-512, next to 16 KiB of A). The block of A, kRows x kDepth,
+// is read for every panel of B and stays in L2 (288 KiB). The block of B, kDepth x kColumns, is
+// read once per block of A.
 constexpr int kDepth = 256;
 constexpr int kBlockPanels = 18;
 constexpr int kRows = kBlockPanels * kTileRows;
@@ -19,23 +19,23 @@ constexpr int kColumns = 1024;
 constexpr int64_t kBlockOfA = static_cast<int64_t>(kBlockPanels) * kPanelStride * kDepth;
 static_assert(kBlockOfA + kDepth * kColumns <= static_cast<int64_t>(kPackingFloats));
 
-// From this many columns on, op(A) is copied into panels: a copy takes about 0.3 cycles an element,
-// and what it saves (streams that the prefetcher follows, no conflicts in L1) counts once for each
-// panel of B.
+// From this many columns on, op(A) is copied into panels: the copy takes about 0.3 cycles per
+// element, and its benefit (streams that the prefetcher follows, no conflicts in L1) counts once
+// per panel of B.
 constexpr int kColumnsWorthCopying = 512;
 
-// `count` in even blocks of at most `largest`: the size of one.
+// Block size when `count` is split evenly into blocks of at most `largest`.
 int even_block(int count, int largest) {
   const int blocks = (count + largest - 1) / largest;
   return (count + blocks - 1) / blocks;
 }
 
-// How a block of op(A) is read: from copied panels, or where it is.
+// How a block of op(A) is read: from copied panels or in place.
 struct BlockOfA {
   const float* data;
-  int64_t stride;  // between rows where read by rows, else between k
-  int64_t row;     // between rows where A is read across its own rows (transposed, not copied)
-  int64_t panel;   // between panels where copied
+  int64_t stride;  // between rows if read by rows, else between k
+  int64_t row;     // between rows if A is read across its own rows (transposed, not copied)
+  int64_t panel;   // between panels if copied
   ReadA read;
   bool first_use;
 
@@ -44,9 +44,10 @@ struct BlockOfA {
   }
 };
 
-// Whether op(A) is better read where it is: measured at 94 % of the peak against 84 % for 256 rows,
-// 128 columns and k of 512, and at 97 against 87 where A is transposed. Rows a multiple of 4 KiB
-// apart share one set of L1, which has fewer ways than a tile has rows: each would evict the next.
+// Whether op(A) is better read in place: measured at 94 % of peak against 84 % for 256 rows, 128
+// columns and k of 512, and at 97 against 87 with A transposed. Not if rows are a multiple of 4 KiB
+// apart: they then share one L1 set, which has fewer ways than a tile has rows, and each would
+// evict the next.
 bool reads_in_place(const Operand& a, int n) {
   return a.rows == nullptr && n < kColumnsWorthCopying &&
          a.stride * static_cast<int64_t>(sizeof(float)) % 4096 != 0;
@@ -62,7 +63,7 @@ void multiply_blocks(int rows, int columns, int64_t k, const BlockOfA& a, const 
       const int i = panel_begin(rows, panels, panel);
       const int count = panel_begin(rows, panels, panel + 1) - i;
       const float* a_panel = a.at(panel, i);
-      // On their first use, the rows that follow are not in L2 yet.
+      // On first use, the rows that follow are not in L2 yet.
       const bool prefetch = a.read == ReadA::kRows && j == 0 && a.first_use && panel + 1 < panels;
       const float* next = prefetch ? a_panel + count * a.stride : nullptr;
       tile_function(count, a.read)(k, a_panel, a.stride, next, b_panel, epilogue, c + i * ldc + j,

@@ -1,4 +1,4 @@
-// The blocked GEMM of each instruction set; runtime/gemm.h is what its users include.
+// The blocked GEMM per instruction set; callers include runtime/gemm.h.
 #pragma once
 
 #include "per_isa/kernel.h"
@@ -6,12 +6,12 @@
 
 namespace remoe {
 
-// Floats of one thread's packing buffer: a block of A and a block of B for any target.
+// Floats in one thread's packing buffer: a block of A and a block of B for any target.
 inline constexpr std::size_t kPackingFloats = 524288;
 
 }  // namespace remoe
 
-// `packing` is the calling thread's buffer of kPackingFloats; with `packed_b` given, `b` is not
+// `packing` is the calling thread's buffer of kPackingFloats. If `packed_b` is given, `b` is not
 // read.
 REMOE_DECLARE(gemm_blocked, void(const Context&, float* packing, int m, int n, int k, float alpha,
                                  const Operand& a, const Operand& b, const float* packed_b,

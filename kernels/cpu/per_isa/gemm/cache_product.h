@@ -1,7 +1,7 @@
-// Products of tiles in cache, a block of the result in registers at a time.
+// Products of tiles in cache, with one block of the result in registers at a time.
 //
-// At each step of the inner dimension a block takes two adjacent vectors of B, and R elements of A,
-// each broadcast: 2 R multiply-adds against R + 2 loads.
+// Each step of the inner dimension takes two adjacent vectors of B and R elements of A, each
+// broadcast: 2 R multiply-adds for R + 2 loads.
 #pragma once
 
 #include <algorithm>
@@ -82,7 +82,7 @@ template <bool accumulate>
   store_block(acc, block.values, kPanel);
 }
 
-// A row-major matrix that products are written to, or added to.
+// A row-major matrix that products are written or added to.
 struct Target {
   float* data;
   int64_t stride;
@@ -92,7 +92,7 @@ struct Target {
   }
 };
 
-// The first `rows` rows and `columns` columns of a block to memory.
+// Writes the first `rows` rows and `columns` columns of a block to memory.
 inline void write_block(const RegisterBlock& block, int64_t rows, int64_t columns,
                         const Target& target) {
   for (int r = 0; r < rows; ++r) {
@@ -110,7 +110,7 @@ inline void write_block(const RegisterBlock& block, int64_t rows, int64_t column
   }
 }
 
-// One block of A^T B, R rows and kPanel columns: A's elements of one row are adjacent, its rows and
+// One block of A^T B, R rows by kPanel columns. A's elements of one row are adjacent; its rows and
 // B's are kPitch apart.
 template <int R>
 [[gnu::noinline]] void transposed_block(const Target& c, const float* a, const float* b,
@@ -136,7 +136,7 @@ inline void transposed_product(const Target& c, const CacheTile& a, int64_t colu
   // Blocks do not cross a chunk of A: 64 = 4 * 13 + 12 = 10 * 6 + 4.
   constexpr int kRows = kBlockRows > 13 ? 13 : kBlockRows;
   constexpr int kLastRows = kChunk % kRows;
-  // A chunk of A stays in L2 while B's panels go by, each of them in L1.
+  // A chunk of A stays in L2 while the panels of B pass through L1.
   for (int64_t i = 0; i < columns; i += kChunk) {
     const int64_t end = std::min(columns, i + kChunk);
     for (int64_t j = 0; j < width; j += kPanel) {

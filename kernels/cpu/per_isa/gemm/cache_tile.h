@@ -1,10 +1,10 @@
-// Matrices that live in a core's cache and are multiplied as they are.
+// Matrices that live in a core's cache and are multiplied in place.
 //
 // A tile is row-major, cut into chunks of kChunk columns whose rows are kPitch floats apart. That
-// constant, odd number of cache lines keeps consecutive rows out of each other's cache sets (a
-// power of two apart, a dozen rows would fill them), and a constant distance lets a product
-// broadcast from several rows at once. So one copy of a tile serves X W, X^T Y and Y^T X alike,
-// where a blocked GEMM copies each operand of each product into panels of its own.
+// pitch, a constant odd number of cache lines, keeps consecutive rows out of each other's cache
+// sets (at a power of two, a dozen rows would fill them), and being constant lets a product
+// broadcast from several rows at once. One copy of a tile thus serves X W, X^T Y and Y^T X alike,
+// where a blocked GEMM packs each operand of each product into panels.
 #pragma once
 
 #include <algorithm>
@@ -18,15 +18,15 @@ namespace remoe::REMOE_TARGET {
 inline constexpr int kChunk = 64;
 inline constexpr int kPitch = kChunk + 16;
 
-// Rows of a block of a product by rows: with two vectors of columns, 28 accumulators of the 32
-// registers of AVX-512 and NEON, 12 of the 16 of AVX2 and SSE.
+// Rows per block of a product by rows. With two vectors of columns, that makes 28 accumulators of
+// the 32 registers of AVX-512 and NEON, or 12 of the 16 of AVX2 and SSE.
 #if defined(__AVX512F__) || defined(__aarch64__)
 inline constexpr int kBlockRows = 14;
 #else
 inline constexpr int kBlockRows = 6;
 #endif
 
-// Columns of a block: two vectors.
+// Columns per block: two vectors.
 inline constexpr int kPanel = 2 * kLanes;
 static_assert(kChunk % kPanel == 0);
 
@@ -34,8 +34,8 @@ inline int64_t round_up(int64_t x, int64_t multiple) {
   return (x + multiple - 1) / multiple * multiple;
 }
 
-// [rows, columns] in chunks. `rows` is at least the rows used, rounded up to kBlockRows where the
-// tile is multiplied by rows: blocks are worked whole.
+// [rows, columns] in chunks. `rows` is at least the number of rows used, rounded up to kBlockRows
+// if the tile is multiplied by rows, since blocks are computed whole.
 struct CacheTile {
   float* data;
   int64_t rows;
@@ -49,8 +49,8 @@ struct CacheTile {
   }
 };
 
-// row(r), for r < count, points to `columns` floats: copies them to the tile, and zeros to the rest
-// of the last panel and of rows [count, rows).
+// Copies `columns` floats from each row(r), r < count, into the tile, and zeroes the rest of the
+// last panel and rows [count, rows).
 template <class Row>
 void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
   for (int64_t c = 0; c < columns; c += kChunk) {
@@ -72,7 +72,7 @@ void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t colum
   }
 }
 
-// target[p * step + i] = row(i)[p] for i < kLanes and p < k, 0 where i >= count: one vector of
+// target[p * step + i] = row(i)[p] for i < kLanes and p < k, 0 for i >= count: one vector of
 // columns of a transposed matrix.
 template <class Row>
 void transpose_vector(float* target, int64_t step, int64_t k, int64_t count, Row&& row) {

@@ -1,12 +1,13 @@
 // The register tile of dense products.
 //
-// A tile is R rows by kTileVectors vectors of C, held in registers while k runs: at each k it takes
-// one row of B's panel and R elements of A, each broadcast, and is bound by multiply-adds: R * V of
-// them against R + V loads. B is copied into panels of kTileColumns columns; A is read where it is,
-// or from panels of R rows (elements of one k adjacent), whichever the caller finds cheaper.
+// A tile is R rows by kTileVectors vectors of C, held in registers across the loop over k. Each k
+// takes one row of B's panel and R elements of A, each broadcast, and is bound by multiply-adds:
+// R * V of them for R + V loads. B is packed into panels of kTileColumns columns. A is read in
+// place or from panels of R rows (elements of one k adjacent), whichever the caller finds cheaper.
 //
-// Tile size: as many accumulators as registers allow, next to V for B and one for A. AVX-512 has
-// 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4 lanes.
+// Tile size: as many accumulators as fit into the registers beside V for B and one for A. AVX-512
+// has 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4
+// lanes.
 #pragma once
 
 #include <array>
@@ -26,8 +27,8 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 2;
 inline constexpr int kTileColumns = kTileVectors * kLanes;
 
-// Elements between two k in a panel of A: whole vectors, so that panels are written by aligned
-// stores (with 14 apart, almost every store of a vector would cross a cache line).
+// Elements between two k in a panel of A: whole vectors, so that panels are written with aligned
+// stores (at 14, almost every vector store would cross a cache line).
 inline constexpr int kPanelStride = (kTileRows + kLanes - 1) / kLanes * kLanes;
 
 // How tile results enter C.
@@ -66,7 +67,7 @@ REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogu
   }
 }
 
-// acc += a column of A, element r at x(r), times a row of B's panel.
+// acc += a column of A, with element r at x(r), times a row of B's panel.
 template <int R, class Element>
 REMOE_INLINE void multiply_step(Vec (&acc)[R][kTileVectors], const float* b, Element&& x) {
   const Vec b0 = load(b), b1 = load(b + kLanes);
@@ -78,8 +79,9 @@ REMOE_INLINE void multiply_step(Vec (&acc)[R][kTileVectors], const float* b, Ele
   }
 }
 
-// Asks for the lines of a tile of C before k runs: they come from L3 or memory, and the tile's end
-// would wait for each of its rows. Two addresses a row, since rows need not begin a line.
+// Prefetches the lines of a tile of C before the loop over k: they come from L3 or memory, and the
+// tile's epilogue would stall on each row. Two addresses per row, since rows need not start at a
+// cache line.
 template <int R>
 REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
   const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
@@ -91,7 +93,7 @@ REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
 }
 
 // C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride]; kStride is
-// the stride, or 0 where only `stride` tells it.
+// the stride if known at compile time, else 0.
 template <int R, int kStride>
 [[gnu::noinline]] void multiply_panel(int64_t k, const float* __restrict a, int64_t stride,
                                       const float* /*next*/, const float* __restrict b,
@@ -115,10 +117,10 @@ template <int R, int kStride>
   store_tile<R>(acc, epilogue, c, ldc, columns);
 }
 
-// The same with element (r, p) of A at a[r * stride + p]: rows as they are stored. A pointer for
-// every third row, so that all rows are reached by the addressing of x86 (base, plus 0, 1 or 2
-// strides) and the pointers fit into registers. So many short streams are beyond the hardware's
-// prefetching: where `next`, the first of the rows to come, is given, their lines are asked for.
+// The same with element (r, p) of A at a[r * stride + p]: rows as stored. Every third row has its
+// own pointer, so that x86 addressing (base plus 0, 1 or 2 strides) reaches all rows and the
+// pointers fit into registers. The hardware does not prefetch this many short streams. If `next`,
+// the first of the upcoming rows, is given, their lines are prefetched here.
 template <int R>
 [[gnu::noinline]] void multiply_rows(int64_t k, const float* __restrict a, int64_t stride,
                                      const float* next, const float* __restrict b,
@@ -130,7 +132,7 @@ template <int R>
   for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
   prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
-  // Four lines per row between runs of 64 k: the end of each run costs a mispredicted branch.
+  // Four lines per row between runs of 64 k, since the end of each run costs a mispredicted branch.
   const int64_t run = next != nullptr ? 4 * kLine : k;
   for (int64_t begin = 0; begin < k; begin += run) {
     const int64_t end = begin + run < k ? begin + run : k;
@@ -178,7 +180,7 @@ inline constexpr auto kTransposedFunctions =
 inline constexpr auto kRowFunctions = row_functions(std::make_integer_sequence<int, kTileRows>{});
 }  // namespace detail
 
-// How a tile reads A: by rows as they are stored (multiply_rows), across them, or from panels of
+// How a tile reads A: by rows as stored (multiply_rows), across rows, or from panels of
 // kPanelStride (both multiply_panel).
 enum class ReadA { kRows, kTransposed, kPanels };
 
@@ -194,9 +196,9 @@ REMOE_INLINE TileFunction tile_function(int rows, ReadA read) {
   }
 }
 
-// Rows are cut into panels as even as can be: 171 rows make two panels of 14 and eleven of 13
+// Rows are split into panels as evenly as possible: 171 rows make two panels of 14 and eleven of 13
 // rather than twelve of 14 and one of 3, whose few accumulators would leave multiply-adds waiting
-// for each other.
+// on each other.
 REMOE_INLINE int panels_of(int rows) { return (rows + kTileRows - 1) / kTileRows; }
 REMOE_INLINE int panel_begin(int rows, int panels, int panel) {
   return static_cast<int>(static_cast<int64_t>(rows) * panel / panels);

@@ -1,20 +1,20 @@
-// The machine's limits, to measure kernels against.
-#include <chrono>
+// The machine's limits, as a yardstick for the kernels.
 #include <cstring>
 
 #include "per_isa/gemm/micro_gemm.h"
 #include "per_isa/kernel.h"
+#include "runtime/clock.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
 
-// As many independent chains as the register tile has accumulators, so that the loop is bound by
-// the multiply-add units alone: latency 4 times 2 units needs 8.
+// As many independent chains as the register tile has accumulators, so that only the multiply-add
+// units limit the loop: a latency of 4 times 2 units needs 8.
 double probe_fma_pass(const Context&, int64_t rounds, float* sink) {
   constexpr int kChains = kTileRows * kTileVectors;
   Vec chain[kChains];
   for (int i = 0; i < kChains; ++i) chain[i] = broadcast(1.0f + static_cast<float>(i));
-  // x -> 0.5 x + 1 stays near 2, far from the slow subnormals and from infinity.
+  // x -> 0.5 x + 1 stays near 2, far from infinity and from slow subnormals.
   const Vec factor = broadcast(0.5f), term = broadcast(1.0f);
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 32
@@ -35,18 +35,14 @@ using namespace remoe;
 
 namespace {
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 void require_seconds(double seconds) {
   require(seconds > 0 && seconds <= 60, REMOE_INVALID_ARGUMENT,
-          "seconds is %g, but above 0 and at most 60 are possible", seconds);
+          "seconds is %g, but must be above 0 and at most 60", seconds);
 }
 
 // Operations per second of the calling thread, over at least `seconds`.
 double fma_rate(Context& context, double seconds, float* sink) {
-  constexpr int64_t kRounds = 20000;  // of 0.1 ms or so
+  constexpr int64_t kRounds = 20000;  // about 0.1 ms
   const double start = seconds_now();
   double operations = 0, elapsed = 0;
   do {
@@ -60,7 +56,7 @@ double fma_rate(Context& context, double seconds, float* sink) {
 
 int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds, double* gflops) {
   return guard(context, "probe_fma", [&](Context& c) {
-    require(gflops != nullptr, REMOE_INVALID_ARGUMENT, "the place for the result is null");
+    require(gflops != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the result is null");
     require(threads >= 1 && threads <= c.threads, REMOE_INVALID_ARGUMENT,
             "threads is %d, but the context has 1 to %d", threads, c.threads);
     require_seconds(seconds);
@@ -78,7 +74,7 @@ int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
                          double* gigabytes_per_second) {
   return guard(context, "probe_copy", [&](Context& c) {
     require(gigabytes_per_second != nullptr, REMOE_INVALID_ARGUMENT,
-            "the place for the result is null");
+            "the pointer for the result is null");
     require(bytes >= 1, REMOE_INVALID_ARGUMENT, "bytes is 0, but at least 1 is needed");
     require_seconds(seconds);
     Scratch<uint8_t> source(c, bytes), target(c, bytes);
@@ -88,7 +84,7 @@ int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
         if (range.begin < range.end) body(range.begin, range.end - range.begin);
       });
     };
-    // Each thread touches its part first: pages get mapped before the clock runs.
+    // Each thread touches its part first, so that pages are mapped before the clock starts.
     each_part([&](int64_t first, int64_t count) {
       std::memset(source.data() + first, 1, count);
       std::memset(target.data() + first, 2, count);

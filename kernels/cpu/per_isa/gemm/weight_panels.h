@@ -1,5 +1,5 @@
-// Weights copied into panels: for each index of the inner dimension, kPanel adjacent columns. A
-// block's product then reads them in one sequence.
+// Weights packed into panels of kPanel adjacent columns per index of the inner dimension, which a
+// block's product reads sequentially.
 #pragma once
 
 #include <algorithm>
@@ -11,16 +11,16 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Floats from one panel of k rows to the next. A cache line more than the panel takes: the rows of
-// a matrix are scattered over all panels, which should not meet in one cache set.
+// Floats from one panel of k rows to the next: one cache line more than the panel takes, because
+// the rows of a matrix are scattered over all panels, which should not map to the same cache set.
 inline int64_t panel_floats(int64_t k) { return k * kPanel + 16; }
 
 inline int64_t panels_floats(int64_t k, int64_t columns) {
   return round_up(columns, kPanel) / kPanel * panel_floats(k);
 }
 
-// Row p of `source` [k, columns], cut into vectors, to target[p * kPanel + place(v)] for the v-th
-// vector; the last is filled up with 0.
+// Copies row p of `source` [k, columns], vector by vector, to target[p * kPanel + place(v)] for the
+// v-th vector, padding the last with 0.
 template <class Place>
 void pack_vectors(float* target, const float* source, int64_t stride, int64_t k, int64_t columns,
                   Place&& place) {
@@ -34,25 +34,26 @@ void pack_vectors(float* target, const float* source, int64_t stride, int64_t k,
   }
 }
 
-// source [k, columns] to panels.
+// Packs source [k, columns] into panels.
 inline void pack_panels(float* target, const float* source, int64_t stride, int64_t k,
                         int64_t columns) {
   pack_vectors(target, source, stride, k, columns,
                [=](int64_t v) { return v / 2 * panel_floats(k) + v % 2 * kLanes; });
-  // The second vector of the last panel, where no column reaches it.
+  // The second vector of the last panel, if no column reaches it.
   const int64_t vectors = (columns + kLanes - 1) / kLanes;
   if (vectors % 2 == 0) return;
   float* last = target + vectors / 2 * panel_floats(k) + kLanes;
   for (int64_t p = 0; p < k; ++p) store(last + p * kPanel, Vec{});
 }
 
-// Panels of an expert's first weights, kLanes columns of W_gate beside the same of W_up, so that a
-// block of the product x W has g and u of the same columns.
+// Panels of an expert's first weights pair kLanes columns of W_gate with the same columns of W_up,
+// so that a block of the product x W holds g and u of the same columns.
 inline int64_t gate_up_panels_floats(int64_t hidden, int64_t columns) {
   return round_up(columns, kLanes) / kLanes * panel_floats(hidden);
 }
 
-// w1 [hidden, 2 width]: the first of `columns` adjacent columns of W_gate, `width` before W_up's.
+// `w1` [hidden, 2 width] points to the first of `columns` adjacent columns of W_gate; those of W_up
+// are `width` further on.
 inline void pack_gate_up_panels(float* target, const float* w1, int64_t hidden, int64_t width,
                                 int64_t columns) {
   const auto place = [=](int64_t v) { return v * panel_floats(hidden); };
@@ -60,7 +61,7 @@ inline void pack_gate_up_panels(float* target, const float* w1, int64_t hidden, 
   pack_vectors(target + kLanes, w1 + width, 2 * width, hidden, columns, place);
 }
 
-// The transpose of source [columns, k] to panels.
+// Packs the transpose of source [columns, k] into panels.
 inline void pack_transposed_panels(float* target, const float* source, int64_t stride, int64_t k,
                                    int64_t columns) {
   for (int64_t j = 0; j < round_up(columns, kPanel); j += kLanes) {

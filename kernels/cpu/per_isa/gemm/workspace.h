@@ -1,4 +1,4 @@
-// The pieces of one thread's scratch memory.
+// Carves one thread's scratch memory into pieces.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Hands out consecutive pieces of a buffer, 64-byte aligned. Without a buffer it counts alone, so
+// Hands out consecutive pieces of a buffer, 64-byte aligned. Without a buffer it only counts, so
 // that one description of a layout gives both its size and its addresses.
 class Workspace {
  public:
@@ -28,7 +28,8 @@ class Workspace {
   int64_t floats_ = 0;
 };
 
-// Floats of a layout: a struct made from a Workspace and what its sizes follow from.
+// Floats taken by a layout: a struct constructed from a Workspace and the call that determines its
+// sizes.
 template <class Layout, class Call>
 int64_t layout_floats(const Call& call) {
   Workspace counting;

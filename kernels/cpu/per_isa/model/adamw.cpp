@@ -1,4 +1,4 @@
-// The optimizer: the norm of all gradients, and AdamW in one pass over everything it touches.
+// The optimizer: the norm of all gradients, and AdamW in a single pass over its data.
 #include <cmath>
 
 #include "per_isa/kernel.h"
@@ -8,7 +8,7 @@
 
 namespace remoe {
 
-// What one step multiplies with, worked out in fp64 once per step.
+// Factors of one step, computed in fp64 once per step.
 struct AdamwFactors {
   float beta1;
   float one_less_beta1;
@@ -29,7 +29,7 @@ namespace {
 [[gnu::always_inline]] inline float read(float x) { return x; }
 [[gnu::always_inline]] inline float read(Bf16 x) { return to_float(x); }
 
-// In fp64: the squares of 10^9 fp32 values keep 7 digits.
+// In fp64: the sum of 10^9 squared fp32 values keeps 7 digits.
 template <class G>
 double squares(const G* gradient, int64_t begin, int64_t end) {
   double total = 0;

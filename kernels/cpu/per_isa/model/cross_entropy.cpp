@@ -1,17 +1,17 @@
 // Cross entropy fused with the output head.
 //
 // For a row x of X and its target t, the loss is log sum_v exp(z_v) - z_t with z = x W. Logits are
-// worked in chunks of the vocabulary, and in a chunk by tiles of rows, so that [T,V] need not be
-// held:
+// computed in chunks of the vocabulary, and within a chunk in tiles of rows, so that [T,V] need not
+// be materialised:
 //
-//   forward    a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a later
-//              chunk rescales s by exp(m - m'). The loss is log s + (m - z_t): the sum m + log s,
-//              in fp32, would lose the digits of log s where logits are large.
-//   gradient   dz_v = (exp(z_v - m) / s - [v = t]) / count, from logits kept or computed again: a
+//   forward    keeps a running maximum m and s = sum exp(z - m) per row; a larger maximum m' in a
+//              later chunk rescales s by exp(m - m'). The loss is log s + (m - z_t): in fp32, the
+//              sum m + log s would lose the digits of log s when logits are large.
+//   gradient   dz_v = (exp(z_v - m) / s - [v = t]) / count, from logits kept or recomputed. A
 //              chunk of dz gives its part of dX = dz W^T, and all of its columns of dW = X^T dz.
 //
-// One pass over all rows for each chunk keeps the packed chunk of W in cache; every sum has an
-// order that does not depend on threads.
+// One pass over all rows per chunk keeps the packed chunk of W in cache. The order of every sum is
+// independent of the threads.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -24,18 +24,18 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Columns of a chunk: the logits of a tile, 126 x 2048 floats, take half of an L2 of 2 MiB.
+// Columns per chunk: the logits of a tile, 126 x 2048 floats, take half of an L2 of 2 MiB.
 constexpr int kChunkColumns = 2048;
-// Rows of a tile: a multiple of the rows of a register tile, 14 or 6.
+// Rows per tile: a multiple of the rows of a register tile, 14 or 6.
 constexpr int kTileTokens = 126;
-// Floats of dz that the gradient holds for a chunk: 32 MiB.
+// Floats of dz that the gradient holds per chunk: 32 MiB.
 constexpr int64_t kGradientFloats = int64_t{8} << 20;
-// Floats between two rows of dz: never a multiple of 4 KiB apart, where rows would share one set of
-// L1 and evict each other while both products with dz pack it. 182m's head, 25 chunks of 2048
-// columns, takes 27 % less time for it.
+// Floats between two rows of dz. Never a multiple of 4 KiB, at which rows would share one L1 set
+// and evict each other while both products with dz pack it. The head of 182m, 25 chunks of 2048
+// columns, takes 27 % less time this way.
 int row_stride(int columns) { return columns + (columns % 1024 == 0 ? 16 : 0); }
 
-// The narrowest block of columns of dW that is worth a task.
+// The narrowest block of columns of dW worth a task.
 constexpr int kPartColumns = 128;
 
 // Bits of `accumulate`.
@@ -48,7 +48,7 @@ struct Chunk {
   int columns() const { return end - begin; }
 };
 
-// The vocabulary in chunks of even size, at most `largest` columns each.
+// The vocabulary split into even chunks of at most `largest` columns.
 class Chunks {
  public:
   Chunks(const Context& context, int vocabulary, int64_t largest) : vocabulary_(vocabulary) {
@@ -71,7 +71,7 @@ class Chunks {
   int64_t columns_;
 };
 
-// op(B) [k,n] packed by all threads.
+// Packs op(B) [k,n] on all threads.
 void pack_on_all_threads(Context& context, int k, int n, const Operand& b, float* packed) {
   const int columns = 8 * packed_columns(context);
   parallel_tasks(context, (n + columns - 1) / columns, [&](int64_t task, int) {
@@ -80,7 +80,7 @@ void pack_on_all_threads(Context& context, int k, int n, const Operand& b, float
   });
 }
 
-// body(begin, end, thread) for each tile of tokens.
+// Calls body(begin, end, thread) for each tile of tokens.
 template <class Body>
 void for_each_tile(Context& context, int tokens, Body&& body) {
   const int64_t tiles = (int64_t{tokens} + kTileTokens - 1) / kTileTokens;
@@ -108,7 +108,7 @@ float sum_of_exponentials(const float* z, int n, float shift) {
   return result;
 }
 
-// Of each row: maximum and sum so far, and the logit of its target once that was met.
+// Per row: the maximum and sum so far, and the logit of its target once seen.
 struct Running {
   float* largest;
   float* total;
@@ -118,7 +118,7 @@ struct Running {
     const float before = largest[t];
     const float now = std::max(before, row_maximum(z, chunk.columns()));
     if (target >= chunk.begin && target < chunk.end) target_logit[t] = z[target - chunk.begin];
-    // Where there was nothing but -infinity, its difference to itself would be NaN.
+    // If all logits so far are -infinity, the difference of two of them would be NaN.
     const float shift = now == -std::numeric_limits<float>::infinity() ? 0.0f : now;
     total[t] =
         total[t] * exponential(before - shift) + sum_of_exponentials(z, chunk.columns(), shift);
@@ -126,8 +126,7 @@ struct Running {
   }
 };
 
-// Turns the logits of one row, of which `largest` and `total` are known, into
-// scale * (softmax - one-hot).
+// Turns the logits of one row, with known `largest` and `total`, into scale * (softmax - one-hot).
 void row_gradient(float* z, Chunk chunk, float largest, float total, int32_t target, float scale) {
   if (target < 0) {
     std::fill(z, z + chunk.columns(), 0.0f);
@@ -138,7 +137,7 @@ void row_gradient(float* z, Chunk chunk, float largest, float total, int32_t tar
   if (target >= chunk.begin && target < chunk.end) z[target - chunk.begin] -= scale;
 }
 
-// Columns of dW of one chunk: X^T dz, cut by columns into enough tasks for all threads.
+// Columns of dW of one chunk: X^T dz, split by columns into enough tasks for all threads.
 void weight_gradient(Context& context, float* dw, const float* x, const float* dz, int stride,
                      Chunk chunk, int tokens, int hidden, int vocabulary, bool accumulate) {
   const int n = chunk.columns();
@@ -264,7 +263,7 @@ const int32_t* require_targets(uint64_t address, int32_t tokens, int32_t vocabul
   return targets;
 }
 
-// Where logits are kept: null, or [tokens, stride].
+// The buffer for kept logits: null, or [tokens, stride].
 float* require_logits(uint64_t address, int32_t vocabulary, int32_t stride) {
   float* logits = optional_address<float>(address, "logits");
   require(logits == nullptr || stride >= vocabulary, REMOE_INVALID_ARGUMENT,

@@ -8,8 +8,8 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Columns of the table that one task adds up. Each task walks all positions in their order, so that
-// the sums have one order whatever the threads, and no two tasks meet.
+// Table columns per task. Each task walks all positions in order, so the order of the sums is
+// independent of the threads, and no two tasks write to the same element.
 constexpr int kColumns = 64;
 
 void add_columns(float* dtable, const float* dy, const int32_t* tokens, int count, int hidden,

@@ -10,18 +10,18 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Rows whose share of dweight is summed in one buffer; buffers are added in their order, so that
-// the result does not depend on threads.
+// Rows whose share of dweight is summed in one buffer. Buffers are added in order, so the result
+// does not depend on the threads.
 constexpr int kBlockRows = 128;
 
 // Bits of `accumulate`.
 enum : int { kDx = 1, kDweight = 2 };
 
-// Sum of f(i) over [0, n): f gives a vector at i, or a scalar for the tail.
+// Sum of f(i) over [0, n): f returns a vector at i, or a scalar for the tail.
 template <class Function>
 REMOE_INLINE float sum_over(int n, Function&& f) {
   const auto vector_at = [](const float* p) { return load(p); };
-  // Two sums hide half of the latency of an addition.
+  // Two sums hide half the latency of an addition.
   Vec even = {}, odd = {};
   int i = 0;
   for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
@@ -34,8 +34,8 @@ REMOE_INLINE float sum_over(int n, Function&& f) {
   return total;
 }
 
-// 1/sqrt(mean(x^2) + epsilon). In fp32 where that neither overflows nor underflows: the squares of
-// numbers above 1.8e19 do, and those below 1e-19 where epsilon does not hide them.
+// 1/sqrt(mean(x^2) + epsilon). In fp32 unless that overflows or underflows: squares overflow above
+// 1.8e19, and underflow below 1e-19 unless epsilon hides it.
 float inverse_root(const float* x, int columns, float epsilon) {
   const float squares = sum_over(columns, [&](auto&& at, int i) { return at(x + i) * at(x + i); });
   const float mean = squares / static_cast<float>(columns) + epsilon;
@@ -47,8 +47,8 @@ float inverse_root(const float* x, int columns, float epsilon) {
   return static_cast<float>(1 / std::sqrt(exact / columns + epsilon));
 }
 
-// dx_i = r (w_i dy_i) - x_i r^3/D <w dy, x>: the first term is y's through x_i itself, the second
-// through r, since dr/dx_i = -r^3 x_i / D.
+// dx_i = r (w_i dy_i) - x_i r^3/D <w dy, x>: the first term is y's dependence on x_i directly, the
+// second through r, since dr/dx_i = -r^3 x_i / D.
 void row_gradient(float* dx, const float* dy, const float* x, const float* weight, float inverse,
                   int columns, bool accumulate) {
   const float projection =

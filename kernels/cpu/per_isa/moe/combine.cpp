@@ -1,5 +1,5 @@
-// A sum gathered by token instead of scattered by row: no two threads write to one place, and the
-// order of the terms is that of the experts, whatever the threads.
+// Gathers the sum by token instead of scattering it by row: no two threads write to the same
+// element, and terms are added in the order of the experts for any number of threads.
 #include "per_isa/moe/combine.h"
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Columns added up in registers before they are stored: one pass over the target for any number of
-// experts.
+// Columns accumulated in registers before they are stored: one pass over the target for any number
+// of experts.
 constexpr int kVectors = 8;
 
 template <int vectors>

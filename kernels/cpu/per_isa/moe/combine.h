@@ -1,4 +1,4 @@
-// Rows of experts back to their tokens.
+// Combines the experts' rows into their tokens.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace remoe::REMOE_TARGET {
 
 // target [T,D]: target_t (+)= sum of rows[r] over the rows r of token t, experts ascending; 0 for a
-// token without expert. rows is [N,D].
+// token without an expert. rows is [N,D].
 void combine(Context& context, float* target, const float* rows, const Plan& plan, int tokens,
              int hidden, bool accumulate);
 

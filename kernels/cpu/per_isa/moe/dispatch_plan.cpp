@@ -1,9 +1,10 @@
-// The dispatch plan: which rows each expert works, and where each token finds its rows.
+// The dispatch plan: which rows each expert computes, and where each token finds its rows.
 //
-// Rows are ordered by expert, then by token, so a row's place is known without a sort: the rows of
-// earlier experts, plus the same expert's rows of earlier tokens. Both come from counts: one pass
-// counts per block of tokens and expert, a scan turns the counts into first rows, a second pass
-// over the gates writes. Blocks do not depend on threads, and neither would the result if they did.
+// Rows are ordered by expert, then by token, so a row's position follows without a sort: the rows
+// of earlier experts, plus the same expert's rows for earlier tokens. Both come from counts. One
+// pass counts pairs per token block and expert, a scan turns the counts into first rows, and a
+// second pass over the gates writes the rows. Blocks do not depend on the threads, nor would the
+// result if they did.
 #include "per_isa/moe/dispatch_plan.h"
 
 #include <algorithm>
@@ -15,10 +16,10 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Large enough that the scan over blocks and experts is little beside the passes over the gates.
+// Large enough that the scan over blocks and experts is cheap next to the passes over the gates.
 constexpr int kBlockTokens = 256;
 
-// Experts [first, first + kGroup) are looked at one by one only if any of them is active: with
+// Experts [first, first + kGroup) are examined one by one only if any of them is active: with
 // hundreds of experts, nearly all gates are 0.
 constexpr int kGroup = 16;
 
@@ -38,7 +39,7 @@ void for_each_active(const float* gates, int experts, Body&& body) {
   }
 }
 
-// Counts per block and expert [blocks, E], rows and empty tokens per block.
+// Counts per block and expert [blocks, E]; rows and tokens without an expert per block.
 struct BlockCounts {
   int32_t* pairs;
   int32_t* rows;
@@ -63,7 +64,7 @@ void count_block(const BlockCounts& counts, int64_t block, const float* gates, i
   counts.empty[block] = empty;
 }
 
-// Turns the counts of pairs into first rows and the rows of a block into its first slot.
+// Turns the pair counts into first rows, and the rows of a block into its first slot.
 void scan(const BlockCounts& counts, int64_t blocks, int experts, int32_t* expert_offset) {
   int32_t row = 0;
   for (int e = 0; e < experts; ++e) {
@@ -147,7 +148,7 @@ int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int
     require_size(capacity, "capacity");
     require(int64_t{tokens} * experts <= std::numeric_limits<int32_t>::max(),
             REMOE_INVALID_ARGUMENT,
-            "%d tokens and %d experts may have more rows than an i32 can number: use fewer tokens",
+            "%d tokens and %d experts may have more rows than an i32 can index: use fewer tokens",
             tokens, experts);
     REMOE_DISPATCH(open, dispatch_plan, require_address<int32_t>(plan, "plan"),
                    require_address<const float>(gates, "gates"), tokens, experts, capacity);

@@ -1,4 +1,4 @@
-// Reading a dispatch plan: the i32 buffer that remoe.h describes under "Dispatch".
+// Reads a dispatch plan, the i32 buffer described in remoe.h under "Dispatch".
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ class Plan {
         row_token_(words + remoe_plan_row_token(tokens, experts)),
         token_row_(words + remoe_plan_token_row(tokens, experts, words[REMOE_PLAN_CAPACITY])) {}
 
-  // Rows of the plan; none where it overflowed, since then nothing but the header is valid.
+  // Rows of the plan; 0 if it overflowed, since then only the header is valid.
   int rows() const { return words_[REMOE_PLAN_OVERFLOW] != 0 ? 0 : words_[REMOE_PLAN_ROWS]; }
   // First row of expert e, for e in [0, E].
   int expert_offset(int e) const { return expert_offset_[e]; }

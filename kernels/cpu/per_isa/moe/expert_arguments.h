@@ -1,11 +1,12 @@
-// Checks of what the experts' two passes are given.
+// Argument checks shared by the experts' forward and gradient passes.
 #pragma once
 
 #include "runtime/context.h"
 
 namespace remoe {
 
-// The plan, found to be one for these sizes: another's offsets would lead anywhere in memory.
+// The plan, checked to be one for these sizes: offsets from another plan could lead anywhere in
+// memory.
 inline const int32_t* require_plan(uint64_t address, int32_t tokens, int32_t experts) {
   const int32_t* plan = require_address<const int32_t>(address, "plan");
   const int32_t rows = plan[REMOE_PLAN_ROWS], overflow = plan[REMOE_PLAN_OVERFLOW];
@@ -20,7 +21,7 @@ inline const int32_t* require_plan(uint64_t address, int32_t tokens, int32_t exp
   return plan;
 }
 
-// The pre-activations: needed as soon as one row of them is kept.
+// The pre-activations: required if any row of them is kept.
 template <class T>
 T* require_kept(uint64_t h, int32_t kept_rows) {
   require(kept_rows >= 0, REMOE_INVALID_ARGUMENT, "kept_rows is %d, but at least 0 is needed",

@@ -1,18 +1,18 @@
-// The gradient of one expert for some of its rows. With A = silu(g) * u of the pre-activations
+// Gradient of one expert for some of its rows. With A = silu(g) * u of the pre-activations
 // h = (g | u), a row of token t and expert e contributes y_t += gate (A W_down). For dY = dy_t:
 //
-//   dA' = dY W_down^T                  the gradient of A but for the gate
+//   dA' = dY W_down^T                  the gradient of A, up to the gate
 //   dgate = <dY, A W_down> = <dY W_down^T, A> = <dA', A>
 //   dA = gate dA'
 //   dg = dA * u * silu'(g),  du = dA * silu(g)
 //   dx_t += dg W_gate^T + du W_up^T
 //   dW_gate = sum over rows of x_t^T dg, dW_up of x_t^T du, dW_down of (gate A)^T dY
 //
-// so that neither A W_down nor A is kept: h is enough. Rows whose h was not kept have it computed
-// again, x W1 a block at a time, by the very products of experts_forward.cpp: to the same bits.
+// so neither A W_down nor A needs to be kept: h is enough. Where h was not kept it is recomputed,
+// x W1 one block at a time, with the same products as experts_forward.cpp and so to the same bits.
 //
-// The width is worked in chunks, and the rows of a chunk in tiles: a tile's dY, x, dg, du and gate
-// A are copied once, and each of them serves two products as it lies there.
+// The width is processed in chunks, and the rows of a chunk in tiles: a tile's dY, x, dg, du and
+// gate A are copied once, and each of them serves two products in place.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@
 
 namespace remoe::REMOE_TARGET {
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct ExpertGradient {
   float* dx_rows;  // [N,D]: the gradient of each row's x; null: not wanted
   float* dgates;   // null: not wanted
@@ -35,7 +35,7 @@ struct ExpertGradient {
   const float* dy;
   const float* h;     // [kept_rows,2W]
   int64_t kept_rows;  // rows of the plan whose h was kept
-  bool recomputes;    // whether there are others
+  bool recomputes;    // whether any row's h was not kept
   const float* x;
   const float* w1;
   const float* w2;
@@ -44,16 +44,16 @@ struct ExpertGradient {
   int64_t hidden;
   int64_t width;
   int64_t experts;
-  int64_t chunk;  // columns of the width worked at once
-  int64_t tile;   // rows worked at once, at most kGradientTileRows
+  int64_t chunk;  // columns of the width processed at once
+  int64_t tile;   // rows processed at once, at most kGradientTileRows
 };
 
-// Rows of a tile, a multiple of 14 and of 6. The more rows, the longer the inner dimension of the
-// weights' gradients, and the seldomer these are read to be added to. A task of one tile copies its
-// rows once for all chunks of the width.
+// Rows per tile, a multiple of 14 and of 6. More rows mean a longer inner dimension for the weight
+// gradients, which are then read and added to less often. A task of a single tile copies its rows
+// once for all chunks of the width.
 inline constexpr int64_t kGradientTileRows = 378;
 
-// Where a task's gradients of the weights go: [D,2W] and [W,D], null where not wanted.
+// Where a task writes its weight gradients: [D,2W] and [W,D], null if not wanted.
 struct WeightGradients {
   float* dw1;
   float* dw2;
@@ -61,16 +61,16 @@ struct WeightGradients {
   bool add_dw2;
 };
 
-// A thread's memory.
+// A thread's scratch.
 struct GradientMemory {
   CacheTile x, dy;           // [tile, D]
   CacheTile dg, du, gated;   // [tile, chunk]; gated: gate A
   float *down, *gate, *up;   // panels of the transposed weights
-  float* gate_up = nullptr;  // panels of the weights, to compute h again
+  float* gate_up = nullptr;  // panels of the weights, to recompute h
   float* h = nullptr;        // [kBlockRows, 2 chunk]
 
   GradientMemory(Workspace& memory, const ExpertGradient& call) {
-    // Blocks of transposed products are worked whole, hence whole chunks of rows.
+    // Blocks of transposed products are computed whole, hence whole chunks of rows.
     const int64_t hidden = round_up(call.hidden, kChunk);
     for (CacheTile* tile : {&x, &dy}) *tile = memory.tile(call.tile, hidden);
     for (CacheTile* tile : {&dg, &du, &gated}) *tile = memory.tile(call.tile, call.chunk);
@@ -83,7 +83,8 @@ struct GradientMemory {
   }
 };
 
-// Where the pre-activations of a block of rows are: g of row i at data[i * stride], u `up` behind.
+// Location of the pre-activations of a block of rows: g of row i at data[i * stride], u `up`
+// further on.
 struct PreActivations {
   const float* data;
   int64_t stride;
@@ -144,7 +145,7 @@ class ExpertGradientTask {
     }
   }
 
-  // A tile's part of the chunk's columns of dW1 and rows of dW2.
+  // Adds a tile's part of the chunk's columns of dW1 and rows of dW2.
   void weight_gradients(int64_t rows, bool add) {
     const int64_t w = width_.begin, width = call_.width, hidden = call_.hidden;
     if (target_.dw1 != nullptr) {
@@ -158,7 +159,7 @@ class ExpertGradientTask {
     }
   }
 
-  // dg, du, gate A and dgate of a block of rows: rows [r, r + count) of the tile from row `begin`.
+  // Computes dg, du, gate A and dgate for rows [r, r + count) of the tile that starts at `begin`.
   void activation_rows(int64_t begin, int64_t r, int count) {
     const int32_t* token = call_.row_token + begin + r;
     float gates[kBlockRows];
@@ -186,7 +187,7 @@ class ExpertGradientTask {
     }
   }
 
-  // h of a block of rows: where it was kept, or computed again. A block with both is computed.
+  // h of a block of rows: kept or recomputed. A block with both kinds of rows is recomputed.
   PreActivations pre_activations(int64_t begin, int64_t r, int count) {
     if (begin + r + count <= call_.kept_rows) {
       return {call_.h + (begin + r) * 2 * call_.width + width_.begin, 2 * call_.width, call_.width};
@@ -204,7 +205,7 @@ class ExpertGradientTask {
     return {memory_.h, 2 * call_.chunk, call_.chunk};
   }
 
-  // h that was kept comes from memory: asked for while dA' is computed.
+  // Kept h comes from memory, so it is prefetched while dA' is computed.
   void prefetch(const PreActivations& h, int64_t j, int count) {
     if (h.data == memory_.h) return;
     const float* row = h.data + j;
@@ -216,7 +217,8 @@ class ExpertGradientTask {
     }
   }
 
-  // One vector of columns of a row, `column` counted from the chunk's first; returns dA' * A.
+  // One vector of columns of a row, with `column` counted from the start of the chunk; returns dA'
+  // * A.
   REMOE_INLINE Vec activation(Vec da, float gate, const float* h, int64_t up, int64_t row,
                               int64_t column) {
     const int64_t left = columns() - column;
@@ -235,7 +237,7 @@ class ExpertGradientTask {
     return da * d.activation;
   }
 
-  // dx of a block of rows, from their dg and du.
+  // Computes dx of a block of rows from their dg and du.
   void input_rows(int64_t begin, int64_t r, int count) {
     RegisterBlock block;
     for (int64_t d = 0; d < call_.hidden; d += kPanel) {

@@ -1,4 +1,4 @@
-// The rows of a plan cut into tasks for threads.
+// Splits the rows of a plan into tasks for threads.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Rows [begin, end) of one expert. `part` counts the parts of all experts but for each one's first,
-// whose part is -1: see experts_gradient().
+// Rows [begin, end) of one expert. `part` numbers the parts of all experts other than each expert's
+// first, whose part is -1: see experts_gradient().
 struct ExpertTask {
   int expert;
   int begin;
@@ -21,18 +21,18 @@ struct ExpertTask {
   int rows() const { return end - begin; }
 };
 
-// Columns of an expert's width that are worked at once: all weights of the chunk, 3 chunk D floats,
-// in 384 KiB of L2 while the rows go by. With a large hidden size fewer columns would spend the
-// time on adding up the rows' results; where that is beyond the L2 of most machines with such
-// vectors, the weights come from L3, and more of them at once are better.
+// Columns of an expert's width processed at once: all weights of the chunk, 3 chunk D floats, stay
+// in 384 KiB of L2 while the rows stream past. At large hidden sizes, fewer columns would spend the
+// time on accumulating the rows' results. If the chunk then exceeds the L2 of most machines with
+// such vectors, the weights come from L3, and larger chunks are better.
 inline constexpr int64_t kLeastWidthChunk = (kLanes == 16 ? 2 : 4) * kChunk;
 inline int width_chunk(int hidden, int width) {
   const int64_t columns = std::max<int64_t>(32768 / hidden / kChunk * kChunk, kLeastWidthChunk);
   return static_cast<int>(std::min(columns, round_up(width, kChunk)));
 }
 
-// The rows of all experts in parts of at most about `most` rows, the largest first: threads that
-// take them one after the other then end at about the same time.
+// The rows of all experts in parts of at most about `most` rows, largest first, so that threads
+// taking them one after another finish at about the same time.
 class ExpertTasks {
  public:
   ExpertTasks(Context& context, const Plan& plan, int experts, int most)
@@ -56,7 +56,7 @@ class ExpertTasks {
 
   int64_t count() const { return count_; }
   const ExpertTask& operator[](int64_t i) { return tasks_[i]; }
-  // Parts beside the first: all of them, and the first of expert e, for e in [0, E].
+  // Parts other than each expert's first: their total, and the first of expert e, e in [0, E].
   int parts() const { return parts_; }
   int first_part(int e) { return first_part_[e]; }
 

@@ -1,9 +1,9 @@
-// The experts' forward pass for so few rows that a weight is used once or twice, as in generation:
-// it takes as long as the weights take to arrive. They are read once, in long runs, where they are;
-// copies in panels would be written and read beside that.
+// The experts' forward pass for so few rows that a weight is used only once or twice, as in
+// generation. It is bound by the weights' memory traffic, so they are read once, in place and in
+// long runs: packing them into panels would add a write and a read.
 //
-// A task is a chunk of the width for one row: its g and u, SwiGLU, and its part of the second
-// product, which is added to the other chunks' in their order.
+// A task is one chunk of the width for one row: its g and u, SwiGLU, and its part of the second
+// product, which is added to those of the other chunks in order.
 #pragma once
 
 #include <algorithm>
@@ -17,14 +17,14 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Rows that count as few. They share no reading of weights, not even those of one expert.
+// The most rows that take this path. They share no weight reads, not even rows of the same expert.
 inline constexpr int kFewRows = 4;
 
-// Columns of the width in a task: runs of 1 KiB of W_gate and of W_up, sums that stay in L1.
+// Columns of the width per task: runs of 1 KiB of W_gate and of W_up, with sums that stay in L1.
 inline constexpr int64_t kFewRowsChunk = 256;
 
-// sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n: four rows for each pass over the
-// sums, and of those to come the four after next asked for.
+// sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n. Each pass over the sums takes
+// four rows, and prefetches the four after the next.
 inline void add_weighted_rows(float* sum, int64_t n, const float* w, int64_t stride, const float* x,
                               int64_t count) {
   int64_t r = 0;
@@ -47,7 +47,7 @@ inline void add_weighted_rows(float* sum, int64_t n, const float* w, int64_t str
   }
 }
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct FewRows {
   const float* x;
   const float* w1;
@@ -58,7 +58,8 @@ struct FewRows {
   int64_t experts;
 };
 
-// part [D] = columns `width` of the expert's W1, SwiGLU and rows `width` of its W2, for one token.
+// part [D] = the contribution of columns `width` of the expert's W1, SwiGLU and rows `width` of its
+// W2, for one token.
 inline void few_rows_task(const FewRows& call, float* part, int64_t token, int64_t expert,
                           Range width) {
   const int64_t columns = width.end - width.begin;

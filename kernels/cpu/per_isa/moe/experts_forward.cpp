@@ -1,11 +1,10 @@
-// The experts of a mixture, forward: y_t = sum_e gate_te FFN_e(x_t).
+// Forward pass of the experts: y_t = sum_e gate_te FFN_e(x_t).
 //
-// A task is some hundreds of rows of one expert. It copies a chunk of the expert's weights into
-// panels, and then takes its rows through everything, a block of 14 (or 6) at a time: gather x, the
-// first product, h written where the gradient will look for it, SwiGLU on what is still in
-// registers and L1, the second product. Only the rows of the second product [N,D] go through
-// memory, to be summed by token. A handful of rows, as in generation, go another way
-// (experts_few_rows.h).
+// A task is a few hundred rows of one expert. It packs a chunk of the expert's weights into panels,
+// then takes its rows through all steps in blocks of 14 (or 6): gather x, first product, write h
+// where the gradient will look for it, SwiGLU on data still in registers and L1, second product.
+// Only the rows of the second product [N,D] go through memory, to be summed by token. A handful of
+// rows, as in generation, takes another path (experts_few_rows.h).
 #include "per_isa/gemm/cache_product.h"
 #include "per_isa/gemm/weight_panels.h"
 #include "per_isa/gemm/workspace.h"
@@ -20,7 +19,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// What the tasks of one call share.
+// State shared by the tasks of one call.
 struct Forward {
   float* rows;  // [N,D]: gate * FFN(x) of each row
   float* h;     // [kept_rows,2W]
@@ -33,10 +32,10 @@ struct Forward {
   int64_t hidden;
   int64_t width;
   int64_t experts;
-  int64_t chunk;  // columns of the width worked at once
+  int64_t chunk;  // columns of the width processed at once
 };
 
-// A thread's memory.
+// A thread's scratch.
 struct Memory {
   CacheTile x;  // [kBlockRows, D]
   CacheTile a;  // [kBlockRows, chunk]
@@ -50,7 +49,7 @@ struct Memory {
         w2(memory.take(panels_floats(call.chunk, call.hidden))) {}
 };
 
-// Columns [begin, end) of the width, hence of W_gate and W_up, and rows of W_down.
+// Packs columns `width` of W_gate and W_up, and the same rows of W_down.
 void pack_weights(const Forward& call, const Memory& memory, int expert, const Range& width) {
   const int64_t columns = width.end - width.begin;
   const float* w1 = call.w1 + expert * call.hidden * 2 * call.width + width.begin;
@@ -59,7 +58,7 @@ void pack_weights(const Forward& call, const Memory& memory, int expert, const R
   pack_panels(memory.w2, w2, call.hidden, columns, call.hidden);
 }
 
-// From a block of (g | u): a = gate silu(g) u to its tile, and h of the first `kept` rows to
+// From a block of (g | u), writes a = gate silu(g) u to its tile, and h of the first `kept` rows to
 // memory. `left`: columns of the width from the block's first on.
 void activate_block(const RegisterBlock& block, int rows, int kept, const float* gates, float* a,
                     float* h, int64_t width, int64_t left) {
@@ -78,7 +77,7 @@ void activate_block(const RegisterBlock& block, int rows, int kept, const float*
   }
 }
 
-// Rows [begin, begin + rows), at most kBlockRows, through columns [width.begin, width.end).
+// Takes rows [begin, begin + rows), at most kBlockRows, through columns [width.begin, width.end).
 void forward_rows(const Forward& call, const Memory& memory, int expert, int64_t begin, int rows,
                   const Range& width) {
   const int64_t columns = width.end - width.begin;
@@ -115,8 +114,8 @@ void forward_task(const Forward& call, const Memory& memory, const ExpertTask& t
   finish_streams();
 }
 
-// Rows of a task: four tasks a thread let the last ones end together; below 252 rows the copy of
-// the weights costs more than 5 %, beyond 1008 it is no longer seen.
+// Rows per task. Four tasks per thread let the last ones finish together. Below 252 rows packing
+// the weights costs more than 5 %; beyond 1008 the cost no longer shows.
 int task_rows(const Context& context, int rows) {
   return std::clamp(rows / (4 * context.threads), 252, 1008);
 }

@@ -1,10 +1,10 @@
-// The gradient of the experts of a mixture: expert_gradient.h for one expert's rows, here the tasks
-// and what joins them.
+// Gradient of the experts: the tasks and how their results are joined. expert_gradient.h handles
+// one expert's rows.
 //
-// Rows of dx are gathered by token (combine.h). An expert whose rows make several tasks has its
-// weights' gradients from the first task written in place; the others write to scratch memory,
-// which is added in the order of the rows. Where tasks begin follows from the plan alone, so the
-// result does not depend on threads.
+// Rows of dx are gathered by token (combine.h). If an expert's rows make several tasks, the first
+// writes its weight gradients in place. The others write to scratch, which is then added in the
+// order of the rows. Task boundaries follow from the plan alone, so the result does not depend on
+// the threads.
 #include "per_isa/kernel.h"
 #include "per_isa/moe/combine.h"
 #include "per_isa/moe/expert_arguments.h"
@@ -16,12 +16,12 @@ namespace {
 // Bits of `accumulate`.
 enum : int { kDx = 1, kDw1 = 2, kDw2 = 4, kDgates = 8 };
 
-// Rows of a task: at least sixteen tasks in all, down to 756 rows. A second task of an expert costs
-// a pass over its weights' gradients, hence no smaller; 2048 rows are enough to hide it.
+// Rows per task: at least sixteen tasks in total, down to 756 rows. Each further task of an expert
+// costs a pass over its weight gradients, hence no fewer; 2048 rows are enough to hide it.
 int task_rows(int rows) { return std::clamp(rows / 16, 756, 2048); }
 
-// Rows of a tile: those of no expert are more than there are tokens. Not by the rows that there
-// are, so that scratch memory has the same size in every step.
+// Rows per tile: no expert has more rows than there are tokens. Based on the tokens rather than the
+// actual rows, so that scratch has the same size in every step.
 int64_t tile_rows(int tokens) { return std::min(round_up(tokens, kBlockRows), kGradientTileRows); }
 
 void zero(Context& context, float* x, int64_t count) {
@@ -31,7 +31,7 @@ void zero(Context& context, float* x, int64_t count) {
   });
 }
 
-// The weights' gradients [experts][elements] of one kind (dW1 or dW2) and where their parts are.
+// The weight gradients [experts][elements] of one kind (dW1 or dW2), and where their parts are.
 struct Parts {
   float* target;  // null: not wanted
   int64_t elements;
@@ -39,7 +39,7 @@ struct Parts {
   float* scratch;  // of part 0; parts are `stride` apart
   int64_t stride;
 
-  // The target of a task, and whether it adds to what is there.
+  // Where a task writes, and whether it adds to what is already there.
   float* of(const ExpertTask& task) const {
     if (target == nullptr) return nullptr;
     return task.part < 0 ? target + task.expert * elements : scratch + task.part * stride;
@@ -74,7 +74,7 @@ void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks,
   });
 }
 
-// Completes the weights' gradients, in one parallel region for all experts.
+// Completes the weight gradients, in one parallel region for all experts.
 void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int experts,
                 const Parts& dw1, const Parts& dw2) {
   if (dw1.target == nullptr && dw2.target == nullptr) return;
@@ -121,7 +121,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width_chunk(hidden, width),
                             tile_rows(tokens)};
 
-  // A part holds dW1 and dW2 of an expert, one behind the other.
+  // A part holds an expert's dW1 followed by its dW2.
   const int64_t elements = int64_t{hidden} * width;
   Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * 3 * elements : 0);
   const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), 3 * elements};

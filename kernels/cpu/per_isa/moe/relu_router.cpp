@@ -1,4 +1,4 @@
-// ReLU routing: gates = ReLU(x W), equation 5 of the paper, with the regularisation's gradient.
+// ReLU routing: gates = ReLU(x W), equation 5 of the paper, and the gradient of its regularisation.
 #include "per_isa/kernel.h"
 #include "per_isa/moe/router_tile.h"
 #include "runtime/expert_weight.h"
@@ -16,7 +16,7 @@ void relu_router_forward(Context& context, float* gates, int32_t* mask, int32_t*
         float* tile_sums = statistics.sums(tile);
         for (int64_t t = begin; t < end; ++t) {
           float* row = gates + t * experts;
-          // Written so that NaN stays NaN: a diverged run must show, not route nothing.
+          // Written so that NaN stays NaN: a diverged run must show rather than route nothing.
           for (int e = 0; e < experts; ++e) row[e] = row[e] <= 0.0f ? 0.0f : row[e];
           for (int e = 0; e < experts; ++e) tile_sums[e] += row[e];
           count_routed(row, experts, tile_counts, mask ? mask + t * words : nullptr);
@@ -26,8 +26,8 @@ void relu_router_forward(Context& context, float* gates, int32_t* mask, int32_t*
 }
 
 // The loss is L_lm + lambda L_reg with L_reg = 1/(L T) sum_l sum_t sum_e f_e gate_te (equations 9
-// to 11). f is a count, constant for the gradient, so dL/dgate = dgate + lambda f_e / (L T); ReLU
-// passes it where the gate is open and nothing elsewhere.
+// to 11). f depends only on counts and is constant for the gradient, so dL/dgate = dgate + lambda
+// f_e / (L T). ReLU passes it where the gate is open, and nothing elsewhere.
 void relu_router_gradient(Context& context, float* dlogits, const float* dgates, const float* gates,
                           const int32_t* counts, const double* lambda, int balance, double active,
                           double scale, int tokens, int experts) {
@@ -79,11 +79,12 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
     require(balance == REMOE_BALANCE_NONE || balance == REMOE_BALANCE_PLAIN ||
                 balance == REMOE_BALANCE_LOAD,
             REMOE_INVALID_ARGUMENT,
-            "balance is %d, but a ReLU router has none (0), plain (1) or load (2)", balance);
+            "balance is %d, but the ReLU router supports none (0), plain (1) and load (2)",
+            balance);
     require(balance == REMOE_BALANCE_NONE || lambda != 0, REMOE_INVALID_ARGUMENT,
             "the address of lambda is 0, which only balance 0 allows");
     require(balance != REMOE_BALANCE_LOAD || counts != 0, REMOE_INVALID_ARGUMENT,
-            "the address of counts is 0, but balance %d weights experts by them", balance);
+            "the address of counts is 0, but balance %d weights the experts by them", balance);
     require(balance != REMOE_BALANCE_LOAD || active > 0, REMOE_INVALID_ARGUMENT,
             "active is %g, but must be above 0", active);
     REMOE_DISPATCH(open, relu_router_gradient, require_address<float>(dlogits, "dlogits"),

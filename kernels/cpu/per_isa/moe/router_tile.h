@@ -1,5 +1,5 @@
-// What the routers share: logits by tiles of tokens, and statistics whose order does not depend on
-// threads.
+// Shared by the routers: logits by tiles of tokens, and statistics whose order does not depend on
+// the threads.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@
 
 namespace remoe::REMOE_TARGET {
 
-// Tokens of one task. Its logits stay in cache for the pass that turns them into gates, and 4096
+// Tokens per task. Its logits stay in cache for the pass that turns them into gates, and 4096
 // tokens still make 32 tasks.
 inline constexpr int kRouterTile = 128;
 
-// Counts and fp32 sums per expert: one pair of rows a tile, added up in the order of the tiles.
+// Counts and fp32 sums per expert: one pair of rows per tile, added up in tile order.
 class RouterStatistics {
  public:
   RouterStatistics(Context& context, int tokens, int experts)
@@ -37,7 +37,8 @@ class RouterStatistics {
     std::memset(row, 0, sizeof(float) * experts_);
     return row;
   }
-  // Each tile's sum is of at most kRouterTile values; across tiles fp64 keeps the error of one.
+  // Each tile sums at most kRouterTile values; summing tiles in fp64 keeps the error at that of one
+  // tile.
   void reduce(int32_t* counts, float* sums) {
     for (int e = 0; e < experts_; ++e) {
       int32_t count = 0;
@@ -58,8 +59,8 @@ class RouterStatistics {
   Scratch<float> sums_;
 };
 
-// body(begin, end, tile) for each tile of tokens [begin, end), once its rows of logits = x w [T,E]
-// have been written, hence while they are in cache.
+// Calls body(begin, end, tile) for each tile of tokens [begin, end) once its rows of logits = x w
+// [T,E] have been written, so while they are in cache.
 template <class Body>
 void for_each_logit_tile(Context& context, float* logits, const float* x, const float* w,
                          int tokens, int hidden, int experts, Body&& body) {
@@ -77,7 +78,7 @@ void for_each_logit_tile(Context& context, float* logits, const float* x, const 
   });
 }
 
-// Adds one token's gates to the counts of its tile, and writes its row of the mask where there is
+// Adds one token's gates to the counts of its tile, and writes its row of the mask, if there is
 // one: expert e is bit e%32 of word e/32. Routed means a gate other than 0, as in dispatch_plan.
 inline void count_routed(const float* gates, int experts, int32_t* counts, int32_t* mask) {
   for (int e = 0; e < experts; ++e) counts[e] += gates[e] != 0.0f;

@@ -1,4 +1,4 @@
-// SwiGLU alone, for dense blocks; the experts have it between their products.
+// SwiGLU on its own, for dense blocks; the experts fuse it between their products.
 #include "per_isa/moe/swiglu.h"
 
 #include "per_isa/kernel.h"

@@ -5,7 +5,7 @@
 
 namespace remoe::REMOE_TARGET {
 
-// g for silu: below -87, where silu(g) is less than 1e-36, as if it were -87.
+// g for silu, clamped at -87, below which silu(g) is less than 1e-36.
 template <class F>
 REMOE_INLINE F bounded_gate(F g) {
   return maximum(F{} - 87.0f, g);
@@ -23,8 +23,8 @@ struct SwigluDerivative {
   F dg, du;
 };
 
-// With s = sigmoid(g), silu(g) = g s and silu'(g) = s + g s (1 - s) = s (1 + g (1 - s)); for dA the
-// gradient of A,
+// With s = sigmoid(g), silu(g) = g s and silu'(g) = s + g s (1 - s) = s (1 + g (1 - s)). With dA
+// the gradient of A,
 //   dg = dA * u * silu'(g),  du = dA * silu(g).
 template <class F>
 REMOE_INLINE SwigluDerivative<F> swiglu_derivative(F da, F g, F u) {

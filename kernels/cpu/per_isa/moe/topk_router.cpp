@@ -1,4 +1,4 @@
-// TopK routing: softmax over all experts, then the k largest; with the gradient of Switch's load
+// TopK routing: softmax over all experts, then the k largest; and the gradient of Switch's load
 // balancing loss.
 #include <limits>
 
@@ -20,9 +20,9 @@ void softmax_in_place(float* row, int count) {
 }
 
 // gates = p of the k largest, ties to the lower expert; 0 elsewhere. One pass over the experts for
-// each of the k: E k comparisons, less than the E D multiply-adds that made the logits.
+// each of the k: E k comparisons, fewer than the E D multiply-adds that produced the logits.
 void select_largest(float* gates, const float* p, int experts, int active, bool renormalize) {
-  // Chosen experts are marked in `gates` by 1 until all are known.
+  // Chosen experts are marked by 1 in `gates` until all are known.
   for (int e = 0; e < experts; ++e) gates[e] = 0.0f;
   float total = 0;
   for (int chosen = 0; chosen < active; ++chosen) {
@@ -116,7 +116,7 @@ int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates, uint64_t pro
     require_size(hidden, "hidden");
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
-            "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
+            "active is %d, but must be 1 to %d of %d experts", active, experts, experts);
     REMOE_DISPATCH(open, topk_router_forward, require_address<float>(gates, "gates"),
                    require_address<float>(probabilities, "probabilities"),
                    optional_address<int32_t>(mask, "mask"),
@@ -135,7 +135,7 @@ int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
     require_size(tokens, "tokens");
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
-            "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
+            "active is %d, but must be 1 to %d of %d experts", active, experts, experts);
     REMOE_DISPATCH(open, topk_router_gradient, require_address<float>(dlogits, "dlogits"),
                    require_address<const float>(dgates, "dgates"),
                    require_address<const float>(gates, "gates"),

@@ -1,9 +1,9 @@
-// Stores past the caches, for results that are not read again before the caches have moved on. A
-// plain store reads the line first, and pushes out what is still needed.
+// Stores that bypass the caches, for results that will have left the caches before they are read
+// again. A plain store would read the line first and evict data still needed.
 //
-// Only where a vector is a whole cache line. Lines that are written in two parts, with others in
-// between, leave the processor's few write-combining buffers half filled: with AVX2 the forward
-// pass of nano's experts took 1.4 times as long as with plain stores.
+// Used only if a vector is a whole cache line. Lines written in two parts, with others in between,
+// leave the few write-combining buffers half filled: with AVX2 the forward pass of nano's experts
+// took 1.4 times as long as with plain stores.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ REMOE_INLINE void stream(float* p, Vec v) {
   store(p, v);
 }
 
-// Streamed stores are not ordered with others: to be called by the thread that made them before
+// Streamed stores are not ordered with others: the thread that issued them must call this before
 // another thread may read.
 REMOE_INLINE void finish_streams() {
 #if defined(__AVX512F__)

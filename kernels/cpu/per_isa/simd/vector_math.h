@@ -1,7 +1,7 @@
 // Vectors of the target's width, and elementary functions on them.
 //
-// Every function is a template over float and Vec with the same operations in the same order, so
-// that an element gives the same bits in a full vector, in a tail and alone.
+// Every function is a template over float and Vec with the same operations in the same order, so an
+// element gives the same bits in a full vector, in a tail and alone.
 //
 // Largest errors found, in units in the last place (ulp) of the exact result, over every 16th fp32
 // argument in the range, on all targets: exponential 1.0 ulp (-87..88.7), logarithm 0.85 (normal
@@ -76,13 +76,13 @@ REMOE_INLINE float maximum(Vec v) {
   return x[0];
 }
 
-// a > b ? a : b and a < b ? a : b, hence b where one is NaN: what x86 has instructions for, which
-// the compiler does not find in a selection between vectors.
+// a > b ? a : b and a < b ? a : b, which yield b if either is NaN. x86 has instructions for this,
+// but the compiler does not recognise them in a selection between vectors.
 REMOE_INLINE float maximum(float a, float b) { return a > b ? a : b; }
 REMOE_INLINE float minimum(float a, float b) { return a < b ? a : b; }
 REMOE_INLINE Vec maximum(Vec a, Vec b) {
 #if defined(__AVX512F__)
-  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC 12 warns falsely of the plain one
+  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC 12 warns falsely about the plain one
 #elif defined(__AVX2__)
   return _mm256_max_ps(a, b);
 #elif defined(__SSE2__)
@@ -105,7 +105,7 @@ REMOE_INLINE Vec minimum(Vec a, Vec b) {
 
 REMOE_INLINE Vec square_root(Vec x) {
 #if defined(__AVX512F__)
-  return _mm512_maskz_sqrt_ps(0xffff, x);  // GCC 12 warns falsely of the plain one
+  return _mm512_maskz_sqrt_ps(0xffff, x);  // GCC 12 warns falsely about the plain one
 #elif defined(__AVX2__)
   return _mm256_sqrt_ps(x);
 #elif defined(__SSE2__)
@@ -141,8 +141,8 @@ REMOE_INLINE F from_bits(Int<F> x) {
 REMOE_INLINE float to_float(int32_t x) { return static_cast<float>(x); }
 REMOE_INLINE Vec to_float(IVec x) { return __builtin_convertvector(x, Vec); }
 
-// log(1 + y) for y in [sqrt(1/2) - 1, sqrt(2) - 1]: y - y^2/2 + y^3 P(y), P the minimax polynomial
-// of degree 8 (relative error of the whole 7.5e-10).
+// log(1 + y) for y in [sqrt(1/2) - 1, sqrt(2) - 1]: y - y^2/2 + y^3 P(y), with P the minimax
+// polynomial of degree 8 (total relative error 7.5e-10).
 template <class F>
 REMOE_INLINE F log1p_reduced(F y) {
   F p = y * 0.06746643781661987f - 0.11675656586885452f;
@@ -159,19 +159,19 @@ REMOE_INLINE F log1p_reduced(F y) {
 }  // namespace detail
 
 namespace detail {
-// x = n ln 2 + r with n = round(x / ln 2), |r| <= ln(2)/2, for |x| <= 104: the e^r, and an integer
-// whose low bits are n. e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4: its relative
-// error is 3.1e-9, a twentieth of half an ulp, so that what remains is rounding. ln 2 is taken in
-// two parts, the first of 9 bits, so that n times it is exact without a fused multiply-add (|n| <=
-// 150 has 8 bits); r is then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q) rounds
-// once more: below 2 ulp in all.
+// x = n ln 2 + r with n = round(x / ln 2), |r| <= ln(2)/2, for |x| <= 104: returns e^r, and an
+// integer whose low bits are n. e^r = 1 + r + r^2 q(r), with q the minimax polynomial of degree 4.
+// Its relative error is 3.1e-9, a twentieth of half an ulp, so only rounding remains. ln 2 is split
+// in two parts, the first of 9 bits, so that n times it is exact without a fused multiply-add (|n|
+// <= 150 has 8 bits); r is then off by at most 2^-25 |r| + |n| 2^-33. The sum 1 + (r + r^2 q)
+// rounds once more: below 2 ulp in all.
 template <class F>
 struct ReducedExponential {
   F exponential;
   Int<F> n;  // plus kShift
 };
-// Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa; 127 more make them
-// the exponent of 2^n. These are the bits of the sum.
+// Adding 1.5 * 2^23 leaves the nearest integer in the low bits of the mantissa; adding 127 more
+// makes them the exponent of 2^n. These are the bits of the sum.
 inline constexpr int32_t kShift = 0x4b40007f;
 template <class F>
 REMOE_INLINE ReducedExponential<F> reduced_exponential(F x) {
@@ -200,8 +200,8 @@ REMOE_INLINE F exponential(F x) {
   return reduced.exponential * scale1 * scale2;
 }
 
-// The same bits for x in [-87, 88], and e^-87 = 1.6e-38 below: where results of order 1 are added,
-// that is enough, and takes 12 instructions less, since 2^n is one factor. Not for x above 88. NaN
+// The same bits for x in [-87, 88], and e^-87 = 1.6e-38 below: enough where results are added to
+// terms of order 1, and 12 instructions cheaper, since 2^n is one factor. Not for x above 88. NaN
 // stays NaN.
 template <class F>
 REMOE_INLINE F bounded_exponential(F x) {
@@ -221,7 +221,7 @@ REMOE_INLINE F logarithm(F x) {
   const F m = detail::from_bits<F>(b - (e << 23));
   const F ef = detail::to_float(e) - (subnormal ? F{} + 23.0f : F{});
   const F y = m - 1.0f;
-  // The low part of ln 2 first: the large term is added last, and rounds once.
+  // The low part of ln 2 first, so that the large term is added last and rounds once.
   F result = (detail::log1p_reduced(y) + ef * -2.12194440e-4f) + ef * 0.693359375f;
   const F infinity = F{} + std::numeric_limits<float>::infinity();
   const F nan = F{} + std::numeric_limits<float>::quiet_NaN();
@@ -246,8 +246,8 @@ REMOE_INLINE F silu_derivative(F x, F s) {
   return s * (1.0f + x * (1.0f - s));
 }
 
-// tanh x: below 0.625 by x + x^3 T(x^2) (minimax of degree 4 in x^2, relative error 4.4e-9), since
-// 1 - 2/(e^2x + 1) cancels there; above by that formula.
+// tanh x: below 0.625, x + x^3 T(x^2) (minimax of degree 4 in x^2, relative error 4.4e-9), since 1
+// - 2/(e^2x + 1) cancels there; above, that formula.
 template <class F>
 REMOE_INLINE F hyperbolic_tangent(F x) {
   const F magnitude = x < F{} ? -x : x;
@@ -262,7 +262,7 @@ REMOE_INLINE F hyperbolic_tangent(F x) {
   return magnitude < 0.625f ? small : signed_large;
 }
 
-// f(vector) for each vector of x[0, n), the tail through a partial one: y[i] = f(x[i]).
+// y[i] = f(x[i]) for x[0, n), a vector at a time, the tail through a partial one.
 template <class Function>
 REMOE_INLINE void map(float* y, const float* x, int64_t n, Function&& f) {
   int64_t i = 0;

@@ -33,7 +33,7 @@ struct Divide {
 };
 
 // One run. The strides that matter get loops of their own, which vectorise. ivdep: the target may
-// be an operand itself, element for element.
+// alias an operand exactly.
 template <class T, class Operation>
 void run(T* target, const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t n,
          Operation operation) {
@@ -80,7 +80,7 @@ void binary_f32(const Context& context, int operation, float* target, const floa
   }
 }
 
-// Integers wrap around, hence uint32_t: the bits are those of int32_t.
+// Integers wrap around, hence uint32_t, which has the same bits as int32_t.
 void binary_i32(const Context& context, int operation, uint32_t* target, const uint32_t* a,
                 const uint32_t* b, const StridedLayout& layout) {
   switch (operation) {
@@ -105,7 +105,7 @@ namespace {
 
 void binary_integers(Context& context, int32_t operation, uint64_t target, uint64_t a, uint64_t b,
                      const StridedLayout& layout) {
-  require(operation != REMOE_DIVIDE, REMOE_UNSUPPORTED, "integers are not divided");
+  require(operation != REMOE_DIVIDE, REMOE_UNSUPPORTED, "integer division is not supported");
   REMOE_DISPATCH(context, binary_i32, operation, require_address<uint32_t>(target, "target"),
                  require_address<const uint32_t>(a, "a"), require_address<const uint32_t>(b, "b"),
                  layout);

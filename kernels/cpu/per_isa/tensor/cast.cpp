@@ -12,7 +12,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Truncates; what does not fit becomes the nearest int32, NaN becomes 0.
+// Truncates; out-of-range values saturate to int32, and NaN becomes 0.
 template <class F>
 int32_t truncate(F x) {
   constexpr F kLow = static_cast<F>(std::numeric_limits<int32_t>::min());
@@ -21,7 +21,7 @@ int32_t truncate(F x) {
   return static_cast<int32_t>(x);
 }
 
-// bf16 is widened on reading; every conversion rounds once.
+// bf16 is widened on load; every conversion rounds once.
 template <class T>
 T read(T x) {
   return x;

@@ -1,4 +1,4 @@
-// Conversions between dtypes of enum remoe_dtype, for operations that compute in fp32 alone.
+// Conversions between the dtypes of remoe_dtype_code, for operations that compute in fp32 only.
 #pragma once
 
 #include "per_isa/kernel.h"

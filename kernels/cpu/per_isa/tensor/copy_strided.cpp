@@ -9,8 +9,8 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Side of the square tiles of a transpose: 32 rows of 32 fp32 are 2 x 64 lines, so that each line
-// that is read or written is used whole while it is in L1.
+// Side of the square tiles of a transpose: 32 rows of 32 fp32 are 2 x 64 lines, so every line read
+// or written is fully used while it is in L1.
 constexpr int64_t kTile = 32;
 
 template <class T>
@@ -24,7 +24,7 @@ void copy_run(T* target, const T* source, int64_t stride, int64_t n) {
   }
 }
 
-// The axis along which the source is contiguous, where that is not the inner one; -1: none.
+// The axis along which the source is contiguous, if that is not the inner one; -1: none.
 int transposed_axis(const StridedLayout& layout) {
   if (layout.inner_stride(0) <= 1) return -1;
   for (int i = 0; i < layout.axes - 1; ++i) {

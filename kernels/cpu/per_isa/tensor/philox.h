@@ -12,7 +12,7 @@ struct PhiloxBlocks {
   uint32_t word[4][kPhiloxBlocks];
 };
 
-// Blocks first ... first + kPhiloxBlocks - 1: counter (block low, block high, operation, step).
+// Blocks [first, first + kPhiloxBlocks): counter (block low, block high, operation, step).
 [[gnu::always_inline]] inline void philox(PhiloxBlocks& blocks, uint64_t seed, uint64_t first,
                                           uint32_t operation, uint32_t step) {
   constexpr uint64_t kMultiply0 = 0xD2511F53, kMultiply1 = 0xCD9E8D57;

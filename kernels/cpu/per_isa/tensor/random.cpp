@@ -10,11 +10,11 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-constexpr int64_t kElements = 4 * kPhiloxBlocks;  // of one round of blocks
+constexpr int64_t kElements = 4 * kPhiloxBlocks;  // per round of blocks
 
-// sqrt(-2 ln u1), u1 = (word + 1) * 2^-32. Near u1 = 1 the logarithm is small and u1 rounded to
-// fp32 would lose it; 1 - u1 = (2^32 - 1 - word) * 2^-32 is what is exact there, so the upper part
-// of the range takes log1p(-(1 - u1)).
+// sqrt(-2 ln u1), u1 = (word + 1) * 2^-32. Near u1 = 1 the logarithm is small, and rounding u1 to
+// fp32 would lose it. There 1 - u1 = (2^32 - 1 - word) * 2^-32 is exact, so the upper part of the
+// range uses log1p(-(1 - u1)).
 REMOE_INLINE float radius(uint32_t word) {
   const float complement = static_cast<float>(~word) * -0x1p-32f;
   const float u1 = (static_cast<float>(word) + 1.0f) * 0x1p-32f;
@@ -23,8 +23,9 @@ REMOE_INLINE float radius(uint32_t word) {
   return __builtin_sqrtf(-2.0f * log);
 }
 
-// cos and sin of 2 pi word * 2^-32. The nearest quarter turn comes off the integer, exactly; what
-// remains is within pi/4, where the minimax polynomials below have relative errors under 4e-9.
+// cos and sin of 2 pi word * 2^-32. The nearest quarter turn is subtracted from the integer,
+// exactly. The remainder is within pi/4, where the minimax polynomials below have relative errors
+// under 4e-9.
 REMOE_INLINE void turn(uint32_t word, float* cosine, float* sine) {
   const uint32_t quarter = (word + 0x20000000u) >> 30;
   const int32_t rest = static_cast<int32_t>(word - (quarter << 30));

@@ -1,8 +1,9 @@
 // Sums, means and maxima over axes.
 //
-// The work is cut into blocks whose sizes do not depend on the threads; each block gives a partial
-// result, and these are joined pairwise. An element's rounding errors thus grow with the length of
-// a block plus the logarithm of their number, and the bits are the same for any number of threads.
+// The work is split into blocks whose sizes do not depend on the threads. Each block gives a
+// partial result, and these are joined pairwise. An element's rounding error thus grows with the
+// block length plus the logarithm of the number of blocks, and the bits are the same for any number
+// of threads.
 #include <algorithm>
 #include <limits>
 
@@ -15,8 +16,8 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-constexpr int64_t kRunBlock = 4096;  // elements of a partial result along an inner, reduced axis
-constexpr int64_t kRowBlock = 64;    // rows of a partial result down to an inner, kept axis
+constexpr int64_t kRunBlock = 4096;  // elements per partial result along an inner, reduced axis
+constexpr int64_t kRowBlock = 64;    // rows per partial result down to an inner, kept axis
 
 struct Sum {
   static constexpr float kNeutral = 0;
@@ -35,7 +36,7 @@ struct Maximum {
 
 template <class Operation>
 float reduce_run(const float* x, int64_t n) {
-  constexpr int kChains = 4;  // independent sums, so that additions do not wait for each other
+  constexpr int kChains = 4;  // independent sums, so that additions do not wait on each other
   Vec part[kChains];
   for (Vec& p : part) p = broadcast(Operation::kNeutral);
   int64_t i = 0;
@@ -57,7 +58,7 @@ float reduce_run(const float* x, int64_t n) {
   return result;
 }
 
-// Offset of the index-th combination of the kept (or the reduced) axes before `axes`.
+// Offset of the index-th combination of the kept (or reduced) axes before `axes`.
 int64_t offset_of(const ReductionLayout& layout, bool reduced, int axes, int64_t index) {
   int64_t offset = 0, stride = 1;
   for (int i = layout.axes - 1; i >= 0; --i) {
@@ -74,7 +75,7 @@ void put(float* target, float value, float scale, bool accumulate) {
   *target = accumulate ? *target + value * scale : value * scale;
 }
 
-// The inner axis is reduced: every output is a number of runs.
+// The inner axis is reduced: every output comes from a number of runs.
 template <class Operation>
 void reduce_runs(Context& context, float* target, const float* x, const ReductionLayout& layout,
                  float scale, bool accumulate) {
@@ -107,7 +108,7 @@ void reduce_runs(Context& context, float* target, const float* x, const Reductio
   });
 }
 
-// The inner axis is kept: rows of it are joined, element by element.
+// The inner axis is kept: its rows are joined element by element.
 template <class Operation>
 void reduce_rows(Context& context, float* target, const float* x, const ReductionLayout& layout,
                  float scale, bool accumulate) {

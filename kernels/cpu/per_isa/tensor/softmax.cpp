@@ -15,11 +15,11 @@ float row_maximum(const float* x, int64_t n) {
   return result;
 }
 
-// Rows are summed in blocks, so that rounding errors grow with a block's length and the number of
-// blocks rather than with the row's length.
+// Rows are summed in blocks, so rounding errors grow with the block length and the number of blocks
+// rather than with the row length.
 constexpr int64_t kBlock = 1024;
 
-// Adds up f(first element, how many) over the blocks of a row.
+// Sums f(first element, count) over the blocks of a row.
 template <class Function>
 float sum_blocks(int64_t n, Function&& f) {
   float total = 0;
@@ -27,7 +27,7 @@ float sum_blocks(int64_t n, Function&& f) {
   return total;
 }
 
-// y = e^(x - shift); gives the sum.
+// y = e^(x - shift); returns the sum.
 float exponentials(float* y, const float* x, int64_t n, float shift) {
   Vec total{};
   int64_t i = 0;

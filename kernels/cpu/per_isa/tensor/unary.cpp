@@ -7,7 +7,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Calls body(f) with f the function of x that `operation` names.
+// Calls body(f) with f the function named by `operation`.
 template <class Body>
 void with_function(int operation, float parameter, Body&& body) {
   const Vec p = broadcast(parameter);
@@ -22,7 +22,7 @@ void with_function(int operation, float parameter, Body&& body) {
       return body([](Vec x) { return square_root(x); });
     case REMOE_SQUARE:
       return body([](Vec x) { return x * x; });
-    case REMOE_RELU:  // in this order NaN stays NaN
+    case REMOE_RELU:  // this order keeps NaN
       return body([](Vec x) { return x < Vec{} ? Vec{} : x; });
     case REMOE_SIGMOID:
       return body([](Vec x) { return sigmoid(x); });
@@ -73,7 +73,7 @@ void with_gradient(int operation, float parameter, Body&& body) {
   }
 }
 
-// About how many simple operations an element takes.
+// Approximate cost per element, in simple operations.
 int64_t cost_of(int operation) {
   const bool transcendental = operation == REMOE_EXP || operation == REMOE_LOG ||
                               operation == REMOE_SIGMOID || operation == REMOE_SILU ||

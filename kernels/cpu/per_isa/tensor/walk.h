@@ -5,8 +5,8 @@
 
 namespace remoe::REMOE_TARGET {
 
-// body(first element of the target, offset of each operand, how many elements) for the runs along
-// the inner axis that cover elements [begin, end) of the dense target.
+// Calls body(first element of the target, offset of each operand, count) for the runs along the
+// inner axis that cover elements [begin, end) of the dense target.
 template <class Body>
 inline __attribute__((always_inline)) void walk_runs(const StridedLayout& layout, int64_t begin,
                                                      int64_t end, Body&& body) {
@@ -27,7 +27,7 @@ inline __attribute__((always_inline)) void walk_runs(const StridedLayout& layout
     body(at, offset, run);
     at += run;
     if (at >= end) return;
-    // The run reached the end of the inner axis: back to its start, and one on in the next axis.
+    // The run reached the end of the inner axis: rewind it and advance the next axis.
     for (int x = 0; x < kMostOperands; ++x) offset[x] -= index[inner] * layout.stride[x][inner];
     index[inner] = 0;
     for (int i = inner - 1; i >= 0; --i) {

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { parseTrainFlags, trainRequest } from "../../../cli/train/flags.ts";
+import { parseTrainFlags } from "../../../cli/train/flags.ts";
+import { trainRequest } from "../../../cli/train/request.ts";
 import { ConfigError } from "../../../lib/errors.ts";
+import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { parseConfig, RunDirectory, type TrainConfig } from "../../../lib/train/mod.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 
@@ -12,7 +14,7 @@ function failure(args: string[], base = "/base"): string {
   return assertThrows(() => configOf(args, base), ConfigError).message;
 }
 
-Deno.test("`trainRequest()` gives the default run without flags", () => {
+Deno.test("`trainRequest()` returns the default run without flags", () => {
   assertEquals(configOf([]), parseConfig({}));
 });
 
@@ -71,14 +73,14 @@ Deno.test("`trainRequest()` puts flags over the file and --set over flags", () =
   }
 });
 
-Deno.test("`trainRequest()` refuses one router's settings with another, in any order", () => {
+Deno.test("`trainRequest()` refuses settings of another router, in any order", () => {
   for (const sets of [["moe.alpha=1.1", "moe.router=topk"], ["moe.router=topk", "moe.alpha=1.1"]]) {
     const text = failure(sets.flatMap((set) => ["--set", set]));
     assert(text.includes("moe.alpha is 1.1") && text.includes("moe.router topk"), text);
   }
 });
 
-Deno.test("`trainRequest()` starts a file's paths from the file's folder", () => {
+Deno.test("`trainRequest()` resolves a file's paths against its folder", () => {
   using folder = new TemporaryFolder();
   Deno.mkdirSync(`${folder.path}/sub`);
   Deno.writeTextFileSync(`${folder.path}/sub/run.yaml`, "out: mine\ndata: {paths: [../a.txt]}\n");
@@ -88,7 +90,7 @@ Deno.test("`trainRequest()` starts a file's paths from the file's folder", () =>
   assertEquals(config.data.cache, `${folder.path}/tokens`);
 });
 
-Deno.test("`trainRequest()` types the values of --set as JSON, else as text", () => {
+Deno.test("`trainRequest()` parses the values of --set as JSON, else as text", () => {
   const config = configOf([
     ...["--set", "sample.prompt=The state of", "--set", "moe.lambda0=1e-6"],
     ...["--set", "model.ffn=auto", "--set", 'data.paths=["x"]', "--set", "out=null"],
@@ -113,11 +115,12 @@ Deno.test("`trainRequest()` names the flag, the value and what is expected", () 
     assert(failure(["--steps", text]).includes(`--steps is ${JSON.stringify(text)}`), text);
   }
   assert(
-    failure(["--router", "top"]).includes('--router is "top", expected one of dense, topk, relu'),
+    failure(["--router", "top"])
+      .includes(`--router is "top", expected one of ${ROUTER_NAMES.join(", ")}`),
   );
 });
 
-Deno.test("`trainRequest()` names a wrong --set", () => {
+Deno.test("`trainRequest()` names an invalid --set", () => {
   assertEquals(
     failure(["--set", "model.layer=3"]),
     "Cannot use --set model.layer=3: unknown key model.layer, did you mean model.layers?",
@@ -151,12 +154,12 @@ Deno.test("`trainRequest()` names a file it cannot use", () => {
   assertEquals(configOf(["--config", "e.yaml"], folder.path), parseConfig({}));
 });
 
-Deno.test("`trainRequest()` makes a dense model whatever the preset or the file had", () => {
+Deno.test("`trainRequest()` makes a dense model whatever the preset or file says", () => {
   assertEquals(configOf(["--router", "dense"]).moe.experts, 1);
   assert(failure(["--router", "dense", "--experts", "8"]).includes("moe.experts is 8, expected 1"));
 });
 
-Deno.test("`trainRequest()` takes a resumed run's configuration, and flags over it", () => {
+Deno.test("`trainRequest()` applies flags over a resumed run's configuration", () => {
   using folder = new TemporaryFolder();
   const saved = parseConfig({ preset: "pico", seed: 4, out: `${folder.path}/run` });
   {
@@ -176,7 +179,7 @@ Deno.test("`trainRequest()` takes a resumed run's configuration, and flags over 
   assert(failure(["--resume", "none"], folder.path).includes("there is no such folder"));
 });
 
-/** What a configuration file of some kind, holding a text, leads to. */
+/** The configuration that results from a file of some kind with the given content. */
 function withFile(name: string, text: string, args: string[] = []): () => TrainConfig {
   return () => {
     using folder = new TemporaryFolder();
@@ -185,7 +188,7 @@ function withFile(name: string, text: string, args: string[] = []): () => TrainC
   };
 }
 
-Deno.test("`trainRequest()` joins the weights of domains, whoever gives them", () => {
+Deno.test("`trainRequest()` merges domain weights from all sources", () => {
   const sets = (...weights: string[]): string[] =>
     weights.flatMap((weight) => ["--set", `data.weights.${weight}`]);
   assertEquals(configOf(sets("a=2", "b=3")).data.weights, { a: 2, b: 3 });
@@ -201,7 +204,7 @@ Deno.test("`trainRequest()` joins the weights of domains, whoever gives them", (
   assertEquals(file().data.weights, { a: 3, toString: 4, b: 1 });
 });
 
-Deno.test("`trainRequest()` refuses what names one key twice", () => {
+Deno.test("`trainRequest()` refuses flags that name one key twice", () => {
   for (const args of [["--weights", "a=2,a=5"], ["--weights", "a=2", "--weights", " a =5"]]) {
     assert(failure(args).includes("names a twice"), failure(args));
   }
@@ -214,13 +217,13 @@ Deno.test("`trainRequest()` refuses what names one key twice", () => {
   }
   assertThrows(withFile("x.yaml", "steps: 2\nsteps: 3\n"), ConfigError, "duplicated");
   assert(failure(["--set", 'data.weights={"a":2,"a":5}']).includes("the key a twice"));
-  // The same key in two groups, in a comment and in a text.
+  // The same key in two groups, in a comment and in a string.
   const text =
     '{"model": {"layers": 2}, /* "model": 1 */ "sample": {"prompt": "\\"seed\\": {"}, "seed": 4}';
   assertEquals(withFile("x.jsonc", text)().seed, 4);
 });
 
-Deno.test("`trainRequest()` refuses the name that every object has, wherever it stands", () => {
+Deno.test("`trainRequest()` refuses __proto__ anywhere", () => {
   const text = '{"data": {"weights": {"__proto__": 0}}}';
   const entrances: (() => TrainConfig)[] = [
     () => configOf(["--weights", "__proto__=0"]),
@@ -239,7 +242,7 @@ Deno.test("`trainRequest()` refuses the name that every object has, wherever it 
   assertEquals(configOf(["--weights", "constructor=2"]).data.weights.constructor, 2 as never);
 });
 
-Deno.test("`trainRequest()` does not guess whether --data names a file or a domain and a file", () => {
+Deno.test("`trainRequest()` does not guess whether --data is a file or domain=file", () => {
   using folder = new TemporaryFolder();
   for (const name of ["a=good.txt", "good.txt"]) {
     Deno.writeTextFileSync(`${folder.path}/${name}`, "A text.");
