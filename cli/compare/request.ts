@@ -13,7 +13,8 @@ import type { RowConfigs } from "../../lib/compare/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { absolutePath } from "../shared/arguments.ts";
-import { parseTrainFlags, trainRequest } from "../train/flags.ts";
+import { parseTrainFlags } from "../train/flags.ts";
+import { trainRequest } from "../train/request.ts";
 import { choiceFlag, type CompareArguments, parseSeeds } from "./flags.ts";
 import {
   type Cell,
