@@ -12,6 +12,7 @@ export type {
   RoutingContext,
   RoutingObserver,
 } from "./routing_context.ts";
+export type { ExpertSizes } from "./layer_sizes.ts";
 export type { RouterFile } from "./router_file.ts";
 export type {
   ActiveFrom,
