@@ -6,6 +6,7 @@
 
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops } from "../model/flops.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
 
 /** Steps that λ takes to settle, for estimates alone. */
@@ -56,7 +57,7 @@ export function estimatedFlops(config: TrainConfig): number {
  */
 function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
   const spec = routerOf(moe);
-  const settled = moe.active * moe.granularity;
+  const settled = routedSizes(moe).active;
   const active = spec.exact
     ? mostActive(spec, moe, step)
     : step < SETTLING_STEPS

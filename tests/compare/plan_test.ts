@@ -44,6 +44,10 @@ Deno.test("steps at equal compute spend the other run's FLOPs", () => {
   });
   assertEquals(estimatedFlops({ ...TOPK, steps: 7 }), 7 * total);
   for (const steps of [1, 2, 317]) assertEquals(stepsWithin(TOPK, steps * total), steps);
+  // A shared expert takes the place of a routed one.
+  const shared = parseConfig({ preset: "pico", moe: { router: "topk", active: 2, shared: 1 } });
+  const two = parseConfig({ preset: "pico", moe: { router: "topk", active: 2 } });
+  assertEquals(estimatedFlops(shared), estimatedFlops(two));
   assertEquals(stepsWithin(TOPK, 3.4 * total), 3);
   assertEquals(stepsWithin(TOPK, 3.6 * total), 4);
   assertEquals(stepsWithin(TOPK, 1), 1);

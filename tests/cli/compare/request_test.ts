@@ -70,6 +70,9 @@ Deno.test("all routers have the same active width and data", async () => {
   // Sizes of the mixture do not concern a router without experts: the same run in every cell.
   const [four, eight] = await rows("--routers dense --sweep experts=4,8");
   assertEquals(four!.configs, eight!.configs);
+  const [narrow, shared] = await rows("--routers dense,topk --set active=2 --set shared=1");
+  assertEquals([narrow!.configs[0]!.moe.shared, shared!.configs[0]!.moe.shared], [0, 1]);
+  assertEquals(narrow!.configs[0]!.model.ffn, 2 * shared!.configs[0]!.model.ffn);
   const [own] = await rows("--variant wide=dense:model.ffn=96 --set active=2");
   assertEquals(own!.configs[0]!.model.ffn, 96);
 });
