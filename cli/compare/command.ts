@@ -84,7 +84,7 @@ export async function compareCommand(
     const out = given.value("out");
     if (out === undefined) throw new ConfigError("Where to? Give --out DIR; see --help");
     await requirePermissions("compare", { read: [absolutePath(out, base)] }, base);
-    return await compare(given, base, absolutePath(out, base), output, tools);
+    return await compare(args, absolutePath(out, base), output, tools);
   } catch (error) {
     output.progress(`error: ${describeError(error)}\n`);
     return 1;
@@ -104,13 +104,13 @@ interface Task {
 }
 
 async function compare(
-  given: CompareArguments,
-  base: string,
+  args: readonly string[],
   out: string,
   output: Output,
   tools: CompareTools,
 ): Promise<number> {
-  const task = await prepare(given, base, out);
+  const [given, base] = [parseCompareFlags(args), callingDirectory()];
+  const task = await prepare(given, base, out, commandLine(args));
   if (given.has("dry-run")) {
     output.result(dryRunReport(task.plan, RunStore.look(out), task.jobs, task.speed));
     return 0;
@@ -140,7 +140,12 @@ async function compare(
   return outcomes.some(({ failure }) => failure !== null) ? 1 : 0;
 }
 
-async function prepare(given: CompareArguments, base: string, out: string): Promise<Task> {
+async function prepare(
+  given: CompareArguments,
+  base: string,
+  out: string,
+  command: string,
+): Promise<Task> {
   // Everything that can be wrong with the command line, before the kernels are built.
   const rough = await compareRequest(given, base, null);
   const first = rough.rows[0]!.configs[0]!;
@@ -161,7 +166,7 @@ async function prepare(given: CompareArguments, base: string, out: string): Prom
   return {
     out,
     plan: comparePlan(request.rows, request.seeds),
-    context: contextOf(request, info),
+    context: { command, ...contextOf(request, info) },
     jobs,
     over: ({ memory }) => ({
       threads,
@@ -179,14 +184,24 @@ function memoryBudget(given: CompareArguments): number | null {
   throw new ConfigError(`--memory is ${text}, expected a number of GiB above 0`);
 }
 
-function contextOf(request: CompareRequest, { name, isa, gemm }: DeviceInfo): CompareContext {
-  const { match, seeds, notices } = request;
+function contextOf(
+  { match, seeds, notices, rows }: CompareRequest,
+  { name, isa, gemm }: DeviceInfo,
+): Omit<CompareContext, "command"> {
   return {
     match,
     seeds,
     notices,
     machine: { device: name, "instruction set": isa, products: gemm },
+    configs: Object.fromEntries(rows.map(({ label, configs }) => [label, configs[0]!])),
   };
+}
+
+/** The command as it can be given again; what only says how it is done is left out. */
+function commandLine(args: readonly string[]): string {
+  const words = args.filter((arg) => arg !== "--report")
+    .map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return ["deno task compare", ...words].join(" ");
 }
 
 /** What the kernels can be limited to: another build of the same numbers. */

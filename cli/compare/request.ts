@@ -11,6 +11,9 @@ import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { hasKnownFlops } from "../../lib/compare/match_compute.ts";
 import type { RowConfigs } from "../../lib/compare/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import { targetSparsity } from "../../lib/autograd/lambda_rule.ts";
+import { routedSizes } from "../../lib/moe/layer_sizes.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { absolutePath } from "../shared/arguments.ts";
 import { parseTrainFlags } from "../train/flags.ts";
@@ -80,15 +83,19 @@ export async function compareRequest(
     return seeds.map((seed) => ({ ...first, seed }));
   };
   const rows = cells.flatMap((cell) =>
-    contenders.map((contender): RowConfigs => ({
-      label: labelOf(contender.name, cell),
-      name: contender.name,
-      cell: cell.label,
-      isa: null,
-      baseline: null,
-      matched: null,
-      configs: resolve(contender, cell),
-    }))
+    contenders.map((contender): RowConfigs => {
+      const configs = resolve(contender, cell);
+      return {
+        label: labelOf(contender.name, cell),
+        name: contender.name,
+        cell: cell.label,
+        isa: null,
+        target: targetOf(configs[0]!),
+        baseline: null,
+        matched: null,
+        configs,
+      };
+    })
   );
   const paired = withNoise(withBaseline(rows, given.value("baseline")), given, lowerIsa);
   return match === "steps"
@@ -98,6 +105,10 @@ export async function compareRequest(
 
 function labelOf(name: string, { label }: Cell): string {
   return label === "" ? name : `${name} ${label}`;
+}
+
+function targetOf({ moe }: TrainConfig): number | null {
+  return routerOf(moe).routed ? targetSparsity(routedSizes(moe)) : null;
 }
 
 /** The files among the routers, loaded. */

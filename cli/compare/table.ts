@@ -53,14 +53,18 @@ const COLUMNS: readonly Column[] = [
  * @returns The cells.
  */
 export function tableCells({ rows, seeds }: CompareResults): TableCells {
+  const domains = new Set(
+    rows.flatMap(({ figures }) => Object.keys(figures?.valid_loss_by_domain ?? {})),
+  );
+  const columns = [...COLUMNS, ...Array.from(domains, domainColumn)];
   return {
-    head: ["router", "seeds", ...COLUMNS.map(([name]) => name)],
+    head: ["router", "seeds", ...columns.map(([name]) => name)],
     rows: rows.map((row) => [
       visibleName(row.label),
       row.seeds.length === seeds.length
         ? `${seeds.length}`
         : `${row.seeds.length} of ${seeds.length}`,
-      ...COLUMNS.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row)),
+      ...columns.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row)),
     ]),
   };
 }
@@ -111,7 +115,7 @@ export function markdownTable(results: CompareResults): string {
  * @returns Sentences.
  */
 export function remarks(results: CompareResults): string[] {
-  const { rows, seeds, match, finished: [finished, runs], machine, notices } = results;
+  const { rows, seeds, match, finished: [finished, runs], command, machine, notices } = results;
   return [
     `Validation loss in nats per token: mean over seeds ± standard error; difference seed by seed, ` +
     `with its 95 % confidence interval by Student's t. Sparsity, load and dead experts are those of ` +
@@ -127,6 +131,7 @@ export function remarks(results: CompareResults): string[] {
       failures.map(({ seed, reason }) => `${visibleName(label)}, seed ${seed} failed: ${reason}`)
     ),
     ...notices.map((text) => `${text}.`),
+    `Command: ${command}`,
     `Machine: ${Object.entries(machine).map(([name, value]) => `${name} ${value}`).join(", ")}.`,
   ];
 }
@@ -155,6 +160,12 @@ function overrunRemark(rows: readonly RowSummary[]): (row: RowSummary) => string
       `than ${matched}.`,
     ];
   };
+}
+
+function domainColumn(name: string): Column {
+  const cell: Column[1] = ({ valid_loss_by_domain: losses }) =>
+    losses[name] === undefined ? NONE : withError(losses[name], 4);
+  return [`loss on ${visibleName(name)}`, cell];
 }
 
 function differenceCell({ difference }: RowFigures, { baseline }: RowSummary): string {

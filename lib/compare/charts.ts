@@ -59,7 +59,7 @@ export function compareCharts(
     lossChart(bands((result) => lossCurve(result, "flops")), "flops"),
     finalLossChart(drawn),
     differenceChart(finished, rowColours(drawn)),
-    sparsityChart(bands(sparsityCurve)),
+    sparsityChart(bands(sparsityCurve), drawn.flatMap(({ target }) => target ?? [])),
     loadChart(bands(loadCurve)),
   ].filter((chart) => chart !== null);
 }
@@ -109,7 +109,7 @@ function flopsAxis(end: number): Spec {
   };
 }
 
-function sparsityChart(all: readonly Band[]): Chart | null {
+function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart | null {
   const bands = all.filter(({ points }) => points.length > 0);
   if (bands.length === 0) return null;
   const points = bands.flatMap(({ points }) => points);
@@ -126,13 +126,21 @@ function sparsityChart(all: readonly Band[]): Chart | null {
     name: "sparsity",
     title: "Sparsity",
     spec: {
-      ...titled("Mean sparsity by steps", SEEDS),
+      ...titled("Mean sparsity by steps", SEEDS, "dashed: the target"),
       ...plane([
+        ...targetLayer(targets, axes.y),
         ...bandLayers(bands, axes),
         ...endLabels(bands, axes, (value) => value.toFixed(3)),
       ]),
     },
   };
+}
+
+/** The sparsities to reach, where they are known. */
+function targetLayer(targets: readonly number[], y: Spec): Spec[] {
+  const values = [...new Set(targets)].map((value) => ({ value }));
+  const mark = { type: "rule", strokeDash: [6, 4], color: INK.light };
+  return values.length === 0 ? [] : [{ data: { values }, mark, encoding: { y } }];
 }
 
 function loadChart(all: readonly Band[]): Chart | null {

@@ -17,6 +17,8 @@ export interface CompareRow {
   readonly cell: string;
   /** Instruction set that the kernels are limited to; null: the best of the machine. */
   readonly isa: string | null;
+  /** Sparsity that the router is to reach; null if it has none. */
+  readonly target: number | null;
   /** Label of the row that the differences are taken to; null: there is none. */
   readonly baseline: string | null;
   /** Label of the row whose executed FLOPs set the steps of this one; null: steps are as given. */

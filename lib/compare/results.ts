@@ -4,16 +4,21 @@
  * @module
  */
 
+import type { TrainConfig } from "../config/config.ts";
 import type { RowSummary, RunOutcome } from "./summary.ts";
 
 /** What is compared, and on what. */
 export interface CompareContext {
+  /** The command line. */
+  readonly command: string;
   /** What the runs have in common. */
   readonly match: "steps" | "compute";
   /** Seeds asked for. */
   readonly seeds: readonly number[];
   /** Facts of the machine by name. */
   readonly machine: Readonly<Record<string, string>>;
+  /** Configuration of the first seed by row; steps are provisional if the row is matched. */
+  readonly configs: Readonly<Record<string, TrainConfig>>;
   /** Remarks on the rows. */
   readonly notices: readonly string[];
 }

@@ -62,7 +62,8 @@ export class StoredRun {
 
   /** How far the run has come. */
   state(): RunState {
-    if (this.#result !== null) return "finished";
+    // Also one that another version worked out: its figures are in the run directory still.
+    if (exists(`${this.path}/${RESULT}`)) return "finished";
     const [newest] = listCheckpoints(`${this.directory}/${CHECKPOINTS}`);
     if (newest === undefined) return "new";
     return newest.step === this.config.steps ? "finished" : "begun";
@@ -139,7 +140,7 @@ export class RunStore implements Disposable {
    */
   static open(root: string): RunStore {
     onPath("make", root, () => Deno.mkdirSync(`${root}`, { recursive: true }));
-    const isOurs = exists(`${root}/${RUNS}`) || exists(`${root}/.lock`);
+    const isOurs = exists(`${root}/.lock`) || exists(`${root}/results.json`);
     const [stranger] = isOurs
       ? []
       : onPath("read", root, () => Array.from(Deno.readDirSync(root), ({ name }) => name));

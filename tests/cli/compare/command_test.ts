@@ -2,6 +2,7 @@ import { assert, assertEquals, assertFalse, assertStringIncludes } from "@std/as
 import type { Launch } from "../../../cli/compare/child.ts";
 import { compareCommand } from "../../../cli/compare/command.ts";
 import { COMPARE_FLAGS } from "../../../cli/compare/flags.ts";
+import { terminalTable } from "../../../cli/compare/table.ts";
 import { loadRenderer } from "../../../cli/plot/render.ts";
 import type { CompareResults } from "../../../lib/compare/results.ts";
 import { routerOf } from "../../../lib/moe/router_of.ts";
@@ -123,6 +124,30 @@ Deno.test("`--drop-weights` keeps the figures of a run, which stays finished", a
   await compare(folder.path, args);
   Deno.removeSync(`${folder.path}/out/runs/topk-s0/run`, { recursive: true });
   assertEquals((await compare(folder.path, args)).launched, []);
+});
+
+Deno.test("a result of another version is worked out again, without training", async () => {
+  using folder = new TemporaryFolder();
+  const args = "--routers topk --seeds 1 --noise none";
+  const first = await compare(folder.path, args);
+  const file = `${folder.path}/out/runs/topk-s0/result.json`;
+  Deno.writeTextFileSync(file, `{"format": 0}`);
+  const again = await compare(folder.path, args);
+  assertEquals([again.launched, again.stdout], [[], first.stdout]);
+  assertEquals(JSON.parse(Deno.readTextFileSync(file)).format, 1);
+});
+
+Deno.test("losses by domain are columns", async () => {
+  using folder = new TemporaryFolder();
+  const { stdout } = await compare(folder.path, "--routers topk --seeds 2 --noise none");
+  assertFalse(stdout.includes("loss on"));
+  const results = resultsIn(folder.path);
+  const losses = { books: { ...results.rows[0]!.figures!.valid_loss, mean: 2 } };
+  const [row] = results.rows;
+  const figures = { ...row!.figures!, valid_loss_by_domain: losses };
+  const text = terminalTable({ ...results, rows: [{ ...row!, figures }] });
+  assertStringIncludes(text, "loss on books");
+  assertStringIncludes(text, "2.0000 ± ");
 });
 
 Deno.test("one seed has no interval, and the table says so", async () => {
