@@ -152,10 +152,11 @@ async function prepare(
   const problems = await problemsAhead(first);
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
   const cores = availableCores();
-  const jobs = wholeFlag("jobs", given) ?? cores;
-  const threads = Math.max(1, Math.floor(cores / jobs));
+  const threads = Math.max(1, Math.floor(cores / (wholeFlag("jobs", given) ?? cores)));
   using device = await openDevice(first.device, { threads });
   const info = device.info();
+  // Processes that share a GPU only wait for each other.
+  const jobs = wholeFlag("jobs", given) ?? (info.backend === "cpu" ? cores : 1);
   const request = await compareRequest(given, base, lowerIsa(info));
   const limit_gib = divideMemory(
     request.rows.map(({ label, configs }) => ({ label, config: configs[0]! })),

@@ -59,7 +59,7 @@ export const COMPARE_FLAGS = {
       "first cell of the grid, or in each",
     fallback: "first",
   },
-  jobs: { value: "N", about: "Runs at once, which share the cores", fallback: "one a core" },
+  jobs: { value: "N", about: "Runs at once, which share the cores", fallback: "one per core" },
   memory: { value: "GIB", about: "Memory of all jobs together", fallback: "85 % of the machine's" },
   "drop-weights": { about: "Remove the checkpoints of finished runs" },
   out: { value: "DIR", about: "Where runs, table and report go; the same folder goes on" },
