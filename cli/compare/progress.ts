@@ -8,7 +8,7 @@ import { estimatedFlops } from "../../lib/compare/match_compute.ts";
 import { type ComparePlan, type PlannedRun, runIdentity } from "../../lib/compare/plan.ts";
 import type { StoredRun } from "../../lib/compare/run_store.ts";
 import { METRICS } from "../../lib/run/find_run.ts";
-import { visible } from "../../lib/visible.ts";
+import { visible, visibleName } from "../../lib/visible.ts";
 import { formatSeconds } from "../shared/format.ts";
 
 /** How the progress is shown. */
@@ -109,22 +109,23 @@ export class CompareProgress implements Disposable {
     for (const one of this.#underWay.values()) {
       one.step = Math.max(one.step, lastStep(`${one.stored.directory}/${METRICS}`));
     }
-    const line = this.#line();
-    write(
-      columns === null ? `${line}\n` : `\r\x1b[K${[...line].slice(0, columns - 1).join("")}`,
-    );
+    const line = this.#line(columns === null ? Infinity : columns - 1);
+    write(columns === null ? `${line}\n` : `\r\x1b[K${line}`);
   }
 
-  #line(): string {
+  /** What fits of it: half a number of steps would be another number. */
+  #line(columns: number): string {
     const runs = [...this.#underWay.values()].map(({ stored, step }) =>
       `${stored.name} ${step}/${stored.config.steps}`
     );
     const left = this.#secondsLeft();
-    return visible([
+    const items = [
       `${this.#ended.size}/${this.#costs.size} runs`,
       `ETA ${left === null ? "…" : formatSeconds(left)}`,
       ...runs,
-    ].join("  "));
+    ].map(visibleName);
+    while (items.length > 1 && items.join("  ").length > columns) items.pop();
+    return items.join("  ").slice(0, columns);
   }
 
   /** By the pace of what was worked off here; null before there is any. */
