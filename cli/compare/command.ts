@@ -261,7 +261,7 @@ async function train(
 }
 
 function endText({ row, seed, result, failure }: RunOutcome): string | null {
-  if (failure !== null) return `${row}, seed ${seed} failed: ${failure}`;
+  if (failure !== null) return `${row}, seed ${seed} failed: ${failure.split("\n")[0]}`;
   if (result === null) return null;
   return `${row}, seed ${seed}: validation ${result.valid_loss.toFixed(4)} nats per token after ` +
     `${result.steps} steps, ${formatSeconds(result.seconds)}`;

@@ -9,7 +9,7 @@ import { type LoadedRouter, loadRouter, RouterModule } from "../../lib/config/lo
 import { BASE } from "../../lib/config/presets.ts";
 import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { hasKnownFlops } from "../../lib/compare/match_compute.ts";
-import type { RowConfigs } from "../../lib/compare/plan.ts";
+import type { CompareRow, RowConfigs } from "../../lib/compare/plan.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { targetSparsity } from "../../lib/autograd/lambda_rule.ts";
 import { routedSizes } from "../../lib/moe/layer_sizes.ts";
@@ -91,6 +91,7 @@ export async function compareRequest(
         cell: cell.label,
         isa: null,
         target: targetOf(configs[0]!),
+        causal: causalityOf(configs[0]!),
         baseline: null,
         matched: null,
         configs,
@@ -109,6 +110,11 @@ function labelOf(name: string, { label }: Cell): string {
 
 function targetOf({ moe }: TrainConfig): number | null {
   return routerOf(moe).routed ? targetSparsity(routedSizes(moe)) : null;
+}
+
+function causalityOf({ moe, data }: TrainConfig): CompareRow["causal"] {
+  const from = routerOf(moe).causalFrom(data.sequence);
+  return from === 0 ? "all" : from < data.sequence ? "some" : "none";
 }
 
 /** The files among the routers, loaded. */

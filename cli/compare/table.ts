@@ -46,6 +46,13 @@ const COLUMNS: readonly Column[] = [
   ["active", ({ parameters }) => formatCount(parameters.active)],
 ];
 
+/** A router that sees later tokens has an advantage that generation does not have. */
+const CAUSAL: Column = [
+  "loss of causal tokens",
+  ({ valid_loss, valid_loss_causal }, { causal }) =>
+    causal === "none" ? NONE : withError(valid_loss_causal ?? valid_loss, 4),
+];
+
 /**
  * Makes the cells of the table.
  *
@@ -56,7 +63,14 @@ export function tableCells({ rows, seeds }: CompareResults): TableCells {
   const domains = new Set(
     rows.flatMap(({ figures }) => Object.keys(figures?.valid_loss_by_domain ?? {})),
   );
-  const columns = [...COLUMNS, ...Array.from(domains, domainColumn)];
+  const isSplit = rows.some(({ figures }) =>
+    figures !== null && figures.valid_loss_causal !== null
+  );
+  const columns = [
+    ...COLUMNS,
+    ...(isSplit ? [CAUSAL] : []),
+    ...Array.from(domains, domainColumn),
+  ];
   return {
     head: ["router", "seeds", ...columns.map(([name]) => name)],
     rows: rows.map((row) => [
@@ -124,11 +138,19 @@ export function remarks(results: CompareResults): string[] {
     ...(match === "compute"
       ? ["Equal compute: steps follow from the FLOPs that relu executed under the same seed."]
       : []),
+    ...rows.flatMap(({ label, causal }) =>
+      causal === "all" ? [] : [
+        `${visibleName(label)} routes ${causal === "some" ? "some tokens" : "tokens"} by what ` +
+        `follows them: its loss there says what no generation can make use of.`,
+      ]
+    ),
     ...rows.flatMap(noiseRemark),
     ...rows.flatMap(overrunRemark(rows)),
     ...(finished === runs ? [] : [`${finished} of ${runs} runs are finished.`]),
     ...rows.flatMap(({ label, failures }) =>
-      failures.map(({ seed, reason }) => `${visibleName(label)}, seed ${seed} failed: ${reason}`)
+      failures.map(({ seed, reason }) =>
+        `${visibleName(label)}, seed ${seed} failed: ${reason.split("\n")[0]}`
+      )
     ),
     ...notices.map((text) => `${text}.`),
     `Command: ${command}`,

@@ -16,10 +16,11 @@ const SETTLING_STEPS = 100;
  * Tells whether the FLOPs of a configuration's steps are known before it runs.
  *
  * @param config The configuration.
- * @returns Whether its router routes a number of rows that is fixed by the configuration.
+ * @returns Whether the number of rows is fixed by the configuration.
  */
 export function hasKnownFlops({ moe }: TrainConfig): boolean {
-  return routerOf(moe).exact;
+  const { exact, merges } = routerOf(moe);
+  return exact || merges;
 }
 
 /**
@@ -58,7 +59,10 @@ export function estimatedFlops(config: TrainConfig): number {
 function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
   const spec = routerOf(moe);
   const settled = routedSizes(moe).active;
-  const active = spec.exact
+  // A merging layer runs every token once.
+  const active = spec.merges
+    ? 1
+    : spec.exact
     ? mostActive(spec, moe, step)
     : step < SETTLING_STEPS
     ? Math.max(settled, mostActive(spec, moe, step) / 2)

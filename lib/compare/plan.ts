@@ -19,6 +19,8 @@ export interface CompareRow {
   readonly isa: string | null;
   /** Sparsity that the router is to reach; null if it has none. */
   readonly target: number | null;
+  /** Which tokens are routed without a look at later ones. */
+  readonly causal: "all" | "some" | "none";
   /** Label of the row that the differences are taken to; null: there is none. */
   readonly baseline: string | null;
   /** Label of the row whose executed FLOPs set the steps of this one; null: steps are as given. */

@@ -35,6 +35,8 @@ export interface RunResult {
   readonly valid_bits_per_byte: number;
   /** The same by domain, nats per token, if there are several. */
   readonly valid_loss_by_domain: Readonly<Record<string, number>>;
+  /** The last validation loss of the tokens that are routed causally; null if all are. */
+  readonly valid_loss_causal: number | null;
   /** All validations. */
   readonly validations: readonly ValidationPoint[];
   /** FLOPs of all steps, as executed. */
@@ -114,6 +116,7 @@ class ResultReader {
     readonly valid_loss: number;
     readonly valid_bits_per_byte: number;
     readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
+    readonly valid_loss_causal?: number;
   } | null = null;
   flops = 0;
   #milliseconds = 0;
@@ -151,6 +154,7 @@ class ResultReader {
       valid_loss: last.valid_loss,
       valid_bits_per_byte: last.valid_bits_per_byte,
       valid_loss_by_domain: last.valid_loss_by_domain ?? {},
+      valid_loss_causal: last.valid_loss_causal ?? null,
       validations: this.validations,
       flops: this.flops,
       seconds: this.#milliseconds / 1000,

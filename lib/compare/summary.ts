@@ -62,6 +62,8 @@ export interface RowFigures {
   readonly valid_bits_per_byte: Estimate;
   /** Validation loss by domain, nats per token. */
   readonly valid_loss_by_domain: Readonly<Record<string, Estimate>>;
+  /** Validation loss of the tokens that are routed causally; null if all are. */
+  readonly valid_loss_causal: Estimate | null;
   /** Validation loss less that of the baseline, over the seeds that both have finished. */
   readonly difference: Difference | null;
   /** Figures of the routing; null if the router has none. */
@@ -139,6 +141,9 @@ function figuresOf(
     valid_loss_by_domain: Object.fromEntries(
       domains.map((name) => [name, over((result) => result.valid_loss_by_domain[name]!)]),
     ),
+    valid_loss_causal: results.every(({ valid_loss_causal: loss }) => typeof loss === "number")
+      ? over(({ valid_loss_causal }) => valid_loss_causal!)
+      : null,
     difference: difference === null ? null : { baseline: baseline!, ...difference },
     routing: routingOf(results.flatMap(({ routing }) => routing === null ? [] : [routing])),
     tokens_per_second: over(({ tokens_per_second }) => tokens_per_second).mean,

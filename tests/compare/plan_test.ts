@@ -9,7 +9,16 @@ const RELU = parseConfig({ preset: "pico" });
 
 Deno.test("runs that others are matched to come first, seed after seed", () => {
   const row = (label: string, matched: string | null): RowConfigs => ({
-    ...{ label, name: label, cell: "", isa: null, target: 0.75, baseline: null, matched },
+    ...{
+      label,
+      name: label,
+      cell: "",
+      isa: null,
+      target: 0.75,
+      causal: "all" as const,
+      baseline: null,
+      matched,
+    },
     configs: [0, 1].map((seed) => ({ ...TOPK, seed })),
   });
   const rows = [row("topk", "relu"), row("plain", null), row("relu", null)];

@@ -11,6 +11,7 @@ export function resultOf(loss: number, over: Partial<RunResult> = {}): RunResult
     valid_loss: loss,
     valid_bits_per_byte: loss / Math.LN2,
     valid_loss_by_domain: {},
+    valid_loss_causal: null,
     validations: [
       { step: 10, flops: 1e9, loss: 2 * loss },
       { step: 20, flops: 2e9, loss },
