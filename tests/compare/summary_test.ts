@@ -6,16 +6,11 @@ import { type RunOutcome, summarize } from "../../lib/compare/summary.ts";
 import { finished, resultOf } from "./runs.ts";
 
 function row(label: string, over: Partial<CompareRow> = {}): CompareRow {
-  return {
-    label,
-    name: label,
-    cell: "",
-    isa: null,
-    target: 0.75,
-    baseline: "topk",
-    matched: null,
-    ...over,
+  const usual: CompareRow = {
+    ...{ label, name: label, cell: "", isa: null, target: 0.75, baseline: "topk", matched: null },
+    causal: "all",
   };
+  return { ...usual, ...over };
 }
 
 const ROWS = [row("topk", { baseline: null }), row("relu"), row("dense")];
