@@ -193,7 +193,10 @@ class Run {
     const { trainer, options } = this;
     const { config } = trainer;
     while (trainer.steps < config.steps && !options.signal?.aborted) {
+      const isMeasured = trainer.measuresFlips(trainer.steps + 1);
+      if (isMeasured) trainer.beginFlips();
       this.#step();
+      if (isMeasured) this.#writeFlips();
       const isLast = trainer.steps === config.steps;
       if (isDue(config.validation.every, trainer.steps) || isLast && config.validation.every > 0) {
         this.#validate();
@@ -228,6 +231,12 @@ class Run {
     this.#validation = this.trainer.validate();
     this.options.directory.metrics.write(this.#validation);
     this.options.onValidation?.(this.#validation);
+  }
+
+  #writeFlips(): void {
+    const flips = this.trainer.endFlips();
+    this.options.directory.metrics.write(flips);
+    this.options.onFlips?.(flips);
   }
 
   async #draw(): Promise<void> {

@@ -6,7 +6,7 @@
 
 import type { Device } from "../autograd/device.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import type { RunDirectory } from "../run/run_directory.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
@@ -44,6 +44,12 @@ export interface TrainEvents {
    * @param metrics The validation's metrics.
    */
   onValidation?(metrics: ValidationMetrics): void;
+  /**
+   * Called after each step whose flips were measured.
+   *
+   * @param metrics The flips.
+   */
+  onFlips?(metrics: FlipMetrics): void;
   /**
    * Called after each sample.
    *

@@ -18,11 +18,12 @@ import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { FlipMeter, type RouteBatch } from "./flip_meter.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
 import type { DivergenceError } from "./divergence_error.ts";
-import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
 import { savedTensors } from "../model/saved_tensors.ts";
@@ -62,6 +63,7 @@ export class Trainer implements Disposable {
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
   readonly #validation: Validation | null;
+  readonly #flips: FlipMeter | null;
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
@@ -84,6 +86,9 @@ export class Trainer implements Disposable {
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
+    this.#flips = config.flips.every > 0 && routerOf(config.moe).routed
+      ? new FlipMeter(config, corpus.validation)
+      : null;
     this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
@@ -289,6 +294,30 @@ export class Trainer implements Disposable {
     if (Number.isFinite(metrics.valid_loss)) return metrics;
     throw resultDivergence("the validation loss", this.#step, this.optimizer);
   }
+
+  /** Whether the flips of a step are to be measured; it is counted from 1. */
+  measuresFlips(step: number): boolean {
+    return this.#flips !== null && step % this.config.flips.every === 0;
+  }
+
+  /** Notes the routing before a step whose flips are measured. */
+  beginFlips(): void {
+    this.#flips!.begin(this.#step, this.#route);
+  }
+
+  /** Measures the flips of the step taken since. */
+  endFlips(): FlipMetrics {
+    return this.#flips!.end(this.#step, this.#route);
+  }
+
+  /** Runs the model as validation does. */
+  readonly #route: RouteBatch = (batch, onRouting) =>
+    this.#drawing(VALIDATION_DRAWS, () => {
+      using _scope = this.#device.noGradient();
+      const tokens = this.#device.tokens(batch.tokens);
+      const targets = this.#device.tokens(batch.targets);
+      this.#built.model.loss(tokens, targets, batch.sequence, { step: this.#step, onRouting });
+    });
 
   /**
    * Generates a sample: the same text for the same weights, seed and step.

@@ -12,6 +12,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["cli/shared"],
   ["lib/plot"],
   ["lib/train"],
+  ["lib/analyze"],
   ["lib/model"],
   ["lib/run"],
   ["lib/checkpoint"],
