@@ -29,7 +29,7 @@ function bands(gates) {
 function paint(span, gates, name) {
   const shown = bands(gates);
   const stops = shown.map(([expert], i) => {
-    const colour = "color-mix(in srgb, " + data.colours[expert] + " 50%, transparent)";
+    const colour = "color-mix(in srgb, " + data.colours[expert] + " 60%, transparent)";
     return colour + " " + 100 * i / shown.length + "% " + 100 * (i + 1) / shown.length + "%";
   });
   span.style.backgroundImage = stops.length === 0 ? "" : "linear-gradient(" + stops + ")";

@@ -33,8 +33,8 @@ export function summaryRows(
       `${sparsity.sparsity.toFixed(4)} for a target of ${sparsity.target.toFixed(4)}, layers ` +
       range(sparsity.sparsity_per_layer, 3),
     ],
-    ["Without", `${range(sparsity.without_expert_per_layer, 3)} of a layer's tokens, any expert`],
-    ["Load", `${range(ratios, 2)} of the fair share`],
+    ["No expert", `${range(sparsity.without_expert_per_layer, 3)} of a layer's tokens`],
+    ["Load", `${range(ratios, 2)} times the fair share`],
     ...(correlation === null ? [] : [[
       "Frequency",
       `rank correlation of experts with occurrences ${correlation.toFixed(2)}`,

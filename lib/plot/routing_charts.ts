@@ -93,13 +93,15 @@ function sparsityOfLayers(report: SparsityReport): Chart {
 
 /** Figure 7 of the paper, with the frequency along the axis in place of a second curve. */
 function frequencyChart({ target, rank_correlation, least, tokens }: FrequencyReport): Chart {
+  const most = tokens[0]!.occurrences;
   const axes = {
     x: {
       field: "x",
       type: "quantitative",
       title: "occurrences of the token id (logarithmic)",
-      scale: { type: "log", nice: false, padding: 8 },
-      axis: { grid: false, tickCount: 6, labelExpr: PREFIXED_LABELS },
+      // Beyond the rarest and the most frequent id, so that no dot lies on the edge.
+      scale: { type: "log", nice: false, domain: [0.8, 1.25 * most] },
+      axis: { grid: false, values: powersOfTen(most), labelExpr: PREFIXED_LABELS },
     },
     y: valueAxis({ title: "experts per token, mean of layers", scale: { zero: true } }),
   };
@@ -130,6 +132,11 @@ function frequencyChart({ target, rank_correlation, least, tokens }: FrequencyRe
       ]),
     },
   };
+}
+
+/** The powers of ten up to a number. */
+function powersOfTen(most: number): number[] {
+  return Array.from({ length: 1 + Math.floor(Math.log10(most)) }, (_, power) => 10 ** power);
 }
 
 /** Means of neighbouring ids, weighed by their occurrences. */

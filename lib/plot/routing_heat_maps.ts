@@ -62,7 +62,8 @@ export function domainLoadChart(report: DomainLoadReport): Chart {
   const experts = named[0]![1].share_of_tokens[0]!.length;
   const layers = specialisation_per_layer.length;
   const columns = experts > 16 || layers === 1 ? 1 : 2;
-  const size = cellSize(experts, WIDTH / columns);
+  // The domains' names need room, too.
+  const size = cellSize(experts, (WIDTH - 60) / columns);
   const panels = specialisation_per_layer.map((specialisation, layer) => {
     const values = named.flatMap(([name, { share_of_tokens }]) =>
       cells(share_of_tokens[layer]!, visibleName(name), fair_share)
@@ -82,7 +83,7 @@ export function domainLoadChart(report: DomainLoadReport): Chart {
       ...titled(
         "Share of each domain's tokens that each expert takes",
         `percent; the fair share is ${percentText(fair_share)}`,
-        "specialisation: part of a domain's rows that other experts take than in all domains",
+        "specialisation: the part of a domain's rows that would have to move to match the mean",
       ),
       columns,
       spacing: { row: 16, column: 20 },
