@@ -252,7 +252,7 @@ Deno.test("a parameter listed twice is refused: it would be updated twice per st
   const both = [...one.parameters(), ...two.parameters()];
   assertThrows(() => new AdamW(device, both), ConfigError, "shared: it is listed twice");
   const { blocks } = device.statistics();
-  assertThrows(() => new AdamW(device, [w, 1 as never]), TypeError, "no parameter");
+  assertThrows(() => new AdamW(device, [w, 1 as never]), TypeError, "not a parameter");
   assertEquals(device.statistics().blocks, blocks);
 });
 
