@@ -17,6 +17,7 @@ import {
   sparsityReport,
 } from "../../lib/analyze/reports.ts";
 import type { Device } from "../../lib/autograd/device.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
 import type { TokenStream } from "../../lib/data/corpus/token_stream.ts";
 import { textFiles } from "../../lib/data/text/text_files.ts";
 import type { OpenedModel } from "../../lib/model/open_model.ts";
@@ -32,6 +33,16 @@ export interface Analysis extends RoutingReports {
   readonly expert_tokens: ExpertTokensReport;
   /** Texts with the experts of each token. */
   readonly passages: readonly Passage[];
+}
+
+/** The model of an analysis. */
+export interface AnalyzedModel {
+  /** The run directory. */
+  readonly path: string;
+  /** Its configuration. */
+  readonly config: TrainConfig;
+  /** Training steps completed. */
+  readonly step: number;
 }
 
 /** What an analysis works with. */
@@ -76,14 +87,14 @@ export async function analyze(opened: OpenedModel, input: AnalysisInput): Promis
 }
 
 async function heldOutText(
-  { config: { data }, tokenizer, text: trainedOn }: OpenedModel,
+  { config: { data }, tokenizer, textHash }: OpenedModel,
   { request, notice }: AnalysisInput,
 ): Promise<ReadonlyMap<string, TokenStream>> {
   if (request.data.length > 0) {
     return await sampleText(textFiles(request.data), tokenizer, request.tokens);
   }
   const { validation, contentHash } = await runCorpus(data, tokenizer, corpusNotices(notice));
-  if (trainedOn !== undefined && trainedOn !== contentHash) {
+  if (textHash !== undefined && textHash !== contentHash) {
     notice(
       "The run's text has changed since: what is held out now may be text it was trained on",
     );

@@ -15,13 +15,13 @@ import { describeError } from "../shared/errors.ts";
 import { openDevice } from "../shared/open_device.ts";
 import type { Output } from "../shared/output.ts";
 import type { DrawnChart } from "../shared/page_frame.ts";
-import { requirePermissions } from "../shared/permissions.ts";
+import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import type { Render } from "../shared/render.ts";
 import { flagTable } from "../shared/table.ts";
 import { readablePath, readTextFile } from "../shared/text_paths.ts";
-import { type Analysis, analyze } from "./analysis.ts";
+import { type Analysis, analyze, type AnalyzedModel } from "./analysis.ts";
 import { ANALYZE_FLAGS, type AnalyzeRequest, analyzeRequest, parseAnalyzeFlags } from "./flags.ts";
-import { analysisPage, type AnalyzedModel } from "./page.ts";
+import { analysisPage } from "./page.ts";
 import { summaryLines } from "./summary.ts";
 
 const HELP = `Shows which experts a trained model uses for which tokens.
@@ -64,15 +64,7 @@ export async function analyzeCommand(
     const run = findRun(request.run);
     requireRouted(run);
     const out = request.out ?? `${run.path}/analysis`;
-    const { data } = run.config;
-    const own = [...data.paths, ...data.validation_paths];
-    const texts = (request.data.length > 0 ? request.data : own).map(readablePath);
-    const file = request.text === undefined ? [] : [absolutePath(request.text, base)];
-    await requirePermissions(
-      "analyze",
-      { read: [...texts, ...file], write: [out], device: request.device },
-      base,
-    );
+    await requirePermissions("analyze", needsOf(request, run, out, base), base);
     const shown = await textToShow(request, base);
     await runAnalysis({ request, run, out, shown }, output, loadRenderer);
     return 0;
@@ -80,6 +72,20 @@ export async function analyzeCommand(
     output.progress(`error: ${describeError(error)}\n`);
     return 1;
   }
+}
+
+/** What an analysis accesses besides the run. The default cache is used only if it may be. */
+function needsOf(request: AnalyzeRequest, run: FoundRun, out: string, base: string): Needs {
+  const { data } = run.config;
+  const isOwn = request.data.length === 0;
+  const texts = isOwn ? [...data.paths, ...data.validation_paths] : request.data;
+  const file = request.text === undefined ? [] : [absolutePath(request.text, base)];
+  const cache = isOwn && data.cache !== null ? [data.cache] : [];
+  return {
+    read: [...texts.map(readablePath), ...file, ...cache],
+    write: [out, ...cache],
+    device: request.device,
+  };
 }
 
 /** Without routing there is nothing to see. */

@@ -6,23 +6,12 @@
  */
 
 import type { Passage } from "../../lib/analyze/passage.ts";
-import type { TrainConfig } from "../../lib/config/config.ts";
 import { CURVES } from "../../lib/plot/theme.ts";
 import { visible, visibleName } from "../../lib/visible.ts";
 import { type DrawnChart, escapeHtml, figure, pageFrame } from "../shared/page_frame.ts";
-import type { Analysis } from "./analysis.ts";
+import type { Analysis, AnalyzedModel } from "./analysis.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page_script.ts";
 import { summaryRows } from "./summary.ts";
-
-/** The model of an analysis. */
-export interface AnalyzedModel {
-  /** The run directory. */
-  readonly path: string;
-  /** Its configuration. */
-  readonly config: TrainConfig;
-  /** Training steps completed. */
-  readonly step: number;
-}
 
 /**
  * Writes the page.

@@ -7,8 +7,7 @@
 import { largest, smallest } from "../../lib/extremes.ts";
 import { routerLabel } from "../../lib/moe/router_of.ts";
 import { formatCount } from "../shared/format.ts";
-import type { Analysis } from "./analysis.ts";
-import type { AnalyzedModel } from "./page.ts";
+import type { Analysis, AnalyzedModel } from "./analysis.ts";
 
 /**
  * Lists the figures, each with its name.

@@ -24,7 +24,7 @@ export interface OpenedModel extends Disposable {
   /** Training steps completed at the checkpoint. */
   readonly step: number;
   /** `Corpus.contentHash` of the run's text; undefined for checkpoints of early versions. */
-  readonly text: string | undefined;
+  readonly textHash: string | undefined;
 }
 
 /**
@@ -78,7 +78,7 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
     tokenizer,
     config,
     step: checkpoint.state.step,
-    text: checkpoint.state.text,
+    textHash: checkpoint.state.text,
     [Symbol.dispose]: () => built[Symbol.dispose](),
   };
 }
