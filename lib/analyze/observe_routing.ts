@@ -6,7 +6,7 @@ import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { TokenStream } from "../data/corpus/token_stream.ts";
 import { DataError } from "../data/errors.ts";
 import type { OpenedModel } from "../model/open_model.ts";
-import { maskOf, type RoutingMask } from "./routing_mask.ts";
+import { collectMasks, type RoutingMask } from "./routing_mask.ts";
 import { RoutingStatistics } from "./routing_statistics.ts";
 
 /** Settings of {@linkcode observeRouting}. */
@@ -15,8 +15,6 @@ export interface ObserveOptions {
   readonly device: Device;
   /** Tokens to observe, about as many in each domain. */
   readonly tokens: number;
-  /** Called after each batch with the tokens observed so far. */
-  readonly onProgress?: (tokens: number) => void;
 }
 
 /**
@@ -28,13 +26,23 @@ export interface ObserveOptions {
  * @param options How much to observe.
  * @returns Which experts the tokens went to.
  * @throws {DataError} If no domain has two tokens.
+ * @throws {ConfigError} If a layer does not report its routing.
  */
 export function observeRouting(
   { model, config: { data, moe, model: { layers } } }: OpenedModel,
   text: ReadonlyMap<string, TokenStream>,
-  { device, tokens, onProgress }: ObserveOptions,
+  { device, tokens }: ObserveOptions,
 ): RoutingStatistics {
   const statistics = new RoutingStatistics(layers, moe.experts * moe.granularity);
+  const masksOf = ({ tokens, targets, sequence }: Batch): RoutingMask[] =>
+    collectMasks(layers, (onRouting) => {
+      using _scope = device.noGradient();
+      // The loss needs less memory than the logits of all tokens would.
+      model.loss(device.tokens(tokens), device.tokens(targets), sequence, {
+        training: false,
+        onRouting,
+      });
+    });
   // A single token has nothing before it and is no row.
   const domains = [...text].filter(([, { length }]) => length > 1);
   if (domains.length === 0) throw new DataError("Cannot analyze the text: it has no two tokens");
@@ -42,24 +50,8 @@ export function observeRouting(
     const sequence = Math.min(data.sequence, stream.length - 1);
     const rows = Math.ceil(tokens / domains.length / sequence);
     for (const batch of new ValidationSet(stream, { sequence, batch: data.micro_batch, rows })) {
-      statistics.add(name, batch.tokens, masksOf(model, device, batch));
-      onProgress?.(statistics.total.tokens);
+      statistics.add(name, batch.tokens, masksOf(batch));
     }
   }
   return statistics;
-}
-
-function masksOf(
-  model: OpenedModel["model"],
-  device: Device,
-  { tokens, targets, sequence }: Batch,
-): RoutingMask[] {
-  const masks: RoutingMask[] = [];
-  using _scope = device.noGradient();
-  // The loss needs less memory than the logits of all tokens would.
-  model.loss(device.tokens(tokens), device.tokens(targets), sequence, {
-    training: false,
-    onRouting: (layer, routing) => masks[layer] = maskOf(routing),
-  });
-  return masks;
 }

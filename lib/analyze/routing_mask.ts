@@ -1,8 +1,10 @@
 /** Routing masks in host memory: which experts each token goes to. @module */
 
+import { ConfigError } from "../errors.ts";
+import type { Routing } from "../moe/routing.ts";
+import type { RoutingObserver } from "../moe/routing_context.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
-import type { Routing } from "../moe/routing.ts";
 
 /** The mask M of equation 14 for one layer, one bit per pair of token and expert. */
 export interface RoutingMask {
@@ -12,6 +14,27 @@ export interface RoutingMask {
   readonly experts: number;
   /** `[T, ceil(E/32)]`: expert e is bit e mod 32 of word ⌊e/32⌋. */
   readonly words: Uint32Array;
+}
+
+/**
+ * Collects the masks of a forward pass.
+ *
+ * @param layers Number of layers, L.
+ * @param run Runs the model with an observer of its routing.
+ * @returns The mask of each layer.
+ * @throws {ConfigError} If a layer does not report its routing.
+ */
+export function collectMasks(
+  layers: number,
+  run: (onRouting: RoutingObserver) => void,
+): RoutingMask[] {
+  const masks: RoutingMask[] = [];
+  run((layer, routing) => masks[layer] = maskOf(routing));
+  const silent = Array.from({ length: layers }, (_, layer) => masks[layer]).indexOf(undefined);
+  if (silent < 0) return masks;
+  throw new ConfigError(
+    `Cannot observe the routing of layer ${silent}: it does not call onRouting of its context`,
+  );
 }
 
 /**

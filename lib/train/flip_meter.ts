@@ -1,7 +1,7 @@
 /** Measures routing flips on a run's calibration tokens. @module */
 
 import { flipsBetween } from "../analyze/flip_rate.ts";
-import { maskOf, type RoutingMask } from "../analyze/routing_mask.ts";
+import { collectMasks, type RoutingMask } from "../analyze/routing_mask.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { Batch } from "../data/batches/batches.ts";
 import { ValidationSet } from "../data/batches/validation_set.ts";
@@ -17,6 +17,7 @@ export type RouteBatch = (batch: Batch, onRouting: RoutingObserver) => void;
  * rows, spread evenly over the text.
  */
 export class FlipMeter {
+  readonly #layers: number;
   readonly #batch: Batch;
   #steps = -1;
   #masks: readonly RoutingMask[] = [];
@@ -28,10 +29,10 @@ export class FlipMeter {
    * @param text The held-out text.
    * @throws {DataError} If the text is shorter than a row and its last target.
    */
-  constructor({ data: { sequence, micro_batch } }: TrainConfig, text: CorpusSide) {
-    const set = new ValidationSet(text.tokens, {
-      ...{ sequence, batch: micro_batch, rows: micro_batch },
-    });
+  constructor({ data, model }: TrainConfig, text: CorpusSide) {
+    const { sequence, micro_batch: rows } = data;
+    const set = new ValidationSet(text.tokens, { sequence, batch: rows, rows });
+    this.#layers = model.layers;
     [this.#batch] = [...set] as [Batch];
   }
 
@@ -69,8 +70,6 @@ export class FlipMeter {
   }
 
   #measure(route: RouteBatch): RoutingMask[] {
-    const masks: RoutingMask[] = [];
-    route(this.#batch, (layer, routing) => masks[layer] = maskOf(routing));
-    return masks;
+    return collectMasks(this.#layers, (onRouting) => route(this.#batch, onRouting));
   }
 }

@@ -1,14 +1,15 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { flipsBetween } from "../../lib/analyze/flip_rate.ts";
 import {
+  collectMasks,
   differingPairs,
   expertsOf,
   maskFrom,
   maskOf,
   type RoutingMask,
 } from "../../lib/analyze/routing_mask.ts";
-import { Device, routingOf } from "../../mod.ts";
+import { ConfigError, Device, routingOf } from "../../mod.ts";
 import { maskOfRows } from "./masks.ts";
 
 /** Two matrices of one shape, with values of which many are 0. */
@@ -41,7 +42,14 @@ Deno.test("a mask holds the pairs whose value is not 0, for any number of expert
 Deno.test("`maskOf()` copies the mask of a routing", async () => {
   using device = await Device.open({ kind: "cpu" });
   const gates = device.from([0, 2, 0.5, 0, 0, 0], [2, 3]);
-  assertEquals(maskOf(routingOf(gates)), maskOfRows("011", "000"));
+  const mask = maskOfRows("011", "000");
+  assertEquals(maskOf(routingOf(gates)), mask);
+  assertEquals(collectMasks(1, (onRouting) => onRouting(0, routingOf(gates))), [mask]);
+  assertThrows(
+    () => collectMasks(3, (onRouting) => onRouting(1, routingOf(gates))),
+    ConfigError,
+    "Cannot observe the routing of layer 0",
+  );
 });
 
 Deno.test("flips follow equation 14, written out plainly", () => {

@@ -8,7 +8,9 @@ import type {
   FrequencyReport,
   LoadReport,
 } from "../../../lib/analyze/reports.ts";
-import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
+import { routerLabel } from "../../../lib/moe/router_of.ts";
+import { ROUTER_NAMES, type RouterName, type RouterPath } from "../../../lib/moe/routers.ts";
+import { ROOT } from "../../exports/deno_command.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { CapturedOutput } from "../captured_output.ts";
 import { assertRefused, type Finished, runTrain } from "../refusal.ts";
@@ -34,7 +36,10 @@ async function runAnalyze(folder: TemporaryFolder, ...args: string[]): Promise<F
 }
 
 /** Trains a tiny model on two domains. */
-async function trainIn(folder: TemporaryFolder, router: string, ...args: string[]): Promise<void> {
+async function trainIn(
+  folder: TemporaryFolder,
+  router: RouterName | RouterPath,
+): Promise<void> {
   for (const [name, line] of [["books", "Once upon a time. "], ["code", "let x = [1, 2];\n"]]) {
     Deno.mkdirSync(`${folder.path}/text/${name}`, { recursive: true });
     for (let i = 0; i < 10; i++) {
@@ -46,9 +51,14 @@ async function trainIn(folder: TemporaryFolder, router: string, ...args: string[
     "--set=model.ffn=32",
     "--set=data.validation_fraction=0.3",
   ];
-  const flags = ["--data=text", `--router=${router}`, `--out=${router}`, "--device=cpu"];
+  const flags = [
+    "--data=text",
+    `--router=${router}`,
+    `--out=${routerLabel(router)}`,
+    "--device=cpu",
+  ];
   const experts = router === "dense" ? [] : ["--experts=4"];
-  const trained = await runTrain(folder.path, [...sizes, ...flags, ...experts, ...args]);
+  const trained = await runTrain(folder.path, [...sizes, ...flags, ...experts]);
   assertEquals(trained.code, 0, trained.stderr);
 }
 
@@ -60,21 +70,25 @@ function json<T>(path: string): T {
   return JSON.parse(Deno.readTextFileSync(path)) as T;
 }
 
+/** A router from a file. */
+const OWN_ROUTER: RouterPath = `${ROOT}docs/examples/scaled_relu_router.ts`;
+
 const CHARTS = ["domain_active", "domains", "frequency", "load", "sparsity"];
 
 Deno.test("`analyze` looks into a model of every router that routes", async (t) => {
-  for (const router of ROUTER_NAMES) {
-    await t.step(router, async () => {
+  for (const router of [...ROUTER_NAMES, OWN_ROUTER]) {
+    const name = routerLabel(router);
+    await t.step(name, async () => {
       using folder = new TemporaryFolder();
       await trainIn(folder, router);
-      const finished = await runAnalyze(folder, router, "--tokens=256", "--least=1");
+      const finished = await runAnalyze(folder, name, "--tokens=256", "--least=1");
       if (router === "dense") {
         assertRefused(finished, "there is nothing to look at", "dense");
         assertFalse(namesIn(`${folder.path}/dense`).includes("analysis"));
         return;
       }
       assertEquals(finished.code, 0, finished.stderr);
-      const out = `${folder.path}/${router}/analysis`;
+      const out = `${folder.path}/${name}/analysis`;
       assertEquals(
         namesIn(out),
         [
