@@ -24,6 +24,7 @@ import type { StageState } from "../checkpoint/stage.ts";
  * const events: TrainEvents = {
  *   onStep: ({ loss }) => losses.push(loss),
  *   onValidation: ({ step, valid_loss }) => console.log(step, valid_loss),
+ *   onFlips: ({ step, flip_rate }) => console.log(step, flip_rate),
  *   onSample: ({ text }) => console.log(text),
  *   onNotice: (text) => console.warn(text),
  * };
