@@ -74,7 +74,7 @@ Deno.test("a misspelt option is refused with the intended name", async (t) => {
 
 Deno.test("an unrecognizable option is refused with the list of valid ones", async () => {
   using device = await Device.open({ kind: "cpu" });
-  const options = { hidden: 4, experts: 2, coefficient: 0.1 } as Any;
+  const options = { hidden: 4, experts: 2, temperature: 0.1 } as Any;
   assertThrows(() => new TopKRouter(device, options), ConfigError, "balanceCoefficient");
 });
 

@@ -22,6 +22,7 @@ import {
   formatSeconds,
   printable,
 } from "../shared/format.ts";
+import { routedSizes } from "../../lib/moe/layer_sizes.ts";
 
 /**
  * Describes a run at its start.
@@ -118,7 +119,7 @@ export function finalReport(
 }
 
 function routing({ moe }: TrainConfig, { last, stage }: TrainSummary): string {
-  const target = targetSparsity(moe);
+  const target = targetSparsity(routedSizes(moe));
   const { sparsity, lambda } = last!;
   const control = routerOf(moe).lambda ? `, λ ${formatLambda(lambda)}, ${stageText(stage)}` : "";
   return `Sparsity    ${sparsity.toFixed(4)} for a target of ${target.toFixed(4)}${control}`;

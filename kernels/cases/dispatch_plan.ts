@@ -2,6 +2,7 @@ import { planRowToken, PlanWord } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { Random } from "./random.ts";
 import { dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
+import { routingOf } from "./reference/router.ts";
 import { EXACT } from "./tolerance.ts";
 
 /** Sizes of a dispatch. */
@@ -16,8 +17,8 @@ export interface DispatchOptions {
   readonly spare?: number;
   /** An expert to leave without tokens. */
   readonly emptyExpert?: number;
-  /** Values that replace the first gates. */
-  readonly first?: readonly number[];
+  /** Sets the bits of each token's last word that are no expert's, which nothing reads. */
+  readonly strayBits?: boolean;
 }
 
 /**
@@ -41,13 +42,14 @@ export function drawGates(random: Random, options: DispatchOptions): Float32Arra
  * @returns The case.
  */
 export function dispatchPlanCase(options: DispatchOptions): OperationCase {
-  const { tokens, experts, density, spare = 0, emptyExpert, first = [] } = options;
-  // The capacity is part of the call, so the gates are drawn before the case exists.
+  const { tokens, experts, density, spare = 0, emptyExpert, strayBits = false } = options;
+  // The capacity is part of the call, so the mask is drawn before the case is made.
   const name = `dispatch_plan [${tokens},${experts}] density ${density} spare ${spare}` +
     `${emptyExpert === undefined ? "" : ` expert ${emptyExpert} empty`}` +
-    `${first.length === 0 ? "" : ` from ${first.map(String).join(" ")}`}`;
+    `${strayBits ? " stray bits" : ""}`;
   const gates = drawGates(new Random(name), options);
-  gates.set(first);
+  const mask = Int32Array.from(routingOf(gates, experts).mask);
+  if (strayBits) setStrayBits(mask, experts);
   const plan = dispatchPlan(gates, tokens, experts);
   const capacity = Math.max(1, plan.rows + spare);
   const expected = planBuffer(plan, capacity);
@@ -57,14 +59,14 @@ export function dispatchPlanCase(options: DispatchOptions): OperationCase {
     operation: "dispatch_plan",
     symbols: ["remoe_dispatch_plan"],
     flops: 0,
-    bytes: 4 * (tokens * experts + 6 + experts + tokens + 2 * plan.rows),
-    inputs: () => ({ gates }),
+    bytes: 4 * (mask.length + 6 + experts + tokens + 2 * plan.rows),
+    inputs: () => ({ mask }),
     outputs: { plan: output([expected.length], EXACT, "i32") },
     call(k, at) {
       const status = k.symbols.remoe_dispatch_plan(
         k.handle,
         at("plan"),
-        at("gates"),
+        at("mask"),
         tokens,
         experts,
         capacity,
@@ -74,6 +76,11 @@ export function dispatchPlanCase(options: DispatchOptions): OperationCase {
     defined: (outputs) => ({ plan: Array.from(outputs.plan).filter((_, i) => isDefined(i)) }),
     reference: () => ({ plan: expected.filter((_, i) => isDefined(i)) }),
   });
+}
+
+function setStrayBits(mask: Int32Array, experts: number): void {
+  const words = Math.ceil(experts / 32);
+  for (let last = words - 1; last < mask.length; last += words) mask[last]! |= -1 << experts % 32;
 }
 
 /** Rows past N are undefined, and an overflowing plan defines only its header. */
@@ -104,5 +111,10 @@ export const DISPATCH_PLAN_CASES: readonly OperationCase[] = [
   dispatchPlanCase({ tokens: 65, experts: 1, density: 0.5, spare: 3 }),
   dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -1 }),
   dispatchPlanCase({ tokens: 100, experts: 8, density: 0.5, spare: -300 }),
-  dispatchPlanCase({ tokens: 33, experts: 9, density: 0.3, first: [NaN, -0, Infinity, 1e-45, 0] }),
+  ...[31, 32, 64, 65, 96, 200].map((experts) =>
+    dispatchPlanCase({ tokens: 97, experts, density: 0.2, spare: 5 })
+  ),
+  dispatchPlanCase({ tokens: 70, experts: 64, density: 1 }),
+  dispatchPlanCase({ tokens: 33, experts: 9, density: 0.3, strayBits: true }),
+  dispatchPlanCase({ tokens: 33, experts: 63, density: 0, spare: 4, strayBits: true }),
 ];

@@ -19,6 +19,7 @@ import { LAYOUT_CASES } from "./layout.ts";
 import { RANDOM_CASES } from "./random_numbers.ts";
 import { REDUCTION_CASES, REDUCTION_GRADIENT_CASES } from "./reduction.ts";
 import { RELU_ROUTER_CASES, RELU_ROUTER_GRADIENT_CASES } from "./relu_router.ts";
+import { ROUTING_MASK_CASES } from "./routing_mask.ts";
 import { RMS_NORM_CASES, RMS_NORM_GRADIENT_CASES } from "./rms_norm.ts";
 import { ROPE_CASES, ROPE_GRADIENT_CASES } from "./rope.ts";
 import { STEP_STATE_CASES } from "./step_state.ts";
@@ -36,6 +37,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...GEMM_CASES,
   ...RELU_ROUTER_CASES,
   ...TOPK_ROUTER_CASES,
+  ...ROUTING_MASK_CASES,
   ...DISPATCH_PLAN_CASES,
   ...EXPERTS_CASES,
   ...SWIGLU_CASES,

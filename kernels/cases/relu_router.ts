@@ -71,9 +71,7 @@ export function routerInputs(
 export interface ReluRouterOptions extends RouterSizes {
   /** Which gates are open; about half by default. */
   readonly openness?: Openness;
-  /** Leaves the mask out. */
-  readonly withoutMask?: boolean;
-  /** Makes every third token 0: its logits are exactly 0, so not active. */
+  /** Makes every third token 0, whose logits are exactly 0: not active. */
   readonly zeroTokens?: boolean;
   /** Puts nonfinite numbers into x, or into the last expert's weights. */
   readonly special?: Special;
@@ -105,13 +103,10 @@ function plant(
  * @returns The case.
  */
 export function reluRouterCase(options: ReluRouterOptions): OperationCase {
-  const { tokens, hidden, experts, openness = "half", withoutMask = false, zeroTokens = false } =
-    options;
-  const { special } = options;
+  const { tokens, hidden, experts, openness = "half", zeroTokens = false, special } = options;
   const words = Math.ceil(experts / 32);
   const notes = [
     openness === "half" ? "" : ` ${openness} active`,
-    withoutMask ? " without mask" : "",
     zeroTokens ? " with zero tokens" : "",
     special === undefined ? "" : ` with ${special}`,
   ].join("");
@@ -136,7 +131,6 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
       counts: output([experts], EXACT, "i32"),
       gate_sums: output([experts], plus(logits, summed(tokens))),
     },
-    unwanted: withoutMask ? ["mask"] : [],
     call(k, at) {
       const status = k.symbols.remoe_relu_router_forward(
         k.handle,
@@ -286,7 +280,7 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
   reluRouterCase({ tokens: 1000, hidden: 17, experts: 128 }),
   reluRouterCase({ tokens: 65, hidden: 1, experts: 100 }),
   reluRouterCase({ tokens: 9, hidden: 768, experts: 16 }),
-  reluRouterCase({ tokens: 65, hidden: 48, experts: 64, withoutMask: true }),
+  reluRouterCase({ tokens: 65, hidden: 48, experts: 64 }),
   reluRouterCase({ tokens: 40, hidden: 24, experts: 32, openness: "all" }),
   reluRouterCase({ tokens: 40, hidden: 24, experts: 31, openness: "none" }),
   reluRouterCase({ tokens: 31, hidden: 16, experts: 5, zeroTokens: true }),

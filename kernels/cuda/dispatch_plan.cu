@@ -24,8 +24,8 @@ constexpr int kChunk = 4 * kThreads;
 
 struct PlanArguments {
   int32_t* plan;
-  const float* gates;
-  uint32_t* offsets;     // [E * groups + T * words]: counts, then scanned in place
+  const uint32_t* mask;
+  uint32_t* offsets;     // [E * groups + T * words], counts first, scanned in place
   uint32_t* chunk_base;  // [chunks], what to add to each chunk of `offsets`
   int tokens;
   int experts;
@@ -56,7 +56,7 @@ struct PlanArguments {
   }
 };
 
-// The warp's patch of the gates, as bits in both directions.
+// The warp's patch of the mask: its rows as they are read, and transposed into columns.
 struct Patch {
   int lane;
   int group;
@@ -74,14 +74,15 @@ struct Patch {
         expert(word * kWarp + lane),
         row(0),
         column(0) {
-#pragma unroll 8
+    if (token < a.tokens) {
+      row = a.mask[static_cast<size_t>(token) * a.words + word];
+      // No router sets bits from E on, but a caller's mask must not write outside the buffers.
+      if (word == a.words - 1) row &= 0xffffffffu >> (kWarp - 1 - (a.experts - 1) % kWarp);
+    }
+#pragma unroll
     for (int i = 0; i < kWarp; i++) {
-      const int t = group * kWarp + i;
-      const bool inside = t < a.tokens && expert < a.experts;
-      const bool active = inside && a.gates[static_cast<size_t>(t) * a.experts + expert] != 0.0f;
-      const uint32_t bits = __ballot_sync(kFullWarp, active);
-      if (lane == i) row = bits;
-      if (active) column |= 1u << i;
+      const uint32_t bits = __ballot_sync(kFullWarp, (row >> i & 1u) != 0);
+      if (lane == i) column = bits;
     }
   }
 };
@@ -206,7 +207,7 @@ __global__ void __launch_bounds__(kThreads) write_plan_kernel(PlanArguments a) {
 }  // namespace
 }  // namespace remoe
 
-int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int32_t tokens,
+int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t mask, int32_t tokens,
                             int32_t experts, int32_t capacity) {
   using namespace remoe;
   return guard(context, "dispatch_plan", [&](Operation& op) {
@@ -224,7 +225,7 @@ int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int
     const Scratch<uint32_t> chunk_base(op, chunks);
     const PlanArguments a = {
         .plan = require_address<int32_t>(plan, "plan"),
-        .gates = require_address<const float>(gates, "gates"),
+        .mask = require_address<const uint32_t>(mask, "mask"),
         .offsets = offsets.data(),
         .chunk_base = chunk_base.data(),
         .tokens = tokens,

@@ -52,7 +52,7 @@ __device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const Rout
       count += gate != 0.0f ? 1 : 0;
       if (token >= tokens) continue;
       if (expert < experts) a.gates[static_cast<size_t>(token) * experts + expert] = gate;
-      if (lane == 0 && a.mask != nullptr && mask_word < words) {
+      if (lane == 0 && mask_word < words) {
         a.mask[static_cast<size_t>(token) * words + mask_word] = active;
       }
     }
@@ -149,7 +149,7 @@ int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mas
     const Scratch<float> tile_sums(op, partials);
     const RouterArguments a = {
         .gates = require_address<float>(gates, "gates"),
-        .mask = optional_address<uint32_t>(mask, "mask"),
+        .mask = require_address<uint32_t>(mask, "mask"),
         .tile_counts = tile_counts.data(),
         .tile_sums = tile_sums.data(),
         .operands = {.x = require_address<const float>(x, "x"),

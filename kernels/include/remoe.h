@@ -59,7 +59,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a layout or a meaning in this file changes. */
-#define REMOE_ABI_VERSION 3
+#define REMOE_ABI_VERSION 4
 
 /* ---- Codes -------------------------------------------------------------- */
 
@@ -377,8 +377,11 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
 
 /* ---- Routers ------------------------------------------------------------ */
 /*
- * Every router returns gates [T,E], zero where a token is not routed, and counts i32[E]
- * (tokens per expert), and takes the gradient of the gates.
+ * Every router gives gates [T,E], zero where a token is not routed; the mask, one bit per pair of
+ * token and expert, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; and counts i32[E]
+ * (tokens per expert). It takes back the gradient of the gates. The mask alone says which pairs are
+ * routed: the gate of a routed pair may be 0 or negative. Routers write 0 to the bits from E on,
+ * and nothing reads them.
  */
 
 /* Regularisations of the router. */
@@ -389,11 +392,9 @@ enum remoe_balance_code {
   REMOE_BALANCE_SWITCH = 3 /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
 };
 
-/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. The same pass computes mask,
- * one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts i32[E]; and
- * gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit <= 0 (-0 and -Inf included) gives a
- * gate of +0; NaN and +Inf pass through, so that a diverged run shows. A gate is active if it is
- * not 0, NaN included, here and in remoe_dispatch_plan. */
+/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]; in the same pass mask, counts
+ * and gate_sums fp32[E] = sum_t gates. A logit at most 0 (-0, -Inf) gives the gate +0; NaN and +Inf
+ * stay, so that a diverged run shows. Every gate other than 0 is routed, NaN included. */
 REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
                                             uint64_t counts, uint64_t gate_sums, uint64_t x,
                                             uint64_t w, int32_t tokens, int32_t hidden,
@@ -411,22 +412,93 @@ REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits,
                                              int32_t balance, double active, double scale,
                                              int32_t tokens, int32_t experts);
 
-/* The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the lower
- * expert), else 0. Gates are renormalised (divided by their sum) only if renormalize != 0.
- * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p. */
+/* The TopK router: p = softmax(x W) over all experts, gates = p for the k largest logits (ties: the
+ * lower expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum). Exactly
+ * k experts per token are in the mask, also where p is too small for fp32 and the gate is 0.
+ * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p; normalizer
+ * fp32[T] = log-sum-exp of a token's logits (0: not kept); z_sum fp32[1] = sum_t normalizer^2, the
+ * z-loss without its coefficient (0: not wanted). */
 REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
                                             uint64_t probabilities, uint64_t mask, uint64_t counts,
-                                            uint64_t probability_sums, uint64_t x, uint64_t w,
-                                            int32_t tokens, int32_t hidden, int32_t experts,
-                                            int32_t active, int32_t renormalize);
-/* Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the renormalisation if
- * it is on), plus scale * E * counts[e] / (active * T) on every expert, followed by softmax's
- * gradient. scale = coefficient / T_step is the Switch coefficient with each micro-batch weighted
- * by its share of the step's tokens. */
+                                            uint64_t probability_sums, uint64_t normalizer,
+                                            uint64_t z_sum, uint64_t x, uint64_t w, int32_t tokens,
+                                            int32_t hidden, int32_t experts, int32_t active,
+                                            int32_t renormalize);
+/* Gradient of the TopK router's logits: dp = routed ? dgates : 0 (through the renormalisation
+ * where it is on), plus scale * E * counts[e] / (active * T) on every expert (scale: the Switch
+ * coefficient over the step's micro-batches' share, i.e. coefficient / T_step), then softmax's
+ * gradient, plus that of the z-loss z_scale * sum_t normalizer_t^2, which is
+ * 2 * z_scale * normalizer_t * p_te. `normalizer` may be 0 where z_scale is 0. */
 REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
-                                             uint64_t gates, uint64_t probabilities,
-                                             uint64_t counts, double scale, int32_t tokens,
-                                             int32_t experts, int32_t active, int32_t renormalize);
+                                             uint64_t gates, uint64_t mask, uint64_t probabilities,
+                                             uint64_t normalizer, uint64_t counts, double scale,
+                                             double z_scale, int32_t tokens, int32_t experts,
+                                             int32_t active, int32_t renormalize);
+
+/* The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count from
+ * the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far. */
+REMOE_API int32_t remoe_hash_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                            uint64_t mask, uint64_t counts, uint64_t token_ids,
+                                            int32_t tokens, int32_t experts);
+
+/* The expert-choice router: p = softmax(x W) over all experts; in each group of `group` tokens, one
+ * after the other, every expert takes the `capacity` tokens of largest p (ties: the earlier token)
+ * with gates = p, so that a token has 0 to E experts. The last group may be shorter: its capacity
+ * is the same share of it, rounded up. probabilities [T,E] is kept for the gradient, which is
+ * remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and the gates: only fp32. */
+REMOE_API int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype,
+                                                     uint64_t gates, uint64_t probabilities,
+                                                     uint64_t mask, uint64_t counts, uint64_t x,
+                                                     uint64_t w, int32_t tokens, int32_t hidden,
+                                                     int32_t experts, int32_t group,
+                                                     int32_t capacity);
+
+/*
+ * The SparseMixer-v2 router (GRIN), k = active choices per token. For each choice, over the experts
+ * not chosen yet with logits s and their maximum m: experts with (m - s_j) / max(|s_j|, m) > 2 *
+ * jitter are left out; p is the softmax over the others; in training expert i is drawn by Gumbel
+ * noise, argmax of s_j - log(-log(u_j)), in evaluation it is the argmax; the gate is p_i * h with
+ * h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's third-order rule).
+ * noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation. logits [T,E] and order
+ * i32[T, active], the choices, are kept for the gradient; probability_sums fp32[E] = sum_t of the
+ * softmax over all logits. `dtype` is that of x, w and the gates: only fp32 so far.
+ */
+REMOE_API int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                                   uint64_t logits, uint64_t order, uint64_t mask,
+                                                   uint64_t counts, uint64_t probability_sums,
+                                                   uint64_t noise, uint64_t x, uint64_t w,
+                                                   int32_t tokens, int32_t hidden, int32_t experts,
+                                                   int32_t active, double jitter);
+/* Gradient of the SparseMixer router's logits, by its own estimator: for the choice i with the
+ * gate's gradient g, ds_j = g * p_i * (delta_ij - p_j) over the experts that were kept; h is not in
+ * it. Plus scale * E * counts[e] / (active * T) through the softmax over all logits, as in
+ * remoe_topk_router_gradient. */
+REMOE_API int32_t remoe_sparsemixer_router_gradient(uint64_t context, uint64_t dlogits,
+                                                    uint64_t dgates, uint64_t logits,
+                                                    uint64_t order, uint64_t counts, double scale,
+                                                    double jitter, int32_t tokens, int32_t experts,
+                                                    int32_t active);
+
+/* The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
+ * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their scores,
+ * divided by the scores' sum where normalize != 0. scores are kept for the gradient; score_sums
+ * fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far. */
+REMOE_API int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                               uint64_t scores, uint64_t mask, uint64_t counts,
+                                               uint64_t score_sums, uint64_t bias, uint64_t x,
+                                               uint64_t w, int32_t tokens, int32_t hidden,
+                                               int32_t experts, int32_t active, int32_t normalize);
+/* Gradient of the sigmoid router's logits, through the chosen scores and their normalisation. The
+ * bias has none. */
+REMOE_API int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
+                                                uint64_t gates, uint64_t mask, uint64_t scores,
+                                                int32_t tokens, int32_t experts, int32_t normalize);
+
+/* The mask and counts of a routing given by values [T,E]: a pair is routed where its value is not 0
+ * (-0 is 0, NaN is not). Only fp32 is supported. */
+REMOE_API int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts,
+                                     uint64_t values, int32_t dtype, int32_t tokens,
+                                     int32_t experts);
 
 /* ---- Dispatch ----------------------------------------------------------- */
 /*
@@ -460,9 +532,8 @@ REMOE_LAYOUT int64_t remoe_plan_token_row(int64_t tokens, int64_t experts, int64
 REMOE_LAYOUT int64_t remoe_plan_words(int64_t tokens, int64_t experts, int64_t capacity) {
   return remoe_plan_token_row(tokens, experts, capacity) + capacity;
 }
-/* Lists the rows of each expert and of each token. A (token, expert) pair gets a row if its gate is
- * not 0: a NaN is dispatched, and so reaches the loss. */
-REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates,
+/* Lists the rows of each expert and of each token: one row per pair in the routers' mask. */
+REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t mask,
                                       int32_t tokens, int32_t experts, int32_t capacity);
 
 /* ---- Experts: the fused MoE operation ----------------------------------- */

@@ -12,6 +12,8 @@ import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { requireConfig } from "../config/require.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
+import { defaultOf } from "../moe/router_keys.ts";
+import type { RouterValue } from "../moe/router_row.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
@@ -40,6 +42,34 @@ function hashOf(values: Map<string, unknown>): string {
   return createHash("sha256").update(JSON.stringify(sorted)).digest("hex");
 }
 
+/** The keys of `moe` that the hash has held from the start, whatever their value. */
+const ALWAYS_HASHED: readonly string[] = [
+  "balance",
+  "lambda0",
+  "alpha",
+  "lambda_floor",
+  "lambda_ceiling",
+  "balance_coefficient",
+  "renormalize",
+];
+
+/**
+ * The fixed values less the keys of `moe` that came later and have their default: they change
+ * nothing, so checkpoints that were written without them stay valid.
+ */
+function hashedValues(config: TrainConfig): Map<string, unknown> {
+  const settings = { ...config.moe } as unknown as Readonly<Record<string, RouterValue>>;
+  const defaults: Record<string, RouterValue> = { shared: 0, router_std: config.model.init_std };
+  for (const [name, key] of Object.entries(ROUTER_KEYS)) {
+    if (!ALWAYS_HASHED.includes(name)) defaults[name] = defaultOf(key, settings);
+  }
+  const values = fixedValues(config);
+  for (const [name, value] of Object.entries(defaults)) {
+    if (values.get(`moe.${name}`) === value) values.delete(`moe.${name}`);
+  }
+  return values;
+}
+
 /** A router file's hash and its own settings: only the file knows what depends on them. */
 function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, unknown> {
   if (file === undefined) return {};
@@ -66,7 +96,7 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
  */
 export function configHash(config: TrainConfig): string {
   requireConfig(config);
-  return hashOf(fixedValues(config));
+  return hashOf(hashedValues(config));
 }
 
 /**

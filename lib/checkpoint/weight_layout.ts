@@ -172,6 +172,7 @@ function fusedLayout(
 ): Layout | undefined {
   const prefix = name.slice(0, name.lastIndexOf("."));
   if (name.endsWith(".qkv_proj.weight")) return qkvLayout(name, shape, config);
+  if (name.endsWith(".gate_up_proj.weight")) return feedForwardLayout(name, shape);
   if (name.endsWith(".experts.w1")) return gateUpLayout(prefix, shape, config);
   if (name.endsWith(".experts.w2")) return downLayout(prefix, shape, config);
   return undefined;
@@ -189,6 +190,16 @@ function qkvLayout(name: string, shape: readonly number[], { model }: TrainConfi
     order: [1, 0],
     parts: [part("q", model.heads), part("k", model.groups), part("v", model.groups)],
   };
+}
+
+/** Splits a shared expert's `[D, 2W]` into its gate and up projections, `[W, D]`. */
+function feedForwardLayout(name: string, [hidden = 0, double = 0]: readonly number[]): Layout {
+  const width = double / 2;
+  const part = (which: string): Part => ({
+    name: name.replace("gate_up_proj", `${which}_proj`),
+    shape: [width, hidden],
+  });
+  return { view: [hidden, 2, width], order: [1, 2, 0], parts: [part("gate"), part("up")] };
 }
 
 /** Splits `[E, D, 2W]` into each expert's gate and up projections, `[W, D]`. */

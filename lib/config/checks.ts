@@ -58,8 +58,15 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
 }
 
 function routerProblems(moe: MoEConfig, spec: AnyRouter): string[] {
-  const { experts, active } = moe;
+  const { experts, active, shared } = moe;
+  const parts = active * moe.granularity;
   return [
+    ...(spec.routed && shared >= parts
+      ? [
+        `moe.shared is ${shared}, expected below moe.active * moe.granularity (${parts}): the ` +
+        `shared experts count in it, and the router needs one to choose`,
+      ]
+      : []),
     ...(spec.routed && active > experts
       ? [`moe.active is ${active}, expected at most moe.experts (${experts})`]
       : []),

@@ -53,6 +53,13 @@ export interface MoEConfig extends RouterSettings {
   readonly active: number;
   /** Number of parts each expert is split into, G; each is `ffn / G` wide. */
   readonly granularity: number;
+  /**
+   * Experts of width `ffn / G` that every token uses besides those it is routed to. They count in
+   * `active`: the router chooses `active * granularity - shared` experts.
+   */
+  readonly shared: number;
+  /** Standard deviation of the router's initial weights. Default `model.init_std`. */
+  readonly router_std: number;
 }
 
 /** The text and its division into batches. */
@@ -230,7 +237,7 @@ export interface ConfigLayer {
   /** The sizes of the transformer. */
   readonly model?: LayerSection<ModelConfig, "ffn" | "vocabulary" | "init_std"> | undefined;
   /** The experts and the router. */
-  readonly moe?: LayerSection<MoEConfig, "lambda_floor"> | undefined;
+  readonly moe?: LayerSection<MoEConfig, "lambda_floor" | "router_std"> | undefined;
   /** The text and its batches. */
   readonly data?: LayerSection<DataConfig, "micro_batch"> | undefined;
   /** AdamW and clipping. */

@@ -26,6 +26,7 @@ interface FollowingKey {
 const FOLLOWS: readonly FollowingKey[] = [
   { key: ["model", "ffn"], from: [["model", "hidden"]] },
   { key: ["model", "init_std"], from: [["model", "hidden"]] },
+  { key: ["moe", "router_std"], from: [["model", "hidden"], ["model", "init_std"]] },
   { key: ["model", "vocabulary"], from: [["data", "tokenizer"]] },
   ...Object.entries(ROUTER_KEYS).flatMap(([name, key]) =>
     follows(key)
@@ -36,16 +37,16 @@ const FOLLOWS: readonly FollowingKey[] = [
 ];
 
 /** A dense model has one expert, so these carry over only between routers of one kind. */
-const SIZES: readonly string[] = ["experts", "active", "granularity"];
+const SIZES: readonly string[] = ["experts", "active", "granularity", "shared"];
 
 /**
  * Merges layers. For each key the last layer that sets it wins; `data.weights` is merged per
  * domain.
  *
  * A layer that changes the sources of a derived key does not inherit that key. A layer that turns a
- * routed model dense, or a dense one routed, does not inherit `experts`, `active` and
- * `granularity`. A layer that changes the router does not inherit the keys that only the previous
- * router reads.
+ * routed model dense, or a dense one routed, does not inherit `experts`, `active`,
+ * `granularity` and `shared`. A layer that changes the router does not inherit the keys that only
+ * the previous router reads.
  *
  * @param layers Checked layers, lowest first.
  * @param loaded The router file that they name, if any.

@@ -95,8 +95,8 @@ export function parseConfigLayer(input: unknown, options: ParseConfigOptions = {
  *
  * A layer that changes the source of a derived key (`hidden` for `ffn`, `batch` for `micro_batch`,
  * ...) does not inherit that key. A layer that turns a routed model dense, or a dense one routed,
- * does not inherit `experts`, `active` and `granularity`. A layer that changes the router does not
- * inherit keys that only the previous router reads, such as `lambda0` or `renormalize`.
+ * does not inherit `experts`, `active`, `granularity` and `shared`. A layer that changes the router
+ * does not inherit keys that only the previous router reads, such as `lambda0` or `renormalize`.
  *
  * @param layers Layers as {@linkcode parseConfigLayer} returns them, lowest first.
  * @param options Names for the errors.
@@ -167,7 +167,7 @@ function complete(
     threads: given.threads ?? run.threads,
     out: given.out ?? run.out,
     model,
-    moe: completeMoE(given, spec, loaded, model.hidden),
+    moe: completeMoE(given, spec, loaded, model),
     data: completeData(given),
     optimizer: withDefaults(run.optimizer, given.optimizer),
     schedule: withDefaults(run.schedule, given.schedule),
@@ -198,21 +198,22 @@ function completeMoE(
   { moe = {} }: ConfigLayer,
   spec: AnyRouter,
   loaded: RouterModule | undefined,
-  hidden: number,
+  { hidden, init_std }: ModelConfig,
 ): MoEConfig {
-  const { router, experts, active, granularity } = BASE.moe;
-  const usual = spec.routed ? { experts, active, granularity } : ONE_EXPERT;
+  const { router, experts, active, granularity, shared } = BASE.moe;
+  const usual = spec.routed ? { experts, active, granularity, shared } : ONE_EXPERT;
   const given = defined(moe) as Record<string, RouterValue>;
   const whole = {
     ...{ router, ...usual },
     ...given,
+    router_std: unlessAuto(moe.router_std) ?? init_std,
     ...withKeyDefaults({ ...ROUTER_KEYS, ...spec.keys }, given),
   } as unknown as MoEConfig;
   if (whole.router !== loaded?.path) return whole;
   return { ...whole, router_file: describeFile(loaded.sha256, spec, whole, hidden) };
 }
 
-const ONE_EXPERT = { experts: 1, active: 1, granularity: 1 };
+const ONE_EXPERT = { experts: 1, active: 1, granularity: 1, shared: 0 };
 
 function completeData({ data = {} }: ConfigLayer): DataConfig {
   const { micro_batch, ...given } = data;

@@ -15,7 +15,7 @@ export interface PresetValues {
   /** `ffn`, `vocabulary` and `init_std` are derived from the other sizes and the tokenizer. */
   readonly model: Omit<TrainConfig["model"], "ffn" | "vocabulary" | "init_std">;
   /** The defaults of the routers' own settings come from the table of routers. */
-  readonly moe: Omit<TrainConfig["moe"], "router_file">;
+  readonly moe: Omit<TrainConfig["moe"], "router_file" | "router_std">;
   /** `micro_batch` is derived from `batch` and `sequence`. */
   readonly data: Omit<TrainConfig["data"], "micro_batch">;
 }
@@ -55,6 +55,7 @@ export const BASE: PresetValues = {
     experts: 8,
     active: 1,
     granularity: 1,
+    shared: 0,
     ...withKeyDefaults(ROUTER_KEYS, {}) as unknown as RouterSettings,
   },
   data: {

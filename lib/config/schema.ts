@@ -70,6 +70,11 @@ const SECTIONS = {
     experts: whole(1, "Full-size experts per layer, E"),
     active: whole(1, "Full-size experts per token on average, k"),
     granularity: whole(1, "Number of parts each expert is split into, G"),
+    shared: whole(0, "Experts of width ffn / G that every token uses; they count in active"),
+    router_std: orAuto(
+      number({ above: 0 }, "Standard deviation of the router's initial weights"),
+      "model.init_std",
+    ),
     ...routerLeaves(ROUTER_KEYS),
   }),
   data: section({

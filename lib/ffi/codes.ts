@@ -1,7 +1,7 @@
 // Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 /** Result of a call. */
 export const Status = {

@@ -308,11 +308,10 @@ export interface KernelSymbols {
     ldc: number,
   ): number;
   /**
-   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]. The same pass computes
-   * mask, one bit per pair, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; counts
-   * i32[E]; and gate_sums fp32[E] = sum_t gates. `mask` may be 0. A logit <= 0 (-0 and -Inf
-   * included) gives a gate of +0; NaN and +Inf pass through, so that a diverged run shows. A
-   * gate is active if it is not 0, NaN included, here and in remoe_dispatch_plan.
+   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]; in the same pass mask,
+   * counts and gate_sums fp32[E] = sum_t gates. A logit at most 0 (-0, -Inf) gives the gate +0;
+   * NaN and +Inf stay, so that a diverged run shows. Every gate other than 0 is routed, NaN
+   * included.
    */
   remoe_relu_router_forward(
     context: bigint,
@@ -348,9 +347,12 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * The TopK router: p = softmax(x W) over all experts; gates = p for the k largest (ties: the
-   * lower expert), else 0. Gates are renormalised (divided by their sum) only if renormalize !=
-   * 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p.
+   * The TopK router: p = softmax(x W) over all experts, gates = p for the k largest logits
+   * (ties: the lower expert), else 0; no renormalisation unless renormalize != 0 (gates over
+   * their sum). Exactly k experts per token are in the mask, also where p is too small for fp32
+   * and the gate is 0. probabilities [T,E] is kept for the gradient; probability_sums fp32[E] =
+   * sum_t p; normalizer fp32[T] = log-sum-exp of a token's logits (0: not kept); z_sum fp32[1] =
+   * sum_t normalizer^2, the z-loss without its coefficient (0: not wanted).
    */
   remoe_topk_router_forward(
     context: bigint,
@@ -359,6 +361,8 @@ export interface KernelSymbols {
     mask: bigint,
     counts: bigint,
     probabilitySums: bigint,
+    normalizer: bigint,
+    zSum: bigint,
     x: bigint,
     w: bigint,
     tokens: number,
@@ -368,32 +372,169 @@ export interface KernelSymbols {
     renormalize: number,
   ): number;
   /**
-   * Gradient of the TopK router's logits: dp = selected ? dgates : 0 (through the
-   * renormalisation if it is on), plus scale * E * counts[e] / (active * T) on every expert,
-   * followed by softmax's gradient. scale = coefficient / T_step is the Switch coefficient with
-   * each micro-batch weighted by its share of the step's tokens.
+   * Gradient of the TopK router's logits: dp = routed ? dgates : 0 (through the renormalisation
+   * where it is on), plus scale * E * counts[e] / (active * T) on every expert (scale: the
+   * Switch coefficient over the step's micro-batches' share, i.e. coefficient / T_step), then
+   * softmax's gradient, plus that of the z-loss z_scale * sum_t normalizer_t^2, which is 2 *
+   * z_scale * normalizer_t * p_te. `normalizer` may be 0 where z_scale is 0.
    */
   remoe_topk_router_gradient(
     context: bigint,
     dlogits: bigint,
     dgates: bigint,
     gates: bigint,
+    mask: bigint,
     probabilities: bigint,
+    normalizer: bigint,
     counts: bigint,
     scale: number,
+    zScale: number,
     tokens: number,
     experts: number,
     active: number,
     renormalize: number,
   ): number;
   /**
-   * Lists the rows of each expert and of each token. A (token, expert) pair gets a row if its
-   * gate is not 0: a NaN is dispatched, and so reaches the loss.
+   * The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count
+   * from the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far.
    */
+  remoe_hash_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    mask: bigint,
+    counts: bigint,
+    tokenIds: bigint,
+    tokens: number,
+    experts: number,
+  ): number;
+  /**
+   * The expert-choice router: p = softmax(x W) over all experts; in each group of `group`
+   * tokens, one after the other, every expert takes the `capacity` tokens of largest p (ties:
+   * the earlier token) with gates = p, so that a token has 0 to E experts. The last group may be
+   * shorter: its capacity is the same share of it, rounded up. probabilities [T,E] is kept for
+   * the gradient, which is remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and
+   * the gates: only fp32.
+   */
+  remoe_expert_choice_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    probabilities: bigint,
+    mask: bigint,
+    counts: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    group: number,
+    capacity: number,
+  ): number;
+  /**
+   * The SparseMixer-v2 router (GRIN), k = active choices per token. For each choice, over the
+   * experts not chosen yet with logits s and their maximum m: experts with (m - s_j) /
+   * max(|s_j|, m) > 2 * jitter are left out; p is the softmax over the others; in training
+   * expert i is drawn by Gumbel noise, argmax of s_j - log(-log(u_j)), in evaluation it is the
+   * argmax; the gate is p_i * h with h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's
+   * third-order rule). noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation.
+   * logits [T,E] and order i32[T, active], the choices, are kept for the gradient;
+   * probability_sums fp32[E] = sum_t of the softmax over all logits. `dtype` is that of x, w and
+   * the gates: only fp32 so far.
+   */
+  remoe_sparsemixer_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    logits: bigint,
+    order: bigint,
+    mask: bigint,
+    counts: bigint,
+    probabilitySums: bigint,
+    noise: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    active: number,
+    jitter: number,
+  ): number;
+  /**
+   * Gradient of the SparseMixer router's logits, by its own estimator: for the choice i with the
+   * gate's gradient g, ds_j = g * p_i * (delta_ij - p_j) over the experts that were kept; h is
+   * not in it. Plus scale * E * counts[e] / (active * T) through the softmax over all logits, as
+   * in remoe_topk_router_gradient.
+   */
+  remoe_sparsemixer_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    logits: bigint,
+    order: bigint,
+    counts: bigint,
+    scale: number,
+    jitter: number,
+    tokens: number,
+    experts: number,
+    active: number,
+  ): number;
+  /**
+   * The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
+   * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their
+   * scores, divided by the scores' sum where normalize != 0. scores are kept for the gradient;
+   * score_sums fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far.
+   */
+  remoe_sigmoid_router_forward(
+    context: bigint,
+    dtype: number,
+    gates: bigint,
+    scores: bigint,
+    mask: bigint,
+    counts: bigint,
+    scoreSums: bigint,
+    bias: bigint,
+    x: bigint,
+    w: bigint,
+    tokens: number,
+    hidden: number,
+    experts: number,
+    active: number,
+    normalize: number,
+  ): number;
+  /**
+   * Gradient of the sigmoid router's logits, through the chosen scores and their normalisation.
+   * The bias has none.
+   */
+  remoe_sigmoid_router_gradient(
+    context: bigint,
+    dlogits: bigint,
+    dgates: bigint,
+    gates: bigint,
+    mask: bigint,
+    scores: bigint,
+    tokens: number,
+    experts: number,
+    normalize: number,
+  ): number;
+  /**
+   * The mask and counts of a routing given by values [T,E]: a pair is routed where its value is
+   * not 0 (-0 is 0, NaN is not). Only fp32 is supported.
+   */
+  remoe_routing_mask(
+    context: bigint,
+    mask: bigint,
+    counts: bigint,
+    values: bigint,
+    dtype: number,
+    tokens: number,
+    experts: number,
+  ): number;
+  /** Lists the rows of each expert and of each token: one row per pair in the routers' mask. */
   remoe_dispatch_plan(
     context: bigint,
     plan: bigint,
-    gates: bigint,
+    mask: bigint,
     tokens: number,
     experts: number,
     capacity: number,
@@ -859,6 +1000,8 @@ export const SYMBOLS = {
       "u64",
       "u64",
       "u64",
+      "u64",
+      "u64",
       "i32",
       "i32",
       "i32",
@@ -869,7 +1012,104 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_topk_router_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "f64", "i32", "i32", "i32", "i32"],
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "f64",
+      "f64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_hash_router_forward: {
+    parameters: ["u64", "i32", "u64", "u64", "u64", "u64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_expert_choice_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sparsemixer_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "f64",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sparsemixer_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "f64", "f64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sigmoid_router_forward: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_sigmoid_router_gradient: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_routing_mask: {
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },

@@ -5,15 +5,14 @@ import { StepState } from "../autograd/step_state.ts";
 import type { RouterModule } from "../config/load_router.ts";
 import { ConfigError } from "../errors.ts";
 import { BUILD_ROUTER } from "../moe/build_router.ts";
-import { MoE } from "../moe/moe.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 import type { Router } from "../moe/router.ts";
-import { routerOf } from "../moe/router_of.ts";
-import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
+import type { RouterBuild } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
 import { LanguageModel } from "../nn/language_model.ts";
-import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { buildFeedForward } from "./build_feed_forward.ts";
 
 /** A model and the state that its layers share. */
 export interface BuiltModel extends Disposable {
@@ -61,7 +60,7 @@ export function buildModel(
   const state = unfinished.use(
     new StepState(device, {
       layers: m.layers,
-      experts: moe.experts * moe.granularity,
+      experts: routedSizes(moe).experts,
       lambda: moe.lambda0,
     }),
   );
@@ -78,7 +77,10 @@ export function buildModel(
       normEpsilon: m.norm_epsilon,
       deviation: m.init_std,
       feedForward: (layer) =>
-        buildFeedForward(device, config, { ...options, build, state, layer, routers }),
+        buildFeedForward(device, config, {
+          ...{ build, state, layer, routers },
+          kept: options.kept?.[layer],
+        }),
     }));
   unfinished.move();
   return {
@@ -94,66 +96,6 @@ export function buildModel(
   };
 }
 
-/** What building a feed-forward layer needs besides the configuration. */
-interface Place extends BuildModelOptions {
-  readonly build: RouterBuild<RouterSettings>;
-  readonly state: StepState;
-  readonly layer: number;
-  /** Takes the layer's router. */
-  readonly routers: Router[];
-}
-
-/** Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense. */
-function buildFeedForward(device: Device, config: TrainConfig, place: Place): FeedForwardLayer {
-  const { model: m, moe } = config;
-  const { build, state, layer, routers } = place;
-  const kept = place.kept?.[layer];
-  const name = `model.layers.${layer}.block_sparse_moe`;
-  using unfinished = new DisposableStack();
-  const router = unfinished.use(
-    build(device, routerPlace(config, state, layer, `${name}.gate.weight`), moe),
-  );
-  requireWeights(config, router);
-  const experts = new MoE(device, {
-    router,
-    hidden: m.hidden,
-    width: m.ffn / moe.granularity,
-    deviation: m.init_std,
-    outputDeviation: m.init_std / Math.sqrt(2 * m.layers),
-    name: `${name}.experts`,
-    state,
-    layer,
-    ...(kept === undefined ? {} : { kept }),
-  });
-  unfinished.move();
-  routers.push(router);
-  return {
-    forward: (x, context) => experts.forward(x, context).output,
-    parameters: () => experts.parameters(),
-    buffers: () => experts.buffers(),
-    [Symbol.dispose](): void {
-      experts[Symbol.dispose]();
-      router[Symbol.dispose]();
-    },
-  };
-}
-
-function routerPlace(
-  { model: { hidden, layers, init_std }, moe }: TrainConfig,
-  state: StepState,
-  layer: number,
-  name: string,
-): RouterPlace {
-  return {
-    hidden,
-    experts: moe.experts * moe.granularity,
-    active: moe.active * moe.granularity,
-    ...{ layers, layer },
-    deviation: init_std,
-    ...{ name, state },
-  };
-}
-
 /** The builder of a library router, or of the router file that the configuration was made with. */
 function builderOf(
   { moe }: TrainConfig,
@@ -166,16 +108,5 @@ function builderOf(
       (loaded === undefined
         ? "its file has not been loaded"
         : `it was made with another file than ${loaded.path} is now`),
-  );
-}
-
-/** Throws unless the router has as many weights as its row says: memory and FLOPs rely on that. */
-function requireWeights({ model: { hidden }, moe }: TrainConfig, router: Router): void {
-  const weights = [...router.parameters()].reduce((sum, { size }) => sum + size, 0);
-  const expected = routerOf(moe).weights(hidden, moe.experts * moe.granularity);
-  if (weights === expected) return;
-  throw new ConfigError(
-    `Cannot build a model with the router ${moe.router}: it has ${weights} weights per layer, and ` +
-      `its row says ${expected}; give the row weights(hidden, experts)`,
   );
 }

@@ -2,6 +2,7 @@
 
 import type { LambdaRule } from "../autograd/lambda_rule.ts";
 import type { MoEConfig } from "../config/config.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /**
  * Derives λ's update rule (equation 7) from a configuration.
@@ -16,7 +17,7 @@ export function configuredLambda(
 ): LambdaRule {
   return {
     ...step,
-    active: moe.active * moe.granularity,
+    active: routedSizes(moe).active,
     alpha: moe.alpha,
     floor: moe.lambda_floor,
     ceiling: moe.lambda_ceiling,

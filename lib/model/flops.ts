@@ -11,6 +11,7 @@
 import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
+import { routedExperts } from "../moe/layer_sizes.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
 export type FlopsModel = Pick<
@@ -90,7 +91,8 @@ export interface ExecutedFlops {
  * - projections, routers: 6 per weight and token (one product forward, two backward);
  * - attention: S(S+1)/2 query-key pairs per sequence and head; 2 products of size d forward, 5
  *   backward, since the scores are recomputed rather than kept;
- * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward);
+ * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward), and per
+ *   token and shared expert;
  * - output head: 6 h V per token: the logits and two gradients.
  *
  * Norms, activations, the optimizer and the masked part of diagonal tiles are not counted. Neither
@@ -118,7 +120,9 @@ export interface ExecutedFlops {
  */
 export function executedFlops(
   model: FlopsModel,
-  moe: Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">,
+  moe:
+    & Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">
+    & Partial<Pick<MoEConfig, "shared">>,
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
@@ -130,6 +134,7 @@ export function executedFlops(
   }
   requireWhole(COUNT, "moe.experts", moe?.experts, { least: 1 });
   requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
+  if (moe.shared !== undefined) requireWhole(COUNT, "moe.shared", moe.shared);
   const router = routerOf(moe, COUNT);
   if (!Array.isArray(rows) || rows.length !== layers) {
     throw new RangeError(
@@ -149,8 +154,9 @@ export function executedFlops(
   const routed = rows.reduce((sum, count) => sum + count, 0);
   const projections = 6 * tokens * layers * weights;
   const attention = 2 * 7 * hidden * pairs * layers;
-  const routers = 6 * tokens * layers * router.weights(hidden, moe.experts * moe.granularity);
-  const experts = 18 * routed * hidden * (ffn / moe.granularity);
+  const routers = 6 * tokens * layers * router.weights(hidden, routedExperts(moe));
+  const shared = layers * tokens * (moe.shared ?? 0);
+  const experts = 18 * (routed + shared) * hidden * (ffn / moe.granularity);
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };

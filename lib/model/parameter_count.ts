@@ -7,6 +7,7 @@
 import { requireConfig } from "../config/require.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Parameters of a model. */
 export interface ParameterCount {
@@ -50,8 +51,8 @@ export function countParameters(model: ModelConfig, moe: MoEConfig): ParameterCo
   const expert = 3 * hidden * ffn;
   const embeddings = 2 * vocabulary * hidden;
   const attention = layers * (2 * hidden * hidden + 2 * hidden * keyValue);
-  const routers = layers * routerOf(moe).weights(hidden, moe.experts * moe.granularity);
-  const experts = layers * moe.experts * expert;
+  const routers = layers * routerOf(moe).weights(hidden, routedSizes(moe).experts);
+  const experts = layers * (moe.experts + moe.shared / moe.granularity) * expert;
   const norms = (2 * layers + 1) * hidden;
   const shared = embeddings + attention + routers + norms;
   return {

@@ -9,8 +9,13 @@ import { TopKRouter } from "./topk_router.ts";
 /** The builder of each router; a name without one is a compile error. */
 export const BUILD_ROUTER: Readonly<Record<RouterName, RouterBuild<RouterSettings>>> = {
   dense: (device, place) => new DenseRouter(device, place),
-  topk: (device, place, { balance_coefficient, renormalize }) =>
-    new TopKRouter(device, { ...place, balanceCoefficient: balance_coefficient, renormalize }),
+  topk: (device, place, { balance_coefficient, z_coefficient, renormalize }) =>
+    new TopKRouter(device, {
+      ...place,
+      balanceCoefficient: balance_coefficient,
+      zCoefficient: z_coefficient,
+      renormalize,
+    }),
   relu: (device, place, { balance, lambda0, alpha }) =>
     new ReluRouter(device, { ...place, balance, lambda: lambda0, alpha }),
 };

@@ -1,6 +1,7 @@
 /** Fills in the defaults of a router's row. @module */
 
 import type { RouterKeysOf, RouterSpec, RouterValue } from "./router_row.ts";
+import { routedSizes } from "./layer_sizes.ts";
 
 /** Default advice where experts get no tokens. */
 export const STARVING = "a lower learning rate or a larger model.init_std helps";
@@ -30,8 +31,7 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
     // A function of a user's row may return nothing, too.
     adapts: (moe) => row.adapts?.(moe) ?? lambda,
     // Nothing bounds how many experts a token activates.
-    activeFrom: (moe) =>
-      row.activeFrom?.(moe) ?? [{ from: 0, most: moe.experts * moe.granularity }],
+    activeFrom: (moe) => row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }],
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
     problems: (moe) => row.problems?.(moe) ?? [],
     notices: (moe) => row.notices?.(moe) ?? [],

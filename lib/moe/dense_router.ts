@@ -13,6 +13,7 @@ import { Routed } from "./routed.ts";
 import { requireStates } from "./router_input.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
+import { routingMask } from "./routing_mask.ts";
 
 /** Settings of {@linkcode DenseRouter}. */
 export interface DenseRouterOptions<H extends number = number, E extends number = number> {
@@ -98,10 +99,9 @@ export class DenseRouter<const H extends number = number, const E extends number
     requireStates("route densely", states, this.#hidden);
     const { memory, shape } = states;
     const gates = memory.allocate("f32", [shape[0], this.#experts] as const);
-    const counts = memory.allocate("i32", [this.#experts] as const);
     fill(gates, 1);
-    fill(counts, shape[0]);
-    return new Routed(gates, counts, null, BalanceCode.none, this.#experts);
+    const { mask, counts } = routingMask(gates);
+    return new Routed(gates, mask, counts, null, BalanceCode.none, this.#experts);
   }
 
   /**

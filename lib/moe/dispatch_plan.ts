@@ -4,24 +4,25 @@ import { planWords } from "../ffi/layouts.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /**
- * Sorts the active pairs of `gates` by expert, tokens ascending: both CSR directions in one
+ * Sorts the routed pairs of a mask by expert, tokens ascending: both CSR directions in one
  * i32 buffer, in the layout documented in kernels/include/remoe.h.
  *
  * The capacity is E·T rows, so a plan never overflows: in its first steps a ReLU router sends
  * nearly every token to every expert.
  */
 export function dispatchPlan(
-  gates: DeviceTensor<"f32", readonly [number, number]>,
+  mask: DeviceTensor<"i32">,
+  tokens: number,
+  experts: number,
 ): DeviceTensor<"i32"> {
-  const [tokens, experts] = gates.shape;
-  const { kernels: k } = gates.memory;
-  const capacity = tokens * experts;
-  const plan = gates.memory.allocate("i32", [planWords(tokens, experts, capacity)]);
+  const { kernels: k } = mask.memory;
+  const capacity = planCapacity(tokens, experts);
+  const plan = mask.memory.allocate("i32", [planWords(tokens, experts, capacity)]);
   k.check(
     k.symbols.remoe_dispatch_plan(
       k.handle,
       plan.address,
-      gates.address,
+      mask.address,
       tokens,
       experts,
       capacity,
@@ -32,6 +33,6 @@ export function dispatchPlan(
 }
 
 /** Capacity of a plan in rows, E·T. */
-export function planCapacity(gates: DeviceTensor<"f32", readonly [number, number]>): number {
-  return gates.size;
+export function planCapacity(tokens: number, experts: number): number {
+  return tokens * experts;
 }

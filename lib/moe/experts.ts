@@ -14,7 +14,7 @@ export interface ExpertsInput {
   readonly w2: DeviceTensor<"f32", readonly [number, number, number]>;
   /** Gates `[T, E]`. */
   readonly gates: DeviceTensor<"f32", readonly [number, number]>;
-  /** Dispatch plan of these gates. */
+  /** Dispatch plan of the routing. A row's gate may be 0 or negative. */
   readonly plan: DeviceTensor<"i32">;
   /** Rows of the plan whose pre-activations are kept for the backward pass. */
   readonly keptRows: number;

@@ -10,6 +10,7 @@ import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
 import type { RouterPlace } from "./router_row.ts";
+import { allocateMask } from "./routing_mask.ts";
 
 /** The names in a place. Each router accepts all of them, so callers can pass `{ ...place }`. */
 export const PLACE_NAMES: OptionNames<RouterPlace> = {
@@ -44,6 +45,8 @@ export function makeRouterWeight<H extends number, E extends number>(
 export interface RouterBuffers<T extends number, E extends number> {
   readonly states: DeviceTensor<"f32">;
   readonly gates: DeviceTensor<"f32", readonly [T, E]>;
+  /** The routed pairs, one bit each. */
+  readonly mask: DeviceTensor<"i32">;
   /** Tokens per expert. */
   readonly counts: DeviceTensor<"i32", readonly [E]>;
   /** Per expert, the sum over tokens of its gates or probabilities. */
@@ -63,6 +66,7 @@ export function routerBuffers<T extends number, H extends number, E extends numb
   return {
     states,
     gates: memory.allocate("f32", [tokens, experts] as const),
+    mask: allocateMask(memory, tokens, experts),
     counts: memory.allocate("i32", [experts] as const),
     sums: memory.allocate("f32", [experts] as const),
   };

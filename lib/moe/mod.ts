@@ -12,6 +12,7 @@ export type {
   RoutingContext,
   RoutingObserver,
 } from "./routing_context.ts";
+export type { ExpertSizes } from "./layer_sizes.ts";
 export type { RouterFile } from "./router_file.ts";
 export type {
   ActiveFrom,
@@ -40,5 +41,6 @@ export {
   type RouterSettings,
   type TopKKeys,
 } from "./routers.ts";
+export type { GateRegularization } from "./gate_regularization.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
 export { TopKRouter, type TopKRouterOptions } from "./topk_router.ts";

@@ -11,7 +11,7 @@ import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
 import type { KeptRows } from "./kept_rows.ts";
@@ -20,6 +20,7 @@ import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
 import { requireStates } from "./router_input.ts";
+import { routingMask } from "./routing_mask.ts";
 
 /** Settings of {@linkcode MoE}. */
 export interface MoEOptions<H extends number = number, E extends number = number> {
@@ -189,13 +190,13 @@ export class MoE<const H extends number = number, const E extends number = numbe
           `${showShape(gates.shape)}: the router must give [${tokens}, ${experts}]`,
       );
     }
-    const plan = dispatchPlan(gates);
+    const plan = planOf(routing, gates);
     if (this.#state !== null && states.memory.recorder !== null) {
       requireRouted(routing).recordIn(this.#state, this.#layer, plan);
     }
     place.onRouting?.(place.layer, routing);
     const rows = keptRowsOf("run an MoE layer", this.#kept);
-    const keptRows = Math.min(rows, planCapacity(gates));
+    const keptRows = Math.min(rows, planCapacity(tokens, experts));
     const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
     return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
   }
@@ -231,6 +232,20 @@ function keptRowsOf(operation: string, kept: KeptRows): number {
   const rows: unknown = kept?.rows;
   if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
   return rows as number;
+}
+
+/** The plan of a routing's mask, or of its gates where the library did not make the routing. */
+function planOf(
+  routing: Routing,
+  gates: DeviceTensor<"f32", readonly [number, number]>,
+): DeviceTensor<"i32"> {
+  const [tokens, experts] = gates.shape;
+  if (Routed.isOne(routing)) return dispatchPlan(routing.mask, tokens, experts);
+  const { mask, counts } = routingMask(gates);
+  const plan = dispatchPlan(mask, tokens, experts);
+  mask[Symbol.dispose]();
+  counts[Symbol.dispose]();
+  return plan;
 }
 
 /** Refuses a routing whose statistics may not match its gates. */

@@ -192,14 +192,14 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const { states, gates, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
+    const { states, gates, mask, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
     const { shape: [tokens, experts], memory: { kernels: k } } = gates;
     const { active } = this.#rule;
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
         gates.address,
-        0n,
+        mask.address,
         counts.address,
         sums.address,
         states.address,
@@ -235,7 +235,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
         );
       },
     );
-    return new Routed(gates, counts, sums, this.#balance, active);
+    return new Routed(gates, mask, counts, sums, this.#balance, active);
   }
 
   /**

@@ -23,6 +23,8 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
 
   constructor(
     readonly gates: DeviceTensor<"f32", readonly [T, E]>,
+    /** One bit per pair that is routed: a routed pair's gate may be 0. */
+    readonly mask: DeviceTensor<"i32">,
     readonly counts: DeviceTensor<"i32", readonly [E]>,
     /** Per expert, the sum over tokens of its gates (ReLU) or probabilities (TopK), if kept. */
     readonly sums: DeviceTensor<"f32", readonly [E]> | null,

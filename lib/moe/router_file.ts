@@ -8,6 +8,7 @@ import type {
   RouterSpec,
   RouterTraits,
 } from "./router_row.ts";
+import { routedSizes } from "./layer_sizes.ts";
 
 /** A router file as described in a configuration; plain JSON. */
 export interface RouterFile extends RouterTraits {
@@ -35,7 +36,7 @@ export function describeFile<Keys extends object>(
     ...{ sha256, about, routed, causal, draws, exact, lambda, loss, keys },
     adapts: spec.adapts(moe),
     active_from: spec.activeFrom(moe),
-    weights: spec.weights(hidden, moe.experts * moe.granularity),
+    weights: spec.weights(hidden, routedSizes(moe).experts),
   };
 }
 

@@ -11,6 +11,7 @@ import {
   ROUTERS,
   type RouterSettings,
 } from "./routers.ts";
+import { routedSizes } from "./layer_sizes.ts";
 
 /** The part of a configuration that selects the router. */
 export interface RouterChoice {
@@ -74,6 +75,6 @@ export function mostActive(
  */
 export function sparseFrom(spec: AnyRouter, moe: MixtureSizes & RouterSettings): number | null {
   const last = spec.activeFrom(moe).at(-1)!;
-  const atTarget = last.most <= moe.active * moe.granularity;
+  const atTarget = last.most <= routedSizes(moe).active;
   return spec.routed && spec.exact && atTarget ? last.from : null;
 }

@@ -3,6 +3,7 @@
 import type { Device } from "../autograd/device.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import type { Router } from "./router.ts";
+import type { ExpertSizes } from "./layer_sizes.ts";
 
 /** Value of a router's setting; plain JSON. */
 export type RouterValue = number | string | boolean;
@@ -74,14 +75,7 @@ export type RouterKeysOf<Values> = {
 };
 
 /** The sizes in every configuration, whatever its router. */
-export interface MixtureSizes {
-  /** Full-size experts per layer, E. */
-  readonly experts: number;
-  /** Full-size experts per token on average, k. */
-  readonly active: number;
-  /** Number of parts each expert is split into, G. */
-  readonly granularity: number;
-}
+export type MixtureSizes = ExpertSizes;
 
 /** The term that a router adds to the loss. */
 export interface RouterLoss {

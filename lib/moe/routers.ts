@@ -8,6 +8,7 @@
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
+import { routedSizes } from "./layer_sizes.ts";
 
 /** The routers of the library. */
 export type RouterName = "dense" | "topk" | "relu";
@@ -25,6 +26,8 @@ export type BalanceName = "load" | "plain" | "none";
 export interface TopKKeys {
   /** Coefficient of the TopK router's Switch balance term. */
   readonly balance_coefficient: number;
+  /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
+  readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
   readonly renormalize: boolean;
 }
@@ -78,11 +81,12 @@ const DENSE = completeRow<Record<never, never>>({
   exact: true,
   activeFrom: () => [{ from: 0, most: 1 }],
   weights: () => 0,
-  problems: ({ experts, active, granularity }) =>
-    Object.entries({ experts, active, granularity })
-      .filter(([, value]) => value !== 1)
+  problems: ({ experts, active, granularity, shared = 0 }) =>
+    Object.entries({ experts, active, granularity, shared })
+      .filter(([key, value]) => value !== (key === "shared" ? 0 : 1))
       .map(([key, value]) =>
-        `moe.${key} is ${value}, expected 1 with moe.router dense, which has one expert`
+        `moe.${key} is ${value}, expected ${key === "shared" ? 0 : 1} with moe.router dense, ` +
+        `which has one expert`
       ),
   starving: () => "a lower learning rate helps",
 });
@@ -101,15 +105,20 @@ const TOPK = completeRow<TopKKeys>({
       default: 0.01,
       about: "Coefficient of the topk router's balance term",
     },
+    z_coefficient: {
+      type: "number",
+      default: 0,
+      about: "Coefficient of the topk router's z-loss",
+    },
     renormalize: {
       type: "flag",
       default: false,
       about: "Whether the topk router divides a token's gates by their sum",
     },
   },
-  activeFrom: ({ active, granularity }) => [{ from: 0, most: active * granularity }],
-  problems: ({ active, granularity, renormalize }) =>
-    renormalize && active * granularity === 1
+  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
+  problems: ({ renormalize, ...moe }) =>
+    renormalize && routedSizes(moe).active === 1
       ? [
         "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
         "always be 1 and the router would get no gradient",

@@ -18,7 +18,10 @@ import type { Tensor } from "../tensor/tensor.ts";
  * ```
  */
 export interface Routing<T extends number = number, E extends number = number> {
-  /** Gates `[T, E]`; 0 where a token is not routed. Gradients flow back through them. */
+  /**
+   * Gates `[T, E]`; 0 where a token is not routed, though a routed pair's gate may be 0 too.
+   * Gradients flow back through them.
+   */
   readonly gates: Tensor<"f32", readonly [T, E]>;
   /** Number of tokens per expert. */
   readonly counts: Tensor<"i32", readonly [E]>;

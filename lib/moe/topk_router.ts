@@ -1,4 +1,4 @@
-/** TopK routing: the k largest softmax probabilities, with Switch's balance loss. @module */
+/** TopK routing: the k largest softmax probabilities, with Switch's balance loss and a z-loss. @module */
 
 import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
@@ -30,6 +30,11 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
   active?: number;
   /** Coefficient of Switch's balance loss, summed over layers. Default 0.01. */
   balanceCoefficient?: number;
+  /**
+   * Coefficient of the z-loss, summed over layers: the mean over tokens of the squared log-sum-exp
+   * of the logits, which keeps logits small (ST-MoE, arXiv:2202.08906, equation 5). Default 0.
+   */
+  zCoefficient?: number;
   /** Whether to divide a token's gates by their sum. Default false, as in the paper. */
   renormalize?: boolean;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
@@ -41,6 +46,7 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
 /**
  * The dropless TopK router that the paper compares with: `R(x) = TopK(softmax(x W), k)`, with the
  * softmax over all experts before selection. Experts that were not selected contribute no gradient.
+ * Each token gets exactly k experts, even where a probability underflows and its gate is 0.
  *
  * @example
  * ```ts
@@ -59,6 +65,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
   readonly #active: number;
   readonly #weight: RouterWeight<H, E>;
   readonly #coefficient: number;
+  readonly #zCoefficient: number;
   readonly #renormalize: 0 | 1;
 
   static {
@@ -83,15 +90,20 @@ export class TopKRouter<const H extends number = number, const E extends number 
     requireOptions("build a TopK router", options, {
       ...PLACE_NAMES,
       balanceCoefficient: true,
+      zCoefficient: true,
       renormalize: true,
     });
     const { hidden, experts, active = 1, renormalize = false } = options;
-    const { balanceCoefficient = 0.01, name = "gate.weight" } = options;
+    const { balanceCoefficient = 0.01, zCoefficient = 0, name = "gate.weight" } = options;
     requireSizes("build a TopK router", { hidden, experts });
     const { deviation = initialDeviation(hidden) } = options;
     requireFlag("build a TopK router", "renormalize", renormalize);
     requireText("build a TopK router", "name", name);
-    requireNumbers("build a TopK router", { balanceCoefficient, deviation }, { least: 0 });
+    requireNumbers(
+      "build a TopK router",
+      { balanceCoefficient, zCoefficient, deviation },
+      { least: 0 },
+    );
     if (!Number.isInteger(active) || active < 1 || active > experts) {
       throw new ConfigError(
         `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
@@ -105,6 +117,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     }
     this.#active = active;
     this.#coefficient = balanceCoefficient;
+    this.#zCoefficient = zCoefficient;
     this.#renormalize = renormalize ? 1 : 0;
     this.#weight = makeRouterWeight(memoryOf(device), name, [hidden, experts], deviation);
   }
@@ -137,19 +150,22 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const { states, gates, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
+    const { states, gates, mask, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
     const { shape: [tokens, experts], memory } = gates;
     const active = this.#active;
     const { kernels: k } = memory;
     const probabilities = memory.allocate("f32", gates.shape);
+    const normalizer = this.#zCoefficient === 0 ? null : memory.allocate("f32", [tokens]);
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,
         gates.address,
         probabilities.address,
-        0n,
+        mask.address,
         counts.address,
         sums.address,
+        normalizer?.address ?? 0n,
+        0n,
         states.address,
         this.#weight.address,
         tokens,
@@ -160,7 +176,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
       ),
       "route by TopK",
     );
-    const saved = [counts, probabilities];
+    const saved = [mask, counts, probabilities, ...normalizer === null ? [] : [normalizer]];
     recordLinearRouter(
       "topkRouter",
       states,
@@ -174,9 +190,12 @@ export class TopKRouter<const H extends number = number, const E extends number 
             dlogits.address,
             dgates.address,
             gates.address,
+            mask.address,
             probabilities.address,
+            normalizer?.address ?? 0n,
             counts.address,
             this.#coefficient * scale / tokens,
+            this.#zCoefficient * scale / tokens,
             tokens,
             experts,
             active,
@@ -186,7 +205,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
         );
       },
     );
-    return new Routed(gates, counts, sums, BalanceCode.switch, active);
+    return new Routed(gates, mask, counts, sums, BalanceCode.switch, active);
   }
 
   /**

@@ -10,6 +10,7 @@ import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** A run's final figures; null where it has none. */
 export interface FinalFigures {
@@ -70,7 +71,7 @@ export function finalFigures(run: RunFigures): FinalFigures {
     validLoss: finite(validation?.valid_loss),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: routed ? last50th("sparsity") : null,
-    target: routed ? targetSparsity(moe) : null,
+    target: routed ? targetSparsity(routedSizes(moe)) : null,
     layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: lambda ? finite(last.lambda) : null,
     sparseFrom: lambda ? sparseFrom(stages) : null,

@@ -22,6 +22,7 @@ import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
 import { type Horizontal, Progress } from "./horizontal.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** A figure at a step. */
 export interface Point {
@@ -174,7 +175,7 @@ class FiguresReader {
     this.#figures = Object.fromEntries(
       STEP_FIGURES.map((name): [StepFigure, Point[]] => [name, []]),
     ) as Record<StepFigure, Point[]>;
-    const cells = model.layers * moe.experts * moe.granularity;
+    const cells = model.layers * routedSizes(moe).experts;
     this.#history = new LoadHistory(
       2 * Math.min(60, Math.max(10, Math.floor(LOAD_CELLS / cells / 2))),
     );

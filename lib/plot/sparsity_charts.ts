@@ -22,6 +22,7 @@ import { thin } from "./curves.ts";
 import { endLabels } from "./end_labels.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { curveColour, INK, type Spec } from "./theme.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /**
  * Mean sparsity of all runs with their targets; for a single run, also the spread of its layers.
@@ -123,7 +124,7 @@ function layerBand(run: RunFigures, axes: Spec, colour: number): Spec[] {
 }
 
 function targetLayers(runs: readonly RunFigures[], { x, y }: Spec): Spec[] {
-  const targets = new Set(runs.map(({ config: { moe } }) => targetSparsity(moe)));
+  const targets = new Set(runs.map(({ config: { moe } }) => targetSparsity(routedSizes(moe))));
   const values = [...targets].map((value) => ({
     value,
     x: ((x as Spec)["scale"] as { readonly domain: readonly number[] }).domain[0],

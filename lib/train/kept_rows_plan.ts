@@ -13,6 +13,7 @@ import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Headroom for the next step's rows over the last's: they fluctuate by a few per cent. */
 const MARGIN = 1.25;
@@ -43,7 +44,7 @@ export interface LayerRows {
  */
 export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
-  const sparse = moe.active * moe.granularity * tokens;
+  const sparse = routedSizes(moe).active * tokens;
   const dense = mostActive(routerOf(moe), moe, 0) * tokens;
   return { dense, sparse };
 }

@@ -4,6 +4,7 @@ import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Steps at the floor after which λ no longer controls anything. */
 const STEPS_AT_FLOOR = 50;
@@ -23,7 +24,7 @@ export class LambdaWatch {
     if (!routerOf(moe).adapts(moe)) return null;
     this.#atFloor = step.lambda <= moe.lambda_floor ? this.#atFloor + 1 : 0;
     if (this.#atFloor !== STEPS_AT_FLOOR) return null;
-    const target = targetSparsity(moe);
+    const target = targetSparsity(routedSizes(moe));
     const over = step.sparsity_per_layer.flatMap((sparsity, layer) =>
       sparsity > target ? [`${layer} (${sparsity.toFixed(3)})`] : []
     );

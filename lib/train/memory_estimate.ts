@@ -8,6 +8,7 @@
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
@@ -64,7 +65,7 @@ export function estimateAt(config: TrainConfig, rows: number, kept: number): Mem
 function keptElements({ model, moe, data }: TrainConfig): number {
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
-  const experts = moe.experts * moe.granularity;
+  const experts = routedSizes(moe).experts;
   const fused = hidden + 2 * groups * (hidden / heads);
   // Per block, each [T, h] and alive until the tape closes: two residual inputs, two norm outputs,
   // the attention's output, and what its projection and the experts add to the residual. Also the
@@ -73,10 +74,13 @@ function keptElements({ model, moe, data }: TrainConfig): number {
   // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
   // lists of offsets.
   const routing = 4 * tokens * experts + tokens + experts;
+  // The shared experts' pre-activations, activations and output, and its sum with the routed ones'.
+  const width = moe.shared * (model.ffn / moe.granularity);
+  const shared = width === 0 ? 0 : tokens * (3 * width + 2 * hidden);
   // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
   // the tokens and targets.
   const head = tokens * (2 * hidden + 5);
-  return layers * (block + routing) + head;
+  return layers * (block + routing + shared) + head;
 }
 
 /**
@@ -90,7 +94,7 @@ function keptElements({ model, moe, data }: TrainConfig): number {
 function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
   const { hidden, ffn, vocabulary } = model;
   const tokens = data.micro_batch * data.sequence;
-  const experts = moe.experts * moe.granularity;
+  const experts = routedSizes(moe).experts;
   const task = Math.min(2048, Math.max(756, rows / 16));
   const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
   const weights = 3 * hidden * (ffn / moe.granularity);

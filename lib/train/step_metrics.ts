@@ -7,6 +7,7 @@ import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** What {@linkcode stepMetrics} is computed from. */
 export interface StepFigures {
@@ -29,7 +30,7 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
   const { data, moe, model } = config;
   const router = routerOf(moe);
   const tokens = data.batch * data.sequence;
-  const pairs = tokens * moe.experts * moe.granularity;
+  const pairs = tokens * routedSizes(moe).experts;
   const rows = readout.layers.map(({ counts }) => counts.reduce((sum, count) => sum + count, 0));
   const work = { sequences: data.batch, sequence: data.sequence, rows };
   const formula = data.batch * formulaFlops(model, moe, data.sequence);
@@ -53,7 +54,7 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
       0,
     ),
     idle_experts: idleExperts(expert_load).length,
-    closed_layers: closedLayers(sparsity_per_layer, moe.experts * moe.granularity).length,
+    closed_layers: closedLayers(sparsity_per_layer, routedSizes(moe).experts).length,
     stage: stage.stage,
     tokens: step * tokens,
     tokens_per_second: tokens / (ms / 1000),

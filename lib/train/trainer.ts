@@ -35,6 +35,7 @@ import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
 import { Validation } from "./validation.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** What a {@linkcode Trainer} works with. */
 export interface TrainerOptions {
@@ -252,7 +253,7 @@ export class Trainer implements Disposable {
       l1_reg: readout.l1,
       loss: readout.loss,
       sparsity: readout.sparsity,
-      target: targetSparsity(moe),
+      target: targetSparsity(routedSizes(moe)),
     });
     this.#step = step;
     this.#lambda = readout.lambda;

@@ -26,10 +26,10 @@ Deno.test("matrix products count two operations per inner step", () => {
   assertEquals(flopsOf("cross entropy", `nano cross_entropy_gradient ${head}`), 3 * 269_484_032);
 });
 
-Deno.test("the plan moves gates, both offsets and two ints per row", () => {
+Deno.test("the plan moves the mask, both offsets and two ints per row", () => {
   const { flops, bytes } = workOf("dispatch", "nano dispatch_plan [4096,8] density 1 spare 0");
   assertEquals(flops, 0);
-  assertEquals(bytes, 4 * (32_768 + (4 + 9) + 4097 + 2 * 32_768));
+  assertEquals(bytes, 4 * (4096 + (4 + 9) + 4097 + 2 * 32_768));
 });
 
 Deno.test("the regularisation counts a product and a sum per gate", () => {

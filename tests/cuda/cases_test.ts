@@ -16,7 +16,9 @@ Deno.test(`the emulated library runs the cases of the functions it has${skipped}
   const operations = OPERATION_CASES.filter((it) => !isBeyond(k, it));
   const gradients = GRADIENT_CASES.filter((it) => !isBeyond(k, it));
   const names = new Set([...operations, ...gradients].map(({ operation }) => operation));
-  for (const name of ["relu_router_forward", "relu_router_gradient", "dispatch_plan"]) {
+  for (
+    const name of ["relu_router_forward", "relu_router_gradient", "routing_mask", "dispatch_plan"]
+  ) {
     assertEquals(names.has(name), true, name);
   }
   for (const it of operations) {

@@ -4,6 +4,7 @@ import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
 import { runCase } from "../../kernels/cases/placed_case.ts";
 import { reluRouterCase } from "../../kernels/cases/relu_router.ts";
+import { routingMaskCase } from "../../kernels/cases/routing_mask.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import { missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
 
@@ -12,6 +13,7 @@ const ignore = missingCompiler !== undefined;
 for (
   const each of [
     reluRouterCase({ tokens: 131, hidden: 33, experts: 40 }),
+    routingMaskCase({ tokens: 300, experts: 70, density: 0.25 }),
     dispatchPlanCase({ tokens: 300, experts: 70, density: 0.25 }),
   ]
 ) {
@@ -44,7 +46,7 @@ Deno.test(`emulated operations refuse sizes and addresses with a reason${skipped
   const { remoe_relu_router_forward, remoe_dispatch_plan } = k.symbols;
   const route = (x: bigint, tokens: number): void =>
     k.check(
-      remoe_relu_router_forward(k.handle, 64n, 0n, 64n, 64n, x, 64n, tokens, 1, 1),
+      remoe_relu_router_forward(k.handle, 64n, 64n, 64n, 64n, x, 64n, tokens, 1, 1),
       "relu router",
     );
   assertThrows(() => route(0n, 1), DeviceError, "the address of x is 0");

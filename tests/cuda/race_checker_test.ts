@@ -4,6 +4,7 @@ import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
 import { reluRouterCase, reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
+import { routingMaskCase } from "../../kernels/cases/routing_mask.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { Buffers } from "./buffers.ts";
@@ -20,6 +21,7 @@ const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66,
   ([tokens = 0, hidden = 0, experts = 0]) => [
     reluRouterCase({ tokens, hidden, experts }),
     reluRouterGradientCase({ tokens, experts, balance: "load" }),
+    routingMaskCase({ tokens, experts, density: 0.5 }),
     dispatchPlanCase({ tokens, experts, density: 0.5 }),
     dispatchPlanCase({ tokens, experts, density: 0.5, spare: -3 }),
   ],
@@ -41,7 +43,7 @@ function routeWith(emulator: Emulator, weights: (memory: Buffers) => bigint): nu
   const k = emulator.context;
   using memory = new Buffers(k);
   const w = weights(memory);
-  const router = reluRouterCase({ tokens: 33, hidden: 20, experts: 8, withoutMask: true });
+  const router = reluRouterCase({ tokens: 33, hidden: 20, experts: 8 });
   using placed = new PlacedCase(k, router, inputsOf(router));
   router.call(k, (name) => name === "w" ? w : placed.address(name), 0);
   return k.symbols.remoe_synchronize(k.handle);

@@ -1,4 +1,4 @@
-// Prints what control groups grant: the folder that stands for "/" is the one argument.
+// Prints what control groups grant. The only argument is the folder that stands for "/".
 #include "runtime/control_groups.h"
 
 #include <cstdio>

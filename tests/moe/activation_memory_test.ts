@@ -13,10 +13,8 @@ import { openDevice } from "../tensor/open_device.ts";
 
 const [TOKENS, HIDDEN, EXPERTS, WIDTH] = [256, 32, 8, 24];
 
-/**
- * Gates and, for a softmax, probabilities [T, E]; the plan's two row lists [T·E] and its offsets.
- */
-const ROUTING = 4 * TOKENS * EXPERTS + TOKENS + 4 * EXPERTS + 16;
+/** Gates and, of a softmax, probabilities [T, E]; the mask [T]; the plan's row lists and offsets. */
+const ROUTING = 4 * TOKENS * EXPERTS + 2 * TOKENS + 4 * EXPERTS + 16;
 
 function routers(device: Device) {
   const sizes = { hidden: HIDDEN, experts: EXPERTS };

@@ -4,7 +4,7 @@ import { ConfigError, read, scale, ShapeMismatchError, sum, TopKRouter, write } 
 import { assertClose } from "../autograd/gradient_check.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { matmul } from "../../kernels/cases/reference/gemm.ts";
-import { dot, softmax } from "../../kernels/cases/reference/reduction.ts";
+import { dot, logSumExp, softmax } from "../../kernels/cases/reference/reduction.ts";
 import { columnSums, routingOf } from "../../kernels/cases/reference/router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -125,6 +125,28 @@ Deno.test("the balance loss enters the gradient of every expert's probability", 
     const row = Math.floor(i / experts) * experts;
     const mean = dot(p.subarray(row, row + experts), dp);
     return value * (dp[i % experts]! - mean);
+  });
+  assertClose(await read(router.weight.gradient), expected, "gradient", 1e-6);
+});
+
+Deno.test("the z-loss enters the gradient of every logit", async () => {
+  using device = await openDevice();
+  const [tokens, experts, coefficient, share] = [6, 4, 0.5, 1 / 3] as const;
+  const options = { hidden: tokens, experts, active: 2, balanceCoefficient: 0 };
+  using router = new TopKRouter(device, { ...options, zCoefficient: coefficient });
+  const logits = new Random("z-loss").normal(tokens * experts);
+  write(router.weight, logits);
+  // The input is the identity: logits = W and dW = dlogits. The loss does not depend on the gates.
+  const identity = Array.from({ length: tokens ** 2 }, (_, i) => i % (tokens + 1) ? 0 : 1);
+  using tape = device.record();
+  const routing = router.route(device.from(identity, [tokens, tokens]));
+  tape.backward(scale(sum(routing.gates), 0), { scale: share });
+
+  // d/dlogit of coefficient/T Σ_t lse² is 2 coefficient/T lse p.
+  const rows = Float64Array.from(logits);
+  const expected = softmax(rows, experts).map((p, i) => {
+    const row = Math.floor(i / experts) * experts;
+    return 2 * coefficient * share / tokens * logSumExp(rows.subarray(row, row + experts)) * p;
   });
   assertClose(await read(router.weight.gradient), expected, "gradient", 1e-6);
 });

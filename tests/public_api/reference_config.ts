@@ -40,7 +40,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf("load", "plain", "none") },
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
-    ...{ balance_coefficient: from(0), renormalize: oneOf(true, false) },
+    ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
+    ...{ shared: whole(0), router_std: above(0) },
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -75,7 +76,8 @@ export const TINY = {
   moe: {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
-    ...{ balance_coefficient: 0.01, renormalize: false },
+    ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
+    ...{ shared: 0, router_std: 0.1 },
   },
   data: {
     paths: [] as string[],

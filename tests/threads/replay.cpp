@@ -1,5 +1,5 @@
-// Makes the calls of recorded cases, for a checker of threads. Arguments: the data, the number of
-// threads, and whether to race on purpose, to see that races are found.
+// Replays the calls of recorded cases under a thread checker. Arguments: the data, the number of
+// threads, and whether to race on purpose, to show that races are found.
 #include <omp.h>
 
 #include <cmath>

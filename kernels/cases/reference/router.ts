@@ -1,6 +1,6 @@
-import { softmax } from "./reduction.ts";
+import { logSumExp, softmax } from "./reduction.ts";
 
-/** What every router returns besides its gates. */
+/** Which pairs are routed. */
 export interface Routing {
   /** One bit per (token, expert) pair, [T, ceil(E/32)]. */
   readonly mask: Int32Array;
@@ -19,20 +19,20 @@ export function reluGates(logits: Float64Array): Float64Array {
 }
 
 /**
- * Derives the active experts from the gates.
+ * Finds which pairs are routed from their values.
  *
- * @param gates [T, E].
+ * @param values [T, E].
  * @param experts E.
- * @returns Mask and counts of the nonzero gates, NaN included.
+ * @returns Bits and counts of the values other than 0, NaN included.
  */
-export function routingOf(gates: ArrayLike<number>, experts: number): Routing {
-  const tokens = gates.length / experts;
+export function routingOf(values: ArrayLike<number>, experts: number): Routing {
+  const tokens = values.length / experts;
   const words = Math.ceil(experts / 32);
   const mask = new Int32Array(tokens * words);
   const counts = new Int32Array(experts);
   for (let t = 0; t < tokens; t++) {
     for (let e = 0; e < experts; e++) {
-      if (gates[t * experts + e] === 0) continue;
+      if (values[t * experts + e] === 0) continue;
       mask[t * words + (e >> 5)]! |= 1 << (e & 31);
       counts[e]!++;
     }
@@ -78,29 +78,48 @@ export function balanceWeights(
   });
 }
 
+/** What {@linkcode topkGates} gives. */
+export interface TopkRouting {
+  /** [T, E], 0 where a pair is not routed. */
+  readonly gates: Float64Array;
+  /** [T, E], the softmax over all experts. */
+  readonly probabilities: Float64Array;
+  /** [T, E], 1 where a pair is routed, else 0. */
+  readonly chosen: Float64Array;
+  /** [T], log-sum-exp of each token's logits. */
+  readonly normalizer: Float64Array;
+}
+
 /**
- * TopK: the k largest probabilities of each token, the lower expert first on ties.
+ * TopK: the probabilities of the k largest logits of each token, the lower expert first among equals.
  *
  * @param logits x W, [T, E].
  * @param experts E.
  * @param active k.
  * @param renormalize Whether the gates are divided by their sum.
- * @returns Gates and probabilities, both [T, E].
+ * @returns Gates, probabilities, and 1 where a pair is routed, all [T, E]; normalizers [T].
  */
 export function topkGates(
   logits: Float64Array,
   experts: number,
   active: number,
   renormalize: boolean,
-): { gates: Float64Array; probabilities: Float64Array } {
+): TopkRouting {
   const probabilities = softmax(logits, experts);
   const gates = new Float64Array(logits.length);
+  const chosenPairs = new Float64Array(logits.length);
+  const normalizer = new Float64Array(logits.length / experts);
   for (let start = 0; start < logits.length; start += experts) {
     const row = probabilities.subarray(start, start + experts);
-    const chosen = Array.from(row.keys()).sort((i, j) => row[j]! - row[i]! || i - j)
+    const own = logits.subarray(start, start + experts);
+    const chosen = Array.from(row.keys()).sort((i, j) => own[j]! - own[i]! || i - j)
       .slice(0, active);
     const sum = chosen.reduce((total, e) => total + row[e]!, 0);
-    for (const e of chosen) gates[start + e] = row[e]! / (renormalize ? sum : 1);
+    for (const e of chosen) {
+      gates[start + e] = row[e]! / (renormalize ? sum : 1);
+      chosenPairs[start + e] = 1;
+    }
+    normalizer[start / experts] = logSumExp(own);
   }
-  return { gates, probabilities };
+  return { gates, probabilities, chosen: chosenPairs, normalizer };
 }

@@ -1,4 +1,4 @@
-"""What the machine is: device, driver, compilers, PyTorch, and the library as packed."""
+"""Describes the machine: device, driver, compilers, PyTorch, and the packed library."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from library import FOLDER, DeviceFailure, Library, torch_or_reason
 
 
 def output(*command):
-    """What a command prints, or that it is missing."""
+    """The output of a command, or a note that it is missing."""
     if shutil.which(command[0]) is None:
         return f"{command[0]} is not installed"
     try:
@@ -21,7 +21,7 @@ def output(*command):
 
 
 def main():
-    """Prints the facts, the device first, since the other parts hang on it."""
+    """Prints the facts, the device first, since the other parts depend on it."""
     with open(os.path.join(FOLDER, "pack.json"), encoding="utf-8") as file:
         print(f"pack: {json.dumps(json.load(file))}")
     try:

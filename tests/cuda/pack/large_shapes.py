@@ -16,7 +16,7 @@ LAMBDA, ACTIVE, SCALE, BALANCE_LOAD = 37.5, 2, 1 / 96, 2
 
 
 def normal(count, scale, seed, torch):
-    """Normal fp32 numbers; the same ones for the same seed and source."""
+    """Normal fp32 numbers, deterministic for a seed and source."""
     if torch is None:
         generator = random.Random(seed)
         return array("f", (generator.gauss(0, scale) for _ in range(count)))
@@ -47,7 +47,7 @@ def product(x, w, tokens, hidden, experts, torch):
 
 
 def run_twice(library, name, outputs, call):
-    """Calls into fresh poisoned outputs, (type, count) each, twice; gives the arrays."""
+    """Calls into fresh poisoned outputs, (type, count) each, twice; returns the arrays."""
     results = []
     for _ in range(2):
         buffers = [Buffer(library, code, count) for code, count in outputs]
@@ -61,7 +61,7 @@ def run_twice(library, name, outputs, call):
 
 
 def close(name, actual, expected, rtol, atol):
-    """Asserts closeness, NaN refused; gives the largest error."""
+    """Asserts closeness, rejecting NaN; returns the largest error."""
     worst = 0.0
     for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
         error = abs(a - b)
@@ -71,7 +71,7 @@ def close(name, actual, expected, rtol, atol):
 
 
 def check_router(library, x, w, shape, torch):
-    """relu_router_forward; gives gates and counts for what follows."""
+    """relu_router_forward; gives gates, mask and counts for what follows."""
     tokens, hidden, experts = shape
     words = (experts + 31) // 32
     sizes = [("f", tokens * experts), ("i", tokens * words), ("i", experts), ("f", experts)]
@@ -84,7 +84,7 @@ def check_router(library, x, w, shape, torch):
     exact, torch_error = product(x, w, tokens, hidden, experts, torch)
     atol = 4 * UNIT_ROUNDOFF * math.sqrt(hidden)
     worst = close("gates", gates, (max(z, 0.0) for z in exact), 8 * UNIT_ROUNDOFF, atol)
-    # Who is active follows from the gates themselves: exact, however close to 0 a logit was.
+    # Activity is read from the gates themselves, which is exact however close to 0 a logit was.
     columns = [gates[e::experts] for e in range(experts)]
     assert list(counts) == [sum(g != 0 for g in column) for column in columns], "counts"
     close("gate_sums", sums, map(math.fsum, columns), 8 * UNIT_ROUNDOFF, 4 * UNIT_ROUNDOFF * tokens)
@@ -93,7 +93,7 @@ def check_router(library, x, w, shape, torch):
         for word in range(words):
             expected = bits >> (32 * word) & 0xFFFFFFFF
             assert mask[t * words + word] & 0xFFFFFFFF == expected, f"mask of token {t}"
-    return gates, counts, worst, torch_error
+    return gates, mask, counts, worst, torch_error
 
 
 def check_gradient(library, gates, counts, dgates, tokens, experts):
@@ -129,10 +129,10 @@ def expected_plan(gates, tokens, experts, capacity):
     return header + expert_offset + token_offset + row_token + spare + token_row + spare
 
 
-def check_plan(library, gates, tokens, experts):
+def check_plan(library, gates, mask, tokens, experts):
     """dispatch_plan with room for all pairs."""
     capacity = tokens * experts
-    given = input_buffer(library, gates)
+    given = input_buffer(library, mask)
     size = 4 + experts + 1 + tokens + 1 + 2 * capacity
     (plan,) = run_twice(library, "dispatch_plan", [("i", size)], lambda at: library.call(
         "dispatch_plan", at, given.address, tokens, experts, capacity))
@@ -149,21 +149,21 @@ def check_shape(library, shape, torch):
     tokens, hidden, experts = shape
     x = normal(tokens * hidden, 1, 1, torch)
     w = normal(hidden * experts, 1 / math.sqrt(hidden), 2, torch)
-    gates, counts, worst, torch_error = check_router(library, x, w, shape, torch)
+    gates, mask, counts, worst, torch_error = check_router(library, x, w, shape, torch)
     dgates = normal(tokens * experts, 1, 3, torch)
     gradient_error = check_gradient(library, gates, counts, dgates, tokens, experts)
-    rows = check_plan(library, gates, tokens, experts)
+    rows = check_plan(library, gates, mask, tokens, experts)
     beside = "no PyTorch" if torch_error is None else f"PyTorch fp32 {torch_error:.1e}"
     print(f"ok T={tokens} D={hidden} E={experts}: gates within {worst:.1e} of fp64 ({beside}), "
           f"gradient within {gradient_error:.1e}, {rows} rows planned, equal bits twice", flush=True)
 
 
 def main():
-    """Checks the shapes one by one; the exit status says whether all were right."""
+    """Checks the shapes one by one; the exit status says whether all passed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     small = parser.parse_args().small
-    # Small shapes go without PyTorch, whose kernels a sanitizer would check as well.
+    # Small shapes skip PyTorch, whose kernels a sanitizer would check too.
     torch, reason = (None, "as asked") if small else torch_or_reason()
     if torch is None:
         print(f"references in Python, small shapes: {reason}")

@@ -1,4 +1,4 @@
-"""The kernel library by ctypes, as symbols.json gives its functions."""
+"""The kernel library through ctypes, with the functions listed in symbols.json."""
 
 import ctypes
 import json
@@ -46,11 +46,11 @@ class Library:
         raise DeviceFailure(f"{name} gives status {status}: {message}")
 
     def info(self):
-        """What the library says of the device."""
+        """The library's description of the device."""
         return json.loads(self._text(self.functions.remoe_context_info, self.context))
 
     def close(self):
-        """Closes the context, and with it all memory."""
+        """Closes the context, which frees all memory."""
         self.call("context_destroy")
 
     def events(self, count):
@@ -61,7 +61,7 @@ class Library:
         return list(events)
 
     def seconds(self, start, end):
-        """Waits, and gives the seconds between two recorded events."""
+        """Waits, and returns the seconds between two recorded events."""
         result = c_double()
         self.call("event_elapsed", start, end, ctypes.byref(result))
         return result.value
@@ -74,7 +74,7 @@ class Library:
 
 
 class Buffer:
-    """Device memory of the library between guards; an output starts as NaN."""
+    """Device memory from the library, between guards; an output starts as NaN."""
 
     def __init__(self, library, code, count, values=None):
         self.library, self.code, self.count = library, code, count
@@ -90,7 +90,7 @@ class Buffer:
         self.library.call("copy_from_host", self.block, content, len(content))
 
     def read(self):
-        """Reads the content back; fails where a guard was overwritten."""
+        """Reads the content back; fails if a guard was overwritten."""
         whole = bytearray(self.bytes + 2 * GUARD)
         target = (ctypes.c_char * len(whole)).from_buffer(whole)
         self.library.call("copy_to_host", target, self.block, len(whole))
@@ -102,7 +102,7 @@ class Buffer:
         return values
 
     def free(self):
-        """Gives the memory back."""
+        """Frees the memory."""
         self.library.call("memory_free", (c_uint64 * 1)(self.block), 1)
 
 
@@ -112,7 +112,7 @@ def input_buffer(library, values):
 
 
 def torch_or_reason():
-    """PyTorch, or why it is not used."""
+    """PyTorch, or the reason it is not used."""
     try:
         import torch
 

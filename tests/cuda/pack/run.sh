@@ -1,4 +1,4 @@
 #!/bin/sh
-# Runs the packed GPU tests: needs Python 3 alone, no network and no Deno. --help lists the options.
+# Runs the packed GPU tests: needs only Python 3, no network and no Deno. --help lists the options.
 command -v python3 >/dev/null || { echo "run.sh: python3 is missing" >&2; exit 1; }
 exec python3 -u "$(dirname "$0")/run_parts.py" "$@"

@@ -19,7 +19,7 @@ PARTS = (
 
 
 def unpacked_deno():
-    """The packed Deno, unpacked where it is not yet."""
+    """The packed Deno, unpacked if necessary."""
     path = os.path.join(FOLDER, "deno")
     if not os.path.exists(path):
         with lzma.open(f"{path}.xz") as source, open(f"{path}.part", "wb") as target:
@@ -30,7 +30,7 @@ def unpacked_deno():
 
 
 def sanitizer(tool, emulated):
-    """compute-sanitizer's call, or why there is none."""
+    """The compute-sanitizer command, or the reason there is none."""
     if emulated:
         return None, "compute-sanitizer sees GPUs alone; the emulator has a checker of its own"
     toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
@@ -42,12 +42,12 @@ def sanitizer(tool, emulated):
 
 
 def script(name, *options):
-    """The call of a script of the pack."""
+    """The command for a script of the pack."""
     return [sys.executable, "-u", f"{FOLDER}/{name}.py", *options]
 
 
 def parts(emulated):
-    """(name, seconds, command or None, why there is none), in order of worth."""
+    """(name, seconds, command or None, reason for None), most valuable first."""
     small = ["--small"] if emulated else []
     yield "facts", 40, script("facts"), None
     deno = [unpacked_deno(), "run", "-A", "--no-config", "--cached-only"]
@@ -60,7 +60,7 @@ def parts(emulated):
 
 
 class Log:
-    """Everything goes to the terminal and to the file at once."""
+    """Writes everything to both the terminal and the file."""
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)
@@ -69,14 +69,14 @@ class Log:
         self.file = open(self.path, "w", encoding="utf-8")
 
     def write(self, text):
-        """Writes a text as it is."""
+        """Writes a text unchanged."""
         sys.stdout.write(text)
         self.file.write(text)
         self.file.flush()
 
 
 def run(log, command, seconds):
-    """Runs a part, its output passed on by lines; gives its outcome and what it printed."""
+    """Runs a part, passing its output on line by line; returns its outcome and output."""
     settings = {"DENO_DIR": f"{FOLDER}/cache", "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -101,7 +101,7 @@ def run(log, command, seconds):
 
 
 def device_name(lines):
-    """The device as the library names it, or that there is none."""
+    """The library's name for the device, or a note that there is none."""
     for line in lines:
         found = re.match(r"device: (\{.*\})", line)
         if found:
@@ -110,7 +110,7 @@ def device_name(lines):
 
 
 def run_all(log, emulated, wanted):
-    """Runs the parts; gives the device's name, and (part, outcome, seconds) of each."""
+    """Runs the parts; returns the device's name, and (part, outcome, seconds) for each."""
     rows, device = [], None
     for name, seconds, command, reason in parts(emulated):
         if wanted is not None and name not in wanted:
@@ -132,7 +132,7 @@ def run_all(log, emulated, wanted):
 
 
 def main():
-    """Runs what was asked for; the exit status says whether all that ran was right."""
+    """Runs the requested parts; the exit status says whether all of them passed."""
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
     out = os.environ.get("OUT", ".")
     parser.add_argument("--out", default=out, help="folder of the log [$OUT, else .]")

@@ -13,7 +13,7 @@ from library import LIBRARY, Buffer, Library, input_buffer, torch_or_reason
 
 
 class Stopwatch:
-    """Medians of single calls between two events each, after three to warm up."""
+    """Medians of single calls, each between two events, after three warm-up calls."""
 
     def __init__(self, library, size, repeats):
         self.library, self.size, self.repeats = library, size, repeats
@@ -24,7 +24,7 @@ class Stopwatch:
         self.library.call("copy", self.target.address, self.source.address, self.size)
 
     def copy_little(self):
-        """A copy of 4 bytes: the least that a call can take."""
+        """A copy of 4 bytes: the least time that a call can take."""
         self.library.call("copy", self.target.address, self.source.address, 4)
 
     def seconds(self, call):
@@ -46,7 +46,7 @@ class Stopwatch:
 
 
 def product_rate(size=8192, repeats=10):
-    """What PyTorch's bf16 product of square matrices reaches, or why it was not measured."""
+    """The rate of PyTorch's bf16 product of square matrices, or why it was not measured."""
     torch, reason = torch_or_reason()
     if torch is None:
         return f"skipped: {reason}"
@@ -68,7 +68,7 @@ def product_rate(size=8192, repeats=10):
 
 
 def calls(library, tokens, hidden, experts):
-    """(name, bytes that must move, call) of each function; half of the gates are open."""
+    """(name, bytes that must move, call) for each function; half of the gates are open."""
     pairs, words = tokens * experts, (experts + 31) // 32
     x = input_buffer(library, array("f", [1, -1, 0.5, -0.25]) * (tokens * hidden // 4))
     signs = array("f", [0.01 if e % 2 else -0.01 for e in range(experts)])
@@ -87,17 +87,17 @@ def calls(library, tokens, hidden, experts):
         "relu_router_gradient", dlogits.address, dgates.address, gates.address, counts.address,
         factor.address, 2, 2.0, 1e-6, tokens, experts)
     rows = plan_rows(gates)
-    yield "dispatch_plan", 4 * (pairs + 6 + experts + tokens + 2 * rows), lambda: library.call(
-        "dispatch_plan", plan.address, gates.address, tokens, experts, pairs)
+    yield "dispatch_plan", 4 * (tokens * words + 6 + experts + tokens + 2 * rows), lambda: library.call(
+        "dispatch_plan", plan.address, mask.address, tokens, experts, pairs)
 
 
 def plan_rows(gates):
-    """Rows that a plan of these gates has."""
+    """The number of rows in a plan for these gates."""
     return sum(gate != 0 for gate in gates.read())
 
 
 def main():
-    """Prints a row of a Markdown table per function and shape."""
+    """Prints one Markdown table row per function and shape."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--library", default=LIBRARY, help="another build, to compare")

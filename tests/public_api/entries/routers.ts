@@ -40,6 +40,16 @@ function right(gates: HostTensor) {
   return { gates, counts, sparsity: 1 - total / (tokens * experts) };
 }
 
+/** The largest logits: the first among equals, and a NaN only where no number is left before it. */
+function largest(logits: readonly number[], count: number): number[] {
+  const chosen: number[] = [];
+  while (chosen.length < count) {
+    const left = [...logits.keys()].filter((e) => !chosen.includes(e));
+    chosen.push(left.reduce((best, e) => logits[e]! > logits[best]! ? e : best));
+  }
+  return chosen;
+}
+
 function relu(w: World): remoe.ReluRouter {
   return w.layer(new remoe.ReluRouter(w.device, { ...SIZES, lambda: 0.5, alpha: 2 }));
 }
@@ -67,14 +77,20 @@ const routers: readonly Entry[] = [
   }),
   ...built({
     of: "TopKRouter",
-    options: () => ({ ...SIZES, balanceCoefficient: 0.01, renormalize: true, name: "g" }),
+    options: () => ({
+      ...SIZES,
+      balanceCoefficient: 0.01,
+      zCoefficient: 0.001,
+      renormalize: true,
+      name: "g",
+    }),
     build: (device, options) => new remoe.TopKRouter(device, options),
     sizes: ["hidden", "experts"],
     shapes: (options) => {
       const { hidden, experts, active = 1, renormalize = false, name = "gate.weight" } = options;
       demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
       demand(typeof renormalize === "boolean" && !(renormalize && active === 1), "renormalize");
-      demandPositive(options, "balanceCoefficient");
+      demandPositive(options, "balanceCoefficient", "zCoefficient");
       return { [name]: [hidden, experts] };
     },
   }),
@@ -96,14 +112,12 @@ const routers: readonly Entry[] = [
       const { shape, data } = logits(x);
       const experts = SIZES.experts;
       const shares = [...softmax(Float64Array.from(data), experts)];
-      const gates = shares.map((share, i) => {
-        const row = shares.slice(i - (i % experts), i - (i % experts) + experts);
-        // Among equal shares, and among NaN ones, the first expert.
-        const before = row.filter((other, e) =>
-          other > share || (!(other < share) && e < i % experts)
-        );
-        return before.length < SIZES.active ? share : 0;
-      });
+      const gates = Array<number>(shares.length).fill(0);
+      for (let first = 0; first < data.length; first += experts) {
+        for (const e of largest(data.slice(first, first + experts), SIZES.active)) {
+          gates[first + e] = shares[first + e]!;
+        }
+      }
       return right(f32(shape, gates));
     },
     object: true,
@@ -166,6 +180,53 @@ const routers: readonly Entry[] = [
       demand(typeof options === "object" && options !== null, "options");
       const { active = 1 } = options;
       demand(Number.isFinite(active) && active > 0, "active");
+      return right(gates);
+    },
+  },
+  {
+    of: "routingOf",
+    variant: "with a selection",
+    make: (w) => [
+      w.tensor("f32", [2, 3], [0, 0.5, -1, 0, 0, 2]),
+      { selected: w.tensor("f32", [2, 3], [1, 0, 1, 0, 0, -3]) },
+    ],
+    call: (gates, options) => routed(remoe.routingOf(gates, options)),
+    right: (gates, options = {}) => {
+      demandTensor(gates);
+      demand(gates.shape.length === 2, "axes");
+      demand(typeof options === "object" && options !== null, "options");
+      const { selected = gates } = options;
+      demandTensor(selected);
+      demand(`${gates.shape}` === `${selected.shape}`, "shapes");
+      return { ...right(selected), gates };
+    },
+  },
+  {
+    of: "routingOf",
+    variant: "with a regularization",
+    make: (w) => [
+      w.tensor("f32", [2, 3], [0, 0.5, 1, 0, 0, 2]),
+      {
+        regularization: {
+          state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+          balance: "plain",
+          layers: 2,
+        },
+      },
+    ],
+    call: (gates, options) => routed(remoe.routingOf(gates, options)),
+    right: (gates, options = {}) => {
+      demandTensor(gates);
+      demand(gates.shape.length === 2, "axes");
+      demand(typeof options === "object" && options !== null, "options");
+      const { regularization } = options;
+      if (regularization !== undefined) {
+        demand(typeof regularization === "object" && regularization !== null, "regularization");
+        const { state, balance = "load", layers = 2 } = regularization;
+        demand(state instanceof remoe.StepState, "state");
+        demand(balance === "load" || balance === "plain", "balance");
+        demandSizes({ layers }, "layers");
+      }
       return right(gates);
     },
   },

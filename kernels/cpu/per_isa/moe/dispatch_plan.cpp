@@ -3,7 +3,7 @@
 // Rows are ordered by expert, then by token, so a row's position follows without a sort: the rows
 // of earlier experts, plus the same expert's rows for earlier tokens. Both come from counts. One
 // pass counts pairs per token block and expert, a scan turns the counts into first rows, and a
-// second pass over the gates writes the rows. Blocks do not depend on the threads, nor would the
+// second pass over the mask writes the rows. Blocks do not depend on the threads, nor would the
 // result if they did.
 #include "per_isa/moe/dispatch_plan.h"
 
@@ -11,49 +11,31 @@
 #include <limits>
 
 #include "per_isa/kernel.h"
+#include "per_isa/moe/routing_mask.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Large enough that the scan over blocks and experts is cheap next to the passes over the gates.
+// Large enough that the scan over blocks and experts is little beside the passes over the mask.
 constexpr int kBlockTokens = 256;
 
-// Experts [first, first + kGroup) are examined one by one only if any of them is active: with
-// hundreds of experts, nearly all gates are 0.
-constexpr int kGroup = 16;
-
-template <class Body>
-void for_each_active(const float* gates, int experts, Body&& body) {
-  int e = 0;
-  for (; e + kGroup <= experts; e += kGroup) {
-    int active = 0;
-    for (int i = 0; i < kGroup; ++i) active |= gates[e + i] != 0.0f;
-    if (!active) continue;
-    for (int i = 0; i < kGroup; ++i) {
-      if (gates[e + i] != 0.0f) body(e + i);
-    }
-  }
-  for (; e < experts; ++e) {
-    if (gates[e] != 0.0f) body(e);
-  }
-}
-
-// Counts per block and expert [blocks, E]; rows and tokens without an expert per block.
+// Counts per block and expert [blocks, E], rows and empty tokens per block.
 struct BlockCounts {
   int32_t* pairs;
   int32_t* rows;
   int32_t* empty;
 };
 
-void count_block(const BlockCounts& counts, int64_t block, const float* gates, int64_t begin,
+void count_block(const BlockCounts& counts, int64_t block, const int32_t* mask, int64_t begin,
                  int64_t end, int experts) {
   int32_t* pairs = counts.pairs + block * experts;
   std::fill(pairs, pairs + experts, 0);
+  const int words = mask_words(experts);
   int32_t rows = 0, empty = 0;
   for (int64_t t = begin; t < end; ++t) {
     int32_t of_token = 0;
-    for_each_active(gates + t * experts, experts, [&](int e) {
+    for_each_routed(mask + t * words, experts, [&](int e) {
       ++pairs[e];
       ++of_token;
     });
@@ -86,7 +68,7 @@ void scan(const BlockCounts& counts, int64_t blocks, int experts, int32_t* exper
 
 }  // namespace
 
-void dispatch_plan(Context& context, int32_t* plan, const float* gates, int tokens, int experts,
+void dispatch_plan(Context& context, int32_t* plan, const int32_t* mask, int tokens, int experts,
                    int capacity) {
   const int64_t blocks = (tokens + kBlockTokens - 1) / kBlockTokens;
   Scratch<int32_t> memory(context, blocks * (experts + 2));
@@ -97,7 +79,7 @@ void dispatch_plan(Context& context, int32_t* plan, const float* gates, int toke
   };
   parallel_tasks(context, blocks, [&](int64_t block, int) {
     const Range range = tokens_of(block);
-    count_block(counts, block, gates, range.begin, range.end, experts);
+    count_block(counts, block, mask, range.begin, range.end, experts);
   });
 
   int64_t rows = 0, empty = 0;
@@ -116,6 +98,7 @@ void dispatch_plan(Context& context, int32_t* plan, const float* gates, int toke
   int32_t* token_offset = plan + remoe_plan_token_offset(experts);
   int32_t* row_token = plan + remoe_plan_row_token(tokens, experts);
   int32_t* token_row = plan + remoe_plan_token_row(tokens, experts, capacity);
+  const int words = mask_words(experts);
   scan(counts, blocks, experts, expert_offset);
   token_offset[tokens] = static_cast<int32_t>(rows);
   parallel_tasks(context, blocks, [&](int64_t block, int) {
@@ -124,7 +107,7 @@ void dispatch_plan(Context& context, int32_t* plan, const float* gates, int toke
     int32_t slot = counts.rows[block];
     for (int64_t t = range.begin; t < range.end; ++t) {
       token_offset[t] = slot;
-      for_each_active(gates + t * experts, experts, [&](int e) {
+      for_each_routed(mask + t * words, experts, [&](int e) {
         const int32_t row = next_row[e]++;
         row_token[row] = static_cast<int32_t>(t);
         token_row[slot++] = row;
@@ -140,7 +123,7 @@ REMOE_KERNEL(dispatch_plan)
 
 using namespace remoe;
 
-int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int32_t tokens,
+int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t mask, int32_t tokens,
                             int32_t experts, int32_t capacity) {
   return guard(context, "dispatch_plan", [&](Context& open) {
     require_size(tokens, "tokens");
@@ -151,7 +134,7 @@ int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t gates, int
             "%d tokens and %d experts may have more rows than an i32 can index: use fewer tokens",
             tokens, experts);
     REMOE_DISPATCH(open, dispatch_plan, require_address<int32_t>(plan, "plan"),
-                   require_address<const float>(gates, "gates"), tokens, experts, capacity);
+                   require_address<const int32_t>(mask, "mask"), tokens, experts, capacity);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -1,6 +1,7 @@
 // ReLU routing: gates = ReLU(x W), equation 5 of the paper, and the gradient of its regularisation.
 #include "per_isa/kernel.h"
 #include "per_isa/moe/router_tile.h"
+#include "per_isa/moe/routing_mask.h"
 #include "runtime/expert_weight.h"
 
 namespace remoe::REMOE_TARGET {
@@ -9,19 +10,20 @@ void relu_router_forward(Context& context, float* gates, int32_t* mask, int32_t*
                          float* gate_sums, const float* x, const float* w, int tokens, int hidden,
                          int experts) {
   RouterStatistics statistics(context, tokens, experts);
-  const int words = (experts - 1) / 32 + 1;
-  for_each_logit_tile(
-      context, gates, x, w, tokens, hidden, experts, [&](int begin, int end, int64_t tile) {
-        int32_t* tile_counts = statistics.counts(tile);
-        float* tile_sums = statistics.sums(tile);
-        for (int64_t t = begin; t < end; ++t) {
-          float* row = gates + t * experts;
-          // Written so that NaN stays NaN: a diverged run must show rather than route nothing.
-          for (int e = 0; e < experts; ++e) row[e] = row[e] <= 0.0f ? 0.0f : row[e];
-          for (int e = 0; e < experts; ++e) tile_sums[e] += row[e];
-          count_routed(row, experts, tile_counts, mask ? mask + t * words : nullptr);
-        }
-      });
+  const int words = mask_words(experts);
+  for_each_logit_tile(context, gates, x, w, tokens, hidden, experts,
+                      [&](int begin, int end, int64_t tile) {
+                        int32_t* tile_counts = statistics.counts(tile);
+                        float* tile_sums = statistics.sums(tile);
+                        for (int64_t t = begin; t < end; ++t) {
+                          float* row = gates + t * experts;
+                          // Written so that NaN stays NaN: a diverged run must show, not route
+                          // nothing.
+                          for (int e = 0; e < experts; ++e) row[e] = row[e] <= 0.0f ? 0.0f : row[e];
+                          for (int e = 0; e < experts; ++e) tile_sums[e] += row[e];
+                          write_mask(mask + t * words, tile_counts, row, experts);
+                        }
+                      });
   statistics.reduce(counts, gate_sums);
 }
 
@@ -63,7 +65,7 @@ int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mas
     require_size(experts, "experts");
     REMOE_DISPATCH(
         open, relu_router_forward, require_address<float>(gates, "gates"),
-        optional_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
+        require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
         require_address<float>(gate_sums, "gate_sums"), require_address<const float>(x, "x"),
         require_address<const float>(w, "w"), tokens, hidden, experts);
   });

@@ -78,19 +78,4 @@ void for_each_logit_tile(Context& context, float* logits, const float* x, const 
   });
 }
 
-// Adds one token's gates to the counts of its tile, and writes its row of the mask, if there is
-// one: expert e is bit e%32 of word e/32. Routed means a gate other than 0, as in dispatch_plan.
-inline void count_routed(const float* gates, int experts, int32_t* counts, int32_t* mask) {
-  for (int e = 0; e < experts; ++e) counts[e] += gates[e] != 0.0f;
-  if (mask == nullptr) return;
-  for (int first = 0; first < experts; first += 32) {
-    const int bits = std::min(32, experts - first);
-    uint32_t word = 0;
-    for (int bit = 0; bit < bits; ++bit) {
-      word |= static_cast<uint32_t>(gates[first + bit] != 0.0f) << bit;
-    }
-    mask[first / 32] = static_cast<int32_t>(word);
-  }
-}
-
 }  // namespace remoe::REMOE_TARGET

@@ -1,0 +1,111 @@
+/** The second half of a configured model's block: routed experts, and those that every token uses. @module */
+
+import { add } from "../autograd/arithmetic.ts";
+import type { Device } from "../autograd/device.ts";
+import type { StepState } from "../autograd/step_state.ts";
+import type { TrainConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import type { KeptRows } from "../moe/kept_rows.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
+import { MoE } from "../moe/moe.ts";
+import type { Router } from "../moe/router.ts";
+import { routerOf } from "../moe/router_of.ts";
+import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
+import type { RouterSettings } from "../moe/routers.ts";
+import { FeedForward } from "../nn/feed_forward.ts";
+import type { FeedForwardLayer } from "../nn/transformer_block.ts";
+
+/** What building a feed-forward layer needs besides the configuration. */
+export interface FeedForwardPlace {
+  /** Builds the router. */
+  readonly build: RouterBuild<RouterSettings>;
+  /** λ and the routing statistics, shared by all layers. */
+  readonly state: StepState;
+  /** The layer, from 0. */
+  readonly layer: number;
+  /** Rows whose pre-activations the layer keeps; undefined: all. */
+  readonly kept: KeptRows | undefined;
+  /** Takes the layer's router. */
+  readonly routers: Router[];
+}
+
+/** Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense. */
+export function buildFeedForward(
+  device: Device,
+  config: TrainConfig,
+  place: FeedForwardPlace,
+): FeedForwardLayer {
+  const { model: m, moe } = config;
+  const { build, state, layer, kept, routers } = place;
+  const name = `model.layers.${layer}.block_sparse_moe`;
+  using unfinished = new DisposableStack();
+  const router = unfinished.use(
+    build(device, routerPlace(config, state, layer, `${name}.gate.weight`), moe),
+  );
+  requireWeights(config, router);
+  const deviations = {
+    deviation: m.init_std,
+    outputDeviation: m.init_std / Math.sqrt(2 * m.layers),
+  };
+  const experts = unfinished.use(
+    new MoE(device, {
+      router,
+      hidden: m.hidden,
+      width: m.ffn / moe.granularity,
+      ...deviations,
+      name: `${name}.experts`,
+      state,
+      layer,
+      ...(kept === undefined ? {} : { kept }),
+    }),
+  );
+  // Several experts that all tokens use are one that is as wide as all of them together.
+  const shared = moe.shared === 0 ? null : unfinished.use(
+    new FeedForward(device, {
+      hidden: m.hidden,
+      width: moe.shared * (m.ffn / moe.granularity),
+      ...deviations,
+      name: `${name}.shared_expert`,
+    }),
+  );
+  routers.push(router);
+  const owned = unfinished.move();
+  return {
+    forward(x, context) {
+      const { output } = experts.forward(x, context);
+      return shared === null ? output : add(output, shared.forward(x));
+    },
+    *parameters() {
+      yield* experts.parameters();
+      if (shared !== null) yield* shared.parameters();
+    },
+    buffers: () => experts.buffers(),
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}
+
+function routerPlace(
+  { model: { hidden, layers }, moe }: TrainConfig,
+  state: StepState,
+  layer: number,
+  name: string,
+): RouterPlace {
+  return {
+    hidden,
+    ...routedSizes(moe),
+    ...{ layers, layer },
+    deviation: moe.router_std,
+    ...{ name, state },
+  };
+}
+
+/** Throws unless the router has as many weights as its row says: memory and FLOPs rely on that. */
+function requireWeights({ model: { hidden }, moe }: TrainConfig, router: Router): void {
+  const weights = [...router.parameters()].reduce((sum, { size }) => sum + size, 0);
+  const expected = routerOf(moe).weights(hidden, routedSizes(moe).experts);
+  if (weights === expected) return;
+  throw new ConfigError(
+    `Cannot build a model with the router ${moe.router}: it has ${weights} weights per layer, and ` +
+      `its row says ${expected}; give the row weights(hidden, experts)`,
+  );
+}
