@@ -22,9 +22,13 @@ export function summaryRows(
 ): [string, string][] {
   const ratios = load.share_of_tokens.flat().map((share) => share / load.fair_share);
   const parts = moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "";
+  const shared = moe.shared > 0 ? `, ${moe.shared} shared` : "";
   const correlation = frequency.rank_correlation;
   return [
-    ["Router", `${routerLabel(moe.router)}, ${moe.active} of ${moe.experts} experts${parts}`],
+    [
+      "Router",
+      `${routerLabel(moe.router)}, ${moe.active} of ${moe.experts} experts${parts}${shared}`,
+    ],
     ["Step", step.toLocaleString("en")],
     ["Tokens", formatCount(load.tokens)],
     [

@@ -6,6 +6,7 @@ import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { TokenStream } from "../data/corpus/token_stream.ts";
 import { DataError } from "../data/errors.ts";
 import type { OpenedModel } from "../model/open_model.ts";
+import { routedExperts } from "../moe/layer_sizes.ts";
 import { collectMasks, type RoutingMask } from "./routing_mask.ts";
 import { RoutingStatistics } from "./routing_statistics.ts";
 
@@ -33,7 +34,7 @@ export function observeRouting(
   text: ReadonlyMap<string, TokenStream>,
   { device, tokens }: ObserveOptions,
 ): RoutingStatistics {
-  const statistics = new RoutingStatistics(layers, moe.experts * moe.granularity);
+  const statistics = new RoutingStatistics(layers, routedExperts(moe));
   const masksOf = ({ tokens, targets, sequence }: Batch): RoutingMask[] =>
     collectMasks(layers, (onRouting) => {
       using _scope = device.noGradient();

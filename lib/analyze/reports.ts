@@ -2,6 +2,7 @@
 
 import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { MoEConfig } from "../config/config.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 import { rankCorrelation } from "./rank_correlation.ts";
 import { activeOf, type RoutingStatistics, sharesOf } from "./routing_statistics.ts";
 
@@ -110,7 +111,7 @@ export function loadReport(statistics: RoutingStatistics, moe: MoEConfig): LoadR
   const { total, experts } = statistics;
   return {
     tokens: total.tokens,
-    fair_share: moe.active / moe.experts,
+    fair_share: fairShare(moe),
     share_of_tokens: sharesOf(total, experts),
   };
 }
@@ -122,7 +123,7 @@ export function sparsityReport(
 ): SparsityReport {
   const perLayer = activeOf(total, experts).map((active) => 1 - active / experts);
   return {
-    target: targetSparsity(moe),
+    target: targetSparsity(routedSizes(moe)),
     sparsity: mean(perLayer),
     sparsity_per_layer: perLayer,
     without_expert_per_layer: Array.from(total.withoutExpert, (count) => count / total.tokens),
@@ -147,7 +148,7 @@ export function frequencyReport(
   }).sort((a, b) => b.occurrences - a.occurrences || a.id - b.id);
   const counted = tokens.filter(({ occurrences }) => occurrences >= least);
   return {
-    target: moe.active * moe.granularity,
+    target: routedSizes(moe).active,
     rank_correlation: rankCorrelation(
       counted.map(({ occurrences }) => occurrences),
       counted.map(({ active }) => active),
@@ -169,7 +170,7 @@ export function domainLoadReport(
     share_of_tokens: sharesOf(counts, experts),
   }));
   return {
-    fair_share: moe.active / moe.experts,
+    fair_share: fairShare(moe),
     specialisation_per_layer: Array.from(
       { length: layers },
       (_, layer) => meanVariation(shares.map((each) => each.share_of_tokens[layer]!)),
@@ -185,7 +186,7 @@ export function domainActiveReport(
 ): DomainActiveReport | null {
   if (domains.size < 2) return null;
   return {
-    target: moe.active * moe.granularity,
+    target: routedSizes(moe).active,
     domains: Object.fromEntries(
       [...domains].map(([name, counts]) => [name, activeOf(counts, experts)]),
     ),
@@ -223,6 +224,12 @@ export function expertTokensReport(
       (_, layer) => Array.from({ length: experts }, (_, expert) => tokensOf(layer, expert)),
     ),
   };
+}
+
+/** The share of the tokens that each routed expert takes at the target, if all take the same. */
+function fairShare(moe: MoEConfig): number {
+  const { active, experts } = routedSizes(moe);
+  return active / experts;
 }
 
 /** The mean total variation distance of distributions, each normalised, from their mean. */

@@ -1,6 +1,7 @@
 /** Routing masks in host memory: which experts each token goes to. @module */
 
 import { ConfigError } from "../errors.ts";
+import { Routed } from "../moe/routed.ts";
 import type { Routing } from "../moe/routing.ts";
 import type { RoutingObserver } from "../moe/routing_context.ts";
 import { unwrapped } from "../tensor/operands.ts";
@@ -45,7 +46,9 @@ export function collectMasks(
  */
 export function maskOf(routing: Routing): RoutingMask {
   const [tokens, experts] = routing.gates.shape;
-  return maskFrom(download(unwrapped(routing.gates)), tokens, experts);
+  // As in MoE: another object's routing is that of its gates.
+  if (!Routed.isOne(routing)) return maskFrom(download(unwrapped(routing.gates)), tokens, experts);
+  return { tokens, experts, words: new Uint32Array(download(routing.mask).buffer) };
 }
 
 /**

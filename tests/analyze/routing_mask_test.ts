@@ -43,6 +43,9 @@ Deno.test("`maskOf()` copies the mask of a routing", async () => {
   using device = await Device.open({ kind: "cpu" });
   const gates = device.from([0, 2, 0.5, 0, 0, 0], [2, 3]);
   const mask = maskOfRows("011", "000");
+  // What is selected counts, even where its gate is 0.
+  const selected = device.from([1, 1, 0, 0, 0, 1], [2, 3]);
+  assertEquals(maskOf(routingOf(gates, { selected })), maskOfRows("110", "001"));
   assertEquals(maskOf(routingOf(gates)), mask);
   assertEquals(collectMasks(1, (onRouting) => onRouting(0, routingOf(gates))), [mask]);
   assertThrows(
