@@ -102,6 +102,12 @@ export function sharesOf({ tokens, uses }: RoutingCounts, experts: number): numb
  * @param experts Experts per layer, E.
  * @returns Per layer, the mean number of experts of a token.
  */
-export function activeOf(counts: RoutingCounts, experts: number): number[] {
-  return sharesOf(counts, experts).map((shares) => shares.reduce((sum, share) => sum + share, 0));
+export function activeOf({ tokens, uses }: RoutingCounts, experts: number): number[] {
+  // Counts are added before they are divided: k experts per token give exactly k.
+  return Array.from(
+    { length: uses.length / experts },
+    (_, layer) =>
+      uses.subarray(layer * experts, (layer + 1) * experts)
+        .reduce((sum, used) => sum + used, 0) / tokens,
+  );
 }

@@ -85,6 +85,17 @@ Deno.test("experts by frequency are means over an id's occurrences and the layer
   );
 });
 
+Deno.test("an equal number of experts for every token correlates with nothing", () => {
+  const counted = new RoutingStatistics(2, 4);
+  const rows = ["1000", "0100", "0010", "0001"];
+  for (let id = 0; id < 9; id++) {
+    const chosen = Array.from({ length: 7 + 3 * id }, (_, t) => rows[(t * t + id) % 4]!);
+    const mask = maskOfRows(...chosen);
+    counted.add("text", chosen.map(() => id), [mask, mask]);
+  }
+  assertEquals(frequencyReport(counted, MOE, { text, least: 1 }).rank_correlation, null);
+});
+
 Deno.test("domains have shares and active experts of their own, and a degree of specialisation", () => {
   const { domains, specialisation_per_layer } = domainLoadReport(statistics(), MOE)!;
   const active = domainActiveReport(statistics(), MOE)!.domains;

@@ -127,6 +127,7 @@ Deno.test("the figures of an analysis agree with each other", async () => {
   const occurrences = frequency.tokens.reduce((sum, token) => sum + token.occurrences, 0);
   assertEquals(occurrences, 256);
   assert(frequency.tokens.every(({ active }) => active === 1));
+  assertEquals(frequency.rank_correlation, null);
 });
 
 Deno.test("`analyze` measures on other text, shows a text, and takes a checkpoint", async () => {
