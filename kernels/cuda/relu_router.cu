@@ -2,6 +2,8 @@
 // the tokens per expert and the gate sums of the regularisation are computed from the tile while
 // the block still holds it.
 
+#include <cmath>
+
 #include "block_scan.h"
 #include "operation.h"
 #include "router_product.h"

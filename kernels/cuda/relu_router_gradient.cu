@@ -1,6 +1,8 @@
 // The router's gradient. The regularisation of equations 9 to 11 enters here, as lambda * f_e on
 // every active gate, rather than through a graph of its own.
 
+#include <cmath>
+
 #include "operation.h"
 
 namespace remoe {
