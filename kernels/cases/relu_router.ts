@@ -16,7 +16,6 @@ import {
   balanceWeights,
   columnSums,
   type GateName,
-  reluGates,
   routingOf,
 } from "./reference/router.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
