@@ -35,12 +35,12 @@ export interface LambdaRule {
   readonly rule?: LambdaRuleName;
   /**
    * Change of log λ per unit of excess, the active pairs relative to their target, minus 1. Only
-   * `proportional` reads it. Default 0.05.
+   * `proportional` reads it. Default 0.3.
    */
   readonly gain?: number;
   /**
    * Change of log λ per unit by which the excess grew since the last step, which damps
-   * oscillation. Only `proportional` reads it. Default 0.5.
+   * oscillation. Only `proportional` reads it. Default 1.
    */
   readonly damping?: number;
 }
@@ -55,9 +55,9 @@ export const LAMBDA_DEFAULTS = {
   /** Equation 7. */
   rule: "sign",
   /** Gain of proportional control. */
-  gain: 0.05,
+  gain: 0.3,
   /** Damping of proportional control. */
-  damping: 0.5,
+  damping: 1,
   /** Largest factor by which proportional control moves λ. */
   limit: 1.5,
   /** The floor is the initial λ divided by this. */

@@ -64,19 +64,24 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
   /** Activation of the logits: `relu`, `relu-squared` or `tanh`. Default `relu`. */
   activation?: GateName;
   /**
-   * Gradient that pulls at every logit of an expert without tokens, in units of the L1 term's λ.
-   * Nothing else reaches such an expert. Default 0, off.
+   * Pull at every logit of an expert without tokens, as strong as an L1 term with this λ and the
+   * opposite sign. Nothing else reaches such an expert. Default 0, off.
    */
   revive?: number;
   /** Initial coefficient of the L1 term, λ0. Default: that of `state`, else 1e-8. */
   lambda?: number;
-  /** Factor α by which λ moves in each step, at least 1; the largest one under `proportional`. Default 1.2. */
+  /**
+   * Factor α by which λ moves in each step, at least 1; the largest one under `proportional`.
+   * Default 1.2.
+   */
   alpha?: number;
-  /** How {@linkcode ReluRouter.adapt} moves λ: `sign` (equation 7) or `proportional`. Default `sign`. */
+  /**
+   * How {@linkcode ReluRouter.adapt} moves λ: `sign` (equation 7) or `proportional`. Default `sign`.
+   */
   rule?: LambdaRuleName;
-  /** Gain of the proportional rule. Default 0.05. */
+  /** Gain of the proportional rule. Default 0.3. */
   gain?: number;
-  /** Damping of the proportional rule. Default 0.5. */
+  /** Damping of the proportional rule. Default 1. */
   damping?: number;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;

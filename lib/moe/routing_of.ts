@@ -7,6 +7,7 @@ import { BalanceCode } from "../ffi/codes.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type GateRegularization, regularizeGates } from "./gate_regularization.ts";
 import { Routed } from "./routed.ts";
 import type { Routing } from "./routing.ts";
 import { routingMask } from "./routing_mask.ts";
@@ -20,13 +21,15 @@ export interface RoutingOptions<T extends number = number, E extends number = nu
    * where the gate of a routed pair may be exactly 0.
    */
   selected?: Tensor<"f32", readonly [T, E]>;
+  /** Adds λ · L_reg to the gates' gradient, for a router whose λ holds its sparsity. */
+  regularization?: GateRegularization;
 }
 
 /**
  * Builds a routing from gates computed by other operations, as the return value of `route` in a
  * {@linkcode Router} of your own. {@linkcode MoE} runs the experts whose gate is not 0, or those in
- * `selected`, and backpropagates to their gates. The routing has no regularisation term: add yours
- * to the loss.
+ * `selected`, and backpropagates to their gates. With `regularization` they also get the gradient of
+ * the L1 term that the ReLU router has; any other term is yours to add to the loss.
  *
  * @param gates `[T, E]`, of either sign; 0 where a token is not routed.
  * @param options The target of active experts, and which pairs are routed.
@@ -71,8 +74,8 @@ export function routingOf<T extends number, E extends number>(
   gates: Tensor<"f32", readonly [T, E]>,
   options: RoutingOptions<NoInfer<T>, NoInfer<E>> = {},
 ): Routing<T, E> {
-  requireOptions("route by gates", options, { active: true, selected: true });
-  const { active = 1, selected = gates } = options;
+  requireOptions("route by gates", options, { active: true, selected: true, regularization: true });
+  const { active = 1, selected = gates, regularization } = options;
   requireNumbers("route by gates", { active }, { above: 0 });
   const [inner] = operands("route by", gates);
   if (inner.shape.length !== 2) {
@@ -88,5 +91,9 @@ export function routingOf<T extends number, E extends number>(
     );
   }
   const { mask, counts } = routingMask(chosen);
-  return new Routed(inner, mask, counts, null, BalanceCode.none, active);
+  if (regularization === undefined) {
+    return new Routed(inner, mask, counts, null, BalanceCode.none, active);
+  }
+  const { gates: passed, sums, balance } = regularizeGates(inner, counts, active, regularization);
+  return new Routed(passed, mask, counts, sums, balance, active);
 }

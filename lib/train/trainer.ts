@@ -19,6 +19,7 @@ import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { CausalLoss } from "./causal_loss.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
@@ -31,6 +32,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
 import { sampleText } from "./sample_text.ts";
+import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
@@ -72,6 +74,8 @@ export class Trainer implements Disposable {
   #stage: StageState;
   #step = 0;
   #lambda: number;
+  /** The current step's losses, apart by causality of the routing. */
+  #split = new CausalLoss();
 
   constructor(config: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer, profile = null, router } = options;
@@ -86,7 +90,8 @@ export class Trainer implements Disposable {
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
-    this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
+    const limit = memoryLimit(config, device.info().memoryBytes);
+    this.#kept = new KeptRowsPlan(device, config, limit);
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
@@ -191,9 +196,7 @@ export class Trainer implements Disposable {
     }
     this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
     const metrics = this.#advance(step, lr, ms, readout);
-    const rows = readout.layers.map(({ counts }) =>
-      counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
-    );
+    const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
     if (this.#kept.follow(rows)) this.#device.trim();
     return metrics;
   }
@@ -236,6 +239,8 @@ export class Trainer implements Disposable {
   #runMicroBatches(observer: OperationObserver | null): void {
     const { model, state } = this.#built;
     const scale = 1 / this.#microBatches;
+    const causalFrom = routerOf(this.config.moe).causalFrom(this.config.data.sequence);
+    this.#split = new CausalLoss();
     for (let i = 0; i < this.#microBatches; i++) {
       this.#profile?.enter("data");
       const batch = this.sampler.next(this.config.data.micro_batch);
@@ -243,8 +248,12 @@ export class Trainer implements Disposable {
       const tokens = this.#device.tokens(batch.tokens);
       const targets = this.#device.tokens(batch.targets);
       this.#profile?.enter("forward");
-      const { loss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
+      const { loss, tokenLoss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
       state.addLoss(loss, scale);
+      // Waits for the device, so only where there is something to tell apart.
+      if (causalFrom > 0) {
+        this.#split.add(download(unwrapped(tokenLoss)), batch.sequence, causalFrom);
+      }
       this.#profile?.enter("backward");
       tape.backward(loss, { scale });
     }
@@ -272,6 +281,7 @@ export class Trainer implements Disposable {
       ms,
       memory: this.#device.statistics().peak,
       readout,
+      split: this.#split.means,
       stage: this.#stage,
     });
   }

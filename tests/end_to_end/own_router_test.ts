@@ -71,3 +71,27 @@ Deno.test("a router from a file trains, is recorded, resumes bit for bit, and ma
   assertEquals(refused.stderr.includes("this code ran"), false);
   assertStringIncludes(refused.stderr, `Cannot use the router ${file}: the file has changed`);
 });
+
+Deno.test("a router of tensor operations alone is held to its sparsity", async () => {
+  await using folder = await TestFolder.make();
+  const file = new URL("../../docs/examples/squared_relu_router.ts", import.meta.url);
+  await Deno.copyFile(file, `${folder.path}/squared.ts`);
+  const text = await writeText(folder.path);
+  const own = ["--router", "squared.ts", "--set", "moe.lambda0=1", "--set", "moe.sharpness=3"];
+  const { code, stderr } = await runTrain(
+    [...TINY, "--data", text, ...own, "--steps", "60", "--out", "run"],
+    folder.path,
+  );
+  assertEquals(code, 0, stderr);
+  const lines = (await Deno.readTextFile(`${folder.path}/run/metrics.jsonl`)).trim().split("\n");
+  const steps = lines.map((line) => JSON.parse(line)).filter((line) => "loss" in line);
+  const { experts, active } =
+    JSON.parse(await Deno.readTextFile(`${folder.path}/run/config.json`)).moe;
+  const target = 1 - active / experts;
+  const gap = ({ sparsity }: { sparsity: number }) => Math.abs(sparsity - target);
+  assert(steps[0].l1_reg > 0, "the term is recorded");
+  assert(
+    gap(steps.at(-1)) < 0.5 * gap(steps[0]),
+    `${steps[0].sparsity} to ${steps.at(-1).sparsity}`,
+  );
+});

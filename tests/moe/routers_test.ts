@@ -12,20 +12,28 @@ import { openDevice } from "../tensor/open_device.ts";
 import { contextOf } from "./context.ts";
 
 const SIZES = { experts: 8, active: 2, granularity: 1 };
+const ONE_OF_EIGHT = { ...SIZES, active: 1 };
+const ONE = { ...ONE_OF_EIGHT, experts: 1 };
 const HIDDEN = 16;
 const TOKENS = 32;
 
+/** Sizes that the router accepts. */
+function sizesOf(name: RouterName): typeof SIZES {
+  const fits = (sizes: typeof SIZES): boolean =>
+    ROUTERS[name].problems({ ...BASE.moe, ...sizes }).length === 0;
+  return [SIZES, ONE_OF_EIGHT].find(fits) ?? ONE;
+}
+
 /** A router from the table, in a one-layer model. */
 function build(device: Device, state: StepState, name: RouterName): Router {
-  const { routed } = ROUTERS[name];
-  const { experts, active } = routed ? SIZES : { experts: 1, active: 1 };
+  const { experts, active } = sizesOf(name);
   const place = { layers: 1, layer: 0, deviation: 0.1, name: "gate.weight", state };
   return BUILD_ROUTER[name](device, { hidden: HIDDEN, experts, active, ...place }, BASE.moe);
 }
 
 for (const name of ROUTER_NAMES) {
   const row = ROUTERS[name];
-  const sizes = row.routed ? SIZES : { experts: 1, active: 1, granularity: 1 };
+  const sizes = sizesOf(name);
 
   Deno.test(`the row of ${name} gives the router's number of weights and rows`, async () => {
     using device = await openDevice({ seed: 3 });

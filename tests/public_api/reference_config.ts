@@ -46,6 +46,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
+    ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
+    ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
   },
   data: {
@@ -81,8 +83,9 @@ export const TINY = {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
     ...{ activation: "relu", revive: 0 },
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
-    ...{ lambda_rule: "sign", lambda_gain: 0.05, lambda_damping: 0.5, lambda_limit: 1.5 },
+    ...{ lambda_rule: "sign", lambda_gain: 0.3, lambda_damping: 1, lambda_limit: 1.5 },
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
+    ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
   },
   data: {
@@ -99,6 +102,13 @@ export const TINY = {
   validation: { every: 1, batches: 1 },
   sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
   log: { tensorboard: false },
+};
+
+/** Defaults of the keys of `moe` that are younger than the hash of checkpoints. */
+export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
+  ...{ shared: 0, z_coefficient: 0 },
+  ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
+  ...{ normalize: "auto", bias_rate: 0.001 },
 };
 
 /** A configuration as the references read it. */
