@@ -36,6 +36,8 @@ const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   hash: null,
   // Each expert takes its share whatever the weights.
   "expert-choice": ({ experts }) => new Float64Array(experts),
+  // In expectation only: it draws around the largest logits.
+  sparsemixer: (logits, _rows, active) => topkShifts(logits, active),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */

@@ -13,7 +13,8 @@ import { callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import type { Output } from "../shared/output.ts";
 import { parsePlotFlags, PLOT_FLAGS, type PlotRequest, plotRequest } from "./flags.ts";
-import { type DrawnChart, plotPage } from "./page.ts";
+import { plotPage } from "./page.ts";
+import type { DrawnChart } from "./page_frame.ts";
 import type { Render } from "./render.ts";
 import { flagTable } from "../shared/table.ts";
 

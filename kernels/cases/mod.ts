@@ -25,6 +25,10 @@ import { ROUTING_MASK_CASES } from "./routing_mask.ts";
 import { RMS_NORM_CASES, RMS_NORM_GRADIENT_CASES } from "./rms_norm.ts";
 import { ROPE_CASES, ROPE_GRADIENT_CASES } from "./rope.ts";
 import { SIGMOID_ROUTER_CASES, SIGMOID_ROUTER_GRADIENT_CASES } from "./sigmoid_router.ts";
+import {
+  SPARSEMIXER_ROUTER_CASES,
+  SPARSEMIXER_ROUTER_GRADIENT_CASES,
+} from "./sparsemixer_router.ts";
 import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";
@@ -45,6 +49,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...SIGMOID_ROUTER_CASES,
   ...HASH_ROUTER_CASES,
   ...EXPERT_CHOICE_CASES,
+  ...SPARSEMIXER_ROUTER_CASES,
   ...ROUTING_MASK_CASES,
   ...DISPATCH_PLAN_CASES,
   ...EXPERTS_CASES,
@@ -67,6 +72,7 @@ export const GRADIENT_CASES: readonly GradientCase[] = [
   ...TOPK_ROUTER_GRADIENT_CASES,
   ...SIGMOID_ROUTER_GRADIENT_CASES,
   ...EXPERT_CHOICE_GRADIENT_CASES,
+  ...SPARSEMIXER_ROUTER_GRADIENT_CASES,
   ...EXPERTS_GRADIENT_CASES,
   ...SWIGLU_GRADIENT_CASES,
   ...RMS_NORM_GRADIENT_CASES,

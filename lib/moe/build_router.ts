@@ -10,6 +10,7 @@ import type { RouterBuild } from "./router_row.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
 import type { RouterName, RouterSettings } from "./routers.ts";
 import { SigmoidRouter } from "./sigmoid_router.ts";
+import { SparseMixerRouter } from "./sparsemixer_router.ts";
 import { TopKRouter } from "./topk_router.ts";
 
 /** The builder of each router; a name without one is a compile error. */
@@ -51,4 +52,6 @@ export const BUILD_ROUTER: Readonly<
   hash: (device, place) => new HashRouter(device, place),
   "expert-choice": (device, place, { capacity, group }) =>
     new ExpertChoiceRouter(device, { ...place, capacity, group }),
+  sparsemixer: (device, place, { balance_coefficient, jitter }) =>
+    new SparseMixerRouter(device, { ...place, balanceCoefficient: balance_coefficient, jitter }),
 };

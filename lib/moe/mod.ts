@@ -54,4 +54,7 @@ export { routingOf, type RoutingOptions } from "./routing_of.ts";
 export type { GateScaleKeys } from "./router_rows/gate_scale.ts";
 export type { NormalizeName, SigmoidKeys } from "./router_rows/sigmoid.ts";
 export { SigmoidRouter, type SigmoidRouterOptions } from "./sigmoid_router.ts";
+export type { BalanceKeys } from "./router_rows/balance_keys.ts";
+export type { SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+export { SparseMixerRouter, type SparseMixerRouterOptions } from "./sparsemixer_router.ts";
 export { TopKRouter, type TopKRouterOptions, type TopKWarmup } from "./topk_router.ts";

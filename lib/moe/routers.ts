@@ -20,6 +20,9 @@ export { LAMBDA_KEYS, type LambdaKeys } from "./lambda_keys.ts";
 export type { BalanceName, GateName } from "./relu_router_options.ts";
 export type { ReluKeys } from "./router_rows/relu.ts";
 
+import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
+import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+
 /** The routers of the library. */
 export type RouterName =
   | "dense"
@@ -27,6 +30,7 @@ export type RouterName =
   | "relu"
   | "hash"
   | "lory"
+  | "sparsemixer"
   | "expert-choice"
   | "sigmoid";
 
@@ -34,9 +38,7 @@ export type RouterName =
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 
 /** Settings of the TopK router. */
-export interface TopKKeys extends GateScaleKeys {
-  /** Coefficient of the TopK router's Switch balance term. */
-  readonly balance_coefficient: number;
+export interface TopKKeys extends BalanceKeys, GateScaleKeys {
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
   readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
@@ -48,7 +50,8 @@ export interface TopKKeys extends GateScaleKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys, ExpertChoiceKeys, SigmoidKeys {}
+export interface RouterSettings
+  extends ReluKeys, TopKKeys, SparseMixerKeys, ExpertChoiceKeys, SigmoidKeys {}
 
 const DENSE = completeRow<Record<never, never>>({
   about: "no experts: one feed-forward network per layer",
@@ -78,11 +81,7 @@ const TOPK = completeRow<TopKKeys>({
     figure: "balance",
   },
   keys: {
-    balance_coefficient: {
-      type: "number",
-      default: 0.01,
-      about: "Coefficient of the topk router's balance term",
-    },
+    ...BALANCE_KEYS,
     z_coefficient: {
       type: "number",
       default: 0,
@@ -168,9 +167,10 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   topk: TOPK,
   relu: RELU,
   lory: LORY,
-  sigmoid: SIGMOID,
   hash: HASH,
+  sparsemixer: SPARSEMIXER,
   "expert-choice": EXPERT_CHOICE,
+  sigmoid: SIGMOID,
 };
 
 /** The names of the library's routers. */

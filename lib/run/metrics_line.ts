@@ -27,7 +27,10 @@ export interface StepMetrics {
   readonly sparsity_per_layer: readonly number[];
   /** λ used by the step; 0 if the router has none. */
   readonly lambda: number;
-  /** L_reg of equation 9 or 10 without λ; for TopK, the balance loss without its coefficient. */
+  /**
+   * L_reg of equation 9 or 10 without λ; for TopK and SparseMixer, the balance loss without its
+   * coefficient.
+   */
   readonly l1_reg: number;
   /**
    * For each layer, the share of its routed rows that each expert got; where experts are merged, the

@@ -8,8 +8,10 @@ import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
  */
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
+  ["cli/compare"],
   ["cli/train", "cli/generate", "cli/plot"],
   ["cli/shared"],
+  ["lib/compare"],
   ["lib/plot"],
   ["lib/train"],
   ["lib/model"],

@@ -10,7 +10,7 @@ const ROOT = new URL("../../", import.meta.url);
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
   ...{ dense: true, topk: false, relu: true, hash: false, lory: true },
-  ...{ "expert-choice": false, sigmoid: false },
+  ...{ sparsemixer: false, "expert-choice": false, sigmoid: false },
 };
 
 /** The contract's functions that a router's file calls. */

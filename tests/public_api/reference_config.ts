@@ -49,6 +49,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
     ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
+    jitter: above(0),
+    ...{ capacity: above(0), group: oneOf("batch", "sequence") },
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -87,6 +89,8 @@ export const TINY = {
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
     ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
+    jitter: 0.1,
+    ...{ capacity: 1, group: "batch" },
   },
   data: {
     paths: [] as string[],
@@ -171,7 +175,9 @@ export function parametersOf({ model, moe }: Config): number {
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;
   const experts = moe.experts * 3 * hidden * ffn;
-  const router = moe.router === "dense" ? 0 : hidden * moe.experts * moe.granularity;
+  const router = ["dense", "hash"].includes(moe.router)
+    ? 0
+    : hidden * moe.experts * moe.granularity;
   return 2 * vocabulary * hidden + hidden + layers * (attention + experts + router + 2 * hidden);
 }
 

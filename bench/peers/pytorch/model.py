@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from draws import Draws
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,7 +45,9 @@ class Settings:
     bias_rate: float
     capacity: float
     group: str
+    jitter: float
     sequence: int
+    seed: int
 
     @property
     def row(self) -> Row:
@@ -83,7 +87,9 @@ class Settings:
             bias_rate=moe["bias_rate"],
             capacity=moe["capacity"],
             group=moe["group"],
+            jitter=moe.get("jitter", 0.1),
             sequence=config["data"]["sequence"],
+            seed=config["seed"],
         )
 
 
@@ -182,7 +188,7 @@ class Routing:
     """Gates [tokens, experts], which of them are open, and the layer's share of the loss.
 
     `penalty` has no coefficient yet: equation 9 or 10 of the paper for one layer, times the
-    tokens, or the balance loss of TopK.
+    tokens, or Switch's balance loss.
     """
 
     gates: Tensor
@@ -191,7 +197,7 @@ class Routing:
 
 
 class Router(nn.Module):
-    """Routing by `x W`. A `forced` mask replaces the router's own choice of experts."""
+    """Any router. A `forced` mask replaces its own choice of experts."""
 
     bias: Tensor
 
@@ -200,6 +206,7 @@ class Router(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
+        self.draws = Draws(settings.seed)
         has_weights = settings.row.has_weights
         shape = (settings.hidden, settings.experts)
         self.linear = nn.Linear(*shape, bias=False) if has_weights else None
@@ -241,9 +248,37 @@ class Router(nn.Module):
         gates = torch.where(mask, probabilities, 0)
         if settings.renormalize:
             gates = gates / gates.sum(-1, keepdim=True)
-        scale = settings.experts / (self.active * mask.shape[0] ** 2)
-        penalty = (mask.sum(0) * probabilities.sum(0)).sum() * scale
-        return Routing(gates * settings.gate_scale, mask, penalty)
+        return Routing(gates * settings.gate_scale, mask, self.switch(mask, probabilities))
+
+    def switch(self, mask: Tensor, probabilities: Tensor) -> Tensor:
+        """Switch's balance loss; the counts are constants for autograd."""
+        scale = self.settings.experts / (self.active * mask.shape[0] ** 2)
+        return (mask.sum(0) * probabilities.sum(0)).sum() * scale
+
+    def sparsemixer(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """SparseMixer-v2 in training: drawn experts, and p without Heun's factor in backward."""
+        settings = self.settings
+        tokens, experts = logits.shape
+        noise = self.draws.uniform(tokens, settings.active, experts + 1)
+        gates, mask = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool)
+        for choice in range(settings.active):
+            left = logits.detach().masked_fill(mask, -math.inf)
+            largest, best = left.max(-1, keepdim=True)
+            width = 2 * settings.jitter * torch.maximum(left.abs(), largest)
+            kept = ~mask & ((largest - left <= width) | (left == largest))
+            p = logits.masked_fill(~kept, -math.inf).softmax(-1)
+            own = left - (-noise[:, choice, :experts].log()).log()
+            if forced is not None:
+                # What the mask kept first: an expert of the next choice may lie outside of it.
+                both, rest = forced & kept, forced & ~mask
+                kept = torch.where(both.any(-1, keepdim=True), both, rest)
+            drawn = own.masked_fill(~kept, -math.inf).argmax(-1, keepdim=True)
+            whole = (drawn == best) | (noise[:, choice, experts:] > 0.75)
+            gate = p.gather(-1, drawn)
+            value = gate * torch.where(whole, 1.0, 1 / 3)
+            gates = gates.scatter(-1, drawn, gate + (value - gate).detach())
+            mask = mask.scatter(-1, drawn, True)
+        return Routing(gates, mask, self.switch(mask, logits.softmax(-1)))
 
     def sigmoid(self, logits: Tensor, forced: Tensor | None) -> Routing:
         """The sigmoids of the k largest sigmoid + bias (DeepSeek-V3)."""
@@ -338,6 +373,11 @@ ROUTERS: dict[str, Row] = {
     ),
     "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
     "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
+    "sparsemixer": Row(
+        Router.sparsemixer,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
+    ),
 }
 
 
@@ -383,25 +423,26 @@ class Merged(MoE):
     def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, Routing]:
         sequence = self.router.settings.sequence
         length = min(256, math.ceil(sequence / 4))
+        gate_up = torch.stack([expert.gate_up.weight for expert in self.experts])
+        down = torch.stack([expert.down.weight for expert in self.experts])
         parts, weights = [], []
         for states in x.split(sequence):
             segments = states.split(length)
             means = [segments[0].detach().mean(0), *(part.mean(0) for part in segments[:-1])]
             for segment, mean in zip(segments, means):
                 routing = self.router(mean[None])
-                parts.append(self.run(segment, routing.gates[0]))
+                (shares,) = routing.gates
+                gate, up = F.linear(segment, average(shares, gate_up)).chunk(2, dim=-1)
+                parts.append(F.linear(F.silu(gate) * up, average(shares, down)))
                 weights.append(routing.gates.expand(len(segment), -1))
         gates = torch.cat(weights)
         mask = torch.ones_like(gates, dtype=torch.bool)
         return torch.cat(parts), Routing(gates, mask, gates.new_zeros(()))
 
-    def run(self, x: Tensor, weights: Tensor) -> Tensor:
-        """The rows `x` through the average of the experts."""
-        pairs = list(zip(weights, self.experts))
-        gate_up = torch.stack([weight * expert.gate_up.weight for weight, expert in pairs]).sum(0)
-        down = torch.stack([weight * expert.down.weight for weight, expert in pairs]).sum(0)
-        gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, down)
+
+def average(shares: Tensor, matrices: Tensor) -> Tensor:
+    """The sum of [experts, rows, columns] over the experts, weighted by their shares."""
+    return torch.einsum("e,eij->ij", shares, matrices)
 
 
 class Dense(nn.Module):
@@ -463,6 +504,11 @@ class LanguageModel(nn.Module):
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.RMSNorm(settings.hidden, eps=settings.norm_epsilon)
         self.head = nn.Linear(settings.hidden, settings.vocabulary, bias=False)
+        # One stream of draws for all layers.
+        self.draws = Draws(settings.seed)
+        for block in self.blocks:
+            if settings.routed:
+                block.feed_forward.router.draws = self.draws
         cosine, sine = rotary_angles(settings, capacity or settings.sequence)
         dtype = torch.get_default_dtype()
         self.register_buffer("cosine", cosine.to(dtype), persistent=False)
@@ -500,7 +546,8 @@ class LanguageModel(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def at_step(self, step: int) -> None:
-        """Tells the routers how many optimizer steps have been taken."""
+        """Tells the routers how many optimizer steps have been taken, and where draws begin."""
+        self.draws.begin(step)
         if self.settings.routed:
             for block in self.blocks:
                 block.feed_forward.router.step = step
