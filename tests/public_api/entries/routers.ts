@@ -152,16 +152,26 @@ const routers: readonly Entry[] = [
     options: () => ({
       ...SIZES,
       balance: "load",
+      activation: "relu",
+      revive: 0.5,
       lambda: 1e-3,
       alpha: 1.5,
+      rule: "sign",
+      gain: 0.1,
+      damping: 0.2,
       deviation: 0.1,
       name: "g",
     }),
     build: (device, options) => new remoe.ReluRouter(device, options),
     sizes: ["hidden", "experts"],
-    shapes: ({ hidden, experts, active = 1, balance = "load", lambda, alpha = 1.2, name }) => {
+    shapes: ({ hidden, experts, active = 1, lambda, alpha = 1.2, name, ...options }) => {
+      const { balance = "load", activation = "relu", rule = "sign" } = options;
+      const balances = ["load", "plain", "none", "load-squared", "transport"];
+      demand(["relu", "relu-squared", "tanh"].includes(activation), "activation");
+      demand(["sign", "proportional"].includes(rule), "rule");
+      demandPositive(options, "revive", "gain", "damping");
       demand(Number.isFinite(active) && active > 0 && active <= experts, "active");
-      demand(["load", "plain", "none"].includes(balance), "balance");
+      demand(balances.includes(balance), "balance");
       demandPositive({ lambda }, "lambda");
       demand(Number.isFinite(alpha) && alpha > 0, "alpha");
       return { [name ?? "gate.weight"]: [hidden, experts] };
