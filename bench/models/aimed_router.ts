@@ -33,6 +33,11 @@ const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   lory: null,
   // Without biases, the largest scores are those of the largest logits.
   sigmoid: (logits, _rows, active) => topkShifts(logits, active),
+  hash: null,
+  // Each expert takes its share whatever the weights.
+  "expert-choice": ({ experts }) => new Float64Array(experts),
+  // In expectation only: it draws around the largest logits.
+  sparsemixer: (logits, _rows, active) => topkShifts(logits, active),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Device } from "../../lib/autograd/device.ts";
+import { type Device, memoryOf } from "../../lib/autograd/device.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
@@ -130,7 +130,12 @@ class Probe implements Disposable {
   write(trainer: Trainer, batches: readonly Batch[], folder: string): CapturedPoint {
     const { model } = this.#built;
     copyAll(savedTensors(model), trainer.savedTensors());
-    const loss = this.#run(trainer, batches);
+    // Routers draw what they draw in the trainer's next step.
+    const generator = { seed: BigInt(this.#config.seed), step: trainer.steps + 1, draws: 0 };
+    const loss = memoryOf(this.#device).drawingFrom(
+      generator,
+      () => this.#run(trainer, batches),
+    );
     copyAll(this.#gradients.model.parameters(), [...model.parameters()].map(gradientOf));
     const name = `step-${String(trainer.steps).padStart(4, "0")}`;
     const path = `${folder}/${name}`;

@@ -1,6 +1,9 @@
 /** Mixture of Experts: routers, dispatch, experts, and the layer that joins them. @module */
 
 export { DenseRouter, type DenseRouterOptions } from "./dense_router.ts";
+export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./expert_choice_router.ts";
+export type { ExpertChoiceKeys, GroupName } from "./router_rows/expert_choice.ts";
+export { HashRouter, type HashRouterOptions } from "./hash_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
 export { LoryRouter, type LoryRouterOptions } from "./lory_router.ts";
 export { MergedExperts, type MergedExpertsOptions, type MergedResult } from "./merged_experts.ts";
@@ -37,6 +40,7 @@ export type {
 } from "./router_row.ts";
 export {
   type BalanceName,
+  type GateName,
   LAMBDA_KEYS,
   type LambdaKeys,
   type ReluKeys,
@@ -50,4 +54,7 @@ export { routingOf, type RoutingOptions } from "./routing_of.ts";
 export type { GateScaleKeys } from "./router_rows/gate_scale.ts";
 export type { NormalizeName, SigmoidKeys } from "./router_rows/sigmoid.ts";
 export { SigmoidRouter, type SigmoidRouterOptions } from "./sigmoid_router.ts";
+export type { BalanceKeys } from "./router_rows/balance_keys.ts";
+export type { SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+export { SparseMixerRouter, type SparseMixerRouterOptions } from "./sparsemixer_router.ts";
 export { TopKRouter, type TopKRouterOptions, type TopKWarmup } from "./topk_router.ts";

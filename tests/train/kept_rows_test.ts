@@ -30,18 +30,20 @@ async function steps(layer: ConfigLayer, count: number): Promise<StepMetrics[]> 
   return Array.from({ length: count }, () => trainer.step());
 }
 
-Deno.test("training is the same bit for bit, however many rows are recomputed", async () => {
-  const figures = async (memory: ConfigLayer["memory"]) =>
-    (await steps({ memory }, 4)).map(({ loss, grad_norm, expert_load }) => ({
-      loss,
-      grad_norm,
-      expert_load,
-    }));
-  const all = await figures({ recompute: "never" });
-  assertEquals(await figures({ recompute: "always" }), all);
-  // Between the two: room for some of the rows.
-  assertEquals(await figures({ limit_gib: 0.04 }), all);
-});
+for (const router of ["relu", "sparsemixer"] as const) {
+  Deno.test(`training is the same bit for bit, however many rows are recomputed (${router})`, async () => {
+    const figures = async (memory: ConfigLayer["memory"]) =>
+      (await steps({ memory, moe: { router } }, 4)).map(({ loss, grad_norm, expert_load }) => ({
+        loss,
+        grad_norm,
+        expert_load,
+      }));
+    const all = await figures({ recompute: "never" });
+    assertEquals(await figures({ recompute: "always" }), all);
+    // Between the two: room for some of the rows.
+    assertEquals(await figures({ limit_gib: 0.04 }), all);
+  });
+}
 
 Deno.test("a step's memory is within a twentieth of the estimate in both stages", async () => {
   // λ starts high enough to close gates at once, and moves fast.

@@ -128,6 +128,20 @@ const CLASSES: Readonly<Record<string, Made>> = {
         router.route(device.ones([1, 4])),
     },
   },
+  ExpertChoiceRouter: {
+    make: ({ device }) => new remoe.ExpertChoiceRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by expert choice with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
+  HashRouter: {
+    make: ({ device }) => new remoe.HashRouter(device, SIZES),
+    has: { ...SIZES, active: 1 },
+    trains: [],
+  },
   SigmoidRouter: {
     make: ({ device }) => new remoe.SigmoidRouter(device, { ...SIZES, active: 2, name: "g" }),
     has: { ...SIZES, active: 2 },
@@ -135,6 +149,15 @@ const CLASSES: Readonly<Record<string, Made>> = {
     buffers: ["g.e_score_correction_bias [3]"],
     ends: {
       "route by sigmoid with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
+  SparseMixerRouter: {
+    make: ({ device }) => new remoe.SparseMixerRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by SparseMixer with parameter g [4, 3]": (router, device) =>
         router.route(device.ones([1, 4])),
     },
   },

@@ -1,28 +1,14 @@
 // TopK routing: the k largest of the softmax over all experts; with the gradients of Switch's load
 // balancing loss and of the z-loss.
-#include <cmath>
-#include <limits>
-
 #include "per_isa/kernel.h"
 #include "per_isa/moe/choose_largest.h"
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
+#include "per_isa/moe/softmax_row.h"
 #include "runtime/expert_weight.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
-
-// Gives the log-sum-exp of the row.
-float softmax_in_place(float* row, int count) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (int e = 0; e < count; ++e) largest = std::max(largest, row[e]);
-  map(row, row, count, [=](Vec v) { return exponential(v - largest); });
-  float total = 0;
-  for (int e = 0; e < count; ++e) total += row[e];
-  const float inverse = 1.0f / total;
-  for (int e = 0; e < count; ++e) row[e] *= inverse;
-  return largest + std::log(total);
-}
 
 // 1 over the sum of the chosen probabilities: at most E, since the largest of all is among them.
 float inverse_of_chosen(const int32_t* mask, const float* p, int experts) {
