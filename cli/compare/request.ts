@@ -113,8 +113,10 @@ function targetOf({ moe }: TrainConfig): number | null {
 }
 
 function causalityOf({ moe, data }: TrainConfig): CompareRow["causal"] {
-  const from = routerOf(moe).causalFrom(data.sequence);
-  return from === 0 ? "all" : from < data.sequence ? "some" : "none";
+  const router = routerOf(moe);
+  const from = router.causalFrom(data.sequence);
+  if (from > 0) return from < data.sequence ? "some" : "none";
+  return router.causal ? "all" : "none";
 }
 
 /** The files among the routers, loaded. */
