@@ -129,8 +129,8 @@ export function reluSettings<H extends number, E extends number>(
   });
   const { hidden, experts, active = 1, balance = "load", activation = "relu" } = options;
   const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, lambda, state, revive = 0 } = options;
-  const { deviation = initialDeviation(hidden), name = "gate.weight" } = options;
   requireSizes(operation, { hidden, experts, layers });
+  const { deviation = initialDeviation(hidden), name = "gate.weight" } = options;
   // Below 1 it would invert the update rule.
   requireNumbers(operation, { alpha }, { least: 1 });
   requireNumbers(
