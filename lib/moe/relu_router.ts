@@ -1,8 +1,7 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
-import { requireText, shown } from "../arguments.ts";
+import { shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { initialDeviation } from "../autograd/distributions.ts";
 import { LAMBDA_DEFAULTS, type LambdaRule, movedLambda } from "../autograd/lambda_rule.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import {
@@ -12,7 +11,6 @@ import {
   setLambdaExcess,
   StepState,
 } from "../autograd/step_state.ts";
-import { requireNumbers } from "../settings.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -57,7 +55,7 @@ export type { ReluRouterOptions } from "./relu_router_options.ts";
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
   readonly #weight: RouterWeight<H, E>;
-  readonly #settings: ReluSettings;
+  readonly #settings: ReluSettings<H, E>;
   readonly #rule: Omit<LambdaRule, "tokens" | "adapt">;
   readonly #state: StepState;
   /** The weights, and the state unless it was passed in. */
@@ -82,19 +80,16 @@ export class ReluRouter<const H extends number = number, const E extends number 
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
     const settings = reluSettings(options);
-    const { hidden, experts, lambda, state, name = "gate.weight" } = options;
-    const { deviation = initialDeviation(hidden) } = options;
-    requireNumbers("build a ReLU router", { deviation }, { least: 0 });
-    requireText("build a ReLU router", "name", name);
+    const { shape, name, deviation, given: { lambda, state } } = settings;
     const memory = memoryOf(device);
     if (state !== undefined) requireStateOn("route with", memory, state);
     this.#settings = settings;
     using made = new DisposableStack();
-    this.#state = state ?? made.use(new StepState(device, { experts }));
+    this.#state = state ?? made.use(new StepState(device, { experts: shape[1] }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
     const { floorDivisor, ceiling } = LAMBDA_DEFAULTS;
     this.#rule = { ...settings.rule, floor: this.#state.lambda / floorDivisor, ceiling };
-    this.#weight = made.use(makeRouterWeight(memory, name, [hidden, experts], deviation));
+    this.#weight = made.use(makeRouterWeight(memory, name, shape, deviation));
     this.#owned = made.move();
   }
 

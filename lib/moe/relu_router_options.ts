@@ -1,6 +1,7 @@
 /** Settings of the ReLU router, and what its kernels take of them. @module */
 
-import { requireOneOf, requireOptions } from "../arguments.ts";
+import { requireOneOf, requireOptions, requireText } from "../arguments.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
 import {
   LAMBDA_DEFAULTS,
   type LambdaRule,
@@ -94,7 +95,13 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
 }
 
 /** The checked settings that the router's kernels and its λ rule take. */
-export interface ReluSettings {
+export interface ReluSettings<H extends number, E extends number> {
+  /** Shape of the weights, D and E. */
+  readonly shape: readonly [H, E];
+  readonly name: string;
+  readonly deviation: number;
+  /** λ0 and the state that were passed in, if any. */
+  readonly given: Pick<ReluRouterOptions, "lambda" | "state">;
   /** One of `BalanceCode`. */
   readonly balance: number;
   /** One of `GateCode`. */
@@ -104,8 +111,10 @@ export interface ReluSettings {
   readonly rule: Omit<LambdaRule, "tokens" | "adapt" | "floor" | "ceiling">;
 }
 
-/** Checks a router's options and completes them. */
-export function reluSettings(options: ReluRouterOptions): ReluSettings {
+/** Checks a router's options and completes them. Reads each once: a getter may change its mind. */
+export function reluSettings<H extends number, E extends number>(
+  options: ReluRouterOptions<H, E>,
+): ReluSettings<H, E> {
   const operation = "build a ReLU router";
   requireOptions(operation, options, {
     ...PLACE_NAMES,
@@ -119,11 +128,17 @@ export function reluSettings(options: ReluRouterOptions): ReluSettings {
     damping: true,
   });
   const { hidden, experts, active = 1, balance = "load", activation = "relu" } = options;
-  const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, lambda = 0, revive = 0 } = options;
+  const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, lambda, state, revive = 0 } = options;
   requireSizes(operation, { hidden, experts, layers });
+  const { deviation = initialDeviation(hidden), name = "gate.weight" } = options;
   // Below 1 it would invert the update rule.
   requireNumbers(operation, { alpha }, { least: 1 });
-  requireNumbers(operation, { lambda, revive }, { least: 0 });
+  requireNumbers(
+    operation,
+    { lambda: lambda === undefined ? 0 : lambda, deviation, revive },
+    { least: 0 },
+  );
+  requireText(operation, "name", name);
   requireOneOf(operation, "balance", balance, BALANCE_NAMES);
   requireOneOf(operation, "activation", activation, GATE_NAMES);
   if (!(Number.isFinite(active) && active > 0 && active <= experts)) {
@@ -132,6 +147,13 @@ export function reluSettings(options: ReluRouterOptions): ReluSettings {
     );
   }
   return {
+    shape: [hidden, experts],
+    name,
+    deviation,
+    given: {
+      ...(lambda === undefined ? {} : { lambda }),
+      ...(state === undefined ? {} : { state }),
+    },
     balance: BALANCES[balance],
     activation: GATES[activation],
     revive,

@@ -115,6 +115,8 @@ export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
   ...{ shared: 0, z_coefficient: 0 },
   ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
   ...{ normalize: "auto", bias_rate: 0.001 },
+  ...{ activation: "relu", revive: 0 },
+  ...{ lambda_rule: "sign", lambda_gain: 0.3, lambda_damping: 1, lambda_limit: 1.5 },
   ...{ jitter: 0.1, capacity: 1, group: "batch" },
 };
 
