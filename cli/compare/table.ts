@@ -141,7 +141,7 @@ export function remarks(results: CompareResults): string[] {
     ...rows.flatMap(({ label, causal }) =>
       causal === "all" ? [] : [
         `${visibleName(label)} routes ${causal === "some" ? "some tokens" : "tokens"} by what ` +
-        `follows them: its loss there says what no generation can make use of.`,
+        `follows them: its loss there is none that generation comes up to.`,
       ]
     ),
     ...rows.flatMap(noiseRemark),

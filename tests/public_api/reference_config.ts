@@ -69,6 +69,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
   },
   checkpoint: { every: whole(0), keep: whole(0) },
   validation: { every: whole(0), batches: whole(1) },
+  flips: { every: whole(0) },
   sample: { every: whole(0), tokens: whole(1), temperature: from(0), prompt: text },
   log: { tensorboard: oneOf(true, false) },
 };
@@ -104,6 +105,7 @@ export const TINY = {
   memory: { limit_gib: null, recompute: "auto" },
   checkpoint: { every: 0, keep: 1 },
   validation: { every: 1, batches: 1 },
+  flips: { every: 0 },
   sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
   log: { tensorboard: false },
 };

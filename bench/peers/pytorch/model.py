@@ -365,18 +365,18 @@ ROUTERS: dict[str, Row] = {
     "lory": Row(
         Router.lory, without_penalty, lambda settings: False, merges=True
     ),
+    "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
+    "sparsemixer": Row(
+        Router.sparsemixer,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
+    ),
+    "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
     "sigmoid": Row(
         Router.sigmoid,
         without_penalty,
         lambda settings: False,
         has_bias=True,
-    ),
-    "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
-    "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
-    "sparsemixer": Row(
-        Router.sparsemixer,
-        lambda settings, lambda_, tokens: settings.balance_coefficient,
-        lambda settings: False,
     ),
 }
 

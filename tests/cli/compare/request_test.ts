@@ -122,6 +122,11 @@ Deno.test("equal compute matches what is known beforehand to relu of the same ce
   assertStringIncludes(notices[0]!, "plain experts=4 runs the steps given");
 });
 
+Deno.test("routers that look at later tokens are told", async () => {
+  const all = await rows("--routers topk,lory,expert-choice");
+  assertEquals(all.map(({ causal }) => causal), ["all", "some", "none"]);
+});
+
 Deno.test("a router from a file is compared by the keys that it has", async () => {
   using folder = new TemporaryFolder();
   const text = `export default {
@@ -158,7 +163,7 @@ Deno.test("what cannot be used is refused, with what to do", async () => {
     "Cannot compare x",
     "moe.alpha is 1.1",
   );
-  await refused("--routers topk --match compute", "needs the relu router");
+  await refused("--routers topk --match compute", "needs a router that decides itself");
   await refused("--routers topk --match flops", "expected steps, compute");
   await refused("--routers topk --baseline dense", "expected one of topk");
   await refused("--routers topk --set validation.every=0", "validation is compared");
