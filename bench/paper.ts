@@ -56,7 +56,7 @@ async function paper(given: Arguments<typeof FLAGS>): Promise<void> {
     : wholeNumber("memory", memory) * 2 ** 30;
   const configs = presets.map((preset) => {
     const stretch = { preset, sequences, mostLayers, limit };
-    return { forward: forwardConfig(stretch), training: trainingConfig(stretch) };
+    return { forward: forwardConfig(stretch), training: trainingConfig(stretch, device) };
   });
   const load = Deno.loadavg()[0]!;
   const { kernels } = memoryOf(device);

@@ -3,6 +3,7 @@
 import type { Device } from "../../lib/autograd/device.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BUILD_ROUTER } from "../../lib/moe/build_router.ts";
+import type { ExpertSizes } from "../../lib/moe/layer_sizes.ts";
 import type { Router } from "../../lib/moe/router.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
 import type { RoutingContext } from "../../lib/moe/routing_context.ts";
@@ -24,11 +25,19 @@ export interface Aim {
 /** Chooses shifts that give each expert `rows` tokens, or its fair share of `active` per token. */
 type Shifts = (logits: Logits, rows: number, active: number) => Float64Array;
 
-/** How each router's weights are aimed; null: it has none. */
+/** How each router's weights are aimed; null: it has none, or its experts are all in use. */
 const SHIFTS: Readonly<Record<RouterName, Shifts | null>> = {
   dense: null,
   topk: (logits, _rows, active) => topkShifts(logits, active),
   relu: (logits, rows) => reluShifts(logits, rows),
+  lory: null,
+  // Without biases, the largest scores are those of the largest logits.
+  sigmoid: (logits, _rows, active) => topkShifts(logits, active),
+  hash: null,
+  // Each expert takes its share whatever the weights.
+  "expert-choice": ({ experts }) => new Float64Array(experts),
+  // In expectation only: it draws around the largest logits.
+  sparsemixer: (logits, _rows, active) => topkShifts(logits, active),
 };
 
 /** A router that routes a given share of the pairs, spread evenly over the experts. */
@@ -45,13 +54,20 @@ export class AimedRouter implements Router {
    * @param device The device.
    * @param aim Which router, and how it should route.
    * @param place Its sizes and its place in the model.
-   * @param settings The settings of all routers.
-   * @throws {TypeError} If the router has no weights to aim.
+   * @param settings Sizes, and the settings of all routers.
+   * @throws {TypeError} If the router cannot be aimed.
    */
-  constructor(device: Device, aim: Aim, place: RouterPlace, settings: RouterSettings) {
+  constructor(
+    device: Device,
+    aim: Aim,
+    place: RouterPlace,
+    settings: RouterSettings & ExpertSizes,
+  ) {
     const shifts = SHIFTS[aim.router];
     if (shifts === null) {
-      throw new TypeError(`Cannot aim the router ${aim.router}: it has no weights`);
+      throw new TypeError(
+        `Cannot aim the router ${aim.router}: it does not choose experts by its weights`,
+      );
     }
     this.#shifts = shifts;
     this.#inner = BUILD_ROUTER[aim.router](device, place, settings);

@@ -59,7 +59,7 @@ export class BenchModel<Name extends string> implements Disposable {
     this.#device = device;
     this.#config = config;
     this.#aims = aims;
-    this.#kept = new KeptRowsPlan(config, Infinity);
+    this.#kept = new KeptRowsPlan(device, config, Infinity);
     this.#state = new StepState(device, {
       layers: model.layers,
       experts: moe.experts * moe.granularity,

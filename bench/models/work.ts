@@ -71,7 +71,7 @@ export function modelWork(
 
 /** Rows whose pre-activations are not kept. */
 function recomputedRows(config: TrainConfig, rows: readonly number[]): number {
-  const kept = new KeptRowsPlan(config, Infinity);
+  const kept = new KeptRowsPlan(null, config, Infinity);
   kept.expect(rows);
   return rows.reduce((sum, count, i) => sum + Math.max(0, count - kept.layers[i]!.rows), 0);
 }

@@ -1,5 +1,6 @@
 /** Decides how much of a model fits in memory. @module */
 
+import type { Device } from "../../lib/autograd/device.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import {
   countParameters,
@@ -44,11 +45,12 @@ export function freeMemory(deviceBytes: number, isHost: boolean): number {
  * kept, so that the stages differ in nothing else.
  *
  * @param stretch The model and the memory.
+ * @param device What will train it.
  * @returns The configuration.
  * @throws {ConfigError} If not even one layer fits.
  */
-export function trainingConfig(stretch: Stretch): TrainConfig {
-  return mostLayers(stretch, (config) => estimateMemory(config).dense.total);
+export function trainingConfig(stretch: Stretch, device: Device): TrainConfig {
+  return mostLayers(stretch, (config) => estimateMemory(config, { device }).dense.total);
 }
 
 /**

@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Device } from "../../lib/autograd/device.ts";
+import { type Device, memoryOf } from "../../lib/autograd/device.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
 import type { Parameter } from "../../lib/autograd/parameter.ts";
 import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
@@ -20,6 +20,7 @@ import { unwrapped } from "../../lib/tensor/operands.ts";
 import { copyInto, download } from "../../lib/tensor/transfer.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { buildModel, type BuiltModel } from "../../lib/model/build_model.ts";
+import { savedTensors } from "../../lib/model/saved_tensors.ts";
 import { type TensorEntry, writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
@@ -128,13 +129,18 @@ class Probe implements Disposable {
   /** Writes a trainer's current point: what its next step will see. */
   write(trainer: Trainer, batches: readonly Batch[], folder: string): CapturedPoint {
     const { model } = this.#built;
-    copyAll(model.parameters(), trainer.parameters());
-    const loss = this.#run(trainer.lambda, batches);
+    copyAll(savedTensors(model), trainer.savedTensors());
+    // Routers draw what they draw in the trainer's next step.
+    const generator = { seed: BigInt(this.#config.seed), step: trainer.steps + 1, draws: 0 };
+    const loss = memoryOf(this.#device).drawingFrom(
+      generator,
+      () => this.#run(trainer, batches),
+    );
     copyAll(this.#gradients.model.parameters(), [...model.parameters()].map(gradientOf));
     const name = `step-${String(trainer.steps).padStart(4, "0")}`;
     const path = `${folder}/${name}`;
     Deno.mkdirSync(path);
-    this.#writeModel(`${path}/model.safetensors`, model.parameters());
+    this.#writeModel(`${path}/model.safetensors`, savedTensors(model));
     this.#writeModel(`${path}/gradients.safetensors`, this.#gradients.model.parameters());
     writeSafetensors(`${path}/gates.safetensors`, this.#gates);
     const { layers } = this.#config.model;
@@ -142,7 +148,7 @@ class Probe implements Disposable {
   }
 
   /** Runs a step forward and backward, as the trainer does; returns the loss. */
-  #run(lambda: number, batches: readonly Batch[]): number {
+  #run({ lambda, steps }: Trainer, batches: readonly Batch[]): number {
     const { model, state } = this.#built;
     const share = 1 / batches.length;
     for (const parameter of model.parameters()) parameter.zeroGradient();
@@ -155,6 +161,7 @@ class Probe implements Disposable {
       const tokens = this.#device.tokens(batch.tokens);
       const targets = this.#device.tokens(batch.targets);
       const { loss } = model.loss(tokens, targets, batch.sequence, {
+        step: steps,
         onRouting: (layer, routing) => this.#keepGates(layer, routing),
       });
       state.addLoss(loss, share);

@@ -30,6 +30,10 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     preset: "pico",
     moe: { router: "topk", active: 2, renormalize: true },
   },
+  "topk-warmup": {
+    preset: "pico",
+    moe: { router: "topk", warmup_active: 6, warmup_steps: 25, gate_scale: 2 },
+  },
   relu: { preset: "pico" },
   "relu-plain": { preset: "pico", moe: { balance: "plain" } },
   "relu-granular-accumulated": {
@@ -38,6 +42,21 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
     data: { micro_batch: 8 },
   },
   "relu-nano": { preset: "nano" },
+  lory: { preset: "pico", moe: { router: "lory" } },
+  sigmoid: { preset: "pico", moe: { router: "sigmoid" } },
+  "sigmoid-2-accumulated": {
+    preset: "pico",
+    moe: { router: "sigmoid", active: 2, gate_scale: 2.5 },
+    data: { micro_batch: 8 },
+  },
+  hash: { preset: "pico", moe: { router: "hash" } },
+  "expert-choice": { preset: "pico", moe: { router: "expert-choice" } },
+  "expert-choice-granular-sequences": {
+    preset: "pico",
+    moe: { router: "expert-choice", group: "sequence", capacity: 1.5, granularity: 2 },
+  },
+  sparsemixer: { preset: "pico", moe: { router: "sparsemixer" } },
+  "sparsemixer-2": { preset: "pico", moe: { router: "sparsemixer", active: 2, jitter: 0.3 } },
 };
 
 const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };

@@ -69,6 +69,14 @@ function figureRows(runs: readonly RunFigures[]): Row[] {
     row("Tokens", ({ tokens }) => formatCount(tokens)),
     row("Training loss, nats per token", ({ loss }) => number(loss, fixed(4))),
     row("Validation loss, nats per token", ({ validLoss }) => number(validLoss, fixed(4))),
+    row(
+      "Validation loss of causally routed tokens",
+      ({ validLossCausal }) => number(validLossCausal, fixed(4)),
+    ),
+    row(
+      "Validation loss of the tokens before them",
+      ({ validLossNoncausal }) => number(validLossNoncausal, fixed(4)),
+    ),
     row("Validation, bits per byte", ({ bitsPerByte }) => number(bitsPerByte, fixed(4))),
     ...domainRows(runs),
     row(
@@ -104,7 +112,9 @@ function domainRows(runs: readonly RunFigures[]): Row[] {
 
 function routerText({ moe }: TrainConfig): string {
   const name = routerLabel(moe.router);
-  if (!routerOf(moe).routed) return name;
+  const router = routerOf(moe);
+  if (!router.routed) return name;
+  if (router.merges) return `${name}, ${moe.experts} experts merged`;
   const parts = moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "";
   return `${name}, ${moe.active} of ${moe.experts} experts${parts}`;
 }

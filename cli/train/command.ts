@@ -18,6 +18,7 @@ import type { TrainOptions, TrainSummary } from "../../lib/train/train_options.t
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { dryRunReport } from "./dry_run.ts";
+import { deviceAtHand } from "./dry_run_device.ts";
 import { problemsAhead } from "./dry_run_problems.ts";
 import { oneLine } from "../shared/format.ts";
 import { trainHelp } from "./help.ts";
@@ -66,7 +67,8 @@ export async function trainCommand(
     const request = trainRequest(given, base, router);
     if (given.has("dry-run")) {
       const problems = await problemsAhead(request.config);
-      return print(output, dryRunReport(request.config, { problems }));
+      using device = await deviceAtHand(request.config);
+      return print(output, dryRunReport(request.config, { problems, device }));
     }
     await requirePermissions("train", needsOf(request, base), base);
     return await runTraining(request, base, output, await loadTrain(), given.has("profile"));
@@ -99,7 +101,7 @@ async function runTraining(
 ): Promise<number> {
   // The device first: if it cannot be opened or is too small, no empty run directory is left.
   using device = await openDevice(config.device, config);
-  checkMemory(config, memoryLimit(config, device.info().memoryBytes));
+  checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
   const opened = run === null
     ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
     : RunDirectory.resume(run, config);

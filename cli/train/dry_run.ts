@@ -5,6 +5,7 @@
  */
 
 import { availableMemory } from "../../lib/machine.ts";
+import type { Device } from "../../lib/autograd/device.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { configNotices } from "../../lib/config/notices.ts";
 import { formulaFlops } from "../../lib/model/flops.ts";
@@ -19,26 +20,31 @@ import { formatBytes, formatCount } from "../shared/format.ts";
 export interface Surroundings {
   /** Bytes of the device's memory; default the machine's, if known. */
   readonly memory?: number;
+  /** The device, if it could be opened: its kernels state their scratch memory. */
+  readonly device?: Device | null;
   /** What the run would lack, as found by `problemsAhead()`. */
   readonly problems?: readonly string[];
 }
+
+/** What a memory table without a device lacks. */
+const UNASKED = "Scratch       without the kernels' own, since no library here can be asked";
 
 /**
  * Describes a run without starting it.
  *
  * @param config The full configuration.
- * @param surroundings The memory, and what is missing.
+ * @param surroundings The memory, the device, and what is missing.
  * @returns Configuration, parameters, FLOPs, memory and what would go wrong, without a final
  * newline.
  */
 export function dryRunReport(
   config: TrainConfig,
-  { memory = hostMemory(config), problems = [] }: Surroundings = {},
+  { memory = hostMemory(config), device = null, problems = [] }: Surroundings = {},
 ): string {
   return [
     JSON.stringify(config, null, 2),
     runSize(config).join("\n"),
-    memoryTable(config, memory),
+    memoryTable(config, memory, device),
     ...configNotices(config),
     ...(problems.length === 0
       ? []
@@ -66,10 +72,10 @@ export function runSize({ model, moe, data, steps }: TrainConfig): string[] {
   ];
 }
 
-function memoryTable(config: TrainConfig, memory: number): string {
+function memoryTable(config: TrainConfig, memory: number, device: Device | null): string {
   const named = (config.memory.limit_gib ?? 0) * 2 ** 30;
   const limit = memoryLimit(config, Math.max(memory, named));
-  const { dense, sparse } = estimateMemory(config, { limit });
+  const { dense, sparse } = estimateMemory(config, { limit, ...device === null ? {} : { device } });
   const columns: [string, MemoryEstimate][] =
     dense.rows > sparse.rows || !routerOf(config.moe).exact
       ? [["dense stage", dense], ["sparse stage", sparse]]
@@ -86,6 +92,7 @@ function memoryTable(config: TrainConfig, memory: number): string {
     row("activations", (each) => formatBytes(each.activations)),
     row("scratch", (each) => formatBytes(each.scratch)),
     row("total", (each) => formatBytes(each.total)),
+    ...(device === null ? [UNASKED] : []),
     ...(named > memory
       ? [
         `Limit         ${formatBytes(named)}: the machine grants ${formatBytes(memory)}, the run ` +

@@ -5,6 +5,7 @@
  */
 
 import { ProgressBar } from "@std/cli/unstable-progress-bar";
+import { choosesExperts } from "../../lib/moe/router_of.ts";
 import type { RouterTraits } from "../../lib/moe/router_row.ts";
 import type { StepMetrics } from "../../lib/run/metrics_line.ts";
 import { visible } from "../../lib/visible.ts";
@@ -35,7 +36,7 @@ export interface ProgressOptions {
   /** Steps taken before. */
   readonly from: number;
   /** The run's router, which determines the figures shown. */
-  readonly router: Pick<RouterTraits, "routed" | "lambda">;
+  readonly router: Pick<RouterTraits, "routed" | "merges" | "lambda">;
   /** Columns of the terminal; null: not a terminal. */
   readonly columns: number | null;
   /** Writes text to standard error. */
@@ -158,10 +159,11 @@ function figures(
   router: ProgressOptions["router"],
   secondsLeft: number,
 ): string {
-  const { loss, sparsity, lambda, tokens_per_second } = metrics;
+  const { loss, loss_causal, sparsity, lambda, tokens_per_second } = metrics;
   return [
     `loss ${loss.toFixed(3)}`,
-    ...(router.routed ? [`sparsity ${sparsity.toFixed(3)}`] : []),
+    ...(loss_causal === undefined ? [] : [`causal ${loss_causal.toFixed(3)}`]),
+    ...(choosesExperts(router) ? [`sparsity ${sparsity.toFixed(3)}`] : []),
     ...(router.lambda ? [`λ ${formatLambda(lambda)}`] : []),
     `${formatCount(tokens_per_second)} tokens/s`,
     `ETA ${formatSeconds(secondsLeft)}`,

@@ -5,7 +5,7 @@
  */
 
 import { relative } from "node:path";
-import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
+import { choosesExperts, routerLabel, routerOf } from "../../lib/moe/router_of.ts";
 import { visibleName } from "../../lib/visible.ts";
 import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
 import { targetSparsity } from "../../lib/autograd/lambda_rule.ts";
@@ -41,7 +41,10 @@ export function startReport(
 ): string {
   const { preset, moe, seed } = config;
   const { name, isa, threads, gemm } = device;
-  const experts = routerOf(moe).routed
+  const router = routerOf(moe);
+  const experts = router.merges
+    ? `${moe.experts} experts merged into one`
+    : router.routed
     ? `${moe.active} of ${moe.experts} experts` +
       (moe.granularity > 1 ? `, each in ${moe.granularity} parts` : "")
     : "one expert";
@@ -108,9 +111,13 @@ export function finalReport(
     interrupted
       ? `Stopped at step ${step} of ${config.steps}; continue with --resume ${path}`
       : `Finished ${step} steps`,
-    ...(last === null ? [] : [`Loss        ${last.loss.toFixed(4)} nats per token`]),
+    ...(last === null ? [] : [
+      `Loss        ${last.loss.toFixed(4)} nats per token${
+        causalText(last.loss_causal, last.loss_noncausal)
+      }`,
+    ]),
     ...(validation === null ? [] : [`Validation  ${validationFigures(validation)}`]),
-    ...(last === null || !routerOf(config.moe).routed ? [] : [routing(config, summary)]),
+    ...(last === null || !choosesExperts(routerOf(config.moe)) ? [] : [routing(config, summary)]),
     `Speed       ${formatCount(summary.tokens)} tokens, ` +
     `${formatCount(summary.tokens_per_second)} tokens/s, ${formatSeconds(summary.seconds)}`,
     `Memory      ${formatBytes(summary.peak_bytes)} at most`,
@@ -129,6 +136,16 @@ function stageText({ stage, sparse_from }: StageState): string {
   return sparse_from === null ? `in the ${stage} stage` : `sparse from step ${sparse_from}`;
 }
 
-function validationFigures({ valid_loss, valid_bits_per_byte }: ValidationMetrics): string {
-  return `${valid_loss.toFixed(4)} nats per token, ${valid_bits_per_byte.toFixed(4)} bits per byte`;
+function validationFigures(metrics: ValidationMetrics): string {
+  const { valid_loss, valid_bits_per_byte, valid_loss_causal, valid_loss_noncausal } = metrics;
+  return `${valid_loss.toFixed(4)} nats per token, ${
+    valid_bits_per_byte.toFixed(4)
+  } bits per byte` +
+    causalText(valid_loss_causal, valid_loss_noncausal);
+}
+
+/** The two parts of a loss, if the router routes some tokens causally and others not. */
+function causalText(causal: number | undefined, noncausal: number | undefined): string {
+  if (causal === undefined || noncausal === undefined) return "";
+  return `; ${causal.toFixed(4)} where routed causally, ${noncausal.toFixed(4)} before`;
 }

@@ -13,7 +13,9 @@ import { DISPATCH_PLAN_CASES } from "./dispatch_plan.ts";
 import { ELEMENTWISE_CASES, ELEMENTWISE_GRADIENT_CASES } from "./elementwise.ts";
 import { EMBEDDING_CASES, EMBEDDING_GRADIENT_CASES } from "./embedding.ts";
 import { EXPERTS_CASES, EXPERTS_GRADIENT_CASES } from "./experts.ts";
+import { EXPERT_CHOICE_CASES, EXPERT_CHOICE_GRADIENT_CASES } from "./expert_choice_router.ts";
 import { GEMM_CASES } from "./gemm.ts";
+import { HASH_ROUTER_CASES } from "./hash_router.ts";
 import { LAYOUT_CASES } from "./layout.ts";
 
 import { RANDOM_CASES } from "./random_numbers.ts";
@@ -22,6 +24,11 @@ import { RELU_ROUTER_CASES, RELU_ROUTER_GRADIENT_CASES } from "./relu_router.ts"
 import { ROUTING_MASK_CASES } from "./routing_mask.ts";
 import { RMS_NORM_CASES, RMS_NORM_GRADIENT_CASES } from "./rms_norm.ts";
 import { ROPE_CASES, ROPE_GRADIENT_CASES } from "./rope.ts";
+import { SIGMOID_ROUTER_CASES, SIGMOID_ROUTER_GRADIENT_CASES } from "./sigmoid_router.ts";
+import {
+  SPARSEMIXER_ROUTER_CASES,
+  SPARSEMIXER_ROUTER_GRADIENT_CASES,
+} from "./sparsemixer_router.ts";
 import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";
@@ -37,6 +44,10 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...GEMM_CASES,
   ...RELU_ROUTER_CASES,
   ...TOPK_ROUTER_CASES,
+  ...SIGMOID_ROUTER_CASES,
+  ...HASH_ROUTER_CASES,
+  ...EXPERT_CHOICE_CASES,
+  ...SPARSEMIXER_ROUTER_CASES,
   ...ROUTING_MASK_CASES,
   ...DISPATCH_PLAN_CASES,
   ...EXPERTS_CASES,
@@ -57,6 +68,9 @@ export const GRADIENT_CASES: readonly GradientCase[] = [
   ...REDUCTION_GRADIENT_CASES,
   ...RELU_ROUTER_GRADIENT_CASES,
   ...TOPK_ROUTER_GRADIENT_CASES,
+  ...SIGMOID_ROUTER_GRADIENT_CASES,
+  ...EXPERT_CHOICE_GRADIENT_CASES,
+  ...SPARSEMIXER_ROUTER_GRADIENT_CASES,
   ...EXPERTS_GRADIENT_CASES,
   ...SWIGLU_GRADIENT_CASES,
   ...RMS_NORM_GRADIENT_CASES,

@@ -682,6 +682,19 @@ REMOE_API int32_t remoe_gradient_norm(uint64_t context, uint64_t state, uint64_t
 REMOE_API int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t count,
                               double beta1, double beta2, double epsilon, double weight_decay);
 
+/* ---- Scratch memory ----------------------------------------------------- */
+
+/* Operations whose scratch memory can be asked for, and the sizes that it follows from. */
+enum remoe_scratch_code {
+  REMOE_SCRATCH_EXPERTS_GRADIENT = 0,      /* N, kept_rows, T, D, W, E; kept_rows may be 0 */
+  REMOE_SCRATCH_CROSS_ENTROPY_GRADIENT = 1 /* T, D, V, and 1 where logits are kept, else 0 */
+};
+/* Writes the bytes that an operation takes from the pool while it runs to bytes[0], for a call that
+ * wants all outputs. `sizes` is host int32, as remoe_scratch_code lists them. Rows count as spread
+ * evenly over the experts. */
+REMOE_API int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, const int32_t* sizes,
+                                      uint64_t* bytes);
+
 /* ---- Probes ------------------------------------------------------------- */
 
 /* Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its GFLOPS

@@ -29,7 +29,7 @@ export interface StepReadout {
   readonly loss: number;
   /** The L1 term without λ, equation 9 or 10. */
   readonly l1: number;
-  /** TopK's balance loss without its coefficient, summed over layers. */
+  /** Switch's balance loss without its coefficient, summed over layers. */
   readonly balance: number;
   /** Whether a dispatch plan overflowed its rows. */
   readonly overflow: boolean;

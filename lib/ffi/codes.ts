@@ -177,3 +177,11 @@ export const TensorWord = {
   flags: 6,
   words: 8,
 } as const;
+
+/** Operations whose scratch memory can be asked for, and the sizes that it follows from. */
+export const ScratchCode = {
+  /** N, kept_rows, T, D, W, E; kept_rows may be 0 */
+  expertsGradient: 0,
+  /** T, D, V, and 1 where logits are kept, else 0 */
+  crossEntropyGradient: 1,
+} as const;

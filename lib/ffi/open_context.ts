@@ -86,9 +86,12 @@ function open(
   }
 }
 
+/** Functions that training does without: they compute nothing. */
+const DISPENSABLE = /^remoe_(probe_|scratch_bytes$)/;
+
 /** Rejects a partial build if another candidate can serve: it would fail in mid-training. */
 function checkTrains({ missing }: KernelLibrary): void {
-  const needed = missing.filter((name) => !name.startsWith("remoe_probe_"));
+  const needed = missing.filter((name) => !DISPENSABLE.test(name));
   if (needed.length === 0) return;
   throw new LibraryError(
     `it cannot train: it lacks ${needed.length} functions, such as ${needed[0]}; ` +

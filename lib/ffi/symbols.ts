@@ -809,6 +809,17 @@ export interface KernelSymbols {
     weightDecay: number,
   ): number;
   /**
+   * Writes the bytes that an operation takes from the pool while it runs to bytes[0], for a call
+   * that wants all outputs. `sizes` is host int32, as remoe_scratch_code lists them. Rows count
+   * as spread evenly over the experts.
+   */
+  remoe_scratch_bytes(
+    context: bigint,
+    operation: number,
+    sizes: HostBuffer,
+    bytes: HostBuffer,
+  ): number;
+  /**
    * Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its
    * GFLOPS to gflops[0]. [waits]
    */
@@ -1300,6 +1311,11 @@ export const SYMBOLS = {
   },
   remoe_adamw: {
     parameters: ["u64", "u64", "u64", "i32", "f64", "f64", "f64", "f64"],
+    result: "i32",
+    optional: true,
+  },
+  remoe_scratch_bytes: {
+    parameters: ["u64", "i32", "buffer", "buffer"],
     result: "i32",
     optional: true,
   },

@@ -6,7 +6,9 @@ import type { StepState } from "../autograd/step_state.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
-import { routedSizes } from "../moe/layer_sizes.ts";
+import { type ExpertSizes, routedSizes } from "../moe/layer_sizes.ts";
+import { MergedExperts } from "../moe/merged_experts.ts";
+import type { MergingRouter } from "../moe/merging_router.ts";
 import { MoE } from "../moe/moe.ts";
 import type { Router } from "../moe/router.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -18,7 +20,7 @@ import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 /** What building a feed-forward layer needs besides the configuration. */
 export interface FeedForwardPlace {
   /** Builds the router. */
-  readonly build: RouterBuild<RouterSettings>;
+  readonly build: RouterBuild<RouterSettings & ExpertSizes>;
   /** λ and the routing statistics, shared by all layers. */
   readonly state: StepState;
   /** The layer, from 0. */
@@ -29,7 +31,10 @@ export interface FeedForwardPlace {
   readonly routers: Router[];
 }
 
-/** Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense. */
+/**
+ * Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense, or a
+ * merging layer.
+ */
 export function buildFeedForward(
   device: Device,
   config: TrainConfig,
@@ -47,17 +52,18 @@ export function buildFeedForward(
     deviation: m.init_std,
     outputDeviation: m.init_std / Math.sqrt(2 * m.layers),
   };
+  const options = {
+    hidden: m.hidden,
+    width: m.ffn / moe.granularity,
+    ...deviations,
+    name: `${name}.experts`,
+    ...{ state, layer },
+    ...(kept === undefined ? {} : { kept }),
+  };
   const experts = unfinished.use(
-    new MoE(device, {
-      router,
-      hidden: m.hidden,
-      width: m.ffn / moe.granularity,
-      ...deviations,
-      name: `${name}.experts`,
-      state,
-      layer,
-      ...(kept === undefined ? {} : { kept }),
-    }),
+    routerOf(moe).merges
+      ? new MergedExperts(device, { ...options, router: router as MergingRouter })
+      : new MoE(device, { ...options, router }),
   );
   // Several experts that all tokens use are one that is as wide as all of them together.
   const shared = moe.shared === 0 ? null : unfinished.use(

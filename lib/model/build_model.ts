@@ -5,7 +5,7 @@ import { StepState } from "../autograd/step_state.ts";
 import type { RouterModule } from "../config/load_router.ts";
 import { ConfigError } from "../errors.ts";
 import { BUILD_ROUTER } from "../moe/build_router.ts";
-import { routedSizes } from "../moe/layer_sizes.ts";
+import { type ExpertSizes, routedSizes } from "../moe/layer_sizes.ts";
 import type { Router } from "../moe/router.ts";
 import type { RouterBuild } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
@@ -100,7 +100,7 @@ export function buildModel(
 function builderOf(
   { moe }: TrainConfig,
   loaded: RouterModule | undefined,
-): RouterBuild<RouterSettings> {
+): RouterBuild<RouterSettings & ExpertSizes> {
   if (moe.router_file === undefined) return BUILD_ROUTER[moe.router as RouterName];
   if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) return loaded.build;
   throw new ConfigError(

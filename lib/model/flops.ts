@@ -11,6 +11,7 @@
 import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
+import { segmentCount } from "../moe/segments.ts";
 import { routedExperts } from "../moe/layer_sizes.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
@@ -77,7 +78,7 @@ export interface ExecutedFlops {
   readonly attention: number;
   /** Router products. */
   readonly routers: number;
-  /** Products of the experts, on routed rows only. */
+  /** Products of the experts, on routed rows only, and of merging them. */
   readonly experts: number;
   /** The output head. */
   readonly head: number;
@@ -92,7 +93,8 @@ export interface ExecutedFlops {
  * - attention: S(S+1)/2 query-key pairs per sequence and head; 2 products of size d forward, 5
  *   backward, since the scores are recomputed rather than kept;
  * - experts: 18 h W per routed row of an expert of width W = f/G (6 forward, 12 backward), and per
- *   token and shared expert;
+ *   token and shared expert; merging E experts takes another 18 E h W per segment (2 per weight
+ *   forward, 4 backward), and its router runs once per segment;
  * - output head: 6 h V per token: the logits and two gradients.
  *
  * Norms, activations, the optimizer and the masked part of diagonal tiles are not counted. Neither
@@ -154,9 +156,13 @@ export function executedFlops(
   const routed = rows.reduce((sum, count) => sum + count, 0);
   const projections = 6 * tokens * layers * weights;
   const attention = 2 * 7 * hidden * pairs * layers;
-  const routers = 6 * tokens * layers * router.weights(hidden, routedExperts(moe));
+  const count = routedExperts(moe);
+  const segments = sequences * segmentCount(sequence);
+  const decisions = router.merges ? segments : tokens;
+  const routers = 6 * decisions * layers * router.weights(hidden, count);
+  const merged = router.merges ? count * segments * layers : 0;
   const shared = layers * tokens * (moe.shared ?? 0);
-  const experts = 18 * (routed + shared) * hidden * (ffn / moe.granularity);
+  const experts = 18 * (routed + merged + shared) * hidden * (ffn / moe.granularity);
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };

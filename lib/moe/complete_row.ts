@@ -21,6 +21,7 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
   return {
     about: row.about ?? "a user-defined router",
     routed: row.routed ?? true,
+    merges: row.merges ?? false,
     causal: row.causal ?? true,
     draws: row.draws ?? false,
     exact: row.exact ?? false,
@@ -32,6 +33,7 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
     adapts: (moe) => row.adapts?.(moe) ?? lambda,
     // Nothing bounds how many experts a token activates.
     activeFrom: (moe) => row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }],
+    causalFrom: (sequence) => row.causalFrom?.(sequence) ?? 0,
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
     problems: (moe) => row.problems?.(moe) ?? [],
     notices: (moe) => row.notices?.(moe) ?? [],

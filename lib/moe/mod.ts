@@ -1,7 +1,13 @@
 /** Mixture of Experts: routers, dispatch, experts, and the layer that joins them. @module */
 
 export { DenseRouter, type DenseRouterOptions } from "./dense_router.ts";
+export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./expert_choice_router.ts";
+export type { ExpertChoiceKeys, GroupName } from "./router_rows/expert_choice.ts";
+export { HashRouter, type HashRouterOptions } from "./hash_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
+export { LoryRouter, type LoryRouterOptions } from "./lory_router.ts";
+export { MergedExperts, type MergedExpertsOptions, type MergedResult } from "./merged_experts.ts";
+export type { Merging, MergingRouter } from "./merging_router.ts";
 export { MoE, type MoEOptions, type MoEResult } from "./moe.ts";
 export { ReluRouter, type ReluRouterOptions } from "./relu_router.ts";
 export type { Router } from "./router.ts";
@@ -9,6 +15,7 @@ export type { Routing } from "./routing.ts";
 export type {
   ForwardOptions,
   GenerationContext,
+  RouterMemory,
   RoutingContext,
   RoutingObserver,
 } from "./routing_context.ts";
@@ -43,4 +50,10 @@ export {
 } from "./routers.ts";
 export type { GateRegularization } from "./gate_regularization.ts";
 export { routingOf, type RoutingOptions } from "./routing_of.ts";
-export { TopKRouter, type TopKRouterOptions } from "./topk_router.ts";
+export type { GateScaleKeys } from "./router_rows/gate_scale.ts";
+export type { NormalizeName, SigmoidKeys } from "./router_rows/sigmoid.ts";
+export { SigmoidRouter, type SigmoidRouterOptions } from "./sigmoid_router.ts";
+export type { BalanceKeys } from "./router_rows/balance_keys.ts";
+export type { SparseMixerKeys } from "./router_rows/sparsemixer.ts";
+export { SparseMixerRouter, type SparseMixerRouterOptions } from "./sparsemixer_router.ts";
+export { TopKRouter, type TopKRouterOptions, type TopKWarmup } from "./topk_router.ts";

@@ -228,7 +228,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
 }
 
 /** Rows to keep, read and checked in every step: the caller may change them in between. */
-function keptRowsOf(operation: string, kept: KeptRows): number {
+export function keptRowsOf(operation: string, kept: KeptRows): number {
   const rows: unknown = kept?.rows;
   if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
   return rows as number;

@@ -11,7 +11,7 @@ import type {
 import { routedSizes } from "./layer_sizes.ts";
 
 /** A router file as described in a configuration; plain JSON. */
-export interface RouterFile extends RouterTraits {
+export interface RouterFile extends Omit<RouterTraits, "merges"> {
   /** SHA-256 of the file, in hexadecimal. */
   readonly sha256: string;
   /** The definitions of its settings. */
@@ -44,8 +44,10 @@ export function describeFile<Keys extends object>(
 export function specOf({ adapts, active_from, weights, ...file }: RouterFile): RouterSpec {
   return {
     ...file,
+    merges: false,
     adapts: () => adapts,
     activeFrom: () => active_from,
+    causalFrom: () => 0,
     weights: () => weights,
     problems: () => [],
     notices: () => [],

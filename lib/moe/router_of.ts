@@ -51,6 +51,16 @@ export function routerLabel(router: RouterName | RouterPath): string {
 }
 
 /**
+ * Tells whether tokens use some of a layer's experts and not others, so that it has a sparsity.
+ *
+ * @param spec The router.
+ * @returns False for a dense model, and where experts are merged.
+ */
+export function choosesExperts(spec: Pick<AnyRouter, "routed" | "merges">): boolean {
+  return spec.routed && !spec.merges;
+}
+
+/**
  * Bounds the number of active experts per token, averaged over a batch.
  *
  * @param spec The router.
@@ -76,5 +86,5 @@ export function mostActive(
 export function sparseFrom(spec: AnyRouter, moe: MixtureSizes & RouterSettings): number | null {
   const last = spec.activeFrom(moe).at(-1)!;
   const atTarget = last.most <= routedSizes(moe).active;
-  return spec.routed && spec.exact && atTarget ? last.from : null;
+  return choosesExperts(spec) && spec.exact && atTarget ? last.from : null;
 }

@@ -101,7 +101,15 @@ export interface RouterTraits {
   readonly about: string;
   /** Whether it selects experts; if not, each layer has a single expert, as in a dense model. */
   readonly routed: boolean;
-  /** Whether a token's experts never depend on later tokens, as generation requires. */
+  /**
+   * Whether its layers average the experts' weights instead of choosing experts; its builder then
+   * makes a {@linkcode MergingRouter}.
+   */
+  readonly merges: boolean;
+  /**
+   * Whether a token's experts never depend on later tokens, as generation requires. A few first
+   * tokens of a sequence may be excepted, see {@linkcode RouterSpec.causalFrom}.
+   */
   readonly causal: boolean;
   /** Whether it draws random numbers during training. */
   readonly draws: boolean;
@@ -121,14 +129,15 @@ export interface RouterTraits {
  * @example A router without weights that opens every expert for some steps
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import type { RouterSpec } from "@remoe/remoe";
+ * import type { RouterSpec, RouterTraits } from "@remoe/remoe";
  *
- * const spec: Pick<RouterSpec, "adapts" | "activeFrom" | "weights" | "problems" | "notices" | "starving"> = {
+ * const spec: Omit<RouterSpec, keyof RouterTraits | "keys"> = {
  *   adapts: () => false,
  *   activeFrom: ({ experts, active, granularity, open_steps }) => [
  *     { from: 0, most: experts * granularity },
  *     { from: Number(open_steps), most: active * granularity },
  *   ],
+ *   causalFrom: () => 0,
  *   weights: () => 0,
  *   problems: ({ active }) => active === 1 ? [] : [`moe.active is ${active}, expected 1`],
  *   notices: ({ open_steps }) => open_steps === 0 ? ["moe.open_steps is 0: no expert opens"] : [],
@@ -137,7 +146,7 @@ export interface RouterTraits {
  * const moe = { experts: 8, active: 2, granularity: 1, open_steps: 0 };
  * assertEquals(spec.activeFrom(moe).at(-1), { from: 0, most: 2 });
  * assertEquals([spec.problems(moe).length, spec.notices(moe).length], [1, 1]);
- * assertEquals([spec.adapts(moe), spec.weights(16, 8)], [false, 0]);
+ * assertEquals([spec.adapts(moe), spec.weights(16, 8), spec.causalFrom(64)], [false, 0, 0]);
  * assertEquals(spec.starving(moe), "a larger moe.open_steps helps");
  * ```
  */
@@ -159,6 +168,14 @@ export interface RouterSpec<Keys extends object = Readonly<Record<string, Router
    * @returns Bounds by step, the first from step 0.
    */
   activeFrom(moe: MixtureSizes & Keys): readonly ActiveFrom[];
+  /**
+   * Tells from which token of a sequence on a causal router routes causally outside generation.
+   * Losses of earlier tokens see what is to be predicted.
+   *
+   * @param sequence Tokens per sequence.
+   * @returns The token's index; 0 for most routers.
+   */
+  causalFrom(sequence: number): number;
   /**
    * Counts the trainable weights of one layer's router. Logits take as many multiply-adds
    * per token.
@@ -253,7 +270,7 @@ export interface RouterPlace {
  * ```
  */
 export interface RouterRow<Keys extends object = Readonly<Record<string, RouterValue>>>
-  extends Partial<Omit<RouterSpec<Keys>, "routed">> {
+  extends Partial<Omit<RouterSpec<Keys>, "routed" | "merges" | "causalFrom">> {
   /**
    * Builds the router of one layer.
    *

@@ -7,11 +7,28 @@
 
 import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
 import { completeRow, STARVING } from "./complete_row.ts";
+import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
+import { HASH } from "./router_rows/hash.ts";
 import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
+import { segmentLength } from "./segments.ts";
 import { routedSizes } from "./layer_sizes.ts";
+import { GATE_SCALE, type GateScaleKeys } from "./router_rows/gate_scale.ts";
+import { SIGMOID, type SigmoidKeys } from "./router_rows/sigmoid.ts";
+import { topkWarmup } from "./router_rows/topk_warmup.ts";
+
+import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
+import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
 
 /** The routers of the library. */
-export type RouterName = "dense" | "topk" | "relu";
+export type RouterName =
+  | "dense"
+  | "topk"
+  | "relu"
+  | "hash"
+  | "lory"
+  | "sparsemixer"
+  | "expert-choice"
+  | "sigmoid";
 
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
@@ -23,13 +40,15 @@ export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 export type BalanceName = "load" | "plain" | "none";
 
 /** Settings of the TopK router. */
-export interface TopKKeys {
-  /** Coefficient of the TopK router's Switch balance term. */
-  readonly balance_coefficient: number;
+export interface TopKKeys extends BalanceKeys, GateScaleKeys {
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
   readonly z_coefficient: number;
   /** Whether the TopK router divides a token's gates by their sum. */
   readonly renormalize: boolean;
+  /** Full-size experts per token during the TopK router's near-dense warmup; 0: no warmup. */
+  readonly warmup_active: number;
+  /** Optimizer steps of the TopK router's near-dense warmup. */
+  readonly warmup_steps: number;
 }
 
 /** Settings of the rule that adapts λ to the sparsity. */
@@ -51,7 +70,8 @@ export interface ReluKeys extends LambdaKeys {
 }
 
 /** The settings of all the library's routers; a configuration has all of them. */
-export interface RouterSettings extends ReluKeys, TopKKeys {}
+export interface RouterSettings
+  extends ReluKeys, TopKKeys, SparseMixerKeys, ExpertChoiceKeys, SigmoidKeys {}
 
 /** The keys of λ's rule, to be spread into the keys of every router with a λ. */
 export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
@@ -91,6 +111,9 @@ const DENSE = completeRow<Record<never, never>>({
   starving: () => "a lower learning rate helps",
 });
 
+/** The paper's warmup (appendix H). */
+const WARMUP_STEPS = 100;
+
 const TOPK = completeRow<TopKKeys>({
   about: "the k largest softmax probabilities, with Switch's balance loss",
   exact: true,
@@ -100,11 +123,7 @@ const TOPK = completeRow<TopKKeys>({
     figure: "balance",
   },
   keys: {
-    balance_coefficient: {
-      type: "number",
-      default: 0.01,
-      about: "Coefficient of the topk router's balance term",
-    },
+    ...BALANCE_KEYS,
     z_coefficient: {
       type: "number",
       default: 0,
@@ -115,14 +134,44 @@ const TOPK = completeRow<TopKKeys>({
       default: false,
       about: "Whether the topk router divides a token's gates by their sum",
     },
+    gate_scale: GATE_SCALE,
+    warmup_active: {
+      type: "whole",
+      least: 0,
+      default: 0,
+      about: "Full-size experts per token in the topk router's near-dense warmup; 0: no warmup",
+    },
+    warmup_steps: {
+      type: "whole",
+      least: 0,
+      default: WARMUP_STEPS,
+      about: "Steps of the topk router's near-dense warmup",
+    },
   },
-  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
-  problems: ({ renormalize, ...moe }) =>
-    renormalize && routedSizes(moe).active === 1
+  activeFrom: (moe) => {
+    const most = routedSizes(moe).active;
+    const warmup = topkWarmup(moe);
+    return warmup === null
+      ? [{ from: 0, most }]
+      : [{ from: 0, most: warmup.active }, { from: warmup.steps, most }];
+  },
+  problems: ({ renormalize, warmup_active, ...moe }) => [
+    ...(renormalize && routedSizes(moe).active === 1
       ? [
         "moe.renormalize is true, expected false where a token uses one expert: its gate would " +
         "always be 1 and the router would get no gradient",
       ]
+      : []),
+    ...(warmup_active !== 0 && (warmup_active < moe.active || warmup_active > moe.experts)
+      ? [
+        `moe.warmup_active is ${warmup_active}, expected 0 or moe.active (${moe.active}) to ` +
+        `moe.experts (${moe.experts})`,
+      ]
+      : []),
+  ],
+  notices: ({ warmup_active, warmup_steps }) =>
+    warmup_active === 0 && warmup_steps !== WARMUP_STEPS
+      ? ["moe.warmup_steps has no effect with moe.warmup_active 0"]
       : [],
   starving: ({ balance_coefficient }) =>
     `a larger moe.balance_coefficient than ${balance_coefficient} or a lower learning rate helps`,
@@ -149,6 +198,26 @@ const RELU = completeRow<ReluKeys>({
   starving: ({ balance }) => balance === "load" ? STARVING : "moe.balance=load spreads the load",
 });
 
+const LORY = completeRow<Record<never, never>>({
+  about: "merges the experts by softmax weights, once per segment of a sequence",
+  merges: true,
+  exact: true,
+  activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).experts }],
+  causalFrom: segmentLength,
+  problems: ({ active, granularity }) =>
+    Object.entries({ active, granularity })
+      .filter(([, value]) => value !== 1)
+      .map(([key, value]) =>
+        `moe.${key} is ${value}, expected 1 with moe.router lory, which merges full-size experts ` +
+        "into one per token"
+      ),
+  notices: () => [
+    "The router lory routes the first segment of a sequence by its own mean: losses there see " +
+    "what is to be predicted, and are reported apart from the causal ones",
+  ],
+  starving: () => "a lower learning rate or a smaller model.init_std helps",
+});
+
 /** The row of any router; it reads the settings it needs from a configuration. */
 export type AnyRouter = Omit<RouterSpec<RouterSettings>, "keys"> & {
   /** The keys of `moe` that it reads. */
@@ -160,6 +229,11 @@ export const ROUTERS: Readonly<Record<RouterName, AnyRouter>> = {
   dense: DENSE,
   topk: TOPK,
   relu: RELU,
+  lory: LORY,
+  hash: HASH,
+  sparsemixer: SPARSEMIXER,
+  "expert-choice": EXPERT_CHOICE,
+  sigmoid: SIGMOID,
 };
 
 /** The names of the library's routers. */

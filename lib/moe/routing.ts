@@ -33,7 +33,7 @@ export interface Routing<T extends number = number, E extends number = number> {
   sparsity(): Promise<number>;
   /**
    * The router's regularisation term on these tokens, without its coefficient: equation 9 or 10 for
-   * ReLU routing, the Switch balance loss for TopK, 0 for routers without one.
+   * ReLU routing, the Switch balance loss for TopK and SparseMixer, 0 for routers without one.
    *
    * @returns A number of at least 0.
    */

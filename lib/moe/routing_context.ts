@@ -10,12 +10,45 @@ import type { Routing } from "./routing.ts";
 /** Called with a layer's routing; its tensors belong to the open scope. */
 export type RoutingObserver = (layer: number, routing: Routing) => void;
 
+/**
+ * What a router keeps of the prompts for the tokens after them, beside a layer's keys and values.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, LoryRouter, type RouterMemory, type Tensor } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new LoryRouter(device, { hidden: 16, experts: 4 });
+ * let kept: Tensor<"f32"> | null = null;
+ * const memory: RouterMemory = { read: () => kept, keep: (state) => kept = state };
+ * router.merge(device.normal([6, 16]), { generation: { isPrefill: true, lengths: [2, 3], memory } });
+ * assert(memory.read()?.shape.join() === "2,4"); // model.prefill() keeps it in its cache
+ * ```
+ */
+export interface RouterMemory {
+  /**
+   * Returns what was kept.
+   *
+   * @returns The tensor; null if the current sequences have none.
+   */
+  read(): Tensor<"f32"> | null;
+  /**
+   * Keeps a copy of a tensor until the next prompts.
+   *
+   * @param state The tensor; replaces the one kept before.
+   */
+  keep(state: Tensor<"f32">): void;
+}
+
 /** State of generation with a cache: first the prompts, then one token per sequence at a time. */
 export interface GenerationContext {
   /** True for the prompts, padded at their ends to the longest; false for one new token each. */
   readonly isPrefill: boolean;
   /** Tokens of each sequence: those of its prompt, or those before the new token. */
   readonly lengths: readonly number[];
+  /** The layer's place for what its router keeps of the prompts. Models give one. */
+  readonly memory?: RouterMemory | undefined;
 }
 
 /**

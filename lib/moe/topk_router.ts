@@ -6,8 +6,10 @@ import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import { scale } from "../autograd/unary.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import { unwrapped } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -19,6 +21,15 @@ import {
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
+import { layerContext, type RoutingContext } from "./routing_context.ts";
+
+/** Near-dense warmup (appendix H of the paper). */
+export interface TopKWarmup {
+  /** Experts per token during the warmup, at least `active`. */
+  active: number;
+  /** Optimizer steps that it lasts; {@linkcode RoutingContext.step} counts them. */
+  steps: number;
+}
 
 /** Settings of {@linkcode TopKRouter}. */
 export interface TopKRouterOptions<H extends number = number, E extends number = number> {
@@ -37,6 +48,10 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
   zCoefficient?: number;
   /** Whether to divide a token's gates by their sum. Default false, as in the paper. */
   renormalize?: boolean;
+  /** Constant factor of the gates, after any renormalisation. Default 1, as in the paper. */
+  gateScale?: number;
+  /** Activates more experts during the first steps of training. Default: no warmup. */
+  warmup?: TopKWarmup;
   /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
   deviation?: number;
   /** Name of the weight in checkpoints. Default `gate.weight`. */
@@ -47,6 +62,10 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  * The dropless TopK router that the paper compares with: `R(x) = TopK(softmax(x W), k)`, with the
  * softmax over all experts before selection. Experts that were not selected contribute no gradient.
  * Each token gets exactly k experts, even where a probability underflows and its gate is 0.
+ *
+ * With a warmup, k is larger during the first steps of training. Outside training, where the
+ * context's step is Infinity by default, the warmup is over. The balance loss follows the k in
+ * force.
  *
  * @example
  * ```ts
@@ -59,6 +78,20 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  * const routing = router.route(device.normal([32, 16]));
  * assert(await routing.sparsity() === 0.75); // exactly 1 - k/E
  * ```
+ *
+ * @example Near-dense warmup: every expert for 100 steps
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, TopKRouter } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * const warmup = { active: 4, steps: 100 };
+ * using router = new TopKRouter(device, { hidden: 16, experts: 4, active: 1, warmup });
+ * using _scope = device.scope();
+ * const x = device.normal([32, 16]);
+ * assert(await router.route(x, { step: 99 }).sparsity() === 0);
+ * assert(await router.route(x, { step: 100 }).sparsity() === 0.75);
+ * ```
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
@@ -67,6 +100,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
   readonly #coefficient: number;
   readonly #zCoefficient: number;
   readonly #renormalize: 0 | 1;
+  readonly #gateScale: number;
+  readonly #warmup: Readonly<TopKWarmup>;
 
   static {
     showsItself(TopKRouter, (router) =>
@@ -81,10 +116,10 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * Creates a router with random weights.
    *
    * @param device The router's device.
-   * @param options Sizes, k and balance.
-   * @throws {ConfigError} If `active` is not an integer from 1 to `experts`, a setting is out of
-   * range, or a single gate is to be renormalised: it would always be 1, leaving the router without
-   * a gradient.
+   * @param options Sizes, k, balance, warmup.
+   * @throws {ConfigError} If `active` is not an integer from 1 to `experts`, `warmup.active` not one
+   * from `active` to `experts`, a setting is out of range, or a single gate is to be renormalised:
+   * it would always be 1, leaving the router without a gradient.
    */
   constructor(device: Device, options: TopKRouterOptions<H, E>) {
     requireOptions("build a TopK router", options, {
@@ -92,9 +127,12 @@ export class TopKRouter<const H extends number = number, const E extends number 
       balanceCoefficient: true,
       zCoefficient: true,
       renormalize: true,
+      gateScale: true,
+      warmup: true,
     });
     const { hidden, experts, active = 1, renormalize = false } = options;
     const { balanceCoefficient = 0.01, zCoefficient = 0, name = "gate.weight" } = options;
+    const { gateScale = 1, warmup = { active, steps: 0 } } = options;
     requireSizes("build a TopK router", { hidden, experts });
     const { deviation = initialDeviation(hidden) } = options;
     requireFlag("build a TopK router", "renormalize", renormalize);
@@ -104,11 +142,9 @@ export class TopKRouter<const H extends number = number, const E extends number 
       { balanceCoefficient, zCoefficient, deviation },
       { least: 0 },
     );
-    if (!Number.isInteger(active) || active < 1 || active > experts) {
-      throw new ConfigError(
-        `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
-      );
-    }
+    requireNumbers("build a TopK router", { gateScale }, { above: 0 });
+    requireActive(active, experts);
+    requireWarmup(warmup, active, experts);
     if (renormalize && active === 1) {
       throw new ConfigError(
         "Cannot renormalise the gate of a single expert: it is always 1, so the router would " +
@@ -119,6 +155,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
     this.#coefficient = balanceCoefficient;
     this.#zCoefficient = zCoefficient;
     this.#renormalize = renormalize ? 1 : 0;
+    this.#gateScale = gateScale;
+    this.#warmup = { ...warmup };
     this.#weight = makeRouterWeight(memoryOf(device), name, [hidden, experts], deviation);
   }
 
@@ -132,7 +170,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     return this.#weight.shape[1];
   }
 
-  /** Experts per token. */
+  /** Experts per token after the warmup. */
   get active(): number {
     return this.#active;
   }
@@ -146,13 +184,18 @@ export class TopKRouter<const H extends number = number, const E extends number 
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
+   * @param context Its step decides whether the warmup is over. Default: it is.
    * @returns Gates, 0 except for the k largest, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: Partial<RoutingContext> = {},
+  ): Routing<T, E> {
     const { states, gates, mask, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
     const { shape: [tokens, experts], memory } = gates;
-    const active = this.#active;
+    const { step } = layerContext("route by TopK", states, 0, context);
+    const active = step < this.#warmup.steps ? this.#warmup.active : this.#active;
     const { kernels: k } = memory;
     const probabilities = memory.allocate("f32", gates.shape);
     const normalizer = this.#zCoefficient === 0 ? null : memory.allocate("f32", [tokens]);
@@ -205,7 +248,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
         );
       },
     );
-    return new Routed(gates, mask, counts, sums, BalanceCode.switch, active);
+    const scaled = this.#gateScale === 1 ? gates : unwrapped(scale(gates, this.#gateScale));
+    return new Routed(scaled, mask, counts, sums, BalanceCode.switch, active);
   }
 
   /**
@@ -221,4 +265,26 @@ export class TopKRouter<const H extends number = number, const E extends number 
   [Symbol.dispose](): void {
     this.#weight[Symbol.dispose]();
   }
+}
+
+function requireActive(active: number, experts: number): void {
+  if (Number.isInteger(active) && active >= 1 && active <= experts) return;
+  throw new ConfigError(
+    `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
+  );
+}
+
+function requireWarmup(warmup: TopKWarmup, active: number, experts: number): void {
+  requireOptions("build a TopK router with a warmup", warmup, { active: true, steps: true });
+  if (!Number.isSafeInteger(warmup.steps) || warmup.steps < 0) {
+    throw new ConfigError(
+      `Cannot build a TopK router: warmup.steps is ${warmup.steps}, expected an integer from 0`,
+    );
+  }
+  const { active: most } = warmup;
+  if (Number.isInteger(most) && most >= active && most <= experts) return;
+  throw new ConfigError(
+    `Cannot build a TopK router: warmup.active is ${most}, expected an integer from active ` +
+      `(${active}) to experts (${experts})`,
+  );
 }

@@ -77,10 +77,15 @@ export class CacheLengths implements Disposable {
     );
   }
 
-  /** Starts new sequences in a layer. If it held any, all layers are emptied: theirs are stale. */
-  begin(layer: number): void {
-    if (this.#ahead[layer] === 0 && this.#lengths.every((length) => length === 0)) return;
+  /**
+   * Starts new sequences in a layer. If it held any, all layers are emptied: theirs are stale.
+   *
+   * @returns Whether the layers were emptied.
+   */
+  begin(layer: number): boolean {
+    if (this.#ahead[layer] === 0 && this.#lengths.every((length) => length === 0)) return false;
     this.set(new Array(this.#lengths.length).fill(0));
+    return true;
   }
 
   /** Notes that a layer holds `tokens` more per sequence than the lengths say. */

@@ -14,6 +14,7 @@ import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
 import type { ModelSettings } from "./language_model_options.ts";
+import { routerMemoryOf } from "./key_value_cache.ts";
 import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
@@ -66,11 +67,12 @@ export class Decoder implements Disposable {
     const [{ memory }] = operands("run a language model on", i32(tokens));
     const context = {
       ...forwardContext("run a language model", options, memory.recorder !== null),
-      ...{ tokens, generation: generationOf(cached) },
+      tokens,
     };
     let x = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
-      x = block.forward(x, sequence, layerCache(cached, layer), { ...context, layer });
+      const generation = generationOf(cached, layer);
+      x = block.forward(x, sequence, layerCache(cached, layer), { ...context, generation, layer });
     }
     return this.#norm.forward(x);
   }
@@ -97,8 +99,10 @@ function layerCache(cached: CachedTokens | undefined, layer: number): LayerCache
   return cached && { cache: cached.cache, isPrefill: cached.isPrefill, layer };
 }
 
-function generationOf(cached: CachedTokens | undefined): GenerationContext | null {
-  return cached === undefined ? null : { isPrefill: cached.isPrefill, lengths: cached.lengths };
+function generationOf(cached: CachedTokens | undefined, layer: number): GenerationContext | null {
+  if (cached === undefined) return null;
+  const { cache, isPrefill, lengths } = cached;
+  return { isPrefill, lengths, memory: routerMemoryOf(cache, layer) };
 }
 
 /** Number of tokens; throws unless the tensor has one axis. */

@@ -3,6 +3,7 @@
 import { requireOptions, requireWhole } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import type { RouterMemory } from "../moe/routing_context.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself } from "../tensor/display.ts";
@@ -11,6 +12,7 @@ import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { cachedAttention } from "./cached_attention.ts";
 import { CacheLengths } from "./cache_lengths.ts";
+import { RouterStates } from "./router_states.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
 export interface KeyValueCacheOptions {
@@ -31,6 +33,7 @@ export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headD
 
 // Assigned in KeyValueCache, whose private fields it reads: models check that a cache fits.
 let sizesOf: (cache: KeyValueCache) => ModelSizes;
+let memoryOfRouter: (cache: KeyValueCache, layer: number) => RouterMemory;
 
 /**
  * The rotated keys and the values of earlier tokens, so that a new token does not cost another pass
@@ -70,6 +73,7 @@ export class KeyValueCache implements Disposable {
   /** Keys and values of every layer, `[layers, batch, capacity, 2 · groups · headDim]`. */
   readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
   readonly #lengths: CacheLengths;
+  readonly #routers: RouterStates;
 
   static {
     sizesOf = (cache) => {
@@ -77,6 +81,7 @@ export class KeyValueCache implements Disposable {
       const headDim = cache.#headDim;
       return { layers, groups: row / (2 * headDim), headDim };
     };
+    memoryOfRouter = (cache, layer) => cache.#routers.of(layer);
     showsItself(KeyValueCache, (cache) => {
       const { batch, capacity, lengths } = cache;
       const facts = { ...sizesOf(cache), batch, capacity, lengths };
@@ -99,6 +104,7 @@ export class KeyValueCache implements Disposable {
     requireSizes("make a cache", { "2 · groups · headDim": row });
     this.#headDim = headDim;
     this.#memory = memoryOf(device);
+    this.#routers = new RouterStates(this.#memory);
     // One allocation for all layers, which succeeds or fails as a whole.
     this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row], "the cache");
     try {
@@ -146,6 +152,7 @@ export class KeyValueCache implements Disposable {
    */
   setLengths(lengths: readonly number[]): void {
     this.#lengths.set(lengths);
+    if (this.#lengths.values.every((length) => length === 0)) this.#routers.clear();
   }
 
   /**
@@ -191,7 +198,7 @@ export class KeyValueCache implements Disposable {
     this.#requireShape("fill a cache", source, batch * sequence, row);
     const [, stride = 0] = source.shape;
     const { kernels: k } = this.#memory;
-    this.#lengths.begin(layer);
+    if (this.#lengths.begin(layer)) this.#routers.clear();
     const layout = Int32Array.of(2, sequence, row, stride, 1);
     for (let b = 0; b < batch; b++) {
       const to = target + BigInt(4 * b * capacity * row);
@@ -282,7 +289,13 @@ export class KeyValueCache implements Disposable {
   [Symbol.dispose](): void {
     this.#tokens[Symbol.dispose]();
     this.#lengths[Symbol.dispose]();
+    this.#routers[Symbol.dispose]();
   }
+}
+
+/** The place for what a layer's router keeps of the prompts, until the sequences are replaced. */
+export function routerMemoryOf(cache: KeyValueCache, layer: number): RouterMemory {
+  return memoryOfRouter(cache, layer);
 }
 
 /** The sizes of a cache that depend on its model. */

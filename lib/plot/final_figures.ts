@@ -7,7 +7,7 @@
 import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
-import { routerOf } from "../moe/router_of.ts";
+import { choosesExperts, routerOf } from "../moe/router_of.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
@@ -26,6 +26,10 @@ export interface FinalFigures {
   readonly loss: number | null;
   /** Last validation loss, nats per token. */
   readonly validLoss: number | null;
+  /** That of the tokens that are routed causally, where some are not. */
+  readonly validLossCausal: number | null;
+  /** That of the other tokens. */
+  readonly validLossNoncausal: number | null;
   /** The same in bits per byte. */
   readonly bitsPerByte: number | null;
   /** Mean sparsity of the last fiftieth of the steps. */
@@ -57,7 +61,9 @@ export interface FinalFigures {
 export function finalFigures(run: RunFigures): FinalFigures {
   const { config, figures, last, stages, validations, finalLoad } = run;
   const { moe } = config;
-  const { routed, lambda } = routerOf(moe);
+  const router = routerOf(moe);
+  const { routed, lambda } = router;
+  const isSparse = choosesExperts(router);
   const validation = validations.at(-1);
   const ratios = finalLoad.load.flatMap((shares) => shares.map((share) => share * shares.length));
   const last50th = (name: "loss" | "sparsity"): number | null =>
@@ -69,10 +75,12 @@ export function finalFigures(run: RunFigures): FinalFigures {
     parameters: countParameters(config.model, moe),
     loss: last50th("loss"),
     validLoss: finite(validation?.valid_loss),
+    validLossCausal: finite(validation?.valid_loss_causal),
+    validLossNoncausal: finite(validation?.valid_loss_noncausal),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
-    sparsity: routed ? last50th("sparsity") : null,
-    target: routed ? targetSparsity(routedSizes(moe)) : null,
-    layers: routed ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
+    sparsity: isSparse ? last50th("sparsity") : null,
+    target: isSparse ? targetSparsity(routedSizes(moe)) : null,
+    layers: isSparse ? [smallest(last.sparsity_per_layer), largest(last.sparsity_per_layer)] : null,
     lambda: lambda ? finite(last.lambda) : null,
     sparseFrom: lambda ? sparseFrom(stages) : null,
     largestLoad: routed ? largest(ratios) : null,

@@ -6,7 +6,7 @@
 
 import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
-import { routerOf } from "../moe/router_of.ts";
+import { choosesExperts, routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
   horizontalAxis,
@@ -27,9 +27,9 @@ import { routedSizes } from "../moe/layer_sizes.ts";
 /**
  * Mean sparsity of all runs with their targets; for a single run, also the spread of its layers.
  *
- * @param runs The runs; dense ones have no sparsity.
+ * @param runs The runs; dense ones and those that merge experts have no sparsity.
  * @param options How strongly to smooth.
- * @returns The chart; null if all are dense.
+ * @returns The chart; null if no run has a sparsity.
  */
 export function sparsityChart(runs: readonly RunFigures[], options: DrawOptions): Chart | null {
   const routed = runs.filter(isRouted);
@@ -100,7 +100,7 @@ export function layerSparsityChart(run: RunFigures, options: DrawOptions): Chart
 }
 
 function isRouted({ config }: RunFigures): boolean {
-  return routerOf(config.moe).routed;
+  return choosesExperts(routerOf(config.moe));
 }
 
 function layerDomain({ layers }: RunFigures): [number, number] {

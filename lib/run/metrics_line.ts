@@ -13,6 +13,10 @@ export interface StepMetrics {
   readonly step: number;
   /** Language-model loss in nats per token, without regularisation. */
   readonly loss: number;
+  /** The loss of the tokens that are routed causally, if some are not. */
+  readonly loss_causal?: number;
+  /** The loss of the other tokens, whose routing sees what is to be predicted. */
+  readonly loss_noncausal?: number;
   /** Learning rate of the step. */
   readonly lr: number;
   /** Global gradient norm before clipping. */
@@ -23,9 +27,15 @@ export interface StepMetrics {
   readonly sparsity_per_layer: readonly number[];
   /** λ used by the step; 0 if the router has none. */
   readonly lambda: number;
-  /** L_reg of equation 9 or 10 without λ; for TopK, the balance loss without its coefficient. */
+  /**
+   * L_reg of equation 9 or 10 without λ; for TopK and SparseMixer, the balance loss without its
+   * coefficient.
+   */
   readonly l1_reg: number;
-  /** For each layer, the share of its routed rows that each expert got. */
+  /**
+   * For each layer, the share of its routed rows that each expert got; where experts are merged, the
+   * mean weight of each.
+   */
   readonly expert_load: readonly (readonly number[])[];
   /** Layer-token pairs routed to no expert. */
   readonly tokens_without_expert: number;
@@ -55,7 +65,11 @@ export interface ValidationMetrics {
   readonly step: number;
   /** Loss on the held-out documents in nats per token. */
   readonly valid_loss: number;
-  /** The same in bits per byte of text; end-of-document tokens count no bytes. */
+  /** The loss of the tokens that are routed causally, if some are not. */
+  readonly valid_loss_causal?: number;
+  /** The loss of the other tokens, whose routing sees what is to be predicted. */
+  readonly valid_loss_noncausal?: number;
+  /** `valid_loss` in bits per byte of text; end-of-document tokens count no bytes. */
   readonly valid_bits_per_byte: number;
   /** The loss of each domain in nats per token, if there are several. */
   readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
@@ -124,7 +138,7 @@ const FLIPS: readonly (keyof FlipMetrics)[] = ["flip_rate", "flip_count"];
 /** A metric of a step that is a single number. */
 export type StepFigure = Exclude<
   {
-    [Name in keyof StepMetrics]: StepMetrics[Name] extends number ? Name : never;
+    [Name in keyof StepMetrics]-?: StepMetrics[Name] extends number ? Name : never;
   }[keyof StepMetrics],
   "step"
 >;
@@ -143,6 +157,7 @@ export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as 
 /** The metrics that are checked; a line may hold others' keys as well. */
 const FIGURES: readonly string[] = [
   ...VALIDATION,
+  ...["loss_causal", "loss_noncausal", "valid_loss_causal", "valid_loss_noncausal"],
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
   ...FLIPS,
   ...["flip_rate_per_layer"],

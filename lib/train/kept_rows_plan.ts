@@ -9,6 +9,7 @@
  * @module
  */
 
+import type { Device } from "../autograd/device.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
@@ -45,7 +46,9 @@ export interface LayerRows {
 export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
   const sparse = routedSizes(moe).active * tokens;
-  const dense = mostActive(routerOf(moe), moe, 0) * tokens;
+  const router = routerOf(moe);
+  // A token runs through one merged network, however many experts are merged.
+  const dense = router.merges ? sparse : mostActive(router, moe, 0) * tokens;
   return { dense, sparse };
 }
 
@@ -82,12 +85,13 @@ function withRoom(config: TrainConfig, expected: number): number {
 /**
  * Counts the rows whose pre-activations fit under a memory limit.
  *
+ * @param device The device whose kernels state their scratch memory; null: none.
  * @param config The full configuration.
  * @param limit Bytes of device memory.
  * @returns Rows over all layers; negative if the limit is too low even for none.
  */
-export function keptBudget(config: TrainConfig, limit: number): number {
-  const least = estimateAt(config, layerRows(config).dense, 0).total;
+export function keptBudget(device: Device | null, config: TrainConfig, limit: number): number {
+  const least = estimateAt(device, config, layerRows(config).dense, 0).total;
   return Math.floor((limit - least) / rowBytes(config));
 }
 
@@ -102,12 +106,13 @@ export class KeptRowsPlan {
   /**
    * Plans the first step as if every gate were open.
    *
+   * @param device The device that will train; null: none.
    * @param config The full configuration.
    * @param limit Bytes of device memory that the run may take.
    */
-  constructor(config: TrainConfig, limit: number) {
+  constructor(device: Device | null, config: TrainConfig, limit: number) {
     this.#config = config;
-    this.#budget = keptBudget(config, limit);
+    this.#budget = keptBudget(device, config, limit);
     this.layers = Array.from({ length: config.model.layers }, () => ({ rows: 0 }));
     this.expect(this.layers.map(() => layerRows(config).dense));
     this.#largest = this.total;

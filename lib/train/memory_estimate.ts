@@ -6,15 +6,16 @@
  */
 
 import { keptLogits } from "../autograd/cross_entropy.ts";
+import type { Device } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { segmentCount } from "../moe/segments.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
+import { expertsScratch, headScratch } from "./kernel_scratch.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
 const BYTES = 4;
-
-/** Elements of two threads' tiles, each sized for an L2 cache of 2 MiB. */
-const TILES = 2 ** 20;
 
 /** A run's memory in bytes, for a given number of routed rows. */
 export interface MemoryEstimate {
@@ -39,16 +40,22 @@ export interface MemoryEstimate {
 /**
  * Estimates a run's memory.
  *
+ * @param device The device whose kernels state their scratch memory; null: none.
  * @param config The full configuration.
  * @param rows Routed rows per layer and micro-batch.
  * @param kept Rows per layer that keep their pre-activations.
  * @returns The estimate.
  */
-export function estimateAt(config: TrainConfig, rows: number, kept: number): MemoryEstimate {
+export function estimateAt(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const activations = BYTES * keptElements(config) +
     config.model.layers * kept * rowBytes(config);
-  const scratch = BYTES * scratchElements(config, rows);
+  const scratch = largestOperation(device, config, rows, kept);
   return {
     rows,
     kept_rows: kept,
@@ -62,7 +69,8 @@ export function estimateAt(config: TrainConfig, rows: number, kept: number): Mem
 }
 
 /** Elements that one micro-batch keeps for its backward pass, without the pre-activations. */
-function keptElements({ model, moe, data }: TrainConfig): number {
+function keptElements(config: TrainConfig): number {
+  const { model, moe, data } = config;
   const { layers, hidden, heads, groups } = model;
   const tokens = data.micro_batch * data.sequence;
   const experts = routedSizes(moe).experts;
@@ -71,9 +79,14 @@ function keptElements({ model, moe, data }: TrainConfig): number {
   // the attention's output, and what its projection and the experts add to the residual. Also the
   // two norms' inverse roots, and two numbers per head for the softmax.
   const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
-  // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its two
-  // lists of offsets.
-  const routing = 4 * tokens * experts + tokens + experts;
+  const networks = mergedNetworks(config);
+  const routing = networks > 0
+    // The averages; a gate per token and average, and per token its network and the plan's two row
+    // lists and offsets; means, logits and weights.
+    ? networks * (networkWeights(config) + tokens + 3 * hidden + 2 * experts) + 4 * tokens
+    // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its
+    // two lists of offsets.
+    : 4 * tokens * experts + tokens + experts;
   // The shared experts' pre-activations, activations and output, and its sum with the routed ones'.
   const width = moe.shared * (model.ffn / moe.granularity);
   const shared = width === 0 ? 0 : tokens * (3 * width + 2 * hidden);
@@ -84,24 +97,38 @@ function keptElements({ model, moe, data }: TrainConfig): number {
 }
 
 /**
- * Elements that the largest operation needs while it runs.
- *
- * The output head: its logits. The experts' backward pass: for each routed row, the gradient of its
- * input [h]; for each task of an expert after its first, gradients of the weights (a task has a
- * sixteenth of the rows, between 756 and 2048); the threads' tiles; around it, four gradients
- * [T, h].
+/**
+ * Bytes that the largest operation needs while it runs: the experts' backward pass with four
+ * gradients [T, h] around it, or the output head's with its logits and two. Where experts are
+ * merged, the former runs the averages, and computes a gradient for each.
  */
-function scratchElements({ model, moe, data }: TrainConfig, rows: number): number {
-  const { hidden, ffn, vocabulary } = model;
-  const tokens = data.micro_batch * data.sequence;
-  const experts = routedSizes(moe).experts;
-  const task = Math.min(2048, Math.max(756, rows / 16));
-  const furtherTasks = experts * (Math.ceil(rows / experts / task) - 1);
-  const weights = 3 * hidden * (ffn / moe.granularity);
-  const ofExperts = rows * hidden + furtherTasks * weights + TILES + 4 * tokens * hidden;
-  // The logits are freed before the first of the experts' backward passes.
-  const ofHead = keptLogits(tokens, vocabulary) + TILES + 2 * tokens * hidden;
-  return Math.max(ofExperts, ofHead);
+function largestOperation(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  kept: number,
+): number {
+  const { hidden, vocabulary } = config.model;
+  const tokens = config.data.micro_batch * config.data.sequence;
+  const gradient = BYTES * tokens * hidden;
+  const networks = mergedNetworks(config);
+  const experts = networks || routedSizes(config.moe).experts;
+  // The logits are freed before the first of the experts' passes.
+  return Math.max(
+    expertsScratch(device, config, { rows, kept, experts }) +
+      BYTES * networks * networkWeights(config) + 4 * gradient,
+    headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
+  );
+}
+
+/** Averages of experts that a layer makes for a micro-batch; 0 if the router merges none. */
+function mergedNetworks({ moe, data }: TrainConfig): number {
+  return routerOf(moe).merges ? data.micro_batch * segmentCount(data.sequence) : 0;
+}
+
+/** Weights of one expert, or of an average of experts. */
+function networkWeights({ model: { hidden, ffn }, moe }: TrainConfig): number {
+  return 3 * hidden * (ffn / moe.granularity);
 }
 
 /**

@@ -4,10 +4,11 @@
  * @module
  */
 
+import { requireOptions } from "../arguments.ts";
 import { requireBytes, requireConfig } from "../config/require.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { estimateMemory } from "./stage_memory.ts";
+import { estimateMemory, type EstimateOptions } from "./stage_memory.ts";
 
 /** Share of a device's memory that a run may use; the rest is for the text and the system. */
 const DEFAULT_SHARE = 0.85;
@@ -49,6 +50,7 @@ export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
  *
  * @param config The configuration.
  * @param limit Bytes of device memory, see {@linkcode memoryLimit}.
+ * @param options The device that will train, if it is open.
  * @throws {ConfigError} If the run needs more even when it recomputes pre-activations; names the
  * largest micro-batch that would fit.
  *
@@ -60,26 +62,36 @@ export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
  * assertThrows(() => checkMemory(parseConfig({ preset: "978m" }), 2 ** 34), TypeError);
  * ```
  */
-export function checkMemory(config: TrainConfig, limit: number): void {
-  const needed = largestStage(config, limit);
+export function checkMemory(
+  config: TrainConfig,
+  limit: number,
+  options: Pick<EstimateOptions, "device"> = {},
+): void {
+  requireOptions("check memory", options, { device: true });
+  const needed = largestStage(config, { ...options, limit });
   if (needed <= limit) return;
   throw new ConfigError(
     `Cannot train within ${gibibytes(limit)} of device memory: the run needs about ` +
-      `${gibibytes(needed)}; ${advice(config, limit)}, or raise memory.limit_gib`,
+      `${gibibytes(needed)}; ${advice(config, { ...options, limit })}, or raise memory.limit_gib`,
   );
 }
 
-function largestStage(config: TrainConfig, limit: number): number {
-  const { dense, sparse } = estimateMemory(config, { limit });
+function largestStage(config: TrainConfig, options: EstimateOptions): number {
+  const { dense, sparse } = estimateMemory(config, options);
   return Math.max(dense.total, sparse.total);
 }
 
-function advice(config: TrainConfig, limit: number): string {
+function advice(
+  config: TrainConfig,
+  options: EstimateOptions & { readonly limit: number },
+): string {
   const { data } = config;
   for (let micro_batch = data.micro_batch - 1; micro_batch >= 1; micro_batch--) {
     if (data.batch % micro_batch !== 0) continue;
     const smaller = { ...config, data: { ...data, micro_batch } };
-    if (largestStage(smaller, limit) <= limit) return `data.micro_batch=${micro_batch} would fit`;
+    if (largestStage(smaller, options) <= options.limit) {
+      return `data.micro_batch=${micro_batch} would fit`;
+    }
   }
   return "no micro-batch is small enough: use a smaller model or fewer experts";
 }

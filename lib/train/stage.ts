@@ -58,13 +58,16 @@ export function initialStage(router: RouterName): StageState {
 }
 
 /**
- * The stage at a step, for a router that is sparse by construction from step `from` on, or never
- * (null).
+ * The stage after `step` steps, for a router that is sparse by construction once `from` steps have
+ * been taken, or never (null). The step after them is the first sparse one; 0 stands for a run that
+ * was never anything else.
  */
 export function stageAt(step: number, from: number | null): StageState {
-  return from !== null && step >= from
-    ? { stage: "sparse", sparsifying_from: from, sparse_from: from }
-    : { stage: "dense", sparsifying_from: null, sparse_from: null };
+  if (from === null || (from > 0 && step <= from)) {
+    return { stage: "dense", sparsifying_from: null, sparse_from: null };
+  }
+  const first = from === 0 ? 0 : from + 1;
+  return { stage: "sparse", sparsifying_from: first, sparse_from: first };
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 
 import { requireOptions } from "../arguments.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { requireBytes, requireConfig } from "../config/require.ts";
 import { keptBudget, keptRows, layerRows } from "./kept_rows_plan.ts";
@@ -25,6 +26,11 @@ export interface StageMemory {
 export interface EstimateOptions {
   /** Bytes of device memory that the run may use; default: no limit. */
   readonly limit?: number;
+  /**
+   * The device that will train: its kernels state their scratch memory. Without one, or if its
+   * library does not state it, only what every build needs is counted, which is less.
+   */
+  readonly device?: Device;
 }
 
 /**
@@ -34,13 +40,16 @@ export interface EstimateOptions {
  * forward to its backward pass: residual inputs, norm outputs, the fused query, key and value, the
  * attention's output and log-sum-exp, gates, dispatch plan, and pre-activations of the routed rows;
  * and the larger of two: the scratch of the experts' backward pass with the gradients in flight
- * around it, or the logits of the output head.
+ * around it, or the logits of the output head with its scratch.
  *
  * Not counted are the memory pool's reserve, and JavaScript's heap with the text and the program.
  *
  * @param config The full configuration.
- * @param options The limit to stay within by keeping the pre-activations of fewer rows.
+ * @param options The device, and the limit to stay within by keeping the pre-activations of fewer
+ * rows.
  * @returns The estimates for the dense and for the sparse stage.
+ * @throws {ConfigError} If the configuration is incomplete or invalid.
+ * @throws {RangeError} If the limit is not a number above 0.
  *
  * @example
  * ```ts
@@ -54,19 +63,25 @@ export interface EstimateOptions {
  * ```
  */
 export function estimateMemory(config: TrainConfig, options: EstimateOptions = {}): StageMemory {
-  requireOptions("estimate memory", options, { limit: true });
-  const { limit = Infinity } = options;
+  requireOptions("estimate memory", options, { limit: true, device: true });
+  const { limit = Infinity, device = null } = options;
   requireConfig(config);
   requireBytes("estimate memory", "limit", limit);
+  if (options.device !== undefined) memoryOf(options.device);
   const { dense, sparse } = layerRows(config);
   const [first, last] = [dense, sparse].map((rows) =>
-    estimateAt(config, rows, keptAt(config, rows, limit))
+    estimateAt(device, config, rows, keptAt(device, config, rows, limit))
   );
   return { dense: first!, sparse: last! };
 }
 
 /** Rows that a layer keeps if all layers route the same number of rows. */
-function keptAt(config: TrainConfig, rows: number, limit: number): number {
+function keptAt(
+  device: Device | null,
+  config: TrainConfig,
+  rows: number,
+  limit: number,
+): number {
   const layers = new Array<number>(config.model.layers).fill(rows);
-  return keptRows(config, layers, keptBudget(config, limit))[0]!;
+  return keptRows(config, layers, keptBudget(device, config, limit))[0]!;
 }

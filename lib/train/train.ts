@@ -84,7 +84,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
 async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
   const { device, checkpoint } = options;
   const { data } = config;
-  checkMemory(config, memoryLimit(config, device.info().memoryBytes));
+  checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
   const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer);
   const onEvent = corpusNotices((text) => options.onNotice?.(text));

@@ -18,6 +18,7 @@ import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { CausalLoss } from "./causal_loss.ts";
 import { FlipMeter, type RouteBatch } from "./flip_meter.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
@@ -31,6 +32,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
 import { sampleText } from "./sample_text.ts";
+import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
 import { stepMetrics } from "./step_metrics.ts";
@@ -73,6 +75,8 @@ export class Trainer implements Disposable {
   #stage: StageState;
   #step = 0;
   #lambda: number;
+  /** The current step's losses, apart by causality of the routing. */
+  #split = new CausalLoss();
 
   constructor(config: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer, profile = null, router } = options;
@@ -90,7 +94,8 @@ export class Trainer implements Disposable {
     this.#flips = config.flips.every > 0 && routerOf(config.moe).routed
       ? new FlipMeter(config, corpus.validation)
       : null;
-    this.#kept = new KeptRowsPlan(config, memoryLimit(config, device.info().memoryBytes));
+    const limit = memoryLimit(config, device.info().memoryBytes);
+    this.#kept = new KeptRowsPlan(device, config, limit);
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
@@ -184,9 +189,7 @@ export class Trainer implements Disposable {
     }
     this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
     const metrics = this.#advance(step, lr, ms, readout);
-    const rows = readout.layers.map(({ counts }) =>
-      counts.reduce((sum, count) => sum + count, 0) / this.#microBatches
-    );
+    const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
     if (this.#kept.follow(rows)) this.#device.trim();
     return metrics;
   }
@@ -229,6 +232,8 @@ export class Trainer implements Disposable {
   #runMicroBatches(observer: OperationObserver | null): void {
     const { model, state } = this.#built;
     const scale = 1 / this.#microBatches;
+    const causalFrom = routerOf(this.config.moe).causalFrom(this.config.data.sequence);
+    this.#split = new CausalLoss();
     for (let i = 0; i < this.#microBatches; i++) {
       this.#profile?.enter("data");
       const batch = this.sampler.next(this.config.data.micro_batch);
@@ -236,8 +241,12 @@ export class Trainer implements Disposable {
       const tokens = this.#device.tokens(batch.tokens);
       const targets = this.#device.tokens(batch.targets);
       this.#profile?.enter("forward");
-      const { loss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
+      const { loss, tokenLoss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
       state.addLoss(loss, scale);
+      // Waits for the device, so only where there is something to tell apart.
+      if (causalFrom > 0) {
+        this.#split.add(download(unwrapped(tokenLoss)), batch.sequence, causalFrom);
+      }
       this.#profile?.enter("backward");
       tape.backward(loss, { scale });
     }
@@ -265,6 +274,7 @@ export class Trainer implements Disposable {
       ms,
       memory: this.#device.statistics().peak,
       readout,
+      split: this.#split.means,
       stage: this.#stage,
     });
   }

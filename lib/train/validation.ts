@@ -12,7 +12,9 @@ import type { CorpusSide, TokenizedText } from "../data/corpus/tokenized_text.ts
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { routerOf } from "../moe/router_of.ts";
 import type { ValidationMetrics } from "../run/metrics_line.ts";
+import { CausalLoss, type SplitLoss } from "./causal_loss.ts";
 
 /** Returns the loss of each token of a batch, in nats. */
 export type TokenLoss = (batch: Batch) => Float32Array;
@@ -34,6 +36,8 @@ interface Measured {
   readonly loss: number;
   /** Bytes of text per token. */
   readonly bytes: number;
+  /** The loss of causally routed and other tokens; null if there are only either. */
+  readonly split: SplitLoss | null;
 }
 
 /**
@@ -47,6 +51,8 @@ export class Validation {
   readonly #parts: readonly Part[];
   readonly #domains: number;
   readonly #tokenizer: Tokenizer;
+  /** The first causally routed token of a sequence. */
+  readonly #causalFrom: (sequence: number) => number;
 
   /**
    * Chooses the batches.
@@ -56,7 +62,7 @@ export class Validation {
    * @param tokenizer The tokenizer.
    * @throws {DataError} If the text is shorter than a row and its last target.
    */
-  constructor({ data, validation }: TrainConfig, text: CorpusSide, tokenizer: Tokenizer) {
+  constructor({ data, moe, validation }: TrainConfig, text: CorpusSide, tokenizer: Tokenizer) {
     const { sequence, micro_batch: batch } = data;
     const total = text.tokens.length;
     if (total <= sequence) {
@@ -82,6 +88,7 @@ export class Validation {
     });
     this.#domains = text.domains.size;
     this.#tokenizer = tokenizer;
+    this.#causalFrom = (sequence) => routerOf(moe).causalFrom(sequence);
   }
 
   /**
@@ -95,7 +102,10 @@ export class Validation {
     const measured = this.#parts.map((part) => this.#measure(part, lossOf));
     const loss = measured.reduce((sum, { share, loss }) => sum + share * loss, 0);
     const bytes = measured.reduce((sum, { share, bytes }) => sum + share * bytes, 0);
-    const whole = { step, valid_loss: loss, valid_bits_per_byte: bitsPerByte(loss, bytes) };
+    const whole = {
+      ...{ step, valid_loss: loss, valid_bits_per_byte: bitsPerByte(loss, bytes) },
+      ...splitMetrics(measured),
+    };
     const named = measured.filter(({ name }) => name !== null);
     if (this.#domains === 1 || named.length === 0) return whole;
     const byDomain = (value: (domain: Measured) => number): Record<string, number> =>
@@ -109,13 +119,28 @@ export class Validation {
 
   #measure({ name, share, set }: Part, lossOf: TokenLoss): Measured {
     let [nats, targets, bytes] = [0, 0, 0];
+    const split = new CausalLoss();
     for (const batch of set) {
-      nats = lossOf(batch).reduce((sum, loss) => sum + loss, nats);
+      const losses = lossOf(batch);
+      nats = losses.reduce((sum, loss) => sum + loss, nats);
+      split.add(losses, batch.sequence, this.#causalFrom(batch.sequence));
       targets += batch.targets.length;
       bytes += this.#tokenizer.byteLength(batch.targets);
     }
-    return { name, share, loss: nats / targets, bytes: bytes / targets };
+    return { name, share, loss: nats / targets, bytes: bytes / targets, split: split.means };
   }
+}
+
+/** Losses of causally routed and other tokens, over the parts that have both. */
+function splitMetrics(
+  measured: readonly Measured[],
+): Pick<ValidationMetrics, "valid_loss_causal" | "valid_loss_noncausal"> {
+  const parts = measured.flatMap(({ share, split }) => split === null ? [] : [{ share, ...split }]);
+  if (parts.length === 0) return {};
+  const total = parts.reduce((sum, { share }) => sum + share, 0);
+  const meanOf = (kind: keyof SplitLoss): number =>
+    parts.reduce((sum, part) => sum + part.share * part[kind], 0) / total;
+  return { valid_loss_causal: meanOf("causal"), valid_loss_noncausal: meanOf("noncausal") };
 }
 
 function adviceOn({ validation_paths, validation_fraction }: TrainConfig["data"]): string {

@@ -21,17 +21,18 @@ Deno.test("`timeInTurn()` alternates, with every second round in reverse", () =>
   assertEquals([...seconds.values()].map(({ length }) => length), [3, 3, 3]);
 });
 
-Deno.test("as many layers are measured as fit in memory, more of them forward", () => {
+Deno.test("as many layers are measured as fit in memory, more of them forward", async () => {
+  using device = await openDevice();
   const stretch = { preset: "469m", sequences: 2, mostLayers: Infinity, limit: 19e9 } as const;
-  const [forward, training] = [forwardConfig(stretch), trainingConfig(stretch)];
+  const [forward, training] = [forwardConfig(stretch), trainingConfig(stretch, device)];
   assertEquals(forward.model.layers, 24);
   assert(training.model.layers > 4 && training.model.layers < 12);
   assertEquals(training.data.micro_batch, 2);
   // An eighth of the layers with an eighth of the vocabulary.
-  const { layers, vocabulary } = trainingConfig({ ...stretch, mostLayers: 3 }).model;
+  const { layers, vocabulary } = trainingConfig({ ...stretch, mostLayers: 3 }, device).model;
   assertEquals([layers, vocabulary], [3, 51_200 / 8]);
   assertThrows(
-    () => trainingConfig({ ...stretch, limit: 1e9 }),
+    () => trainingConfig({ ...stretch, limit: 1e9 }, device),
     ConfigError,
     "Cannot measure 469m with 0.9 GiB",
   );

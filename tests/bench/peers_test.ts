@@ -41,11 +41,15 @@ Deno.test("`capture()` writes the gradient and the gates of the trainer's own st
 });
 
 Deno.test("the equality report names what exceeds its limit, NaN included", () => {
-  const report = (figures: Partial<PointFigures>, last = 2): string[] =>
+  const report = (figures: Partial<PointFigures>, exact = 2, fp32 = 2): string[] =>
     equalityReport([{
       name: "case",
       run: { points: [], steps: [1, 2, 3].map(stepOf) },
-      peer: { points: [{ ...POINT, ...figures }], steps: [1, last, 9].map(stepOf) },
+      peer: {
+        points: [{ ...POINT, ...figures }],
+        steps: [1, fp32, 9].map(stepOf),
+        exact_steps: [1, exact, 9].map(stepOf),
+      },
     }], LIMITS).failures;
   assertEquals(report({}), []); // the third step is beyond freeSteps
   assertEquals(report({ free_gradient: 1, loss_difference: 1 }), []); // routing differs
@@ -55,6 +59,7 @@ Deno.test("the equality report names what exceeds its limit, NaN included", () =
   assertEquals(report({ gradient: NaN }).length, 1);
   assertEquals(report({}, 2.1).length, 1);
   assertEquals(report({}, NaN).length, 1);
+  assertEquals(report({}, 2, 2.1), []); // PyTorch's own rounding
 });
 
 Deno.test("texts are compared in bytes, whatever the tokenizer", async () => {

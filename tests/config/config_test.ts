@@ -182,6 +182,8 @@ Deno.test("`parseConfig()` refuses contradictory keys", () => {
     [{ moe: { lambda_floor: 1 } }, "moe.lambda_floor is 1, expected at most moe.lambda0"],
     [{ moe: { lambda0: 1e5 } }, "moe.lambda_ceiling is 10000, expected above moe.lambda0 (100000)"],
     [{ moe: { router: "topk", renormalize: true } }, "the router would get no gradient"],
+    [{ moe: { router: "lory", active: 2 } }, "moe.active is 2, expected 1 with moe.router lory"],
+    [{ moe: { router: "lory", granularity: 2 } }, "moe.granularity is 2, expected 1"],
     [
       { moe: { renormalize: true } },
       "moe.renormalize is true, expected to be left out with moe.router relu: only topk reads it",

@@ -28,8 +28,9 @@ function allowed(
   const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
   const tokens = new Set<number>();
   let mass = 0;
+  // Generous by more than the sums round: a token on the border may be drawn or not.
   for (const { token, weight } of sorted) {
-    if (tokens.size === topK || tokens.size > 0 && mass >= topP * total * (1 - 1e-12)) break;
+    if (tokens.size === topK || tokens.size > 0 && mass >= topP * total * (1 + 1e-12)) break;
     tokens.add(token);
     mass += weight;
   }
@@ -47,7 +48,13 @@ Deno.test("`drawToken()` draws only from the k likeliest and from the nucleus", 
       const { temperature, topK, topP } = options;
       assert(allowed(logits, temperature, topK, topP).has(drawToken(logits, uniform, options)));
     }),
-    { examples: [[Float32Array.of(-1e-45, 0), 0, { temperature: 1, topK: 1, topP: 1 }]] },
+    {
+      examples: [
+        [Float32Array.of(-1e-45, 0), 0, { temperature: 1, topK: 1, topP: 1 }],
+        // The unlikely token has 1e-12 of the mass, and is drawn by 0.
+        [Float32Array.of(0, 2.763082265853882), 0, { temperature: 0.1, topK: 2, topP: 1 }],
+      ],
+    },
   );
 });
 

@@ -28,6 +28,7 @@ const ROUTERS: Record<string, ConfigLayer> = {
   relu: {},
   topk: { moe: { router: "topk", active: 2 } },
   dense: { moe: { router: "dense" } },
+  sparsemixer: { moe: { router: "sparsemixer", active: 2 } },
 };
 
 for (const [router, layer] of Object.entries(ROUTERS)) {

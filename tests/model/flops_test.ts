@@ -40,6 +40,16 @@ Deno.test("`executedFlops()` counts every product of a tiny model", () => {
   assertEquals(total, Object.values(parts).reduce((sum, part) => sum + part, 0));
 });
 
+Deno.test("`executedFlops()` counts merging, and Lory's router, once per segment", () => {
+  const model = { layers: 2, hidden: 8, heads: 2, groups: 1, ffn: 32, vocabulary: 10 };
+  const moe = { router: "lory", experts: 4, granularity: 1 } as const;
+  const flops = executedFlops(model, moe, { sequences: 3, sequence: 13, rows: [39, 39] });
+  // Segments of 4, 4, 4 and 1.
+  assertEquals(flops.routers, 3 * 2 * 3 * 4 * 8 * 4 * 2);
+  const weights = 3 * 8 * 32;
+  assertEquals(flops.experts, 6 * weights * (2 * 39) + 6 * weights * 4 * (2 * 3 * 4));
+});
+
 Deno.test("`executedFlops()` is close to the formula when every token has k experts", () => {
   const { model, moe } = parseConfig({ preset: "182m" });
   const work = { sequences: 1, sequence: 1024, rows: Array(12).fill(1024) };

@@ -9,6 +9,7 @@ import {
   type Routing,
   routingOf,
   ShapeMismatchError,
+  SigmoidRouter,
   StepState,
   type Tensor,
   TopKRouter,
@@ -35,7 +36,7 @@ class GivenGates implements Router {
 
 Deno.test("routers refuse invalid sizes and settings", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter, SigmoidRouter]) {
     assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
     for (const name of ["hidden", "experts"]) {
       for (const wrong of NO_SIZES) {
@@ -59,7 +60,7 @@ Deno.test("routers refuse invalid sizes and settings", async () => {
 
 Deno.test("a router's sizes cannot be changed from outside", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter]) {
+  for (const Made of [ReluRouter, TopKRouter, DenseRouter, SigmoidRouter]) {
     using router = new Made(device, SIZES);
     for (const name of ["hidden", "experts", "active"] as const) {
       const value = router[name];

@@ -8,11 +8,16 @@ import { ROUTER_NAMES, type RouterName } from "../../lib/moe/routers.ts";
 const ROOT = new URL("../../", import.meta.url);
 
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
-const ON_CUDA: Readonly<Record<RouterName, boolean>> = { dense: true, topk: false, relu: true };
+const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
+  ...{ dense: true, topk: false, relu: true, hash: false, lory: true },
+  ...{ sparsemixer: false, "expert-choice": false, sigmoid: false },
+};
 
 /** The contract's functions that a router's file calls. */
 async function symbolsOf(name: RouterName): Promise<string[]> {
-  const text = await Deno.readTextFile(new URL(`lib/moe/${name}_router.ts`, ROOT));
+  const text = await Deno.readTextFile(
+    new URL(`lib/moe/${name.replaceAll("-", "_")}_router.ts`, ROOT),
+  );
   return [...text.matchAll(/symbols\.(remoe_\w+)/g)].map(([, symbol]) => symbol!);
 }
 
@@ -39,7 +44,7 @@ Deno.test("the CUDA build has exactly the routers it is said to have", async () 
 Deno.test("every router has a PyTorch implementation, and cases that compare it", async () => {
   const text = await Deno.readTextFile(new URL("bench/peers/pytorch/model.py", ROOT));
   const [, table = ""] = /^ROUTERS.*?= \{\n([^]*?)^\}/m.exec(text) ?? [];
-  const rows = [...table.matchAll(/^ {4}"(\w+)":/gm)].map(([, name]) => name);
+  const rows = [...table.matchAll(/^ {4}"([\w-]+)":/gm)].map(([, name]) => name);
   assertEquals(rows, [...ROUTER_NAMES]);
   const compared = new Set(Object.values(CASES).map(({ moe }) => moe?.router ?? "relu"));
   assertEquals(ROUTER_NAMES.filter((name) => !compared.has(name)), []);

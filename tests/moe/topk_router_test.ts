@@ -1,6 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
-import { ConfigError, read, scale, ShapeMismatchError, sum, TopKRouter, write } from "../../mod.ts";
+import {
+  ConfigError,
+  read,
+  scale,
+  ShapeMismatchError,
+  square,
+  sum,
+  TopKRouter,
+  write,
+} from "../../mod.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { matmul } from "../../kernels/cases/reference/gemm.ts";
@@ -166,6 +175,80 @@ Deno.test("renormalising a single gate is refused: the router would get no gradi
     ConfigError,
     "single expert",
   );
+});
+
+Deno.test("a warmup activates more experts until its steps have been taken", async () => {
+  using device = await openDevice({ seed: 5 });
+  const sizes = { hidden: 6, experts: 5, deviation: 1 };
+  using router = new TopKRouter(device, { ...sizes, warmup: { active: 4, steps: 3 } });
+  using wide = new TopKRouter(device, { ...sizes, active: 4 });
+  write(wide.weight, await read(router.weight));
+  using _scope = device.scope();
+  const x = device.normal([20, 6]);
+  const active = async (context?: { step: number }): Promise<number> =>
+    Math.round(5e6 * (1 - await router.route(x, context).sparsity())) / 1e6;
+  assertEquals(await Promise.all([0, 2, 3, 9].map((step) => active({ step }))), [4, 4, 1, 1]);
+  assertEquals([await active(), router.active], [1, 1]);
+  // The balance loss follows the k in force.
+  const [warm, constant] = [router.route(x, { step: 0 }), wide.route(x)];
+  assertEquals(await read(warm.gates), await read(constant.gates));
+  assertEquals(await warm.regularization(), await constant.regularization());
+});
+
+Deno.test("during the warmup the gradient is that of a router with its k", async () => {
+  using device = await openDevice({ seed: 6 });
+  const sizes = { hidden: 6, experts: 5, deviation: 1, balanceCoefficient: 0.5 };
+  using router = new TopKRouter(device, { ...sizes, warmup: { active: 3, steps: 1 } });
+  using wide = new TopKRouter(device, { ...sizes, active: 3 });
+  write(wide.weight, await read(router.weight));
+  const x = device.normal([20, 6]);
+  for (const [each, step] of [[router, 0], [wide, 0]] as const) {
+    using tape = device.record();
+    tape.backward(sum(square(each.route(x, { step }).gates)));
+  }
+  assertEquals(await read(router.weight.gradient), await read(wide.weight.gradient));
+});
+
+Deno.test("a gate scale multiplies the gates and their gradient, not the balance loss", async () => {
+  using device = await openDevice({ seed: 7 });
+  const sizes = { hidden: 6, experts: 5, active: 2, deviation: 1, renormalize: true };
+  const gradients: Float32Array[] = [];
+  const gates: Float32Array[] = [];
+  for (const gateScale of [1, 4]) {
+    using router = new TopKRouter(device, { ...sizes, gateScale, balanceCoefficient: 0 });
+    write(router.weight, new Random("scaled").normal(30));
+    using tape = device.record();
+    const routing = router.route(device.from(new Random("x").normal(60), [10, 6]));
+    tape.backward(sum(square(routing.gates)));
+    gates.push(await read(routing.gates));
+    gradients.push(await read(router.weight.gradient));
+    using same = new TopKRouter(device, { ...sizes });
+    write(same.weight, await read(router.weight));
+    const plain = same.route(device.from(new Random("x").normal(60), [10, 6]));
+    assertEquals(await routing.regularization(), await plain.regularization());
+  }
+  assertEquals(gates[1], gates[0]!.map((gate) => 4 * gate));
+  assertClose(gradients[1]!, Float64Array.from(gradients[0]!, (g) => 16 * g), "gradient", 1e-4);
+});
+
+Deno.test("an impossible warmup or gate scale is refused", async () => {
+  using device = await openDevice();
+  const sizes = { hidden: 4, experts: 4, active: 2 };
+  for (const active of [1, 5, 2.5, NaN]) {
+    assertThrows(
+      () => new TopKRouter(device, { ...sizes, warmup: { active, steps: 1 } }),
+      ConfigError,
+      `warmup.active is ${active}, expected an integer from active (2) to experts (4)`,
+    );
+  }
+  for (const steps of [-1, 0.5, Infinity]) {
+    assertThrows(
+      () => new TopKRouter(device, { ...sizes, warmup: { active: 4, steps } }),
+      ConfigError,
+      `warmup.steps is ${steps}`,
+    );
+  }
+  assertThrows(() => new TopKRouter(device, { ...sizes, gateScale: 0 }), ConfigError, "gateScale");
 });
 
 Deno.test("an impossible k is refused", async () => {

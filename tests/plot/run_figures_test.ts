@@ -126,6 +126,8 @@ Deno.test("`finalFigures()` returns only the router's metrics", () => {
   assertEquals(relu.bitsPerByte, 7 / Math.sqrt(30));
   const topk = of("topk");
   assertEquals([topk.lambda, topk.sparseFrom, topk.sparsity], [null, null, 0.75]);
+  const lory = of("lory");
+  assertEquals([lory.sparsity, lory.target, lory.layers, lory.largestLoad], [null, null, null, 1]);
   const dense = of("dense");
   assertEquals([dense.lambda, dense.sparsity, dense.target, dense.largestLoad], [
     null,

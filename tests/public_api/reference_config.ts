@@ -41,7 +41,10 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
+    ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
+    ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
+    jitter: above(0),
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -77,7 +80,9 @@ export const TINY = {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
+    ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
+    jitter: 0.1,
   },
   data: {
     paths: [] as string[],
@@ -94,6 +99,13 @@ export const TINY = {
   flips: { every: 0 },
   sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
   log: { tensorboard: false },
+};
+
+/** Defaults of the keys of `moe` that are younger than the hash of checkpoints. */
+export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
+  ...{ shared: 0, z_coefficient: 0 },
+  ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
+  ...{ normalize: "auto", bias_rate: 0.001 },
 };
 
 /** A configuration as the references read it. */

@@ -15,6 +15,7 @@ import {
   recompute,
   ReluRouter,
   rmsNorm,
+  SigmoidRouter,
   StepState,
   sum,
   type Tensor,
@@ -56,6 +57,8 @@ const MIXTURES: Record<string, (a: Device, b: Device, stack: DisposableStack) =>
     stack.use(new ReluRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
   TopKRouter: (a, b, stack) =>
     stack.use(new TopKRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
+  SigmoidRouter: (a, b, stack) =>
+    stack.use(new SigmoidRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
   "MoE, tokens": (a, b, stack) => {
     const router = stack.use(new ReluRouter(a, { hidden: 2, experts: 2 }));
     return stack.use(new MoE(a, { router, hidden: 2, width: 4 })).forward(b.ones([1, 2]));

@@ -1,6 +1,7 @@
 /** What untyped callers may pass to the training functions. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, FileError } from "../../lib/errors.ts";
+import type { Device } from "../../lib/autograd/device.ts";
 import { exists } from "../../lib/files.ts";
 import {
   advanceStage,
@@ -92,6 +93,7 @@ Deno.test("invalid and out-of-range numbers are named", () => {
     [() => truncateMetrics("none", -1), "step is -1"],
   ];
   for (const [use, words] of uses) assertThrows(use, RangeError, words);
+  assertThrows(() => estimateMemory(CONFIG, { device: {} as Device }), TypeError, "as a device");
   assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
 });
 

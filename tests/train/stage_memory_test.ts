@@ -27,11 +27,20 @@ Deno.test("`estimateMemory()` depends on the micro-batch, not on the batch", () 
 });
 
 Deno.test("`estimateMemory()` gives one figure for routers that are sparse from the start", () => {
-  for (const router of ["topk", "dense"]) {
+  for (const router of ["topk", "dense", "sigmoid"]) {
     const { dense, sparse } = estimateMemory(parseConfig({ moe: { router } }));
     assertEquals(dense, sparse);
     assertEquals(sparse.rows, 4096);
   }
+});
+
+Deno.test("`estimateMemory()` knows both phases of a near-dense warmup", () => {
+  const moe = { router: "topk", active: 2, granularity: 2, warmup_active: 6 };
+  const { dense, sparse } = estimateMemory(parseConfig({ moe }));
+  assertEquals([dense.rows, sparse.rows], [12 * 4096, 4 * 4096]);
+  assertEquals([dense.kept_rows, sparse.kept_rows], [12 * 4096, 4 * 4096]);
+  const shared = estimateMemory(parseConfig({ moe: { ...moe, shared: 1 } }));
+  assertEquals([shared.dense.rows, shared.sparse.rows], [11 * 4096, 3 * 4096]);
 });
 
 Deno.test("`estimateMemory()` keeps fewer rows to stay within a limit", () => {

@@ -56,14 +56,12 @@ Deno.test("`initialStage()` is sparse for TopK and dense for the others", () => 
 });
 
 Deno.test("`stageAt()` is sparse from the step that a router's row names", () => {
-  const warmed = {
-    ...ROUTERS.topk,
-    activeFrom: () => [{ from: 0, most: 8 }, { from: 5, most: 1 }],
-  };
-  const from = sparseFrom(warmed, BASE.moe);
+  assertEquals(stageAt(0, sparseFrom(ROUTERS.topk, BASE.moe)).sparse_from, 0);
+  const from = sparseFrom(ROUTERS.topk, { ...BASE.moe, warmup_active: 8, warmup_steps: 5 });
   assertEquals(from, 5);
-  assertEquals(stageAt(4, from).stage, "dense");
-  assertEquals(stageAt(5, from), { stage: "sparse", sparsifying_from: 5, sparse_from: 5 });
+  // Steps 1 to 5 warm up; the sixth is the first with k experts.
+  assertEquals([0, 5].map((step) => stageAt(step, from).stage), ["dense", "dense"]);
+  assertEquals(stageAt(6, from), { stage: "sparse", sparsifying_from: 6, sparse_from: 6 });
   assertEquals(sparseFrom(ROUTERS.relu, BASE.moe), null);
   assertEquals(stageAt(9, null).stage, "dense");
 });

@@ -1,9 +1,11 @@
 import { assertAlmostEquals, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 
+import type { Batch } from "../../lib/data/batches/batches.ts";
 import { ByteTokenizer } from "../../lib/data/tokenizer/byte_tokenizer.ts";
 import { DataError } from "../../lib/data/errors.ts";
 import { joinStreams, memoryStream } from "../../lib/data/corpus/token_stream.ts";
 import type { CorpusSide } from "../../lib/data/corpus/tokenized_text.ts";
+import type { RouterName } from "../../lib/moe/routers.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { Validation } from "../../lib/train/validation.ts";
 
@@ -20,16 +22,22 @@ function sideOf(lengths: Record<string, number>): CorpusSide {
 }
 
 /** Validates with the target's id as its loss. */
-function validate(lengths: Record<string, number>, sequence = 8) {
+function validate(
+  lengths: Record<string, number>,
+  sequence = 8,
+  router: RouterName = "relu",
+  lossOf = ({ targets }: Batch): Float32Array => Float32Array.from(targets),
+) {
   const config = parseConfig({
     preset: "pico",
+    moe: { router },
     data: { sequence, batch: 4, micro_batch: 2 },
     validation: { batches: 50 },
   });
   const rows: number[] = [];
   const metrics = new Validation(config, sideOf(lengths), new ByteTokenizer()).run(3, (batch) => {
     rows.push(batch.sequence);
-    return Float32Array.from(batch.targets);
+    return lossOf(batch);
   });
   return { metrics, rows: new Set(rows) };
 }
@@ -54,6 +62,24 @@ Deno.test("`Validation` puts the remaining tokens into a shorter row", () => {
   assertEquals(rows, new Set([8, 3]));
   assertAlmostEquals(metrics.valid_loss, (41 * 1 + 4 * 2) / 45, 1e-9);
   assertEquals(metrics.valid_loss_by_domain, { a: 1 });
+});
+
+Deno.test("`Validation` tells losses of causally routed tokens from the others, domain by domain", () => {
+  // Token t of a row of domain d loses 10 d + t; segments are two tokens long.
+  const { metrics } = validate(
+    { a: 41, b: 81 },
+    8,
+    "lory",
+    ({ targets, sequence }) =>
+      Float32Array.from(targets, (domain, i) => 10 * domain + i % sequence),
+  );
+  const domains = (41 * 10 + 81 * 20) / 122;
+  assertAlmostEquals(metrics.valid_loss_noncausal!, domains + 0.5, 1e-9);
+  assertAlmostEquals(metrics.valid_loss_causal!, domains + 4.5, 1e-9);
+  assertAlmostEquals(metrics.valid_loss, domains + 3.5, 1e-9);
+  // A router that is causal throughout has nothing to tell apart, nor have rows of one token.
+  assertEquals("valid_loss_causal" in validate({ a: 41 }).metrics, false);
+  assertEquals("valid_loss_causal" in validate({ a: 41 }, 1, "lory").metrics, false);
 });
 
 Deno.test("`Validation` refuses a text shorter than a row, and says which keys to change", () => {

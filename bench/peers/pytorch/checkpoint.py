@@ -36,6 +36,7 @@ def gradients(model: LanguageModel) -> dict[str, Tensor]:
     return {
         name: (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)[rows]
         for name, parameter, rows in model.weights()
+        if parameter.requires_grad
     }
 
 

@@ -2,7 +2,8 @@
 
 At each captured point of a run PyTorch gets the same weights, tokens and λ, three times: routed by
 itself, with remoe's routing mask, and with that mask in float64, which says how far either side is
-from the exact value. Then it trains on its own from the first point, on the same batches.
+from the exact value. Then it trains on its own from the first point, on the same batches, in
+float32 and in float64.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Point:
         """Loss, gradients and masks of PyTorch, in the default dtype."""
         model = LanguageModel(settings)
         checkpoint.load(model, self.weights)
+        model.at_step(self.meta["step"])
         share, loss_of_step, masks = 1 / len(self.batches), 0.0, []
         for (tokens, targets), given in zip(self.batches, self.masks):
             loss, routings = model.loss(tokens, targets, given if forced else None)
@@ -108,7 +110,7 @@ def compare(point: Point, settings: Settings) -> dict[str, Any]:
 
 
 def free_run(folder: Path, run: dict[str, Any], settings: Settings) -> list[dict[str, float]]:
-    """Losses and λ of a run of PyTorch's own, from the first point on."""
+    """Losses and λ of a run of PyTorch's own in the default dtype, from the first point on."""
     config = folder / "config.json"
     model = LanguageModel(settings)
     checkpoint.load(model, folder / run["points"][0]["folder"] / "model.safetensors")
@@ -123,7 +125,7 @@ def free_run(folder: Path, run: dict[str, Any], settings: Settings) -> list[dict
 
 
 def main() -> None:
-    """Prints `{points, steps}`."""
+    """Prints `{points, steps, exact_steps}`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
@@ -139,7 +141,10 @@ def main() -> None:
         )
         for meta in run["points"]
     ]
-    print(json.dumps({"points": points, "steps": free_run(folder, run, settings)}))
+    steps = free_run(folder, run, settings)
+    torch.set_default_dtype(torch.float64)
+    exact_steps = free_run(folder, run, settings)
+    print(json.dumps({"points": points, "steps": steps, "exact_steps": exact_steps}))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from draws import Draws
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -36,7 +38,16 @@ class Settings:
     balance: str
     balance_coefficient: float
     renormalize: bool
+    gate_scale: float
+    warmup_active: int
+    warmup_steps: int
+    normalize: bool
+    bias_rate: float
+    capacity: float
+    group: str
+    jitter: float
     sequence: int
+    seed: int
 
     @property
     def row(self) -> Row:
@@ -69,7 +80,16 @@ class Settings:
             balance=moe["balance"],
             balance_coefficient=moe["balance_coefficient"],
             renormalize=moe["renormalize"],
+            gate_scale=moe["gate_scale"],
+            warmup_active=moe["warmup_active"] * moe["granularity"],
+            warmup_steps=moe["warmup_steps"],
+            normalize=moe["normalize"] == "auto" and moe["active"] * moe["granularity"] > 1,
+            bias_rate=moe["bias_rate"],
+            capacity=moe["capacity"],
+            group=moe["group"],
+            jitter=moe.get("jitter", 0.1),
             sequence=config["data"]["sequence"],
+            seed=config["seed"],
         )
 
 
@@ -168,7 +188,7 @@ class Routing:
     """Gates [tokens, experts], which of them are open, and the layer's share of the loss.
 
     `penalty` has no coefficient yet: equation 9 or 10 of the paper for one layer, times the
-    tokens, or the balance loss of TopK.
+    tokens, or Switch's balance loss.
     """
 
     gates: Tensor
@@ -177,14 +197,33 @@ class Routing:
 
 
 class Router(nn.Module):
-    """ReLU or TopK routing. A `forced` mask replaces the router's own choice of experts."""
+    """Any router. A `forced` mask replaces its own choice of experts."""
+
+    bias: Tensor
+
+    linear: nn.Linear | None
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
-        self.linear = nn.Linear(settings.hidden, settings.experts, bias=False)
+        self.draws = Draws(settings.seed)
+        has_weights = settings.row.has_weights
+        shape = (settings.hidden, settings.experts)
+        self.linear = nn.Linear(*shape, bias=False) if has_weights else None
+        self.register_buffer("bias", torch.zeros(settings.experts))
+        self.step = math.inf
 
-    def forward(self, x: Tensor, forced: Tensor | None = None) -> Routing:
+    @property
+    def active(self) -> int:
+        """Experts per token in the current step."""
+        settings = self.settings
+        is_warm = settings.warmup_active == 0 or self.step >= settings.warmup_steps
+        return settings.active if is_warm else settings.warmup_active
+
+    def forward(self, x: Tensor, tokens: Tensor, forced: Tensor | None = None) -> Routing:
+        """Routes the states `x` [tokens, hidden] of the token ids `tokens` [tokens]."""
+        if self.linear is None:
+            return self.settings.row.route(self, tokens, forced)
         return self.settings.row.route(self, self.linear(x), forced)
 
     def relu(self, logits: Tensor, forced: Tensor | None) -> Routing:
@@ -205,16 +244,87 @@ class Router(nn.Module):
         """The k largest of the softmax over all experts, and Switch's balance loss."""
         settings = self.settings
         probabilities = logits.softmax(-1)
-        if forced is None:
-            chosen = probabilities.topk(settings.active, dim=-1).indices
-            mask = torch.zeros_like(logits, dtype=torch.bool).scatter(1, chosen, True)
-        else:
-            mask = forced
+        mask = largest(probabilities, self.active) if forced is None else forced
         gates = torch.where(mask, probabilities, 0)
         if settings.renormalize:
             gates = gates / gates.sum(-1, keepdim=True)
-        scale = settings.experts / (settings.active * mask.shape[0] ** 2)
-        return Routing(gates, mask, (mask.sum(0) * probabilities.sum(0)).sum() * scale)
+        return Routing(gates * settings.gate_scale, mask, self.switch(mask, probabilities))
+
+    def switch(self, mask: Tensor, probabilities: Tensor) -> Tensor:
+        """Switch's balance loss; the counts are constants for autograd."""
+        scale = self.settings.experts / (self.active * mask.shape[0] ** 2)
+        return (mask.sum(0) * probabilities.sum(0)).sum() * scale
+
+    def sparsemixer(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """SparseMixer-v2 in training: drawn experts, and p without Heun's factor in backward."""
+        settings = self.settings
+        tokens, experts = logits.shape
+        noise = self.draws.uniform(tokens, settings.active, experts + 1)
+        gates, mask = torch.zeros_like(logits), torch.zeros_like(logits, dtype=torch.bool)
+        for choice in range(settings.active):
+            left = logits.detach().masked_fill(mask, -math.inf)
+            largest, best = left.max(-1, keepdim=True)
+            width = 2 * settings.jitter * torch.maximum(left.abs(), largest)
+            kept = ~mask & ((largest - left <= width) | (left == largest))
+            p = logits.masked_fill(~kept, -math.inf).softmax(-1)
+            own = left - (-noise[:, choice, :experts].log()).log()
+            if forced is not None:
+                # What the mask kept first: an expert of the next choice may lie outside of it.
+                both, rest = forced & kept, forced & ~mask
+                kept = torch.where(both.any(-1, keepdim=True), both, rest)
+            drawn = own.masked_fill(~kept, -math.inf).argmax(-1, keepdim=True)
+            whole = (drawn == best) | (noise[:, choice, experts:] > 0.75)
+            gate = p.gather(-1, drawn)
+            value = gate * torch.where(whole, 1.0, 1 / 3)
+            gates = gates.scatter(-1, drawn, gate + (value - gate).detach())
+            mask = mask.scatter(-1, drawn, True)
+        return Routing(gates, mask, self.switch(mask, logits.softmax(-1)))
+
+    def sigmoid(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """The sigmoids of the k largest sigmoid + bias (DeepSeek-V3)."""
+        settings = self.settings
+        scores = logits.sigmoid()
+        mask = largest(scores + self.bias, settings.active) if forced is None else forced
+        gates = torch.where(mask, scores, 0)
+        if settings.normalize:
+            gates = gates / (gates.sum(-1, keepdim=True) + 1e-20)
+        return Routing(gates * settings.gate_scale, mask, logits.new_zeros(()))
+
+    def move_bias(self, counts: Tensor) -> None:
+        """Lowers the bias of experts with more tokens than the mean, and raises the others'."""
+        self.bias += self.settings.bias_rate * (counts.double().mean() - counts).sign()
+
+    def lory(self, logits: Tensor, _forced: Tensor | None) -> Routing:
+        """Weights of all experts, from the logits of segments rather than tokens."""
+        weights = logits.softmax(-1)
+        return Routing(weights, torch.ones_like(weights, dtype=torch.bool), weights.new_zeros(()))
+
+    def hash(self, tokens: Tensor, forced: Tensor | None) -> Routing:
+        """Gate 1 for the expert that a token's id is congruent to."""
+        gates = F.one_hot(tokens % self.settings.experts, self.settings.experts)
+        gates = gates.to(torch.get_default_dtype())
+        mask = gates > 0 if forced is None else forced
+        return Routing(gates, mask, gates.new_zeros(()))
+
+    def expert_choice(self, logits: Tensor, forced: Tensor | None) -> Routing:
+        """Each expert takes its share of each group's tokens, by their probability."""
+        settings = self.settings
+        probabilities = logits.softmax(-1)
+        mask = forced
+        if mask is None:
+            size = settings.sequence if settings.group == "sequence" else len(logits)
+            share = size * settings.capacity * settings.active / settings.experts
+            groups = probabilities.unflatten(0, (-1, size))
+            chosen = groups.topk(max(1, math.floor(share)), dim=1).indices
+            empty = torch.zeros_like(groups, dtype=torch.bool)
+            mask = empty.scatter(1, chosen, True).flatten(0, 1)
+        return Routing(torch.where(mask, probabilities, 0), mask, logits.new_zeros(()))
+
+
+def largest(values: Tensor, count: int) -> Tensor:
+    """A mask of the `count` largest values of each row."""
+    chosen = values.topk(count, dim=-1).indices
+    return torch.zeros_like(values, dtype=torch.bool).scatter(1, chosen, True)
 
 
 @dataclass(frozen=True)
@@ -222,15 +332,26 @@ class Row:
     """What is known of a router, as a row of `lib/moe/routers.ts`."""
 
     route: Callable[[Router, Tensor, Tensor | None], Routing] | None
-    """Gates from logits; none where the model is dense."""
+    """Gates from logits, or from token ids; none where the model is dense."""
     coefficient: Callable[[Settings, float, int], float]
     """What the layers' penalties are multiplied by, from λ and the tokens of a micro-batch."""
     adapts: Callable[[Settings], bool]
     """Whether λ follows the sparsity."""
+    merges: bool = False
+    """Whether experts are averaged rather than chosen."""
+    has_bias: bool = False
+    """Whether biases follow the load."""
+    has_weights: bool = True
+    """Whether `route` gets logits; otherwise it gets token ids."""
+
+
+def without_penalty(_settings: Settings, _lambda: float, _tokens: int) -> float:
+    """The coefficient of a router that adds nothing to the loss."""
+    return 0.0
 
 
 ROUTERS: dict[str, Row] = {
-    "dense": Row(None, lambda settings, lambda_, tokens: 0.0, lambda settings: False),
+    "dense": Row(None, without_penalty, lambda settings: False),
     "topk": Row(
         Router.topk,
         lambda settings, lambda_, tokens: settings.balance_coefficient,
@@ -240,6 +361,22 @@ ROUTERS: dict[str, Row] = {
         Router.relu,
         lambda settings, lambda_, tokens: lambda_ / (settings.layers * tokens),
         lambda settings: settings.balance != "none",
+    ),
+    "lory": Row(
+        Router.lory, without_penalty, lambda settings: False, merges=True
+    ),
+    "sigmoid": Row(
+        Router.sigmoid,
+        without_penalty,
+        lambda settings: False,
+        has_bias=True,
+    ),
+    "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
+    "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
+    "sparsemixer": Row(
+        Router.sparsemixer,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
     ),
 }
 
@@ -252,8 +389,10 @@ class MoE(nn.Module):
         self.router = Router(settings)
         self.experts = nn.ModuleList(Expert(settings) for _ in range(settings.experts))
 
-    def forward(self, x: Tensor, forced: Tensor | None) -> tuple[Tensor, Routing]:
-        routing = self.router(x, forced)
+    def forward(
+        self, x: Tensor, tokens: Tensor, forced: Tensor | None
+    ) -> tuple[Tensor, Routing]:
+        routing = self.router(x, tokens, forced)
         return self.dispatch(x, routing), routing
 
     def dispatch(self, x: Tensor, routing: Routing) -> Tensor:
@@ -274,6 +413,37 @@ class MoE(nn.Module):
         return torch.zeros_like(x).index_add_(0, tokens, results * gates[:, None])
 
 
+class Merged(MoE):
+    """Lory: the experts' weights are averaged once per segment of a sequence.
+
+    The mean of the segment before decides on the average. The first segment has its own mean, as a
+    constant. Generation, which routes by the prompt, is not implemented.
+    """
+
+    def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, Routing]:
+        sequence = self.router.settings.sequence
+        length = min(256, math.ceil(sequence / 4))
+        parts, weights = [], []
+        for states in x.split(sequence):
+            segments = states.split(length)
+            means = [segments[0].detach().mean(0), *(part.mean(0) for part in segments[:-1])]
+            for segment, mean in zip(segments, means):
+                routing = self.router(mean[None])
+                parts.append(self.run(segment, routing.gates[0]))
+                weights.append(routing.gates.expand(len(segment), -1))
+        gates = torch.cat(weights)
+        mask = torch.ones_like(gates, dtype=torch.bool)
+        return torch.cat(parts), Routing(gates, mask, gates.new_zeros(()))
+
+    def run(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The rows `x` through the average of the experts."""
+        pairs = list(zip(weights, self.experts))
+        gate_up = torch.stack([weight * expert.gate_up.weight for weight, expert in pairs]).sum(0)
+        down = torch.stack([weight * expert.down.weight for weight, expert in pairs]).sum(0)
+        gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, down)
+
+
 class Dense(nn.Module):
     """The plain feed-forward network of a dense model, in the place of an MoE layer."""
 
@@ -281,7 +451,9 @@ class Dense(nn.Module):
         super().__init__()
         self.expert = Expert(settings)
 
-    def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, None]:
+    def forward(
+        self, x: Tensor, _tokens: Tensor, _forced: Tensor | None
+    ) -> tuple[Tensor, None]:
         return self.expert(x), None
 
 
@@ -294,7 +466,8 @@ class Block(nn.Module):
         self.attention_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
         self.attention = Attention(settings)
         self.feed_forward_norm = nn.RMSNorm(settings.hidden, eps=epsilon)
-        self.feed_forward = MoE(settings) if settings.routed else Dense(settings)
+        layer = Merged if settings.row.merges else MoE if settings.routed else Dense
+        self.feed_forward = layer(settings)
 
     def attend(
         self, x: Tensor, cosine: Tensor, sine: Tensor, cache: LayerCache | None
@@ -306,13 +479,14 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
+        tokens: Tensor,
         cosine: Tensor,
         sine: Tensor,
         forced: Tensor | None,
         cache: LayerCache | None,
     ) -> tuple[Tensor, Routing | None]:
         x, normed = self.attend(x, cosine, sine, cache)
-        y, routing = self.feed_forward(normed, forced)
+        y, routing = self.feed_forward(normed, tokens.flatten(), forced)
         return x + y.view_as(x), routing
 
 
@@ -329,6 +503,11 @@ class LanguageModel(nn.Module):
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.RMSNorm(settings.hidden, eps=settings.norm_epsilon)
         self.head = nn.Linear(settings.hidden, settings.vocabulary, bias=False)
+        # One stream of draws for all layers.
+        self.draws = Draws(settings.seed)
+        for block in self.blocks:
+            if settings.routed:
+                block.feed_forward.router.draws = self.draws
         cosine, sine = rotary_angles(settings, capacity or settings.sequence)
         dtype = torch.get_default_dtype()
         self.register_buffer("cosine", cosine.to(dtype), persistent=False)
@@ -346,7 +525,7 @@ class LanguageModel(nn.Module):
         for layer, block in enumerate(self.blocks):
             forced = None if masks is None else masks[layer]
             part = None if cache is None else cache.of(layer)
-            x, routing = block(x, cosine, sine, forced, part)
+            x, routing = block(x, tokens, cosine, sine, forced, part)
             if routing is not None:
                 routings.append(routing)
         if cache is not None:
@@ -364,6 +543,19 @@ class LanguageModel(nn.Module):
         """Norm, output head and cross entropy."""
         logits = self.head(self.norm(states))
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def at_step(self, step: int) -> None:
+        """Tells the routers how many optimizer steps have been taken, and where draws begin."""
+        self.draws.begin(step)
+        if self.settings.routed:
+            for block in self.blocks:
+                block.feed_forward.router.step = step
+
+    def after_step(self, counts: list[Tensor]) -> None:
+        """Moves the biases by the tokens of each layer's experts in the whole step."""
+        if self.settings.routed and self.settings.row.has_bias:
+            for block, count in zip(self.blocks, counts):
+                block.feed_forward.router.move_bias(count)
 
     def compile_parts(self) -> None:
         """Compiles all that has fixed shapes, and each expert for any number of rows.
@@ -408,8 +600,8 @@ class LanguageModel(nn.Module):
             drawn.append(int(tokens))
         return drawn
 
-    def weights(self) -> Iterator[tuple[str, nn.Parameter, slice]]:
-        """Each tensor of a checkpoint: its name, the parameter that holds it, and its rows."""
+    def weights(self) -> Iterator[tuple[str, Tensor, slice]]:
+        """Each tensor of a checkpoint: its name, the tensor that holds it, and its rows."""
         yield "model.embed_tokens.weight", self.embedding.weight, slice(None)
         for layer, block in enumerate(self.blocks):
             yield from block_weights(f"model.layers.{layer}", block, self.settings)
@@ -431,7 +623,7 @@ class LanguageModel(nn.Module):
 
 def block_weights(
     prefix: str, block: Block, settings: Settings
-) -> Iterator[tuple[str, nn.Parameter, slice]]:
+) -> Iterator[tuple[str, Tensor, slice]]:
     """A block's tensors by Hugging Face's names for Llama and Mixtral."""
     yield f"{prefix}.input_layernorm.weight", block.attention_norm.weight, slice(None)
     head = settings.hidden // settings.heads
@@ -447,7 +639,11 @@ def block_weights(
         names = [f"{prefix}.mlp.{which}_proj.weight" for which in ("gate", "up", "down")]
         yield from expert_weights(names, layer.expert, settings.width)
         return
-    yield f"{prefix}.block_sparse_moe.gate.weight", layer.router.linear.weight, slice(None)
+    if layer.router.linear is not None:
+        yield f"{prefix}.block_sparse_moe.gate.weight", layer.router.linear.weight, slice(None)
+    if settings.row.has_bias:
+        name = f"{prefix}.block_sparse_moe.gate.e_score_correction_bias"
+        yield name, layer.router.bias, slice(None)
     for index, expert in enumerate(layer.experts):
         stem = f"{prefix}.block_sparse_moe.experts.{index}"
         names = [f"{stem}.{which}.weight" for which in ("w1", "w3", "w2")]

@@ -49,7 +49,7 @@ class Trainer:
     """A model in training."""
 
     def __init__(self, model: LanguageModel, recipe: Recipe, lambda_: float) -> None:
-        self.model, self.recipe, self.lambda_ = model, recipe, lambda_
+        self.model, self.recipe, self.lambda_, self.steps = model, recipe, lambda_, 0
         matrices = [p for p in model.parameters() if p.dim() > 1]
         scales = [p for p in model.parameters() if p.dim() == 1]
         self.optimizer = torch.optim.AdamW(
@@ -65,12 +65,16 @@ class Trainer:
         """Takes a step over micro-batches; gives the loss without regularisation."""
         share = 1 / len(batches)
         loss_of_step, active, pairs = 0.0, 0, 0
+        counts: list[Tensor] = []
+        self.model.at_step(self.steps)
         for tokens, targets in batches:
             loss, routings = self.model.loss(tokens, targets)
             self.model.total(loss, routings, self.lambda_, share).backward()
             loss_of_step += share * loss.item()
             active += sum(int(routing.mask.sum()) for routing in routings)
             pairs += sum(routing.mask.numel() for routing in routings)
+            here = [routing.mask.sum(0) for routing in routings]
+            counts = [a + b for a, b in zip(counts, here)] if counts else here
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if self.recipe.clip > 0:
@@ -78,6 +82,8 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.adapt(active, pairs)
+        self.model.after_step(counts)
+        self.steps += 1
         return loss_of_step
 
     def adapt(self, active: int, pairs: int) -> None:

@@ -19,6 +19,19 @@ export function reluGates(logits: Float64Array): Float64Array {
 }
 
 /**
+ * The hash router: gate 1 for the expert that a token's id is congruent to.
+ *
+ * @param ids Token ids, [T].
+ * @param experts E.
+ * @returns Gates [T, E].
+ */
+export function hashGates(ids: Int32Array, experts: number): Float64Array {
+  const gates = new Float64Array(ids.length * experts);
+  ids.forEach((id, t) => gates[t * experts + (id % experts + experts) % experts] = 1);
+  return gates;
+}
+
+/**
  * Finds which pairs are routed from their values.
  *
  * @param values [T, E].
@@ -122,4 +135,48 @@ export function topkGates(
     normalizer[start / experts] = logSumExp(own);
   }
   return { gates, probabilities, chosen: chosenPairs, normalizer };
+}
+
+/** What {@linkcode sigmoidGates} gives. */
+export interface SigmoidRouting {
+  /** [T, E], 0 where a pair is not routed. */
+  readonly gates: Float64Array;
+  /** [T, E], sigmoid of the logits. */
+  readonly scores: Float64Array;
+  /** [T, E], 1 where a pair is routed, else 0. */
+  readonly chosen: Float64Array;
+}
+
+/**
+ * Sigmoid routing: the scores of the k experts with the largest score + bias, the lower expert first
+ * among equals.
+ *
+ * @param logits x W, [T, E].
+ * @param bias Added to the scores for the choice only, [E].
+ * @param active k.
+ * @param normalize Whether a token's gates are divided by their sum plus 1e-20.
+ * @returns Gates, scores, and 1 where a pair is routed, all [T, E].
+ */
+export function sigmoidGates(
+  logits: Float64Array,
+  bias: ArrayLike<number>,
+  active: number,
+  normalize: boolean,
+): SigmoidRouting {
+  const experts = bias.length;
+  const scores = logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+  const gates = new Float64Array(logits.length);
+  const chosenPairs = new Float64Array(logits.length);
+  for (let start = 0; start < logits.length; start += experts) {
+    const row = scores.subarray(start, start + experts);
+    const rank = row.map((score, e) => score + bias[e]!);
+    const chosen = Array.from(row.keys()).sort((i, j) => rank[j]! - rank[i]! || i - j)
+      .slice(0, active);
+    const sum = chosen.reduce((total, e) => total + row[e]!, 0);
+    for (const e of chosen) {
+      gates[start + e] = row[e]! / (normalize ? sum + 1e-20 : 1);
+      chosenPairs[start + e] = 1;
+    }
+  }
+  return { gates, scores, chosen: chosenPairs };
 }

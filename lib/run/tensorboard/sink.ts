@@ -129,7 +129,10 @@ export class TensorBoardSink implements MetricsSink {
   }
 
   #appendLoad({ step, expert_load }: StepMetrics): void {
-    const about = "Share of the layer's routed rows by expert: the axis counts experts from 0";
+    const what = routerOf(this.#config.moe).merges
+      ? "Mean weight of each expert"
+      : "Share of the layer's routed rows by expert";
+    const about = `${what}: the axis counts experts from 0`;
     const values = expert_load.map((shares, layer) => {
       const tag = `expert_load/${layerName(layer)}`;
       return histogram(tag, shares, this.#once(tag, about));

@@ -32,7 +32,9 @@ export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[
     scalar("loss/train", metrics.loss, "Language-model loss, nats per token"),
     scalar("optimizer/lr", metrics.lr, "Learning rate"),
     scalar("optimizer/grad_norm", metrics.grad_norm, "Global gradient norm before clipping"),
-    ...(router.routed ? routing(metrics) : []),
+    ...causalScalars("train", metrics.loss_causal, metrics.loss_noncausal),
+    ...(router.merges ? load(metrics, "Mean weight of the layer's heaviest expert") : []),
+    ...(router.routed && !router.merges ? routing(metrics) : []),
     ...(router.lambda ? [scalar("router/lambda", metrics.lambda, "λ used by the step")] : []),
     ...(router.loss === null
       ? []
@@ -62,6 +64,7 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
     scalar(tag, value, "Loss on held-out text, bits per byte");
   return [
     loss("loss/validation", metrics.valid_loss),
+    ...causalScalars("validation", metrics.valid_loss_causal, metrics.valid_loss_noncausal),
     bits("bits_per_byte/validation", metrics.valid_bits_per_byte),
     ...Object.entries(metrics.valid_loss_by_domain ?? {})
       .map(([domain, value]) => loss(`loss/validation/${visibleName(domain)}`, value)),
@@ -101,8 +104,32 @@ export function layerName(layer: number): string {
   return `layer_${String(layer).padStart(2, "0")}`;
 }
 
+/** The two parts of a loss, if the router routes some tokens causally and others not. */
+function causalScalars(
+  side: "train" | "validation",
+  causal: number | undefined,
+  noncausal: number | undefined,
+): Scalar[] {
+  if (causal === undefined || noncausal === undefined) return [];
+  const about = "nats per token";
+  return [
+    scalar(`loss/${side}_causal`, causal, `Loss of causally routed tokens, ${about}`),
+    scalar(`loss/${side}_noncausal`, noncausal, `Loss of the tokens before them, ${about}`),
+  ];
+}
+
+/** The largest load of each layer. */
+function load({ expert_load }: StepMetrics, about: string): Scalar[] {
+  return expert_load.map((shares, layer) =>
+    scalar(
+      `expert_load_max/${layerName(layer)}`,
+      largest(shares) * shares.length,
+      `${about} relative to the fair share; 1 is balanced`,
+    )
+  );
+}
+
 function routing(metrics: StepMetrics): Scalar[] {
-  const busiest = metrics.expert_load.map((shares) => largest(shares) * shares.length);
   return [
     scalar("sparsity/mean", metrics.sparsity, "Share of token-expert pairs that are closed"),
     ...metrics.sparsity_per_layer.map((value, layer) =>
@@ -123,13 +150,7 @@ function routing(metrics: StepMetrics): Scalar[] {
       metrics.closed_layers,
       "Layers in which at least nine in ten tokens have no expert",
     ),
-    ...busiest.map((value, layer) =>
-      scalar(
-        `expert_load_max/${layerName(layer)}`,
-        value,
-        "Load of the busiest expert relative to the fair share; 1 is balanced",
-      )
-    ),
+    ...load(metrics, "Load of the busiest expert"),
   ];
 }
 

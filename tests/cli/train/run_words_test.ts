@@ -155,13 +155,23 @@ Deno.test("a dry run compares the run with the memory granted", () => {
   );
 });
 
+Deno.test("a dry run asks the device's kernels for their scratch memory, or says that it cannot", async () => {
+  const said = await dryRun("--preset=pico");
+  assert(!said.includes("without the kernels' own"), said);
+  const without = dryRunReport(parseConfig({ preset: "pico" }));
+  assert(without.includes("without the kernels' own"), without);
+  const scratch = (text: string) => /scratch .*/.exec(text)?.[0];
+  assert(scratch(said) !== scratch(without), said);
+});
+
 Deno.test("λ is shown and written only for routers that have it", async () => {
   await withText(async (folder) => {
     for (const router of ROUTER_NAMES) {
-      const { lambda: hasLambda, routed } = ROUTERS[router];
+      const { lambda: hasLambda, routed, merges } = ROUTERS[router];
       const said = await trained(folder, ...SMALL, `--router=${router}`, `--out=${router}`);
       assertEquals(/λ \d/.test(said), hasLambda, said);
-      assertEquals(/sparsity \d/i.test(said), routed, said);
+      assertEquals(/sparsity \d/i.test(said), routed && !merges, said);
+      assertEquals(/causal \d/.test(said), merges, said);
       const steps = readMetrics(`${folder}/${router}/metrics.jsonl`)
         .filter((line): line is StepMetrics => "loss" in line);
       assert(steps.every(({ lambda }) => (lambda > 0) === hasLambda));

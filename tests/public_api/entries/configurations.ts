@@ -13,6 +13,7 @@ import {
   demandObject,
   demandPath,
   givenOf,
+  LATER_MOE_KEYS,
   parametersOf,
   tiny,
 } from "../reference_config.ts";
@@ -121,6 +122,18 @@ function fixed(config: Config): [string, unknown][] {
   return [...keys, ["seed", seed] as [string, unknown]].sort(([a], [b]) => a < b ? -1 : 1);
 }
 
+/** What of that is hashed: keys of `moe` younger than the hash only where they change something. */
+function hashed(config: Config): [string, unknown][] {
+  const later: Record<string, unknown> = {
+    ...LATER_MOE_KEYS,
+    router_std: config.model.init_std,
+  };
+  return fixed(config).filter(([key, value]) => {
+    const name = key.replace(/^moe\./, "");
+    return !key.startsWith("moe.") || !(name in later) || later[name] !== value;
+  });
+}
+
 const resuming: readonly Entry[] = [
   {
     of: "configHash",
@@ -128,7 +141,7 @@ const resuming: readonly Entry[] = [
     call: train.configHash,
     right: (config) => {
       demandConfig(config);
-      return createHash("sha256").update(JSON.stringify(fixed(config))).digest("hex");
+      return createHash("sha256").update(JSON.stringify(hashed(config))).digest("hex");
     },
   },
   {
@@ -194,11 +207,16 @@ const flops: readonly Entry[] = [
       }, 0);
       const { layers: L, hidden: h, heads: a, groups: g, ffn: f, vocabulary: V } = model;
       const tokens = sequences * sequence;
+      // Lory decides and merges once per segment.
+      const segments = sequences * Math.ceil(sequence / Math.ceil(sequence / 4));
+      const [decisions, merged] = router === "lory"
+        ? [segments, segments * L * experts * granularity]
+        : [tokens, 0];
       return {
         projections: 6 * tokens * L * (2 * h * h + 2 * h * h * g / a),
         attention: 7 * sequences * sequence * (sequence + 1) * h * L,
-        routers: router === "dense" ? 0 : 6 * tokens * L * h * experts * granularity,
-        experts: 18 * routed * h * f / granularity,
+        routers: router === "dense" ? 0 : 6 * decisions * L * h * experts * granularity,
+        experts: 18 * (routed + merged) * h * f / granularity,
         head: 6 * tokens * h * V,
       };
     },

@@ -52,6 +52,12 @@ function biased(w: World): remoe.Router {
   };
 }
 
+/** A merging router that keeps a bias. */
+function biasedMerging(w: World): remoe.MergingRouter {
+  const inner = w.using(new remoe.LoryRouter(w.device, SIZES));
+  return { ...biased(w), merge: (x, context) => inner.merge(x as never, context) as never };
+}
+
 /** A second half that keeps a bias. */
 function biasedHalf(w: World): remoe.FeedForwardLayer {
   const layer = new remoe.FeedForward(w.device, { hidden: 4, width: 3, name: "m" });
@@ -122,10 +128,50 @@ const CLASSES: Readonly<Record<string, Made>> = {
         router.route(device.ones([1, 4])),
     },
   },
+  SigmoidRouter: {
+    make: ({ device }) => new remoe.SigmoidRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    buffers: ["g.e_score_correction_bias [3]"],
+    ends: {
+      "route by sigmoid with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
+  SparseMixerRouter: {
+    make: ({ device }) => new remoe.SparseMixerRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by SparseMixer with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
   DenseRouter: {
     make: ({ device }) => new remoe.DenseRouter(device, SIZES),
     has: { ...SIZES, active: 3 },
     trains: [],
+  },
+  LoryRouter: {
+    make: ({ device }) => new remoe.LoryRouter(device, { ...SIZES, name: "g" }),
+    has: { ...SIZES, active: 1 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by Lory with parameter g [4, 3]": (router, device) =>
+        router.merge(device.ones([1, 4])),
+    },
+  },
+  MergedExperts: {
+    make: (w) => {
+      const sizes = { hidden: 4, width: 2, name: "x" };
+      return new remoe.MergedExperts(w.device, { router: biasedMerging(w), ...sizes });
+    },
+    trains: ["x.w1 [3,4,4]", "x.w2 [3,2,4]"],
+    buffers: ["bias [3]"],
+    ends: {
+      "run a merging layer on parameter x.w1 [3, 4, 4]": (layer, device) =>
+        layer.forward(device.ones([1, 4])),
+    },
   },
   MoE: {
     make: (w) => {

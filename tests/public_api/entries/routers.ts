@@ -2,6 +2,8 @@
 
 import * as remoe from "@remoe/remoe";
 import { softmax } from "../../../kernels/cases/reference/reduction.ts";
+import { sparseMixerRow } from "../../../kernels/cases/reference/sparsemixer.ts";
+import { lory, meanOf } from "../../moe/lory_reference.ts";
 import { mixture } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, elements, type Entry, f32, type HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
@@ -16,6 +18,7 @@ import {
 import { product } from "./products.ts";
 
 const SIZES = { hidden: 4, experts: 3, active: 2 };
+const EVALUATION = { sequence: 1, training: false };
 
 function logits(x: unknown): HostTensor {
   demandTensor(x);
@@ -54,7 +57,84 @@ function relu(w: World): remoe.ReluRouter {
   return w.layer(new remoe.ReluRouter(w.device, { ...SIZES, lambda: 0.5, alpha: 2 }));
 }
 
+/** Softmax weights of the experts per segment of one sequence, and the segment of each token. */
+function merging(x: unknown): { rows: Float64Array; networks: number[]; length: number } {
+  demandTensor(x);
+  demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
+  const tokens = x.shape[0]!;
+  const length = Math.ceil(tokens / 4);
+  const states = Float64Array.from(x.data);
+  const starts = Array.from({ length: Math.ceil(tokens / length) }, (_, s) => s * length);
+  const means = starts.flatMap((start) => {
+    const from = Math.max(0, start - length);
+    return [...meanOf(states, from, Math.min(tokens, from + length), SIZES.hidden)];
+  });
+  const { data } = logits(f32([starts.length, SIZES.hidden], means));
+  return {
+    rows: softmax(Float64Array.from(data), SIZES.experts),
+    networks: Array.from({ length: tokens }, (_, t) => Math.floor(t / length)),
+    length,
+  };
+}
+
+/** Refuses all contexts but one sequence outside generation. */
+function demandOneSequence(context: unknown): void {
+  if (context === undefined) return;
+  demandContext(context);
+  const { sequence = 5, generation = null } = context as Record<string, unknown>;
+  demand(sequence === 5 && generation === null, "sequence");
+}
+
+function sigmoid(w: World): remoe.SigmoidRouter {
+  return w.layer(new remoe.SigmoidRouter(w.device, { ...SIZES, biasRate: 0.5 }));
+}
+
+function demandScale({ gateScale = 1 }: { gateScale?: number }): void {
+  demand(Number.isFinite(gateScale) && gateScale > 0, "gateScale");
+}
+
+function demandWarmup(warmup: unknown, active: number, experts: number): void {
+  if (warmup === undefined) return;
+  demand(typeof warmup === "object" && warmup !== null && !Array.isArray(warmup), "warmup");
+  const { active: most, steps } = warmup as remoe.TopKWarmup;
+  demand(Number.isInteger(most) && most >= active && most <= experts, "warmup.active");
+  demand(Number.isSafeInteger(steps) && steps >= 0, "warmup.steps");
+}
+
 const routers: readonly Entry[] = [
+  ...built({
+    of: "LoryRouter",
+    options: () => ({ ...SIZES, deviation: 0.1, name: "g" }),
+    build: (device, options) => new remoe.LoryRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: ({ hidden, experts, name = "gate.weight" }) => ({ [name]: [hidden, experts] }),
+  }),
+  {
+    of: "LoryRouter.merge",
+    make: (w) => [w.layer(new remoe.LoryRouter(w.device, SIZES)), w.f32([5, 4])],
+    call: async (router, x) => {
+      const { weights: shares, networkOf, tokens } = router.merge(x);
+      return { shares, networks: [...await remoe.read(networkOf)], tokens };
+    },
+    right: (_, x) => {
+      const { rows, networks } = merging(x);
+      const tokens = [...new Set(networks)].map((n) => networks.filter((m) => m === n).length);
+      return { shares: f32([tokens.length, SIZES.experts], [...rows]), networks, tokens };
+    },
+    object: true,
+  },
+  {
+    of: "LoryRouter.route",
+    make: (w) => [w.layer(new remoe.LoryRouter(w.device, SIZES)), w.f32([5, 4])],
+    call: (router, x) => routed(router.route(x)),
+    right: (_, x) => {
+      const { rows, networks } = merging(x);
+      const { experts } = SIZES;
+      const gates = networks.flatMap((n) => [...rows.subarray(n * experts, (n + 1) * experts)]);
+      return right(f32([networks.length, experts], gates));
+    },
+    object: true,
+  },
   ...built({
     of: "ReluRouter",
     options: () => ({
@@ -82,6 +162,8 @@ const routers: readonly Entry[] = [
       balanceCoefficient: 0.01,
       zCoefficient: 0.001,
       renormalize: true,
+      gateScale: 2,
+      warmup: { active: 3, steps: 10 },
       name: "g",
     }),
     build: (device, options) => new remoe.TopKRouter(device, options),
@@ -91,6 +173,35 @@ const routers: readonly Entry[] = [
       demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
       demand(typeof renormalize === "boolean" && !(renormalize && active === 1), "renormalize");
       demandPositive(options, "balanceCoefficient", "zCoefficient");
+      demandScale(options);
+      demandWarmup(options.warmup, active, experts);
+      return { [name]: [hidden, experts] };
+    },
+  }),
+  ...built({
+    of: "SigmoidRouter",
+    options: () => ({ ...SIZES, normalize: true, biasRate: 0.01, gateScale: 2.5, name: "g" }),
+    build: (device, options) => new remoe.SigmoidRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: (options) => {
+      const { hidden, experts, active = 1, normalize = false, name = "gate.weight" } = options;
+      demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
+      demand(typeof normalize === "boolean" && !(normalize && active === 1), "normalize");
+      demandPositive(options, "biasRate");
+      demandScale(options);
+      return { [name]: [hidden, experts] };
+    },
+  }),
+  ...built({
+    of: "SparseMixerRouter",
+    options: () => ({ ...SIZES, jitter: 0.2, balanceCoefficient: 0.01, name: "g" }),
+    build: (device, options) => new remoe.SparseMixerRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: (options) => {
+      const { hidden, experts, active = 1, jitter = 0.1, name = "gate.weight" } = options;
+      demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
+      demand(Number.isFinite(jitter) && Math.fround(jitter) > 0, "jitter");
+      demandPositive(options, "balanceCoefficient");
       return { [name]: [hidden, experts] };
     },
   }),
@@ -122,6 +233,98 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
+  ...([undefined, EVALUATION] as const).map((context): Entry => ({
+    of: "SparseMixerRouter.route",
+    ...context === undefined ? {} : { variant: "in evaluation" },
+    make: (w) => [
+      w.layer(new remoe.SparseMixerRouter(w.device, { ...SIZES, jitter: 1 })),
+      w.f32([5, 4]),
+      ...context === undefined ? [] : [context],
+    ],
+    call: (router, x, context) => routed(router.route(x, context)),
+    // No tape records: without a context it is an evaluation.
+    right: (_, x, context) => {
+      const { shape, data } = logits(x);
+      demandContext(context);
+      const experts = SIZES.experts;
+      const gates = Array<number>(data.length).fill(0);
+      for (let first = 0; first < data.length; first += experts) {
+        const row = data.slice(first, first + experts);
+        const { order, probabilities } = sparseMixerRow(row, null, SIZES.active, 1);
+        order.forEach((e, i) => gates[first + e] = probabilities[i]!);
+      }
+      return right(f32(shape, gates));
+    },
+    object: true,
+  })),
+  {
+    of: "TopKRouter.route",
+    variant: "in its warmup",
+    make: (w) => {
+      const warmup = { active: 3, steps: 2 };
+      const router = w.layer(new remoe.TopKRouter(w.device, { ...SIZES, warmup }));
+      return [router, w.f32([5, 4]), { step: 1 }];
+    },
+    call: (router, x, context) => routed(router.route(x, context)),
+    right: (_, x, context) => {
+      const { shape, data } = logits(x);
+      demandContext(context);
+      const { step = Infinity } = context ?? {};
+      const shares = softmax(Float64Array.from(data), SIZES.experts);
+      const gates = data.map(() => 0);
+      for (let first = 0; first < data.length; first += SIZES.experts) {
+        const active = step < 2 ? 3 : SIZES.active;
+        for (const e of largest(data.slice(first, first + SIZES.experts), active)) {
+          gates[first + e] = shares[first + e]!;
+        }
+      }
+      return right(f32(shape, gates));
+    },
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.route",
+    make: (w) => [w.layer(sigmoid(w)), w.f32([5, 4])],
+    call: (router, x) => routed(router.route(x)),
+    right: (_, x) => {
+      const { shape, data } = logits(x);
+      const experts = SIZES.experts;
+      const scores = data.map((logit) => 1 / (1 + Math.exp(-logit)));
+      const [gates, routes] = [scores.map(() => 0), scores.map(() => 0)];
+      for (let first = 0; first < data.length; first += experts) {
+        const chosen = largest(scores.slice(first, first + experts), SIZES.active);
+        const total = chosen.reduce((sum, e) => sum + scores[first + e]!, 0);
+        for (const e of chosen) {
+          routes[first + e] = 1;
+          gates[first + e] = scores[first + e]! / (total + 1e-20);
+        }
+      }
+      return { ...right(f32(shape, routes)), gates: f32(shape, gates) };
+    },
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.bias",
+    make: (w) => [sigmoid(w)],
+    call: (router) => router.bias,
+    right: () => f32([3], [0, 0, 0]),
+    object: true,
+  },
+  {
+    of: "SigmoidRouter.afterStep",
+    make: (w) => [sigmoid(w), [6, 3, 0]],
+    call: (router, counts) => {
+      router.afterStep(counts);
+      return router.bias;
+    },
+    right: (_, counts) => {
+      demand(Array.isArray(counts) && counts.length === SIZES.experts, "counts");
+      demand(counts.every((count) => Number.isSafeInteger(count) && count >= 0), "count");
+      const mean = counts.reduce((sum, count) => sum + count, 0) / SIZES.experts;
+      return f32([3], counts.map((count: number) => 0.5 * Math.sign(mean - count)));
+    },
+    object: true,
+  },
   {
     of: "DenseRouter.route",
     make: (w) => [new remoe.DenseRouter(w.device, SIZES), w.f32([5, 4])],
@@ -133,7 +336,15 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
-  ...[remoe.ReluRouter, remoe.TopKRouter].map((Router): Entry => ({
+  ...[
+    remoe.ReluRouter,
+    remoe.TopKRouter,
+    remoe.LoryRouter,
+    remoe.SparseMixerRouter,
+    remoe.SigmoidRouter,
+  ].map((
+    Router,
+  ): Entry => ({
     of: `${Router.name}.weight`,
     make: (w) => [w.layer(new Router(w.device, SIZES))],
     call: (router) => router.weight,
@@ -281,7 +492,62 @@ function forwarded(layer: Parameters<typeof weightsOf>[0], x: unknown): HostTens
   return f32(x.shape, reference(Float64Array.from(x.data), given, "x").y);
 }
 
+/** What the merging layer makes of its states. */
+function merged(layer: Parameters<typeof weightsOf>[0], x: unknown): HostTensor {
+  demandTensor(x);
+  demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
+  const all = weightsOf(layer);
+  const sizes = { ...SIZES, sequences: 1, sequence: x.shape[0]!, width: 2 };
+  const states = Float64Array.from(x.data);
+  const inputs = {
+    ...{ x: states, router: all["gate.weight"]! },
+    ...{ w1: all["experts.w1"]!, w2: all["experts.w2"]! },
+  };
+  return f32(x.shape, lory(inputs, states, sizes));
+}
+
 const layers: readonly Entry[] = [
+  ...built({
+    of: "MergedExperts",
+    options: (w) => ({
+      router: w.using(new remoe.LoryRouter(w.device, SIZES)),
+      hidden: 4,
+      width: 2,
+      deviation: 0.1,
+      outputDeviation: 0.2,
+      name: "e",
+      state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
+      layer: 1,
+      kept: { rows: 4 },
+    }),
+    build: (device, options) => new remoe.MergedExperts(device, options),
+    sizes: ["hidden", "width"],
+    shapes: (options) => {
+      const { router, ...rest } = options;
+      demand(typeof router?.merge === "function", "merge");
+      return { "gate.weight": [4, 3], ...moeShapes({ router, ...rest }) };
+    },
+    needs: ["router"],
+  }),
+  ...[[], [{ sequence: 5, training: true }]].map((context): Entry => ({
+    of: "MergedExperts.forward",
+    variant: context.length === 0 ? "" : "with a context",
+    make: (w) => {
+      const router = w.layer(new remoe.LoryRouter(w.device, SIZES));
+      const layer = w.layer(new remoe.MergedExperts(w.device, { router, hidden: 4, width: 2 }));
+      return [layer, w.f32([5, 4]), ...context];
+    },
+    call: (layer, x, given) => layer.forward(x, given).output,
+    right: (layer, x, given) => {
+      const y = merged(layer, x);
+      if (given !== undefined) {
+        demand(x.shape[0] === 5, "tokens");
+        demandOneSequence(given);
+      }
+      return y;
+    },
+    object: true,
+  })),
   ...built({
     of: "MoE",
     options: (w) => ({

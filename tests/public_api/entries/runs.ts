@@ -45,8 +45,9 @@ const schedules: readonly Entry[] = [
     call: train.initialStage,
     right: (router) => {
       demand(ROUTER_NAMES.includes(router), "router");
-      const from = router === "topk" ? 0 : null;
-      const stage = router === "topk" ? "sparse" : "dense";
+      const isExact = ["topk", "sparsemixer"].includes(router);
+      const from = isExact ? 0 : null;
+      const stage = isExact ? "sparse" : "dense";
       return { stage, sparsifying_from: from, sparse_from: from };
     },
   },

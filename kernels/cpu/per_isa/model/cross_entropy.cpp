@@ -17,6 +17,7 @@
 #include <limits>
 
 #include "per_isa/kernel.h"
+#include "per_isa/scratch_bytes.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/gemm.h"
 #include "runtime/parallel.h"
@@ -137,6 +138,22 @@ void row_gradient(float* z, Chunk chunk, float largest, float total, int32_t tar
   if (target >= chunk.begin && target < chunk.end) z[target - chunk.begin] -= scale;
 }
 
+// How the gradient splits the vocabulary, and the floats that it takes for a chunk.
+struct GradientChunks {
+  Chunks chunks;
+  int64_t dz = 0;      // unless logits were kept: a chunk of dz,
+  int64_t packed = 0;  // and W packed to compute it
+  int64_t transposed;  // W packed for dX
+
+  GradientChunks(const Context& context, int tokens, int hidden, int vocabulary, bool kept)
+      : chunks(context, vocabulary, kept ? kChunkColumns : kGradientFloats / tokens),
+        transposed(packed_size(context, chunks.columns(), hidden)) {
+    if (kept) return;
+    dz = int64_t{tokens} * row_stride(chunks.columns());
+    packed = packed_size(context, hidden, chunks.columns());
+  }
+};
+
 // Columns of dW of one chunk: X^T dz, split by columns into enough tasks for all threads.
 void weight_gradient(Context& context, float* dw, const float* x, const float* dz, int stride,
                      Chunk chunk, int tokens, int hidden, int vocabulary, bool accumulate) {
@@ -198,16 +215,23 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
   loss[1] = static_cast<float>(count);
 }
 
+double cross_entropy_gradient_scratch(Context& context, int tokens, int hidden, int vocabulary,
+                                      bool kept) {
+  const GradientChunks sizes(context, tokens, hidden, vocabulary, kept);
+  return sizeof(float) * static_cast<double>(sizes.dz + sizes.packed + sizes.transposed);
+}
+
 void cross_entropy_gradient(Context& context, float* dx, float* dw, const float* dloss,
                             const float* loss, const float* normalizer, float* logits,
                             const float* x, const float* w, const int32_t* targets, int tokens,
                             int hidden, int vocabulary, int logit_stride, int accumulate) {
   const bool kept = logits != nullptr;
-  const Chunks chunks(context, vocabulary, kept ? kChunkColumns : kGradientFloats / tokens);
+  const GradientChunks sizes(context, tokens, hidden, vocabulary, kept);
+  const Chunks& chunks = sizes.chunks;
   const int stride = kept ? logit_stride : row_stride(chunks.columns());
-  Scratch<float> scratch(context, kept ? 0 : int64_t{tokens} * stride);
-  Scratch<float> packed(context, kept ? 0 : packed_size(context, hidden, chunks.columns()));
-  Scratch<float> transposed(context, dx ? packed_size(context, chunks.columns(), hidden) : 0);
+  Scratch<float> scratch(context, sizes.dz);
+  Scratch<float> packed(context, sizes.packed);
+  Scratch<float> transposed(context, dx ? sizes.transposed : 0);
   const float scale = loss[1] > 0 ? dloss[0] / loss[1] : 0.0f;
   for (int i = 0; i < chunks.count(); ++i) {
     const Chunk chunk = chunks[i];

@@ -31,16 +31,19 @@ inline int width_chunk(int hidden, int width) {
   return static_cast<int>(std::min(columns, round_up(width, kChunk)));
 }
 
+// How many parts of at most about `most` rows the rows of one expert are split into.
+inline int64_t parts_of_rows(int64_t rows, int most) { return (rows + most - 1) / most; }
+
 // The rows of all experts in parts of at most about `most` rows, largest first, so that threads
 // taking them one after another finish at about the same time.
 class ExpertTasks {
  public:
   ExpertTasks(Context& context, const Plan& plan, int experts, int most)
-      : tasks_(context, plan.rows() / most + experts), first_part_(context, experts + 1) {
+      : tasks_(context, most_tasks(plan.rows(), experts, most)), first_part_(context, experts + 1) {
     for (int e = 0; e < experts; ++e) {
       first_part_[e] = parts_;
       const int rows = plan.rows() == 0 ? 0 : plan.expert_rows(e);
-      const int parts = (rows + most - 1) / most;
+      const int parts = static_cast<int>(parts_of_rows(rows, most));
       for (int i = 0; i < parts; ++i) {
         const Range range = part_of(rows, parts, i, kBlockRows);
         const int offset = plan.expert_offset(e);
@@ -54,6 +57,12 @@ class ExpertTasks {
     });
   }
 
+  // What the lists of a plan with so many rows take.
+  static int64_t bytes(int64_t rows, int64_t experts, int most) {
+    return most_tasks(rows, experts, most) * static_cast<int64_t>(sizeof(ExpertTask)) +
+           (experts + 1) * static_cast<int64_t>(sizeof(int));
+  }
+
   int64_t count() const { return count_; }
   const ExpertTask& operator[](int64_t i) { return tasks_[i]; }
   // Parts other than each expert's first: their total, and the first of expert e, e in [0, E].
@@ -61,6 +70,10 @@ class ExpertTasks {
   int first_part(int e) { return first_part_[e]; }
 
  private:
+  static int64_t most_tasks(int64_t rows, int64_t experts, int most) {
+    return rows / most + experts;
+  }
+
   Scratch<ExpertTask> tasks_;
   Scratch<int> first_part_;
   int64_t count_ = 0;

@@ -9,6 +9,7 @@
 #include "per_isa/moe/combine.h"
 #include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_gradient.h"
+#include "per_isa/scratch_bytes.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -94,7 +95,28 @@ void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int expe
   });
 }
 
+// A part holds dW1 (of two matrices) and dW2 of an expert, one behind the other.
+constexpr int64_t kPartMatrices = 3;
+
 }  // namespace
+
+// The scratch memory of experts_gradient() below, in the order in which it is taken.
+double experts_gradient_scratch(Context& context, int rows, int kept_rows, int tokens, int hidden,
+                                int width, int experts) {
+  const int most = task_rows(rows);
+  const int64_t rows_of_expert = (int64_t{rows} + experts - 1) / experts;
+  const int64_t parts = experts * (parts_of_rows(rows_of_expert, most) - 1);
+  ExpertGradient call{};
+  call.recomputes = kept_rows < rows;
+  call.hidden = hidden;
+  call.chunk = width_chunk(hidden, width);
+  call.tile = tile_rows(tokens);
+  // In floating point, since sizes that no memory holds may be asked about.
+  const double floats = static_cast<double>(rows) * hidden +
+                        static_cast<double>(parts * kPartMatrices) * hidden * width +
+                        static_cast<double>(context.threads * layout_floats<GradientMemory>(call));
+  return static_cast<double>(ExpertTasks::bytes(rows, experts, most)) + sizeof(float) * floats;
+}
 
 void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float* dgates,
                       const float* dy, const float* h, const float* x, const float* w1,
@@ -121,12 +143,11 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width_chunk(hidden, width),
                             tile_rows(tokens)};
 
-  // A part holds an expert's dW1 followed by its dW2.
-  const int64_t elements = int64_t{hidden} * width;
-  Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * 3 * elements : 0);
-  const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), 3 * elements};
+  const int64_t elements = int64_t{hidden} * width, stride = kPartMatrices * elements;
+  Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * stride : 0);
+  const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), stride};
   const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
-                     3 * elements};
+                     stride};
   if (!call.add_dgates) zero(context, dgates, int64_t{tokens} * experts);
   run_tasks(context, call, tasks, first, second);
   join_parts(context, plan, tasks, experts, first, second);

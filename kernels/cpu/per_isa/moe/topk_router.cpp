@@ -1,41 +1,14 @@
 // TopK routing: the k largest of the softmax over all experts; with the gradients of Switch's load
 // balancing loss and of the z-loss.
-#include <cmath>
-#include <limits>
-
 #include "per_isa/kernel.h"
+#include "per_isa/moe/choose_largest.h"
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
+#include "per_isa/moe/softmax_row.h"
 #include "runtime/expert_weight.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
-
-// Gives the log-sum-exp of the row.
-float softmax_in_place(float* row, int count) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (int e = 0; e < count; ++e) largest = std::max(largest, row[e]);
-  map(row, row, count, [=](Vec v) { return exponential(v - largest); });
-  float total = 0;
-  for (int e = 0; e < count; ++e) total += row[e];
-  const float inverse = 1.0f / total;
-  for (int e = 0; e < count; ++e) row[e] *= inverse;
-  return largest + std::log(total);
-}
-
-// chosen = 1 for the k largest, ties to the lower expert; 0 elsewhere. By logits, since
-// probabilities that underflowed would all tie. One pass over the experts for each of the k: E k
-// comparisons, less than the E D multiply-adds that made the logits.
-void choose_largest(float* chosen, const float* logits, int experts, int active) {
-  for (int e = 0; e < experts; ++e) chosen[e] = 0.0f;
-  for (int i = 0; i < active; ++i) {
-    int best = -1;
-    for (int e = 0; e < experts; ++e) {
-      if (chosen[e] == 0.0f && (best < 0 || logits[e] > logits[best])) best = e;
-    }
-    chosen[best] = 1.0f;
-  }
-}
 
 // 1 over the sum of the chosen probabilities: at most E, since the largest of all is among them.
 float inverse_of_chosen(const int32_t* mask, const float* p, int experts) {
@@ -61,6 +34,7 @@ void topk_router_forward(Context& context, float* gates, float* probabilities, i
         for (int64_t t = begin; t < end; ++t) {
           float* p = probabilities + t * experts;
           float* gate = gates + t * experts;
+          // By logits, since probabilities that underflowed would all tie.
           choose_largest(gate, p, experts, active);
           write_mask(mask + t * words, tile_counts, gate, experts);
           const float z = softmax_in_place(p, experts);

@@ -1,0 +1,261 @@
+/** Lory's routing: experts are merged, once per segment of a sequence. @module */
+
+import { requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
+import { ShapeMismatchError } from "../errors.ts";
+import { requireNumbers, requireSizes } from "../settings.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
+import { initialDeviation } from "../autograd/distributions.ts";
+import { embedding } from "../autograd/embedding.ts";
+import { matmul } from "../autograd/matmul.ts";
+import { filledTensor, writtenTensor } from "../autograd/made_tensors.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import { softmax } from "../autograd/reduce.ts";
+import { describeLayer, showsItself } from "../tensor/display.ts";
+import { operands } from "../tensor/operands.ts";
+import { showShape } from "../tensor/shape_math.ts";
+import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { makeRouterWeight, PLACE_NAMES, type RouterWeight } from "./linear_router.ts";
+import type { Merging, MergingRouter } from "./merging_router.ts";
+import { requireStates } from "./router_input.ts";
+import type { Routing } from "./routing.ts";
+import { type GenerationContext, layerContext, type RoutingContext } from "./routing_context.ts";
+import { routingOf } from "./routing_of.ts";
+import { promptMeans, routingMeans } from "./segment_means.ts";
+import { segmentCount, segmentLength } from "./segments.ts";
+
+/** Settings of {@linkcode LoryRouter}. */
+export interface LoryRouterOptions<H extends number = number, E extends number = number> {
+  /** Size of a token's hidden state. */
+  hidden: H;
+  /** Number of experts. */
+  experts: E;
+  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
+  deviation?: number;
+  /** Name of the weight in checkpoints. Default `gate.weight`. */
+  name?: string;
+}
+
+/**
+ * Lory's router: `softmax(m W)` weights the experts' parameters, where m is the mean hidden state
+ * of the segment before, and {@linkcode MergedExperts} runs the segment's tokens through the
+ * average. A segment has min(256, ⌈S/4⌉) tokens.
+ *
+ * The first segment is routed by its own mean, without a gradient, so its losses are not causal:
+ * what a token predicts has entered the mean. From the second segment on they are. In generation
+ * one mean, the prompt's, routes both the prompt and all that follows it.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { Device, LoryRouter, MergedExperts } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu", seed: 1 });
+ * using router = new LoryRouter(device, { hidden: 16, experts: 4 });
+ * using layer = new MergedExperts(device, { router, hidden: 16, width: 32 });
+ * using _scope = device.scope();
+ * const { weights } = layer.forward(device.normal([24, 16]), { sequence: 12 });
+ * assert(weights.shape.join() === "8,4"); // two sequences of four segments
+ * const { gates } = router.route(device.normal([24, 16]), { sequence: 12 });
+ * assert(gates.shape.join() === "24,4"); // the weights once per token
+ * ```
+ */
+export class LoryRouter<const H extends number = number, const E extends number = number>
+  implements MergingRouter<H, E> {
+  readonly #weight: RouterWeight<H, E>;
+
+  static {
+    showsItself(LoryRouter, (router) =>
+      describeLayer("LoryRouter", {
+        hidden: router.hidden,
+        experts: router.experts,
+      }, router.parameters()));
+  }
+
+  /**
+   * Creates a router with random weights.
+   *
+   * @param device The router's device.
+   * @param options Sizes and initialisation.
+   * @throws {ConfigError} If a size is not a whole number of at least 1, or the deviation is
+   * negative.
+   */
+  constructor(device: Device, options: LoryRouterOptions<H, E>) {
+    requireOptions("build a Lory router", options, PLACE_NAMES);
+    const { hidden, experts, name = "gate.weight" } = options;
+    requireSizes("build a Lory router", { hidden, experts });
+    const { deviation = initialDeviation(hidden) } = options;
+    requireText("build a Lory router", "name", name);
+    requireNumbers("build a Lory router", { deviation }, { least: 0 });
+    this.#weight = makeRouterWeight(memoryOf(device), name, [hidden, experts], deviation);
+  }
+
+  /** Size of a token's hidden state. */
+  get hidden(): H {
+    return this.#weight.shape[0];
+  }
+
+  /** Number of experts. */
+  get experts(): E {
+    return this.#weight.shape[1];
+  }
+
+  /** A token runs through one network of an expert's size. */
+  get active(): number {
+    return 1;
+  }
+
+  /** The weights `[hidden, experts]`. */
+  get weight(): Parameter<readonly [H, E]> {
+    return this.#weight;
+  }
+
+  /**
+   * Decides how to merge the experts for each segment, or for each sequence in generation.
+   *
+   * @param x Hidden states `[T, H]`.
+   * @param context Sequence and generation. By default the tokens are one sequence.
+   * @returns Softmax weights, one row per segment or sequence.
+   * @throws {ShapeMismatchError} If the hidden size does not match, or the context is for another
+   * number of tokens.
+   * @throws {TypeError} If one token per sequence is to be routed without a memory of its prompt.
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Device, LoryRouter, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * using router = new LoryRouter(device, { hidden: 16, experts: 4 });
+   * const { networkOf, tokens } = router.merge(device.normal([8, 16]));
+   * assertEquals([...await read(networkOf)], [0, 0, 1, 1, 2, 2, 3, 3]);
+   * assertEquals(tokens, [2, 2, 2, 2]);
+   * ```
+   */
+  merge<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: Partial<RoutingContext> = {},
+  ): Merging<T, E> {
+    const [states] = operands("route by Lory with", x, this.#weight);
+    requireStates("route by Lory", states, this.hidden, this.#weight);
+    const { sequence, generation } = layerContext("route by Lory", states, 0, context);
+    if (generation !== null) return this.#generating(states, generation);
+    const tokens = segmentSizes(states.shape[0], sequence);
+    return merging(states, this.#weightsOf(routingMeans(states, sequence)), tokens);
+  }
+
+  #generating<T extends number>(
+    states: DeviceTensor<"f32", readonly [T, H]>,
+    { isPrefill, lengths, memory }: GenerationContext,
+  ): Merging<T, E> {
+    const [count] = states.shape;
+    requireLengths(lengths, count, isPrefill);
+    const tokens = lengths.map(() => count / lengths.length);
+    if (isPrefill) {
+      const weights = this.#weightsOf(promptMeans(states, lengths));
+      memory?.keep(weights);
+      return merging(states, weights, tokens);
+    }
+    const kept = memory?.read() ?? null;
+    if (kept === null) {
+      throw new TypeError(
+        "Cannot route new tokens by Lory: generation.memory has no weights from their prompts; " +
+          "prefill with the same memory first",
+      );
+    }
+    if (kept.shape[0] !== count || kept.shape[1] !== this.experts) {
+      throw new ShapeMismatchError(
+        `Cannot route ${count} new tokens by Lory: generation.memory holds ` +
+          `${showShape(kept.shape)}, expected [${count}, ${this.experts}]`,
+      );
+    }
+    return merging(states, kept as Tensor<"f32", readonly [number, E]>, tokens);
+  }
+
+  /** softmax(m W) for rows m. */
+  #weightsOf(
+    means: Tensor<"f32", readonly [number, number]>,
+  ): Tensor<"f32", readonly [number, E]> {
+    return softmax(matmul(means as Tensor<"f32", readonly [number, H]>, this.#weight));
+  }
+
+  /**
+   * Gives each token its segment's weights as gates, to look at: an {@linkcode MoE} layer would mix
+   * the experts' results by them rather than merge the experts.
+   *
+   * @param x Hidden states `[T, H]`.
+   * @param context Sequence and generation. By default the tokens are one sequence.
+   * @returns The weights of every expert for every token.
+   * @throws {ShapeMismatchError} If the hidden size does not match.
+   */
+  route<T extends number>(
+    x: Tensor<"f32", readonly [T, H]>,
+    context: Partial<RoutingContext> = {},
+  ): Routing<T, E> {
+    return routingOfMerging(this.merge(x, context));
+  }
+
+  /**
+   * The trainable parameters: the weights.
+   *
+   * @returns The parameters, always in the same order.
+   */
+  *parameters(): Iterable<Parameter> {
+    yield this.#weight;
+  }
+
+  /** Frees the weights. */
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+  }
+}
+
+/** The merging as a routing: its weights as gates of each token. */
+export function routingOfMerging<T extends number, E extends number>(
+  { weights, networkOf }: Merging<T, E>,
+): Routing<T, E> {
+  const gates = embedding(weights, networkOf);
+  const [{ memory, shape }] = operands("show the merging with", gates);
+  // Every expert takes part, even where its weight is 0 after rounding.
+  return routingOf(gates, { selected: filledTensor(memory, shape, 1) });
+}
+
+function merging<T extends number, E extends number>(
+  { memory }: DeviceTensor<"f32", readonly [T, number]>,
+  weights: Tensor<"f32", readonly [number, E]>,
+  tokens: readonly number[],
+): Merging<T, E> {
+  const networks = tokens.flatMap((count, network) => new Array<number>(count).fill(network));
+  const networkOf = writtenTensor(memory, "i32", Int32Array.from(networks), [
+    networks.length as T,
+  ]);
+  return { weights, networkOf, tokens };
+}
+
+/** Tokens of each segment, sequence by sequence. */
+function segmentSizes(tokens: number, sequence: number): number[] {
+  const [length, count] = [segmentLength(sequence), segmentCount(sequence)];
+  return Array.from({ length: tokens / sequence }, () =>
+    Array.from(
+      { length: count },
+      (_, segment) => Math.min(length, sequence - segment * length),
+    )).flat();
+}
+
+function requireLengths(lengths: readonly number[], tokens: number, isPrefill: boolean): void {
+  if (!Array.isArray(lengths)) {
+    throw new TypeError(
+      `Cannot route by Lory: generation.lengths is ${shown(lengths)}, expected one per sequence`,
+    );
+  }
+  const rows = tokens / lengths.length;
+  if (isPrefill ? !Number.isInteger(rows) : rows !== 1) {
+    throw new ShapeMismatchError(
+      `Cannot route ${tokens} tokens by Lory: generation.lengths has ${lengths.length} entries, ` +
+        `expected one per sequence`,
+    );
+  }
+  if (!isPrefill) return;
+  for (const [b, length] of lengths.entries()) {
+    requireWhole("route by Lory", `generation.lengths[${b}]`, length, { least: 1, most: rows });
+  }
+}
