@@ -7,6 +7,19 @@
 import { FileError } from "../errors.ts";
 import { onPath, writeAllSync } from "../files.ts";
 
+/** What a lock is for, worded for the error of whoever comes second. */
+export interface LockWords {
+  /** What cannot be done, with a colon. */
+  readonly cannot: string;
+  /** What its holder does, like `is training in it`. */
+  readonly holder: string;
+}
+
+const OF_RUN: LockWords = {
+  cannot: "Cannot use the run directory:",
+  holder: "is training in it",
+};
+
 /**
  * A lock on a file, held until disposal or the end of the process. It is the operating system's
  * file lock, which ends with a killed process, so no stale lock ever has to be deleted by hand. The
@@ -25,26 +38,27 @@ export class RunLock implements Disposable {
    * Takes the lock.
    *
    * @param path The lock file; created if missing.
+   * @param words What it is for; default a run directory.
    * @returns The lock.
    * @throws {FileError} Another process holds it, which the message names; or the folder cannot be
    * written to.
    */
-  static acquire(path: string): RunLock {
+  static acquire(path: string, words: LockWords = OF_RUN): RunLock {
     for (;;) {
-      const lock = onPath("use the run directory: cannot write", path, () => RunLock.#open(path));
+      const action = `${words.cannot.replace("Cannot ", "")} cannot write`;
+      const lock = onPath(action, path, () => RunLock.#open(path, words));
       if (lock !== null) return lock;
     }
   }
 
   /** Takes the lock; null if a run that never began removed the file in the meantime. */
-  static #open(path: string): RunLock | null {
+  static #open(path: string, { cannot, holder }: LockWords): RunLock | null {
     const file = Deno.openSync(path, { read: true, write: true, create: true });
     if (!file.tryLockSync(true)) {
       file.close();
-      const holder = Deno.readTextFileSync(path).trim();
+      const id = Deno.readTextFileSync(path).trim();
       throw new FileError(
-        `Cannot use the run directory: process ${holder} is training in it (${path}); wait for ` +
-          `it, or choose another directory`,
+        `${cannot} process ${id} ${holder} (${path}); wait for it, or choose another directory`,
         path,
       );
     }

@@ -24,7 +24,7 @@ export type {
   TrainConfig,
   ValidationConfig,
 } from "../config/config.ts";
-export type { BalanceName, RouterName } from "../moe/routers.ts";
+export type { BalanceName, GateName, RouterName } from "../moe/routers.ts";
 export { type LoadedRouter, loadRouter } from "../config/load_router.ts";
 export {
   parseConfig,

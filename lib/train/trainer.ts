@@ -2,7 +2,8 @@
 
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
-import { targetSparsity } from "../autograd/lambda_rule.ts";
+import { type LambdaState, targetSparsity } from "../autograd/lambda_rule.ts";
+import { lambdaExcess, setLambdaExcess } from "../autograd/step_state.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
@@ -127,6 +128,11 @@ export class Trainer implements Disposable {
     return this.#lambda;
   }
 
+  /** What λ's proportional rule keeps from the last step. */
+  get lambdaExcess(): number {
+    return lambdaExcess(this.#built.state);
+  }
+
   /** Peak device memory so far, in bytes. */
   get peakBytes(): number {
     return Math.max(this.#peak, this.#device.statistics().peak);
@@ -143,12 +149,18 @@ export class Trainer implements Disposable {
   }
 
   /** Takes up where a trainer of the same configuration left off; weights are loaded separately. */
-  restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
+  restore(
+    step: number,
+    { lambda, excess }: LambdaState,
+    stage: StageState,
+    sampler: unknown,
+  ): void {
     seek(this.sampler, sampler);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
     this.#built.state.setLambda(lambda);
+    setLambdaExcess(this.#built.state, excess);
     if (stage.stage === "sparse") {
       this.#kept.expect(this.#kept.layers.map(() => layerRows(this.config).sparse));
     }

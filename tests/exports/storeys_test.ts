@@ -8,8 +8,9 @@ import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
  */
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
-  ["cli/train", "cli/generate", "cli/plot", "cli/analyze"],
+  ["cli/train", "cli/generate", "cli/plot", "cli/analyze", "cli/compare"],
   ["cli/shared"],
+  ["lib/compare"],
   ["lib/plot"],
   ["lib/train"],
   ["lib/analyze"],

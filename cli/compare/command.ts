@@ -1,0 +1,268 @@
+/**
+ * `compare`: from a command line to a table of routers.
+ *
+ * @module
+ */
+
+import type { DeviceInfo } from "../../lib/autograd/device_options.ts";
+import { divideMemory } from "../../lib/compare/job_memory.ts";
+import { type ComparePlan, comparePlan, type PlannedRun } from "../../lib/compare/plan.ts";
+import {
+  type CompareContext,
+  type CompareResults,
+  compareResults,
+} from "../../lib/compare/results.ts";
+import { RunStore } from "../../lib/compare/run_store.ts";
+import { type RunOutcome, summarize } from "../../lib/compare/summary.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { availableCores } from "../../lib/machine.ts";
+import { absolutePath, callingDirectory, decimal } from "../shared/arguments.ts";
+import { describeError } from "../shared/errors.ts";
+import { formatSeconds } from "../shared/format.ts";
+import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";
+import { openDevice } from "../shared/open_device.ts";
+import type { Output } from "../shared/output.ts";
+import { requirePermissions } from "../shared/permissions.ts";
+import { flagTable } from "../shared/table.ts";
+import { problemsAhead } from "../train/dry_run_problems.ts";
+import type { Render } from "../shared/render.ts";
+import type { Launch } from "./child.ts";
+import { dryRunReport, measureSpeed } from "./dry_run.ts";
+import { COMPARE_FLAGS, type CompareArguments, parseCompareFlags, wholeFlag } from "./flags.ts";
+import { CompareProgress } from "./progress.ts";
+import { outcomesSoFar, workOff } from "./queue.ts";
+import { writeReport, writeResults } from "./report.ts";
+import { type CompareRequest, compareRequest } from "./request.ts";
+import { terminalTable } from "./table.ts";
+
+/** What the command calls on; a test puts its own in. */
+export interface CompareTools {
+  /** Trains a run in a process of its own. */
+  readonly launch: Launch;
+  /** Loads what draws; called only where there is something to draw. */
+  readonly loadRenderer: () => Promise<Render>;
+}
+
+const HELP =
+  `Compares routers: trains each under several seeds, and draws up a table with intervals.
+
+Usage: deno run -A cli/compare.ts --out DIR [FLAGS]
+
+${flagTable(COMPARE_FLAGS)}
+
+Examples:
+  deno task compare --routers dense,topk,relu --preset pico --out runs/pico
+  deno task compare --preset nano --steps 2000 --match compute --out runs/headline
+  deno task compare --routers relu --sweep lambda0=1e-12,1e-8,1e-4 --preset pico --out runs/lambda
+  deno task compare --routers topk --variant soft=topk:balance_coefficient=0.001 --out runs/soft
+
+Each run is a process of its own. Ctrl-C saves all of them; the same command goes on, and one with
+more seeds, rows or cells reuses every run that it has in common. docs/compare.md says how the
+table is made. Errors exit with code 1.`;
+
+/**
+ * Runs the command.
+ *
+ * @param args The command line.
+ * @param output Where to write.
+ * @param tools What it calls on.
+ * @returns The exit code.
+ */
+export async function compareCommand(
+  args: readonly string[],
+  output: Output,
+  tools: CompareTools,
+): Promise<number> {
+  try {
+    const given = parseCompareFlags(args);
+    if (given.has("help")) {
+      output.result(HELP);
+      return 0;
+    }
+    const base = callingDirectory();
+    const out = given.value("out");
+    if (out === undefined) throw new ConfigError("Where to? Give --out DIR; see --help");
+    await requirePermissions("compare", { read: [absolutePath(out, base)] }, base);
+    return await compare(args, absolutePath(out, base), output, tools);
+  } catch (error) {
+    output.progress(`error: ${describeError(error)}\n`);
+    return 1;
+  }
+}
+
+/** What is to be done, checked. */
+interface Task {
+  readonly out: string;
+  readonly plan: ComparePlan;
+  readonly context: CompareContext;
+  readonly jobs: number;
+  /** Settings of every process that change no figure. */
+  readonly over: (config: TrainConfig) => Pick<TrainConfig, "threads" | "memory">;
+  /** FLOPs a second that a job may be expected to reach. */
+  readonly speed: number;
+}
+
+async function compare(
+  args: readonly string[],
+  out: string,
+  output: Output,
+  tools: CompareTools,
+): Promise<number> {
+  const [given, base] = [parseCompareFlags(args), callingDirectory()];
+  const task = await prepare(given, base, out, commandLine(args));
+  if (given.has("dry-run")) {
+    output.result(dryRunReport(task.plan, RunStore.look(out), task.jobs, task.speed));
+    return 0;
+  }
+  using store = RunStore.open(out);
+  const results = (outcomes: readonly RunOutcome[]): CompareResults =>
+    compareResults(task.context, summarize(task.plan, outcomes), outcomes);
+  let [outcomes, isInterrupted] = [outcomesSoFar(task.plan, store), false];
+  if (!given.has("report")) {
+    [outcomes, isInterrupted] = await train(task, store, output, tools.launch, {
+      dropWeights: given.has("drop-weights"),
+      onOutcomes: (outcomes) => writeResults(out, results(outcomes)),
+    });
+  }
+  const final = results(outcomes);
+  writeResults(out, final);
+  const charts = await writeReport(out, final, await tools.loadRenderer());
+  output.result(terminalTable(final));
+  output.result(
+    `\nTable       ${out}/table.md, results.json\nReport      ${out}/report.html` +
+      (charts.length === 0 ? "" : `, ${charts.join(", ")}`),
+  );
+  if (isInterrupted) {
+    output.progress("Stopped; the same command goes on\n");
+    return INTERRUPTED;
+  }
+  return outcomes.some(({ failure }) => failure !== null) ? 1 : 0;
+}
+
+async function prepare(
+  given: CompareArguments,
+  base: string,
+  out: string,
+  command: string,
+): Promise<Task> {
+  // Everything that can be wrong with the command line, before the kernels are built.
+  const rough = await compareRequest(given, base, null);
+  const first = rough.rows[0]!.configs[0]!;
+  const problems = await problemsAhead(first);
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+  const cores = availableCores();
+  const threads = Math.max(1, Math.floor(cores / (wholeFlag("jobs", given) ?? cores)));
+  using device = await openDevice(first.device, { threads });
+  const info = device.info();
+  // Processes that share a GPU only wait for each other.
+  const jobs = wholeFlag("jobs", given) ?? (info.backend === "cpu" ? cores : 1);
+  const request = await compareRequest(given, base, lowerIsa(info));
+  const limit_gib = divideMemory(
+    request.rows.map(({ label, configs }) => ({ label, config: configs[0]! })),
+    jobs,
+    info.memoryBytes,
+    memoryBudget(given),
+  );
+  return {
+    out,
+    plan: comparePlan(request.rows, request.seeds),
+    context: { command, ...contextOf(request, info) },
+    jobs,
+    over: ({ memory }) => ({
+      threads,
+      memory: { ...memory, limit_gib: limit_gib ?? memory.limit_gib },
+    }),
+    speed: given.has("dry-run") ? await measureSpeed(device) : NaN,
+  };
+}
+
+function memoryBudget(given: CompareArguments): number | null {
+  const text = given.value("memory");
+  if (text === undefined) return null;
+  const gib = decimal(text);
+  if (gib !== undefined && gib > 0) return gib * 2 ** 30;
+  throw new ConfigError(`--memory is ${text}, expected a number of GiB above 0`);
+}
+
+function contextOf(
+  { match, seeds, notices, rows }: CompareRequest,
+  { name, isa, gemm }: DeviceInfo,
+): Omit<CompareContext, "command"> {
+  return {
+    match,
+    seeds,
+    notices,
+    machine: { device: name, "instruction set": isa, products: gemm },
+    configs: Object.fromEntries(rows.map(({ label, configs }) => [label, configs[0]!])),
+  };
+}
+
+/** The command as it can be given again; what only says how it is done is left out. */
+function commandLine(args: readonly string[]): string {
+  const words = args.filter((arg) => arg !== "--report")
+    .map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
+  return ["deno task compare", ...words].join(" ");
+}
+
+/** What the kernels can be limited to: another build of the same numbers. */
+function lowerIsa({ isa }: DeviceInfo): string | null {
+  const order = ["baseline", "avx2", "avx512"];
+  return order[order.indexOf(isa) - 1] ?? null;
+}
+
+/** What happens beside training. */
+interface TrainHooks {
+  readonly dropWeights: boolean;
+  readonly onOutcomes: (outcomes: readonly RunOutcome[]) => void;
+}
+
+async function train(
+  { plan, jobs, over }: Task,
+  store: RunStore,
+  output: Output,
+  launch: Launch,
+  { dropWeights, onOutcomes }: TrainHooks,
+): Promise<[RunOutcome[], boolean]> {
+  using progress = new CompareProgress(plan, {
+    columns: output.columns,
+    write: output.draw,
+    now: () => performance.now(),
+  });
+  using interrupt = new Interrupt({
+    onRequest: () => progress.note("Stopping after the steps under way; Ctrl-C again ends at once"),
+    exit: Deno.exit,
+    now: () => performance.now(),
+  });
+  const failed = new AbortController();
+  const started = new Set<PlannedRun>();
+  const outcomes = await workOff(plan, store, {
+    jobs,
+    over,
+    dropWeights,
+    launch,
+    signal: AbortSignal.any([interrupt.signal, failed.signal]),
+    onStart: (run, stored) => {
+      started.add(run);
+      progress.start(run, stored);
+    },
+    onEnd: (run, outcomes) => {
+      const own = outcomes.find(({ row, seed }) => row === run.row && seed === run.seed)!;
+      progress.end(run, started.has(run) ? endText(own) : null);
+      onOutcomes(outcomes);
+    },
+    onNotice: (text) => progress.note(text),
+  }).catch((error) => {
+    // The other processes save and end; what they have done is found again.
+    failed.abort();
+    throw error;
+  });
+  return [outcomes, interrupt.signal.aborted];
+}
+
+function endText({ row, seed, result, failure }: RunOutcome): string | null {
+  if (failure !== null) return `${row}, seed ${seed} failed: ${failure.split("\n")[0]}`;
+  if (result === null) return null;
+  return `${row}, seed ${seed}: validation ${result.valid_loss.toFixed(4)} nats per token after ` +
+    `${result.steps} steps, ${formatSeconds(result.seconds)}`;
+}

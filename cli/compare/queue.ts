@@ -1,0 +1,218 @@
+/**
+ * The runs of a comparison, several at once, in the order of the plan.
+ *
+ * @module
+ */
+
+import { stepsWithin } from "../../lib/compare/match_compute.ts";
+import type { ComparePlan, PlannedRun } from "../../lib/compare/plan.ts";
+import type { RunResult } from "../../lib/compare/run_result.ts";
+import type { RunStore, StoredRun } from "../../lib/compare/run_store.ts";
+import type { RunOutcome } from "../../lib/compare/summary.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import { FileError } from "../../lib/errors.ts";
+import type { Launch } from "./child.ts";
+
+/** What the queue tells. */
+export interface QueueEvents {
+  /** A process begins to train a run, or goes on with it. */
+  readonly onStart: (run: PlannedRun, stored: StoredRun) => void;
+  /** A run has ended; the outcomes of all runs so far. */
+  readonly onEnd: (run: PlannedRun, outcomes: readonly RunOutcome[]) => void;
+  /** Something to tell. */
+  readonly onNotice: (text: string) => void;
+}
+
+/** How runs are worked off. */
+export interface QueueOptions extends QueueEvents {
+  /** Processes at once. */
+  readonly jobs: number;
+  /** Settings of every process that change no figure. */
+  readonly over: (config: TrainConfig) => Pick<TrainConfig, "threads" | "memory">;
+  /** Whether the checkpoints of finished runs are removed. */
+  readonly dropWeights: boolean;
+  /** Starts a process. */
+  readonly launch: Launch;
+  /** Stops all runs. */
+  readonly signal: AbortSignal;
+}
+
+/** Between two looks at a run that a process of an earlier, killed command still trains. */
+const WAIT_MS = 2000;
+
+/**
+ * Works off a plan. Runs that are finished are not started, runs that were begun go on; a run that
+ * several rows have in common is done once. A failed run does not stop the others.
+ *
+ * @param plan The runs.
+ * @param store Their folders.
+ * @param options How they are worked off.
+ * @returns How each ended, in the plan's order.
+ */
+export async function workOff(
+  plan: ComparePlan,
+  store: RunStore,
+  options: QueueOptions,
+): Promise<RunOutcome[]> {
+  const queue = new Queue(plan, store, options);
+  await Promise.all(plan.runs.map((run) => queue.done(run)));
+  return queue.outcomes();
+}
+
+/**
+ * Says how runs have ended, without starting any.
+ *
+ * @param plan The runs.
+ * @param store Their folders.
+ * @returns An outcome per run, in the plan's order.
+ */
+export function outcomesSoFar({ runs }: ComparePlan, store: RunStore): RunOutcome[] {
+  const results = new Map<PlannedRun, RunResult | null>();
+  return runs.map((run) => {
+    const matched = run.matched === null ? null : results.get(run.matched) ?? null;
+    const config = configOf(run, matched);
+    const stored = config === null ? undefined : store.find(config, run.isa);
+    const result = stored?.result ?? null;
+    results.set(run, result);
+    return outcomeOf(run, stored ?? null, result);
+  });
+}
+
+/** The configuration, with the steps that the other run's FLOPs allow; null before that is known. */
+export function configOf(run: PlannedRun, matched: RunResult | null): TrainConfig | null {
+  if (run.matched === null) return run.config;
+  if (matched === null) return null;
+  return { ...run.config, steps: stepsWithin(run.config, matched.flops) };
+}
+
+function outcomeOf(
+  run: PlannedRun,
+  stored: StoredRun | null,
+  result: RunResult | null,
+): RunOutcome {
+  return {
+    row: run.row,
+    seed: run.seed,
+    folder: stored?.name ?? null,
+    result,
+    failure: result === null ? stored?.failure ?? null : null,
+  };
+}
+
+class Queue {
+  readonly #tasks = new Map<PlannedRun, Promise<RunResult | null>>();
+  readonly #underWay = new Map<StoredRun, Promise<RunResult | null>>();
+  readonly #ended = new Map<PlannedRun, RunOutcome>();
+  readonly #slots: Slots;
+
+  constructor(
+    readonly plan: ComparePlan,
+    readonly store: RunStore,
+    readonly options: QueueOptions,
+  ) {
+    this.#slots = new Slots(options.jobs);
+  }
+
+  /** Does a run once, whoever asks. */
+  done(run: PlannedRun): Promise<RunResult | null> {
+    const known = this.#tasks.get(run);
+    if (known !== undefined) return known;
+    const task = this.#do(run);
+    this.#tasks.set(run, task);
+    return task;
+  }
+
+  outcomes(): RunOutcome[] {
+    return this.plan.runs.map((run) => this.#ended.get(run) ?? outcomeOf(run, null, null));
+  }
+
+  async #do(run: PlannedRun): Promise<RunResult | null> {
+    const matched = run.matched === null ? null : await this.done(run.matched);
+    const config = configOf(run, matched);
+    if (config === null) {
+      const reason = `${run.matched!.row}, whose FLOPs set its steps, is not finished`;
+      const isStopped = this.options.signal.aborted;
+      this.#end(run, { ...outcomeOf(run, null, null), failure: isStopped ? null : reason });
+      return null;
+    }
+    const stored = this.store.obtain(`${run.row}-s${run.seed}`, config, run.isa);
+    const shared = this.#underWay.get(stored) ?? this.#train(run, stored);
+    this.#underWay.set(stored, shared);
+    const result = await shared;
+    this.#end(run, outcomeOf(run, stored, result));
+    return result;
+  }
+
+  #end(run: PlannedRun, outcome: RunOutcome): void {
+    this.#ended.set(run, outcome);
+    this.options.onEnd(run, this.outcomes());
+  }
+
+  async #train(run: PlannedRun, stored: StoredRun): Promise<RunResult | null> {
+    const { dropWeights, signal } = this.options;
+    if (stored.state() !== "finished") {
+      using _slot = await this.#slots.take(this.plan.runs.indexOf(run));
+      if (signal.aborted) return null;
+      const state = await this.#prepared(stored);
+      if (state === null) return null;
+      if (state !== "finished" && !await this.#launch(run, stored, state === "begun")) return null;
+    }
+    return stored.finish(dropWeights);
+  }
+
+  async #launch(run: PlannedRun, stored: StoredRun, resumes: boolean): Promise<boolean> {
+    const { launch, over, signal, onStart } = this.options;
+    onStart(run, stored);
+    const { ok, reason } = await launch(stored, { over: over(stored.config), resumes, signal });
+    if (!ok && !signal.aborted) stored.fail(reason);
+    return ok;
+  }
+
+  /** Waits for the process of a command that was killed: it trains on, and nothing of it is lost. */
+  async #prepared(stored: StoredRun): Promise<ReturnType<StoredRun["prepare"]> | null> {
+    for (let told = false; !this.options.signal.aborted; told = true) {
+      try {
+        return stored.prepare();
+      } catch (error) {
+        if (!(error instanceof FileError) || !error.path.endsWith("/.lock")) throw error;
+        if (!told) this.options.onNotice(`${stored.name} is waited for: ${error.message}`);
+        await pause(WAIT_MS, this.options.signal);
+      }
+    }
+    return null;
+  }
+}
+
+/** A number of slots; of those who wait, the first of the plan comes first. */
+class Slots {
+  #free: number;
+  readonly #waiting: { readonly order: number; readonly go: () => void }[] = [];
+
+  constructor(slots: number) {
+    this.#free = slots;
+  }
+
+  async take(order: number): Promise<Disposable> {
+    if (this.#free > 0) this.#free--;
+    else {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.push({ order, go: resolve });
+      this.#waiting.sort((a, b) => a.order - b.order);
+      await promise;
+    }
+    return { [Symbol.dispose]: () => this.#give() };
+  }
+
+  #give(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next.go();
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  return promise;
+}

@@ -1,0 +1,99 @@
+/**
+ * Curves over seeds: their mean, and how far the seeds are apart.
+ *
+ * @module
+ */
+
+import type { RunResult } from "./run_result.ts";
+
+/** A point of a mean curve. */
+export interface BandPoint {
+  /** Where it is on the horizontal axis: the seeds' mean. */
+  readonly x: number;
+  /** Mean over seeds. */
+  readonly value: number;
+  /** Lowest value of a seed. */
+  readonly low: number;
+  /** Highest value of a seed. */
+  readonly high: number;
+}
+
+/** A point of one seed's curve. */
+export interface SeedPoint {
+  /** What points of different seeds are matched by. */
+  readonly step: number;
+  /** Where it is on the horizontal axis. */
+  readonly x: number;
+  /** The value. */
+  readonly value: number;
+}
+
+/**
+ * Takes the mean of curves at the steps that all of them have, and at their ends: at equal compute
+ * these differ by a few steps from seed to seed.
+ *
+ * @param curves A curve per seed, in order of steps.
+ * @returns The mean curve; empty if there are no curves.
+ */
+export function bandOf(curves: readonly (readonly SeedPoint[])[]): BandPoint[] {
+  const [first = [], ...others] = curves.filter((curve) => curve.length > 0);
+  const inner = first.slice(0, -1).flatMap(({ step }) => {
+    const points = [first, ...others].map((curve) =>
+      curve.slice(0, -1).find((point) => point.step === step)
+    );
+    return points.includes(undefined) ? [] : [pointOf(points as SeedPoint[])];
+  });
+  const ends = [first, ...others].flatMap((curve) => curve.slice(-1));
+  return ends.length === 0 ? [] : [...inner, pointOf(ends)];
+}
+
+/**
+ * Validation losses as a curve.
+ *
+ * @param result A run.
+ * @param along What the horizontal axis measures.
+ * @returns The curve.
+ */
+export function lossCurve({ validations }: RunResult, along: "step" | "flops"): SeedPoint[] {
+  return validations.map((point) => ({ step: point.step, x: point[along], value: point.loss }));
+}
+
+/**
+ * Sparsity as a curve.
+ *
+ * @param result A run.
+ * @returns The curve; empty if the run has no routing.
+ */
+export function sparsityCurve({ routing }: RunResult): SeedPoint[] {
+  return (routing?.sparsity_curve ?? []).map(([step, value]) => ({ step, x: step, value }));
+}
+
+/**
+ * Load of the experts, the busiest first: mean over layers, as a multiple of the fair share.
+ *
+ * @param result A run.
+ * @returns A curve along the ranks, from 1; empty if the run has no routing.
+ */
+export function loadCurve({ routing }: RunResult): SeedPoint[] {
+  const sorted = (routing?.load ?? []).map((shares) =>
+    shares.map((share) => share * shares.length).sort((a, b) => b - a)
+  );
+  const [layer = []] = sorted;
+  return layer.map((_, rank) => ({
+    step: rank + 1,
+    x: rank + 1,
+    value: sorted.reduce((sum, loads) => sum + loads[rank]!, 0) / sorted.length,
+  }));
+}
+
+function pointOf(points: readonly SeedPoint[]): BandPoint {
+  const mean = (numbers: readonly number[]): number =>
+    numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+  const values = points.map(({ value }) => value);
+  return {
+    x: mean(points.map(({ x }) => x)),
+    value: mean(values),
+    low: Math.min(...values),
+    high: Math.max(...values),
+  };
+}

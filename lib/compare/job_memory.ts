@@ -1,0 +1,67 @@
+/**
+ * Whether several runs fit into the memory at once.
+ *
+ * @module
+ */
+
+import type { TrainConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { checkMemory, memoryLimit } from "../train/memory_limit.ts";
+import { estimateMemory } from "../train/stage_memory.ts";
+
+const GIB = 2 ** 30;
+/** What a process takes besides device memory: the runtime, the program, the text. */
+const PROCESS_BYTES = 256 * 2 ** 20;
+
+/**
+ * Divides the memory between runs that train side by side.
+ *
+ * @param runs The configurations, with what each is called.
+ * @param jobs How many train at once.
+ * @param memory Bytes of the machine's memory.
+ * @param budget Bytes for all of them together; null: 85 % of the memory.
+ * @returns GiB of device memory for one run; null if the runs need no limit of their own.
+ * @throws {ConfigError} If a run does not fit; says how many at once would.
+ */
+export function divideMemory(
+  runs: readonly { readonly label: string; readonly config: TrainConfig }[],
+  jobs: number,
+  memory: number,
+  budget: number | null = null,
+): number | null {
+  let limited = false;
+  const shareAt = (jobs: number, config: TrainConfig): number => {
+    const all = budget ?? memoryLimit({ ...config, memory: NO_LIMIT }, memory);
+    const named = config.memory.limit_gib;
+    const share = all / jobs - PROCESS_BYTES;
+    return named === null ? share : Math.min(share, named * GIB);
+  };
+  let smallest = Infinity;
+  for (const { label, config } of runs) {
+    const share = shareAt(jobs, config);
+    smallest = Math.min(smallest, share);
+    const fits = (jobs: number): boolean =>
+      needed(config, shareAt(jobs, config)) <= shareAt(jobs, config);
+    if (!fits(jobs)) {
+      let fewer = jobs - 1;
+      while (fewer > 0 && !fits(fewer)) fewer--;
+      if (fewer === 0) checkMemory(config, Math.max(shareAt(1, config), 1));
+      throw new ConfigError(
+        `Cannot run ${jobs} jobs at once: each may take ${
+          (share / GIB).toFixed(1)
+        } GiB of memory, ` +
+          `${label} needs more; --jobs ${fewer} would fit, or raise --memory`,
+      );
+    }
+    limited ||= needed(config, Infinity) > share;
+  }
+  return limited ? Math.floor(smallest / GIB * 1000) / 1000 : null;
+}
+
+const NO_LIMIT = { limit_gib: null, recompute: "auto" } as const;
+
+function needed(config: TrainConfig, limit: number): number {
+  if (limit <= 0) return Infinity;
+  const { dense, sparse } = estimateMemory(config, limit === Infinity ? {} : { limit });
+  return Math.max(dense.total, sparse.total);
+}

@@ -1,0 +1,215 @@
+/**
+ * What one finished run came to, taken from its figures.
+ *
+ * @module
+ */
+
+import type { TrainConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { largest } from "../extremes.ts";
+import { countParameters } from "../model/parameter_count.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { METRICS } from "../run/find_run.ts";
+import { metricsLines } from "../run/metrics.ts";
+import { isFlips, isValidation, type StepMetrics } from "../run/metrics_line.ts";
+
+/** A validation on a curve. */
+export interface ValidationPoint {
+  /** Steps taken before. */
+  readonly step: number;
+  /** FLOPs executed up to there. */
+  readonly flops: number;
+  /** Loss, nats per token. */
+  readonly loss: number;
+}
+
+/** What a run came to; plain JSON. */
+export interface RunResult {
+  /** Version of this shape. */
+  readonly format: 1;
+  /** Steps taken. */
+  readonly steps: number;
+  /** Last validation loss, nats per token. */
+  readonly valid_loss: number;
+  /** The same in bits per byte. */
+  readonly valid_bits_per_byte: number;
+  /** The same by domain, nats per token, if there are several. */
+  readonly valid_loss_by_domain: Readonly<Record<string, number>>;
+  /** The last validation loss of the tokens that are routed causally; null if all are. */
+  readonly valid_loss_causal: number | null;
+  /** All validations. */
+  readonly validations: readonly ValidationPoint[];
+  /** FLOPs of all steps, as executed. */
+  readonly flops: number;
+  /** Seconds of all steps, without validation and checkpoints. */
+  readonly seconds: number;
+  /** Median over steps. */
+  readonly tokens_per_second: number;
+  /** All parameters, and those that a token uses. */
+  readonly parameters: { readonly total: number; readonly active: number };
+  /** Figures of the routing; null if the run has none. */
+  readonly routing: RoutingResult | null;
+}
+
+/** Figures of a run's routing, over the second half of its steps unless they say otherwise. */
+export interface RoutingResult {
+  /** Mean sparsity. */
+  readonly sparsity: number;
+  /** Standard deviation of the sparsity over steps. */
+  readonly sparsity_deviation: number;
+  /** Sparsity over the whole run: the last step of each stretch, and the mean over the stretch. */
+  readonly sparsity_curve: readonly (readonly [step: number, sparsity: number])[];
+  /** Largest mean load of an expert over the fair share, mean over layers. */
+  readonly imbalance: number;
+  /** The same for the worst layer. */
+  readonly worst_imbalance: number;
+  /** Experts of all layers without a token in the last steps, at most 50. */
+  readonly dead_experts: number;
+  /** The step from which on λ held the sparsity; null: not yet, or the router has no λ. */
+  readonly settled: number | null;
+  /** Mean share of the routed rows by layer and expert. */
+  readonly load: readonly (readonly number[])[];
+}
+
+/** Steps without a token after which an expert counts as dead. */
+const DEAD_STEPS = 50;
+/** Points of the curve of the sparsity. */
+const CURVE_POINTS = 200;
+
+/**
+ * Reads the figures of a finished run.
+ *
+ * @param path The run directory.
+ * @param config Its configuration.
+ * @returns What it came to.
+ * @throws {ConfigError} If the figures do not reach the last step, or there is no validation there.
+ * @throws {FileError} If the figures cannot be read.
+ * @throws {SyntaxError} If a line of them is damaged.
+ */
+export function readRunResult(path: string, config: TrainConfig): RunResult {
+  const file = `${path}/${METRICS}`;
+  const reader = new ResultReader(config);
+  for (const { line } of metricsLines(file)) {
+    if (isValidation(line)) {
+      reader.validations.push({ step: line.step, flops: reader.flops, loss: line.valid_loss });
+      reader.last = line;
+    } else if (!isFlips(line)) reader.addStep(line);
+  }
+  return reader.finish(file);
+}
+
+/**
+ * FLOPs that a step executed. Its line holds their rate; rounding undoes the division, since the
+ * count is a whole number.
+ *
+ * @param line The step's figures.
+ * @returns FLOPs.
+ */
+export function flopsOfStep({ gflops_executed, ms }: StepMetrics): number {
+  return Math.round(gflops_executed * 1e6 * ms);
+}
+
+class ResultReader {
+  readonly validations: ValidationPoint[] = [];
+  last: {
+    readonly step: number;
+    readonly valid_loss: number;
+    readonly valid_bits_per_byte: number;
+    readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
+    readonly valid_loss_causal?: number;
+  } | null = null;
+  flops = 0;
+  #milliseconds = 0;
+  #step = 0;
+  #settled: number | null = null;
+  readonly #speeds: number[] = [];
+  readonly #sparsities: number[] = [];
+  readonly #loads: (readonly (readonly number[])[])[] = [];
+
+  constructor(readonly config: TrainConfig) {}
+
+  addStep(line: StepMetrics): void {
+    this.#step = line.step;
+    this.flops += flopsOfStep(line);
+    this.#milliseconds += line.ms;
+    this.#speeds.push(line.tokens_per_second);
+    this.#sparsities.push(line.sparsity);
+    if (line.stage === "sparse") this.#settled ??= line.step;
+    const isLate = line.step > this.config.steps / 2;
+    if (isLate) this.#loads.push(line.expert_load);
+  }
+
+  finish(file: string): RunResult {
+    const { config, last } = this;
+    if (this.#step !== config.steps || last?.step !== config.steps) {
+      throw new ConfigError(
+        `Cannot compare: ${file} ends at step ${this.#step} with a validation at ` +
+          `${last?.step ?? "none"}, expected both at step ${config.steps}`,
+      );
+    }
+    const { total, active } = countParameters(config.model, config.moe);
+    return {
+      format: 1,
+      steps: this.#step,
+      valid_loss: last.valid_loss,
+      valid_bits_per_byte: last.valid_bits_per_byte,
+      valid_loss_by_domain: last.valid_loss_by_domain ?? {},
+      valid_loss_causal: last.valid_loss_causal ?? null,
+      validations: this.validations,
+      flops: this.flops,
+      seconds: this.#milliseconds / 1000,
+      tokens_per_second: median(this.#speeds),
+      parameters: { total, active },
+      routing: this.#routing(),
+    };
+  }
+
+  #routing(): RoutingResult | null {
+    const { moe } = this.config;
+    const router = routerOf(moe);
+    if (!router.routed) return null;
+    const late = this.#sparsities.slice(-this.#loads.length);
+    const sparsity = mean(late);
+    const load = meanLoad(this.#loads);
+    const ratios = load.map((shares) => largest(shares) * shares.length);
+    const recent = meanLoad(this.#loads.slice(-DEAD_STEPS));
+    return {
+      sparsity,
+      sparsity_deviation: Math.sqrt(mean(late.map((value) => (value - sparsity) ** 2))),
+      sparsity_curve: curve(this.#sparsities),
+      imbalance: mean(ratios),
+      worst_imbalance: largest(ratios),
+      dead_experts: recent.flat().filter((share) => share === 0).length,
+      settled: router.adapts(moe) ? this.#settled : null,
+      load,
+    };
+  }
+}
+
+/** Mean share of each expert. */
+function meanLoad(steps: readonly (readonly (readonly number[])[])[]): number[][] {
+  const [first = []] = steps;
+  return first.map((shares, layer) =>
+    shares.map((_, expert) => mean(steps.map((load) => load[layer]![expert]!)))
+  );
+}
+
+/** Means over equal stretches of steps, each placed at its last step. */
+function curve(values: readonly number[]): [number, number][] {
+  const points = Math.min(values.length, CURVE_POINTS);
+  return Array.from({ length: points }, (_, i) => {
+    const from = Math.floor(i * values.length / points);
+    const to = Math.floor((i + 1) * values.length / points);
+    return [to, mean(values.slice(from, to))];
+  });
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
