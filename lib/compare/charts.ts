@@ -90,7 +90,7 @@ function lossChart(bands: readonly Band[], along: "step" | "flops"): Chart {
       ),
       ...plane([
         ...bandLayers(bands, axes),
-        ...endLabels(bands, axes, (value) => value.toFixed(3)),
+        ...labels(bands, axes, end),
       ]),
     },
   };
@@ -114,8 +114,9 @@ function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart 
   if (bands.length === 0) return null;
   const points = bands.flatMap(({ points }) => points);
   const lowest = smallest(points.map(({ low }) => low));
+  const end = largest(points.map(({ x }) => x));
   const axes = {
-    x: horizontalAxis([], "x", [0, largest(points.map(({ x }) => x))]),
+    x: horizontalAxis([], "x", [0, end]),
     y: valueAxis({
       title: "sparsity (share of closed gates)",
       scale: { domain: [lowest < 0.5 ? 0 : Math.floor(lowest * 10) / 10, 1] },
@@ -130,7 +131,7 @@ function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart 
       ...plane([
         ...targetLayer(targets, axes.y),
         ...bandLayers(bands, axes),
-        ...endLabels(bands, axes, (value) => value.toFixed(3)),
+        ...labels(bands, axes, end),
       ]),
     },
   };
@@ -281,6 +282,18 @@ function lineStyles(bands: readonly Band[], all: readonly Band[] = bands): Spec 
 }
 
 const DASHES = [[1, 0], [6, 3], [2, 2]];
+
+/** Labels at the ends: those at one place move apart, those elsewhere are in nobody's way. */
+function labels(bands: readonly Band[], axes: Spec, width: number): Spec[] {
+  const groups = new Map<number, Band[]>();
+  for (const band of bands) {
+    const place = Math.round(20 * (band.points.at(-1)?.x ?? 0) / width);
+    groups.set(place, [...groups.get(place) ?? [], band]);
+  }
+  return [...groups.values()].flatMap((group) =>
+    endLabels(group, axes, (value) => value.toFixed(3))
+  );
+}
 
 function bandLayers(bands: readonly Band[], axes: Spec, mark: Spec = {}): Spec[] {
   const values = bands.flatMap(({ name, points }) => points.map((point) => ({ name, ...point })));
