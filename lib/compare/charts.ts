@@ -114,9 +114,8 @@ function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart 
   if (bands.length === 0) return null;
   const points = bands.flatMap(({ points }) => points);
   const lowest = smallest(points.map(({ low }) => low));
-  const end = largest(points.map(({ x }) => x));
   const axes = {
-    x: horizontalAxis([], "x", [0, end]),
+    x: horizontalAxis([], "x", [0, largest(points.map(({ x }) => x))]),
     y: valueAxis({
       title: "sparsity (share of closed gates)",
       scale: { domain: [lowest < 0.5 ? 0 : Math.floor(lowest * 10) / 10, 1] },
@@ -131,7 +130,7 @@ function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart 
       ...plane([
         ...targetLayer(targets, axes.y),
         ...bandLayers(bands, axes),
-        ...labels(bands, axes, end),
+        ...endLabels(bands, axes, (value) => value.toFixed(3)),
       ]),
     },
   };
