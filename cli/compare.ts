@@ -6,7 +6,7 @@
 
 import { launchTrain } from "./compare/child.ts";
 import { compareCommand } from "./compare/command.ts";
-import { loadRenderer } from "./plot/render.ts";
+import { loadRenderer } from "./shared/render.ts";
 import { processOutput } from "./shared/output.ts";
 
 if (import.meta.main) {

@@ -6,7 +6,7 @@
 
 import { processOutput } from "./shared/output.ts";
 import { plotCommand } from "./plot/command.ts";
-import { loadRenderer } from "./plot/render.ts";
+import { loadRenderer } from "./shared/render.ts";
 
 if (import.meta.main) {
   Deno.exit(await plotCommand(Deno.args, processOutput(), loadRenderer));

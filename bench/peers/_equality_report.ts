@@ -54,6 +54,8 @@ export interface PeerRun {
 /** Both sides of one case. */
 export interface Compared {
   readonly name: string;
+  /** Steps for which separate runs must agree, if fewer than the limits say. */
+  readonly freeSteps?: number | undefined;
   readonly run: CapturedRun;
   readonly peer: PeerRun;
 }
@@ -98,7 +100,10 @@ export function equalityReport(
   return { text, failures };
 }
 
-function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
+function failuresOf(
+  { name, freeSteps = Infinity, run, peer }: Compared,
+  limits: Limits,
+): string[] {
   const failures: string[] = [];
   const check = (what: string, value: number, limit: number): void => {
     // Negated so that NaN fails.
@@ -108,7 +113,8 @@ function failuresOf({ name, run, peer }: Compared, limits: Limits): string[] {
     check(`loss at step ${point.step}`, Math.abs(point.forced_loss_difference), limits.loss);
     check(`gradient of ${point.worst_parameter}`, point.gradient, limits.gradient);
   }
-  const free = greatest(differences(run.steps, peer.exact_steps).slice(0, limits.freeSteps));
+  const steps = Math.min(freeSteps, limits.freeSteps);
+  const free = greatest(differences(run.steps, peer.exact_steps).slice(0, steps));
   check("loss of separate runs", free, limits.freeLoss);
   return failures;
 }

@@ -59,6 +59,16 @@ export const CASES: Readonly<Record<string, ConfigLayer>> = {
   "sparsemixer-2": { preset: "pico", moe: { router: "sparsemixer", active: 2, jitter: 0.3 } },
 };
 
+/**
+ * Steps for which separate runs must agree where that is less than {@linkcode LIMITS} says. Experts
+ * that rank thousands of tokens soon meet two that rounding can exchange, and from then on the runs
+ * are different ones. With the same routing they must agree at every step.
+ */
+const FREE_STEPS: Readonly<Record<string, number>> = {
+  "expert-choice": 10,
+  "expert-choice-granular-sequences": 10,
+};
+
 const LIMITS: Limits = { loss: 1e-5, gradient: 1e-3, freeLoss: 1e-4, freeSteps: 50 };
 
 async function main(): Promise<number> {
@@ -90,7 +100,7 @@ async function main(): Promise<number> {
     using device: Device = await openDevice("cpu", { threads, seed: config.seed });
     const run: CapturedRun = capture(config, { device, corpus, tokenizer, folder, steps, every });
     const text = await runProgram(python, "equality.py", [folder, "--threads", flags.threads]);
-    compared.push({ name, run, peer: JSON.parse(text) });
+    compared.push({ name, freeSteps: FREE_STEPS[name], run, peer: JSON.parse(text) });
   }
   const { text, failures } = equalityReport(compared, LIMITS);
   console.log(text);

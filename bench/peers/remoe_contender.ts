@@ -35,7 +35,7 @@ async function training(scenario: Scenario, device: Device, stack: DisposableSta
   // After the warmup and in the sparse stage, so that the trainer plans its memory for it.
   const { warmup } = config.schedule;
   const stage = { stage: "sparse", sparsifying_from: 1, sparse_from: 1 } as const;
-  trainer.restore(warmup, state.lambda, stage, trainer.sampler.state);
+  trainer.restore(warmup, { lambda: state.lambda, excess: 0 }, stage, trainer.sampler.state);
   return () => trainer.step().loss;
 }
 

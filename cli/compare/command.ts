@@ -26,7 +26,7 @@ import type { Output } from "../shared/output.ts";
 import { requirePermissions } from "../shared/permissions.ts";
 import { flagTable } from "../shared/table.ts";
 import { problemsAhead } from "../train/dry_run_problems.ts";
-import type { Render } from "../plot/render.ts";
+import type { Render } from "../shared/render.ts";
 import type { Launch } from "./child.ts";
 import { dryRunReport, measureSpeed } from "./dry_run.ts";
 import { COMPARE_FLAGS, type CompareArguments, parseCompareFlags, wholeFlag } from "./flags.ts";

@@ -7,9 +7,9 @@
 import { compareCharts } from "../../lib/compare/charts.ts";
 import type { CompareResults } from "../../lib/compare/results.ts";
 import { writeAtomically } from "../../lib/files.ts";
-import { type DrawnChart, escapeHtml, figure, pageFrame } from "../plot/page_frame.ts";
+import { type DrawnChart, escapeHtml, figure, pageFrame } from "../shared/page_frame.ts";
 
-import type { Render } from "../plot/render.ts";
+import type { Render } from "../shared/render.ts";
 import { markdownTable, remarks, tableCells } from "./table.ts";
 
 /**

@@ -253,12 +253,12 @@ function withMatch(
   const notices: string[] = [];
   const matched = rows.map((row): RowConfigs => {
     const reference = rows.find(({ cell, isa, configs }) =>
-      cell === row.cell && isa === null && configs[0]!.moe.router === "relu"
+      cell === row.cell && isa === null && !hasKnownFlops(configs[0]!)
     );
     if (reference === undefined) {
       throw new ConfigError(
-        "--match compute needs the relu router: its FLOPs are what the others are given; add it " +
-          "to --routers",
+        "--match compute needs a router that decides itself how many experts it opens: its FLOPs " +
+          "are what the others are given; add relu to --routers",
       );
     }
     // Itself, or itself with another instruction set.

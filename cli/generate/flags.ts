@@ -5,7 +5,6 @@
  */
 
 import { ConfigError } from "../../lib/errors.ts";
-import { systemReason } from "../../lib/system_reason.ts";
 import {
   absolutePath,
   type Arguments,
@@ -13,6 +12,7 @@ import {
   type Flag,
   parseFlags,
 } from "../shared/arguments.ts";
+import { decodeText, readTextFile } from "../shared/text_paths.ts";
 
 /** The flags of `generate`, in the order of the help. */
 export const GENERATE_FLAGS = {
@@ -151,6 +151,9 @@ function numberOf(name: string, text: string | undefined, range: Range): number 
   throw new ConfigError(`--${name} is ${text}, expected ${kind}${lower}${upper}`);
 }
 
+/** What a file or standard input is read as. */
+const PROMPT = "a prompt";
+
 async function promptsOf(
   given: Arguments<typeof GENERATE_FLAGS>,
   base: string,
@@ -158,12 +161,18 @@ async function promptsOf(
 ): Promise<string[]> {
   const prompts: string[] = [];
   for (const prompt of given.values("prompt")) {
-    prompts.push(prompt === "-" ? decode(await input.read(), "standard input") : prompt);
+    prompts.push(
+      prompt === "-" ? decodeText(await input.read(), "standard input", PROMPT) : prompt,
+    );
   }
-  for (const file of given.values("prompt-file")) prompts.push(await readText(file, base));
+  for (const file of given.values("prompt-file")) {
+    prompts.push(await readTextFile(file, base, PROMPT));
+  }
   const list = given.value("prompts");
   if (list !== undefined) {
-    const lines = (await readText(list, base)).split(/\r?\n/).filter((line) => line !== "");
+    const lines = (await readTextFile(list, base, PROMPT)).split(/\r?\n/).filter((line) =>
+      line !== ""
+    );
     if (lines.length === 0) throw new ConfigError(`Cannot use ${list}: it holds no prompt`);
     for (const line of lines) prompts.push(line);
   }
@@ -171,26 +180,8 @@ async function promptsOf(
   // Without prompts, piped input is the prompt; without piped input, the start of a document.
   // Shell commands end their output with a newline, which is not meant as part of the prompt.
   return [
-    input.isTerminal ? "" : decode(await input.read(), "standard input").replace(/\r?\n$/, ""),
+    input.isTerminal
+      ? ""
+      : decodeText(await input.read(), "standard input", PROMPT).replace(/\r?\n$/, ""),
   ];
-}
-
-async function readText(file: string, base: string): Promise<string> {
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(absolutePath(file, base));
-  } catch (cause) {
-    throw new ConfigError(`Cannot read ${file}: ${systemReason(cause)}`, { cause });
-  }
-  return decode(bytes, file);
-}
-
-function decode(bytes: Uint8Array<ArrayBuffer>, name: string): string {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    if (!text.includes("\0")) return text;
-  } catch {
-    // Reported below.
-  }
-  throw new ConfigError(`Cannot read ${name} as a prompt: it is not text in UTF-8`);
 }

@@ -13,9 +13,9 @@ import { callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import type { Output } from "../shared/output.ts";
 import { parsePlotFlags, PLOT_FLAGS, type PlotRequest, plotRequest } from "./flags.ts";
+import type { DrawnChart } from "../shared/page_frame.ts";
+import type { Render } from "../shared/render.ts";
 import { plotPage } from "./page.ts";
-import type { DrawnChart } from "./page_frame.ts";
-import type { Render } from "./render.ts";
 import { flagTable } from "../shared/table.ts";
 
 const HELP = `Draws charts of runs: losses, sparsity, λ, the L1 term, speed, load of experts.

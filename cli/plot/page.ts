@@ -11,7 +11,7 @@ import type { RunFigures } from "../../lib/plot/run_figures.ts";
 import { CURVES } from "../../lib/plot/theme.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { formatBytes, formatCount, formatLambda } from "../shared/format.ts";
-import { type DrawnChart, escapeHtml, figure, pageFrame } from "./page_frame.ts";
+import { type DrawnChart, escapeHtml, figure, pageFrame } from "../shared/page_frame.ts";
 
 /** A row of a table: its heading, and a cell per run. */
 type Row = readonly [string, ...string[]];

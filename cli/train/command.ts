@@ -4,11 +4,9 @@
  * @module
  */
 
-import { dirname } from "node:path";
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
 import { loadRouterOf } from "../../lib/config/load_router.ts";
-import { PATTERN, splitDomain } from "../../lib/data/text/text_files.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
@@ -28,6 +26,7 @@ import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";
 import { openDevice } from "../shared/open_device.ts";
 import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
+import { readablePath } from "../shared/text_paths.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
 import { parseTrainFlags } from "./flags.ts";
@@ -84,15 +83,8 @@ function needsOf({ config, run }: TrainRequest, base: string): Needs {
   const { data, device } = config;
   const directory = run?.path ?? config.out ?? absolutePath("runs", base);
   const kept = [directory, ...(data.cache === null ? [] : [data.cache])];
-  const texts = [...data.paths, ...data.validation_paths].map(readable);
+  const texts = [...data.paths, ...data.validation_paths].map(readablePath);
   return { read: [...texts, ...kept], write: kept, device };
-}
-
-/** The path to read for `domain=path`; for a pattern, the folder above its first wildcard. */
-function readable(entry: string): string {
-  const { path } = splitDomain(entry);
-  const wildcard = path.search(PATTERN);
-  return wildcard < 0 ? path : dirname(`${path.slice(0, wildcard)}x`);
 }
 
 function print(output: Output, text: string): number {

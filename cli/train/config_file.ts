@@ -10,13 +10,13 @@ import { parse as parseYaml } from "@std/yaml";
 import { doubledKey } from "../../lib/config/doubled_key.ts";
 import type { LoadedRouter } from "../../lib/config/load_router.ts";
 import { isRouterPath } from "../../lib/config/router_schema.ts";
-import { splitDomain, twoMeanings } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { RouterPath } from "../../lib/moe/routers.ts";
 import { systemReason } from "../../lib/system_reason.ts";
 import type { ConfigLayer } from "../../lib/config/config.ts";
 import { parseConfigLayer } from "../../lib/config/parse_config.ts";
 import { absolutePath } from "../shared/arguments.ts";
+import { absoluteTextPath } from "../shared/text_paths.ts";
 
 const PARSERS: Readonly<Record<string, (text: string) => unknown>> = {
   ".json": withoutDoubledKeys((text) => JSON.parse(text)),
@@ -61,13 +61,7 @@ export function configFileRouter(path: string): string | undefined {
 export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
   const { out, data, moe } = layer;
   const absolute = (path: string): string => absolutePath(path, base);
-  const absoluteText = (text: string): string => {
-    const { domain, path } = splitDomain(text);
-    if (domain === undefined) return absolute(path);
-    // Once made absolute, it could only mean a domain and its path.
-    if (isThere(absolute(text))) throw new ConfigError(`Cannot use ${text}: ${twoMeanings(text)}`);
-    return `${domain}=${absolute(path)}`;
-  };
+  const absoluteText = (entry: string): string => absoluteTextPath(entry, base);
   return {
     ...layer,
     ...(out ? { out: absolute(out) } : {}),
@@ -95,16 +89,6 @@ function withoutDoubledKeys(parse: (text: string) => unknown): (text: string) =>
     if (doubled === null) return value;
     throw new SyntaxError(`it holds the key ${doubled} twice in one group`);
   };
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    // A text that cannot be inspected is refused later, by name.
-    return false;
-  }
 }
 
 function parseFile(path: string): unknown {

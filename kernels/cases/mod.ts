@@ -33,6 +33,7 @@ import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";
 import { TOPK_ROUTER_CASES, TOPK_ROUTER_GRADIENT_CASES } from "./topk_router.ts";
+import { TRANSPORT_WEIGHTS_CASES } from "./transport_weights.ts";
 
 /** Every case with a float64 reference. */
 export const OPERATION_CASES: readonly OperationCase[] = [
@@ -43,6 +44,7 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...LAYOUT_CASES,
   ...GEMM_CASES,
   ...RELU_ROUTER_CASES,
+  ...TRANSPORT_WEIGHTS_CASES,
   ...TOPK_ROUTER_CASES,
   ...SIGMOID_ROUTER_CASES,
   ...HASH_ROUTER_CASES,

@@ -1,4 +1,4 @@
-import { BalanceCode } from "../../lib/ffi/mod.ts";
+import { BalanceCode, GateCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -11,10 +11,11 @@ import type { Random } from "./random.ts";
 import { matmul } from "./reference/gemm.ts";
 import { dot } from "./reference/reduction.ts";
 import {
+  activatedGates,
   type BalanceName,
   balanceWeights,
   columnSums,
-  reluGates,
+  type GateName,
   routingOf,
 } from "./reference/router.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
@@ -75,6 +76,8 @@ export interface ReluRouterOptions extends RouterSizes {
   readonly zeroTokens?: boolean;
   /** Puts nonfinite numbers into x, or into the last expert's weights. */
   readonly special?: Special;
+  /** Activation of the logits, by default ReLU. */
+  readonly activation?: GateName;
 }
 
 /** The nonfinite values of a diverged run, and where they are. */
@@ -104,13 +107,18 @@ function plant(
  */
 export function reluRouterCase(options: ReluRouterOptions): OperationCase {
   const { tokens, hidden, experts, openness = "half", zeroTokens = false, special } = options;
+  const { activation = "relu" } = options;
   const words = Math.ceil(experts / 32);
   const notes = [
     openness === "half" ? "" : ` ${openness} active`,
     zeroTokens ? " with zero tokens" : "",
     special === undefined ? "" : ` with ${special}`,
+    activation === "relu" ? "" : ` ${activation}`,
   ].join("");
-  const logits = summed(hidden, 1 / Math.sqrt(hidden));
+  // A square's slope at logits of a few standard deviations, and tanh's own rounding.
+  const slope = activation === "reluSquared" ? 8 : 1;
+  const logit = summed(hidden, slope / Math.sqrt(hidden));
+  const logits = activation === "relu" ? logit : plus(logit, rounded(4, 1));
   return operationCase({
     name: `relu_router_forward [${tokens},${hidden}]x[${hidden},${experts}]${notes}`,
     operation: "relu_router_forward",
@@ -143,11 +151,12 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
         tokens,
         hidden,
         experts,
+        GateCode[activation],
       );
       k.check(status, "relu_router_forward");
     },
     reference: ({ x, w }) => {
-      const gates = reluGates(matmul(x, w, tokens, hidden, experts));
+      const gates = activatedGates(activation, matmul(x, w, tokens, hidden, experts));
       return { gates, ...routingOf(gates, experts), gate_sums: columnSums(gates, experts) };
     },
   });
@@ -160,10 +169,17 @@ export interface ReluRouterGradientOptions {
   /** E. */
   readonly experts: number;
   /** The regularisation. */
-  readonly balance: "none" | "plain" | "load";
+  readonly balance: ReluBalance;
   /** k. */
   readonly active?: number;
+  /** Activation of the logits, by default ReLU. */
+  readonly activation?: GateName;
+  /** The pull at experts without tokens, by default 0. */
+  readonly revive?: number;
 }
+
+/** The ReLU router's regularisations; under `transport` the weights are an input of their own. */
+type ReluBalance = "none" | "plain" | "load" | "loadSquared" | "transport";
 
 /** lambda and 1/(L T_step), chosen to make the regularisation as large as the rest. */
 const LAMBDA = 37.5;
@@ -177,26 +193,30 @@ const SCALE = 1 / 96;
  * @returns The case.
  */
 export function reluRouterGradientCase(options: ReluRouterGradientOptions): GradientCase {
-  const { tokens, experts, balance, active = 1 } = options;
+  const { tokens, experts, balance, active = 1, activation = "relu", revive = 0 } = options;
   const count = tokens * experts;
+  const note = `${activation === "relu" ? "" : ` ${activation}`}${revive === 0 ? "" : " reviving"}`;
   return gradientCase({
-    name: `relu_router_gradient [${tokens},${experts}] ${balance} k=${active}`,
+    name: `relu_router_gradient [${tokens},${experts}] ${balance} k=${active}${note}`,
     operation: "relu_router_gradient",
     symbols: ["remoe_relu_router_gradient"],
     flops: 2 * count,
     bytes: 12 * count,
     inputs: (random) => {
       const logits = random.normal(count).map((z) => Math.abs(z) < 0.01 ? z + 0.02 : z);
-      const gates = Float32Array.from(reluGates(doubled(logits)));
+      // The last expert is closed for every token, where there is a pull to test.
+      if (revive > 0) closeLast(logits, experts);
+      const gates = Float32Array.from(activatedGates(activation, doubled(logits)));
       return {
         logits,
         gates,
         dgates: random.normal(count),
         counts: new Int32Array(routingOf(gates, experts).counts),
+        weights: random.uniform(experts, { scale: 0.5, mean: 1 }),
         lambda: Float64Array.of(LAMBDA),
       };
     },
-    outputs: { dlogits: output([tokens, experts], rounded(4, 1)) },
+    outputs: { dlogits: output([tokens, experts], rounded(activation === "relu" ? 4 : 8, 1)) },
     gradients: { dlogits: { of: "logits" } },
     call(k, at) {
       const status = k.symbols.remoe_relu_router_gradient(
@@ -205,22 +225,34 @@ export function reluRouterGradientCase(options: ReluRouterGradientOptions): Grad
         at("dgates"),
         at("gates"),
         at("counts"),
+        balance === "transport" ? at("weights") : 0n,
         balance === "none" ? 0n : at("lambda"),
         BalanceCode[balance],
+        GateCode[activation],
         active,
         SCALE,
+        revive,
         tokens,
         experts,
       );
       k.check(status, "relu_router_gradient");
     },
-    loss: ({ logits, dgates, counts }) => {
-      const gates = reluGates(logits);
-      const f = balanceWeights(balance, counts, tokens, active);
+    loss: ({ logits, dgates, counts, weights }) => {
+      const gates = activatedGates(activation, logits);
+      const f = balance === "transport" ? weights : balanceWeights(balance, counts, tokens, active);
       const regularization = dot(f, columnSums(gates, experts)) * SCALE;
-      return dot(dgates, gates) + LAMBDA * regularization;
+      const pull = dot(
+        Float64Array.from(counts, (n) => n === 0 ? 1 : 0),
+        columnSums(logits, experts),
+      );
+      return dot(dgates, gates) + LAMBDA * regularization - revive * SCALE * pull;
     },
   });
+}
+
+/** Makes the last expert's logits negative. */
+function closeLast(logits: Float32Array, experts: number): void {
+  for (let i = experts - 1; i < logits.length; i += experts) logits[i] = -Math.abs(logits[i]!);
 }
 
 /**
@@ -251,10 +283,13 @@ function reluRouterInPlaceCase(balance: BalanceName): OperationCase {
         at("dgates"),
         at("gates"),
         at("counts"),
+        0n,
         at("lambda"),
         BalanceCode[balance],
+        GateCode.relu,
         active,
         SCALE,
+        0,
         tokens,
         experts,
       );
@@ -291,7 +326,13 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
       reluRouterCase({ tokens: 33, hidden: 20, experts: 65, special }),
     ],
   ),
-  ...(["none", "plain", "load"] as const).map(reluRouterInPlaceCase),
+  ...(["none", "plain", "load", "loadSquared"] as const).map(reluRouterInPlaceCase),
+  ...(["reluSquared", "tanh"] as const).flatMap((activation) => [
+    reluRouterCase({ tokens: 1, hidden: 1, experts: 1, activation }),
+    reluRouterCase({ tokens: 257, hidden: 64, experts: 8, activation }),
+    reluRouterCase({ tokens: 65, hidden: 48, experts: 64, activation, zeroTokens: true }),
+    reluRouterCase({ tokens: 67, hidden: 20, experts: 9, activation, special: "NaN token" }),
+  ]),
 ];
 
 /** Cases of its gradient. */
@@ -302,4 +343,18 @@ export const RELU_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
   ]),
   reluRouterGradientCase({ tokens: 19, experts: 33, balance: "load", active: 2 }),
   reluRouterGradientCase({ tokens: 1024, experts: 8, balance: "load", active: 1 }),
+  reluRouterGradientCase({ tokens: 67, experts: 8, balance: "loadSquared", active: 2 }),
+  reluRouterGradientCase({ tokens: 67, experts: 8, balance: "transport" }),
+  ...(["reluSquared", "tanh"] as const).flatMap((activation) => [
+    reluRouterGradientCase({ tokens: 1, experts: 1, balance: "plain", activation }),
+    reluRouterGradientCase({ tokens: 67, experts: 33, balance: "load", active: 2, activation }),
+  ]),
+  reluRouterGradientCase({ tokens: 67, experts: 8, balance: "none", revive: 3 }),
+  reluRouterGradientCase({
+    tokens: 19,
+    experts: 33,
+    balance: "load",
+    revive: 3,
+    activation: "tanh",
+  }),
 ];

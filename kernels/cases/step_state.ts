@@ -1,4 +1,11 @@
-import { BalanceCode, PlanWord, RecordField, stateRecord, StateSlot } from "../../lib/ffi/mod.ts";
+import {
+  BalanceCode,
+  LambdaCode,
+  PlanWord,
+  RecordField,
+  stateRecord,
+  StateSlot,
+} from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { drawGates } from "./dispatch_plan.ts";
 import type { Random } from "./random.ts";
@@ -158,13 +165,17 @@ export interface UpdateLambdaOptions {
   readonly excess: number;
   /** lambda before. */
   readonly lambda?: number;
-  /** Whether lambda may change, by default true. */
-  readonly adapt?: boolean;
+  /** How lambda moves, by default by equation 7. */
+  readonly rule?: keyof typeof LambdaCode;
+  /** EXCESS before, by default 0. */
+  readonly before?: number;
 }
 
 const FLOOR = 1e-10;
 const CEILING = 1e4;
 const ALPHA = 1.2;
+const GAIN = 0.3;
+const DAMPING = 0.7;
 
 /**
  * A case of `remoe_state_update_lambda`.
@@ -173,7 +184,7 @@ const ALPHA = 1.2;
  * @returns The case.
  */
 export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
-  const { label, excess, lambda = 0.37, adapt = true } = options;
+  const { label, excess, lambda = 0.37, rule = "sign", before = 0 } = options;
   const [layers, experts, tokens, active] = [2, 8, 40, 1];
   const target = active * layers * tokens;
   return operationCase({
@@ -185,6 +196,7 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
     inputs: (random) => {
       const state = drawState(random, layers, experts);
       state[StateSlot.lambda] = lambda;
+      state[StateSlot.excess] = before;
       spreadPairs(random, state, layers, experts, target + excess);
       return { state };
     },
@@ -200,7 +212,9 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
         ALPHA,
         FLOOR,
         CEILING,
-        Number(adapt),
+        LambdaCode[rule],
+        GAIN,
+        DAMPING,
       );
       k.check(status, "state_update_lambda");
     },
@@ -217,8 +231,16 @@ export function updateLambdaCase(options: UpdateLambdaOptions): OperationCase {
       expected[StateSlot.sparsity] = 1 - pairs / (experts * layers * tokens);
       expected[StateSlot.l1] = sumOf(RecordField.regularization) / (layers * tokens);
       expected[StateSlot.balance] = sumOf(RecordField.balance) / tokens;
-      const next = lambda * ALPHA ** Math.sign(excess);
-      if (adapt) expected[StateSlot.lambda] = Math.min(CEILING, Math.max(FLOOR, next));
+      if (rule === "fixed") return { state: expected };
+      const now = excess / target;
+      const wanted = GAIN * now + DAMPING * (now - before);
+      const most = Math.log(ALPHA);
+      const change = rule === "sign"
+        ? Math.sign(excess) * most
+        : Math.min(most, Math.max(-most, wanted));
+      const next = lambda * Math.exp(change);
+      expected[StateSlot.lambda] = Math.min(CEILING, Math.max(FLOOR, next));
+      if (rule === "proportional") expected[StateSlot.excess] = now;
       return { state: expected };
     },
   });
@@ -247,7 +269,7 @@ export const STEP_STATE_CASES: readonly OperationCase[] = [
   stateBeginCase(1, 1),
   stateBeginCase(4, 33),
   stateAddCase(),
-  ...(["none", "plain", "load", "switch"] as const).map((balance) =>
+  ...(["none", "plain", "load", "switch", "loadSquared"] as const).map((balance) =>
     recordRoutingCase({ balance })
   ),
   recordRoutingCase({ balance: "load", withoutSums: true }),
@@ -258,5 +280,15 @@ export const STEP_STATE_CASES: readonly OperationCase[] = [
   updateLambdaCase({ label: "at the target", excess: 0 }),
   updateLambdaCase({ label: "at the ceiling", excess: 200, lambda: CEILING / 1.1 }),
   updateLambdaCase({ label: "at the floor", excess: -30, lambda: FLOOR * 1.1 }),
-  updateLambdaCase({ label: "without adapting", excess: 5, adapt: false }),
+  updateLambdaCase({ label: "without adapting", excess: 5, rule: "fixed" }),
+  ...[-30, -1, 0, 1, 20, 500].flatMap((excess) =>
+    [0, 0.25].map((before) =>
+      updateLambdaCase({
+        label: `in proportion to ${excess} after ${before}`,
+        excess,
+        before,
+        rule: "proportional",
+      })
+    )
+  ),
 ];

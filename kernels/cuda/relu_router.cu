@@ -1,5 +1,8 @@
-// ReLU routing, equation 5: gates = ReLU(x W). The active-expert bits, the tokens per expert and
-// the gate sums of the regularisation are computed from the tile while the block still holds it.
+// ReLU routing, equation 5: gates = ReLU(x W), or another activation of it. The active-expert bits,
+// the tokens per expert and the gate sums of the regularisation are computed from the tile while
+// the block still holds it.
+
+#include <cmath>
 
 #include "block_scan.h"
 #include "operation.h"
@@ -27,7 +30,16 @@ struct RouterArguments {
   int32_t* tile_counts;  // [token tiles, E]
   float* tile_sums;      // [token tiles, E]
   RouterOperands operands;
+  int activation;
 };
+
+// The gate of a logit. Written so that NaN stays NaN: a diverged run must show rather than route
+// nothing.
+__device__ __forceinline__ float gate_of(float logit, int activation) {
+  if (logit <= 0.0f) return 0.0f;
+  if (activation == REMOE_GATE_RELU_SQUARED) return logit * logit;
+  return activation == REMOE_GATE_TANH ? tanhf(logit) : logit;
+}
 
 // Each warp takes every eighth token, one lane per expert: the gates are stored in whole lines, a
 // ballot over the lanes is one word of the mask, and each lane's running sums are those of its
@@ -82,8 +94,7 @@ __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArgument
     for (int j = 0; j < own.kExperts; j++) {
       // Outside the matrices a logit may be nonzero: infinity or NaN times the padding is NaN.
       const bool inside = token0 + own.row + i < tokens && expert0 + own.column + j < experts;
-      // Written so that NaN stays NaN: a diverged run must show rather than route nothing.
-      const float gate = !inside || logits[i][j] <= 0.0f ? 0.0f : logits[i][j];
+      const float gate = inside ? gate_of(logits[i][j], a.activation) : 0.0f;
       tile.gates[own.row + i][own.column + j] = gate;
     }
   }
@@ -137,12 +148,14 @@ void launch_router(Operation& op, const RouterArguments& a, int tiles) {
 
 int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask, uint64_t counts,
                                   uint64_t gate_sums, uint64_t x, uint64_t w, int32_t tokens,
-                                  int32_t hidden, int32_t experts) {
+                                  int32_t hidden, int32_t experts, int32_t activation) {
   using namespace remoe;
   return guard(context, "relu_router_forward", [&](Operation& op) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");
+    require(activation >= REMOE_GATE_RELU && activation <= REMOE_GATE_TANH,
+            "activation %d is unknown", activation);
     const int tiles = (tokens + kTileTokens - 1) / kTileTokens;
     const size_t partials = static_cast<size_t>(tiles) * experts;
     const Scratch<int32_t> tile_counts(op, partials);
@@ -157,6 +170,7 @@ int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mas
                      .tokens = tokens,
                      .hidden = hidden,
                      .experts = experts},
+        .activation = activation,
     };
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* total_sums = require_address<float>(gate_sums, "gate_sums");

@@ -239,6 +239,7 @@ enum remoe_state_slot {
   REMOE_STATE_L1 = 15,         /* L_reg of equation 9 or 10 */
   REMOE_STATE_BALANCE = 16,    /* TopK's balance loss */
   REMOE_STATE_OVERFLOW = 17,   /* 1 once a dispatch plan overflowed its capacity */
+  REMOE_STATE_EXCESS = 18,     /* A/target - 1 of the last proportional update of lambda */
   REMOE_STATE_HEADER = 32
 };
 
@@ -258,7 +259,7 @@ REMOE_LAYOUT int64_t remoe_state_record(int64_t layer, int64_t experts) {
 }
 
 /* Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
- * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA is kept. */
+ * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA and EXCESS are kept. */
 REMOE_API int32_t remoe_state_begin(uint64_t context, uint64_t state, int32_t layers,
                                     int32_t experts);
 /* Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
@@ -277,19 +278,29 @@ REMOE_API int32_t remoe_state_record_routing(uint64_t context, uint64_t state, i
                                              uint64_t plan, uint64_t counts, uint64_t sums,
                                              int32_t balance, double active, int32_t tokens,
                                              int32_t experts);
+/* How lambda follows the sparsity. */
+enum remoe_lambda_code {
+  REMOE_LAMBDA_FIXED = 0,
+  REMOE_LAMBDA_SIGN = 1,        /* equation 7 */
+  REMOE_LAMBDA_PROPORTIONAL = 2 /* proportional-integral control of log(lambda) */
+};
 /*
- * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts,
- * `tokens` the tokens of the step and target = active * layers * tokens:
+ * Adapts lambda to the sparsity, once per step. With A = sum of all counts, `tokens` the tokens of
+ * the step and target = active * layers * tokens:
  *   SPARSITY = 1 - A/(E*layers*tokens);
  *   L1 = sum of REGULARIZATION records / (layers*tokens);
  *   BALANCE = sum over layers of record[BALANCE]/tokens;
- * and if adapt != 0,
- *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
+ * and by `rule`
+ *   SIGN: lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0;
+ *   PROPORTIONAL: with e = A/target - 1,
+ *     lambda <- clamp(lambda * clamp(exp(gain*e + damping*(e - EXCESS)), 1/alpha, alpha), floor,
+ *     ceiling), EXCESS <- e.
+ * gain and damping are read by PROPORTIONAL alone.
  */
 REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
                                             int32_t experts, double active, double tokens,
                                             double alpha, double floor, double ceiling,
-                                            int32_t adapt);
+                                            int32_t rule, double gain, double damping);
 
 /* ---- Random numbers: Philox 4x32-10 ------------------------------------- */
 /* Distributions of random numbers. */
@@ -387,30 +398,60 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
 /* Regularisations of the router. */
 enum remoe_balance_code {
   REMOE_BALANCE_NONE = 0,
-  REMOE_BALANCE_PLAIN = 1, /* equation 9: f = 1 */
-  REMOE_BALANCE_LOAD = 2,  /* equation 10: f_e = E * n_e / (k * T) */
-  REMOE_BALANCE_SWITCH = 3 /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
+  REMOE_BALANCE_PLAIN = 1,        /* equation 9: f = 1 */
+  REMOE_BALANCE_LOAD = 2,         /* equation 10: f_e = E * n_e / (k * T) */
+  REMOE_BALANCE_SWITCH = 3,       /* E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
+  REMOE_BALANCE_LOAD_SQUARED = 4, /* equation 10 with f_e^2 in place of f_e */
+  REMOE_BALANCE_TRANSPORT = 5     /* equation 10 with f_e from remoe_transport_weights */
 };
 
-/* The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]; in the same pass mask, counts
- * and gate_sums fp32[E] = sum_t gates. A logit at most 0 (-0, -Inf) gives the gate +0; NaN and +Inf
- * stay, so that a diverged run shows. Every gate other than 0 is routed, NaN included. */
+/* What the ReLU router makes of a positive logit z; every other logit gives the gate 0. */
+enum remoe_gate_code {
+  REMOE_GATE_RELU = 0,         /* z, equation 5 */
+  REMOE_GATE_RELU_SQUARED = 1, /* z^2 */
+  REMOE_GATE_TANH = 2          /* tanh(z) */
+};
+
+/* The ReLU router, equation 5: gates = activation(ReLU(x W)), x [T,D], w [D,E], `activation` one of
+ * remoe_gate_code; in the same pass mask, counts and gate_sums fp32[E] = sum_t gates. A logit at
+ * most 0 (-0, -Inf) gives the gate +0; NaN stays, as does +Inf where the activation is unbounded,
+ * so that a diverged run shows. Every gate other than 0 is routed, NaN included; a square too small
+ * for fp32 is not. */
 REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
                                             uint64_t counts, uint64_t gate_sums, uint64_t x,
                                             uint64_t w, int32_t tokens, int32_t hidden,
-                                            int32_t experts);
+                                            int32_t experts, int32_t activation);
 /*
  * Gradient of the ReLU router's logits. The regularisation enters here rather than through
  * a graph of its own:
- *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
- * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a
- * device double[1]; scale = 1/(L*T_step), with T_step the tokens of the optimizer step
- * (equations 9 to 11). `lambda` may be 0 with NONE. dlogits may alias dgates.
+ *   dlogits[t,e] = gates[t,e] > 0 ? (dgates[t,e] + lambda * f_e * scale) * slope
+ *                : counts[e] == 0 ? -revive * scale : 0
+ * slope is the derivative of `activation` at the gate: 1, 2*sqrt(gate) or 1 - gate^2. f_e = 0, 1,
+ * E*counts[e]/(active*T), its square or weights[e] by `balance` (NONE, PLAIN, LOAD, LOAD_SQUARED,
+ * TRANSPORT); lambda is a device double[1]; scale = 1/(L*T_step), with T_step the tokens of the
+ * optimizer step (equations 9 to 11). `revive`, at least 0, pulls at the logits of experts without
+ * tokens, which nothing else reaches. `lambda` may be 0 with NONE, `weights` without TRANSPORT, and
+ * `counts` where neither LOAD, LOAD_SQUARED nor a positive `revive` reads it. dlogits may alias
+ * dgates.
  */
 REMOE_API int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t dgates,
-                                             uint64_t gates, uint64_t counts, uint64_t lambda,
-                                             int32_t balance, double active, double scale,
+                                             uint64_t gates, uint64_t counts, uint64_t weights,
+                                             uint64_t lambda, int32_t balance, int32_t activation,
+                                             double active, double scale, double revive,
                                              int32_t tokens, int32_t experts);
+/*
+ * Prices of the experts in a balanced transport of the tokens to them. With m the mean of the gates
+ * other than 0, K[t,e] = exp(max(sharpness * (gates[t,e] - max_e gates[t,e]) / m, -60)) over the
+ * tokens with an expert, and v = 1, each of `iterations` rounds of Sinkhorn's scaling sets
+ *   u_t = 1 / sum_e K[t,e] v_e, then v_e = (T'/E) / sum_t u_t K[t,e], T' = tokens with an expert;
+ * weights fp32[E] = (1/v_e) / mean_e(1/v_e), 1 where all experts are equally wanted and more for
+ * those that more tokens want; 1 for all if no gate is open. weighted_sums fp32[E] =
+ * weights * gate_sums. Not finite gates make all of them NaN.
+ */
+REMOE_API int32_t remoe_transport_weights(uint64_t context, uint64_t weights,
+                                          uint64_t weighted_sums, uint64_t gates,
+                                          uint64_t gate_sums, double sharpness, int32_t iterations,
+                                          int32_t tokens, int32_t experts);
 
 /* The TopK router: p = softmax(x W) over all experts, gates = p for the k largest logits (ties: the
  * lower expert), else 0; no renormalisation unless renormalize != 0 (gates over their sum). Exactly

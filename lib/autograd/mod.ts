@@ -28,7 +28,7 @@ export { recompute } from "./recompute.ts";
 export { mean, type ReduceOptions, softmax, sum } from "./reduce.ts";
 export { rmsNorm } from "./rms_norm.ts";
 export { concatenate, type ConcatenateOptions, slice, type SliceOptions } from "./slice.ts";
-export type { LambdaRule } from "./lambda_rule.ts";
+export type { LambdaRule, LambdaRuleName } from "./lambda_rule.ts";
 export type { LayerRouting, StepReadout } from "./step_readout.ts";
 export { type StepInputs, StepState, type StepStateOptions } from "./step_state.ts";
 export { swiglu } from "./swiglu.ts";

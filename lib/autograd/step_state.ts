@@ -3,7 +3,7 @@
 import { requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
-import { StateSlot } from "../ffi/codes.ts";
+import { LambdaCode, StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself, table } from "../tensor/display.ts";
@@ -42,6 +42,8 @@ export interface StepInputs {
 
 // Friend access to StepState: kernels need its address, users do not.
 let bufferOf: (state: StepState) => DeviceTensor<"f64">;
+let readExcess: (state: StepState) => number;
+let writeExcess: (state: StepState, excess: number) => void;
 
 /**
  * Learning rate, λ, clip scale and routing statistics in one device buffer, so that a step needs
@@ -68,6 +70,8 @@ export class StepState implements Disposable {
 
   static {
     bufferOf = (state) => state.#buffer;
+    readExcess = (state) => state.#slot("read λ's rule from", StateSlot.excess);
+    writeExcess = (state, excess) => state.#write("set λ's rule in", StateSlot.excess, [excess]);
     showsItself(StepState, (state) => ({
       kind: "StepState",
       facts: { layers: state.layers, experts: state.experts },
@@ -110,9 +114,7 @@ export class StepState implements Disposable {
 
   /** λ, read from the device. */
   get lambda(): number {
-    const bytes = new Uint8Array(Number(BYTES));
-    this.#memory.kernels.readBytes(lambdaAddress(this), bytes);
-    return new Float64Array(bytes.buffer)[0]!;
+    return this.#slot("read λ from", StateSlot.lambda);
   }
 
   /**
@@ -225,16 +227,21 @@ export class StepState implements Disposable {
   }
 
   /**
-   * Sums up the step's routing and moves λ by equation 7, on the device. Compared in integer
-   * counts: λ is multiplied by alpha if more token-expert pairs are active than the target, divided
-   * by it if fewer are, and otherwise unchanged.
+   * Sums up the step's routing and moves λ on the device, by default by equation 7. Compared in
+   * integer counts: λ is multiplied by alpha if more token-expert pairs are active than the target,
+   * divided by it if fewer are, and otherwise unchanged. The rule `proportional` moves log λ by
+   * `gain · e + damping · (e - e')`, at most by log alpha, with e the active pairs relative to their
+   * target, minus 1, and e' that of the step before.
    *
    * @param rule Target, factor and bounds.
    * @throws {ConfigError} If a number is out of range, `active` exceeds the number of experts, or
    * `floor` exceeds `ceiling`.
    */
   updateLambda(rule: LambdaRule): void {
-    const { active, tokens, alpha, floor, ceiling, adapt } = lambdaRuleOf(rule, this.#experts);
+    const { active, tokens, alpha, floor, ceiling, adapt, ...shape } = lambdaRuleOf(
+      rule,
+      this.#experts,
+    );
     this.#buffer.requireAlive("update λ in");
     const { kernels: k } = this.#memory;
     k.check(
@@ -248,7 +255,9 @@ export class StepState implements Disposable {
         alpha,
         floor,
         ceiling,
-        adapt ? 1 : 0,
+        adapt ? LambdaCode[shape.rule] : LambdaCode.fixed,
+        shape.gain,
+        shape.damping,
       ),
       "update lambda",
     );
@@ -262,6 +271,13 @@ export class StepState implements Disposable {
   read(): StepReadout {
     this.#buffer.requireAlive("read");
     return readoutOf(download(this.#buffer), this.#layers, this.#experts);
+  }
+
+  #slot(operation: string, slot: number): number {
+    this.#buffer.requireAlive(operation);
+    const bytes = new Uint8Array(Number(BYTES));
+    this.#memory.kernels.readBytes(this.#buffer.address + BigInt(slot) * BYTES, bytes);
+    return new Float64Array(bytes.buffer)[0]!;
   }
 
   #write(operation: string, slot: number, values: readonly number[]): void {
@@ -289,6 +305,16 @@ export function stateAddress(state: StepState, operation: string): bigint {
   const buffer = bufferOf(state);
   buffer.requireAlive(operation);
   return buffer.address;
+}
+
+/** The excess of active pairs in the last proportional update of λ. */
+export function lambdaExcess(state: StepState): number {
+  return readExcess(state);
+}
+
+/** Sets the excess that the next proportional update compares with. */
+export function setLambdaExcess(state: StepState, excess: number): void {
+  writeExcess(state, excess);
 }
 
 /** Address of λ, read by the routers' gradients. */

@@ -19,6 +19,8 @@ export interface CheckpointState {
   readonly tokens: number;
   /** λ for the next step; JSON preserves all 64 bits. */
   readonly lambda: number;
+  /** `excess` of λ's proportional rule; absent where it is 0, as under equation 7. */
+  readonly lambda_excess?: number | undefined;
   /** The stage the run is in. */
   readonly stage: StageState;
   /** The data sampler's own state. */
@@ -47,6 +49,7 @@ const STATE = z.strictObject({
   step: count,
   tokens: count,
   lambda: z.number().min(0),
+  lambda_excess: z.number().optional(),
   stage: z.strictObject({
     stage: z.enum(STAGES),
     sparsifying_from: count.nullable(),

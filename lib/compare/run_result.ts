@@ -11,7 +11,7 @@ import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { METRICS } from "../run/find_run.ts";
 import { metricsLines } from "../run/metrics.ts";
-import { isValidation, type StepMetrics } from "../run/metrics_line.ts";
+import { isFlips, isValidation, type StepMetrics } from "../run/metrics_line.ts";
 
 /** A validation on a curve. */
 export interface ValidationPoint {
@@ -93,7 +93,7 @@ export function readRunResult(path: string, config: TrainConfig): RunResult {
     if (isValidation(line)) {
       reader.validations.push({ step: line.step, flops: reader.flops, loss: line.valid_loss });
       reader.last = line;
-    } else reader.addStep(line);
+    } else if (!isFlips(line)) reader.addStep(line);
   }
   return reader.finish(file);
 }

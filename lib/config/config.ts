@@ -144,6 +144,15 @@ export interface ValidationConfig {
   readonly batches: number;
 }
 
+/** When to measure routing flips. */
+export interface FlipsConfig {
+  /**
+   * Steps between measurements of how much of the routing a single step changes, on a fixed
+   * micro-batch of held-out text; 0 disables them.
+   */
+  readonly every: number;
+}
+
 /** When and how to sample text from the model. */
 export interface SampleConfig {
   /** Steps between samples; 0 samples only at the end. */
@@ -192,6 +201,8 @@ export interface TrainConfig {
   readonly checkpoint: CheckpointConfig;
   /** When to validate. */
   readonly validation: ValidationConfig;
+  /** When to measure routing flips. */
+  readonly flips: FlipsConfig;
   /** When to sample. */
   readonly sample: SampleConfig;
   /** What is logged. */
@@ -239,6 +250,8 @@ export interface ConfigLayer {
   readonly checkpoint?: LayerSection<CheckpointConfig> | undefined;
   /** When to validate. */
   readonly validation?: LayerSection<ValidationConfig> | undefined;
+  /** When to measure routing flips. */
+  readonly flips?: LayerSection<FlipsConfig> | undefined;
   /** When to sample. */
   readonly sample?: LayerSection<SampleConfig> | undefined;
   /** What is logged. */

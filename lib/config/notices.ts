@@ -16,7 +16,12 @@ import { differences, valuesByKey } from "./values_by_key.ts";
  * @returns Sentences for the user; empty if there is nothing to say.
  */
 export function configNotices(config: TrainConfig): string[] {
-  return [...scheduleNotices(config), ...dataNotices(config), ...routerNotices(config.moe)];
+  return [
+    ...scheduleNotices(config),
+    ...dataNotices(config),
+    ...routerNotices(config.moe),
+    ...flipNotices(config),
+  ];
 }
 
 /**
@@ -66,5 +71,12 @@ function routerNotices(moe: MoEConfig): readonly string[] {
       `The router ${label} routes a token by those after it: losses see what is to be predicted, ` +
       `and no text can be drawn`,
     ]),
+  ];
+}
+
+function flipNotices({ flips, moe }: TrainConfig): string[] {
+  if (flips.every === 0 || routerOf(moe).routed) return [];
+  return [
+    `flips.every has no effect with moe.router ${routerLabel(moe.router)}, which does not route`,
   ];
 }

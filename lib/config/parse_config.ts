@@ -174,6 +174,7 @@ function complete(
     memory: withDefaults(run.memory, given.memory),
     checkpoint: withDefaults(run.checkpoint, given.checkpoint),
     validation: withDefaults(run.validation, given.validation),
+    flips: withDefaults(run.flips, given.flips),
     sample: withDefaults(run.sample, given.sample),
     log: withDefaults(run.log, given.log),
   };

@@ -38,6 +38,7 @@ export const BASE: PresetValues = {
     memory: { limit_gib: null, recompute: "auto" },
     checkpoint: { every: 100, keep: 2 },
     validation: { every: 50, batches: 4 },
+    flips: { every: 0 },
     sample: { every: 250, tokens: 200, temperature: 0.8, prompt: "" },
     log: { tensorboard: false },
   },

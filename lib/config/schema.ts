@@ -126,6 +126,9 @@ const SECTIONS = {
     every: whole(0, "Steps between validations; 0: never"),
     batches: whole(1, "Micro-batches per validation"),
   }),
+  flips: section({
+    every: whole(0, "Steps between measurements of the routing that a step changes; 0: never"),
+  }),
   sample: section({
     every: whole(0, "Steps between samples; 0: only at the end"),
     tokens: whole(1, "Tokens to draw"),

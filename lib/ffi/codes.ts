@@ -72,6 +72,8 @@ export const StateSlot = {
   balance: 16,
   /** 1 once a dispatch plan overflowed its capacity */
   overflow: 17,
+  /** A/target - 1 of the last proportional update of lambda */
+  excess: 18,
   header: 32,
 } as const;
 
@@ -89,6 +91,15 @@ export const RecordField = {
   /** sum of balance losses weighted by tokens */
   balance: 3,
   extra: 4,
+} as const;
+
+/** How lambda follows the sparsity. */
+export const LambdaCode = {
+  fixed: 0,
+  /** equation 7 */
+  sign: 1,
+  /** proportional-integral control of log(lambda) */
+  proportional: 2,
 } as const;
 
 /** Distributions of random numbers. */
@@ -138,6 +149,20 @@ export const BalanceCode = {
   load: 2,
   /** E/(k*T^2) * sum_e n_e P_e on TopK's softmax */
   switch: 3,
+  /** equation 10 with f_e^2 in place of f_e */
+  loadSquared: 4,
+  /** equation 10 with f_e from remoe_transport_weights */
+  transport: 5,
+} as const;
+
+/** What the ReLU router makes of a positive logit z; every other logit gives the gate 0. */
+export const GateCode = {
+  /** z, equation 5 */
+  relu: 0,
+  /** z^2 */
+  reluSquared: 1,
+  /** tanh(z) */
+  tanh: 2,
 } as const;
 
 /**

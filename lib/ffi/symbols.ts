@@ -119,7 +119,8 @@ export interface KernelSymbols {
   remoe_graph_destroy(context: bigint, graph: bigint): number;
   /**
    * Begins a step: zeroes the records and the slots ACTIVE_PAIRS, SPARSITY, LOSS, L1, BALANCE,
-   * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA is kept.
+   * NOT_FINITE, OVERFLOW and GRADIENT_NORM, and sets CLIP_SCALE to 1. LAMBDA and EXCESS are
+   * kept.
    */
   remoe_state_begin(context: bigint, state: bigint, layers: number, experts: number): number;
   /** Adds a device value to a slot: state[slot] += scale * value[0]; value is fp32[1]. */
@@ -152,13 +153,18 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * Equation 7, once per step: adapts lambda to the sparsity. With A = sum of all counts,
-   * `tokens` the tokens of the step and target = active * layers * tokens:
+   * Adapts lambda to the sparsity, once per step. With A = sum of all counts, `tokens` the
+   * tokens of the step and target = active * layers * tokens:
    *   SPARSITY = 1 - A/(E*layers*tokens);
    *   L1 = sum of REGULARIZATION records / (layers*tokens);
    *   BALANCE = sum over layers of record[BALANCE]/tokens;
-   * and if adapt != 0,
-   *   lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0.
+   * and by `rule`
+   *   SIGN: lambda <- clamp(lambda * alpha^sign(A - target), floor, ceiling), with sign(0) = 0;
+   *   PROPORTIONAL: with e = A/target - 1,
+   *     lambda <- clamp(lambda * clamp(exp(gain*e + damping*(e - EXCESS)), 1/alpha, alpha),
+   * floor,
+   *     ceiling), EXCESS <- e.
+   * gain and damping are read by PROPORTIONAL alone.
    */
   remoe_state_update_lambda(
     context: bigint,
@@ -170,7 +176,9 @@ export interface KernelSymbols {
     alpha: number,
     floor: number,
     ceiling: number,
-    adapt: number,
+    rule: number,
+    gain: number,
+    damping: number,
   ): number;
   /**
    * Fills `target` with draws that depend only on the seed, operation, step and index: the same
@@ -308,10 +316,11 @@ export interface KernelSymbols {
     ldc: number,
   ): number;
   /**
-   * The ReLU router, equation 5: gates = ReLU(x W), x [T,D], w [D,E]; in the same pass mask,
-   * counts and gate_sums fp32[E] = sum_t gates. A logit at most 0 (-0, -Inf) gives the gate +0;
-   * NaN and +Inf stay, so that a diverged run shows. Every gate other than 0 is routed, NaN
-   * included.
+   * The ReLU router, equation 5: gates = activation(ReLU(x W)), x [T,D], w [D,E], `activation`
+   * one of remoe_gate_code; in the same pass mask, counts and gate_sums fp32[E] = sum_t gates. A
+   * logit at most 0 (-0, -Inf) gives the gate +0; NaN stays, as does +Inf where the activation
+   * is unbounded, so that a diverged run shows. Every gate other than 0 is routed, NaN included;
+   * a square too small for fp32 is not.
    */
   remoe_relu_router_forward(
     context: bigint,
@@ -324,14 +333,20 @@ export interface KernelSymbols {
     tokens: number,
     hidden: number,
     experts: number,
+    activation: number,
   ): number;
   /**
    * Gradient of the ReLU router's logits. The regularisation enters here rather than through a
    * graph of its own:
-   *   dlogits[t,e] = gates[t,e] > 0 ? dgates[t,e] + lambda * f_e * scale : 0
-   * f_e = 0, 1 or E*counts[e]/(active*T) by `balance` (NONE, PLAIN, LOAD); lambda is a device
-   * double[1]; scale = 1/(L*T_step), with T_step the tokens of the optimizer step (equations 9
-   * to 11). `lambda` may be 0 with NONE. dlogits may alias dgates.
+   *   dlogits[t,e] = gates[t,e] > 0 ? (dgates[t,e] + lambda * f_e * scale) * slope
+   *                : counts[e] == 0 ? -revive * scale : 0
+   * slope is the derivative of `activation` at the gate: 1, 2*sqrt(gate) or 1 - gate^2. f_e = 0,
+   * 1, E*counts[e]/(active*T), its square or weights[e] by `balance` (NONE, PLAIN, LOAD,
+   * LOAD_SQUARED, TRANSPORT); lambda is a device double[1]; scale = 1/(L*T_step), with T_step
+   * the tokens of the optimizer step (equations 9 to 11). `revive`, at least 0, pulls at the
+   * logits of experts without tokens, which nothing else reaches. `lambda` may be 0 with NONE,
+   * `weights` without TRANSPORT, and `counts` where neither LOAD, LOAD_SQUARED nor a positive
+   * `revive` reads it. dlogits may alias dgates.
    */
   remoe_relu_router_gradient(
     context: bigint,
@@ -339,10 +354,35 @@ export interface KernelSymbols {
     dgates: bigint,
     gates: bigint,
     counts: bigint,
+    weights: bigint,
     lambda: bigint,
     balance: number,
+    activation: number,
     active: number,
     scale: number,
+    revive: number,
+    tokens: number,
+    experts: number,
+  ): number;
+  /**
+   * Prices of the experts in a balanced transport of the tokens to them. With m the mean of the
+   * gates other than 0, K[t,e] = exp(max(sharpness * (gates[t,e] - max_e gates[t,e]) / m, -60))
+   * over the tokens with an expert, and v = 1, each of `iterations` rounds of Sinkhorn's scaling
+   * sets
+   *   u_t = 1 / sum_e K[t,e] v_e, then v_e = (T'/E) / sum_t u_t K[t,e], T' = tokens with an
+   * expert;
+   * weights fp32[E] = (1/v_e) / mean_e(1/v_e), 1 where all experts are equally wanted and more
+   * for those that more tokens want; 1 for all if no gate is open. weighted_sums fp32[E] =
+   * weights * gate_sums. Not finite gates make all of them NaN.
+   */
+  remoe_transport_weights(
+    context: bigint,
+    weights: bigint,
+    weightedSums: bigint,
+    gates: bigint,
+    gateSums: bigint,
+    sharpness: number,
+    iterations: number,
     tokens: number,
     experts: number,
   ): number;
@@ -919,7 +959,20 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_state_update_lambda: {
-    parameters: ["u64", "u64", "i32", "i32", "f64", "f64", "f64", "f64", "f64", "i32"],
+    parameters: [
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "f64",
+      "f64",
+      "f64",
+      "f64",
+      "f64",
+      "i32",
+      "f64",
+      "f64",
+    ],
     result: "i32",
     optional: true,
   },
@@ -992,12 +1045,32 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_relu_router_forward: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_relu_router_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "i32", "f64", "f64", "i32", "i32"],
+    parameters: [
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "f64",
+      "f64",
+      "f64",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_transport_weights: {
+    parameters: ["u64", "u64", "u64", "u64", "u64", "f64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },

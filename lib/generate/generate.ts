@@ -244,11 +244,13 @@ function beginReading(device: Device, compute: () => Tensor<"f32", readonly [num
 }
 
 /** The options, plus what openModel() also returns, so that its result can be spread. */
-const OPTION_NAMES: OptionNames<GenerateOptions & { config: unknown; step: unknown }> = {
-  ...{ device: true, model: true, tokenizer: true, tokens: true, config: true, step: true },
-  ...{ stop: true, seed: true, stream: true, signal: true },
-  ...{ temperature: true, topK: true, topP: true },
-};
+const OPTION_NAMES: OptionNames<GenerateOptions & Record<"config" | "step" | "textHash", unknown>> =
+  {
+    ...{ device: true, model: true, tokenizer: true, tokens: true },
+    ...{ config: true, step: true, textHash: true },
+    ...{ stop: true, seed: true, stream: true, signal: true },
+    ...{ temperature: true, topK: true, topP: true },
+  };
 
 function checkOptions(prompts: readonly string[], options: GenerateOptions): void {
   requireOptions("generate", options, OPTION_NAMES);

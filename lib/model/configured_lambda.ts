@@ -5,7 +5,7 @@ import type { MoEConfig } from "../config/config.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 
 /**
- * Derives λ's update rule (equation 7) from a configuration.
+ * Derives λ's update rule from a configuration.
  *
  * @param moe Experts, granularity and bounds.
  * @param step Tokens of the whole optimizer step, and whether λ adapts.
@@ -18,8 +18,11 @@ export function configuredLambda(
   return {
     ...step,
     active: routedSizes(moe).active,
-    alpha: moe.alpha,
+    alpha: moe.lambda_rule === "proportional" ? moe.lambda_limit : moe.alpha,
     floor: moe.lambda_floor,
     ceiling: moe.lambda_ceiling,
+    rule: moe.lambda_rule,
+    gain: moe.lambda_gain,
+    damping: moe.lambda_damping,
   };
 }

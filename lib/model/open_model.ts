@@ -23,6 +23,8 @@ export interface OpenedModel extends Disposable {
   readonly config: TrainConfig;
   /** Training steps completed at the checkpoint. */
   readonly step: number;
+  /** `Corpus.contentHash` of the run's text; undefined for checkpoints of early versions. */
+  readonly textHash: string | undefined;
 }
 
 /**
@@ -76,6 +78,7 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
     tokenizer,
     config,
     step: checkpoint.state.step,
+    textHash: checkpoint.state.text,
     [Symbol.dispose]: () => built[Symbol.dispose](),
   };
 }

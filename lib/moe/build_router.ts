@@ -29,8 +29,18 @@ export const BUILD_ROUTER: Readonly<
       ...(warmup === null ? {} : { warmup }),
     });
   },
-  relu: (device, place, { balance, lambda0, alpha }) =>
-    new ReluRouter(device, { ...place, balance, lambda: lambda0, alpha }),
+  relu: (device, place, { lambda0, lambda_rule, lambda_limit, alpha, ...moe }) =>
+    new ReluRouter(device, {
+      ...place,
+      balance: moe.balance,
+      activation: moe.activation,
+      revive: moe.revive,
+      lambda: lambda0,
+      alpha: lambda_rule === "proportional" ? lambda_limit : alpha,
+      rule: lambda_rule,
+      gain: moe.lambda_gain,
+      damping: moe.lambda_damping,
+    }),
   lory: (device, place) => new LoryRouter(device, place),
   sigmoid: (device, place, { normalize, bias_rate, gate_scale }) =>
     new SigmoidRouter(device, {

@@ -9,7 +9,6 @@ import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -151,7 +150,7 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by expert choice";
-    const { states, gates, mask, counts, sums } = routerBuffers(operation, x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers(operation, x, this.#weight);
     const { shape: [tokens, experts], memory } = gates;
     const { sequence, generation } = layerContext(operation, states, 0, context);
     if (generation !== null) {

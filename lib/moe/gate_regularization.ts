@@ -4,7 +4,7 @@ import { requireOneOf, requireOptions } from "../arguments.ts";
 import { contribute } from "../autograd/contribute.ts";
 import { sum } from "../autograd/reduce.ts";
 import { lambdaAddress, requireStateOn, type StepState } from "../autograd/step_state.ts";
-import { BalanceCode } from "../ffi/codes.ts";
+import { BalanceCode, GateCode } from "../ffi/codes.ts";
 import { requireSizes } from "../settings.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
@@ -68,10 +68,13 @@ export function regularizeGates<T extends number, E extends number>(
             dgates.address,
             gates.address,
             counts.address,
+            0n,
             lambdaAddress(state),
             BalanceCode[balance],
+            GateCode.relu,
             active,
             gradients.scale / (layers * tokens),
+            0,
             tokens,
             experts,
           ),

@@ -40,6 +40,7 @@ export type {
 } from "./router_row.ts";
 export {
   type BalanceName,
+  type GateName,
   LAMBDA_KEYS,
   type LambdaKeys,
   type ReluKeys,

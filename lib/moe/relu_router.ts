@@ -1,53 +1,31 @@
 /** ReLU routing: gates = ReLU(x W), kept sparse by an adaptive L1 term. @module */
 
-import { requireOneOf, requireOptions, requireText, shown } from "../arguments.ts";
-import { ConfigError } from "../errors.ts";
-import { requireNumbers, requireSizes } from "../settings.ts";
+import { shown } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
-import { initialDeviation } from "../autograd/distributions.ts";
-import type { Parameter } from "../autograd/parameter.ts";
 import { LAMBDA_DEFAULTS, type LambdaRule, movedLambda } from "../autograd/lambda_rule.ts";
-import { lambdaAddress, requireStateOn, StepState } from "../autograd/step_state.ts";
-import { BalanceCode } from "../ffi/codes.ts";
+import type { Parameter } from "../autograd/parameter.ts";
+import {
+  lambdaAddress,
+  lambdaExcess,
+  requireStateOn,
+  setLambdaExcess,
+  StepState,
+} from "../autograd/step_state.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
-  PLACE_NAMES,
   recordLinearRouter,
   routerBuffers,
   type RouterWeight,
 } from "./linear_router.ts";
+import { type ReluRouterOptions, type ReluSettings, reluSettings } from "./relu_router_options.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
+import { expertWeights } from "./transport_weights.ts";
 
-/** Settings of {@linkcode ReluRouter}. */
-export interface ReluRouterOptions<H extends number = number, E extends number = number> {
-  /** Size of a token's hidden state. */
-  hidden: H;
-  /** Number of experts, E·G under granularity. */
-  experts: E;
-  /** Target of active experts per token, k·G under granularity. Default 1. */
-  active?: number;
-  /**
-   * Which L1 term: `load` weights each expert by its share of the tokens (equation 10), `plain`
-   * does not (equation 9), `none` leaves the sparsity uncontrolled. Default `load`.
-   */
-  balance?: "load" | "plain" | "none";
-  /** Initial coefficient of the L1 term, λ0. Default: that of `state`, else 1e-8. */
-  lambda?: number;
-  /** Factor α by which λ moves in each step, at least 1. Default 1.2. */
-  alpha?: number;
-  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
-  deviation?: number;
-  /** Name of the weight in checkpoints. Default `gate.weight`. */
-  name?: string;
-  /** MoE layers of the model that share λ: the L of equation 9. Default 1. */
-  layers?: number;
-  /** Holds λ, shared by the layers of a model. By default the router creates its own. */
-  state?: StepState;
-}
+export type { ReluRouterOptions } from "./relu_router_options.ts";
 
 /**
  * The router of ReMoE: `R(x) = ReLU(x W)` (equation 5). It has no softmax, no bias and no limit on
@@ -77,8 +55,7 @@ export interface ReluRouterOptions<H extends number = number, E extends number =
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
   readonly #weight: RouterWeight<H, E>;
-  readonly #balance: number;
-  readonly #layers: number;
+  readonly #settings: ReluSettings<H, E>;
   readonly #rule: Omit<LambdaRule, "tokens" | "adapt">;
   readonly #state: StepState;
   /** The weights, and the state unless it was passed in. */
@@ -102,41 +79,17 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * range.
    */
   constructor(device: Device, options: ReluRouterOptions<H, E>) {
-    requireOptions("build a ReLU router", options, {
-      ...PLACE_NAMES,
-      balance: true,
-      lambda: true,
-      alpha: true,
-    });
-    const { hidden, experts, active = 1, balance = "load" } = options;
-    const { alpha = LAMBDA_DEFAULTS.alpha, layers = 1, state, lambda, name = "gate.weight" } =
-      options;
-    requireSizes("build a ReLU router", { hidden, experts, layers });
-    const { deviation = initialDeviation(hidden) } = options;
-    // Below 1 it would invert the update rule.
-    requireNumbers("build a ReLU router", { alpha }, { least: 1 });
-    requireNumbers(
-      "build a ReLU router",
-      { lambda: lambda === undefined ? 0 : lambda, deviation },
-      { least: 0 },
-    );
-    requireOneOf("build a ReLU router", "balance", balance, ["load", "plain", "none"]);
-    requireText("build a ReLU router", "name", name);
-    if (!(Number.isFinite(active) && active > 0 && active <= experts)) {
-      throw new ConfigError(
-        `Cannot route to ${active} of ${experts} experts: active must be above 0 and at most experts`,
-      );
-    }
+    const settings = reluSettings(options);
+    const { shape, name, deviation, given: { lambda, state } } = settings;
     const memory = memoryOf(device);
     if (state !== undefined) requireStateOn("route with", memory, state);
-    this.#balance = BalanceCode[balance];
-    this.#layers = layers;
+    this.#settings = settings;
     using made = new DisposableStack();
-    this.#state = state ?? made.use(new StepState(device, { experts }));
+    this.#state = state ?? made.use(new StepState(device, { experts: shape[1] }));
     if (lambda !== undefined) this.#state.setLambda(lambda);
     const { floorDivisor, ceiling } = LAMBDA_DEFAULTS;
-    this.#rule = { active, alpha, floor: this.#state.lambda / floorDivisor, ceiling };
-    this.#weight = made.use(makeRouterWeight(memory, name, [hidden, experts], deviation));
+    this.#rule = { ...settings.rule, floor: this.#state.lambda / floorDivisor, ceiling };
+    this.#weight = made.use(makeRouterWeight(memory, name, shape, deviation));
     this.#owned = made.move();
   }
 
@@ -167,7 +120,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
 
   /**
    * Moves λ after an optimizer step (equation 7): times α if the sparsity is below its target,
-   * divided by α if above, and clamped to [λ0/100, 10⁴].
+   * divided by α if above, and clamped to [λ0/100, 10⁴]. The rule `proportional` moves it as
+   * {@linkcode StepState.updateLambda} says.
    *
    * @param sparsity Sparsity of the step, over all of its tokens.
    * @returns The new λ.
@@ -179,22 +133,24 @@ export class ReluRouter<const H extends number = number, const E extends number 
         `Cannot adapt λ: sparsity is ${shown(sparsity)}, expected a number from 0 to 1`,
       );
     }
-    const moved = movedLambda(this.#state.lambda, sparsity, this.#rule, this.#weight.shape[1]);
-    this.#state.setLambda(moved);
-    return moved;
+    const state = { lambda: this.#state.lambda, excess: lambdaExcess(this.#state) };
+    const moved = movedLambda(state, sparsity, this.#rule, this.#weight.shape[1]);
+    this.#state.setLambda(moved.lambda);
+    setLambdaExcess(this.#state, moved.excess);
+    return moved.lambda;
   }
 
   /**
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.
-   * @returns Gates `ReLU(x W)` and the number of tokens per expert.
+   * @returns Gates `activation(ReLU(x W))` and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
     const { states, gates, mask, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
     const { shape: [tokens, experts], memory: { kernels: k } } = gates;
-    const { active } = this.#rule;
+    const { rule: { active }, activation, revive, layers } = this.#settings;
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
@@ -207,15 +163,18 @@ export class ReluRouter<const H extends number = number, const E extends number 
         tokens,
         this.#weight.shape[0],
         experts,
+        activation,
       ),
       "route by ReLU",
     );
+    const weighted = expertWeights(this.#settings.balance, gates, sums);
+    const { weights } = weighted;
     recordLinearRouter(
       "reluRouter",
       states,
       this.#weight,
       gates,
-      [counts],
+      weights === null ? [counts] : [counts, weights],
       (dlogits, dgates, scale) => {
         k.check(
           k.symbols.remoe_relu_router_gradient(
@@ -224,10 +183,13 @@ export class ReluRouter<const H extends number = number, const E extends number 
             dgates.address,
             gates.address,
             counts.address,
+            weights?.address ?? 0n,
             lambdaAddress(this.#state),
-            this.#balance,
+            this.#settings.balance,
+            activation,
             active,
-            scale / (this.#layers * tokens),
+            scale / (layers * tokens),
+            revive,
             tokens,
             experts,
           ),
@@ -235,7 +197,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
         );
       },
     );
-    return new Routed(gates, mask, counts, sums, this.#balance, active);
+    return new Routed(gates, mask, counts, weighted.sums, weighted.balance, active);
   }
 
   /**

@@ -26,7 +26,10 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     /** One bit per pair that is routed: a routed pair's gate may be 0. */
     readonly mask: DeviceTensor<"i32">,
     readonly counts: DeviceTensor<"i32", readonly [E]>,
-    /** Per expert, the sum over tokens of its gates (ReLU) or probabilities (TopK), if kept. */
+    /**
+     * Per expert, the sum over tokens of its gates (ReLU) or probabilities (TopK), if kept; times
+     * the expert's weight where no count gives it, under `BalanceCode.plain`.
+     */
     readonly sums: DeviceTensor<"f32", readonly [E]> | null,
     /** One of `BalanceCode`. */
     readonly balance: number,
@@ -52,11 +55,9 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     const [tokens, experts] = this.gates.shape;
     const counts = download(this.counts);
     const weighted = download(this.sums).reduce((total, sum, e) => {
-      // f_e of equation 10; 1 in equation 9.
-      const share = this.balance === BalanceCode.plain
-        ? 1
-        : experts * counts[e]! / (this.active * tokens);
-      return total + share * sum;
+      if (this.balance === BalanceCode.plain) return total + sum;
+      const share = experts * counts[e]! / (this.active * tokens);
+      return total + (this.balance === BalanceCode.loadSquared ? share ** 2 : share) * sum;
     }, 0);
     return Promise.resolve(weighted / tokens);
   }

@@ -261,7 +261,9 @@ export interface RouterPlace {
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
  * using state = new StepState(device, { experts: 4 });
- * const settings = { lambda0: 1e-8, alpha: 1.2, lambda_floor: 0, lambda_ceiling: 1e4, input_scale: 2 };
+ * const bounds = { lambda0: 1e-8, alpha: 1.2, lambda_floor: 0, lambda_ceiling: 1e4 };
+ * const rule = { lambda_gain: 0.3, lambda_damping: 1, lambda_limit: 1.5 };
+ * const settings = { ...bounds, ...rule, lambda_rule: "sign" as const, input_scale: 2 };
  * const sizes = { hidden: 16, experts: 4, active: 1, deviation: 0.1 };
  * const place = { ...sizes, layers: 1, layer: 0, name: "gate.weight", state };
  * using router = row.build(device, place, settings);

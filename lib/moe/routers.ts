@@ -5,16 +5,20 @@
  * @module
  */
 
-import { LAMBDA_DEFAULTS } from "../autograd/lambda_rule.ts";
-import { completeRow, STARVING } from "./complete_row.ts";
-import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
-import { HASH } from "./router_rows/hash.ts";
-import type { RouterKey, RouterKeysOf, RouterSpec } from "./router_row.ts";
-import { segmentLength } from "./segments.ts";
+import { completeRow } from "./complete_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
+import type { RouterKey, RouterSpec } from "./router_row.ts";
+import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
 import { GATE_SCALE, type GateScaleKeys } from "./router_rows/gate_scale.ts";
+import { HASH } from "./router_rows/hash.ts";
+import { RELU, type ReluKeys } from "./router_rows/relu.ts";
 import { SIGMOID, type SigmoidKeys } from "./router_rows/sigmoid.ts";
 import { topkWarmup } from "./router_rows/topk_warmup.ts";
+import { segmentLength } from "./segments.ts";
+
+export { LAMBDA_KEYS, type LambdaKeys } from "./lambda_keys.ts";
+export type { BalanceName, GateName } from "./relu_router_options.ts";
+export type { ReluKeys } from "./router_rows/relu.ts";
 
 import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";
 import { SPARSEMIXER, type SparseMixerKeys } from "./router_rows/sparsemixer.ts";
@@ -33,12 +37,6 @@ export type RouterName =
 /** Path of a file whose default export is a router's row. */
 export type RouterPath = `${string}.${"ts" | "mts" | "js" | "mjs"}`;
 
-/**
- * How the ReLU router's L1 term weights the experts: `load` by their share of the tokens (equation
- * 10 of the paper), `plain` equally (equation 9); `none` drops the term.
- */
-export type BalanceName = "load" | "plain" | "none";
-
 /** Settings of the TopK router. */
 export interface TopKKeys extends BalanceKeys, GateScaleKeys {
   /** Coefficient of the TopK router's z-loss, which keeps its logits small. */
@@ -51,49 +49,9 @@ export interface TopKKeys extends BalanceKeys, GateScaleKeys {
   readonly warmup_steps: number;
 }
 
-/** Settings of the rule that adapts λ to the sparsity. */
-export interface LambdaKeys {
-  /** λ at the first step. */
-  readonly lambda0: number;
-  /** Factor by which λ is multiplied or divided after each step. */
-  readonly alpha: number;
-  /** Lower bound of λ, by default `lambda0 / 100`. The paper has none. */
-  readonly lambda_floor: number;
-  /** Upper bound of λ. The paper has none. */
-  readonly lambda_ceiling: number;
-}
-
-/** Settings of the ReLU router. */
-export interface ReluKeys extends LambdaKeys {
-  /** The L1 term of the ReLU router. */
-  readonly balance: BalanceName;
-}
-
 /** The settings of all the library's routers; a configuration has all of them. */
 export interface RouterSettings
   extends ReluKeys, TopKKeys, SparseMixerKeys, ExpertChoiceKeys, SigmoidKeys {}
-
-/** The keys of λ's rule, to be spread into the keys of every router with a λ. */
-export const LAMBDA_KEYS: RouterKeysOf<LambdaKeys> = {
-  lambda0: { type: "number", above: 0, default: 1e-8, about: "Lambda at the first step" },
-  alpha: {
-    type: "number",
-    above: 1,
-    default: LAMBDA_DEFAULTS.alpha,
-    about: "Factor by which lambda is multiplied or divided after each step",
-  },
-  lambda_floor: {
-    type: "number",
-    default: { of: "lambda0", dividedBy: LAMBDA_DEFAULTS.floorDivisor },
-    about: "Lower bound of lambda",
-  },
-  lambda_ceiling: {
-    type: "number",
-    above: 0,
-    default: LAMBDA_DEFAULTS.ceiling,
-    about: "Upper bound of lambda",
-  },
-};
 
 const DENSE = completeRow<Record<never, never>>({
   about: "no experts: one feed-forward network per layer",
@@ -175,27 +133,6 @@ const TOPK = completeRow<TopKKeys>({
       : [],
   starving: ({ balance_coefficient }) =>
     `a larger moe.balance_coefficient than ${balance_coefficient} or a lower learning rate helps`,
-});
-
-const RELU = completeRow<ReluKeys>({
-  about: "ReLU(x W), held at its sparsity by an adaptive L1 term",
-  lambda: true,
-  loss: { name: "l1_reg", about: "L_reg of equation 9 or 10, without λ", figure: "l1" },
-  keys: {
-    balance: {
-      type: "choice",
-      values: ["load", "plain", "none"],
-      default: "load",
-      about: "L1 term of the relu router",
-    },
-    ...LAMBDA_KEYS,
-  },
-  adapts: ({ balance }) => balance !== "none",
-  notices: ({ balance, ...moe }) =>
-    balance !== "none" ? [] : (["lambda0", "alpha", "lambda_ceiling"] as const)
-      .filter((name) => moe[name] !== LAMBDA_KEYS[name].default)
-      .map((name) => `moe.${name} has no effect with moe.balance none`),
-  starving: ({ balance }) => balance === "load" ? STARVING : "moe.balance=load spreads the load",
 });
 
 const LORY = completeRow<Record<never, never>>({

@@ -6,6 +6,7 @@
 
 import type { Chart } from "./chart.ts";
 import type { DrawOptions } from "./curve_layers.ts";
+import { flipChart } from "./flip_chart.ts";
 import { loadChart, loadHistoryChart } from "./load_charts.ts";
 import { domainChart, lossChart } from "./loss_charts.ts";
 import { lambdaChart, regularizationChart, withoutExpertChart } from "./regularization_charts.ts";
@@ -28,6 +29,7 @@ export function runCharts(runs: readonly RunFigures[], options: DrawOptions = {}
     lambdaChart(runs),
     regularizationChart(runs, options),
     withoutExpertChart(runs, options),
+    flipChart(runs, options),
     optimizerChart(runs, options),
     speedChart(runs, options),
   ];

@@ -5,25 +5,9 @@
  */
 
 import { type Chart, horizontalAxis, horizontalDomain, stageText, titled, WIDTH } from "./chart.ts";
+import { idleText, loadColour, loadLevel, numbers, PLAIN, thinned } from "./heat_map.ts";
 import type { RunFigures } from "./run_figures.ts";
-import { IDLE, LOAD, PAPER, type Spec } from "./theme.ts";
-
-/** Levels of the legend; colours saturate at a quarter of the fair share and at four times it. */
-const LEVELS = [-2, -1, 0, 1, 2];
-
-const PLAIN: Spec = { labelAngle: 0, ticks: false, domain: false, minExtent: 0 };
-/** Not `PAPER`'s white, which the page replaces where it is dark. */
-const [ON_DARK, ON_LIGHT] = ["#fefefe", "#101010"];
-
-/** A cell of a load chart. */
-interface Cell {
-  readonly layer: number;
-  readonly expert: number;
-  /** The load as a multiple of the fair share. */
-  readonly ratio: number;
-  /** The ratio's binary logarithm, clamped to the levels. */
-  readonly level: number;
-}
+import { IDLE, PAPER, type Spec } from "./theme.ts";
 
 /**
  * The load of all experts, averaged over the last steps.
@@ -158,50 +142,21 @@ function stageRules({ stages }: RunFigures): Spec[] {
   }];
 }
 
+/** A cell of a load chart. */
+interface Cell {
+  readonly layer: number;
+  readonly expert: number;
+  /** The load as a multiple of the fair share. */
+  readonly ratio: number;
+  /** The ratio's place on the scale of colours. */
+  readonly level: number;
+}
+
 function cells(shares: readonly number[], layer: number): Cell[] {
   return shares.map((share, expert) => {
     const ratio = share * shares.length;
-    return { layer, expert, ratio, level: Math.max(-2, Math.min(2, Math.log2(ratio))) };
+    return { layer, expert, ratio, level: loadLevel(ratio) };
   });
-}
-
-function loadColour(): Spec {
-  return {
-    condition: { test: "datum.ratio === 0", value: IDLE },
-    field: "level",
-    type: "quantitative",
-    scale: { domain: LEVELS, range: LOAD },
-    legend: {
-      title: "load / fair share",
-      orient: "right",
-      values: LEVELS,
-      labelExpr: "['≤ ¼', '½', '1', '2', '≥ 4'][datum.value + 2]",
-      gradientLength: 110,
-      labelOffset: 6,
-      offset: 16,
-    },
-  };
-}
-
-function numbers(): Spec {
-  return {
-    mark: { type: "text", fontSize: 11 },
-    encoding: {
-      text: { field: "ratio", type: "quantitative", format: ".2f" },
-      color: { condition: { test: "abs(datum.level) > 1.3", value: ON_DARK }, value: ON_LIGHT },
-    },
-  };
-}
-
-/** An axis with only as many labels as fit. */
-function thinned(count: number, step: number): Spec {
-  const every = [1, 2, 4, 8, 16, 32].find((every) => every * step >= 16) ?? 64;
-  const values = Array.from({ length: Math.ceil(count / every) }, (_, index) => index * every);
-  return { values, ...PLAIN };
-}
-
-function idleText(cells: readonly Cell[]): string {
-  return cells.some(({ ratio }) => ratio === 0) ? "; black: no row at all" : "";
 }
 
 function count(step: number): string {

@@ -141,7 +141,10 @@ export function withoutExpertChart(
   runs: readonly RunFigures[],
   options: DrawOptions,
 ): Chart | null {
-  const open = runs.filter(({ config: { moe } }) => !routerOf(moe).exact);
+  // Expert choice is exact, and yet leaves tokens without an expert.
+  const open = runs.filter(({ config: { moe }, figures }) =>
+    !routerOf(moe).exact || figures.tokens_without_expert.some(({ value }) => value > 0)
+  );
   if (open.length === 0) return null;
   const color = runColours(runs, open);
   const axes = {

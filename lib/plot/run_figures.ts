@@ -9,6 +9,8 @@ import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
 import { metricsLines } from "../run/metrics.ts";
 import {
+  type FlipMetrics,
+  isFlips,
   isValidation,
   STEP_FIGURES,
   type StepFigure,
@@ -47,6 +49,11 @@ export interface PlacedValidation extends ValidationMetrics {
   readonly x: number;
 }
 
+/** Routing flips and their position on the horizontal axis. */
+export interface PlacedFlips extends FlipMetrics {
+  readonly x: number;
+}
+
 /** A run's configuration and figures. */
 export interface RunFigures {
   /** The run directory. */
@@ -65,6 +72,8 @@ export interface RunFigures {
   readonly layers: readonly (readonly Point[])[];
   /** The validations. */
   readonly validations: readonly PlacedValidation[];
+  /** The routing flips. */
+  readonly flips: readonly PlacedFlips[];
   /** The stages; a TopK run is sparse throughout, a dense one dense throughout. */
   readonly stages: readonly StageSpan[];
   /** The experts' load over time. */
@@ -111,9 +120,13 @@ export function readRunFigures(
   const progress = new Progress(along);
   const reader = new FiguresReader(run.config, progress);
   for (const { line, number } of linesOf(file)) {
-    if (!isValidation(line)) progress.add(line);
+    if (!isValidation(line) && !isFlips(line)) progress.add(line);
     if (line.step < from || line.step > to) continue;
-    const problem = isValidation(line) ? reader.addValidation(line) : reader.addStep(line);
+    const problem = isValidation(line)
+      ? reader.addValidation(line)
+      : isFlips(line)
+      ? reader.addFlips(line)
+      : reader.addStep(line);
     if (problem !== null) throw notFigures(file, number, problem);
   }
   const figures = reader.finish();
@@ -147,6 +160,7 @@ class FiguresReader {
   readonly #figures: Record<StepFigure, Point[]>;
   readonly #layers: Point[][] = [];
   readonly #validations: PlacedValidation[] = [];
+  readonly #flips: PlacedFlips[] = [];
   readonly #stages: { stage: Stage; step: number; from: number; to: number }[] = [];
   readonly #history: LoadHistory;
   readonly #recent: StepMetrics[] = [];
@@ -202,6 +216,12 @@ class FiguresReader {
     return null;
   }
 
+  /** Adds a line of flips; returns null, as nothing can be wrong with it. */
+  addFlips(line: FlipMetrics): null {
+    this.#flips.push({ ...line, x: this.#progress.x });
+    return null;
+  }
+
   finish(): Omit<RunFigures, "path" | "label" | "config" | "along"> | null {
     const last = this.#recent.at(-1);
     if (last === undefined) return null;
@@ -212,6 +232,7 @@ class FiguresReader {
       figures: this.#figures,
       layers: this.#layers,
       validations: this.#validations,
+      flips: this.#flips,
       stages: this.#stages,
       load: this.#history.stretches(),
       finalLoad: recent.stretches()[0]!,

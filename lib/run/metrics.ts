@@ -33,7 +33,7 @@ export interface MetricsSink extends Disposable {
   /**
    * Writes one line.
    *
-   * @param line The metrics of a step or a validation.
+   * @param line The metrics of a step or a validation, or the flips of a step.
    */
   write(line: MetricsLine): void;
   /** Makes what was written survive the end of the process and of the machine. */

@@ -77,8 +77,23 @@ export interface ValidationMetrics {
   readonly valid_bits_per_byte_by_domain?: Readonly<Record<string, number>>;
 }
 
+/**
+ * How much of the routing a step changed: a line of `metrics.jsonl`. The calibration tokens are the
+ * same throughout a run.
+ */
+export interface FlipMetrics {
+  /** The step, counted from 1. */
+  readonly step: number;
+  /** Equation 14: the share of token-expert pairs that the step changed, over all layers. */
+  readonly flip_rate: number;
+  /** E times the rate: experts that a token gained or lost per layer, on average. */
+  readonly flip_count: number;
+  /** The rate of each layer. */
+  readonly flip_rate_per_layer: readonly number[];
+}
+
 /** A line of `metrics.jsonl`. */
-export type MetricsLine = StepMetrics | ValidationMetrics;
+export type MetricsLine = StepMetrics | ValidationMetrics | FlipMetrics;
 
 /**
  * Tells the metrics of a validation from those of a step.
@@ -98,7 +113,27 @@ export function isValidation(line: MetricsLine): line is ValidationMetrics {
   return typeof line === "object" && line !== null && "valid_loss" in line;
 }
 
+/**
+ * Tells the flips of a step from its other metrics.
+ *
+ * @param line A line of `metrics.jsonl`.
+ * @returns Whether it holds flips.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isFlips } from "@remoe/remoe/train";
+ *
+ * const line = { step: 100, flip_rate: 0.01, flip_count: 0.08, flip_rate_per_layer: [0.01] };
+ * assert(isFlips(line));
+ * ```
+ */
+export function isFlips(line: MetricsLine): line is FlipMetrics {
+  return typeof line === "object" && line !== null && "flip_rate" in line;
+}
+
 const VALIDATION: readonly (keyof ValidationMetrics)[] = ["valid_loss", "valid_bits_per_byte"];
+const FLIPS: readonly (keyof FlipMetrics)[] = ["flip_rate", "flip_count"];
 
 /** A metric of a step that is a single number. */
 export type StepFigure = Exclude<
@@ -124,6 +159,8 @@ const FIGURES: readonly string[] = [
   ...VALIDATION,
   ...["loss_causal", "loss_noncausal", "valid_loss_causal", "valid_loss_noncausal"],
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
+  ...FLIPS,
+  ...["flip_rate_per_layer"],
   ...STEP_FIGURES,
   ...["sparsity_per_layer", "expert_load"],
 ];
@@ -159,10 +196,13 @@ export function requireLine(path: string, line: unknown): asserts line is Metric
     throw new TypeError(`Cannot ${operation}: line is ${shown(line)}, no figures of a step`);
   }
   const figures = line as unknown as Readonly<Record<string, unknown>>;
-  for (const name of isValidation(line) ? VALIDATION : STEP_FIGURES) {
+  for (const name of isValidation(line) ? VALIDATION : isFlips(line) ? FLIPS : STEP_FIGURES) {
     requireNumber(operation, `line.${name}`, figures[name]);
   }
   if (isValidation(line)) return;
+  if (isFlips(line)) {
+    return requireNumbersOf(operation, "line.flip_rate_per_layer", line.flip_rate_per_layer);
+  }
   requireOneOf(operation, "line.stage", line.stage, STAGES);
   requireNumbersOf(operation, "line.sparsity_per_layer", line.sparsity_per_layer);
   const { expert_load: load } = line;

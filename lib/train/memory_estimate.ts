@@ -97,7 +97,6 @@ function keptElements(config: TrainConfig): number {
 }
 
 /**
-/**
  * Bytes that the largest operation needs while it runs: the experts' backward pass with four
  * gradients [T, h] around it, or the output head's with its logits and two. Where experts are
  * merged, the former runs the averages, and computes a gradient for each.

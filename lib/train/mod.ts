@@ -9,6 +9,7 @@ export type {
   ConfigLayer,
   DataConfig,
   DeviceName,
+  FlipsConfig,
   LayerSection,
   LogConfig,
   MemoryConfig,
@@ -23,7 +24,7 @@ export type {
   TrainConfig,
   ValidationConfig,
 } from "../config/config.ts";
-export type { BalanceName, RouterName } from "../moe/routers.ts";
+export type { BalanceName, GateName, RouterName } from "../moe/routers.ts";
 export { type LoadedRouter, loadRouter } from "../config/load_router.ts";
 export {
   parseConfig,
@@ -49,6 +50,8 @@ export { advanceStage, initialStage, type StageObservation } from "./stage.ts";
 export type { Stage, StageState } from "../checkpoint/stage.ts";
 export { JsonlSink, type MetricsSink, readMetrics, truncateMetrics } from "../run/metrics.ts";
 export {
+  type FlipMetrics,
+  isFlips,
   isValidation,
   type MetricsLine,
   type StepMetrics,

@@ -24,6 +24,7 @@ export function takeTrainOptions(options: TrainOptions): TrainOptions {
     profile: true,
     onStep: true,
     onValidation: true,
+    onFlips: true,
     onSample: true,
     onNotice: true,
   });
@@ -34,7 +35,7 @@ export function takeTrainOptions(options: TrainOptions): TrainOptions {
   if (checkpoint != null) requireInstance(operation, "checkpoint", checkpoint, Checkpoint);
   if (profile != null) requireInstance(operation, "profile", profile, StepProfile);
   if (signal != null) requireInstance(operation, "signal", signal, AbortSignal);
-  for (const event of ["onStep", "onValidation", "onSample", "onNotice"] as const) {
+  for (const event of ["onStep", "onValidation", "onFlips", "onSample", "onNotice"] as const) {
     const callback = options[event];
     if (callback !== undefined) requireFunction(operation, event, callback);
   }
@@ -49,6 +50,7 @@ export function takeTrainOptions(options: TrainOptions): TrainOptions {
     ...(signal == null ? {} : { signal }),
     onStep: bound(options.onStep),
     onValidation: bound(options.onValidation),
+    onFlips: bound(options.onFlips),
     onSample: bound(options.onSample),
     onNotice: bound(options.onNotice),
   };

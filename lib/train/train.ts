@@ -3,10 +3,7 @@
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
-import { bundledText } from "../data/text/bundled_text.ts";
-import { prepareCorpus } from "../data/corpus/corpus.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
-import { textFiles } from "../data/text/text_files.ts";
 import { FileError } from "../errors.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { listCheckpoints } from "../checkpoint/folders.ts";
@@ -20,6 +17,7 @@ import { RoutingWatch } from "./routing_watch.ts";
 import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import { runCorpus } from "../model/run_corpus.ts";
 import { requireConfigOf } from "../run/run_directory.ts";
 import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
@@ -89,14 +87,8 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
   const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer);
-  const source = data.paths.length > 0 ? textFiles(data.paths) : bundledText();
-  const corpus = await prepareCorpus(source, tokenizer, {
-    ...(data.validation_paths.length > 0
-      ? { validation: textFiles(data.validation_paths) }
-      : { validationFraction: data.validation_fraction }),
-    ...(data.cache === null ? {} : { cacheFolder: data.cache }),
-    onEvent: corpusNotices((text) => options.onNotice?.(text)),
-  });
+  const onEvent = corpusNotices((text) => options.onNotice?.(text));
+  const corpus = await runCorpus(data, tokenizer, onEvent);
   for (const text of domainNotices(corpus, data)) options.onNotice?.(text);
   using trainer = new Trainer(config, {
     device,
@@ -193,7 +185,10 @@ class Run {
     const { trainer, options } = this;
     const { config } = trainer;
     while (trainer.steps < config.steps && !options.signal?.aborted) {
+      const isMeasured = trainer.measuresFlips(trainer.steps + 1);
+      if (isMeasured) trainer.beginFlips();
       this.#step();
+      if (isMeasured) this.#writeFlips();
       const isLast = trainer.steps === config.steps;
       if (isDue(config.validation.every, trainer.steps) || isLast && config.validation.every > 0) {
         this.#validate();
@@ -228,6 +223,12 @@ class Run {
     this.#validation = this.trainer.validate();
     this.options.directory.metrics.write(this.#validation);
     this.options.onValidation?.(this.#validation);
+  }
+
+  #writeFlips(): void {
+    const flips = this.trainer.endFlips();
+    this.options.directory.metrics.write(flips);
+    this.options.onFlips?.(flips);
   }
 
   async #draw(): Promise<void> {

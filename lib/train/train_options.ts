@@ -6,7 +6,7 @@
 
 import type { Device } from "../autograd/device.ts";
 import type { Checkpoint } from "../checkpoint/checkpoint.ts";
-import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import type { RunDirectory } from "../run/run_directory.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
@@ -24,6 +24,7 @@ import type { StageState } from "../checkpoint/stage.ts";
  * const events: TrainEvents = {
  *   onStep: ({ loss }) => losses.push(loss),
  *   onValidation: ({ step, valid_loss }) => console.log(step, valid_loss),
+ *   onFlips: ({ step, flip_rate }) => console.log(step, flip_rate),
  *   onSample: ({ text }) => console.log(text),
  *   onNotice: (text) => console.warn(text),
  * };
@@ -44,6 +45,12 @@ export interface TrainEvents {
    * @param metrics The validation's metrics.
    */
   onValidation?(metrics: ValidationMetrics): void;
+  /**
+   * Called after each step whose flips were measured.
+   *
+   * @param metrics The flips.
+   */
+  onFlips?(metrics: FlipMetrics): void;
   /**
    * Called after each sample.
    *

@@ -2,7 +2,8 @@
 
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
-import { targetSparsity } from "../autograd/lambda_rule.ts";
+import { type LambdaState, targetSparsity } from "../autograd/lambda_rule.ts";
+import { lambdaExcess, setLambdaExcess } from "../autograd/step_state.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import type { StepReadout } from "../autograd/step_readout.ts";
 import { Tape } from "../autograd/tape.ts";
@@ -19,11 +20,12 @@ import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { CausalLoss } from "./causal_loss.ts";
+import { FlipMeter, type RouteBatch } from "./flip_meter.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
 import type { DivergenceError } from "./divergence_error.ts";
-import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
+import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { buildModel, type BuiltModel } from "../model/build_model.ts";
 import { configuredLambda } from "../model/configured_lambda.ts";
 import { savedTensors } from "../model/saved_tensors.ts";
@@ -65,6 +67,7 @@ export class Trainer implements Disposable {
   readonly #device: Device;
   readonly #tokenizer: Tokenizer;
   readonly #validation: Validation | null;
+  readonly #flips: FlipMeter | null;
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
@@ -89,6 +92,9 @@ export class Trainer implements Disposable {
     this.#validation = config.validation.every === 0
       ? null
       : new Validation(config, corpus.validation, tokenizer);
+    this.#flips = config.flips.every > 0 && routerOf(config.moe).routed
+      ? new FlipMeter(config, corpus.validation)
+      : null;
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(device, config, limit);
     using unfinished = new DisposableStack();
@@ -122,6 +128,11 @@ export class Trainer implements Disposable {
     return this.#lambda;
   }
 
+  /** What λ's proportional rule keeps from the last step. */
+  get lambdaExcess(): number {
+    return lambdaExcess(this.#built.state);
+  }
+
   /** Peak device memory so far, in bytes. */
   get peakBytes(): number {
     return Math.max(this.#peak, this.#device.statistics().peak);
@@ -138,12 +149,18 @@ export class Trainer implements Disposable {
   }
 
   /** Takes up where a trainer of the same configuration left off; weights are loaded separately. */
-  restore(step: number, lambda: number, stage: StageState, sampler: unknown): void {
+  restore(
+    step: number,
+    { lambda, excess }: LambdaState,
+    stage: StageState,
+    sampler: unknown,
+  ): void {
     seek(this.sampler, sampler);
     this.#step = step;
     this.#lambda = lambda;
     this.#stage = stage;
     this.#built.state.setLambda(lambda);
+    setLambdaExcess(this.#built.state, excess);
     if (stage.stage === "sparse") {
       this.#kept.expect(this.#kept.layers.map(() => layerRows(this.config).sparse));
     }
@@ -300,6 +317,30 @@ export class Trainer implements Disposable {
     if (Number.isFinite(metrics.valid_loss)) return metrics;
     throw resultDivergence("the validation loss", this.#step, this.optimizer);
   }
+
+  /** Whether the flips of a step are to be measured; it is counted from 1. */
+  measuresFlips(step: number): boolean {
+    return this.#flips !== null && step % this.config.flips.every === 0;
+  }
+
+  /** Notes the routing before a step whose flips are measured. */
+  beginFlips(): void {
+    this.#flips!.begin(this.#step, this.#route);
+  }
+
+  /** Measures the flips of the step taken since. */
+  endFlips(): FlipMetrics {
+    return this.#flips!.end(this.#step, this.#route);
+  }
+
+  /** Runs the model as validation does. */
+  readonly #route: RouteBatch = (batch, onRouting) =>
+    this.#drawing(VALIDATION_DRAWS, () => {
+      using _scope = this.#device.noGradient();
+      const tokens = this.#device.tokens(batch.tokens);
+      const targets = this.#device.tokens(batch.targets);
+      this.#built.model.loss(tokens, targets, batch.sequence, { step: this.#step, onRouting });
+    });
 
   /**
    * Generates a sample: the same text for the same weights, seed and step.

@@ -29,6 +29,7 @@ export function checkpointContents(trainer: Trainer, device: Device): Checkpoint
       step: steps,
       tokens: steps * config.data.batch * config.data.sequence,
       lambda: trainer.lambda,
+      ...(trainer.lambdaExcess === 0 ? {} : { lambda_excess: trainer.lambdaExcess }),
       stage: trainer.stage,
       sampler: trainer.sampler.state,
       text: trainer.textHash,
@@ -53,7 +54,8 @@ export function checkpointContents(trainer: Trainer, device: Device): Checkpoint
  * @throws {DataError} If the text is another one.
  */
 export function restoreCheckpoint(trainer: Trainer, checkpoint: Checkpoint): void {
-  const { step, lambda, stage, sampler, text = trainer.textHash } = checkpoint.state;
+  const { step, lambda, lambda_excess: excess = 0, stage, sampler } = checkpoint.state;
+  const { text = trainer.textHash } = checkpoint.state;
   checkWrittenUnder("Cannot resume", checkpoint, trainer.config, "the one given");
   const { steps } = trainer.config;
   if (step > steps) {
@@ -69,7 +71,7 @@ export function restoreCheckpoint(trainer: Trainer, checkpoint: Checkpoint): voi
   }
   loadModel(trainer.savedTensors(), trainer.config, checkpoint.model);
   loadTensors(namedMoments(trainer), checkpoint.optimizer);
-  trainer.restore(step, lambda, stage, sampler);
+  trainer.restore(step, { lambda, excess }, stage, sampler);
 }
 
 /** The file a router came from, if it is not one of the library's. */

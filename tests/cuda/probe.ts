@@ -35,8 +35,8 @@ namespace {
 ${kernels.join("\n")}
 }
 int32_t remoe_relu_router_gradient(uint64_t context, uint64_t target, uint64_t address, uint64_t,
-                                   uint64_t, uint64_t, int32_t number, double, double, int32_t,
-                                   int32_t) {
+                                   uint64_t, uint64_t, uint64_t, int32_t number, int32_t, double,
+                                   double, double, int32_t, int32_t) {
   return remoe::guard(context, "probe", [&](remoe::Operation& op) {
     auto* out = reinterpret_cast<int*>(target);
     auto* wild = reinterpret_cast<const int*>(address);
@@ -65,6 +65,6 @@ export function runProbe(
   using memory = new Buffers(k);
   const out = memory.from(new Int32Array(BLOCKS * THREADS));
   const f = k.symbols.remoe_relu_router_gradient;
-  k.check(f(k.handle, out, wild, 0n, 0n, 0n, number, 0, 0, 1, 1), "probe");
+  k.check(f(k.handle, out, wild, 0n, 0n, 0n, 0n, number, 0, 0, 0, 0, 1, 1), "probe");
   return memory.read(out, new Int32Array(BLOCKS * THREADS));
 }

@@ -44,9 +44,9 @@ Deno.test("`docs/runs.md` names every field of `metrics.jsonl`", () => {
   const page = Deno.readTextFileSync(`${ROOT}docs/runs.md`);
   const source = Deno.readTextFileSync(`${ROOT}lib/run/metrics_line.ts`);
   const interfaces = [
-    ...source.matchAll(/export interface (?:Step|Validation)Metrics \{(.*?)\n\}/gs),
+    ...source.matchAll(/export interface (?:Step|Validation|Flip)Metrics \{(.*?)\n\}/gs),
   ];
-  assertEquals(interfaces.length, 2);
+  assertEquals(interfaces.length, 3);
   const fields = interfaces.flatMap(([, body]) =>
     [...body!.matchAll(/readonly (\w+)\??:/g)].map(([, name]) => name!)
   );

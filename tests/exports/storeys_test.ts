@@ -8,12 +8,12 @@ import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
  */
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
-  ["cli/compare"],
-  ["cli/train", "cli/generate", "cli/plot"],
+  ["cli/train", "cli/generate", "cli/plot", "cli/analyze", "cli/compare"],
   ["cli/shared"],
   ["lib/compare"],
   ["lib/plot"],
   ["lib/train"],
+  ["lib/analyze"],
   ["lib/model"],
   ["lib/run"],
   ["lib/checkpoint"],

@@ -2,6 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   ConfigError,
   DenseRouter,
+  ExpertChoiceRouter,
+  HashRouter,
   mean,
   MoE,
   ReluRouter,
@@ -17,6 +19,14 @@ import {
 import { openDevice } from "../tensor/open_device.ts";
 
 const SIZES = { hidden: 8, experts: 4 };
+const MADE = [
+  ReluRouter,
+  TopKRouter,
+  DenseRouter,
+  HashRouter,
+  ExpertChoiceRouter,
+  SigmoidRouter,
+] as const;
 const NO_SIZES = [0, -1, 1.5, NaN, Infinity, 2 ** 31, "2", null, undefined];
 
 /** A user-defined router whose gates the test sets. */
@@ -36,7 +46,7 @@ class GivenGates implements Router {
 
 Deno.test("routers refuse invalid sizes and settings", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter, SigmoidRouter]) {
+  for (const Made of MADE) {
     assertThrows(() => new Made(device, undefined as never), TypeError, "options are undefined");
     for (const name of ["hidden", "experts"]) {
       for (const wrong of NO_SIZES) {
@@ -60,7 +70,7 @@ Deno.test("routers refuse invalid sizes and settings", async () => {
 
 Deno.test("a router's sizes cannot be changed from outside", async () => {
   using device = await openDevice();
-  for (const Made of [ReluRouter, TopKRouter, DenseRouter, SigmoidRouter]) {
+  for (const Made of MADE) {
     using router = new Made(device, SIZES);
     for (const name of ["hidden", "experts", "active"] as const) {
       const value = router[name];

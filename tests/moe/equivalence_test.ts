@@ -4,6 +4,7 @@ import {
   DenseRouter,
   type Device,
   divide,
+  ExpertChoiceRouter,
   FeedForward,
   matmul,
   MoE,
@@ -111,6 +112,14 @@ const ROUTERS: Record<string, GatesByTensors> = {
   "TopK routing with k = 3": {
     make: (device) => new TopKRouter(device, { ...SIZES, active: 3, balanceCoefficient: 0 }),
     gates: (x, weight, chosen) => multiply(softmax(matmul(x, weight)), chosen),
+  },
+  "expert choice with two experts per token": {
+    make: (device) => new ExpertChoiceRouter(device, { ...SIZES, active: 2 }),
+    gates: (x, weight, chosen) => multiply(softmax(matmul(x, weight)), chosen),
+  },
+  "expert choice of every token": {
+    make: (device) => new ExpertChoiceRouter(device, { ...SIZES, active: EXPERTS }),
+    gates: (x, weight) => softmax(matmul(x, weight)),
   },
   "TopK routing with k = 2, renormalised": {
     make: (device) =>

@@ -174,6 +174,23 @@ Deno.test("L_reg is above λ·L_reg and the loss, and tokens without an expert a
   assertEquals(valuesOf(shares.at(-1)!)[0]!["text"], "25 %");
 });
 
+Deno.test("flips have a rate and a count, for the runs that measured them", () => {
+  using folder = new TemporaryFolder();
+  const runs = [
+    runOf(folder, "a", { flips: true }),
+    runOf(folder, "b"),
+    runOf(folder, "c", { flips: true, router: "topk", experts: 8 }),
+  ];
+  assert(!runCharts([runs[1]!]).some(({ name }) => name === "flips"));
+  const views = chart(runCharts(runs, { smooth: 1 }), "flips")["vconcat"] as Spec[];
+  const curves = views.map((view) =>
+    layersOf(view).filter((layer) => markOf(layer) === "line").flatMap(valuesOf)
+  );
+  const expected = (experts: (name: string) => number) =>
+    ["a", "c"].flatMap((name) => [10, 20, 30].map((x) => ({ name, x, value: experts(name) / x })));
+  assertEquals(curves, [expected(() => 1), expected((name) => name === "a" ? 4 : 8)]);
+});
+
 Deno.test("stages are areas behind one run, and lines for several", () => {
   using folder = new TemporaryFolder();
   const run = runOf(folder, "a");

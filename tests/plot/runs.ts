@@ -10,6 +10,8 @@ export interface TestRun {
   readonly layers?: number;
   readonly experts?: number;
   readonly domains?: readonly string[];
+  /** Whether flips are measured at every tenth step. */
+  readonly flips?: boolean;
 }
 
 /** The metrics of a step in a run that is dense to step 10, sparsifying to 20, then sparse. */
@@ -62,6 +64,12 @@ export function writeRun(path: string, run: TestRun = {}): string {
   for (let step = 1; step <= steps; step++) {
     sink.write(stepOf(step, run));
     if (step % 10 !== 0) continue;
+    if (run.flips) {
+      sink.write({
+        ...{ step, flip_rate: 1 / step, flip_count: experts / step },
+        flip_rate_per_layer: Array.from({ length: layers }, () => 1 / step),
+      });
+    }
     sink.write({
       step,
       valid_loss: 5 / Math.sqrt(step),

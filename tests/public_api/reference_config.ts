@@ -3,6 +3,8 @@
 import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
 import { demand } from "./entry.ts";
 
+const BALANCE_NAMES = ["load", "plain", "none", "load-squared", "transport"];
+
 type Allows = (value: unknown) => boolean;
 type Keys = Readonly<Record<string, Allows>>;
 
@@ -37,7 +39,10 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     norm_epsilon: above(0),
   },
   moe: {
-    ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf("load", "plain", "none") },
+    ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf(...BALANCE_NAMES) },
+    ...{ activation: oneOf("relu", "relu-squared", "tanh"), revive: from(0) },
+    ...{ lambda_rule: oneOf("sign", "proportional"), lambda_limit: above(1) },
+    ...{ lambda_gain: from(0), lambda_damping: from(0) },
     ...{ experts: whole(1), active: whole(1), granularity: whole(1), alpha: above(1) },
     ...{ lambda0: above(0), lambda_floor: from(0), lambda_ceiling: above(0) },
     ...{ balance_coefficient: from(0), z_coefficient: from(0), renormalize: oneOf(true, false) },
@@ -45,6 +50,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
     jitter: above(0),
+    ...{ capacity: above(0), group: oneOf("batch", "sequence") },
   },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
@@ -63,6 +69,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
   },
   checkpoint: { every: whole(0), keep: whole(0) },
   validation: { every: whole(0), batches: whole(1) },
+  flips: { every: whole(0) },
   sample: { every: whole(0), tokens: whole(1), temperature: from(0), prompt: text },
   log: { tensorboard: oneOf(true, false) },
 };
@@ -77,11 +84,14 @@ export const TINY = {
   },
   moe: {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
+    ...{ activation: "relu", revive: 0 },
     ...{ lambda0: 1e-8, alpha: 1.2, lambda_floor: 1e-10, lambda_ceiling: 1e4 },
+    ...{ lambda_rule: "sign", lambda_gain: 0.3, lambda_damping: 1, lambda_limit: 1.5 },
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
     ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
     jitter: 0.1,
+    ...{ capacity: 1, group: "batch" },
   },
   data: {
     paths: [] as string[],
@@ -95,6 +105,7 @@ export const TINY = {
   memory: { limit_gib: null, recompute: "auto" },
   checkpoint: { every: 0, keep: 1 },
   validation: { every: 1, batches: 1 },
+  flips: { every: 0 },
   sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
   log: { tensorboard: false },
 };
@@ -104,6 +115,9 @@ export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
   ...{ shared: 0, z_coefficient: 0 },
   ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
   ...{ normalize: "auto", bias_rate: 0.001 },
+  ...{ activation: "relu", revive: 0 },
+  ...{ lambda_rule: "sign", lambda_gain: 0.3, lambda_damping: 1, lambda_limit: 1.5 },
+  ...{ jitter: 0.1, capacity: 1, group: "batch" },
 };
 
 /** A configuration as the references read it. */
@@ -166,7 +180,9 @@ export function parametersOf({ model, moe }: Config): number {
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;
   const experts = moe.experts * 3 * hidden * ffn;
-  const router = moe.router === "dense" ? 0 : hidden * moe.experts * moe.granularity;
+  const router = ["dense", "hash"].includes(moe.router)
+    ? 0
+    : hidden * moe.experts * moe.granularity;
   return 2 * vocabulary * hidden + hidden + layers * (attention + experts + router + 2 * hidden);
 }
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import {
+  isFlips,
   isValidation,
   JsonlSink,
   readMetrics,
@@ -37,6 +38,7 @@ Deno.test("`JsonlSink` appends lines that `readMetrics()` reads back exactly", (
   using folder = new TemporaryFolder();
   const path = `${folder.path}/metrics.jsonl`;
   const validation = { step: 2, valid_loss: 1.5, valid_bits_per_byte: 2.2 };
+  const flips = { step: 2, flip_rate: 0.1, flip_count: 0.8, flip_rate_per_layer: [0.05, 0.15] };
   {
     using sink = new JsonlSink(path);
     sink.write(metricsAt(1));
@@ -44,11 +46,13 @@ Deno.test("`JsonlSink` appends lines that `readMetrics()` reads back exactly", (
   }
   using sink = new JsonlSink(path);
   sink.write(metricsAt(2));
+  sink.write(flips);
   sink.write(validation);
   sink.flush();
-  assertEquals(readMetrics(path), [metricsAt(1), metricsAt(2), validation]);
-  assert(isValidation(validation));
-  assertFalse(isValidation(metricsAt(1)));
+  assertEquals(readMetrics(path), [metricsAt(1), metricsAt(2), flips, validation]);
+  assert(isValidation(validation) && isFlips(flips));
+  for (const line of [metricsAt(1), flips]) assertFalse(isValidation(line));
+  for (const line of [metricsAt(1), validation]) assertFalse(isFlips(line));
 });
 
 Deno.test("`truncateMetrics()` drops later lines and a torn last one, and keeps the rest byte for byte", () => {

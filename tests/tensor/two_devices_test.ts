@@ -7,7 +7,9 @@ import {
   Device,
   DeviceError,
   embedding,
+  ExpertChoiceRouter,
   FeedForward,
+  HashRouter,
   Linear,
   matmul,
   meanSquaredError,
@@ -57,6 +59,11 @@ const MIXTURES: Record<string, (a: Device, b: Device, stack: DisposableStack) =>
     stack.use(new ReluRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
   TopKRouter: (a, b, stack) =>
     stack.use(new TopKRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
+  ExpertChoiceRouter: (a, b, stack) =>
+    stack.use(new ExpertChoiceRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
+  HashRouter: (a, b) =>
+    new HashRouter(a, { hidden: 2, experts: 2 })
+      .route(a.ones([1, 2]), { tokens: b.tokens([1]) }),
   SigmoidRouter: (a, b, stack) =>
     stack.use(new SigmoidRouter(a, { hidden: 2, experts: 2 })).route(b.ones([1, 2])),
   "MoE, tokens": (a, b, stack) => {

@@ -6,8 +6,10 @@ import {
   type Device,
   dim,
   embedding,
+  ExpertChoiceRouter,
   FeedForward,
   type FeedForwardLayer,
+  HashRouter,
   Linear,
   MoE,
   type Parameter,
@@ -44,6 +46,8 @@ Deno.test("a router's type has its hidden size and expert count", () => {
       router,
       topk,
       new DenseRouter(device, { hidden: 64, experts: 8 }),
+      new HashRouter(device, { hidden: 64, experts: 8 }),
+      new ExpertChoiceRouter(device, { hidden: 64, experts: 8 }),
     ];
     void list;
     const single = new DenseRouter(device, { hidden: 64, experts: 1 });

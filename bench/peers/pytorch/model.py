@@ -365,18 +365,18 @@ ROUTERS: dict[str, Row] = {
     "lory": Row(
         Router.lory, without_penalty, lambda settings: False, merges=True
     ),
+    "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
+    "sparsemixer": Row(
+        Router.sparsemixer,
+        lambda settings, lambda_, tokens: settings.balance_coefficient,
+        lambda settings: False,
+    ),
+    "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
     "sigmoid": Row(
         Router.sigmoid,
         without_penalty,
         lambda settings: False,
         has_bias=True,
-    ),
-    "hash": Row(Router.hash, without_penalty, lambda settings: False, has_weights=False),
-    "expert-choice": Row(Router.expert_choice, without_penalty, lambda settings: False),
-    "sparsemixer": Row(
-        Router.sparsemixer,
-        lambda settings, lambda_, tokens: settings.balance_coefficient,
-        lambda settings: False,
     ),
 }
 
@@ -423,25 +423,26 @@ class Merged(MoE):
     def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, Routing]:
         sequence = self.router.settings.sequence
         length = min(256, math.ceil(sequence / 4))
+        gate_up = torch.stack([expert.gate_up.weight for expert in self.experts])
+        down = torch.stack([expert.down.weight for expert in self.experts])
         parts, weights = [], []
         for states in x.split(sequence):
             segments = states.split(length)
             means = [segments[0].detach().mean(0), *(part.mean(0) for part in segments[:-1])]
             for segment, mean in zip(segments, means):
                 routing = self.router(mean[None])
-                parts.append(self.run(segment, routing.gates[0]))
+                (shares,) = routing.gates
+                gate, up = F.linear(segment, average(shares, gate_up)).chunk(2, dim=-1)
+                parts.append(F.linear(F.silu(gate) * up, average(shares, down)))
                 weights.append(routing.gates.expand(len(segment), -1))
         gates = torch.cat(weights)
         mask = torch.ones_like(gates, dtype=torch.bool)
         return torch.cat(parts), Routing(gates, mask, gates.new_zeros(()))
 
-    def run(self, x: Tensor, weights: Tensor) -> Tensor:
-        """The rows `x` through the average of the experts."""
-        pairs = list(zip(weights, self.experts))
-        gate_up = torch.stack([weight * expert.gate_up.weight for weight, expert in pairs]).sum(0)
-        down = torch.stack([weight * expert.down.weight for weight, expert in pairs]).sum(0)
-        gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, down)
+
+def average(shares: Tensor, matrices: Tensor) -> Tensor:
+    """The sum of [experts, rows, columns] over the experts, weighted by their shares."""
+    return torch.einsum("e,eij->ij", shares, matrices)
 
 
 class Dense(nn.Module):

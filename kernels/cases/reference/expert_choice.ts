@@ -41,10 +41,14 @@ export function expertChoiceGates(
     const members = Array.from({ length: Math.min(group, tokens - start) }, (_, i) => start + i);
     const taken = Math.ceil(members.length * capacity / group);
     for (let e = 0; e < experts; e++) {
-      const of = (t: number): number => held[t * experts + e]!;
+      // NaN comes first.
+      const of = (t: number): number => {
+        const p = held[t * experts + e]!;
+        return Number.isNaN(p) ? 2 : p;
+      };
       const ranked = members.toSorted((s, t) => of(t) - of(s) || s - t);
       for (const t of ranked.slice(0, taken)) chosen[t * experts + e] = 1;
     }
   }
-  return { gates: probabilities.map((p, i) => chosen[i]! * p), probabilities, chosen };
+  return { gates: probabilities.map((p, i) => chosen[i] === 1 ? p : 0), probabilities, chosen };
 }

@@ -18,6 +18,22 @@ export function reluGates(logits: Float64Array): Float64Array {
   return logits.map((logit) => Math.max(logit, 0));
 }
 
+/** The activations of the ReLU router, by name. */
+export type GateName = "relu" | "reluSquared" | "tanh";
+
+/**
+ * The gates of any of the activations.
+ *
+ * @param activation The activation.
+ * @param logits x W, [T, E].
+ * @returns Gates [T, E].
+ */
+export function activatedGates(activation: GateName, logits: Float64Array): Float64Array {
+  const gates = reluGates(logits);
+  if (activation === "relu") return gates;
+  return gates.map((gate) => activation === "tanh" ? Math.tanh(gate) : gate ** 2);
+}
+
 /**
  * The hash router: gate 1 for the expert that a token's id is congruent to.
  *
@@ -67,10 +83,10 @@ export function columnSums(x: ArrayLike<number>, experts: number): Float64Array 
 }
 
 /** The regularisations of the ReLU router, by name. */
-export type BalanceName = "none" | "plain" | "load" | "switch";
+export type BalanceName = "none" | "plain" | "load" | "switch" | "loadSquared";
 
 /**
- * The weights f_e of equations 9 (plain) and 10 (load).
+ * The weights f_e of equations 9 (plain) and 10 (load, and its square).
  *
  * @param balance The regularisation.
  * @param counts Tokens of each expert, [E].
@@ -87,7 +103,8 @@ export function balanceWeights(
   const experts = counts.length;
   return Array.from(counts, (count) => {
     if (balance === "none") return 0;
-    return balance === "plain" ? 1 : (experts * count) / (active * tokens);
+    if (balance === "plain") return 1;
+    return ((experts * count) / (active * tokens)) ** (balance === "loadSquared" ? 2 : 1);
   });
 }
 

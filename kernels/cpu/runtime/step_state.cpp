@@ -1,5 +1,6 @@
-// Step state: the values that change from step to step, and equation 7.
+// Step state: the values that change from step to step, and the rules by which lambda moves.
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/context.h"
 #include "runtime/expert_weight.h"
@@ -21,6 +22,27 @@ double weighted(const int32_t* counts, const float* sums, int32_t experts, int32
     total += expert_weight(balance, counts, e, experts, active, tokens) * sums[e];
   }
   return total;
+}
+
+// Whether the arguments of a rule are in range.
+void check_rule(int32_t rule, double alpha, double floor, double ceiling, double gain,
+                double damping) {
+  require(rule >= REMOE_LAMBDA_FIXED && rule <= REMOE_LAMBDA_PROPORTIONAL, REMOE_INVALID_ARGUMENT,
+          "rule %d is unknown", rule);
+  if (rule == REMOE_LAMBDA_FIXED) return;
+  require(alpha > 0 && floor <= ceiling, REMOE_INVALID_ARGUMENT,
+          "alpha %g must be above 0, and floor %g at most ceiling %g", alpha, floor, ceiling);
+  if (rule == REMOE_LAMBDA_SIGN) return;
+  require(alpha >= 1 && gain >= 0 && damping >= 0, REMOE_INVALID_ARGUMENT,
+          "alpha %g must be at least 1, and gain %g and damping %g at least 0", alpha, gain,
+          damping);
+}
+
+// The factor of proportional-integral control, whose integral is log(lambda) itself.
+double proportional_factor(double excess, double last_excess, double alpha, double gain,
+                           double damping) {
+  const double change = gain * excess + damping * (excess - last_excess);
+  return std::clamp(std::exp(change), 1 / alpha, alpha);
 }
 
 }  // namespace
@@ -61,7 +83,7 @@ int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t lay
     require(layer >= 0, REMOE_INVALID_ARGUMENT, "layer is %d", layer);
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    require(balance >= REMOE_BALANCE_NONE && balance <= REMOE_BALANCE_SWITCH,
+    require(balance >= REMOE_BALANCE_NONE && balance <= REMOE_BALANCE_LOAD_SQUARED,
             REMOE_INVALID_ARGUMENT, "balance %d is unknown", balance);
     require(active > 0, REMOE_INVALID_ARGUMENT, "active is %g, but must be above 0", active);
     double* record = record_of(values, layer, experts);
@@ -78,14 +100,13 @@ int32_t remoe_state_record_routing(uint64_t context, uint64_t state, int32_t lay
 
 int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers, int32_t experts,
                                   double active, double tokens, double alpha, double floor,
-                                  double ceiling, int32_t adapt) {
+                                  double ceiling, int32_t rule, double gain, double damping) {
   return guard(context, "state_update_lambda", [&](Context&) {
     double* values = require_address<double>(state, "state");
     require_size(layers, "layers");
     require_size(experts, "experts");
     require(tokens > 0, REMOE_INVALID_ARGUMENT, "tokens is %g, but must be above 0", tokens);
-    require(adapt == 0 || (alpha > 0 && floor <= ceiling), REMOE_INVALID_ARGUMENT,
-            "alpha %g must be above 0, and floor %g at most ceiling %g", alpha, floor, ceiling);
+    check_rule(rule, alpha, floor, ceiling, gain, damping);
     // Counts are integers, so their sum is exact, and which side of the target it falls on does not
     // depend on the order of summation.
     double pairs = 0, regularized = 0, balance = 0;
@@ -100,10 +121,18 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     values[REMOE_STATE_SPARSITY] = 1 - pairs / (experts * routed);
     values[REMOE_STATE_L1] = regularized / routed;
     values[REMOE_STATE_BALANCE] = balance;
-    if (adapt == 0) return;
+    if (rule == REMOE_LAMBDA_FIXED) return;
     const double lambda = values[REMOE_STATE_LAMBDA];
     const double target = active * routed;
-    const double moved = pairs > target ? lambda * alpha : pairs < target ? lambda / alpha : lambda;
+    double moved = lambda;
+    if (rule == REMOE_LAMBDA_SIGN) {
+      moved = pairs > target ? lambda * alpha : pairs < target ? lambda / alpha : lambda;
+    } else {
+      double& last_excess = values[REMOE_STATE_EXCESS];
+      const double excess = pairs / target - 1;
+      moved = lambda * proportional_factor(excess, last_excess, alpha, gain, damping);
+      last_excess = excess;
+    }
     values[REMOE_STATE_LAMBDA] = std::clamp(moved, floor, ceiling);
   });
 }

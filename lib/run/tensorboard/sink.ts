@@ -9,11 +9,17 @@ import { requireConfig } from "../../config/require.ts";
 import type { TrainConfig } from "../../config/config.ts";
 import { routerOf } from "../../moe/router_of.ts";
 import type { MetricsSink } from "../metrics.ts";
-import { isValidation, type MetricsLine, requireLine, type StepMetrics } from "../metrics_line.ts";
+import {
+  isFlips,
+  isValidation,
+  type MetricsLine,
+  requireLine,
+  type StepMetrics,
+} from "../metrics_line.ts";
 import { requireSample, type Sample } from "../samples.ts";
 import { histogram, scalar, summary, text } from "./event.ts";
 import { EventFile } from "./event_file.ts";
-import { layerName, type Scalar, stepScalars, validationScalars } from "./tags.ts";
+import { flipScalars, layerName, type Scalar, stepScalars, validationScalars } from "./tags.ts";
 
 /** TensorBoard keeps 500 histograms per tag and drops the rest. */
 const HISTOGRAMS = 500;
@@ -87,6 +93,7 @@ export class TensorBoardSink implements MetricsSink {
     requireLine(this.#file.path, line);
     const router = routerOf(this.#config.moe);
     if (isValidation(line)) return this.#append(line.step, validationScalars(line));
+    if (isFlips(line)) return this.#append(line.step, flipScalars(line));
     this.#append(line.step, stepScalars(line, router));
     if (router.routed && line.step % this.#histogramEvery === 0) this.#appendLoad(line);
   }

@@ -7,7 +7,7 @@
 import { largest } from "../../extremes.ts";
 import type { RouterTraits } from "../../moe/router_row.ts";
 import { visibleName } from "../../visible.ts";
-import type { StepMetrics, ValidationMetrics } from "../metrics_line.ts";
+import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../metrics_line.ts";
 
 /** A number and its tag: the group, a slash, and the chart. */
 export interface Scalar {
@@ -70,6 +70,27 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
       .map(([domain, value]) => loss(`loss/validation/${visibleName(domain)}`, value)),
     ...Object.entries(metrics.valid_bits_per_byte_by_domain ?? {})
       .map(([domain, value]) => bits(`bits_per_byte/validation/${visibleName(domain)}`, value)),
+  ];
+}
+
+/**
+ * Lists the numbers of a step's flips.
+ *
+ * @param metrics The flips.
+ * @returns The numbers.
+ */
+export function flipScalars(metrics: FlipMetrics): Scalar[] {
+  const layers = metrics.flip_rate_per_layer;
+  return [
+    scalar(
+      "flips/rate",
+      metrics.flip_rate,
+      "Share of token-expert pairs of the calibration tokens whose routing the step changed",
+    ),
+    scalar("flips/count", metrics.flip_count, "Experts gained or lost per token and layer"),
+    ...layers.map((rate, layer) =>
+      scalar(`flips/${layerName(layer)}`, rate, "The rate of one layer")
+    ),
   ];
 }
 

@@ -3,7 +3,7 @@ import type { Launch } from "../../../cli/compare/child.ts";
 import { compareCommand } from "../../../cli/compare/command.ts";
 import { COMPARE_FLAGS } from "../../../cli/compare/flags.ts";
 import { terminalTable } from "../../../cli/compare/table.ts";
-import { loadRenderer } from "../../../cli/plot/render.ts";
+import { loadRenderer } from "../../../cli/shared/render.ts";
 import type { CompareResults } from "../../../lib/compare/results.ts";
 import { routerOf } from "../../../lib/moe/router_of.ts";
 import { JsonlSink } from "../../../lib/train/mod.ts";

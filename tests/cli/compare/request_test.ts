@@ -163,7 +163,7 @@ Deno.test("what cannot be used is refused, with what to do", async () => {
     "Cannot compare x",
     "moe.alpha is 1.1",
   );
-  await refused("--routers topk --match compute", "needs the relu router");
+  await refused("--routers topk --match compute", "needs a router that decides itself");
   await refused("--routers topk --match flops", "expected steps, compute");
   await refused("--routers topk --baseline dense", "expected one of topk");
   await refused("--routers topk --set validation.every=0", "validation is compared");

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { plotCommand } from "../../../cli/plot/command.ts";
 import { PLOT_FLAGS } from "../../../cli/plot/flags.ts";
-import { loadRenderer } from "../../../cli/plot/render.ts";
-import { textWidth } from "../../../cli/plot/text_width.ts";
+import { loadRenderer } from "../../../cli/shared/render.ts";
+import { textWidth } from "../../../cli/shared/text_width.ts";
 import { ROOT, runDeno } from "../../exports/deno_command.ts";
 import { stepOf, writeRun } from "../../plot/runs.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";

@@ -12,7 +12,7 @@ from array import array
 from library import Buffer, DeviceFailure, Library, input_buffer, torch_or_reason
 
 UNIT_ROUNDOFF = 2.0**-24
-LAMBDA, ACTIVE, SCALE, BALANCE_LOAD = 37.5, 2, 1 / 96, 2
+LAMBDA, ACTIVE, SCALE, BALANCE_LOAD, GATE_RELU = 37.5, 2, 1 / 96, 2, 0
 
 
 def normal(count, scale, seed, torch):
@@ -78,7 +78,7 @@ def check_router(library, x, w, shape, torch):
     given = [input_buffer(library, values) for values in (x, w)]
     name = "relu_router_forward"
     gates, mask, counts, sums = run_twice(library, name, sizes, lambda *at: library.call(
-        name, *at, *[buffer.address for buffer in given], *shape))
+        name, *at, *[buffer.address for buffer in given], *shape, GATE_RELU))
     for buffer in given:
         buffer.free()
     exact, torch_error = product(x, w, tokens, hidden, experts, torch)
@@ -100,8 +100,9 @@ def check_gradient(library, gates, counts, dgates, tokens, experts):
     """relu_router_gradient with equation 10."""
     given = [input_buffer(library, v) for v in (dgates, gates, counts, array("d", [LAMBDA]))]
     name = "relu_router_gradient"
+    dg, gate, count, factor = [buffer.address for buffer in given]
     (dlogits,) = run_twice(library, name, [("f", len(gates))], lambda at: library.call(
-        name, at, *[buffer.address for buffer in given], BALANCE_LOAD, ACTIVE, SCALE, tokens,
+        name, at, dg, gate, count, 0, factor, BALANCE_LOAD, GATE_RELU, ACTIVE, SCALE, 0.0, tokens,
         experts))
     for buffer in given:
         buffer.free()

@@ -11,6 +11,8 @@ from array import array
 
 from library import LIBRARY, Buffer, Library, input_buffer, torch_or_reason
 
+GATE_RELU = 0
+
 
 class Stopwatch:
     """Medians of single calls, each between two events, after three warm-up calls."""
@@ -82,10 +84,10 @@ def calls(library, tokens, hidden, experts):
     results = pairs + tokens * words + 2 * experts
     yield "relu_router_forward", 4 * (inputs + results), lambda: library.call(
         "relu_router_forward", gates.address, mask.address, counts.address, sums.address, x.address,
-        w.address, tokens, hidden, experts)
+        w.address, tokens, hidden, experts, GATE_RELU)
     yield "relu_router_gradient", 12 * pairs, lambda: library.call(
         "relu_router_gradient", dlogits.address, dgates.address, gates.address, counts.address,
-        factor.address, 2, 2.0, 1e-6, tokens, experts)
+        0, factor.address, 2, GATE_RELU, 2.0, 1e-6, 0.0, tokens, experts)
     rows = plan_rows(gates)
     yield "dispatch_plan", 4 * (tokens * words + 6 + experts + tokens + 2 * rows), lambda: library.call(
         "dispatch_plan", plan.address, mask.address, tokens, experts, pairs)

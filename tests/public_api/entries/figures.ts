@@ -7,6 +7,10 @@ import type { World } from "../world.ts";
 
 const validation = (step: number) => ({ step, valid_loss: 3, valid_bits_per_byte: 4 });
 
+const flips = () => ({
+  ...{ step: 1, flip_rate: 0.25, flip_count: 0.5, flip_rate_per_layer: [0.25] },
+});
+
 const stepLine = () => ({
   ...{ step: 1, loss: 3, lr: 1e-3, grad_norm: 1, sparsity: 0.5, sparsity_per_layer: [0.5] },
   ...{ lambda: 1e-8, l1_reg: 0.1, expert_load: [[0.25, 0.75]], tokens_without_expert: 0 },
@@ -29,6 +33,16 @@ function demandValidation(line: unknown): void {
   }
 }
 
+function demandFlips(line: unknown): void {
+  demandObject(line);
+  demandStep(line.step);
+  const { flip_rate, flip_count, flip_rate_per_layer: layers } = line;
+  demand(Array.isArray(layers), "layers");
+  for (const value of [flip_rate, flip_count, ...Array.from(layers as unknown[])]) {
+    demand(typeof value === "number", "a figure");
+  }
+}
+
 /** A metrics file with two steps. */
 function twoLines(world: World): string {
   const path = `${world.folder()}/metrics.jsonl`;
@@ -42,6 +56,12 @@ const lines: readonly Entry[] = [
     make: () => [validation(1)],
     call: train.isValidation,
     right: (line) => typeof line === "object" && line !== null && "valid_loss" in line,
+  },
+  {
+    of: "isFlips",
+    make: () => [flips()],
+    call: train.isFlips,
+    right: (line) => typeof line === "object" && line !== null && "flip_rate" in line,
   },
   {
     of: "readMetrics",
@@ -89,6 +109,14 @@ const jsonlSinks: readonly Entry[] = [
     make: (w) => [jsonl(w), validation(1)],
     call: (sink, line) => (sink.write(line), written()),
     right: (_, line) => (demandValidation(line), asJson(line)),
+    object: true,
+  },
+  {
+    of: "JsonlSink.write",
+    variant: "a line of flips",
+    make: (w) => [jsonl(w), flips()],
+    call: (sink, line) => (sink.write(line), written()),
+    right: (_, line) => (demandFlips(line), asJson(line)),
     object: true,
   },
   {

@@ -128,6 +128,20 @@ const CLASSES: Readonly<Record<string, Made>> = {
         router.route(device.ones([1, 4])),
     },
   },
+  ExpertChoiceRouter: {
+    make: ({ device }) => new remoe.ExpertChoiceRouter(device, { ...SIZES, active: 2, name: "g" }),
+    has: { ...SIZES, active: 2 },
+    trains: ["g [4,3]"],
+    ends: {
+      "route by expert choice with parameter g [4, 3]": (router, device) =>
+        router.route(device.ones([1, 4])),
+    },
+  },
+  HashRouter: {
+    make: ({ device }) => new remoe.HashRouter(device, SIZES),
+    has: { ...SIZES, active: 1 },
+    trains: [],
+  },
   SigmoidRouter: {
     make: ({ device }) => new remoe.SigmoidRouter(device, { ...SIZES, active: 2, name: "g" }),
     has: { ...SIZES, active: 2 },

@@ -99,6 +99,9 @@ function demandRule(rule: unknown): asserts rule is remoe.LambdaRule {
   demand(active > 0 && active <= 3 && Number.isInteger(tokens) && tokens > 0, "active, tokens");
   demand(alpha >= 1 && floor >= 0 && ceiling >= floor, "alpha, bounds");
   demand(typeof adapt === "boolean", "adapt");
+  const { rule: name = "sign", gain = 0, damping = 0 } = rule as remoe.LambdaRule;
+  demand(["sign", "proportional"].includes(name), "rule");
+  demandPositive({ gain, damping }, "gain", "damping");
 }
 
 const rules: readonly Entry[] = [
@@ -125,7 +128,10 @@ const rules: readonly Entry[] = [
     of: "StepState.updateLambda",
     make: (w) => [
       routedState(w),
-      { active: 0.5, tokens: 5, alpha: 2, floor: 1e-10, ceiling: 1e4, adapt: true },
+      {
+        ...{ active: 0.5, tokens: 5, alpha: 2, floor: 1e-10, ceiling: 1e4, adapt: true },
+        ...{ rule: "sign", gain: 0.1, damping: 0.2 },
+      },
     ],
     call: (made, rule) => {
       made.updateLambda(rule);

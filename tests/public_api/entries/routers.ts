@@ -1,6 +1,7 @@
 /** Routers and MoE layers. @module */
 
 import * as remoe from "@remoe/remoe";
+import { expertChoiceGates } from "../../../kernels/cases/reference/expert_choice.ts";
 import { softmax } from "../../../kernels/cases/reference/reduction.ts";
 import { sparseMixerRow } from "../../../kernels/cases/reference/sparsemixer.ts";
 import { lory, meanOf } from "../../moe/lory_reference.ts";
@@ -51,6 +52,17 @@ function largest(logits: readonly number[], count: number): number[] {
     chosen.push(left.reduce((best, e) => logits[e]! > logits[best]! ? e : best));
   }
   return chosen;
+}
+
+/** What the experts choose from each group of tokens, two experts per token on average. */
+function chosenBy(x: unknown, group: number) {
+  const { shape, data } = logits(x);
+  const { experts, active } = SIZES;
+  const capacity = Math.max(1, Math.floor(group * active / experts));
+  const { gates, chosen } = expertChoiceGates(Float64Array.from(data), experts, {
+    ...{ group, capacity },
+  });
+  return { ...right(f32(shape, [...chosen])), gates: f32(shape, [...gates]) };
 }
 
 function relu(w: World): remoe.ReluRouter {
@@ -140,16 +152,26 @@ const routers: readonly Entry[] = [
     options: () => ({
       ...SIZES,
       balance: "load",
+      activation: "relu",
+      revive: 0.5,
       lambda: 1e-3,
       alpha: 1.5,
+      rule: "sign",
+      gain: 0.1,
+      damping: 0.2,
       deviation: 0.1,
       name: "g",
     }),
     build: (device, options) => new remoe.ReluRouter(device, options),
     sizes: ["hidden", "experts"],
-    shapes: ({ hidden, experts, active = 1, balance = "load", lambda, alpha = 1.2, name }) => {
+    shapes: ({ hidden, experts, active = 1, lambda, alpha = 1.2, name, ...options }) => {
+      const { balance = "load", activation = "relu", rule = "sign" } = options;
+      const balances = ["load", "plain", "none", "load-squared", "transport"];
+      demand(["relu", "relu-squared", "tanh"].includes(activation), "activation");
+      demand(["sign", "proportional"].includes(rule), "rule");
+      demandPositive(options, "revive", "gain", "damping");
       demand(Number.isFinite(active) && active > 0 && active <= experts, "active");
-      demand(["load", "plain", "none"].includes(balance), "balance");
+      demand(balances.includes(balance), "balance");
       demandPositive({ lambda }, "lambda");
       demand(Number.isFinite(alpha) && alpha > 0, "alpha");
       return { [name ?? "gate.weight"]: [hidden, experts] };
@@ -202,6 +224,21 @@ const routers: readonly Entry[] = [
       demand(Number.isInteger(active) && active > 0 && active <= experts, "active");
       demand(Number.isFinite(jitter) && Math.fround(jitter) > 0, "jitter");
       demandPositive(options, "balanceCoefficient");
+      return { [name]: [hidden, experts] };
+    },
+  }),
+  ...built({
+    of: "ExpertChoiceRouter",
+    options: () => ({ ...SIZES, capacity: 1.5, group: "sequence", deviation: 0.1, name: "g" }),
+    build: (device, options) => new remoe.ExpertChoiceRouter(device, options),
+    sizes: ["hidden", "experts"],
+    shapes: (options) => {
+      const { hidden, experts, active = 1, capacity = 1, name = "gate.weight" } = options;
+      const { group = "batch" } = options;
+      demand(Number.isFinite(active) && active > 0, "active");
+      demand(Number.isFinite(capacity) && capacity > 0, "capacity");
+      demand(active * capacity <= experts, "share");
+      demand(["batch", "sequence"].includes(group), "group");
       return { [name]: [hidden, experts] };
     },
   }),
@@ -336,15 +373,75 @@ const routers: readonly Entry[] = [
     },
     object: true,
   },
+  {
+    of: "HashRouter.route",
+    make: (w) => [
+      new remoe.HashRouter(w.device, SIZES),
+      w.f32([5, 4]),
+      { tokens: w.i32([1, 2, 3, 4, 5]), sequence: 5 },
+    ],
+    call: (router, x, context) => routed(router.route(x, context)),
+    right: (_, x, context) => {
+      demandRows(x, SIZES.hidden);
+      demand(x.shape[0] === 5, "tokens");
+      demand(typeof context === "object" && context !== null, "no token ids");
+      demandContext(context);
+      const { tokens } = context as { tokens?: unknown };
+      demandTensor(tokens, ["i32"]);
+      const ids = [...tokens.data];
+      const gates = ids.flatMap((id) => [0, 1, 2].map((e) => Number((id % 3 + 3) % 3 === e)));
+      return right(f32([5, SIZES.experts], gates));
+    },
+    object: true,
+  },
+  {
+    of: "ExpertChoiceRouter.route",
+    make: (w) => [w.layer(new remoe.ExpertChoiceRouter(w.device, SIZES)), w.f32([5, 4])],
+    call: (router, x) => routed(router.route(x)),
+    right: (_, x) => chosenBy(x, (x as HostTensor).shape[0]!),
+    object: true,
+  },
+  {
+    of: "ExpertChoiceRouter.route",
+    variant: "by sequence",
+    make: (w) => [
+      w.layer(new remoe.ExpertChoiceRouter(w.device, { ...SIZES, group: "sequence" })),
+      w.f32([5, 4]),
+      { sequence: 5, training: true, step: 2, layer: 1 },
+    ],
+    call: (router, x, context) => routed(router.route(x, context)),
+    right: (_, x, context) => {
+      demandTensor(x);
+      const [count = 0] = x.shape;
+      demand(context === undefined || (typeof context === "object" && context !== null), "context");
+      const { sequence = count } = (context ?? {}) as { sequence?: number };
+      demand(Number.isInteger(sequence) && sequence > 0 && count % sequence === 0, "sequence");
+      demandContext(context && { ...context, sequence: 5 });
+      return chosenBy(x, sequence);
+    },
+    object: true,
+  },
+  {
+    of: "new HashRouter",
+    make: (w) => [w.device, { hidden: 4, experts: 3 }],
+    call: (device, options) => {
+      using router = new remoe.HashRouter(device, options);
+      return [router.hidden, router.experts, router.active];
+    },
+    right: (device, options) => {
+      demand(device instanceof remoe.Device, "no device");
+      demandSizes(options, "hidden", "experts");
+      return [options.hidden, options.experts, 1];
+    },
+  },
   ...[
     remoe.ReluRouter,
     remoe.TopKRouter,
     remoe.LoryRouter,
     remoe.SparseMixerRouter,
+    remoe.ExpertChoiceRouter,
     remoe.SigmoidRouter,
-  ].map((
-    Router,
-  ): Entry => ({
+  ].map((Router): Entry => ({
     of: `${Router.name}.weight`,
     make: (w) => [w.layer(new Router(w.device, SIZES))],
     call: (router) => router.weight,

@@ -40,7 +40,7 @@ function demandOptions(options: unknown): asserts options is Record<string, unkn
   demand(checkpoint === null, "checkpoint");
   demand(signal === null || signal instanceof AbortSignal, "signal");
   demand(profile === null || profile instanceof train.StepProfile, "profile");
-  for (const name of ["onStep", "onValidation", "onSample", "onNotice"]) {
+  for (const name of ["onStep", "onValidation", "onFlips", "onSample", "onNotice"]) {
     const event = options[name];
     demand(event === undefined || typeof event === "function", name);
   }
@@ -57,7 +57,8 @@ const training: Entry = {
       checkpoint: null,
       signal: new AbortController().signal,
       profile: null,
-      ...{ onStep: () => {}, onValidation: () => {}, onSample: () => {}, onNotice: () => {} },
+      ...{ onStep: () => {}, onValidation: () => {}, onFlips: () => {} },
+      ...{ onSample: () => {}, onNotice: () => {} },
     };
     return [config, options];
   },

@@ -134,6 +134,18 @@ Deno.test("`TensorBoardSink` writes validations by domain", () => {
   });
 });
 
+Deno.test("`TensorBoardSink` writes flips, in total and by layer", () => {
+  using folder = new TemporaryFolder();
+  using sink = new TensorBoardSink(folder.path, CONFIG);
+  sink.write({ step: 20, flip_rate: 0.25, flip_count: 2, flip_rate_per_layer: [0.125, 0.375] });
+  assertEquals(scalarsOf(readEvents(eventPaths(folder.path)[0]!), 20), {
+    "flips/rate": 0.25,
+    "flips/count": 2,
+    "flips/layer_00": 0.125,
+    "flips/layer_01": 0.375,
+  });
+});
+
 Deno.test("`TensorBoardSink` omits metrics that a router lacks", () => {
   for (const router of ["dense", "topk"] as const) {
     using folder = new TemporaryFolder();

@@ -14,10 +14,11 @@ namespace {
 
 // Orders the tokens of a group for one expert: probabilities descending, ties by position. No two
 // keys of a group are equal, so a selection does not depend on the algorithm. Bits of floats from 0
-// on order like the floats, and NaN comes first, so that a diverged run shows.
+// on order like the floats. NaN, of either sign, comes first, so that a diverged run shows.
 REMOE_INLINE uint64_t key_of(float probability, int64_t position) {
-  return uint64_t{std::bit_cast<uint32_t>(probability)} << 32 |
-         (~uint32_t{0} - static_cast<uint32_t>(position));
+  const bool is_nan = probability != probability;
+  const uint32_t rank = is_nan ? ~uint32_t{0} : std::bit_cast<uint32_t>(probability);
+  return uint64_t{rank} << 32 | (~uint32_t{0} - static_cast<uint32_t>(position));
 }
 
 struct Groups {

@@ -97,13 +97,13 @@ int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t g
             "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
     bytes_of(dtype);
     require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
-    REMOE_DISPATCH(
-        open, sigmoid_router_forward, require_address<float>(gates, "gates"),
-        require_address<float>(scores, "scores"), require_address<int32_t>(mask, "mask"),
-        require_address<int32_t>(counts, "counts"),
-        require_address<float>(score_sums, "score_sums"),
-        optional_address<const float>(bias, "bias"), require_address<const float>(x, "x"),
-        require_address<const float>(w, "w"), tokens, hidden, experts, active, normalize != 0);
+    REMOE_DISPATCH(open, sigmoid_router_forward, require_address<float>(gates, "gates"),
+                   require_address<float>(scores, "scores"), require_address<int32_t>(mask, "mask"),
+                   require_address<int32_t>(counts, "counts"),
+                   require_address<float>(score_sums, "score_sums"),
+                   optional_address<const float>(bias, "bias"),
+                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
+                   tokens, hidden, experts, active, normalize != 0);
   });
 }
 
@@ -117,8 +117,7 @@ int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogits, uint64
                    require_address<const float>(dgates, "dgates"),
                    require_address<const float>(gates, "gates"),
                    require_address<const int32_t>(mask, "mask"),
-                   require_address<const float>(scores, "scores"), tokens, experts,
-                   normalize != 0);
+                   require_address<const float>(scores, "scores"), tokens, experts, normalize != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

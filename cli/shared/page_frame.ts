@@ -1,5 +1,5 @@
 /**
- * The frame of a page with charts: one file that needs no other, in light and dark.
+ * The frame of a page with charts: one self-contained file, light or dark as the reader prefers.
  *
  * @module
  */
@@ -45,10 +45,10 @@ ${body}
 }
 
 /**
- * A chart as part of a page.
+ * Writes a chart as part of a page.
  *
  * @param chart The chart.
- * @param index Its place among the page's charts, from 0.
+ * @param index Its index among the page's charts.
  * @returns HTML, with the chart's name as its anchor.
  */
 export function figure({ name, title, svg }: DrawnChart, index: number): string {
@@ -57,10 +57,10 @@ export function figure({ name, title, svg }: DrawnChart, index: number): string 
 }
 
 /**
- * Makes text safe to stand in HTML.
+ * Escapes text for HTML.
  *
  * @param text Any text.
- * @returns The text, with its control characters shown.
+ * @returns The text, with control characters made visible.
  */
 export function escapeHtml(text: string): string {
   return visible(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")

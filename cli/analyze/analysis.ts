@@ -1,0 +1,123 @@
+/**
+ * What `analyze` finds in a model.
+ *
+ * @module
+ */
+
+import { sampleText } from "../../lib/analyze/held_out_text.ts";
+import { observeRouting } from "../../lib/analyze/observe_routing.ts";
+import { type Passage, routePassage, tokenText } from "../../lib/analyze/passage.ts";
+import {
+  domainActiveReport,
+  domainLoadReport,
+  type ExpertTokensReport,
+  expertTokensReport,
+  frequencyReport,
+  loadReport,
+  sparsityReport,
+} from "../../lib/analyze/reports.ts";
+import type { Device } from "../../lib/autograd/device.ts";
+import type { TrainConfig } from "../../lib/config/config.ts";
+import type { TokenStream } from "../../lib/data/corpus/token_stream.ts";
+import { textFiles } from "../../lib/data/text/text_files.ts";
+import type { OpenedModel } from "../../lib/model/open_model.ts";
+import { runCorpus } from "../../lib/model/run_corpus.ts";
+import type { RoutingReports } from "../../lib/plot/routing_charts.ts";
+import { corpusNotices } from "../../lib/train/corpus_notices.ts";
+import { formatCount } from "../shared/format.ts";
+import type { AnalyzeRequest } from "./flags.ts";
+
+/** What was found. */
+export interface Analysis extends RoutingReports {
+  /** The token ids that each expert prefers. */
+  readonly expert_tokens: ExpertTokensReport;
+  /** Texts with the experts of each token. */
+  readonly passages: readonly Passage[];
+}
+
+/** The model of an analysis. */
+export interface AnalyzedModel {
+  /** The run directory. */
+  readonly path: string;
+  /** Its configuration. */
+  readonly config: TrainConfig;
+  /** Training steps completed. */
+  readonly step: number;
+}
+
+/** What an analysis works with. */
+export interface AnalysisInput {
+  /** The device. */
+  readonly device: Device;
+  /** The command line. */
+  readonly request: AnalyzeRequest;
+  /** The contents of the file to show; null for the start of each domain. */
+  readonly shown: string | null;
+  /** Receives what a person should know. */
+  readonly notice: (text: string) => void;
+}
+
+/** Most tokens of a file to show, and of a domain. */
+const [MOST_OF_FILE, MOST_OF_DOMAIN] = [4096, 512];
+
+/**
+ * Measures the routing of a model, and routes the texts to show.
+ *
+ * @param opened The model.
+ * @param input The device and the command line.
+ * @returns What was found.
+ * @throws {DataError} If the text cannot be used.
+ */
+export async function analyze(opened: OpenedModel, input: AnalysisInput): Promise<Analysis> {
+  const { request: { tokens, top, least }, device, notice } = input;
+  const { tokenizer, config: { moe } } = opened;
+  const text = await heldOutText(opened, input);
+  notice(`Routing ${formatCount(tokens)} tokens of ${[...text.keys()].join(", ")}`);
+  const statistics = observeRouting(opened, text, { device, tokens });
+  const texts = { text: (id: number) => tokenText(id, tokenizer), least };
+  return {
+    load: loadReport(statistics, moe),
+    sparsity: sparsityReport(statistics, moe),
+    frequency: frequencyReport(statistics, moe, texts),
+    domains: domainLoadReport(statistics, moe),
+    domain_active: domainActiveReport(statistics, moe),
+    expert_tokens: expertTokensReport(statistics, { ...texts, top }),
+    passages: passagesOf(opened, text, input),
+  };
+}
+
+async function heldOutText(
+  { config: { data }, tokenizer, textHash }: OpenedModel,
+  { request, notice }: AnalysisInput,
+): Promise<ReadonlyMap<string, TokenStream>> {
+  if (request.data.length > 0) {
+    return await sampleText(textFiles(request.data), tokenizer, request.tokens);
+  }
+  const { validation, contentHash } = await runCorpus(data, tokenizer, corpusNotices(notice));
+  if (textHash !== undefined && textHash !== contentHash) {
+    notice(
+      "The run's text has changed since: what is held out now may be text it was trained on",
+    );
+  }
+  return new Map([...validation.domains].map(([name, { tokens }]) => [name, tokens]));
+}
+
+function passagesOf(
+  opened: OpenedModel,
+  text: ReadonlyMap<string, TokenStream>,
+  { device, request, shown, notice }: AnalysisInput,
+): Passage[] {
+  const { tokenizer, config: { data: { sequence } } } = opened;
+  if (shown === null) {
+    return [...text].filter(([, { length }]) => length > 0).map(([name, stream]) => {
+      const ids = new Int32Array(Math.min(MOST_OF_DOMAIN, sequence, stream.length));
+      stream.read(0, ids);
+      return routePassage(opened, device, name, ids);
+    });
+  }
+  const ids = Int32Array.from([tokenizer.endOfDocument, ...tokenizer.encode(shown)]);
+  if (ids.length > MOST_OF_FILE) {
+    notice(`Showing the first ${MOST_OF_FILE} of the ${ids.length} tokens of ${request.text}`);
+  }
+  return [routePassage(opened, device, request.text!, ids.slice(0, MOST_OF_FILE))];
+}

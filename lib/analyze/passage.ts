@@ -1,0 +1,113 @@
+/** A text with the experts of each of its tokens. @module */
+
+import type { Device } from "../autograd/device.ts";
+import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
+import type { OpenedModel } from "../model/open_model.ts";
+import { unwrapped } from "../tensor/operands.ts";
+import { download } from "../tensor/transfer.ts";
+import { expertsOf, maskOf } from "./routing_mask.ts";
+
+/** A token of a {@linkcode Passage}. */
+export interface PassageToken {
+  /** The token id. */
+  readonly id: number;
+  /**
+   * Its text, ∎ at the end of a document. Of a character that spans several tokens the first has
+   * the text and the others none.
+   */
+  readonly text: string;
+}
+
+/** An expert and its gate. */
+export type ExpertGate = readonly [expert: number, gate: number];
+
+/** A text with the experts of each of its tokens. */
+export interface Passage {
+  /** Where the text comes from. */
+  readonly title: string;
+  /** Its tokens. */
+  readonly tokens: readonly PassageToken[];
+  /** Per layer and token, its experts with their gates, in ascending order. */
+  readonly layers: readonly (readonly (readonly ExpertGate[])[])[];
+}
+
+/**
+ * Routes a text. It is cut into rows as long as in training, each without the context of the one
+ * before it.
+ *
+ * @param opened The model.
+ * @param device Its device.
+ * @param title Where the text comes from.
+ * @param ids The text's token ids, at least one.
+ * @returns The tokens and their experts.
+ */
+export function routePassage(
+  { model, tokenizer, config }: OpenedModel,
+  device: Device,
+  title: string,
+  ids: Int32Array,
+): Passage {
+  const { data: { sequence }, model: { layers: depth } } = config;
+  const layers: ExpertGate[][][] = Array.from({ length: depth }, () => []);
+  for (let start = 0; start < ids.length; start += sequence) {
+    const row = ids.slice(start, start + sequence);
+    using _scope = device.noGradient();
+    model.logits(device.tokens(row), row.length, {
+      training: false,
+      onRouting: (layer, routing) => {
+        const gates = download(unwrapped(routing.gates));
+        const mask = maskOf(routing);
+        for (let token = 0; token < mask.tokens; token++) {
+          layers[layer]!.push(
+            expertsOf(mask, token).map((e) => [e, gates[token * mask.experts + e]!] as const),
+          );
+        }
+      },
+    });
+  }
+  return { title, tokens: textsOf(ids, tokenizer), layers };
+}
+
+/**
+ * Returns the text of a token id by itself.
+ *
+ * @param id The id.
+ * @param tokenizer Its tokenizer.
+ * @returns The text; its bytes in hexadecimal where they are no whole characters.
+ */
+export function tokenText(id: number, tokenizer: Tokenizer): string {
+  if (id === tokenizer.endOfDocument) return "end of document";
+  const text = tokenizer.decode([id]);
+  return text.includes("\ufffd") ? hexadecimal([id], tokenizer) : text;
+}
+
+/** Most bytes of a character in UTF-8, and so most tokens that a character spans. */
+const LONGEST = 4;
+
+/** The text of each token of a sequence; characters of several tokens go to the first of them. */
+function textsOf(ids: Int32Array, tokenizer: Tokenizer): PassageToken[] {
+  const tokens: PassageToken[] = [];
+  while (tokens.length < ids.length) {
+    const at = tokens.length;
+    const count = wholeCharacters(ids.subarray(at, at + LONGEST), tokenizer);
+    const own = ids.subarray(at, at + Math.max(1, count));
+    const text = count > 0 ? tokenizer.decode(own) : tokenText(own[0]!, tokenizer);
+    own.forEach((id, i) =>
+      tokens.push({ id, text: i > 0 ? "" : id === tokenizer.endOfDocument ? "∎" : text })
+    );
+  }
+  return tokens;
+}
+
+/** The fewest of the first tokens that make up whole characters; 0 if none do. */
+function wholeCharacters(ids: Int32Array, tokenizer: Tokenizer): number {
+  for (let count = 1; count <= ids.length; count++) {
+    if (!tokenizer.decode(ids.subarray(0, count)).includes("\ufffd")) return count;
+  }
+  return 0;
+}
+
+function hexadecimal(ids: readonly number[], tokenizer: Tokenizer): string {
+  const bytes = Array.from(tokenizer.bytesOf(ids), (byte) => byte.toString(16).padStart(2, "0"));
+  return `⟨${bytes.join(" ")}⟩`;
+}
