@@ -90,7 +90,7 @@ function lossChart(bands: readonly Band[], along: "step" | "flops"): Chart {
       ),
       ...plane([
         ...bandLayers(bands, axes),
-        ...endLabels(bands, axes, (value) => value.toFixed(3)),
+        ...labels(bands, axes, end),
       ]),
     },
   };
@@ -281,6 +281,18 @@ function lineStyles(bands: readonly Band[], all: readonly Band[] = bands): Spec 
 }
 
 const DASHES = [[1, 0], [6, 3], [2, 2]];
+
+/** Labels at the ends: those at one place move apart, those elsewhere are in nobody's way. */
+function labels(bands: readonly Band[], axes: Spec, width: number): Spec[] {
+  const groups = new Map<number, Band[]>();
+  for (const band of bands) {
+    const place = Math.round(20 * (band.points.at(-1)?.x ?? 0) / width);
+    groups.set(place, [...groups.get(place) ?? [], band]);
+  }
+  return [...groups.values()].flatMap((group) =>
+    endLabels(group, axes, (value) => value.toFixed(3))
+  );
+}
 
 function bandLayers(bands: readonly Band[], axes: Spec, mark: Spec = {}): Spec[] {
   const values = bands.flatMap(({ name, points }) => points.map((point) => ({ name, ...point })));
