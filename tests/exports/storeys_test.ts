@@ -8,7 +8,8 @@ import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
  */
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
-  ["cli/train", "cli/generate", "cli/plot", "cli/analyze", "cli/compare"],
+  ["cli/compare"],
+  ["cli/train", "cli/generate", "cli/plot", "cli/analyze"],
   ["cli/shared"],
   ["lib/compare"],
   ["lib/plot"],
