@@ -31,7 +31,7 @@ export function collectMasks(
 ): RoutingMask[] {
   const masks: RoutingMask[] = [];
   run((layer, routing) => masks[layer] = maskOf(routing));
-  const silent = Array.from({ length: layers }, (_, layer) => masks[layer]).indexOf(undefined);
+  const silent = Array.from({ length: layers }, (_, layer) => layer in masks).indexOf(false);
   if (silent < 0) return masks;
   throw new ConfigError(
     `Cannot observe the routing of layer ${silent}: it does not call onRouting of its context`,

@@ -13,19 +13,7 @@ import { ConfigError } from "../errors.ts";
 import { BalanceCode, GateCode } from "../ffi/codes.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { PLACE_NAMES } from "./linear_router.ts";
-
-/**
- * How the ReLU router's L1 term weights the experts: `load` by their share of the tokens (equation
- * 10 of the paper), `load-squared` by its square, `transport` by their price in a balanced transport
- * of the tokens, `plain` equally (equation 9); `none` drops the term.
- */
-export type BalanceName = "load" | "plain" | "none" | "load-squared" | "transport";
-
-/**
- * What the ReLU router makes of a positive logit `z`: `relu` leaves it (equation 5), `relu-squared`
- * gives `z²` and `tanh` gives `tanh(z)`. All give 0 for any other logit.
- */
-export type GateName = "relu" | "relu-squared" | "tanh";
+import { BALANCE_NAMES, type BalanceName, GATE_NAMES, type GateName } from "./relu_names.ts";
 
 const BALANCES: Readonly<Record<BalanceName, number>> = {
   load: BalanceCode.load,
@@ -40,12 +28,6 @@ const GATES: Readonly<Record<GateName, number>> = {
   "relu-squared": GateCode.reluSquared,
   tanh: GateCode.tanh,
 };
-
-/** Names of the L1 terms, the default first. */
-export const BALANCE_NAMES = Object.keys(BALANCES) as readonly BalanceName[];
-
-/** Names of the activations, the default first. */
-export const GATE_NAMES = Object.keys(GATES) as readonly GateName[];
 
 /** Settings of {@linkcode ReluRouter}. */
 export interface ReluRouterOptions<H extends number = number, E extends number = number> {

@@ -17,7 +17,7 @@ import { topkWarmup } from "./router_rows/topk_warmup.ts";
 import { segmentLength } from "./segments.ts";
 
 export { LAMBDA_KEYS, type LambdaKeys } from "./lambda_keys.ts";
-export type { BalanceName, GateName } from "./relu_router_options.ts";
+export type { BalanceName, GateName } from "./relu_names.ts";
 export type { ReluKeys } from "./router_rows/relu.ts";
 
 import { BALANCE_KEYS, type BalanceKeys } from "./router_rows/balance_keys.ts";

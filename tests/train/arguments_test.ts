@@ -44,7 +44,7 @@ const WRONG: [TrainConfig, string][] = [
   [withKey("model", "hidden", -16), "model.hidden is -16"],
   [withKey("model", "ffn", "auto"), "model.ffn is missing"],
   [withKey("moe", "experts", 1.5), "moe.experts is 1.5"],
-  [withKey("moe", "router", "hash"), 'moe.router is "hash"'],
+  [withKey("moe", "router", "nearest"), 'moe.router is "nearest"'],
   [{ ...CONFIG, model: undefined } as unknown as TrainConfig, "model.layers is missing"],
 ];
 

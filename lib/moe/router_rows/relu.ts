@@ -2,12 +2,7 @@
 
 import { completeRow, STARVING } from "../complete_row.ts";
 import { idleLambdaKeys, LAMBDA_KEYS, type LambdaKeys } from "../lambda_keys.ts";
-import {
-  BALANCE_NAMES,
-  type BalanceName,
-  GATE_NAMES,
-  type GateName,
-} from "../relu_router_options.ts";
+import { BALANCE_NAMES, type BalanceName, GATE_NAMES, type GateName } from "../relu_names.ts";
 
 /** Settings of the ReLU router. */
 export interface ReluKeys extends LambdaKeys {
