@@ -94,7 +94,7 @@ Deno.test("invalid and out-of-range numbers are named", () => {
   ];
   for (const [use, words] of uses) assertThrows(use, RangeError, words);
   assertThrows(() => estimateMemory(CONFIG, { device: {} as Device }), TypeError, "as a device");
-  assertThrows(() => initialStage("hash" as "relu"), ConfigError, "router is hash");
+  assertThrows(() => initialStage("nearest" as "relu"), ConfigError, "router is nearest");
 });
 
 /** A run of a few steps on a short text. */
