@@ -29,9 +29,9 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
     loss: row.loss ??
       (lambda ? { name: "l1_reg", about: "The router's L1 term, without λ", figure: "l1" } : null),
     keys: row.keys ?? ({} as RouterKeysOf<Keys>),
-    // A function of a user's row may return nothing, too.
+    // A function in a user's row may also return nothing.
     adapts: (moe) => row.adapts?.(moe) ?? lambda,
-    // Nothing bounds how many experts a token activates.
+    // By default nothing bounds how many experts a token activates.
     activeFrom: (moe) => row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }],
     causalFrom: (sequence) => row.causalFrom?.(sequence) ?? 0,
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,

@@ -329,7 +329,7 @@ def largest(values: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of a router, as a row of `lib/moe/routers.ts`."""
+    """The facts of a router, like its row in `lib/moe/router_rows`."""
 
     route: Callable[[Router, Tensor, Tensor | None], Routing] | None
     """Gates from logits, or from token ids; none where the model is dense."""

@@ -8,7 +8,7 @@ export interface BalanceKeys {
   readonly balance_coefficient: number;
 }
 
-/** The keys of Switch's balance loss, to be spread into the keys of every router with it. */
+/** The keys of Switch's balance loss; spread them into the keys of a router that has it. */
 export const BALANCE_KEYS: RouterKeysOf<BalanceKeys> = {
   balance_coefficient: {
     type: "number",

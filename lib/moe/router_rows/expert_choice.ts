@@ -1,4 +1,4 @@
-/** The expert-choice router's row. @module */
+/** The row of the expert-choice router. @module */
 
 import { completeRow } from "../complete_row.ts";
 import { routedSizes } from "../layer_sizes.ts";
@@ -14,7 +14,7 @@ export interface ExpertChoiceKeys {
   readonly group: GroupName;
 }
 
-/** The expert-choice router's row. */
+/** The row of the expert-choice router. */
 export const EXPERT_CHOICE = completeRow<ExpertChoiceKeys>({
   about: "each expert takes the tokens likeliest to be its own; sees later tokens",
   causal: false,

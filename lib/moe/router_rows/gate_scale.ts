@@ -1,4 +1,4 @@
-/** The key that scales the gates, shared by the routers that have it. @module */
+/** The key that scales the gates of topk and sigmoid. @module */
 
 import type { NumberKey } from "../router_row.ts";
 

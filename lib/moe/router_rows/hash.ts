@@ -1,9 +1,9 @@
-/** The hash router's row. @module */
+/** The row of the hash router. @module */
 
 import { completeRow } from "../complete_row.ts";
 import { routedSizes } from "../layer_sizes.ts";
 
-/** The hash router's row. */
+/** The row of the hash router. */
 export const HASH = completeRow<Record<never, never>>({
   about: "the token's id modulo the number of experts, without weights",
   exact: true,

@@ -10,7 +10,7 @@ export interface ReluKeys extends LambdaKeys {
   readonly balance: BalanceName;
   /** Activation of the ReLU router's logits. */
   readonly activation: GateName;
-  /** Pull at the logits of experts without tokens; 0 is off. */
+  /** Pull on the logits of experts without tokens; 0: off. */
   readonly revive: number;
 }
 

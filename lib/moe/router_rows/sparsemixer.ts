@@ -1,4 +1,4 @@
-/** The SparseMixer router's row of the table of routers. @module */
+/** The row of the SparseMixer router. @module */
 
 import { completeRow } from "../complete_row.ts";
 import { routedSizes } from "../layer_sizes.ts";
@@ -13,7 +13,7 @@ export interface SparseMixerKeys extends BalanceKeys {
   readonly jitter: number;
 }
 
-/** The SparseMixer router. */
+/** The row of the SparseMixer router. */
 export const SPARSEMIXER = completeRow<SparseMixerKeys>({
   about: "SparseMixer-v2: experts drawn from the softmax of the largest logits",
   draws: true,

@@ -3,7 +3,7 @@
 import { type ExpertSizes, routedSizes } from "../layer_sizes.ts";
 
 /**
- * Converts the settings of the warmup.
+ * Converts the warmup from full-size experts to routed ones.
  *
  * @param moe Sizes, and the warmup in full-size experts.
  * @returns Experts of width `ffn / G` that the router activates per token, and for how many steps;
