@@ -1,5 +1,6 @@
 /** How much of the routing a training step changes (appendix A of the paper). @module */
 
+import { mean } from "../mean.ts";
 import { differingPairs, type RoutingMask } from "./routing_mask.ts";
 
 /** The routing flips between two steps. */
@@ -28,6 +29,6 @@ export function flipsBetween(
     differingPairs(mask, before[layer]!) / (mask.tokens * mask.experts)
   );
   // Every layer has the same tokens and experts.
-  const rate = ratePerLayer.reduce((sum, value) => sum + value, 0) / ratePerLayer.length;
+  const rate = mean(ratePerLayer);
   return { rate, count: rate * now[0]!.experts, ratePerLayer };
 }

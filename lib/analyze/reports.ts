@@ -1,7 +1,8 @@
-/** What the routing statistics of a model say: the JSON beside each chart. @module */
+/** Reports on the routing statistics of a model: the JSON beside each chart. @module */
 
 import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { MoEConfig } from "../config/config.ts";
+import { mean } from "../mean.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { rankCorrelation } from "./rank_correlation.ts";
 import { activeOf, type RoutingStatistics, sharesOf } from "./routing_statistics.ts";
@@ -130,7 +131,7 @@ export function sparsityReport(
   };
 }
 
-/** Reports how many experts the tokens have by their frequency. */
+/** Reports how many experts tokens have, by their frequency. */
 export function frequencyReport(
   { ids, experts }: RoutingStatistics,
   moe: MoEConfig,
@@ -158,7 +159,7 @@ export function frequencyReport(
   };
 }
 
-/** Reports which experts each domain uses; null if there are no domains to tell apart. */
+/** Reports which experts each domain uses; null for fewer than two domains. */
 export function domainLoadReport(
   { domains, experts, layers }: RoutingStatistics,
   moe: MoEConfig,
@@ -179,7 +180,7 @@ export function domainLoadReport(
   };
 }
 
-/** Reports how many experts each domain's tokens have; null if there are no domains. */
+/** Reports how many experts each domain's tokens have; null for fewer than two domains. */
 export function domainActiveReport(
   { domains, experts }: RoutingStatistics,
   moe: MoEConfig,
@@ -236,7 +237,7 @@ function fairShare(moe: MoEConfig): number {
 function meanVariation(shares: readonly (readonly number[])[]): number {
   const distributions = shares.map((row) => {
     const sum = row.reduce((total, share) => total + share, 0);
-    // A closed layer routes nothing: it is alike for every domain.
+    // A closed layer routes nothing: all domains are equal there.
     return row.map((share) => sum === 0 ? 1 / row.length : share / sum);
   });
   const middle = distributions[0]!.map((_, expert) =>
@@ -247,8 +248,4 @@ function meanVariation(shares: readonly (readonly number[])[]): number {
       row.reduce((sum, share, expert) => sum + Math.abs(share - middle[expert]!), 0) / 2
     ),
   );
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

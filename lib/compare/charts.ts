@@ -16,37 +16,25 @@ import {
 } from "../plot/chart.ts";
 import { endLabels } from "../plot/end_labels.ts";
 import { HORIZONTALS } from "../plot/horizontal.ts";
-import { curveColour, CURVES, INK, MUTED, type Spec } from "../plot/theme.ts";
-import {
-  bandOf,
-  type BandPoint,
-  loadCurve,
-  lossCurve,
-  type SeedPoint,
-  sparsityCurve,
-} from "./curves.ts";
+import { curveColour, INK, MUTED, type Spec } from "../plot/theme.ts";
+import { type Band, bandLayers, lineStyles, spacedLabels } from "./band_layers.ts";
+import { bandOf, loadCurve, lossCurve, type SeedPoint, sparsityCurve } from "./curves.ts";
 import type { RunResult } from "./run_result.ts";
 import { resultsOf, type RowSummary, type RunOutcome } from "./summary.ts";
 
-/** A row's mean curve. */
-interface Band {
-  readonly name: string;
-  readonly points: readonly BandPoint[];
-}
-
 /**
- * Makes the charts of a comparison.
+ * Builds the charts of a comparison.
  *
  * @param rows The rows, in order.
  * @param outcomes Their runs.
- * @returns The charts that there are figures for; none before a run is finished.
+ * @returns The charts that have data; none before a run is finished.
  */
 export function compareCharts(
   rows: readonly RowSummary[],
   outcomes: readonly RunOutcome[],
 ): Chart[] {
   const finished = rows.filter(({ figures }) => figures !== null);
-  // The repetition of a row with another instruction set would cover it.
+  // A repetition with another instruction set would cover its row.
   const drawn = finished.filter(({ isa }) => isa === null);
   if (drawn.length === 0) return [];
   const bands = (curve: (result: RunResult) => SeedPoint[]): Band[] =>
@@ -90,7 +78,7 @@ function lossChart(bands: readonly Band[], along: "step" | "flops"): Chart {
       ),
       ...plane([
         ...bandLayers(bands, axes),
-        ...labels(bands, axes, end),
+        ...spacedLabels(bands, axes, end),
       ]),
     },
   };
@@ -136,7 +124,7 @@ function sparsityChart(all: readonly Band[], targets: readonly number[]): Chart 
   };
 }
 
-/** The sparsities to reach, where they are known. */
+/** The target sparsities, one rule each. */
 function targetLayer(targets: readonly number[], y: Spec): Spec[] {
   const values = [...new Set(targets)].map((value) => ({ value }));
   const mark = { type: "rule", strokeDash: [6, 4], color: INK.light };
@@ -193,7 +181,7 @@ function finalLossChart(rows: readonly RowSummary[]): Chart {
   };
 }
 
-/** Each row has the colour of its curves; a repetition has none of its own. */
+/** Each row has the colour of its curves; repetitions are not drawn and have none. */
 function rowColours(drawn: readonly RowSummary[]): ReadonlyMap<string, string> {
   return new Map(drawn.map(({ label }, index) => [label, curveColour(index)]));
 }
@@ -230,7 +218,7 @@ function differenceChart(
   };
 }
 
-/** A row's value with its interval, row under row. */
+/** Each row's value with its interval, one row below the other. */
 function intervalPlane(
   values: readonly { name: string; value: number; low: number; high: number }[],
   title: string,
@@ -260,59 +248,4 @@ function intervalPlane(
       encoding: { y, x, color },
     },
   ], { height: { step: 28 }, width: WIDTH });
-}
-
-/** Colour and dash of the rows: colours come again after the last, then dashed. */
-function lineStyles(bands: readonly Band[], all: readonly Band[] = bands): Spec {
-  const names = all.map(({ name }) => name);
-  const color = curveColours(names, names.map((_, index) => curveColour(index)));
-  const legend = color["legend"] as Spec | null;
-  const values = bands.map(({ name }) => name);
-  const { symbolDash: _, ...shown } = legend ?? {};
-  if (names.length <= CURVES.length) {
-    return { color: { ...color, legend: legend && { ...legend, values } } };
-  }
-  const dashes = names.map((_, index) => DASHES[Math.floor(index / CURVES.length) % DASHES.length]);
-  const dash = { scale: { domain: names, range: dashes }, legend: { ...shown, values } };
-  return {
-    color: { ...color, legend: { ...shown, values } },
-    strokeDash: { field: "name", type: "nominal", ...dash },
-  };
-}
-
-const DASHES = [[1, 0], [6, 3], [2, 2]];
-
-/** Labels at the ends: those at one place move apart, those elsewhere are in nobody's way. */
-function labels(bands: readonly Band[], axes: Spec, width: number): Spec[] {
-  const groups = new Map<number, Band[]>();
-  for (const band of bands) {
-    const place = Math.round(20 * (band.points.at(-1)?.x ?? 0) / width);
-    groups.set(place, [...groups.get(place) ?? [], band]);
-  }
-  return [...groups.values()].flatMap((group) =>
-    endLabels(group, axes, (value) => value.toFixed(3))
-  );
-}
-
-function bandLayers(bands: readonly Band[], axes: Spec, mark: Spec = {}): Spec[] {
-  const values = bands.flatMap(({ name, points }) => points.map((point) => ({ name, ...point })));
-  const { x, y, color } = axes;
-  const dots = bands.some(({ points }) => points.length === 1) ? { point: { filled: true } } : {};
-  return [
-    {
-      data: { values },
-      mark: { type: "area", opacity: 0.18, clip: true },
-      encoding: {
-        x,
-        y: { ...(y as Spec), field: "low" },
-        y2: { field: "high" },
-        color,
-      },
-    },
-    {
-      data: { values },
-      mark: { type: "line", strokeWidth: 2, strokeJoin: "round", clip: true, ...dots, ...mark },
-      encoding: axes,
-    },
-  ];
 }

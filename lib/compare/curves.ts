@@ -1,14 +1,15 @@
 /**
- * Curves over seeds: their mean, and how far the seeds are apart.
+ * Mean curves over seeds, with the spread of the seeds.
  *
  * @module
  */
 
+import { mean } from "../mean.ts";
 import type { RunResult } from "./run_result.ts";
 
 /** A point of a mean curve. */
 export interface BandPoint {
-  /** Where it is on the horizontal axis: the seeds' mean. */
+  /** Position on the horizontal axis: the mean over seeds. */
   readonly x: number;
   /** Mean over seeds. */
   readonly value: number;
@@ -20,17 +21,17 @@ export interface BandPoint {
 
 /** A point of one seed's curve. */
 export interface SeedPoint {
-  /** What points of different seeds are matched by. */
+  /** Matches points of different seeds. */
   readonly step: number;
-  /** Where it is on the horizontal axis. */
+  /** Position on the horizontal axis. */
   readonly x: number;
   /** The value. */
   readonly value: number;
 }
 
 /**
- * Takes the mean of curves at the steps that all of them have, and at their ends: at equal compute
- * these differ by a few steps from seed to seed.
+ * Averages curves at the steps that all of them have, and at their last points: at equal compute
+ * the number of steps differs a little from seed to seed.
  *
  * @param curves A curve per seed, in order of steps.
  * @returns The mean curve; empty if there are no curves.
@@ -48,7 +49,7 @@ export function bandOf(curves: readonly (readonly SeedPoint[])[]): BandPoint[] {
 }
 
 /**
- * Validation losses as a curve.
+ * Returns the validation losses of a run as a curve.
  *
  * @param result A run.
  * @param along What the horizontal axis measures.
@@ -59,7 +60,7 @@ export function lossCurve({ validations }: RunResult, along: "step" | "flops"): 
 }
 
 /**
- * Sparsity as a curve.
+ * Returns the sparsity of a run as a curve.
  *
  * @param result A run.
  * @returns The curve; empty if the run has no routing.
@@ -69,7 +70,7 @@ export function sparsityCurve({ routing }: RunResult): SeedPoint[] {
 }
 
 /**
- * Load of the experts, the busiest first: mean over layers, as a multiple of the fair share.
+ * Returns the experts' load, busiest first: mean over layers, as a multiple of the fair share.
  *
  * @param result A run.
  * @returns A curve along the ranks, from 1; empty if the run has no routing.
@@ -87,8 +88,6 @@ export function loadCurve({ routing }: RunResult): SeedPoint[] {
 }
 
 function pointOf(points: readonly SeedPoint[]): BandPoint {
-  const mean = (numbers: readonly number[]): number =>
-    numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
   const values = points.map(({ value }) => value);
   return {
     x: mean(points.map(({ x }) => x)),

@@ -1,5 +1,5 @@
 /**
- * What one finished run came to, taken from its figures.
+ * The result of a finished run, computed from its metrics.
  *
  * @module
  */
@@ -7,6 +7,7 @@
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { largest } from "../extremes.ts";
+import { mean } from "../mean.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { METRICS } from "../run/find_run.ts";
@@ -15,17 +16,17 @@ import { isFlips, isValidation, type StepMetrics } from "../run/metrics_line.ts"
 
 /** A validation on a curve. */
 export interface ValidationPoint {
-  /** Steps taken before. */
+  /** Steps taken before it. */
   readonly step: number;
-  /** FLOPs executed up to there. */
+  /** FLOPs executed until then. */
   readonly flops: number;
   /** Loss, nats per token. */
   readonly loss: number;
 }
 
-/** What a run came to; plain JSON. */
+/** The result of a run; plain JSON. */
 export interface RunResult {
-  /** Version of this shape. */
+  /** Version of this format. */
   readonly format: 1;
   /** Steps taken. */
   readonly steps: number;
@@ -35,11 +36,11 @@ export interface RunResult {
   readonly valid_bits_per_byte: number;
   /** The same by domain, nats per token, if there are several. */
   readonly valid_loss_by_domain: Readonly<Record<string, number>>;
-  /** The last validation loss of the tokens that are routed causally; null if all are. */
+  /** Last validation loss of the causally routed tokens; null if all are. */
   readonly valid_loss_causal: number | null;
   /** All validations. */
   readonly validations: readonly ValidationPoint[];
-  /** FLOPs of all steps, as executed. */
+  /** FLOPs executed in all steps. */
   readonly flops: number;
   /** Seconds of all steps, without validation and checkpoints. */
   readonly seconds: number;
@@ -57,15 +58,15 @@ export interface RoutingResult {
   readonly sparsity: number;
   /** Standard deviation of the sparsity over steps. */
   readonly sparsity_deviation: number;
-  /** Sparsity over the whole run: the last step of each stretch, and the mean over the stretch. */
+  /** Sparsity over the run: the last step of each interval, and the mean over the interval. */
   readonly sparsity_curve: readonly (readonly [step: number, sparsity: number])[];
   /** Largest mean load of an expert over the fair share, mean over layers. */
   readonly imbalance: number;
   /** The same for the worst layer. */
   readonly worst_imbalance: number;
-  /** Experts of all layers without a token in the last steps, at most 50. */
+  /** Experts of all layers without a token in the last 50 steps, or fewer in a shorter run. */
   readonly dead_experts: number;
-  /** The step from which on λ held the sparsity; null: not yet, or the router has no λ. */
+  /** The step from which λ held the sparsity; null: not reached, or the router has no λ. */
   readonly settled: number | null;
   /** Mean share of the routed rows by layer and expert. */
   readonly load: readonly (readonly number[])[];
@@ -73,17 +74,17 @@ export interface RoutingResult {
 
 /** Steps without a token after which an expert counts as dead. */
 const DEAD_STEPS = 50;
-/** Points of the curve of the sparsity. */
+/** Points of the sparsity curve. */
 const CURVE_POINTS = 200;
 
 /**
- * Reads the figures of a finished run.
+ * Reads the metrics of a finished run.
  *
  * @param path The run directory.
  * @param config Its configuration.
- * @returns What it came to.
- * @throws {ConfigError} If the figures do not reach the last step, or there is no validation there.
- * @throws {FileError} If the figures cannot be read.
+ * @returns Its result.
+ * @throws {ConfigError} If the metrics do not reach the last step, or lack its validation.
+ * @throws {FileError} If the metrics cannot be read.
  * @throws {SyntaxError} If a line of them is damaged.
  */
 export function readRunResult(path: string, config: TrainConfig): RunResult {
@@ -99,8 +100,8 @@ export function readRunResult(path: string, config: TrainConfig): RunResult {
 }
 
 /**
- * FLOPs that a step executed. Its line holds their rate; rounding undoes the division, since the
- * count is a whole number.
+ * Returns the FLOPs that a step executed. Its line holds the rate; rounding undoes the division,
+ * since the count is an integer.
  *
  * @param line The step's figures.
  * @returns FLOPs.
@@ -194,7 +195,7 @@ function meanLoad(steps: readonly (readonly (readonly number[])[])[]): number[][
   );
 }
 
-/** Means over equal stretches of steps, each placed at its last step. */
+/** Means over equal intervals of steps, each placed at its last step. */
 function curve(values: readonly number[]): [number, number][] {
   const points = Math.min(values.length, CURVE_POINTS);
   return Array.from({ length: points }, (_, i) => {
@@ -202,10 +203,6 @@ function curve(values: readonly number[]): [number, number][] {
     const to = Math.floor((i + 1) * values.length / points);
     return [to, mean(values.slice(from, to))];
   });
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 function median(values: readonly number[]): number {
