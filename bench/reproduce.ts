@@ -3,7 +3,7 @@
  *
  *     deno task reproduce [--only NAME,…] [--jobs N] [--out DIR]
  *
- * Finished runs are kept, so the command goes on where it was stopped.
+ * Finished runs are kept, so the command resumes where it was stopped.
  *
  * @module
  */
@@ -17,12 +17,12 @@ const USAGE = `Usage: deno task reproduce [--only NAME,…] [--jobs N] [--out DI
 
 ${
   EXPERIMENTS.map(({ name, claim, isLong }) =>
-    `  ${name.padEnd(12)} ${claim}${isLong ? " (a day; only by name)" : ""}`
+    `  ${name.padEnd(12)} ${claim}${isLong ? " (a day; only with --only)" : ""}`
   ).join("\n")
 }
 `;
 
-/** Runs the chosen comparisons one after the other; gives the exit code. */
+/** Runs the chosen comparisons one after another; returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
   const { only, out, jobs, help, _: rest, ...unknown } = parseArgs([...args], {
     string: ["only", "out", "jobs"],

@@ -1,21 +1,21 @@
 /** The comparisons behind docs/reproduction.md: each a command line of `cli/compare.ts`. @module */
 
-/** Claims that one comparison measures. */
+/** A comparison and the claim that it tests. */
 export interface Experiment {
-  /** Folder of its runs, and its name for `--only`. */
+  /** Name for `--only`, and of the folder of its runs. */
   readonly name: string;
-  /** What it is to show. */
+  /** The claim. */
   readonly claim: string;
   /** Arguments of `cli/compare.ts`, without `--out`. */
   readonly flags: readonly string[];
-  /** Whether it takes a day rather than minutes, and runs only when it is named. */
+  /** Takes a day rather than minutes, so it runs only with `--only`. */
   readonly isLong?: true;
 }
 
 /** Five seeds, so that an interval is 2.78 standard errors on either side. */
 const PICO = ["--preset", "pico", "--seeds", "5"];
 
-/** All comparisons, in the order in which the claims are listed. */
+/** All comparisons, in the order of docs/reproduction.md. */
 export const EXPERIMENTS: readonly Experiment[] = [
   {
     name: "routers",
@@ -80,7 +80,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
     name: "settings",
     claim: "TopK under other settings: initialisation, gate scale, balance, learning rate",
     flags: [
-      // Seeds that no other table uses: what is chosen here is judged there.
+      // Seeds that no other table uses: settings chosen here are judged there.
       ...["--preset", "pico", "--seeds", "10-12", "--routers", "dense,topk,relu"],
       ...["--variant", "scaled=topk:gate_scale=8"],
       ...["--variant", "free=topk:balance_coefficient=0"],

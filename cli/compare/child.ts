@@ -11,9 +11,9 @@ import { onPath, OpenFile } from "../../lib/files.ts";
 
 /** How a run is started. */
 export interface LaunchOptions {
-  /** Settings that change no figure. */
+  /** Settings that change no figures. */
   readonly over: Pick<TrainConfig, "threads" | "memory">;
-  /** Whether the run goes on from its checkpoint. */
+  /** Whether the run resumes from its checkpoint. */
   readonly resumes: boolean;
   /** Stops the run after the step it is in. */
   readonly signal: AbortSignal;
@@ -23,20 +23,20 @@ export interface LaunchOptions {
 export interface ChildOutcome {
   /** Whether it trained to the end. */
   readonly ok: boolean;
-  /** Its last words, if it did not. */
+  /** Why it failed; empty if it did not. */
   readonly reason: string;
 }
 
-/** Starts a process that trains; a test puts its own in. */
+/** Starts a training process; tests supply their own. */
 export type Launch = (run: StoredRun, options: LaunchOptions) => Promise<ChildOutcome>;
 
 const TRAIN = fileURLToPath(new URL("../train.ts", import.meta.url));
-/** Characters of what a process says that are kept for its last words. */
+/** Characters kept of a process's output, to find its error. */
 const TAIL = 4000;
 
 /**
- * Trains a run with `cli/train.ts` in a process of its own, which saves on SIGINT. What it says goes
- * to `log.txt` in the run's folder.
+ * Trains a run with `cli/train.ts` in its own process, which saves on SIGINT. Its output goes to
+ * `log.txt` in the run's folder.
  *
  * @param run The run.
  * @param options How it is started.
@@ -58,7 +58,7 @@ export async function launchTrain(run: StoredRun, options: LaunchOptions): Promi
     try {
       child.kill("SIGINT");
     } catch {
-      // It has just ended.
+      // It has already ended.
     }
   };
   if (signal.aborted) stop();
@@ -90,7 +90,7 @@ function resumedSettings({ threads, memory }: LaunchOptions["over"]): string[] {
   ];
 }
 
-/** Writes a stream to a file; gives its end. */
+/** Writes a stream to a file; returns the last {@linkcode TAIL} characters. */
 async function drain(stream: ReadableStream<Uint8Array>, log: OpenFile): Promise<string> {
   const decoder = new TextDecoder();
   let tail = "";
@@ -101,7 +101,7 @@ async function drain(stream: ReadableStream<Uint8Array>, log: OpenFile): Promise
   return tail;
 }
 
-/** The error that a command ends with, or its last line. */
+/** The error that a command's output ends with, or its last line. */
 function lastWords(text: string, code: number): string {
   const error = text.lastIndexOf("error: ");
   const words = error >= 0

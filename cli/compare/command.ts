@@ -36,16 +36,15 @@ import { writeReport, writeResults } from "./report.ts";
 import { type CompareRequest, compareRequest } from "./request.ts";
 import { terminalTable } from "./table.ts";
 
-/** What the command calls on; a test puts its own in. */
+/** What the command depends on; tests supply their own. */
 export interface CompareTools {
-  /** Trains a run in a process of its own. */
+  /** Trains a run in its own process. */
   readonly launch: Launch;
-  /** Loads what draws; called only where there is something to draw. */
+  /** Loads the renderer; called only if there is something to draw. */
   readonly loadRenderer: () => Promise<Render>;
 }
 
-const HELP =
-  `Compares routers: trains each under several seeds, and draws up a table with intervals.
+const HELP = `Compares routers: trains each under several seeds and writes a table with intervals.
 
 Usage: deno run -A cli/compare.ts --out DIR [FLAGS]
 
@@ -57,16 +56,16 @@ Examples:
   deno task compare --routers relu --sweep lambda0=1e-12,1e-8,1e-4 --preset pico --out runs/lambda
   deno task compare --routers topk --variant soft=topk:balance_coefficient=0.001 --out runs/soft
 
-Each run is a process of its own. Ctrl-C saves all of them; the same command goes on, and one with
-more seeds, rows or cells reuses every run that it has in common. docs/compare.md says how the
-table is made. Errors exit with code 1.`;
+Each run is a separate process. Ctrl-C saves all of them; the same command resumes, and one with
+more seeds, rows or cells reuses every run they have in common. docs/compare.md explains the table.
+Errors exit with code 1.`;
 
 /**
  * Runs the command.
  *
  * @param args The command line.
  * @param output Where to write.
- * @param tools What it calls on.
+ * @param tools What it depends on.
  * @returns The exit code.
  */
 export async function compareCommand(
@@ -91,15 +90,15 @@ export async function compareCommand(
   }
 }
 
-/** What is to be done, checked. */
+/** The checked command line and what follows from it. */
 interface Task {
   readonly out: string;
   readonly plan: ComparePlan;
   readonly context: CompareContext;
   readonly jobs: number;
-  /** Settings of every process that change no figure. */
+  /** Settings of every process that change no figures. */
   readonly over: (config: TrainConfig) => Pick<TrainConfig, "threads" | "memory">;
-  /** FLOPs a second that a job may be expected to reach. */
+  /** Expected FLOPs per second of a job. */
   readonly speed: number;
 }
 
@@ -134,7 +133,7 @@ async function compare(
       (charts.length === 0 ? "" : `, ${charts.join(", ")}`),
   );
   if (isInterrupted) {
-    output.progress("Stopped; the same command goes on\n");
+    output.progress("Stopped; the same command resumes\n");
     return INTERRUPTED;
   }
   return outcomes.some(({ failure }) => failure !== null) ? 1 : 0;
@@ -146,7 +145,7 @@ async function prepare(
   out: string,
   command: string,
 ): Promise<Task> {
-  // Everything that can be wrong with the command line, before the kernels are built.
+  // Finds everything wrong with the command line before the kernels are built.
   const rough = await compareRequest(given, base, null);
   const first = rough.rows[0]!.configs[0]!;
   const problems = await problemsAhead(first);
@@ -155,7 +154,7 @@ async function prepare(
   const threads = Math.max(1, Math.floor(cores / (wholeFlag("jobs", given) ?? cores)));
   using device = await openDevice(first.device, { threads });
   const info = device.info();
-  // Processes that share a GPU only wait for each other.
+  // Processes on one GPU would only wait for each other.
   const jobs = wholeFlag("jobs", given) ?? (info.backend === "cpu" ? cores : 1);
   const request = await compareRequest(given, base, lowerIsa(info));
   const limit_gib = divideMemory(
@@ -198,20 +197,20 @@ function contextOf(
   };
 }
 
-/** The command as it can be given again; what only says how it is done is left out. */
+/** The command to give again, without --report. */
 function commandLine(args: readonly string[]): string {
   const words = args.filter((arg) => arg !== "--report")
     .map((arg) => /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`);
   return ["deno task compare", ...words].join(" ");
 }
 
-/** What the kernels can be limited to: another build of the same numbers. */
+/** The next lower instruction set: the same sums in another order. */
 function lowerIsa({ isa }: DeviceInfo): string | null {
   const order = ["baseline", "avx2", "avx512"];
   return order[order.indexOf(isa) - 1] ?? null;
 }
 
-/** What happens beside training. */
+/** What happens during training. */
 interface TrainHooks {
   readonly dropWeights: boolean;
   readonly onOutcomes: (outcomes: readonly RunOutcome[]) => void;
@@ -230,7 +229,7 @@ async function train(
     now: () => performance.now(),
   });
   using interrupt = new Interrupt({
-    onRequest: () => progress.note("Stopping after the steps under way; Ctrl-C again ends at once"),
+    onRequest: () => progress.note("Stopping after the current steps; Ctrl-C again ends at once"),
     exit: Deno.exit,
     now: () => performance.now(),
   });
@@ -253,7 +252,7 @@ async function train(
     },
     onNotice: (text) => progress.note(text),
   }).catch((error) => {
-    // The other processes save and end; what they have done is found again.
+    // The other processes save and end; the next command finds their work.
     failed.abort();
     throw error;
   });

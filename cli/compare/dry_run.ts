@@ -14,14 +14,14 @@ import { formatCount, formatSeconds } from "../shared/format.ts";
 import { costsOf, lastStep } from "./progress.ts";
 import { METRICS } from "../../lib/run/find_run.ts";
 
-/** Share of the speed of a large product that training reaches, about: small products, norms. */
+/** Rough share of a large product's speed that training, with its smaller products, reaches. */
 const SHARE = 0.4;
 
-/** How far a planned run is, and what is left of it. */
+/** A planned run and the time it still needs. */
 interface Line {
   readonly run: PlannedRun;
   readonly text: string;
-  /** Seconds of one job. */
+  /** Seconds that one job needs. */
   readonly left: number;
 }
 
@@ -31,8 +31,8 @@ interface Line {
  * @param plan The runs.
  * @param store Their folders.
  * @param jobs Processes at once.
- * @param flopsPerSecond Speed of one process, as {@linkcode measureSpeed} gives it; the runs that are
- * finished say it better.
+ * @param flopsPerSecond Speed of one process from {@linkcode measureSpeed}; replaced by that of the
+ * finished runs if there are any.
  * @returns Lines.
  */
 export function dryRunReport(
@@ -82,7 +82,7 @@ export function dryRunReport(
  * Times a matrix product.
  *
  * @param device The device, with the threads of one job.
- * @returns FLOPs a second that training may be expected to reach.
+ * @returns Expected FLOPs per second in training.
  */
 export async function measureSpeed(device: Device): Promise<number> {
   const size = 384;
@@ -97,7 +97,7 @@ export async function measureSpeed(device: Device): Promise<number> {
     await device.synchronize();
     return (performance.now() - start) / 1000;
   };
-  // The first round wakes the threads up.
+  // The first round wakes the threads.
   await once();
   const seconds = Math.min(await once(), await once());
   return SHARE * rounds * 2 * size ** 3 / seconds;

@@ -14,16 +14,16 @@ export const COMPARE_FLAGS = {
   routers: {
     value: "A,B,…",
     about: `Routers to compare, in the order of the table: ${ROUTER_NAMES.join(", ")}, or files`,
-    fallback: "all of the library, or none beside --variant",
+    fallback: "all of the library, or none with --variant",
   },
   variant: {
     value: "NAME=ROUTER:KEY=VALUE,…",
     repeat: true,
-    about: "A router under settings of its own; may be repeated",
+    about: "A router with its own settings; may be repeated",
   },
   seeds: {
     value: "N|A-B|A,B,…",
-    about: "How many seeds, from 0; or which",
+    about: "Number of seeds, counted from 0, or the seeds themselves",
     fallback: "3",
   },
   steps: { value: "N", about: "Optimizer steps of a run", fallback: "the preset's" },
@@ -44,14 +44,14 @@ export const COMPARE_FLAGS = {
   weights: { value: "DOMAIN=X,…", repeat: true, about: "How often domains are drawn" },
   match: {
     value: "steps|compute",
-    about: "What the runs have in common; compute: relu runs first, and the steps of the others " +
-      "follow from the FLOPs that it executed",
+    about: "What is equal among the runs; compute: relu runs first, and the others train for as " +
+      "many steps as its executed FLOPs pay for",
     fallback: "steps",
   },
   baseline: {
     value: "NAME",
-    about: "The row that differences are taken to",
-    fallback: "topk, where it is compared",
+    about: "The row that differences are relative to",
+    fallback: "topk, if it is compared",
   },
   noise: {
     value: "first|each|none",
@@ -59,11 +59,11 @@ export const COMPARE_FLAGS = {
       "first cell of the grid, or in each",
     fallback: "first",
   },
-  jobs: { value: "N", about: "Runs at once, which share the cores", fallback: "one per core" },
+  jobs: { value: "N", about: "Runs at once; they share the cores", fallback: "one per core" },
   memory: { value: "GIB", about: "Memory of all jobs together", fallback: "85 % of the machine's" },
   "drop-weights": { about: "Remove the checkpoints of finished runs" },
-  out: { value: "DIR", about: "Where runs, table and report go; the same folder goes on" },
-  report: { about: "Train nothing: write table and report of what is finished" },
+  out: { value: "DIR", about: "Folder for runs, table and report; a comparison there resumes" },
+  report: { about: "Train nothing; write table and report from the finished runs" },
   "dry-run": { about: "List the runs with an estimate of the time, and stop" },
   help: { about: "Print this help, and stop" },
 } as const satisfies Readonly<Record<string, Flag>>;
@@ -113,7 +113,7 @@ export function parseSeeds(text: string): number[] {
  * @param flag The flag's name.
  * @param given The command line.
  * @returns The number; undefined if the flag was not given.
- * @throws {ConfigError} It is none.
+ * @throws {ConfigError} It is not a whole number of at least 1.
  */
 export function wholeFlag(flag: "jobs", given: CompareArguments): number | undefined {
   const text = given.value(flag);
@@ -124,7 +124,7 @@ export function wholeFlag(flag: "jobs", given: CompareArguments): number | undef
 }
 
 /**
- * Reads a flag that takes one of some words.
+ * Reads a flag that takes one of several words.
  *
  * @param flag The flag's name.
  * @param given The command line.

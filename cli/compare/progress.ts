@@ -1,5 +1,5 @@
 /**
- * The progress of all runs of a comparison in one line.
+ * The progress of a comparison's runs, in one line.
  *
  * @module
  */
@@ -21,19 +21,19 @@ export interface CompareProgressOptions {
   readonly now: () => number;
 }
 
-/** A run under way. */
+/** A run in progress. */
 interface UnderWay {
   readonly stored: StoredRun;
-  /** Steps when it began here. */
+  /** Its step when this command started it. */
   readonly from: number;
   step: number;
 }
 
-/** Between two lines where there is no terminal to draw on. */
+/** Milliseconds between lines if the output is not a terminal. */
 const LINE_MS = 30_000;
 const LOOK_MS = 1000;
 
-/** Shows how far all runs are. */
+/** Shows how far all runs have got. */
 export class CompareProgress implements Disposable {
   readonly #options: CompareProgressOptions;
   readonly #costs: Map<PlannedRun, number>;
@@ -42,11 +42,11 @@ export class CompareProgress implements Disposable {
   readonly #started: number;
   readonly #timer: ReturnType<typeof setInterval>;
   #shownAt: number;
-  /** FLOPs, by the estimate, that were worked off here. */
+  /** Estimated FLOPs that this command has completed. */
   #done = 0;
 
   /**
-   * Begins to show the progress.
+   * Starts showing progress.
    *
    * @param plan All runs.
    * @param options Where to show it.
@@ -59,7 +59,7 @@ export class CompareProgress implements Disposable {
   }
 
   /**
-   * A run begins, or goes on.
+   * Records that a run starts or resumes.
    *
    * @param run The run.
    * @param stored Its folder.
@@ -70,10 +70,10 @@ export class CompareProgress implements Disposable {
   }
 
   /**
-   * A run has ended.
+   * Records that a run has ended.
    *
    * @param run The run.
-   * @param text What to tell of it; null: nothing.
+   * @param text What to report; null: nothing.
    */
   end(run: PlannedRun, text: string | null): void {
     const one = this.#underWay.get(run);
@@ -87,7 +87,7 @@ export class CompareProgress implements Disposable {
   }
 
   /**
-   * Shows a line beside the progress.
+   * Prints a line above the progress.
    *
    * @param text The line.
    */
@@ -96,7 +96,7 @@ export class CompareProgress implements Disposable {
     this.#options.write(`${clear}${visible(text)}\n`);
   }
 
-  /** Ends the progress. */
+  /** Stops showing progress. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
     if (this.#options.columns !== null) this.#options.write("\r\x1b[K");
@@ -113,7 +113,7 @@ export class CompareProgress implements Disposable {
     write(columns === null ? `${line}\n` : `\r\x1b[K${line}`);
   }
 
-  /** What fits of it: half a number of steps would be another number. */
+  /** As many items as fit: a truncated number of steps would be a different number. */
   #line(columns: number): string {
     const runs = [...this.#underWay.values()].map(({ stored, step }) =>
       `${stored.name} ${step}/${stored.config.steps}`
@@ -128,7 +128,7 @@ export class CompareProgress implements Disposable {
     return items.join("  ").slice(0, columns);
   }
 
-  /** By the pace of what was worked off here; null before there is any. */
+  /** Extrapolates this command's pace; null before there is any. */
   #secondsLeft(): number | null {
     let [done, left] = [this.#done, 0];
     for (const [run, cost] of this.#costs) {
@@ -147,7 +147,7 @@ export class CompareProgress implements Disposable {
 }
 
 /**
- * Estimates what runs cost; one that several rows have in common costs once.
+ * Estimates the cost of runs; a run shared by several rows counts once.
  *
  * @param runs The runs.
  * @returns FLOPs of each.
@@ -159,7 +159,7 @@ export function costsOf(runs: readonly PlannedRun[]): Map<PlannedRun, number> {
     const identity = runIdentity(run.config, run.isa);
     const isSame = seen.has(identity);
     seen.add(identity);
-    // Seeds cost the same.
+    // All seeds cost the same.
     const key = runIdentity({ ...run.config, seed: 0 }, null);
     const cost = known.get(key) ?? estimatedFlops(run.config);
     known.set(key, cost);
@@ -168,9 +168,9 @@ export function costsOf(runs: readonly PlannedRun[]): Map<PlannedRun, number> {
 }
 
 /**
- * Reads how far a run has come from the end of its figures.
+ * Reads a run's last step from the end of its metrics.
  *
- * @param file The figures.
+ * @param file The metrics file.
  * @returns The last step; 0 if there is none.
  */
 export function lastStep(file: string): number {
@@ -186,7 +186,7 @@ export function lastStep(file: string): number {
       if (step !== undefined) return Number(step);
     }
   } catch (error) {
-    // It has not begun to write.
+    // It has not written anything yet.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return 0;

@@ -1,5 +1,5 @@
 /**
- * The runs of a comparison, several at once, in the order of the plan.
+ * Executes the runs of a comparison, several at once, in the plan's order.
  *
  * @module
  */
@@ -13,21 +13,21 @@ import type { TrainConfig } from "../../lib/config/config.ts";
 import { FileError } from "../../lib/errors.ts";
 import type { Launch } from "./child.ts";
 
-/** What the queue tells. */
+/** Callbacks of the queue. */
 export interface QueueEvents {
-  /** A process begins to train a run, or goes on with it. */
+  /** A process starts or resumes a run. */
   readonly onStart: (run: PlannedRun, stored: StoredRun) => void;
-  /** A run has ended; the outcomes of all runs so far. */
+  /** A run has ended; gets the outcomes of all runs so far. */
   readonly onEnd: (run: PlannedRun, outcomes: readonly RunOutcome[]) => void;
-  /** Something to tell. */
+  /** Gets a message for the user. */
   readonly onNotice: (text: string) => void;
 }
 
-/** How runs are worked off. */
+/** How runs are executed. */
 export interface QueueOptions extends QueueEvents {
   /** Processes at once. */
   readonly jobs: number;
-  /** Settings of every process that change no figure. */
+  /** Settings of every process that change no figures. */
   readonly over: (config: TrainConfig) => Pick<TrainConfig, "threads" | "memory">;
   /** Whether the checkpoints of finished runs are removed. */
   readonly dropWeights: boolean;
@@ -37,16 +37,16 @@ export interface QueueOptions extends QueueEvents {
   readonly signal: AbortSignal;
 }
 
-/** Between two looks at a run that a process of an earlier, killed command still trains. */
+/** Between two checks of a run that a process of an earlier, killed command still trains. */
 const WAIT_MS = 2000;
 
 /**
- * Works off a plan. Runs that are finished are not started, runs that were begun go on; a run that
- * several rows have in common is done once. A failed run does not stop the others.
+ * Executes a plan. Finished runs are not started again, begun ones resume, and a run shared by
+ * several rows is trained once. A failed run does not stop the others.
  *
  * @param plan The runs.
  * @param store Their folders.
- * @param options How they are worked off.
+ * @param options How they are executed.
  * @returns How each ended, in the plan's order.
  */
 export async function workOff(
@@ -60,7 +60,7 @@ export async function workOff(
 }
 
 /**
- * Says how runs have ended, without starting any.
+ * Returns how runs have ended, without starting any.
  *
  * @param plan The runs.
  * @param store Their folders.
@@ -78,7 +78,7 @@ export function outcomesSoFar({ runs }: ComparePlan, store: RunStore): RunOutcom
   });
 }
 
-/** The configuration, with the steps that the other run's FLOPs allow; null before that is known. */
+/** The configuration, with the steps that the matched run's FLOPs allow; null until it ends. */
 export function configOf(run: PlannedRun, matched: RunResult | null): TrainConfig | null {
   if (run.matched === null) return run.config;
   if (matched === null) return null;
@@ -113,7 +113,7 @@ class Queue {
     this.#slots = new Slots(options.jobs);
   }
 
-  /** Does a run once, whoever asks. */
+  /** Executes a run once, however many rows wait for it. */
   done(run: PlannedRun): Promise<RunResult | null> {
     const known = this.#tasks.get(run);
     if (known !== undefined) return known;
@@ -168,14 +168,14 @@ class Queue {
     return ok;
   }
 
-  /** Waits for the process of a command that was killed: it trains on, and nothing of it is lost. */
+  /** Waits for the process of a killed command: it trains on, and its work is reused. */
   async #prepared(stored: StoredRun): Promise<ReturnType<StoredRun["prepare"]> | null> {
     for (let told = false; !this.options.signal.aborted; told = true) {
       try {
         return stored.prepare();
       } catch (error) {
         if (!(error instanceof FileError) || !error.path.endsWith("/.lock")) throw error;
-        if (!told) this.options.onNotice(`${stored.name} is waited for: ${error.message}`);
+        if (!told) this.options.onNotice(`Waiting for ${stored.name}: ${error.message}`);
         await pause(WAIT_MS, this.options.signal);
       }
     }
@@ -183,7 +183,7 @@ class Queue {
   }
 }
 
-/** A number of slots; of those who wait, the first of the plan comes first. */
+/** A semaphore whose waiters proceed in the plan's order. */
 class Slots {
   #free: number;
   readonly #waiting: { readonly order: number; readonly go: () => void }[] = [];

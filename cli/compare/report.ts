@@ -8,12 +8,11 @@ import { compareCharts } from "../../lib/compare/charts.ts";
 import type { CompareResults } from "../../lib/compare/results.ts";
 import { writeAtomically } from "../../lib/files.ts";
 import { type DrawnChart, escapeHtml, figure, pageFrame } from "../shared/page_frame.ts";
-
 import type { Render } from "../shared/render.ts";
 import { markdownTable, remarks, tableCells } from "./table.ts";
 
 /**
- * Writes what is known after a run.
+ * Writes `results.json` and `table.md`.
  *
  * @param out The comparison's folder.
  * @param results The comparison.
@@ -25,11 +24,11 @@ export function writeResults(out: string, results: CompareResults): void {
 }
 
 /**
- * Draws the charts and writes the page with the table and all of them.
+ * Draws the charts and writes the page with table and charts.
  *
  * @param out The comparison's folder.
  * @param results The comparison.
- * @param render What draws.
+ * @param render The renderer.
  * @returns Names of the charts' files.
  * @throws {FileError} If a file cannot be written.
  */

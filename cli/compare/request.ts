@@ -34,16 +34,16 @@ export interface CompareRequest {
   readonly rows: readonly RowConfigs[];
   /** Seeds. */
   readonly seeds: readonly number[];
-  /** What the runs have in common. */
+  /** What is equal among the runs. */
   readonly match: "steps" | "compute";
   /** Remarks on the rows. */
   readonly notices: readonly string[];
 }
 
-/** Flags passed on to `train` as they are. */
+/** Flags passed on to `train` unchanged. */
 const PASSED = ["preset", "config", "steps", "data", "validation-data", "weights"] as const;
 
-/** Settings of runs that are many: the last checkpoint alone, and no samples on the way. */
+/** Settings that keep many runs small: only the last checkpoint, and no samples. */
 const FRUGAL: readonly Setting[] = [
   { key: "checkpoint.keep", value: "1" },
   { key: "sample.every", value: "0" },
@@ -53,10 +53,10 @@ const FRUGAL: readonly Setting[] = [
  * Reads what is to be compared, and checks every configuration.
  *
  * @param given The command line.
- * @param base The folder that relative paths start from.
- * @param lowerIsa The instruction set of the noise floor; null: there is none.
+ * @param base The folder that relative paths are resolved against.
+ * @param lowerIsa The instruction set of the noise floor; null: none.
  * @returns The request.
- * @throws {ConfigError} Anything that cannot be used; names the row.
+ * @throws {ConfigError} If anything cannot be used; the message names the row.
  */
 export async function compareRequest(
   given: CompareArguments,
@@ -142,8 +142,8 @@ function keysOfFile(file: LoadedRouter): string[] {
 }
 
 /**
- * The configuration of a row, as `train` would make it. A router without experts takes the place of
- * k full-size ones: it is k times as wide, and what sizes the mixture does not concern it.
+ * The configuration of a row, as `train` would resolve it. A model without experts replaces k
+ * full-size ones: its network is k times as wide, and it ignores the sizes of the mixture.
  */
 function rowConfig(
   label: string,
@@ -171,14 +171,14 @@ function rowConfig(
   }
 }
 
-/** Any router with experts: sizes mean the same for all of them. */
+/** Any router with experts: sizes mean the same to all of them. */
 const ROUTED: RouterName = ROUTER_NAMES.find((name) => ROUTERS[name].routed)!;
 
 function isRouterKey(key: string): boolean {
   return key.startsWith("moe.") && Object.hasOwn(ROUTER_KEYS, key.slice("moe.".length));
 }
 
-/** Whether a key sizes the mixture: every key of `moe` that is not a router's own. */
+/** Whether a key sizes the mixture: every key of `moe` that is not a router's. */
 function isSize(key: string): boolean {
   const [section, name = ""] = key.split(".");
   return section === "moe" && name in BASE.moe && !isRouterKey(key);
@@ -201,7 +201,7 @@ function trainConfig(
   return config;
 }
 
-/** Names the row that each row's difference is taken to. */
+/** Sets the row that each row's difference is relative to. */
 function withBaseline(
   rows: readonly RowConfigs[],
   given: string | undefined,
@@ -219,7 +219,7 @@ function withBaseline(
   });
 }
 
-/** Puts behind each baseline the same runs with another instruction set. */
+/** Adds after each baseline the same runs with another instruction set. */
 function withNoise(
   rows: readonly RowConfigs[],
   given: CompareArguments,
@@ -228,7 +228,7 @@ function withNoise(
   const where = choiceFlag("noise", given, ["first", "each", "none"]);
   if (where === "none" || isa === null) return rows;
   const baselines = new Set(rows.flatMap(({ baseline }) => baseline === null ? [] : [baseline]));
-  // A single row has none to be compared to, but a noise of its own.
+  // Without any baseline, the first row still has its own noise floor.
   const all = baselines.size > 0
     ? rows.filter(({ label }) => baselines.has(label))
     : rows.slice(0, 1);
@@ -246,7 +246,7 @@ function withNoise(
   );
 }
 
-/** Names the row whose FLOPs each row is given. */
+/** Sets the row whose FLOPs each row may use. */
 function withMatch(
   rows: readonly RowConfigs[],
 ): Pick<CompareRequest, "rows" | "notices"> {
@@ -261,7 +261,7 @@ function withMatch(
           "are what the others are given; add relu to --routers",
       );
     }
-    // Itself, or itself with another instruction set.
+    // The reference itself, or its repetition with another instruction set.
     if (reference.configs === row.configs) return row;
     if (hasKnownFlops(row.configs[0]!)) return { ...row, matched: reference.label };
     notices.push(

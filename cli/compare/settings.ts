@@ -1,5 +1,5 @@
 /**
- * What a command line of `compare` says of settings: routers, variants and the grid of sweeps.
+ * Settings on a command line of `compare`: routers, variants and the grid of sweeps.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { routerLabel } from "../../lib/moe/router_of.ts";
 import { ROUTER_NAMES, type RouterName, type RouterPath } from "../../lib/moe/routers.ts";
 import { nearest } from "../../lib/nearest.ts";
 
-/** A key of the configuration with its value, as a command line has it. */
+/** A configuration key and its value, as on a command line. */
 export interface Setting {
   /** The dotted key. */
   readonly key: string;
@@ -19,17 +19,17 @@ export interface Setting {
   readonly value: string;
 }
 
-/** A router that is compared, with settings of its own. */
+/** A router to compare, with its own settings. */
 export interface Contender {
   /** Its name in the table. */
   readonly name: string;
   /** The router. */
   readonly router: RouterName | RouterPath;
-  /** Settings of its own. */
+  /** Its own settings. */
   readonly settings: readonly Setting[];
 }
 
-/** A cell of the grid that sweeps make. */
+/** A cell of the grid formed by sweeps. */
 export interface Cell {
   /** Like `experts=8 lr=0.001`; empty without sweeps. */
   readonly label: string;
@@ -37,7 +37,7 @@ export interface Cell {
   readonly settings: readonly Setting[];
 }
 
-/** Keys that `compare` sets by itself. */
+/** Keys that `compare` sets itself. */
 const OWN: Readonly<Record<string, string>> = {
   preset: "give --preset",
   seed: "give --seeds",
@@ -48,13 +48,13 @@ const OWN: Readonly<Record<string, string>> = {
 };
 
 /**
- * Reads `key=value`. A key of `moe` may leave that prefix out.
+ * Reads `key=value`. A key of `moe` may omit that prefix.
  *
  * @param flag The flag, for errors.
  * @param text What was written.
  * @param extra Dotted keys that routers from files have.
  * @returns The setting.
- * @throws {ConfigError} It is none, or the key is unknown or not the user's to set.
+ * @throws {ConfigError} It is malformed, or the key is unknown or set by `compare` itself.
  */
 export function parseSetting(flag: string, text: string, extra: readonly string[] = []): Setting {
   const [, written, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
@@ -82,7 +82,7 @@ export function parseSetting(flag: string, text: string, extra: readonly string[
  * @param variants The values of `--variant`.
  * @param absolute Makes the path of a router's file absolute.
  * @param extra Dotted keys that routers from files have.
- * @returns What is compared, in order; at least one.
+ * @returns The routers to compare, in order; at least one.
  * @throws {ConfigError} A router is unknown, or two have the same name.
  */
 export function parseContenders(
@@ -144,11 +144,11 @@ function routerNamed(
 }
 
 /**
- * Makes the grid of some sweeps.
+ * Builds the grid of the sweeps.
  *
  * @param sweeps The values of `--sweep`.
  * @param extra Dotted keys that routers from files have.
- * @returns The cells, the last sweep fastest; one without settings if there is no sweep.
+ * @returns The cells, the last sweep varying fastest; one without settings if there are no sweeps.
  * @throws {ConfigError} A sweep is malformed, of an unknown key, or names a key or a value twice.
  */
 export function parseGrid(sweeps: readonly string[], extra: readonly string[] = []): Cell[] {

@@ -1,5 +1,5 @@
 /**
- * The table of a comparison as text, on a terminal and in Markdown.
+ * The table of a comparison as text, for a terminal and in Markdown.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { RowFigures, RowSummary } from "../../lib/compare/summary.ts";
 import { visibleName } from "../../lib/visible.ts";
 import { formatCount } from "../shared/format.ts";
 
-/** Cells of a table, the head first. */
+/** Cells of a table. */
 export interface TableCells {
   /** Headings. */
   readonly head: readonly string[];
@@ -18,7 +18,7 @@ export interface TableCells {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A column: what it is headed, and what a row says in it. */
+/** A column: its heading and its cell in a row. */
 type Column = readonly [string, (figures: RowFigures, row: RowSummary) => string];
 
 const NONE = "–";
@@ -46,7 +46,7 @@ const COLUMNS: readonly Column[] = [
   ["active", ({ parameters }) => formatCount(parameters.active)],
 ];
 
-/** A router that sees later tokens has an advantage that generation does not have. */
+/** A router that sees later tokens has an advantage that generation lacks. */
 const CAUSAL: Column = [
   "loss of causal tokens",
   ({ valid_loss, valid_loss_causal }, { causal }) =>
@@ -54,7 +54,7 @@ const CAUSAL: Column = [
 ];
 
 /**
- * Makes the cells of the table.
+ * Builds the cells of the table.
  *
  * @param results The comparison.
  * @returns The cells.
@@ -123,7 +123,7 @@ export function markdownTable(results: CompareResults): string {
 }
 
 /**
- * Says how the table is to be read, how large the noise is, and what is missing.
+ * Explains how to read the table, how large the noise is, and what is missing.
  *
  * @param results The comparison.
  * @returns Sentences.
@@ -141,7 +141,7 @@ export function remarks(results: CompareResults): string[] {
     ...rows.flatMap(({ label, causal }) =>
       causal === "all" ? [] : [
         `${visibleName(label)} routes ${causal === "some" ? "some tokens" : "tokens"} by what ` +
-        `follows them: its loss there is none that generation comes up to.`,
+        `follows them: generation cannot match its loss there.`,
       ]
     ),
     ...rows.flatMap(noiseRemark),
@@ -158,17 +158,17 @@ export function remarks(results: CompareResults): string[] {
   ];
 }
 
-/** What the difference between two builds of fp32 is: smaller ones say nothing. */
+/** The difference between two fp32 builds of one algorithm: smaller ones mean nothing. */
 function noiseRemark({ isa, figures, baseline }: RowSummary): string[] {
   const difference = figures?.difference ?? null;
   if (isa === null || difference === null) return [];
   return [
     `Noise floor: ${baseline} computed with ${isa} differs from itself by ` +
-    `${differenceText(difference)}; a router that differs by as little is no different.`,
+    `${differenceText(difference)}; a router that differs by no more is no different.`,
   ];
 }
 
-/** Equal compute is planned; what was executed says whether it came true. */
+/** Equal compute is only planned: reports a row whose executed FLOPs differ. */
 function overrunRemark(rows: readonly RowSummary[]): (row: RowSummary) => string[] {
   return ({ label, matched, figures, seeds }) => {
     const reference = rows.find((row) => row.label === matched)?.figures;

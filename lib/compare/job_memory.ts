@@ -1,5 +1,5 @@
 /**
- * Whether several runs fit into the memory at once.
+ * Divides memory among runs that train at the same time.
  *
  * @module
  */
@@ -10,18 +10,18 @@ import { checkMemory, memoryLimit } from "../train/memory_limit.ts";
 import { estimateMemory } from "../train/stage_memory.ts";
 
 const GIB = 2 ** 30;
-/** What a process takes besides device memory: the runtime, the program, the text. */
+/** Memory of a process besides device memory: runtime, program, text. */
 const PROCESS_BYTES = 256 * 2 ** 20;
 
 /**
- * Divides the memory between runs that train side by side.
+ * Divides the memory among runs that train at the same time.
  *
- * @param runs The configurations, with what each is called.
+ * @param runs The configurations with their labels.
  * @param jobs How many train at once.
  * @param memory Bytes of the machine's memory.
  * @param budget Bytes for all of them together; null: 85 % of the memory.
  * @returns GiB of device memory for one run; null if the runs need no limit of their own.
- * @throws {ConfigError} If a run does not fit; says how many at once would.
+ * @throws {ConfigError} If a run does not fit; the message names the number of jobs that would.
  */
 export function divideMemory(
   runs: readonly { readonly label: string; readonly config: TrainConfig }[],

@@ -1,5 +1,5 @@
 /**
- * Steps and FLOPs before a run: equal compute as in the paper's section 4.3, and estimates of time.
+ * FLOPs of a run before it starts, for equal compute (section 4.3 of the paper) and time estimates.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { executedFlops } from "../model/flops.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
 
-/** Steps that λ takes to settle, for estimates alone. */
+/** Steps that λ takes to settle; used only in estimates. */
 const SETTLING_STEPS = 100;
 
 /**
@@ -24,7 +24,7 @@ export function hasKnownFlops({ moe }: TrainConfig): boolean {
 }
 
 /**
- * Counts the steps that execute about as many FLOPs as another run did.
+ * Returns the number of steps that execute about as many FLOPs as another run did.
  *
  * @param config A configuration whose FLOPs are known, see {@linkcode hasKnownFlops}.
  * @param flops FLOPs of the other run.
@@ -41,7 +41,7 @@ export function stepsWithin(config: TrainConfig, flops: number): number {
 }
 
 /**
- * Estimates the FLOPs of a whole run; exactly if they are known.
+ * Estimates the FLOPs of a run; exact if they are known.
  *
  * @param config The configuration.
  * @returns FLOPs.
@@ -53,8 +53,8 @@ export function estimatedFlops(config: TrainConfig): number {
 }
 
 /**
- * FLOPs of a step. A router that is sparse only on average is taken to have half of the experts open
- * until it has settled, then its target.
+ * FLOPs of a step. A router that is sparse only on average is assumed to have half of its experts
+ * open until it settles, and its target from then on.
  */
 function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
   const spec = routerOf(moe);

@@ -1,5 +1,5 @@
 /**
- * What is compared: the rows of the table, and the runs behind them.
+ * The plan of a comparison: the rows of its table and the runs behind them.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { TrainConfig } from "../config/config.ts";
 import { valuesByKey } from "../config/values_by_key.ts";
 
-/** A row of the table: a router under certain settings. */
+/** A row of the table: a router with certain settings. */
 export interface CompareRow {
   /** Its label, like `relu lambda0=1e-8`; unique. */
   readonly label: string;
@@ -17,23 +17,23 @@ export interface CompareRow {
   readonly cell: string;
   /** Instruction set that the kernels are limited to; null: the best of the machine. */
   readonly isa: string | null;
-  /** Sparsity that the router is to reach; null if it has none. */
+  /** Target sparsity of the router; null if it does not route. */
   readonly target: number | null;
-  /** Which tokens are routed without a look at later ones. */
+  /** Which tokens are routed without looking at later ones. */
   readonly causal: "all" | "some" | "none";
-  /** Label of the row that the differences are taken to; null: there is none. */
+  /** Label of the row that differences are relative to; null: none. */
   readonly baseline: string | null;
-  /** Label of the row whose executed FLOPs set the steps of this one; null: steps are as given. */
+  /** Label of the row whose executed FLOPs set this row's steps; null: the given steps. */
   readonly matched: string | null;
 }
 
-/** A run to be done. */
+/** A planned run. */
 export interface PlannedRun {
   /** Label of its row. */
   readonly row: string;
   /** Its seed. */
   readonly seed: number;
-  /** Its configuration, without a directory; `steps` are provisional if the row is matched. */
+  /** Its configuration without a directory; `steps` is provisional if the row is matched. */
   readonly config: TrainConfig;
   /** Instruction set that the kernels are limited to; null: the best of the machine. */
   readonly isa: string | null;
@@ -41,13 +41,13 @@ export interface PlannedRun {
   readonly matched: PlannedRun | null;
 }
 
-/** A comparison to be done. */
+/** A planned comparison. */
 export interface ComparePlan {
   /** Rows in the order of the table. */
   readonly rows: readonly CompareRow[];
   /** Seeds in order. */
   readonly seeds: readonly number[];
-  /** Runs in the order in which they are to start. */
+  /** Runs in starting order. */
   readonly runs: readonly PlannedRun[];
 }
 
@@ -58,8 +58,8 @@ export interface RowConfigs extends CompareRow {
 }
 
 /**
- * Lists the runs of some rows. Seed after seed, so that a table that grows over days is even; in
- * each, the runs that others are matched to come first.
+ * Lists the runs of all rows, seed by seed, so that a table that grows over days grows evenly.
+ * Within a seed, the runs that others are matched to come first.
  *
  * @param rows The rows.
  * @param seeds The seeds.
@@ -86,16 +86,16 @@ export function comparePlan(rows: readonly RowConfigs[], seeds: readonly number[
   return { rows: rows.map(({ configs: _, ...row }) => row), seeds, runs };
 }
 
-/** Sections and keys that change no figure of a run but its times. */
+/** Sections and keys that change none of a run's figures except its times. */
 const WITHOUT_EFFECT = /^(preset|out|threads|data\.cache|(memory|checkpoint|sample|log)\..*)$/;
 
 /**
- * Identifies a run by everything that its figures depend on. Two runs with the same identity are the
- * same run bit for bit, whatever the number of threads.
+ * Identifies a run by everything its figures depend on. Two runs with the same identity are equal
+ * bit for bit, whatever their number of threads.
  *
  * @param config The configuration.
  * @param isa Instruction set that the kernels are limited to, or null.
- * @returns A text, the same for equal values whatever their order.
+ * @returns A string that does not depend on the order of the keys.
  */
 export function runIdentity(config: TrainConfig, isa: string | null): string {
   const values = [...valuesByKey(config)]

@@ -7,17 +7,17 @@
 import type { TrainConfig } from "../config/config.ts";
 import type { RowSummary, RunOutcome } from "./summary.ts";
 
-/** What is compared, and on what. */
+/** What is compared, and on which machine. */
 export interface CompareContext {
   /** The command line. */
   readonly command: string;
   /** What the runs have in common. */
   readonly match: "steps" | "compute";
-  /** Seeds asked for. */
+  /** The requested seeds. */
   readonly seeds: readonly number[];
-  /** Facts of the machine by name. */
+  /** Facts about the machine, by name. */
   readonly machine: Readonly<Record<string, string>>;
-  /** Configuration of the first seed by row; steps are provisional if the row is matched. */
+  /** Configuration of each row's first seed; `steps` is provisional if the row is matched. */
   readonly configs: Readonly<Record<string, TrainConfig>>;
   /** Remarks on the rows. */
   readonly notices: readonly string[];
@@ -25,9 +25,9 @@ export interface CompareContext {
 
 /** A comparison; plain JSON. */
 export interface CompareResults extends CompareContext {
-  /** Version of this shape. */
+  /** Version of this format. */
   readonly format: 1;
-  /** Runs that are finished, and all runs. */
+  /** Numbers of finished runs and of all runs. */
   readonly finished: readonly [number, number];
   /** The table. */
   readonly rows: readonly RowSummary[];
@@ -36,12 +36,12 @@ export interface CompareResults extends CompareContext {
 }
 
 /**
- * Puts a comparison together.
+ * Assembles the contents of `results.json`.
  *
  * @param context What is compared.
  * @param rows The table.
  * @param runs The runs.
- * @returns The contents of `results.json`.
+ * @returns The comparison as plain JSON.
  */
 export function compareResults(
   context: CompareContext,

@@ -1,6 +1,6 @@
 /**
- * The folder of a comparison: one folder per run, found again by what the run is and not by its
- * name, so that a changed command reuses every run that it has in common with an earlier one.
+ * The folder of a comparison: one folder per run, found by the run's identity and not by its name,
+ * so a changed command reuses every run it has in common with an earlier one.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import { runIdentity } from "./plan.ts";
 import { readRunResult, type RunResult } from "./run_result.ts";
 
 const RUNS = "runs";
-/** What a run is: configuration and instruction set. */
+/** Identity of a run: configuration and instruction set. */
 const RECORD = "run.json";
 const RESULT = "result.json";
 const FAILURE = "failure.json";
 
-/** How far a run has come. */
+/** How far a run has got. */
 export type RunState = "new" | "begun" | "finished";
 
 /** A run with a folder. */
@@ -49,7 +49,7 @@ export class StoredRun {
     return this.config.out!;
   }
 
-  /** What the run came to; null if it is not finished. */
+  /** The run's result; null if it is not finished. */
   get result(): RunResult | null {
     return this.#result;
   }
@@ -60,9 +60,9 @@ export class StoredRun {
     return exists(file) ? (readJson(file) as { reason: string }).reason : null;
   }
 
-  /** How far the run has come. */
+  /** How far the run has got. */
   state(): RunState {
-    // Also one that another version worked out: its figures are in the run directory still.
+    // Even if another version wrote the result: the metrics are still in the run directory.
     if (exists(`${this.path}/${RESULT}`)) return "finished";
     const [newest] = listCheckpoints(`${this.directory}/${CHECKPOINTS}`);
     if (newest === undefined) return "new";
@@ -70,15 +70,15 @@ export class StoredRun {
   }
 
   /**
-   * Makes the folder ready for a process that trains.
+   * Prepares the folder for a training process.
    *
-   * @returns The state, from which the process begins or goes on.
+   * @returns The state from which the process starts or resumes.
    * @throws {FileError} If another process trains in it, or the folder cannot be written to.
    */
   prepare(): RunState {
     const state = this.state();
     if (exists(this.directory)) RunLock.acquire(`${this.directory}/.lock`)[Symbol.dispose]();
-    // Killed before its first checkpoint: nothing to go on from.
+    // Killed before its first checkpoint: nothing to resume.
     if (state === "new") removeIfThere(this.directory);
     onPath("make", this.path, () => Deno.mkdirSync(this.path, { recursive: true }));
     removeIfThere(`${this.path}/${FAILURE}`);
@@ -86,26 +86,26 @@ export class StoredRun {
   }
 
   /**
-   * Keeps what the run came to.
+   * Saves the run's result.
    *
    * @param dropWeights Whether to remove its checkpoints.
    * @returns The result.
-   * @throws {ConfigError} If the figures are incomplete.
+   * @throws {ConfigError} If the metrics are incomplete.
    */
   finish(dropWeights: boolean): RunResult {
     if (this.#result === null) {
       this.#result = readRunResult(this.directory, this.config);
       writeAtomically(`${this.path}/${RESULT}`, `${JSON.stringify(this.#result)}\n`);
     }
-    // Only now: the last checkpoint is what says that the run is finished.
+    // Only now: until the result is saved, the last checkpoint marks the run as finished.
     if (dropWeights) removeIfThere(`${this.directory}/${CHECKPOINTS}`);
     return this.#result;
   }
 
   /**
-   * Keeps why the run failed.
+   * Saves why the run failed.
    *
-   * @param reason The process's last words.
+   * @param reason The process's final message.
    */
   fail(reason: string): void {
     writeAtomically(`${this.path}/${FAILURE}`, `${JSON.stringify({ reason })}\n`);
@@ -131,9 +131,9 @@ export class RunStore implements Disposable {
   }
 
   /**
-   * Opens a comparison's folder and keeps other processes out of it.
+   * Opens a comparison's folder and locks it.
    *
-   * @param root The folder; made if it is missing.
+   * @param root The folder; created if missing.
    * @returns The open folder.
    * @throws {ConfigError} If it holds something else.
    * @throws {FileError} If another process compares in it, or it cannot be written to.
@@ -155,7 +155,7 @@ export class RunStore implements Disposable {
   }
 
   /**
-   * Looks into a comparison's folder, which others may write meanwhile.
+   * Reads a comparison's folder without locking it; others may write to it meanwhile.
    *
    * @param root The folder; a missing one has no runs.
    * @returns The runs.
@@ -176,9 +176,9 @@ export class RunStore implements Disposable {
   }
 
   /**
-   * Finds a run, or gives it a folder.
+   * Finds a run, or creates its folder.
    *
-   * @param name What its folder is to be called; made unique.
+   * @param name Name of a new folder; made unique.
    * @param config Its configuration.
    * @param isa Its instruction set, or null.
    * @returns The run.
@@ -203,17 +203,17 @@ export class RunStore implements Disposable {
     }
   }
 
-  /** Gives the folder back. */
+  /** Unlocks the folder. */
   [Symbol.dispose](): void {
     this.#lock?.[Symbol.dispose]();
   }
 }
 
 /**
- * Writes the configuration that `train` is given; the run directory keeps its own.
+ * Writes the configuration that `train` is started with; the run directory has its own copy.
  *
  * @param run The run.
- * @param over Settings that change no figure.
+ * @param over Settings that change no figures.
  * @returns The file.
  */
 export function writeTrainConfig(
@@ -221,7 +221,7 @@ export function writeTrainConfig(
   over: Pick<TrainConfig, "threads" | "memory">,
 ): string {
   const file = `${path}/${CONFIG}`;
-  // What a router's file says is read from the file.
+  // Read from the router's file again.
   const { router_file: _, ...moe } = config.moe;
   writeAtomically(file, `${JSON.stringify({ ...config, moe, ...over }, null, 2)}\n`);
   return file;
@@ -230,7 +230,7 @@ export function writeTrainConfig(
 function savedResult(file: string): RunResult | null {
   if (!exists(file)) return null;
   const result = readJson(file) as Partial<RunResult>;
-  // One of another version is worked out again.
+  // One of another version is recomputed.
   return result.format === 1 ? result as RunResult : null;
 }
 

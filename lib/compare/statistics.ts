@@ -55,7 +55,7 @@ export function estimate(values: readonly number[], confidence = CONFIDENCE): Es
 }
 
 /**
- * Estimates the mean difference of values that belong together in pairs.
+ * Estimates the mean of paired differences.
  *
  * @param values Values by seed.
  * @param baseline Values to subtract, by seed.
@@ -86,7 +86,7 @@ export function pairedDifference(
  *
  * @param p Probability, strictly between 0 and 1.
  * @param freedom Degrees of freedom, at least 1.
- * @returns The t below which a share p lies.
+ * @returns The t whose cumulative probability is p.
  * @throws {RangeError} If p or the degrees of freedom are out of range.
  */
 export function tQuantile(p: number, freedom: number): number {
@@ -115,7 +115,7 @@ export function tQuantile(p: number, freedom: number): number {
  *
  * @param t Any number.
  * @param freedom Degrees of freedom, at least 1.
- * @returns The probability of at most t.
+ * @returns The probability of a value of at most t.
  */
 export function tProbability(t: number, freedom: number): number {
   const tail = incompleteBeta(freedom / (freedom + t * t), freedom / 2, 0.5) / 2;
@@ -133,7 +133,7 @@ export function tProbability(t: number, freedom: number): number {
 export function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
-  // The fraction converges fast on this side of the mean only.
+  // The fraction converges fast only on this side of the mean.
   if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a);
   const logFront = logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) +
     b * Math.log1p(-x);

@@ -1,5 +1,5 @@
 /**
- * Rows of the table: what the runs of a router came to, over seeds.
+ * Rows of the table: results of each router's runs, over seeds.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface RunOutcome {
   readonly seed: number;
   /** Name of its folder under `runs/`; null if it has none yet. */
   readonly folder: string | null;
-  /** What it came to; null if it is not finished. */
+  /** Its result; null if it is not finished. */
   readonly result: RunResult | null;
   /** Why it failed, or null. */
   readonly failure: string | null;
@@ -38,7 +38,7 @@ export interface RoutingSummary {
   readonly imbalance: number;
   /** Mean over seeds of the number of dead experts. */
   readonly dead_experts: number;
-  /** Steps after which λ held the sparsity, over the seeds that got there; null: none did. */
+  /** Steps until λ held the sparsity, over the seeds that got there; null: none did. */
   readonly settled: Estimate | null;
 }
 
@@ -62,13 +62,13 @@ export interface RowFigures {
   readonly valid_bits_per_byte: Estimate;
   /** Validation loss by domain, nats per token. */
   readonly valid_loss_by_domain: Readonly<Record<string, Estimate>>;
-  /** Validation loss of the tokens that are routed causally; null if all are. */
+  /** Validation loss of the causally routed tokens; null if all are. */
   readonly valid_loss_causal: Estimate | null;
   /** Validation loss less that of the baseline, over the seeds that both have finished. */
   readonly difference: Difference | null;
   /** Figures of the routing; null if the router has none. */
   readonly routing: RoutingSummary | null;
-  /** Mean over seeds of the median over steps; runs beside each other slow each other down. */
+  /** Mean over seeds of the median over steps; concurrent runs slow each other down. */
   readonly tokens_per_second: number;
   /** Executed FLOPs of a run. */
   readonly flops: Estimate;
