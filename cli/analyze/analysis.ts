@@ -1,5 +1,5 @@
 /**
- * What `analyze` finds in a model.
+ * The analysis of a model's routing.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import { corpusNotices } from "../../lib/train/corpus_notices.ts";
 import { formatCount } from "../shared/format.ts";
 import type { AnalyzeRequest } from "./flags.ts";
 
-/** What was found. */
+/** The results of an analysis. */
 export interface Analysis extends RoutingReports {
   /** The token ids that each expert prefers. */
   readonly expert_tokens: ExpertTokensReport;
@@ -45,7 +45,7 @@ export interface AnalyzedModel {
   readonly step: number;
 }
 
-/** What an analysis works with. */
+/** Input of an analysis. */
 export interface AnalysisInput {
   /** The device. */
   readonly device: Device;
@@ -53,11 +53,11 @@ export interface AnalysisInput {
   readonly request: AnalyzeRequest;
   /** The contents of the file to show; null for the start of each domain. */
   readonly shown: string | null;
-  /** Receives what a person should know. */
+  /** Receives messages for the user. */
   readonly notice: (text: string) => void;
 }
 
-/** Most tokens of a file to show, and of a domain. */
+/** Most tokens shown of a file, and of a domain. */
 const [MOST_OF_FILE, MOST_OF_DOMAIN] = [4096, 512];
 
 /**
@@ -65,7 +65,7 @@ const [MOST_OF_FILE, MOST_OF_DOMAIN] = [4096, 512];
  *
  * @param opened The model.
  * @param input The device and the command line.
- * @returns What was found.
+ * @returns The results.
  * @throws {DataError} If the text cannot be used.
  */
 export async function analyze(opened: OpenedModel, input: AnalysisInput): Promise<Analysis> {

@@ -74,7 +74,7 @@ export async function analyzeCommand(
   }
 }
 
-/** What an analysis accesses besides the run. The default cache is used only if it may be. */
+/** Permissions beyond the run's own. The default cache is used only if allowed. */
 function needsOf(request: AnalyzeRequest, run: FoundRun, out: string, base: string): Needs {
   const { data } = run.config;
   const isOwn = request.data.length === 0;
@@ -88,7 +88,7 @@ function needsOf(request: AnalyzeRequest, run: FoundRun, out: string, base: stri
   };
 }
 
-/** Without routing there is nothing to see. */
+/** A model that does not route has nothing to show. */
 function requireRouted({ path, config: { moe } }: FoundRun): void {
   if (routerOf(moe).routed) return;
   throw new ConfigError(
@@ -104,7 +104,7 @@ async function textToShow({ text }: AnalyzeRequest, base: string): Promise<strin
   return shown;
 }
 
-/** What a command line leads to. */
+/** The checked command line and what it refers to. */
 interface Work {
   readonly request: AnalyzeRequest;
   readonly run: FoundRun;

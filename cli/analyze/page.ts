@@ -16,7 +16,7 @@ import { summaryRows } from "./summary.ts";
 /**
  * Writes the page.
  *
- * @param analysis What was found.
+ * @param analysis The results.
  * @param model The model.
  * @param charts The charts.
  * @returns HTML.
@@ -67,7 +67,7 @@ at least ${analysis.expert_tokens.least} times. ␣ is a space, ⏎ a line's end
   );
 }
 
-/** What the page's script shows. */
+/** The data that the page's script shows. */
 function pageData({ load, expert_tokens, passages }: Analysis): object {
   return {
     shares: load.share_of_tokens.map((shares) => shares.map(fourDigits)),
@@ -96,21 +96,21 @@ function pagePassage({ title, tokens, layers }: Passage): object {
   };
 }
 
-/** A token's text in a line, with its white space marked. */
+/** A token's text on one line, with its white space marked. */
 function markedText(text: string): string {
   return visibleName(
     text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥"),
   );
 }
 
-/** The theme's curve colours, and beyond them hues as far apart as their number allows. */
+/** The theme's curve colours, then hues spaced by the golden angle. */
 function expertColour(expert: number): string {
   if (expert < CURVES.length) return CURVES[expert]!.light;
   const hue = Math.round((expert * 137.508) % 360);
   return `hsl(${hue} ${expert % 2 === 0 ? 70 : 50}% ${40 + 10 * (expert % 3)}%)`;
 }
 
-/** JSON inside of a script element, which `<` could end. */
+/** JSON for a script element, which `</script` in a text would end. */
 function embedded(value: object): string {
   return JSON.stringify(value).replaceAll("<", "\\u003c");
 }

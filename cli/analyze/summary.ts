@@ -10,11 +10,11 @@ import { formatCount } from "../shared/format.ts";
 import type { Analysis, AnalyzedModel } from "./analysis.ts";
 
 /**
- * Lists the figures, each with its name.
+ * Lists the figures with their names.
  *
- * @param analysis What was found.
+ * @param analysis The results.
  * @param model The model.
- * @returns Pairs of a name and a text.
+ * @returns Pairs of name and text.
  */
 export function summaryRows(
   { load, sparsity, frequency, domains }: Analysis,
@@ -52,7 +52,7 @@ export function summaryRows(
 /**
  * Formats the figures for a terminal.
  *
- * @param analysis What was found.
+ * @param analysis The results.
  * @param model The model.
  * @returns The lines.
  */

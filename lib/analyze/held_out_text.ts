@@ -8,8 +8,8 @@ import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 const CHARACTERS_PER_TOKEN = 8;
 
 /**
- * Reads an even sample of each domain's documents, in order, and tokenizes it. Of a long text only
- * the sample is held in memory.
+ * Reads an even sample of each domain's documents, in order, and tokenizes it. Only the sample of a
+ * long text is held in memory.
  *
  * @param source The text.
  * @param tokenizer The model's tokenizer.
@@ -49,7 +49,7 @@ class EvenSample {
   #seen = 0;
   #every = 1;
 
-  /** Starts empty; keeps at least `most` characters where there are as many. */
+  /** Starts empty; keeps at least `most` characters if there are that many. */
   constructor(most: number) {
     this.#most = most;
   }

@@ -44,7 +44,7 @@ export function observeRouting(
         onRouting,
       });
     });
-  // A single token has nothing before it and is no row.
+  // A row needs a token and its target.
   const domains = [...text].filter(([, { length }]) => length > 1);
   if (domains.length === 0) throw new DataError("Cannot analyze the text: it has no two tokens");
   for (const [name, stream] of domains) {

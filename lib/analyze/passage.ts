@@ -12,8 +12,8 @@ export interface PassageToken {
   /** The token id. */
   readonly id: number;
   /**
-   * Its text, ∎ at the end of a document. Of a character that spans several tokens the first has
-   * the text and the others none.
+   * Its text, ∎ at the end of a document. If a character spans several tokens, the first has the
+   * text and the others none.
    */
   readonly text: string;
 }
@@ -32,8 +32,7 @@ export interface Passage {
 }
 
 /**
- * Routes a text. It is cut into rows as long as in training, each without the context of the one
- * before it.
+ * Routes a text, cut into rows as long as in training; a row does not see the rows before it.
  *
  * @param opened The model.
  * @param device Its device.
@@ -73,7 +72,7 @@ export function routePassage(
  *
  * @param id The id.
  * @param tokenizer Its tokenizer.
- * @returns The text; its bytes in hexadecimal where they are no whole characters.
+ * @returns The text, or its bytes in hexadecimal if they do not form complete characters.
  */
 export function tokenText(id: number, tokenizer: Tokenizer): string {
   if (id === tokenizer.endOfDocument) return "end of document";
@@ -81,7 +80,7 @@ export function tokenText(id: number, tokenizer: Tokenizer): string {
   return text.includes("\ufffd") ? hexadecimal([id], tokenizer) : text;
 }
 
-/** Most bytes of a character in UTF-8, and so most tokens that a character spans. */
+/** Most bytes of a character in UTF-8, hence most tokens that a character spans. */
 const LONGEST = 4;
 
 /** The text of each token of a sequence; characters of several tokens go to the first of them. */
@@ -99,7 +98,7 @@ function textsOf(ids: Int32Array, tokenizer: Tokenizer): PassageToken[] {
   return tokens;
 }
 
-/** The fewest of the first tokens that make up whole characters; 0 if none do. */
+/** The fewest leading tokens that form complete characters; 0 if none do. */
 function wholeCharacters(ids: Int32Array, tokenizer: Tokenizer): number {
   for (let count = 1; count <= ids.length; count++) {
     if (!tokenizer.decode(ids.subarray(0, count)).includes("\ufffd")) return count;

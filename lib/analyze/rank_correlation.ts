@@ -5,7 +5,7 @@
  *
  * @param first Numbers.
  * @param second As many numbers, in the same order.
- * @returns From -1 to 1; null for fewer than three pairs, or where all values of a list are equal.
+ * @returns From -1 to 1; null for fewer than three pairs, or if all values of a list are equal.
  */
 export function rankCorrelation(
   first: readonly number[],

@@ -46,7 +46,7 @@ export function collectMasks(
  */
 export function maskOf(routing: Routing): RoutingMask {
   const [tokens, experts] = routing.gates.shape;
-  // As in MoE: another object's routing is that of its gates.
+  // As in MoE: a routing that the library did not build is that of its gates.
   if (!Routed.isOne(routing)) return maskFrom(download(unwrapped(routing.gates)), tokens, experts);
   return { tokens, experts, words: new Uint32Array(download(routing.mask).buffer) };
 }

@@ -103,7 +103,7 @@ export function sharesOf({ tokens, uses }: RoutingCounts, experts: number): numb
  * @returns Per layer, the mean number of experts of a token.
  */
 export function activeOf({ tokens, uses }: RoutingCounts, experts: number): number[] {
-  // Counts are added before they are divided: k experts per token give exactly k.
+  // Summed before the division, so k experts per token give exactly k.
   return Array.from(
     { length: uses.length / experts },
     (_, layer) =>

@@ -45,15 +45,15 @@ export interface ExpertChoiceRouterOptions<H extends number = number, E extends 
 }
 
 /**
- * Expert Choice routing (Zhou et al., arXiv:2202.09368), which the paper compares with: with
+ * Expert Choice routing (Zhou et al., arXiv:2202.09368), one of the paper's baselines: with
  * `p = softmax(x W)` over the experts, each expert takes from every group of n tokens the
  * `n · capacity · active / experts` with the largest p (rounded down, at least 1; ties: the earlier
- * token), with gate p. So experts are always evenly loaded, and a token has 0 to E experts. Pairs
+ * token), with gate p. Experts are always evenly loaded, and a token has 0 to E experts. Pairs
  * that were not chosen contribute no gradient.
  *
  * It is not causal: whether a token gets an expert depends on the tokens after it and, if `group`
- * is `batch`, on other sequences. Its loss, on validation text too, profits from what it is to
- * predict, depends on the micro-batch, and does not compare with that of a causal router; and it
+ * is `batch`, on other sequences. Its loss, also in validation, benefits from the tokens it should
+ * predict and depends on the micro-batch, so it is not comparable with that of a causal router. It
  * cannot generate text.
  *
  * @example

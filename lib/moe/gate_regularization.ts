@@ -32,8 +32,8 @@ export interface RegularizedGates<T extends number, E extends number> {
 
 /**
  * Passes gates through unchanged, and adds λ · f_e / (L · T) to the gradient of every open one: the
- * derivative of the L1 term, f_e being a count and so constant for it. No graph is built for the
- * term, and the loss need not name it.
+ * derivative of the L1 term, in which the count f_e is constant. No graph is built for the term,
+ * and the loss need not include it.
  */
 export function regularizeGates<T extends number, E extends number>(
   gates: DeviceTensor<"f32", readonly [T, E]>,
@@ -59,7 +59,7 @@ export function regularizeGates<T extends number, E extends number>(
       const dy = gradients.of(passed);
       if (dy === null) return;
       contribute(gradients, gates, gates.shape, (dgates) => {
-        // The kernel's gradient stops at gates of 0; one that was selected still has that of the loss.
+        // The kernel stops the gradient at gates of 0; selected ones still get the loss's.
         fill(dgates, 0);
         k.check(
           k.symbols.remoe_relu_router_gradient(

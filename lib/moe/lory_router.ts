@@ -179,8 +179,8 @@ export class LoryRouter<const H extends number = number, const E extends number 
   }
 
   /**
-   * Gives each token its segment's weights as gates, to look at: an {@linkcode MoE} layer would mix
-   * the experts' results by them rather than merge the experts.
+   * Gives each token its segment's weights as gates, for inspection: an {@linkcode MoE} layer would
+   * mix the experts' results by them rather than merge the experts.
    *
    * @param x Hidden states `[T, H]`.
    * @param context Sequence and generation. By default the tokens are one sequence.

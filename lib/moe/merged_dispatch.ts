@@ -12,7 +12,7 @@ import type { DeviceTensor } from "../tensor/tensor.ts";
 import { dispatchPlan } from "./dispatch_plan.ts";
 import { routingMask } from "./routing_mask.ts";
 
-/** What runs each token through its own network. */
+/** Dispatch of each token to its own network. */
 export interface MergedDispatch {
   /** `[T, N]`, 1 at each token's network, else 0. */
   readonly gates: DeviceTensor<"f32", readonly [number, number]>;
@@ -41,8 +41,8 @@ export function oneNetworkEach(
 }
 
 /**
- * Adds to a layer's record how many tokens' worth of weight each expert had, rounded: T tokens at
- * weight 1/2 are T/2. So the counts of a layer sum up to about T, as if it chose one expert.
+ * Adds to a layer's statistics the weight of each expert, in tokens and rounded: T tokens at weight
+ * 1/2 count as T/2. The counts of a layer thus sum to about T, as if it chose one expert.
  */
 export function recordMerging(
   state: StepState,
