@@ -52,7 +52,7 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
   let out: DeviceTensor;
   {
     using pause = memory.openPause();
-    const output = body(...inputs);
+    const output = memory.deferring(() => body(...inputs));
     out = resultOf(output);
     // Nothing was computed, so the gradient needs no node.
     if (given.includes(out) || isParameter(out)) return output;

@@ -149,7 +149,7 @@ export function layerContext(
       `Cannot ${operation}: generation is ${shown(generation)}, expected an object`,
     );
   }
-  const rest = forwardContext(operation, { training, step, onRouting }, x.memory.recorder !== null);
+  const rest = forwardContext(operation, { training, step, onRouting }, x.memory.isRecording);
   return { tokens, sequence, layer: at, generation, ...rest };
 }
 

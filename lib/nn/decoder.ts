@@ -15,12 +15,15 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { Embedding } from "./embedding.ts";
 import type { ModelSettings } from "./language_model_options.ts";
 import { routerMemoryOf } from "./key_value_cache.ts";
+import type { KeyValueCache } from "./key_value_cache.ts";
 import type { LayerCache } from "./layer_cache.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
-/** Sequences being generated with a cache. */
-export interface CachedTokens extends Pick<LayerCache, "cache" | "isPrefill"> {
+/** Sequences being generated. */
+export interface GeneratedTokens extends Pick<LayerCache, "isPrefill"> {
+  /** Their cache; undefined where only the next token is wanted. */
+  readonly cache?: KeyValueCache;
   /** Tokens of each sequence: those of its prompt, or those before the new token. */
   readonly lengths: readonly number[];
 }
@@ -54,7 +57,7 @@ export class Decoder implements Disposable {
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
     options: ForwardOptions = {},
-    cached?: CachedTokens,
+    generated?: GeneratedTokens,
   ): Tensor<"f32", readonly [T, number]> {
     const count = tokenCount(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
@@ -66,13 +69,17 @@ export class Decoder implements Disposable {
     }
     const [{ memory }] = operands("run a language model on", i32(tokens));
     const context = {
-      ...forwardContext("run a language model", options, memory.recorder !== null),
+      ...forwardContext("run a language model", options, memory.isRecording),
       tokens,
     };
     let x = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
-      const generation = generationOf(cached, layer);
-      x = block.forward(x, sequence, layerCache(cached, layer), { ...context, generation, layer });
+      const generation = generationOf(generated, layer);
+      x = block.forward(x, sequence, layerCache(generated, layer), {
+        ...context,
+        generation,
+        layer,
+      });
     }
     return this.#norm.forward(x);
   }
@@ -95,14 +102,18 @@ export class Decoder implements Disposable {
   }
 }
 
-function layerCache(cached: CachedTokens | undefined, layer: number): LayerCache | undefined {
-  return cached && { cache: cached.cache, isPrefill: cached.isPrefill, layer };
+function layerCache(generated: GeneratedTokens | undefined, layer: number): LayerCache | undefined {
+  if (generated?.cache === undefined) return undefined;
+  return { cache: generated.cache, isPrefill: generated.isPrefill, layer };
 }
 
-function generationOf(cached: CachedTokens | undefined, layer: number): GenerationContext | null {
-  if (cached === undefined) return null;
-  const { cache, isPrefill, lengths } = cached;
-  return { isPrefill, lengths, memory: routerMemoryOf(cache, layer) };
+function generationOf(
+  generated: GeneratedTokens | undefined,
+  layer: number,
+): GenerationContext | null {
+  if (generated === undefined) return null;
+  const { cache, isPrefill, lengths } = generated;
+  return { isPrefill, lengths, memory: cache && routerMemoryOf(cache, layer) };
 }
 
 /** Number of tokens; throws unless the tensor has one axis. */

@@ -130,7 +130,8 @@ export class LanguageModel implements Disposable {
   }
 
   /**
-   * Computes the logits of the token that follows a sequence.
+   * Computes the logits of the token that follows a sequence, as generation does: a router that
+   * routes prompts in a way of its own, such as Lory, does so here.
    *
    * @param tokens One sequence.
    * @returns `[1, vocabulary]`.
@@ -150,7 +151,8 @@ export class LanguageModel implements Disposable {
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
     const count = tokenCount(tokens);
-    const last = rows<readonly [number]>(this.#decoder.states(tokens, count), count - 1, count);
+    const states = this.#decoder.states(tokens, count, {}, { isPrefill: true, lengths: [count] });
+    const last = rows<readonly [number]>(states, count - 1, count);
     return this.#head.forward(last);
   }
 

@@ -37,6 +37,7 @@ export class DeviceMemory {
   #innermost: MemoryScope;
   readonly #root: MemoryScope;
   #closed = false;
+  #isDeferred = false;
   /** `cpu`, `cuda` or `emulated`; valid after the device is closed. */
   readonly backend: string;
 
@@ -144,6 +145,25 @@ export class DeviceMemory {
     const pause = this.push(new PauseScope(this, this.#innermost, "pause"));
     this.recorder = null;
     return pause;
+  }
+
+  /**
+   * Whether operations are recorded, now or when the backward pass runs them again: where a
+   * recomputed function runs for the first time, nothing records.
+   */
+  get isRecording(): boolean {
+    return this.recorder !== null || this.#isDeferred;
+  }
+
+  /** Runs what a tape will run again in its backward pass. */
+  deferring<T>(run: () => T): T {
+    const before = this.#isDeferred;
+    this.#isDeferred = true;
+    try {
+      return run();
+    } finally {
+      this.#isDeferred = before;
+    }
   }
 
   get innermost(): MemoryScope {

@@ -47,8 +47,9 @@ export function layerRows({ moe, data }: TrainConfig): LayerRows {
   const tokens = data.micro_batch * data.sequence;
   const sparse = routedSizes(moe).active * tokens;
   const router = routerOf(moe);
-  // A token runs through one merged network, however many experts are merged.
-  const dense = router.merges ? sparse : mostActive(router, moe, 0) * tokens;
+  // A token runs through one merged network, however many experts are merged. A router's bound is a
+  // mean over tokens, and need not be whole.
+  const dense = router.merges ? sparse : Math.ceil(mostActive(router, moe, 0) * tokens);
   return { dense, sparse };
 }
 

@@ -98,8 +98,9 @@ function keptElements(config: TrainConfig): number {
 
 /**
  * Bytes that the largest operation needs while it runs: the experts' backward pass with four
- * gradients [T, h] around it, or the output head's with its logits and two. Where experts are
- * merged, the former runs the averages, and computes a gradient for each.
+ * gradients [T, h] around it, the output head's with its logits and two, or the noise of a router
+ * that draws, a number per token, choice and expert. Where experts are merged, the first runs the
+ * averages, and computes a gradient for each.
  */
 function largestOperation(
   device: Device | null,
@@ -117,6 +118,9 @@ function largestOperation(
     expertsScratch(device, config, { rows, kept, experts }) +
       BYTES * networks * networkWeights(config) + 4 * gradient,
     headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
+    routerOf(config.moe).draws
+      ? BYTES * tokens * routedSizes(config.moe).active * (experts + 1)
+      : 0,
   );
 }
 

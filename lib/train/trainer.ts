@@ -57,6 +57,9 @@ export interface TrainerOptions {
 /** First draw of a validation: the upper half of 32 bits, beyond the draws of any step. */
 const VALIDATION_DRAWS = 2 ** 31;
 
+/** First draw of routers after a step, beyond those of its micro-batches. */
+const AFTER_STEP_DRAWS = 2 ** 30;
+
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
@@ -199,7 +202,8 @@ export class Trainer implements Disposable {
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
-    this.#built.afterStep(readout.layers.map(({ counts }) => [...counts]));
+    const counts = readout.layers.map((layer) => [...layer.counts]);
+    this.#drawing(AFTER_STEP_DRAWS, () => this.#built.afterStep(counts));
     const metrics = this.#advance(step, lr, ms, readout);
     const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
     if (this.#kept.follow(rows)) this.#device.trim();
