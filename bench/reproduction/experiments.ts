@@ -32,7 +32,8 @@ export const EXPERIMENTS: readonly Experiment[] = [
     claim: "The initial λ changes when sparsity settles, not where",
     flags: [
       ...[...PICO, "--routers", "relu", "--noise", "none", "--steps", "450"],
-      ...["--sweep", "moe.lambda0=1e-16,1e-12,1e-8,1e-4,1"],
+      // The paper has no floor; the default one is a hundredth of λ0, and would hold up λ0 = 1.
+      ...["--set", "moe.lambda_floor=0", "--sweep", "moe.lambda0=1e-16,1e-12,1e-8,1e-4,1"],
     ],
   },
   {

@@ -136,7 +136,10 @@ export function remarks(results: CompareResults): string[] {
     `the second half of the steps.`,
     ...(seeds.length === 1 ? ["One seed: there is neither standard error nor interval."] : []),
     ...(match === "compute"
-      ? ["Equal compute: steps follow from the FLOPs that relu executed under the same seed."]
+      ? [
+        `Equal compute: steps follow from the FLOPs that ${references(rows)} executed under the ` +
+        `same seed.`,
+      ]
       : []),
     ...rows.flatMap(({ label, causal }) =>
       causal === "all" ? [] : [
@@ -156,6 +159,12 @@ export function remarks(results: CompareResults): string[] {
     `Command: ${command}`,
     `Machine: ${Object.entries(machine).map(([name, value]) => `${name} ${value}`).join(", ")}.`,
   ];
+}
+
+/** The rows whose FLOPs others were given. */
+function references(rows: readonly RowSummary[]): string {
+  const labels = new Set(rows.flatMap(({ matched }) => matched === null ? [] : [matched]));
+  return [...labels].map(visibleName).join(" or ");
 }
 
 /** The difference between two fp32 builds of one algorithm: smaller ones mean nothing. */
