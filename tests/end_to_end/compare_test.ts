@@ -79,7 +79,7 @@ Deno.test("a comparison that is stopped and killed comes to what it would have w
   stopped.kill("SIGINT");
   const interrupted = await finish(stopped);
   assertEquals(interrupted.code, 130, interrupted.text);
-  assertStringIncludes(interrupted.text, "the same command goes on");
+  assertStringIncludes(interrupted.text, "the same command resumes");
 
   // Its processes train on, and the next command waits for them.
   const before = stepsIn(broken!);
