@@ -1,5 +1,7 @@
 /** How many rows of the experts' pre-activations the forward pass keeps. @module */
 
+import { requireWhole } from "../arguments.ts";
+
 /**
  * Number of routed rows per layer whose pre-activations are kept for the backward pass. The
  * backward pass recomputes the rest, to the same bits.
@@ -25,4 +27,11 @@
 export interface KeptRows {
   /** Rows per layer and micro-batch, at least 0; anything above the actual number keeps all. */
   rows: number;
+}
+
+/** Rows to keep, read and checked in every step: the caller may change them in between. */
+export function keptRowsOf(operation: string, kept: KeptRows): number {
+  const rows: unknown = kept?.rows;
+  if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
+  return rows as number;
 }

@@ -4,8 +4,10 @@ import type { OptionNames } from "../arguments.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { gemm } from "../autograd/matmul.ts";
 import { ParameterTensor } from "../autograd/parameter.ts";
+import { scale } from "../autograd/unary.ts";
+import { ConfigError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { operands } from "../tensor/operands.ts";
+import { operands, unwrapped } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
@@ -39,6 +41,29 @@ export function makeRouterWeight<H extends number, E extends number>(
   fillNormal(weight, 0, deviation);
   made.move();
   return weight;
+}
+
+/**
+ * Refuses a number of experts per token that a router with a fixed number cannot have.
+ *
+ * @param verb What the router does, to follow "Cannot".
+ * @param active Experts per token, k.
+ * @param experts Experts of the layer, E.
+ * @throws {ConfigError} If k is not an integer from 1 to E.
+ */
+export function requireActive(verb: "choose" | "draw", active: number, experts: number): void {
+  if (Number.isInteger(active) && active >= 1 && active <= experts) return;
+  throw new ConfigError(
+    `Cannot ${verb} ${active} of ${experts} experts: active must be an integer from 1 to experts`,
+  );
+}
+
+/** The gates times a constant, recorded; the gates themselves if it is 1. */
+export function scaledGates<T extends number, E extends number>(
+  gates: DeviceTensor<"f32", readonly [T, E]>,
+  factor: number,
+): DeviceTensor<"f32", readonly [T, E]> {
+  return factor === 1 ? gates : unwrapped(scale(gates, factor));
 }
 
 /** Checked hidden states and the buffers that the router's kernel writes. */

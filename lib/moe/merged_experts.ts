@@ -1,24 +1,27 @@
 /** The merging layer: experts are averaged, and each token runs through one average. @module */
 
-import { requireFunction, requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
+import { requireOptions, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { requireNumbers, requireSizes } from "../settings.ts";
-import { type Device, memoryOf } from "../autograd/device.ts";
-import { initialDeviation } from "../autograd/distributions.ts";
-import { fillNormal } from "../autograd/made_tensors.ts";
-import { buffersOf, type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
-import { requireStateOn, type StepState } from "../autograd/step_state.ts";
+import type { Device } from "../autograd/device.ts";
+import {
+  buffersOf,
+  type Parameter,
+  parametersOf,
+  type ParameterTensor,
+} from "../autograd/parameter.ts";
+import type { StepState } from "../autograd/step_state.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { runExperts } from "./experts.ts";
-import type { KeptRows } from "./kept_rows.ts";
+import { createExperts } from "./expert_weights.ts";
+import { type KeptRows, keptRowsOf } from "./kept_rows.ts";
 import { routingOfMerging } from "./lory_router.ts";
 import { mergeExperts } from "./merge_experts.ts";
 import { oneNetworkEach, recordMerging } from "./merged_dispatch.ts";
 import type { MergingRouter } from "./merging_router.ts";
-import { keptRowsOf, type MoEOptions } from "./moe.ts";
+import type { MoEOptions } from "./moe_options.ts";
 import { requireStates } from "./router_input.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
 
@@ -93,37 +96,19 @@ export class MergedExperts<const H extends number = number, const E extends numb
       ...{ router: true, hidden: true, width: true, deviation: true, outputDeviation: true },
       ...{ name: true, state: true, layer: true, kept: true },
     });
-    const { router, hidden, width, state = null, layer = 0, name = "experts" } = options;
+    const { router } = options;
     requireMerging(router);
-    // Read once: a getter may return something else the next time.
-    const { experts, hidden: routed } = router;
-    requireSizes(BUILD, { hidden, width, "router.experts": experts });
-    requireSizes(BUILD, { "2 · width · hidden": 2 * width * hidden });
-    const { deviation = initialDeviation(hidden), kept = { rows: Infinity } } = options;
-    const { outputDeviation = deviation / Math.SQRT2 } = options;
-    requireText(BUILD, "name", name);
-    requireNumbers(BUILD, { deviation, outputDeviation }, { least: 0 });
-    requireWhole(BUILD, "layer", layer);
-    keptRowsOf(BUILD, kept);
-    if (routed !== hidden) {
-      throw new ConfigError(
-        `Cannot ${BUILD} of hidden size ${hidden} with a router of hidden size ${shown(routed)}`,
-      );
-    }
-    const memory = memoryOf(device);
-    if (state !== null) requireRecord(memory, state, layer, experts);
+    // An expert is merged as one row of all its weights.
+    const made = createExperts(BUILD, device, router, options, (hidden, width) => ({
+      "2 · width · hidden": 2 * width * hidden,
+    }));
     this.router = router;
-    this.#kept = kept;
-    this.#state = state;
-    this.#layer = layer;
-    using made = new DisposableStack();
-    const weight = (part: string, rows: number, columns: number) =>
-      made.use(ParameterTensor.make(memory, `${name}.${part}`, [experts, rows, columns], true));
-    this.#w1 = weight("w1", hidden, 2 * width);
-    this.#w2 = weight("w2", width, hidden);
-    fillNormal(this.#w1, 0, deviation);
-    fillNormal(this.#w2, 0, outputDeviation);
-    this.#owned = made.move();
+    this.#w1 = made.w1;
+    this.#w2 = made.w2;
+    this.#kept = made.kept;
+    this.#state = made.state;
+    this.#layer = made.layer;
+    this.#owned = made.owned;
   }
 
   /**
@@ -199,24 +184,6 @@ function requireMerging(router: MergingRouter): void {
       `Cannot ${BUILD}: router is ${shown(router)}, expected one that merges, such as a LoryRouter`,
     );
   }
-  requireFunction(BUILD, "router.parameters", router.parameters);
-  for (const name of ["buffers", "afterStep"] as const) {
-    if (router[name] !== undefined) requireFunction(BUILD, `router.${name}`, router[name]);
-  }
-}
-
-function requireRecord(
-  memory: ReturnType<typeof memoryOf>,
-  state: StepState,
-  layer: number,
-  experts: number,
-): void {
-  requireStateOn("record routing in", memory, state);
-  if (state.experts === experts && layer < state.layers) return;
-  throw new ConfigError(
-    `Cannot keep the statistics of layer ${layer} with ${experts} experts in a state of ` +
-      `${state.layers} layers and ${state.experts} experts`,
-  );
 }
 
 function requireWeights(

@@ -1,48 +1,30 @@
 /** The MoE layer: a router and its experts. @module */
 
-import { requireFunction, requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
+import { requireOptions, shown } from "../arguments.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
-import { requireNumbers, requireSizes } from "../settings.ts";
-import { type Device, memoryOf } from "../autograd/device.ts";
-import { initialDeviation } from "../autograd/distributions.ts";
-import { fillNormal } from "../autograd/made_tensors.ts";
-import { buffersOf, type Parameter, parametersOf, ParameterTensor } from "../autograd/parameter.ts";
-import { requireStateOn, type StepState } from "../autograd/step_state.ts";
+import type { Device } from "../autograd/device.ts";
+import {
+  buffersOf,
+  type Parameter,
+  parametersOf,
+  type ParameterTensor,
+} from "../autograd/parameter.ts";
+import type { StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import { operands } from "../tensor/operands.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
 import { runExperts } from "./experts.ts";
-import type { KeptRows } from "./kept_rows.ts";
+import { createExperts } from "./expert_weights.ts";
+import { type KeptRows, keptRowsOf } from "./kept_rows.ts";
+import type { MoEOptions } from "./moe_options.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
 import { requireStates } from "./router_input.ts";
 import { routingMask } from "./routing_mask.ts";
-
-/** Settings of {@linkcode MoE}. */
-export interface MoEOptions<H extends number = number, E extends number = number> {
-  /** Decides which experts each token goes to; the caller disposes of it. */
-  router: Router<H, E>;
-  /** Size of a token's hidden state. */
-  hidden: NoInfer<H>;
-  /** Width of one expert: the dense width divided by the granularity. */
-  width: number;
-  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
-  deviation?: number;
-  /** Same, for the down projections. Default `deviation` / √2, the paper's for one layer. */
-  outputDeviation?: number;
-  /** Prefix of the weights' names in checkpoints. Default `experts`. */
-  name?: string;
-  /** Accumulates the routing statistics while a tape records. */
-  state?: StepState;
-  /** Index of this layer in `state`. Default 0. */
-  layer?: number;
-  /** How many routed rows keep their pre-activations for the backward pass. Default all. */
-  kept?: KeptRows;
-}
 
 /** Result of {@linkcode MoE.forward}. */
 export interface MoEResult<
@@ -113,54 +95,22 @@ export class MoE<const H extends number = number, const E extends number = numbe
       layer: true,
       kept: true,
     });
-    const { router, hidden, width, state = null, layer = 0, name = "experts" } = options;
+    const { router } = options;
     if (typeof router?.route !== "function") {
       throw new ConfigError(
         `Cannot build an MoE layer: router is ${shown(router)}, expected one such as a ReluRouter`,
       );
     }
-    requireFunction("build an MoE layer", "router.parameters", router.parameters);
-    for (const name of ["buffers", "afterStep"] as const) {
-      if (router[name] !== undefined) {
-        requireFunction("build an MoE layer", `router.${name}`, router[name]);
-      }
-    }
-    // Read once: a getter may return something else the next time.
-    const { experts, hidden: routed } = router;
-    requireSizes("build an MoE layer", { hidden, width, "router.experts": experts });
-    requireSizes("build an MoE layer", { "2 · width": 2 * width });
-    const { deviation = initialDeviation(hidden), kept = { rows: Infinity } } = options;
-    const { outputDeviation = deviation / Math.SQRT2 } = options;
-    requireText("build an MoE layer", "name", name);
-    requireNumbers("build an MoE layer", { deviation, outputDeviation }, { least: 0 });
-    requireWhole("build an MoE layer", "layer", layer);
-    keptRowsOf("build an MoE layer", kept);
-    if (routed !== hidden) {
-      throw new ConfigError(
-        `Cannot build an MoE layer of hidden size ${hidden} with a router of hidden size ` +
-          shown(routed),
-      );
-    }
-    const memory = memoryOf(device);
-    if (state !== null) requireStateOn("record routing in", memory, state);
-    if (state !== null && (state.experts !== experts || layer >= state.layers)) {
-      throw new ConfigError(
-        `Cannot keep the statistics of layer ${layer} with ${experts} experts in a state of ` +
-          `${state.layers} layers and ${state.experts} experts`,
-      );
-    }
+    const made = createExperts("build an MoE layer", device, router, options, (_, width) => ({
+      "2 · width": 2 * width,
+    }));
     this.router = router;
-    this.#kept = kept;
-    this.#state = state;
-    this.#layer = layer;
-    using made = new DisposableStack();
-    const weight = (part: string, rows: number, columns: number) =>
-      made.use(ParameterTensor.make(memory, `${name}.${part}`, [experts, rows, columns], true));
-    this.#w1 = weight("w1", hidden, 2 * width);
-    this.#w2 = weight("w2", width, hidden);
-    fillNormal(this.#w1, 0, deviation);
-    fillNormal(this.#w2, 0, outputDeviation);
-    this.#owned = made.move();
+    this.#w1 = made.w1;
+    this.#w2 = made.w2;
+    this.#kept = made.kept;
+    this.#state = made.state;
+    this.#layer = made.layer;
+    this.#owned = made.owned;
   }
 
   /**
@@ -225,13 +175,6 @@ export class MoE<const H extends number = number, const E extends number = numbe
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
-}
-
-/** Rows to keep, read and checked in every step: the caller may change them in between. */
-export function keptRowsOf(operation: string, kept: KeptRows): number {
-  const rows: unknown = kept?.rows;
-  if (rows !== Infinity) requireWhole(operation, "kept.rows", rows);
-  return rows as number;
 }
 
 /** The plan of a routing's mask, or of its gates where the library did not make the routing. */

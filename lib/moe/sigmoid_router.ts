@@ -6,19 +6,20 @@ import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
-import { scale } from "../autograd/unary.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands, unwrapped } from "../tensor/operands.ts";
+import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { download, fill, upload } from "../tensor/transfer.ts";
 import {
   makeRouterWeight,
   PLACE_NAMES,
   recordLinearRouter,
+  requireActive,
   routerBuffers,
   type RouterWeight,
+  scaledGates,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -114,11 +115,7 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
     requireText(operation, "name", name);
     requireNumbers(operation, { biasRate, deviation }, { least: 0 });
     requireNumbers(operation, { gateScale }, { above: 0 });
-    if (!Number.isInteger(active) || active < 1 || active > experts) {
-      throw new ConfigError(
-        `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
-      );
-    }
+    requireActive("choose", active, experts);
     if (normalize && active === 1) {
       throw new ConfigError(
         "Cannot normalise the gate of a single expert: it is always 1, so the router would have no " +
@@ -218,8 +215,14 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
         "gradient of the sigmoid router",
       );
     });
-    const scaled = this.#gateScale === 1 ? gates : unwrapped(scale(gates, this.#gateScale));
-    return new Routed(scaled, mask, counts, null, BalanceCode.none, this.#active);
+    return new Routed(
+      scaledGates(gates, this.#gateScale),
+      mask,
+      counts,
+      null,
+      BalanceCode.none,
+      this.#active,
+    );
   }
 
   /**

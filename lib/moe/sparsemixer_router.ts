@@ -1,19 +1,20 @@
 /** SparseMixer-v2 routing: experts drawn from the softmax, with an estimator of the gradient. @module */
 
 import { requireOptions, requireText } from "../arguments.ts";
-import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { uniformTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import { BalanceCode, DTypeCode } from "../ffi/codes.ts";
+import { BalanceCode } from "../ffi/codes.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
   PLACE_NAMES,
   recordLinearRouter,
+  requireActive,
   routerBuffers,
   type RouterWeight,
 } from "./linear_router.ts";
@@ -113,11 +114,7 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     );
     // At 0 only the largest logit is kept: the gate is always 1, and the gradient 0.
     requireNumbers("build a SparseMixer router", { jitter }, { above: 0 });
-    if (!Number.isInteger(active) || active < 1 || active > experts) {
-      throw new ConfigError(
-        `Cannot draw ${active} of ${experts} experts: active must be an integer from 1 to experts`,
-      );
-    }
+    requireActive("draw", active, experts);
     this.#active = active;
     this.#jitter = jitter;
     this.#coefficient = balanceCoefficient;
@@ -168,7 +165,7 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     k.check(
       k.symbols.remoe_sparsemixer_router_forward(
         k.handle,
-        DTypeCode.f32,
+        DTYPE_CODE.f32,
         gates.address,
         logits.address,
         order.address,

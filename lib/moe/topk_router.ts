@@ -6,17 +6,17 @@ import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import { scale } from "../autograd/unary.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { unwrapped } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
   PLACE_NAMES,
   recordLinearRouter,
+  requireActive,
   routerBuffers,
   type RouterWeight,
+  scaledGates,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -143,7 +143,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
       { least: 0 },
     );
     requireNumbers("build a TopK router", { gateScale }, { above: 0 });
-    requireActive(active, experts);
+    requireActive("choose", active, experts);
     requireWarmup(warmup, active, experts);
     if (renormalize && active === 1) {
       throw new ConfigError(
@@ -248,8 +248,14 @@ export class TopKRouter<const H extends number = number, const E extends number 
         );
       },
     );
-    const scaled = this.#gateScale === 1 ? gates : unwrapped(scale(gates, this.#gateScale));
-    return new Routed(scaled, mask, counts, sums, BalanceCode.switch, active);
+    return new Routed(
+      scaledGates(gates, this.#gateScale),
+      mask,
+      counts,
+      sums,
+      BalanceCode.switch,
+      active,
+    );
   }
 
   /**
@@ -265,13 +271,6 @@ export class TopKRouter<const H extends number = number, const E extends number 
   [Symbol.dispose](): void {
     this.#weight[Symbol.dispose]();
   }
-}
-
-function requireActive(active: number, experts: number): void {
-  if (Number.isInteger(active) && active >= 1 && active <= experts) return;
-  throw new ConfigError(
-    `Cannot choose ${active} of ${experts} experts: active must be an integer from 1 to experts`,
-  );
 }
 
 function requireWarmup(warmup: TopKWarmup, active: number, experts: number): void {

@@ -1,0 +1,27 @@
+/** Settings of the layers with experts. @module */
+
+import type { StepState } from "../autograd/step_state.ts";
+import type { KeptRows } from "./kept_rows.ts";
+import type { Router } from "./router.ts";
+
+/** Settings of an MoE layer. */
+export interface MoEOptions<H extends number = number, E extends number = number> {
+  /** Decides which experts each token goes to; the caller disposes of it. */
+  router: Router<H, E>;
+  /** Size of a token's hidden state. */
+  hidden: NoInfer<H>;
+  /** Width of one expert: the dense width divided by the granularity. */
+  width: number;
+  /** Standard deviation of the initial weights. Default 0.01 · √(768 / hidden). */
+  deviation?: number;
+  /** Same, for the down projections. Default `deviation` / √2, the paper's for one layer. */
+  outputDeviation?: number;
+  /** Prefix of the weights' names in checkpoints. Default `experts`. */
+  name?: string;
+  /** Accumulates the routing statistics while a tape records. */
+  state?: StepState;
+  /** Index of this layer in `state`. Default 0. */
+  layer?: number;
+  /** How many routed rows keep their pre-activations for the backward pass. Default all. */
+  kept?: KeptRows;
+}
