@@ -79,15 +79,18 @@ export const EXPERIMENTS: readonly Experiment[] = [
   },
   {
     name: "settings",
-    claim: "TopK under other settings: initialisation, gate scale, balance, learning rate",
+    claim: "Other settings for each: initialisation, learning rate, balance, gate scale, warmup",
     flags: [
       // Seeds that no other table uses: settings chosen here are judged there.
-      ...["--preset", "pico", "--seeds", "10-12", "--routers", "dense,topk,relu"],
+      ...["--preset", "pico", "--seeds", "10-12", "--routers", "dense,topk,relu,hash"],
       ...["--variant", "scaled=topk:gate_scale=8"],
       ...["--variant", "free=topk:balance_coefficient=0"],
       ...["--variant", "soft=topk:balance_coefficient=0.001"],
       ...["--variant", "two=topk:active=2,renormalize=true"],
-      ...["--sweep", "model.init_std=0.0346,0.06", "--sweep", "optimizer.lr=0.001,0.003"],
+      ...["--variant", "warm=topk:warmup_active=8,warmup_steps=100"],
+      ...["--variant", "small=topk:router_std=0.006"],
+      ...["--variant", "revived=relu:revive=0.001"],
+      ...["--sweep", "model.init_std=0.0346,0.06,0.12", "--sweep", "optimizer.lr=0.001,0.003"],
       ...["--noise", "none"],
     ],
   },
