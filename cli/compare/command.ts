@@ -204,10 +204,13 @@ function commandLine(args: readonly string[]): string {
   return ["deno task compare", ...words].join(" ");
 }
 
-/** The next lower instruction set: the same sums in another order. */
+/**
+ * The next lower instruction set with other fp32 sums: the same algorithm with different rounding.
+ * `avx512_bf16` differs from `avx512` only in bf16 products.
+ */
 function lowerIsa({ isa }: DeviceInfo): string | null {
   const order = ["baseline", "avx2", "avx512"];
-  return order[order.indexOf(isa) - 1] ?? null;
+  return order[order.indexOf(isa.replace(/_bf16$/, "")) - 1] ?? null;
 }
 
 /** What happens during training. */

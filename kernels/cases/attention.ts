@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -90,6 +91,7 @@ export function attentionCase(options: AttentionOptions): OperationCase {
       const [q, key, value] = starts(sizes);
       const status = k.symbols.remoe_attention_forward(
         k.handle,
+        DTypeCode.f32,
         at("out"),
         at("normalizer"),
         at("qkv") + q,
@@ -149,6 +151,7 @@ export function attentionGradientCase(options: AttentionOptions, samples = 24): 
       const [q, key, value] = starts(sizes);
       const status = k.symbols.remoe_attention_gradient(
         k.handle,
+        DTypeCode.f32,
         at("dqkv") + q,
         at("dqkv") + key,
         at("dqkv") + value,

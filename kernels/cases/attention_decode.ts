@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { decodeToken } from "./reference/attention_decode.ts";
 import { plus, rounded, summed } from "./tolerance.ts";
@@ -53,6 +54,7 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
     call(k, at) {
       const status = k.symbols.remoe_attention_decode(
         k.handle,
+        DTypeCode.f32,
         at("out"),
         at("qkv"),
         at("cache"),

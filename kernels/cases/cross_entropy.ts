@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import {
   doubled,
@@ -63,6 +64,7 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
   const { tokens, hidden, vocabulary, logitStride } = options;
   const status = k.symbols.remoe_cross_entropy_forward(
     k.handle,
+    DTypeCode.f32,
     at("loss"),
     at("token_loss"),
     at("normalizer"),
@@ -134,6 +136,7 @@ function callGradient(
 ): void {
   const status = k.symbols.remoe_cross_entropy_gradient(
     k.handle,
+    DTypeCode.f32,
     at("dx"),
     at("dw"),
     at("dloss"),

@@ -243,6 +243,7 @@ export function accumulateCase(count: number, scale: number): OperationCase {
         k.handle,
         DTypeCode.f32,
         at("target"),
+        DTypeCode.f32,
         at("x"),
         scale,
         BigInt(count),

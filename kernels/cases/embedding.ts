@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -39,6 +40,7 @@ export function embeddingCase({ count, hidden, vocabulary }: EmbeddingOptions): 
     call(k, at) {
       const status = k.symbols.remoe_embedding_forward(
         k.handle,
+        DTypeCode.f32,
         at("y"),
         at("table"),
         at("tokens"),
@@ -84,6 +86,7 @@ export function embeddingGradientCase(options: EmbeddingOptions): GradientCase {
     call(k, at, accumulate) {
       const status = k.symbols.remoe_embedding_gradient(
         k.handle,
+        DTypeCode.f32,
         at("dtable"),
         at("dy"),
         at("tokens"),

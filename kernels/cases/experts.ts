@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -132,6 +133,7 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_experts_forward(
         k.handle,
+        DTypeCode.f32,
         at("y"),
         at("h"),
         at("x"),
@@ -230,6 +232,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     call(k, at, accumulate) {
       const status = k.symbols.remoe_experts_gradient(
         k.handle,
+        DTypeCode.f32,
         at("dx"),
         at("dw1"),
         at("dw2"),

@@ -59,6 +59,7 @@ export function gemmCase(options: GemmCaseOptions): OperationCase {
       const status = k.symbols.remoe_gemm(
         k.handle,
         DTypeCode[dtype],
+        DTypeCode[dtype],
         DTypeCode[dtypeC],
         Number(transposeA),
         Number(transposeB),

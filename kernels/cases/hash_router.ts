@@ -44,7 +44,6 @@ export function hashRouterCase({ tokens, experts, first = [] }: HashRouterOption
     call(k, at) {
       const status = k.symbols.remoe_hash_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
         at("gates"),
         at("mask"),
         at("counts"),

@@ -87,7 +87,10 @@ export function softmaxCase(rows: number, columns: number, scale = 1): Operation
       target: output([rows, columns], plus(rounded(8 + 4 * scale), summed(2, 2 / columns))),
     },
     call(k, at) {
-      k.check(k.symbols.remoe_softmax(k.handle, at("target"), at("x"), rows, columns), "softmax");
+      k.check(
+        k.symbols.remoe_softmax(k.handle, DTypeCode.f32, at("target"), at("x"), rows, columns),
+        "softmax",
+      );
     },
     reference: ({ x }) => ({ target: softmax(x, columns) }),
   });
@@ -118,6 +121,7 @@ export function softmaxGradientCase(rows: number, columns: number): GradientCase
       const addresses = [at("dx"), at("dy"), at("y")] as const;
       const status = k.symbols.remoe_softmax_gradient(
         k.handle,
+        DTypeCode.f32,
         ...addresses,
         rows,
         columns,

@@ -1,4 +1,4 @@
-import { BalanceCode, GateCode } from "../../lib/ffi/mod.ts";
+import { BalanceCode, DTypeCode, GateCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -142,6 +142,7 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_relu_router_forward(
         k.handle,
+        DTypeCode.f32,
         at("gates"),
         at("mask"),
         at("counts"),

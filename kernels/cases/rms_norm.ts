@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -52,6 +53,7 @@ export function rmsNormCase(options: RmsNormOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_rms_norm_forward(
         k.handle,
+        DTypeCode.f32,
         at("y"),
         at("inverse"),
         at("x"),
@@ -106,6 +108,7 @@ export function rmsNormGradientCase(rows: number, columns: number): GradientCase
     call(k, at, accumulate) {
       const status = k.symbols.remoe_rms_norm_gradient(
         k.handle,
+        DTypeCode.f32,
         at("dx"),
         at("dweight"),
         at("dy"),
@@ -140,6 +143,7 @@ function zeroRowsCase(): OperationCase {
       const addresses = [at("y"), at("inverse"), at("x"), at("weight")] as const;
       const status = k.symbols.remoe_rms_norm_forward(
         k.handle,
+        DTypeCode.f32,
         ...addresses,
         rows,
         columns,

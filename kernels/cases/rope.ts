@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -39,6 +40,7 @@ export function ropeCase(sizes: RopeSizes): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_rope(
         k.handle,
+        DTypeCode.f32,
         at("x"),
         rows,
         stride,
@@ -75,6 +77,7 @@ export function ropeGradientCase(sizes: RopeSizes): GradientCase {
     call(k, at) {
       const status = k.symbols.remoe_rope(
         k.handle,
+        DTypeCode.f32,
         at("dy"),
         rows,
         stride,

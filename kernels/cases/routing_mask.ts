@@ -47,7 +47,6 @@ export function routingMaskCase(options: RoutingMaskOptions): OperationCase {
         at("mask"),
         at("counts"),
         at("values"),
-        DTYPE_CODE.f32,
         tokens,
         experts,
       );

@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -26,7 +27,14 @@ export function swigluCase(rows: number, width: number): OperationCase {
     inputs: (random) => ({ h: random.normal(2 * rows * width, { scale: 4 }) }),
     outputs: { a: output([rows, width], rounded(8)) },
     call(k, at) {
-      const status = k.symbols.remoe_swiglu_forward(k.handle, at("a"), at("h"), rows, width);
+      const status = k.symbols.remoe_swiglu_forward(
+        k.handle,
+        DTypeCode.f32,
+        at("a"),
+        at("h"),
+        rows,
+        width,
+      );
       k.check(status, "swiglu_forward");
     },
     reference: ({ h }) => ({ a: swiglu(h, width) }),
@@ -57,6 +65,7 @@ export function swigluGradientCase(rows: number, width: number): GradientCase {
       const addresses = [at("dh"), at("da"), at("h")] as const;
       const status = k.symbols.remoe_swiglu_gradient(
         k.handle,
+        DTypeCode.f32,
         ...addresses,
         rows,
         width,

@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -83,6 +84,7 @@ export function topkRouterCase(options: TopkRouterOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_topk_router_forward(
         k.handle,
+        DTypeCode.f32,
         at("gates"),
         at("probabilities"),
         at("mask"),

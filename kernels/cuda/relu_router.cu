@@ -146,11 +146,16 @@ void launch_router(Operation& op, const RouterArguments& a, int tiles) {
 }  // namespace
 }  // namespace remoe
 
-int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask, uint64_t counts,
-                                  uint64_t gate_sums, uint64_t x, uint64_t w, int32_t tokens,
-                                  int32_t hidden, int32_t experts, int32_t activation) {
+int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gates, uint64_t mask,
+                                  uint64_t counts, uint64_t gate_sums, uint64_t x, uint64_t w,
+                                  int32_t tokens, int32_t hidden, int32_t experts,
+                                  int32_t activation) {
   using namespace remoe;
   return guard(context, "relu_router_forward", [&](Operation& op) {
+    require(dtype >= REMOE_F32 && dtype <= REMOE_F64, "dtype %d is unknown", dtype);
+    if (dtype != REMOE_F32) {
+      fail(REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
+    }
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");

@@ -51,15 +51,11 @@ __global__ void __launch_bounds__(kThreads) routing_mask_kernel(MaskArguments a)
 }  // namespace remoe
 
 int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts, uint64_t values,
-                           int32_t dtype, int32_t tokens, int32_t experts) {
+                           int32_t tokens, int32_t experts) {
   using namespace remoe;
   return guard(context, "routing_mask", [&](Operation& op) {
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    require(dtype >= REMOE_F32 && dtype <= REMOE_F64, "dtype %d is unknown", dtype);
-    if (dtype != REMOE_F32) {
-      fail(REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
-    }
     const MaskArguments a = {
         .mask = require_address<uint32_t>(mask, "mask"),
         .counts = require_address<int32_t>(counts, "counts"),

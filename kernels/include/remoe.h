@@ -15,8 +15,12 @@
  *            2^31 are uint64_t. At most 24 parameters per function.
  * Layout     Dense and row-major: in a matrix [rows, columns], the columns are
  *            adjacent. Vectors and matrices are fp32 unless stated otherwise.
+ * dtype      Functions that compute activations take their element type, fp32 or bf16;
+ *            "bf16" below says what has it and where values are rounded.
  * Waiting    Work is enqueued on the context's current stream; only functions
  *            marked [waits] block the host. On the CPU all work is done on return.
+ *            An index out of range in the data of an enqueued call may be reported by
+ *            the next [waits] function, with the message of the call that met it.
  * Repeatable The same inputs give the same bits for a fixed number of threads.
  *            No floating-point atomics; every reduction has a fixed order.
  * accumulate Gradient functions take a bit mask: bit i set adds to the i-th
@@ -59,7 +63,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a layout or a meaning in this file changes. */
-#define REMOE_ABI_VERSION 4
+#define REMOE_ABI_VERSION 5
 
 /* ---- Codes -------------------------------------------------------------- */
 
@@ -83,6 +87,29 @@ enum remoe_dtype_code {
   REMOE_I32 = 2,
   REMOE_F64 = 3 /* only for the step state: storage, fill, copies and casts */
 };
+
+/* ---- bf16 --------------------------------------------------------------- */
+/*
+ * A function's `dtype` is that of its activations, their gradients, and the weights of its matrix
+ * products. What it does not name stays fp32: weight gradients, norm weights, router weights,
+ * logits, gates and their gradients, statistics, normalizers and losses. The optimizer keeps fp32
+ * master weights and writes the bf16 copy that the products read.
+ *
+ * Sums accumulate in fp32. Outputs are rounded to bf16, to nearest even, once per call; an output
+ * that is added to is read, added to in fp32 and rounded. Subnormal bf16 may be read and written as
+ * 0. Inside a function, these are rounded, since they are operands of products or kept:
+ *
+ *   experts_forward         h = (g | u) and a = gate * silu(g) * u, from the rounded h
+ *   experts_gradient        h where recomputed, a, dg, du
+ *   attention_forward       q / sqrt(head_dim), p = exp(score - m)
+ *   attention_gradient      those, dO / l, dS
+ *   attention_decode        rotated q and k, and as in attention_forward
+ *   cross_entropy_gradient  kept logits, dz
+ *
+ * A build may keep more of them in fp32, but none other in less. Its results differ from exact
+ * arithmetic with the same roundings by at most n * 2^-23 * sum |a b| per product of inner size n,
+ * and by what that moves across a rounding boundary; two builds need not agree bit for bit.
+ */
 
 /* Kinds of kernel library. */
 enum remoe_backend_code { REMOE_CPU = 0, REMOE_CUDA = 1, REMOE_EMULATED = 2 };
@@ -111,7 +138,8 @@ REMOE_API int32_t remoe_context_message(uint64_t context, uint8_t* buffer, uint6
 
 /* Writes JSON describing the open device, {"backend","name","isa","threads","gemm","memory_bytes"},
  * and returns the number of bytes needed. If OpenMP grants fewer threads than requested, also
- * "threads_wanted" and, in words, "threads_limit". */
+ * "threads_wanted" and, in words, "threads_limit". "bf16": the unit that computes bf16 products, or
+ * "fp32" if they are computed from widened operands. */
 REMOE_API int32_t remoe_context_info(uint64_t context, uint8_t* buffer, uint64_t length);
 
 /* ---- Memory: a caching pool per context --------------------------------- */
@@ -295,7 +323,8 @@ enum remoe_lambda_code {
  *   PROPORTIONAL: with e = A/target - 1,
  *     lambda <- clamp(lambda * clamp(exp(gain*e + damping*(e - EXCESS)), 1/alpha, alpha), floor,
  *     ceiling), EXCESS <- e.
- * gain and damping are read by PROPORTIONAL alone.
+ * gain and damping are read by PROPORTIONAL alone. While OVERFLOW is set, lambda and EXCESS keep
+ * their values: the counts of a step that did not run in full say nothing about its sparsity.
  */
 REMOE_API int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t layers,
                                             int32_t experts, double active, double tokens,
@@ -350,9 +379,9 @@ REMOE_API int32_t remoe_unary(uint64_t context, int32_t operation, int32_t dtype
 REMOE_API int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
                                        uint64_t dx, uint64_t dy, uint64_t x, float parameter,
                                        uint64_t count, int32_t accumulate);
-/* target[i] += scale * x[i]. */
-REMOE_API int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint64_t x,
-                                   float scale, uint64_t count);
+/* target[i] += scale * x[i]; target and x may differ in dtype. */
+REMOE_API int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target,
+                                   int32_t dtype_x, uint64_t x, float scale, uint64_t count);
 
 /* Reductions. */
 enum remoe_reduction_code { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
@@ -362,11 +391,12 @@ enum remoe_reduction_code { REMOE_SUM = 0, REMOE_MEAN = 1, REMOE_MAXIMUM = 2 };
 REMOE_API int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                                uint64_t x, const int32_t* layout, int32_t accumulate);
 /* Softmax over the last axis of [rows, columns]. */
-REMOE_API int32_t remoe_softmax(uint64_t context, uint64_t target, uint64_t x, int32_t rows,
-                                int32_t columns);
+REMOE_API int32_t remoe_softmax(uint64_t context, int32_t dtype, uint64_t target, uint64_t x,
+                                int32_t rows, int32_t columns);
 /* Gradient of softmax: dx (+)= y * (dy - <dy, y>), row by row. */
-REMOE_API int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint64_t y,
-                                         int32_t rows, int32_t columns, int32_t accumulate);
+REMOE_API int32_t remoe_softmax_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dy,
+                                         uint64_t y, int32_t rows, int32_t columns,
+                                         int32_t accumulate);
 /* Converts between dtypes. Rounds to nearest even; fp to i32 truncates. */
 REMOE_API int32_t remoe_cast(uint64_t context, int32_t target_dtype, uint64_t target,
                              int32_t source_dtype, uint64_t source, uint64_t count);
@@ -379,12 +409,12 @@ REMOE_API int32_t remoe_copy_strided(uint64_t context, int32_t dtype, uint64_t t
 /* ---- Dense products ----------------------------------------------------- */
 
 /* C[m,n] = alpha * op(A) * op(B) + beta * C, where op transposes if the flag is 1. lda, ldb, ldc:
- * elements between stored rows. With beta == 0, C is not read. `dtype` is the dtype of A and B,
- * `dtype_c` that of C. */
-REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t transpose_a,
-                             int32_t transpose_b, int32_t m, int32_t n, int32_t k, float alpha,
-                             uint64_t a, int32_t lda, uint64_t b, int32_t ldb, float beta,
-                             uint64_t c, int32_t ldc);
+ * elements between stored rows. With beta == 0, C is not read. If only one of A and B is bf16, it
+ * is widened to fp32. */
+REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype_a, int32_t dtype_b, int32_t dtype_c,
+                             int32_t transpose_a, int32_t transpose_b, int32_t m, int32_t n,
+                             int32_t k, float alpha, uint64_t a, int32_t lda, uint64_t b,
+                             int32_t ldb, float beta, uint64_t c, int32_t ldc);
 
 /* ---- Routers ------------------------------------------------------------ */
 /*
@@ -392,7 +422,8 @@ REMOE_API int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, i
  * token and expert, i32[T, ceil(E/32)] with expert e in bit e%32 of word e/32; and counts i32[E]
  * (tokens per expert). It takes back the gradient of the gates. The mask alone says which pairs are
  * routed: the gate of a routed pair may be 0 or negative. Routers write 0 to the bits from E on,
- * and nothing reads them.
+ * and nothing reads them. `dtype` is that of x; weights and all outputs are fp32, so that a small
+ * gate is not rounded to a closed one.
  */
 
 /* Regularisations of the router. */
@@ -417,9 +448,9 @@ enum remoe_gate_code {
  * most 0 (-0, -Inf) gives the gate +0; NaN stays, as does +Inf where the activation is unbounded,
  * so that a diverged run shows. Every gate other than 0 is routed, NaN included; a square too small
  * for fp32 is not. */
-REMOE_API int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
-                                            uint64_t counts, uint64_t gate_sums, uint64_t x,
-                                            uint64_t w, int32_t tokens, int32_t hidden,
+REMOE_API int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                            uint64_t mask, uint64_t counts, uint64_t gate_sums,
+                                            uint64_t x, uint64_t w, int32_t tokens, int32_t hidden,
                                             int32_t experts, int32_t activation);
 /*
  * Gradient of the ReLU router's logits. The regularisation enters here rather than through
@@ -459,7 +490,7 @@ REMOE_API int32_t remoe_transport_weights(uint64_t context, uint64_t weights,
  * probabilities [T,E] is kept for the gradient; probability_sums fp32[E] = sum_t p; normalizer
  * fp32[T] = log-sum-exp of a token's logits (0: not kept); z_sum fp32[1] = sum_t normalizer^2, the
  * z-loss without its coefficient (0: not wanted). */
-REMOE_API int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates,
+REMOE_API int32_t remoe_topk_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
                                             uint64_t probabilities, uint64_t mask, uint64_t counts,
                                             uint64_t probability_sums, uint64_t normalizer,
                                             uint64_t z_sum, uint64_t x, uint64_t w, int32_t tokens,
@@ -477,16 +508,16 @@ REMOE_API int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits,
                                              int32_t active, int32_t renormalize);
 
 /* The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count from
- * the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far. */
-REMOE_API int32_t remoe_hash_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
-                                            uint64_t mask, uint64_t counts, uint64_t token_ids,
-                                            int32_t tokens, int32_t experts);
+ * the end (floor modulo). No weights. */
+REMOE_API int32_t remoe_hash_router_forward(uint64_t context, uint64_t gates, uint64_t mask,
+                                            uint64_t counts, uint64_t token_ids, int32_t tokens,
+                                            int32_t experts);
 
 /* The expert-choice router: p = softmax(x W) over all experts; in each group of `group` tokens, one
  * after the other, every expert takes the `capacity` tokens of largest p (ties: the earlier token)
  * with gates = p, so that a token has 0 to E experts. The last group may be shorter: its capacity
  * is the same share of it, rounded up. probabilities [T,E] is kept for the gradient, which is
- * remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and the gates: only fp32. */
+ * remoe_topk_router_gradient with scale 0. */
 REMOE_API int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype,
                                                      uint64_t gates, uint64_t probabilities,
                                                      uint64_t mask, uint64_t counts, uint64_t x,
@@ -502,7 +533,7 @@ REMOE_API int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t d
  * h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's third-order rule).
  * noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation. logits [T,E] and order
  * i32[T, active], the choices, are kept for the gradient; probability_sums fp32[E] = sum_t of the
- * softmax over all logits. `dtype` is that of x, w and the gates: only fp32 so far.
+ * softmax over all logits.
  */
 REMOE_API int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
                                                    uint64_t logits, uint64_t order, uint64_t mask,
@@ -522,8 +553,8 @@ REMOE_API int32_t remoe_sparsemixer_router_gradient(uint64_t context, uint64_t d
 
 /* The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
  * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their scores,
- * divided by the scores' sum where normalize != 0. scores are kept for the gradient; score_sums
- * fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far. */
+ * divided by the scores' sum + 1e-20 where normalize != 0. scores are kept for the gradient;
+ * score_sums fp32[E] = sum_t scores. */
 REMOE_API int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
                                                uint64_t scores, uint64_t mask, uint64_t counts,
                                                uint64_t score_sums, uint64_t bias, uint64_t x,
@@ -536,10 +567,9 @@ REMOE_API int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogi
                                                 int32_t tokens, int32_t experts, int32_t normalize);
 
 /* The mask and counts of a routing given by values [T,E]: a pair is routed where its value is not 0
- * (-0 is 0, NaN is not). Only fp32 is supported. */
+ * (-0 is 0, NaN is not). */
 REMOE_API int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts,
-                                     uint64_t values, int32_t dtype, int32_t tokens,
-                                     int32_t experts);
+                                     uint64_t values, int32_t tokens, int32_t experts);
 
 /* ---- Dispatch ----------------------------------------------------------- */
 /*
@@ -547,6 +577,10 @@ REMOE_API int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t c
  * offsets the layout functions give; C is its capacity in rows. Rows are expert-major, with
  * tokens ascending within an expert: no sort is needed and the order does not depend on the
  * thread count. On overflow only the header is valid.
+ *
+ * A device whose host does not know N before the step chooses C from the counts of the last step
+ * and a margin. remoe_state_record_routing notes an overflow in the state; the optimizer and lambda
+ * then skip the step, and the host takes it again with more room.
  */
 enum remoe_plan_word {
   REMOE_PLAN_ROWS = 0,           /* N */
@@ -580,54 +614,56 @@ REMOE_API int32_t remoe_dispatch_plan(uint64_t context, uint64_t plan, uint64_t 
 /* ---- Experts: the fused MoE operation ----------------------------------- */
 /*
  * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up)) W_down.
- * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
- * the pre-activations of the first kept_rows rows of the plan, the only tensor kept for
+ * x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]; all of `dtype`. h [kept_rows, 2W]
+ * receives the pre-activations of the first kept_rows rows of the plan, the only tensor kept for
  * the gradient (kept_rows 0: none, and h may be 0). Tokens without an expert get exactly 0.
  * If the plan overflowed, y is set to 0 and nothing else is touched.
  */
-REMOE_API int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x,
-                                        uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
-                                        int32_t kept_rows, int32_t tokens, int32_t hidden,
-                                        int32_t width, int32_t experts);
-/* Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
- * dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' = dy W_down^T,
- * so expert outputs are neither kept nor recomputed. The pre-activations of rows from kept_rows on
- * are recomputed, one tile at a time, to the same bits: kept_rows trades memory for time row by row
- * without changing the result. Experts without rows get zero weight gradients. Any of the four may
- * be 0. */
-REMOE_API int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
-                                         uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
-                                         uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
-                                         int32_t kept_rows, int32_t tokens, int32_t hidden,
-                                         int32_t width, int32_t experts, int32_t accumulate);
+REMOE_API int32_t remoe_experts_forward(uint64_t context, int32_t dtype, uint64_t y, uint64_t h,
+                                        uint64_t x, uint64_t w1, uint64_t w2, uint64_t gates,
+                                        uint64_t plan, int32_t kept_rows, int32_t tokens,
+                                        int32_t hidden, int32_t width, int32_t experts);
+/* Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), fp32 dw1 (bit 1), dw2 (bit 2)
+ * and dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' = dy
+ * W_down^T, so expert outputs are neither kept nor recomputed. The pre-activations of rows from
+ * kept_rows on are recomputed, one tile at a time, to the same bits: kept_rows trades memory for
+ * time row by row without changing the result. Experts without rows get zero weight gradients. Any
+ * of the four may be 0. */
+REMOE_API int32_t remoe_experts_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dw1,
+                                         uint64_t dw2, uint64_t dgates, uint64_t dy, uint64_t h,
+                                         uint64_t x, uint64_t w1, uint64_t w2, uint64_t gates,
+                                         uint64_t plan, int32_t kept_rows, int32_t tokens,
+                                         int32_t hidden, int32_t width, int32_t experts,
+                                         int32_t accumulate);
 
 /* SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W]. */
-REMOE_API int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,
-                                       int32_t width);
+REMOE_API int32_t remoe_swiglu_forward(uint64_t context, int32_t dtype, uint64_t a, uint64_t h,
+                                       int32_t rows, int32_t width);
 /* Gradient of SwiGLU: dh [rows, 2W] from da [rows, W]. */
-REMOE_API int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64_t h,
-                                        int32_t rows, int32_t width, int32_t accumulate);
+REMOE_API int32_t remoe_swiglu_gradient(uint64_t context, int32_t dtype, uint64_t dh, uint64_t da,
+                                        uint64_t h, int32_t rows, int32_t width,
+                                        int32_t accumulate);
 
 /* ---- Transformer block -------------------------------------------------- */
 
-/* RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row. inverse fp32[rows] receives
- * 1/sqrt(...) for the gradient (0: not kept). */
-REMOE_API int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
-                                         uint64_t weight, int32_t rows, int32_t columns,
-                                         float epsilon);
-/* Gradients of RMSNorm: dx (bit 0 of accumulate), dweight (bit 1). */
-REMOE_API int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight,
-                                          uint64_t dy, uint64_t inverse, uint64_t x,
-                                          uint64_t weight, int32_t rows, int32_t columns,
-                                          int32_t accumulate);
+/* RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row, weight fp32. inverse fp32[rows]
+ * receives 1/sqrt(...) for the gradient (0: not kept). */
+REMOE_API int32_t remoe_rms_norm_forward(uint64_t context, int32_t dtype, uint64_t y,
+                                         uint64_t inverse, uint64_t x, uint64_t weight,
+                                         int32_t rows, int32_t columns, float epsilon);
+/* Gradients of RMSNorm: dx (bit 0 of accumulate), fp32 dweight (bit 1). */
+REMOE_API int32_t remoe_rms_norm_gradient(uint64_t context, int32_t dtype, uint64_t dx,
+                                          uint64_t dweight, uint64_t dy, uint64_t inverse,
+                                          uint64_t x, uint64_t weight, int32_t rows,
+                                          int32_t columns, int32_t accumulate);
 
 /* Rotary embedding, in place, on the first `heads` heads of each row. Row r has position offset + r
  * % sequence. With half = head_dim/2 and angle = position * base^(-i/half), the pair (x_i,
  * x_{i+half}) is rotated by angle, or by -angle, the gradient, if inverse != 0. `stride`: elements
  * between rows of x. head_dim is even. */
-REMOE_API int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride,
-                             int32_t sequence, int32_t heads, int32_t head_dim, double base,
-                             int32_t offset, int32_t inverse);
+REMOE_API int32_t remoe_rope(uint64_t context, int32_t dtype, uint64_t x, int32_t rows,
+                             int32_t stride, int32_t sequence, int32_t heads, int32_t head_dim,
+                             double base, int32_t offset, int32_t inverse);
 
 /*
  * Causal grouped-query attention; the full score matrix is never stored. q, k, v are column
@@ -637,65 +673,66 @@ REMOE_API int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t
  * fp32[B*S, heads, 2] receives {m, sum_j exp(s_j - m)} for the gradient (0: not kept), with m
  * the largest scaled score s_j.
  */
-REMOE_API int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer,
-                                          uint64_t q, uint64_t k, uint64_t v, int32_t batch,
-                                          int32_t sequence, int32_t heads, int32_t groups,
-                                          int32_t head_dim, int32_t stride);
+REMOE_API int32_t remoe_attention_forward(uint64_t context, int32_t dtype, uint64_t out,
+                                          uint64_t normalizer, uint64_t q, uint64_t k, uint64_t v,
+                                          int32_t batch, int32_t sequence, int32_t heads,
+                                          int32_t groups, int32_t head_dim, int32_t stride);
 /* Gradients of attention: dq, dk, dv have the stride of q, k, v and are overwritten. */
-REMOE_API int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
-                                           uint64_t dout, uint64_t out, uint64_t normalizer,
-                                           uint64_t q, uint64_t k, uint64_t v, int32_t batch,
-                                           int32_t sequence, int32_t heads, int32_t groups,
-                                           int32_t head_dim, int32_t stride);
+REMOE_API int32_t remoe_attention_gradient(uint64_t context, int32_t dtype, uint64_t dq,
+                                           uint64_t dk, uint64_t dv, uint64_t dout, uint64_t out,
+                                           uint64_t normalizer, uint64_t q, uint64_t k, uint64_t v,
+                                           int32_t batch, int32_t sequence, int32_t heads,
+                                           int32_t groups, int32_t head_dim, int32_t stride);
 /*
  * Attention of one new token per sequence, for generation. qkv [B, stride] holds
  * [heads q | groups k | groups v] of each sequence's new token, whose position is
- * lengths[b]; cache fp32[B, capacity, 2*groups*head_dim] holds the rotated keys and the
+ * lengths[b]; cache [B, capacity, 2*groups*head_dim] holds the rotated keys and the
  * values of the lengths[b] tokens before it. Rotates q and k in place as remoe_rope does,
  * appends k and v to the cache, and writes out [B, heads*head_dim]. lengths i32[B] must be
  * in [0, capacity), else REMOE_OUT_OF_RANGE.
  */
-REMOE_API int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv,
-                                         uint64_t cache, uint64_t lengths, int32_t batch,
-                                         int32_t capacity, int32_t heads, int32_t groups,
-                                         int32_t head_dim, int32_t stride, double base);
+REMOE_API int32_t remoe_attention_decode(uint64_t context, int32_t dtype, uint64_t out,
+                                         uint64_t qkv, uint64_t cache, uint64_t lengths,
+                                         int32_t batch, int32_t capacity, int32_t heads,
+                                         int32_t groups, int32_t head_dim, int32_t stride,
+                                         double base);
 
 /* Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token
  * outside 0..V-1 fails with REMOE_OUT_OF_RANGE and a message that names its position. */
-REMOE_API int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table,
-                                          uint64_t tokens, int32_t count, int32_t hidden,
-                                          int32_t vocabulary);
-/* Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows of tokens
- * that do not occur are zeroed (overwriting) or kept (accumulating). */
-REMOE_API int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy,
-                                           uint64_t tokens, int32_t count, int32_t hidden,
-                                           int32_t vocabulary, int32_t accumulate);
+REMOE_API int32_t remoe_embedding_forward(uint64_t context, int32_t dtype, uint64_t y,
+                                          uint64_t table, uint64_t tokens, int32_t count,
+                                          int32_t hidden, int32_t vocabulary);
+/* Gradient of the embedding table, fp32: dtable[tokens[i]] += dy[i] in the order of i; rows of
+ * tokens that do not occur are zeroed (overwriting) or kept (accumulating). */
+REMOE_API int32_t remoe_embedding_gradient(uint64_t context, int32_t dtype, uint64_t dtable,
+                                           uint64_t dy, uint64_t tokens, int32_t count,
+                                           int32_t hidden, int32_t vocabulary, int32_t accumulate);
 
 /*
  * Cross entropy fused with the output head: logits = x W, x [T,D], w [D,V], computed in
  * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
  * not ignored, their number}. token_loss fp32[T] is 0 where ignored; its address may be 0 if it
  * is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is kept
- * for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
- * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
- * be 0, and [T,V] is then never materialised.
+ * for the gradient: a single fp32 log-sum-exp would lose digits when m is large. The loss is that
+ * of the unrounded logits. logits [T,logit_stride] of `dtype`, logit_stride >= V, keeps them for
+ * the gradient; its address may be 0, and [T,V] is then never materialised.
  */
-REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                              uint64_t normalizer, uint64_t logits, uint64_t x,
-                                              uint64_t w, uint64_t targets, int32_t tokens,
-                                              int32_t hidden, int32_t vocabulary,
-                                              int32_t logit_stride);
+REMOE_API int32_t remoe_cross_entropy_forward(uint64_t context, int32_t dtype, uint64_t loss,
+                                              uint64_t token_loss, uint64_t normalizer,
+                                              uint64_t logits, uint64_t x, uint64_t w,
+                                              uint64_t targets, int32_t tokens, int32_t hidden,
+                                              int32_t vocabulary, int32_t logit_stride);
 /*
- * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss fp32[1].
- * `logits` as kept by the forward pass, overwritten with their gradient; 0: they are recomputed,
- * which is a quarter of the work of both passes.
+ * Gradients of the fused cross entropy: dx (bit 0 of accumulate), fp32 dw (bit 1), times dloss
+ * fp32[1]. `logits` as kept by the forward pass, overwritten with their gradient; 0: they are
+ * recomputed, which is a quarter of the work of both passes.
  */
-REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw,
-                                               uint64_t dloss, uint64_t loss, uint64_t normalizer,
-                                               uint64_t logits, uint64_t x, uint64_t w,
-                                               uint64_t targets, int32_t tokens, int32_t hidden,
-                                               int32_t vocabulary, int32_t logit_stride,
-                                               int32_t accumulate);
+REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, int32_t dtype, uint64_t dx,
+                                               uint64_t dw, uint64_t dloss, uint64_t loss,
+                                               uint64_t normalizer, uint64_t logits, uint64_t x,
+                                               uint64_t w, uint64_t targets, int32_t tokens,
+                                               int32_t hidden, int32_t vocabulary,
+                                               int32_t logit_stride, int32_t accumulate);
 
 /* ---- Optimizer ---------------------------------------------------------- */
 /*
@@ -719,7 +756,7 @@ enum remoe_tensor_word {
 REMOE_API int32_t remoe_gradient_norm(uint64_t context, uint64_t state, uint64_t table,
                                       int32_t count, double clip);
 /* One step of AdamW (decoupled weight decay) over all parameters, with the state's LEARNING_RATE,
- * BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE is set. */
+ * BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE or OVERFLOW is set. */
 REMOE_API int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t count,
                               double beta1, double beta2, double epsilon, double weight_decay);
 
@@ -733,14 +770,15 @@ enum remoe_scratch_code {
 /* Writes the bytes that an operation takes from the pool while it runs to bytes[0], for a call that
  * wants all outputs. `sizes` is host int32, as remoe_scratch_code lists them. Rows count as spread
  * evenly over the experts. */
-REMOE_API int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, const int32_t* sizes,
-                                      uint64_t* bytes);
+REMOE_API int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, int32_t dtype,
+                                      const int32_t* sizes, uint64_t* bytes);
 
 /* ---- Probes ------------------------------------------------------------- */
 
-/* Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its GFLOPS
- * to gflops[0]. [waits] */
-REMOE_API int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds,
+/* Measures a register-only loop of multiply-adds on `threads` threads for about `seconds` and
+ * writes its GFLOPS to gflops[0]: fp32 FMA, or for bf16 the unit's dot products (REMOE_UNSUPPORTED
+ * without one). [waits] */
+REMOE_API int32_t remoe_probe_fma(uint64_t context, int32_t dtype, int32_t threads, double seconds,
                                   double* gflops);
 /* Measures a copy of `bytes` for about `seconds` and writes its GB/s (read + write) to
  * gigabytes_per_second[0]. [waits] */

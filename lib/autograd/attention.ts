@@ -8,6 +8,7 @@ import {
   requireWhole,
 } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands, overwritten } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -144,6 +145,7 @@ function rotate(
   k.check(
     k.symbols.remoe_rope(
       k.handle,
+      DTYPE_CODE.f32,
       x.address,
       rows,
       stride,
@@ -184,6 +186,7 @@ function attentionForward(
   kernels.check(
     kernels.symbols.remoe_attention_forward(
       kernels.handle,
+      DTYPE_CODE.f32,
       out.address,
       normalizer.address,
       q,
@@ -215,6 +218,7 @@ function attentionGradient(
   kernels.check(
     kernels.symbols.remoe_attention_gradient(
       kernels.handle,
+      DTYPE_CODE.f32,
       dq,
       dk,
       dv,

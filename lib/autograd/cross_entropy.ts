@@ -1,6 +1,7 @@
 /** Cross entropy fused with the output head. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { checkedShape, showShape } from "../tensor/shape_math.ts";
@@ -93,6 +94,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
   k.check(
     k.symbols.remoe_cross_entropy_forward(
       k.handle,
+      DTYPE_CODE.f32,
       result.address,
       tokenLoss.address,
       normalizer.address,
@@ -117,6 +119,7 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
         k.check(
           k.symbols.remoe_cross_entropy_gradient(
             k.handle,
+            DTYPE_CODE.f32,
             dx?.tensor.address ?? 0n,
             dw?.tensor.address ?? 0n,
             dloss.address,

@@ -1,6 +1,7 @@
 /** Embedding lookup. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -42,6 +43,7 @@ export function embedding<V extends number, H extends number, T extends number>(
   k.check(
     k.symbols.remoe_embedding_forward(
       k.handle,
+      DTYPE_CODE.f32,
       out.address,
       rows.address,
       index.address,
@@ -63,6 +65,7 @@ export function embedding<V extends number, H extends number, T extends number>(
       k.check(
         k.symbols.remoe_embedding_gradient(
           k.handle,
+          DTYPE_CODE.f32,
           target.tensor.address,
           dy.address,
           index.address,

@@ -255,6 +255,7 @@ export function rows<R extends Shape>(
           k.handle,
           DTYPE_CODE.f32,
           target.tensor.address + offset,
+          DTYPE_CODE.f32,
           dy.address,
           1,
           BigInt(dy.size),

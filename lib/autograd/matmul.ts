@@ -28,6 +28,7 @@ export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm)
     kernels.symbols.remoe_gemm(
       kernels.handle,
       DTYPE_CODE[a.dtype],
+      DTYPE_CODE[a.dtype],
       DTYPE_CODE[c.dtype],
       g.transposeA ? 1 : 0,
       g.transposeB ? 1 : 0,

@@ -165,7 +165,7 @@ export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
   const out = source.memory.allocate("f32", source.shape);
   const { kernels: k } = source.memory;
   k.check(
-    k.symbols.remoe_softmax(k.handle, out.address, source.address, rows, columns),
+    k.symbols.remoe_softmax(k.handle, DTYPE_CODE.f32, out.address, source.address, rows, columns),
     "softmax",
   );
   recordNode({
@@ -180,6 +180,7 @@ export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
       k.check(
         k.symbols.remoe_softmax_gradient(
           k.handle,
+          DTYPE_CODE.f32,
           target.tensor.address,
           dy.address,
           out.address,

@@ -2,6 +2,7 @@
 
 import { requireFinite } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { rowsOf, showShape } from "../tensor/shape_math.ts";
@@ -51,6 +52,7 @@ export function rmsNorm<S extends Shape>(
   k.check(
     k.symbols.remoe_rms_norm_forward(
       k.handle,
+      DTYPE_CODE.f32,
       out.address,
       inverse.address,
       source.address,
@@ -74,6 +76,7 @@ export function rmsNorm<S extends Shape>(
         k.check(
           k.symbols.remoe_rms_norm_gradient(
             k.handle,
+            DTYPE_CODE.f32,
             dx?.tensor.address ?? 0n,
             dweight?.tensor.address ?? 0n,
             dy.address,

@@ -172,7 +172,15 @@ function stackRows(parts: readonly Part[], total: number): Part {
         const count = BigInt(part.size);
         const status = target.accumulate === 0
           ? k.symbols.remoe_copy(k.handle, to, from, 4n * count)
-          : k.symbols.remoe_accumulate(k.handle, DTYPE_CODE.f32, to, from, 1, count);
+          : k.symbols.remoe_accumulate(
+            k.handle,
+            DTYPE_CODE.f32,
+            to,
+            DTYPE_CODE.f32,
+            from,
+            1,
+            count,
+          );
         k.check(status, "gradient of concatenate");
       });
     },

@@ -1,6 +1,7 @@
 /** SwiGLU, the gated activation of LLaMA's feed-forward networks. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -37,7 +38,14 @@ export function swiglu<R extends number>(
   const { kernels: k } = source.memory;
   const out = source.memory.allocate("f32", [rows, width] as readonly [R, number]);
   k.check(
-    k.symbols.remoe_swiglu_forward(k.handle, out.address, source.address, rows, width),
+    k.symbols.remoe_swiglu_forward(
+      k.handle,
+      DTYPE_CODE.f32,
+      out.address,
+      source.address,
+      rows,
+      width,
+    ),
     "swiglu",
   );
   recordNode({
@@ -52,6 +60,7 @@ export function swiglu<R extends number>(
       k.check(
         k.symbols.remoe_swiglu_gradient(
           k.handle,
+          DTYPE_CODE.f32,
           dh.tensor.address,
           da.address,
           source.address,

@@ -1,7 +1,7 @@
 // Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 
 /** Result of a call. */
 export const Status = {
@@ -170,6 +170,10 @@ export const GateCode = {
  * offsets the layout functions give; C is its capacity in rows. Rows are expert-major, with
  * tokens ascending within an expert: no sort is needed and the order does not depend on the
  * thread count. On overflow only the header is valid.
+ *
+ * A device whose host does not know N before the step chooses C from the counts of the last
+ * step and a margin. remoe_state_record_routing notes an overflow in the state; the optimizer
+ * and lambda then skip the step, and the host takes it again with more room.
  */
 export const PlanWord = {
   /** N */

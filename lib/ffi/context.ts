@@ -42,6 +42,8 @@ export interface ContextInfo {
   readonly threads_limit?: string;
   /** Implementation of dense matrix products. */
   readonly gemm: string;
+  /** The unit that computes bf16 products, or `fp32` where they are widened. */
+  readonly bf16: string;
   /** Memory of the device in bytes. */
   readonly memory_bytes: number;
 }

@@ -1,3 +1,4 @@
+import { DTypeCode } from "./codes.ts";
 import type { KernelContext } from "./context.ts";
 
 /** Options of a measurement. */
@@ -31,7 +32,13 @@ export function probeFma(context: KernelContext, options: ProbeOptions = {}): nu
   const gflops = new Float64Array(1);
   const { symbols, handle } = context;
   context.check(
-    symbols.remoe_probe_fma(handle, threads || context.info().threads, seconds, gflops),
+    symbols.remoe_probe_fma(
+      handle,
+      DTypeCode.f32,
+      threads || context.info().threads,
+      seconds,
+      gflops,
+    ),
     "probe of fused multiply-adds",
   );
   return gflops[0]!;

@@ -38,7 +38,8 @@ export interface KernelSymbols {
    * Writes JSON describing the open device,
    * {"backend","name","isa","threads","gemm","memory_bytes"}, and returns the number of bytes
    * needed. If OpenMP grants fewer threads than requested, also "threads_wanted" and, in words,
-   * "threads_limit".
+   * "threads_limit". "bf16": the unit that computes bf16 products, or "fp32" if they are
+   * computed from widened operands.
    */
   remoe_context_info(context: bigint, buffer: HostBuffer, length: bigint): number;
   /**
@@ -164,7 +165,9 @@ export interface KernelSymbols {
    *     lambda <- clamp(lambda * clamp(exp(gain*e + damping*(e - EXCESS)), 1/alpha, alpha),
    * floor,
    *     ceiling), EXCESS <- e.
-   * gain and damping are read by PROPORTIONAL alone.
+   * gain and damping are read by PROPORTIONAL alone. While OVERFLOW is set, lambda and EXCESS
+   * keep their values: the counts of a step that did not run in full say nothing about its
+   * sparsity.
    */
   remoe_state_update_lambda(
     context: bigint,
@@ -236,11 +239,12 @@ export interface KernelSymbols {
     count: bigint,
     accumulate: number,
   ): number;
-  /** target[i] += scale * x[i]. */
+  /** target[i] += scale * x[i]; target and x may differ in dtype. */
   remoe_accumulate(
     context: bigint,
     dtype: number,
     target: bigint,
+    dtypeX: number,
     x: bigint,
     scale: number,
     count: bigint,
@@ -260,10 +264,18 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /** Softmax over the last axis of [rows, columns]. */
-  remoe_softmax(context: bigint, target: bigint, x: bigint, rows: number, columns: number): number;
+  remoe_softmax(
+    context: bigint,
+    dtype: number,
+    target: bigint,
+    x: bigint,
+    rows: number,
+    columns: number,
+  ): number;
   /** Gradient of softmax: dx (+)= y * (dy - <dy, y>), row by row. */
   remoe_softmax_gradient(
     context: bigint,
+    dtype: number,
     dx: bigint,
     dy: bigint,
     y: bigint,
@@ -294,12 +306,13 @@ export interface KernelSymbols {
   ): number;
   /**
    * C[m,n] = alpha * op(A) * op(B) + beta * C, where op transposes if the flag is 1. lda, ldb,
-   * ldc: elements between stored rows. With beta == 0, C is not read. `dtype` is the dtype of A
-   * and B, `dtype_c` that of C.
+   * ldc: elements between stored rows. With beta == 0, C is not read. If only one of A and B is
+   * bf16, it is widened to fp32.
    */
   remoe_gemm(
     context: bigint,
-    dtype: number,
+    dtypeA: number,
+    dtypeB: number,
     dtypeC: number,
     transposeA: number,
     transposeB: number,
@@ -324,6 +337,7 @@ export interface KernelSymbols {
    */
   remoe_relu_router_forward(
     context: bigint,
+    dtype: number,
     gates: bigint,
     mask: bigint,
     counts: bigint,
@@ -396,6 +410,7 @@ export interface KernelSymbols {
    */
   remoe_topk_router_forward(
     context: bigint,
+    dtype: number,
     gates: bigint,
     probabilities: bigint,
     mask: bigint,
@@ -436,11 +451,10 @@ export interface KernelSymbols {
   ): number;
   /**
    * The hash router: gate 1 for expert token_ids[t] mod E, token_ids i32[T]; negative ids count
-   * from the end (floor modulo). No weights. `dtype` is that of the gates: only fp32 so far.
+   * from the end (floor modulo). No weights.
    */
   remoe_hash_router_forward(
     context: bigint,
-    dtype: number,
     gates: bigint,
     mask: bigint,
     counts: bigint,
@@ -453,8 +467,7 @@ export interface KernelSymbols {
    * tokens, one after the other, every expert takes the `capacity` tokens of largest p (ties:
    * the earlier token) with gates = p, so that a token has 0 to E experts. The last group may be
    * shorter: its capacity is the same share of it, rounded up. probabilities [T,E] is kept for
-   * the gradient, which is remoe_topk_router_gradient with scale 0. `dtype` is that of x, w and
-   * the gates: only fp32.
+   * the gradient, which is remoe_topk_router_gradient with scale 0.
    */
   remoe_expert_choice_router_forward(
     context: bigint,
@@ -479,8 +492,7 @@ export interface KernelSymbols {
    * argmax; the gate is p_i * h with h = 1 where i is the argmax or u_E > 3/4, else 1/3 (Heun's
    * third-order rule). noise fp32[T, active, E+1] holds the u, uniform in [0, 1); 0: evaluation.
    * logits [T,E] and order i32[T, active], the choices, are kept for the gradient;
-   * probability_sums fp32[E] = sum_t of the softmax over all logits. `dtype` is that of x, w and
-   * the gates: only fp32 so far.
+   * probability_sums fp32[E] = sum_t of the softmax over all logits.
    */
   remoe_sparsemixer_router_forward(
     context: bigint,
@@ -522,8 +534,8 @@ export interface KernelSymbols {
   /**
    * The sigmoid router: scores = sigmoid(x W) [T,E]; the k = active experts with the largest
    * score + bias are chosen (ties: the lower expert), bias fp32[E] (0: none); gates = their
-   * scores, divided by the scores' sum where normalize != 0. scores are kept for the gradient;
-   * score_sums fp32[E] = sum_t scores. `dtype` is that of x, w and the gates: only fp32 so far.
+   * scores, divided by the scores' sum + 1e-20 where normalize != 0. scores are kept for the
+   * gradient; score_sums fp32[E] = sum_t scores.
    */
   remoe_sigmoid_router_forward(
     context: bigint,
@@ -559,14 +571,13 @@ export interface KernelSymbols {
   ): number;
   /**
    * The mask and counts of a routing given by values [T,E]: a pair is routed where its value is
-   * not 0 (-0 is 0, NaN is not). Only fp32 is supported.
+   * not 0 (-0 is 0, NaN is not).
    */
   remoe_routing_mask(
     context: bigint,
     mask: bigint,
     counts: bigint,
     values: bigint,
-    dtype: number,
     tokens: number,
     experts: number,
   ): number;
@@ -581,13 +592,14 @@ export interface KernelSymbols {
   ): number;
   /**
    * The experts: y_t = sum_e gates[t,e] * FFN_e(x_t), FFN(x) = (silu(x W_gate) * (x W_up))
-   * W_down. x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]. h [kept_rows, 2W] receives
-   * the pre-activations of the first kept_rows rows of the plan, the only tensor kept for the
-   * gradient (kept_rows 0: none, and h may be 0). Tokens without an expert get exactly 0. If the
-   * plan overflowed, y is set to 0 and nothing else is touched.
+   * W_down. x, y [T,D]; w1 [E, D, 2W] holds gate | up; w2 [E, W, D]; all of `dtype`. h
+   * [kept_rows, 2W] receives the pre-activations of the first kept_rows rows of the plan, the
+   * only tensor kept for the gradient (kept_rows 0: none, and h may be 0). Tokens without an
+   * expert get exactly 0. If the plan overflowed, y is set to 0 and nothing else is touched.
    */
   remoe_experts_forward(
     context: bigint,
+    dtype: number,
     y: bigint,
     h: bigint,
     x: bigint,
@@ -602,15 +614,16 @@ export interface KernelSymbols {
     experts: number,
   ): number;
   /**
-   * Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), dw1 (bit 1), dw2 (bit 2),
-   * dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' = dy
-   * W_down^T, so expert outputs are neither kept nor recomputed. The pre-activations of rows
+   * Gradients of the experts from dy [T,D]: dx (bit 0 of accumulate), fp32 dw1 (bit 1), dw2 (bit
+   * 2) and dgates [T,E] (bit 3; 0 where not routed). dgates is computed as <dA', A> with dA' =
+   * dy W_down^T, so expert outputs are neither kept nor recomputed. The pre-activations of rows
    * from kept_rows on are recomputed, one tile at a time, to the same bits: kept_rows trades
    * memory for time row by row without changing the result. Experts without rows get zero weight
    * gradients. Any of the four may be 0.
    */
   remoe_experts_gradient(
     context: bigint,
+    dtype: number,
     dx: bigint,
     dw1: bigint,
     dw2: bigint,
@@ -630,10 +643,18 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /** SwiGLU alone: a [rows, W] = silu(h[:, :W]) * h[:, W:], h [rows, 2W]. */
-  remoe_swiglu_forward(context: bigint, a: bigint, h: bigint, rows: number, width: number): number;
+  remoe_swiglu_forward(
+    context: bigint,
+    dtype: number,
+    a: bigint,
+    h: bigint,
+    rows: number,
+    width: number,
+  ): number;
   /** Gradient of SwiGLU: dh [rows, 2W] from da [rows, W]. */
   remoe_swiglu_gradient(
     context: bigint,
+    dtype: number,
     dh: bigint,
     da: bigint,
     h: bigint,
@@ -642,11 +663,12 @@ export interface KernelSymbols {
     accumulate: number,
   ): number;
   /**
-   * RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row. inverse fp32[rows] receives
-   * 1/sqrt(...) for the gradient (0: not kept).
+   * RMSNorm: y = x * weight / sqrt(mean(x^2) + epsilon) per row, weight fp32. inverse fp32[rows]
+   * receives 1/sqrt(...) for the gradient (0: not kept).
    */
   remoe_rms_norm_forward(
     context: bigint,
+    dtype: number,
     y: bigint,
     inverse: bigint,
     x: bigint,
@@ -655,9 +677,10 @@ export interface KernelSymbols {
     columns: number,
     epsilon: number,
   ): number;
-  /** Gradients of RMSNorm: dx (bit 0 of accumulate), dweight (bit 1). */
+  /** Gradients of RMSNorm: dx (bit 0 of accumulate), fp32 dweight (bit 1). */
   remoe_rms_norm_gradient(
     context: bigint,
+    dtype: number,
     dx: bigint,
     dweight: bigint,
     dy: bigint,
@@ -676,6 +699,7 @@ export interface KernelSymbols {
    */
   remoe_rope(
     context: bigint,
+    dtype: number,
     x: bigint,
     rows: number,
     stride: number,
@@ -696,6 +720,7 @@ export interface KernelSymbols {
    */
   remoe_attention_forward(
     context: bigint,
+    dtype: number,
     out: bigint,
     normalizer: bigint,
     q: bigint,
@@ -711,6 +736,7 @@ export interface KernelSymbols {
   /** Gradients of attention: dq, dk, dv have the stride of q, k, v and are overwritten. */
   remoe_attention_gradient(
     context: bigint,
+    dtype: number,
     dq: bigint,
     dk: bigint,
     dv: bigint,
@@ -729,14 +755,15 @@ export interface KernelSymbols {
   ): number;
   /**
    * Attention of one new token per sequence, for generation. qkv [B, stride] holds [heads q |
-   * groups k | groups v] of each sequence's new token, whose position is lengths[b]; cache
-   * fp32[B, capacity, 2*groups*head_dim] holds the rotated keys and the values of the lengths[b]
-   * tokens before it. Rotates q and k in place as remoe_rope does, appends k and v to the cache,
-   * and writes out [B, heads*head_dim]. lengths i32[B] must be in [0, capacity), else
+   * groups k | groups v] of each sequence's new token, whose position is lengths[b]; cache [B,
+   * capacity, 2*groups*head_dim] holds the rotated keys and the values of the lengths[b] tokens
+   * before it. Rotates q and k in place as remoe_rope does, appends k and v to the cache, and
+   * writes out [B, heads*head_dim]. lengths i32[B] must be in [0, capacity), else
    * REMOE_OUT_OF_RANGE.
    */
   remoe_attention_decode(
     context: bigint,
+    dtype: number,
     out: bigint,
     qkv: bigint,
     cache: bigint,
@@ -755,6 +782,7 @@ export interface KernelSymbols {
    */
   remoe_embedding_forward(
     context: bigint,
+    dtype: number,
     y: bigint,
     table: bigint,
     tokens: bigint,
@@ -763,11 +791,12 @@ export interface KernelSymbols {
     vocabulary: number,
   ): number;
   /**
-   * Gradient of the embedding table: dtable[tokens[i]] += dy[i] in the order of i; rows of
+   * Gradient of the embedding table, fp32: dtable[tokens[i]] += dy[i] in the order of i; rows of
    * tokens that do not occur are zeroed (overwriting) or kept (accumulating).
    */
   remoe_embedding_gradient(
     context: bigint,
+    dtype: number,
     dtable: bigint,
     dy: bigint,
     tokens: bigint,
@@ -781,12 +810,13 @@ export interface KernelSymbols {
    * vocabulary chunks. targets i32[T], negative: ignored. loss fp32[2] = {mean over the targets
    * not ignored, their number}. token_loss fp32[T] is 0 where ignored; its address may be 0 if
    * it is not wanted. normalizer fp32[T,2] = {m, sum_v exp(z_v - m)}, m the largest logit, is
-   * kept for the gradient: a single fp32 log-sum-exp would lose digits when m is large. logits
-   * fp32[T,logit_stride], logit_stride >= V, keeps the logits for the gradient; its address may
-   * be 0, and [T,V] is then never materialised.
+   * kept for the gradient: a single fp32 log-sum-exp would lose digits when m is large. The loss
+   * is that of the unrounded logits. logits [T,logit_stride] of `dtype`, logit_stride >= V,
+   * keeps them for the gradient; its address may be 0, and [T,V] is then never materialised.
    */
   remoe_cross_entropy_forward(
     context: bigint,
+    dtype: number,
     loss: bigint,
     tokenLoss: bigint,
     normalizer: bigint,
@@ -800,12 +830,13 @@ export interface KernelSymbols {
     logitStride: number,
   ): number;
   /**
-   * Gradients of the fused cross entropy: dx (bit 0 of accumulate), dw (bit 1), times dloss
+   * Gradients of the fused cross entropy: dx (bit 0 of accumulate), fp32 dw (bit 1), times dloss
    * fp32[1]. `logits` as kept by the forward pass, overwritten with their gradient; 0: they are
    * recomputed, which is a quarter of the work of both passes.
    */
   remoe_cross_entropy_gradient(
     context: bigint,
+    dtype: number,
     dx: bigint,
     dw: bigint,
     dloss: bigint,
@@ -835,8 +866,8 @@ export interface KernelSymbols {
   ): number;
   /**
    * One step of AdamW (decoupled weight decay) over all parameters, with the state's
-   * LEARNING_RATE, BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE is
-   * set.
+   * LEARNING_RATE, BIAS_CORRECTION_1 and _2, and CLIP_SCALE. Does nothing while NOT_FINITE or
+   * OVERFLOW is set.
    */
   remoe_adamw(
     context: bigint,
@@ -856,14 +887,22 @@ export interface KernelSymbols {
   remoe_scratch_bytes(
     context: bigint,
     operation: number,
+    dtype: number,
     sizes: HostBuffer,
     bytes: HostBuffer,
   ): number;
   /**
-   * Measures a register-only FMA loop on `threads` threads for about `seconds` and writes its
-   * GFLOPS to gflops[0]. [waits]
+   * Measures a register-only loop of multiply-adds on `threads` threads for about `seconds` and
+   * writes its GFLOPS to gflops[0]: fp32 FMA, or for bf16 the unit's dot products
+   * (REMOE_UNSUPPORTED without one). [waits]
    */
-  remoe_probe_fma(context: bigint, threads: number, seconds: number, gflops: HostBuffer): number;
+  remoe_probe_fma(
+    context: bigint,
+    dtype: number,
+    threads: number,
+    seconds: number,
+    gflops: HostBuffer,
+  ): number;
   /**
    * Measures a copy of `bytes` for about `seconds` and writes its GB/s (read + write) to
    * gigabytes_per_second[0]. [waits]
@@ -997,7 +1036,7 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_accumulate: {
-    parameters: ["u64", "i32", "u64", "u64", "f32", "u64"],
+    parameters: ["u64", "i32", "u64", "i32", "u64", "f32", "u64"],
     result: "i32",
     optional: true,
   },
@@ -1006,9 +1045,13 @@ export const SYMBOLS = {
     result: "i32",
     optional: true,
   },
-  remoe_softmax: { parameters: ["u64", "u64", "u64", "i32", "i32"], result: "i32", optional: true },
+  remoe_softmax: {
+    parameters: ["u64", "i32", "u64", "u64", "i32", "i32"],
+    result: "i32",
+    optional: true,
+  },
   remoe_softmax_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
@@ -1032,6 +1075,7 @@ export const SYMBOLS = {
       "i32",
       "i32",
       "i32",
+      "i32",
       "f32",
       "u64",
       "i32",
@@ -1045,7 +1089,20 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_relu_router_forward: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32", "i32"],
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
     result: "i32",
     optional: true,
   },
@@ -1077,6 +1134,7 @@ export const SYMBOLS = {
   remoe_topk_router_forward: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1116,7 +1174,7 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_hash_router_forward: {
-    parameters: ["u64", "i32", "u64", "u64", "u64", "u64", "i32", "i32"],
+    parameters: ["u64", "u64", "u64", "u64", "u64", "i32", "i32"],
     result: "i32",
     optional: true,
   },
@@ -1193,7 +1251,7 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_routing_mask: {
-    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "u64", "u64", "u64", "i32", "i32"],
     result: "i32",
     optional: true,
   },
@@ -1205,6 +1263,7 @@ export const SYMBOLS = {
   remoe_experts_forward: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1224,6 +1283,7 @@ export const SYMBOLS = {
   remoe_experts_gradient: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1246,33 +1306,34 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_swiglu_forward: {
-    parameters: ["u64", "u64", "u64", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_swiglu_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_rms_norm_forward: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "i32", "i32", "f32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "u64", "i32", "i32", "f32"],
     result: "i32",
     optional: true,
   },
   remoe_rms_norm_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_rope: {
-    parameters: ["u64", "u64", "i32", "i32", "i32", "i32", "i32", "f64", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "i32", "i32", "i32", "i32", "i32", "f64", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_attention_forward: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1291,6 +1352,7 @@ export const SYMBOLS = {
   remoe_attention_gradient: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1313,6 +1375,7 @@ export const SYMBOLS = {
   remoe_attention_decode: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1329,18 +1392,19 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_embedding_forward: {
-    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_embedding_gradient: {
-    parameters: ["u64", "u64", "u64", "u64", "i32", "i32", "i32", "i32"],
+    parameters: ["u64", "i32", "u64", "u64", "u64", "i32", "i32", "i32", "i32"],
     result: "i32",
     optional: true,
   },
   remoe_cross_entropy_forward: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1359,6 +1423,7 @@ export const SYMBOLS = {
   remoe_cross_entropy_gradient: {
     parameters: [
       "u64",
+      "i32",
       "u64",
       "u64",
       "u64",
@@ -1388,10 +1453,14 @@ export const SYMBOLS = {
     optional: true,
   },
   remoe_scratch_bytes: {
-    parameters: ["u64", "i32", "buffer", "buffer"],
+    parameters: ["u64", "i32", "i32", "buffer", "buffer"],
     result: "i32",
     optional: true,
   },
-  remoe_probe_fma: { parameters: ["u64", "i32", "f64", "buffer"], result: "i32", optional: true },
+  remoe_probe_fma: {
+    parameters: ["u64", "i32", "i32", "f64", "buffer"],
+    result: "i32",
+    optional: true,
+  },
   remoe_probe_copy: { parameters: ["u64", "u64", "f64", "buffer"], result: "i32", optional: true },
 } as const satisfies Record<SymbolName, Deno.ForeignFunction>;

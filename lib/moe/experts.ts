@@ -1,6 +1,7 @@
 /** The fused MoE operation: gather, run the experts, weight by the gates, combine. @module */
 
 import { accumulateMask, writeGradients } from "../autograd/contribute.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
@@ -39,6 +40,7 @@ export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
   k.check(
     k.symbols.remoe_experts_forward(
       k.handle,
+      DTYPE_CODE.f32,
       y.address,
       h?.address ?? 0n,
       x.address,
@@ -64,6 +66,7 @@ export function runExperts(input: ExpertsInput): DeviceTensor<"f32"> {
         k.check(
           k.symbols.remoe_experts_gradient(
             k.handle,
+            DTYPE_CODE.f32,
             dx?.tensor.address ?? 0n,
             dw1?.tensor.address ?? 0n,
             dw2?.tensor.address ?? 0n,

@@ -129,7 +129,6 @@ export class HashRouter<const H extends number = number, const E extends number 
     k.check(
       k.symbols.remoe_hash_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
         gates.address,
         mask.address,
         counts.address,

@@ -11,6 +11,7 @@ import {
   setLambdaExcess,
   StepState,
 } from "../autograd/step_state.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -154,6 +155,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
+        DTYPE_CODE.f32,
         gates.address,
         mask.address,
         counts.address,

@@ -35,7 +35,6 @@ export function routingMask<E extends number>(
       mask.address,
       counts.address,
       values.address,
-      DTYPE_CODE.f32,
       tokens,
       experts,
     ),

@@ -7,6 +7,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -202,6 +203,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,
+        DTYPE_CODE.f32,
         gates.address,
         probabilities.address,
         mask.address,

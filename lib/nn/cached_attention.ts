@@ -1,5 +1,6 @@
 /** Attention of one new token per sequence over the cached ones. @module */
 
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
@@ -31,6 +32,7 @@ export function cachedAttention(
   k.check(
     k.symbols.remoe_attention_decode(
       k.handle,
+      DTYPE_CODE.f32,
       out.address,
       qkv.address,
       tokens,

@@ -24,6 +24,7 @@ export function accumulate(target: DeviceTensor, x: DeviceTensor, scale: number)
       k.handle,
       code,
       target.address,
+      code,
       x.address,
       scale,
       BigInt(target.size),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { LARGEST_SIZE } from "../arguments.ts";
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
@@ -66,7 +67,13 @@ function scratchBytes(
   if (device === null || whole.some((size) => size > LARGEST_SIZE)) return null;
   const { kernels: k } = memoryOf(device);
   const bytes = new BigUint64Array(1);
-  const status = k.symbols.remoe_scratch_bytes(k.handle, operation, Int32Array.from(whole), bytes);
+  const status = k.symbols.remoe_scratch_bytes(
+    k.handle,
+    operation,
+    DTYPE_CODE.f32,
+    Int32Array.from(whole),
+    bytes,
+  );
   if (status === Status.unsupported) return null;
   k.check(status, "scratch memory");
   return Number(bytes[0]);

@@ -46,7 +46,7 @@ Deno.test(`emulated operations refuse sizes and addresses with a reason${skipped
   const { remoe_relu_router_forward, remoe_dispatch_plan } = k.symbols;
   const route = (x: bigint, tokens: number): void =>
     k.check(
-      remoe_relu_router_forward(k.handle, 64n, 64n, 64n, 64n, x, 64n, tokens, 1, 1, 0),
+      remoe_relu_router_forward(k.handle, 0, 64n, 64n, 64n, 64n, x, 64n, tokens, 1, 1, 0),
       "relu router",
     );
   assertThrows(() => route(0n, 1), DeviceError, "the address of x is 0");

@@ -1,3 +1,4 @@
+import { DTypeCode } from "../../lib/ffi/mod.ts";
 import { assert, assertEquals } from "@std/assert";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { Random } from "../../kernels/cases/random.ts";
@@ -36,11 +37,12 @@ function attend(
   const { symbols, handle } = kernels;
   const sizes = [1, SEQUENCE, 1, 1, headDim, 3 * headDim] as const;
   kernels.check(
-    symbols.remoe_attention_forward(handle, out, normalizer, q, k, v, ...sizes),
+    symbols.remoe_attention_forward(handle, DTypeCode.f32, out, normalizer, q, k, v, ...sizes),
     "forward",
   );
   const status = symbols.remoe_attention_gradient(
     handle,
+    DTypeCode.f32,
     dq,
     dk,
     dv,

@@ -6,7 +6,7 @@ import { expertsGradientCase } from "../../kernels/cases/experts.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { DeviceError } from "../../lib/errors.ts";
-import { type KernelContext, ScratchCode, Status } from "../../lib/ffi/mod.ts";
+import { DTypeCode, type KernelContext, ScratchCode, Status } from "../../lib/ffi/mod.ts";
 import { openKernels } from "./open_library.ts";
 
 /** What the kernels say. */
@@ -15,6 +15,7 @@ function asked(k: KernelContext, operation: number, sizes: readonly number[]): n
   const status = k.symbols.remoe_scratch_bytes(
     k.handle,
     operation,
+    DTypeCode.f32,
     Int32Array.from(sizes),
     bytes,
   );
@@ -97,7 +98,7 @@ Deno.test("scratch memory of wrong sizes is refused, that of vast ones a number"
     ];
   for (const [operation, sizes, target, words] of refused) {
     const list = sizes === null ? null : Int32Array.from(sizes);
-    const status = k.symbols.remoe_scratch_bytes(k.handle, operation, list, target);
+    const status = k.symbols.remoe_scratch_bytes(k.handle, operation, DTypeCode.f32, list, target);
     assertEquals(status, Status.invalidArgument);
     assertMatch(assertThrows(() => k.check(status, "scratch"), DeviceError).message, words);
   }

@@ -116,7 +116,7 @@ Deno.test("probes measure plausible machine rates", () => {
   using kernels = openKernels();
   const { symbols, handle } = kernels;
   const result = new Float64Array(1);
-  kernels.check(symbols.remoe_probe_fma(handle, 1, 0.05, result), "probe");
+  kernels.check(symbols.remoe_probe_fma(handle, DTypeCode.f32, 1, 0.05, result), "probe");
   assert(result[0]! > 0.1 && result[0]! < 10_000, `${result[0]} GFLOPS`);
   kernels.check(symbols.remoe_probe_copy(handle, 2n ** 22n, 0.05, result), "probe");
   assert(result[0]! > 0.01 && result[0]! < 10_000, `${result[0]} GB/s`);

@@ -73,7 +73,7 @@ Deno.test({
   fn() {
     const objects = Object.fromEntries(
       [...Deno.readDirSync(OBJECTS)].flatMap(({ name }) => {
-        const target = /^remoe_(common|baseline|avx2|avx512)\.dir$/.exec(name)?.[1];
+        const target = /^remoe_(common|baseline|avx2|avx512|avx512_bf16)\.dir$/.exec(name)?.[1];
         return target === undefined ? [] : [[target, objectsBelow(`${OBJECTS}/${name}`)]];
       }),
     );

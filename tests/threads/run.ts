@@ -85,7 +85,7 @@ async function main(): Promise<number> {
     console.error("The race was not reported: nothing is checked");
     return 1;
   }
-  for (const isa of ["baseline", "avx2", "avx512"]) {
+  for (const isa of ["baseline", "avx2", "avx512", "avx512_bf16"]) {
     for (const threads of [2, 4, 7]) {
       const code = replay(threads, isa, "replay");
       console.log(`${isa}, ${threads} threads: ${code === 0 ? "no race" : `exit code ${code}`}`);

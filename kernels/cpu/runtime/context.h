@@ -18,7 +18,8 @@
 namespace remoe {
 
 // Instruction sets the hot code is compiled for; the best one is picked when a context opens.
-enum class Isa : int32_t { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
+// kAvx512Bf16 adds vdpbf16ps to kAvx512: only sources named *_bf16.cpp are compiled for it.
+enum class Isa : int32_t { kBaseline = 0, kAvx2 = 1, kAvx512 = 2, kAvx512Bf16 = 3 };
 
 // Thrown inside the library; guard() turns it into a status and a message.
 struct Error {

@@ -171,18 +171,15 @@ void require_stride(int32_t stride, int32_t columns, const char* name, const cha
           name, stride, matrix, columns);
 }
 
-// Elements from the first to the last of a stored matrix.
-int64_t extent(int64_t rows, int64_t columns, int64_t stride) {
-  return (rows - 1) * stride + columns;
-}
-
 }  // namespace
 
-int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t transpose_a,
-                   int32_t transpose_b, int32_t m, int32_t n, int32_t k, float alpha, uint64_t a,
-                   int32_t lda, uint64_t b, int32_t ldb, float beta, uint64_t c, int32_t ldc) {
+int32_t remoe_gemm(uint64_t context, int32_t dtype_a, int32_t dtype_b, int32_t dtype_c,
+                   int32_t transpose_a, int32_t transpose_b, int32_t m, int32_t n, int32_t k,
+                   float alpha, uint64_t a, int32_t lda, uint64_t b, int32_t ldb, float beta,
+                   uint64_t c, int32_t ldc) {
   return guard(context, "gemm", [&](Context& open) {
-    require_float(dtype);
+    require_float(dtype_a);
+    require_float(dtype_b);
     require_float(dtype_c);
     require_size(m, "m");
     require_size(n, "n");
@@ -193,10 +190,9 @@ int32_t remoe_gemm(uint64_t context, int32_t dtype, int32_t dtype_c, int32_t tra
     require_stride(lda, a_columns, "lda", "A");
     require_stride(ldb, b_columns, "ldb", "B");
     require_stride(ldc, n, "ldc", "C");
-    const Fp32Operand left(open, dtype, a, extent(a_rows, a_columns, lda), "A");
-    const Fp32Operand right(open, dtype, b, extent(b_rows, b_columns, ldb), "B");
-    // Elements between the rows of C belong to others and keep their values, so they are read, too.
-    Fp32Target result(open, dtype_c, c, extent(m, n, ldc), beta != 0 || ldc != n, "C");
+    const Fp32Operand left(open, dtype_a, a, Columns{a_rows, a_columns, lda}.extent(), "A");
+    const Fp32Operand right(open, dtype_b, b, Columns{b_rows, b_columns, ldb}.extent(), "B");
+    Fp32Target result(open, dtype_c, c, {m, n, ldc}, beta != 0, "C");
     gemm(open, ta, tb, m, n, k, alpha, left.data(), lda, right.data(), ldb, beta, result.data(),
          ldc);
     result.commit();

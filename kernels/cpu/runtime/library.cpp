@@ -54,6 +54,7 @@ std::string device_json(const Context& context) {
          ",\"isa\":" + quoted(name_of(context.isa)) +
          ",\"threads\":" + std::to_string(context.threads) + limit_json(context) +
          ",\"gemm\":" + quoted(gemm_library(context.dense_by_onednn)) +
+         ",\"bf16\":" + quoted(context.isa == Isa::kAvx512Bf16 ? "avx512_bf16" : "fp32") +
          ",\"memory_bytes\":" + std::to_string(memory_bytes()) + "}";
 }
 

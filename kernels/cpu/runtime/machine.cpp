@@ -14,6 +14,8 @@ namespace remoe {
 
 const char* name_of(Isa isa) {
   switch (isa) {
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
     case Isa::kAvx512:
       return "avx512";
     case Isa::kAvx2:
@@ -26,7 +28,7 @@ const char* name_of(Isa isa) {
 
 std::vector<Isa> compiled_isas() {
 #if defined(__x86_64__)
-  return {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512};
+  return {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
 #else
   return {Isa::kBaseline};
 #endif
@@ -43,6 +45,7 @@ Isa best_isa() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
+  if (avx2 && avx512 && __builtin_cpu_supports("avx512bf16")) return Isa::kAvx512Bf16;
   if (avx2 && avx512) return Isa::kAvx512;
   if (avx2) return Isa::kAvx2;
 #endif
@@ -53,10 +56,11 @@ Isa chosen_isa() {
   const Isa machine = best_isa();
   const char* cap = std::getenv("REMOE_ISA");
   if (cap == nullptr || *cap == '\0') return machine;
-  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
     if (std::string(cap) == name_of(isa)) return std::min(machine, isa);
   }
-  fail(REMOE_INVALID_ARGUMENT, "REMOE_ISA is \"%s\", but must be baseline, avx2 or avx512", cap);
+  fail(REMOE_INVALID_ARGUMENT,
+       "REMOE_ISA is \"%s\", but must be baseline, avx2, avx512 or avx512_bf16", cap);
 }
 
 int available_cores() {

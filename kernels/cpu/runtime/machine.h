@@ -18,8 +18,8 @@ std::vector<Isa> compiled_isas();
 // the baseline.
 Isa best_isa();
 
-// best_isa(), or a lesser one if the environment variable REMOE_ISA (baseline, avx2, avx512) caps
-// it, to test what other machines run.
+// best_isa(), or a lesser one if the environment variable REMOE_ISA (baseline, avx2, avx512,
+// avx512_bf16) caps it, to test what other machines run.
 Isa chosen_isa();
 
 // Cores this process may use: its affinity, or fewer if a container limits its CPU time.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "runtime/dtype.h"
+
 using namespace remoe;
 
 namespace {
@@ -34,10 +36,11 @@ double cross_entropy_gradient_bytes(Context& context, const int32_t* sizes) {
 
 }  // namespace
 
-int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, const int32_t* sizes,
-                            uint64_t* bytes) {
+int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, int32_t dtype,
+                            const int32_t* sizes, uint64_t* bytes) {
   return guard(context, "scratch_bytes", [&](Context& open) {
     require_operation(operation, REMOE_SCRATCH_CROSS_ENTROPY_GRADIENT);
+    require_float(dtype);
     require(sizes != nullptr, REMOE_INVALID_ARGUMENT, "the sizes are null");
     require(bytes != nullptr, REMOE_INVALID_ARGUMENT, "the place for the bytes is null");
     const double needed = operation == REMOE_SCRATCH_EXPERTS_GRADIENT

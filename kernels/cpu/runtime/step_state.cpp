@@ -121,7 +121,7 @@ int32_t remoe_state_update_lambda(uint64_t context, uint64_t state, int32_t laye
     values[REMOE_STATE_SPARSITY] = 1 - pairs / (experts * routed);
     values[REMOE_STATE_L1] = regularized / routed;
     values[REMOE_STATE_BALANCE] = balance;
-    if (rule == REMOE_LAMBDA_FIXED) return;
+    if (rule == REMOE_LAMBDA_FIXED || values[REMOE_STATE_OVERFLOW] != 0) return;
     const double lambda = values[REMOE_STATE_LAMBDA];
     const double target = active * routed;
     double moved = lambda;

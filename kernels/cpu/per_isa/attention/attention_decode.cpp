@@ -8,6 +8,7 @@
 #include "per_isa/attention/attention_arguments.h"
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -153,9 +154,10 @@ const int32_t* require_lengths(uint64_t address, int32_t batch, int32_t capacity
 
 }  // namespace
 
-int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uint64_t cache,
-                               uint64_t lengths, int32_t batch, int32_t capacity, int32_t heads,
-                               int32_t groups, int32_t head_dim, int32_t stride, double base) {
+int32_t remoe_attention_decode(uint64_t context, int32_t dtype, uint64_t out, uint64_t qkv,
+                               uint64_t cache, uint64_t lengths, int32_t batch, int32_t capacity,
+                               int32_t heads, int32_t groups, int32_t head_dim, int32_t stride,
+                               double base) {
   return guard(context, "attention_decode", [&](Context& open) {
     require_size(capacity, "capacity");
     require_attention(batch, 1, heads, groups, head_dim, stride);
@@ -166,10 +168,17 @@ int32_t remoe_attention_decode(uint64_t context, uint64_t out, uint64_t qkv, uin
             "stride is %d, but queries, keys and values need %lld elements per row", stride,
             static_cast<long long>(used));
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
-    REMOE_DISPATCH(open, attention_decode, require_address<float>(out, "out"),
-                   require_address<float>(qkv, "qkv"), require_address<float>(cache, "cache"),
-                   require_lengths(lengths, batch, capacity), batch, capacity, heads, groups,
-                   head_dim, stride, base);
+    require_float(dtype);
+    const int32_t* of_sequences = require_lengths(lengths, batch, capacity);
+    Fp32Target of_qkv(open, dtype, qkv, Columns{batch, used, stride}, true, "qkv");
+    Fp32Target of_cache(open, dtype, cache, int64_t{batch} * capacity * 2 * groups * head_dim, true,
+                        "cache");
+    Fp32Target of_out(open, dtype, out, int64_t{batch} * heads * head_dim, false, "out");
+    REMOE_DISPATCH(open, attention_decode, of_out.data(), of_qkv.data(), of_cache.data(),
+                   of_sequences, batch, capacity, heads, groups, head_dim, stride, base);
+    of_qkv.commit();
+    of_cache.commit();
+    of_out.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -9,6 +9,7 @@
 #include "per_isa/attention/attention_block.h"
 #include "per_isa/gemm/workspace.h"
 #include "per_isa/kernel.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -188,16 +189,22 @@ REMOE_KERNEL(attention_forward)
 
 using namespace remoe;
 
-int32_t remoe_attention_forward(uint64_t context, uint64_t out, uint64_t normalizer, uint64_t q,
-                                uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
+int32_t remoe_attention_forward(uint64_t context, int32_t dtype, uint64_t out, uint64_t normalizer,
+                                uint64_t q, uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
                                 int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
   return guard(context, "attention_forward", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
-    REMOE_DISPATCH(open, attention_forward, require_address<float>(out, "out"),
-                   optional_address<float>(normalizer, "normalizer"),
-                   require_address<const float>(q, "q"), require_address<const float>(k, "k"),
-                   require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim,
-                   stride);
+    require_float(dtype);
+    const int64_t rows = int64_t{batch} * sequence;
+    const int64_t of_queries = Columns{rows, int64_t{heads} * head_dim, stride}.extent();
+    const int64_t of_group = Columns{rows, int64_t{groups} * head_dim, stride}.extent();
+    const Fp32Operand of_q(open, dtype, q, of_queries, "q"), of_k(open, dtype, k, of_group, "k");
+    const Fp32Operand of_v(open, dtype, v, of_group, "v");
+    Fp32Target of_out(open, dtype, out, rows * heads * head_dim, false, "out");
+    REMOE_DISPATCH(open, attention_forward, of_out.data(),
+                   optional_address<float>(normalizer, "normalizer"), of_q.data(), of_k.data(),
+                   of_v.data(), batch, sequence, heads, groups, head_dim, stride);
+    of_out.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -18,6 +18,7 @@
 #include "per_isa/attention/attention_block.h"
 #include "per_isa/gemm/workspace.h"
 #include "per_isa/kernel.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -193,19 +194,32 @@ REMOE_KERNEL(attention_gradient)
 
 using namespace remoe;
 
-int32_t remoe_attention_gradient(uint64_t context, uint64_t dq, uint64_t dk, uint64_t dv,
-                                 uint64_t dout, uint64_t out, uint64_t normalizer, uint64_t q,
-                                 uint64_t k, uint64_t v, int32_t batch, int32_t sequence,
-                                 int32_t heads, int32_t groups, int32_t head_dim, int32_t stride) {
+int32_t remoe_attention_gradient(uint64_t context, int32_t dtype, uint64_t dq, uint64_t dk,
+                                 uint64_t dv, uint64_t dout, uint64_t out, uint64_t normalizer,
+                                 uint64_t q, uint64_t k, uint64_t v, int32_t batch,
+                                 int32_t sequence, int32_t heads, int32_t groups, int32_t head_dim,
+                                 int32_t stride) {
   return guard(context, "attention_gradient", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
-    REMOE_DISPATCH(
-        open, attention_gradient, require_address<float>(dq, "dq"),
-        require_address<float>(dk, "dk"), require_address<float>(dv, "dv"),
-        require_address<const float>(dout, "dout"), require_address<const float>(out, "out"),
-        require_address<const float>(normalizer, "normalizer"),
-        require_address<const float>(q, "q"), require_address<const float>(k, "k"),
-        require_address<const float>(v, "v"), batch, sequence, heads, groups, head_dim, stride);
+    require_float(dtype);
+    const int64_t rows = int64_t{batch} * sequence, dense = rows * heads * head_dim;
+    const Columns queries{rows, int64_t{heads} * head_dim, stride};
+    const Columns group{rows, int64_t{groups} * head_dim, stride};
+    const Fp32Operand of_dout(open, dtype, dout, dense, "dout"),
+        of_out(open, dtype, out, dense, "out");
+    const Fp32Operand of_q(open, dtype, q, queries.extent(), "q"),
+        of_k(open, dtype, k, group.extent(), "k");
+    const Fp32Operand of_v(open, dtype, v, group.extent(), "v");
+    Fp32Target of_dq(open, dtype, dq, queries, false, "dq");
+    Fp32Target of_dk(open, dtype, dk, group, false, "dk");
+    Fp32Target of_dv(open, dtype, dv, group, false, "dv");
+    REMOE_DISPATCH(open, attention_gradient, of_dq.data(), of_dk.data(), of_dv.data(),
+                   of_dout.data(), of_out.data(),
+                   require_address<const float>(normalizer, "normalizer"), of_q.data(), of_k.data(),
+                   of_v.data(), batch, sequence, heads, groups, head_dim, stride);
+    of_dq.commit();
+    of_dk.commit();
+    of_dv.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -5,6 +5,7 @@
 #include "per_isa/attention/attention_arguments.h"
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -77,8 +78,9 @@ REMOE_KERNEL(rope)
 
 using namespace remoe;
 
-int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, int32_t sequence,
-                   int32_t heads, int32_t head_dim, double base, int32_t offset, int32_t inverse) {
+int32_t remoe_rope(uint64_t context, int32_t dtype, uint64_t x, int32_t rows, int32_t stride,
+                   int32_t sequence, int32_t heads, int32_t head_dim, double base, int32_t offset,
+                   int32_t inverse) {
   return guard(context, "rope", [&](Context& open) {
     require_size(rows, "rows");
     require_size(sequence, "sequence");
@@ -87,8 +89,11 @@ int32_t remoe_rope(uint64_t context, uint64_t x, int32_t rows, int32_t stride, i
             "head_dim is %d, but must be even, since elements are rotated in pairs", head_dim);
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
     require(offset >= 0, REMOE_INVALID_ARGUMENT, "offset is %d, but positions start at 0", offset);
-    REMOE_DISPATCH(open, rope, require_address<float>(x, "x"), rows, stride, sequence, heads,
-                   head_dim, base, offset, inverse != 0);
+    require_float(dtype);
+    Fp32Target of_x(open, dtype, x, Columns{rows, int64_t{heads} * head_dim, stride}, true, "x");
+    REMOE_DISPATCH(open, rope, of_x.data(), rows, stride, sequence, heads, head_dim, base, offset,
+                   inverse != 0);
+    of_x.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -4,6 +4,8 @@
 #include "per_isa/gemm/micro_gemm.h"
 #include "per_isa/kernel.h"
 #include "runtime/clock.h"
+#include "runtime/dtype.h"
+#include "runtime/machine.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -30,6 +32,7 @@ double probe_fma_pass(const Context&, int64_t rounds, float* sink) {
 
 #ifdef REMOE_ENTRY_POINTS
 REMOE_KERNEL(probe_fma_pass)
+REMOE_DECLARE_BF16(probe_dot_pass, double(const Context&, int64_t rounds, float* sink))
 
 using namespace remoe;
 
@@ -41,12 +44,13 @@ void require_seconds(double seconds) {
 }
 
 // Operations per second of the calling thread, over at least `seconds`.
-double fma_rate(Context& context, double seconds, float* sink) {
+double rate_of(Context& context, int32_t dtype, double seconds, float* sink) {
   constexpr int64_t kRounds = 20000;  // about 0.1 ms
   const double start = seconds_now();
   double operations = 0, elapsed = 0;
   do {
-    operations += REMOE_DISPATCH(context, probe_fma_pass, kRounds, sink);
+    operations += dtype == REMOE_F32 ? REMOE_DISPATCH(context, probe_fma_pass, kRounds, sink)
+                                     : REMOE_DISPATCH_BF16(context, probe_dot_pass, kRounds, sink);
     elapsed = seconds_now() - start;
   } while (elapsed < seconds);
   return operations / elapsed;
@@ -54,8 +58,12 @@ double fma_rate(Context& context, double seconds, float* sink) {
 
 }  // namespace
 
-int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds, double* gflops) {
+int32_t remoe_probe_fma(uint64_t context, int32_t dtype, int32_t threads, double seconds,
+                        double* gflops) {
   return guard(context, "probe_fma", [&](Context& c) {
+    require_float(dtype);
+    require(dtype == REMOE_F32 || c.isa == Isa::kAvx512Bf16, REMOE_UNSUPPORTED,
+            "the %s instruction set has no unit for bf16 products", name_of(c.isa));
     require(gflops != nullptr, REMOE_INVALID_ARGUMENT, "the pointer for the result is null");
     require(threads >= 1 && threads <= c.threads, REMOE_INVALID_ARGUMENT,
             "threads is %d, but the context has 1 to %d", threads, c.threads);
@@ -64,7 +72,7 @@ int32_t remoe_probe_fma(uint64_t context, int32_t threads, double seconds, doubl
 #pragma omp parallel num_threads(threads) reduction(+ : rate)
     {
       float sink;
-      rate += fma_rate(c, seconds, &sink);
+      rate += rate_of(c, dtype, seconds, &sink);
     }
     *gflops = rate / 1e9;
   });

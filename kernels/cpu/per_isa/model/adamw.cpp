@@ -116,7 +116,7 @@ int32_t remoe_adamw(uint64_t context, uint64_t state, uint64_t table, int32_t co
   return guard(context, "adamw", [&](Context& c) {
     const double* values = require_address<const double>(state, "state");
     const TensorBlocks blocks = read_tensor_table(table, count, true);
-    if (values[REMOE_STATE_NOT_FINITE] != 0) return;
+    if (values[REMOE_STATE_NOT_FINITE] != 0 || values[REMOE_STATE_OVERFLOW] != 0) return;
     const double rate = values[REMOE_STATE_LEARNING_RATE];
     const double correction1 = values[REMOE_STATE_BIAS_CORRECTION_1];
     const double correction2 = values[REMOE_STATE_BIAS_CORRECTION_2];

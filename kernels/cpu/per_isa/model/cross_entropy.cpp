@@ -19,6 +19,7 @@
 #include "per_isa/kernel.h"
 #include "per_isa/scratch_bytes.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/gemm.h"
 #include "runtime/parallel.h"
 
@@ -287,47 +288,58 @@ const int32_t* require_targets(uint64_t address, int32_t tokens, int32_t vocabul
   return targets;
 }
 
-// The buffer for kept logits: null, or [tokens, stride].
-float* require_logits(uint64_t address, int32_t vocabulary, int32_t stride) {
-  float* logits = optional_address<float>(address, "logits");
-  require(logits == nullptr || stride >= vocabulary, REMOE_INVALID_ARGUMENT,
+// The rows of kept logits must hold the vocabulary.
+void require_logits(uint64_t address, int32_t vocabulary, int32_t stride) {
+  require(address == 0 || stride >= vocabulary, REMOE_INVALID_ARGUMENT,
           "logit_stride is %d, below the vocabulary of %d", stride, vocabulary);
-  return logits;
 }
 
 }  // namespace
 
-int32_t remoe_cross_entropy_forward(uint64_t context, uint64_t loss, uint64_t token_loss,
-                                    uint64_t normalizer, uint64_t logits, uint64_t x, uint64_t w,
-                                    uint64_t targets, int32_t tokens, int32_t hidden,
-                                    int32_t vocabulary, int32_t logit_stride) {
+int32_t remoe_cross_entropy_forward(uint64_t context, int32_t dtype, uint64_t loss,
+                                    uint64_t token_loss, uint64_t normalizer, uint64_t logits,
+                                    uint64_t x, uint64_t w, uint64_t targets, int32_t tokens,
+                                    int32_t hidden, int32_t vocabulary, int32_t logit_stride) {
   return guard(context, "cross_entropy_forward", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
+    require_float(dtype);
+    require_logits(logits, vocabulary, logit_stride);
+    const int32_t* ids = require_targets(targets, tokens, vocabulary);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
+    const Fp32Operand of_w(open, dtype, w, int64_t{hidden} * vocabulary, "w");
+    const Columns of_kept{tokens, vocabulary, logit_stride};
+    Fp32Target of_logits(open, dtype, logits, of_kept, false, "logits", kMayBeMissing);
     REMOE_DISPATCH(open, cross_entropy_forward, require_address<float>(loss, "loss"),
                    optional_address<float>(token_loss, "token_loss"),
-                   require_address<float>(normalizer, "normalizer"),
-                   require_logits(logits, vocabulary, logit_stride),
-                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
-                   require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary,
-                   logit_stride);
+                   require_address<float>(normalizer, "normalizer"), of_logits.data(), of_x.data(),
+                   of_w.data(), ids, tokens, hidden, vocabulary, logit_stride);
+    of_logits.commit();
   });
 }
 
-int32_t remoe_cross_entropy_gradient(uint64_t context, uint64_t dx, uint64_t dw, uint64_t dloss,
-                                     uint64_t loss, uint64_t normalizer, uint64_t logits,
-                                     uint64_t x, uint64_t w, uint64_t targets, int32_t tokens,
-                                     int32_t hidden, int32_t vocabulary, int32_t logit_stride,
-                                     int32_t accumulate) {
+int32_t remoe_cross_entropy_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dw,
+                                     uint64_t dloss, uint64_t loss, uint64_t normalizer,
+                                     uint64_t logits, uint64_t x, uint64_t w, uint64_t targets,
+                                     int32_t tokens, int32_t hidden, int32_t vocabulary,
+                                     int32_t logit_stride, int32_t accumulate) {
   return guard(context, "cross_entropy_gradient", [&](Context& open) {
     require_sizes(tokens, hidden, vocabulary);
-    REMOE_DISPATCH(open, cross_entropy_gradient, optional_address<float>(dx, "dx"),
-                   optional_address<float>(dw, "dw"), require_address<const float>(dloss, "dloss"),
-                   require_address<const float>(loss, "loss"),
-                   require_address<const float>(normalizer, "normalizer"),
-                   require_logits(logits, vocabulary, logit_stride),
-                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
-                   require_targets(targets, tokens, vocabulary), tokens, hidden, vocabulary,
-                   logit_stride, accumulate);
+    require_float(dtype);
+    require_logits(logits, vocabulary, logit_stride);
+    const int32_t* ids = require_targets(targets, tokens, vocabulary);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
+    const Fp32Operand of_w(open, dtype, w, int64_t{hidden} * vocabulary, "w");
+    const Columns of_kept{tokens, vocabulary, logit_stride};
+    Fp32Target of_logits(open, dtype, logits, of_kept, true, "logits", kMayBeMissing);
+    Fp32Target of_dx(open, dtype, dx, int64_t{tokens} * hidden, accumulate & 1, "dx",
+                     kMayBeMissing);
+    REMOE_DISPATCH(
+        open, cross_entropy_gradient, of_dx.data(), optional_address<float>(dw, "dw"),
+        require_address<const float>(dloss, "dloss"), require_address<const float>(loss, "loss"),
+        require_address<const float>(normalizer, "normalizer"), of_logits.data(), of_x.data(),
+        of_w.data(), ids, tokens, hidden, vocabulary, logit_stride, accumulate);
+    of_logits.commit();
+    of_dx.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -3,6 +3,7 @@
 
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -67,27 +68,33 @@ const int32_t* require_tokens(uint64_t address, int32_t count, int32_t vocabular
 
 }  // namespace
 
-int32_t remoe_embedding_forward(uint64_t context, uint64_t y, uint64_t table, uint64_t tokens,
-                                int32_t count, int32_t hidden, int32_t vocabulary) {
+int32_t remoe_embedding_forward(uint64_t context, int32_t dtype, uint64_t y, uint64_t table,
+                                uint64_t tokens, int32_t count, int32_t hidden,
+                                int32_t vocabulary) {
   return guard(context, "embedding_forward", [&](Context& open) {
     require_size(count, "count");
     require_size(hidden, "hidden");
     require_size(vocabulary, "vocabulary");
-    REMOE_DISPATCH(open, embedding_forward, require_address<float>(y, "y"),
-                   require_address<const float>(table, "table"),
-                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary);
+    require_float(dtype);
+    const int32_t* ids = require_tokens(tokens, count, vocabulary);
+    const Fp32Operand of_table(open, dtype, table, int64_t{vocabulary} * hidden, "table");
+    Fp32Target of_y(open, dtype, y, int64_t{count} * hidden, false, "y");
+    REMOE_DISPATCH(open, embedding_forward, of_y.data(), of_table.data(), ids, count, hidden,
+                   vocabulary);
+    of_y.commit();
   });
 }
 
-int32_t remoe_embedding_gradient(uint64_t context, uint64_t dtable, uint64_t dy, uint64_t tokens,
-                                 int32_t count, int32_t hidden, int32_t vocabulary,
+int32_t remoe_embedding_gradient(uint64_t context, int32_t dtype, uint64_t dtable, uint64_t dy,
+                                 uint64_t tokens, int32_t count, int32_t hidden, int32_t vocabulary,
                                  int32_t accumulate) {
   return guard(context, "embedding_gradient", [&](Context& open) {
     require_size(count, "count");
     require_size(hidden, "hidden");
     require_size(vocabulary, "vocabulary");
-    REMOE_DISPATCH(open, embedding_gradient, require_address<float>(dtable, "dtable"),
-                   require_address<const float>(dy, "dy"),
+    require_float(dtype);
+    const Fp32Operand of_dy(open, dtype, dy, int64_t{count} * hidden, "dy");
+    REMOE_DISPATCH(open, embedding_gradient, require_address<float>(dtable, "dtable"), of_dy.data(),
                    require_tokens(tokens, count, vocabulary), count, hidden, vocabulary,
                    accumulate != 0);
   });

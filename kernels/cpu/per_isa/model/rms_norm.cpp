@@ -5,6 +5,7 @@
 
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -109,29 +110,38 @@ REMOE_KERNEL(rms_norm_gradient)
 
 using namespace remoe;
 
-int32_t remoe_rms_norm_forward(uint64_t context, uint64_t y, uint64_t inverse, uint64_t x,
-                               uint64_t weight, int32_t rows, int32_t columns, float epsilon) {
+int32_t remoe_rms_norm_forward(uint64_t context, int32_t dtype, uint64_t y, uint64_t inverse,
+                               uint64_t x, uint64_t weight, int32_t rows, int32_t columns,
+                               float epsilon) {
   return guard(context, "rms_norm_forward", [&](Context& open) {
     require_size(rows, "rows");
     require_size(columns, "columns");
-    REMOE_DISPATCH(open, rms_norm_forward, require_address<float>(y, "y"),
-                   optional_address<float>(inverse, "inverse"),
-                   require_address<const float>(x, "x"),
-                   require_address<const float>(weight, "weight"), rows, columns, epsilon);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * columns;
+    const Fp32Operand of_x(open, dtype, x, count, "x");
+    Fp32Target of_y(open, dtype, y, count, false, "y");
+    REMOE_DISPATCH(open, rms_norm_forward, of_y.data(), optional_address<float>(inverse, "inverse"),
+                   of_x.data(), require_address<const float>(weight, "weight"), rows, columns,
+                   epsilon);
+    of_y.commit();
   });
 }
 
-int32_t remoe_rms_norm_gradient(uint64_t context, uint64_t dx, uint64_t dweight, uint64_t dy,
-                                uint64_t inverse, uint64_t x, uint64_t weight, int32_t rows,
-                                int32_t columns, int32_t accumulate) {
+int32_t remoe_rms_norm_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dweight,
+                                uint64_t dy, uint64_t inverse, uint64_t x, uint64_t weight,
+                                int32_t rows, int32_t columns, int32_t accumulate) {
   return guard(context, "rms_norm_gradient", [&](Context& open) {
     require_size(rows, "rows");
     require_size(columns, "columns");
-    REMOE_DISPATCH(
-        open, rms_norm_gradient, optional_address<float>(dx, "dx"),
-        optional_address<float>(dweight, "dweight"), require_address<const float>(dy, "dy"),
-        require_address<const float>(inverse, "inverse"), require_address<const float>(x, "x"),
-        require_address<const float>(weight, "weight"), rows, columns, accumulate);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * columns;
+    const Fp32Operand of_dy(open, dtype, dy, count, "dy"), of_x(open, dtype, x, count, "x");
+    Fp32Target of_dx(open, dtype, dx, count, accumulate & 1, "dx", kMayBeMissing);
+    REMOE_DISPATCH(open, rms_norm_gradient, of_dx.data(),
+                   optional_address<float>(dweight, "dweight"), of_dy.data(),
+                   require_address<const float>(inverse, "inverse"), of_x.data(),
+                   require_address<const float>(weight, "weight"), rows, columns, accumulate);
+    of_dx.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

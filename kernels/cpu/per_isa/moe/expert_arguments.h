@@ -21,12 +21,11 @@ inline const int32_t* require_plan(uint64_t address, int32_t tokens, int32_t exp
   return plan;
 }
 
-// The pre-activations: required if any row of them is kept.
-template <class T>
-T* require_kept(uint64_t h, int32_t kept_rows) {
+// The rows of pre-activations that are kept.
+inline int32_t require_kept(int32_t kept_rows) {
   require(kept_rows >= 0, REMOE_INVALID_ARGUMENT, "kept_rows is %d, but at least 0 is needed",
           kept_rows);
-  return kept_rows == 0 ? nullptr : require_address<T>(h, "h");
+  return kept_rows;
 }
 
 }  // namespace remoe

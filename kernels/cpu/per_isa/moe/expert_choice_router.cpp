@@ -8,6 +8,7 @@
 #include "per_isa/moe/routing_mask.h"
 #include "per_isa/moe/softmax_row.h"
 #include "runtime/dtype.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -109,12 +110,12 @@ int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype, uint
     require(capacity >= 1 && capacity <= group, REMOE_INVALID_ARGUMENT,
             "capacity is %d, but an expert takes 1 to %d of the %d tokens in a group", capacity,
             group, group);
-    bytes_of(dtype);
-    require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
+    require_float(dtype);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(open, expert_choice_router_forward, require_address<float>(gates, "gates"),
                    require_address<float>(probabilities, "probabilities"),
                    require_address<int32_t>(mask, "mask"),
-                   require_address<int32_t>(counts, "counts"), require_address<const float>(x, "x"),
+                   require_address<int32_t>(counts, "counts"), of_x.data(),
                    require_address<const float>(w, "w"), tokens, hidden, experts, group, capacity);
   });
 }

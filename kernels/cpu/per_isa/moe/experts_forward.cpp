@@ -15,6 +15,7 @@
 #include "per_isa/moe/experts_few_rows.h"
 #include "per_isa/moe/swiglu.h"
 #include "per_isa/simd/streaming.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -151,19 +152,30 @@ REMOE_KERNEL(experts_forward)
 
 using namespace remoe;
 
-int32_t remoe_experts_forward(uint64_t context, uint64_t y, uint64_t h, uint64_t x, uint64_t w1,
-                              uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
-                              int32_t tokens, int32_t hidden, int32_t width, int32_t experts) {
+int32_t remoe_experts_forward(uint64_t context, int32_t dtype, uint64_t y, uint64_t h, uint64_t x,
+                              uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
+                              int32_t kept_rows, int32_t tokens, int32_t hidden, int32_t width,
+                              int32_t experts) {
   return guard(context, "experts_forward", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(width, "width");
     require_size(experts, "experts");
-    REMOE_DISPATCH(open, experts_forward, require_address<float>(y, "y"),
-                   require_kept<float>(h, kept_rows), require_address<const float>(x, "x"),
-                   require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
-                   require_address<const float>(gates, "gates"),
-                   require_plan(plan, tokens, experts), kept_rows, tokens, hidden, width, experts);
+    require_float(dtype);
+    const int32_t* words = require_plan(plan, tokens, experts);
+    const int64_t hidden_states = int64_t{tokens} * hidden;
+    const int64_t matrix = int64_t{experts} * hidden * width;
+    const Fp32Operand of_x(open, dtype, x, hidden_states, "x");
+    const Fp32Operand of_w1(open, dtype, w1, 2 * matrix, "w1"),
+        of_w2(open, dtype, w2, matrix, "w2");
+    Fp32Target of_y(open, dtype, y, hidden_states, false, "y");
+    Fp32Target of_h(open, dtype, h, int64_t{require_kept(kept_rows)} * 2 * width, true, "h",
+                    kept_rows == 0 ? kMayBeMissing : kNeeded);
+    REMOE_DISPATCH(open, experts_forward, of_y.data(), of_h.data(), of_x.data(), of_w1.data(),
+                   of_w2.data(), require_address<const float>(gates, "gates"), words, kept_rows,
+                   tokens, hidden, width, experts);
+    of_y.commit();
+    of_h.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

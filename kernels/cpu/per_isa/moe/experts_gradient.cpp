@@ -10,6 +10,7 @@
 #include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_gradient.h"
 #include "per_isa/scratch_bytes.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -161,24 +162,33 @@ REMOE_KERNEL(experts_gradient)
 
 using namespace remoe;
 
-int32_t remoe_experts_gradient(uint64_t context, uint64_t dx, uint64_t dw1, uint64_t dw2,
-                               uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x, uint64_t w1,
-                               uint64_t w2, uint64_t gates, uint64_t plan, int32_t kept_rows,
-                               int32_t tokens, int32_t hidden, int32_t width, int32_t experts,
-                               int32_t accumulate) {
+int32_t remoe_experts_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dw1,
+                               uint64_t dw2, uint64_t dgates, uint64_t dy, uint64_t h, uint64_t x,
+                               uint64_t w1, uint64_t w2, uint64_t gates, uint64_t plan,
+                               int32_t kept_rows, int32_t tokens, int32_t hidden, int32_t width,
+                               int32_t experts, int32_t accumulate) {
   return guard(context, "experts_gradient", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(width, "width");
     require_size(experts, "experts");
-    REMOE_DISPATCH(
-        open, experts_gradient, optional_address<float>(dx, "dx"),
-        optional_address<float>(dw1, "dw1"), optional_address<float>(dw2, "dw2"),
-        optional_address<float>(dgates, "dgates"), require_address<const float>(dy, "dy"),
-        require_kept<const float>(h, kept_rows), require_address<const float>(x, "x"),
-        require_address<const float>(w1, "w1"), require_address<const float>(w2, "w2"),
-        require_address<const float>(gates, "gates"), require_plan(plan, tokens, experts),
-        kept_rows, tokens, hidden, width, experts, accumulate);
+    require_float(dtype);
+    const int32_t* words = require_plan(plan, tokens, experts);
+    const int64_t hidden_states = int64_t{tokens} * hidden;
+    const int64_t matrix = int64_t{experts} * hidden * width;
+    const Fp32Operand of_dy(open, dtype, dy, hidden_states, "dy"),
+        of_x(open, dtype, x, hidden_states, "x");
+    const Fp32Operand of_w1(open, dtype, w1, 2 * matrix, "w1"),
+        of_w2(open, dtype, w2, matrix, "w2");
+    const Fp32Operand of_h(open, dtype, h, int64_t{require_kept(kept_rows)} * 2 * width, "h",
+                           kept_rows == 0 ? kMayBeMissing : kNeeded);
+    Fp32Target of_dx(open, dtype, dx, hidden_states, accumulate & 1, "dx", kMayBeMissing);
+    REMOE_DISPATCH(open, experts_gradient, of_dx.data(), optional_address<float>(dw1, "dw1"),
+                   optional_address<float>(dw2, "dw2"), optional_address<float>(dgates, "dgates"),
+                   of_dy.data(), of_h.data(), of_x.data(), of_w1.data(), of_w2.data(),
+                   require_address<const float>(gates, "gates"), words, kept_rows, tokens, hidden,
+                   width, experts, accumulate);
+    of_dx.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -49,14 +49,11 @@ REMOE_KERNEL(hash_router_forward)
 
 using namespace remoe;
 
-int32_t remoe_hash_router_forward(uint64_t context, int32_t dtype, uint64_t gates, uint64_t mask,
-                                  uint64_t counts, uint64_t token_ids, int32_t tokens,
-                                  int32_t experts) {
+int32_t remoe_hash_router_forward(uint64_t context, uint64_t gates, uint64_t mask, uint64_t counts,
+                                  uint64_t token_ids, int32_t tokens, int32_t experts) {
   return guard(context, "hash_router_forward", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    bytes_of(dtype);
-    require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
     REMOE_DISPATCH(open, hash_router_forward, require_address<float>(gates, "gates"),
                    require_address<int32_t>(mask, "mask"),
                    require_address<int32_t>(counts, "counts"),

@@ -6,6 +6,7 @@
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/expert_weight.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 
@@ -113,19 +114,22 @@ bool counts_needed(int32_t balance, double revive) {
 
 }  // namespace
 
-int32_t remoe_relu_router_forward(uint64_t context, uint64_t gates, uint64_t mask, uint64_t counts,
-                                  uint64_t gate_sums, uint64_t x, uint64_t w, int32_t tokens,
-                                  int32_t hidden, int32_t experts, int32_t activation) {
+int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gates, uint64_t mask,
+                                  uint64_t counts, uint64_t gate_sums, uint64_t x, uint64_t w,
+                                  int32_t tokens, int32_t hidden, int32_t experts,
+                                  int32_t activation) {
   return guard(context, "relu_router_forward", [&](Context& open) {
     require_activation(activation);
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");
-    REMOE_DISPATCH(
-        open, relu_router_forward, require_address<float>(gates, "gates"),
-        require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
-        require_address<float>(gate_sums, "gate_sums"), require_address<const float>(x, "x"),
-        require_address<const float>(w, "w"), tokens, hidden, experts, activation);
+    require_float(dtype);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
+    REMOE_DISPATCH(open, relu_router_forward, require_address<float>(gates, "gates"),
+                   require_address<int32_t>(mask, "mask"),
+                   require_address<int32_t>(counts, "counts"),
+                   require_address<float>(gate_sums, "gate_sums"), of_x.data(),
+                   require_address<const float>(w, "w"), tokens, hidden, experts, activation);
   });
 }
 

@@ -42,12 +42,10 @@ REMOE_KERNEL(routing_mask)
 using namespace remoe;
 
 int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts, uint64_t values,
-                           int32_t dtype, int32_t tokens, int32_t experts) {
+                           int32_t tokens, int32_t experts) {
   return guard(context, "routing_mask", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    bytes_of(dtype);
-    require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
     REMOE_DISPATCH(open, routing_mask, require_address<int32_t>(mask, "mask"),
                    require_address<int32_t>(counts, "counts"),
                    require_address<const float>(values, "values"), tokens, experts);

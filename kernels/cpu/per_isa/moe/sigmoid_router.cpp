@@ -5,6 +5,7 @@
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/dtype.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -95,15 +96,15 @@ int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t g
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
             "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
-    bytes_of(dtype);
-    require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
+    require_float(dtype);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(open, sigmoid_router_forward, require_address<float>(gates, "gates"),
                    require_address<float>(scores, "scores"), require_address<int32_t>(mask, "mask"),
                    require_address<int32_t>(counts, "counts"),
                    require_address<float>(score_sums, "score_sums"),
-                   optional_address<const float>(bias, "bias"),
-                   require_address<const float>(x, "x"), require_address<const float>(w, "w"),
-                   tokens, hidden, experts, active, normalize != 0);
+                   optional_address<const float>(bias, "bias"), of_x.data(),
+                   require_address<const float>(w, "w"), tokens, hidden, experts, active,
+                   normalize != 0);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/dtype.h"
 #include "runtime/expert_weight.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -199,18 +200,18 @@ int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64
                                          uint64_t x, uint64_t w, int32_t tokens, int32_t hidden,
                                          int32_t experts, int32_t active, double jitter) {
   return guard(context, "sparsemixer_router_forward", [&](Context& open) {
-    bytes_of(dtype);
-    require(dtype == REMOE_F32, REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_choices(active, experts, jitter);
-    REMOE_DISPATCH(
-        open, sparsemixer_router_forward, require_address<float>(gates, "gates"),
-        require_address<float>(logits, "logits"), require_address<int32_t>(order, "order"),
-        require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
-        require_address<float>(probability_sums, "probability_sums"),
-        optional_address<const float>(noise, "noise"), require_address<const float>(x, "x"),
-        require_address<const float>(w, "w"), tokens, hidden, experts, active, jitter);
+    require_float(dtype);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
+    REMOE_DISPATCH(open, sparsemixer_router_forward, require_address<float>(gates, "gates"),
+                   require_address<float>(logits, "logits"),
+                   require_address<int32_t>(order, "order"), require_address<int32_t>(mask, "mask"),
+                   require_address<int32_t>(counts, "counts"),
+                   require_address<float>(probability_sums, "probability_sums"),
+                   optional_address<const float>(noise, "noise"), of_x.data(),
+                   require_address<const float>(w, "w"), tokens, hidden, experts, active, jitter);
   });
 }
 

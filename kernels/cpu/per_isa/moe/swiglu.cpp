@@ -2,6 +2,7 @@
 #include "per_isa/moe/swiglu.h"
 
 #include "per_isa/kernel.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -59,24 +60,32 @@ REMOE_KERNEL(swiglu_gradient)
 
 using namespace remoe;
 
-int32_t remoe_swiglu_forward(uint64_t context, uint64_t a, uint64_t h, int32_t rows,
+int32_t remoe_swiglu_forward(uint64_t context, int32_t dtype, uint64_t a, uint64_t h, int32_t rows,
                              int32_t width) {
   return guard(context, "swiglu_forward", [&](Context& open) {
     require_size(rows, "rows");
     require_size(width, "width");
-    REMOE_DISPATCH(open, swiglu_forward, require_address<float>(a, "a"),
-                   require_address<const float>(h, "h"), rows, width);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * width;
+    const Fp32Operand of_h(open, dtype, h, 2 * count, "h");
+    Fp32Target of_a(open, dtype, a, count, false, "a");
+    REMOE_DISPATCH(open, swiglu_forward, of_a.data(), of_h.data(), rows, width);
+    of_a.commit();
   });
 }
 
-int32_t remoe_swiglu_gradient(uint64_t context, uint64_t dh, uint64_t da, uint64_t h, int32_t rows,
-                              int32_t width, int32_t accumulate) {
+int32_t remoe_swiglu_gradient(uint64_t context, int32_t dtype, uint64_t dh, uint64_t da, uint64_t h,
+                              int32_t rows, int32_t width, int32_t accumulate) {
   return guard(context, "swiglu_gradient", [&](Context& open) {
     require_size(rows, "rows");
     require_size(width, "width");
-    REMOE_DISPATCH(open, swiglu_gradient, require_address<float>(dh, "dh"),
-                   require_address<const float>(da, "da"), require_address<const float>(h, "h"),
-                   rows, width, accumulate != 0);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * width;
+    const Fp32Operand of_da(open, dtype, da, count, "da"), of_h(open, dtype, h, 2 * count, "h");
+    Fp32Target of_dh(open, dtype, dh, 2 * count, accumulate != 0, "dh");
+    REMOE_DISPATCH(open, swiglu_gradient, of_dh.data(), of_da.data(), of_h.data(), rows, width,
+                   accumulate != 0);
+    of_dh.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -6,6 +6,7 @@
 #include "per_isa/moe/routing_mask.h"
 #include "per_isa/moe/softmax_row.h"
 #include "runtime/expert_weight.h"
+#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -99,25 +100,27 @@ REMOE_KERNEL(topk_router_gradient)
 
 using namespace remoe;
 
-int32_t remoe_topk_router_forward(uint64_t context, uint64_t gates, uint64_t probabilities,
-                                  uint64_t mask, uint64_t counts, uint64_t probability_sums,
-                                  uint64_t normalizer, uint64_t z_sum, uint64_t x, uint64_t w,
-                                  int32_t tokens, int32_t hidden, int32_t experts, int32_t active,
-                                  int32_t renormalize) {
+int32_t remoe_topk_router_forward(uint64_t context, int32_t dtype, uint64_t gates,
+                                  uint64_t probabilities, uint64_t mask, uint64_t counts,
+                                  uint64_t probability_sums, uint64_t normalizer, uint64_t z_sum,
+                                  uint64_t x, uint64_t w, int32_t tokens, int32_t hidden,
+                                  int32_t experts, int32_t active, int32_t renormalize) {
   return guard(context, "topk_router_forward", [&](Context& open) {
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
             "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
+    require_float(dtype);
+    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(
         open, topk_router_forward, require_address<float>(gates, "gates"),
         require_address<float>(probabilities, "probabilities"),
         require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
         require_address<float>(probability_sums, "probability_sums"),
         optional_address<float>(normalizer, "normalizer"), optional_address<float>(z_sum, "z_sum"),
-        require_address<const float>(x, "x"), require_address<const float>(w, "w"), tokens, hidden,
-        experts, active, renormalize != 0);
+        of_x.data(), require_address<const float>(w, "w"), tokens, hidden, experts, active,
+        renormalize != 0);
   });
 }
 

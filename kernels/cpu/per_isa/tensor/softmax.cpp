@@ -1,6 +1,7 @@
 // Softmax over rows, and its gradient.
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
+#include "runtime/fp32_view.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -92,24 +93,33 @@ REMOE_KERNEL(softmax_gradient)
 
 using namespace remoe;
 
-int32_t remoe_softmax(uint64_t context, uint64_t target, uint64_t x, int32_t rows,
+int32_t remoe_softmax(uint64_t context, int32_t dtype, uint64_t target, uint64_t x, int32_t rows,
                       int32_t columns) {
   return guard(context, "softmax", [&](Context& c) {
     require_size(rows, "rows");
     require_size(columns, "columns");
-    REMOE_DISPATCH(c, softmax, require_address<float>(target, "target"),
-                   require_address<const float>(x, "x"), rows, columns);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * columns;
+    const Fp32Operand of_x(c, dtype, x, count, "x");
+    Fp32Target result(c, dtype, target, count, false, "target");
+    REMOE_DISPATCH(c, softmax, result.data(), of_x.data(), rows, columns);
+    result.commit();
   });
 }
 
-int32_t remoe_softmax_gradient(uint64_t context, uint64_t dx, uint64_t dy, uint64_t y, int32_t rows,
-                               int32_t columns, int32_t accumulate) {
+int32_t remoe_softmax_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dy,
+                               uint64_t y, int32_t rows, int32_t columns, int32_t accumulate) {
   return guard(context, "softmax_gradient", [&](Context& c) {
     require_size(rows, "rows");
     require_size(columns, "columns");
-    REMOE_DISPATCH(c, softmax_gradient, require_address<float>(dx, "dx"),
-                   require_address<const float>(dy, "dy"), require_address<const float>(y, "y"),
-                   rows, columns, (accumulate & 1) != 0);
+    require_float(dtype);
+    const int64_t count = int64_t{rows} * columns;
+    const bool adds = (accumulate & 1) != 0;
+    const Fp32Operand of_dy(c, dtype, dy, count, "dy"), of_y(c, dtype, y, count, "y");
+    Fp32Target result(c, dtype, dx, count, adds, "dx");
+    REMOE_DISPATCH(c, softmax_gradient, result.data(), of_dy.data(), of_y.data(), rows, columns,
+                   adds);
+    result.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

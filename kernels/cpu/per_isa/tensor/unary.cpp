@@ -155,12 +155,13 @@ int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
   });
 }
 
-int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, uint64_t x, float scale,
-                         uint64_t count) {
+int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, int32_t dtype_x,
+                         uint64_t x, float scale, uint64_t count) {
   return guard(context, "accumulate", [&](Context& c) {
     require_float(dtype);
+    require_float(dtype_x);
     const int64_t n = require_count(count);
-    const Fp32Operand operand(c, dtype, x, n, "x");
+    const Fp32Operand operand(c, dtype_x, x, n, "x");
     Fp32Target result(c, dtype, target, n, true, "target");
     REMOE_DISPATCH(c, accumulate_f32, result.data(), operand.data(), scale, n);
     result.commit();
