@@ -54,7 +54,7 @@ export interface GradientDeviation {
  * @param inputs At least one f32 or bf16 tensor; they are not modified.
  * @param options Step and number of elements.
  * @returns The largest deviation found.
- * @throws {RangeError} If there is no input, or an option is not positive.
+ * @throws {RangeError} If there is no input, an option is not positive, or bf16 rounds the step away.
  *
  * @example
  * ```ts
@@ -119,6 +119,12 @@ export function checkGradient<const I extends readonly Tensor<Real>[]>(
     };
     const checked = spread(copy.size, samples).map((index) => {
       const [above, below] = [weighted(index, step), weighted(index, -step)];
+      if (above.at === below.at) {
+        throw new RangeError(
+          `Cannot check a gradient: bf16 rounds a step of ${step} away at element ${index} of ` +
+            `input ${input}, ${values[input]![index]}; take a larger one`,
+        );
+      }
       return { index, difference: (above.result - below.result) / (above.at - below.at) };
     });
     write(copy, values[input]!);

@@ -190,3 +190,11 @@ export function parameterOf(tensor: DeviceTensor): ParameterTensor | null {
   if (tensor instanceof ParameterTensor) return tensor;
   return tensor instanceof ComputeCopy ? tensor.master as ParameterTensor : null;
 }
+
+/** A layer's parameter as products of a type read it; see {@linkcode ParameterTensor.readAs}. */
+export function readAs<S extends Shape, R extends Real>(
+  parameter: Parameter<S>,
+  dtype: R,
+): DeviceTensor<R, S> {
+  return (parameter as ParameterTensor<S>).readAs(dtype);
+}

@@ -1,6 +1,7 @@
 /** Routers and MoE layers. @module */
 
 import * as remoe from "@remoe/remoe";
+import type { DType } from "../../../lib/tensor/dtype.ts";
 import { expertChoiceGates } from "../../../kernels/cases/reference/expert_choice.ts";
 import { softmax } from "../../../kernels/cases/reference/reduction.ts";
 import { sparseMixerRow } from "../../../kernels/cases/reference/sparsemixer.ts";
@@ -21,11 +22,14 @@ import { product } from "./products.ts";
 const SIZES = { hidden: 4, experts: 3, active: 2 };
 const EVALUATION = { sequence: 1, training: false };
 
+/** Types of the states that the library's routers take. */
+const STATES: readonly DType[] = ["f32", "bf16"];
+
 function logits(x: unknown): HostTensor {
-  demandTensor(x);
+  demandTensor(x, STATES);
   demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
   const shape = [SIZES.hidden, SIZES.experts];
-  return product(x, f32(shape, weights(shape)));
+  return product(f32(x.shape, x.data), f32(shape, weights(shape)));
 }
 
 /** Counts of routed pairs, and gates, as every router returns them. */
@@ -71,7 +75,7 @@ function relu(w: World): remoe.ReluRouter {
 
 /** Softmax weights of the experts per segment of one sequence, and the segment of each token. */
 function merging(x: unknown): { rows: Float64Array; networks: number[]; length: number } {
-  demandTensor(x);
+  demandTensor(x, STATES);
   demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
   const tokens = x.shape[0]!;
   const length = Math.ceil(tokens / 4);
@@ -367,7 +371,7 @@ const routers: readonly Entry[] = [
     make: (w) => [new remoe.DenseRouter(w.device, SIZES), w.f32([5, 4])],
     call: (router, x) => routed(router.route(x)),
     right: (_, x) => {
-      demandRows(x, SIZES.hidden);
+      demandRows(x, SIZES.hidden, STATES);
       const shape = [x.shape[0]!, SIZES.experts];
       return right(f32(shape, Array(elements(shape)).fill(1)));
     },
@@ -382,7 +386,7 @@ const routers: readonly Entry[] = [
     ],
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
-      demandRows(x, SIZES.hidden);
+      demandRows(x, SIZES.hidden, STATES);
       demand(x.shape[0] === 5, "tokens");
       demand(typeof context === "object" && context !== null, "no token ids");
       demandContext(context);
@@ -411,7 +415,7 @@ const routers: readonly Entry[] = [
     ],
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
-      demandTensor(x);
+      demandTensor(x, STATES);
       const [count = 0] = x.shape;
       demand(context === undefined || (typeof context === "object" && context !== null), "context");
       const { sequence = count } = (context ?? {}) as { sequence?: number };
