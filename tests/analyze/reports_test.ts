@@ -8,7 +8,7 @@ import {
   sparsityReport,
 } from "../../lib/analyze/reports.ts";
 import { rankCorrelation } from "../../lib/analyze/rank_correlation.ts";
-import { expertsOf, type RoutingMask } from "../../lib/analyze/routing_mask.ts";
+import { expertsOf, type HostMask } from "../../lib/analyze/host_mask.ts";
 import { RoutingStatistics } from "../../lib/analyze/routing_statistics.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { maskOfRows } from "./masks.ts";
@@ -17,7 +17,7 @@ const { moe: MOE } = parseConfig({ preset: "pico", moe: { experts: 4, active: 1 
 const text = (id: number): string => `t${id}`;
 
 /** Two layers of four experts; the tokens are 7, 7, 8 in books, and 7, 9 in code. */
-const BATCHES: readonly [string, number[], RoutingMask[]][] = [
+const BATCHES: readonly [string, number[], HostMask[]][] = [
   ["books", [7, 7, 8], [maskOfRows("1000", "1000", "0110"), maskOfRows("0000", "0001", "0001")]],
   ["code", [7, 9], [maskOfRows("1000", "1111"), maskOfRows("0010", "0010")]],
 ];
