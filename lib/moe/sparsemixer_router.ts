@@ -17,6 +17,7 @@ import {
   requireActive,
   routerBuffers,
   type RouterWeight,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -154,7 +155,8 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by SparseMixer";
-    const { states, gates, mask, counts, sums } = routerBuffers(operation, x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers(operation, x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { training } = layerContext(operation, states, 0, context);
     const { shape: [tokens, experts], memory } = gates;
     const [active, jitter] = [this.#active, this.#jitter];

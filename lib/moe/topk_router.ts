@@ -18,6 +18,7 @@ import {
   routerBuffers,
   type RouterWeight,
   scaledGates,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -193,7 +194,8 @@ export class TopKRouter<const H extends number = number, const E extends number 
     x: Tensor<"f32", readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
-    const { states, gates, mask, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers("route by TopK", x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { shape: [tokens, experts], memory } = gates;
     const { step } = layerContext("route by TopK", states, 0, context);
     const active = step < this.#warmup.steps ? this.#warmup.active : this.#active;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -313,12 +314,20 @@ class Router(nn.Module):
         mask = forced
         if mask is None:
             size = settings.sequence if settings.group == "sequence" else len(logits)
-            share = size * settings.capacity * settings.active / settings.experts
+            share = settings.capacity * settings.active / settings.experts
             groups = probabilities.unflatten(0, (-1, size))
-            chosen = groups.topk(max(1, math.floor(share)), dim=1).indices
+            chosen = groups.topk(expert_share(size, share), dim=1).indices
             empty = torch.zeros_like(groups, dtype=torch.bool)
             mask = empty.scatter(1, chosen, True).flatten(0, 1)
         return Routing(torch.where(mask, probabilities, 0), mask, logits.new_zeros(()))
+
+
+def expert_share(tokens: int, share: float) -> int:
+    """The whole part of `tokens * share`, at least 1; 62.999... for want of a digit is 63."""
+    exact = tokens * share
+    nearest = round(exact)
+    is_whole = abs(exact - nearest) <= 4 * sys.float_info.epsilon * exact
+    return max(1, nearest if is_whole else math.floor(exact))
 
 
 def largest(values: Tensor, count: int) -> Tensor:
