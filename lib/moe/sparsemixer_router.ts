@@ -58,6 +58,10 @@ export interface SparseMixerRouterOptions<H extends number = number, E extends n
  * `g p_i (δ_ij - p_j)` for the logit of each expert j in the softmax, without h. The draws depend
  * only on the device's seed, the step and the number of draws before them.
  *
+ * While it routes in training, the draws take `4 · T · k · (E + 1)` bytes. Under granularity G both k
+ * and E are G times as many, so this grows with G²: 8,192 tokens, 8 experts of 64 take 16 MiB, 64 of
+ * 512 take 1 GiB. A run's memory estimate counts it.
+ *
  * @example
  * ```ts
  * import { assert, assertEquals } from "@std/assert";

@@ -201,7 +201,9 @@ export class TopKRouter<const H extends number = number, const E extends number 
     const active = step < this.#warmup.steps ? this.#warmup.active : this.#active;
     const { kernels: k } = memory;
     const probabilities = memory.allocate("f32", gates.shape);
-    const normalizer = this.#zCoefficient === 0 ? null : memory.allocate("f32", [tokens]);
+    const hasZLoss = this.#zCoefficient !== 0;
+    const normalizer = hasZLoss ? memory.allocate("f32", [tokens]) : null;
+    const zSum = hasZLoss ? memory.allocate("f32", [1]) : null;
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,
@@ -212,7 +214,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
         counts.address,
         sums.address,
         normalizer?.address ?? 0n,
-        0n,
+        zSum?.address ?? 0n,
         states.address,
         this.#weight.address,
         tokens,
@@ -259,6 +261,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
       sums,
       BalanceCode.switch,
       active,
+      zSum,
     );
   }
 
