@@ -19,7 +19,9 @@ class Merged(MoE):
     constant. Generation, which routes by the prompt, is not implemented.
     """
 
-    def forward(self, x: Tensor, _forced: Tensor | None) -> tuple[Tensor, Routing]:
+    def forward(
+        self, x: Tensor, _tokens: Tensor, _forced: Tensor | None
+    ) -> tuple[Tensor, Routing]:
         sequence = self.router.settings.sequence
         length = min(256, math.ceil(sequence / 4))
         gate_up = torch.stack([expert.gate_up.weight for expert in self.experts])
@@ -29,7 +31,7 @@ class Merged(MoE):
             segments = states.split(length)
             means = [segments[0].detach().mean(0), *(part.mean(0) for part in segments[:-1])]
             for segment, mean in zip(segments, means):
-                routing = self.router(mean[None])
+                routing = self.router(mean[None], None)
                 (shares,) = routing.gates
                 gate, up = F.linear(segment, average(shares, gate_up)).chunk(2, dim=-1)
                 parts.append(F.linear(F.silu(gate) * up, average(shares, down)))

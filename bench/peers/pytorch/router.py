@@ -38,7 +38,9 @@ class Router(nn.Module):
         is_warm = settings.warmup_active == 0 or self.step >= settings.warmup_steps
         return settings.active if is_warm else settings.warmup_active
 
-    def forward(self, x: Tensor, tokens: Tensor, forced: Tensor | None = None) -> Routing:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, forced: Tensor | None = None
+    ) -> Routing:
         """Routes the states `x` [tokens, hidden] of the token ids `tokens` [tokens]."""
         if self.linear is None:
             return self.settings.row.route(self, tokens, forced)
