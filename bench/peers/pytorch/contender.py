@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 import checkpoint
-from model import LanguageModel, Settings
+from model import LanguageModel
+from settings import Settings
 from training import Batch, Recipe, Trainer
 
 
