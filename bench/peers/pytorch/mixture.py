@@ -44,4 +44,5 @@ class MoE(nn.Module):
             return torch.zeros_like(x)
         results = torch.cat(parts)
         gates = routing.gates.t().masked_select(mask)
-        return torch.zeros_like(x).index_add_(0, tokens, results * gates[:, None])
+        weighted = (results * gates[:, None]).to(x.dtype)
+        return torch.zeros_like(x).index_add_(0, tokens, weighted)
