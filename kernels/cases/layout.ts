@@ -1,7 +1,7 @@
 import { DTypeCode } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { copyStrided, elementsOf } from "./reference/layout.ts";
-import { type DType, ELEMENT_BYTES, stored } from "./storage.ts";
+import { type DType, ELEMENT_BYTES, stored } from "./stored.ts";
 import { EXACT } from "./tolerance.ts";
 
 /** A view to copy into a dense array. */

@@ -1,20 +1,7 @@
 import { DTypeCode } from "../../lib/ffi/mod.ts";
-import {
-  doubled,
-  type Element,
-  type HostArray,
-  type OperationCase,
-  operationCase,
-  output,
-} from "./case.ts";
-import { fromBfloat16, toBfloat16 } from "./random.ts";
+import { type OperationCase, operationCase, output, widened } from "./case.ts";
+import { type DType, ELEMENT_BYTES, stored } from "./stored.ts";
 import { EXACT } from "./tolerance.ts";
-
-/** Element types that have a code in the contract. */
-export type DType = Exclude<Element, "u8">;
-
-/** Bytes per element. */
-export const ELEMENT_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
 
 /**
  * A case of `remoe_fill`.
@@ -44,7 +31,7 @@ export function fillCase(dtype: DType, value: number, count: number): OperationC
       k.check(status, "fill");
     },
     reference: () => ({
-      target: new Float64Array(count).fill(numbersOf(stored([value], dtype))[0]!),
+      target: new Float64Array(count).fill(widened(stored([value], dtype))[0]!),
     }),
   });
 }
@@ -106,33 +93,8 @@ export function castCase(
       );
       k.check(status, "cast");
     },
-    reference: () => ({ target: numbersOf(stored(numbersOf(stored(values, from)), to)) }),
+    reference: () => ({ target: widened(stored(widened(stored(values, from)), to)) }),
   });
-}
-
-/**
- * Converts numbers to a dtype: rounded to nearest even, or truncated to integers.
- *
- * @param values Numbers.
- * @param dtype Element type.
- * @returns The stored elements.
- */
-export function stored(values: ArrayLike<number>, dtype: DType): HostArray {
-  switch (dtype) {
-    case "f32":
-      return Float32Array.from(values);
-    case "bf16":
-      return toBfloat16(values);
-    case "i32":
-      return Int32Array.from(values, Math.trunc);
-    case "f64":
-      return Float64Array.from(values);
-  }
-}
-
-function numbersOf(array: HostArray): ArrayLike<number> {
-  if (array instanceof Uint16Array) return fromBfloat16(array);
-  return array instanceof Float32Array ? doubled(array) : array;
 }
 
 const ULP = 2 ** -7; // of bfloat16 at 1
