@@ -90,6 +90,28 @@ export const LAYOUT_CASES: readonly OperationCase[] = [
     shape: [3, 2, 2, 2, 2, 2, 2, 2],
     strides: [1, 3, 6, 12, 24, 48, 96, 192],
   }),
+  copyStridedCase({
+    label: "columns 3 to 7",
+    elements: 11 * 13,
+    shape: [11, 5],
+    strides: [13, 1],
+    first: 3,
+    dtype: "bf16",
+  }),
+  copyStridedCase({
+    label: "large transpose",
+    elements: 300 * 257,
+    shape: [257, 300],
+    strides: [1, 257],
+    dtype: "bf16",
+  }),
+  copyStridedCase({
+    label: "broadcast row",
+    elements: 9,
+    shape: [21, 9],
+    strides: [0, 1],
+    dtype: "bf16",
+  }),
   ...(["bf16", "i32", "f64"] as const).map((dtype) =>
     copyStridedCase({
       label: "transpose",
