@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import {
   doubled,
@@ -7,11 +6,13 @@ import {
   type OperationCase,
   operationCase,
   output,
+  type Share,
 } from "./case.ts";
 import type { Random } from "./random.ts";
 import { crossEntropy, crossEntropyGradient, type HeadSizes } from "./reference/cross_entropy.ts";
 import { matmul } from "./reference/gemm.ts";
-import { plus, rounded, summed } from "./tolerance.ts";
+import { activations, type Real } from "./stored.ts";
+import { BF16_ROUNDOFF, plus, rounded } from "./tolerance.ts";
 
 /** Sizes of an output head, and which targets count. */
 export interface CrossEntropyOptions extends HeadSizes {
@@ -23,8 +24,10 @@ export interface CrossEntropyOptions extends HeadSizes {
   readonly offset?: number;
   /** Does not request the losses of single tokens. */
   readonly withoutTokenLoss?: boolean;
-  /** Keeps the logits for the gradient, with this many floats per row. */
+  /** Keeps the logits for the gradient, with this many elements per row. */
   readonly logitStride?: number;
+  /** Element type of x, w and kept logits, fp32 by default. */
+  readonly dtype?: Real;
 }
 
 function crossEntropyName(operation: string, options: CrossEntropyOptions): string {
@@ -34,22 +37,24 @@ function crossEntropyName(operation: string, options: CrossEntropyOptions): stri
     `${scale === 1 ? "" : ` logits of ${scale}`}` +
     `${offset === undefined ? "" : ` whole logits from ${offset} on`}` +
     `${options.withoutTokenLoss ? " without token_loss" : ""}` +
-    `${logitStride === undefined ? "" : ` logits kept ${logitStride} apart`}`;
+    `${logitStride === undefined ? "" : ` logits kept ${logitStride} apart`}` +
+    activations(options.dtype).suffix;
 }
 
 function drawHead(random: Random, options: CrossEntropyOptions) {
   const { tokens, hidden, vocabulary, ignored = 0, scale = 1, offset } = options;
+  const { store } = activations(options.dtype);
   const targets = random.integers(tokens, vocabulary).map((target) =>
     random.next() < ignored ? -1 - random.integer(100) : target
   );
   if (offset !== undefined) {
     const whole = random.integers(vocabulary, 8);
-    const w = Float32Array.from([...whole.map(() => offset), ...whole]);
-    return { x: new Float32Array(2 * tokens).fill(1), w, targets };
+    const w = Float32Array.from([...Array.from(whole, () => offset), ...whole]);
+    return { x: store(new Float32Array(2 * tokens).fill(1)), w: store(w), targets };
   }
   return {
-    x: random.normal(tokens * hidden),
-    w: random.normal(hidden * vocabulary, { scale: scale / Math.sqrt(hidden) }),
+    x: store(random.normal(tokens * hidden)),
+    w: store(random.normal(hidden * vocabulary, { scale: scale / Math.sqrt(hidden) })),
     targets,
   };
 }
@@ -64,7 +69,7 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
   const { tokens, hidden, vocabulary, logitStride } = options;
   const status = k.symbols.remoe_cross_entropy_forward(
     k.handle,
-    DTypeCode.f32,
+    activations(options.dtype).code,
     at("loss"),
     at("token_loss"),
     at("normalizer"),
@@ -89,20 +94,22 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
 export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
   const { tokens, hidden, vocabulary, scale = 1, withoutTokenLoss = false } = options;
   const stride = options.logitStride ?? 0;
-  const logits = summed(hidden, scale / Math.sqrt(hidden));
+  const { dtype, bytes, rounding, product } = activations(options.dtype);
+  const logits = product(hidden, scale / Math.sqrt(hidden));
   const perToken = plus(logits, rounded(6, scale));
   return operationCase({
     name: crossEntropyName("cross_entropy_forward", options),
     operation: "cross_entropy_forward",
     symbols: ["remoe_cross_entropy_forward"],
     flops: 2 * tokens * hidden * vocabulary,
-    bytes: 4 * (tokens * hidden + hidden * vocabulary + 4 * tokens),
+    bytes: bytes * (tokens * hidden + hidden * vocabulary) + 16 * tokens,
+    dtype,
     inputs: (random) => drawHead(random, options),
     outputs: {
       loss: output([2], perToken),
       token_loss: output([tokens], perToken),
       normalizer: output([tokens, 2], perToken),
-      logits: output([tokens, Math.max(1, stride)], logits),
+      logits: output([tokens, Math.max(1, stride)], plus(logits, rounding), dtype),
     },
     unwanted: [
       ...withoutTokenLoss ? ["token_loss"] as const : [],
@@ -131,12 +138,12 @@ interface GradientAddresses {
 function callGradient(
   k: KernelContext,
   at: GradientAddresses,
-  { tokens, hidden, vocabulary, logitStride = 0 }: CrossEntropyOptions,
+  { tokens, hidden, vocabulary, logitStride = 0, dtype }: CrossEntropyOptions,
   { logits = 0n, accumulate = 0 },
 ): void {
   const status = k.symbols.remoe_cross_entropy_gradient(
     k.handle,
-    DTypeCode.f32,
+    activations(dtype).code,
     at("dx"),
     at("dw"),
     at("dloss"),
@@ -158,6 +165,27 @@ function callGradient(
 /** An upstream gradient other than 1. */
 const DLOSS = 1.75;
 
+/** The gradient of a loss with respect to its token's logits: -1 at the target, and p's. */
+function perTargetOf({ tokens, ignored = 0 }: CrossEntropyOptions): number {
+  return DLOSS / Math.max(1, tokens * (1 - ignored));
+}
+
+/**
+ * The roundings inside the gradient in bfloat16: dx sums dz * w over the vocabulary, where the
+ * target's term and the largest p make up most of dz, and dw sums x * dz over the tokens, most of
+ * which have another target.
+ */
+function insideGradient(options: CrossEntropyOptions, roundings: number) {
+  const { tokens, hidden, vocabulary, scale = 1, offset } = options;
+  const { boundaries } = activations(options.dtype);
+  const weight = offset === undefined ? scale / Math.sqrt(hidden) : Math.abs(offset);
+  const perTarget = perTargetOf(options);
+  return {
+    dx: boundaries(2, weight * perTarget, roundings),
+    dw: boundaries(1 + 4 * tokens / vocabulary, perTarget, roundings),
+  };
+}
+
 /**
  * A case of `remoe_cross_entropy_gradient` that recomputes the logits.
  *
@@ -166,9 +194,11 @@ const DLOSS = 1.75;
  * @returns The case.
  */
 export function crossEntropyGradientCase(options: CrossEntropyOptions, samples = 12): GradientCase {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
-  const logits = summed(hidden, scale / Math.sqrt(hidden)).atol;
-  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  const { tokens, hidden, vocabulary, scale = 1 } = options;
+  const { dtype, bytes, rounding, product } = activations(options.dtype);
+  const logits = product(hidden, scale / Math.sqrt(hidden)).atol;
+  const perTarget = perTargetOf(options);
+  const inside = insideGradient(options, 1);
   // (p - 1) carries the error of its logits; dx sums it over the vocabulary, dw over the tokens.
   const p = { rtol: 2 * logits + rounded(12).rtol, atol: 4 * perTarget * logits };
   return gradientCase({
@@ -177,7 +207,11 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
     symbols: ["remoe_cross_entropy_gradient"],
     samples,
     flops: 6 * tokens * hidden * vocabulary,
-    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary),
+    bytes: 2 * bytes * (tokens * hidden + hidden * vocabulary),
+    dtype,
+    ...dtype === "f32"
+      ? {}
+      : { inFp32: () => crossEntropyGradientCase({ ...options, dtype: "f32" }, samples) },
     inputs: (random) => {
       const head = drawHead(random, options);
       const { mean, count, normalizer } = crossEntropy(
@@ -194,8 +228,18 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
       };
     },
     outputs: {
-      dx: output([tokens, hidden], plus(p, summed(4, (perTarget * scale) / Math.sqrt(hidden)))),
-      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+      dx: output(
+        [tokens, hidden],
+        plus(
+          plus(p, product(4, (perTarget * scale) / Math.sqrt(hidden))),
+          plus(inside.dx, rounding),
+        ),
+        dtype,
+      ),
+      dw: output(
+        [hidden, vocabulary],
+        plus(plus(p, product(Math.sqrt(tokens) + 4, perTarget)), inside.dw),
+      ),
     },
     gradients: {
       dx: { of: "x", bit: 0, optional: true },
@@ -207,6 +251,12 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 }
 
 /**
+ * The relative error of p where logits of order 1 are kept in bfloat16: the rounding of the largest,
+ * of about 4.5. At the target, where the gradient is p - 1, it is an absolute one.
+ */
+const OF_P = 4.5 * BF16_ROUNDOFF;
+
+/**
  * A case of `remoe_cross_entropy_gradient` checked against the gradient's formula, using the logits
  * kept by a forward pass if there is a `logitStride`.
  *
@@ -214,17 +264,24 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
  * @returns The case.
  */
 export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCase {
-  const { tokens, hidden, vocabulary, ignored = 0, offset = 0, logitStride: stride = 0 } = options;
-  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  const { tokens, hidden, vocabulary, offset = 0, logitStride: stride = 0 } = options;
+  const { dtype, bytes, rounding, product, store } = activations(options.dtype);
+  const perTarget = perTargetOf(options);
   // Logits are of order 1, or integers, and exact to half an ulp.
   const p = { rtol: rounded(20).rtol, atol: 1e-6 * perTarget };
+  const isCoarse = stride > 0 && dtype === "bf16";
+  const inside = insideGradient(options, isCoarse ? 2 : 1);
+  const dz = isCoarse ? { rtol: OF_P, atol: OF_P * perTarget } : p;
+  const shareOfTarget: Share = (i, { targets }) =>
+    i % vocabulary === targets![Math.floor(i / vocabulary)] ? 1 : p.atol / dz.atol;
   const weights = Math.max(1, Math.abs(offset));
   return operationCase({
     name: crossEntropyName("cross_entropy_gradient", options),
     operation: "cross_entropy_gradient",
     symbols: ["remoe_cross_entropy_gradient"],
     flops: 4 * tokens * hidden * vocabulary,
-    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary + tokens * vocabulary),
+    bytes: 2 * bytes * (tokens * hidden + hidden * vocabulary + tokens * vocabulary),
+    dtype,
     inputs: (random) => {
       const head = drawHead(random, options);
       const [x, w] = [doubled(head.x), doubled(head.w)];
@@ -234,13 +291,28 @@ export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCas
         dloss: Float32Array.of(DLOSS),
         loss: Float32Array.of(mean, count),
         normalizer: Float32Array.from(normalizer),
-        ...stride === 0 ? {} : { logits: keptLogits(x, w, options, stride) },
+        ...stride === 0 ? {} : { logits: store(keptLogits(x, w, options, stride)) },
       };
     },
     outputs: {
-      logits: output([tokens, Math.max(1, stride)], p),
-      dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), weights * perTarget))),
-      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+      logits: output(
+        [tokens, Math.max(1, stride)],
+        plus(dz, rounding),
+        dtype,
+        isCoarse ? shareOfTarget : undefined,
+      ),
+      dx: output(
+        [tokens, hidden],
+        plus(
+          plus(p, product(Math.sqrt(vocabulary), weights * perTarget)),
+          plus(inside.dx, rounding),
+        ),
+        dtype,
+      ),
+      dw: output(
+        [hidden, vocabulary],
+        plus(plus(p, product(Math.sqrt(tokens) + 4, perTarget)), inside.dw),
+      ),
     },
     unwanted: stride === 0 ? ["logits"] : [],
     call: (k, at) => callGradient(k, at, options, { logits: at("logits") }),
@@ -303,10 +375,25 @@ export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
     crossEntropyKeptCase({ ...head, logitStride: head.vocabulary }),
   ]),
   crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, withoutTokenLoss: true }),
+  ...[...HEADS, ...KEPT_HEADS, ...LARGE_HEADS].map((head) =>
+    crossEntropyCase({ ...head, dtype: "bf16" })
+  ),
+  // Large logits differ by less than their roundings, so those are not kept.
+  ...[...KEPT_HEADS, ...LARGE_HEADS].map((head) =>
+    crossEntropyKeptCase({ ...head, dtype: "bf16" })
+  ),
+  crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, dtype: "bf16" }),
 ];
 
 /** Cases of its gradient. */
 export const CROSS_ENTROPY_GRADIENT_CASES: readonly GradientCase[] = [
   ...HEADS.map((head) => crossEntropyGradientCase(head, head.vocabulary > 1000 ? 4 : 12)),
   crossEntropyGradientCase({ tokens: 128, hidden: 128, vocabulary: 257, ignored: 0.1 }, 4),
+  ...HEADS.map((head) =>
+    crossEntropyGradientCase({ ...head, dtype: "bf16" }, head.vocabulary > 1000 ? 1 : 4)
+  ),
+  crossEntropyGradientCase(
+    { tokens: 128, hidden: 128, vocabulary: 257, ignored: 0.1, dtype: "bf16" },
+    1,
+  ),
 ];

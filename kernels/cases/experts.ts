@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -12,6 +11,7 @@ import { Random } from "./random.ts";
 import { type DispatchPlan, dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
 import { experts, type ExpertSizes, preActivations } from "./reference/experts.ts";
 import { dot } from "./reference/reduction.ts";
+import { type Activations, activations, type Real } from "./stored.ts";
 import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
 
 /** Sizes and routing of a layer of experts. */
@@ -20,8 +20,10 @@ export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
   readonly dense?: boolean;
   /** Rows whose pre-activations are kept, at most the capacity; by default all. */
   readonly kept?: number;
-  /** Rounds every input to bfloat16. */
+  /** Rounds every input to bfloat16, and leaves it in fp32. */
   readonly bf16?: boolean;
+  /** Element type of the activations and weights, fp32 by default. */
+  readonly dtype?: Real;
 }
 
 /** A layer's routing, drawn before its case exists since the capacity is part of the call. */
@@ -49,7 +51,7 @@ export function expertsRouting(operation: string, options: ExpertsOptions): Laye
   const { tokens, experts, dense, spare = 0 } = options;
   const gates = dense
     ? new Float32Array(tokens * experts).fill(1)
-    : drawGates(new Random(`${expertsName(operation, options)} gates`), options);
+    : drawGates(new Random(`${baseName(operation, options)} gates`), options);
   const plan = dispatchPlan(gates, tokens, experts);
   const capacity = Math.max(1, plan.rows + spare);
   return {
@@ -62,6 +64,11 @@ export function expertsRouting(operation: string, options: ExpertsOptions): Laye
 }
 
 function expertsName(operation: string, options: ExpertsOptions): string {
+  return `${baseName(operation, options)}${activations(options.dtype).suffix}`;
+}
+
+/** The name without the dtype: a case in either has the same routing. */
+function baseName(operation: string, options: ExpertsOptions): string {
   const { tokens, hidden, width, density, dense, emptyExpert, spare = 0 } = options;
   return [
     `${operation} [${tokens},${hidden}] E=${options.experts} W=${width}`,
@@ -76,10 +83,11 @@ function expertsName(operation: string, options: ExpertsOptions): string {
 /** Inputs and weights scaled so that activations stay near 1, as initialisation aims for. */
 function drawLayer(random: Random, options: ExpertsOptions) {
   const { tokens, hidden, width, experts, bf16 = false } = options;
+  const { store } = activations(options.dtype);
   return {
-    x: random.normal(tokens * hidden, { bf16 }),
-    w1: random.normal(experts * hidden * 2 * width, { scale: 1 / Math.sqrt(hidden), bf16 }),
-    w2: random.normal(experts * width * hidden, { scale: 1 / Math.sqrt(width), bf16 }),
+    x: store(random.normal(tokens * hidden, { bf16 })),
+    w1: store(random.normal(experts * hidden * 2 * width, { scale: 1 / Math.sqrt(hidden), bf16 })),
+    w2: store(random.normal(experts * width * hidden, { scale: 1 / Math.sqrt(width), bf16 })),
   };
 }
 
@@ -99,12 +107,24 @@ function rowsOfH(
   return h;
 }
 
-/** The combined error of both products, for each expert of a token. */
-function productTolerance({ hidden, width, experts, density }: ExpertsOptions): Tolerance {
-  const active = Math.max(1, experts * density);
-  const inner = plus(summed(hidden, 1 / Math.sqrt(hidden)), summed(width, 1 / Math.sqrt(width)));
-  return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(active) });
+/** How many experts a token has. */
+function activeExperts({ experts, density }: ExpertsOptions): number {
+  return Math.max(1, experts * density);
 }
+
+/** The combined error of both products, for each expert of a token. */
+function productTolerance(options: ExpertsOptions): Tolerance {
+  const { hidden, width } = options;
+  const { product } = activations(options.dtype);
+  const inner = plus(product(hidden, 1 / Math.sqrt(hidden)), product(width, 1 / Math.sqrt(width)));
+  return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(activeExperts(options)) });
+}
+
+/**
+ * The roundings of an element of a, dg or du in bfloat16: its own, and those of g and u, from which
+ * it comes and whose relative errors it takes over.
+ */
+const ROUNDINGS = 3;
 
 /**
  * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also shows that
@@ -117,23 +137,34 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_forward", options);
   const { gates, plan, buffer, capacity, kept } = expertsRouting("experts_forward", options);
+  const inDtype = activations(options.dtype);
+  const { dtype, code, bytes, rounding } = inDtype;
+  // Over the widths of a token's experts, of terms gate * a * w2.
+  const terms = width * activeExperts(options);
+  const inside = inDtype.boundaries(terms, 1 / Math.sqrt(width), ROUNDINGS);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
     operation: "experts_forward",
     symbols: ["remoe_experts_forward"],
     flops: 6 * plan.rows * hidden * width,
-    bytes: 4 * (2 * tokens * hidden + 3 * options.experts * hidden * width + 2 * plan.rows * width),
+    bytes: bytes *
+      (2 * tokens * hidden + 3 * options.experts * hidden * width + 2 * plan.rows * width),
+    dtype,
     inputs: (random) => ({ ...drawLayer(random, options), gates, plan: buffer }),
     outputs: {
-      y: output([tokens, hidden], productTolerance(options)),
-      h: output([capacity, 2 * width], summed(hidden, 1 / Math.sqrt(hidden))),
+      y: output([tokens, hidden], plus(plus(productTolerance(options), inside), rounding), dtype),
+      h: output(
+        [capacity, 2 * width],
+        plus(inDtype.product(hidden, 1 / Math.sqrt(hidden)), rounding),
+        dtype,
+      ),
     },
     unwanted: kept === 0 ? ["h"] : [],
     call(k, at) {
       const status = k.symbols.remoe_experts_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("y"),
         at("h"),
         at("x"),
@@ -186,18 +217,25 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
   );
   // dA' = dy W2^T has a magnitude of sqrt(D / W), and so does dH.
   const upstream = Math.sqrt(hidden / width);
+  const inDtype = activations(options.dtype);
+  const { dtype, code, bytes, rounding, store } = inDtype;
   const product = productTolerance(options);
   const flowing = plus(product, { rtol: 0, atol: 2 * upstream * product.atol });
-  const weights = plus(flowing, summed(largest, 1 + upstream));
-  const perGate = plus(flowing, summed(width, upstream));
+  const weights = plus(flowing, inDtype.product(largest, 1 + upstream));
+  const perGate = plus(flowing, inDtype.product(width, upstream));
+  const inside = insideGradient(inDtype, options, largest);
   return gradientCase({
     name,
     operation: "experts_gradient",
     symbols: ["remoe_experts_gradient"],
     samples,
     flops: 12 * plan.rows * hidden * width,
-    bytes: 4 *
+    bytes: bytes *
       (3 * tokens * hidden + 6 * options.experts * hidden * width + 2 * plan.rows * width),
+    dtype,
+    ...dtype === "f32"
+      ? {}
+      : { inFp32: () => expertsGradientCase({ ...options, dtype: "f32" }, samples) },
     inputs: (random) => {
       const layer = drawLayer(random, options);
       const h = new Float32Array(capacity * 2 * width).fill(NaN);
@@ -206,16 +244,16 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
       return {
         ...layer,
         gates,
-        dy: random.normal(tokens * hidden, { bf16: options.bf16 ?? false }),
-        h,
+        dy: store(random.normal(tokens * hidden, { bf16: options.bf16 ?? false })),
+        h: store(h),
         plan: buffer,
       };
     },
     outputs: {
-      dx: output([tokens, hidden], flowing),
-      dw1: output([options.experts, hidden, 2 * width], weights),
-      dw2: output([options.experts, width, hidden], weights),
-      dgates: output([tokens, options.experts], perGate),
+      dx: output([tokens, hidden], plus(plus(flowing, inside.dx), rounding), dtype),
+      dw1: output([options.experts, hidden, 2 * width], plus(weights, inside.dw1)),
+      dw2: output([options.experts, width, hidden], plus(weights, inside.dw2)),
+      dgates: output([tokens, options.experts], plus(perGate, inside.dgates)),
     },
     gradients: {
       dx: { of: "x", bit: 0, optional: true },
@@ -232,7 +270,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     call(k, at, accumulate) {
       const status = k.symbols.remoe_experts_gradient(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("dx"),
         at("dw1"),
         at("dw2"),
@@ -255,6 +293,27 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     },
     loss: ({ x, w1, w2, gates, dy }) => dot(dy, experts(x, w1, w2, gates, options)),
   });
+}
+
+/**
+ * The roundings inside the gradient: dx sums dg and du times w1 over the widths of a token's experts,
+ * dw1 and dw2 sum x times dg or du, and a times dy, over an expert's rows, and a gate's gradient sums
+ * dA' times silu(g) * u over the width.
+ */
+function insideGradient(
+  { boundaries }: Activations,
+  options: ExpertsOptions,
+  rows: number,
+): Record<"dx" | "dw1" | "dw2" | "dgates", Tolerance> {
+  const { hidden, width } = options;
+  const upstream = Math.sqrt(hidden / width);
+  const terms = 2 * width * activeExperts(options);
+  return {
+    dx: boundaries(terms, upstream / Math.sqrt(hidden), ROUNDINGS),
+    dw1: boundaries(rows, upstream, ROUNDINGS),
+    dw2: boundaries(rows, 1, ROUNDINGS),
+    dgates: boundaries(width, upstream, ROUNDINGS),
+  };
 }
 
 /** Layers tried in both directions. */
@@ -297,6 +356,17 @@ const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { ...TALL, kept: 900 },
 ];
 
+/** More rows than the plan has room for. */
+const OVERFLOWING: ExpertsOptions = {
+  ...{ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5 },
+  spare: -3,
+};
+
+/** The same layer with activations and weights of bfloat16. */
+function inBf16({ bf16: _, ...layer }: ExpertsOptions): ExpertsOptions {
+  return { ...layer, dtype: "bf16" };
+}
+
 /** Cases of the experts. */
 export const EXPERTS_CASES: readonly OperationCase[] = [
   ...LAYERS.map(expertsCase),
@@ -306,7 +376,10 @@ export const EXPERTS_CASES: readonly OperationCase[] = [
   expertsCase(CHUNK),
   ...PARTLY_KEPT.map(expertsCase),
   ...FEW_ROWS.map(expertsCase),
-  expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
+  expertsCase(OVERFLOWING),
+  ...[...LAYERS, TALL, BLOCKS, NANO, CHUNK, ...PARTLY_KEPT, ...FEW_ROWS, OVERFLOWING].map((layer) =>
+    expertsCase(inBf16(layer))
+  ),
 ];
 
 /** Cases of their gradients. */
@@ -317,4 +390,6 @@ export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
   expertsGradientCase(NANO, 2),
   expertsGradientCase(CHUNK),
   ...PARTLY_KEPT.map((layer) => expertsGradientCase(layer, 4)),
+  ...[...LAYERS, CHUNK].map((layer) => expertsGradientCase(inBf16(layer), 3)),
+  ...[TALL, BLOCKS, NANO, ...PARTLY_KEPT].map((layer) => expertsGradientCase(inBf16(layer), 1)),
 ];

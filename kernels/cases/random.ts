@@ -107,17 +107,28 @@ export class Random {
 /**
  * Rounds to bfloat16, to nearest even.
  *
- * @param values Numbers; doubles are rounded to fp32 first, as in the contract's casts.
+ * @param values Numbers, rounded once even if they are not fp32.
  * @returns The upper halves of the rounded fp32 numbers.
  */
 export function toBfloat16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const bits = new Uint32Array(Float32Array.from(values).buffer);
-  return Uint16Array.from(bits, (word) => {
-    const isNaN = (word & 0x7fffffff) > 0x7f800000;
+  const floats = Float32Array.from(values);
+  const bits = new Uint32Array(floats.buffer);
+  return Uint16Array.from(bits, (nearest, i) => {
+    const isNaN = (nearest & 0x7fffffff) > 0x7f800000;
     // Rounding could carry a NaN's mantissa into infinity: make it quiet instead.
-    if (isNaN) return (word >>> 16) | 0x40;
+    if (isNaN) return (nearest >>> 16) | 0x40;
+    const word = roundedToOdd(nearest, floats[i]!, values[i]!);
     return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   });
+}
+
+/**
+ * The bits of a double rounded to fp32 such that a second rounding is as good as one: towards 0,
+ * with the last bit set if anything was lost.
+ */
+function roundedToOdd(nearest: number, float: number, double: number): number {
+  if (float === double || !Number.isFinite(float)) return nearest;
+  return (Math.abs(float) > Math.abs(double) ? nearest - 1 : nearest) | 1;
 }
 
 /**

@@ -53,7 +53,8 @@ std::string describe_device(Context& context) {
   return std::string("{\"backend\":\"") + kBackend + "\",\"name\":\"" + escaped(properties.name) +
          "\",\"isa\":\"sm_" + std::to_string(properties.major * 10 + properties.minor) +
          "\",\"threads\":" + std::to_string(properties.multiProcessorCount) + ",\"gemm\":\"" +
-         kGemm + "\",\"bf16\":\"fp32\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) + "}";
+         kGemm +
+         "\",\"bf16\":\"fp32\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) + "}";
 }
 
 void write_reason(const char* reason, uint8_t* buffer, uint64_t length) noexcept {

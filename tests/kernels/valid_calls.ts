@@ -127,7 +127,14 @@ export const VALID_CALLS: Readonly<
     count: count(3n),
     accumulate: mask,
   },
-  remoe_accumulate: { dtype, target: address, x: address, scale: number(1), count: count(3n) },
+  remoe_accumulate: {
+    dtype,
+    target: address,
+    dtype_x: dtype,
+    x: address,
+    scale: number(1),
+    count: count(3n),
+  },
   remoe_reduce: {
     operation: code(0),
     dtype,
@@ -136,8 +143,9 @@ export const VALID_CALLS: Readonly<
     layout: layout(1, 3, 1),
     accumulate: flag,
   },
-  remoe_softmax: { target: address, x: address, rows: size(2), columns: size(3) },
+  remoe_softmax: { dtype, target: address, x: address, rows: size(2), columns: size(3) },
   remoe_softmax_gradient: {
+    dtype,
     dx: address,
     dy: address,
     y: address,
@@ -154,7 +162,8 @@ export const VALID_CALLS: Readonly<
   },
   remoe_copy_strided: { dtype, target: address, source: address, layout: layout(1, 3, 1) },
   remoe_gemm: {
-    dtype,
+    dtype_a: dtype,
+    dtype_b: dtype,
     dtype_c: dtype,
     transpose_a: flag,
     transpose_b: flag,
@@ -171,6 +180,7 @@ export const VALID_CALLS: Readonly<
     ldc: size(3, 2),
   },
   remoe_relu_router_forward: {
+    dtype,
     gates: address,
     mask: address,
     counts: address,
@@ -208,6 +218,7 @@ export const VALID_CALLS: Readonly<
     experts: size(4),
   },
   remoe_topk_router_forward: {
+    dtype,
     gates: address,
     probabilities: address,
     mask: address,
@@ -239,7 +250,6 @@ export const VALID_CALLS: Readonly<
     renormalize: flag,
   },
   remoe_hash_router_forward: {
-    dtype,
     gates: address,
     mask: address,
     counts: address,
@@ -320,7 +330,6 @@ export const VALID_CALLS: Readonly<
     mask: address,
     counts: address,
     values: address,
-    dtype,
     tokens: size(2),
     experts: size(3),
   },
@@ -332,6 +341,7 @@ export const VALID_CALLS: Readonly<
     capacity: size(4),
   },
   remoe_experts_forward: {
+    dtype,
     y: address,
     h: address,
     x: address,
@@ -346,6 +356,7 @@ export const VALID_CALLS: Readonly<
     experts: size(5),
   },
   remoe_experts_gradient: {
+    dtype,
     dx: optional,
     dw1: optional,
     dw2: optional,
@@ -364,8 +375,9 @@ export const VALID_CALLS: Readonly<
     experts: size(5),
     accumulate: mask,
   },
-  remoe_swiglu_forward: { a: address, h: address, rows: size(2), width: size(3) },
+  remoe_swiglu_forward: { dtype, a: address, h: address, rows: size(2), width: size(3) },
   remoe_swiglu_gradient: {
+    dtype,
     dh: address,
     da: address,
     h: address,
@@ -374,6 +386,7 @@ export const VALID_CALLS: Readonly<
     accumulate: mask,
   },
   remoe_rms_norm_forward: {
+    dtype,
     y: address,
     inverse: optional,
     x: address,
@@ -383,6 +396,7 @@ export const VALID_CALLS: Readonly<
     epsilon: number(1e-5),
   },
   remoe_rms_norm_gradient: {
+    dtype,
     dx: optional,
     dweight: optional,
     dy: address,
@@ -394,6 +408,7 @@ export const VALID_CALLS: Readonly<
     accumulate: mask,
   },
   remoe_rope: {
+    dtype,
     x: address,
     rows: size(4),
     stride: size(12, 7),
@@ -405,6 +420,7 @@ export const VALID_CALLS: Readonly<
     inverse: flag,
   },
   remoe_attention_forward: {
+    dtype,
     out: address,
     normalizer: optional,
     q: address,
@@ -418,6 +434,7 @@ export const VALID_CALLS: Readonly<
     stride: size(16, 7),
   },
   remoe_attention_decode: {
+    dtype,
     out: address,
     qkv: address,
     cache: address,
@@ -431,6 +448,7 @@ export const VALID_CALLS: Readonly<
     base: number(10_000, 0),
   },
   remoe_attention_gradient: {
+    dtype,
     dq: address,
     dk: address,
     dv: address,
@@ -448,6 +466,7 @@ export const VALID_CALLS: Readonly<
     stride: size(16, 7),
   },
   remoe_embedding_forward: {
+    dtype,
     y: address,
     table: address,
     tokens: address,
@@ -456,6 +475,7 @@ export const VALID_CALLS: Readonly<
     vocabulary: size(4),
   },
   remoe_embedding_gradient: {
+    dtype,
     dtable: address,
     dy: address,
     tokens: address,
@@ -465,6 +485,7 @@ export const VALID_CALLS: Readonly<
     accumulate: mask,
   },
   remoe_cross_entropy_forward: {
+    dtype,
     loss: address,
     token_loss: optional,
     normalizer: address,
@@ -478,6 +499,7 @@ export const VALID_CALLS: Readonly<
     logit_stride: size(4),
   },
   remoe_cross_entropy_gradient: {
+    dtype,
     dx: optional,
     dw: optional,
     dloss: address,
