@@ -89,6 +89,7 @@ function memoryTable(config: TrainConfig, memory: number, device: Device | null)
     row("routed rows", (each) => formatCount(each.rows)),
     row("kept rows", (each) => formatCount(each.kept_rows)),
     row("weights", (each) => formatBytes(each.weights)),
+    ...(sparse.copies > 0 ? [row("bf16 copies", (each) => formatBytes(each.copies))] : []),
     row("gradients", (each) => formatBytes(each.gradients)),
     row("moments", (each) => formatBytes(each.moments)),
     row("activations", (each) => formatBytes(each.activations)),

@@ -68,6 +68,19 @@ function withType(config: TrainConfig, dtype: DTypeName): TrainConfig {
   return { ...config, model: { ...config.model, dtype } };
 }
 
+/**
+ * The type that a run's model will compute in, as far as can be told.
+ *
+ * @param config Its configuration.
+ * @param device The device; null: none is known, and `auto` counts as fp32.
+ * @returns The type.
+ */
+export function typeToExpect({ model }: TrainConfig, device: Device | null): Real {
+  return device === null && model.dtype === "auto"
+    ? "f32"
+    : chooseComputeType(model, device?.info() ?? { bf16: "" }).dtype;
+}
+
 /** The type of a configuration's model on a device. */
 export function computeTypeOn(device: Device, config: TrainConfig): Real {
   memoryOf(device); // throws if it is not a device

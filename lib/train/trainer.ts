@@ -17,7 +17,9 @@ import type { TrainConfig } from "../config/config.ts";
 import type { CausalLoss } from "./causal_loss.ts";
 import { AFTER_STEP_DRAWS, drawingAt } from "./draws.ts";
 import { Evaluation, type Trained } from "./evaluation.ts";
-import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
+import { KeptRowsPlan } from "./kept_rows_plan.ts";
+import { layerRows } from "./layer_rows.ts";
+import { logitBytes } from "./logit_bytes.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { runMicroBatches } from "./micro_batches.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
@@ -62,6 +64,7 @@ export class Trainer implements Disposable {
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
+  readonly #logitBytes: number;
   readonly #microBatches: number;
   #peak = 0;
   #stage: StageState;
@@ -81,6 +84,7 @@ export class Trainer implements Disposable {
     this.#evaluation = new Evaluation(config, { device, corpus, tokenizer });
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(device, config, limit);
+    this.#logitBytes = logitBytes(device, config, limit);
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
@@ -221,6 +225,7 @@ export class Trainer implements Disposable {
       built: this.#built,
       sampler: this.sampler,
       steps: this.#step,
+      logitBytes: this.#logitBytes,
       profile: this.#profile,
       observer,
     });
