@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -50,22 +51,31 @@ REMOE_INLINE void store_partial(float* p, Vec v, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
 }
 
-// Sum and maximum over the lanes, by halves: lane i with lane i + kLanes/2, and so on.
-REMOE_INLINE float sum(Vec v) {
-  float x[kLanes];
-  store(x, v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) x[i] += x[i + half];
+namespace detail {
+template <class V, class Join, int... I>
+REMOE_INLINE float join_halves(V v, Join&& join, std::integer_sequence<int, I...>) {
+  constexpr int kHalf = sizeof...(I);
+  const auto halves =
+      join(__builtin_shufflevector(v, v, I...), __builtin_shufflevector(v, v, (I + kHalf)...));
+  if constexpr (kHalf == 2) {
+    return join(halves[0], halves[1]);
+  } else {
+    return join_halves(halves, join, std::make_integer_sequence<int, kHalf / 2>{});
   }
-  return x[0];
+}
+}  // namespace detail
+
+// Joins the lanes by halves: lane i with lane i + kLanes/2, and so on. In registers: of loops over
+// an array of lanes, GCC keeps the loops.
+template <class Join>
+REMOE_INLINE float join_lanes(Vec v, Join&& join) {
+  return detail::join_halves(v, join, std::make_integer_sequence<int, kLanes / 2>{});
+}
+REMOE_INLINE float sum(Vec v) {
+  return join_lanes(v, [](auto a, auto b) { return a + b; });
 }
 REMOE_INLINE float maximum(Vec v) {
-  float x[kLanes];
-  store(x, v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
-  }
-  return x[0];
+  return join_lanes(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 // a > b ? a : b and a < b ? a : b, which yield b if either is NaN. x86 has instructions for this,
