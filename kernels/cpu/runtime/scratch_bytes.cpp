@@ -26,12 +26,12 @@ double experts_gradient_bytes(Context& context, const int32_t* sizes) {
                         sizes[4], sizes[5]);
 }
 
-double cross_entropy_gradient_bytes(Context& context, const int32_t* sizes) {
+double cross_entropy_gradient_bytes(Context& context, int32_t dtype, const int32_t* sizes) {
   require_sizes(sizes, {"tokens", "hidden", "vocabulary"});
   require(sizes[3] == 0 || sizes[3] == 1, REMOE_INVALID_ARGUMENT,
           "whether logits are kept is %d, but 0 or 1 is needed", sizes[3]);
-  return REMOE_DISPATCH(context, cross_entropy_gradient_scratch, sizes[0], sizes[1], sizes[2],
-                        sizes[3] == 1);
+  return REMOE_DISPATCH(context, cross_entropy_gradient_scratch, dtype, sizes[0], sizes[1],
+                        sizes[2], sizes[3] == 1);
 }
 
 }  // namespace
@@ -45,7 +45,7 @@ int32_t remoe_scratch_bytes(uint64_t context, int32_t operation, int32_t dtype,
     require(bytes != nullptr, REMOE_INVALID_ARGUMENT, "the place for the bytes is null");
     const double needed = operation == REMOE_SCRATCH_EXPERTS_GRADIENT
                               ? experts_gradient_bytes(open, sizes)
-                              : cross_entropy_gradient_bytes(open, sizes);
+                              : cross_entropy_gradient_bytes(open, dtype, sizes);
     *bytes = static_cast<uint64_t>(std::min(needed, kMostBytes));
   });
 }
