@@ -115,6 +115,10 @@ struct VectorAccess {
     REMOE_TARGET::store(p, v);
   }
   REMOE_INLINE Vec splat(float x) const { return broadcast(x); }
+  // The nearest bf16, in fp32.
+  REMOE_INLINE Vec round(Vec x) const { return widen(narrow(x)); }
+  // Where sums of vectors go, of the two places for them and for elements.
+  REMOE_INLINE Vec& sum(Vec& vectors, float&) const { return vectors; }
 };
 struct ElementAccess {
   template <class T>
@@ -126,6 +130,8 @@ struct ElementAccess {
     *p = rounded<T>(x);
   }
   REMOE_INLINE float splat(float x) const { return x; }
+  REMOE_INLINE float round(float x) const { return to_float(to_bf16(x)); }
+  REMOE_INLINE float& sum(Vec&, float& elements) const { return elements; }
 };
 
 // Calls body(access, i) for the places [0, n), a vector of them at a time and then one by one.
