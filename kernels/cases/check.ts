@@ -243,7 +243,7 @@ export function assertRepeats(kernels: KernelContext, kernelCase: KernelCase): v
 }
 
 /** How {@linkcode assertClose} compares. */
-interface Comparison {
+export interface Comparison {
   /** The case's inputs. */
   readonly inputs: HostArrays;
   /** Runs of the kernel whose errors add up, 1 by default. */
@@ -254,7 +254,16 @@ interface Comparison {
   readonly slackAt?: (index: number) => number;
 }
 
-function assertClose(
+/**
+ * Asserts that an output is within its case's tolerance.
+ *
+ * @param kernelCase The case.
+ * @param name The output.
+ * @param actual Its defined part.
+ * @param expected What it should be.
+ * @param comparison The case's inputs, and what the tolerance has to admit beyond one run.
+ */
+export function assertClose(
   kernelCase: KernelCase,
   name: string,
   actual: ArrayLike<number>,

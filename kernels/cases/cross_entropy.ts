@@ -12,7 +12,7 @@ import type { Random } from "./random.ts";
 import { crossEntropy, crossEntropyGradient, type HeadSizes } from "./reference/cross_entropy.ts";
 import { matmul } from "./reference/gemm.ts";
 import { activations, type Real } from "./stored.ts";
-import { BF16_ROUNDOFF, plus, rounded } from "./tolerance.ts";
+import { plus, rounded } from "./tolerance.ts";
 
 /** Sizes of an output head, and which targets count. */
 export interface CrossEntropyOptions extends HeadSizes {
@@ -181,8 +181,8 @@ function insideGradient(options: CrossEntropyOptions, roundings: number) {
   const weight = offset === undefined ? scale / Math.sqrt(hidden) : Math.abs(offset);
   const perTarget = perTargetOf(options);
   return {
-    dx: boundaries(2, weight * perTarget, roundings),
-    dw: boundaries(1 + 4 * tokens / vocabulary, perTarget, roundings),
+    dx: boundaries(Math.SQRT2 * weight * perTarget, roundings),
+    dw: boundaries(Math.sqrt(1 + 4 * tokens / vocabulary) * perTarget, roundings),
   };
 }
 
@@ -251,10 +251,10 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 }
 
 /**
- * The relative error of p where logits of order 1 are kept in bfloat16: the rounding of the largest,
- * of about 4.5. At the target, where the gradient is p - 1, it is an absolute one.
+ * The relative error of p where logits are kept in bfloat16. Those of order 1 are below 8, where half
+ * an ulp is at most 2^-6. At the target, where the gradient is p - 1, it is an absolute error.
  */
-const OF_P = 4.5 * BF16_ROUNDOFF;
+const OF_P = Math.expm1(2 ** -6);
 
 /**
  * A case of `remoe_cross_entropy_gradient` checked against the gradient's formula, using the logits

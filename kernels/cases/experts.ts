@@ -12,7 +12,7 @@ import { type DispatchPlan, dispatchPlan, planBuffer } from "./reference/dispatc
 import { experts, type ExpertSizes, preActivations } from "./reference/experts.ts";
 import { dot } from "./reference/reduction.ts";
 import { type Activations, activations, type Real } from "./stored.ts";
-import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
+import { largestSize, plus, rounded, type Tolerance } from "./tolerance.ts";
 
 /** Sizes and routing of a layer of experts. */
 export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
@@ -120,11 +120,17 @@ function productTolerance(options: ExpertsOptions): Tolerance {
   return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(activeExperts(options)) });
 }
 
+/** Root mean square of gate * silu(g) * u, and of its derivatives by g and u, with normal g and u. */
+const SWIGLU = 0.7;
 /**
- * The roundings of an element of a, dg or du in bfloat16: its own, and those of g and u, from which
- * it comes and whose relative errors it takes over.
+ * The roundings of an element of a in bfloat16, and of dg and du: its own, and those of g and u. The
+ * relative error of a factor silu(g) is that of g times g * silu'(g) / silu(g), whose mean square is
+ * 1.5, and likewise for the derivatives.
  */
-const ROUNDINGS = 3;
+const OF_A = 3.5;
+const OF_DH = 2.5;
+/** Normal factors of a term: what SwiGLU makes of g and u weighs as much as two. */
+const FACTORS = 3;
 
 /**
  * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also shows that
@@ -141,7 +147,8 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
   const { dtype, code, bytes, rounding } = inDtype;
   // Over the widths of a token's experts, of terms gate * a * w2.
   const terms = width * activeExperts(options);
-  const inside = inDtype.boundaries(terms, 1 / Math.sqrt(width), ROUNDINGS);
+  const size = largestSize(terms, SWIGLU / Math.sqrt(width), FACTORS);
+  const inside = inDtype.boundaries(size, OF_A);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
@@ -306,13 +313,13 @@ function insideGradient(
   rows: number,
 ): Record<"dx" | "dw1" | "dw2" | "dgates", Tolerance> {
   const { hidden, width } = options;
-  const upstream = Math.sqrt(hidden / width);
+  const upstream = SWIGLU * Math.sqrt(hidden / width);
   const terms = 2 * width * activeExperts(options);
   return {
-    dx: boundaries(terms, upstream / Math.sqrt(hidden), ROUNDINGS),
-    dw1: boundaries(rows, upstream, ROUNDINGS),
-    dw2: boundaries(rows, 1, ROUNDINGS),
-    dgates: boundaries(width, upstream, ROUNDINGS),
+    dx: boundaries(largestSize(terms, upstream / Math.sqrt(hidden), FACTORS), OF_DH),
+    dw1: boundaries(largestSize(rows, upstream, FACTORS), OF_DH),
+    dw2: boundaries(largestSize(rows, SWIGLU, FACTORS), OF_A),
+    dgates: boundaries(largestSize(width, upstream, FACTORS), OF_DH),
   };
 }
 
