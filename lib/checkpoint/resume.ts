@@ -12,8 +12,7 @@ import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { requireConfig } from "../config/require.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { defaultOf } from "../moe/router_keys.ts";
-import type { RouterValue } from "../moe/router_row.ts";
+import { defaultOf, type RouterValue } from "../moe/router_keys.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 

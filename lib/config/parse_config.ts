@@ -6,8 +6,7 @@
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { describeFile } from "../moe/router_file.ts";
-import { withKeyDefaults } from "../moe/router_keys.ts";
-import type { RouterValue } from "../moe/router_row.ts";
+import { type RouterValue, withKeyDefaults } from "../moe/router_keys.ts";
 import { type AnyRouter, ROUTER_KEYS } from "../moe/routers.ts";
 import type {
   ConfigLayer,

@@ -6,7 +6,7 @@
  */
 
 import type { z } from "zod";
-import type { RouterKey } from "../moe/router_row.ts";
+import type { RouterKey } from "../moe/router_keys.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
 import type { ConfigLayer } from "./config.ts";
 import {

@@ -7,7 +7,6 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { PLACE_NAMES } from "./linear_router.ts";

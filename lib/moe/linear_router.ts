@@ -66,7 +66,7 @@ export function scaledGates<T extends number, E extends number>(
   return factor === 1 ? gates : unwrapped(scale(gates, factor));
 }
 
-/** Checked hidden states and the buffers that the router's kernel writes. */
+/** Checked hidden states and the buffers that every router's kernel writes. */
 export interface RouterBuffers<T extends number, E extends number> {
   readonly states: DeviceTensor<"f32">;
   readonly gates: DeviceTensor<"f32", readonly [T, E]>;
@@ -74,8 +74,6 @@ export interface RouterBuffers<T extends number, E extends number> {
   readonly mask: DeviceTensor<"i32">;
   /** Tokens per expert. */
   readonly counts: DeviceTensor<"i32", readonly [E]>;
-  /** Per expert, the sum over tokens of its gates or probabilities. */
-  readonly sums: DeviceTensor<"f32", readonly [E]>;
 }
 
 /** Checks the hidden states and allocates the buffers. */
@@ -93,8 +91,14 @@ export function routerBuffers<T extends number, H extends number, E extends numb
     gates: memory.allocate("f32", [tokens, experts] as const),
     mask: allocateMask(memory, tokens, experts),
     counts: memory.allocate("i32", [experts] as const),
-    sums: memory.allocate("f32", [experts] as const),
   };
+}
+
+/** A buffer for each expert's sum over tokens of its gates or probabilities. */
+export function sumsBuffer<E extends number>(
+  { memory, shape: [, experts] }: DeviceTensor<"f32", readonly [number, E]>,
+): DeviceTensor<"f32", readonly [E]> {
+  return memory.allocate("f32", [experts] as const);
 }
 
 /**

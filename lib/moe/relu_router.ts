@@ -19,6 +19,7 @@ import {
   recordLinearRouter,
   routerBuffers,
   type RouterWeight,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { type ReluRouterOptions, type ReluSettings, reluSettings } from "./relu_router_options.ts";
 import { Routed } from "./routed.ts";
@@ -149,7 +150,8 @@ export class ReluRouter<const H extends number = number, const E extends number 
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const { states, gates, mask, counts, sums } = routerBuffers("route by ReLU", x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers("route by ReLU", x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { shape: [tokens, experts], memory: { kernels: k } } = gates;
     const { rule: { active }, activation, revive, layers } = this.#settings;
     k.check(

@@ -20,6 +20,7 @@ import {
   routerBuffers,
   type RouterWeight,
   scaledGates,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -172,7 +173,8 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const buffers = routerBuffers("route by sigmoid", x, this.#weight);
-    const { states, gates, mask, counts, sums } = buffers;
+    const { states, gates, mask, counts } = buffers;
+    const sums = sumsBuffer(gates); // the kernel writes them, nothing reads them
     layerContext("route by sigmoid", states, 0, context);
     const { shape: [tokens, experts], memory } = gates;
     const [, bias] = operands("route by sigmoid with", this.#weight, this.#bias);

@@ -17,6 +17,7 @@ import {
   requireActive,
   routerBuffers,
   type RouterWeight,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -56,6 +57,10 @@ export interface SparseMixerRouterOptions<H extends number = number, E extends n
  * The gradient is an estimator, not the derivative of the gates: a gate's gradient g gives
  * `g p_i (δ_ij - p_j)` for the logit of each expert j in the softmax, without h. The draws depend
  * only on the device's seed, the step and the number of draws before them.
+ *
+ * While it routes in training, the draws take `4 · T · k · (E + 1)` bytes. Under granularity G both k
+ * and E are G times as many, so this grows with G²: 8,192 tokens, 8 experts of 64 take 16 MiB, 64 of
+ * 512 take 1 GiB. A run's memory estimate counts it.
  *
  * @example
  * ```ts
@@ -154,7 +159,8 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by SparseMixer";
-    const { states, gates, mask, counts, sums } = routerBuffers(operation, x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers(operation, x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { training } = layerContext(operation, states, 0, context);
     const { shape: [tokens, experts], memory } = gates;
     const [active, jitter] = [this.#active, this.#jitter];

@@ -18,6 +18,7 @@ import {
   routerBuffers,
   type RouterWeight,
   scaledGates,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -193,13 +194,16 @@ export class TopKRouter<const H extends number = number, const E extends number 
     x: Tensor<"f32", readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
-    const { states, gates, mask, counts, sums } = routerBuffers("route by TopK", x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers("route by TopK", x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { shape: [tokens, experts], memory } = gates;
     const { step } = layerContext("route by TopK", states, 0, context);
     const active = step < this.#warmup.steps ? this.#warmup.active : this.#active;
     const { kernels: k } = memory;
     const probabilities = memory.allocate("f32", gates.shape);
-    const normalizer = this.#zCoefficient === 0 ? null : memory.allocate("f32", [tokens]);
+    const hasZLoss = this.#zCoefficient !== 0;
+    const normalizer = hasZLoss ? memory.allocate("f32", [tokens]) : null;
+    const zSum = hasZLoss ? memory.allocate("f32", [1]) : null;
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,
@@ -210,7 +214,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
         counts.address,
         sums.address,
         normalizer?.address ?? 0n,
-        0n,
+        zSum?.address ?? 0n,
         states.address,
         this.#weight.address,
         tokens,
@@ -257,6 +261,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
       sums,
       BalanceCode.switch,
       active,
+      zSum,
     );
   }
 
