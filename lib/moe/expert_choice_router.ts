@@ -8,7 +8,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -70,6 +70,8 @@ export interface ExpertChoiceRouterOptions<H extends number = number, E extends 
  */
 export class ExpertChoiceRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #capacity: number;
   readonly #group: GroupName;
@@ -138,15 +140,15 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Holds the length of a sequence, for groups of one sequence each.
    * @returns Gates, 0 except where an expert chose the token, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match, or the tokens do not form whole
    * sequences.
    * @throws {ConfigError} While generating, when the tokens to choose among do not exist yet.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by expert choice";
@@ -166,7 +168,7 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
     k.check(
       k.symbols.remoe_expert_choice_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         probabilities.address,
         mask.address,
@@ -187,7 +189,7 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
 
   /** Records the gradient: that of chosen softmax probabilities, without a balance term. */
   #record(
-    states: DeviceTensor<"f32">,
+    states: DeviceTensor<Real>,
     gates: DeviceTensor<"f32", readonly [number, E]>,
     { mask, counts, probabilities }: Readonly<
       Record<"mask" | "counts" | "probabilities", DeviceTensor>
