@@ -6,6 +6,7 @@
 
 import { requireNumber, requireOneOf, shown } from "../arguments.ts";
 import { type Stage, STAGES } from "../checkpoint/stage.ts";
+import { FLOATS, type Real } from "../tensor/dtype.ts";
 
 /** The metrics of one optimizer step: a line of `metrics.jsonl`. */
 export interface StepMetrics {
@@ -47,6 +48,8 @@ export interface StepMetrics {
   readonly closed_layers: number;
   /** The stage after the step. */
   readonly stage: Stage;
+  /** The type that the model computes in. */
+  readonly dtype: Real;
   /** Tokens seen since the run's start. */
   readonly tokens: number;
   /** Throughput of the step. */
@@ -206,6 +209,7 @@ export function requireLine(path: string, line: unknown): asserts line is Metric
     return requireNumbersOf(operation, "line.flip_rate_per_layer", line.flip_rate_per_layer);
   }
   requireOneOf(operation, "line.stage", line.stage, STAGES);
+  requireOneOf(operation, "line.dtype", line.dtype, FLOATS);
   requireNumbersOf(operation, "line.sparsity_per_layer", line.sparsity_per_layer);
   const { expert_load: load } = line;
   if (!Array.isArray(load)) {

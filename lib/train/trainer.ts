@@ -12,6 +12,7 @@ import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import type { StageState } from "../checkpoint/stage.ts";
+import { withComputeType } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { CausalLoss } from "./causal_loss.ts";
 import { AFTER_STEP_DRAWS, drawingAt } from "./draws.ts";
@@ -50,6 +51,7 @@ export interface TrainerOptions {
 
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
+  /** The configuration, with the type that the model computes in. */
   readonly config: TrainConfig;
   /** SHA-256 of the text's documents. */
   readonly textHash: string;
@@ -66,8 +68,9 @@ export class Trainer implements Disposable {
   #step = 0;
   #lambda: number;
 
-  constructor(config: TrainConfig, options: TrainerOptions) {
+  constructor(given: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer, profile = null, router } = options;
+    const config = withComputeType(given, device.info());
     const { optimizer } = config;
     this.config = config;
     this.textHash = corpus.contentHash;
@@ -247,6 +250,7 @@ export class Trainer implements Disposable {
       lambda,
       memory: this.#device.statistics().peak,
       stage: this.#stage,
+      dtype: this.#built.model.dtype,
     });
   }
 

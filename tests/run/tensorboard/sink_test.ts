@@ -33,6 +33,7 @@ function metricsAt(step: number): StepMetrics {
     idle_experts: 4,
     closed_layers: 1,
     stage: "sparse",
+    dtype: "f32",
     tokens: 4096 * step,
     tokens_per_second: 1000,
     gflops: 10,
