@@ -7,7 +7,7 @@ import { routedSizes } from "./layer_sizes.ts";
 
 /** A router file as described in a configuration; plain JSON. */
 export interface RouterFile extends Omit<RouterTraits, "merges"> {
-  /** SHA-256 of the file, in hexadecimal. */
+  /** SHA-256 of the file and of the local modules that it imports, in hexadecimal. */
   readonly sha256: string;
   /** The definitions of its settings. */
   readonly keys: Readonly<Record<string, RouterKey>>;

@@ -155,3 +155,36 @@ Deno.test("loadRouter() refuses a file that is not code, and a missing one", asy
   await assertRejects(() => loadRouter("/nowhere/router.ts"), FileError, "no such file");
   await assertRejects(() => loadRouter(""), TypeError);
 });
+
+Deno.test("a router's hash covers the local modules that it imports", async () => {
+  using folder = new TemporaryFolder();
+  const write = (name: string, text: string): void =>
+    Deno.writeTextFileSync(`${folder.path}/${name}`, text);
+  Deno.mkdirSync(`${folder.path}/parts`);
+  write("parts/deep.js", "export const power = 2;\n");
+  write("parts/gates.js", `export * from "./deep.js";\n`);
+  const text = `// import "./not_there.js"
+    import { power } from "./parts/gates.js";
+    export default { about: "power " + power, build() { throw new RangeError("built"); } };`;
+  write("my.js", text);
+  const path = `${folder.path}/my.js`;
+  const router = await loadRouter(path);
+  const { moe } = parseConfig({ moe: { router: path } }, { router });
+  assertEquals((await loadRouterOf(moe))?.sha256, router.sha256);
+  write("parts/deep.js", "export const power = 3;\n");
+  await assertRejects(
+    () => loadRouterOf(moe),
+    ConfigError,
+    "or a module that it imports has changed",
+  );
+  // Deno would go on with the module as it was.
+  await assertRejects(() => loadRouter(path), ConfigError, "start the process again");
+  // Elsewhere it is the same router, but a module of its own.
+  using other = new TemporaryFolder();
+  Deno.mkdirSync(`${other.path}/parts`);
+  for (const name of ["my.js", "parts/gates.js"]) {
+    Deno.copyFileSync(`${folder.path}/${name}`, `${other.path}/${name}`);
+  }
+  Deno.writeTextFileSync(`${other.path}/parts/deep.js`, "export const power = 2;\n");
+  assertEquals((await loadRouter(`${other.path}/my.js`)).sha256, router.sha256);
+});
