@@ -46,11 +46,11 @@ const COLUMNS: readonly Column[] = [
   ["active", ({ parameters }) => formatCount(parameters.active)],
 ];
 
-/** A router that sees later tokens has an advantage that generation lacks. */
-const CAUSAL: Column = [
-  "loss of causal tokens",
-  ({ valid_loss, valid_loss_causal }, { causal }) =>
-    causal === "none" ? NONE : withError(valid_loss_causal ?? valid_loss, 4),
+/** Lory has an advantage in its first segment that generation lacks; later tokens are easier. */
+const LATER: Column = [
+  "loss beyond first segment",
+  ({ valid_loss_later: loss }, { causal }) =>
+    causal === "none" || loss === null ? NONE : withError(loss, 4),
 ];
 
 /**
@@ -63,12 +63,10 @@ export function tableCells({ rows, seeds }: CompareResults): TableCells {
   const domains = new Set(
     rows.flatMap(({ figures }) => Object.keys(figures?.valid_loss_by_domain ?? {})),
   );
-  const isSplit = rows.some(({ figures }) =>
-    figures !== null && figures.valid_loss_causal !== null
-  );
+  const isSplit = rows.some(({ causal, figures }) => causal === "some" && figures !== null);
   const columns = [
     ...COLUMNS,
-    ...(isSplit ? [CAUSAL] : []),
+    ...(isSplit ? [LATER] : []),
     ...Array.from(domains, domainColumn),
   ];
   return {
@@ -157,6 +155,12 @@ export function remarks(results: CompareResults): string[] {
         `follows them: generation cannot match its loss there.`,
       ]
     ),
+    ...(rows.some(({ causal }) => causal === "some")
+      ? [
+        "Beyond the first segment: from token min(256, ⌈S/4⌉) of each row of S tokens on, the same " +
+        "tokens in every row of the table.",
+      ]
+      : []),
     ...rows.flatMap(noiseRemark),
     ...rows.flatMap(overrunRemark(rows)),
     ...(finished === runs ? [] : [`${finished} of ${runs} runs are finished.`]),

@@ -28,7 +28,7 @@ export interface ValidationPoint {
 /** The result of a run; plain JSON. */
 export interface RunResult {
   /** Version of this format. */
-  readonly format: 1;
+  readonly format: 2;
   /** Steps taken. */
   readonly steps: number;
   /** Last validation loss, nats per token. */
@@ -37,8 +37,8 @@ export interface RunResult {
   readonly valid_bits_per_byte: number;
   /** The same by domain, nats per token, if there are several. */
   readonly valid_loss_by_domain: Readonly<Record<string, number>>;
-  /** Last validation loss of the causally routed tokens; null if all are. */
-  readonly valid_loss_causal: number | null;
+  /** Last validation loss beyond Lory's first segment; null if an earlier version trained it. */
+  readonly valid_loss_later: number | null;
   /** All validations. */
   readonly validations: readonly ValidationPoint[];
   /** FLOPs executed in all steps. */
@@ -119,6 +119,7 @@ class ResultReader {
     readonly valid_bits_per_byte: number;
     readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
     readonly valid_loss_causal?: number;
+    readonly valid_loss_later?: number;
   } | null = null;
   flops = 0;
   #milliseconds = 0;
@@ -151,12 +152,12 @@ class ResultReader {
     }
     const { total, active } = countParameters(config.model, config.moe);
     return {
-      format: 1,
+      format: 2,
       steps: this.#step,
       valid_loss: last.valid_loss,
       valid_bits_per_byte: last.valid_bits_per_byte,
       valid_loss_by_domain: last.valid_loss_by_domain ?? {},
-      valid_loss_causal: last.valid_loss_causal ?? null,
+      valid_loss_later: last.valid_loss_later ?? last.valid_loss_causal ?? null,
       validations: this.validations,
       flops: this.flops,
       seconds: this.#milliseconds / 1000,

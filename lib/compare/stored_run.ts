@@ -197,7 +197,7 @@ function savedResult(file: string): RunResult | null {
   if (!exists(file)) return null;
   const result = readJson(file) as Partial<RunResult>;
   // One of another version is recomputed.
-  return result.format === 1 ? result as RunResult : null;
+  return result.format === 2 ? result as RunResult : null;
 }
 
 function readJson(file: string): unknown {

@@ -62,8 +62,8 @@ export interface RowFigures {
   readonly valid_bits_per_byte: Estimate;
   /** Validation loss by domain, nats per token. */
   readonly valid_loss_by_domain: Readonly<Record<string, Estimate>>;
-  /** Validation loss of the causally routed tokens; null if all are. */
-  readonly valid_loss_causal: Estimate | null;
+  /** Validation loss beyond Lory's first segment; null if an earlier version trained a seed. */
+  readonly valid_loss_later: Estimate | null;
   /** Validation loss less that of the baseline, over the seeds that both have finished. */
   readonly difference: Difference | null;
   /** Figures of the routing; null if the router has none. */
@@ -141,8 +141,8 @@ function figuresOf(
     valid_loss_by_domain: Object.fromEntries(
       domains.map((name) => [name, over((result) => result.valid_loss_by_domain[name]!)]),
     ),
-    valid_loss_causal: results.every(({ valid_loss_causal: loss }) => typeof loss === "number")
-      ? over(({ valid_loss_causal }) => valid_loss_causal!)
+    valid_loss_later: results.every(({ valid_loss_later: loss }) => loss !== null)
+      ? over(({ valid_loss_later }) => valid_loss_later!)
       : null,
     difference: difference === null ? null : { baseline: baseline!, ...difference },
     routing: routingOf(results.flatMap(({ routing }) => routing === null ? [] : [routing])),

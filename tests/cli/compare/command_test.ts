@@ -196,10 +196,12 @@ Deno.test("a result of another version is worked out again, without training", a
   const args = "--routers topk --seeds 1 --noise none";
   const first = await compare(folder.path, args);
   const file = `${folder.path}/out/runs/topk-s0/result.json`;
-  Deno.writeTextFileSync(file, `{"format": 0}`);
-  const again = await compare(folder.path, args);
-  assertEquals([again.launched, again.stdout], [[], first.stdout]);
-  assertEquals(JSON.parse(Deno.readTextFileSync(file)).format, 1);
+  for (const more of ["", " --report"]) {
+    Deno.writeTextFileSync(file, `{"format": 1}`);
+    const again = await compare(folder.path, `${args}${more}`);
+    assertEquals([again.launched, again.stdout], [[], first.stdout]);
+    assertEquals(JSON.parse(Deno.readTextFileSync(file)).format, 2);
+  }
 });
 
 Deno.test("losses by domain are columns", async () => {
