@@ -34,7 +34,7 @@ const COLUMNS: readonly Column[] = [
         ? NONE
         : `${routing.sparsity.toFixed(4)} ± ${routing.sparsity_deviation.toFixed(4)}`,
   ],
-  ["load max/mean", ({ routing }) => routing === null ? NONE : routing.imbalance.toFixed(2)],
+  ["load max/mean", ({ routing }) => routing?.imbalance?.toFixed(2) ?? NONE],
   [
     "dead experts",
     ({ routing }) => routing === null ? NONE : `${Number(routing.dead_experts.toFixed(1))}`,
@@ -140,8 +140,8 @@ export function remarks(results: CompareResults): string[] {
   const { rows, seeds, match, finished: [finished, runs], command, machine, notices } = results;
   return [
     `Validation loss in nats per token: mean over seeds ± standard error; difference seed by seed, ` +
-    `with its 95 % confidence interval by Student's t. Sparsity, load and dead experts are those of ` +
-    `the second half of the steps.`,
+    `with its 95 % confidence interval by Student's t. Sparsity and load are those of the second ` +
+    `half of the steps, dead experts had no token in the last 50.`,
     ...(seeds.length === 1 ? ["One seed: there is neither standard error nor interval."] : []),
     ...(match === "compute"
       ? [

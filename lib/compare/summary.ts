@@ -34,8 +34,8 @@ export interface RoutingSummary {
   readonly sparsity: number;
   /** Standard deviation of the sparsity over steps, root mean square over seeds. */
   readonly sparsity_deviation: number;
-  /** Mean over seeds of the largest load of an expert over the fair share. */
-  readonly imbalance: number;
+  /** Mean over seeds of the largest load of an expert over the fair share; null: nothing routed. */
+  readonly imbalance: number | null;
   /** Mean over seeds of the number of dead experts. */
   readonly dead_experts: number;
   /** Steps until λ held the sparsity, over the seeds that got there; null: none did. */
@@ -157,11 +157,12 @@ function routingOf(results: readonly RoutingResult[]): RoutingSummary | null {
   if (results.length === 0) return null;
   const mean = (figure: (result: RoutingResult) => number): number =>
     estimate(results.map(figure)).mean;
+  const imbalances = results.flatMap(({ imbalance }) => imbalance ?? []);
   const settled = results.flatMap(({ settled }) => settled === null ? [] : [settled]);
   return {
     sparsity: mean(({ sparsity }) => sparsity),
     sparsity_deviation: Math.sqrt(mean(({ sparsity_deviation }) => sparsity_deviation ** 2)),
-    imbalance: mean(({ imbalance }) => imbalance),
+    imbalance: imbalances.length === 0 ? null : estimate(imbalances).mean,
     dead_experts: mean(({ dead_experts }) => dead_experts),
     settled: settled.length === 0 ? null : estimate(settled),
   };
