@@ -89,7 +89,7 @@ const CURVE_POINTS = 200;
  * @param path The run directory.
  * @param config Its configuration.
  * @returns Its result.
- * @throws {ConfigError} If the metrics do not reach the last step, or lack its validation.
+ * @throws {ConfigError} If the metrics lack a step, or the validation of the last one.
  * @throws {FileError} If the metrics cannot be read.
  * @throws {SyntaxError} If a line of them is damaged.
  */
@@ -100,7 +100,10 @@ export function readRunResult(path: string, config: TrainConfig): RunResult {
     if (isValidation(line)) {
       reader.validations.push({ step: line.step, flops: reader.flops, loss: line.valid_loss });
       reader.last = line;
-    } else if (!isFlips(line)) reader.addStep(line);
+    } else if (!isFlips(line)) {
+      reader.requireNext(line.step, file);
+      reader.addStep(line);
+    }
   }
   return reader.finish(file);
 }
@@ -141,6 +144,15 @@ class ResultReader {
   constructor(readonly config: TrainConfig) {
     const { data, moe } = config;
     this.#pairs = data.batch * data.sequence * routedSizes(moe).experts;
+  }
+
+  /** Throws unless a step follows the last one: FLOPs are added up, and steps are averaged. */
+  requireNext(step: number, file: string): void {
+    if (step === this.#step + 1) return;
+    throw new ConfigError(
+      `Cannot compare: ${file} has step ${step} after step ${this.#step}, expected ` +
+        `${this.#step + 1}; remove the run's folder to train it again`,
+    );
   }
 
   addStep(line: StepMetrics): void {

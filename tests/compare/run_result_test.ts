@@ -78,6 +78,24 @@ Deno.test("a run that is not at its end is refused", () => {
   assertThrows(() => readRunResult(path, { ...config, steps: 40 }), TypeError, "ends at step 35");
 });
 
+Deno.test("a run that lacks a step, or has one twice, is refused", () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`, { steps: 30 });
+  const file = `${path}/metrics.jsonl`;
+  const { config } = findRun(path);
+  const lines = Deno.readTextFileSync(file).split("\n");
+  const at = lines.findIndex((line) => line.startsWith(`{"step":17,`));
+  for (
+    const [count, more, message] of [
+      [1, [], "has step 18 after step 16, expected 17; remove"],
+      [0, [lines[at]!], "has step 17 after step 17, expected 18"],
+    ] as const
+  ) {
+    Deno.writeTextFileSync(file, lines.toSpliced(at, count, ...more).join("\n"));
+    assertThrows(() => readRunResult(path, config), TypeError, message);
+  }
+});
+
 Deno.test("a step's FLOPs come back exactly from their rate", () => {
   const { model, moe, data } = parseConfig({ preset: "nano" });
   for (const [rows, ms] of [[4097, 7.3], [30011, 1234.567891], [1, 0.001]] as const) {
