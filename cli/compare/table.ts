@@ -18,8 +18,11 @@ export interface TableCells {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A column: its heading and its cell in a row. */
-type Column = readonly [string, (figures: RowFigures, row: RowSummary) => string];
+/** A column: its heading and its cell in a row; gets all rows. */
+type Column = readonly [
+  string,
+  (figures: RowFigures, row: RowSummary, rows: readonly RowSummary[]) => string,
+];
 
 const NONE = "–";
 
@@ -39,7 +42,7 @@ const COLUMNS: readonly Column[] = [
     "dead experts",
     ({ routing }) => routing === null ? NONE : `${Number(routing.dead_experts.toFixed(1))}`,
   ],
-  ["settled at step", ({ routing }) => range(routing?.settled ?? null)],
+  ["settled at step", settledCell],
   ["tokens/s", ({ tokens_per_second }) => formatCount(tokens_per_second)],
   ["executed FLOPs", ({ flops }) => formatCount(flops.mean)],
   ["parameters", ({ parameters }) => formatCount(parameters.total)],
@@ -76,7 +79,7 @@ export function tableCells({ rows, seeds }: CompareResults): TableCells {
       row.seeds.length === seeds.length
         ? `${seeds.length}`
         : `${row.seeds.length} of ${seeds.length}`,
-      ...columns.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row)),
+      ...columns.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row, rows)),
     ]),
   };
 }
@@ -213,9 +216,21 @@ function domainColumn(name: string): Column {
   return [`loss on ${visibleName(name)}`, cell];
 }
 
-function differenceCell({ difference }: RowFigures, { baseline }: RowSummary): string {
-  if (baseline === null) return "baseline";
-  return difference === null ? NONE : differenceText(difference);
+function differenceCell(
+  { difference }: RowFigures,
+  { label }: RowSummary,
+  rows: readonly RowSummary[],
+): string {
+  if (difference !== null) return differenceText(difference);
+  // Its own repetition with another instruction set does not make a row the baseline of the table.
+  return rows.some(({ baseline, isa }) => baseline === label && isa === null) ? "baseline" : NONE;
+}
+
+/** Says how many seeds the mean leaves out: those that did not settle. */
+function settledCell({ routing }: RowFigures, { seeds }: RowSummary): string {
+  const settled = routing?.settled ?? null;
+  const some = settled !== null && settled.n < seeds.length;
+  return `${range(settled)}${some ? ` (${settled.n} of ${seeds.length})` : ""}`;
 }
 
 /**

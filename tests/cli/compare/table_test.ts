@@ -53,3 +53,31 @@ Deno.test("Lory is compared on the tokens beyond its first segment, like all oth
   assertEquals(column(without, "loss beyond first segment"), undefined);
   assertFalse(remarks(without).some((text) => text.includes("first segment")));
 });
+
+Deno.test("the step of settling tells how many seeds settled", () => {
+  const routing = resultOf(1).routing!;
+  const run = (seed: number, settled: number | null): RunOutcome =>
+    finished("relu", seed, resultOf(1, { routing: { ...routing, settled } }));
+  const cell = (...settled: (number | null)[]): unknown =>
+    column(
+      comparison([row("relu")], settled.map((step, seed) => run(seed, step))),
+      "settled at step",
+    );
+  assertEquals(cell(8, null, 10, null), ["9 ± 1 (2 of 4)"]);
+  assertEquals(cell(9, null), ["9 (1 of 2)"]);
+  assertEquals(cell(8, 10), ["9 ± 1"]);
+  assertEquals(cell(null, null), ["–"]);
+});
+
+Deno.test("only a row that others are compared with is the baseline", () => {
+  const outcomes = ["topk", "relu", "relu (avx2)"].map((label) => finished(label, 0, resultOf(1)));
+  const cells = (...rows: CompareRow[]): unknown =>
+    column(comparison(rows, outcomes), "difference to baseline");
+  assertEquals(cells(row("topk"), row("relu", { baseline: "topk" })), [
+    "baseline",
+    "+0.0000 (1 seed)",
+  ]);
+  assertEquals(cells(row("topk"), row("relu")), ["–", "–"]);
+  const repeated = row("relu (avx2)", { baseline: "relu", isa: "avx2" });
+  assertEquals(cells(row("relu"), repeated), ["–", "+0.0000 (1 seed)"]);
+});
