@@ -16,6 +16,7 @@ import {
 } from "../moe/routers.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
+import { guardedRouter, guardedRow } from "./guarded_router.ts";
 import { requireUnchanged, type RouterSources, routerSources } from "./router_sources.ts";
 
 /** A loaded router file. */
@@ -38,11 +39,11 @@ export class RouterModule implements LoadedRouter {
   constructor(path: RouterPath, sha256: string, row: RouterRow) {
     this.path = path;
     this.sha256 = sha256;
-    this.spec = completeRow(row) as unknown as AnyRouter;
+    this.spec = completeRow(guardedRow(path, row)) as unknown as AnyRouter;
     const { keys } = this.spec;
     this.build = (device, place, settings) => {
       const own = Object.entries(settings).filter(([name]) => name in keys);
-      return row.build(device, place, Object.fromEntries(own));
+      return guardedRouter(path, () => row.build(device, place, Object.fromEntries(own)));
     };
     Object.freeze(this);
   }
@@ -173,11 +174,17 @@ function rowProblems(row: unknown): string[] {
   const changed = Object.keys(keys).filter((name) =>
     taken.has(`moe.${name}`) && JSON.stringify(keys[name]) !== JSON.stringify(known[name])
   );
+  const spreads = Object.keys(LAMBDA_KEYS).every((name) => name in keys);
   const missing = lambda ? Object.keys(LAMBDA_KEYS).filter((name) => !(name in keys)) : [];
   return [
     ...changed.map((name) => `row.keys.${name} is another key than moe.${name} of the library`),
     ...(missing.length > 0
       ? [`row.lambda is true, and row.keys lacks ${missing.join(", ")}: spread LAMBDA_KEYS there`]
+      : []),
+    ...(spreads && !lambda
+      ? [
+        "row.keys spreads LAMBDA_KEYS, and row.lambda is not true, so nothing would move λ: set it",
+      ]
       : []),
   ];
 }

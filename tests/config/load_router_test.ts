@@ -98,7 +98,12 @@ Deno.test("a file's router must be loaded, both to parse and to build", async ()
   using device = await Device.open({ kind: "cpu" });
   assertThrows(() => buildModel(device, config), ConfigError, "its file has not been loaded");
   const loaded = await loadRouterOf(config.moe);
-  assertThrows(() => buildModel(device, config, { router: loaded }), RangeError, "built");
+  const error = assertThrows(
+    () => buildModel(device, config, { router: loaded }),
+    ConfigError,
+    `Cannot use the router ${router.path}: its build() failed in line 11: built`,
+  );
+  assert(error.cause instanceof RangeError);
 });
 
 Deno.test("a changed file is a different router", async () => {
@@ -140,6 +145,10 @@ const BAD: Readonly<Record<string, readonly [row: string, message: string]>> = {
     "row.keys.experts is another key than moe.experts of the library",
   ],
   "λ without its keys": ["{ build() {}, lambda: true }", "spread LAMBDA_KEYS there"],
+  "λ's keys without λ": [
+    `{ build() {}, keys: (await import("@remoe/remoe")).LAMBDA_KEYS }`,
+    "row.keys spreads LAMBDA_KEYS, and row.lambda is not true",
+  ],
   "code that fails": ["nowhere.at.all", "nowhere is not defined"],
 };
 
