@@ -62,6 +62,21 @@ Deno.test("steps at equal compute spend the other run's FLOPs", () => {
   assertEquals(stepsWithin(TOPK, 1), 1);
 });
 
+Deno.test("steps at equal compute count the rows that expert choice rounds off", () => {
+  const moe = { router: "expert-choice", experts: 7, capacity: 1 } as const;
+  const choice = parseConfig({
+    preset: "pico",
+    moe,
+    data: { batch: 4, micro_batch: 2, sequence: 15 },
+  });
+  const { model } = choice;
+  // Each expert takes ⌊30 / 7⌋ tokens of a micro-batch.
+  const rows = Array(model.layers).fill(2 * 7 * 4);
+  const { total } = executedFlops(model, choice.moe, { sequences: 4, sequence: 15, rows });
+  assertEquals(estimatedFlops({ ...choice, steps: 3 }), 3 * total);
+  assertEquals(stepsWithin(choice, 1000 * total), 1000);
+});
+
 Deno.test("memory is divided between the jobs", () => {
   const GIB = 2 ** 30;
   const runs = [{ label: "relu", config: RELU }, { label: "topk", config: TOPK }];
