@@ -165,7 +165,7 @@ export function remarks(results: CompareResults): string[] {
       ]
       : []),
     ...rows.flatMap(noiseRemark),
-    ...rows.flatMap(overrunRemark(rows)),
+    ...(match === "compute" ? rows.flatMap(overrunRemark(rows)) : []),
     ...(finished === runs ? [] : [`${finished} of ${runs} runs are finished.`]),
     ...rows.flatMap(({ label, failures }) =>
       failures.map(({ seed, reason }) =>
@@ -194,20 +194,29 @@ function noiseRemark({ isa, figures, baseline }: RowSummary): string[] {
   ];
 }
 
-/** Equal compute is only planned: reports a row whose executed FLOPs differ. */
+/**
+ * Equal compute is only planned: reports a row whose executed FLOPs differ. A row that is not matched
+ * ran the given steps, like the first of these in its cell, to which the others are matched.
+ */
 function overrunRemark(rows: readonly RowSummary[]): (row: RowSummary) => string[] {
-  return ({ label, matched, figures, seeds }) => {
-    const reference = rows.find((row) => row.label === matched)?.figures;
-    if (!reference || !figures || seeds.length === 0) return [];
-    const off = figures.flops.mean / reference.flops.mean - 1;
-    if (Math.abs(off) < 0.01 || figures.flops.n !== reference.flops.n) return [];
+  return ({ label, cell, isa, matched, figures }) => {
+    const reference = rows.find((row) =>
+      matched === null ? row.cell === cell && isFree(row) : row.label === matched
+    );
+    // The reference itself, or its repetition with another instruction set.
+    if (matched === null && (reference?.label === label || isa !== null)) return [];
+    if (!reference?.figures || !figures) return [];
+    const off = figures.flops.mean / reference.figures.flops.mean - 1;
+    if (Math.abs(off) < 0.01 || figures.flops.n !== reference.figures.flops.n) return [];
+    const much = `${(100 * Math.abs(off)).toFixed(1)} % ${off > 0 ? "more" : "fewer"}`;
     return [
-      `${label} executed ${(100 * Math.abs(off)).toFixed(1)} % ${
-        off > 0 ? "more" : "fewer"
-      } FLOPs ` +
-      `than ${matched}.`,
+      `${visibleName(label)} executed ${much} FLOPs than ${visibleName(reference.label)}.`,
     ];
   };
+}
+
+function isFree({ matched, isa }: RowSummary): boolean {
+  return matched === null && isa === null;
 }
 
 function domainColumn(name: string): Column {

@@ -94,5 +94,15 @@ Deno.test("memory is divided between the jobs", () => {
     TypeError,
     "Cannot train within",
   );
-  assertThrows(() => divideMemory(runs, 2, 16 * GIB, GIB / 4), TypeError);
+  // Two processes, whatever they train.
+  const refused = [
+    [2, GIB / 4, "Cannot run relu within 256 MiB of memory: a process takes 256 MiB beside"],
+    [2, 0.01 * GIB, "Cannot run relu within 10 MiB of memory"],
+    [1, 0.26 * GIB, "Cannot train within 10 MiB of device memory: the run needs about 30 MiB"],
+    [2, 0.4 * GIB, "their processes would take 512 MiB alone; --jobs 1 would fit"],
+    [1e9, 4 * GIB, "--jobs 14 would fit"],
+  ] as const;
+  for (const [jobs, budget, message] of refused) {
+    assertThrows(() => divideMemory(runs, jobs, 16 * GIB, budget), TypeError, message);
+  }
 });

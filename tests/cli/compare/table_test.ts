@@ -81,3 +81,25 @@ Deno.test("only a row that others are compared with is the baseline", () => {
   const repeated = row("relu (avx2)", { baseline: "relu", isa: "avx2" });
   assertEquals(cells(row("relu"), repeated), ["–", "+0.0000 (1 seed)"]);
 });
+
+Deno.test("at equal compute, every row whose FLOPs are off is told", () => {
+  const rows = [
+    row("topk", { matched: "relu" }),
+    row("soft", { matched: "relu" }),
+    row("relu"),
+    row("relu (avx2)", { isa: "avx2", baseline: "relu" }),
+    row("plain"),
+    row("relu experts=4", { cell: "experts=4" }),
+  ];
+  const flops = [2.01e9, 2.1e9, 2e9, 2.2e9, 2.5e9, 9e9];
+  const outcomes = rows.map(({ label }, i) =>
+    finished(label, 0, resultOf(1, { flops: flops[i]! }))
+  );
+  const told = (match: "steps" | "compute"): string[] =>
+    remarks(comparison(rows, outcomes, { match })).filter((text) => text.includes(" executed "));
+  assertEquals(told("compute").slice(1), [
+    "soft executed 5.0 % more FLOPs than relu.",
+    "plain executed 25.0 % more FLOPs than relu.",
+  ]);
+  assertEquals(told("steps"), []);
+});
