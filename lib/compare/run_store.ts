@@ -25,18 +25,9 @@ export class RunStore implements Disposable {
     this.#texts = texts;
     this.#lock = lock;
     for (const name of foldersIn(`${root}/${RUNS}`)) {
-<<<<<<< HEAD
-      const file = `${root}/${RUNS}/${name}/${RECORD}`;
-      if (!exists(file)) continue;
-      const { config, isa } = readJson(file) as { config: unknown; isa: string | null };
-      const whole = parseConfig(withEarlierDefaults(config), { source: file });
-      const run = new StoredRun(root, name, whole, isa);
-      this.#runs.set(runIdentity(run.config, isa), run);
-=======
       const record = savedRecord(`${root}/${RUNS}/${name}`, texts);
       if (record === null) continue;
       this.#runs.set(keyOf(record), new StoredRun(root, name, record));
->>>>>>> breaker-fixes
     }
   }
 
