@@ -16,7 +16,7 @@ import {
 } from "../moe/routers.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
-import { guardedRouter, guardedRow } from "./guarded_router.ts";
+import { guardedRow } from "./router_guard.ts";
 import { requireUnchanged, type RouterSources, routerSources } from "./router_sources.ts";
 
 /** A loaded router file. */
@@ -43,7 +43,7 @@ export class RouterModule implements LoadedRouter {
     const { keys } = this.spec;
     this.build = (device, place, settings) => {
       const own = Object.entries(settings).filter(([name]) => name in keys);
-      return guardedRouter(path, () => row.build(device, place, Object.fromEntries(own)));
+      return row.build(device, place, Object.fromEntries(own));
     };
     Object.freeze(this);
   }

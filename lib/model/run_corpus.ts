@@ -2,7 +2,7 @@
 
 import type { DataConfig } from "../config/config.ts";
 import { corpusHash, prepareCorpus } from "../data/corpus/corpus.ts";
-import type { CorpusEvent } from "../data/corpus/options.ts";
+import type { CorpusEvent, CorpusOptions } from "../data/corpus/options.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import { bundledText } from "../data/text/bundled_text.ts";
 import type { TextSource } from "../data/text/document.ts";
@@ -54,7 +54,9 @@ function sourceOf({ paths }: DataConfig): TextSource {
   return paths.length > 0 ? textFiles(paths) : bundledText();
 }
 
-function corpusOptions({ validation_paths, validation_fraction, cache }: DataConfig) {
+function corpusOptions(
+  { validation_paths, validation_fraction, cache }: DataConfig,
+): Pick<CorpusOptions, "validation" | "validationFraction" | "cacheFolder"> {
   return {
     ...(validation_paths.length > 0
       ? { validation: textFiles(validation_paths) }

@@ -152,13 +152,23 @@ export async function corpusHash(
 }
 
 /** The texts of a corpus, and where it is cached. */
+interface CorpusPlace {
+  readonly texts: readonly TextSource[];
+  /** Root of the cache; false or undefined: none. */
+  readonly root: string | false | undefined;
+  readonly tokens: Corpus["tokenizer"];
+  /** The fraction held back; null if a validation text is given. */
+  readonly fraction: number | null;
+  readonly index: CorpusIndex | undefined;
+}
+
 function placeOf(
   source: TextSource,
   tokenizer: Tokenizer,
   { validation, validationFraction, cacheFolder }:
     & Pick<CorpusOptions, "validation" | "cacheFolder">
     & { readonly validationFraction: number },
-) {
+): CorpusPlace {
   const fraction = validation ? null : validationFraction;
   const root = cacheFolder ?? defaultCacheFolder();
   const texts = [source, ...(validation ? [validation] : [])];
