@@ -1,7 +1,7 @@
 /** Cross entropy fused with the output head. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { i32, operands, real, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { checkedShape, showShape } from "../tensor/shape_math.ts";
@@ -9,17 +9,12 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
- * Logits of at most this many bytes are kept for the gradient. Recomputing them costs a quarter of
- * the head's work; for larger ones, memory matters more.
+ * Row stride of kept logits. It is never a multiple of 4 KiB, at which the rows that a product reads
+ * together would evict each other from the cache.
  */
-const MOST_KEPT_LOGITS = 2 ** 29;
-
-/**
- * Row stride of kept logits in floats. It is never a multiple of 4 KiB, at which the rows that a
- * product reads together would evict each other from the cache.
- */
-function logitStride(vocabulary: number): number {
-  return vocabulary % 1024 === 0 ? vocabulary + 16 : vocabulary;
+function logitStride(vocabulary: number, dtype: Real): number {
+  const bytes = DTYPE_BYTES[dtype];
+  return bytes * vocabulary % 4096 === 0 ? vocabulary + 64 / bytes : vocabulary;
 }
 
 /**
@@ -27,11 +22,13 @@ function logitStride(vocabulary: number): number {
  *
  * @param tokens Rows of the head's input.
  * @param vocabulary Columns of the head.
- * @returns The count; 0 if they would exceed 512 MiB and are recomputed instead.
+ * @param dtype Their type.
+ * @param most The most bytes that they may take, see `DeviceMemory.logitBytes`.
+ * @returns The count; 0 if they would take more and are recomputed instead.
  */
-export function keptLogits(tokens: number, vocabulary: number): number {
-  const elements = tokens * logitStride(vocabulary);
-  return 4 * elements <= MOST_KEPT_LOGITS ? elements : 0;
+export function keptLogits(tokens: number, vocabulary: number, dtype: Real, most: number): number {
+  const elements = tokens * logitStride(vocabulary, dtype);
+  return DTYPE_BYTES[dtype] * elements <= most ? elements : 0;
 }
 
 /** Result of {@linkcode crossEntropy}. */
@@ -44,8 +41,8 @@ export interface CrossEntropy<T extends number = number> {
 
 /**
  * Cross entropy fused with the output head: the logits `x · W` are processed in chunks of the
- * vocabulary. On a tape, logits of up to 512 MiB are kept for the gradient, which otherwise
- * recomputes them.
+ * vocabulary. On a tape, logits of up to a sixteenth of the device's memory are kept for the
+ * gradient, in the type of `x`; larger ones are recomputed.
  *
  * @param x Final hidden states `[tokens, hidden]`, f32 or bf16.
  * @param head Output head `[hidden, vocabulary]`, of the same type.
@@ -99,9 +96,11 @@ export function crossEntropy<
   const loss = memory.view(result, checkedShape([] as const));
   const tokenLoss = memory.allocate("f32", [tokens] as const);
   const normalizer = memory.allocate("f32", [tokens, 2]);
-  const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);
+  const elements = memory.recorder === null
+    ? 0
+    : keptLogits(tokens, vocabulary, dtype, memory.logitBytes);
   const logits = elements > 0 ? memory.allocate(dtype, [elements]) : null;
-  const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary)] as const;
+  const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary, dtype)] as const;
   k.check(
     k.symbols.remoe_cross_entropy_forward(
       k.handle,

@@ -216,7 +216,7 @@ const tensorBoard: readonly Entry[] = [
     right: (_, line) => {
       demandObject(line);
       demandStep(line.step);
-      const numbers = Object.entries(line).filter(([key]) => !/stage|load|layer/.test(key));
+      const numbers = Object.entries(line).filter(([key]) => !/stage|dtype|load|layer/.test(key));
       // An absent or null metric is one that a run had no number for.
       const isNumber = (value: unknown) => typeof value === "number";
       demand(numbers.every(([, value]) => isNumber(value)), "a figure");

@@ -83,6 +83,7 @@ const models: readonly Entry[] = [
     make: (w) => [model(w)],
     call: (layer) => layer.dtype,
     right: () => "f32",
+    object: true,
   },
   {
     of: "LanguageModel.loss",
