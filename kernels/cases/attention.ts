@@ -68,15 +68,27 @@ function drawQkv(normal: (length: number) => Float32Array<ArrayBuffer>, options:
 }
 
 /**
- * The root sum of squares of a query's weights, over the keys up to its position. With scores of
- * size 1 it is about sqrt(e / keys), as mean(w^2) / mean(w)^2 = e for w = exp(normal); larger scores
- * leave one weight of nearly 1.
+ * The root of the sum of the squares of a query's weights over the keys up to a position. With scores
+ * of size 1, exp(score) has squares of the mean e^2 and the variance e^8 - e^4, and the sum over n
+ * keys, divided by that of the weights, is e/n with a relative deviation of sqrt((e^4 - 1)/n), of
+ * which the worst rows have about 2. Larger scores leave one weight of nearly 1.
+ *
+ * @param position The query's position.
+ * @param scale The size of the scores.
+ * @param most The most that it can be: 1 for a query.
+ * @returns The size of its sum over the values, with values of size 1.
  */
-function spread(position: number, scale: number): number {
-  return scale > 1 ? 1 : Math.min(1, 2 / Math.sqrt(position + 1));
+export function spread(position: number, scale = 1, most = 1): number {
+  if (scale > 1) return most;
+  const keys = position + 1;
+  const deviations = 2 * Math.sqrt((Math.E ** 4 - 1) / keys);
+  return Math.min(most, Math.sqrt((Math.E / keys) * (1 + deviations)));
 }
 
-/** The largest root sum of squares of the weights that a key gets from queries of one head. */
+/**
+ * The same of the weights that a key gets from the queries of a head: those of queries at i sum to
+ * about e/j over all i from the key's position j on, and to at most that of the first key.
+ */
 function mostSpread(scale: number): number {
   return scale > 1 ? 3 : 2;
 }
@@ -104,7 +116,7 @@ export function attentionCase(options: AttentionOptions): OperationCase {
   const isBf16 = dtype === "bf16";
   // An error in a score is a relative error of its weight.
   const scores = inDtype.product(headDim, scale / Math.sqrt(headDim));
-  const inside = inDtype.boundaries(1, 1, scoreRoundings(scale, 1));
+  const inside = inDtype.boundaries(1, scoreRoundings(scale, 1));
   const exact = plus(scores, plus(rounded(8), summed(8)));
   const rowOf = (index: number) => Math.floor(index / (heads * headDim));
   const shareOfOut: Share = (i) => spread(rowOf(i) % sequence, scale);
@@ -263,14 +275,16 @@ function insideGradient(
 ): { inside: Tolerance; share: Share | undefined } {
   const { stride, sequence, heads, groups, headDim } = sizesOf(options);
   const { scale = 1 } = options;
-  const queries = (heads / groups) * mostSpread(scale) ** 2;
+  const most = mostSpread(scale);
+  const perGroup = Math.sqrt(heads / groups);
   const size = Math.max(1, scale);
-  const inside = boundaries(queries, size, scoreRoundings(scale, 5));
+  const largest = most * perGroup * size;
+  const inside = boundaries(largest, scoreRoundings(scale, 5));
   const share: Share = (index) => {
     const [column, position] = [index % stride, Math.floor(index / stride) % sequence];
-    if (column < heads * headDim) return spread(position, scale) / (size * Math.sqrt(queries));
-    const keys = scale > 1 ? 1 : 1 / Math.sqrt(position + 1);
-    return column < (heads + groups) * headDim ? keys : keys / size;
+    if (column < heads * headDim) return spread(position, scale) / largest;
+    const keys = perGroup * spread(position, scale, most);
+    return (column < (heads + groups) * headDim ? keys * size : keys) / largest;
   };
   return { inside, share: dtype === "f32" ? undefined : share };
 }

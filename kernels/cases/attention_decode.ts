@@ -1,3 +1,4 @@
+import { spread } from "./attention.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { decodeToken } from "./reference/attention_decode.ts";
 import { activations, type Real } from "./stored.ts";
@@ -39,9 +40,8 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
   const scores = plus(inDtype.product(headDim, 1 / Math.sqrt(headDim)), rounded(8));
   // Of q when it is rotated and when it is scaled, of the new k, and of the weights, of which those
   // of many keys even out.
-  const inside = inDtype.boundaries(1, 1, 4);
-  const share = (index: number) =>
-    Math.min(1, 2 / Math.sqrt(lengths[Math.floor(index / (heads * headDim))]! + 1));
+  const inside = inDtype.boundaries(1, 4);
+  const share = (index: number) => spread(lengths[Math.floor(index / (heads * headDim))]!);
   return operationCase({
     name: `attention_decode lengths ${lengths.join(",")} of ${capacity} ${heads}/${groups} heads ` +
       `of ${headDim}${padding === 0 ? "" : ` padding ${padding}`}${inDtype.suffix}`,

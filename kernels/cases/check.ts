@@ -1,5 +1,5 @@
 import { DeviceError } from "../../lib/errors.ts";
-import { type KernelContext, Status } from "../../lib/ffi/mod.ts";
+import { type KernelContext, type KernelLibrary, Status } from "../../lib/ffi/mod.ts";
 import { assertAllClose } from "./assert_all_close.ts";
 import {
   allDoubled,
@@ -43,8 +43,20 @@ export function byOperation<Case extends KernelCase>(
  */
 export function isBeyond(kernels: KernelContext, kernelCase: KernelCase): boolean {
   if (kernelCase.symbols.some((symbol) => kernels.library.missing.includes(symbol))) return true;
-  const { dtype = "f32", mayBeUnsupported = false } = kernelCase;
-  if (dtype === "f32" && !mayBeUnsupported) return false;
+  const { operation, dtype = "f32", mayBeUnsupported = false } = kernelCase;
+  if (mayBeUnsupported) return isDeclined(kernels, kernelCase);
+  if (dtype === "f32") return false;
+  const known = DECLINED.get(kernels.library) ?? new Map<string, boolean>();
+  DECLINED.set(kernels.library, known);
+  const declines = known.get(operation) ?? isDeclined(kernels, kernelCase);
+  known.set(operation, declines);
+  return declines;
+}
+
+/** Whether libraries decline an operation in bfloat16, which its first case tells. */
+const DECLINED = new WeakMap<KernelLibrary, Map<string, boolean>>();
+
+function isDeclined(kernels: KernelContext, kernelCase: KernelCase): boolean {
   try {
     runCase(kernels, kernelCase, inputsOf(kernelCase));
     return false;
@@ -243,7 +255,7 @@ export function assertRepeats(kernels: KernelContext, kernelCase: KernelCase): v
 }
 
 /** How {@linkcode assertClose} compares. */
-interface Comparison {
+export interface Comparison {
   /** The case's inputs. */
   readonly inputs: HostArrays;
   /** Runs of the kernel whose errors add up, 1 by default. */
@@ -254,7 +266,16 @@ interface Comparison {
   readonly slackAt?: (index: number) => number;
 }
 
-function assertClose(
+/**
+ * Asserts that an output is within its case's tolerance.
+ *
+ * @param kernelCase The case.
+ * @param name The output.
+ * @param actual Its defined part.
+ * @param expected What it should be.
+ * @param comparison The case's inputs, and what the tolerance has to admit beyond one run.
+ */
+export function assertClose(
   kernelCase: KernelCase,
   name: string,
   actual: ArrayLike<number>,

@@ -6,125 +6,19 @@ import {
   operationCase,
   output,
 } from "./case.ts";
-import { type DispatchOptions, drawGates } from "./dispatch_plan.ts";
-import { Random } from "./random.ts";
-import { type DispatchPlan, dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
-import { experts, type ExpertSizes, preActivations } from "./reference/experts.ts";
+import { expertsGradientTolerances, expertsTolerances } from "./experts_accuracy.ts";
+import {
+  drawLayer,
+  expertsName,
+  type ExpertsOptions,
+  expertsRouting,
+  rowsOfH,
+} from "./experts_layer.ts";
+import { experts } from "./reference/experts.ts";
 import { dot } from "./reference/reduction.ts";
-import { type Activations, activations, type Real } from "./stored.ts";
-import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
+import { activations } from "./stored.ts";
 
-/** Sizes and routing of a layer of experts. */
-export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
-  /** Makes every gate 1 and routes every token: with one expert, a dense feed-forward network. */
-  readonly dense?: boolean;
-  /** Rows whose pre-activations are kept, at most the capacity; by default all. */
-  readonly kept?: number;
-  /** Rounds every input to bfloat16, and leaves it in fp32. */
-  readonly bf16?: boolean;
-  /** Element type of the activations and weights, fp32 by default. */
-  readonly dtype?: Real;
-}
-
-/** A layer's routing, drawn before its case exists since the capacity is part of the call. */
-export interface LayerRouting {
-  /** Gates [T, E]. */
-  readonly gates: Float32Array<ArrayBuffer>;
-  /** Their plan. */
-  readonly plan: DispatchPlan;
-  /** The plan in the contract's layout. */
-  readonly buffer: Int32Array<ArrayBuffer>;
-  /** The plan's capacity in rows. */
-  readonly capacity: number;
-  /** Rows whose pre-activations are kept. */
-  readonly kept: number;
-}
-
-/**
- * Draws the routing of a case: the same one on every call.
- *
- * @param operation `experts_forward` or `experts_gradient`.
- * @param options Sizes and density.
- * @returns Gates and plan.
- */
-export function expertsRouting(operation: string, options: ExpertsOptions): LayerRouting {
-  const { tokens, experts, dense, spare = 0 } = options;
-  const gates = dense
-    ? new Float32Array(tokens * experts).fill(1)
-    : drawGates(new Random(`${baseName(operation, options)} gates`), options);
-  const plan = dispatchPlan(gates, tokens, experts);
-  const capacity = Math.max(1, plan.rows + spare);
-  return {
-    gates,
-    plan,
-    buffer: planBuffer(plan, capacity),
-    capacity,
-    kept: options.kept ?? capacity,
-  };
-}
-
-function expertsName(operation: string, options: ExpertsOptions): string {
-  return `${baseName(operation, options)}${activations(options.dtype).suffix}`;
-}
-
-/** The name without the dtype: a case in either has the same routing. */
-function baseName(operation: string, options: ExpertsOptions): string {
-  const { tokens, hidden, width, density, dense, emptyExpert, spare = 0 } = options;
-  return [
-    `${operation} [${tokens},${hidden}] E=${options.experts} W=${width}`,
-    dense ? "dense" : `density ${density}`,
-    emptyExpert === undefined ? "" : `expert ${emptyExpert} empty`,
-    spare === 0 ? "" : `spare ${spare}`,
-    options.kept === undefined ? "" : `kept ${options.kept}`,
-    options.bf16 ? "bf16-rounded" : "",
-  ].filter((part) => part !== "").join(" ");
-}
-
-/** Inputs and weights scaled so that activations stay near 1, as initialisation aims for. */
-function drawLayer(random: Random, options: ExpertsOptions) {
-  const { tokens, hidden, width, experts, bf16 = false } = options;
-  const { store } = activations(options.dtype);
-  return {
-    x: store(random.normal(tokens * hidden, { bf16 })),
-    w1: store(random.normal(experts * hidden * 2 * width, { scale: 1 / Math.sqrt(hidden), bf16 })),
-    w2: store(random.normal(experts * width * hidden, { scale: 1 / Math.sqrt(width), bf16 })),
-  };
-}
-
-/** Pre-activations of every row of a plan, [N, 2 W]. */
-function rowsOfH(
-  x: Float64Array,
-  w1: Float64Array,
-  { rowToken, expertOffset }: DispatchPlan,
-  sizes: ExpertSizes,
-): Float64Array {
-  const h = new Float64Array(rowToken.length * 2 * sizes.width);
-  for (let e = 0; e < sizes.experts; e++) {
-    for (let row = expertOffset[e]!; row < expertOffset[e + 1]!; row++) {
-      h.set(preActivations(x, w1, rowToken[row]!, e, sizes), row * 2 * sizes.width);
-    }
-  }
-  return h;
-}
-
-/** How many experts a token has. */
-function activeExperts({ experts, density }: ExpertsOptions): number {
-  return Math.max(1, experts * density);
-}
-
-/** The combined error of both products, for each expert of a token. */
-function productTolerance(options: ExpertsOptions): Tolerance {
-  const { hidden, width } = options;
-  const { product } = activations(options.dtype);
-  const inner = plus(product(hidden, 1 / Math.sqrt(hidden)), product(width, 1 / Math.sqrt(width)));
-  return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(activeExperts(options)) });
-}
-
-/**
- * The roundings of an element of a, dg or du in bfloat16: its own, and those of g and u, from which
- * it comes and whose relative errors it takes over.
- */
-const ROUNDINGS = 3;
+export { type ExpertsOptions, expertsRouting } from "./experts_layer.ts";
 
 /**
  * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also shows that
@@ -137,11 +31,8 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_forward", options);
   const { gates, plan, buffer, capacity, kept } = expertsRouting("experts_forward", options);
-  const inDtype = activations(options.dtype);
-  const { dtype, code, bytes, rounding } = inDtype;
-  // Over the widths of a token's experts, of terms gate * a * w2.
-  const terms = width * activeExperts(options);
-  const inside = inDtype.boundaries(terms, 1 / Math.sqrt(width), ROUNDINGS);
+  const { dtype, code, bytes } = activations(options.dtype);
+  const tolerances = expertsTolerances(options);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
@@ -153,12 +44,8 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
     dtype,
     inputs: (random) => ({ ...drawLayer(random, options), gates, plan: buffer }),
     outputs: {
-      y: output([tokens, hidden], plus(plus(productTolerance(options), inside), rounding), dtype),
-      h: output(
-        [capacity, 2 * width],
-        plus(inDtype.product(hidden, 1 / Math.sqrt(hidden)), rounding),
-        dtype,
-      ),
+      y: output([tokens, hidden], tolerances.y, dtype),
+      h: output([capacity, 2 * width], tolerances.h, dtype),
     },
     unwanted: kept === 0 ? ["h"] : [],
     call(k, at) {
@@ -215,15 +102,8 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
   const largest = Math.max(
     ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
   );
-  // dA' = dy W2^T has a magnitude of sqrt(D / W), and so does dH.
-  const upstream = Math.sqrt(hidden / width);
-  const inDtype = activations(options.dtype);
-  const { dtype, code, bytes, rounding, store } = inDtype;
-  const product = productTolerance(options);
-  const flowing = plus(product, { rtol: 0, atol: 2 * upstream * product.atol });
-  const weights = plus(flowing, inDtype.product(largest, 1 + upstream));
-  const perGate = plus(flowing, inDtype.product(width, upstream));
-  const inside = insideGradient(inDtype, options, largest);
+  const { dtype, code, bytes, store } = activations(options.dtype);
+  const tolerances = expertsGradientTolerances(options, largest);
   return gradientCase({
     name,
     operation: "experts_gradient",
@@ -250,10 +130,10 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
       };
     },
     outputs: {
-      dx: output([tokens, hidden], plus(plus(flowing, inside.dx), rounding), dtype),
-      dw1: output([options.experts, hidden, 2 * width], plus(weights, inside.dw1)),
-      dw2: output([options.experts, width, hidden], plus(weights, inside.dw2)),
-      dgates: output([tokens, options.experts], plus(perGate, inside.dgates)),
+      dx: output([tokens, hidden], tolerances.dx, dtype),
+      dw1: output([options.experts, hidden, 2 * width], tolerances.dw1),
+      dw2: output([options.experts, width, hidden], tolerances.dw2),
+      dgates: output([tokens, options.experts], tolerances.dgates),
     },
     gradients: {
       dx: { of: "x", bit: 0, optional: true },
@@ -293,27 +173,6 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     },
     loss: ({ x, w1, w2, gates, dy }) => dot(dy, experts(x, w1, w2, gates, options)),
   });
-}
-
-/**
- * The roundings inside the gradient: dx sums dg and du times w1 over the widths of a token's experts,
- * dw1 and dw2 sum x times dg or du, and a times dy, over an expert's rows, and a gate's gradient sums
- * dA' times silu(g) * u over the width.
- */
-function insideGradient(
-  { boundaries }: Activations,
-  options: ExpertsOptions,
-  rows: number,
-): Record<"dx" | "dw1" | "dw2" | "dgates", Tolerance> {
-  const { hidden, width } = options;
-  const upstream = Math.sqrt(hidden / width);
-  const terms = 2 * width * activeExperts(options);
-  return {
-    dx: boundaries(terms, upstream / Math.sqrt(hidden), ROUNDINGS),
-    dw1: boundaries(rows, upstream, ROUNDINGS),
-    dw2: boundaries(rows, 1, ROUNDINGS),
-    dgates: boundaries(width, upstream, ROUNDINGS),
-  };
 }
 
 /** Layers tried in both directions. */

@@ -113,13 +113,16 @@ export class Random {
 export function toBfloat16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
   const floats = Float32Array.from(values);
   const bits = new Uint32Array(floats.buffer);
-  return Uint16Array.from(bits, (nearest, i) => {
+  const halves = new Uint16Array(bits.length);
+  // Loops, since callbacks for each element take longer than most kernels.
+  for (let i = 0; i < bits.length; i++) {
+    const nearest = bits[i]!;
     const isNaN = (nearest & 0x7fffffff) > 0x7f800000;
-    // Rounding could carry a NaN's mantissa into infinity: make it quiet instead.
-    if (isNaN) return (nearest >>> 16) | 0x40;
     const word = roundedToOdd(nearest, floats[i]!, values[i]!);
-    return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-  });
+    // Rounding could carry a NaN's mantissa into infinity: make it quiet instead.
+    halves[i] = isNaN ? (nearest >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return halves;
 }
 
 /**
@@ -138,5 +141,7 @@ function roundedToOdd(nearest: number, float: number, double: number): number {
  * @returns The same numbers as fp32.
  */
 export function fromBfloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
+  const words = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
+  return new Float32Array(words.buffer);
 }

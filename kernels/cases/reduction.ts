@@ -131,7 +131,7 @@ export function softmaxGradientCase(rows: number, columns: number, real?: Real):
   // y, whose terms <dy, y> sums and then multiplies by y, comes rounded; its largest is about 12
   // times the mean, and its norm below 2 / sqrt(columns).
   const [largest, norm] = [Math.min(1, 12 / columns), Math.min(1, 2 / Math.sqrt(columns))];
-  const given = boundaries(1, largest * norm, 1);
+  const given = boundaries(largest * norm, 1);
   return gradientCase({
     name: `softmax_gradient [${rows},${columns}]${suffix}`,
     operation: "softmax_gradient",

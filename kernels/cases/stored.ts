@@ -80,12 +80,11 @@ export interface Activations {
   /**
    * The tolerance of roundings to the dtype at boundaries inside an operation.
    *
-   * @param length Terms in a sum of rounded operands.
-   * @param scale The standard deviation of one term.
+   * @param size The root of the sum of the squares of an output's terms.
    * @param roundings Roundings that go into each term, as the contract lists them.
    * @returns A tolerance, {@linkcode EXACT} for fp32.
    */
-  boundaries(length: number, scale: number, roundings: number): Tolerance;
+  boundaries(size: number, roundings: number): Tolerance;
 }
 
 const F32: Activations = {

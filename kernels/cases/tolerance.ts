@@ -66,7 +66,7 @@ export const BF16_OUTPUT: Tolerance = { rtol: BF16_ROUNDOFF, atol: 2 ** -126 };
  */
 const BF16_DEVIATION = BF16_ROUNDOFF / Math.sqrt(8 * Math.LN2);
 
-/** Standard deviations that the worst of some 10^7 outputs stays within, with some to spare. */
+/** Standard deviations that the worst of some 10^7 normal errors stays within. */
 const WORST = 6;
 
 /**
@@ -75,16 +75,29 @@ const WORST = 6;
  * Where one term outweighs the rest, its errors are relative to the sum. A build that keeps the
  * operands in fp32 is within the tolerance, too.
  *
- * @param length Terms in the sum.
- * @param scale The standard deviation of one term.
+ * @param size The root of the sum of the squares of the terms.
  * @param roundings Roundings that go into each term.
  * @returns A tolerance to add to that of fp32.
  */
-export function boundaries(length: number, scale: number, roundings: number): Tolerance {
+export function boundaries(size: number, roundings: number): Tolerance {
   return {
     rtol: BF16_ROUNDOFF * Math.sqrt(roundings),
-    atol: WORST * BF16_DEVIATION * scale * Math.sqrt(length * roundings),
+    atol: WORST * BF16_DEVIATION * size * Math.sqrt(roundings),
   };
+}
+
+/**
+ * The largest root of a sum of squares, among many sums of terms that are products of normal
+ * factors. The square of such a term has the mean 1 and the variance 3^factors - 1; their sum stays
+ * within some 4 standard deviations.
+ *
+ * @param length Terms in the sum.
+ * @param scale The standard deviation of one term.
+ * @param factors Normal factors of a term.
+ * @returns The size for {@linkcode boundaries}.
+ */
+export function largestSize(length: number, scale: number, factors: number): number {
+  return scale * Math.sqrt(length + 4 * Math.sqrt((3 ** factors - 1) * length));
 }
 
 /**

@@ -14,6 +14,7 @@ import type { KeptRows } from "../moe/kept_rows.ts";
 import { computeTypeOn } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { Real } from "../tensor/dtype.ts";
+import { guardedRouter } from "./guarded_router.ts";
 import { buildFeedForward } from "./build_feed_forward.ts";
 
 /** A model and the state that its layers share. */
@@ -48,8 +49,8 @@ export interface BuildModelOptions {
  * @param config The configuration.
  * @param options Kept rows, a loaded router.
  * @returns The model; dispose of it to free its weights.
- * @throws {ConfigError} If the configuration names a router file that was not passed, or whose
- * routers do not have as many weights as their row says.
+ * @throws {ConfigError} If the configuration names a router file that was not passed, that fails, or
+ * whose routers do not have as many weights as their row says.
  */
 export function buildModel(
   device: Device,
@@ -117,7 +118,10 @@ function builderOf(
   loaded: RouterModule | undefined,
 ): RouterBuild<RouterSettings & ExpertSizes> {
   if (moe.router_file === undefined) return BUILD_ROUTER[moe.router as RouterName];
-  if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) return loaded.build;
+  if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) {
+    return (device, place, settings) =>
+      guardedRouter(loaded.path, () => loaded.build(device, place, settings));
+  }
   throw new ConfigError(
     `Cannot build a model with the router ${moe.router}: ` +
       (loaded === undefined

@@ -74,6 +74,11 @@ export interface ValidationMetrics {
   readonly valid_loss_causal?: number;
   /** The loss of the other tokens, whose routing sees what is to be predicted. */
   readonly valid_loss_noncausal?: number;
+  /**
+   * The loss from token min(256, ⌈S/4⌉) of each row on, whatever the router: what to compare with
+   * `valid_loss_causal` of Lory, since later tokens have more context. Absent for rows of a token.
+   */
+  readonly valid_loss_later?: number;
   /** `valid_loss` in bits per byte of text; end-of-document tokens count no bytes. */
   readonly valid_bits_per_byte: number;
   /** The loss of each domain in nats per token, if there are several. */
@@ -163,6 +168,7 @@ export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as 
 const FIGURES: readonly string[] = [
   ...VALIDATION,
   ...["loss_causal", "loss_noncausal", "z_loss", "valid_loss_causal", "valid_loss_noncausal"],
+  ...["valid_loss_later"],
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
   ...FLIPS,
   ...["flip_rate_per_layer"],

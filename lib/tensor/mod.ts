@@ -5,4 +5,4 @@ export type { DType, GradientType, HostArrays, Real } from "./dtype.ts";
 export type { Scope } from "./scope.ts";
 export { type Dim, dim, type Shape } from "./shape.ts";
 export type { Tensor } from "./tensor.ts";
-export { read, write } from "./transfer.ts";
+export { read, readSync, write } from "./transfer.ts";

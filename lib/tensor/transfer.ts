@@ -114,6 +114,30 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
 }
 
 /**
+ * Reads a tensor into host memory at once, like {@linkcode read}. The program waits for the device,
+ * so this is for small tensors, and for functions that cannot wait, such as the `afterStep()` of a
+ * router that moves its buffers.
+ *
+ * @param tensor Any tensor.
+ * @returns Its elements, row-major; bf16 is widened to fp32.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Device, readSync, write } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const bias = device.zeros([2]);
+ * for (let step = 1; step <= 3; step++) write(bias, readSync(bias).map((value) => value + step));
+ * assertEquals([...readSync(bias)], [6, 6]);
+ * ```
+ */
+export function readSync<D extends DType>(tensor: Tensor<D>): HostArrays[D] {
+  const [source] = operands("read", any(tensor));
+  return download(source as DeviceTensor<D>);
+}
+
+/**
  * Overwrites a tensor with numbers from the host.
  *
  * @param tensor Any tensor; bf16 rounds to nearest even.

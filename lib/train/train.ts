@@ -216,7 +216,11 @@ class Run {
       this.options.onNotice?.(`Stage ${metrics.stage} from step ${metrics.step}`);
     }
     const lambda = this.#lambda.observe(metrics);
-    const warnings = [...(lambda === null ? [] : [lambda]), ...this.#routing.observe(metrics)];
+    const warnings = [
+      ...this.trainer.remarks,
+      ...(lambda === null ? [] : [lambda]),
+      ...this.#routing.observe(metrics),
+    ];
     for (const text of warnings) this.options.onNotice?.(`Step ${metrics.step}: ${text}`);
   }
 

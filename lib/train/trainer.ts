@@ -31,6 +31,7 @@ import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
+import { RouterClaims } from "./router_claims.ts";
 import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
@@ -66,6 +67,8 @@ export class Trainer implements Disposable {
   readonly #kept: KeptRowsPlan;
   readonly #logitBytes: number;
   readonly #microBatches: number;
+  readonly #claims: RouterClaims;
+  #remarks: readonly string[] = [];
   #peak = 0;
   #stage: StageState;
   #step = 0;
@@ -79,6 +82,7 @@ export class Trainer implements Disposable {
     this.textHash = corpus.contentHash;
     this.#device = device;
     this.#profile = profile;
+    this.#claims = new RouterClaims(config);
     this.sampler = createSampler(config, corpus);
     this.#microBatches = config.data.batch / config.data.micro_batch;
     this.#evaluation = new Evaluation(config, { device, corpus, tokenizer });
@@ -121,6 +125,11 @@ export class Trainer implements Disposable {
     return lambdaExcess(this.#built.state);
   }
 
+  /** Remarks on the last step: where the router does not do what its row says. */
+  get remarks(): readonly string[] {
+    return this.#remarks;
+  }
+
   /** Peak device memory so far, in bytes. */
   get peakBytes(): number {
     return Math.max(this.#peak, this.#device.statistics().peak);
@@ -161,6 +170,7 @@ export class Trainer implements Disposable {
    * @returns Its metrics.
    * @throws {DivergenceError} If the loss or the gradient is not finite; names the first such
    * tensor.
+   * @throws {ConfigError} If a user's router fails, or routes more rows than its row says.
    */
   step(): StepMetrics {
     const started = performance.now();
@@ -187,6 +197,7 @@ export class Trainer implements Disposable {
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
+    this.#remarks = this.#claims.check(step, readout);
     const counts = readout.layers.map((layer) => [...layer.counts]);
     const after = { seed: config.seed, steps: this.#step, draws: AFTER_STEP_DRAWS };
     drawingAt(this.#device, after, () => this.#built.afterStep(counts));

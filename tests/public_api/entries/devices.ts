@@ -1,7 +1,7 @@
 /** Devices, their tensors, and transfers to and from the host. @module */
 
-import { checkGradient, defineOperation, Device, multiply, read, recompute } from "@remoe/remoe";
-import { dim, scale, square, sum, type Tensor, write } from "@remoe/remoe";
+import { checkGradient, defineOperation, Device, dim, multiply, read } from "@remoe/remoe";
+import { readSync, recompute, scale, square, sum, type Tensor, write } from "@remoe/remoe";
 import { randomNumbers } from "../../../kernels/cases/reference/philox.ts";
 import type { DType } from "../../../lib/tensor/dtype.ts";
 import { demand, demandShape, demandTensor, elements, type Entry, f32 } from "../entry.ts";
@@ -226,6 +226,12 @@ const host: readonly Entry[] = [
     of: "read",
     make: (w) => [w.f32([2, 3])],
     call: read,
+    right: (x) => (demandTensor(x, ALL), x.data),
+  },
+  {
+    of: "readSync",
+    make: (w) => [w.f32([2, 3])],
+    call: readSync,
     right: (x) => (demandTensor(x, ALL), x.data),
   },
   {
