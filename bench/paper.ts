@@ -9,7 +9,7 @@ import { measurePeak } from "../lib/ffi/mod.ts";
 import { memoryOf } from "../lib/autograd/device.ts";
 import { parseConfig, type PresetName } from "../lib/train/mod.ts";
 import { Device } from "../mod.ts";
-import { runCommand, wholeNumber } from "./harness/command.ts";
+import { runCommand } from "./harness/command.ts";
 import { finishResults, machineLine, makeResults, openDestination } from "./harness/report.ts";
 import type { CaseResult } from "./harness/results.ts";
 import { RESULT_FLAGS, resultOptions } from "./harness/selection.ts";
@@ -17,7 +17,7 @@ import { forwardConfig, freeMemory, trainingConfig } from "./paper/fit.ts";
 import { measureForward, measureTraining, type Times } from "./paper/measure.ts";
 import { type ModelTimes, NOTES, stageTable, stepLines, throughputTable } from "./paper/tables.ts";
 
-const DEFAULTS = { sequences: "2", rounds: "2" } as const;
+const DEFAULTS = { sequences: 2, rounds: 2 } as const;
 
 /** The paper's models. */
 const PRESETS = ["182m", "469m", "978m"];
@@ -31,29 +31,44 @@ const FLAGS = {
   },
   sequences: {
     value: "N",
+    whole: { least: 1 },
     about: "Sequences per micro-batch",
-    fallback: DEFAULTS.sequences,
+    fallback: `${DEFAULTS.sequences}`,
   },
-  layers: { value: "N", about: "Most layers to measure", fallback: "as many as fit" },
-  rounds: { value: "N", about: "Samples per router and stage", fallback: DEFAULTS.rounds },
-  memory: { value: "GIB", about: "Memory to use", fallback: "85 % of the machine's" },
+  layers: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Most layers to measure",
+    fallback: "as many as fit",
+  },
+  rounds: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Samples per router and stage",
+    fallback: `${DEFAULTS.rounds}`,
+  },
+  memory: {
+    value: "GIB",
+    whole: { least: 1 },
+    about: "Memory to use",
+    fallback: "85 % of the machine's",
+  },
   ...RESULT_FLAGS,
 };
 
 async function paper(given: Arguments<typeof FLAGS>): Promise<void> {
-  const rounds = wholeNumber("rounds", given.value("rounds") ?? DEFAULTS.rounds);
-  const sequences = wholeNumber("sequences", given.value("sequences") ?? DEFAULTS.sequences);
-  const layers = given.value("layers");
-  const mostLayers = layers === undefined ? Infinity : wholeNumber("layers", layers);
+  const rounds = given.whole("rounds") ?? DEFAULTS.rounds;
+  const sequences = given.whole("sequences") ?? DEFAULTS.sequences;
+  const mostLayers = given.whole("layers") ?? Infinity;
   const names = given.values("preset").length > 0 ? given.values("preset") : PRESETS;
   const presets = names.map((preset): PresetName => parseConfig({ preset }).preset);
   const destination = openDestination(resultOptions((name) => given.value(name)));
   using device = await Device.open();
   const info = device.info();
-  const memory = given.value("memory");
+  const memory = given.whole("memory");
   const limit = memory === undefined
     ? freeMemory(info.memoryBytes, info.backend === "cpu")
-    : wholeNumber("memory", memory) * 2 ** 30;
+    : memory * 2 ** 30;
   const configs = presets.map((preset) => {
     const stretch = { preset, sequences, mostLayers, limit };
     return { forward: forwardConfig(stretch), training: trainingConfig(stretch, device) };

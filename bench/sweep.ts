@@ -13,7 +13,7 @@ import { measurePeak } from "../lib/ffi/mod.ts";
 import { memoryOf } from "../lib/autograd/device.ts";
 import { ConfigError, Device } from "../mod.ts";
 import type { Work } from "./harness/case.ts";
-import { runCommand, wholeNumber, wholeNumbers } from "./harness/command.ts";
+import { runCommand, wholeNumbers } from "./harness/command.ts";
 import { finishResults, machineLine, makeResults, openDestination } from "./harness/report.ts";
 import { type CaseResult, caseResult } from "./harness/results.ts";
 import { timeInTurn } from "./harness/rounds.ts";
@@ -22,25 +22,35 @@ import { digits, markdownTable, percent } from "./harness/table.ts";
 import { BenchLayer, type LayerOptions, layerWork } from "./models/layer.ts";
 
 const DEFAULTS = {
-  tokens: "16384",
-  hidden: "256",
-  width: "1024",
+  tokens: 16384,
+  hidden: 256,
+  width: 1024,
   experts: "8,16,32,64,128",
   granularity: "1,2,4,8,16",
-  rounds: "5",
+  rounds: 5,
 } as const;
 
 const FLAGS = {
-  tokens: { value: "N", about: "Tokens", fallback: DEFAULTS.tokens },
-  hidden: { value: "N", about: "Hidden size", fallback: DEFAULTS.hidden },
-  width: { value: "N", about: "Width of a full-size expert", fallback: DEFAULTS.width },
+  tokens: { value: "N", whole: { least: 1 }, about: "Tokens", fallback: `${DEFAULTS.tokens}` },
+  hidden: { value: "N", whole: { least: 1 }, about: "Hidden size", fallback: `${DEFAULTS.hidden}` },
+  width: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Width of a full-size expert",
+    fallback: `${DEFAULTS.width}`,
+  },
   experts: { value: "N,N,…", about: "Numbers of experts", fallback: DEFAULTS.experts },
   granularity: {
     value: "N,N,…",
     about: "Parts per expert, all divisors of the width",
     fallback: DEFAULTS.granularity,
   },
-  rounds: { value: "N", about: "Samples of each case, taken in turn", fallback: DEFAULTS.rounds },
+  rounds: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Samples of each case, taken in turn",
+    fallback: `${DEFAULTS.rounds}`,
+  },
   ...RESULT_FLAGS,
 };
 
@@ -62,10 +72,10 @@ interface Measured {
   readonly result: CaseResult;
 }
 
-type Numbers = (name: keyof typeof DEFAULTS) => string;
-
-function pointsOf(value: Numbers): Point[] {
-  const one = (name: keyof typeof DEFAULTS): number => wholeNumber(name, value(name));
+function pointsOf(given: Arguments<typeof FLAGS>): Point[] {
+  const one = (name: "tokens" | "hidden" | "width"): number => given.whole(name) ?? DEFAULTS[name];
+  const list = (name: "experts" | "granularity"): number[] =>
+    wholeNumbers(name, given.value(name) ?? DEFAULTS[name]);
   const [tokens, hidden, width] = [one("tokens"), one("hidden"), one("width")];
   const point = (axis: "E" | "G", at: number, experts: number, parts: number): Point => {
     if (width % parts !== 0) {
@@ -83,15 +93,14 @@ function pointsOf(value: Numbers): Point[] {
     return { axis, value: at, options, work: layerWork(options, "forward and backward") };
   };
   return [
-    ...wholeNumbers("experts", value("experts")).map((e) => point("E", e, e, 1)),
-    ...wholeNumbers("granularity", value("granularity")).map((g) => point("G", g, EXPERTS, g)),
+    ...list("experts").map((e) => point("E", e, e, 1)),
+    ...list("granularity").map((g) => point("G", g, EXPERTS, g)),
   ];
 }
 
 async function sweep(given: Arguments<typeof FLAGS>): Promise<void> {
-  const value: Numbers = (name) => given.value(name) ?? DEFAULTS[name];
-  const points = pointsOf(value);
-  const rounds = wholeNumber("rounds", value("rounds"));
+  const points = pointsOf(given);
+  const rounds = given.whole("rounds") ?? DEFAULTS.rounds;
   const destination = openDestination(resultOptions((name) => given.value(name)));
   using device = await Device.open();
   const load = Deno.loadavg()[0]!;

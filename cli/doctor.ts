@@ -10,18 +10,16 @@ import type { ContextInfo } from "../lib/ffi/context.ts";
 import { diagnose, type Diagnosis } from "../lib/ffi/diagnosis.ts";
 import type { OpenOptions } from "../lib/ffi/open_context.ts";
 import { visible } from "../lib/visible.ts";
-import {
-  absolutePath,
-  callingDirectory,
-  decimal,
-  type Flags,
-  parseFlags,
-} from "./shared/arguments.ts";
+import { absolutePath, callingDirectory, type Flags, parseFlags } from "./shared/arguments.ts";
 import { describeError } from "./shared/errors.ts";
 import { formatBytes } from "./shared/format.ts";
 import { missingFlags, type Needs } from "./shared/permissions.ts";
 
-const FLAGS = {
+/** The most threads that a kernel library accepts. */
+const MOST_THREADS = 4096;
+
+/** The flags of `doctor`, in the order of the help. */
+export const DOCTOR_FLAGS = {
   device: { value: "auto|cpu|cuda", about: "The device to open", fallback: "auto" },
   library: { value: "FILE", about: "The kernel library to open instead of looking for one" },
   data: {
@@ -30,14 +28,17 @@ const FLAGS = {
     about: "Text to train on, to check permissions for; may be repeated",
   },
   out: { value: "DIR", about: "Run directory, to check permissions for", fallback: "runs" },
-  threads: { value: "N", about: "CPU threads", fallback: "one per available core" },
+  threads: {
+    value: "N",
+    whole: { least: 0, most: MOST_THREADS },
+    about: "CPU threads",
+    fallback: "one per available core",
+  },
   json: { about: "Report as JSON" },
   help: { about: "Print this help" },
 } as const satisfies Flags;
 
 const KINDS = ["auto", "cpu", "cuda"] as const;
-/** The most threads that a kernel library accepts. */
-const MOST_THREADS = 4096;
 
 interface Command {
   readonly json: boolean;
@@ -48,7 +49,7 @@ interface Command {
 }
 
 function readCommand(args: readonly string[]): Command {
-  const given = parseFlags(args, FLAGS);
+  const given = parseFlags(args, DOCTOR_FLAGS);
   const base = callingDirectory();
   const absolute = (path: string): string => absolutePath(path, base);
   const named = given.value("library");
@@ -59,12 +60,7 @@ function readCommand(args: readonly string[]): Command {
   if (kind === undefined) {
     throw new ConfigError(`--device is ${device}, expected one of ${KINDS.join(", ")}`);
   }
-  const threads = decimal(given.value("threads") ?? "0") ?? NaN;
-  if (!Number.isInteger(threads) || threads < 0 || threads > MOST_THREADS) {
-    throw new ConfigError(
-      `--threads is ${given.value("threads")}, expected a whole number from 0 to ${MOST_THREADS}`,
-    );
-  }
+  const threads = given.whole("threads") ?? 0;
   return {
     json: given.has("json"),
     help: given.has("help"),
@@ -79,9 +75,9 @@ function readCommand(args: readonly string[]): Command {
 }
 
 function usage(): string {
-  const rows = Object.entries<Flags[string]>(FLAGS).map(([name, { value, about, fallback }]) =>
-    `  ${`--${name} ${value ?? ""}`.padEnd(26)}${about}${fallback ? ` [${fallback}]` : ""}`
-  );
+  const rows = Object.entries<Flags[string]>(DOCTOR_FLAGS).map((
+    [name, { value, about, fallback }],
+  ) => `  ${`--${name} ${value ?? ""}`.padEnd(26)}${about}${fallback ? ` [${fallback}]` : ""}`);
   return `Usage: deno run -A cli/doctor.ts [FLAGS]\n\n${rows.join("\n")}\n\n` +
     "Exits with code 0 if a device can be opened, else with 1.";
 }

@@ -2,6 +2,7 @@
 
 import { type Arguments, type Flags, parseFlags } from "../../cli/shared/arguments.ts";
 import { yieldWhenWaiting } from "../../cli/shared/openmp.ts";
+import { wholeNumber } from "../../cli/shared/numbers.ts";
 import { flagTable } from "../../cli/shared/table.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
@@ -37,21 +38,6 @@ export async function runCommand<Table extends Flags>(command: Command<Table>): 
 }
 
 /**
- * Parses a whole number.
- *
- * @param flag Its flag, for the error.
- * @param text What was given.
- * @param least The least allowed value.
- * @returns The number.
- * @throws {ConfigError} If it is not a whole number, or too small.
- */
-export function wholeNumber(flag: string, text: string, least = 1): number {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new ConfigError(`--${flag} is ${text}, expected a whole number of at least ${least}`);
-}
-
-/**
  * Parses whole numbers separated by commas.
  *
  * @param flag Their flag, for the error.
@@ -60,5 +46,5 @@ export function wholeNumber(flag: string, text: string, least = 1): number {
  * @throws {ConfigError} If one of them is not a whole number of at least 1.
  */
 export function wholeNumbers(flag: string, text: string): number[] {
-  return text.split(",").map((part) => wholeNumber(flag, part.trim()));
+  return text.split(",").map((part) => wholeNumber(flag, part.trim(), { least: 1 }));
 }

@@ -1,5 +1,7 @@
 /** Statistics of a case's samples. @module */
 
+import { median as middle } from "../../lib/median.ts";
+
 /** A summary of one case's times, in seconds. */
 export interface Samples {
   /** Number of samples. */
@@ -13,7 +15,7 @@ export interface Samples {
 }
 
 /**
- * Computes the median, which a single slow sample does not move.
+ * Computes the median of samples, of which there must be some.
  *
  * @param values At least one number.
  * @returns The middle one; for an even number, the mean of the two in the middle.
@@ -21,9 +23,7 @@ export interface Samples {
  */
 export function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError("Cannot take a median: there are no samples");
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return middle(values);
 }
 
 /**

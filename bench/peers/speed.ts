@@ -55,7 +55,11 @@ function contenders(
     args: [...script, ...args],
     env: { ...WAITING, ...env },
   });
-  const eager = [pytorch("eager", [], {}), pytorch("eager, memory kept", [], KEEP_MEMORY)];
+  const eager = [
+    pytorch("eager", [], {}),
+    pytorch("eager, memory kept", [], KEEP_MEMORY),
+    pytorch("eager, autocast bf16, memory kept", ["--autocast"], KEEP_MEMORY),
+  ];
   // A growing cache changes shape with each token, so that compiling does not pay off.
   if (mode === "generate") return [remoe, ...eager];
   return [
@@ -63,6 +67,7 @@ function contenders(
     ...eager,
     pytorch("compiled", ["--compile"], {}),
     pytorch("compiled, memory kept", ["--compile"], KEEP_MEMORY),
+    pytorch("compiled, autocast bf16, memory kept", ["--compile", "--autocast"], KEEP_MEMORY),
   ];
 }
 

@@ -10,6 +10,8 @@ export interface Experiment {
   readonly flags: readonly string[];
   /** Takes a day rather than minutes, so it runs only with `--only`. */
   readonly isLong?: true;
+  /** Needs text of several domains, keeps the weights, and looks into each trained model. */
+  readonly byDomain?: true;
 }
 
 /** Five seeds, so that an interval is 2.78 standard errors on either side. */
@@ -93,6 +95,15 @@ export const EXPERIMENTS: readonly Experiment[] = [
       ...["--sweep", "model.init_std=0.0346,0.06,0.12", "--sweep", "optimizer.lr=0.001,0.003"],
       ...["--noise", "none"],
     ],
+  },
+  {
+    name: "domains",
+    claim: "Routing flips less, and experts specialise more in rare tokens and in domains",
+    flags: [
+      ...["--preset", "nano", "--steps", "500", "--seeds", "5"],
+      ...["--routers", "topk,relu", "--noise", "none", "--set", "flips.every=10"],
+    ],
+    byDomain: true,
   },
   {
     name: "headline",

@@ -5,13 +5,7 @@
  */
 
 import { ConfigError } from "../../lib/errors.ts";
-import {
-  absolutePath,
-  type Arguments,
-  decimal,
-  type Flag,
-  parseFlags,
-} from "../shared/arguments.ts";
+import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
 import { absoluteTextPath } from "../shared/text_paths.ts";
 
 /** The flags of `analyze`, in the order of the help. */
@@ -31,12 +25,19 @@ export const ANALYZE_FLAGS = {
   out: { value: "DIR", about: "Folder for page, charts and figures", fallback: "RUN/analysis" },
   tokens: {
     value: "N",
+    whole: { least: 1 },
     about: "Tokens to measure on, divided equally among the domains",
     fallback: "100000",
   },
-  top: { value: "N", about: "Token ids to list for each expert", fallback: "12" },
+  top: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Token ids to list for each expert",
+    fallback: "12",
+  },
   least: {
     value: "N",
+    whole: { least: 1 },
     about: "Occurrences that a token id needs to be listed and correlated",
     fallback: "10",
   },
@@ -106,20 +107,9 @@ export function analyzeRequest(
     data: given.values("data").map((entry) => absoluteTextPath(entry, base)),
     text: given.value("text"),
     out: out === undefined ? undefined : absolutePath(out, base),
-    tokens: wholeOf("tokens", given) ?? 100_000,
-    top: wholeOf("top", given) ?? 12,
-    least: wholeOf("least", given) ?? 10,
+    tokens: given.whole("tokens") ?? 100_000,
+    top: given.whole("top") ?? 12,
+    least: given.whole("least") ?? 10,
     device,
   };
-}
-
-function wholeOf(
-  name: "tokens" | "top" | "least",
-  given: Arguments<typeof ANALYZE_FLAGS>,
-): number | undefined {
-  const text = given.value(name);
-  if (text === undefined) return undefined;
-  const value = decimal(text) ?? NaN;
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new ConfigError(`--${name} is ${text}, expected a whole number of at least 1`);
 }

@@ -17,7 +17,7 @@ import { type RunOutcome, summarize } from "../../lib/compare/summary.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { availableCores } from "../../lib/machine.ts";
-import { absolutePath, callingDirectory, decimal } from "../shared/arguments.ts";
+import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { formatSeconds } from "../shared/format.ts";
 import { Interrupt, INTERRUPTED } from "../shared/interrupt.ts";
@@ -29,7 +29,8 @@ import { problemsAhead } from "../train/dry_run_problems.ts";
 import type { Render } from "../shared/render.ts";
 import type { Launch } from "./child.ts";
 import { dryRunReport, measureSpeed } from "./dry_run.ts";
-import { COMPARE_FLAGS, type CompareArguments, parseCompareFlags, wholeFlag } from "./flags.ts";
+import { decimal } from "../shared/numbers.ts";
+import { COMPARE_FLAGS, type CompareArguments, parseCompareFlags } from "./flags.ts";
 import { CompareProgress } from "./progress.ts";
 import { outcomesSoFar, workOff } from "./queue.ts";
 import { writeReport, writeResults } from "./report.ts";
@@ -151,11 +152,11 @@ async function prepare(
   const problems = await problemsAhead(first);
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
   const cores = availableCores();
-  const threads = Math.max(1, Math.floor(cores / (wholeFlag("jobs", given) ?? cores)));
+  const threads = Math.max(1, Math.floor(cores / (given.whole("jobs") ?? cores)));
   using device = await openDevice(first.device, { threads });
   const info = device.info();
   // Processes on one GPU would only wait for each other.
-  const jobs = wholeFlag("jobs", given) ?? (info.backend === "cpu" ? cores : 1);
+  const jobs = given.whole("jobs") ?? (info.backend === "cpu" ? cores : 1);
   const request = await compareRequest(given, base, lowerIsa(info));
   const limit_gib = divideMemory(
     request.rows.map(({ label, configs }) => ({ label, config: configs[0]! })),

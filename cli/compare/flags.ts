@@ -26,7 +26,7 @@ export const COMPARE_FLAGS = {
     about: "Number of seeds, counted from 0, or the seeds themselves",
     fallback: "3",
   },
-  steps: { value: "N", about: "Optimizer steps of a run", fallback: "the preset's" },
+  steps: { value: "N", whole: {}, about: "Optimizer steps of a run", fallback: "the preset's" },
   preset: { value: PRESET_NAMES.join("|"), about: "Sizes and recipe", fallback: "nano" },
   config: { value: "FILE", about: "Configuration of all runs in JSON, JSONC or YAML" },
   set: {
@@ -59,7 +59,12 @@ export const COMPARE_FLAGS = {
       "first cell of the grid, or in each",
     fallback: "first",
   },
-  jobs: { value: "N", about: "Runs at once; they share the cores", fallback: "one per core" },
+  jobs: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Runs at once; they share the cores",
+    fallback: "one per core",
+  },
   memory: { value: "GIB", about: "Memory of all jobs together", fallback: "85 % of the machine's" },
   "drop-weights": { about: "Remove the checkpoints of finished runs" },
   out: { value: "DIR", about: "Folder for runs, table and report; a comparison there resumes" },
@@ -105,22 +110,6 @@ export function parseSeeds(text: string): number[] {
   const seeds = text.split(",").map(whole);
   if (seeds.length === 1) return range(0, seeds[0]! - 1);
   return new Set(seeds).size === seeds.length ? seeds : fail();
-}
-
-/**
- * Reads a whole number of at least 1.
- *
- * @param flag The flag's name.
- * @param given The command line.
- * @returns The number; undefined if the flag was not given.
- * @throws {ConfigError} It is not a whole number of at least 1.
- */
-export function wholeFlag(flag: "jobs", given: CompareArguments): number | undefined {
-  const text = given.value(flag);
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new ConfigError(`--${flag} is ${text}, expected a whole number of at least 1`);
 }
 
 /**

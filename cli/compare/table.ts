@@ -109,7 +109,17 @@ export function terminalTable(results: CompareResults): string {
  * @returns The contents of `table.md`.
  */
 export function markdownTable(results: CompareResults): string {
-  const { head, rows } = tableCells(results);
+  return markdownOf(tableCells(results), remarks(results));
+}
+
+/**
+ * Writes any table in Markdown, with remarks below it.
+ *
+ * @param cells The table.
+ * @param remarks Sentences.
+ * @returns The contents of a file.
+ */
+export function markdownOf({ head, rows }: TableCells, remarks: readonly string[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   return [
@@ -117,7 +127,7 @@ export function markdownTable(results: CompareResults): string {
     line(head.map((_, column) => column === 0 ? "---" : "---:")),
     ...rows.map(line),
     "",
-    ...remarks(results).map((text) => `- ${text}`),
+    ...remarks.map((text) => `- ${text}`),
     "",
   ].join("\n");
 }
@@ -204,7 +214,13 @@ function differenceCell({ difference }: RowFigures, { baseline }: RowSummary): s
   return difference === null ? NONE : differenceText(difference);
 }
 
-function differenceText({ mean, interval, n }: Estimate): string {
+/**
+ * Writes a difference with its confidence interval.
+ *
+ * @param difference The difference.
+ * @returns Like `-0.1335 [-0.2119, -0.0551]`.
+ */
+export function differenceText({ mean, interval, n }: Estimate): string {
   if (interval === null) return `${signed(mean)} (${n} seed)`;
   return `${signed(mean)} [${signed(interval[0])}, ${signed(interval[1])}]`;
 }
@@ -214,7 +230,14 @@ function signed(value: number): string {
   return `${value < 0 ? "" : "+"}${text}`;
 }
 
-function withError({ mean, standard_error }: Estimate, digits: number): string {
+/**
+ * Writes a mean with its standard error.
+ *
+ * @param estimate The mean.
+ * @param digits Decimals.
+ * @returns Like `1.7324 ± 0.0137`; the mean alone for one value.
+ */
+export function withError({ mean, standard_error }: Estimate, digits: number): string {
   const error = standard_error === null ? "" : ` ± ${standard_error.toFixed(digits)}`;
   return `${mean.toFixed(digits)}${error}`;
 }

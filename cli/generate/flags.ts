@@ -5,13 +5,8 @@
  */
 
 import { ConfigError } from "../../lib/errors.ts";
-import {
-  absolutePath,
-  type Arguments,
-  decimal,
-  type Flag,
-  parseFlags,
-} from "../shared/arguments.ts";
+import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { decimal } from "../shared/numbers.ts";
 import { decodeText, readTextFile } from "../shared/text_paths.ts";
 
 /** The flags of `generate`, in the order of the help. */
@@ -28,13 +23,23 @@ export const GENERATE_FLAGS = {
   },
   "prompt-file": { value: "FILE", repeat: true, about: "File whose text is a prompt" },
   prompts: { value: "FILE", about: "File with one prompt per line" },
-  tokens: { value: "N", about: "Most tokens to draw for each prompt", fallback: "200" },
+  tokens: {
+    value: "N",
+    whole: { least: 1, most: 2 ** 31 - 1 },
+    about: "Most tokens to draw for each prompt",
+    fallback: "200",
+  },
   temperature: {
     value: "X",
     about: "Divisor of the logits; 0: always the likeliest token",
     fallback: "0.8",
   },
-  "top-k": { value: "N", about: "Draw from the N likeliest tokens", fallback: "all" },
+  "top-k": {
+    value: "N",
+    whole: { least: 1 },
+    about: "Draw from the N likeliest tokens",
+    fallback: "all",
+  },
   "top-p": {
     value: "X",
     about:
@@ -42,7 +47,7 @@ export const GENERATE_FLAGS = {
       "X; with --top-k, from the smaller set",
     fallback: "1",
   },
-  seed: { value: "S", about: "Seed of the draws", fallback: "0" },
+  seed: { value: "S", whole: { least: 0 }, about: "Seed of the draws", fallback: "0" },
   stop: {
     value: "TEXT",
     repeat: true,
@@ -114,15 +119,15 @@ export async function generateRequest(
   if (device !== "auto" && device !== "cpu" && device !== "cuda") {
     throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
   }
-  const number = (name: "tokens" | "temperature" | "top-k" | "top-p" | "seed", range: Range) =>
+  const number = (name: "temperature" | "top-p", range: Range) =>
     numberOf(name, given.value(name), range);
   return {
     run: absolutePath(run, base),
-    tokens: number("tokens", { least: 1, most: 2 ** 31 - 1, whole: true }) ?? 200,
+    tokens: given.whole("tokens") ?? 200,
     temperature: number("temperature", { least: 0 }) ?? 0.8,
-    topK: number("top-k", { least: 1, whole: true }),
+    topK: given.whole("top-k"),
     topP: number("top-p", { above: 0, most: 1 }) ?? 1,
-    seed: number("seed", { least: 0, whole: true }) ?? 0,
+    seed: given.whole("seed") ?? 0,
     stop: given.values("stop"),
     device,
     prompts: await promptsOf(given, base, input),
@@ -133,22 +138,16 @@ interface Range {
   readonly least?: number;
   readonly above?: number;
   readonly most?: number;
-  readonly whole?: boolean;
 }
 
 function numberOf(name: string, text: string | undefined, range: Range): number | undefined {
   if (text === undefined) return undefined;
   const value = decimal(text) ?? NaN;
   const { least = -Infinity, above = -Infinity, most = Number.MAX_SAFE_INTEGER } = range;
-  if (
-    value >= least && value > above && value <= most && (!range.whole || Number.isInteger(value))
-  ) {
-    return value;
-  }
-  const kind = range.whole ? "a whole number" : "a number";
+  if (value >= least && value > above && value <= most) return value;
   const lower = range.above === undefined ? ` of at least ${least}` : ` above ${above}`;
   const upper = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
-  throw new ConfigError(`--${name} is ${text}, expected ${kind}${lower}${upper}`);
+  throw new ConfigError(`--${name} is ${text}, expected a number${lower}${upper}`);
 }
 
 /** What a file or standard input is read as. */

@@ -11,8 +11,8 @@ import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/a
 /** The flags of `plot`, in the order of the help. */
 export const PLOT_FLAGS = {
   out: { value: "DIR", about: "Folder for the charts", fallback: "plots/ in the first run" },
-  from: { value: "STEP", about: "First step to draw", fallback: "1" },
-  to: { value: "STEP", about: "Last step to draw", fallback: "the last" },
+  from: { value: "STEP", whole: { least: 1 }, about: "First step to draw", fallback: "1" },
+  to: { value: "STEP", whole: { least: 1 }, about: "Last step to draw", fallback: "the last" },
   x: { value: "AXIS", about: "Horizontal axis: step, tokens, flops or time", fallback: "step" },
   names: {
     value: "A,B",
@@ -22,6 +22,7 @@ export const PLOT_FLAGS = {
   whole: { about: "Let the vertical axes of losses and gradients cover the warm-up, too" },
   smooth: {
     value: "N",
+    whole: { least: 1 },
     about: "Steps averaged for each point of a smoothed curve; 1: no smoothing",
     fallback: "2 % of a run's steps",
   },
@@ -74,7 +75,7 @@ export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): 
     throw new ConfigError("Which runs? Give their directories, like plot runs/mine; see --help");
   }
   const out = given.value("out");
-  const [from, to] = [stepsOf("from", given), stepsOf("to", given)];
+  const [from, to] = [given.whole("from"), given.whole("to")];
   if (from !== undefined && to !== undefined && from > to) {
     throw new ConfigError(`--from is ${from}, expected at most --to (${to})`);
   }
@@ -86,7 +87,7 @@ export function plotRequest(given: Arguments<typeof PLOT_FLAGS>, base: string): 
     along: alongOf(given.value("x") ?? "step"),
     names: namesOf(given.value("names"), runs.length),
     whole: given.has("whole"),
-    smooth: stepsOf("smooth", given),
+    smooth: given.whole("smooth"),
   };
 }
 
@@ -104,15 +105,4 @@ function namesOf(text: string | undefined, runs: number): string[] | undefined {
     );
   }
   return names;
-}
-
-function stepsOf(
-  name: "from" | "to" | "smooth",
-  given: Arguments<typeof PLOT_FLAGS>,
-): number | undefined {
-  const text = given.value(name);
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new ConfigError(`--${name} is ${text}, expected a whole number of at least 1`);
 }

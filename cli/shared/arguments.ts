@@ -10,11 +10,14 @@ import { ConfigError } from "../../lib/errors.ts";
 import { readEnvironment } from "../../lib/permissions.ts";
 import { systemReason } from "../../lib/system_reason.ts";
 import { nearest } from "../../lib/nearest.ts";
+import { wholeNumber, type WholeRange } from "./numbers.ts";
 
 /** One flag of a command. */
 export interface Flag {
   /** The placeholder of its value in the help, like `N`; absent: the flag takes none. */
   readonly value?: string;
+  /** The numbers it accepts if it is a whole number; absent: its value is any text. */
+  readonly whole?: WholeRange;
   /** Whether it may be given more than once; otherwise the last one counts. */
   readonly repeat?: boolean;
   /** What it does. */
@@ -25,6 +28,13 @@ export interface Flag {
 
 /** The flags of a command by name, without the dashes. */
 export type Flags = Readonly<Record<string, Flag>>;
+
+/** The names of a table's flags that are whole numbers. */
+export type WholeFlag<Table extends Flags> =
+  & { [Name in keyof Table]: Table[Name] extends { readonly whole: WholeRange } ? Name : never }[
+    keyof Table
+  ]
+  & string;
 
 /** What was given on a command line. */
 export interface Arguments<Table extends Flags> {
@@ -42,6 +52,13 @@ export interface Arguments<Table extends Flags> {
    * @returns The last value; undefined if the flag was not given.
    */
   value(name: keyof Table & string): string | undefined;
+  /**
+   * Returns the value of a flag that is a whole number.
+   *
+   * @param name The flag.
+   * @returns The last value; undefined if the flag was not given.
+   */
+  whole(name: WholeFlag<Table>): number | undefined;
   /**
    * Returns the values of a flag that may be repeated.
    *
@@ -67,7 +84,7 @@ export interface ParseFlagsOptions {
  * @param options What else the command takes.
  * @returns What was given; no value is empty.
  * @throws {ConfigError} If a flag is unknown (names the nearest known one), lacks its value or
- * takes none, or an argument is not a flag.
+ * takes none, is not the whole number it should be, or an argument is not a flag.
  */
 export function parseFlags<Table extends Flags>(
   args: readonly string[],
@@ -84,10 +101,20 @@ export function parseFlags<Table extends Flags>(
     "--": true,
   }) as Record<string, unknown>;
   const values = (name: string): string[] => given[name] as string[];
+  const wholes = new Map(
+    withValue.flatMap((name) => {
+      const { whole } = flags[name]!;
+      const text = values(name).at(-1);
+      return whole === undefined || text === undefined
+        ? []
+        : [[name, wholeNumber(name, text, whole)] as const];
+    }),
+  );
   return {
     has: (name) =>
       flags[name]!.value === undefined ? given[name] === true : values(name).length > 0,
     value: (name) => values(name).at(-1),
+    whole: (name) => wholes.get(name),
     values,
     operands: operands ?? [],
   };
@@ -121,16 +148,6 @@ export function callingDirectory(): string {
  */
 export function absolutePath(path: string, base: string): string {
   return resolve(base, path);
-}
-
-/**
- * Parses a decimal number; `Number` alone would also accept `0x10`, spaces and the empty string.
- *
- * @param text The text.
- * @returns The number; undefined if the text is not one.
- */
-export function decimal(text: string): number | undefined {
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
 }
 
 /**

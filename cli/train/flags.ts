@@ -14,7 +14,7 @@ export interface TrainFlag extends Flag {
   readonly group: "Model" | "Training" | "Run" | "Other";
   /** The key that it sets. */
   readonly key?: string;
-  /** Whether its value is a number. */
+  /** Whether its value is a number, not only a whole one. */
   readonly numeric?: boolean;
 }
 
@@ -38,7 +38,7 @@ export const TRAIN_FLAGS = {
     group: "Model",
     value: "E",
     key: "moe.experts",
-    numeric: true,
+    whole: {},
     about: "Full-size experts per layer",
     fallback: "8",
   },
@@ -46,7 +46,7 @@ export const TRAIN_FLAGS = {
     group: "Model",
     value: "k",
     key: "moe.active",
-    numeric: true,
+    whole: {},
     about: "Full-size experts a token uses on average; target sparsity 1 - k/E",
     fallback: "1",
   },
@@ -54,7 +54,7 @@ export const TRAIN_FLAGS = {
     group: "Model",
     value: "G",
     key: "moe.granularity",
-    numeric: true,
+    whole: {},
     about: "Parts that each expert is split into",
     fallback: "1",
   },
@@ -62,7 +62,7 @@ export const TRAIN_FLAGS = {
     group: "Training",
     value: "N",
     key: "steps",
-    numeric: true,
+    whole: {},
     about: "Optimizer steps",
     fallback: "500",
   },
@@ -70,7 +70,7 @@ export const TRAIN_FLAGS = {
     group: "Training",
     value: "B",
     key: "data.batch",
-    numeric: true,
+    whole: {},
     about: "Sequences per step",
     fallback: "16",
   },
@@ -78,7 +78,7 @@ export const TRAIN_FLAGS = {
     group: "Training",
     value: "T",
     key: "data.sequence",
-    numeric: true,
+    whole: {},
     about: "Tokens per sequence",
     fallback: "256",
   },
@@ -94,7 +94,7 @@ export const TRAIN_FLAGS = {
     group: "Training",
     value: "S",
     key: "seed",
-    numeric: true,
+    whole: {},
     about: "Seed of the weights, the shuffle and the samples",
     fallback: "0",
   },

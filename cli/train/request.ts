@@ -13,7 +13,8 @@ import { isRouterPath } from "../../lib/config/router_schema.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { RouterChoice } from "../../lib/moe/router_of.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
-import { absolutePath, type Arguments, decimal } from "../shared/arguments.ts";
+import { absolutePath, type Arguments, type WholeFlag } from "../shared/arguments.ts";
+import { decimal } from "../shared/numbers.ts";
 import { configFileRouter, readConfigFile, withAbsolutePaths } from "./config_file.ts";
 import { TRAIN_FLAGS, type TrainFlag } from "./flags.ts";
 
@@ -108,7 +109,9 @@ function flagLayer(
     const known = name as keyof typeof TRAIN_FLAGS;
     if (flag.key === undefined || !given.has(known)) continue;
     labels.set(flag.key, `--${name}`);
-    assign(layer, flag.key, flag.value === undefined || flagValue(flag, given.values(known)));
+    const value = given.whole(known as WholeFlag<typeof TRAIN_FLAGS>) ??
+      (flag.value === undefined || flagValue(flag, given.values(known)));
+    assign(layer, flag.key, value);
   }
   return parseConfigLayer(layer, {
     source: "the flags",

@@ -7,6 +7,8 @@ export interface AllCloseOptions extends Tolerance {
   readonly name?: string;
   /** Turns a flat index into coordinates. */
   readonly shape?: readonly number[];
+  /** An absolute tolerance of each element, on top of `atol`. */
+  readonly slackAt?: (index: number) => number;
 }
 
 /**
@@ -33,19 +35,24 @@ export function assertAllClose(
   let worstExcess = 1;
   let misses = 0;
   for (let i = 0; i < expected.length; i++) {
-    const excess = excessOf(actual[i]!, expected[i]!, options);
+    const excess = excessOf(actual[i]!, expected[i]!, toleranceAt(i, options));
     if (excess <= 1) continue;
     misses++;
     if (excess > worstExcess) [worst, worstExcess] = [i, excess];
   }
   if (misses === 0) return;
-  const { rtol, atol, shape = [expected.length] } = options;
+  const { shape = [expected.length] } = options;
+  const { rtol, atol } = toleranceAt(worst, options);
   throw new AssertionError(
     `${name} [${shape.join(", ")}]: ${misses} of ${expected.length} elements are off; the worst, ` +
       `at [${coordinates(worst, shape).join(", ")}], is ${actual[worst]}, expected ` +
       `${expected[worst]}: ${worstExcess.toPrecision(3)} times the tolerance ` +
       `(rtol ${rtol.toExponential(2)}, atol ${atol.toExponential(2)})`,
   );
+}
+
+function toleranceAt(index: number, { rtol, atol, slackAt }: AllCloseOptions): Tolerance {
+  return { rtol, atol: slackAt === undefined ? atol : atol + slackAt(index) };
 }
 
 /** The error relative to the tolerance; Infinity if no tolerance could admit it. */

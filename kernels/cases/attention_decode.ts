@@ -1,6 +1,7 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
+import { spread } from "./attention.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { decodeToken } from "./reference/attention_decode.ts";
+import { activations, type Real } from "./stored.ts";
 import { plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of attention against a cache. */
@@ -17,6 +18,8 @@ export interface AttentionDecodeOptions {
   readonly headDim: number;
   /** Unused columns after the values. */
   readonly padding?: number;
+  /** Element type of the activations, fp32 by default. */
+  readonly dtype?: Real;
 }
 
 const BASE = 10_000;
@@ -33,28 +36,39 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
   const stride = (heads + 2 * groups) * headDim + padding;
   const row = 2 * groups * headDim;
   const tokens = lengths.reduce((sum, length) => sum + length + 1, 0);
-  const scores = plus(summed(headDim, 1 / Math.sqrt(headDim)), rounded(8));
+  const { dtype, code, bytes, rounding, store, ...inDtype } = activations(options.dtype);
+  const scores = plus(inDtype.product(headDim, 1 / Math.sqrt(headDim)), rounded(8));
+  // Of q when it is rotated and when it is scaled, of the new k, and of the weights, of which those
+  // of many keys even out.
+  const inside = inDtype.boundaries(1, 4);
+  const share = (index: number) => spread(lengths[Math.floor(index / (heads * headDim))]!);
   return operationCase({
     name: `attention_decode lengths ${lengths.join(",")} of ${capacity} ${heads}/${groups} heads ` +
-      `of ${headDim}${padding === 0 ? "" : ` padding ${padding}`}`,
+      `of ${headDim}${padding === 0 ? "" : ` padding ${padding}`}${inDtype.suffix}`,
     operation: "attention_decode",
     symbols: ["remoe_attention_decode"],
     flops: 4 * tokens * heads * headDim,
-    bytes: 4 * tokens * row,
+    bytes: bytes * tokens * row,
+    dtype,
     inputs: (random) => ({
-      qkv: random.normal(batch * stride),
-      cache: random.normal(batch * capacity * row),
+      qkv: store(random.normal(batch * stride)),
+      cache: store(random.normal(batch * capacity * row)),
       lengths: Int32Array.from(lengths),
     }),
     outputs: {
-      out: output([batch, heads * headDim], plus(scores, plus(rounded(16), summed(8)))),
-      cache: output([batch, capacity, row], rounded(8, 2)),
-      qkv: output([batch, stride], rounded(8, 2)),
+      out: output(
+        [batch, heads * headDim],
+        plus(plus(scores, plus(rounded(16), summed(8))), plus(inside, rounding)),
+        dtype,
+        dtype === "bf16" ? share : undefined,
+      ),
+      cache: output([batch, capacity, row], plus(rounded(8, 2), rounding), dtype),
+      qkv: output([batch, stride], plus(rounded(8, 2), rounding), dtype),
     },
     call(k, at) {
       const status = k.symbols.remoe_attention_decode(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("out"),
         at("qkv"),
         at("cache"),
@@ -85,10 +99,14 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
   });
 }
 
-/** Cases of attention against a cache. */
-export const ATTENTION_DECODE_CASES: readonly OperationCase[] = [
+const SIZES: readonly AttentionDecodeOptions[] = [
   { lengths: [0], capacity: 1, heads: 1, groups: 1, headDim: 2 },
   { lengths: [3, 0, 7], capacity: 8, heads: 4, groups: 2, headDim: 8 },
   { lengths: [33], capacity: 40, heads: 6, groups: 2, headDim: 18, padding: 3 },
   { lengths: [200, 255], capacity: 256, heads: 4, groups: 2, headDim: 32 },
-].map(attentionDecodeCase);
+];
+
+/** Cases of attention against a cache. */
+export const ATTENTION_DECODE_CASES: readonly OperationCase[] = (["f32", "bf16"] as const).flatMap(
+  (dtype) => SIZES.map((sizes) => attentionDecodeCase({ ...sizes, dtype })),
+);

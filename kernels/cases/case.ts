@@ -27,7 +27,15 @@ export interface Output {
   readonly shape: readonly number[];
   /** Its tolerance against the reference. */
   readonly tolerance: Tolerance;
+  /**
+   * The factor of the absolute tolerance at an element of the defined part, where terms are smaller
+   * or larger than the tolerance assumes; 1 by default.
+   */
+  readonly share?: Share;
 }
+
+/** A factor of the absolute tolerance, by the element's index and the case's inputs. */
+export type Share = (index: number, inputs: HostArrays) => number;
 
 /** The same arrays with fp32 and bfloat16 widened to fp64, for the references. */
 export type Doubled<Arrays> = { readonly [Name in keyof Arrays]: Widened<Arrays[Name]> };
@@ -53,7 +61,9 @@ export interface KernelCase<
   readonly flops: number;
   /** Bytes that must be read and written at least once. */
   readonly bytes: number;
-  /** Whether a build may decline the case, as the CPU build does for some bfloat16 ones. */
+  /** Element type of the activations, fp32 by default; a build may decline another one. */
+  readonly dtype?: "f32" | "bf16";
+  /** Whether a build may decline the case for another reason. */
   readonly mayBeUnsupported?: boolean;
   /** The outputs. One that shares its name with an input is computed in place. */
   readonly outputs: Readonly<Record<Outputs, Output>>;
@@ -108,6 +118,8 @@ export interface GradientCase<
   readonly gradients: Readonly<Record<Outputs, Gradient<NoInfer<Inputs>>>>;
   /** Elements of each input to differentiate individually; 16 by default. */
   readonly samples?: number;
+  /** Of a bfloat16 case: the same call in fp32, which is compared at every element. */
+  inFp32?(): GradientCase;
   /** The scalar whose gradient the kernel computes: <dy, forward(inputs)>, in float64. */
   loss(inputs: Doubled<Inputs>): number;
 }
@@ -157,6 +169,16 @@ export function doubled(array: Float32Array | Uint16Array): Float64Array<ArrayBu
 }
 
 /**
+ * Widens bfloat16 to fp32 and passes other arrays through.
+ *
+ * @param array An array.
+ * @returns The same numbers.
+ */
+export function widened(array: HostArray): HostArray {
+  return array instanceof Uint16Array ? fromBfloat16(array) : array;
+}
+
+/**
  * Widens fp32 and bfloat16 arrays to fp64 and passes others through.
  *
  * @param arrays Arrays by name.
@@ -176,12 +198,14 @@ export function allDoubled<Arrays extends HostArrays>(arrays: Arrays): Doubled<A
  * @param shape Its shape.
  * @param tolerance Its tolerance against the reference.
  * @param dtype Its element type; fp32 by default.
+ * @param share The factor of the absolute tolerance, where it varies.
  * @returns The output.
  */
 export function output(
   shape: readonly number[],
   tolerance: Tolerance,
   dtype: Element = "f32",
+  share?: Share,
 ): Output {
-  return { dtype, shape, tolerance };
+  return { dtype, shape, tolerance, ...share === undefined ? {} : { share } };
 }

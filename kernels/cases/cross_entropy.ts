@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import {
   doubled,
@@ -7,52 +6,23 @@ import {
   type OperationCase,
   operationCase,
   output,
+  type Share,
 } from "./case.ts";
-import type { Random } from "./random.ts";
-import { crossEntropy, crossEntropyGradient, type HeadSizes } from "./reference/cross_entropy.ts";
+import {
+  crossEntropyName,
+  type CrossEntropyOptions,
+  DLOSS,
+  drawHead,
+  insideGradient,
+  keptLogits,
+  perTargetOf,
+} from "./cross_entropy_head.ts";
+import { crossEntropy, crossEntropyGradient } from "./reference/cross_entropy.ts";
 import { matmul } from "./reference/gemm.ts";
-import { plus, rounded, summed } from "./tolerance.ts";
+import { activations } from "./stored.ts";
+import { plus, rounded } from "./tolerance.ts";
 
-/** Sizes of an output head, and which targets count. */
-export interface CrossEntropyOptions extends HeadSizes {
-  /** Share of the targets that are ignored; 0 by default. */
-  readonly ignored?: number;
-  /** Spread of the logits, 1 by default. */
-  readonly scale?: number;
-  /** Added to small integer logits, with a hidden size of 2, so their differences stay exact. */
-  readonly offset?: number;
-  /** Does not request the losses of single tokens. */
-  readonly withoutTokenLoss?: boolean;
-  /** Keeps the logits for the gradient, with this many floats per row. */
-  readonly logitStride?: number;
-}
-
-function crossEntropyName(operation: string, options: CrossEntropyOptions): string {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, offset, logitStride } = options;
-  return `${operation} [${tokens},${hidden}]x[${hidden},${vocabulary}]` +
-    `${ignored === 0 ? "" : ` ${ignored * 100}% ignored`}` +
-    `${scale === 1 ? "" : ` logits of ${scale}`}` +
-    `${offset === undefined ? "" : ` whole logits from ${offset} on`}` +
-    `${options.withoutTokenLoss ? " without token_loss" : ""}` +
-    `${logitStride === undefined ? "" : ` logits kept ${logitStride} apart`}`;
-}
-
-function drawHead(random: Random, options: CrossEntropyOptions) {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1, offset } = options;
-  const targets = random.integers(tokens, vocabulary).map((target) =>
-    random.next() < ignored ? -1 - random.integer(100) : target
-  );
-  if (offset !== undefined) {
-    const whole = random.integers(vocabulary, 8);
-    const w = Float32Array.from([...whole.map(() => offset), ...whole]);
-    return { x: new Float32Array(2 * tokens).fill(1), w, targets };
-  }
-  return {
-    x: random.normal(tokens * hidden),
-    w: random.normal(hidden * vocabulary, { scale: scale / Math.sqrt(hidden) }),
-    targets,
-  };
-}
+export type { CrossEntropyOptions } from "./cross_entropy_head.ts";
 
 interface ForwardAddresses {
   (
@@ -64,7 +34,7 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
   const { tokens, hidden, vocabulary, logitStride } = options;
   const status = k.symbols.remoe_cross_entropy_forward(
     k.handle,
-    DTypeCode.f32,
+    activations(options.dtype).code,
     at("loss"),
     at("token_loss"),
     at("normalizer"),
@@ -89,20 +59,22 @@ function callForward(k: KernelContext, at: ForwardAddresses, options: CrossEntro
 export function crossEntropyCase(options: CrossEntropyOptions): OperationCase {
   const { tokens, hidden, vocabulary, scale = 1, withoutTokenLoss = false } = options;
   const stride = options.logitStride ?? 0;
-  const logits = summed(hidden, scale / Math.sqrt(hidden));
+  const { dtype, bytes, rounding, product } = activations(options.dtype);
+  const logits = product(hidden, scale / Math.sqrt(hidden));
   const perToken = plus(logits, rounded(6, scale));
   return operationCase({
     name: crossEntropyName("cross_entropy_forward", options),
     operation: "cross_entropy_forward",
     symbols: ["remoe_cross_entropy_forward"],
     flops: 2 * tokens * hidden * vocabulary,
-    bytes: 4 * (tokens * hidden + hidden * vocabulary + 4 * tokens),
+    bytes: bytes * (tokens * hidden + hidden * vocabulary) + 16 * tokens,
+    dtype,
     inputs: (random) => drawHead(random, options),
     outputs: {
       loss: output([2], perToken),
       token_loss: output([tokens], perToken),
       normalizer: output([tokens, 2], perToken),
-      logits: output([tokens, Math.max(1, stride)], logits),
+      logits: output([tokens, Math.max(1, stride)], plus(logits, rounding), dtype),
     },
     unwanted: [
       ...withoutTokenLoss ? ["token_loss"] as const : [],
@@ -131,12 +103,12 @@ interface GradientAddresses {
 function callGradient(
   k: KernelContext,
   at: GradientAddresses,
-  { tokens, hidden, vocabulary, logitStride = 0 }: CrossEntropyOptions,
+  { tokens, hidden, vocabulary, logitStride = 0, dtype }: CrossEntropyOptions,
   { logits = 0n, accumulate = 0 },
 ): void {
   const status = k.symbols.remoe_cross_entropy_gradient(
     k.handle,
-    DTypeCode.f32,
+    activations(dtype).code,
     at("dx"),
     at("dw"),
     at("dloss"),
@@ -155,9 +127,6 @@ function callGradient(
   k.check(status, "cross_entropy_gradient");
 }
 
-/** An upstream gradient other than 1. */
-const DLOSS = 1.75;
-
 /**
  * A case of `remoe_cross_entropy_gradient` that recomputes the logits.
  *
@@ -166,9 +135,11 @@ const DLOSS = 1.75;
  * @returns The case.
  */
 export function crossEntropyGradientCase(options: CrossEntropyOptions, samples = 12): GradientCase {
-  const { tokens, hidden, vocabulary, ignored = 0, scale = 1 } = options;
-  const logits = summed(hidden, scale / Math.sqrt(hidden)).atol;
-  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  const { tokens, hidden, vocabulary, scale = 1 } = options;
+  const { dtype, bytes, rounding, product } = activations(options.dtype);
+  const logits = product(hidden, scale / Math.sqrt(hidden)).atol;
+  const perTarget = perTargetOf(options);
+  const inside = insideGradient(options, 1);
   // (p - 1) carries the error of its logits; dx sums it over the vocabulary, dw over the tokens.
   const p = { rtol: 2 * logits + rounded(12).rtol, atol: 4 * perTarget * logits };
   return gradientCase({
@@ -177,7 +148,11 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
     symbols: ["remoe_cross_entropy_gradient"],
     samples,
     flops: 6 * tokens * hidden * vocabulary,
-    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary),
+    bytes: 2 * bytes * (tokens * hidden + hidden * vocabulary),
+    dtype,
+    ...dtype === "f32"
+      ? {}
+      : { inFp32: () => crossEntropyGradientCase({ ...options, dtype: "f32" }, samples) },
     inputs: (random) => {
       const head = drawHead(random, options);
       const { mean, count, normalizer } = crossEntropy(
@@ -194,8 +169,18 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
       };
     },
     outputs: {
-      dx: output([tokens, hidden], plus(p, summed(4, (perTarget * scale) / Math.sqrt(hidden)))),
-      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+      dx: output(
+        [tokens, hidden],
+        plus(
+          plus(p, product(4, (perTarget * scale) / Math.sqrt(hidden))),
+          plus(inside.dx, rounding),
+        ),
+        dtype,
+      ),
+      dw: output(
+        [hidden, vocabulary],
+        plus(plus(p, product(Math.sqrt(tokens) + 4, perTarget)), inside.dw),
+      ),
     },
     gradients: {
       dx: { of: "x", bit: 0, optional: true },
@@ -207,6 +192,12 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
 }
 
 /**
+ * The relative error of p where logits are kept in bfloat16. Those of order 1 are below 8, where half
+ * an ulp is at most 2^-6. At the target, where the gradient is p - 1, it is an absolute error.
+ */
+const OF_P = Math.expm1(2 ** -6);
+
+/**
  * A case of `remoe_cross_entropy_gradient` checked against the gradient's formula, using the logits
  * kept by a forward pass if there is a `logitStride`.
  *
@@ -214,17 +205,24 @@ export function crossEntropyGradientCase(options: CrossEntropyOptions, samples =
  * @returns The case.
  */
 export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCase {
-  const { tokens, hidden, vocabulary, ignored = 0, offset = 0, logitStride: stride = 0 } = options;
-  const perTarget = DLOSS / Math.max(1, tokens * (1 - ignored));
+  const { tokens, hidden, vocabulary, offset = 0, logitStride: stride = 0 } = options;
+  const { dtype, bytes, rounding, product, store } = activations(options.dtype);
+  const perTarget = perTargetOf(options);
   // Logits are of order 1, or integers, and exact to half an ulp.
   const p = { rtol: rounded(20).rtol, atol: 1e-6 * perTarget };
+  const isCoarse = stride > 0 && dtype === "bf16";
+  const inside = insideGradient(options, isCoarse ? 2 : 1);
+  const dz = isCoarse ? { rtol: OF_P, atol: OF_P * perTarget } : p;
+  const shareOfTarget: Share = (i, { targets }) =>
+    i % vocabulary === targets![Math.floor(i / vocabulary)] ? 1 : p.atol / dz.atol;
   const weights = Math.max(1, Math.abs(offset));
   return operationCase({
     name: crossEntropyName("cross_entropy_gradient", options),
     operation: "cross_entropy_gradient",
     symbols: ["remoe_cross_entropy_gradient"],
     flops: 4 * tokens * hidden * vocabulary,
-    bytes: 4 * 2 * (tokens * hidden + hidden * vocabulary + tokens * vocabulary),
+    bytes: 2 * bytes * (tokens * hidden + hidden * vocabulary + tokens * vocabulary),
+    dtype,
     inputs: (random) => {
       const head = drawHead(random, options);
       const [x, w] = [doubled(head.x), doubled(head.w)];
@@ -234,13 +232,28 @@ export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCas
         dloss: Float32Array.of(DLOSS),
         loss: Float32Array.of(mean, count),
         normalizer: Float32Array.from(normalizer),
-        ...stride === 0 ? {} : { logits: keptLogits(x, w, options, stride) },
+        ...stride === 0 ? {} : { logits: store(keptLogits(x, w, options, stride)) },
       };
     },
     outputs: {
-      logits: output([tokens, Math.max(1, stride)], p),
-      dx: output([tokens, hidden], plus(p, summed(Math.sqrt(vocabulary), weights * perTarget))),
-      dw: output([hidden, vocabulary], plus(p, summed(Math.sqrt(tokens) + 4, perTarget))),
+      logits: output(
+        [tokens, Math.max(1, stride)],
+        plus(dz, rounding),
+        dtype,
+        isCoarse ? shareOfTarget : undefined,
+      ),
+      dx: output(
+        [tokens, hidden],
+        plus(
+          plus(p, product(Math.sqrt(vocabulary), weights * perTarget)),
+          plus(inside.dx, rounding),
+        ),
+        dtype,
+      ),
+      dw: output(
+        [hidden, vocabulary],
+        plus(plus(p, product(Math.sqrt(tokens) + 4, perTarget)), inside.dw),
+      ),
     },
     unwanted: stride === 0 ? ["logits"] : [],
     call: (k, at) => callGradient(k, at, options, { logits: at("logits") }),
@@ -253,20 +266,6 @@ export function crossEntropyKeptCase(options: CrossEntropyOptions): OperationCas
       return { logits: stride === 0 ? [] : dlogits, dx, dw };
     },
   });
-}
-
-function keptLogits(
-  x: Float64Array,
-  w: Float64Array,
-  { tokens, hidden, vocabulary }: HeadSizes,
-  stride: number,
-): Float32Array<ArrayBuffer> {
-  const product = matmul(x, w, tokens, hidden, vocabulary);
-  const logits = new Float32Array(tokens * stride);
-  for (let t = 0; t < tokens; t++) {
-    logits.set(product.subarray(t * vocabulary, (t + 1) * vocabulary), t * stride);
-  }
-  return logits;
 }
 
 const HEADS: readonly CrossEntropyOptions[] = [
@@ -303,10 +302,25 @@ export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
     crossEntropyKeptCase({ ...head, logitStride: head.vocabulary }),
   ]),
   crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, withoutTokenLoss: true }),
+  ...[...HEADS, ...KEPT_HEADS, ...LARGE_HEADS].map((head) =>
+    crossEntropyCase({ ...head, dtype: "bf16" })
+  ),
+  // Large logits differ by less than their roundings, so those are not kept.
+  ...[...KEPT_HEADS, ...LARGE_HEADS].map((head) =>
+    crossEntropyKeptCase({ ...head, dtype: "bf16" })
+  ),
+  crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, dtype: "bf16" }),
 ];
 
 /** Cases of its gradient. */
 export const CROSS_ENTROPY_GRADIENT_CASES: readonly GradientCase[] = [
   ...HEADS.map((head) => crossEntropyGradientCase(head, head.vocabulary > 1000 ? 4 : 12)),
   crossEntropyGradientCase({ tokens: 128, hidden: 128, vocabulary: 257, ignored: 0.1 }, 4),
+  ...HEADS.map((head) =>
+    crossEntropyGradientCase({ ...head, dtype: "bf16" }, head.vocabulary > 1000 ? 1 : 4)
+  ),
+  crossEntropyGradientCase(
+    { tokens: 128, hidden: 128, vocabulary: 257, ignored: 0.1, dtype: "bf16" },
+    1,
+  ),
 ];

@@ -1,4 +1,4 @@
-import { BinaryCode, DTypeCode, UnaryCode } from "../../lib/ffi/mod.ts";
+import { BinaryCode, UnaryCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -6,14 +6,13 @@ import {
   operationCase,
   output,
 } from "./case.ts";
-import { type Random, toBfloat16 } from "./random.ts";
+import type { Random } from "./random.ts";
 import { binary, type BinaryName, unary, type UnaryName } from "./reference/elementwise.ts";
 import { coordinatesOf, denseStrides, elementsOf, flatIndex } from "./reference/layout.ts";
 import { dot } from "./reference/reduction.ts";
-import { EXACT, rounded, type Tolerance } from "./tolerance.ts";
+import { type Activations, activations, type Real } from "./stored.ts";
+import { EXACT, plus, rounded, type Tolerance } from "./tolerance.ts";
 
-/** The tolerance of one rounding to bfloat16. */
-const BF16_ROUNDING: Tolerance = { rtol: 2 ** -8, atol: 0 };
 /** The parameter of `scale` and `shift`. */
 const PARAMETER = -1.75;
 
@@ -23,16 +22,17 @@ const PARAMETER = -1.75;
  * @param name The operation.
  * @param a Shape of the left operand, of the result's rank; an axis of 1 is broadcast.
  * @param b Shape of the right operand.
- * @param options Whether a is read through reversed strides (its transpose), and whether bfloat16
- * is used.
+ * @param options Whether a is read through reversed strides (its transpose), and the element type.
  * @returns The case.
  */
 export function binaryCase(
   name: BinaryName,
   a: readonly number[],
   b: readonly number[],
-  { transposed = false, bf16 = false }: { transposed?: boolean; bf16?: boolean } = {},
+  { transposed = false, dtype: real }: { transposed?: boolean; dtype?: Real } = {},
 ): OperationCase {
+  const inDtype = activations(real);
+  const { dtype, code, bytes, suffix, rounding } = inDtype;
   const shape = a.map((size, axis) => Math.max(size, b[axis]!));
   const dense = transposed ? denseStrides(a.toReversed()).toReversed() : denseStrides(a);
   const aStrides = dense.map((stride, axis) => a[axis] === 1 ? 0 : stride);
@@ -41,22 +41,22 @@ export function binaryCase(
   const count = elementsOf(shape);
   const order = transposed ? " transposed" : "";
   return operationCase({
-    name: `binary ${name} [${a}]${order} [${b}]${bf16 ? " bf16" : ""}`,
+    name: `binary ${name} [${a}]${order} [${b}]${suffix}`,
     operation: "binary",
     symbols: ["remoe_binary"],
     flops: count,
-    bytes: (bf16 ? 2 : 4) * (elementsOf(a) + elementsOf(b) + count),
-    mayBeUnsupported: bf16,
+    bytes: bytes * (elementsOf(a) + elementsOf(b) + count),
+    dtype,
     inputs: (random) => ({
-      a: operand(random, elementsOf(a), bf16),
-      b: operand(random, elementsOf(b), bf16),
+      a: operand(random, elementsOf(a), inDtype),
+      b: operand(random, elementsOf(b), inDtype),
     }),
-    outputs: { target: output(shape, bf16 ? BF16_ROUNDING : rounded(1), bf16 ? "bf16" : "f32") },
+    outputs: { target: output(shape, plus(rounded(1), rounding), dtype) },
     call(k, at) {
       const status = k.symbols.remoe_binary(
         k.handle,
         BinaryCode[name],
-        bf16 ? DTypeCode.bf16 : DTypeCode.f32,
+        code,
         at("target"),
         at("a"),
         at("b"),
@@ -75,15 +75,11 @@ export function binaryCase(
 }
 
 /** Numbers of both signs that are safe to divide by. */
-function operand(
-  random: Random,
-  count: number,
-  bf16: boolean,
-): Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer> {
+function operand(random: Random, count: number, { store }: Activations) {
   const values = random.uniform(count, { scale: 1, mean: 2 }).map((value) =>
     random.next() < 0.5 ? -value : value
   );
-  return bf16 ? toBfloat16(values) : values;
+  return store(values);
 }
 
 /** The accuracy expected of each function: a kernel may use a vectorised polynomial. */
@@ -115,25 +111,36 @@ const EXTREME = [0, -0, 1e-30, -1e-30, 20, -20, 88, -88, 100, -100, 1000, -1000]
  *
  * @param name The function.
  * @param count Elements; if absent, the arguments at which naive formulas overflow.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function unaryCase(name: UnaryName, count?: number): OperationCase {
+export function unaryCase(name: UnaryName, count?: number, real?: Real): OperationCase {
+  const { dtype, code, bytes, suffix, rounding, store, round } = activations(real);
   const elements = count ?? EXTREME.length;
   return operationCase({
-    name: `unary ${name} ${count === undefined ? "of extreme arguments" : `[${count}]`}`,
+    name: `unary ${name} ${count === undefined ? "of extreme arguments" : `[${count}]`}${suffix}`,
     operation: "unary",
     symbols: ["remoe_unary"],
     flops: elements,
-    bytes: 8 * elements,
+    bytes: 2 * bytes * elements,
+    dtype,
     inputs: (random) => ({
-      x: count === undefined ? Float32Array.from(EXTREME) : unaryArguments(random, name, count),
+      x: store(
+        count === undefined ? Float32Array.from(EXTREME) : unaryArguments(random, name, count),
+      ),
     }),
-    outputs: { target: output([elements], UNARY_TOLERANCES[name]) },
+    outputs: {
+      target: output(
+        [elements],
+        UNARY_TOLERANCES[name] === EXACT ? EXACT : plus(UNARY_TOLERANCES[name], rounding),
+        dtype,
+      ),
+    },
     call(k, at) {
       const status = k.symbols.remoe_unary(
         k.handle,
         UnaryCode[name],
-        DTypeCode.f32,
+        code,
         at("target"),
         at("x"),
         PARAMETER,
@@ -141,14 +148,15 @@ export function unaryCase(name: UnaryName, count?: number): OperationCase {
       );
       k.check(status, "unary");
     },
-    // In fp32's range: values that overflow there are infinite.
-    reference: ({ x }) => ({ target: x.map((value) => inRange(unary(name, value, PARAMETER))) }),
+    // In the dtype's range: values that overflow there are infinite.
+    reference: ({ x }) => ({
+      target: x.map((value) => {
+        const exact = unary(name, value, PARAMETER);
+        const [held] = round(Float32Array.of(exact));
+        return Number.isFinite(held) ? exact : held!;
+      }),
+    }),
   });
-}
-
-/** Overflows as fp32 does, without rounding other values. */
-function inRange(value: number): number {
-  return Number.isFinite(Math.fround(value)) ? value : Math.fround(value);
 }
 
 /**
@@ -156,28 +164,32 @@ function inRange(value: number): number {
  *
  * @param name The function.
  * @param count Elements.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function unaryGradientCase(name: UnaryName, count: number): GradientCase {
+export function unaryGradientCase(name: UnaryName, count: number, real?: Real): GradientCase {
+  const { dtype, code, bytes, suffix, rounding, store } = activations(real);
   return gradientCase({
-    name: `unary_gradient ${name} [${count}]`,
+    name: `unary_gradient ${name} [${count}]${suffix}`,
     operation: "unary_gradient",
     symbols: ["remoe_unary_gradient"],
     flops: 4 * count,
-    bytes: 12 * count,
+    bytes: 3 * bytes * count,
+    dtype,
+    ...dtype === "f32" ? {} : { inFp32: () => unaryGradientCase(name, count) },
     inputs: (random) => ({
-      x: unaryArguments(random, name, count),
-      dy: random.normal(count),
+      x: store(unaryArguments(random, name, count)),
+      dy: store(random.normal(count)),
     }),
     // exp' reaches e^6 and has a relative error; the bounded derivatives (tanh, sigmoid) cancel
     // near 1.
-    outputs: { dx: output([count], rounded(8, 1)) },
+    outputs: { dx: output([count], plus(rounded(8, 1), rounding), dtype) },
     gradients: { dx: { of: "x", bit: 0 } },
     call(k, at, accumulate) {
       const status = k.symbols.remoe_unary_gradient(
         k.handle,
         UnaryCode[name],
-        DTypeCode.f32,
+        code,
         at("dx"),
         at("dy"),
         at("x"),
@@ -192,25 +204,27 @@ export function unaryGradientCase(name: UnaryName, count: number): GradientCase 
 }
 
 /** The derivative of ReLU at 0 is 0, consistent with the router's rule "active means above 0". */
-function reluKinkCase(): OperationCase {
+function reluKinkCase(real?: Real): OperationCase {
+  const { dtype, code, suffix, store } = activations(real);
   return operationCase({
-    name: "unary_gradient relu at 0",
+    name: `unary_gradient relu at 0${suffix}`,
     operation: "unary_gradient",
     symbols: ["remoe_unary_gradient"],
     flops: 6,
     bytes: 72,
+    dtype,
     inputs: () => ({
-      x: Float32Array.of(0, -0, 1e-30, -1e-30, 3, -3),
-      dy: new Float32Array(6).fill(2),
+      x: store(Float32Array.of(0, -0, 1e-30, -1e-30, 3, -3)),
+      dy: store(new Float32Array(6).fill(2)),
     }),
-    outputs: { dx: output([6], EXACT) },
+    outputs: { dx: output([6], EXACT, dtype) },
     call(k, at) {
       const { relu } = UnaryCode;
       const addresses = [at("dx"), at("dy"), at("x")] as const;
       const status = k.symbols.remoe_unary_gradient(
         k.handle,
         relu,
-        DTypeCode.f32,
+        code,
         ...addresses,
         0,
         6n,
@@ -227,23 +241,34 @@ function reluKinkCase(): OperationCase {
  *
  * @param count Elements.
  * @param scale The factor.
+ * @param dtypes Element types of the target and of x, fp32 by default.
  * @returns The case.
  */
-export function accumulateCase(count: number, scale: number): OperationCase {
+export function accumulateCase(
+  count: number,
+  scale: number,
+  dtypes: readonly [target: Real, x: Real] = ["f32", "f32"],
+): OperationCase {
+  const [target, term] = [activations(dtypes[0]), activations(dtypes[1])];
+  const isBf16 = dtypes.includes("bf16");
   return operationCase({
-    name: `accumulate [${count}] times ${scale}`,
+    name: `accumulate [${count}] times ${scale}${isBf16 ? ` ${dtypes[1]} to ${dtypes[0]}` : ""}`,
     operation: "accumulate",
     symbols: ["remoe_accumulate"],
     flops: 2 * count,
-    bytes: 12 * count,
-    inputs: (random) => ({ target: random.normal(count), x: random.normal(count) }),
-    outputs: { target: output([count], rounded(2, 1)) },
+    bytes: (2 * target.bytes + term.bytes) * count,
+    dtype: isBf16 ? "bf16" : "f32",
+    inputs: (random) => ({
+      target: target.store(random.normal(count)),
+      x: term.store(random.normal(count)),
+    }),
+    outputs: { target: output([count], plus(rounded(2, 1), target.rounding), dtypes[0]) },
     call(k, at) {
       const status = k.symbols.remoe_accumulate(
         k.handle,
-        DTypeCode.f32,
+        target.code,
         at("target"),
-        DTypeCode.f32,
+        term.code,
         at("x"),
         scale,
         BigInt(count),
@@ -273,15 +298,25 @@ export const ELEMENTWISE_CASES: readonly OperationCase[] = [
   binaryCase("divide", [4, 3, 5], [4, 1, 5]),
   binaryCase("subtract", [12, 31], [12, 31], { transposed: true }),
   binaryCase("add", [2, 1, 2, 1, 2, 1, 2, 3], [1, 2, 1, 2, 1, 2, 1, 3]),
-  binaryCase("multiply", [3, 50], [3, 50], { bf16: true }),
+  ...BINARIES.map((name) => binaryCase(name, [3, 50], [3, 50], { dtype: "bf16" })),
+  ...BINARIES.map((name) => binaryCase(name, [19, 1], [1, 23], { dtype: "bf16" })),
+  binaryCase("add", [16, 128], [1, 128], { dtype: "bf16" }),
+  binaryCase("subtract", [12, 31], [12, 31], { transposed: true, dtype: "bf16" }),
   ...UNARIES.flatMap((name) => [1, 17, 1003].map((count) => unaryCase(name, count))),
   ...OVERFLOWING.map((name) => unaryCase(name)),
   reluKinkCase(),
   accumulateCase(1, 2),
   accumulateCase(1003, -0.3),
+  ...UNARIES.map((name) => unaryCase(name, 1003, "bf16")),
+  ...OVERFLOWING.map((name) => unaryCase(name, undefined, "bf16")),
+  reluKinkCase("bf16"),
+  accumulateCase(1003, -0.3, ["bf16", "bf16"]),
+  accumulateCase(1003, -0.3, ["bf16", "f32"]),
+  accumulateCase(1003, -0.3, ["f32", "bf16"]),
 ];
 
 /** Cases of elementwise gradients. */
-export const ELEMENTWISE_GRADIENT_CASES: readonly GradientCase[] = UNARIES.flatMap((name) =>
-  [1, 37].map((count) => unaryGradientCase(name, count))
-);
+export const ELEMENTWISE_GRADIENT_CASES: readonly GradientCase[] = [
+  ...UNARIES.flatMap((name) => [1, 37].map((count) => unaryGradientCase(name, count))),
+  ...UNARIES.map((name) => unaryGradientCase(name, 37, "bf16")),
+];

@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -7,6 +6,7 @@ import {
   output,
 } from "./case.ts";
 import { dot } from "./reference/reduction.ts";
+import { activations, type Real } from "./stored.ts";
 import { EXACT, summed } from "./tolerance.ts";
 
 /** Sizes of an embedding. */
@@ -17,6 +17,8 @@ export interface EmbeddingOptions {
   readonly hidden: number;
   /** V. */
   readonly vocabulary: number;
+  /** Element type of the rows, fp32 by default. */
+  readonly dtype?: Real;
 }
 
 /**
@@ -25,22 +27,25 @@ export interface EmbeddingOptions {
  * @param options Sizes.
  * @returns The case.
  */
-export function embeddingCase({ count, hidden, vocabulary }: EmbeddingOptions): OperationCase {
+export function embeddingCase(options: EmbeddingOptions): OperationCase {
+  const { count, hidden, vocabulary } = options;
+  const { dtype, code, bytes, suffix, store } = activations(options.dtype);
   return operationCase({
-    name: `embedding_forward [${count}] of [${vocabulary},${hidden}]`,
+    name: `embedding_forward [${count}] of [${vocabulary},${hidden}]${suffix}`,
     operation: "embedding_forward",
     symbols: ["remoe_embedding_forward"],
     flops: 0,
-    bytes: 4 * count * (2 * hidden + 1),
+    bytes: count * (2 * bytes * hidden + 4),
+    dtype,
     inputs: (random) => ({
-      table: random.normal(vocabulary * hidden),
+      table: store(random.normal(vocabulary * hidden)),
       tokens: random.integers(count, vocabulary),
     }),
-    outputs: { y: output([count, hidden], EXACT) },
+    outputs: { y: output([count, hidden], EXACT, dtype) },
     call(k, at) {
       const status = k.symbols.remoe_embedding_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("y"),
         at("table"),
         at("tokens"),
@@ -70,23 +75,26 @@ function lookUp(table: Float64Array, tokens: Int32Array, hidden: number): Float6
  */
 export function embeddingGradientCase(options: EmbeddingOptions): GradientCase {
   const { count, hidden, vocabulary } = options;
+  const { dtype, code, bytes, suffix, store } = activations(options.dtype);
   return gradientCase({
-    name: `embedding_gradient [${count}] of [${vocabulary},${hidden}]`,
+    name: `embedding_gradient [${count}] of [${vocabulary},${hidden}]${suffix}`,
     operation: "embedding_gradient",
     symbols: ["remoe_embedding_gradient"],
     flops: count * hidden,
-    bytes: 4 * (count * (hidden + 1) + vocabulary * hidden),
+    bytes: count * (bytes * hidden + 4) + 4 * vocabulary * hidden,
+    dtype,
+    ...dtype === "f32" ? {} : { inFp32: () => embeddingGradientCase({ ...options, dtype: "f32" }) },
     inputs: (random) => ({
       table: random.normal(vocabulary * hidden),
       tokens: random.integers(count, vocabulary),
-      dy: random.normal(count * hidden),
+      dy: store(random.normal(count * hidden)),
     }),
     outputs: { dtable: output([vocabulary, hidden], summed(1 + (4 * count) / vocabulary)) },
     gradients: { dtable: { of: "table", bit: 0 } },
     call(k, at, accumulate) {
       const status = k.symbols.remoe_embedding_gradient(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("dtable"),
         at("dy"),
         at("tokens"),
@@ -106,6 +114,9 @@ export const EMBEDDING_CASES: readonly OperationCase[] = [
   embeddingCase({ count: 1, hidden: 1, vocabulary: 1 }),
   embeddingCase({ count: 37, hidden: 13, vocabulary: 11 }),
   embeddingCase({ count: 512, hidden: 128, vocabulary: 257 }),
+  embeddingCase({ count: 1, hidden: 1, vocabulary: 1, dtype: "bf16" }),
+  embeddingCase({ count: 37, hidden: 13, vocabulary: 11, dtype: "bf16" }),
+  embeddingCase({ count: 512, hidden: 128, vocabulary: 257, dtype: "bf16" }),
 ];
 
 /** Cases of its gradient. */
@@ -113,4 +124,7 @@ export const EMBEDDING_GRADIENT_CASES: readonly GradientCase[] = [
   embeddingGradientCase({ count: 1, hidden: 1, vocabulary: 1 }),
   embeddingGradientCase({ count: 100, hidden: 13, vocabulary: 11 }),
   embeddingGradientCase({ count: 20, hidden: 8, vocabulary: 257 }),
+  embeddingGradientCase({ count: 1, hidden: 1, vocabulary: 1, dtype: "bf16" }),
+  embeddingGradientCase({ count: 100, hidden: 13, vocabulary: 11, dtype: "bf16" }),
+  embeddingGradientCase({ count: 20, hidden: 8, vocabulary: 257, dtype: "bf16" }),
 ];

@@ -1,4 +1,3 @@
-import { DTYPE_CODE } from "../../lib/tensor/dtype.ts";
 import {
   doubled,
   type GradientCase,
@@ -13,6 +12,7 @@ import { matmul } from "./reference/gemm.ts";
 import { dot, softmax } from "./reference/reduction.ts";
 import { routingOf } from "./reference/router.ts";
 import type { RouterSizes } from "./relu_router.ts";
+import { activations } from "./stored.ts";
 import { EXACT, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of an expert-choice router. */
@@ -64,13 +64,13 @@ function ranked<Drawn>(draw: () => Drawn, fits: (drawn: Drawn) => boolean): Draw
 /** Tokens [T, D], some of them 0. */
 function drawTokens(
   random: Random,
-  { tokens, hidden, zeroEvery = Infinity }: ExpertChoiceOptions,
-): Float32Array<ArrayBuffer> {
+  { tokens, hidden, zeroEvery = Infinity, dtype }: ExpertChoiceOptions,
+) {
   const x = random.normal(tokens * hidden);
   for (let t = 0; t < tokens; t++) {
     if (t % zeroEvery === zeroEvery - 1) x.fill(0, t * hidden, (t + 1) * hidden);
   }
-  return x;
+  return activations(dtype).store(x);
 }
 
 /**
@@ -81,6 +81,7 @@ function drawTokens(
  */
 export function expertChoiceCase(options: ExpertChoiceOptions): OperationCase {
   const { tokens, hidden, experts, group, capacity, zeroEvery, spread = 1 } = options;
+  const { dtype, code, bytes, suffix } = activations(options.dtype);
   const words = Math.ceil(experts / 32);
   // An error of a logit is a relative error of its exponential.
   const logits = summed(hidden, spread / Math.sqrt(hidden));
@@ -88,11 +89,13 @@ export function expertChoiceCase(options: ExpertChoiceOptions): OperationCase {
   return operationCase({
     name: `expert_choice_router_forward [${tokens},${hidden}]x[${hidden},${experts}] ` +
       `${capacity} of ${group}${zeroEvery === undefined ? "" : ` 1 in ${zeroEvery} zero`}` +
-      `${spread === 1 ? "" : ` spread ${spread}`}`,
+      `${spread === 1 ? "" : ` spread ${spread}`}${suffix}`,
     operation: "expert_choice_router_forward",
     symbols: ["remoe_expert_choice_router_forward"],
     flops: 2 * tokens * hidden * experts,
-    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (2 * experts + words) + experts),
+    bytes: bytes * tokens * hidden +
+      4 * (hidden * experts + tokens * (2 * experts + words) + experts),
+    dtype,
     inputs: (random) =>
       ranked(() => ({
         x: drawTokens(random, options),
@@ -110,7 +113,7 @@ export function expertChoiceCase(options: ExpertChoiceOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_expert_choice_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        code,
         at("gates"),
         at("probabilities"),
         at("mask"),
@@ -140,7 +143,7 @@ export function expertChoiceCase(options: ExpertChoiceOptions): OperationCase {
  * @returns The case.
  */
 export function expertChoiceGradientCase(
-  options: Omit<ExpertChoiceOptions, "hidden" | "zeroEvery" | "spread">,
+  options: Omit<ExpertChoiceOptions, "hidden" | "zeroEvery" | "spread" | "dtype">,
 ): GradientCase {
   const { tokens, experts, group, capacity } = options;
   const count = tokens * experts;
@@ -214,6 +217,12 @@ export const EXPERT_CHOICE_CASES: readonly OperationCase[] = [
   expertChoiceCase({ tokens: 12, hidden: 4, experts: 65, group: 12, capacity: 5, zeroEvery: 1 }),
   // More places than tokens whose probability is above 0.
   expertChoiceCase({ tokens: 20, hidden: 12, experts: 9, group: 20, capacity: 18, spread: 200 }),
+  ...([
+    { tokens: 1, hidden: 1, experts: 1, group: 1, capacity: 1 },
+    { tokens: 67, hidden: 24, experts: 5, group: 16, capacity: 4 },
+    { tokens: 33, hidden: 64, experts: 128, group: 33, capacity: 3 },
+    { tokens: 36, hidden: 6, experts: 5, group: 36, capacity: 16, zeroEvery: 3 },
+  ] as const).map((options) => expertChoiceCase({ ...options, dtype: "bf16" })),
 ];
 
 /** Cases of its gradient. */

@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -7,104 +6,19 @@ import {
   operationCase,
   output,
 } from "./case.ts";
-import { type DispatchOptions, drawGates } from "./dispatch_plan.ts";
-import { Random } from "./random.ts";
-import { type DispatchPlan, dispatchPlan, planBuffer } from "./reference/dispatch_plan.ts";
-import { experts, type ExpertSizes, preActivations } from "./reference/experts.ts";
+import { expertsGradientTolerances, expertsTolerances } from "./experts_accuracy.ts";
+import {
+  drawLayer,
+  expertsName,
+  type ExpertsOptions,
+  expertsRouting,
+  rowsOfH,
+} from "./experts_layer.ts";
+import { experts } from "./reference/experts.ts";
 import { dot } from "./reference/reduction.ts";
-import { plus, rounded, summed, type Tolerance } from "./tolerance.ts";
+import { activations } from "./stored.ts";
 
-/** Sizes and routing of a layer of experts. */
-export interface ExpertsOptions extends ExpertSizes, DispatchOptions {
-  /** Makes every gate 1 and routes every token: with one expert, a dense feed-forward network. */
-  readonly dense?: boolean;
-  /** Rows whose pre-activations are kept, at most the capacity; by default all. */
-  readonly kept?: number;
-  /** Rounds every input to bfloat16. */
-  readonly bf16?: boolean;
-}
-
-/** A layer's routing, drawn before its case exists since the capacity is part of the call. */
-export interface LayerRouting {
-  /** Gates [T, E]. */
-  readonly gates: Float32Array<ArrayBuffer>;
-  /** Their plan. */
-  readonly plan: DispatchPlan;
-  /** The plan in the contract's layout. */
-  readonly buffer: Int32Array<ArrayBuffer>;
-  /** The plan's capacity in rows. */
-  readonly capacity: number;
-  /** Rows whose pre-activations are kept. */
-  readonly kept: number;
-}
-
-/**
- * Draws the routing of a case: the same one on every call.
- *
- * @param operation `experts_forward` or `experts_gradient`.
- * @param options Sizes and density.
- * @returns Gates and plan.
- */
-export function expertsRouting(operation: string, options: ExpertsOptions): LayerRouting {
-  const { tokens, experts, dense, spare = 0 } = options;
-  const gates = dense
-    ? new Float32Array(tokens * experts).fill(1)
-    : drawGates(new Random(`${expertsName(operation, options)} gates`), options);
-  const plan = dispatchPlan(gates, tokens, experts);
-  const capacity = Math.max(1, plan.rows + spare);
-  return {
-    gates,
-    plan,
-    buffer: planBuffer(plan, capacity),
-    capacity,
-    kept: options.kept ?? capacity,
-  };
-}
-
-function expertsName(operation: string, options: ExpertsOptions): string {
-  const { tokens, hidden, width, density, dense, emptyExpert, spare = 0 } = options;
-  return [
-    `${operation} [${tokens},${hidden}] E=${options.experts} W=${width}`,
-    dense ? "dense" : `density ${density}`,
-    emptyExpert === undefined ? "" : `expert ${emptyExpert} empty`,
-    spare === 0 ? "" : `spare ${spare}`,
-    options.kept === undefined ? "" : `kept ${options.kept}`,
-    options.bf16 ? "bf16-rounded" : "",
-  ].filter((part) => part !== "").join(" ");
-}
-
-/** Inputs and weights scaled so that activations stay near 1, as initialisation aims for. */
-function drawLayer(random: Random, options: ExpertsOptions) {
-  const { tokens, hidden, width, experts, bf16 = false } = options;
-  return {
-    x: random.normal(tokens * hidden, { bf16 }),
-    w1: random.normal(experts * hidden * 2 * width, { scale: 1 / Math.sqrt(hidden), bf16 }),
-    w2: random.normal(experts * width * hidden, { scale: 1 / Math.sqrt(width), bf16 }),
-  };
-}
-
-/** Pre-activations of every row of a plan, [N, 2 W]. */
-function rowsOfH(
-  x: Float64Array,
-  w1: Float64Array,
-  { rowToken, expertOffset }: DispatchPlan,
-  sizes: ExpertSizes,
-): Float64Array {
-  const h = new Float64Array(rowToken.length * 2 * sizes.width);
-  for (let e = 0; e < sizes.experts; e++) {
-    for (let row = expertOffset[e]!; row < expertOffset[e + 1]!; row++) {
-      h.set(preActivations(x, w1, rowToken[row]!, e, sizes), row * 2 * sizes.width);
-    }
-  }
-  return h;
-}
-
-/** The combined error of both products, for each expert of a token. */
-function productTolerance({ hidden, width, experts, density }: ExpertsOptions): Tolerance {
-  const active = Math.max(1, experts * density);
-  const inner = plus(summed(hidden, 1 / Math.sqrt(hidden)), summed(width, 1 / Math.sqrt(width)));
-  return plus(rounded(8), { rtol: 0, atol: inner.atol * Math.sqrt(active) });
-}
+export { type ExpertsOptions, expertsRouting } from "./experts_layer.ts";
 
 /**
  * A case of `remoe_experts_forward`. The reference is the dense, masked sum, so it also shows that
@@ -117,23 +31,27 @@ export function expertsCase(options: ExpertsOptions): OperationCase {
   const { tokens, hidden, width } = options;
   const name = expertsName("experts_forward", options);
   const { gates, plan, buffer, capacity, kept } = expertsRouting("experts_forward", options);
+  const { dtype, code, bytes } = activations(options.dtype);
+  const tolerances = expertsTolerances(options);
   const isOverflow = plan.rows > capacity;
   return operationCase({
     name,
     operation: "experts_forward",
     symbols: ["remoe_experts_forward"],
     flops: 6 * plan.rows * hidden * width,
-    bytes: 4 * (2 * tokens * hidden + 3 * options.experts * hidden * width + 2 * plan.rows * width),
+    bytes: bytes *
+      (2 * tokens * hidden + 3 * options.experts * hidden * width + 2 * plan.rows * width),
+    dtype,
     inputs: (random) => ({ ...drawLayer(random, options), gates, plan: buffer }),
     outputs: {
-      y: output([tokens, hidden], productTolerance(options)),
-      h: output([capacity, 2 * width], summed(hidden, 1 / Math.sqrt(hidden))),
+      y: output([tokens, hidden], tolerances.y, dtype),
+      h: output([capacity, 2 * width], tolerances.h, dtype),
     },
     unwanted: kept === 0 ? ["h"] : [],
     call(k, at) {
       const status = k.symbols.remoe_experts_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("y"),
         at("h"),
         at("x"),
@@ -184,20 +102,20 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
   const largest = Math.max(
     ...plan.expertOffset.map((end, e) => end - (plan.expertOffset[e - 1] ?? 0)),
   );
-  // dA' = dy W2^T has a magnitude of sqrt(D / W), and so does dH.
-  const upstream = Math.sqrt(hidden / width);
-  const product = productTolerance(options);
-  const flowing = plus(product, { rtol: 0, atol: 2 * upstream * product.atol });
-  const weights = plus(flowing, summed(largest, 1 + upstream));
-  const perGate = plus(flowing, summed(width, upstream));
+  const { dtype, code, bytes, store } = activations(options.dtype);
+  const tolerances = expertsGradientTolerances(options, largest);
   return gradientCase({
     name,
     operation: "experts_gradient",
     symbols: ["remoe_experts_gradient"],
     samples,
     flops: 12 * plan.rows * hidden * width,
-    bytes: 4 *
+    bytes: bytes *
       (3 * tokens * hidden + 6 * options.experts * hidden * width + 2 * plan.rows * width),
+    dtype,
+    ...dtype === "f32"
+      ? {}
+      : { inFp32: () => expertsGradientCase({ ...options, dtype: "f32" }, samples) },
     inputs: (random) => {
       const layer = drawLayer(random, options);
       const h = new Float32Array(capacity * 2 * width).fill(NaN);
@@ -206,16 +124,16 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
       return {
         ...layer,
         gates,
-        dy: random.normal(tokens * hidden, { bf16: options.bf16 ?? false }),
-        h,
+        dy: store(random.normal(tokens * hidden, { bf16: options.bf16 ?? false })),
+        h: store(h),
         plan: buffer,
       };
     },
     outputs: {
-      dx: output([tokens, hidden], flowing),
-      dw1: output([options.experts, hidden, 2 * width], weights),
-      dw2: output([options.experts, width, hidden], weights),
-      dgates: output([tokens, options.experts], perGate),
+      dx: output([tokens, hidden], tolerances.dx, dtype),
+      dw1: output([options.experts, hidden, 2 * width], tolerances.dw1),
+      dw2: output([options.experts, width, hidden], tolerances.dw2),
+      dgates: output([tokens, options.experts], tolerances.dgates),
     },
     gradients: {
       dx: { of: "x", bit: 0, optional: true },
@@ -232,7 +150,7 @@ export function expertsGradientCase(options: ExpertsOptions, samples = 12): Grad
     call(k, at, accumulate) {
       const status = k.symbols.remoe_experts_gradient(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("dx"),
         at("dw1"),
         at("dw2"),
@@ -297,6 +215,17 @@ const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { ...TALL, kept: 900 },
 ];
 
+/** More rows than the plan has room for. */
+const OVERFLOWING: ExpertsOptions = {
+  ...{ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5 },
+  spare: -3,
+};
+
+/** The same layer with activations and weights of bfloat16. */
+function inBf16({ bf16: _, ...layer }: ExpertsOptions): ExpertsOptions {
+  return { ...layer, dtype: "bf16" };
+}
+
 /** Cases of the experts. */
 export const EXPERTS_CASES: readonly OperationCase[] = [
   ...LAYERS.map(expertsCase),
@@ -306,7 +235,10 @@ export const EXPERTS_CASES: readonly OperationCase[] = [
   expertsCase(CHUNK),
   ...PARTLY_KEPT.map(expertsCase),
   ...FEW_ROWS.map(expertsCase),
-  expertsCase({ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5, spare: -3 }),
+  expertsCase(OVERFLOWING),
+  ...[...LAYERS, TALL, BLOCKS, NANO, CHUNK, ...PARTLY_KEPT, ...FEW_ROWS, OVERFLOWING].map((layer) =>
+    expertsCase(inBf16(layer))
+  ),
 ];
 
 /** Cases of their gradients. */
@@ -317,4 +249,6 @@ export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
   expertsGradientCase(NANO, 2),
   expertsGradientCase(CHUNK),
   ...PARTLY_KEPT.map((layer) => expertsGradientCase(layer, 4)),
+  ...[...LAYERS, CHUNK].map((layer) => expertsGradientCase(inBf16(layer), 3)),
+  ...[TALL, BLOCKS, NANO, ...PARTLY_KEPT].map((layer) => expertsGradientCase(inBf16(layer), 1)),
 ];

@@ -1,16 +1,25 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
-import { toBfloat16 } from "./random.ts";
 import { gemm, type GemmSizes } from "./reference/gemm.ts";
+import { activations } from "./stored.ts";
 import { plus, summed } from "./tolerance.ts";
+
+/** The dtypes of A, B and C, by the name of a storage. */
+const STORAGES = {
+  "f32": ["f32", "f32", "f32"],
+  // fp32 that holds bfloat16 numbers.
+  "rounded": ["f32", "f32", "f32"],
+  "bf16": ["bf16", "bf16", "bf16"],
+  "bf16 to f32": ["bf16", "bf16", "f32"],
+  "bf16 by f32": ["bf16", "f32", "f32"],
+  "f32 by bf16": ["f32", "bf16", "f32"],
+  "f32 by bf16 to bf16": ["f32", "bf16", "bf16"],
+  "f32 to bf16": ["f32", "f32", "bf16"],
+} as const;
 
 /** Sizes of a product and how its matrices are stored. */
 export interface GemmCaseOptions extends GemmSizes {
-  /**
-   * How A and B are stored: fp32, fp32 rounded to bfloat16 values, bfloat16 with an fp32 result, or
-   * all three in bfloat16.
-   */
-  readonly storage?: "f32" | "rounded" | "bf16 to f32" | "bf16";
+  /** How A, B and C are stored, by default in fp32. */
+  readonly storage?: keyof typeof STORAGES;
 }
 
 /**
@@ -24,43 +33,40 @@ export function gemmCase(options: GemmCaseOptions): OperationCase {
   const { alpha = 1, beta = 0, storage = "f32" } = options;
   const { lda = transposeA ? m : inner, ldb = transposeB ? inner : n, ldc = n } = options;
   const [rowsA, rowsB] = [transposeA ? inner : m, transposeB ? n : inner];
-  const isBf16 = storage.startsWith("bf16");
-  const [dtype, dtypeC] = [isBf16 ? "bf16" : "f32", storage === "bf16" ? "bf16" : "f32"] as const;
+  const [dtypeA, dtypeB, dtypeC] = STORAGES[storage];
+  const [inA, inB, inC] = [activations(dtypeA), activations(dtypeB), activations(dtypeC)];
+  const isBf16 = [dtypeA, dtypeB, dtypeC].includes("bf16");
   // C is an input if it is read, or if gaps between its rows must survive.
   const isInPlace = beta !== 0 || ldc !== n;
+  // If only one of A and B is bfloat16, the product is one of fp32.
+  const product = dtypeA === dtypeB ? inA.product : summed;
   const accumulated = plus(
-    summed(inner, Math.abs(alpha)),
+    product(inner, Math.abs(alpha)),
     { rtol: 0, atol: 2 ** -22 * Math.abs(beta) },
   );
-  const tolerance = storage === "bf16"
-    ? plus(accumulated, { rtol: 2 ** -8, atol: 0 })
-    : accumulated;
   return operationCase({
     name: gemmName(options),
     operation: "gemm",
     symbols: ["remoe_gemm"],
     flops: 2 * m * n * inner,
-    bytes: (isBf16 ? 2 : 4) * (m * inner + inner * n) + (storage === "bf16" ? 2 : 4) * m * n,
-    mayBeUnsupported: isBf16,
+    bytes: inA.bytes * m * inner + inB.bytes * inner * n + inC.bytes * m * n,
+    dtype: isBf16 ? "bf16" : "f32",
     inputs: (random) => {
-      const draw = (rows: number, stride: number) => {
-        const values = random.normal(rows * stride, { bf16: storage !== "f32" });
-        return isBf16 ? toBfloat16(values) : values;
-      };
-      const c = random.normal(m * ldc, { bf16: storage === "bf16" });
+      const draw = (count: number) => random.normal(count, { bf16: storage === "rounded" });
+      const c = random.normal(m * ldc);
       return {
-        a: draw(rowsA, lda),
-        b: draw(rowsB, ldb),
-        ...(isInPlace ? { c: storage === "bf16" ? toBfloat16(c) : c } : {}),
+        a: inA.store(draw(rowsA * lda)),
+        b: inB.store(draw(rowsB * ldb)),
+        ...(isInPlace ? { c: inC.store(c) } : {}),
       };
     },
-    outputs: { c: output([m, ldc], tolerance, dtypeC) },
+    outputs: { c: output([m, ldc], plus(accumulated, inC.rounding), dtypeC) },
     call(k, at) {
       const status = k.symbols.remoe_gemm(
         k.handle,
-        DTypeCode[dtype],
-        DTypeCode[dtype],
-        DTypeCode[dtypeC],
+        inA.code,
+        inB.code,
+        inC.code,
         Number(transposeA),
         Number(transposeB),
         m,
@@ -133,6 +139,34 @@ export const GEMM_CASES: readonly OperationCase[] = [
   gemmCase({ m: 256, n: 384, k: 128 }),
   gemmCase({ m: 128, n: 384, k: 256, transposeA: true, beta: 1 }),
   gemmCase({ m: 33, n: 40, k: 50, storage: "rounded" }),
-  gemmCase({ m: 33, n: 40, k: 50, storage: "bf16" }),
   gemmCase({ m: 16, n: 16, k: 16, alpha: 0, beta: 0.5 }),
+  ...TRANSPOSES.flatMap((flags) =>
+    ([
+      { m: 3, n: 5, k: 7 },
+      { m: 33, n: 17, k: 65 },
+      { m: 130, n: 100, k: 129 },
+      { m: 9, n: 6, k: 11, alpha: -0.5, beta: 2 },
+      { m: 5, n: 9, k: 6, lda: 14, ldb: 12, ldc: 15, beta: 1 },
+    ] as const).map((sizes) => gemmCase({ ...sizes, ...flags, storage: "bf16" }))
+  ),
+  ...([
+    { m: 1, n: 1, k: 1 },
+    { m: 1, n: 257, k: 128 },
+    { m: 257, n: 1, k: 31 },
+    { m: 64, n: 8, k: 1 },
+    { m: 33, n: 40, k: 50 },
+    { m: 7, n: 5, k: 3, ldc: 8 },
+    { m: 4, n: 3, k: 2501 },
+    { m: 260, n: 1030, k: 390, transposeB: true },
+    { m: 256, n: 384, k: 128 },
+  ] as const).map((sizes) => gemmCase({ ...sizes, storage: "bf16" })),
+  // Gradients of weights.
+  gemmCase({ m: 128, n: 384, k: 256, transposeA: true, beta: 1, storage: "bf16 to f32" }),
+  gemmCase({ m: 33, n: 17, k: 65, transposeA: true, ldc: 21, beta: 1, storage: "bf16 to f32" }),
+  ...(["bf16 by f32", "f32 by bf16", "f32 by bf16 to bf16", "f32 to bf16"] as const).flatMap(
+    (storage) => [
+      gemmCase({ m: 33, n: 40, k: 51, storage }),
+      gemmCase({ m: 9, n: 70, k: 33, transposeA: true, transposeB: true, beta: 0.5, storage }),
+    ],
+  ),
 ];

@@ -1,4 +1,3 @@
-import { DTYPE_CODE } from "../../lib/tensor/dtype.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { hashGates, routingOf } from "./reference/router.ts";
 import { EXACT } from "./tolerance.ts";

@@ -1,7 +1,7 @@
 import { DTypeCode } from "../../lib/ffi/mod.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { copyStrided, elementsOf } from "./reference/layout.ts";
-import { type DType, ELEMENT_BYTES, stored } from "./storage.ts";
+import { type DType, ELEMENT_BYTES, stored } from "./stored.ts";
 import { EXACT } from "./tolerance.ts";
 
 /** A view to copy into a dense array. */
@@ -89,6 +89,28 @@ export const LAYOUT_CASES: readonly OperationCase[] = [
     elements: 2 ** 7 * 3,
     shape: [3, 2, 2, 2, 2, 2, 2, 2],
     strides: [1, 3, 6, 12, 24, 48, 96, 192],
+  }),
+  copyStridedCase({
+    label: "columns 3 to 7",
+    elements: 11 * 13,
+    shape: [11, 5],
+    strides: [13, 1],
+    first: 3,
+    dtype: "bf16",
+  }),
+  copyStridedCase({
+    label: "large transpose",
+    elements: 300 * 257,
+    shape: [257, 300],
+    strides: [1, 257],
+    dtype: "bf16",
+  }),
+  copyStridedCase({
+    label: "broadcast row",
+    elements: 9,
+    shape: [21, 9],
+    strides: [0, 1],
+    dtype: "bf16",
   }),
   ...(["bf16", "i32", "f64"] as const).map((dtype) =>
     copyStridedCase({

@@ -1,6 +1,5 @@
 import type { KernelContext } from "../../lib/ffi/mod.ts";
-import type { Element, HostArray, HostArrays, KernelCase } from "./case.ts";
-import { fromBfloat16 } from "./random.ts";
+import { type Element, type HostArray, type HostArrays, type KernelCase, widened } from "./case.ts";
 
 /** Bytes before and after each buffer; a multiple of 64 keeps the contract's alignment. */
 const GUARD_BYTES = 64;
@@ -176,11 +175,7 @@ export function definedOutputs(
   inputs: HostArrays,
 ): Readonly<Record<string, ArrayLike<number>>> {
   const numbers: Record<string, ArrayLike<number>> = {};
-  for (const [name, array] of Object.entries(outputs)) {
-    numbers[name] = kernelCase.outputs[name]?.dtype === "bf16"
-      ? fromBfloat16(array as Uint16Array)
-      : array;
-  }
+  for (const [name, array] of Object.entries(outputs)) numbers[name] = widened(array);
   return kernelCase.defined?.(numbers, inputs) ?? numbers;
 }
 

@@ -107,17 +107,31 @@ export class Random {
 /**
  * Rounds to bfloat16, to nearest even.
  *
- * @param values Numbers; doubles are rounded to fp32 first, as in the contract's casts.
+ * @param values Numbers, rounded once even if they are not fp32.
  * @returns The upper halves of the rounded fp32 numbers.
  */
 export function toBfloat16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const bits = new Uint32Array(Float32Array.from(values).buffer);
-  return Uint16Array.from(bits, (word) => {
-    const isNaN = (word & 0x7fffffff) > 0x7f800000;
+  const floats = Float32Array.from(values);
+  const bits = new Uint32Array(floats.buffer);
+  const halves = new Uint16Array(bits.length);
+  // Loops, since callbacks for each element take longer than most kernels.
+  for (let i = 0; i < bits.length; i++) {
+    const nearest = bits[i]!;
+    const isNaN = (nearest & 0x7fffffff) > 0x7f800000;
+    const word = roundedToOdd(nearest, floats[i]!, values[i]!);
     // Rounding could carry a NaN's mantissa into infinity: make it quiet instead.
-    if (isNaN) return (word >>> 16) | 0x40;
-    return (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-  });
+    halves[i] = isNaN ? (nearest >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return halves;
+}
+
+/**
+ * The bits of a double rounded to fp32 such that a second rounding is as good as one: towards 0,
+ * with the last bit set if anything was lost.
+ */
+function roundedToOdd(nearest: number, float: number, double: number): number {
+  if (float === double || !Number.isFinite(float)) return nearest;
+  return (Math.abs(float) > Math.abs(double) ? nearest - 1 : nearest) | 1;
 }
 
 /**
@@ -127,5 +141,7 @@ export function toBfloat16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> 
  * @returns The same numbers as fp32.
  */
 export function fromBfloat16(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
+  const words = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
+  return new Float32Array(words.buffer);
 }

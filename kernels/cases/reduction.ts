@@ -1,4 +1,4 @@
-import { DTypeCode, ReductionCode } from "../../lib/ffi/mod.ts";
+import { ReductionCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -9,6 +9,7 @@ import {
 } from "./case.ts";
 import { elementsOf } from "./reference/layout.ts";
 import { dot, reduce, type ReductionName, softmax } from "./reference/reduction.ts";
+import { activations, type Real } from "./stored.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 /**
@@ -18,6 +19,7 @@ import { EXACT, plus, rounded, summed } from "./tolerance.ts";
  * @param shape Shape of x.
  * @param axes The axes to reduce.
  * @param accumulate Whether the result is added to the contents of the target.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
 export function reduceCase(
@@ -25,7 +27,9 @@ export function reduceCase(
   shape: readonly number[],
   axes: readonly number[],
   accumulate = false,
+  real?: Real,
 ): OperationCase {
+  const { dtype, code, bytes, suffix, rounding, store } = activations(real);
   const flags = shape.map((_, axis) => axes.includes(axis));
   const kept = shape.filter((_, axis) => !flags[axis]);
   const [count, results] = [elementsOf(shape), elementsOf(kept)];
@@ -35,23 +39,28 @@ export function reduceCase(
   const scale = name === "mean" ? 1 / terms : 1;
   const layout = Int32Array.of(shape.length, ...shape, ...flags.map(Number));
   return operationCase({
-    name: `reduce ${name} [${shape}] over [${axes}]${accumulate ? ", accumulating" : ""}`,
+    name: `reduce ${name} [${shape}] over [${axes}]${accumulate ? ", accumulating" : ""}${suffix}`,
     operation: "reduce",
     symbols: ["remoe_reduce"],
     flops: count,
-    bytes: 4 * (count + results),
+    bytes: bytes * (count + results),
+    dtype,
     inputs: (random) => ({
-      x: random.normal(count),
-      ...(accumulate ? { target: random.normal(results) } : {}),
+      x: store(random.normal(count)),
+      ...(accumulate ? { target: store(random.normal(results)) } : {}),
     }),
     outputs: {
-      target: output(kept, name === "maximum" && !accumulate ? EXACT : summed(length + 1, scale)),
+      target: output(
+        kept,
+        name === "maximum" && !accumulate ? EXACT : plus(summed(length + 1, scale), rounding),
+        dtype,
+      ),
     },
     call(k, at) {
       const status = k.symbols.remoe_reduce(
         k.handle,
         ReductionCode[name],
-        DTypeCode.f32,
+        code,
         at("target"),
         at("x"),
         layout,
@@ -71,24 +80,36 @@ export function reduceCase(
  * @param rows Rows.
  * @param columns Columns.
  * @param scale Spread of the logits.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function softmaxCase(rows: number, columns: number, scale = 1): OperationCase {
+export function softmaxCase(
+  rows: number,
+  columns: number,
+  scale = 1,
+  real?: Real,
+): OperationCase {
+  const { dtype, code, bytes, suffix, rounding, store } = activations(real);
   const count = rows * columns;
   return operationCase({
-    name: `softmax [${rows},${columns}]${scale === 1 ? "" : ` with logits of ${scale}`}`,
+    name: `softmax [${rows},${columns}]${scale === 1 ? "" : ` with logits of ${scale}`}${suffix}`,
     operation: "softmax",
     symbols: ["remoe_softmax"],
     flops: 4 * count,
-    bytes: 8 * count,
-    inputs: (random) => ({ x: random.normal(count, { scale }) }),
+    bytes: 2 * bytes * count,
+    dtype,
+    inputs: (random) => ({ x: store(random.normal(count, { scale })) }),
     // x - maximum is rounded at the magnitude of the logits, and exp makes that error relative.
     outputs: {
-      target: output([rows, columns], plus(rounded(8 + 4 * scale), summed(2, 2 / columns))),
+      target: output(
+        [rows, columns],
+        plus(plus(rounded(8 + 4 * scale), summed(2, 2 / columns)), rounding),
+        dtype,
+      ),
     },
     call(k, at) {
       k.check(
-        k.symbols.remoe_softmax(k.handle, DTypeCode.f32, at("target"), at("x"), rows, columns),
+        k.symbols.remoe_softmax(k.handle, code, at("target"), at("x"), rows, columns),
         "softmax",
       );
     },
@@ -101,27 +122,42 @@ export function softmaxCase(rows: number, columns: number, scale = 1): Operation
  *
  * @param rows Rows.
  * @param columns Columns.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function softmaxGradientCase(rows: number, columns: number): GradientCase {
+export function softmaxGradientCase(rows: number, columns: number, real?: Real): GradientCase {
+  const { dtype, code, bytes, suffix, rounding, store, boundaries } = activations(real);
   const count = rows * columns;
+  // y, whose terms <dy, y> sums and then multiplies by y, comes rounded; its largest is about 12
+  // times the mean, and its norm below 2 / sqrt(columns).
+  const [largest, norm] = [Math.min(1, 12 / columns), Math.min(1, 2 / Math.sqrt(columns))];
+  const given = boundaries(largest * norm, 1);
   return gradientCase({
-    name: `softmax_gradient [${rows},${columns}]`,
+    name: `softmax_gradient [${rows},${columns}]${suffix}`,
     operation: "softmax_gradient",
     symbols: ["remoe_softmax_gradient"],
     flops: 4 * count,
-    bytes: 16 * count,
+    bytes: 3 * bytes * count,
+    dtype,
+    ...dtype === "f32" ? {} : { inFp32: () => softmaxGradientCase(rows, columns) },
     inputs: (random) => {
-      const x = random.normal(count);
-      return { x, dy: random.normal(count), y: Float32Array.from(softmax(doubled(x), columns)) };
+      const x = store(random.normal(count));
+      const dy = store(random.normal(count));
+      return { x, dy, y: store(Float32Array.from(softmax(doubled(x), columns))) };
     },
-    outputs: { dx: output([rows, columns], rounded(6, 2 / Math.sqrt(columns))) },
+    outputs: {
+      dx: output(
+        [rows, columns],
+        plus(rounded(6, 2 / Math.sqrt(columns)), plus(given, rounding)),
+        dtype,
+      ),
+    },
     gradients: { dx: { of: "x", bit: 0 } },
     call(k, at, accumulate) {
       const addresses = [at("dx"), at("dy"), at("y")] as const;
       const status = k.symbols.remoe_softmax_gradient(
         k.handle,
-        DTypeCode.f32,
+        code,
         ...addresses,
         rows,
         columns,
@@ -157,6 +193,19 @@ export const REDUCTION_CASES: readonly OperationCase[] = [
   softmaxCase(257, 8),
   softmaxCase(5, 1000),
   softmaxCase(4, 33, 300),
+  ...REDUCTIONS.flatMap((name) => [
+    reduceCase(name, [37, 53], [0], false, "bf16"),
+    reduceCase(name, [37, 53], [1], false, "bf16"),
+    reduceCase(name, [37, 53], [0, 1], false, "bf16"),
+    reduceCase(name, [5, 6, 7], [1], false, "bf16"),
+  ]),
+  reduceCase("sum", [100_003], [0], false, "bf16"),
+  reduceCase("sum", [33, 9], [0], true, "bf16"),
+  reduceCase("mean", [33, 9], [1], true, "bf16"),
+  softmaxCase(1, 1, 1, "bf16"),
+  softmaxCase(257, 8, 1, "bf16"),
+  softmaxCase(5, 1000, 1, "bf16"),
+  softmaxCase(4, 33, 300, "bf16"),
 ];
 
 /** Cases of their gradients. */
@@ -165,4 +214,7 @@ export const REDUCTION_GRADIENT_CASES: readonly GradientCase[] = [
   softmaxGradientCase(3, 7),
   softmaxGradientCase(64, 8),
   softmaxGradientCase(2, 500),
+  softmaxGradientCase(1, 1, "bf16"),
+  softmaxGradientCase(64, 8, "bf16"),
+  softmaxGradientCase(2, 500, "bf16"),
 ];

@@ -1,4 +1,4 @@
-import { BalanceCode, DTypeCode, GateCode } from "../../lib/ffi/mod.ts";
+import { BalanceCode, GateCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -18,6 +18,7 @@ import {
   type GateName,
   routingOf,
 } from "./reference/router.ts";
+import { activations, type Real } from "./stored.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of a router. */
@@ -28,6 +29,8 @@ export interface RouterSizes {
   readonly hidden: number;
   /** E. */
   readonly experts: number;
+  /** Element type of x, fp32 by default; everything else is fp32. */
+  readonly dtype?: Real;
 }
 
 /** Which gates are open: about half, every one, or none. */
@@ -37,7 +40,8 @@ export type Openness = "half" | "all" | "none";
 const MARGIN = 1e-4;
 
 /**
- * Draws tokens and router weights whose logits, of about 1, are all clear of 0.
+ * Draws tokens, rounded to their dtype, and router weights whose logits, of about 1, are all clear
+ * of 0.
  *
  * @param random The generator.
  * @param sizes The router's sizes.
@@ -47,7 +51,7 @@ const MARGIN = 1e-4;
  */
 export function routerInputs(
   random: Random,
-  { tokens, hidden, experts }: RouterSizes,
+  { tokens, hidden, experts, dtype }: RouterSizes,
   openness: Openness,
   isClear: (logits: Float64Array) => boolean = (logits) =>
     logits.every((logit) => Math.abs(logit) > MARGIN),
@@ -59,9 +63,9 @@ export function routerInputs(
     : random.uniform(hidden * experts, { scale: scale / 2, mean: sign * scale });
   const x = new Float32Array(tokens * hidden);
   for (let t = 0; t < tokens;) {
-    const row = openness === "half"
-      ? random.normal(hidden)
-      : random.uniform(hidden, { scale: 0.5, mean: 1 });
+    const row = activations(dtype).round(
+      openness === "half" ? random.normal(hidden) : random.uniform(hidden, { scale: 0.5, mean: 1 }),
+    );
     if (!isClear(matmul(doubled(row), doubled(w), 1, hidden, experts))) continue;
     x.set(row, t++ * hidden);
   }
@@ -108,6 +112,7 @@ function plant(
 export function reluRouterCase(options: ReluRouterOptions): OperationCase {
   const { tokens, hidden, experts, openness = "half", zeroTokens = false, special } = options;
   const { activation = "relu" } = options;
+  const { dtype, code, bytes, suffix, store } = activations(options.dtype);
   const words = Math.ceil(experts / 32);
   const notes = [
     openness === "half" ? "" : ` ${openness} active`,
@@ -120,18 +125,20 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
   const logit = summed(hidden, slope / Math.sqrt(hidden));
   const logits = activation === "relu" ? logit : plus(logit, rounded(4, 1));
   return operationCase({
-    name: `relu_router_forward [${tokens},${hidden}]x[${hidden},${experts}]${notes}`,
+    name: `relu_router_forward [${tokens},${hidden}]x[${hidden},${experts}]${notes}${suffix}`,
     operation: "relu_router_forward",
     symbols: ["remoe_relu_router_forward"],
     flops: 2 * tokens * hidden * experts,
-    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (experts + words) + 2 * experts),
+    bytes: bytes * tokens * hidden +
+      4 * (hidden * experts + tokens * (experts + words) + 2 * experts),
+    dtype,
     inputs: (random) => {
       const inputs = routerInputs(random, options, openness);
       if (zeroTokens) {
         for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
       }
       if (special !== undefined) plant(special, inputs, options);
-      return inputs;
+      return { x: store(inputs.x), w: inputs.w };
     },
     outputs: {
       gates: output([tokens, experts], logits),
@@ -142,7 +149,7 @@ export function reluRouterCase(options: ReluRouterOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_relu_router_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("gates"),
         at("mask"),
         at("counts"),
@@ -334,6 +341,18 @@ export const RELU_ROUTER_CASES: readonly OperationCase[] = [
     reluRouterCase({ tokens: 65, hidden: 48, experts: 64, activation, zeroTokens: true }),
     reluRouterCase({ tokens: 67, hidden: 20, experts: 9, activation, special: "NaN token" }),
   ]),
+  ...([
+    { tokens: 1, hidden: 1, experts: 1 },
+    { tokens: 1024, hidden: 128, experts: 8 },
+    { tokens: 61, hidden: 33, experts: 33 },
+    { tokens: 130, hidden: 100, experts: 128 },
+    { tokens: 31, hidden: 16, experts: 5, zeroTokens: true },
+    { tokens: 67, hidden: 20, experts: 9, special: "NaN token" },
+    { tokens: 33, hidden: 20, experts: 65, special: "infinite tokens" },
+    { tokens: 67, hidden: 20, experts: 9, special: "infinite expert" },
+    { tokens: 257, hidden: 64, experts: 8, activation: "reluSquared" },
+    { tokens: 65, hidden: 48, experts: 64, activation: "tanh" },
+  ] as const).map((options) => reluRouterCase({ ...options, dtype: "bf16" })),
 ];
 
 /** Cases of its gradient. */

@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   type GradientCase,
   gradientCase,
@@ -8,7 +7,8 @@ import {
 } from "./case.ts";
 import { dot } from "./reference/reduction.ts";
 import { rope, type RopeSizes } from "./reference/rope.ts";
-import { rounded, type Tolerance } from "./tolerance.ts";
+import { activations, type Real } from "./stored.ts";
+import { plus, rounded, type Tolerance } from "./tolerance.ts";
 
 function ropeName(operation: string, sizes: RopeSizes): string {
   const { rows, stride, sequence, heads, headDim, base, offset } = sizes;
@@ -25,22 +25,25 @@ function ropeTolerance({ sequence, offset }: RopeSizes): Tolerance {
  * A case of `remoe_rope`.
  *
  * @param sizes Sizes and angles.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function ropeCase(sizes: RopeSizes): OperationCase {
+export function ropeCase(sizes: RopeSizes, real?: Real): OperationCase {
+  const { dtype, code, bytes, suffix, rounding, store } = activations(real);
   const { rows, stride, sequence, heads, headDim, base, offset } = sizes;
   return operationCase({
-    name: ropeName("rope", sizes),
+    name: `${ropeName("rope", sizes)}${suffix}`,
     operation: "rope",
     symbols: ["remoe_rope"],
     flops: 3 * rows * heads * headDim,
-    bytes: 8 * rows * heads * headDim,
-    inputs: (random) => ({ x: random.normal(rows * stride) }),
-    outputs: { x: output([rows, stride], ropeTolerance(sizes)) },
+    bytes: 2 * bytes * rows * heads * headDim,
+    dtype,
+    inputs: (random) => ({ x: store(random.normal(rows * stride)) }),
+    outputs: { x: output([rows, stride], plus(ropeTolerance(sizes), rounding), dtype) },
     call(k, at) {
       const status = k.symbols.remoe_rope(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("x"),
         rows,
         stride,
@@ -61,23 +64,30 @@ export function ropeCase(sizes: RopeSizes): OperationCase {
  * A case of `remoe_rope` as its own gradient: the inverse rotation is the transpose.
  *
  * @param sizes Sizes and angles.
+ * @param real Element type, fp32 by default.
  * @returns The case.
  */
-export function ropeGradientCase(sizes: RopeSizes): GradientCase {
+export function ropeGradientCase(sizes: RopeSizes, real?: Real): GradientCase {
+  const { dtype, code, bytes, suffix, rounding, store } = activations(real);
   const { rows, stride, sequence, heads, headDim, base, offset } = sizes;
   return gradientCase({
-    name: ropeName("rope inverse", sizes),
+    name: `${ropeName("rope inverse", sizes)}${suffix}`,
     operation: "rope",
     symbols: ["remoe_rope"],
     flops: 3 * rows * heads * headDim,
-    bytes: 8 * rows * heads * headDim,
-    inputs: (random) => ({ x: random.normal(rows * stride), dy: random.normal(rows * stride) }),
-    outputs: { dy: output([rows, stride], ropeTolerance(sizes)) },
+    bytes: 2 * bytes * rows * heads * headDim,
+    dtype,
+    ...dtype === "f32" ? {} : { inFp32: () => ropeGradientCase(sizes) },
+    inputs: (random) => ({
+      x: store(random.normal(rows * stride)),
+      dy: store(random.normal(rows * stride)),
+    }),
+    outputs: { dy: output([rows, stride], plus(ropeTolerance(sizes), rounding), dtype) },
     gradients: { dy: { of: "x" } },
     call(k, at) {
       const status = k.symbols.remoe_rope(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("dy"),
         rows,
         stride,
@@ -103,7 +113,12 @@ const ROPES: readonly RopeSizes[] = [
 ];
 
 /** Cases of the rotary embedding. */
-export const ROPE_CASES: readonly OperationCase[] = ROPES.map(ropeCase);
+export const ROPE_CASES: readonly OperationCase[] = (["f32", "bf16"] as const).flatMap((dtype) =>
+  ROPES.map((sizes) => ropeCase(sizes, dtype))
+);
 
 /** Cases of its inverse. */
-export const ROPE_GRADIENT_CASES: readonly GradientCase[] = ROPES.map(ropeGradientCase);
+export const ROPE_GRADIENT_CASES: readonly GradientCase[] = [
+  ...ROPES.map((sizes) => ropeGradientCase(sizes)),
+  ...ROPES.slice(0, 3).map((sizes) => ropeGradientCase(sizes, "bf16")),
+];

@@ -1,4 +1,3 @@
-import { DTYPE_CODE } from "../../lib/tensor/dtype.ts";
 import { type OperationCase, operationCase, output } from "./case.ts";
 import { drawGates } from "./dispatch_plan.ts";
 import { routingOf } from "./reference/router.ts";

@@ -1,4 +1,3 @@
-import { DTYPE_CODE } from "../../lib/tensor/dtype.ts";
 import {
   doubled,
   type GradientCase,
@@ -11,6 +10,7 @@ import { matmul } from "./reference/gemm.ts";
 import { dot } from "./reference/reduction.ts";
 import { columnSums, routingOf, sigmoidGates } from "./reference/router.ts";
 import { routerInputs, type RouterSizes } from "./relu_router.ts";
+import { activations } from "./stored.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of a sigmoid router. */
@@ -39,10 +39,11 @@ function isRanked(logits: Float64Array, bias: ArrayLike<number>, active: number)
 
 /** Describes a case's variation. */
 function notes(
-  { active, normalize, biased, zeroTokens, spread = 1 }: SigmoidRouterOptions,
+  { active, normalize, biased, zeroTokens, spread = 1, dtype }: SigmoidRouterOptions,
 ): string {
   return `k=${active}${normalize ? " normalized" : ""}${biased === 0 ? " unbiased" : ""}` +
-    `${zeroTokens ? " with ties" : ""}${spread === 1 ? "" : ` spread ${spread}`}`;
+    `${zeroTokens ? " with ties" : ""}${spread === 1 ? "" : ` spread ${spread}`}` +
+    activations(dtype).suffix;
 }
 
 /**
@@ -54,6 +55,7 @@ function notes(
 export function sigmoidRouterCase(options: SigmoidRouterOptions): OperationCase {
   const { tokens, hidden, experts, active, normalize = false, biased = 0.2 } = options;
   const { zeroTokens = false, spread = 1 } = options;
+  const { dtype, code, bytes, store } = activations(options.dtype);
   const words = Math.ceil(experts / 32);
   // An error of a logit is at most as large a relative error of its score.
   const logits = summed(hidden, spread / Math.sqrt(hidden));
@@ -63,7 +65,9 @@ export function sigmoidRouterCase(options: SigmoidRouterOptions): OperationCase 
     operation: "sigmoid_router_forward",
     symbols: ["remoe_sigmoid_router_forward"],
     flops: 2 * tokens * hidden * experts,
-    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (2 * experts + words) + 3 * experts),
+    bytes: bytes * tokens * hidden +
+      4 * (hidden * experts + tokens * (2 * experts + words) + 3 * experts),
+    dtype,
     inputs: (random) => {
       const bias = random.normal(experts, { scale: biased });
       const inputs = routerInputs(
@@ -76,7 +80,7 @@ export function sigmoidRouterCase(options: SigmoidRouterOptions): OperationCase 
         for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
       }
       inputs.w.forEach((value, i) => inputs.w[i] = spread * value);
-      return { ...inputs, bias };
+      return { x: store(inputs.x), w: inputs.w, bias };
     },
     outputs: {
       gates: output([tokens, experts], plus(scores, scores)),
@@ -88,7 +92,7 @@ export function sigmoidRouterCase(options: SigmoidRouterOptions): OperationCase 
     call(k, at) {
       const status = k.symbols.remoe_sigmoid_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        code,
         at("gates"),
         at("scores"),
         at("mask"),
@@ -123,7 +127,7 @@ export function sigmoidRouterCase(options: SigmoidRouterOptions): OperationCase 
  * @returns The case.
  */
 export function sigmoidRouterGradientCase(
-  options: Omit<SigmoidRouterOptions, "hidden" | "zeroTokens">,
+  options: Omit<SigmoidRouterOptions, "hidden" | "zeroTokens" | "dtype">,
 ): GradientCase {
   const { tokens, experts, active, normalize = false, biased = 0.2, spread = 1 } = options;
   const count = tokens * experts;
@@ -194,6 +198,13 @@ export const SIGMOID_ROUTER_CASES: readonly OperationCase[] = [
   ...[false, true].map((normalize) =>
     sigmoidRouterCase({ ...SATURATED, hidden: 12, experts: 9, normalize })
   ),
+  ...([
+    { tokens: 1, hidden: 1, experts: 1, active: 1 },
+    { tokens: 67, hidden: 40, experts: 9, active: 2, normalize: true },
+    { tokens: 1024, hidden: 128, experts: 8, active: 1 },
+    { tokens: 33, hidden: 64, experts: 128, active: 8, normalize: true },
+    { tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true },
+  ] as const).map((options) => sigmoidRouterCase({ ...options, dtype: "bf16" })),
 ];
 
 /** Cases of its gradient. */

@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -13,6 +12,7 @@ import { dot, softmax } from "./reference/reduction.ts";
 import { columnSums, routingOf } from "./reference/router.ts";
 import { sparseMixerRow, sparseMixerSurrogate } from "./reference/sparsemixer.ts";
 import { routerInputs, type RouterSizes } from "./relu_router.ts";
+import { activations } from "./stored.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of a SparseMixer router. */
@@ -74,6 +74,7 @@ function routed(
 export function sparseMixerRouterCase(options: SparseMixerRouterOptions): OperationCase {
   const { tokens, hidden, experts, active, jitter = 0.1 } = options;
   const { evaluation = false, zeroTokens = false } = options;
+  const { dtype, code, bytes, suffix, store } = activations(options.dtype);
   const words = Math.ceil(experts / 32);
   const columns = active * (experts + 1);
   const logits = summed(hidden, 1 / Math.sqrt(hidden));
@@ -81,12 +82,15 @@ export function sparseMixerRouterCase(options: SparseMixerRouterOptions): Operat
   const probabilities = { rtol: 2 * logits.atol + rounded(12).rtol, atol: 1e-9 };
   return operationCase({
     name: `sparsemixer_router_forward [${tokens},${hidden}]x[${hidden},${experts}] k=${active}` +
-      ` jitter ${jitter}${evaluation ? " in evaluation" : ""}${zeroTokens ? " with ties" : ""}`,
+      ` jitter ${jitter}${evaluation ? " in evaluation" : ""}${
+        zeroTokens ? " with ties" : ""
+      }${suffix}`,
     operation: "sparsemixer_router_forward",
     symbols: ["remoe_sparsemixer_router_forward"],
     flops: 2 * tokens * hidden * experts,
-    bytes: 4 * (tokens * hidden + hidden * experts + 2 * experts +
-      tokens * (2 * experts + words + active + (evaluation ? 0 : columns))),
+    bytes: bytes * tokens * hidden + 4 * (hidden * experts + 2 * experts +
+          tokens * (2 * experts + words + active + (evaluation ? 0 : columns))),
+    dtype,
     inputs: (random) => {
       const rows: Float32Array[] = [];
       const isClear = (logits: Float64Array): boolean => {
@@ -101,7 +105,7 @@ export function sparseMixerRouterCase(options: SparseMixerRouterOptions): Operat
         while (!isClear(new Float64Array(experts)));
         rows[t] = rows.pop()!;
       }
-      return { x, w, noise: Float32Array.from(rows.flatMap((row) => [...row])) };
+      return { x: store(x), w, noise: Float32Array.from(rows.flatMap((row) => [...row])) };
     },
     outputs: {
       gates: output([tokens, experts], probabilities),
@@ -114,7 +118,7 @@ export function sparseMixerRouterCase(options: SparseMixerRouterOptions): Operat
     call(k, at) {
       const status = k.symbols.remoe_sparsemixer_router_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("gates"),
         at("logits"),
         at("order"),
@@ -155,7 +159,7 @@ const SCALE = 0.7;
  * @returns The case.
  */
 export function sparseMixerRouterGradientCase(
-  options: Omit<SparseMixerRouterOptions, "hidden">,
+  options: Omit<SparseMixerRouterOptions, "hidden" | "dtype">,
 ): GradientCase {
   const { tokens, experts, active, jitter = 0.1 } = options;
   const count = tokens * experts;
@@ -227,6 +231,13 @@ export const SPARSEMIXER_ROUTER_CASES: readonly OperationCase[] = [
     ...{ zeroTokens: true, evaluation: true },
   }),
   sparseMixerRouterCase({ tokens: 300, hidden: 24, experts: 40, active: 2, jitter: 0.01 }),
+  ...([
+    { tokens: 1, hidden: 1, experts: 1, active: 1 },
+    { tokens: 67, hidden: 40, experts: 9, active: 2 },
+    { tokens: 67, hidden: 40, experts: 9, active: 3, evaluation: true },
+    { tokens: 33, hidden: 64, experts: 128, active: 8 },
+    { tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true },
+  ] as const).map((options) => sparseMixerRouterCase({ ...options, dtype: "bf16" })),
 ];
 
 /** Cases of its gradient. */

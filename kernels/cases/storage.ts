@@ -1,20 +1,7 @@
 import { DTypeCode } from "../../lib/ffi/mod.ts";
-import {
-  doubled,
-  type Element,
-  type HostArray,
-  type OperationCase,
-  operationCase,
-  output,
-} from "./case.ts";
-import { fromBfloat16, toBfloat16 } from "./random.ts";
+import { type HostArray, type OperationCase, operationCase, output, widened } from "./case.ts";
+import { type DType, ELEMENT_BYTES, stored } from "./stored.ts";
 import { EXACT } from "./tolerance.ts";
-
-/** Element types that have a code in the contract. */
-export type DType = Exclude<Element, "u8">;
-
-/** Bytes per element. */
-export const ELEMENT_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4, f64: 8 };
 
 /**
  * A case of `remoe_fill`.
@@ -44,7 +31,7 @@ export function fillCase(dtype: DType, value: number, count: number): OperationC
       k.check(status, "fill");
     },
     reference: () => ({
-      target: new Float64Array(count).fill(numbersOf(stored([value], dtype))[0]!),
+      target: new Float64Array(count).fill(widened(stored([value], dtype))[0]!),
     }),
   });
 }
@@ -72,28 +59,31 @@ export function copyCase(bytes: number): OperationCase {
 }
 
 /**
- * A case of `remoe_cast`.
+ * A case of `remoe_cast`. Where bfloat16 takes part, subnormal numbers may become 0.
  *
  * @param from Element type of the source.
  * @param to Element type of the target.
  * @param label What the values are meant to exercise.
- * @param values The numbers to convert.
+ * @param values The numbers to convert, or the source itself.
  * @returns The case.
  */
 export function castCase(
   from: DType,
   to: DType,
   label: string,
-  values: readonly number[],
+  values: readonly number[] | HostArray,
 ): OperationCase {
   const count = values.length;
+  const source = Array.isArray(values) ? stored(values, from) : values as HostArray;
+  const isBf16 = from === "bf16" || to === "bf16";
+  const inNormalRange = (numbers: ArrayLike<number>) => isBf16 ? flushed(numbers) : numbers;
   return operationCase({
     name: `cast ${from} to ${to}, ${label} [${count}]`,
     operation: "cast",
     symbols: ["remoe_cast"],
     flops: 0,
     bytes: count * (ELEMENT_BYTES[from] + ELEMENT_BYTES[to]),
-    inputs: () => ({ source: stored(values, from) }),
+    inputs: () => ({ source }),
     outputs: { target: output([count], EXACT, to) },
     call(k, at) {
       const status = k.symbols.remoe_cast(
@@ -106,33 +96,23 @@ export function castCase(
       );
       k.check(status, "cast");
     },
-    reference: () => ({ target: numbersOf(stored(numbersOf(stored(values, from)), to)) }),
+    defined: (outputs) => ({ target: inNormalRange(outputs.target) }),
+    reference: () => ({ target: inNormalRange(widened(stored(widened(source), to))) }),
   });
 }
 
-/**
- * Converts numbers to a dtype: rounded to nearest even, or truncated to integers.
- *
- * @param values Numbers.
- * @param dtype Element type.
- * @returns The stored elements.
- */
-export function stored(values: ArrayLike<number>, dtype: DType): HostArray {
-  switch (dtype) {
-    case "f32":
-      return Float32Array.from(values);
-    case "bf16":
-      return toBfloat16(values);
-    case "i32":
-      return Int32Array.from(values, Math.trunc);
-    case "f64":
-      return Float64Array.from(values);
-  }
+/** Replaces numbers below the smallest normal one of bfloat16 by 0. */
+function flushed(values: ArrayLike<number>): number[] {
+  return Array.from(values, (value) => Math.abs(value) < 2 ** -126 ? 0 : value);
 }
 
-function numbersOf(array: HostArray): ArrayLike<number> {
-  if (array instanceof Uint16Array) return fromBfloat16(array);
-  return array instanceof Float32Array ? doubled(array) : array;
+/** fp32 numbers of every size with each kind of remainder: none, below, on and above a tie. */
+function aroundTies(): Float32Array<ArrayBuffer> {
+  const lower = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+  // Every seventh, so that mantissas of every exponent are even and odd.
+  const upper = Array.from({ length: Math.floor(2 ** 16 / 7) }, (_, i) => 7 * i);
+  const words = Uint32Array.from(upper.flatMap((high) => lower.map((low) => high << 16 | low)));
+  return new Float32Array(words.buffer);
 }
 
 const ULP = 2 ** -7; // of bfloat16 at 1
@@ -142,6 +122,8 @@ const ROUNDING_TO_BF16 = [
   ...[1 + ULP / 2 + 2 ** -23, 1 + ULP / 2 - 2 ** -23, 1 + ULP - 2 ** -23],
   ...[3.3895e38, 3.4e38, -3.4e38, 1e-38, 1e-40, -1e-45], // the largest, overflow, subnormal
 ];
+const EVERY_BF16 = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i);
+const ONCE = [1, 3].flatMap((odd) => [-1, 1].map((sign) => 1 + (odd * ULP) / 2 + sign * 2 ** -40));
 const TRUNCATING = [
   0,
   0.99,
@@ -178,4 +160,11 @@ export const STORAGE_CASES: readonly OperationCase[] = [
   castCase("f32", "f64", "widening", [0.1, -1e-45, 3.4e38]),
   castCase("i32", "f64", "integers", [...INTEGERS, 2 ** 31 - 1]),
   castCase("f64", "i32", "truncating", [...TRUNCATING, 2 ** 31 - 1]),
+  // A rounding to fp32 in between would round up numbers just below a tie, and down those above.
+  castCase("f64", "bf16", "rounding", [...ROUNDING_TO_BF16, ...ONCE, -1e300, 1e-50]),
+  castCase("i32", "bf16", "rounding", [2 ** 30 + 2 ** 22 + 1, 2 ** 31 - 1, -(2 ** 30) - 2 ** 22]),
+  castCase("bf16", "f64", "widening", ROUNDING_TO_BF16),
+  castCase("bf16", "f32", "every number", EVERY_BF16),
+  castCase("bf16", "bf16", "every number", EVERY_BF16),
+  castCase("f32", "bf16", "ties of every size", aroundTies()),
 ];

@@ -1,4 +1,3 @@
-import { DTypeCode } from "../../lib/ffi/mod.ts";
 import {
   doubled,
   type GradientCase,
@@ -11,6 +10,7 @@ import { matmul } from "./reference/gemm.ts";
 import { dot } from "./reference/reduction.ts";
 import { columnSums, routingOf, topkGates } from "./reference/router.ts";
 import { routerInputs, type RouterSizes } from "./relu_router.ts";
+import { activations } from "./stored.ts";
 import { EXACT, plus, rounded, summed } from "./tolerance.ts";
 
 /** Sizes of a TopK router. */
@@ -51,6 +51,7 @@ function isRanked(logits: Float64Array, active: number): boolean {
 export function topkRouterCase(options: TopkRouterOptions): OperationCase {
   const { tokens, hidden, experts, active, renormalize = false, zeroTokens = false } = options;
   const { spread = 1, zScale = 0 } = options;
+  const { dtype, code, bytes, suffix, store } = activations(options.dtype);
   const words = Math.ceil(experts / 32);
   // An error of a logit is a relative error of its exponential.
   const logits = summed(hidden, spread / Math.sqrt(hidden));
@@ -58,18 +59,20 @@ export function topkRouterCase(options: TopkRouterOptions): OperationCase {
   return operationCase({
     name: `topk_router_forward [${tokens},${hidden}]x[${hidden},${experts}] k=${active}` +
       `${renormalize ? " renormalized" : ""}${zeroTokens ? " with ties" : ""}` +
-      `${spread === 1 ? "" : ` spread ${spread}`}${zScale === 0 ? "" : " z"}`,
+      `${spread === 1 ? "" : ` spread ${spread}`}${zScale === 0 ? "" : " z"}${suffix}`,
     operation: "topk_router_forward",
     symbols: ["remoe_topk_router_forward"],
     flops: 2 * tokens * hidden * experts,
-    bytes: 4 * (tokens * hidden + hidden * experts + tokens * (2 * experts + words) + 2 * experts),
+    bytes: bytes * tokens * hidden +
+      4 * (hidden * experts + tokens * (2 * experts + words) + 2 * experts),
+    dtype,
     inputs: (random) => {
       const inputs = routerInputs(random, options, "half", (row) => isRanked(row, active));
       if (zeroTokens) {
         for (let t = 0; t < tokens; t += 3) inputs.x.fill(0, t * hidden, (t + 1) * hidden);
       }
       inputs.w.forEach((value, i) => inputs.w[i] = spread * value);
-      return inputs;
+      return { x: store(inputs.x), w: inputs.w };
     },
     outputs: {
       gates: output([tokens, experts], probabilities),
@@ -84,7 +87,7 @@ export function topkRouterCase(options: TopkRouterOptions): OperationCase {
     call(k, at) {
       const status = k.symbols.remoe_topk_router_forward(
         k.handle,
-        DTypeCode.f32,
+        code,
         at("gates"),
         at("probabilities"),
         at("mask"),
@@ -129,7 +132,9 @@ const SCALE = 0.7;
  * @param options Sizes, k, and how gates are normalised; `hidden` is irrelevant.
  * @returns The case.
  */
-export function topkRouterGradientCase(options: Omit<TopkRouterOptions, "hidden">): GradientCase {
+export function topkRouterGradientCase(
+  options: Omit<TopkRouterOptions, "hidden" | "dtype">,
+): GradientCase {
   const { tokens, experts, active, renormalize = false, spread = 1, zScale = 0 } = options;
   const count = tokens * experts;
   return gradientCase({
@@ -215,6 +220,14 @@ export const TOPK_ROUTER_CASES: readonly OperationCase[] = [
     topkRouterCase({ ...UNDERFLOW, hidden: 12, experts: 9, renormalize, zScale: 1 })
   ),
   topkRouterCase({ ...UNDERFLOW, hidden: 12, experts: 64 }),
+  ...([
+    { tokens: 1, hidden: 1, experts: 1, active: 1 },
+    { tokens: 67, hidden: 40, experts: 9, active: 2, renormalize: true },
+    { tokens: 1024, hidden: 128, experts: 8, active: 1 },
+    { tokens: 33, hidden: 64, experts: 128, active: 8 },
+    { tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true },
+    { tokens: 300, hidden: 24, experts: 8, active: 2, zScale: 1 },
+  ] as const).map((options) => topkRouterCase({ ...options, dtype: "bf16" })),
 ];
 
 /** Cases of its gradient. */

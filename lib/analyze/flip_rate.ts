@@ -1,7 +1,7 @@
 /** How much of the routing a training step changes (appendix A of the paper). @module */
 
 import { mean } from "../mean.ts";
-import { differingPairs, type RoutingMask } from "./routing_mask.ts";
+import { differingPairs, type HostMask } from "./host_mask.ts";
 
 /** The routing flips between two steps. */
 export interface Flips {
@@ -22,8 +22,8 @@ export interface Flips {
  * @returns The flip rate and the flip count.
  */
 export function flipsBetween(
-  before: readonly RoutingMask[],
-  now: readonly RoutingMask[],
+  before: readonly HostMask[],
+  now: readonly HostMask[],
 ): Flips {
   const ratePerLayer = now.map((mask, layer) =>
     differingPairs(mask, before[layer]!) / (mask.tokens * mask.experts)

@@ -7,7 +7,7 @@ import type { TokenStream } from "../data/corpus/token_stream.ts";
 import { DataError } from "../data/errors.ts";
 import type { OpenedModel } from "../model/open_model.ts";
 import { routedExperts } from "../moe/layer_sizes.ts";
-import { collectMasks, type RoutingMask } from "./routing_mask.ts";
+import { collectMasks, type HostMask } from "./host_mask.ts";
 import { RoutingStatistics } from "./routing_statistics.ts";
 
 /** Settings of {@linkcode observeRouting}. */
@@ -35,7 +35,7 @@ export function observeRouting(
   { device, tokens }: ObserveOptions,
 ): RoutingStatistics {
   const statistics = new RoutingStatistics(layers, routedExperts(moe));
-  const masksOf = ({ tokens, targets, sequence }: Batch): RoutingMask[] =>
+  const masksOf = ({ tokens, targets, sequence }: Batch): HostMask[] =>
     collectMasks(layers, (onRouting) => {
       using _scope = device.noGradient();
       // The loss needs less memory than the logits of all tokens would.

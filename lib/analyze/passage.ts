@@ -5,7 +5,7 @@ import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import type { OpenedModel } from "../model/open_model.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
-import { expertsOf, maskOf } from "./routing_mask.ts";
+import { expertsOf, maskOf } from "./host_mask.ts";
 
 /** A token of a {@linkcode Passage}. */
 export interface PassageToken {

@@ -71,6 +71,13 @@ export interface DomainLoadReport {
    * uses the experts alike, towards 1 where each has experts of its own.
    */
   readonly specialisation_per_layer: readonly number[];
+  /**
+   * Per layer, the mean over domains of the distance between the domain's shares and the mean of
+   * all domains': half the sum of the absolute differences, over the target number of experts. The
+   * shares are those that figure 9 shows, not normalised, so a domain that uses more experts than
+   * others differs from them. For k experts per token it is the specialisation.
+   */
+  readonly share_distance_per_layer: readonly number[];
   /** Per domain, its tokens and, per layer, the share of them that each expert takes. */
   readonly domains: Readonly<
     Record<string, Pick<LoadReport, "tokens" | "share_of_tokens">>
@@ -170,12 +177,16 @@ export function domainLoadReport(
     tokens: counts.tokens,
     share_of_tokens: sharesOf(counts, experts),
   }));
+  const perLayer = (figure: (shares: readonly (readonly number[])[]) => number): number[] =>
+    Array.from(
+      { length: layers },
+      (_, layer) => figure(shares.map((each) => each.share_of_tokens[layer]!)),
+    );
+  const { active } = routedSizes(moe);
   return {
     fair_share: fairShare(moe),
-    specialisation_per_layer: Array.from(
-      { length: layers },
-      (_, layer) => meanVariation(shares.map((each) => each.share_of_tokens[layer]!)),
-    ),
+    specialisation_per_layer: perLayer((rows) => meanDistance(rows.map(normalised))),
+    share_distance_per_layer: perLayer((rows) => meanDistance(rows) / active),
     domains: Object.fromEntries(shares.map(({ name, ...rest }) => [name, rest])),
   };
 }
@@ -233,18 +244,17 @@ function fairShare(moe: MoEConfig): number {
   return active / experts;
 }
 
-/** The mean total variation distance of distributions, each normalised, from their mean. */
-function meanVariation(shares: readonly (readonly number[])[]): number {
-  const distributions = shares.map((row) => {
-    const sum = row.reduce((total, share) => total + share, 0);
-    // A closed layer routes nothing: all domains are equal there.
-    return row.map((share) => sum === 0 ? 1 / row.length : share / sum);
-  });
-  const middle = distributions[0]!.map((_, expert) =>
-    mean(distributions.map((row) => row[expert]!))
-  );
+/** Shares as a distribution. A closed layer routes nothing: all domains are equal there. */
+function normalised(shares: readonly number[]): number[] {
+  const sum = shares.reduce((total, share) => total + share, 0);
+  return shares.map((share) => sum === 0 ? 1 / shares.length : share / sum);
+}
+
+/** The mean distance of rows from their mean: half the sum of the absolute differences. */
+function meanDistance(rows: readonly (readonly number[])[]): number {
+  const middle = rows[0]!.map((_, expert) => mean(rows.map((row) => row[expert]!)));
   return mean(
-    distributions.map((row) =>
+    rows.map((row) =>
       row.reduce((sum, share, expert) => sum + Math.abs(share - middle[expert]!), 0) / 2
     ),
   );

@@ -1,6 +1,6 @@
 /** Counts which experts tokens go to, by layer, by token id and by domain. @module */
 
-import { expertsOf, type RoutingMask } from "./routing_mask.ts";
+import { expertsOf, type HostMask } from "./host_mask.ts";
 
 /** Counts over some of the tokens; `[L, E]` arrays are layer by layer. */
 export interface RoutingCounts {
@@ -48,7 +48,7 @@ export class RoutingStatistics {
    * @param tokens Their ids `[T]`.
    * @param masks Their routing, layer by layer.
    */
-  add(domain: string, tokens: ArrayLike<number>, masks: readonly RoutingMask[]): void {
+  add(domain: string, tokens: ArrayLike<number>, masks: readonly HostMask[]): void {
     const ofDomain = this.#of(this.#domains, domain);
     for (let token = 0; token < tokens.length; token++) {
       const counts = [this.total, ofDomain, this.#of(this.#ids, tokens[token]!)];
@@ -57,7 +57,7 @@ export class RoutingStatistics {
     }
   }
 
-  #count(counts: readonly RoutingCounts[], layer: number, mask: RoutingMask, token: number): void {
+  #count(counts: readonly RoutingCounts[], layer: number, mask: HostMask, token: number): void {
     const active = expertsOf(mask, token);
     for (const { uses, withoutExpert } of counts) {
       if (active.length === 0) withoutExpert[layer]!++;

@@ -30,7 +30,8 @@ export { rmsNorm } from "./rms_norm.ts";
 export { concatenate, type ConcatenateOptions, slice, type SliceOptions } from "./slice.ts";
 export type { LambdaRule, LambdaRuleName } from "./lambda_rule.ts";
 export type { LayerRouting, StepReadout } from "./step_readout.ts";
-export { type StepInputs, StepState, type StepStateOptions } from "./step_state.ts";
+export type { StepInputs } from "./step_inputs.ts";
+export { StepState, type StepStateOptions } from "./step_state.ts";
 export { swiglu } from "./swiglu.ts";
 export type { BackwardOptions, Recording } from "./tape.ts";
 export {

@@ -1,5 +1,6 @@
 /** Results of a step, decoded from its state buffer. @module */
 
+import { largest } from "../extremes.ts";
 import { RecordField, StateSlot } from "../ffi/codes.ts";
 import { stateRecord } from "../ffi/layouts.ts";
 
@@ -31,13 +32,31 @@ export interface StepReadout {
   readonly l1: number;
   /** Switch's balance loss without its coefficient, summed over layers. */
   readonly balance: number;
+  /**
+   * The z-loss without its coefficient: the mean over tokens of the squared log-sum-exp of a router's
+   * logits, summed over layers; null if no router has one.
+   */
+  readonly zLoss: number | null;
   /** Whether a dispatch plan overflowed its rows. */
   readonly overflow: boolean;
   /** Routing of each layer. */
   readonly layers: readonly LayerRouting[];
 }
 
-/** Decodes a state buffer. */
+/**
+ * Slot of the z-loss, summed over tokens and layers. The kernels' layout of a state has none: it lies
+ * behind the records, where they never look.
+ */
+export function zLossSlot(layers: number, experts: number): number {
+  return stateRecord(layers, experts);
+}
+
+/** Doubles in a state's buffer. */
+export function stateSize(layers: number, experts: number): number {
+  return zLossSlot(layers, experts) + 1;
+}
+
+/** Decodes a state buffer, as if a z-loss had been added. */
 export function readoutOf(all: Float64Array, layers: number, experts: number): StepReadout {
   return {
     lambda: all[StateSlot.lambda]!,
@@ -49,9 +68,19 @@ export function readoutOf(all: Float64Array, layers: number, experts: number): S
     loss: all[StateSlot.loss]!,
     l1: all[StateSlot.l1]!,
     balance: all[StateSlot.balance]!,
+    zLoss: all[zLossSlot(layers, experts)]! / tokensOf(all, layers, experts),
     overflow: all[StateSlot.overflow] !== 0,
     layers: Array.from({ length: layers }, (_, layer) => routingOf(all, layer, experts)),
   };
+}
+
+/** Tokens that a layer saw in the step; layers without a router saw none. */
+function tokensOf(all: Float64Array, layers: number, experts: number): number {
+  const seen = Array.from(
+    { length: layers },
+    (_, layer) => all[stateRecord(layer, experts) + RecordField.tokens]!,
+  );
+  return largest(seen);
 }
 
 function routingOf(all: Float64Array, layer: number, experts: number): LayerRouting {

@@ -1,10 +1,9 @@
 /** Device buffer of values that change from step to step. @module */
 
-import { requireFinite, requireOptions, requireWhole, shown } from "../arguments.ts";
+import { requireFinite, requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { LambdaCode, StateSlot } from "../ffi/codes.ts";
-import { stateRecord } from "../ffi/layouts.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself, table } from "../tensor/display.ts";
 import { operands, requireDevice } from "../tensor/operands.ts";
@@ -13,7 +12,8 @@ import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
 import { type Device, memoryOf } from "./device.ts";
 import { type LambdaRule, lambdaRuleOf } from "./lambda_rule.ts";
-import { readoutOf, type StepReadout } from "./step_readout.ts";
+import { inputSlots, type StepInputs } from "./step_inputs.ts";
+import { readoutOf, stateSize, type StepReadout, zLossSlot } from "./step_readout.ts";
 
 /** Bytes per slot, an fp64. */
 const BYTES = 8n;
@@ -28,22 +28,11 @@ export interface StepStateOptions {
   lambda?: number;
 }
 
-/** Inputs of an optimizer step from the host. */
-export interface StepInputs {
-  /** Learning rate of this step. */
-  readonly learningRate: number;
-  /** `1 - beta1^step`. */
-  readonly biasCorrection1: number;
-  /** `1 - beta2^step`. */
-  readonly biasCorrection2: number;
-  /** Number of the step, from 1. */
-  readonly step: number;
-}
-
 // Friend access to StepState: kernels need its address, users do not.
 let bufferOf: (state: StepState) => DeviceTensor<"f64">;
 let readExcess: (state: StepState) => number;
 let writeExcess: (state: StepState, excess: number) => void;
+let addSum: (state: StepState, sum: DeviceTensor) => void;
 
 /**
  * Learning rate, λ, clip scale and routing statistics in one device buffer, so that a step needs
@@ -67,11 +56,14 @@ export class StepState implements Disposable {
   readonly #experts: number;
   readonly #memory: DeviceMemory;
   readonly #buffer: DeviceTensor<"f64">;
+  /** Whether a router has added a z-loss since the step began. */
+  #hasZLoss = false;
 
   static {
     bufferOf = (state) => state.#buffer;
     readExcess = (state) => state.#slot("read λ's rule from", StateSlot.excess);
     writeExcess = (state, excess) => state.#write("set λ's rule in", StateSlot.excess, [excess]);
+    addSum = (state, sum) => state.#addZLoss(sum);
     showsItself(StepState, (state) => ({
       kind: "StepState",
       facts: { layers: state.layers, experts: state.experts },
@@ -96,7 +88,7 @@ export class StepState implements Disposable {
     this.#layers = layers;
     this.#experts = experts;
     this.#memory = memoryOf(device);
-    const size = stateRecord(layers, experts);
+    const size = stateSize(layers, experts);
     this.#buffer = this.#memory.allocateAtRoot("f64", [size], "the step's state");
     fill(this.#buffer, 0);
     this.setLambda(lambda);
@@ -147,6 +139,8 @@ export class StepState implements Disposable {
       k.symbols.remoe_state_begin(k.handle, this.#buffer.address, this.#layers, this.#experts),
       "begin step",
     );
+    if (this.#hasZLoss) this.#write("begin a step with", this.#zSlot, [0]);
+    this.#hasZLoss = false;
   }
 
   /**
@@ -174,14 +168,7 @@ export class StepState implements Disposable {
    * ```
    */
   writeInputs(inputs: StepInputs): void {
-    requireOptions("write a step's inputs", inputs);
-    const { learningRate, biasCorrection1, biasCorrection2, step } = inputs;
-    requireNumbers("write a step's inputs", { learningRate }, { least: 0 });
-    requireWhole("write a step's inputs", "step", step, { least: 1 });
-    // The update divides by both.
-    requireNumbers("write a step's inputs", { biasCorrection1, biasCorrection2 }, { above: 0 });
-    const values = [learningRate, biasCorrection1, biasCorrection2, step];
-    this.#write("write a step's inputs to", StateSlot.learningRate, values);
+    this.#write("write a step's inputs to", StateSlot.learningRate, inputSlots(inputs));
   }
 
   /**
@@ -214,16 +201,23 @@ export class StepState implements Disposable {
         `Cannot add a loss of shape ${showShape(value.shape)}: it must be a scalar`,
       );
     }
+    const { address } = this.#buffer;
     k.check(
-      k.symbols.remoe_state_add(
-        k.handle,
-        this.#buffer.address,
-        StateSlot.loss,
-        value.address,
-        share,
-      ),
+      k.symbols.remoe_state_add(k.handle, address, StateSlot.loss, value.address, share),
       "add loss",
     );
+  }
+
+  #addZLoss(sum: DeviceTensor): void {
+    const { kernels: k } = this.#memory;
+    this.#hasZLoss = true;
+    // The call takes slots of the header alone: this one is the first of what lies behind the records.
+    const address = this.#buffer.address + BigInt(this.#zSlot) * BYTES;
+    k.check(k.symbols.remoe_state_add(k.handle, address, 0, sum.address, 1), "add z-loss");
+  }
+
+  get #zSlot(): number {
+    return zLossSlot(this.#layers, this.#experts);
   }
 
   /**
@@ -270,7 +264,8 @@ export class StepState implements Disposable {
    */
   read(): StepReadout {
     this.#buffer.requireAlive("read");
-    return readoutOf(download(this.#buffer), this.#layers, this.#experts);
+    const readout = readoutOf(download(this.#buffer), this.#layers, this.#experts);
+    return this.#hasZLoss ? readout : { ...readout, zLoss: null };
   }
 
   #slot(operation: string, slot: number): number {
@@ -315,6 +310,11 @@ export function lambdaExcess(state: StepState): number {
 /** Sets the excess that the next proportional update compares with. */
 export function setLambdaExcess(state: StepState, excess: number): void {
   writeExcess(state, excess);
+}
+
+/** Adds a layer's z-loss of one micro-batch: the sum over tokens, fp32 [1], without a coefficient. */
+export function addZLoss(state: StepState, sum: DeviceTensor): void {
+  addSum(state, sum);
 }
 
 /** Address of λ, read by the routers' gradients. */

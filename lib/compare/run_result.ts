@@ -8,6 +8,7 @@ import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { largest } from "../extremes.ts";
 import { mean } from "../mean.ts";
+import { median } from "../median.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { METRICS } from "../run/find_run.ts";
@@ -203,10 +204,4 @@ function curve(values: readonly number[]): [number, number][] {
     const to = Math.floor((i + 1) * values.length / points);
     return [to, mean(values.slice(from, to))];
   });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = Float64Array.from(values).sort();
-  const half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }

@@ -7,6 +7,7 @@
 
 import { listCheckpoints } from "../checkpoint/folders.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { withEarlierDefaults } from "../config/earlier_defaults.ts";
 import { parseConfig } from "../config/parse_config.ts";
 import { ConfigError } from "../errors.ts";
 import { exists, onPath, removeIfThere, writeAtomically } from "../files.ts";
@@ -125,7 +126,8 @@ export class RunStore implements Disposable {
       const file = `${root}/${RUNS}/${name}/${RECORD}`;
       if (!exists(file)) continue;
       const { config, isa } = readJson(file) as { config: unknown; isa: string | null };
-      const run = new StoredRun(root, name, parseConfig(config, { source: file }), isa);
+      const whole = parseConfig(withEarlierDefaults(config), { source: file });
+      const run = new StoredRun(root, name, whole, isa);
       this.#runs.set(runIdentity(run.config, isa), run);
     }
   }

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { defaultOf } from "../moe/router_keys.ts";
-import type { RouterValue } from "../moe/router_row.ts";
+import { defaultOf, type RouterValue } from "../moe/router_keys.ts";
 import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
 import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
 

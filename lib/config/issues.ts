@@ -5,7 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import type { RouterKey } from "../moe/router_row.ts";
+import type { RouterKey } from "../moe/router_keys.ts";
 import { nearest } from "../nearest.ts";
 import { CONFIG_KEYS, routerConfigKeys, type SchemaIssue } from "./schema.ts";
 

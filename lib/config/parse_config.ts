@@ -6,8 +6,7 @@
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { describeFile } from "../moe/router_file.ts";
-import { withKeyDefaults } from "../moe/router_keys.ts";
-import type { RouterValue } from "../moe/router_row.ts";
+import { type RouterValue, withKeyDefaults } from "../moe/router_keys.ts";
 import { type AnyRouter, ROUTER_KEYS } from "../moe/routers.ts";
 import type {
   ConfigLayer,
@@ -182,7 +181,7 @@ function complete(
 
 function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
   const { ffn, vocabulary, init_std, ...given } = model;
-  const { rope_base, norm_epsilon, ...sizes } = withDefaults(BASE.model, given);
+  const { rope_base, norm_epsilon, dtype, ...sizes } = withDefaults(BASE.model, given);
   return {
     ...sizes,
     ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
@@ -191,6 +190,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
     init_std: unlessAuto(init_std) ?? initialDeviation(sizes.hidden),
     rope_base,
     norm_epsilon,
+    dtype,
   };
 }
 

@@ -6,8 +6,7 @@
 
 import { z } from "zod";
 import type { RouterFile } from "../moe/router_file.ts";
-import { follows } from "../moe/router_keys.ts";
-import type { NumberKey, RouterKey } from "../moe/router_row.ts";
+import { follows, type NumberKey, type RouterKey } from "../moe/router_keys.ts";
 import { ROUTER_NAMES, type RouterName, type RouterPath } from "../moe/routers.ts";
 import { flag, leaf, number, oneOf, orAuto, whole } from "./leaves.ts";
 

@@ -11,13 +11,15 @@ import type { RouterBuild } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
+import { computeTypeOn } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { buildFeedForward } from "./build_feed_forward.ts";
 
 /** A model and the state that its layers share. */
 export interface BuiltModel extends Disposable {
   /** The model. */
-  readonly model: LanguageModel;
+  readonly model: LanguageModel<Real>;
   /** λ and the routing statistics, one record per layer. */
   readonly state: StepState;
   /**
@@ -40,7 +42,7 @@ export interface BuildModelOptions {
  * Builds the model of a configuration with random weights. They depend only on the configuration's
  * seed, not on the device's seed or earlier draws.
  *
- * Under granularity G each layer has E·G experts of width `ffn`/G, with a target of k·G active.
+ * A type of `auto` is chosen for the device. Under granularity G each layer has E·G experts of width `ffn`/G, with a target of k·G active.
  *
  * @param device The model's device.
  * @param config The configuration.
@@ -53,6 +55,18 @@ export function buildModel(
   device: Device,
   config: TrainConfig,
   options: BuildModelOptions = {},
+): BuiltModel {
+  // The one place where a type known at run time becomes one that the compiler checks.
+  return computeTypeOn(device, config) === "bf16"
+    ? buildIn("bf16", device, config, options)
+    : buildIn("f32", device, config, options);
+}
+
+function buildIn<R extends Real>(
+  dtype: R,
+  device: Device,
+  config: TrainConfig,
+  options: BuildModelOptions,
 ): BuiltModel {
   const { model: m, moe } = config;
   const build = builderOf(config, options.router);
@@ -67,7 +81,8 @@ export function buildModel(
   const generator = { seed: BigInt(config.seed), step: 0, draws: 0 };
   const routers: Router[] = [];
   const model = memoryOf(device).drawingFrom(generator, () =>
-    new LanguageModel(device, {
+    new LanguageModel<R>(device, {
+      dtype,
       vocabulary: m.vocabulary,
       layers: m.layers,
       hidden: m.hidden,
@@ -80,7 +95,7 @@ export function buildModel(
         buildFeedForward(device, config, {
           ...{ build, state, layer, routers },
           kept: options.kept?.[layer],
-        }),
+        }, dtype),
     }));
   unfinished.move();
   return {

@@ -1,10 +1,15 @@
 /** Fills in the defaults of a router's row. @module */
 
-import type { RouterKeysOf, RouterSpec, RouterValue } from "./router_row.ts";
+import type { RouterFootprint } from "./router_footprint.ts";
+import type { RouterKeysOf, RouterValue } from "./router_keys.ts";
+import type { RouterSpec } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
 
 /** Default advice where experts get no tokens. */
 export const STARVING = "a lower learning rate or a larger model.init_std helps";
+
+/** Default footprint: that of a softmax, whose output is kept. */
+export const FOOTPRINT: RouterFootprint = { kept: 1, scratch: 0 };
 
 /**
  * Completes a row that states only how its router differs from the defaults. The library's rows and
@@ -35,6 +40,7 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
     activeFrom: (moe) => row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }],
     causalFrom: (sequence) => row.causalFrom?.(sequence) ?? 0,
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
+    footprint: (moe) => row.footprint?.(moe) ?? FOOTPRINT,
     problems: (moe) => row.problems?.(moe) ?? [],
     notices: (moe) => row.notices?.(moe) ?? [],
     starving: (moe) => row.starving?.(moe) ?? STARVING,

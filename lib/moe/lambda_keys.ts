@@ -1,7 +1,7 @@
 /** Settings of the rule that adapts λ, shared by every router with a λ. @module */
 
 import { LAMBDA_DEFAULTS, type LambdaRuleName } from "../autograd/lambda_rule.ts";
-import type { RouterKeysOf } from "./router_row.ts";
+import type { RouterKeysOf } from "./router_keys.ts";
 
 /** Settings of the rule that adapts λ to the sparsity. */
 export interface LambdaKeys {

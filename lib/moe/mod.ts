@@ -22,22 +22,25 @@ export type {
 } from "./routing_context.ts";
 export type { ExpertSizes } from "./layer_sizes.ts";
 export type { RouterFile } from "./router_file.ts";
+export type { RouterFootprint } from "./router_footprint.ts";
 export type {
-  ActiveFrom,
   ChoiceKey,
   FlagKey,
-  MixtureSizes,
   NumberKey,
-  RouterBuild,
   RouterKey,
   RouterKeysOf,
+  RouterValue,
+  WholeKey,
+} from "./router_keys.ts";
+export type {
+  ActiveFrom,
+  MixtureSizes,
+  RouterBuild,
   RouterLoss,
   RouterPlace,
   RouterRow,
   RouterSpec,
   RouterTraits,
-  RouterValue,
-  WholeKey,
 } from "./router_row.ts";
 export {
   type BalanceName,

@@ -4,7 +4,7 @@ import { BalanceCode } from "../ffi/codes.ts";
 import { showsItself, table } from "../tensor/display.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download } from "../tensor/transfer.ts";
-import { stateAddress, type StepState } from "../autograd/step_state.ts";
+import { addZLoss, stateAddress, type StepState } from "../autograd/step_state.ts";
 import type { Routing } from "./routing.ts";
 
 /** Gates and their statistics, as the kernels wrote them. */
@@ -35,6 +35,8 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
     readonly balance: number,
     /** Target of active experts per token. */
     readonly active: number,
+    /** The z-loss summed over tokens, `[1]`, if the router has one. */
+    readonly zSum: DeviceTensor<"f32"> | null = null,
   ) {
     // Kernels read as many counts and sums as the gates have experts: no field may be replaced.
     Object.freeze(this);
@@ -81,5 +83,6 @@ export class Routed<T extends number, E extends number> implements Routing<T, E>
       ),
       "record routing",
     );
+    if (this.zSum !== null) addZLoss(state, this.zSum);
   }
 }

@@ -78,6 +78,11 @@ export interface Router<H extends number = number, E extends number = number> ex
   /** Target of active experts per token. */
   readonly active: number;
   /**
+   * Whether `route` takes bf16 states as well. A layer that computes in bf16 casts its states to f32
+   * for a router that does not say so; gates are f32 either way.
+   */
+  readonly takesBf16?: boolean;
+  /**
    * Routes tokens.
    *
    * @param x Hidden states `[T, H]`.

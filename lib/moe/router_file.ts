@@ -1,13 +1,8 @@
 /** Router files as described in a configuration, to be read without running them. @module */
 
-import { STARVING } from "./complete_row.ts";
-import type {
-  ActiveFrom,
-  MixtureSizes,
-  RouterKey,
-  RouterSpec,
-  RouterTraits,
-} from "./router_row.ts";
+import { FOOTPRINT, STARVING } from "./complete_row.ts";
+import type { RouterKey } from "./router_keys.ts";
+import type { ActiveFrom, MixtureSizes, RouterSpec, RouterTraits } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
 
 /** A router file as described in a configuration; plain JSON. */
@@ -49,6 +44,7 @@ export function specOf({ adapts, active_from, weights, ...file }: RouterFile): R
     activeFrom: () => active_from,
     causalFrom: () => 0,
     weights: () => weights,
+    footprint: () => FOOTPRINT,
     problems: () => [],
     notices: () => [],
     starving: () => STARVING,

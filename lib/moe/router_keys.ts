@@ -1,6 +1,73 @@
-/** Defaults of router settings. @module */
+/** Definitions of routers' settings, and their defaults. @module */
 
-import type { RouterKey, RouterValue } from "./router_row.ts";
+/** Value of a router's setting; plain JSON. */
+export type RouterValue = number | string | boolean;
+
+/** Definition of a setting that is a finite number. */
+export interface NumberKey {
+  /** Discriminates the kinds of setting. */
+  readonly type: "number";
+  /** Exclusive lower bound. */
+  readonly above?: number;
+  /** Inclusive lower bound; 0 if neither lower bound is given. */
+  readonly least?: number;
+  /** Exclusive upper bound. */
+  readonly below?: number;
+  /** Inclusive upper bound. */
+  readonly most?: number;
+  /** Default value, or the key in the same row from which it is derived by division. */
+  readonly default: number | { readonly of: string; readonly dividedBy: number };
+  /** Description shown in the help. */
+  readonly about: string;
+}
+
+/** Definition of a setting that is a whole number. */
+export interface WholeKey {
+  /** Discriminates the kinds of setting. */
+  readonly type: "whole";
+  /** Smallest value. */
+  readonly least: number;
+  /** Largest value. Default 2³¹ - 1. */
+  readonly most?: number;
+  /** Default value. */
+  readonly default: number;
+  /** Description shown in the help. */
+  readonly about: string;
+}
+
+/** Definition of a setting that is one of several names. */
+export interface ChoiceKey<Value extends string = string> {
+  /** Discriminates the kinds of setting. */
+  readonly type: "choice";
+  /** The names. */
+  readonly values: readonly Value[];
+  /** Default value. */
+  readonly default: NoInfer<Value>;
+  /** Description shown in the help. */
+  readonly about: string;
+}
+
+/** Definition of a boolean setting. */
+export interface FlagKey {
+  /** Discriminates the kinds of setting. */
+  readonly type: "flag";
+  /** Default value. */
+  readonly default: boolean;
+  /** Description shown in the help. */
+  readonly about: string;
+}
+
+/** Definition of a setting: plain JSON, used to build the configuration schema and the help. */
+export type RouterKey<Value = RouterValue> = [RouterValue] extends [Value]
+  ? NumberKey | WholeKey | ChoiceKey | FlagKey
+  : [Value] extends [number] ? NumberKey | WholeKey
+  : [Value] extends [string] ? ChoiceKey<Value>
+  : FlagKey;
+
+/** Definitions of settings by name. */
+export type RouterKeysOf<Values> = {
+  readonly [Name in keyof Values]: RouterKey<Values[Name]>;
+};
 
 /**
  * Returns the default of a setting.

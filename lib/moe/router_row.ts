@@ -4,75 +4,8 @@ import type { Device } from "../autograd/device.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import type { Router } from "./router.ts";
 import type { ExpertSizes } from "./layer_sizes.ts";
-
-/** Value of a router's setting; plain JSON. */
-export type RouterValue = number | string | boolean;
-
-/** Definition of a setting that is a finite number. */
-export interface NumberKey {
-  /** Discriminates the kinds of setting. */
-  readonly type: "number";
-  /** Exclusive lower bound. */
-  readonly above?: number;
-  /** Inclusive lower bound; 0 if neither lower bound is given. */
-  readonly least?: number;
-  /** Exclusive upper bound. */
-  readonly below?: number;
-  /** Inclusive upper bound. */
-  readonly most?: number;
-  /** Default value, or the key in the same row from which it is derived by division. */
-  readonly default: number | { readonly of: string; readonly dividedBy: number };
-  /** Description shown in the help. */
-  readonly about: string;
-}
-
-/** Definition of a setting that is a whole number. */
-export interface WholeKey {
-  /** Discriminates the kinds of setting. */
-  readonly type: "whole";
-  /** Smallest value. */
-  readonly least: number;
-  /** Largest value. Default 2³¹ - 1. */
-  readonly most?: number;
-  /** Default value. */
-  readonly default: number;
-  /** Description shown in the help. */
-  readonly about: string;
-}
-
-/** Definition of a setting that is one of several names. */
-export interface ChoiceKey<Value extends string = string> {
-  /** Discriminates the kinds of setting. */
-  readonly type: "choice";
-  /** The names. */
-  readonly values: readonly Value[];
-  /** Default value. */
-  readonly default: NoInfer<Value>;
-  /** Description shown in the help. */
-  readonly about: string;
-}
-
-/** Definition of a boolean setting. */
-export interface FlagKey {
-  /** Discriminates the kinds of setting. */
-  readonly type: "flag";
-  /** Default value. */
-  readonly default: boolean;
-  /** Description shown in the help. */
-  readonly about: string;
-}
-
-/** Definition of a setting: plain JSON, used to build the configuration schema and the help. */
-export type RouterKey<Value = RouterValue> = [RouterValue] extends [Value]
-  ? NumberKey | WholeKey | ChoiceKey | FlagKey
-  : [Value] extends [number] ? NumberKey | WholeKey
-  : [Value] extends [string] ? ChoiceKey<Value>
-  : FlagKey;
-
-/** Definitions of settings by name. */
-export type RouterKeysOf<Values> = {
-  readonly [Name in keyof Values]: RouterKey<Values[Name]>;
-};
+import type { RouterFootprint } from "./router_footprint.ts";
+import type { RouterKeysOf, RouterValue } from "./router_keys.ts";
 
 /** The sizes in every configuration, whatever its router. */
 export type MixtureSizes = ExpertSizes;
@@ -139,6 +72,7 @@ export interface RouterTraits {
  *   ],
  *   causalFrom: () => 0,
  *   weights: () => 0,
+ *   footprint: () => ({ kept: 0, scratch: 0 }),
  *   problems: ({ active }) => active === 1 ? [] : [`moe.active is ${active}, expected 1`],
  *   notices: ({ open_steps }) => open_steps === 0 ? ["moe.open_steps is 0: no expert opens"] : [],
  *   starving: () => "a larger moe.open_steps helps",
@@ -185,6 +119,13 @@ export interface RouterSpec<Keys extends object = Readonly<Record<string, Router
    * @returns The number of weights.
    */
   weights(hidden: number, experts: number): number;
+  /**
+   * Tells the memory that one layer's router takes beside its gates.
+   *
+   * @param moe Sizes and settings.
+   * @returns The memory, in tensors `[T, E]`.
+   */
+  footprint(moe: MixtureSizes & Keys): RouterFootprint;
   /**
    * Lists conflicts between its settings and the sizes; each value is valid by itself.
    *
@@ -272,7 +213,7 @@ export interface RouterPlace {
  * ```
  */
 export interface RouterRow<Keys extends object = Readonly<Record<string, RouterValue>>>
-  extends Partial<Omit<RouterSpec<Keys>, "routed" | "merges" | "causalFrom">> {
+  extends Partial<Omit<RouterSpec<Keys>, "routed" | "merges" | "causalFrom" | "footprint">> {
   /**
    * Builds the router of one layer.
    *

@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { RouterKey, RouterSpec } from "./router_row.ts";
+import type { RouterKey } from "./router_keys.ts";
+import type { RouterSpec } from "./router_row.ts";
 import { DENSE } from "./router_rows/dense.ts";
 import { EXPERT_CHOICE, type ExpertChoiceKeys } from "./router_rows/expert_choice.ts";
 import { HASH } from "./router_rows/hash.ts";

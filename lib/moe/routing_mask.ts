@@ -1,7 +1,6 @@
 /** Which pairs of token and expert are routed, one bit each. @module */
 
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /** A mask and what it says of each expert. */

@@ -8,7 +8,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { download, fill, upload } from "../tensor/transfer.ts";
@@ -20,6 +20,7 @@ import {
   routerBuffers,
   type RouterWeight,
   scaledGates,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -74,6 +75,8 @@ export interface SigmoidRouterOptions<H extends number = number, E extends numbe
  */
 export class SigmoidRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #weight: RouterWeight<H, E>;
   readonly #bias: ParameterTensor<readonly [E]>;
@@ -162,17 +165,18 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Makes no difference.
    * @returns Gates, 0 except for the k chosen experts, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const buffers = routerBuffers("route by sigmoid", x, this.#weight);
-    const { states, gates, mask, counts, sums } = buffers;
+    const { states, gates, mask, counts } = buffers;
+    const sums = sumsBuffer(gates); // the kernel writes them, nothing reads them
     layerContext("route by sigmoid", states, 0, context);
     const { shape: [tokens, experts], memory } = gates;
     const [, bias] = operands("route by sigmoid with", this.#weight, this.#bias);
@@ -181,7 +185,7 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
     k.check(
       k.symbols.remoe_sigmoid_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         scores.address,
         mask.address,

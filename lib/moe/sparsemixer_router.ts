@@ -7,7 +7,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import { uniformTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -17,6 +17,7 @@ import {
   requireActive,
   routerBuffers,
   type RouterWeight,
+  sumsBuffer,
 } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
@@ -57,6 +58,10 @@ export interface SparseMixerRouterOptions<H extends number = number, E extends n
  * `g p_i (δ_ij - p_j)` for the logit of each expert j in the softmax, without h. The draws depend
  * only on the device's seed, the step and the number of draws before them.
  *
+ * While it routes in training, the draws take `4 · T · k · (E + 1)` bytes. Under granularity G both k
+ * and E are G times as many, so this grows with G²: 8,192 tokens, 8 experts of 64 take 16 MiB, 64 of
+ * 512 take 1 GiB. A run's memory estimate counts it.
+ *
  * @example
  * ```ts
  * import { assert, assertEquals } from "@std/assert";
@@ -74,6 +79,8 @@ export interface SparseMixerRouterOptions<H extends number = number, E extends n
  */
 export class SparseMixerRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #jitter: number;
   readonly #weight: RouterWeight<H, E>;
@@ -144,17 +151,18 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
   /**
    * Routes tokens: in training by drawing experts, otherwise to those with the largest logits.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Whether the model is being trained, by default if a tape records.
    * @returns Gates, 0 except for the k chosen, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by SparseMixer";
-    const { states, gates, mask, counts, sums } = routerBuffers(operation, x, this.#weight);
+    const { states, gates, mask, counts } = routerBuffers(operation, x, this.#weight);
+    const sums = sumsBuffer(gates);
     const { training } = layerContext(operation, states, 0, context);
     const { shape: [tokens, experts], memory } = gates;
     const [active, jitter] = [this.#active, this.#jitter];
@@ -165,7 +173,7 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     k.check(
       k.symbols.remoe_sparsemixer_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         logits.address,
         order.address,

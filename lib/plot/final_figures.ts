@@ -8,6 +8,7 @@ import { targetSparsity } from "../autograd/lambda_rule.ts";
 import { largest, smallest } from "../extremes.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { choosesExperts, routerOf } from "../moe/router_of.ts";
+import { median } from "../median.ts";
 import { smooth } from "./curves.ts";
 import type { RunFigures } from "./run_figures.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
@@ -85,7 +86,9 @@ export function finalFigures(run: RunFigures): FinalFigures {
     sparseFrom: lambda ? sparseFrom(stages) : null,
     largestLoad: routed ? largest(ratios) : null,
     idleExperts: routed ? ratios.filter((ratio) => ratio === 0).length : null,
-    tokensPerSecond: median(figures.tokens_per_second.map(({ value }) => value)),
+    tokensPerSecond: finite(
+      median(figures.tokens_per_second.map(({ value }) => value).filter(Number.isFinite)),
+    ),
     memory: finite(
       figures.memory_bytes.reduce((most, { value }) => value > most ? value : most, -Infinity),
     ),
@@ -96,11 +99,6 @@ export function finalFigures(run: RunFigures): FinalFigures {
 function sparseFrom(stages: RunFigures["stages"]): number | null {
   const index = stages.findIndex(({ stage }) => stage === "sparse");
   return index > 0 ? stages[index]!.step : null;
-}
-
-function median(values: readonly number[]): number | null {
-  const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
-  return finite(sorted[sorted.length >> 1]);
 }
 
 function finite(value: number | null | undefined): number | null {

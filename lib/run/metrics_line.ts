@@ -32,6 +32,8 @@ export interface StepMetrics {
    * coefficient.
    */
   readonly l1_reg: number;
+  /** The z-loss without its coefficient, summed over layers, if the router has one. */
+  readonly z_loss?: number;
   /**
    * For each layer, the share of its routed rows that each expert got; where experts are merged, the
    * mean weight of each.
@@ -157,7 +159,7 @@ export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as 
 /** The metrics that are checked; a line may hold others' keys as well. */
 const FIGURES: readonly string[] = [
   ...VALIDATION,
-  ...["loss_causal", "loss_noncausal", "valid_loss_causal", "valid_loss_noncausal"],
+  ...["loss_causal", "loss_noncausal", "z_loss", "valid_loss_causal", "valid_loss_noncausal"],
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
   ...FLIPS,
   ...["flip_rate_per_layer"],

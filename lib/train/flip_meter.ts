@@ -1,7 +1,7 @@
 /** Measures routing flips on a run's calibration tokens. @module */
 
 import { flipsBetween } from "../analyze/flip_rate.ts";
-import { collectMasks, type RoutingMask } from "../analyze/routing_mask.ts";
+import { collectMasks, type HostMask } from "../analyze/host_mask.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { Batch } from "../data/batches/batches.ts";
 import { ValidationSet } from "../data/batches/validation_set.ts";
@@ -20,7 +20,7 @@ export class FlipMeter {
   readonly #layers: number;
   readonly #batch: Batch;
   #steps = -1;
-  #masks: readonly RoutingMask[] = [];
+  #masks: readonly HostMask[] = [];
 
   /**
    * Chooses the calibration tokens.
@@ -69,7 +69,7 @@ export class FlipMeter {
     };
   }
 
-  #measure(route: RouteBatch): RoutingMask[] {
+  #measure(route: RouteBatch): HostMask[] {
     return collectMasks(this.#layers, (onRouting) => route(this.#batch, onRouting));
   }
 }

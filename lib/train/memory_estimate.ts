@@ -9,9 +9,9 @@ import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { Device } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
-import { routerOf } from "../moe/router_of.ts";
-import { segmentCount } from "../moe/segments.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { keptElements, mergedNetworks, networkWeights, tokensOf } from "./kept_elements.ts";
 import { expertsScratch, headScratch } from "./kernel_scratch.ts";
 
 /** Bytes per fp32 or int32 element; the CPU build stores no others. */
@@ -31,7 +31,10 @@ export interface MemoryEstimate {
   readonly moments: number;
   /** What a micro-batch keeps for the backward pass. */
   readonly activations: number;
-  /** What the largest operation needs while it runs: the experts' backward pass, or the head. */
+  /**
+   * What the largest operation needs while it runs: the backward pass of the experts, of a router or
+   * of the head, or the routing.
+   */
   readonly scratch: number;
   /** The sum. */
   readonly total: number;
@@ -53,7 +56,7 @@ export function estimateAt(
   kept: number,
 ): MemoryEstimate {
   const weights = BYTES * countParameters(config.model, config.moe).total;
-  const activations = BYTES * keptElements(config) +
+  const activations = BYTES * keptElements(config).all +
     config.model.layers * kept * rowBytes(config);
   const scratch = largestOperation(device, config, rows, kept);
   return {
@@ -68,39 +71,15 @@ export function estimateAt(
   };
 }
 
-/** Elements that one micro-batch keeps for its backward pass, without the pre-activations. */
-function keptElements(config: TrainConfig): number {
-  const { model, moe, data } = config;
-  const { layers, hidden, heads, groups } = model;
-  const tokens = data.micro_batch * data.sequence;
-  const experts = routedSizes(moe).experts;
-  const fused = hidden + 2 * groups * (hidden / heads);
-  // Per block, each [T, h] and alive until the tape closes: two residual inputs, two norm outputs,
-  // the attention's output, and what its projection and the experts add to the residual. Also the
-  // two norms' inverse roots, and two numbers per head for the softmax.
-  const block = tokens * (7 * hidden + fused + 2 + 2 * heads);
-  const networks = mergedNetworks(config);
-  const routing = networks > 0
-    // The averages; a gate per token and average, and per token its network and the plan's two row
-    // lists and offsets; means, logits and weights.
-    ? networks * (networkWeights(config) + tokens + 3 * hidden + 2 * experts) + 4 * tokens
-    // Gates and their gradient [T, E]; the plan's two row lists, with room for all pairs, and its
-    // two lists of offsets.
-    : 4 * tokens * experts + tokens + experts;
-  // The shared experts' pre-activations, activations and output, and its sum with the routed ones'.
-  const width = moe.shared * (model.ffn / moe.granularity);
-  const shared = width === 0 ? 0 : tokens * (3 * width + 2 * hidden);
-  // The last norm's input, output and inverse root, two numbers for the output head's softmax, and
-  // the tokens and targets.
-  const head = tokens * (2 * hidden + 5);
-  return layers * (block + routing + shared) + head;
-}
-
 /**
- * Bytes that the largest operation needs while it runs: the experts' backward pass with four
- * gradients [T, h] around it, the output head's with its logits and two, or the noise of a router
- * that draws, a number per token, choice and expert. Where experts are merged, the first runs the
- * averages, and computes a gradient for each.
+ * Bytes that the largest operation needs while it runs, beside what is kept until the backward pass:
+ *
+ * - the experts' backward pass, with the gates' gradient and four gradients [T, h] around it. Where
+ *   experts are merged, it runs the averages, and computes a gradient for each.
+ * - the router's backward pass, with gradients of gates and logits. The experts' scratch is free by
+ *   then, but can be smaller where narrow experts are many.
+ * - the output head's, with its logits and two gradients [T, h]. It ends before the experts' first.
+ * - the routing of the last layer, before the parts after it have anything to keep.
  */
 function largestOperation(
   device: Device | null,
@@ -109,29 +88,21 @@ function largestOperation(
   kept: number,
 ): number {
   const { hidden, vocabulary } = config.model;
-  const tokens = config.data.micro_batch * config.data.sequence;
+  const tokens = tokensOf(config);
   const gradient = BYTES * tokens * hidden;
   const networks = mergedNetworks(config);
-  const experts = networks || routedSizes(config.moe).experts;
-  // The logits are freed before the first of the experts' passes.
+  const { experts } = routedSizes(config.moe);
+  const spec = routerOf(config.moe);
+  const pairs = BYTES * tokens * experts;
+  const gates = networks > 0 || spec.weights(hidden, experts) === 0 ? 0 : pairs;
   return Math.max(
-    expertsScratch(device, config, { rows, kept, experts }) +
-      BYTES * networks * networkWeights(config) + 4 * gradient,
+    expertsScratch(device, config, { rows, kept, experts: networks || experts }) +
+      BYTES * networks * networkWeights(config) + gates + 4 * gradient,
+    2 * gates + 4 * gradient,
     headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
-    routerOf(config.moe).draws
-      ? BYTES * tokens * routedSizes(config.moe).active * (experts + 1)
-      : 0,
+    spec.footprint(config.moe).scratch * pairs -
+      BYTES * keptElements(config).afterLastRouter - kept * rowBytes(config),
   );
-}
-
-/** Averages of experts that a layer makes for a micro-batch; 0 if the router merges none. */
-function mergedNetworks({ moe, data }: TrainConfig): number {
-  return routerOf(moe).merges ? data.micro_batch * segmentCount(data.sequence) : 0;
-}
-
-/** Weights of one expert, or of an average of experts. */
-function networkWeights({ model: { hidden, ffn }, moe }: TrainConfig): number {
-  return 3 * hidden * (ffn / moe.granularity);
 }
 
 /**

@@ -38,9 +38,10 @@ export interface EstimateOptions {
  *
  * Counted are weights, gradients and AdamW's moments; per layer, what a micro-batch keeps from its
  * forward to its backward pass: residual inputs, norm outputs, the fused query, key and value, the
- * attention's output and log-sum-exp, gates, dispatch plan, and pre-activations of the routed rows;
- * and the larger of two: the scratch of the experts' backward pass with the gradients in flight
- * around it, or the logits of the output head with its scratch.
+ * attention's output and log-sum-exp, gates and what they came from, dispatch plan, and
+ * pre-activations of the routed rows; and the largest of these: the scratch of the experts' backward
+ * pass with the gradients in flight around it, the gradients of the router, the logits of the output
+ * head with its scratch, or what a router takes while it routes, such as SparseMixer's draws.
  *
  * Not counted are the memory pool's reserve, and JavaScript's heap with the text and the program.
  *

@@ -54,6 +54,7 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     sparsity_per_layer,
     lambda: router.lambda ? lambda : 0,
     l1_reg: router.loss === null ? 0 : readout[router.loss.figure],
+    ...(readout.zLoss === null ? {} : { z_loss: readout.zLoss }),
     expert_load,
     tokens_without_expert: readout.layers.reduce(
       (sum, layer) => sum + layer.tokensWithoutExpert,

@@ -1,28 +1,24 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import { type Device, memoryOf } from "../autograd/device.ts";
+import type { Device } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import { type LambdaState, targetSparsity } from "../autograd/lambda_rule.ts";
 import { lambdaExcess, setLambdaExcess } from "../autograd/step_state.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import type { StepReadout } from "../autograd/step_readout.ts";
-import { Tape } from "../autograd/tape.ts";
 import type { RouterModule } from "../config/load_router.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
-import { ConfigError } from "../errors.ts";
-import { LogitsError } from "../generate/logits_error.ts";
 import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
-import { unwrapped } from "../tensor/operands.ts";
-import { download } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { CausalLoss } from "./causal_loss.ts";
-import { FlipMeter, type RouteBatch } from "./flip_meter.ts";
+import type { CausalLoss } from "./causal_loss.ts";
+import { AFTER_STEP_DRAWS, drawingAt } from "./draws.ts";
+import { Evaluation, type Trained } from "./evaluation.ts";
 import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
 import { memoryLimit } from "./memory_limit.ts";
+import { runMicroBatches } from "./micro_batches.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
 import type { DivergenceError } from "./divergence_error.ts";
 import type { FlipMetrics, StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
@@ -32,12 +28,10 @@ import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
-import { sampleText } from "./sample_text.ts";
 import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
-import { stepMetrics } from "./step_metrics.ts";
-import { Validation } from "./validation.ts";
+import { type StepFigures, stepMetrics } from "./step_metrics.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** What a {@linkcode Trainer} works with. */
@@ -54,12 +48,6 @@ export interface TrainerOptions {
   readonly profile?: StepProfile | null;
 }
 
-/** First draw of a validation: the upper half of 32 bits, beyond the draws of any step. */
-const VALIDATION_DRAWS = 2 ** 31;
-
-/** First draw of routers after a step, beyond those of its micro-batches. */
-const AFTER_STEP_DRAWS = 2 ** 30;
-
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
   readonly config: TrainConfig;
@@ -68,9 +56,7 @@ export class Trainer implements Disposable {
   readonly optimizer: AdamW;
   readonly sampler: Sampler;
   readonly #device: Device;
-  readonly #tokenizer: Tokenizer;
-  readonly #validation: Validation | null;
-  readonly #flips: FlipMeter | null;
+  readonly #evaluation: Evaluation;
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
@@ -79,8 +65,6 @@ export class Trainer implements Disposable {
   #stage: StageState;
   #step = 0;
   #lambda: number;
-  /** The current step's losses, apart by causality of the routing. */
-  #split = new CausalLoss();
 
   constructor(config: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer, profile = null, router } = options;
@@ -88,16 +72,10 @@ export class Trainer implements Disposable {
     this.config = config;
     this.textHash = corpus.contentHash;
     this.#device = device;
-    this.#tokenizer = tokenizer;
     this.#profile = profile;
     this.sampler = createSampler(config, corpus);
     this.#microBatches = config.data.batch / config.data.micro_batch;
-    this.#validation = config.validation.every === 0
-      ? null
-      : new Validation(config, corpus.validation, tokenizer);
-    this.#flips = config.flips.every > 0 && routerOf(config.moe).routed
-      ? new FlipMeter(config, corpus.validation)
-      : null;
+    this.#evaluation = new Evaluation(config, { device, corpus, tokenizer });
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(device, config, limit);
     using unfinished = new DisposableStack();
@@ -189,7 +167,7 @@ export class Trainer implements Disposable {
     this.#device.resetPeak();
     state.begin();
     const place = this.sampler.state;
-    this.#accumulate();
+    const split = this.#accumulate();
     this.#profile?.enter("optimizer");
     const tokens = data.batch * data.sequence;
     state.updateLambda(configuredLambda(moe, { tokens, adapt: routerOf(moe).adapts(moe) }));
@@ -203,8 +181,9 @@ export class Trainer implements Disposable {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
     const counts = readout.layers.map((layer) => [...layer.counts]);
-    this.#drawing(AFTER_STEP_DRAWS, () => this.#built.afterStep(counts));
-    const metrics = this.#advance(step, lr, ms, readout);
+    const after = { seed: config.seed, steps: this.#step, draws: AFTER_STEP_DRAWS };
+    drawingAt(this.#device, after, () => this.#built.afterStep(counts));
+    const metrics = this.#advance({ step, lr, ms, readout, split: split.means });
     const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
     if (this.#kept.follow(rows)) this.#device.trim();
     return metrics;
@@ -231,44 +210,24 @@ export class Trainer implements Disposable {
     }
   }
 
-  /** Runs a step's micro-batches forward and backward, accumulating their gradients. */
-  #accumulate(observer: OperationObserver | null = null): void {
-    this.#drawing(0, () => this.#runMicroBatches(observer));
+  /** Runs the next step's micro-batches forward and backward, accumulating their gradients. */
+  #accumulate(observer: OperationObserver | null = null): CausalLoss {
+    return runMicroBatches({
+      config: this.config,
+      device: this.#device,
+      built: this.#built,
+      sampler: this.sampler,
+      steps: this.#step,
+      profile: this.#profile,
+      observer,
+    });
   }
 
-  /**
-   * Runs something with the generator placed by the step: what routers draw depends on seed and step
-   * alone, so a resumed run draws the same, and so does a repeated step.
-   */
-  #drawing<T>(draws: number, run: () => T): T {
-    const generator = { seed: BigInt(this.config.seed), step: this.#step + 1, draws };
-    return memoryOf(this.#device).drawingFrom(generator, run);
-  }
-
-  #runMicroBatches(observer: OperationObserver | null): void {
-    const { model, state } = this.#built;
-    const scale = 1 / this.#microBatches;
-    const causalFrom = routerOf(this.config.moe).causalFrom(this.config.data.sequence);
-    this.#split = new CausalLoss();
-    for (let i = 0; i < this.#microBatches; i++) {
-      this.#profile?.enter("data");
-      const batch = this.sampler.next(this.config.data.micro_batch);
-      using tape = Tape.open(memoryOf(this.#device), observer);
-      const tokens = this.#device.tokens(batch.tokens);
-      const targets = this.#device.tokens(batch.targets);
-      this.#profile?.enter("forward");
-      const { loss, tokenLoss } = model.loss(tokens, targets, batch.sequence, { step: this.#step });
-      state.addLoss(loss, scale);
-      // Waits for the device, so only where there is something to tell apart.
-      if (causalFrom > 0) {
-        this.#split.add(download(unwrapped(tokenLoss)), batch.sequence, causalFrom);
-      }
-      this.#profile?.enter("backward");
-      tape.backward(loss, { scale });
-    }
-  }
-
-  #advance(step: number, lr: number, ms: number, readout: StepReadout): StepMetrics {
+  /** Moves stage and λ on by a step, and computes its metrics. */
+  #advance(
+    taken: Pick<StepFigures, "step" | "lr" | "ms" | "readout" | "split">,
+  ): StepMetrics {
+    const { step, readout } = taken;
     const { moe } = this.config;
     const lambda = this.#lambda;
     const from = sparseFrom(routerOf(moe), moe);
@@ -283,93 +242,42 @@ export class Trainer implements Disposable {
     this.#step = step;
     this.#lambda = readout.lambda;
     return stepMetrics({
+      ...taken,
       config: this.config,
-      step,
-      lr,
       lambda,
-      ms,
       memory: this.#device.statistics().peak,
-      readout,
-      split: this.#split.means,
       stage: this.#stage,
     });
   }
 
-  /**
-   * Measures the loss on the held-out documents, always on the same batches.
-   *
-   * @returns The loss in nats per token, and in bits per byte of text.
-   * @throws {ConfigError} If the configuration turns validation off.
-   * @throws {DivergenceError} If the loss is not finite.
-   */
+  /** The model as it is now, for {@linkcode Evaluation}. */
+  get #trained(): Trained {
+    return { model: this.#built.model, optimizer: this.optimizer, steps: this.#step };
+  }
+
+  /** {@linkcode Evaluation.validate} of the model as it is now. */
   validate(): ValidationMetrics {
-    if (this.#validation === null) {
-      throw new ConfigError("Cannot validate: validation.every is 0, expected at least 1");
-    }
-    const validation = this.#validation;
-    const metrics = this.#drawing(VALIDATION_DRAWS, () =>
-      validation.run(this.#step, (batch) => {
-        using _scope = this.#device.noGradient();
-        const { tokenLoss } = this.#built.model.loss(
-          this.#device.tokens(batch.tokens),
-          this.#device.tokens(batch.targets),
-          batch.sequence,
-          { step: this.#step },
-        );
-        return download(unwrapped(tokenLoss));
-      }));
-    if (Number.isFinite(metrics.valid_loss)) return metrics;
-    throw resultDivergence("the validation loss", this.#step, this.optimizer);
+    return this.#evaluation.validate(this.#trained);
   }
 
   /** Whether the flips of a step are to be measured; it is counted from 1. */
   measuresFlips(step: number): boolean {
-    return this.#flips !== null && step % this.config.flips.every === 0;
+    return this.#evaluation.measuresFlips(step);
   }
 
   /** Notes the routing before a step whose flips are measured. */
   beginFlips(): void {
-    this.#flips!.begin(this.#step, this.#route);
+    this.#evaluation.beginFlips(this.#trained);
   }
 
   /** Measures the flips of the step taken since. */
   endFlips(): FlipMetrics {
-    return this.#flips!.end(this.#step, this.#route);
+    return this.#evaluation.endFlips(this.#trained);
   }
 
-  /** Runs the model as validation does. */
-  readonly #route: RouteBatch = (batch, onRouting) =>
-    this.#drawing(VALIDATION_DRAWS, () => {
-      using _scope = this.#device.noGradient();
-      const tokens = this.#device.tokens(batch.tokens);
-      const targets = this.#device.tokens(batch.targets);
-      this.#built.model.loss(tokens, targets, batch.sequence, { step: this.#step, onRouting });
-    });
-
-  /**
-   * Generates a sample: the same text for the same weights, seed and step.
-   *
-   * @returns The text and the step.
-   * @throws {DivergenceError} If the logits are not finite.
-   */
-  async sample(): Promise<Sample> {
-    const { sample, seed } = this.config;
-    const { prompt, tokens, temperature } = sample;
-    try {
-      const text = await sampleText(prompt, {
-        device: this.#device,
-        model: this.#built.model,
-        tokenizer: this.#tokenizer,
-        tokens,
-        temperature,
-        seed,
-        stream: this.#step,
-      });
-      return { step: this.#step, prompt, text };
-    } catch (error) {
-      if (!(error instanceof LogitsError)) throw error;
-      throw resultDivergence("the logits of the sample", this.#step, this.optimizer, error);
-    }
+  /** {@linkcode Evaluation.sample} of the model as it is now. */
+  sample(): Promise<Sample> {
+    return this.#evaluation.sample(this.#trained);
   }
 
   /** Frees the model and the optimizer. */

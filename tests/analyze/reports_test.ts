@@ -8,7 +8,7 @@ import {
   sparsityReport,
 } from "../../lib/analyze/reports.ts";
 import { rankCorrelation } from "../../lib/analyze/rank_correlation.ts";
-import { expertsOf, type RoutingMask } from "../../lib/analyze/routing_mask.ts";
+import { expertsOf, type HostMask } from "../../lib/analyze/host_mask.ts";
 import { RoutingStatistics } from "../../lib/analyze/routing_statistics.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
 import { maskOfRows } from "./masks.ts";
@@ -17,7 +17,7 @@ const { moe: MOE } = parseConfig({ preset: "pico", moe: { experts: 4, active: 1 
 const text = (id: number): string => `t${id}`;
 
 /** Two layers of four experts; the tokens are 7, 7, 8 in books, and 7, 9 in code. */
-const BATCHES: readonly [string, number[], RoutingMask[]][] = [
+const BATCHES: readonly [string, number[], HostMask[]][] = [
   ["books", [7, 7, 8], [maskOfRows("1000", "1000", "0110"), maskOfRows("0000", "0001", "0001")]],
   ["code", [7, 9], [maskOfRows("1000", "1111"), maskOfRows("0010", "0010")]],
 ];
@@ -97,7 +97,10 @@ Deno.test("an equal number of experts for every token correlates with nothing", 
 });
 
 Deno.test("domains have shares and active experts of their own, and a degree of specialisation", () => {
-  const { domains, specialisation_per_layer } = domainLoadReport(statistics(), MOE)!;
+  const { domains, specialisation_per_layer, share_distance_per_layer } = domainLoadReport(
+    statistics(),
+    MOE,
+  )!;
   const active = domainActiveReport(statistics(), MOE)!.domains;
   assertEquals(Object.keys(domains), ["books", "code"]);
   for (const [name, { tokens, share_of_tokens }] of Object.entries(domains)) {
@@ -115,6 +118,24 @@ Deno.test("domains have shares and active experts of their own, and a degree of 
   // Layer 0: rows (2, 1, 1, 0) / 4 and (2, 1, 1, 1) / 5. Layer 1: each has one expert of its own.
   assertAlmostEquals(specialisation_per_layer[0]!, 0.1, 1e-12);
   assertAlmostEquals(specialisation_per_layer[1]!, 0.5, 1e-12);
+  // Shares (2, 1, 1, 0) / 3 and (2, 1, 1, 1) / 2, (0, 0, 0, 2) / 3 and (0, 0, 2, 0) / 2.
+  assertAlmostEquals(share_distance_per_layer[0]!, (2 / 6 + 1 / 6 + 1 / 6 + 1 / 2) / 4, 1e-12);
+  assertAlmostEquals(share_distance_per_layer[1]!, (2 / 3 + 1) / 4, 1e-12);
+});
+
+Deno.test("with k experts per token, the distance of the shares is the specialisation", () => {
+  const { moe } = parseConfig({ preset: "pico", moe: { router: "topk", experts: 4, active: 2 } });
+  const counted = new RoutingStatistics(1, 4);
+  counted.add("books", [1, 2, 3], [maskOfRows("1100", "1010", "1001")]);
+  counted.add("code", [1, 2], [maskOfRows("0011", "0101")]);
+  const report = domainLoadReport(counted, moe)!;
+  // Shares (3, 1, 1, 1) / 3 and (0, 1, 1, 2) / 2, half of them as distributions.
+  assertAlmostEquals(report.specialisation_per_layer[0]!, (1 + 1 / 6 + 1 / 6 + 2 / 3) / 8, 1e-12);
+  assertAlmostEquals(
+    report.share_distance_per_layer[0]!,
+    report.specialisation_per_layer[0]!,
+    1e-12,
+  );
 });
 
 Deno.test("one domain leaves nothing to compare, and a closed layer does not specialise", () => {

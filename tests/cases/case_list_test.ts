@@ -29,8 +29,15 @@ Deno.test("cases declare the bytes and operations that benches report", () => {
   }
 });
 
+/** Operations that round operands inside where activations are bfloat16. */
+const ROUNDING_INSIDE =
+  /^(experts_forward|attention_forward|attention_decode|cross_entropy_gradient)$/;
+
 Deno.test("tolerances for fp32 reject results with only bfloat16 precision", async (t) => {
   for (const operationCase of OPERATION_CASES) {
+    const isCoarse = operationCase.dtype === "bf16" &&
+      ROUNDING_INSIDE.test(operationCase.operation);
+    if (isCoarse) continue;
     const expected = operationCase.reference(allDoubled(inputsOf(operationCase)));
     for (const [name, { dtype, tolerance }] of Object.entries(operationCase.outputs)) {
       if (dtype !== "f32" || operationCase.unwanted?.includes(name)) continue;

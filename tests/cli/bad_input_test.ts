@@ -18,7 +18,7 @@ const FLAGS: readonly Case[] = [
   [["--steps"], "--steps needs a value"],
   [["--out", ""], "--out is empty"],
   [["stray"], "stray"],
-  [["--experts", "two"], "--experts", '"two"', "whole number"],
+  [["--experts", "two"], "--experts is two", "whole number"],
   [["--experts", "2.5"], "2.5"],
   [["--steps", "-3"], "-3"],
   [["--seed", "1.5"], "--seed is 1.5", "whole number"],

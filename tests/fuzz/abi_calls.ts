@@ -103,10 +103,12 @@ const HANDLES: Readonly<Partial<Record<SymbolName, readonly fc.Arbitrary<Value>[
   remoe_graph_destroy: [word],
   remoe_scratch_bytes: [
     fc.oneof(noCode, fc.constantFrom(0, 1)),
+    fc.oneof(noCode, fc.constantFrom(0, 1)),
     fc.oneof(fc.constant(null), below1.map((size) => new Int32Array(6).fill(size))),
     fc.constantFrom<Value>(null, new Uint8Array(8)),
   ],
   remoe_probe_fma: [
+    fc.oneof(noCode, fc.constantFrom(0, 1)),
     fc.constantFrom(-1, 0, 2 ** 31 - 1, -(2 ** 31)),
     fc.constantFrom(-1, NaN, -Infinity),
     fc.constantFrom<Value>(null, new Uint8Array(8)),

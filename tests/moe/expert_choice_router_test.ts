@@ -22,6 +22,7 @@ import { assertClose } from "../autograd/gradient_check.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { expertChoiceGates } from "../../kernels/cases/reference/expert_choice.ts";
 import { routingOf } from "../../kernels/cases/reference/router.ts";
+import { expertShare } from "../../lib/moe/expert_choice_router.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 /** The identity: the logits of its rows are the router's weights. */
@@ -35,39 +36,70 @@ Deno.test("every expert takes its share of each group, ties included, for any si
     experts: fc.integer({ min: 1, max: 128 }),
     sequence: fc.integer({ min: 1, max: 12 }),
     count: fc.integer({ min: 1, max: 4 }),
-    share: fc.double({ min: 0.05, max: 1, noNaN: true }),
+    thousandths: fc.integer({ min: 50, max: 1000 }),
     group: fc.constantFrom("batch" as const, "sequence" as const),
     levels: fc.integer({ min: 1, max: 4 }),
     seed: fc.nat(),
   });
   await fc.assert(
-    fc.asyncProperty(sizes, async ({ experts, sequence, count, share, group, levels, seed }) => {
-      const tokens = sequence * count;
-      const active = share * experts;
-      using router = new ExpertChoiceRouter(device, { hidden: tokens, experts, active, group });
-      using _scope = device.scope();
-      const random = new Random(`${seed}`);
-      // Few levels give many equal probabilities; a single one makes all equal.
-      const logits = Array.from({ length: tokens * experts }, () => random.integer(levels));
-      write(router.weight, logits);
-      const x = device.from(identity(tokens), [tokens, tokens]);
-      const routing = router.route(x, { sequence });
-      const size = group === "batch" ? tokens : sequence;
-      const capacity = Math.max(1, Math.floor(size * active / experts));
-      const counts = Array<number>(experts).fill(capacity * tokens / size);
-      assertEquals([...await read(routing.counts)], counts);
-      const gates = await read(routing.gates);
-      assertEquals([...routingOf(gates, experts).counts], counts);
-      if (levels > 1) return; // Sums of several are rounded, which may break ties either way.
-      const expected = expertChoiceGates(
-        Float64Array.from(logits),
-        experts,
-        { group: size, capacity },
-      );
-      assertClose(gates, expected.gates, "gates", 1e-6);
-    }),
+    fc.asyncProperty(
+      sizes,
+      async ({ experts, sequence, count, thousandths, group, levels, seed }) => {
+        const tokens = sequence * count;
+        const active = thousandths / 1000 * experts;
+        using router = new ExpertChoiceRouter(device, { hidden: tokens, experts, active, group });
+        using _scope = device.scope();
+        const random = new Random(`${seed}`);
+        // Few levels give many equal probabilities; a single one makes all equal.
+        const logits = Array.from({ length: tokens * experts }, () => random.integer(levels));
+        write(router.weight, logits);
+        const x = device.from(identity(tokens), [tokens, tokens]);
+        const routing = router.route(x, { sequence });
+        const size = group === "batch" ? tokens : sequence;
+        const capacity = Math.max(1, Math.floor(size * thousandths / 1000));
+        const counts = Array<number>(experts).fill(capacity * tokens / size);
+        assertEquals([...await read(routing.counts)], counts);
+        const gates = await read(routing.gates);
+        assertEquals([...routingOf(gates, experts).counts], counts);
+        if (levels > 1) return; // Sums of several are rounded, which may break ties either way.
+        const expected = expertChoiceGates(
+          Float64Array.from(logits),
+          experts,
+          { group: size, capacity },
+        );
+        assertClose(gates, expected.gates, "gates", 1e-6);
+      },
+    ),
     { numRuns: 60 },
   );
+});
+
+Deno.test("a share is the whole part of the exact product, whatever rounding makes of it", () => {
+  // Hundredths of capacity: the exact quotient is one of whole numbers.
+  const sizes = fc.record({
+    tokens: fc.integer({ min: 1, max: 1 << 20 }),
+    experts: fc.integer({ min: 1, max: 1024 }),
+    active: fc.integer({ min: 1, max: 64 }),
+    hundredths: fc.integer({ min: 1, max: 400 }),
+  }).filter(({ experts, active, hundredths }) => hundredths * active <= 100 * experts);
+  fc.assert(
+    fc.property(sizes, ({ tokens, experts, active, hundredths }) => {
+      const [over, under] = [tokens * hundredths * active, 100 * experts];
+      const expected = Math.max(1, (over - over % under) / under);
+      assertEquals(expertShare(tokens, hundredths / 100 * active / experts), expected);
+    }),
+    { numRuns: 20_000 },
+  );
+  // Thirds of a capacity: neither number is a double.
+  assertEquals(expertShare(300, 4 / 3 / 4), 100);
+});
+
+Deno.test("an expert's share survives rounding: 90 tokens of capacity 1.4 over 2 experts are 63", async () => {
+  using device = await openDevice({ seed: 8 });
+  using router = new ExpertChoiceRouter(device, { hidden: 4, experts: 2, capacity: 1.4 });
+  using _scope = device.scope();
+  const { counts } = router.route(device.normal([90, 4]));
+  assertEquals([...await read(counts)], [63, 63]);
 });
 
 Deno.test("ExpertChoiceRouter's gates and gradient are those of the plain reference", async () => {
@@ -176,6 +208,14 @@ Deno.test("generation with expert choice is refused", async () => {
   using _scope = device.noGradient();
   using cache = model.openCache(1, 4);
   assertThrows(() => model.prefill([[1, 2]], cache), ConfigError, "use a causal router");
+});
+
+Deno.test("the largest capacity takes every token, although 1.12 · 25 comes out above 28", async () => {
+  using device = await openDevice({ seed: 9 });
+  const sizes = { hidden: 4, experts: 28, active: 25 };
+  using router = new ExpertChoiceRouter(device, { ...sizes, capacity: 1.12 });
+  using _scope = device.scope();
+  assertEquals(await router.route(device.normal([20, 4])).sparsity(), 0);
 });
 
 Deno.test("ExpertChoiceRouter refuses impossible settings and sizes", async () => {

@@ -42,7 +42,7 @@ Deno.test("the CUDA build has exactly the routers it is said to have", async () 
 });
 
 Deno.test("every router has a PyTorch implementation, and cases that compare it", async () => {
-  const text = await Deno.readTextFile(new URL("bench/peers/pytorch/model.py", ROOT));
+  const text = await Deno.readTextFile(new URL("bench/peers/pytorch/routers/__init__.py", ROOT));
   const [, table = ""] = /^ROUTERS.*?= \{\n([^]*?)^\}/m.exec(text) ?? [];
   const rows = [...table.matchAll(/^ {4}"([\w-]+)":/gm)].map(([, name]) => name);
   assertEquals(rows, [...ROUTER_NAMES]);

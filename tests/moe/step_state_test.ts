@@ -107,6 +107,50 @@ Deno.test("StepState sums TopK's balance loss over layers and averages it over m
   assertEquals(layers.map(({ tokensWithoutExpert }) => tokensWithoutExpert), [0, 0]);
 });
 
+function zRouter(device: Device, zCoefficient: number): TopKRouter<6, 3> {
+  return new TopKRouter(device, { hidden: 6, experts: 3, zCoefficient });
+}
+
+Deno.test("StepState sums the z-loss over layers and averages it over the tokens of a step", async () => {
+  using device = await openDevice({ seed: 4 });
+  using state = new StepState(device, { layers: 2, experts: 3 });
+  using stack = new DisposableStack();
+  const routers = [0, 1].map(() => stack.use(zRouter(device, 0.001)));
+  const layers = routers.map((router, layer) =>
+    stack.use(new MoE(device, { router, hidden: 6, width: 4, state, layer }))
+  );
+  const weights = await Promise.all(routers.map(({ weight }) => read(weight)));
+  for (let step = 0; step < 2; step++) {
+    state.begin();
+    let expected = 0;
+    // Micro-batches of different sizes: each token counts alike.
+    for (const tokens of [12, 4]) {
+      using _tape = device.record();
+      const x = device.normal([tokens, 6], { deviation: 3 });
+      for (const layer of layers) layer.forward(x);
+      const rows = await read(x);
+      for (const weight of weights) {
+        for (let t = 0; t < tokens; t++) {
+          const logits = [0, 1, 2].map((e) =>
+            rows.subarray(6 * t, 6 * t + 6).reduce((sum, v, d) => sum + v * weight[3 * d + e]!, 0)
+          );
+          expected += Math.log(logits.reduce((sum, z) => sum + Math.exp(z), 0)) ** 2 / 16;
+        }
+      }
+    }
+    assertAlmostEquals(state.read().zLoss!, expected, 1e-5 * expected);
+  }
+  state.begin();
+  assertEquals(state.read().zLoss, null);
+});
+
+Deno.test("without a coefficient there is no z-loss to read", async () => {
+  using device = await openDevice({ seed: 4 });
+  using state = new StepState(device, { layers: 2, experts: 3 });
+  await runStep(device, state, () => zRouter(device, 0));
+  assertEquals(state.read().zLoss, null);
+});
+
 Deno.test("begin() zeroes the step's statistics and leaves λ", async () => {
   using device = await openDevice({ seed: 1 });
   using state = new StepState(device, { layers: 2, experts: 3, lambda: 0.25 });

@@ -122,7 +122,7 @@ Deno.test("`finalFigures()` returns only the router's metrics", () => {
     [30, 1920, 0.75, 0.75, 21, 1],
   );
   assertEquals(relu.layers, [0.75, 0.76]);
-  assertEquals([relu.idleExperts, relu.tokensPerSecond, relu.memory], [0, 1016, 2 ** 20]);
+  assertEquals([relu.idleExperts, relu.tokensPerSecond, relu.memory], [0, 1015.5, 2 ** 20]);
   assertEquals(relu.bitsPerByte, 7 / Math.sqrt(30));
   const topk = of("topk");
   assertEquals([topk.lambda, topk.sparseFrom, topk.sparsity], [null, null, 0.75]);

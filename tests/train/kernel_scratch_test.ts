@@ -3,6 +3,8 @@ import { memoryOf } from "../../lib/autograd/device.ts";
 import { keptLogits } from "../../lib/autograd/cross_entropy.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { type KernelSymbols, Status, type SymbolName } from "../../lib/ffi/mod.ts";
+import { routedSizes } from "../../lib/moe/layer_sizes.ts";
+import { routerOf } from "../../lib/moe/router_of.ts";
 import {
   checkMemory,
   type ConfigLayer,
@@ -61,6 +63,16 @@ Deno.test("the estimate's scratch is what the pool counts in the output head's b
   const around = 4 * (keptLogits(tokens, 4096) + 2 * tokens * config.model.hidden);
   const taken = await takenInStep(device, config, "remoe_cross_entropy_gradient");
   assertEquals(scratch, taken + around);
+});
+
+Deno.test("a transport's scratch is what its router's row names, up to the sums by tiles", async () => {
+  using device = await openDevice();
+  const config = parseConfig({ preset: "pico", moe: { experts: 64, balance: "transport" } });
+  const { moe, data } = config;
+  const pairs = data.micro_batch * data.sequence * routedSizes(moe).experts;
+  const named = 4 * pairs * routerOf(moe).footprint(moe).scratch;
+  const taken = await takenInStep(device, config, "remoe_transport_weights");
+  assert(named <= taken && taken < 1.05 * named, `${taken} for ${named}`);
 });
 
 Deno.test("without a device, or where its library does not say, less scratch is counted", async () => {

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 import checkpoint
-from model import LanguageModel, Settings
+from model import LanguageModel
+from settings import Settings
 from training import Batch, Recipe, Trainer
 
 
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("mode", choices=MODES)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--autocast", action="store_true", help="matrix products in bf16")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     scenario: Path = arguments.scenario
@@ -83,6 +85,9 @@ def main() -> None:
     checkpoint.load(model, scenario / "model.safetensors")
     if arguments.compile:
         model.compile_parts()
+    if arguments.autocast:
+        autocast = torch.autocast("cpu", torch.bfloat16)
+        model.loss, model.generate = autocast(model.loss), autocast(model.generate)
     run = MODES[arguments.mode](model, scenario)
     for line in sys.stdin:
         milliseconds, values = [], []

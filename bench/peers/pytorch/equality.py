@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 import checkpoint
-from model import LanguageModel, Settings
+from model import LanguageModel
+from settings import Settings
 from training import Batch, Recipe, Trainer
 
 Gradients = dict[str, Tensor]

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 import checkpoint
-from model import LanguageModel, MoE, Settings
+from mixture import MoE
+from model import LanguageModel
+from settings import Settings
 
 # What all tokens share, against what tells them apart: a router without bias can hold its gates
 # closed only along such a direction.

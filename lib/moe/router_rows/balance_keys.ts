@@ -1,6 +1,6 @@
 /** The setting shared by the routers with Switch's balance loss. @module */
 
-import type { RouterKeysOf } from "../router_row.ts";
+import type { RouterKeysOf } from "../router_keys.ts";
 
 /** Settings of Switch's balance loss. */
 export interface BalanceKeys {

@@ -9,6 +9,7 @@ export const DENSE = completeRow<Record<never, never>>({
   exact: true,
   activeFrom: () => [{ from: 0, most: 1 }],
   weights: () => 0,
+  footprint: () => ({ kept: 0, scratch: 0 }),
   problems: ({ experts, active, granularity, shared = 0 }) =>
     Object.entries({ experts, active, granularity, shared })
       .filter(([key, value]) => value !== (key === "shared" ? 0 : 1))

@@ -9,6 +9,7 @@ export const HASH = completeRow<Record<never, never>>({
   exact: true,
   activeFrom: () => [{ from: 0, most: 1 }],
   weights: () => 0,
+  footprint: () => ({ kept: 0, scratch: 0 }),
   problems: (moe) => {
     const { active } = routedSizes(moe);
     return active === 1 ? [] : [

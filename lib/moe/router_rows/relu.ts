@@ -39,6 +39,8 @@ export const RELU = completeRow<ReluKeys>({
     },
     ...LAMBDA_KEYS,
   },
+  // The transport's matrix is fp64.
+  footprint: ({ balance }) => ({ kept: 0, scratch: balance === "transport" ? 2 : 0 }),
   adapts: ({ balance }) => balance !== "none",
   notices: ({ balance, ...moe }) => idleLambdaKeys(moe, balance !== "none", "moe.balance none"),
   starving: ({ balance }) =>

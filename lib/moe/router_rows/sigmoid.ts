@@ -3,7 +3,7 @@
 import { completeRow } from "../complete_row.ts";
 import { routedSizes } from "../layer_sizes.ts";
 import type { RouterSpec } from "../router_row.ts";
-import { GATE_SCALE, type GateScaleKeys } from "./gate_scale.ts";
+import { GATE_SCALE, type GateScaleKeys, scaledFootprint } from "./gate_scale.ts";
 
 /**
  * Whether the sigmoid router divides a token's gates by their sum: `auto` where it has more than one,
@@ -37,6 +37,7 @@ export const SIGMOID: RouterSpec<SigmoidKeys> = completeRow<SigmoidKeys>({
     },
     gate_scale: GATE_SCALE,
   },
+  footprint: scaledFootprint,
   activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
   starving: ({ bias_rate }) =>
     `a larger moe.bias_rate than ${bias_rate} or a lower learning rate helps`,

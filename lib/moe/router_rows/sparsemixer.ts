@@ -33,6 +33,11 @@ export const SPARSEMIXER = completeRow<SparseMixerKeys>({
     },
   },
   activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).active }],
+  // The draws [T, k, E + 1].
+  footprint: (moe) => {
+    const { active, experts } = routedSizes(moe);
+    return { kept: 1, scratch: active * (experts + 1) / experts };
+  },
   starving: ({ balance_coefficient }) =>
     `a larger moe.balance_coefficient than ${balance_coefficient} or a larger moe.jitter helps`,
 });

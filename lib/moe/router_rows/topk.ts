@@ -3,7 +3,7 @@
 import { completeRow } from "../complete_row.ts";
 import { routedSizes } from "../layer_sizes.ts";
 import { BALANCE_KEYS, type BalanceKeys } from "./balance_keys.ts";
-import { GATE_SCALE, type GateScaleKeys } from "./gate_scale.ts";
+import { GATE_SCALE, type GateScaleKeys, scaledFootprint } from "./gate_scale.ts";
 import { topkWarmup } from "./topk_warmup.ts";
 
 /** Settings of the TopK router. */
@@ -56,6 +56,7 @@ export const TOPK = completeRow<TopKKeys>({
       about: "Steps of the topk router's near-dense warmup",
     },
   },
+  footprint: scaledFootprint,
   activeFrom: (moe) => {
     const most = routedSizes(moe).active;
     const warmup = topkWarmup(moe);

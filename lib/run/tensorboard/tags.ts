@@ -39,6 +39,9 @@ export function stepScalars(metrics: StepMetrics, router: RouterTraits): Scalar[
     ...(router.loss === null
       ? []
       : [scalar(`router/${router.loss.name}`, metrics.l1_reg, router.loss.about)]),
+    ...(metrics.z_loss === undefined
+      ? []
+      : [scalar("router/z_loss", metrics.z_loss, "z-loss without its coefficient")]),
     scalar("speed/tokens_per_second", metrics.tokens_per_second, "Tokens per second of the step"),
     scalar("speed/gflops", metrics.gflops, "GFLOPS of the step, FLOPs counted by the formula"),
     scalar(

@@ -12,7 +12,8 @@ from array import array
 from library import Buffer, DeviceFailure, Library, input_buffer, torch_or_reason
 
 UNIT_ROUNDOFF = 2.0**-24
-LAMBDA, ACTIVE, SCALE, BALANCE_LOAD, GATE_RELU = 37.5, 2, 1 / 96, 2, 0
+LAMBDA, ACTIVE, SCALE, BALANCE_LOAD = 37.5, 2, 1 / 96, 2
+F32, GATE_RELU = 0, 0
 
 
 def normal(count, scale, seed, torch):
@@ -78,7 +79,7 @@ def check_router(library, x, w, shape, torch):
     given = [input_buffer(library, values) for values in (x, w)]
     name = "relu_router_forward"
     gates, mask, counts, sums = run_twice(library, name, sizes, lambda *at: library.call(
-        name, *at, *[buffer.address for buffer in given], *shape, GATE_RELU))
+        name, F32, *at, *[buffer.address for buffer in given], *shape, GATE_RELU))
     for buffer in given:
         buffer.free()
     exact, torch_error = product(x, w, tokens, hidden, experts, torch)

@@ -11,7 +11,7 @@ from array import array
 
 from library import LIBRARY, Buffer, Library, input_buffer, torch_or_reason
 
-GATE_RELU = 0
+F32, GATE_RELU = 0, 0
 
 
 class Stopwatch:
@@ -83,7 +83,7 @@ def calls(library, tokens, hidden, experts):
     inputs = tokens * hidden + hidden * experts
     results = pairs + tokens * words + 2 * experts
     yield "relu_router_forward", 4 * (inputs + results), lambda: library.call(
-        "relu_router_forward", gates.address, mask.address, counts.address, sums.address, x.address,
+        "relu_router_forward", F32, gates.address, mask.address, counts.address, sums.address, x.address,
         w.address, tokens, hidden, experts, GATE_RELU)
     yield "relu_router_gradient", 12 * pairs, lambda: library.call(
         "relu_router_gradient", dlogits.address, dgates.address, gates.address, counts.address,

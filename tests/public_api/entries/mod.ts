@@ -17,7 +17,7 @@ import { lifetimes } from "./lifetimes.ts";
 import { modelEntries } from "./models.ts";
 import { optimizerEntries } from "./optimizers.ts";
 import { numerics } from "./products.ts";
-import { mixtures } from "./routers.ts";
+import { mixtures } from "./routers/mod.ts";
 import { runDirectories } from "./run_directories.ts";
 import { runs } from "./runs.ts";
 import { trainedRuns } from "./trained_runs.ts";

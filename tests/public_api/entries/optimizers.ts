@@ -161,7 +161,14 @@ const rules: readonly Entry[] = [
     },
     right: () => ({
       ...{ lambda: 0.25, sparsity: 0, activePairs: 0, gradientNorm: 0, clipScale: 0, loss: 0 },
-      ...{ notFinite: false, l1: 0, balance: 0, overflow: false, layers: [[10, 0], [0, 0]] },
+      ...{
+        notFinite: false,
+        l1: 0,
+        balance: 0,
+        zLoss: null,
+        overflow: false,
+        layers: [[10, 0], [0, 0]],
+      },
     }),
     object: true,
   },

@@ -113,6 +113,13 @@ Deno.test("TensorBoard shows every scalar of a step", () => {
   assertEquals(values.filter(([, value]) => !shown.has(value)), []);
 });
 
+Deno.test("TensorBoard shows the z-loss of a router that has one", () => {
+  const tags = (metrics: StepMetrics): string[] =>
+    stepScalars(metrics, ROUTERS.topk).filter(({ value }) => value === 12.5).map(({ tag }) => tag);
+  assertEquals(tags({ ...metricsAt(1), z_loss: 12.5 }), ["router/z_loss"]);
+  assertEquals(tags(metricsAt(1)), []);
+});
+
 Deno.test("`TensorBoardSink` writes validations by domain", () => {
   using folder = new TemporaryFolder();
   using sink = new TensorBoardSink(folder.path, CONFIG);

@@ -50,13 +50,11 @@ REMOE_INLINE UVec round_to_upper_half(Vec x) {
 REMOE_INLINE Bf16Vec narrow(Vec x) {
 #if defined(__AVX512BF16__)
   return reinterpret_cast<Bf16Vec>(_mm512_cvtneps_pbh(x));  // subnormals become 0
-#endif
-  const UVec upper = round_to_upper_half(x) >> 16;
-#if defined(__AVX512F__)
-  return __builtin_bit_cast(Bf16Vec,
-                            _mm512_maskz_cvtepi32_epi16(kAll, __builtin_bit_cast(__m512i, upper)));
+#elif defined(__AVX512F__)
+  const __m512i upper = __builtin_bit_cast(__m512i, round_to_upper_half(x) >> 16);
+  return __builtin_bit_cast(Bf16Vec, _mm512_maskz_cvtepi32_epi16(kAll, upper));
 #else
-  return __builtin_convertvector(upper, Bf16Vec);
+  return __builtin_convertvector(round_to_upper_half(x) >> 16, Bf16Vec);
 #endif
 }
 
@@ -78,11 +76,12 @@ REMOE_INLINE Bf16Vec load_bf16_partial(const Bf16* p, int64_t n) {
 }
 
 REMOE_INLINE Vec load(const Bf16* p) { return widen(load_bf16(p)); }
-REMOE_INLINE Vec load_partial(const Bf16* p, int64_t n) { return widen(load_bf16_partial(p, n)); }
 REMOE_INLINE void store(Bf16* p, Vec v) {
   const Bf16Vec x = narrow(v);
   std::memcpy(p, &x, sizeof x);
 }
+
+REMOE_INLINE Vec load_partial(const Bf16* p, int64_t n) { return widen(load_bf16_partial(p, n)); }
 REMOE_INLINE void store_partial(Bf16* p, Vec v, int64_t n) {
   const Bf16Vec x = narrow(v);
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -116,6 +115,10 @@ struct VectorAccess {
     REMOE_TARGET::store(p, v);
   }
   REMOE_INLINE Vec splat(float x) const { return broadcast(x); }
+  // The nearest bf16, in fp32.
+  REMOE_INLINE Vec round(Vec x) const { return widen(narrow(x)); }
+  // Where sums of vectors go, of the two places for them and for elements.
+  REMOE_INLINE Vec& sum(Vec& vectors, float&) const { return vectors; }
 };
 struct ElementAccess {
   template <class T>
@@ -127,6 +130,8 @@ struct ElementAccess {
     *p = rounded<T>(x);
   }
   REMOE_INLINE float splat(float x) const { return x; }
+  REMOE_INLINE float round(float x) const { return to_float(to_bf16(x)); }
+  REMOE_INLINE float& sum(Vec&, float& elements) const { return elements; }
 };
 
 // Calls body(access, i) for the places [0, n), a vector of them at a time and then one by one.

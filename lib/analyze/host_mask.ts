@@ -8,7 +8,7 @@ import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 
 /** The mask M of equation 14 for one layer, one bit per pair of token and expert. */
-export interface RoutingMask {
+export interface HostMask {
   /** Number of tokens, T. */
   readonly tokens: number;
   /** Number of experts, E. */
@@ -28,8 +28,8 @@ export interface RoutingMask {
 export function collectMasks(
   layers: number,
   run: (onRouting: RoutingObserver) => void,
-): RoutingMask[] {
-  const masks: RoutingMask[] = [];
+): HostMask[] {
+  const masks: HostMask[] = [];
   run((layer, routing) => masks[layer] = maskOf(routing));
   const silent = Array.from({ length: layers }, (_, layer) => layer in masks).indexOf(false);
   if (silent < 0) return masks;
@@ -44,7 +44,7 @@ export function collectMasks(
  * @param routing The routing; its tensors must still exist.
  * @returns Which pairs are routed.
  */
-export function maskOf(routing: Routing): RoutingMask {
+export function maskOf(routing: Routing): HostMask {
   const [tokens, experts] = routing.gates.shape;
   // As in MoE: a routing that the library did not build is that of its gates.
   if (!Routed.isOne(routing)) return maskFrom(download(unwrapped(routing.gates)), tokens, experts);
@@ -63,7 +63,7 @@ export function maskFrom(
   values: ArrayLike<number>,
   tokens: number,
   experts: number,
-): RoutingMask {
+): HostMask {
   const width = Math.ceil(experts / 32);
   const words = new Uint32Array(tokens * width);
   for (let token = 0; token < tokens; token++) {
@@ -83,7 +83,7 @@ export function maskFrom(
  * @param token The token's index, from 0.
  * @returns The experts in ascending order.
  */
-export function expertsOf({ experts, words }: RoutingMask, token: number): number[] {
+export function expertsOf({ experts, words }: HostMask, token: number): number[] {
   const width = Math.ceil(experts / 32);
   const active: number[] = [];
   for (let word = 0; word < width; word++) {
@@ -101,7 +101,7 @@ export function expertsOf({ experts, words }: RoutingMask, token: number): numbe
  * @param other The mask of the same tokens and experts at another step.
  * @returns The number of pairs.
  */
-export function differingPairs(mask: RoutingMask, other: RoutingMask): number {
+export function differingPairs(mask: HostMask, other: HostMask): number {
   return mask.words.reduce((sum, word, i) => sum + bitCount(word ^ other.words[i]!), 0);
 }
 

@@ -5,10 +5,10 @@ import {
   collectMasks,
   differingPairs,
   expertsOf,
+  type HostMask,
   maskFrom,
   maskOf,
-  type RoutingMask,
-} from "../../lib/analyze/routing_mask.ts";
+} from "../../lib/analyze/host_mask.ts";
 import { ConfigError, Device, routingOf } from "../../mod.ts";
 import { maskOfRows } from "./masks.ts";
 
@@ -65,6 +65,6 @@ Deno.test("flips follow equation 14, written out plainly", () => {
   assertAlmostEquals(count, 4 * rate, 1e-15);
   assertEquals(flipsBetween(now, now).rate, 0);
   // Every pair flips.
-  const all: RoutingMask[] = [maskOfRows("1111")];
+  const all: HostMask[] = [maskOfRows("1111")];
   assert(flipsBetween([maskOfRows("0000")], all).rate === 1);
 });

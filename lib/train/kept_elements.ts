@@ -1,0 +1,117 @@
+/**
+ * Counts what a micro-batch keeps from its forward to its backward pass, in fp32 or int32 numbers
+ * and without the experts' pre-activations, whose number a run adapts.
+ *
+ * @module
+ */
+
+import type { TrainConfig } from "../config/config.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { segmentCount, segmentLength } from "../moe/segments.ts";
+
+/** Numbers kept by the parts of a model. */
+export interface KeptElements {
+  /** By all parts together. */
+  readonly all: number;
+  /** By those that run after the last layer has routed, up to the loss. */
+  readonly afterLastRouter: number;
+}
+
+/**
+ * Counts what a micro-batch keeps.
+ *
+ * @param config The full configuration.
+ * @returns The numbers, without the pre-activations of routed rows.
+ */
+export function keptElements(config: TrainConfig): KeptElements {
+  const { layers, hidden } = config.model;
+  const tokens = tokensOf(config);
+  const { decision, dispatch } = routing(config);
+  const shared = sharedExperts(config);
+  const head = outputHead(config);
+  return {
+    all: layers * (block(config) + decision + dispatch + shared) + head,
+    // The experts' result, and the residual that it is added to.
+    afterLastRouter: dispatch + 2 * tokens * hidden + shared + head,
+  };
+}
+
+/** Averages of experts that a layer makes for a micro-batch; 0 if the router merges none. */
+export function mergedNetworks({ moe, data }: TrainConfig): number {
+  return routerOf(moe).merges ? data.micro_batch * segmentCount(data.sequence) : 0;
+}
+
+/** Weights of one expert, or of an average of experts. */
+export function networkWeights({ model: { hidden, ffn }, moe }: TrainConfig): number {
+  return 3 * hidden * (ffn / moe.granularity);
+}
+
+/** Tokens of a micro-batch. */
+export function tokensOf({ data }: TrainConfig): number {
+  return data.micro_batch * data.sequence;
+}
+
+/**
+ * A block without routing. Each [T, h] and alive until the tape closes: two residual inputs, two
+ * norm outputs, the attention's output, and what its projection and the experts add to the residual.
+ * Also the two norms' inverse roots, and two numbers per head for the softmax.
+ */
+function block(config: TrainConfig): number {
+  const { hidden, heads, groups } = config.model;
+  const fused = hidden + 2 * groups * (hidden / heads);
+  return tokensOf(config) * (7 * hidden + fused + 2 + 2 * heads);
+}
+
+/** A layer's routing: what the router decides by, and how the tokens are dispatched. */
+function routing(config: TrainConfig): { readonly decision: number; readonly dispatch: number } {
+  const tokens = tokensOf(config);
+  const { experts } = routedSizes(config.moe);
+  const networks = mergedNetworks(config);
+  if (networks > 0) {
+    return {
+      // Steps of the means, logits, weights.
+      decision: networks * (MEANS * config.model.hidden + 2 * experts) + cutSegments(config),
+      // The averages; a gate per token and average, and per token its network and the plan's two
+      // row lists and offsets.
+      dispatch: networks * (networkWeights(config) + tokens) + 4 * tokens,
+    };
+  }
+  const pairs = tokens * experts;
+  return {
+    // Gates and what they came from.
+    decision: pairs * (1 + routerOf(config.moe).footprint(config.moe).kept),
+    // The plan's two row lists, with room for all pairs, and its two lists of offsets.
+    dispatch: 2 * pairs + tokens + experts,
+  };
+}
+
+/** Copies of the means, at most, while they are sliced and joined. */
+const MEANS = 8;
+
+/**
+ * Copies of a merging router's states. Its segments' means read all but the last segment, which is
+ * cut off by copying the states in another order, cutting, and restoring the order; segments that
+ * divide the sequence are averaged in place.
+ */
+function cutSegments({ model, data }: TrainConfig): number {
+  const length = segmentLength(data.sequence);
+  if (data.sequence % length === 0) return 0;
+  const before = (segmentCount(data.sequence) - 1) * length;
+  return data.micro_batch * (data.sequence + 2 * before) * model.hidden;
+}
+
+/** The shared experts' pre-activations, activations and output, and its sum with the routed ones'. */
+function sharedExperts(config: TrainConfig): number {
+  const { model, moe } = config;
+  const width = moe.shared * (model.ffn / moe.granularity);
+  return width === 0 ? 0 : tokensOf(config) * (3 * width + 2 * model.hidden);
+}
+
+/**
+ * The last norm's input, output and inverse root, two numbers for the output head's softmax, and the
+ * tokens and targets.
+ */
+function outputHead(config: TrainConfig): number {
+  return tokensOf(config) * (2 * config.model.hidden + 5);
+}

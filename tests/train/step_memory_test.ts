@@ -1,0 +1,75 @@
+/** The estimate of a run's memory, held to what the pool counts in a step. */
+import { assert } from "@std/assert";
+import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
+import {
+  type ConfigLayer,
+  estimateMemory,
+  parseConfig,
+  type TrainConfig,
+} from "../../lib/train/mod.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import type { Device } from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+
+const TEXT = Array.from({ length: 40 }, (_, i) => `Document ${i} of some words. `.repeat(30));
+
+/** Many narrow experts: what a layer holds per pair of a token and an expert weighs most. */
+const NARROW: ConfigLayer = {
+  preset: "pico",
+  model: { hidden: 16, heads: 2, groups: 2, ffn: 32, layers: 3 },
+  data: { batch: 8, micro_batch: 8 },
+};
+
+/** Wide states and small experts: copies of the states weigh most. */
+const WIDE: ConfigLayer = {
+  preset: "pico",
+  model: { hidden: 64, ffn: 8, layers: 4 },
+  data: { batch: 8, micro_batch: 8 },
+};
+
+async function takeStep(device: Device, config: TrainConfig): Promise<number> {
+  const tokenizer = await openTokenizer("byte");
+  const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
+  using trainer = new Trainer(config, { device, corpus, tokenizer });
+  trainer.step();
+  return trainer.peakBytes;
+}
+
+const E64 = { experts: 64 };
+
+/** Routers whose rows are known before the step. */
+const STEPS: Readonly<Record<string, ConfigLayer>> = {
+  "topk": { ...NARROW, moe: { router: "topk", ...E64 } },
+  "topk with scaled gates": { ...NARROW, moe: { router: "topk", ...E64, gate_scale: 2 } },
+  "topk with a shared expert": { ...NARROW, moe: { router: "topk", ...E64, active: 2, shared: 1 } },
+  "sigmoid": { ...NARROW, moe: { router: "sigmoid", ...E64 } },
+  "sigmoid with scaled gates": { ...NARROW, moe: { router: "sigmoid", ...E64, gate_scale: 2 } },
+  "hash": { ...NARROW, moe: { router: "hash", ...E64 } },
+  "expert-choice": { ...NARROW, moe: { router: "expert-choice", ...E64 } },
+  "sparsemixer": { ...NARROW, moe: { router: "sparsemixer", ...E64 } },
+  // Eight experts per token: the draws are the largest tensor.
+  "sparsemixer with granularity": {
+    ...NARROW,
+    moe: { router: "sparsemixer", ...E64, active: 2, granularity: 4 },
+  },
+  "dense": { ...NARROW, moe: { router: "dense", experts: 1 } },
+  "lory": { ...WIDE, moe: { router: "lory", experts: 2 } },
+  // Segments of 26, 26, 26 and 23 tokens: the means need a copy of the states.
+  "lory with an uneven last segment": {
+    ...WIDE,
+    moe: { router: "lory", experts: 2 },
+    data: { batch: 8, micro_batch: 8, sequence: 101 },
+  },
+};
+
+Deno.test("the estimate is within 5 % of the peak of a step", async (t) => {
+  for (const [name, layer] of Object.entries(STEPS)) {
+    await t.step(name, async () => {
+      using device = await openDevice({ threads: 2 });
+      const config = parseConfig(layer);
+      const { total } = estimateMemory(config, { device }).dense;
+      const peak = await takeStep(device, config);
+      assert(Math.abs(total / peak - 1) < 0.05, `${peak} for an estimate of ${total}`);
+    });
+  }
+});
