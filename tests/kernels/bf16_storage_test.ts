@@ -1,78 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { DTypeCode, type KernelContext, UnaryCode } from "../../lib/ffi/mod.ts";
-import { firstDifference, firstNotRounded, roundedBits, widenedBits } from "./bf16_bits.ts";
-import { openKernels } from "./open_library.ts";
-import { type Numbers, STORAGE_CALLS, type StorageCall } from "./storage_calls.ts";
+import { DTypeCode, UnaryCode } from "../../lib/ffi/mod.ts";
+import { firstDifference, roundedBits, widenedBits } from "./bf16_bits.ts";
+import {
+  assertRounds,
+  assertSameBits,
+  type BareCall,
+  BEST,
+  openWith,
+  run,
+  runInBoth,
+} from "./run_in_bf16.ts";
+import { STORAGE_CALLS } from "./storage_calls.ts";
 
-type Bytes = Record<string, Uint8Array<ArrayBuffer>>;
-
-/** What a call takes, apart from the contents of its buffers. */
-type BareCall = Pick<StorageCall, "symbol" | "args">;
-
-/** Makes a call on copies of buffers, and returns what they hold then. */
-function run(
-  kernels: KernelContext,
-  { symbol, args }: BareCall,
-  dtype: number,
-  buffers: Readonly<Record<string, Numbers>>,
-): Bytes {
-  const addresses = new Map<string, bigint>();
-  try {
-    for (const [name, numbers] of Object.entries(buffers)) {
-      addresses.set(name, kernels.allocate(numbers.byteLength));
-      kernels.writeBytes(addresses.get(name)!, new Uint8Array(numbers.buffer));
-    }
-    const call = kernels.symbols[symbol] as (...args: unknown[]) => number;
-    const values = args(dtype).map((arg) => typeof arg === "string" ? addresses.get(arg) : arg);
-    kernels.check(call(kernels.handle, ...values), symbol);
-    return Object.fromEntries(
-      [...addresses].map(([name, address]) => {
-        const bytes = new Uint8Array(buffers[name]!.byteLength);
-        kernels.readBytes(address, bytes);
-        return [name, bytes];
-      }),
-    );
-  } finally {
-    kernels.free([...addresses.values()]);
-  }
-}
-
-function mapped<From, To>(of: Readonly<Record<string, From>>, f: (value: From) => To) {
-  return Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value)]));
-}
-
-/**
- * Asserts that a call in bf16 gives what it gives on widened activations, rounded once.
- *
- * @returns The contents of its buffers.
- */
-function assertRounds(kernels: KernelContext, call: StorageCall): Bytes {
-  const narrow = mapped(call.activations, (x) => roundedBits(new Uint32Array(x.buffer)));
-  const wide = mapped(narrow, widenedBits);
-  const actual = run(kernels, call, DTypeCode.bf16, { ...call.others, ...narrow });
-  const expected = run(kernels, call, DTypeCode.f32, { ...call.others, ...wide });
-  for (const [name, bytes] of Object.entries(actual)) {
-    const difference = name in narrow
-      ? firstNotRounded(new Uint16Array(bytes.buffer), new Uint32Array(expected[name]!.buffer))
-      : firstDifference(bytes, expected[name]!);
-    assertEquals(difference, undefined, name);
-  }
-  return actual;
-}
-
-/** Opens a device with an instruction set, or the best one below that the machine has. */
-function openWith(isa: string, threads: number): KernelContext {
-  const before = Deno.env.get("REMOE_ISA");
-  if (isa !== BEST) Deno.env.set("REMOE_ISA", isa);
-  try {
-    return openKernels({ threads });
-  } finally {
-    if (before === undefined) Deno.env.delete("REMOE_ISA");
-    else Deno.env.set("REMOE_ISA", before);
-  }
-}
-
-const BEST = "the best instruction set";
 const ISAS = [BEST, "avx2", "baseline"];
 
 for (const isa of ISAS) {
@@ -81,10 +20,9 @@ for (const isa of ISAS) {
     using two = openWith(isa, 2);
     for (const call of STORAGE_CALLS) {
       await t.step(`${call.symbol} ${call.label}`, () => {
-        const byOne = assertRounds(one, call);
-        for (const [name, bytes] of Object.entries(assertRounds(two, call))) {
-          assertEquals(firstDifference(bytes, byOne[name]!), undefined, `${name} by two threads`);
-        }
+        const [byOne, byTwo] = [one, two].map((kernels) => runInBoth(kernels, call));
+        assertRounds(call, byOne!);
+        assertSameBits(byTwo!.bf16, byOne!.bf16);
       });
     }
   });
