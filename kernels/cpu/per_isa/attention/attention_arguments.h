@@ -1,9 +1,37 @@
-// Size checks shared by attention and the rotary embedding.
+// What attention is called with, and size checks that it shares with the rotary embedding.
 #pragma once
 
 #include "runtime/context.h"
 
 namespace remoe {
+
+struct AttentionSizes {
+  int batch;
+  int sequence;
+  int heads;
+  int groups;
+  int head_dim;
+  int stride;  // elements between rows of q, k and v
+};
+
+// The arguments of remoe_attention_forward.
+template <class T>
+struct ForwardCall {
+  T* out;
+  float* normalizer;  // or null
+  const T *q, *k, *v;
+  AttentionSizes sizes;
+};
+
+// The arguments of remoe_attention_gradient.
+template <class T>
+struct GradientCall {
+  T *dq, *dk, *dv;
+  const T *dout, *out;
+  const float* normalizer;
+  const T *q, *k, *v;
+  AttentionSizes sizes;
+};
 
 inline void require_heads(int32_t heads, int32_t head_dim, int32_t stride) {
   require_size(heads, "heads");

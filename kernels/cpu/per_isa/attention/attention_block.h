@@ -119,16 +119,18 @@ inline void add_over_keys(const CacheTile& target, const CacheTile& x, const Cac
   }
 }
 
-// Copies `count` rows of `head_dim` floats, `stride` apart, into a tile, and zeroes its other rows
-// and columns.
-inline void copy_rows(const CacheTile& target, const float* source, int64_t stride, int64_t count,
-                      int64_t head_dim) {
+// Copies `count` rows of `head_dim` elements, `stride` apart, into a tile, and zeroes its other
+// rows and columns.
+template <class T>
+void copy_rows(const CacheTile& target, const T* source, int64_t stride, int64_t count,
+               int64_t head_dim) {
   fill_tile(target, kBlock, count, head_dim, [=](int64_t r) { return source + r * stride; });
 }
 
 // The same rows transposed, [head_dim, kBlock].
-inline void copy_transposed(const CacheTile& target, const float* source, int64_t stride,
-                            int64_t count, int64_t head_dim) {
+template <class T>
+void copy_transposed(const CacheTile& target, const T* source, int64_t stride, int64_t count,
+                     int64_t head_dim) {
   for (int64_t r = 0; r < kBlock; r += kLanes) {
     transpose_vector(target.at(0, r), kPitch, head_dim, count - r,
                      [=](int64_t i) { return source + (r + i) * stride; });
@@ -160,14 +162,14 @@ inline void clear(const CacheTile& tile, int64_t head_dim) {
 }
 
 // The reverse: writes `count` rows of a tile, scaled by factor(row), to rows `stride` apart.
-template <class Factor>
-void write_rows(float* target, int64_t stride, const CacheTile& tile, int64_t count,
-                int64_t head_dim, Factor&& factor) {
+template <class T, class Factor>
+void write_rows(T* target, int64_t stride, const CacheTile& tile, int64_t count, int64_t head_dim,
+                Factor&& factor) {
   for (int64_t r = 0; r < count; ++r) {
     const float scale = factor(r);
     for (int64_t c = 0; c < head_dim; c += kLanes) {
       const Vec value = load(tile.at(r, c)) * scale;
-      float* to = target + r * stride + c;
+      T* to = target + r * stride + c;
       if (c + kLanes <= head_dim) {
         store(to, value);
       } else {

@@ -4,22 +4,25 @@
 // is bound by reading the cache, which is read once for all heads of a group.
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "per_isa/attention/attention_arguments.h"
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
 
 // State shared by the tasks of one call.
+template <class T>
 struct Decode {
-  float* out;    // [B, heads * head_dim]
-  float* qkv;    // [B, stride]
-  float* cache;  // [B, capacity, 2 * groups * head_dim]: keys, then values
-  float* scores;
+  T* out;         // [B, heads * head_dim]
+  T* qkv;         // [B, stride]
+  T* cache;       // [B, capacity, 2 * groups * head_dim]: keys, then values
+  float* scores;  // [B, heads, capacity]
+  float* room;    // [B, heads, 2 * head_dim]: queries and results in fp32, if those are bf16
   const int32_t* lengths;
   int64_t capacity;
   int heads;
@@ -32,7 +35,8 @@ struct Decode {
   int shared() const { return heads / groups; }
 };
 
-float dot(const float* a, const float* b, int count) {
+template <class T>
+float dot(const float* a, const T* b, int count) {
   Vec total = {};
   int i = 0;
   for (; i + kLanes <= count; i += kLanes) total += load(a + i) * load(b + i);
@@ -40,7 +44,8 @@ float dot(const float* a, const float* b, int count) {
   return sum(total);
 }
 
-void add_scaled(float* target, const float* x, float factor, int count) {
+template <class T>
+void add_scaled(float* target, const T* x, float factor, int count) {
   int i = 0;
   for (; i + kLanes <= count; i += kLanes)
     store(target + i, load(target + i) + load(x + i) * factor);
@@ -52,14 +57,15 @@ void add_scaled(float* target, const float* x, float factor, int count) {
 }
 
 // Rotates a head to a position, as rope.cpp does.
-void turn(float* x, int half, double base, int64_t position) {
+template <class T>
+void turn(T* x, int half, double base, int64_t position) {
   for (int i = 0; i < half; ++i) {
     const double angle =
         static_cast<double>(position) * std::pow(base, -static_cast<double>(i) / half);
     const auto c = static_cast<float>(std::cos(angle)), s = static_cast<float>(std::sin(angle));
-    const float a = x[i], b = x[i + half];
-    x[i] = a * c - b * s;
-    x[i + half] = b * c + a * s;
+    const float a = widened(x[i]), b = widened(x[i + half]);
+    x[i] = rounded<T>(a * c - b * s);
+    x[i + half] = rounded<T>(b * c + a * s);
   }
 }
 
@@ -76,60 +82,95 @@ void normalize(float* scores, int64_t count) {
   for (int64_t p = 0; p < count; ++p) scores[p] *= inverse;
 }
 
+// x itself if it is fp32, otherwise room for it in fp32.
+template <class T>
+float* in_fp32(T* x, float* room) {
+  if constexpr (std::is_same_v<T, float>) {
+    return x;
+  } else {
+    return room;
+  }
+}
+
 // Handles one group of one sequence: appends its key and value to the cache, then attends with each
 // of its heads.
-void decode_group(const Decode& call, int64_t sequence, int group) {
+template <class T>
+void decode_group(const Decode<T>& call, int64_t sequence, int group) {
   const int dim = call.head_dim;
   const int64_t length = call.lengths[sequence], row = call.row();
-  float* qkv = call.qkv + sequence * call.stride;
-  float* q = qkv + int64_t{group} * call.shared() * dim;
-  float* k = qkv + int64_t{call.heads + group} * dim;
-  const float* v = qkv + int64_t{call.heads + call.groups + group} * dim;
-  float* keys = call.cache + sequence * call.capacity * row + int64_t{group} * dim;
-  float* values = keys + int64_t{call.groups} * dim;
+  T* qkv = call.qkv + sequence * call.stride;
+  T* q = qkv + int64_t{group} * call.shared() * dim;
+  T* k = qkv + int64_t{call.heads + group} * dim;
+  const T* v = qkv + int64_t{call.heads + call.groups + group} * dim;
+  T* keys = call.cache + sequence * call.capacity * row + int64_t{group} * dim;
+  T* values = keys + int64_t{call.groups} * dim;
   turn(k, dim / 2, call.base, length);
-  std::memcpy(keys + length * row, k, dim * sizeof(float));
-  std::memcpy(values + length * row, v, dim * sizeof(float));
+  std::memcpy(keys + length * row, k, dim * sizeof(T));
+  std::memcpy(values + length * row, v, dim * sizeof(T));
 
-  float* scores =
-      call.scores + (sequence * call.heads + int64_t{group} * call.shared()) * call.capacity;
+  const int64_t first_head = sequence * call.heads + int64_t{group} * call.shared();
+  const int64_t elements = int64_t{call.shared()} * dim;
+  float* scores = call.scores + first_head * call.capacity;
   const float scale = 1 / std::sqrt(static_cast<float>(dim));
   for (int head = 0; head < call.shared(); ++head) {
     turn(q + int64_t{head} * dim, dim / 2, call.base, length);
   }
+  float* room = call.room + 2 * first_head * dim;
+  float* query = in_fp32(q, room);
+  if (query == room) {
+    each_vector(elements, [&](auto at, int64_t i) { at.store(query + i, at.load(q + i)); });
+  }
   for (int64_t p = 0; p <= length; ++p) {
     for (int head = 0; head < call.shared(); ++head) {
-      scores[head * call.capacity + p] = scale * dot(q + int64_t{head} * dim, keys + p * row, dim);
+      scores[head * call.capacity + p] =
+          scale * dot(query + int64_t{head} * dim, keys + p * row, dim);
     }
   }
-  float* out = call.out + (sequence * call.heads + int64_t{group} * call.shared()) * dim;
-  std::memset(out, 0, sizeof(float) * call.shared() * dim);
+  T* out = call.out + first_head * dim;
+  float* total = in_fp32(out, room + elements);
+  std::memset(total, 0, sizeof(float) * elements);
   for (int head = 0; head < call.shared(); ++head) {
     normalize(scores + head * call.capacity, length + 1);
   }
   for (int64_t p = 0; p <= length; ++p) {
     for (int head = 0; head < call.shared(); ++head) {
-      add_scaled(out + int64_t{head} * dim, values + p * row, scores[head * call.capacity + p],
+      add_scaled(total + int64_t{head} * dim, values + p * row, scores[head * call.capacity + p],
                  dim);
     }
+  }
+  if (query == room) {
+    each_vector(elements, [&](auto at, int64_t i) { at.store(out + i, at.load(total + i)); });
   }
 }
 
 }  // namespace
 
-void attention_decode(Context& context, float* out, float* qkv, float* cache,
+void attention_decode(Context& context, int32_t dtype, void* out, void* qkv, void* cache,
                       const int32_t* lengths, int batch, int capacity, int heads, int groups,
                       int head_dim, int stride, double base) {
   Scratch<float> scores(context, int64_t{batch} * heads * capacity);
-  const Decode call{out,   qkv,    cache,    scores.data(), lengths, capacity,
-                    heads, groups, head_dim, stride,        base};
+  Scratch<float> room(context, dtype == REMOE_F32 ? 0 : int64_t{2} * batch * heads * head_dim);
   int64_t longest = 0;
   for (int b = 0; b < batch; ++b) longest = std::max<int64_t>(longest, lengths[b]);
   const int64_t cost = (longest + 1) * head_dim * (heads / groups);
-  parallel_ranges(context, int64_t{batch} * groups, cost, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      decode_group(call, i / groups, static_cast<int>(i % groups));
-    }
+  with_element(dtype, [&]<class T>() {
+    const Decode<T> call{static_cast<T*>(out),
+                         static_cast<T*>(qkv),
+                         static_cast<T*>(cache),
+                         scores.data(),
+                         room.data(),
+                         lengths,
+                         capacity,
+                         heads,
+                         groups,
+                         head_dim,
+                         stride,
+                         base};
+    parallel_ranges(context, int64_t{batch} * groups, cost, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        decode_group(call, i / groups, static_cast<int>(i % groups));
+      }
+    });
   });
 }
 
@@ -170,15 +211,9 @@ int32_t remoe_attention_decode(uint64_t context, int32_t dtype, uint64_t out, ui
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
     require_float(dtype);
     const int32_t* of_sequences = require_lengths(lengths, batch, capacity);
-    Fp32Target of_qkv(open, dtype, qkv, Columns{batch, used, stride}, true, "qkv");
-    Fp32Target of_cache(open, dtype, cache, int64_t{batch} * capacity * 2 * groups * head_dim, true,
-                        "cache");
-    Fp32Target of_out(open, dtype, out, int64_t{batch} * heads * head_dim, false, "out");
-    REMOE_DISPATCH(open, attention_decode, of_out.data(), of_qkv.data(), of_cache.data(),
+    REMOE_DISPATCH(open, attention_decode, dtype, require_elements(out, dtype, "out"),
+                   require_elements(qkv, dtype, "qkv"), require_elements(cache, dtype, "cache"),
                    of_sequences, batch, capacity, heads, groups, head_dim, stride, base);
-    of_qkv.commit();
-    of_cache.commit();
-    of_out.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

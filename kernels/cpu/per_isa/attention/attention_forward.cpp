@@ -1,192 +1,18 @@
-// Causal grouped-query attention: softmax(Q K^T / sqrt(head_dim)) V, block by block, with a running
-// maximum m and sum l per query. A block with a larger maximum m' rescales the sums so far by exp(m
-// - m'), so only one block of scores is ever held. The scale is folded into the queries. If scores
-// are so large that their last digit matters in an exponent, their differences are exact.
-#include <cmath>
-#include <limits>
+// Causal grouped-query attention in fp32, and the entry point for all types.
+#include "per_isa/attention/attention_forward.h"
 
-#include "per_isa/attention/attention_arguments.h"
-#include "per_isa/attention/attention_block.h"
-#include "per_isa/gemm/workspace.h"
-#include "per_isa/kernel.h"
-#include "runtime/fp32_view.h"
-#include "runtime/parallel.h"
+#include "per_isa/attention/attention_kernels.h"
+#include "runtime/dtype.h"
 
 namespace remoe::REMOE_TARGET {
-namespace {
 
-// State shared by the tasks of one call.
-struct Attention {
-  float* out;
-  float* normalizer;  // or null
-  const float* q;
-  const float* k;
-  const float* v;
-  int64_t sequence;
-  int64_t heads;
-  int64_t heads_of_group;
-  int64_t head_dim;
-  int64_t stride;
-  float scale;
-};
-
-// One head's block of queries, with the state carried from one key block to the next.
-struct QueryBlock {
-  CacheTile qt;    // [head_dim, kBlock]
-  CacheTile out;   // [kBlock, head_dim]: sum of p v
-  float* largest;  // [kBlock]: m
-  float* total;    // [kBlock]: l
-
-  QueryBlock(Workspace& memory, const Attention& call)
-      : qt(memory.tile(call.head_dim, kBlock)),
-        out(memory.tile(kBlock, call.head_dim)),
-        largest(memory.take(kBlock)),
-        total(memory.take(kBlock)) {}
-};
-
-// A thread's scratch: a block of keys, one of values, one of scores, and a QueryBlock per head.
-struct Memory {
-  CacheTile keys, values, scores;
-  float* blocks;
-  int64_t block_floats;
-
-  Memory(Workspace& memory, const Attention& call)
-      : keys(memory.tile(kBlock, call.head_dim)),
-        values(memory.tile(kBlock, call.head_dim)),
-        scores(memory.tile(kBlock, kBlock)),
-        block_floats(layout_floats<QueryBlock>(call)) {
-    blocks = memory.take(call.heads_of_group * block_floats);
-  }
-  QueryBlock block(int64_t i, const Attention& call) const {
-    Workspace of_head(blocks + i * block_floats);
-    return QueryBlock(of_head, call);
-  }
-};
-
-// Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
-// them to the sum. Returns the factor that rescales what was summed before. The mask is applied
-// after the exponential, whose result for hidden keys is discarded.
-Vec softmax_lanes(const QueryBlock& block, float* scores, int query, BlockMask mask,
-                  bool first_block) {
-  const int keys = mask.keys_of(query);
-  const Vec before = load(block.largest + query);
-  const float nothing = -std::numeric_limits<float>::infinity();
-  // Two maxima, to break the dependency chain.
-  Vec even = before, odd = before;
-  for (int key = 0; key < keys; key += 2) {
-    even = maximum(even, mask.select(query, key, load(scores + key * kPitch), nothing));
-    odd = maximum(odd, mask.select(query, key + 1, load(scores + (key + 1) * kPitch), nothing));
-  }
-  const Vec largest = maximum(even, odd);
-  Vec total = {};
-  for (int key = 0; key < keys; ++key) {
-    Vec p = bounded_exponential(load(scores + key * kPitch) - largest);
-    p = mask.select(query, key, p, 0.0f);
-    store(scores + key * kPitch, p);
-    total += p;
-  }
-  store(block.largest + query, largest);
-  const Vec factor = first_block ? Vec{} : exponential(before - largest);
-  store(block.total + query, first_block ? total : load(block.total + query) * factor + total);
-  return factor;
-}
-
-void softmax_block(const QueryBlock& block, const CacheTile& scores, int64_t head_dim,
-                   BlockMask mask, bool first_block) {
-  float factor[kBlock];
-  for (int query = 0; query < kBlock; query += kLanes) {
-    store(factor + query, softmax_lanes(block, scores.at(0, query), query, mask, first_block));
-  }
-  if (first_block) return;
-  for (int query = 0; query < kBlock; ++query) {
-    for (int64_t c = 0; c < head_dim; c += kLanes) {
-      float* at = block.out.at(query, c);
-      store(at, load(at) * factor[query]);
-    }
-  }
-}
-
-void finish(const Attention& call, const QueryBlock& block, int64_t row, int64_t head,
-            int64_t count) {
-  const int64_t stride = call.heads * call.head_dim;
-  write_rows(call.out + row * stride + head * call.head_dim, stride, block.out, count,
-             call.head_dim, [&](int64_t r) { return 1.0f / block.total[r]; });
-  if (call.normalizer == nullptr) return;
-  for (int64_t r = 0; r < count; ++r) {
-    float* pair = call.normalizer + 2 * ((row + r) * call.heads + head);
-    pair[0] = block.largest[r];
-    pair[1] = block.total[r];
-  }
-}
-
-// Attends with the heads of a group for queries [first, first + kBlock) of the sequence whose rows
-// begin at `row`.
-void attend(const Attention& call, const Memory& memory, int64_t row, int64_t group,
-            int64_t first) {
-  const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
-  const auto block_of = [&](int64_t i) { return memory.block(i, call); };
-  const auto head_of = [&](int64_t i) { return group * call.heads_of_group + i; };
-  for (int64_t i = 0; i < call.heads_of_group; ++i) {
-    const QueryBlock block = block_of(i);
-    const float* q = call.q + (row + first) * call.stride + head_of(i) * call.head_dim;
-    copy_transposed(block.qt, q, call.stride, count, call.head_dim);
-    scale_transposed(block.qt, call.head_dim, [&](int64_t) { return call.scale; });
-    clear(block.out, call.head_dim);
-    std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
-  }
-  // Keys past the end of the sequence lie in the diagonal block, where the mask hides them.
-  for (int64_t key = 0; key <= first; key += kBlock) {
-    const int64_t source = (row + key) * call.stride + group * call.head_dim;
-    const int64_t keys = std::min<int64_t>(kBlock, call.sequence - key);
-    copy_rows(memory.keys, call.k + source, call.stride, keys, call.head_dim);
-    copy_rows(memory.values, call.v + source, call.stride, keys, call.head_dim);
-    const BlockMask mask{key == first};
-    for (int64_t i = 0; i < call.heads_of_group; ++i) {
-      const QueryBlock block = block_of(i);
-      score_block(memory.scores, memory.keys, block.qt, call.head_dim, mask);
-      softmax_block(block, memory.scores, call.head_dim, mask, key == 0);
-      add_over_keys(block.out, memory.scores, memory.values, call.head_dim, mask);
-    }
-  }
-  for (int64_t i = 0; i < call.heads_of_group; ++i) {
-    finish(call, block_of(i), row + first, head_of(i), count);
-  }
-}
-
-}  // namespace
-
-void attention_forward(Context& context, float* out, float* normalizer, const float* q,
-                       const float* k, const float* v, int batch, int sequence, int heads,
-                       int groups, int head_dim, int stride) {
-  const Attention call{out,
-                       normalizer,
-                       q,
-                       k,
-                       v,
-                       sequence,
-                       heads,
-                       heads / groups,
-                       head_dim,
-                       stride,
-                       1.0f / std::sqrt(static_cast<float>(head_dim))};
-  const int64_t thread_floats = layout_floats<Memory>(call);
-  Scratch<float> memory(context, context.threads * thread_floats);
-  const int64_t blocks = (sequence + kBlock - 1) / kBlock;
-  const int64_t pairs = int64_t{batch} * groups;
-  parallel_tasks(context, blocks * pairs, [&](int64_t task, int thread) {
-    // The last query blocks see the most keys, so the longest tasks start first.
-    const int64_t block = blocks - 1 - task / pairs;
-    const int64_t pair = task % pairs;
-    Workspace of_thread(memory.data() + thread * thread_floats);
-    attend(call, Memory(of_thread, call), pair / groups * sequence, pair % groups, block * kBlock);
-  });
+void attention_forward(Context& context, const ForwardCall<float>& call) {
+  attend_all(context, call);
 }
 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-REMOE_KERNEL(attention_forward)
-
 using namespace remoe;
 
 int32_t remoe_attention_forward(uint64_t context, int32_t dtype, uint64_t out, uint64_t normalizer,
@@ -195,16 +21,17 @@ int32_t remoe_attention_forward(uint64_t context, int32_t dtype, uint64_t out, u
   return guard(context, "attention_forward", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
     require_float(dtype);
-    const int64_t rows = int64_t{batch} * sequence;
-    const int64_t of_queries = Columns{rows, int64_t{heads} * head_dim, stride}.extent();
-    const int64_t of_group = Columns{rows, int64_t{groups} * head_dim, stride}.extent();
-    const Fp32Operand of_q(open, dtype, q, of_queries, "q"), of_k(open, dtype, k, of_group, "k");
-    const Fp32Operand of_v(open, dtype, v, of_group, "v");
-    Fp32Target of_out(open, dtype, out, rows * heads * head_dim, false, "out");
-    REMOE_DISPATCH(open, attention_forward, of_out.data(),
-                   optional_address<float>(normalizer, "normalizer"), of_q.data(), of_k.data(),
-                   of_v.data(), batch, sequence, heads, groups, head_dim, stride);
-    of_out.commit();
+    const auto call = [&]<class T>() {
+      return ForwardCall<T>{
+          require_address<T>(out, "out"),   optional_address<float>(normalizer, "normalizer"),
+          require_address<const T>(q, "q"), require_address<const T>(k, "k"),
+          require_address<const T>(v, "v"), {batch, sequence, heads, groups, head_dim, stride}};
+    };
+    if (dtype == REMOE_BF16) {
+      REMOE_DISPATCH_BF16(open, attention_forward_bf16, call.operator()<Bf16>());
+    } else {
+      REMOE_DISPATCH(open, attention_forward, call.operator()<float>());
+    }
   });
 }
 #endif  // REMOE_ENTRY_POINTS

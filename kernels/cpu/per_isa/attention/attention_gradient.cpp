@@ -1,197 +1,18 @@
-// Gradient of causal grouped-query attention. With s = (scale q) k, p = exp(s - m) / l, o = P V,
-// and dO the gradient of o:
-//
-//   dV = P^T dO
-//   dP = dO V^T
-//   dS = P * (dP - rowsum(P * dP))       softmax's gradient
-//   dQ = scale dS K,  dK = dS^T (scale Q)
-//
-// and rowsum(P * dP)_i = sum_j p_ij <dO_i, v_j> = <dO_i, sum_j p_ij v_j> = <dO_i, o_i>, which needs
-// no pass over the keys. P is recomputed, block by block, from the saved m and l. On load, each
-// query's 1/l is folded into its dO and the scale into q, since everything above is linear in them.
-//
-// A task is one group of one sequence. It goes over the query blocks of each head and accumulates
-// dK and dV in its own scratch, in the order of the queries and then of the heads.
-#include <cmath>
+// Gradient of attention in fp32, and the entry point for all types.
+#include "per_isa/attention/attention_gradient.h"
 
-#include "per_isa/attention/attention_arguments.h"
-#include "per_isa/attention/attention_block.h"
-#include "per_isa/gemm/workspace.h"
-#include "per_isa/kernel.h"
-#include "runtime/fp32_view.h"
-#include "runtime/parallel.h"
+#include "per_isa/attention/attention_kernels.h"
+#include "runtime/dtype.h"
 
 namespace remoe::REMOE_TARGET {
-namespace {
 
-// State shared by the tasks of one call.
-struct Gradient {
-  float* dq;
-  float* dk;
-  float* dv;
-  const float* dout;
-  const float* out;
-  const float* normalizer;
-  const float* q;
-  const float* k;
-  const float* v;
-  int64_t sequence;
-  int64_t heads;
-  int64_t groups;
-  int64_t head_dim;
-  int64_t stride;
-  float scale;
-
-  int64_t blocks() const { return (sequence + kBlock - 1) / kBlock; }
-};
-
-// A thread's scratch: keys and values of the whole sequence and their gradients, one tile per
-// block, and one head's block of queries.
-struct Memory {
-  float *keys, *values, *dkeys, *dvalues;
-  CacheTile q, dout, dq;        // [kBlock, head_dim]: scale q, dO / l, sum of dS K
-  CacheTile qt, dout_t;         // [head_dim, kBlock]
-  CacheTile p, ds;              // [keys, queries]: p l, dS
-  float *largest, *projection;  // [kBlock]; projection: <dO, o> / l
-  int64_t block_floats;
-
-  Memory(Workspace& memory, const Gradient& call)
-      : block_floats(CacheTile::floats(kBlock, call.head_dim)) {
-    for (float** all : {&keys, &values, &dkeys, &dvalues}) {
-      *all = memory.take(call.blocks() * block_floats);
-    }
-    for (CacheTile* tile : {&q, &dout, &dq}) *tile = memory.tile(kBlock, call.head_dim);
-    for (CacheTile* tile : {&qt, &dout_t}) *tile = memory.tile(call.head_dim, kBlock);
-    for (CacheTile* tile : {&p, &ds}) *tile = memory.tile(kBlock, kBlock);
-    for (float** vector : {&largest, &projection}) *vector = memory.take(kBlock);
-  }
-  // The tile of the block starting at row `first` in `of`, one of keys, values, dkeys, dvalues.
-  CacheTile block(float* of, int64_t first) const {
-    return {of + first / kBlock * block_floats, kBlock};
-  }
-};
-
-// Loads one head's block of queries, starting at `row`.
-void load_queries(const Gradient& call, const Memory& memory, int64_t row, int64_t head,
-                  int64_t count) {
-  const int64_t column = head * call.head_dim;
-  const int64_t out_stride = call.heads * call.head_dim;
-  const float* q = call.q + row * call.stride + column;
-  const float* dout = call.dout + row * out_stride + column;
-  const float* out = call.out + row * out_stride + column;
-  copy_rows(memory.q, q, call.stride, count, call.head_dim);
-  copy_transposed(memory.qt, q, call.stride, count, call.head_dim);
-  copy_rows(memory.dout, dout, out_stride, count, call.head_dim);
-  copy_transposed(memory.dout_t, dout, out_stride, count, call.head_dim);
-  clear(memory.dq, call.head_dim);
-  const float* pairs = call.normalizer + 2 * (row * call.heads + head);
-  const auto inverse = [&](int64_t r) {
-    return r < count ? 1.0f / pairs[2 * r * call.heads + 1] : 0.0f;
-  };
-  const auto scale = [&](int64_t) { return call.scale; };
-  scale_rows(memory.q, call.head_dim, scale);
-  scale_transposed(memory.qt, call.head_dim, scale);
-  scale_rows(memory.dout, call.head_dim, inverse);
-  scale_transposed(memory.dout_t, call.head_dim, inverse);
-  // Rows past the end of the sequence have q = 0 and dO = 0, so they add nothing for any finite m.
-  std::fill(memory.largest, memory.largest + kBlock, 0.0f);
-  std::fill(memory.projection, memory.projection + kBlock, 0.0f);
-  for (int64_t r = 0; r < count; ++r) {
-    Vec projection = {};
-    for (int64_t c = 0; c < call.head_dim; c += kLanes) {
-      const int64_t left = call.head_dim - c;
-      const float* o = out + r * out_stride + c;
-      projection += load(memory.dout.at(r, c)) * (left >= kLanes ? load(o) : load_partial(o, left));
-    }
-    memory.projection[r] = sum(projection);
-    memory.largest[r] = pairs[2 * r * call.heads];
-  }
-}
-
-// Turns scores in p and dP / l in ds into p l and dS.
-void softmax_gradient_block(const Memory& memory, BlockMask mask) {
-  for (int key = 0; key < kBlock; ++key) {
-    for (int query = mask.first_query(key); query < kBlock; query += kLanes) {
-      float* at_p = memory.p.at(key, query);
-      float* at_ds = memory.ds.at(key, query);
-      Vec p = bounded_exponential(load(at_p) - load(memory.largest + query));
-      p = mask.select(query, key, p, 0.0f);
-      store(at_p, p);
-      store(at_ds, p * (load(at_ds) - load(memory.projection + query)));
-    }
-  }
-}
-
-void head_gradient(const Gradient& call, const Memory& memory, int64_t row, int64_t head,
-                   int64_t first) {
-  const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
-  const int64_t head_dim = call.head_dim;
-  load_queries(call, memory, row + first, head, count);
-  for (int64_t key = 0; key <= first; key += kBlock) {
-    const BlockMask mask{key == first};
-    const CacheTile keys = memory.block(memory.keys, key);
-    score_block(memory.p, keys, memory.qt, head_dim, mask);
-    score_block(memory.ds, memory.block(memory.values, key), memory.dout_t, head_dim, mask);
-    softmax_gradient_block(memory, mask);
-    add_over_queries(memory.block(memory.dvalues, key), memory.p, memory.dout, head_dim, mask);
-    add_over_queries(memory.block(memory.dkeys, key), memory.ds, memory.q, head_dim, mask);
-    add_over_keys(memory.dq, memory.ds, keys, head_dim, mask);
-  }
-  write_rows(call.dq + (row + first) * call.stride + head * head_dim, call.stride, memory.dq, count,
-             head_dim, [&](int64_t) { return call.scale; });
-}
-
-void group_gradient(const Gradient& call, const Memory& memory, int64_t row, int64_t group) {
-  const int64_t heads_of_group = call.heads / call.groups;
-  const auto each_block = [&](auto&& body) {
-    for (int64_t first = 0; first < call.sequence; first += kBlock) {
-      body(first, std::min<int64_t>(kBlock, call.sequence - first),
-           (row + first) * call.stride + group * call.head_dim);
-    }
-  };
-  each_block([&](int64_t first, int64_t count, int64_t at) {
-    copy_rows(memory.block(memory.keys, first), call.k + at, call.stride, count, call.head_dim);
-    copy_rows(memory.block(memory.values, first), call.v + at, call.stride, count, call.head_dim);
-    clear(memory.block(memory.dkeys, first), call.head_dim);
-    clear(memory.block(memory.dvalues, first), call.head_dim);
-  });
-  for (int64_t first = 0; first < call.sequence; first += kBlock) {
-    for (int64_t i = 0; i < heads_of_group; ++i) {
-      head_gradient(call, memory, row, group * heads_of_group + i, first);
-    }
-  }
-  each_block([&](int64_t first, int64_t count, int64_t at) {
-    const auto unscaled = [](int64_t) { return 1.0f; };
-    write_rows(call.dk + at, call.stride, memory.block(memory.dkeys, first), count, call.head_dim,
-               unscaled);
-    write_rows(call.dv + at, call.stride, memory.block(memory.dvalues, first), count, call.head_dim,
-               unscaled);
-  });
-}
-
-}  // namespace
-
-void attention_gradient(Context& context, float* dq, float* dk, float* dv, const float* dout,
-                        const float* out, const float* normalizer, const float* q, const float* k,
-                        const float* v, int batch, int sequence, int heads, int groups,
-                        int head_dim, int stride) {
-  const Gradient call{
-      dq,         dk,     dv,       dout,   out,
-      normalizer, q,      k,        v,      sequence,
-      heads,      groups, head_dim, stride, 1.0f / std::sqrt(static_cast<float>(head_dim))};
-  const int64_t thread_floats = layout_floats<Memory>(call);
-  Scratch<float> memory(context, context.threads * thread_floats);
-  parallel_tasks(context, int64_t{batch} * groups, [&](int64_t task, int thread) {
-    Workspace of_thread(memory.data() + thread * thread_floats);
-    group_gradient(call, Memory(of_thread, call), task / groups * sequence, task % groups);
-  });
+void attention_gradient(Context& context, const GradientCall<float>& call) {
+  differentiate_all(context, call);
 }
 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-REMOE_KERNEL(attention_gradient)
-
 using namespace remoe;
 
 int32_t remoe_attention_gradient(uint64_t context, int32_t dtype, uint64_t dq, uint64_t dk,
@@ -202,24 +23,23 @@ int32_t remoe_attention_gradient(uint64_t context, int32_t dtype, uint64_t dq, u
   return guard(context, "attention_gradient", [&](Context& open) {
     require_attention(batch, sequence, heads, groups, head_dim, stride);
     require_float(dtype);
-    const int64_t rows = int64_t{batch} * sequence, dense = rows * heads * head_dim;
-    const Columns queries{rows, int64_t{heads} * head_dim, stride};
-    const Columns group{rows, int64_t{groups} * head_dim, stride};
-    const Fp32Operand of_dout(open, dtype, dout, dense, "dout"),
-        of_out(open, dtype, out, dense, "out");
-    const Fp32Operand of_q(open, dtype, q, queries.extent(), "q"),
-        of_k(open, dtype, k, group.extent(), "k");
-    const Fp32Operand of_v(open, dtype, v, group.extent(), "v");
-    Fp32Target of_dq(open, dtype, dq, queries, false, "dq");
-    Fp32Target of_dk(open, dtype, dk, group, false, "dk");
-    Fp32Target of_dv(open, dtype, dv, group, false, "dv");
-    REMOE_DISPATCH(open, attention_gradient, of_dq.data(), of_dk.data(), of_dv.data(),
-                   of_dout.data(), of_out.data(),
-                   require_address<const float>(normalizer, "normalizer"), of_q.data(), of_k.data(),
-                   of_v.data(), batch, sequence, heads, groups, head_dim, stride);
-    of_dq.commit();
-    of_dk.commit();
-    of_dv.commit();
+    const auto call = [&]<class T>() {
+      return GradientCall<T>{require_address<T>(dq, "dq"),
+                             require_address<T>(dk, "dk"),
+                             require_address<T>(dv, "dv"),
+                             require_address<const T>(dout, "dout"),
+                             require_address<const T>(out, "out"),
+                             require_address<const float>(normalizer, "normalizer"),
+                             require_address<const T>(q, "q"),
+                             require_address<const T>(k, "k"),
+                             require_address<const T>(v, "v"),
+                             {batch, sequence, heads, groups, head_dim, stride}};
+    };
+    if (dtype == REMOE_BF16) {
+      REMOE_DISPATCH_BF16(open, attention_gradient_bf16, call.operator()<Bf16>());
+    } else {
+      REMOE_DISPATCH(open, attention_gradient, call.operator()<float>());
+    }
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -45,8 +45,8 @@ struct CacheTile {
   }
 };
 
-// Copies `columns` floats from each row(r), r < count, into the tile, and zeroes the rest of the
-// last panel and rows [count, rows).
+// Copies `columns` elements, fp32 or bf16, from each row(r), r < count, into the tile, and zeroes
+// the rest of the last panel and rows [count, rows).
 template <class Row>
 void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
   for (int64_t c = 0; c < columns; c += kChunk) {
@@ -56,7 +56,7 @@ void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t colum
       float* target = tile.at(r, c);
       int64_t i = 0;
       if (r < count) {
-        const float* source = row(r) + c;
+        const auto* source = row(r) + c;
         for (; i + kLanes <= length; i += kLanes) store(target + i, load(source + i));
         if (i < length) {
           store(target + i, load_partial(source + i, length - i));

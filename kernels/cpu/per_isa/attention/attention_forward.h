@@ -1,0 +1,186 @@
+// Causal grouped-query attention: softmax(Q K^T / sqrt(head_dim)) V, block by block, with a running
+// maximum m and sum l per query. A block with a larger maximum m' rescales the sums so far by exp(m
+// - m'), so only one block of scores is ever held. The scale is folded into the queries. If scores
+// are so large that their last digit matters in an exponent, their differences are exact.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "per_isa/attention/attention_arguments.h"
+#include "per_isa/attention/attention_block.h"
+#include "per_isa/gemm/workspace.h"
+#include "runtime/parallel.h"
+
+namespace remoe::REMOE_TARGET {
+namespace forward {
+
+// State shared by the tasks of one call.
+template <class T>
+struct Attention : ForwardCall<T> {
+  int64_t sequence;
+  int64_t heads;
+  int64_t heads_of_group;
+  int64_t head_dim;
+  int64_t stride;
+  float scale;
+
+  explicit Attention(const ForwardCall<T>& call)
+      : ForwardCall<T>(call),
+        sequence(call.sizes.sequence),
+        heads(call.sizes.heads),
+        heads_of_group(heads / call.sizes.groups),
+        head_dim(call.sizes.head_dim),
+        stride(call.sizes.stride),
+        scale(1.0f / std::sqrt(static_cast<float>(head_dim))) {}
+};
+
+// One head's block of queries, with the state carried from one key block to the next.
+struct QueryBlock {
+  CacheTile qt;    // [head_dim, kBlock]
+  CacheTile out;   // [kBlock, head_dim]: sum of p v
+  float* largest;  // [kBlock]: m
+  float* total;    // [kBlock]: l
+
+  template <class T>
+  QueryBlock(Workspace& memory, const Attention<T>& call)
+      : qt(memory.tile(call.head_dim, kBlock)),
+        out(memory.tile(kBlock, call.head_dim)),
+        largest(memory.take(kBlock)),
+        total(memory.take(kBlock)) {}
+};
+
+// A thread's scratch: a block of keys, one of values, one of scores, and a QueryBlock per head.
+struct Memory {
+  CacheTile keys, values, scores;
+  float* blocks;
+  int64_t block_floats;
+
+  template <class T>
+  Memory(Workspace& memory, const Attention<T>& call)
+      : keys(memory.tile(kBlock, call.head_dim)),
+        values(memory.tile(kBlock, call.head_dim)),
+        scores(memory.tile(kBlock, kBlock)),
+        block_floats(layout_floats<QueryBlock>(call)) {
+    blocks = memory.take(call.heads_of_group * block_floats);
+  }
+  template <class T>
+  QueryBlock block(int64_t i, const Attention<T>& call) const {
+    Workspace of_head(blocks + i * block_floats);
+    return QueryBlock(of_head, call);
+  }
+};
+
+// Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
+// them to the sum. Returns the factor that rescales what was summed before. The mask is applied
+// after the exponential, whose result for hidden keys is discarded.
+inline Vec softmax_lanes(const QueryBlock& block, float* scores, int query, BlockMask mask,
+                         bool first_block) {
+  const int keys = mask.keys_of(query);
+  const Vec before = load(block.largest + query);
+  const float nothing = -std::numeric_limits<float>::infinity();
+  // Two maxima, to break the dependency chain.
+  Vec even = before, odd = before;
+  for (int key = 0; key < keys; key += 2) {
+    even = maximum(even, mask.select(query, key, load(scores + key * kPitch), nothing));
+    odd = maximum(odd, mask.select(query, key + 1, load(scores + (key + 1) * kPitch), nothing));
+  }
+  const Vec largest = maximum(even, odd);
+  Vec total = {};
+  for (int key = 0; key < keys; ++key) {
+    Vec p = bounded_exponential(load(scores + key * kPitch) - largest);
+    p = mask.select(query, key, p, 0.0f);
+    store(scores + key * kPitch, p);
+    total += p;
+  }
+  store(block.largest + query, largest);
+  const Vec factor = first_block ? Vec{} : exponential(before - largest);
+  store(block.total + query, first_block ? total : load(block.total + query) * factor + total);
+  return factor;
+}
+
+inline void softmax_block(const QueryBlock& block, const CacheTile& scores, int64_t head_dim,
+                          BlockMask mask, bool first_block) {
+  float factor[kBlock];
+  for (int query = 0; query < kBlock; query += kLanes) {
+    store(factor + query, softmax_lanes(block, scores.at(0, query), query, mask, first_block));
+  }
+  if (first_block) return;
+  for (int query = 0; query < kBlock; ++query) {
+    for (int64_t c = 0; c < head_dim; c += kLanes) {
+      float* at = block.out.at(query, c);
+      store(at, load(at) * factor[query]);
+    }
+  }
+}
+
+template <class T>
+void finish(const Attention<T>& call, const QueryBlock& block, int64_t row, int64_t head,
+            int64_t count) {
+  const int64_t stride = call.heads * call.head_dim;
+  write_rows(call.out + row * stride + head * call.head_dim, stride, block.out, count,
+             call.head_dim, [&](int64_t r) { return 1.0f / block.total[r]; });
+  if (call.normalizer == nullptr) return;
+  for (int64_t r = 0; r < count; ++r) {
+    float* pair = call.normalizer + 2 * ((row + r) * call.heads + head);
+    pair[0] = block.largest[r];
+    pair[1] = block.total[r];
+  }
+}
+
+// Attends with the heads of a group for queries [first, first + kBlock) of the sequence whose rows
+// begin at `row`.
+template <class T>
+void attend(const Attention<T>& call, const Memory& memory, int64_t row, int64_t group,
+            int64_t first) {
+  const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
+  const auto block_of = [&](int64_t i) { return memory.block(i, call); };
+  const auto head_of = [&](int64_t i) { return group * call.heads_of_group + i; };
+  for (int64_t i = 0; i < call.heads_of_group; ++i) {
+    const QueryBlock block = block_of(i);
+    const T* q = call.q + (row + first) * call.stride + head_of(i) * call.head_dim;
+    copy_transposed(block.qt, q, call.stride, count, call.head_dim);
+    scale_transposed(block.qt, call.head_dim, [&](int64_t) { return call.scale; });
+    clear(block.out, call.head_dim);
+    std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
+  }
+  // Keys past the end of the sequence lie in the diagonal block, where the mask hides them.
+  for (int64_t key = 0; key <= first; key += kBlock) {
+    const int64_t source = (row + key) * call.stride + group * call.head_dim;
+    const int64_t keys = std::min<int64_t>(kBlock, call.sequence - key);
+    copy_rows(memory.keys, call.k + source, call.stride, keys, call.head_dim);
+    copy_rows(memory.values, call.v + source, call.stride, keys, call.head_dim);
+    const BlockMask mask{key == first};
+    for (int64_t i = 0; i < call.heads_of_group; ++i) {
+      const QueryBlock block = block_of(i);
+      score_block(memory.scores, memory.keys, block.qt, call.head_dim, mask);
+      softmax_block(block, memory.scores, call.head_dim, mask, key == 0);
+      add_over_keys(block.out, memory.scores, memory.values, call.head_dim, mask);
+    }
+  }
+  for (int64_t i = 0; i < call.heads_of_group; ++i) {
+    finish(call, block_of(i), row + first, head_of(i), count);
+  }
+}
+
+}  // namespace forward
+
+template <class T>
+void attend_all(Context& context, const ForwardCall<T>& arguments) {
+  using namespace forward;
+  const Attention<T> call(arguments);
+  const int64_t thread_floats = layout_floats<Memory>(call);
+  Scratch<float> memory(context, context.threads * thread_floats);
+  const int64_t groups = call.sizes.groups, blocks = (call.sequence + kBlock - 1) / kBlock;
+  const int64_t pairs = call.sizes.batch * groups;
+  parallel_tasks(context, blocks * pairs, [&](int64_t task, int thread) {
+    // The last query blocks see the most keys, so the longest tasks start first.
+    const int64_t block = blocks - 1 - task / pairs;
+    const int64_t pair = task % pairs;
+    Workspace of_thread(memory.data() + thread * thread_floats);
+    attend(call, Memory(of_thread, call), pair / groups * call.sequence, pair % groups,
+           block * kBlock);
+  });
+}
+
+}  // namespace remoe::REMOE_TARGET
