@@ -14,7 +14,7 @@ void gemm_pack(const Context&, int k, int n, const Operand& b, float* packed, in
 void gemm_blocked(const Context&, float* packing, int m, int n, int k, float alpha,
                   const Operand& a, const Operand& b, const float* packed_b, float beta, float* c,
                   int64_t ldc) {
-  blocked_product(packing, m, n, k, alpha, a, b, packed_b, beta, c, ldc);
+  BlockedProduct<float, float>(packing, m, n, k, a, b, packed_b).run(alpha, beta, c, ldc);
 }
 
 }  // namespace remoe::REMOE_TARGET

@@ -20,15 +20,13 @@ REMOE_DECLARE(gemm_panel_columns, int(const Context&))
 REMOE_DECLARE(gemm_pack, void(const Context&, int k, int n, const Operand& b, float* packed,
                               int begin, int end))
 
-REMOE_DECLARE_BF16(gemm_blocked,
-                   void(const Context&, uint32_t* packing, int m, int n, int k, float alpha,
-                        const Bf16Operand& a, const Bf16Operand& b, const uint32_t* packed_b,
-                        float beta, float* c, int64_t ldc))
+REMOE_DECLARE_BF16(gemm_blocked, void(const Context&, uint32_t* packing, int m, int n, int k,
+                                      float alpha, const Bf16Operand& a, const Bf16Operand& b,
+                                      const uint32_t* packed_b, float beta, float* c, int64_t ldc))
 // With a result in bf16, k is at most gemm_bf16_depth().
-REMOE_DECLARE_BF16(gemm_blocked,
-                   void(const Context&, uint32_t* packing, int m, int n, int k, float alpha,
-                        const Bf16Operand& a, const Bf16Operand& b, const uint32_t* packed_b,
-                        float beta, Bf16* c, int64_t ldc))
+REMOE_DECLARE_BF16(gemm_blocked, void(const Context&, uint32_t* packing, int m, int n, int k,
+                                      float alpha, const Bf16Operand& a, const Bf16Operand& b,
+                                      const uint32_t* packed_b, float beta, Bf16* c, int64_t ldc))
 REMOE_DECLARE_BF16(gemm_bf16_depth, int(const Context&))
 REMOE_DECLARE_BF16(gemm_pack, void(const Context&, int k, int n, const Bf16Operand& b,
                                    uint32_t* packed, int begin, int end))

@@ -1,10 +1,11 @@
 // The register tile of dense products.
 //
-// A tile is R rows by kTileVectors vectors of C, held in registers across the loop over k. Each lane
-// of the inner dimension (an fp32 or two bf16, see lane.h) takes one row of B's panel and R lanes of
-// A, each broadcast, and is bound by multiply-adds: R * V of them for R + V loads. B is packed into
-// panels of kTileColumns columns. A is read in place or from panels of R rows (lanes of one k
-// adjacent), whichever the caller finds cheaper. In this file, k and the strides of A count lanes.
+// A tile is R rows by kTileVectors vectors of C, held in registers across the loop over k. Each
+// lane of the inner dimension (an fp32 or two bf16, see lane.h) takes one row of B's panel and R
+// lanes of A, each broadcast, and is bound by multiply-adds: R * V of them for R + V loads. B is
+// packed into panels of kTileColumns columns. A is read in place or from panels of R rows (lanes of
+// one k adjacent), whichever the caller finds cheaper. In this file, k and the strides of A count
+// lanes.
 //
 // Tile size: as many accumulators as fit into the registers beside V for B and one for A. AVX-512
 // has 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4
@@ -66,118 +67,118 @@ REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogu
     for (int j = 0; j < columns; ++j) {
       C& target = c[r * ldc + j];
       const float product = tile[r][j];
-      target =
-          rounded<C>(epilogue.beta == 0 ? product : product + epilogue.beta * widened(target));
+      target = rounded<C>(epilogue.beta == 0 ? product : product + epilogue.beta * widened(target));
     }
   }
 }
 
-// Prefetches the lines of a tile of C before the loop over k: they come from L3 or memory, and the
-// tile's epilogue would stall on each row. Two addresses per row, since rows need not start at a
-// cache line.
-template <int R, class C>
-REMOE_INLINE void prefetch_tile(const C* c, int64_t ldc, int columns) {
-  const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    __builtin_prefetch(c + r * ldc, 1);
-    __builtin_prefetch(c + r * ldc + last, 1);
-  }
-}
+// Lines of memory to prefetch while a tile is computed, one per kUnroll lanes, `step` bytes apart.
+struct Ahead {
+  const char* address;
+  int64_t step;
 
-// C[R, columns] = alpha * A * B + beta * C. Lane (r, p) of A is a[r + p * stride]; kStride is the
-// stride if known at compile time, else 0.
-template <class L, class C, int R, int kStride>
-[[gnu::noinline]] void multiply_panel(int64_t k, const L* __restrict a, int64_t stride,
-                                      const L* /*next*/, const L* __restrict b, Epilogue epilogue,
-                                      C* __restrict c, int64_t ldc, int columns) {
-  if constexpr (kStride != 0) stride = kStride;
-  prefetch_tile<R>(c, ldc, columns);
-  Vec acc[R][kTileVectors] = {};
-  int64_t p = 0;
-  for (; p + kUnroll <= k; p += kUnroll) {
-#pragma GCC unroll 4
-    for (int i = 0; i < kUnroll; ++i) {
-      multiply_step(acc, b + i * kTileColumns, [&](int r) { return a[r + i * stride]; });
-    }
-    a += kUnroll * stride;
-    b += kUnroll * kTileColumns;
+  REMOE_INLINE void prefetch() {
+    __builtin_prefetch(address);
+    address += step;
   }
-  for (; p < k; ++p, a += stride, b += kTileColumns) {
-    multiply_step(acc, b, [&](int r) { return a[r]; });
-  }
-  store_tile(acc, epilogue, c, ldc, columns);
-}
+};
 
-// The same with lane (r, p) of A at a[r * stride + p]: rows as stored. Every third row has its own
+// A in panels: lane (r, p) is at data[r + p * stride]; kStride is the stride if known at compile
+// time, else 0.
+template <class L, int kStride>
+struct PanelOfA {
+  const L* data;
+  int64_t stride;
+
+  PanelOfA(const L* a, int64_t a_stride) : data(a), stride(kStride != 0 ? kStride : a_stride) {}
+  REMOE_INLINE L at(int r, int p) const { return data[r + p * (kStride != 0 ? kStride : stride)]; }
+  REMOE_INLINE void advance(int lanes) { data += lanes * (kStride != 0 ? kStride : stride); }
+};
+
+// R rows of A as stored: lane (r, p) is at data[r * stride + p]. Every third row has its own
 // pointer, so that x86 addressing (base plus 0, 1 or 2 strides) reaches all rows and the pointers
-// fit into registers. The hardware does not prefetch this many short streams. If `next`, the first
-// of the upcoming rows, is given, their lines are prefetched here.
-template <class L, class C, int R>
-[[gnu::noinline]] void multiply_rows(int64_t k, const L* __restrict a, int64_t stride,
-                                     const L* next, const L* __restrict b, Epilogue epilogue,
-                                     C* __restrict c, int64_t ldc, int columns) {
-  constexpr int kBases = (R + 2) / 3;
-  constexpr int64_t kLine = 16;
+// fit into registers.
+template <class L, int R>
+struct RowsOfA {
+  static constexpr int kBases = (R + 2) / 3;
   const L* base[kBases];
-  for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
-  prefetch_tile<R>(c, ldc, columns);
-  Vec acc[R][kTileVectors] = {};
-  // Four lines per row between runs of 64 k, since the end of each run costs a mispredicted branch.
-  const int64_t run = next != nullptr ? 4 * kLine : k;
-  for (int64_t begin = 0; begin < k; begin += run) {
-    const int64_t end = begin + run < k ? begin + run : k;
-    if (next != nullptr) {
-      for (int64_t at = begin; at < end; at += kLine) {
-        for (int r = 0; r < R; ++r) __builtin_prefetch(next + r * stride + at);
-      }
-    }
-    int64_t p = begin;
-    for (; p + kUnroll <= end; p += kUnroll) {
+  int64_t stride;
+
+  RowsOfA(const L* a, int64_t a_stride) : stride(a_stride) {
+    for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
+  }
+  REMOE_INLINE L at(int r, int p) const { return base[r / 3][r % 3 * stride + p]; }
+  REMOE_INLINE void advance(int lanes) {
+#pragma GCC unroll 5
+    for (int i = 0; i < kBases; ++i) base[i] += lanes;
+  }
+};
+
+// acc += kUnroll lanes of A times as many rows of B's panel, and on to the next.
+template <int R, class A, class L>
+REMOE_INLINE void multiply_lanes(Vec (&acc)[R][kTileVectors], A& a, const L*& b, Ahead& ahead) {
+  ahead.prefetch();
 #pragma GCC unroll 4
-      for (int i = 0; i < kUnroll; ++i) {
-        multiply_step(acc, b + i * kTileColumns,
-                      [&](int r) { return base[r / 3][r % 3 * stride + i]; });
-      }
-#pragma GCC unroll 5
-      for (int i = 0; i < kBases; ++i) base[i] += kUnroll;
-      b += kUnroll * kTileColumns;
-    }
-    for (; p < end; ++p, b += kTileColumns) {
-      multiply_step(acc, b, [&](int r) { return base[r / 3][r % 3 * stride]; });
-#pragma GCC unroll 5
-      for (int i = 0; i < kBases; ++i) ++base[i];
-    }
+  for (int i = 0; i < kUnroll; ++i) {
+    multiply_step(acc, b + i * kTileColumns, [&](int r) { return a.at(r, i); });
+  }
+  a.advance(kUnroll);
+  b += kUnroll * kTileColumns;
+}
+
+// C[R, columns] = alpha * A * B + beta * C. The tile's lines of C come from L3 or memory, and its
+// epilogue would stall on each row, so they are prefetched: a row (of two addresses, since it need
+// not start at a cache line) every few lanes, as all at once would leave no buffers for the misses
+// of A and B.
+template <class A, class L, class C, int R>
+[[gnu::noinline]] void multiply_tile(int64_t k, const L* a_data, int64_t stride, const L* b,
+                                     Epilogue epilogue, C* c, int64_t ldc, int columns,
+                                     Ahead ahead) {
+  A a(a_data, stride);
+  Vec acc[R][kTileVectors] = {};
+  const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
+  int64_t p = 0;
+  const C* row = c;
+  for (int r = 0; r < R && p + kUnroll <= k; ++r, p += kUnroll, row += ldc) {
+    __builtin_prefetch(row, 1);
+    __builtin_prefetch(row + last, 1);
+    multiply_lanes(acc, a, b, ahead);
+  }
+  for (; p + kUnroll <= k; p += kUnroll) multiply_lanes(acc, a, b, ahead);
+  for (; p < k; ++p, b += kTileColumns) {
+    multiply_step(acc, b, [&](int r) { return a.at(r, 0); });
+    a.advance(1);
   }
   store_tile(acc, epilogue, c, ldc, columns);
 }
 
 template <class L, class C>
-using TileFunction = void (*)(int64_t, const L*, int64_t, const L*, const L*, Epilogue, C*, int64_t,
-                              int);
+using TileFunction = void (*)(int64_t, const L*, int64_t, const L*, Epilogue, C*, int64_t, int,
+                              Ahead);
 
 namespace detail {
 template <class L, class C>
 using TileFunctions = std::array<TileFunction<L, C>, kTileRows>;
 template <class L, class C, int kStride, int... I>
 constexpr TileFunctions<L, C> panel_functions(std::integer_sequence<int, I...>) {
-  return {&multiply_panel<L, C, I + 1, kStride>...};
+  return {&multiply_tile<PanelOfA<L, kStride>, L, C, I + 1>...};
 }
 template <class L, class C, int... I>
 constexpr TileFunctions<L, C> row_functions(std::integer_sequence<int, I...>) {
-  return {&multiply_rows<L, C, I + 1>...};
+  return {&multiply_tile<RowsOfA<L, I + 1>, L, C, I + 1>...};
 }
 inline constexpr auto kEveryRow = std::make_integer_sequence<int, kTileRows>{};
 template <class L, class C>
-inline constexpr TileFunctions<L, C> kPanelFunctions = panel_functions<L, C, kPanelStride>(kEveryRow);
+inline constexpr TileFunctions<L, C> kPanelFunctions =
+    panel_functions<L, C, kPanelStride>(kEveryRow);
 template <class L, class C>
 inline constexpr TileFunctions<L, C> kTransposedFunctions = panel_functions<L, C, 0>(kEveryRow);
 template <class L, class C>
 inline constexpr TileFunctions<L, C> kRowFunctions = row_functions<L, C>(kEveryRow);
 }  // namespace detail
 
-// How a tile reads A: by rows as stored (multiply_rows), across rows, or from panels of
-// kPanelStride (both multiply_panel). Only fp32 is read across rows: a lane of bf16 would be in two.
+// How a tile reads A: by rows as stored, across rows, or from panels of kPanelStride. Only fp32 is
+// read across rows: a lane of bf16 would be in two.
 enum class ReadA { kRows, kTransposed, kPanels };
 
 // The tile function for `rows` in 1..kTileRows.

@@ -27,6 +27,12 @@ REMOE_INLINE void prefetch_run(const T* from, int64_t count) {
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i);
 }
 
+// The same for rows [first, first + kPerLane) that are among k.
+template <class T, class Row>
+REMOE_INLINE void prefetch_rows(Row&& row, int64_t first, int64_t k, int64_t columns) {
+  for (int64_t i = first; i < std::min(first + kPerLane<T>, k); ++i) prefetch_run(row(i), columns);
+}
+
 // Transposes kLanes vectors in place. Step s swaps, between vectors i and i + s, the lanes whose
 // index has bit s set. After all steps, lane j of vector i holds what was lane i of vector j.
 template <int S, class V, int... J>
@@ -76,66 +82,53 @@ REMOE_INLINE void pack_across(int count, int64_t k, Lane<T>* panel, Row&& row) {
   }
 }
 
-// The same for panel[p * kWidth + i] = lane p of column i of the rows row(0), row(1), ...
-template <int kWidth, class T, class Row>
-REMOE_INLINE void pack_along(int count, int64_t k, Lane<T>* panel, Row&& row) {
+// kPanels panels at once from rows that run across the inner dimension: panel[p * kWidth + i] =
+// lane p of column first(panel) + i, for the lanes of k rows row(0), row(1), ... Of the last panel
+// there are `left` columns: others are 0.
+template <int kPanels, int kWidth, class T, class Row, class First>
+[[gnu::noinline]] void pack_panels_along(int64_t k, int left, Lane<T>* packed, const Row& row,
+                                         const First& first) {
+  int64_t column[kPanels];
+  for (int i = 0; i < kPanels; ++i) column[i] = first(i);
+  const int64_t panel = lanes_of<T>(k) * kWidth;
+  const int64_t run = column[kPanels - 1] + left - column[0];
+  for_each_lane_row<T>(k, row, [&](int64_t p, const auto& from) {
+    prefetch_rows<T>([&](int64_t i) { return row(i) + column[0]; }, p * kPerLane<T> + kRowsAhead, k,
+                     run);
+    Lane<T>* to = packed + p * kWidth;
+#pragma GCC unroll 8
+    for (int i = 0; i < kPanels; ++i, to += panel) {
+#pragma GCC unroll 8
+      for (int c = 0; c < kWidth; c += kLanes) {
+        if (i + 1 < kPanels || left >= kWidth) {
+          store(to + c, from.load(column[i] + c));
+        } else {
+          const int n = std::clamp(left - c, 0, kLanes);
+          store(to + c,
+                n == kLanes ? from.load(column[i] + c) : from.load_partial(column[i] + c, n));
+        }
+      }
+    }
+  });
+}
+
+// All panels of `columns` columns; panel i begins at column begin(i). Several take a row together,
+// for longer runs per row, which the hardware prefetches. What lies between a panel's columns and
+// its width may be those of the next.
+template <int kWidth, class T, class Row, class Begin>
+REMOE_INLINE void pack_along(int panels, int columns, int64_t k, Lane<T>* packed, Row&& row,
+                             Begin&& begin) {
   static_assert(kWidth % kLanes == 0);
-  if (count == kWidth) {
-    for (int64_t p = 0; p < lanes_of<T>(k); ++p) {
-      const LaneRow<T> from(row, p, k);
-      if constexpr (kWidth == 2 * kLanes) {
-        from.copy(panel + p * kWidth, 0);
-      } else {
-        for (int i = 0; i < kWidth; i += kLanes) store(panel + p * kWidth + i, from.load(i));
-      }
-    }
-    return;
+  constexpr int kTogether = 8;
+  const int64_t panel = lanes_of<T>(k) * kWidth;
+  int i = 0;
+  for (; i + kTogether <= panels; i += kTogether, packed += kTogether * panel) {
+    pack_panels_along<kTogether, kWidth, T>(k, columns - begin(i + kTogether - 1), packed, row,
+                                            [&](int q) { return begin(i + q); });
   }
-  for (int64_t p = 0; p < lanes_of<T>(k); ++p) {
-    const LaneRow<T> from(row, p, k);
-    for (int i = 0; i < kWidth; i += kLanes) {
-      const int left = std::clamp(count - i, 0, kLanes);
-      store(panel + p * kWidth + i, left == kLanes ? from.load(i) : from.load_partial(i, left));
-    }
-  }
-}
-
-// pack_a() for a transposed A. All panels take a row together, for long runs per row.
-template <class T>
-REMOE_INLINE void pack_transposed_a(const OperandOf<T>& a, int64_t i0, int rows, int64_t p0,
-                                    int64_t k, Lane<T>* packed) {
-  const int panels = panels_of(rows);
-  const auto row = [&](int64_t p) { return stored_row(a, p0 + p) + i0; };
-  for (int64_t p = 0; p < lanes_of<T>(k); ++p) {
-    const LaneRow<T> from(row, p, k);
-    const int64_t ahead = p * kPerLane<T> + kRowsAhead;
-    for (int64_t q = ahead; q < std::min(ahead + kPerLane<T>, k); ++q) {
-      prefetch_run(row(q), rows);
-    }
-    for (int panel = 0; panel < panels; ++panel) {
-      const int i = panel_begin(rows, panels, panel);
-      const int count = panel_begin(rows, panels, panel + 1) - i;
-      Lane<T>* to = packed + (panel * lanes_of<T>(k) + p) * kPanelStride;
-      for (int c = 0; c < kPanelStride; c += kLanes) {
-        const int left = std::clamp(count - c, 0, kLanes);
-        store(to + c, left == kLanes ? from.load(i + c) : from.load_partial(i + c, left));
-      }
-    }
-  }
-}
-
-// Copies rows [i0, i0 + rows) and columns [p0, p0 + k) of A to rows of `pitch` lanes, for products
-// that read A by rows.
-template <class T>
-REMOE_INLINE void copy_rows(const OperandOf<T>& a, int64_t i0, int rows, int64_t p0, int64_t k,
-                            Lane<T>* to, int64_t pitch) {
-  for (int r = 0; r < rows; ++r, to += pitch) {
-    const T* from = stored_row(a, i0 + r) + p0;
-    int64_t p = 0;
-    for (; p + kPerVector<T> <= k; p += kPerVector<T>) {
-      store(to + p / kPerLane<T>, load_lanes(from + p));
-    }
-    if (p < k) store(to + p / kPerLane<T>, load_lanes_partial(from + p, k - p));
+  for (; i < panels; ++i, packed += panel) {
+    pack_panels_along<1, kWidth, T>(k, columns - begin(i), packed, row,
+                                    [&](int q) { return begin(i + q); });
   }
 }
 
@@ -144,10 +137,13 @@ template <class T>
 REMOE_INLINE void pack_a(const OperandOf<T>& a, int64_t i0, int rows, int64_t p0, int64_t k,
                          Lane<T>* packed) {
   const int panels = panels_of(rows);
-  if (a.transposed) return pack_transposed_a(a, i0, rows, p0, k, packed);
+  const auto begin = [&](int panel) { return panel_begin(rows, panels, panel); };
+  if (a.transposed) {
+    return pack_along<kPanelStride, T>(
+        panels, rows, k, packed, [&](int64_t p) { return stored_row(a, p0 + p) + i0; }, begin);
+  }
   for (int panel = 0; panel < panels; ++panel, packed += lanes_of<T>(k) * kPanelStride) {
-    const int i = panel_begin(rows, panels, panel);
-    const int count = panel_begin(rows, panels, panel + 1) - i;
+    const int i = begin(panel), count = begin(panel + 1) - i;
     pack_across<kPanelStride, T>(count, k, packed,
                                  [&](int64_t r) { return stored_row(a, i0 + i + r) + p0; });
   }
@@ -159,35 +155,14 @@ template <class T>
 REMOE_INLINE void pack_b(const OperandOf<T>& b, int64_t p0, int64_t k, int64_t j0, int columns,
                          Lane<T>* packed) {
   const int64_t lanes = lanes_of<T>(k);
-  int j = 0;
   if (!b.transposed) {
-    // Several panels at a time, for longer runs per row, which the hardware prefetches.
-    constexpr int kTogether = 8;
-    for (; j + kTogether * kTileColumns <= columns; j += kTogether * kTileColumns) {
-      const auto row = [&](int64_t p) { return stored_row(b, p0 + p) + j0 + j; };
-      for (int64_t p = 0; p < lanes; ++p) {
-        const LaneRow<T> from(row, p, k);
-        const int64_t ahead = p * kPerLane<T> + kRowsAhead;
-        for (int64_t q = ahead; q < std::min(ahead + kPerLane<T>, k); ++q) {
-          prefetch_run(row(q), kTogether * kTileColumns);
-        }
-        for (int panel = 0; panel < kTogether; ++panel) {
-          Lane<T>* to = packed + (panel * lanes + p) * kTileColumns;
-          from.copy(to, panel * kTileColumns);
-        }
-      }
-      packed += kTogether * lanes * kTileColumns;
-    }
+    const auto row = [&](int64_t p) { return stored_row(b, p0 + p) + j0; };
+    return pack_along<kTileColumns, T>((columns + kTileColumns - 1) / kTileColumns, columns, k,
+                                       packed, row, [](int panel) { return panel * kTileColumns; });
   }
-  for (; j < columns; j += kTileColumns, packed += lanes * kTileColumns) {
-    const int count = std::min(kTileColumns, columns - j);
-    if (b.transposed) {
-      pack_across<kTileColumns, T>(count, k, packed,
-                                   [&](int64_t c) { return stored_row(b, j0 + j + c) + p0; });
-    } else {
-      pack_along<kTileColumns, T>(count, k, packed,
-                                  [&](int64_t p) { return stored_row(b, p0 + p) + j0 + j; });
-    }
+  for (int j = 0; j < columns; j += kTileColumns, packed += lanes * kTileColumns) {
+    pack_across<kTileColumns, T>(std::min(kTileColumns, columns - j), k, packed,
+                                 [&](int64_t c) { return stored_row(b, j0 + j + c) + p0; });
   }
 }
 

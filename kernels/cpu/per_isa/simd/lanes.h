@@ -17,7 +17,7 @@ using LaneVec = std::conditional_t<std::is_same_v<T, Bf16>, Pairs, Vec>;
 
 // Elements in a vector of lanes.
 template <class T>
-inline constexpr int kPerVector = kLanes* kPerLane<T>;
+inline constexpr int kPerVector = kLanes * kPerLane<T>;
 
 REMOE_INLINE Pairs load(const uint32_t* p) {
   Pairs v;
@@ -49,73 +49,62 @@ REMOE_INLINE Pairs load_lanes_partial(const Bf16* row, int64_t n) {
 }
 
 namespace detail {
-// The bits of two vectors of bf16.
-using Bf16Pair = uint16_t __attribute__((vector_size(kLanes * 4)));
-
-// Elements [kBegin, kBegin + kLanes) of a and b, in turn.
-template <int kBegin, int... I>
-REMOE_INLINE Bf16Pair interleave(Bf16Pair a, Bf16Pair b, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(a, b, (kBegin + I / 2 + I % 2 * 2 * kLanes)...);
+// a[0], b[0], a[1], b[1], ..
+template <int... I>
+REMOE_INLINE Pairs interleave(Bf16Vec a, Bf16Vec b, std::integer_sequence<int, I...>) {
+  return __builtin_bit_cast(Pairs, __builtin_shufflevector(a, b, (I / 2 + I % 2 * kLanes)...));
 }
 }  // namespace detail
 
-// A row of lanes across the inner dimension, which runs from row to row: one row of fp32, or two of
-// bf16.
-template <class T>
+// Pairs of an element of `first` and one of `second`.
+REMOE_INLINE Pairs interleave(Bf16Vec first, Bf16Vec second) {
+  return detail::interleave(first, second, std::make_integer_sequence<int, 2 * kLanes>{});
+}
+
+// A row of lanes across the inner dimension, which runs from row to row: a row of fp32, or two of
+// bf16, of which the second is 0 if kSingle.
+template <class T, bool kSingle = false>
 struct LaneRow;
 
 template <>
 struct LaneRow<float> {
   const float* row;
 
-  // Lane `index` of `k` elements whose rows start at at(0), at(1), ...
+  // Row `index` of lanes; rows of elements start at at(0), at(1), ...
   template <class Row>
-  LaneRow(Row&& at, int64_t index, int64_t /*k*/) : row(at(index)) {}
+  LaneRow(Row&& at, int64_t index) : row(at(index)) {}
 
   REMOE_INLINE Vec load(int64_t column) const { return REMOE_TARGET::load(row + column); }
+  // The first n < kLanes, 0 in the others.
   REMOE_INLINE Vec load_partial(int64_t column, int64_t n) const {
     return REMOE_TARGET::load_partial(row + column, n);
   }
-  // Copies two adjacent vectors.
-  REMOE_INLINE void copy(float* to, int64_t column) const {
-    store(to, load(column));
-    store(to + kLanes, load(column + kLanes));
-  }
 };
 
-template <>
-struct LaneRow<Bf16> {
+template <bool kSingle>
+struct LaneRow<Bf16, kSingle> {
   const Bf16 *first, *second;
-  bool single;  // the second row is beyond the last: 0
 
   template <class Row>
-  LaneRow(Row&& at, int64_t index, int64_t k)
-      : first(at(2 * index)),
-        second(2 * index + 1 < k ? at(2 * index + 1) : first),
-        single(2 * index + 1 >= k) {}
+  LaneRow(Row&& at, int64_t index) : first(at(2 * index)), second(at(2 * index + !kSingle)) {}
 
   REMOE_INLINE Pairs load(int64_t column) const {
-    return pairs(load_bf16(first + column), load_bf16(second + column));
+    return interleave(load_bf16(first + column), kSingle ? Bf16Vec{} : load_bf16(second + column));
   }
   REMOE_INLINE Pairs load_partial(int64_t column, int64_t n) const {
-    return pairs(load_bf16_partial(first + column, n), load_bf16_partial(second + column, n));
-  }
-  REMOE_INLINE void copy(uint32_t* to, int64_t column) const {
-    constexpr auto kAll = std::make_integer_sequence<int, 2 * kLanes>{};
-    detail::Bf16Pair a, b{};
-    std::memcpy(&a, first + column, sizeof a);
-    if (!single) std::memcpy(&b, second + column, sizeof b);
-    const detail::Bf16Pair low = detail::interleave<0>(a, b, kAll);
-    const detail::Bf16Pair high = detail::interleave<kLanes>(a, b, kAll);
-    std::memcpy(to, &low, sizeof low);
-    std::memcpy(to + kLanes, &high, sizeof high);
-  }
-
- private:
-  REMOE_INLINE Pairs pairs(Bf16Vec a, Bf16Vec b) const {
-    const UVec upper = __builtin_convertvector(b, UVec) << 16;
-    return __builtin_convertvector(a, UVec) | (single ? UVec{} : upper);
+    return interleave(load_bf16_partial(first + column, n),
+                      kSingle ? Bf16Vec{} : load_bf16_partial(second + column, n));
   }
 };
+
+// Calls body(index, row) for the rows of lanes of k rows of elements.
+template <class T, class Row, class Body>
+REMOE_INLINE void for_each_lane_row(int64_t k, Row&& at, Body&& body) {
+  const int64_t whole = k / kPerLane<T>;
+  for (int64_t i = 0; i < whole; ++i) body(i, LaneRow<T>(at, i));
+  if constexpr (kPerLane<T> == 2) {
+    if (k % 2 != 0) body(whole, LaneRow<T, true>(at, whole));
+  }
+}
 
 }  // namespace remoe::REMOE_TARGET
