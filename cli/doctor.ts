@@ -92,7 +92,7 @@ function describe(
   { deno, permissions, attempts, ...found }: Diagnosis,
   missing: readonly string[],
 ): string {
-  const { library, device, peak, problem } = found;
+  const { library, device, peak, bf16, problem } = found;
   const rows: [string, string][] = [["Deno", `${deno.version}, ${deno.target}`]];
   rows.push(["permissions", Object.entries(permissions).map((it) => it.join(" ")).join(", ")]);
   rows.push(["to train", missing.length === 0 ? "nothing is missing" : `add ${missing.join(" ")}`]);
@@ -122,8 +122,16 @@ function describe(
       ["copy", `${peak.gigabytesPerSecond.toFixed(1)} GB/s read and written`],
     );
   }
+  if (bf16 !== undefined) {
+    rows.push([
+      "bf16 products",
+      bf16 === null
+        ? "none: computed in fp32"
+        : `${bf16.unit}, peak ${bf16.gflops.toFixed(1)} GFLOPS`,
+    ]);
+  }
   if (problem !== undefined) rows.push(["problem", problem]);
-  return rows.map(([name, text]) => `${name.padEnd(12)} ${text}`).join("\n");
+  return rows.map(([name, text]) => `${name.padEnd(13)} ${text}`).join("\n");
 }
 
 if (import.meta.main) {

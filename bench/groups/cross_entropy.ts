@@ -9,9 +9,12 @@ import type { BenchCase } from "../harness/case.ts";
 import { fromForward, host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
 
+/** The most bytes of logits that a benchmark keeps. */
+const MOST_LOGITS = 2 ** 29;
+
 /**
  * The output head with its loss: forward; the gradient with recomputed logits; and with logits kept
- * from the forward pass, as in training as long as they take at most 512 MiB.
+ * from the forward pass, as training does on a device whose memory is many times as large.
  *
  * @param sizes The model.
  * @returns The cases.
@@ -41,7 +44,7 @@ export function crossEntropyCases({ model, headTokens, hidden, vocabulary }: Siz
       forward,
     }),
   ];
-  const logits = keptLogits(headTokens, vocabulary);
+  const logits = keptLogits(headTokens, vocabulary, "f32", MOST_LOGITS);
   if (logits === 0) return cases;
   const kept = { ...head, logitStride: logits / headTokens };
   return [

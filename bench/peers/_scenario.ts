@@ -131,7 +131,9 @@ export async function prepareScenario(
   const { threads, python, say } = options;
   const size = SIZES[name]!;
   const folder = `${WORK}/speed/${name}`;
-  const base = parseConfig(size.config);
+  const preset = parseConfig(size.config);
+  // Contenders say themselves what they compute in; the weights come from an fp32 run.
+  const base: TrainConfig = { ...preset, model: { ...preset.model, dtype: "f32" } };
   const config: TrainConfig = { ...base, threads, optimizer: { ...base.optimizer, ...STILL } };
   if (isMadeFrom(folder, config)) return readScenario(folder);
   Deno.mkdirSync(folder, { recursive: true });

@@ -2,7 +2,7 @@
  * remoe's side of the speed comparison: like `pytorch/contender.py`, it reads orders line by line
  * and answers with times.
  *
- * Usage: `remoe_contender.ts SCENARIO train|forward|generate`
+ * Usage: `remoe_contender.ts SCENARIO train|forward|generate f32|bf16`
  *
  * @module
  */
@@ -14,6 +14,7 @@ import { openDevice } from "../../cli/shared/open_device.ts";
 import type { Device } from "../../lib/autograd/device.ts";
 import { BatchSampler } from "../../lib/data/batches/batch_sampler.ts";
 import { generate } from "../../lib/generate/generate.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { download } from "../../lib/tensor/transfer.ts";
 import { buildModel } from "../../lib/model/build_model.ts";
@@ -89,8 +90,10 @@ function openWeights(
 
 const MODES = { train: training, forward, generate: generation };
 
-async function main([folder = "", mode = ""]: readonly string[]): Promise<void> {
-  const scenario = readScenario(folder);
+async function main([folder = "", mode = "", dtype = ""]: readonly string[]): Promise<void> {
+  const made = readScenario(folder);
+  const model = { ...made.config.model, dtype: dtype as Real };
+  const scenario = { ...made, config: { ...made.config, model } };
   using stack = new DisposableStack();
   const device = stack.use(await openDevice("cpu", scenario.config));
   const turn = await MODES[mode as Mode](scenario, device, stack);

@@ -42,12 +42,12 @@ function contenders(
   { python, threads }: { python: string; threads: number },
 ): ContenderCommand[] {
   const program = fileURLToPath(new URL("./remoe_contender.ts", import.meta.url));
-  const remoe = {
-    name: "remoe",
+  const remoe = [["remoe", "f32"], ["remoe bf16", "bf16"]].map(([name, dtype]) => ({
+    name: name!,
     command: Deno.execPath(),
-    args: ["run", "-A", program, folder, mode],
+    args: ["run", "-A", program, folder, mode, dtype!],
     env: WAITING,
-  };
+  }));
   const script = [`${PROGRAMS}/contender.py`, folder, mode, "--threads", `${threads}`];
   const pytorch = (name: string, args: readonly string[], env: Record<string, string>) => ({
     name: `PyTorch ${name}`,
@@ -61,9 +61,9 @@ function contenders(
     pytorch("eager, autocast bf16, memory kept", ["--autocast"], KEEP_MEMORY),
   ];
   // A growing cache changes shape with each token, so that compiling does not pay off.
-  if (mode === "generate") return [remoe, ...eager];
+  if (mode === "generate") return [...remoe, ...eager];
   return [
-    remoe,
+    ...remoe,
     ...eager,
     pytorch("compiled", ["--compile"], {}),
     pytorch("compiled, memory kept", ["--compile"], KEEP_MEMORY),
@@ -147,7 +147,7 @@ async function main(): Promise<number> {
   for (const mode of modes) {
     say(`${flags.size}, ${mode}`);
     const commands = contenders(scenario, mode, { python, threads })
-      .filter(({ name }) => name === "remoe" || name.includes(flags.only ?? ""));
+      .filter(({ name }) => name.startsWith("remoe") || name.includes(flags.only ?? ""));
     const time = size.resident ? timeTogether : timeApart;
     contests.push({ mode, measured: await time(commands, amount, say) });
   }

@@ -5,6 +5,7 @@
  */
 
 import { sampleText } from "../../lib/analyze/held_out_text.ts";
+import { type DomainRows, planRows } from "../../lib/analyze/mixed_batches.ts";
 import { observeRouting } from "../../lib/analyze/observe_routing.ts";
 import { type Passage, routePassage, tokenText } from "../../lib/analyze/passage.ts";
 import {
@@ -24,6 +25,7 @@ import type { OpenedModel } from "../../lib/model/open_model.ts";
 import { runCorpus } from "../../lib/model/run_corpus.ts";
 import type { RoutingReports } from "../../lib/plot/routing_charts.ts";
 import { corpusNotices } from "../../lib/train/corpus_notices.ts";
+import { visibleName } from "../../lib/visible.ts";
 import { formatCount } from "../shared/format.ts";
 import type { AnalyzeRequest } from "./flags.ts";
 
@@ -70,10 +72,11 @@ const [MOST_OF_FILE, MOST_OF_DOMAIN] = [4096, 512];
  */
 export async function analyze(opened: OpenedModel, input: AnalysisInput): Promise<Analysis> {
   const { request: { tokens, top, least }, device, notice } = input;
-  const { tokenizer, config: { moe } } = opened;
+  const { tokenizer, config: { moe, data: { sequence } } } = opened;
   const text = await heldOutText(opened, input);
-  notice(`Routing ${formatCount(tokens)} tokens of ${[...text.keys()].join(", ")}`);
-  const statistics = observeRouting(opened, text, { device, tokens });
+  const plan = planRows(text, tokens, sequence);
+  for (const told of planNotices(plan, tokens)) notice(told);
+  const statistics = observeRouting(opened, device, plan);
   const texts = { text: (id: number) => tokenText(id, tokenizer), least };
   return {
     load: loadReport(statistics, moe),
@@ -84,6 +87,23 @@ export async function analyze(opened: OpenedModel, input: AnalysisInput): Promis
     expert_tokens: expertTokensReport(statistics, { ...texts, top }),
     passages: passagesOf(opened, text, input),
   };
+}
+
+/** Says what will be measured, and which domains are too short to weigh as much as the others. */
+function planNotices(plan: readonly DomainRows[], wanted: number): string[] {
+  const total = plan.reduce((sum, { tokens }) => sum + tokens, 0);
+  const names = plan.map(({ name }) => visibleName(name));
+  const short = plan.length < 2 ? [] : plan.filter(({ isShort }) => isShort);
+  return [
+    `Routing ${formatCount(total)} tokens of ${names.join(", ")}`,
+    ...short.map(({ name, tokens }) =>
+      `${visibleName(name)} has ${formatCount(tokens)} of the ` +
+      `${
+        formatCount(Math.ceil(wanted / plan.length))
+      } tokens of its share, and weighs less in the figures ` +
+      `over all tokens`
+    ),
+  ];
 }
 
 async function heldOutText(

@@ -5,7 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { type StoredRun, writeTrainConfig } from "../../lib/compare/run_store.ts";
+import { type StoredRun, writeTrainConfig } from "../../lib/compare/stored_run.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { onPath, OpenFile } from "../../lib/files.ts";
 

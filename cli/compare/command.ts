@@ -14,9 +14,11 @@ import {
 } from "../../lib/compare/results.ts";
 import { RunStore } from "../../lib/compare/run_store.ts";
 import { type RunOutcome, summarize } from "../../lib/compare/summary.ts";
+import { Texts } from "../../lib/compare/texts.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { availableCores } from "../../lib/machine.ts";
+import { visibleName } from "../../lib/visible.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { formatSeconds } from "../shared/format.ts";
@@ -96,6 +98,8 @@ interface Task {
   readonly out: string;
   readonly plan: ComparePlan;
   readonly context: CompareContext;
+  /** What the texts hold now. */
+  readonly texts: Texts;
   readonly jobs: number;
   /** Settings of every process that change no figures. */
   readonly over: (config: TrainConfig) => Pick<TrainConfig, "threads" | "memory">;
@@ -112,12 +116,13 @@ async function compare(
   const [given, base] = [parseCompareFlags(args), callingDirectory()];
   const task = await prepare(given, base, out, commandLine(args));
   if (given.has("dry-run")) {
-    output.result(dryRunReport(task.plan, RunStore.look(out), task.jobs, task.speed));
+    output.result(dryRunReport(task.plan, RunStore.look(out, task.texts), task.jobs, task.speed));
     return 0;
   }
-  using store = RunStore.open(out);
+  using store = RunStore.open(out, task.texts);
+  const notices = [...task.context.notices, ...outdatedNotices(store)];
   const results = (outcomes: readonly RunOutcome[]): CompareResults =>
-    compareResults(task.context, summarize(task.plan, outcomes), outcomes);
+    compareResults({ ...task.context, notices }, summarize(task.plan, outcomes), outcomes);
   let [outcomes, isInterrupted] = [outcomesSoFar(task.plan, store), false];
   if (!given.has("report")) {
     [outcomes, isInterrupted] = await train(task, store, output, tools.launch, {
@@ -168,6 +173,7 @@ async function prepare(
     out,
     plan: comparePlan(request.rows, request.seeds),
     context: { command, ...contextOf(request, info) },
+    texts: await Texts.identify(request.rows.flatMap(({ configs }) => configs)),
     jobs,
     over: ({ memory }) => ({
       threads,
@@ -196,6 +202,16 @@ function contextOf(
     machine: { device: name, "instruction set": isa, products: gemm },
     configs: Object.fromEntries(rows.map(({ label, configs }) => [label, configs[0]!])),
   };
+}
+
+/** Names the runs that the table leaves out because their text has changed since. */
+function outdatedNotices({ outdated }: RunStore): string[] {
+  if (outdated.length === 0) return [];
+  const names = outdated.map(({ name }) => visibleName(name));
+  return [
+    `The text has changed since ${names.length === 1 ? "a run" : `${names.length} runs`} trained ` +
+    `on it, left out here: ${names.join(", ")}`,
+  ];
 }
 
 /** The command to give again, without --report. */

@@ -6,7 +6,7 @@
 
 import { estimatedFlops } from "../../lib/compare/match_compute.ts";
 import { type ComparePlan, type PlannedRun, runIdentity } from "../../lib/compare/plan.ts";
-import type { StoredRun } from "../../lib/compare/run_store.ts";
+import type { StoredRun } from "../../lib/compare/stored_run.ts";
 import { METRICS } from "../../lib/run/find_run.ts";
 import { visible, visibleName } from "../../lib/visible.ts";
 import { formatSeconds } from "../shared/format.ts";

@@ -7,10 +7,11 @@
 import { stepsWithin } from "../../lib/compare/match_compute.ts";
 import type { ComparePlan, PlannedRun } from "../../lib/compare/plan.ts";
 import type { RunResult } from "../../lib/compare/run_result.ts";
-import type { RunStore, StoredRun } from "../../lib/compare/run_store.ts";
+import type { RunStore } from "../../lib/compare/run_store.ts";
+import type { StoredRun } from "../../lib/compare/stored_run.ts";
 import type { RunOutcome } from "../../lib/compare/summary.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
-import { FileError } from "../../lib/errors.ts";
+import { ConfigError, FileError } from "../../lib/errors.ts";
 import type { Launch } from "./child.ts";
 
 /** Callbacks of the queue. */
@@ -60,7 +61,8 @@ export async function workOff(
 }
 
 /**
- * Returns how runs have ended, without starting any.
+ * Returns how runs have ended, without starting any. A result that is missing or of another version
+ * is computed from the run's metrics.
  *
  * @param plan The runs.
  * @param store Their folders.
@@ -72,10 +74,22 @@ export function outcomesSoFar({ runs }: ComparePlan, store: RunStore): RunOutcom
     const matched = run.matched === null ? null : results.get(run.matched) ?? null;
     const config = configOf(run, matched);
     const stored = config === null ? undefined : store.find(config, run.isa);
-    const result = stored?.result ?? null;
+    const result = stored?.state() === "finished" ? finished(stored, false) : null;
     results.set(run, result);
     return outcomeOf(run, stored ?? null, result);
   });
+}
+
+/** The result of a run that is at its end; null, with the reason saved, if it cannot be used. */
+function finished(stored: StoredRun, dropWeights: boolean): RunResult | null {
+  try {
+    return stored.finish(dropWeights);
+  } catch (error) {
+    // Incomplete or damaged metrics: the other runs are not affected.
+    if (!(error instanceof ConfigError || error instanceof SyntaxError)) throw error;
+    stored.fail(error.message);
+    return null;
+  }
 }
 
 /** The configuration, with the steps that the matched run's FLOPs allow; null until it ends. */
@@ -157,7 +171,7 @@ class Queue {
       if (state === null) return null;
       if (state !== "finished" && !await this.#launch(run, stored, state === "begun")) return null;
     }
-    return stored.finish(dropWeights);
+    return finished(stored, dropWeights);
   }
 
   async #launch(run: PlannedRun, stored: StoredRun, resumes: boolean): Promise<boolean> {

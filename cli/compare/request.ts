@@ -16,12 +16,14 @@ import { routedSizes } from "../../lib/moe/layer_sizes.ts";
 import { routerOf } from "../../lib/moe/router_of.ts";
 import { ROUTER_KEYS, ROUTER_NAMES, type RouterName, ROUTERS } from "../../lib/moe/routers.ts";
 import { absolutePath } from "../shared/arguments.ts";
+import { keysInConfigFile } from "../train/config_file.ts";
 import { parseTrainFlags } from "../train/flags.ts";
 import { trainRequest } from "../train/request.ts";
 import { choiceFlag, type CompareArguments, parseSeeds } from "./flags.ts";
 import {
   type Cell,
   type Contender,
+  OWN,
   parseContenders,
   parseGrid,
   parseSetting,
@@ -63,6 +65,7 @@ export async function compareRequest(
   base: string,
   lowerIsa: string | null,
 ): Promise<CompareRequest> {
+  refuseOwnKeys(given.value("config"), base);
   const files = await routerFiles(given, base);
   const extra = [...files.values()].flatMap(keysOfFile);
   const contenders = parseContenders(
@@ -99,9 +102,36 @@ export async function compareRequest(
     })
   );
   const paired = withNoise(withBaseline(rows, given.value("baseline")), given, lowerIsa);
-  return match === "steps"
-    ? { rows: paired, seeds, match, notices: [] }
-    : { ...withMatch(paired), seeds, match };
+  const matched = match === "steps" ? { rows: paired, notices: [] } : withMatch(paired);
+  return { rows: matched.rows, seeds, match, notices: [...widthNotices(rows), ...matched.notices] };
+}
+
+/** Names the rows whose own settings change how much a token computes. */
+function widthNotices(rows: readonly RowConfigs[]): string[] {
+  const widthOf = ({ configs: [config] }: RowConfigs): number =>
+    config!.moe.active * config!.model.ffn;
+  return rows.flatMap((row) => {
+    const first = rows.find(({ cell }) => cell === row.cell)!;
+    const ratio = widthOf(row) / widthOf(first);
+    return ratio === 1 ? [] : [
+      `${row.label} has ${
+        Number(ratio.toPrecision(3))
+      } times the active width of ${first.label}, ` +
+      `so a token costs ${ratio > 1 ? "more" : "less"} there`,
+    ];
+  });
+}
+
+/** What differs among the runs: a file's value would be overridden without a word. */
+const DIFFERING = ["seed", "out", "moe.router"];
+
+function refuseOwnKeys(config: string | undefined, base: string): void {
+  if (config === undefined) return;
+  const [key] = keysInConfigFile(absolutePath(config, base), DIFFERING);
+  if (key === undefined) return;
+  throw new ConfigError(
+    `Cannot use --config ${config}: it holds ${key}; leave it out and ${OWN[key]}`,
+  );
 }
 
 function labelOf(name: string, { label }: Cell): string {

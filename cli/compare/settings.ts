@@ -37,8 +37,8 @@ export interface Cell {
   readonly settings: readonly Setting[];
 }
 
-/** Keys that `compare` sets itself. */
-const OWN: Readonly<Record<string, string>> = {
+/** Keys that `compare` sets itself, and the flags for them. */
+export const OWN: Readonly<Record<string, string>> = {
   preset: "give --preset",
   seed: "give --seeds",
   steps: "give --steps",

@@ -18,8 +18,11 @@ export interface TableCells {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A column: its heading and its cell in a row. */
-type Column = readonly [string, (figures: RowFigures, row: RowSummary) => string];
+/** A column: its heading and its cell in a row; gets all rows. */
+type Column = readonly [
+  string,
+  (figures: RowFigures, row: RowSummary, rows: readonly RowSummary[]) => string,
+];
 
 const NONE = "–";
 
@@ -34,23 +37,23 @@ const COLUMNS: readonly Column[] = [
         ? NONE
         : `${routing.sparsity.toFixed(4)} ± ${routing.sparsity_deviation.toFixed(4)}`,
   ],
-  ["load max/mean", ({ routing }) => routing === null ? NONE : routing.imbalance.toFixed(2)],
+  ["load max/mean", ({ routing }) => routing?.imbalance?.toFixed(2) ?? NONE],
   [
     "dead experts",
     ({ routing }) => routing === null ? NONE : `${Number(routing.dead_experts.toFixed(1))}`,
   ],
-  ["settled at step", ({ routing }) => range(routing?.settled ?? null)],
+  ["settled at step", settledCell],
   ["tokens/s", ({ tokens_per_second }) => formatCount(tokens_per_second)],
   ["executed FLOPs", ({ flops }) => formatCount(flops.mean)],
   ["parameters", ({ parameters }) => formatCount(parameters.total)],
   ["active", ({ parameters }) => formatCount(parameters.active)],
 ];
 
-/** A router that sees later tokens has an advantage that generation lacks. */
-const CAUSAL: Column = [
-  "loss of causal tokens",
-  ({ valid_loss, valid_loss_causal }, { causal }) =>
-    causal === "none" ? NONE : withError(valid_loss_causal ?? valid_loss, 4),
+/** Lory has an advantage in its first segment that generation lacks; later tokens are easier. */
+const LATER: Column = [
+  "loss beyond first segment",
+  ({ valid_loss_later: loss }, { causal }) =>
+    causal === "none" || loss === null ? NONE : withError(loss, 4),
 ];
 
 /**
@@ -63,12 +66,10 @@ export function tableCells({ rows, seeds }: CompareResults): TableCells {
   const domains = new Set(
     rows.flatMap(({ figures }) => Object.keys(figures?.valid_loss_by_domain ?? {})),
   );
-  const isSplit = rows.some(({ figures }) =>
-    figures !== null && figures.valid_loss_causal !== null
-  );
+  const isSplit = rows.some(({ causal, figures }) => causal === "some" && figures !== null);
   const columns = [
     ...COLUMNS,
-    ...(isSplit ? [CAUSAL] : []),
+    ...(isSplit ? [LATER] : []),
     ...Array.from(domains, domainColumn),
   ];
   return {
@@ -78,7 +79,7 @@ export function tableCells({ rows, seeds }: CompareResults): TableCells {
       row.seeds.length === seeds.length
         ? `${seeds.length}`
         : `${row.seeds.length} of ${seeds.length}`,
-      ...columns.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row)),
+      ...columns.map(([, cell]) => row.figures === null ? NONE : cell(row.figures, row, rows)),
     ]),
   };
 }
@@ -142,8 +143,8 @@ export function remarks(results: CompareResults): string[] {
   const { rows, seeds, match, finished: [finished, runs], command, machine, notices } = results;
   return [
     `Validation loss in nats per token: mean over seeds ± standard error; difference seed by seed, ` +
-    `with its 95 % confidence interval by Student's t. Sparsity, load and dead experts are those of ` +
-    `the second half of the steps.`,
+    `with its 95 % confidence interval by Student's t. Sparsity and load are those of the second ` +
+    `half of the steps, dead experts had no token in the last 50.`,
     ...(seeds.length === 1 ? ["One seed: there is neither standard error nor interval."] : []),
     ...(match === "compute"
       ? [
@@ -157,8 +158,14 @@ export function remarks(results: CompareResults): string[] {
         `follows them: generation cannot match its loss there.`,
       ]
     ),
+    ...(rows.some(({ causal }) => causal === "some")
+      ? [
+        "Beyond the first segment: from token min(256, ⌈S/4⌉) of each row of S tokens on, the same " +
+        "tokens in every row of the table.",
+      ]
+      : []),
     ...rows.flatMap(noiseRemark),
-    ...rows.flatMap(overrunRemark(rows)),
+    ...(match === "compute" ? rows.flatMap(overrunRemark(rows)) : []),
     ...(finished === runs ? [] : [`${finished} of ${runs} runs are finished.`]),
     ...rows.flatMap(({ label, failures }) =>
       failures.map(({ seed, reason }) =>
@@ -187,20 +194,29 @@ function noiseRemark({ isa, figures, baseline }: RowSummary): string[] {
   ];
 }
 
-/** Equal compute is only planned: reports a row whose executed FLOPs differ. */
+/**
+ * Equal compute is only planned: reports a row whose executed FLOPs differ. A row that is not matched
+ * ran the given steps, like the first of these in its cell, to which the others are matched.
+ */
 function overrunRemark(rows: readonly RowSummary[]): (row: RowSummary) => string[] {
-  return ({ label, matched, figures, seeds }) => {
-    const reference = rows.find((row) => row.label === matched)?.figures;
-    if (!reference || !figures || seeds.length === 0) return [];
-    const off = figures.flops.mean / reference.flops.mean - 1;
-    if (Math.abs(off) < 0.01 || figures.flops.n !== reference.flops.n) return [];
+  return ({ label, cell, isa, matched, figures }) => {
+    const reference = rows.find((row) =>
+      matched === null ? row.cell === cell && isFree(row) : row.label === matched
+    );
+    // The reference itself, or its repetition with another instruction set.
+    if (matched === null && (reference?.label === label || isa !== null)) return [];
+    if (!reference?.figures || !figures) return [];
+    const off = figures.flops.mean / reference.figures.flops.mean - 1;
+    if (Math.abs(off) < 0.01 || figures.flops.n !== reference.figures.flops.n) return [];
+    const much = `${(100 * Math.abs(off)).toFixed(1)} % ${off > 0 ? "more" : "fewer"}`;
     return [
-      `${label} executed ${(100 * Math.abs(off)).toFixed(1)} % ${
-        off > 0 ? "more" : "fewer"
-      } FLOPs ` +
-      `than ${matched}.`,
+      `${visibleName(label)} executed ${much} FLOPs than ${visibleName(reference.label)}.`,
     ];
   };
+}
+
+function isFree({ matched, isa }: RowSummary): boolean {
+  return matched === null && isa === null;
 }
 
 function domainColumn(name: string): Column {
@@ -209,9 +225,21 @@ function domainColumn(name: string): Column {
   return [`loss on ${visibleName(name)}`, cell];
 }
 
-function differenceCell({ difference }: RowFigures, { baseline }: RowSummary): string {
-  if (baseline === null) return "baseline";
-  return difference === null ? NONE : differenceText(difference);
+function differenceCell(
+  { difference }: RowFigures,
+  { label }: RowSummary,
+  rows: readonly RowSummary[],
+): string {
+  if (difference !== null) return differenceText(difference);
+  // Its own repetition with another instruction set does not make a row the baseline of the table.
+  return rows.some(({ baseline, isa }) => baseline === label && isa === null) ? "baseline" : NONE;
+}
+
+/** Says how many seeds the mean leaves out: those that did not settle. */
+function settledCell({ routing }: RowFigures, { seeds }: RowSummary): string {
+  const settled = routing?.settled ?? null;
+  const some = settled !== null && settled.n < seeds.length;
+  return `${range(settled)}${some ? ` (${settled.n} of ${seeds.length})` : ""}`;
 }
 
 /**

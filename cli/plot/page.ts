@@ -69,14 +69,16 @@ function figureRows(runs: readonly RunFigures[]): Row[] {
     row("Tokens", ({ tokens }) => formatCount(tokens)),
     row("Training loss, nats per token", ({ loss }) => number(loss, fixed(4))),
     row("Validation loss, nats per token", ({ validLoss }) => number(validLoss, fixed(4))),
-    row(
-      "Validation loss of causally routed tokens",
-      ({ validLossCausal }) => number(validLossCausal, fixed(4)),
-    ),
-    row(
-      "Validation loss of the tokens before them",
-      ({ validLossNoncausal }) => number(validLossNoncausal, fixed(4)),
-    ),
+    ...(finals.every(({ validLossNoncausal: loss }) => loss === null) ? [] : [
+      row(
+        "Validation loss beyond Lory's first segment",
+        ({ validLossLater }) => number(validLossLater, fixed(4)),
+      ),
+      row(
+        "Validation loss of that segment, not causal",
+        ({ validLossNoncausal }) => number(validLossNoncausal, fixed(4)),
+      ),
+    ]),
     row("Validation, bits per byte", ({ bitsPerByte }) => number(bitsPerByte, fixed(4))),
     ...domainRows(runs),
     row(

@@ -7,6 +7,7 @@
 import metadata from "../../deno.json" with { type: "json" };
 import type { Device } from "../../lib/autograd/device.ts";
 import { loadRouterOf } from "../../lib/config/load_router.ts";
+import { withComputeType, withTypeOf } from "../../lib/config/compute_type.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
@@ -93,21 +94,23 @@ function print(output: Output, text: string): number {
 }
 
 async function runTraining(
-  { config, run }: TrainRequest,
+  { config: given, run }: TrainRequest,
   base: string,
   output: Output,
   train: Train,
   profiled: boolean,
 ): Promise<number> {
   // The device first: if it cannot be opened or is too small, no empty run directory is left.
-  using device = await openDevice(config.device, config);
+  using device = await openDevice(given.device, given);
+  const inherited = run === null ? given : withTypeOf(run.config, given);
+  const config = withComputeType(inherited, device.info());
   checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
   const opened = run === null
     ? { directory: RunDirectory.create(config, { parent: base }), checkpoint: null }
     : RunDirectory.resume(run, config);
   using directory = opened.directory;
   using checkpoint = opened.checkpoint;
-  output.progress(`${startReport(config, device.info(), directory.path, checkpoint)}\n`);
+  output.progress(`${startReport(inherited, device.info(), directory.path, checkpoint)}\n`);
   if (run !== null) {
     for (const notice of resumeNotices(run.config, config)) output.progress(`${notice}\n`);
   }

@@ -52,6 +52,25 @@ export function configFileRouter(path: string): string | undefined {
 }
 
 /**
+ * Finds keys in a configuration file, whether or not it is valid otherwise.
+ *
+ * @param path The file.
+ * @param keys Dotted keys to look for.
+ * @returns Those to which it gives a value other than null.
+ * @throws {ConfigError} If the file is missing or cannot be parsed.
+ */
+export function keysInConfigFile(path: string, keys: readonly string[]): string[] {
+  const content = parseFile(path);
+  return keys.filter((key) => {
+    const value = key.split(".").reduce<unknown>(
+      (inner, name) => (inner as Readonly<Record<string, unknown>> | null | undefined)?.[name],
+      content,
+    );
+    return value !== undefined && value !== null;
+  });
+}
+
+/**
  * Makes the paths of a layer absolute, so that a run can be resumed from anywhere.
  *
  * @param layer A layer of configuration.

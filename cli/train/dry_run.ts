@@ -6,6 +6,7 @@
 
 import { availableMemory } from "../../lib/machine.ts";
 import type { Device } from "../../lib/autograd/device.ts";
+import { withComputeType } from "../../lib/config/compute_type.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { configNotices } from "../../lib/config/notices.ts";
 import { formulaFlops } from "../../lib/model/flops.ts";
@@ -14,6 +15,7 @@ import type { MemoryEstimate } from "../../lib/train/memory_estimate.ts";
 import { estimateMemory } from "../../lib/train/stage_memory.ts";
 import { memoryLimit } from "../../lib/train/memory_limit.ts";
 import { countParameters } from "../../lib/model/parameter_count.ts";
+import { computeTypeLine } from "./compute_type.ts";
 import { formatBytes, formatCount } from "../shared/format.ts";
 
 /** What a dry run knows about the machine. */
@@ -43,8 +45,8 @@ export function dryRunReport(
 ): string {
   return [
     JSON.stringify(config, null, 2),
-    runSize(config).join("\n"),
-    memoryTable(config, memory, device),
+    [...runSize(config), computeTypeLine(config, device?.info() ?? null)].join("\n"),
+    memoryTable(device === null ? config : withComputeType(config, device.info()), memory, device),
     ...configNotices(config),
     ...(problems.length === 0
       ? []
@@ -87,6 +89,7 @@ function memoryTable(config: TrainConfig, memory: number, device: Device | null)
     row("routed rows", (each) => formatCount(each.rows)),
     row("kept rows", (each) => formatCount(each.kept_rows)),
     row("weights", (each) => formatBytes(each.weights)),
+    ...(sparse.copies > 0 ? [row("bf16 copies", (each) => formatBytes(each.copies))] : []),
     row("gradients", (each) => formatBytes(each.gradients)),
     row("moments", (each) => formatBytes(each.moments)),
     row("activations", (each) => formatBytes(each.activations)),

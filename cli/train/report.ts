@@ -14,6 +14,7 @@ import type { TrainConfig } from "../../lib/config/config.ts";
 import type { ValidationMetrics } from "../../lib/run/metrics_line.ts";
 import type { StageState } from "../../lib/checkpoint/stage.ts";
 import type { TrainSummary } from "../../lib/train/train_options.ts";
+import { computeTypeLine } from "./compute_type.ts";
 import { runSize } from "./dry_run.ts";
 import {
   formatBytes,
@@ -27,7 +28,7 @@ import { routedSizes } from "../../lib/moe/layer_sizes.ts";
 /**
  * Describes a run at its start.
  *
- * @param config Its configuration.
+ * @param config Its configuration, as given.
  * @param device The device it trains on.
  * @param directory The run directory.
  * @param checkpoint The checkpoint it resumes from; null: a new run.
@@ -51,6 +52,7 @@ export function startReport(
   return [
     `Model       ${preset}, router ${routerLabel(moe.router)}, ${experts}, seed ${seed}`,
     ...runSize(config),
+    computeTypeLine(config, device),
     `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
     (config.threads > 0 && config.threads !== threads ? `; ${config.threads} requested` : ""),
     `Directory   ${directory}`,

@@ -2,6 +2,7 @@
 
 import { joinStreams, memoryStream, type TokenStream } from "../data/corpus/token_stream.ts";
 import { NO_DOMAIN, type TextSource } from "../data/text/document.ts";
+import { EvenSample } from "./even_sample.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 
 /** Characters kept per token wanted: more than a token of any tokenizer has on average. */
@@ -39,39 +40,4 @@ function streamOf(texts: readonly string[], tokenizer: Tokenizer): TokenStream {
       memoryStream(Uint32Array.from([...tokenizer.encode(text), tokenizer.endOfDocument]))
     ),
   );
-}
-
-/** Keeps every n-th of a sequence of texts, with n doubled whenever they grow too long. */
-class EvenSample {
-  readonly #most: number;
-  #texts: string[] = [];
-  #characters = 0;
-  #seen = 0;
-  #every = 1;
-
-  /** Starts empty; keeps at least `most` characters if there are that many. */
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** The texts kept. */
-  get texts(): readonly string[] {
-    return this.#texts;
-  }
-
-  /** Offers a text. */
-  add(text: string): void {
-    if (this.#seen++ % this.#every !== 0) return;
-    this.#texts.push(text);
-    this.#characters += text.length;
-    while (this.#characters > 2 * this.#most && this.#texts.length > 1) this.#halve();
-  }
-
-  #halve(): void {
-    const kept = this.#texts.filter((_, i) => i % 2 === 0);
-    const characters = kept.reduce((sum, text) => sum + text.length, 0);
-    this.#every *= 2;
-    this.#texts = kept;
-    this.#characters = characters;
-  }
 }

@@ -76,8 +76,8 @@ export function routePassage(
  */
 export function tokenText(id: number, tokenizer: Tokenizer): string {
   if (id === tokenizer.endOfDocument) return "end of document";
-  const text = tokenizer.decode([id]);
-  return text.includes("\ufffd") ? hexadecimal([id], tokenizer) : text;
+  const ids = [id];
+  return isWhole(ids, tokenizer) ? tokenizer.decode(ids) : hexadecimal(ids, tokenizer);
 }
 
 /** Most bytes of a character in UTF-8, hence most tokens that a character spans. */
@@ -101,9 +101,19 @@ function textsOf(ids: Int32Array, tokenizer: Tokenizer): PassageToken[] {
 /** The fewest leading tokens that form complete characters; 0 if none do. */
 function wholeCharacters(ids: Int32Array, tokenizer: Tokenizer): number {
   for (let count = 1; count <= ids.length; count++) {
-    if (!tokenizer.decode(ids.subarray(0, count)).includes("\ufffd")) return count;
+    if (isWhole(ids.subarray(0, count), tokenizer)) return count;
   }
   return 0;
+}
+
+/** Whether ids form complete characters. Looking for U+FFFD would mistake one that was written. */
+function isWhole(ids: ArrayLike<number>, tokenizer: Tokenizer): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(tokenizer.bytesOf(ids)));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function hexadecimal(ids: readonly number[], tokenizer: Tokenizer): string {

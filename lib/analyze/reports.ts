@@ -4,6 +4,7 @@ import { targetSparsity } from "../autograd/lambda_rule.ts";
 import type { MoEConfig } from "../config/config.ts";
 import { mean } from "../mean.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { rankCorrelation } from "./rank_correlation.ts";
 import { activeOf, type RoutingStatistics, sharesOf } from "./routing_statistics.ts";
 
@@ -14,7 +15,10 @@ export type TokenText = (id: number) => string;
 export interface LoadReport {
   /** Number of tokens. */
   readonly tokens: number;
-  /** The share of tokens that each expert would take at the target sparsity, if all took the same. */
+  /**
+   * The share of tokens that each expert would take at the target sparsity, if all took the same; 1
+   * where experts are merged.
+   */
   readonly fair_share: number;
   /** Per layer, the share of the tokens that each expert takes. */
   readonly share_of_tokens: readonly (readonly number[])[];
@@ -22,7 +26,7 @@ export interface LoadReport {
 
 /** How sparse each layer is. */
 export interface SparsityReport {
-  /** The target of the router. */
+  /** The target of the router; 0 where experts are merged. */
   readonly target: number;
   /** Share of token-expert pairs that are not routed, over all layers. */
   readonly sparsity: number;
@@ -131,7 +135,7 @@ export function sparsityReport(
 ): SparsityReport {
   const perLayer = activeOf(total, experts).map((active) => 1 - active / experts);
   return {
-    target: targetSparsity(routedSizes(moe)),
+    target: targetSparsity({ experts, active: targetActive(moe) }),
     sparsity: mean(perLayer),
     sparsity_per_layer: perLayer,
     without_expert_per_layer: Array.from(total.withoutExpert, (count) => count / total.tokens),
@@ -156,7 +160,7 @@ export function frequencyReport(
   }).sort((a, b) => b.occurrences - a.occurrences || a.id - b.id);
   const counted = tokens.filter(({ occurrences }) => occurrences >= least);
   return {
-    target: routedSizes(moe).active,
+    target: targetActive(moe),
     rank_correlation: rankCorrelation(
       counted.map(({ occurrences }) => occurrences),
       counted.map(({ active }) => active),
@@ -182,7 +186,7 @@ export function domainLoadReport(
       { length: layers },
       (_, layer) => figure(shares.map((each) => each.share_of_tokens[layer]!)),
     );
-  const { active } = routedSizes(moe);
+  const active = targetActive(moe);
   return {
     fair_share: fairShare(moe),
     specialisation_per_layer: perLayer((rows) => meanDistance(rows.map(normalised))),
@@ -198,7 +202,7 @@ export function domainActiveReport(
 ): DomainActiveReport | null {
   if (domains.size < 2) return null;
   return {
-    target: routedSizes(moe).active,
+    target: targetActive(moe),
     domains: Object.fromEntries(
       [...domains].map(([name, counts]) => [name, activeOf(counts, experts)]),
     ),
@@ -240,8 +244,13 @@ export function expertTokensReport(
 
 /** The share of the tokens that each routed expert takes at the target, if all take the same. */
 function fairShare(moe: MoEConfig): number {
+  return targetActive(moe) / routedSizes(moe).experts;
+}
+
+/** Experts per token at the target sparsity. Merging uses all of them, whatever the settings. */
+function targetActive(moe: MoEConfig): number {
   const { active, experts } = routedSizes(moe);
-  return active / experts;
+  return routerOf(moe).merges ? experts : active;
 }
 
 /** Shares as a distribution. A closed layer routes nothing: all domains are equal there. */

@@ -32,28 +32,36 @@ export class RoutingStatistics {
    *
    * @param layers Number of layers, L.
    * @param experts Experts per layer, E.
+   * @param domains Names of domains, to fix their order; others follow as they appear.
    */
-  constructor(layers: number, experts: number) {
+  constructor(layers: number, experts: number, domains: Iterable<string> = []) {
     this.layers = layers;
     this.experts = experts;
     this.domains = this.#domains;
     this.ids = this.#ids;
     this.total = this.#empty();
+    for (const name of domains) this.#of(this.#domains, name);
   }
 
   /**
-   * Adds the tokens of a batch.
+   * Adds tokens of a batch.
    *
    * @param domain Their domain.
    * @param tokens Their ids `[T]`.
-   * @param masks Their routing, layer by layer.
+   * @param masks The batch's routing, layer by layer.
+   * @param first Place of the first token in the batch.
    */
-  add(domain: string, tokens: ArrayLike<number>, masks: readonly HostMask[]): void {
+  add(
+    domain: string,
+    tokens: ArrayLike<number>,
+    masks: readonly HostMask[],
+    first: number = 0,
+  ): void {
     const ofDomain = this.#of(this.#domains, domain);
     for (let token = 0; token < tokens.length; token++) {
       const counts = [this.total, ofDomain, this.#of(this.#ids, tokens[token]!)];
       for (const each of counts) each.tokens++;
-      for (const [layer, mask] of masks.entries()) this.#count(counts, layer, mask, token);
+      for (const [layer, mask] of masks.entries()) this.#count(counts, layer, mask, first + token);
     }
   }
 

@@ -2,13 +2,12 @@
 
 import { BinaryCode } from "../ffi/codes.ts";
 import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
-import { operands, typed } from "../tensor/operands.ts";
+import { operands, requireOneType, typed } from "../tensor/operands.ts";
 import { type Gradients, recordNode } from "../tensor/recorder.ts";
 import { binaryLayout, broadcastShape, sameShape } from "../tensor/shape_math.ts";
 import type { Broadcast, Check, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { contribute } from "./contribute.ts";
-import { requireFp32 } from "./fp32_only.ts";
 import { unaryInto } from "./unary.ts";
 
 /** A tensor of a computed shape; `never` if the shapes do not fit. */
@@ -18,7 +17,10 @@ type BinaryName = keyof typeof BinaryCode;
 
 const NUMBERS: readonly DType[] = [...FLOATS, "i32"];
 
+/** out = a (op) b, all of one type. */
 function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {
+  requireOneType(name, a, b);
+  requireOneType(name, a, out);
   const { kernels: k } = out.memory;
   const layout = binaryLayout(out.shape, a.shape, b.shape);
   const code = DTYPE_CODE[a.dtype];
@@ -53,9 +55,7 @@ function binary(
 ): DeviceTensor {
   const dtypes = name === "divide" ? FLOATS : NUMBERS;
   const [a, b] = operands(name, typed(left, dtypes), typed(right, dtypes));
-  if (a.dtype !== b.dtype) {
-    throw new TypeError(`Cannot ${name} ${a.dtype} and ${b.dtype}: cast one of them first`);
-  }
+  requireOneType(name, a, b);
   const out = a.memory.allocate(a.dtype, broadcastShape(name, a.shape, b.shape));
   binaryInto(name, out, a, b);
   recordNode({
@@ -224,7 +224,6 @@ export function multiply<D extends DType, A extends Shape, B extends Shape>(
 ): TensorOf<D, Broadcast<A, B>>;
 export function multiply(a: Tensor, b: Tensor): Tensor {
   return binary("multiply", a, b, (x, y) => [x, y], (gradients, dy, x, y) => {
-    requireFp32("multiply", x);
     contribute(gradients, x, dy.shape, (out) => binaryInto("multiply", out, dy, y));
     contribute(gradients, y, dy.shape, (out) => binaryInto("multiply", out, dy, x));
   });
@@ -266,11 +265,10 @@ export function divide<D extends DType, A extends Shape, B extends Shape>(
 ): TensorOf<D, Broadcast<A, B>>;
 export function divide(a: Tensor, b: Tensor): Tensor {
   return binary("divide", a, b, (x, y) => [x, y], (gradients, dy, x, y) => {
-    requireFp32("divide", x);
     contribute(gradients, x, dy.shape, (out) => binaryInto("divide", out, dy, y));
     // d(x/y)/dy = -x / y^2
     contribute(gradients, y, dy.shape, (out) => {
-      const ratio = out.memory.allocate("f32", dy.shape);
+      const ratio = out.memory.allocate(dy.dtype, dy.shape);
       binaryInto("divide", ratio, x, y);
       binaryInto("divide", ratio, ratio, y);
       binaryInto("multiply", ratio, ratio, dy);

@@ -8,12 +8,13 @@ import {
   requireWhole,
 } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands, overwritten } from "../tensor/operands.ts";
+import { DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { overwritten, realOperand } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { accumulate, copyInto } from "../tensor/transfer.ts";
+import { copyInto } from "../tensor/transfer.ts";
+import { addTo } from "./contribute.ts";
 
 /** Sizes of {@linkcode causalAttention}. */
 export interface CausalAttentionOptions {
@@ -41,9 +42,6 @@ interface AttentionSizes {
   readonly headDim: number;
 }
 
-/** Bytes per fp32. */
-const BYTES = 4n;
-
 /**
  * Rotates queries and keys by their positions, then attends causally within each sequence. The
  * matrix of scores is never materialised.
@@ -51,9 +49,9 @@ const BYTES = 4n;
  * The columns of `qkv` are `[heads queries | groups keys | groups values]`, each `head_dim` wide: a
  * single projection computes all three.
  *
- * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`.
+ * @param qkv `[batch · sequence, (heads + 2 · groups) · head_dim]`, f32 or bf16.
  * @param given Sequence length, heads and groups.
- * @returns `[batch · sequence, heads · head_dim]`.
+ * @returns `[batch · sequence, heads · head_dim]`, of the same type.
  * @throws {ShapeMismatchError} If the sizes are not divisible as required.
  * @throws {RangeError} If a numeric option is not positive.
  *
@@ -68,11 +66,11 @@ const BYTES = 4n;
  * assert(y.shape[1] === 32);
  * ```
  */
-export function causalAttention<R extends number>(
-  qkv: Tensor<"f32", readonly [R, number]>,
+export function causalAttention<R extends number, D extends Real = "f32">(
+  qkv: Tensor<D, readonly [R, number]>,
   given: CausalAttentionOptions,
-): Tensor<"f32", readonly [R, number]> {
-  const [source] = operands("apply causalAttention to", qkv);
+): Tensor<D, readonly [R, number]> {
+  const source = realOperand("apply causalAttention to", qkv);
   requireOptions("apply causalAttention", given, {
     sequence: true,
     heads: true,
@@ -88,7 +86,7 @@ export function causalAttention<R extends number>(
   const rotated = options.inPlace ? overwritten("apply causalAttention", source) : copyOf(source);
   rotate(rotated, sizes, options, false);
   const out = memory.allocate(
-    "f32",
+    source.dtype,
     [rows, options.heads * headDim] as unknown as readonly [R, number],
   );
   const normalizer = memory.allocate("f32", [rows, options.heads, 2]);
@@ -102,11 +100,13 @@ export function causalAttention<R extends number>(
       const dout = gradients.of(out);
       const target = dout && gradients.into(source);
       if (!dout || !target) return;
-      const dqkv = target.accumulate === 0 ? target.tensor : memory.allocate("f32", source.shape);
+      const { dtype } = source;
+      const isDirect = target.accumulate === 0 && target.tensor.dtype === dtype;
+      const dqkv = isDirect ? target.tensor : memory.allocate(dtype, source.shape);
       attentionGradient(dqkv, dout, out, normalizer, rotated, sizes, options);
       // Rotations are orthogonal: the gradient rotates back by the same angle.
       rotate(dqkv, sizes, options, true);
-      if (dqkv !== target.tensor) accumulate(target.tensor, dqkv, 1);
+      if (!isDirect) addTo(target, dqkv);
     },
   });
   return out;
@@ -145,7 +145,7 @@ function rotate(
   k.check(
     k.symbols.remoe_rope(
       k.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[x.dtype],
       x.address,
       rows,
       stride,
@@ -167,10 +167,11 @@ function columnsOf(
   { heads, groups }: CausalAttentionOptions,
 ): [q: bigint, k: bigint, v: bigint] {
   const base = qkv.address;
+  const bytes = DTYPE_BYTES[qkv.dtype];
   return [
     base,
-    base + BigInt(heads * headDim) * BYTES,
-    base + BigInt((heads + groups) * headDim) * BYTES,
+    base + BigInt(heads * headDim * bytes),
+    base + BigInt((heads + groups) * headDim * bytes),
   ];
 }
 
@@ -186,7 +187,7 @@ function attentionForward(
   kernels.check(
     kernels.symbols.remoe_attention_forward(
       kernels.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[qkv.dtype],
       out.address,
       normalizer.address,
       q,
@@ -218,7 +219,7 @@ function attentionGradient(
   kernels.check(
     kernels.symbols.remoe_attention_gradient(
       kernels.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[qkv.dtype],
       dq,
       dk,
       dv,

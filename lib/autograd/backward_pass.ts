@@ -1,6 +1,7 @@
 /** Gradients during a backward pass. @module */
 
-import type { Gradients, GradientTarget } from "../tensor/recorder.ts";
+import { gradientType } from "../tensor/dtype.ts";
+import type { Gradient, Gradients, GradientTarget } from "../tensor/recorder.ts";
 import type { MemoryScope } from "../tensor/scope.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
@@ -23,14 +24,14 @@ export interface BackwardPassOptions {
  * cause.
  */
 export class BackwardPass implements Gradients {
-  readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
+  readonly #gradients: Map<DeviceTensor, Gradient> = new Map();
   /** Number of holders of a gradient, if not 1. */
   readonly #holders: Map<DeviceTensor, number> = new Map();
 
   /** Starts from the gradient of `root`, which is neither written nor freed here. */
   constructor(
     root: DeviceTensor,
-    gradient: DeviceTensor<"f32">,
+    gradient: Gradient,
     private readonly options: BackwardPassOptions,
   ) {
     this.#gradients.set(root, gradient);
@@ -41,7 +42,7 @@ export class BackwardPass implements Gradients {
     return this.options.scale;
   }
 
-  of(output: DeviceTensor): DeviceTensor<"f32"> | null {
+  of(output: DeviceTensor): Gradient | null {
     return this.#gradients.get(output) ?? null;
   }
 
@@ -53,7 +54,7 @@ export class BackwardPass implements Gradients {
     return { tensor: this.#allocate(input), accumulate: 0 };
   }
 
-  add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void {
+  add(input: DeviceTensor, gradient: Gradient): void {
     const target = this.into(input);
     if (target === null) return;
     if (target.accumulate === 0) fill(target.tensor, 0);
@@ -76,7 +77,7 @@ export class BackwardPass implements Gradients {
   }
 
   /** The gradient of a tensor for it alone: a copy if other tensors hold it too. */
-  ownedBy(tensor: DeviceTensor): DeviceTensor<"f32"> {
+  ownedBy(tensor: DeviceTensor): Gradient {
     const gradient = this.#gradients.get(tensor)!;
     if (this.#holdersOf(gradient) === 1) return gradient;
     const copy = this.#allocate(tensor);
@@ -93,8 +94,9 @@ export class BackwardPass implements Gradients {
     this.#letGo(gradient);
   }
 
-  #allocate(tensor: DeviceTensor): DeviceTensor<"f32"> {
-    const gradient = tensor.memory.allocateIn(this.options.scope, "f32", tensor.shape);
+  #allocate(tensor: DeviceTensor): Gradient {
+    const dtype = gradientType(tensor.dtype);
+    const gradient = tensor.memory.allocateIn(this.options.scope, dtype, tensor.shape);
     this.#gradients.set(tensor, gradient);
     return gradient;
   }

@@ -7,18 +7,20 @@ import {
   requireWhole,
   shown,
 } from "../arguments.ts";
-import { operands } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { operands, real, realOperand } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, write } from "../tensor/transfer.ts";
 import { multiply } from "./arithmetic.ts";
+import { cast } from "./layout.ts";
 import { sum } from "./reduce.ts";
 import { Tape } from "./tape.ts";
 
 /** Settings of {@linkcode checkGradient}. */
 export interface CheckGradientOptions {
   /**
-   * Distance an element is moved each way. Default 0.01: in fp32 rounding dominates smaller steps,
-   * and curvature larger ones.
+   * Distance an element is moved each way. Default 0.01, or 0.125 if an input is bf16: rounding
+   * dominates smaller steps, and curvature larger ones.
    */
   step?: number;
   /** Elements checked per input, evenly spaced. Default 64. */
@@ -44,14 +46,15 @@ export interface GradientDeviation {
  *
  * The function's result is reduced to a sum with fixed weights, so that every element of it counts.
  * Differences of fp32 results are good to about three digits: for a smooth function, an `error`
- * below 0.01 means a correct derivative, and a wrong one shows as 0.1 or more. Keep inputs away
- * from kinks, such as a ReLU's zero.
+ * below 0.01 means a correct derivative, and a wrong one shows as 0.1 or more. Of bf16 results one
+ * digit is left: check the function in fp32 first, and then that bf16 stays below 0.1. Keep inputs
+ * away from kinks, such as a ReLU's zero.
  *
- * @param body A deterministic function from the inputs to one fp32 tensor.
- * @param inputs At least one fp32 tensor; they are not modified.
+ * @param body A deterministic function from the inputs to one f32 or bf16 tensor.
+ * @param inputs At least one f32 or bf16 tensor; they are not modified.
  * @param options Step and number of elements.
  * @returns The largest deviation found.
- * @throws {RangeError} If there is no input, or an option is not positive.
+ * @throws {RangeError} If there is no input, an option is not positive, or bf16 rounds the step away.
  *
  * @example
  * ```ts
@@ -72,8 +75,8 @@ export interface GradientDeviation {
  * assert((await checkGradient(squared(3), [x])).error > 0.1); // d(x²) is not 3x
  * ```
  */
-export function checkGradient<const I extends readonly Tensor<"f32">[]>(
-  body: (...inputs: I) => Tensor<"f32">,
+export function checkGradient<const I extends readonly Tensor<Real>[]>(
+  body: (...inputs: I) => Tensor<Real>,
   inputs: I,
   options: CheckGradientOptions = {},
 ): Promise<GradientDeviation> {
@@ -82,36 +85,48 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
   if (!Array.isArray(inputs)) {
     throw new TypeError(`Cannot check a gradient: inputs are ${shown(inputs)}, expected an array`);
   }
-  const { step = 1e-2, samples = 64 } = options;
+  const given = operands(
+    "check the gradient at",
+    ...inputs.map((input) => real<Tensor<Real>>(input)),
+  ) as readonly DeviceTensor<Real>[];
+  const usual = given.some(({ dtype }) => dtype === "bf16") ? 0.125 : 1e-2;
+  const { step = usual, samples = 64 } = options;
   requireFinite("check a gradient", "step", step, { above: 0 });
   requireWhole("check a gradient", "samples", samples, { least: 1 });
-  const given = operands("check the gradient at", ...inputs) as readonly DeviceTensor<"f32">[];
   const memory = given[0]?.memory;
   if (memory === undefined) {
     throw new RangeError("Cannot check a gradient: give at least one input");
   }
   using _scope = memory.openPause();
-  const copies = given.map(({ shape }) => memory.allocate("f32", shape));
+  const copies = given.map(({ dtype, shape }) => memory.allocate(dtype, shape));
   const values = given.map((input) => download(input));
   copies.forEach((copy, i) => write(copy, values[i]!));
-  const run = (): Tensor<"f32"> => body(...copies as readonly Tensor[] as I);
+  const run = (): Tensor<Real> => body(...copies as readonly Tensor[] as I);
 
   const gradients = backwardOf(run, copies);
   let worst: GradientDeviation = { input: 0, index: 0, backward: 0, difference: 0, error: 0 };
   copies.forEach((copy, input) => {
     const gradient = gradients[input]!;
     const moved = values[input]!.slice();
-    const weighted = (index: number, by: number): number => {
+    /** The result with one element moved, and where that went: bf16 rounds it. */
+    const weighted = (index: number, by: number): { result: number; at: number } => {
       moved[index] = values[input]![index]! + by;
       write(copy, moved);
       moved[index] = values[input]![index]!;
       using _temporaries = memory.openScope();
-      return weightedSum(download(operands("check the gradient of", run())[0]));
+      const result = weightedSum(download(realOperand("check the gradient of", run())));
+      return { result, at: copy.dtype === "bf16" ? download(copy)[index]! : by };
     };
-    const checked = spread(copy.size, samples).map((index) => ({
-      index,
-      difference: (weighted(index, step) - weighted(index, -step)) / (2 * step),
-    }));
+    const checked = spread(copy.size, samples).map((index) => {
+      const [above, below] = [weighted(index, step), weighted(index, -step)];
+      if (above.at === below.at) {
+        throw new RangeError(
+          `Cannot check a gradient: bf16 rounds a step of ${step} away at element ${index} of ` +
+            `input ${input}, ${values[input]![index]}; take a larger one`,
+        );
+      }
+      return { index, difference: (above.result - below.result) / (above.at - below.at) };
+    });
     write(copy, values[input]!);
     const largest = checked.reduce(
       (most, { difference }) => Math.max(most, Math.abs(difference)),
@@ -131,17 +146,18 @@ export function checkGradient<const I extends readonly Tensor<"f32">[]>(
 
 /** Gradients of the weighted sum by the backward pass. */
 function backwardOf(
-  run: () => Tensor<"f32">,
-  inputs: readonly DeviceTensor<"f32">[],
+  run: () => Tensor<Real>,
+  inputs: readonly DeviceTensor<Real>[],
 ): Float32Array[] {
   using tape = Tape.open(inputs[0]!.memory);
   for (const input of inputs) tape.watch(input);
-  const [result] = operands("check the gradient of", run());
-  const weights = result.memory.allocate("f32", result.shape);
+  const given = realOperand("check the gradient of", run());
+  const result = given.dtype === "f32" ? given as DeviceTensor<"f32"> : cast(given, "f32");
+  const weights = given.memory.allocate("f32", given.shape);
   write(weights, Array.from({ length: result.size }, (_, i) => weightOf(i)));
   tape.backward(sum(multiply(result, weights)) as Tensor<"f32", readonly []>);
   return inputs.map((input) =>
-    download(operands("check the gradient at", tape.gradient(input))[0])
+    download(realOperand("check the gradient at", tape.gradient(input)))
   );
 }
 

@@ -1,25 +1,20 @@
 /** Cross entropy fused with the output head. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { i32, operands } from "../tensor/operands.ts";
+import { DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { i32, operands, real, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { checkedShape, showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { accumulateMask, writeGradients } from "./contribute.ts";
 
 /**
- * Logits of at most this many bytes are kept for the gradient. Recomputing them costs a quarter of
- * the head's work; for larger ones, memory matters more.
+ * Row stride of kept logits. It is never a multiple of 4 KiB, at which the rows that a product reads
+ * together would evict each other from the cache.
  */
-const MOST_KEPT_LOGITS = 2 ** 29;
-
-/**
- * Row stride of kept logits in floats. It is never a multiple of 4 KiB, at which the rows that a
- * product reads together would evict each other from the cache.
- */
-function logitStride(vocabulary: number): number {
-  return vocabulary % 1024 === 0 ? vocabulary + 16 : vocabulary;
+function logitStride(vocabulary: number, dtype: Real): number {
+  const bytes = DTYPE_BYTES[dtype];
+  return bytes * vocabulary % 4096 === 0 ? vocabulary + 64 / bytes : vocabulary;
 }
 
 /**
@@ -27,11 +22,13 @@ function logitStride(vocabulary: number): number {
  *
  * @param tokens Rows of the head's input.
  * @param vocabulary Columns of the head.
- * @returns The count; 0 if they would exceed 512 MiB and are recomputed instead.
+ * @param dtype Their type.
+ * @param most The most bytes that they may take, see `DeviceMemory.logitBytes`.
+ * @returns The count; 0 if they would take more and are recomputed instead.
  */
-export function keptLogits(tokens: number, vocabulary: number): number {
-  const elements = tokens * logitStride(vocabulary);
-  return 4 * elements <= MOST_KEPT_LOGITS ? elements : 0;
+export function keptLogits(tokens: number, vocabulary: number, dtype: Real, most: number): number {
+  const elements = tokens * logitStride(vocabulary, dtype);
+  return DTYPE_BYTES[dtype] * elements <= most ? elements : 0;
 }
 
 /** Result of {@linkcode crossEntropy}. */
@@ -44,13 +41,13 @@ export interface CrossEntropy<T extends number = number> {
 
 /**
  * Cross entropy fused with the output head: the logits `x · W` are processed in chunks of the
- * vocabulary. On a tape, logits of up to 512 MiB are kept for the gradient, which otherwise
- * recomputes them.
+ * vocabulary. On a tape, logits of up to a sixteenth of the device's memory are kept for the
+ * gradient, in the type of `x`; larger ones are recomputed.
  *
- * @param x Final hidden states `[tokens, hidden]`.
- * @param head Output head `[hidden, vocabulary]`.
+ * @param x Final hidden states `[tokens, hidden]`, f32 or bf16.
+ * @param head Output head `[hidden, vocabulary]`, of the same type.
  * @param targets The next token of each; negative targets are ignored.
- * @returns The mean loss and the loss per token.
+ * @returns The mean loss and the loss per token, in fp32.
  * @throws {ShapeMismatchError} If the sizes do not fit.
  * @throws {DeviceError} If a target is outside the vocabulary; the message names its position.
  *
@@ -64,12 +61,23 @@ export interface CrossEntropy<T extends number = number> {
  * assert(Math.abs((await read(loss))[0]! - Math.log(10)) < 1e-6);
  * ```
  */
-export function crossEntropy<T extends number, H extends number, V extends number>(
-  x: Tensor<"f32", readonly [T, H]>,
-  head: Tensor<"f32", readonly [NoInfer<H>, V]>,
+export function crossEntropy<
+  T extends number,
+  H extends number,
+  V extends number,
+  D extends Real = "f32",
+>(
+  x: Tensor<D, readonly [T, H]>,
+  head: Tensor<NoInfer<D>, readonly [NoInfer<H>, V]>,
   targets: Tensor<"i32", readonly [NoInfer<T>]>,
 ): CrossEntropy<T> {
-  const [states, weight, next] = operands("take the crossEntropy of", x, head, i32(targets));
+  const [states, weight, next] = operands(
+    "take the crossEntropy of",
+    real<Tensor<Real, readonly [T, H]>>(x),
+    real<Tensor<Real, readonly [H, V]>>(head),
+    i32(targets),
+  );
+  requireOneType("take the crossEntropy of", states, weight);
   const [tokens, hidden] = states.shape;
   const vocabulary = weight.shape[1];
   if (
@@ -82,19 +90,21 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
         `[tokens, hidden], [hidden, vocabulary] and [tokens]`,
     );
   }
-  const { memory } = states;
+  const { memory, dtype } = states;
   const { kernels: k } = memory;
   const result = memory.allocate("f32", [2]);
   const loss = memory.view(result, checkedShape([] as const));
   const tokenLoss = memory.allocate("f32", [tokens] as const);
   const normalizer = memory.allocate("f32", [tokens, 2]);
-  const elements = memory.recorder === null ? 0 : keptLogits(tokens, vocabulary);
-  const logits = elements > 0 ? memory.allocate("f32", [elements]) : null;
-  const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary)] as const;
+  const elements = memory.recorder === null
+    ? 0
+    : keptLogits(tokens, vocabulary, dtype, memory.logitBytes);
+  const logits = elements > 0 ? memory.allocate(dtype, [elements]) : null;
+  const sizes = [tokens, hidden, vocabulary, logitStride(vocabulary, dtype)] as const;
   k.check(
     k.symbols.remoe_cross_entropy_forward(
       k.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[dtype],
       result.address,
       tokenLoss.address,
       normalizer.address,
@@ -114,12 +124,12 @@ export function crossEntropy<T extends number, H extends number, V extends numbe
     backward(gradients) {
       const dloss = gradients.of(loss);
       if (dloss === null) return;
-      writeGradients(gradients, [states, weight], (targets) => {
+      writeGradients(gradients, [states, weight], [dtype, "f32"], (targets) => {
         const [dx, dw] = targets;
         k.check(
           k.symbols.remoe_cross_entropy_gradient(
             k.handle,
-            DTYPE_CODE.f32,
+            DTYPE_CODE[dtype],
             dx?.tensor.address ?? 0n,
             dw?.tensor.address ?? 0n,
             dloss.address,

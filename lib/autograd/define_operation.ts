@@ -2,7 +2,8 @@
 
 import { requireFunction, requireOptions, requireText, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { any, operands, requireDevice } from "../tensor/operands.ts";
+import type { GradientType, Real } from "../tensor/dtype.ts";
+import { any, operands, real, requireDevice } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
@@ -14,8 +15,8 @@ export interface OperationGradient<I extends readonly Tensor[], O extends Tensor
   readonly inputs: I;
   /** The result of the forward pass. */
   readonly output: O;
-  /** The gradient of the loss with respect to the result, of its shape. */
-  readonly gradient: Tensor<"f32", O["shape"]>;
+  /** The gradient of the loss with respect to the result, of its shape; bf16 if that is. */
+  readonly gradient: Tensor<GradientType<O["dtype"]>, O["shape"]>;
 }
 
 /**
@@ -51,9 +52,10 @@ export interface OperationDefinition<I extends readonly Tensor[], O extends Tens
    *
    * @param given Inputs, output, and the output's gradient. Other operations may share it: write
    * only into a copy of it.
-   * @returns One gradient per input, in order; null, or left off the end, for inputs without one.
+   * @returns One gradient per input, in order; null, or left off the end, for inputs without one. Of
+   * a bf16 input it may be f32, and is then rounded once it is added.
    */
-  backward(given: OperationGradient<I, O>): readonly (Tensor<"f32"> | null)[];
+  backward(given: OperationGradient<I, O>): readonly (Tensor<Real> | null)[];
 }
 
 /**
@@ -114,7 +116,7 @@ export function defineOperation<const I extends readonly Tensor[], O extends Ten
         const results = backward({
           inputs,
           output,
-          gradient: shared as unknown as Tensor<"f32", O["shape"]>,
+          gradient: shared as unknown as OperationGradient<I, O>["gradient"],
         });
         if (storage.writes !== writes) {
           throw new Error(
@@ -166,9 +168,9 @@ function runUnrecorded(
 function fitting(
   name: string,
   input: DeviceTensor,
-  result: Tensor<"f32">,
-): DeviceTensor<"f32"> {
-  const [gradient] = operands(`use the gradient that ${name} returned,`, result);
+  result: Tensor<Real>,
+): DeviceTensor<Real> {
+  const [gradient] = operands(`use the gradient that ${name} returned,`, real(result));
   requireDevice(`use the gradient that ${name} returned,`, input.memory, gradient);
   if (!sameShape(input.shape, gradient.shape)) {
     throw new ShapeMismatchError(

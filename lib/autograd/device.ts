@@ -321,8 +321,8 @@ export class Device implements Disposable {
    */
   info(): DeviceInfo {
     const { kernels } = this.#memory;
-    const { memory_bytes: memoryBytes, ...info } = kernels.info();
-    return { ...info, memoryBytes, library: kernels.library.path };
+    const { memory_bytes: memoryBytes, bf16 = "fp32", ...info } = kernels.info();
+    return { ...info, bf16, memoryBytes, library: kernels.library.path };
   }
 
   /**

@@ -48,6 +48,8 @@ export interface DeviceInfo {
   readonly threads: number;
   /** Implementation of dense matrix products. */
   readonly gemm: string;
+  /** The unit that computes bf16 products; `fp32` if there is none, and they are widened. */
+  readonly bf16: string;
   /** The device's memory in bytes; on the CPU the machine's memory or its container's limit. */
   readonly memoryBytes: number;
   /** Path of the kernel library. */

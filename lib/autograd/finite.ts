@@ -1,13 +1,17 @@
 /** Finds the first tensor that is not finite. @module */
 
 import { StateSlot, TensorWord } from "../ffi/codes.ts";
-import type { OperationObserver, TapeNode } from "../tensor/recorder.ts";
+import { DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
+import type { Gradient, OperationObserver, TapeNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { download, fill } from "../tensor/transfer.ts";
-import { isParameter } from "./parameter.ts";
+import { parameterOf, type ParameterTensor } from "./parameter.ts";
+
+/** Where a table row's flags hold the gradient's element type. */
+const DTYPE_SHIFT = 8n;
 
 /**
- * Tells whether all elements of some fp32 tensors are finite. The device checks this with the norm
+ * Tells whether all elements of some f32 or bf16 tensors are finite. The device checks this with the norm
  * that gradient clipping uses: one call, whatever the number of tensors, and one small read.
  */
 export function areFinite(tensors: readonly DeviceTensor[]): boolean {
@@ -19,9 +23,10 @@ export function areFinite(tensors: readonly DeviceTensor[]): boolean {
   const state = memory.allocate("f64", [StateSlot.header]);
   fill(state, 0);
   const words = new BigUint64Array(tensors.length * TensorWord.words);
-  tensors.forEach(({ address, size }, i) => {
+  tensors.forEach(({ address, size, dtype }, i) => {
     words[i * TensorWord.words + TensorWord.gradient] = address;
     words[i * TensorWord.words + TensorWord.elements] = BigInt(size);
+    words[i * TensorWord.words + TensorWord.flags] = BigInt(DTYPE_CODE[dtype]) << DTYPE_SHIFT;
   });
   const table = memory.allocate("f64", [words.length]);
   k.writeBytes(table.address, new Uint8Array(words.buffer));
@@ -46,7 +51,7 @@ export class FirstNotFinite implements OperationObserver {
 
   forward(node: TapeNode): void {
     if (this.found !== null) return;
-    const weights = node.inputs.filter(isParameter);
+    const weights = parametersIn(node.inputs);
     for (const weight of weights) this.check(weight, () => `the weight ${weight.name}`);
     const place = this.#placeOf(node);
     for (const output of node.outputs) this.check(output, () => `the output of ${place}`);
@@ -55,36 +60,42 @@ export class FirstNotFinite implements OperationObserver {
 
   backward(
     node: TapeNode,
-    gradientOf: (tensor: DeviceTensor) => DeviceTensor<"f32"> | null,
+    gradientOf: (tensor: DeviceTensor) => Gradient | null,
   ): void {
     if (this.found !== null) return;
     // Going backward, the weights of the preceding operation are unknown.
     this.#last = null;
     for (const input of node.inputs) {
-      const gradient = isParameter(input) ? input.gradient : gradientOf(input);
+      const weight = parameterOf(input);
+      const gradient = weight === null ? gradientOf(input) : weight.gradient;
       if (gradient === null) continue;
       this.check(
         gradient,
         () =>
-          isParameter(input)
-            ? `the gradient of ${input.name}`
-            : `the gradient that ${this.#placeOf(node)} passes back`,
+          weight === null
+            ? `the gradient that ${this.#placeOf(node)} passes back`
+            : `the gradient of ${weight.name}`,
       );
     }
   }
 
   /** Checks one more tensor. */
   check(tensor: DeviceTensor, name: () => string): void {
-    if (this.found !== null || tensor.dtype !== "f32" || tensor.size === 0) return;
+    const isChecked = (FLOATS as readonly string[]).includes(tensor.dtype);
+    if (this.found !== null || !isChecked || tensor.size === 0) return;
     if (areFinite([tensor])) this.finite++;
     else this.found = name();
   }
 
   #placeOf({ operation, inputs }: TapeNode): string {
-    const own = inputs.find(isParameter)?.name;
+    const own = parametersIn(inputs)[0]?.name;
     if (own !== undefined) return `${operation} in ${moduleOf(own)}`;
     return this.#last === null ? operation : `${operation} after ${moduleOf(this.#last)}`;
   }
+}
+
+function parametersIn(inputs: readonly DeviceTensor[]): ParameterTensor[] {
+  return inputs.map(parameterOf).filter((parameter) => parameter !== null);
 }
 
 /** Returns `model.norm` for `model.norm.weight`. */

@@ -2,14 +2,14 @@
 
 import { requireOneOf } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { type DType, DTYPE_CODE } from "../tensor/dtype.ts";
-import { any, operands } from "../tensor/operands.ts";
+import { type DType, DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { any, operands, realOperand, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { checkedShape, denseStrides, showShape, stridedLayout } from "../tensor/shape_math.ts";
 import type { Shape, Transpose } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { accumulate, copyInto, fill } from "../tensor/transfer.ts";
-import { contribute } from "./contribute.ts";
+import { castInto, fill } from "../tensor/transfer.ts";
+import { addTo, contribute, writeGradient } from "./contribute.ts";
 
 /**
  * Reinterprets a tensor in another shape, without a copy.
@@ -51,8 +51,7 @@ export function reshape<D extends DType, const S extends Shape>(
       const dy = gradients.of(out);
       const target = dy && gradients.into(source);
       if (!dy || !target) return;
-      if (target.accumulate === 1) accumulate(target.tensor, dy, 1);
-      else copyInto(target.tensor, dy);
+      addTo(target, dy);
     },
   });
   return out;
@@ -65,8 +64,10 @@ export function permuteInto(
   shape: Shape,
   order: readonly number[],
 ): void {
+  requireOneType("permute", x, out);
   const strides = denseStrides(shape);
   const { kernels: k } = x.memory;
+  out.storage.writes++;
   k.check(
     k.symbols.remoe_copy_strided(
       k.handle,
@@ -134,26 +135,10 @@ export function transpose<D extends DType, S extends Shape>(
   return out as unknown as Tensor<D, Transpose<S>>;
 }
 
-/** Converts into existing memory. */
-function castInto(out: DeviceTensor, x: DeviceTensor): void {
-  const { kernels: k } = x.memory;
-  k.check(
-    k.symbols.remoe_cast(
-      k.handle,
-      DTYPE_CODE[out.dtype],
-      out.address,
-      DTYPE_CODE[x.dtype],
-      x.address,
-      BigInt(x.size),
-    ),
-    "cast",
-  );
-}
-
 /**
  * Converts to another element type: bf16 rounds to nearest even, i32 truncates.
  *
- * Between floating-point types, gradients pass through unchanged.
+ * Between floating-point types, gradients pass through, rounded where the input is bf16.
  *
  * @param x Any tensor.
  * @param dtype The target element type.
@@ -195,7 +180,7 @@ export function cast<D extends DType, S extends Shape>(
 /**
  * Copies a range of rows along the first axis.
  *
- * @param x A tensor with at least one axis.
+ * @param x An f32 or bf16 tensor with at least one axis.
  * @param start First row, from 0.
  * @param end End of the range, exclusive.
  * @returns Rows `start` to `end - 1`.
@@ -211,12 +196,12 @@ export function cast<D extends DType, S extends Shape>(
  * assert((await read(y)).join() === "3,4,5,6");
  * ```
  */
-export function rows<R extends Shape>(
-  x: Tensor<"f32", readonly [number, ...R]>,
+export function rows<R extends Shape, D extends Real = "f32">(
+  x: Tensor<D, readonly [number, ...R]>,
   start: number,
   end: number,
-): Tensor<"f32", readonly [number, ...R]> {
-  const [source] = operands("take rows of", x);
+): Tensor<D, readonly [number, ...R]> {
+  const source = realOperand("take rows of", x);
   const [count, ...rest] = source.shape;
   if (count === undefined) {
     throw new ShapeMismatchError("Cannot take rows of a scalar: it needs at least one axis");
@@ -228,8 +213,8 @@ export function rows<R extends Shape>(
     throw new RangeError(`Cannot take rows ${start} to ${end} of ${showShape(source.shape)}`);
   }
   const { kernels: k } = source.memory;
-  const out = source.memory.allocate("f32", [end - start, ...rest] as const);
-  const rowBytes = BigInt(4 * source.size / count);
+  const out = source.memory.allocate(source.dtype, [end - start, ...rest] as const);
+  const rowBytes = BigInt(DTYPE_BYTES[source.dtype] * source.size / count);
   const offset = BigInt(start) * rowBytes;
   k.check(
     k.symbols.remoe_copy(
@@ -247,22 +232,23 @@ export function rows<R extends Shape>(
     saved: [],
     backward(gradients) {
       const dy = gradients.of(out);
-      const target = dy && gradients.into(source);
-      if (!dy || !target) return;
-      if (target.accumulate === 0) fill(target.tensor, 0);
-      k.check(
-        k.symbols.remoe_accumulate(
-          k.handle,
-          DTYPE_CODE.f32,
-          target.tensor.address + offset,
-          DTYPE_CODE.f32,
-          dy.address,
-          1,
-          BigInt(dy.size),
-        ),
-        "gradient of rows",
-      );
+      if (dy === null) return;
+      writeGradient(gradients, source, (dx) => {
+        if (dx.accumulate === 0) fill(dx.tensor, 0);
+        k.check(
+          k.symbols.remoe_accumulate(
+            k.handle,
+            DTYPE_CODE[dx.tensor.dtype],
+            dx.tensor.address + offset,
+            DTYPE_CODE[dy.dtype],
+            dy.address,
+            1,
+            BigInt(dy.size),
+          ),
+          "gradient of rows",
+        );
+      });
     },
   });
-  return out as unknown as Tensor<"f32", readonly [number, ...R]>;
+  return out as unknown as Tensor<D, readonly [number, ...R]>;
 }

@@ -102,6 +102,7 @@ export function fillNormal(tensor: DeviceTensor, mean: number, deviation: number
 
 function draw(distribution: number, tensor: DeviceTensor, a: number, b: number): void {
   const { kernels: k } = tensor.memory;
+  tensor.storage.writes++;
   const { seed, operation, step } = tensor.memory.nextDraw();
   k.check(
     k.symbols.remoe_random(

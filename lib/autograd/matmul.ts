@@ -1,13 +1,12 @@
 /** Matrix products. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { type DType, DTYPE_CODE, FLOATS } from "../tensor/dtype.ts";
-import { operands, typed } from "../tensor/operands.ts";
+import { type DType, DTYPE_CODE, FLOATS, type Real } from "../tensor/dtype.ts";
+import { operands, requireOneType, typed } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { rowsOf, showShape } from "../tensor/shape_math.ts";
 import type { Check, MatMul, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { requireFp32 } from "./fp32_only.ts";
 
 /** Settings of {@linkcode gemm}; matrices are dense, row-major. */
 interface Gemm {
@@ -21,14 +20,14 @@ interface Gemm {
   readonly beta: 0 | 1;
 }
 
-/** C = op(A) op(B) + beta C. */
+/** C = op(A) op(B) + beta C; each may be f32 or bf16, and a bf16 C is rounded once. */
 export function gemm(c: DeviceTensor, a: DeviceTensor, b: DeviceTensor, g: Gemm): void {
   const { kernels } = c.memory;
   kernels.check(
     kernels.symbols.remoe_gemm(
       kernels.handle,
       DTYPE_CODE[a.dtype],
-      DTYPE_CODE[a.dtype],
+      DTYPE_CODE[b.dtype],
       DTYPE_CODE[c.dtype],
       g.transposeA ? 1 : 0,
       g.transposeB ? 1 : 0,
@@ -89,9 +88,16 @@ export function matmul<D extends DType, A extends Shape, B extends Shape>(
 ): Tensor<D, Extract<MatMul<A, B>, Shape>>;
 export function matmul(left: Tensor, right: Tensor): Tensor {
   const [a, b] = operands("matmul", typed(left, FLOATS), typed(right, FLOATS));
-  if (a.dtype !== b.dtype) {
-    throw new TypeError(`Cannot matmul ${a.dtype} and ${b.dtype}: cast one of them first`);
-  }
+  requireOneType("matmul", a, b);
+  return product(a, b, a.dtype as Real);
+}
+
+/** {@linkcode matmul} of operands of either type, with a result of any type. */
+export function product<R extends Real>(
+  a: DeviceTensor,
+  b: DeviceTensor,
+  dtype: R,
+): DeviceTensor<R> {
   const k = a.shape.at(-1);
   const n = b.shape[1];
   if (k === undefined || n === undefined || b.shape.length !== 2 || b.shape[0] !== k) {
@@ -101,7 +107,7 @@ export function matmul(left: Tensor, right: Tensor): Tensor {
     );
   }
   const m = rowsOf("matmul", a).rows;
-  const out = a.memory.allocate(a.dtype, [...a.shape.slice(0, -1), n]);
+  const out = a.memory.allocate(dtype, [...a.shape.slice(0, -1), n]);
   gemm(out, a, b, { m, n, k, beta: 0 });
   recordNode({
     operation: "matmul",
@@ -112,7 +118,6 @@ export function matmul(left: Tensor, right: Tensor): Tensor {
     backward(gradients) {
       const dc = gradients.of(out);
       if (dc === null) return;
-      requireFp32("matmul", a);
       const da = gradients.into(a);
       if (da) gemm(da.tensor, dc, b, { transposeB: true, m, n: k, k: n, beta: da.accumulate });
       const db = gradients.into(b);

@@ -2,8 +2,8 @@
 
 import { requireOptions } from "../arguments.ts";
 import { ReductionCode, UnaryCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands } from "../tensor/operands.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { realOperand } from "../tensor/operands.ts";
 import { axisOf, reduceLayout } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -21,8 +21,8 @@ import { negate, shift } from "./unary.ts";
  * Compare two tensors by `isPositive(subtract(a, b))`; select between them by a mask `m` with
  * `add(multiply(m, a), multiply(shift(negate(m), 1), b))`.
  *
- * @param x Any fp32 tensor.
- * @returns Zeros and ones, of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns Zeros and ones, of the same shape and type.
  *
  * @example
  * ```ts
@@ -34,19 +34,21 @@ import { negate, shift } from "./unary.ts";
  * assert((await read(mask)).join() === "0,0,1");
  * ```
  */
-export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const [source] = operands("apply isPositive to", x);
-  const { memory } = source;
+export function isPositive<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
+  const source = realOperand("apply isPositive to", x);
+  const { memory, dtype } = source;
   const { kernels: k } = memory;
-  const ones = memory.allocate("f32", source.shape);
+  const ones = memory.allocate(dtype, source.shape);
   fill(ones, 1);
-  const out = memory.allocate("f32", source.shape);
+  const out = memory.allocate(dtype, source.shape);
   // This mask is the derivative of ReLU.
   k.check(
     k.symbols.remoe_unary_gradient(
       k.handle,
       UnaryCode.relu,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[dtype],
       out.address,
       ones.address,
       source.address,
@@ -61,15 +63,19 @@ export function isPositive<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", 
 }
 
 /** Maxima over the axes that `isReduced` names. */
-function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor<"f32"> {
-  const [source] = operands("take the max of", x);
+function maximum<D extends Real>(
+  x: Tensor<D>,
+  isReduced: (axis: number) => boolean,
+): Tensor<D> {
+  const source = realOperand("take the max of", x);
   const { kernels: k } = source.memory;
-  const out = source.memory.allocate("f32", source.shape.filter((_, axis) => !isReduced(axis)));
+  const kept = source.shape.filter((_, axis) => !isReduced(axis));
+  const out = source.memory.allocate(source.dtype, kept);
   k.check(
     k.symbols.remoe_reduce(
       k.handle,
       ReductionCode.maximum,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[source.dtype],
       out.address,
       source.address,
       reduceLayout(source.shape, isReduced),
@@ -85,7 +91,7 @@ function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor
  *
  * The gradient goes to the largest element, split evenly among ties.
  *
- * @param x Any fp32 tensor.
+ * @param x Any f32 or bf16 tensor.
  * @param options The axis.
  * @returns The maxima; a scalar without an axis.
  * @throws {RangeError} If there is no such axis.
@@ -101,11 +107,15 @@ function maximum(x: Tensor<"f32">, isReduced: (axis: number) => boolean): Tensor
  * assert((await read(max(x, { axis: -1 }))).join() === "5,4");
  * ```
  */
-export function max<S extends Shape, const Axis extends number | undefined = undefined>(
-  x: Tensor<"f32", S>,
+export function max<
+  S extends Shape,
+  const Axis extends number | undefined = undefined,
+  D extends Real = "f32",
+>(
+  x: Tensor<D, S>,
   options: ReduceOptions<Axis> = {},
-): Tensor<"f32", Reduced<S, Axis>> {
-  operands("take the max of", x);
+): Tensor<D, Reduced<S, Axis>> {
+  realOperand("take the max of", x);
   requireOptions("take a max", options, { axis: true });
   const axis = options.axis as number | undefined;
   const at = axis === undefined ? undefined : axisOf("take the max of", x.shape, axis);
@@ -114,14 +124,14 @@ export function max<S extends Shape, const Axis extends number | undefined = und
   const kept = x.shape.map((size, i) => isReduced(i) ? 1 : size);
   const operation = defineOperation({
     name: "max",
-    forward: (input: Tensor<"f32">): Tensor<"f32"> => maximum(input, isReduced),
+    forward: (input: Tensor<Real>): Tensor<Real> => maximum(input, isReduced),
     backward: ({ inputs: [input], output, gradient }) => {
-      const below = isPositive(subtract<"f32", Shape, Shape>(reshape(output, kept), input));
+      const below = isPositive(subtract<Real, Shape, Shape>(reshape(output, kept), input));
       const largest = shift(negate(below), 1);
       const shares = at === undefined ? sum(largest) : sum(largest, { axis: at });
-      const each = divide<"f32", Shape, Shape>(gradient, shares as Tensor<"f32">);
-      return [multiply<"f32", Shape, Shape>(largest, reshape(each, kept))];
+      const each = divide<Real, Shape, Shape>(gradient, shares as Tensor<Real>);
+      return [multiply<Real, Shape, Shape>(largest, reshape(each, kept))];
     },
   });
-  return operation(x as Tensor<"f32">) as Tensor<"f32", Reduced<S, Axis>>;
+  return operation(x as Tensor<Real>) as Tensor<D, Reduced<S, Axis>>;
 }

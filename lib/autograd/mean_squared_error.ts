@@ -1,20 +1,22 @@
 /** Mean squared error. @module */
 
 import { ShapeMismatchError } from "../errors.ts";
-import { operands } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { operands, real, requireOneType } from "../tensor/operands.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { subtract } from "./arithmetic.ts";
+import { cast } from "./layout.ts";
 import { mean } from "./reduce.ts";
 import { square } from "./unary.ts";
 
 /**
  * Mean of the squared differences of two tensors.
  *
- * @param a Any fp32 tensor.
- * @param b A tensor of the same shape.
- * @returns A scalar.
+ * @param a Any f32 or bf16 tensor; the error is computed in fp32.
+ * @param b A tensor of the same shape and type.
+ * @returns A scalar, always f32.
  * @throws {ShapeMismatchError} If the shapes differ.
  *
  * @example
@@ -27,17 +29,26 @@ import { square } from "./unary.ts";
  * assert((await read(loss))[0] === 2);
  * ```
  */
-export function meanSquaredError<S extends Shape>(
-  a: Tensor<"f32", S>,
-  b: Tensor<"f32", NoInfer<S>>,
+export function meanSquaredError<S extends Shape, D extends Real = "f32">(
+  a: Tensor<D, S>,
+  b: Tensor<NoInfer<D>, NoInfer<S>>,
 ): Tensor<"f32", readonly []> {
-  operands("take the meanSquaredError of", a, b as Tensor<"f32">);
+  const [left, right] = operands(
+    "take the meanSquaredError of",
+    real<Tensor<Real>>(a),
+    real<Tensor<Real>>(b),
+  );
+  requireOneType("take the meanSquaredError of", left, right);
   if (!sameShape(a.shape, b.shape)) {
     throw new ShapeMismatchError(
       `Cannot take the meanSquaredError of ${showShape(a.shape)} and ${showShape(b.shape)}: ` +
         `the shapes must be equal`,
     );
   }
-  const difference = subtract<"f32", Shape, Shape>(a, b as Tensor<"f32">);
+  const difference = subtract<"f32", Shape, Shape>(inFp32(left), inFp32(right));
   return mean(square(difference)) as Tensor<"f32", readonly []>;
+}
+
+function inFp32(tensor: Tensor<Real>): Tensor<"f32"> {
+  return tensor.dtype === "f32" ? tensor as Tensor<"f32"> : cast(tensor, "f32");
 }

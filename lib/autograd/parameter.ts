@@ -2,12 +2,14 @@
 
 import { requireText, shown } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { GradientTarget } from "../tensor/recorder.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Description } from "../tensor/display.ts";
 import { DeviceTensor, type Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
+import { ComputeCopy } from "./compute_copy.ts";
 
 /**
  * A trainable tensor; backward passes accumulate into its gradient.
@@ -44,6 +46,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
   #gradient: DeviceTensor<"f32", S> | null = null;
   /** Whether the gradient's memory counts as zero, whatever it holds. */
   #stale = true;
+  #copy: ComputeCopy<S> | null = null;
 
   private constructor(
     of: DeviceTensor<"f32", S>,
@@ -55,16 +58,44 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
     Object.preventExtensions(this);
   }
 
-  /** Allocates an uninitialised parameter that outlives every scope. */
+  /**
+   * Allocates an uninitialised parameter that outlives every scope, with a copy if products are to
+   * read it as bf16.
+   */
   static make<const S extends Shape>(
     memory: DeviceMemory,
     name: string,
     shape: S,
     decay: boolean,
+    readAs: Real = "f32",
   ): ParameterTensor<S> {
     requireText("make a parameter", "name", name);
     const owner = `parameter ${name} ${showShape(shape)}`;
-    return new ParameterTensor(memory.allocateAtRoot("f32", shape, owner), name, decay);
+    using made = new DisposableStack();
+    const parameter = made.use(
+      new ParameterTensor(memory.allocateAtRoot("f32", shape, owner), name, decay),
+    );
+    if (readAs === "bf16") parameter.#copy = ComputeCopy.of(parameter);
+    made.move();
+    return parameter;
+  }
+
+  /** The bf16 copy that products read; null for a parameter made without. */
+  get copy(): ComputeCopy<S> | null {
+    return this.#copy;
+  }
+
+  /**
+   * The values as products of a type read them: the parameter itself, or its bf16 copy, brought up
+   * to date.
+   */
+  readAs<R extends Real>(dtype: R): DeviceTensor<R, S> {
+    if (dtype === "f32") return this as DeviceTensor<Real, S> as DeviceTensor<R, S>;
+    if (this.#copy === null) {
+      throw new TypeError(`Cannot read ${this.described()} as bf16: it was made without a copy`);
+    }
+    this.#copy.refresh();
+    return this.#copy as DeviceTensor<Real, S> as DeviceTensor<R, S>;
   }
 
   get gradient(): DeviceTensor<"f32", S> {
@@ -103,6 +134,7 @@ export class ParameterTensor<S extends Shape = Shape> extends DeviceTensor<"f32"
 
   override [Symbol.dispose](): void {
     this.#gradient?.[Symbol.dispose]();
+    this.#copy?.[Symbol.dispose]();
     super[Symbol.dispose]();
   }
 }
@@ -151,4 +183,18 @@ function listed(
 /** Tells whether a tensor is a parameter. */
 export function isParameter(tensor: DeviceTensor): tensor is ParameterTensor {
   return tensor instanceof ParameterTensor;
+}
+
+/** The parameter that takes a tensor's gradient: itself, or that of a copy; null for any other. */
+export function parameterOf(tensor: DeviceTensor): ParameterTensor | null {
+  if (tensor instanceof ParameterTensor) return tensor;
+  return tensor instanceof ComputeCopy ? tensor.master as ParameterTensor : null;
+}
+
+/** A layer's parameter as products of a type read it; see {@linkcode ParameterTensor.readAs}. */
+export function readAs<S extends Shape, R extends Real>(
+  parameter: Parameter<S>,
+  dtype: R,
+): DeviceTensor<R, S> {
+  return (parameter as ParameterTensor<S>).readAs(dtype);
 }

@@ -82,10 +82,10 @@ export function recompute<I extends readonly Tensor[], O extends Tensor>(
         requireDraws(memory.generator.draws - generator.draws, draws);
         return result;
       });
-      if (!sameShape(again.shape, out.shape)) {
+      if (!sameShape(again.shape, out.shape) || again.dtype !== out.dtype) {
         throw new ShapeMismatchError(
-          `Cannot recompute: the function returned ${showShape(out.shape)} first and now ` +
-            `${showShape(again.shape)}; it must return the same for the same inputs`,
+          `Cannot recompute: the function returned ${described(out)} first and now ` +
+            `${described(again)}; it must return the same for the same inputs`,
         );
       }
       inner.backwardFrom(again, dy, gradients.scale);
@@ -109,4 +109,8 @@ function requireDraws(now: number, first: number): void {
 /** Checks that the function returned a tensor. */
 function resultOf(output: Tensor): DeviceTensor {
   return operands("use the result of recompute,", any(output))[0];
+}
+
+function described({ dtype, shape }: DeviceTensor): string {
+  return `${dtype} ${showShape(shape)}`;
 }

@@ -2,13 +2,14 @@
 
 import { requireOptions } from "../arguments.ts";
 import { ReductionCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands } from "../tensor/operands.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { realOperand, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { axisOf, reduceLayout, rowsOf, stridedLayout } from "../tensor/shape_math.ts";
 import type { Reduced, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
-import { accumulate } from "../tensor/transfer.ts";
+import { accumulate, fill } from "../tensor/transfer.ts";
+import { writeGradient } from "./contribute.ts";
 
 /** Settings of a reduction. */
 export interface ReduceOptions<Axis extends number | undefined = undefined> {
@@ -18,21 +19,21 @@ export interface ReduceOptions<Axis extends number | undefined = undefined> {
 
 function reduce(
   name: "sum" | "mean",
-  tensor: Tensor<"f32">,
+  tensor: Tensor<Real>,
   options: ReduceOptions<number | undefined>,
 ): DeviceTensor {
   const operation = `take the ${name} of`;
-  const [x] = operands(operation, tensor);
+  const x = realOperand(operation, tensor);
   requireOptions(`take a ${name}`, options, { axis: true });
   const at = options.axis === undefined ? undefined : axisOf(operation, x.shape, options.axis);
   const isReduced = (i: number): boolean => at === undefined || i === at;
-  const out = x.memory.allocate("f32", x.shape.filter((_, i) => !isReduced(i)));
+  const out = x.memory.allocate(x.dtype, x.shape.filter((_, i) => !isReduced(i)));
   const { kernels: k } = x.memory;
   k.check(
     k.symbols.remoe_reduce(
       k.handle,
       ReductionCode[name],
-      DTYPE_CODE.f32,
+      DTYPE_CODE[x.dtype],
       out.address,
       x.address,
       reduceLayout(x.shape, isReduced),
@@ -50,17 +51,12 @@ function reduce(
       const target = dy && gradients.into(x);
       if (!dy || !target) return;
       // Each element gets the full gradient of a sum, or its share of a mean's.
-      const repeated = target.accumulate === 0 && name === "sum"
-        ? target.tensor
-        : x.memory.allocate("f32", x.shape);
+      const isDirect = target.accumulate === 0 && name === "sum" &&
+        target.tensor.dtype === dy.dtype;
+      const repeated = isDirect ? target.tensor : x.memory.allocate(dy.dtype, x.shape);
       repeatInto(repeated, dy, isReduced);
-      if (repeated === target.tensor) return;
-      if (target.accumulate === 0) {
-        k.check(
-          k.symbols.remoe_fill(k.handle, DTYPE_CODE.f32, target.tensor.address, 0, BigInt(x.size)),
-          name,
-        );
-      }
+      if (isDirect) return;
+      if (target.accumulate === 0) fill(target.tensor, 0);
       accumulate(target.tensor, repeated, name === "mean" ? out.size / x.size : 1);
     },
   });
@@ -73,6 +69,7 @@ function repeatInto(
   reduced: DeviceTensor,
   isReduced: (axis: number) => boolean,
 ): void {
+  requireOneType("repeat", reduced, out);
   const strides = new Array<number>(out.shape.length);
   let stride = 1;
   for (let axis = out.shape.length - 1; axis >= 0; axis--) {
@@ -83,7 +80,7 @@ function repeatInto(
   k.check(
     k.symbols.remoe_copy_strided(
       k.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[out.dtype],
       out.address,
       reduced.address,
       stridedLayout(out.shape, strides),
@@ -95,7 +92,7 @@ function repeatInto(
 /**
  * Sum over one axis, or over all elements.
  *
- * @param x Any fp32 tensor.
+ * @param x Any f32 or bf16 tensor; sums are taken in fp32.
  * @param options The axis.
  * @returns The sums; a scalar without an axis.
  * @throws {RangeError} If there is no such axis.
@@ -111,17 +108,21 @@ function repeatInto(
  * assert((await read(sum(x, { axis: -1 }))).join() === "3,7");
  * ```
  */
-export function sum<S extends Shape, const Axis extends number | undefined = undefined>(
-  x: Tensor<"f32", S>,
+export function sum<
+  S extends Shape,
+  const Axis extends number | undefined = undefined,
+  D extends Real = "f32",
+>(
+  x: Tensor<D, S>,
   options: ReduceOptions<Axis> = {},
-): Tensor<"f32", Reduced<S, Axis>> {
-  return reduce("sum", x, options) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+): Tensor<D, Reduced<S, Axis>> {
+  return reduce("sum", x, options) as unknown as Tensor<D, Reduced<S, Axis>>;
 }
 
 /**
  * Mean over one axis, or over all elements.
  *
- * @param x Any fp32 tensor.
+ * @param x Any f32 or bf16 tensor; sums are taken in fp32.
  * @param options The axis.
  * @returns The means; a scalar without an axis.
  * @throws {RangeError} If there is no such axis.
@@ -136,17 +137,21 @@ export function sum<S extends Shape, const Axis extends number | undefined = und
  * assert((await read(mean(x)))[0] === 2.5);
  * ```
  */
-export function mean<S extends Shape, const Axis extends number | undefined = undefined>(
-  x: Tensor<"f32", S>,
+export function mean<
+  S extends Shape,
+  const Axis extends number | undefined = undefined,
+  D extends Real = "f32",
+>(
+  x: Tensor<D, S>,
   options: ReduceOptions<Axis> = {},
-): Tensor<"f32", Reduced<S, Axis>> {
-  return reduce("mean", x, options) as unknown as Tensor<"f32", Reduced<S, Axis>>;
+): Tensor<D, Reduced<S, Axis>> {
+  return reduce("mean", x, options) as unknown as Tensor<D, Reduced<S, Axis>>;
 }
 
 /**
  * Softmax over the last axis.
  *
- * @param x An fp32 tensor with at least one axis.
+ * @param x An f32 or bf16 tensor with at least one axis.
  * @returns Numbers from 0 to 1 that sum to 1 along the last axis.
  *
  * @example
@@ -159,13 +164,14 @@ export function mean<S extends Shape, const Axis extends number | undefined = un
  * assert((await read(y))[0] === 0.5);
  * ```
  */
-export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
-  const [source] = operands("take the softmax of", x);
+export function softmax<S extends Shape, D extends Real = "f32">(x: Tensor<D, S>): Tensor<D, S> {
+  const source = realOperand("take the softmax of", x);
   const { rows, columns } = rowsOf("softmax", source);
-  const out = source.memory.allocate("f32", source.shape);
+  const out = source.memory.allocate(source.dtype, source.shape);
   const { kernels: k } = source.memory;
+  const code = DTYPE_CODE[source.dtype];
   k.check(
-    k.symbols.remoe_softmax(k.handle, DTYPE_CODE.f32, out.address, source.address, rows, columns),
+    k.symbols.remoe_softmax(k.handle, code, out.address, source.address, rows, columns),
     "softmax",
   );
   recordNode({
@@ -175,21 +181,22 @@ export function softmax<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
     saved: [out],
     backward(gradients) {
       const dy = gradients.of(out);
-      const target = dy && gradients.into(source);
-      if (!dy || !target) return;
-      k.check(
-        k.symbols.remoe_softmax_gradient(
-          k.handle,
-          DTYPE_CODE.f32,
-          target.tensor.address,
-          dy.address,
-          out.address,
-          rows,
-          columns,
-          target.accumulate,
-        ),
-        "gradient of softmax",
-      );
+      if (dy === null) return;
+      writeGradient(gradients, source, (dx) => {
+        k.check(
+          k.symbols.remoe_softmax_gradient(
+            k.handle,
+            code,
+            dx.tensor.address,
+            dy.address,
+            out.address,
+            rows,
+            columns,
+            dx.accumulate,
+          ),
+          "gradient of softmax",
+        );
+      });
     },
   });
   return out;

@@ -2,12 +2,13 @@
 
 import { requireOptions, shown } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands } from "../tensor/operands.ts";
+import { DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { operands, real, realOperand, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { axisOf, showShape } from "../tensor/shape_math.ts";
 import type { Resized, Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { writeGradient } from "./contribute.ts";
 import { reshape, rows } from "./layout.ts";
 import { permute } from "./permute.ts";
 
@@ -27,31 +28,29 @@ export interface ConcatenateOptions<Axis extends number = number> {
   axis: Axis;
 }
 
+type Cube = readonly [number, number, number];
+
 function product(sizes: Shape): number {
   return sizes.reduce((all, size) => all * size, 1);
 }
 
 /** Moves an axis to the front, merging the axes before it and those after it. */
-function toFront(x: Tensor<"f32">, axis: number): Tensor<"f32", readonly [number, number, number]> {
+function toFront<D extends Real>(x: Tensor<D>, axis: number): Tensor<D, Cube> {
   const { shape } = x;
   const sizes = [product(shape.slice(0, axis)), shape[axis]!, product(shape.slice(axis + 1))];
-  const three = reshape(x, sizes as unknown as readonly [number, number, number]);
+  const three = reshape(x, sizes as unknown as Cube);
   return axis === 0 ? reshape(three, [sizes[1]!, 1, sizes[2]!]) : permute(three, [1, 0, 2]);
 }
 
 /** Undoes {@linkcode toFront}. */
-function fromFront(
-  x: Tensor<"f32", readonly [number, number, number]>,
-  axis: number,
-  shape: Shape,
-): Tensor<"f32"> {
+function fromFront<D extends Real>(x: Tensor<D, Cube>, axis: number, shape: Shape): Tensor<D> {
   return reshape(axis === 0 ? x : permute(x, [1, 0, 2]), shape);
 }
 
 /**
  * Copies a range of one axis.
  *
- * @param x An fp32 tensor with at least one axis.
+ * @param x An f32 or bf16 tensor with at least one axis.
  * @param options The axis and the range.
  * @returns Positions `start` to `end - 1` of that axis, and all of the other axes.
  * @throws {RangeError} If there is no such axis, or the range is empty or out of bounds.
@@ -67,11 +66,11 @@ function fromFront(
  * assert((await read(y)).join() === "2,3,5,6");
  * ```
  */
-export function slice<S extends Shape, const Axis extends number>(
-  x: Tensor<"f32", S>,
+export function slice<S extends Shape, const Axis extends number, D extends Real = "f32">(
+  x: Tensor<D, S>,
   options: SliceOptions<Axis>,
-): Tensor<"f32", Resized<S, Axis>> {
-  operands("slice", x);
+): Tensor<D, Resized<S, Axis>> {
+  realOperand("slice", x);
   requireOptions("slice", options, { axis: true, start: true, end: true });
   const axis = axisOf("slice", x.shape, options.axis);
   const size = x.shape[axis]!;
@@ -86,15 +85,16 @@ export function slice<S extends Shape, const Axis extends number>(
         `integers 0 <= start < end <= ${size}`,
     );
   }
-  const stretch = rows(toFront(x, axis), start, end);
+  const stretch = rows<readonly [number, number], D>(toFront(x, axis), start, end);
   const shape = x.shape.map((whole, at) => at === axis ? end - start : whole);
-  return fromFront(stretch, axis, shape) as unknown as Tensor<"f32", Resized<S, Axis>>;
+  return fromFront(stretch, axis, shape) as unknown as Tensor<D, Resized<S, Axis>>;
 }
 
 /**
  * Joins tensors along one axis, in order.
  *
- * @param tensors At least one fp32 tensor; their sizes must match on every other axis.
+ * @param tensors At least one f32 or bf16 tensor, all of one type; their sizes must match on every
+ * other axis.
  * @param options The axis.
  * @returns A new tensor, whose size on the axis is the sum of theirs.
  * @throws {ShapeMismatchError} If another axis or the number of axes differs.
@@ -111,19 +111,24 @@ export function slice<S extends Shape, const Axis extends number>(
  * assert((await read(z)).join() === "1,2,5,3,4,6");
  * ```
  */
-export function concatenate<S extends Shape, const Axis extends number>(
-  tensors: readonly [Tensor<"f32", S>, ...Tensor<"f32">[]],
+export function concatenate<S extends Shape, const Axis extends number, D extends Real = "f32">(
+  tensors: readonly [Tensor<D, S>, ...Tensor<NoInfer<D>>[]],
   options: ConcatenateOptions<Axis>,
-): Tensor<"f32", Resized<S, Axis>> {
+): Tensor<D, Resized<S, Axis>> {
   if (!Array.isArray(tensors)) {
     throw new TypeError(`Cannot concatenate ${shown(tensors)}: give an array of tensors`);
   }
-  const given = operands("concatenate", ...tensors) as readonly DeviceTensor<"f32">[];
+  const given = operands(
+    "concatenate",
+    ...tensors.map((tensor) => real<Tensor<D>>(tensor)),
+  ) as readonly DeviceTensor<D>[];
   requireOptions("concatenate", options);
   const [first] = given;
   if (first === undefined) throw new RangeError("Cannot concatenate: give at least one tensor");
   const axis = axisOf("concatenate", first.shape, options.axis);
-  for (const { shape } of given) {
+  for (const tensor of given) {
+    requireOneType("concatenate", first, tensor);
+    const { shape } = tensor;
     const fits = shape.length === first.shape.length &&
       shape.every((size, at) => at === axis || size === first.shape[at]);
     if (!fits) {
@@ -136,25 +141,27 @@ export function concatenate<S extends Shape, const Axis extends number>(
   const parts = given.map((tensor) => toFront(tensor, axis));
   const total = parts.reduce((sum, { shape }) => sum + shape[0], 0);
   const shape = first.shape.map((size, at) => at === axis ? total : size);
-  const whole = stackRows(operands("concatenate", ...parts) as readonly Part[], total);
-  return fromFront(whole, axis, shape) as unknown as Tensor<"f32", Resized<S, Axis>>;
+  const whole = stackRows(parts.map((part) => realOperand("concatenate", part)), total);
+  return fromFront(whole, axis, shape) as unknown as Tensor<D, Resized<S, Axis>>;
 }
 
-type Part = DeviceTensor<"f32", readonly [number, number, number]>;
-
 /** Joins on the first axis, where parts lie one after the other. */
-function stackRows(parts: readonly Part[], total: number): Part {
-  const { memory, shape: [, outer, inner] } = parts[0]!;
+function stackRows<D extends Real>(
+  parts: readonly DeviceTensor<D, Cube>[],
+  total: number,
+): DeviceTensor<D, Cube> {
+  const { memory, dtype, shape: [, outer, inner] } = parts[0]!;
+  const bytesOf = (elements: number): bigint => BigInt(DTYPE_BYTES[dtype] * elements);
   const { kernels: k } = memory;
-  const out = memory.allocate("f32", [total, outer, inner] as const);
+  const out = memory.allocate(dtype, [total, outer, inner] as const);
   let offset = 0n;
   const offsets = parts.map(({ address, size }) => {
     const at = offset;
     k.check(
-      k.symbols.remoe_copy(k.handle, out.address + at, address, BigInt(4 * size)),
+      k.symbols.remoe_copy(k.handle, out.address + at, address, bytesOf(size)),
       "concatenate",
     );
-    offset += BigInt(4 * size);
+    offset += bytesOf(size);
     return at;
   });
   recordNode({
@@ -166,22 +173,14 @@ function stackRows(parts: readonly Part[], total: number): Part {
       const dy = gradients.of(out);
       if (dy === null) return;
       parts.forEach((part, i) => {
-        const target = gradients.into(part);
-        if (target === null) return;
-        const [to, from] = [target.tensor.address, dy.address + offsets[i]!];
-        const count = BigInt(part.size);
-        const status = target.accumulate === 0
-          ? k.symbols.remoe_copy(k.handle, to, from, 4n * count)
-          : k.symbols.remoe_accumulate(
-            k.handle,
-            DTYPE_CODE.f32,
-            to,
-            DTYPE_CODE.f32,
-            from,
-            1,
-            count,
-          );
-        k.check(status, "gradient of concatenate");
+        writeGradient(gradients, part, ({ tensor, accumulate }) => {
+          const [to, from] = [tensor.address, dy.address + offsets[i]!];
+          const code = DTYPE_CODE[dtype];
+          const status = accumulate === 0
+            ? k.symbols.remoe_copy(k.handle, to, from, bytesOf(part.size))
+            : k.symbols.remoe_accumulate(k.handle, code, to, code, from, 1, BigInt(part.size));
+          k.check(status, "gradient of concatenate");
+        });
       });
     },
   });

@@ -3,15 +3,15 @@
 import { requireFinite, requireOptions } from "../arguments.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself } from "../tensor/display.ts";
-import type { DType } from "../tensor/dtype.ts";
+import { type DType, type GradientType, gradientType } from "../tensor/dtype.ts";
 import { operands, requireDevice, typed } from "../tensor/operands.ts";
-import type { OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
+import type { Gradient, OperationObserver, Recorder, TapeNode } from "../tensor/recorder.ts";
 import { MemoryScope, type Scope } from "../tensor/scope.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { BackwardPass } from "./backward_pass.ts";
-import { isParameter } from "./parameter.ts";
+import { isParameter, parameterOf } from "./parameter.ts";
 
 /** Element types through which a gradient flows. */
 const DIFFERENTIABLE: readonly DType[] = ["f32", "bf16", "f64"];
@@ -67,23 +67,23 @@ export interface Recording extends Scope {
    * Returns the gradient of a watched tensor after `backward`; it lives as long as the tape.
    *
    * @param tensor A tensor passed to `watch`.
-   * @returns Its gradient, of the same shape.
+   * @returns Its gradient, of the same shape: bf16 for a bf16 tensor, else f32.
    * @throws {Error} If it was not watched, or `backward` has not run.
    */
-  gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]>;
+  gradient<T extends Tensor>(tensor: T): Tensor<GradientType<T["dtype"]>, T["shape"]>;
 }
 
-/** A node, and the write counts of its saved tensors when it ran. */
+/** A node, and the versions of its saved tensors when it ran. */
 interface Recorded {
   readonly node: TapeNode;
-  readonly writes: readonly number[];
+  readonly versions: readonly number[];
 }
 
 /** A scope that is also a tape, opened by {@linkcode Device.record}. */
 export class Tape extends MemoryScope implements Recording, Recorder {
   readonly #nodes: Recorded[] = [];
   readonly #watched: Set<DeviceTensor> = new Set();
-  readonly #gradients: Map<DeviceTensor, DeviceTensor<"f32">> = new Map();
+  readonly #gradients: Map<DeviceTensor, Gradient> = new Map();
   #consumed = false;
 
   static {
@@ -124,7 +124,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   record(node: TapeNode): void {
     this.observer?.forward(node);
     if (!node.inputs.some((input) => this.#isTracked(input))) return;
-    this.#nodes.push({ node, writes: node.saved.map(({ storage }) => storage.writes) });
+    this.#nodes.push({ node, versions: node.saved.map(({ version }) => version) });
     for (const output of node.outputs) output.tracker = this;
     // An inner scope may close before backward runs.
     for (const { storage } of node.saved) {
@@ -137,7 +137,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   #isTracked(tensor: DeviceTensor): boolean {
-    return tensor.tracker === this || isParameter(tensor);
+    return tensor.tracker === this || parameterOf(tensor) !== null;
   }
 
   backward(loss: Tensor<"f32", readonly []>, options: BackwardOptions = {}): void {
@@ -169,7 +169,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
   }
 
   /** Runs the tape backward from the gradient of `root`, for a loss scaled by `scale`. */
-  backwardFrom(root: DeviceTensor, gradient: DeviceTensor<"f32">, scale: number): void {
+  backwardFrom(root: DeviceTensor, gradient: Gradient, scale: number): void {
     this.#consumed = true;
     using pause = this.memory.openPause();
     const pass = new BackwardPass(root, gradient, {
@@ -197,17 +197,17 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     }
   }
 
-  gradient<T extends Tensor>(tensor: T): Tensor<"f32", T["shape"]> {
+  gradient<T extends Tensor>(tensor: T): Tensor<GradientType<T["dtype"]>, T["shape"]> {
     const [watched] = operands("give the gradient of", typed<Tensor>(tensor, DIFFERENTIABLE));
     this.#requireOpen("give a gradient");
     if (!this.#consumed) {
       throw new Error("Cannot give a gradient before backward() has run on this tape");
     }
-    return this.gradientOf(watched) as unknown as Tensor<"f32", T["shape"]>;
+    return this.gradientOf(watched) as unknown as Tensor<GradientType<T["dtype"]>, T["shape"]>;
   }
 
   /** Implements {@linkcode Tape.gradient} for internal tensors. */
-  gradientOf(watched: DeviceTensor): DeviceTensor<"f32"> {
+  gradientOf(watched: DeviceTensor): Gradient {
     if (!this.#watched.has(watched)) {
       throw new Error(
         "Cannot give a gradient of a tensor that was not watched: call watch() first",
@@ -217,7 +217,7 @@ export class Tape extends MemoryScope implements Recording, Recorder {
     if (isParameter(watched)) return watched.gradient;
     let gradient = this.#gradients.get(watched);
     if (gradient === undefined) {
-      gradient = this.memory.allocateIn(this, "f32", watched.shape);
+      gradient = this.memory.allocateIn(this, gradientType(watched.dtype), watched.shape);
       fill(gradient, 0);
       this.#gradients.set(watched, gradient);
     }
@@ -226,8 +226,8 @@ export class Tape extends MemoryScope implements Recording, Recorder {
 }
 
 /** Throws if a saved tensor was overwritten since the forward pass. */
-function requireUnchanged({ node, writes }: Recorded): void {
-  const changed = node.saved.find(({ storage }, i) => storage.writes !== writes[i]);
+function requireUnchanged({ node, versions }: Recorded): void {
+  const changed = node.saved.find(({ version }, i) => version !== versions[i]);
   if (changed === undefined) return;
   throw new Error(
     `Cannot run ${node.operation} backward: its tensor of shape ${showShape(changed.shape)} was ` +

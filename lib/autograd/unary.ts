@@ -2,11 +2,12 @@
 
 import { requireNumber } from "../arguments.ts";
 import { UnaryCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
-import { operands } from "../tensor/operands.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { realOperand, requireOneType } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
+import { writeGradient } from "./contribute.ts";
 
 type UnaryName = keyof typeof UnaryCode;
 
@@ -17,6 +18,7 @@ export function unaryInto(
   x: DeviceTensor,
   parameter: number,
 ): void {
+  requireOneType(name, x, out);
   const { kernels: k } = out.memory;
   const code = DTYPE_CODE[x.dtype];
   k.check(
@@ -33,13 +35,13 @@ export function unaryInto(
   );
 }
 
-function unary<S extends Shape>(
+function unary<D extends Real, S extends Shape>(
   name: UnaryName,
-  tensor: Tensor<"f32", S>,
+  tensor: Tensor<D, S>,
   parameter = 0,
-): Tensor<"f32", S> {
-  const [x] = operands(`apply ${name} to`, tensor);
-  const out = x.memory.allocate("f32", x.shape);
+): Tensor<D, S> {
+  const x = realOperand(`apply ${name} to`, tensor);
+  const out = x.memory.allocate(x.dtype, x.shape);
   unaryInto(name, out, x, parameter);
   recordNode({
     operation: name,
@@ -48,23 +50,24 @@ function unary<S extends Shape>(
     saved: [x],
     backward(gradients) {
       const dy = gradients.of(out);
-      const target = dy && gradients.into(x);
-      if (!dy || !target) return;
+      if (dy === null) return;
       const { kernels: k } = x.memory;
-      k.check(
-        k.symbols.remoe_unary_gradient(
-          k.handle,
-          UnaryCode[name],
-          DTYPE_CODE.f32,
-          target.tensor.address,
-          dy.address,
-          x.address,
-          parameter,
-          BigInt(x.size),
-          target.accumulate,
-        ),
-        `gradient of ${name}`,
-      );
+      writeGradient(gradients, x, (dx) => {
+        k.check(
+          k.symbols.remoe_unary_gradient(
+            k.handle,
+            UnaryCode[name],
+            DTYPE_CODE[x.dtype],
+            dx.tensor.address,
+            dy.address,
+            x.address,
+            parameter,
+            BigInt(x.size),
+            dx.accumulate,
+          ),
+          `gradient of ${name}`,
+        );
+      });
     },
   });
   return out;
@@ -73,8 +76,8 @@ function unary<S extends Shape>(
 /**
  * Negation `-x`.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -86,15 +89,17 @@ function unary<S extends Shape>(
  * assert((await read(y)).join() === "-1,2");
  * ```
  */
-export function negate<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function negate<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("negate", x);
 }
 
 /**
  * Exponential `e^x`.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -106,15 +111,17 @@ export function negate<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert(Math.abs((await read(y))[1]! - Math.E) < 1e-5);
  * ```
  */
-export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function exp<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("exp", x);
 }
 
 /**
  * Natural logarithm; NaN for negative elements.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -126,15 +133,17 @@ export function exp<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert(Math.abs((await read(y))[1]! - Math.LN2) < 1e-6);
  * ```
  */
-export function log<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function log<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("log", x);
 }
 
 /**
  * Square root.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -146,15 +155,17 @@ export function log<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert((await read(y)).join() === "2,3");
  * ```
  */
-export function sqrt<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function sqrt<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("sqrt", x);
 }
 
 /**
  * Square `x²`.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -166,15 +177,17 @@ export function sqrt<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert((await read(y)).join() === "4,9");
  * ```
  */
-export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function square<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("square", x);
 }
 
 /**
  * ReLU, `max(x, 0)`; its derivative at 0 is 0.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -186,15 +199,17 @@ export function square<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert((await read(y)).join() === "2,0");
  * ```
  */
-export function relu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function relu<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("relu", x);
 }
 
 /**
  * Logistic function `1 / (1 + e^-x)`.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -206,15 +221,17 @@ export function relu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert((await read(y))[0] === 0.5);
  * ```
  */
-export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function sigmoid<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("sigmoid", x);
 }
 
 /**
  * SiLU, `x · sigmoid(x)`, the activation inside SwiGLU.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -226,15 +243,17 @@ export function sigmoid<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> 
  * assert((await read(y))[0] === 0);
  * ```
  */
-export function silu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function silu<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("silu", x);
 }
 
 /**
  * Hyperbolic tangent.
  *
- * @param x Any fp32 tensor.
- * @returns A tensor of the same shape.
+ * @param x Any f32 or bf16 tensor.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -246,16 +265,18 @@ export function silu<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert(Math.abs((await read(y))[1]! - Math.tanh(1)) < 1e-6);
  * ```
  */
-export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
+export function tanh<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+): Tensor<D, S> {
   return unary("tanh", x);
 }
 
 /**
  * Product with a number, `factor · x`.
  *
- * @param x Any fp32 tensor.
+ * @param x Any f32 or bf16 tensor.
  * @param factor The number.
- * @returns A tensor of the same shape.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -267,7 +288,10 @@ export function tanh<S extends Shape>(x: Tensor<"f32", S>): Tensor<"f32", S> {
  * assert((await read(y)).join() === "2,4");
  * ```
  */
-export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Tensor<"f32", S> {
+export function scale<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+  factor: number,
+): Tensor<D, S> {
   requireNumber("scale", "the factor", factor);
   return unary("scale", x, factor);
 }
@@ -275,9 +299,9 @@ export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Ten
 /**
  * Sum with a number, `offset + x`.
  *
- * @param x Any fp32 tensor.
+ * @param x Any f32 or bf16 tensor.
  * @param offset The number.
- * @returns A tensor of the same shape.
+ * @returns A tensor of the same shape and type.
  *
  * @example
  * ```ts
@@ -289,7 +313,10 @@ export function scale<S extends Shape>(x: Tensor<"f32", S>, factor: number): Ten
  * assert((await read(y)).join() === "3,4");
  * ```
  */
-export function shift<S extends Shape>(x: Tensor<"f32", S>, offset: number): Tensor<"f32", S> {
+export function shift<S extends Shape, D extends Real = "f32">(
+  x: Tensor<D, S>,
+  offset: number,
+): Tensor<D, S> {
   requireNumber("shift", "the offset", offset);
   return unary("shift", x, offset);
 }

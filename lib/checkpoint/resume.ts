@@ -8,6 +8,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { withTypeOf } from "../config/compute_type.ts";
 import type { MoEConfig, TrainConfig } from "../config/config.ts";
 import { requireConfig } from "../config/require.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
@@ -33,7 +34,7 @@ function earlyValues(config: TrainConfig): Map<string, unknown> {
   const { router, experts, active, granularity } = moe;
   const { cache: _, ...data } = config.data;
   const early = { router, experts, active, granularity, ...fileValues(moe) };
-  return valuesByKey({ model, moe: early, data, seed });
+  return withoutLaterKeys(valuesByKey({ model, moe: early, data, seed }), config);
 }
 
 function hashOf(values: Map<string, unknown>): string {
@@ -53,18 +54,25 @@ const ALWAYS_HASHED: readonly string[] = [
 ];
 
 /**
- * The fixed values less the keys of `moe` that came later and have their default: they change
- * nothing, so checkpoints that were written without them stay valid.
+ * The values without the keys that came later and change nothing: where they have these values, a
+ * checkpoint that was written without them stays valid. A checkpoint of `auto` is one that no run
+ * has begun, whose type is not settled yet.
  */
-function hashedValues(config: TrainConfig): Map<string, unknown> {
-  const settings = { ...config.moe } as unknown as Readonly<Record<string, RouterValue>>;
-  const defaults: Record<string, RouterValue> = { shared: 0, router_std: config.model.init_std };
+function withoutLaterKeys(
+  values: Map<string, unknown>,
+  { model, moe }: TrainConfig,
+): Map<string, unknown> {
+  const settings = { ...moe } as unknown as Readonly<Record<string, RouterValue>>;
+  const later: Record<string, readonly unknown[]> = {
+    "model.dtype": ["f32", "auto"],
+    "moe.shared": [0],
+    "moe.router_std": [model.init_std],
+  };
   for (const [name, key] of Object.entries(ROUTER_KEYS)) {
-    if (!ALWAYS_HASHED.includes(name)) defaults[name] = defaultOf(key, settings);
+    if (!ALWAYS_HASHED.includes(name)) later[`moe.${name}`] = [defaultOf(key, settings)];
   }
-  const values = fixedValues(config);
-  for (const [name, value] of Object.entries(defaults)) {
-    if (values.get(`moe.${name}`) === value) values.delete(`moe.${name}`);
+  for (const [key, same] of Object.entries(later)) {
+    if (same.includes(values.get(key))) values.delete(key);
   }
   return values;
 }
@@ -95,7 +103,7 @@ function fileValues({ router_file: file, ...moe }: MoEConfig): Record<string, un
  */
 export function configHash(config: TrainConfig): string {
   requireConfig(config);
-  return hashOf(hashedValues(config));
+  return hashOf(withoutLaterKeys(fixedValues(config), config));
 }
 
 /**
@@ -125,7 +133,7 @@ export function checkWrittenUnder(
  * Checks that a run may continue under a configuration.
  *
  * @param saved The configuration the run was started with.
- * @param config The configuration to continue with.
+ * @param config The configuration to continue with; a type of `auto` keeps that of the run.
  * @throws {ConfigError} A value that must not change has changed; the message names each.
  *
  * @example
@@ -151,7 +159,7 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
   // `preset` and `out` affect no number, but say where values came from and where the run is.
   const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
     new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);
-  const changed = differences(mustStay(saved), mustStay(config));
+  const changed = differences(mustStay(saved), mustStay(withTypeOf(saved, config)));
   if (changed.length > 0) {
     throw new ConfigError(
       `Cannot resume with settings the run was not computed with: ${changed.join(", ")}; restore ` +

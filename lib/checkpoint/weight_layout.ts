@@ -14,6 +14,7 @@ import { routerOf } from "../moe/router_of.ts";
 import { elementCount, inversePermutation, showShape } from "../tensor/shape_math.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
+import { uploadBytes } from "../tensor/transfer.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { firstNonFinite, PIECE } from "./finite_values.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
@@ -128,13 +129,13 @@ function* pieces(
 
 /** Copies pieces into a tensor from byte `offset`; returns the byte after the last. */
 function fill(
-  { address, memory }: DeviceTensor,
+  tensor: DeviceTensor,
   offset: number,
   data: Iterable<Uint8Array<ArrayBuffer>>,
 ): number {
   let end = offset;
   for (const piece of data) {
-    memory.kernels.writeBytes(address + BigInt(end), piece);
+    uploadBytes(tensor, end, piece);
     end += piece.length;
   }
   return end;

@@ -84,8 +84,6 @@ export function loadWeights(parameters: Iterable<Parameter>, path: string): void
   requireSame(weights, file);
   requireFinite(weights, file);
   fillTensors(weights, file);
-  // A tape that saved the old values must not use them in its backward pass.
-  for (const { tensor } of weights) tensor.storage.writes++;
 }
 
 /** A parameter and its name. */

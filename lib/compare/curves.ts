@@ -4,6 +4,7 @@
  * @module
  */
 
+import { largest } from "../extremes.ts";
 import { mean } from "../mean.ts";
 import type { RunResult } from "./run_result.ts";
 
@@ -70,15 +71,15 @@ export function sparsityCurve({ routing }: RunResult): SeedPoint[] {
 }
 
 /**
- * Returns the experts' load, busiest first: mean over layers, as a multiple of the fair share.
+ * Returns the experts' load, busiest first: mean over the layers that routed any rows, as a multiple
+ * of the fair share.
  *
  * @param result A run.
  * @returns A curve along the ranks, from 1; empty if the run has no routing.
  */
 export function loadCurve({ routing }: RunResult): SeedPoint[] {
-  const sorted = (routing?.load ?? []).map((shares) =>
-    shares.map((share) => share * shares.length).sort((a, b) => b - a)
-  );
+  const sorted = (routing?.load ?? []).filter((shares) => largest(shares) > 0)
+    .map((shares) => shares.map((share) => share * shares.length).sort((a, b) => b - a));
   const [layer = []] = sorted;
   return layer.map((_, rank) => ({
     step: rank + 1,

@@ -6,7 +6,7 @@
 
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import { checkMemory, memoryLimit } from "../train/memory_limit.ts";
+import { checkMemory, memoryLimit, memoryText } from "../train/memory_limit.ts";
 import { estimateMemory } from "../train/stage_memory.ts";
 
 const GIB = 2 ** 30;
@@ -43,19 +43,38 @@ export function divideMemory(
     const fits = (jobs: number): boolean =>
       needed(config, shareAt(jobs, config)) <= shareAt(jobs, config);
     if (!fits(jobs)) {
-      let fewer = jobs - 1;
-      while (fewer > 0 && !fits(fewer)) fewer--;
-      if (fewer === 0) checkMemory(config, Math.max(shareAt(1, config), 1));
+      const fewer = mostThatFit(jobs, fits);
+      if (fewer === 0) refuse(label, config, shareAt(1, config));
+      const each = share > 0
+        ? `each may take ${memoryText(share)} of memory, and ${label} needs more`
+        : `their processes would take ${memoryText(jobs * PROCESS_BYTES)} alone`;
       throw new ConfigError(
-        `Cannot run ${jobs} jobs at once: each may take ${
-          (share / GIB).toFixed(1)
-        } GiB of memory, ` +
-          `${label} needs more; --jobs ${fewer} would fit, or raise --memory`,
+        `Cannot run ${jobs} jobs at once: ${each}; --jobs ${fewer} would fit, or raise --memory`,
       );
     }
     limited ||= needed(config, Infinity) > share;
   }
   return limited ? Math.floor(smallest / GIB * 1000) / 1000 : null;
+}
+
+/** Throws for a run that does not even fit alone. */
+function refuse(label: string, config: TrainConfig, share: number): void {
+  if (share > 0) return checkMemory(config, share);
+  throw new ConfigError(
+    `Cannot run ${label} within ${memoryText(share + PROCESS_BYTES)} of memory: a process takes ` +
+      `${memoryText(PROCESS_BYTES)} beside its model; raise --memory`,
+  );
+}
+
+/** Most jobs that fit, fewer than `jobs`, which do not: a share shrinks with their number. */
+function mostThatFit(jobs: number, fits: (jobs: number) => boolean): number {
+  let [fitting, tooMany] = [0, jobs];
+  while (tooMany - fitting > 1) {
+    const middle = Math.floor((fitting + tooMany) / 2);
+    if (fits(middle)) fitting = middle;
+    else tooMany = middle;
+  }
+  return fitting;
 }
 
 const NO_LIMIT = { limit_gib: null, recompute: "auto" } as const;

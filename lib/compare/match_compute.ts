@@ -7,7 +7,7 @@
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops } from "../model/flops.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
-import { mostActive, routerOf } from "../moe/router_of.ts";
+import { routerOf } from "../moe/router_of.ts";
 
 /** Steps that λ takes to settle; used only in estimates. */
 const SETTLING_STEPS = 100;
@@ -59,18 +59,14 @@ export function estimatedFlops(config: TrainConfig): number {
 function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
   const spec = routerOf(moe);
   const settled = routedSizes(moe).active;
-  // A merging layer runs every token once.
-  const active = spec.merges
-    ? 1
-    : spec.exact
-    ? mostActive(spec, moe, step)
-    : step < SETTLING_STEPS
-    ? Math.max(settled, mostActive(spec, moe, step) / 2)
-    : settled;
-  const rows = data.batch * data.sequence * active;
+  const batch = { tokens: data.micro_batch * data.sequence, sequence: data.sequence, step };
+  const open = spec.rows(moe, batch);
+  const rows = spec.exact
+    ? open
+    : Math.max(settled * batch.tokens, step < SETTLING_STEPS ? open / 2 : 0);
   return executedFlops(model, moe, {
     sequences: data.batch,
     sequence: data.sequence,
-    rows: new Array<number>(model.layers).fill(rows),
+    rows: new Array<number>(model.layers).fill(data.batch / data.micro_batch * rows),
   }).total;
 }

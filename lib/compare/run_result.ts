@@ -10,7 +10,9 @@ import { largest } from "../extremes.ts";
 import { mean } from "../mean.ts";
 import { median } from "../median.ts";
 import { countParameters } from "../model/parameter_count.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
+import { addCounts, expertCounts, expertShares } from "../run/expert_counts.ts";
 import { METRICS } from "../run/find_run.ts";
 import { metricsLines } from "../run/metrics.ts";
 import { isFlips, isValidation, type StepMetrics } from "../run/metrics_line.ts";
@@ -28,7 +30,7 @@ export interface ValidationPoint {
 /** The result of a run; plain JSON. */
 export interface RunResult {
   /** Version of this format. */
-  readonly format: 1;
+  readonly format: 2;
   /** Steps taken. */
   readonly steps: number;
   /** Last validation loss, nats per token. */
@@ -37,8 +39,8 @@ export interface RunResult {
   readonly valid_bits_per_byte: number;
   /** The same by domain, nats per token, if there are several. */
   readonly valid_loss_by_domain: Readonly<Record<string, number>>;
-  /** Last validation loss of the causally routed tokens; null if all are. */
-  readonly valid_loss_causal: number | null;
+  /** Last validation loss beyond Lory's first segment; null if an earlier version trained it. */
+  readonly valid_loss_later: number | null;
   /** All validations. */
   readonly validations: readonly ValidationPoint[];
   /** FLOPs executed in all steps. */
@@ -61,15 +63,18 @@ export interface RoutingResult {
   readonly sparsity_deviation: number;
   /** Sparsity over the run: the last step of each interval, and the mean over the interval. */
   readonly sparsity_curve: readonly (readonly [step: number, sparsity: number])[];
-  /** Largest mean load of an expert over the fair share, mean over layers. */
-  readonly imbalance: number;
+  /**
+   * Rows of the busiest expert over those of the average one, mean over the layers that routed any;
+   * null if none did.
+   */
+  readonly imbalance: number | null;
   /** The same for the worst layer. */
-  readonly worst_imbalance: number;
+  readonly worst_imbalance: number | null;
   /** Experts of all layers without a token in the last 50 steps, or fewer in a shorter run. */
   readonly dead_experts: number;
   /** The step from which λ held the sparsity; null: not reached, or the router has no λ. */
   readonly settled: number | null;
-  /** Mean share of the routed rows by layer and expert. */
+  /** Share of a layer's routed rows by layer and expert; 0 in a layer that routed none. */
   readonly load: readonly (readonly number[])[];
 }
 
@@ -84,7 +89,7 @@ const CURVE_POINTS = 200;
  * @param path The run directory.
  * @param config Its configuration.
  * @returns Its result.
- * @throws {ConfigError} If the metrics do not reach the last step, or lack its validation.
+ * @throws {ConfigError} If the metrics lack a step, or the validation of the last one.
  * @throws {FileError} If the metrics cannot be read.
  * @throws {SyntaxError} If a line of them is damaged.
  */
@@ -95,7 +100,10 @@ export function readRunResult(path: string, config: TrainConfig): RunResult {
     if (isValidation(line)) {
       reader.validations.push({ step: line.step, flops: reader.flops, loss: line.valid_loss });
       reader.last = line;
-    } else if (!isFlips(line)) reader.addStep(line);
+    } else if (!isFlips(line)) {
+      reader.requireNext(line.step, file);
+      reader.addStep(line);
+    }
   }
   return reader.finish(file);
 }
@@ -119,6 +127,7 @@ class ResultReader {
     readonly valid_bits_per_byte: number;
     readonly valid_loss_by_domain?: Readonly<Record<string, number>>;
     readonly valid_loss_causal?: number;
+    readonly valid_loss_later?: number;
   } | null = null;
   flops = 0;
   #milliseconds = 0;
@@ -126,9 +135,25 @@ class ResultReader {
   #settled: number | null = null;
   readonly #speeds: number[] = [];
   readonly #sparsities: number[] = [];
-  readonly #loads: (readonly (readonly number[])[])[] = [];
+  /** Rows per layer and expert over the second half. */
+  readonly #counts: number[][] = [];
+  /** The same of each of the last steps. */
+  readonly #recent: number[][][] = [];
+  readonly #pairs: number;
 
-  constructor(readonly config: TrainConfig) {}
+  constructor(readonly config: TrainConfig) {
+    const { data, moe } = config;
+    this.#pairs = data.batch * data.sequence * routedSizes(moe).experts;
+  }
+
+  /** Throws unless a step follows the last one: FLOPs are added up, and steps are averaged. */
+  requireNext(step: number, file: string): void {
+    if (step === this.#step + 1) return;
+    throw new ConfigError(
+      `Cannot compare: ${file} has step ${step} after step ${this.#step}, expected ` +
+        `${this.#step + 1}; remove the run's folder to train it again`,
+    );
+  }
 
   addStep(line: StepMetrics): void {
     this.#step = line.step;
@@ -137,8 +162,10 @@ class ResultReader {
     this.#speeds.push(line.tokens_per_second);
     this.#sparsities.push(line.sparsity);
     if (line.stage === "sparse") this.#settled ??= line.step;
-    const isLate = line.step > this.config.steps / 2;
-    if (isLate) this.#loads.push(line.expert_load);
+    const counts = expertCounts(line, this.#pairs);
+    if (line.step > this.config.steps / 2) addCounts(this.#counts, counts);
+    this.#recent.push(counts);
+    if (this.#recent.length > DEAD_STEPS) this.#recent.shift();
   }
 
   finish(file: string): RunResult {
@@ -151,12 +178,12 @@ class ResultReader {
     }
     const { total, active } = countParameters(config.model, config.moe);
     return {
-      format: 1,
+      format: 2,
       steps: this.#step,
       valid_loss: last.valid_loss,
       valid_bits_per_byte: last.valid_bits_per_byte,
       valid_loss_by_domain: last.valid_loss_by_domain ?? {},
-      valid_loss_causal: last.valid_loss_causal ?? null,
+      valid_loss_later: last.valid_loss_later ?? last.valid_loss_causal ?? null,
       validations: this.validations,
       flops: this.flops,
       seconds: this.#milliseconds / 1000,
@@ -170,30 +197,25 @@ class ResultReader {
     const { moe } = this.config;
     const router = routerOf(moe);
     if (!router.routed) return null;
-    const late = this.#sparsities.slice(-this.#loads.length);
+    const late = this.#sparsities.slice(Math.floor(this.config.steps / 2));
     const sparsity = mean(late);
-    const load = meanLoad(this.#loads);
-    const ratios = load.map((shares) => largest(shares) * shares.length);
-    const recent = meanLoad(this.#loads.slice(-DEAD_STEPS));
+    const load = expertShares(this.#counts);
+    const ratios = load.map((shares) => largest(shares) * shares.length).filter((ratio) =>
+      ratio > 0
+    );
+    const recent: number[][] = [];
+    for (const counts of this.#recent) addCounts(recent, counts);
     return {
       sparsity,
       sparsity_deviation: Math.sqrt(mean(late.map((value) => (value - sparsity) ** 2))),
       sparsity_curve: curve(this.#sparsities),
-      imbalance: mean(ratios),
-      worst_imbalance: largest(ratios),
-      dead_experts: recent.flat().filter((share) => share === 0).length,
+      imbalance: ratios.length === 0 ? null : mean(ratios),
+      worst_imbalance: ratios.length === 0 ? null : largest(ratios),
+      dead_experts: recent.flat().filter((count) => count === 0).length,
       settled: router.adapts(moe) ? this.#settled : null,
       load,
     };
   }
-}
-
-/** Mean share of each expert. */
-function meanLoad(steps: readonly (readonly (readonly number[])[])[]): number[][] {
-  const [first = []] = steps;
-  return first.map((shares, layer) =>
-    shares.map((_, expert) => mean(steps.map((load) => load[layer]![expert]!)))
-  );
 }
 
 /** Means over equal intervals of steps, each placed at its last step. */

@@ -34,8 +34,8 @@ export interface RoutingSummary {
   readonly sparsity: number;
   /** Standard deviation of the sparsity over steps, root mean square over seeds. */
   readonly sparsity_deviation: number;
-  /** Mean over seeds of the largest load of an expert over the fair share. */
-  readonly imbalance: number;
+  /** Mean over seeds of the largest load of an expert over the fair share; null: nothing routed. */
+  readonly imbalance: number | null;
   /** Mean over seeds of the number of dead experts. */
   readonly dead_experts: number;
   /** Steps until λ held the sparsity, over the seeds that got there; null: none did. */
@@ -62,8 +62,8 @@ export interface RowFigures {
   readonly valid_bits_per_byte: Estimate;
   /** Validation loss by domain, nats per token. */
   readonly valid_loss_by_domain: Readonly<Record<string, Estimate>>;
-  /** Validation loss of the causally routed tokens; null if all are. */
-  readonly valid_loss_causal: Estimate | null;
+  /** Validation loss beyond Lory's first segment; null if an earlier version trained a seed. */
+  readonly valid_loss_later: Estimate | null;
   /** Validation loss less that of the baseline, over the seeds that both have finished. */
   readonly difference: Difference | null;
   /** Figures of the routing; null if the router has none. */
@@ -141,8 +141,8 @@ function figuresOf(
     valid_loss_by_domain: Object.fromEntries(
       domains.map((name) => [name, over((result) => result.valid_loss_by_domain[name]!)]),
     ),
-    valid_loss_causal: results.every(({ valid_loss_causal: loss }) => typeof loss === "number")
-      ? over(({ valid_loss_causal }) => valid_loss_causal!)
+    valid_loss_later: results.every(({ valid_loss_later: loss }) => loss !== null)
+      ? over(({ valid_loss_later }) => valid_loss_later!)
       : null,
     difference: difference === null ? null : { baseline: baseline!, ...difference },
     routing: routingOf(results.flatMap(({ routing }) => routing === null ? [] : [routing])),
@@ -157,11 +157,12 @@ function routingOf(results: readonly RoutingResult[]): RoutingSummary | null {
   if (results.length === 0) return null;
   const mean = (figure: (result: RoutingResult) => number): number =>
     estimate(results.map(figure)).mean;
+  const imbalances = results.flatMap(({ imbalance }) => imbalance ?? []);
   const settled = results.flatMap(({ settled }) => settled === null ? [] : [settled]);
   return {
     sparsity: mean(({ sparsity }) => sparsity),
     sparsity_deviation: Math.sqrt(mean(({ sparsity_deviation }) => sparsity_deviation ** 2)),
-    imbalance: mean(({ imbalance }) => imbalance),
+    imbalance: imbalances.length === 0 ? null : estimate(imbalances).mean,
     dead_experts: mean(({ dead_experts }) => dead_experts),
     settled: settled.length === 0 ? null : estimate(settled),
   };

@@ -16,6 +16,12 @@ export type TokenizerName = "byte" | "gpt2";
 /** When the backward pass recomputes the experts' pre-activations. */
 export type RecomputeName = "auto" | "always" | "never";
 
+/**
+ * The type that a model computes in; `auto` takes bf16 where the device has a unit for its products
+ * and the model is large enough to gain, else f32.
+ */
+export type DTypeName = "auto" | "f32" | "bf16";
+
 /** Kind of device to train on; `auto` takes CUDA if available, else the CPU. */
 export type DeviceName = "auto" | "cpu" | "cuda";
 
@@ -39,6 +45,11 @@ export interface ModelConfig {
   readonly rope_base: number;
   /** Epsilon that RMSNorm adds to the mean square. */
   readonly norm_epsilon: number;
+  /**
+   * Type of activations, their gradients and what products read. Weights, their gradients, routers,
+   * statistics and losses are fp32 in either. A run keeps the type that it began with.
+   */
+  readonly dtype: DTypeName;
 }
 
 /** The experts, the router, and the settings that keep it sparse and balanced. */

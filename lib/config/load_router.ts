@@ -1,11 +1,9 @@
 /** Loads user-defined routers from files. @module */
 
-import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { requirePath } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { onPath } from "../files.ts";
 import { completeRow } from "../moe/complete_row.ts";
 import { type RouterChoice, routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterRow } from "../moe/router_row.ts";
@@ -18,12 +16,14 @@ import {
 } from "../moe/routers.ts";
 import { CONFIG_KEYS } from "./schema.ts";
 import { isRouterPath, ROUTER_ROW } from "./router_schema.ts";
+import { guardedRow } from "./router_guard.ts";
+import { requireUnchanged, type RouterSources, routerSources } from "./router_sources.ts";
 
 /** A loaded router file. */
 export interface LoadedRouter {
   /** Absolute path of the file: the value to use for `moe.router`. */
   readonly path: RouterPath;
-  /** SHA-256 of the file, in hexadecimal. */
+  /** SHA-256 of the file and of the local modules that it imports, in hexadecimal. */
   readonly sha256: string;
 }
 
@@ -39,7 +39,7 @@ export class RouterModule implements LoadedRouter {
   constructor(path: RouterPath, sha256: string, row: RouterRow) {
     this.path = path;
     this.sha256 = sha256;
-    this.spec = completeRow(row) as unknown as AnyRouter;
+    this.spec = completeRow(guardedRow(path, row)) as unknown as AnyRouter;
     const { keys } = this.spec;
     this.build = (device, place, settings) => {
       const own = Object.entries(settings).filter(([name]) => name in keys);
@@ -56,8 +56,8 @@ export class RouterModule implements LoadedRouter {
  * @returns The router, for the option `router` of `parseConfig()`.
  * @throws {TypeError} If `path` is not a path.
  * @throws {FileError} If the file cannot be read.
- * @throws {ConfigError} If its name has another extension, it cannot be loaded, or its default
- * export is not a valid row.
+ * @throws {ConfigError} If its name has another extension, it cannot be loaded, its default export
+ * is not a valid row, or a module that it imports has changed since this process loaded it.
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export function loadRouter(path: string): Promise<LoadedRouter> {
 }
 
 /** Loads a file and checks its row. */
-async function loadModule(path: string, known?: string): Promise<RouterModule> {
+async function loadModule(path: string, known?: RouterSources): Promise<RouterModule> {
   requirePath("load a router", "path", path);
   const file = resolve(path);
   if (!isRouterPath(file)) {
@@ -90,7 +90,9 @@ async function loadModule(path: string, known?: string): Promise<RouterModule> {
       `Cannot load the router ${path}: expected a file that ends in .ts, .mts, .js or .mjs`,
     );
   }
-  const sha256 = known ?? hashOf(file);
+  const sources = known ?? routerSources(file);
+  requireUnchanged(file, sources);
+  const { sha256 } = sources;
   let row: unknown;
   try {
     // With the hash in the URL, a changed file is a new module.
@@ -118,15 +120,21 @@ export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | un
   if (!isRouterPath(moe.router)) return undefined;
   if (moe.router_file === undefined) return await loadModule(moe.router);
   // Compared before the file's code runs.
-  const now = hashOf(moe.router);
+  const sources = routerSources(moe.router);
+  const now = sources.sha256;
   if (now !== moe.router_file.sha256) {
+    const what = sources.imports.size === 0
+      ? "the file has"
+      : "the file or a module that it imports has";
     throw new ConfigError(
-      `Cannot use the router ${moe.router}: the file has changed since the run began ` +
-        `(SHA-256 ${moe.router_file.sha256.slice(0, 12)} then, ${now.slice(0, 12)} now); put it ` +
-        `back as it was, or start a new run`,
+      `Cannot use the router ${moe.router}: ${what} changed since the run began (SHA-256 ` +
+        `${moe.router_file.sha256.slice(0, 12)} then, ${
+          now.slice(0, 12)
+        } now); put it back as it ` +
+        `was, or start a new run`,
     );
   }
-  return await loadModule(moe.router, now);
+  return await loadModule(moe.router, sources);
 }
 
 /**
@@ -145,11 +153,6 @@ export function specFor(choice: RouterChoice, loaded: RouterModule | undefined):
     `Cannot use moe.router ${router}: the file has not been loaded; pass what loadRouter() gives ` +
       `as the option router, and its path as moe.router`,
   );
-}
-
-function hashOf(file: string): string {
-  const contents = onPath("load the router", file, () => Deno.readFileSync(file));
-  return createHash("sha256").update(contents).digest("hex");
 }
 
 /** Lists the problems with the default export of a file. */
@@ -171,11 +174,17 @@ function rowProblems(row: unknown): string[] {
   const changed = Object.keys(keys).filter((name) =>
     taken.has(`moe.${name}`) && JSON.stringify(keys[name]) !== JSON.stringify(known[name])
   );
+  const spreads = Object.keys(LAMBDA_KEYS).every((name) => name in keys);
   const missing = lambda ? Object.keys(LAMBDA_KEYS).filter((name) => !(name in keys)) : [];
   return [
     ...changed.map((name) => `row.keys.${name} is another key than moe.${name} of the library`),
     ...(missing.length > 0
       ? [`row.lambda is true, and row.keys lacks ${missing.join(", ")}: spread LAMBDA_KEYS there`]
+      : []),
+    ...(spreads && !lambda
+      ? [
+        "row.keys spreads LAMBDA_KEYS, and row.lambda is not true, so nothing would move λ: set it",
+      ]
       : []),
   ];
 }

@@ -181,7 +181,7 @@ function complete(
 
 function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
   const { ffn, vocabulary, init_std, ...given } = model;
-  const { rope_base, norm_epsilon, ...sizes } = withDefaults(BASE.model, given);
+  const { rope_base, norm_epsilon, dtype, ...sizes } = withDefaults(BASE.model, given);
   return {
     ...sizes,
     ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
@@ -190,6 +190,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
     init_std: unlessAuto(init_std) ?? initialDeviation(sizes.hidden),
     rope_base,
     norm_epsilon,
+    dtype,
   };
 }
 

@@ -49,6 +49,7 @@ export const BASE: PresetValues = {
     groups: 2,
     rope_base: 1e6,
     norm_epsilon: 1e-5,
+    dtype: "auto",
   },
   moe: {
     router: "relu",

@@ -63,6 +63,10 @@ const SECTIONS = {
     ),
     rope_base: number({ above: 1 }, "Base of the rotary embedding's wavelengths"),
     norm_epsilon: number({ above: 0 }, "Epsilon that RMSNorm adds to the mean square"),
+    dtype: oneOf(
+      ["auto", "f32", "bf16"],
+      "Type of activations and products; auto: bf16 where the device and the model's size gain",
+    ),
   }),
   moe: section({
     router: routerName("Router that selects the experts of each token"),

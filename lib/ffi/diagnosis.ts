@@ -1,14 +1,22 @@
 import { type LibraryAttempt, LibraryError } from "../errors.ts";
-import type { ContextInfo } from "./context.ts";
+import type { ContextInfo, KernelContext } from "./context.ts";
 import type { BuildInfo } from "./library.ts";
 import { openContext, type OpenOptions } from "./open_context.ts";
-import { type DevicePeak, measurePeak } from "./probe.ts";
+import { type DevicePeak, measurePeak, probeFma } from "./probe.ts";
 
 /** A permission that matters to this package. */
 export type PermissionName = "ffi" | "read" | "write" | "env" | "net";
 
 /** State of a permission; `partial` if granted for some paths, variables or hosts only. */
 export type PermissionLevel = "granted" | "partial" | "prompt" | "denied";
+
+/** How a device computes bf16 products. */
+export interface Bf16Products {
+  /** The unit that computes them. */
+  readonly unit: string;
+  /** Its peak in GFLOPS. */
+  readonly gflops: number;
+}
 
 /** Findings about the library, the device and the process. */
 export interface Diagnosis {
@@ -32,6 +40,8 @@ export interface Diagnosis {
   readonly device?: ContextInfo;
   /** Its measured peak, if the library can measure it. */
   readonly peak?: DevicePeak;
+  /** The unit that computes bf16 products, and its peak; null if there is none. */
+  readonly bf16?: Bf16Products | null;
   /** Why there is no device or no peak. */
   readonly problem?: string;
 }
@@ -54,7 +64,7 @@ export async function diagnose(options: OpenOptions = {}): Promise<Diagnosis> {
     const library = { path, abiVersion, build, missing };
     const found = { ok: true, ...process, attempts, library, device: context.info() };
     try {
-      return { ...found, peak: measurePeak(context) };
+      return { ...found, peak: measurePeak(context), bf16: bf16Products(context) };
     } catch (error) {
       return { ...found, problem: messageOf(error) };
     }
@@ -62,6 +72,12 @@ export async function diagnose(options: OpenOptions = {}): Promise<Diagnosis> {
     const attempts = error instanceof LibraryError ? error.attempts : [];
     return { ok: false, ...process, attempts, problem: messageOf(error) };
   }
+}
+
+/** What the device computes bf16 products with; null if it widens them, as older libraries do. */
+function bf16Products(context: KernelContext): Bf16Products | null {
+  const { bf16: unit = "fp32" } = context.info();
+  return unit === "fp32" ? null : { unit, gflops: probeFma(context, { dtype: "bf16" }) };
 }
 
 function permissions(): Record<PermissionName, PermissionLevel> {

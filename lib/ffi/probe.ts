@@ -5,6 +5,8 @@ import type { KernelContext } from "./context.ts";
 export interface ProbeOptions {
   /** CPU threads; 0 means the context's. Default 0. */
   readonly threads?: number;
+  /** Type whose products are timed. Default fp32. */
+  readonly dtype?: "f32" | "bf16";
   /** Duration of each measurement in seconds. Default 0.2. */
   readonly seconds?: number;
   /** Bytes per copy. Default 256 MiB, which exceeds the caches. */
@@ -23,18 +25,18 @@ export interface DevicePeak {
  * Measures peak arithmetic throughput, the reference for percentages of peak.
  *
  * @param context The device.
- * @param options Threads and seconds.
+ * @param options Threads, type and seconds.
  * @returns GFLOPS.
- * @throws {DeviceError} If the library cannot measure it.
+ * @throws {DeviceError} If the library cannot measure it, or the device has no unit for the type.
  */
 export function probeFma(context: KernelContext, options: ProbeOptions = {}): number {
-  const { threads = 0, seconds = 0.2 } = options;
+  const { threads = 0, dtype = "f32", seconds = 0.2 } = options;
   const gflops = new Float64Array(1);
   const { symbols, handle } = context;
   context.check(
     symbols.remoe_probe_fma(
       handle,
-      DTypeCode.f32,
+      DTypeCode[dtype],
       threads || context.info().threads,
       seconds,
       gflops,

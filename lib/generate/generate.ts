@@ -9,6 +9,7 @@ import { ConfigError, DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
 import type { KeyValueCache } from "../nn/key_value_cache.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { read } from "../tensor/transfer.ts";
 import { type DrawOptions, drawProblem, drawToken } from "./draw_token.ts";
@@ -23,7 +24,7 @@ export interface GenerateOptions extends DrawOptions {
   /** The model's device. */
   readonly device: Device;
   /** The model. */
-  readonly model: LanguageModel;
+  readonly model: LanguageModel<Real>;
   /** The tokenizer it was trained with. */
   readonly tokenizer: Tokenizer;
   /** Maximum number of tokens to draw per prompt. */
@@ -143,11 +144,11 @@ async function* continueTexts(
 
 /** Opens a cache for all that may be drawn, so that too much fails before the first token. */
 function roomFor(
-  model: LanguageModel,
+  model: LanguageModel<Real>,
   texts: number,
   longest: number,
   tokens: number,
-): KeyValueCache {
+): KeyValueCache<Real> {
   const capacity = longest + tokens;
   if (capacity > LARGEST_SIZE) {
     throw new ConfigError(

@@ -13,9 +13,12 @@ import { MoE } from "../moe/moe.ts";
 import type { Router } from "../moe/router.ts";
 import { routerOf } from "../moe/router_of.ts";
 import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
+import type { RoutingContext } from "../moe/routing_context.ts";
 import type { RouterSettings } from "../moe/routers.ts";
 import { FeedForward } from "../nn/feed_forward.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { FeedForwardLayer } from "../nn/transformer_block.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** What building a feed-forward layer needs besides the configuration. */
 export interface FeedForwardPlace {
@@ -35,11 +38,12 @@ export interface FeedForwardPlace {
  * Builds a block's feed-forward layer: an MoE layer, with one expert if the model is dense, or a
  * merging layer.
  */
-export function buildFeedForward(
+export function buildFeedForward<R extends Real>(
   device: Device,
   config: TrainConfig,
   place: FeedForwardPlace,
-): FeedForwardLayer {
+  dtype: R,
+): FeedForwardLayer<R> {
   const { model: m, moe } = config;
   const { build, state, layer, kept, routers } = place;
   const name = `model.layers.${layer}.block_sparse_moe`;
@@ -57,17 +61,21 @@ export function buildFeedForward(
     width: m.ffn / moe.granularity,
     ...deviations,
     name: `${name}.experts`,
-    ...{ state, layer },
+    ...{ state, layer, dtype },
     ...(kept === undefined ? {} : { kept }),
   };
   const experts = unfinished.use(
     routerOf(moe).merges
-      ? new MergedExperts(device, { ...options, router: router as MergingRouter })
-      : new MoE(device, { ...options, router }),
+      ? new MergedExperts<number, number, R>(device, {
+        ...options,
+        router: router as MergingRouter,
+      })
+      : new MoE<number, number, R>(device, { ...options, router }),
   );
   // Several experts that all tokens use are one that is as wide as all of them together.
   const shared = moe.shared === 0 ? null : unfinished.use(
-    new FeedForward(device, {
+    new FeedForward<R>(device, {
+      dtype,
       hidden: m.hidden,
       width: moe.shared * (m.ffn / moe.granularity),
       ...deviations,
@@ -77,9 +85,12 @@ export function buildFeedForward(
   routers.push(router);
   const owned = unfinished.move();
   return {
-    forward(x, context) {
+    forward<T extends number>(
+      x: Tensor<R, readonly [T, number]>,
+      context?: Partial<RoutingContext>,
+    ) {
       const { output } = experts.forward(x, context);
-      return shared === null ? output : add(output, shared.forward(x));
+      return shared === null ? output : add<R, readonly [T, number]>(output, shared.forward(x));
     },
     *parameters() {
       yield* experts.parameters();

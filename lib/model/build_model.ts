@@ -11,13 +11,16 @@ import type { RouterBuild } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
+import { computeTypeOn } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { guardedRouter } from "./guarded_router.ts";
 import { buildFeedForward } from "./build_feed_forward.ts";
 
 /** A model and the state that its layers share. */
 export interface BuiltModel extends Disposable {
   /** The model. */
-  readonly model: LanguageModel;
+  readonly model: LanguageModel<Real>;
   /** λ and the routing statistics, one record per layer. */
   readonly state: StepState;
   /**
@@ -40,19 +43,31 @@ export interface BuildModelOptions {
  * Builds the model of a configuration with random weights. They depend only on the configuration's
  * seed, not on the device's seed or earlier draws.
  *
- * Under granularity G each layer has E·G experts of width `ffn`/G, with a target of k·G active.
+ * A type of `auto` is chosen for the device. Under granularity G each layer has E·G experts of width `ffn`/G, with a target of k·G active.
  *
  * @param device The model's device.
  * @param config The configuration.
  * @param options Kept rows, a loaded router.
  * @returns The model; dispose of it to free its weights.
- * @throws {ConfigError} If the configuration names a router file that was not passed, or whose
- * routers do not have as many weights as their row says.
+ * @throws {ConfigError} If the configuration names a router file that was not passed, that fails, or
+ * whose routers do not have as many weights as their row says.
  */
 export function buildModel(
   device: Device,
   config: TrainConfig,
   options: BuildModelOptions = {},
+): BuiltModel {
+  // The one place where a type known at run time becomes one that the compiler checks.
+  return computeTypeOn(device, config) === "bf16"
+    ? buildIn("bf16", device, config, options)
+    : buildIn("f32", device, config, options);
+}
+
+function buildIn<R extends Real>(
+  dtype: R,
+  device: Device,
+  config: TrainConfig,
+  options: BuildModelOptions,
 ): BuiltModel {
   const { model: m, moe } = config;
   const build = builderOf(config, options.router);
@@ -67,7 +82,8 @@ export function buildModel(
   const generator = { seed: BigInt(config.seed), step: 0, draws: 0 };
   const routers: Router[] = [];
   const model = memoryOf(device).drawingFrom(generator, () =>
-    new LanguageModel(device, {
+    new LanguageModel<R>(device, {
+      dtype,
       vocabulary: m.vocabulary,
       layers: m.layers,
       hidden: m.hidden,
@@ -80,7 +96,7 @@ export function buildModel(
         buildFeedForward(device, config, {
           ...{ build, state, layer, routers },
           kept: options.kept?.[layer],
-        }),
+        }, dtype),
     }));
   unfinished.move();
   return {
@@ -102,7 +118,10 @@ function builderOf(
   loaded: RouterModule | undefined,
 ): RouterBuild<RouterSettings & ExpertSizes> {
   if (moe.router_file === undefined) return BUILD_ROUTER[moe.router as RouterName];
-  if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) return loaded.build;
+  if (loaded?.path === moe.router && loaded.sha256 === moe.router_file.sha256) {
+    return (device, place, settings) =>
+      guardedRouter(loaded.path, () => loaded.build(device, place, settings));
+  }
   throw new ConfigError(
     `Cannot build a model with the router ${moe.router}: ` +
       (loaded === undefined

@@ -98,7 +98,7 @@ export interface ExecutedFlops {
  * - output head: 6 h V per token: the logits and two gradients.
  *
  * Norms, activations, the optimizer and the masked part of diagonal tiles are not counted. Neither
- * is recomputation that saves memory: pre-activations beyond a limit, logits beyond 512 MiB.
+ * is recomputation that saves memory: pre-activations and logits beyond a limit.
  *
  * @param model The sizes of the transformer.
  * @param moe Router, experts and granularity.

@@ -1,5 +1,6 @@
 /** Opens trained models. @module */
 
+import { requireOneOf, requireOptions } from "../arguments.ts";
 import type { Device } from "../autograd/device.ts";
 import { loadRouterOf } from "../config/load_router.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
@@ -10,13 +11,20 @@ import { checkWrittenUnder } from "../checkpoint/resume.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { buildModel } from "./build_model.ts";
 import { savedTensors } from "./saved_tensors.ts";
+import { FLOATS, type Real } from "../tensor/dtype.ts";
 import { CHECKPOINTS, CONFIG, findRun } from "../run/find_run.ts";
 import { loadModel } from "../checkpoint/weight_layout.ts";
+
+/** Settings of {@linkcode openModel}. */
+export interface OpenModelOptions {
+  /** The type to compute in. Default that of the run; its checkpoints hold fp32 weights. */
+  readonly dtype?: Real | undefined;
+}
 
 /** Result of {@linkcode openModel}. */
 export interface OpenedModel extends Disposable {
   /** The model with its trained weights. */
-  readonly model: LanguageModel;
+  readonly model: LanguageModel<Real>;
   /** The tokenizer it was trained with. */
   readonly tokenizer: Tokenizer;
   /** The run's configuration. */
@@ -32,6 +40,7 @@ export interface OpenedModel extends Disposable {
  *
  * @param device The device to load it to.
  * @param path A run directory, for its newest checkpoint, or the directory of a checkpoint.
+ * @param options The type to compute in.
  * @returns The model; dispose of it to free its weights.
  * @throws {ConfigError} If there is no run at the path.
  * @throws {CheckpointError} If there is no complete checkpoint, or it is damaged, belongs to
@@ -53,7 +62,14 @@ export interface OpenedModel extends Disposable {
  * assert(typeof continueText === "function");
  * ```
  */
-export async function openModel(device: Device, path: string): Promise<OpenedModel> {
+export async function openModel(
+  device: Device,
+  path: string,
+  options: OpenModelOptions = {},
+): Promise<OpenedModel> {
+  requireOptions("open a model", options, { dtype: true });
+  const { dtype } = options;
+  if (dtype !== undefined) requireOneOf("open a model", "dtype", dtype, FLOATS);
   const run = findRun(path);
   using checkpoint = run.checkpoint === null
     ? Checkpoint.openNewest(`${run.path}/${CHECKPOINTS}`)
@@ -66,7 +82,8 @@ export async function openModel(device: Device, path: string): Promise<OpenedMod
     `${run.path}/${CONFIG} holds now`,
   );
   const tokenizer = await openTokenizer(config.data.tokenizer);
-  const built = buildModel(device, config, { router: await loadRouterOf(config.moe) });
+  const typed = dtype === undefined ? config : { ...config, model: { ...config.model, dtype } };
+  const built = buildModel(device, typed, { router: await loadRouterOf(config.moe) });
   try {
     loadModel(savedTensors(built.model), config, checkpoint.model);
   } catch (error) {

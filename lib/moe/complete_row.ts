@@ -2,7 +2,7 @@
 
 import type { RouterFootprint } from "./router_footprint.ts";
 import type { RouterKeysOf, RouterValue } from "./router_keys.ts";
-import type { RouterSpec } from "./router_row.ts";
+import type { ActiveFrom, MixtureSizes, RoutedBatch, RouterSpec } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
 
 /** Default advice where experts get no tokens. */
@@ -10,6 +10,20 @@ export const STARVING = "a lower learning rate or a larger model.init_std helps"
 
 /** Default footprint: that of a softmax, whose output is kept. */
 export const FOOTPRINT: RouterFootprint = { kept: 1, scratch: 0 };
+
+/**
+ * Counts rows by the bounds on active experts.
+ *
+ * @param bounds The bounds.
+ * @param batch A micro-batch.
+ * @returns The most rows that it may have.
+ */
+export function rowsWithin(
+  bounds: readonly ActiveFrom[],
+  { tokens, step }: Pick<RoutedBatch, "tokens" | "step">,
+): number {
+  return tokens * bounds.findLast(({ from }) => from <= step)!.most;
+}
 
 /**
  * Completes a row that states only how its router differs from the defaults. The library's rows and
@@ -23,6 +37,9 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
   row: Partial<RouterSpec<Keys>>,
 ): RouterSpec<Keys> {
   const { lambda = false } = row;
+  // By default nothing bounds how many experts a token activates.
+  const activeFrom = (moe: MixtureSizes & Keys): readonly ActiveFrom[] =>
+    row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }];
   return {
     about: row.about ?? "a user-defined router",
     routed: row.routed ?? true,
@@ -36,8 +53,8 @@ export function completeRow<Keys extends object = Readonly<Record<string, Router
     keys: row.keys ?? ({} as RouterKeysOf<Keys>),
     // A function in a user's row may also return nothing.
     adapts: (moe) => row.adapts?.(moe) ?? lambda,
-    // By default nothing bounds how many experts a token activates.
-    activeFrom: (moe) => row.activeFrom?.(moe) ?? [{ from: 0, most: routedSizes(moe).experts }],
+    activeFrom,
+    rows: (moe, batch) => row.rows?.(moe, batch) ?? rowsWithin(activeFrom(moe), batch),
     causalFrom: (sequence) => row.causalFrom?.(sequence) ?? 0,
     weights: (hidden, experts) => row.weights?.(hidden, experts) ?? hidden * experts,
     footprint: (moe) => row.footprint?.(moe) ?? FOOTPRINT,

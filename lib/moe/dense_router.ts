@@ -5,8 +5,9 @@ import { requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { operands } from "../tensor/operands.ts";
+import { realOperand } from "../tensor/operands.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 import { Routed } from "./routed.ts";
@@ -41,6 +42,8 @@ export interface DenseRouterOptions<H extends number = number, E extends number 
  */
 export class DenseRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #hidden: H;
   readonly #experts: E;
 
@@ -90,12 +93,14 @@ export class DenseRouter<const H extends number = number, const E extends number
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`; only T matters.
+   * @param x Hidden states `[T, H]`, f32 or bf16; only T matters.
    * @returns Gates of 1.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
-    const [states] = operands("route densely with", x);
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
+  ): Routing<T, E> {
+    const states = realOperand("route densely with", x);
     requireStates("route densely", states, this.#hidden);
     const { memory, shape } = states;
     const gates = memory.allocate("f32", [shape[0], this.#experts] as const);

@@ -8,7 +8,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import {
   makeRouterWeight,
@@ -21,6 +21,7 @@ import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { GroupName } from "./router_rows/expert_choice.ts";
 import type { Routing } from "./routing.ts";
+import { expertShare } from "./expert_share.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
 
 /** Settings of {@linkcode ExpertChoiceRouter}. */
@@ -70,6 +71,8 @@ export interface ExpertChoiceRouterOptions<H extends number = number, E extends 
  */
 export class ExpertChoiceRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #capacity: number;
   readonly #group: GroupName;
@@ -138,15 +141,15 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Holds the length of a sequence, for groups of one sequence each.
    * @returns Gates, 0 except where an expert chose the token, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match, or the tokens do not form whole
    * sequences.
    * @throws {ConfigError} While generating, when the tokens to choose among do not exist yet.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by expert choice";
@@ -166,7 +169,7 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
     k.check(
       k.symbols.remoe_expert_choice_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         probabilities.address,
         mask.address,
@@ -187,7 +190,7 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
 
   /** Records the gradient: that of chosen softmax probabilities, without a balance term. */
   #record(
-    states: DeviceTensor<"f32">,
+    states: DeviceTensor<Real>,
     gates: DeviceTensor<"f32", readonly [number, E]>,
     { mask, counts, probabilities }: Readonly<
       Record<"mask" | "counts" | "probabilities", DeviceTensor>
@@ -238,22 +241,4 @@ export class ExpertChoiceRouter<const H extends number = number, const E extends
   [Symbol.dispose](): void {
     this.#weight[Symbol.dispose]();
   }
-}
-
-/** Relative error of a share, at most: three rounded operations on numbers that are rounded. */
-const ROUNDING = 4 * Number.EPSILON;
-
-/**
- * Counts the tokens that an expert takes from a group. A product that falls short of a whole number
- * only by rounding is that number: 90 tokens at a share of 1.4 / 2 come to 62.999….
- *
- * @param tokens Tokens of the group.
- * @param share The expert's share of them, at most 1.
- * @returns `tokens · share`, rounded down, but at least 1.
- */
-export function expertShare(tokens: number, share: number): number {
-  const exact = tokens * share;
-  const nearest = Math.round(exact);
-  const isWhole = Math.abs(exact - nearest) <= ROUNDING * exact;
-  return Math.max(1, isWhole ? nearest : Math.floor(exact));
 }

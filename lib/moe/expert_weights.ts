@@ -1,6 +1,7 @@
 /** The experts of a layer: settings and weights, alike whether tokens or segments are routed. @module */
 
 import { requireFunction, requireText, requireWhole, shown } from "../arguments.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
@@ -8,15 +9,18 @@ import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { requireStateOn, type StepState } from "../autograd/step_state.ts";
 import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { type KeptRows, keptRowsOf } from "./kept_rows.ts";
 import type { MoEOptions } from "./moe_options.ts";
 
 /** The experts' weights, and where the layer records its routing. */
-export interface ExpertWeights {
+export interface ExpertWeights<R extends Real> {
   /** `[E, hidden, 2 · width]`, gate and up projections. */
   readonly w1: ParameterTensor<readonly [number, number, number]>;
   /** `[E, width, hidden]`, down projections. */
   readonly w2: ParameterTensor<readonly [number, number, number]>;
+  /** The type that the experts compute in. */
+  readonly dtype: R;
   readonly kept: KeptRows;
   readonly state: StepState | null;
   readonly layer: number;
@@ -33,6 +37,9 @@ interface LayerRouter {
   afterStep?(counts: readonly number[]): void;
 }
 
+/** Which copies of the experts' weights a layer reads. */
+type Copies = "experts" | "none";
+
 /**
  * Checks a layer's options, and creates its experts with random weights.
  *
@@ -41,15 +48,18 @@ interface LayerRouter {
  * @param router The router, whose own method has been checked.
  * @param options Sizes and initialisation.
  * @param bounds Products of the sizes that must be sizes as well, by name.
+ * @param copies Whether products read the weights themselves, and in bf16 need copies of them.
  * @throws {ConfigError} If sizes do not match the router's or the state's, or are out of range.
  */
-export function createExperts(
+export function createExperts<R extends Real>(
   build: string,
   device: Device,
   router: LayerRouter,
-  options: Omit<MoEOptions, "router">,
+  options: Omit<MoEOptions<number, number, R>, "router">,
   bounds: (hidden: number, width: number) => Readonly<Record<string, number>>,
-): ExpertWeights {
+  copies: Copies,
+): ExpertWeights<R> {
+  const dtype = computeType(build, options.dtype);
   const { hidden, width, state = null, layer = 0, name = "experts" } = options;
   requireFunction(build, "router.parameters", router.parameters);
   for (const method of ["buffers", "afterStep"] as const) {
@@ -76,13 +86,16 @@ export function createExperts(
     requireRecord(state, layer, experts);
   }
   using made = new DisposableStack();
-  const weight = (part: string, rows: number, columns: number) =>
-    made.use(ParameterTensor.make(memory, `${name}.${part}`, [experts, rows, columns], true));
+  const readAs = copies === "none" ? "f32" : dtype;
+  const weight = (part: string, rows: number, columns: number) => {
+    const shape = [experts, rows, columns] as const;
+    return made.use(ParameterTensor.make(memory, `${name}.${part}`, shape, true, readAs));
+  };
   const w1 = weight("w1", hidden, 2 * width);
   const w2 = weight("w2", width, hidden);
   fillNormal(w1, 0, deviation);
   fillNormal(w2, 0, outputDeviation);
-  return { w1, w2, kept, state, layer, owned: made.move() };
+  return { w1, w2, dtype, kept, state, layer, owned: made.move() };
 }
 
 function requireRecord(state: StepState, layer: number, experts: number): void {

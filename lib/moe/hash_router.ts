@@ -7,7 +7,8 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { i32, operands } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { i32, operands, real, realOperand } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { PLACE_NAMES } from "./linear_router.ts";
 import { Routed } from "./routed.ts";
@@ -50,6 +51,8 @@ export interface HashRouterOptions<H extends number = number, E extends number =
  */
 export class HashRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #hidden: H;
   readonly #experts: E;
 
@@ -99,18 +102,18 @@ export class HashRouter<const H extends number = number, const E extends number 
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`; only T matters.
+   * @param x Hidden states `[T, H]`, f32 or bf16; only T matters.
    * @param context Holds the token ids `[T]`.
    * @returns Gates of 1 for expert `id mod E`, else 0.
    * @throws {ConfigError} If the context has no token ids.
    * @throws {ShapeMismatchError} If the hidden size does not match, or there is not one id per
    * state.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
-    const [states] = operands("route by hash with", x);
+    const states = realOperand("route by hash with", x);
     requireStates("route by hash", states, this.#hidden);
     const { tokens: ids } = layerContext("route by hash", states, 0, context);
     if (ids === null) {
@@ -119,7 +122,11 @@ export class HashRouter<const H extends number = number, const E extends number 
           "{ tokens } to forward(), as a language model does",
       );
     }
-    const [, tokenIds] = operands("route by hash with states and token ids", x, i32(ids));
+    const [, tokenIds] = operands(
+      "route by hash with states and token ids",
+      real<Tensor<Real>>(x),
+      i32(ids),
+    );
     const { memory, shape: [tokens] } = states;
     const gates = memory.allocate("f32", [tokens, this.#experts] as const);
     const mask = allocateMask(memory, tokens, this.#experts);

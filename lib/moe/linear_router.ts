@@ -7,7 +7,8 @@ import { ParameterTensor } from "../autograd/parameter.ts";
 import { scale } from "../autograd/unary.ts";
 import { ConfigError } from "../errors.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
-import { operands, unwrapped } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { operands, real, unwrapped } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { requireStates } from "./router_input.ts";
@@ -68,7 +69,7 @@ export function scaledGates<T extends number, E extends number>(
 
 /** Checked hidden states and the buffers that every router's kernel writes. */
 export interface RouterBuffers<T extends number, E extends number> {
-  readonly states: DeviceTensor<"f32">;
+  readonly states: DeviceTensor<Real>;
   readonly gates: DeviceTensor<"f32", readonly [T, E]>;
   /** The routed pairs, one bit each. */
   readonly mask: DeviceTensor<"i32">;
@@ -79,16 +80,20 @@ export interface RouterBuffers<T extends number, E extends number> {
 /** Checks the hidden states and allocates the buffers. */
 export function routerBuffers<T extends number, H extends number, E extends number>(
   operation: string,
-  x: Tensor<"f32", readonly [T, H]>,
+  x: Tensor<Real, readonly [T, H]>,
   weight: RouterWeight<H, E>,
 ): RouterBuffers<T, E> {
-  const [states] = operands(`${operation} with`, x, weight);
+  const [states] = operands(
+    `${operation} with`,
+    real<Tensor<Real, readonly [number, number]>>(x),
+    weight,
+  );
   const [hidden, experts] = weight.shape;
   requireStates(operation, states, hidden, weight);
   const { memory, shape: [tokens] } = states;
   return {
     states,
-    gates: memory.allocate("f32", [tokens, experts] as const),
+    gates: memory.allocate("f32", [tokens as T, experts] as const),
     mask: allocateMask(memory, tokens, experts),
     counts: memory.allocate("i32", [experts] as const),
   };
@@ -104,7 +109,8 @@ export function sumsBuffer<E extends number>(
 /**
  * Records a linear router on the tape. `toLogits` turns the gradient of the gates into that of the
  * logits and adds the gradient of the router's regularisation, multiplied by `scale` like the loss.
- * From logits = x W follow dx = dlogits W^T and dW = x^T dlogits.
+ * From logits = x W follow dx = dlogits W^T and dW = x^T dlogits: products of fp32 with x, which may
+ * be bf16, into gradients of either type.
  */
 export function recordLinearRouter(
   operation: string,

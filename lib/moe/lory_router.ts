@@ -11,12 +11,13 @@ import { filledTensor, writtenTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { softmax } from "../autograd/reduce.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { operands } from "../tensor/operands.ts";
+import { operands, real } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { makeRouterWeight, PLACE_NAMES, type RouterWeight } from "./linear_router.ts";
 import type { Merging, MergingRouter } from "./merging_router.ts";
-import { requireStates } from "./router_input.ts";
+import { requireStates, statesInFp32 } from "./router_input.ts";
 import type { Routing } from "./routing.ts";
 import { type GenerationContext, layerContext, type RoutingContext } from "./routing_context.ts";
 import { routingOf } from "./routing_of.ts";
@@ -61,6 +62,8 @@ export interface LoryRouterOptions<H extends number = number, E extends number =
  */
 export class LoryRouter<const H extends number = number, const E extends number = number>
   implements MergingRouter<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #weight: RouterWeight<H, E>;
 
   static {
@@ -112,7 +115,7 @@ export class LoryRouter<const H extends number = number, const E extends number 
   /**
    * Decides how to merge the experts for each segment, or for each sequence in generation.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Sequence and generation. By default the tokens are one sequence.
    * @returns Softmax weights, one row per segment or sequence.
    * @throws {ShapeMismatchError} If the hidden size does not match, or the context is for another
@@ -131,12 +134,17 @@ export class LoryRouter<const H extends number = number, const E extends number 
    * assertEquals(tokens, [2, 2, 2, 2]);
    * ```
    */
-  merge<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  merge<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Merging<T, E> {
-    const [states] = operands("route by Lory with", x, this.#weight);
-    requireStates("route by Lory", states, this.hidden, this.#weight);
+    const [given] = operands(
+      "route by Lory with",
+      real<Tensor<Real, readonly [T, H]>>(x),
+      this.#weight,
+    );
+    requireStates("route by Lory", given, this.hidden, this.#weight);
+    const states = statesInFp32(given);
     const { sequence, generation } = layerContext("route by Lory", states, 0, context);
     if (generation !== null) return this.#generating(states, generation);
     const tokens = segmentSizes(states.shape[0], sequence);
@@ -182,13 +190,13 @@ export class LoryRouter<const H extends number = number, const E extends number 
    * Gives each token its segment's weights as gates, for inspection: an {@linkcode MoE} layer would
    * mix the experts' results by them rather than merge the experts.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Sequence and generation. By default the tokens are one sequence.
    * @returns The weights of every expert for every token.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     return routingOfMerging(this.merge(x, context));

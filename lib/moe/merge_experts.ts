@@ -1,11 +1,12 @@
 /** Weighted averages of experts' weights. @module */
 
 import { gemm } from "../autograd/matmul.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /** The weights of one projection of all experts, `[E, rows, columns]`. */
-type Projection = DeviceTensor<"f32", readonly [number, number, number]>;
+type Projection<R extends Real> = DeviceTensor<R, readonly [number, number, number]>;
 
 /**
  * θ_n = Σ_e weights[n,e] · θ_e for one projection: a product of `[N, E]` with the experts' weights
@@ -14,16 +15,18 @@ type Projection = DeviceTensor<"f32", readonly [number, number, number]>;
  *
  * @param weights Weights of the experts `[N, E]`.
  * @param experts The experts' projection `[E, rows, columns]`.
+ * @param dtype The type of the averages, which are computed in fp32 and rounded once.
  * @returns The merged projections `[N, rows, columns]`.
  */
-export function mergeExperts(
+export function mergeExperts<R extends Real>(
   weights: DeviceTensor<"f32", readonly [number, number]>,
-  experts: Projection,
-): Projection {
+  experts: Projection<"f32">,
+  dtype: R,
+): Projection<R> {
   const [merged, count] = weights.shape;
   const [, rows, columns] = experts.shape;
   const size = rows * columns;
-  const out = weights.memory.allocate("f32", [merged, rows, columns] as const);
+  const out = weights.memory.allocate(dtype, [merged, rows, columns] as const);
   gemm(out, weights, experts, { m: merged, n: size, k: count, beta: 0 });
   recordNode({
     operation: "mergeExperts",

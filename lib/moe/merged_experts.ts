@@ -11,7 +11,8 @@ import {
 } from "../autograd/parameter.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { i32, operands } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { i32, operands, real } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { runExperts } from "./experts.ts";
@@ -22,12 +23,15 @@ import { mergeExperts } from "./merge_experts.ts";
 import { oneNetworkEach, recordMerging } from "./merged_dispatch.ts";
 import type { MergingRouter } from "./merging_router.ts";
 import type { MoEOptions } from "./moe_options.ts";
-import { requireStates } from "./router_input.ts";
+import { requireStates, statesFor } from "./router_input.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
 
 /** Settings of {@linkcode MergedExperts}; `width` is that of the averages, too. */
-export interface MergedExpertsOptions<H extends number = number, E extends number = number>
-  extends MoEOptions<H, E> {
+export interface MergedExpertsOptions<
+  H extends number = number,
+  E extends number = number,
+  R extends Real = "f32",
+> extends MoEOptions<H, E, R> {
   /** Decides how the experts are merged; the caller disposes of it. */
   router: MergingRouter<H, E>;
 }
@@ -37,9 +41,10 @@ export interface MergedResult<
   T extends number = number,
   H extends number = number,
   E extends number = number,
+  R extends Real = "f32",
 > {
   /** `[T, H]`. */
-  readonly output: Tensor<"f32", readonly [T, H]>;
+  readonly output: Tensor<R, readonly [T, H]>;
   /** Weights of the experts in each merged network, `[N, E]`. */
   readonly weights: Tensor<"f32", readonly [number, E]>;
 }
@@ -48,7 +53,8 @@ export interface MergedResult<
  * Lory's layer: averages the experts' weights, θ_n = Σ_e w[n,e] · θ_e, and runs each token through
  * the SwiGLU network of its segment. All experts get a gradient from every token, at the cost of
  * one expert per token and of E per segment for the averages. These take
- * `12 · N · hidden · width` bytes and are kept for the backward pass.
+ * `12 · N · hidden · width` bytes, half of that in bf16, and are kept for the backward pass. They are
+ * averages of the fp32 weights in either type.
  *
  * @example
  * ```ts
@@ -63,12 +69,16 @@ export interface MergedResult<
  * assert(output.shape[0] === 10 && weights.shape.join() === "4,4");
  * ```
  */
-export class MergedExperts<const H extends number = number, const E extends number = number>
-  implements Disposable {
+export class MergedExperts<
+  const H extends number = number,
+  const E extends number = number,
+  R extends Real = "f32",
+> implements Disposable {
   /** The layer's router. */
   readonly router: MergingRouter<H, E>;
   readonly #w1: ParameterTensor<readonly [number, number, number]>;
   readonly #w2: ParameterTensor<readonly [number, number, number]>;
+  readonly #dtype: R;
   readonly #kept: KeptRows;
   readonly #state: StepState | null;
   readonly #layer: number;
@@ -91,20 +101,22 @@ export class MergedExperts<const H extends number = number, const E extends numb
    * @throws {ConfigError} If sizes do not match the router's or the state's, the router does not
    * merge, or a setting is out of range.
    */
-  constructor(device: Device, options: MergedExpertsOptions<H, E>) {
+  constructor(device: Device, options: MergedExpertsOptions<H, E, R>) {
     requireOptions(BUILD, options, {
       ...{ router: true, hidden: true, width: true, deviation: true, outputDeviation: true },
-      ...{ name: true, state: true, layer: true, kept: true },
+      ...{ name: true, state: true, layer: true, kept: true, dtype: true },
     });
     const { router } = options;
     requireMerging(router);
     // An expert is merged as one row of all its weights.
-    const made = createExperts(BUILD, device, router, options, (hidden, width) => ({
+    const bounds = (hidden: number, width: number) => ({
       "2 · width · hidden": 2 * width * hidden,
-    }));
+    });
+    const made = createExperts<R>(BUILD, device, router, options, bounds, "none");
     this.router = router;
     this.#w1 = made.w1;
     this.#w2 = made.w2;
+    this.#dtype = made.dtype;
     this.#kept = made.kept;
     this.#state = made.state;
     this.#layer = made.layer;
@@ -114,21 +126,23 @@ export class MergedExperts<const H extends number = number, const E extends numb
   /**
    * Runs the layer.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, in the layer's type.
    * @param context Context for the router. By default the tokens are one sequence.
    * @returns The results of the tokens' networks, and how those were merged.
    * @throws {ShapeMismatchError} If the hidden size does not match, the router's weights are not
    * `[N, E]`, or the context is for another number of tokens.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+    x: Tensor<R, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
-  ): MergedResult<T, H, E> {
-    const [states] = operands(`${RUN} on`, x, this.#w1);
+  ): MergedResult<T, H, E, R> {
+    const given = operands(`${RUN} on`, real<Tensor<R, readonly [T, H]>>(x), this.#w1);
+    const states = given[0] as DeviceTensor<R, readonly [T, H]>;
+    requireType(states, this.#dtype);
     const [experts, hidden] = this.#w1.shape;
     requireStates(RUN, states, hidden, this.#w1);
     const place = layerContext(`${RUN} on`, states, this.#layer, context);
-    const merging = this.router.merge(x, place);
+    const merging = this.router.merge<T>(statesFor(this.router, states), place);
     const [weights, networkOf] = operands(
       `${RUN} with weights`,
       merging?.weights,
@@ -141,10 +155,10 @@ export class MergedExperts<const H extends number = number, const E extends numb
     }
     place.onRouting?.(place.layer, routingOfMerging(merging));
     const keptRows = Math.min(keptRowsOf(RUN, this.#kept), states.shape[0]);
-    const [w1, w2] = [mergeExperts(weights, this.#w1), mergeExperts(weights, this.#w2)];
-    const output = runExperts({ x: states, w1, w2, gates, plan, keptRows });
+    const [w1, w2] = [this.#w1, this.#w2].map((all) => mergeExperts(weights, all, this.#dtype));
+    const output = runExperts<R>({ x: states, w1: w1!, w2: w2!, gates, plan, keptRows });
     return {
-      output: output as unknown as Tensor<"f32", readonly [T, H]>,
+      output: output as unknown as Tensor<R, readonly [T, H]>,
       weights: merging.weights,
     };
   }
@@ -184,6 +198,11 @@ function requireMerging(router: MergingRouter): void {
       `Cannot ${BUILD}: router is ${shown(router)}, expected one that merges, such as a LoryRouter`,
     );
   }
+}
+
+function requireType({ dtype }: DeviceTensor, own: Real): void {
+  if (dtype === own) return;
+  throw new TypeError(`Cannot ${RUN} of ${own} on states of ${dtype}: cast them first`);
 }
 
 function requireWeights(

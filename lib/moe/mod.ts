@@ -35,6 +35,7 @@ export type {
 export type {
   ActiveFrom,
   MixtureSizes,
+  RoutedBatch,
   RouterBuild,
   RouterLoss,
   RouterPlace,

@@ -11,7 +11,8 @@ import {
 } from "../autograd/parameter.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import { showShape } from "../tensor/shape_math.ts";
-import { operands } from "../tensor/operands.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { operands, real, requireOneType } from "../tensor/operands.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { dispatchPlan, planCapacity } from "./dispatch_plan.ts";
@@ -23,7 +24,7 @@ import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
 import { layerContext, type RoutingContext } from "./routing_context.ts";
-import { requireStates } from "./router_input.ts";
+import { requireStates, statesFor } from "./router_input.ts";
 import { routingMask } from "./routing_mask.ts";
 
 /** Result of {@linkcode MoE.forward}. */
@@ -31,9 +32,10 @@ export interface MoEResult<
   T extends number = number,
   H extends number = number,
   E extends number = number,
+  R extends Real = "f32",
 > {
   /** `[T, H]`; exactly 0 for a token without an expert. */
-  readonly output: Tensor<"f32", readonly [T, H]>;
+  readonly output: Tensor<R, readonly [T, H]>;
   /** Which experts each token went to. */
   readonly routing: Routing<T, E>;
 }
@@ -55,12 +57,16 @@ export interface MoEResult<
  * assert(output.shape[0] === 10);
  * ```
  */
-export class MoE<const H extends number = number, const E extends number = number>
-  implements Disposable {
+export class MoE<
+  const H extends number = number,
+  const E extends number = number,
+  R extends Real = "f32",
+> implements Disposable {
   /** The layer's router. */
   readonly router: Router<H, E>;
   readonly #w1: ParameterTensor<readonly [number, number, number]>;
   readonly #w2: ParameterTensor<readonly [number, number, number]>;
+  readonly #dtype: R;
   readonly #kept: KeptRows;
   readonly #state: StepState | null;
   readonly #layer: number;
@@ -83,8 +89,8 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * @throws {ConfigError} If sizes do not match the router's or the state's, or a setting is out of
    * range.
    */
-  constructor(device: Device, options: MoEOptions<H, E>) {
-    requireOptions("build an MoE layer", options, {
+  constructor(device: Device, options: MoEOptions<H, E, R>) {
+    requireOptions(BUILD, options, {
       router: true,
       hidden: true,
       width: true,
@@ -94,6 +100,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
       state: true,
       layer: true,
       kept: true,
+      dtype: true,
     });
     const { router } = options;
     if (typeof router?.route !== "function") {
@@ -101,12 +108,12 @@ export class MoE<const H extends number = number, const E extends number = numbe
         `Cannot build an MoE layer: router is ${shown(router)}, expected one such as a ReluRouter`,
       );
     }
-    const made = createExperts("build an MoE layer", device, router, options, (_, width) => ({
-      "2 · width": 2 * width,
-    }));
+    const bounds = (_: number, width: number) => ({ "2 · width": 2 * width });
+    const made = createExperts<R>(BUILD, device, router, options, bounds, "experts");
     this.router = router;
     this.#w1 = made.w1;
     this.#w2 = made.w2;
+    this.#dtype = made.dtype;
     this.#kept = made.kept;
     this.#state = made.state;
     this.#layer = made.layer;
@@ -116,7 +123,7 @@ export class MoE<const H extends number = number, const E extends number = numbe
   /**
    * Runs the layer.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, in the layer's type.
    * @param context Context for the router. By default the tokens are one sequence with unknown ids,
    * in training if a tape records.
    * @returns The weighted sum of the experts' outputs, and the routing.
@@ -124,15 +131,22 @@ export class MoE<const H extends number = number, const E extends number = numbe
    * `[T, E]`, or the context is for another number of tokens.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+    x: Tensor<R, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
-  ): MoEResult<T, H, E> {
-    const [states] = operands("run an MoE layer on", x, this.#w1);
+  ): MoEResult<T, H, E, R> {
+    const given = operands("run an MoE layer on", real<Tensor<R, readonly [T, H]>>(x), this.#w1);
+    const states = given[0] as DeviceTensor<R, readonly [T, H]>;
+    const [w1, w2] = [this.#w1.readAs(this.#dtype), this.#w2.readAs(this.#dtype)];
+    requireOneType("run an MoE layer on", states, w1);
     const [experts, hidden] = this.#w1.shape;
     requireStates("run an MoE layer", states, hidden, this.#w1);
     const place = layerContext("run an MoE layer on", states, this.#layer, context);
-    const routing = this.router.route(x, place);
-    const [, gates] = operands("run experts with states and gates", x, routing?.gates);
+    const routing = this.router.route<T>(statesFor(this.router, states), place);
+    const [, gates] = operands(
+      "run experts with states and gates",
+      real<Tensor<Real>>(x),
+      routing?.gates,
+    );
     const [tokens] = states.shape;
     if (gates.shape.length !== 2 || gates.shape[0] !== tokens || gates.shape[1] !== experts) {
       throw new ShapeMismatchError(
@@ -147,8 +161,8 @@ export class MoE<const H extends number = number, const E extends number = numbe
     place.onRouting?.(place.layer, routing);
     const rows = keptRowsOf("run an MoE layer", this.#kept);
     const keptRows = Math.min(rows, planCapacity(tokens, experts));
-    const output = runExperts({ x: states, w1: this.#w1, w2: this.#w2, gates, plan, keptRows });
-    return { output: output as unknown as Tensor<"f32", readonly [T, H]>, routing };
+    const output = runExperts<R>({ x: states, w1, w2, gates, plan, keptRows });
+    return { output: output as unknown as Tensor<R, readonly [T, H]>, routing };
   }
 
   /**
@@ -176,6 +190,8 @@ export class MoE<const H extends number = number, const E extends number = numbe
     this.#owned.dispose();
   }
 }
+
+const BUILD = "build an MoE layer";
 
 /** The plan of a routing's mask, or of its gates where the library did not make the routing. */
 function planOf(

@@ -1,11 +1,16 @@
 /** Settings of the layers with experts. @module */
 
 import type { StepState } from "../autograd/step_state.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { KeptRows } from "./kept_rows.ts";
 import type { Router } from "./router.ts";
 
 /** Settings of an MoE layer. */
-export interface MoEOptions<H extends number = number, E extends number = number> {
+export interface MoEOptions<
+  H extends number = number,
+  E extends number = number,
+  R extends Real = "f32",
+> {
   /** Decides which experts each token goes to; the caller disposes of it. */
   router: Router<H, E>;
   /** Size of a token's hidden state. */
@@ -24,4 +29,9 @@ export interface MoEOptions<H extends number = number, E extends number = number
   layer?: number;
   /** How many routed rows keep their pre-activations for the backward pass. Default all. */
   kept?: KeptRows;
+  /**
+   * The type that the experts compute in; their weights are kept in fp32 besides, and gates and the
+   * router's weights are always fp32. Default `f32`.
+   */
+  dtype?: R;
 }

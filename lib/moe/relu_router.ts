@@ -11,7 +11,7 @@ import {
   setLambdaExcess,
   StepState,
 } from "../autograd/step_state.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -56,6 +56,8 @@ export type { ReluRouterOptions } from "./relu_router_options.ts";
  */
 export class ReluRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #weight: RouterWeight<H, E>;
   readonly #settings: ReluSettings<H, E>;
   readonly #rule: Omit<LambdaRule, "tokens" | "adapt">;
@@ -145,11 +147,13 @@ export class ReluRouter<const H extends number = number, const E extends number 
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @returns Gates `activation(ReLU(x W))` and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(x: Tensor<"f32", readonly [T, H]>): Routing<T, E> {
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
+  ): Routing<T, E> {
     const { states, gates, mask, counts } = routerBuffers("route by ReLU", x, this.#weight);
     const sums = sumsBuffer(gates);
     const { shape: [tokens, experts], memory: { kernels: k } } = gates;
@@ -157,7 +161,7 @@ export class ReluRouter<const H extends number = number, const E extends number 
     k.check(
       k.symbols.remoe_relu_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         mask.address,
         counts.address,

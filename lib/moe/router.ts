@@ -44,13 +44,12 @@ import type { RoutingContext } from "./routing_context.ts";
  * @example State that follows the routing: experts with more than their share close a little
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Device, matmul, read, relu, type Router, type Routing, routingOf } from "@remoe/remoe";
- * import { subtract, type Tensor, write } from "@remoe/remoe";
+ * import { Device, matmul, readSync, relu, type Router, type Routing } from "@remoe/remoe";
+ * import { routingOf, subtract, type Tensor, write } from "@remoe/remoe";
  *
  * using device = await Device.open({ kind: "cpu", seed: 1 });
  * const weight = device.parameter([16, 2], { name: "gate.weight" });
  * const threshold = device.parameter([2], { deviation: 0, name: "gate.threshold" });
- * const values = new Float32Array(2);
  * const router: Router = {
  *   ...{ hidden: 16, experts: 2, active: 1 },
  *   route<T extends number>(x: Tensor<"f32", readonly [T, number]>) {
@@ -61,13 +60,14 @@ import type { RoutingContext } from "./routing_context.ts";
  *   buffers: () => [threshold],
  *   afterStep(counts) {
  *     const share = counts.reduce((sum, count) => sum + count, 0) / counts.length;
- *     for (const [e, count] of counts.entries()) values[e]! += 0.5 * Math.sign(count - share);
- *     write(threshold, values);
+ *     // Not kept in a variable, which a resumed run would not have.
+ *     const values = readSync(threshold);
+ *     write(threshold, values.map((value, e) => value + 0.5 * Math.sign(counts[e]! - share)));
  *   },
  *   [Symbol.dispose]() {},
  * };
  * router.afterStep?.([30, 10]); // training does this after each optimizer step
- * assertEquals([...await read(threshold)], [0.5, -0.5]);
+ * assertEquals([...readSync(threshold)], [0.5, -0.5]);
  * ```
  */
 export interface Router<H extends number = number, E extends number = number> extends Disposable {
@@ -77,6 +77,11 @@ export interface Router<H extends number = number, E extends number = number> ex
   readonly experts: E;
   /** Target of active experts per token. */
   readonly active: number;
+  /**
+   * Whether `route` takes bf16 states as well. A layer that computes in bf16 casts its states to f32
+   * for a router that does not say so; gates are f32 either way.
+   */
+  readonly takesBf16?: boolean;
   /**
    * Routes tokens.
    *
@@ -103,6 +108,7 @@ export interface Router<H extends number = number, E extends number = number> ex
   buffers?(): Iterable<Parameter>;
   /**
    * Runs after every optimizer step, for state that follows the routing rather than a gradient.
+   * Keep it in {@linkcode Router.buffers}: a resumed run loads those, but no variables.
    *
    * @param counts Tokens that went to each expert, over all micro-batches of the step.
    */

@@ -1,13 +1,13 @@
 /** Router files as described in a configuration, to be read without running them. @module */
 
-import { FOOTPRINT, STARVING } from "./complete_row.ts";
+import { FOOTPRINT, rowsWithin, STARVING } from "./complete_row.ts";
 import type { RouterKey } from "./router_keys.ts";
 import type { ActiveFrom, MixtureSizes, RouterSpec, RouterTraits } from "./router_row.ts";
 import { routedSizes } from "./layer_sizes.ts";
 
 /** A router file as described in a configuration; plain JSON. */
 export interface RouterFile extends Omit<RouterTraits, "merges"> {
-  /** SHA-256 of the file, in hexadecimal. */
+  /** SHA-256 of the file and of the local modules that it imports, in hexadecimal. */
   readonly sha256: string;
   /** The definitions of its settings. */
   readonly keys: Readonly<Record<string, RouterKey>>;
@@ -42,6 +42,7 @@ export function specOf({ adapts, active_from, weights, ...file }: RouterFile): R
     merges: false,
     adapts: () => adapts,
     activeFrom: () => active_from,
+    rows: (_moe, batch) => rowsWithin(active_from, batch),
     causalFrom: () => 0,
     weights: () => weights,
     footprint: () => FOOTPRINT,

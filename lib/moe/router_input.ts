@@ -1,7 +1,11 @@
 /** Checks of the hidden states passed to routers and layers. @module */
 
+import { cast } from "../autograd/layout.ts";
 import { ShapeMismatchError } from "../errors.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { unwrapped } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
+import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /**
@@ -24,4 +28,24 @@ export function requireStates(
   throw new ShapeMismatchError(
     `Cannot ${operation}: the states are ${showShape(shape)}, expected [tokens, ${hidden}]${met}`,
   );
+}
+
+/** States in fp32: themselves, or a cast that the tape records. */
+export function statesInFp32<S extends Shape>(
+  states: DeviceTensor<Real, S>,
+): DeviceTensor<"f32", S> {
+  return states.dtype === "f32"
+    ? states as DeviceTensor<"f32", S>
+    : unwrapped(cast<"f32", S>(states, "f32"));
+}
+
+/** States in the type that a router takes. */
+export function statesFor<S extends Shape>(
+  router: { readonly takesBf16?: boolean },
+  states: DeviceTensor<Real, S>,
+): DeviceTensor<"f32", S> {
+  // The interface's type is that of routers which take f32 alone.
+  return router.takesBf16 === true
+    ? states as DeviceTensor<Real, S> as DeviceTensor<"f32", S>
+    : statesInFp32(states);
 }

@@ -28,6 +28,16 @@ export interface ActiveFrom {
   readonly most: number;
 }
 
+/** A micro-batch, as far as the number of rows that a router routes depends on it. */
+export interface RoutedBatch {
+  /** Its tokens. */
+  readonly tokens: number;
+  /** Tokens per sequence. */
+  readonly sequence: number;
+  /** The step, counted from 0. */
+  readonly step: number;
+}
+
 /** Properties of a router that do not depend on its settings; plain JSON. */
 export interface RouterTraits {
   /** Short description for the help. */
@@ -70,6 +80,8 @@ export interface RouterTraits {
  *     { from: 0, most: experts * granularity },
  *     { from: Number(open_steps), most: active * granularity },
  *   ],
+ *   rows: ({ experts, active, open_steps }, { tokens, step }) =>
+ *     tokens * (step < Number(open_steps) ? experts : active),
  *   causalFrom: () => 0,
  *   weights: () => 0,
  *   footprint: () => ({ kept: 0, scratch: 0 }),
@@ -79,6 +91,7 @@ export interface RouterTraits {
  * };
  * const moe = { experts: 8, active: 2, granularity: 1, open_steps: 0 };
  * assertEquals(spec.activeFrom(moe).at(-1), { from: 0, most: 2 });
+ * assertEquals(spec.rows(moe, { tokens: 64, sequence: 32, step: 0 }), 128);
  * assertEquals([spec.problems(moe).length, spec.notices(moe).length], [1, 1]);
  * assertEquals([spec.adapts(moe), spec.weights(16, 8), spec.causalFrom(64)], [false, 0, 0]);
  * assertEquals(spec.starving(moe), "a larger moe.open_steps helps");
@@ -102,6 +115,14 @@ export interface RouterSpec<Keys extends object = Readonly<Record<string, Router
    * @returns Bounds by step, the first from step 0.
    */
   activeFrom(moe: MixtureSizes & Keys): readonly ActiveFrom[];
+  /**
+   * Counts the rows that a layer's experts run for a micro-batch.
+   *
+   * @param moe Sizes and settings.
+   * @param batch The micro-batch.
+   * @returns The number of rows if the router is `exact`, with its rounding, else an upper bound.
+   */
+  rows(moe: MixtureSizes & Keys, batch: RoutedBatch): number;
   /**
    * Tells from which token of a sequence on a causal router routes causally outside generation.
    * Losses of earlier tokens see what is to be predicted.
@@ -213,7 +234,8 @@ export interface RouterPlace {
  * ```
  */
 export interface RouterRow<Keys extends object = Readonly<Record<string, RouterValue>>>
-  extends Partial<Omit<RouterSpec<Keys>, "routed" | "merges" | "causalFrom" | "footprint">> {
+  extends
+    Partial<Omit<RouterSpec<Keys>, "routed" | "merges" | "rows" | "causalFrom" | "footprint">> {
   /**
    * Builds the router of one layer.
    *

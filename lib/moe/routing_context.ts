@@ -120,7 +120,7 @@ export function forwardContext(
 /** Checks a partial context and completes it for a layer that runs on the states `x`. */
 export function layerContext(
   operation: string,
-  x: DeviceTensor<"f32">,
+  x: DeviceTensor,
   layer: number,
   given: Partial<RoutingContext>,
 ): RoutingContext {

@@ -8,7 +8,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { operands } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { download, fill, upload } from "../tensor/transfer.ts";
@@ -75,6 +75,8 @@ export interface SigmoidRouterOptions<H extends number = number, E extends numbe
  */
 export class SigmoidRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #weight: RouterWeight<H, E>;
   readonly #bias: ParameterTensor<readonly [E]>;
@@ -163,13 +165,13 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Makes no difference.
    * @returns Gates, 0 except for the k chosen experts, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const buffers = routerBuffers("route by sigmoid", x, this.#weight);
@@ -183,7 +185,7 @@ export class SigmoidRouter<const H extends number = number, const E extends numb
     k.check(
       k.symbols.remoe_sigmoid_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         scores.address,
         mask.address,

@@ -7,7 +7,7 @@ import { initialDeviation } from "../autograd/distributions.ts";
 import { uniformTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -79,6 +79,8 @@ export interface SparseMixerRouterOptions<H extends number = number, E extends n
  */
 export class SparseMixerRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #jitter: number;
   readonly #weight: RouterWeight<H, E>;
@@ -149,13 +151,13 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
   /**
    * Routes tokens: in training by drawing experts, otherwise to those with the largest logits.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Whether the model is being trained, by default if a tape records.
    * @returns Gates, 0 except for the k chosen, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const operation = "route by SparseMixer";
@@ -171,7 +173,7 @@ export class SparseMixerRouter<const H extends number = number, const E extends 
     k.check(
       k.symbols.remoe_sparsemixer_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         logits.address,
         order.address,

@@ -7,7 +7,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { BalanceCode } from "../ffi/codes.ts";
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
@@ -97,6 +97,8 @@ export interface TopKRouterOptions<H extends number = number, E extends number =
  */
 export class TopKRouter<const H extends number = number, const E extends number = number>
   implements Router<H, E> {
+  /** It takes bf16 states. */
+  readonly takesBf16 = true as const;
   readonly #active: number;
   readonly #weight: RouterWeight<H, E>;
   readonly #coefficient: number;
@@ -185,13 +187,13 @@ export class TopKRouter<const H extends number = number, const E extends number 
   /**
    * Routes tokens.
    *
-   * @param x Hidden states `[T, H]`.
+   * @param x Hidden states `[T, H]`, f32 or bf16.
    * @param context Its step decides whether the warmup is over. Default: it is.
    * @returns Gates, 0 except for the k largest, and the number of tokens per expert.
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
-  route<T extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
+  route<T extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
     context: Partial<RoutingContext> = {},
   ): Routing<T, E> {
     const { states, gates, mask, counts } = routerBuffers("route by TopK", x, this.#weight);
@@ -207,7 +209,7 @@ export class TopKRouter<const H extends number = number, const E extends number 
     k.check(
       k.symbols.remoe_topk_router_forward(
         k.handle,
-        DTYPE_CODE.f32,
+        DTYPE_CODE[states.dtype],
         gates.address,
         probabilities.address,
         mask.address,

@@ -2,17 +2,19 @@
 
 import { requireFlag, requireOptions, requireText } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode Attention}. */
-export interface AttentionOptions {
+export interface AttentionOptions<R extends Real = "f32"> {
   /** Size of a hidden state. */
   hidden: number;
   /** Number of query heads; `hidden / heads` must be an even integer. */
@@ -27,6 +29,8 @@ export interface AttentionOptions {
   outputDeviation?: number;
   /** Prefix of the weights' names in checkpoints. Default `self_attn`. */
   name?: string;
+  /** The type it computes in; its weights are kept in fp32 besides. Default `f32`. */
+  dtype?: R;
 }
 
 /**
@@ -43,9 +47,10 @@ export interface AttentionOptions {
  * assert(y.shape[1] === 32);
  * ```
  */
-export class Attention implements Disposable {
-  readonly #qkv: Linear;
-  readonly #output: Linear;
+export class Attention<R extends Real = "f32"> implements Disposable {
+  readonly #dtype: R;
+  readonly #qkv: Linear<number, number, R>;
+  readonly #output: Linear<number, number, R>;
   readonly #heads: number;
   readonly #groups: number;
   readonly #headDim: number;
@@ -70,7 +75,7 @@ export class Attention implements Disposable {
    * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
-  constructor(device: Device, options: AttentionOptions) {
+  constructor(device: Device, options: AttentionOptions<R>) {
     requireOptions("build attention", options, {
       hidden: true,
       heads: true,
@@ -79,6 +84,7 @@ export class Attention implements Disposable {
       deviation: true,
       outputDeviation: true,
       name: true,
+      dtype: true,
     });
     const { hidden, heads, groups = heads, ropeBase = 1e6, name = "self_attn" } = options;
     requireSizes("build attention", { hidden, heads, groups });
@@ -92,13 +98,16 @@ export class Attention implements Disposable {
           `hidden / heads must be an even integer and heads divisible by groups`,
       );
     }
+    const dtype = computeType("build attention", options.dtype);
+    this.#dtype = dtype;
     this.#heads = heads;
     this.#groups = groups;
     this.#headDim = headDim;
     this.#ropeBase = ropeBase;
     using made = new DisposableStack();
     this.#qkv = made.use(
-      new Linear(device, {
+      new Linear<number, number, R>(device, {
+        dtype,
         input: hidden,
         output: (heads + 2 * groups) * headDim,
         deviation,
@@ -106,7 +115,8 @@ export class Attention implements Disposable {
       }),
     );
     this.#output = made.use(
-      new Linear(device, {
+      new Linear<number, number, R>(device, {
+        dtype,
         input: hidden,
         output: hidden,
         deviation: outputDeviation,
@@ -124,21 +134,21 @@ export class Attention implements Disposable {
    * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
    * @returns A tensor of the same shape.
    * @throws {ShapeMismatchError} If the number of rows is not a multiple of `sequence`.
-   * @throws {ConfigError} If the cache is for another head size or number of groups.
+   * @throws {ConfigError} If the cache is for another head size, number of groups or type.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, number]>,
+    x: Tensor<R, readonly [T, number]>,
     sequence: number,
-    cached?: LayerCache,
-  ): Tensor<"f32", readonly [T, number]> {
+    cached?: LayerCache<R>,
+  ): Tensor<R, readonly [T, number]> {
     const held = cached === undefined ? null : this.#checked(cached);
     const qkv = this.#qkv.forward(x);
     if (held !== null && !held.isPrefill) {
       const { cache, layer } = held;
       const attended = cache.attend(layer, qkv, this.#heads, this.#ropeBase);
-      return this.#output.forward(attended as Tensor<"f32", readonly [T, number]>);
+      return this.#output.forward(attended as Tensor<R, readonly [T, number]>);
     }
-    const attended = causalAttention(qkv, {
+    const attended = causalAttention<T, R>(qkv, {
       sequence,
       heads: this.#heads,
       groups: this.#groups,
@@ -151,11 +161,12 @@ export class Attention implements Disposable {
   }
 
   /** Checks a cache that was passed in, reading each property once. */
-  #checked(cached: LayerCache): LayerCache {
+  #checked(cached: LayerCache<R>): LayerCache<R> {
     requireOptions("attend with a cache", cached);
     const { cache, layer, isPrefill } = cached;
     requireFlag("attend with a cache", "isPrefill", isPrefill);
-    requireCacheFor("attend", { groups: this.#groups, headDim: this.#headDim }, cache);
+    const model = { groups: this.#groups, headDim: this.#headDim, dtype: this.#dtype };
+    requireCacheFor("attend", model, cache);
     return { cache, layer, isPrefill };
   }
 

@@ -1,12 +1,12 @@
 /** Attention of one new token per sequence over the cached ones. @module */
 
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 
 /** A layer's part of a cache, by device address. */
 export interface CachedTokens {
-  /** Device address of the keys and values, `[batch, capacity, 2 · groups · headDim]`. */
+  /** Device address of the keys and values, of the projection's type, `[batch, capacity, 2 · groups · headDim]`. */
   readonly tokens: bigint;
   /** Device address of the sequence lengths `[batch]`. */
   readonly lengths: bigint;
@@ -21,18 +21,18 @@ export interface CachedTokens {
 }
 
 /** Attends with the projection `qkv`, rotated in place, and appends its keys and values. */
-export function cachedAttention(
-  qkv: DeviceTensor<"f32">,
+export function cachedAttention<R extends Real>(
+  qkv: DeviceTensor<R>,
   { tokens, lengths, batch, capacity, groups, headDim }: CachedTokens,
   heads: number,
   ropeBase: number,
-): DeviceTensor<"f32", readonly [number, number]> {
-  const out = qkv.memory.allocate("f32", [batch, heads * headDim] as const);
+): DeviceTensor<R, readonly [number, number]> {
+  const out = qkv.memory.allocate(qkv.dtype, [batch, heads * headDim] as const);
   const { kernels: k } = qkv.memory;
   k.check(
     k.symbols.remoe_attention_decode(
       k.handle,
-      DTYPE_CODE.f32,
+      DTYPE_CODE[qkv.dtype],
       out.address,
       qkv.address,
       tokens,

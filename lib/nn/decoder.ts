@@ -9,6 +9,7 @@ import {
   type ForwardOptions,
   type GenerationContext,
 } from "../moe/routing_context.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { i32, operands } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -21,26 +22,29 @@ import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
 /** Sequences being generated. */
-export interface GeneratedTokens extends Pick<LayerCache, "isPrefill"> {
+export interface GeneratedTokens<R extends Real> extends Pick<LayerCache, "isPrefill"> {
   /** Their cache; undefined where only the next token is wanted. */
-  readonly cache?: KeyValueCache;
+  readonly cache?: KeyValueCache<R>;
   /** Tokens of each sequence: those of its prompt, or those before the new token. */
   readonly lengths: readonly number[];
 }
 
 /** A language model without its head: tokens in, hidden states out. */
-export class Decoder implements Disposable {
-  readonly #embedding: Embedding;
-  readonly #blocks: readonly TransformerBlock[];
+export class Decoder<R extends Real> implements Disposable {
+  readonly #embedding: Embedding<R>;
+  readonly #blocks: readonly TransformerBlock<R>[];
   readonly #norm: RmsNorm;
   readonly #owned: DisposableStack;
 
   /** Creates a decoder with random weights. */
-  constructor(device: Device, settings: ModelSettings) {
-    const { vocabulary, layers, hidden, deviation, normEpsilon = 1e-5 } = settings;
+  constructor(device: Device, settings: ModelSettings<R>) {
+    const { vocabulary, layers, hidden, deviation, dtype, normEpsilon = 1e-5 } = settings;
     using made = new DisposableStack();
     this.#embedding = made.use(
-      new Embedding(device, { vocabulary, hidden, deviation, name: "model.embed_tokens.weight" }),
+      new Embedding<R>(device, {
+        ...{ vocabulary, hidden, deviation, dtype },
+        name: "model.embed_tokens.weight",
+      }),
     );
     this.#blocks = Array.from(
       { length: layers },
@@ -57,8 +61,8 @@ export class Decoder implements Disposable {
     tokens: Tensor<"i32", readonly [T]>,
     sequence: number,
     options: ForwardOptions = {},
-    generated?: GeneratedTokens,
-  ): Tensor<"f32", readonly [T, number]> {
+    generated?: GeneratedTokens<R>,
+  ): Tensor<R, readonly [T, number]> {
     const count = tokenCount(tokens);
     requireWhole("run a language model", "sequence", sequence, { least: 1 });
     if (count % sequence !== 0) {
@@ -72,7 +76,7 @@ export class Decoder implements Disposable {
       ...forwardContext("run a language model", options, memory.isRecording),
       tokens,
     };
-    let x = this.#embedding.forward(tokens);
+    let x: Tensor<R, readonly [T, number]> = this.#embedding.forward(tokens);
     for (const [layer, block] of this.#blocks.entries()) {
       const generation = generationOf(generated, layer);
       x = block.forward(x, sequence, layerCache(generated, layer), {
@@ -81,7 +85,7 @@ export class Decoder implements Disposable {
         layer,
       });
     }
-    return this.#norm.forward(x);
+    return this.#norm.forward<T, number, R>(x);
   }
 
   /** The trainable parameters, in the order of the layers. */
@@ -102,13 +106,16 @@ export class Decoder implements Disposable {
   }
 }
 
-function layerCache(generated: GeneratedTokens | undefined, layer: number): LayerCache | undefined {
+function layerCache<R extends Real>(
+  generated: GeneratedTokens<R> | undefined,
+  layer: number,
+): LayerCache<R> | undefined {
   if (generated?.cache === undefined) return undefined;
   return { cache: generated.cache, isPrefill: generated.isPrefill, layer };
 }
 
-function generationOf(
-  generated: GeneratedTokens | undefined,
+function generationOf<R extends Real>(
+  generated: GeneratedTokens<R> | undefined,
   layer: number,
 ): GenerationContext | null {
   if (generated === undefined) return null;
@@ -125,15 +132,19 @@ export function tokenCount(tokens: Tensor<"i32", readonly [number]>): number {
   );
 }
 
-function makeBlock(device: Device, settings: ModelSettings, layer: number): TransformerBlock {
+function makeBlock<R extends Real>(
+  device: Device,
+  settings: ModelSettings<R>,
+  layer: number,
+): TransformerBlock<R> {
   const { vocabulary: _vocabulary, layers: _layers, ...block } = settings;
   const feedForward = settings.feedForward(layer);
-  requireFeedForward("build a language model", feedForward);
+  requireFeedForward<R>("build a language model", feedForward);
   // The block owns it once constructed; until then, free it on failure.
   using pending = new DisposableStack();
   pending.use(feedForward);
   const name = `model.layers.${layer}`;
-  const made = new TransformerBlock(device, { ...block, feedForward, name });
+  const made = new TransformerBlock<R>(device, { ...block, feedForward, name });
   pending.move();
   return made;
 }

@@ -2,15 +2,17 @@
 
 import { requireOptions } from "../arguments.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { fillNormal } from "../autograd/made_tensors.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Settings of {@linkcode Embedding}. */
-export interface EmbeddingOptions {
+export interface EmbeddingOptions<R extends Real = "f32"> {
   /** Number of tokens in the vocabulary. */
   vocabulary: number;
   /** Size of a hidden state. */
@@ -19,6 +21,8 @@ export interface EmbeddingOptions {
   deviation?: number;
   /** Name of the weight in checkpoints. Default `embed_tokens.weight`. */
   name?: string;
+  /** The type of the rows it gives; the table is kept in fp32 besides. Default `f32`. */
+  dtype?: R;
 }
 
 /**
@@ -34,7 +38,8 @@ export interface EmbeddingOptions {
  * assert(layer.forward(device.tokens([104, 105])).shape[0] === 2);
  * ```
  */
-export class Embedding implements Disposable {
+export class Embedding<R extends Real = "f32"> implements Disposable {
+  readonly #dtype: R;
   readonly #table: ParameterTensor<readonly [number, number]>;
 
   static {
@@ -54,17 +59,21 @@ export class Embedding implements Disposable {
    * @param device The layer's device.
    * @param options Sizes and initialisation.
    */
-  constructor(device: Device, options: EmbeddingOptions) {
+  constructor(device: Device, options: EmbeddingOptions<R>) {
     requireOptions("build an embedding", options, {
       vocabulary: true,
       hidden: true,
       deviation: true,
       name: true,
+      dtype: true,
     });
     const { vocabulary, hidden, deviation = 0.02, name = "embed_tokens.weight" } = options;
     requireSizes("build an embedding", { vocabulary, hidden });
     requireNumbers("build an embedding", { deviation }, { least: 0 });
-    this.#table = ParameterTensor.make(memoryOf(device), name, [vocabulary, hidden], true);
+    const dtype = computeType("build an embedding", options.dtype);
+    this.#dtype = dtype;
+    const shape = [vocabulary, hidden] as const;
+    this.#table = ParameterTensor.make(memoryOf(device), name, shape, true, dtype);
     fillNormal(this.#table, 0, deviation);
   }
 
@@ -77,8 +86,8 @@ export class Embedding implements Disposable {
    */
   forward<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
-  ): Tensor<"f32", readonly [T, number]> {
-    return embedding(this.#table as Tensor<"f32", readonly [number, number]>, tokens);
+  ): Tensor<R, readonly [T, number]> {
+    return embedding<number, number, T, R>(this.#table.readAs(this.#dtype), tokens);
   }
 
   /**

@@ -2,15 +2,17 @@
 
 import { requireOptions, requireText } from "../arguments.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { swiglu } from "../autograd/swiglu.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Linear } from "./linear.ts";
 
 /** Settings of {@linkcode FeedForward}. */
-export interface FeedForwardOptions {
+export interface FeedForwardOptions<R extends Real = "f32"> {
   /** Size of a hidden state. */
   hidden: number;
   /** Width of the network. Default 4 · hidden. */
@@ -21,6 +23,8 @@ export interface FeedForwardOptions {
   outputDeviation?: number;
   /** Prefix of the weights' names in checkpoints. Default `mlp`. */
   name?: string;
+  /** The type it computes in; its weights are kept in fp32 besides. Default `f32`. */
+  dtype?: R;
 }
 
 /**
@@ -37,9 +41,9 @@ export interface FeedForwardOptions {
  * assert(layer.forward(device.normal([5, 8])).shape[1] === 8);
  * ```
  */
-export class FeedForward implements Disposable {
-  readonly #gateUp: Linear;
-  readonly #down: Linear;
+export class FeedForward<R extends Real = "f32"> implements Disposable {
+  readonly #gateUp: Linear<number, number, R>;
+  readonly #down: Linear<number, number, R>;
   readonly #owned: DisposableStack;
 
   static {
@@ -56,13 +60,14 @@ export class FeedForward implements Disposable {
    * @param device The layer's device.
    * @param options Sizes and initialisation.
    */
-  constructor(device: Device, options: FeedForwardOptions) {
+  constructor(device: Device, options: FeedForwardOptions<R>) {
     requireOptions("build a feed-forward network", options, {
       hidden: true,
       width: true,
       deviation: true,
       outputDeviation: true,
       name: true,
+      dtype: true,
     });
     const { hidden, name = "mlp", deviation = 0.02 } = options;
     requireSizes("build a feed-forward network", { hidden });
@@ -71,9 +76,11 @@ export class FeedForward implements Disposable {
     requireSizes("build a feed-forward network", { "2 · width": 2 * width });
     requireNumbers("build a feed-forward network", { outputDeviation }, { least: 0 });
     requireText("build a feed-forward network", "name", name);
+    const dtype = computeType("build a feed-forward network", options.dtype);
     using made = new DisposableStack();
     this.#gateUp = made.use(
-      new Linear(device, {
+      new Linear<number, number, R>(device, {
+        dtype,
         input: hidden,
         output: 2 * width,
         deviation,
@@ -81,7 +88,8 @@ export class FeedForward implements Disposable {
       }),
     );
     this.#down = made.use(
-      new Linear(device, {
+      new Linear<number, number, R>(device, {
+        dtype,
         input: width,
         output: hidden,
         deviation: outputDeviation,
@@ -99,9 +107,9 @@ export class FeedForward implements Disposable {
    * @throws {ShapeMismatchError} If the hidden size does not match.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, number]>,
-  ): Tensor<"f32", readonly [T, number]> {
-    return this.#down.forward(swiglu(this.#gateUp.forward(x)));
+    x: Tensor<R, readonly [T, number]>,
+  ): Tensor<R, readonly [T, number]> {
+    return this.#down.forward(swiglu<T, R>(this.#gateUp.forward(x)));
   }
 
   /**

@@ -1,13 +1,15 @@
 /** Keys and values of the tokens that a model has seen, for generation. @module */
 
 import { requireOptions, requireWhole } from "../arguments.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { RouterMemory } from "../moe/routing_context.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import type { DeviceMemory } from "../tensor/device_memory.ts";
 import { showsItself } from "../tensor/display.ts";
-import { operands, overwritten, requireDevice } from "../tensor/operands.ts";
+import { DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
+import { overwritten, realOperand, requireDevice } from "../tensor/operands.ts";
 import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { cachedAttention } from "./cached_attention.ts";
@@ -15,7 +17,7 @@ import { CacheLengths } from "./cache_lengths.ts";
 import { RouterStates } from "./router_states.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
-export interface KeyValueCacheOptions {
+export interface KeyValueCacheOptions<R extends Real = "f32"> {
   /** Number of the model's blocks. */
   readonly layers: number;
   /** Number of key/value head groups. */
@@ -26,20 +28,25 @@ export interface KeyValueCacheOptions {
   readonly batch: number;
   /** Maximum tokens per sequence. */
   readonly capacity: number;
+  /** The type that the model computes in. Default `f32`. */
+  readonly dtype?: R;
 }
 
-/** The sizes of a cache that depend on the model. */
-export type ModelSizes = Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">;
+/** The sizes of a cache, and the type, that depend on the model. */
+export type ModelSizes<R extends Real = Real> =
+  & Pick<KeyValueCacheOptions, "layers" | "groups" | "headDim">
+  & { readonly dtype: R };
 
 // Assigned in KeyValueCache, whose private fields it reads: models check that a cache fits.
-let sizesOf: (cache: KeyValueCache) => ModelSizes;
-let memoryOfRouter: (cache: KeyValueCache, layer: number) => RouterMemory;
+let sizesOf: (cache: KeyValueCache<Real>) => ModelSizes;
+let memoryOfRouter: (cache: KeyValueCache<Real>, layer: number) => RouterMemory;
 
 /**
  * The rotated keys and the values of earlier tokens, so that a new token does not cost another pass
  * over its whole sequence. Sequences may have different lengths.
  *
- * The cache takes `8 · layers · batch · capacity · groups · headDim` bytes of device memory.
+ * The cache takes `8 · layers · batch · capacity · groups · headDim` bytes of device memory, half of
+ * that in bf16.
  *
  * @example
  * ```ts
@@ -67,11 +74,11 @@ let memoryOfRouter: (cache: KeyValueCache, layer: number) => RouterMemory;
  * assert(logits.shape.join() === "2,10" && cache.lengths.join() === "4,2");
  * ```
  */
-export class KeyValueCache implements Disposable {
+export class KeyValueCache<R extends Real = "f32"> implements Disposable {
   readonly #headDim: number;
   readonly #memory: DeviceMemory;
   /** Keys and values of every layer, `[layers, batch, capacity, 2 · groups · headDim]`. */
-  readonly #tokens: DeviceTensor<"f32", readonly [number, number, number, number]>;
+  readonly #tokens: DeviceTensor<R, readonly [number, number, number, number]>;
   readonly #lengths: CacheLengths;
   readonly #routers: RouterStates;
 
@@ -79,7 +86,7 @@ export class KeyValueCache implements Disposable {
     sizesOf = (cache) => {
       const [layers, , , row] = cache.#tokens.shape;
       const headDim = cache.#headDim;
-      return { layers, groups: row / (2 * headDim), headDim };
+      return { layers, groups: row / (2 * headDim), headDim, dtype: cache.#tokens.dtype };
     };
     memoryOfRouter = (cache, layer) => cache.#routers.of(layer);
     showsItself(KeyValueCache, (cache) => {
@@ -96,7 +103,7 @@ export class KeyValueCache implements Disposable {
    * @param options Sizes.
    * @throws {ConfigError} If a size is not a whole number of at least 1.
    */
-  constructor(device: Device, options: KeyValueCacheOptions) {
+  constructor(device: Device, options: KeyValueCacheOptions<R>) {
     requireOptions("make a cache", options);
     const { layers, groups, headDim, batch, capacity } = options;
     requireSizes("make a cache", { layers, groups, headDim, batch, capacity });
@@ -106,7 +113,9 @@ export class KeyValueCache implements Disposable {
     this.#memory = memoryOf(device);
     this.#routers = new RouterStates(this.#memory);
     // One allocation for all layers, which succeeds or fails as a whole.
-    this.#tokens = this.#memory.allocateAtRoot("f32", [layers, batch, capacity, row], "the cache");
+    const dtype = computeType("make a cache", options.dtype);
+    const shape = [layers, batch, capacity, row] as const;
+    this.#tokens = this.#memory.allocateAtRoot(dtype, shape, "the cache");
     try {
       this.#lengths = new CacheLengths(this.#memory, layers, batch, capacity);
     } catch (error) {
@@ -189,8 +198,9 @@ export class KeyValueCache implements Disposable {
    * assert((await read(attended)).length === 4);
    * ```
    */
-  fill(layer: number, qkv: Tensor<"f32">, sequence: number): void {
-    const [source] = operands("fill a cache with", qkv);
+  fill(layer: number, qkv: Tensor<R>, sequence: number): void {
+    const source = realOperand("fill a cache with", qkv);
+    this.#requireType("fill a cache", source);
     requireDevice("fill a cache with", this.#memory, source);
     const target = this.#addressOf("fill a cache", layer);
     const [, batch, capacity, row] = this.#tokens.shape;
@@ -200,10 +210,13 @@ export class KeyValueCache implements Disposable {
     const { kernels: k } = this.#memory;
     if (this.#lengths.begin(layer)) this.#routers.clear();
     const layout = Int32Array.of(2, sequence, row, stride, 1);
+    const { dtype } = source;
+    const bytesOf = (elements: number): bigint => BigInt(DTYPE_BYTES[dtype] * elements);
     for (let b = 0; b < batch; b++) {
-      const to = target + BigInt(4 * b * capacity * row);
-      const from = source.address + BigInt(4 * (b * sequence * stride + stride - row));
-      k.check(k.symbols.remoe_copy_strided(k.handle, 0, to, from, layout), "fill cache");
+      const to = target + bytesOf(b * capacity * row);
+      const from = source.address + bytesOf(b * sequence * stride + stride - row);
+      const code = DTYPE_CODE[dtype];
+      k.check(k.symbols.remoe_copy_strided(k.handle, code, to, from, layout), "fill cache");
     }
     this.#lengths.holdsBeyond(layer, sequence);
   }
@@ -234,12 +247,13 @@ export class KeyValueCache implements Disposable {
    */
   attend(
     layer: number,
-    qkv: Tensor<"f32", readonly [number, number]>,
+    qkv: Tensor<R, readonly [number, number]>,
     heads: number,
     ropeBase: number,
-  ): Tensor<"f32", readonly [number, number]> {
+  ): Tensor<R, readonly [number, number]> {
     const operation = "attend with a cache";
-    const [source] = operands("attend with a cache and", qkv);
+    const source = realOperand("attend with a cache and", qkv);
+    this.#requireType(operation, source);
     requireDevice("attend with a cache and", this.#memory, source);
     const tokens = this.#addressOf(operation, layer);
     const { groups, headDim } = sizesOf(this);
@@ -266,7 +280,17 @@ export class KeyValueCache implements Disposable {
     const [layers, ...rest] = this.#tokens.shape;
     requireWhole(operation, "layer", layer, { most: layers - 1 });
     this.#tokens.requireAlive(operation.replace(/ a cache$/, ""));
-    return this.#tokens.address + BigInt(layer) * 4n * BigInt(elementCount(rest));
+    const bytes = DTYPE_BYTES[this.#tokens.dtype] * elementCount(rest);
+    return this.#tokens.address + BigInt(layer) * BigInt(bytes);
+  }
+
+  /** Throws unless a projection is of the cache's type, in which it would be read. */
+  #requireType(operation: string, { dtype }: DeviceTensor): void {
+    const own = this.#tokens.dtype;
+    if (dtype === own) return;
+    throw new TypeError(
+      `Cannot ${operation} of ${own} and a projection of ${dtype}: they must be of one type`,
+    );
   }
 
   /** Throws unless the shape is `[rows, least … most]`. */
@@ -294,11 +318,11 @@ export class KeyValueCache implements Disposable {
 }
 
 /** The place for what a layer's router keeps of the prompts, until the sequences are replaced. */
-export function routerMemoryOf(cache: KeyValueCache, layer: number): RouterMemory {
+export function routerMemoryOf(cache: KeyValueCache<Real>, layer: number): RouterMemory {
   return memoryOfRouter(cache, layer);
 }
 
 /** The sizes of a cache that depend on its model. */
-export function modelSizesOf(cache: KeyValueCache): ModelSizes {
+export function modelSizesOf(cache: KeyValueCache<Real>): ModelSizes {
   return sizesOf(cache);
 }

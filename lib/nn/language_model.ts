@@ -4,9 +4,12 @@ import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
-import type { Parameter } from "../autograd/parameter.ts";
+import { product } from "../autograd/matmul.ts";
+import { type Parameter, readAs } from "../autograd/parameter.ts";
 import type { ForwardOptions } from "../moe/routing_context.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
+import { realOperand } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Decoder, tokenCount } from "./decoder.ts";
 import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
@@ -36,11 +39,11 @@ import { padSequences, tokenIds } from "./token_ids.ts";
  * tape.backward(loss);
  * ```
  */
-export class LanguageModel implements Disposable {
-  readonly #decoder: Decoder;
-  readonly #head: Linear;
+export class LanguageModel<R extends Real = "f32"> implements Disposable {
+  readonly #decoder: Decoder<R>;
+  readonly #head: Linear<number, number, R>;
   readonly #device: Device;
-  readonly #cacheSizes: ModelSizes;
+  readonly #cacheSizes: ModelSizes<R>;
   readonly #owned: DisposableStack;
 
   static {
@@ -59,17 +62,25 @@ export class LanguageModel implements Disposable {
    * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
-  constructor(device: Device, options: LanguageModelOptions) {
+  constructor(device: Device, options: LanguageModelOptions<R>) {
     const settings = modelSettings(options);
-    const { vocabulary, layers, hidden, heads, groups, deviation } = settings;
+    const { vocabulary, layers, hidden, heads, groups, deviation, dtype } = settings;
     this.#device = device;
-    this.#cacheSizes = { layers, groups, headDim: hidden / heads };
+    this.#cacheSizes = { layers, groups, headDim: hidden / heads, dtype };
     using made = new DisposableStack();
-    this.#decoder = made.use(new Decoder(device, settings));
+    this.#decoder = made.use(new Decoder<R>(device, settings));
     this.#head = made.use(
-      new Linear(device, { input: hidden, output: vocabulary, deviation, name: "lm_head.weight" }),
+      new Linear<number, number, R>(device, {
+        ...{ input: hidden, output: vocabulary, deviation, dtype },
+        name: "lm_head.weight",
+      }),
     );
     this.#owned = made.move();
+  }
+
+  /** The type of the activations. */
+  get dtype(): R {
+    return this.#cacheSizes.dtype;
   }
 
   /** Number of tokens in the vocabulary. */
@@ -92,15 +103,16 @@ export class LanguageModel implements Disposable {
     sequence: number,
     options: ForwardOptions = {},
   ): CrossEntropy<T> {
-    return crossEntropy<T, number, number>(
+    return crossEntropy<T, number, number, R>(
       this.#decoder.states(tokens, sequence, options),
-      this.#head.weight,
+      readAs(this.#head.weight, this.dtype),
       targets,
     );
   }
 
   /**
-   * Computes the logits of every token's successor.
+   * Computes the logits of every token's successor, which are fp32 whatever the model's type: bf16
+   * would make many of them equal.
    *
    * @param tokens Whole sequences, one after the other.
    * @param sequence Tokens of one sequence.
@@ -126,7 +138,16 @@ export class LanguageModel implements Disposable {
     sequence: number,
     options: ForwardOptions = {},
   ): Tensor<"f32", readonly [T, number]> {
-    return this.#head.forward(this.#decoder.states(tokens, sequence, options));
+    return this.#logitsOf(this.#decoder.states(tokens, sequence, options));
+  }
+
+  /** The head's products, rounded to fp32 alone. */
+  #logitsOf<T extends number>(
+    states: Tensor<R, readonly [T, number]>,
+  ): Tensor<"f32", readonly [T, number]> {
+    const x = realOperand("compute the logits of", states);
+    const logits = product(x, readAs(this.#head.weight, this.dtype), "f32");
+    return logits as Tensor<"f32"> as Tensor<"f32", readonly [T, number]>;
   }
 
   /**
@@ -152,8 +173,8 @@ export class LanguageModel implements Disposable {
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
     const count = tokenCount(tokens);
     const states = this.#decoder.states(tokens, count, {}, { isPrefill: true, lengths: [count] });
-    const last = rows<readonly [number]>(states, count - 1, count);
-    return this.#head.forward(last);
+    const last = rows<readonly [number], R>(states, count - 1, count);
+    return this.#logitsOf(last);
   }
 
   /**
@@ -177,8 +198,8 @@ export class LanguageModel implements Disposable {
    * assert(cache.batch === 2 && cache.capacity === 64);
    * ```
    */
-  openCache(batch: number, capacity: number): KeyValueCache {
-    return new KeyValueCache(this.#device, { ...this.#cacheSizes, batch, capacity });
+  openCache(batch: number, capacity: number): KeyValueCache<R> {
+    return new KeyValueCache<R>(this.#device, { ...this.#cacheSizes, batch, capacity });
   }
 
   /**
@@ -210,7 +231,7 @@ export class LanguageModel implements Disposable {
    */
   prefill(
     sequences: readonly (readonly number[])[],
-    cache: KeyValueCache,
+    cache: KeyValueCache<R>,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
     const { ids, lengths, longest } = padSequences(sequences, this.#head.weight.shape[1], cache);
@@ -220,7 +241,8 @@ export class LanguageModel implements Disposable {
       isPrefill: true,
     });
     const last = lengths.map((length, b) => b * longest + length - 1);
-    const logits = this.#head.forward(embedding(states, this.#device.tokens(last)));
+    const final = embedding<number, number, number, R>(states, this.#device.tokens(last));
+    const logits = this.#logitsOf(final);
     cache.setLengths(lengths);
     return logits;
   }
@@ -253,7 +275,7 @@ export class LanguageModel implements Disposable {
    */
   decode(
     tokens: readonly number[],
-    cache: KeyValueCache,
+    cache: KeyValueCache<R>,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("add tokens", this.#cacheSizes, cache);
     const ids = tokenIds("add tokens", tokens, this.#head.weight.shape[1]);
@@ -267,7 +289,7 @@ export class LanguageModel implements Disposable {
       ...{ cache, lengths: cache.lengths },
       isPrefill: false,
     });
-    const logits = this.#head.forward(states);
+    const logits = this.#logitsOf(states);
     cache.setLengths(cache.lengths.map((length) => length + 1));
     return logits;
   }

@@ -1,13 +1,15 @@
 /** Settings of language models: checks and defaults. @module */
 
 import { requireOptions, shown } from "../arguments.ts";
+import { computeType } from "../autograd/compute_type.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { FeedForwardLayer } from "./transformer_block.ts";
 
 /** Settings of {@linkcode LanguageModel}. */
-export interface LanguageModelOptions {
+export interface LanguageModelOptions<R extends Real = "f32"> {
   /** Number of tokens in the vocabulary. */
   vocabulary: number;
   /** Number of blocks. */
@@ -27,20 +29,25 @@ export interface LanguageModelOptions {
    * to the residual stream. Default 0.01 · √(768 / hidden).
    */
   deviation?: number;
-  /** Creates the feed-forward layer of a block; the model disposes of it. */
-  feedForward: (layer: number) => FeedForwardLayer;
+  /** Creates the feed-forward layer of a block, in the model's type; the model disposes of it. */
+  feedForward: (layer: number) => FeedForwardLayer<NoInfer<R>>;
+  /** The type of its activations and of what its products read; its weights are kept in fp32 besides. Default `f32`. */
+  dtype?: R;
 }
 
 /** Settings with defaults filled in and the deviations derived. */
-export interface ModelSettings extends LanguageModelOptions {
+export interface ModelSettings<R extends Real> extends LanguageModelOptions<R> {
   readonly groups: number;
   readonly deviation: number;
+  readonly dtype: R;
   /** Standard deviation for projections that write to the residual stream. */
   readonly outputDeviation: number;
 }
 
 /** Checks the options and fills in the defaults. */
-export function modelSettings(options: LanguageModelOptions): ModelSettings {
+export function modelSettings<R extends Real>(
+  options: LanguageModelOptions<R>,
+): ModelSettings<R> {
   requireOptions("build a language model", options, {
     vocabulary: true,
     layers: true,
@@ -51,6 +58,7 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
     normEpsilon: true,
     deviation: true,
     feedForward: true,
+    dtype: true,
   });
   const { vocabulary, layers, hidden, heads, groups = heads, feedForward } = options;
   requireSizes("build a language model", { vocabulary, layers, hidden, heads });
@@ -60,9 +68,10 @@ export function modelSettings(options: LanguageModelOptions): ModelSettings {
         `expected a function that makes a block's second half`,
     );
   }
+  const dtype = computeType("build a language model", options.dtype);
   const { deviation = initialDeviation(hidden) } = options;
   requireNumbers("build a language model", { deviation }, { least: 0 });
   // The values that were checked: a getter may return something else the next time.
-  const checked = { vocabulary, layers, hidden, heads, groups, feedForward, deviation };
+  const checked = { vocabulary, layers, hidden, heads, groups, feedForward, deviation, dtype };
   return { ...options, ...checked, outputDeviation: deviation / Math.sqrt(2 * layers) };
 }

@@ -2,12 +2,13 @@
 
 import { shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { KeyValueCache, type ModelSizes, modelSizesOf } from "./key_value_cache.ts";
 
 /** A layer's part of a cache, and whether the current tokens are the first of their sequences. */
-export interface LayerCache {
+export interface LayerCache<R extends Real = "f32"> {
   /** The cache. */
-  readonly cache: KeyValueCache;
+  readonly cache: KeyValueCache<R>;
   /** Index of the layer. */
   readonly layer: number;
   /** True for whole sequences from their start, false for one token per sequence. */
@@ -20,7 +21,7 @@ export interface LayerCache {
  */
 export function requireCacheFor(
   operation: string,
-  model: Omit<ModelSizes, "layers"> & Partial<ModelSizes>,
+  model: Omit<ModelSizes<Real>, "layers"> & Partial<ModelSizes<Real>>,
   cache: unknown,
 ): void {
   if (!(cache instanceof KeyValueCache)) {
@@ -28,8 +29,14 @@ export function requireCacheFor(
       `Cannot ${operation} with ${shown(cache)} as its cache: model.openCache() makes one`,
     );
   }
-  const { layers, groups, headDim } = modelSizesOf(cache);
+  const { layers, groups, headDim, dtype } = modelSizesOf(cache);
   const { layers: wanted = layers } = model;
+  if (dtype !== model.dtype) {
+    throw new ConfigError(
+      `Cannot ${operation} with a cache of ${dtype}: the model computes in ${model.dtype}; ` +
+        `model.openCache() makes one that fits`,
+    );
+  }
   if (layers === wanted && groups === model.groups && headDim === model.headDim) return;
   throw new ConfigError(
     `Cannot ${operation} with a cache of ${layers} layers, ${groups} groups and heads of size ` +

@@ -6,6 +6,7 @@ import { type Device, memoryOf } from "../autograd/device.ts";
 import { type Parameter, ParameterTensor } from "../autograd/parameter.ts";
 import { rmsNorm } from "../autograd/rms_norm.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { fill } from "../tensor/transfer.ts";
 
@@ -67,13 +68,13 @@ export class RmsNorm implements Disposable {
   /**
    * Normalises rows.
    *
-   * @param x `[T, hidden]`.
-   * @returns A tensor of the same shape.
+   * @param x `[T, hidden]`, f32 or bf16; the scales are fp32 either way.
+   * @returns A tensor of the same shape and type.
    * @throws {ShapeMismatchError} If the row size does not match.
    */
-  forward<T extends number, H extends number>(
-    x: Tensor<"f32", readonly [T, H]>,
-  ): Tensor<"f32", readonly [T, H]> {
+  forward<T extends number, H extends number, D extends Real = "f32">(
+    x: Tensor<D, readonly [T, H]>,
+  ): Tensor<D, readonly [T, H]> {
     return rmsNorm(x, this.#weight, this.#epsilon);
   }
 

@@ -6,6 +6,7 @@ import { add } from "../autograd/arithmetic.ts";
 import { buffersOf, type Parameter, parametersOf } from "../autograd/parameter.ts";
 import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import type { RoutingContext } from "../moe/routing_context.ts";
+import type { Real } from "../tensor/dtype.ts";
 import { sameShape, showShape } from "../tensor/shape_math.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -35,18 +36,18 @@ import { RmsNorm } from "./rms_norm.ts";
  * assert(feedForward.forward(device.normal([2, hidden])).shape[0] === 2);
  * ```
  */
-export interface FeedForwardLayer extends Disposable {
+export interface FeedForwardLayer<R extends Real = "f32"> extends Disposable {
   /**
    * Runs on each row.
    *
    * @param x `[T, hidden]`.
    * @param context Context for a router; passed by models.
-   * @returns A tensor of the same shape.
+   * @returns A tensor of the same shape and type.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, number]>,
+    x: Tensor<R, readonly [T, number]>,
     context?: Partial<RoutingContext>,
-  ): Tensor<"f32", readonly [T, number]>;
+  ): Tensor<R, readonly [T, number]>;
   /**
    * The trainable parameters.
    *
@@ -62,7 +63,7 @@ export interface FeedForwardLayer extends Disposable {
 }
 
 /** Settings of {@linkcode TransformerBlock}. */
-export interface TransformerBlockOptions {
+export interface TransformerBlockOptions<R extends Real = "f32"> {
   /** Size of a hidden state. */
   hidden: number;
   /** Number of query heads. */
@@ -77,10 +78,12 @@ export interface TransformerBlockOptions {
   deviation?: number;
   /** Same, for the attention's output projection. Default `deviation`. */
   outputDeviation?: number;
-  /** The second half; the block disposes of it. */
-  feedForward: FeedForwardLayer;
+  /** The second half, which computes in the same type; the block disposes of it. */
+  feedForward: FeedForwardLayer<NoInfer<R>>;
   /** Prefix of the weights' names in checkpoints. Default `layer`. */
   name?: string;
+  /** The type it computes in; its weights are kept in fp32 besides. Default `f32`. */
+  dtype?: R;
 }
 
 /**
@@ -97,11 +100,11 @@ export interface TransformerBlockOptions {
  * assert(block.forward(device.normal([16, 32]), 16).shape[1] === 32);
  * ```
  */
-export class TransformerBlock implements Disposable {
+export class TransformerBlock<R extends Real = "f32"> implements Disposable {
   readonly #attentionNorm: RmsNorm;
-  readonly #attention: Attention;
+  readonly #attention: Attention<R>;
   readonly #feedForwardNorm: RmsNorm;
-  readonly #feedForward: FeedForwardLayer;
+  readonly #feedForward: FeedForwardLayer<R>;
   readonly #owned: DisposableStack;
 
   static {
@@ -119,7 +122,7 @@ export class TransformerBlock implements Disposable {
    * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
-  constructor(device: Device, options: TransformerBlockOptions) {
+  constructor(device: Device, options: TransformerBlockOptions<R>) {
     requireOptions("build a block", options, {
       hidden: true,
       heads: true,
@@ -130,16 +133,19 @@ export class TransformerBlock implements Disposable {
       outputDeviation: true,
       feedForward: true,
       name: true,
+      dtype: true,
     });
     const { normEpsilon: epsilon = 1e-5, name = "layer", feedForward, ...attention } = options;
     const { hidden } = attention;
-    requireFeedForward("build a block", feedForward);
+    requireFeedForward<R>("build a block", feedForward);
     requireText("build a block", "name", name);
     using made = new DisposableStack();
     const norm = (part: string) =>
       made.use(new RmsNorm(device, { hidden, epsilon, name: `${name}.${part}.weight` }));
     this.#attentionNorm = norm("input_layernorm");
-    this.#attention = made.use(new Attention(device, { ...attention, name: `${name}.self_attn` }));
+    this.#attention = made.use(
+      new Attention<R>(device, { ...attention, name: `${name}.self_attn` }),
+    );
     this.#feedForwardNorm = norm("post_attention_layernorm");
     // Last: until the block is complete, the feed-forward layer belongs to the caller.
     this.#feedForward = made.use(feedForward);
@@ -157,17 +163,20 @@ export class TransformerBlock implements Disposable {
    * @throws {ShapeMismatchError} If the second half returns another shape.
    */
   forward<T extends number>(
-    x: Tensor<"f32", readonly [T, number]>,
+    x: Tensor<R, readonly [T, number]>,
     sequence: number,
-    cached?: LayerCache,
+    cached?: LayerCache<R>,
     context: Partial<RoutingContext> = {},
-  ): Tensor<"f32", readonly [T, number]> {
-    const normed = this.#attentionNorm.forward(x);
-    const attended = add(x, this.#attention.forward(normed, sequence, cached));
-    const output = this.#feedForward.forward(this.#feedForwardNorm.forward(attended), {
-      ...context,
-      sequence,
-    });
+  ): Tensor<R, readonly [T, number]> {
+    const normed = this.#attentionNorm.forward<T, number, R>(x);
+    const attended = add<R, readonly [T, number]>(
+      x,
+      this.#attention.forward(normed, sequence, cached),
+    );
+    const output = this.#feedForward.forward(
+      this.#feedForwardNorm.forward<T, number, R>(attended),
+      { ...context, sequence },
+    );
     // add() would broadcast the wrong shape of a user-defined layer, and carry on.
     if (output?.shape !== undefined && !sameShape(output.shape, attended.shape)) {
       throw new ShapeMismatchError(
@@ -175,7 +184,7 @@ export class TransformerBlock implements Disposable {
           `${showShape(attended.shape)}, expected the same shape`,
       );
     }
-    return add(attended, output);
+    return add<R, readonly [T, number]>(attended, output);
   }
 
   /**
@@ -206,10 +215,10 @@ export class TransformerBlock implements Disposable {
 }
 
 /** Throws unless `layer` has the methods of a feed-forward layer. */
-export function requireFeedForward(
+export function requireFeedForward<R extends Real>(
   operation: string,
-  layer: FeedForwardLayer,
-): asserts layer is FeedForwardLayer {
+  layer: FeedForwardLayer<R>,
+): asserts layer is FeedForwardLayer<R> {
   if (typeof layer?.forward !== "function") {
     throw new ConfigError(
       `Cannot ${operation}: feedForward is ${shown(layer)}, expected a layer`,

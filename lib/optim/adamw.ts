@@ -194,7 +194,7 @@ export class AdamW implements Disposable {
         parameter.gradient.address,
         first.address,
         second.address,
-        0n,
+        parameter.copy?.address ?? 0n,
         BigInt(parameter.size),
         parameter.decay ? DECAY_FLAG : 0n,
       ], i * TensorWord.words);
@@ -249,6 +249,8 @@ export class AdamW implements Disposable {
     this.#table.requireAlive("take a step with");
     const table = this.#table.address;
     this.#requireAlive();
+    // The kernel rounds into the copies, unless it skips the step.
+    for (const { parameter } of this.#slots) parameter.copy?.refresh();
     const state = stateAddress(this.#state, "take a step with");
     const step = this.#steps + 1;
     // Clears notFinite of the previous step; the owner of a shared state calls begin() itself.
@@ -270,7 +272,10 @@ export class AdamW implements Disposable {
       k.symbols.remoe_adamw(k.handle, state, table, count, beta1, beta2, epsilon, weightDecay),
       "AdamW",
     );
-    for (const { parameter } of this.#slots) parameter.storage.writes++;
+    for (const { parameter } of this.#slots) {
+      parameter.storage.writes++;
+      parameter.copy?.follow();
+    }
     this.zeroGradient();
   }
 

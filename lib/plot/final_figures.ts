@@ -27,9 +27,9 @@ export interface FinalFigures {
   readonly loss: number | null;
   /** Last validation loss, nats per token. */
   readonly validLoss: number | null;
-  /** That of the tokens that are routed causally, where some are not. */
-  readonly validLossCausal: number | null;
-  /** That of the other tokens. */
+  /** That beyond Lory's first segment: all that it routes causally. */
+  readonly validLossLater: number | null;
+  /** That of Lory's first segment; null for other routers. */
   readonly validLossNoncausal: number | null;
   /** The same in bits per byte. */
   readonly bitsPerByte: number | null;
@@ -76,7 +76,8 @@ export function finalFigures(run: RunFigures): FinalFigures {
     parameters: countParameters(config.model, moe),
     loss: last50th("loss"),
     validLoss: finite(validation?.valid_loss),
-    validLossCausal: finite(validation?.valid_loss_causal),
+    // Runs of earlier versions have it only for Lory.
+    validLossLater: finite(validation?.valid_loss_later ?? validation?.valid_loss_causal),
     validLossNoncausal: finite(validation?.valid_loss_noncausal),
     bitsPerByte: finite(validation?.valid_bits_per_byte),
     sparsity: isSparse ? last50th("sparsity") : null,

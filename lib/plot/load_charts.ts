@@ -32,7 +32,7 @@ export function loadChart(run: RunFigures): Chart | null {
     spec: {
       ...titled(
         "Load of experts as a multiple of the fair share",
-        `mean of steps ${count(from)} to ${count(to)}; 1 is 1/${experts} of the layer's rows` +
+        `steps ${count(from)} to ${count(to)}; 1 is 1/${experts} of the layer's rows` +
           idleText(values),
       ),
       width: { step: side },

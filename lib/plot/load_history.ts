@@ -4,13 +4,15 @@
  * @module
  */
 
-/** The mean load over a stretch of steps. */
+import { addCounts, expertShares } from "../run/expert_counts.ts";
+
+/** The load over a stretch of steps. */
 export interface LoadStretch {
   /** First step. */
   readonly from: number;
   /** Last step. */
   readonly to: number;
-  /** Per layer, each expert's mean share of the routed rows. */
+  /** Per layer, each expert's share of the rows that it routed in these steps. */
   readonly load: readonly (readonly number[])[];
 }
 
@@ -40,33 +42,26 @@ export class LoadHistory {
    * Adds a step. Steps must come in order.
    *
    * @param step The step.
-   * @param load Per layer, each expert's share.
+   * @param counts Rows per layer and expert.
    */
-  add(step: number, load: readonly (readonly number[])[]): void {
+  add(step: number, counts: readonly (readonly number[])[]): void {
+    const own = { from: step, to: step, count: 1, sums: counts.map((rows) => [...rows]) };
     const last = this.#stretches.at(-1);
-    if (last !== undefined && last.count < this.#width) {
-      merge(last, { from: step, to: step, count: 1, sums: load.map((shares) => [...shares]) });
-      return;
-    }
+    if (last !== undefined && last.count < this.#width) return merge(last, own);
     if (this.#stretches.length === this.#most) {
       this.#halve();
-      return this.add(step, load);
+      return this.add(step, counts);
     }
-    const sums = load.map((shares) => [...shares]);
-    this.#stretches.push({ from: step, to: step, count: 1, sums });
+    this.#stretches.push(own);
   }
 
   /**
-   * Averages what was added.
+   * Sums up what was added.
    *
    * @returns The stretches in order, all of about equal length.
    */
   stretches(): LoadStretch[] {
-    return this.#stretches.map(({ from, to, count, sums }) => ({
-      from,
-      to,
-      load: sums.map((layer) => layer.map((sum) => sum / count)),
-    }));
+    return this.#stretches.map(({ from, to, sums }) => ({ from, to, load: expertShares(sums) }));
   }
 
   /** Merges neighbouring stretches in pairs. */
@@ -83,9 +78,5 @@ export class LoadHistory {
 function merge(into: Stretch, other: Stretch): void {
   into.to = other.to;
   into.count += other.count;
-  for (const [layer, sums] of into.sums.entries()) {
-    for (let expert = 0; expert < sums.length; expert++) {
-      sums[expert]! += other.sums[layer]?.[expert] ?? 0;
-    }
-  }
+  addCounts(into.sums, other.sums);
 }

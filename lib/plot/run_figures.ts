@@ -21,6 +21,7 @@ import { findRun, METRICS } from "../run/find_run.ts";
 import type { Stage } from "../checkpoint/stage.ts";
 import { visibleName } from "../visible.ts";
 import { type Horizontal, Progress } from "./horizontal.ts";
+import { expertCounts } from "../run/expert_counts.ts";
 import { LoadHistory, type LoadStretch } from "./load_history.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 
@@ -78,7 +79,7 @@ export interface RunFigures {
   readonly stages: readonly StageSpan[];
   /** The experts' load over time. */
   readonly load: readonly LoadStretch[];
-  /** The experts' mean load over the last steps. */
+  /** The experts' load over the last steps. */
   readonly finalLoad: LoadStretch;
   /** The last step's figures. */
   readonly last: StepMetrics;
@@ -165,17 +166,21 @@ class FiguresReader {
   readonly #history: LoadHistory;
   readonly #recent: StepMetrics[] = [];
   readonly #progress: Progress;
+  /** Pairs of token and expert in a layer, over a step. */
+  readonly #pairs: number;
   /** The first step after the warm-up. */
   readonly #warmStep: number;
   #warm: number | null = null;
 
-  constructor({ model, moe, schedule }: TrainConfig, progress: Progress) {
+  constructor({ model, moe, data, schedule }: TrainConfig, progress: Progress) {
     this.#progress = progress;
     this.#warmStep = schedule.warmup + 1;
     this.#figures = Object.fromEntries(
       STEP_FIGURES.map((name): [StepFigure, Point[]] => [name, []]),
     ) as Record<StepFigure, Point[]>;
-    const cells = model.layers * routedSizes(moe).experts;
+    const { experts } = routedSizes(moe);
+    this.#pairs = data.batch * data.sequence * experts;
+    const cells = model.layers * experts;
     this.#history = new LoadHistory(
       2 * Math.min(60, Math.max(10, Math.floor(LOAD_CELLS / cells / 2))),
     );
@@ -196,7 +201,7 @@ class FiguresReader {
     const current = this.#stages.at(-1);
     if (current?.stage === stage) current.to = x;
     else this.#stages.push({ stage, step, from: x, to: x });
-    this.#history.add(x, expert_load);
+    this.#history.add(x, expertCounts(line, this.#pairs));
     this.#recent.push(line);
     if (this.#recent.length > FINAL_STEPS) this.#recent.shift();
     return null;
@@ -226,7 +231,7 @@ class FiguresReader {
     const last = this.#recent.at(-1);
     if (last === undefined) return null;
     const recent = new LoadHistory(1);
-    for (const { step, expert_load } of this.#recent) recent.add(step, expert_load);
+    for (const line of this.#recent) recent.add(line.step, expertCounts(line, this.#pairs));
     return {
       warm: this.#warm!,
       figures: this.#figures,

@@ -6,6 +6,7 @@ import { systemReason } from "../system_reason.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
 import { doubledKey } from "../config/doubled_key.ts";
+import { withEarlierDefaults } from "../config/earlier_defaults.ts";
 import { parseConfig } from "../config/parse_config.ts";
 
 /** The file with a run's resolved configuration. */
@@ -72,6 +73,6 @@ export function findRun(path: string): FoundRun {
   return {
     path: directory,
     checkpoint: name === undefined ? null : `${directory}/${CHECKPOINTS}/${name}`,
-    config: parseConfig(input, { source: file }),
+    config: parseConfig(withEarlierDefaults(input), { source: file }),
   };
 }

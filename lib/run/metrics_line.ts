@@ -6,6 +6,7 @@
 
 import { requireNumber, requireOneOf, shown } from "../arguments.ts";
 import { type Stage, STAGES } from "../checkpoint/stage.ts";
+import { FLOATS, type Real } from "../tensor/dtype.ts";
 
 /** The metrics of one optimizer step: a line of `metrics.jsonl`. */
 export interface StepMetrics {
@@ -47,6 +48,8 @@ export interface StepMetrics {
   readonly closed_layers: number;
   /** The stage after the step. */
   readonly stage: Stage;
+  /** The type that the model computes in. */
+  readonly dtype: Real;
   /** Tokens seen since the run's start. */
   readonly tokens: number;
   /** Throughput of the step. */
@@ -71,6 +74,11 @@ export interface ValidationMetrics {
   readonly valid_loss_causal?: number;
   /** The loss of the other tokens, whose routing sees what is to be predicted. */
   readonly valid_loss_noncausal?: number;
+  /**
+   * The loss from token min(256, ⌈S/4⌉) of each row on, whatever the router: what to compare with
+   * `valid_loss_causal` of Lory, since later tokens have more context. Absent for rows of a token.
+   */
+  readonly valid_loss_later?: number;
   /** `valid_loss` in bits per byte of text; end-of-document tokens count no bytes. */
   readonly valid_bits_per_byte: number;
   /** The loss of each domain in nats per token, if there are several. */
@@ -160,6 +168,7 @@ export const STEP_FIGURES: readonly StepFigure[] = Object.keys(STEP_NUMBERS) as 
 const FIGURES: readonly string[] = [
   ...VALIDATION,
   ...["loss_causal", "loss_noncausal", "z_loss", "valid_loss_causal", "valid_loss_noncausal"],
+  ...["valid_loss_later"],
   ...["valid_loss_by_domain", "valid_bits_per_byte_by_domain"],
   ...FLIPS,
   ...["flip_rate_per_layer"],
@@ -206,6 +215,7 @@ export function requireLine(path: string, line: unknown): asserts line is Metric
     return requireNumbersOf(operation, "line.flip_rate_per_layer", line.flip_rate_per_layer);
   }
   requireOneOf(operation, "line.stage", line.stage, STAGES);
+  requireOneOf(operation, "line.dtype", line.dtype, FLOATS);
   requireNumbersOf(operation, "line.sparsity_per_layer", line.sparsity_per_layer);
   const { expert_load: load } = line;
   if (!Array.isArray(load)) {

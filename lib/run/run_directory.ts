@@ -13,6 +13,8 @@ import {
   listCheckpoints,
   removeLaterCheckpoints,
 } from "../checkpoint/folders.ts";
+import type { DeviceInfo } from "../autograd/device_options.ts";
+import { withComputeType, withTypeOf } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { differences, valuesByKey } from "../config/values_by_key.ts";
 import { exists, onPath, writeAtomically } from "../files.ts";
@@ -42,14 +44,15 @@ const SAMPLES = "samples.txt";
 const TENSORBOARD = "tensorboard";
 const LOCK = ".lock";
 
-// Gives requireConfigOf() the private configuration, which users have no need for.
+// Give training the private configuration, which users have no need for.
 let configOf: (directory: RunDirectory) => TrainConfig;
+let settleConfig: (directory: RunDirectory, config: TrainConfig) => void;
 
 /** How a directory was opened. */
 interface Opening {
   /** Steps already taken. */
   readonly from: number;
-  /** Writes the configuration; for a resumed run, drops what follows its checkpoint. */
+  /** For a resumed run, drops what follows its checkpoint. */
   readonly prepare: () => void;
   /** Releases the lock and leaves a directory whose run did not begin as it was. */
   readonly undo: () => void;
@@ -97,12 +100,15 @@ interface Opening {
 export class RunDirectory implements Disposable {
   static {
     configOf = (directory) => directory.#config;
+    settleConfig = (directory, config) => {
+      if (directory.#metrics === null) directory.#config = config;
+    };
   }
 
   /** The directory. */
   readonly path: string;
   readonly #lock: RunLock;
-  readonly #config: TrainConfig;
+  #config: TrainConfig;
   readonly #opening: Opening;
   #metrics: MetricsSink | null = null;
   #isClosed = false;
@@ -148,7 +154,7 @@ export class RunDirectory implements Disposable {
     const own = structuredClone(config);
     return new RunDirectory(path, lock, own, {
       from: 0,
-      prepare: () => writeAtomically(`${path}/${CONFIG}`, configText(own)),
+      prepare: () => {},
       undo: () => undo.dispose(),
     });
   }
@@ -158,7 +164,8 @@ export class RunDirectory implements Disposable {
    * checkpoint is dropped: metrics, samples, events, later checkpoints.
    *
    * @param run The run.
-   * @param config The configuration to continue with, written when the run begins.
+   * @param config The configuration to continue with, written when the run begins; a type of `auto`
+   * keeps that of the run.
    * @returns The open directory and the open checkpoint; dispose of both.
    * @throws {ConfigError} The configuration asks for another model or other data.
    * @throws {CheckpointError} There is no complete checkpoint, or it is damaged or was written
@@ -184,10 +191,10 @@ export class RunDirectory implements Disposable {
         : Checkpoint.open(run.checkpoint),
     );
     const { step } = checkpoint.state;
-    checkWrittenUnder("Cannot resume", checkpoint, config, `${path}/${CONFIG} holds now`);
+    const own = structuredClone(withTypeOf(run.config, config));
+    checkWrittenUnder("Cannot resume", checkpoint, own, `${path}/${CONFIG} holds now`);
     if (exists(`${path}/${METRICS}`)) checkMetrics(`${path}/${METRICS}`);
     stack.move();
-    const own = structuredClone(config);
     const directory = new RunDirectory(path, lock, own, {
       from: step,
       prepare: () => {
@@ -195,7 +202,6 @@ export class RunDirectory implements Disposable {
         truncateSamples(`${path}/${SAMPLES}`, step);
         truncateEvents(`${path}/${TENSORBOARD}`, step);
         removeLaterCheckpoints(`${path}/${CHECKPOINTS}`, step);
-        writeAtomically(`${path}/${CONFIG}`, configText(own));
       },
       undo: () => lock[Symbol.dispose](),
     });
@@ -215,6 +221,7 @@ export class RunDirectory implements Disposable {
     }
     if (this.#metrics !== null) return;
     this.#opening.prepare();
+    writeAtomically(`${this.path}/${CONFIG}`, configText(this.#config));
     using stack = new DisposableStack();
     const jsonl = stack.use(new JsonlSink(`${this.path}/${METRICS}`));
     if (this.#config.log.tensorboard) {
@@ -278,12 +285,31 @@ export class RunDirectory implements Disposable {
  */
 export function requireConfigOf(directory: RunDirectory, config: TrainConfig): void {
   const opened = { ...configOf(directory), out: null };
-  const changed = differences(valuesByKey(opened), valuesByKey({ ...config, out: null }));
+  const given = withTypeOf(opened, { ...config, out: null });
+  const changed = differences(valuesByKey(opened), valuesByKey(given));
   if (changed.length === 0) return;
   throw new ConfigError(
     `Cannot train under another configuration than ${directory.path} was opened with: ` +
       `${changed.join(", ")}; open the directory with the one to train under`,
   );
+}
+
+/**
+ * Settles the type that a run computes in, before it begins: its `config.json` names it.
+ *
+ * @param directory The run's directory, opened with this configuration.
+ * @param config The configuration.
+ * @param device What will compute it.
+ * @returns The configuration with the type: that of the run, if it is resumed.
+ */
+export function settleComputeType(
+  directory: RunDirectory,
+  config: TrainConfig,
+  device: Pick<DeviceInfo, "bf16">,
+): TrainConfig {
+  const opened = withComputeType(configOf(directory), device);
+  settleConfig(directory, opened);
+  return withTypeOf(opened, config);
 }
 
 function checkUnused(path: string): void {

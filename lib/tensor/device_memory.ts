@@ -29,6 +29,9 @@ export interface Generator {
   readonly draws: number;
 }
 
+/** One part in so many of a device's memory may hold logits that a gradient needs. */
+export const LOGIT_SHARE = 16;
+
 /** Allocates tensors, and keeps the stack of scopes and the active tape. */
 export class DeviceMemory {
   /** The tape that is recording; null if none is. */
@@ -40,12 +43,19 @@ export class DeviceMemory {
   #isDeferred = false;
   /** `cpu`, `cuda` or `emulated`; valid after the device is closed. */
   readonly backend: string;
+  /**
+   * The most bytes of logits that a recorded cross entropy keeps for its gradient. Recomputing them
+   * costs a quarter of the head's work; beyond a share of the device's memory, memory matters more.
+   */
+  logitBytes: number;
 
   constructor(readonly kernels: KernelContext, readonly debug: boolean, readonly seed: bigint) {
     this.#generator = { seed, step: 0, draws: 0 };
     this.#root = new MemoryScope(this, null, "device");
     this.#innermost = this.#root;
-    this.backend = kernels.info().backend;
+    const { backend, memory_bytes: bytes } = kernels.info();
+    this.backend = backend;
+    this.logitBytes = bytes / LOGIT_SHARE;
   }
 
   /** Key and counter for the next random tensor. */
@@ -68,6 +78,17 @@ export class DeviceMemory {
       return make();
     } finally {
       this.#generator = before;
+    }
+  }
+
+  /** Runs `make` with another bound of kept logits. */
+  keepingLogits<T>(bytes: number, make: () => T): T {
+    const before = this.logitBytes;
+    this.logitBytes = bytes;
+    try {
+      return make();
+    } finally {
+      this.logitBytes = before;
     }
   }
 

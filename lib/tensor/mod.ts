@@ -1,8 +1,8 @@
 /** Tensors: types, shapes, scopes, and transfers to and from the host. @module */
 
 export type { LiveTensor } from "./device_memory.ts";
-export type { DType, HostArrays } from "./dtype.ts";
+export type { DType, GradientType, HostArrays, Real } from "./dtype.ts";
 export type { Scope } from "./scope.ts";
 export { type Dim, dim, type Shape } from "./shape.ts";
 export type { Tensor } from "./tensor.ts";
-export { read, write } from "./transfer.ts";
+export { read, readSync, write } from "./transfer.ts";

@@ -4,7 +4,7 @@ import { shown } from "../arguments.ts";
 import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
 import type { DeviceMemory } from "./device_memory.ts";
-import { type DType, DTYPE_BYTES } from "./dtype.ts";
+import { type DType, DTYPE_BYTES, FLOATS, type Real } from "./dtype.ts";
 import { showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
 import { DeviceTensor, type Tensor } from "./tensor.ts";
@@ -20,6 +20,11 @@ const ALL = Object.keys(DTYPE_BYTES) as readonly DType[];
 /** Marks an operand that may be of any of these element types. */
 export function typed<T extends Tensor>(tensor: T, dtypes: readonly DType[]): Typed<T> {
   return new Typed(tensor, dtypes);
+}
+
+/** Marks an operand that may be f32 or bf16. */
+export function real<T extends Tensor<Real>>(tensor: T): Typed<T> {
+  return new Typed(tensor, FLOATS);
 }
 
 /** Marks an operand that must be i32. */
@@ -46,7 +51,8 @@ type Inner<T> = T extends Typed<infer U> ? Inner<U>
  * that the kernel reads, alive, and on the device of the first.
  *
  * @param operation The action, worded to follow "Cannot".
- * @param tensors fp32 unless marked by {@linkcode i32}, {@linkcode typed} or {@linkcode any}.
+ * @param tensors fp32 unless marked by {@linkcode real}, {@linkcode i32}, {@linkcode typed} or
+ * {@linkcode any}.
  * @returns The same tensors, in order.
  * @throws {TypeError} If one is not a tensor, or of an unsupported element type.
  * @throws {ReferenceError} If the memory of one was freed.
@@ -70,6 +76,25 @@ export function operands<const T extends readonly Operand[]>(
     if (tensor.memory !== inner[0]!.memory) throw strangers(operation, inner[0]!, tensor);
   }
   return inner as { [I in keyof T]: Inner<T[I]> };
+}
+
+/**
+ * Throws unless two operands have one element type: a kernel that takes a single type for both would
+ * misread one of them.
+ *
+ * @param operation The action, worded to follow "Cannot".
+ */
+export function requireOneType(operation: string, a: DeviceTensor, b: DeviceTensor): void {
+  if (a.dtype === b.dtype) return;
+  throw new TypeError(`Cannot ${operation} ${a.dtype} and ${b.dtype}: cast one of them first`);
+}
+
+/** Checks a single operand that may be f32 or bf16, as {@linkcode operands} does. */
+export function realOperand<D extends Real, S extends Shape>(
+  operation: string,
+  tensor: Tensor<D, S>,
+): DeviceTensor<D, S> {
+  return operands(operation, real(tensor))[0] as DeviceTensor<D, S>;
 }
 
 /** Says which operand is at fault, if there are several. */

@@ -1,11 +1,18 @@
 /** The interface between operations and the tape. @module */
 
+import type { GradientType } from "./dtype.ts";
 import type { DeviceTensor } from "./tensor.ts";
+
+/** A gradient: bf16 for a bf16 tensor, fp32 for any other. */
+export type Gradient = DeviceTensor<GradientType>;
 
 /** Where to write the gradient of an input. */
 export interface GradientTarget {
-  /** The gradient, of the input's shape. */
-  readonly tensor: DeviceTensor<"f32">;
+  /**
+   * The gradient, of the input's shape and the type of its gradients; fp32 where the input is the
+   * bf16 copy of a parameter.
+   */
+  readonly tensor: Gradient;
   /** 1 adds to the gradient so far, 0 overwrites. */
   readonly accumulate: 0 | 1;
 }
@@ -15,14 +22,14 @@ export interface Gradients {
   /** Factor on the loss; terms that an operation adds itself must be scaled by it too. */
   readonly scale: number;
   /** The gradient that has reached an output; null if none has. */
-  of(output: DeviceTensor): DeviceTensor<"f32"> | null;
+  of(output: DeviceTensor): Gradient | null;
   /** Where to write the gradient of an input; null if it is not needed. */
   into(input: DeviceTensor): GradientTarget | null;
   /** Adds a gradient that was computed elsewhere; does nothing if it is not needed. */
-  add(input: DeviceTensor, gradient: DeviceTensor<"f32">): void;
+  add(input: DeviceTensor, gradient: Gradient): void;
   /**
-   * Passes the gradient of an output on to an input of the same shape. The two share memory until
-   * something else is added to either.
+   * Passes the gradient of an output on to an input of the same shape and type. The two share
+   * memory until something else is added to either.
    */
   share(output: DeviceTensor, input: DeviceTensor): void;
 }
@@ -46,7 +53,7 @@ export interface OperationObserver {
   /** Its derivative has run; `gradientOf` returns what has reached a tensor so far. */
   backward(
     node: TapeNode,
-    gradientOf: (tensor: DeviceTensor) => DeviceTensor<"f32"> | null,
+    gradientOf: (tensor: DeviceTensor) => Gradient | null,
   ): void;
 }
 

@@ -97,6 +97,11 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
     return this.#storage;
   }
 
+  /** Changes whenever the values do, so that a tape can tell that they are those it saved. */
+  get version(): number {
+    return this.#storage.writes;
+  }
+
   /** Device address of the first element. */
   get address(): bigint {
     this.requireAlive("use");

@@ -8,23 +8,27 @@ import { showShape } from "./shape_math.ts";
 import { any, operands } from "./operands.ts";
 import type { DeviceTensor, Tensor } from "./tensor.ts";
 
+// Whatever writes into an existing tensor counts the write: a parameter's bf16 copy follows it by
+// that count.
+
 /** Sets every element to a value. */
 export function fill(tensor: DeviceTensor, value: number): void {
   const { kernels: k } = tensor.memory;
+  tensor.storage.writes++;
   const code = DTYPE_CODE[tensor.dtype];
   k.check(k.symbols.remoe_fill(k.handle, code, tensor.address, value, BigInt(tensor.size)), "fill");
 }
 
-/** target += scale * x, elementwise. */
+/** target += scale * x, elementwise; the types may differ, and a bf16 target is rounded once. */
 export function accumulate(target: DeviceTensor, x: DeviceTensor, scale: number): void {
   const { kernels: k } = target.memory;
-  const code = DTYPE_CODE[target.dtype];
+  target.storage.writes++;
   k.check(
     k.symbols.remoe_accumulate(
       k.handle,
-      code,
+      DTYPE_CODE[target.dtype],
       target.address,
-      code,
+      DTYPE_CODE[x.dtype],
       x.address,
       scale,
       BigInt(target.size),
@@ -33,11 +37,30 @@ export function accumulate(target: DeviceTensor, x: DeviceTensor, scale: number)
   );
 }
 
-/** Copies between device tensors of equal size and type. */
+/** Copies between device tensors of equal size, converting where their types differ. */
 export function copyInto(target: DeviceTensor, source: DeviceTensor): void {
+  if (target.dtype !== source.dtype) return castInto(target, source);
   const { kernels: k } = target.memory;
+  target.storage.writes++;
   const bytes = BigInt(target.size * DTYPE_BYTES[target.dtype]);
   k.check(k.symbols.remoe_copy(k.handle, target.address, source.address, bytes), "copy");
+}
+
+/** Converts into existing memory: bf16 rounds to nearest even, i32 truncates. */
+export function castInto(target: DeviceTensor, source: DeviceTensor): void {
+  const { kernels: k } = source.memory;
+  target.storage.writes++;
+  k.check(
+    k.symbols.remoe_cast(
+      k.handle,
+      DTYPE_CODE[target.dtype],
+      target.address,
+      DTYPE_CODE[source.dtype],
+      source.address,
+      BigInt(source.size),
+    ),
+    "cast",
+  );
 }
 
 /** Copies a host array, already in the tensor's element type, to the device. */
@@ -49,8 +72,17 @@ export function upload(tensor: DeviceTensor, values: ArrayBufferView<ArrayBuffer
         `${showShape(tensor.shape)}: it holds ${expected} bytes`,
     );
   }
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  tensor.memory.kernels.writeBytes(tensor.address, bytes);
+  uploadBytes(tensor, 0, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+}
+
+/** Copies bytes into a tensor from byte `offset` on; the caller has checked that they fit. */
+export function uploadBytes(
+  tensor: DeviceTensor,
+  offset: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): void {
+  tensor.storage.writes++;
+  tensor.memory.kernels.writeBytes(tensor.address + BigInt(offset), bytes);
 }
 
 /** Copies to the host; waits for the device. */
@@ -82,6 +114,30 @@ export function read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>
 }
 
 /**
+ * Reads a tensor into host memory at once, like {@linkcode read}. The program waits for the device,
+ * so this is for small tensors, and for functions that cannot wait, such as the `afterStep()` of a
+ * router that moves its buffers.
+ *
+ * @param tensor Any tensor.
+ * @returns Its elements, row-major; bf16 is widened to fp32.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Device, readSync, write } from "@remoe/remoe";
+ *
+ * using device = await Device.open({ kind: "cpu" });
+ * const bias = device.zeros([2]);
+ * for (let step = 1; step <= 3; step++) write(bias, readSync(bias).map((value) => value + step));
+ * assertEquals([...readSync(bias)], [6, 6]);
+ * ```
+ */
+export function readSync<D extends DType>(tensor: Tensor<D>): HostArrays[D] {
+  const [source] = operands("read", any(tensor));
+  return download(source as DeviceTensor<D>);
+}
+
+/**
  * Overwrites a tensor with numbers from the host.
  *
  * @param tensor Any tensor; bf16 rounds to nearest even.
@@ -110,7 +166,6 @@ export function write(tensor: Tensor, values: Iterable<number>): void {
         `it holds ${target.size}`,
     );
   }
-  target.storage.writes++;
   upload(target, encoded);
 }
 

@@ -1,4 +1,4 @@
-/** Loss of the tokens that are routed causally, apart from those that are not. @module */
+/** Loss of the first tokens of each sequence, apart from that of the later ones. @module */
 
 /** Mean losses in nats per token. */
 export interface SplitLoss {

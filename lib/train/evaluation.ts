@@ -10,6 +10,7 @@ import { LogitsError } from "../generate/logits_error.ts";
 import { routerOf } from "../moe/router_of.ts";
 import type { RoutingObserver } from "../moe/routing_context.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { AdamW } from "../optim/adamw.ts";
 import type { FlipMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import type { Sample } from "../run/samples.ts";
@@ -23,7 +24,7 @@ import { Validation } from "./validation.ts";
 
 /** The model in training, as it is after some steps. */
 export interface Trained {
-  readonly model: LanguageModel;
+  readonly model: LanguageModel<Real>;
   /** Blamed if a result is not finite because a weight is not. */
   readonly optimizer: AdamW;
   /** Steps taken so far. */
@@ -150,7 +151,7 @@ export class Evaluation {
     { model, steps }: Trained,
     batch: Batch,
     onRouting?: RoutingObserver,
-  ): ReturnType<LanguageModel["loss"]> {
+  ): ReturnType<LanguageModel<Real>["loss"]> {
     return model.loss(
       this.#device.tokens(batch.tokens),
       this.#device.tokens(batch.targets),

@@ -12,9 +12,11 @@
 import type { Device } from "../autograd/device.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
-import { mostActive, routerOf } from "../moe/router_of.ts";
+import { routerOf } from "../moe/router_of.ts";
+import { typeToExpect } from "../config/compute_type.ts";
+import { layerRows } from "./layer_rows.ts";
+import { logitBytes } from "./logit_bytes.ts";
 import { estimateAt, rowBytes } from "./memory_estimate.ts";
-import { routedSizes } from "../moe/layer_sizes.ts";
 
 /** Headroom for the next step's rows over the last's: they fluctuate by a few per cent. */
 const MARGIN = 1.25;
@@ -28,30 +30,6 @@ const TRIM_BELOW = 0.5;
 
 /** Kept rows take only this many values between none and all, so that the pool sees few sizes. */
 const GRADES = 128;
-
-/** Routed rows per layer and micro-batch, at both ends of a run. */
-export interface LayerRows {
-  /** Upper bound for the first step: with a ReLU router's gates open, all (token, expert) pairs. */
-  readonly dense: number;
-  /** At the target sparsity. */
-  readonly sparse: number;
-}
-
-/**
- * Counts the routed rows per layer and micro-batch.
- *
- * @param config The full configuration.
- * @returns The rows; both counts are the same for routers that are sparse from the start.
- */
-export function layerRows({ moe, data }: TrainConfig): LayerRows {
-  const tokens = data.micro_batch * data.sequence;
-  const sparse = routedSizes(moe).active * tokens;
-  const router = routerOf(moe);
-  // A token runs through one merged network, however many experts are merged. A router's bound is a
-  // mean over tokens, and need not be whole.
-  const dense = router.merges ? sparse : Math.ceil(mostActive(router, moe, 0) * tokens);
-  return { dense, sparse };
-}
 
 /**
  * Shares out among the layers the rows that keep their pre-activations.
@@ -92,8 +70,9 @@ function withRoom(config: TrainConfig, expected: number): number {
  * @returns Rows over all layers; negative if the limit is too low even for none.
  */
 export function keptBudget(device: Device | null, config: TrainConfig, limit: number): number {
-  const least = estimateAt(device, config, layerRows(config).dense, 0).total;
-  return Math.floor((limit - least) / rowBytes(config));
+  const logits = logitBytes(device, config, limit);
+  const least = estimateAt(device, config, layerRows(config).dense, 0, logits).total;
+  return Math.floor((limit - least) / rowBytes(config, typeToExpect(config, device)));
 }
 
 /** Adapts the kept rows of a model's layers to the rows they route. */

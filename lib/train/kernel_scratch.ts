@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DTYPE_CODE } from "../tensor/dtype.ts";
+import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { LARGEST_SIZE } from "../arguments.ts";
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
@@ -13,6 +13,8 @@ import type { TrainConfig } from "../config/config.ts";
 
 /** A backward pass of one layer's experts. */
 export interface ExpertsPass {
+  /** The type that it computes in. */
+  readonly dtype: Real;
   /** Routed rows of a micro-batch. */
   readonly rows: number;
   /** How many of them keep their pre-activations. */
@@ -34,12 +36,20 @@ export interface ExpertsPass {
 export function expertsScratch(
   device: Device | null,
   { model, moe, data }: TrainConfig,
-  { rows, kept, experts }: ExpertsPass,
+  { dtype, rows, kept, experts }: ExpertsPass,
 ): number {
   const { hidden, ffn } = model;
   const tokens = data.micro_batch * data.sequence;
   const sizes = [rows, kept, tokens, hidden, ffn / moe.granularity, experts];
-  return scratchBytes(device, ScratchCode.expertsGradient, sizes) ?? 4 * rows * hidden;
+  return scratchBytes(device, ScratchCode.expertsGradient, dtype, sizes) ?? 4 * rows * hidden;
+}
+
+/** A backward pass of the output head. */
+export interface HeadPass {
+  /** The type that it computes in. */
+  readonly dtype: Real;
+  /** The most bytes of logits that are kept. */
+  readonly logits: number;
 }
 
 /**
@@ -47,19 +57,26 @@ export function expertsScratch(
  *
  * @param device The device whose kernels are asked; null: none.
  * @param config The full configuration.
+ * @param pass Its type, and the bound of the kept logits.
  * @returns Bytes; 0 without an answer.
  */
-export function headScratch(device: Device | null, { model, data }: TrainConfig): number {
+export function headScratch(
+  device: Device | null,
+  { model, data }: TrainConfig,
+  { dtype, logits }: HeadPass,
+): number {
   const { hidden, vocabulary } = model;
   const tokens = data.micro_batch * data.sequence;
-  const sizes = [tokens, hidden, vocabulary, keptLogits(tokens, vocabulary) > 0 ? 1 : 0];
-  return scratchBytes(device, ScratchCode.crossEntropyGradient, sizes) ?? 0;
+  const isKept = keptLogits(tokens, vocabulary, dtype, logits) > 0;
+  const sizes = [tokens, hidden, vocabulary, isKept ? 1 : 0];
+  return scratchBytes(device, ScratchCode.crossEntropyGradient, dtype, sizes) ?? 0;
 }
 
 /** Null if the build does not state it, or could not run such sizes anyway. */
 function scratchBytes(
   device: Device | null,
   operation: number,
+  dtype: Real,
   sizes: readonly number[],
 ): number | null {
   // A router's expected number of rows may be fractional.
@@ -70,7 +87,7 @@ function scratchBytes(
   const status = k.symbols.remoe_scratch_bytes(
     k.handle,
     operation,
-    DTYPE_CODE.f32,
+    DTYPE_CODE[dtype],
     Int32Array.from(whole),
     bytes,
   );

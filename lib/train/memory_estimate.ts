@@ -7,15 +7,14 @@
 
 import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { Device } from "../autograd/device.ts";
+import { typeToExpect } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
-import { keptElements, mergedNetworks, networkWeights, tokensOf } from "./kept_elements.ts";
+import { DTYPE_BYTES, type Real } from "../tensor/dtype.ts";
+import { BYTES, keptBytes, mergedNetworks, networkWeights, tokensOf } from "./kept_bytes.ts";
 import { expertsScratch, headScratch } from "./kernel_scratch.ts";
-
-/** Bytes per fp32 or int32 element; the CPU build stores no others. */
-const BYTES = 4;
 
 /** A run's memory in bytes, for a given number of routed rows. */
 export interface MemoryEstimate {
@@ -25,6 +24,8 @@ export interface MemoryEstimate {
   readonly kept_rows: number;
   /** fp32 weights. */
   readonly weights: number;
+  /** bf16 copies of the weights that products read; 0 where the model computes in fp32. */
+  readonly copies: number;
   /** fp32 gradients. */
   readonly gradients: number;
   /** AdamW's two moments, fp32. */
@@ -47,6 +48,7 @@ export interface MemoryEstimate {
  * @param config The full configuration.
  * @param rows Routed rows per layer and micro-batch.
  * @param kept Rows per layer that keep their pre-activations.
+ * @param logits The most bytes of logits that are kept.
  * @returns The estimate.
  */
 export function estimateAt(
@@ -54,21 +56,48 @@ export function estimateAt(
   config: TrainConfig,
   rows: number,
   kept: number,
+  logits: number,
 ): MemoryEstimate {
+  const dtype = typeToExpect(config, device);
   const weights = BYTES * countParameters(config.model, config.moe).total;
-  const activations = BYTES * keptElements(config).all +
-    config.model.layers * kept * rowBytes(config);
-  const scratch = largestOperation(device, config, rows, kept);
+  const copies = dtype === "f32" ? 0 : DTYPE_BYTES[dtype] * copiedWeights(config);
+  const activations = keptBytes(config, dtype).all +
+    config.model.layers * kept * rowBytes(config, dtype);
+  const scratch = largestOperation(device, config, { dtype, rows, kept, logits });
   return {
     rows,
     kept_rows: kept,
     weights,
+    copies,
     gradients: weights,
     moments: 2 * weights,
     activations,
     scratch,
-    total: 4 * weights + activations + scratch,
+    total: 4 * weights + copies + activations + scratch,
   };
+}
+
+/**
+ * Weights that a model in bf16 reads as copies: those of products. Norms and routers compute in
+ * fp32, and averages of experts are made of the fp32 weights.
+ */
+function copiedWeights({ model, moe }: TrainConfig): number {
+  const { embeddings, attention, experts } = countParameters(model, moe);
+  const merged = routerOf(moe).merges
+    ? model.layers * moe.experts * 3 * model.hidden * model.ffn
+    : 0;
+  return embeddings + attention + experts - merged;
+}
+
+/** What the largest operation's size follows from, besides the configuration. */
+interface PassSizes {
+  readonly dtype: Real;
+  /** Routed rows per layer and micro-batch. */
+  readonly rows: number;
+  /** How many of them keep their pre-activations. */
+  readonly kept: number;
+  /** The most bytes of logits that are kept. */
+  readonly logits: number;
 }
 
 /**
@@ -84,24 +113,27 @@ export function estimateAt(
 function largestOperation(
   device: Device | null,
   config: TrainConfig,
-  rows: number,
-  kept: number,
+  { dtype, rows, kept, logits }: PassSizes,
 ): number {
   const { hidden, vocabulary } = config.model;
   const tokens = tokensOf(config);
-  const gradient = BYTES * tokens * hidden;
+  const real = DTYPE_BYTES[dtype];
+  const gradient = real * tokens * hidden;
   const networks = mergedNetworks(config);
   const { experts } = routedSizes(config.moe);
   const spec = routerOf(config.moe);
   const pairs = BYTES * tokens * experts;
+  // The gradient of an average: the kernel's fp32 sum, and what it is rounded to.
+  const averages = real < BYTES ? BYTES + real : BYTES;
   const gates = networks > 0 || spec.weights(hidden, experts) === 0 ? 0 : pairs;
   return Math.max(
-    expertsScratch(device, config, { rows, kept, experts: networks || experts }) +
-      BYTES * networks * networkWeights(config) + gates + 4 * gradient,
+    expertsScratch(device, config, { dtype, rows, kept, experts: networks || experts }) +
+      averages * networks * networkWeights(config) + gates + 4 * gradient,
     2 * gates + 4 * gradient,
-    headScratch(device, config) + BYTES * keptLogits(tokens, vocabulary) + 2 * gradient,
+    headScratch(device, config, { dtype, logits }) +
+      real * keptLogits(tokens, vocabulary, dtype, logits) + 2 * gradient,
     spec.footprint(config.moe).scratch * pairs -
-      BYTES * keptElements(config).afterLastRouter - kept * rowBytes(config),
+      keptBytes(config, dtype).afterLastRouter - kept * rowBytes(config, dtype),
   );
 }
 
@@ -109,8 +141,9 @@ function largestOperation(
  * The size of a row's pre-activations.
  *
  * @param config The full configuration.
- * @returns Bytes of 2W fp32 numbers, where W is the width of an expert.
+ * @param dtype The type that the model computes in.
+ * @returns Bytes of 2W numbers, where W is the width of an expert.
  */
-export function rowBytes({ model, moe }: TrainConfig): number {
-  return 4 * 2 * (model.ffn / moe.granularity);
+export function rowBytes({ model, moe }: TrainConfig, dtype: Real): number {
+  return DTYPE_BYTES[dtype] * 2 * (model.ffn / moe.granularity);
 }

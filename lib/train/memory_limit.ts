@@ -13,7 +13,7 @@ import { estimateMemory, type EstimateOptions } from "./stage_memory.ts";
 /** Share of a device's memory that a run may use; the rest is for the text and the system. */
 const DEFAULT_SHARE = 0.85;
 
-const GIB = 2 ** 30;
+const [MIB, GIB] = [2 ** 20, 2 ** 30];
 
 /**
  * Returns the device memory that a run may use: `memory.limit_gib`, or else 85 % of the device's.
@@ -41,7 +41,7 @@ export function memoryLimit(config: TrainConfig, deviceBytes: number): number {
   if (limit <= deviceBytes) return limit;
   throw new ConfigError(
     `Cannot train: memory.limit_gib is ${memory.limit_gib}, the device has ` +
-      `${gibibytes(deviceBytes)}; lower it, or leave it out`,
+      `${memoryText(deviceBytes)}; lower it, or leave it out`,
   );
 }
 
@@ -71,8 +71,8 @@ export function checkMemory(
   const needed = largestStage(config, { ...options, limit });
   if (needed <= limit) return;
   throw new ConfigError(
-    `Cannot train within ${gibibytes(limit)} of device memory: the run needs about ` +
-      `${gibibytes(needed)}; ${advice(config, { ...options, limit })}, or raise memory.limit_gib`,
+    `Cannot train within ${memoryText(limit)} of device memory: the run needs about ` +
+      `${memoryText(needed)}; ${advice(config, { ...options, limit })}, or raise memory.limit_gib`,
   );
 }
 
@@ -96,6 +96,13 @@ function advice(
   return "no micro-batch is small enough: use a smaller model or fewer experts";
 }
 
-function gibibytes(bytes: number): string {
-  return `${(bytes / GIB).toFixed(1)} GiB`;
+/**
+ * Writes an amount of memory for a message, in a unit in which it is not 0.0.
+ *
+ * @param bytes The amount.
+ * @returns Like `1.5 GiB` or `12 MiB`.
+ */
+export function memoryText(bytes: number): string {
+  if (bytes >= GIB) return `${(bytes / GIB).toFixed(1)} GiB`;
+  return bytes >= MIB ? `${(bytes / MIB).toFixed(0)} MiB` : `${Math.round(bytes)} bytes`;
 }

@@ -22,6 +22,8 @@ export interface StepPasses {
   readonly sampler: Sampler;
   /** Steps taken so far. */
   readonly steps: number;
+  /** The most bytes of logits that are kept for their gradient. */
+  readonly logitBytes: number;
   /** Times the phases. */
   readonly profile: StepProfile | null;
   /** Sees every operation. */
@@ -35,8 +37,9 @@ export interface StepPasses {
  * @returns The losses, apart by causality of the routing.
  */
 export function runMicroBatches(passes: StepPasses): CausalLoss {
-  const { device, config: { seed }, steps } = passes;
-  return drawingAt(device, { seed, steps, draws: 0 }, () => runAll(passes));
+  const { device, config: { seed }, steps, logitBytes } = passes;
+  const run = () => drawingAt(device, { seed, steps, draws: 0 }, () => runAll(passes));
+  return memoryOf(device).keepingLogits(logitBytes, run);
 }
 
 function runAll(

@@ -9,6 +9,7 @@ export type {
   ConfigLayer,
   DataConfig,
   DeviceName,
+  DTypeName,
   FlipsConfig,
   LayerSection,
   LogConfig,
@@ -85,5 +86,5 @@ export { findRun, type FoundRun } from "../run/find_run.ts";
 export { RunDirectory } from "../run/run_directory.ts";
 export type { CreateRunOptions } from "../run/folder.ts";
 export { DivergenceError, type DivergenceErrorOptions } from "./divergence_error.ts";
-export { type OpenedModel, openModel } from "../model/open_model.ts";
+export { type OpenedModel, openModel, type OpenModelOptions } from "../model/open_model.ts";
 export { train } from "./train.ts";

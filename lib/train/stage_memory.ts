@@ -8,7 +8,9 @@ import { requireOptions } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { requireBytes, requireConfig } from "../config/require.ts";
-import { keptBudget, keptRows, layerRows } from "./kept_rows_plan.ts";
+import { keptBudget, keptRows } from "./kept_rows_plan.ts";
+import { layerRows } from "./layer_rows.ts";
+import { logitBytes } from "./logit_bytes.ts";
 import { estimateAt, type MemoryEstimate } from "./memory_estimate.ts";
 
 /** A run's memory in its first stage and in its last. */
@@ -36,7 +38,7 @@ export interface EstimateOptions {
 /**
  * Estimates device memory by stage.
  *
- * Counted are weights, gradients and AdamW's moments; per layer, what a micro-batch keeps from its
+ * Counted are weights, their bf16 copies, gradients and AdamW's moments; per layer, what a micro-batch keeps from its
  * forward to its backward pass: residual inputs, norm outputs, the fused query, key and value, the
  * attention's output and log-sum-exp, gates and what they came from, dispatch plan, and
  * pre-activations of the routed rows; and the largest of these: the scratch of the experts' backward
@@ -70,8 +72,9 @@ export function estimateMemory(config: TrainConfig, options: EstimateOptions = {
   requireBytes("estimate memory", "limit", limit);
   if (options.device !== undefined) memoryOf(options.device);
   const { dense, sparse } = layerRows(config);
+  const logits = logitBytes(device, config, limit);
   const [first, last] = [dense, sparse].map((rows) =>
-    estimateAt(device, config, rows, keptAt(device, config, rows, limit))
+    estimateAt(device, config, rows, keptAt(device, config, rows, limit), logits)
   );
   return { dense: first!, sparse: last! };
 }

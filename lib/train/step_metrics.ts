@@ -7,6 +7,7 @@ import { routerOf } from "../moe/router_of.ts";
 import type { StepMetrics } from "../run/metrics_line.ts";
 import { closedLayers, idleExperts } from "../run/routing_health.ts";
 import type { StageState } from "../checkpoint/stage.ts";
+import type { Real } from "../tensor/dtype.ts";
 import type { SplitLoss } from "./causal_loss.ts";
 import { routedRows } from "./routed_rows.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
@@ -26,11 +27,13 @@ export interface StepFigures {
   readonly split: SplitLoss | null;
   /** The stage after the step. */
   readonly stage: StageState;
+  /** The type that the model computes in. */
+  readonly dtype: Real;
 }
 
 /** A step's line of `metrics.jsonl`. */
 export function stepMetrics(figures: StepFigures): StepMetrics {
-  const { config, step, lr, lambda, ms, memory, readout, split, stage } = figures;
+  const { config, step, lr, lambda, ms, memory, readout, split, stage, dtype } = figures;
   const { data, moe, model } = config;
   const router = routerOf(moe);
   const tokens = data.batch * data.sequence;
@@ -63,6 +66,7 @@ export function stepMetrics(figures: StepFigures): StepMetrics {
     idle_experts: idleExperts(expert_load).length,
     closed_layers: closedLayers(sparsity_per_layer, routedSizes(moe).experts).length,
     stage: stage.stage,
+    dtype,
     tokens: step * tokens,
     tokens_per_second: tokens / (ms / 1000),
     gflops: formula * flopsToGflops,

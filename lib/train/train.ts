@@ -18,7 +18,7 @@ import { machineNotices, machineOf } from "../run/machine.ts";
 import { checkMemory, memoryLimit } from "./memory_limit.ts";
 import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { runCorpus } from "../model/run_corpus.ts";
-import { requireConfigOf } from "../run/run_directory.ts";
+import { requireConfigOf, settleComputeType } from "../run/run_directory.ts";
 import type { Sample } from "../run/samples.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
@@ -77,8 +77,9 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   requireConfig(config);
   const own = takeTrainOptions(options);
   requireConfigOf(own.directory, config);
+  const settled = settleComputeType(own.directory, config, own.device.info());
   // The caller may change either while the run is under way.
-  return await trainAsGiven(structuredClone(config), own);
+  return await trainAsGiven(structuredClone(settled), own);
 }
 
 async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise<TrainSummary> {
@@ -215,7 +216,11 @@ class Run {
       this.options.onNotice?.(`Stage ${metrics.stage} from step ${metrics.step}`);
     }
     const lambda = this.#lambda.observe(metrics);
-    const warnings = [...(lambda === null ? [] : [lambda]), ...this.#routing.observe(metrics)];
+    const warnings = [
+      ...this.trainer.remarks,
+      ...(lambda === null ? [] : [lambda]),
+      ...this.#routing.observe(metrics),
+    ];
     for (const text of warnings) this.options.onNotice?.(`Step ${metrics.step}: ${text}`);
   }
 

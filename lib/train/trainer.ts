@@ -12,11 +12,14 @@ import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
 import type { StageState } from "../checkpoint/stage.ts";
+import { withComputeType } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { CausalLoss } from "./causal_loss.ts";
 import { AFTER_STEP_DRAWS, drawingAt } from "./draws.ts";
 import { Evaluation, type Trained } from "./evaluation.ts";
-import { KeptRowsPlan, layerRows } from "./kept_rows_plan.ts";
+import { KeptRowsPlan } from "./kept_rows_plan.ts";
+import { layerRows } from "./layer_rows.ts";
+import { logitBytes } from "./logit_bytes.ts";
 import { memoryLimit } from "./memory_limit.ts";
 import { runMicroBatches } from "./micro_batches.ts";
 import { firstUnsound, resultDivergence, stepDivergence } from "./divergence.ts";
@@ -28,6 +31,7 @@ import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
+import { RouterClaims } from "./router_claims.ts";
 import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
 import { advanceStage, stageAt } from "./stage.ts";
@@ -50,6 +54,7 @@ export interface TrainerOptions {
 
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
 export class Trainer implements Disposable {
+  /** The configuration, with the type that the model computes in. */
   readonly config: TrainConfig;
   /** SHA-256 of the text's documents. */
   readonly textHash: string;
@@ -60,24 +65,30 @@ export class Trainer implements Disposable {
   readonly #profile: StepProfile | null;
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
+  readonly #logitBytes: number;
   readonly #microBatches: number;
+  readonly #claims: RouterClaims;
+  #remarks: readonly string[] = [];
   #peak = 0;
   #stage: StageState;
   #step = 0;
   #lambda: number;
 
-  constructor(config: TrainConfig, options: TrainerOptions) {
+  constructor(given: TrainConfig, options: TrainerOptions) {
     const { device, corpus, tokenizer, profile = null, router } = options;
+    const config = withComputeType(given, device.info());
     const { optimizer } = config;
     this.config = config;
     this.textHash = corpus.contentHash;
     this.#device = device;
     this.#profile = profile;
+    this.#claims = new RouterClaims(config);
     this.sampler = createSampler(config, corpus);
     this.#microBatches = config.data.batch / config.data.micro_batch;
     this.#evaluation = new Evaluation(config, { device, corpus, tokenizer });
     const limit = memoryLimit(config, device.info().memoryBytes);
     this.#kept = new KeptRowsPlan(device, config, limit);
+    this.#logitBytes = logitBytes(device, config, limit);
     using unfinished = new DisposableStack();
     this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
@@ -112,6 +123,11 @@ export class Trainer implements Disposable {
   /** What λ's proportional rule keeps from the last step. */
   get lambdaExcess(): number {
     return lambdaExcess(this.#built.state);
+  }
+
+  /** Remarks on the last step: where the router does not do what its row says. */
+  get remarks(): readonly string[] {
+    return this.#remarks;
   }
 
   /** Peak device memory so far, in bytes. */
@@ -154,6 +170,7 @@ export class Trainer implements Disposable {
    * @returns Its metrics.
    * @throws {DivergenceError} If the loss or the gradient is not finite; names the first such
    * tensor.
+   * @throws {ConfigError} If a user's router fails, or routes more rows than its row says.
    */
   step(): StepMetrics {
     const started = performance.now();
@@ -180,6 +197,7 @@ export class Trainer implements Disposable {
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
       throw this.#divergence(Number.isFinite(readout.loss) ? "gradient" : "loss", step, place);
     }
+    this.#remarks = this.#claims.check(step, readout);
     const counts = readout.layers.map((layer) => [...layer.counts]);
     const after = { seed: config.seed, steps: this.#step, draws: AFTER_STEP_DRAWS };
     drawingAt(this.#device, after, () => this.#built.afterStep(counts));
@@ -218,6 +236,7 @@ export class Trainer implements Disposable {
       built: this.#built,
       sampler: this.sampler,
       steps: this.#step,
+      logitBytes: this.#logitBytes,
       profile: this.#profile,
       observer,
     });
@@ -247,6 +266,7 @@ export class Trainer implements Disposable {
       lambda,
       memory: this.#device.statistics().peak,
       stage: this.#stage,
+      dtype: this.#built.model.dtype,
     });
   }
 

@@ -13,6 +13,7 @@ import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { routerOf } from "../moe/router_of.ts";
+import { segmentLength } from "../moe/segments.ts";
 import type { ValidationMetrics } from "../run/metrics_line.ts";
 import { CausalLoss, type SplitLoss } from "./causal_loss.ts";
 
@@ -38,6 +39,8 @@ interface Measured {
   readonly bytes: number;
   /** The loss of causally routed and other tokens; null if there are only either. */
   readonly split: SplitLoss | null;
+  /** The same with the limit of Lory, whatever the router. */
+  readonly bySegment: SplitLoss | null;
 }
 
 /**
@@ -105,6 +108,7 @@ export class Validation {
     const whole = {
       ...{ step, valid_loss: loss, valid_bits_per_byte: bitsPerByte(loss, bytes) },
       ...splitMetrics(measured),
+      ...laterMetrics(measured),
     };
     const named = measured.filter(({ name }) => name !== null);
     if (this.#domains === 1 || named.length === 0) return whole;
@@ -119,28 +123,45 @@ export class Validation {
 
   #measure({ name, share, set }: Part, lossOf: TokenLoss): Measured {
     let [nats, targets, bytes] = [0, 0, 0];
-    const split = new CausalLoss();
+    const [split, bySegment] = [new CausalLoss(), new CausalLoss()];
     for (const batch of set) {
       const losses = lossOf(batch);
       nats = losses.reduce((sum, loss) => sum + loss, nats);
       split.add(losses, batch.sequence, this.#causalFrom(batch.sequence));
+      bySegment.add(losses, batch.sequence, segmentLength(batch.sequence));
       targets += batch.targets.length;
       bytes += this.#tokenizer.byteLength(batch.targets);
     }
-    return { name, share, loss: nats / targets, bytes: bytes / targets, split: split.means };
+    return {
+      ...{ name, share, loss: nats / targets, bytes: bytes / targets },
+      ...{ split: split.means, bySegment: bySegment.means },
+    };
   }
 }
 
-/** Losses of causally routed and other tokens, over the parts that have both. */
 function splitMetrics(
   measured: readonly Measured[],
 ): Pick<ValidationMetrics, "valid_loss_causal" | "valid_loss_noncausal"> {
-  const parts = measured.flatMap(({ share, split }) => split === null ? [] : [{ share, ...split }]);
-  if (parts.length === 0) return {};
+  const means = meanSplit(measured, "split");
+  if (means === null) return {};
+  return { valid_loss_causal: means.causal, valid_loss_noncausal: means.noncausal };
+}
+
+function laterMetrics(measured: readonly Measured[]): Pick<ValidationMetrics, "valid_loss_later"> {
+  const means = meanSplit(measured, "bySegment");
+  return means === null ? {} : { valid_loss_later: means.causal };
+}
+
+/** Losses of a split, over the parts that have both kinds of token. */
+function meanSplit(measured: readonly Measured[], of: "split" | "bySegment"): SplitLoss | null {
+  const parts = measured.flatMap(({ share, [of]: split }) =>
+    split === null ? [] : [{ share, ...split }]
+  );
+  if (parts.length === 0) return null;
   const total = parts.reduce((sum, { share }) => sum + share, 0);
   const meanOf = (kind: keyof SplitLoss): number =>
     parts.reduce((sum, part) => sum + part.share * part[kind], 0) / total;
-  return { valid_loss_causal: meanOf("causal"), valid_loss_noncausal: meanOf("noncausal") };
+  return { causal: meanOf("causal"), noncausal: meanOf("noncausal") };
 }
 
 function adviceOn({ validation_paths, validation_fraction }: TrainConfig["data"]): string {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
+  cast,
   checkGradient,
   defineOperation,
   exp,
@@ -54,4 +55,19 @@ Deno.test("checkGradient() rejects gradients that are partly non-finite", async 
     const { error } = await checkGradient((a) => exp(a), [device.from(values, [3])]);
     assertEquals(error, NaN, String(values));
   }
+});
+
+Deno.test("checkGradient() tells right derivatives of bf16 from wrong ones", async () => {
+  using device = await openDevice({ threads: 1, seed: 8 });
+  const x = cast(device.normal([4, 5]), "bf16"), w = cast(device.normal([5, 3]), "bf16");
+  const right = await checkGradient((a, b) => softmax(matmul(a, b)), [x, w]);
+  assert(right.error < 0.1, JSON.stringify(right));
+  const mixed = await checkGradient((a, b) => matmul(cast(a, "f32"), b), [x, cast(w, "f32")]);
+  assert(mixed.error < 0.02, JSON.stringify(mixed));
+  const doubled = defineOperation({
+    name: "scaled",
+    forward: (y: Tensor<"bf16">) => scale(y, 3),
+    backward: ({ gradient }) => [scale(gradient, 2)],
+  });
+  assert((await checkGradient(doubled, [x])).error > 0.2);
 });

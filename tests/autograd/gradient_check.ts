@@ -1,4 +1,5 @@
-import { add, type Device, multiply, read, sum, type Tensor } from "../../mod.ts";
+import { add, cast, type Device, multiply, read, type Real, sum, type Tensor } from "../../mod.ts";
+import { assertEquals } from "@std/assert";
 import { assertAllClose } from "../../kernels/cases/assert_all_close.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { elementsOf } from "../../kernels/cases/reference/layout.ts";
@@ -13,6 +14,8 @@ export type Matrix = Tensor<"f32", readonly [number, number]>;
 export interface CheckedInput {
   /** Its shape. */
   readonly shape: readonly number[];
+  /** Its type where it is f32 even among bf16 inputs, such as the weight of a norm. */
+  readonly dtype?: "f32";
   /** Draws its numbers; normally distributed by default. */
   draw?(random: Random, length: number): Float32Array<ArrayBuffer>;
 }
@@ -36,6 +39,12 @@ export interface GradientCheck {
  */
 const TOLERANCE = 2e-5;
 
+/**
+ * bf16 rounds by at most 2^-9 of a number. A gradient is rounded once when it is written and once
+ * when it is added to, what it is computed from up to twice: the checks are of single operations.
+ */
+const BF16_TOLERANCE = 4 * 2 ** -9;
+
 /** Inputs and weights are of order 1: results that cancel below this keep errors of that order. */
 const CANCELLED = 0.5;
 
@@ -48,35 +57,60 @@ const STEP = 1e-5;
  *
  * @param device Where to run.
  * @param check The function.
+ * @param dtype The type of the inputs, which bf16 holds exactly where it is bf16.
+ * @param roundings How many more roundings to bf16 follow each other than in a single operation.
  */
-export async function assertGradients(device: Device, check: GradientCheck): Promise<void> {
+export async function assertGradients(
+  device: Device,
+  check: GradientCheck,
+  dtype: Real = "f32",
+  roundings = 0,
+): Promise<void> {
+  const tolerance = dtype === "f32" ? TOLERANCE : (1 + roundings / 4) * BF16_TOLERANCE;
+  const inType = (values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> =>
+    dtype === "f32" ? values : values.map(toBf16);
   const random = new Random(check.name);
   const values = check.inputs.map(({ shape, draw }) => {
     const length = elementsOf(shape);
-    return draw?.(random, length) ?? random.normal(length);
+    return inType(draw?.(random, length) ?? random.normal(length));
   });
   const doubles = values.map((array) => Float64Array.from(array));
   const expected = check.reference(doubles);
-  const weights = random.normal(expected.length);
+  const weights = inType(random.normal(expected.length));
   const gradients = doubles.map((_, i) => differences(check, doubles, i, weights));
   for (const uses of [1, 2]) {
     using tape = device.record();
-    const inputs = values.map((array, i) =>
-      tape.watch(device.from(array, check.inputs[i]!.shape) as Tensor<"f32">)
-    );
-    const outputs = Array.from({ length: uses }, () => check.run(device, inputs));
+    const inputs = values.map((array, i) => {
+      const { shape, dtype: own = dtype } = check.inputs[i]!;
+      const input: Tensor<"f32"> = device.from(array, shape);
+      // In JavaScript's eyes: an operation that takes either type must not depend on which.
+      return tape.watch(own === "f32" ? input : cast(input, own) as Tensor as Tensor<"f32">);
+    });
+    const outputs = Array.from({ length: uses }, () => inFp32(check.run(device, inputs)));
     const result = await read(outputs[0]!);
-    assertClose(result, expected, `${check.name}: result`, TOLERANCE, CANCELLED);
+    assertClose(result, expected, `${check.name}: result`, tolerance, CANCELLED);
     const weight = device.from(weights, outputs[0]!.shape) as Tensor<"f32">;
     const losses = outputs.map((output) => sum(multiply(output, weight)));
     tape.backward(losses.reduce((total, loss) => add(total, loss)));
     for (const [i, input] of inputs.entries()) {
       const name = `${check.name}: gradient of input ${i}, used ${uses} times`;
-      const gradient = await read(tape.gradient(input));
+      const gradient = tape.gradient(input);
+      assertEquals(gradient.dtype as Real, check.inputs[i]!.dtype ?? dtype, name);
       const wanted = gradients[i]!.map((value) => uses * value);
-      assertClose(gradient, wanted, name, TOLERANCE, CANCELLED);
+      assertClose(await read(gradient), wanted, name, tolerance, CANCELLED);
     }
   }
+}
+
+function inFp32(x: Tensor<"f32">): Tensor<"f32"> {
+  return x.dtype === "f32" ? x : cast(x, "f32");
+}
+
+/** The nearest number that bf16 holds. */
+export function toBf16(x: number): number {
+  const bits = new Uint32Array(Float32Array.of(x).buffer)[0]!;
+  const rounded = (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+  return new Float32Array(Uint32Array.of(rounded << 16).buffer)[0]!;
 }
 
 /**

@@ -169,7 +169,7 @@ const transformerChecks: GradientCheck[] = [
   },
   {
     name: "rmsNorm()",
-    inputs: [{ shape: [4, 6] }, { shape: [6] }],
+    inputs: [{ shape: [4, 6] }, { shape: [6], dtype: "f32" }],
     run: (_, [x, weight]) => rmsNorm(x!, weight as Vector, 1e-3),
     reference: ([x, weight]) => rmsNormReference(x!, weight!, Math.fround(1e-3)),
   },
@@ -256,6 +256,23 @@ for (const [family, checks] of Object.entries(FAMILIES)) {
     using device = await openDevice();
     for (const check of checks) {
       await t.step(check.name, () => assertGradients(device, check));
+    }
+  });
+}
+
+/** Checks of more than one operation, and how many roundings the others add. */
+const MORE_ROUNDINGS: Readonly<Record<string, number>> = {
+  "causalAttention() in place, on a fresh projection": 4,
+};
+
+for (const [family, checks] of Object.entries(FAMILIES)) {
+  Deno.test(`${family} of bf16 match float64 within its roundings`, async (t) => {
+    using device = await openDevice();
+    for (const check of checks) {
+      await t.step(
+        check.name,
+        () => assertGradients(device, check, "bf16", MORE_ROUNDINGS[check.name]),
+      );
     }
   });
 }

@@ -23,8 +23,20 @@ Deno.test("`doctor --json` reports library, device, peak and permissions", async
   assertEquals(found.attempts.at(-1)?.location, found.library?.path);
   assertEquals(found.device?.threads, 1);
   assert(found.peak !== undefined && found.peak.gflops > 0 && found.peak.gigabytesPerSecond > 0);
+  const unit = found.device!.bf16;
+  assertEquals(found.bf16?.unit ?? "fp32", unit);
+  assert(found.bf16 === null || found.bf16!.gflops > 0);
   assertEquals(found.permissions.ffi, "granted");
   assertEquals(found.deno.version, Deno.version.deno);
+});
+
+Deno.test("`doctor` says which unit computes bf16 products, or that there is none", async () => {
+  const run = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", DOCTOR, "--threads", "1"],
+    env: { NO_COLOR: "1", REMOE_ISA: "baseline" },
+  });
+  const { stdout } = await run.output();
+  assertStringIncludes(new TextDecoder().decode(stdout), "bf16 products none: computed in fp32");
 });
 
 Deno.test("`doctor` names the missing flags, including those of training", async () => {

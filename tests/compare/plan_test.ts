@@ -62,6 +62,21 @@ Deno.test("steps at equal compute spend the other run's FLOPs", () => {
   assertEquals(stepsWithin(TOPK, 1), 1);
 });
 
+Deno.test("steps at equal compute count the rows that expert choice rounds off", () => {
+  const moe = { router: "expert-choice", experts: 7, capacity: 1 } as const;
+  const choice = parseConfig({
+    preset: "pico",
+    moe,
+    data: { batch: 4, micro_batch: 2, sequence: 15 },
+  });
+  const { model } = choice;
+  // Each expert takes ⌊30 / 7⌋ tokens of a micro-batch.
+  const rows = Array(model.layers).fill(2 * 7 * 4);
+  const { total } = executedFlops(model, choice.moe, { sequences: 4, sequence: 15, rows });
+  assertEquals(estimatedFlops({ ...choice, steps: 3 }), 3 * total);
+  assertEquals(stepsWithin(choice, 1000 * total), 1000);
+});
+
 Deno.test("memory is divided between the jobs", () => {
   const GIB = 2 ** 30;
   const runs = [{ label: "relu", config: RELU }, { label: "topk", config: TOPK }];
@@ -79,5 +94,15 @@ Deno.test("memory is divided between the jobs", () => {
     TypeError,
     "Cannot train within",
   );
-  assertThrows(() => divideMemory(runs, 2, 16 * GIB, GIB / 4), TypeError);
+  // Two processes, whatever they train.
+  const refused = [
+    [2, GIB / 4, "Cannot run relu within 256 MiB of memory: a process takes 256 MiB beside"],
+    [2, 0.01 * GIB, "Cannot run relu within 10 MiB of memory"],
+    [1, 0.26 * GIB, "Cannot train within 10 MiB of device memory: the run needs about 30 MiB"],
+    [2, 0.4 * GIB, "their processes would take 512 MiB alone; --jobs 1 would fit"],
+    [1e9, 4 * GIB, "--jobs 14 would fit"],
+  ] as const;
+  for (const [jobs, budget, message] of refused) {
+    assertThrows(() => divideMemory(runs, jobs, 16 * GIB, budget), TypeError, message);
+  }
 });

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import { flopsOfStep, readRunResult } from "../../lib/compare/run_result.ts";
-import { executedFlops, findRun, parseConfig } from "../../lib/train/mod.ts";
+import { executedFlops, findRun, JsonlSink, parseConfig } from "../../lib/train/mod.ts";
 import { stepOf, writeRun } from "../plot/runs.ts";
 import { TemporaryFolder } from "../temporary_folder.ts";
 
@@ -27,6 +27,38 @@ Deno.test("a run's figures are those of its second half", () => {
   assertEquals(routing.load, [Array(4).fill(0.25), Array(4).fill(0.25)]);
 });
 
+Deno.test("load is that of all rows, whatever steps they fell in", () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`, { steps: 1 });
+  Deno.removeSync(`${path}/metrics.jsonl`);
+  const { config: { data, ...rest } } = findRun(path);
+  const config = { ...rest, data, steps: 4 };
+  const pairs = data.batch * data.sequence * 4;
+  const write = (sink: JsonlSink, step: number, counts: number[][]): void => {
+    const rows = counts.map((layer) => layer.reduce((sum, count) => sum + count, 0));
+    sink.write({
+      ...stepOf(step),
+      sparsity_per_layer: rows.map((count) => 1 - count / pairs),
+      expert_load: counts.map((layer, i) => layer.map((count) => count / Math.max(rows[i]!, 1))),
+    });
+  };
+  {
+    using sink = new JsonlSink(`${path}/metrics.jsonl`);
+    write(sink, 1, [[0, 0, 0, 9], [1, 1, 1, 1]]);
+    write(sink, 2, [[0, 0, 0, 9], [1, 1, 1, 1]]);
+    // A closed layer, and a step with few rows beside one with many.
+    write(sink, 3, [[100, 60, 20, 20], [0, 0, 0, 0]]);
+    write(sink, 4, [[0, 0, 4, 0], [0, 0, 0, 0]]);
+    sink.write({ step: 4, valid_loss: 1, valid_bits_per_byte: 1 });
+  }
+  const { load, imbalance, worst_imbalance, dead_experts } = readRunResult(path, config).routing!;
+  assertEquals(load, [[100, 60, 24, 20].map((count) => count / 204), [0, 0, 0, 0]]);
+  assertAlmostEquals(imbalance!, 400 / 204, 1e-12);
+  assertAlmostEquals(worst_imbalance!, 400 / 204, 1e-12);
+  // Of the last 50 steps, not only of those in the second half.
+  assertEquals(dead_experts, 0);
+});
+
 Deno.test("dense runs have no routing, and TopK never settles", () => {
   using folder = new TemporaryFolder();
   const read = (router: "dense" | "topk"): ReturnType<typeof readRunResult> => {
@@ -44,6 +76,24 @@ Deno.test("a run that is not at its end is refused", () => {
   // Validations are at multiples of 10.
   assertThrows(() => readRunResult(path, config), TypeError, "expected both at step 35");
   assertThrows(() => readRunResult(path, { ...config, steps: 40 }), TypeError, "ends at step 35");
+});
+
+Deno.test("a run that lacks a step, or has one twice, is refused", () => {
+  using folder = new TemporaryFolder();
+  const path = writeRun(`${folder.path}/run`, { steps: 30 });
+  const file = `${path}/metrics.jsonl`;
+  const { config } = findRun(path);
+  const lines = Deno.readTextFileSync(file).split("\n");
+  const at = lines.findIndex((line) => line.startsWith(`{"step":17,`));
+  for (
+    const [count, more, message] of [
+      [1, [], "has step 18 after step 16, expected 17; remove"],
+      [0, [lines[at]!], "has step 17 after step 17, expected 18"],
+    ] as const
+  ) {
+    Deno.writeTextFileSync(file, lines.toSpliced(at, count, ...more).join("\n"));
+    assertThrows(() => readRunResult(path, config), TypeError, message);
+  }
 });
 
 Deno.test("a step's FLOPs come back exactly from their rate", () => {

@@ -6,12 +6,12 @@ import type { RunOutcome } from "../../lib/compare/summary.ts";
 /** A result whose figures follow from its loss. */
 export function resultOf(loss: number, over: Partial<RunResult> = {}): RunResult {
   return {
-    format: 1,
+    format: 2,
     steps: 20,
     valid_loss: loss,
     valid_bits_per_byte: loss / Math.LN2,
     valid_loss_by_domain: {},
-    valid_loss_causal: null,
+    valid_loss_later: null,
     validations: [
       { step: 10, flops: 1e9, loss: 2 * loss },
       { step: 20, flops: 2e9, loss },

@@ -98,7 +98,12 @@ Deno.test("a file's router must be loaded, both to parse and to build", async ()
   using device = await Device.open({ kind: "cpu" });
   assertThrows(() => buildModel(device, config), ConfigError, "its file has not been loaded");
   const loaded = await loadRouterOf(config.moe);
-  assertThrows(() => buildModel(device, config, { router: loaded }), RangeError, "built");
+  const error = assertThrows(
+    () => buildModel(device, config, { router: loaded }),
+    ConfigError,
+    `Cannot use the router ${router.path}: its build() failed in line 11: built`,
+  );
+  assert(error.cause instanceof RangeError);
 });
 
 Deno.test("a changed file is a different router", async () => {
@@ -140,6 +145,10 @@ const BAD: Readonly<Record<string, readonly [row: string, message: string]>> = {
     "row.keys.experts is another key than moe.experts of the library",
   ],
   "λ without its keys": ["{ build() {}, lambda: true }", "spread LAMBDA_KEYS there"],
+  "λ's keys without λ": [
+    `{ build() {}, keys: (await import("@remoe/remoe")).LAMBDA_KEYS }`,
+    "row.keys spreads LAMBDA_KEYS, and row.lambda is not true",
+  ],
   "code that fails": ["nowhere.at.all", "nowhere is not defined"],
 };
 
@@ -154,4 +163,37 @@ Deno.test("loadRouter() refuses a file that is not code, and a missing one", asy
   await assertRejects(() => loadRouter("/nowhere/router.json"), ConfigError, "ends in .ts");
   await assertRejects(() => loadRouter("/nowhere/router.ts"), FileError, "no such file");
   await assertRejects(() => loadRouter(""), TypeError);
+});
+
+Deno.test("a router's hash covers the local modules that it imports", async () => {
+  using folder = new TemporaryFolder();
+  const write = (name: string, text: string): void =>
+    Deno.writeTextFileSync(`${folder.path}/${name}`, text);
+  Deno.mkdirSync(`${folder.path}/parts`);
+  write("parts/deep.js", "export const power = 2;\n");
+  write("parts/gates.js", `export * from "./deep.js";\n`);
+  const text = `// import "./not_there.js"
+    import { power } from "./parts/gates.js";
+    export default { about: "power " + power, build() { throw new RangeError("built"); } };`;
+  write("my.js", text);
+  const path = `${folder.path}/my.js`;
+  const router = await loadRouter(path);
+  const { moe } = parseConfig({ moe: { router: path } }, { router });
+  assertEquals((await loadRouterOf(moe))?.sha256, router.sha256);
+  write("parts/deep.js", "export const power = 3;\n");
+  await assertRejects(
+    () => loadRouterOf(moe),
+    ConfigError,
+    "or a module that it imports has changed",
+  );
+  // Deno would go on with the module as it was.
+  await assertRejects(() => loadRouter(path), ConfigError, "start the process again");
+  // Elsewhere it is the same router, but a module of its own.
+  using other = new TemporaryFolder();
+  Deno.mkdirSync(`${other.path}/parts`);
+  for (const name of ["my.js", "parts/gates.js"]) {
+    Deno.copyFileSync(`${folder.path}/${name}`, `${other.path}/${name}`);
+  }
+  Deno.writeTextFileSync(`${other.path}/parts/deep.js`, "export const power = 2;\n");
+  assertEquals((await loadRouter(`${other.path}/my.js`)).sha256, router.sha256);
 });

@@ -1,7 +1,11 @@
-/** The docs' example of a user-defined router, trained from another folder. @module */
+/** The docs' examples of user-defined routers, trained from another folder. @module */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { modelBytes, runTrain, TestFolder, TINY, writeText } from "./run_train.ts";
+import { exists } from "../../lib/files.ts";
+import { listCheckpoints, openModel } from "../../lib/train/mod.ts";
+import { readSync } from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+import { modelBytes, runTrain, startTrain, TestFolder, TINY, writeText } from "./run_train.ts";
 
 const EXAMPLE = new URL("../../docs/examples/scaled_relu_router.ts", import.meta.url);
 
@@ -94,4 +98,36 @@ Deno.test("a router of tensor operations alone is held to its sparsity", async (
     gap(steps.at(-1)) < 0.5 * gap(steps[0]),
     `${steps[0].sparsity} to ${steps.at(-1).sparsity}`,
   );
+});
+
+Deno.test("a router's buffer that it moves after each step survives a kill, bit for bit", async () => {
+  await using folder = await TestFolder.make();
+  const file = new URL("../../docs/examples/threshold_router.ts", import.meta.url);
+  await Deno.copyFile(file, `${folder.path}/threshold.ts`);
+  const text = await writeText(folder.path);
+  const args = [...TINY, "--data", text, "--router", "threshold.ts", "--steps", "40"];
+  args.push("--set", "moe.threshold_rate=0.03", "--set", "checkpoint.every=5");
+  const straight = await runTrain([...args, "--out", "straight"], folder.path);
+  assertEquals(straight.code, 0, straight.stderr);
+
+  const child = startTrain([...args, "--out", "killed"], folder.path);
+  const checkpoints = `${folder.path}/killed/checkpoints`;
+  for (let i = 0; i < 2400 && !exists(`${checkpoints}/step-000010`); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  child.kill("SIGKILL");
+  await child.output();
+  const [newest] = listCheckpoints(checkpoints);
+  assert(newest !== undefined && newest.step < 40, `${newest?.step}`);
+  const resumed = await runTrain(["--resume", "killed"], folder.path);
+  assertEquals(resumed.code, 0, resumed.stderr);
+  const [whole, cut] = await Promise.all(
+    ["straight", "killed"].map((out) => modelBytes(`${folder.path}/${out}`, 40)),
+  );
+  assertEquals(cut, whole);
+
+  using device = await openDevice({ seed: 1 });
+  using opened = await openModel(device, `${folder.path}/straight`);
+  const thresholds = [...opened.model.buffers()].flatMap((buffer) => [...readSync(buffer)]);
+  assert(thresholds.some((value) => Math.abs(value) > 0.3), `${thresholds}`);
 });

@@ -19,7 +19,7 @@ Deno.test("train writes a complete run directory and ends with a sample", async 
   assertEquals(parsed.filter((line) => "valid_loss" in line).map(({ step }) => step), [4, 8, 12]);
   const [first] = steps;
   const keys = "step loss lr grad_norm sparsity sparsity_per_layer lambda l1_reg expert_load " +
-    "tokens_without_expert idle_experts closed_layers stage tokens tokens_per_second gflops " +
+    "tokens_without_expert idle_experts closed_layers stage dtype tokens tokens_per_second gflops " +
     "gflops_executed ms memory_bytes";
   assertEquals(Object.keys(first).sort(), keys.split(" ").sort());
   assertEquals(first.tokens, 4 * 32);

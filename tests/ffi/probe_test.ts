@@ -1,4 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { DeviceError } from "../../lib/errors.ts";
 import { measurePeak, openContext, probeFma } from "../../lib/ffi/mod.ts";
 
 Deno.test("`measurePeak()` gives plausible figures and frees what it used", async () => {
@@ -10,4 +11,12 @@ Deno.test("`measurePeak()` gives plausible figures and frees what it used", asyn
   assert(peak.gigabytesPerSecond > 0.1 && peak.gigabytesPerSecond < 10_000);
   assert(probeFma(context, { threads: 1, seconds: 0.01 }) > 0.5);
   assertEquals(context.statistics().blocks, 0);
+});
+
+Deno.test("`probeFma()` times the unit for bf16 products, or says that there is none", async () => {
+  const { context } = await openContext({ threads: 1 });
+  using _ = context;
+  const probe = (): number => probeFma(context, { dtype: "bf16", threads: 1, seconds: 0.01 });
+  if (context.info().bf16 === "fp32") assertThrows(probe, DeviceError);
+  else assert(probe() > 0.5);
 });

@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { type Device, type LanguageModel, read } from "../../mod.ts";
+import { type Device, type LanguageModel, read, type Real } from "../../mod.ts";
 import { openTokenizer } from "../../lib/data/mod.ts";
 import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { generate, type GenerateOptions, LogitsError } from "../../lib/generate/mod.ts";
@@ -18,7 +18,11 @@ function smallModel(device: Device, layer: ConfigLayer = {}) {
 }
 
 /** The next-token logits of a sequence, from the training forward pass. */
-async function trainingLogits(device: Device, model: LanguageModel, tokens: readonly number[]) {
+async function trainingLogits(
+  device: Device,
+  model: LanguageModel<Real>,
+  tokens: readonly number[],
+) {
   using _scope = device.noGradient();
   const logits = await read(model.logits(device.tokens(tokens), tokens.length));
   return logits.slice(-model.vocabulary);

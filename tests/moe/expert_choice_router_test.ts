@@ -22,7 +22,7 @@ import { assertClose } from "../autograd/gradient_check.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { expertChoiceGates } from "../../kernels/cases/reference/expert_choice.ts";
 import { routingOf } from "../../kernels/cases/reference/router.ts";
-import { expertShare } from "../../lib/moe/expert_choice_router.ts";
+import { expertShare } from "../../lib/moe/expert_share.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 /** The identity: the logits of its rows are the router's weights. */

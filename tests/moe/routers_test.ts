@@ -50,6 +50,10 @@ for (const name of ROUTER_NAMES) {
     const rows = (await read(counts)).reduce((sum, count) => sum + count, 0);
     const most = TOKENS * mostActive(row, { ...BASE.moe, ...sizes }, 0);
     assert(row.exact ? rows === most : rows <= most, `${rows} of ${most} rows`);
+    const batch = { tokens: TOKENS, sequence: TOKENS, step: 0 };
+    const stated = row.rows({ ...BASE.moe, ...sizes }, batch);
+    // Merged experts run once per token; the counts are their weights.
+    assertEquals(stated, row.merges ? TOKENS : most);
     assertEquals(row.activeFrom({ ...BASE.moe, ...sizes })[0]!.from, 0);
   });
 
@@ -76,6 +80,28 @@ for (const name of ROUTER_NAMES) {
     assertEquals(row.causal, isSame);
   });
 }
+
+Deno.test("the row of expert choice rounds as the router does, group by group", async () => {
+  using device = await openDevice({ seed: 3 });
+  using state = new StepState(device, { experts: 8 });
+  const place = { layers: 1, layer: 0, deviation: 0.1, name: "gate.weight", state };
+  for (const group of ["batch", "sequence"] as const) {
+    for (
+      const [tokens, sequence, active, capacity] of [[60, 15, 1, 1], [60, 20, 2, 1.3]] as const
+    ) {
+      const moe = { ...BASE.moe, experts: 8, active, capacity, group };
+      const sizes = { hidden: HIDDEN, experts: 8, active };
+      using router = BUILD_ROUTER["expert-choice"](device, { ...sizes, ...place }, moe);
+      using _scope = device.scope();
+      const context = { ...contextOf(device, tokens), sequence };
+      const { counts } = router.route(device.normal([tokens, HIDDEN]), context);
+      const routed = (await read(counts)).reduce((sum, count) => sum + count, 0);
+      const stated = ROUTERS["expert-choice"].rows(moe, { tokens, sequence, step: 0 });
+      assertEquals(stated, routed, `${group} ${sequence}`);
+      assert(stated < tokens * capacity * active, `${stated}`);
+    }
+  }
+});
 
 Deno.test("rows that share a key share its definition, and every key has its default", () => {
   for (const name of ROUTER_NAMES) {

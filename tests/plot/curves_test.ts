@@ -41,15 +41,24 @@ Deno.test("`thin()` keeps first, last, lowest and highest, in order, and few poi
 Deno.test("`LoadHistory` keeps the mean of everything in a few contiguous ranges", () => {
   for (const steps of [1, 7, 8, 9, 100]) {
     const history = new LoadHistory(8);
-    for (let step = 1; step <= steps; step++) history.add(step, [[step, 1]]);
+    for (let step = 1; step <= steps; step++) history.add(step, [[step, 200 - step]]);
     const stretches = history.stretches();
     assert(stretches.length <= 8 && (steps < 8 || stretches.length > 4), `${stretches.length}`);
     assertEquals([stretches[0]!.from, stretches.at(-1)!.to], [1, steps]);
     for (const [index, { from, to, load }] of stretches.entries()) {
-      assertEquals(load, [[(from + to) / 2, 1]]);
+      const middle = (from + to) / 2;
+      assertEquals(load, [[middle / 200, (200 - middle) / 200]]);
       if (index > 0) assertEquals(from, stretches[index - 1]!.to + 1);
     }
   }
+});
+
+Deno.test("`LoadHistory` weights steps by their rows, and closed layers not at all", () => {
+  const history = new LoadHistory(1);
+  for (const [step, counts] of [[90, 10], [0, 0], [0, 2], [0, 0]].entries()) {
+    history.add(step + 1, [counts, [0, 0]]);
+  }
+  assertEquals(history.stretches(), [{ from: 1, to: 4, load: [[90 / 102, 12 / 102], [0, 0]] }]);
 });
 
 Deno.test("`runLabels()` names runs by the shortest distinguishing part of their paths", () => {

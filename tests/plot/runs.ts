@@ -40,6 +40,7 @@ export function stepOf(step: number, run: TestRun = {}): StepMetrics {
     idle_experts: 0,
     closed_layers: 0,
     stage,
+    dtype: "f32",
     tokens: 64 * step,
     tokens_per_second: 1000 + step,
     gflops: 1,

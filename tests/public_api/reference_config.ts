@@ -36,7 +36,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
   model: {
     ...{ layers: whole(1, 10_000), hidden: whole(2), heads: whole(1), groups: whole(1) },
     ...{ ffn: whole(1), vocabulary: whole(0), init_std: above(0), rope_base: above(1) },
-    norm_epsilon: above(0),
+    ...{ norm_epsilon: above(0), dtype: oneOf("auto", "f32", "bf16") },
   },
   moe: {
     ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf(...BALANCE_NAMES) },
@@ -80,7 +80,7 @@ export const TINY = {
   out: null as string | null,
   model: {
     ...{ layers: 1, hidden: 4, heads: 2, groups: 1, ffn: 4, vocabulary: 257, init_std: 0.1 },
-    ...{ rope_base: 1e4, norm_epsilon: 1e-5 },
+    ...{ rope_base: 1e4, norm_epsilon: 1e-5, dtype: "f32" },
   },
   moe: {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },

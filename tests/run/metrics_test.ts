@@ -25,6 +25,7 @@ function metricsAt(step: number): StepMetrics {
     idle_experts: 1,
     closed_layers: 0,
     stage: "dense",
+    dtype: "f32",
     tokens: 4096 * step,
     tokens_per_second: 1000,
     gflops: 10,

@@ -8,7 +8,8 @@ import {
   type StepMetrics,
   type TrainConfig,
 } from "../../lib/train/mod.ts";
-import { keptBudget, keptRows, KeptRowsPlan, layerRows } from "../../lib/train/kept_rows_plan.ts";
+import { keptBudget, keptRows, KeptRowsPlan } from "../../lib/train/kept_rows_plan.ts";
+import { layerRows } from "../../lib/train/layer_rows.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 

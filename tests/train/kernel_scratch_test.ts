@@ -60,7 +60,9 @@ Deno.test("the estimate's scratch is what the pool counts in the output head's b
   const config = dense({ vocabulary: 4096 });
   const { scratch } = estimateMemory(config, { device }).dense;
   const tokens = config.data.micro_batch * config.data.sequence;
-  const around = 4 * (keptLogits(tokens, 4096) + 2 * tokens * config.model.hidden);
+  const { logitBytes } = memoryOf(device);
+  const around = 4 *
+    (keptLogits(tokens, 4096, "f32", logitBytes) + 2 * tokens * config.model.hidden);
   const taken = await takenInStep(device, config, "remoe_cross_entropy_gradient");
   assertEquals(scratch, taken + around);
 });

@@ -77,6 +77,17 @@ Deno.test("`Validation` tells losses of causally routed tokens from the others, 
   assertAlmostEquals(metrics.valid_loss_noncausal!, domains + 0.5, 1e-9);
   assertAlmostEquals(metrics.valid_loss_causal!, domains + 4.5, 1e-9);
   assertAlmostEquals(metrics.valid_loss, domains + 3.5, 1e-9);
+  // Other routers' losses of the same tokens are there to compare with.
+  assertAlmostEquals(metrics.valid_loss_later!, domains + 4.5, 1e-9);
+  const dense = validate(
+    { a: 41, b: 81 },
+    8,
+    "dense",
+    ({ targets, sequence }) =>
+      Float32Array.from(targets, (domain, i) => 10 * domain + i % sequence),
+  ).metrics;
+  assertAlmostEquals(dense.valid_loss_later!, domains + 4.5, 1e-9);
+  assertEquals("valid_loss_later" in validate({ a: 41 }, 1).metrics, false);
   // A router that is causal throughout has nothing to tell apart, nor have rows of one token.
   assertEquals("valid_loss_causal" in validate({ a: 41 }).metrics, false);
   assertEquals("valid_loss_causal" in validate({ a: 41 }, 1, "lory").metrics, false);

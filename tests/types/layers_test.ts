@@ -1,6 +1,7 @@
 import { assertType, type IsExact } from "@std/testing/types";
 import {
   AdamW,
+  cast,
   crossEntropy,
   DenseRouter,
   type Device,
@@ -10,11 +11,17 @@ import {
   FeedForward,
   type FeedForwardLayer,
   HashRouter,
+  LanguageModel,
   Linear,
+  LoryRouter,
+  matmul,
   MoE,
   type Parameter,
+  type Real,
+  relu,
   ReluRouter,
   type Router,
+  routingOf,
   type Tensor,
   TopKRouter,
 } from "../../mod.ts";
@@ -120,5 +127,73 @@ Deno.test("layers and parameters fit the interfaces that take them", () => {
     new AdamW(device, parameters);
     // @ts-expect-error a tensor is no parameter
     new AdamW(device, [device.zeros([2, 2])]);
+  });
+});
+
+Deno.test("layers of bf16 and f32 do not mix", () => {
+  unchecked(() => {
+    const wide = device.zeros([4, 8]), half = cast(wide, "bf16");
+    const linear = new Linear(device, { input: 8, output: 3, dtype: "bf16" });
+    const y = linear.forward(half);
+    assertType<IsExact<typeof y, Tensor<"bf16", readonly [4, 3]>>>(true);
+    assertType<IsExact<typeof linear.weight, Parameter<readonly [8, 3]>>>(true);
+    // @ts-expect-error the layer computes in bf16
+    linear.forward(wide);
+    // @ts-expect-error the layer computes in f32
+    new Linear(device, { input: 8, output: 3 }).forward(half);
+    const router = new ReluRouter(device, { hidden: 8, experts: 2 });
+    const gates = router.route(half).gates;
+    assertType<IsExact<typeof gates, Tensor<"f32", readonly [4, 2]>>>(true);
+    const layer = new MoE(device, { router, hidden: 8, width: 4, dtype: "bf16" });
+    const { output } = layer.forward(half);
+    assertType<IsExact<typeof output, Tensor<"bf16", readonly [4, 8]>>>(true);
+    // @ts-expect-error the layer computes in bf16
+    layer.forward(wide);
+    // @ts-expect-error no type that layers compute in
+    new MoE(device, { router, hidden: 8, width: 4, dtype: "f64" });
+    const sizes = { vocabulary: 9, layers: 1, hidden: 8, heads: 2 };
+    const model = new LanguageModel(device, {
+      ...sizes,
+      dtype: "bf16",
+      feedForward: () => new FeedForward(device, { hidden: 8, dtype: "bf16" }),
+    });
+    const logits = model.logits(device.tokens([1, 2] as const), 2);
+    assertType<IsExact<typeof logits, Tensor<"f32", readonly [2, number]>>>(true);
+    assertType<IsExact<typeof model.dtype, "bf16">>(true);
+    const plain = new LanguageModel(device, {
+      ...sizes,
+      feedForward: () => new FeedForward(device, { hidden: 8 }),
+    });
+    assertType<IsExact<typeof plain.dtype, "f32">>(true);
+    // @ts-expect-error the cache is for another type
+    model.decode([1], plain.openCache(1, 4));
+    const f32Half = () => new FeedForward(device, { hidden: 8 });
+    // @ts-expect-error the second halves compute in f32
+    new LanguageModel(device, { ...sizes, dtype: "bf16", feedForward: f32Half });
+    const bf16Half = () => new FeedForward(device, { hidden: 8, dtype: "bf16" });
+    // @ts-expect-error the second halves compute in bf16
+    new LanguageModel(device, { ...sizes, feedForward: bf16Half });
+    const either: LanguageModel<Real>[] = [model, plain];
+    void either;
+  });
+});
+
+Deno.test("routers of the library fit those of sizes known at run time, and the other way round", () => {
+  unchecked(() => {
+    const list: Router[] = [
+      new ReluRouter(device, { hidden: 64, experts: 8 }),
+      new HashRouter(device, { hidden: 64, experts: 8 }),
+      new LoryRouter(device, { hidden: 64, experts: 8 }),
+    ];
+    new MoE(device, { router: list[0]!, hidden: 64, width: 8, dtype: "bf16" });
+    // One as users have written them: of f32 alone.
+    const own: Router<64, 8> = {
+      ...{ hidden: 64, experts: 8, active: 1 } as const,
+      route: <T extends number>(x: Tensor<"f32", readonly [T, 64]>) =>
+        routingOf(relu(matmul(x, device.zeros([64, 8])))),
+      parameters: () => [],
+      [Symbol.dispose]: () => {},
+    };
+    new MoE(device, { router: own, hidden: 64, width: 8, dtype: "bf16" });
   });
 });

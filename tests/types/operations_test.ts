@@ -3,9 +3,11 @@ import {
   add,
   cast,
   concatenate,
+  crossEntropy,
   type Device,
   dim,
   divide,
+  embedding,
   matmul,
   max,
   mean,
@@ -14,6 +16,7 @@ import {
   permute,
   relu,
   reshape,
+  rmsNorm,
   rows,
   slice,
   subtract,
@@ -164,8 +167,36 @@ Deno.test("sum() and mean() drop the axis from the type", () => {
     assertType<IsExact<typeof last.shape, readonly [2, 3]>>(true);
     const first = mean(x, { axis: 0 });
     assertType<IsExact<typeof first.shape, readonly [3, 4]>>(true);
-    // @ts-expect-error bf16 does not add up: cast it first
-    sum(bf16);
+  });
+});
+
+Deno.test("operations keep f32 and bf16 apart", () => {
+  unchecked(() => {
+    const x = device.zeros([3, 4]);
+    const total = sum(bf16, { axis: 0 });
+    assertType<IsExact<typeof total, Tensor<"bf16", readonly [4]>>>(true);
+    const positive = relu(bf16);
+    assertType<IsExact<typeof positive, Tensor<"bf16", readonly [3, 4]>>>(true);
+    const normed = rmsNorm(bf16, device.zeros([4]));
+    assertType<IsExact<typeof normed, Tensor<"bf16", readonly [3, 4]>>>(true);
+    const found = embedding(bf16, device.tokens([1, 2] as const));
+    assertType<IsExact<typeof found, Tensor<"bf16", readonly [2, 4]>>>(true);
+    const loss = meanSquaredError(bf16, bf16);
+    assertType<IsExact<typeof loss, Tensor<"f32", readonly []>>>(true);
+    const joined = concatenate([bf16, bf16], { axis: 0 });
+    assertType<IsExact<typeof joined, Tensor<"bf16", readonly [number, 4]>>>(true);
+    // @ts-expect-error f32 is not bf16
+    meanSquaredError(x, bf16);
+    // @ts-expect-error f32 is not bf16
+    concatenate([x, bf16], { axis: 0 });
+    // @ts-expect-error the weight of a norm is always f32
+    rmsNorm(bf16, bf16);
+    // @ts-expect-error the head is of another type
+    crossEntropy(bf16, device.zeros([4, 9]), device.tokens([1, 2, 3] as const));
+    // @ts-expect-error integers are no activations
+    relu(device.tokens([1, 2]));
+    // @ts-expect-error a loss is f32
+    device.record().backward(sum(bf16));
   });
 });
 
@@ -190,7 +221,9 @@ Deno.test("gradient()'s type has the watched tensor's shape", () => {
     const x = tape.watch(device.zeros([2, 3]));
     assertType<IsExact<typeof x, Tensor<"f32", readonly [2, 3]>>>(true);
     const gradient = tape.gradient(x);
-    assertType<IsExact<typeof gradient.shape, readonly [2, 3]>>(true);
+    assertType<IsExact<typeof gradient, Tensor<"f32", readonly [2, 3]>>>(true);
+    const half = tape.gradient(tape.watch(bf16));
+    assertType<IsExact<typeof half, Tensor<"bf16", readonly [3, 4]>>>(true);
   });
 });
 

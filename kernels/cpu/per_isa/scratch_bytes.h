@@ -7,4 +7,7 @@
 REMOE_DECLARE(experts_gradient_scratch, double(Context&, int rows, int kept_rows, int tokens,
                                                int hidden, int width, int experts))
 REMOE_DECLARE(cross_entropy_gradient_scratch,
-              double(Context&, int tokens, int hidden, int vocabulary, bool kept))
+              double(Context&, int32_t dtype, int tokens, int hidden, int vocabulary, bool kept))
+REMOE_DECLARE_BF16(experts_gradient_bf16_scratch,
+                   double(Context&, int rows, int kept_rows, int tokens, int hidden, int width,
+                          int experts))

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kSlots = 1024;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
-static_assert(kPackingFloats * sizeof(float) % kHugePage == 0);
+static_assert(kPackingLanes * sizeof(float) % kHugePage == 0);
 
 // The open contexts of the process. A handle names a slot and the generation in which it was
 // filled, so a closed context, or an arbitrary number, is recognised without reading memory that
@@ -72,9 +72,9 @@ Context::Context(int wanted, Isa instruction_set, bool onednn, PoolOptions optio
       pinned_pool({.guarded = options.guarded}) {
   for (int i = 0; i < threads; ++i) {
     packing.emplace_back(
-        static_cast<float*>(std::aligned_alloc(kHugePage, kPackingFloats * sizeof(float))));
+        static_cast<float*>(std::aligned_alloc(kHugePage, kPackingLanes * sizeof(float))));
     if (packing.back() == nullptr) throw std::bad_alloc();
-    madvise(packing.back().get(), kPackingFloats * sizeof(float), MADV_HUGEPAGE);
+    madvise(packing.back().get(), kPackingLanes * sizeof(float), MADV_HUGEPAGE);
   }
 }
 

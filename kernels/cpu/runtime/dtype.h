@@ -43,4 +43,10 @@ inline void* require_elements(uint64_t address, int32_t dtype, const char* name)
   return reinterpret_cast<void*>(address);
 }
 
+// The same for an address that may be 0 (nullptr if so).
+inline void* optional_elements(uint64_t address, int32_t dtype, const char* name) {
+  require_aligned(address, bytes_of(dtype), name);
+  return reinterpret_cast<void*>(address);
+}
+
 }  // namespace remoe

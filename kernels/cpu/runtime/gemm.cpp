@@ -23,12 +23,22 @@
 namespace remoe {
 namespace {
 
-float* packing_of(Context& context, int thread) { return context.packing[thread].get(); }
+template <class T>
+Lane<T>* packing_of(Context& context, int thread) {
+  return reinterpret_cast<Lane<T>*>(context.packing[thread].get());
+}
 
-void one_thread(Context& context, int thread, int m, int n, int k, float alpha, const Operand& a,
-                const Operand& b, const float* packed_b, float beta, float* c, int64_t ldc) {
-  REMOE_DISPATCH(context, gemm_blocked, packing_of(context, thread), m, n, k, alpha, a, b, packed_b,
-                 beta, c, ldc);
+template <class T, class C>
+void one_thread(Context& context, int thread, int m, int n, int k, float alpha,
+                const OperandOf<T>& a, const OperandOf<T>& b, const Lane<T>* packed_b, float beta,
+                C* c, int64_t ldc) {
+  Lane<T>* packing = packing_of<T>(context, thread);
+  if constexpr (std::is_same_v<T, Bf16>) {
+    REMOE_DISPATCH_BF16(context, gemm_blocked, packing, m, n, k, alpha, a, b, packed_b, beta, c,
+                        ldc);
+  } else {
+    REMOE_DISPATCH(context, gemm_blocked, packing, m, n, k, alpha, a, b, packed_b, beta, c, ldc);
+  }
 }
 
 #if defined(REMOE_WITH_ONEDNN)
@@ -91,15 +101,32 @@ Grid grid_for(const Context& context, int m, int n, int k) {
 }
 
 // The operand restricted to rows [i, ...) of op(A), or columns [j, ...) of op(B).
-Operand from_row(const Operand& a, int64_t i) {
-  Operand part = a;
+template <class T>
+OperandOf<T> from_row(const OperandOf<T>& a, int64_t i) {
+  OperandOf<T> part = a;
   part.data += a.transposed ? i : i * a.stride;
   return part;
 }
-Operand from_column(const Operand& b, int64_t j) {
-  Operand part = b;
+template <class T>
+OperandOf<T> from_column(const OperandOf<T>& b, int64_t j) {
+  OperandOf<T> part = b;
   part.data += b.transposed ? j * b.stride : j;
   return part;
+}
+
+template <class T, class C>
+void on_all_threads(Context& context, int m, int n, int k, float alpha, const OperandOf<T>& a,
+                    const OperandOf<T>& b, float beta, C* c, int64_t ldc) {
+  const Grid grid = grid_for(context, m, n, k);
+  parallel_parts(context, grid.rows * grid.columns, [&](int part) {
+    const Range rows = part_of(m, grid.rows, part / grid.columns);
+    const Range columns = part_of(n, grid.columns, part % grid.columns, packed_columns(context));
+    if (rows.begin == rows.end || columns.begin == columns.end) return;
+    one_thread<T>(context, part, static_cast<int>(rows.end - rows.begin),
+                  static_cast<int>(columns.end - columns.begin), k, alpha, from_row(a, rows.begin),
+                  from_column(b, columns.begin), nullptr, beta,
+                  c + rows.begin * ldc + columns.begin, ldc);
+  });
 }
 
 }  // namespace
@@ -108,30 +135,24 @@ bool has_onednn() { return !onednn_name().empty(); }
 
 std::string gemm_library(bool onednn) { return onednn ? onednn_name() : "blocked"; }
 
-void gemm(Context& context, bool transpose_a, bool transpose_b, int m, int n, int k, float alpha,
-          const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
-          int64_t ldc) {
-  const Operand a_all{a, lda, transpose_a}, b_all{b, ldb, transpose_b};
-  if (has_team(context.threads) && by_onednn(context, m, n, k, alpha, a_all, b_all, beta, c, ldc)) {
-    return;
-  }
-  const Grid grid = grid_for(context, m, n, k);
-  parallel_parts(context, grid.rows * grid.columns, [&](int part) {
-    const Range rows = part_of(m, grid.rows, part / grid.columns);
-    const Range columns = part_of(n, grid.columns, part % grid.columns, packed_columns(context));
-    if (rows.begin == rows.end || columns.begin == columns.end) return;
-    one_thread(context, part, static_cast<int>(rows.end - rows.begin),
-               static_cast<int>(columns.end - columns.begin), k, alpha, from_row(a_all, rows.begin),
-               from_column(b_all, columns.begin), nullptr, beta,
-               c + rows.begin * ldc + columns.begin, ldc);
-  });
+void gemm(Context& context, int m, int n, int k, float alpha, const Operand& a, const Operand& b,
+          float beta, float* c, int64_t ldc) {
+  if (has_team(context.threads) && by_onednn(context, m, n, k, alpha, a, b, beta, c, ldc)) return;
+  on_all_threads(context, m, n, k, alpha, a, b, beta, c, ldc);
 }
 
-void gemm_one_thread(Context& context, bool transpose_a, bool transpose_b, int m, int n, int k,
-                     float alpha, const float* a, int64_t lda, const float* b, int64_t ldb,
-                     float beta, float* c, int64_t ldc) {
-  gemm_one_thread(context, m, n, k, alpha, {a, lda, transpose_a}, {b, ldb, transpose_b}, beta, c,
-                  ldc);
+void gemm(Context& context, int m, int n, int k, float alpha, const Bf16Operand& a,
+          const Bf16Operand& b, float beta, float* c, int64_t ldc) {
+  on_all_threads(context, m, n, k, alpha, a, b, beta, c, ldc);
+}
+
+void gemm(Context& context, int m, int n, int k, float alpha, const Bf16Operand& a,
+          const Bf16Operand& b, float beta, Bf16* c, int64_t ldc) {
+  on_all_threads(context, m, n, k, alpha, a, b, beta, c, ldc);
+}
+
+int deepest_rounded(const Context& context) {
+  return REMOE_DISPATCH_BF16(context, gemm_bf16_depth);
 }
 
 void gemm_one_thread(Context& context, int m, int n, int k, float alpha, const Operand& a,
@@ -141,23 +162,42 @@ void gemm_one_thread(Context& context, int m, int n, int k, float alpha, const O
   const bool done = by_onednn(context, m, n, k, alpha, a, b, beta, c, ldc);
   if (alone) omp_set_num_threads(context.threads);
   if (done) return;
-  one_thread(context, omp_get_thread_num(), m, n, k, alpha, a, b, nullptr, beta, c, ldc);
+  one_thread<float>(context, omp_get_thread_num(), m, n, k, alpha, a, b, nullptr, beta, c, ldc);
+}
+
+void gemm_one_thread(Context& context, int m, int n, int k, float alpha, const Bf16Operand& a,
+                     const Bf16Operand& b, float beta, float* c, int64_t ldc) {
+  one_thread<Bf16>(context, omp_get_thread_num(), m, n, k, alpha, a, b, nullptr, beta, c, ldc);
 }
 
 int packed_columns(const Context& context) { return REMOE_DISPATCH(context, gemm_panel_columns); }
 
+template <class T>
 std::size_t packed_size(const Context& context, int k, int n) {
-  return REMOE_DISPATCH(context, gemm_packed_size, k, n);
+  const std::size_t panel = packed_columns(context);
+  return lanes_of<T>(k) * ((n + panel - 1) / panel * panel);
 }
+template std::size_t packed_size<float>(const Context&, int, int);
+template std::size_t packed_size<Bf16>(const Context&, int, int);
 
 void pack(const Context& context, int k, int n, const Operand& b, float* packed, int begin,
           int end) {
   REMOE_DISPATCH(context, gemm_pack, k, n, b, packed, begin, end < 0 ? n : end);
 }
 
+void pack(const Context& context, int k, int n, const Bf16Operand& b, uint32_t* packed, int begin,
+          int end) {
+  REMOE_DISPATCH_BF16(context, gemm_pack, k, n, b, packed, begin, end < 0 ? n : end);
+}
+
 void gemm_packed(Context& context, int m, int n, int k, float alpha, const Operand& a,
                  const float* packed_b, float beta, float* c, int64_t ldc) {
-  one_thread(context, omp_get_thread_num(), m, n, k, alpha, a, {}, packed_b, beta, c, ldc);
+  one_thread<float>(context, omp_get_thread_num(), m, n, k, alpha, a, {}, packed_b, beta, c, ldc);
+}
+
+void gemm_packed(Context& context, int m, int n, int k, float alpha, const Bf16Operand& a,
+                 const uint32_t* packed_b, float beta, float* c, int64_t ldc) {
+  one_thread<Bf16>(context, omp_get_thread_num(), m, n, k, alpha, a, {}, packed_b, beta, c, ldc);
 }
 
 }  // namespace remoe
@@ -169,6 +209,11 @@ namespace {
 void require_stride(int32_t stride, int32_t columns, const char* name, const char* matrix) {
   require(stride >= columns, REMOE_INVALID_ARGUMENT, "%s is %d, but rows of %s have %d elements",
           name, stride, matrix, columns);
+}
+
+template <class T>
+T* elements(uint64_t address, int32_t dtype, const char* name) {
+  return static_cast<T*>(require_elements(address, dtype, name));
 }
 
 }  // namespace
@@ -190,11 +235,21 @@ int32_t remoe_gemm(uint64_t context, int32_t dtype_a, int32_t dtype_b, int32_t d
     require_stride(lda, a_columns, "lda", "A");
     require_stride(ldb, b_columns, "ldb", "B");
     require_stride(ldc, n, "ldc", "C");
+    if (dtype_a == REMOE_BF16 && dtype_b == REMOE_BF16) {
+      const Bf16Operand left{elements<const Bf16>(a, dtype_a, "A"), lda, ta};
+      const Bf16Operand right{elements<const Bf16>(b, dtype_b, "B"), ldb, tb};
+      if (dtype_c == REMOE_BF16 && k <= deepest_rounded(open)) {
+        return gemm(open, m, n, k, alpha, left, right, beta, elements<Bf16>(c, dtype_c, "C"), ldc);
+      }
+      Fp32Target result(open, dtype_c, c, {m, n, ldc}, beta != 0, "C");
+      gemm(open, m, n, k, alpha, left, right, beta, result.data(), ldc);
+      return result.commit();
+    }
     const Fp32Operand left(open, dtype_a, a, Columns{a_rows, a_columns, lda}.extent(), "A");
     const Fp32Operand right(open, dtype_b, b, Columns{b_rows, b_columns, ldb}.extent(), "B");
     Fp32Target result(open, dtype_c, c, {m, n, ldc}, beta != 0, "C");
-    gemm(open, ta, tb, m, n, k, alpha, left.data(), lda, right.data(), ldb, beta, result.data(),
-         ldc);
+    gemm(open, m, n, k, alpha, Operand{left.data(), lda, ta}, Operand{right.data(), ldb, tb}, beta,
+         result.data(), ldc);
     result.commit();
   });
 }

@@ -81,11 +81,7 @@ async function prepare(
   options: CorpusOptions & { readonly validationFraction: number },
 ): Promise<Corpus> {
   const { onEvent = () => {}, validation } = options;
-  const fraction = validation ? null : options.validationFraction;
-  const root = options.cacheFolder ?? defaultCacheFolder();
-  const texts = [source, ...(validation ? [validation] : [])];
-  const tokens = tokenizerIdentity(tokenizer);
-  const index = root ? new CorpusIndex(root, texts, [CHUNK_FORMAT, tokens, fraction]) : undefined;
+  const { texts, root, tokens, fraction, index } = placeOf(source, tokenizer, options);
   const known = await index?.find();
   const loaded = known &&
     await tryLoad(join(root as string, "tokens", known.key), known.key, options);
@@ -106,7 +102,7 @@ async function prepare(
   const remember = async (): Promise<void> => {
     const identities = readings.map(({ identity }) => identity);
     if (!identities.every((each) => each !== undefined)) return;
-    await index?.remember({ identities, key, passedOver });
+    await index?.remember({ identities, key, contentHash: identity.contentHash, passedOver });
   };
   using _lease = root ? await CacheLease.open(root) : null;
   const folder = root ? join(root, "tokens", key) : undefined;
@@ -130,6 +126,55 @@ async function prepare(
   const corpus = await builder.build(planned(source, validation, summaries, fraction));
   if (builder.isSaved) await remember();
   return told({ ...corpus, source: source.name }, passedOver, onEvent);
+}
+
+/**
+ * Hashes a text without tokenizing it. One that was prepared before is not even read as documents.
+ *
+ * @param source The text.
+ * @param tokenizer The tokenizer it would be prepared with.
+ * @param options The settings it would be prepared with.
+ * @returns The `contentHash` that {@linkcode prepareCorpus} would give its corpus.
+ * @throws {DataError} If the text cannot be read, or is empty.
+ */
+export async function corpusHash(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  options: Pick<CorpusOptions, "validation" | "validationFraction" | "cacheFolder"> = {},
+): Promise<string> {
+  const { validationFraction = DEFAULT_VALIDATION_FRACTION } = options;
+  const { texts, index } = placeOf(source, tokenizer, { ...options, validationFraction });
+  const known = await index?.find();
+  if (known !== undefined) return known.contentHash;
+  const summaries: (readonly DocumentSummary[])[] = [];
+  for (const text of texts) summaries.push((await readOnce(text)).summaries);
+  return hashDocuments(summaries);
+}
+
+/** The texts of a corpus, and where it is cached. */
+interface CorpusPlace {
+  readonly texts: readonly TextSource[];
+  /** Root of the cache; false or undefined: none. */
+  readonly root: string | false | undefined;
+  readonly tokens: Corpus["tokenizer"];
+  /** The fraction held back; null if a validation text is given. */
+  readonly fraction: number | null;
+  readonly index: CorpusIndex | undefined;
+}
+
+function placeOf(
+  source: TextSource,
+  tokenizer: Tokenizer,
+  { validation, validationFraction, cacheFolder }:
+    & Pick<CorpusOptions, "validation" | "cacheFolder">
+    & { readonly validationFraction: number },
+): CorpusPlace {
+  const fraction = validation ? null : validationFraction;
+  const root = cacheFolder ?? defaultCacheFolder();
+  const texts = [source, ...(validation ? [validation] : [])];
+  const tokens = tokenizerIdentity(tokenizer);
+  const index = root ? new CorpusIndex(root, texts, [CHUNK_FORMAT, tokens, fraction]) : undefined;
+  return { texts, root, tokens, fraction, index };
 }
 
 /** Reports what users should know about a corpus, whether cached or built. */

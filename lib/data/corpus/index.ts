@@ -17,6 +17,8 @@ export interface KnownText {
   readonly identities: readonly string[];
   /** The key of the cached tokens. */
   readonly key: string;
+  /** `Corpus.contentHash` of the text. */
+  readonly contentHash: string;
   /** What the reading skipped. */
   readonly passedOver: readonly PassedOver[];
 }
@@ -76,7 +78,9 @@ function parse(text: string): KnownText | undefined {
   try {
     const known: Partial<KnownText> | null = JSON.parse(text);
     const isWhole = Array.isArray(known?.identities) && Array.isArray(known.passedOver) &&
-      /^[0-9a-f]{32}$/.test(String(known.key));
+      /^[0-9a-f]{32}$/.test(String(known.key)) &&
+      // Entries of earlier versions lack it: their text is read again, but not tokenized.
+      /^[0-9a-f]{64}$/.test(String(known.contentHash));
     return isWhole ? known as KnownText : undefined;
   } catch {
     return undefined;

@@ -1,6 +1,7 @@
 /** The row of the expert-choice router. @module */
 
 import { completeRow } from "../complete_row.ts";
+import { expertShare } from "../expert_share.ts";
 import { routedSizes } from "../layer_sizes.ts";
 
 /** The tokens that an expert chooses among: those of a micro-batch, or of one sequence. */
@@ -36,6 +37,11 @@ export const EXPERT_CHOICE = completeRow<ExpertChoiceKeys>({
     },
   },
   activeFrom: ({ capacity, ...moe }) => [{ from: 0, most: capacity * routedSizes(moe).active }],
+  rows: ({ capacity, group, ...moe }, { tokens, sequence }) => {
+    const { active, experts } = routedSizes(moe);
+    const size = group === "sequence" ? sequence : tokens;
+    return tokens / size * experts * expertShare(size, capacity * active / experts);
+  },
   problems: ({ capacity, ...moe }) => {
     const { active, experts } = routedSizes(moe);
     const most = experts / active;

@@ -10,6 +10,8 @@ export const LORY = completeRow<Record<never, never>>({
   merges: true,
   exact: true,
   activeFrom: (moe) => [{ from: 0, most: routedSizes(moe).experts }],
+  // A token runs through one network, however many were merged into it.
+  rows: (_moe, { tokens }) => tokens,
   causalFrom: segmentLength,
   problems: ({ active, granularity }) =>
     Object.entries({ active, granularity })

@@ -68,6 +68,7 @@ export function validationScalars(metrics: ValidationMetrics): Scalar[] {
   return [
     loss("loss/validation", metrics.valid_loss),
     ...causalScalars("validation", metrics.valid_loss_causal, metrics.valid_loss_noncausal),
+    ...laterScalars(metrics.valid_loss_later),
     bits("bits_per_byte/validation", metrics.valid_bits_per_byte),
     ...Object.entries(metrics.valid_loss_by_domain ?? {})
       .map(([domain, value]) => loss(`loss/validation/${visibleName(domain)}`, value)),
@@ -119,6 +120,11 @@ function causalScalars(
     scalar(`loss/${side}_causal`, causal, `Loss of causally routed tokens, ${about}`),
     scalar(`loss/${side}_noncausal`, noncausal, `Loss of the tokens before them, ${about}`),
   ];
+}
+
+function laterScalars(loss: number | undefined): Scalar[] {
+  const about = "Loss on held-out text from token min(256, S/4) of each row on, nats per token";
+  return loss === undefined ? [] : [scalar("loss/validation_later", loss, about)];
 }
 
 /** The largest load of each layer. */

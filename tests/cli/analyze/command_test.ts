@@ -1,12 +1,15 @@
 import { assert, assertAlmostEquals, assertEquals, assertFalse } from "@std/assert";
 import { analyzeCommand } from "../../../cli/analyze/command.ts";
 import { ANALYZE_FLAGS } from "../../../cli/analyze/flags.ts";
+import { formatCount } from "../../../cli/shared/format.ts";
 import { loadRenderer } from "../../../cli/shared/render.ts";
 import type { Passage } from "../../../lib/analyze/passage.ts";
 import type {
+  DomainActiveReport,
   DomainLoadReport,
   FrequencyReport,
   LoadReport,
+  SparsityReport,
 } from "../../../lib/analyze/reports.ts";
 import { routerLabel } from "../../../lib/moe/router_of.ts";
 import { ROUTER_NAMES, type RouterName, type RouterPath } from "../../../lib/moe/routers.ts";
@@ -104,9 +107,30 @@ Deno.test("`analyze` looks into a model of every router that routes", async (t) 
       const load = json<LoadReport>(`${out}/load.json`);
       assertEquals([load.tokens, load.share_of_tokens.length], [256, 2]);
       assert(load.share_of_tokens.flat().every((share) => share >= 0 && share <= 1));
+      if (router === "expert-choice") assertMixed(out);
+      assertEquals(finished.stdout.includes("for a target of"), router !== "lory");
+      if (router === "lory") assertMerged(finished.stdout, out);
     });
   }
 });
+
+/** Experts choose among the tokens of a batch: those of one domain alone would get equal numbers. */
+function assertMixed(out: string): void {
+  const { domains } = json<DomainActiveReport>(`${out}/domain_active.json`);
+  const [books, code] = [domains["books"]!, domains["code"]!];
+  for (const [layer, active] of books.entries()) assertAlmostEquals(active + code[layer]!, 2, 1e-9);
+  assert(books.some((active) => Math.abs(active - 1) > 0.02), `${books}`);
+}
+
+/** What is so by construction has no target that it could miss. */
+function assertMerged(stdout: string, out: string): void {
+  assert(stdout.includes("Router      lory, 4 experts\n"), stdout);
+  assert(stdout.includes("by construction, every token uses all 4 experts"), stdout);
+  assertFalse(/fair share|specialisation/.test(stdout), stdout);
+  assertEquals(json<LoadReport>(`${out}/load.json`).fair_share, 1);
+  const { target, sparsity } = json<SparsityReport>(`${out}/sparsity.json`);
+  assertEquals([target, sparsity], [0, 0]);
+}
 
 Deno.test("the figures of an analysis agree with each other", async () => {
   using folder = new TemporaryFolder();
@@ -158,6 +182,30 @@ Deno.test("`analyze` measures on other text, shows a text, and takes a checkpoin
   for (const [expert, gate] of passage!.layers.flat(2)) {
     assert(expert >= 0 && expert < 4 && gate > 0);
   }
+});
+
+Deno.test("`analyze` says how much text it measures, and which domain weighs less", async () => {
+  using folder = new TemporaryFolder();
+  await trainIn(folder, "topk");
+  Deno.writeTextFileSync(`${folder.path}/long.txt`, "Much of it. ".repeat(400));
+  Deno.writeTextFileSync(`${folder.path}/short.txt`, "Little. ".repeat(9));
+  // A character that was written, not one that stands for bytes that are none.
+  Deno.writeTextFileSync(`${folder.path}/mark.txt`, "a\ufffdé");
+  const flags = ["--data=long=long.txt", "--data=short=short.txt", "--text=mark.txt", "--out=a"];
+  const { code, stderr } = await runAnalyze(folder, "topk", ...flags, "--tokens=1000000000000");
+  assertEquals(code, 0, stderr);
+  const { domains, tokens } = {
+    ...json<DomainLoadReport>(`${folder.path}/a/domains.json`),
+    ...json<LoadReport>(`${folder.path}/a/load.json`),
+  };
+  assert(domains["long"]!.tokens > 4000 && domains["short"]!.tokens <= 72);
+  assert(stderr.includes(`Routing ${formatCount(tokens)} tokens of long, short\n`), stderr);
+  const told = `short has ${
+    domains["short"]!.tokens
+  } of the 500G tokens of its share, and weighs less`;
+  assert(stderr.includes(told), stderr);
+  const [passage] = json<Passage[]>(`${folder.path}/a/text.json`);
+  assertEquals(passage!.tokens.map(({ text }) => text), ["∎", "a", "\ufffd", "", "", "é", ""]);
 });
 
 Deno.test("`analyze`'s page needs no network, and text cannot end its script", async () => {

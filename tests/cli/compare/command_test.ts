@@ -6,7 +6,7 @@ import { terminalTable } from "../../../cli/compare/table.ts";
 import { loadRenderer } from "../../../cli/shared/render.ts";
 import type { CompareResults } from "../../../lib/compare/results.ts";
 import { routerOf } from "../../../lib/moe/router_of.ts";
-import { JsonlSink } from "../../../lib/train/mod.ts";
+import { initialStage, JsonlSink, writeCheckpoint } from "../../../lib/train/mod.ts";
 import { stepOf } from "../../plot/runs.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
 import { CapturedOutput } from "../captured_output.ts";
@@ -54,6 +54,17 @@ function writeFigures(path: string, { moe, steps, seed }: Parameters<Launch>[0][
   for (let step = 1; step <= steps; step++) sink.write(stepOf(step, { router }));
   const loss = (router === "relu" ? 1.2 : 1.5) + seed / 10;
   sink.write({ step: steps, valid_loss: loss, valid_bits_per_byte: loss / Math.LN2 });
+}
+
+/** Writes the last checkpoint of a run. */
+function writeLast(run: string, text: string): void {
+  writeCheckpoint(`${run}/run/checkpoints`, {
+    state: {
+      ...{ format: 1, step: 30, tokens: 1, lambda: 1, stage: initialStage("topk"), sampler: null },
+      ...{ text, seed: 0, config_hash: "", versions: {} },
+    },
+    ...{ model: [], optimizer: [] },
+  }, 1);
 }
 
 function resultsIn(folder: string): CompareResults {
@@ -106,6 +117,60 @@ Deno.test("the same command does nothing again, and a larger one only what is mi
   assertStringIncludes(report.stdout, "2 of 5");
 });
 
+Deno.test("runs on a text that has changed since are left out, and trained again", async () => {
+  using folder = new TemporaryFolder();
+  const text = `${folder.path}/text.txt`;
+  Deno.writeTextFileSync(text, "A text. ".repeat(100));
+  const args = `--routers topk --noise none --data ${text} --set data.cache=${folder.path}/cache`;
+  const first = await compare(folder.path, `${args} --seeds 1`);
+  assertEquals(first.launched, ["topk-s0"], first.stderr);
+  Deno.writeTextFileSync(text, "Another text. ".repeat(100));
+  const report = await compare(folder.path, `${args} --seeds 1 --report`);
+  const told = "The text has changed since a run trained on it, left out here: topk-s0.";
+  for (const words of ["0 of 1 runs are finished", told]) {
+    assertStringIncludes(report.stdout, words);
+  }
+  const plan = await compare(folder.path, `${args} --seeds 2 --dry-run`);
+  assertStringIncludes(plan.stdout, "2 runs, 0 finished");
+  const more = await compare(folder.path, `${args} --seeds 2`);
+  assertEquals(more.launched, ["topk-s0-2", "topk-s1"]);
+  assertStringIncludes(more.stdout, told);
+  // The first text is back, and so is its run.
+  Deno.writeTextFileSync(text, "A text. ".repeat(100));
+  const back = await compare(folder.path, `${args} --seeds 1`);
+  assertEquals(back.launched, []);
+  assertStringIncludes(back.stdout, "has changed since 2 runs trained on it");
+});
+
+Deno.test("a run of a version that recorded no text is known by its checkpoint", async () => {
+  using folder = new TemporaryFolder();
+  const text = `${folder.path}/text.txt`;
+  Deno.writeTextFileSync(text, "A text. ".repeat(100));
+  const args = `--routers topk --noise none --data ${text} --seeds 1`;
+  await compare(folder.path, args);
+  const run = `${folder.path}/out/runs/topk-s0`;
+  const { text: identity, ...record } = JSON.parse(Deno.readTextFileSync(`${run}/run.json`));
+  Deno.writeTextFileSync(`${run}/run.json`, JSON.stringify(record));
+  assertEquals((await compare(folder.path, `${args} --report`)).stdout.includes("left out"), true);
+  writeLast(run, identity);
+  assertEquals((await compare(folder.path, args)).launched, []);
+});
+
+Deno.test("a run that read another text than planned is refused", async () => {
+  using folder = new TemporaryFolder();
+  const text = `${folder.path}/text.txt`;
+  Deno.writeTextFileSync(text, "A text. ".repeat(100));
+  const args = `--routers topk --noise none --data ${text} --seeds 1`;
+  await compare(folder.path, args);
+  const run = `${folder.path}/out/runs/topk-s0`;
+  Deno.removeSync(`${run}/result.json`);
+  writeLast(run, "of another text");
+  const { code, stdout } = await compare(folder.path, args);
+  assertEquals(code, 1);
+  assertStringIncludes(stdout, "topk, seed 0 failed: Cannot use");
+  assertStringIncludes(stdout, "the text changed before the run read it; remove the folder");
+});
+
 Deno.test("a failed run is told, the others go on, and the next command tries it again", async () => {
   using folder = new TemporaryFolder();
   const args = "--routers topk,relu --seeds 2 --noise none --match compute";
@@ -131,10 +196,12 @@ Deno.test("a result of another version is worked out again, without training", a
   const args = "--routers topk --seeds 1 --noise none";
   const first = await compare(folder.path, args);
   const file = `${folder.path}/out/runs/topk-s0/result.json`;
-  Deno.writeTextFileSync(file, `{"format": 0}`);
-  const again = await compare(folder.path, args);
-  assertEquals([again.launched, again.stdout], [[], first.stdout]);
-  assertEquals(JSON.parse(Deno.readTextFileSync(file)).format, 1);
+  for (const more of ["", " --report"]) {
+    Deno.writeTextFileSync(file, `{"format": 1}`);
+    const again = await compare(folder.path, `${args}${more}`);
+    assertEquals([again.launched, again.stdout], [[], first.stdout]);
+    assertEquals(JSON.parse(Deno.readTextFileSync(file)).format, 2);
+  }
 });
 
 Deno.test("losses by domain are columns", async () => {

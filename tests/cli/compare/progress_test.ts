@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { CompareProgress, costsOf, lastStep } from "../../../cli/compare/progress.ts";
 import type { PlannedRun } from "../../../lib/compare/plan.ts";
 import { RunStore } from "../../../lib/compare/run_store.ts";
+import { Texts } from "../../../lib/compare/texts.ts";
 import { JsonlSink, parseConfig } from "../../../lib/train/mod.ts";
 import { stepOf } from "../../plot/runs.ts";
 import { TemporaryFolder } from "../../temporary_folder.ts";
@@ -33,7 +34,7 @@ Deno.test("seeds cost the same, and what rows have in common costs once", () => 
 
 Deno.test("the line says how many runs are left, and for how long", async () => {
   using folder = new TemporaryFolder();
-  using store = RunStore.open(folder.path);
+  using store = RunStore.open(folder.path, await Texts.identify([]));
   const runs = [planned("a", 0), planned("b", 1)];
   const stored = store.obtain("a-s0", runs[0]!.config, null);
   Deno.mkdirSync(stored.directory, { recursive: true });

@@ -122,6 +122,34 @@ Deno.test("equal compute matches what is known beforehand to relu of the same ce
   assertStringIncludes(notices[0]!, "plain experts=4 runs the steps given");
 });
 
+Deno.test("a row of another active width is told, and equal ones are not", async () => {
+  const args = "--routers dense,topk,relu --set active=2 --sweep experts=4,8";
+  assertEquals((await request(args)).notices, []);
+  const { notices } = await request(
+    "--routers topk,relu --variant two=topk:active=2,renormalize=true",
+  );
+  assertEquals(notices, [
+    "two has 2 times the active width of topk, so a token costs more there",
+  ]);
+});
+
+Deno.test("a configuration file may not decide what differs among the runs", async () => {
+  using folder = new TemporaryFolder();
+  const cases = [
+    ["seed: 3", "it holds seed; leave it out and give --seeds"],
+    ["out: /elsewhere", "it holds out; leave it out and give --out"],
+    ["moe: { router: topk }", "it holds moe.router; leave it out and give --routers"],
+  ];
+  for (const [text, message] of cases) {
+    Deno.writeTextFileSync(`${folder.path}/c.yaml`, text!);
+    const args = "--routers topk --config c.yaml";
+    await assertRejects(() => request(args, null, folder.path), ConfigError, message);
+  }
+  Deno.writeTextFileSync(`${folder.path}/c.yaml`, "out: null\nmoe: { experts: 4 }");
+  const { rows } = await request("--routers topk --config c.yaml", null, folder.path);
+  assertEquals(rows[0]!.configs[0]!.moe.experts, 4);
+});
+
 Deno.test("routers that look at later tokens are told", async () => {
   const all = await rows("--routers topk,lory,expert-choice");
   assertEquals(all.map(({ causal }) => causal), ["all", "some", "none"]);

@@ -24,6 +24,7 @@ const METRICS: StepMetrics = {
   idle_experts: 0,
   closed_layers: 0,
   stage: "dense",
+  dtype: "f32",
   tokens: 4096,
   tokens_per_second: 12_345,
   gflops: 1,

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { join } from "node:path";
 
 import { CacheLease } from "../../../lib/data/corpus/cache_lease.ts";
-import { prepareCorpus } from "../../../lib/data/corpus/corpus.ts";
+import { corpusHash, prepareCorpus } from "../../../lib/data/corpus/corpus.ts";
 import type { CorpusEvent } from "../../../lib/data/corpus/options.ts";
 import type { TextSource } from "../../../lib/data/text/document.ts";
 import { textsInMemory } from "../../../lib/data/text/memory_source.ts";
@@ -248,5 +248,33 @@ Deno.test("`prepareCorpus()` removes a killed program's partial files, not a run
     await prepare(cacheFolder, textsInMemory([...TEXTS, "Two more."]));
     assertEquals(await exists(), false);
     assertEquals((await prepare(cacheFolder)).kinds, ["cache-loaded"]);
+  });
+});
+
+Deno.test("`corpusHash()` is the corpus's, and reads no documents of a text prepared before", async () => {
+  await withCache(async (cacheFolder) => {
+    const folder = join(cacheFolder, "texts");
+    await Deno.mkdir(folder);
+    const write = (text: string): Promise<void> => Deno.writeTextFile(join(folder, "a.txt"), text);
+    await write("One text. ".repeat(50));
+    let readings = 0;
+    const files = textFiles([folder]);
+    const source: TextSource = {
+      ...files,
+      documents: (observer) => (readings++, files.documents(observer)),
+    };
+    const before = await corpusHash(source, tokenizer, { cacheFolder });
+    assertEquals(readings, 1);
+    const { contentHash } = await prepareCorpus(source, tokenizer, { cacheFolder });
+    readings = 0;
+    const after = await corpusHash(source, tokenizer, { cacheFolder });
+    assertEquals([before, after, readings], [contentHash, contentHash, 0]);
+    await write("Two texts. ".repeat(50));
+    assertNotEquals(await corpusHash(source, tokenizer, { cacheFolder }), contentHash);
+    const validation = textsInMemory(["Held out."]);
+    assertEquals(
+      await corpusHash(source, tokenizer, { cacheFolder, validation }),
+      (await prepareCorpus(source, tokenizer, { cacheFolder, validation })).contentHash,
+    );
   });
 });

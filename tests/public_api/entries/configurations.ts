@@ -122,13 +122,14 @@ function fixed(config: Config): [string, unknown][] {
   return [...keys, ["seed", seed] as [string, unknown]].sort(([a], [b]) => a < b ? -1 : 1);
 }
 
-/** What of that is hashed: keys of `moe` younger than the hash only where they change something. */
+/** What of that is hashed: keys younger than the hash only where they change something. */
 function hashed(config: Config): [string, unknown][] {
   const later: Record<string, unknown> = {
     ...LATER_MOE_KEYS,
     router_std: config.model.init_std,
   };
   return fixed(config).filter(([key, value]) => {
+    if (key === "model.dtype") return value === "bf16";
     const name = key.replace(/^moe\./, "");
     return !key.startsWith("moe.") || !(name in later) || later[name] !== value;
   });

@@ -15,7 +15,14 @@ const stepLine = () => ({
   ...{ step: 1, loss: 3, lr: 1e-3, grad_norm: 1, sparsity: 0.5, sparsity_per_layer: [0.5] },
   ...{ lambda: 1e-8, l1_reg: 0.1, expert_load: [[0.25, 0.75]], tokens_without_expert: 0 },
   ...{ idle_experts: 0, closed_layers: 0 },
-  ...{ stage: "dense", tokens: 16, tokens_per_second: 9, gflops: 1, gflops_executed: 1 },
+  ...{
+    stage: "dense",
+    dtype: "f32",
+    tokens: 16,
+    tokens_per_second: 9,
+    gflops: 1,
+    gflops_executed: 1,
+  },
   ...{ ms: 5, memory_bytes: 2 ** 20 },
 });
 
@@ -209,7 +216,7 @@ const tensorBoard: readonly Entry[] = [
     right: (_, line) => {
       demandObject(line);
       demandStep(line.step);
-      const numbers = Object.entries(line).filter(([key]) => !/stage|load|layer/.test(key));
+      const numbers = Object.entries(line).filter(([key]) => !/stage|dtype|load|layer/.test(key));
       // An absent or null metric is one that a run had no number for.
       const isNumber = (value: unknown) => typeof value === "number";
       demand(numbers.every(([, value]) => isNumber(value)), "a figure");

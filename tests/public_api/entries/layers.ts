@@ -1,9 +1,10 @@
 /** Layers with known weights, against the float64 model. @module */
 
 import * as remoe from "@remoe/remoe";
+import type { DType } from "../../../lib/tensor/dtype.ts";
 import { rmsNorm } from "../../../kernels/cases/reference/rms_norm.ts";
 import { attend, denseFeedForward } from "../../nn/language_model_reference.ts";
-import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
+import { demand, demandTensor, type Entry, f32, HostTensor } from "../entry.ts";
 import { weights, type World } from "../world.ts";
 import { product } from "./products.ts";
 
@@ -98,8 +99,12 @@ function entryOf({ of, variant, options, build, sizes, shapes }: Build): Entry {
 }
 
 /** Refuses anything but a matrix with the given number of columns. */
-export function demandRows(x: unknown, columns: number): asserts x is HostTensor {
-  demandTensor(x);
+export function demandRows(
+  x: unknown,
+  columns: number,
+  dtypes: readonly DType[] = ["f32"],
+): asserts x is HostTensor {
+  demandTensor(x, dtypes);
   demand(x.shape.length === 2 && x.shape[1] === columns, "shape");
 }
 
@@ -184,12 +189,10 @@ const forwards: readonly Entry[] = [
     make: (w) => [w.layer(new remoe.RmsNorm(w.device, { hidden: 4 })), w.f32([3, 4])],
     call: (layer, x) => layer.forward(x),
     right: (_, x) => {
-      demandTensor(x);
+      demandTensor(x, ["f32", "bf16"]);
       demand(x.shape.at(-1) === 4, "shape");
-      return f32(
-        x.shape,
-        rmsNorm(Float64Array.from(x.data), Float64Array.from(weights([4])), 1e-5),
-      );
+      const y = rmsNorm(Float64Array.from(x.data), Float64Array.from(weights([4])), 1e-5);
+      return new HostTensor(x.dtype, x.shape, [...y]);
     },
     object: true,
   },

@@ -4,6 +4,7 @@ import * as remoe from "@remoe/remoe";
 import type { DType } from "../../../lib/tensor/dtype.ts";
 import { demand, demandShape, demandTensor, elements, type Entry, HostTensor } from "../entry.ts";
 
+const FLOATS: readonly DType[] = ["f32", "bf16"];
 const ALL: readonly DType[] = ["f32", "bf16", "i32", "f64"];
 
 function permuted(x: HostTensor, order: readonly number[]): HostTensor {
@@ -40,11 +41,12 @@ function cut(x: HostTensor, axis: number, start: unknown, end: unknown): HostTen
 
 function joined(tensors: unknown, options: unknown): HostTensor {
   demand(Array.isArray(tensors) && tensors.length > 0, "no tensors");
-  const list: HostTensor[] = tensors.map((x) => (demandTensor(x), x));
+  const list: HostTensor[] = tensors.map((x) => (demandTensor(x, FLOATS), x));
   demand(typeof options === "object" && options !== null, "no options");
   const first = list[0]!;
   const axis = axisOf((options as { axis?: unknown }).axis, first.shape.length);
-  for (const { shape } of list) {
+  for (const { dtype, shape } of list) {
+    demand(dtype === first.dtype, "types");
     demand(shape.with(axis, 0).join() === first.shape.with(axis, 0).join(), "shapes");
     demand(shape.length === first.shape.length, "ranks");
   }
@@ -55,7 +57,7 @@ function joined(tensors: unknown, options: unknown): HostTensor {
       const width = shape[axis]! * inner!;
       return data.slice(row * width, (row + 1) * width);
     })).flat();
-  return new HostTensor("f32", first.shape.with(axis, size), data);
+  return new HostTensor(first.dtype, first.shape.with(axis, size), data);
 }
 
 /** Layout functions. */

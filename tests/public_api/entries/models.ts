@@ -79,6 +79,13 @@ function lastLogits(layer: Weighed, sequences: readonly (readonly number[])[]): 
 
 const models: readonly Entry[] = [
   {
+    of: "LanguageModel.dtype",
+    make: (w) => [model(w)],
+    call: (layer) => layer.dtype,
+    right: () => "f32",
+    object: true,
+  },
+  {
     of: "LanguageModel.loss",
     make: (w) => [model(w), w.i32([1, 5, 0, 2]), w.i32([5, 0, 2, 4]), 2],
     call: (layer, tokens, targets, sequence) => layer.loss(tokens, targets, sequence).loss,

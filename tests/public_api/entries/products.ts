@@ -26,10 +26,10 @@ export function product(a: unknown, b: unknown): HostTensor {
 
 function reduced(f: (values: readonly number[]) => number) {
   return (x: unknown, options: unknown = {}): HostTensor => {
-    demandTensor(x);
+    demandTensor(x, FLOATS);
     demand(typeof options === "object" && options !== null, "options");
     const { axis: given } = options as { axis?: unknown };
-    if (given === undefined) return f32([], [f(x.data)]);
+    if (given === undefined) return new HostTensor(x.dtype, [], [f(x.data)]);
     const axis = axisOf(given, x.shape.length);
     const inner = elements(x.shape.slice(axis + 1));
     const size = x.shape[axis]!;
@@ -37,7 +37,7 @@ function reduced(f: (values: readonly number[]) => number) {
       const start = Math.floor(i / inner) * inner * size + (i % inner);
       return f(Array.from({ length: size }, (_, j) => x.data[start + j * inner]!));
     });
-    return f32(x.shape.filter((_, at) => at !== axis), data);
+    return new HostTensor(x.dtype, x.shape.filter((_, at) => at !== axis), data);
   };
 }
 
@@ -70,8 +70,8 @@ function rowsOf(x: HostTensor, columns: number): number[][] {
 }
 
 function crossEntropy(x: unknown, head: unknown, targets: unknown) {
-  demandTensor(x);
-  demandTensor(head);
+  demandTensor(x, FLOATS);
+  demandTensor(head, FLOATS);
   demandTensor(targets, ["i32"]);
   demand(x.shape.length === 2 && head.shape.length === 2 && targets.shape.length === 1, "axes");
   demand(targets.shape[0] === x.shape[0], "tokens");
@@ -88,7 +88,7 @@ function crossEntropy(x: unknown, head: unknown, targets: unknown) {
 
 /** Causal attention with rotary positions. */
 export function causal(qkv: unknown, options: unknown): HostTensor {
-  demandTensor(qkv);
+  demandTensor(qkv, FLOATS);
   demand(qkv.shape.length === 2, "axes");
   demand(typeof options === "object" && options !== null, "options");
   const given = options as Record<string, number>;
@@ -103,7 +103,7 @@ export function causal(qkv: unknown, options: unknown): HostTensor {
   const turned = rope(Float64Array.from(qkv.data), turning);
   const batch = rows / sequence!;
   const { out } = attention(turned, { ...sizes, batch, heads: heads!, groups: groups! });
-  return f32([rows, heads! * headDim], out);
+  return new HostTensor(qkv.dtype, [rows, heads! * headDim], Array.from(out));
 }
 
 const losses: readonly Entry[] = [
@@ -118,8 +118,9 @@ const losses: readonly Entry[] = [
     make: (w) => [w.f32([2, 3]), w.tensor("f32", [2, 3], [1, 2, 3, 4, 5, 6])],
     call: remoe.meanSquaredError,
     right: (a, b) => {
-      demandTensor(a);
-      demandTensor(b);
+      demandTensor(a, FLOATS);
+      demandTensor(b, FLOATS);
+      demand(a.dtype === b.dtype, "types");
       demand(a.shape.join() === b.shape.join() && a.shape.length === b.shape.length, "shapes");
       const squares = a.data.map((value, i) => (value - b.data[i]!) ** 2);
       return f32([], [total(squares) / squares.length]);
@@ -133,12 +134,12 @@ const rowwise: readonly Entry[] = [
     make: (w) => [w.f32([2, 3])],
     call: remoe.softmax,
     right: (x) => {
-      demandTensor(x);
+      demandTensor(x, FLOATS);
       const columns = x.shape.at(-1) ?? 1;
       const y = rowsOf(x, columns).flatMap((row) =>
         row.map((value) => Math.exp(value - logSumExp(row)))
       );
-      return f32(x.shape, y);
+      return new HostTensor(x.dtype, x.shape, y);
     },
   },
   {
@@ -146,7 +147,7 @@ const rowwise: readonly Entry[] = [
     make: (w) => [w.f32([2, 4]), w.f32([4]), 1e-5],
     call: remoe.rmsNorm,
     right: (x, weight, epsilon = 1e-5) => {
-      demandTensor(x);
+      demandTensor(x, FLOATS);
       demandTensor(weight);
       demand(Number.isFinite(epsilon) && epsilon >= 0, "epsilon");
       demand(weight.shape.length === 1 && x.shape.at(-1) === weight.shape[0], "shapes");
@@ -154,7 +155,7 @@ const rowwise: readonly Entry[] = [
         const square = total(row.map((value) => value * value)) / row.length;
         return row.map((value, i) => value * weight.data[i]! / Math.sqrt(square + epsilon));
       });
-      return f32(x.shape, y);
+      return new HostTensor(x.dtype, x.shape, y);
     },
   },
   {
@@ -162,7 +163,7 @@ const rowwise: readonly Entry[] = [
     make: (w) => [w.f32([3, 4])],
     call: remoe.swiglu,
     right: (h) => {
-      demandTensor(h);
+      demandTensor(h, FLOATS);
       demand(h.shape.length === 2 && h.shape[1]! % 2 === 0, "shape");
       const width = h.shape[1]! / 2;
       const y = rowsOf(h, 2 * width).flatMap((row) =>
@@ -172,7 +173,7 @@ const rowwise: readonly Entry[] = [
           return g / (1 + Math.exp(-g)) * row[width + i]!;
         })
       );
-      return f32([h.shape[0]!, width], y);
+      return new HostTensor(h.dtype, [h.shape[0]!, width], y);
     },
   },
   {
@@ -180,13 +181,14 @@ const rowwise: readonly Entry[] = [
     make: (w) => [w.f32([5, 3]), w.i32([4, 0, 4])],
     call: remoe.embedding,
     right: (table, tokens) => {
-      demandTensor(table);
+      demandTensor(table, FLOATS);
       demandTensor(tokens, ["i32"]);
       demand(table.shape.length === 2 && tokens.shape.length === 1, "axes");
       const [vocabulary, hidden] = table.shape as readonly [number, number];
       demand(tokens.data.every((token) => token >= 0 && token < vocabulary), "tokens");
       const rows = rowsOf(table, hidden);
-      return f32([tokens.data.length, hidden], tokens.data.flatMap((token) => rows[token]!));
+      const found = tokens.data.flatMap((token) => rows[token]!);
+      return new HostTensor(table.dtype, [tokens.data.length, hidden], found);
     },
   },
   {

@@ -33,6 +33,7 @@ function metricsAt(step: number): StepMetrics {
     idle_experts: 4,
     closed_layers: 1,
     stage: "sparse",
+    dtype: "f32",
     tokens: 4096 * step,
     tokens_per_second: 1000,
     gflops: 10,
@@ -172,13 +173,14 @@ Deno.test("`TensorBoardSink` shows weights, not sparsity, where experts are merg
   using folder = new TemporaryFolder();
   using sink = new TensorBoardSink(folder.path, parseConfig({ moe: { router: "lory" } }));
   sink.write({ ...metricsAt(1), loss_causal: 3, loss_noncausal: 2 });
-  const losses = { valid_loss_causal: 3, valid_loss_noncausal: 2 };
+  const losses = { valid_loss_causal: 3, valid_loss_noncausal: 2, valid_loss_later: 3 };
   sink.write({ step: 1, valid_loss: 3, valid_bits_per_byte: 4, ...losses });
   const events = readEvents(eventPaths(folder.path)[0]!);
   const tags = events.flatMap(({ values }) => values.map(({ tag }) => tag));
   for (const side of ["train", "validation"]) {
     assert(tags.includes(`loss/${side}_causal`) && tags.includes(`loss/${side}_noncausal`));
   }
+  assert(tags.includes("loss/validation_later"));
   assert(tags.includes("expert_load/layer_00") && tags.includes("expert_load_max/layer_00"));
   assertFalse(tags.some((tag) => /sparsity|idle|closed|without/.test(tag)));
 });

@@ -4,8 +4,8 @@
 
 #include "per_isa/attention/attention_arguments.h"
 #include "per_isa/kernel.h"
-#include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "per_isa/simd/elements.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -38,18 +38,34 @@ void fill_angles(float* cosine, float* sine, int64_t positions, int half, double
   }
 }
 
-void turn_head(float* x, const float* cosine, const float* sine, int half) {
-  for (int i = 0; i < half; ++i) {
-    const float a = x[i], b = x[i + half];
-    x[i] = a * cosine[i] - b * sine[i];
-    x[i + half] = b * cosine[i] + a * sine[i];
-  }
+template <class T>
+void turn_head(T* x, const float* cosine, const float* sine, int half) {
+  each_vector(half, [&](auto at, int64_t i) {
+    const auto a = at.load(x + i), b = at.load(x + i + half);
+    const auto c = at.load(cosine + i), s = at.load(sine + i);
+    at.store(x + i, a * c - b * s);
+    at.store(x + i + half, b * c + a * s);
+  });
+}
+
+template <class T>
+void turn_rows(Context& context, T* x, int64_t rows, int64_t stride, int sequence, int heads,
+               int head_dim, const float* cosine, const float* sine) {
+  const int half = head_dim / 2;
+  parallel_ranges(context, rows, int64_t{heads} * head_dim, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t angle = r % sequence * half;
+      for (int head = 0; head < heads; ++head) {
+        turn_head(x + r * stride + int64_t{head} * head_dim, cosine + angle, sine + angle, half);
+      }
+    }
+  });
 }
 
 }  // namespace
 
-void rope(Context& context, float* x, int rows, int stride, int sequence, int heads, int head_dim,
-          double base, int offset, bool inverse) {
+void rope(Context& context, int32_t dtype, void* x, int rows, int stride, int sequence, int heads,
+          int head_dim, double base, int offset, bool inverse) {
   const int half = head_dim / 2;
   const int64_t positions = std::min(rows, sequence);
   Scratch<float> angles(context, 2 * positions * half);
@@ -61,13 +77,8 @@ void rope(Context& context, float* x, int rows, int stride, int sequence, int he
     fill_angles(cosine + first * half, sine + first * half,
                 std::min<int64_t>(kTurns, positions - first), half, base, offset + first, inverse);
   });
-  parallel_ranges(context, rows, int64_t{heads} * head_dim, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t angle = r % sequence * half;
-      for (int head = 0; head < heads; ++head) {
-        turn_head(x + r * stride + int64_t{head} * head_dim, cosine + angle, sine + angle, half);
-      }
-    }
+  with_element(dtype, [&]<class T>() {
+    turn_rows(context, static_cast<T*>(x), rows, stride, sequence, heads, head_dim, cosine, sine);
   });
 }
 
@@ -90,10 +101,8 @@ int32_t remoe_rope(uint64_t context, int32_t dtype, uint64_t x, int32_t rows, in
     require(base > 0, REMOE_INVALID_ARGUMENT, "base is %g, but must be above 0", base);
     require(offset >= 0, REMOE_INVALID_ARGUMENT, "offset is %d, but positions start at 0", offset);
     require_float(dtype);
-    Fp32Target of_x(open, dtype, x, Columns{rows, int64_t{heads} * head_dim, stride}, true, "x");
-    REMOE_DISPATCH(open, rope, of_x.data(), rows, stride, sequence, heads, head_dim, base, offset,
-                   inverse != 0);
-    of_x.commit();
+    REMOE_DISPATCH(open, rope, dtype, require_elements(x, dtype, "x"), rows, stride, sequence,
+                   heads, head_dim, base, offset, inverse != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -30,10 +30,6 @@ inline constexpr int kBlockRows = 6;
 inline constexpr int kPanel = 2 * kLanes;
 static_assert(kChunk % kPanel == 0);
 
-inline int64_t round_up(int64_t x, int64_t multiple) {
-  return (x + multiple - 1) / multiple * multiple;
-}
-
 // [rows, columns] in chunks. `rows` is at least the number of rows used, rounded up to kBlockRows
 // if the tile is multiplied by rows, since blocks are computed whole.
 struct CacheTile {

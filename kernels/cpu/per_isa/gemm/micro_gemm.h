@@ -1,9 +1,10 @@
 // The register tile of dense products.
 //
-// A tile is R rows by kTileVectors vectors of C, held in registers across the loop over k. Each k
-// takes one row of B's panel and R elements of A, each broadcast, and is bound by multiply-adds:
-// R * V of them for R + V loads. B is packed into panels of kTileColumns columns. A is read in
-// place or from panels of R rows (elements of one k adjacent), whichever the caller finds cheaper.
+// A tile is R rows by kTileVectors vectors of C, held in registers across the loop over k. Each lane
+// of the inner dimension (an fp32 or two bf16, see lane.h) takes one row of B's panel and R lanes of
+// A, each broadcast, and is bound by multiply-adds: R * V of them for R + V loads. B is packed into
+// panels of kTileColumns columns. A is read in place or from panels of R rows (lanes of one k
+// adjacent), whichever the caller finds cheaper. In this file, k and the strides of A count lanes.
 //
 // Tile size: as many accumulators as fit into the registers beside V for B and one for A. AVX-512
 // has 32 registers: 14 x 2 = 28 accumulators. AVX2 and SSE have 16: 6 x 2 = 12. NEON has 32 of 4
@@ -12,6 +13,7 @@
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "per_isa/simd/inner_steps.h"
@@ -27,7 +29,7 @@ inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 2;
 inline constexpr int kTileColumns = kTileVectors * kLanes;
 
-// Elements between two k in a panel of A: whole vectors, so that panels are written with aligned
+// Lanes between two k in a panel of A: whole vectors, so that panels are written with aligned
 // stores (at 14, almost every vector store would cross a cache line).
 inline constexpr int kPanelStride = (kTileRows + kLanes - 1) / kLanes * kLanes;
 
@@ -37,8 +39,9 @@ struct Epilogue {
   float beta;  // 0: C is not read
 };
 
-template <int R>
-REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogue, float* c,
+// C is fp32, or bf16, to which results are rounded.
+template <int R, class C>
+REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogue, C* c,
                              int64_t ldc, int columns) {
   const Vec alpha = broadcast(epilogue.alpha), beta = broadcast(epilogue.beta);
   if (columns >= kTileColumns) {
@@ -46,7 +49,7 @@ REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogu
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < kTileVectors; ++v) {
-        float* target = c + r * ldc + v * kLanes;
+        C* target = c + r * ldc + v * kLanes;
         const Vec product = alpha * acc[r][v];
         store(target, epilogue.beta == 0 ? product : product + beta * load(target));
       }
@@ -61,29 +64,19 @@ REMOE_INLINE void store_tile(const Vec (&acc)[R][kTileVectors], Epilogue epilogu
   }
   for (int r = 0; r < R; ++r) {
     for (int j = 0; j < columns; ++j) {
-      float& target = c[r * ldc + j];
-      target = epilogue.beta == 0 ? tile[r][j] : tile[r][j] + epilogue.beta * target;
+      C& target = c[r * ldc + j];
+      const float product = tile[r][j];
+      target =
+          rounded<C>(epilogue.beta == 0 ? product : product + epilogue.beta * widened(target));
     }
-  }
-}
-
-// acc += a column of A, with element r at x(r), times a row of B's panel.
-template <int R, class Element>
-REMOE_INLINE void multiply_step(Vec (&acc)[R][kTileVectors], const float* b, Element&& x) {
-  const Vec b0 = load(b), b1 = load(b + kLanes);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    const Vec a = broadcast(x(r));
-    multiply_add(acc[r][0], a, b0);
-    multiply_add(acc[r][1], a, b1);
   }
 }
 
 // Prefetches the lines of a tile of C before the loop over k: they come from L3 or memory, and the
 // tile's epilogue would stall on each row. Two addresses per row, since rows need not start at a
 // cache line.
-template <int R>
-REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
+template <int R, class C>
+REMOE_INLINE void prefetch_tile(const C* c, int64_t ldc, int columns) {
   const int last = columns < kTileColumns ? columns - 1 : kTileColumns - 1;
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -92,13 +85,12 @@ REMOE_INLINE void prefetch_tile(const float* c, int64_t ldc, int columns) {
   }
 }
 
-// C[R, columns] = alpha * A * B + beta * C. Element (r, p) of A is a[r + p * stride]; kStride is
-// the stride if known at compile time, else 0.
-template <int R, int kStride>
-[[gnu::noinline]] void multiply_panel(int64_t k, const float* __restrict a, int64_t stride,
-                                      const float* /*next*/, const float* __restrict b,
-                                      Epilogue epilogue, float* __restrict c, int64_t ldc,
-                                      int columns) {
+// C[R, columns] = alpha * A * B + beta * C. Lane (r, p) of A is a[r + p * stride]; kStride is the
+// stride if known at compile time, else 0.
+template <class L, class C, int R, int kStride>
+[[gnu::noinline]] void multiply_panel(int64_t k, const L* __restrict a, int64_t stride,
+                                      const L* /*next*/, const L* __restrict b, Epilogue epilogue,
+                                      C* __restrict c, int64_t ldc, int columns) {
   if constexpr (kStride != 0) stride = kStride;
   prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
@@ -106,29 +98,28 @@ template <int R, int kStride>
   for (; p + kUnroll <= k; p += kUnroll) {
 #pragma GCC unroll 4
     for (int i = 0; i < kUnroll; ++i) {
-      multiply_step<R>(acc, b + i * kTileColumns, [&](int r) { return a[r + i * stride]; });
+      multiply_step(acc, b + i * kTileColumns, [&](int r) { return a[r + i * stride]; });
     }
     a += kUnroll * stride;
     b += kUnroll * kTileColumns;
   }
   for (; p < k; ++p, a += stride, b += kTileColumns) {
-    multiply_step<R>(acc, b, [&](int r) { return a[r]; });
+    multiply_step(acc, b, [&](int r) { return a[r]; });
   }
-  store_tile<R>(acc, epilogue, c, ldc, columns);
+  store_tile(acc, epilogue, c, ldc, columns);
 }
 
-// The same with element (r, p) of A at a[r * stride + p]: rows as stored. Every third row has its
-// own pointer, so that x86 addressing (base plus 0, 1 or 2 strides) reaches all rows and the
-// pointers fit into registers. The hardware does not prefetch this many short streams. If `next`,
-// the first of the upcoming rows, is given, their lines are prefetched here.
-template <int R>
-[[gnu::noinline]] void multiply_rows(int64_t k, const float* __restrict a, int64_t stride,
-                                     const float* next, const float* __restrict b,
-                                     Epilogue epilogue, float* __restrict c, int64_t ldc,
-                                     int columns) {
+// The same with lane (r, p) of A at a[r * stride + p]: rows as stored. Every third row has its own
+// pointer, so that x86 addressing (base plus 0, 1 or 2 strides) reaches all rows and the pointers
+// fit into registers. The hardware does not prefetch this many short streams. If `next`, the first
+// of the upcoming rows, is given, their lines are prefetched here.
+template <class L, class C, int R>
+[[gnu::noinline]] void multiply_rows(int64_t k, const L* __restrict a, int64_t stride,
+                                     const L* next, const L* __restrict b, Epilogue epilogue,
+                                     C* __restrict c, int64_t ldc, int columns) {
   constexpr int kBases = (R + 2) / 3;
   constexpr int64_t kLine = 16;
-  const float* base[kBases];
+  const L* base[kBases];
   for (int i = 0; i < kBases; ++i) base[i] = a + 3 * i * stride;
   prefetch_tile<R>(c, ldc, columns);
   Vec acc[R][kTileVectors] = {};
@@ -145,55 +136,58 @@ template <int R>
     for (; p + kUnroll <= end; p += kUnroll) {
 #pragma GCC unroll 4
       for (int i = 0; i < kUnroll; ++i) {
-        multiply_step<R>(acc, b + i * kTileColumns,
-                         [&](int r) { return base[r / 3][r % 3 * stride + i]; });
+        multiply_step(acc, b + i * kTileColumns,
+                      [&](int r) { return base[r / 3][r % 3 * stride + i]; });
       }
 #pragma GCC unroll 5
       for (int i = 0; i < kBases; ++i) base[i] += kUnroll;
       b += kUnroll * kTileColumns;
     }
     for (; p < end; ++p, b += kTileColumns) {
-      multiply_step<R>(acc, b, [&](int r) { return base[r / 3][r % 3 * stride]; });
+      multiply_step(acc, b, [&](int r) { return base[r / 3][r % 3 * stride]; });
 #pragma GCC unroll 5
       for (int i = 0; i < kBases; ++i) ++base[i];
     }
   }
-  store_tile<R>(acc, epilogue, c, ldc, columns);
+  store_tile(acc, epilogue, c, ldc, columns);
 }
 
-using TileFunction = void (*)(int64_t, const float*, int64_t, const float*, const float*, Epilogue,
-                              float*, int64_t, int);
+template <class L, class C>
+using TileFunction = void (*)(int64_t, const L*, int64_t, const L*, const L*, Epilogue, C*, int64_t,
+                              int);
 
 namespace detail {
-template <int kStride, int... I>
-constexpr auto panel_functions(std::integer_sequence<int, I...>) {
-  return std::array<TileFunction, sizeof...(I)>{&multiply_panel<I + 1, kStride>...};
+template <class L, class C>
+using TileFunctions = std::array<TileFunction<L, C>, kTileRows>;
+template <class L, class C, int kStride, int... I>
+constexpr TileFunctions<L, C> panel_functions(std::integer_sequence<int, I...>) {
+  return {&multiply_panel<L, C, I + 1, kStride>...};
 }
-template <int... I>
-constexpr auto row_functions(std::integer_sequence<int, I...>) {
-  return std::array<TileFunction, sizeof...(I)>{&multiply_rows<I + 1>...};
+template <class L, class C, int... I>
+constexpr TileFunctions<L, C> row_functions(std::integer_sequence<int, I...>) {
+  return {&multiply_rows<L, C, I + 1>...};
 }
-inline constexpr auto kPanelFunctions =
-    panel_functions<kPanelStride>(std::make_integer_sequence<int, kTileRows>{});
-inline constexpr auto kTransposedFunctions =
-    panel_functions<0>(std::make_integer_sequence<int, kTileRows>{});
-inline constexpr auto kRowFunctions = row_functions(std::make_integer_sequence<int, kTileRows>{});
+inline constexpr auto kEveryRow = std::make_integer_sequence<int, kTileRows>{};
+template <class L, class C>
+inline constexpr TileFunctions<L, C> kPanelFunctions = panel_functions<L, C, kPanelStride>(kEveryRow);
+template <class L, class C>
+inline constexpr TileFunctions<L, C> kTransposedFunctions = panel_functions<L, C, 0>(kEveryRow);
+template <class L, class C>
+inline constexpr TileFunctions<L, C> kRowFunctions = row_functions<L, C>(kEveryRow);
 }  // namespace detail
 
 // How a tile reads A: by rows as stored (multiply_rows), across rows, or from panels of
-// kPanelStride (both multiply_panel).
+// kPanelStride (both multiply_panel). Only fp32 is read across rows: a lane of bf16 would be in two.
 enum class ReadA { kRows, kTransposed, kPanels };
 
 // The tile function for `rows` in 1..kTileRows.
-REMOE_INLINE TileFunction tile_function(int rows, ReadA read) {
-  switch (read) {
-    case ReadA::kRows:
-      return detail::kRowFunctions[rows - 1];
-    case ReadA::kTransposed:
-      return detail::kTransposedFunctions[rows - 1];
-    default:
-      return detail::kPanelFunctions[rows - 1];
+template <class L, class C>
+REMOE_INLINE TileFunction<L, C> tile_function(int rows, ReadA read) {
+  if (read == ReadA::kRows) return detail::kRowFunctions<L, C>[rows - 1];
+  if constexpr (std::is_same_v<L, float>) {
+    if (read == ReadA::kTransposed) return detail::kTransposedFunctions<L, C>[rows - 1];
   }
+  return detail::kPanelFunctions<L, C>[rows - 1];
 }
 
 // Rows are split into panels as evenly as possible: 171 rows make two panels of 14 and eleven of 13

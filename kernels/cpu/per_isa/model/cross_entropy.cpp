@@ -12,14 +12,18 @@
 //
 // One pass over all rows per chunk keeps the packed chunk of W in cache. The order of every sum is
 // independent of the threads.
+//
+// In bf16, x, W, kept logits and dz are bf16: logits are computed in an fp32 tile, and rounded when
+// they are kept or have become dz; dX is summed over the chunks in fp32.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "per_isa/kernel.h"
 #include "per_isa/scratch_bytes.h"
+#include "per_isa/simd/elements.h"
 #include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/gemm.h"
 #include "runtime/parallel.h"
 
@@ -30,12 +34,16 @@ namespace {
 constexpr int kChunkColumns = 2048;
 // Rows per tile: a multiple of the rows of a register tile, 14 or 6.
 constexpr int kTileTokens = 126;
-// Floats of dz that the gradient holds per chunk: 32 MiB.
-constexpr int64_t kGradientFloats = int64_t{8} << 20;
-// Floats between two rows of dz. Never a multiple of 4 KiB, at which rows would share one L1 set
+// Elements of dz that the gradient holds per chunk: 32 MiB in fp32.
+constexpr int64_t kGradientElements = int64_t{8} << 20;
+// Elements between two rows of dz. Never a multiple of 4 KiB, at which rows would share one L1 set
 // and evict each other while both products with dz pack it. The head of 182m, 25 chunks of 2048
 // columns, takes 27 % less time this way.
 int row_stride(int columns) { return columns + (columns % 1024 == 0 ? 16 : 0); }
+
+// Whether logits are computed where they are kept, or where dz lies: fp32 needs no rounding.
+template <class T>
+inline constexpr bool kInPlace = std::is_same_v<T, float>;
 
 // The narrowest block of columns of dW worth a task.
 constexpr int kPartColumns = 128;
@@ -74,7 +82,8 @@ class Chunks {
 };
 
 // Packs op(B) [k,n] on all threads.
-void pack_on_all_threads(Context& context, int k, int n, const Operand& b, float* packed) {
+template <class T>
+void pack_on_all_threads(Context& context, int k, int n, const OperandOf<T>& b, Lane<T>* packed) {
   const int columns = 8 * packed_columns(context);
   parallel_tasks(context, (n + columns - 1) / columns, [&](int64_t task, int) {
     const int begin = static_cast<int>(task) * columns;
@@ -139,66 +148,198 @@ void row_gradient(float* z, Chunk chunk, float largest, float total, int32_t tar
   if (target >= chunk.begin && target < chunk.end) z[target - chunk.begin] -= scale;
 }
 
-// How the gradient splits the vocabulary, and the floats that it takes for a chunk.
+// How the gradient splits the vocabulary, and what it takes from the pool for a chunk.
+template <class T>
 struct GradientChunks {
   Chunks chunks;
-  int64_t dz = 0;      // unless logits were kept: a chunk of dz,
-  int64_t packed = 0;  // and W packed to compute it
-  int64_t transposed;  // W packed for dX
+  int64_t dz = 0;      // unless logits were kept: elements of a chunk of dz,
+  int64_t packed = 0;  // and lanes of W packed to compute it
+  int64_t transposed;  // lanes of W packed for dX
+  int64_t tile = 0;    // unless dz is computed in place: floats of a thread's tile of logits,
+  int64_t sums = 0;    // and of dX summed over the chunks
 
   GradientChunks(const Context& context, int tokens, int hidden, int vocabulary, bool kept)
-      : chunks(context, vocabulary, kept ? kChunkColumns : kGradientFloats / tokens),
-        transposed(packed_size(context, chunks.columns(), hidden)) {
+      : chunks(context, vocabulary, kept ? kChunkColumns : kGradientElements / tokens),
+        transposed(packed_size<T>(context, chunks.columns(), hidden)) {
+    if (!kInPlace<T>) {
+      tile = int64_t{kTileTokens} * chunks.columns();
+      sums = int64_t{tokens} * hidden;
+    }
     if (kept) return;
     dz = int64_t{tokens} * row_stride(chunks.columns());
-    packed = packed_size(context, hidden, chunks.columns());
+    packed = packed_size<T>(context, hidden, chunks.columns());
+  }
+
+  double bytes(const Context& context) const {
+    return sizeof(T) * static_cast<double>(dz) +
+           sizeof(Lane<T>) * static_cast<double>(packed + transposed) +
+           sizeof(float) * static_cast<double>(context.threads * tile + sums);
   }
 };
 
 // Columns of dW of one chunk: X^T dz, split by columns into enough tasks for all threads.
-void weight_gradient(Context& context, float* dw, const float* x, const float* dz, int stride,
-                     Chunk chunk, int tokens, int hidden, int vocabulary, bool accumulate) {
+template <class T>
+void weight_gradient(Context& context, float* dw, const T* x, const T* dz, int stride, Chunk chunk,
+                     int tokens, int hidden, int vocabulary, bool accumulate) {
   const int n = chunk.columns();
   const int parts = std::clamp(4 * context.threads, 1, std::max(1, n / kPartColumns));
   parallel_tasks(context, parts, [&](int64_t part, int) {
     const Range range = part_of(n, parts, part, packed_columns(context));
     if (range.begin == range.end) return;
     gemm_one_thread(context, hidden, static_cast<int>(range.end - range.begin), tokens, 1.0f,
-                    {x, hidden, true}, {dz + range.begin, stride}, accumulate ? 1.0f : 0.0f,
-                    dw + chunk.begin + range.begin, vocabulary);
+                    OperandOf<T>{x, hidden, true}, OperandOf<T>{dz + range.begin, stride},
+                    accumulate ? 1.0f : 0.0f, dw + chunk.begin + range.begin, vocabulary);
   });
+}
+
+// Logits of one tile of rows and one chunk, in fp32.
+struct LogitTile {
+  float* data;
+  int64_t stride;
+  float* row(int64_t r) const { return data + r * stride; }
+};
+
+template <class T>
+void round_row(T* target, const float* source, int n) {
+  each_vector(n,
+              [&](auto access, int64_t i) { access.store(target + i, access.load(source + i)); });
+}
+
+template <class T>
+void forward(Context& context, const Running& running, T* logits, const T* x, const T* w,
+             const int32_t* targets, int tokens, int hidden, int vocabulary, int logit_stride) {
+  const Chunks chunks(context, vocabulary, kChunkColumns);
+  const bool kept = logits != nullptr, in_place = kept && kInPlace<T>;
+  const int64_t tile_floats = in_place ? 0 : int64_t{kTileTokens} * chunks.columns();
+  Scratch<float> tiles(context, context.threads * tile_floats);
+  Scratch<Lane<T>> packed(context, packed_size<T>(context, hidden, chunks.columns()));
+  for (int i = 0; i < chunks.count(); ++i) {
+    const Chunk chunk = chunks[i];
+    const int n = chunk.columns();
+    pack_on_all_threads<T>(context, hidden, n, {w + chunk.begin, vocabulary}, packed.data());
+    for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int thread) {
+      LogitTile z{tiles.data() + thread * tile_floats, n};
+      T* keep = kept ? logits + begin * logit_stride + chunk.begin : nullptr;
+      if constexpr (kInPlace<T>) {
+        if (kept) z = {keep, logit_stride};
+      }
+      gemm_packed(context, static_cast<int>(end - begin), n, hidden, 1.0f,
+                  OperandOf<T>{x + begin * hidden, hidden}, packed.data(), 0.0f, z.data, z.stride);
+      for (int64_t t = begin; t < end; ++t) {
+        running.add(t, z.row(t - begin), chunk, targets[t]);
+        if (kept && !in_place) {
+          round_row(keep + (t - begin) * logit_stride, z.row(t - begin), n);
+        }
+      }
+    });
+  }
+}
+
+// Where the gradient finds its inputs and puts its results.
+template <class T>
+struct Gradient {
+  T* dx;      // or null
+  float* dw;  // or null
+  T* logits;  // kept, to become dz; or null
+  const T* x;
+  const T* w;
+  const int32_t* targets;
+  const float* normalizer;
+  float scale;  // of dz: dloss over the number of targets
+  int tokens;
+  int hidden;
+  int vocabulary;
+  int logit_stride;
+  int accumulate;
+};
+
+// dX of all chunks, in fp32 where its elements are bf16.
+template <class T>
+void finish_dx(Context& context, const Gradient<T>& call, const float* sums) {
+  const bool adds = call.accumulate & kDx;
+  const int64_t count = int64_t{call.tokens} * call.hidden;
+  parallel_ranges(context, count, 1, [&](int64_t begin, int64_t end) {
+    each_vector(end - begin, [&](auto access, int64_t i) {
+      T* target = call.dx + begin + i;
+      const auto sum = access.load(sums + begin + i);
+      access.store(target, adds ? access.load(target) + sum : sum);
+    });
+  });
+}
+
+template <class T>
+void gradient(Context& context, const Gradient<T>& call) {
+  const int tokens = call.tokens, hidden = call.hidden, vocabulary = call.vocabulary;
+  const bool kept = call.logits != nullptr;
+  const GradientChunks<T> sizes(context, tokens, hidden, vocabulary, kept);
+  const Chunks& chunks = sizes.chunks;
+  const int stride = kept ? call.logit_stride : row_stride(chunks.columns());
+  Scratch<T> scratch(context, sizes.dz);
+  Scratch<Lane<T>> packed(context, sizes.packed);
+  Scratch<Lane<T>> transposed(context, call.dx ? sizes.transposed : 0);
+  Scratch<float> tiles(context, context.threads * sizes.tile);
+  Scratch<float> sums(context, call.dx ? sizes.sums : 0);
+  for (int i = 0; i < chunks.count(); ++i) {
+    const Chunk chunk = chunks[i];
+    const int n = chunk.columns();
+    const T* of_chunk = call.w + chunk.begin;
+    T* of_dz = kept ? call.logits + chunk.begin : scratch.data();
+    if (!kept) pack_on_all_threads<T>(context, hidden, n, {of_chunk, vocabulary}, packed.data());
+    if (call.dx) {
+      pack_on_all_threads<T>(context, n, hidden, {of_chunk, vocabulary, true}, transposed.data());
+    }
+    for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int thread) {
+      const int rows = static_cast<int>(end - begin);
+      T* dz = of_dz + begin * stride;
+      LogitTile z{tiles.data() + thread * sizes.tile, n};
+      if constexpr (kInPlace<T>) z = {dz, stride};
+      if (!kept) {
+        gemm_packed(context, rows, n, hidden, 1.0f, OperandOf<T>{call.x + begin * hidden, hidden},
+                    packed.data(), 0.0f, z.data, z.stride);
+      }
+      for (int64_t t = begin; t < end; ++t) {
+        float* row = z.row(t - begin);
+        T* row_dz = dz + (t - begin) * stride;
+        if (kept && !kInPlace<T>) {
+          each_vector(
+              n, [&](auto access, int64_t j) { access.store(row + j, access.load(row_dz + j)); });
+        }
+        row_gradient(row, chunk, call.normalizer[2 * t], call.normalizer[2 * t + 1],
+                     call.targets[t], call.scale);
+        if (!kInPlace<T>) round_row(row_dz, row, n);
+      }
+      if (call.dx == nullptr) return;
+      const OperandOf<T> of_tile{dz, stride};
+      if constexpr (kInPlace<T>) {
+        gemm_packed(context, rows, hidden, n, 1.0f, of_tile, transposed.data(),
+                    i > 0 || (call.accumulate & kDx) ? 1.0f : 0.0f, call.dx + begin * hidden,
+                    hidden);
+      } else {
+        gemm_packed(context, rows, hidden, n, 1.0f, of_tile, transposed.data(), i > 0 ? 1.0f : 0.0f,
+                    sums.data() + begin * hidden, hidden);
+      }
+    });
+    if (call.dw == nullptr) continue;
+    weight_gradient<T>(context, call.dw, call.x, of_dz, stride, chunk, tokens, hidden, vocabulary,
+                       call.accumulate & kDw);
+  }
+  if (call.dx != nullptr && !kInPlace<T>) finish_dx(context, call, sums.data());
 }
 
 }  // namespace
 
-void cross_entropy_forward(Context& context, float* loss, float* token_loss, float* normalizer,
-                           float* logits, const float* x, const float* w, const int32_t* targets,
-                           int tokens, int hidden, int vocabulary, int logit_stride) {
-  const Chunks chunks(context, vocabulary, kChunkColumns);
-  const int64_t tile_floats = logits == nullptr ? int64_t{kTileTokens} * chunks.columns() : 0;
-  Scratch<float> tiles(context, context.threads * tile_floats);
-  Scratch<float> packed(context, packed_size(context, hidden, chunks.columns()));
+void cross_entropy_forward(Context& context, int32_t dtype, float* loss, float* token_loss,
+                           float* normalizer, void* logits, const void* x, const void* w,
+                           const int32_t* targets, int tokens, int hidden, int vocabulary,
+                           int logit_stride) {
   Scratch<float> state(context, int64_t{3} * tokens);
   const Running running{state.data(), state.data() + tokens, state.data() + 2 * int64_t{tokens}};
   std::fill(running.largest, running.largest + tokens, -std::numeric_limits<float>::infinity());
   std::fill(running.total, running.total + tokens, 0.0f);
-
-  for (int i = 0; i < chunks.count(); ++i) {
-    const Chunk chunk = chunks[i];
-    const int n = chunk.columns();
-    pack_on_all_threads(context, hidden, n, {w + chunk.begin, vocabulary}, packed.data());
-    for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int thread) {
-      const bool kept = logits != nullptr;
-      float* z =
-          kept ? logits + begin * logit_stride + chunk.begin : tiles.data() + thread * tile_floats;
-      const int64_t stride = kept ? logit_stride : n;
-      gemm_packed(context, static_cast<int>(end - begin), n, hidden, 1.0f,
-                  {x + begin * hidden, hidden}, packed.data(), 0.0f, z, stride);
-      for (int64_t t = begin; t < end; ++t) {
-        running.add(t, z + (t - begin) * stride, chunk, targets[t]);
-      }
-    });
-  }
+  with_element(dtype, [&]<class T>() {
+    forward(context, running, static_cast<T*>(logits), static_cast<const T*>(x),
+            static_cast<const T*>(w), targets, tokens, hidden, vocabulary, logit_stride);
+  });
 
   double total = 0;
   int64_t count = 0;
@@ -216,51 +357,27 @@ void cross_entropy_forward(Context& context, float* loss, float* token_loss, flo
   loss[1] = static_cast<float>(count);
 }
 
-double cross_entropy_gradient_scratch(Context& context, int tokens, int hidden, int vocabulary,
-                                      bool kept) {
-  const GradientChunks sizes(context, tokens, hidden, vocabulary, kept);
-  return sizeof(float) * static_cast<double>(sizes.dz + sizes.packed + sizes.transposed);
+double cross_entropy_gradient_scratch(Context& context, int32_t dtype, int tokens, int hidden,
+                                      int vocabulary, bool kept) {
+  double bytes = 0;
+  with_element(dtype, [&]<class T>() {
+    bytes = GradientChunks<T>(context, tokens, hidden, vocabulary, kept).bytes(context);
+  });
+  return bytes;
 }
 
-void cross_entropy_gradient(Context& context, float* dx, float* dw, const float* dloss,
-                            const float* loss, const float* normalizer, float* logits,
-                            const float* x, const float* w, const int32_t* targets, int tokens,
-                            int hidden, int vocabulary, int logit_stride, int accumulate) {
-  const bool kept = logits != nullptr;
-  const GradientChunks sizes(context, tokens, hidden, vocabulary, kept);
-  const Chunks& chunks = sizes.chunks;
-  const int stride = kept ? logit_stride : row_stride(chunks.columns());
-  Scratch<float> scratch(context, sizes.dz);
-  Scratch<float> packed(context, sizes.packed);
-  Scratch<float> transposed(context, dx ? sizes.transposed : 0);
+void cross_entropy_gradient(Context& context, int32_t dtype, void* dx, float* dw,
+                            const float* dloss, const float* loss, const float* normalizer,
+                            void* logits, const void* x, const void* w, const int32_t* targets,
+                            int tokens, int hidden, int vocabulary, int logit_stride,
+                            int accumulate) {
   const float scale = loss[1] > 0 ? dloss[0] / loss[1] : 0.0f;
-  for (int i = 0; i < chunks.count(); ++i) {
-    const Chunk chunk = chunks[i];
-    const int n = chunk.columns();
-    const float* of_chunk = w + chunk.begin;
-    float* dz = kept ? logits + chunk.begin : scratch.data();
-    if (!kept) pack_on_all_threads(context, hidden, n, {of_chunk, vocabulary}, packed.data());
-    if (dx)
-      pack_on_all_threads(context, n, hidden, {of_chunk, vocabulary, true}, transposed.data());
-    for_each_tile(context, tokens, [&](int64_t begin, int64_t end, int) {
-      const int rows = static_cast<int>(end - begin);
-      float* z = dz + begin * stride;
-      if (!kept) {
-        gemm_packed(context, rows, n, hidden, 1.0f, {x + begin * hidden, hidden}, packed.data(),
-                    0.0f, z, stride);
-      }
-      for (int64_t t = begin; t < end; ++t) {
-        row_gradient(z + (t - begin) * stride, chunk, normalizer[2 * t], normalizer[2 * t + 1],
-                     targets[t], scale);
-      }
-      if (dx == nullptr) return;
-      gemm_packed(context, rows, hidden, n, 1.0f, {z, stride}, transposed.data(),
-                  i > 0 || (accumulate & kDx) ? 1.0f : 0.0f, dx + begin * hidden, hidden);
-    });
-    if (dw == nullptr) continue;
-    weight_gradient(context, dw, x, dz, stride, chunk, tokens, hidden, vocabulary,
-                    accumulate & kDw);
-  }
+  with_element(dtype, [&]<class T>() {
+    gradient(context,
+             Gradient<T>{static_cast<T*>(dx), dw, static_cast<T*>(logits), static_cast<const T*>(x),
+                         static_cast<const T*>(w), targets, normalizer, scale, tokens, hidden,
+                         vocabulary, logit_stride, accumulate});
+  });
 }
 
 }  // namespace remoe::REMOE_TARGET
@@ -304,16 +421,12 @@ int32_t remoe_cross_entropy_forward(uint64_t context, int32_t dtype, uint64_t lo
     require_sizes(tokens, hidden, vocabulary);
     require_float(dtype);
     require_logits(logits, vocabulary, logit_stride);
-    const int32_t* ids = require_targets(targets, tokens, vocabulary);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
-    const Fp32Operand of_w(open, dtype, w, int64_t{hidden} * vocabulary, "w");
-    const Columns of_kept{tokens, vocabulary, logit_stride};
-    Fp32Target of_logits(open, dtype, logits, of_kept, false, "logits", kMayBeMissing);
-    REMOE_DISPATCH(open, cross_entropy_forward, require_address<float>(loss, "loss"),
+    REMOE_DISPATCH(open, cross_entropy_forward, dtype, require_address<float>(loss, "loss"),
                    optional_address<float>(token_loss, "token_loss"),
-                   require_address<float>(normalizer, "normalizer"), of_logits.data(), of_x.data(),
-                   of_w.data(), ids, tokens, hidden, vocabulary, logit_stride);
-    of_logits.commit();
+                   require_address<float>(normalizer, "normalizer"),
+                   optional_elements(logits, dtype, "logits"), require_elements(x, dtype, "x"),
+                   require_elements(w, dtype, "w"), require_targets(targets, tokens, vocabulary),
+                   tokens, hidden, vocabulary, logit_stride);
   });
 }
 
@@ -326,20 +439,13 @@ int32_t remoe_cross_entropy_gradient(uint64_t context, int32_t dtype, uint64_t d
     require_sizes(tokens, hidden, vocabulary);
     require_float(dtype);
     require_logits(logits, vocabulary, logit_stride);
-    const int32_t* ids = require_targets(targets, tokens, vocabulary);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
-    const Fp32Operand of_w(open, dtype, w, int64_t{hidden} * vocabulary, "w");
-    const Columns of_kept{tokens, vocabulary, logit_stride};
-    Fp32Target of_logits(open, dtype, logits, of_kept, true, "logits", kMayBeMissing);
-    Fp32Target of_dx(open, dtype, dx, int64_t{tokens} * hidden, accumulate & 1, "dx",
-                     kMayBeMissing);
-    REMOE_DISPATCH(
-        open, cross_entropy_gradient, of_dx.data(), optional_address<float>(dw, "dw"),
-        require_address<const float>(dloss, "dloss"), require_address<const float>(loss, "loss"),
-        require_address<const float>(normalizer, "normalizer"), of_logits.data(), of_x.data(),
-        of_w.data(), ids, tokens, hidden, vocabulary, logit_stride, accumulate);
-    of_logits.commit();
-    of_dx.commit();
+    REMOE_DISPATCH(open, cross_entropy_gradient, dtype, optional_elements(dx, dtype, "dx"),
+                   optional_address<float>(dw, "dw"), require_address<const float>(dloss, "dloss"),
+                   require_address<const float>(loss, "loss"),
+                   require_address<const float>(normalizer, "normalizer"),
+                   optional_elements(logits, dtype, "logits"), require_elements(x, dtype, "x"),
+                   require_elements(w, dtype, "w"), require_targets(targets, tokens, vocabulary),
+                   tokens, hidden, vocabulary, logit_stride, accumulate);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -2,8 +2,8 @@
 #include <cstring>
 
 #include "per_isa/kernel.h"
-#include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "per_isa/simd/elements.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -13,28 +13,34 @@ namespace {
 // independent of the threads, and no two tasks write to the same element.
 constexpr int kColumns = 64;
 
-void add_columns(float* dtable, const float* dy, const int32_t* tokens, int count, int hidden,
+template <class T>
+void add_columns(float* dtable, const T* dy, const int32_t* tokens, int count, int hidden,
                  int begin, int end) {
   for (int64_t i = 0; i < count; ++i) {
     float* target = dtable + int64_t{tokens[i]} * hidden;
-    const float* source = dy + i * hidden;
-    for (int c = begin; c < end; ++c) target[c] += source[c];
+    const T* source = dy + i * hidden;
+    each_vector(end - begin, [&](auto at, int64_t c) {
+      at.store(target + begin + c, at.load(target + begin + c) + at.load(source + begin + c));
+    });
   }
 }
 
 }  // namespace
 
-void embedding_forward(Context& context, float* y, const float* table, const int32_t* tokens,
-                       int count, int hidden, int) {
+// Rows are copied as they are, whatever their elements.
+void embedding_forward(Context& context, int element_bytes, uint8_t* y, const uint8_t* table,
+                       const int32_t* tokens, int count, int hidden) {
+  const int64_t row = int64_t{hidden} * element_bytes;
   parallel_ranges(context, count, hidden, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      std::memcpy(y + i * hidden, table + int64_t{tokens[i]} * hidden, sizeof(float) * hidden);
+      std::memcpy(y + i * row, table + tokens[i] * row, row);
     }
   });
 }
 
-void embedding_gradient(Context& context, float* dtable, const float* dy, const int32_t* tokens,
-                        int count, int hidden, int vocabulary, bool accumulate) {
+void embedding_gradient(Context& context, int32_t dtype, float* dtable, const void* dy,
+                        const int32_t* tokens, int count, int hidden, int vocabulary,
+                        bool accumulate) {
   if (!accumulate) {
     parallel_ranges(context, int64_t{vocabulary} * hidden, 1, [&](int64_t begin, int64_t end) {
       std::memset(dtable + begin, 0, (end - begin) * sizeof(float));
@@ -43,7 +49,10 @@ void embedding_gradient(Context& context, float* dtable, const float* dy, const 
   const int64_t blocks = (hidden + kColumns - 1) / kColumns;
   parallel_tasks(context, blocks, [&](int64_t block, int) {
     const int begin = static_cast<int>(block) * kColumns;
-    add_columns(dtable, dy, tokens, count, hidden, begin, std::min(hidden, begin + kColumns));
+    const int end = std::min(hidden, begin + kColumns);
+    with_element(dtype, [&]<class T>() {
+      add_columns(dtable, static_cast<const T*>(dy), tokens, count, hidden, begin, end);
+    });
   });
 }
 
@@ -77,11 +86,10 @@ int32_t remoe_embedding_forward(uint64_t context, int32_t dtype, uint64_t y, uin
     require_size(vocabulary, "vocabulary");
     require_float(dtype);
     const int32_t* ids = require_tokens(tokens, count, vocabulary);
-    const Fp32Operand of_table(open, dtype, table, int64_t{vocabulary} * hidden, "table");
-    Fp32Target of_y(open, dtype, y, int64_t{count} * hidden, false, "y");
-    REMOE_DISPATCH(open, embedding_forward, of_y.data(), of_table.data(), ids, count, hidden,
-                   vocabulary);
-    of_y.commit();
+    REMOE_DISPATCH(open, embedding_forward, bytes_of(dtype),
+                   static_cast<uint8_t*>(require_elements(y, dtype, "y")),
+                   static_cast<const uint8_t*>(require_elements(table, dtype, "table")), ids, count,
+                   hidden);
   });
 }
 
@@ -93,10 +101,9 @@ int32_t remoe_embedding_gradient(uint64_t context, int32_t dtype, uint64_t dtabl
     require_size(hidden, "hidden");
     require_size(vocabulary, "vocabulary");
     require_float(dtype);
-    const Fp32Operand of_dy(open, dtype, dy, int64_t{count} * hidden, "dy");
-    REMOE_DISPATCH(open, embedding_gradient, require_address<float>(dtable, "dtable"), of_dy.data(),
-                   require_tokens(tokens, count, vocabulary), count, hidden, vocabulary,
-                   accumulate != 0);
+    REMOE_DISPATCH(open, embedding_gradient, dtype, require_address<float>(dtable, "dtable"),
+                   require_elements(dy, dtype, "dy"), require_tokens(tokens, count, vocabulary),
+                   count, hidden, vocabulary, accumulate != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -8,7 +8,6 @@
 #include "per_isa/moe/routing_mask.h"
 #include "per_isa/moe/softmax_row.h"
 #include "runtime/dtype.h"
-#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -61,7 +60,7 @@ void route_token(float* gate, int32_t* mask, const float* p, const uint64_t* thr
 }  // namespace
 
 void expert_choice_router_forward(Context& context, float* gates, float* probabilities,
-                                  int32_t* mask, int32_t* counts, const float* x, const float* w,
+                                  int32_t* mask, int32_t* counts, Activations x, const float* w,
                                   int tokens, int hidden, int experts, int group, int capacity) {
   const Groups groups{tokens, group, capacity};
   const int64_t longest = groups.length(0);
@@ -110,12 +109,10 @@ int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype, uint
     require(capacity >= 1 && capacity <= group, REMOE_INVALID_ARGUMENT,
             "capacity is %d, but an expert takes 1 to %d of the %d tokens in a group", capacity,
             group, group);
-    require_float(dtype);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(open, expert_choice_router_forward, require_address<float>(gates, "gates"),
                    require_address<float>(probabilities, "probabilities"),
                    require_address<int32_t>(mask, "mask"),
-                   require_address<int32_t>(counts, "counts"), of_x.data(),
+                   require_address<int32_t>(counts, "counts"), require_activations(x, dtype, "x"),
                    require_address<const float>(w, "w"), tokens, hidden, experts, group, capacity);
   });
 }

@@ -24,6 +24,7 @@
 #include "per_isa/gemm/workspace.h"
 #include "per_isa/moe/expert_tasks.h"
 #include "per_isa/moe/swiglu.h"
+#include "per_isa/moe/weight_gradient_parts.h"
 
 namespace remoe::REMOE_TARGET {
 
@@ -52,14 +53,6 @@ struct ExpertGradient {
 // gradients, which are then read and added to less often. A task of a single tile copies its rows
 // once for all chunks of the width.
 inline constexpr int64_t kGradientTileRows = 378;
-
-// Where a task writes its weight gradients: [D,2W] and [W,D], null if not wanted.
-struct WeightGradients {
-  float* dw1;
-  float* dw2;
-  bool add_dw1;
-  bool add_dw2;
-};
 
 // A thread's scratch.
 struct GradientMemory {

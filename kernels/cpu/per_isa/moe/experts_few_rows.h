@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "per_isa/gemm/packing.h"
 #include "per_isa/moe/dispatch_plan.h"
 #include "per_isa/moe/swiglu.h"
+#include "per_isa/simd/elements.h"
 #include "runtime/context.h"
 #include "runtime/parallel.h"
 
@@ -23,35 +23,47 @@ inline constexpr int kFewRows = 4;
 // Columns of the width per task: runs of 1 KiB of W_gate and of W_up, with sums that stay in L1.
 inline constexpr int64_t kFewRowsChunk = 256;
 
+// Prefetches a run of n elements, line by line.
+template <class T>
+void prefetch_elements(const T* from, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T)))
+    __builtin_prefetch(from + i);
+}
+
 // sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n. Each pass over the sums takes
 // four rows, and prefetches the four after the next.
-inline void add_weighted_rows(float* sum, int64_t n, const float* w, int64_t stride, const float* x,
-                              int64_t count) {
+template <class T>
+void add_weighted_rows(float* sum, int64_t n, const T* w, int64_t stride, const float* x,
+                       int64_t count) {
   int64_t r = 0;
   for (; r + 4 <= count; r += 4) {
-    const float* row = w + r * stride;
+    const T* row = w + r * stride;
     for (int64_t next = r + 8; next < std::min(count, r + 12); ++next) {
-      prefetch_run(w + next * stride, n);
+      prefetch_elements(w + next * stride, n);
     }
     const float x0 = x[r], x1 = x[r + 1], x2 = x[r + 2], x3 = x[r + 3];
-    const float *w0 = row, *w1 = row + stride, *w2 = w1 + stride, *w3 = w2 + stride;
+    const T *w0 = row, *w1 = row + stride, *w2 = w1 + stride, *w3 = w2 + stride;
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
       store(sum + i, load(sum + i) + (load(w0 + i) * x0 + load(w1 + i) * x1) +
                          (load(w2 + i) * x2 + load(w3 + i) * x3));
     }
-    for (; i < n; ++i) sum[i] += (w0[i] * x0 + w1[i] * x1) + (w2[i] * x2 + w3[i] * x3);
+    for (; i < n; ++i) {
+      sum[i] +=
+          (widened(w0[i]) * x0 + widened(w1[i]) * x1) + (widened(w2[i]) * x2 + widened(w3[i]) * x3);
+    }
   }
   for (; r < count; ++r) {
-    for (int64_t i = 0; i < n; ++i) sum[i] += w[r * stride + i] * x[r];
+    for (int64_t i = 0; i < n; ++i) sum[i] += widened(w[r * stride + i]) * x[r];
   }
 }
 
 // State shared by the tasks of one call.
+template <class T>
 struct FewRows {
   const float* x;
-  const float* w1;
-  const float* w2;
+  const T* w1;
+  const T* w2;
   const float* gates;
   int64_t hidden;
   int64_t width;
@@ -60,10 +72,11 @@ struct FewRows {
 
 // part [D] = the contribution of columns `width` of the expert's W1, SwiGLU and rows `width` of its
 // W2, for one token.
-inline void few_rows_task(const FewRows& call, float* part, int64_t token, int64_t expert,
-                          Range width) {
+template <class T>
+void few_rows_task(const FewRows<T>& call, float* part, int64_t token, int64_t expert,
+                   Range width) {
   const int64_t columns = width.end - width.begin;
-  const float* w1 = call.w1 + expert * call.hidden * 2 * call.width + width.begin;
+  const T* w1 = call.w1 + expert * call.hidden * 2 * call.width + width.begin;
   const float* x = call.x + token * call.hidden;
   float g[kFewRowsChunk] = {}, u[kFewRowsChunk] = {};
   add_weighted_rows(g, columns, w1, 2 * call.width, x, call.hidden);
@@ -71,12 +84,13 @@ inline void few_rows_task(const FewRows& call, float* part, int64_t token, int64
   const float gate = call.gates[token * call.experts + expert];
   for (int64_t c = 0; c < columns; ++c) g[c] = swiglu(g[c], u[c]) * gate;
   std::fill(part, part + call.hidden, 0.0f);
-  const float* w2 = call.w2 + (expert * call.width + width.begin) * call.hidden;
+  const T* w2 = call.w2 + (expert * call.width + width.begin) * call.hidden;
   add_weighted_rows(part, call.hidden, w2, call.hidden, g, columns);
 }
 
 // rows [N,D] = gate FFN(x) of each row of the plan; N is at most kFewRows.
-inline void experts_few_rows(Context& context, float* rows, const FewRows& call, const Plan& plan) {
+template <class T>
+void experts_few_rows(Context& context, float* rows, const FewRows<T>& call, const Plan& plan) {
   const int64_t chunks = (call.width + kFewRowsChunk - 1) / kFewRowsChunk;
   int expert_of[kFewRows] = {};
   for (int e = 0; e < call.experts; ++e) {

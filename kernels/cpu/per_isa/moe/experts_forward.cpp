@@ -12,10 +12,11 @@
 #include "per_isa/moe/combine.h"
 #include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_tasks.h"
+#include "per_isa/moe/experts_bf16.h"
 #include "per_isa/moe/experts_few_rows.h"
 #include "per_isa/moe/swiglu.h"
 #include "per_isa/simd/streaming.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -129,7 +130,7 @@ void experts_forward(Context& context, float* y, float* h, const float* x, const
   const Plan plan(plan_words, tokens, experts);
   Scratch<float> rows(context, int64_t{plan.rows()} * hidden);
   if (kept_rows == 0 && plan.rows() > 0 && plan.rows() <= kFewRows) {
-    experts_few_rows(context, rows.data(), {x, w1, w2, gates, hidden, width, experts}, plan);
+    experts_few_rows<float>(context, rows.data(), {x, w1, w2, gates, hidden, width, experts}, plan);
     return combine(context, y, rows.data(), plan, tokens, hidden, false);
   }
   const Forward call{rows.data(), h,     kept_rows, x,
@@ -163,19 +164,24 @@ int32_t remoe_experts_forward(uint64_t context, int32_t dtype, uint64_t y, uint6
     require_size(experts, "experts");
     require_float(dtype);
     const int32_t* words = require_plan(plan, tokens, experts);
-    const int64_t hidden_states = int64_t{tokens} * hidden;
-    const int64_t matrix = int64_t{experts} * hidden * width;
-    const Fp32Operand of_x(open, dtype, x, hidden_states, "x");
-    const Fp32Operand of_w1(open, dtype, w1, 2 * matrix, "w1"),
-        of_w2(open, dtype, w2, matrix, "w2");
-    Fp32Target of_y(open, dtype, y, hidden_states, false, "y");
-    Fp32Target of_h(open, dtype, h, int64_t{require_kept(kept_rows)} * 2 * width, true, "h",
-                    kept_rows == 0 ? kMayBeMissing : kNeeded);
-    REMOE_DISPATCH(open, experts_forward, of_y.data(), of_h.data(), of_x.data(), of_w1.data(),
-                   of_w2.data(), require_address<const float>(gates, "gates"), words, kept_rows,
-                   tokens, hidden, width, experts);
-    of_y.commit();
-    of_h.commit();
+    const float* of_gates = require_address<const float>(gates, "gates");
+    const int32_t kept = require_kept(kept_rows);
+    const auto run = [&]<class T>(auto&& kernel) {
+      T* of_h = kept == 0 ? nullptr : require_address<T>(h, "h");
+      kernel(require_address<T>(y, "y"), of_h, require_address<const T>(x, "x"),
+             require_address<const T>(w1, "w1"), require_address<const T>(w2, "w2"));
+    };
+    if (dtype == REMOE_BF16) {
+      run.operator()<Bf16>([&](auto... operands) {
+        REMOE_DISPATCH_BF16(open, experts_forward_bf16, operands..., of_gates, words, kept, tokens,
+                            hidden, width, experts);
+      });
+    } else {
+      run.operator()<float>([&](auto... operands) {
+        REMOE_DISPATCH(open, experts_forward, operands..., of_gates, words, kept, tokens, hidden,
+                       width, experts);
+      });
+    }
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -1,68 +1,20 @@
-// Gradient of the experts: the tasks and how their results are joined. expert_gradient.h handles
-// one expert's rows.
-//
-// Rows of dx are gathered by token (combine.h). If an expert's rows make several tasks, the first
-// writes its weight gradients in place. The others write to scratch, which is then added in the
-// order of the rows. Task boundaries follow from the plan alone, so the result does not depend on
-// the threads.
+// Gradient of the experts in fp32: the tasks and how their results are joined. expert_gradient.h
+// handles one expert's rows; rows of dx are gathered by token (combine.h).
 #include "per_isa/kernel.h"
 #include "per_isa/moe/combine.h"
 #include "per_isa/moe/expert_arguments.h"
 #include "per_isa/moe/expert_gradient.h"
+#include "per_isa/moe/experts_bf16.h"
+#include "per_isa/moe/weight_gradient_parts.h"
 #include "per_isa/scratch_bytes.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// Bits of `accumulate`.
-enum : int { kDx = 1, kDw1 = 2, kDw2 = 4, kDgates = 8 };
-
-// Rows per task: at least sixteen tasks in total, down to 756 rows. Each further task of an expert
-// costs a pass over its weight gradients, hence no fewer; 2048 rows are enough to hide it.
-int task_rows(int rows) { return std::clamp(rows / 16, 756, 2048); }
-
 // Rows per tile: no expert has more rows than there are tokens. Based on the tokens rather than the
 // actual rows, so that scratch has the same size in every step.
 int64_t tile_rows(int tokens) { return std::min(round_up(tokens, kBlockRows), kGradientTileRows); }
-
-void zero(Context& context, float* x, int64_t count) {
-  if (x == nullptr) return;
-  parallel_ranges(context, count, 1, [&](int64_t begin, int64_t end) {
-    std::memset(x + begin, 0, (end - begin) * sizeof(float));
-  });
-}
-
-// The weight gradients [experts][elements] of one kind (dW1 or dW2), and where their parts are.
-struct Parts {
-  float* target;  // null: not wanted
-  int64_t elements;
-  bool accumulate;
-  float* scratch;  // of part 0; parts are `stride` apart
-  int64_t stride;
-
-  // Where a task writes, and whether it adds to what is already there.
-  float* of(const ExpertTask& task) const {
-    if (target == nullptr) return nullptr;
-    return task.part < 0 ? target + task.expert * elements : scratch + task.part * stride;
-  }
-  bool adds(const ExpertTask& task) const { return task.part < 0 && accumulate; }
-
-  // Adds parts [begin, end) to elements [first, last) of an expert's gradient.
-  void join(int expert, int begin, int end, int64_t first, int64_t last) const {
-    if (target == nullptr) return;
-    float* sum = target + expert * elements;
-    for (int part = begin; part < end; ++part) {
-      const float* from = scratch + part * stride;
-      for (int64_t i = first; i < last; ++i) sum[i] += from[i];
-    }
-  }
-  // An expert without rows.
-  void clear(int expert, int64_t first, int64_t last) const {
-    if (target == nullptr || accumulate) return;
-    std::memset(target + expert * elements + first, 0, sizeof(float) * (last - first));
-  }
-};
 
 void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks, const Parts& dw1,
                const Parts& dw2) {
@@ -70,43 +22,19 @@ void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks,
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
     const ExpertTask& task = tasks[i];
-    const WeightGradients target{dw1.of(task), dw2.of(task), dw1.adds(task), dw2.adds(task)};
+    const WeightGradients target(task, dw1, dw2);
     Workspace of_thread(memory.data() + thread * thread_floats);
     ExpertGradientTask(call, GradientMemory(of_thread, call), task, target).run();
   });
 }
-
-// Completes the weight gradients, in one parallel region for all experts.
-void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int experts,
-                const Parts& dw1, const Parts& dw2) {
-  if (dw1.target == nullptr && dw2.target == nullptr) return;
-  constexpr int64_t kSlices = 8;
-  parallel_tasks(context, experts * kSlices, [&](int64_t task, int) {
-    const int expert = static_cast<int>(task / kSlices);
-    const bool empty = plan.rows() == 0 || plan.expert_rows(expert) == 0;
-    for (const Parts& parts : {dw1, dw2}) {
-      const Range slice = part_of(parts.elements, kSlices, task % kSlices, 16);
-      if (empty) {
-        parts.clear(expert, slice.begin, slice.end);
-      } else {
-        parts.join(expert, tasks.first_part(expert), tasks.first_part(expert + 1), slice.begin,
-                   slice.end);
-      }
-    }
-  });
-}
-
-// A part holds dW1 (of two matrices) and dW2 of an expert, one behind the other.
-constexpr int64_t kPartMatrices = 3;
 
 }  // namespace
 
 // The scratch memory of experts_gradient() below, in the order in which it is taken.
 double experts_gradient_scratch(Context& context, int rows, int kept_rows, int tokens, int hidden,
                                 int width, int experts) {
-  const int most = task_rows(rows);
-  const int64_t rows_of_expert = (int64_t{rows} + experts - 1) / experts;
-  const int64_t parts = experts * (parts_of_rows(rows_of_expert, most) - 1);
+  const int most = gradient_task_rows(rows);
+  const int64_t parts = expected_parts(rows, experts, most);
   ExpertGradient call{};
   call.recomputes = kept_rows < rows;
   call.hidden = hidden;
@@ -124,7 +52,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                       const float* w2, const float* gates, const int32_t* plan_words, int kept_rows,
                       int tokens, int hidden, int width, int experts, int accumulate) {
   const Plan plan(plan_words, tokens, experts);
-  ExpertTasks tasks(context, plan, experts, task_rows(plan.rows()));
+  ExpertTasks tasks(context, plan, experts, gradient_task_rows(plan.rows()));
   Scratch<float> dx_rows(context, dx != nullptr ? int64_t{plan.rows()} * hidden : 0);
   const ExpertGradient call{dx != nullptr ? dx_rows.data() : nullptr,
                             dgates,
@@ -149,7 +77,7 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
   const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), stride};
   const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
                      stride};
-  if (!call.add_dgates) zero(context, dgates, int64_t{tokens} * experts);
+  if (!call.add_dgates) clear_gates(context, dgates, int64_t{tokens} * experts);
   run_tasks(context, call, tasks, first, second);
   join_parts(context, plan, tasks, experts, first, second);
   if (dx != nullptr) combine(context, dx, dx_rows.data(), plan, tokens, hidden, accumulate & kDx);
@@ -174,21 +102,28 @@ int32_t remoe_experts_gradient(uint64_t context, int32_t dtype, uint64_t dx, uin
     require_size(experts, "experts");
     require_float(dtype);
     const int32_t* words = require_plan(plan, tokens, experts);
-    const int64_t hidden_states = int64_t{tokens} * hidden;
-    const int64_t matrix = int64_t{experts} * hidden * width;
-    const Fp32Operand of_dy(open, dtype, dy, hidden_states, "dy"),
-        of_x(open, dtype, x, hidden_states, "x");
-    const Fp32Operand of_w1(open, dtype, w1, 2 * matrix, "w1"),
-        of_w2(open, dtype, w2, matrix, "w2");
-    const Fp32Operand of_h(open, dtype, h, int64_t{require_kept(kept_rows)} * 2 * width, "h",
-                           kept_rows == 0 ? kMayBeMissing : kNeeded);
-    Fp32Target of_dx(open, dtype, dx, hidden_states, accumulate & 1, "dx", kMayBeMissing);
-    REMOE_DISPATCH(open, experts_gradient, of_dx.data(), optional_address<float>(dw1, "dw1"),
-                   optional_address<float>(dw2, "dw2"), optional_address<float>(dgates, "dgates"),
-                   of_dy.data(), of_h.data(), of_x.data(), of_w1.data(), of_w2.data(),
-                   require_address<const float>(gates, "gates"), words, kept_rows, tokens, hidden,
-                   width, experts, accumulate);
-    of_dx.commit();
+    const float* of_gates = require_address<const float>(gates, "gates");
+    float* of_dw1 = optional_address<float>(dw1, "dw1");
+    float* of_dw2 = optional_address<float>(dw2, "dw2");
+    float* of_dgates = optional_address<float>(dgates, "dgates");
+    const int32_t kept = require_kept(kept_rows);
+    const auto run = [&]<class T>(auto&& kernel) {
+      const T* of_h = kept == 0 ? nullptr : require_address<const T>(h, "h");
+      kernel(optional_address<T>(dx, "dx"), of_dw1, of_dw2, of_dgates,
+             require_address<const T>(dy, "dy"), of_h, require_address<const T>(x, "x"),
+             require_address<const T>(w1, "w1"), require_address<const T>(w2, "w2"));
+    };
+    if (dtype == REMOE_BF16) {
+      run.operator()<Bf16>([&](auto... operands) {
+        REMOE_DISPATCH_BF16(open, experts_gradient_bf16, operands..., of_gates, words, kept, tokens,
+                            hidden, width, experts, accumulate);
+      });
+    } else {
+      run.operator()<float>([&](auto... operands) {
+        REMOE_DISPATCH(open, experts_gradient, operands..., of_gates, words, kept, tokens, hidden,
+                       width, experts, accumulate);
+      });
+    }
   });
 }
 #endif  // REMOE_ENTRY_POINTS

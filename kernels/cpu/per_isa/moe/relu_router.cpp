@@ -6,7 +6,6 @@
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/expert_weight.h"
-#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 
@@ -48,7 +47,7 @@ void gate_gradient(Context& context, float* dlogits, const float* dgates, const 
 }  // namespace
 
 void relu_router_forward(Context& context, float* gates, int32_t* mask, int32_t* counts,
-                         float* gate_sums, const float* x, const float* w, int tokens, int hidden,
+                         float* gate_sums, Activations x, const float* w, int tokens, int hidden,
                          int experts, int activation) {
   RouterStatistics statistics(context, tokens, experts);
   const int words = mask_words(experts);
@@ -123,13 +122,11 @@ int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gate
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");
-    require_float(dtype);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
-    REMOE_DISPATCH(open, relu_router_forward, require_address<float>(gates, "gates"),
-                   require_address<int32_t>(mask, "mask"),
-                   require_address<int32_t>(counts, "counts"),
-                   require_address<float>(gate_sums, "gate_sums"), of_x.data(),
-                   require_address<const float>(w, "w"), tokens, hidden, experts, activation);
+    REMOE_DISPATCH(
+        open, relu_router_forward, require_address<float>(gates, "gates"),
+        require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
+        require_address<float>(gate_sums, "gate_sums"), require_activations(x, dtype, "x"),
+        require_address<const float>(w, "w"), tokens, hidden, experts, activation);
   });
 }
 

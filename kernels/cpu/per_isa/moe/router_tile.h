@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "per_isa/simd/vector_math.h"
+#include "runtime/activations.h"
 #include "runtime/gemm.h"
 #include "runtime/parallel.h"
 
@@ -59,21 +60,47 @@ class RouterStatistics {
   Scratch<float> sums_;
 };
 
+// The rows of x that a tile multiplies, in fp32: bf16 is widened into a thread's scratch, where the
+// product reads it from cache.
+class TileRows {
+ public:
+  TileRows(Context& context, Activations x, int hidden)
+      : x_(x),
+        hidden_(hidden),
+        scratch_(context, x.dtype == REMOE_F32 ? 0 : context.threads * size()) {}
+
+  const float* at(int begin, int end, int thread) {
+    const int64_t first = int64_t{begin} * hidden_, count = int64_t{end - begin} * hidden_;
+    if (x_.dtype == REMOE_F32) return static_cast<const float*>(x_.data) + first;
+    const Bf16* from = static_cast<const Bf16*>(x_.data) + first;
+    float* rows = scratch_.data() + thread * size();
+    each_vector(count, [&](auto at, int64_t i) { at.store(rows + i, at.load(from + i)); });
+    return rows;
+  }
+
+ private:
+  int64_t size() const { return int64_t{kRouterTile} * hidden_; }
+
+  Activations x_;
+  int hidden_;
+  Scratch<float> scratch_;
+};
+
 // Calls body(begin, end, tile) for each tile of tokens [begin, end) once its rows of logits = x w
 // [T,E] have been written, so while they are in cache.
 template <class Body>
-void for_each_logit_tile(Context& context, float* logits, const float* x, const float* w,
-                         int tokens, int hidden, int experts, Body&& body) {
+void for_each_logit_tile(Context& context, float* logits, Activations x, const float* w, int tokens,
+                         int hidden, int experts, Body&& body) {
   Scratch<float> packed(context, packed_size(context, hidden, experts));
   pack(context, hidden, experts, {w, experts}, packed.data());
+  TileRows rows(context, x, hidden);
   const int64_t tiles = (tokens + kRouterTile - 1) / kRouterTile;
-  parallel_tasks(context, tiles, [&](int64_t tile, int) {
+  parallel_tasks(context, tiles, [&](int64_t tile, int thread) {
     const int begin = static_cast<int>(tile) * kRouterTile;
     const int end = std::min(tokens, begin + kRouterTile);
     float* out = logits + static_cast<int64_t>(begin) * experts;
-    gemm_packed(context, end - begin, experts, hidden, 1.0f,
-                {x + static_cast<int64_t>(begin) * hidden, hidden}, packed.data(), 0.0f, out,
-                experts);
+    gemm_packed(context, end - begin, experts, hidden, 1.0f, {rows.at(begin, end, thread), hidden},
+                packed.data(), 0.0f, out, experts);
     body(begin, end, tile);
   });
 }

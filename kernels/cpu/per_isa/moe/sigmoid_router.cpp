@@ -5,7 +5,6 @@
 #include "per_isa/moe/router_tile.h"
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/dtype.h"
-#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -22,7 +21,7 @@ float inverse_of_scores(const int32_t* mask, const float* scores, int experts) {
 }  // namespace
 
 void sigmoid_router_forward(Context& context, float* gates, float* scores, int32_t* mask,
-                            int32_t* counts, float* score_sums, const float* bias, const float* x,
+                            int32_t* counts, float* score_sums, const float* bias, Activations x,
                             const float* w, int tokens, int hidden, int experts, int active,
                             bool normalize) {
   RouterStatistics statistics(context, tokens, experts);
@@ -96,13 +95,11 @@ int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t g
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
             "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
-    require_float(dtype);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(open, sigmoid_router_forward, require_address<float>(gates, "gates"),
                    require_address<float>(scores, "scores"), require_address<int32_t>(mask, "mask"),
                    require_address<int32_t>(counts, "counts"),
                    require_address<float>(score_sums, "score_sums"),
-                   optional_address<const float>(bias, "bias"), of_x.data(),
+                   optional_address<const float>(bias, "bias"), require_activations(x, dtype, "x"),
                    require_address<const float>(w, "w"), tokens, hidden, experts, active,
                    normalize != 0);
   });

@@ -7,7 +7,6 @@
 #include "per_isa/moe/routing_mask.h"
 #include "runtime/dtype.h"
 #include "runtime/expert_weight.h"
-#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -91,7 +90,7 @@ int draw(const Choice& choice, const float* exponentials, const float* logits, c
 
 void sparsemixer_router_forward(Context& context, float* gates, float* logits, int32_t* order,
                                 int32_t* mask, int32_t* counts, float* probability_sums,
-                                const float* noise, const float* x, const float* w, int tokens,
+                                const float* noise, Activations x, const float* w, int tokens,
                                 int hidden, int experts, int active, double jitter) {
   RouterStatistics statistics(context, tokens, experts);
   ChoiceRows rows(context, tokens, experts);
@@ -203,15 +202,13 @@ int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_choices(active, experts, jitter);
-    require_float(dtype);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
-    REMOE_DISPATCH(open, sparsemixer_router_forward, require_address<float>(gates, "gates"),
-                   require_address<float>(logits, "logits"),
-                   require_address<int32_t>(order, "order"), require_address<int32_t>(mask, "mask"),
-                   require_address<int32_t>(counts, "counts"),
-                   require_address<float>(probability_sums, "probability_sums"),
-                   optional_address<const float>(noise, "noise"), of_x.data(),
-                   require_address<const float>(w, "w"), tokens, hidden, experts, active, jitter);
+    REMOE_DISPATCH(
+        open, sparsemixer_router_forward, require_address<float>(gates, "gates"),
+        require_address<float>(logits, "logits"), require_address<int32_t>(order, "order"),
+        require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
+        require_address<float>(probability_sums, "probability_sums"),
+        optional_address<const float>(noise, "noise"), require_activations(x, dtype, "x"),
+        require_address<const float>(w, "w"), tokens, hidden, experts, active, jitter);
   });
 }
 

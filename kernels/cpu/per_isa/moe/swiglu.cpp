@@ -2,7 +2,8 @@
 #include "per_isa/moe/swiglu.h"
 
 #include "per_isa/kernel.h"
-#include "runtime/fp32_view.h"
+#include "per_isa/simd/elements.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -11,17 +12,19 @@ namespace {
 // An exponential and a division, in units of kGrain.
 constexpr int64_t kCost = 8;
 
-void forward_row(float* a, const float* h, int width) {
-  const float* g = h;
-  const float* u = h + width;
+template <class T>
+void forward_row(T* a, const T* h, int width) {
+  const T* g = h;
+  const T* u = h + width;
   int i = 0;
   for (; i + kLanes <= width; i += kLanes) store(a + i, swiglu(load(g + i), load(u + i)));
-  for (; i < width; ++i) a[i] = swiglu(g[i], u[i]);
+  for (; i < width; ++i) a[i] = rounded<T>(swiglu(widened(g[i]), widened(u[i])));
 }
 
-void gradient_row(float* dh, const float* da, const float* h, int width, bool accumulate) {
-  float* dg = dh;
-  float* du = dh + width;
+template <class T>
+void gradient_row(T* dh, const T* da, const T* h, int width, bool accumulate) {
+  T* dg = dh;
+  T* du = dh + width;
   int i = 0;
   for (; i + kLanes <= width; i += kLanes) {
     const auto d = swiglu_derivative(load(da + i), load(h + i), load(h + width + i));
@@ -29,26 +32,34 @@ void gradient_row(float* dh, const float* da, const float* h, int width, bool ac
     store(du + i, accumulate ? load(du + i) + d.du : d.du);
   }
   for (; i < width; ++i) {
-    const auto d = swiglu_derivative(da[i], h[i], h[width + i]);
-    dg[i] = accumulate ? dg[i] + d.dg : d.dg;
-    du[i] = accumulate ? du[i] + d.du : d.du;
+    const auto d = swiglu_derivative(widened(da[i]), widened(h[i]), widened(h[width + i]));
+    dg[i] = rounded<T>(accumulate ? widened(dg[i]) + d.dg : d.dg);
+    du[i] = rounded<T>(accumulate ? widened(du[i]) + d.du : d.du);
   }
 }
 
 }  // namespace
 
-void swiglu_forward(Context& context, float* a, const float* h, int rows, int width) {
-  parallel_ranges(context, rows, kCost * width, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) forward_row(a + r * width, h + 2 * r * width, width);
+void swiglu_forward(Context& context, int32_t dtype, void* a, const void* h, int rows, int width) {
+  with_element(dtype, [&]<class T>() {
+    parallel_ranges(context, rows, kCost * width, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        forward_row(static_cast<T*>(a) + r * width, static_cast<const T*>(h) + 2 * r * width,
+                    width);
+      }
+    });
   });
 }
 
-void swiglu_gradient(Context& context, float* dh, const float* da, const float* h, int rows,
-                     int width, bool accumulate) {
-  parallel_ranges(context, rows, kCost * width, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      gradient_row(dh + 2 * r * width, da + r * width, h + 2 * r * width, width, accumulate);
-    }
+void swiglu_gradient(Context& context, int32_t dtype, void* dh, const void* da, const void* h,
+                     int rows, int width, bool accumulate) {
+  with_element(dtype, [&]<class T>() {
+    parallel_ranges(context, rows, kCost * width, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        gradient_row(static_cast<T*>(dh) + 2 * r * width, static_cast<const T*>(da) + r * width,
+                     static_cast<const T*>(h) + 2 * r * width, width, accumulate);
+      }
+    });
   });
 }
 
@@ -66,11 +77,8 @@ int32_t remoe_swiglu_forward(uint64_t context, int32_t dtype, uint64_t a, uint64
     require_size(rows, "rows");
     require_size(width, "width");
     require_float(dtype);
-    const int64_t count = int64_t{rows} * width;
-    const Fp32Operand of_h(open, dtype, h, 2 * count, "h");
-    Fp32Target of_a(open, dtype, a, count, false, "a");
-    REMOE_DISPATCH(open, swiglu_forward, of_a.data(), of_h.data(), rows, width);
-    of_a.commit();
+    REMOE_DISPATCH(open, swiglu_forward, dtype, require_elements(a, dtype, "a"),
+                   require_elements(h, dtype, "h"), rows, width);
   });
 }
 
@@ -80,12 +88,9 @@ int32_t remoe_swiglu_gradient(uint64_t context, int32_t dtype, uint64_t dh, uint
     require_size(rows, "rows");
     require_size(width, "width");
     require_float(dtype);
-    const int64_t count = int64_t{rows} * width;
-    const Fp32Operand of_da(open, dtype, da, count, "da"), of_h(open, dtype, h, 2 * count, "h");
-    Fp32Target of_dh(open, dtype, dh, 2 * count, accumulate != 0, "dh");
-    REMOE_DISPATCH(open, swiglu_gradient, of_dh.data(), of_da.data(), of_h.data(), rows, width,
+    REMOE_DISPATCH(open, swiglu_gradient, dtype, require_elements(dh, dtype, "dh"),
+                   require_elements(da, dtype, "da"), require_elements(h, dtype, "h"), rows, width,
                    accumulate != 0);
-    of_dh.commit();
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -6,7 +6,6 @@
 #include "per_isa/moe/routing_mask.h"
 #include "per_isa/moe/softmax_row.h"
 #include "runtime/expert_weight.h"
-#include "runtime/fp32_view.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
@@ -22,7 +21,7 @@ float inverse_of_chosen(const int32_t* mask, const float* p, int experts) {
 
 void topk_router_forward(Context& context, float* gates, float* probabilities, int32_t* mask,
                          int32_t* counts, float* probability_sums, float* normalizer, float* z_sum,
-                         const float* x, const float* w, int tokens, int hidden, int experts,
+                         Activations x, const float* w, int tokens, int hidden, int experts,
                          int active, bool renormalize) {
   RouterStatistics statistics(context, tokens, experts);
   Scratch<float> z_sums(context, statistics.tiles());
@@ -111,16 +110,14 @@ int32_t remoe_topk_router_forward(uint64_t context, int32_t dtype, uint64_t gate
     require_size(experts, "experts");
     require(active >= 1 && active <= experts, REMOE_INVALID_ARGUMENT,
             "active is %d, but a token has 1 to %d of %d experts", active, experts, experts);
-    require_float(dtype);
-    const Fp32Operand of_x(open, dtype, x, int64_t{tokens} * hidden, "x");
     REMOE_DISPATCH(
         open, topk_router_forward, require_address<float>(gates, "gates"),
         require_address<float>(probabilities, "probabilities"),
         require_address<int32_t>(mask, "mask"), require_address<int32_t>(counts, "counts"),
         require_address<float>(probability_sums, "probability_sums"),
         optional_address<float>(normalizer, "normalizer"), optional_address<float>(z_sum, "z_sum"),
-        of_x.data(), require_address<const float>(w, "w"), tokens, hidden, experts, active,
-        renormalize != 0);
+        require_activations(x, dtype, "x"), require_address<const float>(w, "w"), tokens, hidden,
+        experts, active, renormalize != 0);
   });
 }
 

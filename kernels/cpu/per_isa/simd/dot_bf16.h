@@ -14,14 +14,15 @@ namespace remoe::REMOE_TARGET {
 // Two bf16 per lane.
 using Pairs = UVec;
 
+// The second and the first element of each pair, widened.
+REMOE_INLINE Vec second_of(Pairs x) { return __builtin_bit_cast(Vec, x & 0xffff0000u); }
+REMOE_INLINE Vec first_of(Pairs x) { return __builtin_bit_cast(Vec, x << 16); }
+
 REMOE_INLINE Vec dot_pairs(Vec sum, Pairs a, Pairs b) {
 #if defined(__AVX512BF16__)
   return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 #else
-  constexpr uint32_t kUpper = 0xffff0000u;
-  const Vec a0 = __builtin_bit_cast(Vec, a << 16), b0 = __builtin_bit_cast(Vec, b << 16);
-  const Vec a1 = __builtin_bit_cast(Vec, a & kUpper), b1 = __builtin_bit_cast(Vec, b & kUpper);
-  return a0 * b0 + (a1 * b1 + sum);
+  return first_of(a) * first_of(b) + (second_of(a) * second_of(b) + sum);
 #endif
 }
 

@@ -1,4 +1,4 @@
-// Vectors of the target's width, and elementary functions on them.
+// Elementary functions on vectors.
 //
 // Every function is a template over float and Vec with the same operations in the same order, so an
 // element gives the same bits in a full vector, in a tail and alone.
@@ -9,112 +9,12 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <limits>
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
 
-#define REMOE_INLINE inline __attribute__((always_inline))
+#include "per_isa/simd/elements.h"
+#include "per_isa/simd/vector.h"
 
 namespace remoe::REMOE_TARGET {
-
-#if defined(__AVX512F__)
-inline constexpr int kLanes = 16;
-#elif defined(__AVX2__)
-inline constexpr int kLanes = 8;
-#else
-inline constexpr int kLanes = 4;
-#endif
-
-using Vec = float __attribute__((vector_size(kLanes * 4)));
-using IVec = int32_t __attribute__((vector_size(kLanes * 4)));
-using UVec = uint32_t __attribute__((vector_size(kLanes * 4)));
-
-REMOE_INLINE Vec load(const float* p) {
-  Vec v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-REMOE_INLINE void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
-REMOE_INLINE Vec broadcast(float x) { return x - Vec{}; }
-
-// The first n < kLanes elements, 0 in the others.
-REMOE_INLINE Vec load_partial(const float* p, int64_t n) {
-#if defined(__AVX512F__)
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
-#endif
-  float buffer[kLanes] = {};
-  for (int64_t i = 0; i < n; ++i) buffer[i] = p[i];
-  return load(buffer);
-}
-REMOE_INLINE void store_partial(float* p, Vec v, int64_t n) {
-#if defined(__AVX512F__)
-  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
-  return;
-#endif
-  float buffer[kLanes];
-  store(buffer, v);
-  for (int64_t i = 0; i < n; ++i) p[i] = buffer[i];
-}
-
-// Sum and maximum over the lanes, by halves: lane i with lane i + kLanes/2, and so on.
-REMOE_INLINE float sum(Vec v) {
-  float x[kLanes];
-  store(x, v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) x[i] += x[i + half];
-  }
-  return x[0];
-}
-REMOE_INLINE float maximum(Vec v) {
-  float x[kLanes];
-  store(x, v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) x[i] = x[i] > x[i + half] ? x[i] : x[i + half];
-  }
-  return x[0];
-}
-
-// a > b ? a : b and a < b ? a : b, which yield b if either is NaN. x86 has instructions for this,
-// but the compiler does not recognise them in a selection between vectors.
-REMOE_INLINE float maximum(float a, float b) { return a > b ? a : b; }
-REMOE_INLINE float minimum(float a, float b) { return a < b ? a : b; }
-REMOE_INLINE Vec maximum(Vec a, Vec b) {
-#if defined(__AVX512F__)
-  return _mm512_maskz_max_ps(0xffff, a, b);  // GCC 12 warns falsely about the plain one
-#elif defined(__AVX2__)
-  return _mm256_max_ps(a, b);
-#elif defined(__SSE2__)
-  return _mm_max_ps(a, b);
-#else
-  return a > b ? a : b;
-#endif
-}
-REMOE_INLINE Vec minimum(Vec a, Vec b) {
-#if defined(__AVX512F__)
-  return _mm512_maskz_min_ps(0xffff, a, b);
-#elif defined(__AVX2__)
-  return _mm256_min_ps(a, b);
-#elif defined(__SSE2__)
-  return _mm_min_ps(a, b);
-#else
-  return a < b ? a : b;
-#endif
-}
-
-REMOE_INLINE Vec square_root(Vec x) {
-#if defined(__AVX512F__)
-  return _mm512_maskz_sqrt_ps(0xffff, x);  // GCC 12 warns falsely about the plain one
-#elif defined(__AVX2__)
-  return _mm256_sqrt_ps(x);
-#elif defined(__SSE2__)
-  return _mm_sqrt_ps(x);
-#else
-  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
-  return x;
-#endif
-}
 
 namespace detail {
 template <class F>
@@ -263,8 +163,8 @@ REMOE_INLINE F hyperbolic_tangent(F x) {
 }
 
 // y[i] = f(x[i]) for x[0, n), a vector at a time, the tail through a partial one.
-template <class Function>
-REMOE_INLINE void map(float* y, const float* x, int64_t n, Function&& f) {
+template <class T, class Function>
+REMOE_INLINE void map(T* y, const T* x, int64_t n, Function&& f) {
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(y + i, f(load(x + i)));
   if (i < n) store_partial(y + i, f(load_partial(x + i, n - i)), n - i);

@@ -1,7 +1,10 @@
 // a (op) b with broadcasting.
+#include <type_traits>
+
 #include "per_isa/kernel.h"
+#include "per_isa/simd/elements.h"
 #include "per_isa/tensor/walk.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -32,24 +35,49 @@ struct Divide {
   }
 };
 
-// One run. The strides that matter get loops of their own, which vectorise. ivdep: the target may
-// alias an operand exactly.
+// Integers wrap around, hence uint32_t, which has the same bits as int32_t.
+struct IntegerAccess {
+  uint32_t load(const uint32_t* p) const { return *p; }
+  void store(uint32_t* p, uint32_t x) const { *p = x; }
+  uint32_t splat(uint32_t x) const { return x; }
+};
+
+// Calls body(access, i) for the places [0, n). ivdep: the target may alias an operand exactly.
+template <class T, class Body>
+REMOE_INLINE void each_place(int64_t n, Body&& body) {
+  if constexpr (std::is_same_v<T, uint32_t>) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) body(IntegerAccess{}, i);
+  } else {
+    each_vector(n, body);
+  }
+}
+
+// One run. The strides that matter get loops of their own.
 template <class T, class Operation>
 void run(T* target, const T* a, int64_t stride_a, const T* b, int64_t stride_b, int64_t n,
          Operation operation) {
+  using Single = std::conditional_t<std::is_same_v<T, uint32_t>, IntegerAccess, ElementAccess>;
+  constexpr Single single;
   if (stride_a == 1 && stride_b == 1) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) target[i] = operation(a[i], b[i]);
+    each_place<T>(n, [&](auto at, int64_t i) {
+      at.store(target + i, operation(at.load(a + i), at.load(b + i)));
+    });
   } else if (stride_a == 1 && stride_b == 0) {
-    const T value = *b;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) target[i] = operation(a[i], value);
+    const auto value = single.load(b);
+    each_place<T>(n, [&](auto at, int64_t i) {
+      at.store(target + i, operation(at.load(a + i), at.splat(value)));
+    });
   } else if (stride_a == 0 && stride_b == 1) {
-    const T value = *a;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) target[i] = operation(value, b[i]);
+    const auto value = single.load(a);
+    each_place<T>(n, [&](auto at, int64_t i) {
+      at.store(target + i, operation(at.splat(value), at.load(b + i)));
+    });
   } else {
-    for (int64_t i = 0; i < n; ++i) target[i] = operation(a[i * stride_a], b[i * stride_b]);
+    for (int64_t i = 0; i < n; ++i) {
+      single.store(target + i,
+                   operation(single.load(a + i * stride_a), single.load(b + i * stride_b)));
+    }
   }
 }
 
@@ -64,10 +92,9 @@ void apply(const Context& context, T* target, const T* a, const T* b, const Stri
   });
 }
 
-}  // namespace
-
-void binary_f32(const Context& context, int operation, float* target, const float* a,
-                const float* b, const StridedLayout& layout) {
+template <class T>
+void floats(const Context& context, int operation, T* target, const T* a, const T* b,
+            const StridedLayout& layout) {
   switch (operation) {
     case REMOE_ADD:
       return apply(context, target, a, b, layout, Add{});
@@ -80,9 +107,18 @@ void binary_f32(const Context& context, int operation, float* target, const floa
   }
 }
 
-// Integers wrap around, hence uint32_t, which has the same bits as int32_t.
-void binary_i32(const Context& context, int operation, uint32_t* target, const uint32_t* a,
-                const uint32_t* b, const StridedLayout& layout) {
+}  // namespace
+
+void binary_floats(const Context& context, int operation, int32_t dtype, void* target,
+                   const void* a, const void* b, const StridedLayout& layout) {
+  with_element(dtype, [&]<class T>() {
+    floats(context, operation, static_cast<T*>(target), static_cast<const T*>(a),
+           static_cast<const T*>(b), layout);
+  });
+}
+
+void binary_integers(const Context& context, int operation, uint32_t* target, const uint32_t* a,
+                     const uint32_t* b, const StridedLayout& layout) {
   switch (operation) {
     case REMOE_ADD:
       return apply(context, target, a, b, layout, Add{});
@@ -96,32 +132,10 @@ void binary_i32(const Context& context, int operation, uint32_t* target, const u
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-REMOE_KERNEL(binary_i32)
-REMOE_KERNEL(binary_f32)
+REMOE_KERNEL(binary_floats)
+REMOE_KERNEL(binary_integers)
 
 using namespace remoe;
-
-namespace {
-
-void binary_integers(Context& context, int32_t operation, uint64_t target, uint64_t a, uint64_t b,
-                     const StridedLayout& layout) {
-  require(operation != REMOE_DIVIDE, REMOE_UNSUPPORTED, "integer division is not supported");
-  REMOE_DISPATCH(context, binary_i32, operation, require_address<uint32_t>(target, "target"),
-                 require_address<const uint32_t>(a, "a"), require_address<const uint32_t>(b, "b"),
-                 layout);
-}
-
-void binary_floats(Context& context, int32_t operation, int32_t dtype, uint64_t target, uint64_t a,
-                   uint64_t b, const StridedLayout& layout) {
-  require_float(dtype);
-  const Fp32Operand left(context, dtype, a, layout.extent(0), "a");
-  const Fp32Operand right(context, dtype, b, layout.extent(1), "b");
-  Fp32Target result(context, dtype, target, layout.count, false, "target");
-  REMOE_DISPATCH(context, binary_f32, operation, result.data(), left.data(), right.data(), layout);
-  result.commit();
-}
-
-}  // namespace
 
 int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_t target,
                      uint64_t a, uint64_t b, const int32_t* layout) {
@@ -129,10 +143,15 @@ int32_t remoe_binary(uint64_t context, int32_t operation, int32_t dtype, uint64_
     require_operation(operation, REMOE_DIVIDE);
     const StridedLayout strides = read_strided_layout(layout, 2);
     if (dtype == REMOE_I32) {
-      binary_integers(c, operation, target, a, b, strides);
-    } else {
-      binary_floats(c, operation, dtype, target, a, b, strides);
+      require(operation != REMOE_DIVIDE, REMOE_UNSUPPORTED, "integer division is not supported");
+      REMOE_DISPATCH(c, binary_integers, operation, require_address<uint32_t>(target, "target"),
+                     require_address<const uint32_t>(a, "a"),
+                     require_address<const uint32_t>(b, "b"), strides);
+      return;
     }
+    require_float(dtype);
+    REMOE_DISPATCH(c, binary_floats, operation, dtype, require_elements(target, dtype, "target"),
+                   require_elements(a, dtype, "a"), require_elements(b, dtype, "b"), strides);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

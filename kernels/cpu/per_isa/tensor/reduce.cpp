@@ -9,7 +9,7 @@
 
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/layout.h"
 #include "runtime/parallel.h"
 
@@ -34,8 +34,8 @@ struct Maximum {
   }
 };
 
-template <class Operation>
-float reduce_run(const float* x, int64_t n) {
+template <class Operation, class T>
+float reduce_run(const T* x, int64_t n) {
   constexpr int kChains = 4;  // independent sums, so that additions do not wait on each other
   Vec part[kChains];
   for (Vec& p : part) p = broadcast(Operation::kNeutral);
@@ -48,13 +48,8 @@ float reduce_run(const float* x, int64_t n) {
   for (; i + kLanes <= n; i += kLanes) part[0] = Operation::join(part[0], load(x + i));
   const Vec all =
       Operation::join(Operation::join(part[0], part[1]), Operation::join(part[2], part[3]));
-  float lanes[kLanes];
-  store(lanes, all);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int l = 0; l < half; ++l) lanes[l] = Operation::join(lanes[l], lanes[l + half]);
-  }
-  float result = lanes[0];
-  for (; i < n; ++i) result = Operation::join(result, x[i]);
+  float result = join_lanes(all, [](auto a, auto b) { return Operation::join(a, b); });
+  for (; i < n; ++i) result = Operation::join(result, widened(x[i]));
   return result;
 }
 
@@ -71,13 +66,14 @@ int64_t offset_of(const ReductionLayout& layout, bool reduced, int axes, int64_t
   return offset;
 }
 
-void put(float* target, float value, float scale, bool accumulate) {
-  *target = accumulate ? *target + value * scale : value * scale;
+template <class T>
+void put(T* target, float value, float scale, bool accumulate) {
+  *target = rounded<T>(accumulate ? widened(*target) + value * scale : value * scale);
 }
 
 // The inner axis is reduced: every output comes from a number of runs.
-template <class Operation>
-void reduce_runs(Context& context, float* target, const float* x, const ReductionLayout& layout,
+template <class Operation, class T>
+void reduce_runs(Context& context, T* target, const T* x, const ReductionLayout& layout,
                  float scale, bool accumulate) {
   const int inner = layout.axes - 1;
   const int64_t length = layout.length[inner];
@@ -90,8 +86,8 @@ void reduce_runs(Context& context, float* target, const float* x, const Reductio
     for (int64_t task = begin; task < end; ++task) {
       const int64_t output = task / blocks, block = task % blocks;
       const int64_t first = block % blocks_per_run * kRunBlock;
-      const float* run = x + offset_of(layout, false, inner, output) +
-                         offset_of(layout, true, inner, block / blocks_per_run) + first;
+      const T* run = x + offset_of(layout, false, inner, output) +
+                     offset_of(layout, true, inner, block / blocks_per_run) + first;
       partial[task] = reduce_run<Operation>(run, std::min(kRunBlock, length - first));
     }
   });
@@ -109,8 +105,8 @@ void reduce_runs(Context& context, float* target, const float* x, const Reductio
 }
 
 // The inner axis is kept: its rows are joined element by element.
-template <class Operation>
-void reduce_rows(Context& context, float* target, const float* x, const ReductionLayout& layout,
+template <class Operation, class T>
+void reduce_rows(Context& context, T* target, const T* x, const ReductionLayout& layout,
                  float scale, bool accumulate) {
   const int inner = layout.axes - 1;
   const int64_t columns = layout.length[inner];
@@ -121,15 +117,17 @@ void reduce_rows(Context& context, float* target, const float* x, const Reductio
   const int64_t cost = std::min(rows, kRowBlock) * columns;
   parallel_ranges(context, groups * blocks, cost, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const float* group = x + offset_of(layout, false, inner, task / blocks);
+      const T* group = x + offset_of(layout, false, inner, task / blocks);
       const int64_t first = task % blocks * kRowBlock;
       const int64_t last = std::min(first + kRowBlock, rows);
       float* part = partial.data() + task * columns;
-      std::copy_n(group + offset_of(layout, true, inner, first), columns, part);
+      const T* from = group + offset_of(layout, true, inner, first);
+      each_vector(columns, [&](auto at, int64_t j) { at.store(part + j, at.load(from + j)); });
       for (int64_t row = first + 1; row < last; ++row) {
-        const float* from = group + offset_of(layout, true, inner, row);
-#pragma GCC ivdep
-        for (int64_t j = 0; j < columns; ++j) part[j] = Operation::join(part[j], from[j]);
+        from = group + offset_of(layout, true, inner, row);
+        each_vector(columns, [&](auto at, int64_t j) {
+          at.store(part + j, Operation::join(at.load(part + j), at.load(from + j)));
+        });
       }
     }
   });
@@ -153,31 +151,32 @@ void reduce_rows(Context& context, float* target, const float* x, const Reductio
 }
 
 template <class Operation>
-void reduce(Context& context, float* target, const float* x, const ReductionLayout& layout,
-            float scale, bool accumulate) {
-  if (layout.reduced[layout.axes - 1]) {
-    reduce_runs<Operation>(context, target, x, layout, scale, accumulate);
-  } else {
-    reduce_rows<Operation>(context, target, x, layout, scale, accumulate);
-  }
+void reduce_axes(Context& context, int32_t dtype, void* target, const void* x,
+                 const ReductionLayout& layout, float scale, bool accumulate) {
+  with_element(dtype, [&]<class T>() {
+    const bool runs = layout.reduced[layout.axes - 1];
+    (runs ? reduce_runs<Operation, T> : reduce_rows<Operation, T>)(context, static_cast<T*>(target),
+                                                                   static_cast<const T*>(x), layout,
+                                                                   scale, accumulate);
+  });
 }
 
 }  // namespace
 
-void reduce_f32(Context& context, int operation, float* target, const float* x,
-                const ReductionLayout& layout, bool accumulate) {
+void reduce(Context& context, int operation, int32_t dtype, void* target, const void* x,
+            const ReductionLayout& layout, bool accumulate) {
   if (operation == REMOE_MAXIMUM) {
-    return reduce<Maximum>(context, target, x, layout, 1.0f, accumulate);
+    return reduce_axes<Maximum>(context, dtype, target, x, layout, 1.0f, accumulate);
   }
   const double reduced = static_cast<double>(layout.count / layout.kept_count);
   const float scale = operation == REMOE_MEAN ? static_cast<float>(1.0 / reduced) : 1.0f;
-  reduce<Sum>(context, target, x, layout, scale, accumulate);
+  reduce_axes<Sum>(context, dtype, target, x, layout, scale, accumulate);
 }
 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-REMOE_KERNEL(reduce_f32)
+REMOE_KERNEL(reduce)
 
 using namespace remoe;
 
@@ -187,11 +186,8 @@ int32_t remoe_reduce(uint64_t context, int32_t operation, int32_t dtype, uint64_
     require_operation(operation, REMOE_MAXIMUM);
     require_float(dtype);
     const ReductionLayout axes = read_reduction_layout(layout);
-    const bool adds = (accumulate & 1) != 0;
-    const Fp32Operand operand(c, dtype, x, axes.count, "x");
-    Fp32Target result(c, dtype, target, axes.kept_count, adds, "target");
-    REMOE_DISPATCH(c, reduce_f32, operation, result.data(), operand.data(), axes, adds);
-    result.commit();
+    REMOE_DISPATCH(c, reduce, operation, dtype, require_elements(target, dtype, "target"),
+                   require_elements(x, dtype, "x"), axes, (accumulate & 1) != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -1,18 +1,21 @@
 // Softmax over rows, and its gradient.
+#include <type_traits>
+
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
 
-float row_maximum(const float* x, int64_t n) {
-  Vec most = broadcast(x[0]);
+template <class T>
+float row_maximum(const T* x, int64_t n) {
+  Vec most = broadcast(widened(x[0]));
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) most = maximum(most, load(x + i));
   float result = maximum(most);
-  for (; i < n; ++i) result = result > x[i] ? result : x[i];
+  for (; i < n; ++i) result = maximum(result, widened(x[i]));
   return result;
 }
 
@@ -28,60 +31,95 @@ float sum_blocks(int64_t n, Function&& f) {
   return total;
 }
 
-// y = e^(x - shift); returns the sum.
-float exponentials(float* y, const float* x, int64_t n, float shift) {
+// The sum of e^(x - shift). The terms are kept in y unless that would round them, since they are
+// still to be scaled.
+template <class T>
+constexpr bool kKeepsTerms = std::is_same_v<T, float>;
+template <class T>
+float exponentials(T* y, const T* x, int64_t n, float shift) {
   Vec total{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     const Vec e = exponential(load(x + i) - shift);
-    store(y + i, e);
+    if constexpr (kKeepsTerms<T>) store(y + i, e);
     total += e;
   }
   float result = sum(total);
-  for (; i < n; ++i) result += y[i] = exponential(x[i] - shift);
+  for (; i < n; ++i) {
+    const float e = exponential(widened(x[i]) - shift);
+    if constexpr (kKeepsTerms<T>) y[i] = e;
+    result += e;
+  }
   return result;
 }
 
-float product(const float* a, const float* b, int64_t n) {
-  Vec total{};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) total += load(a + i) * load(b + i);
-  float result = sum(total);
-  for (; i < n; ++i) result += a[i] * b[i];
-  return result;
-}
-
-}  // namespace
-
-void softmax(const Context& context, float* target, const float* x, int64_t rows, int64_t columns) {
+template <class T>
+void softmax_rows(const Context& context, T* target, const T* x, int64_t rows, int64_t columns) {
   parallel_ranges(context, rows, 6 * columns, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      float* y = target + row * columns;
-      const float* from = x + row * columns;
+      T* y = target + row * columns;
+      const T* from = x + row * columns;
       const float shift = row_maximum(from, columns);
       const float scale = 1.0f / sum_blocks(columns, [&](int64_t i, int64_t n) {
                             return exponentials(y + i, from + i, n, shift);
                           });
-      for (int64_t j = 0; j < columns; ++j) y[j] *= scale;
+      if constexpr (kKeepsTerms<T>) {
+        map(y, y, columns, [=](Vec v) { return v * scale; });
+      } else {
+        map(y, from, columns, [=](Vec v) { return exponential(v - shift) * scale; });
+      }
     }
   });
 }
 
-void softmax_gradient(const Context& context, float* dx, const float* dy, const float* y,
-                      int64_t rows, int64_t columns, bool accumulate) {
+template <class T>
+float product(const T* a, const T* b, int64_t n) {
+  Vec total{};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) total += load(a + i) * load(b + i);
+  float result = sum(total);
+  for (; i < n; ++i) result += widened(a[i]) * widened(b[i]);
+  return result;
+}
+
+template <class T>
+void gradient_rows(const Context& context, T* dx, const T* dy, const T* y, int64_t rows,
+                   int64_t columns, bool accumulate) {
   parallel_ranges(context, rows, 2 * columns, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-      const float* p = y + row * columns;
-      const float* dp = dy + row * columns;
-      float* target = dx + row * columns;
+      const T* p = y + row * columns;
+      const T* dp = dy + row * columns;
+      T* target = dx + row * columns;
       const float mean =
           sum_blocks(columns, [&](int64_t i, int64_t n) { return product(dp + i, p + i, n); });
-#pragma GCC ivdep
-      for (int64_t j = 0; j < columns; ++j) {
-        const float gradient = p[j] * (dp[j] - mean);
-        target[j] = accumulate ? target[j] + gradient : gradient;
+      const auto gradient = [&](auto at, int64_t j) {
+        return at.load(p + j) * (at.load(dp + j) - mean);
+      };
+      if (accumulate) {
+        each_vector(columns, [&](auto at, int64_t j) {
+          at.store(target + j, at.load(target + j) + gradient(at, j));
+        });
+      } else {
+        each_vector(columns, [&](auto at, int64_t j) { at.store(target + j, gradient(at, j)); });
       }
     }
+  });
+}
+
+}  // namespace
+
+void softmax(const Context& context, int32_t dtype, void* target, const void* x, int64_t rows,
+             int64_t columns) {
+  with_element(dtype, [&]<class T>() {
+    softmax_rows(context, static_cast<T*>(target), static_cast<const T*>(x), rows, columns);
+  });
+}
+
+void softmax_gradient(const Context& context, int32_t dtype, void* dx, const void* dy,
+                      const void* y, int64_t rows, int64_t columns, bool accumulate) {
+  with_element(dtype, [&]<class T>() {
+    gradient_rows(context, static_cast<T*>(dx), static_cast<const T*>(dy), static_cast<const T*>(y),
+                  rows, columns, accumulate);
   });
 }
 
@@ -99,11 +137,8 @@ int32_t remoe_softmax(uint64_t context, int32_t dtype, uint64_t target, uint64_t
     require_size(rows, "rows");
     require_size(columns, "columns");
     require_float(dtype);
-    const int64_t count = int64_t{rows} * columns;
-    const Fp32Operand of_x(c, dtype, x, count, "x");
-    Fp32Target result(c, dtype, target, count, false, "target");
-    REMOE_DISPATCH(c, softmax, result.data(), of_x.data(), rows, columns);
-    result.commit();
+    REMOE_DISPATCH(c, softmax, dtype, require_elements(target, dtype, "target"),
+                   require_elements(x, dtype, "x"), rows, columns);
   });
 }
 
@@ -113,13 +148,9 @@ int32_t remoe_softmax_gradient(uint64_t context, int32_t dtype, uint64_t dx, uin
     require_size(rows, "rows");
     require_size(columns, "columns");
     require_float(dtype);
-    const int64_t count = int64_t{rows} * columns;
-    const bool adds = (accumulate & 1) != 0;
-    const Fp32Operand of_dy(c, dtype, dy, count, "dy"), of_y(c, dtype, y, count, "y");
-    Fp32Target result(c, dtype, dx, count, adds, "dx");
-    REMOE_DISPATCH(c, softmax_gradient, result.data(), of_dy.data(), of_y.data(), rows, columns,
-                   adds);
-    result.commit();
+    REMOE_DISPATCH(c, softmax_gradient, dtype, require_elements(dx, dtype, "dx"),
+                   require_elements(dy, dtype, "dy"), require_elements(y, dtype, "y"), rows,
+                   columns, (accumulate & 1) != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

@@ -1,7 +1,7 @@
 // Elementwise functions of one operand, and their derivatives.
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
-#include "runtime/fp32_view.h"
+#include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
@@ -81,10 +81,9 @@ int64_t cost_of(int operation) {
   return transcendental ? 4 : 1;
 }
 
-}  // namespace
-
-void unary_f32(const Context& context, int operation, float* target, const float* x,
-               float parameter, int64_t count) {
+template <class T>
+void apply(const Context& context, int operation, T* target, const T* x, float parameter,
+           int64_t count) {
   with_function(operation, parameter, [&](auto f) {
     parallel_ranges(context, count, cost_of(operation), [&](int64_t begin, int64_t end) {
       map(target + begin, x + begin, end - begin, f);
@@ -92,8 +91,9 @@ void unary_f32(const Context& context, int operation, float* target, const float
   });
 }
 
-void unary_gradient_f32(const Context& context, int operation, float* dx, const float* dy,
-                        const float* x, float parameter, int64_t count, bool accumulate) {
+template <class T>
+void gradient(const Context& context, int operation, T* dx, const T* dy, const T* x,
+              float parameter, int64_t count, bool accumulate) {
   with_gradient(operation, parameter, [&](auto f) {
     parallel_ranges(context, count, cost_of(operation), [&](int64_t begin, int64_t end) {
       int64_t i = begin;
@@ -109,20 +109,28 @@ void unary_gradient_f32(const Context& context, int operation, float* dx, const 
   });
 }
 
-void accumulate_f32(const Context& context, float* target, const float* x, float scale,
-                    int64_t count) {
-  parallel_ranges(context, count, 1, [&](int64_t begin, int64_t end) {
-#pragma GCC ivdep
-    for (int64_t i = begin; i < end; ++i) target[i] += scale * x[i];
+}  // namespace
+
+void unary(const Context& context, int operation, int32_t dtype, void* target, const void* x,
+           float parameter, int64_t count) {
+  with_element(dtype, [&]<class T>() {
+    apply(context, operation, static_cast<T*>(target), static_cast<const T*>(x), parameter, count);
+  });
+}
+
+void unary_gradient(const Context& context, int operation, int32_t dtype, void* dx, const void* dy,
+                    const void* x, float parameter, int64_t count, bool accumulate) {
+  with_element(dtype, [&]<class T>() {
+    gradient(context, operation, static_cast<T*>(dx), static_cast<const T*>(dy),
+             static_cast<const T*>(x), parameter, count, accumulate);
   });
 }
 
 }  // namespace remoe::REMOE_TARGET
 
 #ifdef REMOE_ENTRY_POINTS
-REMOE_KERNEL(unary_f32)
-REMOE_KERNEL(unary_gradient_f32)
-REMOE_KERNEL(accumulate_f32)
+REMOE_KERNEL(unary)
+REMOE_KERNEL(unary_gradient)
 
 using namespace remoe;
 
@@ -131,11 +139,8 @@ int32_t remoe_unary(uint64_t context, int32_t operation, int32_t dtype, uint64_t
   return guard(context, "unary", [&](Context& c) {
     require_operation(operation, REMOE_SHIFT);
     require_float(dtype);
-    const int64_t n = require_count(count);
-    const Fp32Operand operand(c, dtype, x, n, "x");
-    Fp32Target result(c, dtype, target, n, false, "target");
-    REMOE_DISPATCH(c, unary_f32, operation, result.data(), operand.data(), parameter, n);
-    result.commit();
+    REMOE_DISPATCH(c, unary, operation, dtype, require_elements(target, dtype, "target"),
+                   require_elements(x, dtype, "x"), parameter, require_count(count));
   });
 }
 
@@ -145,26 +150,9 @@ int32_t remoe_unary_gradient(uint64_t context, int32_t operation, int32_t dtype,
   return guard(context, "unary_gradient", [&](Context& c) {
     require_operation(operation, REMOE_SHIFT);
     require_float(dtype);
-    const int64_t n = require_count(count);
-    const bool adds = (accumulate & 1) != 0;
-    const Fp32Operand gradient(c, dtype, dy, n, "dy"), operand(c, dtype, x, n, "x");
-    Fp32Target result(c, dtype, dx, n, adds, "dx");
-    REMOE_DISPATCH(c, unary_gradient_f32, operation, result.data(), gradient.data(), operand.data(),
-                   parameter, n, adds);
-    result.commit();
-  });
-}
-
-int32_t remoe_accumulate(uint64_t context, int32_t dtype, uint64_t target, int32_t dtype_x,
-                         uint64_t x, float scale, uint64_t count) {
-  return guard(context, "accumulate", [&](Context& c) {
-    require_float(dtype);
-    require_float(dtype_x);
-    const int64_t n = require_count(count);
-    const Fp32Operand operand(c, dtype_x, x, n, "x");
-    Fp32Target result(c, dtype, target, n, true, "target");
-    REMOE_DISPATCH(c, accumulate_f32, result.data(), operand.data(), scale, n);
-    result.commit();
+    REMOE_DISPATCH(c, unary_gradient, operation, dtype, require_elements(dx, dtype, "dx"),
+                   require_elements(dy, dtype, "dy"), require_elements(x, dtype, "x"), parameter,
+                   require_count(count), (accumulate & 1) != 0);
   });
 }
 #endif  // REMOE_ENTRY_POINTS

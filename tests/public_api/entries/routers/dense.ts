@@ -3,7 +3,7 @@
 import * as remoe from "@remoe/remoe";
 import { demand, elements, type Entry, f32 } from "../../entry.ts";
 import { demandRows, demandSizes } from "../layers.ts";
-import { right, routed, SIZES } from "./shared.ts";
+import { right, routed, SIZES, STATES } from "./shared.ts";
 
 /** Entries of DenseRouter. */
 export const denseEntries: readonly Entry[] = [
@@ -12,7 +12,7 @@ export const denseEntries: readonly Entry[] = [
     make: (w) => [new remoe.DenseRouter(w.device, SIZES), w.f32([5, 4])],
     call: (router, x) => routed(router.route(x)),
     right: (_, x) => {
-      demandRows(x, SIZES.hidden);
+      demandRows(x, SIZES.hidden, STATES);
       const shape = [x.shape[0]!, SIZES.experts];
       return right(f32(shape, Array(elements(shape)).fill(1)));
     },

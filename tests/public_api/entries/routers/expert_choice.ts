@@ -4,7 +4,7 @@ import * as remoe from "@remoe/remoe";
 import { expertChoiceGates } from "../../../../kernels/cases/reference/expert_choice.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../../entry.ts";
 import { built } from "../layers.ts";
-import { demandContext, logits, right, routed, SIZES, weightEntry } from "./shared.ts";
+import { demandContext, logits, right, routed, SIZES, STATES, weightEntry } from "./shared.ts";
 
 /** What the experts choose from each group of tokens, two experts per token on average. */
 function chosenBy(x: unknown, group: number) {
@@ -51,7 +51,7 @@ export const expertChoiceEntries: readonly Entry[] = [
     ],
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
-      demandTensor(x);
+      demandTensor(x, STATES);
       const [count = 0] = x.shape;
       demand(context === undefined || (typeof context === "object" && context !== null), "context");
       const { sequence = count } = (context ?? {}) as { sequence?: number };

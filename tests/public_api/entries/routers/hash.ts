@@ -3,7 +3,7 @@
 import * as remoe from "@remoe/remoe";
 import { demand, demandTensor, type Entry, f32 } from "../../entry.ts";
 import { demandRows, demandSizes } from "../layers.ts";
-import { demandContext, right, routed, SIZES } from "./shared.ts";
+import { demandContext, right, routed, SIZES, STATES } from "./shared.ts";
 
 /** Entries of HashRouter. */
 export const hashEntries: readonly Entry[] = [
@@ -16,7 +16,7 @@ export const hashEntries: readonly Entry[] = [
     ],
     call: (router, x, context) => routed(router.route(x, context)),
     right: (_, x, context) => {
-      demandRows(x, SIZES.hidden);
+      demandRows(x, SIZES.hidden, STATES);
       demand(x.shape[0] === 5, "tokens");
       demand(typeof context === "object" && context !== null, "no token ids");
       demandContext(context);

@@ -5,11 +5,11 @@ import { softmax } from "../../../../kernels/cases/reference/reduction.ts";
 import { meanOf } from "../../../moe/lory_reference.ts";
 import { demand, demandTensor, type Entry, f32 } from "../../entry.ts";
 import { built } from "../layers.ts";
-import { logits, right, routed, SIZES, weightEntry } from "./shared.ts";
+import { logits, right, routed, SIZES, STATES, weightEntry } from "./shared.ts";
 
 /** Softmax weights of the experts per segment of one sequence, and the segment of each token. */
 function merging(x: unknown): { rows: Float64Array; networks: number[]; length: number } {
-  demandTensor(x);
+  demandTensor(x, STATES);
   demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
   const tokens = x.shape[0]!;
   const length = Math.ceil(tokens / 4);

@@ -1,6 +1,7 @@
 /** What the entries of routers share. @module */
 
 import * as remoe from "@remoe/remoe";
+import type { DType } from "../../../../lib/tensor/dtype.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../../entry.ts";
 import { weights } from "../../world.ts";
 import { demandForward } from "../layers.ts";
@@ -9,12 +10,15 @@ import { product } from "../products.ts";
 /** The sizes of every router here. */
 export const SIZES = { hidden: 4, experts: 3, active: 2 };
 
+/** Types of the states that the library's routers take. */
+export const STATES: readonly DType[] = ["f32", "bf16"];
+
 /** The logits of a router whose weights are the world's. */
 export function logits(x: unknown): HostTensor {
-  demandTensor(x);
+  demandTensor(x, STATES);
   demand(x.shape.length === 2 && x.shape[1] === SIZES.hidden, "shape");
   const shape = [SIZES.hidden, SIZES.experts];
-  return product(x, f32(shape, weights(shape)));
+  return product(f32(x.shape, x.data), f32(shape, weights(shape)));
 }
 
 /** Counts of routed pairs, and gates, as every router returns them. */

@@ -1,17 +1,22 @@
 /**
- * Counts what a micro-batch keeps from its forward to its backward pass, in fp32 or int32 numbers
- * and without the experts' pre-activations, whose number a run adapts.
+ * Counts what a micro-batch keeps from its forward to its backward pass, without the experts'
+ * pre-activations, whose number a run adapts.
  *
  * @module
  */
 
 import type { TrainConfig } from "../config/config.ts";
+import { isRouterPath } from "../config/router_schema.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { segmentCount, segmentLength } from "../moe/segments.ts";
+import { DTYPE_BYTES, type Real } from "../tensor/dtype.ts";
 
-/** Numbers kept by the parts of a model. */
-export interface KeptElements {
+/** Bytes of an fp32 or int32 number: what a model in bf16 still computes in fp32, and indices. */
+export const BYTES = 4;
+
+/** Bytes kept by the parts of a model. */
+export interface KeptBytes {
   /** By all parts together. */
   readonly all: number;
   /** By those that run after the last layer has routed, up to the loss. */
@@ -22,18 +27,20 @@ export interface KeptElements {
  * Counts what a micro-batch keeps.
  *
  * @param config The full configuration.
- * @returns The numbers, without the pre-activations of routed rows.
+ * @param dtype The type that the model computes in.
+ * @returns The bytes, without the pre-activations of routed rows.
  */
-export function keptElements(config: TrainConfig): KeptElements {
+export function keptBytes(config: TrainConfig, dtype: Real): KeptBytes {
   const { layers, hidden } = config.model;
   const tokens = tokensOf(config);
-  const { decision, dispatch } = routing(config);
-  const shared = sharedExperts(config);
-  const head = outputHead(config);
+  const real = DTYPE_BYTES[dtype];
+  const { decision, dispatch } = routing(config, real);
+  const shared = real * sharedExperts(config);
+  const head = outputHead(config, real);
   return {
-    all: layers * (block(config) + decision + dispatch + shared) + head,
+    all: layers * (block(config, real) + decision + dispatch + shared) + head,
     // The experts' result, and the residual that it is added to.
-    afterLastRouter: dispatch + 2 * tokens * hidden + shared + head,
+    afterLastRouter: dispatch + 2 * real * tokens * hidden + shared + head,
   };
 }
 
@@ -57,33 +64,43 @@ export function tokensOf({ data }: TrainConfig): number {
  * norm outputs, the attention's output, and what its projection and the experts add to the residual.
  * Also the two norms' inverse roots, and two numbers per head for the softmax.
  */
-function block(config: TrainConfig): number {
+function block(config: TrainConfig, real: number): number {
   const { hidden, heads, groups } = config.model;
   const fused = hidden + 2 * groups * (hidden / heads);
-  return tokensOf(config) * (7 * hidden + fused + 2 + 2 * heads);
+  return tokensOf(config) * (real * (7 * hidden + fused) + BYTES * (2 + 2 * heads));
 }
 
 /** A layer's routing: what the router decides by, and how the tokens are dispatched. */
-function routing(config: TrainConfig): { readonly decision: number; readonly dispatch: number } {
+function routing(
+  config: TrainConfig,
+  real: number,
+): { readonly decision: number; readonly dispatch: number } {
   const tokens = tokensOf(config);
   const { experts } = routedSizes(config.moe);
   const networks = mergedNetworks(config);
+  const cast = real < BYTES && takesFp32(config) ? BYTES * tokens * config.model.hidden : 0;
   if (networks > 0) {
     return {
       // Steps of the means, logits, weights.
-      decision: networks * (MEANS * config.model.hidden + 2 * experts) + cutSegments(config),
+      decision: cast +
+        BYTES * (networks * (MEANS * config.model.hidden + 2 * experts) + cutSegments(config)),
       // The averages; a gate per token and average, and per token its network and the plan's two
       // row lists and offsets.
-      dispatch: networks * (networkWeights(config) + tokens) + 4 * tokens,
+      dispatch: networks * (real * networkWeights(config) + BYTES * tokens) + 4 * BYTES * tokens,
     };
   }
   const pairs = tokens * experts;
   return {
     // Gates and what they came from.
-    decision: pairs * (1 + routerOf(config.moe).footprint(config.moe).kept),
+    decision: cast + BYTES * pairs * (1 + routerOf(config.moe).footprint(config.moe).kept),
     // The plan's two row lists, with room for all pairs, and its two lists of offsets.
-    dispatch: 2 * pairs + tokens + experts,
+    dispatch: BYTES * (2 * pairs + tokens + experts),
   };
+}
+
+/** Whether the layer casts bf16 states for its router: a file's may take f32 alone. */
+function takesFp32({ moe }: TrainConfig): boolean {
+  return routerOf(moe).merges || isRouterPath(moe.router);
 }
 
 /** Copies of the means, at most, while they are sliced and joined. */
@@ -112,6 +129,6 @@ function sharedExperts(config: TrainConfig): number {
  * The last norm's input, output and inverse root, two numbers for the output head's softmax, and the
  * tokens and targets.
  */
-function outputHead(config: TrainConfig): number {
-  return tokensOf(config) * (2 * config.model.hidden + 5);
+function outputHead(config: TrainConfig, real: number): number {
+  return tokensOf(config) * (2 * real * config.model.hidden + 5 * BYTES);
 }
