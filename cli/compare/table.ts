@@ -49,7 +49,7 @@ const COLUMNS: readonly Column[] = [
   ["active", ({ parameters }) => formatCount(parameters.active)],
 ];
 
-/** Lory has an advantage in its first segment that generation lacks; later tokens are easier. */
+/** Lory has an advantage in its first segment that generation lacks; later tokens have more context. */
 const LATER: Column = [
   "loss beyond first segment",
   ({ valid_loss_later: loss }, { causal }) =>
