@@ -15,6 +15,7 @@ import {
 import { RunStore } from "../../lib/compare/run_store.ts";
 import { type RunOutcome, summarize } from "../../lib/compare/summary.ts";
 import { Texts } from "../../lib/compare/texts.ts";
+import { withComputeType } from "../../lib/config/compute_type.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { availableCores } from "../../lib/machine.ts";
@@ -162,7 +163,7 @@ async function prepare(
   const info = device.info();
   // Processes on one GPU would only wait for each other.
   const jobs = given.whole("jobs") ?? (info.backend === "cpu" ? cores : 1);
-  const request = await compareRequest(given, base, lowerIsa(info));
+  const request = settled(await compareRequest(given, base, lowerIsa(info)), info);
   const limit_gib = divideMemory(
     request.rows.map(({ label, configs }) => ({ label, config: configs[0]! })),
     jobs,
@@ -181,6 +182,15 @@ async function prepare(
     }),
     speed: given.has("dry-run") ? await measureSpeed(device) : NaN,
   };
+}
+
+/** The request with the type that each run computes in here: types are not to mix in a table. */
+function settled(request: CompareRequest, device: DeviceInfo): CompareRequest {
+  const rows = request.rows.map((row) => ({
+    ...row,
+    configs: row.configs.map((config) => withComputeType(config, device)),
+  }));
+  return { ...request, rows };
 }
 
 function memoryBudget(given: CompareArguments): number | null {

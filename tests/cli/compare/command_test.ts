@@ -117,6 +117,16 @@ Deno.test("the same command does nothing again, and a larger one only what is mi
   assertStringIncludes(report.stdout, "2 of 5");
 });
 
+Deno.test("runs are known by the type they compute in, whether it was named or chosen", async () => {
+  using folder = new TemporaryFolder();
+  const args = "--routers relu --seeds 1 --noise none";
+  assertEquals((await compare(folder.path, args)).launched, ["relu-s0"]);
+  assertEquals(resultsIn(folder.path).configs["relu"]!.model.dtype, "f32");
+  const named = (dtype: string) => compare(folder.path, `${args} --set model.dtype=${dtype}`);
+  assertEquals((await named("f32")).launched, []);
+  assertEquals((await named("bf16")).launched.length, 1);
+});
+
 Deno.test("runs on a text that has changed since are left out, and trained again", async () => {
   using folder = new TemporaryFolder();
   const text = `${folder.path}/text.txt`;
