@@ -37,7 +37,10 @@ export interface StepReadout {
    * logits, summed over layers; null if no router has one.
    */
   readonly zLoss: number | null;
-  /** Whether a dispatch plan overflowed its rows. */
+  /**
+   * Whether a layer routed more rows than its capacity, in which case the step was skipped, λ
+   * included, and is to be taken again with more room.
+   */
   readonly overflow: boolean;
   /** Routing of each layer. */
   readonly layers: readonly LayerRouting[];

@@ -6,6 +6,7 @@ import type { StepState } from "../autograd/step_state.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
+import type { PlanCapacity } from "../moe/plan_capacity.ts";
 import { type ExpertSizes, routedSizes } from "../moe/layer_sizes.ts";
 import { MergedExperts } from "../moe/merged_experts.ts";
 import type { MergingRouter } from "../moe/merging_router.ts";
@@ -30,6 +31,8 @@ export interface FeedForwardPlace {
   readonly layer: number;
   /** Rows whose pre-activations the layer keeps; undefined: all. */
   readonly kept: KeptRows | undefined;
+  /** Rows that the layer may route; undefined: all. */
+  readonly capacity: PlanCapacity | undefined;
   /** Takes the layer's router. */
   readonly routers: Router[];
 }
@@ -45,7 +48,7 @@ export function buildFeedForward<R extends Real>(
   dtype: R,
 ): FeedForwardLayer<R> {
   const { model: m, moe } = config;
-  const { build, state, layer, kept, routers } = place;
+  const { build, state, layer, kept, capacity = "full", routers } = place;
   const name = `model.layers.${layer}.block_sparse_moe`;
   using unfinished = new DisposableStack();
   const router = unfinished.use(
@@ -70,7 +73,7 @@ export function buildFeedForward<R extends Real>(
         ...options,
         router: router as MergingRouter,
       })
-      : new MoE<number, number, R>(device, { ...options, router }),
+      : new MoE<number, number, R>(device, { ...options, router, capacity }),
   );
   // Several experts that all tokens use are one that is as wide as all of them together.
   const shared = moe.shared === 0 ? null : unfinished.use(

@@ -11,6 +11,7 @@ import type { RouterBuild } from "../moe/router_row.ts";
 import type { RouterName, RouterSettings } from "../moe/routers.ts";
 import { LanguageModel } from "../nn/language_model.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
+import type { PlanCapacity } from "../moe/plan_capacity.ts";
 import { computeTypeOn } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { Real } from "../tensor/dtype.ts";
@@ -35,6 +36,8 @@ export interface BuiltModel extends Disposable {
 export interface BuildModelOptions {
   /** Per layer, the rows whose pre-activations are kept. Default all. */
   readonly kept?: readonly KeptRows[];
+  /** Rows that each layer may route. Default all. */
+  readonly capacity?: PlanCapacity;
   /** The loaded router, if the configuration names a file. */
   readonly router?: RouterModule | undefined;
 }
@@ -96,6 +99,7 @@ function buildIn<R extends Real>(
         buildFeedForward(device, config, {
           ...{ build, state, layer, routers },
           kept: options.kept?.[layer],
+          capacity: options.capacity,
         }, dtype),
     }));
   unfinished.move();

@@ -31,7 +31,7 @@ export interface MergedExpertsOptions<
   H extends number = number,
   E extends number = number,
   R extends Real = "f32",
-> extends MoEOptions<H, E, R> {
+> extends Omit<MoEOptions<H, E, R>, "capacity"> {
   /** Decides how the experts are merged; the caller disposes of it. */
   router: MergingRouter<H, E>;
 }

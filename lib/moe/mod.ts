@@ -5,6 +5,7 @@ export { ExpertChoiceRouter, type ExpertChoiceRouterOptions } from "./expert_cho
 export type { ExpertChoiceKeys, GroupName } from "./router_rows/expert_choice.ts";
 export { HashRouter, type HashRouterOptions } from "./hash_router.ts";
 export type { KeptRows } from "./kept_rows.ts";
+export type { PlanCapacity } from "./plan_capacity.ts";
 export { LoryRouter, type LoryRouterOptions } from "./lory_router.ts";
 export { MergedExperts, type MergedExpertsOptions, type MergedResult } from "./merged_experts.ts";
 export type { Merging, MergingRouter } from "./merging_router.ts";

@@ -20,6 +20,7 @@ import { runExperts } from "./experts.ts";
 import { createExperts } from "./expert_weights.ts";
 import { type KeptRows, keptRowsOf } from "./kept_rows.ts";
 import type { MoEOptions } from "./moe_options.ts";
+import { capacityOf, type PlanCapacity } from "./plan_capacity.ts";
 import { Routed } from "./routed.ts";
 import type { Router } from "./router.ts";
 import type { Routing } from "./routing.ts";
@@ -68,6 +69,7 @@ export class MoE<
   readonly #w2: ParameterTensor<readonly [number, number, number]>;
   readonly #dtype: R;
   readonly #kept: KeptRows;
+  readonly #capacity: PlanCapacity;
   readonly #state: StepState | null;
   readonly #layer: number;
   readonly #owned: DisposableStack;
@@ -100,12 +102,19 @@ export class MoE<
       state: true,
       layer: true,
       kept: true,
+      capacity: true,
       dtype: true,
     });
-    const { router } = options;
+    const { router, capacity = "full", state = null } = options;
     if (typeof router?.route !== "function") {
       throw new ConfigError(
         `Cannot build an MoE layer: router is ${shown(router)}, expected one such as a ReluRouter`,
+      );
+    }
+    capacityOf(BUILD, capacity);
+    if (capacity !== "full" && state === null) {
+      throw new ConfigError(
+        "Cannot build an MoE layer: with a capacity it needs a state, which notes an overflow",
       );
     }
     const bounds = (_: number, width: number) => ({ "2 · width": 2 * width });
@@ -115,6 +124,7 @@ export class MoE<
     this.#w2 = made.w2;
     this.#dtype = made.dtype;
     this.#kept = made.kept;
+    this.#capacity = capacity;
     this.#state = made.state;
     this.#layer = made.layer;
     this.#owned = made.owned;
@@ -154,13 +164,16 @@ export class MoE<
           `${showShape(gates.shape)}: the router must give [${tokens}, ${experts}]`,
       );
     }
-    const plan = planOf(routing, gates);
-    if (this.#state !== null && states.memory.recorder !== null) {
+    const isRecorded = states.memory.recorder !== null;
+    const most = isRecorded ? capacityOf("run an MoE layer", this.#capacity) : Infinity;
+    const capacity = Math.min(most, planCapacity(tokens, experts));
+    const plan = planOf(routing, gates, capacity);
+    if (this.#state !== null && isRecorded) {
       requireRouted(routing).recordIn(this.#state, this.#layer, plan);
     }
     place.onRouting?.(place.layer, routing);
     const rows = keptRowsOf("run an MoE layer", this.#kept);
-    const keptRows = Math.min(rows, planCapacity(tokens, experts));
+    const keptRows = Math.min(rows, capacity);
     const output = runExperts<R>({ x: states, w1, w2, gates, plan, keptRows });
     return { output: output as unknown as Tensor<R, readonly [T, H]>, routing };
   }
@@ -197,11 +210,12 @@ const BUILD = "build an MoE layer";
 function planOf(
   routing: Routing,
   gates: DeviceTensor<"f32", readonly [number, number]>,
+  capacity: number,
 ): DeviceTensor<"i32"> {
   const [tokens, experts] = gates.shape;
-  if (Routed.isOne(routing)) return dispatchPlan(routing.mask, tokens, experts);
+  if (Routed.isOne(routing)) return dispatchPlan(routing.mask, tokens, experts, capacity);
   const { mask, counts } = routingMask(gates);
-  const plan = dispatchPlan(mask, tokens, experts);
+  const plan = dispatchPlan(mask, tokens, experts, capacity);
   mask[Symbol.dispose]();
   counts[Symbol.dispose]();
   return plan;

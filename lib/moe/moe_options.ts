@@ -3,6 +3,7 @@
 import type { StepState } from "../autograd/step_state.ts";
 import type { Real } from "../tensor/dtype.ts";
 import type { KeptRows } from "./kept_rows.ts";
+import type { PlanCapacity } from "./plan_capacity.ts";
 import type { Router } from "./router.ts";
 
 /** Settings of an MoE layer. */
@@ -29,6 +30,8 @@ export interface MoEOptions<
   layer?: number;
   /** How many routed rows keep their pre-activations for the backward pass. Default all. */
   kept?: KeptRows;
+  /** How many rows a micro-batch may route; anything but `full` needs a `state`. Default `full`. */
+  capacity?: PlanCapacity;
   /**
    * The type that the experts compute in; their weights are kept in fp32 besides, and gates and the
    * router's weights are always fp32. Default `f32`.

@@ -5,6 +5,7 @@ import { FirstNotFinite } from "../autograd/finite.ts";
 import { type LambdaState, targetSparsity } from "../autograd/lambda_rule.ts";
 import { lambdaExcess, setLambdaExcess } from "../autograd/step_state.ts";
 import type { Parameter } from "../autograd/parameter.ts";
+import type { StepReadout } from "../autograd/step_readout.ts";
 import type { RouterModule } from "../config/load_router.ts";
 import type { Corpus } from "../data/corpus/tokenized_text.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
@@ -48,8 +49,19 @@ export interface TrainerOptions {
   readonly tokenizer: Tokenizer;
   /** The router, if the configuration names a file. */
   readonly router?: RouterModule | undefined;
+  /**
+   * Rows per layer and micro-batch that a step has room for; one that routes more is taken again with
+   * room for all. Default: all at once, since kernels on a CPU need not know beforehand.
+   */
+  readonly rows?: number;
   /** Times the phases of each step; default: nothing does. */
   readonly profile?: StepProfile | null;
+}
+
+/** A step as the device has taken it. */
+interface Taken {
+  readonly readout: StepReadout;
+  readonly split: CausalLoss;
 }
 
 /** A model in training. Each {@linkcode Trainer.step} is one optimizer step, all micro-batches. */
@@ -66,6 +78,7 @@ export class Trainer implements Disposable {
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
   readonly #logitBytes: number;
+  readonly #capacity: { rows: number };
   readonly #microBatches: number;
   readonly #claims: RouterClaims;
   #remarks: readonly string[] = [];
@@ -75,7 +88,7 @@ export class Trainer implements Disposable {
   #lambda: number;
 
   constructor(given: TrainConfig, options: TrainerOptions) {
-    const { device, corpus, tokenizer, profile = null, router } = options;
+    const { device, corpus, tokenizer, profile = null, router, rows = Infinity } = options;
     const config = withComputeType(given, device.info());
     const { optimizer } = config;
     this.config = config;
@@ -90,7 +103,9 @@ export class Trainer implements Disposable {
     this.#kept = new KeptRowsPlan(device, config, limit);
     this.#logitBytes = logitBytes(device, config, limit);
     using unfinished = new DisposableStack();
-    this.#built = unfinished.use(buildModel(device, config, { kept: this.#kept.layers, router }));
+    this.#capacity = { rows };
+    const plans = { kept: this.#kept.layers, capacity: this.#capacity };
+    this.#built = unfinished.use(buildModel(device, config, { ...plans, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
       beta1: optimizer.beta1,
@@ -175,23 +190,14 @@ export class Trainer implements Disposable {
   step(): StepMetrics {
     const started = performance.now();
     const { config } = this;
-    const { data, moe, schedule, optimizer } = config;
-    const { state } = this.#built;
+    const { schedule, optimizer } = config;
     const step = this.#step + 1;
     const lr = learningRate(step, { ...schedule, lr: optimizer.lr, steps: config.steps });
     this.#profile?.enter("data");
     this.#peak = this.peakBytes;
     this.#device.resetPeak();
-    state.begin();
     const place = this.sampler.state;
-    const split = this.#accumulate();
-    this.#profile?.enter("optimizer");
-    const tokens = data.batch * data.sequence;
-    state.updateLambda(configuredLambda(moe, { tokens, adapt: routerOf(moe).adapts(moe) }));
-    this.optimizer.lr = lr;
-    this.optimizer.step();
-    this.#profile?.enter("readout");
-    const readout = state.read();
+    const { readout, split } = this.#take(lr, place);
     const ms = performance.now() - started;
     this.#profile?.endStep();
     if (readout.notFinite || !Number.isFinite(readout.loss)) {
@@ -207,13 +213,48 @@ export class Trainer implements Disposable {
     return metrics;
   }
 
+  /** Takes a step on the device; if it routes more rows than there is room for, once more with room. */
+  #take(lr: number, place: SamplerPosition): Taken {
+    const taken = this.#try(lr);
+    if (!taken.readout.overflow) return taken;
+    // Weights, moments and λ are as they were: the kernels skip a step that overflowed.
+    seek(this.sampler, place);
+    this.optimizer.resumeAt(this.#step);
+    return this.#withRoom(() => this.#try(lr));
+  }
+
+  /** Runs `run` with room for every row. */
+  #withRoom<T>(run: () => T): T {
+    const { rows } = this.#capacity;
+    this.#capacity.rows = Infinity;
+    try {
+      return run();
+    } finally {
+      this.#capacity.rows = rows;
+    }
+  }
+
+  #try(lr: number): Taken {
+    const { config: { data, moe } } = this;
+    const { state } = this.#built;
+    state.begin();
+    const split = this.#accumulate();
+    this.#profile?.enter("optimizer");
+    const tokens = data.batch * data.sequence;
+    state.updateLambda(configuredLambda(moe, { tokens, adapt: routerOf(moe).adapts(moe) }));
+    this.optimizer.lr = lr;
+    this.optimizer.step();
+    this.#profile?.enter("readout");
+    return { readout: state.read(), split };
+  }
+
   /** Repeats a failed step's micro-batches, checking every tensor on the way. */
   #divergence(what: string, step: number, place: SamplerPosition): DivergenceError {
     const observer = new FirstNotFinite();
     // The regularisation's gradient depends on λ, which the step has updated since.
     this.#built.state.setLambda(this.#lambda);
     seek(this.sampler, place);
-    this.#accumulate(observer);
+    this.#withRoom(() => this.#accumulate(observer));
     return stepDivergence(what, step, observer, this.parameters());
   }
 

@@ -47,6 +47,7 @@ export const moeEntries: readonly Entry[] = [
       state: w.using(new remoe.StepState(w.device, { layers: 2, experts: 3 })),
       layer: 1,
       kept: { rows: 4 },
+      capacity: { rows: 8 },
     }),
     build: (device, options) => new remoe.MoE(device, options),
     sizes: ["hidden", "width"],

@@ -10,12 +10,13 @@ export interface MoeOptions {
   width: number;
   layer?: number;
   kept?: { rows: number };
+  capacity?: unknown;
   name?: string;
 }
 
 /** Shapes of the layer's parameters. */
 export function moeShapes(
-  { router, hidden, width, layer = 0, kept, name = "experts" }: MoeOptions,
+  { router, hidden, width, layer = 0, kept, capacity = "full", name = "experts" }: MoeOptions,
 ) {
   demand(typeof router === "object" && router !== null, "router");
   for (const method of ["route", "parameters"]) {
@@ -27,6 +28,11 @@ export function moeShapes(
   if (kept !== undefined) {
     demand(typeof kept === "object" && kept !== null, "kept");
     demand(kept.rows === Infinity || (Number.isInteger(kept.rows) && kept.rows >= 0), "rows");
+  }
+  if (capacity !== "full") {
+    demand(typeof capacity === "object" && capacity !== null, "capacity");
+    const { rows } = capacity as { rows?: unknown };
+    demand(rows === Infinity || (Number.isInteger(rows) && rows as number >= 1), "capacity.rows");
   }
   const { experts } = router as { experts: number };
   return { [`${name}.w1`]: [experts, hidden, 2 * width], [`${name}.w2`]: [experts, width, hidden] };
