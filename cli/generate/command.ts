@@ -90,7 +90,7 @@ async function runGeneration(
   output: Output,
 ): Promise<number> {
   using device = await openDevice(request.device);
-  using opened = await openModel(device, request.run);
+  using opened = await openModel(device, request.run, { dtype: request.dtype });
   requireCausal(opened);
   warnOfLength(request, opened, output);
   using interrupt = new Interrupt({

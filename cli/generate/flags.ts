@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../../lib/errors.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
 import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
 import { decimal } from "../shared/numbers.ts";
 import { decodeText, readTextFile } from "../shared/text_paths.ts";
@@ -54,6 +55,7 @@ export const GENERATE_FLAGS = {
     about: "Text that ends the answer, not printed; may be repeated",
   },
   device: { value: "auto|cpu|cuda", about: "The device to run on", fallback: "auto" },
+  dtype: { value: "f32|bf16", about: "The type to compute in", fallback: "the run's" },
   json: { about: "Print a JSON object per prompt, once all are done" },
   help: { about: "Print this help, and exit" },
 } as const satisfies Readonly<Record<string, Flag>>;
@@ -78,6 +80,8 @@ export interface GenerateRequest {
   readonly stop: readonly string[];
   /** The device to run on. */
   readonly device: "auto" | "cpu" | "cuda";
+  /** The type to compute in; undefined: the run's. */
+  readonly dtype: Real | undefined;
 }
 
 /** Standard input; a test supplies its own. */
@@ -119,6 +123,10 @@ export async function generateRequest(
   if (device !== "auto" && device !== "cpu" && device !== "cuda") {
     throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
   }
+  const dtype = given.value("dtype");
+  if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
+    throw new ConfigError(`--dtype is ${dtype}, expected one of f32, bf16`);
+  }
   const number = (name: "temperature" | "top-p", range: Range) =>
     numberOf(name, given.value(name), range);
   return {
@@ -130,6 +138,7 @@ export async function generateRequest(
     seed: given.whole("seed") ?? 0,
     stop: given.values("stop"),
     device,
+    dtype,
     prompts: await promptsOf(given, base, input),
   };
 }

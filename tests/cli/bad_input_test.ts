@@ -120,6 +120,7 @@ const GENERATE: readonly Case[] = [
   [["--run", "x", "--seed", "1.5"], "--seed is 1.5", "whole number"],
   [["--run", "x", "--tokens", "99999999999"], "--tokens is 99999999999", "2147483647"],
   [["--run", "x", "--device", "tpu"], "--device is tpu"],
+  [["--run", "x", "--dtype", "fp16"], "--dtype is fp16, expected one of f32, bf16"],
 ];
 
 function writeInputs(folder: string): void {
