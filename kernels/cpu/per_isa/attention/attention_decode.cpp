@@ -117,9 +117,7 @@ void decode_group(const Decode<T>& call, int64_t sequence, int group) {
   }
   float* room = call.room + 2 * first_head * dim;
   float* query = in_fp32(q, room);
-  if (query == room) {
-    each_vector(elements, [&](auto at, int64_t i) { at.store(query + i, at.load(q + i)); });
-  }
+  if (query == room) convert_run(query, q, elements);
   for (int64_t p = 0; p <= length; ++p) {
     for (int head = 0; head < call.shared(); ++head) {
       scores[head * call.capacity + p] =
@@ -138,9 +136,7 @@ void decode_group(const Decode<T>& call, int64_t sequence, int group) {
                  dim);
     }
   }
-  if (query == room) {
-    each_vector(elements, [&](auto at, int64_t i) { at.store(out + i, at.load(total + i)); });
-  }
+  if (query == room) convert_run(out, total, elements);
 }
 
 }  // namespace

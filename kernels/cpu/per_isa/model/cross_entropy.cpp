@@ -200,12 +200,6 @@ struct LogitTile {
 };
 
 template <class T>
-void round_row(T* target, const float* source, int n) {
-  each_vector(n,
-              [&](auto access, int64_t i) { access.store(target + i, access.load(source + i)); });
-}
-
-template <class T>
 void forward(Context& context, const Running& running, T* logits, const T* x, const T* w,
              const int32_t* targets, int tokens, int hidden, int vocabulary, int logit_stride) {
   const Chunks chunks(context, vocabulary, kChunkColumns);
@@ -228,7 +222,7 @@ void forward(Context& context, const Running& running, T* logits, const T* x, co
       for (int64_t t = begin; t < end; ++t) {
         running.add(t, z.row(t - begin), chunk, targets[t]);
         if (kept && !in_place) {
-          round_row(keep + (t - begin) * logit_stride, z.row(t - begin), n);
+          convert_run(keep + (t - begin) * logit_stride, z.row(t - begin), n);
         }
       }
     });
@@ -300,13 +294,10 @@ void gradient(Context& context, const Gradient<T>& call) {
       for (int64_t t = begin; t < end; ++t) {
         float* row = z.row(t - begin);
         T* row_dz = dz + (t - begin) * stride;
-        if (kept && !kInPlace<T>) {
-          each_vector(
-              n, [&](auto access, int64_t j) { access.store(row + j, access.load(row_dz + j)); });
-        }
+        if (kept && !kInPlace<T>) convert_run(row, row_dz, n);
         row_gradient(row, chunk, call.normalizer[2 * t], call.normalizer[2 * t + 1],
                      call.targets[t], call.scale);
-        if (!kInPlace<T>) round_row(row_dz, row, n);
+        if (!kInPlace<T>) convert_run(row_dz, row, n);
       }
       if (call.dx == nullptr) return;
       const OperandOf<T> of_tile{dz, stride};

@@ -41,10 +41,8 @@ inline void pack_gate_up(const Context& context, const GateUp& sizes, int hidden
 
 // Rounds n columns of a row of pre-activations.
 inline void round_pre_activations(Bf16* g, Bf16* u, const float* from, int up, int n) {
-  each_vector(n, [&](auto access, int64_t i) {
-    access.store(g + i, access.load(from + i));
-    access.store(u + i, access.load(from + up + i));
-  });
+  convert_run(g, from, n);
+  convert_run(u, from + up, n);
 }
 
 }  // namespace remoe::REMOE_TARGET

@@ -117,11 +117,6 @@ int task_rows(const Context& context, int rows) {
   return std::clamp(rows / (4 * context.threads), 252, 1008);
 }
 
-// The tokens of a few rows, widened.
-void widen_tokens(float* to, const Bf16* x, int64_t count) {
-  each_vector(count, [&](auto access, int64_t i) { access.store(to + i, access.load(x + i)); });
-}
-
 }  // namespace
 
 void experts_forward_bf16(Context& context, Bf16* y, Bf16* h, const Bf16* x, const Bf16* w1,
@@ -131,7 +126,7 @@ void experts_forward_bf16(Context& context, Bf16* y, Bf16* h, const Bf16* x, con
   Scratch<float> rows(context, int64_t{plan.rows()} * hidden);
   if (kept_rows == 0 && plan.rows() > 0 && plan.rows() <= kFewRows) {
     Scratch<float> states(context, int64_t{tokens} * hidden);
-    widen_tokens(states.data(), x, int64_t{tokens} * hidden);
+    convert_run(states.data(), x, int64_t{tokens} * hidden);
     experts_few_rows<Bf16>(context, rows.data(),
                            {states.data(), w1, w2, gates, hidden, width, experts}, plan);
     return combine(context, y, rows.data(), plan, tokens, hidden, false);

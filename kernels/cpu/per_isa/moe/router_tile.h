@@ -74,7 +74,7 @@ class TileRows {
     if (x_.dtype == REMOE_F32) return static_cast<const float*>(x_.data) + first;
     const Bf16* from = static_cast<const Bf16*>(x_.data) + first;
     float* rows = scratch_.data() + thread * size();
-    each_vector(count, [&](auto at, int64_t i) { at.store(rows + i, at.load(from + i)); });
+    convert_run(rows, from, count);
     return rows;
   }
 

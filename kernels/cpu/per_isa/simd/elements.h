@@ -143,6 +143,12 @@ REMOE_INLINE void each_vector(int64_t n, Body&& body) {
   for (; i < n; ++i) body(ElementAccess{}, i);
 }
 
+// Widens or rounds n elements, or copies them where both are of one type.
+template <class To, class From>
+REMOE_INLINE void convert_run(To* to, const From* from, int64_t n) {
+  each_vector(n, [&](auto at, int64_t i) { at.store(to + i, at.load(from + i)); });
+}
+
 // Calls body.operator()<T>() with T the element of `dtype`, which is REMOE_F32 or REMOE_BF16.
 template <class Body>
 void with_element(int32_t dtype, Body&& body) {

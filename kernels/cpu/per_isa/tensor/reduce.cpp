@@ -122,7 +122,7 @@ void reduce_rows(Context& context, T* target, const T* x, const ReductionLayout&
       const int64_t last = std::min(first + kRowBlock, rows);
       float* part = partial.data() + task * columns;
       const T* from = group + offset_of(layout, true, inner, first);
-      each_vector(columns, [&](auto at, int64_t j) { at.store(part + j, at.load(from + j)); });
+      convert_run(part, from, columns);
       for (int64_t row = first + 1; row < last; ++row) {
         from = group + offset_of(layout, true, inner, row);
         each_vector(columns, [&](auto at, int64_t j) {
