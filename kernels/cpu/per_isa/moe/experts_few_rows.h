@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "per_isa/gemm/packing.h"
 #include "per_isa/moe/dispatch_plan.h"
 #include "per_isa/moe/swiglu.h"
 #include "per_isa/simd/elements.h"
@@ -23,13 +24,6 @@ inline constexpr int kFewRows = 4;
 // Columns of the width per task: runs of 1 KiB of W_gate and of W_up, with sums that stay in L1.
 inline constexpr int64_t kFewRowsChunk = 256;
 
-// Prefetches a run of n elements, line by line.
-template <class T>
-void prefetch_elements(const T* from, int64_t n) {
-  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T)))
-    __builtin_prefetch(from + i);
-}
-
 // sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n. Each pass over the sums takes
 // four rows, and prefetches the four after the next.
 template <class T>
@@ -39,7 +33,7 @@ void add_weighted_rows(float* sum, int64_t n, const T* w, int64_t stride, const 
   for (; r + 4 <= count; r += 4) {
     const T* row = w + r * stride;
     for (int64_t next = r + 8; next < std::min(count, r + 12); ++next) {
-      prefetch_elements(w + next * stride, n);
+      prefetch_run(w + next * stride, n);
     }
     const float x0 = x[r], x1 = x[r + 1], x2 = x[r + 2], x3 = x[r + 3];
     const T *w0 = row, *w1 = row + stride, *w2 = w1 + stride, *w3 = w2 + stride;
