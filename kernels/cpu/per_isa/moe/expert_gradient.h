@@ -22,32 +22,14 @@
 #include "per_isa/gemm/cache_product.h"
 #include "per_isa/gemm/weight_panels.h"
 #include "per_isa/gemm/workspace.h"
+#include "per_isa/moe/expert_calls.h"
 #include "per_isa/moe/expert_tasks.h"
 #include "per_isa/moe/swiglu.h"
 #include "per_isa/moe/weight_gradient_parts.h"
 
 namespace remoe::REMOE_TARGET {
 
-// State shared by the tasks of one call.
-struct ExpertGradient {
-  float* dx_rows;  // [N,D]: the gradient of each row's x; null: not wanted
-  float* dgates;   // null: not wanted
-  bool add_dgates;
-  const float* dy;
-  const float* h;     // [kept_rows,2W]
-  int64_t kept_rows;  // rows of the plan whose h was kept
-  bool recomputes;    // whether any row's h was not kept
-  const float* x;
-  const float* w1;
-  const float* w2;
-  const float* gates;
-  const int32_t* row_token;
-  int64_t hidden;
-  int64_t width;
-  int64_t experts;
-  int64_t chunk;  // columns of the width processed at once
-  int64_t tile;   // rows processed at once, at most kGradientTileRows
-};
+using ExpertGradient = ExpertsGradient<float>;
 
 // Rows per tile, a multiple of 14 and of 6. More rows mean a longer inner dimension for the weight
 // gradients, which are then read and added to less often. A task of a single tile copies its rows

@@ -11,6 +11,7 @@
 #include "per_isa/kernel.h"
 #include "per_isa/moe/combine.h"
 #include "per_isa/moe/expert_arguments.h"
+#include "per_isa/moe/expert_calls.h"
 #include "per_isa/moe/expert_tasks.h"
 #include "per_isa/moe/experts_bf16.h"
 #include "per_isa/moe/experts_few_rows.h"
@@ -21,21 +22,7 @@
 namespace remoe::REMOE_TARGET {
 namespace {
 
-// State shared by the tasks of one call.
-struct Forward {
-  float* rows;  // [N,D]: gate * FFN(x) of each row
-  float* h;     // [kept_rows,2W]
-  int64_t kept_rows;
-  const float* x;
-  const float* w1;
-  const float* w2;
-  const float* gates;
-  const int32_t* row_token;
-  int64_t hidden;
-  int64_t width;
-  int64_t experts;
-  int64_t chunk;  // columns of the width processed at once
-};
+using Forward = ExpertsForward<float>;
 
 // A thread's scratch.
 struct Memory {

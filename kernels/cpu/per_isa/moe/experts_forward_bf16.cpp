@@ -6,6 +6,7 @@
 // of the second product are summed over the chunks in fp32, to be summed by token.
 #include "per_isa/gemm/workspace.h"
 #include "per_isa/moe/combine.h"
+#include "per_isa/moe/expert_calls.h"
 #include "per_isa/moe/expert_products.h"
 #include "per_isa/moe/expert_tasks.h"
 #include "per_isa/moe/experts_bf16.h"
@@ -18,21 +19,7 @@ namespace {
 // Rows per tile, a multiple of 14 and of 6.
 constexpr int kTile = 126;
 
-// State shared by the tasks of one call.
-struct Forward {
-  float* rows;  // [N,D]: gate * FFN(x) of each row
-  Bf16* h;      // [kept_rows,2W]
-  int64_t kept_rows;
-  const Bf16* x;
-  const Bf16* w1;
-  const Bf16* w2;
-  const float* gates;
-  const int32_t* row_token;
-  int hidden;
-  int width;
-  int experts;
-  int chunk;
-};
+using Forward = ExpertsForward<Bf16>;
 
 // A thread's scratch.
 struct Memory {

@@ -16,13 +16,13 @@ namespace {
 // actual rows, so that scratch has the same size in every step.
 int64_t tile_rows(int tokens) { return std::min(round_up(tokens, kBlockRows), kGradientTileRows); }
 
-void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks, const Parts& dw1,
-               const Parts& dw2) {
+void run_tasks(Context& context, const ExpertGradient& call, ExpertTasks& tasks,
+               const WeightGradientParts& parts) {
   const int64_t thread_floats = layout_floats<GradientMemory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
     const ExpertTask& task = tasks[i];
-    const WeightGradients target(task, dw1, dw2);
+    const WeightGradients target = parts.of(task);
     Workspace of_thread(memory.data() + thread * thread_floats);
     ExpertGradientTask(call, GradientMemory(of_thread, call), task, target).run();
   });
@@ -72,14 +72,10 @@ void experts_gradient(Context& context, float* dx, float* dw1, float* dw2, float
                             width_chunk(hidden, width),
                             tile_rows(tokens)};
 
-  const int64_t elements = int64_t{hidden} * width, stride = kPartMatrices * elements;
-  Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * stride : 0);
-  const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), stride};
-  const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
-                     stride};
+  WeightGradientParts parts(context, dw1, dw2, accumulate, tasks, int64_t{hidden} * width);
   if (!call.add_dgates) clear_gates(context, dgates, int64_t{tokens} * experts);
-  run_tasks(context, call, tasks, first, second);
-  join_parts(context, plan, tasks, experts, first, second);
+  run_tasks(context, call, tasks, parts);
+  parts.join(context, plan, tasks, experts);
   if (dx != nullptr) combine(context, dx, dx_rows.data(), plan, tokens, hidden, accumulate & kDx);
 }
 

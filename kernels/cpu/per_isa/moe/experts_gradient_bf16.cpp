@@ -5,6 +5,7 @@
 
 #include "per_isa/gemm/workspace.h"
 #include "per_isa/moe/combine.h"
+#include "per_isa/moe/expert_calls.h"
 #include "per_isa/moe/expert_products.h"
 #include "per_isa/moe/experts_bf16.h"
 #include "per_isa/moe/swiglu.h"
@@ -18,26 +19,7 @@ namespace {
 // added to less often.
 constexpr int kTile = 504;
 
-// State shared by the tasks of one call.
-struct Gradient {
-  float* dx_rows;  // [N,D]: the gradient of each row's x; null: not wanted
-  float* dgates;   // null: not wanted
-  bool add_dgates;
-  const Bf16* dy;
-  const Bf16* h;      // [kept_rows,2W]
-  int64_t kept_rows;  // rows of the plan whose h was kept
-  bool recomputes;    // whether any row's h was not kept
-  const Bf16* x;
-  const Bf16* w1;
-  const Bf16* w2;
-  const float* gates;
-  const int32_t* row_token;
-  int hidden;
-  int width;
-  int experts;
-  int chunk;
-  int tile;  // rows processed at once
-};
+using Gradient = ExpertsGradient<Bf16>;
 
 // A thread's scratch.
 struct Memory {
@@ -269,20 +251,16 @@ void experts_gradient_bf16(Context& context, Bf16* dx, float* dw1, float* dw2, f
                 0};
   set_sizes(call, plan.rows(), tokens, hidden, width, experts);
 
-  const int64_t elements = int64_t{hidden} * width, stride = kPartMatrices * elements;
-  Scratch<float> scratch(context, dw1 || dw2 ? tasks.parts() * stride : 0);
-  const Parts first{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch.data(), stride};
-  const Parts second{dw2, elements, (accumulate & kDw2) != 0, scratch.data() + 2 * elements,
-                     stride};
+  WeightGradientParts parts(context, dw1, dw2, accumulate, tasks, int64_t{hidden} * width);
   if (!call.add_dgates) clear_gates(context, dgates, int64_t{tokens} * experts);
   const int64_t of_thread = thread_floats(context, call);
   Scratch<float> memory(context, context.threads * of_thread);
   parallel_tasks(context, tasks.count(), [&](int64_t i, int thread) {
     Workspace workspace(memory.data() + thread * of_thread);
-    const WeightGradients target(tasks[i], first, second);
+    const WeightGradients target = parts.of(tasks[i]);
     GradientTask(context, call, Memory(workspace, context, call), tasks[i], target).run();
   });
-  join_parts(context, plan, tasks, experts, first, second);
+  parts.join(context, plan, tasks, experts);
   if (dx != nullptr) combine(context, dx, dx_rows.data(), plan, tokens, hidden, accumulate & kDx);
 }
 

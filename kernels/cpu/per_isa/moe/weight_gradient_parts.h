@@ -56,36 +56,50 @@ struct WeightGradients {
   float* dw2;
   bool add_dw1;
   bool add_dw2;
-
-  WeightGradients(const ExpertTask& task, const Parts& first, const Parts& second)
-      : dw1(first.of(task)),
-        dw2(second.of(task)),
-        add_dw1(first.adds(task)),
-        add_dw2(second.adds(task)) {}
 };
-
-// Completes the weight gradients, in one parallel region for all experts.
-inline void join_parts(Context& context, const Plan& plan, ExpertTasks& tasks, int experts,
-                       const Parts& dw1, const Parts& dw2) {
-  if (dw1.target == nullptr && dw2.target == nullptr) return;
-  constexpr int64_t kSlices = 8;
-  parallel_tasks(context, experts * kSlices, [&](int64_t task, int) {
-    const int expert = static_cast<int>(task / kSlices);
-    const bool empty = plan.rows() == 0 || plan.expert_rows(expert) == 0;
-    for (const Parts& parts : {dw1, dw2}) {
-      const Range slice = part_of(parts.elements, kSlices, task % kSlices, 16);
-      if (empty) {
-        parts.clear(expert, slice.begin, slice.end);
-      } else {
-        parts.join(expert, tasks.first_part(expert), tasks.first_part(expert + 1), slice.begin,
-                   slice.end);
-      }
-    }
-  });
-}
 
 // A part holds dW1 (of two matrices) and dW2 of an expert, one behind the other.
 inline constexpr int64_t kPartMatrices = 3;
+
+// The weight gradients of a call, and the scratch for the parts of all tasks.
+class WeightGradientParts {
+ public:
+  // `elements`: D W.
+  WeightGradientParts(Context& context, float* dw1, float* dw2, int accumulate,
+                      const ExpertTasks& tasks, int64_t elements)
+      : scratch_(context, dw1 || dw2 ? tasks.parts() * kPartMatrices * elements : 0),
+        dw1_{dw1, 2 * elements, (accumulate & kDw1) != 0, scratch_.data(),
+             kPartMatrices * elements},
+        dw2_{dw2, elements, (accumulate & kDw2) != 0, scratch_.data() + 2 * elements,
+             kPartMatrices * elements} {}
+
+  WeightGradients of(const ExpertTask& task) const {
+    return {dw1_.of(task), dw2_.of(task), dw1_.adds(task), dw2_.adds(task)};
+  }
+
+  // Completes the weight gradients, in one parallel region for all experts.
+  void join(Context& context, const Plan& plan, ExpertTasks& tasks, int experts) const {
+    if (dw1_.target == nullptr && dw2_.target == nullptr) return;
+    constexpr int64_t kSlices = 8;
+    parallel_tasks(context, experts * kSlices, [&](int64_t task, int) {
+      const int expert = static_cast<int>(task / kSlices);
+      const bool empty = plan.rows() == 0 || plan.expert_rows(expert) == 0;
+      for (const Parts& parts : {dw1_, dw2_}) {
+        const Range slice = part_of(parts.elements, kSlices, task % kSlices, 16);
+        if (empty) {
+          parts.clear(expert, slice.begin, slice.end);
+        } else {
+          parts.join(expert, tasks.first_part(expert), tasks.first_part(expert + 1), slice.begin,
+                     slice.end);
+        }
+      }
+    });
+  }
+
+ private:
+  Scratch<float> scratch_;
+  Parts dw1_, dw2_;
+};
 
 // Parts beyond the first, if the rows are spread evenly over the experts.
 inline int64_t expected_parts(int64_t rows, int64_t experts, int most) {
