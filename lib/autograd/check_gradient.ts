@@ -12,7 +12,7 @@ import { operands, real, realOperand } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { download, write } from "../tensor/transfer.ts";
 import { multiply } from "./arithmetic.ts";
-import { cast } from "./layout.ts";
+import { inFp32 } from "./layout.ts";
 import { sum } from "./reduce.ts";
 import { Tape } from "./tape.ts";
 
@@ -151,9 +151,8 @@ function backwardOf(
 ): Float32Array[] {
   using tape = Tape.open(inputs[0]!.memory);
   for (const input of inputs) tape.watch(input);
-  const given = realOperand("check the gradient of", run());
-  const result = given.dtype === "f32" ? given as DeviceTensor<"f32"> : cast(given, "f32");
-  const weights = given.memory.allocate("f32", given.shape);
+  const result = inFp32(realOperand("check the gradient of", run()));
+  const weights = result.memory.allocate("f32", result.shape);
   write(weights, Array.from({ length: result.size }, (_, i) => weightOf(i)));
   tape.backward(sum(multiply(result, weights)) as Tensor<"f32", readonly []>);
   return inputs.map((input) =>

@@ -3,7 +3,7 @@
 import { requireOneOf } from "../arguments.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import { type DType, DTYPE_BYTES, DTYPE_CODE, type Real } from "../tensor/dtype.ts";
-import { any, operands, realOperand, requireOneType } from "../tensor/operands.ts";
+import { any, operands, realOperand, requireOneType, unwrapped } from "../tensor/operands.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import { checkedShape, denseStrides, showShape, stridedLayout } from "../tensor/shape_math.ts";
 import type { Shape, Transpose } from "../tensor/shape.ts";
@@ -175,6 +175,13 @@ export function cast<D extends DType, S extends Shape>(
     });
   }
   return out;
+}
+
+/** A tensor in fp32: itself, or a cast that the tape records. */
+export function inFp32<S extends Shape>(tensor: Tensor<Real, S>): DeviceTensor<"f32", S> {
+  return unwrapped(
+    tensor.dtype === "f32" ? tensor as Tensor<"f32", S> : cast<"f32", S>(tensor, "f32"),
+  );
 }
 
 /**

@@ -7,7 +7,7 @@ import { sameShape, showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { subtract } from "./arithmetic.ts";
-import { cast } from "./layout.ts";
+import { inFp32 } from "./layout.ts";
 import { mean } from "./reduce.ts";
 import { square } from "./unary.ts";
 
@@ -47,8 +47,4 @@ export function meanSquaredError<S extends Shape, D extends Real = "f32">(
   }
   const difference = subtract<"f32", Shape, Shape>(inFp32(left), inFp32(right));
   return mean(square(difference)) as Tensor<"f32", readonly []>;
-}
-
-function inFp32(tensor: Tensor<Real>): Tensor<"f32"> {
-  return tensor.dtype === "f32" ? tensor as Tensor<"f32"> : cast(tensor, "f32");
 }

@@ -6,6 +6,7 @@ import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
 import { embedding } from "../autograd/embedding.ts";
+import { inFp32 } from "../autograd/layout.ts";
 import { matmul } from "../autograd/matmul.ts";
 import { filledTensor, writtenTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
@@ -17,7 +18,7 @@ import type { Real } from "../tensor/dtype.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { makeRouterWeight, PLACE_NAMES, type RouterWeight } from "./linear_router.ts";
 import type { Merging, MergingRouter } from "./merging_router.ts";
-import { requireStates, statesInFp32 } from "./router_input.ts";
+import { requireStates } from "./router_input.ts";
 import type { Routing } from "./routing.ts";
 import { type GenerationContext, layerContext, type RoutingContext } from "./routing_context.ts";
 import { routingOf } from "./routing_of.ts";
@@ -144,7 +145,7 @@ export class LoryRouter<const H extends number = number, const E extends number 
       this.#weight,
     );
     requireStates("route by Lory", given, this.hidden, this.#weight);
-    const states = statesInFp32(given);
+    const states = inFp32(given);
     const { sequence, generation } = layerContext("route by Lory", states, 0, context);
     if (generation !== null) return this.#generating(states, generation);
     const tokens = segmentSizes(states.shape[0], sequence);

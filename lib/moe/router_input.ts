@@ -1,9 +1,8 @@
 /** Checks of the hidden states passed to routers and layers. @module */
 
-import { cast } from "../autograd/layout.ts";
+import { inFp32 } from "../autograd/layout.ts";
 import { ShapeMismatchError } from "../errors.ts";
 import type { Real } from "../tensor/dtype.ts";
-import { unwrapped } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -30,15 +29,6 @@ export function requireStates(
   );
 }
 
-/** States in fp32: themselves, or a cast that the tape records. */
-export function statesInFp32<S extends Shape>(
-  states: DeviceTensor<Real, S>,
-): DeviceTensor<"f32", S> {
-  return states.dtype === "f32"
-    ? states as DeviceTensor<"f32", S>
-    : unwrapped(cast<"f32", S>(states, "f32"));
-}
-
 /** States in the type that a router takes. */
 export function statesFor<S extends Shape>(
   router: { readonly takesBf16?: boolean },
@@ -47,5 +37,5 @@ export function statesFor<S extends Shape>(
   // The interface's type is that of routers which take f32 alone.
   return router.takesBf16 === true
     ? states as DeviceTensor<Real, S> as DeviceTensor<"f32", S>
-    : statesInFp32(states);
+    : inFp32(states);
 }
