@@ -10,6 +10,7 @@ import { keptLogits } from "../autograd/cross_entropy.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ScratchCode, Status } from "../ffi/codes.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { tokensOf } from "./kept_bytes.ts";
 
 /** A backward pass of one layer's experts. */
 export interface ExpertsPass {
@@ -35,12 +36,11 @@ export interface ExpertsPass {
  */
 export function expertsScratch(
   device: Device | null,
-  { model, moe, data }: TrainConfig,
+  config: TrainConfig,
   { dtype, rows, kept, experts }: ExpertsPass,
 ): number {
-  const { hidden, ffn } = model;
-  const tokens = data.micro_batch * data.sequence;
-  const sizes = [rows, kept, tokens, hidden, ffn / moe.granularity, experts];
+  const { model: { hidden, ffn }, moe } = config;
+  const sizes = [rows, kept, tokensOf(config), hidden, ffn / moe.granularity, experts];
   return scratchBytes(device, ScratchCode.expertsGradient, dtype, sizes) ?? 4 * rows * hidden;
 }
 
@@ -62,11 +62,11 @@ export interface HeadPass {
  */
 export function headScratch(
   device: Device | null,
-  { model, data }: TrainConfig,
+  config: TrainConfig,
   { dtype, logits }: HeadPass,
 ): number {
-  const { hidden, vocabulary } = model;
-  const tokens = data.micro_batch * data.sequence;
+  const { hidden, vocabulary } = config.model;
+  const tokens = tokensOf(config);
   const isKept = keptLogits(tokens, vocabulary, dtype, logits) > 0;
   const sizes = [tokens, hidden, vocabulary, isKept ? 1 : 0];
   return scratchBytes(device, ScratchCode.crossEntropyGradient, dtype, sizes) ?? 0;

@@ -7,6 +7,7 @@
 import type { TrainConfig } from "../config/config.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { mostActive, routerOf } from "../moe/router_of.ts";
+import { tokensOf } from "./kept_bytes.ts";
 
 /** Routed rows per layer and micro-batch, at both ends of a run. */
 export interface LayerRows {
@@ -22,8 +23,9 @@ export interface LayerRows {
  * @param config The full configuration.
  * @returns The rows; both counts are the same for routers that are sparse from the start.
  */
-export function layerRows({ moe, data }: TrainConfig): LayerRows {
-  const tokens = data.micro_batch * data.sequence;
+export function layerRows(config: TrainConfig): LayerRows {
+  const { moe } = config;
+  const tokens = tokensOf(config);
   const sparse = routedSizes(moe).active * tokens;
   const router = routerOf(moe);
   // A token runs through one merged network, however many experts are merged. A router's bound is a
