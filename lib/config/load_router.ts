@@ -121,17 +121,15 @@ export async function loadRouterOf(moe: RouterChoice): Promise<RouterModule | un
   if (moe.router_file === undefined) return await loadModule(moe.router);
   // Compared before the file's code runs.
   const sources = routerSources(moe.router);
-  const now = sources.sha256;
-  if (now !== moe.router_file.sha256) {
+  const { sha256 } = moe.router_file;
+  if (sources.sha256 !== sha256) {
     const what = sources.imports.size === 0
       ? "the file has"
       : "the file or a module that it imports has";
+    const then = sha256.slice(0, 12), now = sources.sha256.slice(0, 12);
     throw new ConfigError(
-      `Cannot use the router ${moe.router}: ${what} changed since the run began (SHA-256 ` +
-        `${moe.router_file.sha256.slice(0, 12)} then, ${
-          now.slice(0, 12)
-        } now); put it back as it ` +
-        `was, or start a new run`,
+      `Cannot use the router ${moe.router}: ${what} changed since the run began ` +
+        `(SHA-256 ${then} then, ${now} now); put it back as it was, or start a new run`,
     );
   }
   return await loadModule(moe.router, sources);

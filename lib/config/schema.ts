@@ -65,7 +65,7 @@ const SECTIONS = {
     norm_epsilon: number({ above: 0 }, "Epsilon that RMSNorm adds to the mean square"),
     dtype: oneOf(
       ["auto", "f32", "bf16"],
-      "Type of activations and products; auto: bf16 where the device and the model's size gain",
+      "Type of activations and products; auto: bf16 for large models on devices with a unit for it",
     ),
   }),
   moe: section({
