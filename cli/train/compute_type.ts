@@ -19,12 +19,14 @@ export function computeTypeLine(
   { model }: Pick<TrainConfig, "model">,
   device: Pick<DeviceInfo, "bf16"> | null,
 ): string {
-  if (device === null && model.dtype === "auto") {
-    return "Type        auto: bf16 where the device computes its products and the model is large " +
-      "enough, otherwise f32";
+  if (device === null) {
+    return model.dtype === "auto"
+      ? "Type        auto: bf16 where the device computes its products and the model is large " +
+        "enough, otherwise f32"
+      : `Type        ${model.dtype}`;
   }
-  const { dtype, reason } = chooseComputeType(model, device ?? { bf16: "" });
+  const { dtype, reason } = chooseComputeType(model, device);
   if (reason !== null) return `Type        ${dtype} (auto: ${reason})`;
-  const isSlow = dtype === "bf16" && device?.bf16 === "fp32";
+  const isSlow = dtype === "bf16" && device.bf16 === "fp32";
   return `Type        ${dtype}${isSlow ? ": slowly, the device has no unit for its products" : ""}`;
 }

@@ -76,9 +76,8 @@ function withType(config: TrainConfig, dtype: DTypeName): TrainConfig {
  * @returns The type.
  */
 export function typeToExpect({ model }: TrainConfig, device: Device | null): Real {
-  return device === null && model.dtype === "auto"
-    ? "f32"
-    : chooseComputeType(model, device?.info() ?? { bf16: "" }).dtype;
+  if (device !== null) return chooseComputeType(model, device.info()).dtype;
+  return model.dtype === "auto" ? "f32" : model.dtype;
 }
 
 /** The type of a configuration's model on a device. */
