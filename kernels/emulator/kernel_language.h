@@ -21,6 +21,14 @@ struct __align__(16) float4 {
   float x, y, z, w;
 };
 
+struct __align__(8) uint2 {
+  unsigned x, y;
+};
+
+struct __align__(16) uint4 {
+  unsigned x, y, z, w;
+};
+
 namespace remoe::emulator {
 
 // The source location where a thread waits. A constructor's default arguments are evaluated at the
@@ -139,6 +147,8 @@ inline unsigned __match_any_sync(unsigned mask, int value, REMOE_SITE) {
 
 #undef REMOE_SITE
 
+inline float __uint_as_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
+inline unsigned __float_as_uint(float value) { return __builtin_bit_cast(unsigned, value); }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }

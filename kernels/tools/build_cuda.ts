@@ -16,10 +16,12 @@
 import { dirname } from "node:path";
 import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
 import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
+import { IncludeGraph } from "./includes.ts";
 import configuration from "../../deno.json" with { type: "json" };
 
 const KERNELS = dirname(import.meta.dirname!);
 const BUILD = `${KERNELS}/build`;
+const CUDA = `${KERNELS}/cuda`;
 
 /** The folder of nvcc if it was installed from PyPI. */
 export const TOOLCHAIN = `${KERNELS}/toolchain`;
@@ -33,7 +35,7 @@ export type BuildResult =
 export interface Mutant {
   /** Name of the library. */
   readonly name: string;
-  /** Replacement text by file name in `kernels/cuda`. */
+  /** Replacement text by path in `kernels/cuda`. */
   readonly files: Readonly<Record<string, string>>;
 }
 
@@ -68,7 +70,7 @@ const NVCC = [
 
 const NVCC_LINK = [
   ...["--cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"],
-  ...["-Xlinker", `--version-script=${KERNELS}/cuda/exports.map`],
+  ...["-Xlinker", `--version-script=${CUDA}/exports.map`],
 ];
 
 /**
@@ -89,8 +91,7 @@ export async function buildEmulated(
   const path = mutant === undefined
     ? `${BUILD}/${name}.so`
     : `${BUILD}/mutants/${mutant.name}/${name}.so`;
-  const folders = ["include", "cuda", "emulator"];
-  return await build(compiler, { path, units, linkFlags: EMULATED_LINK }, folders, "emulated");
+  return await build(compiler, { path, units, linkFlags: EMULATED_LINK }, "emulated");
 }
 
 /**
@@ -105,79 +106,98 @@ export async function buildCuda(
 ): Promise<BuildResult> {
   const compiler = await findNvcc(TOOLCHAIN, options.install ?? true);
   if ("reason" in compiler) return skipped(compiler);
-  const sources = await list(`${KERNELS}/cuda`, ".cu");
-  const units = await Promise.all(sources.map(async (source) => {
-    const flags = await hasKernels(source) ? [...ARCHITECTURES, ...NVCC] : [...ONE_PASS, ...NVCC];
-    return { source, flags };
+  const graph = new IncludeGraph([CUDA]);
+  const units = await Promise.all((await list(CUDA, ".cu")).map(async (source): Promise<Unit> => {
+    const flags = await hasKernels(source, graph) ? ARCHITECTURES : ONE_PASS;
+    const headers = await graph.headersOf(source);
+    return { source, headers, flags: ["-I", CUDA, ...flags, ...NVCC] };
   }));
   const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags: NVCC_LINK };
-  return await build(compiler, library, ["include", "cuda"], "nvcc");
+  return await build(compiler, library, "nvcc");
 }
 
-async function build(
-  compiler: Compiler,
-  library: Library,
-  headerFolders: readonly string[],
-  kind: string,
-): Promise<BuildResult> {
-  const folders = headerFolders.map((folder) => list(`${KERNELS}/${folder}`, ".h"));
-  const headers = (await Promise.all(folders)).flat();
-  const changed = await buildLibrary(compiler, library, headers, `${BUILD}/objects/${kind}`);
+async function build(compiler: Compiler, library: Library, kind: string): Promise<BuildResult> {
+  const changed = await buildLibrary(compiler, library, `${BUILD}/objects/${kind}`);
   return { kind: "built", path: library.path, changed };
 }
 
 /** The emulator, with the checker or its stub. */
 async function emulatorUnits(race: boolean): Promise<Unit[]> {
   const without = race ? ["no_checker.cpp"] : ["race_checker.cpp", "tsan_hooks.cpp"];
-  const sources = await list(`${KERNELS}/emulator`, ".cpp");
-  return sources.filter((source) => !without.some((name) => source.endsWith(`/${name}`)))
-    .map((source) => ({ source, flags: COMMON }));
+  const graph = new IncludeGraph([]);
+  const sources = (await list(`${KERNELS}/emulator`, ".cpp"))
+    .filter((source) => !without.some((name) => source.endsWith(`/${name}`)));
+  return await Promise.all(sources.map(async (source): Promise<Unit> => {
+    return { source, headers: await graph.headersOf(source), flags: COMMON };
+  }));
 }
 
 /** The CUDA sources; those with kernels are instrumented if accesses are checked. */
 async function kernelUnits(race: boolean, mutant: Mutant | undefined): Promise<Unit[]> {
-  const folder = `${KERNELS}/cuda`;
-  const changed = mutant === undefined ? new Set<string>() : await writeMutant(mutant);
-  const units = (await list(folder, ".cu")).map(async (source): Promise<Unit> => {
-    const name = source.slice(folder.length + 1);
-    const checked = race && await hasKernels(source);
+  const graph = new IncludeGraph([CUDA]);
+  const units = (await list(CUDA, ".cu")).map(async (source): Promise<Unit> => {
+    const headers = await graph.headersOf(source);
+    const checked = race && await hasKernels(source, graph);
     const flags = [...COMMON, ...(checked ? ["-fsanitize=thread"] : []), "-x", "c++"];
-    if (mutant === undefined || !changed.has(name)) return { source, flags };
-    return { source: `${BUILD}/mutants/${mutant.name}/${name}`, flags: ["-I", folder, ...flags] };
+    const unit = { source, headers, flags: ["-I", CUDA, ...flags] };
+    return mutant === undefined ? unit : await mutated(unit, mutant);
   });
   return await Promise.all(units);
 }
 
 /**
- * Writes a mutant's files, and the sources that include one of its headers, next to each other: an
- * include finds the changed header first and everything else in `kernels/cuda`.
+ * Writes a mutant's version of a source, with all that it includes from `kernels/cuda`, to a folder
+ * of its own; a source that the mutant does not change stays where it is.
  */
-async function writeMutant(mutant: Mutant): Promise<Set<string>> {
-  const folder = `${BUILD}/mutants/${mutant.name}`;
+async function mutated(unit: Unit, { name, files }: Mutant): Promise<Unit> {
+  const parts = [unit.source, ...unit.headers].filter((file) => file.startsWith(`${CUDA}/`));
+  if (!parts.some((file) => files[file.slice(CUDA.length + 1)] !== undefined)) return unit;
+  // Two levels down, as kernels/cuda is: headers include ../../include and ../../emulator.
+  const folder = `${BUILD}/mutants/${name}`;
+  for (const link of ["include", "emulator"]) await linkTo(`${KERNELS}/${link}`, folder, link);
+  for (const file of parts) {
+    const path = file.slice(CUDA.length + 1);
+    await Deno.mkdir(dirname(`${folder}/cuda/${path}`), { recursive: true });
+    await writeOnce(`${folder}/cuda/${path}`, files[path] ?? await Deno.readTextFile(file));
+  }
+  const moved = (file: string): string =>
+    file.startsWith(`${CUDA}/`) ? `${folder}/cuda/${file.slice(CUDA.length + 1)}` : file;
+  return {
+    source: moved(unit.source),
+    headers: unit.headers.map(moved),
+    flags: ["-I", `${folder}/cuda`, ...unit.flags.slice(2)],
+  };
+}
+
+async function linkTo(target: string, folder: string, name: string): Promise<void> {
   await Deno.mkdir(folder, { recursive: true });
-  const written = new Set(Object.keys(mutant.files));
-  for (const [name, text] of Object.entries(mutant.files)) {
-    await Deno.writeTextFile(`${folder}/${name}`, text);
+  try {
+    await Deno.symlink(target, `${folder}/${name}`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
-  for (const source of await list(`${KERNELS}/cuda`, ".cu")) {
-    const text = await Deno.readTextFile(source);
-    const name = source.slice(source.lastIndexOf("/") + 1);
-    const includes = Object.keys(mutant.files).some((file) => text.includes(`"${file}"`));
-    if (!includes || written.has(name)) continue;
-    await Deno.writeTextFile(`${folder}/${name}`, text);
-    written.add(name);
-  }
-  return written;
 }
 
-async function hasKernels(source: string): Promise<boolean> {
-  return (await Deno.readTextFile(source)).includes("__global__");
+/** Whole or not at all: several sources write the headers that they share. */
+async function writeOnce(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  await Deno.writeTextFile(temporary, text);
+  await Deno.rename(temporary, path);
 }
 
+/** Whether a source or a header of it has kernels. */
+async function hasKernels(source: string, graph: IncludeGraph): Promise<boolean> {
+  const own = (await graph.headersOf(source)).filter((file) => file.startsWith(`${CUDA}/`));
+  const texts = await Promise.all([source, ...own].map((file) => Deno.readTextFile(file)));
+  return texts.some((text) => text.includes("__global__"));
+}
+
+/** The files of a folder and the folders in it. */
 async function list(folder: string, ending: string): Promise<string[]> {
   const names: string[] = [];
-  for await (const entry of Deno.readDir(folder)) {
-    if (entry.isFile && entry.name.endsWith(ending)) names.push(`${folder}/${entry.name}`);
+  for await (const { name, isFile, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) names.push(...await list(`${folder}/${name}`, ending));
+    else if (isFile && name.endsWith(ending)) names.push(`${folder}/${name}`);
   }
   return names.sort();
 }

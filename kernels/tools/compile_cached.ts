@@ -11,6 +11,8 @@ import { type Compiler, run } from "./cuda_toolchain.ts";
 export interface Unit {
   /** The file. */
   readonly source: string;
+  /** The headers it reads: a change in one compiles it again. */
+  readonly headers: readonly string[];
   /** Flags, including the language. */
   readonly flags: readonly string[];
 }
@@ -36,7 +38,6 @@ export class CompileError extends Error {
  *
  * @param compiler Compiles and links.
  * @param library The library to build.
- * @param headers The headers that any source may include: a change in one recompiles everything.
  * @param objects The folder of the objects.
  * @returns Whether anything had to be done.
  * @throws {CompileError} With the compiler's output.
@@ -44,15 +45,10 @@ export class CompileError extends Error {
 export async function buildLibrary(
   compiler: Compiler,
   library: Library,
-  headers: readonly string[],
   objects: string,
 ): Promise<boolean> {
   await Deno.mkdir(objects, { recursive: true });
-  const headerKey = await hash(await Promise.all(headers.map((file) => Deno.readTextFile(file))));
-  const paths = await inParallel(
-    library.units,
-    (unit) => compileUnit(compiler, unit, headerKey, objects),
-  );
+  const paths = await inParallel(library.units, (unit) => compileUnit(compiler, unit, objects));
   const key = await hash([compiler.version, ...library.linkFlags, ...paths]);
   const keyFile = `${library.path}.key`;
   if (await readOrEmpty(keyFile) === key && await exists(library.path)) return false;
@@ -67,12 +63,11 @@ export async function buildLibrary(
 
 async function compileUnit(
   compiler: Compiler,
-  { source, flags }: Unit,
-  headerKey: string,
+  { source, headers, flags }: Unit,
   objects: string,
 ): Promise<string> {
-  const text = await Deno.readTextFile(source);
-  const key = await hash([compiler.version, headerKey, source, text, ...flags]);
+  const texts = await Promise.all([source, ...headers].map((file) => Deno.readTextFile(file)));
+  const key = await hash([compiler.version, source, ...texts, ...flags]);
   const name = source.slice(source.lastIndexOf("/") + 1);
   const object = `${objects}/${name}.${key.slice(0, 16)}.o`;
   if (await exists(object)) return object;

@@ -42,7 +42,7 @@ async function runPack(folder: string, ...args: string[]): Promise<{ code: numbe
 
 /** The kernels, changed to count one expert too many: the gates stay right, the counts do not. */
 async function miscounting(): Promise<string> {
-  const file = "relu_router.cu";
+  const file = "moe/relu_router.cu";
   const url = new URL(`../../kernels/cuda/${file}`, import.meta.url);
   const text = await Deno.readTextFile(url);
   const right = "count += gate != 0.0f ? 1 : 0;";

@@ -30,7 +30,7 @@ ${body}
   const cases = bodies.map((_, n) =>
     `case ${n}: return op.launch(probe_${n}, dim3(${BLOCKS}), dim3(${THREADS}), 256, out, wild);`
   );
-  const source = `#include "operation.h"
+  const source = `#include "runtime/operation.h"
 namespace {
 ${kernels.join("\n")}
 }
@@ -46,7 +46,7 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t target, uint64_t a
   });
 }
 `;
-  return { name: "probes", files: { "relu_router_gradient.cu": source } };
+  return { name: "probes", files: { "moe/relu_router_gradient.cu": source } };
 }
 
 /**

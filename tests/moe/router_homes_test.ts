@@ -30,9 +30,9 @@ Deno.test("every router's kernels have cases", async () => {
 
 Deno.test("the CUDA build has exactly the routers it is said to have", async () => {
   let sources = "";
-  for await (const { name } of Deno.readDir(new URL("kernels/cuda", ROOT))) {
+  for await (const { name } of Deno.readDir(new URL("kernels/cuda/moe", ROOT))) {
     if (name.endsWith(".cu")) {
-      sources += await Deno.readTextFile(new URL(`kernels/cuda/${name}`, ROOT));
+      sources += await Deno.readTextFile(new URL(`kernels/cuda/moe/${name}`, ROOT));
     }
   }
   for (const name of ROUTER_NAMES) {

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <unordered_set>
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 using remoe::guard;
 using remoe::Operation;

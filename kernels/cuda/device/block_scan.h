@@ -2,7 +2,7 @@
 // floating-point results are bitwise reproducible.
 #pragma once
 
-#include "gpu.h"
+#include "device/gpu.h"
 
 namespace remoe {
 

@@ -1,7 +1,7 @@
 // The mask and counts of a routing that is given by values, not made by one of the routers.
 
-#include "block_scan.h"
-#include "operation.h"
+#include "device/block_scan.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <memory>
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

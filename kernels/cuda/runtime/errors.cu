@@ -1,7 +1,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-#include "errors.h"
+#include "runtime/errors.h"
 
 namespace remoe {
 namespace {

@@ -58,6 +58,6 @@ constexpr bool kEmulated = false;
 
 #else
 
-#include "../emulator/emulator.h"
+#include "../../emulator/emulator.h"
 
 #endif

@@ -4,7 +4,7 @@
 #include <new>
 #include <utility>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 

@@ -9,9 +9,9 @@
 #include <unordered_set>
 #include <vector>
 
-#include "errors.h"
-#include "gpu.h"
-#include "memory_pool.h"
+#include "runtime/errors.h"
+#include "device/gpu.h"
+#include "runtime/memory_pool.h"
 
 namespace remoe {
 

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

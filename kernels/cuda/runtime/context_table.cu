@@ -1,7 +1,7 @@
 #include <array>
 #include <mutex>
 
-#include "context.h"
+#include "runtime/context.h"
 
 namespace remoe {
 namespace {

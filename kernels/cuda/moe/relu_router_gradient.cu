@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

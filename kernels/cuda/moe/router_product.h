@@ -2,7 +2,7 @@
 // cores, since routing decisions hinge on the sign and the order of the logits.
 #pragma once
 
-#include "gpu.h"
+#include "device/gpu.h"
 
 namespace remoe {
 

@@ -1,6 +1,6 @@
 #include <exception>
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

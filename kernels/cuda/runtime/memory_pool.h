@@ -13,7 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "gpu.h"
+#include "device/gpu.h"
 
 namespace remoe {
 

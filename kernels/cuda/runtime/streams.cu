@@ -1,6 +1,6 @@
 // Streams and events.
 
-#include "operation.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "../include/remoe.h"
+#include "../../include/remoe.h"
 
 namespace remoe {
 

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
-#include "block_scan.h"
-#include "operation.h"
-#include "router_product.h"
+#include "device/block_scan.h"
+#include "runtime/operation.h"
+#include "moe/router_product.h"
 
 namespace remoe {
 namespace {

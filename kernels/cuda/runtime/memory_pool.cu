@@ -1,7 +1,7 @@
 #include <algorithm>
 
-#include "errors.h"
-#include "memory_pool.h"
+#include "runtime/errors.h"
+#include "runtime/memory_pool.h"
 
 namespace remoe {
 namespace {

@@ -12,8 +12,8 @@
 // token-major with experts ascending, without a sort and independent of the threads' order. Each
 // half adds up to N, so the grand total is 2N and the second half's offsets start at N.
 
-#include "block_scan.h"
-#include "operation.h"
+#include "device/block_scan.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {
