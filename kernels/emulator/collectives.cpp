@@ -148,3 +148,10 @@ int atomicAdd(int* address, int value) {
 unsigned atomicAdd(unsigned* address, unsigned value) {
   return remoe::emulator::add_atomically(address, value, __builtin_return_address(0));
 }
+
+unsigned long long atomicMin(unsigned long long* address, unsigned long long value) {
+  remoe::emulator::checker::atomic_access(address, sizeof value, __builtin_return_address(0));
+  const unsigned long long before = *address;
+  if (value < before) *address = value;
+  return before;
+}

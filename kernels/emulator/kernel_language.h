@@ -156,3 +156,4 @@ inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<u
 // Out of line, so that the checked build sees an atomic rather than a read and a write.
 int atomicAdd(int* address, int value);
 unsigned atomicAdd(unsigned* address, unsigned value);
+unsigned long long atomicMin(unsigned long long* address, unsigned long long value);

@@ -16,6 +16,7 @@
 #include <string>
 
 #include "checker.h"
+#include "device.h"
 #include "device_memory.h"
 #include "reports.h"
 #include "scheduler_state.h"
@@ -168,6 +169,15 @@ void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const 
   if (wrong != nullptr) report(wrong, name, count, caller, other);
 }
 
+// Page-locked memory, which the host reads and writes meanwhile: what orders that is not known.
+bool is_pinned(const void* address) {
+  for (const auto& [block, bytes] : device().pinned) {
+    const auto* first = static_cast<const char*>(block);
+    if (address >= first && address < first + bytes) return true;
+  }
+  return false;
+}
+
 // The kernel's arguments, and constants of the library.
 bool is_kernels_own(const void* address) {
   const auto* call = static_cast<const char*>(checker().running->call.get());
@@ -202,7 +212,7 @@ void check_access(const void* address, size_t bytes, Access access, const void* 
     }
     return check_bytes(checker().shared + offset, bytes, access, Space::kShared, caller);
   }
-  if (is_kernels_own(address)) return;
+  if (is_kernels_own(address) || is_pinned(address)) return;
   report("access to host memory", "a kernel's", bytes, caller);
   abort_launch("a kernel touches host memory at " + locate(caller));
 }

@@ -55,6 +55,8 @@ Context::Context(int device_ordinal) : ordinal(device_ordinal) {
   // Not ordered with the legacy default stream, which other libraries of the process may use.
   check(cudaStreamCreateWithFlags(&first_stream, cudaStreamNonBlocking), "creating a stream");
   stream = first_stream;
+  check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, ordinal),
+        "counting the multiprocessors");
 }
 
 Context::~Context() {
@@ -97,7 +99,7 @@ std::string Context::suspects() const {
   return text;
 }
 
-void Context::wait(cudaStream_t on) {
+void Context::drain(cudaStream_t on) {
   check(cudaStreamSynchronize(on), "waiting for a stream");
   enqueued_.erase(std::remove_if(enqueued_.begin(), enqueued_.end(),
                                  [on](const Enqueued& e) { return e.stream == on; }),
@@ -105,9 +107,15 @@ void Context::wait(cudaStream_t on) {
   pool.settle(on);
 }
 
+void Context::wait(cudaStream_t on) {
+  drain(on);
+  index_errors.throw_first();
+}
+
 void Context::wait_for_all() {
-  wait(first_stream);
-  for (const cudaStream_t extra : streams) wait(extra);
+  drain(first_stream);
+  for (const cudaStream_t extra : streams) drain(extra);
+  index_errors.throw_first();
 }
 
 }  // namespace remoe

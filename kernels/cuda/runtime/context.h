@@ -9,8 +9,9 @@
 #include <unordered_set>
 #include <vector>
 
-#include "runtime/errors.h"
 #include "device/gpu.h"
+#include "runtime/errors.h"
+#include "runtime/index_errors.h"
 #include "runtime/memory_pool.h"
 
 namespace remoe {
@@ -32,11 +33,15 @@ struct Context {
   // Records that `operation` put work on the current stream.
   void note_enqueued(const char* operation);
 
-  // Blocks the host until all work on `on` is done; throws if any of it failed.
+  // Blocks the host until all work on `on` is done; throws if any of it failed, or met an index out
+  // of range.
   void wait(cudaStream_t on);
   void wait_for_all();
+  // The same, but leaves indices out of range to the next wait.
+  void drain(cudaStream_t on);
 
   int ordinal;
+  int multiprocessors = 1;
   cudaStream_t first_stream = nullptr;
   cudaStream_t stream = nullptr;  // where later calls enqueue
   std::string message;            // of the last failure, until it is read
@@ -44,6 +49,7 @@ struct Context {
   std::unordered_map<cudaEvent_t, bool> events;  // value: whether recorded
   std::unordered_map<void*, size_t> pinned;      // page-locked host blocks, by address
   MemoryPool pool;
+  IndexErrors index_errors;
 
  private:
   struct Enqueued {

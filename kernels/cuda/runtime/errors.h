@@ -11,6 +11,7 @@ namespace remoe {
 struct Error {
   int32_t status;
   std::string message;
+  const char* operation = nullptr;  // that the message is of, if not of the call that fails
 };
 
 [[noreturn]] void fail(int32_t status, const char* format, ...)

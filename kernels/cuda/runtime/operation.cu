@@ -19,7 +19,8 @@ int32_t record_failure(Context& context, const char* operation) noexcept {
   try {
     throw;
   } catch (const Error& error) {
-    keep_message(context, operation, error.message.c_str());
+    const char* name = error.operation != nullptr ? error.operation : operation;
+    keep_message(context, name, error.message.c_str());
     return error.status;
   } catch (const std::bad_alloc&) {
     keep_message(context, operation, "the host is out of memory");

@@ -29,6 +29,15 @@ struct Operation {
     context.check(error, "the device rejected the work");
     context.note_enqueued(name);
   }
+
+  // How kernels report an index in the data that is not below `bound` (index_errors.h).
+  IndexCheck index_check(FailAtIndex fail_at, int32_t bound) {
+    if (context.index_errors.is_full()) {
+      context.wait_for_all();
+      context.index_errors.clear();
+    }
+    return context.index_errors.check(name, fail_at, bound);
+  }
 };
 
 // Finds the context, runs body(Operation&), and turns whatever is thrown into a status.

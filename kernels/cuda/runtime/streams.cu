@@ -42,7 +42,7 @@ int32_t remoe_stream_destroy(uint64_t context, uint64_t stream) {
   return guard(context, "stream_destroy", [&](Operation& op) {
     remoe::require(stream != 0, "stream 0 belongs to the context");
     const cudaStream_t old = remoe::require_stream(op, stream);
-    op.context.wait(old);  // also releases blocks freed on it to the other streams
+    op.context.drain(old);  // also releases blocks freed on it to the other streams
     if (op.context.stream == old) op.context.stream = op.context.first_stream;
     op.context.streams.erase(old);
     op.context.check(cudaStreamDestroy(old), "destroying a stream");
@@ -99,6 +99,7 @@ int32_t remoe_event_wait(uint64_t context, uint64_t event) {
 int32_t remoe_event_synchronize(uint64_t context, uint64_t event) {
   return guard(context, "event_synchronize", [&](Operation& op) {
     op.context.check(cudaEventSynchronize(remoe::require_event(op, event)), "waiting for an event");
+    op.context.index_errors.throw_first();
   });
 }
 
@@ -115,5 +116,6 @@ int32_t remoe_event_elapsed(uint64_t context, uint64_t start, uint64_t end, doub
     float milliseconds = 0.0f;
     op.context.check(cudaEventElapsedTime(&milliseconds, first, last), "timing two events");
     seconds[0] = static_cast<double>(milliseconds) / 1e3;
+    op.context.index_errors.throw_first();
   });
 }
