@@ -1,0 +1,127 @@
+// Chooses the path of each dense product, and divides those that take the FMA cores.
+//
+// Products of few tiles would leave most of the device idle; those of great depth, as gradients of
+// weights and the products of generation are, are divided along it. The parts' sums go through
+// memory and are added in the order of the depth. How a product is divided follows from its sizes
+// alone, so the same product gives the same bits everywhere.
+#include <algorithm>
+
+#include "gemm/product.h"
+#include "gemm/simt_kernel.h"
+#include "runtime/dtype.h"
+
+namespace remoe {
+
+// Defined beside their kernels.
+template <>
+void launch_simt<float, float>(Operation&, SimtTile, const Product&, const SimtProduct&, int);
+template <>
+void launch_simt<Bf16, Bf16>(Operation&, SimtTile, const Product&, const SimtProduct&, int);
+template <>
+void launch_simt<float, Bf16>(Operation&, SimtTile, const Product&, const SimtProduct&, int);
+template <>
+void launch_simt<Bf16, float>(Operation&, SimtTile, const Product&, const SimtProduct&, int);
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr unsigned kMaximumBlocks = 4096;
+// About two blocks for each multiprocessor of the largest devices.
+constexpr int kFullDevice = 264;
+// The least depth worth a part: its sums are written and read once more.
+constexpr int kLeastDepth = 128;
+constexpr int kMostSplits = 64;
+
+int tiles_of(int size, int tile) { return (size - 1) / tile + 1; }
+
+struct Division {
+  SimtTile tile;
+  int row_tiles;
+  int column_tiles;
+  int splits;
+  int split_depth;
+};
+
+template <class Shape>
+Division divide_into(SimtTile tile, const Product& p) {
+  Division division = {tile, tiles_of(p.m, Shape::kRows), tiles_of(p.n, Shape::kColumns), 1, 0};
+  const int64_t tiles = static_cast<int64_t>(division.row_tiles) * division.column_tiles;
+  const int64_t wanted = std::min<int64_t>(kFullDevice / tiles, p.k / kLeastDepth);
+  const int splits = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMostSplits));
+  division.split_depth = tiles_of(tiles_of(p.k, splits), kTileDepth) * kTileDepth;
+  division.splits = tiles_of(p.k, division.split_depth);
+  return division;
+}
+
+Division divide(const Product& p) {
+  if (p.dtype_a != p.dtype_b) return divide_into<MediumTile>(SimtTile::kMedium, p);
+  if (p.m <= FlatTile::kRows) return divide_into<FlatTile>(SimtTile::kFlat, p);
+  const Division large = divide_into<LargeTile>(SimtTile::kLarge, p);
+  const int64_t blocks = static_cast<int64_t>(large.row_tiles) * large.column_tiles * large.splits;
+  return blocks >= kFullDevice / 2 ? large : divide_into<MediumTile>(SimtTile::kMedium, p);
+}
+
+template <class C>
+__global__ void __launch_bounds__(kThreads)
+    join_parts_kernel(C* c, size_t ldc, const float* partial, int splits, int m, int n, float alpha,
+                      float beta) {
+  const size_t count = static_cast<size_t>(m) * n;
+  const size_t stride = static_cast<size_t>(gridDim.x) * kThreads;
+  for (size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+       i += stride) {
+    float sum = 0.0f;
+    for (int part = 0; part < splits; part++) sum += partial[part * count + i];
+    C* to = c + i / n * ldc + i % n;
+    write_run<C, 1>(to, &sum, 1, false, alpha, beta);
+  }
+}
+
+template <class C>
+void join_parts(Operation& op, const Product& p, const float* partial, int splits) {
+  const uint64_t count = static_cast<uint64_t>(p.m) * p.n;
+  op.launch(join_parts_kernel<C>, dim3(grid_blocks(count, kThreads, kMaximumBlocks)),
+            dim3(kThreads), 0, static_cast<C*>(p.c), static_cast<size_t>(p.ldc), partial, splits,
+            p.m, p.n, p.alpha, p.beta);
+}
+
+void launch(Operation& op, const Division& division, const Product& product, float* partial) {
+  const SimtProduct p = {
+      .a = product.a,
+      .b = product.b,
+      .c = product.c,
+      .partial = partial,
+      .lda = static_cast<size_t>(product.lda),
+      .ldb = static_cast<size_t>(product.ldb),
+      .ldc = static_cast<size_t>(product.ldc),
+      .m = product.m,
+      .n = product.n,
+      .k = product.k,
+      .split_depth = division.split_depth,
+      .row_tiles = division.row_tiles,
+      .column_tiles = division.column_tiles,
+      .alpha = product.alpha,
+      .beta = product.beta,
+      .c_is_bf16 = product.dtype_c == REMOE_BF16,
+  };
+  with_activations(product.dtype_a, [&]<class A>(A) {
+    with_activations(product.dtype_b, [&]<class B>(B) {
+      launch_simt<A, B>(op, division.tile, product, p, division.splits);
+    });
+  });
+}
+
+}  // namespace
+
+void multiply_simt(Operation& op, const Product& product) {
+  const Division division = divide(product);
+  if (division.splits == 1) return launch(op, division, product, nullptr);
+  const Scratch<float> partial(op, static_cast<size_t>(division.splits) * product.m * product.n);
+  launch(op, division, product, partial.data());
+  with_activations(product.dtype_c, [&]<class C>(C) {
+    join_parts<C>(op, product, partial.data(), division.splits);
+  });
+}
+
+void multiply(Operation& op, const Product& product) { multiply_simt(op, product); }
+
+}  // namespace remoe

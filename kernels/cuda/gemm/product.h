@@ -1,0 +1,36 @@
+// Dense products on device memory, for the functions of the library: C[m,n] = alpha * op(A) * op(B)
+// + beta * C, with sums in fp32 in a fixed order, rounded once.
+#pragma once
+
+#include "runtime/operation.h"
+
+namespace remoe {
+
+// A and B are fp32 or bf16, and so is C. With beta == 0, C is not read.
+struct Product {
+  int m;
+  int n;
+  int k;
+  int32_t dtype_a;
+  const void* a;  // stored as [m, k], or as [k, m] if transposed
+  int64_t lda;    // elements between stored rows
+  bool transpose_a = false;
+  int32_t dtype_b;
+  const void* b;  // stored as [k, n], or as [n, k] if transposed
+  int64_t ldb;
+  bool transpose_b = false;
+  int32_t dtype_c;
+  void* c;
+  int64_t ldc;
+  float alpha = 1.0f;
+  float beta = 0.0f;
+};
+
+// Enqueues a product on the fastest path that takes it. Sizes are at least 1, addresses aligned to
+// their elements.
+void multiply(Operation& op, const Product& product);
+
+// On plain FMA cores: any sizes, dtypes and addresses.
+void multiply_simt(Operation& op, const Product& product);
+
+}  // namespace remoe
