@@ -19,6 +19,12 @@ EMU_API void emu_configure(int32_t order, uint64_t seed, int32_t deferred) {
   device().deferred = deferred != 0;
 }
 
+// Has contexts that are opened later find a device of this compute capability: 80 or 90.
+EMU_API void emu_pose(int32_t capability) {
+  const auto lock = device().lock();
+  device().capability = capability;
+}
+
 // Writes the reports, one per line, at most `length` bytes; returns the number of bytes needed.
 EMU_API int32_t emu_reports(uint8_t* buffer, uint64_t length) {
   const auto lock = device().lock();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "device_memory.h"
@@ -12,6 +14,11 @@ namespace remoe::emulator {
 Device& device() {
   static Device one;
   return one;
+}
+
+int capability_of_environment() {
+  const char* text = std::getenv("REMOE_EMULATED_CAPABILITY");
+  return text != nullptr && std::strcmp(text, "90") == 0 ? 90 : 80;
 }
 
 cudaError_t Device::enqueue(cudaStream_t stream, std::function<bool()> work) {
@@ -77,8 +84,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "emulated");
   properties->totalGlobalMem = remoe::emulator::kDeviceBytes;
-  properties->major = 8;
-  properties->minor = 0;
+  properties->major = device().capability / 10;
+  properties->minor = device().capability % 10;
   properties->multiProcessorCount = 1;
   return cudaSuccess;
 }

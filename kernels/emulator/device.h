@@ -18,6 +18,9 @@ struct EmulatedStream {
 
 namespace remoe::emulator {
 
+// REMOE_EMULATED_CAPABILITY, else 80.
+int capability_of_environment();
+
 struct Device {
   // Calls may come from several host threads.
   std::unique_lock<std::recursive_mutex> lock() {
@@ -44,6 +47,7 @@ struct Device {
   std::unordered_map<void*, size_t> pinned;
   std::mt19937_64 random{1};
   bool deferred = false;
+  int capability = capability_of_environment();  // it poses as one of this: 80 or 90
   cudaError_t last_error = cudaSuccess;
   cudaError_t failure = cudaSuccess;
   std::string failure_text;

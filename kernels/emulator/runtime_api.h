@@ -50,6 +50,33 @@ struct cudaDeviceProp {
   int multiProcessorCount;
 };
 
+// The part of the driver's interface that describes tensors to bulk copies. The fields are the
+// emulator's own; on a GPU they are the driver's secret.
+using cuuint32_t = uint32_t;
+using cuuint64_t = uint64_t;
+
+enum CUresult { CUDA_SUCCESS = 0, CUDA_ERROR_INVALID_VALUE = 1 };
+
+enum CUtensorMapDataType {
+  CU_TENSOR_MAP_DATA_TYPE_FLOAT32 = 7,
+  CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9
+};
+enum CUtensorMapInterleave { CU_TENSOR_MAP_INTERLEAVE_NONE = 0 };
+enum CUtensorMapSwizzle { CU_TENSOR_MAP_SWIZZLE_128B = 3 };
+enum CUtensorMapL2promotion { CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3 };
+enum CUtensorMapFloatOOBfill { CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0 };
+
+struct alignas(64) CUtensorMap {
+  unsigned char* data;  // null: not encoded
+  int64_t size[3];      // innermost first
+  int64_t stride[2];    // of the outer two, in bytes
+  int32_t box[3];
+  int32_t width;  // bytes of an element
+};
+
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess = 0 };
+constexpr unsigned cudaEnableDefault = 0;
+
 struct EmulatedStream;
 struct EmulatedEvent;
 using cudaStream_t = EmulatedStream*;
@@ -64,6 +91,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* result);
 
 cudaError_t cudaMalloc(void** address, size_t bytes);
 cudaError_t cudaFree(void* address);

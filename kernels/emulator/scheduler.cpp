@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "asynchronous.h"
 #include "checker.h"
 #include "scheduler_state.h"
 #include "shared_memory.h"
@@ -40,6 +41,7 @@ Fiber& take_next(Block& block) {
 void thread_main() {
   Block& block = running_block();
   block.launch->run(block.launch->call.get());
+  asynchronous_thread_ends();
   Fiber& self = *block.current;
   self.state = State::kDone;
   block.alive--;
@@ -79,15 +81,25 @@ void prepare_threads(Block& block) {
   if (block.order != Order::kReverse) std::reverse(block.ready.begin(), block.ready.end());
 }
 
+const char* describe(State state) {
+  switch (state) {
+    case State::kAtBarrier:
+      return "__syncthreads";
+    case State::kAtCollective:
+      return "a warp collective";
+    default:
+      return "a barrier";
+  }
+}
+
 std::string describe_deadlock(const Block& block) {
   std::string text = "deadlock:";
   int shown = 0;
   for (int i = 0; i < block.threads; i++) {
     const Fiber& fiber = block.fibers[i];
     if (fiber.state == State::kDone || ++shown > 6) continue;
-    text += std::string(" thread ") + std::to_string(i) + " waits at " +
-            (fiber.state == State::kAtBarrier ? "__syncthreads " : "a warp collective ") +
-            fiber.site.file + ":" + std::to_string(fiber.site.line) + ";";
+    text += std::string(" thread ") + std::to_string(i) + " waits at " + describe(fiber.state) +
+            " " + fiber.site.file + ":" + std::to_string(fiber.site.line) + ";";
   }
   return text;
 }
@@ -95,7 +107,9 @@ std::string describe_deadlock(const Block& block) {
 void run_block(Block& block) {
   prepare_threads(block);
   poison_shared_memory(block.launch->shared_bytes);
+  asynchronous_block_begins(block.threads);
   while (block.alive > 0 && block.failure.empty()) {
+    if (block.ready.empty() && finish_one()) continue;
     if (block.ready.empty()) {
       block.failure = describe_deadlock(block);
       break;
@@ -103,6 +117,8 @@ void run_block(Block& block) {
     block.current = &take_next(block);
     switch_stack(block.scheduler, block.current->suspended);
     block.current = nullptr;
+  }
+  while (block.failure.empty() && finish_one()) {
   }
 }
 
@@ -130,6 +146,7 @@ void set_order(Order order, uint64_t seed) {
 void yield_fiber() {
   Block& block = running_block();
   Fiber* self = block.current;
+  advance();
   if (block.ready.empty()) {
     switch_stack(self->suspended, block.scheduler);
     return;

@@ -14,7 +14,7 @@ namespace remoe::emulator {
 // lane of a block, and the highest runs as far as it can.
 enum class Order : int32_t { kForward = 0, kReverse = 1, kRandom = 2, kPriority = 3 };
 
-enum class State { kReady, kAtBarrier, kAtCollective, kDone };
+enum class State { kReady, kAtBarrier, kAtCollective, kWaiting, kDone };
 
 struct Fiber {
   Suspended suspended;
@@ -30,6 +30,7 @@ struct Fiber {
   unsigned mask = 0;
   Combine combine = nullptr;
   void* argument = nullptr;
+  const void* waits_on = nullptr;  // while waiting: a barrier in shared memory, or a named one
   // Barriers and __syncwarps passed, from which the race checker derives "before" and "after".
   uint32_t barriers = 0;
   uint32_t warp_barriers = 0;

@@ -9,7 +9,7 @@
 namespace remoe::emulator {
 namespace {
 
-alignas(128) unsigned char shared_bytes[kSharedMemoryBytes];
+alignas(1024) unsigned char shared_bytes[kSharedMemoryBytes];
 
 }  // namespace
 

@@ -58,6 +58,9 @@ const ARCHITECTURES = [
   ...["-gencode", "arch=compute_80,code=compute_80", "-t", "2"],
 ];
 
+// Hopper's own instructions exist there alone; the host launches such kernels only where they run.
+const HOPPER = ["-gencode", "arch=compute_90a,code=sm_90a"];
+
 // Host-only sources contain no device code that needs several architectures.
 const ONE_PASS = ["-gencode", "arch=compute_80,code=sm_80"];
 
@@ -108,8 +111,12 @@ export async function buildCuda(
   if ("reason" in compiler) return skipped(compiler);
   const graph = new IncludeGraph([CUDA]);
   const units = await Promise.all((await list(CUDA, ".cu")).map(async (source): Promise<Unit> => {
-    const flags = await hasKernels(source, graph) ? ARCHITECTURES : ONE_PASS;
     const headers = await graph.headersOf(source);
+    const flags = headers.includes(`${CUDA}/device/hopper.h`)
+      ? HOPPER
+      : await hasKernels(source, graph)
+      ? ARCHITECTURES
+      : ONE_PASS;
     return { source, headers, flags: ["-I", CUDA, ...flags, ...NVCC] };
   }));
   const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags: NVCC_LINK };
@@ -165,7 +172,8 @@ async function mutated(unit: Unit, { name, files }: Mutant): Promise<Unit> {
   return {
     source: moved(unit.source),
     headers: unit.headers.map(moved),
-    flags: ["-I", `${folder}/cuda`, ...unit.flags.slice(2)],
+    // A mutant may include headers that the original does not.
+    flags: ["-I", `${folder}/cuda`, ...unit.flags],
   };
 }
 

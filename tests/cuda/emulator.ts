@@ -7,6 +7,9 @@ import { findCppCompiler, type Missing, run } from "../../kernels/tools/cuda_too
 /** The order in which a block's runnable threads, and a grid's blocks, proceed. */
 export const Order = { forward: 0, reverse: 1, random: 2, priority: 3 } as const;
 
+/** Ten times the compute capability that the emulated device poses as. */
+export type Capability = 80 | 90;
+
 /** How the emulated device schedules work. */
 export interface Schedule {
   /** One of {@linkcode Order}; default forward. */
@@ -19,6 +22,7 @@ export interface Schedule {
 
 const CONTROLS = {
   emu_configure: { parameters: ["i32", "u64", "i32"], result: "void" },
+  emu_pose: { parameters: ["i32"], result: "void" },
   emu_reports: { parameters: ["buffer", "u64"], result: "i32" },
   emu_clear_reports: { parameters: [], result: "void" },
   emu_reset: { parameters: [], result: "void" },
@@ -30,11 +34,12 @@ export class Emulator implements Disposable {
   readonly path: string;
   readonly #controls: Deno.DynamicLibrary<typeof CONTROLS>;
 
-  constructor(path: string) {
+  constructor(path: string, capability: Capability = 80) {
     this.path = path;
     const library = openLibrary(path);
     this.#controls = Deno.dlopen(path, CONTROLS);
     this.#restore();
+    this.#controls.symbols.emu_pose(capability);
     this.context = KernelContext.create(library, { ownsLibrary: true });
   }
 
@@ -76,6 +81,7 @@ export class Emulator implements Disposable {
 
   #restore(): void {
     this.configure({});
+    this.#controls.symbols.emu_pose(80);
     this.#controls.symbols.emu_reset();
     this.#controls.symbols.emu_clear_reports();
   }
@@ -92,13 +98,18 @@ export const skipped = missingCompiler === undefined ? "" : ` [skipped: ${missin
 /**
  * Builds the emulated library if its sources changed, and opens it.
  *
- * @param options Whether accesses are checked, and what is broken on purpose.
+ * @param options Whether accesses are checked, what is broken on purpose, and the device's
+ * capability.
  * @returns The open device.
  */
 export async function openEmulator(
-  options: { readonly race?: boolean; readonly mutant?: Mutant } = {},
+  options: {
+    readonly race?: boolean;
+    readonly mutant?: Mutant;
+    readonly capability?: Capability;
+  } = {},
 ): Promise<Emulator> {
   const built = await buildEmulated(options);
   if (built.kind === "skipped") throw new Error(`Cannot build the emulator: ${built.reason}`);
-  return new Emulator(built.path);
+  return new Emulator(built.path, options.capability);
 }

@@ -20,7 +20,8 @@
 namespace gpu {
 
 // One untyped extern for all kernels: typed ones in templates would be conflicting declarations.
-extern __shared__ __align__(128) unsigned char dynamic_shared_bytes[];
+// Swizzled copies count from multiples of 1024.
+extern __shared__ __align__(1024) unsigned char dynamic_shared_bytes[];
 
 // The block's shared memory, viewed as T. T may end in an array longer than declared.
 template <class T>

@@ -1,0 +1,128 @@
+// mbarriers, and the block's named barriers.
+
+#include <unordered_map>
+
+#include "asynchronous.h"
+#include "emulator.h"
+#include "hopper.h"
+#include "scheduler_state.h"
+
+namespace remoe::emulator {
+namespace {
+
+constexpr int kMostBytes = (1 << 20) - 1;  // that a phase can expect
+constexpr int kNamed = 16;
+
+struct Phase {
+  int count = 0;  // arrivals that a phase takes
+  int pending = 0;
+  int64_t bytes = 0;  // expected, and not come; negative where they came first
+  uint64_t number = 0;
+};
+
+struct NamedBarrier {
+  int threads = 0;
+  int arrived = 0;
+  uint64_t number = 0;
+};
+
+struct Barriers {
+  std::unordered_map<const void*, Phase> phases;
+  NamedBarrier named[kNamed];
+};
+
+Barriers& barriers() {
+  static Barriers all;
+  return all;
+}
+
+std::string at(Site site) {
+  return std::string(" at ") + site.file + ":" + std::to_string(site.line);
+}
+
+Phase& phase_of(const void* barrier, Site site) {
+  const auto found = barriers().phases.find(barrier);
+  if (found == barriers().phases.end()) fault("an mbarrier that was not initialised", site);
+  return found->second;
+}
+
+void settle(const void* barrier, Phase& phase) {
+  if (phase.pending > 0 || phase.bytes != 0) return;
+  phase.pending = phase.count;
+  phase.number++;
+  wake(barrier);
+}
+
+void arrive_at(const void* barrier, int64_t expected, Site site) {
+  Phase& phase = phase_of(barrier, site);
+  phase.bytes += expected;
+  if (phase.bytes > kMostBytes) fault("an mbarrier's phase expects 2^20 bytes or more", site);
+  if (--phase.pending < 0) return fail_block("an mbarrier's phase takes more arrivals" + at(site));
+  settle(barrier, phase);
+}
+
+// A warp's lanes arrive one by one, but count together on a GPU.
+NamedBarrier& arrive_named(int id, int threads, Site site) {
+  if (id < 0 || id >= kNamed) fault("there are 16 named barriers", site);
+  NamedBarrier& barrier = barriers().named[id];
+  if (threads < 32 || threads % 32 != 0) fault("a named barrier takes whole warps", site);
+  if (barrier.arrived > 0 && barrier.threads != threads) {
+    fault("threads give a named barrier different counts", site);
+  }
+  barrier.threads = threads;
+  if (++barrier.arrived == threads) {
+    barrier.arrived = 0;
+    barrier.number++;
+    wake(&barrier);
+  }
+  return barrier;
+}
+
+}  // namespace
+
+void barriers_begin() { barriers() = Barriers(); }
+
+void complete_bytes(const void* barrier, int64_t bytes, Site site) {
+  Phase& phase = phase_of(barrier, site);
+  phase.bytes -= bytes;
+  settle(barrier, phase);
+}
+
+void complete_arrival(const void* barrier, Site site) { arrive_at(barrier, 0, site); }
+
+}  // namespace remoe::emulator
+
+namespace remoe::hopper {
+
+using namespace emulator;
+
+void barrier_init(Barrier* b, int count, Site site) {
+  require_hopper(site);
+  shared_place(b, sizeof *b, sizeof *b, "an mbarrier", site);
+  if (count < 1) fault("an mbarrier of no arrivals", site);
+  barriers().phases[b] = {count, count, 0, 0};
+}
+
+void barrier_init_fence() {}
+
+void arrive(Barrier* b, Site site) { arrive_at(b, 0, site); }
+
+void arrive_expect(Barrier* b, int bytes, Site site) { arrive_at(b, bytes, site); }
+
+void wait(Barrier* b, uint32_t parity, Site site) {
+  if (parity > 1) fault("a phase's parity is 0 or 1", site);
+  const Phase& phase = phase_of(b, site);
+  wait_on(b, site, [&] { return (phase.number & 1) != parity; });
+}
+
+void named_barrier_arrive(int id, int threads, Site site) { arrive_named(id, threads, site); }
+
+void named_barrier_sync(int id, int threads, Site site) {
+  const uint64_t number = barriers().named[id & (kNamed - 1)].number;
+  const NamedBarrier& barrier = arrive_named(id, threads, site);
+  wait_on(&barrier, site, [&] { return barrier.number != number; });
+}
+
+void proxy_fence() {}
+
+}  // namespace remoe::hopper
