@@ -39,6 +39,12 @@ class MemoryPool {
 
   bool is_live(const void* address) const { return live_.count(address) != 0; }
 
+  // The bytes that were asked for with the live block at `address`; 0 if there is none.
+  size_t requested(const void* address) const {
+    const auto found = live_.find(address);
+    return found == live_.end() ? 0 : found->second.requested;
+  }
+
   // To be called when the host has waited for `stream`: blocks freed on it become free for every
   // stream.
   void settle(cudaStream_t stream);
