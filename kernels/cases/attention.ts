@@ -305,6 +305,17 @@ const LONG: readonly AttentionOptions[] = [
   { batch: 1, sequence: 131, heads: 3, groups: 1, headDim: 64 },
 ];
 
+/** Heads that tensor cores take, and sequences that are not multiples of their tiles. */
+const TENSOR_CORES: readonly AttentionOptions[] = [
+  { batch: 2, sequence: 7, heads: 2, groups: 2, headDim: 64, padding: 8 },
+  { batch: 2, sequence: 130, heads: 4, groups: 2, headDim: 64 },
+  { batch: 1, sequence: 65, heads: 3, groups: 1, headDim: 128 },
+  { batch: 1, sequence: 64, heads: 2, groups: 1, headDim: 64, scale: 30 },
+];
+
+/** The largest head that a build need take. */
+const LARGEST: AttentionOptions = { batch: 1, sequence: 70, heads: 2, groups: 1, headDim: 256 };
+
 /** Cases of attention. */
 export const ATTENTION_CASES: readonly OperationCase[] = [
   ...SHAPES.map(attentionCase),
@@ -317,7 +328,10 @@ export const ATTENTION_CASES: readonly OperationCase[] = [
     headDim: 64,
     withoutNormalizer: true,
   }),
-  ...[...SHAPES, ...LONG].map((shape) => attentionCase({ ...shape, dtype: "bf16" })),
+  attentionCase(LARGEST),
+  ...[...SHAPES, ...LONG, ...TENSOR_CORES].map((shape) =>
+    attentionCase({ ...shape, dtype: "bf16" })
+  ),
 ];
 
 /** Cases of its gradient. */
@@ -325,6 +339,8 @@ export const ATTENTION_GRADIENT_CASES: readonly GradientCase[] = [
   ...SHAPES.map((shape) => attentionGradientCase(shape)),
   attentionGradientCase({ batch: 1, sequence: 256, heads: 4, groups: 2, headDim: 32 }, 8),
   attentionGradientCase({ batch: 1, sequence: 131, heads: 3, groups: 1, headDim: 64 }, 8),
+  attentionGradientCase(LARGEST, 4),
   ...SHAPES.map((shape) => attentionGradientCase({ ...shape, dtype: "bf16" }, 6)),
   ...LONG.map((shape) => attentionGradientCase({ ...shape, batch: 1, dtype: "bf16" }, 2)),
+  ...TENSOR_CORES.map((shape) => attentionGradientCase({ ...shape, dtype: "bf16" }, 2)),
 ];

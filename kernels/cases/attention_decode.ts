@@ -104,6 +104,9 @@ const SIZES: readonly AttentionDecodeOptions[] = [
   { lengths: [3, 0, 7], capacity: 8, heads: 4, groups: 2, headDim: 8 },
   { lengths: [33], capacity: 40, heads: 6, groups: 2, headDim: 18, padding: 3 },
   { lengths: [200, 255], capacity: 256, heads: 4, groups: 2, headDim: 32 },
+  { lengths: [599, 5, 256], capacity: 600, heads: 6, groups: 1, headDim: 64 },
+  { lengths: [20], capacity: 32, heads: 5, groups: 1, headDim: 256 },
+  { lengths: [70], capacity: 80, heads: 2, groups: 1, headDim: 128 },
 ];
 
 /** Cases of attention against a cache. */
