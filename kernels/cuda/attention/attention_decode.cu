@@ -5,7 +5,7 @@
 // heads of a group, and another kernel joins the runs in their order. The lengths are on the
 // device, so the grid is that of the capacity, and blocks beyond a length end at once.
 //
-// Sequences whose length is out of range are left alone.
+// Sequences whose length is out of range are left alone, and reported.
 
 #include <cmath>
 
@@ -55,10 +55,13 @@ struct DecodeArguments {
 // Rotates the new queries and keys in place, and appends keys and values to the cache. One block
 // per sequence: all its heads share the angles.
 template <class T>
-__global__ void __launch_bounds__(kThreads) append_kernel(DecodeArguments<T> a) {
+__global__ void __launch_bounds__(kThreads) append_kernel(DecodeArguments<T> a, IndexCheck check) {
   const int batch = static_cast<int>(blockIdx.x);
   const int position = a.position(batch);
-  if (position < 0) return;
+  if (position < 0) {
+    if (threadIdx.x == 0) check.report(batch, a.lengths[batch]);
+    return;
+  }
   float2* angles = &gpu::shared<float2>();
   const AttentionSizes& sizes = a.sizes;
   const int half = sizes.head_dim / 2;
@@ -290,6 +293,12 @@ __global__ void __launch_bounds__(kThreads) join_kernel(DecodeArguments<T> a) {
   }
 }
 
+[[noreturn]] void fail_at_length(int32_t length, int32_t sequence, int32_t capacity) {
+  fail(REMOE_OUT_OF_RANGE,
+       "sequence %d has %d tokens, but the cache has room for %d including the new one", sequence,
+       length, capacity);
+}
+
 // Heads per block: a team's queries take kHeads * kSpans * kElements registers of a lane.
 template <int kHeads, int kSpans, class T>
 void launch_runs(Operation& op, const DecodeArguments<T>& a) {
@@ -306,6 +315,7 @@ void launch_runs(Operation& op, const DecodeArguments<T>& a) {
 
 template <class T>
 void decode(Operation& op, DecodeArguments<T> a) {
+  const IndexCheck check = op.index_check(fail_at_length, a.capacity);
   const AttentionSizes& sizes = a.sizes;
   const size_t heads = static_cast<size_t>(sizes.batch) * sizes.heads;
   const uint64_t addresses =
@@ -315,7 +325,7 @@ void decode(Operation& op, DecodeArguments<T> a) {
   const Scratch<float> partial(op, heads * a.runs * (static_cast<size_t>(sizes.head_dim) + 2));
   a.partial = partial.data();
   op.launch(append_kernel<T>, dim3(sizes.batch), dim3(kThreads),
-            sizeof(float2) * static_cast<size_t>(sizes.head_dim / 2), a);
+            sizeof(float2) * static_cast<size_t>(sizes.head_dim / 2), a, check);
   if (sizes.head_dim <= kSpan) {
     launch_runs<4, 1>(op, a);
   } else if (sizes.head_dim <= 2 * kSpan) {
