@@ -27,6 +27,17 @@ bool is_device_fault(cudaError_t error) {
   }
 }
 
+// Compute capability 9.0 alone: later architectures lack wgmma.
+bool is_hopper_device(int ordinal) {
+  int major = 0;
+  int minor = 0;
+  return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal) ==
+             cudaSuccess &&
+         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal) ==
+             cudaSuccess &&
+         major == 9 && minor == 0;
+}
+
 void require_device(int ordinal) {
   // Without a driver the call fails and leaves the count untouched.
   int devices = 0;
@@ -57,6 +68,7 @@ Context::Context(int device_ordinal) : ordinal(device_ordinal) {
   stream = first_stream;
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, ordinal),
         "counting the multiprocessors");
+  is_hopper = is_hopper_device(ordinal);
 }
 
 Context::~Context() {
