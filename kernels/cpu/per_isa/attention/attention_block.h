@@ -4,6 +4,10 @@
 // and log-sum-exp are computed lane by lane, without reductions within a vector. It also means that
 // only the queries need transposing: S^T = K Q^T broadcasts the elements of K and runs vectors
 // along Q^T; O = P V broadcasts those of P^T, one column at a time, and runs vectors along V.
+//
+// Operands of products are tiles of elements E: fp32, or bf16 in pairs that are neighbours along
+// the inner dimension (simd/lane.h). Results are fp32. How operands come into tiles:
+// operand_tiles.h.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +30,8 @@ static_assert(kStep % kLanes == 0 && kBlock % kStep == 0);
 // Tiles of queries or keys pad the head dimension to whole vectors.
 inline int64_t padded_dim(int64_t head_dim) { return round_up(head_dim, kLanes); }
 
-// Part of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the inner
-// dimension [inner, inner_end).
+// Part of a product: rows [row, row + kStep) and columns [column, column_end) of C, over the lanes
+// [inner, inner_end) of the inner dimension.
 struct ProductPart {
   int64_t row;
   int64_t column, column_end;
@@ -44,21 +48,21 @@ inline constexpr int kProductRows = 4;
 
 // The inner dimension must lie within one chunk of A. A separate function because, inlined into the
 // loops of product(), GCC would keep the accumulators in memory.
-template <int V, bool by_rows, bool accumulate>
-[[gnu::noinline]] void product_block(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+template <int V, bool by_rows, bool accumulate, class E>
+[[gnu::noinline]] void product_block(const CacheTile& c, const TileOf<E>& a, const TileOf<E>& b,
                                      int64_t row, int64_t column, int64_t inner,
                                      int64_t inner_end) {
   Vec acc[kProductRows][V] = {};
   if constexpr (accumulate) load_block(acc, c.at(row, column), kPitch);
   constexpr int kRow = by_rows ? kPitch : 1, kStepOfA = by_rows ? 1 : kPitch;
-  const float* from = by_rows ? a.at(row, inner) : a.at(inner, row);
+  const Lane<E>* from = by_rows ? a.at(row, inner) : a.at(inner, row);
   accumulate_block<kRow, kStepOfA>(acc, inner_end - inner, from, b.at(inner, column), kPitch);
   store_block(acc, c.at(row, column), kPitch);
 }
 
 // C (+)= A B (by_rows), or C (+)= A^T B: see cache_tile.h.
-template <bool by_rows, bool accumulate>
-[[gnu::noinline]] void product(const CacheTile& c, const CacheTile& a, const CacheTile& b,
+template <bool by_rows, bool accumulate, class E>
+[[gnu::noinline]] void product(const CacheTile& c, const TileOf<E>& a, const TileOf<E>& b,
                                const ProductPart& part) {
   for (int64_t j = part.column; j < part.column_end; j += kPanel) {
     for (int64_t r = part.row; r < part.row + kStep; r += kProductRows) {
@@ -87,73 +91,43 @@ struct BlockMask {
   }
 };
 
-// Head dimensions handled per product: one chunk of a tile.
+// Lanes of the head dimension handled per product: one chunk of a tile.
 inline constexpr int64_t kDims = kChunk;
 
-// scores [keys, queries] = K Q^T, where the mask keeps them.
-inline void score_block(const CacheTile& scores, const CacheTile& k, const CacheTile& qt,
-                        int64_t head_dim, BlockMask mask) {
+// scores [keys, queries] = K Q^T, where the mask keeps them: k [keys, lanes], qt [lanes, queries].
+template <class E>
+void score_block(const CacheTile& scores, const TileOf<E>& k, const TileOf<E>& qt, int64_t head_dim,
+                 BlockMask mask) {
+  const int64_t lanes = lanes_of<E>(head_dim);
   for (int key = 0; key < kBlock; key += kStep) {
     const int64_t query = mask.first_query(key);
-    product<true, false>(scores, k, qt, {key, query, kBlock, 0, std::min(head_dim, kDims)});
-    for (int64_t d = kDims; d < head_dim; d += kDims) {
-      product<true, true>(scores, k, qt, {key, query, kBlock, d, std::min(head_dim, d + kDims)});
+    product<true, false>(scores, k, qt, {key, query, kBlock, 0, std::min(lanes, kDims)});
+    for (int64_t d = kDims; d < lanes; d += kDims) {
+      product<true, true>(scores, k, qt, {key, query, kBlock, d, std::min(lanes, d + kDims)});
     }
   }
 }
 
-// target [keys, dim] += X Y with X [keys, queries] (P^T or dS^T) and Y [queries, dim] (dO or Q).
-inline void add_over_queries(const CacheTile& target, const CacheTile& x, const CacheTile& y,
-                             int64_t head_dim, BlockMask mask) {
+// target [keys, dim] += X Y with X [keys, lanes of queries] (P^T or dS^T) and Y [lanes of queries,
+// dim] (dO or Q).
+template <class E>
+void add_over_queries(const CacheTile& target, const TileOf<E>& x, const TileOf<E>& y,
+                      int64_t head_dim, BlockMask mask) {
   for (int key = 0; key < kBlock; key += kStep) {
-    product<true, true>(target, x, y,
-                        {key, 0, padded_dim(head_dim), mask.first_query(key), kBlock});
+    product<true, true>(
+        target, x, y,
+        {key, 0, padded_dim(head_dim), mask.first_query(key) / kPerLane<E>, kBlock / kPerLane<E>});
   }
 }
 
-// target [queries, dim] += X^T Y with X [keys, queries] (P^T or dS^T) and Y [keys, dim] (V or K).
-inline void add_over_keys(const CacheTile& target, const CacheTile& x, const CacheTile& y,
-                          int64_t head_dim, BlockMask mask) {
+// target [queries, dim] += X^T Y with X [lanes of keys, queries] (P^T or dS^T) and Y [lanes of
+// keys, dim] (V or K).
+template <class E>
+void add_over_keys(const CacheTile& target, const TileOf<E>& x, const TileOf<E>& y,
+                   int64_t head_dim, BlockMask mask) {
   for (int query = 0; query < kBlock; query += kStep) {
-    product<false, true>(target, x, y, {query, 0, padded_dim(head_dim), 0, mask.keys_of(query)});
-  }
-}
-
-// Copies `count` rows of `head_dim` elements, `stride` apart, into a tile, and zeroes its other
-// rows and columns.
-template <class T>
-void copy_rows(const CacheTile& target, const T* source, int64_t stride, int64_t count,
-               int64_t head_dim) {
-  fill_tile(target, kBlock, count, head_dim, [=](int64_t r) { return source + r * stride; });
-}
-
-// The same rows transposed, [head_dim, kBlock].
-template <class T>
-void copy_transposed(const CacheTile& target, const T* source, int64_t stride, int64_t count,
-                     int64_t head_dim) {
-  for (int64_t r = 0; r < kBlock; r += kLanes) {
-    transpose_vector(target.at(0, r), kPitch, head_dim, count - r,
-                     [=](int64_t i) { return source + (r + i) * stride; });
-  }
-}
-
-// Scales row r of a tile by factor(r), and likewise its transpose.
-template <class Factor>
-void scale_rows(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
-  for (int64_t r = 0; r < kBlock; ++r) {
-    const float scale = factor(r);
-    for (int64_t c = 0; c < head_dim; c += kLanes)
-      store(tile.at(r, c), load(tile.at(r, c)) * scale);
-  }
-}
-template <class Factor>
-void scale_transposed(const CacheTile& tile, int64_t head_dim, Factor&& factor) {
-  alignas(64) float scales[kBlock];
-  for (int64_t r = 0; r < kBlock; ++r) scales[r] = factor(r);
-  for (int64_t d = 0; d < head_dim; ++d) {
-    for (int64_t r = 0; r < kBlock; r += kLanes) {
-      store(tile.at(d, r), load(tile.at(d, r)) * load(scales + r));
-    }
+    product<false, true>(target, x, y,
+                         {query, 0, padded_dim(head_dim), 0, mask.keys_of(query) / kPerLane<E>});
   }
 }
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "per_isa/attention/attention_arguments.h"
+#include "per_isa/gemm/packing.h"
 #include "per_isa/kernel.h"
 #include "per_isa/simd/vector_math.h"
 #include "runtime/dtype.h"
@@ -29,7 +30,7 @@ struct Decode {
   int groups;
   int head_dim;
   int64_t stride;
-  double base;
+  const float *cosine, *sine;  // [B, head_dim / 2]
 
   int64_t row() const { return int64_t{2} * groups * head_dim; }
   int shared() const { return heads / groups; }
@@ -44,42 +45,77 @@ float dot(const float* a, const T* b, int count) {
   return sum(total);
 }
 
-template <class T>
-void add_scaled(float* target, const T* x, float factor, int count) {
-  int i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    store(target + i, load(target + i) + load(x + i) * factor);
-  if (i < count) {
-    const int left = count - i;
-    store_partial(target + i, load_partial(target + i, left) + load_partial(x + i, left) * factor,
-                  left);
+// total = sum over p < count of weights[p] * x[p * row ..], for V vectors, or for `columns`
+// elements of one.
+template <int V, class T>
+void weighted_sum(float* total, const T* x, int64_t row, const float* weights, int64_t count,
+                  int columns = kLanes) {
+  Vec sums[V] = {};
+  for (int64_t p = 0; p < count; ++p, x += row) {
+    prefetch_run(x + kRowsAhead * row, V * kLanes);
+    for (int v = 0; v < V; ++v) {
+      const Vec value = columns == kLanes ? load(x + v * kLanes) : load_partial(x, columns);
+      sums[v] += value * weights[p];
+    }
+  }
+  for (int v = 0; v < V; ++v) {
+    if (columns == kLanes) {
+      store(total + v * kLanes, sums[v]);
+    } else {
+      store_partial(total, sums[v], columns);
+    }
   }
 }
 
-// Rotates a head to a position, as rope.cpp does.
 template <class T>
-void turn(T* x, int half, double base, int64_t position) {
+void weighted_values(float* total, const T* x, int64_t row, const float* weights, int64_t count,
+                     int dim) {
+  int i = 0;
+  for (; i + 4 * kLanes <= dim; i += 4 * kLanes) {
+    weighted_sum<4>(total + i, x + i, row, weights, count);
+  }
+  for (; i + kLanes <= dim; i += kLanes) weighted_sum<1>(total + i, x + i, row, weights, count);
+  if (i < dim) weighted_sum<1>(total + i, x + i, row, weights, count, dim - i);
+}
+
+// Cosines and sines [B, half] of the angles by which a head at each sequence's position is rotated,
+// as in rope.cpp.
+void fill_angles(const Context& context, float* cosine, float* sine, const int32_t* positions,
+                 int64_t batch, int half, double base) {
+  constexpr int64_t kCost = 100;  // of a power, a cosine and a sine
+  parallel_ranges(context, batch, kCost * half, [&](int64_t begin, int64_t end) {
+    for (int i = 0; i < half; ++i) {
+      const double frequency = std::pow(base, -static_cast<double>(i) / half);
+      for (int64_t b = begin; b < end; ++b) {
+        const double angle = static_cast<double>(positions[b]) * frequency;
+        cosine[b * half + i] = static_cast<float>(std::cos(angle));
+        sine[b * half + i] = static_cast<float>(std::sin(angle));
+      }
+    }
+  });
+}
+
+template <class T>
+void turn(T* x, const float* cosine, const float* sine, int half) {
   for (int i = 0; i < half; ++i) {
-    const double angle =
-        static_cast<double>(position) * std::pow(base, -static_cast<double>(i) / half);
-    const auto c = static_cast<float>(std::cos(angle)), s = static_cast<float>(std::sin(angle));
     const float a = widened(x[i]), b = widened(x[i + half]);
-    x[i] = rounded<T>(a * c - b * s);
-    x[i + half] = rounded<T>(b * c + a * s);
+    x[i] = rounded<T>(a * cosine[i] - b * sine[i]);
+    x[i + half] = rounded<T>(b * cosine[i] + a * sine[i]);
   }
 }
 
 // Replaces scores[0, count) with their softmax.
 void normalize(float* scores, int64_t count) {
-  float largest = scores[0];
-  for (int64_t p = 1; p < count; ++p) largest = std::max(largest, scores[p]);
+  Vec most = broadcast(scores[0]);
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) most = maximum(load(scores + i), most);
+  float largest = maximum(most);
+  for (; i < count; ++i) largest = maximum(scores[i], largest);
+  map(scores, scores, count, [=](Vec score) { return exponential(score - largest); });
   float total = 0;
-  for (int64_t p = 0; p < count; ++p) {
-    scores[p] = exponential(scores[p] - largest);
-    total += scores[p];
-  }
+  for (int64_t p = 0; p < count; ++p) total += scores[p];
   const float inverse = 1 / total;
-  for (int64_t p = 0; p < count; ++p) scores[p] *= inverse;
+  map(scores, scores, count, [=](Vec weight) { return weight * inverse; });
 }
 
 // x itself if it is fp32, otherwise room for it in fp32.
@@ -104,7 +140,9 @@ void decode_group(const Decode<T>& call, int64_t sequence, int group) {
   const T* v = qkv + int64_t{call.heads + call.groups + group} * dim;
   T* keys = call.cache + sequence * call.capacity * row + int64_t{group} * dim;
   T* values = keys + int64_t{call.groups} * dim;
-  turn(k, dim / 2, call.base, length);
+  const float* cosine = call.cosine + sequence * (dim / 2);
+  const float* sine = call.sine + sequence * (dim / 2);
+  turn(k, cosine, sine, dim / 2);
   std::memcpy(keys + length * row, k, dim * sizeof(T));
   std::memcpy(values + length * row, v, dim * sizeof(T));
 
@@ -113,12 +151,13 @@ void decode_group(const Decode<T>& call, int64_t sequence, int group) {
   float* scores = call.scores + first_head * call.capacity;
   const float scale = 1 / std::sqrt(static_cast<float>(dim));
   for (int head = 0; head < call.shared(); ++head) {
-    turn(q + int64_t{head} * dim, dim / 2, call.base, length);
+    turn(q + int64_t{head} * dim, cosine, sine, dim / 2);
   }
   float* room = call.room + 2 * first_head * dim;
   float* query = in_fp32(q, room);
   if (query == room) convert_run(query, q, elements);
   for (int64_t p = 0; p <= length; ++p) {
+    prefetch_run(keys + (p + kRowsAhead) * row, dim);
     for (int head = 0; head < call.shared(); ++head) {
       scores[head * call.capacity + p] =
           scale * dot(query + int64_t{head} * dim, keys + p * row, dim);
@@ -126,15 +165,10 @@ void decode_group(const Decode<T>& call, int64_t sequence, int group) {
   }
   T* out = call.out + first_head * dim;
   float* total = in_fp32(out, room + elements);
-  std::memset(total, 0, sizeof(float) * elements);
   for (int head = 0; head < call.shared(); ++head) {
-    normalize(scores + head * call.capacity, length + 1);
-  }
-  for (int64_t p = 0; p <= length; ++p) {
-    for (int head = 0; head < call.shared(); ++head) {
-      add_scaled(total + int64_t{head} * dim, values + p * row, scores[head * call.capacity + p],
-                 dim);
-    }
+    float* weights = scores + head * call.capacity;
+    normalize(weights, length + 1);
+    weighted_values(total + int64_t{head} * dim, values, row, weights, length + 1, dim);
   }
   if (query == room) convert_run(out, total, elements);
 }
@@ -146,6 +180,11 @@ void attention_decode(Context& context, int32_t dtype, void* out, void* qkv, voi
                       int head_dim, int stride, double base) {
   Scratch<float> scores(context, int64_t{batch} * heads * capacity);
   Scratch<float> room(context, dtype == REMOE_F32 ? 0 : int64_t{2} * batch * heads * head_dim);
+  const int half = head_dim / 2;
+  Scratch<float> angles(context, int64_t{2} * batch * half);
+  float* cosine = angles.data();
+  float* sine = cosine + int64_t{batch} * half;
+  fill_angles(context, cosine, sine, lengths, batch, half, base);
   int64_t longest = 0;
   for (int b = 0; b < batch; ++b) longest = std::max<int64_t>(longest, lengths[b]);
   const int64_t cost = (longest + 1) * head_dim * (heads / groups);
@@ -161,7 +200,8 @@ void attention_decode(Context& context, int32_t dtype, void* out, void* qkv, voi
                          groups,
                          head_dim,
                          stride,
-                         base};
+                         cosine,
+                         sine};
     parallel_ranges(context, int64_t{batch} * groups, cost, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         decode_group(call, i / groups, static_cast<int>(i % groups));

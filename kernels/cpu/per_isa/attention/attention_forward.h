@@ -1,7 +1,9 @@
 // Causal grouped-query attention: softmax(Q K^T / sqrt(head_dim)) V, block by block, with a running
 // maximum m and sum l per query. A block with a larger maximum m' rescales the sums so far by exp(m
-// - m'), so only one block of scores is ever held. The scale is folded into the queries. If scores
-// are so large that their last digit matters in an exponent, their differences are exact.
+// - m'), so only one block of scores is ever held. With fp32 tiles, the scale is folded into the
+// queries. If scores are so large that their last digit matters in an exponent, their differences
+// are exact. With pairs of bf16, which would round the scaled queries, it is applied to the scores,
+// in the multiply-add that subtracts m.
 #pragma once
 
 #include <cmath>
@@ -9,6 +11,8 @@
 
 #include "per_isa/attention/attention_arguments.h"
 #include "per_isa/attention/attention_block.h"
+#include "per_isa/attention/operand_tiles.h"
+#include "per_isa/attention/score_scale.h"
 #include "per_isa/gemm/workspace.h"
 #include "runtime/parallel.h"
 
@@ -36,46 +40,53 @@ struct Attention : ForwardCall<T> {
 };
 
 // One head's block of queries, with the state carried from one key block to the next.
+template <class E>
 struct QueryBlock {
-  CacheTile qt;    // [head_dim, kBlock]
+  TileOf<E> qt;    // [lanes, kBlock]
   CacheTile out;   // [kBlock, head_dim]: sum of p v
-  float* largest;  // [kBlock]: m
+  float* largest;  // [kBlock]: the largest score so far
   float* total;    // [kBlock]: l
 
   template <class T>
   QueryBlock(Workspace& memory, const Attention<T>& call)
-      : qt(memory.tile(call.head_dim, kBlock)),
+      : qt(memory.tile<E>(lanes_of<E>(call.head_dim), kBlock)),
         out(memory.tile(kBlock, call.head_dim)),
         largest(memory.take(kBlock)),
         total(memory.take(kBlock)) {}
 };
 
 // A thread's scratch: a block of keys, one of values, one of scores, and a QueryBlock per head.
+template <class E>
 struct Memory {
-  CacheTile keys, values, scores;
+  TileOf<E> keys;    // [kBlock, lanes]
+  TileOf<E> values;  // [lanes of keys, head_dim]
+  CacheTile scores;  // [keys, queries]
   float* blocks;
   int64_t block_floats;
 
   template <class T>
   Memory(Workspace& memory, const Attention<T>& call)
-      : keys(memory.tile(kBlock, call.head_dim)),
-        values(memory.tile(kBlock, call.head_dim)),
+      : keys(memory.tile<E>(kBlock, lanes_of<E>(call.head_dim))),
+        values(memory.tile<E>(kBlock / kPerLane<E>, call.head_dim)),
         scores(memory.tile(kBlock, kBlock)),
-        block_floats(layout_floats<QueryBlock>(call)) {
+        block_floats(layout_floats<QueryBlock<E>>(call)) {
     blocks = memory.take(call.heads_of_group * block_floats);
   }
   template <class T>
-  QueryBlock block(int64_t i, const Attention<T>& call) const {
+  QueryBlock<E> block(int64_t i, const Attention<T>& call) const {
     Workspace of_head(blocks + i * block_floats);
-    return QueryBlock(of_head, call);
+    return QueryBlock<E>(of_head, call);
   }
+  // The weights, [lanes of keys, queries], which take the place of the scores.
+  TileOf<E> weights() const { return {reinterpret_cast<Lane<E>*>(scores.data), kBlock}; }
 };
 
 // Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
 // them to the sum. Returns the factor that rescales what was summed before. The mask is applied
 // after the exponential, whose result for hidden keys is discarded.
-inline Vec softmax_lanes(const QueryBlock& block, float* scores, int query, BlockMask mask,
-                         bool first_block) {
+template <class E>
+Vec softmax_lanes(const QueryBlock<E>& block, float* scores, int query, BlockMask mask,
+                  bool first_block, ScoreScale<E> scale) {
   const int keys = mask.keys_of(query);
   const Vec before = load(block.largest + query);
   const float nothing = -std::numeric_limits<float>::infinity();
@@ -85,25 +96,35 @@ inline Vec softmax_lanes(const QueryBlock& block, float* scores, int query, Bloc
     even = maximum(even, mask.select(query, key, load(scores + key * kPitch), nothing));
     odd = maximum(odd, mask.select(query, key + 1, load(scores + (key + 1) * kPitch), nothing));
   }
-  const Vec largest = maximum(even, odd);
+  const Vec largest = maximum(even, odd), shift = scale(largest);
   Vec total = {};
-  for (int key = 0; key < keys; ++key) {
-    Vec p = bounded_exponential(load(scores + key * kPitch) - largest);
-    p = mask.select(query, key, p, 0.0f);
-    store(scores + key * kPitch, p);
-    total += p;
+  for (int key = 0; key < keys; key += kPerLane<E>) {
+    Vec p[kPerLane<E>];
+    for (int i = 0; i < kPerLane<E>; ++i) {
+      const Vec e = bounded_exponential(scale(load(scores + (key + i) * kPitch)) - shift);
+      p[i] = mask.select(query, key + i, e, 0.0f);
+      total += p[i];
+    }
+    if constexpr (kPerLane<E> == 1) {
+      store(scores + key * kPitch, p[0]);
+    } else {
+      // The row written holds scores of keys that were read before.
+      store(reinterpret_cast<Lane<E>*>(scores) + key / 2 * kPitch, interleave(p[0], p[1]));
+    }
   }
   store(block.largest + query, largest);
-  const Vec factor = first_block ? Vec{} : exponential(before - largest);
+  const Vec factor = first_block ? Vec{} : exponential(scale(before) - shift);
   store(block.total + query, first_block ? total : load(block.total + query) * factor + total);
   return factor;
 }
 
-inline void softmax_block(const QueryBlock& block, const CacheTile& scores, int64_t head_dim,
-                          BlockMask mask, bool first_block) {
+template <class E>
+void softmax_block(const QueryBlock<E>& block, const CacheTile& scores, int64_t head_dim,
+                   BlockMask mask, bool first_block, ScoreScale<E> scale) {
   float factor[kBlock];
   for (int query = 0; query < kBlock; query += kLanes) {
-    store(factor + query, softmax_lanes(block, scores.at(0, query), query, mask, first_block));
+    store(factor + query,
+          softmax_lanes(block, scores.at(0, query), query, mask, first_block, scale));
   }
   if (first_block) return;
   for (int query = 0; query < kBlock; ++query) {
@@ -114,8 +135,8 @@ inline void softmax_block(const QueryBlock& block, const CacheTile& scores, int6
   }
 }
 
-template <class T>
-void finish(const Attention<T>& call, const QueryBlock& block, int64_t row, int64_t head,
+template <class T, class E>
+void finish(const Attention<T>& call, const QueryBlock<E>& block, int64_t row, int64_t head,
             int64_t count) {
   const int64_t stride = call.heads * call.head_dim;
   write_rows(call.out + row * stride + head * call.head_dim, stride, block.out, count,
@@ -123,24 +144,24 @@ void finish(const Attention<T>& call, const QueryBlock& block, int64_t row, int6
   if (call.normalizer == nullptr) return;
   for (int64_t r = 0; r < count; ++r) {
     float* pair = call.normalizer + 2 * ((row + r) * call.heads + head);
-    pair[0] = block.largest[r];
+    pair[0] = ScoreScale<E>(call.scale)(block.largest[r]);
     pair[1] = block.total[r];
   }
 }
 
 // Attends with the heads of a group for queries [first, first + kBlock) of the sequence whose rows
 // begin at `row`.
-template <class T>
-void attend(const Attention<T>& call, const Memory& memory, int64_t row, int64_t group,
+template <class T, class E>
+void attend(const Attention<T>& call, const Memory<E>& memory, int64_t row, int64_t group,
             int64_t first) {
+  const ScoreScale<E> scale(call.scale);
   const int64_t count = std::min<int64_t>(kBlock, call.sequence - first);
   const auto block_of = [&](int64_t i) { return memory.block(i, call); };
   const auto head_of = [&](int64_t i) { return group * call.heads_of_group + i; };
   for (int64_t i = 0; i < call.heads_of_group; ++i) {
-    const QueryBlock block = block_of(i);
+    const QueryBlock<E> block = block_of(i);
     const T* q = call.q + (row + first) * call.stride + head_of(i) * call.head_dim;
-    copy_transposed(block.qt, q, call.stride, count, call.head_dim);
-    scale_transposed(block.qt, call.head_dim, [&](int64_t) { return call.scale; });
+    copy_transposed(block.qt, q, call.stride, count, call.head_dim, scale.of_queries());
     clear(block.out, call.head_dim);
     std::fill(block.largest, block.largest + kBlock, -std::numeric_limits<float>::infinity());
   }
@@ -148,14 +169,14 @@ void attend(const Attention<T>& call, const Memory& memory, int64_t row, int64_t
   for (int64_t key = 0; key <= first; key += kBlock) {
     const int64_t source = (row + key) * call.stride + group * call.head_dim;
     const int64_t keys = std::min<int64_t>(kBlock, call.sequence - key);
-    copy_rows(memory.keys, call.k + source, call.stride, keys, call.head_dim);
-    copy_rows(memory.values, call.v + source, call.stride, keys, call.head_dim);
+    copy_along(memory.keys, call.k + source, call.stride, keys, call.head_dim);
+    copy_across(memory.values, call.v + source, call.stride, keys, call.head_dim, Unscaled{});
     const BlockMask mask{key == first};
     for (int64_t i = 0; i < call.heads_of_group; ++i) {
-      const QueryBlock block = block_of(i);
+      const QueryBlock<E> block = block_of(i);
       score_block(memory.scores, memory.keys, block.qt, call.head_dim, mask);
-      softmax_block(block, memory.scores, call.head_dim, mask, key == 0);
-      add_over_keys(block.out, memory.scores, memory.values, call.head_dim, mask);
+      softmax_block(block, memory.scores, call.head_dim, mask, key == 0, scale);
+      add_over_keys(block.out, memory.weights(), memory.values, call.head_dim, mask);
     }
   }
   for (int64_t i = 0; i < call.heads_of_group; ++i) {
@@ -168,8 +189,9 @@ void attend(const Attention<T>& call, const Memory& memory, int64_t row, int64_t
 template <class T>
 void attend_all(Context& context, const ForwardCall<T>& arguments) {
   using namespace forward;
+  using Scratches = Memory<TileElement<T>>;
   const Attention<T> call(arguments);
-  const int64_t thread_floats = layout_floats<Memory>(call);
+  const int64_t thread_floats = layout_floats<Scratches>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
   const int64_t groups = call.sizes.groups, blocks = (call.sequence + kBlock - 1) / kBlock;
   const int64_t pairs = call.sizes.batch * groups;
@@ -178,7 +200,7 @@ void attend_all(Context& context, const ForwardCall<T>& arguments) {
     const int64_t block = blocks - 1 - task / pairs;
     const int64_t pair = task % pairs;
     Workspace of_thread(memory.data() + thread * thread_floats);
-    attend(call, Memory(of_thread, call), pair / groups * call.sequence, pair % groups,
+    attend(call, Scratches(of_thread, call), pair / groups * call.sequence, pair % groups,
            block * kBlock);
   });
 }

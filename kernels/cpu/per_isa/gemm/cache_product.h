@@ -37,32 +37,22 @@ REMOE_INLINE void store_block(const Vec (&acc)[R][V], float* c, int64_t stride) 
   }
 }
 
-// acc[r] += a[r * kRow] * b, for the vectors of b.
-template <int kRow, int R, int V>
-REMOE_INLINE void accumulate_step(Vec (&acc)[R][V], const float* a, const float* b) {
-  Vec y[V];
-#pragma GCC unroll 2
-  for (int v = 0; v < V; ++v) y[v] = load(b + v * kLanes);
-#pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-    const Vec x = broadcast(a[r * kRow]);
-#pragma GCC unroll 2
-    for (int v = 0; v < V; ++v) multiply_add(acc[r][v], x, y[v]);
-  }
-}
-
 // acc[r] += sum over p < k of a[r * kRow + p * kStep] * b[p * b_step ..].
-template <int kRow, int kStep, int R, int V>
-REMOE_INLINE void accumulate_block(Vec (&acc)[R][V], int64_t k, const float* a, const float* b,
+template <int kRow, int kStep, class L, int R, int V>
+REMOE_INLINE void accumulate_block(Vec (&acc)[R][V], int64_t k, const L* a, const L* b,
                                    int64_t b_step) {
   int64_t p = 0;
   for (; p + kUnroll <= k; p += kUnroll) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kUnroll; ++i) accumulate_step<kRow>(acc, a + i * kStep, b + i * b_step);
+    for (int i = 0; i < kUnroll; ++i) {
+      multiply_step(acc, b + i * b_step, [&](int r) { return a[i * kStep + r * kRow]; });
+    }
     a += kUnroll * kStep;
     b += kUnroll * b_step;
   }
-  for (; p < k; ++p, a += kStep, b += b_step) accumulate_step<kRow>(acc, a, b);
+  for (; p < k; ++p, a += kStep, b += b_step) {
+    multiply_step(acc, b, [&](int r) { return a[r * kRow]; });
+  }
 }
 
 // block (+)= rows [row, row + kBlockRows) and columns [0, k) of a tile, times a panel of

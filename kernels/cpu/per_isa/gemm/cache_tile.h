@@ -30,62 +30,70 @@ inline constexpr int kBlockRows = 6;
 inline constexpr int kPanel = 2 * kLanes;
 static_assert(kChunk % kPanel == 0);
 
-// [rows, columns] in chunks. `rows` is at least the number of rows used, rounded up to kBlockRows
-// if the tile is multiplied by rows, since blocks are computed whole.
-struct CacheTile {
-  float* data;
+// [rows, columns] of lanes of E (simd/lane.h) in chunks. `rows` is at least the number of rows
+// used, rounded up to kBlockRows if the tile is multiplied by rows, since blocks are computed
+// whole.
+template <class E>
+struct TileOf {
+  Lane<E>* data;
   int64_t rows;
 
   static int64_t floats(int64_t rows, int64_t columns) {
     return round_up(columns, kChunk) / kChunk * rows * kPitch;
   }
   int64_t chunk_floats() const { return rows * kPitch; }
-  float* at(int64_t row, int64_t column) const {
+  Lane<E>* at(int64_t row, int64_t column) const {
     return data + column / kChunk * chunk_floats() + row * kPitch + column % kChunk;
   }
 };
+using CacheTile = TileOf<float>;
 
-// Copies `columns` elements, fp32 or bf16, from each row(r), r < count, into the tile, and zeroes
-// the rest of the last panel and rows [count, rows).
-template <class Row>
-void fill_tile(const CacheTile& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
-  for (int64_t c = 0; c < columns; c += kChunk) {
-    const int64_t length = std::min<int64_t>(kChunk, columns - c);
-    const int64_t padded = round_up(length, kPanel);
+// Copies `columns` elements, fp32 or bf16, from each row(r), r < count, into the tile, in lanes
+// along the row, and zeroes the rest of the last panel and rows [count, rows).
+template <class E, class Row>
+void fill_tile(const TileOf<E>& tile, int64_t rows, int64_t count, int64_t columns, Row&& row) {
+  constexpr int64_t kElements = kChunk * kPerLane<E>;
+  for (int64_t c = 0; c < columns; c += kElements) {
+    const int64_t length = std::min(kElements, columns - c);
+    const int64_t padded = round_up(length, kPanel * kPerLane<E>);
     for (int64_t r = 0; r < rows; ++r) {
-      float* target = tile.at(r, c);
+      Lane<E>* target = tile.at(r, c / kPerLane<E>);
       int64_t i = 0;
       if (r < count) {
         const auto* source = row(r) + c;
-        for (; i + kLanes <= length; i += kLanes) store(target + i, load(source + i));
+        for (; i + kPerVector<E> <= length; i += kPerVector<E>) {
+          store(target + i / kPerLane<E>, load_lanes_of<E>(source + i));
+        }
         if (i < length) {
-          store(target + i, load_partial(source + i, length - i));
-          i += kLanes;
+          store(target + i / kPerLane<E>, load_lanes_of_partial<E>(source + i, length - i));
+          i += kPerVector<E>;
         }
       }
-      for (; i < padded; i += kLanes) store(target + i, Vec{});
+      for (; i < padded; i += kPerVector<E>) store(target + i / kPerLane<E>, LaneVec<E>{});
     }
   }
 }
 
-// target[p * step + i] = row(i)[p] for i < kLanes and p < k, 0 for i >= count: one vector of
-// columns of a transposed matrix.
-template <class Row>
-void transpose_vector(float* target, int64_t step, int64_t k, int64_t count, Row&& row) {
-  for (int64_t p = 0; p < k; p += kLanes) {
-    const int64_t length = std::min<int64_t>(kLanes, k - p);
-    Vec v[kLanes] = {};
-    if (count >= kLanes && length == kLanes) {
+// target[p * step + i] = lane p of row(i) for i < kLanes and the lanes of k elements, 0 for i >=
+// count: one vector of columns of a transposed matrix.
+template <class E, class Row>
+void transpose_vector(Lane<E>* target, int64_t step, int64_t k, int64_t count, Row&& row) {
+  for (int64_t p = 0; p < k; p += kPerVector<E>) {
+    const int64_t length = std::min<int64_t>(kPerVector<E>, k - p);
+    LaneVec<E> v[kLanes] = {};
+    if (count >= kLanes && length == kPerVector<E>) {
 #pragma GCC unroll 16
-      for (int i = 0; i < kLanes; ++i) v[i] = load(row(i) + p);
+      for (int i = 0; i < kLanes; ++i) v[i] = load_lanes_of<E>(row(i) + p);
     } else {
       const int64_t rows = std::min<int64_t>(count, kLanes);
       for (int64_t i = 0; i < rows; ++i) {
-        v[i] = length == kLanes ? load(row(i) + p) : load_partial(row(i) + p, length);
+        v[i] = length == kPerVector<E> ? load_lanes_of<E>(row(i) + p)
+                                       : load_lanes_of_partial<E>(row(i) + p, length);
       }
     }
     transpose(v);
-    for (int64_t q = 0; q < length; ++q) store(target + (p + q) * step, v[q]);
+    Lane<E>* to = target + p / kPerLane<E> * step;
+    for (int64_t q = 0; q < lanes_of<E>(length); ++q) store(to + q * step, v[q]);
   }
 }
 

@@ -68,8 +68,8 @@ inline void pack_transposed_panels(float* target, const float* source, int64_t s
     for (int64_t i = j + kLanes; i < std::min(columns, j + 2 * kLanes); ++i) {
       prefetch_run(source + i * stride, k);
     }
-    transpose_vector(target + j / kPanel * panel_floats(k) + j % kPanel, kPanel, k, columns - j,
-                     [=](int64_t i) { return source + (j + i) * stride; });
+    transpose_vector<float>(target + j / kPanel * panel_floats(k) + j % kPanel, kPanel, k,
+                            columns - j, [=](int64_t i) { return source + (j + i) * stride; });
   }
 }
 

@@ -18,8 +18,9 @@ class Workspace {
     floats_ += round_up(floats, 16);
     return piece;
   }
-  CacheTile tile(int64_t rows, int64_t columns) {
-    return {take(CacheTile::floats(rows, columns)), rows};
+  template <class E = float>
+  TileOf<E> tile(int64_t rows, int64_t columns) {
+    return {reinterpret_cast<Lane<E>*>(take(TileOf<E>::floats(rows, columns))), rows};
   }
   int64_t floats() const { return floats_; }
 

@@ -48,6 +48,24 @@ REMOE_INLINE Pairs load_lanes_partial(const Bf16* row, int64_t n) {
 #endif
 }
 
+// Lanes of E, of a row of E or, where those are fp32, of one that is widened.
+template <class E, class T>
+REMOE_INLINE LaneVec<E> load_lanes_of(const T* row) {
+  if constexpr (std::is_same_v<E, T>) {
+    return load_lanes(row);
+  } else {
+    return load(row);
+  }
+}
+template <class E, class T>
+REMOE_INLINE LaneVec<E> load_lanes_of_partial(const T* row, int64_t n) {
+  if constexpr (std::is_same_v<E, T>) {
+    return load_lanes_partial(row, n);
+  } else {
+    return load_partial(row, n);
+  }
+}
+
 namespace detail {
 // a[0], b[0], a[1], b[1], ..
 template <int... I>
@@ -59,6 +77,10 @@ REMOE_INLINE Pairs interleave(Bf16Vec a, Bf16Vec b, std::integer_sequence<int, I
 // Pairs of an element of `first` and one of `second`.
 REMOE_INLINE Pairs interleave(Bf16Vec first, Bf16Vec second) {
   return detail::interleave(first, second, std::make_integer_sequence<int, 2 * kLanes>{});
+}
+// The same, rounded to bf16.
+REMOE_INLINE Pairs interleave(Vec first, Vec second) {
+  return interleave(narrow(first), narrow(second));
 }
 
 // A row of lanes across the inner dimension, which runs from row to row: a row of fp32, or two of
