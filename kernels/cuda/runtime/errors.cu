@@ -31,6 +31,10 @@ void require_size(int64_t value, const char* name) {
   require(value >= 1, "%s is %lld, but at least 1 is needed", name, static_cast<long long>(value));
 }
 
+void require_operation(int32_t operation, int32_t last) {
+  require(operation >= 0 && operation <= last, "operation %d is unknown", operation);
+}
+
 void require_aligned(uint64_t address, size_t alignment, const char* name) {
   require(address % alignment == 0, "the address of %s is not a multiple of %zu bytes", name,
           alignment);

@@ -24,6 +24,9 @@ void require(bool condition, const char* format, ...) __attribute__((format(prin
 // Throws unless value >= 1.
 void require_size(int64_t value, const char* name);
 
+// Throws unless `operation` is one of the codes 0 to `last`.
+void require_operation(int32_t operation, int32_t last);
+
 void require_aligned(uint64_t address, size_t alignment, const char* name);
 
 // The device pointer for an address that must not be 0.
