@@ -1,0 +1,156 @@
+// Gradient of the token embedding: dtable[tokens[i]] += dy[i] in the order of i.
+//
+// Atomics would add in order of arrival. Instead the positions are sorted by token, so that each
+// row of the table finds its own, ascending, and is written once.
+
+#include "device/bf16.h"
+#include "device/block_scan.h"
+#include "model/sort_tokens.h"
+#include "model/token_check.h"
+#include "runtime/dtype.h"
+
+namespace remoe {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarp;
+
+// The first of each row's positions among the sorted ones, then their end.
+__global__ void __launch_bounds__(kThreads)
+    find_rows_kernel(int32_t* row_start, const int32_t* tokens, int count, int vocabulary) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (row > vocabulary) return;
+  int low = 0;
+  int high = count;
+  while (low < high) {
+    const int middle = low + (high - low) / 2;
+    if (tokens[middle] < row) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  row_start[row] = low;
+}
+
+template <class T>
+struct RowsArguments {
+  float* dtable;
+  const T* dy;
+  const int32_t* row_start;
+  const int32_t* positions;
+  int vocabulary;
+  int hidden;
+  bool accumulate;
+};
+
+// Adds a row's positions to `sum`. A frequent token has thousands of them, one after another:
+// loading several at once hides their latency.
+template <class T, int kWidth>
+__device__ __forceinline__ void add_positions(const RowsArguments<T>& a, int begin, int end,
+                                              int column, float (&sum)[kWidth]) {
+  constexpr int kBatch = 8;
+  for (int first = begin; first < end; first += kBatch) {
+    Vector<T, kWidth> dy[kBatch];
+#pragma unroll
+    for (int j = 0; j < kBatch; j++) {
+      if (first + j >= end) break;
+      const size_t position = a.positions[first + j];
+      dy[j] = load_vector<T, kWidth>(a.dy + position * a.hidden + column);
+    }
+#pragma unroll
+    for (int j = 0; j < kBatch; j++) {
+      if (first + j >= end) break;
+#pragma unroll
+      for (int k = 0; k < kWidth; k++) sum[k] += to_float(dy[j].element[k]);
+    }
+  }
+}
+
+// A warp takes 32 vectors of a row.
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads) add_rows_kernel(RowsArguments<T> a, int slices) {
+  constexpr int kPart = kWidth < 4 ? kWidth : 4;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const size_t warp = static_cast<size_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const size_t stride = static_cast<size_t>(gridDim.x) * kWarps;
+  const size_t all = static_cast<size_t>(a.vocabulary) * slices;
+  for (size_t i = warp; i < all; i += stride) {
+    const int row = static_cast<int>(i / slices);
+    const int column = (static_cast<int>(i % slices) * kWarp + lane) * kWidth;
+    const int begin = a.row_start[row];
+    const int end = a.row_start[row + 1];
+    if (column >= a.hidden || (a.accumulate && begin == end)) continue;
+    float* to = a.dtable + static_cast<size_t>(row) * a.hidden + column;
+    float sum[kWidth] = {};
+    if (a.accumulate) {
+#pragma unroll
+      for (int k = 0; k < kWidth; k += kPart) {
+        const auto before = load_vector<float, kPart>(to + k);
+#pragma unroll
+        for (int p = 0; p < kPart; p++) sum[k + p] = before.element[p];
+      }
+    }
+    add_positions<T, kWidth>(a, begin, end, column, sum);
+#pragma unroll
+    for (int k = 0; k < kWidth; k += kPart) {
+      Vector<float, kPart> after;
+#pragma unroll
+      for (int p = 0; p < kPart; p++) after.element[p] = sum[k + p];
+      store_vector(to + k, after);
+    }
+  }
+}
+
+template <class T>
+void add_rows(Operation& op, const RowsArguments<T>& a) {
+  constexpr int kWide = 16 / sizeof(T);
+  const bool wide =
+      a.hidden % kWide == 0 &&
+      (reinterpret_cast<uint64_t>(a.dtable) | reinterpret_cast<uint64_t>(a.dy)) % 16 == 0;
+  const int width = wide ? kWide : 1;
+  const int slices = (a.hidden + kWarp * width - 1) / (kWarp * width);
+  const unsigned blocks =
+      grid_blocks(static_cast<uint64_t>(a.vocabulary) * slices, kWarps, 1 << 20);
+  op.launch(wide ? add_rows_kernel<T, kWide> : add_rows_kernel<T, 1>, dim3(blocks), dim3(kThreads),
+            0, a, slices);
+}
+
+}  // namespace
+}  // namespace remoe
+
+int32_t remoe_embedding_gradient(uint64_t context, int32_t dtype, uint64_t dtable, uint64_t dy,
+                                 uint64_t tokens, int32_t count, int32_t hidden, int32_t vocabulary,
+                                 int32_t accumulate) {
+  using namespace remoe;
+  return guard(context, "embedding_gradient", [&](Operation& op) {
+    require_size(count, "count");
+    require_size(hidden, "hidden");
+    require_size(vocabulary, "vocabulary");
+    require_float(dtype);
+    auto* target = require_address<float>(dtable, "dtable");
+    require_elements(dy, dtype, "dy");
+    const auto* ids = require_address<const int32_t>(tokens, "tokens");
+
+    const size_t n = static_cast<size_t>(count);
+    const Scratch<int32_t> sorted(op, 2 * n);
+    const Scratch<int32_t> other(op, 2 * n);
+    const Scratch<uint32_t> counts(op, static_cast<size_t>(sort_tiles(count)) * 256);
+    const Scratch<int32_t> row_start(op, static_cast<size_t>(vocabulary) + 1);
+    const SortedTokens by_token = {sorted.data(), sorted.data() + n};
+    sort_tokens(op, by_token, {{other.data(), other.data() + n}, counts.data()}, ids, count,
+                vocabulary, op.index_check(fail_at_token, vocabulary));
+    op.launch(find_rows_kernel, dim3(vocabulary / kThreads + 1), dim3(kThreads), 0,
+              row_start.data(), by_token.tokens, count, vocabulary);
+    with_activations(dtype, [&](auto element) {
+      using T = decltype(element);
+      add_rows<T>(op, {.dtable = target,
+                       .dy = reinterpret_cast<const T*>(dy),
+                       .row_start = row_start.data(),
+                       .positions = by_token.positions,
+                       .vocabulary = vocabulary,
+                       .hidden = hidden,
+                       .accumulate = accumulate != 0});
+    });
+  });
+}
