@@ -5,8 +5,10 @@
 #include <cmath>
 
 #include "device/block_scan.h"
-#include "runtime/operation.h"
 #include "moe/router_product.h"
+#include "moe/router_statistics.h"
+#include "runtime/dtype.h"
+#include "runtime/operation.h"
 
 namespace remoe {
 namespace {
@@ -24,12 +26,13 @@ union Tile {
   };
 };
 
+template <class T>
 struct RouterArguments {
   float* gates;
   uint32_t* mask;
   int32_t* tile_counts;  // [token tiles, E]
   float* tile_sums;      // [token tiles, E]
-  RouterOperands operands;
+  RouterOperands<T> operands;
   int activation;
 };
 
@@ -44,10 +47,11 @@ __device__ __forceinline__ float gate_of(float logit, int activation) {
 // Each warp takes every eighth token, one lane per expert: the gates are stored in whole lines, a
 // ballot over the lanes is one word of the mask, and each lane's running sums are those of its
 // expert.
-template <int kTileExperts>
-__device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const RouterArguments& a,
+template <class T, int kTileExperts>
+__device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const RouterArguments<T>& a,
                                             int token0, int expert0) {
-  const auto [x, w, tokens, hidden, experts] = a.operands;
+  const int tokens = a.operands.tokens;
+  const int experts = a.operands.experts;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int words = (experts + kWarp - 1) / kWarp;
@@ -74,8 +78,8 @@ __device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const Rout
 }
 
 // Two blocks per multiprocessor leave 128 registers per thread, enough to avoid spills.
-template <int kTileExperts, bool kWide>
-__global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArguments a) {
+template <class T, int kTileExperts, bool kWide>
+__global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArguments<T> a) {
   Tile<kTileExperts>& tile = gpu::shared<Tile<kTileExperts>>();
   const int tokens = a.operands.tokens;
   const int experts = a.operands.experts;
@@ -85,7 +89,7 @@ __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArgument
   const ThreadTile<kTileExperts> own;
 
   Logits<kTileExperts> logits = {};
-  router_product<kTileExperts, kWide>(tile.product, a.operands, token0, expert0, own, logits);
+  router_product<kWide>(tile.product, a.operands, token0, expert0, own, logits);
   // The gates overwrite what slower warps may still be multiplying.
   __syncthreads();
 #pragma unroll
@@ -114,33 +118,14 @@ __global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArgument
   }
 }
 
-// One warp per expert adds the tiles' partial results in a fixed order; floating-point atomics
-// would add them in order of arrival.
-__global__ void __launch_bounds__(kThreads)
-    sum_tiles_kernel(int32_t* counts, float* gate_sums, const int32_t* tile_counts,
-                     const float* tile_sums, int tiles, int experts) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int expert = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
-  float sum = 0.0f;
-  int32_t count = 0;
-  for (int tile = lane; expert < experts && tile < tiles; tile += kWarp) {
-    sum += tile_sums[static_cast<size_t>(tile) * experts + expert];
-    count += tile_counts[static_cast<size_t>(tile) * experts + expert];
-  }
-  sum = warp_sum(sum);
-  count = warp_sum(count);
-  if (lane == 0 && expert < experts) {
-    gate_sums[expert] = sum;
-    counts[expert] = count;
-  }
-}
-
-template <int kTileExperts>
-void launch_router(Operation& op, const RouterArguments& a, int tiles) {
-  const dim3 grid(tiles, (a.operands.experts + kTileExperts - 1) / kTileExperts);
-  const auto kernel = has_wide_rows(a.operands) ? relu_router_kernel<kTileExperts, true>
-                                                : relu_router_kernel<kTileExperts, false>;
-  op.launch(kernel, grid, dim3(kThreads), sizeof(Tile<kTileExperts>), a);
+template <class T>
+void launch_router(Operation& op, const RouterArguments<T>& a) {
+  const int experts = a.operands.experts;
+  with_router_tile(experts, has_wide_rows(a.operands), [&](auto tile, auto wide) {
+    op.launch(relu_router_kernel<T, tile.value, wide.value>,
+              router_grid(a.operands.tokens, experts, tile.value), dim3(kThreads),
+              sizeof(Tile<tile.value>), a);
+  });
 }
 
 }  // namespace
@@ -152,42 +137,31 @@ int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gate
                                   int32_t activation) {
   using namespace remoe;
   return guard(context, "relu_router_forward", [&](Operation& op) {
-    require(dtype >= REMOE_F32 && dtype <= REMOE_F64, "dtype %d is unknown", dtype);
-    if (dtype != REMOE_F32) {
-      fail(REMOE_UNSUPPORTED, "dtype %d: only fp32 is supported here", dtype);
-    }
+    require_float(dtype);
+    require(activation >= REMOE_GATE_RELU && activation <= REMOE_GATE_TANH,
+            "activation %d is unknown", activation);
     require_size(tokens, "tokens");
     require_size(hidden, "hidden");
     require_size(experts, "experts");
-    require(activation >= REMOE_GATE_RELU && activation <= REMOE_GATE_TANH,
-            "activation %d is unknown", activation);
-    const int tiles = (tokens + kTileTokens - 1) / kTileTokens;
-    const size_t partials = static_cast<size_t>(tiles) * experts;
-    const Scratch<int32_t> tile_counts(op, partials);
-    const Scratch<float> tile_sums(op, partials);
-    const RouterArguments a = {
-        .gates = require_address<float>(gates, "gates"),
-        .mask = require_address<uint32_t>(mask, "mask"),
-        .tile_counts = tile_counts.data(),
-        .tile_sums = tile_sums.data(),
-        .operands = {.x = require_address<const float>(x, "x"),
-                     .w = require_address<const float>(w, "w"),
-                     .tokens = tokens,
-                     .hidden = hidden,
-                     .experts = experts},
-        .activation = activation,
-    };
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* total_sums = require_address<float>(gate_sums, "gate_sums");
-    // A wide tile reads x once for 128 experts, but multiplies zeros where there are fewer.
-    if (experts <= 32) {
-      launch_router<32>(op, a, tiles);
-    } else if (experts <= 64) {
-      launch_router<64>(op, a, tiles);
-    } else {
-      launch_router<128>(op, a, tiles);
-    }
-    op.launch(sum_tiles_kernel, dim3((experts + kWarps - 1) / kWarps), dim3(kThreads), 0,
-              total_counts, total_sums, a.tile_counts, a.tile_sums, tiles, experts);
+    TileStatistics statistics(op, tokens, experts);
+    with_activations(dtype, [&](auto element) {
+      using T = decltype(element);
+      const RouterArguments<T> a = {
+          .gates = require_address<float>(gates, "gates"),
+          .mask = require_address<uint32_t>(mask, "mask"),
+          .tile_counts = statistics.counts(),
+          .tile_sums = statistics.sums(),
+          .operands = {.x = require_address<const T>(x, "x"),
+                       .w = require_address<const float>(w, "w"),
+                       .tokens = tokens,
+                       .hidden = hidden,
+                       .experts = experts},
+          .activation = activation,
+      };
+      launch_router(op, a);
+    });
+    statistics.reduce(op, total_counts, total_sums);
   });
 }

@@ -2,19 +2,22 @@
 // cores, since routing decisions hinge on the sign and the order of the logits.
 #pragma once
 
-#include "device/gpu.h"
+#include <type_traits>
+
+#include "device/bf16.h"
 
 namespace remoe {
 
 constexpr int kRouterThreads = 256;
 constexpr int kTileTokens = 64;
-// 32 columns of x are 128 bytes per token: a warp's load takes four whole lines.
+// 32 columns of x are 128 bytes per token in fp32: a warp's load takes four whole lines.
 constexpr int kTileDepth = 32;
-// Loads and the tile's storage work in fours: 16 bytes.
+// W's loads and the tile's storage work in fours: 16 bytes.
 constexpr int kFour = 4;
 
+template <class T>
 struct RouterOperands {
-  const float* x;  // [T, D]
+  const T* x;      // [T, D]
   const float* w;  // [D, E]
   int tokens;
   int hidden;
@@ -48,57 +51,53 @@ struct ProductTile {
   alignas(16) float w[2][kTileDepth][kTileExperts];
 };
 
-// Position of four tokens in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once:
-// swapped according to the four of depth, they touch all 32 banks once instead of 4 banks eight
-// times.
+// Position of four tokens in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once
+// (in bf16, 8 tokens by every second four): swapped according to the four of depth, they touch all
+// 32 banks once instead of 4 banks eight times.
 __device__ __forceinline__ int swizzled(int token, int depth) {
   return (token / kFour ^ depth / kFour) * kFour + token % kFour;
 }
 
-// Four adjacent elements of a row, zeros outside it. kWide requires every row to start at a
-// multiple of 16 bytes; the four then lie either inside or outside together.
-template <bool kWide>
-__device__ __forceinline__ void load_four(float (&to)[kFour], const float* row, int first,
-                                          int size) {
+// kCount adjacent elements of a row, which are 16 bytes, and zeros outside it. kWide requires every
+// row to start at a multiple of 16 bytes; they then lie either inside or outside together.
+template <bool kWide, class T, int kCount>
+__device__ __forceinline__ void load_row(Vector<T, kCount>& to, const T* row, int first, int size) {
   if constexpr (kWide) {
-    float4 four = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (first < size) four = *reinterpret_cast<const float4*>(row + first);
-    to[0] = four.x;
-    to[1] = four.y;
-    to[2] = four.z;
-    to[3] = four.w;
+    to = first < size ? load_vector<T, kCount>(row + first) : Vector<T, kCount>{};
   } else {
 #pragma unroll
-    for (int i = 0; i < kFour; i++) to[i] = first + i < size ? row[first + i] : 0.0f;
+    for (int i = 0; i < kCount; i++) to.element[i] = first + i < size ? row[first + i] : T{};
   }
 }
 
 // A thread's share of one step of depth, in registers on the way from device to shared memory.
-template <int kTileExperts, bool kWide>
+template <class T, int kTileExperts, bool kWide>
 struct Fragment {
-  static constexpr int kRowFours = kTileDepth / kFour;
+  static constexpr int kVector = 16 / sizeof(T);
+  static constexpr int kRowVectors = kTileDepth / kVector;
   static constexpr int kExpertFours = kTileExperts / kFour;
-  static constexpr int kTokenLoads = kTileTokens * kRowFours / kRouterThreads;
+  static constexpr int kTokenLoads = kTileTokens * kRowVectors / kRouterThreads;
   static constexpr int kWeightLoads = kTileDepth * kExpertFours / kRouterThreads;
-  float x[kTokenLoads][kFour];
-  float w[kWeightLoads][kFour];
+  Vector<T, kVector> x[kTokenLoads];
+  Vector<float, kFour> w[kWeightLoads];
 
   // Outside the matrices the product adds zeros.
-  __device__ __forceinline__ void load(const RouterOperands& a, int token0, int expert0, int d0) {
+  __device__ __forceinline__ void load(const RouterOperands<T>& a, int token0, int expert0,
+                                       int d0) {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kTokenLoads; i++) {
-      const int token = token0 + thread / kRowFours + i * (kRouterThreads / kRowFours);
-      const float* row = a.x + static_cast<size_t>(token) * a.hidden;
-      const int d = d0 + thread % kRowFours * kFour;
-      load_four<kWide>(x[i], row, d, token < a.tokens ? a.hidden : 0);
+      const int token = token0 + thread / kRowVectors + i * (kRouterThreads / kRowVectors);
+      const T* row = a.x + static_cast<size_t>(token) * a.hidden;
+      const int d = d0 + thread % kRowVectors * kVector;
+      load_row<kWide>(x[i], row, d, token < a.tokens ? a.hidden : 0);
     }
 #pragma unroll
     for (int i = 0; i < kWeightLoads; i++) {
       const int d = d0 + thread / kExpertFours + i * (kRouterThreads / kExpertFours);
       const float* row = a.w + static_cast<size_t>(d) * a.experts;
       const int expert = expert0 + thread % kExpertFours * kFour;
-      load_four<kWide>(w[i], row, expert, d < a.hidden ? a.experts : 0);
+      load_row<kWide>(w[i], row, expert, d < a.hidden ? a.experts : 0);
     }
   }
 
@@ -106,17 +105,18 @@ struct Fragment {
     const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kTokenLoads; i++) {
-      const int token = thread / kRowFours + i * (kRouterThreads / kRowFours);
-      const int d = thread % kRowFours * kFour;
+      const int token = thread / kRowVectors + i * (kRouterThreads / kRowVectors);
+      const int d = thread % kRowVectors * kVector;
 #pragma unroll
-      for (int j = 0; j < kFour; j++) tile.x[stage][d + j][swizzled(token, d)] = x[i][j];
+      for (int j = 0; j < kVector; j++) {
+        tile.x[stage][d + j][swizzled(token, d + j)] = to_float(x[i].element[j]);
+      }
     }
 #pragma unroll
     for (int i = 0; i < kWeightLoads; i++) {
       const int d = thread / kExpertFours + i * (kRouterThreads / kExpertFours);
       const int expert = thread % kExpertFours * kFour;
-      *reinterpret_cast<float4*>(&tile.w[stage][d][expert]) =
-          float4{w[i][0], w[i][1], w[i][2], w[i][3]};
+      store_vector(&tile.w[stage][d][expert], w[i]);
     }
   }
 };
@@ -135,18 +135,15 @@ __device__ __forceinline__ void multiply(const ProductTile<kTileExperts>& tile, 
     float w[Own::kExperts];
 #pragma unroll
     for (int i = 0; i < Own::kTokens; i += kFour) {
-      const float4 four =
-          *reinterpret_cast<const float4*>(&tile.x[stage][d][swizzled(own.row + i, d)]);
-      x[i] = four.x;
-      x[i + 1] = four.y;
-      x[i + 2] = four.z;
-      x[i + 3] = four.w;
+      const auto four = load_vector<float, kFour>(&tile.x[stage][d][swizzled(own.row + i, d)]);
+#pragma unroll
+      for (int j = 0; j < kFour; j++) x[i + j] = four.element[j];
     }
 #pragma unroll
     for (int j = 0; j < Own::kExperts; j += 2) {
-      const float2 two = *reinterpret_cast<const float2*>(&tile.w[stage][d][own.column + j]);
-      w[j] = two.x;
-      w[j + 1] = two.y;
+      const auto two = load_vector<float, 2>(&tile.w[stage][d][own.column + j]);
+      w[j] = two.element[0];
+      w[j + 1] = two.element[1];
     }
 #pragma unroll
     for (int i = 0; i < Own::kTokens; i++) {
@@ -162,13 +159,13 @@ __device__ __forceinline__ void multiply(const ProductTile<kTileExperts>& tile, 
 // multiply meanwhile and no registers are left. Two stages make one barrier per step sufficient: a
 // stage is written again only after the barrier of the step in between, which all its readers have
 // passed.
-template <int kTileExperts, bool kWide>
+template <bool kWide, class T, int kTileExperts>
 __device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
-                                               const RouterOperands& a, int token0, int expert0,
+                                               const RouterOperands<T>& a, int token0, int expert0,
                                                const ThreadTile<kTileExperts>& own,
                                                Logits<kTileExperts>& logits) {
   constexpr int kAhead = kTileExperts == 128 ? 1 : 2;
-  Fragment<kTileExperts, kWide> next[kAhead];
+  Fragment<T, kTileExperts, kWide> next[kAhead];
 #pragma unroll
   for (int i = 0; i < kAhead; i++) next[i].load(a, token0, expert0, i * kTileDepth);
   for (int d0 = 0; d0 < a.hidden; d0 += 2 * kTileDepth) {
@@ -176,7 +173,7 @@ __device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
     for (int stage = 0; stage < 2; stage++) {
       const int d = d0 + stage * kTileDepth;
       if (d >= a.hidden) break;
-      Fragment<kTileExperts, kWide>& fragment = next[stage % kAhead];
+      Fragment<T, kTileExperts, kWide>& fragment = next[stage % kAhead];
       fragment.store(tile, stage);
       __syncthreads();
       fragment.load(a, token0, expert0, d + kAhead * kTileDepth);
@@ -186,9 +183,35 @@ __device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
 }
 
 // Whether all rows of x and W start at multiples of 16 bytes.
-inline bool has_wide_rows(const RouterOperands& a) {
+template <class T>
+bool has_wide_rows(const RouterOperands<T>& a) {
   const auto both = reinterpret_cast<uintptr_t>(a.x) | reinterpret_cast<uintptr_t>(a.w);
-  return a.hidden % kFour == 0 && a.experts % kFour == 0 && both % 16 == 0;
+  return a.hidden % (16 / sizeof(T)) == 0 && a.experts % kFour == 0 && both % 16 == 0;
+}
+
+// Runs body(tile, wide) with the tile's experts and kWide as constants. A wide tile reads x once for
+// 128 experts, but multiplies zeros where there are fewer.
+template <class Body>
+void with_router_tile(int experts, bool is_wide, Body&& body) {
+  const auto with_width = [&](auto tile) {
+    if (is_wide) {
+      body(tile, std::true_type{});
+    } else {
+      body(tile, std::false_type{});
+    }
+  };
+  if (experts <= 32) {
+    with_width(std::integral_constant<int, 32>{});
+  } else if (experts <= 64) {
+    with_width(std::integral_constant<int, 64>{});
+  } else {
+    with_width(std::integral_constant<int, 128>{});
+  }
+}
+
+// The blocks of the product: [token tiles, expert tiles].
+inline dim3 router_grid(int tokens, int experts, int tile_experts) {
+  return dim3((tokens - 1) / kTileTokens + 1, (experts - 1) / tile_experts + 1);
 }
 
 }  // namespace remoe

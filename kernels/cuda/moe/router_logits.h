@@ -1,0 +1,23 @@
+// The logits of the routers that need a whole row of them at once.
+#pragma once
+
+#include "runtime/operation.h"
+
+namespace remoe {
+
+struct RouterInput {
+  int32_t dtype;  // of x
+  uint64_t x;     // [T, D]
+  uint64_t w;     // fp32 [D, E]
+  int tokens;
+  int hidden;
+  int experts;
+};
+
+// Throws if a size, an address or the dtype of the input is invalid.
+void require_router_input(const RouterInput& input);
+
+// Enqueues logits = x W. They go through memory: beside the D columns of x, E columns cost little.
+void router_logits(Operation& op, float* logits, const RouterInput& input);
+
+}  // namespace remoe
