@@ -97,6 +97,23 @@ inline unsigned vote(unsigned mask, int value, Combine combine, Site site) {
   return own.result;
 }
 
+// Join()(a, b) over the lanes' values, in every lane.
+template <class Join>
+unsigned reduce(unsigned mask, unsigned value, Join, Site site) {
+  const Combine combine = [](unsigned lanes, void** arguments) {
+    const unsigned first = static_cast<unsigned>(__builtin_ctz(lanes));
+    unsigned joined = static_cast<unsigned>(static_cast<Vote*>(arguments[first])->value);
+    for (unsigned lane = first + 1; lane < 32; lane++) {
+      if ((lanes >> lane & 1) == 0) continue;
+      joined = Join()(joined, static_cast<unsigned>(static_cast<Vote*>(arguments[lane])->value));
+    }
+    for (unsigned lane = first; lane < 32; lane++) {
+      if ((lanes >> lane & 1) != 0) static_cast<Vote*>(arguments[lane])->result = joined;
+    }
+  };
+  return vote(mask, static_cast<int>(value), combine, site);
+}
+
 }  // namespace remoe::emulator
 
 #define threadIdx (::remoe::emulator::thread_index())
@@ -144,6 +161,21 @@ inline unsigned __ballot_sync(unsigned mask, int predicate, REMOE_SITE) {
 
 inline unsigned __match_any_sync(unsigned mask, int value, REMOE_SITE) {
   return ::remoe::emulator::vote(mask, value, ::remoe::emulator::match_any, site);
+}
+
+inline unsigned __reduce_max_sync(unsigned mask, unsigned value, REMOE_SITE) {
+  const auto larger = [](unsigned a, unsigned b) { return a > b ? a : b; };
+  return ::remoe::emulator::reduce(mask, value, larger, site);
+}
+
+inline unsigned __reduce_min_sync(unsigned mask, unsigned value, REMOE_SITE) {
+  const auto smaller = [](unsigned a, unsigned b) { return a < b ? a : b; };
+  return ::remoe::emulator::reduce(mask, value, smaller, site);
+}
+
+inline unsigned __reduce_add_sync(unsigned mask, unsigned value, REMOE_SITE) {
+  const auto sum = [](unsigned a, unsigned b) { return a + b; };
+  return ::remoe::emulator::reduce(mask, value, sum, site);
 }
 
 #undef REMOE_SITE

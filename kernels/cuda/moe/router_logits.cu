@@ -1,5 +1,4 @@
 #include "moe/router_logits.h"
-
 #include "moe/router_product.h"
 #include "runtime/dtype.h"
 

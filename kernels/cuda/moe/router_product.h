@@ -189,8 +189,8 @@ bool has_wide_rows(const RouterOperands<T>& a) {
   return a.hidden % (16 / sizeof(T)) == 0 && a.experts % kFour == 0 && both % 16 == 0;
 }
 
-// Runs body(tile, wide) with the tile's experts and kWide as constants. A wide tile reads x once for
-// 128 experts, but multiplies zeros where there are fewer.
+// Runs body(tile, wide) with the tile's experts and kWide as constants. A wide tile reads x once
+// for 128 experts, but multiplies zeros where there are fewer.
 template <class Body>
 void with_router_tile(int experts, bool is_wide, Body&& body) {
   const auto with_width = [&](auto tile) {

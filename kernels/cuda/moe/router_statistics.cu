@@ -1,7 +1,6 @@
-#include "moe/router_statistics.h"
-
 #include "device/block_scan.h"
 #include "moe/router_product.h"
+#include "moe/router_statistics.h"
 
 namespace remoe {
 namespace {
