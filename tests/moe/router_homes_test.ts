@@ -9,7 +9,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
-  ...{ dense: true, topk: false, relu: true, hash: false, lory: true },
+  ...{ dense: true, topk: true, relu: true, hash: false, lory: true },
   ...{ sparsemixer: false, "expert-choice": false, sigmoid: false },
 };
 

@@ -109,7 +109,7 @@ struct Fragment {
       const int d = thread % kRowVectors * kVector;
 #pragma unroll
       for (int j = 0; j < kVector; j++) {
-        tile.x[stage][d + j][swizzled(token, d + j)] = to_float(x[i].element[j]);
+        tile.x[stage][d + j][swizzled(token, d + j / kFour * kFour)] = to_float(x[i].element[j]);
       }
     }
 #pragma unroll

@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "device/block_scan.h"
-#include "runtime/operation.h"
+#include "moe/routing_mask.h"
 
 namespace remoe {
 
@@ -101,7 +101,7 @@ __device__ __forceinline__ void write_mask(uint32_t* mask, int experts, Body&& i
     const uint32_t word = __ballot_sync(kFullWarp, e < experts && is_chosen(i, e));
     if (row_lane() == 0) mask[i] = word;
   };
-  const int words = (experts - 1) / kWarp + 1;
+  const int words = mask_words(experts);
   if constexpr (kSlots == kInMemory) {
     for (int i = 0; i < words; i++) write(i);
   } else {

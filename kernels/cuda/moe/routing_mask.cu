@@ -1,7 +1,6 @@
 // The mask and counts of a routing that is given by values, not made by one of the routers.
-
 #include "device/block_scan.h"
-#include "runtime/operation.h"
+#include "moe/routing_mask.h"
 
 namespace remoe {
 namespace {
@@ -48,6 +47,24 @@ __global__ void __launch_bounds__(kThreads) routing_mask_kernel(MaskArguments a)
 }
 
 }  // namespace
+
+void routing_mask(Operation& op, uint32_t* mask, int32_t* counts, const float* values, int tokens,
+                  int experts) {
+  const MaskArguments a = {
+      .mask = mask,
+      .counts = counts,
+      .values = values,
+      .tokens = tokens,
+      .experts = experts,
+      .words = mask_words(experts),
+  };
+  const int groups = (tokens - 1) / kWarp + 1;
+  op.launch(zero_counts_kernel, dim3((experts - 1) / kThreads + 1), dim3(kThreads), 0, a.counts,
+            experts);
+  op.launch(routing_mask_kernel, dim3((groups + kWarps - 1) / kWarps, a.words), dim3(kThreads), 0,
+            a);
+}
+
 }  // namespace remoe
 
 int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts, uint64_t values,
@@ -56,18 +73,8 @@ int32_t remoe_routing_mask(uint64_t context, uint64_t mask, uint64_t counts, uin
   return guard(context, "routing_mask", [&](Operation& op) {
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    const MaskArguments a = {
-        .mask = require_address<uint32_t>(mask, "mask"),
-        .counts = require_address<int32_t>(counts, "counts"),
-        .values = require_address<const float>(values, "values"),
-        .tokens = tokens,
-        .experts = experts,
-        .words = (experts + kWarp - 1) / kWarp,
-    };
-    const int groups = (tokens + kWarp - 1) / kWarp;
-    op.launch(zero_counts_kernel, dim3((experts + kThreads - 1) / kThreads), dim3(kThreads), 0,
-              a.counts, experts);
-    op.launch(routing_mask_kernel, dim3((groups + kWarps - 1) / kWarps, a.words), dim3(kThreads), 0,
-              a);
+    routing_mask(op, require_address<uint32_t>(mask, "mask"),
+                 require_address<int32_t>(counts, "counts"),
+                 require_address<const float>(values, "values"), tokens, experts);
   });
 }

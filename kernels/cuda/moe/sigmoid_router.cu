@@ -70,8 +70,7 @@ struct GradientArguments {
 //   normalised  gate_e = s_e / (v + c)  ds_e = (dgate_e - sum_{i in S} dgate_i gate_i) / (v + c)
 // for e in S, 0 elsewhere. Sigmoid: dlogit = ds s (1 - s).
 template <int kSlots>
-__global__ void __launch_bounds__(kRowThreads)
-    sigmoid_router_gradient_kernel(GradientArguments a) {
+__global__ void __launch_bounds__(kRowThreads) sigmoid_router_gradient_kernel(GradientArguments a) {
   const int token = token_of_warp();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
@@ -81,17 +80,15 @@ __global__ void __launch_bounds__(kRowThreads)
   const float* score = a.scores + row;
   float mean = 0.0f, inverse = 1.0f;
   if (a.normalize) {
-    mean = row_sum<kSlots>(a.experts, [&](int i, int e) {
-      return is_routed(mask, i) ? gate[e] * dgate[e] : 0.0f;
-    });
+    mean = row_sum<kSlots>(
+        a.experts, [&](int i, int e) { return is_routed(mask, i) ? gate[e] * dgate[e] : 0.0f; });
     const float total = row_sum<kSlots>(
         a.experts, [&](int i, int e) { return is_routed(mask, i) ? score[e] : 0.0f; });
     inverse = 1.0f / (total + kEpsilon);
   }
   for_each_expert<kSlots>(a.experts, [&](int i, int e) {
     const float s = score[e];
-    a.dlogits[row + e] =
-        is_routed(mask, i) ? (dgate[e] - mean) * inverse * s * (1.0f - s) : 0.0f;
+    a.dlogits[row + e] = is_routed(mask, i) ? (dgate[e] - mean) * inverse * s * (1.0f - s) : 0.0f;
   });
 }
 
@@ -146,8 +143,8 @@ int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogits, uint64
         .normalize = normalize != 0,
     };
     with_row_slots(experts, [&](auto slots) {
-      op.launch(sigmoid_router_gradient_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads),
-                0, a);
+      op.launch(sigmoid_router_gradient_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0,
+                a);
     });
   });
 }

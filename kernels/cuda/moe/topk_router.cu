@@ -1,6 +1,5 @@
 // TopK routing: the k largest of the softmax over all experts.
 
-#include "device/block_scan.h"
 #include "moe/choose_largest.h"
 #include "moe/router_logits.h"
 #include "moe/router_statistics.h"
@@ -26,7 +25,7 @@ __global__ void __launch_bounds__(kRowThreads) topk_router_kernel(TopkArguments 
   const int token = token_of_warp();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
-  uint32_t* mask = a.mask + static_cast<size_t>(token) * ((a.experts - 1) / kWarp + 1);
+  uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
   RowValues<kSlots> p(a.probabilities + row);
   RowValues<kSlots> gate(a.gates + row);
   p.load(a.experts);
@@ -85,8 +84,7 @@ int32_t remoe_topk_router_forward(uint64_t context, int32_t dtype, uint64_t gate
   return guard(context, "topk_router_forward", [&](Operation& op) {
     const RouterInput input = {dtype, x, w, tokens, hidden, experts};
     require_router_input(input);
-    require(active >= 1 && active <= experts, "active is %d, but a token has 1 to %d of %d experts",
-            active, experts, experts);
+    require_active(active, experts);
     TopkArguments a = {
         .gates = require_address<float>(gates, "gates"),
         .probabilities = require_address<float>(probabilities, "probabilities"),

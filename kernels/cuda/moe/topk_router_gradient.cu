@@ -8,6 +8,7 @@
 // to every dp_e (n is a count, constant for the gradient). Softmax: dlogit = p (dp - <dp, p>). The
 // z-loss z sum_t lse_t^2 adds 2 z lse_t p_te, since dlse/dlogit = p.
 
+#include "moe/router_logits.h"
 #include "moe/router_rows.h"
 #include "runtime/operation.h"
 
@@ -34,7 +35,7 @@ __global__ void __launch_bounds__(kRowThreads) topk_router_gradient_kernel(Gradi
   const int token = token_of_warp();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
-  const uint32_t* mask = a.mask + static_cast<size_t>(token) * ((a.experts - 1) / kWarp + 1);
+  const uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
   const float* dgate = a.dgates + row;
   const float* gate = a.gates + row;
   const float* p = a.probabilities + row;
@@ -69,8 +70,7 @@ int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
   return guard(context, "topk_router_gradient", [&](Operation& op) {
     require_size(tokens, "tokens");
     require_size(experts, "experts");
-    require(active >= 1 && active <= experts, "active is %d, but a token has 1 to %d of %d experts",
-            active, experts, experts);
+    require_active(active, experts);
     require(z_scale == 0 || normalizer != 0,
             "the address of normalizer is 0, which only z_scale 0 allows");
     const double fair = static_cast<double>(active) * tokens;
