@@ -9,8 +9,8 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** Routers that the CUDA build has; one without its own kernels runs wherever tensors do. */
 const ON_CUDA: Readonly<Record<RouterName, boolean>> = {
-  ...{ dense: true, topk: true, relu: true, hash: false, lory: true },
-  ...{ sparsemixer: false, "expert-choice": false, sigmoid: false },
+  ...{ dense: true, topk: true, relu: true, hash: true, lory: true },
+  ...{ sparsemixer: true, "expert-choice": true, sigmoid: true },
 };
 
 /** The contract's functions that a router's file calls. */
