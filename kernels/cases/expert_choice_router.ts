@@ -213,6 +213,9 @@ export const EXPERT_CHOICE_CASES: readonly OperationCase[] = [
   expertChoiceCase({ tokens: 300, hidden: 24, experts: 8, group: 150, capacity: 19 }),
   expertChoiceCase({ tokens: 33, hidden: 64, experts: 128, group: 33, capacity: 3 }),
   expertChoiceCase({ tokens: 30, hidden: 16, experts: 33, group: 10, capacity: 2 }),
+  ...[200, 520].map((experts) =>
+    expertChoiceCase({ tokens: 6, hidden: 16, experts, group: 6, capacity: 2 })
+  ),
   expertChoiceCase({ tokens: 36, hidden: 6, experts: 5, group: 36, capacity: 16, zeroEvery: 3 }),
   expertChoiceCase({ tokens: 12, hidden: 4, experts: 65, group: 12, capacity: 5, zeroEvery: 1 }),
   // More places than tokens whose probability is above 0.

@@ -191,6 +191,9 @@ export const SIGMOID_ROUTER_CASES: readonly OperationCase[] = [
   sigmoidRouterCase({ tokens: 1024, hidden: 128, experts: 8, active: 1 }),
   sigmoidRouterCase({ tokens: 33, hidden: 64, experts: 128, active: 8, normalize: true }),
   sigmoidRouterCase({ tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true }),
+  ...[200, 520].map((experts) =>
+    sigmoidRouterCase({ tokens: 5, hidden: 16, experts, active: 3, normalize: true })
+  ),
   sigmoidRouterCase({
     ...{ tokens: 31, hidden: 16, experts: 33, active: 2 },
     ...{ zeroTokens: true, biased: 0, normalize: true },
@@ -218,4 +221,5 @@ export const SIGMOID_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
   ),
   sigmoidRouterGradientCase({ tokens: 19, experts: 65, active: 6, normalize: true }),
   sigmoidRouterGradientCase({ tokens: 19, experts: 9, active: 2, spread: 5, normalize: true }),
+  ...[200, 520].map((experts) => sigmoidRouterGradientCase({ tokens: 3, experts, active: 2 })),
 ];

@@ -231,6 +231,9 @@ export const SPARSEMIXER_ROUTER_CASES: readonly OperationCase[] = [
     ...{ zeroTokens: true, evaluation: true },
   }),
   sparseMixerRouterCase({ tokens: 300, hidden: 24, experts: 40, active: 2, jitter: 0.01 }),
+  ...[200, 520].map((experts) =>
+    sparseMixerRouterCase({ tokens: 5, hidden: 16, experts, active: 2, jitter: 0.4 })
+  ),
   ...([
     { tokens: 1, hidden: 1, experts: 1, active: 1 },
     { tokens: 67, hidden: 40, experts: 9, active: 2 },
@@ -250,4 +253,7 @@ export const SPARSEMIXER_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
     )
   ),
   sparseMixerRouterGradientCase({ tokens: 140, experts: 65, active: 2 }),
+  ...[200, 520].map((experts) =>
+    sparseMixerRouterGradientCase({ tokens: 3, experts, active: 2, jitter: 0.4 })
+  ),
 ];

@@ -216,6 +216,7 @@ export const TOPK_ROUTER_CASES: readonly OperationCase[] = [
   topkRouterCase({ tokens: 31, hidden: 16, experts: 33, active: 2, zeroTokens: true }),
   topkRouterCase({ tokens: 131, hidden: 16, experts: 200, active: 3, zScale: 1 }),
   topkRouterCase({ tokens: 300, hidden: 24, experts: 8, active: 2, zScale: 1 }),
+  topkRouterCase({ tokens: 5, hidden: 16, experts: 520, active: 3, renormalize: true }),
   ...[false, true].map((renormalize) =>
     topkRouterCase({ ...UNDERFLOW, hidden: 12, experts: 9, renormalize, zScale: 1 })
   ),
@@ -240,6 +241,8 @@ export const TOPK_ROUTER_GRADIENT_CASES: readonly GradientCase[] = [
     )
   ),
   topkRouterGradientCase({ tokens: 19, experts: 65, active: 6 }),
+  topkRouterGradientCase({ tokens: 3, experts: 200, active: 2 }),
+  topkRouterGradientCase({ tokens: 3, experts: 520, active: 2, renormalize: true, zScale: 0.4 }),
   topkRouterGradientCase({ tokens: 1, experts: 1, active: 1, zScale: 0.4 }),
   ...[false, true].map((renormalize) =>
     topkRouterGradientCase({ tokens: 37, experts: 40, active: 2, renormalize, zScale: 0.4 })

@@ -82,6 +82,7 @@ export const TRANSPORT_WEIGHTS_CASES: readonly OperationCase[] = [
   transportWeightsCase({ tokens: 257, experts: 8 }),
   transportWeightsCase({ tokens: 300, experts: 33, iterations: 1 }),
   transportWeightsCase({ tokens: 130, experts: 128, iterations: 3 }),
+  transportWeightsCase({ tokens: 3, experts: 300, iterations: 2 }),
   transportWeightsCase({ tokens: 40, experts: 7, density: 0 }),
   transportWeightsCase({ tokens: 140, experts: 5, density: 1, sharpness: 0 }),
   // Differences whose exponential is too small for fp64.

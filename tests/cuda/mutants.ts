@@ -15,8 +15,10 @@ const BARRIER = /__sync(threads|warp)\(\);/;
 
 /** What the cases of the race checker's test run. */
 const FILES = [
-  ...["device/block_scan.h", "moe/dispatch_plan.cu", "moe/relu_router.cu"],
-  ...["moe/relu_router_gradient.cu", "moe/router_product.h", "moe/routing_mask.cu"],
+  ...["device/block_scan.h", "moe/dispatch_plan.cu", "moe/expert_choice_router.cu"],
+  ...["moe/relu_router.cu", "moe/relu_router_gradient.cu", "moe/router_product.h"],
+  ...["moe/router_statistics.cu", "moe/routing_mask.cu", "moe/topk_router.cu"],
+  "moe/transport_weights.cu",
 ];
 
 /** The barriers of those kernels, ordered by file and line. */

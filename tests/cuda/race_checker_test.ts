@@ -2,9 +2,21 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
+import { expertChoiceCase } from "../../kernels/cases/expert_choice_router.ts";
+import { hashRouterCase } from "../../kernels/cases/hash_router.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
 import { reluRouterCase, reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
 import { routingMaskCase } from "../../kernels/cases/routing_mask.ts";
+import {
+  sigmoidRouterCase,
+  sigmoidRouterGradientCase,
+} from "../../kernels/cases/sigmoid_router.ts";
+import {
+  sparseMixerRouterCase,
+  sparseMixerRouterGradientCase,
+} from "../../kernels/cases/sparsemixer_router.ts";
+import { topkRouterCase, topkRouterGradientCase } from "../../kernels/cases/topk_router.ts";
+import { transportWeightsCase } from "../../kernels/cases/transport_weights.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import type { KernelContext } from "../../lib/ffi/mod.ts";
 import { Buffers } from "./buffers.ts";
@@ -21,11 +33,28 @@ const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66,
   ([tokens = 0, hidden = 0, experts = 0]) => [
     reluRouterCase({ tokens, hidden, experts }),
     reluRouterGradientCase({ tokens, experts, balance: "load" }),
+    ...rowRouterCases(tokens, hidden, experts),
     routingMaskCase({ tokens, experts, density: 0.5 }),
     dispatchPlanCase({ tokens, experts, density: 0.5 }),
     dispatchPlanCase({ tokens, experts, density: 0.5, spare: -3 }),
   ],
 );
+
+/** The routers that work on whole rows of logits, with every option that adds a kernel. */
+function rowRouterCases(tokens: number, hidden: number, experts: number): KernelCase[] {
+  const sizes = { tokens, hidden, experts, active: 1 };
+  return [
+    topkRouterCase({ ...sizes, renormalize: true, zScale: 1 }),
+    topkRouterGradientCase({ ...sizes, renormalize: true, zScale: 1 }),
+    sigmoidRouterCase({ ...sizes, normalize: true }),
+    sigmoidRouterGradientCase({ ...sizes, normalize: true }),
+    hashRouterCase({ tokens, experts }),
+    sparseMixerRouterCase(sizes),
+    sparseMixerRouterGradientCase(sizes),
+    expertChoiceCase({ ...sizes, group: tokens, capacity: 1 }),
+    transportWeightsCase({ tokens, experts, iterations: 2 }),
+  ];
+}
 
 /**
  * A plan of more than 256 chunks of 1024 slots, the most that one round of the second scan takes.
