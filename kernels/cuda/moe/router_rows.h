@@ -45,6 +45,8 @@ __device__ __forceinline__ int row_lane() { return static_cast<int>(threadIdx.x)
 template <int kSlots, class Body>
 __device__ __forceinline__ void for_each_expert(int experts, Body&& body) {
   if constexpr (kSlots == kInMemory) {
+    // Not unrolled, since such rows are rare and registers scarce.
+#pragma unroll 1
     for (int i = 0, e = row_lane(); e < experts; i++, e += kWarp) body(i, e);
   } else {
 #pragma unroll

@@ -34,8 +34,11 @@ __device__ __forceinline__ int draw(const Choice<kSlots>& choice, ChoiceRow<kSlo
       });
 }
 
+// With a block per multiprocessor asked for, the compiler does not squeeze rows in memory into 32
+// registers and spill.
 template <int kSlots>
-__global__ void __launch_bounds__(kRowThreads) sparsemixer_router_kernel(SparseMixerArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1)
+    sparsemixer_router_kernel(SparseMixerArguments a) {
   const int token = token_of_warp();
   if (token >= a.tokens) return;
   const size_t first = static_cast<size_t>(token) * a.experts;
