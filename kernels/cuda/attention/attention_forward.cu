@@ -3,7 +3,9 @@
 // - m'), so only one tile of scores is ever held. Everything inside is fp32.
 
 #include <cmath>
+#include <type_traits>
 
+#include "attention/attention_paths.h"
 #include "attention/attention_tile.h"
 
 namespace remoe {
@@ -112,6 +114,9 @@ void attend(Operation& op, const ForwardCall<T>& call) {
   const uint64_t addresses =
       reinterpret_cast<uint64_t>(call.out) | reinterpret_cast<uint64_t>(call.q) |
       reinterpret_cast<uint64_t>(call.k) | reinterpret_cast<uint64_t>(call.v);
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (fits_flash(op, sizes, addresses)) return flash_forward(op, call);
+  }
   const bool wide = has_wide_heads(sizes, 4, sizeof(T), addresses);
   const float scale = 1.0f / std::sqrt(static_cast<float>(sizes.head_dim));
   with_chunks(sizes.head_dim, [&](auto chunks) {

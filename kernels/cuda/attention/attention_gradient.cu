@@ -14,7 +14,9 @@
 // dQ. The scores are computed twice, but nothing is added by atomics.
 
 #include <cmath>
+#include <type_traits>
 
+#include "attention/attention_paths.h"
 #include "attention/attention_tile.h"
 
 namespace remoe {
@@ -166,6 +168,9 @@ void differentiate(Operation& op, const GradientCall<T>& call) {
   const uint64_t addresses = address(call.dq) | address(call.dk) | address(call.dv) |
                              address(call.dout) | address(call.q) | address(call.k) |
                              address(call.v);
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (fits_flash(op, sizes, addresses | address(call.out))) return flash_gradient(op, call);
+  }
   const size_t count = static_cast<size_t>(sizes.batch) * sizes.sequence * sizes.heads;
   const Scratch<float> projection(op, count);
   op.launch(projection_kernel<T>, dim3((count + kWarps - 1) / kWarps), dim3(kTileThreads), 0,
