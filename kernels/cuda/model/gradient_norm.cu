@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "device/block_reduce.h"
 #include "model/tensor_schedule.h"
 
 namespace remoe {
@@ -14,20 +15,6 @@ constexpr int kChunk = 8192;  // elements: 8 vectors of a thread
 struct SumShared {
   double warp_sums[kWarps];
 };
-
-// Sum over the block, in thread 0. The order is fixed.
-__device__ __forceinline__ double block_sum(SumShared& shared, double value) {
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  value = warp_sum(value);
-  if (lane == 0) shared.warp_sums[warp] = value;
-  __syncthreads();
-  double total = 0;
-  if (threadIdx.x == 0) {
-    for (int w = 0; w < kWarps; w++) total += shared.warp_sums[w];
-  }
-  return total;
-}
 
 __global__ void __launch_bounds__(kThreads)
     schedule_norm_kernel(TensorSchedule schedule, IndexCheck check) {
@@ -68,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
     const TensorSpan span(schedule, chunk, kChunk);
     total += span.row.gradient_dtype() == REMOE_BF16 ? squares<Bf16>(span) : squares<float>(span);
   }
-  total = block_sum(shared, total);
+  total = block_sum(total, shared.warp_sums);
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
@@ -76,7 +63,7 @@ __global__ void __launch_bounds__(kThreads)
     finish_norm_kernel(double* state, const double* partial, int blocks, double clip) {
   double total = 0;
   for (int i = static_cast<int>(threadIdx.x); i < blocks; i += kThreads) total += partial[i];
-  total = block_sum(gpu::shared<SumShared>(), total);
+  total = block_sum(total, gpu::shared<SumShared>().warp_sums);
   if (threadIdx.x != 0) return;
   const double norm = sqrt(total);
   state[REMOE_STATE_GRADIENT_NORM] = norm;
