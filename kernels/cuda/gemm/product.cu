@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kThreads)
     float sum = 0.0f;
     for (int part = 0; part < splits; part++) sum += partial[part * count + i];
     C* to = c + i / n * ldc + i % n;
-    write_run<C, 1>(to, &sum, 1, false, alpha, beta);
+    write_run<1>(to, &sum, 1, false, alpha, beta);
   }
 }
 

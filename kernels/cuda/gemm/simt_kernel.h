@@ -3,6 +3,7 @@
 
 #include "gemm/product.h"
 #include "gemm/simt_product.h"
+#include "gemm/write_sums.h"
 
 namespace remoe {
 
@@ -25,47 +26,6 @@ struct SimtProduct {
   float beta;
   bool c_is_bf16;
 };
-
-// Adds `sums`, up to kRun adjacent elements of C, of which `count` exist.
-template <class C, int kRun>
-__device__ __forceinline__ void write_run(C* to, const float* sums, int count, bool wide,
-                                          float alpha, float beta) {
-  if (wide && count >= kRun) {
-    Vector<C, kRun> run;
-    if (beta != 0.0f) run = load_vector<C, kRun>(to);
-#pragma unroll
-    for (int j = 0; j < kRun; j++) {
-      const float before = beta != 0.0f ? beta * to_float(run.element[j]) : 0.0f;
-      run.element[j] = to_element<C>(alpha * sums[j] + before);
-    }
-    store_vector(to, run);
-    return;
-  }
-#pragma unroll
-  for (int j = 0; j < kRun; j++) {
-    if (j >= count) break;
-    const float before = beta != 0.0f ? beta * to_float(to[j]) : 0.0f;
-    to[j] = to_element<C>(alpha * sums[j] + before);
-  }
-}
-
-template <class Shape, class C>
-__device__ __forceinline__ void write_sums(C* c, size_t stride, int rows, int columns, float alpha,
-                                           float beta, const ThreadTile<Shape>& own,
-                                           const Sums<Shape>& sums) {
-  constexpr int kRun = ThreadTile<Shape>::kColumnRun;
-  const bool wide = has_wide_rows(c, stride);
-#pragma unroll
-  for (int i = 0; i < Shape::kThreadRows; i++) {
-    if (own.row(i) >= rows) continue;
-#pragma unroll
-    for (int j = 0; j < Shape::kThreadColumns; j += kRun) {
-      const int column = own.column(j);
-      write_run<C, kRun>(c + own.row(i) * stride + column, &sums[i][j], columns - column, wide,
-                         alpha, beta);
-    }
-  }
-}
 
 // Tiles in bands of eight rows: the blocks in flight then share columns of B and rows of A in L2.
 struct TileIndex {

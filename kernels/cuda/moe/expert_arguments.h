@@ -1,5 +1,5 @@
-// What the experts' forward pass and gradient are called with, checked. T is the element type of the
-// activations.
+// What the experts' forward pass and gradient are called with, checked. T is the element type of
+// the activations.
 #pragma once
 
 #include "device/bf16.h"

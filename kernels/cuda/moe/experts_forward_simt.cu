@@ -1,0 +1,55 @@
+// The experts' forward pass on plain FMA cores: first product with SwiGLU and the gate in its
+// epilogue, second product, sum by token. The rows between the products go through memory.
+#include "moe/combine.h"
+#include "moe/expert_paths.h"
+#include "moe/expert_products.h"
+
+namespace remoe {
+namespace {
+
+template <class Shape, class T>
+void forward_tiles(Operation& op, const ExpertsForward<T>& call, T* a, float* rows) {
+  const ExpertSizes& sizes = call.sizes;
+  const ExpertTiles tiles(op, call.plan, sizes, Shape::kRows);
+  const PreActivations<T> first = {
+      .h = call.h,
+      .first_row = 0,
+      .end_row = call.kept_rows,
+      .a = a,
+      .x = call.x,
+      .w1 = call.w1,
+      .gates = call.gates,
+      .plan = call.plan,
+      .list = tiles.list(),
+      .hidden = sizes.hidden,
+      .width = sizes.width,
+  };
+  launch_pre_activations<Shape>(op, first, tiles.most());
+  const RowsProduct<T> second = {
+      .to = rows,
+      .a = a,
+      .w = call.w2,
+      .list = tiles.list(),
+      .n = sizes.hidden,
+      .k = sizes.width,
+  };
+  launch_rows_product<Shape, false>(op, second, tiles.most());
+}
+
+}  // namespace
+
+template <class T>
+void experts_forward_simt(Operation& op, const ExpertsForward<T>& call) {
+  const ExpertSizes& sizes = call.sizes;
+  const size_t most_rows = static_cast<size_t>(sizes.most_rows);
+  const Scratch<T> a(op, most_rows * sizes.width);
+  const Scratch<float> rows(op, most_rows * sizes.hidden);
+  with_row_tile(sizes,
+                [&]<class Shape>(Shape) { forward_tiles<Shape>(op, call, a.data(), rows.data()); });
+  combine(op, call.y, rows.data(), call.plan, sizes.hidden, false);
+}
+
+template void experts_forward_simt(Operation&, const ExpertsForward<float>&);
+template void experts_forward_simt(Operation&, const ExpertsForward<Bf16>&);
+
+}  // namespace remoe
