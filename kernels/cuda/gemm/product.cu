@@ -6,6 +6,7 @@
 // alone, so the same product gives the same bits everywhere.
 #include <algorithm>
 
+#include "gemm/join_parts.h"
 #include "gemm/product.h"
 #include "gemm/simt_kernel.h"
 #include "runtime/dtype.h"
@@ -24,10 +25,8 @@ void launch_simt<Bf16, float>(Operation&, SimtTile, const Product&, const SimtPr
 
 namespace {
 
-constexpr int kThreads = 256;
-constexpr unsigned kMaximumBlocks = 4096;
-// About two blocks for each multiprocessor of the largest devices.
-constexpr int kFullDevice = 264;
+// Of the largest devices.
+constexpr int kMultiprocessors = 132;
 // The least depth worth a part: its sums are written and read once more.
 constexpr int kLeastDepth = 128;
 constexpr int kMostSplits = 64;
@@ -46,7 +45,8 @@ template <class Shape>
 Division divide_into(SimtTile tile, const Product& p) {
   Division division = {tile, tiles_of(p.m, Shape::kRows), tiles_of(p.n, Shape::kColumns), 1, 0};
   const int64_t tiles = static_cast<int64_t>(division.row_tiles) * division.column_tiles;
-  const int64_t wanted = std::min<int64_t>(kFullDevice / tiles, p.k / kLeastDepth);
+  const int64_t wanted =
+      std::min<int64_t>(kMultiprocessors * Shape::kResident / tiles, p.k / kLeastDepth);
   const int splits = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMostSplits));
   division.split_depth = tiles_of(tiles_of(p.k, splits), kTileDepth) * kTileDepth;
   division.splits = tiles_of(p.k, division.split_depth);
@@ -58,30 +58,7 @@ Division divide(const Product& p) {
   if (p.m <= FlatTile::kRows) return divide_into<FlatTile>(SimtTile::kFlat, p);
   const Division large = divide_into<LargeTile>(SimtTile::kLarge, p);
   const int64_t blocks = static_cast<int64_t>(large.row_tiles) * large.column_tiles * large.splits;
-  return blocks >= kFullDevice / 2 ? large : divide_into<MediumTile>(SimtTile::kMedium, p);
-}
-
-template <class C>
-__global__ void __launch_bounds__(kThreads)
-    join_parts_kernel(C* c, size_t ldc, const float* partial, int splits, int m, int n, float alpha,
-                      float beta) {
-  const size_t count = static_cast<size_t>(m) * n;
-  const size_t stride = static_cast<size_t>(gridDim.x) * kThreads;
-  for (size_t i = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
-       i += stride) {
-    float sum = 0.0f;
-    for (int part = 0; part < splits; part++) sum += partial[part * count + i];
-    C* to = c + i / n * ldc + i % n;
-    write_run<1>(to, &sum, 1, false, alpha, beta);
-  }
-}
-
-template <class C>
-void join_parts(Operation& op, const Product& p, const float* partial, int splits) {
-  const uint64_t count = static_cast<uint64_t>(p.m) * p.n;
-  op.launch(join_parts_kernel<C>, dim3(grid_blocks(count, kThreads, kMaximumBlocks)),
-            dim3(kThreads), 0, static_cast<C*>(p.c), static_cast<size_t>(p.ldc), partial, splits,
-            p.m, p.n, p.alpha, p.beta);
+  return blocks >= kMultiprocessors * 3 / 4 ? large : divide_into<MediumTile>(SimtTile::kMedium, p);
 }
 
 void launch(Operation& op, const Division& division, const Product& product, float* partial) {
@@ -118,7 +95,9 @@ void multiply_simt(Operation& op, const Product& product) {
   const Scratch<float> partial(op, static_cast<size_t>(division.splits) * product.m * product.n);
   launch(op, division, product, partial.data());
   with_activations(product.dtype_c, [&]<class C>(C) {
-    join_parts<C>(op, product, partial.data(), division.splits);
+    join_parts<C>(op, {static_cast<C*>(product.c), static_cast<size_t>(product.ldc), partial.data(),
+                       division.splits, static_cast<size_t>(product.m) * product.n, product.n,
+                       product.alpha, product.beta});
   });
 }
 

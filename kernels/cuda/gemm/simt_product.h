@@ -25,6 +25,9 @@ struct TileShape {
   static constexpr int kThreadRows = kThreadRows_;
   static constexpr int kThreadColumns = kThreadColumns_;
   static constexpr int kThreads = kRows / kThreadRows * (kColumns / kThreadColumns);
+  // Blocks that a multiprocessor's registers hold.
+  static constexpr int kResident =
+      64 / (kThreadRows * kThreadColumns) < 4 ? 64 / (kThreadRows * kThreadColumns) : 4;
 };
 
 // 64 multiply-adds for 4 reads of 16 bytes keep shared memory just ahead of the FMA cores.
@@ -79,7 +82,8 @@ struct ProductTiles {
 // elements by 4 fours at once: moved according to the four of depth, they touch all 32 banks once.
 template <int kExtent>
 __device__ __forceinline__ int swizzled(int i, int depth) {
-  return i ^ (depth / kFour * 8 & (kExtent - 1));
+  constexpr int kMove = 32 / (kTileDepth / kFour);
+  return i ^ (depth / kFour * kMove & (kExtent - 1));
 }
 
 // Four adjacent elements of a row that has `size` of them; zeros beyond. `wide`: the row starts at

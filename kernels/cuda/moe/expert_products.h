@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(Shape::kThreads) rows_product_kernel(RowsProdu
 template <class Shape, bool kTranspose, class T>
 void launch_rows_product(Operation& op, const RowsProduct<T>& p, size_t most_tiles) {
   const uint64_t work = most_tiles * ((p.n - 1) / Shape::kColumns + 1);
-  op.launch(rows_product_kernel<Shape, kTranspose, T>, resident_blocks(op, work, 2),
+  op.launch(rows_product_kernel<Shape, kTranspose, T>, resident_blocks(op, work, Shape::kResident),
             dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
 }
 
@@ -175,8 +175,8 @@ __global__ void __launch_bounds__(Shape::kThreads) pre_activations_kernel(PreAct
 template <class Shape, class T>
 void launch_pre_activations(Operation& op, const PreActivations<T>& p, size_t most_tiles) {
   const uint64_t work = most_tiles * ((p.width - 1) / (Shape::kColumns / 2) + 1);
-  op.launch(pre_activations_kernel<Shape, T>, resident_blocks(op, work, 2), dim3(Shape::kThreads),
-            sizeof(ProductTiles<Shape>), p);
+  op.launch(pre_activations_kernel<Shape, T>, resident_blocks(op, work, Shape::kResident),
+            dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
 }
 
 }  // namespace remoe
