@@ -310,6 +310,7 @@ const TENSOR_CORES: readonly AttentionOptions[] = [
   { batch: 2, sequence: 7, heads: 2, groups: 2, headDim: 64, padding: 8 },
   { batch: 2, sequence: 130, heads: 4, groups: 2, headDim: 64 },
   { batch: 1, sequence: 65, heads: 3, groups: 1, headDim: 128 },
+  { batch: 2, sequence: 70, heads: 4, groups: 2, headDim: 96, padding: 16 },
   { batch: 1, sequence: 64, heads: 2, groups: 1, headDim: 64, scale: 30 },
 ];
 

@@ -69,11 +69,7 @@ void flash_forward(Operation& op, const ForwardCall<Bf16>& call) {
       .sizes = sizes,
       .scale = 1.0f / std::sqrt(static_cast<float>(sizes.head_dim)),
   };
-  if (sizes.head_dim == 64) {
-    flash::launch<64>(op, a, maps);
-  } else {
-    flash::launch<128>(op, a, maps);
-  }
+  flash::with_head(sizes.head_dim, [&](auto head) { flash::launch<head.value>(op, a, maps); });
 }
 
 }  // namespace remoe

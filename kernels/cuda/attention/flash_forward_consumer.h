@@ -10,6 +10,7 @@ template <int kHead>
 struct ForwardConsumer {
   using S = ForwardShared<kHead>;
   static constexpr int kScores = kKeys / 2;
+  static constexpr int kOut = S::kBlocks * kSide / 2;
   S& s;
   const ForwardArguments& a;
   int group;
@@ -17,7 +18,7 @@ struct ForwardConsumer {
   int lane;
   int slot = 0;
   float score[kScores];
-  float out[kHead / 2];
+  float out[kOut];
   uint32_t weight[kScores / 2];  // exp(score - m), as operand A
   float top[2];                  // m, before scaling
   float sum[2];                  // this lane's part of l
@@ -133,7 +134,7 @@ struct ForwardConsumer {
   __device__ __forceinline__ void attend(const ForwardTile& tile, int buffer, float scale) {
     float factor[2];
 #pragma unroll
-    for (int i = 0; i < kHead / 2; i++) out[i] = 0.0f;
+    for (int i = 0; i < kOut; i++) out[i] = 0.0f;
     await(slot);
     multiply_keys(slot, buffer);
     wgmma_wait<0>();
@@ -153,7 +154,7 @@ struct ForwardConsumer {
       wgmma_wait<0>();
       free(slot + 1);
 #pragma unroll
-      for (int i = 0; i < kHead / 2; i++) out[i] *= factor[i / 2 % 2];
+      for (int i = 0; i < kOut; i++) out[i] *= factor[i / 2 % 2];
       pack(weight, score);
     }
     if (lane == 0) arrive(&s.query_empty[buffer]);

@@ -136,11 +136,8 @@ void flash_gradient(Operation& op, const GradientCall<Bf16>& call) {
       .sizes = sizes,
       .scale = 1.0f / std::sqrt(static_cast<float>(sizes.head_dim)),
   };
-  if (sizes.head_dim == 64) {
-    flash::launch<64>(op, of_rows, a, maps);
-  } else {
-    flash::launch<128>(op, of_rows, a, maps);
-  }
+  flash::with_head(sizes.head_dim,
+                   [&](auto head) { flash::launch<head.value>(op, of_rows, a, maps); });
 }
 
 }  // namespace remoe

@@ -9,7 +9,7 @@ template <int kHead, bool kKeysStand>
 struct GradientConsumer {
   using S = GradientShared<kHead>;
   static constexpr int kScores = kSide / 2;
-  static constexpr int kOut = kHead / 2;
+  static constexpr int kOut = S::kBlocks * kSide / 2;
   // A step's last product runs beside the next one's first where there are registers for it.
   static constexpr bool kOverlap = kHead == 64 || !kKeysStand;
   S& s;

@@ -1,7 +1,10 @@
 // What the forward pass and the gradient of attention on wgmma have in common. Tiles are made of
 // blocks of 64 rows by 64 elements of a head, in the 128-byte swizzle: a box of the bulk tensor
-// copies.
+// copies. A head of 96 takes two blocks, with elements of the next head in the second: the scores'
+// products stop before them, and what those of the results make of them is not written.
 #pragma once
+
+#include <type_traits>
 
 #include "attention/attention_arguments.h"
 #include "device/block_scan.h"
@@ -25,7 +28,7 @@ struct Block {
 };
 constexpr int kBlockBytes = sizeof(Block);
 
-__host__ __device__ __forceinline__ int divide_up(int a, int b) { return (a + b - 1) / b; }
+__host__ __device__ constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 // An operand whose rows are those of the product, or its columns: K-major. From element `k` of a
 // block's rows on.
@@ -42,11 +45,12 @@ __device__ __forceinline__ uint64_t across_rows(const Block& block, int k, uint3
 // ---- results, as wgmma leaves them: a lane has rows lane / 4 and lane / 4 + 8 of its warp's 16,
 // and two of every eight columns
 
-// Row lane / 4 + half * 8 as bf16, times `factor`, to `to`. Four lanes have a row: they exchange
-// their pairs so that each writes 16 bytes. All lanes of a warp take part.
-template <int kColumns>
-__device__ __forceinline__ void write_row(Bf16* to, const float (&sum)[kColumns / 2], int half,
+// The first kColumns of row lane / 4 + half * 8 as bf16, times `factor`, to `to`. Four lanes have a
+// row: they exchange their pairs so that each writes 16 bytes. All lanes of a warp take part.
+template <int kColumns, int kCount>
+__device__ __forceinline__ void write_row(Bf16* to, const float (&sum)[kCount], int half,
                                           float factor, bool inside) {
+  static_assert(kColumns <= 2 * kCount && kColumns % 32 == 0);
   const int lane = static_cast<int>(threadIdx.x) % 4;
   const bool odd = (lane & 1) != 0;
   const bool upper = (lane & 2) != 0;
@@ -89,6 +93,18 @@ __device__ __forceinline__ void pack(uint32_t (&to)[kCount / 2], const float (&f
 }
 
 // ---- the host's part
+
+// Runs body with the size of a head as a constant.
+template <class Body>
+void with_head(int head_dim, Body&& body) {
+  if (head_dim == 64) {
+    body(std::integral_constant<int, 64>{});
+  } else if (head_dim == 96) {
+    body(std::integral_constant<int, 96>{});
+  } else {
+    body(std::integral_constant<int, 128>{});
+  }
+}
 
 // [batch, sequence, heads * head_dim], rows `stride` elements apart. What lies beyond a sequence
 // reads as 0.
