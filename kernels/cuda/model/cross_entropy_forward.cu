@@ -112,6 +112,7 @@ __global__ void __launch_bounds__(kThreads) add_chunk_kernel(ChunkArguments<T> a
     total = total * expf(before - shift) + warp_sum(held.sum_of_exponentials(shift));
     if (a.kept != nullptr) held.store<kWide>(a.kept + t * a.kept_stride, first, a.columns);
   }
+  __syncwarp();  // all lanes have read the normalizer
   if (lane != 0) return;
   a.normalizer[2 * t] = largest;
   a.normalizer[2 * t + 1] = total;
