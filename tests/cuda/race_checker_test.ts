@@ -1,11 +1,15 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { adamwCase } from "../../kernels/cases/adamw.ts";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
+import { crossEntropyCase } from "../../kernels/cases/cross_entropy.ts";
 import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
+import { embeddingGradientCase } from "../../kernels/cases/embedding.ts";
 import { expertChoiceCase } from "../../kernels/cases/expert_choice_router.ts";
 import { hashRouterCase } from "../../kernels/cases/hash_router.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
 import { reluRouterCase, reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
+import { rmsNormGradientCase } from "../../kernels/cases/rms_norm.ts";
 import { routingMaskCase } from "../../kernels/cases/routing_mask.ts";
 import {
   sigmoidRouterCase,
@@ -29,16 +33,17 @@ const ignore = missingCompiler !== undefined;
  * Every kernel, with more than one block, tile, chunk and patch; rows that are and are not
  * multiples of 16 bytes.
  */
-const CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66, 68, 132]].flatMap(
-  ([tokens = 0, hidden = 0, experts = 0]) => [
-    reluRouterCase({ tokens, hidden, experts }),
-    reluRouterGradientCase({ tokens, experts, balance: "load" }),
-    ...rowRouterCases(tokens, hidden, experts),
-    routingMaskCase({ tokens, experts, density: 0.5 }),
-    dispatchPlanCase({ tokens, experts, density: 0.5 }),
-    dispatchPlanCase({ tokens, experts, density: 0.5, spare: -3 }),
-  ],
-);
+const ROUTING_CASES: readonly KernelCase[] = [[1, 1, 1], [70, 35, 9], [65, 17, 70], [66, 68, 132]]
+  .flatMap(
+    ([tokens = 0, hidden = 0, experts = 0]) => [
+      reluRouterCase({ tokens, hidden, experts }),
+      reluRouterGradientCase({ tokens, experts, balance: "load" }),
+      ...rowRouterCases(tokens, hidden, experts),
+      routingMaskCase({ tokens, experts, density: 0.5 }),
+      dispatchPlanCase({ tokens, experts, density: 0.5 }),
+      dispatchPlanCase({ tokens, experts, density: 0.5, spare: -3 }),
+    ],
+  );
 
 /** The routers that work on whole rows of logits, with every option that adds a kernel. */
 function rowRouterCases(tokens: number, hidden: number, experts: number): KernelCase[] {
@@ -55,6 +60,22 @@ function rowRouterCases(tokens: number, hidden: number, experts: number): Kernel
     transportWeightsCase({ tokens, experts, iterations: 2 }),
   ];
 }
+
+/** Kernels of the model around the blocks. */
+const MODEL_CASES: readonly KernelCase[] = [
+  ...[33, 256, 1000].map((columns) => rmsNormGradientCase(40, columns)),
+  embeddingGradientCase({ count: 1100, hidden: 8, vocabulary: 300 }),
+  crossEntropyCase({ tokens: 9, hidden: 4, vocabulary: 700 }),
+  // More tensors than one round of the schedule takes.
+  adamwCase({
+    label: "of many tensors",
+    parameters: Array.from({ length: 300 }, (_, i) => ({ elements: 1 + i % 2 })),
+    steps: 1,
+    clip: 1,
+  }),
+];
+
+const CASES: readonly KernelCase[] = [...ROUTING_CASES, ...MODEL_CASES];
 
 /**
  * A plan of more than 256 chunks of 1024 slots, the most that one round of the second scan takes.
