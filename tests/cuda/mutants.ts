@@ -18,8 +18,7 @@ const FILES = [
   ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
   ...["model/sort_tokens.cu", "model/tensor_schedule.h", "moe/dispatch_plan.cu"],
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
-  ...["moe/router_product.h", "moe/router_statistics.cu", "moe/routing_mask.cu"],
-  ...["moe/topk_router.cu", "moe/transport_weights.cu"],
+  ...["moe/router_statistics.cu", "moe/routing_mask.cu", "moe/transport_weights.cu"],
 ];
 
 /** The barriers of those kernels, ordered by file and line. */

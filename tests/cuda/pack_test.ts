@@ -45,9 +45,9 @@ async function miscounting(): Promise<string> {
   const file = "moe/relu_router.cu";
   const url = new URL(`../../kernels/cuda/${file}`, import.meta.url);
   const text = await Deno.readTextFile(url);
-  const right = "count += gate != 0.0f ? 1 : 0;";
+  const right = "count += shared.counts[warp][column];";
   assertStringIncludes(text, right);
-  const files = { [file]: text.replace(right, "count += 1;") };
+  const files = { [file]: text.replace(right, "count += kWarpTokens;") };
   const built = await buildEmulated({ mutant: { name: "miscounting", files } });
   if (built.kind === "skipped") throw new Error(built.reason);
   return built.path;

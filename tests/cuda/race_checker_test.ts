@@ -142,7 +142,7 @@ Deno.test(`the race checker reports uninitialised input${skipped}`, { ignore }, 
   using emulator = await openEmulator({ race: true });
   routeWith(emulator, (memory) => memory.empty(20 * 8 * 4));
   const [report = ""] = await emulator.locatedReports();
-  assert(report.startsWith("uninitialised read in global memory at router_product.h:"), report);
+  assert(report.startsWith("uninitialised read in global memory at split_weights.cu:"), report);
 });
 
 Deno.test(`the race checker reports reads past the end of a block${skipped}`, {
@@ -151,7 +151,7 @@ Deno.test(`the race checker reports reads past the end of a block${skipped}`, {
   using emulator = await openEmulator({ race: true });
   routeWith(emulator, (memory) => memory.from(new Float32Array(20 * 8 - 1)));
   const [report = ""] = await emulator.locatedReports();
-  assert(report.startsWith("out-of-bounds read in global memory at router_product.h:"), report);
+  assert(report.startsWith("out-of-bounds read in global memory at split_weights.cu:"), report);
 });
 
 Deno.test(`a host address passed to a kernel is reported with the operation's name${skipped}`, {

@@ -1,29 +1,20 @@
 // ReLU routing, equation 5: gates = ReLU(x W), or another activation of it. The active-expert bits,
-// the tokens per expert and the gate sums of the regularisation are computed from the tile while
-// the block still holds it.
+// the tokens per expert and the gate sums of the regularisation are computed from the logits while
+// the warp still holds them.
 
 #include <cmath>
 
-#include "device/block_scan.h"
 #include "moe/router_product.h"
 #include "moe/router_statistics.h"
-#include "runtime/dtype.h"
-#include "runtime/operation.h"
+#include "moe/routing_mask.h"
 
 namespace remoe {
 namespace {
 
-constexpr int kThreads = kRouterThreads;
-constexpr int kWarps = kThreads / kWarp;
-
-template <int kTileExperts>
-union Tile {
-  ProductTile<kTileExperts> product;
-  struct {
-    float gates[kTileTokens][kTileExperts + 1];
-    float warp_sums[kWarps][kTileExperts];
-    int32_t warp_counts[kWarps][kTileExperts];
-  };
+template <int kTiles>
+struct WarpSums {
+  float gates[kRouterWarps][kTiles * kTileColumns];
+  uint32_t counts[kRouterWarps][kTiles * kTileColumns];
 };
 
 template <class T>
@@ -44,88 +35,99 @@ __device__ __forceinline__ float gate_of(float logit, int activation) {
   return activation == REMOE_GATE_TANH ? tanhf(logit) : logit;
 }
 
-// Each warp takes every eighth token, one lane per expert: the gates are stored in whole lines, a
-// ballot over the lanes is one word of the mask, and each lane's running sums are those of its
-// expert.
-template <class T, int kTileExperts>
-__device__ __forceinline__ void write_gates(Tile<kTileExperts>& tile, const RouterArguments<T>& a,
-                                            int token0, int expert0) {
-  const int tokens = a.operands.tokens;
-  const int experts = a.operands.experts;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int words = (experts + kWarp - 1) / kWarp;
-  for (int word = 0; word < kTileExperts / kWarp; word++) {
-    const int mask_word = expert0 / kWarp + word;
-    const int expert = mask_word * kWarp + lane;
-    float sum = 0.0f;
-    int32_t count = 0;
-    for (int row = warp; row < kTileTokens; row += kWarps) {
-      const int token = token0 + row;
-      const float gate = tile.gates[row][word * kWarp + lane];
-      const uint32_t active = __ballot_sync(kFullWarp, gate != 0.0f);
-      sum += gate;
-      count += gate != 0.0f ? 1 : 0;
-      if (token >= tokens) continue;
-      if (expert < experts) a.gates[static_cast<size_t>(token) * experts + expert] = gate;
-      if (lane == 0 && mask_word < words) {
-        a.mask[static_cast<size_t>(token) * words + mask_word] = active;
+// A word of the mask has the bits of four tiles. Each of the four lanes of a token's rows has two
+// bits of a tile.
+template <int kTiles>
+__device__ __forceinline__ void write_mask(uint32_t* mask, const WarpTile<kTiles>& own,
+                                           const Logits<kTiles>& gates, int tokens, int experts) {
+  constexpr int kWordTiles = kTiles < 4 ? kTiles : 4;
+  const int words = mask_words(experts);
+#pragma unroll
+  for (int first = 0; first < kTiles; first += kWordTiles) {
+    uint32_t bits[2] = {0, 0};
+#pragma unroll
+    for (int tile = 0; tile < kWordTiles; tile++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const uint32_t bit = gates[first + tile][i] != 0.0f ? 1 : 0;
+        bits[i / 2] |= bit << (own.expert(tile, i) % 32);
       }
     }
-    tile.warp_sums[warp][word * kWarp + lane] = sum;
-    tile.warp_counts[warp][word * kWarp + lane] = count;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 1);
+      bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 2);
+      const int word = own.expert(first, 0) / 32;
+      const int token = own.token(2 * i);
+      if (threadIdx.x % 4 == 0 && token < tokens && word < words) {
+        mask[static_cast<size_t>(token) * words + word] = bits[i];
+      }
+    }
   }
 }
 
-// Two blocks per multiprocessor leave 128 registers per thread, enough to avoid spills.
-template <class T, int kTileExperts, bool kWide>
-__global__ void __launch_bounds__(kThreads, 2) relu_router_kernel(RouterArguments<T> a) {
-  Tile<kTileExperts>& tile = gpu::shared<Tile<kTileExperts>>();
+// Sums over the eight lanes that hold a tile's column, in each of them.
+template <class Value>
+__device__ __forceinline__ Value column_sum(Value value) {
+#pragma unroll
+  for (int step = 4; step < kWarp; step *= 2) value += __shfl_xor_sync(kFullWarp, value, step);
+  return value;
+}
+
+template <int kTiles>
+__device__ __forceinline__ void sum_warp(WarpSums<kTiles>& shared, const Logits<kTiles>& gates) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; tile++) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const float upper = gates[tile][i];
+      const float lower = gates[tile][i + 2];
+      const float sum = column_sum(upper + lower);
+      const uint32_t count =
+          column_sum<uint32_t>((upper != 0.0f ? 1 : 0) + (lower != 0.0f ? 1 : 0));
+      if (lane >= 4) continue;
+      shared.gates[warp][tile * kTileColumns + lane * 2 + i] = sum;
+      shared.counts[warp][tile * kTileColumns + lane * 2 + i] = count;
+    }
+  }
+}
+
+template <class T, int kTiles, bool kWide>
+__global__ void __launch_bounds__(kRouterThreads) relu_router_kernel(RouterArguments<T> a) {
+  WarpSums<kTiles>& shared = gpu::shared<WarpSums<kTiles>>();
   const int tokens = a.operands.tokens;
   const int experts = a.operands.experts;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int token0 = static_cast<int>(blockIdx.x) * kTileTokens;
-  const int expert0 = static_cast<int>(blockIdx.y) * kTileExperts;
-  const ThreadTile<kTileExperts> own;
-
-  Logits<kTileExperts> logits = {};
-  router_product<kWide>(tile.product, a.operands, token0, expert0, own, logits);
-  // The gates overwrite what slower warps may still be multiplying.
-  __syncthreads();
+  const WarpTile<kTiles> own;
+  Logits<kTiles> gates = {};
+  router_product<kWide>(a.operands, own, gates);
 #pragma unroll
-  for (int i = 0; i < own.kTokens; i++) {
+  for (int tile = 0; tile < kTiles; tile++) {
 #pragma unroll
-    for (int j = 0; j < own.kExperts; j++) {
-      // Outside the matrices a logit may be nonzero: infinity or NaN times the padding is NaN.
-      const bool inside = token0 + own.row + i < tokens && expert0 + own.column + j < experts;
-      const float gate = inside ? gate_of(logits[i][j], a.activation) : 0.0f;
-      tile.gates[own.row + i][own.column + j] = gate;
+    for (int i = 0; i < 4; i++) {
+      // Outside the matrices a logit may be NaN: infinity times the padding.
+      const bool inside = own.token(i) < tokens && own.expert(tile, i) < experts;
+      gates[tile][i] = inside ? gate_of(gates[tile][i], a.activation) : 0.0f;
     }
   }
+  store_tile(a.gates, own, gates, tokens, experts);
+  write_mask(a.mask, own, gates, tokens, experts);
+  sum_warp(shared, gates);
   __syncthreads();
-  write_gates(tile, a, token0, expert0);
-  __syncthreads();
-  for (int e = thread; e < kTileExperts && expert0 + e < experts; e += kThreads) {
-    float sum = 0.0f;
-    int32_t count = 0;
-    for (int warp = 0; warp < kWarps; warp++) {
-      sum += tile.warp_sums[warp][e];
-      count += tile.warp_counts[warp][e];
-    }
-    const size_t slot = static_cast<size_t>(blockIdx.x) * experts + expert0 + e;
-    a.tile_sums[slot] = sum;
-    a.tile_counts[slot] = count;
+  const int column = static_cast<int>(threadIdx.x);
+  const int expert = static_cast<int>(blockIdx.y) * kTiles * kTileColumns + column;
+  if (column >= kTiles * kTileColumns || expert >= experts) return;
+  float sum = 0.0f;
+  uint32_t count = 0;
+#pragma unroll
+  for (int warp = 0; warp < kRouterWarps; warp++) {
+    sum += shared.gates[warp][column];
+    count += shared.counts[warp][column];
   }
-}
-
-template <class T>
-void launch_router(Operation& op, const RouterArguments<T>& a) {
-  const int experts = a.operands.experts;
-  with_router_tile(experts, has_wide_rows(a.operands), [&](auto tile, auto wide) {
-    op.launch(relu_router_kernel<T, tile.value, wide.value>,
-              router_grid(a.operands.tokens, experts, tile.value), dim3(kThreads),
-              sizeof(Tile<tile.value>), a);
-  });
+  const size_t slot = static_cast<size_t>(blockIdx.x) * experts + expert;
+  a.tile_sums[slot] = sum;
+  a.tile_counts[slot] = static_cast<int32_t>(count);
 }
 
 }  // namespace
@@ -137,30 +139,28 @@ int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gate
                                   int32_t activation) {
   using namespace remoe;
   return guard(context, "relu_router_forward", [&](Operation& op) {
-    require_float(dtype);
+    const RouterInput input = {dtype, x, w, tokens, hidden, experts};
+    require_router_input(input);
     require(activation >= REMOE_GATE_RELU && activation <= REMOE_GATE_TANH,
             "activation %d is unknown", activation);
-    require_size(tokens, "tokens");
-    require_size(hidden, "hidden");
-    require_size(experts, "experts");
+    auto* gate_values = require_address<float>(gates, "gates");
+    auto* bits = require_address<uint32_t>(mask, "mask");
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* total_sums = require_address<float>(gate_sums, "gate_sums");
-    TileStatistics statistics(op, tokens, experts);
-    with_activations(dtype, [&](auto element) {
-      using T = decltype(element);
+    const TileStatistics statistics(op, tokens, experts);
+    with_router_product(op, input, [&](auto operands, auto tiles, auto wide) {
+      using T = std::remove_cvref_t<decltype(*operands.x)>;
       const RouterArguments<T> a = {
-          .gates = require_address<float>(gates, "gates"),
-          .mask = require_address<uint32_t>(mask, "mask"),
+          .gates = gate_values,
+          .mask = bits,
           .tile_counts = statistics.counts(),
           .tile_sums = statistics.sums(),
-          .operands = {.x = require_address<const T>(x, "x"),
-                       .w = require_address<const float>(w, "w"),
-                       .tokens = tokens,
-                       .hidden = hidden,
-                       .experts = experts},
+          .operands = operands,
           .activation = activation,
       };
-      launch_router(op, a);
+      op.launch(relu_router_kernel<T, tiles.value, wide.value>,
+                router_grid(tokens, experts, tiles.value), dim3(kRouterThreads),
+                sizeof(WarpSums<tiles.value>), a);
     });
     statistics.reduce(op, total_counts, total_sums);
   });

@@ -1,217 +1,268 @@
-// The routers' product: one tile of logits = x W per block, in fp32 rather than on the tensor
-// cores, since routing decisions hinge on the sign and the order of the logits.
+// The routers' product x W, a warp for 16 tokens by up to 64 experts.
+//
+// Routing decisions hinge on the sign and the order of the logits, so they keep fp32's accuracy on
+// the tensor cores: W, and x in fp32, are sums of three bf16 terms without a remainder. A product
+// of two terms is exact in fp32, and those below 2^-26 of the largest are left out. What follows
+// the first term has sums of its own, so that all but 1/256 of the sum is rounded once per
+// instruction.
+//
+// x goes from memory straight into the registers of the lane that multiplies it, once, and the
+// terms of W are in cache: there is nothing to share, and no barrier.
 #pragma once
 
 #include <type_traits>
 
-#include "device/bf16.h"
+#include "device/block_scan.h"
+#include "device/mma.h"
+#include "moe/router_input.h"
+#include "moe/split_weights.h"
+#include "runtime/dtype.h"
 
 namespace remoe {
 
-constexpr int kRouterThreads = 256;
-constexpr int kTileTokens = 64;
-// 32 columns of x are 128 bytes per token in fp32: a warp's load takes four whole lines.
-constexpr int kTileDepth = 32;
-// W's loads and the tile's storage work in fours: 16 bytes.
-constexpr int kFour = 4;
+constexpr int kWarpTokens = 16;
+constexpr int kRouterWarps = kTileTokens / kWarpTokens;
+constexpr int kRouterThreads = kRouterWarps * kWarp;
 
 template <class T>
 struct RouterOperands {
-  const T* x;      // [T, D]
-  const float* w;  // [D, E]
+  const T* x;            // [T, D]
+  const float* w;        // [D, E]
+  const uint4* weights;  // SplitWeights
+  int weight_tiles;
   int tokens;
   int hidden;
   int experts;
 };
 
-// A thread's part of its block's tile. Of 256 threads, 8 columns of lanes by 4 rows form a warp.
-// Per step of depth it reads 64 bytes of x and 128 of W, touching each bank once, for 8, 16 or 32
-// multiply-adds per lane.
-template <int kTileExperts>
-struct ThreadTile {
-  static constexpr int kTokens = kTileExperts == 128 ? 8 : 4;
-  static constexpr int kExperts = kTileExperts == 32 ? 2 : 4;
-  static constexpr int kWarpColumns = kTileExperts / kExperts / 8;
-  static_assert(kTokens * kExperts * kRouterThreads == kTileTokens * kTileExperts);
+// What a lane holds of its warp's logits: rows `row` and `row` + 8, columns `column` and
+// `column` + 1 of each tile of 8 experts.
+template <int kTiles>
+struct WarpTile {
+  int row;     // a token
+  int column;  // an expert of the first tile
 
-  int row;     // first token
-  int column;  // first expert
+  __device__ __forceinline__ WarpTile() {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    row = static_cast<int>(blockIdx.x) * kTileTokens + warp * kWarpTokens + lane / 4;
+    column = static_cast<int>(blockIdx.y) * kTiles * kTileColumns + lane % 4 * 2;
+  }
 
-  __device__ __forceinline__ ThreadTile() {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    row = (warp / kWarpColumns * 4 + lane / 8) * kTokens;
-    column = (warp % kWarpColumns * 8 + lane % 8) * kExperts;
+  // Of the i-th logit of a tile.
+  __device__ __forceinline__ int token(int i) const { return row + i / 2 * 8; }
+  __device__ __forceinline__ int expert(int tile, int i) const {
+    return column + tile * kTileColumns + i % 2;
   }
 };
 
-template <int kTileExperts>
-struct ProductTile {
-  alignas(16) float x[2][kTileDepth][kTileTokens];  // tokens in the order of swizzled()
-  alignas(16) float w[2][kTileDepth][kTileExperts];
-};
+template <int kTiles>
+using Logits = float[kTiles][4];
 
-// Position of four tokens in a row of the tile. A warp stores 4 tokens by 8 fours of depth at once
-// (in bf16, 8 tokens by every second four): swapped according to the four of depth, they touch all
-// 32 banks once instead of 4 banks eight times.
-__device__ __forceinline__ int swizzled(int token, int depth) {
-  return (token / kFour ^ depth / kFour) * kFour + token % kFour;
-}
-
-// kCount adjacent elements of a row, which are 16 bytes, and zeros outside it. kWide requires every
-// row to start at a multiple of 16 bytes; they then lie either inside or outside together.
-template <bool kWide, class T, int kCount>
-__device__ __forceinline__ void load_row(Vector<T, kCount>& to, const T* row, int first, int size) {
-  if constexpr (kWide) {
-    to = first < size ? load_vector<T, kCount>(row + first) : Vector<T, kCount>{};
-  } else {
-#pragma unroll
-    for (int i = 0; i < kCount; i++) to.element[i] = first + i < size ? row[first + i] : T{};
-  }
-}
-
-// A thread's share of one step of depth, in registers on the way from device to shared memory.
-template <class T, int kTileExperts, bool kWide>
+// A lane's x of one chunk of depth, in registers on the way from memory: 8 elements of each of two
+// tokens, zeros outside. kWide requires all rows to start at multiples of 16 bytes.
+template <class T, bool kWide>
 struct Fragment {
   static constexpr int kVector = 16 / sizeof(T);
-  static constexpr int kRowVectors = kTileDepth / kVector;
-  static constexpr int kExpertFours = kTileExperts / kFour;
-  static constexpr int kTokenLoads = kTileTokens * kRowVectors / kRouterThreads;
-  static constexpr int kWeightLoads = kTileDepth * kExpertFours / kRouterThreads;
-  Vector<T, kVector> x[kTokenLoads];
-  Vector<float, kFour> w[kWeightLoads];
+  static constexpr int kVectors = 8 / kVector;
+  static constexpr int kTerms = sizeof(T) == sizeof(Bf16) ? 1 : remoe::kTerms;
+  Vector<T, kVector> x[2][kVectors];
 
-  // Outside the matrices the product adds zeros.
-  __device__ __forceinline__ void load(const RouterOperands<T>& a, int token0, int expert0,
-                                       int d0) {
-    const int thread = static_cast<int>(threadIdx.x);
+  __device__ __forceinline__ void load(const RouterOperands<T>& a, int row, int depth) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-    for (int i = 0; i < kTokenLoads; i++) {
-      const int token = token0 + thread / kRowVectors + i * (kRouterThreads / kRowVectors);
-      const T* row = a.x + static_cast<size_t>(token) * a.hidden;
-      const int d = d0 + thread % kRowVectors * kVector;
-      load_row<kWide>(x[i], row, d, token < a.tokens ? a.hidden : 0);
-    }
+    for (int i = 0; i < 2; i++) {
+      const int token = row + 8 * i;
+      const T* from = a.x + static_cast<size_t>(token) * a.hidden;
+      const int size = token < a.tokens ? a.hidden : 0;
 #pragma unroll
-    for (int i = 0; i < kWeightLoads; i++) {
-      const int d = d0 + thread / kExpertFours + i * (kRouterThreads / kExpertFours);
-      const float* row = a.w + static_cast<size_t>(d) * a.experts;
-      const int expert = expert0 + thread % kExpertFours * kFour;
-      load_row<kWide>(w[i], row, expert, d < a.hidden ? a.experts : 0);
+      for (int j = 0; j < kVectors; j++) {
+        const int d = depth + depth_of<T>(j, lane % 4, 0);
+        if constexpr (kWide) {
+          x[i][j] = d < size ? load_vector<T, kVector>(from + d) : Vector<T, kVector>{};
+        } else {
+#pragma unroll
+          for (int e = 0; e < kVector; e++) x[i][j].element[e] = d + e < size ? from[d + e] : T{};
+        }
+      }
     }
   }
 
-  __device__ __forceinline__ void store(ProductTile<kTileExperts>& tile, int stage) const {
-    const int thread = static_cast<int>(threadIdx.x);
+  // The operands of both instructions, in terms.
+  __device__ __forceinline__ void split(uint32_t (&a)[2][kTerms][4]) const {
 #pragma unroll
-    for (int i = 0; i < kTokenLoads; i++) {
-      const int token = thread / kRowVectors + i * (kRouterThreads / kRowVectors);
-      const int d = thread % kRowVectors * kVector;
+    for (int step = 0; step < 2; step++) {
 #pragma unroll
-      for (int j = 0; j < kVector; j++) {
-        tile.x[stage][d + j][swizzled(token, d + j / kFour * kFour)] = to_float(x[i].element[j]);
+      for (int i = 0; i < 4; i++) {
+        // Of the four elements of an instruction, a[0] and a[1] are the first pair.
+        const int first = step * 4 + i / 2 * 2;
+        const T low = x[i % 2][first / kVector].element[first % kVector];
+        const T high = x[i % 2][first / kVector].element[first % kVector + 1];
+        Bf16Pair terms[kTerms];
+        if constexpr (kTerms == 1) {
+          terms[0].bits = low.bits | static_cast<uint32_t>(high.bits) << 16;
+        } else {
+          split_pair(terms, low, high);
+        }
+#pragma unroll
+        for (int term = 0; term < kTerms; term++) a[step][term][i] = terms[term].bits;
       }
-    }
-#pragma unroll
-    for (int i = 0; i < kWeightLoads; i++) {
-      const int d = thread / kExpertFours + i * (kRouterThreads / kExpertFours);
-      const int expert = thread % kExpertFours * kFour;
-      store_vector(&tile.w[stage][d][expert], w[i]);
     }
   }
 };
 
-template <int kTileExperts>
-using Logits = float[ThreadTile<kTileExperts>::kTokens][ThreadTile<kTileExperts>::kExperts];
-
-template <int kTileExperts>
-__device__ __forceinline__ void multiply(const ProductTile<kTileExperts>& tile, int stage,
-                                         const ThreadTile<kTileExperts>& own,
-                                         Logits<kTileExperts>& logits) {
-  using Own = ThreadTile<kTileExperts>;
+// Adds the products of a chunk. Those of the terms i and j are about 2^-8(i + j) of the first ones.
+template <class T, bool kWide, int kTiles>
+__device__ __forceinline__ void multiply_chunk(const Fragment<T, kWide>& fragment,
+                                               const uint4* weights, Logits<kTiles>& first,
+                                               Logits<kTiles>& rest) {
+  uint32_t x[2][Fragment<T, kWide>::kTerms][4];
+  fragment.split(x);
 #pragma unroll
-  for (int d = 0; d < kTileDepth; d++) {
-    float x[Own::kTokens];
-    float w[Own::kExperts];
+  for (int tile = 0; tile < kTiles; tile++) {
 #pragma unroll
-    for (int i = 0; i < Own::kTokens; i += kFour) {
-      const auto four = load_vector<float, kFour>(&tile.x[stage][d][swizzled(own.row + i, d)]);
+    for (int j = 0; j < kTerms; j++) {
+      const uint4 w = weights[(tile * kTerms + j) * kWarp];
 #pragma unroll
-      for (int j = 0; j < kFour; j++) x[i + j] = four.element[j];
-    }
-#pragma unroll
-    for (int j = 0; j < Own::kExperts; j += 2) {
-      const auto two = load_vector<float, 2>(&tile.w[stage][d][own.column + j]);
-      w[j] = two.element[0];
-      w[j + 1] = two.element[1];
-    }
-#pragma unroll
-    for (int i = 0; i < Own::kTokens; i++) {
-#pragma unroll
-      for (int j = 0; j < Own::kExperts; j++) logits[i][j] += x[i] * w[j];
+      for (int i = 0; i < Fragment<T, kWide>::kTerms; i++) {
+        if (i + j >= kTerms) continue;
+        float(&sums)[4] = i + j == 0 ? first[tile] : rest[tile];
+        multiply_16x8x16(sums, x[0][i], w.x, w.y);
+        multiply_16x8x16(sums, x[1][i], w.z, w.w);
+      }
     }
   }
 }
 
-// The logits of the block's tile. While one step of depth is multiplied, the next ones are in
-// flight from memory. Two steps, which with two blocks per multiprocessor are 32 KiB of x, match
-// Hopper's latency times its bandwidth. With 128 experts one is enough, since there is more to
-// multiply meanwhile and no registers are left. Two stages make one barrier per step sufficient: a
-// stage is written again only after the barrier of the step in between, which all its readers have
-// passed.
-template <bool kWide, class T, int kTileExperts>
-__device__ __forceinline__ void router_product(ProductTile<kTileExperts>& tile,
-                                               const RouterOperands<T>& a, int token0, int expert0,
-                                               const ThreadTile<kTileExperts>& own,
-                                               Logits<kTileExperts>& logits) {
-  constexpr int kAhead = kTileExperts == 128 ? 1 : 2;
-  Fragment<T, kTileExperts, kWide> next[kAhead];
+// Infinity has a second term that is NaN, and so have its logits. Each NaN is computed again, as
+// fp32 gives it: a diverged run is slow, but right.
+template <class T, int kTiles>
+__device__ __forceinline__ void repair(const RouterOperands<T>& a, const WarpTile<kTiles>& own,
+                                       Logits<kTiles>& logits) {
+  static_assert(4 * kTiles <= 32);
+  uint32_t broken = 0;
 #pragma unroll
-  for (int i = 0; i < kAhead; i++) next[i].load(a, token0, expert0, i * kTileDepth);
-  for (int d0 = 0; d0 < a.hidden; d0 += 2 * kTileDepth) {
+  for (int place = 0; place < 4 * kTiles; place++) {
+    const float logit = logits[place / 4][place % 4];
+    const bool inside =
+        own.token(place % 4) < a.tokens && own.expert(place / 4, place % 4) < a.experts;
+    if (inside && logit != logit) broken |= 1u << place;
+  }
+  for (; broken != 0; broken &= broken - 1) {
+    const int next = __ffs(static_cast<int>(broken)) - 1;
+    const T* x = a.x + static_cast<size_t>(own.token(next % 4)) * a.hidden;
+    const float* w = a.w + own.expert(next / 4, next % 4);
+    float sum = 0.0f;
+    for (int d = 0; d < a.hidden; d++)
+      sum += to_float(x[d]) * w[static_cast<size_t>(d) * a.experts];
 #pragma unroll
-    for (int stage = 0; stage < 2; stage++) {
-      const int d = d0 + stage * kTileDepth;
+    for (int place = 0; place < 4 * kTiles; place++) {
+      if (place == next) logits[place / 4][place % 4] = sum;
+    }
+  }
+}
+
+// The logits of the warp's tokens and experts; outside the matrices they mean nothing. The chunks
+// ahead are in flight from memory while one is multiplied. For 8 warps per multiprocessor, as
+// 16,384 tokens make, 4 of bf16 or 2 of fp32 are 32 KiB: Hopper's latency times its bandwidth.
+template <bool kWide, class T, int kTiles>
+__device__ __forceinline__ void router_product(const RouterOperands<T>& a,
+                                               const WarpTile<kTiles>& own,
+                                               Logits<kTiles>& logits) {
+  constexpr int kAhead = sizeof(T) == sizeof(Bf16) || kTiles < 8 ? 4 : 2;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const size_t stride = static_cast<size_t>(a.weight_tiles) * kTerms * kWarp;
+  const uint4* weights =
+      a.weights + static_cast<size_t>(blockIdx.y) * kTiles * kTerms * kWarp + lane;
+  Fragment<T, kWide> next[kAhead];
+  Logits<kTiles> rest = {};
+#pragma unroll
+  for (int i = 0; i < kAhead; i++) next[i].load(a, own.row, i * kChunkDepth);
+  for (int d0 = 0; d0 < a.hidden; d0 += kAhead * kChunkDepth) {
+#pragma unroll
+    for (int i = 0; i < kAhead; i++) {
+      const int d = d0 + i * kChunkDepth;
       if (d >= a.hidden) break;
-      Fragment<T, kTileExperts, kWide>& fragment = next[stage % kAhead];
-      fragment.store(tile, stage);
-      __syncthreads();
-      fragment.load(a, token0, expert0, d + kAhead * kTileDepth);
-      multiply(tile, stage, own, logits);
+      const Fragment<T, kWide> now = next[i];
+      next[i].load(a, own.row, d + kAhead * kChunkDepth);
+      multiply_chunk<T, kWide, kTiles>(now, weights, logits, rest);
+      weights += stride;
+    }
+  }
+#pragma unroll
+  for (int tile = 0; tile < kTiles; tile++) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) logits[tile][i] += rest[tile][i];
+  }
+  repair(a, own, logits);
+}
+
+// Writes the values of the warp's pairs of token and expert.
+template <int kTiles>
+__device__ __forceinline__ void store_tile(float* to, const WarpTile<kTiles>& own,
+                                           const Logits<kTiles>& values, int tokens, int experts) {
+  const bool is_paired = experts % 2 == 0 && reinterpret_cast<uintptr_t>(to) % 8 == 0;
+#pragma unroll
+  for (int i = 0; i < 4; i += 2) {
+    if (own.token(i) >= tokens) continue;
+    float* row = to + static_cast<size_t>(own.token(i)) * experts;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; tile++) {
+      const int expert = own.expert(tile, i);
+      if (is_paired) {
+        const Vector<float, 2> both = {values[tile][i], values[tile][i + 1]};
+        if (expert < experts) store_vector(row + expert, both);
+      } else {
+        if (expert < experts) row[expert] = values[tile][i];
+        if (expert + 1 < experts) row[expert + 1] = values[tile][i + 1];
+      }
     }
   }
 }
 
-// Whether all rows of x and W start at multiples of 16 bytes.
-template <class T>
-bool has_wide_rows(const RouterOperands<T>& a) {
-  const auto both = reinterpret_cast<uintptr_t>(a.x) | reinterpret_cast<uintptr_t>(a.w);
-  return a.hidden % (16 / sizeof(T)) == 0 && a.experts % kFour == 0 && both % 16 == 0;
+// Tiles of 8 experts per warp: as few as there are, so that little is multiplied by zeros. Rows
+// that start anywhere are rare enough for one kernel.
+inline int router_tiles(int experts, bool is_wide) {
+  if (!is_wide) return 4;
+  return experts <= 8 ? 1 : experts <= 16 ? 2 : experts <= 32 ? 4 : 8;
 }
 
-// Runs body(tile, wide) with the tile's experts and kWide as constants. A wide tile reads x once
-// for 128 experts, but multiplies zeros where there are fewer.
+// Enqueues the split of W and runs body(operands, tiles, wide), which is to launch a kernel with
+// kTiles and kWide as these constants.
 template <class Body>
-void with_router_tile(int experts, bool is_wide, Body&& body) {
-  const auto with_width = [&](auto tile) {
-    if (is_wide) {
-      body(tile, std::true_type{});
+void with_router_product(Operation& op, const RouterInput& input, Body&& body) {
+  with_activations(input.dtype, [&](auto element) {
+    using T = decltype(element);
+    const bool is_wide = input.hidden % (16 / sizeof(T)) == 0 && input.x % 16 == 0;
+    const int tiles = router_tiles(input.experts, is_wide);
+    const auto* w = require_address<const float>(input.w, "w");
+    const SplitWeights weights(op, input.dtype, w, input.hidden, input.experts, tiles);
+    const RouterOperands<T> a = {
+        .x = require_address<const T>(input.x, "x"),
+        .w = w,
+        .weights = weights.data(),
+        .weight_tiles = weights.tiles(),
+        .tokens = input.tokens,
+        .hidden = input.hidden,
+        .experts = input.experts,
+    };
+    if (!is_wide) {
+      body(a, std::integral_constant<int, 4>{}, std::false_type{});
+    } else if (tiles == 1) {
+      body(a, std::integral_constant<int, 1>{}, std::true_type{});
+    } else if (tiles == 2) {
+      body(a, std::integral_constant<int, 2>{}, std::true_type{});
+    } else if (tiles == 4) {
+      body(a, std::integral_constant<int, 4>{}, std::true_type{});
     } else {
-      body(tile, std::false_type{});
+      body(a, std::integral_constant<int, 8>{}, std::true_type{});
     }
-  };
-  if (experts <= 32) {
-    with_width(std::integral_constant<int, 32>{});
-  } else if (experts <= 64) {
-    with_width(std::integral_constant<int, 64>{});
-  } else {
-    with_width(std::integral_constant<int, 128>{});
-  }
+  });
 }
 
-// The blocks of the product: [token tiles, expert tiles].
-inline dim3 router_grid(int tokens, int experts, int tile_experts) {
-  return dim3((tokens - 1) / kTileTokens + 1, (experts - 1) / tile_experts + 1);
+// The blocks of the product: [tiles of tokens, tiles of experts].
+inline dim3 router_grid(int tokens, int experts, int tiles) {
+  return dim3((tokens - 1) / kTileTokens + 1, (experts - 1) / (tiles * kTileColumns) + 1);
 }
 
 }  // namespace remoe

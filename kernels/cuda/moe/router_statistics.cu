@@ -1,5 +1,5 @@
 #include "device/block_scan.h"
-#include "moe/router_product.h"
+#include "moe/router_input.h"
 #include "moe/router_statistics.h"
 
 namespace remoe {

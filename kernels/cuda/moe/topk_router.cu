@@ -1,5 +1,6 @@
 // TopK routing: the k largest of the softmax over all experts.
 
+#include "device/block_reduce.h"
 #include "moe/choose_largest.h"
 #include "moe/router_logits.h"
 #include "moe/router_statistics.h"
@@ -51,7 +52,7 @@ __global__ void __launch_bounds__(kRowThreads) topk_router_kernel(TopkArguments 
 constexpr int kSumThreads = 1024;
 
 struct SumShared {
-  double warp_sums[kSumThreads / kWarp];
+  double warps[kSumThreads / kWarp];
 };
 
 // One block, since a token is one number.
@@ -64,11 +65,7 @@ __global__ void __launch_bounds__(kSumThreads)
     const double z = normalizer[t];
     sum += z * z;
   }
-  sum = warp_sum(sum);
-  if (thread % kWarp == 0) shared.warp_sums[thread / kWarp] = sum;
-  __syncthreads();
-  if (thread >= kWarp) return;
-  sum = warp_sum(shared.warp_sums[thread]);
+  sum = block_sum(sum, shared.warps);
   if (thread == 0) *z_sum = static_cast<float>(sum);
 }
 

@@ -8,7 +8,7 @@
 // to every dp_e (n is a count, constant for the gradient). Softmax: dlogit = p (dp - <dp, p>). The
 // z-loss z sum_t lse_t^2 adds 2 z lse_t p_te, since dlse/dlogit = p.
 
-#include "moe/router_logits.h"
+#include "moe/router_input.h"
 #include "moe/router_rows.h"
 #include "runtime/operation.h"
 

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "device/block_scan.h"
+#include "device/block_reduce.h"
 #include "runtime/operation.h"
 
 namespace remoe {
@@ -127,10 +127,7 @@ __global__ void __launch_bounds__(kThreads) kernel_rows_kernel(TransportArgument
       is_routed |= gates[e] != 0.0f;
       largest = fmaxf(largest, gates[e]);
     }
-#pragma unroll
-    for (int step = kWarp / 2; step > 0; step /= 2) {
-      largest = fmaxf(largest, __shfl_xor_sync(kFullWarp, largest, step));
-    }
+    largest = warp_reduce(largest, [](float a, float b) { return fmaxf(a, b); });
     const bool any = __ballot_sync(kFullWarp, is_routed) != 0;
     for (int e = lane; e < a.experts; e += kWarp) {
       const double exponent = factor * (static_cast<double>(gates[e]) - largest);
