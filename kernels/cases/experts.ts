@@ -215,6 +215,16 @@ const PARTLY_KEPT: readonly ExpertsOptions[] = [
   { ...TALL, kept: 900 },
 ];
 
+/**
+ * Rows of 16 bytes or a multiple, as tensor cores take them: several tiles of rows, columns and
+ * depth, kept up to the middle of one or not at all.
+ */
+const ALIGNED: readonly ExpertsOptions[] = [
+  { tokens: 300, hidden: 136, width: 264, experts: 3, density: 0.6, kept: 200 },
+  { tokens: 290, hidden: 264, width: 40, experts: 1, density: 0.95 },
+  { tokens: 150, hidden: 64, width: 136, experts: 5, density: 0.4, emptyExpert: 2, kept: 0 },
+];
+
 /** More rows than the plan has room for. */
 const OVERFLOWING: ExpertsOptions = {
   ...{ tokens: 37, hidden: 16, width: 24, experts: 4, density: 0.5 },
@@ -236,9 +246,12 @@ export const EXPERTS_CASES: readonly OperationCase[] = [
   ...PARTLY_KEPT.map(expertsCase),
   ...FEW_ROWS.map(expertsCase),
   expertsCase(OVERFLOWING),
-  ...[...LAYERS, TALL, BLOCKS, NANO, CHUNK, ...PARTLY_KEPT, ...FEW_ROWS, OVERFLOWING].map((layer) =>
-    expertsCase(inBf16(layer))
-  ),
+  ...[
+    ...LAYERS,
+    ...[TALL, BLOCKS, NANO, CHUNK],
+    ...[...PARTLY_KEPT, ...FEW_ROWS, ...ALIGNED],
+    OVERFLOWING,
+  ].map((layer) => expertsCase(inBf16(layer))),
 ];
 
 /** Cases of their gradients. */
@@ -250,5 +263,7 @@ export const EXPERTS_GRADIENT_CASES: readonly GradientCase[] = [
   expertsGradientCase(CHUNK),
   ...PARTLY_KEPT.map((layer) => expertsGradientCase(layer, 4)),
   ...[...LAYERS, CHUNK].map((layer) => expertsGradientCase(inBf16(layer), 3)),
-  ...[TALL, BLOCKS, NANO, ...PARTLY_KEPT].map((layer) => expertsGradientCase(inBf16(layer), 1)),
+  ...[TALL, BLOCKS, NANO, ...PARTLY_KEPT, ...ALIGNED].map((layer) =>
+    expertsGradientCase(inBf16(layer), 1)
+  ),
 ];
