@@ -86,7 +86,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
   properties->totalGlobalMem = remoe::emulator::kDeviceBytes;
   properties->major = device().capability / 10;
   properties->minor = device().capability % 10;
-  properties->multiProcessorCount = 1;
+  properties->multiProcessorCount = 3;
   return cudaSuccess;
 }
 

@@ -6,8 +6,10 @@
 // alone, so the same product gives the same bits everywhere.
 #include <algorithm>
 
+#include "gemm/has_tensor_cores.h"
 #include "gemm/join_parts.h"
 #include "gemm/product.h"
+#include "gemm/product_tensor_cores.h"
 #include "gemm/simt_kernel.h"
 #include "runtime/dtype.h"
 
@@ -101,6 +103,11 @@ void multiply_simt(Operation& op, const Product& product) {
   });
 }
 
-void multiply(Operation& op, const Product& product) { multiply_simt(op, product); }
+void multiply(Operation& op, const Product& product) {
+  if (fits_tensor_cores(product) && has_tensor_cores(op)) {
+    return multiply_tensor_cores(op, product);
+  }
+  multiply_simt(op, product);
+}
 
 }  // namespace remoe

@@ -1,6 +1,8 @@
 #include <algorithm>
 
+#include "gemm/has_tensor_cores.h"
 #include "moe/expert_paths.h"
+#include "moe/experts_tensor_cores.h"
 #include "runtime/dtype.h"
 
 namespace remoe {
@@ -56,6 +58,11 @@ int32_t remoe_experts_forward(uint64_t context, int32_t dtype, uint64_t y, uint6
           .kept_rows = kept,
           .sizes = sizes,
       };
+      if constexpr (std::is_same_v<T, Bf16>) {
+        if (fits_tensor_cores(call) && has_tensor_cores(op)) {
+          return experts_forward_tensor_cores(op, call);
+        }
+      }
       experts_forward_simt(op, call);
     });
   });

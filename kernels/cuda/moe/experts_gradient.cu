@@ -1,4 +1,6 @@
+#include "gemm/has_tensor_cores.h"
 #include "moe/expert_paths.h"
+#include "moe/experts_tensor_cores.h"
 #include "runtime/dtype.h"
 
 int32_t remoe_experts_gradient(uint64_t context, int32_t dtype, uint64_t dx, uint64_t dw1,
@@ -28,6 +30,11 @@ int32_t remoe_experts_gradient(uint64_t context, int32_t dtype, uint64_t dx, uin
           .accumulate = accumulate,
           .sizes = sizes,
       };
+      if constexpr (std::is_same_v<T, Bf16>) {
+        if (fits_tensor_cores(call) && has_tensor_cores(op)) {
+          return experts_gradient_tensor_cores(op, call);
+        }
+      }
       experts_gradient_simt(op, call);
     });
   });

@@ -69,6 +69,7 @@ Context::Context(int device_ordinal) : ordinal(device_ordinal) {
   check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, ordinal),
         "counting the multiprocessors");
   is_hopper = is_hopper_device(ordinal);
+  gemm_path = choose_gemm_path(is_hopper);
 }
 
 Context::~Context() {

@@ -11,6 +11,7 @@
 
 #include "device/gpu.h"
 #include "runtime/errors.h"
+#include "runtime/gemm_path.h"
 #include "runtime/index_errors.h"
 #include "runtime/memory_pool.h"
 
@@ -43,6 +44,7 @@ struct Context {
   int ordinal;
   int multiprocessors = 1;
   bool is_hopper = false;  // runs the kernels that are compiled for sm_90a alone
+  GemmPath gemm_path = GemmPath::kSimt;
   cudaStream_t first_stream = nullptr;
   cudaStream_t stream = nullptr;  // where later calls enqueue
   std::string message;            // of the last failure, until it is read

@@ -26,8 +26,8 @@ constexpr char kArchitectures[] = "\"emulated\"";
 #endif
 constexpr const char* kBackend = gpu::kEmulated ? "emulated" : "cuda";
 
-// No GEMM of its own yet: the build covers routing and dispatch.
-constexpr char kGemm[] = "none";
+// Of which the device decides.
+constexpr char kGemm[] = "simt, wgmma";
 
 // Returns the length of the text in bytes, whether or not it fits.
 int32_t write_text(const std::string& text, uint8_t* buffer, uint64_t length) {
@@ -53,8 +53,8 @@ std::string describe_device(Context& context) {
   return std::string("{\"backend\":\"") + kBackend + "\",\"name\":\"" + escaped(properties.name) +
          "\",\"isa\":\"sm_" + std::to_string(properties.major * 10 + properties.minor) +
          "\",\"threads\":" + std::to_string(properties.multiProcessorCount) + ",\"gemm\":\"" +
-         kGemm +
-         "\",\"bf16\":\"fp32\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) + "}";
+         gemm_name(context.gemm_path) + "\",\"bf16\":\"" + bf16_unit(context.gemm_path) +
+         "\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) + "}";
 }
 
 void write_reason(const char* reason, uint8_t* buffer, uint64_t length) noexcept {
