@@ -283,6 +283,12 @@ const KEPT_HEADS = [
   { tokens: 130, hidden: 9, vocabulary: 5000, logitStride: 5000 },
 ] as const;
 
+/** Sizes that tensor cores take in bf16, ragged in rows, depth and columns. */
+const ALIGNED_HEADS = [
+  { tokens: 70, hidden: 24, vocabulary: 264, ignored: 0.25 },
+  { tokens: 150, hidden: 72, vocabulary: 776 },
+] as const;
+
 /** A single fp32 number could not hold their log-sum-exp. */
 const LARGE_HEADS: readonly CrossEntropyOptions[] = [
   { tokens: 3, hidden: 2, vocabulary: 2, offset: 1.6e7 },
@@ -310,6 +316,12 @@ export const CROSS_ENTROPY_CASES: readonly OperationCase[] = [
     crossEntropyKeptCase({ ...head, dtype: "bf16" })
   ),
   crossEntropyCase({ tokens: 256, hidden: 128, vocabulary: 257, dtype: "bf16" }),
+  ...ALIGNED_HEADS.flatMap((head) => [
+    crossEntropyCase({ ...head, dtype: "bf16" }),
+    crossEntropyCase({ ...head, logitStride: head.vocabulary + 8, dtype: "bf16" }),
+    crossEntropyKeptCase({ ...head, dtype: "bf16" }),
+    crossEntropyKeptCase({ ...head, logitStride: head.vocabulary + 8, dtype: "bf16" }),
+  ]),
 ];
 
 /** Cases of its gradient. */

@@ -57,6 +57,11 @@ struct Arguments {
   int kept_rows;       // of the pre-activations
   int accumulate;
   float alpha;
+  // Of the output head's rows:
+  const int32_t* targets;
+  int first_target;  // of the product's columns
+  float* target_logit;
+  const float* row_factors;  // [rows, 3]
 };
 
 struct Maps {

@@ -5,6 +5,7 @@
 #include "device/block_reduce.h"
 #include "device/floats.h"
 #include "model/cross_entropy_chunks.h"
+#include "model/cross_entropy_tensor_cores.h"
 
 namespace remoe {
 namespace {
@@ -211,6 +212,13 @@ void add_logits(Operation& op, const Forward<T>& call, const Chunks& chunks, flo
 
 template <class T>
 void forward(Operation& op, const Forward<T>& call, float* target_logit) {
+  if constexpr (sizeof(T) == sizeof(Bf16)) {
+    const BF16Head head = {call.x, call.w, call.targets, call.tokens, call.hidden, call.vocabulary};
+    if (fits_tensor_cores(op, head, call.logits, call.logit_stride)) {
+      return normalize_logits(op, head, call.normalizer, target_logit, call.logits,
+                              call.logit_stride);
+    }
+  }
   const Chunks chunks(call.tokens, call.vocabulary, kChunkElements);
   const bool in_place = call.logits != nullptr && sizeof(T) == sizeof(float);
   const size_t elements = static_cast<size_t>(call.tokens) * chunks.columns();

@@ -8,6 +8,7 @@
 #include "device/block_scan.h"
 #include "device/floats.h"
 #include "model/cross_entropy_chunks.h"
+#include "model/cross_entropy_tensor_cores.h"
 
 namespace remoe {
 namespace {
@@ -57,9 +58,8 @@ struct ChunkLogits {
 struct RowFactors {
   float largest;
   float factor;
-  float scale;
-  int target;    // in the chunk, if it is there
-  bool ignored;  // dz is 0
+  float scale;  // 0: the row is ignored
+  int target;   // in the chunk, if it is there
 
   template <class T>
   __device__ __forceinline__ RowFactors(const Gradient<T>& a, int64_t t, const Chunk& chunk) {
@@ -69,11 +69,10 @@ struct RowFactors {
     scale = counts ? *a.dloss / a.loss[1] : 0.0f;
     factor = scale / a.normalizer[2 * t + 1];
     target = of_row - chunk.begin;
-    ignored = !counts;
   }
 
   __device__ __forceinline__ float operator()(float z, int column) const {
-    if (ignored) return 0.0f;
+    if (scale == 0.0f) return 0.0f;
     const float p = expf(z - largest) * factor;
     return column == target ? p - scale : p;
   }
@@ -122,6 +121,18 @@ void differentiate_logits(Operation& op, const Gradient<T>& call, const ChunkLog
   const dim3 grid((call.tokens + kWarps - 1) / kWarps, (c.chunk.columns() + part - 1) / part);
   op.launch(wide ? logit_gradient_kernel<T, Z, true> : logit_gradient_kernel<T, Z, false>, grid,
             dim3(kThreads), 0, call, c);
+}
+
+// The same for the tensor cores' epilogue, which then needs no logits in memory.
+template <class T>
+__global__ void __launch_bounds__(kThreads) row_factors_kernel(float* row_factors, Gradient<T> a) {
+  const int64_t t = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (t >= a.tokens) return;
+  if (a.targets[t] >= a.vocabulary) a.check.report(static_cast<int32_t>(t), a.targets[t]);
+  const RowFactors factors(a, t, {0, a.vocabulary});
+  row_factors[3 * t] = factors.largest;
+  row_factors[3 * t + 1] = factors.factor;
+  row_factors[3 * t + 2] = factors.scale;
 }
 
 // dX (+)= dz W^T of one chunk, with C either dX or its fp32 sums over the chunks.
@@ -185,32 +196,80 @@ void from_kept_logits(Operation& op, const Gradient<T>& call) {
   if (call.dw != nullptr) multiply_dw(op, call, call.logits, call.logit_stride, all);
 }
 
-// dz of a chunk, from `z`, its room for fp32 logits. fp32 needs no other place for dz.
+// Computes logits again and turns them into dz, a chunk at a time.
 template <class T>
-const T* recompute_chunk(Operation& op, const Gradient<T>& call, Chunk chunk, float* z, T* dz,
-                         int64_t stride) {
-  multiply_logits(op, z, stride, call.x, call.w, chunk, call.tokens, call.hidden, call.vocabulary);
-  if constexpr (sizeof(T) == sizeof(float)) dz = z;
-  differentiate_logits<T, float>(op, call, {dz, z, stride, stride, chunk});
-  return dz;
-}
+class Recomputed {
+ public:
+  Recomputed(Operation& op, const Gradient<T>& call)
+      : op_(op),
+        call_(call),
+        fused_(fits(op, call)),
+        chunks_(call.tokens, call.vocabulary, fused_ ? 2 * kChunkElements : kChunkElements),
+        z_(op, fused_ ? 1 : elements()),
+        dz_(op, kRounds ? elements() : 1),
+        row_factors_(op, fused_ ? 3 * static_cast<size_t>(call.tokens) : 1) {
+    if (!fused_) return;
+    op.launch(row_factors_kernel<T>, dim3((call.tokens - 1) / kThreads + 1), dim3(kThreads), 0,
+              row_factors_.data(), call);
+  }
+
+  const Chunks& chunks() const { return chunks_; }
+  int64_t stride() const { return chunks_.columns(); }
+
+  // dz of a chunk, until the next.
+  const T* operator()(Chunk chunk) const {
+    if constexpr (kRounds) {
+      if (fused_) {
+        differentiate_logits(op_, head_of(call_), row_factors_.data(), chunk.begin, chunk.end,
+                             dz_.data(), stride());
+        return dz_.data();
+      }
+    }
+    multiply_logits(op_, z_.data(), stride(), call_.x, call_.w, chunk, call_.tokens, call_.hidden,
+                    call_.vocabulary);
+    T* dz = dz_.data();
+    // fp32 needs no other place for dz.
+    if constexpr (!kRounds) dz = z_.data();
+    differentiate_logits<T, float>(op_, call_, {dz, z_.data(), stride(), stride(), chunk});
+    return dz;
+  }
+
+  static constexpr bool kRounds = sizeof(T) == sizeof(Bf16);
+
+ private:
+  static BF16Head head_of(const Gradient<T>& call) {
+    if constexpr (kRounds) {
+      return {call.x, call.w, call.targets, call.tokens, call.hidden, call.vocabulary};
+    }
+    return {};
+  }
+  static bool fits(Operation& op, const Gradient<T>& call) {
+    return kRounds && fits_tensor_cores(op, head_of(call), nullptr, 0);
+  }
+  size_t elements() const { return static_cast<size_t>(call_.tokens) * chunks_.columns(); }
+
+  Operation& op_;
+  const Gradient<T>& call_;
+  bool fused_;
+  Chunks chunks_;
+  Scratch<float> z_;
+  Scratch<T> dz_;
+  Scratch<float> row_factors_;
+};
 
 template <class T>
 void from_recomputed_logits(Operation& op, const Gradient<T>& call) {
   if (call.dx == nullptr && call.dw == nullptr) return;
-  constexpr bool kRounds = sizeof(T) != sizeof(float);
-  const Chunks chunks(call.tokens, call.vocabulary, kChunkElements);
-  const size_t elements = static_cast<size_t>(call.tokens) * chunks.columns();
+  const Recomputed<T> recomputed(op, call);
+  const Chunks& chunks = recomputed.chunks();
   const size_t count = static_cast<size_t>(call.tokens) * call.hidden;
-  const bool sums_dx = kRounds && call.dx != nullptr && chunks.count() > 1;
+  const bool sums_dx = Recomputed<T>::kRounds && call.dx != nullptr && chunks.count() > 1;
   const bool adds = (call.accumulate & kDx) != 0;
-  const Scratch<float> z(op, elements);
-  const Scratch<T> own_dz(op, kRounds ? elements : 1);
   const Scratch<float> sums(op, sums_dx ? count : 1);
   for (int i = 0; i < chunks.count(); i++) {
     const Chunk chunk = chunks[i];
-    const int64_t stride = chunks.columns();
-    const T* dz = recompute_chunk(op, call, chunk, z.data(), own_dz.data(), stride);
+    const T* dz = recomputed(chunk);
+    const int64_t stride = recomputed.stride();
     if (sums_dx) {
       multiply_dx(op, call, sums.data(), dz, stride, chunk, i > 0);
     } else if (call.dx != nullptr) {
