@@ -18,7 +18,7 @@ constexpr int kQueryBuffers = 2;
 template <int kHead>
 struct ForwardShared {
   static constexpr int kBlocks = divide_up(kHead, kSide);
-  static constexpr int kSlots = kHead == 64 ? 8 : 4;
+  static constexpr int kSlots = kBlocks == 1 ? 8 : 4;
   using Rows = Block[kBlocks][kQueries / kSide];  // 64 elements of the head, then 64 rows
   Rows query[kQueryBuffers];
   Rows ring[kSlots];

@@ -22,7 +22,7 @@ constexpr int kStanding = kConsumers * kSide;  // rows of a tile
 template <int kHead>
 struct GradientShared {
   static constexpr int kBlocks = divide_up(kHead, kSide);
-  static constexpr int kSlots = kHead == 64 ? 6 : 3;
+  static constexpr int kSlots = kBlocks == 1 ? 6 : 3;
   static constexpr int kBuffers = 2;
   using Rows = Block[kBlocks];  // 64 elements of the head each
   Rows standing[kBuffers][2][kConsumers];

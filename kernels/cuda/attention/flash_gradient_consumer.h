@@ -11,7 +11,7 @@ struct GradientConsumer {
   static constexpr int kScores = kSide / 2;
   static constexpr int kOut = S::kBlocks * kSide / 2;
   // A step's last product runs beside the next one's first where there are registers for it.
-  static constexpr bool kOverlap = kHead == 64 || !kKeysStand;
+  static constexpr bool kOverlap = S::kBlocks == 1 || !kKeysStand;
   S& s;
   const GradientArguments& a;
   int group;

@@ -1,7 +1,7 @@
 // What the forward pass and the gradient of attention on wgmma have in common. Tiles are made of
 // blocks of 64 rows by 64 elements of a head, in the 128-byte swizzle: a box of the bulk tensor
-// copies. A head of 96 takes two blocks, with elements of the next head in the second: the scores'
-// products stop before them, and what those of the results make of them is not written.
+// copies. A head of 32 or 96 leaves half of its last block to elements of the next head: the
+// scores' products stop before them, and what those of the results make of them is not written.
 #pragma once
 
 #include <type_traits>
@@ -97,7 +97,9 @@ __device__ __forceinline__ void pack(uint32_t (&to)[kCount / 2], const float (&f
 // Runs body with the size of a head as a constant.
 template <class Body>
 void with_head(int head_dim, Body&& body) {
-  if (head_dim == 64) {
+  if (head_dim == 32) {
+    body(std::integral_constant<int, 32>{});
+  } else if (head_dim == 64) {
     body(std::integral_constant<int, 64>{});
   } else if (head_dim == 96) {
     body(std::integral_constant<int, 96>{});
