@@ -2,24 +2,38 @@
  * Packs the tests of the CUDA library for a machine with a GPU but neither network nor Deno: `deno
  * run -A kernels/tools/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
  *
- * The archive contains the library, Deno, the case list as one file, and the scripts of
- * `tests/cuda/pack`. `--emulated` packs the emulated library instead, to try the pack without a
- * GPU. `--run` runs the pack here with the options of its `run.sh`, and writes the log to
- * `docs/gpu`.
+ * The archive contains the library, Deno, the case list and the commands as one file each, a text,
+ * the scripts of `tests/cuda/pack`, PyTorch's model of `bench/peers`, and a CPU library to train
+ * beside. `--emulated` packs the emulated library instead, to try the pack without a GPU. `--run`
+ * runs the pack here with the options of its `run.sh`, and writes the log to `docs/gpu`.
  *
  * @module
  */
 
 import { dirname } from "node:path";
+import { BuildError, ensureKernels } from "./build.ts";
 import { buildCuda, buildEmulated } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { run } from "./cuda_toolchain.ts";
+import { bundledText } from "../../lib/data/text/bundled_text.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
+import { formulaFlops, parseConfig } from "../../lib/train/mod.ts";
 import configuration from "../../deno.json" with { type: "json" };
 
 const KERNELS = dirname(import.meta.dirname!);
 const BUILD = `${KERNELS}/build`;
-const SCRIPTS = `${KERNELS}/../tests/cuda/pack`;
+const ROOT = dirname(KERNELS);
+const SCRIPTS = `${ROOT}/tests/cuda/pack`;
+const PEER = `${ROOT}/bench/peers/pytorch`;
+
+/** Programs by the name of their bundle. */
+const PROGRAMS = {
+  cases: `${SCRIPTS}/run_cases.ts`,
+  train: `${ROOT}/cli/train.ts`,
+  generate: `${ROOT}/cli/generate.ts`,
+  doctor: `${ROOT}/cli/doctor.ts`,
+  steps: `${SCRIPTS}/run_steps.ts`,
+};
 
 /** The folder in the archive. */
 const NAME = "remoe-gpu";
@@ -36,6 +50,8 @@ export interface PackContent {
   readonly library: string;
   /** The library's backend: the emulated one gets shapes that a CPU can run. */
   readonly backend: "cuda" | "emulated";
+  /** A CPU library to train beside; null: none. */
+  readonly cpu: string | null;
   /** Whether Deno is compressed: slow to pack the first time, but small enough to carry. */
   readonly compress: boolean;
 }
@@ -48,17 +64,21 @@ export interface PackContent {
  * @throws {PackError} If the case list cannot be bundled or Deno cannot be compressed.
  */
 export async function writePack(folder: string, content: PackContent): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
-  for await (const { name } of Deno.readDir(SCRIPTS)) {
-    if (/\.(py|sh)$/.test(name)) await Deno.copyFile(`${SCRIPTS}/${name}`, `${folder}/${name}`);
-  }
+  await Deno.mkdir(`${folder}/peer`, { recursive: true });
+  await copyScripts(SCRIPTS, folder);
+  await copyScripts(PEER, `${folder}/peer`);
+  await copyScripts(`${PEER}/routers`, `${folder}/peer/routers`);
   await Deno.copyFile(content.library, `${folder}/libremoe.so`);
+  if (content.cpu !== null) await Deno.copyFile(content.cpu, `${folder}/libremoe_cpu.so`);
   await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
-  const entry = `${SCRIPTS}/run_cases.ts`;
-  await must(Deno.execPath(), [
-    ...["bundle", "--quiet", "--platform", "deno", "--config", `${KERNELS}/../deno.json`],
-    ...["-o", `${folder}/cases.js`, entry],
-  ]);
+  await writeText(`${folder}/text.jsonl.gz`);
+  await Deno.writeTextFile(`${folder}/182m.json`, JSON.stringify(stepConfigs()));
+  for (const [name, entry] of Object.entries(PROGRAMS)) {
+    await must(Deno.execPath(), [
+      ...["bundle", "--quiet", "--platform", "deno", "--config", `${ROOT}/deno.json`],
+      ...["-o", `${folder}/${name}.js`, entry],
+    ]);
+  }
   if (content.compress) await Deno.copyFile(await compressedDeno(), `${folder}/deno.xz`);
   else await Deno.copyFile(Deno.execPath(), `${folder}/deno`);
   const { stdout: commit } = await run("git", ["-C", KERNELS, "describe", "--always", "--dirty"]);
@@ -69,6 +89,44 @@ export async function writePack(folder: string, content: PackContent): Promise<v
     deno: Deno.version.deno,
   };
   await Deno.writeTextFile(`${folder}/pack.json`, JSON.stringify(facts) + "\n");
+}
+
+/** Copies a folder's scripts. */
+async function copyScripts(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name } of Deno.readDir(from)) {
+    if (/\.(py|sh)$/.test(name)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
+  }
+}
+
+/** Writes the bundled text, which otherwise comes from npm. */
+async function writeText(path: string): Promise<void> {
+  const lines: string[] = [];
+  for await (const { text } of bundledText().documents()) lines.push(JSON.stringify({ text }));
+  const stream = new Blob([`${lines.join("\n")}\n`]).stream();
+  await Deno.writeFile(path, stream.pipeThrough(new CompressionStream("gzip")));
+}
+
+/** The configurations of whole steps to time, by router, with the formula's FLOPs of a step. */
+function stepConfigs(): Readonly<Record<string, unknown>> {
+  const entries = (["relu", "topk"] as const).map((router) => {
+    const config = parseConfig(stepConfig(router));
+    const { model, moe, data } = config;
+    const flops = formulaFlops(model, moe, data.sequence) * data.batch;
+    return [router, { config, flops }];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The paper's smallest model with 16 x 1024 tokens a step, on bytes: GPT-2's tokenizer is far away. */
+function stepConfig(router: "relu" | "topk"): unknown {
+  return {
+    preset: "182m",
+    model: { dtype: "bf16", vocabulary: 51_200 },
+    // λ starts near where it ends, so that the gates close within seconds.
+    moe: { router, ...router === "relu" ? { lambda0: 1e-4 } : {} },
+    data: { tokenizer: "byte", batch: 16, micro_batch: 16 },
+  };
 }
 
 /** The running Deno, compressed once per version and platform. */
@@ -97,13 +155,25 @@ async function builtLibrary(emulated: boolean): Promise<string> {
   return built.path;
 }
 
+/** The CPU library that needs nothing installed; null if it cannot be built. */
+async function plainCpuLibrary(): Promise<string | null> {
+  try {
+    return await ensureKernels({ variant: "plain" });
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(`packed without a CPU library: ${error.message}`);
+    return null;
+  }
+}
+
 /** Makes the archive; returns its path. */
 async function pack(emulated: boolean): Promise<string> {
   const library = await builtLibrary(emulated);
   const backend = emulated ? "emulated" : "cuda";
   const work = await Deno.makeTempDir({ dir: BUILD, prefix: "pack-" });
   try {
-    await writePack(`${work}/${NAME}`, { library, backend, compress: true });
+    const cpu = await plainCpuLibrary();
+    await writePack(`${work}/${NAME}`, { library, backend, cpu, compress: true });
     const path = `${BUILD}/${NAME}-${backend}.tar`;
     await must("tar", ["-C", work, "-cf", path, NAME]);
     return path;
@@ -117,7 +187,8 @@ async function runHere(emulated: boolean, options: readonly string[]): Promise<n
   const library = await builtLibrary(emulated);
   const work = await Deno.makeTempDir({ prefix: "remoe_pack" });
   try {
-    await writePack(work, { library, backend: emulated ? "emulated" : "cuda", compress: false });
+    const backend = emulated ? "emulated" : "cuda";
+    await writePack(work, { library, backend, cpu: await plainCpuLibrary(), compress: false });
     // If the log folder is given twice, the last one wins.
     const args = [`${work}/run.sh`, "--out", `${KERNELS}/../docs/gpu`, ...options];
     return (await new Deno.Command("sh", { args }).spawn().status).code;

@@ -15,6 +15,18 @@ TYPES = {"i32": c_int32, "u32": c_uint32, "u64": c_uint64, "f32": c_float, "f64"
          "buffer": c_void_p}
 
 
+def symbols():
+    """The contract's functions: parameter types by name."""
+    with open(os.path.join(FOLDER, "symbols.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def lacking(path=LIBRARY):
+    """The contract's functions that a library does not have."""
+    library = ctypes.CDLL(path)
+    return [name for name in symbols() if not hasattr(library, name)]
+
+
 class DeviceFailure(Exception):
     """A call of the library failed; the message is the library's."""
 
@@ -24,9 +36,7 @@ class Library:
 
     def __init__(self, path=LIBRARY):
         self.functions = ctypes.CDLL(path)
-        with open(os.path.join(FOLDER, "symbols.json"), encoding="utf-8") as file:
-            symbols = json.load(file)
-        for name, symbol in symbols.items():
+        for name, symbol in symbols().items():
             function = getattr(self.functions, name, None)
             if function is not None:  # a build may lack it
                 function.argtypes = [TYPES[each] for each in symbol["parameters"]]
@@ -36,6 +46,10 @@ class Library:
         if create(0, 0, ctypes.byref(context), message, len(message)) != 0:
             raise DeviceFailure(message.value.decode())
         self.context = context.value
+
+    def has(self, *names):
+        """Whether the build has these functions, named without `remoe_`."""
+        return all(hasattr(self.functions, f"remoe_{name}") for name in names)
 
     def call(self, name, *arguments):
         """Calls remoe_`name` on the context."""

@@ -10,12 +10,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
+import tempfile
 import time
+from dataclasses import dataclass
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-PARTS = (
-    "facts", "cases", "large", "times", "memcheck", "racecheck", "synccheck", "initcheck")
+SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part: commands that run at the same time, or the reason why there are none."""
+
+    name: str
+    seconds: int  # at most
+    least: int  # not begun with less time left
+    commands: tuple = ()
+    reason: str | None = None
 
 
 def unpacked_deno():
@@ -29,16 +40,10 @@ def unpacked_deno():
     return path
 
 
-def sanitizer(tool, emulated):
-    """The compute-sanitizer command, or the reason there is none."""
-    if emulated:
-        return None, "compute-sanitizer sees GPUs alone; the emulator has a checker of its own"
-    toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
-    command = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:{toolkit}/bin")
-    if command is None:
-        return None, "compute-sanitizer is not installed"
-    checked = script("large_shapes", "--small")
-    return [command, "--tool", tool, "--error-exitcode", "9", *checked], None
+def deno(name, *arguments):
+    """The command for a bundled program."""
+    return [unpacked_deno(), "run", "-A", "--no-config", "--cached-only", f"{FOLDER}/{name}.js",
+            *arguments]
 
 
 def script(name, *options):
@@ -46,17 +51,39 @@ def script(name, *options):
     return [sys.executable, "-u", f"{FOLDER}/{name}.py", *options]
 
 
-def parts(emulated):
-    """(name, seconds, command or None, reason for None), most valuable first."""
+def sanitizer(tool, seconds, emulated):
+    """A part of compute-sanitizer on a few cases of each operation."""
+    if emulated:
+        reason = "compute-sanitizer sees GPUs alone; the emulator has a checker of its own"
+        return Part(tool, seconds, 5, reason=reason)
+    toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    command = shutil.which("compute-sanitizer", path=f"{os.environ['PATH']}:{toolkit}/bin")
+    if command is None:
+        return Part(tool, seconds, 5, reason="compute-sanitizer is not installed")
+    checked = [command, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
+    return Part(tool, seconds, 5, ([*checked, *deno("cases", f"{FOLDER}/libremoe.so", "once")],))
+
+
+def parts(emulated, scratch):
+    """The parts, most valuable first."""
     small = ["--small"] if emulated else []
-    yield "facts", 40, script("facts"), None
-    deno = [unpacked_deno(), "run", "-A", "--no-config", "--cached-only"]
-    yield "cases", 90, [*deno, f"{FOLDER}/cases.js", f"{FOLDER}/libremoe.so"], None
-    yield "large", 120, script("large_shapes", *small), None
-    yield "times", 60, script("times", *small), None
-    tools = {"memcheck": 80, "racecheck": 90, "synccheck": 30, "initcheck": 30}
-    for tool, seconds in tools.items():
-        yield (tool, seconds, *sanitizer(tool, emulated))
+    library = f"{FOLDER}/libremoe.so"
+    shards = 1 if emulated else min(8, os.cpu_count() or 1)
+    yield Part("facts", 30, 0, (script("facts"),))
+    yield Part("cases", 200 if emulated else 45, 5, tuple(
+        deno("cases", library, f"{shard}/{shards}") for shard in range(shards)))
+    yield Part("large", 90, 10, (script("large_shapes", *small), script("large_model", *small)))
+    yield Part("train", 600 if emulated else 75, 15, (script("train_runs", *small, scratch),))
+    yield Part("times", 45, 10, (script("times_model", *small),))
+    yield Part("step", 90, 15, (script("step_times", *small, scratch),))
+    yield sanitizer("memcheck", 40, emulated)
+    yield sanitizer("racecheck", 40, emulated)
+    yield sanitizer("synccheck", 20, emulated)
+    yield sanitizer("initcheck", 20, emulated)
+    yield Part("routing times", 40, 10, (script("times", *small),))
+
+
+PARTS = ("facts", "cases", "large", "train", "times", "step", *SANITIZERS, "routing times")
 
 
 class Log:
@@ -71,64 +98,106 @@ class Log:
     def write(self, text):
         """Writes a text unchanged."""
         sys.stdout.write(text)
+        sys.stdout.flush()
         self.file.write(text)
         self.file.flush()
 
 
-def run(log, command, seconds):
-    """Runs a part, passing its output on line by line; returns its outcome and output."""
-    settings = {"DENO_DIR": f"{FOLDER}/cache", "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1"}
-    child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, env={**os.environ, **settings}, start_new_session=True)
-    late = threading.Event()
+class Child:
+    """A running command, in a process group of its own; its output goes to a file."""
 
-    def stop():
-        late.set()
-        os.killpg(child.pid, signal.SIGKILL)
+    def __init__(self, command, environment):
+        self.output = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+            env=environment, start_new_session=True)
 
-    timer = threading.Timer(seconds, stop)
-    timer.start()
-    lines = []
-    for line in child.stdout:
-        lines.append(line)
-        log.write(line)
-    status = child.wait()
-    timer.cancel()
-    if late.is_set():
-        return f"FAILED: stopped after {seconds} s", lines
-    return "ok" if status == 0 else f"FAILED: exit status {status}", lines
+    def stop(self):
+        """Ends the command and all that it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def text(self):
+        """The output so far."""
+        self.output.seek(0)
+        return self.output.read().decode("utf-8", "replace")
 
 
-def device_name(lines):
+def run(log, part, seconds, environment):
+    """Runs a part's commands at the same time; returns its outcome and its output."""
+    children = [Child(command, environment) for command in part.commands]
+    end = time.monotonic() + seconds
+    late = []
+    texts = []
+    for child in children:
+        try:
+            child.process.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            late.append(child)
+        child.stop()
+        child.process.wait()
+        text = child.text()
+        log.write(text if text.endswith("\n") or text == "" else f"{text}\n")
+        texts.append(text)
+    if late:
+        return f"FAILED: stopped after {seconds:.0f} s", "".join(texts)
+    statuses = sorted({child.process.returncode for child in children} - {0})
+    outcome = "ok" if not statuses else f"FAILED: exit status {', '.join(map(str, statuses))}"
+    return outcome, "".join(texts)
+
+
+def device_name(text):
     """The library's name for the device, or a note that there is none."""
-    for line in lines:
-        found = re.match(r"device: (\{.*\})", line)
-        if found:
-            return json.loads(found.group(1))["name"]
-    return "none"
+    found = re.search(r"^device: (\{.*\})$", text, re.MULTILINE)
+    return json.loads(found.group(1))["name"] if found else "none"
 
 
-def run_all(log, emulated, wanted):
-    """Runs the parts; returns the device's name, and (part, outcome, seconds) for each."""
-    rows, device = [], None
-    for name, seconds, command, reason in parts(emulated):
-        if wanted is not None and name not in wanted:
-            command, reason = None, "not asked for"
-        elif device == "none":
-            command, reason = None, "the library has no device here"
-        log.write(f"\n## {name}\n\n")
+class Runner:
+    """Runs the parts within a budget of time."""
+
+    def __init__(self, log, wanted, budget, environment):
+        self.log, self.wanted, self.environment = log, wanted, environment
+        self.end = time.monotonic() + budget
+        self.device = None
+        self.rows = []
+
+    def why_not(self, part):
+        """Why a part is not run, or None."""
+        if self.wanted is not None and part.name not in self.wanted:
+            return "not asked for"
+        if self.device == "none":
+            return "the library has no device here"
+        if part.reason is not None:
+            return part.reason
+        left = self.end - time.monotonic()
+        return f"{left:.0f} s are left, it takes {part.least}" if left < part.least else None
+
+    def run(self, part):
+        """Runs or skips a part, and logs it."""
+        log = self.log
+        log.write(f"\n## {part.name}\n\n")
         start = time.monotonic()
+        reason = self.why_not(part)
         outcome = f"skipped: {reason}"
-        if command is not None:
+        if reason is None:
             log.write("```text\n")
-            outcome, lines = run(log, command, seconds)
+            seconds = max(1, min(part.seconds, self.end - start))
+            outcome, text = run(log, part, seconds, self.environment)
             log.write("```\n\n")
-            if name == "facts":
-                device = device_name(lines)
-        rows.append((name, outcome, time.monotonic() - start))
-        log.write(f"{outcome} ({rows[-1][2]:.1f} s)\n")
-    return device or "not asked", rows
+            if part.name == "facts":
+                self.device = device_name(text)
+        self.rows.append((part.name, outcome, time.monotonic() - start))
+        log.write(f"{outcome} ({self.rows[-1][2]:.1f} s)\n")
+
+    def summary(self):
+        """The table at the end of the log."""
+        log = self.log
+        log.write(f"\n## Summary\n\nDevice: {self.device or 'not asked'}\n\n")
+        log.write("| part | outcome | seconds |\n| --- | --- | ---: |\n")
+        for name, outcome, elapsed in self.rows:
+            log.write(f"| {name} | {outcome} | {elapsed:.1f} |\n")
 
 
 def main():
@@ -137,6 +206,8 @@ def main():
     out = os.environ.get("OUT", ".")
     parser.add_argument("--out", default=out, help="folder of the log [$OUT, else .]")
     parser.add_argument("--only", help=f"parts by commas, of {','.join(PARTS)}")
+    parser.add_argument("--budget", type=float, default=900, metavar="SECONDS",
+                        help="seconds for all parts together; the last are skipped [900]")
     options = parser.parse_args()
     wanted = None if options.only is None else options.only.split(",")
     unknown = sorted(set(wanted or ()) - set(PARTS))
@@ -147,13 +218,29 @@ def main():
     log = Log(options.out)
     kind = "the emulator: no GPU took part" if emulated else "a GPU"
     log.write(f"# Packed tests on {kind}, {log.date:%Y-%m-%d %H:%M} UTC\n")
-    device, rows = run_all(log, emulated, wanted)
-    log.write(f"\n## Summary\n\nDevice: {device}\n\n")
-    log.write("| part | outcome | seconds |\n| --- | --- | ---: |\n")
-    for name, outcome, elapsed in rows:
-        log.write(f"| {name} | {outcome} | {elapsed:.1f} |\n")
+    environment = {
+        **os.environ, "DENO_DIR": f"{FOLDER}/cache", "DENO_NO_UPDATE_CHECK": "1", "NO_COLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "REMOE_RESULTS": log.path.removesuffix(".md") + ".jsonl",
+    }
+    environment.pop("REMOE_LIBRARY", None)
+    with tempfile.TemporaryDirectory(prefix="remoe_pack") as scratch:
+        runner = Runner(log, wanted, options.budget, environment)
+        reference = None
+        if wanted is None or "train" in wanted:
+            small = ["--small"] if emulated else []
+            reference = Child(script("train_runs", "--cpu", *small, scratch), environment)
+        try:
+            for part in parts(emulated, scratch):
+                runner.run(part)
+        finally:
+            if reference is not None:
+                reference.stop()
+                reference.process.wait()
+        runner.summary()
     print(f"\nThe log is {log.path}")
-    raise SystemExit(1 if any(outcome.startswith("FAILED") for _, outcome, _ in rows) else 0)
+    failed = any(outcome.startswith("FAILED") for _, outcome, _ in runner.rows)
+    raise SystemExit(1 if failed else 0)
 
 
 if __name__ == "__main__":
