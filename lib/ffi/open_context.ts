@@ -86,8 +86,8 @@ function open(
   }
 }
 
-/** Functions that training does without: they compute nothing. */
-const DISPENSABLE = /^remoe_(probe_|scratch_bytes$)/;
+/** Functions that training does without: they compute nothing, or nothing calls them. */
+const DISPENSABLE = /^remoe_(probe_|scratch_bytes$|capture_|graph_)/;
 
 /** Rejects a partial build if another candidate can serve: it would fail in mid-training. */
 function checkTrains({ missing }: KernelLibrary): void {

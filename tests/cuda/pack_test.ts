@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { buildEmulated } from "../../kernels/tools/build_cuda.ts";
 import { findCppCompiler, run } from "../../kernels/tools/cuda_toolchain.ts";
 import { writePack } from "../../kernels/tools/pack_cuda.ts";
@@ -15,7 +15,7 @@ const offline = (await run("unshare", ["-n", "true"])).success ? ["unshare", "-n
 /** A pack of the emulated library, in an empty folder. */
 async function packed(library: string): Promise<AsyncDisposable & { readonly folder: string }> {
   const folder = await Deno.makeTempDir({ prefix: "remoe_pack" });
-  await writePack(`${folder}/pack`, { library, backend: "emulated", compress: false });
+  await writePack(`${folder}/pack`, { library, backend: "emulated", cpu: null, compress: false });
   await Deno.mkdir(`${folder}/home`);
   return {
     folder,
@@ -36,8 +36,9 @@ async function runPack(folder: string, ...args: string[]): Promise<{ code: numbe
     stderr: "null",
   }).output();
   const logs = [...Deno.readDirSync(`${folder}/log`)].map(({ name }) => name);
-  assertEquals(logs.length, 1);
-  return { code, log: await Deno.readTextFile(`${folder}/log/${logs[0]}`) };
+  const log = logs.filter((name) => name.endsWith(".md"));
+  assertEquals(log.length, 1);
+  return { code, log: await Deno.readTextFile(`${folder}/log/${log[0]}`) };
 }
 
 /** The kernels, changed to count one expert too many: the gates stay right, the counts do not. */
@@ -63,7 +64,7 @@ Deno.test(`the packed tests run from an empty folder, without network or Deno${s
   assertEquals(code, 0, log);
   assertStringIncludes(log, "no GPU took part");
   assertStringIncludes(log, "Device: emulated");
-  for (const part of ["facts", "cases", "large", "times"]) {
+  for (const part of ["facts", "cases", "large", "train", "times", "step", "routing times"]) {
     assertStringIncludes(log, `| ${part} | ok |`);
   }
   for (const part of ["memcheck", "racecheck", "synccheck", "initcheck"]) {
@@ -73,6 +74,20 @@ Deno.test(`the packed tests run from an empty folder, without network or Deno${s
   assertStringIncludes(log, "ok T=203 D=48 E=128");
   assertStringIncludes(log, " 0 failed;");
 });
+
+Deno.test(
+  `the packed tests leave out what there is no time for${skipped}`,
+  { ignore },
+  async () => {
+    const built = await buildEmulated();
+    if (built.kind === "skipped") throw new Error(built.reason);
+    await using pack = await packed(built.path);
+    const { code, log } = await runPack(pack.folder, "--only", "facts,train", "--budget", "5");
+    assertEquals(code, 0, log);
+    assertStringIncludes(log, "| facts | ok |");
+    assertMatch(log, /\| train \| skipped: \d s are left, it takes 15 \|/);
+  },
+);
 
 Deno.test(`the packed tests fail if the kernels are wrong${skipped}`, { ignore }, async () => {
   await using pack = await packed(await miscounting());

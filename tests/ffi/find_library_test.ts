@@ -36,7 +36,7 @@ const ALL_OTHERS = Object.keys(SYMBOLS).filter((name) =>
   !["remoe_abi_version", "remoe_build_info", "remoe_context_create"].includes(name)
 );
 const DISPENSABLE = ALL_OTHERS.filter((name) =>
-  name.startsWith("remoe_probe_") || name === "remoe_scratch_bytes"
+  /^remoe_(probe|capture|graph)_/.test(name) || name === "remoe_scratch_bytes"
 );
 
 function facts(changes: Partial<Surroundings> = {}): Surroundings {

@@ -27,6 +27,12 @@ def lacking(path=LIBRARY):
     return [name for name in symbols() if not hasattr(library, name)]
 
 
+def lacking_to_train():
+    """The functions that training needs and the library does not have."""
+    dispensable = ("remoe_probe_", "remoe_scratch_", "remoe_capture_", "remoe_graph_")
+    return [name for name in lacking() if not name.startswith(dispensable)]
+
+
 class DeviceFailure(Exception):
     """A call of the library failed; the message is the library's."""
 

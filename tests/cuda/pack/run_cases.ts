@@ -127,7 +127,16 @@ function note(result: Readonly<Record<string, unknown>>): void {
 
 /** Runs the cases from `from` on in another process; returns its exit code. */
 function goOn(path: string, shard: string, from: number): number {
-  const args = ["run", "-A", "--no-config", "--cached-only", Deno.mainModule, path, shard, `${from}`];
+  const args = [
+    "run",
+    "-A",
+    "--no-config",
+    "--cached-only",
+    Deno.mainModule,
+    path,
+    shard,
+    `${from}`,
+  ];
   return new Deno.Command(Deno.execPath(), { args, stdout: "inherit", stderr: "inherit" })
     .outputSync().code;
 }

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from library import FOLDER, lacking, torch_or_reason
+from library import FOLDER, lacking_to_train, torch_or_reason
 from results import note
 
 # Dense bf16 of an H100 or H200, by NVIDIA's data sheet.
@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--small", action="store_true")
     parser.add_argument("folder")
     options = parser.parse_args()
-    lacks = [name for name in lacking() if not name.startswith(("remoe_probe", "remoe_scratch"))]
+    lacks = lacking_to_train()
     with open(f"{FOLDER}/182m.json", encoding="utf-8") as file:
         configs = json.load(file)
     for each in configs.values():

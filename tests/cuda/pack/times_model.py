@@ -8,7 +8,7 @@ import argparse
 import math
 import statistics
 
-from library import DeviceFailure, torch_or_reason
+from library import Buffer, DeviceFailure, torch_or_reason
 from results import note
 
 BYTES = {"f32": 4, "bf16": 2}
@@ -21,13 +21,16 @@ class Watch:
         import torch
 
         self.torch, self.bench, self.repeats = torch, bench, repeats
+        # Copies of the library are checked by the emulator, so they stay within its own memory.
+        self.blocks = [Buffer(bench.library, "b", size) for _ in range(2)]
         self.source = torch.zeros(size, dtype=torch.uint8)
         self.target = torch.zeros(size, dtype=torch.uint8)
         self.moved = 2 * size
 
     def copy(self):
         """The large copy, on the library's stream."""
-        self.bench.call("copy", self.target, self.source, self.moved // 2)
+        target, source = self.blocks
+        self.bench.call("copy", target.address, source.address, self.moved // 2)
 
     def own(self, call):
         """Seconds of a call of the library."""

@@ -14,7 +14,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from library import FOLDER, lacking
+from library import FOLDER, lacking_to_train
 from results import note
 
 ROUTERS = ("relu", "topk", "sigmoid", "hash", "expert-choice", "sparsemixer", "lory", "dense")
@@ -251,7 +251,7 @@ def main():
     cpu_folder = f"{folder}/cpu"
     if options.cpu:
         return train_cpu(cpu_folder, small)
-    lacks = [name for name in lacking() if not name.startswith(("remoe_probe", "remoe_scratch"))]
+    lacks = lacking_to_train()
     if lacks:
         print(f"skipped: the library lacks {', '.join(lacks)}")
         return None
