@@ -46,7 +46,7 @@ export function keptRows(
 ): readonly number[] {
   const { recompute } = config.memory;
   if (recompute === "always") return rows.map(() => 0);
-  const wanted = rows.map((expected) => withRoom(config, expected));
+  const wanted = rows.map((expected) => rowsWithRoom(config, expected));
   const sum = wanted.reduce((total, each) => total + each, 0);
   if (recompute === "never" || sum <= budget) return wanted;
   const share = Math.max(0, budget) / sum;
@@ -54,7 +54,7 @@ export function keptRows(
 }
 
 /** The expected rows with headroom, rounded up to a grade; unchanged if the router fixes them. */
-function withRoom(config: TrainConfig, expected: number): number {
+export function rowsWithRoom(config: TrainConfig, expected: number): number {
   if (routerOf(config.moe).exact) return expected;
   const all = layerRows(config).dense;
   const grade = Math.max(1, Math.ceil(all / GRADES));

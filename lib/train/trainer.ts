@@ -32,6 +32,7 @@ import { savedTensors } from "../model/saved_tensors.ts";
 import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
+import { PlanRoom, type RoomRule, roomRule } from "./plan_room.ts";
 import { RouterClaims } from "./router_claims.ts";
 import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
@@ -51,9 +52,9 @@ export interface TrainerOptions {
   readonly router?: RouterModule | undefined;
   /**
    * Rows per layer and micro-batch that a step has room for; one that routes more is taken again with
-   * room for all. Default: all at once, since kernels on a CPU need not know beforehand.
+   * room for all. Default: by the device, see {@linkcode roomRule}.
    */
-  readonly rows?: number;
+  readonly rows?: RoomRule;
   /** Times the phases of each step; default: nothing does. */
   readonly profile?: StepProfile | null;
 }
@@ -78,7 +79,7 @@ export class Trainer implements Disposable {
   readonly #built: BuiltModel;
   readonly #kept: KeptRowsPlan;
   readonly #logitBytes: number;
-  readonly #capacity: { rows: number };
+  readonly #room: PlanRoom;
   readonly #microBatches: number;
   readonly #claims: RouterClaims;
   #remarks: readonly string[] = [];
@@ -88,8 +89,10 @@ export class Trainer implements Disposable {
   #lambda: number;
 
   constructor(given: TrainConfig, options: TrainerOptions) {
-    const { device, corpus, tokenizer, profile = null, router, rows = Infinity } = options;
-    const config = withComputeType(given, device.info());
+    const { device, corpus, tokenizer, profile = null, router } = options;
+    const info = device.info();
+    const { rows = roomRule(info.backend) } = options;
+    const config = withComputeType(given, info);
     const { optimizer } = config;
     this.config = config;
     this.textHash = corpus.contentHash;
@@ -99,12 +102,12 @@ export class Trainer implements Disposable {
     this.sampler = createSampler(config, corpus);
     this.#microBatches = config.data.batch / config.data.micro_batch;
     this.#evaluation = new Evaluation(config, { device, corpus, tokenizer });
-    const limit = memoryLimit(config, device.info().memoryBytes);
+    const limit = memoryLimit(config, info.memoryBytes);
     this.#kept = new KeptRowsPlan(device, config, limit);
     this.#logitBytes = logitBytes(device, config, limit);
     using unfinished = new DisposableStack();
-    this.#capacity = { rows };
-    const plans = { kept: this.#kept.layers, capacity: this.#capacity };
+    this.#room = new PlanRoom(config, rows);
+    const plans = { kept: this.#kept.layers, capacity: this.#room };
     this.#built = unfinished.use(buildModel(device, config, { ...plans, router }));
     this.optimizer = new AdamW(device, this.#built.model.parameters(), {
       lr: optimizer.lr,
@@ -209,6 +212,7 @@ export class Trainer implements Disposable {
     drawingAt(this.#device, after, () => this.#built.afterStep(counts));
     const metrics = this.#advance({ step, lr, ms, readout, split: split.means });
     const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
+    this.#room.follow(rows);
     if (this.#kept.follow(rows)) this.#device.trim();
     return metrics;
   }
@@ -220,18 +224,8 @@ export class Trainer implements Disposable {
     // Weights, moments and λ are as they were: the kernels skip a step that overflowed.
     seek(this.sampler, place);
     this.optimizer.resumeAt(this.#step);
-    return this.#withRoom(() => this.#try(lr));
-  }
-
-  /** Runs `run` with room for every row. */
-  #withRoom<T>(run: () => T): T {
-    const { rows } = this.#capacity;
-    this.#capacity.rows = Infinity;
-    try {
-      return run();
-    } finally {
-      this.#capacity.rows = rows;
-    }
+    this.#room.widen();
+    return this.#room.whole(() => this.#try(lr));
   }
 
   #try(lr: number): Taken {
@@ -254,7 +248,7 @@ export class Trainer implements Disposable {
     // The regularisation's gradient depends on λ, which the step has updated since.
     this.#built.state.setLambda(this.#lambda);
     seek(this.sampler, place);
-    this.#withRoom(() => this.#accumulate(observer));
+    this.#room.whole(() => this.#accumulate(observer));
     return stepDivergence(what, step, observer, this.parameters());
   }
 

@@ -13,6 +13,7 @@ import { memoryOf } from "../../lib/autograd/device.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import type { KernelSymbols } from "../../lib/ffi/mod.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
+import { PlanRoom, type RoomRule, roomRule } from "../../lib/train/plan_room.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -35,7 +36,7 @@ function countTries(device: Device): () => number {
 }
 
 /** What some steps come to, with room for so many rows. */
-async function trained(layer: ConfigLayer, rows: number) {
+async function trained(layer: ConfigLayer, rows: RoomRule) {
   const config = parseConfig({ preset: "pico", data: { batch: 8 }, ...layer });
   const tokenizer = await openTokenizer("byte");
   const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
@@ -68,6 +69,40 @@ Deno.test("steps that overflow come to what they would have with room, bit for b
       assertEquals({ ...tight, tries: 0 }, { ...free, tries: 0 });
     });
   }
+});
+
+Deno.test("room that follows the last step's rows changes nothing, bit for bit", async (t) => {
+  for (const [name, layer] of Object.entries({ ...LAYERS, topk: { moe: { router: "topk" } } })) {
+    await t.step(name, async () => {
+      const free = await trained(layer as ConfigLayer, Infinity);
+      const following = await trained(layer as ConfigLayer, "follow");
+      assertEquals(following.tries, STEPS);
+      assertEquals(following, free);
+    });
+  }
+});
+
+Deno.test("room follows the fullest layer with a margin, which grows where it was too small", () => {
+  const config = parseConfig({ preset: "pico" });
+  const pairs = config.data.micro_batch * config.data.sequence * config.moe.experts;
+  const room = new PlanRoom(config, "follow");
+  assertEquals(room.rows, Infinity);
+  room.follow([pairs / 8, pairs / 4]);
+  assertEquals(room.rows, pairs / 4 * 1.25);
+  assertEquals(room.whole(() => room.rows), Infinity);
+  room.widen();
+  room.follow([pairs / 8, pairs / 4]);
+  assertEquals(room.rows, pairs / 4 * 1.25 * 1.25);
+  room.follow([pairs, 0]);
+  assertEquals(room.rows, pairs);
+  const fixed = new PlanRoom(config, 100);
+  fixed.follow([pairs]);
+  assertEquals(fixed.rows, 100);
+  assertEquals([roomRule("cpu"), roomRule("cuda"), roomRule("emulated")], [
+    Infinity,
+    "follow",
+    "follow",
+  ]);
 });
 
 Deno.test("a step that fits is taken once", async () => {

@@ -1,5 +1,7 @@
 """PyTorch's memory for the library's calls: inputs, guarded outputs, comparison."""
 
+import ctypes
+
 import torch
 
 from library import DeviceFailure, Library
@@ -37,6 +39,16 @@ class Bench:
         """Random i32 numbers."""
         values = torch.randint(0, below, shape, generator=self.generator)
         return values.to(torch.int32)
+
+    def memory(self, count, dtype):
+        """Uninitialised memory; the emulator fills and copies within its own alone."""
+        if self.on_gpu:
+            return torch.empty(count, dtype=dtype)
+        size = torch.empty(0, dtype=dtype).element_size()
+        block = ctypes.c_uint64()
+        self.library.call("memory_allocate", count * size, ctypes.byref(block))
+        view = (ctypes.c_char * (count * size)).from_address(block.value)
+        return torch.frombuffer(view, dtype=dtype)
 
     def wait(self):
         """Waits for PyTorch: the library's stream does not."""
@@ -114,7 +126,7 @@ class Guarded:
         count = 1
         for size in shape:
             count *= size
-        self.raw = torch.empty(count + TAIL, dtype=dtype, device=bench.device)
+        self.raw = bench.memory(count + TAIL, dtype)
         self.bits().fill_(-1)
         self.view = self.raw[:count].view(shape)
 
