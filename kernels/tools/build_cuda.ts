@@ -76,6 +76,12 @@ const NVCC_LINK = [
   ...["-Xlinker", `--version-script=${CUDA}/exports.map`],
 ];
 
+/** nvcc's flags for all sources, and for linking; CUDA stands for the folder of the sources. */
+export const NVCC_FLAGS = {
+  compile: NVCC,
+  link: NVCC_LINK.map((flag) => flag.replace(CUDA, "CUDA")),
+};
+
 /**
  * Builds the CUDA sources for execution on the CPU.
  *

@@ -1,6 +1,6 @@
 /**
  * Packs the tests of the CUDA library for a machine with a GPU but neither network nor Deno: `deno
- * run -A kernels/tools/pack_cuda.ts [--emulated] [--run [OPTIONS]]`.
+ * run -A kernels/tools/pack_cuda.ts [--emulated | --sources] [--run [OPTIONS]]`.
  *
  * The archive contains the library, Deno, the case list and the commands as one file each, a text,
  * the scripts of `tests/cuda/pack`, PyTorch's model of `bench/peers`, and a CPU library to train
@@ -12,7 +12,7 @@
 
 import { dirname } from "node:path";
 import { BuildError, ensureKernels } from "./build.ts";
-import { buildCuda, buildEmulated } from "./build_cuda.ts";
+import { buildCuda, buildEmulated, NVCC_FLAGS } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { run } from "./cuda_toolchain.ts";
 import { bundledText } from "../../lib/data/text/bundled_text.ts";
@@ -46,8 +46,8 @@ export class PackError extends Error {
 
 /** The contents of a pack. */
 export interface PackContent {
-  /** The kernel library. */
-  readonly library: string;
+  /** The kernel library; null: its sources, to be compiled on the other machine. */
+  readonly library: string | null;
   /** The library's backend: the emulated one gets shapes that a CPU can run. */
   readonly backend: "cuda" | "emulated";
   /** A CPU library to train beside; null: none. */
@@ -68,7 +68,8 @@ export async function writePack(folder: string, content: PackContent): Promise<v
   await copyScripts(SCRIPTS, folder);
   await copyScripts(PEER, `${folder}/peer`);
   await copyScripts(`${PEER}/routers`, `${folder}/peer/routers`);
-  await Deno.copyFile(content.library, `${folder}/libremoe.so`);
+  if (content.library === null) await copySources(folder);
+  else await Deno.copyFile(content.library, `${folder}/libremoe.so`);
   if (content.cpu !== null) await Deno.copyFile(content.cpu, `${folder}/libremoe_cpu.so`);
   await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
   await writeText(`${folder}/text.jsonl.gz`);
@@ -97,6 +98,13 @@ async function copyScripts(from: string, to: string): Promise<void> {
   for await (const { name } of Deno.readDir(from)) {
     if (/\.(py|sh)$/.test(name)) await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
   }
+}
+
+/** Copies what nvcc needs to compile the library. */
+async function copySources(folder: string): Promise<void> {
+  await Deno.mkdir(`${folder}/kernels`, { recursive: true });
+  await must("cp", ["-r", `${KERNELS}/cuda`, `${KERNELS}/include`, `${folder}/kernels`]);
+  await Deno.writeTextFile(`${folder}/flags.json`, JSON.stringify(NVCC_FLAGS));
 }
 
 /** Writes the bundled text, which otherwise comes from npm. */
@@ -166,9 +174,9 @@ async function plainCpuLibrary(): Promise<string | null> {
   }
 }
 
-/** Makes the archive; returns its path. */
-async function pack(emulated: boolean): Promise<string> {
-  const library = await builtLibrary(emulated);
+/** Makes the archive, if so with sources in place of the library; returns its path. */
+async function pack(emulated: boolean, sources: boolean): Promise<string> {
+  const library = sources ? null : await builtLibrary(emulated);
   const backend = emulated ? "emulated" : "cuda";
   const work = await Deno.makeTempDir({ dir: BUILD, prefix: "pack-" });
   try {
@@ -199,13 +207,15 @@ async function runHere(emulated: boolean, options: readonly string[]): Promise<n
 
 async function main(args: readonly string[]): Promise<number> {
   const emulated = args.includes("--emulated");
-  const options = args.filter((it) => it !== "--emulated" && it !== "--run");
+  const sources = args.includes("--sources");
+  const known = ["--emulated", "--sources", "--run"];
+  const options = args.filter((it) => !known.includes(it));
   if (args.includes("--run")) return await runHere(emulated, options);
   if (options.length > 0) {
-    console.error("Usage: pack_cuda.ts [--emulated] [--run [OPTIONS of run.sh]]");
+    console.error("Usage: pack_cuda.ts [--emulated | --sources] [--run [OPTIONS of run.sh]]");
     return 2;
   }
-  const path = await pack(emulated);
+  const path = await pack(emulated, sources);
   const { size } = await Deno.stat(path);
   console.log(`packed ${path}, ${(size / 2 ** 20).toFixed(1)} MiB`);
   return 0;

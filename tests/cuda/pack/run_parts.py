@@ -69,6 +69,8 @@ def parts(emulated, scratch):
     small = ["--small"] if emulated else []
     library = f"{FOLDER}/libremoe.so"
     shards = 1 if emulated else min(8, os.cpu_count() or 1)
+    if not os.path.exists(library):
+        yield Part("build", 150, 0, (script("build_library", library),))
     yield Part("facts", 30, 0, (script("facts"),))
     yield Part("cases", 200 if emulated else 45, 5, tuple(
         deno("cases", library, f"{shard}/{shards}") for shard in range(shards)))
@@ -83,7 +85,7 @@ def parts(emulated, scratch):
     yield Part("routing times", 40, 10, (script("times", *small),))
 
 
-PARTS = ("facts", "cases", "large", "train", "times", "step", *SANITIZERS, "routing times")
+PARTS = ("build", "facts", "cases", "large", "train", "times", "step", *SANITIZERS, "routing times")
 
 
 class Log:
@@ -165,7 +167,7 @@ class Runner:
 
     def why_not(self, part):
         """Why a part is not run, or None."""
-        if self.wanted is not None and part.name not in self.wanted:
+        if self.wanted is not None and part.name not in (*self.wanted, "build"):
             return "not asked for"
         if self.device == "none":
             return "the library has no device here"
@@ -188,6 +190,8 @@ class Runner:
             log.write("```\n\n")
             if part.name == "facts":
                 self.device = device_name(text)
+            if part.name == "build" and outcome == "ok":
+                shutil.copyfile(f"{FOLDER}/libremoe.so", f"{os.path.dirname(log.path)}/libremoe.so")
         self.rows.append((part.name, outcome, time.monotonic() - start))
         log.write(f"{outcome} ({self.rows[-1][2]:.1f} s)\n")
 
