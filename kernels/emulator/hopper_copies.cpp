@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "asynchronous.h"
+#include "checker.h"
 #include "device.h"
 #include "device_memory.h"
 #include "emulator.h"
@@ -116,6 +117,7 @@ void store_later(const CUtensorMap& map, int x, int y, int z, const void* from, 
   own().stores.push_back([=] {
     box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
       if (global == nullptr) return;
+      checker::host_wrote(global, bytes);  // nothing orders it with the kernel's own accesses
       if (!add) {
         std::memcpy(global, shared, bytes);
         return;
