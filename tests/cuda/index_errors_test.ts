@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { adamwCase } from "../../kernels/cases/adamw.ts";
+import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
 import { crossEntropyCase, crossEntropyGradientCase } from "../../kernels/cases/cross_entropy.ts";
 import { embeddingCase, embeddingGradientCase } from "../../kernels/cases/embedding.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
@@ -20,7 +21,7 @@ function enqueue(
   wrong: Readonly<Record<number, number>>,
 ): void {
   const inputs = inputsOf(kernelCase);
-  const indices = (inputs["tokens"] ?? inputs["targets"]) as Int32Array;
+  const indices = (inputs["tokens"] ?? inputs["targets"] ?? inputs["lengths"]) as Int32Array;
   for (const [position, index] of Object.entries(wrong)) indices[Number(position)] = index;
   using placed = new PlacedCase(k, kernelCase, inputs);
   placed.call();
@@ -64,6 +65,12 @@ Deno.test(`a call that waits reports the first index out of range${skipped}`, {
         crossEntropyGradientCase(HEAD),
         { 8: 2 ** 31 - 1 },
         "cross_entropy_gradient: target 2147483647 at position 8 is outside the vocabulary of 11",
+      ],
+      [
+        attentionDecodeCase({ lengths: [3, 0, 7], capacity: 8, heads: 2, groups: 1, headDim: 4 }),
+        { 1: 8, 2: -1 },
+        "attention_decode: sequence 1 has 8 tokens, but the cache has room for 8 including the " +
+        "new one",
       ],
     ] as const
   ) {

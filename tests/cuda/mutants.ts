@@ -15,6 +15,7 @@ const BARRIER = /__sync(threads|warp)\(\);/;
 
 /** What the cases of the race checker's test run. */
 const FILES = [
+  ...["attention/attention_decode.cu", "attention/attention_tile.h", "attention/decode_run.h"],
   ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
   ...["model/sort_tokens.cu", "model/tensor_schedule.h", "moe/dispatch_plan.cu"],
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],

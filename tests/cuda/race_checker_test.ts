@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adamwCase } from "../../kernels/cases/adamw.ts";
+import { attentionGradientCase } from "../../kernels/cases/attention.ts";
+import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { crossEntropyCase } from "../../kernels/cases/cross_entropy.ts";
@@ -75,7 +77,13 @@ const MODEL_CASES: readonly KernelCase[] = [
   }),
 ];
 
-const CASES: readonly KernelCase[] = [...ROUTING_CASES, ...MODEL_CASES];
+/** Heads of more than one chunk, and a cache of more than one run. */
+const ATTENTION_CASES: readonly KernelCase[] = [
+  attentionGradientCase({ batch: 1, sequence: 65, heads: 1, groups: 1, headDim: 66 }),
+  attentionDecodeCase({ lengths: [256], capacity: 257, heads: 1, groups: 1, headDim: 66 }),
+];
+
+const CASES: readonly KernelCase[] = [...ROUTING_CASES, ...MODEL_CASES, ...ATTENTION_CASES];
 
 /**
  * A plan of more than 256 chunks of 1024 slots, the most that one round of the second scan takes.
