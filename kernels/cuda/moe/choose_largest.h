@@ -14,14 +14,14 @@ __device__ __forceinline__ uint32_t key_of(float value) {
 
 // The candidate of the largest value(slot, expert), ties to the lower expert; at least one expert
 // must be a candidate. A NaN in first place is chosen, as by a scan that looks for a larger one.
-template <int kSlots, class IsCandidate, class Value>
+template <class Row, class IsCandidate, class Value>
 __device__ __forceinline__ int find_largest(int experts, IsCandidate&& is_candidate,
                                             Value&& value) {
   uint32_t own = 0;
   int own_expert = 0;
   // Twice the first candidate, and 1 if it is a number.
   uint32_t first = 0xffffffffu;
-  for_each_expert<kSlots>(experts, [&](int i, int e) {
+  for_each_expert<Row>(experts, [&](int i, int e) {
     if (!is_candidate(i, e)) return;
     const uint32_t key = key_of(value(i, e));
     if (first == 0xffffffffu) first = 2u * e + (key != 1 ? 1 : 0);
@@ -30,22 +30,24 @@ __device__ __forceinline__ int find_largest(int experts, IsCandidate&& is_candid
       own_expert = e;
     }
   });
-  first = __reduce_min_sync(kFullWarp, first);
-  const uint32_t largest = __reduce_max_sync(kFullWarp, own);
-  const uint32_t lowest =
-      __reduce_min_sync(kFullWarp, own == largest ? static_cast<uint32_t>(own_expert) : ~0u);
+  uint32_t lowest = static_cast<uint32_t>(own_expert);
+  if constexpr (Row::kLanes > 1) {
+    first = __reduce_min_sync(kFullWarp, first);
+    const uint32_t largest = __reduce_max_sync(kFullWarp, own);
+    lowest = __reduce_min_sync(kFullWarp, own == largest ? lowest : ~0u);
+  }
   return static_cast<int>((first & 1) == 0 ? first / 2 : lowest);
 }
 
 // chosen = 1 for the k largest, 0 elsewhere. One pass over the experts for each of the k.
-template <int kSlots, class Value>
-__device__ __forceinline__ void choose_largest(RowValues<kSlots>& chosen, int experts, int active,
+template <class Row, class Value>
+__device__ __forceinline__ void choose_largest(RowValues<Row>& chosen, int experts, int active,
                                                Value&& value) {
-  for_each_expert<kSlots>(experts, [&](int i, int e) { chosen.at(i, e) = 0.0f; });
+  for_each_expert<Row>(experts, [&](int i, int e) { chosen.at(i, e) = 0.0f; });
   for (int k = 0; k < active; k++) {
     const int best =
-        find_largest<kSlots>(experts, [&](int i, int e) { return chosen.at(i, e) == 0.0f; }, value);
-    for_each_expert<kSlots>(experts, [&](int i, int e) {
+        find_largest<Row>(experts, [&](int i, int e) { return chosen.at(i, e) == 0.0f; }, value);
+    for_each_expert<Row>(experts, [&](int i, int e) {
       if (e == best) chosen.at(i, e) = 1.0f;
     });
   }

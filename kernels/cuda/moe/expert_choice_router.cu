@@ -49,11 +49,11 @@ struct ChoiceArguments {
   __host__ __device__ __forceinline__ int groups() const { return (tokens - 1) / group + 1; }
 };
 
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(ChoiceArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
-  RowValues<kSlots> p(a.probabilities + static_cast<size_t>(token) * a.experts);
+  RowValues<Row> p(a.probabilities + static_cast<size_t>(token) * a.experts);
   p.load(a.experts);
   softmax_in_place(p, a.experts);
   p.store(a.experts);
@@ -102,7 +102,7 @@ class Column {
     }
     own = __reduce_add_sync(kFullWarp, own);
     uint32_t(&totals)[kMostThreads / kWarp] = shared_.warp_counts[round_++ % 2];
-    if (row_lane() == 0) totals[thread() / kWarp] = own;
+    if (thread() % kWarp == 0) totals[thread() / kWarp] = own;
     __syncthreads();
     uint32_t total = 0;
     for (int warp = 0; warp < threads() / kWarp; warp++) total += totals[warp];
@@ -152,9 +152,9 @@ __global__ void __launch_bounds__(kMostThreads) select_tokens_kernel(ChoiceArgum
   }
 }
 
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) take_tokens_kernel(ChoiceArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
   const int index = token / a.group;
@@ -162,10 +162,9 @@ __global__ void __launch_bounds__(kRowThreads) take_tokens_kernel(ChoiceArgument
   const Threshold* thresholds = a.thresholds + static_cast<size_t>(index) * a.experts;
   const float* p = a.probabilities + row;
   const auto is_taken = [&](int, int e) { return thresholds[e].takes(p[e], position); };
-  write_mask<kSlots>(a.mask + static_cast<size_t>(token) * mask_words(a.experts), a.experts,
-                     is_taken);
-  for_each_expert<kSlots>(a.experts,
-                          [&](int i, int e) { a.gates[row + e] = is_taken(i, e) ? p[e] : 0.0f; });
+  write_mask<Row>(a.mask + static_cast<size_t>(token) * mask_words(a.experts), a.experts, is_taken);
+  for_each_expert<Row>(a.experts,
+                       [&](int i, int e) { a.gates[row + e] = is_taken(i, e) ? p[e] : 0.0f; });
 }
 
 // Every expert takes the same number of tokens.
@@ -212,14 +211,13 @@ int32_t remoe_expert_choice_router_forward(uint64_t context, int32_t dtype, uint
     const Scratch<Threshold> thresholds(op, static_cast<size_t>(a.groups()) * experts);
     a.thresholds = thresholds.data();
     router_logits(op, a.probabilities, input);
-    const dim3 rows = row_grid(tokens);
     const dim3 block(kRowThreads);
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(softmax_rows_kernel<slots.value>, rows, block, 0, a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(softmax_rows_kernel<decltype(row)>, row.grid(tokens), block, 0, a);
     });
     select_tokens(op, a);
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(take_tokens_kernel<slots.value>, rows, block, 0, a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(take_tokens_kernel<decltype(row)>, row.grid(tokens), block, 0, a);
     });
     // All groups but the last are of one length.
     const int last = a.groups() - 1;

@@ -25,29 +25,29 @@ struct SigmoidArguments {
   bool normalize;
 };
 
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) sigmoid_router_kernel(SigmoidArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
   uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
-  RowValues<kSlots> score(a.scores + row);
-  RowValues<kSlots> gate(a.gates + row);
+  RowValues<Row> score(a.scores + row);
+  RowValues<Row> gate(a.gates + row);
   score.load(a.experts);
-  for_each_expert<kSlots>(
+  for_each_expert<Row>(
       a.experts, [&](int i, int e) { score.at(i, e) = 1.0f / (1.0f + expf(-score.at(i, e))); });
   choose_largest(gate, a.experts, a.active, [&](int i, int e) {
     return score.at(i, e) + (a.bias == nullptr ? 0.0f : a.bias[e]);
   });
   const auto is_chosen = [&](int i, int e) { return gate.at(i, e) != 0.0f; };
-  write_mask<kSlots>(mask, a.experts, is_chosen);
+  write_mask<Row>(mask, a.experts, is_chosen);
   float factor = 1.0f;
   if (a.normalize) {
-    const float total = row_sum<kSlots>(
+    const float total = row_sum<Row>(
         a.experts, [&](int i, int e) { return is_chosen(i, e) ? score.at(i, e) : 0.0f; });
     factor = 1.0f / (total + kEpsilon);
   }
-  for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+  for_each_expert<Row>(a.experts, [&](int i, int e) {
     gate.at(i, e) = is_chosen(i, e) ? score.at(i, e) * factor : 0.0f;
   });
   score.store(a.experts);
@@ -69,9 +69,9 @@ struct GradientArguments {
 //   plain       gate_e = s_e            ds_e = dgate_e
 //   normalised  gate_e = s_e / (v + c)  ds_e = (dgate_e - sum_{i in S} dgate_i gate_i) / (v + c)
 // for e in S, 0 elsewhere. Sigmoid: dlogit = ds s (1 - s).
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) sigmoid_router_gradient_kernel(GradientArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
   const uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
@@ -80,15 +80,15 @@ __global__ void __launch_bounds__(kRowThreads) sigmoid_router_gradient_kernel(Gr
   const float* score = a.scores + row;
   float mean = 0.0f, inverse = 1.0f;
   if (a.normalize) {
-    mean = row_sum<kSlots>(
-        a.experts, [&](int i, int e) { return is_routed(mask, i) ? gate[e] * dgate[e] : 0.0f; });
-    const float total = row_sum<kSlots>(
-        a.experts, [&](int i, int e) { return is_routed(mask, i) ? score[e] : 0.0f; });
+    mean = row_sum<Row>(
+        a.experts, [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
+    const float total =
+        row_sum<Row>(a.experts, [&](int, int e) { return is_routed(mask, e) ? score[e] : 0.0f; });
     inverse = 1.0f / (total + kEpsilon);
   }
-  for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+  for_each_expert<Row>(a.experts, [&](int, int e) {
     const float s = score[e];
-    a.dlogits[row + e] = is_routed(mask, i) ? (dgate[e] - mean) * inverse * s * (1.0f - s) : 0.0f;
+    a.dlogits[row + e] = is_routed(mask, e) ? (dgate[e] - mean) * inverse * s * (1.0f - s) : 0.0f;
   });
 }
 
@@ -118,8 +118,8 @@ int32_t remoe_sigmoid_router_forward(uint64_t context, int32_t dtype, uint64_t g
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* sums = require_address<float>(score_sums, "score_sums");
     router_logits(op, a.scores, input);
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(sigmoid_router_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0, a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(sigmoid_router_kernel<decltype(row)>, row.grid(tokens), dim3(kRowThreads), 0, a);
     });
     router_statistics(op, total_counts, sums, a.mask, a.scores, tokens, experts);
   });
@@ -142,9 +142,9 @@ int32_t remoe_sigmoid_router_gradient(uint64_t context, uint64_t dlogits, uint64
         .experts = experts,
         .normalize = normalize != 0,
     };
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(sigmoid_router_gradient_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0,
-                a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(sigmoid_router_gradient_kernel<decltype(row)>, row.grid(tokens), dim3(kRowThreads),
+                0, a);
     });
   });
 }

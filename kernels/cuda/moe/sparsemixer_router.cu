@@ -23,10 +23,10 @@ struct SparseMixerArguments {
 
 // argmax of s - log(-log u), as an exponential race: the same expert has the largest exp(s - m) /
 // -log(u), which takes one logarithm.
-template <int kSlots>
-__device__ __forceinline__ int draw(const Choice<kSlots>& choice, ChoiceRow<kSlots>& row,
+template <class Row>
+__device__ __forceinline__ int draw(const Choice<Row>& choice, ChoiceRow<Row>& row,
                                     const float* noise) {
-  return find_largest<kSlots>(
+  return find_largest<Row>(
       row.experts, [&](int i, int e) { return choice.keeps(row, i, e); },
       [&](int i, int e) {
         // u = 0 gives 0, and can still be drawn where it is the only expert left.
@@ -36,21 +36,21 @@ __device__ __forceinline__ int draw(const Choice<kSlots>& choice, ChoiceRow<kSlo
 
 // With a block per multiprocessor asked for, the compiler does not squeeze rows in memory into 32
 // registers and spill.
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads, 1)
     sparsemixer_router_kernel(SparseMixerArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t first = static_cast<size_t>(token) * a.experts;
-  ChoiceRow<kSlots> row(a.logits + first, a.taken + first, a.experts, a.width);
-  RowValues<kSlots> gate(a.gates + first);
-  for_each_expert<kSlots>(a.experts, [&](int i, int e) { gate.at(i, e) = 0.0f; });
+  ChoiceRow<Row> row(a.logits + first, a.taken + first, a.experts, a.width);
+  RowValues<Row> gate(a.gates + first);
+  for_each_expert<Row>(a.experts, [&](int i, int e) { gate.at(i, e) = 0.0f; });
   for (int k = 0; k < a.active; k++) {
     const size_t place = static_cast<size_t>(token) * a.active + k;
-    const Choice<kSlots> choice(row);
+    const Choice<Row> choice(row);
     if (k == 0) {
       const float inverse = choice.inverse_of_all(row);
-      for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+      for_each_expert<Row>(a.experts, [&](int i, int e) {
         a.probabilities[first + e] = choice.exponential(row, i, e) * inverse;
       });
     }
@@ -61,17 +61,17 @@ __global__ void __launch_bounds__(kRowThreads, 1)
       chosen = draw(choice, row, u);
       is_whole = chosen == choice.best || u[a.experts] > 0.75f;
     }
-    for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+    for_each_expert<Row>(a.experts, [&](int i, int e) {
       if (e != chosen) return;
       const float p = choice.exponential(row, i, e) * choice.inverse;
       gate.at(i, e) = p * (is_whole ? 1.0f : 1.0f / 3.0f);
     });
     row.take(chosen);
-    if (row_lane() == 0) a.order[place] = chosen;
+    if (Row::lane() == 0) a.order[place] = chosen;
   }
   gate.store(a.experts);
-  write_mask<kSlots>(a.mask + static_cast<size_t>(token) * mask_words(a.experts), a.experts,
-                     [&](int i, int e) { return !row.is_free(i, e); });
+  write_mask<Row>(a.mask + static_cast<size_t>(token) * mask_words(a.experts), a.experts,
+                  [&](int i, int e) { return !row.is_free(i, e); });
 }
 
 struct GradientArguments {
@@ -90,33 +90,32 @@ struct GradientArguments {
 
 // The balance loss of the softmax q over all logits, as in topk_router_gradient, adds
 // q (b - <b, q>) with b_e = scale E n_e / (k T).
-template <int kSlots>
-__device__ __forceinline__ void start_from_balance(RowValues<kSlots>& out,
-                                                   const Choice<kSlots>& choice,
-                                                   ChoiceRow<kSlots>& row,
+template <class Row>
+__device__ __forceinline__ void start_from_balance(RowValues<Row>& out, const Choice<Row>& choice,
+                                                   ChoiceRow<Row>& row,
                                                    const GradientArguments& a) {
   const float inverse = choice.inverse_of_all(row);
   const auto balance = [&](int e) { return a.balance * static_cast<float>(a.counts[e]); };
-  const float mean = inverse * row_sum<kSlots>(a.experts, [&](int i, int e) {
+  const float mean = inverse * row_sum<Row>(a.experts, [&](int i, int e) {
                        return balance(e) * choice.exponential(row, i, e);
                      });
-  for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+  for_each_expert<Row>(a.experts, [&](int i, int e) {
     out.at(i, e) = choice.exponential(row, i, e) * inverse * (balance(e) - mean);
   });
 }
 
 // Each choice i of a token adds dgate_i p_i (delta_ij - p_j) to the logits that its mask kept: the
 // gradient of p_i itself, without Heun's factor.
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads)
     sparsemixer_router_gradient_kernel(GradientArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t first = static_cast<size_t>(token) * a.experts;
-  ChoiceRow<kSlots> row(a.logits + first, a.taken + first, a.experts, a.width);
-  RowValues<kSlots> out(a.dlogits + first);
+  ChoiceRow<Row> row(a.logits + first, a.taken + first, a.experts, a.width);
+  RowValues<Row> out(a.dlogits + first);
   for (int k = 0; k < a.active; k++) {
-    const Choice<kSlots> choice(row);
+    const Choice<Row> choice(row);
     if (k == 0) start_from_balance(out, choice, row, a);
     // A caller's order must not make the kernel read outside its buffers.
     const int asked = a.order[static_cast<size_t>(token) * a.active + k];
@@ -124,7 +123,7 @@ __global__ void __launch_bounds__(kRowThreads)
     const float p = expf(row.logit_of(chosen) - choice.largest) * choice.inverse;
     const float weight = a.dgates[first + chosen] * p;
     const float share = weight * choice.inverse;
-    for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+    for_each_expert<Row>(a.experts, [&](int i, int e) {
       if (choice.keeps(row, i, e)) out.at(i, e) -= share * choice.exponential(row, i, e);
       if (e == chosen) out.at(i, e) += weight;
     });
@@ -176,8 +175,9 @@ int32_t remoe_sparsemixer_router_forward(uint64_t context, int32_t dtype, uint64
     a.probabilities = probabilities.data();
     a.taken = taken.data();
     router_logits(op, a.logits, input);
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(sparsemixer_router_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0, a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(sparsemixer_router_kernel<decltype(row)>, row.grid(tokens), dim3(kRowThreads), 0,
+                a);
     });
     router_statistics(op, total_counts, sums, a.mask, a.probabilities, tokens, experts);
   });
@@ -207,8 +207,8 @@ int32_t remoe_sparsemixer_router_gradient(uint64_t context, uint64_t dlogits, ui
         .active = active,
         .width = static_cast<float>(2 * jitter),
     };
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(sparsemixer_router_gradient_kernel<slots.value>, row_grid(tokens),
+    with_row_shape(experts, [&](auto row) {
+      op.launch(sparsemixer_router_gradient_kernel<decltype(row)>, row.grid(tokens),
                 dim3(kRowThreads), 0, a);
     });
   });

@@ -21,28 +21,27 @@ struct TopkArguments {
   bool renormalize;
 };
 
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) topk_router_kernel(TopkArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
   uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
-  RowValues<kSlots> p(a.probabilities + row);
-  RowValues<kSlots> gate(a.gates + row);
+  RowValues<Row> p(a.probabilities + row);
+  RowValues<Row> gate(a.gates + row);
   p.load(a.experts);
   // By logits, since probabilities that underflowed would all tie.
   choose_largest(gate, a.experts, a.active, [&](int i, int e) { return p.at(i, e); });
   const auto is_chosen = [&](int i, int e) { return gate.at(i, e) != 0.0f; };
-  write_mask<kSlots>(mask, a.experts, is_chosen);
+  write_mask<Row>(mask, a.experts, is_chosen);
   const float z = softmax_in_place(p, a.experts);
-  if (a.normalizer != nullptr && row_lane() == 0) a.normalizer[token] = z;
+  if (a.normalizer != nullptr && Row::lane() == 0) a.normalizer[token] = z;
   float factor = 1.0f;
   if (a.renormalize) {
-    factor = 1.0f / row_sum<kSlots>(a.experts, [&](int i, int e) {
-               return is_chosen(i, e) ? p.at(i, e) : 0.0f;
-             });
+    factor = 1.0f / row_sum<Row>(a.experts,
+                                 [&](int i, int e) { return is_chosen(i, e) ? p.at(i, e) : 0.0f; });
   }
-  for_each_expert<kSlots>(a.experts, [&](int i, int e) {
+  for_each_expert<Row>(a.experts, [&](int i, int e) {
     gate.at(i, e) = is_chosen(i, e) ? p.at(i, e) * factor : 0.0f;
   });
   p.store(a.experts);
@@ -99,8 +98,8 @@ int32_t remoe_topk_router_forward(uint64_t context, int32_t dtype, uint64_t gate
     const Scratch<float> own_normalizer(op, is_lacking ? tokens : 1);
     if (is_lacking) a.normalizer = own_normalizer.data();
     router_logits(op, a.probabilities, input);
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(topk_router_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0, a);
+    with_row_shape(experts, [&](auto row) {
+      op.launch(topk_router_kernel<decltype(row)>, row.grid(tokens), dim3(kRowThreads), 0, a);
     });
     router_statistics(op, total_counts, sums, a.mask, a.probabilities, tokens, experts);
     if (squares == nullptr) return;

@@ -30,31 +30,31 @@ struct GradientArguments {
   bool renormalize;
 };
 
-template <int kSlots>
+template <class Row>
 __global__ void __launch_bounds__(kRowThreads) topk_router_gradient_kernel(GradientArguments a) {
-  const int token = token_of_warp();
+  const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
   const uint32_t* mask = a.mask + static_cast<size_t>(token) * mask_words(a.experts);
   const float* dgate = a.dgates + row;
   const float* gate = a.gates + row;
   const float* p = a.probabilities + row;
-  RowValues<kSlots> out(a.dlogits + row);
+  RowValues<Row> out(a.dlogits + row);
   float mean = 0.0f, inverse = 1.0f;
   if (a.renormalize) {
-    mean = row_sum<kSlots>(
-        a.experts, [&](int i, int e) { return is_routed(mask, i) ? gate[e] * dgate[e] : 0.0f; });
-    inverse = 1.0f / row_sum<kSlots>(
-                         a.experts, [&](int i, int e) { return is_routed(mask, i) ? p[e] : 0.0f; });
+    mean = row_sum<Row>(
+        a.experts, [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
+    inverse = 1.0f / row_sum<Row>(a.experts,
+                                  [&](int, int e) { return is_routed(mask, e) ? p[e] : 0.0f; });
   }
-  const float projection = row_sum<kSlots>(a.experts, [&](int i, int e) {
-    const float routed = is_routed(mask, i) ? (dgate[e] - mean) * inverse : 0.0f;
+  const float projection = row_sum<Row>(a.experts, [&](int i, int e) {
+    const float routed = is_routed(mask, e) ? (dgate[e] - mean) * inverse : 0.0f;
     out.at(i, e) = a.balance * static_cast<float>(a.counts[e]) + routed;
     return out.at(i, e) * p[e];
   });
   const float shift = (a.z_factor == 0.0f ? 0.0f : a.z_factor * a.normalizer[token]) - projection;
-  for_each_expert<kSlots>(a.experts,
-                          [&](int i, int e) { out.at(i, e) = p[e] * (out.at(i, e) + shift); });
+  for_each_expert<Row>(a.experts,
+                       [&](int i, int e) { out.at(i, e) = p[e] * (out.at(i, e) + shift); });
   out.store(a.experts);
 }
 
@@ -88,8 +88,8 @@ int32_t remoe_topk_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
         .experts = experts,
         .renormalize = renormalize != 0,
     };
-    with_row_slots(experts, [&](auto slots) {
-      op.launch(topk_router_gradient_kernel<slots.value>, row_grid(tokens), dim3(kRowThreads), 0,
+    with_row_shape(experts, [&](auto row) {
+      op.launch(topk_router_gradient_kernel<decltype(row)>, row.grid(tokens), dim3(kRowThreads), 0,
                 a);
     });
   });
