@@ -50,7 +50,7 @@ struct ChoiceArguments {
 };
 
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) softmax_rows_kernel(ChoiceArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1) softmax_rows_kernel(ChoiceArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   RowValues<Row> p(a.probabilities + static_cast<size_t>(token) * a.experts);
@@ -153,7 +153,7 @@ __global__ void __launch_bounds__(kMostThreads) select_tokens_kernel(ChoiceArgum
 }
 
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) take_tokens_kernel(ChoiceArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1) take_tokens_kernel(ChoiceArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;

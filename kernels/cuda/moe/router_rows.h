@@ -11,6 +11,8 @@
 
 namespace remoe {
 
+// Kernels ask for one such block per multiprocessor, so that the compiler gives a lane the
+// registers that its row takes; left to itself it spills a few of them for the sake of occupancy.
 constexpr int kRowThreads = 128;
 // kSlots of a row that stays in memory.
 constexpr int kInMemory = 0;

@@ -26,7 +26,7 @@ struct SigmoidArguments {
 };
 
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) sigmoid_router_kernel(SigmoidArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1) sigmoid_router_kernel(SigmoidArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
@@ -70,7 +70,8 @@ struct GradientArguments {
 //   normalised  gate_e = s_e / (v + c)  ds_e = (dgate_e - sum_{i in S} dgate_i gate_i) / (v + c)
 // for e in S, 0 elsewhere. Sigmoid: dlogit = ds s (1 - s).
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) sigmoid_router_gradient_kernel(GradientArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1)
+    sigmoid_router_gradient_kernel(GradientArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
@@ -80,8 +81,8 @@ __global__ void __launch_bounds__(kRowThreads) sigmoid_router_gradient_kernel(Gr
   const float* score = a.scores + row;
   float mean = 0.0f, inverse = 1.0f;
   if (a.normalize) {
-    mean = row_sum<Row>(
-        a.experts, [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
+    mean = row_sum<Row>(a.experts,
+                        [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
     const float total =
         row_sum<Row>(a.experts, [&](int, int e) { return is_routed(mask, e) ? score[e] : 0.0f; });
     inverse = 1.0f / (total + kEpsilon);

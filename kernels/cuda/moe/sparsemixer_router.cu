@@ -34,8 +34,6 @@ __device__ __forceinline__ int draw(const Choice<Row>& choice, ChoiceRow<Row>& r
       });
 }
 
-// With a block per multiprocessor asked for, the compiler does not squeeze rows in memory into 32
-// registers and spill.
 template <class Row>
 __global__ void __launch_bounds__(kRowThreads, 1)
     sparsemixer_router_kernel(SparseMixerArguments a) {
@@ -107,7 +105,7 @@ __device__ __forceinline__ void start_from_balance(RowValues<Row>& out, const Ch
 // Each choice i of a token adds dgate_i p_i (delta_ij - p_j) to the logits that its mask kept: the
 // gradient of p_i itself, without Heun's factor.
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads)
+__global__ void __launch_bounds__(kRowThreads, 1)
     sparsemixer_router_gradient_kernel(GradientArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;

@@ -22,7 +22,7 @@ struct TopkArguments {
 };
 
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) topk_router_kernel(TopkArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1) topk_router_kernel(TopkArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;

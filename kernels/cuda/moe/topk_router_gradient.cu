@@ -31,7 +31,7 @@ struct GradientArguments {
 };
 
 template <class Row>
-__global__ void __launch_bounds__(kRowThreads) topk_router_gradient_kernel(GradientArguments a) {
+__global__ void __launch_bounds__(kRowThreads, 1) topk_router_gradient_kernel(GradientArguments a) {
   const int token = Row::token();
   if (token >= a.tokens) return;
   const size_t row = static_cast<size_t>(token) * a.experts;
@@ -42,10 +42,10 @@ __global__ void __launch_bounds__(kRowThreads) topk_router_gradient_kernel(Gradi
   RowValues<Row> out(a.dlogits + row);
   float mean = 0.0f, inverse = 1.0f;
   if (a.renormalize) {
-    mean = row_sum<Row>(
-        a.experts, [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
-    inverse = 1.0f / row_sum<Row>(a.experts,
-                                  [&](int, int e) { return is_routed(mask, e) ? p[e] : 0.0f; });
+    mean = row_sum<Row>(a.experts,
+                        [&](int, int e) { return is_routed(mask, e) ? gate[e] * dgate[e] : 0.0f; });
+    inverse = 1.0f /
+              row_sum<Row>(a.experts, [&](int, int e) { return is_routed(mask, e) ? p[e] : 0.0f; });
   }
   const float projection = row_sum<Row>(a.experts, [&](int i, int e) {
     const float routed = is_routed(mask, e) ? (dgate[e] - mean) * inverse : 0.0f;
