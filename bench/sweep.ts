@@ -18,7 +18,8 @@ import { finishResults, machineLine, makeResults, openDestination } from "./harn
 import { type CaseResult, caseResult } from "./harness/results.ts";
 import { timeInTurn } from "./harness/rounds.ts";
 import { RESULT_FLAGS, resultOptions } from "./harness/selection.ts";
-import { digits, markdownTable, percent } from "./harness/table.ts";
+import { digits, markdownTable, percent, time } from "./harness/table.ts";
+import { peakOf } from "./harness/watch.ts";
 import { BenchLayer, type LayerOptions, layerWork } from "./models/layer.ts";
 
 const DEFAULTS = {
@@ -114,14 +115,15 @@ async function sweep(given: Arguments<typeof FLAGS>): Promise<void> {
     layer.forwardAndBackward();
     layers.set(key, layer);
   }
-  const seconds = timeInTurn([...layers.keys()], rounds, (key) => {
+  const peak = peakOf(device);
+  const times = timeInTurn([...layers.keys()], (key) => {
     layers.get(key)!.forwardAndBackward();
     device.synchronize();
-  });
+  }, { rounds, probe: () => peak("f32") });
   const measured = points.map((point): Measured => {
     const { axis, options, work } = point;
     const benchCase = { group: `sweep of ${axis}`, name: nameOf(point), ...work };
-    return { point, result: caseResult(benchCase, seconds.get(keyOf(options))!) };
+    return { point, result: caseResult(benchCase, times.get(keyOf(options))!) };
   });
   const results = makeResults({
     kind: "sweep",
@@ -170,10 +172,10 @@ function sweepTable(
       number("of peak"),
       { title: "experts" },
     ],
-    rows.map(({ point, result: { median_s, min_s, flops } }) => [
+    rows.map(({ point, result: { median_s, min_s, flops, disturbed } }) => [
       String(point.value),
       (median_s / first.result.median_s).toFixed(3),
-      digits(median_s * 1e3),
+      time(median_s, disturbed),
       digits(min_s * 1e3),
       digits(flops / 1e9),
       digits(flops / median_s / 1e9),

@@ -1,5 +1,6 @@
 /** The cases that a bench times. @module */
 
+import type { Real } from "../../lib/tensor/dtype.ts";
 import type { Device } from "../../mod.ts";
 
 /** The work of a call. */
@@ -22,6 +23,8 @@ export interface BenchCase extends Work {
   readonly group: string;
   /** Model, operation and shapes, by which a comparison identifies it. */
   readonly name: string;
+  /** Type of the operands of its products; fp32 by default. */
+  readonly dtype?: Real;
   /** Whether it runs only with `--full`, since it takes long or much memory. */
   readonly full?: boolean;
   /** Makes and fills the buffers; not timed. */

@@ -16,6 +16,8 @@ export interface ComparedCase {
   readonly after: number;
   /** `after / before`: below 1 the newer run is faster. */
   readonly ratio: number;
+  /** Whether other work disturbed either of them. */
+  readonly disturbed: boolean;
 }
 
 /** What two runs have in common, and how they differ. */
@@ -53,6 +55,7 @@ export function compareResults(before: BenchResults, after: BenchResults): Compa
       before: match.median_s,
       after: result.median_s,
       ratio: result.median_s / match.median_s,
+      disturbed: (result.disturbed ?? match.disturbed) !== undefined,
     });
   }
   return { cases, gone: [...old.values()].map(({ name }) => name), added };
@@ -75,20 +78,25 @@ export function comparisonReport(before: BenchResults, after: BenchResults): str
     lines.push("The machines differ: the ratios compare machines as much as code");
   }
   if (cases.length === 0) return [...lines, "No case is in both"].join("\n");
-  const rows = cases.map(({ name, ratio, before, after }) => [
-    ratio.toFixed(3),
+  const rows = cases.map(({ name, ratio, before, after, disturbed }) => [
+    ratio.toFixed(3) + (disturbed ? " disturbed" : ""),
     digits(before * 1e3),
     digits(after * 1e3),
     name,
   ]);
-  const mean = geometricMean(cases.map(({ ratio }) => ratio));
-  rows.push([mean.toFixed(3), "", "", `geometric mean of ${cases.length} cases`]);
+  const kept = cases.filter(({ disturbed }) => !disturbed);
+  const left = cases.length - kept.length;
+  if (kept.length > 0) {
+    const mean = geometricMean(kept.map(({ ratio }) => ratio));
+    rows.push([mean.toFixed(3), "", "", `geometric mean of ${kept.length} cases`]);
+  }
   lines.push(markdownTable([
     { title: "new / old", isNumber: true },
     { title: "old ms", isNumber: true },
     { title: "new ms", isNumber: true },
     { title: "case" },
   ], rows));
+  if (left > 0) lines.push(`${left} disturbed cases are not in the mean`);
   if (added.length > 0) lines.push(`${added.length} cases only in this run`);
   if (gone.length > 0) lines.push(`${gone.length} cases only in the older one`);
   return lines.join("\n");

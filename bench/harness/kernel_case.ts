@@ -68,6 +68,7 @@ export function kernelBench(options: KernelBenchOptions): BenchCase {
     name: `${model} ${kernelCase.name}`,
     flops: kernelCase.flops,
     bytes: kernelCase.bytes,
+    dtype: kernelCase.dtype ?? "f32",
     full,
     prepare: (device) => new PreparedKernel(device, options),
   };

@@ -13,7 +13,7 @@ import {
   writeResults,
 } from "./results.ts";
 import type { ResultOptions } from "./selection.ts";
-import { digits, markdownTable, percent } from "./table.ts";
+import { digits, markdownTable, percent, time } from "./table.ts";
 import type { DeviceInfo } from "../../mod.ts";
 
 /** What results are made of. */
@@ -64,13 +64,13 @@ export function machineLine(machine: Machine, date: string): string {
  * @returns A line about the machine, and a table.
  */
 export function caseTable({ machine, date, cases }: BenchResults): string {
-  const rows = cases.map(({ group, name, flops, bytes, median_s, min_s }) => {
+  const rows = cases.map(({ group, name, flops, bytes, median_s, min_s, disturbed }) => {
     const gflops = flops / median_s / 1e9;
     const bandwidth = bytes / median_s / 1e9;
     return [
       group,
       name,
-      digits(median_s * 1e3),
+      time(median_s, disturbed),
       digits(min_s * 1e3),
       digits(gflops),
       percent(gflops / machine.peak_gflops),

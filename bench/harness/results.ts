@@ -8,6 +8,14 @@ import type { BenchCase } from "./case.ts";
 import type { Machine } from "./machine.ts";
 import { summarize } from "./samples.ts";
 
+/** What was measured of a case. */
+export interface Times {
+  /** Its samples in seconds. */
+  seconds: number[];
+  /** Whether the machine's peak changed while they were taken, however often that was tried. */
+  disturbed: boolean;
+}
+
 /** The result of one case. */
 export interface CaseResult {
   /** The operation. */
@@ -26,6 +34,8 @@ export interface CaseResult {
   readonly median_s: number;
   readonly min_s: number;
   readonly max_s: number;
+  /** Whether the samples are disturbed: see {@linkcode Times}. Absent if not. */
+  readonly disturbed?: true | undefined;
 }
 
 /** Which command measured. */
@@ -80,6 +90,7 @@ const SCHEMA = z.strictObject({
     median_s: positive,
     min_s: positive,
     max_s: positive,
+    disturbed: z.literal(true).optional(),
   })),
 });
 
@@ -87,13 +98,13 @@ const SCHEMA = z.strictObject({
  * Combines a case and its samples.
  *
  * @param benchCase The case.
- * @param seconds Its samples, at least one.
+ * @param times Its samples, at least one.
  * @param formulaFlops Operations by the formula, if there is one.
  * @returns The result.
  */
 export function caseResult(
   { group, name, flops, bytes }: Omit<BenchCase, "prepare">,
-  seconds: readonly number[],
+  { seconds, disturbed }: Readonly<Times>,
   formulaFlops?: number,
 ): CaseResult {
   const { count: samples, median, min, max } = summarize(seconds);
@@ -107,6 +118,7 @@ export function caseResult(
     median_s: median,
     min_s: min,
     max_s: max,
+    ...(disturbed ? { disturbed } : {}),
   };
 }
 

@@ -4,7 +4,8 @@ import { type DevicePeak, measurePeak, type ProbeOptions } from "../../lib/ffi/m
 import { memoryOf } from "../../lib/autograd/device.ts";
 import type { Device } from "../../mod.ts";
 import type { BenchCase, PreparedCase, Work } from "./case.ts";
-import { type CaseResult, caseResult } from "./results.ts";
+import { type CaseResult, caseResult, type Times } from "./results.ts";
+import { type PeakOf, peakOf, Watch } from "./watch.ts";
 
 /** Rates per second of a mediocre machine, to guess how long a case takes. */
 const GUESS = { flops: 4e10, bytes: 4e9 } as const;
@@ -27,25 +28,44 @@ export function iterations({ flops, bytes }: Work): number {
   return Math.min(20, Math.max(1, Math.round(CASE_SECONDS / seconds) - FURTHER_CALLS));
 }
 
-/** Cases on a device. Only one at a time has buffers, so memory need only hold the largest. */
+/** How the machine's peaks are measured. */
+export interface SessionOptions extends ProbeOptions {
+  /** Measures the peak before and after each case; default a short probe of the device. */
+  readonly peakOf?: PeakOf;
+}
+
+/** The case that has buffers. */
+interface Current {
+  readonly benchCase: BenchCase;
+  readonly prepared: PreparedCase;
+  readonly watch: Watch;
+}
+
+/**
+ * Cases on a device. Only one at a time has buffers, so memory need only hold the largest. A case
+ * during which the machine's peak changed is sampled again before its buffers are freed.
+ */
 export class Session implements Disposable {
   readonly #device: Device;
   readonly #probe: ProbeOptions;
-  readonly #samples = new Map<BenchCase, number[]>();
+  readonly #peakOf: PeakOf;
+  readonly #times = new Map<BenchCase, Times>();
   readonly #firstPeak: DevicePeak;
   /** The machine's load before anything ran. */
   readonly load: number;
-  #current: { readonly benchCase: BenchCase; readonly prepared: PreparedCase } | null = null;
+  #current: Current | null = null;
 
   /**
    * Measures the machine's peaks for the first time.
    *
    * @param device The device that the cases run on.
-   * @param probe How long to measure the peaks.
+   * @param options How long to measure the peaks.
    */
-  constructor(device: Device, probe: ProbeOptions = {}) {
+  constructor(device: Device, options: SessionOptions = {}) {
+    const { peakOf: given, ...probe } = options;
     this.#device = device;
     this.#probe = probe;
+    this.#peakOf = given ?? peakOf(device);
     this.load = Deno.loadavg()[0]!;
     this.#firstPeak = measurePeak(memoryOf(device).kernels, probe);
     device.trim();
@@ -57,7 +77,7 @@ export class Session implements Disposable {
    * @param benchCase The case.
    */
   add(benchCase: BenchCase): void {
-    this.#samples.set(benchCase, []);
+    this.#times.set(benchCase, { seconds: [], disturbed: false });
   }
 
   /**
@@ -75,7 +95,7 @@ export class Session implements Disposable {
   }
 
   /**
-   * Takes one sample. A case's first sample frees the previous case's buffers, makes its own and
+   * Takes one sample of a case that was added. A case's first sample frees the previous case's buffers, makes its own and
    * runs an untimed call, so that no sample pays for touching memory for the first time.
    *
    * @param benchCase The case.
@@ -85,22 +105,39 @@ export class Session implements Disposable {
   sample(benchCase: BenchCase, start: () => void = () => {}, end: () => void = () => {}): void {
     const prepared = this.#prepared(benchCase);
     start();
+    const seconds = this.#time(prepared);
+    end();
+    this.#times.get(benchCase)!.seconds.push(seconds);
+  }
+
+  #time(prepared: PreparedCase): number {
     const started = performance.now();
     prepared.run();
     this.#device.synchronize();
-    const seconds = (performance.now() - started) / 1e3;
-    end();
-    this.#samples.get(benchCase)?.push(seconds);
+    return (performance.now() - started) / 1e3;
   }
 
   #prepared(benchCase: BenchCase): PreparedCase {
     if (this.#current?.benchCase === benchCase) return this.#current.prepared;
-    this.#free();
+    this.#finish();
     const prepared = benchCase.prepare(this.#device);
-    this.#current = { benchCase, prepared };
-    prepared.run();
-    this.#device.synchronize();
+    const watch = new Watch(() => this.#peakOf(benchCase.dtype ?? "f32"));
+    this.#current = { benchCase, prepared, watch };
+    this.#time(prepared);
     return prepared;
+  }
+
+  /** Takes the current case's samples again if they were disturbed, and frees its buffers. */
+  #finish(): void {
+    if (this.#current !== null) {
+      const { benchCase, prepared, watch } = this.#current;
+      const times = this.#times.get(benchCase)!;
+      while (watch.repeats()) {
+        times.seconds = times.seconds.map(() => this.#time(prepared));
+      }
+      times.disturbed = watch.disturbed;
+    }
+    this.#free();
   }
 
   #free(): void {
@@ -115,7 +152,7 @@ export class Session implements Disposable {
    * @returns The higher of the two measurements: what the machine can do undisturbed.
    */
   peak(): DevicePeak {
-    this.#free();
+    this.#finish();
     const last = measurePeak(memoryOf(this.#device).kernels, this.#probe);
     const first = this.#firstPeak;
     return {
@@ -126,8 +163,9 @@ export class Session implements Disposable {
 
   /** Results of the cases that ran, in the order in which they were added. */
   results(): CaseResult[] {
-    return [...this.#samples].filter(([, seconds]) => seconds.length > 0)
-      .map(([benchCase, seconds]) => caseResult(benchCase, seconds));
+    this.#finish();
+    return [...this.#times].filter(([, { seconds }]) => seconds.length > 0)
+      .map(([benchCase, times]) => caseResult(benchCase, times));
   }
 
   /** Frees the last case's buffers. */

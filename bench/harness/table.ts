@@ -47,6 +47,18 @@ export function digits(value: number): string {
 }
 
 /**
+ * Formats a time, and marks it if other work disturbed it.
+ *
+ * @param seconds The time.
+ * @param disturbed Whether it is disturbed.
+ * @param unit Seconds or milliseconds.
+ * @returns Like `1.23`, or `1.23 disturbed`.
+ */
+export function time(seconds: number, disturbed = false, unit: "s" | "ms" = "ms"): string {
+  return digits(unit === "ms" ? seconds * 1e3 : seconds) + (disturbed ? " disturbed" : "");
+}
+
+/**
  * Formats a share.
  *
  * @param share The share; 1 is all of it.

@@ -4,6 +4,7 @@ import type { Device } from "../../mod.ts";
 import type { TrainConfig } from "../../lib/train/mod.ts";
 import { type CaseResult, caseResult } from "../harness/results.ts";
 import { timeInTurn } from "../harness/rounds.ts";
+import { peakOf } from "../harness/watch.ts";
 import type { Aim } from "../models/aimed_router.ts";
 import { type Aims, BenchModel } from "../models/model.ts";
 import { formulaWork, type ModelPass, modelWork } from "../models/work.ts";
@@ -97,12 +98,13 @@ export function measureTraining(
     pass: "forward and backward",
     options,
   });
-  const seconds = timeInTurn([model], options.rounds, () => model.finishStep()).get(model)!;
+  const turns = { rounds: options.rounds, probe: probeOf(device) };
+  const times = timeInTurn([model], () => model.finishStep(), turns).get(model)!;
   const step = modelWork(config, 1, "step");
   const passes = modelWork(config, 1, "forward and backward");
   const work = { flops: step.flops - passes.flops, bytes: step.bytes - passes.bytes };
   const benchCase = { group: "optimizer", name: `${nameOf(config)} gradient norm and AdamW` };
-  return { config, subjects, optimizer: caseResult({ ...benchCase, ...work }, seconds) };
+  return { config, subjects, optimizer: caseResult({ ...benchCase, ...work }, times) };
 }
 
 /** What {@linkcode measure} works with. */
@@ -121,24 +123,33 @@ function measure<Name extends Subject>(
   const names = Object.keys(aims) as Name[];
   for (const name of names) model.use(name);
   device.synchronize();
-  const seconds = timeInTurn(
+  const times = timeInTurn(
     names,
-    options.rounds,
     (name) => {
       model.use(name);
       model.run(pass);
       device.synchronize();
     },
-    (name, sample, round) =>
-      options.onProgress(
-        `${titleOf(config)}: ${pass}, ${name}, round ${round}: ${sample.toFixed(2)} s`,
-      ),
+    {
+      rounds: options.rounds,
+      probe: probeOf(device),
+      onSample: (name, sample, round) =>
+        options.onProgress(
+          `${titleOf(config)}: ${pass}, ${name}, round ${round}: ${sample.toFixed(2)} s`,
+        ),
+    },
   );
   return Object.fromEntries(names.map((name) => {
     const work = modelWork(config, aims[name].density, pass);
     const benchCase = { group: pass, name: `${nameOf(config)} ${name}`, ...work };
-    return [name, caseResult(benchCase, seconds.get(name)!, formulaWork(config, pass))];
+    return [name, caseResult(benchCase, times.get(name)!, formulaWork(config, pass))];
   }));
+}
+
+/** Probes the peak of fp32 products, in which these models compute. */
+function probeOf(device: Device): () => number {
+  const peak = peakOf(device);
+  return () => peak("f32");
 }
 
 function titleOf({ preset, model }: TrainConfig): string {

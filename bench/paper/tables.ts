@@ -3,7 +3,7 @@
 import { parseConfig, type TrainConfig } from "../../lib/train/mod.ts";
 import type { Machine } from "../harness/machine.ts";
 import type { CaseResult } from "../harness/results.ts";
-import { digits, markdownTable, percent } from "../harness/table.ts";
+import { digits, markdownTable, percent, time } from "../harness/table.ts";
 import type { Times } from "./measure.ts";
 
 /** A model's times, forward and in training. */
@@ -36,8 +36,8 @@ export function throughputTable(models: readonly ModelTimes[], machine: Machine)
         digits(formula(moe) / scale),
         digits(formula(remoe) / scale),
         difference(formula(remoe) / formula(moe)),
-        digits(moe.median_s),
-        digits(remoe.median_s),
+        time(moe.median_s, moe.disturbed, "s"),
+        time(remoe.median_s, remoe.disturbed, "s"),
         digits(executed(moe) / scale),
         digits(executed(remoe) / scale),
         percent(executed(remoe) / 1e9 / machine.peak_gflops),
@@ -69,15 +69,15 @@ export function throughputTable(models: readonly ModelTimes[], machine: Machine)
 export function stageTable(models: readonly ModelTimes[]): string {
   const stages = ["ReMoE I", "ReMoE II", "ReMoE III"] as const;
   const rows = models.map(({ training: { config, subjects, optimizer } }) => {
-    const moe = subjects.MoE!.median_s;
+    const { median_s: moe, disturbed } = subjects.MoE!;
     const times = stages.map((stage) => subjects[stage]!);
     return [
       ...sizeCells(config),
-      digits(moe),
-      ...times.map(({ median_s }) => digits(median_s)),
+      time(moe, disturbed, "s"),
+      ...times.map(({ median_s, disturbed }) => time(median_s, disturbed, "s")),
       ...times.map(({ median_s }) => (median_s / moe).toFixed(3)),
       ...times.map(({ median_s, flops }) => digits(flops / median_s / 1e9)),
-      digits(optimizer!.median_s),
+      time(optimizer!.median_s, optimizer!.disturbed, "s"),
     ];
   });
   const number = (title: string) => ({ title, isNumber: true });

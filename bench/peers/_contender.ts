@@ -6,11 +6,14 @@
 
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import type { Real } from "../../lib/tensor/dtype.ts";
 
 /** How to start a contender. */
 export interface ContenderCommand {
   /** Its name in the tables. */
   readonly name: string;
+  /** The type of its products. */
+  readonly dtype: Real;
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -33,6 +36,7 @@ export interface Answer {
 /** A running contender. Between orders it waits without using a core. */
 export class Contender implements AsyncDisposable {
   readonly name: string;
+  readonly dtype: Real;
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array<ArrayBuffer>>;
   readonly #lines: AsyncIterator<string>;
@@ -42,8 +46,9 @@ export class Contender implements AsyncDisposable {
    *
    * @param how Command, arguments, environment.
    */
-  constructor({ name, command, args, env }: ContenderCommand) {
+  constructor({ name, dtype, command, args, env }: ContenderCommand) {
     this.name = name;
+    this.dtype = dtype;
     this.#process = new Deno.Command(command, {
       args: [...args],
       env,

@@ -15,6 +15,8 @@ export interface Measured {
   readonly name: string;
   /** Milliseconds of each turn, block by block. */
   readonly blocks: (readonly number[])[];
+  /** Whether the machine's peak changed during each block, however often that was timed. */
+  readonly disturbed: boolean[];
   /** Losses or texts, including those of the warmup. */
   readonly values: (number | string | readonly number[])[];
 }
@@ -45,7 +47,12 @@ export interface Standing {
   readonly median: number;
   /** Tokens per second at the median. */
   readonly tokensPerSecond: number;
-  /** Its time over remoe's: the median of the ratios within rounds, and their range. */
+  /** Its blocks during which the machine's peak changed. */
+  readonly disturbed: number;
+  /**
+   * Its time over remoe's: the median of the ratios within rounds, and their range. Of rounds that
+   * were disturbed for neither, if there are any.
+   */
   readonly ratio: number;
   readonly ratioRange: readonly [number, number];
   /** Greatest difference of a loss from remoe's; for texts, the length of their common start. */
@@ -68,13 +75,17 @@ export function standings(
   tokenizer: Tokenizer,
 ): Standing[] {
   const first = measured[0]!;
-  return measured.map(({ name, blocks, values }) => {
-    const all = median(blocks.flat());
-    const ratios = blocks.map((block, round) => median(block) / median(first.blocks[round]!));
+  return measured.map(({ name, blocks, disturbed, values }) => {
+    const all = median(undisturbed(blocks, disturbed).flat());
+    const ratios = undisturbed(
+      blocks.map((block, round) => median(block) / median(first.blocks[round]!)),
+      disturbed.map((of, round) => of || first.disturbed[round]!),
+    );
     return {
       name,
       median: all,
       tokensPerSecond: tokens / all * 1e3,
+      disturbed: disturbed.filter((of) => of).length,
       ratio: median(ratios),
       ratioRange: [Math.min(...ratios), Math.max(...ratios)],
       agreement: agreement(values, first.values, tokenizer),
@@ -111,6 +122,7 @@ export function speedReport(
       standing.ratio.toFixed(2),
       standing.ratioRange.map((end) => end.toFixed(2)).join(" to "),
       mode === "generate" ? `${standing.agreement} bytes` : standing.agreement.toExponential(1),
+      `${standing.disturbed} of ${rounds}`,
     ])
   );
   const { router, experts, active } = config.moe;
@@ -119,18 +131,35 @@ export function speedReport(
     `${active} of ${experts} experts, sparsity ${state.sparsity.toFixed(3)}, ` +
     `batch ${batch} × ${sequence} in micro-batches of ${micro_batch}, ` +
     `${rounds} rounds of ${block}.`;
-  const head = ["", "median ms", "tokens/s", "time over remoe's", "range", "agreement"];
+  const head = [
+    "",
+    "median ms",
+    "tokens/s",
+    "time over remoe's",
+    "range",
+    "agreement",
+    "disturbed",
+  ];
   const date = new Date().toISOString();
   // Losses and texts are left out: the agreement says enough of them.
   const times = results.map(({ mode, measured, standings }) => ({
     mode,
     standings,
-    measured: measured.map(({ name, blocks }) => ({ name, blocks })),
+    measured: measured.map(({ name, blocks, disturbed }) => ({ name, blocks, disturbed })),
   }));
   return {
     text: `${heading}\n\n${table(head, rows)}`,
     json: { date, processor, peer, size, threads, rounds, block, state, config, results: times },
   };
+}
+
+/** What was not disturbed; all of it if everything was. */
+function undisturbed<Figure>(
+  figures: readonly Figure[],
+  disturbed: readonly boolean[],
+): readonly Figure[] {
+  const kept = figures.filter((_, round) => !disturbed[round]);
+  return kept.length === 0 ? figures : kept;
 }
 
 function agreement(

@@ -9,7 +9,10 @@ import { parseArgs } from "@std/cli/parse-args";
 import { fileURLToPath } from "node:url";
 import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
 import { availableCores } from "../../lib/machine.ts";
-import { Contender, type ContenderCommand } from "./_contender.ts";
+import { openDevice } from "../../cli/shared/open_device.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
+import { type PeakOf, peakOf, Watch } from "../harness/watch.ts";
+import { type Answer, Contender, type ContenderCommand } from "./_contender.ts";
 import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
 import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
@@ -44,6 +47,7 @@ function contenders(
   const program = fileURLToPath(new URL("./remoe_contender.ts", import.meta.url));
   const remoe = [["remoe", "f32"], ["remoe bf16", "bf16"]].map(([name, dtype]) => ({
     name: name!,
+    dtype: dtype as Real,
     command: Deno.execPath(),
     args: ["run", "-A", program, folder, mode, dtype!],
     env: WAITING,
@@ -51,6 +55,7 @@ function contenders(
   const script = [`${PROGRAMS}/contender.py`, folder, mode, "--threads", `${threads}`];
   const pytorch = (name: string, args: readonly string[], env: Record<string, string>) => ({
     name: `PyTorch ${name}`,
+    dtype: args.includes("--autocast") ? "bf16" as const : "f32" as const,
     command: python,
     args: [...script, ...args],
     env: { ...WAITING, ...env },
@@ -71,15 +76,39 @@ function contenders(
   ];
 }
 
+/** How much to time, and how. */
+interface Amount extends Pick<Size, "rounds" | "block"> {
+  readonly peakOf: PeakOf;
+  readonly say: (text: string) => void;
+}
+
+/** Times a block, again if the machine's peak changed meanwhile. */
+async function timeBlock(
+  contender: Contender,
+  measured: Measured,
+  { block, peakOf }: Amount,
+): Promise<Answer> {
+  const watch = new Watch(() => peakOf(contender.dtype));
+  let answer: Answer;
+  do answer = await contender.run({ times: block }); while (watch.repeats());
+  measured.blocks.push(answer.ms);
+  measured.disturbed.push(watch.disturbed);
+  return answer;
+}
+
+function unmeasured({ name }: { readonly name: string }): Measured {
+  return { name, blocks: [], disturbed: [], values: [] };
+}
+
 /** Times contenders that are all in memory at once. */
 async function timeTogether(
   commands: readonly ContenderCommand[],
-  { rounds, block }: Pick<Size, "rounds" | "block">,
-  say: (text: string) => void,
+  amount: Amount,
 ): Promise<Measured[]> {
+  const { rounds, say } = amount;
   await using stack = new AsyncDisposableStack();
   const open = commands.map((command) => stack.use(new Contender(command)));
-  const measured = open.map(({ name }): Measured => ({ name, blocks: [], values: [] }));
+  const measured = open.map(unmeasured);
   for (const [i, contender] of open.entries()) {
     say(`  ${contender.name}: warming up`);
     measured[i]!.values.push(...(await contender.run({ times: WARMUP })).values);
@@ -89,8 +118,7 @@ async function timeTogether(
     // Rotates the order, so that every contender takes every place equally often.
     for (let i = 0; i < open.length; i++) {
       const place = (i + round) % open.length;
-      const { ms, values } = await open[place]!.run({ times: block });
-      measured[place]!.blocks.push(ms);
+      const { values } = await timeBlock(open[place]!, measured[place]!, amount);
       measured[place]!.values.push(...values);
     }
   }
@@ -100,10 +128,10 @@ async function timeTogether(
 /** Times contenders one after the other, restarting each in every round. */
 async function timeApart(
   commands: readonly ContenderCommand[],
-  { rounds, block }: Pick<Size, "rounds" | "block">,
-  say: (text: string) => void,
+  amount: Amount,
 ): Promise<Measured[]> {
-  const measured = commands.map(({ name }): Measured => ({ name, blocks: [], values: [] }));
+  const { rounds, say } = amount;
+  const measured = commands.map(unmeasured);
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < commands.length; i++) {
       const place = (i + round) % commands.length;
@@ -111,8 +139,7 @@ async function timeApart(
       say(`  round ${round + 1} of ${rounds}: ${command.name}`);
       await using contender = new Contender(command);
       const warm = await contender.run({ times: 1 });
-      const { ms, values } = await contender.run({ times: block });
-      measured[place]!.blocks.push(ms);
+      const { values } = await timeBlock(contender, measured[place]!, amount);
       if (round === 0) measured[place]!.values.push(...warm.values, ...values);
     }
   }
@@ -144,12 +171,14 @@ async function main(): Promise<number> {
   };
   const modes = flags.mode.length > 0 ? flags.mode as Mode[] : size.modes;
   const contests: Contest[] = [];
+  using device = await openDevice("cpu", { threads });
+  const probe = peakOf(device);
   for (const mode of modes) {
     say(`${flags.size}, ${mode}`);
     const commands = contenders(scenario, mode, { python, threads })
       .filter(({ name }) => name.startsWith("remoe") || name.includes(flags.only ?? ""));
     const time = size.resident ? timeTogether : timeApart;
-    contests.push({ mode, measured: await time(commands, amount, say) });
+    contests.push({ mode, measured: await time(commands, { ...amount, peakOf: probe, say }) });
   }
   const report = speedReport(contests, {
     size: flags.size,

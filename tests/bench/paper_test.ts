@@ -16,9 +16,26 @@ import { someResults } from "./_results.ts";
 
 Deno.test("`timeInTurn()` alternates, with every second round in reverse", () => {
   const order: string[] = [];
-  const seconds = timeInTurn(["a", "b", "c"], 3, (thing) => order.push(thing));
+  const run = (thing: string) => void order.push(thing);
+  const times = timeInTurn(["a", "b", "c"], run, { rounds: 3, probe: () => 100 });
   assertEquals(order.join(""), "abccbaabc");
-  assertEquals([...seconds.values()].map(({ length }) => length), [3, 3, 3]);
+  assertEquals([...times.values()].map(({ seconds }) => seconds.length), [3, 3, 3]);
+  assertEquals([...times.values()].map(({ disturbed }) => disturbed), [false, false, false]);
+});
+
+Deno.test("`timeInTurn()` keeps one sample per round, and says whether any was disturbed", () => {
+  const order: string[] = [];
+  const kept: string[] = [];
+  // Around "a": 100, 50 (again), 50; around "b", never twice the same.
+  const peaks = [100, 50, 50, 1, 2, 4, 8];
+  const times = timeInTurn(["a", "b"], (thing) => void order.push(thing), {
+    rounds: 1,
+    probe: () => peaks.shift()!,
+    onSample: (thing) => kept.push(thing),
+  });
+  assertEquals([order.join(""), kept.join("")], ["aabbb", "ab"]);
+  assertEquals([...times.values()].map(({ seconds }) => seconds.length), [1, 1]);
+  assertEquals([...times.values()].map(({ disturbed }) => disturbed), [false, true]);
 });
 
 Deno.test("as many layers are measured as fit in memory, more of them forward", async () => {

@@ -69,9 +69,19 @@ Deno.test("texts are compared in bytes, whatever the tokenizer", async () => {
       {
         mode: "generate",
         measured: [
-          { name: "remoe", blocks: [[1]], values: ["The quick brown fox"] },
-          { name: "same", blocks: [[1]], values: [[...tokenizer.encode("The quick brown fox")]] },
-          { name: "other", blocks: [[1]], values: [[...tokenizer.encode("The quiet brown fox")]] },
+          { name: "remoe", blocks: [[1]], disturbed: [false], values: ["The quick brown fox"] },
+          {
+            name: "same",
+            blocks: [[1]],
+            disturbed: [false],
+            values: [[...tokenizer.encode("The quick brown fox")]],
+          },
+          {
+            name: "other",
+            blocks: [[1]],
+            disturbed: [false],
+            values: [[...tokenizer.encode("The quiet brown fox")]],
+          },
         ],
       },
       19,
@@ -83,9 +93,8 @@ Deno.test("texts are compared in bytes, whatever the tokenizer", async () => {
 
 Deno.test("ratios are taken within a round, so a slowing machine does not affect them", async () => {
   const contender = (name: string, blocks: number[][], values: Measured["values"]): Measured => ({
-    name,
-    blocks,
-    values,
+    ...{ name, blocks, values },
+    disturbed: blocks.map(() => false),
   });
   const [remoe, peer] = standings(
     {
@@ -102,6 +111,28 @@ Deno.test("ratios are taken within a round, so a slowing machine does not affect
   assertEquals([remoe.ratio, remoe.agreement, remoe.median], [1, 0, 12]);
   assertEquals([peer.ratio, peer.ratioRange, peer.agreement], [2, [2, 3], 0.5]);
   assertAlmostEquals(peer.tokensPerSecond, 1000 / 33e-3);
+});
+
+Deno.test("disturbed blocks count in ratios and medians only if there are no others", async () => {
+  const tokenizer = await openTokenizer("byte");
+  const figures = (ofRemoe: boolean[], ofPeer: boolean[]): number[] => {
+    const [, peer] = standings(
+      {
+        mode: "train",
+        measured: [
+          { name: "remoe", blocks: [[10], [10], [20]], disturbed: ofRemoe, values: [3] },
+          { name: "peer", blocks: [[20], [90], [40]], disturbed: ofPeer, values: [3] },
+        ],
+      },
+      1000,
+      tokenizer,
+    );
+    return [peer!.ratio, peer!.ratioRange[1], peer!.median, peer!.disturbed];
+  };
+  assertEquals(figures([false, false, false], [false, false, false]), [2, 9, 40, 0]);
+  assertEquals(figures([false, false, false], [false, true, false]), [2, 2, 30, 1]);
+  assertEquals(figures([false, true, false], [false, false, false]), [2, 2, 40, 0]);
+  assertEquals(figures([true, true, true], [true, true, true]), [2, 9, 40, 3]);
 });
 
 const POINT: PointFigures = {

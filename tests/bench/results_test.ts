@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { comparisonReport } from "../../bench/harness/compare.ts";
 import { machineSlug } from "../../bench/harness/machine.ts";
 import {
   caseTable,
@@ -59,13 +60,10 @@ Deno.test("`parseResults()` names what is wrong", () => {
 
 Deno.test("`caseResult()` keeps the work and summarizes the samples", () => {
   const benchCase = { group: "g", name: "n", flops: 6, bytes: 7 };
-  assertEquals(caseResult(benchCase, [0.5, 0.25, 1]), {
-    ...benchCase,
-    samples: 3,
-    median_s: 0.5,
-    min_s: 0.25,
-    max_s: 1,
-  });
+  const seconds = [0.5, 0.25, 1];
+  const result = { ...benchCase, samples: 3, median_s: 0.5, min_s: 0.25, max_s: 1 };
+  assertEquals(caseResult(benchCase, { seconds, disturbed: false }), result);
+  assertEquals(caseResult(benchCase, { seconds, disturbed: true }), { ...result, disturbed: true });
 });
 
 Deno.test("`caseTable()` gives rates and shares of the machine's peaks", () => {
@@ -83,6 +81,25 @@ Deno.test("`caseTable()` gives rates and shares of the machine's peaks", () => {
     "2.00",
     "20 %",
   ]);
+});
+
+Deno.test("disturbed times are marked, written to the file, and not averaged", () => {
+  const results = someResults({ calm: 0.05, busy: 0.05 });
+  const mark = (of: typeof results): typeof results => ({
+    ...of,
+    cases: of.cases.map((each) => each.name === "busy" ? { ...each, disturbed: true } : each),
+  });
+  const marked = mark(results);
+  const table = caseTable(marked);
+  assertStringIncludes(table, "50.0 disturbed");
+  assertEquals(table.match(/disturbed/g)?.length, 1);
+  assertEquals(parseResults(JSON.stringify(marked), "a.json"), marked);
+  const slower = someResults({ calm: 0.1, busy: 0.5 });
+  for (const [before, after] of [[marked, slower], [results, mark(slower)]] as const) {
+    const report = comparisonReport(before, after);
+    assertStringIncludes(report, "10.000 disturbed");
+    assertStringIncludes(report, "2.000 |        |        | geometric mean of 1 cases");
+  }
 });
 
 Deno.test("results are named by date, machine and kind; partial runs never replace full ones", () => {
