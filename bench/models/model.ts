@@ -2,6 +2,7 @@
 
 import { fillNormal } from "../../lib/autograd/made_tensors.ts";
 import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
+import type { Batch } from "../../lib/data/batches/batches.ts";
 import { configuredLambda } from "../../lib/model/configured_lambda.ts";
 import type { Router } from "../../lib/moe/router.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
@@ -26,6 +27,8 @@ export interface BenchModelOptions<Name extends string> {
   readonly aims: Aims<Name>;
   /** Whether to make an optimizer, whose moments take memory. */
   readonly optimizer: boolean;
+  /** The micro-batch; default random tokens. */
+  readonly batch?: Pick<Batch, "tokens" | "targets">;
 }
 
 /**
@@ -55,7 +58,7 @@ export class BenchModel<Name extends string> implements Disposable {
    */
   constructor(device: Device, options: BenchModelOptions<Name>) {
     const { config, aims } = options;
-    const { model, moe, data } = config;
+    const { model, moe } = config;
     this.#device = device;
     this.#config = config;
     this.#aims = aims;
@@ -80,10 +83,14 @@ export class BenchModel<Name extends string> implements Disposable {
     this.#optimizer = options.optimizer
       ? new AdamW(device, this.#model.parameters(), { lr: 0, state: this.#state })
       : null;
-    const random = new Random("tokens");
-    const count = data.micro_batch * data.sequence;
-    this.#tokens = device.tokens(random.integers(count, model.vocabulary));
-    this.#targets = device.tokens(random.integers(count, model.vocabulary));
+    const { tokens, targets } = options.batch ?? randomBatch(config);
+    this.#tokens = device.tokens(tokens);
+    this.#targets = device.tokens(targets);
+  }
+
+  /** The model. */
+  get languageModel(): LanguageModel {
+    return this.#model;
   }
 
   #feedForward(layer: number) {
@@ -182,6 +189,15 @@ export class BenchModel<Name extends string> implements Disposable {
     this.#model[Symbol.dispose]();
     this.#state[Symbol.dispose]();
   }
+}
+
+function randomBatch({ model, data }: TrainConfig): Pick<Batch, "tokens" | "targets"> {
+  const random = new Random("tokens");
+  const count = data.micro_batch * data.sequence;
+  return {
+    tokens: random.integers(count, model.vocabulary),
+    targets: random.integers(count, model.vocabulary),
+  };
 }
 
 /** One of several routers, chosen by {@linkcode SwitchedRouter.use}. */

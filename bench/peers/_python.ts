@@ -13,6 +13,10 @@ export const PROGRAMS: string = pathOf("./pytorch");
 export const WORK: string = pathOf("./.work");
 
 const ENVIRONMENT = pathOf("./.venv");
+
+/** The interpreter, once {@linkcode ensurePython} has installed it. */
+export const PYTHON: string = `${ENVIRONMENT}/bin/python`;
+
 const REQUIREMENTS = pathOf("./requirements.txt");
 
 /**
@@ -31,18 +35,15 @@ const INSTALLED = `${ENVIRONMENT}/installed.txt`;
  * first time takes some minutes and five gigabytes of disk.
  *
  * @param say Called before anything is downloaded.
- * @returns The path of the interpreter.
  */
-export async function ensurePython(say: (text: string) => void): Promise<string> {
-  const python = `${ENVIRONMENT}/bin/python`;
+export async function ensurePython(say: (text: string) => void): Promise<void> {
   const wanted = Deno.readTextFileSync(REQUIREMENTS);
-  if (readIfThere(INSTALLED) === wanted) return python;
+  if (readIfThere(INSTALLED) === wanted) return;
   say("Installing PyTorch into bench/peers/.venv: some minutes, about 5 GB");
   await run("python3", ["-m", "venv", "--clear", ENVIRONMENT]);
   const install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-r"];
-  await run(python, [...install, REQUIREMENTS]);
+  await run(PYTHON, [...install, REQUIREMENTS]);
   Deno.writeTextFileSync(INSTALLED, wanted);
-  return python;
 }
 
 /** PyTorch and its version, as pinned in the requirements. */
@@ -53,17 +54,15 @@ export function peerVersion(): string {
 /**
  * Runs a program of {@linkcode PROGRAMS} to completion; its errors go to standard error.
  *
- * @param python The interpreter.
  * @param name The program's file.
  * @param args Its arguments.
  * @returns What it wrote to standard output.
  */
 export async function runProgram(
-  python: string,
   name: string,
   args: readonly string[],
 ): Promise<string> {
-  return await run(python, [`${PROGRAMS}/${name}`, ...args]);
+  return await run(PYTHON, [`${PROGRAMS}/${name}`, ...args]);
 }
 
 async function run(command: string, args: readonly string[]): Promise<string> {

@@ -18,7 +18,8 @@ import { writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { batchEntries } from "./_batches.ts";
-import { runProgram, WORK } from "./_python.ts";
+import { WORK } from "./_python.ts";
+import { writeSparseStart } from "./_sparse_start.ts";
 
 /** What to time. */
 export type Mode = "train" | "forward" | "generate";
@@ -121,14 +122,14 @@ export function readScenario(folder: string): Scenario {
  * Makes the scenario of a size, unless it exists already.
  *
  * @param name The size.
- * @param options Threads, the Python interpreter, and a callback for progress.
+ * @param options Threads, and a callback for progress.
  * @returns The scenario.
  */
 export async function prepareScenario(
   name: string,
-  options: { threads: number; python: string; say: (text: string) => void },
+  options: { threads: number; say: (text: string) => void },
 ): Promise<Scenario> {
-  const { threads, python, say } = options;
+  const { threads, say } = options;
   const size = SIZES[name]!;
   const folder = `${WORK}/speed/${name}`;
   const preset = parseConfig(size.config);
@@ -152,8 +153,9 @@ export async function prepareScenario(
   let sparsity = NaN;
   if (size.trainedSteps === null) {
     say(`Making weights of ${name} in the sparse stage`);
-    const args = [folder, "--threads", `${threads}`];
-    sparsity = 1 - Number(await runProgram(python, "sparse_start.py", args));
+    using device = await openDevice("cpu", { threads, seed: config.seed });
+    const path = `${folder}/model.safetensors`;
+    sparsity = writeSparseStart(device, config, steps[0]![0]!, path);
   } else {
     say(`Training ${name} for ${size.trainedSteps} steps, into the sparse stage`);
     using device = await openDevice("cpu", { threads, seed: config.seed });

@@ -33,7 +33,7 @@ export interface SpeedSettings {
   readonly scenario: Scenario;
   /** The texts' tokenizer. */
   readonly tokenizer: Tokenizer;
-  /** PyTorch's version. */
+  /** PyTorch's version, or that it does not take part. */
   readonly peer: string;
   readonly threads: number;
   readonly rounds: number;

@@ -90,7 +90,7 @@ async function main(): Promise<number> {
     return 1;
   }
   const [steps = 0, every = 0, threads = 0] = [flags.steps, flags.every, flags.threads].map(Number);
-  const python = await ensurePython(console.error);
+  await ensurePython(console.error);
   const tokenizer = await openTokenizer("byte");
   const corpus = await prepareCorpus(await bundledText(), tokenizer);
   const compared: Compared[] = [];
@@ -102,7 +102,7 @@ async function main(): Promise<number> {
     const folder = `${WORK}/equality/${name}`;
     using device: Device = await openDevice("cpu", { threads, seed: config.seed });
     const run: CapturedRun = capture(config, { device, corpus, tokenizer, folder, steps, every });
-    const text = await runProgram(python, "equality.py", [folder, "--threads", flags.threads]);
+    const text = await runProgram("equality.py", [folder, "--threads", flags.threads]);
     compared.push({ name, freeSteps: FREE_STEPS[name], run, peer: JSON.parse(text) });
   }
   const { text, failures } = equalityReport(compared, LIMITS);

@@ -13,7 +13,7 @@ import { openDevice } from "../../cli/shared/open_device.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
 import { type PeakOf, peakOf, Watch } from "../harness/watch.ts";
 import { type Answer, Contender, type ContenderCommand } from "./_contender.ts";
-import { ensurePython, peerVersion, PROGRAMS, WAITING } from "./_python.ts";
+import { ensurePython, peerVersion, PROGRAMS, PYTHON, WAITING } from "./_python.ts";
 import { type Mode, prepareScenario, type Scenario, type Size, SIZES } from "./_scenario.ts";
 import { type Contest, type Measured, speedReport } from "./_speed_report.ts";
 
@@ -23,7 +23,8 @@ const HELP = `deno task bench:peers [--size ${Object.keys(SIZES).join("|")}] [--
   --rounds N                     Blocks per contender
   --block N                      Steps or texts per block
   --threads N                    Threads per contender [one per core]
-  --only TEXT                    Only remoe and contenders with TEXT in their name
+  --only TEXT                    Only remoe and contenders with TEXT in their name; remoe: without
+                                 PyTorch, which is then not installed
   --json FILE                    File for the times [bench/results/peers-<date>-<size>.json]
 
 Prints a table and writes all times as JSON. The machine should be otherwise idle.`;
@@ -42,7 +43,7 @@ const KEEP_MEMORY = {
 function contenders(
   { folder }: Scenario,
   mode: Mode,
-  { python, threads }: { python: string; threads: number },
+  threads: number,
 ): ContenderCommand[] {
   const program = fileURLToPath(new URL("./remoe_contender.ts", import.meta.url));
   const remoe = [["remoe", "f32"], ["remoe bf16", "bf16"]].map(([name, dtype]) => ({
@@ -56,7 +57,7 @@ function contenders(
   const pytorch = (name: string, args: readonly string[], env: Record<string, string>) => ({
     name: `PyTorch ${name}`,
     dtype: args.includes("--autocast") ? "bf16" as const : "f32" as const,
-    command: python,
+    command: PYTHON,
     args: [...script, ...args],
     env: { ...WAITING, ...env },
   });
@@ -82,18 +83,25 @@ interface Amount extends Pick<Size, "rounds" | "block"> {
   readonly say: (text: string) => void;
 }
 
-/** Times a block, again if the machine's peak changed meanwhile. */
+/**
+ * Times a block, again if the machine's peak changed meanwhile. Returns the values of all attempts:
+ * a contender goes on to its next batch each time, and losses are compared batch by batch.
+ */
 async function timeBlock(
   contender: Contender,
   measured: Measured,
   { block, peakOf }: Amount,
-): Promise<Answer> {
+): Promise<Answer["values"]> {
   const watch = new Watch(() => peakOf(contender.dtype));
+  const values: Answer["values"][number][] = [];
   let answer: Answer;
-  do answer = await contender.run({ times: block }); while (watch.repeats());
+  do {
+    answer = await contender.run({ times: block });
+    values.push(...answer.values);
+  } while (watch.repeats());
   measured.blocks.push(answer.ms);
   measured.disturbed.push(watch.disturbed);
-  return answer;
+  return values;
 }
 
 function unmeasured({ name }: { readonly name: string }): Measured {
@@ -118,7 +126,7 @@ async function timeTogether(
     // Rotates the order, so that every contender takes every place equally often.
     for (let i = 0; i < open.length; i++) {
       const place = (i + round) % open.length;
-      const { values } = await timeBlock(open[place]!, measured[place]!, amount);
+      const values = await timeBlock(open[place]!, measured[place]!, amount);
       measured[place]!.values.push(...values);
     }
   }
@@ -139,7 +147,7 @@ async function timeApart(
       say(`  round ${round + 1} of ${rounds}: ${command.name}`);
       await using contender = new Contender(command);
       const warm = await contender.run({ times: 1 });
-      const { values } = await timeBlock(contender, measured[place]!, amount);
+      const values = await timeBlock(contender, measured[place]!, amount);
       if (round === 0) measured[place]!.values.push(...warm.values, ...values);
     }
   }
@@ -163,20 +171,24 @@ async function main(): Promise<number> {
   }
   const say = (text: string): void => console.error(text);
   const threads = Number(flags.threads);
-  const python = await ensurePython(say);
-  const scenario = await prepareScenario(flags.size, { threads, python, say });
+  const scenario = await prepareScenario(flags.size, { threads, say });
   const amount = {
     rounds: Number(flags.rounds ?? size.rounds),
     block: Number(flags.block ?? size.block),
   };
   const modes = flags.mode.length > 0 ? flags.mode as Mode[] : size.modes;
   const contests: Contest[] = [];
+  let needsPyTorch = false;
   using device = await openDevice("cpu", { threads });
   const probe = peakOf(device);
   for (const mode of modes) {
     say(`${flags.size}, ${mode}`);
-    const commands = contenders(scenario, mode, { python, threads })
+    const commands = contenders(scenario, mode, threads)
       .filter(({ name }) => name.startsWith("remoe") || name.includes(flags.only ?? ""));
+    if (commands.some(({ command }) => command === PYTHON)) {
+      await ensurePython(say);
+      needsPyTorch = true;
+    }
     const time = size.resident ? timeTogether : timeApart;
     contests.push({ mode, measured: await time(commands, { ...amount, peakOf: probe, say }) });
   }
@@ -184,7 +196,7 @@ async function main(): Promise<number> {
     size: flags.size,
     scenario,
     tokenizer: await openTokenizer(scenario.config.data.tokenizer),
-    peer: peerVersion(),
+    peer: needsPyTorch ? peerVersion() : "without PyTorch",
     threads,
     ...amount,
   });

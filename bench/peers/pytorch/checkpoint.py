@@ -1,4 +1,4 @@
-"""Reading and writing remoe's safetensors files."""
+"""Reading remoe's safetensors files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model import LanguageModel
@@ -21,14 +20,6 @@ def load(model: LanguageModel, path: Path) -> None:
             missing.remove(name)
     if missing:
         raise ValueError(f"Cannot load {path}: the model has no {sorted(missing)[0]}")
-
-
-def save(model: LanguageModel, path: Path) -> None:
-    """Writes a model so that remoe can load it."""
-    tensors = {
-        name: parameter.detach()[rows].contiguous() for name, parameter, rows in model.weights()
-    }
-    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def gradients(model: LanguageModel) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ means something: gradients are PyTorch's own, and the regularisation is part of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -142,15 +141,3 @@ class LanguageModel(nn.Module):
             yield from block_weights(f"model.layers.{layer}", block, self.settings)
         yield "model.norm.weight", self.norm.weight, slice(None)
         yield "lm_head.weight", self.head.weight, slice(None)
-
-    def initialize(self, seed: int) -> None:
-        """Draws weights as remoe does: projections into the residual stream get less."""
-        generator = torch.Generator().manual_seed(seed)
-        residual = self.settings.deviation / math.sqrt(2 * self.settings.layers)
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.dim() == 1:
-                    continue
-                into_residual = name.endswith(("output.weight", "down.weight"))
-                deviation = residual if into_residual else self.settings.deviation
-                parameter.normal_(0, deviation, generator=generator)

@@ -25,7 +25,6 @@ class Settings:
     vocabulary: int
     rope_base: float
     norm_epsilon: float
-    deviation: float
     router: str
     experts: int
     active: int
@@ -67,7 +66,6 @@ class Settings:
             vocabulary=model["vocabulary"],
             rope_base=model["rope_base"],
             norm_epsilon=model["norm_epsilon"],
-            deviation=model["init_std"],
             router=moe["router"],
             experts=moe["experts"] * moe["granularity"],
             active=moe["active"] * moe["granularity"],
