@@ -5,6 +5,7 @@ import { isParameter, type Parameter } from "../../lib/autograd/parameter.ts";
 import type { Batch } from "../../lib/data/batches/batches.ts";
 import { configuredLambda } from "../../lib/model/configured_lambda.ts";
 import type { Router } from "../../lib/moe/router.ts";
+import type { RouterPlace } from "../../lib/moe/router_row.ts";
 import type { Routing } from "../../lib/moe/routing.ts";
 import type { RoutingContext } from "../../lib/moe/routing_context.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
@@ -95,15 +96,18 @@ export class BenchModel<Name extends string> implements Disposable {
 
   #feedForward(layer: number) {
     const { model, moe } = this.#config;
-    const router = new SwitchedRouter(this.#device, this.#config, this.#aims, this.#state);
+    const name = `model.layers.${layer}.block_sparse_moe`;
+    const router = new SwitchedRouter(this.#device, this.#config, this.#aims, {
+      state: this.#state,
+      name: `${name}.gate.weight`,
+    });
     const experts = new MoE(this.#device, {
       router,
       hidden: model.hidden,
       width: model.ffn / moe.granularity,
       deviation: model.init_std,
       outputDeviation: model.init_std / Math.sqrt(2 * model.layers),
-      state: this.#state,
-      layer,
+      ...{ state: this.#state, layer, name: `${name}.experts` },
       kept: this.#kept.layers[layer]!,
     });
     this.#routers.push(router);
@@ -205,13 +209,18 @@ class SwitchedRouter<Name extends string> implements Router {
   readonly #routers: Readonly<Record<Name, AimedRouter>>;
   #name: Name;
 
-  constructor(device: Device, config: TrainConfig, aims: Aims<Name>, state: StepState) {
+  constructor(
+    device: Device,
+    config: TrainConfig,
+    aims: Aims<Name>,
+    shared: Pick<RouterPlace, "state" | "name">,
+  ) {
     const { model: { hidden, layers, init_std: deviation }, moe } = config;
     const place = {
       hidden,
       experts: moe.experts * moe.granularity,
       active: moe.active * moe.granularity,
-      ...{ layers, layer: 0, deviation, name: "gate.weight", state },
+      ...{ layers, layer: 0, deviation, ...shared },
     };
     const names = Object.keys(aims) as Name[];
     this.#routers = Object.fromEntries(
