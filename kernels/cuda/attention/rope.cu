@@ -59,11 +59,17 @@ struct RotateArguments {
 // Rotates the pairs (low[i], high[i]) of kCount adjacent i.
 template <int kCount, class T>
 __device__ __forceinline__ void rotate(T* low, T* high, const float2* angles) {
+  constexpr int kTogether = kCount % 2 == 0 ? 2 : 1;  // angles of one access
   Vector<T, kCount> a = load_vector<T, kCount>(low);
   Vector<T, kCount> b = load_vector<T, kCount>(high);
+  Vector<float2, kTogether> turns[kCount / kTogether];
+#pragma unroll
+  for (int i = 0; i < kCount / kTogether; i++) {
+    turns[i] = load_vector<float2, kTogether>(angles + i * kTogether);
+  }
 #pragma unroll
   for (int i = 0; i < kCount; i++) {
-    const float2 turn = angles[i];
+    const float2 turn = turns[i / kTogether].element[i % kTogether];
     const float x = to_float(a.element[i]);
     const float y = to_float(b.element[i]);
     a.element[i] = to_element<T>(x * turn.x - y * turn.y);
