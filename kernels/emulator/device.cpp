@@ -23,6 +23,14 @@ int capability_of_environment() {
 
 cudaError_t Device::enqueue(cudaStream_t stream, std::function<bool()> work) {
   if (failure != cudaSuccess) return failure;
+  const bool is_open = std::find(streams.begin(), streams.end(), stream) != streams.end();
+  if (!is_open || stream->capture == nullptr) return enqueue_uncaptured(stream, std::move(work));
+  stream->capture->work.push_back(std::move(work));
+  return cudaSuccess;
+}
+
+cudaError_t Device::enqueue_uncaptured(cudaStream_t stream, std::function<bool()> work) {
+  if (failure != cudaSuccess) return failure;
   if (std::find(streams.begin(), streams.end(), stream) == streams.end()) {
     return refuse(cudaErrorInvalidResourceHandle);
   }
@@ -50,6 +58,12 @@ cudaError_t Device::drain(const std::function<bool()>& done) {
   return failure;
 }
 
+cudaError_t Device::refuse_capture(cudaStream_t stream) {
+  if (stream->capture == nullptr) return cudaSuccess;
+  stream->capture->is_invalid = true;
+  return refuse(cudaErrorStreamCaptureUnsupported);
+}
+
 cudaError_t Device::drain_stream(cudaStream_t stream) {
   return drain([stream] { return stream->queue.empty(); });
 }
@@ -61,7 +75,10 @@ void Device::fail(cudaError_t error, const std::string& text) {
 }
 
 void Device::reset() {
-  for (EmulatedStream* stream : streams) stream->queue.clear();
+  for (EmulatedStream* stream : streams) {
+    stream->queue.clear();
+    stream->capture.reset();
+  }
   failure = cudaSuccess;
   last_error = cudaSuccess;
 }
@@ -142,6 +159,10 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid resource handle";
     case cudaErrorNotReady:
       return "device not ready";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
     default:
       return "unspecified failure";
   }

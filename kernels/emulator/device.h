@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <random>
 #include <string>
@@ -11,9 +12,16 @@
 
 #include "runtime_api.h"
 
+// Captured work, in order.
+struct EmulatedGraph {
+  std::vector<std::function<bool()>> work;
+  bool is_invalid = false;  // a call that cannot be captured was made
+};
+
 // Pending work of a stream. An entry that returns false is waiting for an event and stays.
 struct EmulatedStream {
   std::deque<std::function<bool()>> queue;
+  std::unique_ptr<EmulatedGraph> capture;  // where work goes instead, if set
 };
 
 namespace remoe::emulator {
@@ -27,8 +35,12 @@ struct Device {
     return std::unique_lock<std::recursive_mutex>(mutex);
   }
 
-  // Enqueues work on a stream; unless deferred, it is done on return.
+  // Enqueues work on a stream; unless deferred, it is done on return. A capture records it instead.
   cudaError_t enqueue(cudaStream_t stream, std::function<bool()> work);
+  // The same, whether or not the stream captures.
+  cudaError_t enqueue_uncaptured(cudaStream_t stream, std::function<bool()> work);
+  // Refuses, and spoils the capture, if the stream is capturing.
+  cudaError_t refuse_capture(cudaStream_t stream);
 
   // Runs queued work, from a random stream at a time, until `done` holds.
   cudaError_t drain(const std::function<bool()>& done);

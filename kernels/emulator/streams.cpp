@@ -72,7 +72,7 @@ cudaError_t enqueue_launch(Launch launch, cudaStream_t stream) {
 void block_opened(void* address, size_t bytes, cudaStream_t stream) {
   const auto lock = device().lock();
   if (stream == nullptr) return open_block(address, bytes);
-  device().enqueue(stream, [=] {
+  device().enqueue_uncaptured(stream, [=] {
     open_block(address, bytes);
     return true;
   });
@@ -81,7 +81,7 @@ void block_opened(void* address, size_t bytes, cudaStream_t stream) {
 void block_closed(void* address, cudaStream_t stream) {
   const auto lock = device().lock();
   if (stream == nullptr) return close_block(address);
-  device().enqueue(stream, [=] {
+  device().enqueue_uncaptured(stream, [=] {
     close_block(address);
     return true;
   });
@@ -95,7 +95,13 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
                             cudaStream_t stream) {
   using namespace remoe::emulator;
   const auto lock = device().lock();
-  if (kind == cudaMemcpyHostToDevice && !is_pinned(source)) {
+  const bool is_pageable = (kind == cudaMemcpyHostToDevice && !is_pinned(source)) ||
+                           (kind == cudaMemcpyDeviceToHost && !is_pinned(target));
+  if (const cudaError_t error = is_pageable ? device().refuse_capture(stream) : cudaSuccess;
+      error != cudaSuccess) {
+    return error;
+  }
+  if (kind == cudaMemcpyHostToDevice && is_pageable) {
     // From pageable memory, the bytes are staged before the call returns.
     const auto* first = static_cast<const unsigned char*>(source);
     return device().enqueue(stream, [=, staged = std::vector<unsigned char>(first, first + bytes)] {
@@ -105,7 +111,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   const cudaError_t error =
       device().enqueue(stream, [=] { return run_copy(target, source, bytes, kind); });
   // Into pageable memory, the call returns when the bytes have arrived.
-  const bool waits = kind == cudaMemcpyDeviceToHost && !is_pinned(target);
+  const bool waits = kind == cudaMemcpyDeviceToHost && is_pageable;
   return error == cudaSuccess && waits ? device().drain_stream(stream) : error;
 }
 
@@ -156,11 +162,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const auto lock = device().lock();
+  if (const cudaError_t error = device().refuse_capture(stream); error != cudaSuccess) return error;
   return device().drain_stream(stream);
 }
 
+// Unlike CUDA, no capture spans several streams.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const auto lock = device().lock();
+  if (const cudaError_t error = device().refuse_capture(stream); error != cudaSuccess) return error;
   const uint64_t record = event->recorded;
   return device().enqueue(stream, [=] { return event->done >= record; });
 }
@@ -168,6 +177,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
   *event = new EmulatedEvent;
   return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  return cudaEventCreate(event);
 }
 
 // Queued work may still refer to the event; a GPU also keeps it until then.
@@ -179,6 +192,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const auto lock = device().lock();
+  if (const cudaError_t error = device().refuse_capture(stream); error != cudaSuccess) return error;
   const uint64_t record = ++event->recorded;
   return device().enqueue(stream, [=] {
     event->done = record;

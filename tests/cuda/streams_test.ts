@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { inputsOf } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
@@ -68,6 +69,32 @@ Deno.test(`emulated streams honour the order of events, and no other${skipped}`,
   assertEquals(timesSeen(emulator, true), 20);
   const withoutEvent = timesSeen(emulator, false);
   assert(withoutEvent < 20, "a missing event wait must show in some order of the streams");
+});
+
+Deno.test(`emulated copies from the host let it reuse its buffer at once${skipped}`, {
+  ignore,
+}, async () => {
+  using emulator = await openEmulator();
+  emulator.configure({ deferred: true, seed: 6 });
+  const k = emulator.context;
+  using memory = new Buffers(k);
+  // Pieces that are and are not multiples of the ring's, and more than it holds.
+  const sizes = [1, 100, 2 ** 21, 2 ** 21 + 4, 3 * 2 ** 20 + 1, 20 * 2 ** 20 + 7, 5];
+  const buffer = new Uint8Array(Math.max(...sizes));
+  const fillWith = (seed: number): void => {
+    for (let i = 0; i < buffer.length; i += 999) buffer.fill(7 * i + seed, i, i + 999);
+  };
+  const targets = sizes.map((size) => memory.empty(size));
+  for (let i = 0; i < sizes.length; i++) {
+    fillWith(i);
+    k.writeBytes(targets[i]!, buffer.subarray(0, sizes[i]));
+  }
+  for (let i = 0; i < sizes.length; i++) {
+    fillWith(i);
+    const received = new Uint8Array(sizes[i]!);
+    k.readBytes(targets[i]!, received);
+    assertEquals(Buffer.compare(received, buffer.subarray(0, sizes[i])), 0, `${sizes[i]} bytes`);
+  }
 });
 
 Deno.test(`emulated events measure the time between them${skipped}`, { ignore }, async () => {

@@ -74,7 +74,16 @@ Context::Context(int device_ordinal) : ordinal(device_ordinal) {
 
 Context::~Context() {
   enter();
+  if (capturing) {
+    cudaGraph_t graph = nullptr;
+    if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+    pool.release_captured(pool.end_capture(), nullptr);
+  }
   cudaDeviceSynchronize();
+  for (const auto& [executable, graph] : graphs) {
+    cudaGraphExecDestroy(executable);
+    pool.release_captured(graph.blocks, nullptr);
+  }
   for (const auto& [event, recorded] : events) cudaEventDestroy(event);
   for (const cudaStream_t extra : streams) cudaStreamDestroy(extra);
   for (const auto& [address, bytes] : pinned) cudaFreeHost(address);
@@ -90,6 +99,10 @@ void Context::check(cudaError_t error, const char* what) {
   }
   const int32_t status = error == cudaErrorMemoryAllocation ? REMOE_OUT_OF_MEMORY : REMOE_INTERNAL;
   fail(status, "%s: %s (CUDA error %d)", what, cudaGetErrorString(error), static_cast<int>(error));
+}
+
+void Context::refuse_capture(const char* why) const {
+  require(!capturing, "a graph is being captured: %s", why);
 }
 
 void Context::note_enqueued(const char* operation) {
@@ -113,6 +126,7 @@ std::string Context::suspects() const {
 }
 
 void Context::drain(cudaStream_t on) {
+  refuse_capture("nothing can wait for its work");
   check(cudaStreamSynchronize(on), "waiting for a stream");
   enqueued_.erase(std::remove_if(enqueued_.begin(), enqueued_.end(),
                                  [on](const Enqueued& e) { return e.stream == on; }),

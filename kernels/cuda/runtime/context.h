@@ -14,8 +14,14 @@
 #include "runtime/gemm_path.h"
 #include "runtime/index_errors.h"
 #include "runtime/memory_pool.h"
+#include "runtime/staging.h"
 
 namespace remoe {
+
+struct Graph {
+  cudaStream_t stream;  // of the capture and of every launch
+  std::vector<MemoryPool::Block> blocks;
+};
 
 struct Context {
   // Throws Error (REMOE_NO_DEVICE) if there is no such device or no driver.
@@ -30,6 +36,9 @@ struct Context {
   // Throws Error for anything but cudaSuccess. Errors of work enqueued earlier surface in whichever
   // call comes next, so the message names the operations they may have come from.
   void check(cudaError_t error, const char* what);
+
+  // Throws during a capture, saying why the call cannot be part of it.
+  void refuse_capture(const char* why) const;
 
   // Records that `operation` put work on the current stream.
   void note_enqueued(const char* operation);
@@ -51,7 +60,11 @@ struct Context {
   std::unordered_set<cudaStream_t> streams;
   std::unordered_map<cudaEvent_t, bool> events;  // value: whether recorded
   std::unordered_map<void*, size_t> pinned;      // page-locked host blocks, by address
+  bool capturing = false;                        // the current stream's work becomes a graph
+  std::string failed_in_capture;                 // the first call that did
+  std::unordered_map<cudaGraphExec_t, Graph> graphs;
   MemoryPool pool;
+  StagingRing staging;
   IndexErrors index_errors;
 
  private:

@@ -54,9 +54,9 @@ int32_t remoe_copy_from_host(uint64_t context, uint64_t target, const uint8_t* s
                              uint64_t bytes) {
   return guard(context, "copy_from_host", [&](Operation& op) {
     remoe::require_copy(target, "target", reinterpret_cast<uint64_t>(source), "source", bytes);
-    // For pageable memory the runtime returns once the bytes are in its own staging buffer.
-    op.check(cudaMemcpyAsync(reinterpret_cast<void*>(target), source, bytes, cudaMemcpyHostToDevice,
-                             op.context.stream));
+    op.context.refuse_capture("the source may change before it runs: copy from pinned memory");
+    op.context.staging.copy(op.context, reinterpret_cast<void*>(target), source, bytes);
+    op.context.note_enqueued(op.name);
   });
 }
 

@@ -54,6 +54,6 @@ void IndexErrors::throw_first() {
   }
 }
 
-void IndexErrors::clear() { checked_.clear(); }
+void IndexErrors::clear() { checked_.resize(kept_); }
 
 }  // namespace remoe

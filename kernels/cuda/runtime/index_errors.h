@@ -52,8 +52,10 @@ class IndexErrors {
   IndexCheck check(const char* operation, FailAtIndex fail_at, int32_t bound);
   // Throws if an index was reported, and forgets all reports. Call after waiting.
   void throw_first();
-  // Forgets all operations. No work that may report may be pending.
+  // Forgets all operations but those kept. No work of others that may report may be pending.
   void clear();
+  // Keeps those known so far: a captured graph may report at any launch.
+  void keep() { kept_ = checked_.size(); }
 
  private:
   struct Checked {
@@ -63,6 +65,7 @@ class IndexErrors {
   };
 
   std::vector<Checked> checked_;
+  size_t kept_ = 0;
   unsigned long long* words_ = nullptr;  // page-locked; one of each operation
 };
 

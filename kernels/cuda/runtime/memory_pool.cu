@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "runtime/errors.h"
 #include "runtime/memory_pool.h"
@@ -36,8 +37,15 @@ void* MemoryPool::allocate(size_t bytes, cudaStream_t stream) {
   if (bytes > (size_t{1} << 50)) fail(REMOE_OUT_OF_MEMORY, "%zu bytes do not fit", bytes);
   const size_t size = rounded(bytes);
   Block block;
+  if (take_captured(bytes, block)) return add_live(block, bytes);
   cudaStream_t owner = kSettled;
   if (!take_free(size, stream, block, owner) && !take_new(size, block)) {
+    if (capturing_) {
+      fail(REMOE_OUT_OF_MEMORY,
+           "a graph is being captured, and the pool has no free block of %zu bytes: make the same "
+           "calls once before",
+           bytes);
+    }
     // Cached blocks of other sizes may be taking up the room.
     if (cudaDeviceSynchronize() == cudaSuccess) trim();
     if (!take_new(size, block)) {
@@ -46,13 +54,19 @@ void* MemoryPool::allocate(size_t bytes, cudaStream_t stream) {
            static_cast<unsigned long long>(statistics_.held));
     }
   }
-  block.requested = bytes;
+  // A capture may use the whole block for one request after another.
+  block.opened = capturing_ ? block.bytes : bytes;
+  gpu::block_opened(block.address, block.opened, owner);
   block.segment->live_blocks++;
+  return add_live(block, bytes);
+}
+
+void* MemoryPool::add_live(Block& block, size_t bytes) {
+  block.requested = bytes;
   live_.emplace(block.address, block);
   statistics_.in_use += bytes;
   statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
   statistics_.blocks++;
-  gpu::block_opened(block.address, bytes, owner);
   return block.address;
 }
 
@@ -60,11 +74,25 @@ void MemoryPool::release(void* address, cudaStream_t stream) {
   const auto found = live_.find(address);
   const Block block = found->second;
   live_.erase(found);
-  block.segment->live_blocks--;
   statistics_.in_use -= block.requested;
   statistics_.blocks--;
+  if (capturing_) return captured_.push_back(block);
+  block.segment->live_blocks--;
   gpu::block_closed(address, stream);
   free_[{stream, block.bytes}].push_back(block);
+}
+
+std::vector<MemoryPool::Block> MemoryPool::end_capture() {
+  capturing_ = false;
+  return std::exchange(captured_, {});
+}
+
+void MemoryPool::release_captured(const std::vector<Block>& blocks, cudaStream_t stream) {
+  for (const Block& block : blocks) {
+    block.segment->live_blocks--;
+    gpu::block_closed(block.address, stream);
+    free_[{stream, block.bytes}].push_back(block);
+  }
 }
 
 void MemoryPool::settle(cudaStream_t stream) {
@@ -91,6 +119,19 @@ void MemoryPool::trim() {
   });
 }
 
+// The smallest block that fits, of those freed during the capture.
+bool MemoryPool::take_captured(size_t bytes, Block& block) {
+  auto best = captured_.end();
+  for (auto it = captured_.begin(); it != captured_.end(); ++it) {
+    const bool fits = it->opened >= bytes && it->bytes <= largest_acceptable(rounded(bytes));
+    if (fits && (best == captured_.end() || it->bytes < best->bytes)) best = it;
+  }
+  if (best == captured_.end()) return false;
+  block = *best;
+  captured_.erase(best);
+  return true;
+}
+
 bool MemoryPool::take_free(size_t bytes, cudaStream_t stream, Block& block, cudaStream_t& owner) {
   for (const cudaStream_t candidate : {stream, kSettled}) {
     for (auto entry = free_.lower_bound({candidate, bytes});
@@ -112,11 +153,12 @@ bool MemoryPool::take_new(size_t bytes, Block& block) {
   const bool small = bytes <= kSmallLimit;
   Segment* segment = small ? carved_ : nullptr;
   if (segment == nullptr || segment->bytes - segment->used < bytes) {
+    if (capturing_) return false;
     segment = add_segment(small ? kSegmentBytes : bytes);
     if (segment == nullptr) return false;
     if (small) carved_ = segment;
   }
-  block = {segment->base + segment->used, bytes, segment, 0};
+  block = {segment->base + segment->used, bytes, segment, 0, 0};
   segment->used += bytes;
   return true;
 }

@@ -26,6 +26,21 @@ class MemoryPool {
     uint64_t blocks = 0;
   };
 
+  struct Segment {
+    void* allocation;  // from cudaMalloc
+    unsigned char* base;
+    size_t bytes;
+    size_t used;  // carved so far
+    size_t live_blocks;
+  };
+  struct Block {
+    unsigned char* address;
+    size_t bytes;
+    Segment* segment;
+    size_t requested;
+    size_t opened;  // what the emulator lets kernels touch
+  };
+
   MemoryPool() = default;
   ~MemoryPool();
   MemoryPool(const MemoryPool&) = delete;
@@ -53,26 +68,24 @@ class MemoryPool {
   // it.
   void trim();
 
+  // From here to end_capture(), blocks come from what is cached, since a capture must not wait for
+  // cudaMalloc, and freed blocks serve the capture alone.
+  void begin_capture() { capturing_ = true; }
+  // Gives up the blocks that were freed meanwhile. They are the graph's: its work uses them
+  // whenever it runs.
+  std::vector<Block> end_capture();
+  // Takes back a graph's blocks; work of the graph on `stream` may be pending.
+  void release_captured(const std::vector<Block>& blocks, cudaStream_t stream);
+
   void reset_peak() { statistics_.peak = statistics_.in_use; }
   const Statistics& statistics() const { return statistics_; }
 
  private:
-  struct Segment {
-    void* allocation;  // from cudaMalloc
-    unsigned char* base;
-    size_t bytes;
-    size_t used;  // carved so far
-    size_t live_blocks;
-  };
-  struct Block {
-    unsigned char* address;
-    size_t bytes;
-    Segment* segment;
-    size_t requested;
-  };
   // Free blocks by the stream whose work they must follow (kSettled: none), then by size.
   using FreeKey = std::pair<cudaStream_t, size_t>;
 
+  void* add_live(Block& block, size_t bytes);
+  bool take_captured(size_t bytes, Block& block);
   // Sets `owner` to the stream whose work the block must follow.
   bool take_free(size_t bytes, cudaStream_t stream, Block& block, cudaStream_t& owner);
   bool take_new(size_t bytes, Block& block);
@@ -82,6 +95,8 @@ class MemoryPool {
   Segment* carved_ = nullptr;  // where small blocks come from
   std::map<FreeKey, std::vector<Block>> free_;
   std::unordered_map<const void*, Block> live_;
+  bool capturing_ = false;
+  std::vector<Block> captured_;  // freed during the capture
   Statistics statistics_;
 };
 

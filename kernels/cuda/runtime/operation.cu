@@ -17,6 +17,9 @@ void keep_message(Context& context, const char* operation, const char* text) noe
 
 int32_t record_failure(Context& context, const char* operation) noexcept {
   try {
+    if (context.capturing && context.failed_in_capture.empty()) {
+      context.failed_in_capture = operation;
+    }
     throw;
   } catch (const Error& error) {
     const char* name = error.operation != nullptr ? error.operation : operation;

@@ -35,6 +35,9 @@ struct Operation {
     if (context.index_errors.is_full()) {
       context.wait_for_all();
       context.index_errors.clear();
+      if (context.index_errors.is_full()) {
+        fail(REMOE_UNSUPPORTED, "captured graphs check too many bounds: destroy some first");
+      }
     }
     return context.index_errors.check(name, fail_at, bound);
   }

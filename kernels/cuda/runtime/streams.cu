@@ -42,6 +42,9 @@ int32_t remoe_stream_destroy(uint64_t context, uint64_t stream) {
   return guard(context, "stream_destroy", [&](Operation& op) {
     remoe::require(stream != 0, "stream 0 belongs to the context");
     const cudaStream_t old = remoe::require_stream(op, stream);
+    for (const auto& [executable, graph] : op.context.graphs) {
+      remoe::require(graph.stream != old, "a graph of this stream exists: destroy it first");
+    }
     op.context.drain(old);  // also releases blocks freed on it to the other streams
     if (op.context.stream == old) op.context.stream = op.context.first_stream;
     op.context.streams.erase(old);
@@ -50,8 +53,11 @@ int32_t remoe_stream_destroy(uint64_t context, uint64_t stream) {
 }
 
 int32_t remoe_stream_use(uint64_t context, uint64_t stream) {
-  return guard(context, "stream_use",
-               [&](Operation& op) { op.context.stream = remoe::require_stream(op, stream); });
+  return guard(context, "stream_use", [&](Operation& op) {
+    const cudaStream_t chosen = remoe::require_stream(op, stream);
+    op.context.refuse_capture("it has a single stream");
+    op.context.stream = chosen;
+  });
 }
 
 int32_t remoe_stream_synchronize(uint64_t context, uint64_t stream) {
@@ -84,6 +90,7 @@ int32_t remoe_event_destroy(uint64_t context, uint64_t event) {
 int32_t remoe_event_record(uint64_t context, uint64_t event) {
   return guard(context, "event_record", [&](Operation& op) {
     const cudaEvent_t recorded = remoe::require_event(op, event);
+    op.context.refuse_capture("it has no events");
     op.context.check(cudaEventRecord(recorded, op.context.stream), "recording an event");
     op.context.events[recorded] = true;
   });
@@ -91,8 +98,9 @@ int32_t remoe_event_record(uint64_t context, uint64_t event) {
 
 int32_t remoe_event_wait(uint64_t context, uint64_t event) {
   return guard(context, "event_wait", [&](Operation& op) {
-    op.context.check(cudaStreamWaitEvent(op.context.stream, remoe::require_event(op, event), 0),
-                     "waiting for an event");
+    const cudaEvent_t awaited = remoe::require_event(op, event);
+    op.context.refuse_capture("it has no events");
+    op.context.check(cudaStreamWaitEvent(op.context.stream, awaited, 0), "waiting for an event");
   });
 }
 
