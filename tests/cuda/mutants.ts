@@ -20,6 +20,7 @@ const FILES = [
   ...["model/sort_tokens.cu", "model/tensor_schedule.h", "moe/dispatch_plan.cu"],
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
   ...["moe/router_statistics.cu", "moe/routing_mask.cu", "moe/transport_weights.cu"],
+  ...["tensor/copy_strided.cu", "tensor/reduce.cu", "tensor/softmax.cu"],
 ];
 
 /** The barriers of those kernels, ordered by file and line. */

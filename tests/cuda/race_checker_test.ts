@@ -6,10 +6,13 @@ import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { crossEntropyCase } from "../../kernels/cases/cross_entropy.ts";
 import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
+import { binaryCase } from "../../kernels/cases/elementwise.ts";
 import { embeddingGradientCase } from "../../kernels/cases/embedding.ts";
 import { expertChoiceCase } from "../../kernels/cases/expert_choice_router.ts";
 import { hashRouterCase } from "../../kernels/cases/hash_router.ts";
+import { copyStridedCase } from "../../kernels/cases/layout.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
+import { reduceCase, softmaxCase, softmaxGradientCase } from "../../kernels/cases/reduction.ts";
 import { reluRouterCase, reluRouterGradientCase } from "../../kernels/cases/relu_router.ts";
 import { rmsNormGradientCase } from "../../kernels/cases/rms_norm.ts";
 import { routingMaskCase } from "../../kernels/cases/routing_mask.ts";
@@ -21,6 +24,7 @@ import {
   sparseMixerRouterCase,
   sparseMixerRouterGradientCase,
 } from "../../kernels/cases/sparsemixer_router.ts";
+import { recordRoutingCase, updateLambdaCase } from "../../kernels/cases/step_state.ts";
 import { topkRouterCase, topkRouterGradientCase } from "../../kernels/cases/topk_router.ts";
 import { transportWeightsCase } from "../../kernels/cases/transport_weights.ts";
 import { DeviceError } from "../../lib/errors.ts";
@@ -83,7 +87,27 @@ const ATTENTION_CASES: readonly KernelCase[] = [
   attentionDecodeCase({ lengths: [256], capacity: 257, heads: 1, groups: 1, headDim: 66 }),
 ];
 
-const CASES: readonly KernelCase[] = [...ROUTING_CASES, ...MODEL_CASES, ...ATTENTION_CASES];
+/** Operations on tensors, in groups within warps and of whole blocks. */
+const TENSOR_CASES: readonly KernelCase[] = [
+  ...[[37, 53], [64, 64]].flatMap((shape) => [
+    binaryCase("add", shape, [1, shape[1]!]),
+    ...[[0], [1], [0, 1]].map((axes) => reduceCase("sum", shape, axes)),
+  ]),
+  reduceCase("sum", [20_003], [0]),
+  reduceCase("maximum", [9, 5000], [1]),
+  ...[7, 64, 5000].flatMap((columns) => [
+    softmaxCase(9, columns),
+    softmaxGradientCase(9, columns),
+  ]),
+  copyStridedCase({ label: "transpose", elements: 70 * 50, shape: [50, 70], strides: [1, 50] }),
+  recordRoutingCase({ balance: "load" }),
+  updateLambdaCase({ label: "above the target", excess: 1 }),
+];
+
+const CASES: readonly KernelCase[] = [
+  ...[...ROUTING_CASES, ...MODEL_CASES],
+  ...[...ATTENTION_CASES, ...TENSOR_CASES],
+];
 
 /**
  * A plan of more than 256 chunks of 1024 slots, the most that one round of the second scan takes.

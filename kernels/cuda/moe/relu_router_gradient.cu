@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "moe/expert_weight.h"
 #include "runtime/operation.h"
 
 namespace remoe {
@@ -26,18 +27,15 @@ struct GradientArguments {
   int experts;
 };
 
-__device__ __forceinline__ double expert_weight(const GradientArguments& a, int expert) {
-  if (a.balance == REMOE_BALANCE_PLAIN) return 1.0;
+__device__ __forceinline__ double weight_of(const GradientArguments& a, int expert) {
   if (a.balance == REMOE_BALANCE_TRANSPORT) return a.weights[expert];
-  const double load = a.experts * static_cast<double>(a.counts[expert]) /
-                      (a.active * static_cast<double>(a.tokens));
-  return a.balance == REMOE_BALANCE_LOAD_SQUARED ? load * load : load;
+  return expert_weight(a.balance, a.counts, expert, a.experts, a.active, a.tokens);
 }
 
 // f_e of equation 10 in fp64, once per block and expert; the elements then need only fp32.
 __device__ __forceinline__ float penalty(const GradientArguments& a, int expert) {
   if (a.balance == REMOE_BALANCE_NONE) return 0.0f;
-  return static_cast<float>(*a.lambda * expert_weight(a, expert) * a.scale);
+  return static_cast<float>(*a.lambda * weight_of(a, expert) * a.scale);
 }
 
 // The gradient of the logits whose gate is 0.

@@ -118,12 +118,6 @@ double rate_of(Operation& op, double seconds, Enqueue&& enqueue) {
   return done / elapsed;
 }
 
-int multiprocessors(Context& context) {
-  cudaDeviceProp properties = {};
-  context.check(cudaGetDeviceProperties(&properties, context.ordinal), "reading the properties");
-  return properties.multiProcessorCount;
-}
-
 }  // namespace
 }  // namespace remoe
 
@@ -137,7 +131,7 @@ int32_t remoe_probe_fma(uint64_t context, int32_t dtype, int32_t threads, double
       fail(REMOE_UNSUPPORTED, "the emulated device has no unit for bf16 products");
     }
     require(gflops != nullptr, "the pointer for the result is null");
-    const int most = multiprocessors(op.context);
+    const int most = op.context.multiprocessors;
     require(threads >= 1 && threads <= most,
             "threads is %d, but the device has 1 to %d multiprocessors", threads, most);
     require_seconds(seconds);
