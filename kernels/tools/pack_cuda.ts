@@ -52,7 +52,7 @@ export interface PackContent {
   readonly backend: "cuda" | "emulated";
   /** A CPU library to train beside; null: none. */
   readonly cpu: string | null;
-  /** Whether Deno is compressed: slow to pack the first time, but small enough to carry. */
+  /** Whether Deno and the libraries are compressed: slow to pack, but small enough to carry. */
   readonly compress: boolean;
 }
 
@@ -68,12 +68,13 @@ export async function writePack(folder: string, content: PackContent): Promise<v
   await copyScripts(SCRIPTS, folder);
   await copyScripts(PEER, `${folder}/peer`);
   await copyScripts(`${PEER}/routers`, `${folder}/peer/routers`);
+  const copy = content.compress ? compressTo : Deno.copyFile;
   if (content.library === null) await copySources(folder);
-  else await Deno.copyFile(content.library, `${folder}/libremoe.so`);
-  if (content.cpu !== null) await Deno.copyFile(content.cpu, `${folder}/libremoe_cpu.so`);
+  else await copy(content.library, `${folder}/libremoe.so`);
+  if (content.cpu !== null) await copy(content.cpu, `${folder}/libremoe_cpu.so`);
   await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
   await writeText(`${folder}/text.jsonl.gz`);
-  await Deno.writeTextFile(`${folder}/182m.json`, JSON.stringify(stepConfigs()));
+  await Deno.writeTextFile(`${folder}/steps.json`, JSON.stringify(stepConfigs()));
   for (const [name, entry] of Object.entries(PROGRAMS)) {
     await must(Deno.execPath(), [
       ...["bundle", "--quiet", "--platform", "deno", "--config", `${ROOT}/deno.json`],
@@ -115,26 +116,42 @@ async function writeText(path: string): Promise<void> {
   await Deno.writeFile(path, stream.pipeThrough(new CompressionStream("gzip")));
 }
 
-/** The configurations of whole steps to time, by router, with the formula's FLOPs of a step. */
+/** The configurations of whole steps to time, by name, with the formula's FLOPs of a step. */
 function stepConfigs(): Readonly<Record<string, unknown>> {
-  const entries = (["relu", "topk"] as const).map((router) => {
-    const config = parseConfig(stepConfig(router));
-    const { model, moe, data } = config;
-    const flops = formulaFlops(model, moe, data.sequence) * data.batch;
-    return [router, { config, flops }];
+  const entries = Object.entries(STEPS).map(([name, { preset, moe = {}, micro_batch = 16 }]) => {
+    const config = parseConfig({
+      preset,
+      model: { dtype: "bf16", vocabulary: 51_200 },
+      moe,
+      // 16 x 1024 tokens, on bytes: GPT-2's tokenizer is far away.
+      data: { tokenizer: "byte", batch: 16, micro_batch },
+    });
+    const flops = formulaFlops(config.model, config.moe, config.data.sequence) * config.data.batch;
+    return [name, { config, flops }];
   });
   return Object.fromEntries(entries);
 }
 
-/** The paper's smallest model with 16 x 1024 tokens a step, on bytes: GPT-2's tokenizer is far away. */
-function stepConfig(router: "relu" | "topk"): unknown {
-  return {
-    preset: "182m",
-    model: { dtype: "bf16", vocabulary: 51_200 },
-    // λ starts near where it ends, so that the gates close within seconds.
-    moe: { router, ...router === "relu" ? { lambda0: 1e-4 } : {} },
-    data: { tokenizer: "byte", batch: 16, micro_batch: 16 },
-  };
+/** A step of one of the paper's models. */
+interface PackedStep {
+  readonly preset: "182m" | "469m" | "978m";
+  readonly moe?: Readonly<Record<string, string | number>>;
+  readonly micro_batch?: number;
+}
+
+/** The steps by name. λ of a ReLU router starts near where it ends: gates close within seconds. */
+const STEPS: Readonly<Record<string, PackedStep>> = {
+  "182m topk": { preset: "182m", moe: { router: "topk" } },
+  "182m relu": { preset: "182m", moe: { lambda0: 1e-4 } },
+  "182m topk E=32": { preset: "182m", moe: { router: "topk", experts: 32 } },
+  "469m topk": { preset: "469m", moe: { router: "topk" } },
+  "978m topk": { preset: "978m", moe: { router: "topk" }, micro_batch: 8 },
+};
+
+/** Writes a file with the ending `.xz`. */
+async function compressTo(source: string, target: string): Promise<void> {
+  await Deno.copyFile(source, target);
+  await must("xz", ["-2", target]);
 }
 
 /** The running Deno, compressed once per version and platform. */

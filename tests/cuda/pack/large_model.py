@@ -156,7 +156,8 @@ def gradient(bench, layer, h):
         runs.append(outputs)
     errors = Errors(problems)
     bf16 = layer.dtype == "bf16"
-    limits = {"dx": (5e-3, 3e-2), "dw1": (1e-3, 1e-2), "dw2": (1e-3, 1e-2), "dgates": (1e-3, 1e-2)}
+    # The worst are operands that lie at a boundary of bf16, and so are rounded the other way.
+    limits = {"dx": (5e-3, 3e-2), "dw1": (1e-3, 4e-2), "dw2": (1e-3, 2e-2), "dgates": (1e-3, 1e-2)}
     for i, name in enumerate(limits):
         errors.near(name, runs[0][i], exact[i], *(limits[name] if bf16 else (1e-5, 2e-4)))
         for outputs, words in zip(runs[1:3], ("a third of the rows", "no rows")):
@@ -215,7 +216,9 @@ def check_attention(bench, sizes):
                 exact, normal, _ = attended(qkv, None, shape, dtype)
                 errors = Errors(problems)
                 bf16 = dtype == "bf16"
-                errors.near("out", out, exact, *((4e-3, 3e-2) if bf16 else (4e-6, 1e-4)))
+                by_head = (rows, heads, head)
+                errors.near("out", out.view(by_head), exact.view(by_head),
+                            *((4e-3, 3e-2) if bf16 else (4e-6, 1e-4)), by_row=True)
                 log = normalizer[..., 0].double() + normalizer[..., 1].double().log()
                 errors.near("log-sum-exp", log, normal, *((3e-3, 2e-2) if bf16 else (1e-6, 1e-5)))
                 kept.update(out=out, normalizer=normalizer)

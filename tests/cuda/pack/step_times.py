@@ -1,4 +1,7 @@
-"""Whole training steps of the paper's smallest model in bf16, ReLU and TopK, beside PyTorch's."""
+"""Whole training steps of the paper's models in bf16, the smallest beside PyTorch's.
+
+step_times.py FOLDER [--larger]: with --larger, the others and the kernels' share of a step.
+"""
 
 import argparse
 import json
@@ -11,7 +14,6 @@ from results import note
 
 # Dense bf16 of an H100 or H200, by NVIDIA's data sheet.
 PEAK = 989.4e12
-TARGET = 0.875
 
 
 def lines_of(command, environment=None):
@@ -29,8 +31,8 @@ def median(values):
     return values[len(values) // 2]
 
 
-def report(name, lines, problem, tokens, flops):
-    """Prints what the steps took, those near the target apart from the first ones."""
+def report(name, lines, problem, tokens, flops, target):
+    """Prints what the steps took, those near the target sparsity apart from denser ones."""
     steps = [line for line in lines if "ms" in line]
     if problem is not None:
         print(f"FAILED {name} after {len(steps)} steps: {problem}", flush=True)
@@ -38,9 +40,11 @@ def report(name, lines, problem, tokens, flops):
         if not steps:
             return
     memory = next((line for line in lines if "peak" in line), {})
-    near = [line for line in steps[3:] if abs(line.get("sparsity", TARGET) - TARGET) < 0.03]
-    for words, chosen in (("first", steps[1:4]), ("at the target", near)):
-        if not chosen or (words == "first" and not near == [] and "sparsity" not in steps[0]):
+    memory = {key: value for key, value in memory.items() if isinstance(value, (int, float))}
+    near = [line for line in steps[3:] if abs(line.get("sparsity", target) - target) < 0.03]
+    early = [line for line in steps[1:4] if abs(line.get("sparsity", target) - target) >= 0.03]
+    for words, chosen in (("at first", early), ("at the target", near)):
+        if not chosen:
             continue
         ms = median([line["ms"] for line in chosen])
         least = min(line["ms"] for line in chosen)
@@ -57,46 +61,94 @@ def report(name, lines, problem, tokens, flops):
                  for key, value in line.items()} for line in steps])
 
 
+def print_profile(lines):
+    """Prints the kernels of a step, the longest first."""
+    found = [line["profile"] for line in lines if line.get("profile")]
+    if not found:
+        return
+    profile = found[0]
+    entries = sorted(profile["entries"], key=lambda entry: -entry["ms"])
+    print(f"\n  {profile['ms']:.1f} ms a step where each call is waited for:")
+    for entry in entries[:28]:
+        name = entry["kernel"] or "(TypeScript and calls)"
+        print(f"  {entry['phase']:<10}{name:<28}{entry['calls']:>6.0f}{entry['ms']:>9.3f} ms"
+              f"{entry['share']:>8.1%}")
+    note("step profile", **profile)
+
+
+class Steps:
+    """Runs configurations of steps.json."""
+
+    def __init__(self, folder, small):
+        self.folder, self.small = folder, small
+        with open(f"{FOLDER}/steps.json", encoding="utf-8") as file:
+            self.configs = json.load(file)
+        for each in self.configs.values() if small else ():
+            model, data = each["config"]["model"], each["config"]["data"]
+            model.update(layers=2, hidden=32, heads=2, groups=1, ffn=128, vocabulary=257)
+            data.update(batch=2, micro_batch=2, sequence=32)
+        self.path = f"{folder}/steps.json"
+        with open(self.path, "w", encoding="utf-8") as file:
+            json.dump(self.configs, file)
+
+    def tokens(self, name):
+        """Tokens of a step."""
+        data = self.configs[name]["config"]["data"]
+        return data["batch"] * data["sequence"]
+
+    def report(self, words, name, lines, problem):
+        """Reports the steps of a configuration."""
+        config, flops = (self.configs[name][key] for key in ("config", "flops"))
+        target = 1 - config["moe"]["active"] / config["moe"]["experts"]
+        report(words, lines, problem, self.tokens(name), flops, target)
+
+    def run(self, name, steps, *more):
+        """Times a configuration's steps."""
+        command = [f"{FOLDER}/deno", "run", "-A", "--no-config", "--cached-only",
+                   f"{FOLDER}/steps.js", self.path, name, "4" if self.small else str(steps),
+                   f"{FOLDER}/text.jsonl.gz", *more]
+        lines, problem = lines_of(command, {
+            "REMOE_LIBRARY": f"{FOLDER}/libremoe.so", "XDG_CACHE_HOME": self.folder})
+        words = f"remoe {name}{', profiled' if more else ''}"
+        self.report(words, name, lines, problem)
+        print_profile(lines)
+
+    def peers(self, name):
+        """Times PyTorch's steps of the same sizes."""
+        config = f"{self.folder}/config.json"
+        with open(config, "w", encoding="utf-8") as file:
+            json.dump(self.configs[name]["config"], file)
+        for words, flags in (("autocast", []), ("all in bf16", ["--bf16"])):
+            command = [sys.executable, f"{FOLDER}/peer_step.py", config,
+                       "3" if self.small else "12"]
+            lines, problem = lines_of([*command, *flags])
+            self.report(f"PyTorch {name}, eager, grouped_mm, {words}", name, lines, problem)
+
+
 def main():
     """Times remoe's steps, then PyTorch's."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--larger", action="store_true")
     parser.add_argument("folder")
     options = parser.parse_args()
+    steps = Steps(options.folder, options.small)
     lacks = lacking_to_train()
-    with open(f"{FOLDER}/182m.json", encoding="utf-8") as file:
-        configs = json.load(file)
-    for each in configs.values():
-        if options.small:
-            model, data = each["config"]["model"], each["config"]["data"]
-            model.update(layers=2, hidden=32, heads=2, groups=1, ffn=128, vocabulary=257)
-            data.update(batch=2, micro_batch=2, sequence=32)
-    path = f"{options.folder}/182m.json"
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(configs, file)
-    library = {"REMOE_LIBRARY": f"{FOLDER}/libremoe.so", "XDG_CACHE_HOME": options.folder}
-    deno = [f"{FOLDER}/deno", "run", "-A", "--no-config", "--cached-only", f"{FOLDER}/steps.js"]
-    for router, most in (("topk", 18), ("relu", 140)):
-        data = configs[router]["config"]["data"]
-        tokens = data["batch"] * data["sequence"]
-        if lacks:
-            print(f"skipped remoe {router}: the library lacks {', '.join(lacks)}")
-            continue
-        steps = "4" if options.small else str(most)
-        lines, problem = lines_of([*deno, path, router, steps, f"{FOLDER}/text.jsonl.gz"], library)
-        report(f"remoe {router}", lines, problem, tokens, configs[router]["flops"])
+    if lacks:
+        print(f"skipped: the library lacks {', '.join(lacks)}")
+        return
+    if options.larger:
+        steps.run("182m topk", 8, "profile")
+        for name in ("469m topk", "182m topk E=32", "978m topk"):
+            steps.run(name, 14)
+        return
+    steps.run("182m topk", 18)
+    steps.run("182m relu", 140)
     torch, reason = torch_or_reason()
     if torch is None:
         print(f"skipped PyTorch: {reason}")
-        return
-    config = f"{options.folder}/config.json"
-    with open(config, "w", encoding="utf-8") as file:
-        json.dump(configs["topk"]["config"], file)
-    for name, flags in (("autocast", []), ("all in bf16", ["--bf16"])):
-        command = [sys.executable, f"{FOLDER}/peer_step.py", config, "3" if options.small else "12"]
-        lines, problem = lines_of([*command, *flags])
-        report(f"PyTorch topk, eager, grouped_mm, {name}", lines, problem, tokens,
-               configs["topk"]["flops"])
+    elif not options.small:
+        steps.peers("182m topk")
 
 
 if __name__ == "__main__":

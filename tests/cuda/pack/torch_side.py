@@ -146,12 +146,17 @@ class Errors:
     def __init__(self, problems):
         self.words, self.problems = [], list(problems)
 
-    def near(self, name, actual, exact, rms, worst):
-        """Errors relative to the exact result's root mean square, and to |exact| + that."""
+    def near(self, name, actual, exact, rms, worst, *, by_row=False):
+        """Errors relative to the exact result's root mean square, and to |exact| + that.
+
+        By row, the worst is relative to the row's: attention's first rows are far larger.
+        """
         exact = exact.double()
         size = exact.square().mean().sqrt().clamp_min(1e-30)
         error = (actual.double() - exact).abs()
         a = (error.square().mean().sqrt() / size).item()
+        if by_row:
+            size = exact.square().mean(-1, keepdim=True).sqrt().clamp_min(1e-30)
         b = (error / (exact.abs() + size)).max().item()
         self.words.append(f"{name} {a:.1e} (worst {b:.1e})")
         if not (a <= rms and b <= worst):  # also where NaN
