@@ -12,7 +12,7 @@ import type { OpenOptions } from "../lib/ffi/open_context.ts";
 import { visible } from "../lib/visible.ts";
 import { absolutePath, callingDirectory, type Flags, parseFlags } from "./shared/arguments.ts";
 import { describeError } from "./shared/errors.ts";
-import { formatBytes } from "./shared/format.ts";
+import { formatBytes, formatGflops, formatUnits } from "./shared/format.ts";
 import { missingFlags, type Needs } from "./shared/permissions.ts";
 
 /** The most threads that a kernel library accepts. */
@@ -82,10 +82,11 @@ function usage(): string {
     "Exits with code 0 if a device can be opened, else with 1.";
 }
 
-function describeThreads({ threads, threads_wanted, threads_limit }: ContextInfo): string {
+function describeUnits(device: ContextInfo): string {
+  const { threads, threads_wanted, threads_limit } = device;
   return threads_limit === undefined
-    ? String(threads)
-    : `${threads} of ${threads_wanted}: ${threads_limit}`;
+    ? formatUnits(device)
+    : `${threads} of ${threads_wanted} threads: ${threads_limit}`;
 }
 
 function describe(
@@ -111,23 +112,21 @@ function describe(
   if (device !== undefined) {
     rows.push(
       ["device", `${device.name} (${device.backend}, ${device.isa})`],
-      ["threads", describeThreads(device)],
+      ["computes on", describeUnits(device)],
       ["memory", formatBytes(device.memory_bytes)],
       ["products", device.gemm],
     );
   }
   if (peak !== undefined) {
     rows.push(
-      ["peak", `${peak.gflops.toFixed(1)} GFLOPS of fused multiply-adds`],
+      ["peak", `${formatGflops(peak.gflops)} of fused multiply-adds`],
       ["copy", `${peak.gigabytesPerSecond.toFixed(1)} GB/s read and written`],
     );
   }
   if (bf16 !== undefined) {
     rows.push([
       "bf16 products",
-      bf16 === null
-        ? "none: computed in fp32"
-        : `${bf16.unit}, peak ${bf16.gflops.toFixed(1)} GFLOPS`,
+      bf16 === null ? "none: computed in fp32" : `${bf16.unit}, peak ${formatGflops(bf16.gflops)}`,
     ]);
   }
   if (problem !== undefined) rows.push(["problem", problem]);

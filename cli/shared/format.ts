@@ -25,6 +25,31 @@ export function formatBytes(bytes: number): string {
 }
 
 /**
+ * Formats a rate of arithmetic.
+ *
+ * @param gflops The rate in GFLOPS.
+ * @returns Like `26.9 GFLOPS` or `582 TFLOPS`.
+ */
+export function formatGflops(gflops: number): string {
+  if (gflops < 10_000) return `${gflops.toFixed(1)} GFLOPS`;
+  const tflops = gflops / 1000;
+  return `${tflops.toFixed(tflops < 100 ? 1 : 0)} TFLOPS`;
+}
+
+/**
+ * Formats how many units of a device compute at the same time.
+ *
+ * @param device Its backend and their number.
+ * @returns Like `8 threads`, or on a GPU `132 multiprocessors`.
+ */
+export function formatUnits(
+  { backend, threads }: { readonly backend: string; readonly threads: number },
+): string {
+  const unit = backend === "cuda" ? "multiprocessor" : "thread";
+  return `${threads} ${unit}${threads === 1 ? "" : "s"}`;
+}
+
+/**
  * Formats a duration.
  *
  * @param seconds The duration.

@@ -21,6 +21,7 @@ import {
   formatCount,
   formatLambda,
   formatSeconds,
+  formatUnits,
   printable,
 } from "../shared/format.ts";
 import { routedSizes } from "../../lib/moe/layer_sizes.ts";
@@ -42,6 +43,7 @@ export function startReport(
 ): string {
   const { preset, moe, seed } = config;
   const { name, isa, threads, gemm } = device;
+  const isOther = device.backend === "cpu" && config.threads > 0 && config.threads !== threads;
   const router = routerOf(moe);
   const experts = router.merges
     ? `${moe.experts} experts merged into one`
@@ -53,8 +55,8 @@ export function startReport(
     `Model       ${preset}, router ${routerLabel(moe.router)}, ${experts}, seed ${seed}`,
     ...runSize(config),
     computeTypeLine(config, device),
-    `Device      ${name}, ${isa}, ${threads} ${threads === 1 ? "thread" : "threads"}, ${gemm}` +
-    (config.threads > 0 && config.threads !== threads ? `; ${config.threads} requested` : ""),
+    `Device      ${name}, ${isa}, ${formatUnits(device)}, ${gemm}` +
+    (isOther ? `; ${config.threads} requested` : ""),
     `Directory   ${directory}`,
     ...(checkpoint === null ? [] : [resumeLine(config, checkpoint)]),
   ].join("\n");
