@@ -17,7 +17,8 @@ const BARRIER = /__sync(threads|warp)\(\);/;
 const FILES = [
   ...["attention/attention_decode.cu", "attention/attention_tile.h", "attention/decode_run.h"],
   ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
-  ...["model/sort_tokens.cu", "model/tensor_schedule.h", "moe/dispatch_plan.cu"],
+  ...["model/cross_entropy_forward.cu", "model/sort_tokens.cu", "model/tensor_schedule.h"],
+  "moe/dispatch_plan.cu",
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
   ...["moe/router_statistics.cu", "moe/routing_mask.cu", "moe/transport_weights.cu"],
   ...["tensor/copy_strided.cu", "tensor/reduce.cu", "tensor/softmax.cu"],
