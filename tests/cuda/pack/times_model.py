@@ -10,6 +10,7 @@ import statistics
 
 from library import Buffer, DeviceFailure, torch_or_reason
 from results import note
+from times_tensor import time_graphs, time_tensor
 
 BYTES = {"f32": 4, "bf16": 2}
 
@@ -430,7 +431,7 @@ def time_routers(bench, table, small):
 
 TIMES = {"gemm": time_gemm, "experts": time_experts, "attention": time_attention,
          "head": time_head, "moving": time_moving, "optimizer": time_optimizer,
-         "routers": time_routers}
+         "routers": time_routers, "tensor": time_tensor, "graphs": time_graphs}
 
 
 def main():
