@@ -64,7 +64,9 @@ Deno.test(`the packed tests run from an empty folder, without network or Deno${s
   assertEquals(code, 0, log);
   assertStringIncludes(log, "no GPU took part");
   assertStringIncludes(log, "Device: emulated");
-  for (const part of ["facts", "cases", "large", "train", "times", "step", "larger", "routing times"]) {
+  for (
+    const part of ["facts", "cases", "large", "train", "times", "step", "larger", "routing times"]
+  ) {
     assertStringIncludes(log, `| ${part} | ok |`);
   }
   for (const part of ["memcheck", "racecheck", "synccheck", "initcheck"]) {

@@ -1,0 +1,155 @@
+/** Training on a device whose work is asynchronous, in its emulation. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type ConfigLayer, parseConfig, PRESET_NAMES } from "../../lib/train/mod.ts";
+import { memoryOf } from "../../lib/autograd/device.ts";
+import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
+import { DeviceError } from "../../lib/errors.ts";
+import type { KernelSymbols, SymbolName } from "../../lib/ffi/mod.ts";
+import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { Device, Embedding, mean, read } from "../../mod.ts";
+import { openDevice } from "../tensor/open_device.ts";
+import { missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
+
+const ignore = missingCompiler !== undefined;
+const TEXT = Array.from({ length: 40 }, (_, i) => `Document ${i} of some words. `.repeat(30));
+const STEPS = 3;
+
+/** A model that the emulator steps through quickly. */
+const SMALL: ConfigLayer = {
+  preset: PRESET_NAMES[0]!,
+  model: { hidden: 32, heads: 2, groups: 1 },
+  data: { batch: 2, micro_batch: 2, sequence: 32 },
+  schedule: { warmup: 1 },
+};
+
+/** A trainer of {@linkcode SMALL} with other settings. */
+async function trainerOn(device: Device, layer: ConfigLayer): Promise<Trainer> {
+  const config = parseConfig({
+    ...SMALL,
+    ...layer,
+    model: { ...SMALL.model, ...layer.model },
+    data: { ...SMALL.data, ...layer.data },
+  });
+  const tokenizer = await openTokenizer("byte");
+  const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
+  return new Trainer(config, { device, corpus, tokenizer });
+}
+
+/** What some steps come to. */
+async function trained(device: Device, layer: ConfigLayer) {
+  using trainer = await trainerOn(device, layer);
+  const steps = Array.from({ length: STEPS }, () => {
+    const { loss, grad_norm, sparsity, lambda } = trainer.step();
+    return { loss, grad_norm, sparsity, lambda };
+  });
+  const { valid_loss } = trainer.validate();
+  const weights = await Promise.all([...trainer.savedTensors()].map((weight) => read(weight)));
+  return { steps, valid_loss, weights };
+}
+
+/** Every router in fp32, and two in bf16. */
+const LAYERS: readonly (readonly [string, ConfigLayer, number])[] = [
+  ...ROUTER_NAMES.map((router) => [router, { moe: { router } }, 1e-5] as const),
+  ["relu by prices", { moe: { balance: "transport" } }, 1e-5],
+  ["relu in parts, with a shared one", { moe: { granularity: 4, shared: 1 } }, 1e-5],
+  ["relu in bf16", { model: { dtype: "bf16" } }, 1e-3],
+  ["topk in bf16", { moe: { router: "topk" }, model: { dtype: "bf16" } }, 1e-3],
+];
+
+Deno.test(`every router trains on the emulated device as on the CPU${skipped}`, {
+  ignore,
+}, async (t) => {
+  using emulator = await openEmulator();
+  for (const [name, layer, tolerance] of LAYERS) {
+    await t.step(name, async () => {
+      using device = await Device.open({ library: emulator.path, seed: 1 });
+      using other = await openDevice({ seed: 1, threads: 1 });
+      const [actual, expected] = [await trained(device, layer), await trained(other, layer)];
+      for (const [i, step] of actual.steps.entries()) {
+        const { loss, grad_norm, sparsity } = expected.steps[i]!;
+        assertNear(step.loss, loss, tolerance, `loss of step ${i + 1}`);
+        assertNear(step.grad_norm, grad_norm, 20 * tolerance, `gradient norm of step ${i + 1}`);
+        assertNear(step.sparsity, sparsity, 20 * tolerance, `sparsity of step ${i + 1}`);
+      }
+      assertNear(actual.valid_loss, expected.valid_loss, tolerance, "validation loss");
+    });
+  }
+  assertEquals(emulator.reports(), []);
+});
+
+function assertNear(actual: number, expected: number, tolerance: number, name: string): void {
+  const error = Math.abs(actual - expected) / Math.max(1, Math.abs(expected));
+  assert(error <= tolerance, `${name} is ${actual}, on the CPU ${expected}`);
+}
+
+Deno.test(`training gives the same bits in any order of threads and streams${skipped}`, {
+  ignore,
+}, async () => {
+  using emulator = await openEmulator();
+  const layer: ConfigLayer = { model: { dtype: "bf16" }, data: { batch: 4, micro_batch: 2 } };
+  const run = async () => {
+    using device = await Device.open({ library: emulator.path, seed: 2 });
+    return await trained(device, layer);
+  };
+  const plain = await run();
+  for (const order of [{ order: Order.reverse }, { order: Order.random }, { deferred: true }]) {
+    emulator.configure({ ...order, seed: 5 });
+    assertEquals(await run(), plain, JSON.stringify(order));
+  }
+  assertEquals(emulator.reports(), []);
+});
+
+/** Functions after which the device has no more work. */
+const WAITING: ReadonlySet<string> = new Set<SymbolName>([
+  "remoe_copy_to_host",
+  "remoe_synchronize",
+  "remoe_stream_synchronize",
+  "remoe_event_synchronize",
+  "remoe_memory_trim",
+]);
+
+/** Counts the waits of a device from now on. */
+function countWaits(device: Device): () => string[] {
+  const { kernels: k } = memoryOf(device);
+  const waits: string[] = [];
+  const counted = Object.entries<unknown>({ ...k.symbols }).map(([name, call]) => {
+    if (!WAITING.has(name)) return [name, call];
+    return [name, (...values: unknown[]): unknown => {
+      waits.push(name);
+      return (call as (...values: unknown[]) => unknown)(...values);
+    }];
+  });
+  k.symbols = Object.fromEntries(counted) as KernelSymbols;
+  return () => waits.splice(0);
+}
+
+Deno.test(`a step waits for the device once, to read its state${skipped}`, {
+  ignore,
+}, async (t) => {
+  using emulator = await openEmulator();
+  for (const [name, layer] of LAYERS) {
+    // Which tokens are predicted causally is told on the host.
+    if (name === "lory") continue;
+    await t.step(name, async () => {
+      using device = await Device.open({ library: emulator.path, seed: 1 });
+      using trainer = await trainerOn(device, layer);
+      trainer.step();
+      const waits = countWaits(device);
+      trainer.step();
+      assertEquals(waits(), ["remoe_copy_to_host"]);
+    });
+  }
+});
+
+Deno.test(`a token out of range is reported by the next read${skipped}`, { ignore }, async () => {
+  using emulator = await openEmulator();
+  using device = await Device.open({ library: emulator.path });
+  using embedding = new Embedding(device, { vocabulary: 10, hidden: 8 });
+  using _scope = device.scope();
+  const y = embedding.forward(device.tokens([1, 12, 3]));
+  await assertRejects(() => read(mean(y)), DeviceError, "token 12 at position 1");
+  // The device goes on.
+  assertEquals((await read(mean(embedding.forward(device.tokens([1]))))).length, 1);
+});
