@@ -1,6 +1,6 @@
 /** Training on a device whose work is asynchronous, in its emulation. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type ConfigLayer, parseConfig, PRESET_NAMES } from "../../lib/train/mod.ts";
 import { memoryOf } from "../../lib/autograd/device.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
@@ -130,8 +130,8 @@ Deno.test(`a step waits for the device once, to read its state${skipped}`, {
 }, async (t) => {
   using emulator = await openEmulator();
   for (const [name, layer] of LAYERS) {
-    // Which tokens are predicted causally is told on the host.
-    if (name === "lory") continue;
+    // Lory's losses are told apart on the host, and the sigmoid router's biases moved there.
+    if (name === "lory" || name === "sigmoid") continue;
     await t.step(name, async () => {
       using device = await Device.open({ library: emulator.path, seed: 1 });
       using trainer = await trainerOn(device, layer);
@@ -149,7 +149,7 @@ Deno.test(`a token out of range is reported by the next read${skipped}`, { ignor
   using embedding = new Embedding(device, { vocabulary: 10, hidden: 8 });
   using _scope = device.scope();
   const y = embedding.forward(device.tokens([1, 12, 3]));
-  await assertRejects(() => read(mean(y)), DeviceError, "token 12 at position 1");
+  assertThrows(() => read(mean(y)), DeviceError, "token 12 at position 1");
   // The device goes on.
   assertEquals((await read(mean(embedding.forward(device.tokens([1]))))).length, 1);
 });
