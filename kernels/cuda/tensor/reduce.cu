@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-// Blocks that keep a large device busy.
-constexpr uint64_t kManyBlocks = 1024;
+// Blocks that keep a large device busy, in so many rounds that the last, part of one costs little.
+constexpr uint64_t kManyBlocks = 4096;
 
 struct Maximum {
   static constexpr float kNeutral = -INFINITY;
@@ -251,7 +251,9 @@ struct Reduction {
            static_cast<uint64_t>(kThreads / a.width) * 8 < a.terms) {
       a.width /= 2;
     }
-    const uint64_t least = static_cast<uint64_t>(kThreads / a.width) * 16;
+    // A thread's rows: where threads are many, one block takes the results of many.
+    const uint64_t height = kThreads / a.width;
+    const uint64_t least = height * (height > kWarps ? 16 : 8);
     in_parts(a, kManyBlocks / blocks(), least, [&](const ReduceArguments<T>& part) {
       const dim3 grid(static_cast<unsigned>(blocks()), static_cast<unsigned>(part.parts));
       op.launch(reduce_outer_kernel<Join, kCount, T>, grid, dim3(kThreads),
