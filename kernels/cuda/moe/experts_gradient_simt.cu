@@ -133,7 +133,7 @@ void gate_gradients(Operation& op, const ExpertsGradient<T>& call, const ExpertT
   const bool accumulate = (call.accumulate & kAddDgates) != 0;
   if (!accumulate) {
     const size_t pairs = static_cast<size_t>(sizes.tokens) * sizes.experts;
-    op.check(cudaMemsetAsync(call.dgates, 0, pairs * sizeof(float), op.context.stream));
+    op.clear(call.dgates, pairs * sizeof(float));
   }
   const GateGradients p = {call.dgates, dots, call.plan, tiles.list(), dots_of<Shape>(sizes.width),
                            accumulate};

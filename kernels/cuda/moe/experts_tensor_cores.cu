@@ -187,7 +187,7 @@ void gate_gradient(Operation& op, const ExpertsGradient<Bf16>& call, const Gradi
   const bool accumulate = (call.accumulate & kAddDgates) != 0;
   if (!accumulate) {
     const size_t bytes = sizeof(float) * sizes.tokens * sizes.experts;
-    op.check(cudaMemsetAsync(call.dgates, 0, bytes, op.context.stream));
+    op.clear(call.dgates, bytes);
   }
   const auto most = 8 * static_cast<unsigned>(op.context.multiprocessors);
   op.launch(gate_gradient_kernel, dim3(grid_blocks(sizes.most_rows, kGateThreads, most)),

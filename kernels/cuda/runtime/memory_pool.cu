@@ -36,7 +36,11 @@ void* MemoryPool::allocate(size_t bytes, cudaStream_t stream) {
   // Far above any device, and low enough that rounding up cannot wrap.
   if (bytes > (size_t{1} << 50)) fail(REMOE_OUT_OF_MEMORY, "%zu bytes do not fit", bytes);
   const size_t size = rounded(bytes);
-  Block block;
+  Block block = {};
+  if (measuring_) {
+    block.address = std::exchange(measured_, measured_ + size);
+    return add_live(block, bytes);
+  }
   if (take_captured(bytes, block)) return add_live(block, bytes);
   cudaStream_t owner = kSettled;
   if (!take_free(size, stream, block, owner) && !take_new(size, block)) {
@@ -76,10 +80,24 @@ void MemoryPool::release(void* address, cudaStream_t stream) {
   live_.erase(found);
   statistics_.in_use -= block.requested;
   statistics_.blocks--;
+  if (measuring_) return;
   if (capturing_) return captured_.push_back(block);
   block.segment->live_blocks--;
   gpu::block_closed(address, stream);
   free_[{stream, block.bytes}].push_back(block);
+}
+
+void MemoryPool::begin_measuring() {
+  // Aligned as any block, and no device's address.
+  constexpr uint64_t kFirst = uint64_t{1} << 46;
+  measuring_ = true;
+  measured_ = reinterpret_cast<unsigned char*>(kFirst);
+  unmeasured_ = std::exchange(statistics_, {});
+}
+
+uint64_t MemoryPool::end_measuring() {
+  measuring_ = false;
+  return std::exchange(statistics_, unmeasured_).peak;
 }
 
 std::vector<MemoryPool::Block> MemoryPool::end_capture() {

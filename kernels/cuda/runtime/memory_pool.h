@@ -77,6 +77,12 @@ class MemoryPool {
   // Takes back a graph's blocks; work of the graph on `stream` may be pending.
   void release_captured(const std::vector<Block>& blocks, cudaStream_t stream);
 
+  // From here to end_measuring(), blocks are counted but have no memory: no kernel may run.
+  void begin_measuring();
+  // The most bytes of such blocks at a time; all have been released.
+  uint64_t end_measuring();
+  bool is_measuring() const { return measuring_; }
+
   void reset_peak() { statistics_.peak = statistics_.in_use; }
   const Statistics& statistics() const { return statistics_; }
 
@@ -97,6 +103,9 @@ class MemoryPool {
   std::unordered_map<const void*, Block> live_;
   bool capturing_ = false;
   std::vector<Block> captured_;  // freed during the capture
+  bool measuring_ = false;
+  unsigned char* measured_ = nullptr;  // the next address
+  Statistics unmeasured_;              // kept meanwhile
   Statistics statistics_;
 };
 

@@ -20,8 +20,15 @@ struct Operation {
   template <class... Parameters, class... Arguments>
   void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
               Arguments&&... arguments) {
+    if (context.pool.is_measuring()) return;
     check(gpu::launch(kernel, grid, block, shared_bytes, context.stream,
                       std::forward<Arguments>(arguments)...));
+  }
+
+  // Enqueues the filling of device memory with zeros.
+  void clear(void* address, size_t bytes) {
+    if (context.pool.is_measuring()) return;
+    check(cudaMemsetAsync(address, 0, bytes, context.stream));
   }
 
   // Checks `error`, returned by a call that put work on the current stream.
