@@ -75,6 +75,7 @@ export async function writePack(folder: string, content: PackContent): Promise<v
   await Deno.writeTextFile(`${folder}/symbols.json`, JSON.stringify(SYMBOLS));
   await writeText(`${folder}/text.jsonl.gz`);
   await Deno.writeTextFile(`${folder}/steps.json`, JSON.stringify(stepConfigs()));
+  await copyOpenMp(content.cpu, folder);
   for (const [name, entry] of Object.entries(PROGRAMS)) {
     await must(Deno.execPath(), [
       ...["bundle", "--quiet", "--platform", "deno", "--config", `${ROOT}/deno.json`],
@@ -101,6 +102,14 @@ async function copyScripts(from: string, to: string): Promise<void> {
   }
 }
 
+/** Copies GCC's OpenMP library, which a CPU library needs and a machine may lack. */
+async function copyOpenMp(cpu: string | null, folder: string): Promise<void> {
+  if (cpu === null) return;
+  const { stdout } = await run("g++", ["-print-file-name=libgomp.so.1"]);
+  const path = stdout.trim();
+  if (path.startsWith("/")) await Deno.copyFile(path, `${folder}/libgomp.so.1`);
+}
+
 /** Copies what nvcc needs to compile the library. */
 async function copySources(folder: string): Promise<void> {
   await Deno.mkdir(`${folder}/kernels`, { recursive: true });
@@ -118,31 +127,38 @@ async function writeText(path: string): Promise<void> {
 
 /** The configurations of whole steps to time, by name, with the formula's FLOPs of a step. */
 function stepConfigs(): Readonly<Record<string, unknown>> {
-  const entries = Object.entries(STEPS).map(([name, { preset, moe = {}, micro_batch = 16 }]) => {
+  const entries = Object.entries(STEPS).map(([name, step]) => {
+    const { preset, moe = {}, batch = 16, micro_batch = 16, enough = 15 } = step;
     const config = parseConfig({
       preset,
       model: { dtype: "bf16", vocabulary: 51_200 },
       moe,
-      // 16 x 1024 tokens, on bytes: GPT-2's tokenizer is far away.
-      data: { tokenizer: "byte", batch: 16, micro_batch },
+      // On bytes: GPT-2's tokenizer is far away.
+      data: { tokenizer: "byte", batch, micro_batch },
     });
     const flops = formulaFlops(config.model, config.moe, config.data.sequence) * config.data.batch;
-    return [name, { config, flops }];
+    return [name, { config, flops, enough }];
   });
   return Object.fromEntries(entries);
 }
 
 /** A step of one of the paper's models. */
 interface PackedStep {
+  /** The model. */
   readonly preset: "182m" | "469m" | "978m";
   readonly moe?: Readonly<Record<string, string | number>>;
+  /** Sequences of 1024 tokens; 16 by default. */
+  readonly batch?: number;
   readonly micro_batch?: number;
+  /** Steps at the target sparsity to end after. */
+  readonly enough?: number;
 }
 
 /** The steps by name. λ of a ReLU router starts near where it ends: gates close within seconds. */
 const STEPS: Readonly<Record<string, PackedStep>> = {
   "182m topk": { preset: "182m", moe: { router: "topk" } },
-  "182m relu": { preset: "182m", moe: { lambda0: 1e-4 } },
+  "182m relu": { preset: "182m", moe: { lambda0: 1e-4 }, enough: 150 },
+  "182m topk, 64 sequences": { preset: "182m", moe: { router: "topk" }, batch: 64 },
   "182m topk E=32": { preset: "182m", moe: { router: "topk", experts: 32 } },
   "469m topk": { preset: "469m", moe: { router: "topk" } },
   "978m topk": { preset: "978m", moe: { router: "topk" }, micro_batch: 8 },
@@ -191,13 +207,21 @@ async function plainCpuLibrary(): Promise<string | null> {
   }
 }
 
+/** What to pack. */
+interface PackChoice {
+  readonly emulated: boolean;
+  readonly sources: boolean;
+  /** A CPU library that is built already; null: none. */
+  readonly cpu: string | null;
+}
+
 /** Makes the archive, if so with sources in place of the library; returns its path. */
-async function pack(emulated: boolean, sources: boolean): Promise<string> {
+async function pack({ emulated, sources, cpu: given }: PackChoice): Promise<string> {
   const library = sources ? null : await builtLibrary(emulated);
   const backend = emulated ? "emulated" : "cuda";
   const work = await Deno.makeTempDir({ dir: BUILD, prefix: "pack-" });
   try {
-    const cpu = await plainCpuLibrary();
+    const cpu = given ?? await plainCpuLibrary();
     await writePack(`${work}/${NAME}`, { library, backend, cpu, compress: true });
     const path = `${BUILD}/${NAME}-${backend}.tar`;
     await must("tar", ["-C", work, "-cf", path, NAME]);
@@ -225,14 +249,18 @@ async function runHere(emulated: boolean, options: readonly string[]): Promise<n
 async function main(args: readonly string[]): Promise<number> {
   const emulated = args.includes("--emulated");
   const sources = args.includes("--sources");
-  const known = ["--emulated", "--sources", "--run"];
-  const options = args.filter((it) => !known.includes(it));
+  const at = args.indexOf("--cpu");
+  const cpu = at < 0 ? null : args[at + 1] ?? null;
+  const known = ["--emulated", "--sources", "--run", "--cpu"];
+  const options = args.filter((it, i) => !known.includes(it) && (at < 0 || i !== at + 1));
   if (args.includes("--run")) return await runHere(emulated, options);
   if (options.length > 0) {
-    console.error("Usage: pack_cuda.ts [--emulated | --sources] [--run [OPTIONS of run.sh]]");
+    console.error(
+      "Usage: pack_cuda.ts [--emulated | --sources] [--cpu LIBRARY] [--run [OPTIONS of run.sh]]",
+    );
     return 2;
   }
-  const path = await pack(emulated, sources);
+  const path = await pack({ emulated, sources, cpu });
   const { size } = await Deno.stat(path);
   console.log(`packed ${path}, ${(size / 2 ** 20).toFixed(1)} MiB`);
   return 0;

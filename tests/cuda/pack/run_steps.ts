@@ -13,13 +13,11 @@ import { Trainer } from "../../../lib/train/trainer.ts";
 import { parseConfig, StepProfile } from "../../../lib/train/mod.ts";
 import { Device } from "../../../mod.ts";
 
-/** Steps to take at the target sparsity before the end. */
-const ENOUGH = 15;
 /** How far from the target a step's sparsity may be. */
 const NEAR = 0.03;
 
 async function main([file, name, steps, text, profiled]: readonly string[]): Promise<void> {
-  const { config: given } = JSON.parse(await Deno.readTextFile(file!))[name!];
+  const { config: given, enough } = JSON.parse(await Deno.readTextFile(file!))[name!];
   const config = parseConfig({ ...given, data: { ...given.data, paths: [text] } });
   using device = await Device.open({ seed: config.seed });
   const tokenizer = await openTokenizer(config.data.tokenizer);
@@ -28,7 +26,7 @@ async function main([file, name, steps, text, profiled]: readonly string[]): Pro
   using trainer = new Trainer(config, { device, corpus, tokenizer, profile });
   const target = 1 - config.moe.active / config.moe.experts;
   let near = 0;
-  for (let i = 0; i < Number(steps) && near < ENOUGH; i++) {
+  for (let i = 0; i < Number(steps) && near < enough; i++) {
     const { step, ms, loss, sparsity, lambda, grad_norm, memory_bytes } = trainer.step();
     console.log(JSON.stringify({ step, ms, loss, sparsity, lambda, grad_norm, memory_bytes }));
     if (Math.abs(sparsity - target) < NEAR && i >= 3) near++;

@@ -54,7 +54,8 @@ def report(name, lines, problem, tokens, flops, target):
               f"{tokens / ms:.0f}k tokens/s, {rate / 1e12:.0f} TFLOPS by the formula, "
               f"{rate / PEAK:.1%} of peak", flush=True)
     losses = [steps[i]["loss"] for i in (0, len(steps) // 2, -1)] if steps else []
-    print(f"  {len(steps)} steps, loss {', '.join(f'{each:.3f}' for each in losses)}, memory "
+    last = f", λ {steps[-1]['lambda']:.1e}" if steps and steps[-1].get("lambda") else ""
+    print(f"  {len(steps)} steps, loss {', '.join(f'{each:.3f}' for each in losses)}{last}, memory "
           f"{ {key: round(value / 2**30, 2) for key, value in memory.items()} } GiB", flush=True)
     note("step", name=name, ok=problem is None, tokens=tokens, flops=flops, memory=memory,
          steps=[{key: round(value, 5) if isinstance(value, float) else value
@@ -112,6 +113,20 @@ class Steps:
         words = f"remoe {name}{', profiled' if more else ''}"
         self.report(words, name, lines, problem)
         print_profile(lines)
+        self.compare(name, [line["loss"] for line in lines if "loss" in line])
+
+    def compare(self, name, losses):
+        """Compares the losses of a configuration with those of its last run, if there was one."""
+        path = f"{self.folder}/{name}.losses.json"
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                before = json.load(file)
+            both = min(len(before), len(losses))
+            same = before[:both] == losses[:both]
+            print(f"  {'equal' if same else 'OTHER'} losses in both runs, {both} steps", flush=True)
+            note("step repeated", name=name, same=same, steps=both)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(losses, file)
 
     def peers(self, name):
         """Times PyTorch's steps of the same sizes."""
@@ -139,11 +154,11 @@ def main():
         return
     if options.larger:
         steps.run("182m topk", 8, "profile")
-        for name in ("469m topk", "182m topk E=32", "978m topk"):
-            steps.run(name, 14)
+        for name in ("182m topk E=32", "182m topk, 64 sequences", "469m topk", "978m topk"):
+            steps.run(name, 12)
         return
     steps.run("182m topk", 18)
-    steps.run("182m relu", 140)
+    steps.run("182m relu", 240)
     torch, reason = torch_or_reason()
     if torch is None:
         print(f"skipped PyTorch: {reason}")
