@@ -71,6 +71,9 @@ const NVCC = [
   `-DREMOE_VERSION="${configuration.version}"`,
 ];
 
+// ptxas only mentions that it makes products of tensor cores wait for each other, or for registers.
+const SERIALISED = /\(C75(10|17)\)/;
+
 const NVCC_LINK = [
   ...["--cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"],
   ...["-Xlinker", `--version-script=${CUDA}/exports.map`],
@@ -123,7 +126,7 @@ export async function buildCuda(
       : await hasKernels(source, graph)
       ? ARCHITECTURES
       : ONE_PASS;
-    return { source, headers, flags: ["-I", CUDA, ...flags, ...NVCC] };
+    return { source, headers, flags: ["-I", CUDA, ...flags, ...NVCC], refused: SERIALISED };
   }));
   const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags: NVCC_LINK };
   return await build(compiler, library, "nvcc");

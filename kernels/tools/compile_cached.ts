@@ -15,6 +15,8 @@ export interface Unit {
   readonly headers: readonly string[];
   /** Flags, including the language. */
   readonly flags: readonly string[];
+  /** What the compiler may not say, though it does not fail for it. */
+  readonly refused?: RegExp;
 }
 
 /** A library to link. */
@@ -63,7 +65,7 @@ export async function buildLibrary(
 
 async function compileUnit(
   compiler: Compiler,
-  { source, headers, flags }: Unit,
+  { source, headers, flags, refused }: Unit,
   objects: string,
 ): Promise<string> {
   const texts = await Promise.all([source, ...headers].map((file) => Deno.readTextFile(file)));
@@ -74,7 +76,7 @@ async function compileUnit(
   await intoPlace(
     object,
     (temporary) =>
-      check(compiler, [...compiler.arguments, ...flags, "-c", source, "-o", temporary]),
+      check(compiler, [...compiler.arguments, ...flags, "-c", source, "-o", temporary], refused),
   );
   return object;
 }
@@ -91,9 +93,13 @@ async function intoPlace(path: string, write: (temporary: string) => Promise<voi
   }
 }
 
-async function check({ command }: Compiler, args: readonly string[]): Promise<void> {
+async function check(
+  { command }: Compiler,
+  args: readonly string[],
+  refused?: RegExp,
+): Promise<void> {
   const { success, stdout, stderr } = await run(command, args);
-  if (!success) {
+  if (!success || refused?.test(stdout + stderr) === true) {
     throw new CompileError(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
   }
 }
