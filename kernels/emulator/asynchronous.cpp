@@ -5,6 +5,7 @@
 
 #include "device.h"
 #include "device_memory.h"
+#include "ordering.h"
 #include "scheduler_state.h"
 #include "shared_memory.h"
 
@@ -104,6 +105,7 @@ void fail_block(std::string text) {
 
 void asynchronous_block_begins(int threads) {
   under_way().clear();
+  ordering::block_begins(threads);
   barriers_begin();
   copies_begin(threads);
   wgmma_begins(threads);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernel_language.h"
+#include "ordering.h"
 
 namespace remoe::emulator {
 
@@ -45,9 +46,9 @@ void copies_thread_ends(int thread);
 void wgmma_begins(int threads);
 void wgmma_thread_ends(int thread);
 
-// Arrives at an mbarrier without a thread of its own: `bytes` of what it expects have come, or one
+// Work of which `known` tells arrives at an mbarrier: `bytes` of what it expects have come, or one
 // arrival.
-void complete_bytes(const void* barrier, int64_t bytes, Site site);
-void complete_arrival(const void* barrier, Site site);
+void complete_bytes(const void* barrier, int64_t bytes, const ordering::Known& known, Site site);
+void complete_arrival(const void* barrier, const ordering::Known& known, Site site);
 
 }  // namespace remoe::emulator

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "checker.h"
+#include "ordering.h"
 #include "scheduler_state.h"
 
 namespace remoe::emulator {
@@ -46,6 +47,7 @@ void complete(Block& block, Fiber& self, bool orders_memory) {
   block.combining = true;
   self.combine(self.mask, arguments);
   block.combining = false;
+  if (orders_memory) ordering::meet_lanes(self.thread - self.lane, self.mask);
   block.warps[self.warp].arrived &= ~self.mask;
   for (int lane = 31; lane >= 0; lane--) {
     if ((self.mask >> lane & 1) == 0) continue;
@@ -72,6 +74,7 @@ void fault(const char* what, Site site) {
 
 void release_barrier(Block& block) {
   block.at_barrier = 0;
+  ordering::meet_block();
   for (int i = 0; i < block.threads; i++) {
     Fiber& fiber = block.fibers[i];
     if (fiber.state != State::kAtBarrier) continue;

@@ -15,6 +15,7 @@ void issue_wgmma(float* sums, int count, uint64_t a, uint64_t b, const uint32_t*
                  unsigned transposed, bool keep, Site site);
 void wait_wgmma(int pending, Site site);
 void wait_stores(int pending, Site site);
+void read_shared(void* to, const void* from, size_t bytes, Site site);
 void set_registers(int count, Site site);
 
 }  // namespace remoe::emulator
@@ -40,7 +41,12 @@ void shared_put(void* to, uint32_t v, REMOE_SITE);
 void shared_put(void* to, float v, float w, REMOE_SITE);
 uint32_t shared_get(const void* from, REMOE_SITE);
 float2 shared_get_2(const float* from, REMOE_SITE);
-uint4 shared_get_16(const void* from, REMOE_SITE);
+// Inline, since the checked build does not see what a call's result is stored to.
+inline uint4 shared_get_16(const void* from, REMOE_SITE) {
+  uint4 v;
+  emulator::read_shared(&v, from, sizeof v, site);
+  return v;
+}
 
 void store_box(const TensorMap& map, int x, int y, int z, const void* from, REMOE_SITE);
 void add_box(const TensorMap& map, int x, int y, int z, const void* from, REMOE_SITE);

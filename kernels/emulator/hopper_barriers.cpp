@@ -1,6 +1,7 @@
 // mbarriers, and the block's named barriers.
 
 #include <unordered_map>
+#include <utility>
 
 #include "asynchronous.h"
 #include "emulator.h"
@@ -18,12 +19,16 @@ struct Phase {
   int pending = 0;
   int64_t bytes = 0;  // expected, and not come; negative where they came first
   uint64_t number = 0;
+  ordering::Known arriving;
+  ordering::Known before;  // what those know who have seen the last phase end
 };
 
 struct NamedBarrier {
   int threads = 0;
   int arrived = 0;
   uint64_t number = 0;
+  ordering::Known arriving;
+  ordering::Known before;
 };
 
 struct Barriers {
@@ -50,11 +55,15 @@ void settle(const void* barrier, Phase& phase) {
   if (phase.pending > 0 || phase.bytes != 0) return;
   phase.pending = phase.count;
   phase.number++;
+  phase.before = std::exchange(phase.arriving, nullptr);
   wake(barrier);
 }
 
-void arrive_at(const void* barrier, int64_t expected, Site site) {
+int own_thread() { return running_block().current->thread; }
+
+void arrive_at(const void* barrier, int64_t expected, const ordering::Known& known, Site site) {
   Phase& phase = phase_of(barrier, site);
+  ordering::join(phase.arriving, known);
   phase.bytes += expected;
   if (phase.bytes > kMostBytes) fault("an mbarrier's phase expects 2^20 bytes or more", site);
   if (--phase.pending < 0) return fail_block("an mbarrier's phase takes more arrivals" + at(site));
@@ -70,9 +79,11 @@ NamedBarrier& arrive_named(int id, int threads, Site site) {
     fault("threads give a named barrier different counts", site);
   }
   barrier.threads = threads;
+  ordering::join(barrier.arriving, ordering::release(own_thread()));
   if (++barrier.arrived == threads) {
     barrier.arrived = 0;
     barrier.number++;
+    barrier.before = std::exchange(barrier.arriving, nullptr);
     wake(&barrier);
   }
   return barrier;
@@ -82,13 +93,16 @@ NamedBarrier& arrive_named(int id, int threads, Site site) {
 
 void barriers_begin() { barriers() = Barriers(); }
 
-void complete_bytes(const void* barrier, int64_t bytes, Site site) {
+void complete_bytes(const void* barrier, int64_t bytes, const ordering::Known& known, Site site) {
   Phase& phase = phase_of(barrier, site);
+  ordering::join(phase.arriving, known);
   phase.bytes -= bytes;
   settle(barrier, phase);
 }
 
-void complete_arrival(const void* barrier, Site site) { arrive_at(barrier, 0, site); }
+void complete_arrival(const void* barrier, const ordering::Known& known, Site site) {
+  arrive_at(barrier, 0, known, site);
+}
 
 }  // namespace remoe::emulator
 
@@ -100,19 +114,26 @@ void barrier_init(Barrier* b, int count, Site site) {
   require_hopper(site);
   shared_place(b, sizeof *b, sizeof *b, "an mbarrier", site);
   if (count < 1) fault("an mbarrier of no arrivals", site);
-  barriers().phases[b] = {count, count, 0, 0};
+  ordering::start();
+  ordering::access(b, sizeof *b, checker::Access::kWrite, site);
+  barriers().phases[b] = {count, count, 0, 0, nullptr, nullptr};
 }
 
 void barrier_init_fence() {}
 
-void arrive(Barrier* b, Site site) { arrive_at(b, 0, site); }
+void arrive(Barrier* b, Site site) { arrive_expect(b, 0, site); }
 
-void arrive_expect(Barrier* b, int bytes, Site site) { arrive_at(b, bytes, site); }
+void arrive_expect(Barrier* b, int bytes, Site site) {
+  ordering::access(b, sizeof *b, checker::Access::kRead, site);
+  arrive_at(b, bytes, ordering::release(own_thread()), site);
+}
 
 void wait(Barrier* b, uint32_t parity, Site site) {
   if (parity > 1) fault("a phase's parity is 0 or 1", site);
   const Phase& phase = phase_of(b, site);
+  ordering::access(b, sizeof *b, checker::Access::kRead, site);
   wait_on(b, site, [&] { return (phase.number & 1) != parity; });
+  ordering::acquire(own_thread(), phase.before);
 }
 
 void named_barrier_arrive(int id, int threads, Site site) { arrive_named(id, threads, site); }
@@ -121,8 +142,9 @@ void named_barrier_sync(int id, int threads, Site site) {
   const uint64_t number = barriers().named[id & (kNamed - 1)].number;
   const NamedBarrier& barrier = arrive_named(id, threads, site);
   wait_on(&barrier, site, [&] { return barrier.number != number; });
+  ordering::acquire(own_thread(), barrier.before);
 }
 
-void proxy_fence() {}
+void proxy_fence() { ordering::fence(own_thread()); }
 
 }  // namespace remoe::hopper

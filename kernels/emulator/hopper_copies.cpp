@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "asynchronous.h"
-#include "checker.h"
 #include "device.h"
 #include "device_memory.h"
 #include "emulator.h"
@@ -23,8 +22,11 @@ constexpr int kChunk = 16;          // what the swizzle moves
 
 using Work = std::function<void()>;
 
+using checker::Access;
+
 struct StoreGroup {
   std::vector<Work> stores;
+  std::vector<ordering::Known> known;
   bool done = false;
 
   void finish() {
@@ -37,7 +39,8 @@ struct StoreGroup {
 
 struct ThreadCopies {
   std::vector<Work> copies;  // until they are waited for, or handed to a barrier
-  std::vector<Work> stores;  // until they are committed
+  ordering::Work copying;    // all of these
+  StoreGroup open;           // until it is committed
   std::vector<std::shared_ptr<StoreGroup>> groups;
   Site site;  // of the newest
 };
@@ -47,7 +50,8 @@ std::vector<ThreadCopies>& threads() {
   return all;
 }
 
-ThreadCopies& own() { return threads()[running_block().current->thread]; }
+int own_thread() { return running_block().current->thread; }
+ThreadCopies& own() { return threads()[own_thread()]; }
 
 // A box in shared memory and in its tensor.
 struct Box {
@@ -113,11 +117,19 @@ void store_later(const CUtensorMap& map, int x, int y, int z, const void* from, 
                  Site site) {
   const Box box = box_at(map, x, y, z, from, site);
   if (add && map.width != sizeof(float)) fault("boxes are added in fp32 alone", site);
+  const ordering::Work work = ordering::begin_copy(own_thread());
   own().site = site;
-  own().stores.push_back([=] {
+  own().open.known.push_back(ordering::done(work));
+  // Loads of boxes are not checked so: they may bring what nothing uses.
+  box.for_each_chunk([&](unsigned char*, unsigned char* global, size_t bytes) {
+    if (global == nullptr) return;
+    if (add) checker::check_global(global, bytes, Access::kRead, site);
+    checker::check_global(global, bytes, Access::kWrite, site);
+  });
+  own().open.stores.push_back([=] {
     box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
       if (global == nullptr) return;
-      checker::host_wrote(global, bytes);  // nothing orders it with the kernel's own accesses
+      ordering::access(work, shared, bytes, Access::kRead, false, site);
       if (!add) {
         std::memcpy(global, shared, bytes);
         return;
@@ -140,16 +152,23 @@ void copies_begin(int count) { threads().assign(count, ThreadCopies()); }
 void copies_thread_ends(int thread) {
   const ThreadCopies& left = threads()[thread];
   if (!left.copies.empty()) fault("a thread exits before its copies are complete", left.site);
-  if (!left.stores.empty()) fault("a thread exits before it commits its stores", left.site);
+  if (!left.open.stores.empty()) fault("a thread exits before it commits its stores", left.site);
   for (const auto& group : left.groups) {
     if (!group->done) fault("a thread exits before its stores have read", left.site);
   }
+}
+
+void read_shared(void* to, const void* from, size_t bytes, Site site) {
+  shared_place(from, bytes, bytes, "a load", site);
+  ordering::access(from, bytes, Access::kRead, site);
+  std::memcpy(to, from, bytes);
 }
 
 void wait_stores(int pending, Site) {
   auto& groups = own().groups;
   while (groups.size() > static_cast<size_t>(pending)) {
     groups.front()->finish();
+    for (const auto& known : groups.front()->known) ordering::acquire(own_thread(), known);
     groups.erase(groups.begin());
   }
 }
@@ -169,9 +188,16 @@ void copy_16(void* to, const void* from, bool inside, Site site) {
   if (reinterpret_cast<uintptr_t>(from) % kChunk != 0) {
     fault("copy_16 from an address that is not a multiple of 16", site);
   }
-  if (inside) require_global(from, kChunk, "copy_16", site);
+  if (inside) {
+    require_global(from, kChunk, "copy_16", site);
+    checker::check_global(from, kChunk, Access::kRead, site);
+  }
+  if (own().copies.empty()) own().copying = ordering::begin_copy(own_thread());
   own().site = site;
-  Work copy = [=] { inside ? std::memcpy(to, from, kChunk) : std::memset(to, 0, kChunk); };
+  Work copy = [=, work = own().copying] {
+    ordering::access(work, to, kChunk, Access::kWrite, true, site);
+    inside ? std::memcpy(to, from, kChunk) : std::memset(to, 0, kChunk);
+  };
   if (is_early()) {
     copy();
     copy = [] {};
@@ -181,23 +207,28 @@ void copy_16(void* to, const void* from, bool inside, Site site) {
 
 void wait_copies(Site) {
   for (const Work& copy : own().copies) copy();
+  if (!own().copies.empty()) ordering::acquire(own_thread(), ordering::done(own().copying));
   own().copies.clear();
 }
 
 void arrive_copies(Barrier* b, Site site) {
+  const ordering::Known known =
+      own().copies.empty() ? ordering::release(own_thread()) : ordering::done(own().copying);
   start([=, copies = std::exchange(own().copies, {})] {
     for (const Work& copy : copies) copy();
-    complete_arrival(b, site);
+    complete_arrival(b, known, site);
   });
 }
 
 void copy_box(void* to, const TensorMap& map, int x, int y, int z, Barrier* barrier, Site site) {
   const Box box = box_at(map, x, y, z, to, site);
+  const ordering::Work work = ordering::begin_copy(own_thread());
   start([=] {
-    box.for_each_chunk([](unsigned char* shared, unsigned char* global, size_t bytes) {
+    box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
+      ordering::access(work, shared, bytes, Access::kWrite, false, site);
       global != nullptr ? std::memcpy(shared, global, bytes) : std::memset(shared, 0, bytes);
     });
-    complete_bytes(barrier, box.bytes(), site);
+    complete_bytes(barrier, box.bytes(), ordering::done(work), site);
   });
 }
 
@@ -208,9 +239,11 @@ void copy_bytes(void* to, const void* from, int bytes, Barrier* barrier, Site si
   }
   shared_place(to, static_cast<size_t>(bytes), kChunk, "copy_bytes", site);
   require_global(from, static_cast<size_t>(bytes), "copy_bytes", site);
+  const ordering::Work work = ordering::begin_copy(own_thread());
   start([=] {
+    ordering::access(work, to, static_cast<size_t>(bytes), Access::kWrite, false, site);
     std::memcpy(to, from, static_cast<size_t>(bytes));
-    complete_bytes(barrier, bytes, site);
+    complete_bytes(barrier, bytes, ordering::done(work), site);
   });
 }
 
@@ -220,26 +253,28 @@ void prefetch_map(const TensorMap& map, Site site) {
 
 void shared_put(void* to, uint32_t v, Site site) {
   shared_place(to, sizeof v, sizeof v, "a store", site);
+  ordering::access(to, sizeof v, Access::kWrite, site);
   std::memcpy(to, &v, sizeof v);
 }
 
 void shared_put(void* to, float v, float w, Site site) {
   const float2 both = {v, w};
   shared_place(to, sizeof both, sizeof both, "a store", site);
+  ordering::access(to, sizeof both, Access::kWrite, site);
   std::memcpy(to, &both, sizeof both);
 }
 
-template <class T>
-T get(const void* from, Site site) {
-  T value;
-  shared_place(from, sizeof value, sizeof value, "a load", site);
-  std::memcpy(&value, from, sizeof value);
-  return value;
+uint32_t shared_get(const void* from, Site site) {
+  uint32_t v;
+  read_shared(&v, from, sizeof v, site);
+  return v;
 }
 
-uint32_t shared_get(const void* from, Site site) { return get<uint32_t>(from, site); }
-float2 shared_get_2(const float* from, Site site) { return get<float2>(from, site); }
-uint4 shared_get_16(const void* from, Site site) { return get<uint4>(from, site); }
+float2 shared_get_2(const float* from, Site site) {
+  float2 v;
+  read_shared(&v, from, sizeof v, site);
+  return v;
+}
 
 void store_box(const TensorMap& map, int x, int y, int z, const void* from, Site site) {
   store_later(map, x, y, z, from, false, site);
@@ -250,8 +285,7 @@ void add_box(const TensorMap& map, int x, int y, int z, const void* from, Site s
 }
 
 void commit_stores(Site) {
-  auto group = std::make_shared<StoreGroup>();
-  group->stores = std::exchange(own().stores, {});
+  auto group = std::make_shared<StoreGroup>(std::exchange(own().open, {}));
   own().groups.push_back(group);
   start([group] { group->finish(); });
 }

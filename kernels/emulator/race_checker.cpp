@@ -16,8 +16,10 @@
 #include <string>
 
 #include "checker.h"
+#include "checker_reports.h"
 #include "device.h"
 #include "device_memory.h"
+#include "ordering.h"
 #include "reports.h"
 #include "scheduler_state.h"
 #include "shared_memory.h"
@@ -75,7 +77,8 @@ std::string describe(const Stamp& other) {
   return "; other: " + block + ", thread " + std::to_string(other.thread);
 }
 
-// The module and the offset within it, for addr2line.
+}  // namespace
+
 std::string locate(const void* caller) {
   Dl_info module;
   if (dladdr(caller, &module) == 0) return "?";
@@ -87,12 +90,25 @@ std::string locate(const void* caller) {
   return text;
 }
 
-void report(const char* kind, const char* space, size_t bytes, const void* caller,
+namespace {
+
+// Where an access is: an address in the kernel's code, or a line of it.
+struct Place {
+  const void* caller = nullptr;
+  Site site;
+
+  std::string text() const {
+    if (caller != nullptr) return locate(caller);
+    return std::string(site.file) + ":" + std::to_string(site.line);
+  }
+};
+
+void report(const char* kind, const char* space, size_t bytes, const Place& place,
             const Stamp& other = Stamp()) {
   const std::string detail = std::to_string(bytes) + " bytes, block " +
                              std::to_string(running_block().number) + ", thread " +
                              std::to_string(running_block().current->thread) + describe(other);
-  add_report(std::string(kind) + " in " + space + " memory at " + locate(caller), detail);
+  add_report(std::string(kind) + " in " + space + " memory at " + place.text(), detail);
 }
 
 // Whether `stamp` conflicts with an access made now; if so, keeps it for the report.
@@ -157,7 +173,7 @@ void forget_other_blocks(Shadow& byte, const Stamp& now) {
 
 enum class Space { kGlobal, kShared };
 
-void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const void* caller) {
+void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const Place& place) {
   const Stamp now = stamp_now();
   const char* wrong = nullptr;
   Stamp other;
@@ -166,7 +182,7 @@ void check_bytes(Shadow* bytes, size_t count, Access access, Space space, const 
     if (const char* found = check_byte(bytes[i], now, access, other)) wrong = found;
   }
   const char* name = space == Space::kShared ? "shared" : "global";
-  if (wrong != nullptr) report(wrong, name, count, caller, other);
+  if (wrong != nullptr) report(wrong, name, count, place, other);
 }
 
 // Page-locked memory, which the host reads and writes meanwhile: what orders that is not known.
@@ -189,12 +205,12 @@ bool is_kernels_own(const void* address) {
 void check_device_access(const void* address, size_t bytes, Access access, const void* caller) {
   if (!is_open(address, bytes)) {
     report(access == Access::kRead ? "out-of-bounds read" : "out-of-bounds write", "global", bytes,
-           caller);
+           {caller, {}});
     // If there is memory, between the pool's blocks, the kernel can continue and reveal more.
     if (!is_allocated(address)) abort_launch("illegal address at " + locate(caller));
     return;
   }
-  check_bytes(device_shadow(address), bytes, access, Space::kGlobal, caller);
+  check_bytes(device_shadow(address), bytes, access, Space::kGlobal, {caller, {}});
 }
 
 }  // namespace
@@ -208,13 +224,23 @@ void check_access(const void* address, size_t bytes, Access access, const void* 
   if (offset < kSharedMemoryBytes) {
     if (offset + bytes > checker().running->shared_bytes) {
       return report(access == Access::kRead ? "out-of-bounds read" : "out-of-bounds write",
-                    "shared", bytes, caller);
+                    "shared", bytes, {caller, {}});
     }
-    return check_bytes(checker().shared + offset, bytes, access, Space::kShared, caller);
+    if (ordering::is_active()) return ordering::access(offset, bytes, access, caller);
+    return check_bytes(checker().shared + offset, bytes, access, Space::kShared, {caller, {}});
   }
   if (is_kernels_own(address) || is_pinned(address)) return;
-  report("access to host memory", "a kernel's", bytes, caller);
+  report("access to host memory", "a kernel's", bytes, {caller, {}});
   abort_launch("a kernel touches host memory at " + locate(caller));
+}
+
+void check_global(const void* address, size_t bytes, Access access, Site site) {
+  check_bytes(device_shadow(address), bytes, access, Space::kGlobal, {nullptr, site});
+}
+
+bool is_shared_written(size_t offset) {
+  const Stamp& write = checker().shared[offset].write;
+  return write.launch == checker().launch && write.block == running_block().number;
 }
 
 void launch_begins(const Launch& launch) {

@@ -34,6 +34,7 @@ struct Product {
 
 struct Group {
   std::vector<Product> products;
+  ordering::Work work;  // the warp's, in its first lane
   bool done = false;
 };
 
@@ -50,7 +51,8 @@ std::vector<ThreadProducts>& threads() {
 float widened(uint32_t bits) { return __uint_as_float(bits << 16); }
 
 // Element (i, k) of a matrix of bf16 in the 128-byte swizzle: i a row of A or a column of B.
-float element(uint64_t descriptor, bool transposed, int i, int k, Site site) {
+float element(uint64_t descriptor, bool transposed, int i, int k, const ordering::Work& work,
+              Site site) {
   const uint32_t start = (descriptor & 0x3fff) << 4;
   const uint32_t leading = (descriptor >> 16 & 0x3fff) << 4;
   const uint32_t stride = (descriptor >> 32 & 0x3fff) << 4;
@@ -61,12 +63,13 @@ float element(uint64_t descriptor, bool transposed, int i, int k, Site site) {
   if (place + sizeof bits > shared_memory_bytes()) {
     fault("wgmma reads outside of the launch's shared memory", site);
   }
+  ordering::access(work, shared_memory() + place, sizeof bits, checker::Access::kRead, false, site);
   std::memcpy(&bits, shared_memory() + place, sizeof bits);
   return widened(bits);
 }
 
 // The product of a warp, for the threads whose products are given.
-void compute(const Product* const (&lanes)[kLanes], int warp_of_group) {
+void compute(const Product* const (&lanes)[kLanes], int warp_of_group, const ordering::Work& work) {
   const Product& first = *lanes[0];
   static float a[kWarpRows][kDepth];
   static float b[kDepth][kMostColumns];
@@ -79,13 +82,13 @@ void compute(const Product* const (&lanes)[kLanes], int warp_of_group) {
         a[row][k] = widened(k % 2 == 0 ? pair & 0xffff : pair >> 16);
       } else {
         const int i = warp_of_group * kWarpRows + row;
-        a[row][k] = element(first.a, first.transposed_a, i, k, first.site);
+        a[row][k] = element(first.a, first.transposed_a, i, k, work, first.site);
       }
     }
   }
   for (int k = 0; k < kDepth; k++) {
     for (int j = 0; j < first.columns; j++) {
-      b[k][j] = element(first.b, first.transposed_b, j, k, first.site);
+      b[k][j] = element(first.b, first.transposed_b, j, k, work, first.site);
     }
   }
   for (int row = 0; row < kWarpRows; row++) {
@@ -103,17 +106,21 @@ void compute(const Product* const (&lanes)[kLanes], int warp_of_group) {
 
 struct Request {
   int thread;
-  size_t left;      // groups that may stay under way
-  bool may_be_all;  // if the order wants it early
+  size_t left;   // groups that may stay under way
+  bool commits;  // the newest, which may be done at once
   Site site;
 };
 
 // Runs the groups of a warp that are not done, except the newest `left`.
 void compute_groups(unsigned, void** arguments) {
   Request& last = *static_cast<Request*>(arguments[0]);
-  if (last.may_be_all && is_early()) last.left = 0;
-  ThreadProducts* lanes = &threads()[last.thread / kLanes * kLanes];
+  const int first_thread = last.thread / kLanes * kLanes;
+  ThreadProducts* lanes = &threads()[first_thread];
   const size_t groups = lanes[0].groups.size();
+  if (last.commits) {
+    lanes[0].groups.back().work = ordering::begin_product(first_thread);
+    if (is_early()) last.left = 0;
+  }
   for (size_t g = 0; g + last.left < groups; g++) {
     if (lanes[0].groups[g].done) continue;
     for (size_t i = 0; i < lanes[0].groups[g].products.size(); i++) {
@@ -126,16 +133,20 @@ void compute_groups(unsigned, void** arguments) {
         }
         products[lane] = &own[g].products[i];
       }
-      compute(products, last.thread / kLanes % 4);
+      compute(products, last.thread / kLanes % 4, lanes[0].groups[g].work);
     }
     for (int lane = 0; lane < kLanes; lane++) lanes[lane].groups[g].done = true;
+  }
+  for (size_t g = 0; !last.commits && g + last.left < groups; g++) {
+    const auto known = ordering::done(lanes[0].groups[g].work);
+    for (int lane = 0; lane < kLanes; lane++) ordering::acquire(first_thread + lane, known);
   }
 }
 
 ThreadProducts& own() { return threads()[running_block().current->thread]; }
 
-void run_groups(size_t left, bool may_be_all, Site site) {
-  Request request{running_block().current->thread, left, may_be_all, site};
+void run_groups(size_t left, bool commits, Site site) {
+  Request request{running_block().current->thread, left, commits, site};
   warp_collective(0xffffffffu, compute_groups, &request, false, site);
 }
 
@@ -171,7 +182,8 @@ void wait_wgmma(int pending, Site site) {
 
 void remoe::hopper::wgmma_commit(emulator::Site site) {
   using namespace emulator;
-  own().groups.push_back({std::move(own().open)});
-  own().open.clear();
+  Group group;
+  group.products = std::exchange(own().open, {});
+  own().groups.push_back(std::move(group));
   run_groups(own().groups.size(), true, site);
 }

@@ -40,7 +40,13 @@ export class Emulator implements Disposable {
     this.#controls = Deno.dlopen(path, CONTROLS);
     this.#restore();
     this.#controls.symbols.emu_pose(capability);
-    this.context = KernelContext.create(library, { ownsLibrary: true });
+    try {
+      this.context = KernelContext.create(library, { ownsLibrary: true });
+    } catch (error) {
+      library.close();
+      this.#controls.close();
+      throw error;
+    }
   }
 
   /** Sets the schedule for everything launched from now on. */

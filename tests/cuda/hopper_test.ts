@@ -96,7 +96,7 @@ const SOUND: readonly (Probe & { readonly expected: (row: number, column: number
   },
   {
     does: "leaves out what lies outside of the tensor",
-    body: `for (int n = i; n < 2048; n += 128) shared_put(s.c + n / 2 * 2, 7.0f, 7.0f);
+    body: `for (int n = 2 * i; n < 2048; n += 256) shared_put(s.c + n, 7.0f, 7.0f);
       proxy_fence();
       __syncthreads();
       if (i == 0) {
@@ -185,7 +185,82 @@ const FAULTS: readonly (Probe & { readonly text: string })[] = [
   },
 ];
 
-const LIBRARY = hopperLibrary([...SOUND, ...FAULTS].map(({ body }) => body));
+/** Code that waits for too little, and what the race checker has to say. */
+const RACES: readonly (Probe & { readonly report: string })[] = [
+  {
+    does: "multiplies before its boxes have come",
+    body: `float d[32]; load(s, mx, my); multiply<0, 0>(s, d); wgmma_wait<0>(); wait(&s.full, 0);`,
+    report: "read",
+  },
+  {
+    does: "overwrites a matrix that wgmma may still read",
+    body: `float d[32]; load(s, mx, my); wait(&s.full, 0); multiply<0, 0>(s, d);
+      shared_put(s.a + i / 32 * 16 * 64 + i % 32 * 2, 0u);
+      wgmma_wait<0>();`,
+    report: "race in shared memory",
+  },
+  {
+    does: "overwrites a box whose store may still read",
+    body: `start_barrier(s, 1);
+      for (int n = i; n < 2048; n += 128) shared_put(s.c + n, 7u);
+      proxy_fence();
+      __syncthreads();
+      if (i == 0) {
+        store_box(mo, 0, 0, 0, s.c);
+        commit_stores();
+        shared_put(s.c, 8u);
+        wait_stores_read<0>();
+      }`,
+    report: "race in shared memory",
+  },
+  {
+    does: "stores a box without a proxy fence",
+    body: `start_barrier(s, 1);
+      for (int n = i; n < 2048; n += 128) shared_put(s.c + n, 7u);
+      __syncthreads();
+      if (i == 0) { store_box(mo, 0, 0, 0, s.c); commit_stores(); wait_stores_read<0>(); }`,
+    report: "asynchronous read without a proxy fence in shared memory",
+  },
+  {
+    does: "multiplies what copies of 16 bytes brought without a proxy fence",
+    body: `start_barrier(s, 128);
+      for (int n = i; n < 512; n += 128) {
+        copy_16(s.a + n * 8, x + n * 8, true);
+        copy_16(s.b + n * 8, y + n * 8, true);
+      }
+      arrive_copies(&s.full);
+      wait(&s.full, 0);
+      float d[32];
+      multiply<0, 0>(s, d);
+      wgmma_wait<0>();`,
+    report: "asynchronous read without a proxy fence in shared memory",
+  },
+  {
+    does: "reads what copies of 16 bytes bring without waiting",
+    body: `start_barrier(s, 128); copy_16(s.a + i * 8, x + i * 8, true);
+      out[i] = static_cast<float>(shared_get(s.a + i * 8));
+      wait_copies();`,
+    report: "in shared memory",
+  },
+  {
+    does: "reads before a named barrier is complete",
+    body: `start_barrier(s, 1);
+      if (i < 64) { shared_put(s.c + i, 1u); named_barrier_arrive(2, 128); }
+      if (i >= 64) { out[i] = static_cast<float>(shared_get(s.c + i - 64)); named_barrier_sync(2, 128); }`,
+    report: "in shared memory",
+  },
+  {
+    does: "arrives before it writes",
+    body: `start_barrier(s, 128);
+      arrive(&s.full);
+      shared_put(s.c + i, 1u);
+      wait(&s.full, 0);
+      out[i] = static_cast<float>(shared_get(s.c + (i + 32) % 128));`,
+    report: "in shared memory",
+  },
+];
+
+const LIBRARY = hopperLibrary([...SOUND, ...FAULTS, ...RACES].map(({ body }) => body));
 
 Deno.test(`the emulator runs Hopper's instructions in every order${skipped}`, {
   ignore,
@@ -210,6 +285,27 @@ Deno.test(`the emulator runs Hopper's instructions in every order${skipped}`, {
     }
   }
 });
+
+Deno.test(
+  `the race checker reports unsound use of Hopper's instructions, in every order${skipped}`,
+  {
+    ignore,
+  },
+  async (t) => {
+    using emulator = await openEmulator({ race: true, mutant: LIBRARY, capability: 90 });
+    for (const [n, { does, report }] of RACES.entries()) {
+      await t.step(does, async () => {
+        for (const order of Object.values(Order)) {
+          emulator.configure({ order, seed: 2 });
+          emulator.clearReports();
+          runHopperProbe(emulator.context, SOUND.length + FAULTS.length + n);
+          const reports = await emulator.locatedReports();
+          assert(reports.some((line) => line.includes(report)), `${order}: ${reports.join("\n")}`);
+        }
+      });
+    }
+  },
+);
 
 Deno.test(`the emulator ends a launch that misuses Hopper's instructions${skipped}`, {
   ignore,
