@@ -2,6 +2,7 @@
 
 import type { TrainConfig } from "../config/config.ts";
 import { rowsWithRoom } from "./kept_rows_plan.ts";
+import { layerRows } from "./layer_rows.ts";
 
 /** What decides on the room: a number of rows, or those of the last step with a margin. */
 export type RoomRule = number | "follow";
@@ -22,8 +23,8 @@ const GROWTH = 1.25;
 
 /** Rows per layer and micro-batch that a step has room for, read by the layers. */
 export class PlanRoom {
-  /** At first, room for all. */
-  rows = Infinity;
+  /** At first, room for all that the router may route. */
+  rows: number;
   readonly #config: TrainConfig;
   readonly #rule: RoomRule;
   #margin = 1;
@@ -31,7 +32,7 @@ export class PlanRoom {
   constructor(config: TrainConfig, rule: RoomRule) {
     this.#config = config;
     this.#rule = rule;
-    if (rule !== "follow") this.rows = rule;
+    this.rows = rule === "follow" ? layerRows(config).dense : rule;
   }
 
   /**

@@ -86,7 +86,9 @@ Deno.test("room follows the fullest layer with a margin, which grows where it wa
   const config = parseConfig({ preset: "pico" });
   const pairs = config.data.micro_batch * config.data.sequence * config.moe.experts;
   const room = new PlanRoom(config, "follow");
-  assertEquals(room.rows, Infinity);
+  assertEquals(room.rows, pairs);
+  const topk = parseConfig({ preset: "pico", moe: { router: "topk" } });
+  assertEquals(new PlanRoom(topk, "follow").rows, pairs / config.moe.experts);
   room.follow([pairs / 8, pairs / 4]);
   assertEquals(room.rows, pairs / 4 * 1.25);
   assertEquals(room.whole(() => room.rows), Infinity);
