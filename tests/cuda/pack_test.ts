@@ -48,7 +48,7 @@ async function miscounting(): Promise<string> {
   const text = await Deno.readTextFile(url);
   const right = "count += shared.counts[warp][column];";
   assertStringIncludes(text, right);
-  const files = { [file]: text.replace(right, "count += kWarpTokens;") };
+  const files = { [file]: text.replace(right, "count += kRowTokens;") };
   const built = await buildEmulated({ mutant: { name: "miscounting", files } });
   if (built.kind === "skipped") throw new Error(built.reason);
   return built.path;

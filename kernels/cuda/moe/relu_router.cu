@@ -4,17 +4,18 @@
 
 #include <cmath>
 
-#include "moe/router_product.h"
+#include "moe/router_launch.h"
 #include "moe/router_statistics.h"
 #include "moe/routing_mask.h"
 
 namespace remoe {
 namespace {
 
-template <int kTiles>
-struct WarpSums {
-  float gates[kRouterWarps][kTiles * kTileColumns];
-  uint32_t counts[kRouterWarps][kTiles * kTileColumns];
+template <class Shape>
+struct RouterShared {
+  SplitSums<Shape> splits;
+  float gate_sums[Shape::kTokenWarps][Shape::kExperts];
+  uint32_t counts[Shape::kTokenWarps][Shape::kExperts];
 };
 
 template <class T>
@@ -35,33 +36,26 @@ __device__ __forceinline__ float gate_of(float logit, int activation) {
   return activation == REMOE_GATE_TANH ? tanhf(logit) : logit;
 }
 
-// A word of the mask has the bits of four tiles. Each of the four lanes of a token's rows has two
-// bits of a tile.
-template <int kTiles>
-__device__ __forceinline__ void write_mask(uint32_t* mask, const WarpTile<kTiles>& own,
-                                           const Logits<kTiles>& gates, int tokens, int experts) {
-  constexpr int kWordTiles = kTiles < 4 ? kTiles : 4;
+// A warp has at most a word of a token's mask, of which each of the four lanes that hold the token
+// has two bits of a tile.
+template <class Shape>
+__device__ __forceinline__ void write_mask(uint32_t* mask, const WarpTile<Shape>& own,
+                                           const Logits<Shape>& gates, int tokens, int experts) {
+  static_assert(Shape::kTiles <= 4);
+  uint32_t bits[2 * Shape::kRows] = {};
+  for_each_logit<Shape>([&](int row, int tile, int i) {
+    const uint32_t bit = gates[row][tile][i] != 0.0f ? 1 : 0;
+    bits[2 * row + i / 2] |= bit << own.expert(tile, i) % 32;
+  });
   const int words = mask_words(experts);
+  const int word = own.first_expert / 32;
 #pragma unroll
-  for (int first = 0; first < kTiles; first += kWordTiles) {
-    uint32_t bits[2] = {0, 0};
-#pragma unroll
-    for (int tile = 0; tile < kWordTiles; tile++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        const uint32_t bit = gates[first + tile][i] != 0.0f ? 1 : 0;
-        bits[i / 2] |= bit << (own.expert(tile, i) % 32);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 1);
-      bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 2);
-      const int word = own.expert(first, 0) / 32;
-      const int token = own.token(2 * i);
-      if (threadIdx.x % 4 == 0 && token < tokens && word < words) {
-        mask[static_cast<size_t>(token) * words + word] = bits[i];
-      }
+  for (int i = 0; i < 2 * Shape::kRows; i++) {
+    bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 1);
+    bits[i] |= __shfl_xor_sync(kFullWarp, bits[i], 2);
+    const int token = own.token(i / 2, i % 2 * 2);
+    if (threadIdx.x % 4 == 0 && token < tokens && word < words) {
+      mask[static_cast<size_t>(token) * words + word] = bits[i];
     }
   }
 }
@@ -74,55 +68,60 @@ __device__ __forceinline__ Value column_sum(Value value) {
   return value;
 }
 
-template <int kTiles>
-__device__ __forceinline__ void sum_warp(WarpSums<kTiles>& shared, const Logits<kTiles>& gates) {
+template <class Shape>
+__device__ __forceinline__ void sum_warp(RouterShared<Shape>& shared, const Logits<Shape>& gates) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
 #pragma unroll
-  for (int tile = 0; tile < kTiles; tile++) {
+  for (int tile = 0; tile < Shape::kTiles; tile++) {
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const float upper = gates[tile][i];
-      const float lower = gates[tile][i + 2];
-      const float sum = column_sum(upper + lower);
-      const uint32_t count =
-          column_sum<uint32_t>((upper != 0.0f ? 1 : 0) + (lower != 0.0f ? 1 : 0));
+      float sum = 0.0f;
+      uint32_t count = 0;
+#pragma unroll
+      for (int row = 0; row < 2 * Shape::kRows; row++) {
+        const float gate = gates[row / 2][tile][row % 2 * 2 + i];
+        sum += gate;
+        count += gate != 0.0f ? 1 : 0;
+      }
+      sum = column_sum(sum);
+      count = column_sum(count);
+      const int column = (warp % Shape::kColumns * Shape::kTiles + tile) * kTileColumns;
       if (lane >= 4) continue;
-      shared.gates[warp][tile * kTileColumns + lane * 2 + i] = sum;
-      shared.counts[warp][tile * kTileColumns + lane * 2 + i] = count;
+      shared.gate_sums[warp / Shape::kColumns][column + lane * 2 + i] = sum;
+      shared.counts[warp / Shape::kColumns][column + lane * 2 + i] = count;
     }
   }
 }
 
-template <class T, int kTiles, bool kWide>
-__global__ void __launch_bounds__(kRouterThreads) relu_router_kernel(RouterArguments<T> a) {
-  WarpSums<kTiles>& shared = gpu::shared<WarpSums<kTiles>>();
+template <class T, class Shape, bool kWide>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+    relu_router_kernel(RouterArguments<T> a) {
+  RouterShared<Shape>& shared = gpu::shared<RouterShared<Shape>>();
   const int tokens = a.operands.tokens;
   const int experts = a.operands.experts;
-  const WarpTile<kTiles> own;
-  Logits<kTiles> gates = {};
-  router_product<kWide>(a.operands, own, gates);
-#pragma unroll
-  for (int tile = 0; tile < kTiles; tile++) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
+  const WarpTile<Shape> own;
+  Logits<Shape> gates = {};
+  router_product<kWide>(shared.splits, a.operands, own, gates);
+  if (own.split == 0) {
+    for_each_logit<Shape>([&](int row, int tile, int i) {
       // Outside the matrices a logit may be NaN: infinity times the padding.
-      const bool inside = own.token(i) < tokens && own.expert(tile, i) < experts;
-      gates[tile][i] = inside ? gate_of(gates[tile][i], a.activation) : 0.0f;
-    }
+      const bool inside = own.token(row, i) < tokens && own.expert(tile, i) < experts;
+      gates[row][tile][i] = inside ? gate_of(gates[row][tile][i], a.activation) : 0.0f;
+    });
+    store_tile(a.gates, own, gates, tokens, experts);
+    write_mask(a.mask, own, gates, tokens, experts);
+    sum_warp(shared, gates);
   }
-  store_tile(a.gates, own, gates, tokens, experts);
-  write_mask(a.mask, own, gates, tokens, experts);
-  sum_warp(shared, gates);
   __syncthreads();
   const int column = static_cast<int>(threadIdx.x);
-  const int expert = static_cast<int>(blockIdx.y) * kTiles * kTileColumns + column;
-  if (column >= kTiles * kTileColumns || expert >= experts) return;
+  const int expert = static_cast<int>(blockIdx.y) * Shape::kExperts + column;
+  if (column >= Shape::kExperts || expert >= experts) return;
   float sum = 0.0f;
   uint32_t count = 0;
 #pragma unroll
-  for (int warp = 0; warp < kRouterWarps; warp++) {
-    sum += shared.gates[warp][column];
+  for (int warp = 0; warp < Shape::kTokenWarps; warp++) {
+    sum += shared.gate_sums[warp][column];
     count += shared.counts[warp][column];
   }
   const size_t slot = static_cast<size_t>(blockIdx.x) * experts + expert;
@@ -148,8 +147,9 @@ int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gate
     auto* total_counts = require_address<int32_t>(counts, "counts");
     auto* total_sums = require_address<float>(gate_sums, "gate_sums");
     const TileStatistics statistics(op, tokens, experts);
-    with_router_product(op, input, [&](auto operands, auto tiles, auto wide) {
+    with_router_product(op, input, [&](auto operands, auto shape, auto wide) {
       using T = std::remove_cvref_t<decltype(*operands.x)>;
+      using Shape = decltype(shape);
       const RouterArguments<T> a = {
           .gates = gate_values,
           .mask = bits,
@@ -158,9 +158,8 @@ int32_t remoe_relu_router_forward(uint64_t context, int32_t dtype, uint64_t gate
           .operands = operands,
           .activation = activation,
       };
-      op.launch(relu_router_kernel<T, tiles.value, wide.value>,
-                router_grid(tokens, experts, tiles.value), dim3(kRouterThreads),
-                sizeof(WarpSums<tiles.value>), a);
+      op.launch(relu_router_kernel<T, Shape, wide.value>, shape.grid(tokens, experts),
+                dim3(shape.kThreads), sizeof(RouterShared<Shape>), a);
     });
     statistics.reduce(op, total_counts, total_sums);
   });

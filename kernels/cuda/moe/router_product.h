@@ -1,4 +1,4 @@
-// The routers' product x W, a warp for 16 tokens by up to 64 experts.
+// The routers' product x W.
 //
 // Routing decisions hinge on the sign and the order of the logits, so they keep fp32's accuracy on
 // the tensor cores: W, and x in fp32, are sums of three bf16 terms without a remainder. A product
@@ -6,263 +6,216 @@
 // the first term has sums of its own, so that all but 1/256 of the sum is rounded once per
 // instruction.
 //
-// x goes from memory straight into the registers of the lane that multiplies it, once, and the
-// terms of W are in cache: there is nothing to share, and no barrier.
+// x goes from memory straight into the registers of the lane that multiplies it, and the terms of W
+// are in cache: there is nothing to share.
 #pragma once
 
-#include <type_traits>
-
-#include "device/block_scan.h"
 #include "device/mma.h"
-#include "moe/router_input.h"
-#include "moe/split_weights.h"
-#include "runtime/dtype.h"
+#include "moe/router_tile.h"
 
 namespace remoe {
-
-constexpr int kWarpTokens = 16;
-constexpr int kRouterWarps = kTileTokens / kWarpTokens;
-constexpr int kRouterThreads = kRouterWarps * kWarp;
 
 template <class T>
 struct RouterOperands {
   const T* x;            // [T, D]
   const float* w;        // [D, E]
-  const uint4* weights;  // SplitWeights
+  const uint4* weights;  // SplitWeights, or 0
   int weight_tiles;
   int tokens;
   int hidden;
   int experts;
 };
 
-// What a lane holds of its warp's logits: rows `row` and `row` + 8, columns `column` and
-// `column` + 1 of each tile of 8 experts.
-template <int kTiles>
-struct WarpTile {
-  int row;     // a token
-  int column;  // an expert of the first tile
-
-  __device__ __forceinline__ WarpTile() {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const int warp = static_cast<int>(threadIdx.x) / kWarp;
-    row = static_cast<int>(blockIdx.x) * kTileTokens + warp * kWarpTokens + lane / 4;
-    column = static_cast<int>(blockIdx.y) * kTiles * kTileColumns + lane % 4 * 2;
-  }
-
-  // Of the i-th logit of a tile.
-  __device__ __forceinline__ int token(int i) const { return row + i / 2 * 8; }
-  __device__ __forceinline__ int expert(int tile, int i) const {
-    return column + tile * kTileColumns + i % 2;
-  }
-};
-
-template <int kTiles>
-using Logits = float[kTiles][4];
-
-// A lane's x of one chunk of depth, in registers on the way from memory: 8 elements of each of two
+// A lane's x of one chunk of depth, in registers on the way from memory: 8 elements of each of its
 // tokens, zeros outside. kWide requires all rows to start at multiples of 16 bytes.
-template <class T, bool kWide>
-struct Fragment {
+template <class T, class Shape, bool kWide>
+struct TokenChunk {
   static constexpr int kVector = 16 / sizeof(T);
   static constexpr int kVectors = 8 / kVector;
-  static constexpr int kTerms = sizeof(T) == sizeof(Bf16) ? 1 : remoe::kTerms;
-  Vector<T, kVector> x[2][kVectors];
+  static constexpr int kTokenTerms = sizeof(T) == sizeof(Bf16) ? 1 : kTerms;
+  Vector<T, kVector> x[Shape::kRows][2][kVectors];
 
-  __device__ __forceinline__ void load(const RouterOperands<T>& a, int row, int depth) {
+  __device__ __forceinline__ void load(const RouterOperands<T>& a, const WarpTile<Shape>& own,
+                                       int chunk) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const int token = row + 8 * i;
+    for (int i = 0; i < 2 * Shape::kRows; i++) {
+      const int token = own.token(i / 2, i % 2 * 2);
       const T* from = a.x + static_cast<size_t>(token) * a.hidden;
       const int size = token < a.tokens ? a.hidden : 0;
 #pragma unroll
       for (int j = 0; j < kVectors; j++) {
-        const int d = depth + depth_of<T>(j, lane % 4, 0);
+        const int d = chunk * kChunkDepth + depth_of<T>(j, lane % 4, 0);
+        Vector<T, kVector>& to = x[i / 2][i % 2][j];
         if constexpr (kWide) {
-          x[i][j] = d < size ? load_vector<T, kVector>(from + d) : Vector<T, kVector>{};
+          to = d < size ? load_vector<T, kVector>(from + d) : Vector<T, kVector>{};
         } else {
 #pragma unroll
-          for (int e = 0; e < kVector; e++) x[i][j].element[e] = d + e < size ? from[d + e] : T{};
+          for (int e = 0; e < kVector; e++) to.element[e] = d + e < size ? from[d + e] : T{};
         }
       }
     }
   }
 
   // The operands of both instructions, in terms.
-  __device__ __forceinline__ void split(uint32_t (&a)[2][kTerms][4]) const {
+  __device__ __forceinline__ void split(uint32_t (&to)[Shape::kRows][2][kTokenTerms][4]) const {
 #pragma unroll
-    for (int step = 0; step < 2; step++) {
-#pragma unroll
-      for (int i = 0; i < 4; i++) {
-        // Of the four elements of an instruction, a[0] and a[1] are the first pair.
-        const int first = step * 4 + i / 2 * 2;
-        const T low = x[i % 2][first / kVector].element[first % kVector];
-        const T high = x[i % 2][first / kVector].element[first % kVector + 1];
-        Bf16Pair terms[kTerms];
-        if constexpr (kTerms == 1) {
-          terms[0].bits = low.bits | static_cast<uint32_t>(high.bits) << 16;
-        } else {
-          split_pair(terms, low, high);
-        }
-#pragma unroll
-        for (int term = 0; term < kTerms; term++) a[step][term][i] = terms[term].bits;
+    for (int place = 0; place < Shape::kRows * 8; place++) {
+      const int row = place / 8, step = place / 4 % 2, i = place % 4;
+      // Of the four elements of an instruction, the registers 0 and 1 have the first pair.
+      const int first = step * 4 + i / 2 * 2;
+      const T low = x[row][i % 2][first / kVector].element[first % kVector];
+      const T high = x[row][i % 2][first / kVector].element[first % kVector + 1];
+      Bf16Pair terms[kTokenTerms];
+      if constexpr (kTokenTerms == 1) {
+        terms[0].bits = low.bits | static_cast<uint32_t>(high.bits) << 16;
+      } else {
+        split_pair(terms, low, high);
       }
+#pragma unroll
+      for (int term = 0; term < kTokenTerms; term++) to[row][step][term][i] = terms[term].bits;
     }
   }
 };
 
-// Adds the products of a chunk. Those of the terms i and j are about 2^-8(i + j) of the first ones.
-template <class T, bool kWide, int kTiles>
-__device__ __forceinline__ void multiply_chunk(const Fragment<T, kWide>& fragment,
-                                               const uint4* weights, Logits<kTiles>& first,
-                                               Logits<kTiles>& rest) {
-  uint32_t x[2][Fragment<T, kWide>::kTerms][4];
-  fragment.split(x);
+// A lane's W of one chunk of depth in terms: the operands of both instructions.
+template <class Shape>
+using WeightTerms = uint4[Shape::kTiles][kTerms];
+
+template <class T, class Shape>
+__device__ __forceinline__ void load_weights(WeightTerms<Shape>& to, const RouterOperands<T>& a,
+                                             const WarpTile<Shape>& own, int chunk) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-  for (int tile = 0; tile < kTiles; tile++) {
+  for (int tile = 0; tile < Shape::kTiles; tile++) {
+    // own.expert() is a pair's: instructions take column lane / 4 of a tile.
+    const int first = own.first_expert - lane % 4 * 2 + tile * kTileColumns;
+    if constexpr (Shape::kSplitsBefore) {
+      const size_t place = static_cast<size_t>(chunk) * a.weight_tiles + first / kTileColumns;
 #pragma unroll
-    for (int j = 0; j < kTerms; j++) {
-      const uint4 w = weights[(tile * kTerms + j) * kWarp];
+      for (int j = 0; j < kTerms; j++) to[tile][j] = a.weights[(place * kTerms + j) * kWarp + lane];
+    } else {
+      split_weights<T>(to[tile], a.w, a.hidden, a.experts, chunk, first);
+    }
+  }
+}
+
+// Adds the products of a chunk, in turn to sums that do not wait for each other. Those of the terms
+// i and j are about 2^-8(i + j) of the first ones.
+template <class T, class Shape, bool kWide>
+__device__ __forceinline__ void multiply_chunk(const TokenChunk<T, Shape, kWide>& tokens,
+                                               const WeightTerms<Shape>& w, Logits<Shape>& first,
+                                               Logits<Shape>& rest) {
+  constexpr int kTokenTerms = TokenChunk<T, Shape, kWide>::kTokenTerms;
+  uint32_t x[Shape::kRows][2][kTokenTerms][4];
+  tokens.split(x);
 #pragma unroll
-      for (int i = 0; i < Fragment<T, kWide>::kTerms; i++) {
-        if (i + j >= kTerms) continue;
-        float(&sums)[4] = i + j == 0 ? first[tile] : rest[tile];
-        multiply_16x8x16(sums, x[0][i], w.x, w.y);
-        multiply_16x8x16(sums, x[1][i], w.z, w.w);
+  for (int place = 0; place < kTerms * kTokenTerms * 2; place++) {
+    const int j = place / 2 / kTokenTerms, i = place / 2 % kTokenTerms, step = place % 2;
+    if (i + j >= kTerms) continue;
+#pragma unroll
+    for (int row = 0; row < Shape::kRows; row++) {
+#pragma unroll
+      for (int tile = 0; tile < Shape::kTiles; tile++) {
+        float(&sums)[4] = i + j == 0 ? first[row][tile] : rest[row][tile];
+        const uint4& terms = w[tile][j];
+        multiply_16x8x16(sums, x[row][step][i], step == 0 ? terms.x : terms.z,
+                         step == 0 ? terms.y : terms.w);
       }
     }
   }
 }
+
+// The sums of the warps that share the depth, one after the other, in the first of them.
+template <class Shape>
+struct SplitSums {
+  static constexpr int kLanes = Shape::kSplitWarps * kWarp;
+  float values[Shape::kSplits - 1][Shape::kRows * Shape::kTiles * 4][kLanes];
+
+  __device__ __forceinline__ void join(const WarpTile<Shape>& own, Logits<Shape>& logits) {
+    const int lane = static_cast<int>(threadIdx.x) % kLanes;
+    const auto place = [](int row, int tile, int i) {
+      return (row * Shape::kTiles + tile) * 4 + i;
+    };
+    if (own.split > 0) {
+      for_each_logit<Shape>([&](int row, int tile, int i) {
+        values[own.split - 1][place(row, tile, i)][lane] = logits[row][tile][i];
+      });
+    }
+    __syncthreads();
+    if (own.split > 0) return;
+#pragma unroll
+    for (int split = 1; split < Shape::kSplits; split++) {
+      for_each_logit<Shape>([&](int row, int tile, int i) {
+        logits[row][tile][i] += values[split - 1][place(row, tile, i)][lane];
+      });
+    }
+  }
+};
+
+// One warp has the whole depth.
+template <int kRows, int kTiles, int kColumns>
+struct SplitSums<RouterShape<kRows, kTiles, kColumns, 1>> {
+  using Shape = RouterShape<kRows, kTiles, kColumns, 1>;
+  __device__ __forceinline__ void join(const WarpTile<Shape>&, Logits<Shape>&) {}
+};
 
 // Infinity has a second term that is NaN, and so have its logits. Each NaN is computed again, as
 // fp32 gives it: a diverged run is slow, but right.
-template <class T, int kTiles>
-__device__ __forceinline__ void repair(const RouterOperands<T>& a, const WarpTile<kTiles>& own,
-                                       Logits<kTiles>& logits) {
-  static_assert(4 * kTiles <= 32);
+template <class T, class Shape>
+__device__ __forceinline__ void repair(const RouterOperands<T>& a, const WarpTile<Shape>& own,
+                                       Logits<Shape>& logits) {
+  static_assert(Shape::kRows * Shape::kTiles * 4 <= 32);
+  const auto place = [](int row, int tile, int i) { return (row * Shape::kTiles + tile) * 4 + i; };
   uint32_t broken = 0;
-#pragma unroll
-  for (int place = 0; place < 4 * kTiles; place++) {
-    const float logit = logits[place / 4][place % 4];
-    const bool inside =
-        own.token(place % 4) < a.tokens && own.expert(place / 4, place % 4) < a.experts;
-    if (inside && logit != logit) broken |= 1u << place;
-  }
+  for_each_logit<Shape>([&](int row, int tile, int i) {
+    const bool inside = own.token(row, i) < a.tokens && own.expert(tile, i) < a.experts;
+    const bool is_nan = logits[row][tile][i] != logits[row][tile][i];
+    broken |= (inside && is_nan ? 1u : 0u) << place(row, tile, i);
+  });
   for (; broken != 0; broken &= broken - 1) {
     const int next = __ffs(static_cast<int>(broken)) - 1;
-    const T* x = a.x + static_cast<size_t>(own.token(next % 4)) * a.hidden;
-    const float* w = a.w + own.expert(next / 4, next % 4);
+    const int token = own.token(next / 4 / Shape::kTiles, next % 4);
+    const T* x = a.x + static_cast<size_t>(token) * a.hidden;
+    const float* w = a.w + own.expert(next / 4 % Shape::kTiles, next % 4);
     float sum = 0.0f;
     for (int d = 0; d < a.hidden; d++)
       sum += to_float(x[d]) * w[static_cast<size_t>(d) * a.experts];
-#pragma unroll
-    for (int place = 0; place < 4 * kTiles; place++) {
-      if (place == next) logits[place / 4][place % 4] = sum;
-    }
+    for_each_logit<Shape>([&](int row, int tile, int i) {
+      if (place(row, tile, i) == next) logits[row][tile][i] = sum;
+    });
   }
 }
 
-// The logits of the warp's tokens and experts; outside the matrices they mean nothing. The chunks
-// ahead are in flight from memory while one is multiplied. For 8 warps per multiprocessor, as
-// 16,384 tokens make, 4 of bf16 or 2 of fp32 are 32 KiB: Hopper's latency times its bandwidth.
-template <bool kWide, class T, int kTiles>
-__device__ __forceinline__ void router_product(const RouterOperands<T>& a,
-                                               const WarpTile<kTiles>& own,
-                                               Logits<kTiles>& logits) {
-  constexpr int kAhead = sizeof(T) == sizeof(Bf16) || kTiles < 8 ? 4 : 2;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const size_t stride = static_cast<size_t>(a.weight_tiles) * kTerms * kWarp;
-  const uint4* weights =
-      a.weights + static_cast<size_t>(blockIdx.y) * kTiles * kTerms * kWarp + lane;
-  Fragment<T, kWide> next[kAhead];
-  Logits<kTiles> rest = {};
+// The logits of the warp's tokens and experts, in warps whose split is 0; outside the matrices they
+// mean nothing. The chunks ahead are in flight from memory while one is multiplied: of 16,384
+// tokens at least 32 KiB per multiprocessor, Hopper's latency times its bandwidth.
+template <bool kWide, class T, class Shape>
+__device__ __forceinline__ void router_product(SplitSums<Shape>& shared, const RouterOperands<T>& a,
+                                               const WarpTile<Shape>& own, Logits<Shape>& logits) {
+  constexpr int kChunkRegisters = sizeof(TokenChunk<T, Shape, kWide>) / sizeof(float);
+  constexpr int kAhead = Shape::kRegistersAhead / kChunkRegisters;
+  const int chunks = (a.hidden - 1) / kChunkDepth + 1;
+  TokenChunk<T, Shape, kWide> next[kAhead];
+  Logits<Shape> rest = {};
 #pragma unroll
-  for (int i = 0; i < kAhead; i++) next[i].load(a, own.row, i * kChunkDepth);
-  for (int d0 = 0; d0 < a.hidden; d0 += kAhead * kChunkDepth) {
+  for (int i = 0; i < kAhead; i++) next[i].load(a, own, own.split + i * Shape::kSplits);
+  for (int first = own.split; first < chunks; first += kAhead * Shape::kSplits) {
 #pragma unroll
     for (int i = 0; i < kAhead; i++) {
-      const int d = d0 + i * kChunkDepth;
-      if (d >= a.hidden) break;
-      const Fragment<T, kWide> now = next[i];
-      next[i].load(a, own.row, d + kAhead * kChunkDepth);
-      multiply_chunk<T, kWide, kTiles>(now, weights, logits, rest);
-      weights += stride;
+      const int chunk = first + i * Shape::kSplits;
+      if (chunk >= chunks) break;
+      WeightTerms<Shape> w;
+      load_weights<T>(w, a, own, chunk);
+      const TokenChunk<T, Shape, kWide> now = next[i];
+      next[i].load(a, own, chunk + kAhead * Shape::kSplits);
+      multiply_chunk(now, w, logits, rest);
     }
   }
-#pragma unroll
-  for (int tile = 0; tile < kTiles; tile++) {
-#pragma unroll
-    for (int i = 0; i < 4; i++) logits[tile][i] += rest[tile][i];
-  }
-  repair(a, own, logits);
-}
-
-// Writes the values of the warp's pairs of token and expert.
-template <int kTiles>
-__device__ __forceinline__ void store_tile(float* to, const WarpTile<kTiles>& own,
-                                           const Logits<kTiles>& values, int tokens, int experts) {
-  const bool is_paired = experts % 2 == 0 && reinterpret_cast<uintptr_t>(to) % 8 == 0;
-#pragma unroll
-  for (int i = 0; i < 4; i += 2) {
-    if (own.token(i) >= tokens) continue;
-    float* row = to + static_cast<size_t>(own.token(i)) * experts;
-#pragma unroll
-    for (int tile = 0; tile < kTiles; tile++) {
-      const int expert = own.expert(tile, i);
-      if (is_paired) {
-        const Vector<float, 2> both = {values[tile][i], values[tile][i + 1]};
-        if (expert < experts) store_vector(row + expert, both);
-      } else {
-        if (expert < experts) row[expert] = values[tile][i];
-        if (expert + 1 < experts) row[expert + 1] = values[tile][i + 1];
-      }
-    }
-  }
-}
-
-// Tiles of 8 experts per warp: as few as there are, so that little is multiplied by zeros. Rows
-// that start anywhere are rare enough for one kernel.
-inline int router_tiles(int experts, bool is_wide) {
-  if (!is_wide) return 4;
-  return experts <= 8 ? 1 : experts <= 16 ? 2 : experts <= 32 ? 4 : 8;
-}
-
-// Enqueues the split of W and runs body(operands, tiles, wide), which is to launch a kernel with
-// kTiles and kWide as these constants.
-template <class Body>
-void with_router_product(Operation& op, const RouterInput& input, Body&& body) {
-  with_activations(input.dtype, [&](auto element) {
-    using T = decltype(element);
-    const bool is_wide = input.hidden % (16 / sizeof(T)) == 0 && input.x % 16 == 0;
-    const int tiles = router_tiles(input.experts, is_wide);
-    const auto* w = require_address<const float>(input.w, "w");
-    const SplitWeights weights(op, input.dtype, w, input.hidden, input.experts, tiles);
-    const RouterOperands<T> a = {
-        .x = require_address<const T>(input.x, "x"),
-        .w = w,
-        .weights = weights.data(),
-        .weight_tiles = weights.tiles(),
-        .tokens = input.tokens,
-        .hidden = input.hidden,
-        .experts = input.experts,
-    };
-    if (!is_wide) {
-      body(a, std::integral_constant<int, 4>{}, std::false_type{});
-    } else if (tiles == 1) {
-      body(a, std::integral_constant<int, 1>{}, std::true_type{});
-    } else if (tiles == 2) {
-      body(a, std::integral_constant<int, 2>{}, std::true_type{});
-    } else if (tiles == 4) {
-      body(a, std::integral_constant<int, 4>{}, std::true_type{});
-    } else {
-      body(a, std::integral_constant<int, 8>{}, std::true_type{});
-    }
-  });
-}
-
-// The blocks of the product: [tiles of tokens, tiles of experts].
-inline dim3 router_grid(int tokens, int experts, int tiles) {
-  return dim3((tokens - 1) / kTileTokens + 1, (experts - 1) / (tiles * kTileColumns) + 1);
+  for_each_logit<Shape>(
+      [&](int row, int tile, int i) { logits[row][tile][i] += rest[row][tile][i]; });
+  shared.join(own, logits);
+  if (own.split == 0) repair(a, own, logits);
 }
 
 }  // namespace remoe

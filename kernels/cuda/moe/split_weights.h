@@ -3,7 +3,7 @@
 #pragma once
 
 #include "device/bf16.h"
-#include "runtime/operation.h"
+#include "moe/router_input.h"
 
 namespace remoe {
 
@@ -33,12 +33,34 @@ __device__ __forceinline__ void split_pair(Bf16Pair (&terms)[kCount], float low,
   }
 }
 
-// Terms of W [D, E], [chunks of depth][tiles of experts][kTerms][lanes], zeros outside: the b of
-// both instructions of a chunk.
+// A lane's terms of a chunk of W [D, E] and a tile of experts from `first` on, zeros outside: the
+// operands of both instructions.
+template <class T>
+__device__ __forceinline__ void split_weights(uint4 (&to)[kTerms], const float* w, int hidden,
+                                              int experts, int chunk, int first) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int expert = first + lane / 4;
+  const auto at = [&](int depth) {
+    const bool inside = depth < hidden && expert < experts;
+    return inside ? w[static_cast<size_t>(depth) * experts + expert] : 0.0f;
+  };
+  Bf16Pair terms[4][kTerms];
+#pragma unroll
+  for (int pair = 0; pair < 4; pair++) {
+    const int depth = chunk * kChunkDepth + depth_of<T>(pair / 2, lane % 4, pair % 2 * 2);
+    split_pair(terms[pair], at(depth), at(depth + 1));
+  }
+#pragma unroll
+  for (int term = 0; term < kTerms; term++) {
+    to[term] = {terms[0][term].bits, terms[1][term].bits, terms[2][term].bits, terms[3][term].bits};
+  }
+}
+
+// The terms of all chunks and tiles, [chunks of depth][tiles of experts][kTerms][lanes].
 class SplitWeights {
  public:
-  // Enqueues the split for x of `dtype`, and tiles of experts up to a multiple of `multiple`.
-  SplitWeights(Operation& op, int32_t dtype, const float* w, int hidden, int experts, int multiple);
+  // Enqueues the split, for tiles of experts up to a multiple of `multiple`.
+  SplitWeights(Operation& op, const RouterInput& input, int multiple);
 
   const uint4* data() const { return fragments_.data(); }
   int tiles() const { return tiles_; }
