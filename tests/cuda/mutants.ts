@@ -20,7 +20,8 @@ const FILES = [
   ...["model/cross_entropy_forward.cu", "model/sort_tokens.cu", "model/tensor_schedule.h"],
   "moe/dispatch_plan.cu",
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
-  ...["moe/router_statistics.cu", "moe/routing_mask.cu", "moe/transport_weights.cu"],
+  ...["moe/router_product.h", "moe/router_statistics.cu", "moe/routing_mask.cu"],
+  "moe/transport_weights.cu",
   ...["tensor/copy_strided.cu", "tensor/reduce.cu", "tensor/softmax.cu"],
 ];
 
