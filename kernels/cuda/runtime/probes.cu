@@ -97,13 +97,12 @@ class Stopwatch {
   cudaEvent_t end_ = nullptr;
 };
 
-// Rounds per second of enqueue(rounds) over about `seconds`. Their number doubles until a launch's
-// overhead is small beside them.
+// Rounds per second of enqueue(rounds) over about `seconds`. From `rounds` on, their number doubles
+// until a launch's overhead is small beside them.
 template <class Enqueue>
-double rate_of(Operation& op, double seconds, Enqueue&& enqueue) {
+double rate_of(Operation& op, double seconds, int64_t rounds, Enqueue&& enqueue) {
   Stopwatch stopwatch(op.context);
   const double least = std::min(seconds / 4, 0.1);
-  int64_t rounds = 1;
   double done = 0;
   double elapsed = 0;
   while (elapsed < seconds) {
@@ -137,7 +136,7 @@ int32_t remoe_probe_fma(uint64_t context, int32_t dtype, int32_t threads, double
     require_seconds(seconds);
     const Scratch<float> sink(op, static_cast<size_t>(threads) * kThreads);
     const auto kernel = dtype == REMOE_BF16 ? kMmaKernel : fma_kernel;
-    const double rate = rate_of(op, seconds, [&](int64_t rounds) {
+    const double rate = rate_of(op, seconds, 256, [&](int64_t rounds) {
       op.launch(kernel, dim3(static_cast<unsigned>(threads)), dim3(kThreads), 0, sink.data(),
                 rounds);
     });
@@ -159,7 +158,7 @@ int32_t remoe_probe_copy(uint64_t context, uint64_t bytes, double seconds,
     const Scratch<unsigned char> source(op, bytes);
     const Scratch<unsigned char> target(op, bytes);
     op.check(cudaMemsetAsync(source.data(), 1, bytes, op.context.stream));
-    const double rate = rate_of(op, seconds, [&](int64_t rounds) {
+    const double rate = rate_of(op, seconds, 1, [&](int64_t rounds) {
       for (int64_t round = 0; round < rounds; round++) {
         op.check(cudaMemcpyAsync(target.data(), source.data(), bytes, cudaMemcpyDeviceToDevice,
                                  op.context.stream));
