@@ -33,4 +33,8 @@ void multiply(Operation& op, const Product& product);
 // On plain FMA cores: any sizes, dtypes and addresses.
 void multiply_simt(Operation& op, const Product& product);
 
+// A handful of rows and B as stored, at the speed of reading B.
+bool fits_few_rows(const Product& product);
+void multiply_few_rows(Operation& op, const Product& product);
+
 }  // namespace remoe
