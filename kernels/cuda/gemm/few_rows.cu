@@ -9,8 +9,9 @@ namespace {
 
 // Blocks in flight on the largest devices: enough reads to fill the memory's latency.
 constexpr int64_t kFullDevice = 4 * 132;
-// Two rounds of reads of each warp.
-constexpr int kLeastDepth = 2 * kAhead * kFewRowsWarps;
+constexpr int kStrip = 128;
+// Two rounds of reads of each group.
+constexpr int kLeastDepth = 2 * kAhead * Strip<1, kStrip>::kGroups;
 constexpr int kMostSplits = 64;
 constexpr int kMostRows = 16;
 
@@ -31,8 +32,9 @@ void launch(Operation& op, const Product& product, const SimtProduct& p, int spl
                                product.transpose_a ? lda : 1};
   const dim3 grid(static_cast<unsigned>((p.n - 1) / kStrip + 1), static_cast<unsigned>(splits));
   with_activations(product.dtype_b, [&]<class B>(B) {
-    op.launch(few_rows_kernel<kRows, B>, grid, dim3(kFewRowsThreads), sizeof(FewRowsShared<kRows>),
-              p, of_a);
+    using S = Strip<kRows, kStrip>;
+    op.launch(few_rows_kernel<S, B>, grid, dim3(kFewRowsThreads), sizeof(FewRowsShared<S>), p,
+              of_a);
   });
 }
 

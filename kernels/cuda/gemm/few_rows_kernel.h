@@ -20,37 +20,22 @@ struct FewRowsOperand {
   }
 };
 
-template <int kRows, class B>
+template <class S, class B>
 __global__ void __launch_bounds__(kFewRowsThreads)
     few_rows_kernel(SimtProduct p, FewRowsOperand of_a) {
-  auto& shared = gpu::shared<FewRowsShared<kRows>>();
-  const int thread = static_cast<int>(threadIdx.x);
-  const int lane = thread % 32;
-  const int column = static_cast<int>(blockIdx.x) * kStrip;
+  auto& shared = gpu::shared<FewRowsShared<S>>();
+  const int column = static_cast<int>(blockIdx.x) * S::kColumns;
   const int part = static_cast<int>(blockIdx.y);
   const int begin = part * p.split_depth;
   const int end = p.k - begin < p.split_depth ? p.k : begin + p.split_depth;
   const B* b = static_cast<const B*>(p.b) + column;
   const bool wide = has_wide_rows(b, p.ldb);
-  float sums[kRows][kFour] = {};
-  for (int first = begin; first < end; first += kFewRowsDepth) {
-    const int depth = end - first < kFewRowsDepth ? end - first : kFewRowsDepth;
-    for (int i = thread; i < depth * kRows; i += kFewRowsThreads) {
-      // Along the rows of A, which is read across them only if it is transposed.
-      const int row = i / depth;
-      const int d = i % depth;
-      shared.a[d][row] = row < p.m ? of_a.at(row, first + d) : 0.0f;
-    }
-    __syncthreads();
-    few_rows_step<kRows, B>(shared, depth, sums, [&](B(&to)[kFour], int d) {
-      load_four(to, b + (first + d) * p.ldb, lane * kFour, p.n - column, wide);
-    });
-    __syncthreads();
-  }
-  add_warps(shared, sums);
-  for (int i = thread; i < p.m * (kStrip / kFour); i += kFewRowsThreads) {
-    const int row = i / (kStrip / kFour);
-    const int at = i % (kStrip / kFour) * kFour;
+  few_rows_product<S, B>(
+      shared, p.m, begin, end, [&](int row, int d) { return of_a.at(row, d); },
+      [&](B(&to)[kFour], int d) { load_run(to, b + d * p.ldb, S::column(), p.n - column, wide); });
+  for (int i = static_cast<int>(threadIdx.x); i < p.m * S::kLanes; i += kFewRowsThreads) {
+    const int row = i / S::kLanes;
+    const int at = i % S::kLanes * kFour;
     const int count = p.n - column - at;
     const float* from = &shared.sums[row][at];
     if (p.partial != nullptr) {

@@ -1,4 +1,4 @@
-// Chooses the path of each dense product, and divides those that take the FMA cores.
+// Chooses the path of each dense product, and divides those that take tiles of any sizes.
 //
 // Products of few tiles would leave most of the device idle; those of great depth, as gradients of
 // weights and the products of generation are, are divided along it. The parts' sums go through
@@ -8,6 +8,7 @@
 
 #include "gemm/has_tensor_cores.h"
 #include "gemm/join_parts.h"
+#include "gemm/mma_product.h"
 #include "gemm/product.h"
 #include "gemm/product_tensor_cores.h"
 #include "gemm/simt_kernel.h"
@@ -43,24 +44,27 @@ struct Division {
   int split_depth;
 };
 
-template <class Shape>
+template <class Loop>
 Division divide_into(SimtTile tile, const Product& p) {
+  using Shape = typename Loop::Shape;
   Division division = {tile, tiles_of(p.m, Shape::kRows), tiles_of(p.n, Shape::kColumns), 1, 0};
   const int64_t tiles = static_cast<int64_t>(division.row_tiles) * division.column_tiles;
   const int64_t wanted =
-      std::min<int64_t>(kMultiprocessors * Shape::kResident / tiles, p.k / kLeastDepth);
+      std::min<int64_t>(kMultiprocessors * Loop::kResident / tiles, p.k / kLeastDepth);
   const int splits = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMostSplits));
-  division.split_depth = tiles_of(tiles_of(p.k, splits), kTileDepth) * kTileDepth;
+  division.split_depth = tiles_of(tiles_of(p.k, splits), Loop::kDepth) * Loop::kDepth;
   division.splits = tiles_of(p.k, division.split_depth);
   return division;
 }
 
 Division divide(const Product& p) {
-  if (p.dtype_a != p.dtype_b) return divide_into<MediumTile>(SimtTile::kMedium, p);
-  if (p.m <= FlatTile::kRows) return divide_into<FlatTile>(SimtTile::kFlat, p);
-  const Division large = divide_into<LargeTile>(SimtTile::kLarge, p);
+  using Medium = SimtLoop<MediumTile>;
+  if (p.dtype_a != p.dtype_b) return divide_into<Medium>(SimtTile::kMedium, p);
+  if (p.m <= FlatTile::kRows) return divide_into<SimtLoop<FlatTile>>(SimtTile::kFlat, p);
+  if (p.dtype_a == REMOE_BF16) return divide_into<MmaLoop>(SimtTile::kMma, p);
+  const Division large = divide_into<SimtLoop<LargeTile>>(SimtTile::kLarge, p);
   const int64_t blocks = static_cast<int64_t>(large.row_tiles) * large.column_tiles * large.splits;
-  return blocks >= kMultiprocessors * 3 / 4 ? large : divide_into<MediumTile>(SimtTile::kMedium, p);
+  return blocks >= kMultiprocessors * 3 / 4 ? large : divide_into<Medium>(SimtTile::kMedium, p);
 }
 
 void launch(Operation& op, const Division& division, const Product& product, float* partial) {

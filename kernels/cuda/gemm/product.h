@@ -30,7 +30,8 @@ struct Product {
 // their elements.
 void multiply(Operation& op, const Product& product);
 
-// On plain FMA cores: any sizes, dtypes and addresses.
+// Any sizes, dtypes and addresses: on plain FMA cores, or in bf16 by the warps' own tensor core
+// instruction.
 void multiply_simt(Operation& op, const Product& product);
 
 // A handful of rows and B as stored, at the speed of reading B.

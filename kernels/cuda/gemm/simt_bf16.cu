@@ -1,4 +1,5 @@
-// Products of bf16 matrices on the FMA cores.
+// Products of bf16 matrices of any sizes and addresses.
+#include "gemm/mma_product.h"
 #include "gemm/simt_kernel.h"
 
 namespace remoe {
@@ -6,7 +7,11 @@ namespace remoe {
 template <>
 void launch_simt<Bf16, Bf16>(Operation& op, SimtTile tile, const Product& product,
                              const SimtProduct& p, int splits) {
-  launch_simt_tile<Bf16, Bf16>(op, tile, product, p, splits);
+  if (tile == SimtTile::kMma) {
+    launch_simt<MmaLoop, Bf16, Bf16>(op, product, p, splits);
+  } else {
+    launch_simt<SimtLoop<FlatTile>, Bf16, Bf16>(op, product, p, splits);
+  }
 }
 
 }  // namespace remoe

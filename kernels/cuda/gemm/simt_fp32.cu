@@ -6,7 +6,13 @@ namespace remoe {
 template <>
 void launch_simt<float, float>(Operation& op, SimtTile tile, const Product& product,
                                const SimtProduct& p, int splits) {
-  launch_simt_tile<float, float>(op, tile, product, p, splits);
+  if (tile == SimtTile::kLarge) {
+    launch_simt<SimtLoop<LargeTile>, float, float>(op, product, p, splits);
+  } else if (tile == SimtTile::kMedium) {
+    launch_simt<SimtLoop<MediumTile>, float, float>(op, product, p, splits);
+  } else {
+    launch_simt<SimtLoop<FlatTile>, float, float>(op, product, p, splits);
+  }
 }
 
 }  // namespace remoe

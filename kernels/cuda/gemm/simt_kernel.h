@@ -42,9 +42,10 @@ struct TileIndex {
   }
 };
 
-template <class Shape, class A, class B, bool kTransposeA, bool kTransposeB>
-__global__ void __launch_bounds__(Shape::kThreads) simt_product_kernel(SimtProduct p) {
-  auto& tiles = gpu::shared<ProductTiles<Shape>>();
+template <class Loop, class A, class B, bool kTransposeA, bool kTransposeB>
+__global__ void __launch_bounds__(Loop::Shape::kThreads) simt_product_kernel(SimtProduct p) {
+  using Shape = typename Loop::Shape;
+  auto& tiles = gpu::shared<typename Loop::Shared>();
   const TileIndex tile(blockIdx.x, p.row_tiles, p.column_tiles);
   const int row = tile.row * Shape::kRows;
   const int column = tile.column * Shape::kColumns;
@@ -52,15 +53,16 @@ __global__ void __launch_bounds__(Shape::kThreads) simt_product_kernel(SimtProdu
   const int columns = p.n - column;
   const A* a = static_cast<const A*>(p.a) + (kTransposeA ? row : row * p.lda);
   const B* b = static_cast<const B*>(p.b) + (kTransposeB ? column * p.ldb : column);
-  const MatrixTile<A, !kTransposeA> of_a = {a, p.lda, nullptr, rows, p.k, has_wide_rows(a, p.lda)};
+  const MatrixTile<A, !kTransposeA> of_a = {a,    p.lda, nullptr,
+                                            rows, p.k,   has_wide_rows<Loop::kRun>(a, p.lda)};
   const MatrixTile<B, kTransposeB> of_b = {b,       p.ldb, nullptr,
-                                           columns, p.k,   has_wide_rows(b, p.ldb)};
+                                           columns, p.k,   has_wide_rows<Loop::kRun>(b, p.ldb)};
   const ThreadTile<Shape> own;
   Sums<Shape> sums = {};
   const int part = static_cast<int>(blockIdx.y);
   const int begin = part * p.split_depth;
   const int end = p.k - begin < p.split_depth ? p.k : begin + p.split_depth;
-  simt_product<Shape>(tiles, of_a, of_b, begin, end, own, sums);
+  Loop::add(tiles, of_a, of_b, begin, end, own, sums);
   if (p.partial != nullptr) {
     float* to = p.partial + (static_cast<size_t>(part) * p.m + row) * p.n + column;
     write_sums<Shape>(to, static_cast<size_t>(p.n), rows, columns, 1.0f, 0.0f, own, sums);
@@ -73,37 +75,24 @@ __global__ void __launch_bounds__(Shape::kThreads) simt_product_kernel(SimtProdu
   }
 }
 
-// The shapes of tile there are kernels for.
-enum class SimtTile { kLarge, kMedium, kFlat };
+// The loops there are kernels for: on FMA cores, by the shape of the tile, and on tensor cores.
+enum class SimtTile { kLarge, kMedium, kFlat, kMma };
 
-template <class Shape, class A, class B>
+template <class Loop, class A, class B>
 void launch_simt(Operation& op, const Product& product, const SimtProduct& p, int splits) {
   const auto kernel = product.transpose_a
-                          ? (product.transpose_b ? simt_product_kernel<Shape, A, B, true, true>
-                                                 : simt_product_kernel<Shape, A, B, true, false>)
-                          : (product.transpose_b ? simt_product_kernel<Shape, A, B, false, true>
-                                                 : simt_product_kernel<Shape, A, B, false, false>);
+                          ? (product.transpose_b ? simt_product_kernel<Loop, A, B, true, true>
+                                                 : simt_product_kernel<Loop, A, B, true, false>)
+                          : (product.transpose_b ? simt_product_kernel<Loop, A, B, false, true>
+                                                 : simt_product_kernel<Loop, A, B, false, false>);
   const dim3 grid(static_cast<unsigned>(p.row_tiles) * static_cast<unsigned>(p.column_tiles),
                   static_cast<unsigned>(splits));
-  op.launch(kernel, grid, dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
+  op.launch(kernel, grid, dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
 }
 
 // Defined for each pair of operand types in a file of its own, since they take long to compile.
 template <class A, class B>
 void launch_simt(Operation& op, SimtTile tile, const Product& product, const SimtProduct& p,
                  int splits);
-
-template <class A, class B>
-void launch_simt_tile(Operation& op, SimtTile tile, const Product& product, const SimtProduct& p,
-                      int splits) {
-  switch (tile) {
-    case SimtTile::kLarge:
-      return launch_simt<LargeTile, A, B>(op, product, p, splits);
-    case SimtTile::kMedium:
-      return launch_simt<MediumTile, A, B>(op, product, p, splits);
-    case SimtTile::kFlat:
-      return launch_simt<FlatTile, A, B>(op, product, p, splits);
-  }
-}
 
 }  // namespace remoe

@@ -6,69 +6,11 @@
 // what becomes of the sums, which the caller's kernel finds in its threads' registers.
 #pragma once
 
-#include "device/bf16.h"
+#include "gemm/matrix_tile.h"
 
 namespace remoe {
 
 constexpr int kTileDepth = 16;
-
-// Loads and the tile's storage work in fours.
-constexpr int kFour = 4;
-
-constexpr int smaller(int a, int b) { return a < b ? a : b; }
-
-// A tile of rows by columns, of which a thread computes kThreadRows by kThreadColumns.
-template <int kRows_, int kColumns_, int kThreadRows_, int kThreadColumns_>
-struct TileShape {
-  static constexpr int kRows = kRows_;
-  static constexpr int kColumns = kColumns_;
-  static constexpr int kThreadRows = kThreadRows_;
-  static constexpr int kThreadColumns = kThreadColumns_;
-  static constexpr int kThreads = kRows / kThreadRows * (kColumns / kThreadColumns);
-  // Blocks that a multiprocessor's registers hold.
-  static constexpr int kResident =
-      64 / (kThreadRows * kThreadColumns) < 4 ? 64 / (kThreadRows * kThreadColumns) : 4;
-};
-
-// 64 multiply-adds for 4 reads of 16 bytes keep shared memory just ahead of the FMA cores.
-using LargeTile = TileShape<128, 128, 8, 8>;
-// For products whose large tiles would leave multiprocessors idle.
-using MediumTile = TileShape<64, 64, 4, 4>;
-// For a handful of rows, as in generation.
-using FlatTile = TileShape<16, 128, 2, 4>;
-
-// The rows and columns of the calling thread. They come in runs of up to four, so that a warp, 4 by
-// 8 threads, reads adjacent memory, and so that the runs of a thread of a large tile are half a
-// tile apart.
-template <class Shape>
-struct ThreadTile {
-  static constexpr int kRowRun = smaller(Shape::kThreadRows, kFour);
-  static constexpr int kColumnRun = smaller(Shape::kThreadColumns, kFour);
-  static constexpr int kRowStep = Shape::kRows / (Shape::kThreadRows / kRowRun);
-  static constexpr int kColumnStep = Shape::kColumns / (Shape::kThreadColumns / kColumnRun);
-  static constexpr int kWarpColumns = Shape::kColumns / Shape::kThreadColumns / 8;
-
-  int first_row;
-  int first_column;
-
-  __device__ __forceinline__ ThreadTile() {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    first_row = (warp / kWarpColumns * 4 + lane / 8) * kRowRun;
-    first_column = (warp % kWarpColumns * 8 + lane % 8) * kColumnRun;
-  }
-
-  // The tile's row and column of the thread's i-th row and j-th column.
-  __device__ __forceinline__ int row(int i) const {
-    return first_row + i / kRowRun * kRowStep + i % kRowRun;
-  }
-  __device__ __forceinline__ int column(int j) const {
-    return first_column + j / kColumnRun * kColumnStep + j % kColumnRun;
-  }
-};
-
-template <class Shape>
-using Sums = float[Shape::kThreadRows][Shape::kThreadColumns];
 
 // Two stages, so that one barrier per step of depth suffices: a stage is written again only after
 // the barrier of the step in between, which all its readers have passed.
@@ -85,57 +27,6 @@ __device__ __forceinline__ int swizzled(int i, int depth) {
   constexpr int kMove = 32 / (kTileDepth / kFour);
   return i ^ (depth / kFour * kMove & (kExtent - 1));
 }
-
-// Four adjacent elements of a row that has `size` of them; zeros beyond. `wide`: the row starts at
-// a multiple of four elements.
-template <class T>
-__device__ __forceinline__ void load_four(T (&to)[kFour], const T* row, int first, int size,
-                                          bool wide) {
-  if (wide && first + kFour <= size) {
-    const auto four = load_vector<T, kFour>(row + first);
-#pragma unroll
-    for (int i = 0; i < kFour; i++) to[i] = four.element[i];
-  } else {
-#pragma unroll
-    for (int i = 0; i < kFour; i++) to[i] = first + i < size ? row[first + i] : T{};
-  }
-}
-
-// Whether all rows of a matrix start at multiples of four elements.
-template <class T>
-inline __host__ __device__ bool has_wide_rows(const T* data, size_t stride) {
-  return stride % kFour == 0 && reinterpret_cast<uintptr_t>(data) % (kFour * sizeof(T)) == 0;
-}
-
-// An operand's elements in a tile's rows (of A) or columns (of B) i and depth d, counted from the
-// tile's corner. kAlongDepth: those of one i are adjacent in memory, else those of one d. Stored
-// rows may be gathered: with `rows`, the stored row of i (or d) is rows[i] (or rows[d]).
-template <class T, bool kAlongDepth_>
-struct MatrixTile {
-  using Element = T;
-  static constexpr bool kAlongDepth = kAlongDepth_;
-
-  const T* data;
-  size_t stride;        // elements between stored rows
-  const int32_t* rows;  // nullptr: as stored
-  int extent;           // of i
-  int depth;            // of d
-  bool wide;            // has_wide_rows()
-
-  __device__ __forceinline__ size_t start(int row) const {
-    return (rows == nullptr ? row : rows[row]) * stride;
-  }
-  // Along the depth: where the elements of i start.
-  __device__ __forceinline__ size_t start_of(int i) const { return i < extent ? start(i) : 0; }
-  __device__ __forceinline__ void load(T (&to)[kFour], size_t start_of_i, int i, int d) const {
-    load_four(to, data + start_of_i, d, i < extent ? depth : 0, wide);
-  }
-  // Along i.
-  __device__ __forceinline__ void load(T (&to)[kFour], int i, int d) const {
-    const bool inside = d < depth;
-    load_four(to, data + (inside ? start(d) : 0), i, inside ? extent : 0, wide);
-  }
-};
 
 // A thread's share of one step of an operand, in registers on the way from device to shared memory.
 template <int kThreads, int kExtent, class Operand>
@@ -260,5 +151,22 @@ __device__ __forceinline__ void simt_product(ProductTiles<Shape>& tiles, const A
     stage ^= 1;
   }
 }
+
+// The product by this path, as a kernel's parameter.
+template <class Shape_>
+struct SimtLoop {
+  using Shape = Shape_;
+  using Shared = ProductTiles<Shape>;
+  static constexpr int kDepth = kTileDepth;
+  static constexpr int kRun = kFour;  // elements of a load
+  static constexpr int kResident = Shape::kResident;
+
+  template <class A, class B>
+  static __device__ __forceinline__ void add(Shared& tiles, const A& a, const B& b, int begin,
+                                             int end, const ThreadTile<Shape>& own,
+                                             Sums<Shape>& sums) {
+    simt_product<Shape>(tiles, a, b, begin, end, own, sums);
+  }
+};
 
 }  // namespace remoe

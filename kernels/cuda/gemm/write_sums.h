@@ -2,7 +2,7 @@
 #pragma once
 
 #include "device/floats.h"
-#include "gemm/simt_product.h"
+#include "gemm/matrix_tile.h"
 
 namespace remoe {
 

@@ -1,4 +1,4 @@
-// The kernels of the experts' gradient on plain FMA cores. With A = silu(g) * u of the
+// The kernels of the experts' gradient, of any sizes and addresses. With A = silu(g) * u of the
 // pre-activations h = (g | u), a row of token t and expert e contributes y_t += gate (A W_down).
 // For dY = dy_t:
 //
@@ -116,22 +116,24 @@ __device__ __forceinline__ void write_activation_gradients(const ActivationGradi
   }
 }
 
-template <class Shape, class T>
-__global__ void __launch_bounds__(Shape::kThreads)
+template <class Loop, class T>
+__global__ void __launch_bounds__(Loop::Shape::kThreads)
     activation_gradients_kernel(ActivationGradients<T> p) {
-  auto& tiles = gpu::shared<ProductTiles<Shape>>();
+  using Shape = typename Loop::Shape;
+  auto& tiles = gpu::shared<typename Loop::Shared>();
   const ThreadTile<Shape> own;
   const int column_tiles = (p.width - 1) / Shape::kColumns + 1;
   const size_t stride = static_cast<size_t>(p.hidden);
   for_each_tile(p.list, column_tiles, [&](const ExpertTile& tile, int column_tile) {
     const int column = column_tile * Shape::kColumns;
     const T* w = p.w2 + (static_cast<size_t>(tile.expert) * p.width + column) * stride;
-    const MatrixTile<T, true> of_dy = {p.dy,      stride,   p.plan.row_token() + tile.row,
-                                       tile.rows, p.hidden, has_wide_rows(p.dy, stride)};
+    const MatrixTile<T, true> of_dy = {
+        p.dy,      stride,   p.plan.row_token() + tile.row,
+        tile.rows, p.hidden, has_wide_rows<Loop::kRun>(p.dy, stride)};
     const MatrixTile<T, true> of_w = {
-        w, stride, nullptr, p.width - column, p.hidden, has_wide_rows(w, stride)};
+        w, stride, nullptr, p.width - column, p.hidden, has_wide_rows<Loop::kRun>(w, stride)};
     Sums<Shape> sums = {};
-    simt_product<Shape>(tiles, of_dy, of_w, 0, p.hidden, own, sums);
+    Loop::add(tiles, of_dy, of_w, 0, p.hidden, own, sums);
     write_activation_gradients<Shape>(p, tile, column_tile, own, sums);
   });
 }
@@ -153,19 +155,21 @@ struct WeightGradients {
   bool accumulate;
 };
 
-template <class T>
+template <class Loop, class T>
 __device__ __forceinline__ MatrixTile<T, false> weight_operand(const T* data, bool gather,
                                                                const PlanView& plan, int row,
                                                                int rows, int size, int first) {
   const size_t stride = static_cast<size_t>(size);
   const T* from = data + (gather ? 0 : row * stride) + first;
   return {from,         stride, gather ? plan.row_token() + row : nullptr,
-          size - first, rows,   has_wide_rows(from, stride)};
+          size - first, rows,   has_wide_rows<Loop::kRun>(from, stride)};
 }
 
-template <class Shape, class T>
-__global__ void __launch_bounds__(Shape::kThreads) weight_gradients_kernel(WeightGradients<T> p) {
-  auto& tiles = gpu::shared<ProductTiles<Shape>>();
+template <class Loop, class T>
+__global__ void __launch_bounds__(Loop::Shape::kThreads)
+    weight_gradients_kernel(WeightGradients<T> p) {
+  using Shape = typename Loop::Shape;
+  auto& tiles = gpu::shared<typename Loop::Shared>();
   const ThreadTile<Shape> own;
   const unsigned row_tiles = (p.m - 1) / Shape::kRows + 1;
   const unsigned column_tiles = (p.n - 1) / Shape::kColumns + 1;
@@ -178,14 +182,15 @@ __global__ void __launch_bounds__(Shape::kThreads) weight_gradients_kernel(Weigh
   const bool empty = p.plan.rows() == 0;
   const int first = empty ? 0 : p.plan.expert_offset()[expert];
   const int rows = empty ? 0 : p.plan.expert_offset()[expert + 1] - first;
-  const int depth = ((rows + p.splits - 1) / p.splits + kTileDepth - 1) / kTileDepth * kTileDepth;
+  const int even = (rows + p.splits - 1) / p.splits;
+  const int depth = (even + Loop::kDepth - 1) / Loop::kDepth * Loop::kDepth;
   const int begin = part * depth;
   const int end = rows - begin < depth ? rows : begin + depth;
   Sums<Shape> sums = {};
   if (begin < end) {
-    const auto of_a = weight_operand(p.a, p.gather_a, p.plan, first, rows, p.m, row);
-    const auto of_b = weight_operand(p.b, p.gather_b, p.plan, first, rows, p.n, column);
-    simt_product<Shape>(tiles, of_a, of_b, begin, end, own, sums);
+    const auto of_a = weight_operand<Loop>(p.a, p.gather_a, p.plan, first, rows, p.m, row);
+    const auto of_b = weight_operand<Loop>(p.b, p.gather_b, p.plan, first, rows, p.n, column);
+    Loop::add(tiles, of_a, of_b, begin, end, own, sums);
   }
   const bool divided = p.partial != nullptr;
   const size_t matrix =

@@ -1,7 +1,9 @@
-// Products grouped by expert, on plain FMA cores: operands of one expert and kernels shared by the
-// forward pass and the gradient.
+// Products grouped by expert, of any sizes and addresses: operands of one expert and kernels shared
+// by the forward pass and the gradient.
 #pragma once
 
+#include "gemm/mma_product.h"
+#include "gemm/simt_product.h"
 #include "gemm/write_sums.h"
 #include "moe/expert_tiles.h"
 #include "moe/swiglu.h"
@@ -12,19 +14,23 @@ namespace remoe {
 // the others its ups. All have 256 threads.
 using HighTile = TileShape<128, 128, 8, 8>;
 using HalfTile = TileShape<64, 128, 4, 8>;
-// For a handful of tokens, as in generation.
+// For a handful of tokens.
 using LowTile = TileShape<16, 128, 1, 8>;
 
-// Runs body(Shape{}) with the shape of the tiles of a call. An expert has at most one row per
-// token, and tiles of one size must serve all. A sum's bits do not depend on it.
-template <class Body>
-void with_row_tile(const ExpertSizes& sizes, Body&& body) {
+// Runs body(Loop{}) with the loop of a call's products of rows. An expert has at most one row per
+// token, and tiles of one size must serve all. h is recomputed to the bits of the forward pass,
+// which takes the same loop, since it follows from the sizes alone; in fp32, its bits do not depend
+// on the tile.
+template <class T, class Body>
+void with_rows_loop(const ExpertSizes& sizes, Body&& body) {
   if (sizes.tokens <= LowTile::kRows) {
-    body(LowTile{});
+    body(SimtLoop<LowTile>{});
+  } else if constexpr (std::is_same_v<T, Bf16>) {
+    body(MmaLoop{});
   } else if (sizes.most_rows / sizes.experts <= 2 * HalfTile::kRows) {
-    body(HalfTile{});
+    body(SimtLoop<HalfTile>{});
   } else {
-    body(HighTile{});
+    body(SimtLoop<HighTile>{});
   }
 }
 
@@ -41,11 +47,12 @@ struct GateUpTile {
   int depth;      // D
   bool wide;
 
-  __device__ __forceinline__ void load(T (&to)[kFour], int i, int d) const {
+  template <int kCount>
+  __device__ __forceinline__ void load(T (&to)[kCount], int i, int d) const {
     const bool inside = d < depth;
     const bool is_up = i >= kHalf;
     const size_t start = (inside ? d * size_t{2} * width : 0) + (is_up ? width : 0);
-    load_four(to, data + start, is_up ? i - kHalf : i, inside ? columns : 0, wide);
+    load_run(to, data + start, is_up ? i - kHalf : i, inside ? columns : 0, wide);
   }
 };
 
@@ -71,9 +78,10 @@ struct RowsProduct {
   int k;
 };
 
-template <class Shape, bool kTranspose, class T>
-__global__ void __launch_bounds__(Shape::kThreads) rows_product_kernel(RowsProduct<T> p) {
-  auto& tiles = gpu::shared<ProductTiles<Shape>>();
+template <class Loop, bool kTranspose, class T>
+__global__ void __launch_bounds__(Loop::Shape::kThreads) rows_product_kernel(RowsProduct<T> p) {
+  using Shape = typename Loop::Shape;
+  auto& tiles = gpu::shared<typename Loop::Shared>();
   const ThreadTile<Shape> own;
   const int column_tiles = (p.n - 1) / Shape::kColumns + 1;
   for_each_tile(p.list, column_tiles, [&](const ExpertTile& tile, int column_tile) {
@@ -82,22 +90,22 @@ __global__ void __launch_bounds__(Shape::kThreads) rows_product_kernel(RowsProdu
     const T* a = p.a + static_cast<size_t>(tile.row) * p.k;
     const T* w = p.w + static_cast<size_t>(tile.expert) * p.n * p.k +
                  (kTranspose ? column * stride : static_cast<size_t>(column));
-    const MatrixTile<T, true> of_a = {a,   static_cast<size_t>(p.k), nullptr, tile.rows,
-                                      p.k, has_wide_rows(a, p.k)};
+    const MatrixTile<T, true> of_a = {a,   static_cast<size_t>(p.k),         nullptr, tile.rows,
+                                      p.k, has_wide_rows<Loop::kRun>(a, p.k)};
     const MatrixTile<T, kTranspose> of_w = {
-        w, stride, nullptr, p.n - column, p.k, has_wide_rows(w, stride)};
+        w, stride, nullptr, p.n - column, p.k, has_wide_rows<Loop::kRun>(w, stride)};
     Sums<Shape> sums = {};
-    simt_product<Shape>(tiles, of_a, of_w, 0, p.k, own, sums);
+    Loop::add(tiles, of_a, of_w, 0, p.k, own, sums);
     float* to = p.to + static_cast<size_t>(tile.row) * p.n + column;
     write_sums<Shape>(to, static_cast<size_t>(p.n), tile.rows, p.n - column, 1.0f, 0.0f, own, sums);
   });
 }
 
-template <class Shape, bool kTranspose, class T>
+template <class Loop, bool kTranspose, class T>
 void launch_rows_product(Operation& op, const RowsProduct<T>& p, size_t most_tiles) {
-  const uint64_t work = most_tiles * ((p.n - 1) / Shape::kColumns + 1);
-  op.launch(rows_product_kernel<Shape, kTranspose, T>, resident_blocks(op, work, Shape::kResident),
-            dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
+  const uint64_t work = most_tiles * ((p.n - 1) / Loop::Shape::kColumns + 1);
+  op.launch(rows_product_kernel<Loop, kTranspose, T>, resident_blocks(op, work, Loop::kResident),
+            dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
 }
 
 // The first product of the experts, h = x W1.
@@ -150,10 +158,12 @@ __device__ __forceinline__ void write_pre_activations(const PreActivations<T>& p
   }
 }
 
-template <class Shape, class T>
-__global__ void __launch_bounds__(Shape::kThreads) pre_activations_kernel(PreActivations<T> p) {
+template <class Loop, class T>
+__global__ void __launch_bounds__(Loop::Shape::kThreads)
+    pre_activations_kernel(PreActivations<T> p) {
+  using Shape = typename Loop::Shape;
   constexpr int kHalf = Shape::kColumns / 2;
-  auto& tiles = gpu::shared<ProductTiles<Shape>>();
+  auto& tiles = gpu::shared<typename Loop::Shared>();
   const ThreadTile<Shape> own;
   const int column_tiles = (p.width - 1) / kHalf + 1;
   for_each_tile(p.list, column_tiles, [&](const ExpertTile& tile, int column_tile) {
@@ -162,21 +172,21 @@ __global__ void __launch_bounds__(Shape::kThreads) pre_activations_kernel(PreAct
     const int column = column_tile * kHalf;
     const T* w = p.w1 + static_cast<size_t>(tile.expert) * p.hidden * 2 * p.width + column;
     const MatrixTile<T, true> of_x = {
-        p.x,      static_cast<size_t>(p.hidden), p.plan.row_token() + tile.row, tile.rows,
-        p.hidden, has_wide_rows(p.x, p.hidden)};
+        p.x,      static_cast<size_t>(p.hidden),           p.plan.row_token() + tile.row, tile.rows,
+        p.hidden, has_wide_rows<Loop::kRun>(p.x, p.hidden)};
     const GateUpTile<T, kHalf> of_w = {w, p.width, p.width - column, p.hidden,
-                                       has_wide_rows(w, p.width)};
+                                       has_wide_rows<Loop::kRun>(w, p.width)};
     Sums<Shape> sums = {};
-    simt_product<Shape>(tiles, of_x, of_w, 0, p.hidden, own, sums);
+    Loop::add(tiles, of_x, of_w, 0, p.hidden, own, sums);
     write_pre_activations<Shape>(p, tile, column, own, sums);
   });
 }
 
-template <class Shape, class T>
+template <class Loop, class T>
 void launch_pre_activations(Operation& op, const PreActivations<T>& p, size_t most_tiles) {
-  const uint64_t work = most_tiles * ((p.width - 1) / (Shape::kColumns / 2) + 1);
-  op.launch(pre_activations_kernel<Shape, T>, resident_blocks(op, work, Shape::kResident),
-            dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
+  const uint64_t work = most_tiles * ((p.width - 1) / (Loop::Shape::kColumns / 2) + 1);
+  op.launch(pre_activations_kernel<Loop, T>, resident_blocks(op, work, Loop::kResident),
+            dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
 }
 
 }  // namespace remoe

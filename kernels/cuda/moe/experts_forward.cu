@@ -58,6 +58,7 @@ int32_t remoe_experts_forward(uint64_t context, int32_t dtype, uint64_t y, uint6
           .kept_rows = kept,
           .sizes = sizes,
       };
+      if (fits_few_rows(call)) return experts_forward_few_rows(op, call);
       if constexpr (std::is_same_v<T, Bf16>) {
         if (fits_tensor_cores(call) && has_tensor_cores(op)) {
           return experts_forward_tensor_cores(op, call);

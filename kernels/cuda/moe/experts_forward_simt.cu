@@ -1,5 +1,5 @@
-// The experts' forward pass on plain FMA cores: first product with SwiGLU and the gate in its
-// epilogue, second product, sum by token. The rows between the products go through memory.
+// The experts' forward pass of any sizes and addresses: first product with SwiGLU and the gate in
+// its epilogue, second product, sum by token. The rows between the products go through memory.
 #include "moe/combine.h"
 #include "moe/expert_paths.h"
 #include "moe/expert_products.h"
@@ -7,10 +7,10 @@
 namespace remoe {
 namespace {
 
-template <class Shape, class T>
+template <class Loop, class T>
 void forward_tiles(Operation& op, const ExpertsForward<T>& call, T* a, float* rows) {
   const ExpertSizes& sizes = call.sizes;
-  const ExpertTiles tiles(op, call.plan, sizes, Shape::kRows);
+  const ExpertTiles tiles(op, call.plan, sizes, Loop::Shape::kRows);
   const PreActivations<T> first = {
       .h = call.h,
       .first_row = 0,
@@ -24,7 +24,7 @@ void forward_tiles(Operation& op, const ExpertsForward<T>& call, T* a, float* ro
       .hidden = sizes.hidden,
       .width = sizes.width,
   };
-  launch_pre_activations<Shape>(op, first, tiles.most());
+  launch_pre_activations<Loop>(op, first, tiles.most());
   const RowsProduct<T> second = {
       .to = rows,
       .a = a,
@@ -33,7 +33,7 @@ void forward_tiles(Operation& op, const ExpertsForward<T>& call, T* a, float* ro
       .n = sizes.hidden,
       .k = sizes.width,
   };
-  launch_rows_product<Shape, false>(op, second, tiles.most());
+  launch_rows_product<Loop, false>(op, second, tiles.most());
 }
 
 }  // namespace
@@ -44,8 +44,8 @@ void experts_forward_simt(Operation& op, const ExpertsForward<T>& call) {
   const size_t most_rows = static_cast<size_t>(sizes.most_rows);
   const Scratch<T> a(op, most_rows * sizes.width);
   const Scratch<float> rows(op, most_rows * sizes.hidden);
-  with_row_tile(sizes,
-                [&]<class Shape>(Shape) { forward_tiles<Shape>(op, call, a.data(), rows.data()); });
+  with_rows_loop<T>(
+      sizes, [&]<class Loop>(Loop) { forward_tiles<Loop>(op, call, a.data(), rows.data()); });
   combine(op, call.y, rows.data(), call.plan, sizes.hidden, false);
 }
 

@@ -1,5 +1,5 @@
-// The experts' gradient on plain FMA cores: dA' with SwiGLU's derivative in its epilogue, then the
-// gradients of the weights, and of x through rows that are summed by token.
+// The experts' gradient of any sizes and addresses: dA' with SwiGLU's derivative in its epilogue,
+// then the gradients of the weights, and of x through rows that are summed by token.
 #include <algorithm>
 
 #include "gemm/join_parts.h"
@@ -49,17 +49,18 @@ int splits_of(const ExpertSizes& sizes, uint64_t tiles, int resident) {
   return static_cast<int>(std::max<uint64_t>(wanted, 1));
 }
 
-template <class Shape, class T>
+template <class Loop, class T>
 void launch_weight_gradients(Operation& op, const ExpertSizes& sizes, WeightGradients<T> p) {
+  using Shape = typename Loop::Shape;
   const uint64_t tiles = static_cast<uint64_t>((p.m - 1) / Shape::kRows + 1) *
                          ((p.n - 1) / Shape::kColumns + 1) * sizes.experts;
   require(tiles <= INT32_MAX, "the weights of %d experts are too large", sizes.experts);
-  p.splits = splits_of(sizes, tiles, Shape::kResident);
+  p.splits = splits_of(sizes, tiles, Loop::kResident);
   const size_t count = static_cast<size_t>(sizes.experts) * p.m * p.n;
   const Scratch<float> partial(op, p.splits == 1 ? 1 : p.splits * count);
   if (p.splits > 1) p.partial = partial.data();
-  op.launch(weight_gradients_kernel<Shape, T>, dim3(static_cast<unsigned>(tiles), p.splits),
-            dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
+  op.launch(weight_gradients_kernel<Loop, T>, dim3(static_cast<unsigned>(tiles), p.splits),
+            dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
   if (p.splits > 1) {
     join_parts<float>(op, {p.dw, static_cast<size_t>(p.n), p.partial, p.splits, count, p.n, 1.0f,
                            p.accumulate ? 1.0f : 0.0f});
@@ -68,10 +69,12 @@ void launch_weight_gradients(Operation& op, const ExpertSizes& sizes, WeightGrad
 
 template <class T>
 void weight_gradients(Operation& op, const ExpertSizes& sizes, const WeightGradients<T>& p) {
-  if (p.m <= MediumTile::kRows || p.n <= MediumTile::kColumns) {
-    launch_weight_gradients<MediumTile>(op, sizes, p);
+  if constexpr (std::is_same_v<T, Bf16>) {
+    launch_weight_gradients<MmaLoop>(op, sizes, p);
+  } else if (p.m <= MediumTile::kRows || p.n <= MediumTile::kColumns) {
+    launch_weight_gradients<SimtLoop<MediumTile>>(op, sizes, p);
   } else {
-    launch_weight_gradients<LargeTile>(op, sizes, p);
+    launch_weight_gradients<SimtLoop<LargeTile>>(op, sizes, p);
   }
 }
 
@@ -83,7 +86,7 @@ struct Rows {
   float* dots;  // nullptr: not wanted
 };
 
-template <class Shape, class T>
+template <class Loop, class T>
 void recompute(Operation& op, const ExpertsGradient<T>& call, const ExpertTiles& tiles, T* h) {
   const ExpertSizes& sizes = call.sizes;
   const PreActivations<T> p = {
@@ -99,14 +102,14 @@ void recompute(Operation& op, const ExpertsGradient<T>& call, const ExpertTiles&
       .hidden = sizes.hidden,
       .width = sizes.width,
   };
-  launch_pre_activations<Shape>(op, p, tiles.most());
+  launch_pre_activations<Loop>(op, p, tiles.most());
 }
 
-template <class Shape, class T>
+template <class Loop, class T>
 void activation_gradients(Operation& op, const ExpertsGradient<T>& call, const ExpertTiles& tiles,
                           const Rows<T>& rows) {
   const ExpertSizes& sizes = call.sizes;
-  if (call.kept_rows < sizes.most_rows) recompute<Shape>(op, call, tiles, rows.dh);
+  if (call.kept_rows < sizes.most_rows) recompute<Loop>(op, call, tiles, rows.dh);
   const ActivationGradients<T> p = {
       .dh = rows.dh,
       .gated = rows.gated,
@@ -121,9 +124,9 @@ void activation_gradients(Operation& op, const ExpertsGradient<T>& call, const E
       .hidden = sizes.hidden,
       .width = sizes.width,
   };
-  const uint64_t work = tiles.most() * ((sizes.width - 1) / Shape::kColumns + 1);
-  op.launch(activation_gradients_kernel<Shape, T>, resident_blocks(op, work, Shape::kResident),
-            dim3(Shape::kThreads), sizeof(ProductTiles<Shape>), p);
+  const uint64_t work = tiles.most() * ((sizes.width - 1) / Loop::Shape::kColumns + 1);
+  op.launch(activation_gradients_kernel<Loop, T>, resident_blocks(op, work, Loop::kResident),
+            dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
 }
 
 template <class Shape, class T>
@@ -176,7 +179,7 @@ void gate_up_gradient(Operation& op, const ExpertsGradient<T>& call, const T* dh
                       });
 }
 
-template <class Shape, class T>
+template <class Loop, class T>
 void input_gradient(Operation& op, const ExpertsGradient<T>& call, const ExpertTiles& tiles,
                     const T* dh) {
   const ExpertSizes& sizes = call.sizes;
@@ -189,14 +192,15 @@ void input_gradient(Operation& op, const ExpertsGradient<T>& call, const ExpertT
       .n = sizes.hidden,
       .k = 2 * sizes.width,
   };
-  launch_rows_product<Shape, true>(op, p, tiles.most());
+  launch_rows_product<Loop, true>(op, p, tiles.most());
   combine(op, call.dx, rows.data(), call.plan, sizes.hidden, (call.accumulate & kAddDx) != 0);
 }
 
-template <class Shape, class T>
+template <class Loop, class T>
 void gradient_by_tiles(Operation& op, const ExpertsGradient<T>& call) {
   const ExpertSizes& sizes = call.sizes;
   const size_t most_rows = static_cast<size_t>(sizes.most_rows);
+  using Shape = typename Loop::Shape;
   const ExpertTiles tiles(op, call.plan, sizes, Shape::kRows);
   const Scratch<T> dh(op, most_rows * 2 * sizes.width);
   {
@@ -204,21 +208,21 @@ void gradient_by_tiles(Operation& op, const ExpertsGradient<T>& call) {
     const Scratch<T> gated(op, call.dw2 != nullptr ? most_rows * sizes.width : 1);
     const Scratch<float> dots(op,
                               call.dgates != nullptr ? most_rows * dots_of<Shape>(sizes.width) : 1);
-    activation_gradients<Shape>(op, call, tiles,
-                                {dh.data(), call.dw2 != nullptr ? gated.data() : nullptr,
-                                 call.dgates != nullptr ? dots.data() : nullptr});
+    activation_gradients<Loop>(op, call, tiles,
+                               {dh.data(), call.dw2 != nullptr ? gated.data() : nullptr,
+                                call.dgates != nullptr ? dots.data() : nullptr});
     if (call.dgates != nullptr) gate_gradients<Shape>(op, call, tiles, dots.data());
     if (call.dw2 != nullptr) down_gradient(op, call, gated.data());
   }
   if (call.dw1 != nullptr) gate_up_gradient(op, call, dh.data());
-  if (call.dx != nullptr) input_gradient<Shape>(op, call, tiles, dh.data());
+  if (call.dx != nullptr) input_gradient<Loop>(op, call, tiles, dh.data());
 }
 
 }  // namespace
 
 template <class T>
 void experts_gradient_simt(Operation& op, const ExpertsGradient<T>& call) {
-  with_row_tile(call.sizes, [&]<class Shape>(Shape) { gradient_by_tiles<Shape>(op, call); });
+  with_rows_loop<T>(call.sizes, [&]<class Loop>(Loop) { gradient_by_tiles<Loop>(op, call); });
 }
 
 template void experts_gradient_simt(Operation&, const ExpertsGradient<float>&);

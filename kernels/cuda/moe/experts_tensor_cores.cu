@@ -216,13 +216,6 @@ void experts_forward_tensor_cores(Operation& op, const ExpertsForward<Bf16>& cal
   combine(op, call.y, rows.data(), call.plan, hidden, false);
 }
 
-double experts_gradient_scratch_tensor_cores(const ExpertSizes& sizes) {
-  const double row =
-      3.0 * sizeof(Bf16) * sizes.width +
-      static_cast<double>(sizeof(float)) * (partial_tiles(sizes.width) + sizes.hidden);
-  return row * sizes.most_rows;
-}
-
 void experts_gradient_tensor_cores(Operation& op, const ExpertsGradient<Bf16>& call) {
   const auto width = static_cast<size_t>(call.sizes.width);
   const auto most_rows = static_cast<size_t>(call.sizes.most_rows);

@@ -14,7 +14,4 @@ bool fits_tensor_cores(const ExpertsGradient<Bf16>& call);
 void experts_forward_tensor_cores(Operation& op, const ExpertsForward<Bf16>& call);
 void experts_gradient_tensor_cores(Operation& op, const ExpertsGradient<Bf16>& call);
 
-// Bytes that the gradient takes from the pool, if all four outputs are wanted.
-double experts_gradient_scratch_tensor_cores(const ExpertSizes& sizes);
-
 }  // namespace remoe

@@ -1,0 +1,66 @@
+// How the threads of a block share a tile of a product: each has its sums in registers.
+#pragma once
+
+#include "device/gpu.h"
+
+namespace remoe {
+
+// Loads and the tile's storage work in fours.
+constexpr int kFour = 4;
+
+constexpr int smaller(int a, int b) { return a < b ? a : b; }
+
+// A tile of rows by columns, of which a thread computes kThreadRows by kThreadColumns.
+template <int kRows_, int kColumns_, int kThreadRows_, int kThreadColumns_>
+struct TileShape {
+  static constexpr int kRows = kRows_;
+  static constexpr int kColumns = kColumns_;
+  static constexpr int kThreadRows = kThreadRows_;
+  static constexpr int kThreadColumns = kThreadColumns_;
+  static constexpr int kThreads = kRows / kThreadRows * (kColumns / kThreadColumns);
+  // Blocks that a multiprocessor's registers hold.
+  static constexpr int kResident =
+      64 / (kThreadRows * kThreadColumns) < 4 ? 64 / (kThreadRows * kThreadColumns) : 4;
+};
+
+// 64 multiply-adds for 4 reads of 16 bytes keep shared memory just ahead of the FMA cores.
+using LargeTile = TileShape<128, 128, 8, 8>;
+// For products whose large tiles would leave multiprocessors idle.
+using MediumTile = TileShape<64, 64, 4, 4>;
+// For a handful of rows, as in generation.
+using FlatTile = TileShape<16, 128, 2, 4>;
+
+// The rows and columns of the calling thread. They come in runs of up to four, so that a warp, 4 by
+// 8 threads, reads adjacent memory, and so that the runs of a thread of a large tile are half a
+// tile apart.
+template <class Shape>
+struct ThreadTile {
+  static constexpr int kRowRun = smaller(Shape::kThreadRows, kFour);
+  static constexpr int kColumnRun = smaller(Shape::kThreadColumns, kFour);
+  static constexpr int kRowStep = Shape::kRows / (Shape::kThreadRows / kRowRun);
+  static constexpr int kColumnStep = Shape::kColumns / (Shape::kThreadColumns / kColumnRun);
+  static constexpr int kWarpColumns = Shape::kColumns / Shape::kThreadColumns / 8;
+
+  int first_row;
+  int first_column;
+
+  __device__ __forceinline__ ThreadTile() {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    first_row = (warp / kWarpColumns * 4 + lane / 8) * kRowRun;
+    first_column = (warp % kWarpColumns * 8 + lane % 8) * kColumnRun;
+  }
+
+  // The tile's row and column of the thread's i-th row and j-th column.
+  __device__ __forceinline__ int row(int i) const {
+    return first_row + i / kRowRun * kRowStep + i % kRowRun;
+  }
+  __device__ __forceinline__ int column(int j) const {
+    return first_column + j / kColumnRun * kColumnStep + j % kColumnRun;
+  }
+};
+
+template <class Shape>
+using Sums = float[Shape::kThreadRows][Shape::kThreadColumns];
+
+}  // namespace remoe
