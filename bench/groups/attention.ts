@@ -1,38 +1,70 @@
 import { attentionCase, attentionGradientCase } from "../../kernels/cases/attention.ts";
+import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
 import type { BenchCase } from "../harness/case.ts";
-import { fromForward, kernelBench, normal } from "../harness/kernel_case.ts";
+import { fromForward, host, kernelBench, normal } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
 
+/** Sequences that are continued at once, and the tokens that they have so far. */
+const CONTINUED = [1, 16] as const;
+const CACHED = 300;
+/** Tokens that their cache has room for. */
+const CAPACITY = 512;
+
 /**
- * Causal attention of a micro-batch, forward and gradient.
+ * Attention in fp32 and bf16: causal, of a micro-batch, forward and gradient; and of one new token
+ * per sequence against a cache.
  *
  * @param sizes The model.
  * @returns The cases.
  */
 export function attentionCases(sizes: Sizes): BenchCase[] {
+  return (["f32", "bf16"] as const).flatMap((dtype) => [
+    ...causalCases(sizes, dtype),
+    ...CONTINUED.map((count) => decodeCase(sizes, count, dtype)),
+  ]);
+}
+
+/** Whether bf16 and decoding are timed only with `--full`. */
+function isFull({ model }: Sizes): boolean {
+  return model !== "nano" && model !== "182m";
+}
+
+function causalCases(sizes: Sizes, dtype: Real): BenchCase[] {
   const { model, batch, sequence, heads, groups, headDim, tokens, columns } = sizes;
-  const attention = { batch, sequence, heads, groups, headDim };
+  const attention = { batch, sequence, heads, groups, headDim, dtype };
   const outputs = tokens * heads * headDim;
   const forward = attentionCase(attention);
-  const qkv = normal(tokens * columns);
+  const qkv = normal(tokens * columns, 1, dtype);
+  const shared = { group: "attention", model, full: dtype === "bf16" && isFull(sizes) };
   return [
+    kernelBench({ ...shared, kernelCase: forward, operands: () => ({ qkv }) }),
     kernelBench({
-      group: "attention",
-      model,
-      kernelCase: forward,
-      operands: () => ({ qkv }),
-    }),
-    kernelBench({
-      group: "attention",
-      model,
+      ...shared,
       kernelCase: attentionGradientCase(attention),
       operands: () => ({
         qkv,
-        dout: normal(outputs),
-        out: fromForward(outputs),
+        dout: normal(outputs, 1, dtype),
+        out: fromForward(outputs, dtype),
         normalizer: fromForward(2 * tokens * heads),
       }),
       forward,
     }),
   ];
+}
+
+function decodeCase(sizes: Sizes, count: number, dtype: Real): BenchCase {
+  const { model, heads, groups, headDim, columns } = sizes;
+  const lengths = Array<number>(count).fill(CACHED);
+  return kernelBench({
+    group: "attention",
+    model,
+    kernelCase: attentionDecodeCase({ lengths, capacity: CAPACITY, heads, groups, headDim, dtype }),
+    operands: () => ({
+      qkv: normal(count * columns, 1, dtype),
+      cache: normal(count * CAPACITY * 2 * groups * headDim, 1, dtype),
+      lengths: host(Int32Array.from(lengths)),
+    }),
+    full: isFull(sizes),
+  });
 }

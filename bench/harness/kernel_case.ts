@@ -1,7 +1,8 @@
 /** Times the kernel cases of the tests, so that what is timed is known to be correct. @module */
 
 import { memoryOf } from "../../lib/autograd/device.ts";
-import { DistributionCode, type KernelContext } from "../../lib/ffi/mod.ts";
+import { DistributionCode, DTypeCode, type KernelContext } from "../../lib/ffi/mod.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
 import type { Device } from "../../mod.ts";
 import {
   type Element,
@@ -17,9 +18,17 @@ import type { BenchCase, PreparedCase } from "./case.ts";
  * host memory; from a host array; or by the forward kernel.
  */
 export type Operand =
-  | { readonly kind: "normal"; readonly elements: number; readonly deviation: number }
+  | Drawn
   | { readonly kind: "host"; readonly array: HostArray }
-  | { readonly kind: "forward"; readonly elements: number };
+  | { readonly kind: "forward"; readonly elements: number; readonly dtype: Real };
+
+/** Normally distributed numbers. */
+interface Drawn {
+  readonly kind: "normal";
+  readonly elements: number;
+  readonly deviation: number;
+  readonly dtype: Real;
+}
 
 /** Operands by the parameter names in the C header. */
 export type Operands = Readonly<Record<string, Operand>>;
@@ -40,9 +49,9 @@ export interface KernelBenchOptions {
   readonly full?: boolean;
 }
 
-/** Normally distributed fp32 numbers of mean 0. */
-export function normal(elements: number, deviation = 1): Operand {
-  return { kind: "normal", elements, deviation };
+/** Normally distributed numbers of mean 0. */
+export function normal(elements: number, deviation = 1, dtype: Real = "f32"): Operand {
+  return { kind: "normal", elements, deviation, dtype };
 }
 
 /** The contents of a host array. */
@@ -50,9 +59,9 @@ export function host(array: HostArray): Operand {
   return { kind: "host", array };
 }
 
-/** fp32 numbers that the forward kernel writes. */
-export function fromForward(elements: number): Operand {
-  return { kind: "forward", elements };
+/** Numbers that the forward kernel writes. */
+export function fromForward(elements: number, dtype: Real = "f32"): Operand {
+  return { kind: "forward", elements, dtype };
 }
 
 /**
@@ -128,15 +137,31 @@ class PreparedKernel implements PreparedCase {
       this.#kernels.writeBytes(address, new Uint8Array(buffer, byteOffset, byteLength));
       return;
     }
-    const address = this.#allocate(name, BYTES.f32 * operand.elements);
-    if (operand.kind === "normal") this.#draw(device, address, operand);
+    const address = this.#allocate(name, BYTES[operand.dtype] * operand.elements);
+    if (operand.kind !== "normal") return;
+    if (operand.dtype === "f32") return this.#draw(device, address, operand);
+    // Only fp32 can be drawn.
+    const { elements, dtype } = operand;
+    const { symbols, handle } = this.#kernels;
+    const drawn = this.#kernels.allocate(BYTES.f32 * elements);
+    try {
+      this.#draw(device, drawn, operand);
+      const codes = [DTypeCode[dtype], DTypeCode.f32] as const;
+      const status = symbols.remoe_cast(
+        handle,
+        codes[0],
+        address,
+        codes[1],
+        drawn,
+        BigInt(elements),
+      );
+      this.#kernels.check(status, "cast");
+    } finally {
+      this.#kernels.free([drawn]);
+    }
   }
 
-  #draw(
-    device: Device,
-    address: bigint,
-    { elements, deviation }: Extract<Operand, { kind: "normal" }>,
-  ): void {
+  #draw(device: Device, address: bigint, { elements, deviation }: Drawn): void {
     const memory = memoryOf(device);
     const { kernels: k } = memory;
     const { seed, operation } = memory.nextDraw();

@@ -43,7 +43,7 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
   const inside = inDtype.boundaries(1, 4);
   const share = (index: number) => spread(lengths[Math.floor(index / (heads * headDim))]!);
   return operationCase({
-    name: `attention_decode lengths ${lengths.join(",")} of ${capacity} ${heads}/${groups} heads ` +
+    name: `attention_decode lengths ${listed(lengths)} of ${capacity} ${heads}/${groups} heads ` +
       `of ${headDim}${padding === 0 ? "" : ` padding ${padding}`}${inDtype.suffix}`,
     operation: "attention_decode",
     symbols: ["remoe_attention_decode"],
@@ -97,6 +97,11 @@ export function attentionDecodeCase(options: AttentionDecodeOptions): OperationC
       return { out: Float64Array.from(out), cache: after, qkv: turned };
     },
   });
+}
+
+function listed(lengths: readonly number[]): string {
+  const areEqual = lengths.length > 1 && lengths.every((length) => length === lengths[0]);
+  return areEqual ? `${lengths.length} x ${lengths[0]}` : lengths.join(",");
 }
 
 const SIZES: readonly AttentionDecodeOptions[] = [
