@@ -58,8 +58,18 @@ __device__ __forceinline__ void write_partial(ColumnSums& shared, Floats<kWidth>
   }
 }
 
+// Blocks whose registers a multiprocessor holds, where a lane holds `elements` of x, dy and
+// dweight.
+template <class T>
+constexpr int resident_blocks(int elements) {
+  constexpr bool kNarrow = sizeof(T) == sizeof(Bf16);
+  if (elements <= 8) return 4;
+  if (elements <= 24) return kNarrow ? 3 : 2;
+  return elements <= (kNarrow ? 48 : 32) ? 2 : 1;
+}
+
 template <class T, int kWidth, int kSteps>
-__global__ void __launch_bounds__(kNormThreads)
+__global__ void __launch_bounds__(kNormThreads, resident_blocks<T>(kWidth* kSteps))
     rms_norm_gradient_kernel(NormGradientArguments<T> a) {
   constexpr bool kHeld = kSteps > 0;
   const int stride = static_cast<int>(gridDim.x) * kNormWarps;
@@ -127,12 +137,14 @@ __global__ void __launch_bounds__(kNormThreads)
   a.partial[static_cast<size_t>(blockIdx.y) * a.columns + column] = sum;
 }
 
+constexpr int kPartWarps = 32;
+
 struct PartShared {
-  float sums[kNormWarps][kWarp];
+  float sums[kPartWarps][kWarp];
 };
 
-// A block adds the parts of 32 columns: each warp every eighth part, then the warps in order.
-__global__ void __launch_bounds__(kNormThreads)
+// A block adds the parts of 32 columns: each warp every 32nd part, then the warps in order.
+__global__ void __launch_bounds__(kPartWarps* kWarp)
     add_parts_kernel(float* dweight, const float* partial, int parts, int columns, bool adds) {
   PartShared& shared = gpu::shared<PartShared>();
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -140,26 +152,27 @@ __global__ void __launch_bounds__(kNormThreads)
   const int column = static_cast<int>(blockIdx.x) * kWarp + lane;
   float sum = 0.0f;
 #pragma unroll 8
-  for (int part = warp; part < parts; part += kNormWarps) {
+  for (int part = warp; part < parts; part += kPartWarps) {
     if (column < columns) sum += partial[static_cast<size_t>(part) * columns + column];
   }
   shared.sums[warp][lane] = sum;
   __syncthreads();
   if (warp != 0 || column >= columns) return;
   float total = 0.0f;
-  for (int w = 0; w < kNormWarps; w++) total += shared.sums[w][lane];
+  for (int w = 0; w < kPartWarps; w++) total += shared.sums[w][lane];
   dweight[column] = adds ? dweight[column] + total : total;
 }
 
 template <class T>
 void rms_norm_gradient(Operation& op, NormGradientArguments<T> a, float* dweight, int accumulate) {
-  const unsigned most = 2 * static_cast<unsigned>(op.context.multiprocessors);
   const uint64_t addresses = reinterpret_cast<uint64_t>(a.dx) | reinterpret_cast<uint64_t>(a.dy) |
                              reinterpret_cast<uint64_t>(a.x) | reinterpret_cast<uint64_t>(a.weight);
   with_norm_row<T>(a.columns, addresses, [&](auto width, auto steps) {
     constexpr bool kHeld = decltype(steps)::value > 0;
-    const unsigned blocks = grid_blocks(a.rows, kNormWarps, kHeld ? most : 4 * most);
-    const unsigned parts = kHeld ? blocks : grid_blocks(a.rows, 64, most);
+    const auto multiprocessors = static_cast<unsigned>(op.context.multiprocessors);
+    const unsigned blocks = grid_blocks(
+        a.rows, kNormWarps, resident_blocks<T>(width.value * steps.value) * multiprocessors);
+    const unsigned parts = kHeld ? blocks : grid_blocks(a.rows, 64, 2 * multiprocessors);
     const Scratch<float> partial(op, dweight == nullptr ? 1 : size_t{parts} * a.columns);
     if (dweight != nullptr) a.partial = partial.data();
     if (a.dx != nullptr || kHeld) {
@@ -173,7 +186,7 @@ void rms_norm_gradient(Operation& op, NormGradientArguments<T> a, float* dweight
                 dim3((a.columns + kNormThreads - 1) / kNormThreads, parts), dim3(kNormThreads), 0,
                 a, rows_of_part);
     }
-    op.launch(add_parts_kernel, dim3((a.columns + kWarp - 1) / kWarp), dim3(kNormThreads),
+    op.launch(add_parts_kernel, dim3((a.columns + kWarp - 1) / kWarp), dim3(kPartWarps * kWarp),
               sizeof(PartShared), dweight, partial.data(), static_cast<int>(parts), a.columns,
               (accumulate & kDweight) != 0);
   });
