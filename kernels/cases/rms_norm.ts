@@ -190,6 +190,11 @@ export const RMS_NORM_CASES: readonly OperationCase[] = [
     { rows: 9, columns: 33, scale: 1e25 },
   ] as const).map((sizes) => rmsNormCase({ ...sizes, dtype: "bf16" })),
   zeroRowsCase("bf16"),
+  // Around the longest rows that a GPU's warp holds in registers.
+  ...[768, 1536, 2048, 2056].flatMap((columns) => [
+    rmsNormCase({ rows: 9, columns }),
+    rmsNormCase({ rows: 9, columns, dtype: "bf16" }),
+  ]),
 ];
 
 /** Cases of its gradient. */
@@ -201,4 +206,8 @@ export const RMS_NORM_GRADIENT_CASES: readonly GradientCase[] = [
   rmsNormGradientCase(1, 1, "bf16"),
   rmsNormGradientCase(3, 7, "bf16"),
   rmsNormGradientCase(65, 128, "bf16"),
+  ...[768, 1000, 1536, 2048, 2056].flatMap((columns) => [
+    rmsNormGradientCase(19, columns),
+    rmsNormGradientCase(19, columns, "bf16"),
+  ]),
 ];
