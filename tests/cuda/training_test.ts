@@ -7,7 +7,7 @@ import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.
 import { DeviceError } from "../../lib/errors.ts";
 import type { KernelSymbols, SymbolName } from "../../lib/ffi/mod.ts";
 import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
-import { Trainer } from "../../lib/train/trainer.ts";
+import { Trainer, type TrainerOptions } from "../../lib/train/trainer.ts";
 import { Device, Embedding, mean, read } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
@@ -25,7 +25,11 @@ const SMALL: ConfigLayer = {
 };
 
 /** A trainer of {@linkcode SMALL} with other settings. */
-async function trainerOn(device: Device, layer: ConfigLayer): Promise<Trainer> {
+async function trainerOn(
+  device: Device,
+  layer: ConfigLayer,
+  options: Pick<TrainerOptions, "rows"> = {},
+): Promise<Trainer> {
   const config = parseConfig({
     ...SMALL,
     ...layer,
@@ -34,12 +38,16 @@ async function trainerOn(device: Device, layer: ConfigLayer): Promise<Trainer> {
   });
   const tokenizer = await openTokenizer("byte");
   const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
-  return new Trainer(config, { device, corpus, tokenizer });
+  return new Trainer(config, { device, corpus, tokenizer, ...options });
 }
 
 /** What some steps come to. */
-async function trained(device: Device, layer: ConfigLayer) {
-  using trainer = await trainerOn(device, layer);
+async function trained(
+  device: Device,
+  layer: ConfigLayer,
+  options: Pick<TrainerOptions, "rows"> = {},
+) {
+  using trainer = await trainerOn(device, layer, options);
   const steps = Array.from({ length: STEPS }, () => {
     const { loss, grad_norm, sparsity, lambda } = trainer.step();
     return { loss, grad_norm, sparsity, lambda };
@@ -97,6 +105,23 @@ Deno.test(`training gives the same bits in any order of threads and streams${ski
   for (const order of [{ order: Order.reverse }, { order: Order.random }, { deferred: true }]) {
     emulator.configure({ ...order, seed: 5 });
     assertEquals(await run(), plain, JSON.stringify(order));
+  }
+  assertEquals(emulator.reports(), []);
+});
+
+Deno.test(`steps that overflow on the emulated device come to the same bits${skipped}`, {
+  ignore,
+}, async (t) => {
+  using emulator = await openEmulator();
+  for (const dtype of ["f32", "bf16"] as const) {
+    await t.step(dtype, async () => {
+      const run = async (rows: number) => {
+        using device = await Device.open({ library: emulator.path, seed: 2 });
+        const layer: ConfigLayer = { model: { dtype }, data: { batch: 4, micro_batch: 2 } };
+        return await trained(device, layer, { rows });
+      };
+      assertEquals(await run(20), await run(Infinity));
+    });
   }
   assertEquals(emulator.reports(), []);
 });
