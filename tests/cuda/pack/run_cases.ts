@@ -22,6 +22,7 @@ import {
 import { inputsOf, type KernelCase } from "../../../kernels/cases/case.ts";
 import { GRADIENT_CASES, KERNEL_CASES, OPERATION_CASES } from "../../../kernels/cases/mod.ts";
 import { runCase } from "../../../kernels/cases/placed_case.ts";
+import { assertNamesIndex, WRONG_INDICES } from "../../../kernels/cases/wrong_indices.ts";
 
 /** A share of the cases. */
 interface Shard {
@@ -47,6 +48,15 @@ const CHECKS: readonly Check[] = [
     run: (kernels: KernelContext) => {
       assertMatchesDifferences(kernels, it);
       assertAccumulates(kernels, it);
+    },
+  })),
+  ...WRONG_INDICES.map((wrong) => ({
+    it: {
+      ...wrong.kernelCase,
+      name: `${wrong.kernelCase.operation} of ${wrong.indices} out of range`,
+    },
+    run: (kernels: KernelContext) => {
+      for (const index of wrong.outside) assertNamesIndex(kernels, wrong, index);
     },
   })),
 ];
