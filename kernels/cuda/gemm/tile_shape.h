@@ -33,6 +33,11 @@ using FlatTile = TileShape<16, 128, 2, 4>;
 // The rows and columns of the calling thread. They come in runs of up to four, so that a warp, 4 by
 // 8 threads, reads adjacent memory, and so that the runs of a thread of a large tile are half a
 // tile apart.
+//
+// Shared memory serves a warp's loads of 16 bytes in four quarters, or in two halves where each
+// lane reads what its neighbour does, the lane with bit 0 or that with bit 1 flipped. So bit 0
+// chooses among the rows and bit 1 among the columns: both operands' loads take two turns rather
+// than four.
 template <class Shape>
 struct ThreadTile {
   static constexpr int kRowRun = smaller(Shape::kThreadRows, kFour);
@@ -47,8 +52,21 @@ struct ThreadTile {
   __device__ __forceinline__ ThreadTile() {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int warp = static_cast<int>(threadIdx.x) / 32;
-    first_row = (warp / kWarpColumns * 4 + lane / 8) * kRowRun;
-    first_column = (warp % kWarpColumns * 8 + lane % 8) * kColumnRun;
+    const int lane_row = lane % 2 + lane / 16 * 2;
+    first_row = (warp / kWarpColumns * 4 + lane_row) * kRowRun;
+    first_column = (warp % kWarpColumns * 8 + lane_column()) * kColumnRun;
+  }
+
+  // Of the eight lanes that share rows.
+  static __device__ __forceinline__ int lane_column() {
+    return static_cast<int>(threadIdx.x) % 32 / 2 % 8;
+  }
+
+  // The sum over those lanes, in each of them.
+  static __device__ __forceinline__ float sum_of_row(float value) {
+#pragma unroll
+    for (int step = 8; step > 1; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
   }
 
   // The tile's row and column of the thread's i-th row and j-th column.

@@ -89,7 +89,6 @@ __device__ __forceinline__ void write_activation_gradients(const ActivationGradi
   const int column = column_tile * Shape::kColumns;
   const bool wide = has_wide_rows(p.h, p.width) && has_wide_rows(p.gated, p.width) &&
                     has_wide_rows(p.dh, p.width);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp_column = static_cast<int>(threadIdx.x) / kWarp % kTileDots<Shape>;
 #pragma unroll
   for (int i = 0; i < Shape::kThreadRows; i++) {
@@ -107,10 +106,8 @@ __device__ __forceinline__ void write_activation_gradients(const ActivationGradi
       }
     }
     if (p.dots == nullptr) continue;
-    // Over the eight lanes of a row.
-#pragma unroll
-    for (int step = 4; step > 0; step /= 2) dot += __shfl_xor_sync(kFullWarp, dot, step);
-    if (lane % 8 == 0 && own.row(i) < tile.rows) {
+    dot = own.sum_of_row(dot);
+    if (own.lane_column() == 0 && own.row(i) < tile.rows) {
       p.dots[row * dots_of<Shape>(p.width) + column_tile * kTileDots<Shape> + warp_column] = dot;
     }
   }
