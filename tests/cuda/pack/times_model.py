@@ -134,8 +134,8 @@ def time_gemm(bench, table, small):
         shapes = [("small", 64, 48, 32)]
     for name, m, n, k in shapes:
         x, w, dy = (bench.normal(*shape, dtype="bf16") for shape in ((m, k), (k, n), (m, n)))
-        y, dx = torch.empty_like(dy), torch.empty_like(x)
-        dw, dw16 = torch.empty(k, n), torch.empty(k, n, dtype=TORCH["bf16"])
+        y, dx = bench.empty(*dy.shape, dtype=dy.dtype), bench.empty(*x.shape, dtype=x.dtype)
+        dw, dw16 = bench.empty(k, n), bench.empty(k, n, dtype=TORCH["bf16"])
         bf16, f32 = DTYPES["bf16"], DTYPES["f32"]
         rows = [
             ("", m, n, k, 0, 0, x, w, y, bf16, lambda: torch.matmul(x, w, out=y)),
@@ -171,9 +171,9 @@ def time_experts(bench, table, small):
     for tokens, hidden, width, experts in shapes:
         layer = Layer(bench, tokens, hidden, width, experts, dtype="bf16", routing="one")
         sizes, kept = layer.sizes, layer.capacity
-        y, h = torch.empty(tokens, hidden, dtype=real), torch.empty(kept, 2 * width, dtype=real)
-        dx, dw1, dw2 = torch.empty_like(y), torch.empty(layer.w1.shape), torch.empty(layer.w2.shape)
-        dgates = torch.empty(tokens, experts)
+        y, h = bench.empty(tokens, hidden, dtype=real), bench.empty(kept, 2 * width, dtype=real)
+        dx, dw1, dw2 = bench.empty(*y.shape, dtype=y.dtype), bench.empty(*layer.w1.shape), bench.empty(*layer.w2.shape)
+        dgates = bench.empty(tokens, experts)
         flops = 6 * layer.rows * hidden * width
 
         def forward():
@@ -228,7 +228,7 @@ def time_attention(bench, table, small):
         stride, rows = (heads + 2 * groups) * head, batch * sequence
         qkv, dqkv = (bench.normal(rows, stride, dtype="bf16") for _ in range(2))
         out, dout = (bench.normal(rows, heads * head, dtype="bf16") for _ in range(2))
-        normalizer = torch.empty(rows, heads, 2)
+        normalizer = bench.empty(rows, heads, 2)
         ends = (0, heads * head, (heads + groups) * head)
         parts = [qkv[:, end:] for end in ends]
         gradients = [dqkv[:, end:] for end in ends]
@@ -270,9 +270,9 @@ def time_head(bench, table, small):
     x = bench.normal(tokens, hidden, dtype="bf16")
     w = bench.normal(hidden, vocabulary, scale=hidden**-0.5, dtype="bf16")
     targets = bench.integers(vocabulary, tokens)
-    loss, each, normalizer = torch.empty(2), torch.empty(tokens), torch.empty(tokens, 2)
-    logits = torch.empty(tokens, vocabulary, dtype=real)
-    dx, dw, share = torch.empty_like(x), torch.empty(hidden, vocabulary), torch.ones(1)
+    loss, each, normalizer = bench.empty(2), bench.empty(tokens), bench.empty(tokens, 2)
+    logits = bench.empty(tokens, vocabulary, dtype=real)
+    dx, dw, share = bench.empty(*x.shape, dtype=x.dtype), bench.empty(hidden, vocabulary), torch.ones(1)
     flops = 2 * tokens * hidden * vocabulary
     long = targets.long()
     leaves = [x.detach().clone().requires_grad_(), w.detach().clone().requires_grad_()]
@@ -312,8 +312,8 @@ def time_moving(bench, table, small):
     tokens, hidden, vocabulary = (64, 32, 96) if small else (16384, 768, 51200)
     code, real = DTYPES["bf16"], TORCH["bf16"]
     x, dy, y = (bench.normal(tokens, hidden, dtype="bf16") for _ in range(3))
-    weight, inverse = torch.ones(hidden), torch.empty(tokens)
-    dweight = torch.empty(hidden)
+    weight, inverse = torch.ones(hidden), bench.empty(tokens)
+    dweight = bench.empty(hidden)
     size = tokens * hidden
     weight16 = weight.to(real)
     leaf, leaf_weight = x.clone().requires_grad_(), weight16.clone().requires_grad_()
@@ -332,7 +332,7 @@ def time_moving(bench, table, small):
                                  tokens, hidden, 3), moved=8 * size)
     ids = bench.integers(min(256, vocabulary), tokens)
     embedding = bench.normal(vocabulary, hidden, dtype="bf16")
-    dtable = torch.empty(vocabulary, hidden)
+    dtable = bench.empty(vocabulary, hidden)
     table.row("embedding forward, 256 of the ids", ["embedding_forward"],
               lambda: bench.call("embedding_forward", code, y, embedding, ids, tokens, hidden,
                                  vocabulary), moved=4 * size,
@@ -349,7 +349,7 @@ def time_moving(bench, table, small):
                                  1e6, 0, 0), moved=4 * tokens * (heads + groups) * head)
     width = 4 * hidden
     h, a = bench.normal(tokens, 2 * width, dtype="bf16"), bench.normal(tokens, width, dtype="bf16")
-    dh = torch.empty_like(h)
+    dh = bench.empty(*h.shape, dtype=h.dtype)
     table.row("swiglu forward", ["swiglu_forward"],
               lambda: bench.call("swiglu_forward", code, a, h, tokens, width),
               moved=6 * tokens * width)
@@ -360,7 +360,7 @@ def time_moving(bench, table, small):
               lambda: bench.call("accumulate", code, y, code, x, 1.0, size), moved=6 * size)
     table.row("fill", ["fill"], lambda: bench.call("fill", code, h, 0.0, h.numel()),
               moved=2 * h.numel())
-    draws = torch.empty(size)
+    draws = bench.empty(size)
     table.row("random normal", ["random"],
               lambda: bench.call("random", 1, draws, size, 0.0, 1.0, 7, 0, 1), moved=4 * size)
 
@@ -373,7 +373,7 @@ def time_optimizer(bench, table, small):
     masters, gradients, first, second = ([bench.normal(n, scale=0.01) for n in sizes]
                                          for _ in range(4))
     second = [each.abs() for each in second]
-    copies = [torch.empty(n, dtype=torch.bfloat16) for n in sizes]
+    copies = [bench.empty(n, dtype=torch.bfloat16) for n in sizes]
     rows = [[*(each.data_ptr() for each in tensors), n, 1, 0] for n, tensors in zip(
         sizes, zip(masters, gradients, first, second, copies))]
     words = torch.tensor(rows, dtype=torch.int64)

@@ -21,8 +21,8 @@ def time_tensor(bench, table, small):
     x, y = (bench.normal(rows, columns, dtype="bf16") for _ in range(2))
     row = bench.normal(columns, dtype="bf16")
     wide = bench.normal(rows, columns)
-    out, narrow = torch.empty_like(x), torch.empty(columns, dtype=real)
-    tall, one, other = torch.empty(rows, dtype=real), torch.empty(1), torch.empty_like(wide)
+    out, narrow = bench.empty(*x.shape, dtype=x.dtype), bench.empty(columns, dtype=real)
+    tall, one, other = bench.empty(rows, dtype=real), bench.empty(1), bench.empty(*wide.shape, dtype=wide.dtype)
     dense = (columns, 1)
     for name, strides, b in (("two tensors", dense, y), ("a row", (0, 1), row)):
         shape = layout(2, rows, columns, *dense, *strides)

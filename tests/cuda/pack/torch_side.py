@@ -1,6 +1,7 @@
 """PyTorch's memory for the library's calls: inputs, guarded outputs, comparison."""
 
 import ctypes
+import math
 
 import torch
 
@@ -49,6 +50,10 @@ class Bench:
         self.library.call("memory_allocate", count * size, ctypes.byref(block))
         view = (ctypes.c_char * (count * size)).from_address(block.value)
         return torch.frombuffer(view, dtype=dtype)
+
+    def empty(self, *shape, dtype=torch.float32):
+        """An output without guards."""
+        return self.memory(math.prod(shape), dtype).view(shape)
 
     def wait(self):
         """Waits for PyTorch: the library's stream does not."""
