@@ -89,7 +89,8 @@ int32_t remoe_rms_norm_forward(uint64_t context, int32_t dtype, uint64_t y, uint
           .columns = columns,
           .epsilon = epsilon,
       };
-      const unsigned most = 8 * static_cast<unsigned>(op.context.multiprocessors);
+      // A row or two of a warp: blocks that replace each other leave no partial wave at the end.
+      const unsigned most = 16 * static_cast<unsigned>(op.context.multiprocessors);
       with_norm_row<T>(columns, y | x | weight, [&](auto width, auto steps) {
         op.launch(rms_norm_kernel<T, width.value, steps.value>,
                   dim3(grid_blocks(rows, kNormWarps, most)), dim3(kNormThreads), 0, a);
