@@ -9,6 +9,7 @@
 #include "device.h"
 #include "device_memory.h"
 #include "launch.h"
+#include "pinned_memory.h"
 #include "scheduler.h"
 #include "shared_memory.h"
 
@@ -128,7 +129,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, size_t bytes, cudaStream_t 
 
 cudaError_t cudaMallocHost(void** address, size_t bytes) {
   const auto lock = device().lock();
-  *address = std::malloc(bytes);
+  *address = remoe::emulator::map_before_guard(bytes);
   if (*address == nullptr) return device().refuse(cudaErrorMemoryAllocation);
   device().pinned[*address] = bytes;
   return cudaSuccess;
@@ -137,8 +138,10 @@ cudaError_t cudaMallocHost(void** address, size_t bytes) {
 cudaError_t cudaFreeHost(void* address) {
   const cudaError_t error = cudaDeviceSynchronize();
   const auto lock = device().lock();
-  if (device().pinned.erase(address) == 0) return device().refuse(cudaErrorInvalidValue);
-  std::free(address);
+  const auto block = device().pinned.find(address);
+  if (block == device().pinned.end()) return device().refuse(cudaErrorInvalidValue);
+  remoe::emulator::unmap_before_guard(address, block->second);
+  device().pinned.erase(block);
   return error;
 }
 

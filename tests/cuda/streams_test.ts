@@ -78,8 +78,8 @@ Deno.test(`emulated copies from the host let it reuse its buffer at once${skippe
   emulator.configure({ deferred: true, seed: 6 });
   const k = emulator.context;
   using memory = new Buffers(k);
-  // Pieces that are and are not multiples of the ring's, and more than it holds.
-  const sizes = [1, 100, 2 ** 21, 2 ** 21 + 4, 3 * 2 ** 20 + 1, 20 * 2 ** 20 + 7, 5];
+  // Pieces that end where the ring does; pieces that do not; and more than it holds.
+  const sizes = [24 * 2 ** 20, 1, 100, 2 ** 21, 2 ** 21 + 4, 3 * 2 ** 20 + 1, 20 * 2 ** 20 + 7, 5];
   const buffer = new Uint8Array(Math.max(...sizes));
   const fillWith = (seed: number): void => {
     for (let i = 0; i < buffer.length; i += 999) buffer.fill(7 * i + seed, i, i + 999);

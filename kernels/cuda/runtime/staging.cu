@@ -43,10 +43,10 @@ unsigned char* StagingRing::reserve(Context& context, size_t bytes) {
     base_ = static_cast<unsigned char*>(block);
   }
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  const size_t skipped = next_ + rounded > kRingBytes ? kRingBytes - next_ : 0;
-  reserved_ = skipped + rounded;
+  const bool wraps = next_ + rounded > kRingBytes;
+  reserved_ = rounded + (wraps ? kRingBytes - next_ : 0);
   while (kRingBytes - used_ < reserved_) wait_for_oldest(context);
-  const size_t place = skipped > 0 ? 0 : next_;
+  const size_t place = wraps ? 0 : next_;
   next_ = place + rounded;
   return base_ + place;
 }
