@@ -60,7 +60,8 @@ def main():
     torch.manual_seed(1)
     block.MoE = Grouped
     settings = Settings.read(options.config)
-    data = json.loads(options.config.read_text())["data"]
+    config = json.loads(options.config.read_text())
+    data, deviation = config["data"], config["model"]["init_std"]
     if options.bf16:
         torch.set_default_dtype(torch.bfloat16)
     from model import LanguageModel
@@ -69,7 +70,7 @@ def main():
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.normal_(0, settings.deviation)
+                parameter.normal_(0, deviation)
     if not options.bf16:
         model.loss = torch.autocast(device, torch.bfloat16)(model.loss)
     trainer = Trainer(model, Recipe.read(options.config), 1e-8)
