@@ -8,6 +8,9 @@
 // as NaN patterns, collectives check masks and call sites, and the checked build checks every
 // access against CUDA's ordering rules (race_checker.cpp).
 //
+// Hopper's asynchronous copies and products run early, late or in between, as the order says
+// (hopper.h), and the checked build follows what its barriers order (ordering.h).
+//
 // The emulator cannot show speed, weak memory ordering, or the rounding of fast intrinsics.
 #pragma once
 

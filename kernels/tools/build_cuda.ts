@@ -139,7 +139,9 @@ async function build(compiler: Compiler, library: Library, kind: string): Promis
 
 /** The emulator, with the checker or its stub. */
 async function emulatorUnits(race: boolean): Promise<Unit[]> {
-  const without = race ? ["no_checker.cpp"] : ["race_checker.cpp", "tsan_hooks.cpp", "ordering.cpp"];
+  const without = race
+    ? ["no_checker.cpp"]
+    : ["race_checker.cpp", "tsan_hooks.cpp", "ordering.cpp"];
   const graph = new IncludeGraph([]);
   const sources = (await list(`${KERNELS}/emulator`, ".cpp"))
     .filter((source) => !without.some((name) => source.endsWith(`/${name}`)));

@@ -71,9 +71,9 @@ Deno.test(`the context says which path multiplies bf16, which a variable forces$
 }, async (t) => {
   for (
     const [capability, variable, gemm, bf16] of [
-      [80, "", "simt", "fp32"],
+      [80, "", "mma", "mma"],
       [90, "", "wgmma", "wgmma"],
-      [90, "simt", "simt", "fp32"],
+      [90, "mma", "mma", "mma"],
       [90, "wgmma", "wgmma", "wgmma"],
     ] as const
   ) {
@@ -124,5 +124,5 @@ Deno.test(`a context leaves tensor cores that give wrong products${skipped}`, {
       assertMatchesReference(k, it as Parameters<typeof assertMatchesReference>[1]);
     }
   }
-  assertEquals(k.info().gemm, "simt (wgmma disagrees with it on this device)");
+  assertEquals(k.info().gemm, "mma (wgmma disagrees with it on this device)");
 });

@@ -2,8 +2,8 @@
 #include <cstring>
 #include <vector>
 
-#include "gemm/has_tensor_cores.h"
 #include "device/bf16.h"
+#include "gemm/has_tensor_cores.h"
 #include "gemm/product_tensor_cores.h"
 
 namespace remoe {
@@ -74,11 +74,11 @@ bool agree(Operation& op, bool transpose_a, bool transpose_b) {
 
 bool has_tensor_cores(Operation& op) {
   GemmPath& path = op.context.gemm_path;
-  if (path == GemmPath::kUncheckedTensorCores) {
+  if (path == GemmPath::kUncheckedWgmma) {
     const bool right = agree(op, false, false) && agree(op, false, true) && agree(op, true, false);
-    path = right ? GemmPath::kTensorCores : GemmPath::kWrongTensorCores;
+    path = right ? GemmPath::kWgmma : GemmPath::kWrongWgmma;
   }
-  return path == GemmPath::kTensorCores;
+  return path == GemmPath::kWgmma;
 }
 
 }  // namespace remoe

@@ -53,7 +53,7 @@ struct Context {
   int ordinal;
   int multiprocessors = 1;
   bool is_hopper = false;  // runs the kernels that are compiled for sm_90a alone
-  GemmPath gemm_path = GemmPath::kSimt;
+  GemmPath gemm_path = GemmPath::kMma;
   cudaStream_t first_stream = nullptr;
   cudaStream_t stream = nullptr;  // where later calls enqueue
   std::string message;            // of the last failure, until it is read

@@ -1,6 +1,7 @@
 // Captured graphs. A graph's kernels keep the addresses of their capture, so the blocks that were
 // free or scratch then stay the graph's until it is destroyed.
 
+#include "gemm/has_tensor_cores.h"
 #include "runtime/operation.h"
 
 namespace remoe {
@@ -41,6 +42,7 @@ int32_t remoe_capture_begin(uint64_t context) {
   return guard(context, "capture_begin", [](Operation& op) {
     remoe::Context& c = op.context;
     remoe::require(!c.capturing, "a capture has already begun");
+    remoe::has_tensor_cores(op);  // the first to ask waits for the device, which a capture cannot
     // Relaxed: calls that touch no stream, such as page-locking memory, are allowed meanwhile.
     c.check(cudaStreamBeginCapture(c.stream, cudaStreamCaptureModeRelaxed), "beginning a capture");
     c.capturing = true;

@@ -27,7 +27,7 @@ constexpr char kArchitectures[] = "\"emulated\"";
 constexpr const char* kBackend = gpu::kEmulated ? "emulated" : "cuda";
 
 // Of which the device decides.
-constexpr char kGemm[] = "simt, wgmma";
+constexpr char kGemm[] = "simt, mma, wgmma";
 
 // Returns the length of the text in bytes, whether or not it fits.
 int32_t write_text(const std::string& text, uint8_t* buffer, uint64_t length) {

@@ -62,7 +62,7 @@ def sanitizer(tool, seconds, emulated):
     if command is None:
         return Part(tool, seconds, 5, reason="compute-sanitizer is not installed")
     # initcheck does not see what bulk copies write, which the products of tensor cores end in.
-    path = ["env", "REMOE_CUDA_GEMM=simt"] if tool == "initcheck" else []
+    path = ["env", "REMOE_CUDA_GEMM=mma"] if tool == "initcheck" else []
     checked = [*path, command, "--tool", tool, "--error-exitcode", "9", "--print-limit", "20"]
     return Part(tool, seconds, 5, ([*checked, *deno("cases", f"{FOLDER}/libremoe.so", "once")],))
 
