@@ -44,60 +44,80 @@ struct RowsArguments {
   bool accumulate;
 };
 
-// Adds a row's positions to `sum`. A frequent token has thousands of them, one after another:
-// loading several at once hides their latency.
+// Adds a row's positions to `sum`, in the lanes that have a column. A frequent token has thousands
+// of them, one after another: reading several at once hides their latency. All lanes call it.
 template <class T, int kWidth>
 __device__ __forceinline__ void add_positions(const RowsArguments<T>& a, int begin, int end,
                                               int column, float (&sum)[kWidth]) {
   constexpr int kBatch = 8;
-  for (int first = begin; first < end; first += kBatch) {
-    Vector<T, kWidth> dy[kBatch];
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  for (int first = begin; first < end; first += kWarp) {
+    const int own = first + lane < end ? a.positions[first + lane] : 0;
+    const int left = end - first < kWarp ? end - first : kWarp;
+    for (int batch = 0; batch < left; batch += kBatch) {
+      Vector<T, kWidth> dy[kBatch];
 #pragma unroll
-    for (int j = 0; j < kBatch; j++) {
-      if (first + j >= end) break;
-      const size_t position = a.positions[first + j];
-      dy[j] = load_vector<T, kWidth>(a.dy + position * a.hidden + column);
-    }
+      for (int j = 0; j < kBatch; j++) {
+        const size_t position = __shfl_sync(kFullWarp, own, batch + j);
+        if (batch + j >= left || column >= a.hidden) continue;
+        dy[j] = load_vector<T, kWidth>(a.dy + position * a.hidden + column);
+      }
 #pragma unroll
-    for (int j = 0; j < kBatch; j++) {
-      if (first + j >= end) break;
+      for (int j = 0; j < kBatch; j++) {
+        if (batch + j >= left || column >= a.hidden) continue;
 #pragma unroll
-      for (int k = 0; k < kWidth; k++) sum[k] += to_float(dy[j].element[k]);
+        for (int k = 0; k < kWidth; k++) sum[k] += to_float(dy[j].element[k]);
+      }
     }
   }
 }
 
-// A warp takes 32 vectors of a row.
+// Writes, or adds to, 32 vectors of a row. All lanes of a warp call it.
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads) add_rows_kernel(RowsArguments<T> a, int slices) {
+__device__ __forceinline__ void add_row(const RowsArguments<T>& a, int row, int begin, int end,
+                                        int column) {
   constexpr int kPart = kWidth < 4 ? kWidth : 4;
+  const bool inside = column < a.hidden;
+  float* to = a.dtable + static_cast<size_t>(row) * a.hidden + column;
+  float sum[kWidth] = {};
+#pragma unroll
+  for (int k = 0; k < kWidth; k += kPart) {
+    if (!a.accumulate || !inside) break;
+    const auto before = load_vector<float, kPart>(to + k);
+#pragma unroll
+    for (int p = 0; p < kPart; p++) sum[k + p] = before.element[p];
+  }
+  add_positions<T, kWidth>(a, begin, end, column, sum);
+#pragma unroll
+  for (int k = 0; k < kWidth; k += kPart) {
+    Vector<float, kPart> after;
+#pragma unroll
+    for (int p = 0; p < kPart; p++) after.element[p] = sum[k + p];
+    if (inside) store_vector(to + k, after);
+  }
+}
+
+// Adjacent rows of a warp: most have no positions, and only wait for their bounds.
+constexpr int kRows = 4;
+
+// A warp takes 32 vectors of each of its rows.
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, 2) add_rows_kernel(RowsArguments<T> a, int slices) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const size_t warp = static_cast<size_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const size_t stride = static_cast<size_t>(gridDim.x) * kWarps;
-  const size_t all = static_cast<size_t>(a.vocabulary) * slices;
+  const size_t all = (static_cast<size_t>(a.vocabulary) + kRows - 1) / kRows * slices;
   for (size_t i = warp; i < all; i += stride) {
-    const int row = static_cast<int>(i / slices);
+    const int64_t first = static_cast<int64_t>(i / slices) * kRows;
     const int column = (static_cast<int>(i % slices) * kWarp + lane) * kWidth;
-    const int begin = a.row_start[row];
-    const int end = a.row_start[row + 1];
-    if (column >= a.hidden || (a.accumulate && begin == end)) continue;
-    float* to = a.dtable + static_cast<size_t>(row) * a.hidden + column;
-    float sum[kWidth] = {};
-    if (a.accumulate) {
-#pragma unroll
-      for (int k = 0; k < kWidth; k += kPart) {
-        const auto before = load_vector<float, kPart>(to + k);
-#pragma unroll
-        for (int p = 0; p < kPart; p++) sum[k + p] = before.element[p];
-      }
-    }
-    add_positions<T, kWidth>(a, begin, end, column, sum);
-#pragma unroll
-    for (int k = 0; k < kWidth; k += kPart) {
-      Vector<float, kPart> after;
-#pragma unroll
-      for (int p = 0; p < kPart; p++) after.element[p] = sum[k + p];
-      store_vector(to + k, after);
+    const int64_t own = first + (lane < kRows ? lane : kRows);
+    const int start = a.row_start[own < a.vocabulary ? own : a.vocabulary];
+#pragma unroll 1
+    for (int r = 0; r < kRows && first + r < a.vocabulary; r++) {
+      const int begin = __shfl_sync(kFullWarp, start, r);
+      const int end = __shfl_sync(kFullWarp, start, r + 1);
+      if (a.accumulate && begin == end) continue;
+      add_row<T, kWidth>(a, static_cast<int>(first) + r, begin, end, column);
     }
   }
 }
@@ -110,8 +130,8 @@ void add_rows(Operation& op, const RowsArguments<T>& a) {
       (reinterpret_cast<uint64_t>(a.dtable) | reinterpret_cast<uint64_t>(a.dy)) % 16 == 0;
   const int width = wide ? kWide : 1;
   const int slices = (a.hidden + kWarp * width - 1) / (kWarp * width);
-  const unsigned blocks =
-      grid_blocks(static_cast<uint64_t>(a.vocabulary) * slices, kWarps, 1 << 20);
+  const uint64_t groups = (static_cast<uint64_t>(a.vocabulary) + kRows - 1) / kRows;
+  const unsigned blocks = grid_blocks(groups * slices, kWarps, 1 << 20);
   op.launch(wide ? add_rows_kernel<T, kWide> : add_rows_kernel<T, 1>, dim3(blocks), dim3(kThreads),
             0, a, slices);
 }

@@ -14,7 +14,7 @@ constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
-constexpr int kRounds = 4;  // keys of a thread
+constexpr int kRounds = 2;  // keys of a thread
 constexpr int kTile = kThreads * kRounds;
 static_assert(kDigits == kThreads, "a thread per digit");
 
@@ -102,6 +102,7 @@ __device__ __forceinline__ void find_places(MoveShared& shared, const PassArgume
   }
   uint32_t before = 0;
   uint32_t all = 0;
+#pragma unroll 8
   for (unsigned tile = 0; tile < gridDim.x; tile++) {
     const uint32_t count = a.digit_counts[static_cast<size_t>(tile) * kDigits + own_digit];
     if (tile < blockIdx.x) before += count;
