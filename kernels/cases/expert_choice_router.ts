@@ -218,6 +218,8 @@ export const EXPERT_CHOICE_CASES: readonly OperationCase[] = [
   ),
   expertChoiceCase({ tokens: 36, hidden: 6, experts: 5, group: 36, capacity: 16, zeroEvery: 3 }),
   expertChoiceCase({ tokens: 12, hidden: 4, experts: 65, group: 12, capacity: 5, zeroEvery: 1 }),
+  // Longer than what a block of a GPU keeps at hand.
+  expertChoiceCase({ tokens: 16_400, hidden: 1, experts: 1, group: 16_400, capacity: 7 }),
   // More places than tokens whose probability is above 0.
   expertChoiceCase({ tokens: 20, hidden: 12, experts: 9, group: 20, capacity: 18, spread: 200 }),
   ...([

@@ -72,8 +72,8 @@ struct SelectionShared {
 };
 
 size_t selection_bytes(int length) {
-  return offsetof(SelectionShared, ranks) +
-         (length <= kMostStaged ? static_cast<size_t>(length) * sizeof(uint32_t) : 0);
+  const size_t more = length <= kMostStaged ? static_cast<size_t>(length) - 1 : 0;
+  return sizeof(SelectionShared) + more * sizeof(uint32_t);
 }
 
 // The ranks of a group's tokens for the expert of this block.

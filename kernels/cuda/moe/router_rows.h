@@ -31,8 +31,8 @@ struct RowShape {
 
   // The token of this lane, which may be past the last.
   static __device__ __forceinline__ int token() {
-    const int thread = static_cast<int>(blockIdx.x) * kRowThreads + static_cast<int>(threadIdx.x);
-    return thread / kLanes;
+    return static_cast<int>(blockIdx.x) * (kRowThreads / kLanes) +
+           static_cast<int>(threadIdx.x) / kLanes;
   }
   static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % kLanes; }
 };
