@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "device/bf16.h"
 #include "moe/expert_weight.h"
 #include "runtime/operation.h"
 
@@ -10,7 +11,8 @@ namespace remoe {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kMaximumBlocks = 4096;
+// Enough for every multiprocessor; more would compute the penalties more often than use them.
+constexpr int kMaximumBlocks = 1024;
 
 struct GradientArguments {
   float* dlogits;
@@ -52,7 +54,8 @@ __device__ __forceinline__ float slope(float gate) {
   return 1.0f;
 }
 
-template <int kActivation>
+// A thread takes kCount adjacent experts of a token at a time.
+template <int kActivation, int kCount>
 __global__ void __launch_bounds__(kThreads) relu_router_gradient_kernel(GradientArguments a) {
   float* penalties = &gpu::shared<float>();
   float* closed = penalties + a.experts;
@@ -62,19 +65,46 @@ __global__ void __launch_bounds__(kThreads) relu_router_gradient_kernel(Gradient
   }
   __syncthreads();
   const size_t pairs = static_cast<size_t>(a.tokens) * a.experts;
-  const size_t stride = static_cast<size_t>(gridDim.x) * kThreads;
-  const size_t first = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const size_t stride = static_cast<size_t>(gridDim.x) * kThreads * kCount;
+  const size_t first = (static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x) * kCount;
   // The expert index advances by the stride modulo E: a division per element would cost more than
   // the element itself.
   const int step = static_cast<int>(stride % a.experts);
   int expert = static_cast<int>(first % a.experts);
   for (size_t i = first; i < pairs; i += stride) {
-    const float gate = a.gates[i];
-    a.dlogits[i] =
-        gate > 0.0f ? (a.dgates[i] + penalties[expert]) * slope<kActivation>(gate) : closed[expert];
+    const auto gates = load_vector<float, kCount>(a.gates + i);
+    auto gradients = load_vector<float, kCount>(a.dgates + i);
+    const auto weights = load_vector<float, kCount>(penalties + expert);
+    const auto pulls = load_vector<float, kCount>(closed + expert);
+#pragma unroll
+    for (int j = 0; j < kCount; j++) {
+      const float gate = gates.element[j];
+      const float open = (gradients.element[j] + weights.element[j]) * slope<kActivation>(gate);
+      gradients.element[j] = gate > 0.0f ? open : pulls.element[j];
+    }
+    store_vector(a.dlogits + i, gradients);
     expert += step;
     if (expert >= a.experts) expert -= a.experts;
   }
+}
+
+template <int kCount>
+void launch_gradient(Operation& op, const GradientArguments& a, int activation) {
+  const size_t vectors = static_cast<size_t>(a.tokens) * a.experts / kCount;
+  const auto kernel = activation == REMOE_GATE_RELU_SQUARED
+                          ? relu_router_gradient_kernel<REMOE_GATE_RELU_SQUARED, kCount>
+                      : activation == REMOE_GATE_TANH
+                          ? relu_router_gradient_kernel<REMOE_GATE_TANH, kCount>
+                          : relu_router_gradient_kernel<REMOE_GATE_RELU, kCount>;
+  op.launch(kernel, dim3(grid_blocks(vectors, kThreads, kMaximumBlocks)), dim3(kThreads),
+            2 * a.experts * sizeof(float), a);
+}
+
+// Whether four adjacent experts are always 16 bytes of one token.
+bool has_wide_rows(const GradientArguments& a) {
+  const auto all = reinterpret_cast<uintptr_t>(a.dlogits) | reinterpret_cast<uintptr_t>(a.dgates) |
+                   reinterpret_cast<uintptr_t>(a.gates);
+  return a.experts % 4 == 0 && all % 16 == 0;
 }
 
 bool by_load(int balance) {
@@ -119,12 +149,10 @@ int32_t remoe_relu_router_gradient(uint64_t context, uint64_t dlogits, uint64_t 
         .tokens = tokens,
         .experts = experts,
     };
-    const size_t pairs = static_cast<size_t>(tokens) * experts;
-    const auto kernel =
-        activation == REMOE_GATE_RELU_SQUARED ? relu_router_gradient_kernel<REMOE_GATE_RELU_SQUARED>
-        : activation == REMOE_GATE_TANH       ? relu_router_gradient_kernel<REMOE_GATE_TANH>
-                                              : relu_router_gradient_kernel<REMOE_GATE_RELU>;
-    op.launch(kernel, dim3(grid_blocks(pairs, kThreads, kMaximumBlocks)), dim3(kThreads),
-              2 * experts * sizeof(float), a);
+    if (has_wide_rows(a)) {
+      launch_gradient<4>(op, a, activation);
+    } else {
+      launch_gradient<1>(op, a, activation);
+    }
   });
 }
