@@ -78,8 +78,13 @@ struct RowsProduct {
   int k;
 };
 
+// For few rows ptxas would spill a few registers to fit another block; 0 leaves it the choice.
+template <class Loop>
+constexpr int kLeastBlocks = Loop::Shape::kRows == 16 ? 1 : 0;
+
 template <class Loop, bool kTranspose, class T>
-__global__ void __launch_bounds__(Loop::Shape::kThreads) rows_product_kernel(RowsProduct<T> p) {
+__global__ void __launch_bounds__(Loop::Shape::kThreads, kLeastBlocks<Loop>)
+    rows_product_kernel(RowsProduct<T> p) {
   using Shape = typename Loop::Shape;
   auto& tiles = gpu::shared<typename Loop::Shared>();
   const ThreadTile<Shape> own;
