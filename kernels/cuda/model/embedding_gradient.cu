@@ -33,23 +33,28 @@ __global__ void __launch_bounds__(kThreads)
   row_start[row] = low;
 }
 
+// Positions of a frequent token, whose row has warps of its own: one position is added after
+// another, so that rows take as long as their positions are many.
+constexpr int kFrequent = 64;
+
 template <class T>
 struct RowsArguments {
   float* dtable;
   const T* dy;
   const int32_t* row_start;
+  const int32_t* tokens;  // sorted
   const int32_t* positions;
+  int count;
   int vocabulary;
   int hidden;
   bool accumulate;
 };
 
-// Adds a row's positions to `sum`, in the lanes that have a column. A frequent token has thousands
-// of them, one after another: reading several at once hides their latency. All lanes call it.
-template <class T, int kWidth>
+// Adds a row's positions to `sum`, in the lanes that have a column. Reading kBatch of them at once
+// hides their latency. All lanes call it.
+template <class T, int kWidth, int kBatch>
 __device__ __forceinline__ void add_positions(const RowsArguments<T>& a, int begin, int end,
                                               int column, float (&sum)[kWidth]) {
-  constexpr int kBatch = 8;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   for (int first = begin; first < end; first += kWarp) {
     const int own = first + lane < end ? a.positions[first + lane] : 0;
@@ -73,7 +78,7 @@ __device__ __forceinline__ void add_positions(const RowsArguments<T>& a, int beg
 }
 
 // Writes, or adds to, 32 vectors of a row. All lanes of a warp call it.
-template <class T, int kWidth>
+template <class T, int kWidth, int kBatch>
 __device__ __forceinline__ void add_row(const RowsArguments<T>& a, int row, int begin, int end,
                                         int column) {
   constexpr int kPart = kWidth < 4 ? kWidth : 4;
@@ -87,7 +92,7 @@ __device__ __forceinline__ void add_row(const RowsArguments<T>& a, int row, int 
 #pragma unroll
     for (int p = 0; p < kPart; p++) sum[k + p] = before.element[p];
   }
-  add_positions<T, kWidth>(a, begin, end, column, sum);
+  add_positions<T, kWidth, kBatch>(a, begin, end, column, sum);
 #pragma unroll
   for (int k = 0; k < kWidth; k += kPart) {
     Vector<float, kPart> after;
@@ -102,7 +107,7 @@ constexpr int kRows = 4;
 
 // A warp takes 32 vectors of each of its rows.
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads, 2) add_rows_kernel(RowsArguments<T> a, int slices) {
+__global__ void __launch_bounds__(kThreads, 3) add_rows_kernel(RowsArguments<T> a, int slices) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const size_t warp = static_cast<size_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
   const size_t stride = static_cast<size_t>(gridDim.x) * kWarps;
@@ -116,10 +121,43 @@ __global__ void __launch_bounds__(kThreads, 2) add_rows_kernel(RowsArguments<T> 
     for (int r = 0; r < kRows && first + r < a.vocabulary; r++) {
       const int begin = __shfl_sync(kFullWarp, start, r);
       const int end = __shfl_sync(kFullWarp, start, r + 1);
-      if (a.accumulate && begin == end) continue;
-      add_row<T, kWidth>(a, static_cast<int>(first) + r, begin, end, column);
+      if (end - begin >= kFrequent || (a.accumulate && begin == end)) continue;
+      add_row<T, kWidth, 4>(a, static_cast<int>(first) + r, begin, end, column);
     }
   }
+}
+
+// The rows of frequent tokens, 32 narrow vectors of one per warp, to read as many positions at once
+// as a lane has registers. Each has a sorted position that is a multiple of kFrequent, and is found
+// by the first.
+template <class T, int kWidth>
+__global__ void __launch_bounds__(kThreads, 1)
+    add_frequent_rows_kernel(RowsArguments<T> a, int slices) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const size_t warp = static_cast<size_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp;
+  const size_t stride = static_cast<size_t>(gridDim.x) * kWarps;
+  const size_t all = (static_cast<size_t>(a.count) + kFrequent - 1) / kFrequent * slices;
+  for (size_t i = warp; i < all; i += stride) {
+    const int place = static_cast<int>(i / slices) * kFrequent;
+    const int row = a.tokens[place];
+    if (row >= a.vocabulary) continue;
+    const int begin = a.row_start[row];
+    const int end = a.row_start[row + 1];
+    if (end - begin < kFrequent || place - begin >= kFrequent) continue;
+    const int column = (static_cast<int>(i % slices) * kWarp + lane) * kWidth;
+    add_row<T, kWidth, kWarp>(a, row, begin, end, column);
+  }
+}
+
+template <class T>
+void add_frequent_rows(Operation& op, const RowsArguments<T>& a, bool wide) {
+  constexpr int kNarrow = 4 / sizeof(T);
+  const int width = wide ? kNarrow : 1;
+  const int slices = (a.hidden + kWarp * width - 1) / (kWarp * width);
+  const uint64_t places = (static_cast<uint64_t>(a.count) + kFrequent - 1) / kFrequent;
+  const unsigned blocks = grid_blocks(places * slices, kWarps, 1 << 20);
+  op.launch(wide ? add_frequent_rows_kernel<T, kNarrow> : add_frequent_rows_kernel<T, 1>,
+            dim3(blocks), dim3(kThreads), 0, a, slices);
 }
 
 template <class T>
@@ -134,6 +172,7 @@ void add_rows(Operation& op, const RowsArguments<T>& a) {
   const unsigned blocks = grid_blocks(groups * slices, kWarps, 1 << 20);
   op.launch(wide ? add_rows_kernel<T, kWide> : add_rows_kernel<T, 1>, dim3(blocks), dim3(kThreads),
             0, a, slices);
+  if (a.count >= kFrequent) add_frequent_rows(op, a, wide);
 }
 
 }  // namespace
@@ -167,7 +206,9 @@ int32_t remoe_embedding_gradient(uint64_t context, int32_t dtype, uint64_t dtabl
       add_rows<T>(op, {.dtable = target,
                        .dy = reinterpret_cast<const T*>(dy),
                        .row_start = row_start.data(),
+                       .tokens = by_token.tokens,
                        .positions = by_token.positions,
+                       .count = count,
                        .vocabulary = vocabulary,
                        .hidden = hidden,
                        .accumulate = accumulate != 0});
