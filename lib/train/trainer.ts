@@ -33,6 +33,7 @@ import type { StepProfile } from "./profile.ts";
 import type { Sample } from "../run/samples.ts";
 import { createSampler, type Sampler, type SamplerPosition, seek } from "./sampler.ts";
 import { PlanRoom, type RoomRule, roomRule } from "./plan_room.ts";
+import { holdsTooMuch } from "./pool_use.ts";
 import { RouterClaims } from "./router_claims.ts";
 import { routedRows } from "./routed_rows.ts";
 import { learningRate } from "./schedule.ts";
@@ -213,7 +214,7 @@ export class Trainer implements Disposable {
     const metrics = this.#advance({ step, lr, ms, readout, split: split.means });
     const rows = routedRows(config, readout).map((count) => count / this.#microBatches);
     this.#room.follow(rows);
-    if (this.#kept.follow(rows)) this.#device.trim();
+    if (this.#kept.follow(rows) || holdsTooMuch(this.#device.statistics())) this.#device.trim();
     return metrics;
   }
 

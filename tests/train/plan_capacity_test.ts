@@ -14,6 +14,7 @@ import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.
 import type { KernelSymbols } from "../../lib/ffi/mod.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
 import { PlanRoom, type RoomRule, roomRule } from "../../lib/train/plan_room.ts";
+import { holdsTooMuch } from "../../lib/train/pool_use.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
@@ -105,6 +106,13 @@ Deno.test("room follows the fullest layer with a margin, which grows where it wa
     "follow",
     "follow",
   ]);
+});
+
+Deno.test("a pool is trimmed where it holds far more than a step uses, unless it is small", () => {
+  const GIB = 2 ** 30;
+  assertEquals(holdsTooMuch({ held: 39 * GIB, peak: 20 * GIB }), true);
+  assertEquals(holdsTooMuch({ held: 25 * GIB, peak: 20 * GIB }), false);
+  assertEquals(holdsTooMuch({ held: 2 ** 26, peak: 2 ** 22 }), false);
 });
 
 Deno.test("a step that fits is taken once", async () => {
