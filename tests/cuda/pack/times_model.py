@@ -399,7 +399,7 @@ def time_routers(bench, table, small):
     """Routers with their gradients, and the plan."""
     import torch
 
-    from torch_side import DTYPES
+    from torch_side import DTYPES, TORCH
 
     tokens, hidden = (64, 32) if small else (16384, 768)
     for experts in ((8,) if small else (8, 32, 128)):
@@ -427,6 +427,18 @@ def time_routers(bench, table, small):
                   lambda: bench.call("topk_router_gradient", dlogits, dgates, gates, mask, p,
                                      normalizer, counts, 1e-3, 0.0, tokens, experts, 1, 0),
                   moved=12 * pairs)
+        dx, dw = bench.empty(tokens, hidden, dtype=TORCH["bf16"]), bench.empty(hidden, experts)
+        f32 = DTYPES["f32"]
+        dx.zero_()
+        dw.zero_()
+        table.row(f"router dX added {label}", ["gemm"],
+                  lambda: bench.call("gemm", f32, f32, code, 0, 1, tokens, hidden, experts, 1.0,
+                                     dlogits, experts, w, experts, 1.0, dx, hidden),
+                  moved=4 * pairs + 4 * tokens * hidden)
+        table.row(f"router dW {label}", ["gemm"],
+                  lambda: bench.call("gemm", code, f32, f32, 1, 0, hidden, experts, tokens, 1.0, x,
+                                     hidden, dlogits, experts, 0.0, dw, experts),
+                  moved=4 * pairs + 2 * tokens * hidden)
 
 
 TIMES = {"gemm": time_gemm, "experts": time_experts, "attention": time_attention,
