@@ -9,6 +9,8 @@ import { dispatchPlanCase } from "../../kernels/cases/dispatch_plan.ts";
 import { binaryCase } from "../../kernels/cases/elementwise.ts";
 import { embeddingGradientCase } from "../../kernels/cases/embedding.ts";
 import { expertChoiceCase } from "../../kernels/cases/expert_choice_router.ts";
+import { expertsCase, expertsGradientCase } from "../../kernels/cases/experts.ts";
+import { gemmCase } from "../../kernels/cases/gemm.ts";
 import { hashRouterCase } from "../../kernels/cases/hash_router.ts";
 import { copyStridedCase } from "../../kernels/cases/layout.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
@@ -103,8 +105,22 @@ const TENSOR_CASES: readonly KernelCase[] = [
   updateLambdaCase({ label: "above the target", excess: 1 }),
 ];
 
+/** Products of every loop, and the experts: of more steps, tiles and rounds than one. */
+const PRODUCT_CASES: readonly KernelCase[] = [
+  gemmCase({ m: 20, n: 70, k: 40 }),
+  gemmCase({ m: 20, n: 24, k: 70, storage: "bf16" }),
+  gemmCase({ m: 3, n: 5, k: 300 }),
+  ...(["f32", "bf16"] as const).flatMap((dtype) => [
+    expertsCase({ tokens: 20, hidden: 12, width: 70, experts: 5, density: 0.9, dtype }),
+    expertsGradientCase({ tokens: 20, hidden: 12, width: 70, experts: 5, density: 0.9, dtype }),
+  ]),
+  expertsCase({ tokens: 2, hidden: 600, width: 70, experts: 5, density: 1, kept: 0 }),
+  // More experts than one round of the list of tiles takes.
+  expertsCase({ tokens: 2, hidden: 3, width: 3, experts: 600, density: 0.9, kept: 0 }),
+];
+
 const CASES: readonly KernelCase[] = [
-  ...[...ROUTING_CASES, ...MODEL_CASES],
+  ...[...ROUTING_CASES, ...MODEL_CASES, ...PRODUCT_CASES],
   ...[...ATTENTION_CASES, ...TENSOR_CASES],
 ];
 
