@@ -28,13 +28,13 @@ struct FewRows {
   int width;
 };
 
-// The strips of a kernel, expert by expert; a listed tile has all rows of its expert.
+// The strips of a kernel, expert by expert; a listed tile has all rows of its expert. What a body
+// reads of shared.sums, the next one overwrites after barriers of its own product.
 template <class Body>
 __device__ __forceinline__ void for_each_strip(const TileList& list, int strips, Body&& body) {
   const size_t count = static_cast<size_t>(*list.count) * strips;
   for (size_t i = blockIdx.x; i < count; i += gridDim.x) {
     body(list.tiles[i / strips], static_cast<int>(i % strips));
-    __syncthreads();  // the next strip overwrites shared memory
   }
 }
 
