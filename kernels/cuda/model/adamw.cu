@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "device/fast_math.h"
 #include "model/tensor_schedule.h"
 
 namespace remoe {
@@ -10,7 +11,7 @@ namespace {
 
 constexpr int kThreads = kScheduleThreads;
 constexpr int kWidth = 4;
-constexpr int kVectors = 2;  // of a thread in a chunk, all loaded before the first is used
+constexpr int kVectors = 4;  // of a thread in a chunk
 constexpr int kChunk = kThreads * kWidth * kVectors;
 
 struct AdamwOptions {
@@ -73,8 +74,10 @@ __device__ __forceinline__ Moments updated(Moments s, float gradient, const Adam
   const float g = gradient * f.clip_scale;
   s.first = f.beta1 * s.first + f.one_less_beta1 * g;
   s.second = f.beta2 * s.second + f.one_less_beta2 * (g * g);
-  const float root = sqrtf(s.second) * f.second_correction + f.epsilon;
-  s.weight = kept * s.weight - f.step * s.first / root;
+  // A few units of the last place of the update, which is small beside the weight. Exact ones would
+  // take as long as the memory.
+  const float root = root_fast(s.second) * f.second_correction + f.epsilon;
+  s.weight = kept * s.weight - divide_fast(f.step * s.first, root);
   return s;
 }
 
@@ -137,34 +140,24 @@ __device__ __forceinline__ void update_chunk(const TensorSpan& span, const Adamw
   const bool wide = is_aligned(row.master, 16) && is_aligned(row.moment_1, 16) &&
                     is_aligned(row.moment_2, 16) && is_aligned(row.copy, 8) &&
                     is_aligned(row.gradient, kWidth * sizeof(G));
-  if (!wide) {
+  // Whole vectors; the rest is less than one vector, or all.
+  const size_t vectors = wide ? (span.end - span.begin) / kWidth : 0;
 #pragma unroll 1
-    for (size_t i = span.begin + threadIdx.x; i < span.end; i += kThreads) {
-      update_one<G>(row, i, f, kept);
-    }
-    return;
+  for (size_t v = threadIdx.x; v < vectors; v += kThreads) {
+    const size_t i = span.begin + v * kWidth;
+    Loaded<G> loaded;
+    loaded.load(row, i);
+    loaded.update(f, kept);
+    loaded.store(row, i);
   }
-  const size_t first = span.begin + threadIdx.x * kWidth;
-  Loaded<G> loaded[kVectors];
-#pragma unroll
-  for (int v = 0; v < kVectors; v++) {
-    const size_t i = first + v * kThreads * kWidth;
-    if (i + kWidth <= span.end) loaded[v].load(row, i);
-  }
-#pragma unroll
-  for (int v = 0; v < kVectors; v++) {
-    const size_t i = first + v * kThreads * kWidth;
-    if (i + kWidth <= span.end) {
-      loaded[v].update(f, kept);
-      loaded[v].store(row, i);
-    } else {
 #pragma unroll 1
-      for (size_t k = i; k < span.end; k++) update_one<G>(row, k, f, kept);
-    }
+  for (size_t i = span.begin + vectors * kWidth + threadIdx.x; i < span.end; i += kThreads) {
+    update_one<G>(row, i, f, kept);
   }
 }
 
-__global__ void __launch_bounds__(kThreads)
+// Four blocks of a multiprocessor, one vector of each array per thread, are 64 KiB in flight.
+__global__ void __launch_bounds__(kThreads, 4)
     adamw_kernel(const AdamwFactors* factors, TensorSchedule schedule) {
   const uint32_t chunks = schedule.first_chunk[schedule.count];
   if (blockIdx.x >= chunks) return;
