@@ -160,6 +160,16 @@ export const GEMM_CASES: readonly OperationCase[] = [
     { m: 260, n: 1030, k: 390, transposeB: true },
     { m: 256, n: 384, k: 128 },
   ] as const).map((sizes) => gemmCase({ ...sizes, storage: "bf16" })),
+  // Gradients of a router's input and weights.
+  ...[1, 8, 32].flatMap((k) => [
+    gemmCase({ m: 70, n: 300, k, transposeB: true, storage: "f32 to bf16", beta: 1 }),
+    gemmCase({ m: 64, n: 260, k, transposeA: true }),
+  ]),
+  gemmCase({ m: 65, n: 67, k: 9, lda: 12, ldb: 11, ldc: 70, beta: 0.5, transposeB: true }),
+  ...[4, 8, 12, 64].flatMap((n) => [
+    gemmCase({ m: 136, n, k: 530, transposeA: true, storage: "bf16 by f32", beta: 1 }),
+    gemmCase({ m: 264, n, k: 263, transposeA: true, lda: 272, ldb: 68, alpha: 0.5 }),
+  ]),
   // Gradients of weights.
   gemmCase({ m: 128, n: 384, k: 256, transposeA: true, beta: 1, storage: "bf16 to f32" }),
   gemmCase({ m: 33, n: 17, k: 65, transposeA: true, ldc: 21, beta: 1, storage: "bf16 to f32" }),

@@ -109,6 +109,8 @@ void multiply_simt(Operation& op, const Product& product) {
 
 void multiply(Operation& op, const Product& product) {
   if (fits_few_rows(product)) return multiply_few_rows(op, product);
+  if (fits_shallow(product)) return multiply_shallow(op, product);
+  if (fits_narrow(product)) return multiply_narrow(op, product);
   if (fits_tensor_cores(product) && has_tensor_cores(op)) {
     return multiply_tensor_cores(op, product);
   }

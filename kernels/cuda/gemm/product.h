@@ -38,4 +38,12 @@ void multiply_simt(Operation& op, const Product& product);
 bool fits_few_rows(const Product& product);
 void multiply_few_rows(Operation& op, const Product& product);
 
+// Little depth in fp32, at the speed of writing C.
+bool fits_shallow(const Product& product);
+void multiply_shallow(Operation& op, const Product& product);
+
+// Great depth and few columns, of A transposed and B in fp32, at the speed of reading A.
+bool fits_narrow(const Product& product);
+void multiply_narrow(Operation& op, const Product& product);
+
 }  // namespace remoe
