@@ -17,7 +17,8 @@ const BARRIER = /__sync(threads|warp)\(\);/;
 const FILES = [
   ...["attention/attention_decode.cu", "attention/attention_tile.h", "attention/decode_run.h"],
   ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
-  ...["gemm/few_rows.h", "gemm/mma_product.h", "gemm/simt_product.h"],
+  ...["gemm/few_rows.h", "gemm/mma_product.h", "gemm/narrow.cu"],
+  ...["gemm/shallow.cu", "gemm/simt_product.h"],
   ...["moe/expert_products.h", "moe/expert_tiles.cu"],
   ...["model/cross_entropy_forward.cu", "model/sort_tokens.cu", "model/tensor_schedule.h"],
   "moe/dispatch_plan.cu",
