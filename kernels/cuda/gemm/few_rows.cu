@@ -8,7 +8,7 @@ namespace remoe {
 namespace {
 
 // Blocks in flight on the largest devices: enough reads to fill the memory's latency.
-constexpr int64_t kFullDevice = 4 * 132;
+constexpr int64_t kFullDevice = 4 * kMultiprocessors;
 constexpr int kStrip = 128;
 // Two rounds of reads of each group.
 constexpr int kLeastDepth = 2 * kAhead * Strip<1, kStrip>::kGroups;

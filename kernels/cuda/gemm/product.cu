@@ -28,8 +28,6 @@ void launch_simt<Bf16, float>(Operation&, SimtTile, const Product&, const SimtPr
 
 namespace {
 
-// Of the largest devices.
-constexpr int kMultiprocessors = 132;
 // The least depth worth a part: its sums are written and read once more.
 constexpr int kLeastDepth = 128;
 constexpr int kMostSplits = 64;

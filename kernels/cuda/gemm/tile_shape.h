@@ -8,6 +8,10 @@ namespace remoe {
 // Loads and the tile's storage work in fours.
 constexpr int kFour = 4;
 
+// Of the largest devices: how a product is divided must not depend on the device. The emulator's
+// products are small, and are to take large tiles, too.
+constexpr int kMultiprocessors = gpu::kEmulated ? 4 : 132;
+
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 
 // A tile of rows by columns, of which a thread computes kThreadRows by kThreadColumns.

@@ -2,6 +2,9 @@
 // by the forward pass and the gradient.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "gemm/mma_product.h"
 #include "gemm/simt_product.h"
 #include "gemm/write_sums.h"
@@ -17,6 +20,12 @@ using HalfTile = TileShape<64, 128, 4, 8>;
 // For a handful of tokens.
 using LowTile = TileShape<16, 128, 1, 8>;
 
+// Whether high tiles of the product with the fewest columns are enough for all multiprocessors.
+inline bool fill_device(const ExpertSizes& sizes) {
+  const int64_t columns = (std::min(sizes.hidden, sizes.width) - 1) / HighTile::kColumns + 1;
+  return sizes.most_rows / HighTile::kRows * columns >= kMultiprocessors;
+}
+
 // Runs body(Loop{}) with the loop of a call's products of rows. An expert has at most one row per
 // token, and tiles of one size must serve all. h is recomputed to the bits of the forward pass,
 // which takes the same loop, since it follows from the sizes alone; in fp32, its bits do not depend
@@ -27,7 +36,7 @@ void with_rows_loop(const ExpertSizes& sizes, Body&& body) {
     body(SimtLoop<LowTile>{});
   } else if constexpr (std::is_same_v<T, Bf16>) {
     body(MmaLoop{});
-  } else if (sizes.most_rows / sizes.experts <= 2 * HalfTile::kRows) {
+  } else if (sizes.most_rows / sizes.experts <= 2 * HalfTile::kRows || !fill_device(sizes)) {
     body(SimtLoop<HalfTile>{});
   } else {
     body(SimtLoop<HighTile>{});
@@ -109,6 +118,13 @@ __global__ void __launch_bounds__(Loop::Shape::kThreads, kLeastBlocks<Loop>)
 template <class Loop, bool kTranspose, class T>
 void launch_rows_product(Operation& op, const RowsProduct<T>& p, size_t most_tiles) {
   const uint64_t work = most_tiles * ((p.n - 1) / Loop::Shape::kColumns + 1);
+  if constexpr (std::is_same_v<Loop, SimtLoop<HalfTile>>) {
+    // Narrower tiles of as many rows.
+    static_assert(MediumTile::kRows == HalfTile::kRows);
+    if (work < uint64_t{kMultiprocessors} * Loop::kResident) {
+      return launch_rows_product<SimtLoop<MediumTile>, kTranspose>(op, p, most_tiles);
+    }
+  }
   op.launch(rows_product_kernel<Loop, kTranspose, T>, resident_blocks(op, work, Loop::kResident),
             dim3(Loop::Shape::kThreads), sizeof(typename Loop::Shared), p);
 }

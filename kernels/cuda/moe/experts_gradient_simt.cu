@@ -10,8 +10,6 @@
 namespace remoe {
 namespace {
 
-// Of the largest devices.
-constexpr uint64_t kMultiprocessors = 132;
 // Rows of an expert worth a part of their own, by the tokens there are.
 constexpr int kLeastRows = 256;
 
@@ -45,7 +43,7 @@ __global__ void __launch_bounds__(kGateThreads) gate_gradients_kernel(GateGradie
 // Gradients of few and small weights are divided along the rows.
 int splits_of(const ExpertSizes& sizes, uint64_t tiles, int resident) {
   const uint64_t wanted =
-      std::min<uint64_t>(kMultiprocessors * resident / tiles, sizes.tokens / kLeastRows);
+      std::min<uint64_t>(uint64_t{kMultiprocessors} * resident / tiles, sizes.tokens / kLeastRows);
   return static_cast<int>(std::max<uint64_t>(wanted, 1));
 }
 
