@@ -1,1 +1,0 @@
-cd "$(dirname "$0")/.." && g++ -O2 -std=c++20 -shared -fPIC -DREMOE_EMULATED -I. -Wall -Wno-unknown-pragmas -Wno-unused-function -Wno-maybe-uninitialized -x c++ emulate/emulate.cpp -o emulate/emulate.so
