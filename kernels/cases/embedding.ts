@@ -125,8 +125,10 @@ export const EMBEDDING_GRADIENT_CASES: readonly GradientCase[] = [
   embeddingGradientCase({ count: 100, hidden: 13, vocabulary: 11 }),
   embeddingGradientCase({ count: 20, hidden: 8, vocabulary: 257 }),
   embeddingGradientCase({ count: 1100, hidden: 8, vocabulary: 300 }),
+  embeddingGradientCase({ count: 1100, hidden: 72, vocabulary: 5 }),
   embeddingGradientCase({ count: 1, hidden: 1, vocabulary: 1, dtype: "bf16" }),
   embeddingGradientCase({ count: 100, hidden: 13, vocabulary: 11, dtype: "bf16" }),
   embeddingGradientCase({ count: 20, hidden: 8, vocabulary: 257, dtype: "bf16" }),
   embeddingGradientCase({ count: 1100, hidden: 8, vocabulary: 300, dtype: "bf16" }),
+  embeddingGradientCase({ count: 1100, hidden: 72, vocabulary: 5, dtype: "bf16" }),
 ];

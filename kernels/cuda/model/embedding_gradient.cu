@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Positions of a frequent token, whose row has warps of its own: one position is added after
 // another, so that rows take as long as their positions are many.
-constexpr int kFrequent = 64;
+constexpr int kFrequent = 128;
 
 template <class T>
 struct RowsArguments {
