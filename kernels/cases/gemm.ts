@@ -161,7 +161,7 @@ export const GEMM_CASES: readonly OperationCase[] = [
     { m: 256, n: 384, k: 128 },
   ] as const).map((sizes) => gemmCase({ ...sizes, storage: "bf16" })),
   // Gradients of a router's input and weights.
-  ...[1, 8, 32].flatMap((k) => [
+  ...[1, 8, 32, 70].flatMap((k) => [
     gemmCase({ m: 70, n: 300, k, transposeB: true, storage: "f32 to bf16", beta: 1 }),
     gemmCase({ m: 64, n: 260, k, transposeA: true }),
   ]),

@@ -110,7 +110,7 @@ const PRODUCT_CASES: readonly KernelCase[] = [
   gemmCase({ m: 20, n: 70, k: 40 }),
   gemmCase({ m: 20, n: 24, k: 70, storage: "bf16" }),
   gemmCase({ m: 3, n: 5, k: 300 }),
-  gemmCase({ m: 70, n: 300, k: 8, transposeB: true }),
+  gemmCase({ m: 70, n: 300, k: 40, transposeB: true }),
   gemmCase({ m: 72, n: 8, k: 300, transposeA: true }),
   ...(["f32", "bf16"] as const).flatMap((dtype) => [
     expertsCase({ tokens: 20, hidden: 12, width: 70, experts: 5, density: 0.9, dtype }),

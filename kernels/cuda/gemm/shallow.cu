@@ -1,8 +1,9 @@
 // Products of little depth, as those that take the gradient of a router's logits back to its input:
 // they take as long as C does to be read and written.
 //
-// A block's parts of A and B lie in shared memory as a whole. A warp takes 8 rows by 256 columns, a
-// lane two runs of four columns of each row, so that a warp accesses C in whole lines.
+// Of a block's parts of A and B, depths of 32 lie in shared memory at a time. A warp takes 8 rows
+// by 256 columns, a lane two runs of four columns of each row, so that a warp accesses C in whole
+// lines.
 #include "device/bf16.h"
 #include "gemm/product.h"
 #include "gemm/write_sums.h"
@@ -13,7 +14,8 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarpSize = 32;
-constexpr int kMostDepth = 32;
+constexpr int kDepth = 32;
+constexpr int kMostDepth = 128;
 constexpr int kWarpRows = 8;
 constexpr int kRows = kThreads / kWarpSize * kWarpRows;
 constexpr int kHalf = kWarpSize * kFour;
@@ -21,8 +23,8 @@ constexpr int kColumns = 2 * kHalf;
 static_assert(kColumns == kThreads);
 
 struct ShallowShared {
-  alignas(16) float a[kMostDepth][kRows];
-  alignas(16) float b[kMostDepth][kColumns];
+  alignas(16) float a[kDepth][kRows];
+  alignas(16) float b[kDepth][kColumns];
 };
 
 template <class C>
@@ -51,27 +53,22 @@ struct ShallowArguments {
 
 template <class C>
 __device__ __forceinline__ void load_operands(ShallowShared& shared, const ShallowArguments<C>& p,
-                                              int first_row, int first_column) {
+                                              int first_row, int first_column, int first,
+                                              int depth) {
   const int thread = static_cast<int>(threadIdx.x);
-  for (int d = 0; d < p.k; d++) shared.b[d][thread] = p.b_at(d, first_column + thread);
-  for (int i = thread; i < kRows * p.k; i += kThreads) {
-    const int row = p.transpose_a ? i % kRows : i / p.k;
-    const int d = p.transpose_a ? i / kRows : i % p.k;
-    shared.a[d][row] = p.a_at(first_row + row, d);
+  for (int d = 0; d < depth; d++) shared.b[d][thread] = p.b_at(first + d, first_column + thread);
+  for (int i = thread; i < kRows * depth; i += kThreads) {
+    const int row = p.transpose_a ? i % kRows : i / depth;
+    const int d = p.transpose_a ? i / kRows : i % depth;
+    shared.a[d][row] = p.a_at(first_row + row, first + d);
   }
 }
 
-template <class C>
-__global__ void __launch_bounds__(kThreads, 2) shallow_kernel(ShallowArguments<C> p) {
-  ShallowShared& shared = gpu::shared<ShallowShared>();
-  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int row = static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;
-  const int first_row = static_cast<int>(blockIdx.x) * kRows;
-  const int first_column = static_cast<int>(blockIdx.y) * kColumns;
-  load_operands(shared, p, first_row, first_column);
-  __syncthreads();
-  float sums[kWarpRows][2][kFour] = {};
-  for (int d = 0; d < p.k; d++) {
+using ShallowSums = float[kWarpRows][2][kFour];
+
+__device__ __forceinline__ void multiply_depths(const ShallowShared& shared, int row, int lane,
+                                                int depth, ShallowSums& sums) {
+  for (int d = 0; d < depth; d++) {
     float a[2][kFour], b[2][kFour];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -85,6 +82,24 @@ __global__ void __launch_bounds__(kThreads, 2) shallow_kernel(ShallowArguments<C
         sums[i][j / kFour][j % kFour] += a[i / kFour][i % kFour] * b[j / kFour][j % kFour];
       }
     }
+  }
+}
+
+template <class C>
+__global__ void __launch_bounds__(kThreads, 2) shallow_kernel(ShallowArguments<C> p) {
+  ShallowShared& shared = gpu::shared<ShallowShared>();
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const int row = static_cast<int>(threadIdx.x) / kWarpSize * kWarpRows;
+  const int first_row = static_cast<int>(blockIdx.x) * kRows;
+  const int first_column = static_cast<int>(blockIdx.y) * kColumns;
+  ShallowSums sums = {};
+  for (int first = 0; first < p.k; first += kDepth) {
+    const int depth = p.k - first < kDepth ? p.k - first : kDepth;
+    // Slower warps may still be multiplying the depths before.
+    if (first > 0) __syncthreads();
+    load_operands(shared, p, first_row, first_column, first, depth);
+    __syncthreads();
+    multiply_depths(shared, row, lane, depth, sums);
   }
   const bool wide = has_wide_rows(p.c, p.ldc);
 #pragma unroll
