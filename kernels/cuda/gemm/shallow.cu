@@ -95,11 +95,11 @@ __global__ void __launch_bounds__(kThreads, 2) shallow_kernel(ShallowArguments<C
   ShallowSums sums = {};
   for (int first = 0; first < p.k; first += kDepth) {
     const int depth = p.k - first < kDepth ? p.k - first : kDepth;
-    // Slower warps may still be multiplying the depths before.
-    if (first > 0) __syncthreads();
     load_operands(shared, p, first_row, first_column, first, depth);
     __syncthreads();
     multiply_depths(shared, row, lane, depth, sums);
+    // The next depths overwrite what slower warps may still be multiplying.
+    __syncthreads();
   }
   const bool wide = has_wide_rows(p.c, p.ldc);
 #pragma unroll
