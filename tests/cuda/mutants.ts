@@ -13,6 +13,9 @@ export interface Barrier {
 const FOLDER = fileURLToPath(new URL("../../kernels/cuda/", import.meta.url));
 const BARRIER = /__sync(threads|warp)\(\);/;
 
+/** Days until every mutant has been tried. */
+const SHARES = 10;
+
 /** What the cases of the race checker's test run. */
 const FILES = [
   ...["attention/attention_decode.cu", "attention/attention_tile.h", "attention/decode_run.h"],
@@ -39,6 +42,19 @@ export async function barriers(): Promise<Barrier[]> {
     });
   }
   return found.sort((a, b) => a.file.localeCompare(b.file) || a.line - b.line);
+}
+
+/**
+ * The mutants that a run of the tests tries: each takes seconds to compile, so a tenth of them,
+ * another tenth every day, and all with `REMOE_TEST_MUTANTS=all` (`deno task test:cuda:full`).
+ *
+ * @param all Every mutant.
+ * @returns Those of today.
+ */
+export function todaysShare<T>(all: readonly T[]): T[] {
+  if (Deno.env.get("REMOE_TEST_MUTANTS") === "all") return [...all];
+  const day = Math.floor(Date.now() / 86_400_000);
+  return all.filter((_, i) => i % SHARES === day % SHARES);
 }
 
 /** The kernels without one barrier. */

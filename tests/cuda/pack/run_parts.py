@@ -67,16 +67,23 @@ def sanitizer(tool, seconds, emulated):
     return Part(tool, seconds, 5, ([*checked, *deno("cases", f"{FOLDER}/libremoe.so", "once")],))
 
 
-def parts(emulated, scratch):
+def shards_of(share, emulated):
+    """The shares of the case list that processes take beside each other."""
+    if share is not None:
+        return [share]
+    count = 1 if emulated else min(8, os.cpu_count() or 1)
+    return [f"{shard}/{count}" for shard in range(count)]
+
+
+def parts(emulated, share, scratch):
     """The parts, most valuable first."""
     small = ["--small"] if emulated else []
     library = unpacked("libremoe.so")
-    shards = 1 if emulated else min(8, os.cpu_count() or 1)
     if not os.path.exists(library):
         yield Part("build", 150, 0, (script("build_library", library),))
     yield Part("facts", 30, 0, (script("facts"),))
     yield Part("cases", 200 if emulated else 45, 5, tuple(
-        deno("cases", library, f"{shard}/{shards}") for shard in range(shards)))
+        deno("cases", library, shard) for shard in shards_of(share, emulated)))
     yield Part("large", 90, 10, (script("large_shapes", *small), script("large_model", *small)))
     yield Part("train", 600 if emulated else 75, 15, (script("train_runs", *small, scratch),))
     yield Part("times", 45, 10, (script("times_model", *small),))
@@ -216,6 +223,8 @@ def main():
     parser.add_argument("--only", help=f"parts by commas, of {','.join(PARTS)}")
     parser.add_argument("--budget", type=float, default=900, metavar="SECONDS",
                         help="seconds for all parts together; the last are skipped [900]")
+    parser.add_argument("--share", metavar="I/N",
+                        help="of the cases, every N-th from the I-th, counted from 0 [all]")
     options = parser.parse_args()
     wanted = None if options.only is None else options.only.split(",")
     unknown = sorted(set(wanted or ()) - set(PARTS))
@@ -241,7 +250,7 @@ def main():
             small = ["--small"] if emulated else []
             reference = Child(script("train_runs", "--cpu", *small, scratch), environment)
         try:
-            for part in parts(emulated, scratch):
+            for part in parts(emulated, options.share, scratch):
                 runner.run(part)
         finally:
             if reference is not None:
