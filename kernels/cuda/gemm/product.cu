@@ -59,8 +59,8 @@ Division divide(const Product& p) {
   using Medium = SimtLoop<MediumTile>;
   if (p.dtype_a != p.dtype_b) return divide_into<Medium>(SimtTile::kMedium, p);
   if (p.m <= FlatTile::kRows) return divide_into<SimtLoop<FlatTile>>(SimtTile::kFlat, p);
-  if (p.dtype_a == REMOE_BF16) return divide_into<MmaLoop<Bf16>>(SimtTile::kMma, p);
-  const Division large = divide_into<MmaLoop<float>>(SimtTile::kMma, p);
+  if (p.dtype_a == REMOE_BF16) return divide_into<MmaLoop>(SimtTile::kMma, p);
+  const Division large = divide_into<SimtLoop<LargeTile>>(SimtTile::kLarge, p);
   const int64_t blocks = static_cast<int64_t>(large.row_tiles) * large.column_tiles * large.splits;
   return blocks >= kMultiprocessors * 3 / 4 ? large : divide_into<Medium>(SimtTile::kMedium, p);
 }

@@ -1,5 +1,4 @@
-// Products of fp32 matrices.
-#include "gemm/mma_product.h"
+// Products of fp32 matrices on the FMA cores.
 #include "gemm/simt_kernel.h"
 
 namespace remoe {
@@ -7,8 +6,8 @@ namespace remoe {
 template <>
 void launch_simt<float, float>(Operation& op, SimtTile tile, const Product& product,
                                const SimtProduct& p, int splits) {
-  if (tile == SimtTile::kMma) {
-    launch_simt<MmaLoop<float>, float, float>(op, product, p, splits);
+  if (tile == SimtTile::kLarge) {
+    launch_simt<SimtLoop<LargeTile>, float, float>(op, product, p, splits);
   } else if (tile == SimtTile::kMedium) {
     launch_simt<SimtLoop<MediumTile>, float, float>(op, product, p, splits);
   } else {

@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(Loop::Shape::kThreads) simt_product_kernel(Sim
 }
 
 // The loops there are kernels for: on FMA cores, by the shape of the tile, and on tensor cores.
-enum class SimtTile { kMedium, kFlat, kMma };
+enum class SimtTile { kLarge, kMedium, kFlat, kMma };
 
 template <class Loop, class A, class B>
 void launch_simt(Operation& op, const Product& product, const SimtProduct& p, int splits) {

@@ -15,32 +15,32 @@ namespace remoe {
 
 // Tiles of 64 columns of W_gate and as many of W_up at once: a thread's first columns are gates,
 // the others its ups. All have 256 threads.
+using HighTile = TileShape<128, 128, 8, 8>;
 using HalfTile = TileShape<64, 128, 4, 8>;
 // For a handful of tokens.
 using LowTile = TileShape<16, 128, 1, 8>;
 
-// Whether large tiles of the product with the fewest columns are enough for all multiprocessors.
+// Whether high tiles of the product with the fewest columns are enough for all multiprocessors.
 inline bool fill_device(const ExpertSizes& sizes) {
-  const int64_t columns = (std::min(sizes.hidden, sizes.width) - 1) / LargeTile::kColumns + 1;
-  return sizes.most_rows / LargeTile::kRows * columns >= kMultiprocessors;
+  const int64_t columns = (std::min(sizes.hidden, sizes.width) - 1) / HighTile::kColumns + 1;
+  return sizes.most_rows / HighTile::kRows * columns >= kMultiprocessors;
 }
 
 // Runs body(Loop{}) with the loop of a call's products of rows. An expert has at most one row per
 // token, and tiles of one size must serve all. h is recomputed to the bits of the forward pass,
-// which takes the same loop, since it follows from the sizes alone.
+// which takes the same loop, since it follows from the sizes alone; in fp32, its bits do not depend
+// on the tile.
 template <class T, class Body>
 void with_rows_loop(const ExpertSizes& sizes, Body&& body) {
   if (sizes.tokens <= LowTile::kRows) {
     body(SimtLoop<LowTile>{});
-    return;
+  } else if constexpr (std::is_same_v<T, Bf16>) {
+    body(MmaLoop{});
+  } else if (sizes.most_rows / sizes.experts <= 2 * HalfTile::kRows || !fill_device(sizes)) {
+    body(SimtLoop<HalfTile>{});
+  } else {
+    body(SimtLoop<HighTile>{});
   }
-  if constexpr (std::is_same_v<T, float>) {
-    if (sizes.most_rows / sizes.experts <= 2 * HalfTile::kRows || !fill_device(sizes)) {
-      body(SimtLoop<HalfTile>{});
-      return;
-    }
-  }
-  body(MmaLoop<T>{});
 }
 
 // The B of x W1 [D, 2W]: columns of W_gate in the first half of a tile, those of W_up in the

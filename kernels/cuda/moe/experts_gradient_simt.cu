@@ -67,12 +67,13 @@ void launch_weight_gradients(Operation& op, const ExpertSizes& sizes, WeightGrad
 
 template <class T>
 void weight_gradients(Operation& op, const ExpertSizes& sizes, const WeightGradients<T>& p) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (p.m <= MediumTile::kRows || p.n <= MediumTile::kColumns) {
-      return launch_weight_gradients<SimtLoop<MediumTile>>(op, sizes, p);
-    }
+  if constexpr (std::is_same_v<T, Bf16>) {
+    launch_weight_gradients<MmaLoop>(op, sizes, p);
+  } else if (p.m <= MediumTile::kRows || p.n <= MediumTile::kColumns) {
+    launch_weight_gradients<SimtLoop<MediumTile>>(op, sizes, p);
+  } else {
+    launch_weight_gradients<SimtLoop<LargeTile>>(op, sizes, p);
   }
-  launch_weight_gradients<MmaLoop<T>>(op, sizes, p);
 }
 
 // The rows of the plan between the products of a gradient.

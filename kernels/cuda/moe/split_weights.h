@@ -3,11 +3,11 @@
 #pragma once
 
 #include "device/bf16.h"
-#include "device/bf16_terms.h"
 #include "moe/router_input.h"
 
 namespace remoe {
 
+constexpr int kTerms = 3;
 // A multiply instruction takes 16 of the depth and 8 experts; a chunk of depth is two of them, for
 // which a lane reads 16 bytes of bf16 x per token.
 constexpr int kChunkDepth = 32;
@@ -19,6 +19,18 @@ constexpr int kTileColumns = 8;
 template <class T>
 __host__ __device__ __forceinline__ constexpr int depth_of(int step, int t, int j) {
   return sizeof(T) == sizeof(Bf16) ? 8 * t + 4 * step + j : 16 * step + 4 * t + j;
+}
+
+// x as the sum of bf16 terms, rounded to nearest: after three, nothing remains of an fp32. Of
+// infinity the second term is NaN.
+template <int kCount>
+__device__ __forceinline__ void split_pair(Bf16Pair (&terms)[kCount], float low, float high) {
+#pragma unroll
+  for (int i = 0; i < kCount; i++) {
+    terms[i] = to_bf16_pair(low, high);
+    low -= low_of(terms[i]);
+    high -= high_of(terms[i]);
+  }
 }
 
 // A lane's terms of a chunk of W [D, E] and a tile of experts from `first` on, zeros outside: the
