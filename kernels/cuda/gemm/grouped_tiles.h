@@ -51,7 +51,6 @@ struct Arguments {
   int a_stride;   // of gathered rows of A
   void* out;      // absent: nullptr
   void* out2;
-  size_t out_stride;   // elements between rows
   const float* gates;  // [T, E]
   float* partial;      // [rows, column tiles]
   int kept_rows;       // of the pre-activations
