@@ -8,6 +8,7 @@
 
 #include "checker.h"
 #include "device.h"
+#include "reservation.h"
 #include "runtime_api.h"
 
 namespace remoe::emulator {
@@ -28,13 +29,12 @@ struct Memory {
 
 // No part of the reservation is backed by memory until it is allocated.
 Memory& memory() {
+  static const Reservation space(kAddressSpace);
   static Memory one = [] {
     Memory made;
-    void* base =
-        mmap(nullptr, kAddressSpace, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return made;
-    made.base = static_cast<unsigned char*>(base);
-    made.next = (kLarge - reinterpret_cast<uintptr_t>(base) % kLarge) % kLarge;
+    if (space.base() == nullptr) return made;
+    made.base = static_cast<unsigned char*>(space.base());
+    made.next = (kLarge - reinterpret_cast<uintptr_t>(made.base) % kLarge) % kLarge;
     return made;
   }();
   return one;

@@ -21,6 +21,7 @@
 #include "device_memory.h"
 #include "ordering.h"
 #include "reports.h"
+#include "reservation.h"
 #include "scheduler_state.h"
 #include "shared_memory.h"
 #include "stamp.h"
@@ -43,12 +44,9 @@ struct Checker {
 };
 
 Checker& checker() {
+  static const Reservation space(device_address_space() * sizeof(Shadow));
   static Checker one;
-  if (one.device == nullptr) {
-    void* memory = mmap(nullptr, device_address_space() * sizeof(Shadow), PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory != MAP_FAILED) one.device = static_cast<Shadow*>(memory);
-  }
+  one.device = static_cast<Shadow*>(space.base());
   return one;
 }
 
