@@ -29,16 +29,19 @@ import {
 } from "../../mod.ts";
 import { buildModel } from "../../lib/model/build_model.ts";
 import { type ConfigLayer, parseConfig } from "../../lib/train/mod.ts";
+import { median } from "../../lib/median.ts";
 import { openDevice } from "../tensor/open_device.ts";
 
 /**
  * A number passes some 12 roundings to bf16 in a block (norm, projection, rotation, probabilities,
  * attention, projection, sum; norm, pre-activation, activation, result, sum), as many on the way
  * back, in two blocks; each moves it by at most 2^-9 of itself. Independent roundings add up like
- * their root, of which three times is allowed: 4 %. A wrong factor or term is larger.
+ * their root, of which three times is allowed in the median over some seeds: 4 %. One seed alone may
+ * have a parameter whose gradient nearly cancels. A wrong factor or term is larger under all.
  */
 const ROUNDINGS = 2 * 2 * 12;
 const TOLERANCE = 3 * Math.sqrt(ROUNDINGS) * 2 ** -9;
+const PAIRS = 5;
 
 const TOKENS = Array.from({ length: 64 }, (_, i) => (7 * i * i + 3 * i) % 250);
 
@@ -62,8 +65,8 @@ const SEEDS = Array.from({ length: 100 }, (_, i) => i);
 
 interface Trained {
   readonly loss: number;
-  /** Which gates are not 0, layer by layer. */
-  readonly routing: string;
+  /** The gates, layer by layer. */
+  readonly gates: readonly Float32Array[];
   readonly gradients: Map<string, Float32Array>;
 }
 
@@ -85,35 +88,58 @@ async function trained(
     onRouting: (_layer, routing) => gates.push(routing.gates),
   });
   tape.backward(loss);
-  let routing = "";
-  for (const each of gates) routing += [...await read(each)].map((gate) => gate === 0 ? 0 : 1);
   const gradients = new Map<string, Float32Array>();
   for (const { name, gradient } of built.model.parameters()) {
     assertEquals(gradient.dtype, "f32", name);
     gradients.set(name, await read(gradient));
   }
-  return { loss: (await read(loss))[0]!, routing, gradients };
+  return {
+    loss: (await read(loss))[0]!,
+    gates: await Promise.all(gates.map((each) => read(each))),
+    gradients,
+  };
 }
 
-/** Both models under the first seed with which they route alike. */
-async function trainedAlike(layer: ConfigLayer): Promise<[Trained, Trained]> {
+/**
+ * Whether both take the same branches: the same gates are 0, and none jumps. SparseMixer leaves
+ * experts out of its softmax and takes a third of a gate by comparing logits, in the same mask.
+ */
+function routeAlike(f32: Trained, bf16: Trained): boolean {
+  return f32.gates.every((gates, layer) =>
+    gates.every((gate, i) => {
+      const other = bf16.gates[layer]![i]!;
+      return (gate === 0) === (other === 0) &&
+        Math.abs(gate - other) < 0.1 * Math.max(1, Math.abs(gate));
+    })
+  );
+}
+
+/** Both models under the first seeds with which they route alike. */
+async function trainedAlike(layer: ConfigLayer): Promise<(readonly [Trained, Trained])[]> {
+  const pairs: (readonly [Trained, Trained])[] = [];
   for (const seed of SEEDS) {
-    const [f32, bf16] = [await trained(layer, seed, "f32"), await trained(layer, seed, "bf16")];
-    if (f32.routing === bf16.routing) return [f32, bf16];
+    const pair = [await trained(layer, seed, "f32"), await trained(layer, seed, "bf16")] as const;
+    if (routeAlike(...pair)) pairs.push(pair);
+    if (pairs.length === PAIRS) return pairs;
   }
-  throw new Error(`The models route differently under all of ${SEEDS.length} seeds`);
+  throw new Error(`The models route alike under only ${pairs.length} of ${SEEDS.length} seeds`);
 }
 
 const norm = (values: Float32Array): number => Math.hypot(...values);
 
 for (const [name, layer] of Object.entries(ROUTERS)) {
   Deno.test(`gradients of a model in bf16 are those of f32 within roundings (${name})`, async () => {
-    const [f32, bf16] = await trainedAlike(layer);
-    assert(f32.loss !== bf16.loss, "nothing was rounded");
-    assert(Math.abs(f32.loss - bf16.loss) < TOLERANCE * f32.loss, `${f32.loss} and ${bf16.loss}`);
-    for (const [parameter, exact] of f32.gradients) {
-      const rounded = bf16.gradients.get(parameter)!;
-      const error = norm(exact.map((value, i) => rounded[i]! - value)) / norm(exact);
+    const pairs = await trainedAlike(layer);
+    for (const [f32, bf16] of pairs) {
+      assert(f32.loss !== bf16.loss, "nothing was rounded");
+      assert(Math.abs(f32.loss - bf16.loss) < TOLERANCE * f32.loss, `${f32.loss} and ${bf16.loss}`);
+    }
+    for (const parameter of pairs[0]![0].gradients.keys()) {
+      const error = median(pairs.map(([f32, bf16]) => {
+        const exact = f32.gradients.get(parameter)!;
+        const rounded = bf16.gradients.get(parameter)!;
+        return norm(exact.map((value, i) => rounded[i]! - value)) / norm(exact);
+      }));
       assert(error < TOLERANCE, `${parameter}: ${error} of its norm`);
     }
   });
