@@ -82,11 +82,12 @@ function usage(): string {
     "Exits with code 0 if a device can be opened, else with 1.";
 }
 
-function describeUnits(device: ContextInfo): string {
-  const { threads, threads_wanted, threads_limit } = device;
-  return threads_limit === undefined
-    ? formatUnits(device)
-    : `${threads} of ${threads_wanted} threads: ${threads_limit}`;
+/** What computes: threads by a name that scripts look for, or the parts of a GPU. */
+function unitsRow(device: ContextInfo): [string, string] {
+  const { backend, threads, threads_wanted, threads_limit } = device;
+  if (backend === "cuda") return ["computes on", formatUnits(device)];
+  const limited = threads_limit === undefined ? "" : ` of ${threads_wanted}: ${threads_limit}`;
+  return ["threads", `${threads}${limited}`];
 }
 
 function describe(
@@ -112,7 +113,7 @@ function describe(
   if (device !== undefined) {
     rows.push(
       ["device", `${device.name} (${device.backend}, ${device.isa})`],
-      ["computes on", describeUnits(device)],
+      unitsRow(device),
       ["memory", formatBytes(device.memory_bytes)],
       ["products", device.gemm],
     );
