@@ -109,7 +109,8 @@ class Log:
         self.file = open(self.path, "w", encoding="utf-8")
 
     def write(self, text):
-        """Writes a text unchanged."""
+        """Writes a text, without the path of this pack: logs are kept."""
+        text = text.replace(f"{FOLDER}/", "")
         sys.stdout.write(text)
         sys.stdout.flush()
         self.file.write(text)
