@@ -4,14 +4,10 @@ Every call runs twice, into poisoned outputs before guards, and must give the sa
 round where the contract has kernels round.
 """
 
-import argparse
 import math
 from dataclasses import dataclass
 
-from library import torch_or_reason
-
-FAMILIES = ("gemm", "experts", "attention", "cross entropy", "norm", "embedding", "optimizer",
-            "routers", "rope")
+from library import choices, torch_or_reason
 
 
 @dataclass(frozen=True)
@@ -609,10 +605,7 @@ CHECKS = {
 
 def main():
     """Checks the families; the exit status says whether all held."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--only", help=f"families by commas, of {','.join(FAMILIES)}")
-    options = parser.parse_args()
+    small, wanted = choices(__doc__, CHECKS)
     torch, reason = torch_or_reason()
     if torch is None:
         print(f"skipped: no PyTorch: {reason}")
@@ -620,9 +613,8 @@ def main():
     from torch_side import Bench
 
     bench = Bench()
-    wanted = FAMILIES if options.only is None else options.only.split(",")
     for family in wanted:
-        CHECKS[family](bench, SMALL if options.small else LARGE)
+        CHECKS[family](bench, SMALL if small else LARGE)
     print(f"{len(bench.failures)} failed; {len(bench.lacking)} lacking or declined")
     raise SystemExit(1 if bench.failures else 0)
 

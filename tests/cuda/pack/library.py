@@ -1,5 +1,6 @@
 """The kernel library through ctypes, with the functions listed in symbols.json."""
 
+import argparse
 import ctypes
 import json
 import os
@@ -129,6 +130,15 @@ class Buffer:
 def input_buffer(library, values):
     """Device memory with the values of an array."""
     return Buffer(library, values.typecode, len(values), values)
+
+
+def choices(description, groups):
+    """What the command line asks of a script: whether shapes are small, and which groups."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", help=f"groups by commas, of {','.join(groups)}")
+    options = parser.parse_args()
+    return options.small, list(groups) if options.only is None else options.only.split(",")
 
 
 def torch_or_reason():

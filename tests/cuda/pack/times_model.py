@@ -4,11 +4,10 @@ Before every timed call stands a large copy: it keeps the device busy until the 
 all enqueued, so that the host's time for them does not count, and leaves none of the inputs in L2.
 """
 
-import argparse
 import math
 import statistics
 
-from library import Buffer, DeviceFailure, torch_or_reason
+from library import Buffer, DeviceFailure, choices, torch_or_reason
 from results import note
 from times_tensor import time_graphs, time_tensor
 
@@ -448,10 +447,7 @@ TIMES = {"gemm": time_gemm, "experts": time_experts, "attention": time_attention
 
 def main():
     """Prints one table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--only", help=f"groups by commas, of {','.join(TIMES)}")
-    options = parser.parse_args()
+    small, wanted = choices(__doc__, TIMES)
     torch, reason = torch_or_reason()
     if torch is None:
         print(f"skipped: no PyTorch: {reason}")
@@ -459,11 +455,11 @@ def main():
     from torch_side import Bench
 
     bench = Bench()
-    watch = Watch(bench, (1 if options.small else 512) << 20, 3 if options.small else 10)
+    watch = Watch(bench, (1 if small else 512) << 20, 3 if small else 10)
     table = Table(bench, watch)
     table.head()
-    for name in TIMES if options.only is None else options.only.split(","):
-        TIMES[name](bench, table, options.small)
+    for name in wanted:
+        TIMES[name](bench, table, small)
 
 
 if __name__ == "__main__":
