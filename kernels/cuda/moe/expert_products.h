@@ -145,6 +145,24 @@ struct PreActivations {
   int width;
 };
 
+// That product for a call, forward or gradient; the caller says which of its results it wants.
+template <class T, class Call>
+PreActivations<T> pre_activations_of(const Call& call, const TileList& list) {
+  return {
+      .h = nullptr,
+      .first_row = 0,
+      .end_row = 0,
+      .a = nullptr,
+      .x = call.x,
+      .w1 = call.w1,
+      .gates = call.gates,
+      .plan = call.plan,
+      .list = list,
+      .hidden = call.sizes.hidden,
+      .width = call.sizes.width,
+  };
+}
+
 template <class Shape, class T>
 __device__ __forceinline__ void write_pre_activations(const PreActivations<T>& p,
                                                       const ExpertTile& tile, int column,

@@ -11,19 +11,10 @@ template <class Loop, class T>
 void forward_tiles(Operation& op, const ExpertsForward<T>& call, T* a, float* rows) {
   const ExpertSizes& sizes = call.sizes;
   const ExpertTiles tiles(op, call.plan, sizes, Loop::Shape::kRows);
-  const PreActivations<T> first = {
-      .h = call.h,
-      .first_row = 0,
-      .end_row = call.kept_rows,
-      .a = a,
-      .x = call.x,
-      .w1 = call.w1,
-      .gates = call.gates,
-      .plan = call.plan,
-      .list = tiles.list(),
-      .hidden = sizes.hidden,
-      .width = sizes.width,
-  };
+  PreActivations<T> first = pre_activations_of<T>(call, tiles.list());
+  first.h = call.h;
+  first.end_row = call.kept_rows;
+  first.a = a;
   launch_pre_activations<Loop>(op, first, tiles.most());
   const RowsProduct<T> second = {
       .to = rows,

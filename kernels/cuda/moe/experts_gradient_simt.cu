@@ -86,20 +86,10 @@ struct Rows {
 
 template <class Loop, class T>
 void recompute(Operation& op, const ExpertsGradient<T>& call, const ExpertTiles& tiles, T* h) {
-  const ExpertSizes& sizes = call.sizes;
-  const PreActivations<T> p = {
-      .h = h,
-      .first_row = call.kept_rows,
-      .end_row = sizes.most_rows,
-      .a = nullptr,
-      .x = call.x,
-      .w1 = call.w1,
-      .gates = call.gates,
-      .plan = call.plan,
-      .list = tiles.list(),
-      .hidden = sizes.hidden,
-      .width = sizes.width,
-  };
+  PreActivations<T> p = pre_activations_of<T>(call, tiles.list());
+  p.h = h;
+  p.first_row = call.kept_rows;
+  p.end_row = call.sizes.most_rows;
   launch_pre_activations<Loop>(op, p, tiles.most());
 }
 
