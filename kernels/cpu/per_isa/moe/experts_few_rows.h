@@ -25,20 +25,25 @@ inline constexpr int kFewRows = 4;
 inline constexpr int64_t kFewRowsChunk = 256;
 
 // sum[i] += sum over r < count of x[r] * w[r * stride + i], i < n. Each pass over the sums takes
-// four rows, and prefetches the four after the next.
+// four rows, and prefetches the four after the next, a line of each at a time: all at once would
+// wait for the buffers of outstanding misses.
 template <class T>
 void add_weighted_rows(float* sum, int64_t n, const T* w, int64_t stride, const float* x,
                        int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
   int64_t r = 0;
   for (; r + 4 <= count; r += 4) {
     const T* row = w + r * stride;
-    for (int64_t next = r + 8; next < std::min(count, r + 12); ++next) {
-      prefetch_run(w + next * stride, n);
-    }
+    const int64_t ahead = std::clamp<int64_t>(count - r - 8, 0, 4);
     const float x0 = x[r], x1 = x[r + 1], x2 = x[r + 2], x3 = x[r + 3];
     const T *w0 = row, *w1 = row + stride, *w2 = w1 + stride, *w3 = w2 + stride;
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
+      if (i % kLine == 0) {
+        for (int64_t next = 8; next < 8 + ahead; ++next) {
+          __builtin_prefetch(row + next * stride + i);
+        }
+      }
       store(sum + i, load(sum + i) + (load(w0 + i) * x0 + load(w1 + i) * x1) +
                          (load(w2 + i) * x2 + load(w3 + i) * x3));
     }
