@@ -135,7 +135,8 @@ function passagesOf(
       return routePassage(opened, device, name, ids);
     });
   }
-  const ids = Int32Array.from([tokenizer.endOfDocument, ...tokenizer.encode(shown)]);
+  const { endOfDocument, beginOfDocument = endOfDocument } = tokenizer;
+  const ids = Int32Array.from([beginOfDocument, ...tokenizer.encode(shown)]);
   if (ids.length > MOST_OF_FILE) {
     notice(`Showing the first ${MOST_OF_FILE} of the ${ids.length} tokens of ${request.text}`);
   }

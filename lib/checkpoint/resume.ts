@@ -23,16 +23,24 @@ import type { Checkpoint } from "./checkpoint.ts";
  */
 function fixedValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed, validation: { batches } } = config;
-  const { cache: _cache, ...data } = config.data;
+  const data = lastingData(config);
   const { lr: _lr, ...optimizer } = config.optimizer;
   return valuesByKey({ model, moe, data, optimizer, seed, validation: { batches } });
+}
+
+/** The section `data` without the places of files, which may move. */
+function lastingData({ data }: TrainConfig): object {
+  const { cache: _, tokenizer_file: file, ...rest } = data;
+  if (file === undefined) return rest;
+  const { path: _path, ...contents } = file;
+  return { ...rest, tokenizer_file: contents };
 }
 
 /** The values that early versions hashed for a checkpoint. */
 function earlyValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed } = config;
   const { router, experts, active, granularity } = moe;
-  const { cache: _, ...data } = config.data;
+  const data = lastingData(config);
   const early = { router, experts, active, granularity, ...fileValues(moe) };
   return withoutLaterKeys(valuesByKey({ model, moe: early, data, seed }), config);
 }

@@ -6,13 +6,19 @@
 
 import { defaultOf, type RouterValue } from "../moe/router_keys.ts";
 import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
-import type { MoEConfig, TokenizerName, TrainConfig } from "./config.ts";
+import type { DataConfig, MoEConfig, TrainConfig } from "./config.ts";
 
-/** Vocabulary size of each tokenizer: 256 bytes or GPT-2's tokens, plus end of document. */
-export const TOKENIZER_VOCABULARY: Readonly<Record<TokenizerName, number>> = {
-  byte: 257,
-  gpt2: 50_257,
-};
+/**
+ * Counts the tokens of a configuration's tokenizer.
+ *
+ * @param data The tokenizer, and its file if it has one.
+ * @returns 256 bytes or GPT-2's tokens, plus end of document, or what the file holds.
+ */
+export function tokenizerVocabulary(
+  { tokenizer, tokenizer_file: file }: Pick<DataConfig, "tokenizer" | "tokenizer_file">,
+): number {
+  return { byte: 257, gpt2: 50_257, file: file?.vocabulary ?? 0 }[tokenizer];
+}
 
 /**
  * Lists conflicts between the keys of a configuration.
@@ -46,7 +52,7 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
       `model.ffn is ${ffn}, expected a multiple of moe.granularity (${moe.granularity})`,
     );
   }
-  const needed = TOKENIZER_VOCABULARY[data.tokenizer];
+  const needed = tokenizerVocabulary(data);
   if (vocabulary < needed) {
     problems.push(
       `model.vocabulary is ${vocabulary}, expected at least the ${needed} tokens of ` +
@@ -104,8 +110,18 @@ function lambdaProblems({ lambda0, lambda_floor, lambda_ceiling }: MoEConfig): s
 }
 
 function dataProblems({ data }: TrainConfig): string[] {
-  const { batch, micro_batch, sequence } = data;
+  const { batch, micro_batch, sequence, tokenizer, tokenizer_file: file } = data;
   const problems: string[] = [];
+  if (tokenizer === "file" && file === undefined) {
+    problems.push(
+      `data.tokenizer is file, and data.tokenizer_file is missing: an imported model brings it`,
+    );
+  }
+  if (tokenizer !== "file" && file !== undefined) {
+    problems.push(
+      `data.tokenizer_file is given, expected to be left out with data.tokenizer ${tokenizer}`,
+    );
+  }
   if (batch % micro_batch !== 0) {
     problems.push(
       `data.batch is ${batch}, expected a multiple of data.micro_batch (${micro_batch})`,

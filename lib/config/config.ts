@@ -4,14 +4,15 @@
  * @module
  */
 
+import type { TokenizerFile } from "../data/tokenizer/tokenizer_file.ts";
 import type { RouterFile } from "../moe/router_file.ts";
 import type { RouterName, RouterPath, RouterSettings } from "../moe/routers.ts";
 
 /** The names of the presets, smallest model first. */
 export type PresetName = "pico" | "nano" | "tiny" | "182m" | "469m" | "978m";
 
-/** The names of the tokenizers. */
-export type TokenizerName = "byte" | "gpt2";
+/** The names of the tokenizers; `file` is a `tokenizer.json` that the run carries. */
+export type TokenizerName = "byte" | "gpt2" | "file";
 
 /** When the backward pass recomputes the experts' pre-activations. */
 export type RecomputeName = "auto" | "always" | "never";
@@ -86,6 +87,8 @@ export interface DataConfig {
   readonly weights: Readonly<Record<string, number>>;
   /** Tokenizer of the text. */
   readonly tokenizer: TokenizerName;
+  /** Description of the tokenizer's file; present only if `tokenizer` is `file`. */
+  readonly tokenizer_file?: TokenizerFile | undefined;
   /** Sequences per optimizer step. */
   readonly batch: number;
   /** Tokens per sequence. */

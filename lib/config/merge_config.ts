@@ -28,6 +28,7 @@ const FOLLOWS: readonly FollowingKey[] = [
   { key: ["model", "init_std"], from: [["model", "hidden"]] },
   { key: ["moe", "router_std"], from: [["model", "hidden"], ["model", "init_std"]] },
   { key: ["model", "vocabulary"], from: [["data", "tokenizer"]] },
+  { key: ["data", "tokenizer_file"], from: [["data", "tokenizer"]] },
   ...Object.entries(ROUTER_KEYS).flatMap(([name, key]) =>
     follows(key)
       ? [{ key: ["moe", name], from: [["moe", key.default.of]] } satisfies FollowingKey]
@@ -82,7 +83,7 @@ export function joinLayers<Part extends object>(below: Part, above: Part): Part 
   for (const [key, value] of Object.entries(defined(above))) {
     // A domain may be named after a property that every object inherits.
     const under = Object.hasOwn(joined, key) ? joined[key] : {};
-    const isWhole = !isSection(value) || key === "router_file";
+    const isWhole = !isSection(value) || key === "router_file" || key === "tokenizer_file";
     joined[key] = isWhole ? value : joinLayers(isSection(under) ? under : {}, value);
   }
   return joined as Part;

@@ -18,7 +18,7 @@ import type {
   TrainConfig,
 } from "./config.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
-import { crossFieldProblems, TOKENIZER_VOCABULARY } from "./checks.ts";
+import { crossFieldProblems, tokenizerVocabulary } from "./checks.ts";
 import { configError, describeIssues } from "./issues.ts";
 import { type LoadedRouter, RouterModule, specFor } from "./load_router.ts";
 import { defined, mergeConfigLayers } from "./merge_config.ts";
@@ -186,7 +186,7 @@ function completeModel({ model = {}, data }: ConfigLayer): ModelConfig {
     ...sizes,
     ffn: unlessAuto(ffn) ?? 4 * sizes.hidden,
     vocabulary: unlessAuto(vocabulary) ||
-      TOKENIZER_VOCABULARY[data?.tokenizer ?? BASE.data.tokenizer],
+      tokenizerVocabulary({ tokenizer: BASE.data.tokenizer, ...defined(data ?? {}) }),
     init_std: unlessAuto(init_std) ?? initialDeviation(sizes.hidden),
     rope_base,
     norm_epsilon,

@@ -17,7 +17,7 @@ export interface PresetValues {
   /** The defaults of the routers' own settings come from the table of routers. */
   readonly moe: Omit<TrainConfig["moe"], "router_file" | "router_std">;
   /** `micro_batch` is derived from `batch` and `sequence`. */
-  readonly data: Omit<TrainConfig["data"], "micro_batch">;
+  readonly data: Omit<TrainConfig["data"], "micro_batch" | "tokenizer_file">;
 }
 
 /**

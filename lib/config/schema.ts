@@ -25,6 +25,7 @@ import {
 } from "./leaves.ts";
 import { PRESET_NAMES } from "./presets.ts";
 import { routerFile, routerLeaves, routerName } from "./router_schema.ts";
+import { tokenizerFile } from "./tokenizer_schema.ts";
 
 /** A key of the configuration, for help and suggestions. */
 export interface ConfigKey {
@@ -85,7 +86,11 @@ const SECTIONS = {
     paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
     validation_paths: paths("Same, for validation; none: a share of the documents"),
     weights: weights("How often each domain is drawn, as a multiple of its share of the text"),
-    tokenizer: oneOf(["byte", "gpt2"], "Tokenizer of the text"),
+    tokenizer: oneOf(
+      ["byte", "gpt2", "file"],
+      "Tokenizer of the text; file: that of an imported model",
+    ),
+    tokenizer_file: tokenizerFile().optional(),
     batch: whole(1, "Sequences per optimizer step"),
     sequence: whole(1, "Tokens per sequence"),
     micro_batch: orAuto(

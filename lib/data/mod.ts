@@ -63,4 +63,5 @@ export { TextStream } from "./tokenizer/text_stream.ts";
 export type { TokenArray } from "./corpus/token_array.ts";
 export type { Corpus, CorpusSide, TokenizedText } from "./corpus/tokenized_text.ts";
 export type { DecodeOptions, Tokenizer } from "./tokenizer/tokenizer.ts";
+export type { TokenizerFile } from "./tokenizer/tokenizer_file.ts";
 export { ValidationSet, type ValidationSetOptions } from "./batches/validation_set.ts";

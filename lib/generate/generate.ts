@@ -63,8 +63,8 @@ const MOST_AT_ONCE = 256;
 /**
  * Continues prompts in batches of up to 256, one token per prompt and step.
  *
- * Each prompt is preceded by the end-of-document token, as documents are in training, so an empty
- * prompt starts a new document. Draws depend only on the seed, the stream and the token's position:
+ * Each prompt is preceded by the end-of-document token, as documents are in training, or by the
+ * tokenizer's own token for the beginning, so an empty prompt starts a new document. Draws depend only on the seed, the stream and the token's position:
  * a text does not depend on the other prompts, except through rounding in products of another size.
  *
  * @param prompts The texts to continue.
@@ -183,7 +183,8 @@ class Text {
 
   constructor(index: number, prompt: string, options: GenerateOptions) {
     const { tokenizer, stop = [], seed = 0 } = options;
-    this.start = [tokenizer.endOfDocument, ...tokenizer.encode(prompt)];
+    const { endOfDocument, beginOfDocument = endOfDocument } = tokenizer;
+    this.start = [beginOfDocument, ...tokenizer.encode(prompt)];
     this.#index = index;
     this.#options = options;
     this.#stream = new TextStream(tokenizer);

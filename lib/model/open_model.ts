@@ -81,7 +81,7 @@ export async function openModel(
     config,
     `${run.path}/${CONFIG} holds now`,
   );
-  const tokenizer = await openTokenizer(config.data.tokenizer);
+  const tokenizer = await openTokenizer(config.data.tokenizer, config.data.tokenizer_file);
   const typed = dtype === undefined ? config : { ...config, model: { ...config.model, dtype } };
   const built = buildModel(device, typed, { router: await loadRouterOf(config.moe) });
   try {

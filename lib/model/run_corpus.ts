@@ -37,7 +37,11 @@ export function runCorpus(
 export async function textIdentity(data: DataConfig): Promise<string> {
   const source = sourceOf(data);
   if (isBundled(data)) return source.fingerprint!;
-  return await corpusHash(source, await openTokenizer(data.tokenizer), corpusOptions(data));
+  return await corpusHash(
+    source,
+    await openTokenizer(data.tokenizer, data.tokenizer_file),
+    corpusOptions(data),
+  );
 }
 
 /**

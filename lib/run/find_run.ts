@@ -8,6 +8,7 @@ import { exists } from "../files.ts";
 import { doubledKey } from "../config/doubled_key.ts";
 import { withEarlierDefaults } from "../config/earlier_defaults.ts";
 import { parseConfig } from "../config/parse_config.ts";
+import { withAbsoluteTokenizer } from "./tokenizer_file.ts";
 
 /** The file with a run's resolved configuration. */
 export const CONFIG = "config.json";
@@ -73,6 +74,9 @@ export function findRun(path: string): FoundRun {
   return {
     path: directory,
     checkpoint: name === undefined ? null : `${directory}/${CHECKPOINTS}/${name}`,
-    config: parseConfig(withEarlierDefaults(input), { source: file }),
+    config: withAbsoluteTokenizer(
+      parseConfig(withEarlierDefaults(input), { source: file }),
+      directory,
+    ),
   };
 }

@@ -38,6 +38,7 @@ import { RunLock } from "./lock.ts";
 import { appendSample, type Sample, truncateSamples } from "./samples.ts";
 import { truncateEvents } from "./tensorboard/event_file.ts";
 import { TensorBoardSink } from "./tensorboard/sink.ts";
+import { copyTokenizer, withRelativeTokenizer } from "./tokenizer_file.ts";
 import { type CheckpointContents, writeCheckpoint } from "../checkpoint/write_checkpoint.ts";
 
 const SAMPLES = "samples.txt";
@@ -221,6 +222,7 @@ export class RunDirectory implements Disposable {
     }
     if (this.#metrics !== null) return;
     this.#opening.prepare();
+    copyTokenizer(this.#config, this.path);
     writeAtomically(`${this.path}/${CONFIG}`, configText(this.#config));
     using stack = new DisposableStack();
     const jsonl = stack.use(new JsonlSink(`${this.path}/${METRICS}`));
@@ -324,6 +326,7 @@ function checkUnused(path: string): void {
   throw new ConfigError(`Cannot start a run in ${path}: ${reason}`);
 }
 
-function configText(config: TrainConfig): string {
-  return `${JSON.stringify(config, null, 2)}\n`;
+/** The text of a run's `config.json`. */
+export function configText(config: TrainConfig): string {
+  return `${JSON.stringify(withRelativeTokenizer(config), null, 2)}\n`;
 }

@@ -87,7 +87,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
   const router = await loadRouterOf(config.moe);
-  const tokenizer = await openTokenizer(data.tokenizer);
+  const tokenizer = await openTokenizer(data.tokenizer, data.tokenizer_file);
   const onEvent = corpusNotices((text) => options.onNotice?.(text));
   const corpus = await runCorpus(data, tokenizer, onEvent);
   for (const text of domainNotices(corpus, data)) options.onNotice?.(text);

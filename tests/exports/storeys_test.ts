@@ -14,7 +14,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["lib/compare"],
   ["lib/plot"],
   ["lib/train"],
-  ["lib/analyze"],
+  ["lib/analyze", "lib/interchange"],
   ["lib/model"],
   ["lib/run"],
   ["lib/checkpoint"],

@@ -24,12 +24,14 @@ export interface DecodeOptions {
  * ```
  */
 export interface Tokenizer {
-  /** Its name, as {@linkcode openTokenizer} takes it. */
+  /** Its name, as {@linkcode openTokenizer} takes it; that of a file names its contents. */
   readonly name: string;
   /** Number of token ids, including the end of document. */
   readonly vocabularySize: number;
   /** Id of the token after each document. {@linkcode Tokenizer.encode} never returns it. */
   readonly endOfDocument: number;
+  /** Id of the token before each document. Default `endOfDocument`, of the document before. */
+  readonly beginOfDocument?: number;
 
   /**
    * Encodes text.

@@ -1,0 +1,81 @@
+/** The tensors of a run's `model.safetensors`, from its configuration alone. @module */
+
+import type { TrainConfig } from "../config/config.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
+import { routerOf } from "../moe/router_of.ts";
+
+/** A tensor of the file. */
+export interface RunTensor {
+  /** Its name. */
+  readonly name: string;
+  /** Its sizes, outermost first. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * Lists the weights of a model, dense or with a linear router, as its checkpoints hold them.
+ *
+ * @param config The run's configuration.
+ * @returns The tensors, in the order of the model.
+ */
+export function runTensors({ model, moe }: TrainConfig): RunTensor[] {
+  const { hidden, vocabulary, layers } = model;
+  const vector = [hidden];
+  return [
+    { name: "model.embed_tokens.weight", shape: [vocabulary, hidden] },
+    ...Array.from({ length: layers }, (_, layer) => {
+      const prefix = `model.layers.${layer}`;
+      return [
+        { name: `${prefix}.input_layernorm.weight`, shape: vector },
+        ...attentionTensors(`${prefix}.self_attn`, model),
+        { name: `${prefix}.post_attention_layernorm.weight`, shape: vector },
+        ...(routerOf(moe).routed
+          ? expertTensors(`${prefix}.block_sparse_moe`, hidden, model.ffn, moe)
+          : feedForwardTensors(`${prefix}.mlp`, hidden, model.ffn)),
+      ];
+    }).flat(),
+    { name: "model.norm.weight", shape: vector },
+    { name: "lm_head.weight", shape: [vocabulary, hidden] },
+  ];
+}
+
+function attentionTensors(prefix: string, model: TrainConfig["model"]): RunTensor[] {
+  const { hidden, heads, groups } = model;
+  const size = hidden / heads;
+  return [
+    { name: `${prefix}.q_proj.weight`, shape: [heads * size, hidden] },
+    { name: `${prefix}.k_proj.weight`, shape: [groups * size, hidden] },
+    { name: `${prefix}.v_proj.weight`, shape: [groups * size, hidden] },
+    { name: `${prefix}.o_proj.weight`, shape: [hidden, heads * size] },
+  ];
+}
+
+function expertTensors(
+  prefix: string,
+  hidden: number,
+  ffn: number,
+  moe: TrainConfig["moe"],
+): RunTensor[] {
+  const width = ffn / moe.granularity;
+  const { experts } = routedSizes(moe);
+  return [
+    { name: `${prefix}.gate.weight`, shape: [experts, hidden] },
+    ...Array.from({ length: experts }, (_, expert) => [
+      { name: `${prefix}.experts.${expert}.w1.weight`, shape: [width, hidden] },
+      { name: `${prefix}.experts.${expert}.w3.weight`, shape: [width, hidden] },
+      { name: `${prefix}.experts.${expert}.w2.weight`, shape: [hidden, width] },
+    ]).flat(),
+    ...(moe.shared === 0
+      ? []
+      : feedForwardTensors(`${prefix}.shared_expert`, hidden, moe.shared * width)),
+  ];
+}
+
+/** A SwiGLU network's three matrices. */
+export function feedForwardTensors(prefix: string, hidden: number, width: number): RunTensor[] {
+  return [
+    { name: `${prefix}.gate_proj.weight`, shape: [width, hidden] },
+    { name: `${prefix}.up_proj.weight`, shape: [width, hidden] },
+    { name: `${prefix}.down_proj.weight`, shape: [hidden, width] },
+  ];
+}

@@ -1,0 +1,47 @@
+/** What a Hugging Face model computes, in terms common to all families. @module */
+
+/** Norms of queries and keys: none, over all heads together, or over each. */
+export type QkNorm = "none" | "full" | "head";
+
+/** The experts of a source model. */
+export interface SourceExperts {
+  /** Experts per layer. */
+  readonly count: number;
+  /** Experts per token. */
+  readonly active: number;
+  /** Width of an expert. */
+  readonly width: number;
+  /** Whether a token's gates are divided by their sum. */
+  readonly renormalize: boolean;
+  /** How gates follow from logits; all but `topk` are this project's own. */
+  readonly router: "topk" | "relu" | "relu-squared" | "tanh";
+  /** Width of the expert that every token uses; 0: none. */
+  readonly sharedWidth: number;
+  /** Whether its output is multiplied by a sigmoid gate. */
+  readonly sharedGate: boolean;
+  /** Layers with a dense network in place of experts. */
+  readonly denseLayers: readonly number[];
+}
+
+/** A source model. */
+export interface SourceBlock {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly groups: number;
+  readonly headDim: number;
+  /** Width of the dense network. */
+  readonly ffn: number;
+  readonly vocabulary: number;
+  readonly ropeBase: number;
+  readonly normEpsilon: number;
+  readonly initDeviation: number;
+  /** Longest sequence. */
+  readonly sequence: number;
+  readonly qkvBias: boolean;
+  readonly qkNorm: QkNorm;
+  readonly clipQkv: number | null;
+  readonly tied: boolean;
+  /** The experts; null in a dense model. */
+  readonly experts: SourceExperts | null;
+}

@@ -1,0 +1,68 @@
+/** The configuration of the run that an imported model becomes. @module */
+
+import type { TrainConfig } from "../config/config.ts";
+import { parseConfig } from "../config/parse_config.ts";
+import type { TokenizerFile } from "../data/tokenizer/tokenizer_file.ts";
+import type { ConfigReader } from "./config_reader.ts";
+import type { SourceBlock, SourceExperts } from "./source_block.ts";
+
+/**
+ * Turns a source model into a configuration.
+ *
+ * @param reader The `config.json`, for errors.
+ * @param block The model.
+ * @param tokenizer Its tokenizer.
+ * @returns The configuration; its `out` is null.
+ * @throws {ConfigError} Names the first key that asks for what this project's block does not have.
+ */
+export function configOfSource(
+  reader: ConfigReader,
+  block: SourceBlock,
+  tokenizer: TokenizerFile,
+): TrainConfig {
+  refuseUnsupported(reader, block);
+  const { layers, hidden, heads, groups, vocabulary, experts } = block;
+  return parseConfig({
+    model: {
+      ...{ layers, hidden, heads, groups, vocabulary },
+      ffn: experts?.width ?? block.ffn,
+      init_std: block.initDeviation,
+      rope_base: block.ropeBase,
+      norm_epsilon: block.normEpsilon,
+    },
+    moe: experts === null ? { router: "dense" } : expertKeys(experts),
+    data: { tokenizer: "file", tokenizer_file: tokenizer, sequence: block.sequence },
+  }, { source: reader.path });
+}
+
+function expertKeys({ count, active, renormalize, router }: SourceExperts): object {
+  const sizes = { experts: count, active, granularity: 1, shared: 0 };
+  return router === "topk"
+    ? { ...sizes, router: "topk", renormalize }
+    : { ...sizes, router: "relu", activation: router };
+}
+
+const LACKING = "which this project's block does not have";
+
+function refuseUnsupported(reader: ConfigReader, block: SourceBlock): void {
+  if (block.headDim !== block.hidden / block.heads) {
+    reader.refuse("head_dim", `expected hidden_size / num_attention_heads`);
+  }
+  if (block.qkvBias) reader.refuse("qkv_bias", LACKING);
+  if (block.qkNorm !== "none") {
+    reader.refuse(
+      "model_type",
+      `whose norms of queries and keys this project's block does not have`,
+    );
+  }
+  if (block.clipQkv !== null) reader.refuse("clip_qkv", LACKING);
+  if (block.tied) reader.refuse("tie_word_embeddings", LACKING);
+  const { sharedWidth = 0, denseLayers = [] } = block.experts ?? {};
+  if (sharedWidth > 0) reader.refuse("shared_expert_intermediate_size", LACKING);
+  if (denseLayers.length > 0) {
+    const key = reader.value("mlp_only_layers") === null
+      ? "decoder_sparse_step"
+      : "mlp_only_layers";
+    reader.refuse(key, `dense layers among sparse ones, ${LACKING}`);
+  }
+}
