@@ -18,7 +18,12 @@ type BinaryName = keyof typeof BinaryCode;
 const NUMBERS: readonly DType[] = [...FLOATS, "i32"];
 
 /** out = a (op) b, all of one type. */
-function binaryInto(name: BinaryName, out: DeviceTensor, a: DeviceTensor, b: DeviceTensor): void {
+export function binaryInto(
+  name: BinaryName,
+  out: DeviceTensor,
+  a: DeviceTensor,
+  b: DeviceTensor,
+): void {
   requireOneType(name, a, b);
   requireOneType(name, a, out);
   const { kernels: k } = out.memory;

@@ -1,6 +1,5 @@
 /** Gradients during a backward pass. @module */
 
-import { gradientType } from "../tensor/dtype.ts";
 import type { Gradient, Gradients, GradientTarget } from "../tensor/recorder.ts";
 import type { MemoryScope } from "../tensor/scope.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
@@ -95,8 +94,8 @@ export class BackwardPass implements Gradients {
   }
 
   #allocate(tensor: DeviceTensor): Gradient {
-    const dtype = gradientType(tensor.dtype);
-    const gradient = tensor.memory.allocateIn(this.options.scope, dtype, tensor.shape);
+    const { memory, gradientDtype, shape } = tensor;
+    const gradient = memory.allocateIn(this.options.scope, gradientDtype, shape);
     this.#gradients.set(tensor, gradient);
     return gradient;
   }

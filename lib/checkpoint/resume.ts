@@ -73,6 +73,11 @@ function withoutLaterKeys(
   const settings = { ...moe } as unknown as Readonly<Record<string, RouterValue>>;
   const later: Record<string, readonly unknown[]> = {
     "model.dtype": ["f32", "auto"],
+    "model.head_dim": [null, model.hidden / model.heads],
+    "model.qkv_bias": [false],
+    "model.qk_norm": ["none"],
+    "model.clip_qkv": [null],
+    "model.tied": [false],
     "moe.shared": [0],
     "moe.router_std": [model.init_std],
   };

@@ -15,7 +15,8 @@ import { elementCount, inversePermutation, showShape } from "../tensor/shape_mat
 import { unwrapped } from "../tensor/operands.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
 import { uploadBytes } from "../tensor/transfer.ts";
-import type { TrainConfig } from "../config/config.ts";
+import type { ModelConfig, TrainConfig } from "../config/config.ts";
+import { headDim } from "../config/head_dim.ts";
 import { firstNonFinite, PIECE } from "./finite_values.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import type { TensorEntry } from "./write_safetensors.ts";
@@ -173,6 +174,7 @@ function fusedLayout(
 ): Layout | undefined {
   const prefix = name.slice(0, name.lastIndexOf("."));
   if (name.endsWith(".qkv_proj.weight")) return qkvLayout(name, shape, config);
+  if (name.endsWith(".qkv_proj.bias")) return qkvBiasLayout(name, shape, config);
   if (name.endsWith(".gate_up_proj.weight")) return feedForwardLayout(name, shape);
   if (name.endsWith(".experts.w1")) return gateUpLayout(prefix, shape, config);
   if (name.endsWith(".experts.w2")) return downLayout(prefix, shape, config);
@@ -181,16 +183,25 @@ function fusedLayout(
 
 function qkvLayout(name: string, shape: readonly number[], { model }: TrainConfig): Layout {
   const [hidden = 0] = shape;
-  const headDim = hidden / model.heads;
+  const parts = qkvParts(name, model, (columns) => [columns, hidden]);
+  return { view: shape, order: [1, 0], parts };
+}
+
+function qkvBiasLayout(name: string, shape: readonly number[], { model }: TrainConfig): Layout {
+  return { view: shape, order: [0], parts: qkvParts(name, model, (columns) => [columns]) };
+}
+
+/** The file's tensors of a joint projection's weight or bias. */
+function qkvParts(
+  name: string,
+  model: ModelConfig,
+  shapeOf: (columns: number) => readonly number[],
+): Part[] {
   const part = (which: string, heads: number): Part => ({
     name: name.replace("qkv_proj", `${which}_proj`),
-    shape: [heads * headDim, hidden],
+    shape: shapeOf(heads * headDim(model)),
   });
-  return {
-    view: shape,
-    order: [1, 0],
-    parts: [part("q", model.heads), part("k", model.groups), part("v", model.groups)],
-  };
+  return [part("q", model.heads), part("k", model.groups), part("v", model.groups)];
 }
 
 /** Splits a shared expert's `[D, 2W]` into its gate and up projections, `[W, D]`. */

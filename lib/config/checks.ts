@@ -6,6 +6,7 @@
 
 import { defaultOf, type RouterValue } from "../moe/router_keys.ts";
 import { type AnyRouter, ROUTER_KEYS, ROUTER_NAMES, ROUTERS } from "../moe/routers.ts";
+import { headDim } from "./head_dim.ts";
 import type { DataConfig, MoEConfig, TrainConfig } from "./config.ts";
 
 /**
@@ -33,8 +34,14 @@ export function crossFieldProblems(config: TrainConfig, spec: AnyRouter): string
 
 function modelProblems({ model, moe, data }: TrainConfig): string[] {
   const problems: string[] = [];
-  const { hidden, heads, groups, ffn, vocabulary } = model;
-  if (hidden % heads !== 0) {
+  const { hidden, heads, groups, head_dim, ffn, vocabulary } = model;
+  if (head_dim !== null) {
+    if (head_dim % 2 !== 0) {
+      problems.push(
+        `model.head_dim is ${head_dim}, expected an even size, since rotary embeddings rotate pairs`,
+      );
+    }
+  } else if (hidden % heads !== 0) {
     problems.push(`model.hidden is ${hidden}, expected a multiple of model.heads (${heads})`);
   } else if ((hidden / heads) % 2 !== 0) {
     problems.push(
@@ -44,6 +51,12 @@ function modelProblems({ model, moe, data }: TrainConfig): string[] {
   }
   if (heads % groups !== 0) {
     problems.push(`model.heads is ${heads}, expected a multiple of model.groups (${groups})`);
+  }
+  const columns = (heads + 2 * groups) * headDim(model);
+  if (columns >= 2 ** 31) {
+    problems.push(
+      `(model.heads + 2 * model.groups) * model.head_dim is ${columns}, expected below 2^31`,
+    );
   }
   // The schema does not bound an ffn that is derived from hidden.
   if (ffn >= 2 ** 31) problems.push(`model.ffn is ${ffn}, expected below 2^31`);

@@ -7,6 +7,7 @@
 import type { TokenizerFile } from "../data/tokenizer/tokenizer_file.ts";
 import type { RouterFile } from "../moe/router_file.ts";
 import type { RouterName, RouterPath, RouterSettings } from "../moe/routers.ts";
+import type { QkNormName } from "../nn/qkv_options.ts";
 
 /** The names of the presets, smallest model first. */
 export type PresetName = "pico" | "nano" | "tiny" | "182m" | "469m" | "978m";
@@ -32,10 +33,20 @@ export interface ModelConfig {
   readonly layers: number;
   /** Width of the residual stream. */
   readonly hidden: number;
-  /** Query heads; `hidden / heads` is even, since rotary embeddings rotate pairs. */
+  /** Query heads. */
   readonly heads: number;
   /** Key and value heads; divides `heads`. */
   readonly groups: number;
+  /** Size of a head, even since rotary embeddings rotate pairs; null for `hidden / heads`. */
+  readonly head_dim: number | null;
+  /** Whether a bias is added to queries, keys and values. */
+  readonly qkv_bias: boolean;
+  /** Norms of queries and keys before they are rotated: over all heads together, or over each. */
+  readonly qk_norm: QkNormName;
+  /** Largest size of an element of queries, keys and values; null for no limit. */
+  readonly clip_qkv: number | null;
+  /** Whether the output head is the embedding, one parameter with both gradients. */
+  readonly tied: boolean;
   /** Width of the dense SwiGLU and of each full-size expert; by default `4 * hidden`. */
   readonly ffn: number;
   /** Rows of the embedding; by default the tokenizer's vocabulary. */

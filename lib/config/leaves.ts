@@ -64,6 +64,21 @@ export function oneOf<const Value extends string>(
   return leaf(z.enum(values, { error: expects }), expects, description);
 }
 
+/** The same leaf, which also accepts null; `absent` says what null stands for. */
+export function orNull<Schema extends z.ZodType>(
+  schema: Schema,
+  absent: string,
+): z.ZodType<z.output<Schema> | null> {
+  const { expects, description } = (schema as Leaf).meta() ?? {};
+  const either = `${expects ?? ""}, or null for ${absent}`;
+  const fits = (value: unknown): boolean => value === null || schema.safeParse(value).success;
+  return leaf(
+    z.custom<z.output<Schema> | null>(fits, { error: either }),
+    either,
+    description ?? "",
+  );
+}
+
 /** True or false. */
 export function flag(description: string): z.ZodType<boolean> {
   return leaf(z.boolean({ error: "true or false" }), "true or false", description);

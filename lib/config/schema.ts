@@ -8,6 +8,7 @@
 import type { z } from "zod";
 import type { RouterKey } from "../moe/router_keys.ts";
 import { ROUTER_KEYS } from "../moe/routers.ts";
+import { QK_NORM_NAMES } from "../nn/qkv_options.ts";
 import type { ConfigLayer } from "./config.ts";
 import {
   flag,
@@ -16,6 +17,7 @@ import {
   number,
   oneOf,
   orAuto,
+  orNull,
   path,
   paths,
   section,
@@ -53,6 +55,17 @@ const SECTIONS = {
     hidden: whole(2, "Width of the residual stream"),
     heads: whole(1, "Query heads"),
     groups: whole(1, "Key and value heads; divides heads"),
+    head_dim: orNull(whole(2, "Size of a head, an even number"), "hidden / heads"),
+    qkv_bias: flag("Whether a bias is added to queries, keys and values"),
+    qk_norm: oneOf(
+      QK_NORM_NAMES,
+      "RMSNorm of queries and keys: full: over all heads together; head: over each",
+    ),
+    clip_qkv: orNull(
+      number({ above: 0 }, "Largest size of an element of queries, keys and values"),
+      "no limit",
+    ),
+    tied: flag("Whether the output head is the embedding, one parameter with both gradients"),
     ffn: orAuto(whole(1, "Width of the dense SwiGLU and of a full-size expert"), "4 * hidden"),
     vocabulary: orAuto(
       whole(0, "Rows of the embedding; 0 is auto"),

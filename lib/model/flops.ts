@@ -15,16 +15,16 @@ import { segmentCount } from "../moe/segments.ts";
 import { routedExperts } from "../moe/layer_sizes.ts";
 
 /** Sizes that the FLOPs of a model depend on. */
-export type FlopsModel = Pick<
-  ModelConfig,
-  "layers" | "hidden" | "heads" | "groups" | "ffn" | "vocabulary"
->;
+export type FlopsModel =
+  & Pick<ModelConfig, "layers" | "hidden" | "heads" | "groups" | "ffn" | "vocabulary">
+  & Partial<Pick<ModelConfig, "head_dim">>;
 
 /**
  * FLOPs of one training sequence, forward and backward, by Megatron-LM's formula
  *
- *     12 S L h^2 [(1 + g/a + S/h) + 3/2 k f/h + V/(2 L h)]
+ *     12 S L h^2 [(1 + g/a + S/h) a d/h + 3/2 k f/h + V/(2 L h)]
  *
+ * with a d = h unless heads have a size of their own,
  * where 12 = 3 (forward, gradient of the input, gradient of the weight) x 2 (two products) x 2, and
  * 3/2 accounts for SwiGLU's third matrix. Attention counts the full S x S, not the causal half;
  * routers, norms, the embedding lookup and the optimizer are not counted. The number does not
@@ -54,7 +54,7 @@ export function formulaFlops(
   requireWhole(COUNT, "moe.active", moe?.active, { least: 1 });
   requireWhole(COUNT, "sequence", sequence, { least: 1 });
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
-  const attention = 1 + groups / heads + sequence / hidden;
+  const attention = (1 + groups / heads + sequence / hidden) * headShare(model);
   const experts = 1.5 * moe.active * (ffn / hidden);
   const head = vocabulary / (2 * layers * hidden);
   return 12 * sequence * layers * hidden ** 2 * (attention + experts + head);
@@ -151,11 +151,11 @@ export function executedFlops(
     );
   });
   const tokens = sequences * sequence;
-  const weights = 2 * hidden ** 2 * (1 + groups / heads);
+  const weights = 2 * hidden ** 2 * (1 + groups / heads) * headShare(model);
   const pairs = (sequences * sequence * (sequence + 1)) / 2;
   const routed = rows.reduce((sum, count) => sum + count, 0);
   const projections = 6 * tokens * layers * weights;
-  const attention = 2 * 7 * hidden * pairs * layers;
+  const attention = 2 * 7 * hidden * headShare(model) * pairs * layers;
   const count = routedExperts(moe);
   const segments = sequences * segmentCount(sequence);
   const decisions = router.merges ? segments : tokens;
@@ -170,9 +170,17 @@ export function executedFlops(
 
 const COUNT = "count FLOPs";
 
+/** All query heads' width as a share of the hidden size, which it is by default. */
+function headShare(model: FlopsModel): number {
+  const { heads, hidden, head_dim = null } = model;
+  return head_dim === null ? 1 : heads * head_dim / hidden;
+}
+
 function requireSizes(model: FlopsModel): void {
   for (const name of ["layers", "hidden", "heads", "groups", "ffn", "vocabulary"] as const) {
     // 0: a layer by itself has no vocabulary.
     requireWhole(COUNT, `model.${name}`, model?.[name], { least: name === "vocabulary" ? 0 : 1 });
   }
+  const { head_dim = null } = model;
+  if (head_dim !== null) requireWhole(COUNT, "model.head_dim", head_dim, { least: 1 });
 }

@@ -6,6 +6,7 @@
 
 import { requireConfig } from "../config/require.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { headDim } from "../config/head_dim.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 
@@ -15,15 +16,15 @@ export interface ParameterCount {
   readonly total: number;
   /** Parameters used by a token with `active` experts, both embeddings included as in the paper. */
   readonly active: number;
-  /** Input embedding and output head, which are not tied. */
+  /** Input embedding and output head; once if they are tied. */
   readonly embeddings: number;
-  /** Attention projections of all layers. */
+  /** Attention projections of all layers, with their biases. */
   readonly attention: number;
   /** Router weights of all layers; 0 if the router is dense. */
   readonly routers: number;
   /** Experts of all layers. */
   readonly experts: number;
-  /** RMSNorm weights: two norms per layer and the final one. */
+  /** RMSNorm weights: two norms per layer, those of queries and keys, and the final one. */
   readonly norms: number;
 }
 
@@ -46,14 +47,17 @@ export interface ParameterCount {
  */
 export function countParameters(model: ModelConfig, moe: MoEConfig): ParameterCount {
   requireConfig({ model, moe }, ["model", "moe"]);
-  const { layers, hidden, heads, groups, ffn, vocabulary } = model;
-  const keyValue = groups * (hidden / heads);
+  const { layers, hidden, heads, groups, ffn, vocabulary, tied, qkv_bias, qk_norm } = model;
+  const size = headDim(model);
+  const columns = (heads + 2 * groups) * size;
+  const scales = { none: 0, full: (heads + groups) * size, head: 2 * size }[qk_norm];
   const expert = 3 * hidden * ffn;
-  const embeddings = 2 * vocabulary * hidden;
-  const attention = layers * (2 * hidden * hidden + 2 * hidden * keyValue);
+  const embeddings = (tied ? 1 : 2) * vocabulary * hidden;
+  const attention = layers *
+    (hidden * (columns + heads * size) + (qkv_bias ? columns : 0));
   const routers = layers * routerOf(moe).weights(hidden, routedSizes(moe).experts);
   const experts = layers * (moe.experts + moe.shared / moe.granularity) * expert;
-  const norms = (2 * layers + 1) * hidden;
+  const norms = (2 * layers + 1) * hidden + layers * scales;
   const shared = embeddings + attention + routers + norms;
   return {
     total: shared + experts,

@@ -5,24 +5,27 @@ import { causalAttention } from "../autograd/attention.ts";
 import { computeType } from "../autograd/compute_type.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Parameter } from "../autograd/parameter.ts";
-import { ConfigError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
+import { QKV_OPTION_NAMES, type QkvOptions, qkvSettings } from "./qkv_options.ts";
+import { QkvProjection } from "./qkv_projection.ts";
 
 /** Settings of {@linkcode Attention}. */
-export interface AttentionOptions<R extends Real = "f32"> {
+export interface AttentionOptions<R extends Real = "f32"> extends QkvOptions {
   /** Size of a hidden state. */
   hidden: number;
-  /** Number of query heads; `hidden / heads` must be an even integer. */
+  /** Number of query heads; without a `headDim`, `hidden / heads` must be an even integer. */
   heads: number;
   /** Number of key/value head groups; must divide `heads`. Default `heads`. */
   groups?: number;
   /** Base of the rotary frequencies. Default 1e6. */
   ropeBase?: number;
+  /** Epsilon of the norms of queries and keys, if there are any. Default 1e-5. */
+  normEpsilon?: number;
   /** Standard deviation of the initial weights. Default 0.02. */
   deviation?: number;
   /** Same, for the output projection. Default `deviation`. */
@@ -34,7 +37,8 @@ export interface AttentionOptions<R extends Real = "f32"> {
 }
 
 /**
- * Causal grouped-query attention with rotary positions (RoPE), as in LLaMA.
+ * Causal grouped-query attention with rotary positions (RoPE), as in LLaMA; options add what other
+ * families have.
  *
  * @example
  * ```ts
@@ -49,7 +53,7 @@ export interface AttentionOptions<R extends Real = "f32"> {
  */
 export class Attention<R extends Real = "f32"> implements Disposable {
   readonly #dtype: R;
-  readonly #qkv: Linear<number, number, R>;
+  readonly #qkv: QkvProjection<R>;
   readonly #output: Linear<number, number, R>;
   readonly #heads: number;
   readonly #groups: number;
@@ -72,7 +76,7 @@ export class Attention<R extends Real = "f32"> implements Disposable {
    *
    * @param device The layer's device.
    * @param options Sizes and initialisation.
-   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * @throws {ConfigError} If the size of a head is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: AttentionOptions<R>) {
@@ -81,8 +85,10 @@ export class Attention<R extends Real = "f32"> implements Disposable {
       heads: true,
       groups: true,
       ropeBase: true,
+      normEpsilon: true,
       deviation: true,
       outputDeviation: true,
+      ...QKV_OPTION_NAMES,
       name: true,
       dtype: true,
     });
@@ -90,14 +96,10 @@ export class Attention<R extends Real = "f32"> implements Disposable {
     requireSizes("build attention", { hidden, heads, groups });
     requireNumbers("build attention", { ropeBase }, { above: 0 });
     requireText("build attention", "name", name);
-    const { deviation = 0.02, outputDeviation = deviation } = options;
-    const headDim = hidden / heads;
-    if (!Number.isInteger(headDim) || headDim % 2 !== 0 || heads % groups !== 0) {
-      throw new ConfigError(
-        `Cannot build attention of hidden size ${hidden} with ${heads} heads in ${groups} groups: ` +
-          `hidden / heads must be an even integer and heads divisible by groups`,
-      );
-    }
+    const { deviation = 0.02, outputDeviation = deviation, normEpsilon = 1e-5 } = options;
+    requireNumbers("build attention", { normEpsilon }, { least: 0 });
+    const settings = qkvSettings("build attention", { ...options, hidden, heads, groups });
+    const { headDim } = settings;
     const dtype = computeType("build attention", options.dtype);
     this.#dtype = dtype;
     this.#heads = heads;
@@ -106,18 +108,15 @@ export class Attention<R extends Real = "f32"> implements Disposable {
     this.#ropeBase = ropeBase;
     using made = new DisposableStack();
     this.#qkv = made.use(
-      new Linear<number, number, R>(device, {
-        dtype,
-        input: hidden,
-        output: (heads + 2 * groups) * headDim,
-        deviation,
-        name: `${name}.qkv_proj.weight`,
+      new QkvProjection<R>(device, {
+        ...settings,
+        ...{ hidden, heads, groups, deviation, normEpsilon, name, dtype },
       }),
     );
     this.#output = made.use(
       new Linear<number, number, R>(device, {
         dtype,
-        input: hidden,
+        input: heads * headDim,
         output: hidden,
         deviation: outputDeviation,
         name: `${name}.o_proj.weight`,
@@ -171,7 +170,8 @@ export class Attention<R extends Real = "f32"> implements Disposable {
   }
 
   /**
-   * The trainable parameters: both projections.
+   * The trainable parameters: both projections, with the bias and the norms of the first if it has
+   * them.
    *
    * @returns The parameters, always in the same order.
    */

@@ -56,6 +56,11 @@ export class Decoder<R extends Real> implements Disposable {
     this.#owned = made.move();
   }
 
+  /** The embedding's table, `[vocabulary, hidden]`. */
+  get table(): Parameter<readonly [number, number]> {
+    return this.#embedding.table;
+  }
+
   /** Computes the normalised final hidden states of whole sequences, one after the other. */
   states<T extends number>(
     tokens: Tensor<"i32", readonly [T]>,
@@ -137,7 +142,7 @@ function makeBlock<R extends Real>(
   settings: ModelSettings<R>,
   layer: number,
 ): TransformerBlock<R> {
-  const { vocabulary: _vocabulary, layers: _layers, ...block } = settings;
+  const { vocabulary: _vocabulary, layers: _layers, tied: _tied, ...block } = settings;
   const feedForward = settings.feedForward(layer);
   requireFeedForward<R>("build a language model", feedForward);
   // The block owns it once constructed; until then, free it on failure.

@@ -77,6 +77,11 @@ export class Embedding<R extends Real = "f32"> implements Disposable {
     fillNormal(this.#table, 0, deviation);
   }
 
+  /** The table `[vocabulary, hidden]`, in fp32 whatever type its rows are given in. */
+  get table(): Parameter<readonly [number, number]> {
+    return this.#table;
+  }
+
   /**
    * Looks up tokens.
    *

@@ -4,23 +4,21 @@ import type { Device } from "../autograd/device.ts";
 import { type CrossEntropy, crossEntropy } from "../autograd/cross_entropy.ts";
 import { embedding } from "../autograd/embedding.ts";
 import { rows } from "../autograd/layout.ts";
-import { product } from "../autograd/matmul.ts";
-import { type Parameter, readAs } from "../autograd/parameter.ts";
+import type { Parameter } from "../autograd/parameter.ts";
 import type { ForwardOptions } from "../moe/routing_context.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Real } from "../tensor/dtype.ts";
-import { realOperand } from "../tensor/operands.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Decoder, tokenCount } from "./decoder.ts";
 import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
 import { type LanguageModelOptions, modelSettings } from "./language_model_options.ts";
 import { requireCacheFor } from "./layer_cache.ts";
-import { Linear } from "./linear.ts";
+import { OutputHead } from "./output_head.ts";
 import { padSequences, tokenIds } from "./token_ids.ts";
 
 /**
- * Embedding, blocks, final norm and an output head not tied to the embedding, as in the paper's
- * models.
+ * Embedding, blocks, final norm and an output head, by default not tied to the embedding, as in the
+ * paper's models.
  *
  * @example
  * ```ts
@@ -41,7 +39,7 @@ import { padSequences, tokenIds } from "./token_ids.ts";
  */
 export class LanguageModel<R extends Real = "f32"> implements Disposable {
   readonly #decoder: Decoder<R>;
-  readonly #head: Linear<number, number, R>;
+  readonly #head: OutputHead<R>;
   readonly #device: Device;
   readonly #cacheSizes: ModelSizes<R>;
   readonly #owned: DisposableStack;
@@ -59,18 +57,19 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
    *
    * @param device The model's device.
    * @param options Sizes, initialisation, feed-forward layers.
-   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * @throws {ConfigError} If the size of a head is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: LanguageModelOptions<R>) {
     const settings = modelSettings(options);
     const { vocabulary, layers, hidden, heads, groups, deviation, dtype } = settings;
     this.#device = device;
-    this.#cacheSizes = { layers, groups, headDim: hidden / heads, dtype };
+    const { headDim = hidden / heads, tied } = settings;
+    this.#cacheSizes = { layers, groups, headDim, dtype };
     using made = new DisposableStack();
     this.#decoder = made.use(new Decoder<R>(device, settings));
     this.#head = made.use(
-      new Linear<number, number, R>(device, {
+      tied ? OutputHead.tied<R>(this.#decoder.table, dtype) : OutputHead.make<R>(device, {
         ...{ input: hidden, output: vocabulary, deviation, dtype },
         name: "lm_head.weight",
       }),
@@ -85,7 +84,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
 
   /** Number of tokens in the vocabulary. */
   get vocabulary(): number {
-    return this.#head.weight.shape[1];
+    return this.#head.vocabulary;
   }
 
   /**
@@ -105,7 +104,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
   ): CrossEntropy<T> {
     return crossEntropy<T, number, number, R>(
       this.#decoder.states(tokens, sequence, options),
-      readAs(this.#head.weight, this.dtype),
+      this.#head.weight(),
       targets,
     );
   }
@@ -138,16 +137,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     sequence: number,
     options: ForwardOptions = {},
   ): Tensor<"f32", readonly [T, number]> {
-    return this.#logitsOf(this.#decoder.states(tokens, sequence, options));
-  }
-
-  /** The head's products, rounded to fp32 alone. */
-  #logitsOf<T extends number>(
-    states: Tensor<R, readonly [T, number]>,
-  ): Tensor<"f32", readonly [T, number]> {
-    const x = realOperand("compute the logits of", states);
-    const logits = product(x, readAs(this.#head.weight, this.dtype), "f32");
-    return logits as Tensor<"f32"> as Tensor<"f32", readonly [T, number]>;
+    return this.#head.logits(this.#decoder.states(tokens, sequence, options));
   }
 
   /**
@@ -174,7 +164,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     const count = tokenCount(tokens);
     const states = this.#decoder.states(tokens, count, {}, { isPrefill: true, lengths: [count] });
     const last = rows<readonly [number], R>(states, count - 1, count);
-    return this.#logitsOf(last);
+    return this.#head.logits(last);
   }
 
   /**
@@ -234,7 +224,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     cache: KeyValueCache<R>,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
-    const { ids, lengths, longest } = padSequences(sequences, this.#head.weight.shape[1], cache);
+    const { ids, lengths, longest } = padSequences(sequences, this.vocabulary, cache);
     cache.setLengths(lengths.map(() => 0));
     const states = this.#decoder.states(this.#device.tokens(ids), longest, {}, {
       ...{ cache, lengths },
@@ -242,7 +232,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     });
     const last = lengths.map((length, b) => b * longest + length - 1);
     const final = embedding<number, number, number, R>(states, this.#device.tokens(last));
-    const logits = this.#logitsOf(final);
+    const logits = this.#head.logits(final);
     cache.setLengths(lengths);
     return logits;
   }
@@ -278,7 +268,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     cache: KeyValueCache<R>,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("add tokens", this.#cacheSizes, cache);
-    const ids = tokenIds("add tokens", tokens, this.#head.weight.shape[1]);
+    const ids = tokenIds("add tokens", tokens, this.vocabulary);
     if (ids.length !== cache.batch) {
       throw new RangeError(
         `Cannot add ${ids.length} tokens to a cache for ${cache.batch} sequences: give one each`,
@@ -289,7 +279,7 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
       ...{ cache, lengths: cache.lengths },
       isPrefill: false,
     });
-    const logits = this.#logitsOf(states);
+    const logits = this.#head.logits(states);
     cache.setLengths(cache.lengths.map((length) => length + 1));
     return logits;
   }

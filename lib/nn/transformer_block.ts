@@ -12,6 +12,7 @@ import { describeLayer, showsItself } from "../tensor/display.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Attention } from "./attention.ts";
 import type { LayerCache } from "./layer_cache.ts";
+import { QKV_OPTION_NAMES, type QkvOptions } from "./qkv_options.ts";
 import { RmsNorm } from "./rms_norm.ts";
 
 /**
@@ -63,7 +64,7 @@ export interface FeedForwardLayer<R extends Real = "f32"> extends Disposable {
 }
 
 /** Settings of {@linkcode TransformerBlock}. */
-export interface TransformerBlockOptions<R extends Real = "f32"> {
+export interface TransformerBlockOptions<R extends Real = "f32"> extends QkvOptions {
   /** Size of a hidden state. */
   hidden: number;
   /** Number of query heads. */
@@ -119,7 +120,7 @@ export class TransformerBlock<R extends Real = "f32"> implements Disposable {
    *
    * @param device The block's device.
    * @param options Sizes, initialisation, second half.
-   * @throws {ConfigError} If `hidden / heads` is not an even integer, `groups` does not divide
+   * @throws {ConfigError} If the size of a head is not an even integer, `groups` does not divide
    * `heads`, or a setting is out of range.
    */
   constructor(device: Device, options: TransformerBlockOptions<R>) {
@@ -131,6 +132,7 @@ export class TransformerBlock<R extends Real = "f32"> implements Disposable {
       normEpsilon: true,
       deviation: true,
       outputDeviation: true,
+      ...QKV_OPTION_NAMES,
       feedForward: true,
       name: true,
       dtype: true,
@@ -144,7 +146,10 @@ export class TransformerBlock<R extends Real = "f32"> implements Disposable {
       made.use(new RmsNorm(device, { hidden, epsilon, name: `${name}.${part}.weight` }));
     this.#attentionNorm = norm("input_layernorm");
     this.#attention = made.use(
-      new Attention<R>(device, { ...attention, name: `${name}.self_attn` }),
+      new Attention<R>(device, {
+        ...{ ...attention, normEpsilon: epsilon },
+        name: `${name}.self_attn`,
+      }),
     );
     this.#feedForwardNorm = norm("post_attention_layernorm");
     // Last: until the block is complete, the feed-forward layer belongs to the caller.

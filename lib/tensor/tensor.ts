@@ -4,7 +4,7 @@ import { DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
 import type { DeviceMemory } from "./device_memory.ts";
 import { type Description, type Place, showsItself } from "./display.ts";
-import type { DType } from "./dtype.ts";
+import { type DType, type GradientType, gradientType } from "./dtype.ts";
 import type { GradientTarget, Recorder } from "./recorder.ts";
 import { type CheckedShape, showShape } from "./shape_math.ts";
 import type { Shape } from "./shape.ts";
@@ -152,6 +152,11 @@ export class DeviceTensor<D extends DType = DType, S extends Shape = Shape>
   /** Makes disposing of this tensor free the memory, even if it is a view. */
   own(): void {
     this.#owner = true;
+  }
+
+  /** The type of its gradient. */
+  get gradientDtype(): GradientType {
+    return gradientType(this.#dtype);
   }
 
   /** Where to write the gradient, for a leaf that owns it; null for any other tensor. */

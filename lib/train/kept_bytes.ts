@@ -6,6 +6,7 @@
  */
 
 import type { TrainConfig } from "../config/config.ts";
+import { headDim } from "../config/head_dim.ts";
 import { isRouterPath } from "../config/router_schema.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -65,9 +66,30 @@ export function tokensOf({ data }: TrainConfig): number {
  * Also the two norms' inverse roots, and two numbers per head for the softmax.
  */
 function block(config: TrainConfig, real: number): number {
-  const { hidden, heads, groups } = config.model;
-  const fused = hidden + 2 * groups * (hidden / heads);
-  return tokensOf(config) * (real * (7 * hidden + fused) + BYTES * (2 + 2 * heads));
+  const { hidden, heads } = config.model;
+  const { numbers, roots } = projection(config);
+  return tokensOf(config) *
+    (real * (6 * hidden + heads * headDim(config.model) + numbers) +
+      BYTES * (2 + 2 * heads + roots));
+}
+
+/**
+ * What a token keeps of its queries, keys and values: the projection; its sum with the bias; the
+ * queries and keys before their norms, the projection with the normalised ones, and the norms'
+ * inverse roots; the limited projection and the mask of what was not cut off.
+ */
+function projection(
+  { model }: TrainConfig,
+): { readonly numbers: number; readonly roots: number } {
+  const { heads, groups, qkv_bias, qk_norm, clip_qkv } = model;
+  const size = headDim(model);
+  const fused = (heads + 2 * groups) * size;
+  const isNormed = qk_norm !== "none";
+  const normed = isNormed ? fused + (heads + groups) * size : 0;
+  return {
+    numbers: fused + (qkv_bias ? fused : 0) + normed + (clip_qkv === null ? 0 : 2 * fused),
+    roots: isNormed ? { full: 2, head: heads + groups }[qk_norm] : 0,
+  };
 }
 
 /** A layer's routing: what the router decides by, and how the tokens are dispatched. */
@@ -127,8 +149,10 @@ function sharedExperts(config: TrainConfig): number {
 
 /**
  * The last norm's input, output and inverse root, two numbers for the output head's softmax, and the
- * tokens and targets.
+ * tokens and targets. Also the transposed table of a tied head.
  */
 function outputHead(config: TrainConfig, real: number): number {
-  return tokensOf(config) * (2 * real * config.model.hidden + 5 * BYTES);
+  const { hidden, vocabulary, tied } = config.model;
+  return tokensOf(config) * (2 * real * hidden + 5 * BYTES) +
+    (tied ? real * vocabulary * hidden : 0);
 }

@@ -9,6 +9,7 @@ import { keptLogits } from "../autograd/cross_entropy.ts";
 import type { Device } from "../autograd/device.ts";
 import { typeToExpect } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { headDim } from "../config/head_dim.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -108,6 +109,8 @@ interface PassSizes {
  * - the router's backward pass, with gradients of gates and logits. The experts' scratch is free by
  *   then, but can be smaller where narrow experts are many.
  * - the output head's, with its logits and two gradients [T, h]. It ends before the experts' first.
+ *   A tied head's gradient is transposed before it is added to the table's.
+ * - attention's backward pass, where heads are wide or normalised.
  * - the routing of the last layer, before the parts after it have anything to keep.
  */
 function largestOperation(
@@ -115,7 +118,7 @@ function largestOperation(
   config: TrainConfig,
   { dtype, rows, kept, logits }: PassSizes,
 ): number {
-  const { hidden, vocabulary } = config.model;
+  const { hidden, vocabulary, tied } = config.model;
   const tokens = tokensOf(config);
   const real = DTYPE_BYTES[dtype];
   const gradient = real * tokens * hidden;
@@ -125,16 +128,32 @@ function largestOperation(
   const pairs = BYTES * tokens * experts;
   // The gradient of an average: the kernel's fp32 sum, and what it is rounded to.
   const averages = real < BYTES ? BYTES + real : BYTES;
+  const transposed = tied ? BYTES * hidden * vocabulary : 0;
   const gates = networks > 0 || spec.weights(hidden, experts) === 0 ? 0 : pairs;
   return Math.max(
     expertsScratch(device, config, { dtype, rows, kept, experts: networks || experts }) +
       averages * networks * networkWeights(config) + gates + 4 * gradient,
     2 * gates + 4 * gradient,
     headScratch(device, config, { dtype, logits }) +
-      real * keptLogits(tokens, vocabulary, dtype, logits) + 2 * gradient,
+      real * keptLogits(tokens, vocabulary, dtype, logits) + 2 * gradient + transposed,
+    2 * transposed + gradient,
+    attentionGradients(config, real),
     spec.footprint(config.moe).scratch * pairs -
       keptBytes(config, dtype).afterLastRouter - kept * rowBytes(config, dtype),
   );
+}
+
+/**
+ * Gradients in flight in attention's backward pass: of the block's output and the attended values,
+ * and of the projection; or of the projection, after and before its norms and by heads, and of the
+ * queries and keys before theirs.
+ */
+function attentionGradients(config: TrainConfig, real: number): number {
+  const { hidden, heads, groups, qk_norm } = config.model;
+  const size = headDim(config.model);
+  const fused = (heads + 2 * groups) * size;
+  const most = qk_norm === "none" ? heads * size + fused : 3 * fused + (heads + groups) * size;
+  return real * tokensOf(config) * (hidden + most);
 }
 
 /**

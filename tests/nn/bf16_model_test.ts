@@ -47,6 +47,15 @@ const TOKENS = Array.from({ length: 64 }, (_, i) => (7 * i * i + 3 * i) % 250);
 
 const ROUTERS: Record<string, ConfigLayer> = {
   dense: { moe: { router: "dense" } },
+  "dense, with wide heads that are normalised, and all tied": {
+    model: { head_dim: 12, qk_norm: "head", qkv_bias: true, tied: true },
+    moe: { router: "dense" },
+  },
+  // The limit is out of reach: where one of two models is cut off, they are not the same function.
+  "dense, with queries and keys that are normalised together and limited": {
+    model: { qk_norm: "full", clip_qkv: 4 },
+    moe: { router: "dense" },
+  },
   relu: {},
   "relu with shared experts": { moe: { active: 2, shared: 1 } },
   topk: { moe: { router: "topk", active: 2 } },
@@ -77,8 +86,9 @@ async function trained(
   dtype: "f32" | "bf16",
 ): Promise<Trained> {
   using device = await openDevice({ seed });
-  const model = { layers: 2, hidden: 32, heads: 4, groups: 2, init_std: 0.15, dtype };
-  using built = buildModel(device, parseConfig({ preset: "pico", seed, model, ...layer }));
+  const sizes = { layers: 2, hidden: 32, heads: 4, groups: 2, init_std: 0.15, dtype };
+  const model = { ...sizes, ...layer.model };
+  using built = buildModel(device, parseConfig({ preset: "pico", seed, ...layer, model }));
   assertEquals(built.model.dtype, dtype);
   using tape = device.record();
   const tokens = device.tokens(TOKENS);

@@ -14,8 +14,18 @@ import {
 /** Weights by their names in checkpoints. */
 export type Weights = Readonly<Record<string, Float64Array>>;
 
+/** What other families' attention has besides LLaMA's. */
+export interface AttentionExtras {
+  readonly headDim?: number;
+  readonly qkvBias?: boolean;
+  readonly qkNorm?: "none" | "full" | "head";
+  readonly clipQkv?: number;
+}
+
 /** Sizes of the model. */
-export interface ModelSizes {
+export interface ModelSizes extends AttentionExtras {
+  /** Whether the head is the embedding's table. */
+  readonly tied?: boolean;
   readonly vocabulary: number;
   readonly layers: number;
   readonly hidden: number;
@@ -67,7 +77,7 @@ export function languageModel(
 ): ModelResult {
   const { y, penalty, routing } = finalStates(weights, tokens, sizes, feedForward);
   const head = { tokens: tokens.length, hidden: sizes.hidden, vocabulary: sizes.vocabulary };
-  const { mean } = crossEntropy(y, weights["lm_head.weight"]!, targets, head);
+  const { mean } = crossEntropy(y, headOf(weights, sizes), targets, head);
   return { loss: mean + penalty, routing };
 }
 
@@ -79,7 +89,17 @@ export function languageModelLogits(
   feedForward: FeedForwardReference,
 ): Float64Array {
   const { y } = finalStates(weights, tokens, sizes, feedForward);
-  return matmul(y, weights["lm_head.weight"]!, tokens.length, sizes.hidden, sizes.vocabulary);
+  return matmul(y, headOf(weights, sizes), tokens.length, sizes.hidden, sizes.vocabulary);
+}
+
+/** The output head `[hidden, vocabulary]`. */
+function headOf(weights: Weights, { tied, hidden, vocabulary }: ModelSizes): Float64Array {
+  if (!tied) return weights["lm_head.weight"]!;
+  const table = weights["model.embed_tokens.weight"]!;
+  return Float64Array.from(
+    table,
+    (_, i) => table[(i % vocabulary) * hidden + Math.floor(i / vocabulary)]!,
+  );
 }
 
 /** Normalised hidden states after the last block, and the layers' penalties. */
@@ -125,16 +145,13 @@ export function attend(
   x: Float64Array,
   weights: Weights,
   prefix: string,
-  { hidden, heads, groups, sequence, ropeBase }: Omit<
-    ModelSizes,
-    "vocabulary" | "layers" | "normEpsilon"
-  >,
+  sizes: Omit<ModelSizes, "vocabulary" | "layers">,
 ): Float64Array {
+  const { hidden, heads, groups, sequence, ropeBase, headDim = hidden / heads } = sizes;
   const rows = x.length / hidden;
-  const headDim = hidden / heads;
   const stride = (heads + 2 * groups) * headDim;
   const qkv = matmul(x, weights[`${prefix}.self_attn.qkv_proj.weight`]!, rows, hidden, stride);
-  const turned = rope(qkv, {
+  const turned = rope(adjusted(qkv, weights, prefix, { ...sizes, headDim }), {
     rows,
     stride,
     sequence,
@@ -145,7 +162,35 @@ export function attend(
   });
   const batch = rows / sequence;
   const { out } = attention(turned, { batch, sequence, heads, groups, headDim, stride });
-  return matmul(out, weights[`${prefix}.self_attn.o_proj.weight`]!, rows, hidden, hidden);
+  const output = weights[`${prefix}.self_attn.o_proj.weight`]!;
+  return matmul(out, output, rows, heads * headDim, hidden);
+}
+
+/** Bias, norms of queries and keys, and limit of a projection, as far as the model has them. */
+function adjusted(
+  qkv: Float64Array,
+  weights: Weights,
+  prefix: string,
+  sizes: Omit<ModelSizes, "vocabulary" | "layers"> & { readonly headDim: number },
+): Float64Array {
+  const { heads, groups, headDim, qkvBias, qkNorm = "none", clipQkv = Infinity } = sizes;
+  const stride = (heads + 2 * groups) * headDim;
+  const bias = weights[`${prefix}.self_attn.qkv_proj.bias`];
+  const y = qkvBias ? qkv.map((value, i) => value + bias![i % stride]!) : qkv.slice();
+  if (qkNorm !== "none") {
+    for (const [which, start, count] of [["q", 0, heads], ["k", heads, groups]] as const) {
+      const scale = weights[`${prefix}.self_attn.${which}_norm.weight`]!;
+      const [width, each] = [count * headDim, scale.length];
+      for (let row = 0; row < y.length / stride; row++) {
+        for (let at = 0; at < width; at += each) {
+          const from = row * stride + start * headDim + at;
+          const part = y.subarray(from, from + each);
+          part.set(rmsNorm(Float64Array.from(part), scale, sizes.normEpsilon));
+        }
+      }
+    }
+  }
+  return y.map((value) => Math.max(-clipQkv, Math.min(clipQkv, value)));
 }
 
 /** The dense feed-forward network. */

@@ -10,11 +10,13 @@ import {
   ReluRouter,
   type Router,
   TopKRouter,
+  write,
 } from "../../mod.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { dot } from "../../kernels/cases/reference/reduction.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import {
+  type AttentionExtras,
   denseFeedForward,
   type FeedForwardReference,
   languageModel,
@@ -51,6 +53,8 @@ const STEP = 1e-4;
 const TOLERANCE = 1e-5;
 
 interface Model {
+  /** What other families' models have besides LLaMA's. */
+  options?: AttentionExtras & { readonly tied?: boolean };
   /** Makes the second half of a block. */
   feedForward(device: Device, stack: DisposableStack, layer: number): FeedForwardLayer;
   reference: FeedForwardReference;
@@ -78,16 +82,27 @@ const moe = { hidden: SIZES.hidden, width: WIDTH, experts: EXPERTS, deviation: 0
 const { hidden, experts, deviation } = moe;
 const gateName = (layer: number): string => `model.layers.${layer}.gate`;
 
+const DENSE: Model = {
+  feedForward: (device, _, layer) =>
+    new FeedForward(device, {
+      hidden,
+      width: WIDTH,
+      deviation: 0.3,
+      name: `model.layers.${layer}.mlp`,
+    }),
+  reference: denseFeedForward(hidden, WIDTH),
+};
+
 const MODELS: Record<string, Model> = {
-  "dense": {
-    feedForward: (device, _, layer) =>
-      new FeedForward(device, {
-        hidden,
-        width: WIDTH,
-        deviation: 0.3,
-        name: `model.layers.${layer}.mlp`,
-      }),
-    reference: denseFeedForward(hidden, WIDTH),
+  "dense": DENSE,
+  "dense, with a tied head": { ...DENSE, options: { tied: true } },
+  "dense, with wide heads that are normalised and have a bias": {
+    ...DENSE,
+    options: { headDim: 6, qkvBias: true, qkNorm: "head", tied: true },
+  },
+  "dense, with queries and keys that are normalised together and clipped": {
+    ...DENSE,
+    options: { headDim: 2, qkNorm: "full", clipQkv: 1 },
   },
   "ReLU routing without regularisation": {
     feedForward: (device, stack, layer) => {
@@ -177,12 +192,13 @@ async function snapshot(
   return Object.fromEntries(await Promise.all(entries));
 }
 
-for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
+for (const [name, { feedForward, reference, options = {} }] of Object.entries(MODELS)) {
   Deno.test(`a model's gradient matches its float64 definition: ${name}`, async () => {
     using device = await openDevice({ seed: 11 });
     using stack = new DisposableStack();
     using model = new LanguageModel(device, {
       ...SIZES,
+      ...options,
       deviation: 0.25,
       feedForward: (layer) => feedForward(device, stack, layer),
     });
@@ -190,6 +206,16 @@ for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
     const tokens = random.integers(3 * SEQUENCE, SIZES.vocabulary);
     const targets = random.integers(3 * SEQUENCE, SIZES.vocabulary);
     targets[5] = -1;
+
+    // At their initial values, biases and scales would not be missed.
+    for (
+      const parameter of [...model.parameters()].filter(({ name }) => /bias|[qk]_norm/.test(name))
+    ) {
+      write(
+        parameter,
+        Array.from(await read(parameter), (value) => value + 0.5 * random.gaussian()),
+      );
+    }
 
     using tape = device.record();
     const { loss } = model.loss(device.tokens(tokens), device.tokens(targets), SEQUENCE);
@@ -200,15 +226,16 @@ for (const [name, { feedForward, reference }] of Object.entries(MODELS)) {
     const weights = Object.fromEntries(
       Object.entries(fp32).map(([key, array]) => [key, Float64Array.from(array)]),
     );
+    const sizes = { ...SIZES, ...options, sequence: SEQUENCE };
     const lossOf = (moved: Weights): ModelResult =>
-      languageModel(moved, tokens, targets, { ...SIZES, sequence: SEQUENCE }, reference);
+      languageModel(moved, tokens, targets, sizes, reference);
 
     // The library leaves penalties out of the loss but includes them in the gradient.
     const withoutPenalty = languageModel(
       weights,
       tokens,
       targets,
-      { ...SIZES, sequence: SEQUENCE },
+      sizes,
       (...given) => ({
         ...reference(...given),
         penalty: 0,

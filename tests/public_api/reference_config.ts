@@ -16,6 +16,7 @@ const oneOf = (...values: unknown[]): Allows => (value) => values.includes(value
 const above = (least: number): Allows => finite((value) => value > least);
 const from = (least: number, most = Infinity): Allows =>
   finite((value) => value >= least && value <= most);
+const orNull = (allows: Allows): Allows => (value) => value === null || allows(value);
 const share = finite((value) => value >= 0 && value < 1);
 const text: Allows = (value) => typeof value === "string";
 const isPath = (value: unknown): value is string =>
@@ -37,6 +38,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ layers: whole(1, 10_000), hidden: whole(2), heads: whole(1), groups: whole(1) },
     ...{ ffn: whole(1), vocabulary: whole(0), init_std: above(0), rope_base: above(1) },
     ...{ norm_epsilon: above(0), dtype: oneOf("auto", "f32", "bf16") },
+    ...{ head_dim: orNull(whole(2)), qkv_bias: oneOf(true, false), tied: oneOf(true, false) },
+    ...{ qk_norm: oneOf("none", "full", "head"), clip_qkv: orNull(above(0)) },
   },
   moe: {
     ...{ router: oneOf(...ROUTER_NAMES), balance: oneOf(...BALANCE_NAMES) },
@@ -81,6 +84,8 @@ export const TINY = {
   model: {
     ...{ layers: 1, hidden: 4, heads: 2, groups: 1, ffn: 4, vocabulary: 257, init_std: 0.1 },
     ...{ rope_base: 1e4, norm_epsilon: 1e-5, dtype: "f32" },
+    ...{ head_dim: null as number | null, qkv_bias: false, qk_norm: "none" },
+    ...{ clip_qkv: null as number | null, tied: false },
   },
   moe: {
     ...{ router: "relu", experts: 2, active: 1, granularity: 1, balance: "load" },
@@ -108,6 +113,12 @@ export const TINY = {
   flips: { every: 0 },
   sample: { every: 0, tokens: 2, temperature: 0.8, prompt: "" },
   log: { tensorboard: false },
+};
+
+/** Values with which keys of `model` that are younger than the hash of checkpoints change nothing. */
+export const LATER_MODEL_KEYS: Readonly<Record<string, readonly unknown[]>> = {
+  ...{ dtype: ["f32", "auto"], head_dim: [null, TINY.model.hidden / TINY.model.heads] },
+  ...{ qkv_bias: [false], qk_norm: ["none"], clip_qkv: [null], tied: [false] },
 };
 
 /** Defaults of the keys of `moe` that are younger than the hash of checkpoints. */
@@ -177,13 +188,23 @@ export function givenOf(layer: Readonly<Record<string, unknown>>): Record<string
 
 /** The number of trained numbers in the configuration's model. */
 export function parametersOf({ model, moe }: Config): number {
-  const { layers, hidden, heads, groups, ffn, vocabulary } = model;
-  const attention = hidden * (hidden + 2 * groups * hidden / heads) + hidden * hidden;
+  const { layers, hidden, ffn, vocabulary, tied } = model;
+  const attention = attentionParametersOf(model);
   const experts = moe.experts * 3 * hidden * ffn;
   const router = ["dense", "hash"].includes(moe.router)
     ? 0
     : hidden * moe.experts * moe.granularity;
-  return 2 * vocabulary * hidden + hidden + layers * (attention + experts + router + 2 * hidden);
+  return (tied ? 1 : 2) * vocabulary * hidden + hidden +
+    layers * (attention + experts + router + 2 * hidden);
+}
+
+/** The number of trained numbers in a layer's attention. */
+export function attentionParametersOf(model: Config["model"]): number {
+  const { hidden, heads, groups, qkv_bias, qk_norm, head_dim } = model;
+  const size = head_dim ?? hidden / heads;
+  const columns = (heads + 2 * groups) * size;
+  const scales = qk_norm === "full" ? (heads + groups) * size : qk_norm === "head" ? 2 * size : 0;
+  return hidden * columns + heads * size * hidden + (qkv_bias ? columns : 0) + scales;
 }
 
 function entriesGiven(value: Readonly<Record<string, unknown>>): [string, unknown][] {

@@ -55,6 +55,21 @@ const STEPS: Readonly<Record<string, ConfigLayer>> = {
     moe: { router: "sparsemixer", ...E64, active: 2, granularity: 4 },
   },
   "dense": { ...NARROW, moe: { router: "dense", experts: 1 } },
+  "dense with wide heads, a bias and each head normalised": {
+    ...WIDE,
+    model: { ...WIDE.model, head_dim: 40, qkv_bias: true, qk_norm: "head" },
+    moe: { router: "dense" },
+  },
+  "dense with queries and keys that are normalised together and clipped": {
+    ...WIDE,
+    model: { ...WIDE.model, qk_norm: "full", clip_qkv: 1 },
+    moe: { router: "dense" },
+  },
+  "dense with a tied head": {
+    ...WIDE,
+    model: { ...WIDE.model, vocabulary: 5000, tied: true },
+    moe: { router: "dense" },
+  },
   "lory": { ...WIDE, moe: { router: "lory", experts: 2 } },
   // Segments of 26, 26, 26 and 23 tokens: the means need a copy of the states.
   "lory with an uneven last segment": {

@@ -16,26 +16,46 @@ export const SIZES = { vocabulary: 6, layers: 1, hidden: HIDDEN, heads: 2, group
 export const BASES = { ropeBase: 10000, normEpsilon: 1e-5 };
 const PREFIX = "model.layers.0";
 
-type Options = Record<string, number> & { readonly name?: string };
+/** What attention may have besides LLaMA's. */
+export const EXTRAS = { headDim: 6, qkvBias: true, qkNorm: "full", clipQkv: 2 };
+
+type Options = Record<string, number> & {
+  readonly name?: string;
+  readonly qkNorm?: string;
+  readonly qkvBias?: boolean;
+};
 
 /** Names and shapes of a block without its second half. */
-export function blockShapes({ hidden, heads, groups = heads }: Options, name: string) {
+export function blockShapes(options: Options, name: string): Record<string, number[]> {
+  const hidden = options["hidden"]!;
   return {
-    [`${name}.input_layernorm.weight`]: [hidden!],
-    ...attentionShapes({ hidden: hidden!, heads: heads!, groups: groups! }, `${name}.self_attn`),
-    [`${name}.post_attention_layernorm.weight`]: [hidden!],
+    [`${name}.input_layernorm.weight`]: [hidden],
+    ...attentionShapes(options, `${name}.self_attn`),
+    [`${name}.post_attention_layernorm.weight`]: [hidden],
   };
 }
 
 function attentionShapes(options: Options, name: string): Record<string, number[]> {
-  const { hidden = 0, heads = 0, groups = heads, ropeBase = 1e6 } = options;
-  demandSizes({ groups }, "groups");
-  demand(hidden % (2 * heads) === 0 && heads % groups === 0, "heads");
-  demand(Number.isFinite(Math.fround(ropeBase)) && ropeBase > 0, "base");
-  const headDim = hidden / heads;
+  const { hidden = 0, heads = 0, groups = heads, ropeBase = 1e6, clipQkv = 1 } = options;
+  const { headDim = hidden / heads, qkvBias = false, qkNorm = "none" } = options;
+  demandSizes({ groups, headDim }, "groups", "headDim");
+  demand(headDim % 2 === 0 && heads % groups === 0, "heads");
+  demandPositive(options, "normEpsilon");
+  for (const value of [ropeBase, clipQkv]) {
+    demand(Number.isFinite(Math.fround(value)) && Math.fround(value) > 0, "base or limit");
+  }
+  demand(typeof qkvBias === "boolean", "bias");
+  const columns = (heads + 2 * groups) * headDim;
+  const widths: Record<string, number[]> = {
+    ...{ none: [], full: [heads * headDim, groups * headDim], head: [headDim, headDim] },
+  };
+  demand(Object.hasOwn(widths, qkNorm), "norm");
+  const [query, key] = widths[qkNorm]!;
   return {
-    [`${name}.qkv_proj.weight`]: [hidden, (heads + 2 * groups) * headDim],
-    [`${name}.o_proj.weight`]: [hidden, hidden],
+    [`${name}.qkv_proj.weight`]: [hidden, columns],
+    ...(qkvBias ? { [`${name}.qkv_proj.bias`]: [columns] } : {}),
+    ...(query ? { [`${name}.q_norm.weight`]: [query], [`${name}.k_norm.weight`]: [key!] } : {}),
+    [`${name}.o_proj.weight`]: [heads * headDim, hidden],
   };
 }
 
@@ -77,6 +97,8 @@ const constructors: readonly Entry[] = [
       ropeBase: 1e4,
       deviation: 0.1,
       outputDeviation: 0.2,
+      normEpsilon: 1e-5,
+      ...EXTRAS,
       name: "a",
     }),
     build: (device, options) => new remoe.Attention(device, options),
@@ -87,6 +109,7 @@ const constructors: readonly Entry[] = [
     of: "TransformerBlock",
     options: (w) => ({
       ...{ hidden: HIDDEN, heads: 2, groups: 1, ...BASES, deviation: 0.1, outputDeviation: 0.2 },
+      ...EXTRAS,
       feedForward: w.using(half(w)),
       name: "b",
     }),

@@ -13,6 +13,7 @@ import {
   demandObject,
   demandPath,
   givenOf,
+  LATER_MODEL_KEYS,
   LATER_MOE_KEYS,
   parametersOf,
   tiny,
@@ -129,7 +130,8 @@ function hashed(config: Config): [string, unknown][] {
     router_std: config.model.init_std,
   };
   return fixed(config).filter(([key, value]) => {
-    if (key === "model.dtype") return value === "bf16";
+    const same = LATER_MODEL_KEYS[key.replace(/^model\./, "")];
+    if (key.startsWith("model.") && same !== undefined) return !same.includes(value);
     const name = key.replace(/^moe\./, "");
     return !key.startsWith("moe.") || !(name in later) || later[name] !== value;
   });

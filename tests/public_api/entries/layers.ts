@@ -169,6 +169,13 @@ const forwards: readonly Entry[] = [
     object: true,
   },
   {
+    of: "Embedding.table",
+    make: (w) => [w.layer(new remoe.Embedding(w.device, { vocabulary: 5, hidden: 2 }))],
+    call: (layer) => layer.table,
+    right: () => f32([5, 2], weights([5, 2])),
+    object: true,
+  },
+  {
     of: "Embedding.forward",
     make: (
       w,
@@ -224,7 +231,7 @@ const forwards: readonly Entry[] = [
         "sequence",
       );
       const named = Object.entries(weightsOf(layer)).map(([k, v]) => [`x.${k}`, v] as const);
-      const sizes = { ...SIZES, ropeBase: 10000, sequence };
+      const sizes = { ...SIZES, ropeBase: 10000, normEpsilon: 1e-5, sequence };
       return f32(x.shape, attend(Float64Array.from(x.data), Object.fromEntries(named), "x", sizes));
     },
     object: true,

@@ -8,7 +8,8 @@ import {
 } from "../../nn/language_model_reference.ts";
 import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
 import type { World } from "../world.ts";
-import { BASES, blockEntries, blockShapes, demandCache, demandSequence, half } from "./blocks.ts";
+import { BASES, blockEntries, blockShapes, demandCache, demandSequence } from "./blocks.ts";
+import { EXTRAS, half } from "./blocks.ts";
 import { halfShapes, HIDDEN, SIZES, type Weighed, WIDTH } from "./blocks.ts";
 import { built, demandForward, demandPositive, demandSizes, weightsOf } from "./layers.ts";
 
@@ -16,13 +17,14 @@ const constructors: readonly Entry[] = [
   ...built({
     of: "LanguageModel",
     options: (w) => ({
-      ...{ ...SIZES, ...BASES, layers: 2, deviation: 0.1 },
+      ...{ ...SIZES, ...BASES, ...EXTRAS, layers: 2, deviation: 0.1, tied: true },
       feedForward: (layer: number) => half(w, `model.layers.${layer}`),
     }),
     build: (device, options) => new remoe.LanguageModel(device, options),
     needs: ["feedForward"],
     sizes: ["vocabulary", "layers", "hidden", "heads"],
-    shapes: ({ feedForward, vocabulary, layers, ...options }) => {
+    shapes: ({ feedForward, vocabulary, layers, tied = false, ...options }) => {
+      demand(typeof tied === "boolean", "tied");
       demand(typeof feedForward === "function", "second half");
       demandPositive(options, "normEpsilon");
       const names = Array.from({ length: layers }, (_, layer) => `model.layers.${layer}`);
@@ -33,7 +35,7 @@ const constructors: readonly Entry[] = [
           ...names.map((n) => ({ ...blockShapes(options, n), ...halfShapes(n) })),
         ),
         "model.norm.weight": [options.hidden],
-        "lm_head.weight": [options.hidden, vocabulary],
+        ...(tied ? {} : { "lm_head.weight": [options.hidden, vocabulary] }),
       };
     },
   }),

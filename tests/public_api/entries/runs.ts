@@ -3,6 +3,7 @@
 import * as train from "@remoe/remoe/train";
 import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { demand, type Entry } from "../entry.ts";
+import { attentionParametersOf, type Config } from "../reference_config.ts";
 
 const MODEL = { layers: 2, hidden: 8, heads: 2, groups: 1, ffn: 6, vocabulary: 257 };
 const NANO = train.parseConfig({ preset: "nano" });
@@ -76,16 +77,19 @@ const sizes: readonly Entry[] = [
       demandObject(model);
       demandObject(moe);
       const { layers, hidden, heads, groups, ffn, vocabulary } = model as typeof MODEL;
+      const { tied, head_dim = null, qk_norm, ...others } = model as unknown as Config["model"];
       const { experts, active, granularity, router } = moe as unknown as typeof NANO.moe;
       demandWhole({ layers, hidden, heads, groups, ffn, vocabulary }, 1);
       demandWhole({ experts, active, granularity }, 1);
       const ofRouter = router === "dense" ? 0 : hidden * experts * granularity;
       const ofExpert = 3 * hidden * ffn;
+      const size = head_dim ?? hidden / heads;
+      const scales = { none: 0, full: (heads + groups) * size, head: 2 * size }[qk_norm]!;
       const counts = {
-        embeddings: 2 * vocabulary * hidden,
-        attention: layers * hidden * (hidden + 2 * groups * hidden / heads + hidden),
+        embeddings: (tied ? 1 : 2) * vocabulary * hidden,
+        attention: layers * attentionParametersOf({ ...others, tied, head_dim, qk_norm: "none" }),
         routers: layers * ofRouter,
-        norms: hidden + layers * 2 * hidden,
+        norms: hidden + layers * (2 * hidden + scales),
       };
       const shared = Object.values(counts).reduce((sum, count) => sum + count, 0);
       const [all, used] = [experts, active].map((count) => layers * count * ofExpert);
