@@ -13,7 +13,7 @@
  * @module
  */
 
-import { dirname } from "node:path";
+import { dirname, relative } from "node:path";
 import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
 import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
 import { IncludeGraph } from "./includes.ts";
@@ -28,7 +28,13 @@ export const TOOLCHAIN = `${KERNELS}/toolchain`;
 
 /** The outcome of building a target. */
 export type BuildResult =
-  | { readonly kind: "built"; readonly path: string; readonly changed: boolean }
+  | {
+    readonly kind: "built";
+    readonly path: string;
+    readonly changed: boolean;
+    /** Each source's path in the sources' folder, and its object. */
+    readonly objects: readonly { readonly source: string; readonly object: string }[];
+  }
   | { readonly kind: "skipped"; readonly reason: string };
 
 /** Sources that replace files of `kernels/cuda`, to see whether a test catches a fault. */
@@ -136,8 +142,11 @@ export async function buildCuda(
 }
 
 async function build(compiler: Compiler, library: Library, kind: string): Promise<BuildResult> {
-  const changed = await buildLibrary(compiler, library, `${BUILD}/objects/${kind}`);
-  return { kind: "built", path: library.path, changed };
+  const { changed, objects } = await buildLibrary(compiler, library, `${BUILD}/objects/${kind}`);
+  const pairs = library.units.map(({ source }, i) => {
+    return { source: relative(CUDA, source), object: objects[i]! };
+  });
+  return { kind: "built", path: library.path, changed, objects: pairs };
 }
 
 /** The emulator, with the checker or its stub. */

@@ -41,26 +41,28 @@ export class CompileError extends Error {
  * @param compiler Compiles and links.
  * @param library The library to build.
  * @param objects The folder of the objects.
- * @returns Whether anything had to be done.
+ * @returns Whether anything had to be done, and the objects in the units' order.
  * @throws {CompileError} With the compiler's output.
  */
 export async function buildLibrary(
   compiler: Compiler,
   library: Library,
   objects: string,
-): Promise<boolean> {
+): Promise<{ readonly changed: boolean; readonly objects: readonly string[] }> {
   await Deno.mkdir(objects, { recursive: true });
   const paths = await inParallel(library.units, (unit) => compileUnit(compiler, unit, objects));
   const key = await hash([compiler.version, ...library.linkFlags, ...paths]);
   const keyFile = `${library.path}.key`;
-  if (await readOrEmpty(keyFile) === key && await exists(library.path)) return false;
+  if (await readOrEmpty(keyFile) === key && await exists(library.path)) {
+    return { changed: false, objects: paths };
+  }
   await intoPlace(library.path, (temporary) =>
     check(compiler, [
       ...compiler.arguments,
       ...["-shared", ...paths, ...library.linkFlags, "-o", temporary],
     ]));
   await intoPlace(keyFile, (temporary) => Deno.writeTextFile(temporary, key));
-  return true;
+  return { changed: true, objects: paths };
 }
 
 async function compileUnit(
@@ -81,8 +83,16 @@ async function compileUnit(
   return object;
 }
 
-/** Writes to a temporary name and renames, so a file is complete or missing. */
-async function intoPlace(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+/**
+ * Writes to a temporary name and renames, so a file is complete or missing.
+ *
+ * @param path The file.
+ * @param write Writes to the path it is given.
+ */
+export async function intoPlace(
+  path: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
   const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await write(temporary);
@@ -104,8 +114,14 @@ async function check(
   }
 }
 
-/** Runs as many at a time as there are processors. */
-async function inParallel<T, R>(
+/**
+ * Runs as many at a time as there are processors.
+ *
+ * @param items What to work on.
+ * @param work What to do with each.
+ * @returns The results in the items' order.
+ */
+export async function inParallel<T, R>(
   items: readonly T[],
   work: (item: T) => Promise<R>,
 ): Promise<R[]> {
@@ -122,13 +138,25 @@ async function inParallel<T, R>(
   return results;
 }
 
-async function hash(parts: readonly string[]): Promise<string> {
+/**
+ * Hashes texts, and where one ends and the next begins.
+ *
+ * @param parts The texts.
+ * @returns Hexadecimal digits.
+ */
+export async function hash(parts: readonly string[]): Promise<string> {
   const bytes = new TextEncoder().encode(parts.join("\0"));
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return digest.toHex();
 }
 
-async function exists(path: string): Promise<boolean> {
+/**
+ * Whether there is a file.
+ *
+ * @param path The file.
+ * @returns True if it is there.
+ */
+export async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The compilers for the CUDA sources: g++ for the emulated builds, and nvcc from the machine or
- * from NVIDIA's wheels on PyPI.
+ * The compilers for the CUDA sources: g++ for the emulated builds, and nvcc and its disassembler from
+ * the machine or from NVIDIA's wheels on PyPI.
  *
  * @module
  */
@@ -63,6 +63,26 @@ const WHEELS: readonly Wheel[] = [
   },
 ];
 
+/** The wheels of the disassembler, of which there are none for 13.0; it reads what 13.0 compiled. */
+const DISASSEMBLER_WHEELS: readonly Wheel[] = [
+  {
+    name: "nvidia-cuda-cuobjdump",
+    version: "13.2.86",
+    sha256: {
+      x86_64: "d332c2ffe78e703ca0a3894be927f83124244e2acf0d792b8c12b4362d44d837",
+      aarch64: "9a025b92d5faca837f69841317760df9b27f3871bfa089d80cc428399743fd56",
+    },
+  },
+  {
+    name: "nvidia-cuda-nvdisasm",
+    version: "13.2.86",
+    sha256: {
+      x86_64: "53606e719ecae07a2335f95902d5a1393a0cc1c317499ee7ffcf628a44385f2c",
+      aarch64: "d02c627f7aecfcac4dd5e923e94adeaa6607c5fdae8df750b01ad948d38941d3",
+    },
+  },
+];
+
 interface Wheel {
   readonly name: string;
   readonly version: string;
@@ -95,9 +115,39 @@ export async function findNvcc(toolchain: string, install: boolean): Promise<Com
   const installed = await installedNvcc(toolchain);
   if (!("reason" in installed)) return installed;
   if (!install) return { reason: `${onPath.reason}, and ${installed.reason}` };
-  const failure = await installWheels(toolchain);
+  const failure = await installWheels(WHEELS, toolchain);
   if (failure !== undefined) return { reason: `${onPath.reason}, and ${failure}` };
   return await installedNvcc(toolchain);
+}
+
+/**
+ * Finds cuobjdump 13 and nvdisasm on PATH or in `kernels/toolchain`, or, if requested, installs them
+ * there.
+ *
+ * @param toolchain The folder to install into, which nvcc may be in as well.
+ * @param install Whether to fetch the wheels, of 5 MB, from PyPI if there is no other disassembler.
+ * @returns cuobjdump, or why there is none.
+ */
+export async function findDisassembler(
+  toolchain: string,
+  install: boolean,
+): Promise<Compiler | Missing> {
+  const onPath = await cuobjdumpAt("cuobjdump");
+  if (!("reason" in onPath)) return onPath;
+  const folder = `${toolchain}/disassembler`;
+  const command = `${folder}/nvidia/cu13/bin/cuobjdump`;
+  const installed = await cuobjdumpAt(command);
+  if (!("reason" in installed) || !install) return installed;
+  const failure = await installWheels(DISASSEMBLER_WHEELS, folder);
+  return failure === undefined ? await cuobjdumpAt(command) : { reason: failure };
+}
+
+async function cuobjdumpAt(command: string): Promise<Compiler | Missing> {
+  const version = (await output(command, ["--version"]))?.match(/release (\d+)\.\d+, V(\S+)/);
+  if (version === null || version === undefined || Number(version[1]) < CUDA_MAJOR) {
+    return { reason: `there is no cuobjdump ${CUDA_MAJOR}, the disassembler` };
+  }
+  return { command, version: `cuobjdump ${version[2]}`, arguments: [] };
 }
 
 async function installedNvcc(toolchain: string): Promise<Compiler | Missing> {
@@ -117,15 +167,18 @@ async function nvccAt(command: string, args: readonly string[]): Promise<Compile
 }
 
 /**
- * Installs the pinned wheels; returns the reason if that fails. They go into a folder next to the
- * toolchain's first, since the remains of a killed installation would be taken for a complete one.
+ * Installs pinned wheels; returns the reason if that fails. They go into another folder first, since
+ * the remains of a killed installation would be taken for a complete one.
  */
-async function installWheels(toolchain: string): Promise<string | undefined> {
-  const requirements = WHEELS.map(({ name, version, sha256 }) =>
+async function installWheels(
+  wheels: readonly Wheel[],
+  folder: string,
+): Promise<string | undefined> {
+  const requirements = wheels.map(({ name, version, sha256 }) =>
     `${name}==${version} --hash=sha256:${sha256[Deno.build.arch]}`
   );
   const list = await Deno.makeTempFile({ suffix: ".txt" });
-  const fresh = `${toolchain}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+  const fresh = `${folder}.${crypto.randomUUID().slice(0, 8)}.tmp`;
   try {
     await Deno.writeTextFile(list, requirements.join("\n") + "\n");
     const { success, stderr } = await run("python3", [
@@ -136,8 +189,8 @@ async function installWheels(toolchain: string): Promise<string | undefined> {
       ...["--target", fresh, "--requirement", list],
     ]);
     if (success) {
-      await Deno.remove(toolchain, { recursive: true }).catch(() => {});
-      await Deno.rename(fresh, toolchain);
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+      await Deno.rename(fresh, folder);
       return undefined;
     }
     const lines = stderr.trim().split("\n");
