@@ -17,6 +17,7 @@ import { dirname, relative } from "node:path";
 import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
 import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
 import { IncludeGraph } from "./includes.ts";
+import { oldGlibc } from "./old_glibc.ts";
 import configuration from "../../deno.json" with { type: "json" };
 
 const KERNELS = dirname(import.meta.dirname!);
@@ -83,8 +84,9 @@ const NVCC = [
 // ptxas only mentions that it makes products of tensor cores wait for each other, or for registers.
 const SERIALISED = /\(C75(10|17)\)/;
 
+// libgcc is the machine's: a static one would ask for glibc 2.35. Deno needs it as well.
 const NVCC_LINK = [
-  ...["--cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"],
+  ...["--cudart", "static", "-Xcompiler", "-static-libstdc++"],
   ...["-Xlinker", `--version-script=${CUDA}/exports.map`],
 ];
 
@@ -137,7 +139,11 @@ export async function buildCuda(
       : ONE_PASS;
     return { source, headers, flags: ["-I", CUDA, ...flags, ...NVCC], refused: SERIALISED };
   }));
-  const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags: NVCC_LINK };
+  const source = `${KERNELS}/glibc/newer_than_2_17.cpp`;
+  units.push({ source, headers: [], flags: NVCC });
+  const old = (await oldGlibc(`${BUILD}/glibc`)).join(",");
+  const linkFlags = [...NVCC_LINK, "-Xlinker", `--no-as-needed,${old},--as-needed`];
+  const library = { path: `${BUILD}/libremoe_cuda.so`, units, linkFlags };
   return await build(compiler, library, "nvcc");
 }
 

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { buildCuda } from "../../kernels/tools/build_cuda.ts";
 import { findNvcc } from "../../kernels/tools/cuda_toolchain.ts";
 import { TOOLCHAIN } from "../../kernels/tools/build_cuda.ts";
+import { OLDEST_GLIBC, requiredVersions } from "../../kernels/tools/old_glibc.ts";
 import { openLibrary, Status } from "../../lib/ffi/mod.ts";
 
 // Tests install nothing: `deno run -A kernels/tools/build_cuda.ts nvcc` fetches the compiler.
@@ -43,4 +44,20 @@ Deno.test(`the CUDA library reports a missing device without crashing${skipped}`
   }
   assertEquals(f.remoe_synchronize(0n), Status.invalidContext);
   library.close();
+});
+
+Deno.test(`the CUDA library asks for glibc ${OLDEST_GLIBC} at most, and no C++ library${skipped}`, {
+  ignore,
+}, async () => {
+  const built = await buildCuda({ install: false });
+  assert(built.kind === "built");
+  const versions = await requiredVersions(built.path);
+  const [, minor] = OLDEST_GLIBC.split(".").map(Number);
+  const newer = versions.filter((version) => {
+    const glibc = version.match(/^GLIBC_2\.(\d+)/);
+    // libgcc's versions end before glibc 2.17.
+    return glibc === null ? !version.startsWith("GCC_") : Number(glibc[1]) > minor!;
+  });
+  assert(versions.includes("GLIBC_2.17"), versions.join(" "));
+  assertEquals(newer, []);
 });
