@@ -68,12 +68,17 @@ Deno.test("the page's commands work with exactly the permissions they grant", as
     assert((await succeed(folder, generate!)).stdout.startsWith("The "));
     const [analyze] = commandsOf("Analyze");
     assertStringIncludes((await succeed(folder, analyze!)).stdout, "mine/analysis/index.html");
+    const [evaluate] = commandsOf("Evaluate");
+    assertStringIncludes((await succeed(folder, evaluate!)).stdout, "mine/evaluation/results_");
     assertStringIncludes((await succeed(folder, commandsOf("Sizes only")[0]!)).stdout, "182m");
     assertEquals((await succeed(folder, commandsOf("In another project")[0]!)).stdout, "[ 2 ]\n");
 
     // Each of these permissions is needed: without it the command names it and exits.
     // A model is looked for before its text is, so only a run that exists gets that far.
-    const names = [[train!, "another"], [generate!, "another"], [analyze!, "mine"]] as const;
+    const names = [[train!, "another"], [generate!, "another"], [analyze!, "mine"], [
+      evaluate!,
+      "mine",
+    ]] as const;
     for (const [command, name] of names) {
       for (const left of command.filter((word) => word.startsWith("--allow-"))) {
         const [flag] = left.split("=");

@@ -69,19 +69,41 @@ export function isTextFile(path: string): boolean {
  */
 export async function* readTextFile(file: TextFile): AsyncGenerator<Document, FileReading> {
   const name = file.path.toLowerCase();
-  const isCompressed = name.endsWith(COMPRESSED);
-  const plain = isCompressed ? name.slice(0, -COMPRESSED.length) : name;
+  const plain = isGzip(name) ? name.slice(0, -COMPRESSED.length) : name;
   const extension = plain.slice(plain.lastIndexOf("."));
   const hash = createHash("sha256");
   let [isBlank, hasTrailingBytes] = [true, false];
-  const raw = rawChunks(file.path, hash);
-  const bytes = isCompressed ? decompressed(file.path, raw, () => hasTrailingBytes = true) : raw;
-  for await (const document of READERS[extension]!(file, decodedPieces(file.path, bytes))) {
+  const pieces = piecesOf(file.path, hash, () => hasTrailingBytes = true);
+  for await (const document of READERS[extension]!(file, pieces)) {
     isBlank = false;
     yield document;
   }
   const blank = isBlank ? BLANK[extension]! : null;
   return { hash: hash.digest("hex"), blank, hasTrailingBytes };
+}
+
+/** A line of a `.jsonl` file. */
+export interface JsonRow {
+  /** The line's number, from 1. */
+  readonly number: number;
+  /** The object it holds. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads the objects of a `.jsonl` file, one per line, blank lines aside. It may be compressed
+ * (`.gz`).
+ *
+ * @param path The file.
+ * @returns Its rows, read on demand.
+ * @throws {DataError} If the file cannot be read, or a line holds no object; names the line.
+ */
+export async function* readJsonRows(path: string): AsyncGenerator<JsonRow, void> {
+  let number = 0;
+  for await (const line of linesOf(path, piecesOf(path, createHash("sha256"), () => {}))) {
+    number++;
+    if (line.trim() !== "") yield { number, fields: parseObject(path, line, number) };
+  }
 }
 
 /**
@@ -95,6 +117,16 @@ export async function hashFile(path: string): Promise<string> {
   const chunks = rawChunks(path, hash);
   while (!(await chunks.next()).done);
   return hash.digest("hex");
+}
+
+function isGzip(path: string): boolean {
+  return path.toLowerCase().endsWith(COMPRESSED);
+}
+
+/** The text of a file, decompressed if its name says that it is compressed. */
+function piecesOf(path: string, hash: Hash, onTrailing: () => void): AsyncIterable<string> {
+  const raw = rawChunks(path, hash);
+  return decodedPieces(path, isGzip(path) ? decompressed(path, raw, onTrailing) : raw);
 }
 
 /** Decodes a file in pieces: it must be UTF-8, and a byte-order mark is dropped. */
@@ -208,21 +240,30 @@ async function* linesOf(path: string, pieces: AsyncIterable<string>): AsyncGener
   if (last !== "") yield last;
 }
 
-/** Parses a row as a document; null if its text is empty. */
-function parseRow({ path, id, domain }: TextFile, line: string, number: number): Document | null {
-  const fail = (reason: string, cause?: unknown): never => {
-    throw new DataError(`Cannot read line ${number} of ${path}: ${reason}`, { cause });
-  };
+/** Parses a row as an object. */
+function parseObject(path: string, line: string, number: number): Record<string, unknown> {
   let row: unknown;
   try {
     row = JSON.parse(line);
   } catch (cause) {
-    return fail("it is not JSON, each line must be an object", cause);
+    throw lineError(path, number, "it is not JSON, each line must be an object", cause);
   }
-  if (typeof row !== "object" || row === null || Array.isArray(row)) {
-    return fail("it is not an object with a text field");
+  if (typeof row === "object" && row !== null && !Array.isArray(row)) {
+    return row as Record<string, unknown>;
   }
-  const { text, domain: named = domain } = row as { text?: unknown; domain?: unknown };
+  throw lineError(path, number, "it is not an object");
+}
+
+function lineError(path: string, number: number, reason: string, cause?: unknown): DataError {
+  return new DataError(`Cannot read line ${number} of ${path}: ${reason}`, { cause });
+}
+
+/** Parses a row as a document; null if its text is empty. */
+function parseRow({ path, id, domain }: TextFile, line: string, number: number): Document | null {
+  const fail = (reason: string): never => {
+    throw lineError(path, number, reason);
+  };
+  const { text, domain: named = domain } = parseObject(path, line, number);
   if (typeof text !== "string") return fail("its field text is missing or not a text");
   if (typeof named !== "string") return fail("its field domain is not a text");
   for (const [name, value] of [["text", text], ["domain", named]] as const) {

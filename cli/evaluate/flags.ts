@@ -1,0 +1,177 @@
+/**
+ * The flags of `evaluate`.
+ *
+ * @module
+ */
+
+import { TASK_NAMES, type TaskName, taskNames } from "../../lib/evaluate/tasks/tasks.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { Real } from "../../lib/tensor/dtype.ts";
+import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { absoluteTextPath } from "../shared/text_paths.ts";
+
+/** The flags of `evaluate`, in the order of the help. */
+export const EVALUATE_FLAGS = {
+  tasks: {
+    value: "NAMES",
+    repeat: true,
+    about: `Zero-shot tasks, with commas between: ${TASK_NAMES.join(", ")}, or all; needs ` +
+      "--eval-data",
+  },
+  "eval-data": {
+    value: "DIR",
+    about: "Folder with the tasks' items, NAME.jsonl or NAME.jsonl.gz, with the fields that " +
+      "lm-evaluation-harness reads",
+  },
+  data: {
+    value: "PATH",
+    repeat: true,
+    about: "Text to measure on: a file (.txt or .jsonl, also .gz), folder or 'pattern', or " +
+      "domain=PATH; may be repeated",
+    fallback: "the run's held-out text, unless there are --tasks",
+  },
+  step: {
+    value: "N",
+    whole: { least: 0 },
+    about: "The checkpoint to evaluate",
+    fallback: "the newest",
+  },
+  limit: {
+    value: "N",
+    whole: { least: 1 },
+    about: "Take the first N items of each task, and documents of each domain",
+    fallback: "all",
+  },
+  "max-length": {
+    value: "N",
+    whole: { least: 1, most: 2 ** 24 },
+    about: "Most tokens that the model reads at a time; what comes before them is cut off",
+    fallback: "data.sequence",
+  },
+  bos: {
+    about: "Put an end-of-document token before each context, as documents have in training; " +
+      "lm-evaluation-harness does not",
+  },
+  batch: {
+    value: "TOKENS",
+    whole: { least: 1, most: 2 ** 24 },
+    about: "Tokens per batch: more take more memory",
+    fallback: "2048",
+  },
+  output: {
+    value: "FILE",
+    about: "Where to write the results, as JSON in the form of lm-evaluation-harness",
+    fallback: "RUN/evaluation/results_DATE.json",
+  },
+  "log-samples": {
+    about: "Write the log-likelihoods of every item beside the results, samples_NAME_….jsonl",
+  },
+  device: { value: "auto|cpu|cuda", about: "The device to run on", fallback: "auto" },
+  dtype: { value: "f32|bf16", about: "The type to compute in", fallback: "the run's" },
+  help: { about: "Print this help, and exit" },
+} as const satisfies Readonly<Record<string, Flag>>;
+
+/** What a command line of `evaluate` asks for. */
+export interface EvaluateRequest {
+  /** The run or checkpoint, absolute. */
+  readonly run: string;
+  /** The tasks. */
+  readonly tasks: readonly TaskName[];
+  /** The folder with their items, absolute; undefined without tasks. */
+  readonly evalData: string | undefined;
+  /** Texts to measure on; empty for the run's held-out text, or for none if there are tasks. */
+  readonly data: readonly string[];
+  /** The checkpoint's step; undefined for the newest, or the one that `run` names. */
+  readonly step: number | undefined;
+  /** Items per task and documents per domain; undefined for all. */
+  readonly limit: number | undefined;
+  /** Most tokens that the model reads at a time; undefined for the run's. */
+  readonly maxLength: number | undefined;
+  /** Whether an end-of-document token precedes each context. */
+  readonly bos: boolean;
+  /** Tokens per batch. */
+  readonly batch: number;
+  /** The file to write, absolute; undefined for one in the run directory. */
+  readonly output: string | undefined;
+  /** Whether to write the scores of items. */
+  readonly logSamples: boolean;
+  /** The device to run on. */
+  readonly device: "auto" | "cpu" | "cuda";
+  /** The type to compute in; undefined for the run's. */
+  readonly dtype: Real | undefined;
+}
+
+/**
+ * Parses the flags of `evaluate`.
+ *
+ * @param args The command line.
+ * @returns What was given.
+ * @throws {ConfigError} If a flag is unknown or lacks its value.
+ */
+export function parseEvaluateFlags(args: readonly string[]): Arguments<typeof EVALUATE_FLAGS> {
+  return parseFlags(args, EVALUATE_FLAGS, { operands: true });
+}
+
+/**
+ * Checks what was given.
+ *
+ * @param given What {@linkcode parseEvaluateFlags} returned.
+ * @param base The folder that relative paths are resolved against.
+ * @returns The request.
+ * @throws {ConfigError} If there is not exactly one run, or a value cannot be used.
+ */
+export function evaluateRequest(
+  given: Arguments<typeof EVALUATE_FLAGS>,
+  base: string,
+): EvaluateRequest {
+  const path = (name: "eval-data" | "output"): string | undefined => {
+    const value = given.value(name);
+    return value === undefined ? undefined : absolutePath(value, base);
+  };
+  const run = runOf(given.operands, base);
+  const tasks = taskNames(given.values("tasks").flatMap((list) => list.split(",")));
+  requireTogether(given, tasks);
+  const [step, dtype] = [given.whole("step"), given.value("dtype")];
+  if (step !== undefined && /\/checkpoints\/step-\d+\/*$/.test(run)) {
+    throw new ConfigError(`--step is ${step}, but ${run} is a checkpoint already; give the run`);
+  }
+  return {
+    ...{ run, tasks, step },
+    evalData: path("eval-data"),
+    data: given.values("data").map((entry) => absoluteTextPath(entry, base)),
+    limit: given.whole("limit"),
+    maxLength: given.whole("max-length"),
+    bos: given.has("bos"),
+    batch: given.whole("batch") ?? 2048,
+    output: path("output"),
+    logSamples: given.has("log-samples"),
+    device: oneOf("device", given.value("device") ?? "auto", ["auto", "cpu", "cuda"]),
+    dtype: dtype === undefined ? undefined : oneOf<Real>("dtype", dtype, ["f32", "bf16"]),
+  };
+}
+
+function runOf([run, ...others]: readonly string[], base: string): string {
+  if (run === undefined) throw new ConfigError("Which run? Give its directory; see --help");
+  if (others.length === 0) return absolutePath(run, base);
+  throw new ConfigError(`Cannot evaluate ${run} and ${others.join(", ")}: give one run at a time`);
+}
+
+/** Flags that only make sense with others. */
+function requireTogether(
+  given: Arguments<typeof EVALUATE_FLAGS>,
+  tasks: readonly TaskName[],
+): void {
+  if (tasks.length > 0 && !given.has("eval-data")) {
+    throw new ConfigError("--tasks needs --eval-data DIR, the folder with the tasks' items");
+  }
+  for (const name of ["eval-data", "bos", "log-samples"] as const) {
+    if (tasks.length > 0 || !given.has(name)) continue;
+    throw new ConfigError(`--${name} has no effect without --tasks`);
+  }
+}
+
+function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((each) => each === value);
+  if (found !== undefined) return found;
+  throw new ConfigError(`--${flag} is ${value}, expected one of ${allowed.join(", ")}`);
+}

@@ -1,0 +1,180 @@
+/** Loss and bits per byte of texts, domain by domain. @module */
+
+import { bitsPerByte } from "../data/batches/bits_per_byte.ts";
+import { DataError } from "../data/errors.ts";
+import type { CorpusSide } from "../data/corpus/tokenized_text.ts";
+import type { TokenStream } from "../data/corpus/token_stream.ts";
+import { NO_DOMAIN, type TextSource } from "../data/text/document.ts";
+import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
+import { requireNumbers } from "./require_numbers.ts";
+import { type EncodeOptions, rollingRequests, type ScoreRequest } from "./request.ts";
+import { type Scorer, tokensOf } from "./scorer.ts";
+
+/** A document to measure. */
+export interface MeasuredDocument {
+  /** Its windows. */
+  readonly requests: readonly ScoreRequest[];
+  /** Its tokens, all of them scored. */
+  readonly tokens: number;
+  /** Its bytes in UTF-8. */
+  readonly bytes: number;
+}
+
+/** Documents by domain. */
+export type TextDomains = ReadonlyMap<string, readonly MeasuredDocument[]>;
+
+/** What was measured of a domain's documents, or of all. */
+export interface TextFigures {
+  /** Number of documents. */
+  readonly documents: number;
+  /** Tokens scored. */
+  readonly tokens: number;
+  /** Bytes of text. */
+  readonly bytes: number;
+  /** Nats per token. */
+  readonly loss: number;
+  /** Bits per byte of text. */
+  readonly bitsPerByte: number;
+  /** Its standard error over documents; null for a single one. */
+  readonly standardError: number | null;
+}
+
+/** What was measured of texts. */
+export interface TextResult {
+  /** By domain, in the order of the text. */
+  readonly domains: ReadonlyMap<string, TextFigures>;
+  /** All of them. */
+  readonly all: TextFigures;
+}
+
+/** The lengths and the tokenizer, and how much of a text is measured. */
+export interface TextOptions extends Pick<EncodeOptions, "tokenizer" | "maxLength"> {
+  /** Documents per domain. Default all. */
+  readonly limit?: number | undefined;
+}
+
+/**
+ * Reads and encodes texts.
+ *
+ * @param source The texts.
+ * @param options The tokenizer, the lengths and the limit.
+ * @returns The documents by domain.
+ * @throws {DataError} If the text cannot be read, or there is none.
+ */
+export async function documentsOf(source: TextSource, options: TextOptions): Promise<TextDomains> {
+  const { tokenizer, limit = Infinity } = options;
+  const domains = new Map<string, MeasuredDocument[]>();
+  for await (const { text, domain = NO_DOMAIN } of source.documents()) {
+    const documents = domains.get(domain) ?? [];
+    domains.set(domain, documents);
+    if (documents.length < limit) documents.push(measured(text, tokenizer.encode(text), options));
+  }
+  return domains;
+}
+
+/**
+ * Takes the documents of a run's text, which ends each with a token of its own.
+ *
+ * @param side The tokenized text.
+ * @param options The tokenizer, the lengths and the limit.
+ * @returns The documents by domain.
+ */
+export function documentsIn(side: CorpusSide, options: TextOptions): TextDomains {
+  const { tokenizer, limit = Infinity } = options;
+  return new Map([...side.domains].map(([domain, { tokens }]) => [
+    domain,
+    splitDocuments(tokens, tokenizer, limit).map((document) =>
+      measured(tokenizer.decode(document), document, options)
+    ),
+  ]));
+}
+
+/**
+ * Measures documents.
+ *
+ * @param domains The documents by domain.
+ * @param scorer Scores them.
+ * @param onTokens Called after each batch with the number of tokens scored in it.
+ * @returns The figures.
+ * @throws {DataError} If there is no text.
+ * @throws {LogitsError} If a loss is not a number.
+ */
+export function measureText(
+  domains: TextDomains,
+  scorer: Scorer,
+  onTokens?: (tokens: number) => void,
+): TextResult {
+  const losses = new Map([...domains].map(([name, documents]) => {
+    const windows = documents.flatMap(({ requests }) => requests.map((request) => [request]));
+    const scores = scorer.score(windows, onTokens).flat();
+    requireNumbers(scores, `the text of ${name}`);
+    let next = 0;
+    const nats = documents.map(({ requests }) =>
+      requests.reduce((sum) => sum - scores[next++]!.logLikelihood, 0)
+    );
+    return [name, documents.map(({ tokens, bytes }, i) => ({ tokens, bytes, nats: nats[i]! }))];
+  }));
+  const measured = [...losses].filter(([, documents]) => documents.some(({ bytes }) => bytes > 0));
+  if (measured.length === 0) throw new DataError("Cannot measure the text: it has no characters");
+  return {
+    domains: new Map(measured.map(([name, documents]) => [name, figuresOf(documents)])),
+    all: figuresOf(measured.flatMap(([, documents]) => documents)),
+  };
+}
+
+/** Tokens in the requests of texts. */
+export function tokensIn(domains: TextDomains): number {
+  return [...domains.values()].flat().reduce((sum, { requests }) => sum + tokensOf(requests), 0);
+}
+
+function measured(text: string, tokens: Int32Array, options: TextOptions): MeasuredDocument {
+  return {
+    requests: rollingRequests(tokens, options),
+    tokens: tokens.length,
+    // Not the tokens' bytes: some tokenizers begin each text with a space of their own.
+    bytes: new TextEncoder().encode(text).length,
+  };
+}
+
+function splitDocuments(stream: TokenStream, tokenizer: Tokenizer, limit: number): Int32Array[] {
+  const ids = new Int32Array(stream.length);
+  stream.read(0, ids);
+  const documents: Int32Array[] = [];
+  for (let from = 0; from < ids.length && documents.length < limit;) {
+    const found = ids.indexOf(tokenizer.endOfDocument, from);
+    const end = found < 0 ? ids.length : found;
+    if (end > from) documents.push(ids.subarray(from, end));
+    from = end + 1;
+  }
+  return documents;
+}
+
+/** The loss of a document. */
+interface DocumentLoss {
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly nats: number;
+}
+
+function figuresOf(documents: readonly DocumentLoss[]): TextFigures {
+  const total = (of: keyof DocumentLoss): number =>
+    documents.reduce((sum, document) => sum + document[of], 0);
+  const [tokens, bytes, nats] = [total("tokens"), total("bytes"), total("nats")];
+  return {
+    ...{ documents: documents.length, tokens, bytes, loss: nats / tokens },
+    bitsPerByte: bitsPerByte(nats, bytes),
+    standardError: ratioError(documents, nats / bytes, bytes),
+  };
+}
+
+/** The standard error of bits per byte, a ratio of two sums over documents, to first order. */
+function ratioError(
+  documents: readonly DocumentLoss[],
+  ratio: number,
+  bytes: number,
+): number | null {
+  const n = documents.length;
+  if (n < 2) return null;
+  const squares = documents.reduce((sum, { nats, bytes }) => sum + (nats - ratio * bytes) ** 2, 0);
+  return Math.sqrt(squares * n / (n - 1)) / bytes / Math.LN2;
+}
