@@ -1,5 +1,5 @@
 import { attentionCase, attentionGradientCase } from "../../kernels/cases/attention.ts";
-import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
+import { attentionExtendCase } from "../../kernels/cases/attention_extend.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { fromForward, host, kernelBench, normal } from "../harness/kernel_case.ts";
@@ -8,12 +8,14 @@ import type { Sizes } from "../harness/sizes.ts";
 /** Sequences that are continued at once, and the tokens that they have so far. */
 const CONTINUED = [1, 16] as const;
 const CACHED = 300;
+/** Tokens that they get at once, as a prompt after a shared prefix. */
+const ADDED = 64;
 /** Tokens that their cache has room for. */
 const CAPACITY = 512;
 
 /**
- * Attention in fp32 and bf16: causal, of a micro-batch, forward and gradient; and of one new token
- * per sequence against a cache.
+ * Attention in fp32 and bf16: causal, of a micro-batch, forward and gradient; and of new tokens
+ * against a cache, one per sequence or many.
  *
  * @param sizes The model.
  * @returns The cases.
@@ -21,11 +23,12 @@ const CAPACITY = 512;
 export function attentionCases(sizes: Sizes): BenchCase[] {
   return (["f32", "bf16"] as const).flatMap((dtype) => [
     ...causalCases(sizes, dtype),
-    ...CONTINUED.map((count) => decodeCase(sizes, count, dtype)),
+    ...CONTINUED.map((count) => extendCase(sizes, count, dtype)),
+    extendCase(sizes, 4, dtype, ADDED),
   ]);
 }
 
-/** Whether bf16 and decoding are timed only with `--full`. */
+/** Whether bf16 and attention against a cache are timed only with `--full`. */
 function isFull({ model }: Sizes): boolean {
   return model !== "nano" && model !== "182m";
 }
@@ -53,17 +56,24 @@ function causalCases(sizes: Sizes, dtype: Real): BenchCase[] {
   ];
 }
 
-function decodeCase(sizes: Sizes, count: number, dtype: Real): BenchCase {
+function extendCase(sizes: Sizes, count: number, dtype: Real, added?: number): BenchCase {
   const { model, heads, groups, headDim, columns } = sizes;
   const lengths = Array<number>(count).fill(CACHED);
+  const counts = added === undefined ? undefined : Array<number>(count).fill(added);
   return kernelBench({
     group: "attention",
     model,
-    kernelCase: attentionDecodeCase({ lengths, capacity: CAPACITY, heads, groups, headDim, dtype }),
+    kernelCase: attentionExtendCase({
+      ...{ lengths, capacity: CAPACITY, heads, groups, headDim, dtype },
+      ...(counts === undefined ? {} : { counts }),
+    }),
     operands: () => ({
-      qkv: normal(count * columns, 1, dtype),
+      qkv: normal(count * (added ?? 1) * columns, 1, dtype),
       cache: normal(count * CAPACITY * 2 * groups * headDim, 1, dtype),
       lengths: host(Int32Array.from(lengths)),
+      ...(added === undefined
+        ? {}
+        : { starts: host(Int32Array.from({ length: count + 1 }, (_, i) => i * added)) }),
     }),
     full: isFull(sizes),
   });

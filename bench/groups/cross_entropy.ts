@@ -5,16 +5,21 @@ import {
   crossEntropyKeptCase,
 } from "../../kernels/cases/cross_entropy.ts";
 import { Random } from "../../kernels/cases/random.ts";
+import { tokenScoresCase } from "../../kernels/cases/token_scores.ts";
 import type { BenchCase } from "../harness/case.ts";
 import { fromForward, host, kernelBench, normal, type Operands } from "../harness/kernel_case.ts";
 import type { Sizes } from "../harness/sizes.ts";
+
+/** Tokens of a short continuation. */
+const FEW = 8;
 
 /** The most bytes of logits that a benchmark keeps. */
 const MOST_LOGITS = 2 ** 29;
 
 /**
  * The output head with its loss: forward; the gradient with recomputed logits; and with logits kept
- * from the forward pass, as training does on a device whose memory is many times as large.
+ * from the forward pass, as training does on a device whose memory is many times as large. And its
+ * scores, of a batch and of few tokens.
  *
  * @param sizes The model.
  * @returns The cases.
@@ -44,6 +49,16 @@ export function crossEntropyCases({ model, headTokens, hidden, vocabulary }: Siz
       forward,
     }),
   ];
+  for (const tokens of [headTokens, FEW]) {
+    cases.push(kernelBench({
+      ...{ group, model, kernelCase: tokenScoresCase({ ...head, tokens }) },
+      operands: () => ({
+        x: normal(tokens * hidden),
+        w: normal(hidden * vocabulary, 1 / Math.sqrt(hidden)),
+        targets: host(new Random("targets").integers(tokens, vocabulary)),
+      }),
+    }));
+  }
   const logits = keptLogits(headTokens, vocabulary, "f32", MOST_LOGITS);
   if (logits === 0) return cases;
   const kept = { ...head, logitStride: logits / headTokens };

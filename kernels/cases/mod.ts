@@ -7,7 +7,7 @@
 import type { GradientCase, KernelCase, OperationCase } from "./case.ts";
 import { ADAMW_CASES } from "./adamw.ts";
 import { ATTENTION_CASES, ATTENTION_GRADIENT_CASES } from "./attention.ts";
-import { ATTENTION_DECODE_CASES } from "./attention_decode.ts";
+import { ATTENTION_EXTEND_CASES } from "./attention_extend.ts";
 import { CROSS_ENTROPY_CASES, CROSS_ENTROPY_GRADIENT_CASES } from "./cross_entropy.ts";
 import { DISPATCH_PLAN_CASES } from "./dispatch_plan.ts";
 import { ELEMENTWISE_CASES, ELEMENTWISE_GRADIENT_CASES } from "./elementwise.ts";
@@ -32,6 +32,7 @@ import {
 import { STEP_STATE_CASES } from "./step_state.ts";
 import { STORAGE_CASES } from "./storage.ts";
 import { SWIGLU_CASES, SWIGLU_GRADIENT_CASES } from "./swiglu.ts";
+import { TOKEN_SCORES_CASES } from "./token_scores.ts";
 import { TOPK_ROUTER_CASES, TOPK_ROUTER_GRADIENT_CASES } from "./topk_router.ts";
 import { TRANSPORT_WEIGHTS_CASES } from "./transport_weights.ts";
 
@@ -57,9 +58,10 @@ export const OPERATION_CASES: readonly OperationCase[] = [
   ...RMS_NORM_CASES,
   ...ROPE_CASES,
   ...ATTENTION_CASES,
-  ...ATTENTION_DECODE_CASES,
+  ...ATTENTION_EXTEND_CASES,
   ...EMBEDDING_CASES,
   ...CROSS_ENTROPY_CASES,
+  ...TOKEN_SCORES_CASES,
   ...ADAMW_CASES,
   ...STEP_STATE_CASES,
 ];

@@ -6,11 +6,12 @@
 
 import { DeviceError } from "../../lib/errors.ts";
 import { type KernelContext, Status } from "../../lib/ffi/mod.ts";
-import { attentionDecodeCase } from "./attention_decode.ts";
+import { attentionExtendCase } from "./attention_extend.ts";
 import { inputsOf, type KernelCase } from "./case.ts";
 import { crossEntropyCase, crossEntropyGradientCase } from "./cross_entropy.ts";
 import { embeddingCase, embeddingGradientCase } from "./embedding.ts";
 import { runCase } from "./placed_case.ts";
+import { tokenScoresCase } from "./token_scores.ts";
 
 /** A case, the input that holds indices, and the position and values that are tried there. */
 export interface WrongIndices {
@@ -53,7 +54,7 @@ export const WRONG_INDICES: readonly WrongIndices[] = [
     outside: [VOCABULARY],
   },
   {
-    kernelCase: attentionDecodeCase({
+    kernelCase: attentionExtendCase({
       lengths: [1, 0, 3],
       capacity: CAPACITY,
       heads: 2,
@@ -63,6 +64,28 @@ export const WRONG_INDICES: readonly WrongIndices[] = [
     indices: "lengths",
     position: 1,
     outside: [-1, CAPACITY, 2 ** 30],
+  },
+  // The second sequence has row 0: row 2 is taken.
+  {
+    kernelCase: attentionExtendCase({
+      ...{ lengths: [1, 0, 3], rows: [2, 0], counts: [1, 2], capacity: CAPACITY },
+      ...{ heads: 2, groups: 1, headDim: 4 },
+    }),
+    indices: "rows",
+    position: 1,
+    outside: [-1, 3, 2, 2 ** 30],
+  },
+  {
+    kernelCase: tokenScoresCase(HEAD),
+    indices: "targets",
+    position: 6,
+    outside: [VOCABULARY, 2 ** 31 - 1],
+  },
+  {
+    kernelCase: tokenScoresCase({ ...HEAD, rows: [8, 0, 3, 1] }),
+    indices: "rows",
+    position: 2,
+    outside: [-1, HEAD.tokens, 2 ** 30],
   },
 ];
 

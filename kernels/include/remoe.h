@@ -63,7 +63,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a layout or a meaning in this file changes. */
-#define REMOE_ABI_VERSION 5
+#define REMOE_ABI_VERSION 6
 
 /* ---- Codes -------------------------------------------------------------- */
 
@@ -103,7 +103,7 @@ enum remoe_dtype_code {
  *   experts_gradient        h where recomputed, a, dg, du
  *   attention_forward       q / sqrt(head_dim), p = exp(score - m)
  *   attention_gradient      those, dO / l, dS
- *   attention_decode        rotated q and k, and as in attention_forward
+ *   attention_extend        rotated q and k, and as in attention_forward
  *   cross_entropy_gradient  kept logits, dz
  *
  * A build may keep more of them in fp32, but none other in less. Its results differ from exact
@@ -684,18 +684,23 @@ REMOE_API int32_t remoe_attention_gradient(uint64_t context, int32_t dtype, uint
                                            int32_t batch, int32_t sequence, int32_t heads,
                                            int32_t groups, int32_t head_dim, int32_t stride);
 /*
- * Attention of one new token per sequence, for generation. qkv [B, stride] holds
- * [heads q | groups k | groups v] of each sequence's new token, whose position is
- * lengths[b]; cache [B, capacity, 2*groups*head_dim] holds the rotated keys and the
- * values of the lengths[b] tokens before it. Rotates q and k in place as remoe_rope does,
- * appends k and v to the cache, and writes out [B, heads*head_dim]. lengths i32[B] must be
- * in [0, capacity), else REMOE_OUT_OF_RANGE.
+ * Attention of new tokens against a cache, for generation. Each of N sequences adds one or more
+ * tokens to a row of cache [B, capacity, 2*groups*head_dim], which holds the rotated keys and the
+ * values of the lengths[row] tokens before them; lengths i32[B]. The new tokens are packed one
+ * sequence after the other: qkv [T, stride] holds [heads q | groups k | groups v] of each. Sequence
+ * i adds tokens starts[i] to starts[i + 1] - 1 to row rows[i]; starts i32[N + 1], 0: one token
+ * each; rows i32[N], all different, 0: sequence i has row i. Rotates q and k in place as remoe_rope
+ * does, by each token's position, appends k and v to the cache, and writes out [T, heads*head_dim]:
+ * a token attends to its row up to itself. Other rows are not touched. REMOE_OUT_OF_RANGE where a
+ * row is outside 0..B-1 or given twice, where its tokens would be more than the capacity, or where
+ * starts do not divide the T tokens.
  */
-REMOE_API int32_t remoe_attention_decode(uint64_t context, int32_t dtype, uint64_t out,
+REMOE_API int32_t remoe_attention_extend(uint64_t context, int32_t dtype, uint64_t out,
                                          uint64_t qkv, uint64_t cache, uint64_t lengths,
-                                         int32_t batch, int32_t capacity, int32_t heads,
-                                         int32_t groups, int32_t head_dim, int32_t stride,
-                                         double base);
+                                         uint64_t rows, uint64_t starts, int32_t tokens,
+                                         int32_t sequences, int32_t batch, int32_t capacity,
+                                         int32_t heads, int32_t groups, int32_t head_dim,
+                                         int32_t stride, double base);
 
 /* Looks up a row for each token: y[i] = table[tokens[i]], table [V,D], tokens i32[count]. A token
  * outside 0..V-1 fails with REMOE_OUT_OF_RANGE and a message that names its position. */
@@ -733,6 +738,20 @@ REMOE_API int32_t remoe_cross_entropy_gradient(uint64_t context, int32_t dtype, 
                                                uint64_t w, uint64_t targets, int32_t tokens,
                                                int32_t hidden, int32_t vocabulary,
                                                int32_t logit_stride, int32_t accumulate);
+
+/*
+ * Scores of tokens by the output head, from logits = x W, x [T,D], w [D,V], computed in chunks, so
+ * that [T,V] is never materialised. For each of the `count` tokens that rows i32[count] lists (0:
+ * all, count == T): log_probability fp32[T] receives the log-softmax of its target, greedy i32[T]
+ * the place of its largest logit, the first of equal ones, and greedy_log_probability fp32[T] that
+ * one's log-softmax, the identical number where it is the target. They are those of the unrounded
+ * logits. Tokens that are not listed or have a negative target get NaN, -1 and NaN, and so does a
+ * token whose logits are no distribution: one of them is NaN or infinity, or all are -infinity.
+ */
+REMOE_API int32_t remoe_token_scores(uint64_t context, int32_t dtype, uint64_t log_probability,
+                                     uint64_t greedy, uint64_t greedy_log_probability, uint64_t x,
+                                     uint64_t w, uint64_t targets, uint64_t rows, int32_t count,
+                                     int32_t tokens, int32_t hidden, int32_t vocabulary);
 
 /* ---- Optimizer ---------------------------------------------------------- */
 /*

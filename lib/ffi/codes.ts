@@ -1,7 +1,7 @@
 // Generated from kernels/include/remoe.h by `deno task build:symbols`: do not edit.
 
 /** The version of the contract that this package calls. */
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 /** Result of a call. */
 export const Status = {

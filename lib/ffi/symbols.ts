@@ -754,20 +754,28 @@ export interface KernelSymbols {
     stride: number,
   ): number;
   /**
-   * Attention of one new token per sequence, for generation. qkv [B, stride] holds [heads q |
-   * groups k | groups v] of each sequence's new token, whose position is lengths[b]; cache [B,
-   * capacity, 2*groups*head_dim] holds the rotated keys and the values of the lengths[b] tokens
-   * before it. Rotates q and k in place as remoe_rope does, appends k and v to the cache, and
-   * writes out [B, heads*head_dim]. lengths i32[B] must be in [0, capacity), else
-   * REMOE_OUT_OF_RANGE.
+   * Attention of new tokens against a cache, for generation. Each of N sequences adds one or
+   * more tokens to a row of cache [B, capacity, 2*groups*head_dim], which holds the rotated keys
+   * and the values of the lengths[row] tokens before them; lengths i32[B]. The new tokens are
+   * packed one sequence after the other: qkv [T, stride] holds [heads q | groups k | groups v]
+   * of each. Sequence i adds tokens starts[i] to starts[i + 1] - 1 to row rows[i]; starts i32[N
+   * + 1], 0: one token each; rows i32[N], all different, 0: sequence i has row i. Rotates q and
+   * k in place as remoe_rope does, by each token's position, appends k and v to the cache, and
+   * writes out [T, heads*head_dim]: a token attends to its row up to itself. Other rows are not
+   * touched. REMOE_OUT_OF_RANGE where a row is outside 0..B-1 or given twice, where its tokens
+   * would be more than the capacity, or where starts do not divide the T tokens.
    */
-  remoe_attention_decode(
+  remoe_attention_extend(
     context: bigint,
     dtype: number,
     out: bigint,
     qkv: bigint,
     cache: bigint,
     lengths: bigint,
+    rows: bigint,
+    starts: bigint,
+    tokens: number,
+    sequences: number,
     batch: number,
     capacity: number,
     heads: number,
@@ -851,6 +859,31 @@ export interface KernelSymbols {
     vocabulary: number,
     logitStride: number,
     accumulate: number,
+  ): number;
+  /**
+   * Scores of tokens by the output head, from logits = x W, x [T,D], w [D,V], computed in
+   * chunks, so that [T,V] is never materialised. For each of the `count` tokens that rows
+   * i32[count] lists (0: all, count == T): log_probability fp32[T] receives the log-softmax of
+   * its target, greedy i32[T] the place of its largest logit, the first of equal ones, and
+   * greedy_log_probability fp32[T] that one's log-softmax, the identical number where it is the
+   * target. They are those of the unrounded logits. Tokens that are not listed or have a
+   * negative target get NaN, -1 and NaN, and so does a token whose logits are no distribution:
+   * one of them is NaN or infinity, or all are -infinity.
+   */
+  remoe_token_scores(
+    context: bigint,
+    dtype: number,
+    logProbability: bigint,
+    greedy: bigint,
+    greedyLogProbability: bigint,
+    x: bigint,
+    w: bigint,
+    targets: bigint,
+    rows: bigint,
+    count: number,
+    tokens: number,
+    hidden: number,
+    vocabulary: number,
   ): number;
   /**
    * Norm of all gradients and the scale that clips it: GRADIENT_NORM = sqrt(sum g^2) over all
@@ -1372,7 +1405,7 @@ export const SYMBOLS = {
     result: "i32",
     optional: true,
   },
-  remoe_attention_decode: {
+  remoe_attention_extend: {
     parameters: [
       "u64",
       "i32",
@@ -1380,6 +1413,10 @@ export const SYMBOLS = {
       "u64",
       "u64",
       "u64",
+      "u64",
+      "u64",
+      "i32",
+      "i32",
       "i32",
       "i32",
       "i32",
@@ -1434,6 +1471,25 @@ export const SYMBOLS = {
       "u64",
       "u64",
       "i32",
+      "i32",
+      "i32",
+      "i32",
+      "i32",
+    ],
+    result: "i32",
+    optional: true,
+  },
+  remoe_token_scores: {
+    parameters: [
+      "u64",
+      "i32",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
+      "u64",
       "i32",
       "i32",
       "i32",

@@ -1,7 +1,7 @@
 /** Lory's routing: experts are merged, once per segment of a sequence. @module */
 
 import { requireOptions, requireText, requireWhole, shown } from "../arguments.ts";
-import { ShapeMismatchError } from "../errors.ts";
+import { ConfigError, ShapeMismatchError } from "../errors.ts";
 import { requireNumbers, requireSizes } from "../settings.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { initialDeviation } from "../autograd/distributions.ts";
@@ -11,6 +11,7 @@ import { matmul } from "../autograd/matmul.ts";
 import { filledTensor, writtenTensor } from "../autograd/made_tensors.ts";
 import type { Parameter } from "../autograd/parameter.ts";
 import { softmax } from "../autograd/reduce.ts";
+import { concatenate } from "../autograd/slice.ts";
 import { describeLayer, showsItself } from "../tensor/display.ts";
 import { operands, real } from "../tensor/operands.ts";
 import { showShape } from "../tensor/shape_math.ts";
@@ -20,7 +21,12 @@ import { makeRouterWeight, PLACE_NAMES, type RouterWeight } from "./linear_route
 import type { Merging, MergingRouter } from "./merging_router.ts";
 import { requireStates } from "./router_input.ts";
 import type { Routing } from "./routing.ts";
-import { type GenerationContext, layerContext, type RoutingContext } from "./routing_context.ts";
+import {
+  type GenerationContext,
+  layerContext,
+  type RouterMemory,
+  type RoutingContext,
+} from "./routing_context.ts";
 import { routingOf } from "./routing_of.ts";
 import { promptMeans, routingMeans } from "./segment_means.ts";
 import { segmentCount, segmentLength } from "./segments.ts";
@@ -121,7 +127,9 @@ export class LoryRouter<const H extends number = number, const E extends number 
    * @returns Softmax weights, one row per segment or sequence.
    * @throws {ShapeMismatchError} If the hidden size does not match, or the context is for another
    * number of tokens.
-   * @throws {TypeError} If one token per sequence is to be routed without a memory of its prompt.
+   * @throws {TypeError} If tokens are to be routed without a memory of their prompts.
+   * @throws {ConfigError} If the context is of several tokens that continue a prompt, or that are
+   * scored: the mean of the prompt would then depend on how they were divided, or on what they are.
    *
    * @example
    * ```ts
@@ -154,16 +162,24 @@ export class LoryRouter<const H extends number = number, const E extends number 
 
   #generating<T extends number>(
     states: DeviceTensor<"f32", readonly [T, H]>,
-    { isPrefill, lengths, memory }: GenerationContext,
+    { lengths, counts, scored, memory }: GenerationContext,
   ): Merging<T, E> {
-    const [count] = states.shape;
-    requireLengths(lengths, count, isPrefill);
-    const tokens = lengths.map(() => count / lengths.length);
-    if (isPrefill) {
-      const weights = this.#weightsOf(promptMeans(states, lengths));
-      memory?.keep(weights);
-      return merging(states, weights, tokens);
-    }
+    requireCounts(lengths, counts, states.shape[0], scored);
+    const begins = lengths.map((length) => length === 0);
+    if (!begins.includes(true)) return merging(states, this.#kept(counts.length, memory), counts);
+    const own = this.#weightsOf(promptMeans(states, counts));
+    const weights = begins.includes(false)
+      ? chosen(own, this.#kept(counts.length, memory), begins)
+      : own;
+    memory?.keep(weights);
+    return merging(states, weights, counts);
+  }
+
+  /** The weights of sequences whose prompts were routed before. */
+  #kept(
+    sequences: number,
+    memory: RouterMemory | undefined,
+  ): Tensor<"f32", readonly [number, E]> {
     const kept = memory?.read() ?? null;
     if (kept === null) {
       throw new TypeError(
@@ -171,13 +187,13 @@ export class LoryRouter<const H extends number = number, const E extends number 
           "prefill with the same memory first",
       );
     }
-    if (kept.shape[0] !== count || kept.shape[1] !== this.experts) {
+    if (kept.shape[0] !== sequences || kept.shape[1] !== this.experts) {
       throw new ShapeMismatchError(
-        `Cannot route ${count} new tokens by Lory: generation.memory holds ` +
-          `${showShape(kept.shape)}, expected [${count}, ${this.experts}]`,
+        `Cannot route new tokens of ${sequences} sequences by Lory: generation.memory holds ` +
+          `${showShape(kept.shape)}, expected [${sequences}, ${this.experts}]`,
       );
     }
-    return merging(states, kept as Tensor<"f32", readonly [number, E]>, tokens);
+    return kept as Tensor<"f32", readonly [number, E]>;
   }
 
   /** softmax(m W) for rows m. */
@@ -250,21 +266,52 @@ function segmentSizes(tokens: number, sequence: number): number[] {
     )).flat();
 }
 
-function requireLengths(lengths: readonly number[], tokens: number, isPrefill: boolean): void {
-  if (!Array.isArray(lengths)) {
+/** Rows of `own` where a sequence begins, of `kept` elsewhere. */
+function chosen<E extends number>(
+  own: Tensor<"f32", readonly [number, E]>,
+  kept: Tensor<"f32", readonly [number, E]>,
+  begins: readonly boolean[],
+): Tensor<"f32", readonly [number, E]> {
+  const both = concatenate([own, kept as Tensor<"f32">], { axis: 0 });
+  const [{ memory }] = operands("route by Lory with", both as Tensor<"f32">);
+  const rows = Int32Array.from(begins, (begin, i) => begin ? i : begins.length + i);
+  const places = writtenTensor(memory, "i32", rows, [begins.length] as const);
+  return embedding(both as Tensor<"f32", readonly [number, E]>, places);
+}
+
+/** Throws unless the counts are those of the tokens, and a continued sequence gets one. */
+function requireCounts(
+  lengths: readonly number[],
+  counts: readonly number[],
+  tokens: number,
+  scored: boolean,
+): void {
+  if (!Array.isArray(lengths) || !Array.isArray(counts)) {
+    const [name, given] = Array.isArray(lengths) ? ["counts", counts] : ["lengths", lengths];
     throw new TypeError(
-      `Cannot route by Lory: generation.lengths is ${shown(lengths)}, expected one per sequence`,
+      `Cannot route by Lory: generation.${name} is ${shown(given)}, expected one per sequence`,
     );
   }
-  const rows = tokens / lengths.length;
-  if (isPrefill ? !Number.isInteger(rows) : rows !== 1) {
+  let total = 0;
+  for (const [i, count] of counts.entries()) {
+    requireWhole("route by Lory", `generation.counts[${i}]`, count, { least: 1, most: tokens });
+    total += count;
+  }
+  if (total !== tokens || lengths.length !== counts.length) {
     throw new ShapeMismatchError(
-      `Cannot route ${tokens} tokens by Lory: generation.lengths has ${lengths.length} entries, ` +
-        `expected one per sequence`,
+      `Cannot route ${tokens} tokens by Lory: generation has ${lengths.length} lengths and ` +
+        `${counts.length} counts of ${total} tokens in all, expected one of each per sequence`,
     );
   }
-  if (!isPrefill) return;
-  for (const [b, length] of lengths.entries()) {
-    requireWhole("route by Lory", `generation.lengths[${b}]`, length, { least: 1, most: rows });
+  for (const [i, length] of lengths.entries()) {
+    requireWhole("route by Lory", `generation.lengths[${i}]`, length);
+    if (counts[i] === 1 || (length === 0 && !scored)) continue;
+    throw new ConfigError(
+      length === 0
+        ? "Cannot score the tokens of a prompt by Lory, whose experts are merged by the mean of " +
+          "all of them, also those to predict: model.score() merges them by segments, as training"
+        : `Cannot add ${counts[i]} tokens to a sequence of ${length} by Lory, whose experts are ` +
+          `merged by the mean of the prompt: give the whole prompt at once, then single tokens`,
+    );
   }
 }

@@ -22,31 +22,38 @@ export type RoutingObserver = (layer: number, routing: Routing) => void;
  * using router = new LoryRouter(device, { hidden: 16, experts: 4 });
  * let kept: Tensor<"f32"> | null = null;
  * const memory: RouterMemory = { read: () => kept, keep: (state) => kept = state };
- * router.merge(device.normal([6, 16]), { generation: { isPrefill: true, lengths: [2, 3], memory } });
+ * // Two prompts of two and three tokens.
+ * const generation = { lengths: [0, 0], counts: [2, 3], scored: false, memory };
+ * router.merge(device.normal([5, 16]), { generation });
  * assert(memory.read()?.shape.join() === "2,4"); // model.prefill() keeps it in its cache
  * ```
  */
 export interface RouterMemory {
   /**
-   * Returns what was kept.
+   * Returns what was kept of the sequences at hand.
    *
-   * @returns The tensor; null if the current sequences have none.
+   * @returns A row for each, 0 for those of which nothing was kept; null if that is all.
    */
   read(): Tensor<"f32"> | null;
   /**
-   * Keeps a copy of a tensor until the next prompts.
+   * Keeps a copy of a tensor until other sequences begin in their place.
    *
-   * @param state The tensor; replaces the one kept before.
+   * @param state A row for each of the sequences at hand; replaces what was kept of them before.
    */
   keep(state: Tensor<"f32">): void;
 }
 
-/** State of generation with a cache: first the prompts, then one token per sequence at a time. */
+/**
+ * State of generation with a cache: sequences begin with their prompts, then get one token at a time
+ * or several. The T tokens at hand are the new ones, one sequence after the other, without padding.
+ */
 export interface GenerationContext {
-  /** True for the prompts, padded at their ends to the longest; false for one new token each. */
-  readonly isPrefill: boolean;
-  /** Tokens of each sequence: those of its prompt, or those before the new token. */
+  /** Tokens of each sequence before the new ones; 0 where it begins. */
   readonly lengths: readonly number[];
+  /** New tokens of each sequence, at least 1. */
+  readonly counts: readonly number[];
+  /** Whether what follows every new token is scored, rather than only predicted after the last. */
+  readonly scored: boolean;
   /** The layer's place for what its router keeps of the prompts. Models give one. */
   readonly memory?: RouterMemory | undefined;
 }
@@ -79,7 +86,10 @@ export interface GenerationContext {
 export interface RoutingContext {
   /** Token ids `[T]`; null if the layer runs on hidden states alone. */
   readonly tokens: Tensor<"i32", readonly [number]> | null;
-  /** Tokens per sequence, S; the T tokens form T / S consecutive sequences. */
+  /**
+   * Tokens per sequence, S; the T tokens form T / S consecutive sequences. While generating,
+   * `generation.counts` says how many each has, and S is 1 if they differ.
+   */
   readonly sequence: number;
   /** Whether the model is being trained; routers sample or add noise only then. */
   readonly training: boolean;

@@ -1,10 +1,12 @@
 /** Means of hidden states over segments and prompts. @module */
 
 import { multiply } from "../autograd/arithmetic.ts";
+import { embedding } from "../autograd/embedding.ts";
 import { reshape } from "../autograd/layout.ts";
 import { writtenTensor } from "../autograd/made_tensors.ts";
 import { mean, sum } from "../autograd/reduce.ts";
 import { concatenate, slice } from "../autograd/slice.ts";
+import { largest } from "../extremes.ts";
 import { operands } from "../tensor/operands.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { segmentCount, segmentLength } from "./segments.ts";
@@ -42,21 +44,30 @@ function meansOf(x: Tensor<"f32">, shape: readonly [number, number, number, numb
 }
 
 /**
- * The mean of each prompt, without its padding.
+ * The mean of each prompt.
  *
- * @param x Hidden states `[batch · longest, D]`.
- * @param lengths Tokens of each prompt.
- * @returns `[batch, D]`.
+ * @param x Hidden states `[T, D]`, one prompt after the other.
+ * @param counts Tokens of each prompt, T in all.
+ * @returns `[counts.length, D]`.
  */
-export function promptMeans(x: DeviceTensor<"f32">, lengths: readonly number[]): Matrix {
-  const [tokens = 0, hidden = 0] = x.shape;
-  const batch = lengths.length;
-  const longest = tokens / batch;
-  const shares = lengths.flatMap((length) =>
-    Array.from({ length: longest }, (_, t) => t < length ? 1 / length : 0)
+export function promptMeans(x: DeviceTensor<"f32">, counts: readonly number[]): Matrix {
+  const longest = largest(counts);
+  const [, hidden = 0] = x.shape;
+  let start = 0;
+  // Padded by states of weight 0: a prompt's last, which is as finite as its mean.
+  const places = counts.flatMap((count) => {
+    const first = start;
+    start += count;
+    return Array.from({ length: longest }, (_, t) => first + Math.min(t, count - 1));
+  });
+  const shares = counts.flatMap((count) =>
+    Array.from({ length: longest }, (_, t) => t < count ? 1 / count : 0)
   );
-  const weights = writtenTensor(x.memory, "f32", shares, [batch, longest, 1] as const);
-  const shared = multiply(reshape(x, [batch, longest, hidden]), weights);
+  const shape = [counts.length, longest] as const;
+  const rows = writtenTensor(x.memory, "i32", Int32Array.from(places), [places.length] as const);
+  const weights = writtenTensor(x.memory, "f32", shares, [...shape, 1] as const);
+  const states = embedding(x as Tensor<"f32"> as Matrix, rows);
+  const shared = multiply(reshape(states, [...shape, hidden]), weights);
   return sum(shared as Tensor<"f32">, { axis: 1 }) as Matrix;
 }
 

@@ -1,6 +1,6 @@
 /** The attention layer: projection in, causal grouped-query attention, projection out. @module */
 
-import { requireFlag, requireOptions, requireText } from "../arguments.ts";
+import { requireOptions, requireText } from "../arguments.ts";
 import { causalAttention } from "../autograd/attention.ts";
 import { computeType } from "../autograd/compute_type.ts";
 import type { Device } from "../autograd/device.ts";
@@ -11,6 +11,7 @@ import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type LayerCache, requireCacheFor } from "./layer_cache.ts";
 import { Linear } from "./linear.ts";
+import { type PlacedTokens, placedTokens } from "./new_tokens.ts";
 import { QKV_OPTION_NAMES, type QkvOptions, qkvSettings } from "./qkv_options.ts";
 import { QkvProjection } from "./qkv_projection.ts";
 
@@ -130,9 +131,11 @@ export class Attention<R extends Real = "f32"> implements Disposable {
    *
    * @param x `[batch · sequence, hidden]`.
    * @param sequence Tokens per sequence.
-   * @param cached Cache of earlier tokens' keys and values, to which the new ones are added.
+   * @param cached Cache of earlier tokens' keys and values, to which the new ones are added. Its
+   * `counts` say which rows of `x` belong to which sequence; by default each has `sequence`.
    * @returns A tensor of the same shape.
-   * @throws {ShapeMismatchError} If the number of rows is not a multiple of `sequence`.
+   * @throws {ShapeMismatchError} If the number of rows is not a multiple of `sequence`, or not that
+   * of the tokens to add.
    * @throws {ConfigError} If the cache is for another head size, number of groups or type.
    */
   forward<T extends number>(
@@ -140,33 +143,37 @@ export class Attention<R extends Real = "f32"> implements Disposable {
     sequence: number,
     cached?: LayerCache<R>,
   ): Tensor<R, readonly [T, number]> {
-    const held = cached === undefined ? null : this.#checked(cached);
+    const held = cached === undefined ? null : this.#checked(cached, sequence);
     const qkv = this.#qkv.forward(x);
-    if (held !== null && !held.isPrefill) {
-      const { cache, layer } = held;
-      const attended = cache.attend(layer, qkv, this.#heads, this.#ropeBase);
+    const length = held === null ? sequence : wholeSequences(held);
+    if (held !== null && length === null) {
+      const { cache, layer, rows, counts } = held;
+      const attended = cache.attend(layer, qkv, this.#heads, this.#ropeBase, { rows, counts });
       return this.#output.forward(attended as Tensor<R, readonly [T, number]>);
     }
     const attended = causalAttention<T, R>(qkv, {
-      sequence,
+      sequence: length ?? sequence,
       heads: this.#heads,
       groups: this.#groups,
       ropeBase: this.#ropeBase,
       inPlace: true,
     });
     // Attention rotated the keys in place, as the cache needs them.
-    held?.cache.fill(held.layer, qkv, sequence);
+    held?.cache.fill(held.layer, qkv, length ?? sequence);
     return this.#output.forward(attended);
   }
 
   /** Checks a cache that was passed in, reading each property once. */
-  #checked(cached: LayerCache<R>): LayerCache<R> {
+  #checked(cached: LayerCache<R>, sequence: number): LayerCache<R> & PlacedTokens {
     requireOptions("attend with a cache", cached);
-    const { cache, layer, isPrefill } = cached;
-    requireFlag("attend with a cache", "isPrefill", isPrefill);
+    const { cache, layer, rows, counts } = cached;
     const model = { groups: this.#groups, headDim: this.#headDim, dtype: this.#dtype };
     requireCacheFor("attend", model, cache);
-    return { cache, layer, isPrefill };
+    const placed = placedTokens("attend with a cache", {
+      rows,
+      counts: counts ?? new Array(rows?.length ?? cache.batch).fill(sequence),
+    }, cache.batch);
+    return { cache, layer, ...placed };
   }
 
   /**
@@ -184,4 +191,18 @@ export class Attention<R extends Real = "f32"> implements Disposable {
   [Symbol.dispose](): void {
     this.#owned.dispose();
   }
+}
+
+/**
+ * The tokens of each sequence where all rows of an empty cache get equally many, in order: they need
+ * no earlier ones, and attention without a cache is faster. Otherwise null.
+ */
+function wholeSequences<R extends Real>(
+  { cache, rows, counts }: LayerCache<R> & PlacedTokens,
+): number | null {
+  const [length = 1] = counts;
+  const areWhole = rows.length === cache.batch && length > 1 &&
+    rows.every((row, i) => row === i) && counts.every((count) => count === length) &&
+    cache.lengths.every((tokens) => tokens === 0);
+  return areWhole ? length : null;
 }

@@ -1,8 +1,9 @@
-/** Attention of one new token per sequence over the cached ones. @module */
+/** Attention of new tokens over those in a cache. @module */
 
 import { DTYPE_CODE, type Real } from "../tensor/dtype.ts";
 import { recordNode } from "../tensor/recorder.ts";
 import type { DeviceTensor } from "../tensor/tensor.ts";
+import { devicePlaces, type PlacedTokens } from "./new_tokens.ts";
 
 /** A layer's part of a cache, by device address. */
 export interface CachedTokens {
@@ -24,19 +25,25 @@ export interface CachedTokens {
 export function cachedAttention<R extends Real>(
   qkv: DeviceTensor<R>,
   { tokens, lengths, batch, capacity, groups, headDim }: CachedTokens,
+  placed: PlacedTokens,
   heads: number,
   ropeBase: number,
 ): DeviceTensor<R, readonly [number, number]> {
-  const out = qkv.memory.allocate(qkv.dtype, [batch, heads * headDim] as const);
+  const out = qkv.memory.allocate(qkv.dtype, [placed.total, heads * headDim] as const);
   const { kernels: k } = qkv.memory;
+  using places = devicePlaces(qkv.memory, placed);
   k.check(
-    k.symbols.remoe_attention_decode(
+    k.symbols.remoe_attention_extend(
       k.handle,
       DTYPE_CODE[qkv.dtype],
       out.address,
       qkv.address,
       tokens,
       lengths,
+      places.rows?.address ?? 0n,
+      places.starts?.address ?? 0n,
+      placed.total,
+      placed.rows.length,
       batch,
       capacity,
       heads,

@@ -18,15 +18,15 @@ import type { ModelSettings } from "./language_model_options.ts";
 import { routerMemoryOf } from "./key_value_cache.ts";
 import type { KeyValueCache } from "./key_value_cache.ts";
 import type { LayerCache } from "./layer_cache.ts";
+import type { PlacedTokens } from "./new_tokens.ts";
 import { RmsNorm } from "./rms_norm.ts";
 import { requireFeedForward, TransformerBlock } from "./transformer_block.ts";
 
 /** Sequences being generated. */
-export interface GeneratedTokens<R extends Real> extends Pick<LayerCache, "isPrefill"> {
+export interface GeneratedTokens<R extends Real>
+  extends Omit<GenerationContext, "memory">, Pick<PlacedTokens, "rows"> {
   /** Their cache; undefined where only the next token is wanted. */
   readonly cache?: KeyValueCache<R>;
-  /** Tokens of each sequence: those of its prompt, or those before the new token. */
-  readonly lengths: readonly number[];
 }
 
 /** A language model without its head: tokens in, hidden states out. */
@@ -116,7 +116,8 @@ function layerCache<R extends Real>(
   layer: number,
 ): LayerCache<R> | undefined {
   if (generated?.cache === undefined) return undefined;
-  return { cache: generated.cache, isPrefill: generated.isPrefill, layer };
+  const { cache, rows, counts } = generated;
+  return { cache, layer, rows, counts };
 }
 
 function generationOf<R extends Real>(
@@ -124,8 +125,8 @@ function generationOf<R extends Real>(
   layer: number,
 ): GenerationContext | null {
   if (generated === undefined) return null;
-  const { cache, isPrefill, lengths } = generated;
-  return { isPrefill, lengths, memory: cache && routerMemoryOf(cache, layer) };
+  const { cache, rows, lengths, counts, scored } = generated;
+  return { lengths, counts, scored, memory: cache && routerMemoryOf(cache, layer, rows) };
 }
 
 /** Number of tokens; throws unless the tensor has one axis. */

@@ -1,6 +1,6 @@
 /** Keys and values of the tokens that a model has seen, for generation. @module */
 
-import { requireOptions, requireWhole } from "../arguments.ts";
+import { ownList, requireOptions, requireWhole, shown } from "../arguments.ts";
 import { computeType } from "../autograd/compute_type.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import { ShapeMismatchError } from "../errors.ts";
@@ -14,6 +14,7 @@ import { elementCount, showShape } from "../tensor/shape_math.ts";
 import type { DeviceTensor, Tensor } from "../tensor/tensor.ts";
 import { cachedAttention } from "./cached_attention.ts";
 import { CacheLengths } from "./cache_lengths.ts";
+import { cacheRows, type NewTokens, placedTokens } from "./new_tokens.ts";
 import { RouterStates } from "./router_states.ts";
 
 /** Sizes of a {@linkcode KeyValueCache}. */
@@ -39,7 +40,11 @@ export type ModelSizes<R extends Real = Real> =
 
 // Assigned in KeyValueCache, whose private fields it reads: models check that a cache fits.
 let sizesOf: (cache: KeyValueCache<Real>) => ModelSizes;
-let memoryOfRouter: (cache: KeyValueCache<Real>, layer: number) => RouterMemory;
+let memoryOfRouter: (
+  cache: KeyValueCache<Real>,
+  layer: number,
+  rows: readonly number[],
+) => RouterMemory;
 
 /**
  * The rotated keys and the values of earlier tokens, so that a new token does not cost another pass
@@ -88,7 +93,7 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
       const headDim = cache.#headDim;
       return { layers, groups: row / (2 * headDim), headDim, dtype: cache.#tokens.dtype };
     };
-    memoryOfRouter = (cache, layer) => cache.#routers.of(layer);
+    memoryOfRouter = (cache, layer, rows) => cache.#routers.of(layer, rows);
     showsItself(KeyValueCache, (cache) => {
       const { batch, capacity, lengths } = cache;
       const facts = { ...sizesOf(cache), batch, capacity, lengths };
@@ -111,7 +116,7 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
     requireSizes("make a cache", { "2 · groups · headDim": row });
     this.#headDim = headDim;
     this.#memory = memoryOf(device);
-    this.#routers = new RouterStates(this.#memory);
+    this.#routers = new RouterStates(this.#memory, batch);
     // One allocation for all layers, which succeeds or fails as a whole.
     const dtype = computeType("make a cache", options.dtype);
     const shape = [layers, batch, capacity, row] as const;
@@ -165,12 +170,103 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
   }
 
   /**
-   * Throws unless every sequence has room for one more token.
+   * Throws unless rows have room for new tokens.
    *
-   * @throws {RangeError} If a sequence is full.
+   * @param added Rows and tokens. Default one token for every row.
+   * @throws {RangeError} If a row has no room for its tokens, or there is no such row.
+   *
+   * @example
+   * ```ts
+   * import { assertThrows } from "@std/assert";
+   * import { Device, KeyValueCache } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 8 };
+   * using cache = new KeyValueCache(device, sizes);
+   * cache.requireRoom({ rows: [1], counts: [8] });
+   * assertThrows(() => cache.requireRoom({ rows: [1], counts: [9] }), RangeError);
+   * ```
    */
-  requireRoom(): void {
-    this.#lengths.requireRoom();
+  requireRoom(added: NewTokens = {}): void {
+    this.#lengths.requireRoom(placedTokens("add tokens to a cache", added, this.batch));
+  }
+
+  /**
+   * Empties rows, for other sequences to begin there.
+   *
+   * @param rows The rows; the others keep their tokens.
+   * @throws {RangeError} If there is no such row, or one is given twice.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, KeyValueCache } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 2, capacity: 8 };
+   * using cache = new KeyValueCache(device, sizes);
+   * cache.fill(0, device.normal([10, 12]), 5); // five tokens of each sequence
+   * cache.setLengths([5, 5]);
+   * cache.release([0]);
+   * assert(cache.lengths.join() === "0,5");
+   * ```
+   */
+  release(rows: readonly number[]): void {
+    const lengths = this.lengths.slice();
+    for (const row of cacheRows("release rows of a cache", rows, this.batch)) lengths[row] = 0;
+    this.setLengths(lengths);
+  }
+
+  /**
+   * Copies the tokens of rows to other rows, in place of theirs: continuations of one text, which
+   * is then computed once.
+   *
+   * @param from The rows to copy, of which one may be given several times.
+   * @param to As many rows, all different, none of which is copied.
+   * @throws {RangeError} If there is no such row, one of `to` is given twice or copied, or there are
+   * not as many rows.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, KeyValueCache } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu" });
+   * const sizes = { layers: 1, groups: 1, headDim: 4, batch: 3, capacity: 8 };
+   * using cache = new KeyValueCache(device, sizes);
+   * cache.attend(0, device.normal([1, 12]), 1, 1e4, { rows: [0] });
+   * cache.setLengths([1, 0, 0]);
+   * cache.copyRows([0, 0], [1, 2]);
+   * assert(cache.lengths.join() === "1,1,1");
+   * ```
+   */
+  copyRows(from: readonly number[], to: readonly number[]): void {
+    const operation = "copy rows of a cache";
+    const targets = cacheRows(operation, to, this.batch, "to");
+    const sources = copiedRows(operation, from, targets, this.batch);
+    this.#tokens.requireAlive("copy rows of");
+    const { kernels: k } = this.#memory;
+    const [layers, batch, capacity, row] = this.#tokens.shape;
+    const bytes = DTYPE_BYTES[this.#tokens.dtype] * row;
+    const lengths = this.lengths.slice();
+    for (const [i, target] of targets.entries()) {
+      const source = sources[i]!;
+      const length = lengths[target] = lengths[source]!;
+      if (length === 0) continue;
+      for (let layer = 0; layer < layers; layer++) {
+        const at = (b: number) =>
+          this.#tokens.address + BigInt(bytes * capacity * (layer * batch + b));
+        const status = k.symbols.remoe_copy(
+          k.handle,
+          at(target),
+          at(source),
+          BigInt(bytes * length),
+        );
+        k.check(status, operation);
+      }
+    }
+    this.#routers.copyRows(sources, targets);
+    this.#lengths.replace(lengths);
   }
 
   /**
@@ -218,19 +314,24 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
       const code = DTYPE_CODE[dtype];
       k.check(k.symbols.remoe_copy_strided(k.handle, code, to, from, layout), "fill cache");
     }
-    this.#lengths.holdsBeyond(layer, sequence);
+    this.#lengths.holdsBeyond(
+      layer,
+      placedTokens("fill a cache", { counts: new Array(batch).fill(sequence) }, batch),
+    );
   }
 
   /**
-   * Attends with one new token per sequence, and stores its key and value after the tokens counted
-   * by the lengths.
+   * Attends with new tokens of some sequences, and stores their keys and values after the tokens
+   * counted by the lengths.
    *
    * @param layer Index of the layer.
-   * @param qkv The projection `[batch, columns]`; it is overwritten.
+   * @param qkv The projection `[T, columns]` of the new tokens, one sequence after the other; it is
+   * overwritten.
    * @param heads Number of query heads.
    * @param ropeBase Base of the rotary frequencies.
-   * @returns `[batch, heads · headDim]`.
-   * @throws {RangeError} If there is no such layer, or no room for another token.
+   * @param added Which rows get how many tokens. Default one token for every row.
+   * @returns `[T, heads · headDim]`.
+   * @throws {RangeError} If there is no such layer or row, or no room for the tokens.
    * @throws {ShapeMismatchError} If the projection has another shape.
    *
    * @example
@@ -250,6 +351,7 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
     qkv: Tensor<R, readonly [number, number]>,
     heads: number,
     ropeBase: number,
+    added: NewTokens = {},
   ): Tensor<R, readonly [number, number]> {
     const operation = "attend with a cache";
     const source = realOperand("attend with a cache and", qkv);
@@ -266,12 +368,13 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
       );
     }
     const stride = heads * headDim + row;
-    this.#requireShape(operation, source, batch, stride, stride);
-    this.requireRoom();
+    const placed = placedTokens(operation, added, batch);
+    this.#requireShape(operation, source, placed.total, stride, stride);
+    this.#lengths.requireRoom(placed);
     overwritten(operation, source);
     const held = { tokens, lengths: this.#lengths.address, batch, capacity, groups, headDim };
-    const out = cachedAttention(source, held, heads, ropeBase);
-    this.#lengths.holdsBeyond(layer, 1);
+    const out = cachedAttention(source, held, placed, heads, ropeBase);
+    this.#lengths.holdsBeyond(layer, placed);
     return out;
   }
 
@@ -317,9 +420,39 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
   }
 }
 
-/** The place for what a layer's router keeps of the prompts, until the sequences are replaced. */
-export function routerMemoryOf(cache: KeyValueCache<Real>, layer: number): RouterMemory {
-  return memoryOfRouter(cache, layer);
+/** The place for what a layer's router keeps of the prompts in some rows, until they are replaced. */
+export function routerMemoryOf(
+  cache: KeyValueCache<Real>,
+  layer: number,
+  rows: readonly number[],
+): RouterMemory {
+  return memoryOfRouter(cache, layer, rows);
+}
+
+/** Checks the rows to copy: as many as there are targets, none of which is one. */
+function copiedRows(
+  operation: string,
+  given: readonly number[],
+  targets: readonly number[],
+  batch: number,
+): readonly number[] {
+  if (!Array.isArray(given) || given.length !== targets.length) {
+    throw new RangeError(
+      `Cannot ${operation}: from is ${
+        shown(given)
+      }, expected an array of ${targets.length} rows, ` +
+        `one for each of to`,
+    );
+  }
+  const rows = ownList<number>(given);
+  const taken = new Set(targets);
+  for (const [i, row] of rows.entries()) {
+    requireWhole(operation, `from[${i}]`, row, { most: batch - 1 });
+    if (taken.has(row)) {
+      throw new RangeError(`Cannot ${operation}: row ${row} is in from and in to`);
+    }
+  }
+  return rows;
 }
 
 /** The sizes of a cache that depend on its model. */

@@ -13,8 +13,10 @@ import { Decoder, tokenCount } from "./decoder.ts";
 import { KeyValueCache, type ModelSizes } from "./key_value_cache.ts";
 import { type LanguageModelOptions, modelSettings } from "./language_model_options.ts";
 import { requireCacheFor } from "./layer_cache.ts";
+import { type PlacedTokens, placedTokens, startsOf } from "./new_tokens.ts";
 import { OutputHead } from "./output_head.ts";
-import { padSequences, tokenIds } from "./token_ids.ts";
+import { packSequences, packTargets, tokenIds } from "./token_ids.ts";
+import { type TokenScores, tokenScores } from "./token_scores.ts";
 
 /**
  * Embedding, blocks, final norm and an output head, by default not tied to the embedding, as in the
@@ -141,6 +143,43 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
   }
 
   /**
+   * Scores each token's successor, without holding its logits.
+   *
+   * @param tokens Whole sequences, one after the other.
+   * @param targets The token that follows each; negative targets are not scored.
+   * @param sequence Tokens of one sequence.
+   * @param options Mode and step for routers that depend on them, and an observer of the routing.
+   * @returns The score of each token's target. Its log-probability is the negative of its loss.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
+   * using _scope = device.noGradient();
+   * const scores = model.score(device.tokens([1, 2, 3]), device.tokens([2, 3, -1]), 3);
+   * const greedy = await read(scores.greedy);
+   * assert(greedy[0]! >= 0 && greedy[2] === -1);
+   * ```
+   */
+  score<T extends number>(
+    tokens: Tensor<"i32", readonly [T]>,
+    targets: Tensor<"i32", readonly [NoInfer<T>]>,
+    sequence: number,
+    options: ForwardOptions = {},
+  ): TokenScores<T> {
+    return tokenScores<T, R>(
+      this.#decoder.states(tokens, sequence, options),
+      this.#head.weight(),
+      targets,
+    );
+  }
+
+  /**
    * Computes the logits of the token that follows a sequence, as generation does: a router that
    * routes prompts in a way of its own, such as Lory, does so here.
    *
@@ -162,7 +201,8 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
    */
   nextLogits(tokens: Tensor<"i32", readonly [number]>): Tensor<"f32", readonly [number, number]> {
     const count = tokenCount(tokens);
-    const states = this.#decoder.states(tokens, count, {}, { isPrefill: true, lengths: [count] });
+    const prompt = { rows: [0], lengths: [0], counts: [count], scored: false };
+    const states = this.#decoder.states(tokens, count, {}, prompt);
     const last = rows<readonly [number], R>(states, count - 1, count);
     return this.#head.logits(last);
   }
@@ -224,17 +264,9 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
     cache: KeyValueCache<R>,
   ): Tensor<"f32", readonly [number, number]> {
     requireCacheFor("read sequences", this.#cacheSizes, cache);
-    const { ids, lengths, longest } = padSequences(sequences, this.vocabulary, cache);
-    cache.setLengths(lengths.map(() => 0));
-    const states = this.#decoder.states(this.#device.tokens(ids), longest, {}, {
-      ...{ cache, lengths },
-      isPrefill: true,
-    });
-    const last = lengths.map((length, b) => b * longest + length - 1);
-    const final = embedding<number, number, number, R>(states, this.#device.tokens(last));
-    const logits = this.#head.logits(final);
-    cache.setLengths(lengths);
-    return logits;
+    const { ids, counts } = packSequences(sequences, this.vocabulary, cache);
+    cache.setLengths(new Array(cache.batch).fill(0));
+    return this.#extend(ids, placedTokens("read sequences", { counts }, cache.batch), cache);
   }
 
   /**
@@ -275,13 +307,161 @@ export class LanguageModel<R extends Real = "f32"> implements Disposable {
       );
     }
     cache.requireRoom();
-    const states = this.#decoder.states(this.#device.tokens(ids), 1, {}, {
-      ...{ cache, lengths: cache.lengths },
-      isPrefill: false,
+    return this.#extend(ids, placedTokens("add tokens", {}, cache.batch), cache);
+  }
+
+  /**
+   * Runs the model on new tokens of some sequences: one or more for each, in one pass, without
+   * padding. Sequences without tokens begin thereby; others are continued, to logits equal to those
+   * of the whole sequence but for roundings, however it was divided. On failure the cache keeps the
+   * tokens it had. Run it without a tape.
+   *
+   * Each token's result depends only on its own sequence, except through rounding in products of
+   * another size, and except with routers that decide over a batch. A router that decides by the
+   * prompt, Lory, takes the tokens with which a sequence begins for its prompt, and then one token
+   * at a time.
+   *
+   * @param sequences The new token ids of each sequence, at least one; numbers may differ.
+   * @param cache A cache of this model.
+   * @param rows The row of each sequence, all different. Default all rows.
+   * @returns The logits of each sequence's next token `[sequences.length, vocabulary]`.
+   * @throws {RangeError} If there is no such row or no room in it, there is not one sequence for
+   * each, a sequence is empty, or a token is outside the vocabulary.
+   * @throws {ConfigError} If the cache is for a model of other sizes, or a router cannot route the
+   * tokens without others.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
+   * using cache = model.openCache(3, 8);
+   * using _scope = device.noGradient();
+   * model.extend([[1, 2, 3]], cache, [2]); // a sequence begins in row 2
+   * const logits = model.extend([[4, 5], [6]], cache, [2, 0]); // and goes on beside another
+   * assert(logits.shape.join() === "2,10" && cache.lengths.join() === "1,0,5");
+   * ```
+   */
+  extend(
+    sequences: readonly (readonly number[])[],
+    cache: KeyValueCache<R>,
+    rows?: readonly number[],
+  ): Tensor<"f32", readonly [number, number]> {
+    const { ids, placed } = this.#placed(sequences, cache, rows);
+    return this.#extend(ids, placed, cache);
+  }
+
+  /**
+   * Runs the model on new tokens as {@linkcode LanguageModel.extend} does, and scores what follows
+   * each of them, without holding its logits.
+   *
+   * @param sequences The new token ids of each sequence, at least one; numbers may differ.
+   * @param targets The token that follows each; negative targets are not scored, at no cost.
+   * @param cache A cache of this model.
+   * @param rows The row of each sequence, all different. Default all rows.
+   * @returns The score of each new token's target, one sequence after the other.
+   * @throws {RangeError} As `extend` does, or if there is not one target per token, or one is
+   * outside the vocabulary.
+   * @throws {ConfigError} As `extend` does.
+   *
+   * @example
+   * ```ts
+   * import { assert } from "@std/assert";
+   * import { Device, FeedForward, LanguageModel, read } from "@remoe/remoe";
+   *
+   * using device = await Device.open({ kind: "cpu", seed: 1 });
+   * const sizes = { vocabulary: 10, layers: 1, hidden: 16, heads: 2 };
+   * const feedForward = () => new FeedForward(device, { hidden: 16 });
+   * using model = new LanguageModel(device, { ...sizes, feedForward });
+   * using cache = model.openCache(2, 8);
+   * using _scope = device.noGradient();
+   * // How likely 7 8 and 9 are after 1 2 3, which is computed once.
+   * model.extend([[1, 2]], cache, [0]);
+   * cache.copyRows([0], [1]);
+   * const { logProbability } = model.scoreExtension([[3, 7], [3]], [[7, 8], [9]], cache);
+   * assert((await read(logProbability)).every((score) => score < 0));
+   * ```
+   */
+  scoreExtension(
+    sequences: readonly (readonly number[])[],
+    targets: readonly (readonly number[])[],
+    cache: KeyValueCache<R>,
+    rows?: readonly number[],
+  ): TokenScores {
+    const { ids, placed } = this.#placed(sequences, cache, rows);
+    const next = packTargets(targets, this.vocabulary, placed.counts);
+    const states = this.#newStates(ids, placed, cache, true);
+    const listed = [...next.keys()].filter((i) => next[i]! >= 0);
+    const scores = tokenScores<number, R>(
+      states,
+      this.#head.weight(),
+      this.#device.tokens(next.map((target) => Math.max(target, -1))),
+      listed.length === next.length || listed.length === 0 ? undefined : listed,
+    );
+    this.#grow(cache, placed);
+    return scores;
+  }
+
+  /** Checks new tokens of some rows of a cache. */
+  #placed(
+    sequences: readonly (readonly number[])[],
+    cache: KeyValueCache<R>,
+    rows?: readonly number[],
+  ): { readonly ids: readonly number[]; readonly placed: PlacedTokens } {
+    const operation = "extend sequences";
+    requireCacheFor(operation, this.#cacheSizes, cache);
+    const { batch, capacity } = cache;
+    const chosen = placedTokens(operation, { rows }, batch).rows;
+    const { ids, counts } = packSequences(sequences, this.vocabulary, {
+      ...{ batch: chosen.length, capacity },
     });
-    const logits = this.#head.logits(states);
-    cache.setLengths(cache.lengths.map((length) => length + 1));
+    const placed = placedTokens(operation, { rows: chosen, counts }, batch);
+    cache.requireRoom({ rows: chosen, counts });
+    return { ids, placed };
+  }
+
+  /** The logits after the last new token of each row. */
+  #extend(
+    ids: readonly number[],
+    placed: PlacedTokens,
+    cache: KeyValueCache<R>,
+  ): Tensor<"f32", readonly [number, number]> {
+    const states = this.#newStates(ids, placed, cache, false);
+    const { counts, total } = placed;
+    const last = startsOf(counts).slice(1).map((end) => end - 1);
+    const final = total === counts.length
+      ? states
+      : embedding<number, number, number, R>(states, this.#device.tokens(last));
+    const logits = this.#head.logits(final);
+    this.#grow(cache, placed);
     return logits;
+  }
+
+  /** The states of new tokens, whose keys and values are written behind those that rows have. */
+  #newStates(
+    ids: readonly number[],
+    { rows, counts }: PlacedTokens,
+    cache: KeyValueCache<R>,
+    scored: boolean,
+  ): Tensor<R, readonly [number, number]> {
+    const { lengths } = cache;
+    const [count = 1] = counts;
+    const sequence = counts.every((each) => each === count) ? count : 1;
+    return this.#decoder.states(this.#device.tokens(ids), sequence, {}, {
+      ...{ cache, rows, counts, scored },
+      lengths: rows.map((row) => lengths[row]!),
+    });
+  }
+
+  /** Counts new tokens, once all layers hold them. */
+  #grow(cache: KeyValueCache<R>, { rows, counts }: PlacedTokens): void {
+    const lengths = cache.lengths.slice();
+    for (const [i, row] of rows.entries()) lengths[row]! += counts[i]!;
+    cache.setLengths(lengths);
   }
 
   /**

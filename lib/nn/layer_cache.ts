@@ -4,15 +4,14 @@ import { shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import type { Real } from "../tensor/dtype.ts";
 import { KeyValueCache, type ModelSizes, modelSizesOf } from "./key_value_cache.ts";
+import type { NewTokens } from "./new_tokens.ts";
 
-/** A layer's part of a cache, and whether the current tokens are the first of their sequences. */
-export interface LayerCache<R extends Real = "f32"> {
+/** A layer's part of a cache, and the rows of it that the current tokens are added to. */
+export interface LayerCache<R extends Real = "f32"> extends NewTokens {
   /** The cache. */
   readonly cache: KeyValueCache<R>;
   /** Index of the layer. */
   readonly layer: number;
-  /** True for whole sequences from their start, false for one token per sequence. */
-  readonly isPrefill: boolean;
 }
 
 /**

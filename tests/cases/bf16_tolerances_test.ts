@@ -6,9 +6,9 @@ import {
   type AttentionOptions,
 } from "../../kernels/cases/attention.ts";
 import {
-  attentionDecodeCase,
-  type AttentionDecodeOptions,
-} from "../../kernels/cases/attention_decode.ts";
+  attentionExtendCase,
+  type AttentionExtendOptions,
+} from "../../kernels/cases/attention_extend.ts";
 import {
   allDoubled,
   type GradientCase,
@@ -51,9 +51,10 @@ const ATTENTION: readonly AttentionOptions[] = [
   { batch: 1, sequence: 131, heads: 3, groups: 1, headDim: 16 },
 ];
 
-const DECODING: readonly AttentionDecodeOptions[] = [
+const DECODING: readonly AttentionExtendOptions[] = [
   { lengths: [3, 0, 7], capacity: 8, heads: 4, groups: 2, headDim: 8 },
   { lengths: [33], capacity: 40, heads: 6, groups: 2, headDim: 18, padding: 3 },
+  { lengths: [9, 0], rows: [1, 0], counts: [5, 2], capacity: 12, heads: 4, groups: 2, headDim: 8 },
 ];
 
 const HEADS: readonly CrossEntropyOptions[] = [
@@ -104,7 +105,7 @@ const EMULATED: readonly Emulated[] = [
   ...emulated(EXPERTS, expertsGradientCase, build.expertsGradient),
   ...emulated(ATTENTION, attentionCase, build.attentionForward),
   ...emulated(ATTENTION, attentionGradientCase, build.attentionGradient),
-  ...emulated(DECODING, attentionDecodeCase, build.attentionDecode),
+  ...emulated(DECODING, attentionExtendCase, build.attentionExtend),
   ...emulated(HEADS, crossEntropyGradientCase, build.crossEntropyGradient),
   ...emulated(KEPT_HEADS, crossEntropyKeptCase, build.crossEntropyGradient),
 ];

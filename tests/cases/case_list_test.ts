@@ -31,7 +31,7 @@ Deno.test("cases declare the bytes and operations that benches report", () => {
 
 /** Operations that round operands inside where activations are bfloat16. */
 const ROUNDING_INSIDE =
-  /^(experts_forward|attention_forward|attention_decode|cross_entropy_gradient)$/;
+  /^(experts_forward|attention_forward|attention_extend|cross_entropy_gradient)$/;
 
 Deno.test("tolerances for fp32 reject results with only bfloat16 precision", async (t) => {
   for (const operationCase of OPERATION_CASES) {

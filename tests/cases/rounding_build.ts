@@ -5,7 +5,11 @@
  * @module
  */
 import type { AttentionOptions } from "../../kernels/cases/attention.ts";
-import type { AttentionDecodeOptions } from "../../kernels/cases/attention_decode.ts";
+import {
+  type AttentionExtendOptions,
+  BASE,
+  newTokens,
+} from "../../kernels/cases/attention_extend.ts";
 import type { CrossEntropyOptions } from "../../kernels/cases/cross_entropy.ts";
 import type { ExpertsOptions } from "../../kernels/cases/experts.ts";
 import { sigmoid } from "../../kernels/cases/reference/elementwise.ts";
@@ -191,32 +195,34 @@ export function attentionGradient(
   return { dqkv };
 }
 
-/** `remoe_attention_decode`, without the cache. */
-export function attentionDecode(
+/** `remoe_attention_extend`, without the cache. */
+export function attentionExtend(
   inputs: Inputs,
-  options: AttentionDecodeOptions,
+  options: AttentionExtendOptions,
   round: Round,
 ): Outputs {
-  const { lengths, capacity, heads, groups, headDim, padding = 0 } = options;
+  const { capacity, heads, groups, headDim, padding = 0 } = options;
   const stride = (heads + 2 * groups) * headDim + padding;
   const row = 2 * groups * headDim;
-  const out = zeros(lengths.length * heads * headDim);
+  const places = newTokens(options);
+  const out = zeros(places.length * heads * headDim);
   const turned = inputs.qkv!.slice();
-  lengths.forEach((length, b) => {
+  const held = inputs.cache!.slice();
+  places.forEach((place, i) => {
     const sizes = { rows: 1, stride, sequence: 1, heads: heads + groups, headDim };
-    const fresh = rope(turned.subarray(b * stride, (b + 1) * stride), {
+    const fresh = rope(turned.subarray(i * stride, (i + 1) * stride), {
       ...sizes,
-      base: 10_000,
-      offset: length,
+      base: BASE,
+      offset: place.position,
     }).map(round);
-    turned.set(fresh, b * stride);
-    const cache = inputs.cache!.slice(b * capacity * row, (b + 1) * capacity * row);
-    cache.set(fresh.subarray(heads * headDim, heads * headDim + row), length * row);
+    turned.set(fresh, i * stride);
+    const cache = held.subarray(place.row * capacity * row, (place.row + 1) * capacity * row);
+    cache.set(fresh.subarray(heads * headDim, heads * headDim + row), place.position * row);
     for (let head = 0; head < heads; head++) {
       const first = Math.floor(head / (heads / groups)) * headDim;
       const q = fresh.slice(head * headDim, (head + 1) * headDim);
       const key = (j: number, d: number) => j * row + first + d;
-      const scores = scoresOf(cache, { q, key }, length + 1, round);
+      const scores = scoresOf(cache, { q, key }, place.position + 1, round);
       const largest = Math.max(...scores);
       const exact = scores.map((score) => Math.exp(score - largest));
       const total = exact.reduce((sum, p) => sum + p, 0);
@@ -225,7 +231,7 @@ export function attentionDecode(
           (sum, p, j) => sum + round(p) * cache[key(j, groups * headDim + d)]!,
           0,
         );
-        out[(b * heads + head) * headDim + d] = sum / total;
+        out[(i * heads + head) * headDim + d] = sum / total;
       }
     }
   });

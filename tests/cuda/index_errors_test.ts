@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { adamwCase } from "../../kernels/cases/adamw.ts";
-import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
+import { attentionExtendCase } from "../../kernels/cases/attention_extend.ts";
 import { crossEntropyCase, crossEntropyGradientCase } from "../../kernels/cases/cross_entropy.ts";
 import { embeddingCase, embeddingGradientCase } from "../../kernels/cases/embedding.ts";
 import { PlacedCase } from "../../kernels/cases/placed_case.ts";
@@ -67,10 +67,9 @@ Deno.test(`a call that waits reports the first index out of range${skipped}`, {
         "cross_entropy_gradient: target 2147483647 at position 8 is outside the vocabulary of 11",
       ],
       [
-        attentionDecodeCase({ lengths: [3, 0, 7], capacity: 8, heads: 2, groups: 1, headDim: 4 }),
+        attentionExtendCase({ lengths: [3, 0, 7], capacity: 8, heads: 2, groups: 1, headDim: 4 }),
         { 1: 8, 2: -1 },
-        "attention_decode: sequence 1 has 8 tokens, but the cache has room for 8 including the " +
-        "new one",
+        "attention_extend: sequence 1 adds to 8 tokens, but the cache has room for 8",
       ],
     ] as const
   ) {

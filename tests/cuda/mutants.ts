@@ -18,12 +18,13 @@ const SHARES = 10;
 
 /** What the cases of the race checker's test run. */
 const FILES = [
-  ...["attention/attention_decode.cu", "attention/attention_tile.h", "attention/decode_run.h"],
+  ...["attention/attention_extend.cu", "attention/attention_tile.h", "attention/extend_run.h"],
   ...["device/block_reduce.h", "device/block_scan.h", "model/rms_norm_gradient.cu"],
   ...["gemm/few_rows.h", "gemm/mma_product.h", "gemm/narrow.cu"],
   ...["gemm/shallow.cu", "gemm/simt_product.h"],
   ...["moe/expert_products.h", "moe/expert_tiles.cu"],
   ...["model/cross_entropy_forward.cu", "model/sort_tokens.cu", "model/tensor_schedule.h"],
+  "model/token_scores.cu",
   "moe/dispatch_plan.cu",
   ...["moe/expert_choice_router.cu", "moe/relu_router.cu", "moe/relu_router_gradient.cu"],
   ...["moe/router_product.h", "moe/router_statistics.cu", "moe/routing_mask.cu"],

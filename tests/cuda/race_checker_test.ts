@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { adamwCase } from "../../kernels/cases/adamw.ts";
 import { attentionGradientCase } from "../../kernels/cases/attention.ts";
-import { attentionDecodeCase } from "../../kernels/cases/attention_decode.ts";
+import { attentionExtendCase } from "../../kernels/cases/attention_extend.ts";
 import { inputsOf, type KernelCase } from "../../kernels/cases/case.ts";
 import { assertMatchesReference } from "../../kernels/cases/check.ts";
 import { crossEntropyCase } from "../../kernels/cases/cross_entropy.ts";
@@ -27,6 +27,7 @@ import {
   sparseMixerRouterGradientCase,
 } from "../../kernels/cases/sparsemixer_router.ts";
 import { recordRoutingCase, updateLambdaCase } from "../../kernels/cases/step_state.ts";
+import { tokenScoresCase } from "../../kernels/cases/token_scores.ts";
 import { topkRouterCase, topkRouterGradientCase } from "../../kernels/cases/topk_router.ts";
 import { transportWeightsCase } from "../../kernels/cases/transport_weights.ts";
 import { DeviceError } from "../../lib/errors.ts";
@@ -73,6 +74,7 @@ const MODEL_CASES: readonly KernelCase[] = [
   ...[33, 256, 1000].map((columns) => rmsNormGradientCase(40, columns)),
   embeddingGradientCase({ count: 1100, hidden: 8, vocabulary: 300 }),
   crossEntropyCase({ tokens: 9, hidden: 4, vocabulary: 700 }),
+  tokenScoresCase({ tokens: 9, hidden: 4, vocabulary: 700, rows: [8, 2, 5] }),
   // More tensors than one round of the schedule takes.
   adamwCase({
     label: "of many tensors",
@@ -85,7 +87,11 @@ const MODEL_CASES: readonly KernelCase[] = [
 /** Heads of more than one chunk, and a cache of more than one run. */
 const ATTENTION_CASES: readonly KernelCase[] = [
   attentionGradientCase({ batch: 1, sequence: 65, heads: 1, groups: 1, headDim: 66 }),
-  attentionDecodeCase({ lengths: [256], capacity: 257, heads: 1, groups: 1, headDim: 66 }),
+  attentionExtendCase({ lengths: [256], capacity: 257, heads: 1, groups: 1, headDim: 66 }),
+  attentionExtendCase({
+    ...{ lengths: [2, 255], rows: [1, 0], counts: [2, 5], capacity: 257 },
+    ...{ heads: 2, groups: 1, headDim: 8 },
+  }),
 ];
 
 /** Operations on tensors, in groups within warps and of whole blocks. */

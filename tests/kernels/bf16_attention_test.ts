@@ -81,7 +81,7 @@ function decodeCall({ heads, groups, headDim, sequence }: Shape): StorageCall {
   const [batch, stride] = [3, (heads + 2 * groups) * headDim + 5];
   return {
     label: `${sequence} ${heads}/${groups} heads of ${headDim}`,
-    symbol: "remoe_attention_decode",
+    symbol: "remoe_attention_extend",
     activations: {
       out: normal("out", batch * heads * headDim),
       qkv: normal("qkv", batch * stride),
@@ -89,8 +89,8 @@ function decodeCall({ heads, groups, headDim, sequence }: Shape): StorageCall {
     },
     others: { lengths: Int32Array.of(sequence - 1, 0, 17) },
     args: (dtype) => [
-      ...[dtype, "out", "qkv", "cache", "lengths"],
-      ...[batch, sequence, heads, groups, headDim, stride, 1e4],
+      ...[dtype, "out", "qkv", "cache", "lengths", 0n, 0n],
+      ...[batch, batch, batch, sequence, heads, groups, headDim, stride, 1e4],
     ],
   };
 }

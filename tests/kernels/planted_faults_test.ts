@@ -48,11 +48,12 @@ const CASES = [
   "rope inverse [21,41] S=7 3 heads of 10 base 1000000 offset 100 bf16",
   "attention_forward B=2 S=33 6/2 heads of 7 bf16",
   "attention_gradient B=2 S=33 6/2 heads of 7 bf16",
-  "attention_decode lengths 33 of 40 6/2 heads of 18 padding 3 bf16",
+  "attention_extend lengths 33 of 40 6/2 heads of 18 padding 3 bf16",
   "embedding_forward [37] of [11,13] bf16",
   "embedding_gradient [100] of [11,13] bf16",
   "cross_entropy_forward [65,32]x[32,257] 25% ignored bf16",
   "cross_entropy_gradient [3,5]x[5,7] bf16",
+  "token_scores [3,5]x[5,7] bf16",
   "cross_entropy_gradient [3,5]x[5,7] logits kept 7 apart bf16",
 ];
 

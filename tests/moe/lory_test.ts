@@ -207,30 +207,39 @@ Deno.test("a layer records the experts' weights in tokens, and shows them to an 
   assertEquals(await seen[0]!.sparsity(), 0);
 });
 
-Deno.test("new tokens are merged by their prompts' means, without the padding", async () => {
+Deno.test("new tokens are merged by their own prompts' means", async () => {
   const { hidden, experts } = SIZES;
   using device = await openDevice({ seed: 5 });
   using router = new LoryRouter(device, { hidden, experts, deviation: 2 });
   using _scope = device.noGradient();
-  const values = new Random("prompts").normal(2 * 3 * hidden);
+  const values = new Random("prompts").normal(4 * hidden);
   let kept: Tensor<"f32"> | null = null;
   const memory = { read: () => kept, keep: (state: Tensor<"f32">) => void (kept = state) };
-  const prefill = { isPrefill: true, lengths: [3, 1], memory };
-  const x = device.from(values, [6, hidden]);
-  const { weights, networkOf } = router.merge(x, { sequence: 3, generation: prefill });
-  assertEquals([...await read(networkOf)], [0, 0, 0, 1, 1, 1]);
-  const alone = router.merge(device.from(values.slice(3 * hidden, 4 * hidden), [1, hidden]));
+  const prompts = { lengths: [0, 0], counts: [3, 1], scored: false, memory };
+  const x = device.from(values, [4, hidden]);
+  const { weights, networkOf } = router.merge(x, { generation: prompts });
+  assertEquals([...await read(networkOf)], [0, 0, 0, 1]);
+  const alone = router.merge(device.from(values.slice(3 * hidden), [1, hidden]));
   assertClose((await read(weights)).slice(experts), await read(alone.weights), "weights", 1e-6);
 
-  const decode = { ...prefill, isPrefill: false };
-  const next = router.merge(device.normal([2, hidden]), { sequence: 1, generation: decode });
+  const merge = (rows: number, generation: object) =>
+    router.merge(device.normal([rows, hidden]), { generation: { ...prompts, ...generation } });
+  const next = merge(2, { lengths: [3, 1], counts: [1, 1] });
   assertEquals(await read(next.weights), await read(weights));
   assertEquals([...await read(next.networkOf)], [0, 1]);
-  const three = { sequence: 1, generation: { ...decode, lengths: [3, 1, 1] } };
-  assertThrows(() => router.merge(device.normal([3, hidden]), three), ShapeMismatchError, "[3, 3]");
+  // A third begins beside the first, in the place of the second.
+  const begun = router.merge(x, { generation: { ...prompts, lengths: [4, 0], counts: [1, 3] } });
+  const [first, second] = [await read(weights), await read(begun.weights)];
+  assertEquals(second.slice(0, experts), first.slice(0, experts));
+  assertEquals(await read(kept!), second);
+
+  const three = { lengths: [3, 1, 1], counts: [1, 1, 1] };
+  assertThrows(() => merge(3, three), ShapeMismatchError, "expected [3, 3]");
+  assertThrows(() => merge(3, { counts: [1, 1] }), ShapeMismatchError, "2 tokens in all");
+  assertThrows(() => merge(3, { lengths: [3, 1], counts: [1, 2] }), ConfigError, "single tokens");
+  assertThrows(() => merge(4, { scored: true }), ConfigError, "model.score()");
   kept = null;
-  const one = { sequence: 1, generation: decode };
-  assertThrows(() => router.merge(device.normal([2, hidden]), one), TypeError, "prefill");
+  assertThrows(() => merge(2, { lengths: [3, 1], counts: [1, 1] }), TypeError, "prefill");
 });
 
 Deno.test("a merging layer refuses routers that do not merge, and weights of another shape", async () => {

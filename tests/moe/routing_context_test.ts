@@ -90,6 +90,7 @@ Deno.test("a model tells its routers of prompts and of the tokens after them", a
   using _scope = device.noGradient();
   model.prefill([[1, 2, 3], [4]], cache);
   model.decode([5, 6], cache);
+  model.extend([[7], [8, 9]], cache, [1, 0]);
   const shared = { training: false, step: Infinity, layer: 0 };
   const told = (await Promise.all(router.told)).map(({ generation, ...rest }) => {
     const { memory, ...given } = generation!;
@@ -99,11 +100,22 @@ Deno.test("a model tells its routers of prompts and of the tokens after them", a
   assertEquals(told, [
     {
       ...shared,
-      tokens: [1, 2, 3, 4, 0, 0],
-      sequence: 3,
-      generation: { isPrefill: true, lengths: [3, 1] },
+      tokens: [1, 2, 3, 4],
+      sequence: 1,
+      generation: { lengths: [0, 0], counts: [3, 1], scored: false },
     },
-    { ...shared, tokens: [5, 6], sequence: 1, generation: { isPrefill: false, lengths: [3, 1] } },
+    {
+      ...shared,
+      tokens: [5, 6],
+      sequence: 1,
+      generation: { lengths: [3, 1], counts: [1, 1], scored: false },
+    },
+    {
+      ...shared,
+      tokens: [7, 8, 9],
+      sequence: 1,
+      generation: { lengths: [2, 4], counts: [1, 2], scored: false },
+    },
   ]);
 });
 

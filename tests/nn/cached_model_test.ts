@@ -145,12 +145,12 @@ Deno.test("`Attention` accepts only a cache of its own sizes", async () => {
   const x = device.ones([1, 8]);
   for (const other of [{ groups: 1 }, { headDim: 2 }, { groups: 1, headDim: 8 }]) {
     using cache = new KeyValueCache(device, { ...own, ...other });
-    const cached = { cache, layer: 0, isPrefill: true };
+    const cached = { cache, layer: 0 };
     assertThrows(() => layer.forward(x, 1, cached), ConfigError, "the model has 1, 2 and 4");
   }
-  for (const wrong of [null, {}, { cache: {}, layer: 0, isPrefill: true }]) {
+  for (const wrong of [null, {}, { cache: {}, layer: 0 }]) {
     assertThrows(() => layer.forward(x, 1, wrong as never), TypeError, "Cannot attend");
   }
   using cache = new KeyValueCache(device, own);
-  assertEquals(layer.forward(x, 1, { cache, layer: 0, isPrefill: true }).shape, [1, 8]);
+  assertEquals(layer.forward(x, 1, { cache, layer: 0 }).shape, [1, 8]);
 });

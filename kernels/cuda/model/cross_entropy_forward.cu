@@ -3,22 +3,15 @@
 #include <cmath>
 
 #include "device/block_reduce.h"
-#include "device/floats.h"
 #include "model/cross_entropy_chunks.h"
 #include "model/cross_entropy_tensor_cores.h"
+#include "model/held_logits.h"
 
 namespace remoe {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarp;
-// A warp holds this many logits of a row at a time, to read them once for maximum and sum.
-constexpr int kWidth = 4;
-constexpr int kSteps = 8;
-constexpr int kPiece = kWarp * kWidth * kSteps;
-// Elements of a chunk of logits: 64 MiB, most of which stays in the L2 cache of a large device.
-constexpr int64_t kChunkElements = int64_t{16} << 20;
-
 template <class T>
 struct ChunkArguments {
   float* normalizer;    // {maximum, sum} so far
@@ -34,63 +27,6 @@ struct ChunkArguments {
   bool is_first;
 };
 
-// The logits of a lane; beyond the chunk they are -infinity.
-struct Held {
-  float z[kSteps][kWidth];
-
-  template <bool kWide>
-  __device__ __forceinline__ void load(const float* row, int first, int columns) {
-#pragma unroll
-    for (int i = 0; i < kSteps; i++) {
-      const int column = first + i * kWarp * kWidth;
-      if (kWide && column + kWidth <= columns) {
-        load_floats(row + column, z[i]);
-        continue;
-      }
-#pragma unroll
-      for (int k = 0; k < kWidth; k++) {
-        z[i][k] = column + k < columns ? row[column + k] : -INFINITY;
-      }
-    }
-  }
-
-  template <bool kWide, class T>
-  __device__ __forceinline__ void store(T* row, int first, int columns) const {
-#pragma unroll
-    for (int i = 0; i < kSteps; i++) {
-      const int column = first + i * kWarp * kWidth;
-      if (kWide && column + kWidth <= columns) {
-        store_floats(row + column, z[i]);
-        continue;
-      }
-#pragma unroll
-      for (int k = 0; k < kWidth; k++) {
-        if (column + k < columns) row[column + k] = to_element<T>(z[i][k]);
-      }
-    }
-  }
-
-  __device__ __forceinline__ float maximum() const {
-    float largest = -INFINITY;
-#pragma unroll
-    for (int i = 0; i < kSteps; i++) {
-#pragma unroll
-      for (int k = 0; k < kWidth; k++) largest = fmaxf(largest, z[i][k]);
-    }
-    return largest;
-  }
-
-  __device__ __forceinline__ float sum_of_exponentials(float shift) const {
-    float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < kSteps; i++) {
-#pragma unroll
-      for (int k = 0; k < kWidth; k++) sum += expf(z[i][k] - shift);
-    }
-    return sum;
-  }
-};
-
 // A warp adds the chunk's logits of a row to its normalizer, and keeps them if they are wanted.
 template <class T, bool kWide>
 __global__ void __launch_bounds__(kThreads) add_chunk_kernel(ChunkArguments<T> a) {
@@ -103,7 +39,7 @@ __global__ void __launch_bounds__(kThreads) add_chunk_kernel(ChunkArguments<T> a
   float total = a.is_first ? 0.0f : a.normalizer[2 * t + 1];
   for (int piece = 0; piece < a.columns; piece += kPiece) {
     const int first = piece + lane * kWidth;
-    Held held;
+    HeldLogits held;
     held.load<kWide>(row, first, a.columns);
     const float before = largest;
     largest =

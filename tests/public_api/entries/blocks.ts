@@ -183,7 +183,7 @@ const blocks: readonly Entry[] = [
     make: (w) => {
       const sizes = { layers: 2, groups: 1, headDim: HIDDEN / 2, batch: 2, capacity: 4 };
       const cache = w.using(new remoe.KeyValueCache(w.device, sizes));
-      return [...blockArguments(w), { cache, layer: 1, isPrefill: true }];
+      return [...blockArguments(w), { cache, layer: 1 }];
     },
     call: (layer, x, sequence, cached) => layer.forward(x, sequence, cached),
     right: (layer, x, sequence, cached) => {
@@ -191,7 +191,7 @@ const blocks: readonly Entry[] = [
       if (cached === undefined) return y;
       demand(typeof cached === "object" && cached !== null, "cached");
       demandCache(cached.cache);
-      demand([0, 1].includes(cached.layer) && cached.isPrefill === true, "layer, isPrefill");
+      demand([0, 1].includes(cached.layer), "layer");
       demand(sequence <= 4 && y.shape[0] === 2 * sequence, "room");
       return y;
     },

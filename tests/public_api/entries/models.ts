@@ -6,7 +6,7 @@ import {
   languageModel,
   languageModelLogits,
 } from "../../nn/language_model_reference.ts";
-import { demand, demandTensor, type Entry, f32, type HostTensor } from "../entry.ts";
+import { demand, demandTensor, type Entry, f32, HostTensor } from "../entry.ts";
 import type { World } from "../world.ts";
 import { BASES, blockEntries, blockShapes, demandCache, demandSequence } from "./blocks.ts";
 import { EXTRAS, half } from "./blocks.ts";
@@ -134,6 +134,23 @@ const models: readonly Entry[] = [
     object: true,
   },
   {
+    of: "LanguageModel.score",
+    make: (w) => [model(w), w.i32([1, 5, 0, 2]), w.i32([5, 0, -1, 4]), 2],
+    call: (layer, tokens, targets, sequence) => {
+      const scores = layer.score(tokens, targets, sequence);
+      return [scores.logProbability, scores.greedy, scores.greedyLogProbability];
+    },
+    right: (layer, tokens, targets, sequence) => {
+      demandTokens(tokens);
+      demandTensor(targets, ["i32"]);
+      demand(tokens.shape.join() === targets.shape.join() && targets.shape.length === 1, "shapes");
+      demand(targets.data.every((target) => target < SIZES.vocabulary), "targets");
+      demandSequence(tokens, sequence);
+      return scoresOf(scored(logitsOf(layer, tokens.data, sequence), targets.data));
+    },
+    object: true,
+  },
+  {
     of: "LanguageModel.nextLogits",
     make: (w) => [model(w), w.i32([1, 5, 0])],
     call: (layer, tokens) => layer.nextLogits(tokens),
@@ -197,7 +214,80 @@ const generations: readonly Entry[] = [
     },
     object: true,
   },
+  {
+    of: "LanguageModel.extend",
+    make: (w) => {
+      const layer = model(w);
+      const cache = w.using(layer.openCache(BATCH + 1, CAPACITY));
+      layer.extend([[1, 5]], cache, [2]);
+      return [layer, [[4], [3, 0]], cache, [0, 2]];
+    },
+    call: (layer, sequences, cache, rows) => layer.extend(sequences, cache, rows),
+    right: (layer, sequences, cache, rows) => {
+      const wholes = demandExtension(sequences, cache, rows);
+      return lastLogits(layer, wholes.map(({ whole }) => whole));
+    },
+    object: true,
+  },
+  {
+    of: "LanguageModel.scoreExtension",
+    make: (w) => {
+      const layer = model(w);
+      const cache = w.using(layer.openCache(BATCH + 1, CAPACITY));
+      layer.extend([[1, 5]], cache, [2]);
+      return [layer, [[4], [3, 0]], [[2], [-1, 4]], cache, [0, 2]];
+    },
+    call: (layer, sequences, targets, cache, rows) => {
+      const scores = layer.scoreExtension(sequences, targets, cache, rows);
+      return [scores.logProbability, scores.greedy, scores.greedyLogProbability];
+    },
+    right: (layer, sequences, targets, cache, rows) => {
+      const wholes = demandExtension(sequences, cache, rows);
+      demand(Array.isArray(targets) && targets.length === wholes.length, "targets");
+      return scoresOf(wholes.flatMap(({ whole, count }, i) => {
+        const of = targets[i];
+        demand(Array.isArray(of) && of.length === count, "a target for each");
+        const isTarget = (id: unknown) => Number.isInteger(id) && id as number < SIZES.vocabulary;
+        demand(Array.from(of).every(isTarget), "target");
+        const logits = logitsOf(layer, whole, whole.length).slice(-count * SIZES.vocabulary);
+        return scored(logits, of);
+      }));
+    },
+    object: true,
+  },
 ];
+
+/** Row 2 of the cache holds two tokens. */
+function demandExtension(sequences: unknown, cache: unknown, rows: unknown = [0, 1, 2]) {
+  demandCache(cache);
+  const isRow = (row: unknown) => Number.isInteger(row) && row as number >= 0 && row as number < 3;
+  demand(Array.isArray(rows) && rows.length > 0 && Array.from(rows).every(isRow), "rows");
+  demand(new Set(rows).size === rows.length, "different rows");
+  demand(Array.isArray(sequences) && sequences.length === rows.length, "sequences");
+  return Array.from(sequences, (tokens: unknown, i) => {
+    demandIds(tokens);
+    const whole = rows[i] === 2 ? [1, 5, ...tokens] : [...tokens];
+    demand(tokens.length > 0 && whole.length <= CAPACITY, "length");
+    return { whole, count: tokens.length };
+  });
+}
+
+/** Log-probability, greedy token and its log-probability of each row of logits. */
+function scored(logits: readonly number[], targets: readonly number[]): number[][] {
+  return targets.map((target, t) => {
+    if (target < 0) return [NaN, -1, NaN];
+    const row = logits.slice(t * SIZES.vocabulary, (t + 1) * SIZES.vocabulary);
+    const largest = Math.max(...row);
+    const total = Math.log(row.reduce((sum, z) => sum + Math.exp(z - largest), 0));
+    return [row[target]! - largest - total, row.indexOf(largest), -total];
+  });
+}
+
+function scoresOf(rows: readonly (readonly number[])[]): HostTensor[] {
+  const column = (i: number) => rows.map((row) => row[i]!);
+  const places = new HostTensor("i32", [rows.length], column(1));
+  return [f32([rows.length], column(0)), places, f32([rows.length], column(2))];
+}
 
 /** Attention to language models. */
 export const modelEntries: readonly Entry[] = [

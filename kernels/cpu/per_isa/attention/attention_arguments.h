@@ -33,6 +33,28 @@ struct GradientCall {
   AttentionSizes sizes;
 };
 
+// The arguments of remoe_attention_extend.
+template <class T>
+struct ExtendCall {
+  T *out, *qkv, *cache;
+  const int32_t* lengths;
+  const int32_t *rows, *starts;  // or null
+  int sequences;
+  int capacity;
+  int heads;
+  int groups;
+  int head_dim;
+  int stride;  // elements between rows of qkv
+  double base;
+
+  [[gnu::always_inline]] int row(int sequence) const {
+    return rows == nullptr ? sequence : rows[sequence];
+  }
+  [[gnu::always_inline]] int start(int sequence) const {
+    return starts == nullptr ? sequence : starts[sequence];
+  }
+};
+
 inline void require_heads(int32_t heads, int32_t head_dim, int32_t stride) {
   require_size(heads, "heads");
   require_size(head_dim, "head_dim");

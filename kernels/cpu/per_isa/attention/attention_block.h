@@ -75,9 +75,17 @@ template <bool by_rows, bool accumulate, class E>
   }
 }
 
+// x in lanes `first` and beyond, `otherwise` in those before.
+REMOE_INLINE Vec hide_before(int first, Vec x, float otherwise) {
+  IVec lane;
+  for (int i = 0; i < kLanes; ++i) lane[i] = i;
+  return lane < first ? broadcast(otherwise) : x;
+}
+
 // The part of a block that the causal mask keeps. In a diagonal block, query i sees keys 0..i.
 struct BlockMask {
   bool diagonal;
+  static constexpr int query_end() { return kBlock; }
   // First query (a multiple of kStep) that sees any key of the step starting at `key`.
   int first_query(int key) const { return diagonal ? key / kStep * kStep : 0; }
   // Number of keys (a multiple of kStep) seen by any query of the step starting at `query`.
@@ -85,9 +93,23 @@ struct BlockMask {
   // x in the lanes whose queries, starting at `query`, see `key`; `otherwise` elsewhere.
   REMOE_INLINE Vec select(int query, int key, Vec x, float otherwise) const {
     if (!diagonal) return x;
-    IVec lane;
-    for (int i = 0; i < kLanes; ++i) lane[i] = i;
-    return lane < key - query ? broadcast(otherwise) : x;
+    return hide_before(key - query, x, otherwise);
+  }
+};
+
+// The same where query 0 is at key `offset` of the block, and there are few queries: query i sees
+// keys 0..offset + i, which may be none.
+struct OffsetMask {
+  int offset;
+  int queries;  // a multiple of kStep
+  int query_end() const { return queries; }
+  int first_query(int key) const { return std::max(0, key - offset) / kStep * kStep; }
+  int keys_of(int query) const {
+    const int seen = offset + query / kStep * kStep + kStep;
+    return std::clamp((seen + kStep - 1) / kStep * kStep, 0, kBlock);
+  }
+  REMOE_INLINE Vec select(int query, int key, Vec x, float otherwise) const {
+    return hide_before(key - query - offset, x, otherwise);
   }
 };
 
@@ -95,15 +117,16 @@ struct BlockMask {
 inline constexpr int64_t kDims = kChunk;
 
 // scores [keys, queries] = K Q^T, where the mask keeps them: k [keys, lanes], qt [lanes, queries].
-template <class E>
+template <class E, class Mask>
 void score_block(const CacheTile& scores, const TileOf<E>& k, const TileOf<E>& qt, int64_t head_dim,
-                 BlockMask mask) {
+                 Mask mask) {
   const int64_t lanes = lanes_of<E>(head_dim);
   for (int key = 0; key < kBlock; key += kStep) {
     const int64_t query = mask.first_query(key);
-    product<true, false>(scores, k, qt, {key, query, kBlock, 0, std::min(lanes, kDims)});
+    const int end = mask.query_end();
+    product<true, false>(scores, k, qt, {key, query, end, 0, std::min(lanes, kDims)});
     for (int64_t d = kDims; d < lanes; d += kDims) {
-      product<true, true>(scores, k, qt, {key, query, kBlock, d, std::min(lanes, d + kDims)});
+      product<true, true>(scores, k, qt, {key, query, end, d, std::min(lanes, d + kDims)});
     }
   }
 }
@@ -122,10 +145,10 @@ void add_over_queries(const CacheTile& target, const TileOf<E>& x, const TileOf<
 
 // target [queries, dim] += X^T Y with X [lanes of keys, queries] (P^T or dS^T) and Y [lanes of
 // keys, dim] (V or K).
-template <class E>
+template <class E, class Mask>
 void add_over_keys(const CacheTile& target, const TileOf<E>& x, const TileOf<E>& y,
-                   int64_t head_dim, BlockMask mask) {
-  for (int query = 0; query < kBlock; query += kStep) {
+                   int64_t head_dim, Mask mask) {
+  for (int query = 0; query < mask.query_end(); query += kStep) {
     product<false, true>(target, x, y,
                          {query, 0, padded_dim(head_dim), 0, mask.keys_of(query) / kPerLane<E>});
   }

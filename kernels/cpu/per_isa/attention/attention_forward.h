@@ -47,8 +47,8 @@ struct QueryBlock {
   float* largest;  // [kBlock]: the largest score so far
   float* total;    // [kBlock]: l
 
-  template <class T>
-  QueryBlock(Workspace& memory, const Attention<T>& call)
+  template <class Call>
+  QueryBlock(Workspace& memory, const Call& call)
       : qt(memory.tile<E>(lanes_of<E>(call.head_dim), kBlock)),
         out(memory.tile(kBlock, call.head_dim)),
         largest(memory.take(kBlock)),
@@ -64,16 +64,16 @@ struct Memory {
   float* blocks;
   int64_t block_floats;
 
-  template <class T>
-  Memory(Workspace& memory, const Attention<T>& call)
+  template <class Call>
+  Memory(Workspace& memory, const Call& call)
       : keys(memory.tile<E>(kBlock, lanes_of<E>(call.head_dim))),
         values(memory.tile<E>(kBlock / kPerLane<E>, call.head_dim)),
         scores(memory.tile(kBlock, kBlock)),
         block_floats(layout_floats<QueryBlock<E>>(call)) {
     blocks = memory.take(call.heads_of_group * block_floats);
   }
-  template <class T>
-  QueryBlock<E> block(int64_t i, const Attention<T>& call) const {
+  template <class Call>
+  QueryBlock<E> block(int64_t i, const Call& call) const {
     Workspace of_head(blocks + i * block_floats);
     return QueryBlock<E>(of_head, call);
   }
@@ -84,9 +84,9 @@ struct Memory {
 // Turns the scores of one vector of queries into p = exp(score - m), m the largest so far, and adds
 // them to the sum. Returns the factor that rescales what was summed before. The mask is applied
 // after the exponential, whose result for hidden keys is discarded.
-template <class E>
-Vec softmax_lanes(const QueryBlock<E>& block, float* scores, int query, BlockMask mask,
-                  bool first_block, ScoreScale<E> scale) {
+template <class E, class Mask>
+Vec softmax_lanes(const QueryBlock<E>& block, float* scores, int query, Mask mask, bool first_block,
+                  ScoreScale<E> scale) {
   const int keys = mask.keys_of(query);
   const Vec before = load(block.largest + query);
   const float nothing = -std::numeric_limits<float>::infinity();
@@ -118,16 +118,16 @@ Vec softmax_lanes(const QueryBlock<E>& block, float* scores, int query, BlockMas
   return factor;
 }
 
-template <class E>
-void softmax_block(const QueryBlock<E>& block, const CacheTile& scores, int64_t head_dim,
-                   BlockMask mask, bool first_block, ScoreScale<E> scale) {
+template <class E, class Mask>
+void softmax_block(const QueryBlock<E>& block, const CacheTile& scores, int64_t head_dim, Mask mask,
+                   bool first_block, ScoreScale<E> scale) {
   float factor[kBlock];
-  for (int query = 0; query < kBlock; query += kLanes) {
+  for (int query = 0; query < mask.query_end(); query += kLanes) {
     store(factor + query,
           softmax_lanes(block, scores.at(0, query), query, mask, first_block, scale));
   }
   if (first_block) return;
-  for (int query = 0; query < kBlock; ++query) {
+  for (int query = 0; query < mask.query_end(); ++query) {
     for (int64_t c = 0; c < head_dim; c += kLanes) {
       float* at = block.out.at(query, c);
       store(at, load(at) * factor[query]);

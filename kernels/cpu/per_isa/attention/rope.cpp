@@ -1,52 +1,13 @@
 // Rotary position embedding: rotates each pair (x_i, x_{i+half}) of a head by position *
 // base^(-i/half).
-#include <cmath>
-
 #include "per_isa/attention/attention_arguments.h"
+#include "per_isa/attention/rotation.h"
 #include "per_isa/kernel.h"
-#include "per_isa/simd/elements.h"
 #include "runtime/dtype.h"
 #include "runtime/parallel.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
-
-// Positions whose angles are derived from the first by repeated fp64 rotation, one position at a
-// time: cos and sin of 32 positions then cost as much as those of one, with an error of at most 32
-// * 2^-53.
-constexpr int kTurns = 32;
-
-// Fills cos and sin [positions, half] for positions first, first + 1, ...
-void fill_angles(float* cosine, float* sine, int64_t positions, int half, double base,
-                 int64_t first, bool inverse) {
-  for (int i = 0; i < half; ++i) {
-    const double frequency = std::pow(base, -static_cast<double>(i) / half);
-    const double turn_cos = std::cos(frequency), turn_sin = std::sin(frequency);
-    double c = 0, s = 0;
-    for (int64_t p = 0; p < positions; ++p) {
-      if (p % kTurns == 0) {
-        const double angle = static_cast<double>(first + p) * frequency;
-        c = std::cos(angle);
-        s = std::sin(angle);
-      }
-      cosine[p * half + i] = static_cast<float>(c);
-      sine[p * half + i] = static_cast<float>(inverse ? -s : s);
-      const double next = c * turn_cos - s * turn_sin;
-      s = s * turn_cos + c * turn_sin;
-      c = next;
-    }
-  }
-}
-
-template <class T>
-void turn_head(T* x, const float* cosine, const float* sine, int half) {
-  each_vector(half, [&](auto at, int64_t i) {
-    const auto a = at.load(x + i), b = at.load(x + i + half);
-    const auto c = at.load(cosine + i), s = at.load(sine + i);
-    at.store(x + i, a * c - b * s);
-    at.store(x + i + half, b * c + a * s);
-  });
-}
 
 template <class T>
 void turn_rows(Context& context, T* x, int64_t rows, int64_t stride, int sequence, int heads,
@@ -71,11 +32,14 @@ void rope(Context& context, int32_t dtype, void* x, int rows, int stride, int se
   Scratch<float> angles(context, 2 * positions * half);
   float* cosine = angles.data();
   float* sine = cosine + positions * half;
+  Scratch<double> frequencies(context, half);
+  fill_frequencies(frequencies.data(), half, base);
   const int64_t blocks = (positions + kTurns - 1) / kTurns;
   parallel_tasks(context, blocks, [&](int64_t block, int) {
     const int64_t first = block * kTurns;
     fill_angles(cosine + first * half, sine + first * half,
-                std::min<int64_t>(kTurns, positions - first), half, base, offset + first, inverse);
+                std::min<int64_t>(kTurns, positions - first), half, frequencies.data(),
+                offset + first, inverse);
   });
   with_element(dtype, [&]<class T>() {
     turn_rows(context, static_cast<T*>(x), rows, stride, sequence, heads, head_dim, cosine, sine);

@@ -5,6 +5,13 @@
 
 namespace remoe {
 
+// Where remoe_token_scores writes, each [T].
+struct TokenScores {
+  float* log_probability;
+  int32_t* greedy;
+  float* greedy_log_probability;
+};
+
 inline void require_head(int32_t tokens, int32_t hidden, int32_t vocabulary) {
   require_size(tokens, "tokens");
   require_size(hidden, "hidden");

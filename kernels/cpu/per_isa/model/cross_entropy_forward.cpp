@@ -5,30 +5,12 @@
 
 #include "per_isa/model/cross_entropy_arguments.h"
 #include "per_isa/model/cross_entropy_chunks.h"
+#include "per_isa/model/logit_row.h"
 #include "per_isa/simd/elements.h"
-#include "per_isa/simd/vector_math.h"
 #include "runtime/dtype.h"
 
 namespace remoe::REMOE_TARGET {
 namespace {
-
-float row_maximum(const float* z, int n) {
-  Vec largest = broadcast(-std::numeric_limits<float>::infinity());
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) largest = maximum(largest, load(z + i));
-  float result = maximum(largest);
-  for (; i < n; ++i) result = std::max(result, z[i]);
-  return result;
-}
-
-float sum_of_exponentials(const float* z, int n, float shift) {
-  Vec total = {};
-  int i = 0;
-  for (; i + kLanes <= n; i += kLanes) total += exponential(load(z + i) - shift);
-  float result = sum(total);
-  for (; i < n; ++i) result += exponential(z[i] - shift);
-  return result;
-}
 
 // Per row: the maximum and sum so far, and the logit of its target once seen.
 struct Running {

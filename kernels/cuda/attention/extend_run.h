@@ -1,6 +1,6 @@
-// One run of a sequence's cache: the softmax of its scores and the sum of its values, for some
-// heads of a group. Eight lanes share a token, so that four tokens of a cache are read by a warp at
-// once, in whole lines.
+// One run of a row of the cache: the softmax of a new token's scores and the sum of its values, for
+// some heads of a group. Eight lanes share a token, so that four tokens of a cache are read by a
+// warp at once, in whole lines.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,7 @@
 #include "attention/attention_arguments.h"
 #include "device/block_scan.h"
 
-namespace remoe::decode {
+namespace remoe::extend {
 
 constexpr int kThreads = 256;
 constexpr int kRun = 256;                  // tokens of a block
@@ -17,32 +17,42 @@ constexpr int kTeams = kThreads / kLanes;  // tokens at a time
 constexpr int kElements = 8;               // adjacent elements of a lane
 constexpr int kSpan = kLanes * kElements;  // elements that a team covers at once
 
+// Where a new token goes: its row of the cache, and its position there; -1 if it is out of range.
+struct Place {
+  int row;
+  int position;
+};
+
 template <class T>
-struct DecodeArguments {
-  T* out;          // [B, heads * head_dim]
-  T* qkv;          // [B, stride]
+struct ExtendArguments {
+  T* out;          // [T, heads * head_dim]
+  T* qkv;          // [T, stride]
   T* cache;        // [B, capacity, 2 * groups * head_dim]: keys, then values
-  float* partial;  // [B, heads, runs, head_dim + 2]: sum of p v, then m and l
-  const int32_t* lengths;
-  AttentionSizes sizes;
+  float* partial;  // [T, heads, runs, head_dim + 2]: sum of p v, then m and l
+  const Place* places;
+  AttentionSizes sizes;  // the batch is that of tokens
   int capacity;
   int runs;
   double base;
   bool wide;
 
-  // The position of the new token, or -1 if it is out of range.
-  __device__ __forceinline__ int position(int batch) const {
-    const int length = lengths[batch];
-    return length >= 0 && length < capacity ? length : -1;
+  // The same for `count` tokens from the first on.
+  ExtendArguments from(int first, int count) const {
+    ExtendArguments some = *this;
+    some.out += static_cast<size_t>(first) * sizes.out_stride();
+    some.qkv += static_cast<size_t>(first) * sizes.stride;
+    some.places += first;
+    some.sizes.batch = count;
+    return some;
   }
   __device__ __forceinline__ size_t row() const {
     return static_cast<size_t>(2) * sizes.groups * sizes.head_dim;
   }
-  __device__ __forceinline__ T* token(int batch, int at) const {
-    return cache + (static_cast<size_t>(batch) * capacity + at) * row();
+  __device__ __forceinline__ T* token(int cache_row, int at) const {
+    return cache + (static_cast<size_t>(cache_row) * capacity + at) * row();
   }
-  __device__ __forceinline__ float* partial_of(int batch, int head, int run) const {
-    const size_t index = (static_cast<size_t>(batch) * sizes.heads + head) * runs + run;
+  __device__ __forceinline__ float* partial_of(int token, int head, int run) const {
+    const size_t index = (static_cast<size_t>(token) * sizes.heads + head) * runs + run;
     return partial + index * (sizes.head_dim + 2);
   }
 };
@@ -88,7 +98,7 @@ struct RunShared {
 
 // Scores of this run: each team takes every kTeams-th token, for all heads of the block.
 template <int kHeads, int kSpans, class T>
-__device__ __forceinline__ void score_run(RunShared<kHeads>& shared, const DecodeArguments<T>& a,
+__device__ __forceinline__ void score_run(RunShared<kHeads>& shared, const ExtendArguments<T>& a,
                                           const T* query, const T* keys, int heads, int tokens,
                                           float scale) {
   const int dim = a.sizes.head_dim;
@@ -157,7 +167,7 @@ __device__ __forceinline__ void soften(float* weight, int tokens, float* largest
 // The sum of p v over the run, one span of elements at a time: teams add up their tokens, the four
 // teams of a warp by shuffles, and the warps in their order.
 template <int kHeads, class T>
-__device__ __forceinline__ void add_values(RunShared<kHeads>& shared, const DecodeArguments<T>& a,
+__device__ __forceinline__ void add_values(RunShared<kHeads>& shared, const ExtendArguments<T>& a,
                                            const T* values, int first_element, int tokens,
                                            float (&sum)[kHeads][kElements]) {
   const int dim = a.sizes.head_dim;
@@ -188,7 +198,7 @@ __device__ __forceinline__ void add_values(RunShared<kHeads>& shared, const Deco
 }
 
 template <int kHeads, int kSpans, class T>
-__global__ void __launch_bounds__(kThreads) run_kernel(DecodeArguments<T> a, float scale) {
+__global__ void __launch_bounds__(kThreads) run_kernel(ExtendArguments<T> a, float scale) {
   RunShared<kHeads>& shared = gpu::shared<RunShared<kHeads>>();
   const AttentionSizes& sizes = a.sizes;
   const int dim = sizes.head_dim;
@@ -197,11 +207,11 @@ __global__ void __launch_bounds__(kThreads) run_kernel(DecodeArguments<T> a, flo
   const int rest = static_cast<int>(blockIdx.x) / a.runs;
   const int pass = rest % passes;
   const int group = rest / passes % sizes.groups;
-  const int batch = rest / passes / sizes.groups;
-  const int position = a.position(batch);
+  const int added = rest / passes / sizes.groups;
+  const Place place = a.places[added];
   const int first_token = run * kRun;
-  if (position < first_token) return;
-  const int left = position + 1 - first_token;
+  if (place.position < first_token) return;
+  const int left = place.position + 1 - first_token;
   const int tokens = left < kRun ? left : kRun;
   const int first_head = group * sizes.heads_of_group() + pass * kHeads;
   const int remaining = sizes.heads_of_group() - pass * kHeads;
@@ -209,14 +219,14 @@ __global__ void __launch_bounds__(kThreads) run_kernel(DecodeArguments<T> a, flo
   const int thread = static_cast<int>(threadIdx.x);
 
   const T* query =
-      a.qkv + static_cast<size_t>(batch) * sizes.stride + static_cast<size_t>(first_head) * dim;
-  const T* keys = a.token(batch, first_token) + static_cast<size_t>(group) * dim;
+      a.qkv + static_cast<size_t>(added) * sizes.stride + static_cast<size_t>(first_head) * dim;
+  const T* keys = a.token(place.row, first_token) + static_cast<size_t>(group) * dim;
   const T* values = keys + static_cast<size_t>(sizes.groups) * dim;
   score_run<kHeads, kSpans>(shared, a, query, keys, heads, tokens, scale);
   __syncthreads();
   const int warp = thread / kWarp;
   if (warp < heads) {
-    soften(shared.weight[warp], tokens, a.partial_of(batch, first_head + warp, run) + dim);
+    soften(shared.weight[warp], tokens, a.partial_of(added, first_head + warp, run) + dim);
   }
   __syncthreads();
   for (int element = 0; element < dim; element += kSpan) {
@@ -229,11 +239,11 @@ __global__ void __launch_bounds__(kThreads) run_kernel(DecodeArguments<T> a, flo
       float total = 0.0f;
       for (int w = 0; w < kTeams / 4; w++) total += shared.result[w][head][column];
       if (element + column < dim) {
-        a.partial_of(batch, first_head + head, run)[element + column] = total;
+        a.partial_of(added, first_head + head, run)[element + column] = total;
       }
     }
     __syncthreads();
   }
 }
 
-}  // namespace remoe::decode
+}  // namespace remoe::extend

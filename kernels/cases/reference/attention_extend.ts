@@ -2,7 +2,7 @@ import { logSumExp } from "./reduction.ts";
 import { rope } from "./rope.ts";
 
 /** Sizes of attention for one token. */
-export interface DecodeSizes {
+export interface ExtendSizes {
   /** Query heads. */
   readonly heads: number;
   /** Key and value heads. */
@@ -14,7 +14,7 @@ export interface DecodeSizes {
 }
 
 /**
- * Attention for one new token: rotates its queries and key, and appends its key and value to the
+ * Attention of a new token: rotates its queries and key, and appends its key and value to the
  * cache.
  *
  * @param qkv Its columns [q heads | k groups | v groups], possibly more, rotated in place.
@@ -23,11 +23,11 @@ export interface DecodeSizes {
  * @param sizes The sizes.
  * @returns [heads*headDim].
  */
-export function decodeToken(
+export function extendToken(
   qkv: Float64Array,
   cache: Float64Array,
   length: number,
-  { heads, groups, headDim, ropeBase }: DecodeSizes,
+  { heads, groups, headDim, ropeBase }: ExtendSizes,
 ): Float64Array {
   qkv.set(rope(qkv, {
     rows: 1,
