@@ -9,10 +9,11 @@ import type { Device } from "../../lib/autograd/device.ts";
 import { CheckpointError } from "../../lib/errors.ts";
 import { folderName, listCheckpoints } from "../../lib/checkpoint/folders.ts";
 import { textFiles } from "../../lib/data/text/text_files.ts";
-import { LogitsScorer } from "../../lib/evaluate/logits_scorer.ts";
 import { readItems, taskFile } from "../../lib/evaluate/read_items.ts";
 import type { EncodeOptions } from "../../lib/evaluate/request.ts";
 import { causalityWarning, requireScorable } from "../../lib/evaluate/require_scorable.ts";
+import { scorerFor } from "../../lib/evaluate/scorer_for.ts";
+import { tokensOf } from "../../lib/evaluate/scorer.ts";
 import { type PreparedTask, prepareTask, scoreTask } from "../../lib/evaluate/task_results.ts";
 import type { EvaluationResult } from "../../lib/evaluate/results.ts";
 import {
@@ -20,7 +21,7 @@ import {
   documentsOf,
   measureText,
   type TextDomains,
-  tokensIn,
+  windowsOf,
 } from "../../lib/evaluate/text_loss.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";
 import { runCorpus } from "../../lib/model/run_corpus.ts";
@@ -213,9 +214,11 @@ function measure(
   { device, opened, batch, tasks, text }: Prepared,
   output: Output,
 ): Pick<EvaluationResult, "tasks" | "text"> {
-  const scorer = new LogitsScorer(device, opened.model, batch);
-  const total = tasks.reduce((sum, { tokens }) => sum + tokens, tokensIn(text));
-  const progress = new EvaluationProgress(output, total);
+  const scorer = scorerFor(opened.config.moe, { device, model: opened.model, batch });
+  const items = [...[...text.values()].map(windowsOf), ...tasks.map(({ requests }) => requests)];
+  const held = tokensOf(items.flat(2));
+  const cost = items.reduce((sum, each) => sum + scorer.cost(each), 0);
+  const progress = new EvaluationProgress(output, cost);
   const count = (what: string) => (tokens: number): void => progress.add(tokens, what);
   try {
     const measured = {
@@ -224,9 +227,10 @@ function measure(
     };
     const { seconds } = progress;
     progress.stop();
+    const read = cost === held ? "" : `, of which ${formatCount(cost)} had to be read,`;
     output.progress(
-      `Scored ${formatCount(total)} tokens in ${formatSeconds(seconds)}, ` +
-        `${formatCount(total / seconds)} tokens/s\n`,
+      `Scored ${formatCount(held)} tokens${read} in ${formatSeconds(seconds)}, ` +
+        `${formatCount(held / seconds)} tokens/s\n`,
     );
     return measured;
   } catch (error) {

@@ -10,8 +10,9 @@ import type { ScoreRequest } from "./request.ts";
 import { batchesBySize, type Score, type Scorer, tokensOf } from "./scorer.ts";
 
 /**
- * Scores requests one by one, by softmax and argmax over every logit in float64, ids that pad the
- * vocabulary included. Sequences are padded at their ends, which a causal model does not see.
+ * Scores requests by softmax and argmax over every logit in float64, ids that pad the vocabulary
+ * included. It works for every router and shares nothing; sequences are padded at their ends, which
+ * a causal model does not see.
  */
 export class LogitsScorer implements Scorer {
   readonly #device: Device;
@@ -29,6 +30,10 @@ export class LogitsScorer implements Scorer {
     this.#device = device;
     this.#model = model;
     this.#batch = batch;
+  }
+
+  cost(items: readonly (readonly ScoreRequest[])[]): number {
+    return tokensOf(items.flat());
   }
 
   score(

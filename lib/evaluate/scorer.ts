@@ -13,10 +13,17 @@ export interface Score {
 /** Scores requests. */
 export interface Scorer {
   /**
+   * Counts the tokens that the model reads for requests.
+   *
+   * @param items Requests by item.
+   * @returns The number; less than they hold if some are shared.
+   */
+  cost(items: readonly (readonly ScoreRequest[])[]): number;
+  /**
    * Scores the requests of items. Those of one item may share their first tokens.
    *
    * @param items Requests by item.
-   * @param onTokens Called after each batch with the number of tokens that its requests hold.
+   * @param onTokens Called after each batch with the number of tokens that the model read.
    * @returns Their scores, in the order given.
    */
   score(

@@ -61,7 +61,7 @@ export function prepareTask(task: TaskItems, options: EncodeOptions): PreparedTa
  *
  * @param task The task.
  * @param scorer Scores its requests.
- * @param onTokens Called after each batch with the number of tokens scored in it.
+ * @param onTokens Called after each batch with the number of tokens that the model read.
  * @returns The figures, and what they are made of.
  * @throws {LogitsError} If a score is not a number; names the item.
  */

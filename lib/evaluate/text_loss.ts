@@ -8,7 +8,7 @@ import { NO_DOMAIN, type TextSource } from "../data/text/document.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { requireNumbers } from "./require_numbers.ts";
 import { type EncodeOptions, rollingRequests, type ScoreRequest } from "./request.ts";
-import { type Scorer, tokensOf } from "./scorer.ts";
+import type { Scorer } from "./scorer.ts";
 
 /** A document to measure. */
 export interface MeasuredDocument {
@@ -94,7 +94,7 @@ export function documentsIn(side: CorpusSide, options: TextOptions): TextDomains
  *
  * @param domains The documents by domain.
  * @param scorer Scores them.
- * @param onTokens Called after each batch with the number of tokens scored in it.
+ * @param onTokens Called after each batch with the number of tokens that the model read.
  * @returns The figures.
  * @throws {DataError} If there is no text.
  * @throws {LogitsError} If a loss is not a number.
@@ -105,8 +105,7 @@ export function measureText(
   onTokens?: (tokens: number) => void,
 ): TextResult {
   const losses = new Map([...domains].map(([name, documents]) => {
-    const windows = documents.flatMap(({ requests }) => requests.map((request) => [request]));
-    const scores = scorer.score(windows, onTokens).flat();
+    const scores = scorer.score(windowsOf(documents), onTokens).flat();
     requireNumbers(scores, `the text of ${name}`);
     let next = 0;
     const nats = documents.map(({ requests }) =>
@@ -122,9 +121,9 @@ export function measureText(
   };
 }
 
-/** Tokens in the requests of texts. */
-export function tokensIn(domains: TextDomains): number {
-  return [...domains.values()].flat().reduce((sum, { requests }) => sum + tokensOf(requests), 0);
+/** The windows of all documents of a domain, as items of one request each. */
+export function windowsOf(documents: readonly MeasuredDocument[]): ScoreRequest[][] {
+  return documents.flatMap(({ requests }) => requests.map((request) => [request]));
 }
 
 function measured(text: string, tokens: Int32Array, options: TextOptions): MeasuredDocument {

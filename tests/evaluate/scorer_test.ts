@@ -2,6 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import type { Device } from "../../lib/autograd/device.ts";
 import { parseConfig } from "../../lib/config/parse_config.ts";
+import { CacheScorer } from "../../lib/evaluate/cache_scorer.ts";
 import { LogitsScorer } from "../../lib/evaluate/logits_scorer.ts";
 import type { ScoreRequest } from "../../lib/evaluate/request.ts";
 import type { Score } from "../../lib/evaluate/scorer.ts";
@@ -69,18 +70,43 @@ Deno.test("scores are those of each request alone, whatever its batch and its ro
   for (const router of ROUTERS) {
     using built = modelOf(device, router);
     const items = itemsOf(built.model, device);
-    let done = 0;
-    const scorer = new LogitsScorer(device, built.model);
-    const scores = scorer.score(items, (tokens) => void (done += tokens));
-    for (const [i, requests] of items.entries()) {
-      for (const [j, request] of requests.entries()) {
-        const expected = reference(device, built.model, request);
-        const { logLikelihood, isGreedy } = scores[i]![j]!;
-        assertAlmostEquals(logLikelihood, expected.logLikelihood, 1e-4, `${router} ${i} ${j}`);
-        assertEquals(isGreedy, expected.isGreedy, `${router} ${i} ${j}`);
+    const expected = items.map((requests) =>
+      requests.map((request) => reference(device, built.model, request))
+    );
+    // Batches of one item, of some, and of all.
+    for (const batch of [1, 100, 10_000]) {
+      for (const Kind of [LogitsScorer, CacheScorer]) {
+        const scorer = new Kind(device, built.model, batch);
+        const what = `${router}, ${Kind.name}, ${batch}`;
+        let done = 0;
+        const scores = scorer.score(items, (tokens) => void (done += tokens));
+        assertEquals(scores.map(({ length }) => length), items.map(({ length }) => length));
+        for (const [i, { logLikelihood, isGreedy }] of scores.flat().entries()) {
+          const alone = expected.flat()[i]!;
+          assertAlmostEquals(logLikelihood, alone.logLikelihood, 1e-4, `${what}, ${i}`);
+          assertEquals(isGreedy, alone.isGreedy, `${what}, ${i}`);
+        }
+        assertEquals(done, scorer.cost(items), what);
       }
     }
-    assert(scores.at(-1)![0]!.isGreedy && !scores[2]![3]!.isGreedy, router);
-    assertEquals(done, items.flat().reduce((sum, { tokens }) => sum + tokens.length - 1, 0));
+    assert(expected.at(-1)![0]!.isGreedy && !expected[2]![3]!.isGreedy, router);
   }
+});
+
+Deno.test("the continuations of a context share all of it but its last token", async () => {
+  using device = await openDevice({ seed: 1 });
+  using built = modelOf(device, "topk");
+  const scorer = new CacheScorer(device, built.model);
+  const request = (tokens: number[], scored: number): ScoreRequest => ({
+    tokens: Int32Array.from(tokens),
+    scored,
+  });
+  const cost = (...requests: ScoreRequest[]): number => scorer.cost([requests]);
+  // 1 2 once, then 3 4 and 3.
+  assertEquals(cost(request([1, 2, 3, 4, 5], 2), request([1, 2, 3, 6], 1)), 2 + 2 + 1);
+  // Contexts cut at different places share nothing.
+  assertEquals(cost(request([1, 2, 3, 4, 5], 2), request([2, 3, 6], 1)), 4 + 2);
+  // What is scored is not shared, even if it is the same.
+  assertEquals(cost(request([1, 7, 8, 9], 3), request([1, 7, 8, 9], 3)), 3 + 3);
+  assertEquals(cost(request([1, 2, 3], 1)), 2);
 });

@@ -6,13 +6,14 @@ import type { CorpusSide } from "../../lib/data/corpus/tokenized_text.ts";
 import type { Document, TextSource } from "../../lib/data/text/document.ts";
 import { ByteTokenizer } from "../../lib/data/tokenizer/byte_tokenizer.ts";
 import type { Scorer } from "../../lib/evaluate/scorer.ts";
-import { documentsIn, documentsOf, measureText, tokensIn } from "../../lib/evaluate/text_loss.ts";
+import { documentsIn, documentsOf, measureText, windowsOf } from "../../lib/evaluate/text_loss.ts";
 import { LogitsError } from "../../lib/generate/logits_error.ts";
 
 const tokenizer = new ByteTokenizer();
 
 /** Scores each token with the negative of its id. */
 const bySum: Scorer = {
+  cost: () => 0,
   score: (items) =>
     items.map((requests) =>
       requests.map(({ tokens, scored }) => ({
@@ -40,7 +41,8 @@ const TEXTS = [
 Deno.test("bits per byte and loss are sums over documents, by domain and overall", async () => {
   const domains = await documentsOf(source(TEXTS), { tokenizer, maxLength: 2 });
   // Windows of two tokens, the last one filled up: 2 + 2 + 2, then 1, then 2.
-  assertEquals(tokensIn(domains), 9);
+  const windows = windowsOf([...domains.values()].flat()).flat();
+  assertEquals(windows.map(({ tokens }) => tokens.length - 1), [2, 2, 2, 2, 1]);
   const { domains: [a, b], all } = (({ domains, all }) => ({ domains: [...domains], all }))(
     measureText(domains, bySum),
   );
@@ -77,6 +79,7 @@ Deno.test("text without characters, and losses that are no numbers, are refused"
   const options = { tokenizer, maxLength: 9 };
   assertThrows(() => measureText(new Map(), bySum), DataError, "no characters");
   const broken: Scorer = {
+    cost: () => 0,
     score: (items) => items.map(() => [{ logLikelihood: NaN, isGreedy: true }]),
   };
   const domains = await documentsOf(source(TEXTS), options);
