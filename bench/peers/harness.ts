@@ -96,11 +96,25 @@ async function main(): Promise<number> {
   return bad.length > 0 ? 1 : 0;
 }
 
+/** A model as a server lists it. */
+interface ServedModel {
+  readonly id: string;
+  readonly max_model_len?: number;
+}
+
 /** The harness keeps one token of its length for generation, and counts the token only scored. */
 async function endpointArguments(url: string, folder: string, length: number): Promise<string> {
+  const response = await fetch(url.replace(/\/completions$/, "/models"));
+  const [model] = (await response.json() as { data: ServedModel[] }).data;
+  const { id, max_model_len: room = Infinity } = model!;
+  if (room < length + 2) {
+    throw new Error(
+      `The server takes texts of up to ${room} tokens: start it with --context ${length + 2}`,
+    );
+  }
   await writeTokenizer(folder);
   return [
-    ...[`base_url=${url}`, "model=remoe", `tokenizer=${folder}`, "tokenizer_backend=huggingface"],
+    ...[`base_url=${url}`, `model=${id}`, `tokenizer=${folder}`, "tokenizer_backend=huggingface"],
     ...[`max_length=${length + 2}`, "num_concurrent=2", "tokenized_requests=True"],
   ].join(",");
 }

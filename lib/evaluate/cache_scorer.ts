@@ -1,6 +1,7 @@
 /** Scores requests with a key-value cache, in which the continuations of a context share it. @module */
 
 import type { Device } from "../autograd/device.ts";
+import { largest } from "../extremes.ts";
 import type { LanguageModel } from "../nn/language_model.ts";
 import type { Real } from "../tensor/dtype.ts";
 import { unwrapped } from "../tensor/operands.ts";
@@ -63,7 +64,7 @@ export class CacheScorer implements Scorer {
     const members = groups.flatMap(({ requests, shared }) =>
       requests.map((request) => ({ request, shared }))
     );
-    const capacity = Math.max(...groups.map(({ longest }) => longest));
+    const capacity = largest(groups.map(({ longest }) => longest));
     using cache = this.#model.openCache(members.length, capacity);
     using _scope = this.#device.noGradient();
     const from: number[] = [], to: number[] = [], prefixes: number[][] = [], first: number[] = [];
@@ -111,7 +112,7 @@ function groupOf(requests: readonly ScoreRequest[]): Group {
   return {
     ...{ requests, shared },
     cost: shared + lengths.reduce((sum, length) => sum + length - shared, 0),
-    longest: Math.max(...lengths),
+    longest: largest(lengths),
   };
 }
 
