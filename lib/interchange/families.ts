@@ -172,9 +172,11 @@ function readExperts(reader: ConfigReader, width: number): SourceExperts {
 function readMixtralExperts(reader: ConfigReader, width: number): SourceExperts {
   const count = reader.optionalSize("num_local_experts") ?? reader.size("num_experts");
   const gate = reader.value("remoe_gate");
+  // An export of a ReLU run states there what Mixtral's own router refuses.
+  const active = reader.size("num_experts_per_tok");
   const experts = {
     count,
-    active: reader.size("num_experts_per_tok"),
+    active: gate === null ? active : reader.size("remoe_active"),
     width,
     sharedGate: false,
     denseLayers: [],

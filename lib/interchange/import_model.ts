@@ -22,6 +22,7 @@ import { type Family, readSource } from "./families.ts";
 import { readJsonObject } from "./json_file.ts";
 import { createFolder, requireEmpty } from "./new_folder.ts";
 import { type RunTensor, runTensors } from "./run_tensors.ts";
+import type { SourceBlock } from "./source_block.ts";
 import { configOfSource } from "./source_config.ts";
 import { TensorFolder } from "./tensor_folder.ts";
 
@@ -76,11 +77,13 @@ export async function importModel(
   if (!exists(folder)) throw new ConfigError(`Cannot import ${folder}: there is no such folder`);
   requireEmpty("import into", out);
   const reader = new ConfigReader(`${folder}/${CONFIG}`);
-  const { family, block } = readSource(reader, sequence);
+  const source = readSource(reader, sequence);
+  const { family } = source;
+  const block = withoutEmptyExpert(folder, source.block);
   const config = configOfSource(reader, block, await readTokenizer(folder, reader));
   using weights = TensorFolder.open(folder);
   const tensors = runTensors(config);
-  const passedOver = requireTensors(weights, tensors, family);
+  const passedOver = requireTensors(weights, tensors, family, block === source.block);
   createFolder("import into", out, (path) => {
     copyTokenizer(config, path);
     writeAtomically(`${path}/${CONFIG}`, configText(config));
@@ -123,15 +126,39 @@ function firstId(value: unknown): number | null {
   return Number.isSafeInteger(id) ? id as number : null;
 }
 
+/** The block without shared experts that add nothing, as an export of this project has them. */
+function withoutEmptyExpert(folder: string, block: SourceBlock): SourceBlock {
+  const { experts } = block;
+  if (experts === null || !experts.sharedGate || experts.sharedWidth !== 1) return block;
+  using weights = TensorFolder.open(folder);
+  const buffer = new Uint8Array(PIECE);
+  const outputs = [...weights.names].filter((name) =>
+    name.endsWith(".shared_expert.down_proj.weight")
+  );
+  const areEmpty = outputs.every((name) =>
+    weights.pieces(name, weights.spec(name)!.shape, buffer).every((piece) =>
+      piece.every((byte) => byte === 0)
+    )
+  );
+  return areEmpty
+    ? { ...block, experts: { ...experts, sharedWidth: 0, sharedGate: false } }
+    : block;
+}
+
 /** Tensors of old files that hold what is computed from the configuration. */
 const COMPUTED = /\.rotary_emb\.inv_freq$/;
+/** Those of shared experts. */
+const SHARED = /\.mlp\.shared_expert(_gate)?\./;
 
 /** Refuses weights that are not those of the model; lists what is passed over. */
 function requireTensors(
   weights: TensorFolder,
   tensors: readonly RunTensor[],
   { name: family, tensorName }: Family,
+  needsShared: boolean,
 ): string[] {
+  const isNeedless = (name: string): boolean =>
+    COMPUTED.test(name) || !needsShared && SHARED.test(name);
   const wanted = new Map(tensors.map(({ name, shape }) => [tensorName(name), shape]));
   const held = [...weights.names];
   const faults = (list: string[], words: string): string[] =>
@@ -143,7 +170,7 @@ function requireTensors(
   const problems = [
     ...faults([...wanted.keys()].filter((name) => weights.spec(name) === undefined), "it lacks"),
     ...faults(
-      held.filter((name) => !wanted.has(name) && !COMPUTED.test(name)),
+      held.filter((name) => !wanted.has(name) && !isNeedless(name)),
       `a ${family} model of its config.json does not have`,
     ),
     ...faults(
@@ -162,7 +189,7 @@ function requireTensors(
   if (problems.length > 0) {
     throw new ConfigError(`Cannot import ${weights.path}: ${problems.join("; ")}`);
   }
-  return held.filter((name) => COMPUTED.test(name));
+  return held.filter(isNeedless);
 }
 
 function* entriesOf(

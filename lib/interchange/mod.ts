@@ -4,4 +4,5 @@
  * @module
  */
 
+export { type ExportedModel, exportModel } from "./export_model.ts";
 export { type ImportedModel, importModel, type ImportOptions } from "./import_model.ts";

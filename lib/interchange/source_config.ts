@@ -35,8 +35,11 @@ export function configOfSource(
   }, { source: reader.path });
 }
 
-function expertKeys({ count, active, renormalize, router }: SourceExperts): object {
-  const sizes = { experts: count, active, granularity: 1, shared: 0 };
+function expertKeys(source: SourceExperts): object {
+  const { count, active, renormalize, router, width, sharedWidth } = source;
+  // Shared experts count in `active`.
+  const shared = sharedWidth / width;
+  const sizes = { experts: count, active: active + shared, granularity: 1, shared };
   return router === "topk"
     ? { ...sizes, router: "topk", renormalize }
     : { ...sizes, router: "relu", activation: router };
@@ -57,8 +60,13 @@ function refuseUnsupported(reader: ConfigReader, block: SourceBlock): void {
   }
   if (block.clipQkv !== null) reader.refuse("clip_qkv", LACKING);
   if (block.tied) reader.refuse("tie_word_embeddings", LACKING);
-  const { sharedWidth = 0, denseLayers = [] } = block.experts ?? {};
-  if (sharedWidth > 0) reader.refuse("shared_expert_intermediate_size", LACKING);
+  const { sharedWidth = 0, sharedGate, width = 1, denseLayers = [] } = block.experts ?? {};
+  if (sharedGate && sharedWidth > 0) {
+    reader.refuse("shared_expert_intermediate_size", `a gated shared expert, ${LACKING}`);
+  }
+  if (sharedWidth % width !== 0) {
+    reader.refuse("remoe_shared_width", `expected a multiple of intermediate_size (${width})`);
+  }
   if (denseLayers.length > 0) {
     const key = reader.value("mlp_only_layers") === null
       ? "decoder_sparse_step"

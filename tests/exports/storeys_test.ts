@@ -9,7 +9,7 @@ import { findCircle, type Imports, importsAmong } from "./module_graph.ts";
 const STOREYS: readonly (readonly string[])[] = [
   ["mod.ts", "cli"],
   ["cli/compare"],
-  ["cli/train", "cli/generate", "cli/plot", "cli/analyze", "cli/evaluate"],
+  ["cli/train", "cli/generate", "cli/plot", "cli/analyze", "cli/evaluate", "cli/convert"],
   ["cli/shared"],
   ["lib/compare"],
   ["lib/plot"],

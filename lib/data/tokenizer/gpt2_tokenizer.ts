@@ -26,10 +26,24 @@ const LONGEST_KEPT = 12;
  * @throws {DataError} If the package cannot be loaded.
  */
 export async function loadGpt2Tokenizer(): Promise<Tokenizer> {
+  return new Gpt2Tokenizer(await loadRanks());
+}
+
+/**
+ * Loads GPT-2's vocabulary alone.
+ *
+ * @returns The bytes of each token in merge order, without the end of a document.
+ * @throws {DataError} If the package cannot be loaded.
+ */
+export async function gpt2Tokens(): Promise<readonly Uint8Array[]> {
+  return bytesOfRanks(await loadRanks());
+}
+
+async function loadRanks(): Promise<Ranks> {
   try {
     // Not a literal: Deno fetches what a literal import() names as soon as the program starts.
     const ranks: { readonly default: Ranks } = await import(`${PACKAGE}/bpeRanks/r50k_base`);
-    return new Gpt2Tokenizer(ranks.default);
+    return ranks.default;
   } catch (cause) {
     throw new DataError(
       `Cannot load the gpt2 tokenizer, ${PACKAGE}: it comes from npm, so connect to the network ` +
@@ -37,6 +51,14 @@ export async function loadGpt2Tokenizer(): Promise<Tokenizer> {
       { cause },
     );
   }
+}
+
+function bytesOfRanks(ranks: Ranks): Uint8Array[] {
+  const encoder = new TextEncoder();
+  return Array.from(
+    ranks,
+    (rank) => typeof rank === "string" ? encoder.encode(rank) : Uint8Array.from(rank),
+  );
 }
 
 class Gpt2Tokenizer implements Tokenizer {
@@ -53,11 +75,7 @@ class Gpt2Tokenizer implements Tokenizer {
   readonly #kept = new Map<string, Uint16Array>();
 
   constructor(ranks: Ranks) {
-    const encoder = new TextEncoder();
-    const bytes = Array.from(
-      ranks,
-      (rank) => typeof rank === "string" ? encoder.encode(rank) : Uint8Array.from(rank),
-    );
+    const bytes = bytesOfRanks(ranks);
     this.#pairs = new BytePairs(bytes);
     this.#bytes = [...bytes, new Uint8Array(0)];
     this.#whole = new Map(

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ANALYZE_FLAGS } from "../../../cli/analyze/flags.ts";
 import { COMPARE_FLAGS } from "../../../cli/compare/flags.ts";
+import { CONVERT_FLAGS } from "../../../cli/convert/flags.ts";
 import { DOCTOR_FLAGS } from "../../../cli/doctor.ts";
 import { GENERATE_FLAGS } from "../../../cli/generate/flags.ts";
 import { PLOT_FLAGS } from "../../../cli/plot/flags.ts";
@@ -12,6 +13,7 @@ import { ConfigError } from "../../../lib/errors.ts";
 const TABLES: Readonly<Record<string, Flags>> = {
   analyze: ANALYZE_FLAGS,
   compare: COMPARE_FLAGS,
+  convert: CONVERT_FLAGS,
   doctor: DOCTOR_FLAGS,
   generate: GENERATE_FLAGS,
   plot: PLOT_FLAGS,

@@ -1,0 +1,183 @@
+/** Chooses the form of a run in transformers: the family whose block computes the same. @module */
+
+import type { TrainConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { routedSizes } from "../moe/layer_sizes.ts";
+import { routerLabel } from "../moe/router_of.ts";
+import type { RouterName } from "../moe/routers.ts";
+import { FAMILIES, type ModelType } from "./families.ts";
+import { MODELING_FILE, RELU_CLASS, RELU_MODELING } from "./relu_modeling.ts";
+import { feedForwardTensors, runTensors } from "./run_tensors.ts";
+
+/** A tensor of an export. */
+export interface ExportTensor {
+  /** Its name in the family. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** The run's tensor; null for zeros. */
+  readonly source: string | null;
+  /** What its values are multiplied by: a power of two, which is exact. */
+  readonly scale: number;
+}
+
+/** A run as transformers writes it. */
+export interface ExportForm {
+  readonly type: ModelType;
+  /** A sentence on why this form. */
+  readonly reason: string;
+  /** The keys of `config.json` that are not common to all. */
+  readonly keys: Readonly<Record<string, unknown>>;
+  readonly tensors: readonly ExportTensor[];
+  /** Further files by name. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** Why a router has no form in transformers. */
+const REASONS: Readonly<Record<Exclude<RouterName, "dense" | "topk" | "relu">, string>> = {
+  hash: "it routes by the token's id, which no family's router sees",
+  lory: "it merges experts by segments of the sequence, which no family does",
+  sparsemixer: "its gates are those of masked softmaxes, one after the other, which no family has",
+  "expert-choice": "it routes a token by the tokens after it, so no text can be generated",
+  sigmoid: "it chooses by sigmoid scores and biases, which the families written here do not have",
+};
+
+/**
+ * Chooses a run's form.
+ *
+ * @param config The run's configuration.
+ * @returns The form.
+ * @throws {ConfigError} No form computes the same; says why.
+ */
+export function exportForm(config: TrainConfig): ExportForm {
+  const { router } = config.moe;
+  if (router === "dense") return denseForm(config);
+  if (router === "topk") return topkForm(config);
+  if (router === "relu") return reluForm(config);
+  const reason = Object.hasOwn(REASONS, router)
+    ? REASONS[router as keyof typeof REASONS]
+    : "its code is in a file of its own, which transformers cannot run";
+  throw refused(config, reason);
+}
+
+function refused({ moe }: TrainConfig, reason: string): ConfigError {
+  return new ConfigError(`Cannot export the router ${routerLabel(moe.router)}: ${reason}`);
+}
+
+function denseForm(config: TrainConfig): ExportForm {
+  return {
+    type: "llama",
+    reason: "The model is dense: it is Llama's block.",
+    keys: { intermediate_size: config.model.ffn, attention_bias: false, mlp_bias: false },
+    tensors: namedTensors(config, "llama"),
+    files: {},
+  };
+}
+
+/** Mixtral divides a token's gates by their sum; Qwen2-MoE need not, and has a shared expert. */
+function topkForm(config: TrainConfig): ExportForm {
+  const { renormalize, shared, gate_scale: scale } = config.moe;
+  if (scale !== 1) throw refused(config, `moe.gate_scale is ${scale}, and no family scales gates`);
+  return renormalize && shared === 0 ? mixtralForm(config) : qwenForm(config);
+}
+
+function mixtralForm(config: TrainConfig): ExportForm {
+  const { experts, active } = routedSizes(config.moe);
+  return {
+    type: "mixtral",
+    reason: "A token's gates are divided by their sum, as Mixtral does.",
+    keys: {
+      intermediate_size: expertWidth(config),
+      num_local_experts: experts,
+      num_experts_per_tok: active,
+      sliding_window: null,
+    },
+    tensors: namedTensors(config, "mixtral"),
+    files: {},
+  };
+}
+
+/** Gates a shared expert by sigmoid(0) = 1/2: its outputs are doubled in turn. */
+const UNDO_GATE = 2;
+
+function qwenForm(config: TrainConfig): ExportForm {
+  const { model: { hidden, ffn, layers }, moe } = config;
+  const { experts, active } = routedSizes(moe);
+  const prefixes = Array.from({ length: layers }, (_, layer) => `model.layers.${layer}.mlp`);
+  const zeros = (name: string, shape: readonly number[]): ExportTensor => ({
+    name,
+    shape,
+    source: null,
+    scale: 1,
+  });
+  // The family has no MoE layer without a shared expert: one of zeros adds nothing.
+  const empty = moe.shared > 0
+    ? []
+    : prefixes.flatMap((prefix) =>
+      feedForwardTensors(`${prefix}.shared_expert`, hidden, 1)
+        .map(({ name, shape }) => zeros(name, shape))
+    );
+  const own = namedTensors(config, "qwen2_moe").map((tensor) =>
+    tensor.name.endsWith("shared_expert.down_proj.weight")
+      ? { ...tensor, scale: UNDO_GATE }
+      : tensor
+  );
+  return {
+    type: "qwen2_moe",
+    reason: moe.renormalize
+      ? "Qwen2-MoE has a shared expert besides gates that are divided by their sum."
+      : "Gates are softmax probabilities that are not divided by their sum, as Qwen2-MoE allows.",
+    keys: {
+      intermediate_size: ffn,
+      moe_intermediate_size: expertWidth(config),
+      shared_expert_intermediate_size: moe.shared > 0 ? moe.shared * expertWidth(config) : 1,
+      num_experts: experts,
+      num_experts_per_tok: active,
+      norm_topk_prob: moe.renormalize,
+      qkv_bias: false,
+      decoder_sparse_step: 1,
+      mlp_only_layers: [],
+      use_sliding_window: false,
+      sliding_window: null,
+    },
+    tensors: [
+      ...own,
+      ...empty,
+      ...prefixes.map((prefix) => zeros(`${prefix}.shared_expert_gate.weight`, [1, hidden])),
+    ],
+    files: {},
+  };
+}
+
+function reluForm(config: TrainConfig): ExportForm {
+  const { moe } = config;
+  const { experts, active } = routedSizes(moe);
+  return {
+    type: "mixtral",
+    reason: "ReLU routing is Mixtral with another router, which the Python file brings.",
+    keys: {
+      architectures: [RELU_CLASS],
+      auto_map: { AutoModelForCausalLM: `${MODELING_FILE.replace(/\.py$/, "")}.${RELU_CLASS}` },
+      intermediate_size: expertWidth(config),
+      num_local_experts: experts,
+      // Without the Python file, Mixtral's own router would compute something else: it fails instead.
+      num_experts_per_tok: experts + 1,
+      sliding_window: null,
+      remoe_gate: moe.activation,
+      remoe_active: active,
+      remoe_shared_width: moe.shared * expertWidth(config),
+    },
+    tensors: namedTensors(config, "mixtral"),
+    files: { [MODELING_FILE]: RELU_MODELING },
+  };
+}
+
+function expertWidth({ model, moe }: TrainConfig): number {
+  return model.ffn / moe.granularity;
+}
+
+/** The run's own tensors under a family's names. */
+function namedTensors(config: TrainConfig, type: ModelType): ExportTensor[] {
+  const { tensorName } = FAMILIES[type];
+  return runTensors(config)
+    .map(({ name, shape }) => ({ name: tensorName(name), shape, source: name, scale: 1 }));
+}
