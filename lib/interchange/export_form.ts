@@ -63,7 +63,24 @@ function refused({ moe }: TrainConfig, reason: string): ConfigError {
   return new ConfigError(`Cannot export the router ${routerLabel(moe.router)}: ${reason}`);
 }
 
+/** What a block may have beyond Llama's plain one. */
+const OPTIONS = ["head_dim", "qkv_bias", "qk_norm", "clip_qkv"] as const;
+
+type Option = typeof OPTIONS[number];
+
+/** Refuses a block that has more than a family's. */
+function requireOnly({ model }: TrainConfig, type: ModelType, ...allowed: Option[]): void {
+  const used = OPTIONS.filter((key) => ![null, false, "none"].includes(model[key] as null));
+  const other = used.find((key) => !allowed.includes(key));
+  if (other === undefined) return;
+  throw new ConfigError(
+    `Cannot export the run: model.${other} is ${model[other]}, which ${FAMILIES[type].name}, the ` +
+      `family of its other settings, does not have`,
+  );
+}
+
 function denseForm(config: TrainConfig): ExportForm {
+  requireOnly(config, "llama", "head_dim");
   return {
     type: "llama",
     reason: "The model is dense: it is Llama's block.",
@@ -75,12 +92,50 @@ function denseForm(config: TrainConfig): ExportForm {
 
 /** Mixtral divides a token's gates by their sum; Qwen2-MoE need not, and has a shared expert. */
 function topkForm(config: TrainConfig): ExportForm {
-  const { renormalize, shared, gate_scale: scale } = config.moe;
+  const { model: { qk_norm, qkv_bias }, moe: { renormalize, shared, gate_scale: scale } } = config;
   if (scale !== 1) throw refused(config, `moe.gate_scale is ${scale}, and no family scales gates`);
-  return renormalize && shared === 0 ? mixtralForm(config) : qwenForm(config);
+  if (qk_norm !== "none") return normedForm(config, qk_norm === "full" ? "olmoe" : "qwen3_moe");
+  return renormalize && shared === 0 && !qkv_bias ? mixtralForm(config) : qwenForm(config);
+}
+
+/** OLMoE has norms over all heads and a limit, Qwen3-MoE over each; neither has a shared expert. */
+function normedForm(config: TrainConfig, type: "olmoe" | "qwen3_moe"): ExportForm {
+  const { model: { clip_qkv: clip, ffn }, moe } = config;
+  const isOlmoe = type === "olmoe";
+  requireOnly(config, type, "qk_norm", isOlmoe ? "clip_qkv" : "head_dim");
+  if (moe.shared > 0) {
+    throw refused(
+      config,
+      `moe.shared is ${moe.shared}, and ${FAMILIES[type].name} has no such expert`,
+    );
+  }
+  const { experts, active } = routedSizes(moe);
+  const width = expertWidth(config);
+  return {
+    type,
+    reason: `Queries and keys are normed ${isOlmoe ? "over all heads" : "over each head"}, as in ` +
+      `${FAMILIES[type].name}.`,
+    keys: {
+      ...(isOlmoe ? { intermediate_size: width, clip_qkv: clip } : {
+        intermediate_size: ffn,
+        moe_intermediate_size: width,
+        decoder_sparse_step: 1,
+        mlp_only_layers: [],
+        use_sliding_window: false,
+        sliding_window: null,
+      }),
+      attention_bias: false,
+      num_experts: experts,
+      num_experts_per_tok: active,
+      norm_topk_prob: moe.renormalize,
+    },
+    tensors: namedTensors(config, type),
+    files: {},
+  };
 }
 
 function mixtralForm(config: TrainConfig): ExportForm {
+  requireOnly(config, "mixtral", "head_dim");
   const { experts, active } = routedSizes(config.moe);
   return {
     type: "mixtral",
@@ -100,6 +155,7 @@ function mixtralForm(config: TrainConfig): ExportForm {
 const UNDO_GATE = 2;
 
 function qwenForm(config: TrainConfig): ExportForm {
+  requireOnly(config, "qwen2_moe", "head_dim", "qkv_bias");
   const { model: { hidden, ffn, layers }, moe } = config;
   const { experts, active } = routedSizes(moe);
   const prefixes = Array.from({ length: layers }, (_, layer) => `model.layers.${layer}.mlp`);
@@ -124,7 +180,7 @@ function qwenForm(config: TrainConfig): ExportForm {
   return {
     type: "qwen2_moe",
     reason: moe.renormalize
-      ? "Qwen2-MoE has a shared expert besides gates that are divided by their sum."
+      ? "Qwen2-MoE has what Mixtral lacks besides gates that are divided by their sum."
       : "Gates are softmax probabilities that are not divided by their sum, as Qwen2-MoE allows.",
     keys: {
       intermediate_size: ffn,
@@ -133,7 +189,7 @@ function qwenForm(config: TrainConfig): ExportForm {
       num_experts: experts,
       num_experts_per_tok: active,
       norm_topk_prob: moe.renormalize,
-      qkv_bias: false,
+      qkv_bias: config.model.qkv_bias,
       decoder_sparse_step: 1,
       mlp_only_layers: [],
       use_sliding_window: false,
@@ -149,6 +205,7 @@ function qwenForm(config: TrainConfig): ExportForm {
 }
 
 function reluForm(config: TrainConfig): ExportForm {
+  requireOnly(config, "mixtral", "head_dim");
   const { moe } = config;
   const { experts, active } = routedSizes(moe);
   return {

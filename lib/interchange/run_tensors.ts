@@ -1,6 +1,7 @@
 /** The tensors of a run's `model.safetensors`, from its configuration alone. @module */
 
 import type { TrainConfig } from "../config/config.ts";
+import { headDim } from "../config/head_dim.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
 
@@ -35,18 +36,28 @@ export function runTensors({ model, moe }: TrainConfig): RunTensor[] {
       ];
     }).flat(),
     { name: "model.norm.weight", shape: vector },
-    { name: "lm_head.weight", shape: [vocabulary, hidden] },
+    ...(model.tied ? [] : [{ name: "lm_head.weight", shape: [vocabulary, hidden] }]),
   ];
 }
 
 function attentionTensors(prefix: string, model: TrainConfig["model"]): RunTensor[] {
-  const { hidden, heads, groups } = model;
-  const size = hidden / heads;
+  const { hidden, heads, groups, qkv_bias, qk_norm } = model;
+  const size = headDim(model);
+  const parts = [["q", heads * size], ["k", groups * size], ["v", groups * size]] as const;
+  const normed = qk_norm === "none" ? [] : parts.slice(0, 2);
   return [
-    { name: `${prefix}.q_proj.weight`, shape: [heads * size, hidden] },
-    { name: `${prefix}.k_proj.weight`, shape: [groups * size, hidden] },
-    { name: `${prefix}.v_proj.weight`, shape: [groups * size, hidden] },
+    ...parts.map(([which, rows]) => ({
+      name: `${prefix}.${which}_proj.weight`,
+      shape: [rows, hidden],
+    })),
+    ...(qkv_bias
+      ? parts.map(([which, rows]) => ({ name: `${prefix}.${which}_proj.bias`, shape: [rows] }))
+      : []),
     { name: `${prefix}.o_proj.weight`, shape: [hidden, heads * size] },
+    ...normed.map(([which, rows]) => ({
+      name: `${prefix}.${which}_norm.weight`,
+      shape: [qk_norm === "full" ? rows : size],
+    })),
   ];
 }
 

@@ -25,6 +25,11 @@ export function configOfSource(
   return parseConfig({
     model: {
       ...{ layers, hidden, heads, groups, vocabulary },
+      head_dim: block.headDim === hidden / heads ? null : block.headDim,
+      qkv_bias: block.qkvBias,
+      qk_norm: block.qkNorm,
+      clip_qkv: block.clipQkv,
+      tied: block.tied,
       ffn: experts?.width ?? block.ffn,
       init_std: block.initDeviation,
       rope_base: block.ropeBase,
@@ -48,18 +53,6 @@ function expertKeys(source: SourceExperts): object {
 const LACKING = "which this project's block does not have";
 
 function refuseUnsupported(reader: ConfigReader, block: SourceBlock): void {
-  if (block.headDim !== block.hidden / block.heads) {
-    reader.refuse("head_dim", `expected hidden_size / num_attention_heads`);
-  }
-  if (block.qkvBias) reader.refuse("qkv_bias", LACKING);
-  if (block.qkNorm !== "none") {
-    reader.refuse(
-      "model_type",
-      `whose norms of queries and keys this project's block does not have`,
-    );
-  }
-  if (block.clipQkv !== null) reader.refuse("clip_qkv", LACKING);
-  if (block.tied) reader.refuse("tie_word_embeddings", LACKING);
   const { sharedWidth = 0, sharedGate, width = 1, denseLayers = [] } = block.experts ?? {};
   if (sharedGate && sharedWidth > 0) {
     reader.refuse("shared_expert_intermediate_size", `a gated shared expert, ${LACKING}`);

@@ -8,11 +8,20 @@ import { initialStage, parseConfig, RunDirectory } from "../../lib/train/mod.ts"
 import type { Device } from "../../mod.ts";
 
 /** What distinguishes each run. */
-export const RUNS: Readonly<Record<string, object>> = {
+export const RUNS: Readonly<Record<string, { readonly model?: object; readonly moe: object }>> = {
   dense: { moe: { router: "dense" } },
   "topk-renormalized": { moe: { router: "topk", experts: 4, active: 2, renormalize: true } },
   topk: { moe: { router: "topk", experts: 4, active: 1, granularity: 2 } },
   "topk-shared": { moe: { router: "topk", experts: 4, active: 2, granularity: 2, shared: 1 } },
+  olmoe: {
+    model: { qk_norm: "full", clip_qkv: 0.5 },
+    moe: { router: "topk", experts: 4, active: 2 },
+  },
+  "qwen3-moe": {
+    model: { qk_norm: "head", head_dim: 6, tied: true },
+    moe: { router: "topk", experts: 4, active: 2, renormalize: true },
+  },
+  biased: { model: { qkv_bias: true }, moe: { router: "topk", experts: 4, active: 2 } },
   relu: { moe: { router: "relu", experts: 4, active: 1 } },
   "relu-shared": {
     moe: { router: "relu", experts: 4, active: 2, granularity: 2, shared: 1, activation: "tanh" },
@@ -20,14 +29,21 @@ export const RUNS: Readonly<Record<string, object>> = {
 };
 
 /** The configuration of a run. */
-export function configOf(changes: object, out: string, data: object = {}): TrainConfig {
+export function configOf(
+  { model, moe }: { readonly model?: object; readonly moe: object },
+  out: string,
+  data: object = {},
+): TrainConfig {
   return parseConfig({
     preset: "pico",
     seed: 5,
     out,
-    model: { layers: 2, hidden: 16, heads: 4, groups: 2, ffn: 24, init_std: 0.3, dtype: "f32" },
+    model: {
+      ...{ layers: 2, hidden: 16, heads: 4, groups: 2, ffn: 24, init_std: 0.3, dtype: "f32" },
+      ...model,
+    },
+    moe,
     data: { sequence: 64, ...data },
-    ...changes,
   });
 }
 

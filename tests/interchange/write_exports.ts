@@ -18,7 +18,7 @@ using device = await Device.open({ kind: "cpu" });
 for (const [name, changes] of [...Object.entries(RUNS), ["gpt2", RUNS["topk"]!] as const]) {
   const data = name === "gpt2" ? { tokenizer: "gpt2" } : {};
   const run = `${folder}/runs/${name}`;
-  writeRun(device, configOf(changes, run, data));
+  writeRun(device, configOf(changes!, run, data));
   const { family, needsTrust } = await exportModel(run, `${folder}/${name}`);
   using opened = await openModel(device, run);
   const logits = await logitsOf(device, opened, PROMPT);
