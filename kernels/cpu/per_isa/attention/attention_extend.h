@@ -17,8 +17,11 @@
 namespace remoe::REMOE_TARGET {
 namespace extend {
 
-// Tokens of a sequence from which on blocks are faster.
-inline constexpr int kBlocksFrom = 4;
+// Whether tokens of a sequence are faster in blocks: those compute 16 queries and whole blocks of
+// keys, in the time that single tokens take for 5 of the queries.
+inline bool better_in_blocks(int64_t length, int64_t count) {
+  return count * (length + count) >= 5 * round_up(length + count, kBlock);
+}
 
 // Adjacent new tokens of one sequence.
 struct Run {
@@ -54,7 +57,7 @@ struct Extension : ExtendCall<T> {
   std::vector<Run> runs(int64_t most) const {
     std::vector<Run> all;
     for (int i = 0; i < this->sequences; ++i) {
-      const bool in_block = count(i) >= kBlocksFrom;
+      const bool in_block = better_in_blocks(length(i), count(i));
       for (int64_t done = 0; done < count(i); done += most) {
         all.push_back({this->start(i) + done, length(i) + done, std::min(most, count(i) - done),
                        this->row(i), in_block});
@@ -163,21 +166,45 @@ struct ThreadMemory {
   ThreadMemory(Workspace& memory, const Call& call) : tokens(memory, call), block(memory, call) {}
 };
 
+// Operations, roughly, per element of a head.
+inline int64_t work_of(const Run& run) { return run.count * (run.position + run.count); }
+
+// Calls body(task, thread) for the tasks of all runs, one per group. Blocks are scheduled
+// dynamically, the longest first. Tokens are not: their keys and values, and often no more than
+// those, are in the cache of the thread that appended them.
+template <class Body>
+void for_each_task(const Context& context, std::vector<Run>& runs, int64_t groups, int64_t cost,
+                   Body&& body) {
+  int64_t total = 0;
+  bool in_blocks = false;
+  for (const Run& run : runs) {
+    total += work_of(run);
+    in_blocks = in_blocks || run.in_block;
+  }
+  const int64_t tasks = static_cast<int64_t>(runs.size()) * groups;
+  const int parts = parts_for(context, tasks, cost * total / static_cast<int64_t>(runs.size()));
+  if (parts > 1 && in_blocks) {
+    std::stable_sort(runs.begin(), runs.end(),
+                     [&](const Run& a, const Run& b) { return work_of(a) > work_of(b); });
+    return parallel_tasks(context, tasks, body);
+  }
+  parallel_parts(context, parts, [&](int part) {
+    int64_t begun = 0;
+    for (int64_t task = 0; task < tasks; ++task) {
+      if (begun * parts / (total * groups) == part) body(task, part);
+      begun += work_of(runs[task / groups]);
+    }
+  });
+}
+
 template <class T>
 void attend_all(Context& context, const Extension<T>& call) {
   using Memory = ThreadMemory<TileElement<T>>;
   std::vector<Run> runs = call.runs(kBlock);
-  const auto work = [](const Run& run) { return run.count * (run.position + run.count); };
-  int64_t total = 0;
-  for (const Run& run : runs) total += work(run);
-  // The longest tasks start first.
-  if (static_cast<int64_t>(runs.size()) != call.sequences) {
-    std::stable_sort(runs.begin(), runs.end(),
-                     [&](const Run& a, const Run& b) { return work(a) > work(b); });
-  }
   const int64_t thread_floats = layout_floats<Memory>(call);
   Scratch<float> memory(context, context.threads * thread_floats);
-  const auto attend = [&](int64_t task, int thread) {
+  const int64_t cost = call.heads_of_group * call.head_dim;
+  for_each_task(context, runs, call.groups, cost, [&](int64_t task, int thread) {
     const Run& run = runs[task / call.groups];
     const GroupOf<T> group = call.group(run, task % call.groups);
     Workspace of_thread(memory.data() + thread * thread_floats);
@@ -186,11 +213,7 @@ void attend_all(Context& context, const Extension<T>& call) {
     for (int64_t i = 0; i < run.count; ++i) {
       attend_token(group, own.tokens, i, run.position + i + 1);
     }
-  };
-  const int64_t tasks = static_cast<int64_t>(runs.size()) * call.groups;
-  const int64_t cost = total * call.head_dim * call.heads / tasks;
-  if (parts_for(context, tasks, cost) > 1) return parallel_tasks(context, tasks, attend);
-  for (int64_t task = 0; task < tasks; ++task) attend(task, 0);
+  });
 }
 
 }  // namespace extend
