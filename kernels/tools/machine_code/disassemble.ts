@@ -87,7 +87,7 @@ async function demangle(symbols: readonly string[]): Promise<string[]> {
     return stdout.trimEnd().split("\n").map((name) =>
       name
         .replaceAll("(anonymous namespace)::", "")
-        .replaceAll(/\b(remoe|grouped|flash|decode)::/g, "")
+        .replaceAll(/\b(remoe|grouped|flash|extend)::/g, "")
         .replace(/^void /, "")
         .replace(/\(.*/, "")
     );

@@ -154,7 +154,7 @@ export const FACTS: readonly Facts[] = [
     without: TENSOR_CORES,
   },
   {
-    kind: "attention, decoding",
+    kind: "attention against a cache",
     kernels: /^run_kernel</,
     targets: BOTH,
     loop: { FFMA: 64 },
@@ -170,9 +170,9 @@ export const FACTS: readonly Facts[] = [
     local: SINE,
   },
   {
-    kind: "beside products: sums of parts, lists, rotation",
+    kind: "beside products: sums of parts, lists, places, rotation",
     kernels:
-      /^(join_parts|join|join_tiles|list_tiles|gate_gradients?|rotate|projection|flash_statistics)_kernel/,
+      /^(join_parts|join|join_tiles|place|list_tiles|gate_gradients?|rotate|projection|flash_statistics)_kernel/,
     targets: BOTH,
     without: TENSOR_CORES,
   },
