@@ -11,6 +11,7 @@ import { withComputeType, withTypeOf } from "../../lib/config/compute_type.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { resumeNotices } from "../../lib/config/notices.ts";
 import { writeAtomically } from "../../lib/files.ts";
+import { initialRun } from "../../lib/init_from/compatible.ts";
 import { routerOf } from "../../lib/moe/router_of.ts";
 import { checkMemory, memoryLimit } from "../../lib/train/memory_limit.ts";
 import type { StepProfile } from "../../lib/train/profile.ts";
@@ -31,7 +32,7 @@ import { readablePath } from "../shared/text_paths.ts";
 import { createProgress } from "./progress.ts";
 import { profileReport } from "./profile_report.ts";
 import { parseTrainFlags } from "./flags.ts";
-import { routerChoice, type TrainRequest, trainRequest } from "./request.ts";
+import { initialPath, routerChoice, type TrainRequest, trainRequest } from "./request.ts";
 import { finalReport, startReport, validationLine } from "./report.ts";
 
 /** The library's `train()`. */
@@ -62,10 +63,14 @@ export async function trainCommand(
       { read: files.map((file) => absolutePath(file, base)) },
       base,
     );
+    const initial = initialPath(given, base);
+    if (initial !== null) await requirePermissions("train", { read: [initial] }, base);
     const choice = routerChoice(given, base);
     if (choice !== undefined) await requirePermissions("train", { read: [choice.router] }, base);
     const router = choice === undefined ? undefined : await loadRouterOf(choice);
     const request = trainRequest(given, base, router);
+    // At once and from the configurations alone: reading the weights comes when there is a device.
+    if (request.run === null) initialRun(request.config);
     if (given.has("dry-run")) {
       const problems = await problemsAhead(request.config);
       using device = await deviceAtHand(request.config);
@@ -81,11 +86,12 @@ export async function trainCommand(
 
 /** What a run accesses. The default cache is not among it: without permission, it is not used. */
 function needsOf({ config, run }: TrainRequest, base: string): Needs {
-  const { data, device } = config;
+  const { data, device, init } = config;
   const directory = run?.path ?? config.out ?? absolutePath("runs", base);
   const kept = [directory, ...(data.cache === null ? [] : [data.cache])];
   const texts = [...data.paths, ...data.validation_paths].map(readablePath);
-  return { read: [...texts, ...kept], write: kept, device };
+  const initial = run !== null || init.from === null ? [] : [init.from];
+  return { read: [...texts, ...initial, ...kept], write: kept, device };
 }
 
 function print(output: Output, text: string): number {

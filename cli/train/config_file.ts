@@ -52,6 +52,19 @@ export function configFileRouter(path: string): string | undefined {
 }
 
 /**
+ * Reads only which run a configuration file starts from; what is set in that run counts below it.
+ *
+ * @param path The file. A relative path in it is resolved against its folder.
+ * @returns An absolute path; null if it asks for random weights, undefined if it does not say.
+ * @throws {ConfigError} If the file is missing or cannot be parsed.
+ */
+export function configFileInit(path: string): string | null | undefined {
+  const { from } = (parseFile(path) as { init?: { from?: unknown } } | null)?.init ?? {};
+  if (from === null) return null;
+  return typeof from === "string" && from !== "" ? absolutePath(from, dirname(path)) : undefined;
+}
+
+/**
  * Finds keys in a configuration file, whether or not it is valid otherwise.
  *
  * @param path The file.
@@ -78,12 +91,13 @@ export function keysInConfigFile(path: string, keys: readonly string[]): string[
  * @returns The layer with absolute paths.
  */
 export function withAbsolutePaths(layer: ConfigLayer, base: string): ConfigLayer {
-  const { out, data, moe } = layer;
+  const { out, init, data, moe } = layer;
   const absolute = (path: string): string => absolutePath(path, base);
   const absoluteText = (entry: string): string => absoluteTextPath(entry, base);
   return {
     ...layer,
     ...(out ? { out: absolute(out) } : {}),
+    ...(init?.from ? { init: { ...init, from: absolute(init.from) } } : {}),
     ...(isRouterPath(moe?.router)
       ? { moe: { ...moe, router: absolute(moe.router) as RouterPath } }
       : {}),

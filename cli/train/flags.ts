@@ -58,6 +58,22 @@ export const TRAIN_FLAGS = {
     about: "Parts that each expert is split into",
     fallback: "1",
   },
+  "init-from": {
+    group: "Model",
+    value: "DIR",
+    key: "init.from",
+    about: "Run or checkpoint to take weights, sizes and tokenizer from; dense layers can become " +
+      "experts, and the router can be another",
+    fallback: "random weights",
+  },
+  "upcycle-noise": {
+    group: "Model",
+    value: "X",
+    key: "init.noise",
+    numeric: true,
+    about: "Noise on experts copied from dense layers, relative to their weights",
+    fallback: "0",
+  },
   steps: {
     group: "Training",
     value: "N",

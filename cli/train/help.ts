@@ -22,6 +22,8 @@ const EXAMPLES = `Examples:
   Resume after Ctrl-C or a crash; or from an older checkpoint
     deno task train --resume runs/mine
     deno task train --resume runs/mine/checkpoints/step-000200
+  Turn a dense run into 8 experts of which 1 is active, and train on
+    deno task train --init-from runs/dense --router relu --experts 8
   Watch the run in TensorBoard (tensorboard --logdir runs), or draw its charts
     deno task train --tensorboard
     deno task plot runs/mine

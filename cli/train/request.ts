@@ -15,7 +15,12 @@ import type { RouterChoice } from "../../lib/moe/router_of.ts";
 import { findRun, type FoundRun } from "../../lib/run/find_run.ts";
 import { absolutePath, type Arguments, type WholeFlag } from "../shared/arguments.ts";
 import { decimal } from "../shared/numbers.ts";
-import { configFileRouter, readConfigFile, withAbsolutePaths } from "./config_file.ts";
+import {
+  configFileInit,
+  configFileRouter,
+  readConfigFile,
+  withAbsolutePaths,
+} from "./config_file.ts";
 import { TRAIN_FLAGS, type TrainFlag } from "./flags.ts";
 
 /** What a command line of `train` asks for. */
@@ -27,8 +32,8 @@ export interface TrainRequest {
 }
 
 /**
- * Makes the configuration: the preset, overridden by the resumed run's configuration, then by the
- * file, then by flags and `--set`.
+ * Makes the configuration: the preset, overridden by the resumed run's configuration or by the model
+ * of the run that it starts from, then by the file, then by flags and `--set`.
  *
  * @param given What `parseTrainFlags()` returned.
  * @param base The folder that relative paths are resolved against.
@@ -45,8 +50,10 @@ export function trainRequest(
   const run = resume === undefined ? null : findRun(absolutePath(resume, base));
   if (run !== null) refuseWithResume(given);
   const file = given.value("config");
+  const source = initialPath(given, base);
   const layers = [
     ...(run === null ? [] : [run.config]),
+    ...(source === null ? [] : [modelOf(findRun(source).config)]),
     ...(file === undefined ? [] : [readConfigFile(absolutePath(file, base), router)]),
     // A single layer: flags and --set must agree with each other, in whatever order they come.
     withAbsolutePaths(
@@ -81,9 +88,39 @@ export function routerChoice(
   const inFile = config === undefined ? undefined : configFileRouter(absolutePath(config, base));
   if (inFile !== undefined) return fileChoice(inFile);
   const resume = given.value("resume");
-  if (resume === undefined) return undefined;
-  const { moe } = findRun(absolutePath(resume, base)).config;
-  return isRouterPath(moe.router) ? moe : undefined;
+  if (resume !== undefined) {
+    const { moe } = findRun(absolutePath(resume, base)).config;
+    return isRouterPath(moe.router) ? moe : undefined;
+  }
+  const source = initialPath(given, base);
+  return source === null ? undefined : fileChoice(findRun(source).config.moe.router);
+}
+
+/**
+ * Finds the run that a new run starts from. Its model is what the other settings are made on.
+ *
+ * @param given What `parseTrainFlags()` returned.
+ * @param base The folder that relative paths are resolved against.
+ * @returns An absolute path; null if weights are random or the run is resumed.
+ * @throws {ConfigError} If the configuration file cannot be read.
+ */
+export function initialPath(given: Arguments<typeof TRAIN_FLAGS>, base: string): string | null {
+  if (given.has("resume")) return null;
+  const [, set] = /^init\.from=(.*)$/s.exec(
+    given.values("set").findLast((text) => text.startsWith("init.from=")) ?? "",
+  ) ?? [];
+  const said = set ?? given.value("init-from");
+  if (said !== undefined) return said === "null" || said === "" ? null : absolutePath(said, base);
+  const file = given.value("config");
+  return file === undefined ? null : configFileInit(absolutePath(file, base)) ?? null;
+}
+
+/** The parts of a configuration that its weights depend on, and the preset that it was made on. */
+function modelOf({ preset, model, moe, data }: TrainConfig): ConfigLayer {
+  const { dtype: _dtype, ...sizes } = model;
+  const { router_file: _file, ...mixture } = moe;
+  const { tokenizer, tokenizer_file } = data;
+  return { preset, model: sizes, moe: mixture, data: { tokenizer, tokenizer_file } };
 }
 
 function fileChoice(router: string): RouterChoice | undefined {
@@ -95,6 +132,13 @@ function refuseWithResume(given: Arguments<typeof TRAIN_FLAGS>): void {
   for (const name of ["preset", "out"] as const) {
     if (given.has(name)) {
       throw new ConfigError(`--${name} cannot go with --resume, which keeps the run's own`);
+    }
+  }
+  for (const name of ["init-from", "upcycle-noise"] as const) {
+    if (given.has(name)) {
+      throw new ConfigError(
+        `--${name} cannot go with --resume: a resumed run continues from its own weights`,
+      );
     }
   }
 }

@@ -25,7 +25,10 @@ function fixedValues(config: TrainConfig): Map<string, unknown> {
   const { model, moe, seed, validation: { batches } } = config;
   const data = lastingData(config);
   const { lr: _lr, ...optimizer } = config.optimizer;
-  return valuesByKey({ model, moe, data, optimizer, seed, validation: { batches } });
+  const fixed = { model, moe, data, optimizer, seed, validation: { batches } };
+  // Where the weights came from is a path on some machine; the state names their SHA-256.
+  const { from, ...init } = config.init;
+  return valuesByKey(from === null ? fixed : { ...fixed, init });
 }
 
 /** The section `data` without the places of files, which may move. */
@@ -169,9 +172,11 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
         `put it back as it was, or start a new run`,
     );
   }
-  // `preset` and `out` affect no number, but say where values came from and where the run is.
-  const mustStay = ({ preset, out, ...rest }: TrainConfig): Map<string, unknown> =>
-    new Map([...valuesByKey({ preset, out }), ...fixedValues({ preset, out, ...rest })]);
+  // These affect no number, but say where values and weights came from, and where the run is.
+  const mustStay = (config: TrainConfig): Map<string, unknown> => {
+    const { preset, out, init: { from } } = config;
+    return new Map([...valuesByKey({ preset, out, init: { from } }), ...fixedValues(config)]);
+  };
   const changed = differences(mustStay(saved), mustStay(withTypeOf(saved, config)));
   if (changed.length > 0) {
     throw new ConfigError(

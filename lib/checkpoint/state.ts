@@ -9,6 +9,26 @@ import { CheckpointError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
 import { STAGES, type StageState } from "./stage.ts";
 
+/** The weights that a run started from. Tensors are named as in the file, layers and experts by `*`. */
+export interface InitRecord {
+  /** Folder of the checkpoint. */
+  readonly from: string;
+  /** Steps that its run had taken. */
+  readonly step: number;
+  /** SHA-256 of its `model.safetensors`. */
+  readonly sha256: string;
+  /** Tensors taken as they were. */
+  readonly taken: readonly string[];
+  /** Tensors of dense layers that were copied into experts. */
+  readonly copied: readonly string[];
+  /** Tensors of the new model that kept their random values. */
+  readonly new: readonly string[];
+  /** Tensors of the checkpoint that were not used. */
+  readonly left: readonly string[];
+  /** Per layer that was copied into experts, the factor of what its experts put out. */
+  readonly scale: readonly number[];
+}
+
 /** The state of a run besides weights and moments; plain JSON. */
 export interface CheckpointState {
   /** Version of this layout. */
@@ -35,6 +55,8 @@ export interface CheckpointState {
   readonly router?: { readonly path: string; readonly sha256: string } | undefined;
   /** Device, instruction set, threads and GEMM that computed it; early checkpoints lack it. */
   readonly machine?: Readonly<Record<string, string>> | undefined;
+  /** What the run started from, if not from random weights. */
+  readonly init?: InitRecord | undefined;
   /** Versions of the software that wrote the checkpoint, such as `remoe` and `deno`. */
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -43,6 +65,19 @@ export interface CheckpointState {
 const FORMAT = 1;
 
 const count = z.int().min(0);
+
+const names = z.array(z.string());
+
+const INIT = z.strictObject({
+  from: z.string(),
+  step: count,
+  sha256: z.string(),
+  taken: names,
+  copied: names,
+  new: names,
+  left: names,
+  scale: z.array(z.number()),
+});
 
 const STATE = z.strictObject({
   format: z.literal(FORMAT),
@@ -61,6 +96,7 @@ const STATE = z.strictObject({
   config_hash: z.string(),
   router: z.strictObject({ path: z.string(), sha256: z.string() }).optional(),
   machine: z.record(z.string(), z.string()).optional(),
+  init: INIT.optional(),
   versions: z.record(z.string(), z.string()),
 });
 

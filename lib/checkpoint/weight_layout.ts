@@ -22,7 +22,7 @@ import type { SafetensorsFile } from "./safetensors.ts";
 import type { TensorEntry } from "./write_safetensors.ts";
 
 /** How a parameter maps to tensors of the file. */
-interface Layout {
+export interface Layout {
   /** The parameter's axes, split where the file splits them. */
   readonly view: readonly number[];
   /** The order of those axes in the file. */
@@ -106,7 +106,7 @@ export function loadModel(
 }
 
 /** Returns the parameter, or a copy with axes in the file's order for the caller to dispose of. */
-function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
+export function inFileOrder(parameter: Parameter, { view, order }: Layout): DeviceTensor<"f32"> {
   const source = unwrapped(parameter);
   if (isIdentity(order)) return source;
   const ordered = source.memory.allocateAtRoot("f32", parameter.shape);
@@ -129,7 +129,7 @@ function* pieces(
 }
 
 /** Copies pieces into a tensor from byte `offset`; returns the byte after the last. */
-function fill(
+export function fill(
   tensor: DeviceTensor,
   offset: number,
   data: Iterable<Uint8Array<ArrayBuffer>>,
@@ -146,7 +146,8 @@ function isIdentity(order: readonly number[]): boolean {
   return order.every((axis, i) => axis === i);
 }
 
-function layoutOf(parameter: Parameter, config: TrainConfig): Layout {
+/** The layout of a parameter in the file. */
+export function layoutOf(parameter: Parameter, config: TrainConfig): Layout {
   const { name, shape } = parameter;
   const layout = fusedLayout(name, shape, config) ?? plainLayout(name, shape);
   const filled = layout.parts.reduce((sum, part) => sum + elementCount(part.shape), 0);
@@ -293,7 +294,7 @@ export function fillTensors(tensors: Iterable<NamedTensor>, file: SafetensorsFil
 }
 
 /** Refuses values that would turn everything computed from them into NaN. */
-function checkFinite(
+export function checkFinite(
   tensors: readonly DeviceTensor<"f32">[],
   names: Iterable<string>,
   file: SafetensorsFile,

@@ -85,6 +85,22 @@ export interface MoEConfig extends RouterSettings {
   readonly router_std: number;
 }
 
+/** The weights that a run starts from. */
+export interface InitConfig {
+  /** Run, or folder of a checkpoint, whose weights the run takes; absolute. Null: random weights. */
+  readonly from: string | null;
+  /**
+   * Deviation of the noise added to experts that are copied from a dense layer, relative to the root
+   * mean square of the layer's weights.
+   */
+  readonly noise: number;
+  /**
+   * Whether copied experts are scaled so that what a layer puts out keeps its mean size under the
+   * new router's gates.
+   */
+  readonly rescale: boolean;
+}
+
 /** The text and its division into batches. */
 export interface DataConfig {
   /**
@@ -214,6 +230,8 @@ export interface TrainConfig {
   readonly model: ModelConfig;
   /** The experts and the router. */
   readonly moe: MoEConfig;
+  /** The weights to start from. */
+  readonly init: InitConfig;
   /** The text and its batches. */
   readonly data: DataConfig;
   /** AdamW and clipping. */
@@ -263,6 +281,8 @@ export interface ConfigLayer {
   readonly model?: LayerSection<ModelConfig, "ffn" | "vocabulary" | "init_std"> | undefined;
   /** The experts and the router. */
   readonly moe?: LayerSection<MoEConfig, "lambda_floor" | "router_std"> | undefined;
+  /** The weights to start from. */
+  readonly init?: LayerSection<InitConfig> | undefined;
   /** The text and its batches. */
   readonly data?: LayerSection<DataConfig, "micro_batch"> | undefined;
   /** AdamW and clipping. */

@@ -18,6 +18,7 @@ import { differences, valuesByKey } from "./values_by_key.ts";
 export function configNotices(config: TrainConfig): string[] {
   return [
     ...scheduleNotices(config),
+    ...initNotices(config),
     ...dataNotices(config),
     ...routerNotices(config.moe),
     ...flipNotices(config),
@@ -44,6 +45,13 @@ function scheduleNotices({ schedule, steps }: TrainConfig): string[] {
     `The learning rate only rises and ends at ${end}: schedule.warmup is ${warmup} and steps is ` +
     `${steps}; a warmup of fewer steps lets it fall again`,
   ];
+}
+
+function initNotices({ init }: TrainConfig): string[] {
+  if (init.from !== null) return [];
+  return (["noise", "rescale"] as const)
+    .filter((name) => init[name] !== BASE.run.init[name])
+    .map((name) => `init.${name} has no effect without init.from`);
 }
 
 function dataNotices({ data, validation, preset }: TrainConfig): string[] {

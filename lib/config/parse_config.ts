@@ -167,6 +167,7 @@ function complete(
     out: given.out ?? run.out,
     model,
     moe: completeMoE(given, spec, loaded, model),
+    init: withDefaults(run.init, given.init),
     data: completeData(given),
     optimizer: withDefaults(run.optimizer, given.optimizer),
     schedule: withDefaults(run.schedule, given.schedule),

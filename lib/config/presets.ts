@@ -33,6 +33,7 @@ export const BASE: PresetValues = {
     device: "auto",
     threads: 0,
     out: null,
+    init: { from: null, noise: 0, rescale: true },
     optimizer: { lr: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01, clip: 1 },
     schedule: { kind: "cosine", warmup: 30, final_ratio: 0.1 },
     memory: { limit_gib: null, recompute: "auto" },

@@ -95,6 +95,16 @@ const SECTIONS = {
     ),
     ...routerLeaves(ROUTER_KEYS),
   }),
+  init: section({
+    from: path("random weights", "Run or checkpoint whose weights the run starts from"),
+    noise: number(
+      { least: 0 },
+      "Noise on experts copied from a dense layer, relative to its weights' root mean square",
+    ),
+    rescale: flag(
+      "Whether copied experts are scaled to keep the mean size of what the layer puts out",
+    ),
+  }),
   data: section({
     paths: paths("Text files, folders or patterns, or domain=path; none: the bundled text"),
     validation_paths: paths("Same, for validation; none: a share of the documents"),

@@ -8,6 +8,9 @@ export const VALIDATION_DRAWS = 2 ** 31;
 /** First draw of routers after a step, beyond those of its micro-batches. */
 export const AFTER_STEP_DRAWS = 2 ** 30;
 
+/** First draw of the noise on initial weights, beyond those of the random weights themselves. */
+export const NOISE_DRAWS = 2 ** 30;
+
 /** A place in a run's random numbers. */
 export interface DrawPlace {
   /** The run's seed. */

@@ -103,12 +103,12 @@ export class Evaluation {
 
   /** Notes the routing before a step whose flips are measured. */
   beginFlips(trained: Trained): void {
-    this.#flips!.begin(trained.steps, this.#route(trained));
+    this.#flips!.begin(trained.steps, this.route(trained));
   }
 
   /** Measures the flips of the step taken since. */
   endFlips(trained: Trained): FlipMetrics {
-    return this.#flips!.end(trained.steps, this.#route(trained));
+    return this.#flips!.end(trained.steps, this.route(trained));
   }
 
   /**
@@ -139,7 +139,7 @@ export class Evaluation {
   }
 
   /** Runs the model on a batch as validation does. */
-  #route(trained: Trained): RouteBatch {
+  route(trained: Trained): RouteBatch {
     return (batch, onRouting) =>
       this.#drawing(trained.steps, () => {
         using _scope = this.#device.noGradient();

@@ -11,6 +11,7 @@ export type {
   DeviceName,
   DTypeName,
   FlipsConfig,
+  InitConfig,
   LayerSection,
   LogConfig,
   MemoryConfig,
@@ -73,7 +74,7 @@ export type { SafetensorsDType, TensorSpec } from "../checkpoint/safetensors_hea
 export type { FileDigest } from "../files.ts";
 export { SafetensorsFile } from "../checkpoint/safetensors.ts";
 export { type TensorEntry, writeSafetensors } from "../checkpoint/write_safetensors.ts";
-export type { CheckpointState } from "../checkpoint/state.ts";
+export type { CheckpointState, InitRecord } from "../checkpoint/state.ts";
 export {
   type CheckpointFolder,
   listCheckpoints,

@@ -3,6 +3,7 @@
 import { loadRouterOf } from "../config/load_router.ts";
 import { requireConfig } from "../config/require.ts";
 import { setImmediate } from "node:timers/promises";
+import { InitialWeights } from "../init_from/initial_weights.ts";
 import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import { FileError } from "../errors.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -20,6 +21,7 @@ import type { StepMetrics, ValidationMetrics } from "../run/metrics_line.ts";
 import { runCorpus } from "../model/run_corpus.ts";
 import { requireConfigOf, settleComputeType } from "../run/run_directory.ts";
 import type { Sample } from "../run/samples.ts";
+import { startFrom } from "./start_from.ts";
 import { takeTrainOptions } from "./take_train_options.ts";
 import type { TrainOptions, TrainSummary } from "./train_options.ts";
 import { Trainer } from "./trainer.ts";
@@ -38,7 +40,8 @@ import { checkpointContents, restoreCheckpoint } from "./trainer_checkpoint.ts";
  * opened with, or the run needs more memory than it may use.
  * @throws {TypeError} If an option has the wrong type.
  * @throws {DataError} If the text cannot be used.
- * @throws {CheckpointError} If the checkpoint does not fit the model, or holds non-finite numbers.
+ * @throws {CheckpointError} If the checkpoint, or the one to start from, does not fit the model, or
+ * holds non-finite numbers.
  * @throws {DivergenceError} If the loss, the gradient or a weight is not finite; names the first
  * such tensor. The last checkpoint stays.
  * @throws {FileError} If metrics or a checkpoint cannot be written; the last checkpoint stays.
@@ -86,6 +89,8 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
   const { device, checkpoint } = options;
   const { data } = config;
   checkMemory(config, memoryLimit(config, device.info().memoryBytes), { device });
+  // A resumed run has its weights, and needs those that it started from no more.
+  using initial = checkpoint ? null : InitialWeights.open(config);
   const router = await loadRouterOf(config.moe);
   const tokenizer = await openTokenizer(data.tokenizer, data.tokenizer_file);
   const onEvent = corpusNotices((text) => options.onNotice?.(text));
@@ -99,6 +104,7 @@ async function trainAsGiven(config: TrainConfig, options: TrainOptions): Promise
     profile: options.profile ?? null,
   });
   if (checkpoint) restoreCheckpoint(trainer, checkpoint);
+  if (initial !== null) options.onNotice?.(startFrom(trainer, initial));
   const machine = machineOf(device);
   const before = checkpoint?.state.machine;
   for (const notice of [...configNotices(config), ...machineNotices(before, machine)]) {

@@ -1,6 +1,6 @@
 /** One run's model, optimizer and data, advanced step by step. @module */
 
-import type { Device } from "../autograd/device.ts";
+import { type Device, memoryOf } from "../autograd/device.ts";
 import { FirstNotFinite } from "../autograd/finite.ts";
 import { type LambdaState, targetSparsity } from "../autograd/lambda_rule.ts";
 import { lambdaExcess, setLambdaExcess } from "../autograd/step_state.ts";
@@ -12,11 +12,13 @@ import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { routerOf, sparseFrom } from "../moe/router_of.ts";
 import { AdamW } from "../optim/adamw.ts";
 import type { OperationObserver } from "../tensor/recorder.ts";
+import { readSync } from "../tensor/transfer.ts";
 import type { StageState } from "../checkpoint/stage.ts";
+import type { InitRecord } from "../checkpoint/state.ts";
 import { withComputeType } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { CausalLoss } from "./causal_loss.ts";
-import { AFTER_STEP_DRAWS, drawingAt } from "./draws.ts";
+import { AFTER_STEP_DRAWS, drawingAt, NOISE_DRAWS } from "./draws.ts";
 import { Evaluation, type Trained } from "./evaluation.ts";
 import { KeptRowsPlan } from "./kept_rows_plan.ts";
 import { layerRows } from "./layer_rows.ts";
@@ -74,6 +76,8 @@ export class Trainer implements Disposable {
   readonly textHash: string;
   readonly optimizer: AdamW;
   readonly sampler: Sampler;
+  /** What the weights were taken from; null: they were random. */
+  init: InitRecord | null = null;
   readonly #device: Device;
   readonly #evaluation: Evaluation;
   readonly #profile: StepProfile | null;
@@ -162,6 +166,31 @@ export class Trainer implements Disposable {
   /** The tensors that a checkpoint keeps of the model: parameters, then buffers. */
   savedTensors(): Iterable<Parameter> {
     return savedTensors(this.#built.model);
+  }
+
+  /** Notes what the weights were taken from, and the stage that the run begins in. */
+  startFrom(record: InitRecord, stage: StageState): void {
+    this.init = record;
+    this.#stage = stage;
+  }
+
+  /** Runs something with the draws of the noise on initial weights. */
+  drawingNoise(run: () => void): void {
+    const seed = BigInt(this.config.seed);
+    memoryOf(this.#device).drawingFrom({ seed, step: 0, draws: NOISE_DRAWS }, run);
+  }
+
+  /** The sum of a token's gates per layer, on average over the next micro-batch. */
+  meanGates(): number[] {
+    const place = this.sampler.state;
+    const batch = this.sampler.next(this.config.data.micro_batch);
+    seek(this.sampler, place);
+    const means: number[] = [];
+    this.#evaluation.route(this.#trained)(batch, (layer, { gates }) => {
+      const values = readSync(gates);
+      means[layer] = values.reduce((sum, gate) => sum + gate, 0) / gates.shape[0];
+    });
+    return means;
   }
 
   /** Takes up where a trainer of the same configuration left off; weights are loaded separately. */

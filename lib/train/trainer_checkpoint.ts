@@ -38,6 +38,7 @@ export function checkpointContents(trainer: Trainer, device: Device): Checkpoint
       ...routerRecord(config.moe),
       machine: machineOf(device),
       versions: versions(),
+      ...(trainer.init === null ? {} : { init: trainer.init }),
     },
     model: modelEntries(trainer.savedTensors(), config),
     optimizer: tensorEntries(namedMoments(trainer)),
@@ -72,6 +73,7 @@ export function restoreCheckpoint(trainer: Trainer, checkpoint: Checkpoint): voi
   loadModel(trainer.savedTensors(), trainer.config, checkpoint.model);
   loadTensors(namedMoments(trainer), checkpoint.optimizer);
   trainer.restore(step, { lambda, excess }, stage, sampler);
+  trainer.init = checkpoint.state.init ?? null;
 }
 
 /** The file a router came from, if it is not one of the library's. */

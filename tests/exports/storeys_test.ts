@@ -14,7 +14,7 @@ const STOREYS: readonly (readonly string[])[] = [
   ["lib/compare"],
   ["lib/plot"],
   ["lib/train"],
-  ["lib/analyze", "lib/evaluate", "lib/interchange"],
+  ["lib/init_from", "lib/analyze", "lib/evaluate", "lib/interchange"],
   ["lib/model"],
   ["lib/run"],
   ["lib/checkpoint"],

@@ -55,6 +55,7 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     jitter: above(0),
     ...{ capacity: above(0), group: oneOf("batch", "sequence") },
   },
+  init: { from: path, noise: from(0), rescale: oneOf(true, false) },
   data: {
     ...{ paths, validation_paths: paths, tokenizer: oneOf("byte", "gpt2"), cache: path },
     ...{ batch: whole(1), sequence: whole(1), micro_batch: whole(1) },
@@ -98,6 +99,7 @@ export const TINY = {
     jitter: 0.1,
     ...{ capacity: 1, group: "batch" },
   },
+  init: { from: null as string | null, noise: 0, rescale: true },
   data: {
     paths: [] as string[],
     validation_paths: [] as string[],

@@ -1,6 +1,7 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseTrainFlags } from "../../../cli/train/flags.ts";
 import { trainRequest } from "../../../cli/train/request.ts";
+import { initialDeviation } from "../../../lib/autograd/distributions.ts";
 import { ConfigError } from "../../../lib/errors.ts";
 import { ROUTER_NAMES } from "../../../lib/moe/routers.ts";
 import { parseConfig, RunDirectory, type TrainConfig } from "../../../lib/train/mod.ts";
@@ -255,4 +256,77 @@ Deno.test("`trainRequest()` does not guess whether --data is a file or domain=fi
   assertEquals(paths("./a=good.txt"), [`${folder.path}/a=good.txt`]);
   assertEquals(paths("a=./good.txt"), [`a=${folder.path}/good.txt`]);
   assertEquals(paths("b=good.txt"), [`b=${folder.path}/good.txt`]);
+});
+
+/** A run of a dense model that has begun. */
+function denseRun(folder: string): string {
+  const out = `${folder}/dense`;
+  const model = { hidden: 32, heads: 2, dtype: "f32" } as const;
+  const data = { tokenizer: "gpt2", batch: 2 } as const;
+  const config = parseConfig({
+    preset: "pico",
+    out,
+    steps: 7,
+    model,
+    moe: { router: "dense" },
+    data,
+  });
+  using directory = RunDirectory.create(config);
+  directory.begin();
+  return out;
+}
+
+Deno.test("`trainRequest()` takes the model of the run that it starts from, and nothing else of it", () => {
+  using folder = new TemporaryFolder();
+  const { path } = folder;
+  const from = denseRun(path);
+  Deno.writeTextFileSync(`${path}/start.yaml`, "init: {from: dense}\n");
+  const expected = parseConfig({
+    preset: "pico",
+    model: { hidden: 32, heads: 2, init_std: initialDeviation(32) },
+    moe: { router: "relu" },
+    data: { tokenizer: "gpt2" },
+    init: { from },
+  });
+  for (
+    const start of [
+      ["--init-from", "dense"],
+      ["--set", "init.from=dense"],
+      ["--config", "start.yaml"],
+      ["--init-from", "elsewhere", "--set", "init.from=dense"],
+    ]
+  ) {
+    assertEquals(configOf([...start, "--router", "relu"], path), expected, start.join(" "));
+  }
+  const kept = configOf(["--init-from", "dense", "--upcycle-noise", "0.5"], path);
+  assertEquals([kept.moe.router, kept.moe.experts, kept.init.noise], ["dense", 1, 0.5]);
+  const own = configOf(["--config", "start.yaml", "--set", "init.from=null"], path);
+  assertEquals([own.init.from, own.model.hidden], [null, 128]);
+  // A preset brings its recipe; the sizes are those of the weights.
+  const other = configOf(["--init-from", "dense", "--preset", "nano"], path);
+  assertEquals([other.steps, other.model.hidden, other.model.layers], [500, 32, 2]);
+});
+
+Deno.test("`trainRequest()` refuses to start from weights as it resumes", () => {
+  using folder = new TemporaryFolder();
+  const { path } = folder;
+  denseRun(path);
+  for (const flag of [["--init-from", "dense"], ["--upcycle-noise", "0.1"]]) {
+    assertEquals(
+      failure(["--resume", "dense", ...flag], path),
+      `${flag[0]} cannot go with --resume: a resumed run continues from its own weights`,
+    );
+  }
+});
+
+Deno.test("`trainRequest()` refuses what is no run, and what is no noise", () => {
+  using folder = new TemporaryFolder();
+  assertMatch(failure(["--init-from", "none"], folder.path), /^Cannot open the run .*none: /);
+  assertMatch(failure(["--init-from", ""], folder.path), /--init-from is empty/);
+  for (const noise of ["-1", "much", "NaN", "Infinity"]) {
+    assertMatch(
+      failure(["--upcycle-noise", noise]),
+      /--upcycle-noise is .* a number of at least 0/,
+    );
+  }
 });

@@ -116,7 +116,9 @@ const loading: readonly Entry[] = [
 function fixed(config: Config): [string, unknown][] {
   const { model, moe, seed, validation: { batches } } = config;
   const { data: { cache: _, ...data }, optimizer: { lr: _lr, ...optimizer } } = config;
-  const groups = { model, moe, data, optimizer, validation: { batches } };
+  const { from, ...start } = config.init;
+  const init = from === null ? {} : start;
+  const groups = { model, moe, init, data, optimizer, validation: { batches } };
   const keys = Object.entries(groups).flatMap(([group, values]) =>
     Object.entries(values).map(([key, value]): [string, unknown] => [`${group}.${key}`, value])
   );
@@ -156,6 +158,7 @@ const resuming: readonly Entry[] = [
       demandConfig(config);
       demand(JSON.stringify(fixed(saved)) === JSON.stringify(fixed(config)), "other values");
       demand(saved.preset === config.preset && saved.out === config.out, "another run");
+      demand(saved.init.from === config.init.from, "another start");
     },
   },
 ];
