@@ -2,8 +2,6 @@ import { LARGEST_SIZE, type OptionNames, requireOptions } from "../arguments.ts"
 import { requireSizes } from "../settings.ts";
 import { largest } from "../extremes.ts";
 import type { Device } from "../autograd/device.ts";
-import { philox4x32, philoxKey } from "../data/batches/philox.ts";
-import { TextStream } from "../data/tokenizer/text_stream.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { Status } from "../ffi/codes.ts";
@@ -12,12 +10,9 @@ import type { LanguageModel } from "../nn/language_model.ts";
 import type { Real } from "../tensor/dtype.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { read } from "../tensor/transfer.ts";
-import { type DrawOptions, drawProblem, drawToken } from "./draw_token.ts";
+import { type DrawOptions, drawProblem } from "./draw_token.ts";
+import { type FinishReason, GrowingText } from "./growing_text.ts";
 import { LogitsError } from "./logits_error.ts";
-import { StopFilter } from "./stop_filter.ts";
-
-/** Why a text ended: end-of-document token, stop string, or the maximum number of tokens. */
-export type FinishReason = "end" | "stop" | "length";
 
 /** Settings of {@linkcode generate}. */
 export interface GenerateOptions extends DrawOptions {
@@ -50,9 +45,6 @@ export interface GeneratedPiece {
   /** Why the text ends with this piece; null if it continues. */
   readonly finish: FinishReason | null;
 }
-
-/** Philox counter word that separates these draws from those of weights and shuffle. */
-const OPERATION = 0xffff0001;
 
 /** Operation named by the error when `tokens` does not fit into memory. */
 export const ROOM = "make room for texts";
@@ -132,7 +124,7 @@ async function* continueTexts(
   for (let drawn = 0; drawn < tokens; drawn++) {
     const last: number[] = [];
     for (const [i, text] of texts.entries()) {
-      const token = text.isDone ? tokenizer.endOfDocument : text.draw(logits[i]!, drawn);
+      const token = text.isDone ? tokenizer.endOfDocument : text.draw(logits[i]!);
       last.push(token);
       const piece = text.next(token, drawn + 1 === tokens || signal?.aborted === true);
       if (piece !== null) yield piece;
@@ -169,40 +161,32 @@ function roomFor(
   }
 }
 
-/** A text being generated. */
+/** A prompt and the text that continues it. */
 class Text {
   /** The tokens of the prompt. */
   readonly start: readonly number[];
-  isDone = false;
   readonly #index: number;
-  readonly #options: GenerateOptions;
-  readonly #stream: TextStream;
-  readonly #filter: StopFilter;
-  readonly #key: ReturnType<typeof philoxKey>;
-  #tokens = 0;
+  readonly #growing: GrowingText;
 
   constructor(index: number, prompt: string, options: GenerateOptions) {
-    const { tokenizer, stop = [], seed = 0 } = options;
-    const { endOfDocument, beginOfDocument = endOfDocument } = tokenizer;
-    this.start = [beginOfDocument, ...tokenizer.encode(prompt)];
+    const { tokenizer: { endOfDocument, beginOfDocument = endOfDocument } } = options;
+    this.start = [beginOfDocument, ...options.tokenizer.encode(prompt)];
     this.#index = index;
-    this.#options = options;
-    this.#stream = new TextStream(tokenizer);
-    this.#filter = new StopFilter(stop);
-    this.#key = philoxKey(seed);
+    this.#growing = new GrowingText(options);
   }
 
-  draw(logits: Float32Array, number: number): number {
-    const { stream = 0, tokenizer } = this.#options;
-    const [word = 0] = philox4x32([number, 0, OPERATION, stream], this.#key);
-    // The model's vocabulary may be padded; padding is never drawn.
-    const real = logits.subarray(0, tokenizer.vocabularySize);
+  get isDone(): boolean {
+    return this.#growing.isDone;
+  }
+
+  draw(logits: Float32Array): number {
     try {
-      return drawToken(real, word * 2 ** -32, this.#options);
+      return this.#growing.draw(logits);
     } catch (cause) {
       if (!(cause instanceof LogitsError)) throw cause;
+      const { tokens } = this.#growing;
       throw new LogitsError(
-        `Cannot generate token ${number + 1} of prompt ${this.#index + 1}: ${cause.message}; the ` +
+        `Cannot generate token ${tokens + 1} of prompt ${this.#index + 1}: ${cause.message}; the ` +
           `model's weights are damaged or too large, use an earlier checkpoint`,
         { cause },
       );
@@ -212,16 +196,8 @@ class Text {
   /** Appends a token; null if the text is already done. */
   next(token: number, isLast: boolean): GeneratedPiece | null {
     if (this.isDone) return null;
-    this.#tokens++;
-    const isEnd = token === this.#options.tokenizer.endOfDocument;
-    let text = isEnd ? "" : this.#filter.push(this.#stream.push(token));
-    let finish: FinishReason | null = this.#filter.isStopped ? "stop" : null;
-    if (finish === null && (isEnd || isLast)) {
-      finish = isEnd ? "end" : "length";
-      text += this.#filter.push(this.#stream.end()) + this.#filter.end();
-    }
-    this.isDone = finish !== null;
-    return { prompt: this.#index, text, tokens: this.#tokens, finish };
+    const { text, finish } = this.#growing.push(token, isLast);
+    return { prompt: this.#index, text, tokens: this.#growing.tokens, finish };
   }
 }
 

@@ -6,10 +6,6 @@
  */
 
 export { type DrawOptions, drawToken } from "./draw_token.ts";
-export {
-  type FinishReason,
-  generate,
-  type GeneratedPiece,
-  type GenerateOptions,
-} from "./generate.ts";
+export { generate, type GeneratedPiece, type GenerateOptions } from "./generate.ts";
+export type { FinishReason } from "./growing_text.ts";
 export { LogitsError } from "./logits_error.ts";

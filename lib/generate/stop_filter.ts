@@ -23,6 +23,11 @@ export class StopFilter {
     return this.#isStopped;
   }
 
+  /** Text held back since it may be the beginning of a stop string. */
+  get held(): string {
+    return this.#held;
+  }
+
   /**
    * Appends a piece.
    *
