@@ -4,10 +4,10 @@
  * @module
  */
 
-import { ConfigError, DeviceError } from "../../lib/errors.ts";
+import { DeviceError } from "../../lib/errors.ts";
 import { generate, ROOM } from "../../lib/generate/generate.ts";
 import { type OpenedModel, openModel } from "../../lib/model/open_model.ts";
-import { routerLabel, routerOf } from "../../lib/moe/router_of.ts";
+import { requireCausal } from "../../lib/model/require_causal.ts";
 import { absolutePath, callingDirectory } from "../shared/arguments.ts";
 import { describeError } from "../shared/errors.ts";
 import { formatCount } from "../shared/format.ts";
@@ -91,7 +91,7 @@ async function runGeneration(
 ): Promise<number> {
   using device = await openDevice(request.device);
   using opened = await openModel(device, request.run, { dtype: request.dtype });
-  requireCausal(opened);
+  requireCausal("generate", opened.config.moe);
   warnOfLength(request, opened, output);
   using interrupt = new Interrupt({
     onRequest: () => {},
@@ -138,14 +138,6 @@ function printAnswers(answers: readonly Answer[], asJson: boolean, output: Outpu
 function speed(answers: readonly Answer[], seconds: number): string {
   const tokens = answers.reduce((sum, answer) => sum + answer.tokens, 0);
   return `${tokens} tokens in ${seconds.toFixed(2)} s, ${formatCount(tokens / seconds)} tokens/s`;
-}
-
-function requireCausal({ config: { moe } }: OpenedModel): void {
-  if (routerOf(moe).causal) return;
-  throw new ConfigError(
-    `Cannot generate with the router ${routerLabel(moe.router)}: it routes a token by the tokens ` +
-      `after it, which do not exist yet`,
-  );
 }
 
 /** Rotary positions extend beyond what the model has seen, but how well is anyone's guess. */
