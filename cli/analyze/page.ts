@@ -6,9 +6,9 @@
  */
 
 import type { Passage } from "../../lib/analyze/passage.ts";
-import { CURVES } from "../../lib/plot/theme.ts";
 import { visible, visibleName } from "../../lib/visible.ts";
 import { type DrawnChart, escapeHtml, figure, pageFrame } from "../shared/page_frame.ts";
+import { embedded, expertColour } from "../shared/token_colours.ts";
 import type { Analysis, AnalyzedModel } from "./analysis.ts";
 import { PAGE_SCRIPT, PAGE_STYLE } from "./page_script.ts";
 import { summaryRows } from "./summary.ts";
@@ -101,18 +101,6 @@ function markedText(text: string): string {
   return visibleName(
     text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥"),
   );
-}
-
-/** The theme's curve colours, then hues spaced by the golden angle. */
-function expertColour(expert: number): string {
-  if (expert < CURVES.length) return CURVES[expert]!.light;
-  const hue = Math.round((expert * 137.508) % 360);
-  return `hsl(${hue} ${expert % 2 === 0 ? 70 : 50}% ${40 + 10 * (expert % 3)}%)`;
-}
-
-/** JSON for a script element, which `</script` in a text would end. */
-function embedded(value: object): string {
-  return JSON.stringify(value).replaceAll("<", "\\u003c");
 }
 
 function fourDigits(value: number): number {
