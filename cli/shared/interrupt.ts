@@ -6,6 +6,8 @@
 
 /** What {@linkcode Interrupt} acts on; a test supplies its own. */
 export interface InterruptHooks {
+  /** The signals that count as Ctrl-C. Default SIGINT. */
+  readonly signals?: readonly Deno.Signal[];
   /** Called once, when the run is asked to stop. */
   readonly onRequest: () => void;
   /** Ends the process at once. */
@@ -20,7 +22,7 @@ export const INTERRUPTED = 130;
 /** A second SIGINT within this time is the same Ctrl-C: under `deno task` each arrives twice. */
 const ECHO_MS = 1000;
 
-/** Turns SIGINT into an abort signal until it is disposed of. */
+/** Turns SIGINT, and other signals if asked, into an abort signal until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
   readonly #hooks: InterruptHooks;
@@ -34,7 +36,11 @@ export class Interrupt implements Disposable {
    */
   constructor(hooks: InterruptHooks) {
     this.#hooks = hooks;
-    Deno.addSignalListener("SIGINT", this.#listener);
+    for (const signal of this.#signals) Deno.addSignalListener(signal, this.#listener);
+  }
+
+  get #signals(): readonly Deno.Signal[] {
+    return this.#hooks.signals ?? ["SIGINT"];
   }
 
   /** Aborted once the run is to stop after its current step. */
@@ -56,6 +62,6 @@ export class Interrupt implements Disposable {
 
   /** Stops listening: Ctrl-C ends the process again. */
   [Symbol.dispose](): void {
-    Deno.removeSignalListener("SIGINT", this.#listener);
+    for (const signal of this.#signals) Deno.removeSignalListener(signal, this.#listener);
   }
 }

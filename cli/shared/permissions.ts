@@ -14,6 +14,8 @@ export interface Needs {
   readonly read?: readonly string[];
   /** Folders it writes. */
   readonly write?: readonly string[];
+  /** Where it listens, as `--allow-net` takes it. */
+  readonly net?: string;
   /** The kind of device whose kernel library it opens. */
   readonly device?: "auto" | "cpu" | "cuda";
   /** The library's file, if the user names one. */
@@ -64,6 +66,10 @@ async function refusedFlags(needs: Needs, base: string, ask: Ask): Promise<strin
       if ((await ask({ name, path })).state !== "granted") refused.push(shown(path, base));
     }
     if (refused.length > 0) flags.push(`--allow-${name}=${refused.join(",")}`);
+  }
+  const { net: host } = needs;
+  if (host !== undefined && (await ask({ name: "net", host })).state !== "granted") {
+    flags.push(`--allow-net=${host}`);
   }
   return flags;
 }

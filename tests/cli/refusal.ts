@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { generateCommand } from "../../cli/generate/command.ts";
+import { serveCommand } from "../../cli/serve/command.ts";
 import type { Output } from "../../cli/shared/output.ts";
 import { trainCommand } from "../../cli/train/command.ts";
 import { train } from "../../lib/train/train.ts";
@@ -38,6 +39,11 @@ export function runTrain(folder: string, args: readonly string[]): Promise<Finis
 export function runGenerate(folder: string, args: readonly string[]): Promise<Finished> {
   const input = { isTerminal: true, read: () => Promise.resolve(new Uint8Array()) };
   return captured(folder, (output) => generateCommand(args, output, input));
+}
+
+/** Runs `serve` with a command line that it refuses. */
+export function runServe(folder: string, args: readonly string[]): Promise<Finished> {
+  return captured(folder, (output) => serveCommand(args, output));
 }
 
 async function captured(

@@ -6,6 +6,7 @@ import { CONVERT_FLAGS } from "../../../cli/convert/flags.ts";
 import { DOCTOR_FLAGS } from "../../../cli/doctor.ts";
 import { GENERATE_FLAGS } from "../../../cli/generate/flags.ts";
 import { PLOT_FLAGS } from "../../../cli/plot/flags.ts";
+import { SERVE_FLAGS } from "../../../cli/serve/flags.ts";
 import { type Flags, parseFlags } from "../../../cli/shared/arguments.ts";
 import { TRAIN_FLAGS } from "../../../cli/train/flags.ts";
 import { ConfigError } from "../../../lib/errors.ts";
@@ -17,6 +18,7 @@ const TABLES: Readonly<Record<string, Flags>> = {
   doctor: DOCTOR_FLAGS,
   generate: GENERATE_FLAGS,
   plot: PLOT_FLAGS,
+  serve: SERVE_FLAGS,
   train: TRAIN_FLAGS,
 };
 
