@@ -30,7 +30,14 @@ export interface TaskComparison {
   readonly close: number;
   /** Means of the metrics, here and there. */
   readonly means: ReadonlyMap<string, readonly [number, number]>;
+  /** Greatest relative difference of a standard error that has a formula. */
+  readonly errors: number;
+  /** That of the perplexity, which each bootstraps with its own random numbers; 0 without one. */
+  readonly bootstrapped: number;
 }
+
+/** A task's entry in the results. */
+export type TaskFigures = Readonly<Record<string, unknown>>;
 
 const METRICS = ["acc", "acc_norm", "perplexity"];
 
@@ -56,6 +63,38 @@ export function loggedItems(path: string): Map<number, LoggedItem> {
 }
 
 /**
+ * Reads the figures of a file of results.
+ *
+ * @param path The file.
+ * @returns The figures by task.
+ */
+export function taskFigures(path: string): Readonly<Record<string, TaskFigures>> {
+  return JSON.parse(Deno.readTextFileSync(path)).results;
+}
+
+/**
+ * Compares the standard errors of a task.
+ *
+ * @param ours By `evaluate`.
+ * @param theirs By the harness.
+ * @returns Greatest relative differences.
+ */
+export function compareErrors(
+  ours: TaskFigures,
+  theirs: TaskFigures,
+): Pick<TaskComparison, "errors" | "bootstrapped"> {
+  const difference = (name: string): number => {
+    const [own, other] = [ours, theirs].map((figures) => figures[`${name}_stderr,none`]);
+    if (own === undefined || own === other) return 0;
+    return Math.abs(Number(own) - Number(other)) / Number(other);
+  };
+  return {
+    errors: Math.max(difference("acc"), difference("acc_norm")),
+    bootstrapped: difference("perplexity"),
+  };
+}
+
+/**
  * Compares the items of a task.
  *
  * @param ours By `evaluate`.
@@ -67,7 +106,7 @@ export function compareItems(
   ours: ReadonlyMap<number, LoggedItem>,
   theirs: ReadonlyMap<number, LoggedItem>,
   limit: number,
-): TaskComparison {
+): Omit<TaskComparison, "errors" | "bootstrapped"> {
   if (ours.size !== theirs.size) throw new Error(`${ours.size} items here, ${theirs.size} there`);
   const counts = { requests: 0, texts: 0, difference: 0, wrong: 0, close: 0 };
   for (const [id, own] of ours) {
@@ -127,8 +166,8 @@ export function comparisonTable(tasks: ReadonlyMap<string, TaskComparison>): str
     return pair.map((value) => value.toFixed(digits)).join(" / ");
   };
   return [
-    "| task | items | log-likelihoods | greatest difference | acc | acc_norm | perplexity | other answers |",
-    "| --- | --: | --: | --: | --: | --: | --: | --: |",
+    "| task | items | log-likelihoods | greatest difference | acc | acc_norm | perplexity | other answers | errors differ by |",
+    "| --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ...[...tasks].map(([name, each]) =>
       `| ${
         [
@@ -140,6 +179,7 @@ export function comparisonTable(tasks: ReadonlyMap<string, TaskComparison>): str
           shown(each, "acc_norm"),
           shown(each, "perplexity"),
           each.wrong + each.close,
+          Math.max(each.errors, each.bootstrapped).toExponential(0),
         ].join(" | ")
       } |`
     ),

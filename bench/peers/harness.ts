@@ -12,10 +12,12 @@ import { taskNames } from "../../lib/evaluate/tasks/tasks.ts";
 import { ensureHarness, runHarness, WORK } from "./_python.ts";
 import { writeTasks, writeTokenizer } from "./_harness_files.ts";
 import {
+  compareErrors,
   compareItems,
   comparisonTable,
   loggedItems,
   type TaskComparison,
+  taskFigures,
 } from "./_harness_report.ts";
 
 const HELP = `deno task bench:harness --run RUN --eval-data DIR (--url URL | --hf DIR) [FLAGS]
@@ -31,6 +33,9 @@ Exits with code 1 if one differs by more than 1e-3, or an answer does whose marg
 
 /** Greatest difference of a log-likelihood. */
 const LIMIT = 1e-3;
+
+/** Greatest relative difference of two bootstrapped errors: their own are larger, the more the values are skewed. */
+const BOOTSTRAPPED = 0.1;
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -77,21 +82,30 @@ async function main(): Promise<number> {
     ...["-m", "lm_eval", "run", ...model, "--tasks", ...names, "--include_path", tasks],
     ...["--limit", limit, "--batch_size", "8", "--log_samples", "--output_path", theirs],
   ], folder);
+  const figures = {
+    ours: taskFigures(ours),
+    theirs: taskFigures(fileBelow(theirs, "results_")),
+  };
   const compared = new Map(names.map((name): [string, TaskComparison] => [
     name,
-    compareItems(
-      loggedItems(ours.replace(/\.json$/, `_samples_${name}.jsonl`)),
-      loggedItems(fileBelow(theirs, `samples_${name}_`)),
-      LIMIT,
-    ),
+    {
+      ...compareItems(
+        loggedItems(ours.replace(/\.json$/, `_samples_${name}.jsonl`)),
+        loggedItems(fileBelow(theirs, `samples_${name}_`)),
+        LIMIT,
+      ),
+      ...compareErrors(figures.ours[name]!, figures.theirs[name]!),
+    },
   ]));
   console.log(comparisonTable(compared).join("\n"));
   Deno.removeSync(folder, { recursive: true });
   const bad = [...compared].filter(([, each]) =>
-    !(each.difference <= LIMIT) || each.wrong > 0 || each.texts > 0
+    !(each.difference <= LIMIT && each.errors <= 1e-6 && each.bootstrapped <= BOOTSTRAPPED) ||
+    each.wrong > 0 || each.texts > 0
   );
-  for (const [name, { texts, wrong }] of bad) {
-    console.log(`${name} differs: ${texts} texts, ${wrong} answers beyond the margin`);
+  for (const [name, { texts, wrong, errors }] of bad) {
+    const counts = `${texts} texts, ${wrong} answers beyond the margin`;
+    console.log(`${name} differs: ${counts}, standard errors by ${errors}`);
   }
   return bad.length > 0 ? 1 : 0;
 }
