@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#if !defined(__x86_64__)
+#if !defined(__x86_64__) && !defined(__aarch64__)
 #include <ucontext.h>
 #endif
 
@@ -11,7 +11,7 @@ namespace remoe::emulator {
 
 // The point where a suspended flow of control resumes.
 struct Suspended {
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
   void* stack_pointer = nullptr;
 #else
   ucontext_t context;

@@ -99,17 +99,23 @@ export const NVCC_FLAGS = {
 /**
  * Builds the CUDA sources for execution on the CPU.
  *
- * @param options Whether accesses are checked, and the mutant to build, if any.
+ * @param options Whether accesses are checked, the mutant to build, if any, and the architecture of
+ *   the machine to run on, which is this one by default.
  * @returns The library, or why there is none.
  * @throws {CompileError} If the sources do not compile.
  */
 export async function buildEmulated(
-  options: { readonly race?: boolean; readonly mutant?: Mutant } = {},
+  options: {
+    readonly race?: boolean;
+    readonly mutant?: Mutant;
+    readonly arch?: typeof Deno.build.arch;
+  } = {},
 ): Promise<BuildResult> {
-  const compiler = await findCppCompiler();
+  const { race = false, mutant, arch = Deno.build.arch } = options;
+  const compiler = await findCppCompiler(arch);
   if ("reason" in compiler) return skipped(compiler);
-  const { race = false, mutant } = options;
-  const name = race ? "libremoe_emulated_race" : "libremoe_emulated";
+  const suffix = arch === Deno.build.arch ? "" : `_${arch}`;
+  const name = `libremoe_emulated${race ? "_race" : ""}${suffix}`;
   const units = [...await emulatorUnits(race), ...await kernelUnits(race, mutant)];
   const path = mutant === undefined
     ? `${BUILD}/${name}.so`

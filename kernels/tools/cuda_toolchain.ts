@@ -92,13 +92,17 @@ interface Wheel {
 /**
  * Finds the C++ compiler of the emulated builds.
  *
+ * @param arch The architecture to compile for. Default this machine's.
  * @returns g++, or why there is none.
  */
-export async function findCppCompiler(): Promise<Compiler | Missing> {
+export async function findCppCompiler(
+  arch: typeof Deno.build.arch = Deno.build.arch,
+): Promise<Compiler | Missing> {
   if (Deno.build.os !== "linux") return { reason: "the emulator needs Linux" };
-  const version = await firstLine("g++", ["--version"]);
-  if (version === undefined) return { reason: "g++ is not installed" };
-  return { command: "g++", version, arguments: [] };
+  const command = arch === Deno.build.arch ? "g++" : `${arch}-linux-gnu-g++`;
+  const version = await firstLine(command, ["--version"]);
+  if (version === undefined) return { reason: `${command} is not installed` };
+  return { command, version, arguments: [] };
 }
 
 /**
