@@ -1,10 +1,10 @@
 /** Lory in a whole model: causality from the second segment on, and generation. @module */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { buildModel, type BuiltModel } from "../../lib/model/build_model.ts";
 import { segmentLength } from "../../lib/moe/segments.ts";
 import { parseConfig } from "../../lib/train/mod.ts";
-import { type Device, read, write } from "../../mod.ts";
+import { ConfigError, type Device, read, write } from "../../mod.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { assertClose } from "../autograd/gradient_check.ts";
 import { openDevice } from "../tensor/open_device.ts";
@@ -71,6 +71,37 @@ Deno.test("prompts of different lengths continue as they would one by one", asyn
       assertClose(shared, row, `prompt ${b}, step ${t}`, 1e-5);
     }
   }
+});
+
+Deno.test("rows keep their own prompts' weights, also where they are copied or filled anew", async () => {
+  using device = await openDevice({ seed: 2 });
+  using built = await modelOf(device);
+  const { model } = built;
+  using _scope = device.noGradient();
+  using cache = model.openCache(3, 16);
+  using alone = model.openCache(1, 16);
+  const [first, second, third] = [tokensOf(9), tokensOf(4), tokensOf(6)];
+  model.extend([third, first], cache, [1, 0]);
+  cache.copyRows([0], [2]);
+  cache.release([1]);
+  // A prompt begins in row 1 while row 2 goes on.
+  const [begun, copied] = [second, [7]];
+  const logits = await read(model.extend([begun, copied], cache, [1, 2]));
+  const rows = [
+    await read(model.prefill([second], alone)),
+    (model.prefill([first], alone), await read(model.decode([7], alone))),
+  ];
+  for (const [i, row] of rows.entries()) {
+    const own = logits.subarray(i * VOCABULARY, (i + 1) * VOCABULARY);
+    assertClose(own, row, `row ${i + 1}`, 1e-5);
+  }
+  assertThrows(() => model.extend([[1, 2]], cache, [0]), ConfigError, "give the whole prompt");
+  assertThrows(
+    () => model.scoreExtension([[1, 2]], [[2, 3]], alone, [0]),
+    ConfigError,
+    "by Lory",
+  );
+  assertEquals(cache.lengths, [9, 4, 10]);
 });
 
 Deno.test("what follows a prompt is routed by the prompt alone", async () => {
