@@ -1,5 +1,6 @@
 /** The README of an exported model: what it is, how it was trained, how to use it. @module */
 
+import { basename } from "node:path";
 import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
 import { countParameters } from "../model/parameter_count.ts";
@@ -148,7 +149,9 @@ function shownConfig(config: TrainConfig): object {
     tokenizer_file: _file,
     ...data
   } = config.data;
-  return { ...rest, data };
+  const { init } = config;
+  const from = init.from === null ? null : basename(init.from);
+  return { ...rest, init: { ...init, from }, data };
 }
 
 function count(value: number): string {

@@ -6,6 +6,7 @@ import { describeTokenizerFile } from "../../lib/data/tokenizer/tokenizer_file.t
 import { openTokenizer } from "../../lib/data/tokenizer/open_tokenizer.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { exportForm } from "../../lib/interchange/export_form.ts";
+import { modelCard } from "../../lib/interchange/model_card.ts";
 import { exportModel, importModel } from "../../lib/interchange/mod.ts";
 import { openModel } from "../../lib/model/open_model.ts";
 import { Device } from "../../mod.ts";
@@ -134,6 +135,20 @@ Deno.test("the tokenizer files of byte and gpt2 encode as the tokenizers do", as
       assertEquals(exported.encode(text), own.encode(text), text);
       assertEquals(exported.decode(own.encode(text)), text);
     }
+  }
+});
+
+Deno.test("a model card says nothing of the folders of the machine", () => {
+  const config = configOf(RUNS["dense"]!, "/secret/run", { paths: ["/secret/books"] });
+  const card = modelCard({
+    path: root,
+    config: { ...config, init: { ...config.init, from: "/secret/base" } },
+    form: exportForm(config),
+    ...{ step: 7, tokens: 2_500_000 },
+  });
+  assert(!card.includes("secret"), card);
+  for (const words of ["| Text | books |", "7, 2.5M tokens", `"from": "base"`, "Llama"]) {
+    assert(card.includes(words), words);
   }
 });
 
