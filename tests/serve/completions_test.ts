@@ -194,6 +194,10 @@ Deno.test("n texts of a prompt differ, and each depends on the seed and its numb
   assertEquals(new Set(three).size, 3);
   assertEquals(await texts({}), three.slice(0, 1));
   assertEquals((await texts({ prompt: ["Else", "Begin"], n: 3 })).slice(3), three);
+  // All of them continue the whole prompt, although it was read once.
+  const [greedy, ...others] = await texts({ n: 3, temperature: 0 });
+  assertEquals(others, [greedy, greedy]);
+  assertEquals(await texts({ temperature: 0 }), [greedy]);
   const free = await small.complete({ ...body, seed: null, prompt: ["Begin", "Begin"] });
   assert(free.choices[0]!.text !== free.choices[1]!.text);
 });
@@ -241,5 +245,6 @@ Deno.test("tokens that are no whole characters are named by their bytes, padding
     ...["<|endoftext|>", "token_id:258"],
   ]);
   assertEquals(choice!.logprobs!.text_offset.slice(0, 5), [0, 0, 0, 1, 2]);
+  assertEquals(choice!.logprobs!.text_offset[6], [...tokenizer.decode(prompt)].length);
   assert(choice!.text.startsWith("€A"));
 });
