@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "checker.h"
+#include "counter.h"
 #include "ordering.h"
 #include "scheduler_state.h"
 
@@ -48,6 +49,7 @@ void complete(Block& block, Fiber& self, bool orders_memory) {
   self.combine(self.mask, arguments);
   block.combining = false;
   if (orders_memory) ordering::meet_lanes(self.thread - self.lane, self.mask);
+  if (self.mask == block.warps[self.warp].alive) counter::warp_meets(self.warp);
   block.warps[self.warp].arrived &= ~self.mask;
   for (int lane = 31; lane >= 0; lane--) {
     if ((self.mask >> lane & 1) == 0) continue;
@@ -75,6 +77,7 @@ void fault(const char* what, Site site) {
 void release_barrier(Block& block) {
   block.at_barrier = 0;
   ordering::meet_block();
+  counter::block_meets();
   for (int i = 0; i < block.threads; i++) {
     Fiber& fiber = block.fibers[i];
     if (fiber.state != State::kAtBarrier) continue;

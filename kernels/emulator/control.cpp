@@ -25,6 +25,12 @@ EMU_API void emu_pose(int32_t capability) {
   device().capability = capability;
 }
 
+// The same for its multiprocessors, between which some kernels divide their work.
+EMU_API void emu_multiprocessors(int32_t count) {
+  const auto lock = device().lock();
+  device().multiprocessors = count;
+}
+
 // Writes the reports, one per line, at most `length` bytes; returns the number of bytes needed.
 EMU_API int32_t emu_reports(uint8_t* buffer, uint64_t length) {
   const auto lock = device().lock();

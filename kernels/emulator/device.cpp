@@ -103,7 +103,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int ordinal) {
   properties->totalGlobalMem = remoe::emulator::kDeviceBytes;
   properties->major = device().capability / 10;
   properties->minor = device().capability % 10;
-  properties->multiProcessorCount = 3;
+  properties->multiProcessorCount = device().multiprocessors;
   return cudaSuccess;
 }
 

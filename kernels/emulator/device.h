@@ -60,6 +60,7 @@ struct Device {
   std::mt19937_64 random{1};
   bool deferred = false;
   int capability = capability_of_environment();  // it poses as one of this: 80 or 90
+  int multiprocessors = 3;
   cudaError_t last_error = cudaSuccess;
   cudaError_t failure = cudaSuccess;
   std::string failure_text;

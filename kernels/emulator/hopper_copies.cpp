@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "asynchronous.h"
+#include "counter.h"
 #include "device.h"
 #include "device_memory.h"
 #include "emulator.h"
@@ -23,6 +24,8 @@ constexpr int kChunk = 16;          // what the swizzle moves
 using Work = std::function<void()>;
 
 using checker::Access;
+
+#define REMOE_CALLER __builtin_return_address(0)
 
 struct StoreGroup {
   std::vector<Work> stores;
@@ -113,6 +116,22 @@ Box box_at(const CUtensorMap& map, int x, int y, int z, const void* shared, Site
   return box;
 }
 
+// Counts the runs of global memory that a box is copied in.
+void count_box(const Box& box, bool is_write) {
+  const unsigned char* run = nullptr;
+  size_t length = 0;
+  box.for_each_chunk([&](unsigned char*, const unsigned char* global, size_t bytes) {
+    if (global == nullptr) return;
+    if (global != run + length) {
+      if (length > 0) counter::bulk_access(run, length, is_write);
+      run = global;
+      length = 0;
+    }
+    length += bytes;
+  });
+  if (length > 0) counter::bulk_access(run, length, is_write);
+}
+
 void store_later(const CUtensorMap& map, int x, int y, int z, const void* from, bool add,
                  Site site) {
   const Box box = box_at(map, x, y, z, from, site);
@@ -126,6 +145,8 @@ void store_later(const CUtensorMap& map, int x, int y, int z, const void* from, 
     if (add) checker::check_global(global, bytes, Access::kRead, site);
     checker::check_global(global, bytes, Access::kWrite, site);
   });
+  if (add) count_box(box, false);
+  count_box(box, true);
   own().open.stores.push_back([=] {
     box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
       if (global == nullptr) return;
@@ -145,6 +166,13 @@ void store_later(const CUtensorMap& map, int x, int y, int z, const void* from, 
   });
 }
 
+void read(void* to, const void* from, size_t bytes, Site site, const void* caller) {
+  shared_place(from, bytes, bytes, "a load", site);
+  ordering::access(from, bytes, Access::kRead, site);
+  counter::lane_access(from, bytes, false, caller);
+  std::memcpy(to, from, bytes);
+}
+
 }  // namespace
 
 void copies_begin(int count) { threads().assign(count, ThreadCopies()); }
@@ -159,9 +187,7 @@ void copies_thread_ends(int thread) {
 }
 
 void read_shared(void* to, const void* from, size_t bytes, Site site) {
-  shared_place(from, bytes, bytes, "a load", site);
-  ordering::access(from, bytes, Access::kRead, site);
-  std::memcpy(to, from, bytes);
+  read(to, from, bytes, site, REMOE_CALLER);
 }
 
 void wait_stores(int pending, Site) {
@@ -191,7 +217,9 @@ void copy_16(void* to, const void* from, bool inside, Site site) {
   if (inside) {
     require_global(from, kChunk, "copy_16", site);
     checker::check_global(from, kChunk, Access::kRead, site);
+    counter::lane_access(from, kChunk, false, REMOE_CALLER);
   }
+  counter::lane_access(to, kChunk, true, REMOE_CALLER);
   if (own().copies.empty()) own().copying = ordering::begin_copy(own_thread());
   own().site = site;
   Work copy = [=, work = own().copying] {
@@ -222,6 +250,7 @@ void arrive_copies(Barrier* b, Site site) {
 
 void copy_box(void* to, const TensorMap& map, int x, int y, int z, Barrier* barrier, Site site) {
   const Box box = box_at(map, x, y, z, to, site);
+  count_box(box, false);
   const ordering::Work work = ordering::begin_copy(own_thread());
   start([=] {
     box.for_each_chunk([&](unsigned char* shared, unsigned char* global, size_t bytes) {
@@ -239,6 +268,7 @@ void copy_bytes(void* to, const void* from, int bytes, Barrier* barrier, Site si
   }
   shared_place(to, static_cast<size_t>(bytes), kChunk, "copy_bytes", site);
   require_global(from, static_cast<size_t>(bytes), "copy_bytes", site);
+  counter::bulk_access(from, static_cast<size_t>(bytes), false);
   const ordering::Work work = ordering::begin_copy(own_thread());
   start([=] {
     ordering::access(work, to, static_cast<size_t>(bytes), Access::kWrite, false, site);
@@ -254,6 +284,7 @@ void prefetch_map(const TensorMap& map, Site site) {
 void shared_put(void* to, uint32_t v, Site site) {
   shared_place(to, sizeof v, sizeof v, "a store", site);
   ordering::access(to, sizeof v, Access::kWrite, site);
+  counter::lane_access(to, sizeof v, true, REMOE_CALLER);
   std::memcpy(to, &v, sizeof v);
 }
 
@@ -261,18 +292,19 @@ void shared_put(void* to, float v, float w, Site site) {
   const float2 both = {v, w};
   shared_place(to, sizeof both, sizeof both, "a store", site);
   ordering::access(to, sizeof both, Access::kWrite, site);
+  counter::lane_access(to, sizeof both, true, REMOE_CALLER);
   std::memcpy(to, &both, sizeof both);
 }
 
 uint32_t shared_get(const void* from, Site site) {
   uint32_t v;
-  read_shared(&v, from, sizeof v, site);
+  read(&v, from, sizeof v, site, REMOE_CALLER);
   return v;
 }
 
 float2 shared_get_2(const float* from, Site site) {
   float2 v;
-  read_shared(&v, from, sizeof v, site);
+  read(&v, from, sizeof v, site, REMOE_CALLER);
   return v;
 }
 

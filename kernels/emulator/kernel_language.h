@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "counter.h"
 #include "runtime_api.h"
 
 #define __global__
@@ -113,6 +114,15 @@ unsigned reduce(unsigned mask, unsigned value, Join, Site site) {
   };
   return vote(mask, static_cast<int>(value), combine, site);
 }
+
+// While it lives, its thread executes one ldmatrix, whose row this is, however the emulator reads
+// it.
+struct MatrixLoad {
+  explicit MatrixLoad(const void* row) { counter::matrices_begin(row); }
+  ~MatrixLoad() { counter::matrices_end(); }
+  MatrixLoad(const MatrixLoad&) = delete;
+  MatrixLoad& operator=(const MatrixLoad&) = delete;
+};
 
 }  // namespace remoe::emulator
 

@@ -7,6 +7,7 @@
 
 #include "asynchronous.h"
 #include "checker.h"
+#include "counter.h"
 #include "scheduler_state.h"
 #include "shared_memory.h"
 
@@ -120,6 +121,7 @@ void run_block(Block& block) {
   }
   while (block.failure.empty() && finish_one()) {
   }
+  counter::block_ends();
 }
 
 std::vector<uint32_t> block_order(Block& block, uint32_t blocks) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "asynchronous.h"
+#include "counter.h"
 #include "emulator.h"
 #include "hopper.h"
 #include "scheduler_state.h"
@@ -71,6 +72,7 @@ float element(uint64_t descriptor, bool transposed, int i, int k, const ordering
 // The product of a warp, for the threads whose products are given.
 void compute(const Product* const (&lanes)[kLanes], int warp_of_group, const ordering::Work& work) {
   const Product& first = *lanes[0];
+  if (!counter::product(2L * kWarpRows * kDepth * first.columns)) return;
   static float a[kWarpRows][kDepth];
   static float b[kDepth][kMostColumns];
   for (int row = 0; row < kWarpRows; row++) {

@@ -5,8 +5,9 @@
  * | --- | --- | --- |
  * | `emulated` | `libremoe_emulated.so`: the CUDA sources, run on the CPU | g++ |
  * | `race` | `libremoe_emulated_race.so`: the same, with every kernel access checked | g++ |
+ * | `counting` | `libremoe_emulated_counting.so`: the same, with them counted; not among `all` | g++ |
  * | `nvcc` | `libremoe_cuda.so`: for NVIDIA GPUs from compute capability 8.0 | nvcc 13 |
- * | `all` | all three, the default | |
+ * | `all` | the other three, the default | |
  *
  * A target whose compiler is missing is skipped with a reason; that is not a failure.
  *
@@ -96,27 +97,69 @@ export const NVCC_FLAGS = {
   link: NVCC_LINK.map((flag) => flag.replace(CUDA, "CUDA")),
 };
 
+/** How the sources are built for execution on the CPU. */
+interface Variant {
+  /** The library's name. */
+  readonly library: string;
+  /** Sources of the emulator that it leaves out. */
+  readonly without: readonly string[];
+  /** Flags of the sources with kernels. */
+  readonly flags: readonly string[];
+}
+
+const PLAIN: Variant = {
+  library: "libremoe_emulated",
+  without: [
+    ...["race_checker.cpp", "tsan_hooks.cpp", "ordering.cpp"],
+    ...["counter.cpp", "counts.cpp", "warp_access.cpp"],
+  ],
+  flags: [],
+};
+
+const RACE: Variant = {
+  library: "libremoe_emulated_race",
+  without: [
+    ...["no_checker.cpp", "no_ordering.cpp"],
+    ...["counter.cpp", "counts.cpp", "warp_access.cpp"],
+  ],
+  flags: ["-fsanitize=thread"],
+};
+
+// An access of several elements stays whole, and one of the source stays one of the machine code.
+const COUNTING: Variant = {
+  library: "libremoe_emulated_counting",
+  without: ["race_checker.cpp", "no_checker.cpp", "no_counter.cpp", "ordering.cpp"],
+  flags: [
+    ...["-fsanitize=thread", "-fno-tree-sra", "-fno-ipa-sra"],
+    ...["-fno-thread-jumps", "-fno-tree-pre"],
+  ],
+};
+
 /**
  * Builds the CUDA sources for execution on the CPU.
  *
- * @param options Whether accesses are checked, the mutant to build, if any, and the architecture of
- *   the machine to run on, which is this one by default.
+ * @param options Whether accesses are checked or counted, the mutant to build, if any, the
+ *   architecture of the machine to run on, which is this one by default, and which of the sources
+ *   of `kernels/cuda` to build, if not all.
  * @returns The library, or why there is none.
  * @throws {CompileError} If the sources do not compile.
  */
 export async function buildEmulated(
   options: {
     readonly race?: boolean;
+    readonly counting?: boolean;
     readonly mutant?: Mutant;
     readonly arch?: typeof Deno.build.arch;
+    readonly only?: (path: string) => boolean;
   } = {},
 ): Promise<BuildResult> {
-  const { race = false, mutant, arch = Deno.build.arch } = options;
+  const { race = false, counting = false, mutant, only, arch = Deno.build.arch } = options;
   const compiler = await findCppCompiler(arch);
   if ("reason" in compiler) return skipped(compiler);
+  const variant = counting ? COUNTING : race ? RACE : PLAIN;
   const suffix = arch === Deno.build.arch ? "" : `_${arch}`;
-  const name = `libremoe_emulated${race ? "_race" : ""}${suffix}`;
-  const units = [...await emulatorUnits(race), ...await kernelUnits(race, mutant)];
+  const name = `${variant.library}${suffix}`;
+  const units = [...await emulatorUnits(variant), ...await kernelUnits(variant, mutant, only)];
   const path = mutant === undefined
     ? `${BUILD}/${name}.so`
     : `${BUILD}/mutants/${mutant.name}/${name}.so`;
@@ -161,11 +204,8 @@ async function build(compiler: Compiler, library: Library, kind: string): Promis
   return { kind: "built", path: library.path, changed, objects: pairs };
 }
 
-/** The emulator, with the checker or its stub. */
-async function emulatorUnits(race: boolean): Promise<Unit[]> {
-  const without = race
-    ? ["no_checker.cpp"]
-    : ["race_checker.cpp", "tsan_hooks.cpp", "ordering.cpp"];
+/** The emulator, with checker and counter or their stubs. */
+async function emulatorUnits({ without }: Variant): Promise<Unit[]> {
   const graph = new IncludeGraph([]);
   const sources = (await list(`${KERNELS}/emulator`, ".cpp"))
     .filter((source) => !without.some((name) => source.endsWith(`/${name}`)));
@@ -174,13 +214,18 @@ async function emulatorUnits(race: boolean): Promise<Unit[]> {
   }));
 }
 
-/** The CUDA sources; those with kernels are instrumented if accesses are checked. */
-async function kernelUnits(race: boolean, mutant: Mutant | undefined): Promise<Unit[]> {
+/** The CUDA sources; those with kernels are instrumented if accesses are checked or counted. */
+async function kernelUnits(
+  variant: Variant,
+  mutant: Mutant | undefined,
+  only: (path: string) => boolean = () => true,
+): Promise<Unit[]> {
   const graph = new IncludeGraph([CUDA]);
-  const units = (await list(CUDA, ".cu")).map(async (source): Promise<Unit> => {
+  const sources = (await list(CUDA, ".cu")).filter((source) => only(source.slice(CUDA.length + 1)));
+  const units = sources.map(async (source): Promise<Unit> => {
     const headers = await graph.headersOf(source);
-    const checked = race && await hasKernels(source, graph);
-    const flags = [...COMMON, ...(checked ? ["-fsanitize=thread"] : []), "-x", "c++"];
+    const own = await hasKernels(source, graph) ? variant.flags : [];
+    const flags = [...COMMON, ...own, "-x", "c++"];
     const unit = { source, headers, flags: ["-I", CUDA, ...flags] };
     return mutant === undefined ? unit : await mutated(unit, mutant);
   });
@@ -252,12 +297,13 @@ function skipped({ reason }: Missing): BuildResult {
 const TARGETS: Readonly<Record<string, () => Promise<BuildResult>>> = {
   emulated: () => buildEmulated(),
   race: () => buildEmulated({ race: true }),
+  counting: () => buildEmulated({ counting: true }),
   nvcc: () => buildCuda(),
 };
 
 async function main(requested: readonly string[]): Promise<number> {
   const all = requested.length === 0 || requested.includes("all");
-  const names = all ? Object.keys(TARGETS) : requested;
+  const names = all ? ["emulated", "race", "nvcc"] : requested;
   for (const name of names) {
     const target = TARGETS[name];
     if (target === undefined) {

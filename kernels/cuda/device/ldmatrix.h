@@ -27,6 +27,7 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row
 #else
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int g = lane / 4, t = lane % 4;
+  const emulator::MatrixLoad counted(row);
   for (int matrix = 0; matrix < 4; matrix++) {
     const auto row_of = [&](int r) {
       return static_cast<const uint16_t*>(__shfl_sync(0xffffffffu, row, matrix * 8 + r));

@@ -33,6 +33,7 @@ struct Fragments {
 };
 
 inline void combine_16x8x16(unsigned, void** arguments) {
+  if (!counter::product(2L * 16 * 8 * 16)) return;
   const auto lanes = reinterpret_cast<Fragments* const*>(arguments);
   const auto half = [](uint32_t pair, int index) {
     return __uint_as_float(index == 0 ? pair << 16 : pair & 0xffff0000u);
