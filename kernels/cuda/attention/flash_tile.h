@@ -81,7 +81,8 @@ __device__ __forceinline__ void write_row(Bf16* to, const float (&sum)[kCount], 
       v[2] = x;
       v[3] = y;
     }
-    if (inside) *reinterpret_cast<uint4*>(to + (j + lane) * 8) = {v[0], v[1], v[2], v[3]};
+    const uint4 run = {v[0], v[1], v[2], v[3]};
+    if (inside) *reinterpret_cast<uint4*>(to + (j + lane) * 8) = run;
   }
 }
 

@@ -176,8 +176,10 @@ __device__ __forceinline__ void exchange_sums(MmaTiles& tiles, const MmaWarp& wa
         for (int j = 0; j < MmaSums::kColumnTiles; j++) {
           const float(&of)[4] = from.tile[i][j];
           const int column = warp.column + 8 * j + 2 * t;
-          *reinterpret_cast<float2*>(&half[16 * i + g][column]) = float2{of[0], of[1]};
-          *reinterpret_cast<float2*>(&half[16 * i + g + 8][column]) = float2{of[2], of[3]};
+          const float2 upper = {of[0], of[1]};
+          const float2 lower = {of[2], of[3]};
+          *reinterpret_cast<float2*>(&half[16 * i + g][column]) = upper;
+          *reinterpret_cast<float2*>(&half[16 * i + g + 8][column]) = lower;
         }
       }
     }

@@ -68,8 +68,9 @@ class Staged {
 #pragma unroll
         for (int j = 0; j < kFour; j++) tile[d + j][i] = to_float(from[j]);
       } else {
-        *reinterpret_cast<float4*>(&tile[d][i]) =
-            float4{to_float(from[0]), to_float(from[1]), to_float(from[2]), to_float(from[3])};
+        const float4 four = {to_float(from[0]), to_float(from[1]), to_float(from[2]),
+                             to_float(from[3])};
+        *reinterpret_cast<float4*>(&tile[d][i]) = four;
       }
     }
   }

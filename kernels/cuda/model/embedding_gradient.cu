@@ -162,7 +162,8 @@ void add_frequent_rows(Operation& op, const RowsArguments<T>& a, bool wide) {
 
 template <class T>
 void add_rows(Operation& op, const RowsArguments<T>& a) {
-  constexpr int kWide = 16 / sizeof(T);
+  // Of the fp32 table 16 bytes: longer runs would have each of a warp's stores fill half sectors.
+  constexpr int kWide = 4;
   const bool wide =
       a.hidden % kWide == 0 &&
       (reinterpret_cast<uint64_t>(a.dtable) | reinterpret_cast<uint64_t>(a.dy)) % 16 == 0;

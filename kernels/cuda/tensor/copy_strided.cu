@@ -37,10 +37,12 @@ constexpr int kTile = 32;
 constexpr int kTileThreads = 256;
 constexpr int kTileRows = kTileThreads / kTile;
 
-// Rows one word longer, so that the words of a column lie in different banks.
+// Rows longer by a bank of 4 bytes, or by a word where that is more, so that the words of a column
+// lie in different banks.
 template <class Word>
 struct TransposeShared {
-  Word tile[kTile][kTile + 1];
+  static constexpr int kPadding = sizeof(Word) < 4 ? 4 / sizeof(Word) : 1;
+  Word tile[kTile][kTile + kPadding];
 };
 
 // The matrices whose rows are adjacent in the target and whose columns are in the source.

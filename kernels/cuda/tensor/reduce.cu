@@ -118,6 +118,17 @@ struct ColumnShared {
   float joined[kCount][kThreads];
 };
 
+constexpr int kFour = 4;
+
+// By accesses of 16 bytes: one by one, a warp's lanes would each write to another sector.
+template <int kCount>
+__device__ __forceinline__ void store_parts(float* to, const float (&from)[kCount]) {
+#pragma unroll
+  for (int k = 0; k < kCount; k += kFour) {
+    store_vector<float, kFour>(to + k, {from[k], from[k + 1], from[k + 2], from[k + 3]});
+  }
+}
+
 // The inner axis is kept: `width` threads take adjacent runs of outputs, and the rest of the block
 // shares their rows.
 template <class Join, int kCount, class T>
@@ -155,8 +166,14 @@ __global__ void __launch_bounds__(kThreads) reduce_outer_kernel(ReduceArguments<
     __syncthreads();
   }
   if (thread >= a.width || output >= a.outputs) return;
+  const uint64_t first = which * a.outputs + output;
+  if constexpr (kCount % kFour == 0) {
+    if (a.parts > 1) {  // into the call's own memory, in fp32
+      return store_parts(static_cast<float*>(a.output.target) + first, joined);
+    }
+  }
 #pragma unroll
-  for (int k = 0; k < kCount; k++) a.output.put(which * a.outputs + output + k, joined[k]);
+  for (int k = 0; k < kCount; k++) a.output.put(first + k, joined[k]);
 }
 
 // The largest power of two that is at most x, of 1 to `most`.
