@@ -4,6 +4,7 @@
  * @module
  */
 
+import { activeWidth } from "../../lib/config/layer_widths.ts";
 import type { TrainConfig } from "../../lib/config/config.ts";
 import { type LoadedRouter, loadRouter, RouterModule } from "../../lib/config/load_router.ts";
 import { BASE } from "../../lib/config/presets.ts";
@@ -108,8 +109,7 @@ export async function compareRequest(
 
 /** Names the rows whose own settings change how much a token computes. */
 function widthNotices(rows: readonly RowConfigs[]): string[] {
-  const widthOf = ({ configs: [config] }: RowConfigs): number =>
-    config!.moe.active * config!.model.ffn;
+  const widthOf = ({ configs: [config] }: RowConfigs): number => activeWidth(config!);
   return rows.flatMap((row) => {
     const first = rows.find(({ cell }) => cell === row.cell)!;
     const ratio = widthOf(row) / widthOf(first);
@@ -189,7 +189,7 @@ function rowConfig(
     const common = settings.filter(({ key }) => !isRouterKey(key));
     const twin = trainConfig(ROUTED, common, given, base, undefined);
     const own = settings.filter(({ key }) => !isSize(key));
-    const width = { key: "model.ffn", value: `${twin.moe.active * twin.model.ffn}` };
+    const width = { key: "model.ffn", value: `${Math.round(activeWidth(twin))}` };
     const hasWidth = ofOwn.some(({ key }) => key === width.key);
     return trainConfig(router, hasWidth ? own : [...own, width], given, base);
   } catch (error) {

@@ -2,6 +2,7 @@
 
 import type { Device } from "../autograd/device.ts";
 import { DataError } from "../data/errors.ts";
+import { routedLayers } from "../config/layer_widths.ts";
 import type { OpenedModel } from "../model/open_model.ts";
 import { routedExperts } from "../moe/layer_sizes.ts";
 import { collectMasks, type HostMask } from "./host_mask.ts";
@@ -20,11 +21,13 @@ import { RoutingStatistics } from "./routing_statistics.ts";
  * @throws {ConfigError} If a layer does not report its routing.
  */
 export function observeRouting(
-  { model, config: { data, moe, model: { layers } } }: OpenedModel,
+  { model, config }: OpenedModel,
   device: Device,
   plan: readonly DomainRows[],
 ): RoutingStatistics {
   if (plan.length === 0) throw new DataError("Cannot analyze the text: it has no two tokens");
+  const { data, moe } = config;
+  const layers = routedLayers(config);
   const names = plan.map(({ name }) => name);
   const statistics = new RoutingStatistics(layers, routedExperts(moe), names);
   const masksOf = ({ tokens, targets, sequence }: MixedBatch): HostMask[] =>

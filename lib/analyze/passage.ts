@@ -1,5 +1,6 @@
 /** A text with the experts of each of its tokens. @module */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import type { Device } from "../autograd/device.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import type { OpenedModel } from "../model/open_model.ts";
@@ -46,7 +47,8 @@ export function routePassage(
   title: string,
   ids: Int32Array,
 ): Passage {
-  const { data: { sequence }, model: { layers: depth } } = config;
+  const { data: { sequence } } = config;
+  const depth = routedLayers(config);
   const layers: ExpertGate[][][] = Array.from({ length: depth }, () => []);
   for (let start = 0; start < ids.length; start += sequence) {
     const row = ids.slice(start, start + sequence);

@@ -82,13 +82,19 @@ function withoutLaterKeys(
     "model.clip_qkv": [null],
     "model.tied": [false],
     "moe.shared": [0],
+    "moe.shared_ffn": [null],
+    "moe.shared_gate": [false],
+    "moe.dense_layers": [[]],
+    "moe.dense_ffn": [null],
     "moe.router_std": [model.init_std],
   };
   for (const [name, key] of Object.entries(ROUTER_KEYS)) {
     if (!ALWAYS_HASHED.includes(name)) later[`moe.${name}`] = [defaultOf(key, settings)];
   }
   for (const [key, same] of Object.entries(later)) {
-    if (same.includes(values.get(key))) values.delete(key);
+    // Lists are equal by their elements.
+    const value = JSON.stringify(values.get(key));
+    if (same.some((each) => JSON.stringify(each) === value)) values.delete(key);
   }
   return values;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { executedFlops } from "../model/flops.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
@@ -56,7 +57,8 @@ export function estimatedFlops(config: TrainConfig): number {
  * FLOPs of a step. A router that is sparse only on average is assumed to have half of its experts
  * open until it settles, and its target from then on.
  */
-function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
+function stepFlops(config: TrainConfig, step: number): number {
+  const { model, moe, data } = config;
   const spec = routerOf(moe);
   const settled = routedSizes(moe).active;
   const batch = { tokens: data.micro_batch * data.sequence, sequence: data.sequence, step };
@@ -67,6 +69,6 @@ function stepFlops({ model, moe, data }: TrainConfig, step: number): number {
   return executedFlops(model, moe, {
     sequences: data.batch,
     sequence: data.sequence,
-    rows: new Array<number>(model.layers).fill(data.batch / data.micro_batch * rows),
+    rows: new Array<number>(routedLayers(config)).fill(data.batch / data.micro_batch * rows),
   }).total;
 }

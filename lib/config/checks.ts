@@ -29,7 +29,12 @@ export function tokenizerVocabulary(
  * @returns One sentence per conflict; empty if there are none.
  */
 export function crossFieldProblems(config: TrainConfig, spec: AnyRouter): string[] {
-  return [...modelProblems(config), ...routerProblems(config.moe, spec), ...dataProblems(config)];
+  return [
+    ...modelProblems(config),
+    ...routerProblems(config.moe, spec),
+    ...layerProblems(config, spec),
+    ...dataProblems(config),
+  ];
 }
 
 function modelProblems({ model, moe, data }: TrainConfig): string[] {
@@ -92,6 +97,47 @@ function routerProblems(moe: MoEConfig, spec: AnyRouter): string[] {
     ...foreignKeyProblems(moe, spec),
     ...spec.problems(moe),
   ];
+}
+
+/** Conflicts among the keys of shared experts and dense layers. */
+function layerProblems({ model, moe }: TrainConfig, { routed }: AnyRouter): string[] {
+  const { shared, shared_ffn, shared_gate, dense_layers, dense_ffn } = moe;
+  if (!routed) {
+    const unset = { shared_ffn: null, shared_gate: false, dense_layers: [], dense_ffn: null };
+    return Object.entries(unset)
+      .map(([key, value]) => [key, moe[key as keyof typeof unset], value] as const)
+      .filter(([, given, value]) => JSON.stringify(given) !== JSON.stringify(value))
+      .map(([key, given, value]) =>
+        `moe.${key} is ${JSON.stringify(given)}, expected ${JSON.stringify(value)} with ` +
+        `moe.router ${moe.router}, which has no experts`
+      );
+  }
+  const problems: string[] = [];
+  if (shared_ffn !== null && shared > 0) {
+    problems.push(
+      `moe.shared is ${shared}, expected 0 beside moe.shared_ffn (${shared_ffn}), which is the ` +
+        `width of the shared expert`,
+    );
+  }
+  if (shared_gate && shared_ffn === null && shared === 0) {
+    problems.push(
+      `moe.shared_gate is true, expected false without a shared expert; set moe.shared_ffn or ` +
+        `moe.shared`,
+    );
+  }
+  const beyond = dense_layers.find((layer) => layer >= model.layers);
+  if (beyond !== undefined) {
+    problems.push(`moe.dense_layers holds ${beyond}, expected layers below ${model.layers}`);
+  } else if (dense_layers.length === model.layers) {
+    problems.push(
+      `moe.dense_layers holds every layer, expected one with experts at least; moe.router dense ` +
+        `has none`,
+    );
+  }
+  if (dense_ffn !== null && dense_layers.length === 0) {
+    problems.push(`moe.dense_ffn is ${dense_ffn}, expected null without moe.dense_layers`);
+  }
+  return problems;
 }
 
 /**

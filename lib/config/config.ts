@@ -47,7 +47,7 @@ export interface ModelConfig {
   readonly clip_qkv: number | null;
   /** Whether the output head is the embedding, one parameter with both gradients. */
   readonly tied: boolean;
-  /** Width of the dense SwiGLU and of each full-size expert; by default `4 * hidden`. */
+  /** Width of a dense model's SwiGLU and of each full-size expert; by default `4 * hidden`. */
   readonly ffn: number;
   /** Rows of the embedding; by default the tokenizer's vocabulary. */
   readonly vocabulary: number;
@@ -81,6 +81,17 @@ export interface MoEConfig extends RouterSettings {
    * `active`: the router chooses `active * granularity - shared` experts.
    */
   readonly shared: number;
+  /**
+   * Width of an expert that every token uses besides, apart from `active`, in place of `shared`; null
+   * for none.
+   */
+  readonly shared_ffn: number | null;
+  /** Whether the shared experts' output is multiplied by `sigmoid(x W)`, with a weight of its own. */
+  readonly shared_gate: boolean;
+  /** Layers, from 0, that have one dense network in place of experts; ascending. */
+  readonly dense_layers: readonly number[];
+  /** Width of that network; null for `model.ffn`. */
+  readonly dense_ffn: number | null;
   /** Standard deviation of the router's initial weights. Default `model.init_std`. */
   readonly router_std: number;
 }

@@ -122,6 +122,14 @@ export function paths(description: string): z.ZodType<string[]> {
   return leaf(z.array(pathText(error), error), error.error, description);
 }
 
+/** A list of layers by number, each once, in ascending order. */
+export function layerList(description: string): z.ZodType<number[]> {
+  const error = { error: "a list of layers from 0, each once, in ascending order" };
+  const schema = z.array(z.int(error).min(0, error).max(9_999, error), error)
+    .refine((list) => list.every((layer, i) => i === 0 || list[i - 1]! < layer), error);
+  return leaf(schema, error.error, description);
+}
+
 /** Marks derived keys in the description of what they expect. */
 export const OR_AUTO = ', or "auto"';
 

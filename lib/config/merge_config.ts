@@ -38,7 +38,10 @@ const FOLLOWS: readonly FollowingKey[] = [
 ];
 
 /** A dense model has one expert, so these carry over only between routers of one kind. */
-const SIZES: readonly string[] = ["experts", "active", "granularity", "shared"];
+const SIZES: readonly string[] = [
+  ...["experts", "active", "granularity", "shared"],
+  ...["shared_ffn", "shared_gate", "dense_layers", "dense_ffn"],
+];
 
 /**
  * Merges layers. For each key the last layer that sets it wins; `data.weights` is merged per
@@ -46,7 +49,7 @@ const SIZES: readonly string[] = ["experts", "active", "granularity", "shared"];
  *
  * A layer that changes the sources of a derived key does not inherit that key. A layer that turns a
  * routed model dense, or a dense one routed, does not inherit `experts`, `active`,
- * `granularity` and `shared`. A layer that changes the router does not inherit the keys that only
+ * `granularity` and the keys of shared experts and dense layers. A layer that changes the router does not inherit the keys that only
  * the previous router reads.
  *
  * @param layers Checked layers, lowest first.

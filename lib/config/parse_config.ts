@@ -202,10 +202,13 @@ function completeMoE(
   { hidden, init_std }: ModelConfig,
 ): MoEConfig {
   const { router, experts, active, granularity, shared } = BASE.moe;
+  const { shared_ffn, shared_gate, dense_layers, dense_ffn } = BASE.moe;
   const usual = spec.routed ? { experts, active, granularity, shared } : ONE_EXPERT;
+  // Copied: callers may change the lists of a configuration, but not those of the next one.
+  const layers = { shared_ffn, shared_gate, dense_layers: [...dense_layers], dense_ffn };
   const given = defined(moe) as Record<string, RouterValue>;
   const whole = {
-    ...{ router, ...usual },
+    ...{ router, ...usual, ...layers },
     ...given,
     router_std: unlessAuto(moe.router_std) ?? init_std,
     ...withKeyDefaults({ ...ROUTER_KEYS, ...spec.keys }, given),
@@ -218,7 +221,7 @@ const ONE_EXPERT = { experts: 1, active: 1, granularity: 1, shared: 0 };
 
 function completeData({ data = {} }: ConfigLayer): DataConfig {
   const { micro_batch, ...given } = data;
-  const whole = withDefaults(BASE.data, given);
+  const whole = withDefaults(structuredClone(BASE.data), given);
   return {
     ...whole,
     micro_batch: unlessAuto(micro_batch) ?? microBatch(whole.batch, whole.sequence),

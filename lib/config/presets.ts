@@ -63,6 +63,10 @@ export const BASE: PresetValues = {
     active: 1,
     granularity: 1,
     shared: 0,
+    shared_ffn: null,
+    shared_gate: false,
+    dense_layers: [],
+    dense_ffn: null,
     ...withKeyDefaults(ROUTER_KEYS, {}) as unknown as RouterSettings,
   },
   data: {

@@ -12,6 +12,7 @@ import { QK_NORM_NAMES } from "../nn/qkv_options.ts";
 import type { ConfigLayer } from "./config.ts";
 import {
   flag,
+  layerList,
   type Leaf,
   memoryLimit,
   number,
@@ -89,6 +90,13 @@ const SECTIONS = {
     active: whole(1, "Full-size experts per token on average, k"),
     granularity: whole(1, "Number of parts each expert is split into, G"),
     shared: whole(0, "Experts of width ffn / G that every token uses; they count in active"),
+    shared_ffn: orNull(
+      whole(1, "Width of an expert that every token uses, apart from active, in place of shared"),
+      "none",
+    ),
+    shared_gate: flag("Whether the shared experts' output is multiplied by a sigmoid gate"),
+    dense_layers: layerList("Layers with one dense network in place of experts, from 0"),
+    dense_ffn: orNull(whole(1, "Width of that network"), "model.ffn"),
     router_std: orAuto(
       number({ above: 0 }, "Standard deviation of the router's initial weights"),
       "model.init_std",

@@ -4,6 +4,7 @@ import { add } from "../autograd/arithmetic.ts";
 import type { Device } from "../autograd/device.ts";
 import type { StepState } from "../autograd/step_state.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { denseWidth, routedLayers, sharedWidth } from "../config/layer_widths.ts";
 import { ConfigError } from "../errors.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { PlanCapacity } from "../moe/plan_capacity.ts";
@@ -17,6 +18,7 @@ import type { RouterBuild, RouterPlace } from "../moe/router_row.ts";
 import type { RoutingContext } from "../moe/routing_context.ts";
 import type { RouterSettings } from "../moe/routers.ts";
 import { FeedForward } from "../nn/feed_forward.ts";
+import { SharedExpert } from "../nn/shared_expert.ts";
 import type { Real } from "../tensor/dtype.ts";
 import type { FeedForwardLayer } from "../nn/transformer_block.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -29,6 +31,8 @@ export interface FeedForwardPlace {
   readonly state: StepState;
   /** The layer, from 0. */
   readonly layer: number;
+  /** Its number among the layers with experts, from 0. */
+  readonly routed: number;
   /** Rows whose pre-activations the layer keeps; undefined: all. */
   readonly kept: KeptRows | undefined;
   /** Rows that the layer may route; undefined: all. */
@@ -48,23 +52,20 @@ export function buildFeedForward<R extends Real>(
   dtype: R,
 ): FeedForwardLayer<R> {
   const { model: m, moe } = config;
-  const { build, state, layer, kept, capacity = "full", routers } = place;
+  const { build, state, layer, routed, kept, capacity = "full", routers } = place;
   const name = `model.layers.${layer}.block_sparse_moe`;
   using unfinished = new DisposableStack();
   const router = unfinished.use(
-    build(device, routerPlace(config, state, layer, `${name}.gate.weight`), moe),
+    build(device, routerPlace(config, state, routed, `${name}.gate.weight`), moe),
   );
   requireWeights(config, router);
-  const deviations = {
-    deviation: m.init_std,
-    outputDeviation: m.init_std / Math.sqrt(2 * m.layers),
-  };
+  const deviations = deviationsOf(config);
   const options = {
     hidden: m.hidden,
     width: m.ffn / moe.granularity,
     ...deviations,
     name: `${name}.experts`,
-    ...{ state, layer, dtype },
+    ...{ state, layer: routed, dtype },
     ...(kept === undefined ? {} : { kept }),
   };
   const experts = unfinished.use(
@@ -76,13 +77,11 @@ export function buildFeedForward<R extends Real>(
       : new MoE<number, number, R>(device, { ...options, router, capacity }),
   );
   // Several experts that all tokens use are one that is as wide as all of them together.
-  const shared = moe.shared === 0 ? null : unfinished.use(
-    new FeedForward<R>(device, {
-      dtype,
-      hidden: m.hidden,
-      width: moe.shared * (m.ffn / moe.granularity),
-      ...deviations,
-      name: `${name}.shared_expert`,
+  const width = sharedWidth(config);
+  const shared = width === 0 ? null : unfinished.use(
+    new SharedExpert<R>(device, {
+      ...{ dtype, hidden: m.hidden, width, gated: moe.shared_gate },
+      ...{ ...deviations, name },
     }),
   );
   routers.push(router);
@@ -92,7 +91,7 @@ export function buildFeedForward<R extends Real>(
       x: Tensor<R, readonly [T, number]>,
       context?: Partial<RoutingContext>,
     ) {
-      const { output } = experts.forward(x, context);
+      const { output } = experts.forward(x, { ...context, layer: routed });
       return shared === null ? output : add<R, readonly [T, number]>(output, shared.forward(x));
     },
     *parameters() {
@@ -104,16 +103,37 @@ export function buildFeedForward<R extends Real>(
   };
 }
 
+/** Builds the dense network of a layer that has no experts, named as Llama's. */
+export function buildDense<R extends Real>(
+  device: Device,
+  config: TrainConfig,
+  layer: number,
+  dtype: R,
+): FeedForward<R> {
+  return new FeedForward<R>(device, {
+    ...{ dtype, hidden: config.model.hidden, width: denseWidth(config) },
+    ...deviationsOf(config),
+    name: `model.layers.${layer}.mlp`,
+  });
+}
+
+function deviationsOf(
+  { model: { init_std, layers } }: TrainConfig,
+): { readonly deviation: number; readonly outputDeviation: number } {
+  return { deviation: init_std, outputDeviation: init_std / Math.sqrt(2 * layers) };
+}
+
 function routerPlace(
-  { model: { hidden, layers }, moe }: TrainConfig,
+  config: TrainConfig,
   state: StepState,
   layer: number,
   name: string,
 ): RouterPlace {
+  const { model: { hidden }, moe } = config;
   return {
     hidden,
     ...routedSizes(moe),
-    ...{ layers, layer },
+    ...{ layers: routedLayers(config), layer },
     deviation: moe.router_std,
     ...{ name, state },
   };

@@ -16,25 +16,26 @@ import { computeTypeOn } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import type { Real } from "../tensor/dtype.ts";
 import { guardedRouter } from "./guarded_router.ts";
-import { buildFeedForward } from "./build_feed_forward.ts";
+import { routedIndex, routedLayers } from "../config/layer_widths.ts";
+import { buildDense, buildFeedForward } from "./build_feed_forward.ts";
 
 /** A model and the state that its layers share. */
 export interface BuiltModel extends Disposable {
   /** The model. */
   readonly model: LanguageModel<Real>;
-  /** λ and the routing statistics, one record per layer. */
+  /** λ and the routing statistics, one record per layer with experts. */
   readonly state: StepState;
   /**
    * Calls `afterStep` of the routers that have it.
    *
-   * @param layers Per layer, the tokens of each expert over the whole step.
+   * @param layers Per layer with experts, the tokens of each expert over the whole step.
    */
   afterStep(layers: readonly (readonly number[])[]): void;
 }
 
 /** Settings of {@linkcode buildModel}. */
 export interface BuildModelOptions {
-  /** Per layer, the rows whose pre-activations are kept. Default all. */
+  /** Per layer with experts, the rows whose pre-activations are kept. Default all. */
   readonly kept?: readonly KeptRows[];
   /** Rows that each layer may route. Default all. */
   readonly capacity?: PlanCapacity;
@@ -77,7 +78,7 @@ function buildIn<R extends Real>(
   using unfinished = new DisposableStack();
   const state = unfinished.use(
     new StepState(device, {
-      layers: m.layers,
+      layers: routedLayers(config),
       experts: routedSizes(moe).experts,
       lambda: moe.lambda0,
     }),
@@ -100,12 +101,15 @@ function buildIn<R extends Real>(
       ropeBase: m.rope_base,
       normEpsilon: m.norm_epsilon,
       deviation: m.init_std,
-      feedForward: (layer) =>
-        buildFeedForward(device, config, {
-          ...{ build, state, layer, routers },
-          kept: options.kept?.[layer],
+      feedForward: (layer) => {
+        const routed = routedIndex(config, layer);
+        if (routed === null) return buildDense(device, config, layer, dtype);
+        return buildFeedForward(device, config, {
+          ...{ build, state, layer, routed, routers },
+          kept: options.kept?.[routed],
           capacity: options.capacity,
-        }, dtype),
+        }, dtype);
+      },
     }));
   unfinished.move();
   return {

@@ -10,6 +10,7 @@
 
 import { requireOptions, requireWhole, shown } from "../arguments.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
+import { denseLayers, denseWidth, routedLayers, type WidthKeys } from "../config/layer_widths.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { segmentCount } from "../moe/segments.ts";
 import { routedExperts } from "../moe/layer_sizes.ts";
@@ -33,7 +34,8 @@ export type FlopsModel =
  * @param model The sizes of the transformer.
  * @param moe Its `active` experts.
  * @param sequence Tokens per sequence.
- * @returns FLOPs of one sequence.
+ * @returns FLOPs of one sequence. A shared expert apart from `active` and the dense network of a
+ * layer without experts count with their own widths.
  * @throws {RangeError} If a size is not a whole number in its range.
  *
  * @example The paper's Table 1 gives 995 GFLOPs for the 182M model
@@ -47,15 +49,18 @@ export type FlopsModel =
  */
 export function formulaFlops(
   model: FlopsModel,
-  moe: Pick<MoEConfig, "active">,
+  moe: Pick<MoEConfig, "active"> & LayerKeys,
   sequence: number,
 ): number {
   requireSizes(model);
   requireWhole(COUNT, "moe.active", moe?.active, { least: 1 });
   requireWhole(COUNT, "sequence", sequence, { least: 1 });
+  requireLayerKeys(model, moe);
   const { layers, hidden, heads, groups, ffn, vocabulary } = model;
   const attention = (1 + groups / heads + sequence / hidden) * headShare(model);
-  const experts = 1.5 * moe.active * (ffn / hidden);
+  const routed = routedLayers(widthsOf(model, moe)) / layers;
+  const experts = 1.5 * moe.active * (ffn / hidden) * routed +
+    1.5 * widthApart(model, moe) / (layers * hidden);
   const head = vocabulary / (2 * layers * hidden);
   return 12 * sequence * layers * hidden ** 2 * (attention + experts + head);
 }
@@ -66,7 +71,10 @@ export interface ExecutedWork {
   readonly sequences: number;
   /** Tokens per sequence. */
   readonly sequence: number;
-  /** N of each layer, summed over the stretch; with the dense router, the number of tokens. */
+  /**
+   * N of each layer with experts, summed over the stretch; with the dense router, the number of
+   * tokens.
+   */
   readonly rows: readonly number[];
 }
 
@@ -124,7 +132,8 @@ export function executedFlops(
   model: FlopsModel,
   moe:
     & Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">
-    & Partial<Pick<MoEConfig, "shared">>,
+    & Partial<Pick<MoEConfig, "shared">>
+    & LayerKeys,
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
@@ -138,10 +147,12 @@ export function executedFlops(
   requireWhole(COUNT, "moe.granularity", moe.granularity, { least: 1 });
   if (moe.shared !== undefined) requireWhole(COUNT, "moe.shared", moe.shared);
   const router = routerOf(moe, COUNT);
-  if (!Array.isArray(rows) || rows.length !== layers) {
+  requireLayerKeys(model, moe);
+  const routedCount = routedLayers(widthsOf(model, moe));
+  if (!Array.isArray(rows) || rows.length !== routedCount) {
     throw new RangeError(
       `Cannot count FLOPs: work.rows is ${shown(rows)}, expected a count of rows for each of ` +
-        `${layers} layers`,
+        `${routedCount} layers`,
     );
   }
   Array.from(rows).forEach((count, layer) => {
@@ -159,16 +170,50 @@ export function executedFlops(
   const count = routedExperts(moe);
   const segments = sequences * segmentCount(sequence);
   const decisions = router.merges ? segments : tokens;
-  const routers = 6 * decisions * layers * router.weights(hidden, count);
-  const merged = router.merges ? count * segments * layers : 0;
-  const shared = layers * tokens * (moe.shared ?? 0);
-  const experts = 18 * (routed + merged + shared) * hidden * (ffn / moe.granularity);
+  const gates = moe.shared_gate ? 6 * tokens * routedCount * hidden : 0;
+  const routers = 6 * decisions * routedCount * router.weights(hidden, count) + gates;
+  const merged = router.merges ? count * segments * routedCount : 0;
+  const shared = routedCount * tokens * (moe.shared ?? 0);
+  const experts = 18 * (routed + merged + shared) * hidden * (ffn / moe.granularity) +
+    18 * tokens * hidden * widthApart(model, moe);
   const head = 6 * tokens * hidden * vocabulary;
   const total = projections + attention + routers + experts + head;
   return { projections, attention, routers, experts, head, total };
 }
 
 const COUNT = "count FLOPs";
+
+/** The keys of shared experts apart from `active`, and of layers without experts. */
+type LayerKeys = Partial<
+  Pick<MoEConfig, "shared_ffn" | "shared_gate" | "dense_layers" | "dense_ffn">
+>;
+
+function widthsOf(model: FlopsModel, moe: LayerKeys): WidthKeys {
+  return { model, moe: { ...moe, granularity: 1 } };
+}
+
+/** Width that every token uses apart from `active`, summed over the layers. */
+function widthApart(model: FlopsModel, moe: LayerKeys): number {
+  const keys = widthsOf(model, moe);
+  return routedLayers(keys) * (moe.shared_ffn ?? 0) + denseLayers(keys) * denseWidth(keys);
+}
+
+function requireLayerKeys({ layers }: FlopsModel, moe: LayerKeys): void {
+  const { shared_ffn = null, dense_ffn = null, dense_layers = [] } = moe;
+  for (const [name, value] of Object.entries({ shared_ffn, dense_ffn })) {
+    if (value !== null) requireWhole(COUNT, `moe.${name}`, value, { least: 1 });
+  }
+  const isList = Array.isArray(dense_layers) && new Set(dense_layers).size === dense_layers.length;
+  if (
+    isList && dense_layers.every((each) => Number.isInteger(each) && each >= 0 && each < layers)
+  ) {
+    return;
+  }
+  throw new RangeError(
+    `Cannot count FLOPs: moe.dense_layers is ${shown(dense_layers)}, expected layers from 0 to ` +
+      `${layers - 1}, each once`,
+  );
+}
 
 /** All query heads' width as a share of the hidden size, which it is by default. */
 function headShare(model: FlopsModel): number {

@@ -7,6 +7,7 @@
 import { requireConfig } from "../config/require.ts";
 import type { ModelConfig, MoEConfig } from "../config/config.ts";
 import { headDim } from "../config/head_dim.ts";
+import { denseLayers, denseWidth, routedLayers } from "../config/layer_widths.ts";
 import { routerOf } from "../moe/router_of.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 
@@ -20,9 +21,9 @@ export interface ParameterCount {
   readonly embeddings: number;
   /** Attention projections of all layers, with their biases. */
   readonly attention: number;
-  /** Router weights of all layers; 0 if the router is dense. */
+  /** Router weights of all layers, and their shared experts' gates; 0 if the router is dense. */
   readonly routers: number;
-  /** Experts of all layers. */
+  /** Experts of all layers, and the networks of those without. */
   readonly experts: number;
   /** RMSNorm weights: two norms per layer, those of queries and keys, and the final one. */
   readonly norms: number;
@@ -55,13 +56,18 @@ export function countParameters(model: ModelConfig, moe: MoEConfig): ParameterCo
   const embeddings = (tied ? 1 : 2) * vocabulary * hidden;
   const attention = layers *
     (hidden * (columns + heads * size) + (qkv_bias ? columns : 0));
-  const routers = layers * routerOf(moe).weights(hidden, routedSizes(moe).experts);
-  const experts = layers * (moe.experts + moe.shared / moe.granularity) * expert;
+  const routed = routedLayers({ model, moe });
+  const decision = routerOf(moe).weights(hidden, routedSizes(moe).experts);
+  const routers = routed * (decision + (moe.shared_gate ? hidden : 0));
+  // What every token uses apart from `active`.
+  const apart = 3 * hidden *
+    (routed * (moe.shared_ffn ?? 0) + denseLayers({ moe }) * denseWidth({ model, moe }));
+  const experts = routed * (moe.experts + moe.shared / moe.granularity) * expert + apart;
   const norms = (2 * layers + 1) * hidden + layers * scales;
   const shared = embeddings + attention + routers + norms;
   return {
     total: shared + experts,
-    active: shared + layers * moe.active * expert,
+    active: shared + routed * moe.active * expert + apart,
     embeddings,
     attention,
     routers,

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import { routerOf } from "../moe/router_of.ts";
 import {
   type Chart,
@@ -153,7 +154,7 @@ export function withoutExpertChart(
     color,
   };
   const curves = open.map(({ label, config, figures }) => {
-    const pairs = config.data.batch * config.data.sequence * config.model.layers;
+    const pairs = config.data.batch * config.data.sequence * routedLayers(config);
     const points = figures.tokens_without_expert
       .map(({ x, value }): Point => ({ x, value: value / pairs }));
     return { name: label, points };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import { ConfigError, FileError } from "../errors.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { exists } from "../files.ts";
@@ -172,7 +173,8 @@ class FiguresReader {
   readonly #warmStep: number;
   #warm: number | null = null;
 
-  constructor({ model, moe, data, schedule }: TrainConfig, progress: Progress) {
+  constructor(config: TrainConfig, progress: Progress) {
+    const { moe, data, schedule } = config;
     this.#progress = progress;
     this.#warmStep = schedule.warmup + 1;
     this.#figures = Object.fromEntries(
@@ -180,7 +182,7 @@ class FiguresReader {
     ) as Record<StepFigure, Point[]>;
     const { experts } = routedSizes(moe);
     this.#pairs = data.batch * data.sequence * experts;
-    const cells = model.layers * experts;
+    const cells = routedLayers(config) * experts;
     this.#history = new LoadHistory(
       2 * Math.min(60, Math.max(10, Math.floor(LOAD_CELLS / cells / 2))),
     );

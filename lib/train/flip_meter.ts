@@ -3,6 +3,7 @@
 import { flipsBetween } from "../analyze/flip_rate.ts";
 import { collectMasks, type HostMask } from "../analyze/host_mask.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { routedLayers } from "../config/layer_widths.ts";
 import type { Batch } from "../data/batches/batches.ts";
 import { ValidationSet } from "../data/batches/validation_set.ts";
 import type { CorpusSide } from "../data/corpus/tokenized_text.ts";
@@ -29,10 +30,10 @@ export class FlipMeter {
    * @param text The held-out text.
    * @throws {DataError} If the text is shorter than a row and its last target.
    */
-  constructor({ data, model }: TrainConfig, text: CorpusSide) {
-    const { sequence, micro_batch: rows } = data;
+  constructor(config: TrainConfig, text: CorpusSide) {
+    const { sequence, micro_batch: rows } = config.data;
     const set = new ValidationSet(text.tokens, { sequence, batch: rows, rows });
-    this.#layers = model.layers;
+    this.#layers = routedLayers(config);
     [this.#batch] = [...set] as [Batch];
   }
 

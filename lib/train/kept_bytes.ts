@@ -7,6 +7,7 @@
 
 import type { TrainConfig } from "../config/config.ts";
 import { headDim } from "../config/head_dim.ts";
+import { denseWidth, routedLayers, sharedWidth } from "../config/layer_widths.ts";
 import { isRouterPath } from "../config/router_schema.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -36,12 +37,15 @@ export function keptBytes(config: TrainConfig, dtype: Real): KeptBytes {
   const tokens = tokensOf(config);
   const real = DTYPE_BYTES[dtype];
   const { decision, dispatch } = routing(config, real);
-  const shared = real * sharedExperts(config);
+  const shared = sharedExperts(config, real);
   const head = outputHead(config, real);
+  const [routed, each] = [routedLayers(config), block(config, real)];
+  const dense = each + denseNetwork(config, real);
+  const last = trailingDense(config);
   return {
-    all: layers * (block(config, real) + decision + dispatch + shared) + head,
-    // The experts' result, and the residual that it is added to.
-    afterLastRouter: dispatch + 2 * real * tokens * hidden + shared + head,
+    all: routed * (each + decision + dispatch + shared) + (layers - routed) * dense + head,
+    // The experts' result, and the residual that it is added to; layers without experts; the head.
+    afterLastRouter: dispatch + 2 * real * tokens * hidden + shared + last * dense + head,
   };
 }
 
@@ -140,11 +144,29 @@ function cutSegments({ model, data }: TrainConfig): number {
   return data.micro_batch * (data.sequence + 2 * before) * model.hidden;
 }
 
-/** The shared experts' pre-activations, activations and output, and its sum with the routed ones'. */
-function sharedExperts(config: TrainConfig): number {
-  const { model, moe } = config;
-  const width = moe.shared * (model.ffn / moe.granularity);
-  return width === 0 ? 0 : tokensOf(config) * (3 * width + 2 * model.hidden);
+/**
+ * The shared experts' pre-activations, activations and output, and its sum with the routed ones'. A
+ * gate adds its logit and its value, in fp32 and in the model's type, and the output times the gate.
+ */
+function sharedExperts(config: TrainConfig, real: number): number {
+  const { model: { hidden }, moe } = config;
+  const width = sharedWidth(config);
+  if (width === 0) return 0;
+  const numbers = 3 * width + 2 * hidden;
+  const gate = 2 * BYTES + real * hidden + (real < BYTES ? real : 0);
+  return tokensOf(config) * (real * numbers + (moe.shared_gate ? gate : 0));
+}
+
+/** The pre-activations and activations of a layer without experts; its output counts in the block. */
+function denseNetwork(config: TrainConfig, real: number): number {
+  return real * tokensOf(config) * 3 * denseWidth(config);
+}
+
+/** Layers without experts after the last one with experts. */
+function trailingDense({ model: { layers }, moe }: TrainConfig): number {
+  let last = layers - 1;
+  while (moe.dense_layers.includes(last)) last--;
+  return layers - 1 - last;
 }
 
 /**

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import type { Device } from "../autograd/device.ts";
 import type { KeptRows } from "../moe/kept_rows.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -93,7 +94,7 @@ export class KeptRowsPlan {
   constructor(device: Device | null, config: TrainConfig, limit: number) {
     this.#config = config;
     this.#budget = keptBudget(device, config, limit);
-    this.layers = Array.from({ length: config.model.layers }, () => ({ rows: 0 }));
+    this.layers = Array.from({ length: routedLayers(config) }, () => ({ rows: 0 }));
     this.expect(this.layers.map(() => layerRows(config).dense));
     this.#largest = this.total;
   }

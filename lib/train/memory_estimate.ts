@@ -10,6 +10,7 @@ import type { Device } from "../autograd/device.ts";
 import { typeToExpect } from "../config/compute_type.ts";
 import type { TrainConfig } from "../config/config.ts";
 import { headDim } from "../config/head_dim.ts";
+import { denseWidth, routedLayers } from "../config/layer_widths.ts";
 import { countParameters } from "../model/parameter_count.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
@@ -63,7 +64,7 @@ export function estimateAt(
   const weights = BYTES * countParameters(config.model, config.moe).total;
   const copies = dtype === "f32" ? 0 : DTYPE_BYTES[dtype] * copiedWeights(config);
   const activations = keptBytes(config, dtype).all +
-    config.model.layers * kept * rowBytes(config, dtype);
+    routedLayers(config) * kept * rowBytes(config, dtype);
   const scratch = largestOperation(device, config, { dtype, rows, kept, logits });
   return {
     rows,
@@ -82,10 +83,11 @@ export function estimateAt(
  * Weights that a model in bf16 reads as copies: those of products. Norms and routers compute in
  * fp32, and averages of experts are made of the fp32 weights.
  */
-function copiedWeights({ model, moe }: TrainConfig): number {
+function copiedWeights(config: TrainConfig): number {
+  const { model, moe } = config;
   const { embeddings, attention, experts } = countParameters(model, moe);
   const merged = routerOf(moe).merges
-    ? model.layers * moe.experts * 3 * model.hidden * model.ffn
+    ? routedLayers(config) * moe.experts * 3 * model.hidden * model.ffn
     : 0;
   return embeddings + attention + experts - merged;
 }
@@ -110,7 +112,8 @@ interface PassSizes {
  *   then, but can be smaller where narrow experts are many.
  * - the output head's, with its logits and two gradients [T, h]. It ends before the experts' first.
  *   A tied head's gradient is transposed before it is added to the table's.
- * - attention's backward pass, where heads are wide or normalised.
+ * - attention's backward pass, where heads are wide or normalised; that of a shared expert or of a
+ *   layer without experts, where it is wider than the experts.
  * - the routing of the last layer, before the parts after it have anything to keep.
  */
 function largestOperation(
@@ -138,6 +141,7 @@ function largestOperation(
       real * keptLogits(tokens, vocabulary, dtype, logits) + 2 * gradient + transposed,
     2 * transposed + gradient,
     attentionGradients(config, real),
+    networkGradients(config, real),
     spec.footprint(config.moe).scratch * pairs -
       keptBytes(config, dtype).afterLastRouter - kept * rowBytes(config, dtype),
   );
@@ -154,6 +158,17 @@ function attentionGradients(config: TrainConfig, real: number): number {
   const fused = (heads + 2 * groups) * size;
   const most = qk_norm === "none" ? heads * size + fused : 3 * fused + (heads + groups) * size;
   return real * tokensOf(config) * (hidden + most);
+}
+
+/**
+ * Gradients in flight in the backward pass of the widest network that every token uses, a shared
+ * expert or that of a layer without experts: of its activations and pre-activations, and of the
+ * states around it.
+ */
+function networkGradients(config: TrainConfig, real: number): number {
+  const dense = config.moe.dense_layers.length === 0 ? 0 : denseWidth(config);
+  const width = Math.max(config.moe.shared_ffn ?? 0, dense);
+  return width === 0 ? 0 : real * tokensOf(config) * (3 * width + 2 * config.model.hidden);
 }
 
 /**

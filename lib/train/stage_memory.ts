@@ -4,6 +4,7 @@
  * @module
  */
 
+import { routedLayers } from "../config/layer_widths.ts";
 import { requireOptions } from "../arguments.ts";
 import { type Device, memoryOf } from "../autograd/device.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -86,6 +87,6 @@ function keptAt(
   rows: number,
   limit: number,
 ): number {
-  const layers = new Array<number>(config.model.layers).fill(rows);
-  return keptRows(config, layers, keptBudget(device, config, limit))[0]!;
+  const layers = new Array<number>(routedLayers(config)).fill(rows);
+  return keptRows(config, layers, keptBudget(device, config, limit))[0] ?? 0;
 }

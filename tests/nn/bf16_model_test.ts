@@ -59,6 +59,9 @@ const ROUTERS: Record<string, ConfigLayer> = {
   relu: {},
   "relu with shared experts": { moe: { active: 2, shared: 1 } },
   topk: { moe: { router: "topk", active: 2 } },
+  "topk with a gated shared expert, and a layer without experts": {
+    moe: { router: "topk", active: 2, shared_ffn: 48, shared_gate: true, dense_layers: [0] },
+  },
   sigmoid: { moe: { router: "sigmoid", active: 2 } },
   sparsemixer: { moe: { router: "sparsemixer" } },
   hash: { moe: { router: "hash" } },

@@ -1,5 +1,6 @@
 import { assert, assertAlmostEquals } from "@std/assert";
 import {
+  add,
   type Device,
   FeedForward,
   type FeedForwardLayer,
@@ -14,6 +15,7 @@ import {
 } from "../../mod.ts";
 import { Random } from "../../kernels/cases/random.ts";
 import { dot } from "../../kernels/cases/reference/reduction.ts";
+import { SharedExpert } from "../../lib/nn/shared_expert.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import {
   type AttentionExtras,
@@ -138,6 +140,46 @@ const MODELS: Record<string, Model> = {
       return moeLayer(device, stack, router, layer);
     },
     reference: mixture({ ...moe, active: 2, router: "topk", balance: "switch", coefficient: 0.3 }),
+  },
+  "TopK routing beside a shared expert with a gate, after a layer without experts": {
+    feedForward: (device, stack, layer) => {
+      if (layer === 0) return DENSE.feedForward(device, stack, layer);
+      const options = { hidden, experts, deviation, active: 2, balanceCoefficient: 0 };
+      const router = new TopKRouter(device, { ...options, name: gateName(layer) });
+      const routed = moeLayer(device, stack, router, layer);
+      const shared = stack.use(
+        new SharedExpert(device, {
+          ...{ hidden, width: 10, gated: true, deviation: 0.3, outputDeviation: 0.3 },
+          ...{ name: `model.layers.${layer}`, dtype: "f32" },
+        }),
+      );
+      return {
+        forward: (x) => add(routed.forward(x), shared.forward(x)) as typeof x,
+        *parameters() {
+          yield* routed.parameters();
+          yield* shared.parameters();
+        },
+        [Symbol.dispose]: () => routed[Symbol.dispose](),
+      };
+    },
+    reference: (x, weights, prefix) => {
+      if (prefix.endsWith(".0")) return DENSE.reference(x, weights, prefix);
+      const routed = mixture({ ...moe, active: 2, router: "topk" })(x, weights, prefix);
+      const named = Object.fromEntries(
+        ["gate_up_proj", "down_proj"].map((part) => [
+          `${prefix}.mlp.${part}.weight`,
+          weights[`${prefix}.shared_expert.${part}.weight`]!,
+        ]),
+      );
+      const shared = denseFeedForward(hidden, 10)(x, named, prefix);
+      const gate = weights[`${prefix}.shared_expert_gate.weight`]!;
+      const y = routed.y.map((value, i) => {
+        const row = Math.floor(i / hidden) * hidden;
+        const logit = dot(x.subarray(row, row + hidden), gate);
+        return value + shared.y[i]! / (1 + Math.exp(-logit));
+      });
+      return { ...routed, y };
+    },
   },
   "TopK routing, renormalised": {
     feedForward: (device, stack, layer) => {

@@ -17,6 +17,8 @@ const above = (least: number): Allows => finite((value) => value > least);
 const from = (least: number, most = Infinity): Allows =>
   finite((value) => value >= least && value <= most);
 const orNull = (allows: Allows): Allows => (value) => value === null || allows(value);
+const layers: Allows = (value) =>
+  Array.isArray(value) && value.every((each, i) => whole(i === 0 ? 0 : value[i - 1] + 1)(each));
 const share = finite((value) => value >= 0 && value < 1);
 const text: Allows = (value) => typeof value === "string";
 const isPath = (value: unknown): value is string =>
@@ -52,6 +54,8 @@ const SECTIONS: Readonly<Record<string, Keys>> = {
     ...{ gate_scale: above(0), warmup_active: whole(0), warmup_steps: whole(0) },
     ...{ normalize: oneOf("auto", "never"), bias_rate: from(0) },
     ...{ shared: whole(0), router_std: above(0) },
+    ...{ shared_ffn: orNull(whole(1)), shared_gate: oneOf(true, false) },
+    ...{ dense_layers: layers, dense_ffn: orNull(whole(1)) },
     jitter: above(0),
     ...{ capacity: above(0), group: oneOf("batch", "sequence") },
   },
@@ -96,6 +100,8 @@ export const TINY = {
     ...{ balance_coefficient: 0.01, z_coefficient: 0, renormalize: false },
     ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100, normalize: "auto", bias_rate: 0.001 },
     ...{ shared: 0, router_std: 0.1 },
+    ...{ shared_ffn: null as number | null, shared_gate: false },
+    ...{ dense_layers: [] as number[], dense_ffn: null as number | null },
     jitter: 0.1,
     ...{ capacity: 1, group: "batch" },
   },
@@ -126,6 +132,7 @@ export const LATER_MODEL_KEYS: Readonly<Record<string, readonly unknown[]>> = {
 /** Defaults of the keys of `moe` that are younger than the hash of checkpoints. */
 export const LATER_MOE_KEYS: Readonly<Record<string, unknown>> = {
   ...{ shared: 0, z_coefficient: 0 },
+  ...{ shared_ffn: null, shared_gate: false, dense_layers: [], dense_ffn: null },
   ...{ gate_scale: 1, warmup_active: 0, warmup_steps: 100 },
   ...{ normalize: "auto", bias_rate: 0.001 },
   ...{ activation: "relu", revive: 0 },
@@ -192,12 +199,14 @@ export function givenOf(layer: Readonly<Record<string, unknown>>): Record<string
 export function parametersOf({ model, moe }: Config): number {
   const { layers, hidden, ffn, vocabulary, tied } = model;
   const attention = attentionParametersOf(model);
-  const experts = moe.experts * 3 * hidden * ffn;
+  const experts = (moe.experts + moe.shared / moe.granularity) * 3 * hidden * ffn +
+    3 * hidden * (moe.shared_ffn ?? 0) + (moe.shared_gate ? hidden : 0);
   const router = ["dense", "hash"].includes(moe.router)
     ? 0
     : hidden * moe.experts * moe.granularity;
-  return (tied ? 1 : 2) * vocabulary * hidden + hidden +
-    layers * (attention + experts + router + 2 * hidden);
+  const dense = moe.dense_layers.length;
+  return (tied ? 1 : 2) * vocabulary * hidden + hidden + layers * (attention + 2 * hidden) +
+    (layers - dense) * (experts + router) + dense * 3 * hidden * (moe.dense_ffn ?? ffn);
 }
 
 /** The number of trained numbers in a layer's attention. */

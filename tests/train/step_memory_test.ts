@@ -44,6 +44,14 @@ const STEPS: Readonly<Record<string, ConfigLayer>> = {
   "topk": { ...NARROW, moe: { router: "topk", ...E64 } },
   "topk with scaled gates": { ...NARROW, moe: { router: "topk", ...E64, gate_scale: 2 } },
   "topk with a shared expert": { ...NARROW, moe: { router: "topk", ...E64, active: 2, shared: 1 } },
+  "topk with a wide shared expert that has a gate": {
+    ...NARROW,
+    moe: { router: "topk", experts: 4, shared_ffn: 300, shared_gate: true },
+  },
+  "topk with layers without experts": {
+    ...NARROW,
+    moe: { router: "topk", ...E64, dense_layers: [0, 2], dense_ffn: 300 },
+  },
   "sigmoid": { ...NARROW, moe: { router: "sigmoid", ...E64 } },
   "sigmoid with scaled gates": { ...NARROW, moe: { router: "sigmoid", ...E64, gate_scale: 2 } },
   "hash": { ...NARROW, moe: { router: "hash", ...E64 } },

@@ -135,7 +135,8 @@ function hashed(config: Config): [string, unknown][] {
     const same = LATER_MODEL_KEYS[key.replace(/^model\./, "")];
     if (key.startsWith("model.") && same !== undefined) return !same.includes(value);
     const name = key.replace(/^moe\./, "");
-    return !key.startsWith("moe.") || !(name in later) || later[name] !== value;
+    const isSame = JSON.stringify(later[name]) === JSON.stringify(value);
+    return !key.startsWith("moe.") || !(name in later) || !isSame;
   });
 }
 

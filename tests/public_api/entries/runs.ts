@@ -81,19 +81,25 @@ const sizes: readonly Entry[] = [
       const { experts, active, granularity, router } = moe as unknown as typeof NANO.moe;
       demandWhole({ layers, hidden, heads, groups, ffn, vocabulary }, 1);
       demandWhole({ experts, active, granularity }, 1);
-      const ofRouter = router === "dense" ? 0 : hidden * experts * granularity;
+      const { shared, shared_ffn, shared_gate, dense_layers, dense_ffn } = moe as Config["moe"];
+      const ofRouter = (router === "dense" ? 0 : hidden * experts * granularity) +
+        (shared_gate ? hidden : 0);
+      const routed = layers - dense_layers.length;
       const ofExpert = 3 * hidden * ffn;
       const size = head_dim ?? hidden / heads;
       const scales = { none: 0, full: (heads + groups) * size, head: 2 * size }[qk_norm]!;
       const counts = {
         embeddings: (tied ? 1 : 2) * vocabulary * hidden,
         attention: layers * attentionParametersOf({ ...others, tied, head_dim, qk_norm: "none" }),
-        routers: layers * ofRouter,
+        routers: routed * ofRouter,
         norms: hidden + layers * (2 * hidden + scales),
       };
-      const shared = Object.values(counts).reduce((sum, count) => sum + count, 0);
-      const [all, used] = [experts, active].map((count) => layers * count * ofExpert);
-      return { ...counts, experts: all, total: shared + all!, active: shared + used! };
+      const always = Object.values(counts).reduce((sum, count) => sum + count, 0);
+      const apart = 3 * hidden *
+        (routed * (shared_ffn ?? 0) + dense_layers.length * (dense_ffn ?? ffn));
+      const [all, used] = [experts + shared / granularity, active]
+        .map((count) => routed * count * ofExpert + apart);
+      return { ...counts, experts: all, total: always + all!, active: always + used! };
     },
   },
   {
