@@ -1,6 +1,7 @@
 /** Chooses the form of a run in transformers: the family whose block computes the same. @module */
 
 import type { TrainConfig } from "../config/config.ts";
+import { denseWidth, sharedWidth } from "../config/layer_widths.ts";
 import { ConfigError } from "../errors.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerLabel } from "../moe/router_of.ts";
@@ -92,23 +93,25 @@ function denseForm(config: TrainConfig): ExportForm {
 
 /** Mixtral divides a token's gates by their sum; Qwen2-MoE need not, and has a shared expert. */
 function topkForm(config: TrainConfig): ExportForm {
-  const { model: { qk_norm, qkv_bias }, moe: { renormalize, shared, gate_scale: scale } } = config;
+  const { model: { qk_norm, qkv_bias }, moe: { renormalize, gate_scale: scale } } = config;
   if (scale !== 1) throw refused(config, `moe.gate_scale is ${scale}, and no family scales gates`);
   if (qk_norm !== "none") return normedForm(config, qk_norm === "full" ? "olmoe" : "qwen3_moe");
-  return renormalize && shared === 0 && !qkv_bias ? mixtralForm(config) : qwenForm(config);
+  const isPlain = sharedWidth(config) === 0 && !qkv_bias && config.moe.dense_layers.length === 0;
+  return renormalize && isPlain ? mixtralForm(config) : qwenForm(config);
 }
 
 /** OLMoE has norms over all heads and a limit, Qwen3-MoE over each; neither has a shared expert. */
 function normedForm(config: TrainConfig, type: "olmoe" | "qwen3_moe"): ExportForm {
-  const { model: { clip_qkv: clip, ffn }, moe } = config;
+  const { model: { clip_qkv: clip }, moe } = config;
   const isOlmoe = type === "olmoe";
   requireOnly(config, type, "qk_norm", isOlmoe ? "clip_qkv" : "head_dim");
-  if (moe.shared > 0) {
+  if (sharedWidth(config) > 0) {
     throw refused(
       config,
-      `moe.shared is ${moe.shared}, and ${FAMILIES[type].name} has no such expert`,
+      `with such norms it is ${FAMILIES[type].name}, which has no shared expert`,
     );
   }
+  if (isOlmoe) refuseDenseLayers(config, type);
   const { experts, active } = routedSizes(moe);
   const width = expertWidth(config);
   return {
@@ -117,10 +120,10 @@ function normedForm(config: TrainConfig, type: "olmoe" | "qwen3_moe"): ExportFor
       `${FAMILIES[type].name}.`,
     keys: {
       ...(isOlmoe ? { intermediate_size: width, clip_qkv: clip } : {
-        intermediate_size: ffn,
+        intermediate_size: denseWidth(config),
         moe_intermediate_size: width,
         decoder_sparse_step: 1,
-        mlp_only_layers: [],
+        mlp_only_layers: moe.dense_layers,
         use_sliding_window: false,
         sliding_window: null,
       }),
@@ -132,6 +135,16 @@ function normedForm(config: TrainConfig, type: "olmoe" | "qwen3_moe"): ExportFor
     tensors: namedTensors(config, type),
     files: {},
   };
+}
+
+/** Refuses dense layers among sparse ones. */
+function refuseDenseLayers(config: TrainConfig, type: ModelType): void {
+  const { dense_layers: layers } = config.moe;
+  if (layers.length === 0) return;
+  throw refused(
+    config,
+    `moe.dense_layers is ${JSON.stringify(layers)}, which ${FAMILIES[type].name} does not have`,
+  );
 }
 
 function mixtralForm(config: TrainConfig): ExportForm {
@@ -156,9 +169,12 @@ const UNDO_GATE = 2;
 
 function qwenForm(config: TrainConfig): ExportForm {
   requireOnly(config, "qwen2_moe", "head_dim", "qkv_bias");
-  const { model: { hidden, ffn, layers }, moe } = config;
+  const { model: { hidden, layers }, moe } = config;
+  const shared = sharedWidth(config);
   const { experts, active } = routedSizes(moe);
-  const prefixes = Array.from({ length: layers }, (_, layer) => `model.layers.${layer}.mlp`);
+  const prefixes = Array.from({ length: layers }, (_, layer) => layer)
+    .filter((layer) => !moe.dense_layers.includes(layer))
+    .map((layer) => `model.layers.${layer}.mlp`);
   const zeros = (name: string, shape: readonly number[]): ExportTensor => ({
     name,
     shape,
@@ -166,14 +182,14 @@ function qwenForm(config: TrainConfig): ExportForm {
     scale: 1,
   });
   // The family has no MoE layer without a shared expert: one of zeros adds nothing.
-  const empty = moe.shared > 0
+  const empty = shared > 0
     ? []
     : prefixes.flatMap((prefix) =>
       feedForwardTensors(`${prefix}.shared_expert`, hidden, 1)
         .map(({ name, shape }) => zeros(name, shape))
     );
   const own = namedTensors(config, "qwen2_moe").map((tensor) =>
-    tensor.name.endsWith("shared_expert.down_proj.weight")
+    !moe.shared_gate && tensor.name.endsWith("shared_expert.down_proj.weight")
       ? { ...tensor, scale: UNDO_GATE }
       : tensor
   );
@@ -183,22 +199,24 @@ function qwenForm(config: TrainConfig): ExportForm {
       ? "Qwen2-MoE has what Mixtral lacks besides gates that are divided by their sum."
       : "Gates are softmax probabilities that are not divided by their sum, as Qwen2-MoE allows.",
     keys: {
-      intermediate_size: ffn,
+      intermediate_size: denseWidth(config),
       moe_intermediate_size: expertWidth(config),
-      shared_expert_intermediate_size: moe.shared > 0 ? moe.shared * expertWidth(config) : 1,
+      shared_expert_intermediate_size: shared > 0 ? shared : 1,
       num_experts: experts,
       num_experts_per_tok: active,
       norm_topk_prob: moe.renormalize,
       qkv_bias: config.model.qkv_bias,
       decoder_sparse_step: 1,
-      mlp_only_layers: [],
+      mlp_only_layers: moe.dense_layers,
       use_sliding_window: false,
       sliding_window: null,
     },
     tensors: [
       ...own,
       ...empty,
-      ...prefixes.map((prefix) => zeros(`${prefix}.shared_expert_gate.weight`, [1, hidden])),
+      ...(moe.shared_gate
+        ? []
+        : prefixes.map((prefix) => zeros(`${prefix}.shared_expert_gate.weight`, [1, hidden]))),
     ],
     files: {},
   };
@@ -206,7 +224,9 @@ function qwenForm(config: TrainConfig): ExportForm {
 
 function reluForm(config: TrainConfig): ExportForm {
   requireOnly(config, "mixtral", "head_dim");
+  refuseDenseLayers(config, "mixtral");
   const { moe } = config;
+  if (moe.shared_gate) throw refused(config, "the Python file has no gate of shared experts");
   const { experts, active } = routedSizes(moe);
   return {
     type: "mixtral",
@@ -221,7 +241,7 @@ function reluForm(config: TrainConfig): ExportForm {
       sliding_window: null,
       remoe_gate: moe.activation,
       remoe_active: active,
-      remoe_shared_width: moe.shared * expertWidth(config),
+      remoe_shared_width: sharedWidth(config),
     },
     tensors: namedTensors(config, "mixtral"),
     files: { [MODELING_FILE]: RELU_MODELING },

@@ -2,6 +2,7 @@
 
 import type { TrainConfig } from "../config/config.ts";
 import { headDim } from "../config/head_dim.ts";
+import { denseWidth, sharedWidth } from "../config/layer_widths.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
 import { routerOf } from "../moe/router_of.ts";
 
@@ -19,7 +20,8 @@ export interface RunTensor {
  * @param config The run's configuration.
  * @returns The tensors, in the order of the model.
  */
-export function runTensors({ model, moe }: TrainConfig): RunTensor[] {
+export function runTensors(config: TrainConfig): RunTensor[] {
+  const { model, moe } = config;
   const { hidden, vocabulary, layers } = model;
   const vector = [hidden];
   return [
@@ -30,9 +32,9 @@ export function runTensors({ model, moe }: TrainConfig): RunTensor[] {
         { name: `${prefix}.input_layernorm.weight`, shape: vector },
         ...attentionTensors(`${prefix}.self_attn`, model),
         { name: `${prefix}.post_attention_layernorm.weight`, shape: vector },
-        ...(routerOf(moe).routed
-          ? expertTensors(`${prefix}.block_sparse_moe`, hidden, model.ffn, moe)
-          : feedForwardTensors(`${prefix}.mlp`, hidden, model.ffn)),
+        ...(routerOf(moe).routed && !moe.dense_layers.includes(layer)
+          ? expertTensors(`${prefix}.block_sparse_moe`, config)
+          : feedForwardTensors(`${prefix}.mlp`, hidden, denseWidth(config))),
       ];
     }).flat(),
     { name: "model.norm.weight", shape: vector },
@@ -61,13 +63,10 @@ function attentionTensors(prefix: string, model: TrainConfig["model"]): RunTenso
   ];
 }
 
-function expertTensors(
-  prefix: string,
-  hidden: number,
-  ffn: number,
-  moe: TrainConfig["moe"],
-): RunTensor[] {
+function expertTensors(prefix: string, config: TrainConfig): RunTensor[] {
+  const { model: { hidden, ffn }, moe } = config;
   const width = ffn / moe.granularity;
+  const shared = sharedWidth(config);
   const { experts } = routedSizes(moe);
   return [
     { name: `${prefix}.gate.weight`, shape: [experts, hidden] },
@@ -76,9 +75,10 @@ function expertTensors(
       { name: `${prefix}.experts.${expert}.w3.weight`, shape: [width, hidden] },
       { name: `${prefix}.experts.${expert}.w2.weight`, shape: [hidden, width] },
     ]).flat(),
-    ...(moe.shared === 0
-      ? []
-      : feedForwardTensors(`${prefix}.shared_expert`, hidden, moe.shared * width)),
+    ...(shared === 0 ? [] : feedForwardTensors(`${prefix}.shared_expert`, hidden, shared)),
+    ...(moe.shared_gate
+      ? [{ name: `${prefix}.shared_expert_gate.weight`, shape: [1, hidden] }]
+      : []),
   ];
 }
 

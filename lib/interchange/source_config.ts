@@ -13,14 +13,13 @@ import type { SourceBlock, SourceExperts } from "./source_block.ts";
  * @param block The model.
  * @param tokenizer Its tokenizer.
  * @returns The configuration; its `out` is null.
- * @throws {ConfigError} Names the first key that asks for what this project's block does not have.
+ * @throws {ConfigError} The keys contradict each other.
  */
 export function configOfSource(
   reader: ConfigReader,
   block: SourceBlock,
   tokenizer: TokenizerFile,
 ): TrainConfig {
-  refuseUnsupported(reader, block);
   const { layers, hidden, heads, groups, vocabulary, experts } = block;
   return parseConfig({
     model: {
@@ -35,35 +34,19 @@ export function configOfSource(
       rope_base: block.ropeBase,
       norm_epsilon: block.normEpsilon,
     },
-    moe: experts === null ? { router: "dense" } : expertKeys(experts),
+    moe: experts === null ? { router: "dense" } : expertKeys(experts, block.ffn),
     data: { tokenizer: "file", tokenizer_file: tokenizer, sequence: block.sequence },
   }, { source: reader.path });
 }
 
-function expertKeys(source: SourceExperts): object {
-  const { count, active, renormalize, router, width, sharedWidth } = source;
-  // Shared experts count in `active`.
-  const shared = sharedWidth / width;
-  const sizes = { experts: count, active: active + shared, granularity: 1, shared };
-  return router === "topk"
-    ? { ...sizes, router: "topk", renormalize }
-    : { ...sizes, router: "relu", activation: router };
-}
-
-const LACKING = "which this project's block does not have";
-
-function refuseUnsupported(reader: ConfigReader, block: SourceBlock): void {
-  const { sharedWidth = 0, sharedGate, width = 1, denseLayers = [] } = block.experts ?? {};
-  if (sharedGate && sharedWidth > 0) {
-    reader.refuse("shared_expert_intermediate_size", `a gated shared expert, ${LACKING}`);
-  }
-  if (sharedWidth % width !== 0) {
-    reader.refuse("remoe_shared_width", `expected a multiple of intermediate_size (${width})`);
-  }
-  if (denseLayers.length > 0) {
-    const key = reader.value("mlp_only_layers") === null
-      ? "decoder_sparse_step"
-      : "mlp_only_layers";
-    reader.refuse(key, `dense layers among sparse ones, ${LACKING}`);
-  }
+function expertKeys(source: SourceExperts, denseFfn: number): object {
+  const { count, active, renormalize, router, sharedWidth, sharedGate, denseLayers } = source;
+  return {
+    ...{ experts: count, active, granularity: 1, shared: 0 },
+    ...(router === "topk" ? { router, renormalize } : { router: "relu", activation: router }),
+    shared_ffn: sharedWidth > 0 ? sharedWidth : null,
+    shared_gate: sharedGate,
+    dense_layers: denseLayers,
+    dense_ffn: denseLayers.length > 0 ? denseFfn : null,
+  };
 }

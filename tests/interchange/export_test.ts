@@ -77,7 +77,7 @@ for (const [name, { fixture, type, layer = "" }] of Object.entries(LIKE)) {
   });
 }
 
-for (const name of Object.keys(RUNS).filter((name) => name !== "topk-shared")) {
+for (const name of Object.keys(RUNS)) {
   Deno.test(`a run of ${name} comes back with identical logits`, async () => {
     const { run, out } = await exported(name);
     const again = `${root}/${name}-again`;
@@ -111,6 +111,8 @@ const REFUSED: readonly (readonly [moe: object, words: string])[] = [
   [{ router: "sparsemixer" }, "masked softmaxes"],
   [{ router: "expert-choice" }, "tokens after it"],
   [{ router: "topk", gate_scale: 2 }, "gate_scale is 2"],
+  [{ router: "relu", dense_layers: [0] }, "dense_layers is [0]"],
+  [{ router: "relu", shared_ffn: 8, shared_gate: true }, "no gate of shared experts"],
 ];
 
 for (const [moe, words] of REFUSED) {

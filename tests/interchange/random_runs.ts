@@ -22,6 +22,12 @@ export const RUNS: Readonly<Record<string, { readonly model?: object; readonly m
     moe: { router: "topk", experts: 4, active: 2, renormalize: true },
   },
   biased: { model: { qkv_bias: true }, moe: { router: "topk", experts: 4, active: 2 } },
+  "qwen2-moe": {
+    moe: {
+      ...{ router: "topk", experts: 4, active: 2, renormalize: true },
+      ...{ shared_ffn: 10, shared_gate: true, dense_layers: [0], dense_ffn: 20 },
+    },
+  },
   relu: { moe: { router: "relu", experts: 4, active: 1 } },
   "relu-shared": {
     moe: { router: "relu", experts: 4, active: 2, granularity: 2, shared: 1, activation: "tanh" },
