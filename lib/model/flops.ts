@@ -20,6 +20,11 @@ export type FlopsModel =
   & Pick<ModelConfig, "layers" | "hidden" | "heads" | "groups" | "ffn" | "vocabulary">
   & Partial<Pick<ModelConfig, "head_dim">>;
 
+/** Shared experts apart from `active`, and layers without experts; by default there are none. */
+export type FlopsLayers = Partial<
+  Pick<MoEConfig, "shared_ffn" | "shared_gate" | "dense_layers" | "dense_ffn">
+>;
+
 /**
  * FLOPs of one training sequence, forward and backward, by Megatron-LM's formula
  *
@@ -49,7 +54,7 @@ export type FlopsModel =
  */
 export function formulaFlops(
   model: FlopsModel,
-  moe: Pick<MoEConfig, "active"> & LayerKeys,
+  moe: Pick<MoEConfig, "active"> & FlopsLayers,
   sequence: number,
 ): number {
   requireSizes(model);
@@ -133,7 +138,7 @@ export function executedFlops(
   moe:
     & Pick<MoEConfig, "router" | "router_file" | "experts" | "granularity">
     & Partial<Pick<MoEConfig, "shared">>
-    & LayerKeys,
+    & FlopsLayers,
   work: ExecutedWork,
 ): ExecutedFlops {
   requireSizes(model);
@@ -183,22 +188,17 @@ export function executedFlops(
 
 const COUNT = "count FLOPs";
 
-/** The keys of shared experts apart from `active`, and of layers without experts. */
-type LayerKeys = Partial<
-  Pick<MoEConfig, "shared_ffn" | "shared_gate" | "dense_layers" | "dense_ffn">
->;
-
-function widthsOf(model: FlopsModel, moe: LayerKeys): WidthKeys {
+function widthsOf(model: FlopsModel, moe: FlopsLayers): WidthKeys {
   return { model, moe: { ...moe, granularity: 1 } };
 }
 
 /** Width that every token uses apart from `active`, summed over the layers. */
-function widthApart(model: FlopsModel, moe: LayerKeys): number {
+function widthApart(model: FlopsModel, moe: FlopsLayers): number {
   const keys = widthsOf(model, moe);
   return routedLayers(keys) * (moe.shared_ffn ?? 0) + denseLayers(keys) * denseWidth(keys);
 }
 
-function requireLayerKeys({ layers }: FlopsModel, moe: LayerKeys): void {
+function requireLayerKeys({ layers }: FlopsModel, moe: FlopsLayers): void {
   const { shared_ffn = null, dense_ffn = null, dense_layers = [] } = moe;
   for (const [name, value] of Object.entries({ shared_ffn, dense_ffn })) {
     if (value !== null) requireWhole(COUNT, `moe.${name}`, value, { least: 1 });

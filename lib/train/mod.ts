@@ -41,6 +41,7 @@ export {
   type ExecutedFlops,
   executedFlops,
   type ExecutedWork,
+  type FlopsLayers,
   type FlopsModel,
   formulaFlops,
 } from "../model/flops.ts";
