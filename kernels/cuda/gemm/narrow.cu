@@ -42,6 +42,13 @@ struct NarrowArguments {
 // thread adds one.
 struct NarrowShared {
   float sums[kWarps][kThreads];
+
+  // Of a warp's sums, where the lane's number i of 8 lies: in banks of their own for one i of all
+  // lanes, which are written together, as for all i of four lanes, which are read so.
+  static __device__ __forceinline__ int place(int lane, int i) {
+    static_assert(kWarps == 8);
+    return lane * kWarps + (i ^ lane / 4);
+  }
 };
 
 // Adds the products of depths that are `kWarps` apart; kAhead of them are read at a time.
@@ -101,13 +108,14 @@ __global__ void __launch_bounds__(kThreads, 2) narrow_kernel(NarrowArguments<A> 
   for (int first = 0; first < kSums; first += kWarps) {
 #pragma unroll
     for (int i = 0; i < kWarps; i++) {
-      shared.sums[warp][thread % kWarpSize * kWarps + i] =
+      shared.sums[warp][NarrowShared::place(thread % kWarpSize, i)] =
           sums[(first + i) / kWidth][(first + i) % kWidth];
     }
     __syncthreads();
-    float sum = shared.sums[0][thread];
+    const int own = NarrowShared::place(thread / kWarps, thread % kWarps);
+    float sum = shared.sums[0][own];
 #pragma unroll
-    for (int w = 1; w < kWarps; w++) sum += shared.sums[w][thread];
+    for (int w = 1; w < kWarps; w++) sum += shared.sums[w][own];
     const int place = first + thread % kWarps;
     const int row = first_row + thread / kWarps * kRows + place / kWidth;
     if (row < p.m && column + place % kWidth < p.n) {

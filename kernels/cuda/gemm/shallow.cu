@@ -22,9 +22,10 @@ constexpr int kHalf = kWarpSize * kFour;
 constexpr int kColumns = 2 * kHalf;
 static_assert(kColumns == kThreads);
 
+// Rows of a depth are longer by an access, so that neighbouring depths lie in different banks.
 struct ShallowShared {
-  alignas(16) float a[kDepth][kRows];
-  alignas(16) float b[kDepth][kColumns];
+  alignas(16) float a[kDepth][kRows + kFour];
+  alignas(16) float b[kDepth][kColumns + kFour];
 };
 
 template <class C>
@@ -56,7 +57,11 @@ __device__ __forceinline__ void load_operands(ShallowShared& shared, const Shall
                                               int first_row, int first_column, int first,
                                               int depth) {
   const int thread = static_cast<int>(threadIdx.x);
-  for (int d = 0; d < depth; d++) shared.b[d][thread] = p.b_at(first + d, first_column + thread);
+  for (int i = thread; i < kColumns * depth; i += kThreads) {
+    const int column = p.transpose_b ? i / depth : i % kColumns;
+    const int d = p.transpose_b ? i % depth : i / kColumns;
+    shared.b[d][column] = p.b_at(first + d, first_column + column);
+  }
   for (int i = thread; i < kRows * depth; i += kThreads) {
     const int row = p.transpose_a ? i % kRows : i / depth;
     const int d = p.transpose_a ? i / kRows : i % depth;
