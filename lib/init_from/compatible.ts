@@ -66,13 +66,20 @@ function expertProblems(source: TrainConfig, config: TrainConfig): string[] {
     ];
   }
   if (had.routed) {
-    return (["experts", "granularity", "shared"] as const)
+    return (["experts", "granularity", "shared", "shared_ffn", "shared_gate"] as const)
       .filter((key) => before[key] !== now[key])
       .map((key) =>
         `its moe.${key} is ${before[key]} and the new run's is ${now[key]}, expected the same: ` +
-        `only dense layers can become another number of experts`
+        `only dense layers can become other experts`
       );
   }
+  const apart = (["shared_ffn", "shared_gate"] as const)
+    .filter((key) => now[key] !== null && now[key] !== false)
+    .map((key) =>
+      `moe.${key} is ${now[key]}, expected to be left out: its dense layers become experts that ` +
+      `are as wide as they are, and moe.shared of those for every token`
+    );
+  if (apart.length > 0) return apart;
   if (!has.routed || now.shared % now.granularity === 0) return [];
   return [
     `moe.shared is ${now.shared}, expected a multiple of moe.granularity (${now.granularity}): ` +

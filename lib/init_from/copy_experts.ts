@@ -117,6 +117,11 @@ function scaled({ tensor, size }: Matrix, factor: number): Matrix {
 /** Fills down projections `[E·G, F/G, D]` with as many copies of `[F, D]` as fit. */
 function fillDown({ parameter }: PlannedWeight, { tensor, size }: Matrix, noise: number): void {
   const target = unwrapped(parameter);
+  if (target.size % tensor.size !== 0) {
+    throw new RangeError(
+      `Cannot fill ${parameter.name} of ${target.size} elements with copies of ${tensor.size}`,
+    );
+  }
   for (let start = 0; start < target.size; start += tensor.size) {
     copyElements(target, start, tensor, 0, tensor.size);
   }

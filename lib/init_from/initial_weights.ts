@@ -7,6 +7,7 @@ import { checkWrittenUnder } from "../checkpoint/resume.ts";
 import type { InitRecord } from "../checkpoint/state.ts";
 import { checkFinite } from "../checkpoint/weight_layout.ts";
 import type { TrainConfig } from "../config/config.ts";
+import { routedIndex } from "../config/layer_widths.ts";
 import { ConfigError } from "../errors.ts";
 import { digestFile } from "../files.ts";
 import { routedSizes } from "../moe/layer_sizes.ts";
@@ -27,7 +28,7 @@ export interface NewModel {
   savedTensors(): Iterable<Parameter>;
   /** Runs something with the draws of the model's initial noise. */
   drawingNoise(run: () => void): void;
-  /** The sum of a token's gates per layer, on average over the text that the run begins with. */
+  /** The sum of a token's gates per layer with experts, on average over the run's first text. */
   meanGates(): readonly number[];
 }
 
@@ -135,7 +136,7 @@ function routedFactors(layers: readonly number[], model: NewModel): number[] {
   const means = model.meanGates();
   const share = routedSizes(moe).active / (moe.active * moe.granularity);
   return layers.map((layer) => {
-    const copies = means[layer]! / moe.granularity;
+    const copies = means[routedIndex(model.config, layer)!]! / moe.granularity;
     const factor = share / copies;
     if (Number.isFinite(factor) && factor > 0) return Number(factor.toPrecision(3));
     throw new ConfigError(

@@ -70,7 +70,7 @@ export function planWeights(
   const names = { taken: [] as string[], copied: new Set<string>(), new: [] as string[] };
   const weights = Array.from(parameters, (parameter): PlannedWeight => {
     const layout = layoutOf(parameter, config);
-    const origin = originOf(parameter, layout, file.tensors);
+    const origin = originOf(parameter, layout, file.tensors, config);
     const parts = layout.parts.map(({ name }) => name);
     if (origin === null) problems.push(...misfits(layout, file.tensors));
     else if (origin.kind === "copied") {
@@ -104,6 +104,7 @@ function originOf(
   { name }: Parameter,
   { parts }: Layout,
   tensors: ReadonlyMap<string, FileTensor>,
+  { model }: TrainConfig,
 ): Origin | null {
   const there = parts.filter((part) => tensors.has(part.name));
   if (there.length === parts.length) {
@@ -119,9 +120,11 @@ function originOf(
   }
   const [, layer] = EXPERTS.exec(name) ?? [];
   const dense = `${layer}.mlp`;
-  if (layer !== undefined && densePartsOf(dense).every((part) => tensors.has(part))) {
-    return { kind: "copied", dense };
-  }
+  // A dense layer of another width is no whole number of experts.
+  const width = (part: string): number | undefined => tensors.get(part)?.shape[0];
+  const [gate, up, down] = densePartsOf(dense);
+  const isWhole = width(gate) === model.ffn && width(up) === model.ffn && tensors.has(down);
+  if (layer !== undefined && isWhole) return { kind: "copied", dense };
   return OWN.test(parts[0]!.name) ? null : { kind: "new" };
 }
 

@@ -180,7 +180,7 @@ export class Trainer implements Disposable {
     memoryOf(this.#device).drawingFrom({ seed, step: 0, draws: NOISE_DRAWS }, run);
   }
 
-  /** The sum of a token's gates per layer, on average over the next micro-batch. */
+  /** The sum of a token's gates per layer with experts, on average over the next micro-batch. */
   meanGates(): number[] {
     const place = this.sampler.state;
     const batch = this.sampler.next(this.config.data.micro_batch);

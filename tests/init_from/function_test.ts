@@ -25,6 +25,10 @@ const EXACT: readonly Case[] = [
     "its slices, and a shared copy",
     { router: "topk", active: 2, renormalize: true, granularity: 3, shared: 3 },
   ],
+  [
+    "its slices, beside a layer without experts",
+    { router: "topk", active: 2, renormalize: true, granularity: 2, dense_layers: [0] },
+  ],
   ["sigmoid", { router: "sigmoid", active: 2 }],
   ["hash", { router: "hash" }],
   ["lory", { router: "lory" }],

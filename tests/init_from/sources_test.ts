@@ -184,13 +184,20 @@ Deno.test("weights that do not fit are refused by name, before anything is writt
   assertEquals(
     await refused("moe", { moe: { router: "topk", experts: 8 } }),
     "Cannot start from moe: its moe.experts is 4 and the new run's is 8, expected the same: only " +
-      "dense layers can become another number of experts",
+      "dense layers can become other experts",
   );
   assertEquals(
     await refused("dense", { moe: { router: "relu", active: 2, granularity: 2, shared: 1 } }),
     "Cannot start from dense: moe.shared is 1, expected a multiple of moe.granularity (2): shared " +
       "experts are whole copies of its dense layers",
   );
+  for (const [key, value] of [["shared_ffn", 8], ["shared_gate", true]] as const) {
+    const shared = key === "shared_gate" ? { shared: 1, active: 2 } : {};
+    assertMatch(
+      await refused("dense", { moe: { router: "relu", ...shared, [key]: value } }),
+      new RegExp(`moe.${key} is ${value}, expected to be left out: its dense layers`),
+    );
+  }
   assertMatch(await refused("nowhere", {}), /^Cannot open the run nowhere: /);
 });
 
