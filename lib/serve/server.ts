@@ -12,7 +12,7 @@ export interface ServerOptions extends HandlerOptions {
   readonly port: number;
 }
 
-/** Milliseconds that clients have for taking the rest of their answers when the server stops. */
+/** Milliseconds that clients have for the rest of their requests and answers once it stops. */
 const PATIENCE = 5000;
 
 /** A model that answers requests. */
@@ -20,6 +20,8 @@ export class Server implements AsyncDisposable {
   readonly #handler: Handler;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #closing = new AbortController();
+  /** Settle when their answers have been sent. */
+  readonly #underWay = new Set<Promise<void>>();
   #isClosed = false;
 
   /**
@@ -34,7 +36,12 @@ export class Server implements AsyncDisposable {
     try {
       this.#server = Deno.serve(
         { hostname: host, port, signal: this.#closing.signal, onListen: () => {} },
-        (request) => handler.handle(request),
+        (request, { completed }) => {
+          this.#underWay.add(completed);
+          const forget = (): void => void this.#underWay.delete(completed);
+          completed.then(forget, forget);
+          return handler.handle(request);
+        },
       );
     } catch (cause) {
       throw new ConfigError(
@@ -54,10 +61,14 @@ export class Server implements AsyncDisposable {
     return `http://${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
   }
 
-  /** Refuses new work, and resolves once all that was accepted is done and delivered. */
-  async stop(): Promise<void> {
+  /**
+   * Refuses new work, and resolves once all that was accepted is done and delivered.
+   *
+   * @param patience Milliseconds that clients have for sending and taking what is left.
+   */
+  async stop(patience = PATIENCE): Promise<void> {
     await this.#handler.stop();
-    await this.#close(PATIENCE);
+    await this.#close(patience);
   }
 
   /** Drops everything, and frees the cache. */
@@ -67,12 +78,28 @@ export class Server implements AsyncDisposable {
     this.#handler[Symbol.dispose]();
   }
 
-  /** Closes the connections, those in use once they are done or out of time. */
+  /**
+   * Closes the connections, those in use once they are done or out of time. Once a server has been
+   * asked to shut down, connections cannot be cut off any more, so answers are waited for before.
+   */
   async #close(patience: number): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const timer = setTimeout(() => this.#closing.abort(), patience);
-    await this.#server.shutdown();
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      resolve();
+    }, patience);
+    while (this.#underWay.size > 0 && !isLate) {
+      await Promise.race([Promise.allSettled(this.#underWay), late]);
+    }
+    if (this.#underWay.size > 0) {
+      this.#closing.abort();
+      await this.#server.finished;
+    } else {
+      await Promise.race([this.#server.shutdown(), late]);
+    }
     clearTimeout(timer);
   }
 }

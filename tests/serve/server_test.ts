@@ -66,6 +66,18 @@ Deno.test("a server that is stopped delivers what it has begun", async () => {
   await assertRejects(() => fetch(served.server.url), TypeError);
 });
 
+Deno.test("a server that is stopped cuts off clients that never finish their requests", async () => {
+  await using served = await listen();
+  const { hostname, port } = new URL(served.server.url);
+  using client = await Deno.connect({ hostname, port: Number(port) });
+  const head = "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+  await client.write(new TextEncoder().encode(head));
+  await (await served.complete({ max_tokens: 1 })).text();
+  await served.server.stop(100);
+  assertEquals(await client.read(new Uint8Array(1)).catch(() => null), null);
+  await assertRejects(() => fetch(served.server.url), TypeError);
+});
+
 Deno.test("an address in use is refused in one message", async () => {
   await using served = await listen();
   const port = Number(new URL(served.server.url).port);
