@@ -104,8 +104,8 @@ export class Checkpoint implements Disposable {
     const [newest, older] = listCheckpoints(root);
     if (newest === undefined) {
       throw new CheckpointError(
-        `Cannot open a checkpoint: ${root} holds no complete one; the run ended before its ` +
-          `first, start it again in another directory`,
+        `Cannot open a checkpoint: ${root} holds no complete one; wait for the first if the run ` +
+          `is still training, else start it again in another directory`,
       );
     }
     try {

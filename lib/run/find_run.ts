@@ -1,6 +1,6 @@
 /** Finds a run and reads its configuration. @module */
 
-import { requirePath } from "../arguments.ts";
+import { requirePath, shown } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { systemReason } from "../system_reason.ts";
 import type { TrainConfig } from "../config/config.ts";
@@ -64,6 +64,12 @@ export function findRun(path: string): FoundRun {
     input = JSON.parse(text);
     const doubled = doubledKey(text);
     if (doubled !== null) fail(`${file} holds the key ${doubled} twice in one group`);
+    if (isForTransformers(input)) {
+      fail(
+        `it holds a model for transformers (model_type ${shown(input.model_type)}), not a run; ` +
+          `make one of it with \`deno task convert import ${directory} --out RUN\``,
+      );
+    }
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
     if (cause instanceof SyntaxError) fail(`${file} is not JSON (${cause.message})`, cause);
@@ -79,4 +85,9 @@ export function findRun(path: string): FoundRun {
       directory,
     ),
   };
+}
+
+/** Whether a configuration is one of transformers: runs have no key of that name. */
+function isForTransformers(input: unknown): input is { readonly model_type: unknown } {
+  return typeof input === "object" && input !== null && Object.hasOwn(input, "model_type");
 }

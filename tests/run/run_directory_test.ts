@@ -229,6 +229,9 @@ Deno.test("`RunDirectory` locks out a second process, and admits the next one", 
 Deno.test("`findRun()` says what is missing", () => {
   using folder = new TemporaryFolder();
   assertThrows(() => findRun(folder.path), ConfigError, "it is not a run directory, config.json");
+  Deno.writeTextFileSync(`${folder.path}/config.json`, '{"model_type": "llama", "vocab_size": 8}');
+  const { message } = assertThrows(() => findRun(folder.path), ConfigError, '(model_type "llama")');
+  assertMatch(message, /make one of it with `deno task convert import .* --out RUN`$/);
   assertThrows(() => findRun(`${folder.path}/none`), ConfigError, "there is no such folder");
   Deno.writeTextFileSync(`${folder.path}/config.json`, '{"steps": ');
   assertThrows(() => findRun(folder.path), ConfigError, `${folder.path}/config.json is not JSON`);
