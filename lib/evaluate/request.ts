@@ -53,7 +53,8 @@ export function encodeRequest(
   if (after.length === 0 || after.length > maxLength) {
     throw new DataError(
       `Cannot score ${shown(continuation)}: it has ${after.length} tokens, expected 1 to ` +
-        `${maxLength}, the most that the model reads at a time`,
+        `${maxLength}, the most that the model reads at a time` +
+        (after.length > maxLength ? "; raise --max-length" : ""),
     );
   }
   const first = bos || before.length === 0 ? [beginOf(tokenizer)] : [];

@@ -1,5 +1,6 @@
 /** Scores tasks: items to requests, requests to scores, scores to figures. @module */
 
+import { DataError } from "../data/errors.ts";
 import { requireNumbers } from "./require_numbers.ts";
 import { aggregate, type Figure, itemMetric } from "./metrics.ts";
 import type { TaskItems } from "./read_items.ts";
@@ -42,12 +43,18 @@ export interface TaskResult {
  * @param task The items.
  * @param options The tokenizer and the lengths.
  * @returns The task, ready to be scored.
- * @throws {DataError} If a continuation has more tokens than the model may read.
+ * @throws {DataError} If a continuation has no token, or more than the model may read; names the
+ * item.
  */
 export function prepareTask(task: TaskItems, options: EncodeOptions): PreparedTask {
-  const requests = task.items.map(({ context, continuations }) =>
-    continuations.map((continuation) => encodeRequest(context, continuation, options))
-  );
+  const requests = task.items.map(({ context, continuations }, i) => {
+    try {
+      return continuations.map((continuation) => encodeRequest(context, continuation, options));
+    } catch (cause) {
+      if (!(cause instanceof DataError)) throw cause;
+      throw new DataError(`Cannot use item ${i + 1} of ${task.name}: ${cause.message}`, { cause });
+    }
+  });
   return {
     ...task,
     requests,

@@ -64,8 +64,16 @@ Deno.test("literals of Python are parsed, anything else is not", () => {
 Deno.test("tasks are looked up by name", () => {
   assertEquals(taskNames(["piqa", "race", "piqa"]), ["piqa", "race"]);
   assertEquals(taskNames(["all"]), [...TASK_NAMES]);
-  assertThrows(() => taskNames(["hellaswags"]), ConfigError, "did you mean hellaswag?");
-  assertThrows(() => taskNames(["mmlu"]), ConfigError, "The tasks are arc_challenge, arc_easy");
+  assertThrows(
+    () => taskNames(["hellaswags"]),
+    ConfigError,
+    'no task "hellaswags", did you mean hellaswag? The tasks',
+  );
+  assertThrows(
+    () => taskNames(["mmlu"]),
+    ConfigError,
+    'no task "mmlu"; the tasks are arc_challenge, arc_easy',
+  );
   assertThrows(() => taskNames(["toString"]), ConfigError, "There is no task");
 });
 

@@ -39,9 +39,9 @@ export function taskNames(names: readonly string[]): TaskName[] {
     if (name === "all") return TASK_NAMES;
     if (Object.hasOwn(TASKS, name)) return [name as TaskName];
     const meant = nearest(name, TASK_NAMES);
-    const hint = meant === undefined ? "" : `did you mean ${meant}? `;
+    const hint = meant === undefined ? "; the" : `, did you mean ${meant}? The`;
     throw new ConfigError(
-      `There is no task ${JSON.stringify(name)}; ${hint}The tasks are ${TASK_NAMES.join(", ")}`,
+      `There is no task ${JSON.stringify(name)}${hint} tasks are ${TASK_NAMES.join(", ")}`,
     );
   });
   return [...new Set(chosen)];
