@@ -1,71 +1,16 @@
 /** Training on a device whose work is asynchronous, in its emulation. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type ConfigLayer, parseConfig, PRESET_NAMES } from "../../lib/train/mod.ts";
+import type { ConfigLayer } from "../../lib/train/mod.ts";
 import { memoryOf } from "../../lib/autograd/device.ts";
-import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import type { KernelSymbols, SymbolName } from "../../lib/ffi/mod.ts";
-import { ROUTER_NAMES } from "../../lib/moe/routers.ts";
-import { Trainer, type TrainerOptions } from "../../lib/train/trainer.ts";
 import { Device, Embedding, mean, read } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
 import { missingCompiler, openEmulator, Order, skipped } from "./emulator.ts";
+import { LAYERS, trained, trainerOn } from "./small_training.ts";
 
 const ignore = missingCompiler !== undefined;
-const TEXT = Array.from({ length: 40 }, (_, i) => `Document ${i} of some words. `.repeat(30));
-const STEPS = 3;
-
-/** A model that the emulator steps through quickly. */
-const SMALL: ConfigLayer = {
-  preset: PRESET_NAMES[0]!,
-  model: { hidden: 32, heads: 2, groups: 1 },
-  data: { batch: 2, micro_batch: 2, sequence: 32 },
-  schedule: { warmup: 1 },
-};
-
-/** A trainer of {@linkcode SMALL} with other settings. */
-async function trainerOn(
-  device: Device,
-  layer: ConfigLayer,
-  options: Pick<TrainerOptions, "rows"> = {},
-): Promise<Trainer> {
-  const config = parseConfig({
-    ...SMALL,
-    ...layer,
-    model: { ...SMALL.model, ...layer.model },
-    data: { ...SMALL.data, ...layer.data },
-  });
-  const tokenizer = await openTokenizer("byte");
-  const corpus = await prepareCorpus(textsInMemory(TEXT), tokenizer, { cacheFolder: false });
-  return new Trainer(config, { device, corpus, tokenizer, ...options });
-}
-
-/** What some steps come to. */
-async function trained(
-  device: Device,
-  layer: ConfigLayer,
-  options: Pick<TrainerOptions, "rows"> = {},
-) {
-  using trainer = await trainerOn(device, layer, options);
-  const steps = Array.from({ length: STEPS }, () => {
-    const { loss, grad_norm, sparsity, lambda } = trainer.step();
-    return { loss, grad_norm, sparsity, lambda };
-  });
-  const { valid_loss } = trainer.validate();
-  const weights = await Promise.all([...trainer.savedTensors()].map((weight) => read(weight)));
-  return { steps, valid_loss, weights };
-}
-
-/** Every router in fp32, and two in bf16. */
-const LAYERS: readonly (readonly [string, ConfigLayer, number])[] = [
-  ...ROUTER_NAMES.map((router) => [router, { moe: { router } }, 1e-5] as const),
-  ["relu by prices", { moe: { balance: "transport" } }, 1e-5],
-  ["relu in parts, with a shared one", { moe: { granularity: 4, shared: 1 } }, 1e-5],
-  ["relu in bf16", { model: { dtype: "bf16" } }, 1e-3],
-  ["topk in bf16", { moe: { router: "topk" }, model: { dtype: "bf16" } }, 1e-3],
-];
-
 Deno.test(`every router trains on the emulated device as on the CPU${skipped}`, {
   ignore,
 }, async (t) => {
