@@ -33,8 +33,11 @@ export interface ExportForm {
   readonly files: Readonly<Record<string, string>>;
 }
 
-/** Why a router has no form in transformers. */
-const REASONS: Readonly<Record<Exclude<RouterName, "dense" | "topk" | "relu">, string>> = {
+/** The form of each router's runs in transformers, or why there is none. */
+const FORMS: Readonly<Record<RouterName, ((config: TrainConfig) => ExportForm) | string>> = {
+  dense: denseForm,
+  topk: topkForm,
+  relu: reluForm,
   hash: "it routes by the token's id, which no family's router sees",
   lory: "it merges experts by segments of the sequence, which no family does",
   sparsemixer: "its gates are those of masked softmaxes, one after the other, which no family has",
@@ -51,13 +54,11 @@ const REASONS: Readonly<Record<Exclude<RouterName, "dense" | "topk" | "relu">, s
  */
 export function exportForm(config: TrainConfig): ExportForm {
   const { router } = config.moe;
-  if (router === "dense") return denseForm(config);
-  if (router === "topk") return topkForm(config);
-  if (router === "relu") return reluForm(config);
-  const reason = Object.hasOwn(REASONS, router)
-    ? REASONS[router as keyof typeof REASONS]
+  const form = Object.hasOwn(FORMS, router)
+    ? FORMS[router as RouterName]
     : "its code is in a file of its own, which transformers cannot run";
-  throw refused(config, reason);
+  if (typeof form === "string") throw refused(config, form);
+  return form(config);
 }
 
 function refused({ moe }: TrainConfig, reason: string): ConfigError {

@@ -161,7 +161,7 @@ function readExperts(reader: ConfigReader, width: number): SourceExperts {
     active: reader.size("num_experts_per_tok"),
     width,
     renormalize: reader.flag("norm_topk_prob", false),
-    router: "topk",
+    activation: null,
     sharedWidth: 0,
     sharedGate: false,
     denseLayers: [],
@@ -181,7 +181,7 @@ function readMixtralExperts(reader: ConfigReader, width: number): SourceExperts 
     sharedGate: false,
     denseLayers: [],
   };
-  if (gate === null) return { ...experts, renormalize: true, router: "topk", sharedWidth: 0 };
+  if (gate === null) return { ...experts, renormalize: true, activation: null, sharedWidth: 0 };
   if (gate !== "relu" && gate !== "relu-squared" && gate !== "tanh") {
     reader.refuse("remoe_gate", "expected one of relu, relu-squared, tanh");
   }
@@ -189,7 +189,7 @@ function readMixtralExperts(reader: ConfigReader, width: number): SourceExperts 
   const sharedWidth = reader.value("remoe_shared_width") === 0
     ? 0
     : reader.size("remoe_shared_width");
-  return { ...experts, renormalize: false, router: gate, sharedWidth };
+  return { ...experts, renormalize: false, activation: gate, sharedWidth };
 }
 
 /** The layers that are dense: those listed, and all but every n-th. */

@@ -11,6 +11,7 @@ import { openTokenizer } from "../data/tokenizer/open_tokenizer.ts";
 import { describeTokenizerFile, type TokenizerFile } from "../data/tokenizer/tokenizer_file.ts";
 import { ConfigError } from "../errors.ts";
 import { exists, writeAtomically } from "../files.ts";
+import { routerOf } from "../moe/router_of.ts";
 import { CHECKPOINTS, CONFIG } from "../run/find_run.ts";
 import { configText } from "../run/run_directory.ts";
 import { copyTokenizer, TOKENIZER } from "../run/tokenizer_file.ts";
@@ -207,7 +208,7 @@ function* entriesOf(
 /** The state of a run that has taken no step. */
 function stateOf(config: TrainConfig): CheckpointState {
   // A router that is held at its sparsity by λ is not known to be there.
-  const stage = config.moe.router === "relu"
+  const stage = routerOf(config.moe).adapts(config.moe)
     ? { stage: "dense", sparsifying_from: null, sparse_from: null } as const
     : { stage: "sparse", sparsifying_from: 0, sparse_from: 0 } as const;
   return {

@@ -105,7 +105,7 @@ function rows({ path, config, form, step, tokens }: CardSubject): [string, strin
         [
           "Experts",
           `${experts} of width ${model.ffn / moe.granularity}, ${active} per token` +
-          (moe.router === "relu" ? " on average" : "") +
+          (routerOf(moe).adapts(moe) ? " on average" : "") +
           (moe.shared > 0 ? `, ${moe.shared} shared` : ""),
         ] satisfies [string, string],
       ]

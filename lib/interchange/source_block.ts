@@ -1,5 +1,7 @@
 /** What a Hugging Face model computes, in terms common to all families. @module */
 
+import type { GateName } from "../moe/relu_names.ts";
+
 /** Norms of queries and keys: none, over all heads together, or over each. */
 export type QkNorm = "none" | "full" | "head";
 
@@ -13,8 +15,8 @@ export interface SourceExperts {
   readonly width: number;
   /** Whether a token's gates are divided by their sum. */
   readonly renormalize: boolean;
-  /** How gates follow from logits; all but `topk` are this project's own. */
-  readonly router: "topk" | "relu" | "relu-squared" | "tanh";
+  /** What a ReLU router of this project makes of positive logits; null: the router is TopK. */
+  readonly activation: GateName | null;
   /** Width of the expert that every token uses; 0: none. */
   readonly sharedWidth: number;
   /** Whether its output is multiplied by a sigmoid gate. */

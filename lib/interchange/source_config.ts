@@ -40,10 +40,10 @@ export function configOfSource(
 }
 
 function expertKeys(source: SourceExperts, denseFfn: number): object {
-  const { count, active, renormalize, router, sharedWidth, sharedGate, denseLayers } = source;
+  const { count, active, renormalize, activation, sharedWidth, sharedGate, denseLayers } = source;
   return {
     ...{ experts: count, active, granularity: 1, shared: 0 },
-    ...(router === "topk" ? { router, renormalize } : { router: "relu", activation: router }),
+    ...(activation === null ? { router: "topk", renormalize } : { router: "relu", activation }),
     shared_ffn: sharedWidth > 0 ? sharedWidth : null,
     shared_gate: sharedGate,
     dense_layers: denseLayers,
