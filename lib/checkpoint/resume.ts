@@ -184,10 +184,16 @@ export function checkResumable(saved: TrainConfig, config: TrainConfig): void {
     return new Map([...valuesByKey({ preset, out, init: { from } }), ...fixedValues(config)]);
   };
   const changed = differences(mustStay(saved), mustStay(withTypeOf(saved, config)));
-  if (changed.length > 0) {
+  if (changed.length === 0) return;
+  // A run settles its type when it begins.
+  if (saved.model.dtype === "auto" && config.model.dtype !== "auto") {
     throw new ConfigError(
-      `Cannot resume with settings the run was not computed with: ${changed.join(", ")}; restore ` +
-        `them, or start a new run`,
+      "Cannot resume a run that has not begun, such as an imported model; start one from its " +
+        "weights with --init-from",
     );
   }
+  throw new ConfigError(
+    `Cannot resume with settings the run was not computed with: ${changed.join(", ")}; restore ` +
+      `them, or start a new run`,
+  );
 }

@@ -273,6 +273,12 @@ Deno.test("`checkResumable()` lets steps, learning rate and intervals change, an
   for (const input of [{ preset: "nano", out: "other" }, { ...saved, preset: "tiny" as const }]) {
     assertThrows(() => checkResumable(saved, parseConfig(input)), ConfigError, "was");
   }
+  // An imported model's type is open until a run begins.
+  assertThrows(
+    () => checkResumable(saved, parseConfig({ model: { dtype: "f32" } })),
+    ConfigError,
+    "start one from its weights with --init-from",
+  );
   assertEquals(configHash(saved), configHash(parseConfig({ steps: 9 })));
   assert(configHash(saved) !== configHash(parseConfig({ seed: 9 })));
 });
