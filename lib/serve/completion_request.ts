@@ -114,9 +114,13 @@ export function parseCompletion(
   if (streamOptions !== undefined && !stream) {
     throw invalid("stream_options", "stream_options is only for a request with stream true");
   }
-  const tokens = readPromptField(body.prompt, rules);
-  requireRoom(tokens.length, texts, rules.limits);
-  for (const [i, { length }] of tokens.entries()) requireLength(length, maxTokens, i, rules.limits);
+  const { limits } = rules;
+  requireRoom(numberOfPrompts(body.prompt), texts, limits);
+  const tokens = readPromptField(
+    body.prompt,
+    rules,
+    (length, i) => requireLength(length, maxTokens, i, limits),
+  );
   return {
     prompts: tokens.map((tokens) => ({
       ...{ tokens, texts, maxTokens, scores: logprobs },
@@ -184,6 +188,11 @@ function requireRoom(prompts: number, texts: number, { rows, queue }: ServeLimit
     } texts that this ` +
       `server holds; divide them among several requests`,
   );
+}
+
+/** How many prompts a field holds, before it is checked: encoding too many would take long. */
+function numberOfPrompts(value: unknown): number {
+  return Array.isArray(value) && typeof value[0] !== "number" ? value.length : 1;
 }
 
 function readFields(body: Readonly<Record<string, unknown>>): Values {

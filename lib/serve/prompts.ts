@@ -4,6 +4,7 @@ import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
 import { shown } from "../arguments.ts";
 import { DataError } from "../data/errors.ts";
 import { ApiError } from "./api_error.ts";
+import type { ServeLimits } from "./limits.ts";
 
 /** What prompts depend on. */
 export interface PromptRules {
@@ -11,7 +12,15 @@ export interface PromptRules {
   readonly tokenizer: Tokenizer;
   /** Ids that the model knows, those that pad its vocabulary included. */
   readonly vocabulary: number;
+  /** What the server accepts. */
+  readonly limits: Pick<ServeLimits, "context">;
 }
+
+/** Throws if a prompt, the `index`-th, has too many tokens. */
+export type LengthCheck = (length: number, index: number) => void;
+
+/** Characters that no token has more of: longer texts are not worth encoding. */
+const LONGEST_TOKEN = 128;
 
 /**
  * Reads the prompts of a request: a text, a list of texts, a list of token ids, or a list of such
@@ -20,21 +29,30 @@ export interface PromptRules {
  *
  * @param value The field `prompt`.
  * @param rules What they depend on.
+ * @param check Called for each prompt before the next one is encoded, which holds the thread.
  * @returns The token ids of each prompt, at least one.
  * @throws {ApiError} If it has none of these forms.
  */
-export function readPromptField(value: unknown, rules: PromptRules): number[][] {
-  if (value === undefined || value === null) return [[beginningOf(rules)]];
-  if (typeof value === "string") return [encode(value, "prompt", rules)];
+export function readPromptField(
+  value: unknown,
+  rules: PromptRules,
+  check: LengthCheck,
+): number[][] {
+  const checked = (tokens: number[], i = 0): number[] => {
+    check(tokens.length, i);
+    return tokens;
+  };
+  if (value === undefined || value === null) return [checked([beginningOf(rules)])];
+  if (typeof value === "string") return [checked(encode(value, "prompt", rules))];
   if (!Array.isArray(value)) throw badPrompt("prompt", value, EXPECTED);
   if (value.length === 0) throw new ApiError(400, "prompt is an empty list", { param: "prompt" });
-  if (typeof value[0] === "number") return [tokensOf(value, "prompt", rules)];
+  if (typeof value[0] === "number") return [checked(tokensOf(value, "prompt", rules))];
   const isTexts = typeof value[0] === "string";
   if (!isTexts && !Array.isArray(value[0])) throw badPrompt("prompt[0]", value[0], EXPECTED);
   return value.map((each: unknown, i) => {
     const name = `prompt[${i}]`;
-    if (isTexts && typeof each === "string") return encode(each, name, rules);
-    if (!isTexts && Array.isArray(each)) return tokensOf(each, name, rules);
+    if (isTexts && typeof each === "string") return checked(encode(each, name, rules), i);
+    if (!isTexts && Array.isArray(each)) return checked(tokensOf(each, name, rules), i);
     throw badPrompt(name, each, `${isTexts ? "a text" : "a list of token ids"} like the first`);
   });
 }
@@ -48,6 +66,15 @@ function encode(text: string, name: string, rules: PromptRules): number[] {
     });
   }
   if (text === "") return [beginningOf(rules)];
+  const { context } = rules.limits;
+  if (text.length > context * LONGEST_TOKEN) {
+    throw new ApiError(
+      400,
+      `${name} has ${text.length} characters, more than the ${context} tokens that a text may ` +
+        `have here can hold; shorten it`,
+      { param: "prompt", code: "context_length_exceeded" },
+    );
+  }
   try {
     return Array.from(rules.tokenizer.encode(text));
   } catch (cause) {

@@ -47,13 +47,17 @@ export async function answerRouting(
       { code: "not_routed" },
     );
   }
-  const [tokens, ...others] = readPromptField(body.prompt, rules);
+  const { limits } = rules;
+  const [tokens, ...others] = readPromptField(
+    body.prompt,
+    rules,
+    (length, i) => requireLength(length, 0, i, limits),
+  );
   if (others.length > 0) {
     throw new ApiError(400, "prompt is a list of prompts, expected one", { param: "prompt" });
   }
-  requireLength(tokens!.length, 0, 0, rules.limits);
   // One row, as the text was generated; in training rows may be shorter.
-  const data = { ...config.data, sequence: rules.limits.context };
+  const data = { ...config.data, sequence: limits.context };
   const whole = { ...opened, config: { ...config, data } };
   const passage = routePassage(whole, device, "", Int32Array.from(tokens!));
   return Response.json({

@@ -1,5 +1,5 @@
 /** What a server refuses, and how it shares its places. */
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { unwrapped } from "../../lib/tensor/operands.ts";
 import { upload } from "../../lib/tensor/transfer.ts";
@@ -65,6 +65,14 @@ Deno.test("what cannot be used is refused by name", async () => {
   }
   const long = await small.refused({ prompt: "x".repeat(60), max_tokens: 5 }, 400);
   assertEquals(long.code, "context_length_exceeded");
+  // Encoding would hold the thread, so what cannot fit is not encoded.
+  const endless = await small.refused({ prompt: "x".repeat(19_000) }, 400);
+  assertEquals(endless.code, "context_length_exceeded");
+  assertStringIncludes(endless.message!, "19000 characters");
+  const first = await small.refused({ prompt: ["x".repeat(60), "\ud800"], max_tokens: 5 }, 400);
+  assertEquals(first.code, "context_length_exceeded");
+  const many = await small.refused({ prompt: new Array(5000).fill("") }, 400);
+  assertStringIncludes(many.message!, "5000 prompts");
   const other = await small.refused({ model: "gpt-4" }, 404);
   assertEquals([other.code, other.param], ["model_not_found", "model"]);
   assertEquals((await small.load()).running, 0);
