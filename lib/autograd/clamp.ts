@@ -40,10 +40,50 @@ function limited<S extends Shape, D extends Real>(
   most: number,
 ): { readonly out: DeviceTensor<D, S>; readonly inside: DeviceTensor<D, S> } {
   using pause = x.memory.openPause();
-  const above = isPositive(shift<S, D>(x, -most));
-  const below = isPositive(shift<S, D>(negate<S, D>(x), -most));
-  const inside = shift<S, D>(negate<S, D>(add<D, S>(above, below)), 1);
-  const cut = scale<S, D>(subtract<D, S>(above, below), most);
-  const out = add<D, S>(multiply<D, S>(x, inside), cut);
+  const { inside, limits } = cutOff(x, most);
+  using _limits = limits;
+  using within = multiply<D, S>(x, inside);
+  const out = add<D, S>(within, limits);
   return { out: unwrapped(pause.keep(out)), inside: unwrapped(pause.keep(inside)) };
+}
+
+/**
+ * The mask, and the limit in place of each element beyond it, 0 elsewhere. Each step frees what it
+ * has read: a chain of steps on queries, keys and values would else be the peak of a forward pass.
+ */
+function cutOff<S extends Shape, D extends Real>(
+  x: DeviceTensor<D, S>,
+  most: number,
+): { readonly inside: Tensor<D, S>; readonly limits: Tensor<D, S> } {
+  using above = isAbove<S, D>(x, most);
+  using below = isBelow<S, D>(x, most);
+  return { inside: neither<S, D>(above, below), limits: limitsOf<S, D>(above, below, most) };
+}
+
+function isAbove<S extends Shape, D extends Real>(x: Tensor<D, S>, most: number): Tensor<D, S> {
+  using excess = shift<S, D>(x, -most);
+  return isPositive<S, D>(excess);
+}
+
+function isBelow<S extends Shape, D extends Real>(x: Tensor<D, S>, most: number): Tensor<D, S> {
+  using negated = negate<S, D>(x);
+  return isAbove<S, D>(negated, most);
+}
+
+function neither<S extends Shape, D extends Real>(
+  above: Tensor<D, S>,
+  below: Tensor<D, S>,
+): Tensor<D, S> {
+  using outside = add<D, S>(above, below);
+  using negated = negate<S, D>(outside);
+  return shift<S, D>(negated, 1);
+}
+
+function limitsOf<S extends Shape, D extends Real>(
+  above: Tensor<D, S>,
+  below: Tensor<D, S>,
+  most: number,
+): Tensor<D, S> {
+  using side = subtract<D, S>(above, below);
+  return scale<S, D>(side, most);
 }
