@@ -7,7 +7,7 @@ import type { Real } from "../tensor/dtype.ts";
 import { unwrapped } from "../tensor/operands.ts";
 import { download } from "../tensor/transfer.ts";
 import type { ScoreRequest } from "./request.ts";
-import type { Score, Scorer } from "./scorer.ts";
+import { batchesBySize, type Score, type Scorer } from "./scorer.ts";
 
 /** The requests of an item. */
 interface Group {
@@ -52,7 +52,8 @@ export class CacheScorer implements Scorer {
   ): Score[][] {
     const groups = items.map(groupOf);
     const scores: Score[][] = items.map(() => []);
-    for (const batch of batchesOf(groups, this.#batch)) {
+    const sizes = groups.map(({ longest }) => longest);
+    for (const batch of batchesBySize(sizes, this.#batch, groups.map(({ cost }) => cost))) {
       const chosen = batch.map((i) => groups[i]!);
       this.#scoreBatch(chosen).forEach((each, i) => scores[batch[i]!] = each);
       onTokens(chosen.reduce((sum, { cost }) => sum + cost, 0));
@@ -124,24 +125,6 @@ function sharedTokens(requests: readonly ScoreRequest[]): number {
     if (requests.some(({ tokens }) => tokens[i] !== first[i])) return i;
   }
   return most;
-}
-
-/** Batches of similar items, the longest first, of at most so many tokens unless a single one has more. */
-function batchesOf(groups: readonly Group[], most: number): number[][] {
-  const order = groups.map((_, i) => i)
-    .sort((a, b) => groups[b]!.longest - groups[a]!.longest || a - b);
-  const batches: number[][] = [];
-  let tokens = Infinity;
-  for (const i of order) {
-    const { cost } = groups[i]!;
-    if (tokens + cost > most) {
-      batches.push([]);
-      tokens = 0;
-    }
-    batches.at(-1)!.push(i);
-    tokens += cost;
-  }
-  return batches;
 }
 
 function unscored(tokens: readonly number[]): number[] {

@@ -41,17 +41,27 @@ export function tokensOf(requests: readonly ScoreRequest[]): number {
  * Puts things of different sizes into batches of similar ones, the largest first: memory that does
  * not suffice is noticed at once, and the time left is not underestimated.
  *
- * @param sizes The sizes, such as tokens with padding; each costs as much as the batch's largest.
+ * @param sizes The sizes, such as tokens, each at least 1.
  * @param most Most that a batch may cost; a single thing may cost more.
+ * @param costs What each thing costs. Default as much as the batch's largest, to which it is padded.
  * @returns The indices of each batch.
  */
-export function batchesBySize(sizes: readonly number[], most: number): number[][] {
+export function batchesBySize(
+  sizes: readonly number[],
+  most: number,
+  costs?: readonly number[],
+): number[][] {
   const order = sizes.map((_, i) => i).sort((a, b) => sizes[b]! - sizes[a]! || a - b);
   const batches: number[][] = [];
-  for (let from = 0; from < order.length;) {
-    const count = Math.max(1, Math.floor(most / Math.max(1, sizes[order[from]!]!)));
-    batches.push(order.slice(from, from + count));
-    from += count;
+  let [batch, spent] = [[] as number[], Infinity];
+  for (const i of order) {
+    const costOf = (first: number) => costs === undefined ? sizes[first]! : costs[i]!;
+    if (spent + costOf(batch[0] ?? i) > most) {
+      batches.push(batch = []);
+      spent = 0;
+    }
+    batch.push(i);
+    spent += costOf(batch[0]!);
   }
   return batches;
 }
