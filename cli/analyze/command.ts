@@ -18,7 +18,7 @@ import type { DrawnChart } from "../shared/page_frame.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import type { Render } from "../shared/render.ts";
 import { flagTable } from "../shared/table.ts";
-import { readablePath, readTextFile } from "../shared/text_paths.ts";
+import { readTextFile, textNeeds } from "../shared/text_paths.ts";
 import { type Analysis, analyze, type AnalyzedModel } from "./analysis.ts";
 import { ANALYZE_FLAGS, type AnalyzeRequest, analyzeRequest, parseAnalyzeFlags } from "./flags.ts";
 import { analysisPage } from "./page.ts";
@@ -74,15 +74,13 @@ export async function analyzeCommand(
   }
 }
 
-/** Permissions beyond the run's own. The default cache is used only if allowed. */
+/** Permissions beyond the run's own. */
 function needsOf(request: AnalyzeRequest, run: FoundRun, out: string, base: string): Needs {
-  const { data } = run.config;
-  const isOwn = request.data.length === 0;
-  const texts = isOwn ? [...data.paths, ...data.validation_paths] : request.data;
+  const given = request.data.length === 0 ? null : request.data;
+  const { texts, cache } = textNeeds(run.config.data, given);
   const file = request.text === undefined ? [] : [absolutePath(request.text, base)];
-  const cache = isOwn && data.cache !== null ? [data.cache] : [];
   return {
-    read: [...texts.map(readablePath), ...file, ...cache],
+    read: [...texts, ...file, ...cache],
     write: [out, ...cache],
     device: request.device,
   };

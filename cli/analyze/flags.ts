@@ -4,8 +4,8 @@
  * @module
  */
 
-import { ConfigError } from "../../lib/errors.ts";
 import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { deviceOf, oneRun } from "../shared/model_flags.ts";
 import { absoluteTextPath } from "../shared/text_paths.ts";
 
 /** The flags of `analyze`, in the order of the help. */
@@ -88,22 +88,11 @@ export function analyzeRequest(
   given: Arguments<typeof ANALYZE_FLAGS>,
   base: string,
 ): AnalyzeRequest {
-  const [run, ...others] = given.operands;
-  if (run === undefined) {
-    throw new ConfigError(
-      "Which model? Give a run's directory, like analyze runs/mine; see --help",
-    );
-  }
-  if (others.length > 0) {
-    throw new ConfigError(`Cannot analyze ${given.operands.length} runs at once: give one`);
-  }
-  const device = given.value("device") ?? "auto";
-  if (device !== "auto" && device !== "cpu" && device !== "cuda") {
-    throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
-  }
+  const run = oneRun(given.operands, "analyze", base);
+  const device = deviceOf(given);
   const out = given.value("out");
   return {
-    run: absolutePath(run, base),
+    run,
     data: given.values("data").map((entry) => absoluteTextPath(entry, base)),
     text: given.value("text"),
     out: out === undefined ? undefined : absolutePath(out, base),

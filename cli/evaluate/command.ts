@@ -34,7 +34,7 @@ import { openDevice } from "../shared/open_device.ts";
 import type { Output } from "../shared/output.ts";
 import { type Needs, requirePermissions } from "../shared/permissions.ts";
 import { flagTable } from "../shared/table.ts";
-import { readablePath } from "../shared/text_paths.ts";
+import { textNeeds } from "../shared/text_paths.ts";
 import { makeRoom, type OutputFiles, outputFiles, writeResults } from "./files.ts";
 import {
   EVALUATE_FLAGS,
@@ -117,13 +117,10 @@ function measuresOwn({ tasks, data }: EvaluateRequest): boolean {
 }
 
 function needsOf({ request, run }: Work, out: string): Needs {
-  const { data } = run.config;
-  const isOwn = measuresOwn(request);
-  const texts = isOwn ? [...data.paths, ...data.validation_paths] : request.data;
-  const cache = isOwn && data.cache !== null ? [data.cache] : [];
+  const { texts, cache } = textNeeds(run.config.data, measuresOwn(request) ? null : request.data);
   const { evalData } = request;
   return {
-    read: [...texts.map(readablePath), ...cache, ...(evalData === undefined ? [] : [evalData])],
+    read: [...texts, ...cache, ...(evalData === undefined ? [] : [evalData])],
     write: [out, ...cache],
     device: request.device,
   };

@@ -8,6 +8,7 @@ import { TASK_NAMES, type TaskName, taskNames } from "../../lib/evaluate/tasks/t
 import { ConfigError } from "../../lib/errors.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
 import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { deviceOf, dtypeOf } from "../shared/model_flags.ts";
 import { absoluteTextPath } from "../shared/text_paths.ts";
 
 /** The flags of `evaluate`, in the order of the help. */
@@ -131,7 +132,7 @@ export function evaluateRequest(
   const run = runOf(given.operands, base);
   const tasks = taskNames(given.values("tasks").flatMap((list) => list.split(",")));
   requireTogether(given, tasks);
-  const [step, dtype] = [given.whole("step"), given.value("dtype")];
+  const step = given.whole("step");
   if (step !== undefined && /\/checkpoints\/step-\d+\/*$/.test(run)) {
     throw new ConfigError(`--step is ${step}, but ${run} is a checkpoint already; give the run`);
   }
@@ -145,8 +146,8 @@ export function evaluateRequest(
     batch: given.whole("batch") ?? 2048,
     output: path("output"),
     logSamples: given.has("log-samples"),
-    device: oneOf("device", given.value("device") ?? "auto", ["auto", "cpu", "cuda"]),
-    dtype: dtype === undefined ? undefined : oneOf<Real>("dtype", dtype, ["f32", "bf16"]),
+    device: deviceOf(given),
+    dtype: dtypeOf(given),
   };
 }
 
@@ -168,10 +169,4 @@ function requireTogether(
     if (tasks.length > 0 || !given.has(name)) continue;
     throw new ConfigError(`--${name} has no effect without --tasks`);
   }
-}
-
-function oneOf<T extends string>(flag: string, value: string, allowed: readonly T[]): T {
-  const found = allowed.find((each) => each === value);
-  if (found !== undefined) return found;
-  throw new ConfigError(`--${flag} is ${value}, expected one of ${allowed.join(", ")}`);
 }

@@ -7,6 +7,7 @@
 import { ConfigError } from "../../lib/errors.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
 import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { deviceOf, dtypeOf } from "../shared/model_flags.ts";
 import { decimal } from "../shared/numbers.ts";
 import { decodeText, readTextFile } from "../shared/text_paths.ts";
 
@@ -119,14 +120,7 @@ export async function generateRequest(
 ): Promise<GenerateRequest> {
   const run = given.value("run");
   if (run === undefined) throw new ConfigError("Which model? Give --run DIR; see --help");
-  const device = given.value("device") ?? "auto";
-  if (device !== "auto" && device !== "cpu" && device !== "cuda") {
-    throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
-  }
-  const dtype = given.value("dtype");
-  if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
-    throw new ConfigError(`--dtype is ${dtype}, expected one of f32, bf16`);
-  }
+  const [device, dtype] = [deviceOf(given), dtypeOf(given)];
   const number = (name: "temperature" | "top-p", range: Range) =>
     numberOf(name, given.value(name), range);
   return {

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { ConfigError } from "../../lib/errors.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
-import { absolutePath, type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { type Arguments, type Flag, parseFlags } from "../shared/arguments.ts";
+import { deviceOf, dtypeOf, oneRun } from "../shared/model_flags.ts";
 
 /** The flags of `serve`, in the order of the help. */
 export const SERVE_FLAGS = {
@@ -103,23 +103,10 @@ export function parseServeFlags(args: readonly string[]): Arguments<typeof SERVE
  * @throws {ConfigError} If there is not exactly one run, or a value cannot be used.
  */
 export function serveRequest(given: Arguments<typeof SERVE_FLAGS>, base: string): ServeRequest {
-  const [run, ...others] = given.operands;
-  if (run === undefined) {
-    throw new ConfigError("Which model? Give a run's directory, like serve runs/mine; see --help");
-  }
-  if (others.length > 0) {
-    throw new ConfigError(`Cannot serve ${given.operands.length} runs at once: give one`);
-  }
-  const device = given.value("device") ?? "auto";
-  if (device !== "auto" && device !== "cpu" && device !== "cuda") {
-    throw new ConfigError(`--device is ${device}, expected one of auto, cpu, cuda`);
-  }
-  const dtype = given.value("dtype");
-  if (dtype !== undefined && dtype !== "f32" && dtype !== "bf16") {
-    throw new ConfigError(`--dtype is ${dtype}, expected one of f32, bf16`);
-  }
+  const run = oneRun(given.operands, "serve", base);
+  const [device, dtype] = [deviceOf(given), dtypeOf(given)];
   return {
-    run: absolutePath(run, base),
+    run,
     host: given.value("host") ?? "127.0.0.1",
     port: given.whole("port") ?? 8000,
     name: given.value("name"),

@@ -5,6 +5,7 @@
  */
 
 import { dirname } from "node:path";
+import type { TrainConfig } from "../../lib/config/config.ts";
 import { PATTERN, splitDomain, twoMeanings } from "../../lib/data/text/text_files.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { systemReason } from "../../lib/system_reason.ts";
@@ -20,6 +21,25 @@ export function readablePath(entry: string): string {
   const { path } = splitDomain(entry);
   const wildcard = path.search(PATTERN);
   return wildcard < 0 ? path : dirname(`${path.slice(0, wildcard)}x`);
+}
+
+/**
+ * Returns the paths of texts to measure on, and of their tokens where those are kept.
+ *
+ * @param data The run's settings of its text.
+ * @param given Entries of `--data`; null for the run's own text, whose tokens are kept where the run
+ * says.
+ * @returns What is read, and what is read and written. The default cache is used only if allowed.
+ */
+export function textNeeds(
+  data: TrainConfig["data"],
+  given: readonly string[] | null,
+): { readonly texts: readonly string[]; readonly cache: readonly string[] } {
+  const entries = given ?? [...data.paths, ...data.validation_paths];
+  return {
+    texts: entries.map(readablePath),
+    cache: given === null && data.cache !== null ? [data.cache] : [],
+  };
 }
 
 /**
