@@ -7,7 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <utility>
 
 #include "per_isa/gemm/blocked_product.h"
 
@@ -139,27 +141,34 @@ class FewRowsProduct {
   uint32_t* lanes_;  // of op(A), a row after the other
 };
 
+template <class C>
+using FewRowsFunction = void (*)(uint32_t*, int, int, float, const Bf16Operand&, const Bf16Operand&,
+                                 float, C*, int64_t);
+
+template <int R, class C>
+void multiply_few_rows(uint32_t* packing, int n, int k, float alpha, const Bf16Operand& a,
+                       const Bf16Operand& b, float beta, C* c, int64_t ldc) {
+  FewRowsProduct<R, C>(packing, n, k, a, b).run(alpha, beta, c, ldc);
+}
+
+namespace detail {
+template <class C, int... I>
+constexpr std::array<FewRowsFunction<C>, kFewProductRows> few_rows_functions(
+    std::integer_sequence<int, I...>) {
+  return {&multiply_few_rows<I + 1, C>...};
+}
+template <class C>
+inline constexpr auto kFewRowsFunctions =
+    few_rows_functions<C>(std::make_integer_sequence<int, kFewProductRows>{});
+}  // namespace detail
+
 // Takes a product of at most kFewProductRows rows with a B as stored. Returns whether it has.
 template <class C>
 bool few_rows_product(uint32_t* packing, int m, int n, int k, float alpha, const Bf16Operand& a,
                       const Bf16Operand& b, float beta, C* c, int64_t ldc) {
-  if (b.transposed) return false;
-  switch (m) {
-    case 1:
-      FewRowsProduct<1, C>(packing, n, k, a, b).run(alpha, beta, c, ldc);
-      return true;
-    case 2:
-      FewRowsProduct<2, C>(packing, n, k, a, b).run(alpha, beta, c, ldc);
-      return true;
-    case 3:
-      FewRowsProduct<3, C>(packing, n, k, a, b).run(alpha, beta, c, ldc);
-      return true;
-    case 4:
-      FewRowsProduct<4, C>(packing, n, k, a, b).run(alpha, beta, c, ldc);
-      return true;
-    default:
-      return false;
-  }
+  if (b.transposed || m > kFewProductRows) return false;
+  detail::kFewRowsFunctions<C>[m - 1](packing, n, k, alpha, a, b, beta, c, ldc);
+  return true;
 }
 
 }  // namespace remoe::REMOE_TARGET

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "per_isa/gemm/packing.h"
 #include "per_isa/moe/dispatch_plan.h"
 #include "per_isa/moe/swiglu.h"
 #include "per_isa/simd/elements.h"
