@@ -212,7 +212,7 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
    * ```
    */
   release(rows: readonly number[]): void {
-    const lengths = this.lengths.slice();
+    const lengths = [...this.#lengths.values];
     for (const row of cacheRows("release rows of a cache", rows, this.batch)) lengths[row] = 0;
     this.setLengths(lengths);
   }
@@ -248,7 +248,7 @@ export class KeyValueCache<R extends Real = "f32"> implements Disposable {
     const { kernels: k } = this.#memory;
     const [layers, batch, capacity, row] = this.#tokens.shape;
     const bytes = DTYPE_BYTES[this.#tokens.dtype] * row;
-    const lengths = this.lengths.slice();
+    const lengths = [...this.#lengths.values];
     for (const [i, target] of targets.entries()) {
       const source = sources[i]!;
       const length = lengths[target] = lengths[source]!;
