@@ -1,22 +1,19 @@
 /** What other families' blocks have besides LLaMA's: keys of `model`, each with its default off. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loadModel, modelEntries } from "../../lib/checkpoint/weight_layout.ts";
-import { SafetensorsFile } from "../../lib/checkpoint/safetensors.ts";
-import { writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
+import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { executedFlops, formulaFlops } from "../../lib/model/flops.ts";
 import { buildModel } from "../../lib/model/build_model.ts";
 import {
   configHash,
   type ConfigLayer,
-  countParameters,
   parseConfig,
   type TrainConfig,
 } from "../../lib/train/mod.ts";
 import { type Device, type LanguageModel, read, write } from "../../mod.ts";
 import type { Real } from "../../lib/tensor/dtype.ts";
 import { openDevice } from "../tensor/open_device.ts";
-import { TemporaryFolder } from "../temporary_folder.ts";
+import { assertCountedAndSaved } from "./counted_and_saved.ts";
 
 type ModelLayer = NonNullable<ConfigLayer["model"]>;
 
@@ -79,26 +76,10 @@ for (const [name, model] of Object.entries(OPTIONS)) {
 
   Deno.test(`parameters are as many as counted, and survive a checkpoint: ${name}`, async () => {
     using device = await openDevice({ seed: 2 });
-    using folder = new TemporaryFolder();
     const config = configOf(model);
     using built = buildModel(device, config);
     await moveVectors(built.model);
-    const sizes = [...built.model.parameters()].map(({ size }) => size);
-    const { total, active: _, ...parts } = countParameters(config.model, config.moe);
-    assertEquals(sizes.reduce((sum, size) => sum + size, 0), total);
-    assertEquals(Object.values(parts).reduce((sum, part) => sum + part, 0), total);
-
-    const path = `${folder.path}/model.safetensors`;
-    writeSafetensors(path, modelEntries(built.model.parameters(), config), {});
-    using other = buildModel(device, { ...config, seed: 9 });
-    using file = SafetensorsFile.open(path);
-    loadModel(other.model.parameters(), config, file);
-    using _scope = device.noGradient();
-    const tokens = device.tokens([256, 1, 2, 3]);
-    assertEquals(
-      await read(other.model.logits(tokens, 4)),
-      await read(built.model.logits(tokens, 4)),
-    );
+    await assertCountedAndSaved(device, config, built);
   });
 }
 

@@ -1,8 +1,6 @@
 /** Shared experts apart from the routed ones, and layers without experts, as in Qwen2-MoE. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { loadModel, modelEntries } from "../../lib/checkpoint/weight_layout.ts";
-import { SafetensorsFile } from "../../lib/checkpoint/safetensors.ts";
-import { writeSafetensors } from "../../lib/checkpoint/write_safetensors.ts";
+import { modelEntries } from "../../lib/checkpoint/weight_layout.ts";
 import { openTokenizer, prepareCorpus, textsInMemory } from "../../lib/data/mod.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { buildModel } from "../../lib/model/build_model.ts";
@@ -18,7 +16,7 @@ import {
 import { Trainer } from "../../lib/train/trainer.ts";
 import { read, write } from "../../mod.ts";
 import { openDevice } from "../tensor/open_device.ts";
-import { TemporaryFolder } from "../temporary_folder.ts";
+import { assertCountedAndSaved } from "./counted_and_saved.ts";
 
 type MoELayer = NonNullable<ConfigLayer["moe"]>;
 
@@ -69,22 +67,9 @@ Deno.test("parameters are as many as counted, and survive a checkpoint", async (
     ]
   ) {
     using device = await openDevice({ seed: 2 });
-    using folder = new TemporaryFolder();
     const config = configOf(moe);
     using built = buildModel(device, config);
-    const { total, active: _, ...parts } = countParameters(config.model, config.moe);
-    const sizes = [...built.model.parameters()].map(({ size }) => size);
-    assertEquals(sizes.reduce((sum, size) => sum + size, 0), total);
-    assertEquals(Object.values(parts).reduce((sum, part) => sum + part, 0), total);
-    const path = `${folder.path}/model.safetensors`;
-    writeSafetensors(path, modelEntries(built.model.parameters(), config), {});
-    using other = buildModel(device, { ...config, seed: 9 });
-    using file = SafetensorsFile.open(path);
-    loadModel(other.model.parameters(), config, file);
-    using _scope = device.noGradient();
-    const tokens = device.tokens([256, 1, 2, 3]);
-    const [ours, theirs] = [other, built].map(({ model }) => read(model.logits(tokens, 4)));
-    assertEquals(await ours, await theirs);
+    await assertCountedAndSaved(device, config, built);
   }
 });
 
