@@ -17,6 +17,7 @@
 import { dirname, relative } from "node:path";
 import { buildLibrary, CompileError, type Library, type Unit } from "./compile_cached.ts";
 import { type Compiler, findCppCompiler, findNvcc, type Missing } from "./cuda_toolchain.ts";
+import { exitWith } from "./exit_with.ts";
 import { IncludeGraph } from "./includes.ts";
 import { oldGlibc } from "./old_glibc.ts";
 import configuration from "../../deno.json" with { type: "json" };
@@ -320,12 +321,4 @@ async function main(requested: readonly string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof CompileError)) throw error;
-    console.error(error.message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await exitWith(main, CompileError);

@@ -13,6 +13,7 @@ import { dirname } from "node:path";
 import { buildCuda, TOOLCHAIN } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { findDisassembler, findNvcc, type Missing, run } from "./cuda_toolchain.ts";
+import { exitWith } from "./exit_with.ts";
 import { type Checked, checkKernels } from "./machine_code/check.ts";
 import { disassemble, type Kernel } from "./machine_code/disassemble.ts";
 import { writePage } from "./machine_code/page.ts";
@@ -76,12 +77,4 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof CompileError)) throw error;
-    console.error(error.message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await exitWith(main, CompileError);

@@ -15,6 +15,7 @@ import { BuildError, ensureKernels } from "./build.ts";
 import { buildCuda, buildEmulated, NVCC_FLAGS } from "./build_cuda.ts";
 import { CompileError } from "./compile_cached.ts";
 import { run } from "./cuda_toolchain.ts";
+import { exitWith } from "./exit_with.ts";
 import { bundledText } from "../../lib/data/text/bundled_text.ts";
 import { SYMBOLS } from "../../lib/ffi/symbols.ts";
 import { formulaFlops, parseConfig } from "../../lib/train/mod.ts";
@@ -266,12 +267,4 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof PackError || error instanceof CompileError)) throw error;
-    console.error(error.message);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await exitWith(main, PackError, CompileError);
