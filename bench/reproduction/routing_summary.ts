@@ -1,6 +1,6 @@
 /** Routing figures over seeds: a mean per router, and the difference to its baseline. @module */
 
-import { type Estimate, estimate, pairedDifference } from "../../lib/compare/statistics.ts";
+import { type Estimate, estimate, pairedDifference } from "../../lib/statistics.ts";
 import type { CompareRow } from "../../lib/compare/plan.ts";
 import { mean } from "../../lib/mean.ts";
 import type { RunRouting } from "./routing_figures.ts";

@@ -1,6 +1,6 @@
 /** The tables of the comparison. @module */
 
-import { type Estimate, estimate, pairedDifference } from "../../lib/compare/statistics.ts";
+import { type Estimate, estimate, pairedDifference } from "../../lib/statistics.ts";
 import type { RunFigures } from "./runs.ts";
 
 /** The runs of a seed by name. */

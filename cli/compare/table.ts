@@ -5,7 +5,7 @@
  */
 
 import type { CompareResults } from "../../lib/compare/results.ts";
-import type { Estimate } from "../../lib/compare/statistics.ts";
+import type { Estimate } from "../../lib/statistics.ts";
 import type { RowFigures, RowSummary } from "../../lib/compare/summary.ts";
 import { visibleName } from "../../lib/visible.ts";
 import { formatCount } from "../shared/format.ts";

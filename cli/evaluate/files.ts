@@ -5,7 +5,12 @@
  */
 
 import { dirname } from "node:path";
-import { type EvaluationResult, resultsJson, sampleRows } from "../../lib/evaluate/results.ts";
+import {
+  type ComparedResult,
+  type EvaluationResult,
+  resultsJson,
+  sampleRows,
+} from "../../lib/evaluate/results.ts";
 import { exists, onPath, writeAtomically } from "../../lib/files.ts";
 import type { EvaluateRequest } from "./flags.ts";
 
@@ -23,28 +28,33 @@ export interface OutputFiles {
 }
 
 /**
- * Names the files, as lm-evaluation-harness does.
+ * Names the files of each run, as lm-evaluation-harness does.
  *
  * @param request The command line.
- * @param run The run directory.
+ * @param runs The run directories.
  * @param now The date in their names.
- * @returns The paths.
+ * @returns The paths, by run.
  */
 export function outputFiles(
   { output }: Pick<EvaluateRequest, "output">,
-  run: string,
+  runs: readonly string[],
   now: Date,
-): OutputFiles {
+): OutputFiles[] {
   if (output !== undefined) {
     const stem = output.replace(/\.json$/, "");
-    return { results: output, samples: (name) => `${stem}_samples_${name}.jsonl` };
+    return [{ results: output, samples: (name) => `${stem}_samples_${name}.jsonl` }];
   }
   const date = now.toISOString().replaceAll(":", "-").replace("Z", "");
-  const folder = `${run}/evaluation`;
-  return {
-    results: `${folder}/results_${date}.json`,
-    samples: (name) => `${folder}/samples_${name}_${date}.jsonl`,
-  };
+  return runs.map((run, i) => {
+    const folder = `${run}/evaluation`;
+    // Several checkpoints of one run.
+    const before = runs.slice(0, i).filter((each) => each === run).length;
+    const ending = before === 0 ? date : `${date}_${before + 1}`;
+    return {
+      results: `${folder}/results_${ending}.json`,
+      samples: (name) => `${folder}/samples_${name}_${ending}.jsonl`,
+    };
+  });
 }
 
 /**
@@ -62,21 +72,24 @@ export function makeRoom({ results }: OutputFiles): void {
 }
 
 /**
- * Writes the results.
+ * Writes the results of a run.
  *
  * @param files Where.
- * @param result The results.
+ * @param written The results, and how they differ from those of another run, if there is one.
  * @param withSamples Whether to write the items as well.
  * @throws {FileError} If a file cannot be written.
  */
 export function writeResults(
   files: OutputFiles,
-  result: EvaluationResult,
+  { result, compared }: {
+    readonly result: EvaluationResult;
+    readonly compared?: ComparedResult | undefined;
+  },
   withSamples: boolean,
 ): void {
   for (const task of withSamples ? result.tasks : []) {
     const rows = sampleRows(task).map((row) => `${JSON.stringify(row)}\n`);
     writeAtomically(files.samples(task.task.name), rows.join(""));
   }
-  writeAtomically(files.results, `${JSON.stringify(resultsJson(result), null, 2)}\n`);
+  writeAtomically(files.results, `${JSON.stringify(resultsJson(result, compared), null, 2)}\n`);
 }

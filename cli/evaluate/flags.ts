@@ -74,8 +74,8 @@ export const EVALUATE_FLAGS = {
 
 /** What a command line of `evaluate` asks for. */
 export interface EvaluateRequest {
-  /** The run or checkpoint, absolute. */
-  readonly run: string;
+  /** The runs or checkpoints, absolute; the first is what the others are compared with. */
+  readonly runs: readonly string[];
   /** The tasks. */
   readonly tasks: readonly TaskName[];
   /** The folder with their items, absolute; undefined without tasks. */
@@ -119,7 +119,7 @@ export function parseEvaluateFlags(args: readonly string[]): Arguments<typeof EV
  * @param given What {@linkcode parseEvaluateFlags} returned.
  * @param base The folder that relative paths are resolved against.
  * @returns The request.
- * @throws {ConfigError} If there is not exactly one run, or a value cannot be used.
+ * @throws {ConfigError} If there is no run, one is given twice, or a value cannot be used.
  */
 export function evaluateRequest(
   given: Arguments<typeof EVALUATE_FLAGS>,
@@ -129,32 +129,42 @@ export function evaluateRequest(
     const value = given.value(name);
     return value === undefined ? undefined : absolutePath(value, base);
   };
-  const run = runOf(given.operands, base);
+  const runs = runsOf(given.operands, base);
   const tasks = taskNames(given.values("tasks").flatMap((list) => list.split(",")));
   requireTogether(given, tasks);
   const step = given.whole("step");
-  if (step !== undefined && /\/checkpoints\/step-\d+\/*$/.test(run)) {
-    throw new ConfigError(`--step is ${step}, but ${run} is a checkpoint already; give the run`);
+  const checkpoint = runs.find((run) => /\/checkpoints\/step-\d+$/.test(run));
+  if (step !== undefined && checkpoint !== undefined) {
+    throw new ConfigError(
+      `--step is ${step}, but ${checkpoint} is a checkpoint already; give the run`,
+    );
+  }
+  const output = path("output");
+  if (output !== undefined && runs.length > 1) {
+    throw new ConfigError(
+      `--output names one file, but there are ${runs.length} runs; without it each run keeps its own`,
+    );
   }
   return {
-    ...{ run, tasks, step },
+    ...{ runs, tasks, step, output },
     evalData: path("eval-data"),
     data: given.values("data").map((entry) => absoluteTextPath(entry, base)),
     limit: given.whole("limit"),
     maxLength: given.whole("max-length"),
     bos: given.has("bos"),
     batch: given.whole("batch") ?? 2048,
-    output: path("output"),
     logSamples: given.has("log-samples"),
     device: deviceOf(given),
     dtype: dtypeOf(given),
   };
 }
 
-function runOf([run, ...others]: readonly string[], base: string): string {
-  if (run === undefined) throw new ConfigError("Which run? Give its directory; see --help");
-  if (others.length === 0) return absolutePath(run, base);
-  throw new ConfigError(`Cannot evaluate ${run} and ${others.join(", ")}: give one run at a time`);
+function runsOf(operands: readonly string[], base: string): string[] {
+  if (operands.length === 0) throw new ConfigError("Which run? Give its directory; see --help");
+  const runs = operands.map((run) => absolutePath(run, base).replace(/(?<=.)\/+$/, ""));
+  const twice = runs.find((run, i) => runs.indexOf(run) < i);
+  if (twice === undefined) return runs;
+  throw new ConfigError(`Cannot compare ${twice} with itself: it is given twice`);
 }
 
 /** Flags that only make sense with others. */

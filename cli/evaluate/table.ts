@@ -74,8 +74,17 @@ function withError({ value, standardError }: Figure, digits: number): string {
   return value.toFixed(digits) + error;
 }
 
-/** Pads the cells of each column to the widest; all but the columns named are aligned right. */
-function aligned(rows: readonly (readonly string[])[], left: readonly number[] = [0]): string[] {
+/**
+ * Pads the cells of each column to the widest.
+ *
+ * @param rows The cells.
+ * @param left The columns that are not aligned right.
+ * @returns The lines.
+ */
+export function aligned(
+  rows: readonly (readonly string[])[],
+  left: readonly number[] = [0],
+): string[] {
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]!.length)));
   return rows.map((row) =>
     row.map((cell, c) => left.includes(c) ? cell.padEnd(widths[c]!) : cell.padStart(widths[c]!))

@@ -6,7 +6,7 @@
 
 import type { ComparePlan, CompareRow } from "./plan.ts";
 import type { RoutingResult, RunResult } from "./run_result.ts";
-import { type Estimate, estimate, pairedDifference } from "./statistics.ts";
+import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
 
 /** How a run ended. */
 export interface RunOutcome {

@@ -1,5 +1,7 @@
 /** Results in the form of lm-evaluation-harness, so that its readers take them. @module */
 
+import { CONFIDENCE } from "../statistics.ts";
+import type { Difference, Differences } from "./differences.ts";
 import type { Figure } from "./metrics.ts";
 import type { TaskResult } from "./task_results.ts";
 import { type TaskName, TASKS } from "./tasks/tasks.ts";
@@ -39,6 +41,14 @@ export interface EvaluationResult {
   readonly seconds: number;
 }
 
+/** A result beside that of another run on the same items. */
+export interface ComparedResult {
+  /** What the other was. */
+  readonly baseline: EvaluationSettings;
+  /** How the result differs from it. */
+  readonly differences: Differences;
+}
+
 /** The name of the text's results; that of a domain follows after a colon. */
 const TEXT = "text";
 
@@ -46,13 +56,17 @@ const TEXT = "text";
  * Writes results as the harness does, with what is this project's own under `remoe`.
  *
  * @param result The results.
+ * @param compared How they differ from those of another run, if there is one.
  * @returns The object; plain JSON.
  */
-export function resultsJson(result: EvaluationResult): Record<string, unknown> {
+export function resultsJson(
+  result: EvaluationResult,
+  compared?: ComparedResult,
+): Record<string, unknown> {
   const { settings, tasks, text, started, seconds } = result;
   const byTask = <T>(value: (task: TaskResult, name: TaskName) => T): Record<string, T> =>
     Object.fromEntries(tasks.map((each) => [each.task.name, value(each, each.task.name)]));
-  const texts = text === null ? [] : textEntries(text);
+  const texts = text === null ? [] : byText(text);
   return {
     results: {
       ...byTask(taskFigures),
@@ -83,6 +97,7 @@ export function resultsJson(result: EvaluationResult): Record<string, unknown> {
       items_cut: byTask(({ task }) => task.cut),
       tokens: byTask(({ task }) => task.tokens),
       ...(text === null ? {} : { text: Object.fromEntries(texts) }),
+      ...(compared === undefined ? {} : { compared: comparedJson(compared) }),
     },
   };
 }
@@ -136,10 +151,37 @@ function figureEntries(metric: string, { value, standardError }: Figure): [strin
   return [[`${metric},none`, value], [`${metric}_stderr,none`, standardError ?? "N/A"]];
 }
 
-function textEntries({ all, domains }: TextResult): [string, TextFigures][] {
-  const named = [...domains].map(([name, figures]): [string, TextFigures] => [
-    `${TEXT}:${name}`,
-    figures,
-  ]);
-  return domains.size === 1 ? [[TEXT, all]] : [[TEXT, all], ...named];
+/** Names what was measured of all documents, and of each domain if there are several. */
+function byText<T>(
+  { all, domains }: { readonly all: T; readonly domains: ReadonlyMap<string, T> },
+): [string, T][] {
+  const named = [...domains].map(([name, value]): [string, T] => [`${TEXT}:${name}`, value]);
+  return [[TEXT, all], ...(domains.size === 1 ? [] : named)];
+}
+
+/** Differences under the names of the results that they are of. */
+function comparedJson({ baseline, differences }: ComparedResult): Record<string, unknown> {
+  const { domains, text, tasks, accuracy } = differences;
+  const bits = (difference: Difference) => ({ bits_per_byte: differenceJson(difference) });
+  const texts = text === null ? [] : byText({ all: text, domains });
+  return {
+    ...{ baseline, confidence: CONFIDENCE },
+    results: Object.fromEntries<Record<string, unknown>>([
+      ...texts.map(([name, difference]) => [name, bits(difference)] as const),
+      ...[...tasks].map(([name, metrics]) =>
+        [
+          name,
+          Object.fromEntries([...metrics].map(([metric, difference]) => [
+            metric === "perplexity" ? "log_perplexity" : metric,
+            differenceJson(difference),
+          ])),
+        ] as const
+      ),
+    ]),
+    mean_acc: accuracy === null ? null : differenceJson(accuracy),
+  };
+}
+
+function differenceJson({ items, value, standardError, interval }: Difference) {
+  return { items, difference: value, stderr: standardError, interval };
 }

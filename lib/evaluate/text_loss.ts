@@ -6,6 +6,7 @@ import type { CorpusSide } from "../data/corpus/tokenized_text.ts";
 import type { TokenStream } from "../data/corpus/token_stream.ts";
 import { NO_DOMAIN, type TextSource } from "../data/text/document.ts";
 import type { Tokenizer } from "../data/tokenizer/tokenizer.ts";
+import type { Figure } from "./metrics.ts";
 import { requireNumbers } from "./require_numbers.ts";
 import { type EncodeOptions, rollingRequests, type ScoreRequest } from "./request.ts";
 import type { Scorer } from "./scorer.ts";
@@ -45,6 +46,18 @@ export interface TextResult {
   readonly domains: ReadonlyMap<string, TextFigures>;
   /** All of them. */
   readonly all: TextFigures;
+  /** The loss of each document, by domain, in the order of the text. */
+  readonly documents: ReadonlyMap<string, readonly DocumentLoss[]>;
+}
+
+/** The loss of a document. */
+export interface DocumentLoss {
+  /** Tokens scored. */
+  readonly tokens: number;
+  /** Bytes of text. */
+  readonly bytes: number;
+  /** Sum over its tokens. */
+  readonly nats: number;
 }
 
 /** The lengths and the tokenizer, and how much of a text is measured. */
@@ -104,7 +117,7 @@ export function measureText(
   scorer: Scorer,
   onTokens?: (tokens: number) => void,
 ): TextResult {
-  const losses = new Map([...domains].map(([name, documents]) => {
+  const losses = [...domains].map(([name, documents]): [string, DocumentLoss[]] => {
     const scores = scorer.score(windowsOf(documents), onTokens).flat();
     requireNumbers(scores, `the text of ${name}`);
     let next = 0;
@@ -112,12 +125,13 @@ export function measureText(
       requests.reduce((sum) => sum - scores[next++]!.logLikelihood, 0)
     );
     return [name, documents.map(({ tokens, bytes }, i) => ({ tokens, bytes, nats: nats[i]! }))];
-  }));
-  const measured = [...losses].filter(([, documents]) => documents.some(({ bytes }) => bytes > 0));
+  });
+  const measured = losses.filter(([, documents]) => documents.some(({ bytes }) => bytes > 0));
   if (measured.length === 0) throw new DataError("Cannot measure the text: it has no characters");
   return {
     domains: new Map(measured.map(([name, documents]) => [name, figuresOf(documents)])),
     all: figuresOf(measured.flatMap(([, documents]) => documents)),
+    documents: new Map(measured),
   };
 }
 
@@ -148,32 +162,31 @@ function splitDocuments(stream: TokenStream, tokenizer: Tokenizer, limit: number
   return documents;
 }
 
-/** The loss of a document. */
-interface DocumentLoss {
-  readonly tokens: number;
-  readonly bytes: number;
-  readonly nats: number;
-}
-
 function figuresOf(documents: readonly DocumentLoss[]): TextFigures {
   const total = (of: keyof DocumentLoss): number =>
     documents.reduce((sum, document) => sum + document[of], 0);
-  const [tokens, bytes, nats] = [total("tokens"), total("bytes"), total("nats")];
+  const [tokens, bytes] = [total("tokens"), total("bytes")];
+  const { value, standardError } = bitsOf(documents);
   return {
-    ...{ documents: documents.length, tokens, bytes, loss: nats / tokens },
-    bitsPerByte: bitsPerByte(nats, bytes),
-    standardError: ratioError(documents, nats / bytes, bytes),
+    ...{ documents: documents.length, tokens, bytes, loss: total("nats") / tokens },
+    ...{ bitsPerByte: value, standardError },
   };
 }
 
-/** The standard error of bits per byte, a ratio of two sums over documents, to first order. */
-function ratioError(
-  documents: readonly DocumentLoss[],
-  ratio: number,
-  bytes: number,
-): number | null {
+/**
+ * Computes bits per byte, a ratio of two sums over documents.
+ *
+ * @param documents Nats and bytes of each, at least one.
+ * @returns The figure; its standard error is to first order, with documents as samples.
+ */
+export function bitsOf(documents: readonly Pick<DocumentLoss, "nats" | "bytes">[]): Figure {
   const n = documents.length;
-  if (n < 2) return null;
-  const squares = documents.reduce((sum, { nats, bytes }) => sum + (nats - ratio * bytes) ** 2, 0);
-  return Math.sqrt(squares * n / (n - 1)) / bytes / Math.LN2;
+  const nats = documents.reduce((sum, document) => sum + document.nats, 0);
+  const bytes = documents.reduce((sum, document) => sum + document.bytes, 0);
+  const value = bitsPerByte(nats, bytes);
+  if (n < 2) return { value, standardError: null };
+  const residual = (document: { nats: number; bytes: number }): number =>
+    document.nats - nats / bytes * document.bytes;
+  const squares = documents.reduce((sum, document) => sum + residual(document) ** 2, 0);
+  return { value, standardError: Math.sqrt(squares * n / (n - 1)) / bytes / Math.LN2 };
 }

@@ -100,13 +100,65 @@ Deno.test("`evaluate` measures text by domain, at a step, up to a limit", async 
   assert(/^all +2 /m.test(stdout), stdout);
 });
 
+Deno.test("`evaluate` compares runs and checkpoints with the first, item by item", async () => {
+  using folder = new TemporaryFolder();
+  await prepare(folder);
+  const checkpoint = "relu/checkpoints/step-000002";
+  const tasks = ["--tasks=piqa,boolq", "--eval-data=items", "--data=text"];
+  const { code, stdout, stderr } = await runEvaluate(folder, "relu", checkpoint, ...tasks);
+  assertEquals(code, 0, stderr);
+  assert(stderr.includes("2 of 2: "), stderr);
+  const evaluation = `${folder.path}/relu/evaluation`;
+  const [second, first] = namesIn(evaluation).map((name) => json(`${evaluation}/${name}`))
+    .sort((a, b) => a.remoe.step - b.remoe.step);
+  assertEquals([first.remoe.step, first.remoe.compared], [3, undefined]);
+  const { baseline, results, mean_acc } = second.remoe.compared;
+  assertEquals([second.remoe.step, baseline.step], [2, 3]);
+  assertEquals(Object.keys(results), ["text", "piqa", "boolq"]);
+  for (const [name, metric] of [["text", "bits_per_byte"], ["piqa", "acc"], ["boolq", "acc"]]) {
+    const { difference, interval } = results[name!][metric!];
+    const figure = ({ results }: Results) => results[name!]![`${metric},none`] as number;
+    assertAlmostEquals(difference, figure(second) - figure(first), 1e-12, name);
+    assert(interval[0] <= difference && difference <= interval[1], name);
+  }
+  assert(results.text.bits_per_byte.difference !== 0);
+  assertEquals(mean_acc.items, results.piqa.acc.items + results.boolq.acc.items);
+  assert(/^Differences from .*\/relu on the same items/m.test(stdout), stdout);
+  assert(/^ {2}mean +\d+ +acc /m.test(stdout), stdout);
+});
+
+Deno.test("`evaluate` compares runs on their own text only where that is the same", async () => {
+  using folder = new TemporaryFolder();
+  await prepare(folder);
+  Deno.mkdirSync(`${folder.path}/other`);
+  Deno.writeTextFileSync(
+    `${folder.path}/other/0.txt`,
+    "Another text, and not a long one. ".repeat(99),
+  );
+  const flags = ["--router=dense", "--device=cpu", "--set=model.hidden=16", "--set=model.ffn=32"];
+  for (const [out, data] of [["dense", "text"], ["else", "other"]]) {
+    const trained = await runTrain(folder.path, [`--data=${data}`, `--out=${out}`, ...flags]);
+    assertEquals(trained.code, 0, trained.stderr);
+  }
+  const same = await runEvaluate(folder, "relu", "dense");
+  assertEquals(same.code, 0, same.stderr);
+  assert(same.stdout.includes("bits per byte"), same.stdout);
+  const refused = await runEvaluate(folder, "relu", "dense", "else");
+  assertRefused(refused, "they hold out other documents");
+  assertFalse(namesIn(`${folder.path}/else`).includes("evaluation"));
+  const given = await runEvaluate(folder, "else", "dense", "--data=text", "--max-length=16");
+  assertEquals(given.code, 0, given.stderr);
+});
+
 Deno.test("`evaluate` refuses what it cannot do, before any work", async () => {
   using folder = new TemporaryFolder();
   await prepare(folder);
   const tasks = ["--tasks=piqa", "--eval-data=items"];
   const cases: readonly (readonly [readonly string[], string])[] = [
     [[], "Which run?"],
-    [["relu", "other"], "one run at a time"],
+    [["relu", "other"], "there is no such folder"],
+    [["relu", "relu/"], "with itself: it is given twice"],
+    [["relu", "relu/checkpoints/step-000002", "--output=a.json"], "there are 2 runs"],
     [["none"], "there is no such folder"],
     [["relu", "--tasks=mmlu", "--eval-data=items"], 'There is no task "mmlu"; the tasks are arc_'],
     [["relu", "--tasks=piqa,", "--eval-data=items"], 'There is no task ""'],

@@ -6,7 +6,7 @@ import {
   pairedDifference,
   tProbability,
   tQuantile,
-} from "../../lib/compare/statistics.ts";
+} from "../lib/statistics.ts";
 
 Deno.test("quantiles of t are those of the printed tables", () => {
   // Two-sided 95 %, then 99 %: p = 0.975 and 0.995.

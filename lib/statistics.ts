@@ -1,5 +1,5 @@
 /**
- * Means with their uncertainty: Student's t, and differences paired by seed.
+ * Means with their uncertainty: Student's t, and paired differences.
  *
  * @module
  */

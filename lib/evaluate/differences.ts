@@ -1,0 +1,132 @@
+/**
+ * Differences between two models that were measured on the same items, with intervals. What is easy
+ * or hard about an item is so for both: their difference varies less than either, and its interval,
+ * not the overlap of two standard errors, tells whether the models differ on such items.
+ *
+ * @module
+ */
+
+import { CONFIDENCE, estimate, type Interval, tQuantile } from "../statistics.ts";
+import type { TaskResult } from "./task_results.ts";
+import type { MetricName } from "./tasks/task.ts";
+import type { TaskName } from "./tasks/tasks.ts";
+import { bitsOf, type DocumentLoss, type TextResult } from "./text_loss.ts";
+
+/** How a figure differs from that of a baseline. */
+export interface Difference {
+  /** Number of items or documents. */
+  readonly items: number;
+  /** The figure minus the baseline's. */
+  readonly value: number;
+  /** Its standard error; null for a single item. */
+  readonly standardError: number | null;
+  /** Its confidence interval over items, by Student's t; null for a single item. */
+  readonly interval: Interval | null;
+}
+
+/** How the figures of a model differ from those of a baseline. */
+export interface Differences {
+  /** Bits per byte by domain; empty if no text was measured. */
+  readonly domains: ReadonlyMap<string, Difference>;
+  /** Bits per byte of all documents; null if no text was measured. */
+  readonly text: Difference | null;
+  /** Metrics by task. That of `perplexity` is the difference of its logarithm. */
+  readonly tasks: ReadonlyMap<TaskName, ReadonlyMap<MetricName, Difference>>;
+  /** The mean of the tasks' `acc`; null if there is no task. */
+  readonly accuracy: Difference | null;
+}
+
+/** What was measured of a model. */
+export interface Measured {
+  /** Its tasks. */
+  readonly tasks: readonly TaskResult[];
+  /** Its text; null if none was measured. */
+  readonly text: TextResult | null;
+}
+
+/**
+ * Compares two models item by item.
+ *
+ * @param measured What was measured of a model.
+ * @param baseline What was measured of the other, on the same items and documents.
+ * @returns The differences.
+ * @throws {RangeError} If the items or documents are not as many.
+ */
+export function differencesOf(measured: Measured, baseline: Measured): Differences {
+  const domains = measured.text === null ? [] : [...measured.text.documents].map((
+    [name, documents],
+  ): [string, Pairs] => [name, pairsOf(name, documents, baseline.text?.documents.get(name))]);
+  const tasks = measured.tasks.map((task): [TaskName, Map<MetricName, Difference>] => {
+    const { name } = task.task;
+    const other = baseline.tasks.find((each) => each.task.name === name);
+    return [name, taskDifferences(pairsOf(name, task.results, other?.results), task)];
+  });
+  return {
+    domains: new Map(domains.map(([name, pairs]) => [name, bitsDifference(pairs)])),
+    text: domains.length === 0 ? null : bitsDifference(domains.flatMap(([, pairs]) => pairs)),
+    tasks: new Map(tasks),
+    accuracy: meanDifference(tasks.map(([, metrics]) => metrics.get("acc")!)),
+  };
+}
+
+/** A document's loss under the model, and under the baseline. */
+type Pairs = readonly (readonly [DocumentLoss, DocumentLoss])[];
+
+function pairsOf<T>(
+  name: string,
+  values: readonly T[],
+  others: readonly T[] = [],
+): (readonly [T, T])[] {
+  if (values.length !== others.length) {
+    throw new RangeError(
+      `Cannot compare two models on ${name}: one was measured on ${values.length} items, the ` +
+        `other on ${others.length}; measure both on the same`,
+    );
+  }
+  return values.map((value, i) => [value, others[i]!]);
+}
+
+/** The difference of two ratios with the same denominators is the ratio of the differences. */
+function bitsDifference(pairs: Pairs): Difference {
+  const differences = pairs.map(([{ nats, bytes }, other]) => ({ nats: nats - other.nats, bytes }));
+  const { value, standardError } = bitsOf(differences);
+  return withInterval(pairs.length, value, standardError, pairs.length - 1);
+}
+
+function taskDifferences(
+  pairs: readonly (readonly [TaskResult["results"][number], TaskResult["results"][number]])[],
+  { figures }: TaskResult,
+): Map<MetricName, Difference> {
+  return new Map([...figures.keys()].map((metric) => {
+    const values = pairs.map(([one, other]) =>
+      one.metrics.get(metric)! - other.metrics.get(metric)!
+    );
+    // Perplexity is exp of the negative mean of these log-likelihoods.
+    const signed = metric === "perplexity" ? values.map((value) => -value) : values;
+    const { n, mean, standard_error, interval } = estimate(signed);
+    return [metric, { items: n, value: mean, standardError: standard_error, interval }];
+  }));
+}
+
+/** Tasks are independent samples, so the squares of their errors add up. */
+function meanDifference(differences: readonly Difference[]): Difference | null {
+  const count = differences.length;
+  if (count === 0) return null;
+  const items = differences.reduce((sum, difference) => sum + difference.items, 0);
+  const value = differences.reduce((sum, difference) => sum + difference.value, 0) / count;
+  const errors = differences.map(({ standardError }) => standardError);
+  const isKnown = (error: number | null): error is number => error !== null;
+  const error = errors.every(isKnown) ? Math.hypot(...errors) / count : null;
+  return withInterval(items, value, error, items - count);
+}
+
+function withInterval(
+  items: number,
+  value: number,
+  standardError: number | null,
+  freedom: number,
+): Difference {
+  if (standardError === null) return { items, value, standardError, interval: null };
+  const reach = tQuantile((1 + CONFIDENCE) / 2, freedom) * standardError;
+  return { items, value, standardError, interval: [value - reach, value + reach] };
+}
