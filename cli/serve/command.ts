@@ -40,6 +40,9 @@ fields. Errors exit with code 1.`;
 /** Most bytes of a request: a few hundred thousand token ids. */
 const BODY = 4 * 2 ** 20;
 
+/** Most seconds that one may take to arrive. */
+const BODY_SECONDS = 30;
+
 /**
  * Runs the command.
  *
@@ -75,7 +78,14 @@ async function runServer(request: ServeRequest, run: FoundRun, output: Output): 
   const { config, step } = opened;
   const name = request.name ?? run.path.replace(/^.*[/\\]/, "");
   const { host, port, rows, queue, chunk, context = config.data.sequence } = request;
-  const limits: ServeLimits = { rows, queue, chunk, context, body: BODY };
+  const limits: ServeLimits = {
+    rows,
+    queue,
+    chunk,
+    context,
+    body: BODY,
+    bodySeconds: BODY_SECONDS,
+  };
   const before = device.statistics().inUse;
   await using server = new Server({
     ...{ device, opened, name, limits, host, port },

@@ -54,6 +54,11 @@ export class ConfigReader {
     this.#values = readJsonObject(path);
   }
 
+  /** Whether there is a key, whatever it holds. */
+  has(key: string): boolean {
+    return Object.hasOwn(this.#values, key);
+  }
+
   /** A key's value; null if it is absent. */
   value(key: string): unknown {
     this.#read.add(key);

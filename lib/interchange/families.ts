@@ -1,5 +1,6 @@
 /** The families of Hugging Face models: how each writes its configuration and names its weights. @module */
 
+import { ConfigError } from "../errors.ts";
 import type { ConfigReader } from "./config_reader.ts";
 import { readPositions } from "./read_positions.ts";
 import type { SourceBlock, SourceExperts } from "./source_block.ts";
@@ -122,6 +123,11 @@ export interface Source {
  */
 export function readSource(reader: ConfigReader, sequence?: number): Source {
   const given = reader.value("model_type");
+  if (given === null && reader.has("moe") && reader.has("data")) {
+    throw new ConfigError(
+      `Cannot import ${reader.path}: it is the configuration of a run, which needs no import`,
+    );
+  }
   if (typeof given !== "string" || !Object.hasOwn(FAMILIES, given)) {
     reader.refuse("model_type", `expected one of ${Object.keys(FAMILIES).join(", ")}`);
   }

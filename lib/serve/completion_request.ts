@@ -168,12 +168,12 @@ export function requireLength(
   { context }: Pick<ServeLimits, "context">,
 ): void {
   if (length + maxTokens <= context) return;
-  throw invalid(
-    "prompt",
-    `Prompt ${index} has ${length} tokens and max_tokens is ${maxTokens}, together more than the ` +
-      `${context} tokens that a text may have here; shorten one of them`,
-    "context_length_exceeded",
-  );
+  const most = `the ${context} tokens that a text may have here`;
+  const message = maxTokens === 0
+    ? `Prompt ${index} has ${length} tokens, more than ${most}; shorten it`
+    : `Prompt ${index} has ${length} tokens and max_tokens is ${maxTokens}, together more than ` +
+      `${most}; shorten one of them`;
+  throw invalid("prompt", message, "context_length_exceeded");
 }
 
 function requireRoom(prompts: number, texts: number, { rows, queue }: ServeLimits): void {

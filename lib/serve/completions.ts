@@ -32,7 +32,7 @@ export async function answerCompletion(
   request: Request,
   { engine, rules }: CompletionMaker,
 ): Promise<Response> {
-  const asked = parseCompletion(await readJsonObject(request, rules.limits.body), rules);
+  const asked = parseCompletion(await readJsonObject(request, rules.limits), rules);
   const head = {
     id: `cmpl-${crypto.randomUUID()}`,
     object: "text_completion",

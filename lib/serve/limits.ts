@@ -12,4 +12,6 @@ export interface ServeLimits {
   readonly chunk: number;
   /** Most bytes of a request's body. */
   readonly body: number;
+  /** Most seconds that a body may take to arrive. */
+  readonly bodySeconds: number;
 }

@@ -34,7 +34,7 @@ export async function answerRouting(
   request: Request,
   { device, opened, rules }: RoutingMaker,
 ): Promise<Response> {
-  const body = await readJsonObject(request, rules.limits.body);
+  const body = await readJsonObject(request, rules.limits);
   for (const name of Object.keys(body)) {
     if (!FIELDS.includes(name)) throw unknownField(name, FIELDS);
   }

@@ -57,6 +57,9 @@ const CASES: readonly (readonly [
   words: string,
   damage: (folder: string) => void,
 ])[] = [
+  ["a run", "mixtral", "it is the configuration of a run, which needs no import", (folder) => {
+    edit(folder, "config.json", () => ({ moe: {}, data: {}, model: {} }));
+  }],
   ["a truncated shard", "mixtral", SHARD, (folder) => {
     Deno.truncateSync(`${folder}/${SHARD}`, Deno.statSync(`${folder}/${SHARD}`).size - 8);
   }],

@@ -113,6 +113,25 @@ Deno.test("malformed and huge bodies are refused", async () => {
   assertEquals(await error(claimed), [413, "body_too_large"]);
 });
 
+Deno.test("a body that stops halfway is refused in time, and its stream let go", async () => {
+  await using small = await openSmall({ bodySeconds: 0.05 });
+  let isLetGo = false;
+  const stalled = new ReadableStream({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{"prompt": ')),
+    cancel: () => {
+      isLetGo = true;
+    },
+  });
+  for (const path of ["/v1/completions", "/v1/routing"]) {
+    const body = path === "/v1/completions" ? stalled : new ReadableStream();
+    const response = await small.send(path, { method: "POST", body });
+    assertEquals([response.status, response.headers.get("connection")], [408, "close"]);
+    const { error } = await response.json();
+    assertEquals([error.code, error.type], ["body_too_slow", "invalid_request_error"]);
+  }
+  assert(isLetGo);
+});
+
 Deno.test("unknown addresses, wrong methods and foreign pages are refused", async () => {
   await using small = await openSmall();
   assertEquals((await small.send("/v1/chat/completions", { method: "POST" })).status, 404);

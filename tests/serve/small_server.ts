@@ -11,7 +11,14 @@ import { openDevice } from "../tensor/open_device.ts";
 
 export const tokenizer = await openTokenizer("byte");
 
-export const LIMITS: ServeLimits = { rows: 4, context: 64, queue: 8, chunk: 16, body: 20_000 };
+export const LIMITS: ServeLimits = {
+  rows: 4,
+  context: 64,
+  queue: 8,
+  chunk: 16,
+  body: 20_000,
+  bodySeconds: 30,
+};
 
 /** An answer to a request for completions. */
 export interface Completion {
